@@ -1,1 +1,106 @@
-"""contracts."""
+"""What Centralita's services and its upstream systems say to each other: events, values, subjects, streams.
+
+A contract is data: a frozen pydantic model for the body, one subject, one owner, one version. Nothing in it is
+Python's own: ``schemas/`` and ``asyncapi.json`` beside this package say the same for every other language.
+"""
+
+from contracts.call import Call
+from contracts.envelope import Envelope
+from contracts.event import CallEvent, CallFact, Event, Service
+from contracts.events import EVENTS, decode
+from contracts.events.audio import AudioFailed, AudioReady, AudioRequested
+from contracts.events.calls import (
+    CallChanged,
+    CallConcluded,
+    CallCreated,
+    CallHangupRequested,
+    CallSettlementRequested,
+    CallStatusChanged,
+)
+from contracts.events.campaigns import (
+    CampaignChanged,
+    CampaignCreated,
+    CampaignFinished,
+    CampaignPaused,
+    CampaignResumed,
+)
+from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard, ToolCall
+from contracts.events.dials import DialClaimed, DialLookedUp, DialPlaced, DialRefused, DialUnknown
+from contracts.events.requests import (
+    CallCancelRequested,
+    CallChangeRequested,
+    CallRequested,
+    CallRetryRequested,
+)
+from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
+from contracts.events.timers import TimerDue
+from contracts.invalid import InvalidMessage, reasons_of
+from contracts.queries import CampaignStatistics, CampaignStatisticsQuery, CommandOutcome
+from contracts.values import (
+    FINAL_STATUSES,
+    AnsweredBy,
+    CallId,
+    CallStatus,
+    CampaignId,
+    Disposition,
+    Language,
+    PhoneNumber,
+    TelephonyStatus,
+    call_id_of,
+)
+
+__all__ = [
+    "EVENTS",
+    "FINAL_STATUSES",
+    "AnswerClassified",
+    "AnsweredBy",
+    "AudioFailed",
+    "AudioReady",
+    "AudioRequested",
+    "Call",
+    "CallCancelRequested",
+    "CallChangeRequested",
+    "CallChanged",
+    "CallConcluded",
+    "CallCreated",
+    "CallEvent",
+    "CallFact",
+    "CallHangupRequested",
+    "CallId",
+    "CallRequested",
+    "CallRetryRequested",
+    "CallSettlementRequested",
+    "CallStatus",
+    "CallStatusChanged",
+    "CampaignChanged",
+    "CampaignCreated",
+    "CampaignFinished",
+    "CampaignId",
+    "CampaignPaused",
+    "CampaignResumed",
+    "CampaignStatistics",
+    "CampaignStatisticsQuery",
+    "CommandOutcome",
+    "ConversationEnded",
+    "DialClaimed",
+    "DialLookedUp",
+    "DialPlaced",
+    "DialRefused",
+    "DialUnknown",
+    "Disposition",
+    "Envelope",
+    "Event",
+    "InvalidMessage",
+    "Language",
+    "PhoneNumber",
+    "ReplyGenerated",
+    "Service",
+    "SpeechHeard",
+    "TelephonyStatus",
+    "TelephonyStatusReported",
+    "TimerDue",
+    "ToolCall",
+    "call_id_of",
+    "decode",
+    "reasons_of",
+]

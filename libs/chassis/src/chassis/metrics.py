@@ -1,0 +1,15 @@
+"""Metrics of every service, by the Prometheus conventions; a service adds its own in its own modules."""
+
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+from starlette.requests import Request
+from starlette.responses import Response
+
+HANDLING_SECONDS = Histogram(
+    "centralita_message_handling_seconds", "Time from a message's arrival to its acknowledgement", ["consumer"]
+)
+DEAD_LETTERS = Counter("centralita_dead_letters", "Messages given up on, by consumer", ["consumer"])
+
+
+async def metrics(_: Request) -> Response:
+    """``GET /metrics`` in the Prometheus text format."""
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,90 @@
+"""Runs a service: settings, logs, connection, streams, subscribers, HTTP; and back down in the reverse order."""
+
+import asyncio
+import json
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+import uvicorn
+from faststream.nats import NatsBroker
+from nats.aio.client import Client
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from chassis import logs
+from chassis.log import Log
+from chassis.metrics import metrics
+from chassis.provision import provision
+from chassis.settings import ServiceSettings, read
+from contracts import Service
+from contracts.streams import CALLS
+
+logger = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Bus:
+    """One connection to NATS and what stands on it."""
+
+    client: Client
+    broker: NatsBroker
+    calls: Log
+
+
+S = TypeVar("S", bound=ServiceSettings)
+Build = Callable[[S, Bus], AbstractAsyncContextManager[ASGIApp]]
+"""A composition root: makes the adapters, puts routers on ``bus.broker``, and gives the HTTP side."""
+
+
+def serve(service: Service, kind: type[S], build: Build[S]) -> None:
+    """Runs `service` until SIGTERM or SIGINT."""
+    settings = read(kind)
+    logs.configure(service, settings.log_level)
+    with suppress(KeyboardInterrupt):
+        asyncio.run(run(service, settings, build))
+
+
+async def run(service: Service, settings: S, build: Build[S]) -> None:
+    """As `serve`, inside a running loop. The port is printed as one JSON line on standard output once it listens."""
+    broker = NatsBroker(
+        str(settings.nats_url), name=service, logger=None, max_reconnect_attempts=-1, graceful_timeout=10
+    )
+    client = await broker.connect()
+    await provision(client.jetstream())
+    bus = Bus(client, broker, Log(client, CALLS.name, source=service))
+    try:
+        async with build(settings, bus) as app:
+            await broker.start()
+            listener = socket.create_server((settings.http_host, settings.http_port))
+            port = listener.getsockname()[1]
+            sys.stdout.write(json.dumps({"event": "listening", "service": service, "port": port}) + "\n")
+            sys.stdout.flush()
+            server = uvicorn.Server(
+                uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5, lifespan="off")
+            )
+            await server.serve(sockets=[listener])
+            await broker.stop()
+    finally:
+        await broker.stop()
+        logger.info("stopped")
+
+
+def operations(client: Client) -> list[Route]:
+    """The routes that every service has: ``/metrics``, ``/health/live`` and ``/health/ready``."""
+
+    async def live(_: Request) -> Response:
+        return JSONResponse({"status": "live"})
+
+    async def ready(_: Request) -> Response:
+        if client.is_connected:
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "not ready", "reason": "no connection to NATS"}, status_code=503)
+
+    return [Route("/metrics", metrics), Route("/health/live", live), Route("/health/ready", ready)]

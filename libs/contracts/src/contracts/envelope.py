@@ -1,0 +1,65 @@
+"""The envelope: CloudEvents 1.0 in NATS binary mode, i.e. attributes as headers and the event alone as the body."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from contracts.event import Event
+from contracts.invalid import InvalidMessage, reasons_of
+
+
+class Envelope(BaseModel):
+    """Who said it, when, and what it followed from.
+
+    ``causation_id`` is the id of the message that led to this one; ``correlation_id`` that of the first in the chain.
+    """
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True, extra="ignore")
+
+    id: str = Field(alias="ce-id")
+    type: str = Field(alias="ce-type")
+    source: str = Field(alias="ce-source")
+    time: AwareDatetime = Field(alias="ce-time")
+    subject: str = Field(alias="ce-subject")
+    specversion: str = Field(default="1.0", alias="ce-specversion")
+    correlation_id: str | None = Field(default=None, alias="centralita-correlation-id")
+    causation_id: str | None = Field(default=None, alias="centralita-causation-id")
+    traceparent: str | None = None
+
+    @classmethod
+    def of(cls, event: Event, *, id: str, source: str, time: datetime, cause: "Envelope | None" = None) -> Self:
+        """The envelope of an event that `cause` led to."""
+        return cls(
+            id=id,
+            type=event.type_name(),
+            source=source,
+            time=time,
+            subject=event.subject.split(".", 2)[-1],
+            correlation_id=(cause.correlation_id or cause.id) if cause else id,
+            causation_id=cause.id if cause else None,
+            traceparent=cause.traceparent if cause else None,
+        )
+
+    @classmethod
+    def read(cls, headers: Mapping[str, str], *, subject: str, id: str, time: datetime) -> Self:
+        """The envelope in `headers`; what they lack (upstream systems need send none) is taken from the message.
+
+        Raises InvalidMessage.
+        """
+        fallback = {
+            "ce-id": id,
+            "ce-type": subject,
+            "ce-source": "unnamed",
+            "ce-time": time,
+            "ce-subject": subject,
+        }
+        try:
+            return cls.model_validate({**fallback, **headers})
+        except ValidationError as error:
+            raise InvalidMessage([f"header {reason}" for reason in reasons_of(error)]) from error
+
+    def headers(self) -> dict[str, str]:
+        """The headers of the message; ``Nats-Msg-Id`` equals ``ce-id``, so the server drops an exact repetition."""
+        return {**self.model_dump(mode="json", by_alias=True, exclude_none=True), "Nats-Msg-Id": self.id}

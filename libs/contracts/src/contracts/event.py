@@ -1,0 +1,106 @@
+"""What an event is: a frozen model that names its subject, its owner and its version."""
+
+from abc import abstractmethod
+from enum import StrEnum
+from typing import ClassVar
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from contracts.call import Call
+from contracts.values import CallId, CampaignId
+
+
+class Service(StrEnum):
+    """Who may publish a fact (law 10: one owner per fact)."""
+
+    UPSTREAM = "upstream"
+    ORCHESTRATOR = "call-orchestrator"
+    VOICE = "voice"
+    CONVERSATION = "conversation"
+    EDGE = "edge"
+    SCHEDULER = "nats-scheduler"
+
+
+class Event(BaseModel):
+    """A fact, as it is written to the log. Readers ignore fields they do not know, so additions break nobody."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    fact: ClassVar[str]
+    """``<family>.<fact>``: the first two tokens of the subject, and the CloudEvents type without its version."""
+    owners: ClassVar[frozenset[Service]]
+    version: ClassVar[int] = 1
+
+    @property
+    @abstractmethod
+    def subject(self) -> str:
+        """The subject on which this very event is published."""
+
+    @classmethod
+    @abstractmethod
+    def subjects(cls) -> str:
+        """The filter that matches every event of this type."""
+
+    @classmethod
+    def type_name(cls) -> str:
+        """The CloudEvents ``type``: the fact and its version, e.g. ``dial.placed.v1``."""
+        return f"{cls.fact}.v{cls.version}"
+
+
+class CallFact(Event):
+    """A fact about one call; the call's id is the partition key and the third token of the subject."""
+
+    call_id: CallId
+
+    @property
+    def subject(self) -> str:
+        """``<family>.<fact>.<call_id>``."""
+        return f"{self.fact}.{self.call_id}"
+
+    @classmethod
+    def subjects(cls) -> str:
+        """``<family>.<fact>.*``."""
+        return f"{cls.fact}.*"
+
+
+class CallEvent(Event):
+    """A decision of the orchestrator: the fact, and the call as it stands after it."""
+
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.ORCHESTRATOR})
+
+    call: Call
+    occurred_at: AwareDatetime
+
+    @property
+    def call_id(self) -> UUID:
+        """The call that this is about."""
+        return self.call.call_id
+
+    @property
+    def subject(self) -> str:
+        """``call.<fact>.<call_id>.<status after it>``, so that consumers filter on the server."""
+        return f"{self.fact}.{self.call.call_id}.{self.call.status}"
+
+    @classmethod
+    def subjects(cls) -> str:
+        """``call.<fact>.*.*``."""
+        return f"{cls.fact}.*.*"
+
+
+class CampaignFact(Event):
+    """A fact about one campaign."""
+
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.ORCHESTRATOR})
+
+    campaign_id: CampaignId
+
+    @property
+    def subject(self) -> str:
+        """``campaign.<fact>.<campaign_id>``."""
+        return f"{self.fact}.{self.campaign_id}"
+
+    @classmethod
+    def subjects(cls) -> str:
+        """``campaign.<fact>.*``."""
+        return f"{cls.fact}.*"

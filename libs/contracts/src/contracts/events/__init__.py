@@ -1,0 +1,83 @@
+"""Every event, and how a message becomes one."""
+
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from contracts.event import Event
+from contracts.events.audio import AudioFailed, AudioReady, AudioRequested
+from contracts.events.calls import (
+    CallChanged,
+    CallConcluded,
+    CallCreated,
+    CallHangupRequested,
+    CallSettlementRequested,
+    CallStatusChanged,
+)
+from contracts.events.campaigns import (
+    CampaignChanged,
+    CampaignCreated,
+    CampaignFinished,
+    CampaignPaused,
+    CampaignResumed,
+)
+from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard
+from contracts.events.dials import DialClaimed, DialLookedUp, DialPlaced, DialRefused, DialUnknown
+from contracts.events.requests import (
+    CallCancelRequested,
+    CallChangeRequested,
+    CallRequested,
+    CallRetryRequested,
+)
+from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
+from contracts.events.timers import TimerDue
+from contracts.invalid import InvalidMessage, reasons_of
+
+_TYPES: tuple[type[Event], ...] = (
+    CallRequested,
+    CallCancelRequested,
+    CallRetryRequested,
+    CallChangeRequested,
+    CallCreated,
+    CallStatusChanged,
+    CallChanged,
+    CallConcluded,
+    CallHangupRequested,
+    CallSettlementRequested,
+    DialClaimed,
+    DialPlaced,
+    DialRefused,
+    DialUnknown,
+    DialLookedUp,
+    TelephonyStatusReported,
+    AnswerClassified,
+    SpeechHeard,
+    ReplyGenerated,
+    AudioRequested,
+    AudioReady,
+    AudioFailed,
+    ConversationEnded,
+    CampaignCreated,
+    CampaignChanged,
+    CampaignPaused,
+    CampaignResumed,
+    CampaignFinished,
+    TimerDue,
+)
+
+EVENTS: Mapping[str, type[Event]] = {event.fact: event for event in _TYPES}
+"""Every event type by its fact, which is also the first two tokens of its subject."""
+
+
+def decode(subject: str, body: bytes) -> Event:
+    """The event that a message carries. Raises InvalidMessage."""
+    fact = ".".join(subject.split(".")[:2])
+    if fact not in EVENTS:
+        raise InvalidMessage([f"subject: no event is called {fact!r}"])
+    try:
+        event = EVENTS[fact].model_validate_json(body)
+    except ValidationError as error:
+        raise InvalidMessage(reasons_of(error)) from error
+    if event.subject != subject:
+        raise InvalidMessage([f"subject: the body belongs on {event.subject!r}"])
+    return event

@@ -1,0 +1,52 @@
+"""Speech to be made, made, or not to be had. The audio itself never crosses the bus (law 7)."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from contracts.event import CallFact, Service
+from contracts.values import Language
+
+
+class AudioRequested(CallFact):
+    """Please speak this sentence; turn 0 is the greeting, made ready before the phone rings."""
+
+    fact: ClassVar[str] = "audio.requested"
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.ORCHESTRATOR, Service.CONVERSATION})
+
+    attempt: int = Field(description="0 for the greeting, which serves every attempt")
+    turn: int
+    sentence: int = Field(description="from 0 in each turn")
+    text: str
+    language: Language
+    voice: str | None = Field(default=None, description="none: the default voice")
+    repeats: bool = Field(default=False, description="a greeting or stock phrase: worth keeping as a clip")
+
+
+class AudioReady(CallFact):
+    """The sentence was synthesized, or found among the clips."""
+
+    fact: ClassVar[str] = "audio.ready"
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.VOICE})
+
+    attempt: int
+    turn: int
+    sentence: int
+    digest: str = Field(description="SHA-256 of voice, model, settings and text")
+    seconds: float
+    cached: bool
+    provider: str
+    first_byte_seconds: float | None = None
+
+
+class AudioFailed(CallFact):
+    """The sentence could not be synthesized."""
+
+    fact: ClassVar[str] = "audio.failed"
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.VOICE})
+
+    attempt: int
+    turn: int
+    sentence: int
+    reason: str
+    fallback: str | None = Field(default=None, description="what the callee heard in its place, if anything")

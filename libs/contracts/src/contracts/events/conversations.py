@@ -1,0 +1,63 @@
+"""What was heard and what was answered. Turn 0 is the greeting; turn n is the n-th thing heard and its reply."""
+
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.event import CallFact, Service
+from contracts.values import Disposition, Language
+
+
+class SpeechHeard(CallFact):
+    """The callee said something; an empty text is a silence that was waited out."""
+
+    fact: ClassVar[str] = "speech.heard"
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.EDGE, Service.VOICE})
+
+    attempt: int
+    turn: int = Field(ge=1)
+    text: str
+    confidence: float | None = Field(default=None, ge=0, le=1)
+    language: Language
+
+
+class ToolCall(BaseModel):
+    """A tool that the model called, as it called it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    arguments: dict[str, str]
+
+
+class ReplyGenerated(CallFact):
+    """The turn is answered: no more sentences of it will follow. Its text is what was asked to be spoken."""
+
+    fact: ClassVar[str] = "reply.generated"
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.CONVERSATION})
+
+    attempt: int
+    turn: int
+    text: str
+    sentences: int = Field(description="how many audio.requested the turn has")
+    model: str
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    first_token_seconds: float | None = None
+    latency_seconds: float = Field(description="from the start of the turn to its last word")
+    fallback: bool = Field(default=False, description="the model failed; the language's fallback line was said")
+    tool_calls: tuple[ToolCall, ...] = ()
+
+
+class ConversationEnded(CallFact):
+    """The conversation has come to its end; the last words are those of ``turn``."""
+
+    fact: ClassVar[str] = "conversation.ended"
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.CONVERSATION})
+
+    attempt: int
+    turn: int
+    disposition: Disposition
+    summary: str
+    fields: dict[str, str] = Field(default={}, description="what the tool note(field, value) wrote down")
+    goodbye_seconds: float = Field(default=0.0, description="how long the last words take to say, estimated")

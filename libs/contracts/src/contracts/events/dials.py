@@ -1,0 +1,54 @@
+"""What voice says of an attempt to dial. Nobody is dialled twice (law 4)."""
+
+from typing import ClassVar
+
+from contracts.event import CallFact, Service
+from contracts.values import TelephonyStatus
+
+
+class _DialFact(CallFact):
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.VOICE})
+
+    attempt: int
+
+
+class DialClaimed(_DialFact):
+    """This attempt is about to be dialled. Appended by compare-and-set, before the request leaves; at most once."""
+
+    fact: ClassVar[str] = "dial.claimed"
+
+
+class DialPlaced(_DialFact):
+    """The provider has taken the call and named it."""
+
+    fact: ClassVar[str] = "dial.placed"
+
+    provider_call_id: str
+
+
+class DialRefused(_DialFact):
+    """The provider has refused for certain: the phone did not ring."""
+
+    fact: ClassVar[str] = "dial.refused"
+
+    permanent: bool
+    reason: str
+    code: int | None = None
+
+
+class DialUnknown(_DialFact):
+    """The request left and no answer is known. Never dialled again; callbacks or a look-up settle it."""
+
+    fact: ClassVar[str] = "dial.unknown"
+
+    reason: str
+
+
+class DialLookedUp(_DialFact):
+    """What the provider answered when it was asked for an overdue attempt; no status: it knows of no such call."""
+
+    fact: ClassVar[str] = "dial.looked_up"
+
+    provider_call_id: str | None = None
+    status: TelephonyStatus | None = None
+    duration_seconds: int | None = None

@@ -1,0 +1,34 @@
+"""What the telephone network reports, one callback a fact, in whatever order it comes."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from contracts.event import CallFact, Service
+from contracts.values import AnsweredBy, TelephonyStatus
+
+
+class TelephonyStatusReported(CallFact):
+    """One callback of one attempt."""
+
+    fact: ClassVar[str] = "telephony.status_reported"
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.EDGE})
+
+    attempt: int
+    provider_call_id: str
+    status: TelephonyStatus
+    sequence_number: int | None = Field(default=None, description="the provider's, from 0; none on the voice webhook")
+    duration_seconds: int | None = None
+    permanent: bool = Field(default=False, description="a failure that dialling again cannot mend: no such number")
+    reason: str | None = Field(default=None, description="the network's code, e.g. 'SIP 486'")
+
+
+class AnswerClassified(CallFact):
+    """Answering-machine detection has come to a result."""
+
+    fact: ClassVar[str] = "telephony.answer_classified"
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.EDGE})
+
+    attempt: int
+    provider_call_id: str
+    answered_by: AnsweredBy

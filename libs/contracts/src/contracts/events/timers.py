@@ -1,0 +1,22 @@
+"""Deadlines, kept by the server as scheduled messages (law 3)."""
+
+from typing import ClassVar
+from uuid import UUID
+
+from pydantic import AwareDatetime
+
+from contracts.event import CallFact, Service
+
+
+class TimerDue(CallFact):
+    """The deadline of a state has passed. A state whose deadline is another one ignores it."""
+
+    fact: ClassVar[str] = "timer.due"
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.SCHEDULER})
+
+    deadline: AwareDatetime
+
+
+def schedule_subject(call_id: UUID) -> str:
+    """Where a call's one schedule stands; a newer one replaces the older."""
+    return f"timer.set.{call_id}"

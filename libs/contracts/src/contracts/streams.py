@@ -1,0 +1,127 @@
+"""Streams and consumers as data: what the server must hold before a service may start."""
+
+from dataclasses import dataclass, field
+
+from contracts.event import Event
+from contracts.events.audio import AudioRequested
+from contracts.events.calls import CallHangupRequested, CallSettlementRequested, CallStatusChanged
+from contracts.events.conversations import ConversationEnded, SpeechHeard
+from contracts.events.dials import DialLookedUp, DialPlaced, DialRefused, DialUnknown
+from contracts.events.requests import (
+    CallCancelRequested,
+    CallChangeRequested,
+    CallRequested,
+    CallRetryRequested,
+)
+from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
+from contracts.events.timers import TimerDue
+from contracts.values import CallStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A JetStream stream. Sizes are in bytes, ages in seconds; none means without limit."""
+
+    name: str
+    subjects: tuple[str, ...]
+    description: str
+    max_age: int | None = None
+    max_bytes: int | None = None
+    schedules: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """A durable push consumer whose messages are shared out among a service's replicas.
+
+    `ack_wait` (seconds) is how long a replica may be silent about a message before another one gets it. `backoff`
+    (seconds) is the wait before each further try; after the last one the message is a dead letter.
+    """
+
+    name: str
+    stream: Stream
+    filters: tuple[str, ...]
+    ack_wait: int = 30
+    workers: int = 64
+    backoff: tuple[float, ...] = field(default=(0.2, 1, 5, 15, 30, 60, 120, 300))
+
+    @property
+    def deliver_subject(self) -> str:
+        """Where the server sends this consumer's messages."""
+        return f"deliver.{self.name}"
+
+
+def _filters(*events: type[Event]) -> tuple[str, ...]:
+    return tuple(event.subjects() for event in events)
+
+
+REQUESTS = Stream(
+    "REQUESTS",
+    ("call.requested", "call.cancel_requested.*", "call.retry_requested.*", "call.change_requested.*"),
+    "What upstream systems and the edge ask for",
+)
+CALLS = Stream(
+    "CALLS",
+    (
+        "call.*.*.*",
+        "dial.*.*",
+        "telephony.*.*",
+        "speech.*.*",
+        "reply.*.*",
+        "audio.*.*",
+        "conversation.*.*",
+        "campaign.*.*",
+        "timer.*.*",
+    ),
+    "All facts of all calls: the system of record",
+    schedules=True,
+)
+DEAD_LETTERS = Stream("DEAD_LETTERS", ("dead_letter.>",), "Messages that could not be used, each with its reason")
+STREAMS = (REQUESTS, CALLS, DEAD_LETTERS)
+
+ORCHESTRATOR_REQUESTS = Consumer(
+    "orchestrator-requests",
+    REQUESTS,
+    _filters(CallRequested, CallCancelRequested, CallRetryRequested, CallChangeRequested),
+)
+ORCHESTRATOR_FACTS = Consumer(
+    "orchestrator-facts",
+    CALLS,
+    _filters(
+        DialPlaced,
+        DialRefused,
+        DialUnknown,
+        DialLookedUp,
+        TelephonyStatusReported,
+        AnswerClassified,
+        ConversationEnded,
+        TimerDue,
+    ),
+)
+VOICE_DIALS = Consumer("voice-dials", CALLS, (f"{CallStatusChanged.fact}.*.{CallStatus.DIALING}",), ack_wait=60)
+VOICE_HANGUPS = Consumer("voice-hangups", CALLS, _filters(CallHangupRequested))
+VOICE_SETTLEMENTS = Consumer("voice-settlements", CALLS, _filters(CallSettlementRequested))
+VOICE_GREETINGS = Consumer("voice-greetings", CALLS, _filters(AudioRequested), workers=4)
+CONVERSATION_TURNS = Consumer("conversation-turns", CALLS, _filters(SpeechHeard))
+CONSUMERS = (
+    ORCHESTRATOR_REQUESTS,
+    ORCHESTRATOR_FACTS,
+    VOICE_DIALS,
+    VOICE_HANGUPS,
+    VOICE_SETTLEMENTS,
+    VOICE_GREETINGS,
+    CONVERSATION_TURNS,
+)
+
+CLIPS_BUCKET = "clips"
+"""Object Store of speech that repeats, under the digest of what it says."""
+
+
+def facts_of(call_id: object) -> tuple[str, str]:
+    """The two filters that match everything the stream CALLS holds of one call."""
+    return f"call.*.{call_id}.*", f"*.*.{call_id}"
+
+
+def state_of(call_id: object) -> str:
+    """The filter whose last message is the call as it stands, and whose sequence guards appends (law 1)."""
+    return f"call.*.{call_id}.*"

@@ -1,0 +1,113 @@
+"""The values that events are made of, each checked where it enters."""
+
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID, uuid5
+
+import phonenumbers
+from pydantic import AfterValidator, StringConstraints
+
+CALL_NAMESPACE = UUID("5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11")
+"""The name space of call ids; public, so that any language computes the same id from a request id."""
+
+SUPPLIED_LANGUAGES = ("es", "en")
+"""Primary language tags that have stock phrases and a fallback line."""
+
+
+def call_id_of(request_id: str) -> UUID:
+    """The id of the call that a request asks for: a UUIDv5 (RFC 9562), so a repeated request is the same call."""
+    return uuid5(CALL_NAMESPACE, request_id)
+
+
+def _e164(number: str) -> str:
+    """Accepts only numbers written in E.164 (ITU-T) that the numbering plan of their country knows."""
+    try:
+        parsed = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException as error:
+        raise ValueError(f"not a phone number in E.164, such as +12125550123 ({error})") from error
+    if phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) != number:
+        raise ValueError("not in E.164: write + and digits only, such as +12125550123")
+    if not phonenumbers.is_valid_number(parsed):
+        raise ValueError("no such number in its country's numbering plan; check the area code and the length")
+    return number
+
+
+def _supplied(tag: str) -> str:
+    if tag.split("-")[0] not in SUPPLIED_LANGUAGES:
+        raise ValueError(f"language {tag!r} is not supplied; use one of {', '.join(SUPPLIED_LANGUAGES)}, e.g. es-MX")
+    return tag
+
+
+_SUBJECT_PART = r"^[A-Za-z0-9_-]+$"  # one token of a NATS subject: no dot, no wildcard, no space
+
+PhoneNumber = Annotated[str, StringConstraints(max_length=16), AfterValidator(_e164)]
+"""A telephone number in E.164. Personal data: never in a log line."""
+
+CallId = UUID
+CampaignId = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=_SUBJECT_PART)]
+"""Identifies a campaign; one subject token, since it stands in subjects."""
+
+RequestId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[A-Z]{2})?$"), AfterValidator(_supplied)]
+"""A BCP 47 tag of a language that is supplied, with or without a region: ``es``, ``es-MX``, ``en-US``."""
+
+
+class CallStatus(StrEnum):
+    """What users see of a call."""
+
+    PENDING = "pending"
+    DIALING = "dialing"
+    RINGING = "ringing"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    NO_ANSWER = "no_answer"
+    BUSY = "busy"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    VOICEMAIL = "voicemail"
+    EXPIRED = "expired"
+
+
+FINAL_STATUSES = frozenset(CallStatus) - {
+    CallStatus.PENDING,
+    CallStatus.DIALING,
+    CallStatus.RINGING,
+    CallStatus.IN_PROGRESS,
+}
+
+
+class TelephonyStatus(StrEnum):
+    """What the telephone network says of one attempt, in the order in which it can say it."""
+
+    QUEUED = "queued"
+    INITIATED = "initiated"
+    RINGING = "ringing"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    BUSY = "busy"
+    NO_ANSWER = "no_answer"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class AnsweredBy(StrEnum):
+    """Who or what picked up, by answering-machine detection."""
+
+    HUMAN = "human"
+    MACHINE = "machine"
+    FAX = "fax"
+    UNKNOWN = "unknown"
+
+
+class Disposition(StrEnum):
+    """How a conversation came out, in call-centre terms."""
+
+    CONFIRMED = "confirmed"
+    DECLINED = "declined"
+    RESCHEDULED = "rescheduled"
+    CALLBACK_REQUESTED = "callback_requested"
+    ANSWERED = "answered"
+    WRONG_NUMBER = "wrong_number"
+    OPT_OUT = "opt_out"
+    UNRESPONSIVE = "unresponsive"
+    TECHNICAL_FAILURE = "technical_failure"
