@@ -64,7 +64,7 @@ class Log:
         guard: Guard | None = None,
         event_id: str | None = None,
         headers: dict[str, str] | None = None,
-    ) -> Envelope:
+    ) -> Recorded:
         """Publishes and waits until the server has stored it. Raises Conflict if the guard does not hold.
 
         The same `event_id` within the stream's duplicate window is stored once.
@@ -78,12 +78,12 @@ class Log:
         )
         sent = {**(headers or {}), **envelope.headers(), **(guard.headers() if guard else {})}
         try:
-            await self._js.publish(event.subject, event.model_dump_json().encode(), headers=sent)
+            ack = await self._js.publish(event.subject, event.model_dump_json().encode(), headers=sent)
         except BadRequestError as error:
             if error.err_code == WRONG_LAST_SEQUENCE:
                 raise Conflict(event.subject) from error
             raise
-        return envelope
+        return Recorded(event, envelope, ack.seq)
 
     async def last(self, subject: str) -> Recorded | None:
         """The newest event on a filter, in one direct get; none if there is none."""
