@@ -25,11 +25,12 @@ class Conflict(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """An event as the log has it."""
+    """An event as the log has it; more than one delivery: somebody may have handled it before."""
 
     event: Event
     envelope: Envelope
     sequence: int
+    deliveries: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def recorded(raw: Msg) -> Recorded:
     sequence = metadata.sequence.stream
     identity = headers.get("Nats-Msg-Id", f"{metadata.stream}/{sequence}")
     envelope = Envelope.read(headers, subject=raw.subject, id=identity, time=metadata.timestamp)
-    return Recorded(decode(raw.subject, raw.data), envelope, sequence)
+    return Recorded(decode(raw.subject, raw.data), envelope, sequence, metadata.num_delivered)
 
 
 async def _again_or_give_up(client: Client, consumer: Consumer, raw: Msg, error: Exception) -> None:

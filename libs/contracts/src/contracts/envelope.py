@@ -27,6 +27,7 @@ class Envelope(BaseModel):
     correlation_id: str | None = Field(default=None, alias="centralita-correlation-id")
     causation_id: str | None = Field(default=None, alias="centralita-causation-id")
     traceparent: str | None = None
+    reply_to: str | None = Field(default=None, description="commands: the inbox in which the outcome is awaited")
 
     @classmethod
     def of(cls, event: Event, *, id: str, source: str, time: datetime, cause: "Envelope | None" = None) -> Self:

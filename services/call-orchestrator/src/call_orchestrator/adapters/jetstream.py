@@ -1,0 +1,89 @@
+"""The ports on JetStream: the log, the deadlines as scheduled messages, the requests for greetings."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import uuid_utils
+from nats.js import JetStreamContext
+from nats.js.errors import BadRequestError
+
+from call_orchestrator.ports import LostRace, Stored
+from chassis.log import WRONG_LAST_SEQUENCE, Conflict, Guard, Log
+from contracts import AudioRequested, CallEvent, Envelope, TimerDue
+from contracts.events.timers import schedule_subject
+from contracts.streams import CALLS, state_of
+
+
+class JetStreamCallLog:
+    """`CallLog`: loading is one direct get, appending one guarded publish (law 1)."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    async def load(self, call_id: UUID) -> Stored | None:
+        """See `CallLog.load`."""
+        recorded = await self._log.last(state_of(call_id))
+        if recorded is None or not isinstance(recorded.event, CallEvent):
+            return None
+        return Stored(recorded.event.call, recorded.sequence, recorded.envelope.causation_id)
+
+    async def append(self, event: CallEvent, *, after: int, cause: Envelope) -> int:
+        """See `CallLog.append`."""
+        try:
+            recorded = await self._log.append(event, cause=cause, guard=Guard(state_of(event.call_id), after))
+        except Conflict as conflict:
+            raise LostRace(str(conflict)) from conflict
+        return recorded.sequence
+
+    async def has_decided(self, call_id: UUID, cause: Envelope) -> bool:
+        """See `CallLog.has_decided`."""
+        events = await self._log.read([state_of(call_id)])
+        return any(recorded.envelope.causation_id == cause.id for recorded in events)
+
+
+class JetStreamTimers:
+    """`Timers`: one schedule subject a call (law 3), each schedule guarded by the event that it belongs to.
+
+    Source: ADR-51 of nats-architecture-and-design. The guard keeps a slow replica from putting an old deadline over a
+    newer one; the one who appended the newer event sets its own.
+    """
+
+    def __init__(self, js: JetStreamContext, source: str) -> None:
+        self._js = js
+        self._source = source
+
+    async def set(self, call_id: UUID, deadline: datetime, *, after: int, cause: Envelope) -> None:
+        """See `Timers.set`."""
+        due = TimerDue(call_id=call_id, deadline=deadline)
+        envelope = Envelope.of(
+            due, id=str(uuid_utils.uuid7()), source=self._source, time=datetime.now(UTC), cause=cause
+        )
+        schedule = {
+            "Nats-Schedule": f"@at {deadline.astimezone(UTC).isoformat().replace('+00:00', 'Z')}",
+            "Nats-Schedule-Target": due.subject,
+        }
+        guard = Guard(state_of(call_id), after)
+        try:
+            await self._js.publish(
+                schedule_subject(call_id),
+                due.model_dump_json().encode(),
+                headers={**envelope.headers(), **schedule, **guard.headers()},
+            )
+        except BadRequestError as error:
+            if error.err_code != WRONG_LAST_SEQUENCE:
+                raise
+
+    async def clear(self, call_id: UUID) -> None:
+        """See `Timers.clear`."""
+        await self._js.purge_stream(CALLS.name, subject=schedule_subject(call_id))
+
+
+class JetStreamGreetings:
+    """`Greetings`: a fact that voice reads."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    async def request(self, greeting: AudioRequested, *, event_id: str, cause: Envelope) -> None:
+        """See `Greetings.request`."""
+        await self._log.append(greeting, cause=cause, event_id=event_id)

@@ -1,0 +1,120 @@
+"""The laws of a call: ``decide(state, input) -> event | nothing`` and ``evolve(state, event) -> state``.
+
+An event carries the state after it, so `evolve` is its projection: a log is folded without the rules of its day.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from call_orchestrator.domain.attempts import decide_live
+from call_orchestrator.domain.decisions import Changed, Created, Decision, Event, Ignored, Moved, Refused
+from call_orchestrator.domain.inputs import (
+    AnswerClassified,
+    CancelRequested,
+    ChangeRequested,
+    ConversationEnded,
+    DialPlaced,
+    DialRefused,
+    DialUnknown,
+    Input,
+    NetworkReported,
+    Requested,
+    RetryRequested,
+    TimerDue,
+)
+from call_orchestrator.domain.states import Dialing, Ended, InProgress, Pending, Ringing, State, Status, Terms
+
+ANSWER_MARGIN = timedelta(seconds=20)
+"""How long after the ring time the network's verdict may take before it is asked for."""
+
+_REPEATABLE = frozenset({Status.NO_ANSWER, Status.BUSY, Status.FAILED, Status.VOICEMAIL, Status.EXPIRED})
+
+
+def create(told: Requested, now: datetime) -> Created:
+    """The first event of a call: it waits until it is due, which is at once if nothing else is asked."""
+    return Created(state=Pending(attempt=0, due_at=max(told.scheduled_at or now, now)))
+
+
+def decide(state: State, told: Input, terms: Terms, now: datetime) -> Decision:
+    """What follows from `told` in `state`. Pure: the same arguments, the same answer."""
+    match state:
+        case Pending():
+            return _decide_pending(state, told, terms, now)
+        case Dialing() | Ringing() | InProgress():
+            return decide_live(state, told, terms, now)
+        case Ended():
+            return _decide_ended(state, told, terms, now)
+        case _:
+            assert_never(state)
+
+
+def evolve(_: State | None, event: Event) -> State:
+    """The state after an event."""
+    return event.state
+
+
+def _decide_pending(state: Pending, told: Input, terms: Terms, now: datetime) -> Decision:
+    match told:
+        case TimerDue():
+            return _due(state, told, terms, now)
+        case CancelRequested():
+            return Moved(state=_end(Status.CANCELED, state.attempt, now), reason="canceled by request")
+        case RetryRequested():
+            return Refused("the call is waiting to be dialled; initiate it to dial now")
+        case ChangeRequested():
+            return _change(state, told, now)
+        case Requested():
+            return Ignored("the call exists")
+        case (
+            DialPlaced() | DialRefused() | DialUnknown() | NetworkReported() | AnswerClassified() | ConversationEnded()
+        ):
+            return Ignored("no attempt is under way")
+        case _:
+            assert_never(told)
+
+
+def _due(state: Pending, told: TimerDue, terms: Terms, now: datetime) -> Decision:
+    if told.deadline < state.due_at:
+        return Ignored("an older deadline")
+    if now > state.due_at + terms.dial_within:
+        return Moved(state=_end(Status.EXPIRED, state.attempt, now), reason="it could not be dialled in time")
+    until = now + terms.ring_time + ANSWER_MARGIN
+    return Moved(state=Dialing(attempt=state.attempt + 1, dialed_at=now, deadline=until))
+
+
+def _change(state: Pending, told: ChangeRequested, now: datetime) -> Decision:
+    if state.attempt and told.terms:
+        return Refused("the call has been dialled; only its time can still be changed")
+    due_at = state.due_at if told.scheduled_at is None else max(told.scheduled_at, now)
+    return Changed(state=replace(state, due_at=due_at))
+
+
+def _decide_ended(state: Ended, told: Input, terms: Terms, now: datetime) -> Decision:
+    match told:
+        case RetryRequested():
+            return _retry(state, terms, now)
+        case CancelRequested() | ChangeRequested():
+            return Refused(f"the call has ended: {state.status}")
+        case Requested():
+            return Ignored("the call exists")
+        case TimerDue():
+            return Ignored("nothing is waited for")
+        case (
+            DialPlaced() | DialRefused() | DialUnknown() | NetworkReported() | AnswerClassified() | ConversationEnded()
+        ):
+            return Ignored("the call has ended")
+        case _:
+            assert_never(told)
+
+
+def _retry(state: Ended, terms: Terms, now: datetime) -> Decision:
+    if state.status not in _REPEATABLE:
+        return Refused(f"a call that is {state.status} is not dialled again")
+    if state.attempt > terms.max_retries:
+        return Refused(f"its retries are used up: dialled {state.attempt} times, max_retries is {terms.max_retries}")
+    return Moved(state=Pending(attempt=state.attempt, due_at=now), reason="retry requested")
+
+
+def _end(status: Status, attempt: int, now: datetime) -> Ended:
+    return Ended(status=status, attempt=attempt, ended_at=now)

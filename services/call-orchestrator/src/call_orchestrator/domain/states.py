@@ -1,0 +1,133 @@
+"""The states of a call, each holding only what is true in it.
+
+Theory. A call is dialled in attempts. Between attempts it is `Pending`; an attempt goes forward through `Dialing`,
+`Ringing` and `InProgress`, may skip any of them (facts come in any order), and never goes back. It ends in `Ended`, or
+in `Pending` once more. Every state but `Ended` has exactly one deadline, so none can be stuck (law 3).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """The names of the states, as users see them."""
+
+    PENDING = "pending"
+    DIALING = "dialing"
+    RINGING = "ringing"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    NO_ANSWER = "no_answer"
+    BUSY = "busy"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    VOICEMAIL = "voicemail"
+    EXPIRED = "expired"
+
+
+class Hangup(StrEnum):
+    """Why we asked for the line to be closed. It decides what the end of the attempt is called."""
+
+    CANCELED = "canceled"
+    VOICEMAIL = "voicemail"
+    FAX = "fax"
+    TOO_LONG = "too_long"
+    CONCLUDED = "concluded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What was agreed for this call. `dial_within`: how late after its due time it may still be dialled."""
+
+    max_retries: int
+    retry_delay: timedelta
+    ring_time: timedelta
+    max_talk: timedelta
+    dial_within: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """Waiting to be dialled, for the first time or again; `attempt` dials lie behind it."""
+
+    attempt: int
+    due_at: datetime
+
+    @property
+    def status(self) -> Status:
+        """``pending``."""
+        return Status.PENDING
+
+    @property
+    def deadline(self) -> datetime:
+        """When it may be dialled."""
+        return self.due_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """An attempt under way. `checks`: how often its outcome has been asked for since its deadline first passed."""
+
+    attempt: int
+    dialed_at: datetime
+    deadline: datetime
+    checks: int = 0
+    hangup: Hangup | None = None
+    disposition: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialing(Line):
+    """On its way to the telephone network; nobody has said yet that it rings."""
+
+    @property
+    def status(self) -> Status:
+        """``dialing``."""
+        return Status.DIALING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ringing(Line):
+    """The phone rings."""
+
+    @property
+    def status(self) -> Status:
+        """``ringing``."""
+        return Status.RINGING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InProgress(Line):
+    """Somebody or something has answered."""
+
+    answered_at: datetime
+
+    @property
+    def status(self) -> Status:
+        """``in_progress``."""
+        return Status.IN_PROGRESS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """Over. Only a person's request can bring it back to `Pending`."""
+
+    status: Status
+    attempt: int
+    ended_at: datetime
+    disposition: str | None = None
+
+    @property
+    def deadline(self) -> None:
+        """None: nothing more is waited for."""
+        return
+
+
+Live = Dialing | Ringing | InProgress
+State = Pending | Dialing | Ringing | InProgress | Ended
+
+
+def deadline(state: State) -> datetime | None:
+    """When the state is over; none in a final one."""
+    return state.deadline

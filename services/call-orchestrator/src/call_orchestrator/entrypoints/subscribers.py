@@ -1,0 +1,114 @@
+"""NATS: requests and commands from upstream and the edge, facts from the other services, deadlines from the server."""
+
+from typing import assert_never
+
+from faststream.nats import NatsRouter
+from nats.aio.client import Client
+
+from call_orchestrator.application import CallService, Told
+from call_orchestrator.domain import inputs
+from chassis.log import Recorded
+from chassis.subscriptions import subscribe
+from contracts import (
+    AnswerClassified,
+    CallCancelRequested,
+    CallChangeRequested,
+    CallRequested,
+    CallRetryRequested,
+    CommandOutcome,
+    ConversationEnded,
+    DialLookedUp,
+    DialPlaced,
+    DialRefused,
+    DialUnknown,
+    InvalidMessage,
+    TelephonyStatusReported,
+    TimerDue,
+)
+from contracts.streams import ORCHESTRATOR_FACTS, ORCHESTRATOR_REQUESTS
+
+Command = CallRequested | CallChangeRequested | CallCancelRequested | CallRetryRequested
+Fact = (
+    DialPlaced
+    | DialRefused
+    | DialUnknown
+    | DialLookedUp
+    | TelephonyStatusReported
+    | AnswerClassified
+    | ConversationEnded
+    | TimerDue
+)
+
+
+def build_router(calls: CallService, client: Client) -> NatsRouter:
+    """The service's two consumers. Both are idempotent by `CallService`: see there."""
+    router = NatsRouter()
+
+    async def on_request(recorded: Recorded) -> None:
+        event = recorded.event
+        if not isinstance(event, Command):
+            raise InvalidMessage([f"subject: {event.fact} is no request"])
+        outcome = await _ask(calls, event, recorded)
+        if recorded.envelope.reply_to:
+            await client.publish(recorded.envelope.reply_to, outcome.model_dump_json().encode())
+
+    async def on_fact(recorded: Recorded) -> None:
+        event = recorded.event
+        if not isinstance(event, Fact):
+            raise InvalidMessage([f"subject: {event.fact} is no fact that the state machine knows"])
+        await calls.tell(Told(event.call_id, input_of(event), recorded.envelope, recorded.deliveries > 1))
+
+    subscribe(router, client, ORCHESTRATOR_REQUESTS, on_request)
+    subscribe(router, client, ORCHESTRATOR_FACTS, on_fact)
+    return router
+
+
+async def _ask(calls: CallService, command: Command, recorded: Recorded) -> CommandOutcome:
+    cause, again = recorded.envelope, recorded.deliveries > 1
+    match command:
+        case CallRequested():
+            return await calls.request(command, cause, redelivered=again)
+        case CallChangeRequested():
+            return await calls.change(command, cause, redelivered=again)
+        case CallCancelRequested():
+            return await calls.tell(Told(command.call_id, inputs.CancelRequested(), cause, again))
+        case CallRetryRequested():
+            return await calls.tell(Told(command.call_id, inputs.RetryRequested(), cause, again))
+        case _:
+            assert_never(command)
+
+
+def input_of(fact: Fact) -> inputs.Input:
+    """The fact in the words of the state machine."""
+    match fact:
+        case DialPlaced():
+            return inputs.DialPlaced(attempt=fact.attempt)
+        case DialRefused():
+            return inputs.DialRefused(attempt=fact.attempt, permanent=fact.permanent, reason=fact.reason)
+        case DialUnknown():
+            return inputs.DialUnknown(attempt=fact.attempt)
+        case DialLookedUp():
+            return inputs.NetworkReported(
+                attempt=fact.attempt,
+                status=inputs.Network(fact.status) if fact.status else None,
+                duration_seconds=fact.duration_seconds,
+                looked_up=True,
+            )
+        case TelephonyStatusReported():
+            return inputs.NetworkReported(
+                attempt=fact.attempt,
+                status=inputs.Network(fact.status),
+                duration_seconds=fact.duration_seconds,
+                permanent=fact.permanent,
+                reason=fact.reason,
+            )
+        case AnswerClassified():
+            return inputs.AnswerClassified(attempt=fact.attempt, answerer=inputs.Answerer(fact.answered_by))
+        case ConversationEnded():
+            return inputs.ConversationEnded(
+                attempt=fact.attempt, disposition=fact.disposition, goodbye_seconds=fact.goodbye_seconds
+            )
+        case TimerDue():
+            return inputs.TimerDue(deadline=fact.deadline)
+        case _:
+            assert_never(fact)

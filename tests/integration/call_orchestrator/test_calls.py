@@ -1,0 +1,221 @@
+"""The orchestrator on a real nats-server: what stands in the log is what was decided, once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+from faststream.nats import NatsBroker
+from nats.aio.client import Client
+
+from call_orchestrator.adapters.jetstream import JetStreamCallLog, JetStreamGreetings, JetStreamTimers
+from call_orchestrator.application import CallService, Told
+from call_orchestrator.composition import build, policy
+from call_orchestrator.domain.inputs import Input, Network, NetworkReported, RetryRequested, TimerDue
+from call_orchestrator.settings import Settings
+from chassis.log import Log
+from chassis.serve import Bus
+from contracts import (
+    Call,
+    CallCancelRequested,
+    CallChangeRequested,
+    CallEvent,
+    CallRequested,
+    CallRetryRequested,
+    CallStatus,
+    CommandOutcome,
+    DialRefused,
+    Envelope,
+    Event,
+    Service,
+    TelephonyStatus,
+    TelephonyStatusReported,
+    call_id_of,
+)
+from contracts.streams import CALLS, DEAD_LETTERS, facts_of, state_of
+
+
+@pytest.fixture
+async def replicas(nats_url: str, bus_client: Client) -> AsyncIterator[int]:
+    """Two replicas of the service: every test runs against both."""
+    async with AsyncExitStack() as stack:
+        for _ in range(2):
+            broker = NatsBroker(nats_url, logger=None)
+            client = await broker.connect()
+            stack.push_async_callback(broker.stop)
+            bus = Bus(client, broker, Log(client, CALLS.name, source=Service.ORCHESTRATOR))
+            await stack.enter_async_context(build(Settings(), bus))
+            await broker.start()
+        yield 2
+
+
+def requested(**changes: object) -> CallRequested:
+    fields: dict[str, object] = {
+        "request_id": f"r-{uuid4()}",
+        "campaign_id": "reminders",
+        "contact_id": "c-1",
+        "phone_number": "+12125550123",
+        "script_template": "Hello {{name}}.\n\nRemind them of their appointment.",
+        "variables": {"name": "Ada"},
+        "language": "en",
+        "retry_delay_seconds": 0,
+    }
+    return CallRequested.model_validate({**fields, **changes})
+
+
+async def ask(client: Client, command: Event) -> CommandOutcome:
+    inbox = client.new_inbox()
+    subscription = await client.subscribe(inbox)
+    await client.jetstream().publish(command.subject, command.model_dump_json().encode(), headers={"reply_to": inbox})
+    message = await subscription.next_msg(timeout=10)
+    await subscription.unsubscribe()
+    return CommandOutcome.model_validate_json(message.data)
+
+
+async def until(calls: Log, call_id: UUID, status: CallStatus, *, attempt: int | None = None) -> Call:
+    async with asyncio.timeout(10):
+        while True:
+            recorded = await calls.last(state_of(call_id))
+            if recorded and isinstance(recorded.event, CallEvent):
+                call = recorded.event.call
+                if call.status is status and attempt in (None, call.attempt):
+                    return call
+            await asyncio.sleep(0.02)
+
+
+def network(call_id: UUID, attempt: int, status: TelephonyStatus) -> TelephonyStatusReported:
+    return TelephonyStatusReported(
+        call_id=call_id, attempt=attempt, provider_call_id="CA1", status=status, duration_seconds=5
+    )
+
+
+async def statuses(calls: Log, call_id: UUID) -> list[str]:
+    return [r.event.call.status for r in await calls.read([state_of(call_id)]) if isinstance(r.event, CallEvent)]
+
+
+async def test_a_request_becomes_a_call_that_is_dialled_at_once(replicas: int, bus_client: Client, calls: Log) -> None:
+    outcome = await ask(bus_client, requested(request_id="r-1"))
+    assert outcome.accepted
+    assert outcome.call_id == call_id_of("r-1")
+    call = await until(calls, outcome.call_id, CallStatus.DIALING)
+    assert (call.attempt, call.max_retries, call.call_timeout_seconds) == (1, 3, 30)
+    facts = [recorded.event for recorded in await calls.read(facts_of(outcome.call_id))]
+    greetings = [event for event in facts if event.fact == "audio.requested"]
+    assert [event.model_dump()["text"] for event in greetings] == ["Hello Ada."]
+
+
+async def test_the_same_request_sent_ten_times_is_one_call(replicas: int, bus_client: Client, calls: Log) -> None:
+    request = requested(request_id="r-2", scheduled_at="2099-01-01T00:00:00Z")
+    outcomes = await asyncio.gather(*(ask(bus_client, request) for _ in range(10)))
+    assert {outcome.call_id for outcome in outcomes} == {call_id_of("r-2")}
+    assert await statuses(calls, call_id_of("r-2")) == ["pending"]
+
+
+async def test_a_busy_line_is_dialled_again_until_its_retries_are_used_up(
+    replicas: int, bus_client: Client, calls: Log
+) -> None:
+    outcome = await ask(bus_client, requested(max_retries=2))
+    assert outcome.call_id
+    for attempt in (1, 2, 3):
+        await until(calls, outcome.call_id, CallStatus.DIALING, attempt=attempt)
+        for _ in range(2):  # every callback may come twice
+            await calls.append(network(outcome.call_id, attempt, TelephonyStatus.BUSY))
+    assert (await until(calls, outcome.call_id, CallStatus.BUSY)).attempt == 3
+    assert await statuses(calls, outcome.call_id) == [
+        "pending", "dialing", "pending", "dialing", "pending", "dialing", "busy"
+    ]  # fmt: skip
+    refused = await ask(bus_client, CallRetryRequested(call_id=outcome.call_id))
+    assert not refused.accepted
+    assert "max_retries is 2" in refused.reasons[0]
+
+
+async def test_facts_in_any_order_from_many_sides_lead_to_one_end(
+    replicas: int, bus_client: Client, calls: Log
+) -> None:
+    asked = await asyncio.gather(*(ask(bus_client, requested()) for _ in range(20)))
+    ids = [outcome.call_id for outcome in asked if outcome.call_id]
+    await asyncio.gather(*(until(calls, call_id, CallStatus.DIALING) for call_id in ids))
+    order = [TelephonyStatus.COMPLETED, TelephonyStatus.IN_PROGRESS, TelephonyStatus.RINGING]
+    await asyncio.gather(*(calls.append(network(call_id, 1, status)) for call_id in ids for status in order))
+    for call_id in ids:
+        call = await until(calls, call_id, CallStatus.COMPLETED)
+        assert call.duration_seconds == 5
+        assert (await statuses(calls, call_id)).count("completed") == 1
+
+
+async def test_a_scheduled_call_can_be_changed_initiated_and_canceled(
+    replicas: int, bus_client: Client, calls: Log
+) -> None:
+    outcome = await ask(bus_client, requested(scheduled_at="2099-01-01T00:00:00Z"))
+    assert outcome.call_id
+    change = CallChangeRequested.model_validate({"call_id": outcome.call_id, "variables": {"name": "Grace"}})
+    assert (await ask(bus_client, change)).accepted
+    lacking = CallChangeRequested.model_validate({"call_id": outcome.call_id, "script_template": "Hi {{nobody}}."})
+    refused = await ask(bus_client, lacking)
+    assert not refused.accepted
+    assert "nobody" in refused.reasons[0]
+    now = CallChangeRequested.model_validate({"call_id": outcome.call_id, "scheduled_at": "2020-01-01T00:00:00Z"})
+    assert (await ask(bus_client, now)).accepted
+    call = await until(calls, outcome.call_id, CallStatus.DIALING)
+    assert call.variables == {"name": "Grace"}
+    assert not (await ask(bus_client, change)).accepted
+    assert (await ask(bus_client, CallCancelRequested(call_id=outcome.call_id))).accepted
+    await calls.append(DialRefused(call_id=outcome.call_id, attempt=1, permanent=False, reason="canceled before"))
+    assert (await until(calls, outcome.call_id, CallStatus.CANCELED)).reason == "canceled by request"
+
+
+async def test_a_command_for_an_unknown_call_is_refused(replicas: int, bus_client: Client) -> None:
+    outcome = await ask(bus_client, CallCancelRequested(call_id=uuid4()))
+    assert not outcome.accepted
+    assert outcome.reasons == ("there is no such call",)
+
+
+async def test_an_invalid_request_is_a_dead_letter_with_its_reasons_and_the_next_one_is_served(
+    replicas: int, bus_client: Client, calls: Log
+) -> None:
+    js = bus_client.jetstream()
+    await js.publish("call.requested", b'{"campaign_id": "c", "phone_number": "12", "surprise": 1}')
+    assert (await ask(bus_client, requested())).accepted
+    async with asyncio.timeout(10):
+        while (await js.stream_info(DEAD_LETTERS.name)).state.messages < 1:
+            await asyncio.sleep(0.02)
+    letter = await js.get_msg(DEAD_LETTERS.name, 1)
+    assert letter.subject == "dead_letter.call.requested"
+    body = (letter.data or b"").decode()
+    for field in ("contact_id", "script_template", "phone_number", "surprise"):
+        assert f'"{field}: ' in body
+
+
+async def test_a_retry_that_is_delivered_again_after_its_decision_does_not_dial_again(
+    bus_client: Client, calls: Log
+) -> None:
+    js = bus_client.jetstream()
+    service = CallService(
+        JetStreamCallLog(calls),
+        JetStreamTimers(js, "test"),
+        JetStreamGreetings(calls),
+        policy(Settings()),
+        now=lambda: datetime.now(UTC),
+    )
+
+    async def tell(cause: str, told: Input, *, redelivered: bool = False) -> CommandOutcome:
+        envelope = Envelope.read({}, subject="test", id=cause, time=datetime.now(UTC))
+        return await service.tell(Told(call_id, told, envelope, redelivered))
+
+    async def dial_and_be_busy(attempt: int) -> None:
+        standing = await until(calls, call_id, CallStatus.PENDING)
+        assert standing.due_at
+        await tell(f"timer-{attempt}", TimerDue(deadline=standing.due_at))
+        await tell(f"busy-{attempt}", NetworkReported(attempt=attempt, status=Network.FAILED, permanent=True))
+
+    request = requested(request_id="r-3")
+    call_id = call_id_of("r-3")
+    await service.request(request, Envelope.read({}, subject="test", id="asked", time=datetime.now(UTC)))
+    await dial_and_be_busy(1)
+    assert (await tell("retry", RetryRequested())).accepted
+    await dial_and_be_busy(2)
+    before = await statuses(calls, call_id)
+    assert (await tell("retry", RetryRequested(), redelivered=True)).status is CallStatus.FAILED
+    assert await statuses(calls, call_id) == before
