@@ -62,7 +62,7 @@ async def run(service: Service, settings: S, build: Build[S]) -> None:
     try:
         async with build(settings, bus) as app:
             await broker.start()
-            listener = socket.create_server((settings.http_host, settings.http_port))
+            listener = _listener(settings)
             port = listener.getsockname()[1]
             sys.stdout.write(json.dumps({"event": "listening", "service": service, "port": port}) + "\n")
             sys.stdout.flush()
@@ -74,6 +74,13 @@ async def run(service: Service, settings: S, build: Build[S]) -> None:
     finally:
         await broker.stop()
         logger.info("stopped")
+
+
+def _listener(settings: ServiceSettings) -> socket.socket:
+    """The parent's socket if there is one: connections wait in it while a service is started again."""
+    if settings.http_fd is not None:
+        return socket.socket(fileno=settings.http_fd)
+    return socket.create_server((settings.http_host, settings.http_port))
 
 
 def operations(client: Client) -> list[Route]:

@@ -15,6 +15,7 @@ class ServiceSettings(BaseSettings):
     nats_url: NatsDsn = Field(default=NatsDsn("nats://127.0.0.1:4222"), description="where NATS listens")
     http_host: str = Field(default="127.0.0.1", description="the address that this service's HTTP side binds")
     http_port: int = Field(default=0, ge=0, le=65535, description="its port; 0: the kernel chooses")
+    http_fd: int | None = Field(default=None, description="a listening socket that the parent process has opened")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
 

@@ -12,13 +12,14 @@ from contracts.values import CallId, CampaignId
 
 
 class Service(StrEnum):
-    """Who may publish a fact (law 10: one owner per fact)."""
+    """The parties by name. Those that may publish a fact stand in its ``owners``; campaign-stats only reads."""
 
     UPSTREAM = "upstream"
     ORCHESTRATOR = "call-orchestrator"
     VOICE = "voice"
     CONVERSATION = "conversation"
     EDGE = "edge"
+    CAMPAIGN_STATS = "campaign-stats"
     SCHEDULER = "nats-scheduler"
 
 

@@ -58,6 +58,8 @@ def decide_live(state: Live, told: Input, terms: Terms, now: datetime) -> Decisi
             return Ignored("a fact of another attempt")
         case DialPlaced() | DialUnknown():
             return Ignored("the network will say what became of it, or be asked at the deadline")
+        case DialRefused() if not isinstance(state, Dialing):
+            return Ignored("the network has said that it rang")
         case DialRefused():
             return _close(state, Network.FAILED, terms, now, reason=told.reason, permanent=told.permanent)
         case NetworkReported():
@@ -183,7 +185,8 @@ def _close(
 ) -> Decision:
     """The attempt is over: the end of the call, or the wait for the next one."""
     name, why = _name_of_end(state, status, reason)
-    again = name in (Status.BUSY, Status.NO_ANSWER, Status.FAILED) and not permanent and state.hangup is None
+    unreached = name in (Status.BUSY, Status.NO_ANSWER, Status.FAILED) and not isinstance(state, InProgress)
+    again = unreached and not permanent and state.hangup is None
     if again and state.attempt <= terms.max_retries:
         waiting = Pending(attempt=state.attempt, due_at=now + terms.retry_delay)
         return Moved(state=waiting, reason=why or name, duration_seconds=duration_seconds)

@@ -1,0 +1,62 @@
+# Bare `make` prints this menu. Everything is installed into .venv by the first target that needs it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := libs/contracts libs/chassis services/call-orchestrator services/voice services/conversation \
+	services/campaign-stats services/edge tools/simulators tools
+
+.DEFAULT_GOAL := menu
+.PHONY: menu install demo up test lint format bench chaos docs contracts lock clean
+
+menu: ## this menu
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/.installed ## everything into .venv, locked by hashes
+
+$(VENV)/.installed: requirements/uv.txt requirements/development.txt $(addsuffix /pyproject.toml,$(PACKAGES))
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements/development.txt
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
+	@touch $@
+
+demo: install ## a campaign of 25 calls on this machine: no account, no Docker
+	$(BIN)/centralita demo
+
+up: install ## the same system, staying up on fixed ports, data in .data/
+	$(BIN)/centralita up
+
+test: install ## every test, in random order, on loopback
+	$(BIN)/pytest -q
+
+lint: install ## ruff, mypy, the rooms, the contracts, compose and Dockerfile
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy libs services tools tests bench
+	$(BIN)/lint-imports --verbose --no-cache > .lint-imports.log || { cat .lint-imports.log; exit 1; }
+	$(BIN)/python -m contracts check
+	$(BIN)/hadolint deploy/Dockerfile
+	NATS_PASSWORD=lint MONGO_PASSWORD=lint $(BIN)/docker-compose --env-file .env.example config -q
+
+format: install ## what ruff can mend by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install ## figures as ratios to a baseline of the same run
+	$(BIN)/python -m bench
+
+chaos: install ## kill -9 of each service in turn during a running campaign
+	$(BIN)/pytest -q tests/chaos
+
+docs: install ## what is generated: the state machine's page
+	$(BIN)/python -m call_orchestrator.diagram > docs/state-machine.md
+
+contracts: install ## stores the schemas and the AsyncAPI document; refuses a breaking change
+	$(BIN)/python -m contracts store
+
+lock: install ## resolves every dependency anew, with hashes
+	UV=$(BIN)/uv sh requirements/lock.sh
+
+clean: ## forget the environment and all data
+	rm -rf $(VENV) .data .mypy_cache .ruff_cache .pytest_cache .lint-imports.log

@@ -1,0 +1,200 @@
+"""Every kind of fault, as the vendors' own SDKs see it over a real socket."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from elevenlabs import AsyncElevenLabs
+from elevenlabs.core.api_error import ApiError
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from simulators import elevenlabs as elevenlabs_simulator
+from simulators import openai as openai_simulator
+from simulators.faults import FaultPlan, FaultRule
+from simulators.serving import serving
+
+MESSAGES: Any = [{"role": "user", "content": "Yes, I can come."}]
+
+
+@contextlib.asynccontextmanager
+async def model_with(plan: FaultPlan) -> AsyncIterator[openai.AsyncOpenAI]:
+    app = plan.middleware("openai", openai_simulator.create_app(speed=100))
+    async with (
+        serving(app, "127.0.0.1") as origin,
+        openai.AsyncOpenAI(base_url=f"{origin}/v1", api_key="sk-fictional", max_retries=0) as client,
+    ):
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def speech_with(plan: FaultPlan) -> AsyncIterator[AsyncElevenLabs]:
+    app = plan.middleware("elevenlabs", elevenlabs_simulator.create_app(speed=100))
+    async with serving(app, "127.0.0.1") as origin, httpx.AsyncClient() as http:
+        yield AsyncElevenLabs(base_url=origin, api_key="fictional", httpx_client=http)
+
+
+@contextlib.asynccontextmanager
+async def counter_with(plan: FaultPlan) -> AsyncIterator[tuple[list[str], httpx.AsyncClient]]:
+    """An app that keeps the methods of the requests it processed, and a client for it."""
+    processed: list[str] = []
+
+    async def handle(request: Request) -> Response:
+        await request.body()
+        processed.append(request.method)
+        return PlainTextResponse("done")
+
+    routes = [Route(path, handle, methods=["GET", "POST"]) for path in ("/Calls.json", "/_simulator/ledger")]
+    app = plan.middleware("twilio", Starlette(routes=routes))
+    async with serving(app, "127.0.0.1") as origin, httpx.AsyncClient(base_url=origin) as client:
+        yield processed, client
+
+
+async def answer(client: openai.AsyncOpenAI) -> str | None:
+    done = await client.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES)
+    return done.choices[0].message.content
+
+
+async def test_without_rules_nothing_fails() -> None:
+    async with model_with(FaultPlan(1)) as client:
+        assert await answer(client)
+
+
+async def test_a_reset_is_a_connection_error_for_the_openai_sdk() -> None:
+    async with model_with(FaultPlan(1, [FaultRule(target="openai", kind="reset")])) as client:
+        with pytest.raises(openai.APIConnectionError):
+            await answer(client)
+
+
+async def test_a_reset_is_a_transport_error_for_the_elevenlabs_sdk() -> None:
+    async with speech_with(FaultPlan(1, [FaultRule(target="elevenlabs", kind="reset")])) as client:
+        with pytest.raises(httpx.TransportError):
+            _ = [piece async for piece in client.text_to_speech.stream("voice", text="Hello there.")]
+
+
+async def test_a_status_fault_has_the_body_that_the_openai_sdk_reads() -> None:
+    rule = FaultRule(target="openai", kind="status", status=429, retry_after=2)
+    async with model_with(FaultPlan(1, [rule])) as client:
+        with pytest.raises(openai.RateLimitError) as failure:
+            await answer(client)
+    assert failure.value.code == "rate_limit_exceeded"
+    assert failure.value.response.headers["retry-after"] == "2"
+
+
+async def test_a_status_fault_has_the_body_that_the_elevenlabs_sdk_reads() -> None:
+    async with speech_with(FaultPlan(1, [FaultRule(target="elevenlabs", kind="status", status=429)])) as client:
+        with pytest.raises(ApiError) as failure:
+            _ = [piece async for piece in client.text_to_speech.stream("voice", text="Hello there.")]
+    assert failure.value.status_code == 429
+    assert failure.value.body["detail"]["status"] == "too_many_concurrent_requests"
+
+
+async def test_a_status_fault_says_what_its_rule_says() -> None:
+    rule = FaultRule(target="twilio", kind="status", status=400, body={"code": 21211})
+    async with counter_with(FaultPlan(1, [rule])) as (processed, client):
+        answered = await client.post("/Calls.json")
+    assert (answered.status_code, answered.json(), processed) == (400, {"code": 21211}, [])
+
+
+async def test_a_cut_body_breaks_off_after_audio_was_heard() -> None:
+    async with speech_with(FaultPlan(1, [FaultRule(target="elevenlabs", kind="cut_body")])) as client:
+        heard = b""
+        with pytest.raises(httpx.RemoteProtocolError):  # noqa: PT012 - what came before the error counts too
+            async for piece in client.text_to_speech.stream("voice", text="One long sentence that goes on. " * 8):
+                heard += piece
+    assert heard
+
+
+async def test_a_cut_body_breaks_a_plain_answer_too() -> None:
+    async with model_with(FaultPlan(1, [FaultRule(target="openai", kind="cut_body")])) as client:
+        with pytest.raises(openai.APIConnectionError):
+            await answer(client)
+
+
+async def test_a_cut_stream_of_the_model_is_an_error_in_the_middle_of_the_words() -> None:
+    async with model_with(FaultPlan(1, [FaultRule(target="openai", kind="cut_body")])) as client:
+        said = ""
+        stream: Any = await client.chat.completions.create(model="gpt-4o", messages=MESSAGES, stream=True)
+        with pytest.raises(openai.APIConnectionError):  # noqa: PT012
+            async for chunk in stream:
+                said += chunk.choices[0].delta.content or ""
+                assert chunk.choices[0].finish_reason is None
+    assert said
+
+
+async def test_a_lost_response_was_processed() -> None:
+    async with counter_with(FaultPlan(1, [FaultRule(target="twilio", kind="lost_response")])) as (processed, client):
+        with pytest.raises(httpx.TransportError):
+            await client.post("/Calls.json", data={"To": "+12125550123"})
+    assert processed == ["POST"]
+
+
+async def test_a_reset_was_not_processed() -> None:
+    async with counter_with(FaultPlan(1, [FaultRule(target="twilio", kind="reset")])) as (processed, client):
+        with pytest.raises(httpx.TransportError):
+            await client.post("/Calls.json", data={"To": "+12125550123"})
+    assert processed == []
+
+
+async def test_latency_outlasts_the_clients_patience_and_passes_by_itself() -> None:
+    rule = FaultRule(target="openai", kind="latency", seconds=30, remaining=1)
+    async with model_with(FaultPlan(1, [rule])) as client:
+        with pytest.raises(openai.APITimeoutError):
+            await answer(client.with_options(timeout=0.2))
+        assert await answer(client)
+
+
+async def test_latency_is_followed_by_the_next_rule() -> None:
+    rules = [
+        FaultRule(target="twilio", kind="latency", seconds=0.001),
+        FaultRule(target="twilio", kind="status", status=503),
+    ]
+    async with counter_with(FaultPlan(1, rules)) as (_, client):
+        answered = await client.post("/Calls.json")
+    assert (answered.status_code, answered.json()["code"]) == (503, 20503)
+
+
+async def test_a_rule_fires_as_often_as_it_says_and_for_its_method_only() -> None:
+    rule = FaultRule(target="twilio", kind="status", method="post", path=r"Calls\.json$", remaining=2)
+    async with counter_with(FaultPlan(1, [rule])) as (_, client):
+        statuses = [(await client.get("/Calls.json")).status_code]
+        statuses += [(await client.post("/Calls.json")).status_code for _ in range(3)]
+    assert statuses == [200, 500, 500, 200]
+
+
+async def test_the_control_routes_never_fail() -> None:
+    async with counter_with(FaultPlan(1, [FaultRule(target="twilio", kind="reset")])) as (_, client):
+        assert (await client.get("/_simulator/ledger")).status_code == 200
+
+
+async def test_rules_replaced_at_run_time_take_effect_at_once() -> None:
+    plan = FaultPlan(1)
+    async with counter_with(plan) as (_, client):
+        before = (await client.post("/Calls.json")).status_code
+        plan.rules = [FaultRule(target="twilio", kind="status", status=500)]
+        during = (await client.post("/Calls.json")).status_code
+        plan.rules = []
+        after = (await client.post("/Calls.json")).status_code
+    assert (before, during, after) == (200, 500, 200)
+
+
+def fired(seed: int) -> list[bool]:
+    plan = FaultPlan(seed, [FaultRule(target="twilio", kind="reset", probability=0.5)])
+    return [bool(plan.due("twilio", "POST", "/Calls.json")) for _ in range(64)]
+
+
+def test_the_same_seed_draws_the_same_faults_and_another_seed_others() -> None:
+    assert fired(7) == fired(7) != fired(8)
+    assert True in fired(7)
+    assert False in fired(7)
+
+
+def test_a_rule_with_a_misspelt_field_is_refused() -> None:
+    with pytest.raises(ValidationError, match="probabilty"):
+        FaultRule.model_validate({"target": "openai", "kind": "reset", "probabilty": 0.1})

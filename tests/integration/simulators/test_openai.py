@@ -1,0 +1,209 @@
+"""The OpenAI simulator on the wire, as the official SDK reads it."""
+
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from simulators.openai import create_app
+from simulators.serving import serving
+
+SYSTEM = {"role": "system", "content": "You remind people of their appointment. Language: en-US."}
+NOTE = {
+    "type": "function",
+    "function": {
+        "name": "note",
+        "parameters": {"type": "object", "properties": {"field": {"type": "string"}, "value": {"type": "string"}}},
+    },
+}
+END_CALL = {
+    "type": "function",
+    "function": {
+        "name": "end_call",
+        "parameters": {
+            "type": "object",
+            "properties": {"disposition": {"enum": ["confirmed", "declined", "opt_out", "unresponsive", "answered"]}},
+            "required": ["disposition"],
+        },
+    },
+}
+STOP = [SYSTEM, {"role": "user", "content": "Please stop calling me."}]
+
+
+@contextlib.asynccontextmanager
+async def model(**settings: Any) -> AsyncIterator[openai.AsyncOpenAI]:
+    async with (
+        serving(create_app(**{"speed": 100, **settings}), "127.0.0.1") as origin,
+        openai.AsyncOpenAI(base_url=f"{origin}/v1", api_key="sk-fictional", max_retries=0) as client,
+    ):
+        yield client
+
+
+async def complete(client: openai.AsyncOpenAI, messages: Any, **options: Any) -> Any:
+    options = {"model": "gpt-4o-mini", **options}
+    return await client.chat.completions.create(messages=messages, **options)
+
+
+async def streamed(client: openai.AsyncOpenAI, messages: Any, **options: Any) -> list[Any]:
+    return [chunk async for chunk in await complete(client, messages, stream=True, **options)]
+
+
+def text_of(chunks: list[Any]) -> str:
+    return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+
+
+def calls_of(chunks: list[Any]) -> list[tuple[str, Any]]:
+    """The tool calls put together from their pieces: name and arguments."""
+    names: dict[int, str] = {}
+    arguments: dict[int, str] = {}
+    for chunk in chunks:
+        for call in (chunk.choices[0].delta.tool_calls or []) if chunk.choices else []:
+            names[call.index] = call.function.name or names[call.index]
+            arguments[call.index] = arguments.get(call.index, "") + (call.function.arguments or "")
+    return [(names[index], json.loads(arguments[index])) for index in sorted(names)]
+
+
+async def test_a_streamed_answer_says_what_a_whole_one_says_and_ends_properly() -> None:
+    messages = [SYSTEM, {"role": "user", "content": "Hello?"}]
+    async with model() as client:
+        chunks = await streamed(client, messages)
+        whole = await complete(client, messages)
+    assert text_of(chunks) == whole.choices[0].message.content
+    assert whole.choices[0].finish_reason == "stop"
+    assert [chunk.choices[0].finish_reason for chunk in chunks][-2:] == [None, "stop"]
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert len({chunk.id for chunk in chunks}) == 1
+    assert len(chunks) > 5
+
+
+async def test_the_stream_ends_with_done_on_the_wire() -> None:
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+    async with (
+        serving(create_app(speed=100), "127.0.0.1") as origin,
+        httpx.AsyncClient(base_url=origin, headers={"Authorization": "Bearer sk-fictional"}) as http,
+    ):
+        answered = await http.post("/v1/chat/completions", json=body)
+    assert answered.headers["content-type"].startswith("text/event-stream")
+    assert answered.text.endswith("}\n\ndata: [DONE]\n\n")
+
+
+async def test_usage_comes_in_a_last_chunk_without_choices_when_it_was_asked_for() -> None:
+    async with model() as client:
+        asked = await streamed(client, STOP, stream_options={"include_usage": True})
+        unasked = await streamed(client, STOP)
+    assert asked[-1].choices == []
+    assert asked[-1].usage.total_tokens == asked[-1].usage.prompt_tokens + asked[-1].usage.completion_tokens
+    assert all(chunk.usage is None for chunk in [*asked[:-1], *unasked])
+
+
+async def test_a_tool_call_comes_in_pieces_beside_the_goodbye() -> None:
+    async with model() as client:
+        chunks = await streamed(client, STOP, tools=[NOTE, END_CALL])
+    pieces = [chunk for chunk in chunks if chunk.choices and chunk.choices[0].delta.tool_calls]
+    assert len(pieces) > 2
+    assert "Goodbye" in text_of(chunks)
+    assert calls_of(chunks) == [("end_call", {"disposition": "opt_out"})]
+    assert chunks[-1].choices[0].finish_reason == "tool_calls"
+
+
+async def test_a_whole_answer_carries_the_tool_calls_of_the_streamed_one() -> None:
+    async with model() as client:
+        whole = (await complete(client, STOP, tools=[END_CALL])).choices[0]
+    assert json.loads(whole.message.tool_calls[0].function.arguments) == {"disposition": "opt_out"}
+    assert whole.finish_reason == "tool_calls"
+
+
+async def test_tools_that_may_not_be_called_are_not() -> None:
+    async with model() as client:
+        chunks = await streamed(client, STOP, tools=[END_CALL], tool_choice="none")
+    assert calls_of(chunks) == []
+    assert chunks[-1].choices[0].finish_reason == "stop"
+
+
+async def test_one_call_at_a_time_is_the_one_that_ends() -> None:
+    turns = [SYSTEM]
+    for _ in range(4):
+        turns += [{"role": "assistant", "content": "Can you come?"}, {"role": "user", "content": "Yes, I can."}]
+    async with model() as client:
+        both = calls_of(await streamed(client, turns, tools=[NOTE, END_CALL]))
+        one = calls_of(await streamed(client, turns, tools=[NOTE, END_CALL], parallel_tool_calls=False))
+    assert [name for name, _ in both] == ["note", "end_call"]
+    assert one == both[1:]
+
+
+async def test_an_answer_is_cut_at_its_token_limit() -> None:
+    async with model() as client:
+        whole = await complete(client, STOP, max_completion_tokens=3, tools=[END_CALL])
+    assert whole.choices[0].finish_reason == "length"
+    assert whole.choices[0].message.tool_calls is None
+
+
+async def test_the_same_seed_answers_the_same_and_other_seeds_vary() -> None:
+    messages = [SYSTEM, {"role": "user", "content": "Yes, of course."}]
+    answers = []
+    for seed in (3, 3, *range(4, 12)):
+        async with model(seed=seed) as client:
+            answers.append((await complete(client, messages)).choices[0].message.content)
+    assert answers[0] == answers[1]
+    assert len(set(answers)) > 1
+
+
+async def wrong(client: openai.AsyncOpenAI, messages: Any, **options: Any) -> openai.BadRequestError:
+    with pytest.raises(openai.BadRequestError) as failure:
+        await complete(client, messages, **options)
+    return failure.value
+
+
+async def test_wrong_requests_are_named_as_the_vendor_names_them() -> None:
+    async with model() as client:
+        assert (await wrong(client, [])).param == "messages"
+        assert (await wrong(client, [{"role": "caller", "content": "Hi"}])).param == "messages[0].role"
+        assert (await wrong(client, STOP, stream_options={"include_usage": True})).param == "stream_options"
+
+
+async def test_a_missing_field_is_missing_and_broken_json_is_unread() -> None:
+    async with model() as client:
+        headers = {"Authorization": "Bearer sk-fictional"}
+        async with httpx.AsyncClient(base_url=str(client.base_url), headers=headers) as http:
+            missing = await http.post("/chat/completions", json={"model": "gpt-4o"})
+            broken = await http.post("/chat/completions", content=b"{")
+    assert (missing.status_code, missing.json()["error"]["code"]) == (400, "missing_required_parameter")
+    assert (broken.status_code, broken.json()["error"]["type"]) == (400, "invalid_request_error")
+
+
+def with_call(*after: dict[str, Any]) -> list[dict[str, Any]]:
+    call = {"id": "call_1", "type": "function", "function": {"name": "note", "arguments": "{}"}}
+    return [*STOP, {"role": "assistant", "content": None, "tool_calls": [call]}, *after]
+
+
+async def test_a_tool_call_left_unanswered_is_a_wrong_request() -> None:
+    async with model() as client:
+        assert "call_1" in (await wrong(client, with_call())).message
+        assert "call_1" in (await wrong(client, with_call({"role": "user", "content": "Yes"}))).message
+        assert await complete(client, with_call({"role": "tool", "tool_call_id": "call_1", "content": "ok"}))
+
+
+async def test_an_answer_to_no_tool_call_is_a_wrong_request() -> None:
+    async with model() as client:
+        stray = {"role": "tool", "tool_call_id": "call_2", "content": "ok"}
+        assert "tool_calls" in (await wrong(client, [*STOP, stray])).message
+
+
+async def test_a_wrong_key_is_refused() -> None:
+    async with model(api_key="sk-another") as client:
+        with pytest.raises(openai.AuthenticationError) as failure:
+            await complete(client, STOP)
+    assert failure.value.code == "invalid_api_key"
+
+
+async def test_models_are_listed_and_an_unknown_one_is_not_found() -> None:
+    async with model() as client:
+        listed = {one.id async for one in client.models.list()}
+        assert (await client.models.retrieve("gpt-4o-mini")).id in listed
+        with pytest.raises(openai.NotFoundError) as failure:
+            await complete(client, STOP, model="unheard-of")
+    assert failure.value.code == "model_not_found"

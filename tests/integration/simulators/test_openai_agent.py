@@ -1,0 +1,165 @@
+"""How the simulated agent holds a conversation: what it makes of what it hears, and when it ends."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from simulators.agent import Turn, take_turn
+from simulators.agent_hearing import Meaning, language_of, meaning_of
+from simulators.openai_requests import ChatMessage, Function, FunctionCall, ToolCall
+
+ENGLISH = "You are calling a patient about an appointment. Speak English (en-US)."
+SPANISH = "Llamas a un paciente por su cita. Idioma: es-MX."
+DISPOSITIONS = ["confirmed", "declined", "rescheduled", "wrong_number", "opt_out", "unresponsive", "answered"]
+TOOLS = {
+    "note": Function(name="note", parameters={"properties": {"field": {}, "value": {}}}),
+    "end_call": Function(name="end_call", parameters={"properties": {"disposition": {"enum": DISPOSITIONS}}}),
+}
+
+
+def conversation(*heard: str, system: str = ENGLISH) -> list[ChatMessage]:
+    """What the caller said, with an agent's line before each."""
+    messages = [ChatMessage(role="system", content=system)]
+    for words in heard:
+        messages += [ChatMessage(role="assistant", content="Well?"), ChatMessage(role="user", content=words)]
+    return messages
+
+
+def names(turn: Turn) -> list[str]:
+    return [use.name for use in turn.tool_uses]
+
+
+def disposition(turn: Turn) -> str:
+    return next(str(use.arguments["disposition"]) for use in turn.tool_uses if use.name == "end_call")
+
+
+def seeds_where(heard: Sequence[str], speaking: bool) -> list[int]:
+    """The seeds for which the agent speaks (or not) beside its tool call."""
+    messages = conversation(*heard)
+    return [seed for seed in range(20) if bool(take_turn(seed, messages, TOOLS).text) is speaking]
+
+
+@pytest.mark.parametrize(
+    ("instructions", "language"),
+    [
+        ("Language: es", "es"),
+        ("Speak Spanish to the customer.", "es"),
+        ("Habla en español.", "es"),
+        ("Eres una asistente que llama para confirmar una cita con el cliente.", "es"),
+        ("Always reply in English, even if the script is in another language.", "en"),
+        ("You are the clinic's assistant and call to confirm an appointment.", "en"),
+        ("Eres cortés. Language: en-GB", "en"),
+    ],
+)
+def test_the_language_is_the_one_that_the_instructions_ask_for(instructions: str, language: str) -> None:
+    assert language_of(instructions) == language
+
+
+@pytest.mark.parametrize(
+    ("heard", "meaning"),
+    [
+        ("", Meaning.SILENCE),
+        ("[silence]", Meaning.SILENCE),
+        ("(nothing was heard)", Meaning.SILENCE),
+        ("No se oyó nada.", Meaning.SILENCE),
+        ("Sí, claro, allí estaré.", Meaning.YES),
+        ("Yes, that works.", Meaning.YES),
+        ("Yes, tomorrow at ten works for me.", Meaning.YES),
+        ("No, I can't make it.", Meaning.NO),
+        ("¿A las diez y media? Mejor por la tarde.", Meaning.TIME),
+        ("Se equivoca de número.", Meaning.WRONG_NUMBER),
+        ("No me interesa, gracias.", Meaning.REFUSAL),
+        ("Muchas gracias, adiós.", Meaning.GOODBYE),
+        ("Sí, ¿quién llama?", Meaning.QUESTION),
+        ("Yes, speaking.", Meaning.OTHER),
+        ("I was just having lunch.", Meaning.OTHER),
+    ],
+)
+def test_words_are_taken_for_what_they_mean(heard: str, meaning: Meaning) -> None:
+    assert meaning_of(heard) is meaning
+
+
+def test_the_agent_opens_with_a_question_when_nothing_was_said_yet() -> None:
+    assert take_turn(1, conversation(system=SPANISH), TOOLS).text.startswith("Hola")
+
+
+@pytest.mark.parametrize(("system", "mark"), [(ENGLISH, "?"), (SPANISH, "¿")])
+def test_a_first_answer_is_acknowledged_with_one_question_in_the_language_asked_for(system: str, mark: str) -> None:
+    turn = take_turn(1, conversation("Hmm, well.", system=system), TOOLS)
+    assert turn.text.count(mark) == 1
+    assert names(turn) == []
+
+
+def test_a_survey_asks_a_surveys_questions() -> None:
+    survey = take_turn(1, conversation("Hmm.", system="A satisfaction survey, in English."), TOOLS)
+    assert survey.text != take_turn(1, conversation("Hmm."), TOOLS).text
+
+
+def test_a_fact_is_noted_sometimes_with_words_and_sometimes_alone() -> None:
+    for speaking in (True, False):
+        seed = seeds_where(["Yes, I will come."], speaking)[0]
+        uses = take_turn(seed, conversation("Yes, I will come."), TOOLS).tool_uses
+        assert [(use.name, use.arguments) for use in uses] == [("note", {"field": "confirmed", "value": "yes"})]
+
+
+def test_the_agent_speaks_once_it_is_told_that_its_note_was_taken() -> None:
+    messages = conversation("Yes, I will come.")
+    seed = seeds_where(["Yes, I will come."], speaking=False)[0]
+    call = ToolCall(id="call_1", function=FunctionCall(name="note", arguments="{}"))
+    messages.append(ChatMessage(role="assistant", tool_calls=[call]))
+    messages.append(ChatMessage(role="tool", tool_call_id="call_1", content="noted"))
+    turn = take_turn(seed, messages, TOOLS)
+    assert turn.text.count("?") == 1
+    assert names(turn) == []
+
+
+def test_every_conversation_ends_after_two_to_four_answers() -> None:
+    lengths = set()
+    for seed in range(20):
+        turns = (take_turn(seed, conversation(*["Hmm."] * number), TOOLS) for number in range(1, 9))
+        lengths.add(next(number for number, turn in enumerate(turns, 1) if "end_call" in names(turn)))
+    assert lengths == {2, 3, 4}
+
+
+@pytest.mark.parametrize(
+    ("heard", "expected"),
+    [
+        (["Yes, sure.", "Bye."], "confirmed"),
+        (["No, I can't.", "Goodbye."], "declined"),
+        (["Next week is better.", "Bye."], "rescheduled"),
+        (["Stop calling me."], "opt_out"),
+        (["Wrong number."], "wrong_number"),
+        (["", ""], "unresponsive"),
+        (["Hmm.", "Bye."], "answered"),
+    ],
+)
+def test_the_call_ends_with_the_disposition_that_the_caller_gave(heard: list[str], expected: str) -> None:
+    turn = take_turn(1, conversation(*heard), TOOLS)
+    assert disposition(turn) == expected
+    assert "oodbye" in turn.text
+
+
+def test_silence_is_asked_again_once() -> None:
+    turn = take_turn(1, conversation(""), TOOLS)
+    assert turn.text.endswith("?")
+    assert names(turn) == []
+
+
+def test_silence_between_answers_does_not_end_the_call() -> None:
+    assert names(take_turn(1, conversation("", "Hmm.", ""), TOOLS)) == []
+
+
+def test_without_tools_the_goodbye_is_only_said() -> None:
+    turn = take_turn(1, conversation("Goodbye."), {})
+    assert "oodbye" in turn.text
+    assert names(turn) == []
+
+
+def test_a_tool_gets_every_argument_that_its_schema_requires() -> None:
+    parameters = {
+        "properties": {"disposition": {"type": "string"}, "summary": {"type": "string"}, "score": {"type": "integer"}},
+        "required": ["disposition", "summary", "score"],
+    }
+    turn = take_turn(1, conversation("Stop calling."), {"end_call": Function(name="end_call", parameters=parameters)})
+    assert turn.tool_uses[0].arguments["disposition"] == "refusal"
+    assert set(turn.tool_uses[0].arguments) == {"disposition", "summary", "score"}

@@ -1,0 +1,222 @@
+"""The three simulators together: one process, three sockets, faults before each, and a clean end."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import httpx
+import openai
+import pytest
+from starlette.applications import Starlette
+from twilio.base.exceptions import TwilioRestException  # type: ignore[import-untyped]
+from twilio.http.async_http_client import AsyncTwilioHttpClient  # type: ignore[import-untyped]
+from twilio.http.response import Response  # type: ignore[import-untyped]
+from twilio.rest import Client  # type: ignore[import-untyped]
+
+from simulators.faults import FaultRule
+from simulators.server import DEFAULT_ACCOUNT_SID, DEFAULT_AUTH_TOKEN, Simulators, running
+from simulators.serving import serving
+
+# The Twilio SDK itself still uses what aiohttp deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:.*encode_basic_auth:DeprecationWarning")
+CALLEE = "+12125550123"
+
+
+class LoopbackHttpClient(AsyncTwilioHttpClient):  # type: ignore[misc]
+    """The SDK's client, sent to the simulator instead of api.twilio.com."""
+
+    def __init__(self, origin: str) -> None:
+        super().__init__()
+        self._origin = origin
+
+    async def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Response:
+        return await super().request(method, url.replace("https://api.twilio.com", self._origin), *args, **kwargs)
+
+
+@contextlib.asynccontextmanager
+async def telephony(simulators: Simulators) -> AsyncIterator[Client]:
+    async with LoopbackHttpClient(simulators.twilio_url) as http:
+        yield Client(DEFAULT_ACCOUNT_SID, DEFAULT_AUTH_TOKEN, http_client=http)
+
+
+async def dial(client: Client) -> str:
+    call = await client.calls.create_async(to=CALLEE, from_="+12125550100", twiml="<Response><Hangup/></Response>")
+    return str(call.sid)
+
+
+async def dials(simulators: Simulators) -> list[str]:
+    async with httpx.AsyncClient(base_url=simulators.twilio_url) as http:
+        return [call["sid"] for call in (await http.get("/_simulator/ledger")).json()["calls"]]
+
+
+async def test_a_call_is_dialled_and_is_in_the_ledger() -> None:
+    async with running(speed=50) as simulators, telephony(simulators) as client:
+        sid = await dial(client)
+        assert await dials(simulators) == [sid]
+        assert [call["sid"] for call in simulators.ledger.as_json()] == [sid]
+
+
+async def test_a_create_whose_response_is_lost_was_dialled_all_the_same() -> None:
+    async with running(speed=50) as simulators, telephony(simulators) as client:
+        simulators.faults.rules = [FaultRule(target="twilio", method="POST", path=r"Calls\.json", kind="lost_response")]
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await dial(client)
+        assert len(await dials(simulators)) == 1
+
+
+async def test_a_create_that_was_reset_was_not_dialled() -> None:
+    async with running(speed=50) as simulators, telephony(simulators) as client:
+        simulators.faults.rules = [FaultRule(target="twilio", method="POST", kind="reset")]
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await dial(client)
+        assert await dials(simulators) == []
+
+
+async def test_a_create_that_was_throttled_was_not_dialled_and_may_be_repeated() -> None:
+    async with running(speed=50) as simulators, telephony(simulators) as client:
+        simulators.faults.rules = [FaultRule(target="twilio", kind="status", status=429, remaining=1)]
+        with pytest.raises(TwilioRestException) as failure:
+            await dial(client)
+        assert (failure.value.status, failure.value.code) == (429, 20429)
+        sid = await dial(client)
+        assert await dials(simulators) == [sid]
+
+
+async def test_a_create_whose_answer_is_cut_was_dialled() -> None:
+    async with running(speed=50) as simulators, telephony(simulators) as client:
+        simulators.faults.rules = [FaultRule(target="twilio", method="POST", kind="cut_body")]
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await dial(client)
+        assert len(await dials(simulators)) == 1
+
+
+async def test_faults_set_over_the_control_route_reach_the_other_vendors_and_a_reset_takes_them_away() -> None:
+    async with (
+        running(speed=50) as simulators,
+        httpx.AsyncClient(base_url=simulators.twilio_url) as control,
+        openai.AsyncOpenAI(base_url=simulators.openai_url, api_key="sk-fictional", max_retries=0) as model,
+    ):
+        rules = [{"target": "openai", "kind": "status", "status": 503}]
+        assert (await control.put("/_simulator/faults", json=rules)).is_success
+        with pytest.raises(openai.InternalServerError):
+            await model.models.retrieve("gpt-4o")
+        assert (await control.delete("/_simulator")).is_success
+        assert (await model.models.retrieve("gpt-4o")).id == "gpt-4o"
+
+
+async def test_a_rule_that_is_no_rule_is_refused_over_the_control_route() -> None:
+    async with running(speed=50) as simulators, httpx.AsyncClient(base_url=simulators.twilio_url) as control:
+        answered = await control.put("/_simulator/faults", json=[{"target": "nobody", "kind": "reset"}])
+        assert answered.status_code == 422
+        assert simulators.faults.rules == ()
+
+
+async def test_nothing_is_left_running_after_the_end_even_with_a_call_under_way() -> None:
+    before = asyncio.all_tasks()
+    async with running(speed=1) as simulators, telephony(simulators) as client:
+        await dial(client)
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_request_that_outlives_the_end_loses_its_connection(caplog: pytest.LogCaptureFixture) -> None:
+    async with httpx.AsyncClient(timeout=30) as http:
+        async with running() as simulators:
+            simulators.faults.rules = [FaultRule(target="openai", kind="latency", seconds=60)]
+            waiting = asyncio.create_task(http.get(f"{simulators.openai_url}/models"))
+            await asyncio.sleep(0.2)
+        with pytest.raises(httpx.TransportError):
+            await waiting
+    assert "Exception in ASGI application" not in caplog.text
+
+
+async def test_a_taken_port_is_an_error_and_not_another_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        async with running(openai_port=taken.getsockname()[1]):
+            pass
+
+
+@pytest.mark.parametrize("wrong", [{"speed": 0}, {"behaviours": {"sings": 1.0}}])
+async def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"speed|sings"):
+        async with running(**wrong):
+            pass
+
+
+class BrokenLifespan:
+    """A lifespan that fails at its start."""
+
+    def __init__(self, _: Starlette) -> None:
+        pass
+
+    async def __aenter__(self) -> None:
+        raise ConnectionError("no backend")
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+async def test_an_application_that_cannot_start_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="did not start"):
+        async with serving(Starlette(lifespan=BrokenLifespan), "127.0.0.1"):
+            pass
+
+
+@contextlib.asynccontextmanager
+async def command(*arguments: str, **environ: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`python -m simulators` as its own process, killed at the end if it still runs."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "simulators", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **environ},
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def origins(process: asyncio.subprocess.Process) -> dict[str, str]:
+    assert process.stdout is not None
+    line = json.loads(await process.stdout.readline())
+    assert isinstance(line, dict)
+    return line
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_the_command_serves_all_three_until_it_is_told_to_stop_and_ends_quietly(number: signal.Signals) -> None:
+    async with command("--seed", "7", "--speed", "20", "--behaviours", "human=0.6,busy=0.4") as process:
+        printed = await origins(process)
+        assert set(printed) == {"twilio", "elevenlabs", "openai"}
+        async with httpx.AsyncClient() as http:
+            assert (await http.get(f"{printed['twilio']}/_simulator/ledger")).json()["calls"] == []
+            assert (await http.get(f"{printed['openai']}/models")).status_code == 401
+            assert (await http.get(f"{printed['elevenlabs']}/v1/user")).status_code == 401
+        process.send_signal(number)
+        _, complaints = await process.communicate()
+    assert (process.returncode, complaints) == (0, b"")
+
+
+async def test_the_command_takes_its_credentials_from_the_environment() -> None:
+    async with command(OPENAI_API_KEY="sk-right") as process:
+        url = (await origins(process))["openai"]
+        async with openai.AsyncOpenAI(base_url=url, api_key="sk-wrong", max_retries=0) as model:
+            with pytest.raises(openai.AuthenticationError):
+                await model.models.retrieve("gpt-4o")
+            assert await model.with_options(api_key="sk-right").models.retrieve("gpt-4o")
+
+
+async def test_the_command_says_what_is_wrong_with_its_behaviours() -> None:
+    async with command("--behaviours", "sings=1") as process:
+        printed, complaints = await process.communicate()
+    assert (process.returncode, printed) == (2, b"")
+    assert b"sings" in complaints

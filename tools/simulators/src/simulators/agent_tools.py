@@ -1,0 +1,94 @@
+"""The arguments with which the simulated agent calls `end_call` and `note`, fitted to the tools' JSON schemas."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from simulators.agent_hearing import Meaning
+from simulators.openai_requests import Function
+
+# For each outcome, parts of the names that a disposition may have, the best first.
+_DISPOSITIONS: Mapping[Meaning, tuple[str, ...]] = {
+    Meaning.YES: ("confirm", "accept", "success", "complet"),
+    Meaning.NO: ("declin", "reject", "cancel", "not_", "refus", "complet"),
+    Meaning.TIME: ("resched", "callback", "call_back", "later", "complet"),
+    Meaning.REFUSAL: ("do_not_call", "opt_out", "declin", "refus", "reject", "not_interested"),
+    Meaning.WRONG_NUMBER: ("wrong", "unreach", "invalid", "declin"),
+    Meaning.SILENCE: ("no_response", "no_answer", "unrespons", "silen", "unreach", "abandon", "incomplete"),
+    Meaning.OTHER: ("complet", "finish", "done", "answered", "other", "success"),
+}
+_DECISIVE = (Meaning.REFUSAL, Meaning.WRONG_NUMBER, Meaning.SILENCE)
+_FACT_FIELDS: Mapping[Meaning, tuple[str, ...]] = {
+    Meaning.YES: ("confirm", "attend", "answer"),
+    Meaning.NO: ("confirm", "attend", "answer"),
+    Meaning.TIME: ("time", "hour", "date", "when"),
+}
+
+
+@dataclass(frozen=True)
+class ToolUse:
+    """One call of a tool: its name and its arguments, a JSON object."""
+
+    name: str
+    arguments: Mapping[str, Any]
+
+
+def end_call(function: Function, meanings: Sequence[Meaning], heard: Sequence[str]) -> ToolUse:
+    """End the call with the disposition that what was heard amounts to, taken from the schema's enum if any."""
+    outcome = _outcome(meanings)
+    choices = _enum(function, "disposition")
+    disposition = _closest(choices, _DISPOSITIONS[outcome]) if choices else outcome.value
+    said = sum(1 for one in heard if one.strip())
+    known = {"disposition": disposition, "summary": f"The caller answered {said} times; outcome: {outcome.value}."}
+    return ToolUse("end_call", _fitted(function, known, ("disposition",)))
+
+
+def note(function: Function, meaning: Meaning, heard: str) -> ToolUse:
+    """Note the fact that was heard: a yes, a no, or a time."""
+    choices = _enum(function, "field")
+    default = "preferred_time" if meaning is Meaning.TIME else "confirmed"
+    field = _closest(choices, _FACT_FIELDS[meaning]) if choices else default
+    value = heard.strip() if meaning is Meaning.TIME else meaning.value
+    return ToolUse("note", _fitted(function, {"field": field, "value": value}, ("field", "value")))
+
+
+def _outcome(meanings: Sequence[Meaning]) -> Meaning:
+    """The last meaning if it decides by itself, or else the last fact that was told."""
+    if meanings[-1] in _DECISIVE:
+        return meanings[-1]
+    facts = [meaning for meaning in meanings if meaning in _FACT_FIELDS]
+    return facts[-1] if facts else Meaning.OTHER
+
+
+def _enum(function: Function, name: str) -> list[str]:
+    found = _properties(function).get(name, {})
+    return [str(choice) for choice in found.get("enum", ())] if isinstance(found, dict) else []
+
+
+def _closest(choices: Sequence[str], hints: Sequence[str]) -> str:
+    for hint in hints:
+        for choice in choices:
+            if hint in choice.lower():
+                return choice
+    return choices[-1]
+
+
+def _properties(function: Function) -> dict[str, Any]:
+    properties = function.parameters.get("properties", {})
+    return properties if isinstance(properties, dict) else {}
+
+
+def _fitted(function: Function, known: Mapping[str, str], always: Sequence[str]) -> dict[str, Any]:
+    """Known values for the schema's properties, and a value of the right type for any other required one."""
+    properties = _properties(function)
+    arguments: dict[str, Any] = {name: known[name] for name in known if name in always or name in properties}
+    for name in function.parameters.get("required", ()):
+        if name not in arguments:
+            arguments[name] = _value(properties.get(name, {}))
+    return arguments
+
+
+def _value(schema: Mapping[str, Any]) -> Any:
+    if schema.get("enum"):
+        return schema["enum"][0]
+    return {"integer": 0, "number": 0, "boolean": False, "array": [], "object": {}}.get(schema.get("type", ""), "")

@@ -1,0 +1,32 @@
+"""Answering-machine detection: what it says of each callee, and after how long.
+
+https://www.twilio.com/docs/voice/answering-machine-detection
+"""
+
+from dataclasses import dataclass
+
+from simulators.callees import Behaviour
+
+
+@dataclass(frozen=True)
+class Detection:
+    """Twilio's AnsweredBy, and the nominal seconds it takes to know it."""
+
+    answered_by: str
+    seconds: float
+
+    @property
+    def milliseconds(self) -> str:
+        """MachineDetectionDuration."""
+        return str(round(self.seconds * 1000))
+
+
+def detect(mode: str | None, behaviour: Behaviour) -> Detection | None:
+    """What is detected in the mode `Enable` or `DetectMessageEnd`; None when detection is off."""
+    if mode not in ("Enable", "DetectMessageEnd"):
+        return None
+    if behaviour is Behaviour.SILENT:
+        return Detection("unknown", 5.0)
+    if behaviour is not Behaviour.VOICEMAIL:
+        return Detection("human", 2.9)
+    return Detection("machine_end_beep", 7.5) if mode == "DetectMessageEnd" else Detection("machine_start", 3.2)

@@ -1,0 +1,69 @@
+"""One call of the exchange: its entry in the ledger, its parameters, its callee and its clock."""
+
+import math
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from simulators.callees import Callee
+from simulators.ledger import CallEntry
+from simulators.pace import CallClock
+from simulators.parameters import CreateParameters
+
+API_VERSION = "2010-04-01"
+FINAL_STATUSES = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
+_COUNTRIES = {"+1": "US", "+34": "ES", "+44": "GB", "+52": "MX", "+54": "AR", "+57": "CO"}
+
+
+def now() -> datetime:
+    """The instant, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class Call:
+    """A call that was accepted. Its public status is `entry.status`; `queue_time` in nominal milliseconds."""
+
+    account_sid: str
+    entry: CallEntry
+    parameters: CreateParameters
+    callee: Callee
+    clock: CallClock
+    created_at: datetime = field(default_factory=now)
+    updated_at: datetime = field(default_factory=now)
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    queue_time: int = 0
+
+    @property
+    def sid(self) -> str:
+        """Its identity."""
+        return self.entry.sid
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its status is final."""
+        return self.entry.status in FINAL_STATUSES
+
+    def form(self, status: str) -> dict[str, str]:
+        """The fields that every request about this call carries; `status` as its CallStatus."""
+        form = {
+            "CallSid": self.sid,
+            "AccountSid": self.account_sid,
+            "ApiVersion": API_VERSION,
+            "Direction": "outbound-api",
+            "CallStatus": status,
+        }
+        for names, number in ((("To", "Called"), self.entry.to), (("From", "Caller"), self.entry.from_)):
+            for name in names:
+                form[name] = number
+                form |= {f"{name}{detail}": "" for detail in ("City", "State", "Zip")}
+                form[f"{name}Country"] = _country(number)
+        return form
+
+    def billed_minutes(self) -> int:
+        """Minutes begun, as Twilio bills and reports them in `Duration`."""
+        return math.ceil((self.entry.duration or 0) / 60)
+
+
+def _country(number: str) -> str:
+    return next((country for code, country in _COUNTRIES.items() if number.startswith(code)), "")

@@ -1,0 +1,144 @@
+"""Faults on demand: which requests a simulator fails, and how, drawn from a seed."""
+
+import asyncio
+import random
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from simulators.abrupt import close_connection, reset_connection
+from simulators.vendor_errors import error_body
+
+Target = Literal["twilio", "elevenlabs", "openai"]
+CONTROL_PREFIX = "/_simulator"
+_MOST_WHOLE_CHUNKS = 3
+
+
+class FaultRule(BaseModel):
+    """One fault. `path` is a regular expression searched in the request's path; `method` None means any.
+
+    latency: wait `seconds` (of real time, whatever the speed), then go on. status: answer `status` with
+    `body` (the vendor's own when None) and `Retry-After`, without processing. reset: no answer and no
+    processing. lost_response: processed, but the answer never leaves. cut_body: the answer starts and
+    the connection is closed midway. `remaining` is how often it still fires; None is always.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    target: Target
+    method: str | None = None
+    path: str = ""
+    kind: Literal["latency", "status", "reset", "lost_response", "cut_body"]
+    status: int = Field(default=500, ge=200, le=599)
+    body: JsonValue = None
+    retry_after: float | None = Field(default=None, ge=0)
+    seconds: float = Field(default=0, ge=0)
+    probability: float = Field(default=1.0, ge=0, le=1)
+    remaining: int | None = Field(default=None, ge=0)
+
+    def matches(self, target: Target, method: str, path: str) -> bool:
+        """Whether this request is one that the rule is about."""
+        return (
+            self.target == target
+            and (self.method is None or self.method.upper() == method)
+            and re.search(self.path, path) is not None
+        )
+
+
+class FaultPlan:
+    """The rules in force. The same seed, rules and order of requests give the same faults."""
+
+    def __init__(self, seed: int, rules: Sequence[FaultRule] = ()) -> None:
+        self._seed = seed
+        self.rules = rules
+
+    @property
+    def rules(self) -> tuple[FaultRule, ...]:
+        """The rules in force, in the order in which they are tried; `remaining` as it was given."""
+        return self._rules
+
+    @rules.setter
+    def rules(self, rules: Sequence[FaultRule]) -> None:
+        self._rules = tuple(rules)
+        self._remaining = [rule.remaining for rule in self._rules]
+        self._draws = [random.Random(f"{self._seed}:{number}") for number in range(len(self._rules))]
+
+    def due(self, target: Target, method: str, path: str) -> list[FaultRule]:
+        """The rules that fire for this request: any latencies, then at most one that ends it."""
+        due: list[FaultRule] = []
+        for number, rule in enumerate(self._rules):
+            if rule.matches(target, method, path) and self._fires(number, rule):
+                due.append(rule)
+                if rule.kind != "latency":
+                    break
+        return due
+
+    def _fires(self, number: int, rule: FaultRule) -> bool:
+        remaining = self._remaining[number]
+        if remaining == 0 or self._draws[number].random() >= rule.probability:
+            return False
+        if remaining is not None:
+            self._remaining[number] = remaining - 1
+        return True
+
+    def middleware(self, target: Target, app: ASGIApp) -> ASGIApp:
+        """The app with this plan's faults before it. Must be the outermost app under uvicorn.
+
+        The control routes of the simulator itself never fail.
+        """
+
+        async def faulty(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http" or scope["path"].startswith(CONTROL_PREFIX):
+                await app(scope, receive, send)
+                return
+            for rule in self.due(target, scope["method"], scope["path"]):
+                if rule.kind != "latency":
+                    await _end(rule, app, scope, receive, send)
+                    return
+                await asyncio.sleep(rule.seconds)
+            await app(scope, receive, send)
+
+        return faulty
+
+
+async def _end(rule: FaultRule, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    if rule.kind == "status":
+        body = error_body(rule.target, rule.status) if rule.body is None else rule.body
+        headers = {} if rule.retry_after is None else {"Retry-After": f"{rule.retry_after:g}"}
+        await JSONResponse(body, rule.status, headers)(scope, receive, send)
+    elif rule.kind == "cut_body":
+        await _cut(app, scope, receive, send)
+    else:
+        if rule.kind == "lost_response":
+            await app(scope, receive, _swallow)
+        await reset_connection(receive, send)
+
+
+async def _swallow(message: Message) -> None:
+    """An answer that never leaves."""
+
+
+async def _cut(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Pass a few chunks of the answer on, then half of one, then close."""
+    whole = 0
+    cut = False
+
+    async def send_until_cut(message: Message) -> None:
+        nonlocal whole, cut
+        if cut or message["type"] != "http.response.body":
+            await (_swallow(message) if cut else send(message))
+            return
+        body = message.get("body", b"")
+        if message.get("more_body") and whole < _MOST_WHOLE_CHUNKS:
+            whole += bool(body)
+            await send(message)
+            return
+        cut = True
+        await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+        await close_connection(receive, send)
+
+    await app(scope, receive, send_until_cut)

@@ -1,0 +1,64 @@
+"""What callees say, in English and in Spanish: answers to a reminder or a survey, one line a turn."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+Language = Literal["en", "es"]
+
+OPENINGS: Mapping[Language, tuple[str, ...]] = {
+    "en": ("Yes, speaking.", "Hello? Yes, that's me.", "Yes, who is calling?", "Hi, yes, go ahead."),
+    "es": ("Sí, soy yo.", "¿Hola? Sí, dígame.", "Sí, ¿quién llama?", "Hola, sí, adelante."),
+}
+ANSWERS: Mapping[Language, tuple[str, ...]] = {
+    "en": (
+        "Yes, tomorrow at ten works for me.",
+        "No, I can't make it that day.",
+        "I would give it an eight.",
+        "Could we move it to Friday afternoon?",
+        "Yes, that is right.",
+        "I am not sure, maybe next week.",
+    ),
+    "es": (
+        "Sí, mañana a las diez me viene bien.",
+        "No, ese día no puedo.",
+        "Le pondría un ocho.",
+        "¿Podríamos pasarlo al viernes por la tarde?",
+        "Sí, es correcto.",
+        "No estoy seguro, quizás la semana que viene.",
+    ),
+}
+STORIES: Mapping[Language, tuple[str, ...]] = {
+    "en": (
+        "Well, let me think about it, because last time I came by bus and it took me almost two hours, "
+        "and then the doctor was late, and my sister had to wait outside in the rain.",
+        "You know, I was talking about exactly this with my neighbour yesterday, and she said that she "
+        "always goes in the morning, because in the afternoon there is nowhere to park.",
+        "Before I answer that, could you tell me again what it is about? I was in the kitchen and the radio "
+        "was on, so I only heard half of what you said.",
+        "I would say yes, but only if it is after lunch, and not on a Wednesday, because on Wednesdays I "
+        "look after my grandchildren and they need to be picked up at four.",
+    ),
+    "es": (
+        "Bueno, déjeme pensarlo, porque la última vez vine en autobús y tardé casi dos horas, luego el médico "
+        "llegó tarde, y mi hermana tuvo que esperar fuera bajo la lluvia.",
+        "Pues mire, ayer mismo hablaba de esto con mi vecina, y me decía que ella siempre va por la mañana, "
+        "porque por la tarde no hay dónde aparcar.",
+        "Antes de contestar, ¿me puede repetir de qué se trata? Estaba en la cocina con la radio puesta y "
+        "solo he oído la mitad de lo que ha dicho.",
+        "Yo diría que sí, pero solo si es después de comer, y no en miércoles, porque los miércoles cuido "
+        "de mis nietos y hay que recogerlos a las cuatro.",
+    ),
+}
+GOODBYES: Mapping[Language, tuple[str, ...]] = {
+    "en": ("Thank you, goodbye.", "That is all, thanks. Bye.", "Okay, goodbye."),
+    "es": ("Gracias, adiós.", "Eso es todo, gracias. Adiós.", "Vale, hasta luego."),
+}
+MACHINE_GREETING: Mapping[Language, str] = {
+    "en": "You have reached the mailbox of this number. Please leave a message after the tone.",
+    "es": "Ha llamado al buzón de voz de este número. Deje su mensaje después de la señal.",
+}
+
+
+def language_of(tag: str) -> Language:
+    """The language of the lines for a Gather's `language` (a BCP 47 tag): Spanish for `es…`, else English."""
+    return "es" if tag.lower().startswith("es") else "en"

@@ -1,0 +1,147 @@
+"""What the OpenAI simulator accepts as a chat completion request, and how it refuses the rest."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+
+class WrongRequest(Exception):  # HTTP 400 in the vendor's shape
+    """The request is not one that the vendor would answer. `param` names the field at fault."""
+
+    def __init__(self, message: str, param: str | None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+
+
+class FunctionCall(BaseModel):
+    """The function and the arguments (JSON text) of a tool call."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(BaseModel):
+    """A tool call that the model made in an earlier answer."""
+
+    id: str
+    function: FunctionCall
+
+
+class ContentPart(BaseModel):
+    """One part of a message whose content is a list; only text matters here."""
+
+    type: str
+    text: str = ""
+
+
+class ChatMessage(BaseModel):
+    """One message of the conversation so far."""
+
+    role: Literal["developer", "system", "user", "assistant", "tool"]
+    content: str | list[ContentPart] | None = None
+    tool_calls: list[ToolCall] = Field(default_factory=list)
+    tool_call_id: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The message's text, its parts joined."""
+        if isinstance(self.content, list):
+            return " ".join(part.text for part in self.content)
+        return self.content or ""
+
+
+class Function(BaseModel):
+    """A function that the model may call; `parameters` is its JSON schema."""
+
+    name: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class Tool(BaseModel):
+    """A tool of the request. Only functions exist here."""
+
+    type: Literal["function"]
+    function: Function
+
+
+class StreamOptions(BaseModel):
+    """Options of a streamed answer."""
+
+    include_usage: bool = False
+
+
+class ChatRequest(BaseModel):
+    """The body of `POST /v1/chat/completions`. Fields that change nothing here are accepted and ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    model: str
+    messages: list[ChatMessage] = Field(min_length=1)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    tools: list[Tool] = Field(default_factory=list)
+    tool_choice: JsonValue = "auto"
+    parallel_tool_calls: bool = True
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+
+    @property
+    def token_limit(self) -> int | None:
+        """The most tokens that the answer may have, under either of its names."""
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def callable_tools(self) -> dict[str, Function]:
+        """The functions that the model may call now, by name."""
+        if self.tool_choice == "none":
+            return {}
+        return {tool.function.name: tool.function for tool in self.tools}
+
+
+def parse(body: bytes) -> ChatRequest:
+    """The request in the body. Raises WrongRequest as the vendor answers 400."""
+    try:
+        request = ChatRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise _wrong(error) from error
+    if request.stream_options is not None and not request.stream:
+        raise WrongRequest("The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options")
+    _check_tool_messages(request.messages)
+    return request
+
+
+def _wrong(error: ValidationError) -> WrongRequest:
+    first = error.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        return WrongRequest("We could not parse the JSON body of your request.", None)
+    param = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    if first["type"] == "missing":
+        return WrongRequest(f"Missing required parameter: '{param}'.", param, "missing_required_parameter")
+    return WrongRequest(f"Invalid value for '{param}': {first['msg']}.", param, "invalid_value")
+
+
+def _check_tool_messages(messages: list[ChatMessage]) -> None:
+    """Every tool call is answered right after it was made, and nothing else is answered: the vendor's rule."""
+    open_calls: set[str] = set()
+    for number, message in enumerate(messages):
+        if message.role == "tool":
+            if message.tool_call_id not in open_calls:
+                text = "messages with role 'tool' must be a response to a preceding message with 'tool_calls'."
+                raise WrongRequest(f"Invalid parameter: {text}", f"messages.[{number}].role")
+            open_calls.remove(message.tool_call_id)
+            continue
+        _refuse_unanswered(open_calls, number)
+        open_calls = {call.id for call in message.tool_calls}
+    _refuse_unanswered(open_calls, len(messages) - 1)
+
+
+def _refuse_unanswered(open_calls: set[str], number: int) -> None:
+    if open_calls:
+        text = "An assistant message with 'tool_calls' must be followed by tool messages responding to each"
+        unanswered = ", ".join(sorted(open_calls))
+        raise WrongRequest(
+            f"{text} 'tool_call_id'. The following tool_call_ids did not have response messages: {unanswered}",
+            f"messages.[{number}].role",
+        )

@@ -1,0 +1,70 @@
+"""The three vendors in one process, each on a socket of its own, with faults before each of them."""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+from simulators import elevenlabs, openai, twilio
+from simulators.faults import FaultPlan
+from simulators.ledger import Ledger
+from simulators.serving import serving
+
+DEFAULT_ACCOUNT_SID = "AC" + "0" * 31 + "1"
+DEFAULT_AUTH_TOKEN = "simulated-auth-token"  # noqa: S105 - opens nothing but the simulator
+
+
+@dataclass(frozen=True)
+class Simulators:
+    """The running simulators. Each URL is what the vendor's SDK takes as its base URL (OpenAI's ends in /v1)."""
+
+    twilio_url: str
+    elevenlabs_url: str
+    openai_url: str
+    faults: FaultPlan
+    ledger: Ledger
+
+    def as_json(self) -> dict[str, str]:
+        """The base URL of each vendor."""
+        return {"twilio": self.twilio_url, "elevenlabs": self.elevenlabs_url, "openai": self.openai_url}
+
+
+@contextlib.asynccontextmanager
+async def running(
+    *,
+    seed: int = 1,
+    speed: float = 1.0,
+    twilio_account_sid: str = DEFAULT_ACCOUNT_SID,
+    twilio_auth_token: str = DEFAULT_AUTH_TOKEN,
+    elevenlabs_api_key: str | None = None,
+    openai_api_key: str | None = None,
+    elevenlabs_concurrency: int = elevenlabs.DEFAULT_CONCURRENCY,
+    host: str = "127.0.0.1",
+    twilio_port: int = 0,
+    elevenlabs_port: int = 0,
+    openai_port: int = 0,
+    behaviours: Mapping[str, float] | None = None,
+) -> AsyncIterator[Simulators]:
+    """Run the three simulators while the block runs. A port of 0 is chosen by the kernel; a key of None is any key.
+
+    `speed` 20 is twenty times faster than life. `behaviours` are the weights of the callees' behaviours. Raises
+    ValueError for an unknown behaviour or a speed that is not positive, OSError for a port that is taken.
+    """
+    if speed <= 0:
+        raise ValueError("speed must be greater than 0")
+    faults = FaultPlan(seed)
+    calls = twilio.create_app(
+        account_sid=twilio_account_sid,
+        auth_token=twilio_auth_token,
+        seed=seed,
+        speed=speed,
+        behaviours=behaviours,
+        faults=faults,
+    )
+    speech = elevenlabs.create_app(speed=speed, api_key=elevenlabs_api_key, concurrency=elevenlabs_concurrency)
+    model = openai.create_app(seed=seed, speed=speed, api_key=openai_api_key)
+    async with (
+        serving(faults.middleware("elevenlabs", speech), host, elevenlabs_port) as elevenlabs_url,
+        serving(faults.middleware("openai", model), host, openai_port) as openai_url,
+        serving(faults.middleware("twilio", calls), host, twilio_port) as twilio_url,
+    ):
+        yield Simulators(twilio_url, elevenlabs_url, f"{openai_url}/v1", faults, calls.state.ledger)

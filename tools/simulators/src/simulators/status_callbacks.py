@@ -1,0 +1,106 @@
+"""Status callbacks: the events that were asked for, numbered, sent in order, or disturbed on demand."""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from email.utils import format_datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from simulators.calls import FINAL_STATUSES, Call, now
+from simulators.ledger import ErrorEntry, StatusEntry, WebhookEntry
+from simulators.webhooks import Webhooks
+
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+
+
+class CallbackFaults(BaseModel):
+    """How likely (0 to 1) a status callback is sent twice, late, after the next one, or never.
+
+    `delay_seconds` is nominal time. Draws depend on the seed, the number of the dial and the sequence only.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    duplicate: float = Field(default=0, ge=0, le=1)
+    delay: float = Field(default=0, ge=0, le=1)
+    delay_seconds: float = Field(default=5, ge=0)
+    reorder: float = Field(default=0, ge=0, le=1)
+    drop: float = Field(default=0, ge=0, le=1)
+
+
+@dataclass(frozen=True)
+class _Callback:
+    form: dict[str, str]
+    final: bool
+
+
+class StatusCallbacks:
+    """The callbacks of one call. `announce` never waits: the call goes on whatever our side answers."""
+
+    def __init__(
+        self, call: Call, webhooks: Webhooks, spawn: Spawn, faults: Callable[[], CallbackFaults], seed: int
+    ) -> None:
+        self._call, self._webhooks, self._spawn = call, webhooks, spawn
+        self._faults, self._seed = faults, seed
+        self._sequence = 0
+        self._held: list[_Callback] = []
+        self._waiting: asyncio.Queue[_Callback] = asyncio.Queue()
+        if call.parameters.status_callback is not None:
+            spawn(self._send_in_order())
+
+    def announce(self, status: str, **extra: str) -> None:
+        """Note the new status, and tell our side if it asked for the event."""
+        final = status in FINAL_STATUSES
+        event = "completed" if final else "answered" if status == "in-progress" else status
+        parameters = self._call.parameters
+        wanted = parameters.status_callback is not None and event in parameters.status_callback_events
+        sequence = self._sequence if wanted else None
+        self._call.entry.statuses.append(StatusEntry(status, sequence))
+        if wanted:
+            self._sequence += 1
+            form = self._call.form(status) | extra
+            form |= {"Timestamp": format_datetime(now()), "CallbackSource": "call-progress-events"}
+            self._waiting.put_nowait(_Callback(form | {"SequenceNumber": str(sequence)}, final))
+
+    async def _send_in_order(self) -> None:
+        final = False
+        while not final:
+            callback = await self._waiting.get()
+            final = callback.final
+            await self._send_disturbed(callback)
+
+    async def _send_disturbed(self, callback: _Callback) -> None:
+        faults = self._faults()
+        draw = random.Random(f"{self._seed}:{self._call.sid}:{callback.form['SequenceNumber']}")
+        dropped, delayed, reordered, duplicated = (
+            draw.random() < chance for chance in (faults.drop, faults.delay, faults.reorder, faults.duplicate)
+        )
+        if reordered and not callback.final and not dropped:
+            self._held.append(callback)
+            return
+        if delayed and not dropped:
+            self._spawn(self._send_late(callback, faults.delay_seconds))
+        elif not dropped:
+            await self._send(callback)
+        if duplicated and not dropped:
+            await self._send(callback)
+        held, self._held = self._held, []
+        for earlier in held:
+            await self._send(earlier)
+
+    async def _send_late(self, callback: _Callback, seconds: float) -> None:
+        await asyncio.sleep(seconds / self._call.clock.speed)
+        await self._send(callback)
+
+    async def _send(self, callback: _Callback) -> None:
+        parameters = self._call.parameters
+        url = parameters.status_callback or ""
+        entry = WebhookEntry("status", url, event=callback.form["CallStatus"])
+        self._call.entry.webhooks.append(entry)
+        answer = await self._webhooks.send(url, callback.form, entry, method=parameters.status_callback_method)
+        if not answer.ok:
+            reason = f"status callback answered {answer.status or answer.failure}"
+            self._call.entry.errors.append(ErrorEntry(15003, reason, url))

@@ -1,0 +1,73 @@
+"""TwiML read from XML: the verbs that this exchange carries out, with their attributes and defaults.
+
+https://www.twilio.com/docs/voice/twiml
+"""
+
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+MAX_BYTES = 64 * 1024
+VERBS = frozenset({"Say", "Play", "Gather", "Redirect", "Pause", "Hangup", "Reject"})
+_IN_GATHER = frozenset({"Say", "Play", "Pause"})
+
+
+class TwimlError(Exception):
+    """A document that Twilio would not execute; `code` is its error code."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb: its text (trimmed), its attributes as written, and what is nested in it."""
+
+    name: str
+    text: str
+    attributes: dict[str, str]
+    nested: tuple["Verb", ...] = ()
+
+    def seconds(self, attribute: str, default: float) -> float:
+        """An attribute that counts seconds; the default if it is absent or not a number (`auto`)."""
+        try:
+            return max(0.0, float(self.attributes.get(attribute, default)))
+        except ValueError:
+            return default
+
+    def flag(self, attribute: str, default: bool) -> bool:
+        """A boolean attribute."""
+        return self.attributes.get(attribute, str(default)).lower() == "true"
+
+    @property
+    def repeats(self) -> int:
+        """How often a <Say> or <Play> is heard; `loop="0"` is Twilio's thousand times."""
+        loop = self.attributes.get("loop", "1")
+        return (int(loop) or 1000) if loop.isdigit() else 1
+
+
+@dataclass(frozen=True)
+class Document:
+    """The verbs of a <Response> in order, and the names of those that are not carried out here."""
+
+    verbs: tuple[Verb, ...]
+    unknown: tuple[str, ...] = ()
+
+
+def parse(body: bytes) -> Document:
+    """Read a TwiML document. Raises TwimlError: 11750 too large, 12100 no XML or no <Response>."""
+    if len(body) > MAX_BYTES:
+        raise TwimlError(11750, f"TwiML of more than {MAX_BYTES} bytes")
+    try:
+        root = ElementTree.fromstring(body)  # noqa: S314 - XML of our own services, on loopback
+    except ElementTree.ParseError as error:
+        raise TwimlError(12100, f"not XML: {error}") from error
+    if root.tag != "Response":
+        raise TwimlError(12100, "the root is not <Response>")
+    unknown = tuple(child.tag for child in root if child.tag not in VERBS)
+    return Document(tuple(_verb(child) for child in root if child.tag in VERBS), unknown)
+
+
+def _verb(element: ElementTree.Element) -> Verb:
+    nested = (_verb(child) for child in element if element.tag == "Gather" and child.tag in _IN_GATHER)
+    return Verb(element.tag, " ".join("".join(element.itertext()).split()), dict(element.attrib), tuple(nested))

@@ -1,0 +1,70 @@
+"""Child processes that are started again when they die, each with its output in a file of its own."""
+
+import asyncio
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PAUSE_SECONDS = 0.2
+STOP_SECONDS = 15
+
+
+@dataclass
+class Supervised:
+    """One process, kept running. `restarts` counts how often it had to be started again."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    log: Path
+    inherited: tuple[int, ...] = ()
+    restarts: int = 0
+    process: asyncio.subprocess.Process | None = None
+    _task: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    async def start(self) -> None:
+        """Starts it, and from now on starts it again whenever it ends."""
+        await self._spawn()
+        self._task = asyncio.create_task(self._keep_running(), name=self.name)
+
+    async def stop(self) -> None:
+        """Ends it for good: SIGTERM, and SIGKILL if it does not listen."""
+        if self._task:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        if self.process is None or self.process.returncode is not None:
+            return
+        with suppress(ProcessLookupError):
+            self.process.terminate()
+        try:
+            await asyncio.wait_for(self.process.wait(), STOP_SECONDS)
+        except TimeoutError:
+            self.process.kill()
+            await self.process.wait()
+
+    def kill(self) -> None:
+        """``kill -9``, as an accident would. It is started again."""
+        if self.process and self.process.returncode is None:
+            self.process.send_signal(signal.SIGKILL)
+
+    async def _spawn(self) -> None:
+        with self.log.open("ab") as output:
+            self.process = await asyncio.create_subprocess_exec(
+                *self.command,
+                env=dict(self.environment),
+                stdout=output,
+                stderr=output,
+                pass_fds=self.inherited,
+                start_new_session=True,
+            )
+
+    async def _keep_running(self) -> None:
+        while True:
+            assert self.process is not None  # noqa: S101  set by start
+            await self.process.wait()
+            await asyncio.sleep(PAUSE_SECONDS)
+            self.restarts += 1
+            await self._spawn()

@@ -1,0 +1,40 @@
+"""What campaign-stats has written to MongoDB, read back as any dashboard would."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+from pymongo import AsyncMongoClient
+
+from contracts import FINAL_STATUSES
+
+DATABASE = "centralita"
+
+Document = Mapping[str, Any]
+
+
+async def call_documents(mongo_url: str, ids: Iterable[UUID]) -> dict[UUID, Document]:
+    """The documents of these calls, by id."""
+    wanted = [str(call_id) for call_id in ids]
+    async with AsyncMongoClient[dict[str, Any]](mongo_url) as client:
+        found = await client[DATABASE]["calls"].find({"_id": {"$in": wanted}}).to_list()
+    return {UUID(document["_id"]): document for document in found}
+
+
+async def campaign_document(mongo_url: str, campaign_id: str) -> Document:
+    """The counters of a campaign; empty if there are none."""
+    async with AsyncMongoClient[dict[str, Any]](mongo_url) as client:
+        return await client[DATABASE]["campaigns"].find_one({"_id": campaign_id}) or {}
+
+
+async def until_projected(mongo_url: str, ids: Iterable[UUID], *, timeout: float) -> None:
+    """Waits until every one of these calls has ended in MongoDB too. Raises TimeoutError."""
+    wanted = list(ids)
+    final = {str(status) for status in FINAL_STATUSES}
+    async with asyncio.timeout(timeout):
+        while True:
+            documents = await call_documents(mongo_url, wanted)
+            if len(documents) == len(wanted) and all(doc["status"] in final for doc in documents.values()):
+                return
+            await asyncio.sleep(0.1)

@@ -1,0 +1,143 @@
+"""The whole system on one machine: real servers, the five services as processes, the vendors or their simulators."""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from centralita.embedded import CannotStart, mongo_server, nats_server
+from centralita.processes import Supervised
+from centralita.vendors import Vendors, vendors
+
+MODULES = {
+    "call-orchestrator": "call_orchestrator",
+    "voice": "voice",
+    "conversation": "conversation",
+    "campaign-stats": "campaign_stats",
+    "edge": "edge",
+}
+READY_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where things listen on loopback; 0: the kernel chooses."""
+
+    nats: int = 0
+    mongo: int = 0
+    edge: int = 0
+    voice: int = 0
+    others: tuple[int, int, int] = (0, 0, 0)
+
+    def of(self, service: str) -> int:
+        """The port of a service's HTTP side."""
+        named = {"edge": self.edge, "voice": self.voice}
+        others = dict(zip(("call-orchestrator", "conversation", "campaign-stats"), self.others, strict=True))
+        return {**named, **others}[service]
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A running system: where its parts listen, and the processes of its services."""
+
+    nats_url: str
+    mongo_url: str
+    urls: dict[str, str]
+    vendors: Vendors
+    services: dict[str, Supervised]
+    folder: Path
+
+    @property
+    def edge_url(self) -> str:
+        """The REST API."""
+        return self.urls["edge"]
+
+
+@asynccontextmanager
+async def running(
+    folder: Path,
+    *,
+    ports: Ports = Ports(),
+    environment: Mapping[str, str] = os.environ,
+    seed: int = 1,
+    speed: float = 1.0,
+    behaviours: str | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> AsyncIterator[System]:
+    """Starts everything, waits until every service is ready, and ends everything after. Raises CannotStart.
+
+    `settings` are told to every service, over the environment's own.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        nats_server(folder / "nats", port=ports.nats or -1) as nats_url,
+        mongo_server(folder / "mongo", port=ports.mongo) as mongo_url,
+    ):
+        simulators = vendors(environment, seed=seed, speed=speed, log=folder / "simulators.log", behaviours=behaviours)
+        async with simulators as found:
+            listeners = {name: _listen(name, ports.of(name)) for name in MODULES}
+            urls = {name: f"http://127.0.0.1:{listener.getsockname()[1]}" for name, listener in listeners.items()}
+            told = {
+                **environment,
+                "EMBEDDED_RUN": "true",
+                "APP_BASE_URL": environment.get("APP_BASE_URL") or urls["edge"],
+                "MEDIA_BASE_URL": environment.get("MEDIA_BASE_URL") or environment.get("APP_BASE_URL") or urls["voice"],
+                **found.environment,
+                "NATS_URL": nats_url,
+                "MONGO_URL": mongo_url,
+                **(settings or {}),
+            }
+            services = {name: _service(name, listener, told, folder) for name, listener in listeners.items()}
+            try:
+                await asyncio.gather(*(service.start() for service in services.values()))
+                await _until_ready(urls, services)
+                yield System(nats_url, mongo_url, urls, found, services, folder)
+            finally:
+                await asyncio.gather(*(service.stop() for service in services.values()))
+                for listener in listeners.values():
+                    listener.close()
+
+
+def _listen(name: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", port), backlog=512)
+    except OSError as error:
+        raise CannotStart(f"{name}: port {port} is taken ({error}); is another system up?") from error
+
+
+def _service(name: str, listener: socket.socket, told: Mapping[str, str], folder: Path) -> Supervised:
+    return Supervised(
+        name=name,
+        command=[sys.executable, "-m", MODULES[name]],
+        environment={**told, "HTTP_FD": str(listener.fileno())},
+        log=folder / f"{name}.log",
+        inherited=(listener.fileno(),),
+    )
+
+
+async def _until_ready(urls: Mapping[str, str], services: Mapping[str, Supervised]) -> None:
+    async with httpx.AsyncClient(timeout=2) as client:
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await asyncio.gather(*(_ready(client, url, services[name]) for name, url in urls.items()))
+        except TimeoutError as error:
+            raise CannotStart(f"not every service became ready within {READY_SECONDS} s") from error
+
+
+async def _ready(client: httpx.AsyncClient, url: str, service: Supervised) -> None:
+    while True:
+        if service.restarts > 2:
+            last = service.log.read_text(errors="replace").strip()[-600:]
+            raise CannotStart(f"{service.name} keeps ending: {last}")
+        try:
+            if (await client.get(f"{url}/health/ready")).status_code == 200:
+                return
+        except httpx.HTTPError:
+            pass
+        await asyncio.sleep(0.1)
