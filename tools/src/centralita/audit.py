@@ -12,17 +12,22 @@ from nats.aio.client import Client
 from centralita.projected import Document, call_documents
 from centralita.system import System
 from chassis.log import Log
-from contracts import Call, CallEvent, DialRefused
+from contracts import Call, CallEvent, DialRefused, DialUnknown
 from contracts.streams import CALLS, facts_of
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What was compared, and every disagreement."""
+    """What was compared, and every disagreement.
+
+    `refused`: attempts that the provider refused. `unsent`: attempts that were claimed by a process that died before it
+    sent anything; they are in the log as unknown and in nobody's ledger.
+    """
 
     calls: int
     attempts: int
     refused: int
+    unsent: int
     dials: int
     most_dials_of_one_attempt: int
     problems: tuple[str, ...]
@@ -34,22 +39,27 @@ async def audit(client: Client, system: System, ids: Iterable[UUID]) -> Findings
     documents = await call_documents(system.mongo_url, wanted)
     dials = await _dials(system.vendors.control) if system.vendors.control else None
     problems: list[str] = []
-    attempts = refused = 0
+    attempts = refused = unsent = 0
     for call_id in wanted:
-        call, not_taken = await _logged(client, call_id)
+        call, not_taken, unknown = await _logged(client, call_id)
         attempts += call.attempt
         refused += not_taken
         problems += _differences(call, documents.get(call_id))
         if dials is not None:
-            problems += _misdialled(call, not_taken, dials)
+            lost = sum((str(call_id), str(attempt)) not in dials for attempt in unknown)
+            unsent += lost
+            problems += _misdialled(call, not_taken + lost, dials)
     ours = Counter({dial: n for dial, n in (dials or {}).items() if dial[0] in {str(i) for i in wanted}})
-    return Findings(len(wanted), attempts, refused, ours.total(), max(ours.values(), default=0), tuple(problems))
+    most = max(ours.values(), default=0)
+    return Findings(len(wanted), attempts, refused, unsent, ours.total(), most, tuple(problems))
 
 
-async def _logged(client: Client, call_id: UUID) -> tuple[Call, int]:
-    recorded = await Log(client, CALLS.name, source="audit").read(facts_of(call_id))
-    call = [found.event.call for found in recorded if isinstance(found.event, CallEvent)][-1]
-    return call, sum(isinstance(found.event, DialRefused) for found in recorded)
+async def _logged(client: Client, call_id: UUID) -> tuple[Call, int, set[int]]:
+    """The call as it stands, how many of its attempts were refused, and which are or were unknown."""
+    events = [found.event for found in await Log(client, CALLS.name, source="audit").read(facts_of(call_id))]
+    call = [event.call for event in events if isinstance(event, CallEvent)][-1]
+    refused = sum(isinstance(event, DialRefused) for event in events)
+    return call, refused, {event.attempt for event in events if isinstance(event, DialUnknown)}
 
 
 async def _dials(control: str) -> Counter[tuple[str, str]]:
@@ -72,9 +82,9 @@ def _differences(call: Call, document: Document | None) -> list[str]:
     ]
 
 
-def _misdialled(call: Call, refused: int, dials: Counter[tuple[str, str]]) -> list[str]:
+def _misdialled(call: Call, not_dialled: int, dials: Counter[tuple[str, str]]) -> list[str]:
     ours = {attempt: n for (call_id, attempt), n in dials.items() if call_id == str(call.call_id)}
     found = [f"{call.call_id}: attempt {attempt} was dialled {n} times" for attempt, n in ours.items() if n > 1]
-    if sum(ours.values()) + refused != call.attempt:
-        found.append(f"{call.call_id}: {call.attempt} attempts, but {sum(ours.values())} dials and {refused} refusals")
+    if sum(ours.values()) + not_dialled != call.attempt:
+        found.append(f"{call.call_id}: {call.attempt} attempts, {sum(ours.values())} dials, {not_dialled} not dialled")
     return found

@@ -65,11 +65,13 @@ class Callee:
     patience: float = math.inf
     _turn: int = 0
     _last_turn: int = 0
+    _first_line: int = 0
     _silences: int = 0
 
     def __post_init__(self) -> None:
         self.ring_seconds = self.draw.uniform(4.0, 8.0)
         self._last_turn = self.draw.randint(2, 4)
+        self._first_line = self.draw.randrange(12)
         self.patience = self.draw.uniform(240.0, 300.0)
         if self.behaviour is Behaviour.LONG_TALKER:
             self._last_turn = self.draw.randint(8, 12)
@@ -116,8 +118,12 @@ class Callee:
         if self._turn == self._last_turn:
             return self.draw.choice(GOODBYES[language])
         if self.behaviour is Behaviour.LONG_TALKER:
-            return self.draw.choice(STORIES[language])
-        return self.draw.choice((OPENINGS if self._turn == 1 else ANSWERS)[language])
+            return self._in_turn(STORIES[language])
+        return self._in_turn((OPENINGS if self._turn == 1 else ANSWERS)[language])
+
+    def _in_turn(self, lines: Sequence[str]) -> str:
+        """One line after the other from a line of the callee's own, so that none comes twice running."""
+        return lines[(self._first_line + self._turn) % len(lines)]
 
     def _barges_in_after(self) -> float:
         keen = self.behaviour in (Behaviour.HUMAN, Behaviour.LONG_TALKER) and self._turn > 1

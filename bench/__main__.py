@@ -1,0 +1,142 @@
+"""``make bench``: what the design costs, compared with the bare operation beneath it, interleaved in one run."""
+
+import asyncio
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import nats
+from rich.console import Console
+from rich.table import Table
+
+from call_orchestrator.agreements import Policy, agreed
+from call_orchestrator.diagram import NOW, TERMS
+from call_orchestrator.domain.inputs import Network, NetworkReported
+from call_orchestrator.domain.machine import decide
+from call_orchestrator.domain.states import Dialing, Pending
+from call_orchestrator.snapshots import snapshot
+from centralita.embedded import nats_server
+from chassis.log import Guard, Log
+from chassis.provision import provision
+from contracts import CallCreated, CallRequested, decode
+from contracts.streams import CALLS, state_of
+
+ROUNDS = 7
+SIZE = 400
+POLICY = Policy(
+    call_timeout=timedelta(seconds=30),
+    max_retries=3,
+    retry_delay=timedelta(hours=1),
+    max_talk=timedelta(minutes=10),
+    dial_within=timedelta(days=1),
+)
+Work = Callable[[], Awaitable[None]]
+
+
+def created() -> CallCreated:
+    """An event of usual size."""
+    request = CallRequested(
+        request_id="bench",
+        campaign_id="bench",
+        contact_id="1",
+        phone_number="+12125550123",
+        script_template="Hello {{name}}.\n\n" + "Remind them of their appointment. " * 10,
+        variables={"name": "Ada"},
+    )
+    now = datetime.now(UTC)
+    call = agreed(uuid4(), request, POLICY, now)
+    after = snapshot(call, Pending(attempt=0, due_at=now), now=now, reason=None, duration=None)
+    return CallCreated(call=after, occurred_at=now)
+
+
+async def seconds(work: Work) -> float:
+    """Real time of one run of `work`."""
+    start = time.perf_counter()
+    await work()
+    return time.perf_counter() - start
+
+
+async def compare(subject: Work, baseline: Work) -> tuple[float, float, float]:
+    """Seconds of both (medians), and the median of their ratios, each pair run back to back."""
+    pairs = [(await seconds(subject), await seconds(baseline)) for _ in range(ROUNDS)]
+    ours, bare = (statistics.median(side) for side in zip(*pairs, strict=True))
+    return ours, bare, statistics.median(a / b for a, b in pairs)
+
+
+async def on_the_bus(url: str, table: Table) -> None:
+    """The guarded append and the load of a call, against the publish and the get beneath them."""
+    client = await nats.connect(url)
+    js = client.jetstream()
+    await provision(js)
+    log = Log(client, CALLS.name, source="bench")
+    event = created()
+    body = event.model_dump_json().encode()
+
+    async def appends() -> None:
+        async def one() -> None:
+            fresh = event.model_copy(update={"call": event.call.model_copy(update={"call_id": uuid4()})})
+            await log.append(fresh, guard=Guard(state_of(fresh.call_id), 0))
+
+        await asyncio.gather(*(one() for _ in range(SIZE)))
+
+    async def publishes() -> None:
+        await asyncio.gather(*(js.publish(f"call.created.{uuid4()}.pending", body) for _ in range(SIZE)))
+
+    async def loads() -> None:
+        await asyncio.gather(*(log.last(state_of(event.call_id)) for _ in range(SIZE)))
+
+    async def gets() -> None:
+        await asyncio.gather(*(js.get_last_msg(CALLS.name, event.subject, direct=True) for _ in range(SIZE)))
+
+    await log.append(event)
+    row(
+        table,
+        "guarded append of a decision",
+        "bare publish of the same body",
+        await compare(appends, publishes),
+    )
+    row(table, "loading a call", "bare direct get of the same message", await compare(loads, gets))
+    await client.close()
+
+
+async def in_memory(table: Table) -> None:
+    """A decision, against the decoding of one event."""
+    event = created()
+    body = event.model_dump_json().encode()
+    state = Dialing(attempt=1, dialed_at=NOW, deadline=NOW + timedelta(seconds=50))
+    busy = NetworkReported(attempt=1, status=Network.BUSY)
+
+    async def decisions() -> None:
+        for _ in range(SIZE * 10):
+            decide(state, busy, TERMS, NOW)
+
+    async def decodings() -> None:
+        for _ in range(SIZE * 10):
+            decode(event.subject, body)
+
+    row(table, "a decision of the state machine", "decoding one event", await compare(decisions, decodings), SIZE * 10)
+
+
+def row(table: Table, name: str, baseline: str, figures: tuple[float, float, float], size: int = SIZE) -> None:
+    """One line: each side in microseconds for one operation, and the ratio."""
+    ours, bare, ratio = figures
+    table.add_row(name, f"{ours / size * 1e6:.1f}", baseline, f"{bare / size * 1e6:.1f}", f"{ratio:.2f}")
+
+
+async def main() -> None:
+    """Runs everything and prints the table."""
+    table = Table(title=f"Microseconds each ({ROUNDS} interleaved rounds, medians); the ratio is what to compare")
+    for column in ("what", "µs", "baseline", "µs", "ratio"):
+        table.add_column(column)
+    with tempfile.TemporaryDirectory() as folder, nats_server(Path(folder)) as url:
+        await on_the_bus(url, table)
+    await in_memory(table)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,38 @@
+"""``kill -9`` of each service in turn during a running campaign: every call still ends, and nobody is dialled twice."""
+
+import asyncio
+from pathlib import Path
+
+import nats
+import pytest
+
+from centralita.audit import audit
+from centralita.campaign import requests
+from centralita.demo import publish
+from centralita.projected import until_projected
+from centralita.system import MODULES, running
+from contracts import call_id_of
+
+CALLS = 24
+
+
+@pytest.mark.timeout(420)
+async def test_every_call_ends_and_none_is_dialled_twice_whichever_service_is_killed(tmp_path: Path) -> None:
+    environment = {"PATH": "/usr/bin:/bin"}
+    async with running(tmp_path, environment=environment, seed=5, speed=10) as system:
+        client = await nats.connect(system.nats_url)
+        wanted = [
+            request.model_copy(update={"call_timeout_seconds": 5}) for request in requests(run="chaos", count=CALLS)
+        ]
+        ids = [call_id_of(request.request_id or "") for request in wanted]
+        await publish(client, wanted)
+        for name in MODULES:
+            await asyncio.sleep(1.5)
+            system.services[name].kill()
+        await until_projected(system.mongo_url, ids, timeout=300)
+        findings = await audit(client, system, ids)
+        await client.close()
+    assert findings.problems == ()
+    assert findings.most_dials_of_one_attempt == 1
+    assert findings.dials + findings.refused + findings.unsent == findings.attempts
+    assert all(service.restarts == 1 for service in system.services.values())

@@ -1,0 +1,98 @@
+"""The commands that a user types, as processes of their own."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import nats
+import pytest
+
+from centralita.campaign import requests
+from centralita.embedded import CannotStart
+from centralita.system import System, running
+from centralita.vendors import real_vendors
+from contracts import CallRequested, CommandOutcome
+from contracts.queries import CALL_REQUEST
+
+NOTHING = {"PATH": "/usr/bin:/bin"}
+
+
+def centralita(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "centralita", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=110, env={**NOTHING, "COLUMNS": "200"})
+
+
+def test_the_demo_ends_every_call_and_its_three_books_agree() -> None:
+    ended = centralita("demo", "--calls", "6")
+    assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-2000:]
+    assert "agree, call by call" in ended.stdout
+    assert "Campaign statistics, read back from MongoDB" in ended.stdout
+    assert "callee" in ended.stdout
+
+
+def test_a_demo_whose_calls_do_not_end_in_time_fails_with_a_reason() -> None:
+    ended = centralita("demo", "--calls", "3", "--timeout", "0.2")
+    assert ended.returncode == 1
+    assert "calls have not ended within" in ended.stdout
+
+
+def test_half_of_a_vendors_settings_are_refused_by_name() -> None:
+    with pytest.raises(CannotStart, match="TWILIO_AUTH_TOKEN, TWILIO_PHONE_NUMBER is not"):
+        real_vendors({"TWILIO_ACCOUNT_SID": "AC1"})
+    with pytest.raises(CannotStart, match="APP_BASE_URL"):
+        real_vendors({"TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "x", "TWILIO_PHONE_NUMBER": "+12125550100"})
+    assert real_vendors({"OPENAI_API_KEY": "x"}) == ("openai",)
+
+
+async def _ended(http: httpx.AsyncClient, path: str) -> dict[str, object]:
+    async with asyncio.timeout(60):
+        while True:
+            call = (await http.get(path)).json()
+            if call.get("ended_at"):
+                return dict(call)
+            await asyncio.sleep(0.1)
+
+
+async def _over_rest(system: System) -> dict[str, object]:
+    request = requests(run="rest", count=1)[0]
+    body = json.loads(request.model_dump_json(exclude_none=True, exclude={"request_id"}))
+    async with httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}, timeout=20) as http:
+        assert (await http.get("/api/v1/calls/metrics", headers={"X-API-Key": "wrong"})).status_code == 401
+        created = await http.post("/api/v1/calls", json=body, headers={"Idempotency-Key": "rest-1"})
+        again = await http.post("/api/v1/calls", json=body, headers={"Idempotency-Key": "rest-1"})
+        assert created.status_code == 201, created.text
+        assert created.json()["call_id"] == again.json()["call_id"]
+        assert (await http.get(created.headers["Location"])).status_code == 200, "read your writes"
+        return await _ended(http, created.headers["Location"])
+
+
+async def _over_the_bus(system: System) -> CommandOutcome:
+    client = await nats.connect(system.nats_url)
+    try:
+        request: CallRequested = requests(run="bus", count=1)[0]
+        answer = await client.request(CALL_REQUEST, request.model_dump_json().encode(), timeout=10)
+        return CommandOutcome.model_validate_json(answer.data)
+    finally:
+        await client.close()
+
+
+async def test_a_running_system_is_used_over_rest_and_over_the_bus(tmp_path: Path) -> None:
+    settings = {"API_KEYS": "k"}
+    async with running(
+        tmp_path, environment=NOTHING, seed=3, speed=20, behaviours="human=1", settings=settings
+    ) as system:
+        call = await _over_rest(system)
+        outcome = await _over_the_bus(system)
+        async with httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}) as http:
+            by_request = await _ended(http, "/api/v1/calls/by-request/bus-00")
+        logs = "".join(log.read_text() for log in tmp_path.glob("*.log"))
+    assert call["status"] == "completed"
+    assert outcome.accepted
+    assert by_request["call_id"] == str(outcome.call_id)
+    assert "+1212555" not in logs, "logs carry ids, never a number"
+    assert "appointment" not in logs, "nor what was said"
+    assert '"level": "error"' not in logs
+    assert "Traceback" not in logs
