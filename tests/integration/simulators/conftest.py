@@ -10,11 +10,6 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 import httpx
 import pytest
-from simulators.callees import Callee, Reply
-from simulators.faults import FaultPlan
-from simulators.ledger import CallEntry, Ledger
-from simulators.serving import serving
-from simulators.twilio import create_app
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -22,6 +17,12 @@ from starlette.routing import Route
 from twilio.http.async_http_client import AsyncTwilioHttpClient  # type: ignore[import-untyped]
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 from twilio.rest import Client  # type: ignore[import-untyped]
+
+from simulators.callees import Callee, Reply
+from simulators.faults import FaultPlan
+from simulators.ledger import CallEntry, Ledger
+from simulators.serving import serving
+from simulators.twilio import create_app
 
 ACCOUNT_SID = "AC00000000000000000000000000000001"
 AUTH_TOKEN = "a-fictional-token"

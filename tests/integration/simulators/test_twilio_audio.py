@@ -1,7 +1,8 @@
 """How long audio lasts, told from its first bytes."""
 
-import lameenc  # type: ignore[import-untyped]
+import lameenc  # type: ignore[import-not-found]
 import pytest
+
 from simulators.audio_length import bytes_per_second
 from simulators.connection import split_overrides
 

@@ -142,7 +142,7 @@ async def test_a_fragment_asks_for_retries_and_is_neither_sent_nor_signed(teleph
     url = f"{telephone.ours.url}/status#rc=3&rp=ct,rt,5xx"
     await telephone.call(status_callback=url, status_callback_event=["completed"])
     await telephone.until(lambda: len(telephone.ours.posts("/status")) == 3)
-    hook = [one for one in telephone.ledger.calls[0].webhooks if one.kind == "status"][0]
+    hook = next(one for one in telephone.ledger.calls[0].webhooks if one.kind == "status")
     await telephone.until(lambda: hook.seconds is not None)
     assert (hook.attempts, hook.status) == (3, 204)
     assert all(one.signed for one in telephone.ours.received)

@@ -172,9 +172,7 @@ async def test_a_reset_forgets_calls_and_stops_them(telephone: "Telephone") -> N
         ("faults", [{"target": "nobody", "kind": "reset"}]),
     ],
 )
-async def test_a_control_that_makes_no_sense_is_refused(
-    telephone: "Telephone", route: str, body: object
-) -> None:
+async def test_a_control_that_makes_no_sense_is_refused(telephone: "Telephone", route: str, body: object) -> None:
     answer = await telephone.control.put(f"/_simulator/{route}", json=body)
     assert answer.status_code == 422
     assert answer.json()["detail"]
