@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import signal
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -47,8 +48,7 @@ def serve(service: Service, kind: type[S], build: Build[S]) -> None:
     """Runs `service` until SIGTERM or SIGINT."""
     settings = read(kind)
     logs.configure(service, settings.log_level)
-    with suppress(KeyboardInterrupt):
-        asyncio.run(run(service, settings, build))
+    asyncio.run(run(service, settings, build))
 
 
 async def run(service: Service, settings: S, build: Build[S]) -> None:
@@ -59,21 +59,25 @@ async def run(service: Service, settings: S, build: Build[S]) -> None:
     client = await broker.connect()
     await provision(client.jetstream())
     bus = Bus(client, broker, Log(client, CALLS.name, source=service))
-    try:
-        async with build(settings, bus) as app:
-            await broker.start()
-            listener = _listener(settings)
-            port = listener.getsockname()[1]
-            sys.stdout.write(json.dumps({"event": "listening", "service": service, "port": port}) + "\n")
-            sys.stdout.flush()
-            server = uvicorn.Server(
-                uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5, lifespan="off")
-            )
-            await server.serve(sockets=[listener])
-            await broker.stop()
-    finally:
-        await broker.stop()
-        logger.info("stopped")
+    async with AsyncExitStack() as stack:
+        app = await stack.enter_async_context(build(settings, bus))
+        # Called before the adapters are closed: handlers that are under way may finish with them.
+        stack.push_async_callback(broker.stop)
+        await broker.start()
+        await _serve_http(app, service, settings)
+    logger.info("stopped")
+
+
+async def _serve_http(app: ASGIApp, service: Service, settings: ServiceSettings) -> None:
+    listener = _listener(settings)
+    port = listener.getsockname()[1]
+    sys.stdout.write(json.dumps({"event": "listening", "service": service, "port": port}) + "\n")
+    sys.stdout.flush()
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5, lifespan="off")
+    # uvicorn stops at a signal and then raises it again; without a handler that would end the process there.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, lambda: None)
+    await uvicorn.Server(config).serve(sockets=[listener])
 
 
 def _listener(settings: ServiceSettings) -> socket.socket:

@@ -1,0 +1,179 @@
+"""One example of every event, all about one call of one campaign: what the documents show and the tests decode."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from contracts.call import Call
+from contracts.event import Event
+from contracts.events.audio import AudioFailed, AudioReady, AudioRequested
+from contracts.events.calls import (
+    CallChanged,
+    CallConcluded,
+    CallCreated,
+    CallHangupRequested,
+    CallSettlementRequested,
+    CallStatusChanged,
+)
+from contracts.events.campaigns import (
+    CampaignChanged,
+    CampaignCreated,
+    CampaignFinished,
+    CampaignPaused,
+    CampaignResumed,
+)
+from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard, ToolCall
+from contracts.events.dials import DialClaimed, DialLookedUp, DialPlaced, DialRefused, DialUnknown
+from contracts.events.requests import (
+    CallCancelRequested,
+    CallChangeRequested,
+    CallRequested,
+    CallRetryRequested,
+)
+from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
+from contracts.events.timers import TimerDue
+from contracts.values import AnsweredBy, CallStatus, Disposition, TelephonyStatus, call_id_of
+
+REQUEST_ID = "appointment-1027"
+CALL_ID = call_id_of(REQUEST_ID)
+CAMPAIGN_ID = "reminders"
+_PROVIDER_CALL_ID = "CA" + "0" * 32
+_CREATED = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
+_DIALED = _CREATED + timedelta(seconds=1)
+_ANSWERED = _CREATED + timedelta(seconds=9)
+
+CALL = Call(
+    call_id=CALL_ID,
+    request_id=REQUEST_ID,
+    campaign_id=CAMPAIGN_ID,
+    contact_id="contact-88",
+    phone_number="+12125550123",
+    script_template="Hola {{name}}, le llamamos de la clínica.\n\nConfirma la cita de mañana a las diez.",
+    variables={"name": "Ana"},
+    language="es",
+    metadata={"branch": "centro"},
+    max_retries=3,
+    retry_delay_seconds=3600,
+    call_timeout_seconds=30,
+    max_call_seconds=600,
+    created_at=_CREATED,
+    status=CallStatus.PENDING,
+    attempt=0,
+    due_at=_CREATED,
+    deadline=_CREATED,
+    since=_CREATED,
+)
+"""The call at its beginning."""
+
+_DIALING = CALL.model_copy(
+    update={
+        "status": CallStatus.DIALING,
+        "attempt": 1,
+        "due_at": None,
+        "since": _DIALED,
+        "dialed_at": _DIALED,
+        "deadline": _DIALED + timedelta(seconds=60),
+    }
+)
+_TALKING = _DIALING.model_copy(
+    update={
+        "status": CallStatus.IN_PROGRESS,
+        "since": _ANSWERED,
+        "answered_at": _ANSWERED,
+        "deadline": _ANSWERED + timedelta(seconds=600),
+    }
+)
+_CONCLUDED = _TALKING.model_copy(
+    update={"disposition": Disposition.CONFIRMED, "deadline": _ANSWERED + timedelta(seconds=40)}
+)
+_HANGING_UP = _CONCLUDED.model_copy(update={"hangup": "concluded"})
+
+_ALL: tuple[Event, ...] = (
+    CallRequested(
+        request_id=REQUEST_ID,
+        campaign_id=CAMPAIGN_ID,
+        contact_id=CALL.contact_id,
+        phone_number=CALL.phone_number,
+        script_template=CALL.script_template,
+        variables=CALL.variables,
+        language="es",
+        max_retries=3,
+        metadata=CALL.metadata,
+    ),
+    CallCancelRequested(call_id=CALL_ID),
+    CallRetryRequested(call_id=CALL_ID),
+    CallChangeRequested(call_id=CALL_ID, scheduled_at=_CREATED + timedelta(hours=2), max_retries=1),
+    CallCreated(call=CALL, occurred_at=_CREATED),
+    CallStatusChanged(
+        call=_DIALING, occurred_at=_DIALED, previous=CallStatus.PENDING, status=CallStatus.DIALING, attempt=1
+    ),
+    CallChanged(call=CALL, occurred_at=_CREATED, changed=("max_retries",)),
+    CallConcluded(call=_CONCLUDED, occurred_at=_ANSWERED + timedelta(seconds=30)),
+    CallHangupRequested(call=_HANGING_UP, occurred_at=_ANSWERED + timedelta(seconds=40)),
+    CallSettlementRequested(call=_DIALING, occurred_at=_DIALED + timedelta(seconds=60)),
+    DialClaimed(call_id=CALL_ID, attempt=1),
+    DialPlaced(call_id=CALL_ID, attempt=1, provider_call_id=_PROVIDER_CALL_ID),
+    DialRefused(call_id=CALL_ID, attempt=1, permanent=True, reason="the number cannot be dialled", code=21211),
+    DialUnknown(call_id=CALL_ID, attempt=1, reason="no answer within 15 s"),
+    DialLookedUp(
+        call_id=CALL_ID,
+        attempt=1,
+        provider_call_id=_PROVIDER_CALL_ID,
+        status=TelephonyStatus.COMPLETED,
+        duration_seconds=42,
+    ),
+    TelephonyStatusReported(
+        call_id=CALL_ID,
+        attempt=1,
+        provider_call_id=_PROVIDER_CALL_ID,
+        status=TelephonyStatus.RINGING,
+        sequence_number=1,
+    ),
+    AnswerClassified(call_id=CALL_ID, attempt=1, provider_call_id=_PROVIDER_CALL_ID, answered_by=AnsweredBy.HUMAN),
+    SpeechHeard(call_id=CALL_ID, attempt=1, turn=1, text="Sí, allí estaré.", confidence=0.93, language="es"),
+    ReplyGenerated(
+        call_id=CALL_ID,
+        attempt=1,
+        turn=1,
+        text="Perfecto, gracias. Hasta mañana.",
+        sentences=2,
+        model="gpt-4o-mini",
+        prompt_tokens=210,
+        completion_tokens=12,
+        first_token_seconds=0.31,
+        latency_seconds=0.52,
+        tool_calls=(ToolCall(name="end_call", arguments={"disposition": "confirmed"}),),
+    ),
+    AudioRequested(
+        call_id=CALL_ID, attempt=1, turn=1, sentence=0, text="Perfecto, gracias.", language="es", repeats=False
+    ),
+    AudioReady(
+        call_id=CALL_ID,
+        attempt=1,
+        turn=1,
+        sentence=0,
+        digest="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        seconds=1.4,
+        cached=False,
+        provider="elevenlabs",
+        first_byte_seconds=0.21,
+    ),
+    AudioFailed(call_id=CALL_ID, attempt=1, turn=1, sentence=1, reason="quota exceeded", fallback="stock phrase"),
+    ConversationEnded(
+        call_id=CALL_ID,
+        attempt=1,
+        turn=1,
+        disposition=Disposition.CONFIRMED,
+        summary="The appointment is confirmed.",
+        fields={"time": "10:00"},
+        goodbye_seconds=2.5,
+    ),
+    CampaignCreated(campaign_id=CAMPAIGN_ID),
+    CampaignChanged(campaign_id=CAMPAIGN_ID, changed=("language",)),
+    CampaignPaused(campaign_id=CAMPAIGN_ID, reason="public holiday"),
+    CampaignResumed(campaign_id=CAMPAIGN_ID),
+    CampaignFinished(campaign_id=CAMPAIGN_ID),
+    TimerDue(call_id=CALL_ID, deadline=_DIALED + timedelta(seconds=60)),
+)
+
+EXAMPLES: Mapping[str, Event] = {event.fact: event for event in _ALL}
+"""An example of every event by its fact."""

@@ -1,0 +1,179 @@
+"""OpenAI's chat completions, streamed, with the official SDK.
+
+The SDK raises nothing when a stream ends early: an answer without ``finish_reason`` is no whole answer here.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import assert_never
+
+import openai
+from openai.types.chat import (
+    ChatCompletionAssistantMessageParam,
+    ChatCompletionChunk,
+    ChatCompletionMessageFunctionToolCallParam,
+    ChatCompletionMessageParam,
+    ChatCompletionToolParam,
+)
+from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
+
+from conversation.domain.messages import Completion, FromAgent, FromCallee, Instructions, Message, ToolResult, ToolUse
+from conversation.domain.tools import Tool
+from conversation.ports import Failure, ModelFailed
+
+MOST_TOKENS = 1000
+"""Of one answer; bounds what a model that cannot stop may cost. How long a turn should be is the prompt's matter."""
+
+_INCOMPLETE = {"length": Failure.TOO_LONG, "content_filter": Failure.FILTERED}
+
+
+@asynccontextmanager
+async def openai_model(api_key: str, model: str, *, base_url: str) -> AsyncIterator["OpenAIModel"]:
+    """A model of OpenAI's, or of anyone who speaks its protocol under `base_url`."""
+    # At DEBUG the SDK's logger writes whole requests, and what callees say stands in them.
+    logging.getLogger("openai").setLevel(logging.WARNING)
+    # One more try if the first is refused at once (429, 5xx, no connection); the turn's deadline bounds both.
+    async with openai.AsyncOpenAI(api_key=api_key, base_url=base_url, max_retries=1) as client:
+        yield OpenAIModel(client, model)
+
+
+class OpenAIModel:
+    """Implements `conversation.ports.Model`."""
+
+    def __init__(self, client: openai.AsyncOpenAI, model: str) -> None:
+        self._client = client
+        self.name = model
+
+    async def answer(
+        self, messages: Sequence[Message], tools: Sequence[Tool], *, deadline: float
+    ) -> AsyncGenerator[str | Completion, None]:
+        """See the port."""
+        answer = _Answer()
+        try:
+            async with aclosing(self._chunks([*map(_message, messages)], [*map(_tool, tools)], deadline)) as chunks:
+                async for chunk in chunks:
+                    if text := answer.take(chunk):
+                        yield text
+        except (openai.OpenAIError, TimeoutError, ValueError) as error:  # ValueError: a chunk that is no JSON
+            if answer.finish_reason is None:  # else only the token count is lost
+                raise ModelFailed(_failure(error, answer.begun)) from error
+        yield answer.completion()
+
+    async def _chunks(
+        self, messages: list[ChatCompletionMessageParam], tools: list[ChatCompletionToolParam], deadline: float
+    ) -> AsyncGenerator[ChatCompletionChunk, None]:
+        async with asyncio.timeout_at(deadline):
+            stream = await self._client.chat.completions.create(
+                model=self.name,
+                messages=messages,
+                tools=tools,
+                stream=True,
+                stream_options={"include_usage": True},
+                max_completion_tokens=MOST_TOKENS,
+                timeout=max(0.001, deadline - asyncio.get_running_loop().time()),
+            )
+        async with stream:
+            while True:
+                async with asyncio.timeout_at(deadline):  # not around the yield: it would cancel the caller's work
+                    chunk = await anext(stream, None)
+                if chunk is None:
+                    return
+                yield chunk
+
+
+@dataclass
+class _Call:
+    id: str
+    name: str = ""
+    arguments: str = ""
+
+
+@dataclass
+class _Answer:
+    """One answer, as its chunks come."""
+
+    begun: bool = False
+    finish_reason: str | None = None
+    calls: dict[int, _Call] = field(default_factory=dict)
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+    def take(self, chunk: ChatCompletionChunk) -> str | None:
+        """Takes a chunk; returns the text in it. The last one, with the usage, has no choices."""
+        self.begun = True
+        if chunk.usage:
+            self.prompt_tokens, self.completion_tokens = chunk.usage.prompt_tokens, chunk.usage.completion_tokens
+        if not chunk.choices:
+            return None
+        choice = chunk.choices[0]
+        self.finish_reason = choice.finish_reason or self.finish_reason
+        self._take_calls(choice.delta.tool_calls or ())
+        return choice.delta.content
+
+    def _take_calls(self, deltas: Iterable[ChoiceDeltaToolCall]) -> None:
+        for delta in deltas:
+            call = self.calls.setdefault(delta.index, _Call(delta.id or f"call_{delta.index}"))
+            if delta.function:
+                call.name += delta.function.name or ""
+                call.arguments += delta.function.arguments or ""
+
+    def completion(self) -> Completion:
+        """The end of a whole answer. Raises ModelFailed if it is none."""
+        if self.finish_reason is None:
+            raise ModelFailed(Failure.CUT_OFF)
+        if failure := _INCOMPLETE.get(self.finish_reason):
+            raise ModelFailed(failure)
+        uses = tuple(ToolUse(call.id, call.name, call.arguments) for _, call in sorted(self.calls.items()))
+        return Completion(uses, self.prompt_tokens, self.completion_tokens)
+
+
+def _failure(error: Exception, begun: bool) -> Failure:
+    match error:
+        case TimeoutError() | openai.APITimeoutError():
+            return Failure.DEADLINE
+        case openai.RateLimitError():
+            return Failure.RATE_LIMITED
+        case openai.APIStatusError(status_code=status):
+            return Failure.REFUSED if status < 500 else Failure.SERVER_ERROR
+        case openai.APIConnectionError() if not begun:
+            return Failure.UNREACHABLE
+    return Failure.CUT_OFF
+
+
+def _message(message: Message) -> ChatCompletionMessageParam:
+    match message:
+        case Instructions(text):
+            return {"role": "system", "content": text}
+        case FromCallee(text):
+            return {"role": "user", "content": text}
+        case FromAgent():
+            return _assistant(message)
+        case ToolResult(tool_use_id, text):
+            return {"role": "tool", "tool_call_id": tool_use_id, "content": text}
+        case _:
+            assert_never(message)
+
+
+def _assistant(message: FromAgent) -> ChatCompletionAssistantMessageParam:
+    if not message.tool_uses:
+        return {"role": "assistant", "content": message.text}
+    calls: list[ChatCompletionMessageFunctionToolCallParam] = [
+        {"id": use.id, "type": "function", "function": {"name": use.name, "arguments": use.arguments}}
+        for use in message.tool_uses
+    ]
+    return {"role": "assistant", "content": message.text or None, "tool_calls": calls}
+
+
+def _tool(tool: Tool) -> ChatCompletionToolParam:
+    return {
+        "type": "function",
+        "function": {
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": dict(tool.parameters),
+            "strict": True,
+        },
+    }

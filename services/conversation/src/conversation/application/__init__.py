@@ -1,0 +1,1 @@
+"""One turn of a conversation: read the log, answer, append."""

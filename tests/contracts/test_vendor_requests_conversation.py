@@ -1,0 +1,93 @@
+"""What leaves for OpenAI, as it is on the wire, against the vendor's own document where there is one."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from conversation.adapters.openai import openai_model
+from conversation.domain.messages import FromAgent, FromCallee, Instructions, Message, ToolResult, ToolUse
+from conversation.domain.tools import TOOLS
+from conversation.ports import ModelFailed
+from simulators.serving import serving
+
+USE = ToolUse("turn_1_0", "note", '{"field": "hour", "value": "ten"}')
+MESSAGES: list[Message] = [
+    Instructions("Language: English (en)."),
+    FromAgent("Hello, Ana."),
+    FromCallee("Yes, at ten."),
+    FromAgent("", (USE,)),
+    ToolResult("turn_1_0", "noted"),
+    FromAgent("Very well.", (ToolUse("turn_2_0", "end_call", "not json"),)),
+    ToolResult("turn_2_0", "the call will end"),
+    FromCallee("(The person said nothing.)"),
+]
+
+
+@pytest.fixture
+async def request_on_the_wire() -> tuple[dict[str, str], dict[str, Any]]:
+    """The headers and the body of one request with every kind of message in it."""
+    seen: list[tuple[dict[str, str], dict[str, Any]]] = []
+
+    async def complete(request: Request) -> Response:
+        seen.append((dict(request.headers), await request.json()))
+        return PlainTextResponse("data: [DONE]\n\n", media_type="text/event-stream")
+
+    app = Starlette(routes=[Route("/v1/chat/completions", complete, methods=["POST"])])
+    async with (
+        serving(app, "127.0.0.1") as origin,
+        openai_model("sk-fictional", "gpt-4.1-mini", base_url=f"{origin}/v1") as model,
+    ):
+        deadline = asyncio.get_running_loop().time() + 10
+        with pytest.raises(ModelFailed):  # an answer without a finish_reason is none
+            async for _ in model.answer(MESSAGES, TOOLS, deadline=deadline):
+                pass
+    return seen[0]
+
+
+def test_the_request_has_the_shape_that_we_mean(
+    request_on_the_wire: tuple[dict[str, str], dict[str, Any]],
+) -> None:
+    headers, body = request_on_the_wire
+    assert headers["authorization"] == "Bearer sk-fictional"
+    assert set(body) == {"model", "messages", "tools", "stream", "stream_options", "max_completion_tokens"}
+    assert (body["model"], body["stream"], body["stream_options"]) == ("gpt-4.1-mini", True, {"include_usage": True})
+    roles = [message["role"] for message in body["messages"]]
+    assert roles == ["system", "assistant", "user", "assistant", "tool", "assistant", "tool", "user"]
+    function = {"name": "note", "arguments": USE.arguments}
+    calls = [{"id": "turn_1_0", "type": "function", "function": function}]
+    assert body["messages"][3] == {"role": "assistant", "content": None, "tool_calls": calls}
+    assert body["messages"][4] == {"role": "tool", "tool_call_id": "turn_1_0", "content": "noted"}
+    assert [tool["function"]["name"] for tool in body["tools"]] == ["end_call", "note"]
+    assert all(tool["type"] == "function" and tool["function"]["strict"] is True for tool in body["tools"])
+
+
+def test_the_request_is_valid_by_the_vendors_document(
+    request_on_the_wire: tuple[dict[str, str], dict[str, Any]],
+) -> None:
+    folder = os.environ.get("VENDOR_SPECS")
+    document = Path(folder or "", "openai_core.json")
+    if not folder or not document.is_file():
+        pytest.skip("VENDOR_SPECS names no folder with openai_core.json, which is not in this repository")
+    validator = _validator(json.loads(document.read_text()))
+    _, body = request_on_the_wire
+    assert [error.message for error in validator.iter_errors(body)] == []
+    # A document that refuses nothing would prove nothing.
+    wrong: list[dict[str, Any]] = [{"messages": []}, {"stream": "yes"}, {"tools": [{"type": "function"}]}]
+    assert not any(validator.is_valid(body | change) for change in wrong), (
+        "a document that refuses nothing proves nothing"
+    )
+
+
+def _validator(document: dict[str, Any]) -> Any:
+    """OpenAPI 3.1 schemas are JSON Schema 2020-12."""
+    reference = {"$ref": "#/components/schemas/CreateChatCompletionRequest"}
+    return jsonschema.Draft202012Validator({**reference, "components": document["components"]})

@@ -1,0 +1,41 @@
+"""A service as a process: it starts, says what is missing, and stops in order."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+
+import httpx
+
+
+async def start(nats_url: str, **environment: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "call_orchestrator",
+        env={"PATH": os.environ["PATH"], "NATS_URL": nats_url, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def test_a_service_listens_is_ready_and_stops_in_order_at_sigterm(nats_url: str) -> None:
+    process = await start(nats_url)
+    assert process.stdout
+    listening = json.loads(await asyncio.wait_for(process.stdout.readline(), 30))
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listening['port']}") as http:
+        for path in ("/health/live", "/health/ready", "/metrics"):
+            assert (await http.get(path)).status_code == 200
+    process.send_signal(signal.SIGTERM)
+    output, errors = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0, errors
+    assert json.loads(output.splitlines()[-1])["event"] == "stopped"
+
+
+async def test_a_wrong_setting_stops_the_service_at_once_by_its_name(nats_url: str) -> None:
+    process = await start(nats_url, MAX_RETRY_ATTEMPTS="many", DEFAULT_CALL_TIMEOUT="1")
+    _, errors = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 2
+    assert b"MAX_RETRY_ATTEMPTS: " in errors
+    assert b"DEFAULT_CALL_TIMEOUT: " in errors

@@ -1,0 +1,30 @@
+"""A missing or wrong setting stops the service with its name."""
+
+import pytest
+
+from chassis.settings import read
+from conversation.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("OPENAI_API_KEY", ""), ("OPENAI_BASE_URL", "nowhere"), ("TURN_DEADLINE_SECONDS", "30")],
+)
+def test_a_wrong_setting_stops_the_service_with_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-fictional")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        read(Settings)
+    assert name in capsys.readouterr().err
+
+
+def test_nothing_but_the_key_must_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_MODEL", "OPENAI_BASE_URL", "TURN_DEADLINE_SECONDS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-fictional")
+    settings = read(Settings)
+    assert (settings.openai_model, str(settings.openai_base_url)) == ("gpt-4.1-mini", "https://api.openai.com/v1")
+    assert settings.turn_deadline_seconds == 8
+    assert "sk-fictional" not in repr(settings)
