@@ -1,1 +1,1 @@
-"""voice."""
+"""Speaks to the telephone network (Twilio) and with a voice (ElevenLabs)."""

@@ -1,0 +1,1 @@
+"""The uses of this service: dialing, settlement, hang-up, speech, greetings, turns."""

@@ -1,0 +1,94 @@
+"""What the log says of one attempt to dial, and the claim that lets one process alone act on it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+import uuid_utils
+
+from chassis.log import Conflict, Guard, Recorded
+from contracts import (
+    CallFact,
+    DialClaimed,
+    DialLookedUp,
+    DialPlaced,
+    DialRefused,
+    DialUnknown,
+    Envelope,
+    TelephonyStatusReported,
+)
+from voice.ports import CallLog
+
+DIAL_BUDGET_SECONDS = 20.0
+"""How long after its claim the last request of an attempt may leave; requests are repeated after a 429 only."""
+CLAIM_PATIENCE_SECONDS = 35.0
+"""A claim younger than this may still be acted on by a living process: the budget, and the last request's deadline."""
+
+
+class StillDialing(Exception):
+    """The attempt was claimed a moment ago and its answer may be on its way: ask again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The facts of one attempt, in the order of the log."""
+
+    facts: tuple[CallFact, ...]
+    claim: Recorded | None
+
+    @property
+    def provider_call_id(self) -> str | None:
+        """Its id at the provider, from the answer to our request or from a callback, whichever is known."""
+        placed = (fact.provider_call_id for fact in self.facts if isinstance(fact, DialPlaced))
+        reported = (fact.provider_call_id for fact in self.facts if isinstance(fact, TelephonyStatusReported))
+        return next(placed, None) or next(reported, None)
+
+    @property
+    def accounted_for(self) -> bool:
+        """Whether the log says what came of the claim."""
+        return any(isinstance(fact, DialPlaced | DialRefused | DialUnknown | DialLookedUp) for fact in self.facts)
+
+    @property
+    def never_rang(self) -> bool:
+        """Whether it is certain that no phone rang."""
+        return any(isinstance(fact, DialRefused) for fact in self.facts)
+
+    def may_be_under_way(self, patience: float) -> bool:
+        """Whether a process may be about to send the request, or wait for its answer."""
+        if self.claim is None or self.accounted_for:
+            return False
+        return (datetime.now(UTC) - self.claim.envelope.time).total_seconds() < patience
+
+
+async def load_attempt(calls: CallLog, call_id: UUID, number: int) -> Attempt:
+    """The attempt `number` of a call as the log has it now."""
+    recorded = await calls.read((f"dial.*.{call_id}", f"{TelephonyStatusReported.fact}.{call_id}"))
+    facts, claim = [], None
+    for entry in recorded:
+        fact = entry.event
+        if isinstance(fact, DialClaimed) and fact.attempt == number:
+            claim = entry
+        elif isinstance(fact, DialPlaced | DialRefused | DialUnknown | DialLookedUp | TelephonyStatusReported):
+            facts += [fact] if fact.attempt == number else []
+    return Attempt(tuple(facts), claim)
+
+
+async def claim_attempt(calls: CallLog, call_id: UUID, number: int, cause: Envelope) -> bool:
+    """Claims the attempt by compare-and-set; false if it, or a later one, has been claimed before.
+
+    Every claim has an id of its own: with a common one, the server would take a second claim for a repetition of the
+    first, and both would hold it.
+    """
+    claim = DialClaimed(call_id=call_id, attempt=number)
+    last = await calls.last(claim.subject)
+    if last is not None and isinstance(last.event, DialClaimed) and last.event.attempt >= number:
+        return False
+    claim_id = str(uuid_utils.uuid7())
+    try:
+        await calls.append(
+            claim, cause=cause, guard=Guard(claim.subject, last.sequence if last else 0), event_id=claim_id
+        )
+    except Conflict:
+        newest = await calls.last(claim.subject)
+        return newest is not None and newest.envelope.id == claim_id
+    return True

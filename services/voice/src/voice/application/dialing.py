@@ -1,0 +1,126 @@
+"""Dialling: the claim, at most one request, and what came of it (law 4)."""
+
+import asyncio
+import random
+from uuid import UUID
+
+import structlog
+from prometheus_client import Counter
+
+from chassis.log import Recorded
+from contracts import CallEvent, CallStatus, CallStatusChanged, DialPlaced, DialRefused, DialUnknown, Envelope
+from contracts.call import Call
+from contracts.streams import state_of
+from voice.application.attempts import (
+    CLAIM_PATIENCE_SECONDS,
+    DIAL_BUDGET_SECONDS,
+    StillDialing,
+    claim_attempt,
+    load_attempt,
+)
+from voice.application.greetings import Greetings
+from voice.domain.dial_failures import DialFailed, FailureClass
+from voice.ports import CallLog, DialOrder, Telephony
+
+DIALS = Counter("centralita_dials", "Attempts to dial, by what came of the request", ["outcome"])
+LONGEST_PAUSE_SECONDS = 8.0
+
+Outcome = DialPlaced | DialRefused | DialUnknown
+
+logger = structlog.get_logger()
+
+
+class Dialing:
+    """Dials what the orchestrator has decided to dial."""
+
+    def __init__(
+        self,
+        calls: CallLog,
+        telephony: Telephony,
+        greetings: Greetings,
+        *,
+        budget: float = DIAL_BUDGET_SECONDS,
+        patience: float = CLAIM_PATIENCE_SECONDS,
+    ) -> None:
+        self._calls = calls
+        self._telephony = telephony
+        self._greetings = greetings
+        self._budget = budget
+        self._patience = patience
+
+    async def dial(self, event: CallStatusChanged, cause: Envelope) -> None:
+        """Dials the attempt that `event` began.
+
+        Idempotent: whoever appends the claim sends the request; everybody else, also after a crash, finds the claim
+        and says at most that the outcome is unknown. Raises StillDialing while the claimant may be at work.
+        """
+        call_id, attempt = event.call.call_id, event.attempt
+        if not _is_dialing(await self._state(call_id), attempt):
+            return
+        await self._greetings.prepare_before_dialing(call_id)
+        if not await claim_attempt(self._calls, call_id, attempt, cause):
+            await self._account_for(call_id, attempt, cause)
+            return
+        outcome = await self._carry_out(call_id, attempt)
+        await self._calls.append(outcome, cause=cause)
+        logger.info("dialed", fact=outcome.fact, attempt=attempt)
+
+    async def _carry_out(self, call_id: UUID, attempt: int) -> Outcome:
+        # Only behind the claim is it certain that nobody else dials, so only here can it be said that nobody did.
+        call = await self._state(call_id)
+        if call is None or not _is_dialing(call, attempt) or call.hangup is not None:
+            DIALS.labels(outcome="called_off").inc()
+            return DialRefused(call_id=call_id, attempt=attempt, permanent=False, reason="called off before dialling")
+        return await self._place(
+            DialOrder(call_id, attempt, call.phone_number, call.call_timeout_seconds, call.max_call_seconds)
+        )
+
+    async def _place(self, order: DialOrder) -> Outcome:
+        clock = asyncio.get_running_loop().time
+        last_moment = clock() + self._budget
+        pause = 1.0
+        while clock() <= last_moment:
+            try:
+                sid = await self._telephony.place(order)
+            except DialFailed as failed:
+                wait = max(failed.retry_after or 0.0, pause * random.uniform(0.75, 1.25))
+                if failed.failure is not FailureClass.RATE_LIMITED or clock() + wait > last_moment:
+                    return _failed(order, failed)
+                await asyncio.sleep(wait)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            else:
+                DIALS.labels(outcome="placed").inc()
+                return DialPlaced(call_id=order.call_id, attempt=order.attempt, provider_call_id=sid)
+        return _failed(order, DialFailed(FailureClass.TRANSIENT, "its time had passed before it could be dialled"))
+
+    async def _account_for(self, call_id: UUID, attempt: int, cause: Envelope) -> None:
+        """Another process, or this one in an earlier life, has the claim."""
+        known = await load_attempt(self._calls, call_id, attempt)
+        if known.claim is None or known.accounted_for:
+            return
+        if known.may_be_under_way(self._patience):
+            raise StillDialing
+        unknown = DialUnknown(call_id=call_id, attempt=attempt, reason="claimed before, no answer recorded")
+        await self._calls.append(unknown, cause=cause, event_id=f"{known.claim.envelope.id}/unknown")
+        DIALS.labels(outcome=FailureClass.UNKNOWN).inc()
+
+    async def _state(self, call_id: UUID) -> Call | None:
+        newest: Recorded | None = await self._calls.last(state_of(call_id))
+        return newest.event.call if newest and isinstance(newest.event, CallEvent) else None
+
+
+def _is_dialing(call: Call | None, attempt: int) -> bool:
+    return call is not None and call.status is CallStatus.DIALING and call.attempt == attempt
+
+
+def _failed(order: DialOrder, failed: DialFailed) -> Outcome:
+    DIALS.labels(outcome=failed.failure).inc()
+    if failed.failure is FailureClass.UNKNOWN:
+        return DialUnknown(call_id=order.call_id, attempt=order.attempt, reason=failed.reason)
+    return DialRefused(
+        call_id=order.call_id,
+        attempt=order.attempt,
+        permanent=failed.failure.permanent,
+        reason=failed.reason,
+        code=failed.code,
+    )

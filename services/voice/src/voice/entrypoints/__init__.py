@@ -1,0 +1,1 @@
+"""Decode, then one call of the application."""

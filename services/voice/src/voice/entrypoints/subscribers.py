@@ -1,0 +1,57 @@
+"""NATS: what the orchestrator decided, and what is to be made ready to be heard."""
+
+from faststream.nats import NatsRouter
+from nats.aio.client import Client
+
+from chassis.log import Recorded
+from chassis.subscriptions import subscribe
+from contracts import (
+    AudioRequested,
+    CallHangupRequested,
+    CallSettlementRequested,
+    CallStatusChanged,
+    Event,
+    InvalidMessage,
+)
+from contracts.streams import VOICE_DIALS, VOICE_GREETINGS, VOICE_HANGUPS, VOICE_SETTLEMENTS
+from voice.application.dialing import Dialing
+from voice.application.greetings import Greetings
+from voice.application.hangup import HangUp
+from voice.application.settlement import Settlement
+
+
+def build_router(
+    client: Client, dialing: Dialing, settlement: Settlement, hangup: HangUp, greetings: Greetings
+) -> NatsRouter:
+    """The service's four consumers. Why a repeated message does no harm is said by each use."""
+    router = NatsRouter()
+
+    async def on_dial(told: Recorded) -> None:
+        if not isinstance(told.event, CallStatusChanged):
+            raise _misplaced(told.event)
+        await dialing.dial(told.event, told.envelope)
+
+    async def on_settlement(told: Recorded) -> None:
+        if not isinstance(told.event, CallSettlementRequested):
+            raise _misplaced(told.event)
+        await settlement.settle(told.event, told.envelope)
+
+    async def on_hangup(told: Recorded) -> None:
+        if not isinstance(told.event, CallHangupRequested):
+            raise _misplaced(told.event)
+        await hangup.hang_up(told.event)
+
+    async def on_audio(told: Recorded) -> None:
+        if not isinstance(told.event, AudioRequested):
+            raise _misplaced(told.event)
+        await greetings.prepare(told, told.event)
+
+    subscribe(router, client, VOICE_DIALS, on_dial)
+    subscribe(router, client, VOICE_SETTLEMENTS, on_settlement)
+    subscribe(router, client, VOICE_HANGUPS, on_hangup)
+    subscribe(router, client, VOICE_GREETINGS, on_audio)
+    return router
+
+
+def _misplaced(event: Event) -> InvalidMessage:
+    return InvalidMessage([f"subject: {event.fact} is nothing that this consumer handles"])

@@ -1,0 +1,263 @@
+"""Dialling: at most one request an attempt, whatever happens around it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from nats.aio.client import Client
+
+from chassis.log import Conflict, Guard, Log, Recorded
+from contracts import (
+    CallStatus,
+    CallStatusChanged,
+    DialClaimed,
+    DialPlaced,
+    DialRefused,
+    DialUnknown,
+    Envelope,
+    Event,
+)
+from contracts.streams import CALLS
+from simulators.faults import FaultRule
+from simulators.server import Simulators
+from voice.adapters import twilio
+from voice.adapters.clips import ObjectStoreClips
+from voice.adapters.elevenlabs import ElevenLabs
+from voice.adapters.twilio import Twilio
+from voice.application.attempts import StillDialing
+from voice.application.dialing import Dialing
+from voice.application.greetings import Greetings
+from voice.application.speech import Speaking
+
+Begin = Callable[..., Awaitable[CallStatusChanged]]
+
+
+def cause_of(event: CallStatusChanged) -> Envelope:
+    return Envelope.of(event, id=f"cause/{event.call_id}", source="test", time=event.occurred_at)
+
+
+async def dial_facts(calls: Log, event: CallStatusChanged) -> list[Event]:
+    return [recorded.event for recorded in await calls.read((f"dial.*.{event.call_id}",))]
+
+
+@pytest.fixture
+def greetings(calls: Log, speech: ElevenLabs, clips: ObjectStoreClips) -> Greetings:
+    return Greetings(calls, Speaking(speech, clips, calls))
+
+
+@pytest.fixture
+def dialing(calls: Log, telephony: Twilio, greetings: Greetings) -> Dialing:
+    return Dialing(calls, telephony, greetings)
+
+
+async def test_a_call_is_dialled_as_it_was_asked_for(
+    dialing: Dialing, begin: Begin, calls: Log, simulators: Simulators, edge_url: str
+) -> None:
+    event = await begin()
+    await dialing.dial(event, cause_of(event))
+    [dialled] = simulators.ledger.calls
+    assert (dialled.to, dialled.from_) == ("+12125550123", "+12125550100")
+    assert dialled.url is not None
+    assert dialled.url.startswith(f"{edge_url}/twilio/voice/{event.call_id}/1")
+    placed = DialPlaced(call_id=event.call_id, attempt=1, provider_call_id=dialled.sid)
+    assert await dial_facts(calls, event) == [DialClaimed(call_id=event.call_id, attempt=1), placed]
+
+
+async def test_two_replicas_with_the_same_message_send_one_request(
+    telephony: Twilio, greetings: Greetings, begin: Begin, bus_client: Client, simulators: Simulators, calls: Log
+) -> None:
+    event = await begin()
+    replicas = [Dialing(Log(bus_client, CALLS.name, source="voice"), telephony, greetings) for _ in range(8)]
+    results = await asyncio.gather(
+        *(replica.dial(event, cause_of(event)) for replica in replicas), return_exceptions=True
+    )
+    assert all(result is None or isinstance(result, StillDialing) for result in results)
+    await asyncio.gather(*(replica.dial(event, cause_of(event)) for replica in replicas))
+    assert len(simulators.ledger.calls) == 1
+    assert [type(fact) for fact in await dial_facts(calls, event)] == [DialClaimed, DialPlaced]
+
+
+async def test_a_crash_after_the_claim_leaves_the_outcome_unknown_and_nothing_is_dialled(
+    telephony: Twilio, greetings: Greetings, begin: Begin, calls: Log, simulators: Simulators
+) -> None:
+    event = await begin()
+    await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
+    after = Dialing(calls, telephony, greetings, patience=0)
+    await after.dial(event, cause_of(event))
+    await after.dial(event, cause_of(event))
+    assert simulators.ledger.calls == []
+    facts = await dial_facts(calls, event)
+    assert [type(fact) for fact in facts] == [DialClaimed, DialUnknown]
+
+
+async def test_a_claim_of_a_moment_ago_may_be_at_work_and_is_left_to_it(
+    dialing: Dialing, begin: Begin, calls: Log, simulators: Simulators
+) -> None:
+    event = await begin()
+    await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
+    with pytest.raises(StillDialing):
+        await dialing.dial(event, cause_of(event))
+    assert simulators.ledger.calls == []
+    assert [type(fact) for fact in await dial_facts(calls, event)] == [DialClaimed]
+
+
+class ForgetfulLog(Log):
+    """Stores a claim, loses the acknowledgement, sends it again and is told that it lost the race to itself."""
+
+    async def append(
+        self,
+        event: Event,
+        *,
+        cause: Envelope | None = None,
+        guard: Guard | None = None,
+        event_id: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Recorded:
+        stored = await super().append(event, cause=cause, guard=guard, event_id=event_id, headers=headers)
+        if isinstance(event, DialClaimed):
+            raise Conflict(event.subject)
+        return stored
+
+
+async def test_a_claim_whose_acknowledgement_was_lost_is_still_ours(
+    telephony: Twilio, greetings: Greetings, begin: Begin, bus_client: Client, simulators: Simulators
+) -> None:
+    event = await begin()
+    await Dialing(ForgetfulLog(bus_client, CALLS.name, source="voice"), telephony, greetings).dial(
+        event, cause_of(event)
+    )
+    assert len(simulators.ledger.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "permanent"),
+    [
+        (400, 21211, True),  # the number
+        (403, 21216, True),  # blocked
+        (401, 20003, True),  # the account
+        (400, 10004, False),  # for now
+    ],
+)
+async def test_a_refusal_is_said_with_its_code_and_whether_it_is_final(
+    status: int, code: int, permanent: bool, dialing: Dialing, begin: Begin, calls: Log, simulators: Simulators
+) -> None:
+    body = {"code": code, "message": "no", "more_info": "", "status": status}
+    simulators.faults.rules = [FaultRule(target="twilio", method="POST", kind="status", status=status, body=body)]
+    event = await begin()
+    await dialing.dial(event, cause_of(event))
+    [_, refused] = await dial_facts(calls, event)
+    assert isinstance(refused, DialRefused)
+    assert (refused.permanent, refused.code) == (permanent, code)
+    assert "+1212" not in refused.reason
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        FaultRule(target="twilio", method="POST", kind="status", status=500),
+        FaultRule(target="twilio", method="POST", kind="status", status=503),
+        FaultRule(target="twilio", method="POST", kind="reset"),
+    ],
+    ids=["500", "503", "reset"],
+)
+async def test_a_request_without_a_clear_answer_is_unknown_and_is_not_repeated(
+    rule: FaultRule, dialing: Dialing, begin: Begin, calls: Log, simulators: Simulators
+) -> None:
+    # One fault only: if the request were sent again, it would be dialled.
+    simulators.faults.rules = [rule.model_copy(update={"remaining": 1})]
+    event = await begin()
+    await dialing.dial(event, cause_of(event))
+    assert [type(fact) for fact in await dial_facts(calls, event)] == [DialClaimed, DialUnknown]
+    assert simulators.ledger.calls == []
+
+
+async def test_an_answer_that_does_not_come_in_time_is_unknown(
+    dialing: Dialing, begin: Begin, calls: Log, simulators: Simulators, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(twilio, "DEADLINE_SECONDS", 0.1)
+    simulators.faults.rules = [FaultRule(target="twilio", method="POST", kind="latency", seconds=1, remaining=1)]
+    event = await begin()
+    await dialing.dial(event, cause_of(event))
+    assert [type(fact) for fact in await dial_facts(calls, event)] == [DialClaimed, DialUnknown]
+
+
+async def test_a_provider_that_cannot_be_reached_has_not_dialled(
+    greetings: Greetings, begin: Begin, calls: Log, unused_tcp_port: int
+) -> None:
+    event = await begin()
+    nowhere = f"http://127.0.0.1:{unused_tcp_port}"
+    async with twilio.connect(
+        account_sid="AC" + "0" * 32, auth_token="t", base_url=nowhere, number="+12125550100", callbacks=nowhere
+    ) as telephony:
+        await Dialing(calls, telephony, greetings).dial(event, cause_of(event))
+    [_, refused] = await dial_facts(calls, event)
+    assert isinstance(refused, DialRefused)
+    assert not refused.permanent
+
+
+async def test_too_many_requests_is_repeated_within_the_claim(
+    dialing: Dialing, begin: Begin, calls: Log, simulators: Simulators
+) -> None:
+    simulators.faults.rules = [
+        FaultRule(target="twilio", method="POST", kind="status", status=429, retry_after=0.1, remaining=1)
+    ]
+    event = await begin()
+    await dialing.dial(event, cause_of(event))
+    assert len(simulators.ledger.calls) == 1
+    assert [type(fact) for fact in await dial_facts(calls, event)] == [DialClaimed, DialPlaced]
+
+
+@pytest.mark.parametrize(("budget", "retry_after"), [(0.1, None), (20, 3600)], ids=["no time", "a long wait"])
+async def test_too_many_requests_for_too_long_is_a_refusal_for_now(
+    budget: float,
+    retry_after: float | None,
+    telephony: Twilio,
+    greetings: Greetings,
+    begin: Begin,
+    calls: Log,
+    simulators: Simulators,
+) -> None:
+    simulators.faults.rules = [
+        FaultRule(target="twilio", method="POST", kind="status", status=429, retry_after=retry_after)
+    ]
+    event = await begin()
+    await Dialing(calls, telephony, greetings, budget=budget).dial(event, cause_of(event))
+    [_, refused] = await dial_facts(calls, event)
+    assert isinstance(refused, DialRefused)
+    assert (refused.permanent, refused.code) == (False, 20429)
+
+
+@pytest.mark.parametrize(
+    "now",
+    [{"status": CallStatus.CANCELED}, {"status": CallStatus.PENDING}, {"attempt": 2}],
+    ids=["canceled", "pending again", "the next attempt"],
+)
+async def test_a_message_about_an_attempt_that_is_past_dials_nothing(
+    now: dict[str, object], dialing: Dialing, begin: Begin, calls: Log, simulators: Simulators
+) -> None:
+    event = await begin()
+    await begin(call_id=event.call_id, **now)
+    await dialing.dial(event, cause_of(event))
+    assert simulators.ledger.calls == []
+    assert await dial_facts(calls, event) == []
+
+
+async def test_a_call_that_was_canceled_before_it_was_dialled_is_called_off(
+    dialing: Dialing, begin: Begin, calls: Log, simulators: Simulators
+) -> None:
+    event = await begin(hangup="canceled")
+    await dialing.dial(event, cause_of(event))
+    [_, refused] = await dial_facts(calls, event)
+    assert isinstance(refused, DialRefused)
+    assert simulators.ledger.calls == []
+
+
+async def test_the_next_attempt_is_claimed_and_dialled_again(
+    dialing: Dialing, begin: Begin, calls: Log, simulators: Simulators
+) -> None:
+    first = await begin()
+    await dialing.dial(first, cause_of(first))
+    second = await begin(call_id=first.call_id, attempt=2)
+    await dialing.dial(second, cause_of(second))
+    await dialing.dial(first, cause_of(first))
+    assert len(simulators.ledger.calls) == 2

@@ -1,0 +1,93 @@
+"""Hanging up."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from chassis.log import Log
+from contracts import CallHangupRequested, CallStatusChanged, DialClaimed, DialPlaced, DialRefused, DialUnknown
+from simulators.faults import FaultRule
+from simulators.server import Simulators
+from voice.adapters.twilio import Twilio
+from voice.application.attempts import StillDialing
+from voice.application.hangup import HangUp
+from voice.ports import DialOrder
+
+Begin = Callable[..., Awaitable[CallStatusChanged]]
+ENDED = ("completed", "canceled")
+
+
+@pytest.fixture
+def hangup(calls: Log, telephony: Twilio) -> HangUp:
+    return HangUp(calls, telephony, telephony)
+
+
+def asked(event: CallStatusChanged) -> CallHangupRequested:
+    return CallHangupRequested(call=event.call, occurred_at=datetime.now(UTC))
+
+
+async def place(telephony: Twilio, event: CallStatusChanged) -> str:
+    return await telephony.place(DialOrder(event.call_id, event.attempt, "+12125550123", 30, 600))
+
+
+async def test_the_line_is_closed_and_closing_it_again_does_no_harm(
+    hangup: HangUp, telephony: Twilio, begin: Begin, calls: Log, simulators: Simulators
+) -> None:
+    event = await begin()
+    sid = await place(telephony, event)
+    await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
+    await calls.append(DialPlaced(call_id=event.call_id, attempt=1, provider_call_id=sid))
+    await hangup.hang_up(asked(event))
+    await hangup.hang_up(asked(event))
+    assert simulators.ledger.calls[0].status in ENDED
+
+
+async def test_a_call_that_the_provider_does_not_know_needs_no_hanging_up(
+    hangup: HangUp, begin: Begin, calls: Log, simulators: Simulators
+) -> None:
+    event = await begin()
+    await calls.append(DialPlaced(call_id=event.call_id, attempt=1, provider_call_id="CA" + "f" * 32))
+    await hangup.hang_up(asked(event))
+    assert simulators.ledger.calls == []
+
+
+async def test_a_dial_under_way_is_waited_for(hangup: HangUp, begin: Begin, calls: Log) -> None:
+    event = await begin()
+    await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
+    with pytest.raises(StillDialing):
+        await hangup.hang_up(asked(event))
+
+
+async def test_a_call_whose_answer_was_lost_is_found_and_closed(
+    hangup: HangUp, telephony: Twilio, begin: Begin, calls: Log, simulators: Simulators
+) -> None:
+    event = await begin()
+    await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
+    await place(telephony, event)
+    await calls.append(DialUnknown(call_id=event.call_id, attempt=1, reason="no answer"))
+    await hangup.hang_up(asked(event))
+    assert simulators.ledger.calls[0].status in ENDED
+
+
+@pytest.mark.parametrize("refused", [True, False], ids=["refused", "not claimed"])
+async def test_a_phone_that_never_rang_needs_no_hanging_up(
+    refused: bool, hangup: HangUp, begin: Begin, calls: Log, simulators: Simulators
+) -> None:
+    simulators.faults.rules = [FaultRule(target="twilio", kind="status", status=500)]  # any request would raise
+    event = await begin()
+    if refused:
+        await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
+        await calls.append(DialRefused(call_id=event.call_id, attempt=1, permanent=True, reason="no such number"))
+    await hangup.hang_up(asked(event))
+
+
+async def test_a_hang_up_that_fails_comes_again(
+    hangup: HangUp, telephony: Twilio, begin: Begin, calls: Log, simulators: Simulators
+) -> None:
+    event = await begin()
+    sid = await place(telephony, event)
+    await calls.append(DialPlaced(call_id=event.call_id, attempt=1, provider_call_id=sid))
+    simulators.faults.rules = [FaultRule(target="twilio", method="POST", kind="status", status=500)]
+    with pytest.raises(Exception, match="500"):
+        await hangup.hang_up(asked(event))
