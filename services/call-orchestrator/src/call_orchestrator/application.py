@@ -132,14 +132,16 @@ class CallService:
             return
         await self._timers.set(call.call_id, call.deadline, after=stored.sequence, cause=cause)
         if call.status is CallStatus.PENDING and call.attempt == 0:
-            await self._greet(call, cause)
+            await self._greet(stored, cause)
 
-    async def _greet(self, call: Call, cause: Envelope) -> None:
+    async def _greet(self, stored: Stored, cause: Envelope) -> None:
+        call = stored.call
         words = greeting(render(call.script_template, call.variables))
         wanted = AudioRequested(
             call_id=call.call_id, attempt=0, turn=0, sentence=0, text=words, language=call.language, repeats=True
         )
-        once = uuid5(NAMESPACE_OID, f"{call.call_id}/greeting/{call.language}/{words}")
+        # Once for each event: a greeting that was changed and changed back is asked for again.
+        once = uuid5(NAMESPACE_OID, f"{call.call_id}/greeting/{stored.sequence}")
         await self._greetings.request(wanted, event_id=str(once), cause=cause)
 
 
