@@ -62,7 +62,7 @@ def _cell(number: int, call: Call | None) -> Text:
 
 def statistics(document: Document) -> RenderableType:
     """A campaign's counters, as MongoDB has them."""
-    table = Table(title="Campaign statistics, read back from MongoDB", title_justify="left")
+    table = Table(title="Campaign statistics, read back from MongoDB", title_justify="left", min_width=44)
     table.add_column("counter")
     table.add_column("value", justify="right")
     for name, value in document.items():

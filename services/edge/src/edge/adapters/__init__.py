@@ -1,0 +1,1 @@
+"""What the ports are in fact: NATS, voice over HTTP, Twilio. One vendor, one module."""

@@ -1,0 +1,52 @@
+"""Voice's media over HTTP: the same URL that the telephone provider plays."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import httpx
+
+from chassis.media_tokens import sign
+from edge.ports import SpeechUnavailable
+
+CONNECT_SECONDS = 5.0
+SILENCE_SECONDS = 30.0
+"""The longest wait for the next bytes; the model and the synthesis of a turn must begin within it."""
+
+
+def http_client() -> httpx.AsyncClient:
+    """A client with the deadlines of media; takes nothing (no proxy) from the environment."""
+    return httpx.AsyncClient(timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS), trust_env=False)
+
+
+class VoiceMedia:
+    """`edge.ports.Speech`. `key` signs the URLs; voice has the same one."""
+
+    def __init__(self, http: httpx.AsyncClient, media_url: str, key: str) -> None:
+        self._http = http
+        self._media_url = media_url
+        self._key = key
+
+    @asynccontextmanager
+    async def of_turn(self, call_id: UUID, attempt: int, turn: int) -> AsyncIterator[AsyncIterator[bytes]]:
+        """See the port. A body that breaks off raises SpeechUnavailable from the iterator."""
+        path = f"/media/{call_id}/{attempt}/{turn}"
+        request = self._http.build_request("GET", self._media_url + path, params={"token": sign(self._key, path)})
+        try:
+            response = await self._http.send(request, stream=True)
+        except httpx.HTTPError as error:
+            raise SpeechUnavailable(type(error).__name__) from error
+        try:
+            if response.status_code != httpx.codes.OK:
+                raise SpeechUnavailable(f"voice answered {response.status_code}")
+            yield _chunks(response)
+        finally:
+            await response.aclose()
+
+
+async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in response.aiter_raw():
+            yield chunk
+    except httpx.HTTPError as error:
+        raise SpeechUnavailable(type(error).__name__) from error

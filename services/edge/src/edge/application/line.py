@@ -1,0 +1,164 @@
+"""What the provider's webhooks lead to: a fact in the log, then what the line does next.
+
+Every webhook may come twice or at the same time at two replicas. A fact's id is made of what the provider calls it, so
+the server stores a repetition once; what was heard is appended by compare-and-set besides, so a turn is taken once.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from uuid import UUID
+
+import uuid_utils
+
+from chassis.log import Conflict, Guard, Recorded
+from contracts import (
+    FINAL_STATUSES,
+    AnswerClassified,
+    AudioFailed,
+    Call,
+    CallStatus,
+    ConversationEnded,
+    SpeechHeard,
+    TelephonyStatusReported,
+)
+from edge.application.calls import call_in, state
+from edge.application.refusals import NotInProgress
+from edge.application.unspoken import speech_of, unspoken
+from edge.ports import Facts, Prompt, Speech, Unavailable
+
+TRIES = 4
+"""How often a turn is tried for before giving up; two writers at once need two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the provider says was said. `turn` is where it was asked; `said`: the reply before it was `Prompt.say`."""
+
+    call_id: UUID
+    attempt: int
+    turn: int
+    text: str
+    confidence: float | None
+    said: bool
+    event_id: str
+
+
+class Line:
+    """The line of a call. Everything raises UnknownCall, and Unavailable when nothing could be stored."""
+
+    def __init__(self, facts: Facts, speech: Speech) -> None:
+        self._facts = facts
+        self._speech = speech
+
+    async def report(self, fact: TelephonyStatusReported | AnswerClassified, event_id: str) -> Call:
+        """Appends what the provider reports; the call as it stood before it."""
+        newest = await state(self._facts, fact.call_id)
+        await self._facts.append(fact, cause=newest.envelope, event_id=event_id)
+        return call_in(newest)
+
+    async def answered(self, fact: TelephonyStatusReported, event_id: str) -> Prompt | None:
+        """Somebody picked up: the greeting, or none if the line is to be closed."""
+        call = await self.report(fact, event_id)
+        return None if _is_over(call, fact.attempt) else Prompt(call.call_id, fact.attempt, 0, call.language)
+
+    async def heard(self, heard: Heard) -> Prompt | None:
+        """Appends what was heard; where its reply will be, or none if the line is to be closed.
+
+        Nothing is appended when the conversation is over, nor for a silence that followed a reply nobody could hear:
+        then that reply is given once more, in the provider's voice. A repetition is answered as it was at first.
+        """
+        for _ in range(TRIES):
+            newest, last, ended, failed = await asyncio.gather(
+                state(self._facts, heard.call_id),
+                self._facts.last(f"{SpeechHeard.fact}.{heard.call_id}"),
+                self._facts.last(f"{ConversationEnded.fact}.{heard.call_id}"),
+                self._facts.last(f"{AudioFailed.fact}.{heard.call_id}"),
+            )
+            call = call_in(newest)
+            if _is_over(call, heard.attempt):
+                return None
+            turn = await self._taken(heard, last)
+            if turn is None and _has_ended(ended, heard.attempt):
+                return None
+            if turn is None and (text := await self._unspoken(heard, call, failed)):
+                return Prompt(call.call_id, heard.attempt, heard.turn - 1, call.language, say=text)
+            with suppress(Conflict):
+                turn = turn or await self._take(heard, newest, last)
+                return Prompt(call.call_id, heard.attempt, turn, call.language)
+        raise Unavailable("the turn is contended")
+
+    @asynccontextmanager
+    async def talk(self, call_id: UUID, text: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Says `text` in the callee's place, and gives the reply's ``audio/mpeg`` as it is made.
+
+        Raises NotInProgress and SpeechUnavailable.
+        """
+        attempt, turn = await self._say(call_id, text)
+        async with self._speech.of_turn(call_id, attempt, turn) as audio:
+            yield audio
+
+    async def _say(self, call_id: UUID, text: str) -> tuple[int, int]:
+        event_id = str(uuid_utils.uuid7())
+        for _ in range(TRIES):
+            newest, last, ended = await asyncio.gather(
+                state(self._facts, call_id),
+                self._facts.last(f"{SpeechHeard.fact}.{call_id}"),
+                self._facts.last(f"{ConversationEnded.fact}.{call_id}"),
+            )
+            call = call_in(newest)
+            if call.status != CallStatus.IN_PROGRESS or call.hangup or _has_ended(ended, call.attempt):
+                raise NotInProgress(f"the call is {call.status}; it can only be talked to while it is in_progress")
+            heard = Heard(call_id, call.attempt, 1, text, None, False, event_id)
+            with suppress(Conflict):
+                return call.attempt, await self._take(heard, newest, last)
+        raise Unavailable("the turn is contended")
+
+    async def _taken(self, heard: Heard, last: Recorded | None) -> int | None:
+        """The turn that this very report has taken before, if it has."""
+        if _turn(last, heard.attempt) < heard.turn:
+            return None
+        for recorded in await self._facts.read((f"{SpeechHeard.fact}.{heard.call_id}",)):
+            if recorded.envelope.id == heard.event_id:
+                return _turn(recorded, heard.attempt)
+        return None
+
+    async def _take(self, heard: Heard, newest: Recorded, last: Recorded | None) -> int:
+        """Appends at the turn asked for, or at the next free one if another writer has taken it. Raises Conflict."""
+        turn = max(heard.turn, _turn(last, heard.attempt) + 1)
+        fact = SpeechHeard(
+            call_id=heard.call_id,
+            attempt=heard.attempt,
+            turn=turn,
+            text=heard.text,
+            confidence=heard.confidence,
+            language=call_in(newest).language,
+        )
+        guard = Guard(fact.subject, last.sequence if last else 0)
+        await self._facts.append(fact, cause=newest.envelope, event_id=heard.event_id, guard=guard)
+        return turn
+
+    async def _unspoken(self, heard: Heard, call: Call, failed: Recorded | None) -> str | None:
+        """The reply before a silence if nobody could hear it; the log is read for it only if something failed."""
+        before = heard.turn - 1
+        if heard.text or heard.said or not failed:
+            return None
+        if not isinstance(failed.event, AudioFailed) or failed.event.turn != before:
+            return None
+        return unspoken(await speech_of(self._facts, heard.call_id), call, heard.attempt, before)
+
+
+def _turn(recorded: Recorded | None, attempt: int) -> int:
+    """The turn that was heard; 0, the greeting's, if nothing was in this attempt."""
+    event = recorded.event if recorded else None
+    return event.turn if isinstance(event, SpeechHeard) and event.attempt == attempt else 0
+
+
+def _is_over(call: Call, attempt: int) -> bool:
+    """Whether this line has no more to say; the line of an attempt that the call has left behind has not either."""
+    return call.status in FINAL_STATUSES or call.hangup is not None or call.attempt != attempt
+
+
+def _has_ended(ended: Recorded | None, attempt: int) -> bool:
+    return ended is not None and isinstance(ended.event, ConversationEnded) and ended.event.attempt == attempt

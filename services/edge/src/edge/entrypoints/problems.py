@@ -1,0 +1,128 @@
+"""Errors as problem documents (RFC 9457), all of them, with nothing of the inside in them."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from edge.application.refusals import KeyReused, NotInProgress, Refused, UnknownCall
+from edge.ports import SpeechUnavailable, TooLarge, Unavailable
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = "5"
+
+
+class FieldError(BaseModel):
+    """One field that is wrong."""
+
+    field: str = Field(examples=["phone_number"])
+    message: str = Field(examples=["not in E.164: write + and digits only, such as +12125550123"])
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str = Field(default="about:blank", description="identifies the kind of problem; about:blank: see the status")
+    title: str
+    status: int
+    detail: str | None = Field(default=None, description="what happened this time, and what to do")
+    errors: list[FieldError] | None = Field(default=None, description="what is wrong, field by field")
+
+
+def problem(
+    status: int,
+    detail: str | None = None,
+    *,
+    kind: str | None = None,
+    errors: Sequence[FieldError] = (),
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """The document as a response; `kind` is the last part of its ``type``."""
+    document = Problem(
+        type=f"urn:centralita:problem:{kind}" if kind else "about:blank",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        errors=list(errors) or None,
+    )
+    return JSONResponse(document.model_dump(exclude_none=True), status, headers, media_type=MEDIA_TYPE)
+
+
+def _refusal(error: Refused) -> JSONResponse:
+    pairs = (reason.partition(": ") for reason in error.reasons)
+    errors = [FieldError(field=name, message=text) for name, colon, text in pairs if colon and name.isidentifier()]
+    return problem(409, str(error), kind="refused", errors=errors)
+
+
+def _invalid(error: RequestValidationError) -> JSONResponse:
+    errors = [
+        FieldError(field=_field(one["loc"]), message=one["msg"].removeprefix("Value error, ")) for one in error.errors()
+    ]
+    return problem(422, "the request is not valid; see errors", kind="invalid", errors=errors)
+
+
+def _field(location: Sequence[str | int]) -> str:
+    """The name without its place (body, query, header); the place itself when the whole of it is wrong."""
+    place, *names = location
+    if place == "body" and names and isinstance(names[0], int):  # where the JSON breaks, by its character
+        names = []
+    return ".".join(str(name) for name in names) or str(place)
+
+
+def _http(error: HTTPException) -> JSONResponse:
+    stated = error.detail if error.detail != HTTPStatus(error.status_code).phrase else None
+    return problem(error.status_code, stated, headers=error.headers)
+
+
+def problem_of(error: Exception) -> JSONResponse:
+    """The document of an error; of one that nobody foresaw, nothing but that it happened."""
+    match error:
+        case UnknownCall():
+            return problem(404, str(error), kind="unknown-call")
+        case Refused():
+            return _refusal(error)
+        case KeyReused():
+            errors = [FieldError(field=name, message="differs from the first request") for name in error.fields]
+            return problem(409, str(error), kind="key-reused", errors=errors)
+        case NotInProgress():
+            return problem(409, str(error), kind="not-in-progress")
+        case TooLarge():
+            return problem(413, "shorten script_template, variables or metadata", kind="too-large")
+        case SpeechUnavailable():
+            return problem(502, "voice has no audio for this turn", kind="no-speech")
+        case Unavailable():
+            headers = {"Retry-After": RETRY_AFTER_SECONDS}
+            return problem(503, f"try again later: {error}", kind="unavailable", headers=headers)
+        case RequestValidationError():
+            return _invalid(error)
+        case HTTPException():
+            return _http(error)
+    return problem(500, "this is our fault; it has been logged")
+
+
+async def _answer(_: Request, error: Exception) -> Response:
+    return problem_of(error)
+
+
+FORESEEN: tuple[type[Exception], ...] = (
+    UnknownCall,
+    Refused,
+    KeyReused,
+    NotInProgress,
+    TooLarge,
+    SpeechUnavailable,
+    Unavailable,
+    RequestValidationError,
+    HTTPException,
+)
+
+
+def install(app: FastAPI) -> None:
+    """Makes every error of `app` a problem document. What nobody foresaw is raised on, so that the server logs it."""
+    for kind in (*FORESEEN, Exception):
+        app.add_exception_handler(kind, _answer)

@@ -1,0 +1,83 @@
+"""What the edge needs: the log, somebody who decides, somebody who counts, somebody who speaks, and a telephone."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from chassis.log import Guard, Recorded
+from contracts import CampaignStatistics, CommandOutcome, Envelope, Event
+
+
+class Unavailable(Exception):
+    """Another part of the system does not answer; the same request may succeed later."""
+
+
+class TooLarge(Exception):
+    """The request does not fit in one message of the bus."""
+
+
+class SpeechUnavailable(Exception):
+    """Voice has no audio for this turn."""
+
+
+class Facts(Protocol):
+    """The log of calls. All raise Unavailable."""
+
+    async def last(self, subject: str) -> Recorded | None:
+        """The newest event on a filter; none if there is none."""
+
+    async def read(self, subjects: Sequence[str]) -> list[Recorded]:
+        """Every event on these filters, in the order of the log."""
+
+    async def append(self, event: Event, *, cause: Envelope, event_id: str, guard: Guard | None = None) -> None:
+        """Returns once it is stored; the same id again is stored once. Raises chassis.log.Conflict."""
+
+
+class Requests(Protocol):
+    """Whoever decides about calls."""
+
+    async def ask(self, request: Event) -> CommandOutcome | None:
+        """Stores the request and waits for its outcome; none: accepted for certain, decided later.
+
+        Raises Unavailable and TooLarge.
+        """
+
+
+class Statistics(Protocol):
+    """Whoever counts calls."""
+
+    async def of(self, campaign_id: str | None) -> CampaignStatistics:
+        """The counters of one campaign, or of all. Raises Unavailable."""
+
+
+class Speech(Protocol):
+    """Whoever speaks."""
+
+    def of_turn(self, call_id: UUID, attempt: int, turn: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The turn's ``audio/mpeg``, as it is made. Entering raises SpeechUnavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Let the callee hear the reply of `turn` and listen for the next one; `say`: in the provider's own voice."""
+
+    call_id: UUID
+    attempt: int
+    turn: int
+    language: str
+    say: str | None = None
+
+
+class Telephone(Protocol):
+    """The telephone provider's way of asking and being answered."""
+
+    def is_genuine(self, target: str, form: Mapping[str, str], signature: str | None) -> bool:
+        """Whether the provider signed this form for `target`, a path with its query."""
+
+    def prompt(self, prompt: Prompt) -> str:
+        """The document that plays and listens."""
+
+    def hang_up(self) -> str:
+        """The document that closes the line."""

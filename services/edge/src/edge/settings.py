@@ -1,0 +1,44 @@
+"""What the edge is told by its environment; the only module that reads it."""
+
+from typing import Annotated
+
+from pydantic import Field, HttpUrl, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import NoDecode
+
+from chassis.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Credentials have no default: without them the service does not start."""
+
+    app_base_url: HttpUrl = Field(description="how the world reaches this service; Twilio signs URLs that begin so")
+    media_base_url: HttpUrl | None = Field(default=None, description="how the world reaches voice; none: as the edge")
+    twilio_auth_token: SecretStr = Field(min_length=1, description="signs webhooks and media URLs")
+    embedded_run: bool = Field(default=False, description="the demo on this machine: it may do without API keys")
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(), validate_default=True, description="keys of the REST API, comma-separated"
+    )
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _separate(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(key.strip() for key in value.split(",") if key.strip())
+
+    @field_validator("api_keys")
+    @classmethod
+    def _not_open_to_all(cls, keys: tuple[SecretStr, ...], info: ValidationInfo) -> tuple[SecretStr, ...]:
+        if not keys and not info.data.get("embedded_run"):
+            raise ValueError("give at least one key; only the embedded run may have none")
+        return keys
+
+    @property
+    def public_url(self) -> str:
+        """``APP_BASE_URL`` without a slash at its end."""
+        return str(self.app_base_url).rstrip("/")
+
+    @property
+    def media_url(self) -> str:
+        """``MEDIA_BASE_URL``, or else ``APP_BASE_URL``, without a slash at its end."""
+        return str(self.media_base_url or self.app_base_url).rstrip("/")

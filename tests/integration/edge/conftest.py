@@ -1,0 +1,221 @@
+"""The edge on a real NATS server, an orchestrator played by the test, and Twilio's signature made by its own SDK."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from uuid import UUID
+
+import httpx
+import pytest
+import uvicorn
+from faststream.nats import NatsBroker
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from starlette.types import ASGIApp
+from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+
+from chassis.log import Log
+from chassis.serve import Bus
+from contracts import (
+    Call,
+    CallChanged,
+    CallChangeRequested,
+    CallCreated,
+    CallFact,
+    CallRequested,
+    CallStatus,
+    CallStatusChanged,
+    CommandOutcome,
+    Event,
+    Service,
+    call_id_of,
+    decode,
+)
+from contracts.event import CallEvent
+from contracts.streams import CALLS, state_of
+from edge.composition import build
+from edge.settings import Settings
+
+PUBLIC_URL = "https://calls.example.com"
+AUTH_TOKEN = "0123456789abcdef0123456789abcdef"
+API_KEY = "a-good-key"
+SID = "CA00000000000000000000000000000001"
+DIALED = {"status": CallStatus.IN_PROGRESS, "attempt": 1}
+
+
+def new_call(request: CallRequested) -> Call:
+    now = datetime.now(UTC)
+    assert request.request_id
+    given = request.model_dump(exclude={"scheduled_at"}, exclude_none=True)
+    defaults = {"max_retries": 3, "retry_delay_seconds": 3600, "call_timeout_seconds": 30, "max_call_seconds": 600}
+    state = {"status": CallStatus.PENDING, "attempt": 0, "since": now, "created_at": now}
+    return Call.model_validate(
+        {
+            **defaults,
+            **given,
+            **state,
+            "call_id": call_id_of(request.request_id),
+            "due_at": request.scheduled_at or now,
+        }
+    )
+
+
+@dataclass
+class Orchestrator:
+    """Plays the orchestrator; `refusal` makes it refuse and `silent` makes it say nothing at all."""
+
+    client: Client
+    log: Log
+    refusal: tuple[str, ...] = ()
+    silent: bool = False
+    asked: list[str] = field(default_factory=list)
+
+    async def hear(self, message: Msg) -> None:
+        self.asked.append(message.subject)
+        if self.silent:
+            return
+        outcome = CommandOutcome(accepted=False, reasons=self.refusal)
+        if not self.refusal:
+            outcome = CommandOutcome(accepted=True, call_id=await self.decide(decode(message.subject, message.data)))
+        headers = message.headers or {}
+        await self.client.publish(headers["reply_to"], outcome.model_dump_json().encode())
+
+    async def decide(self, event: Event) -> UUID:
+        now = datetime.now(UTC)
+        if isinstance(event, CallRequested):
+            call = new_call(event)
+            if await self.log.last(state_of(call.call_id)) is None:
+                await self.log.append(CallCreated(call=call, occurred_at=now))
+            return call.call_id
+        if isinstance(event, CallChangeRequested):
+            before = await self.call(event.call_id)
+            changed = event.changes()
+            if "scheduled_at" in changed:
+                changed["due_at"] = changed.pop("scheduled_at")
+            after = before.model_copy(update=changed)
+            await self.log.append(CallChanged(call=after, occurred_at=now, changed=tuple(changed)))
+            return event.call_id
+        assert isinstance(event, CallFact)
+        await self.move(event.call_id, status=CallStatus.CANCELED)
+        return event.call_id
+
+    async def call(self, call_id: UUID) -> Call:
+        recorded = await self.log.last(state_of(call_id))
+        assert recorded
+        assert isinstance(recorded.event, CallEvent)
+        return recorded.event.call
+
+    async def move(self, call_id: UUID, **changes: object) -> Call:
+        before = await self.call(call_id)
+        call = before.model_copy(update=changes)
+        moved = CallStatusChanged(
+            call=call,
+            occurred_at=datetime.now(UTC),
+            previous=before.status,
+            status=call.status,
+            attempt=call.attempt,
+        )
+        await self.log.append(moved)
+        return call
+
+
+@pytest.fixture
+async def orchestrator(bus_client: Client) -> Orchestrator:
+    played = Orchestrator(bus_client, Log(bus_client, CALLS.name, source=Service.ORCHESTRATOR))
+    for subject in ("call.requested", "call.cancel_requested.*", "call.retry_requested.*", "call.change_requested.*"):
+        await bus_client.subscribe(subject, cb=played.hear)
+    return played
+
+
+@pytest.fixture
+def body() -> dict[str, object]:
+    """What an upstream system sends."""
+    return {
+        "campaign_id": "spring",
+        "contact_id": "contact-1",
+        "phone_number": "+12125550123",
+        "script_template": "Hola {{name}}.\n\nConfirma la cita.",
+        "variables": {"name": "Ana"},
+        "language": "es",
+    }
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings.model_validate(
+        {"app_base_url": PUBLIC_URL, "twilio_auth_token": AUTH_TOKEN, "api_keys": f"another-key,{API_KEY}"}
+    )
+
+
+@pytest.fixture
+async def app(bus_client: Client, settings: Settings) -> AsyncIterator[ASGIApp]:
+    bus = Bus(bus_client, NatsBroker(), Log(bus_client, CALLS.name, source=Service.EDGE))
+    async with build(settings, bus) as built:
+        yield built
+
+
+def client_of(app: ASGIApp, **headers: str) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://edge.internal:8000", headers=headers)
+
+
+@pytest.fixture
+async def anyone(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
+    """Somebody without a key."""
+    async with client_of(app) as http:
+        yield http
+
+
+@pytest.fixture
+async def api(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
+    """Somebody with a key."""
+    async with client_of(app, Authorization=f"Bearer {API_KEY}") as http:
+        yield http
+
+
+@pytest.fixture
+async def waiting(orchestrator: Orchestrator, body: dict[str, object]) -> Call:
+    """A call that waits to be dialled."""
+    await orchestrator.decide(CallRequested.model_validate({**body, "request_id": "r-1"}))
+    return await orchestrator.call(call_id_of("r-1"))
+
+
+@pytest.fixture
+async def talking(orchestrator: Orchestrator, waiting: Call) -> Call:
+    """A call whose first attempt has been answered."""
+    return await orchestrator.move(waiting.call_id, **DIALED)
+
+
+Twilio = Callable[..., Awaitable[httpx.Response]]
+
+
+@pytest.fixture
+def twilio(anyone: httpx.AsyncClient) -> Twilio:
+    """Posts a form to a target (path and query) as Twilio does, signed for the public URL unless told otherwise."""
+
+    async def post(target: str, *, signature: str | None = None, **form: str) -> httpx.Response:
+        sent = {"CallSid": SID, "AccountSid": "AC00000000000000000000000000000001", "ToZip": "", **form}
+        signed = signature or RequestValidator(AUTH_TOKEN).compute_signature(PUBLIC_URL + target, sent)
+        return await anyone.post(target, data=sent, headers={"X-Twilio-Signature": signed})
+
+    return post
+
+
+@asynccontextmanager
+async def listening(app: ASGIApp) -> AsyncIterator[str]:
+    """`app` on a port of the kernel's choice, for what needs a real connection."""
+    config = uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    await serving
+
+
+@pytest.fixture
+def on_a_port() -> Callable[[ASGIApp], object]:
+    return listening

@@ -1,0 +1,209 @@
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from nats.aio.client import Client
+
+from contracts import call_id_of
+from contracts.streams import REQUESTS
+from edge.adapters import bus
+
+if TYPE_CHECKING:
+    from tests.integration.edge.conftest import Orchestrator
+
+
+async def test_a_request_is_answered_with_the_call_that_stands_in_the_log(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object]
+) -> None:
+    answer = await api.post("/api/v1/calls", json={**body, "request_id": "r-1"})
+
+    assert answer.status_code == 201
+    assert answer.headers["Location"] == f"/api/v1/calls/{call_id_of('r-1')}"
+    assert answer.json()["call_id"] == str(call_id_of("r-1"))
+    assert answer.json()["status"] == "pending"
+    assert (await api.get(answer.headers["Location"])).json() == answer.json()
+
+
+async def test_the_idempotency_key_is_the_request_id_if_the_body_has_none(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object]
+) -> None:
+    answer = await api.post("/api/v1/calls", json=body, headers={"Idempotency-Key": "k-1"})
+
+    assert answer.json()["request_id"] == "k-1"
+    assert answer.json()["call_id"] == str(call_id_of("k-1"))
+
+
+async def test_the_request_id_in_the_body_goes_before_the_key(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object]
+) -> None:
+    asked = {**body, "request_id": "r-1"}
+
+    answer = await api.post("/api/v1/calls", json=asked, headers={"Idempotency-Key": "k-1"})
+
+    assert answer.json()["request_id"] == "r-1"
+
+
+async def test_a_request_without_any_identity_gets_one_of_its_own(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object]
+) -> None:
+    first = await api.post("/api/v1/calls", json=body)
+    second = await api.post("/api/v1/calls", json=body)
+
+    assert first.json()["call_id"] == str(call_id_of(first.json()["request_id"]))
+    assert first.json()["call_id"] != second.json()["call_id"]
+
+
+async def test_the_same_request_again_is_the_same_call(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object], bus_client: Client
+) -> None:
+    keyed = {"Idempotency-Key": "k-1"}
+    answers = [await api.post("/api/v1/calls", json=body, headers=keyed) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].json() == answers[1].json()
+    assert (await bus_client.jetstream().stream_info(REQUESTS.name)).state.messages == 1
+
+
+async def test_the_same_request_twice_at_once_is_the_same_call(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object]
+) -> None:
+    keyed = {"Idempotency-Key": "k-1"}
+    answers = await asyncio.gather(*(api.post("/api/v1/calls", json=body, headers=keyed) for _ in range(2)))
+
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].json()["call_id"] == answers[1].json()["call_id"]
+
+
+@pytest.mark.parametrize(
+    "other", [{"phone_number": "+12125550124"}, {"variables": {"name": "Eva"}}, {"max_retries": 9}]
+)
+async def test_a_key_used_for_another_body_is_refused(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object], other: dict[str, object]
+) -> None:
+    keyed = {"Idempotency-Key": "k-1"}
+    await api.post("/api/v1/calls", json=body, headers=keyed)
+
+    answer = await api.post("/api/v1/calls", json={**body, **other}, headers=keyed)
+
+    assert answer.status_code == 409
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["type"] == "urn:centralita:problem:key-reused"
+    assert [error["field"] for error in answer.json()["errors"]] == list(other)
+
+
+async def test_a_key_used_for_a_later_time_is_refused(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object]
+) -> None:
+    keyed = {"Idempotency-Key": "k-1"}
+    await api.post("/api/v1/calls", json=body, headers=keyed)
+    later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+
+    answer = await api.post("/api/v1/calls", json={**body, "scheduled_at": later}, headers=keyed)
+
+    assert answer.status_code == 409
+    assert answer.json()["errors"][0]["field"] == "scheduled_at"
+
+
+async def test_a_scheduled_request_again_is_the_same_call(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object]
+) -> None:
+    asked = {**body, "request_id": "r-1", "scheduled_at": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
+
+    answers = [await api.post("/api/v1/calls", json=asked) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [201, 201]
+
+
+async def test_a_call_changed_since_is_still_the_call_that_was_asked_for(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object]
+) -> None:
+    asked = {**body, "request_id": "r-1"}
+    placed = await api.post("/api/v1/calls", json=asked)
+    await api.put(placed.headers["Location"], json={"phone_number": "+12125550177"})
+
+    again = await api.post("/api/v1/calls", json=asked)
+
+    assert again.status_code == 201
+    assert again.json()["phone_number"] == "+12125550177"
+
+
+async def test_a_refused_request_is_a_conflict_with_the_reasons(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object]
+) -> None:
+    orchestrator.refusal = ("campaign_id: the campaign is paused", "the system is being emptied")
+
+    answer = await api.post("/api/v1/calls", json=body)
+
+    assert answer.status_code == 409
+    assert answer.json()["errors"] == [{"field": "campaign_id", "message": "the campaign is paused"}]
+    assert "the system is being emptied" in answer.json()["detail"]
+
+
+async def test_a_request_that_is_stored_and_not_yet_decided_is_accepted(
+    api: httpx.AsyncClient,
+    orchestrator: "Orchestrator",
+    body: dict[str, object],
+    bus_client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bus, "OUTCOME_SECONDS", 0.2)
+    orchestrator.silent = True
+
+    answer = await api.post("/api/v1/calls", json={**body, "request_id": "r-1"})
+
+    assert answer.status_code == 202
+    assert answer.headers["Location"] == f"/api/v1/calls/{call_id_of('r-1')}"
+    assert answer.json() == {"call_id": str(call_id_of("r-1")), "request_id": "r-1"}
+    assert (await bus_client.jetstream().stream_info(REQUESTS.name)).state.messages == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"phone_number": "12"}, "phone_number"),
+        ({"language": "fr"}, "language"),
+        ({"colour": "red"}, "colour"),
+        ({"max_retries": 99}, "max_retries"),
+        ({"variables": {"name": ["Ana"]}}, "variables.name"),
+        ({"campaign_id": "a b"}, "campaign_id"),
+    ],
+)
+async def test_a_wrong_field_is_named(
+    api: httpx.AsyncClient, body: dict[str, object], wrong: dict[str, object], named: str
+) -> None:
+    answer = await api.post("/api/v1/calls", json={**body, **wrong})
+
+    assert answer.status_code == 422
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert [error["field"] for error in answer.json()["errors"]] == [named]
+    assert answer.json()["errors"][0]["message"]
+
+
+async def test_a_script_that_lacks_a_variable_says_which(api: httpx.AsyncClient, body: dict[str, object]) -> None:
+    answer = await api.post("/api/v1/calls", json={**body, "variables": {}})
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [
+        {"field": "body", "message": "script_template asks for name: give it in variables"}
+    ]
+
+
+async def test_a_key_that_is_too_long_is_named(api: httpx.AsyncClient, body: dict[str, object]) -> None:
+    answer = await api.post("/api/v1/calls", json=body, headers={"Idempotency-Key": "k" * 201})
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "Idempotency-Key"
+
+
+async def test_a_request_that_no_message_can_hold_is_too_large(api: httpx.AsyncClient, body: dict[str, object]) -> None:
+    filled = {f"v{number}": "😀" * 2_000 for number in range(99)}
+
+    answer = await api.post(
+        "/api/v1/calls",
+        json={**body, "variables": {"name": "Ana", **filled}, "metadata": dict(list(filled.items())[:50])},
+    )
+
+    assert answer.status_code == 413
+    assert answer.json()["detail"] == "shorten script_template, variables or metadata"

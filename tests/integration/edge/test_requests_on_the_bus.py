@@ -1,0 +1,62 @@
+"""The request/reply door: an upstream system with only a NATS connection is told the id of the call, or what is wrong."""
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from faststream.nats import NatsBroker
+from nats.aio.client import Client
+
+from chassis.log import Log
+from chassis.serve import Bus
+from contracts import CommandOutcome, Service, call_id_of
+from contracts.queries import CALL_REQUEST
+from contracts.streams import CALLS, DEAD_LETTERS
+from edge.composition import build
+from edge.settings import Settings
+
+
+@pytest.fixture
+async def listening(nats_url: str, bus_client: Client, settings: Settings) -> AsyncIterator[None]:
+    broker = NatsBroker(nats_url, logger=None)
+    client = await broker.connect()
+    async with build(settings, Bus(client, broker, Log(client, CALLS.name, source=Service.EDGE))):
+        await broker.start()
+        yield
+        await broker.stop()
+
+
+async def ask(client: Client, body: object) -> CommandOutcome:
+    answer = await client.request(CALL_REQUEST, json.dumps(body).encode(), timeout=10)
+    return CommandOutcome.model_validate_json(answer.data)
+
+
+async def test_the_reply_tells_the_id_of_the_call(
+    listening: None, orchestrator: object, bus_client: Client, body: dict[str, object]
+) -> None:
+    outcome = await ask(bus_client, {**body, "request_id": "order-77"})
+    assert outcome.accepted
+    assert outcome.call_id == call_id_of("order-77")
+    assert (await ask(bus_client, {**body, "request_id": "order-77"})).call_id == outcome.call_id
+
+
+async def test_a_request_that_differs_from_the_first_of_its_id_is_refused_by_field(
+    listening: None, orchestrator: object, bus_client: Client, body: dict[str, object]
+) -> None:
+    await ask(bus_client, {**body, "request_id": "order-78"})
+    outcome = await ask(bus_client, {**body, "request_id": "order-78", "contact_id": "somebody-else"})
+    assert not outcome.accepted
+    assert outcome.reasons == ("contact_id: differs from the first request of this request_id",)
+
+
+async def test_an_invalid_request_is_answered_with_a_line_per_field_and_stored_nowhere(
+    listening: None, bus_client: Client, body: dict[str, object]
+) -> None:
+    outcome = await ask(bus_client, {**body, "phone_number": "12", "surprise": 1})
+    assert not outcome.accepted
+    assert {reason.split(":")[0] for reason in outcome.reasons} == {"phone_number", "surprise"}
+    js = bus_client.jetstream()
+    assert (await js.stream_info("REQUESTS")).state.messages == 0
+    assert (await js.stream_info(DEAD_LETTERS.name)).state.messages == 0
+    answer = await bus_client.request(CALL_REQUEST, b"not json", timeout=10)
+    assert not CommandOutcome.model_validate_json(answer.data).accepted

@@ -1,0 +1,261 @@
+"""A conversation in turns: what Twilio is told to play and to listen for, and what is taken down of it."""
+
+import asyncio
+import xml.etree.ElementTree as ET
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from chassis.log import Log, Recorded
+from chassis.media_tokens import verify
+from contracts import (
+    AudioFailed,
+    AudioReady,
+    Call,
+    CallStatus,
+    ConversationEnded,
+    Disposition,
+    ReplyGenerated,
+    SpeechHeard,
+    TelephonyStatus,
+    TelephonyStatusReported,
+)
+from contracts.streams import state_of
+
+if TYPE_CHECKING:
+    from tests.integration.edge.conftest import Orchestrator, Twilio
+
+AUTH_TOKEN = "0123456789abcdef0123456789abcdef"
+HANG_UP = '<?xml version="1.0" encoding="UTF-8"?><Response><Hangup /></Response>'
+
+
+def gather_of(answer: httpx.Response) -> ET.Element:
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Content-Type"] == "application/xml"
+    root = ET.fromstring(answer.text)  # noqa: S314  our own answer
+    assert [child.tag for child in root] == ["Gather"]
+    return root[0]
+
+
+def played(answer: httpx.Response) -> str:
+    """The path of what is played, once its token is found to be good."""
+    [play] = gather_of(answer)
+    assert play.tag == "Play"
+    url = urlsplit(play.text or "")
+    assert f"{url.scheme}://{url.netloc}" == "https://calls.example.com"
+    assert verify(AUTH_TOKEN, url.path, parse_qs(url.query)["token"][0])
+    return url.path
+
+
+async def heard(calls: Log, call: Call) -> list[Recorded]:
+    return await calls.read([f"speech.heard.{call.call_id}"])
+
+
+async def test_who_picks_up_hears_the_greeting_and_is_listened_to(twilio: "Twilio", talking: Call, calls: Log) -> None:
+    target = f"/twilio/voice/{talking.call_id}/1"
+
+    answer = await twilio(target, CallStatus="in-progress")
+
+    assert played(answer) == f"/media/{talking.call_id}/1/0"
+    assert gather_of(answer).attrib == {
+        "input": "speech",
+        "action": f"https://calls.example.com/twilio/gather/{talking.call_id}/1/1#rc=2&rp=ct,rt,5xx",
+        "method": "POST",
+        "timeout": "5",
+        "speechTimeout": "auto",
+        "language": "es-ES",
+        "bargeIn": "true",
+        "actionOnEmptyResult": "true",
+    }
+    await twilio(target, CallStatus="in-progress")
+    [stored] = await calls.read([f"telephony.status_reported.{talking.call_id}"])
+    assert isinstance(stored.event, TelephonyStatusReported)
+    assert (stored.event.status, stored.event.sequence_number) == (TelephonyStatus.IN_PROGRESS, None)
+
+
+@pytest.mark.parametrize(("language", "recognised"), [("es", "es-ES"), ("en", "en-US"), ("es-MX", "es-MX")])
+async def test_the_recogniser_is_told_the_language_with_its_region(
+    twilio: "Twilio", talking: Call, orchestrator: "Orchestrator", language: str, recognised: str
+) -> None:
+    await orchestrator.move(talking.call_id, language=language)
+
+    answer = await twilio(f"/twilio/voice/{talking.call_id}/1")
+
+    assert gather_of(answer).attrib["language"] == recognised
+
+
+@pytest.mark.parametrize(
+    "over",
+    [{"status": CallStatus.CANCELED}, {"status": CallStatus.VOICEMAIL}, {"hangup": "canceled"}, {"attempt": 2}],
+)
+@pytest.mark.parametrize("path", ["voice/{}/1", "gather/{}/1/1"])
+async def test_the_line_of_a_call_that_is_over_is_closed(
+    twilio: "Twilio", talking: Call, orchestrator: "Orchestrator", over: dict[str, object], path: str
+) -> None:
+    await orchestrator.move(talking.call_id, **over)
+
+    answer = await twilio("/twilio/" + path.format(talking.call_id), SpeechResult="hola")
+
+    assert answer.text == HANG_UP
+
+
+async def test_what_was_heard_is_taken_down_and_its_reply_is_played(
+    twilio: "Twilio", talking: Call, calls: Log
+) -> None:
+    answer = await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult=" Sí, claro. ", Confidence="0.91")
+
+    assert played(answer) == f"/media/{talking.call_id}/1/1"
+    assert gather_of(answer).attrib["action"].split("#")[0].endswith(f"/{talking.call_id}/1/2")
+    [stored] = await heard(calls, talking)
+    assert stored.event == SpeechHeard(
+        call_id=talking.call_id, attempt=1, turn=1, text="Sí, claro.", confidence=0.91, language="es"
+    )
+
+
+async def test_a_silence_is_taken_down_as_one(twilio: "Twilio", talking: Call, calls: Log) -> None:
+    await twilio(f"/twilio/gather/{talking.call_id}/1/1", Confidence="0.0")
+
+    [stored] = await heard(calls, talking)
+    assert isinstance(stored.event, SpeechHeard)
+    assert (stored.event.text, stored.event.confidence) == ("", None)
+
+
+async def test_a_turn_that_is_told_again_is_taken_once_and_answered_alike(
+    twilio: "Twilio", talking: Call, calls: Log
+) -> None:
+    target = f"/twilio/gather/{talking.call_id}/1/1"
+
+    at_once = await asyncio.gather(*(twilio(target, SpeechResult="hola") for _ in range(4)))
+    await twilio(f"/twilio/gather/{talking.call_id}/1/2", SpeechResult="adiós")
+    late = await twilio(target, SpeechResult="hola")
+
+    assert {answer.text for answer in (*at_once, late)} == {late.text}
+    assert played(late).endswith("/1/1")
+    assert [stored.envelope.id[-7:] for stored in await heard(calls, talking)] == ["heard/1", "heard/2"]
+
+
+async def test_a_turn_that_another_voice_has_taken_is_not_lost(twilio: "Twilio", talking: Call, calls: Log) -> None:
+    await calls.append(SpeechHeard(call_id=talking.call_id, attempt=1, turn=1, text="desde fuera", language="es"))
+
+    answer = await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="hola")
+
+    assert played(answer) == f"/media/{talking.call_id}/1/2"
+    assert [stored.event.turn for stored in await heard(calls, talking) if isinstance(stored.event, SpeechHeard)] == [
+        1,
+        2,
+    ]
+
+
+async def test_a_second_attempt_begins_at_its_first_turn(
+    twilio: "Twilio", talking: Call, orchestrator: "Orchestrator", calls: Log
+) -> None:
+    await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="hola")
+    await orchestrator.move(talking.call_id, attempt=2)
+
+    answer = await twilio(f"/twilio/gather/{talking.call_id}/2/1", CallSid="CA2", SpeechResult="hola")
+
+    assert played(answer) == f"/media/{talking.call_id}/2/1"
+    assert len(await heard(calls, talking)) == 2
+
+
+@pytest.mark.parametrize(("attempt", "closed"), [(1, True), (0, False)])
+async def test_the_line_is_closed_once_its_own_conversation_has_ended(
+    twilio: "Twilio", talking: Call, calls: Log, attempt: int, closed: bool
+) -> None:
+    ended = ConversationEnded(
+        call_id=talking.call_id, attempt=attempt, turn=1, disposition=Disposition.CONFIRMED, summary=""
+    )
+    await calls.append(ended)
+
+    answer = await twilio(f"/twilio/gather/{talking.call_id}/1/2", SpeechResult="adiós")
+
+    assert (answer.text == HANG_UP) == closed
+    assert len(await heard(calls, talking)) == (0 if closed else 1)
+
+
+async def test_a_goodbye_is_played_though_its_webhook_is_told_again(
+    twilio: "Twilio", talking: Call, calls: Log
+) -> None:
+    target = f"/twilio/gather/{talking.call_id}/1/1"
+    first = await twilio(target, SpeechResult="no, gracias")
+    await calls.append(
+        ConversationEnded(call_id=talking.call_id, attempt=1, turn=1, disposition=Disposition.DECLINED, summary="")
+    )
+
+    again = await twilio(target, SpeechResult="no, gracias")
+
+    assert again.text == first.text
+    assert (await twilio(f"/twilio/gather/{talking.call_id}/1/2")).text == HANG_UP
+
+
+def failed(call: Call, attempt: int, turn: int, sentence: int, fallback: str | None = None) -> AudioFailed:
+    return AudioFailed(
+        call_id=call.call_id, attempt=attempt, turn=turn, sentence=sentence, reason="no credit", fallback=fallback
+    )
+
+
+async def test_a_reply_that_nobody_could_hear_is_said_by_twilio_once(
+    twilio: "Twilio", talking: Call, calls: Log
+) -> None:
+    await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="hola")
+    text = "Hola <Ana> & compañía. ¿Puede venir?"
+    reply = ReplyGenerated(
+        call_id=talking.call_id, attempt=1, turn=1, text=text, sentences=2, model="m", latency_seconds=1
+    )
+    for event in (failed(talking, 1, 1, 0), failed(talking, 1, 1, 1), reply):
+        await calls.append(event)
+
+    answer = await twilio(f"/twilio/gather/{talking.call_id}/1/2")
+
+    [say] = gather_of(answer)
+    assert (say.tag, say.text, say.attrib) == ("Say", text, {"language": "es-ES"})
+    action = gather_of(answer).attrib["action"]
+    assert action.endswith(f"/{talking.call_id}/1/2?said=true#rc=2&rp=ct,rt,5xx")
+    assert len(await heard(calls, talking)) == 1, "the silence was ours"
+    again = await twilio(f"/twilio/gather/{talking.call_id}/1/2?said=true")
+    assert played(again) == f"/media/{talking.call_id}/1/2"
+    assert len(await heard(calls, talking)) == 2
+
+
+async def test_a_greeting_that_nobody_could_hear_is_said_by_twilio(twilio: "Twilio", talking: Call, calls: Log) -> None:
+    await calls.append(failed(talking, 0, 0, 0))
+
+    answer = await twilio(f"/twilio/gather/{talking.call_id}/1/1")
+
+    [say] = gather_of(answer)
+    assert (say.tag, say.text) == ("Say", "Hola Ana.")
+
+
+async def test_who_speaks_is_answered_even_if_the_audio_before_failed(
+    twilio: "Twilio", talking: Call, calls: Log
+) -> None:
+    await calls.append(failed(talking, 0, 0, 0))
+
+    answer = await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="¿Diga?")
+
+    assert played(answer) == f"/media/{talking.call_id}/1/1"
+
+
+async def test_what_was_heard_stands_behind_the_state_that_it_followed(
+    twilio: "Twilio", talking: Call, calls: Log
+) -> None:
+    await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="hola")
+
+    state = await calls.last(state_of(talking.call_id))
+    [stored] = await heard(calls, talking)
+    assert state
+    assert stored.envelope.causation_id == state.envelope.id
+
+
+async def test_a_greeting_made_at_the_second_try_was_heard(twilio: "Twilio", talking: Call, calls: Log) -> None:
+    await calls.append(failed(talking, 0, 0, 0))
+    ready = AudioReady(
+        call_id=talking.call_id, attempt=0, turn=0, sentence=0, digest="d", seconds=1, cached=False, provider="p"
+    )
+    await calls.append(ready)
+
+    answer = await twilio(f"/twilio/gather/{talking.call_id}/1/1")
+
+    assert played(answer) == f"/media/{talking.call_id}/1/1"
