@@ -1,4 +1,4 @@
-"""The request/reply door: an upstream system with only a NATS connection is told the id of the call, or what is wrong."""
+"""The request/reply door: an upstream system with only a NATS connection is told the call, or what is wrong."""
 
 import json
 from collections.abc import AsyncIterator
