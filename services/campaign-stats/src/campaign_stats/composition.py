@@ -1,0 +1,54 @@
+"""Puts the service together: MongoDB, the follower of the log, the query, the HTTP side."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from nats.aio.client import Client
+from pymongo.errors import PyMongoError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from campaign_stats.queries import build_router
+from campaign_stats.settings import Settings
+from campaign_stats.store import Store, connect
+from campaign_stats.subscriber import Follower
+from chassis.serve import Bus, operations
+
+
+@asynccontextmanager
+async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
+    """Follows the log as long as the context is open. MongoDB need not be there yet."""
+    client = connect(settings.mongo_url.get_secret_value())
+    store = Store(client, settings.mongo_database)
+    follower = Follower(bus.client, store)
+    bus.broker.include_router(build_router(store))
+    following = asyncio.create_task(follower.run())
+    try:
+        # The first route that matches answers: readiness here asks for more than the chassis does.
+        yield Starlette(routes=[_readiness(bus.client, follower), *operations(bus.client)])
+    finally:
+        await _end(following)
+        with suppress(PyMongoError):
+            await store.leave()
+        await client.close()
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancels until it is over: before Python 3.12 `asyncio.wait_for` can swallow a cancellation (cpython gh-86296)."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=1)
+
+
+def _readiness(client: Client, follower: Follower) -> Route:
+    async def ready(_: Request) -> Response:
+        trouble = follower.trouble if client.is_connected else "no connection to NATS"
+        if trouble is None:
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "not ready", "reason": trouble}, status_code=503)
+
+    return Route("/health/ready", ready)

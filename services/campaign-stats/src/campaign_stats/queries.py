@@ -1,0 +1,38 @@
+"""Questions answered over NATS request/reply: the counters of one campaign, or of all."""
+
+import structlog
+from faststream.nats import NatsMessage, NatsResponse, NatsRouter
+from pydantic import ValidationError
+from pymongo.errors import PyMongoError
+
+from campaign_stats.projection import statistics
+from campaign_stats.store import Store
+from contracts import CampaignStatistics, CampaignStatisticsQuery, Service, reasons_of
+
+logger = structlog.get_logger()
+
+
+def build_router(store: Store) -> NatsRouter:
+    """One subscriber in a queue group: any replica answers, and reading changes nothing, so a repetition is harmless.
+
+    An answer that is none has an empty body and the headers ``Nats-Service-Error-Code`` and ``Nats-Service-Error`` of
+    NATS services (ADR-32 of nats-architecture-and-design): 400 for what is no question, 503 while MongoDB is away.
+    """
+    router = NatsRouter()
+
+    @router.subscriber(CampaignStatisticsQuery.subject, queue=Service.CAMPAIGN_STATS.value, max_workers=16)
+    async def answer(message: NatsMessage) -> CampaignStatistics | NatsResponse:
+        try:
+            query = CampaignStatisticsQuery.model_validate_json(message.body or b"{}")
+            return statistics(query.campaign_id, await store.sums(query.campaign_id))
+        except ValidationError as error:
+            return _refusal(400, "; ".join(reasons_of(error)))
+        except PyMongoError as error:
+            logger.warning("query_failed", error=type(error).__name__)
+            return _refusal(503, "MongoDB does not answer")
+
+    return router
+
+
+def _refusal(code: int, reason: str) -> NatsResponse:
+    return NatsResponse(b"", headers={"Nats-Service-Error-Code": str(code), "Nats-Service-Error": reason})

@@ -1,0 +1,216 @@
+"""The documents follow the log, whatever happens to replicas and servers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+from nats.aio.client import Client
+from pymongo.asynchronous.database import AsyncDatabase
+from starlette.types import ASGIApp
+
+from campaign_stats import subscriber
+from campaign_stats.projection import ALL, Projected, project
+from campaign_stats.store import LostRace, Store
+from chassis.log import Log
+from contracts import Event, call_id_of
+from contracts.examples import EXAMPLES
+from contracts.streams import CALLS, facts_of
+
+Replica = Callable[[], AbstractAsyncContextManager[ASGIApp]]
+Journal = Callable[[str, str], Awaitable[int]]
+Followed = Callable[[int], Awaitable[None]]
+Content = Callable[[], Awaitable[dict[str, list[dict[str, Any]]]]]
+Database = AsyncDatabase[dict[str, Any]]
+
+CALLS_MADE = {
+    "reminders/1": "completed",
+    "reminders/2": "busy, then completed",
+    "reminders/3": "no answer",
+    "survey/1": "canceled",
+    "survey/2": "waiting",
+    "survey/3": "completed",
+}
+
+
+async def write(journal: Journal) -> int:
+    """All the histories, interleaved as the appends happen to fall; returns the last sequence that is followed."""
+    return max(await asyncio.gather(*(journal(name, history) for name, history in CALLS_MADE.items())))
+
+
+async def in_log(calls: Log) -> list[tuple[int, Event]]:
+    facts = [fact for name in CALLS_MADE for fact in await calls.read(facts_of(call_id_of(name)))]
+    return sorted(((fact.sequence, fact.event) for fact in facts), key=lambda pair: pair[0])
+
+
+def expected(log: list[tuple[int, Event]]) -> dict[str, dict[str, int]]:
+    """The counters, by the pure projection of the whole log at once."""
+    return {campaign: dict(sums) for campaign, sums in project({}, log).increments.items()}
+
+
+def campaigns(found: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, int]]:
+    return {item.pop("_id"): item for item in found["campaigns"]}
+
+
+async def test_each_status_and_each_retry_is_counted(
+    replica: Replica, journal: Journal, followed: Followed, content: Content, calls: Log
+) -> None:
+    async with replica():
+        await followed(await write(journal))
+    found = campaigns(await content())
+    assert found == expected(await in_log(calls))
+    assert found["reminders"] == {
+        "total": 3,
+        "pending": 0,
+        "in_progress": 0,
+        "completed": 2,
+        "failed": 0,
+        "no_answer": 1,
+        "busy": 0,
+        "voicemail": 0,
+        "canceled": 0,
+        "expired": 0,
+        "retries": 1,
+        "duration_seconds": 41 + 42,
+        "completed_seconds": 41 + 42,
+        "turns": 2,
+    }
+    assert (found[ALL]["total"], found[ALL]["pending"], found[ALL]["canceled"]) == (6, 1, 1)
+
+
+async def test_a_batch_that_comes_again_changes_nothing(
+    store: Store, journal: Journal, calls: Log, content: Content
+) -> None:
+    await store.prepare()
+    upto = await write(journal)
+    batch = await in_log(calls)
+    await store.apply(0, batch, upto=upto)
+    before = await content()
+    with pytest.raises(LostRace):
+        await store.apply(0, batch, upto=upto)
+    await store.apply(upto, batch, upto=upto)  # even past the checkpoint's guard, each document knows its place
+    assert await content() == before
+
+
+async def test_a_batch_that_fails_half_way_leaves_nothing_behind(
+    store: Store, journal: Journal, calls: Log, content: Content, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.prepare()
+    upto = await write(journal)
+    write_all = Store._write
+
+    async def write_and_fail(self: Store, projected: Projected, session: Any) -> None:
+        await write_all(self, projected, session)
+        raise ConnectionError
+
+    monkeypatch.setattr(Store, "_write", write_and_fail)
+    with pytest.raises(ConnectionError):
+        await store.apply(0, await in_log(calls), upto=upto)
+    assert not [item for items in (await content()).values() for item in items]
+
+
+async def test_a_service_that_is_stopped_and_started_again_goes_on_where_it_was(
+    replica: Replica,
+    journal: Journal,
+    followed: Followed,
+    content: Content,
+    calls: Log,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(subscriber, "BATCH", 3)
+    upto = await write(journal)
+    for reached in range(4, upto, 6):
+        async with replica():
+            await followed(reached)
+    async with replica():
+        await followed(upto)
+    assert campaigns(await content()) == expected(await in_log(calls))
+
+
+async def test_two_replicas_at_once_make_the_same_documents_as_one(
+    replica: Replica,
+    journal: Journal,
+    followed: Followed,
+    content: Content,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(subscriber, "BATCH", 4)
+    async with replica(), replica():
+        upto = await write(journal)
+        await followed(upto)
+    by_two = await content()
+    await database.client.drop_database(database.name)
+    async with replica():
+        await followed(upto)
+    assert await content() == by_two
+
+
+async def test_a_database_dropped_under_a_running_service_is_rebuilt_equal(
+    replica: Replica, journal: Journal, followed: Followed, content: Content, database: Database
+) -> None:
+    async with replica():
+        upto = await write(journal)
+        await followed(upto)
+        before = await content()
+        await database.client.drop_database(database.name)
+        await followed(upto)
+        assert await content() == before
+        indexes = await database["calls"].index_information()
+    assert len(indexes) > 1
+
+
+async def test_a_reading_position_that_the_server_forgot_is_taken_from_the_checkpoint(
+    replica: Replica, journal: Journal, followed: Followed, content: Content, bus_client: Client, calls: Log
+) -> None:
+    js = bus_client.jetstream()
+    async with replica():
+        await followed(await journal("reminders/1", "completed"))
+        for info in await js.consumers_info(CALLS.name):
+            if not info.config.durable_name:
+                await js.delete_consumer(CALLS.name, info.name)
+        upto = max([await journal(name, history) for name, history in CALLS_MADE.items() if name != "reminders/1"])
+        await followed(upto)
+    assert campaigns(await content()) == expected(await in_log(calls))
+
+
+async def test_a_message_that_is_no_event_is_passed_over_and_counted(
+    replica: Replica, journal: Journal, followed: Followed, content: Content, bus_client: Client
+) -> None:
+    skipped = subscriber.SKIPPED._value.get()
+    for subject in (f"call.created.{call_id_of('x')}.pending", "call.foretold.x.y"):
+        await bus_client.jetstream().publish(subject, b'{"call": 1}')
+    async with replica():
+        await followed(await journal("survey/1", "waiting"))
+    assert campaigns(await content())["survey"]["pending"] == 1
+    assert subscriber.SKIPPED._value.get() == skipped + 2
+
+
+async def test_nothing_of_a_consumer_is_left_behind_by_a_service_that_stopped(
+    replica: Replica, journal: Journal, followed: Followed, bus_client: Client
+) -> None:
+    js = bus_client.jetstream()
+    before = {info.name for info in await js.consumers_info(CALLS.name)}
+    async with replica():
+        await followed(await journal("survey/1", "waiting"))
+    assert {info.name for info in await js.consumers_info(CALLS.name)} == before
+
+
+async def test_a_checkpoint_from_another_log_is_named_and_nothing_is_overwritten(
+    replica: Replica, journal: Journal, content: Content, calls: Log, store: Store, database: Database
+) -> None:
+    await journal("survey/1", "waiting")
+    await store.apply(0, [(900, EXAMPLES["call.created"])], upto=900)
+    before = await content()
+    async with replica() as app:
+        while "another log" not in await readiness(app):
+            await asyncio.sleep(0.02)
+    assert [items for name, items in (await content()).items()] == [items for name, items in before.items()]
+
+
+async def readiness(app: ASGIApp) -> str:
+    import httpx
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://stats") as client:
+        return (await client.get("/health/ready")).text

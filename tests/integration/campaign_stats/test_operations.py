@@ -1,0 +1,217 @@
+"""Servers that are away, replicas that die, questions over NATS, readiness and metrics."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from faststream.nats import NatsBroker
+from nats.aio.client import Client
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
+from starlette.types import ASGIApp
+
+from campaign_stats.composition import build
+from campaign_stats.projection import Projected
+from campaign_stats.settings import Settings
+from campaign_stats.store import CHECKPOINT, Store, connect
+from campaign_stats.subscriber import LAG_EVENTS, Follower
+from centralita.embedded import mongo_server
+from chassis.log import Log
+from chassis.serve import Bus
+from contracts import CampaignStatistics, CampaignStatisticsQuery, Event
+from contracts.examples import EXAMPLES
+from contracts.streams import CALLS
+
+Replica = Callable[[], AbstractAsyncContextManager[ASGIApp]]
+Journal = Callable[[str, str], Awaitable[int]]
+Followed = Callable[[int], Awaitable[None]]
+Database = AsyncDatabase[dict[str, Any]]
+
+
+async def ask(client: Client, campaign_id: str | None) -> CampaignStatistics:
+    query = CampaignStatisticsQuery(campaign_id=campaign_id)
+    answer = await client.request(query.subject, query.model_dump_json().encode(), timeout=10)
+    return CampaignStatistics.model_validate_json(answer.data)
+
+
+async def readiness(app: ASGIApp) -> tuple[int, str]:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://stats") as client:
+        answer = await client.get("/health/ready")
+        return answer.status_code, answer.text
+
+
+async def becomes(app: ASGIApp, code: int) -> str:
+    while (found := await readiness(app))[0] != code:
+        await asyncio.sleep(0.05)
+    return found[1]
+
+
+async def test_a_campaigns_statistics_are_answered_over_request_and_reply(
+    replica: Replica, journal: Journal, followed: Followed, bus_client: Client
+) -> None:
+    async with replica(), replica():
+        await journal("reminders/1", "busy, then completed")
+        await followed(await journal("survey/1", "no answer"))
+        one, every = await ask(bus_client, "reminders"), await ask(bus_client, None)
+    assert one == CampaignStatistics(
+        campaign_id="reminders",
+        total=1,
+        completed=1,
+        retries=1,
+        duration_seconds=42,
+        average_duration_seconds=42.0,
+        turns=1,
+    )
+    assert (every.campaign_id, every.total, every.completed, every.no_answer) == (None, 2, 1, 1)
+
+
+async def test_a_campaign_that_nobody_has_heard_of_is_answered_with_zeros(replica: Replica, bus_client: Client) -> None:
+    async with replica():
+        assert await ask(bus_client, "unheard") == CampaignStatistics(campaign_id="unheard")
+
+
+async def test_an_answer_reads_no_call_however_many_there_are(
+    replica: Replica, journal: Journal, followed: Followed, bus_client: Client, database: Database
+) -> None:
+    async with replica():
+        await followed(await journal("reminders/1", "completed"))
+        await database["calls"].delete_many({})
+        assert (await ask(bus_client, "reminders")).completed == 1
+
+
+async def test_a_question_that_is_none_is_refused_with_its_reason(replica: Replica, bus_client: Client) -> None:
+    async with replica():
+        answer = await bus_client.request(CampaignStatisticsQuery.subject, b'{"campaign_id": "a b"}', timeout=10)
+    headers = answer.headers or {}
+    assert headers["Nats-Service-Error-Code"] == "400"
+    assert "campaign_id" in headers["Nats-Service-Error"]
+
+
+@asynccontextmanager
+async def replica_with(url: str, nats_url: str) -> AsyncIterator[ASGIApp]:
+    broker = NatsBroker(nats_url, logger=None)
+    client = await broker.connect()
+    settings = Settings.model_validate({"mongo_url": url})
+    async with build(settings, Bus(client, broker, Log(client, CALLS.name, source="test"))) as app:
+        await broker.start()
+        yield app
+    await broker.stop()
+
+
+async def test_a_mongodb_that_comes_late_and_goes_away_is_waited_for_and_readiness_says_so(
+    nats_url: str, bus_client: Client, journal: Journal, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = f"mongodb://127.0.0.1:{port}/?directConnection=true&retryWrites=false"
+    with ExitStack() as servers:
+        async with replica_with(url, nats_url) as app:
+            assert (await readiness(app))[0] == 503
+            await journal("reminders/1", "completed")
+            with mongo_server(tmp_path, port=port):
+                await becomes(app, 200)
+            assert "following" in await becomes(app, 503)
+            refused = await bus_client.request(CampaignStatisticsQuery.subject, b"{}", timeout=30)
+            assert (refused.headers or {})["Nats-Service-Error-Code"] == "503"
+            await journal("reminders/2", "completed")
+            servers.enter_context(mongo_server(tmp_path, port=port))
+            await becomes(app, 200)
+            while (await ask(bus_client, "reminders")).completed < 2:
+                await asyncio.sleep(0.05)
+
+
+async def test_a_replica_killed_in_the_middle_of_a_transaction_does_not_hold_up_the_others(
+    replica: Replica,
+    journal: Journal,
+    followed: Followed,
+    store: Store,
+    mongo_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broken_off = asyncio.Event()
+    break_off = Store.break_off_others
+
+    async def observed(self: Store) -> None:
+        await break_off(self)
+        broken_off.set()
+
+    monkeypatch.setattr(Store, "break_off_others", observed)
+    await store.prepare()
+    dead = connect(mongo_url)
+    session = dead.start_session()
+    held = Store(dead, store._database.name)
+    await held._register(session)
+    await session.start_transaction()
+    await held._move(0, 77, session)  # and then: kill -9, so neither commit nor abort
+    async with replica():
+        await followed(await journal("survey/1", "waiting"))
+    assert broken_off.is_set()
+    with pytest.raises(OperationFailure):
+        await session.commit_transaction()
+    await session.end_session()
+    await dead.close()
+
+
+async def test_a_stop_in_the_middle_of_a_batch_lets_the_batch_come_to_its_end(
+    store: Store, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    write = Store._write
+
+    async def slowly(self: Store, projected: Projected, session: Any) -> None:
+        begun.set()
+        await go_on.wait()
+        await write(self, projected, session)
+
+    monkeypatch.setattr(Store, "_write", slowly)
+    await store.prepare()
+    batch: list[tuple[int, Event]] = [(1, EXAMPLES["call.created"])]
+    applying = asyncio.create_task(store.apply(0, batch, upto=1))
+    await begun.wait()
+    for _ in range(2):
+        applying.cancel()
+        await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await applying
+    assert await store.checkpoint() == await database["calls"].count_documents({}) == 1
+
+
+async def test_the_lag_grows_while_a_batch_cannot_be_applied_and_is_gone_after_it(
+    store: Store, bus_client: Client, journal: Journal, followed: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply = Store.apply
+    failed = asyncio.Event()
+
+    async def failing(self: Store, *args: Any, **options: Any) -> None:
+        failed.set()
+        raise ConnectionError
+
+    upto = await journal("survey/1", "waiting")
+    follower = Follower(bus_client, store)
+    monkeypatch.setattr(Store, "apply", failing)
+    following = asyncio.create_task(follower.run())
+    await failed.wait()
+    assert LAG_EVENTS._value.get() == 1
+    assert follower.lag_seconds() > 0
+    monkeypatch.setattr(Store, "apply", apply)
+    await followed(upto)
+    while follower.lag_seconds():
+        await asyncio.sleep(0.01)
+    assert LAG_EVENTS._value.get() == 0
+    following.cancel()
+    await asyncio.wait([following])
+
+
+async def test_the_checkpoint_is_one_document_that_an_operator_can_read(
+    replica: Replica, journal: Journal, followed: Followed, database: Database
+) -> None:
+    async with replica():
+        upto = await journal("survey/1", "waiting")
+        await followed(upto)
+    assert await database["checkpoints"].find_one() == {"_id": CHECKPOINT, "sequence": upto}

@@ -1,0 +1,254 @@
+"""The pure fold of events into call documents and counters."""
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from campaign_stats.projection import ALL, COUNTERS, CallDocument, contribution, project, statistics
+from contracts import (
+    CallCreated,
+    CallEvent,
+    CallStatus,
+    CallStatusChanged,
+    ConversationEnded,
+    DialPlaced,
+    Disposition,
+    Event,
+    ReplyGenerated,
+)
+from contracts.examples import CALL, CALL_ID, EXAMPLES
+
+Log = Sequence[tuple[int, Event]]
+PERSONAL = ("+12125550123", "Ana", "clínica", "Perfecto")
+
+
+def created(call_id: UUID = CALL_ID, campaign: str = "reminders") -> Event:
+    call = CALL.model_copy(update={"call_id": call_id, "campaign_id": campaign})
+    return CallCreated(call=call, occurred_at=CALL.created_at)
+
+
+def moved(
+    to: CallStatus,
+    attempt: int = 1,
+    *,
+    call_id: UUID = CALL_ID,
+    campaign: str = "reminders",
+    seconds: int | None = None,
+    disposition: Disposition | None = None,
+) -> Event:
+    changes = {
+        "call_id": call_id,
+        "campaign_id": campaign,
+        "status": to,
+        "attempt": attempt,
+        "duration_seconds": seconds,
+        "disposition": disposition,
+    }
+    return CallStatusChanged(
+        call=CALL.model_copy(update=changes),
+        occurred_at=CALL.created_at,
+        previous=CallStatus.PENDING,
+        status=to,
+        attempt=attempt,
+    )
+
+
+def replied(turn: int, attempt: int = 1, call_id: UUID = CALL_ID) -> Event:
+    return EXAMPLES["reply.generated"].model_copy(update={"turn": turn, "attempt": attempt, "call_id": call_id})
+
+
+def numbered(*events: Event) -> Log:
+    return list(enumerate(events, start=1))
+
+
+def counted(log: Log, cuts: Sequence[int] = ()) -> tuple[dict[str, CallDocument], dict[str, dict[str, int]]]:
+    """What a store would hold after the log, taken in batches that end at `cuts`."""
+    documents: dict[str, CallDocument] = {}
+    sums: dict[str, Counter[str]] = {}
+    edges = [0, *sorted(cuts), len(log)]
+    for start, end in itertools.pairwise(edges):
+        projected = project(documents, log[start:end])
+        documents.update(projected.documents)
+        for campaign, increments in projected.increments.items():
+            sums.setdefault(campaign, Counter()).update(increments)
+    return documents, {campaign: dict(counts) for campaign, counts in sums.items()}
+
+
+@pytest.mark.parametrize(
+    ("status", "counter"),
+    [
+        (CallStatus.PENDING, "pending"),
+        (CallStatus.DIALING, "in_progress"),
+        (CallStatus.RINGING, "in_progress"),
+        (CallStatus.IN_PROGRESS, "in_progress"),
+        (CallStatus.COMPLETED, "completed"),
+        (CallStatus.FAILED, "failed"),
+        (CallStatus.NO_ANSWER, "no_answer"),
+        (CallStatus.BUSY, "busy"),
+        (CallStatus.VOICEMAIL, "voicemail"),
+        (CallStatus.CANCELED, "canceled"),
+        (CallStatus.EXPIRED, "expired"),
+    ],
+)
+def test_a_call_is_counted_under_its_present_status_only(status: CallStatus, counter: str) -> None:
+    _, sums = counted(numbered(created(), moved(CallStatus.DIALING), moved(status)), cuts=[1, 2])
+    assert {name for name, count in sums["reminders"].items() if count} == {"total", counter}
+    assert sums["reminders"] == sums[ALL]
+
+
+def test_dials_after_the_first_are_retries() -> None:
+    log = numbered(created(), moved(CallStatus.DIALING, 1), moved(CallStatus.PENDING, 1), moved(CallStatus.DIALING, 2))
+    _, sums = counted(log, cuts=[3])
+    assert (sums["reminders"]["retries"], sums["reminders"]["total"]) == (1, 1)
+
+
+def test_talk_time_is_averaged_over_completed_calls_and_summed_over_all() -> None:
+    first, second, third = (UUID(int=number) for number in range(3))
+    log = numbered(
+        *(created(call) for call in (first, second, third)),
+        moved(CallStatus.COMPLETED, seconds=30, call_id=first),
+        moved(CallStatus.COMPLETED, seconds=60, call_id=second),
+        moved(CallStatus.VOICEMAIL, seconds=12, call_id=third),
+    )
+    answer = statistics("reminders", counted(log)[1]["reminders"])
+    assert (answer.duration_seconds, answer.average_duration_seconds, answer.completed) == (102, 45.0, 2)
+
+
+def test_a_campaign_that_nobody_has_heard_of_counts_nothing() -> None:
+    answer = statistics("unheard", {})
+    assert set(answer.model_dump(exclude={"campaign_id"}).values()) == {0}
+
+
+def test_a_turn_counts_once_however_often_its_reply_was_published_and_the_greeting_counts_nothing() -> None:
+    log = numbered(created(), moved(CallStatus.IN_PROGRESS), replied(0), replied(1), replied(1), replied(2))
+    _, sums = counted(log, cuts=[4])
+    assert sums["reminders"]["turns"] == 2
+
+
+def test_turns_of_different_attempts_are_different_turns() -> None:
+    log = numbered(
+        created(), moved(CallStatus.IN_PROGRESS), replied(1, 1), moved(CallStatus.IN_PROGRESS, 2), replied(1, 2)
+    )
+    assert counted(log)[1]["reminders"]["turns"] == 2
+
+
+def test_the_disposition_of_the_conversation_holds_until_the_orchestrators_own() -> None:
+    ended = EXAMPLES["conversation.ended"]
+    assert isinstance(ended, ConversationEnded)
+    log = numbered(created(), moved(CallStatus.IN_PROGRESS), ended, moved(CallStatus.COMPLETED, seconds=20))
+    assert counted(log)[0][str(CALL_ID)].disposition is Disposition.CONFIRMED
+    decided = (5, moved(CallStatus.COMPLETED, seconds=20, disposition=Disposition.DECLINED))
+    assert counted([*log, decided])[0][str(CALL_ID)].disposition is Disposition.DECLINED
+
+
+def test_the_disposition_of_an_earlier_attempt_does_not_hold_for_the_next() -> None:
+    log = numbered(
+        created(), moved(CallStatus.IN_PROGRESS), EXAMPLES["conversation.ended"], moved(CallStatus.DIALING, 2)
+    )
+    assert counted(log)[0][str(CALL_ID)].disposition is None
+
+
+def test_a_stale_event_changes_nothing() -> None:
+    documents, _ = counted(numbered(created(), moved(CallStatus.COMPLETED, seconds=9)))
+    again = project(documents, [(1, created()), (2, moved(CallStatus.BUSY))])
+    assert (again.documents, again.increments) == ({}, {})
+
+
+def test_facts_of_a_call_that_was_never_created_change_nothing() -> None:
+    projected = project({}, numbered(replied(1), EXAMPLES["conversation.ended"], EXAMPLES["campaign.created"]))
+    assert (projected.documents, projected.increments) == ({}, {})
+
+
+def test_an_event_that_moves_no_counter_increments_no_campaign() -> None:
+    documents, _ = counted(numbered(created(), moved(CallStatus.DIALING)))
+    projected = project(documents, [(3, moved(CallStatus.RINGING))])
+    assert projected.increments == {}
+    assert projected.documents[str(CALL_ID)].status is CallStatus.RINGING
+
+
+def test_no_number_no_script_and_no_word_that_was_spoken_is_kept() -> None:
+    log = numbered(created(), moved(CallStatus.IN_PROGRESS), replied(1), EXAMPLES["conversation.ended"])
+    kept = counted(log)[0][str(CALL_ID)].model_dump_json()
+    assert not [word for word in PERSONAL if word in kept]
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> Log:
+    """Histories of a few calls of two campaigns, interleaved, facts of unknown calls among them."""
+    calls = {UUID(int=number): campaign for number, campaign in enumerate(["a", "b", "a"])}
+    events: list[Event] = []
+    born: set[UUID] = set()
+    for _ in range(draw(st.integers(0, 25))):
+        call_id = draw(st.sampled_from(list(calls)))
+        if call_id not in born and draw(st.booleans()):
+            born.add(call_id)
+            events.append(created(call_id, calls[call_id]))
+            continue
+        events.append(draw(facts(call_id, calls[call_id] if call_id in born else None)))
+    return numbered(*events)
+
+
+def facts(call_id: UUID, campaign: str | None) -> st.SearchStrategy[Event]:
+    attempts = st.integers(1, 3)
+    others = st.one_of(
+        st.builds(replied, st.integers(0, 4), attempts, st.just(call_id)),
+        attempts.map(lambda attempt: DialPlaced(call_id=call_id, attempt=attempt, provider_call_id="CA")),
+        st.sampled_from(Disposition).map(
+            lambda disposition: EXAMPLES["conversation.ended"].model_copy(
+                update={"call_id": call_id, "disposition": disposition}
+            )
+        ),
+    )
+    if campaign is None:
+        return others
+    changes = st.builds(
+        moved,
+        st.sampled_from(CallStatus),
+        attempts,
+        call_id=st.just(call_id),
+        campaign=st.just(campaign),
+        seconds=st.none() | st.integers(0, 600),
+        disposition=st.none() | st.sampled_from(Disposition),
+    )
+    return st.one_of(changes, others)
+
+
+@given(log=logs(), data=st.data())
+def test_wherever_the_log_is_cut_into_batches_documents_and_sums_are_the_same(log: Log, data: st.DataObject) -> None:
+    cuts = data.draw(st.lists(st.integers(0, len(log)), unique=True))
+    assert counted(log, cuts) == counted(log)
+
+
+@given(log=logs(), data=st.data())
+def test_batches_that_overlap_change_nothing(log: Log, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(log)))
+    documents, _ = counted(log)
+    again = project(documents, log[start:])
+    assert (again.documents, again.increments) == ({}, {})
+
+
+@given(log=logs())
+def test_the_counters_are_the_sums_over_the_calls(log: Log) -> None:
+    documents, sums = counted(log)
+    created_calls = {event.call_id for _, event in log if isinstance(event, CallEvent)}
+    totals = sums.get(ALL, dict.fromkeys(COUNTERS, 0))
+    statuses = set(COUNTERS) & {*CallStatus}
+    assert totals["total"] == len(created_calls) == sum(totals[status] for status in statuses)
+    for name in COUNTERS:
+        assert totals[name] == sum(contribution(document)[name] for document in documents.values())
+        assert totals[name] == sum(counts[name] for campaign, counts in sums.items() if campaign != ALL)
+    heard = {
+        (event.call_id, event.attempt, event.turn)
+        for position, event in log
+        if isinstance(event, ReplyGenerated) and event.turn and _exists(event.call_id, position, log)
+    }
+    assert totals["turns"] == len(heard)
+
+
+def _exists(call_id: UUID, position: int, log: Log) -> bool:
+    return any(isinstance(event, CallEvent) and event.call_id == call_id for at, event in log if at < position)
