@@ -1,5 +1,6 @@
 """Real servers for the tests: containers where a Docker engine answers, the embedded ones where none does."""
 
+import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
@@ -8,6 +9,8 @@ from pathlib import Path
 import nats
 import pytest
 from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.errors import ServerError
 
 from centralita.embedded import mongo_server, nats_server
 from chassis.log import Log
@@ -55,12 +58,24 @@ def mongo_url(docker: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 async def bus_client(nats_url: str) -> AsyncIterator[Client]:
     """A connection to a NATS server whose streams are fresh: everything that stood in them is gone."""
     client = await nats.connect(nats_url)
-    js = client.jetstream()
+    try:
+        await _fresh(client.jetstream())
+        yield client
+    finally:
+        await client.close()
+
+
+async def _fresh(js: JetStreamContext) -> None:
     for stream in await js.streams_info():
         await js.delete_stream(stream.config.name or "")
-    await provision(js)
-    yield client
-    await client.close()
+    for tries_left in range(4, -1, -1):
+        try:
+            return await provision(js)
+        except ServerError as error:
+            # The server still removes the files of the stream that was deleted a moment ago (error 10049).
+            if error.err_code != 10049 or not tries_left:
+                raise
+            await asyncio.sleep(0.2)
 
 
 @pytest.fixture

@@ -206,7 +206,7 @@ def twilio(anyone: httpx.AsyncClient) -> Twilio:
 @asynccontextmanager
 async def listening(app: ASGIApp) -> AsyncIterator[str]:
     """`app` on a port of the kernel's choice, for what needs a real connection."""
-    config = uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=10)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:

@@ -22,6 +22,7 @@ async def listening(nats_url: str, bus_client: Client, settings: Settings) -> As
     client = await broker.connect()
     async with build(settings, Bus(client, broker, Log(client, CALLS.name, source=Service.EDGE))):
         await broker.start()
+        await client.flush()  # the server has the subscription before another connection asks
         yield
         await broker.stop()
 
