@@ -68,14 +68,16 @@ async def bus_client(nats_url: str) -> AsyncIterator[Client]:
 async def _fresh(js: JetStreamContext) -> None:
     for stream in await js.streams_info():
         await js.delete_stream(stream.config.name or "")
-    for tries_left in range(4, -1, -1):
-        try:
-            return await provision(js)
-        except ServerError as error:
-            # The server still removes the files of the stream that was deleted a moment ago (error 10049).
-            if error.err_code != 10049 or not tries_left:
-                raise
-            await asyncio.sleep(0.2)
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await provision(js)
+                break
+            except ServerError as error:
+                # The server still removes the files of a stream that was deleted a moment ago.
+                if error.err_code != 10049:
+                    raise
+                await asyncio.sleep(0.2)
 
 
 @pytest.fixture
