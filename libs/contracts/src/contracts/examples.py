@@ -87,6 +87,7 @@ _CONCLUDED = _TALKING.model_copy(
 )
 _HANGING_UP = _CONCLUDED.model_copy(update={"hangup": "concluded"})
 
+
 _ALL: tuple[Event, ...] = (
     CallRequested(
         request_id=REQUEST_ID,

@@ -1,0 +1,127 @@
+"""Whether a JSON schema may take another's place without breaking anybody.
+
+The rule: what was valid must stay valid (the log keeps it for good, and upstream systems go on sending it), and no
+property that a reader may rely on goes away. Additions and relaxations pass. A breaking change takes a new version.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Schema = Mapping[str, Any]
+
+_CEILINGS = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
+_FLOORS = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
+_COMPARED = frozenset(
+    {"$ref", "anyOf", "oneOf", "type", "enum", "const", "properties", "required", "additionalProperties", "items"}
+)
+_ANNOTATIONS = frozenset({"$schema", "$id", "$defs", "title", "description", "default", "examples", "deprecated"})
+_UNORDERED = _COMPARED | _ANNOTATIONS | {*_CEILINGS, *_FLOORS}
+"""Every keyword that is not among these (``pattern``, ``format``, and whatever is unheard of) must stay as it was."""
+
+
+def breaking_changes(old_schema: Schema, new_schema: Schema) -> list[str]:
+    """One line for each way in which `new_schema` breaks what `old_schema` allowed or promised; empty if none.
+
+    A keyword that it does not know counts as a restriction: new or changed, it is breaking.
+    """
+    return list(_Comparison(old_schema, new_schema).of(old_schema, new_schema, "body", frozenset()))
+
+
+class _Comparison:
+    """Two documents, so that ``$ref`` can be followed in each."""
+
+    def __init__(self, old: Schema, new: Schema) -> None:
+        self._old, self._new = old, new
+
+    def of(self, old: Schema, new: Schema, where: str, seen: frozenset[tuple[str, str]]) -> Iterator[str]:
+        """The breaking changes at one place; `seen` are the pairs of references being compared already."""
+        pair = (str(old.get("$ref")), str(new.get("$ref")))
+        if "$ref" in old and "$ref" in new:
+            if pair in seen:
+                return
+            seen |= {pair}
+        before, after = _alternatives(old, self._old), _alternatives(new, self._new)
+        if len(before) == len(after) == 1:
+            yield from self._one(before[0], after[0], where, seen)
+            return
+        for was in before:
+            yield from self._among(was, after, where, seen)
+
+    def _among(self, was: Schema, after: list[Schema], where: str, seen: frozenset[tuple[str, str]]) -> Iterator[str]:
+        found = [list(self._one(was, now, where, seen)) for now in after]
+        if [] in found:
+            return
+        alike = [changes for now, changes in zip(after, found, strict=True) if now.get("type") == was.get("type")]
+        yield from alike[0] if len(alike) == 1 else [f"{where}: no longer accepts {_type(was)} as it was"]
+
+    def _one(self, old: Schema, new: Schema, where: str, seen: frozenset[tuple[str, str]]) -> Iterator[str]:
+        was, now = old.get("type"), new.get("type")
+        if now not in (None, was) and (was, now) != ("integer", "number"):
+            yield f"{where}: type was {_type(old)}, is {_type(new)}"
+            return
+        yield from _values(old, new, where)
+        yield from _limits(old, new, where)
+        yield from self._properties(old, new, where, seen)
+        if "items" in new:
+            yield from self.of(old.get("items", {}), new["items"], f"{where}[]", seen)
+
+    def _properties(self, old: Schema, new: Schema, where: str, seen: frozenset[tuple[str, str]]) -> Iterator[str]:
+        before, after = old.get("properties", {}), new.get("properties", {})
+        for name in before:
+            if name not in after:
+                yield f"{where}.{name}: property removed"
+            else:
+                yield from self.of(before[name], after[name], f"{where}.{name}", seen)
+        for name in new.get("required", ()):
+            if name not in old.get("required", ()):
+                yield f"{where}.{name}: newly required"
+        others, now = old.get("additionalProperties", True), new.get("additionalProperties", True)
+        if now is False and others is not False:
+            yield f"{where}: properties that it does not name are now refused"
+        elif isinstance(now, Mapping) and others is not False:
+            yield from self.of(others if isinstance(others, Mapping) else {}, now, f"{where}.*", seen)
+
+
+def _alternatives(schema: Schema, document: Schema) -> list[Schema]:
+    """The plain schemas of which one must hold: references followed, ``anyOf`` and lists of types taken apart."""
+    if "$ref" in schema:
+        target: Any = document
+        for step in schema["$ref"].removeprefix("#/").split("/"):
+            target = target[step]
+        rest = {key: value for key, value in schema.items() if key != "$ref"}
+        return _alternatives({**target, **rest}, document)
+    for choice in ("anyOf", "oneOf"):
+        if choice in schema:
+            return [plain for one in schema[choice] for plain in _alternatives(one, document)]
+    if isinstance(schema.get("type"), list):
+        return [{**schema, "type": one} for one in schema["type"]]
+    return [schema]
+
+
+def _values(old: Schema, new: Schema, where: str) -> Iterator[str]:
+    if "enum" not in new and "const" not in new:
+        return
+    allowed = [*new.get("enum", ()), *([new["const"]] if "const" in new else ())]
+    if "enum" not in old and "const" not in old:
+        yield f"{where}: only certain values are accepted now"
+        return
+    was = [*old.get("enum", ()), *([old["const"]] if "const" in old else ())]
+    for value in was:
+        if value not in allowed:
+            yield f"{where}: value {value!r} is no longer accepted"
+
+
+def _limits(old: Schema, new: Schema, where: str) -> Iterator[str]:
+    for keyword in _CEILINGS:
+        if keyword in new and (keyword not in old or new[keyword] < old[keyword]):
+            yield f"{where}: {keyword} was {old.get(keyword, 'open')}, is {new[keyword]}"
+    for keyword in _FLOORS:
+        if keyword in new and (keyword not in old or new[keyword] > old[keyword]):
+            yield f"{where}: {keyword} was {old.get(keyword, 'open')}, is {new[keyword]}"
+    for keyword in sorted(new.keys() - _UNORDERED):
+        if old.get(keyword) != new[keyword]:
+            yield f"{where}: {keyword} was {old.get(keyword, 'open')!r}, is {new[keyword]!r}"
+
+
+def _type(schema: Schema) -> str:
+    return str(schema.get("type", "anything"))

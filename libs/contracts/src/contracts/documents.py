@@ -1,0 +1,213 @@
+"""What the contracts say, for every other language: JSON schemas, one AsyncAPI document, and a table for people."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from contracts.envelope import Envelope
+from contracts.event import CampaignFact, Event, Service
+from contracts.events import EVENTS
+from contracts.examples import EXAMPLES
+from contracts.queries import CALL_REQUEST, CampaignStatistics, CampaignStatisticsQuery, CommandOutcome
+from contracts.streams import CONSUMERS, STREAMS, Consumer, Stream
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_PARAMETERS = {
+    "call_id": "the call's id, a UUID; the partition key",
+    "campaign_id": "the campaign's id",
+    "status": "the call's status after the event",
+}
+
+Document = dict[str, Any]
+
+
+def schema_of(event: type[Event]) -> Document:
+    """The JSON schema of an event's body, with its example."""
+    return {
+        "$schema": DIALECT,
+        "$id": f"urn:centralita:event:{event.type_name()}",
+        **event.model_json_schema(),
+        "examples": [_example(event)],
+    }
+
+
+def stream_of(event: type[Event]) -> Stream:
+    """The one stream that keeps an event. Raises LookupError if none does, or more than one."""
+    (stream,) = [stream for stream in STREAMS if any(covers(subject, event.subjects()) for subject in stream.subjects)]
+    return stream
+
+
+def covers(wide: str, narrow: str) -> bool:
+    """Whether a subject or filter matches everything that another one matches."""
+    these, those = wide.split("."), narrow.split(".")
+    if these[-1] == ">" and len(those) >= len(these):
+        these, those = these[:-1], those[: len(these) - 1]
+    return len(these) == len(those) and all(this in ("*", that) for this, that in zip(these, those, strict=True))
+
+
+def address_of(event: type[Event]) -> str:
+    """The subject with its parameters by name, e.g. ``call.created.{call_id}.{status}``."""
+    family, fact, *wildcards = event.subjects().split(".")
+    names = ["campaign_id" if issubclass(event, CampaignFact) else "call_id", "status"]
+    return ".".join([family, fact, *(f"{{{name}}}" for name in names[: len(wildcards)])])
+
+
+def asyncapi() -> Document:
+    """The AsyncAPI 3.0 document of everything that is said on the bus."""
+    bodies: list[type[BaseModel]] = [
+        *EVENTS.values(),
+        Envelope,
+        CommandOutcome,
+        CampaignStatisticsQuery,
+        CampaignStatistics,
+    ]
+    _, schemas = models_json_schema(
+        [(body, "validation") for body in bodies], ref_template="#/components/schemas/{model}"
+    )
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Centralita",
+            "version": "1.0.0",
+            "description": "Outbound calls held by an AI: every fact, on NATS JetStream, as CloudEvents in binary mode",
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {"nats": {"host": "127.0.0.1:4222", "protocol": "nats", "description": "NATS with JetStream"}},
+        "channels": {**{event.fact: _channel(event) for event in EVENTS.values()}, **_service_channels()},
+        "operations": dict([*_publications(), *_subscriptions(), *_services()]),
+        "components": {
+            "messages": {**{event.type_name(): _message(event) for event in EVENTS.values()}, **_service_messages()},
+            "schemas": schemas["$defs"],
+        },
+    }
+
+
+def events_table() -> str:
+    """The events as a Markdown table: subject, version, owners, stream, meaning."""
+    rows = [
+        f"| `{address_of(event)}` | {event.version} | {', '.join(sorted(event.owners))} | `{stream_of(event).name}` "
+        f"| {_meaning(event)} |"
+        for event in EVENTS.values()
+    ]
+    return "\n".join(["| subject | version | published by | stream | says |", "|---|---|---|---|---|", *rows])
+
+
+def _example(event: type[Event]) -> Any:
+    return json.loads(EXAMPLES[event.fact].model_dump_json())
+
+
+def _meaning(event: type[Event]) -> str:
+    return " ".join((event.__doc__ or "").split()).replace("``", "`")
+
+
+def _reference(*path: str) -> Document:
+    return {"$ref": "#/" + "/".join(path)}
+
+
+def _channel(event: type[Event]) -> Document:
+    address = address_of(event)
+    return {
+        "address": address,
+        "description": _meaning(event),
+        "parameters": {name: {"description": text} for name, text in _PARAMETERS.items() if f"{{{name}}}" in address},
+        "messages": {event.type_name(): _reference("components", "messages", event.type_name())},
+        "x-stream": stream_of(event).name,
+        "x-owners": sorted(event.owners),
+    }
+
+
+def _message(event: type[Event]) -> Document:
+    anyone = " An upstream system need send no header." if Service.UPSTREAM in event.owners else ""
+    return {
+        "name": event.type_name(),
+        "title": event.__name__,
+        "summary": _meaning(event) + anyone,
+        "contentType": "application/json",
+        "headers": _reference("components", "schemas", Envelope.__name__),
+        "payload": _reference("components", "schemas", event.__name__),
+        "examples": [{"payload": _example(event)}],
+    }
+
+
+def _operation(action: str, event: type[Event], description: str) -> Document:
+    return {
+        "action": action,
+        "channel": _reference("channels", event.fact),
+        "messages": [_reference("channels", event.fact, "messages", event.type_name())],
+        "description": description,
+    }
+
+
+def _publications() -> Iterator[tuple[str, Document]]:
+    for event in EVENTS.values():
+        for owner in sorted(event.owners):
+            yield f"{owner}.publishes.{event.fact}", _operation("send", event, f"{owner} publishes it")
+
+
+def _subscriptions() -> Iterator[tuple[str, Document]]:
+    for consumer in CONSUMERS:
+        for event in heard_by(consumer):
+            description = f"durable consumer {consumer.name} with the filter {', '.join(consumer.filters)}"
+            yield f"{consumer.name}.hears.{event.fact}", _operation("receive", event, description)
+
+
+def heard_by(consumer: Consumer) -> list[type[Event]]:
+    """The events that a consumer's filters let through, wholly or in part."""
+    return [
+        event
+        for event in EVENTS.values()
+        if any(covers(event.subjects(), wanted) or covers(wanted, event.subjects()) for wanted in consumer.filters)
+    ]
+
+
+_SERVICES: tuple[tuple[str, Service, str, str], ...] = (
+    (CALL_REQUEST, Service.EDGE, "CallRequested", "CommandOutcome"),
+    (CampaignStatisticsQuery.subject, Service.CAMPAIGN_STATS, "CampaignStatisticsQuery", "CampaignStatistics"),
+)
+
+
+def _service_channels() -> Document:
+    channels: Document = {}
+    for subject, _, question, answer in _SERVICES:
+        channels[subject] = {
+            "address": subject,
+            "messages": {question: _reference("components", "messages", question)},
+        }
+        channels[f"{subject}.reply"] = {
+            "address": None,
+            "description": "the inbox that the request names",
+            "messages": {answer: _reference("components", "messages", answer)},
+        }
+    return channels
+
+
+def _service_messages() -> Document:
+    names = {name for _, _, question, answer in _SERVICES for name in (question, answer)}
+    return {
+        name: {
+            "name": name,
+            "contentType": "application/json",
+            "payload": _reference("components", "schemas", name),
+        }
+        for name in sorted(names)
+    }
+
+
+def _services() -> Iterator[tuple[str, Document]]:
+    for subject, service, question, answer in _SERVICES:
+        yield (
+            f"{service}.answers.{subject}",
+            {
+                "action": "receive",
+                "channel": _reference("channels", subject),
+                "messages": [_reference("channels", subject, "messages", question)],
+                "reply": {
+                    "channel": _reference("channels", f"{subject}.reply"),
+                    "messages": [_reference("channels", f"{subject}.reply", "messages", answer)],
+                },
+            },
+        )

@@ -1,0 +1,177 @@
+"""The stored documents are what the code says, and hold together."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from contracts import EVENTS, CommandOutcome, Event, Service, call_id_of, decode
+from contracts.__main__ import BESIDE_THE_PACKAGE, documents, drift
+from contracts.documents import address_of, asyncapi, covers, heard_by, schema_of, stream_of
+from contracts.examples import EXAMPLES
+from contracts.queries import CALL_REQUEST, CampaignStatisticsQuery
+from contracts.streams import CONSUMERS, STREAMS, Consumer
+
+README = BESIDE_THE_PACKAGE / "README.md"
+every_event = pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
+every_consumer = pytest.mark.parametrize("consumer", CONSUMERS, ids=lambda consumer: consumer.name)
+
+
+def event_types(kind: type[Event] = Event) -> Iterator[type[Event]]:
+    for subtype in kind.__subclasses__():
+        if "fact" in vars(subtype) and subtype.__module__.startswith("contracts."):
+            yield subtype
+        yield from event_types(subtype)
+
+
+def references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for item in node:
+            yield from references(item)
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return asyncapi()
+
+
+def test_the_stored_documents_are_what_the_code_says() -> None:
+    assert drift(BESIDE_THE_PACKAGE) == []
+
+
+def test_every_event_and_the_readmes_table_are_among_the_stored_documents() -> None:
+    stored = documents(BESIDE_THE_PACKAGE)
+    assert {f"schemas/{event.type_name()}.json" for event in EVENTS.values()} < set(stored)
+    assert all(f"| `{address_of(event)}` |" in stored["README.md"] for event in EVENTS.values())
+
+
+def test_every_event_type_is_known_to_decode_under_a_subject_of_its_own() -> None:
+    types = list(event_types())
+    assert sorted(event.fact for event in types) == sorted(EVENTS)
+    assert all(event.subjects().split(".")[:2] == event.fact.split(".") for event in types)
+
+
+@every_event
+def test_an_event_decodes_from_its_own_example(event: type[Event]) -> None:
+    example = EXAMPLES[event.fact]
+    assert type(example) is event
+    body = json.dumps(schema_of(event)["examples"][0]).encode()
+    assert decode(example.subject, body) == example
+    assert covers(event.subjects(), example.subject)
+
+
+@every_event
+def test_a_schema_is_sound_and_accepts_its_example(event: type[Event]) -> None:
+    schema = schema_of(event)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    checker = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
+    assert list(checker.iter_errors(schema["examples"][0])) == []
+    assert list(checker.iter_errors({})) != []
+
+
+@every_event
+def test_an_event_belongs_to_exactly_one_stream(event: type[Event]) -> None:
+    keeping = [stream for stream in STREAMS if any(covers(subject, event.subjects()) for subject in stream.subjects)]
+    assert keeping == [stream_of(event)]
+
+
+@every_event
+def test_every_owner_of_an_event_is_named_and_one_that_publishes(event: type[Event]) -> None:
+    assert event.owners
+    assert event.owners <= set(Service) - {Service.CAMPAIGN_STATS}
+
+
+@every_consumer
+def test_a_consumer_hears_only_what_its_stream_keeps(consumer: Consumer) -> None:
+    for wanted in consumer.filters:
+        assert any(covers(subject, wanted) for subject in consumer.stream.subjects)
+    assert heard_by(consumer)
+    assert {stream_of(event) for event in heard_by(consumer)} == {consumer.stream}
+
+
+@pytest.mark.parametrize("subject", [CALL_REQUEST, CampaignStatisticsQuery.subject])
+def test_a_question_is_kept_by_no_stream_so_that_no_acknowledgement_passes_for_its_answer(subject: str) -> None:
+    assert not [stream for stream in STREAMS if any(covers(kept, subject) for kept in stream.subjects)]
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow", "does"),
+    [
+        ("call.*.*.*", "call.created.*.*", True),
+        ("call.created.*.*", "call.*.*.*", False),
+        ("call.*.*.*", "call.requested", False),
+        ("dead_letter.>", "dead_letter.call.requested", True),
+        ("dead_letter.>", "dead_letter", False),
+        ("dial.*.*", "dial.placed.1.2", False),
+    ],
+)
+def test_a_subject_covers_another(wide: str, narrow: str, does: bool) -> None:
+    assert covers(wide, narrow) is does
+
+
+def test_every_reference_in_the_asyncapi_document_leads_somewhere(document: dict[str, Any]) -> None:
+    for reference in references(document):
+        node: Any = document
+        for step in reference.removeprefix("#/").split("/"):
+            node = node[step]
+        assert isinstance(node, dict)
+
+
+def test_every_channel_declares_the_parameters_of_its_address(document: dict[str, Any]) -> None:
+    assert document["asyncapi"] == "3.0.0"
+    for channel in document["channels"].values():
+        named = set(re.findall(r"\{(\w+)\}", channel["address"] or ""))
+        assert named == set(channel.get("parameters", {}))
+        assert channel["messages"]
+
+
+def test_every_owner_publishes_and_every_consumer_hears_in_the_asyncapi_document(document: dict[str, Any]) -> None:
+    actions = {name: operation["action"] for name, operation in document["operations"].items()}
+    sent = {f"{owner}.publishes.{event.fact}" for event in EVENTS.values() for owner in event.owners}
+    heard = {f"{consumer.name}.hears.{event.fact}" for consumer in CONSUMERS for event in heard_by(consumer)}
+    assert {name for name, action in actions.items() if action == "send"} == sent
+    assert {name for name, action in actions.items() if action == "receive"} > heard
+
+
+def test_every_operation_speaks_of_messages_of_its_own_channel(document: dict[str, Any]) -> None:
+    for operation in document["operations"].values():
+        for side in (operation, *([operation["reply"]] if "reply" in operation else [])):
+            channel = side["channel"]["$ref"]
+            assert all(message["$ref"].startswith(f"{channel}/messages/") for message in side["messages"])
+
+
+def test_every_message_has_a_payload_whose_schema_is_sound_and_accepts_its_examples(document: dict[str, Any]) -> None:
+    for message in document["components"]["messages"].values():
+        whole = {**message["payload"], "components": document["components"]}
+        checker = jsonschema.Draft7Validator(whole)
+        for example in message.get("examples", []):
+            assert list(checker.iter_errors(example["payload"])) == []
+    for schema in document["components"]["schemas"].values():
+        jsonschema.Draft7Validator.check_schema(schema)
+
+
+def test_the_outcome_that_the_readme_shows_is_one_and_its_id_follows_the_formula() -> None:
+    (shown,) = re.findall(r"```json\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    outcome = CommandOutcome.model_validate_json(shown)
+    assert outcome.request_id is not None
+    assert outcome.call_id == call_id_of(outcome.request_id)
+
+
+def test_the_requests_that_the_readme_shows_for_the_command_line_are_valid() -> None:
+    shown = re.findall(r"nats request \S+ '(.*?)'", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(shown) == 2
+    for body in shown:
+        assert decode("call.requested", body.encode()).fact == "call.requested"
+        assert "{{" not in body  # the command line would take it for a template of its own
+
+
+def test_no_document_names_this_machine() -> None:
+    stored = "".join(documents(BESIDE_THE_PACKAGE).values())
+    assert str(BESIDE_THE_PACKAGE) not in stored

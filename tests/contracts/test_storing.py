@@ -1,0 +1,108 @@
+"""``python -m contracts``: what is stored, what is refused, what has drifted."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts import __main__ as tooling
+from contracts.documents import schema_of
+from contracts.event import Event
+from contracts.events import EVENTS
+from contracts.events.dials import DialPlaced
+
+SCHEMA = "schemas/dial.placed.v1.json"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder in which everything is stored."""
+    (tmp_path / "README.md").write_text("before\n<!-- events -->\nold\n<!-- /events -->\nafter\n", encoding="utf-8")
+    assert tooling.main(["store", "--folder", str(tmp_path)]) == 0
+    return tmp_path
+
+
+def rewrite(file: Path, **properties: Any) -> str:
+    """Makes the stored schema one that had these properties too."""
+    schema = json.loads(file.read_text(encoding="utf-8"))
+    schema["properties"].update(properties)
+    file.write_text(json.dumps(schema), encoding="utf-8")
+    return file.read_text(encoding="utf-8")
+
+
+def contents(folder: Path) -> dict[Path, str]:
+    return {file: file.read_text(encoding="utf-8") for file in folder.rglob("*") if file.is_file()}
+
+
+def check(folder: Path) -> int:
+    return tooling.main(["check", "--folder", str(folder)])
+
+
+def test_what_was_just_stored_has_not_drifted(folder: Path) -> None:
+    assert check(folder) == 0
+    before = contents(folder)
+    assert tooling.main(["store", "--folder", str(folder)]) == 0
+    assert contents(folder) == before
+
+
+def test_the_readmes_table_is_renewed_and_nothing_else_of_it(folder: Path) -> None:
+    lines = (folder / "README.md").read_text(encoding="utf-8").splitlines()
+    assert (lines[0], lines[-1]) == ("before", "after")
+    assert len([line for line in lines if line.startswith("| `")]) == len(EVENTS)
+    assert "old" not in lines
+
+
+def test_a_breaking_change_is_named_and_nothing_at_all_is_written(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rewrite(folder / SCHEMA, carrier={"type": "string"})
+    (folder / "asyncapi.json").write_text("{}", encoding="utf-8")
+    before = contents(folder)
+    assert tooling.main(["store", "--folder", str(folder)]) == 1
+    assert contents(folder) == before
+    assert f"{SCHEMA}: body.carrier: property removed" in capsys.readouterr().err
+
+
+def test_check_names_a_breaking_change_and_every_document_that_has_drifted(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rewrite(folder / SCHEMA, carrier={"type": "string"})
+    (folder / "schemas/dial.claimed.v1.json").unlink()
+    (folder / "asyncapi.json").write_text("{}", encoding="utf-8")
+    assert check(folder) == 1
+    said = capsys.readouterr().err
+    assert f"{SCHEMA}: body.carrier: property removed" in said
+    assert "schemas/dial.claimed.v1.json: not stored" in said
+    assert "asyncapi.json: not what the code says" in said
+
+
+def test_a_breaking_change_with_a_raised_version_is_stored_beside_the_old_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = rewrite(folder / SCHEMA, carrier={"type": "string"})
+    monkeypatch.setattr(DialPlaced, "version", 2)
+    assert tooling.main(["store", "--folder", str(folder)]) == 0
+    assert (folder / SCHEMA).read_text(encoding="utf-8") == old
+    stored = json.loads((folder / "schemas/dial.placed.v2.json").read_text(encoding="utf-8"))
+    assert stored == schema_of(DialPlaced)
+    assert stored["$id"].endswith("dial.placed.v2")
+    assert check(folder) == 0
+
+
+def test_a_harmless_change_is_stored_without_a_new_version(folder: Path) -> None:
+    schema = json.loads((folder / SCHEMA).read_text(encoding="utf-8"))
+    schema["description"] = "said otherwise"
+    (folder / SCHEMA).write_text(json.dumps(schema), encoding="utf-8")
+    assert check(folder) == 1
+    assert tooling.main(["store", "--folder", str(folder)]) == 0
+    assert check(folder) == 0
+
+
+def test_an_event_that_is_gone_is_a_breaking_change(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left: dict[str, type[Event]] = {fact: event for fact, event in EVENTS.items() if event is not DialPlaced}
+    monkeypatch.setattr(tooling, "EVENTS", left)
+    assert tooling.main(["store", "--folder", str(folder)]) == 1
+    assert f"{SCHEMA}: there is no such event any more" in capsys.readouterr().err

@@ -1,0 +1,120 @@
+"""A request that another language publishes is the same event, and its call's id the same id (nothing is Python's)."""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nats.aio.client import Client
+
+from contracts import CallRequested, call_id_of, decode
+from contracts.__main__ import BESIDE_THE_PACKAGE
+from contracts.examples import EXAMPLES
+from contracts.streams import REQUESTS
+
+PUBLISHER = Path(__file__).parents[1] / "contracts" / "publish.mjs"
+README = BESIDE_THE_PACKAGE / "README.md"
+NATS_FOR_NODE = "nats@2.29.3"
+
+
+@pytest.fixture(scope="module")
+def node_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the npm package ``nats``; the test is skipped where that cannot be had."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if not node or not npm:
+        pytest.skip("Node or npm is not installed")
+    folder = tmp_path_factory.mktemp("node")
+    command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder), NATS_FOR_NODE]
+    try:
+        installed = subprocess.run(command, capture_output=True, text=True, timeout=90, cwd=folder)
+    except subprocess.TimeoutExpired:
+        pytest.skip("npm did not fetch the package 'nats' in time")
+    if installed.returncode:
+        pytest.skip(f"npm cannot fetch the package 'nats': {installed.stderr.strip()[-200:]}")
+    return folder
+
+
+def shown_in_readme(language: str, nats_url: str) -> str:
+    """The README's block in that language, on the test's server."""
+    (block,) = re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert "nats://127.0.0.1:4222" in block
+    return str(block).replace("nats://127.0.0.1:4222", nats_url)
+
+
+async def run(program: Path, *arguments: str, nats_url: str) -> str:
+    """Standard output of a program in Node or Python, by its suffix."""
+    interpreter = sys.executable if program.suffix == ".py" else str(shutil.which("node"))
+    process = await asyncio.create_subprocess_exec(
+        interpreter,
+        str(program),
+        *arguments,
+        env={**os.environ, "NATS_URL": nats_url},
+        cwd=program.parent,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
+    return output.decode()
+
+
+async def arrived(client: Client) -> CallRequested:
+    """The newest message in the stream of requests, as the contract reads it."""
+    message = await client.jetstream().get_last_msg(REQUESTS.name, REQUESTS.subjects[0])
+    event = decode(message.subject or "", message.data or b"")
+    assert isinstance(event, CallRequested)
+    return event
+
+
+async def publish(node_project: Path, nats_url: str, body: str) -> dict[str, Any]:
+    program = Path(shutil.copy(PUBLISHER, node_project))
+    answer: dict[str, Any] = json.loads(await run(program, body, nats_url=nats_url))
+    return answer
+
+
+@pytest.mark.parametrize("request_id", ["appointment-1027", "cita nº 7 — mañana", "予約/12"])
+async def test_a_request_published_from_node_is_the_event_and_its_call_id_is_ours(
+    node_project: Path, nats_url: str, bus_client: Client, request_id: str
+) -> None:
+    sent = EXAMPLES[CallRequested.fact].model_copy(update={"request_id": request_id})
+    answer = await publish(node_project, nats_url, sent.model_dump_json())
+    assert await arrived(bus_client) == sent
+    assert answer == {
+        "stream": REQUESTS.name,
+        "sequence": 1,
+        "duplicate": False,
+        "call_id": str(call_id_of(request_id)),
+    }
+
+
+async def test_a_request_without_an_id_has_no_call_id_yet(
+    node_project: Path, nats_url: str, bus_client: Client
+) -> None:
+    sent = EXAMPLES[CallRequested.fact].model_copy(update={"request_id": None})
+    answer = await publish(node_project, nats_url, sent.model_dump_json(exclude_none=True))
+    assert answer["call_id"] is None
+    assert (await arrived(bus_client)).request_id is None
+
+
+async def test_what_the_readme_shows_in_javascript_publishes_a_valid_request(
+    node_project: Path, nats_url: str, bus_client: Client
+) -> None:
+    program = node_project / "readme.mjs"
+    program.write_text(shown_in_readme("js", nats_url), encoding="utf-8")
+    await run(program, nats_url=nats_url)
+    assert (await arrived(bus_client)).request_id == "appointment-1028"
+
+
+async def test_what_the_readme_shows_in_python_publishes_a_valid_request(
+    tmp_path: Path, nats_url: str, bus_client: Client
+) -> None:
+    program = tmp_path / "readme.py"
+    program.write_text(shown_in_readme("python", nats_url), encoding="utf-8")
+    await run(program, nats_url=nats_url)
+    assert (await arrived(bus_client)).request_id == "appointment-1027"
