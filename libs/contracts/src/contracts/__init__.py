@@ -8,11 +8,13 @@ from contracts.call import Call
 from contracts.envelope import Envelope
 from contracts.event import CallEvent, CallFact, Event, Service
 from contracts.events import EVENTS, decode
+from contracts.events.admissions import AdmissionGranted, AdmissionReleased, QueueJoined
 from contracts.events.audio import AudioFailed, AudioReady, AudioRequested
 from contracts.events.calls import (
     CallChanged,
     CallConcluded,
     CallCreated,
+    CallDue,
     CallHangupRequested,
     CallSettlementRequested,
     CallStatusChanged,
@@ -25,7 +27,7 @@ from contracts.events.campaigns import (
     CampaignResumed,
 )
 from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard, ToolCall
-from contracts.events.dials import DialClaimed, DialLookedUp, DialPlaced, DialRefused, DialUnknown
+from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.requests import (
     CallCancelRequested,
     CallChangeRequested,
@@ -45,6 +47,8 @@ from contracts.values import (
     Disposition,
     Language,
     PhoneNumber,
+    ReplyStep,
+    SpeechStep,
     TelephonyStatus,
     call_id_of,
 )
@@ -52,6 +56,8 @@ from contracts.values import (
 __all__ = [
     "EVENTS",
     "FINAL_STATUSES",
+    "AdmissionGranted",
+    "AdmissionReleased",
     "AnswerClassified",
     "AnsweredBy",
     "AudioFailed",
@@ -63,6 +69,7 @@ __all__ = [
     "CallChanged",
     "CallConcluded",
     "CallCreated",
+    "CallDue",
     "CallEvent",
     "CallFact",
     "CallHangupRequested",
@@ -83,6 +90,7 @@ __all__ = [
     "CommandOutcome",
     "ConversationEnded",
     "DialClaimed",
+    "DialCleared",
     "DialLookedUp",
     "DialPlaced",
     "DialRefused",
@@ -93,9 +101,12 @@ __all__ = [
     "InvalidMessage",
     "Language",
     "PhoneNumber",
+    "QueueJoined",
     "ReplyGenerated",
+    "ReplyStep",
     "Service",
     "SpeechHeard",
+    "SpeechStep",
     "TelephonyStatus",
     "TelephonyStatusReported",
     "TimerDue",

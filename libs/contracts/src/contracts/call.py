@@ -27,6 +27,7 @@ class Call(BaseModel):
     status: CallStatus
     attempt: int = Field(description="dials so far, the present one included; 0 before the first")
     due_at: AwareDatetime | None = Field(default=None, description="pending: when it may be dialled")
+    queued: bool = Field(default=False, description="pending: its time has come, it waits for a slot")
     deadline: AwareDatetime | None = Field(default=None, description="when this state is over; none in a final one")
     since: AwareDatetime = Field(description="when this status began")
     dialed_at: AwareDatetime | None = Field(default=None, description="when the present attempt began")

@@ -5,11 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 from contracts.call import Call
 from contracts.event import Event
+from contracts.events.admissions import AdmissionGranted, AdmissionReleased, QueueJoined
 from contracts.events.audio import AudioFailed, AudioReady, AudioRequested
 from contracts.events.calls import (
     CallChanged,
     CallConcluded,
     CallCreated,
+    CallDue,
     CallHangupRequested,
     CallSettlementRequested,
     CallStatusChanged,
@@ -22,7 +24,7 @@ from contracts.events.campaigns import (
     CampaignResumed,
 )
 from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard, ToolCall
-from contracts.events.dials import DialClaimed, DialLookedUp, DialPlaced, DialRefused, DialUnknown
+from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.requests import (
     CallCancelRequested,
     CallChangeRequested,
@@ -87,6 +89,7 @@ _CONCLUDED = _TALKING.model_copy(
 )
 _HANGING_UP = _CONCLUDED.model_copy(update={"hangup": "concluded"})
 
+_QUEUED = CALL.model_copy(update={"queued": True, "deadline": _CREATED + timedelta(days=1)})
 
 _ALL: tuple[Event, ...] = (
     CallRequested(
@@ -104,6 +107,10 @@ _ALL: tuple[Event, ...] = (
     CallRetryRequested(call_id=CALL_ID),
     CallChangeRequested(call_id=CALL_ID, scheduled_at=_CREATED + timedelta(hours=2), max_retries=1),
     CallCreated(call=CALL, occurred_at=_CREATED),
+    CallDue(call=_QUEUED, occurred_at=_CREATED),
+    QueueJoined(call_id=CALL_ID, campaign_id=CAMPAIGN_ID, attempt=1, due_at=_CREATED, due=1041),
+    AdmissionGranted(call_id=CALL_ID, campaign_id=CAMPAIGN_ID, attempt=1, due=1041, since=988),
+    AdmissionReleased(call_id=CALL_ID, attempt=1, granted=1043),
     CallStatusChanged(
         call=_DIALING, occurred_at=_DIALED, previous=CallStatus.PENDING, status=CallStatus.DIALING, attempt=1
     ),
@@ -111,6 +118,7 @@ _ALL: tuple[Event, ...] = (
     CallConcluded(call=_CONCLUDED, occurred_at=_ANSWERED + timedelta(seconds=30)),
     CallHangupRequested(call=_HANGING_UP, occurred_at=_ANSWERED + timedelta(seconds=40)),
     CallSettlementRequested(call=_DIALING, occurred_at=_DIALED + timedelta(seconds=60)),
+    DialCleared(call_id=CALL_ID, attempt=1, since=1031),
     DialClaimed(call_id=CALL_ID, attempt=1),
     DialPlaced(call_id=CALL_ID, attempt=1, provider_call_id=_PROVIDER_CALL_ID),
     DialRefused(call_id=CALL_ID, attempt=1, permanent=True, reason="the number cannot be dialled", code=21211),

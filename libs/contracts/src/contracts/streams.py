@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from contracts.audit import ALL_ENTRIES
 from contracts.event import Event
+from contracts.events.admissions import AdmissionGranted
 from contracts.events.audio import AudioRequested
 from contracts.events.calls import CallHangupRequested, CallSettlementRequested, CallStatusChanged
 from contracts.events.conversations import ConversationEnded, SpeechHeard
@@ -28,6 +30,10 @@ class Stream:
     max_age: int | None = None
     max_bytes: int | None = None
     schedules: bool = False
+    newest_only: bool = False
+    """Keep one message a subject: a newer one replaces it."""
+    append_only: bool = False
+    """The server refuses to delete or purge a message of it, to anybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,8 @@ class Consumer:
     """A durable push consumer whose messages are shared out among a service's replicas.
 
     `ack_wait` (seconds) is how long a replica may be silent about a message before another one gets it. `backoff`
-    (seconds) is the wait before each further try; after the last one the message is a dead letter.
+    (seconds) is the wait before each further try; after the last one the message is a dead letter. `patient`: a handler
+    may wait for its turn; the server is told for as long as it does.
     """
 
     name: str
@@ -44,6 +51,7 @@ class Consumer:
     ack_wait: int = 30
     workers: int = 64
     backoff: tuple[float, ...] = field(default=(0.2, 1, 5, 15, 30, 60, 120, 300))
+    patient: bool = False
 
     @property
     def deliver_subject(self) -> str:
@@ -64,6 +72,7 @@ CALLS = Stream(
     "CALLS",
     (
         "call.*.*.*",
+        "admission.*.*",
         "dial.*.*",
         "telephony.*.*",
         "speech.*.*",
@@ -76,8 +85,10 @@ CALLS = Stream(
     "All facts of all calls: the system of record",
     schedules=True,
 )
+QUEUE = Stream("QUEUE", ("queue.*.*",), "Calls that wait for a slot: an index of the log", newest_only=True)
 DEAD_LETTERS = Stream("DEAD_LETTERS", ("dead_letter.>",), "Messages that could not be used, each with its reason")
-STREAMS = (REQUESTS, CALLS, DEAD_LETTERS)
+AUDIT = Stream("AUDIT", (ALL_ENTRIES,), "Administrative acts and who did them", append_only=True)
+STREAMS = (REQUESTS, CALLS, QUEUE, DEAD_LETTERS, AUDIT)
 
 ORCHESTRATOR_REQUESTS = Consumer(
     "orchestrator-requests",
@@ -96,9 +107,12 @@ ORCHESTRATOR_FACTS = Consumer(
         AnswerClassified,
         ConversationEnded,
         TimerDue,
+        AdmissionGranted,
     ),
 )
-VOICE_DIALS = Consumer("voice-dials", CALLS, (f"{CallStatusChanged.fact}.*.{CallStatus.DIALING}",), ack_wait=60)
+VOICE_DIALS = Consumer(
+    "voice-dials", CALLS, (f"{CallStatusChanged.fact}.*.{CallStatus.DIALING}",), ack_wait=60, patient=True
+)
 VOICE_HANGUPS = Consumer("voice-hangups", CALLS, _filters(CallHangupRequested))
 VOICE_SETTLEMENTS = Consumer("voice-settlements", CALLS, _filters(CallSettlementRequested))
 VOICE_GREETINGS = Consumer("voice-greetings", CALLS, _filters(AudioRequested), workers=4)
@@ -112,6 +126,9 @@ CONSUMERS = (
     VOICE_GREETINGS,
     CONVERSATION_TURNS,
 )
+
+ANSWERS_BUCKET = "answers"
+"""Key-value bucket of answers that conversation has kept, under the digest of what was asked."""
 
 CLIPS_BUCKET = "clips"
 """Object Store of speech that repeats, under the digest of what it says."""

@@ -99,6 +99,34 @@ class AnsweredBy(StrEnum):
     UNKNOWN = "unknown"
 
 
+class ReplyStep(StrEnum):
+    """What answered a turn: the model, or the step of the ladder that stood in for it (docs/adr/0011)."""
+
+    MODEL = "model"
+    RETRY = "retry"
+    """The same model, asked once more."""
+    SECOND_MODEL = "second_model"
+    CACHED_ANSWER = "cached_answer"
+    """What the model answered to somebody else who asked the same."""
+    SCRIPT_LINE = "script_line"
+    """The paragraph of the script that begins with ``Fallback:``."""
+    LAST_RESORT = "last_resort"
+    """The language's own line for this case."""
+    STOCK_PHRASE = "stock_phrase"
+    """No model was asked: nobody was there to answer."""
+
+
+class SpeechStep(StrEnum):
+    """What stood in for the voice that was asked for (docs/adr/0011)."""
+
+    SECOND_VOICE = "second_voice"
+    """Another model or another voice of the vendor."""
+    CLIP = "clip"
+    """A clip of the same line, in whatever voice it was once spoken."""
+    SAY = "say"
+    """The telephone provider's own voice."""
+
+
 class Disposition(StrEnum):
     """How a conversation came out, in call-centre terms."""
 

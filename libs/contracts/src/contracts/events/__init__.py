@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 
 from contracts.event import Event
+from contracts.events.admissions import AdmissionGranted, AdmissionReleased, QueueJoined
 from contracts.events.audio import AudioFailed, AudioReady, AudioRequested
 from contracts.events.calls import (
     CallChanged,
     CallConcluded,
     CallCreated,
+    CallDue,
     CallHangupRequested,
     CallSettlementRequested,
     CallStatusChanged,
@@ -22,7 +24,7 @@ from contracts.events.campaigns import (
     CampaignResumed,
 )
 from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard
-from contracts.events.dials import DialClaimed, DialLookedUp, DialPlaced, DialRefused, DialUnknown
+from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.requests import (
     CallCancelRequested,
     CallChangeRequested,
@@ -40,10 +42,15 @@ _TYPES: tuple[type[Event], ...] = (
     CallChangeRequested,
     CallCreated,
     CallStatusChanged,
+    CallDue,
     CallChanged,
     CallConcluded,
     CallHangupRequested,
     CallSettlementRequested,
+    QueueJoined,
+    AdmissionGranted,
+    AdmissionReleased,
+    DialCleared,
     DialClaimed,
     DialPlaced,
     DialRefused,

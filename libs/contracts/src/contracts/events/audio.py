@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from contracts.event import CallFact, Service
-from contracts.values import Language
+from contracts.values import Language, SpeechStep
 
 
 class AudioRequested(CallFact):
@@ -37,6 +37,7 @@ class AudioReady(CallFact):
     cached: bool
     provider: str
     first_byte_seconds: float | None = None
+    fallback: SpeechStep | None = Field(default=None, description="none: spoken as it was asked for")
 
 
 class AudioFailed(CallFact):

@@ -34,6 +34,12 @@ class CallChanged(CallEvent):
     changed: tuple[str, ...] = Field(description="names of the fields that changed")
 
 
+class CallDue(CallEvent):
+    """Its time has come: it waits for a slot, and is dialled as soon as it is given one."""
+
+    fact: ClassVar[str] = "call.due"
+
+
 class CallConcluded(CallEvent):
     """The conversation has come to its end; the line is still open while the goodbye is heard."""
 

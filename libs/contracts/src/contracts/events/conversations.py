@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.event import CallFact, Service
-from contracts.values import Disposition, Language
+from contracts.values import Disposition, Language, ReplyStep
 
 
 class SpeechHeard(CallFact):
@@ -45,7 +45,8 @@ class ReplyGenerated(CallFact):
     completion_tokens: int | None = None
     first_token_seconds: float | None = None
     latency_seconds: float = Field(description="from the start of the turn to its last word")
-    fallback: bool = Field(default=False, description="the model failed; the language's fallback line was said")
+    fallback: bool = Field(default=False, description="the model failed; what was said is not the whole of an answer")
+    step: ReplyStep = Field(default=ReplyStep.MODEL, description="what gave the answer")
     tool_calls: tuple[ToolCall, ...] = ()
 
 

@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+from pydantic import Field
+
 from contracts.event import CallFact, Service
 from contracts.values import TelephonyStatus
 
@@ -10,6 +12,14 @@ class _DialFact(CallFact):
     owners: ClassVar[frozenset[Service]] = frozenset({Service.VOICE})
 
     attempt: int
+
+
+class DialCleared(_DialFact):
+    """The account's pace allows this attempt to be dialled now. Appended by compare-and-set on the last one of all."""
+
+    fact: ClassVar[str] = "dial.cleared"
+
+    since: int = Field(description="the log from this sequence on tells of every attempt that counts after this one")
 
 
 class DialClaimed(_DialFact):

@@ -1,7 +1,6 @@
 """Deadlines, kept by the server as scheduled messages (law 3)."""
 
 from typing import ClassVar
-from uuid import UUID
 
 from pydantic import AwareDatetime
 
@@ -17,6 +16,6 @@ class TimerDue(CallFact):
     deadline: AwareDatetime
 
 
-def schedule_subject(call_id: UUID) -> str:
+def schedule_subject(call_id: object) -> str:
     """Where a call's one schedule stands; a newer one replaces the older."""
     return f"timer.set.{call_id}"

@@ -1,0 +1,47 @@
+"""Slots: who waits for one, who was given one, and which were given in vain."""
+
+from typing import ClassVar
+
+from pydantic import AwareDatetime, Field
+
+from contracts.event import CallFact, Service
+from contracts.values import CampaignId
+
+_ORCHESTRATOR = frozenset({Service.ORCHESTRATOR})
+
+
+class QueueJoined(CallFact):
+    """The call waits for a slot: its place in the stream ``QUEUE``, which is an index and no record."""
+
+    fact: ClassVar[str] = "queue.joined"
+    owners: ClassVar[frozenset[Service]] = _ORCHESTRATOR
+
+    campaign_id: CampaignId
+    attempt: int = Field(description="the one that waits to be dialled")
+    due_at: AwareDatetime
+    due: int = Field(description="sequence in the log of the event by which it came to wait")
+
+
+class AdmissionGranted(CallFact):
+    """The call has a slot. Appended by compare-and-set on the last grant of all, so grants stand in one order.
+
+    The slot is held until a later event of the call says that it is not live, or until it is released.
+    """
+
+    fact: ClassVar[str] = "admission.granted"
+    owners: ClassVar[frozenset[Service]] = _ORCHESTRATOR
+
+    campaign_id: CampaignId
+    attempt: int
+    due: int = Field(description="sequence in the log of the event by which it came to wait")
+    since: int = Field(description="the log from this sequence on tells of every slot that is held after this grant")
+
+
+class AdmissionReleased(CallFact):
+    """The slot was given in vain: when it came, the call waited no more."""
+
+    fact: ClassVar[str] = "admission.released"
+    owners: ClassVar[frozenset[Service]] = _ORCHESTRATOR
+
+    attempt: int
+    granted: int = Field(description="sequence in the log of the grant")

@@ -1,0 +1,69 @@
+"""``python -m contracts.nats_configuration`` prints nats-server's users and permissions, as the contracts have them.
+
+Two accounts. What is said in one is not heard in the other, and an answer goes back through the server: an upstream
+system can neither listen to ours nor name one of our subjects as the place for its answer.
+"""
+
+import json
+import sys
+from collections.abc import Iterable
+
+from contracts.event import Service
+from contracts.permissions import ADMIN, User, asked_from_outside, inbox_of, users
+
+OURS = "CENTRALITA"
+THEIRS = "UPSTREAM"
+
+
+def configuration() -> str:
+    """Text for ``include`` in a nats-server configuration; each password comes from the environment."""
+    known = users()
+    ours = [user for user in known if user.name != Service.UPSTREAM]
+    theirs = [user for user in known if user.name == Service.UPSTREAM]
+    asked, answers = asked_from_outside(), f"{inbox_of(Service.UPSTREAM)}.>"
+    exports = [f"{{service: {_text(subject)}, accounts: [{THEIRS}]}}" for subject in asked]
+    exports.append(f"{{stream: {_text(answers)}, accounts: [{THEIRS}]}}")
+    imports = [f"{{service: {{account: {OURS}, subject: {_text(subject)}}}}}" for subject in asked]
+    imports.append(f"{{stream: {{account: {OURS}, subject: {_text(answers)}}}}}")
+    parts = [
+        "# Generated: `make contracts`. Who may say and hear what; see contracts.permissions and ADR 12.",
+        "accounts {",
+        *_account(OURS, ["jetstream: enabled", *_list("exports", exports)], ours),
+        *_account(THEIRS, _list("imports", imports), theirs),
+        "}",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _account(name: str, settings: Iterable[str], members: Iterable[User]) -> list[str]:
+    lines = [*settings, "users: [", *(f"  {line}" for user in members for line in _user(user)), "]"]
+    return [f"  {name}: {{", *(f"    {line}" for line in lines), "  }"]
+
+
+def _user(user: User) -> list[str]:
+    head = f"user: {_text(user.name)}, password: ${user.password_variable}"
+    if user.name == ADMIN:
+        return [f"{{{head}}}"]
+    allowed = [
+        *_list("publish", [], user.publish, user.never_publish),
+        *_list("subscribe", [], user.subscribe, user.never_subscribe),
+    ]
+    return [f"{{{head}, permissions: {{", *(f"  {line}" for line in allowed), "}}"]
+
+
+def _list(name: str, items: list[str], allow: tuple[str, ...] | None = None, deny: tuple[str, ...] = ()) -> list[str]:
+    """A list of items; or, with `allow`, what is allowed and denied, a subject a line."""
+    if allow is None:
+        return [f"{name}: [", *(f"  {item}" for item in items), "]"]
+    lines = [f"{name}: {{", *(f"  {line}" for line in _list("allow", [_text(subject) for subject in allow]))]
+    if deny:
+        lines += [f"  {line}" for line in _list("deny", [_text(subject) for subject in deny])]
+    return [*lines, "}"]
+
+
+def _text(value: str) -> str:
+    return json.dumps(value)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(configuration())

@@ -1,0 +1,188 @@
+"""Each service publishes the facts it owns and hears what it works on, and the server refuses it everything else."""
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.api import ConsumerConfig
+
+from chassis.following import follow
+from chassis.log import Log
+from chassis.provision import until_provisioned
+from chassis.refusals import family_of
+from contracts import EVENTS, Service, TimerDue
+from contracts.examples import EXAMPLES
+from contracts.permissions import ADMIN, WORK, inbox_of, users
+from contracts.streams import ANSWERS_BUCKET, CALLS, CLIPS_BUCKET, CONSUMERS, DEAD_LETTERS, REQUESTS, STREAMS
+
+if TYPE_CHECKING:
+    from tests.integration.permissions.conftest import Connect
+
+SERVICES = tuple(WORK)
+"""All five; the scheduler is the server itself, and upstream has tests of its own."""
+
+
+def owned(service: Service) -> list[str]:
+    return [fact for fact, event in EVENTS.items() if service in event.owners]
+
+
+def test_every_service_has_its_work_and_every_consumer_one_service() -> None:
+    assert {*WORK} == {*Service} - {Service.UPSTREAM, Service.SCHEDULER}
+    handled = sorted(consumer.name for work in WORK.values() for consumer in work.handles)
+    assert handled == sorted(consumer.name for consumer in CONSUMERS)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_service_may_publish_each_fact_it_owns(service: Service, connect: "Connect") -> None:
+    connection = await connect(service)
+    for fact in owned(service):
+        ack = await connection.js.publish(EXAMPLES[fact].subject, b"{}")
+        assert ack.seq, fact
+    assert connection.refused == []
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_service_is_refused_each_fact_that_is_not_its_own(service: Service, connect: "Connect") -> None:
+    connection = await connect(service)
+    others = [EXAMPLES[fact].subject for fact in EVENTS if fact not in owned(service)]
+    assert len(others) > 10
+    assert await connection.refuses_to_publish(*others) == [subject.lower() for subject in others]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_service_hears_its_own_consumers_in_their_group_only(service: Service, connect: "Connect") -> None:
+    connection = await connect(service)
+    own = WORK[service].handles
+    for consumer in own:
+        assert await connection.hears(consumer.deliver_subject, queue=consumer.name)
+    alone = [consumer.deliver_subject for consumer in own]
+    assert len(await connection.refuses_to_hear(*alone)) == len(alone), "outside the group it would get copies"
+    for consumer in CONSUMERS:
+        if consumer not in own:
+            refused = await connection.refuses_to_hear(consumer.deliver_subject, queue=consumer.name)
+            assert len(refused) == 1, consumer.name
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_service_hears_neither_the_bus_nor_the_answers_of_another(service: Service, connect: "Connect") -> None:
+    connection = await connect(service)
+    others = [f"{inbox_of(user.name)}.>" for user in users() if user.name != service]
+    wide = [">", "_INBOX.>", "call.>", "speech.heard.*", "$JS.>", "dead_letter.>", *others]
+    assert len(await connection.refuses_to_hear(*wide)) == len(wide)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_service_changes_no_stream_and_no_durable_consumer(service: Service, connect: "Connect") -> None:
+    connection = await connect(service)
+    acts = [f"$JS.API.STREAM.{act}.{stream.name}" for act in ("CREATE", "UPDATE", "DELETE") for stream in STREAMS]
+    for consumer in CONSUMERS:
+        place = f"{consumer.stream.name}.{consumer.name}"
+        acts += [f"$JS.API.CONSUMER.{act}.{place}" for act in ("CREATE", "DURABLE.CREATE", "DELETE", "PAUSE", "RESET")]
+    assert await connection.refuses_to_publish(*acts) == [act.lower() for act in acts]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_service_reads_neither_requests_nor_dead_letters(service: Service, connect: "Connect") -> None:
+    connection = await connect(service)
+    asked = [
+        f"$JS.API.{verb}"
+        for stream in (REQUESTS.name, DEAD_LETTERS.name)
+        for verb in (f"STREAM.MSG.GET.{stream}", f"DIRECT.GET.{stream}", f"DIRECT.GET.{stream}.x")
+    ]
+    asked += [f"$JS.API.CONSUMER.CREATE.{stream}.mine" for stream in (REQUESTS.name, DEAD_LETTERS.name)]
+    assert await connection.refuses_to_publish(*asked) == [subject.lower() for subject in asked]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_only_whose_cache_it_is_writes_into_it(service: Service, connect: "Connect") -> None:
+    connection = await connect(service)
+    caches = {
+        Service.CONVERSATION: f"$KV.{ANSWERS_BUCKET}.a",
+        Service.VOICE: f"$O.{CLIPS_BUCKET}.M.a",
+    }
+    others = [subject for owner, subject in caches.items() if owner != service]
+    assert await connection.refuses_to_publish(*others) == [subject.lower() for subject in others]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_no_consumer_of_ones_own_takes_the_place_of_a_durable_one(service: Service, connect: "Connect") -> None:
+    connection = await connect(service)
+    mine = next((consumer for consumer in CONSUMERS if consumer.stream in WORK[service].follows), None)
+    if mine is None:
+        assert await connection.refuses_to_publish(f"$JS.API.CONSUMER.CREATE.{CALLS.name}") != []
+        return
+    for named in ({"name": mine.name}, {"durable_name": mine.name}):
+        wanted = {"stream_name": mine.stream.name, "config": {**named, "ack_policy": "none"}}
+        api = f"$JS.API.CONSUMER.CREATE.{mine.stream.name}"
+        answer = await connection.client.request(api, json.dumps(wanted).encode(), timeout=5)
+        assert "error" in json.loads(answer.data)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_service_reads_and_follows_the_log_as_its_work_needs(service: Service, connect: "Connect") -> None:
+    connection, call_id = await connect(service), uuid4()
+    admin = await connect(ADMIN)
+    stored = await Log(admin.client, CALLS.name, source="test").append(TimerDue(call_id=call_id, deadline=_DEADLINE))
+    await until_provisioned(connection.js, service)
+    work = WORK[service]
+    if CALLS in work.reads:
+        log = Log(connection.client, CALLS.name, source="test")
+        assert [found.sequence for found in await log.read([f"*.*.{call_id}"])] == [stored.sequence]
+        assert await log.last(f"timer.due.{call_id}") is not None
+    if CALLS in work.follows:
+        followed = follow(connection.client, CALLS, [f"timer.due.{call_id}"], start=1)
+        assert [message.subject for message in await anext(followed)] == [f"timer.due.{call_id}"]
+        await followed.aclose()
+        config = ConsumerConfig(filter_subjects=[f"timer.due.{call_id}"])
+        ordered = await connection.js.subscribe("", stream=CALLS.name, ordered_consumer=True, config=config)
+        assert (await ordered.next_msg(timeout=5)).subject == f"timer.due.{call_id}"
+        await ordered.unsubscribe()
+    await asyncio.sleep(0)
+    assert connection.refused == []
+
+
+async def test_voice_keeps_clips_and_conversation_answers(connect: "Connect") -> None:
+    voice, conversation = await connect(Service.VOICE), await connect(Service.CONVERSATION)
+    clips = await voice.js.object_store(CLIPS_BUCKET)
+    for audio in (b"one" * 100_000, b"two"):
+        await clips.put("digest", audio)
+        assert (await clips.get("digest")).data == audio
+    answers = await conversation.js.key_value(ANSWERS_BUCKET)
+    await answers.create("digest", b"[]", msg_ttl=60)
+    assert (await answers.get("digest")).value == b"[]"
+    assert voice.refused == conversation.refused == []
+
+
+async def test_a_consumer_that_gives_up_may_keep_the_message_as_a_dead_letter(connect: "Connect") -> None:
+    for service, work in WORK.items():
+        connection = await connect(service)
+        for consumer in work.handles:
+            for filters in consumer.filters:
+                await connection.js.publish(f"dead_letter.{filters.replace('*', 'x')}", b"{}")
+        assert connection.refused == []
+
+
+async def test_nobody_connects_without_a_password(address: str) -> None:
+    for url in (address, address.replace("://", "://voice:wrong@")):
+        client = Client()
+        with pytest.raises(NatsError):
+            await client.connect(url, allow_reconnect=False, max_reconnect_attempts=0, error_cb=_silent)
+        await client.close()
+
+
+async def _silent(_: Exception) -> None:
+    """The refusal is raised too."""
+
+
+def test_a_refusal_is_logged_without_ids_keys_and_inboxes() -> None:
+    assert family_of(f"dial.placed.{uuid4()}") == "dial.placed"
+    assert family_of("$js.api.stream.delete.calls") == "$js.api.stream.delete"
+    assert family_of("$kv.answers.0123abc") == "$kv.answers"
+    assert family_of("_inbox.voice.abc.def") == "_inbox.voice"
+
+
+_DEADLINE = EXAMPLES[TimerDue.fact].model_dump()["deadline"]
