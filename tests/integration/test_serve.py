@@ -7,6 +7,7 @@ import signal
 import sys
 
 import httpx
+import pytest
 
 
 async def start(nats_url: str, **environment: str) -> asyncio.subprocess.Process:
@@ -20,6 +21,7 @@ async def start(nats_url: str, **environment: str) -> asyncio.subprocess.Process
     )
 
 
+@pytest.mark.usefixtures("bus_client")
 async def test_a_service_listens_is_ready_and_stops_in_order_at_sigterm(nats_url: str) -> None:
     process = await start(nats_url)
     assert process.stdout

@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import BadRequestError, NotFoundError
 
+from chassis import tracing
 from contracts import Envelope, Event, InvalidMessage, decode
 
 WRONG_LAST_SEQUENCE = 10071
@@ -70,20 +71,17 @@ class Log:
 
         The same `event_id` within the stream's duplicate window is stored once.
         """
-        envelope = Envelope.of(
-            event,
-            id=event_id or str(uuid_utils.uuid7()),
-            source=self._source,
-            time=datetime.now(UTC),
-            cause=cause,
-        )
-        sent = {**(headers or {}), **envelope.headers(), **(guard.headers() if guard else {})}
-        try:
-            ack = await self._js.publish(event.subject, event.model_dump_json().encode(), headers=sent)
-        except BadRequestError as error:
-            if error.err_code == WRONG_LAST_SEQUENCE:
-                raise Conflict(event.subject) from error
-            raise
+        identity, time = event_id or str(uuid_utils.uuid7()), datetime.now(UTC)
+        envelope = Envelope.of(event, id=identity, source=self._source, time=time, cause=cause)
+        with tracing.span(f"publish {event.fact}", tracing.PUBLISH, envelope.traceparent):
+            envelope = tracing.carried(envelope)
+            sent = {**(headers or {}), **envelope.headers(), **(guard.headers() if guard else {})}
+            try:
+                ack = await self._js.publish(event.subject, event.model_dump_json().encode(), headers=sent)
+            except BadRequestError as error:
+                if error.err_code == WRONG_LAST_SEQUENCE:
+                    raise Conflict(event.subject) from error
+                raise
         return Recorded(event, envelope, ack.seq)
 
     async def last(self, subject: str) -> Recorded | None:

@@ -10,6 +10,7 @@ def configure(service: str, level: str) -> None:
     """Sets structlog up for this process; the standard library's loggers come out in the same form."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        lambda _, __, line: {"service": service, **line},  # not bound: other threads have contexts of their own
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -33,4 +34,3 @@ def configure(service: str, level: str) -> None:
     # These print URLs and addresses of every request: numbers stand in Twilio's.
     for chatty in ("httpx", "httpx2", "httpcore", "twilio", "aiohttp", "uvicorn.access", "nats"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    structlog.contextvars.bind_contextvars(service=service)

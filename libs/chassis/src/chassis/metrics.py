@@ -1,9 +1,10 @@
 """Metrics of every service, by the Prometheus conventions; a service adds its own in its own modules."""
 
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, Info, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
+BUILD = Info("centralita_build", "Which service this is, in which version")
 HANDLING_SECONDS = Histogram(
     "centralita_message_handling_seconds", "Time from a message's arrival to its acknowledgement", ["consumer"]
 )

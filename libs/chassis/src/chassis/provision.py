@@ -1,18 +1,45 @@
-"""Makes the server hold the streams and consumers that the contracts describe. Safe to run by every replica."""
+"""Makes the server hold the streams and consumers that the contracts describe. Safe to run again.
 
+``python -m chassis.provision``, once before the services start and after every change of the contracts, with a
+``NATS_URL`` that holds the user ``admin``: no service may make or change a stream or a durable consumer.
+"""
+
+import asyncio
+
+import nats
+import structlog
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, ObjectStoreConfig, StorageType, StreamConfig
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DiscardPolicy,
+    KeyValueConfig,
+    ObjectStoreConfig,
+    StorageType,
+    StreamConfig,
+)
 from nats.js.errors import BadRequestError, NotFoundError
 
-from contracts.streams import CLIPS_BUCKET, CONSUMERS, STREAMS, Consumer, Stream
+from chassis import logs
+from chassis.refusals import on_bus_error
+from chassis.settings import ServiceSettings, read
+from contracts import Service
+from contracts.permissions import ADMIN, WORK
+from contracts.streams import ANSWERS_BUCKET, CLIPS_BUCKET, CONSUMERS, STREAMS, Consumer, Stream
 
 CLIPS_MAX_BYTES = 512 * 1024 * 1024
 CLIPS_MAX_AGE = 7 * 24 * 3600.0
+ANSWERS_MAX_BYTES = 16 * 1024 * 1024
+ANSWERS_MAX_AGE = 24 * 3600.0
+ANSWER_MAX_BYTES = 4096
 _NAME_IN_USE = 10058
+_LONGEST_PAUSE_SECONDS = 5.0
+
+logger = structlog.get_logger()
 
 
 async def provision(js: JetStreamContext) -> None:
-    """Creates or updates every stream, every durable consumer and the Object Store of clips."""
+    """Creates or updates every stream, every durable consumer, and the buckets of clips and of answers."""
     for stream in STREAMS:
         await _stream(js, stream)
     for consumer in CONSUMERS:
@@ -22,6 +49,19 @@ async def provision(js: JetStreamContext) -> None:
     except NotFoundError:
         config = ObjectStoreConfig(description="Speech that repeats", max_bytes=CLIPS_MAX_BYTES, ttl=CLIPS_MAX_AGE)
         await js.create_object_store(CLIPS_BUCKET, config=config)
+    try:
+        await js.key_value(ANSWERS_BUCKET)
+    except NotFoundError:
+        await js.create_key_value(
+            KeyValueConfig(
+                ANSWERS_BUCKET,
+                description="Answers to frequent questions; each expires by itself",
+                max_bytes=ANSWERS_MAX_BYTES,
+                max_value_size=ANSWER_MAX_BYTES,
+                ttl=ANSWERS_MAX_AGE,
+                direct=True,
+            )
+        )
 
 
 async def _stream(js: JetStreamContext, stream: Stream) -> None:
@@ -35,6 +75,9 @@ async def _stream(js: JetStreamContext, stream: Stream) -> None:
         discard=DiscardPolicy.OLD if stream.schedules else DiscardPolicy.NEW,
         max_age=stream.max_age,
         max_bytes=stream.max_bytes,
+        max_msgs_per_subject=1 if stream.newest_only else -1,
+        deny_delete=stream.append_only,
+        deny_purge=stream.append_only,
         allow_direct=True,
         allow_msg_schedules=stream.schedules or None,
     )
@@ -60,3 +103,35 @@ def consumer_config(consumer: Consumer) -> ConsumerConfig:
         deliver_subject=consumer.deliver_subject,
         deliver_group=consumer.name,
     )
+
+
+async def until_provisioned(js: JetStreamContext, service: Service) -> None:
+    """Waits until the server holds what `service` works on. It may have been started before anybody made it."""
+    work, pause = WORK[service], 0.2
+    while True:
+        try:
+            for stream in (*work.reads, *work.follows):
+                await js.stream_info(stream.name)
+            for consumer in work.handles:
+                await js.consumer_info(consumer.stream.name, consumer.name)
+        except NotFoundError:
+            logger.warning("not_provisioned", again_in_seconds=pause, advice="run python -m chassis.provision")
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        else:
+            return
+
+
+async def _main() -> None:
+    settings = read(ServiceSettings)
+    logs.configure("provision", settings.log_level)
+    client = await nats.connect(str(settings.nats_url), name=ADMIN, error_cb=on_bus_error, allow_reconnect=False)
+    try:
+        await provision(client.jetstream())
+    finally:
+        await client.close()
+    logger.info("provisioned")
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())

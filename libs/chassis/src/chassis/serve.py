@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TypeVar
 
 import structlog
@@ -19,12 +20,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from chassis import logs
+from chassis import logs, tracing
 from chassis.log import Log
-from chassis.metrics import metrics
-from chassis.provision import provision
+from chassis.metrics import BUILD, metrics
+from chassis.provision import until_provisioned
+from chassis.refusals import on_bus_error
 from chassis.settings import ServiceSettings, read
 from contracts import Service
+from contracts.permissions import inbox_of
 from contracts.streams import CALLS
 
 logger = structlog.get_logger()
@@ -54,12 +57,21 @@ def serve(service: Service, kind: type[S], build: Build[S]) -> None:
 async def run(service: Service, settings: S, build: Build[S]) -> None:
     """As `serve`, inside a running loop. The port is printed as one JSON line on standard output once it listens."""
     broker = NatsBroker(
-        str(settings.nats_url), name=service, logger=None, max_reconnect_attempts=-1, graceful_timeout=10
+        str(settings.nats_url),
+        name=service,
+        inbox_prefix=inbox_of(service),
+        error_cb=on_bus_error,
+        logger=None,
+        max_reconnect_attempts=-1,
+        graceful_timeout=10,
     )
     client = await broker.connect()
-    await provision(client.jetstream())
+    await until_provisioned(client.jetstream(), service)
     bus = Bus(client, broker, Log(client, CALLS.name, source=service))
+    BUILD.info({"service": service, "version": version("centralita-chassis")})
     async with AsyncExitStack() as stack:
+        if endpoint := settings.otel_exporter_otlp_endpoint:
+            stack.push_async_callback(asyncio.to_thread, tracing.start(service, str(endpoint)))
         app = await stack.enter_async_context(build(settings, bus))
         # Called before the adapters are closed: handlers that are under way may finish with them.
         stack.push_async_callback(broker.stop)

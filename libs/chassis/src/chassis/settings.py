@@ -3,7 +3,7 @@
 import sys
 from typing import TypeVar
 
-from pydantic import Field, NatsDsn, ValidationError
+from pydantic import AnyHttpUrl, Field, NatsDsn, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -16,6 +16,7 @@ class ServiceSettings(BaseSettings):
     http_host: str = Field(default="127.0.0.1", description="the address that this service's HTTP side binds")
     http_port: int = Field(default=0, ge=0, le=65535, description="its port; 0: the kernel chooses")
     http_fd: int | None = Field(default=None, description="a listening socket that the parent process has opened")
+    otel_exporter_otlp_endpoint: AnyHttpUrl | None = Field(default=None, description="where traces go, if anywhere")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
 

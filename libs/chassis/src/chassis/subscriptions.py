@@ -13,8 +13,10 @@ from faststream.nats import JStream, NatsMessage, NatsRouter
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from chassis import tracing
 from chassis.log import Recorded
 from chassis.metrics import DEAD_LETTERS, HANDLING_SECONDS
+from chassis.patience import at_work
 from contracts import Envelope, InvalidMessage, decode
 from contracts.dead_letters import DeadLetter
 from contracts.streams import Consumer
@@ -30,24 +32,30 @@ def subscribe(router: NatsRouter, client: Client, consumer: Consumer, handler: H
     async def on_message(message: NatsMessage) -> None:
         raw = message.raw_message
         assert isinstance(raw, Msg)  # noqa: S101  a single subscriber never gets FastStream's batch form
-        subject_id = raw.subject.split(".")[2] if raw.subject.count(".") >= 2 else None
+        about = {"call_id": raw.subject.split(".")[2]} if raw.subject.count(".") >= 2 else {}
+        parent = (raw.headers or {}).get("traceparent")
         with (
-            structlog.contextvars.bound_contextvars(consumer=consumer.name, call_id=subject_id),
+            tracing.span(f"process {consumer.name}", tracing.PROCESS, parent, **about),
+            structlog.contextvars.bound_contextvars(consumer=consumer.name, **about),
             HANDLING_SECONDS.labels(consumer=consumer.name).time(),
         ):
             try:
-                await handler(recorded(raw))
+                async with at_work(raw, consumer):
+                    await handler(recorded(raw))
             except InvalidMessage as error:
                 await _give_up(client, consumer, raw, error.reasons)
             except Exception as error:  # noqa: BLE001  whatever it is, the message must survive it
                 await _again_or_give_up(client, consumer, raw, error)
 
+    DEAD_LETTERS.labels(consumer=consumer.name)  # a series from the start on: an increase from nothing is none
     router.subscriber(
         consumer.deliver_subject,
         queue=consumer.name,
         stream=JStream(consumer.stream.name, declare=False),
         ack_policy=AckPolicy.NACK_ON_ERROR,
         max_workers=consumer.workers,
+        # FastStream would send what a handler returns to the header `reply_to`, whatever subject that names.
+        no_reply=True,
         title=consumer.name,
     )(on_message)
 
@@ -59,7 +67,7 @@ def recorded(raw: Msg) -> Recorded:
     sequence = metadata.sequence.stream
     identity = headers.get("Nats-Msg-Id", f"{metadata.stream}/{sequence}")
     envelope = Envelope.read(headers, subject=raw.subject, id=identity, time=metadata.timestamp)
-    return Recorded(decode(raw.subject, raw.data), envelope, sequence, metadata.num_delivered)
+    return Recorded(decode(raw.subject, raw.data), tracing.carried(envelope), sequence, metadata.num_delivered)
 
 
 async def _again_or_give_up(client: Client, consumer: Consumer, raw: Msg, error: Exception) -> None:
