@@ -1,10 +1,12 @@
 """The edge on a real NATS server, an orchestrator played by the test, and Twilio's signature made by its own SDK."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import hashlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -41,6 +43,8 @@ from edge.settings import Settings
 PUBLIC_URL = "https://calls.example.com"
 AUTH_TOKEN = "0123456789abcdef0123456789abcdef"
 API_KEY = "a-good-key"
+NAMED = {"reader": "read", "caller": "call", "desk": "read+call", "auditor": "admin"}
+"""Names of further keys, and their scopes; the key of each is its name and ``-key``."""
 SID = "CA00000000000000000000000000000001"
 DIALED = {"status": CallStatus.IN_PROGRESS, "attempt": 1}
 
@@ -144,9 +148,11 @@ def body() -> dict[str, object]:
 
 @pytest.fixture
 def settings() -> Settings:
-    return Settings.model_validate(
-        {"app_base_url": PUBLIC_URL, "twilio_auth_token": AUTH_TOKEN, "api_keys": f"another-key,{API_KEY}"}
-    )
+    entries = [
+        f"{name}:{scopes}:{hashlib.sha256(f'{name}-key'.encode()).hexdigest()}" for name, scopes in NAMED.items()
+    ]
+    keys = ",".join(["another-key", API_KEY, *entries])
+    return Settings.model_validate({"app_base_url": PUBLIC_URL, "twilio_auth_token": AUTH_TOKEN, "api_keys": keys})
 
 
 @pytest.fixture
@@ -175,6 +181,19 @@ async def api(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
         yield http
 
 
+As = Callable[[str], httpx.AsyncClient]
+
+
+@pytest.fixture
+async def as_(app: ASGIApp) -> AsyncIterator[As]:
+    """Somebody with the key of a name in `NAMED`."""
+    async with AsyncExitStack() as stack:
+        clients = {
+            name: await stack.enter_async_context(client_of(app, **{"X-API-Key": f"{name}-key"})) for name in NAMED
+        }
+        yield clients.__getitem__
+
+
 @pytest.fixture
 async def waiting(orchestrator: Orchestrator, body: dict[str, object]) -> Call:
     """A call that waits to be dialled."""
@@ -188,7 +207,7 @@ async def talking(orchestrator: Orchestrator, waiting: Call) -> Call:
     return await orchestrator.move(waiting.call_id, **DIALED)
 
 
-Twilio = Callable[..., Awaitable[httpx.Response]]
+Twilio = Callable[..., Coroutine[Any, Any, httpx.Response]]
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import httpx
 import pytest
 from nats.aio.client import Client
 
-from edge.entrypoints.http import create_app
+from edge.application.pace import Pace
+from edge.entrypoints.http import Parts, create_app
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import Orchestrator
@@ -138,7 +139,8 @@ async def test_the_unforeseen_tells_nothing_of_the_inside() -> None:
         async def get(self, _: object) -> None:
             raise RuntimeError("the secret inside")
 
-    app = create_app(Broken(), None, None, keys=())  # type: ignore[arg-type]
+    parts = Parts(Broken(), None, None, None, None)  # type: ignore[arg-type]
+    app = create_app(parts, keys=(), pace=Pace(1, 1))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://edge.internal") as http:
         answer = await http.get(PATH)
@@ -152,12 +154,14 @@ async def test_the_openapi_document_says_what_goes_wrong_and_how(anyone: httpx.A
     document = (await anyone.get("/openapi.json")).json()
 
     rest = {path: methods for path, methods in document["paths"].items() if path.startswith("/api/v1/")}
-    assert len(rest) == 9
+    assert len(rest) == 10
     for path, methods in document["paths"].items():
         for operation in methods.values():
             assert operation["description"], path
             failures = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
-            assert failures.keys() >= ({"401", "422", "503"} if path in rest else {"403", "404", "422", "503"}), path
+            assert failures.keys() >= (
+                {"401", "403", "422", "429", "503"} if path in rest else {"403", "404", "422", "503"}
+            ), path
             for failure in failures.values():
                 schema = failure["content"]["application/problem+json"]["schema"]
                 assert schema == {"$ref": "#/components/schemas/Problem"}

@@ -30,6 +30,7 @@ def test_the_service_does_not_start_without_a_setting_and_names_it(missing: str)
     assert "a-token" not in ended.stderr
 
 
+@pytest.mark.usefixtures("bus_client")
 def test_the_service_answers_until_it_is_told_to_stop(nats_url: str) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "edge"],

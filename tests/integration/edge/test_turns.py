@@ -90,7 +90,7 @@ async def test_the_recogniser_is_told_the_language_with_its_region(
     "over",
     [{"status": CallStatus.CANCELED}, {"status": CallStatus.VOICEMAIL}, {"hangup": "canceled"}, {"attempt": 2}],
 )
-@pytest.mark.parametrize("path", ["voice/{}/1", "gather/{}/1/1"])
+@pytest.mark.parametrize("path", ["voice/{}/1", "gather/{}/1/1", "say/{}/1/0"])
 async def test_the_line_of_a_call_that_is_over_is_closed(
     twilio: "Twilio", talking: Call, orchestrator: "Orchestrator", over: dict[str, object], path: str
 ) -> None:
@@ -226,6 +226,55 @@ async def test_a_greeting_that_nobody_could_hear_is_said_by_twilio(twilio: "Twil
 
     [say] = gather_of(answer)
     assert (say.tag, say.text) == ("Say", "Hola Ana.")
+
+
+async def test_a_greeting_that_could_not_be_made_ready_is_said_by_twilio_at_once(
+    twilio: "Twilio", talking: Call, calls: Log
+) -> None:
+    await calls.append(failed(talking, 0, 0, 0, fallback="say"))
+
+    answer = await twilio(f"/twilio/voice/{talking.call_id}/1")
+
+    [say] = gather_of(answer)
+    assert (say.tag, say.text) == ("Say", "Hola Ana.")
+    assert "/1/1?said=true" in gather_of(answer).attrib["action"]
+
+
+async def test_a_turn_that_voice_has_given_up_is_said_by_twilio(twilio: "Twilio", talking: Call, calls: Log) -> None:
+    await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="hola")
+    asked = asyncio.create_task(twilio(f"/twilio/say/{talking.call_id}/1/1"))
+    await asyncio.sleep(0.2)
+    assert not asked.done(), "the reply is waited for while it is being made"
+    text = "¿Puede venir?"
+    await calls.append(
+        ReplyGenerated(call_id=talking.call_id, attempt=1, turn=1, text=text, sentences=1, model="m", latency_seconds=1)
+    )
+
+    answer = await asked
+
+    [say] = gather_of(answer)
+    assert (say.tag, say.text) == ("Say", text)
+    assert gather_of(answer).attrib["action"].endswith(f"/{talking.call_id}/1/2?said=true#rc=2&rp=ct,rt,5xx")
+
+
+async def test_a_greeting_that_voice_has_given_up_is_said_by_twilio(twilio: "Twilio", talking: Call) -> None:
+    [say] = gather_of(await twilio(f"/twilio/say/{talking.call_id}/1/0"))
+    assert (say.tag, say.text) == ("Say", "Hola Ana.")
+
+
+async def test_a_turn_that_was_given_up_but_not_taken_over_is_said_after_the_silence(
+    twilio: "Twilio", talking: Call, calls: Log
+) -> None:
+    await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="hola")
+    reply = ReplyGenerated(
+        call_id=talking.call_id, attempt=1, turn=1, text="¿Puede venir?", sentences=3, model="m", latency_seconds=1
+    )
+    for event in (failed(talking, 1, 1, 0, fallback="say"), reply):
+        await calls.append(event)
+
+    [say] = gather_of(await twilio(f"/twilio/gather/{talking.call_id}/1/2"))
+
+    assert (say.tag, say.text) == ("Say", "¿Puede venir?")
 
 
 async def test_who_speaks_is_answered_even_if_the_audio_before_failed(

@@ -1,9 +1,18 @@
 import pytest
 from pydantic import ValidationError
 
+from edge.application.keys import digest_of
 from edge.settings import Settings
 
-NAMES = ("APP_BASE_URL", "MEDIA_BASE_URL", "TWILIO_AUTH_TOKEN", "API_KEYS", "EMBEDDED_RUN")
+NAMES = (
+    "APP_BASE_URL",
+    "MEDIA_BASE_URL",
+    "TWILIO_AUTH_TOKEN",
+    "API_KEYS",
+    "EMBEDDED_RUN",
+    "REST_REQUESTS_PER_SECOND",
+    "REST_BURST",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +26,7 @@ def _told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_keys_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEYS", " one, two ,,")
 
-    assert [key.get_secret_value() for key in Settings().api_keys] == ["one", "two"]
+    assert [key.digest for key in Settings().api_keys] == [digest_of("one"), digest_of("two")]
 
 
 @pytest.mark.parametrize("keys", ["", " , ", None])
@@ -52,3 +61,28 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert "a-token" not in shown
     assert "a-key" not in shown
+
+
+def test_an_entry_that_is_wrong_is_refused_by_the_settings_name_and_shows_no_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("API_KEYS", "a-plain-key,desk:read:not-a-digest")
+
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+
+    assert [detail["loc"] for detail in refused.value.errors()] == [("api_keys",)]
+    assert "entry 2" in str(refused.value)
+    assert "a-plain-key" not in str(refused.value)
+    assert "not-a-digest" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("name", "value"), [("REST_REQUESTS_PER_SECOND", "0"), ("REST_BURST", "0")])
+def test_a_pace_that_lets_nobody_in_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv("API_KEYS", "one")
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+
+    assert [detail["loc"] for detail in refused.value.errors()] == [(name.lower(),)]

@@ -69,5 +69,21 @@ def test_a_reply_of_which_nothing_was_heard_is() -> None:
     assert unspoken([failed(0), failed(1), ready(0, turn=1), reply()], CALL, 1, 2) == "See you."
 
 
+@pytest.mark.parametrize(
+    "events",
+    [
+        [failed(0, fallback="say"), reply()],
+        [failed(0, fallback="say"), ready(1), reply()],
+        [failed(0, fallback="say"), failed(1), reply(sentences=5)],
+    ],
+)
+def test_a_reply_that_voice_has_given_up_is_said_whatever_was_made_of_the_rest(events: list[Event]) -> None:
+    assert unspoken(events, CALL, 1, 2) == "See you."
+
+
+def test_a_reply_that_was_heard_at_the_second_try_is_not_said_again() -> None:
+    assert unspoken([failed(0, fallback="say"), ready(0), reply()], CALL, 1, 2) is None
+
+
 def test_a_greeting_of_which_nothing_was_heard_is_the_scripts_own() -> None:
     assert unspoken([failed(0, attempt=0, turn=0)], CALL, 1, 0) == "Hello Ann."

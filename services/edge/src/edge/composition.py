@@ -9,13 +9,16 @@ from chassis.log import Log
 from chassis.serve import Bus, operations
 from contracts import Service
 from contracts.streams import REQUESTS
+from edge.adapters.audit import BusAudit
 from edge.adapters.bus import BusFacts, BusRequests, BusStatistics
 from edge.adapters.twilio import Twilio
 from edge.adapters.voice import VoiceMedia, http_client
+from edge.application.acts import Acts
 from edge.application.calls import Calls
 from edge.application.line import Line
+from edge.application.pace import Pace
 from edge.entrypoints.bus import build_router
-from edge.entrypoints.http import create_app
+from edge.entrypoints.http import Parts, create_app
 from edge.settings import Settings
 
 
@@ -25,13 +28,15 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     token = settings.twilio_auth_token.get_secret_value()
     facts = BusFacts(bus.client, bus.calls)
     requests = BusRequests(bus.client, Log(bus.client, REQUESTS.name, source=Service.EDGE))
+    audit = BusAudit(bus.client)
     calls = Calls(facts, requests, BusStatistics(bus.client))
     bus.broker.include_router(build_router(calls))
     async with http_client() as http:
+        line = Line(facts, VoiceMedia(http, settings.media_url, token))
+        telephone = Twilio(token, settings.public_url, settings.media_url)
         yield create_app(
-            calls,
-            Line(facts, VoiceMedia(http, settings.media_url, token)),
-            Twilio(token, settings.public_url, settings.media_url),
-            keys=[key.get_secret_value() for key in settings.api_keys],
+            Parts(calls, Acts(calls, audit), audit, line, telephone),
+            keys=settings.api_keys,
+            pace=Pace(settings.rest_requests_per_second, settings.rest_burst),
             routes=operations(bus.client),
         )

@@ -1,13 +1,15 @@
-"""What the edge needs: the log, somebody who decides, somebody who counts, somebody who speaks, and a telephone."""
+"""What the edge needs: the log, the audit, somebody who decides, who counts, who speaks, and a telephone."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from chassis.log import Guard, Recorded
 from contracts import CampaignStatistics, CommandOutcome, Envelope, Event
+from contracts.audit import AuditEntry
 
 
 class Unavailable(Exception):
@@ -43,6 +45,32 @@ class Requests(Protocol):
 
         Raises Unavailable and TooLarge.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An entry, and its place in the audit."""
+
+    sequence: int
+    entry: AuditEntry
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenPage:
+    """Entries in their order; `more`: others follow already."""
+
+    written: Sequence[Written]
+    more: bool
+
+
+class Audit(Protocol):
+    """Who did what. All raise Unavailable."""
+
+    async def append(self, entry: AuditEntry) -> None:
+        """Returns once it is stored, for good."""
+
+    async def page(self, *, since: datetime | None, after: int, limit: int, call_id: UUID | None) -> WrittenPage:
+        """Up to `limit` entries after a sequence, or, if that is 0, not before an instant; of one call or of all."""
 
 
 class Statistics(Protocol):

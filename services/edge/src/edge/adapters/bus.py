@@ -20,7 +20,7 @@ ANSWER_SECONDS = 3.0
 
 
 @contextmanager
-def _translated(client: Client, what: str) -> Iterator[None]:
+def translated(client: Client, what: str) -> Iterator[None]:
     """NATS's errors as the ports name them; refuses at once while there is no connection, instead of waiting."""
     if not client.is_connected:
         raise Unavailable("no connection to NATS")
@@ -41,17 +41,17 @@ class BusFacts:
 
     async def last(self, subject: str) -> Recorded | None:
         """See the port."""
-        with _translated(self._client, "the log could not be read"):
+        with translated(self._client, "the log could not be read"):
             return await self._log.last(subject)
 
     async def read(self, subjects: Sequence[str]) -> list[Recorded]:
         """See the port."""
-        with _translated(self._client, "the log could not be read"):
+        with translated(self._client, "the log could not be read"):
             return await self._log.read(subjects)
 
     async def append(self, event: Event, *, cause: Envelope, event_id: str, guard: Guard | None = None) -> None:
         """See the port."""
-        with _translated(self._client, "the fact could not be stored"):
+        with translated(self._client, "the fact could not be stored"):
             await self._log.append(event, cause=cause, event_id=event_id, guard=guard)
 
 
@@ -64,7 +64,7 @@ class BusRequests:
 
     async def ask(self, request: Event) -> CommandOutcome | None:
         """See the port."""
-        with _translated(self._client, "the request could not be stored"):
+        with translated(self._client, "the request could not be stored"):
             inbox = self._client.new_inbox()
             answers = await self._client.subscribe(inbox, max_msgs=1)
             try:
@@ -91,7 +91,7 @@ class BusStatistics:
     async def of(self, campaign_id: str | None) -> CampaignStatistics:
         """See the port."""
         query = CampaignStatisticsQuery(campaign_id=campaign_id)
-        with _translated(self._client, "campaign-stats does not answer"):
+        with translated(self._client, "campaign-stats does not answer"):
             answer = await self._client.request(query.subject, query.model_dump_json().encode(), timeout=ANSWER_SECONDS)
         try:
             return CampaignStatistics.model_validate_json(answer.data)

@@ -31,7 +31,9 @@ class VoiceMedia:
     async def of_turn(self, call_id: UUID, attempt: int, turn: int) -> AsyncIterator[AsyncIterator[bytes]]:
         """See the port. A body that breaks off raises SpeechUnavailable from the iterator."""
         path = f"/media/{call_id}/{attempt}/{turn}"
-        request = self._http.build_request("GET", self._media_url + path, params={"token": sign(self._key, path)})
+        # aside: it is not played on the call's line, so voice must not have it said there either.
+        query = {"token": sign(self._key, path), "aside": "true"}
+        request = self._http.build_request("GET", self._media_url + path, params=query)
         try:
             response = await self._http.send(request, stream=True)
         except httpx.HTTPError as error:

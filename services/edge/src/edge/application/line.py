@@ -24,8 +24,8 @@ from contracts import (
     TelephonyStatusReported,
 )
 from edge.application.calls import call_in, state
-from edge.application.refusals import NotInProgress
-from edge.application.unspoken import speech_of, unspoken
+from edge.application.refusals import NotInProgress, UnknownCall
+from edge.application.unspoken import reply_of, speech_of, unspoken
 from edge.ports import Facts, Prompt, Speech, Unavailable
 
 TRIES = 4
@@ -52,6 +52,12 @@ class Line:
         self._facts = facts
         self._speech = speech
 
+    async def traceparent(self, call_id: UUID) -> str | None:
+        """Where the call's last event stands in its trace; none if that cannot be said."""
+        with suppress(UnknownCall, Unavailable):
+            return (await state(self._facts, call_id)).envelope.traceparent
+        return None
+
     async def report(self, fact: TelephonyStatusReported | AnswerClassified, event_id: str) -> Call:
         """Appends what the provider reports; the call as it stood before it."""
         newest = await state(self._facts, fact.call_id)
@@ -59,9 +65,24 @@ class Line:
         return call_in(newest)
 
     async def answered(self, fact: TelephonyStatusReported, event_id: str) -> Prompt | None:
-        """Somebody picked up: the greeting, or none if the line is to be closed."""
-        call = await self.report(fact, event_id)
-        return None if _is_over(call, fact.attempt) else Prompt(call.call_id, fact.attempt, 0, call.language)
+        """Somebody picked up: the greeting, or none if the line is to be closed.
+
+        A greeting that could not be spoken before the phone rang is said in the provider's voice at once.
+        """
+        call, failed = await asyncio.gather(
+            self.report(fact, event_id), self._facts.last(f"{AudioFailed.fact}.{fact.call_id}")
+        )
+        if _is_over(call, fact.attempt):
+            return None
+        text = await self._silent(call, fact.attempt, 0, failed)
+        return Prompt(call.call_id, fact.attempt, 0, call.language, say=text)
+
+    async def say(self, call_id: UUID, attempt: int, turn: int) -> Prompt | None:
+        """The reply of a turn that voice has given up, in the provider's voice; none if the line is to be closed."""
+        call = call_in(await state(self._facts, call_id))
+        if _is_over(call, attempt):
+            return None
+        return Prompt(call_id, attempt, turn, call.language, say=await reply_of(self._facts, call, attempt, turn))
 
     async def heard(self, heard: Heard) -> Prompt | None:
         """Appends what was heard; where its reply will be, or none if the line is to be closed.
@@ -140,13 +161,16 @@ class Line:
         return turn
 
     async def _unspoken(self, heard: Heard, call: Call, failed: Recorded | None) -> str | None:
-        """The reply before a silence if nobody could hear it; the log is read for it only if something failed."""
-        before = heard.turn - 1
-        if heard.text or heard.said or not failed:
+        """The reply before a silence if nobody could hear it."""
+        if heard.text or heard.said:
             return None
-        if not isinstance(failed.event, AudioFailed) or failed.event.turn != before:
+        return await self._silent(call, heard.attempt, heard.turn - 1, failed)
+
+    async def _silent(self, call: Call, attempt: int, turn: int, failed: Recorded | None) -> str | None:
+        """The text of a turn that nobody could hear; the log is read for it only if something failed."""
+        if not failed or not isinstance(failed.event, AudioFailed) or failed.event.turn != turn:
             return None
-        return unspoken(await speech_of(self._facts, heard.call_id), call, heard.attempt, before)
+        return unspoken(await speech_of(self._facts, call.call_id), call, attempt, turn)
 
 
 def _turn(recorded: Recorded | None, attempt: int) -> int:

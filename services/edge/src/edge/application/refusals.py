@@ -2,6 +2,8 @@
 
 from uuid import UUID
 
+from edge.application.keys import Scope
+
 
 class UnknownCall(Exception):
     """The log has no such call."""
@@ -9,6 +11,13 @@ class UnknownCall(Exception):
     def __init__(self, call_id: UUID) -> None:
         super().__init__(f"no call has the id {call_id}")
         self.call_id = call_id
+
+
+class MissingScope(Exception):
+    """The API key is not good for this."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(f"this key lacks the scope {scope}")
 
 
 class Refused(Exception):

@@ -1,33 +1,23 @@
 """The REST API of calls, under ``/api/v1``."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
 import uuid_utils
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from contracts import (
-    Call,
-    CallCancelRequested,
-    CallChangeRequested,
-    CallRequested,
-    CallRetryRequested,
-    CampaignId,
-    call_id_of,
-)
+from contracts import Call, CallRequested, CampaignId, call_id_of
 from contracts.values import RequestId
 from edge.application.calls import Calls
 from edge.application.line import Line
-from edge.entrypoints.bodies import CallAccepted, CallChange, CallMetrics, LoggedEvent, Message
-from edge.entrypoints.keys import DOCUMENTED
+from edge.entrypoints.bodies import CallAccepted, CallMetrics, LoggedEvent, Message
 from edge.entrypoints.openapi import problems
+from edge.entrypoints.scopes import PREFIX, Calling, Reading, router
 
-PREFIX = "/api/v1"
-
-router = APIRouter(prefix=f"{PREFIX}/calls", tags=["Calls"], dependencies=DOCUMENTED, responses=problems(401, 422, 503))
+reading = router(Reading, "/calls", "Calls")
+calling = router(Calling, "/calls", "Calls")
 
 
 def _calls(request: Request) -> Calls:
@@ -38,7 +28,7 @@ def _calls(request: Request) -> Calls:
 TheCalls = Annotated[Calls, Depends(_calls)]
 
 
-@router.post(
+@calling.post(
     "",
     status_code=201,
     response_model=Call,
@@ -65,7 +55,7 @@ async def place_call(
     return placed.call
 
 
-@router.get("/metrics", response_model=CallMetrics)
+@reading.get("/metrics", response_model=CallMetrics)
 async def call_metrics(
     calls: TheCalls, campaign_id: Annotated[CampaignId | None, Query(description="none: all campaigns")] = None
 ) -> CallMetrics:
@@ -73,56 +63,22 @@ async def call_metrics(
     return CallMetrics.of(await calls.statistics(campaign_id))
 
 
-@router.get("/by-request/{request_id:path}", response_model=Call, responses=problems(404))
+@reading.get("/by-request/{request_id:path}", response_model=Call, responses=problems(404))
 async def call_by_request(calls: TheCalls, request_id: str) -> Call:
     """The call that a request asked for."""
     return await calls.get(call_id_of(request_id))
 
 
-@router.get("/{call_id:uuid}", response_model=Call, responses=problems(404))
+@reading.get("/{call_id:uuid}", response_model=Call, responses=problems(404))
 async def get_call(calls: TheCalls, call_id: UUID) -> Call:
     """The call as it stands in the log."""
     return await calls.get(call_id)
 
 
-@router.get("/{call_id:uuid}/events", response_model=list[LoggedEvent], responses=problems(404))
+@reading.get("/{call_id:uuid}/events", response_model=list[LoggedEvent], responses=problems(404))
 async def call_events(calls: TheCalls, call_id: UUID) -> list[LoggedEvent]:
     """The call's log, oldest first: every fact that any service has stated about it."""
     return [LoggedEvent.of(recorded) for recorded in await calls.log(call_id)]
-
-
-@router.put(
-    "/{call_id:uuid}",
-    response_model=Call,
-    response_description="The call after the change",
-    responses={202: {"model": Call, "description": "Stored, not yet decided"}, **problems(404, 409, 413)},
-)
-async def change_call(calls: TheCalls, call_id: UUID, change: CallChange, response: Response) -> Call:
-    """Changes a call that has not been dialled; afterwards it is refused (409)."""
-    call, decided = await calls.command(change.of(call_id))
-    response.status_code = 200 if decided else 202
-    return call
-
-
-@router.post("/{call_id:uuid}/initiate", status_code=202, response_model=Call, responses=problems(404, 409))
-async def initiate_call(calls: TheCalls, call_id: UUID) -> Call:
-    """Dials a waiting call now, whenever it was scheduled for."""
-    call, _ = await calls.command(CallChangeRequested(call_id=call_id, scheduled_at=datetime.now(UTC)))
-    return call
-
-
-@router.post("/{call_id:uuid}/cancel", status_code=202, response_model=Call, responses=problems(404, 409))
-async def cancel_call(calls: TheCalls, call_id: UUID) -> Call:
-    """Cancels a call that waits; one that rings or talks is hung up."""
-    call, _ = await calls.command(CallCancelRequested(call_id=call_id))
-    return call
-
-
-@router.post("/{call_id:uuid}/retry", status_code=202, response_model=Call, responses=problems(404, 409))
-async def retry_call(calls: TheCalls, call_id: UUID) -> Call:
-    """Dials once more a call that has ended without success; refused (409) when its retries are used up."""
-    call, _ = await calls.command(CallRetryRequested(call_id=call_id))
-    return call
 
 
 async def _reply(request: Request, call_id: UUID, body: Message) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -132,7 +88,7 @@ async def _reply(request: Request, call_id: UUID, body: Message) -> AsyncIterato
         yield audio
 
 
-@router.post(
+@calling.post(
     "/{call_id:uuid}/response",
     response_class=StreamingResponse,
     responses={

@@ -1,21 +1,34 @@
 """The edge's HTTP side as one application."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
+from edge.application.acts import Acts
 from edge.application.calls import Calls
+from edge.application.keys import Key
 from edge.application.line import Line
-from edge.entrypoints import calls as rest
-from edge.entrypoints import openapi, problems, webhooks
+from edge.application.pace import Buckets, Pace
+from edge.entrypoints import acts, audit, calls, openapi, problems, webhooks
 from edge.entrypoints.keys import RequireKey
-from edge.ports import Telephone
+from edge.entrypoints.scopes import PREFIX
+from edge.ports import Audit, Telephone
 
 
-def create_app(
-    calls: Calls, line: Line, telephone: Telephone, *, keys: Sequence[str], routes: Sequence[BaseRoute] = ()
-) -> FastAPI:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the routes work with."""
+
+    calls: Calls
+    acts: Acts
+    audit: Audit
+    line: Line
+    telephone: Telephone
+
+
+def create_app(parts: Parts, *, keys: Sequence[Key], pace: Pace, routes: Sequence[BaseRoute] = ()) -> FastAPI:
     """The REST API, the webhooks and `routes`. Without keys the REST API is open: settings see to it that it is not."""
     app = FastAPI(
         title="Centralita",
@@ -23,14 +36,14 @@ def create_app(
         description=openapi.DESCRIPTION,
         routes=list(routes),
         redirect_slashes=False,
+        # Of the REST API only: scrapes are no news, and a webhook's trace is that of its call.
+        telemetry={"exclude": lambda scope: not scope["path"].startswith(PREFIX), "operation_spans": False},
     )
-    app.state.calls = calls
-    app.state.line = line
-    app.state.telephone = telephone
-    if keys:
-        app.add_middleware(RequireKey, keys=keys, prefix=rest.PREFIX)
-    app.include_router(rest.router)
-    app.include_router(webhooks.router)
+    for part in fields(parts):
+        setattr(app.state, part.name, getattr(parts, part.name))
+    app.add_middleware(RequireKey, keys=keys, buckets=Buckets(pace), prefix=PREFIX)
+    for router in (calls.reading, calls.calling, acts.acts, audit.audit, webhooks.router):
+        app.include_router(router)
     problems.install(app)
     openapi.install(app)
     return app

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from edge.application.refusals import KeyReused, NotInProgress, Refused, UnknownCall
+from edge.application.refusals import KeyReused, MissingScope, NotInProgress, Refused, UnknownCall
 from edge.ports import SpeechUnavailable, TooLarge, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
@@ -84,6 +84,8 @@ def problem_of(error: Exception) -> JSONResponse:
     match error:
         case UnknownCall():
             return problem(404, str(error), kind="unknown-call")
+        case MissingScope():
+            return problem(403, str(error), kind="missing-scope")
         case Refused():
             return _refusal(error)
         case KeyReused():
@@ -111,6 +113,7 @@ async def _answer(_: Request, error: Exception) -> Response:
 
 FORESEEN: tuple[type[Exception], ...] = (
     UnknownCall,
+    MissingScope,
     Refused,
     KeyReused,
     NotInProgress,

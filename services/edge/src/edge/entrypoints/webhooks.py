@@ -14,6 +14,7 @@ from prometheus_client import Counter, Histogram
 from starlette.datastructures import ImmutableMultiDict
 from starlette.exceptions import HTTPException
 
+from chassis import tracing
 from edge.application.line import Line
 from edge.application.refusals import UnknownCall
 from edge.entrypoints import twilio_forms
@@ -37,17 +38,19 @@ class Webhook(APIRoute):
 
         async def checked(request: Request) -> Response:
             begun, result = time.perf_counter(), "error"
+            structlog.contextvars.bind_contextvars(call_id=str(request.path_params["call_id"]))
             try:
                 if not await _is_genuine(request):
                     result = "forged"
-                    logger.warning("webhook_forged", kind=self.name, call_id=str(request.path_params["call_id"]))
+                    logger.warning("webhook_forged", kind=self.name)
                     return problem(403, f"{SIGNATURE} is missing or wrong", kind="forged")
-                response = await handle(request)
+                with tracing.span(f"POST /twilio/{self.name}", tracing.SERVE, await _trace_of(request)):
+                    response = await handle(request)
                 result = "answered"
                 return response
-            except UnknownCall as error:
+            except UnknownCall:
                 result = "unknown_call"
-                logger.warning("webhook_for_unknown_call", kind=self.name, call_id=str(error.call_id))
+                logger.warning("webhook_for_unknown_call", kind=self.name)
                 raise
             except (HTTPException, RequestValidationError):
                 result = "invalid"
@@ -61,6 +64,12 @@ class Webhook(APIRoute):
                 SECONDS.labels(kind=self.name).observe(time.perf_counter() - begun)
 
         return checked
+
+
+async def _trace_of(request: Request) -> str | None:
+    """Webhooks bring no trace along; that of the call's last event goes on."""
+    line: Line = request.app.state.line
+    return await line.traceparent(UUID(str(request.path_params["call_id"]))) if tracing.on() else None
 
 
 async def _is_genuine(request: Request) -> bool:
@@ -130,6 +139,18 @@ async def gather(
 ) -> Response:
     """The callee has spoken, or has been silent: the reply is played as it is made, and the next turn listened for."""
     return _twiml(request, await line.heard(twilio_forms.heard(call_id, attempt, turn, said, form)))
+
+
+@router.post(
+    "/say/{call_id:uuid}/{attempt:int}/{turn:int}",
+    name="say",
+    response_class=Response,
+    responses=TWIML,
+    openapi_extra=FORM,
+)
+async def say(request: Request, call_id: UUID, attempt: int, turn: int, form: Form, line: TheLine) -> Response:
+    """Voice could not speak this turn and has sent the call here: it is said in Twilio's voice."""
+    return _twiml(request, await line.say(call_id, attempt, turn))
 
 
 @router.post("/status/{call_id:uuid}/{attempt:int}", name="status", status_code=204, openapi_extra=FORM)

@@ -1,0 +1,75 @@
+"""The stream AUDIT: entries go to its end, and are read in pages."""
+
+import json
+from datetime import datetime
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from prometheus_client import Counter
+from pydantic import ValidationError
+
+from contracts.audit import ALL_ENTRIES, AuditEntry, Stage, acts_on_call
+from contracts.streams import AUDIT
+from edge.adapters.bus import translated
+from edge.ports import Unavailable, Written, WrittenPage
+
+ANSWER_SECONDS = 5.0
+END_OF_BATCH, NOTHING = "204", "404"
+ENTRIES = Counter("centralita_audit_entries_total", "Entries of the audit, by what they say of their act", ["stage"])
+for _stage in Stage:
+    ENTRIES.labels(stage=_stage)
+
+
+class BusAudit:
+    """`edge.ports.Audit` over NATS."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def append(self, entry: AuditEntry) -> None:
+        """See the port. ``Nats-Expected-Stream`` makes sure that it is the audit that has it."""
+        body = entry.model_dump_json(exclude_none=True).encode()
+        headers = {"Nats-Msg-Id": f"{entry.act_id}/{entry.stage}"}
+        with translated(self._client, "the audit cannot be written"):
+            await self._client.jetstream().publish(entry.subject, body, stream=AUDIT.name, headers=headers)
+        ENTRIES.labels(stage=entry.stage).inc()
+
+    async def page(self, *, since: datetime | None, after: int, limit: int, call_id: object | None) -> WrittenPage:
+        """See the port. One batched direct get (ADR-31 of nats-architecture-and-design)."""
+        query: dict[str, object] = {"batch": limit, "next_by_subj": acts_on_call(call_id) if call_id else ALL_ENTRIES}
+        if since and not after:
+            query["start_time"] = since.isoformat()
+        else:
+            query["seq"] = after + 1
+        with translated(self._client, "the audit cannot be read"):
+            inbox = self._client.new_inbox()
+            answers = await self._client.subscribe(inbox)
+            try:
+                await self._client.publish(f"$JS.API.DIRECT.GET.{AUDIT.name}", json.dumps(query).encode(), reply=inbox)
+                return await _page(answers)
+            finally:
+                await answers.unsubscribe()
+
+
+async def _page(answers: Subscription) -> WrittenPage:
+    written: list[Written] = []
+    while True:
+        message = await answers.next_msg(timeout=ANSWER_SECONDS)
+        headers = message.headers or {}
+        status = headers.get("Status")
+        if status == END_OF_BATCH:
+            return WrittenPage(written, more=int(headers.get("Nats-Num-Pending", "0")) > 0)
+        if status == NOTHING:
+            return WrittenPage(written, more=False)
+        if status:
+            raise Unavailable(f"the audit cannot be read: NATS says {status}")
+        written.append(_written(message, headers))
+
+
+def _written(message: Msg, headers: dict[str, str]) -> Written:
+    sequence = int(headers["Nats-Sequence"])
+    try:
+        return Written(sequence, AuditEntry.model_validate_json(message.data))
+    except ValidationError as error:
+        raise Unavailable(f"the audit cannot be read: entry {sequence} is none of ours") from error

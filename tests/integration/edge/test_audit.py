@@ -1,0 +1,277 @@
+"""Who did what: written before it is done, and for good."""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.errors import APIError
+
+from contracts import Call, CallRequested, call_id_of
+from contracts.audit import AuditEntry
+from contracts.streams import AUDIT
+from edge.adapters import bus
+
+if TYPE_CHECKING:
+    from tests.integration.edge.conftest import As, Orchestrator
+
+ACTS = [
+    ("PUT", "", {"max_retries": 1}, "call.change", ["max_retries"]),
+    ("POST", "/initiate", None, "call.initiate", ["scheduled_at"]),
+    ("POST", "/cancel", None, "call.cancel", []),
+    ("POST", "/retry", None, "call.retry", []),
+]
+
+
+async def audit(as_: "As", **query: str | int) -> list[dict[str, Any]]:
+    answer = await as_("auditor").get("/api/v1/audit", params=query)
+    assert answer.status_code == 200, answer.text
+    entries: list[dict[str, Any]] = answer.json()["entries"]
+    return entries
+
+
+def stages(entries: list[dict[str, Any]]) -> list[str]:
+    return [entry["stage"] for entry in entries]
+
+
+@pytest.mark.parametrize(("method", "action", "sent", "act", "fields"), ACTS)
+async def test_an_act_is_written_down_with_who_and_when_and_the_call_before_and_after(
+    as_: "As", waiting: Call, method: str, action: str, sent: dict[str, object] | None, act: str, fields: list[str]
+) -> None:
+    begun = datetime.now(UTC)
+
+    answer = await as_("desk").request(method, f"/api/v1/calls/{waiting.call_id}{action}", json=sent)
+
+    assert answer.is_success
+    asked, done = await audit(as_)
+    for entry in (asked, done):
+        assert (entry["act"], entry["who"], entry["target"]) == (act, "desk", str(waiting.call_id))
+        assert entry["fields"] == fields
+        assert begun <= datetime.fromisoformat(entry["at"]) <= datetime.now(UTC)
+        assert (entry["before"]["status"], entry["before"]["max_retries"]) == ("pending", waiting.max_retries)
+    assert asked["act_id"] == done["act_id"]
+    assert (asked["stage"], asked["after"]) == ("asked", None)
+    assert done["stage"] == "accepted"
+    assert done["after"]["status"] == answer.json()["status"]
+    assert done["after"]["max_retries"] == answer.json()["max_retries"]
+
+
+@pytest.mark.parametrize(("method", "action", "sent", "act", "fields"), ACTS)
+async def test_a_refused_act_is_written_down_with_the_reasons(
+    as_: "As",
+    waiting: Call,
+    orchestrator: "Orchestrator",
+    method: str,
+    action: str,
+    sent: dict[str, object] | None,
+    act: str,
+    fields: list[str],
+) -> None:
+    orchestrator.refusal = ("max_retries: all 3 retries are used up, for +12125550199",)
+
+    answer = await as_("desk").request(method, f"/api/v1/calls/{waiting.call_id}{action}", json=sent)
+
+    assert answer.status_code == 409
+    asked, refused = await audit(as_)
+    assert stages([asked, refused]) == ["asked", "refused"]
+    assert (refused["act"], refused["fields"], refused["after"]) == (act, fields, None)
+    assert refused["reasons"] == ["max_retries: all 3 retries are used up, for +1••••••••99"]
+
+
+@pytest.mark.parametrize(("method", "action", "sent", "act", "fields"), ACTS)
+async def test_an_act_that_the_key_may_not_do_and_one_on_no_call_are_written_down(
+    as_: "As", method: str, action: str, sent: dict[str, object] | None, act: str, fields: list[str]
+) -> None:
+    unknown = uuid4()
+
+    assert (await as_("reader").request(method, f"/api/v1/calls/{unknown}{action}", json=sent)).status_code == 403
+    assert (await as_("desk").request(method, f"/api/v1/calls/{unknown}{action}", json=sent)).status_code == 404
+
+    found = [(entry["who"], entry["act"], entry["stage"], entry["reasons"]) for entry in await audit(as_)]
+    assert found == [
+        ("reader", act, "refused", ["this key lacks the scope call"]),
+        ("desk", act, "refused", [f"no call has the id {unknown}"]),
+    ]
+
+
+async def test_an_act_that_is_not_decided_in_time_is_undecided(
+    as_: "As", waiting: Call, orchestrator: "Orchestrator", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bus, "OUTCOME_SECONDS", 0.1)
+    orchestrator.silent = True
+
+    assert (await as_("desk").post(f"/api/v1/calls/{waiting.call_id}/cancel")).status_code == 202
+
+    assert stages(await audit(as_)) == ["asked", "undecided"]
+
+
+async def test_an_act_that_could_not_be_asked_for_is_undecided(as_: "As", waiting: Call, bus_client: Client) -> None:
+    await bus_client.jetstream().delete_stream("REQUESTS")
+
+    assert (await as_("desk").post(f"/api/v1/calls/{waiting.call_id}/cancel")).status_code == 503
+
+    assert stages(await audit(as_)) == ["asked", "undecided"]
+
+
+async def test_looking_and_asking_for_a_call_are_no_administrative_acts(
+    as_: "As", orchestrator: "Orchestrator", body: dict[str, object]
+) -> None:
+    created = await as_("desk").post("/api/v1/calls", json=body)
+    assert (await as_("desk").get(created.headers["Location"])).status_code == 200
+
+    assert await audit(as_) == []
+
+
+async def test_no_number_and_nothing_of_the_person_is_in_the_audit(
+    as_: "As", orchestrator: "Orchestrator", body: dict[str, object], bus_client: Client
+) -> None:
+    said = {**body, "request_id": "r-2", "script_template": "Hola {{name}}.\n\nDi algo.", "metadata": {"file": "F-17"}}
+    await orchestrator.decide(CallRequested.model_validate(said))
+    changed = {"phone_number": "+12125550177", "variables": {"name": "Berta"}, "metadata": {"file": "F-18"}}
+
+    await as_("desk").put(f"/api/v1/calls/{call_id_of('r-2')}", json=changed)
+
+    done = (await audit(as_))[-1]
+    assert done["fields"] == ["phone_number", "variables", "metadata"]
+    assert (done["before"]["phone_number"], done["after"]["phone_number"]) == ("+1••••••••23", "+1••••••••77")
+    stored = b""
+    for sequence in (1, 2):
+        stored += (await bus_client.jetstream().get_msg(AUDIT.name, sequence)).data or b""
+    for secret in ("5550123", "5550177", "Ana", "Berta", "F-17", "F-18", "Hola", "desk-key"):
+        assert secret.encode() not in stored
+
+
+async def test_what_cannot_be_written_down_is_not_done(
+    as_: "As", waiting: Call, orchestrator: "Orchestrator", bus_client: Client
+) -> None:
+    await bus_client.jetstream().delete_stream(AUDIT.name)
+
+    for method, action, sent, *_ in ACTS:
+        answer = await as_("desk").request(method, f"/api/v1/calls/{waiting.call_id}{action}", json=sent)
+        assert answer.status_code == 503
+        assert "the audit cannot be written" in answer.json()["detail"]
+
+    assert orchestrator.asked == []
+    assert (await as_("auditor").get("/api/v1/audit")).status_code == 503
+    assert (await as_("reader").post(f"/api/v1/calls/{waiting.call_id}/cancel")).status_code == 503
+
+
+async def test_an_act_whose_end_cannot_be_written_down_is_not_answered_as_done(
+    as_: "As", waiting: Call, orchestrator: "Orchestrator", bus_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide = orchestrator.decide
+
+    async def decided_while_the_audit_goes_away(event: Any) -> Any:
+        await bus_client.jetstream().delete_stream(AUDIT.name)
+        return await decide(event)
+
+    monkeypatch.setattr(orchestrator, "decide", decided_while_the_audit_goes_away)
+
+    answer = await as_("desk").post(f"/api/v1/calls/{waiting.call_id}/cancel")
+
+    assert answer.status_code == 503
+    assert "the act may have been done" in answer.json()["detail"]
+
+
+async def test_the_first_entry_stands_before_the_orchestrator_hears_of_the_act(
+    as_: "As", waiting: Call, bus_client: Client
+) -> None:
+    heard: list[AuditEntry] = []
+
+    async def look(_: Msg) -> None:
+        newest = await bus_client.jetstream().get_last_msg(AUDIT.name, AUDIT.subjects[0])
+        heard.append(AuditEntry.model_validate_json(newest.data or b""))
+
+    await bus_client.subscribe("call.cancel_requested.*", cb=look)
+    await as_("desk").post(f"/api/v1/calls/{waiting.call_id}/cancel")
+
+    assert [entry.act for entry in heard] == ["call.cancel"]
+
+
+async def test_nothing_is_ever_taken_out_of_the_audit(as_: "As", waiting: Call, bus_client: Client) -> None:
+    await as_("desk").post(f"/api/v1/calls/{waiting.call_id}/cancel")
+    js = bus_client.jetstream()
+
+    with pytest.raises(APIError):
+        await js.purge_stream(AUDIT.name)
+    with pytest.raises(APIError):
+        await js.delete_msg(AUDIT.name, 1)
+
+    assert stages(await audit(as_)) == ["asked", "accepted"]
+
+
+@pytest.fixture
+async def busy(as_: "As", waiting: Call, orchestrator: "Orchestrator", body: dict[str, object]) -> list[str]:
+    """Two calls, on which three acts were done: six entries; the ids in the order of the acts."""
+    await orchestrator.decide(CallRequested.model_validate({**body, "request_id": "r-2"}))
+    ids = [str(waiting.call_id), str(call_id_of("r-2")), str(waiting.call_id)]
+    for call_id in ids:
+        assert (await as_("desk").put(f"/api/v1/calls/{call_id}", json={"max_retries": 1})).status_code == 200
+    return ids
+
+
+async def test_the_audit_is_read_page_by_page_in_its_order(as_: "As", busy: list[str]) -> None:
+    pages, path = [], "/api/v1/audit?limit=4"
+    while path:
+        page = (await as_("auditor").get(path)).json()
+        pages.append(page["entries"])
+        path = page["next"]
+
+    assert [len(page) for page in pages] == [4, 2]
+    entries = [entry for page in pages for entry in page]
+    assert [entry["sequence"] for entry in entries] == [1, 2, 3, 4, 5, 6]
+    assert [entry["target"] for entry in entries[::2]] == busy
+
+
+async def test_the_audit_of_one_call_is_read_alone(as_: "As", busy: list[str]) -> None:
+    first = await audit(as_, call_id=busy[0], limit=3)
+    page = (await as_("auditor").get("/api/v1/audit", params={"call_id": busy[0], "limit": 3})).json()
+    rest = (await as_("auditor").get(page["next"])).json()
+
+    assert [entry["sequence"] for entry in first] == [1, 2, 5]
+    assert ([entry["sequence"] for entry in rest["entries"]], rest["next"]) == ([6], None)
+    assert await audit(as_, call_id=str(uuid4())) == []
+
+
+async def test_the_audit_is_read_from_an_instant_on(as_: "As", busy: list[str]) -> None:
+    third = (await audit(as_))[2]
+
+    assert [entry["sequence"] for entry in await audit(as_, since=third["at"])] == [3, 4, 5, 6]
+    assert [entry["sequence"] for entry in await audit(as_, since=third["at"], call_id=busy[0])] == [5, 6]
+    assert await audit(as_, since=(datetime.now(UTC) + timedelta(hours=1)).isoformat()) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ({"limit": "0"}, "limit"),
+        ({"limit": "501"}, "limit"),
+        ({"since": "yesterday"}, "since"),
+        ({"since": "2026-01-02T00:00:00"}, "since"),
+        ({"call_id": "all"}, "call_id"),
+        ({"after": "-1"}, "after"),
+    ],
+)
+async def test_a_question_that_makes_no_sense_is_refused_by_its_field(
+    as_: "As", query: dict[str, str], named: str
+) -> None:
+    answer = await as_("auditor").get("/api/v1/audit", params=query)
+
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == [named]
+
+
+async def test_entries_are_counted_by_what_they_say(as_: "As", waiting: Call, anyone: httpx.AsyncClient) -> None:
+    async def counted() -> float:
+        lines = (await anyone.get("/metrics")).text.splitlines()
+        return sum(
+            float(line.split()[-1]) for line in lines if line.startswith('centralita_audit_entries_total{stage="a')
+        )
+
+    before = await counted()
+    await as_("desk").post(f"/api/v1/calls/{waiting.call_id}/cancel")
+
+    assert await counted() - before == 2

@@ -1,0 +1,137 @@
+"""What a key may do, and how often."""
+
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from starlette.types import ASGIApp
+
+from contracts import Call
+from edge.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.integration.edge.conftest import As, Orchestrator, Twilio
+
+ID = "5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11"
+ROUTES = [
+    ("GET", "/calls/metrics", "read"),
+    ("GET", "/calls/by-request/r-1", "read"),
+    ("GET", f"/calls/{ID}", "read"),
+    ("GET", f"/calls/{ID}/events", "read"),
+    ("POST", "/calls", "call"),
+    ("PUT", f"/calls/{ID}", "call"),
+    ("POST", f"/calls/{ID}/initiate", "call"),
+    ("POST", f"/calls/{ID}/cancel", "call"),
+    ("POST", f"/calls/{ID}/retry", "call"),
+    ("POST", f"/calls/{ID}/response", "call"),
+    ("GET", "/audit", "admin"),
+]
+OTHERS = {"read": ["caller", "auditor"], "call": ["reader", "auditor"], "admin": ["reader", "caller", "desk"]}
+REFUSED = [(method, path, scope, name) for method, path, scope in ROUTES for name in OTHERS[scope]]
+
+
+@pytest.mark.parametrize(("method", "path", "scope", "name"), REFUSED)
+async def test_a_key_without_the_scope_is_refused_by_its_name_before_anything_is_read(
+    as_: "As", orchestrator: "Orchestrator", method: str, path: str, scope: str, name: str
+) -> None:
+    answer = await as_(name).request(method, f"/api/v1{path}", content=b"{")
+
+    assert answer.status_code == 403
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["type"] == "urn:centralita:problem:missing-scope"
+    assert answer.json()["detail"] == f"this key lacks the scope {scope}"
+    assert orchestrator.asked == []
+
+
+@pytest.mark.parametrize(("method", "path", "scope"), ROUTES)
+async def test_a_key_with_the_one_scope_is_enough(as_: "As", method: str, path: str, scope: str) -> None:
+    name = {"read": "reader", "call": "caller", "admin": "auditor"}[scope]
+
+    answer = await as_(name).request(method, f"/api/v1{path}")
+
+    assert answer.status_code in (200, 404, 422, 503)  # whatever it is, the key was good for it
+
+
+async def test_every_route_of_the_api_says_its_scope(anyone: httpx.AsyncClient) -> None:
+    document = (await anyone.get("/openapi.json")).json()
+
+    said = {
+        (method.upper(), path.removeprefix("/api/v1"), operation["responses"]["403"]["description"])
+        for path, methods in document["paths"].items()
+        if path.startswith("/api/v1")
+        for method, operation in methods.items()
+    }
+    wanted = {
+        (method, path.replace(ID, "{call_id}").replace("r-1", "{request_id}"), f"The key lacks the scope `{scope}`")
+        for method, path, scope in ROUTES
+    }
+    assert said == wanted
+
+
+class TestPace:
+    """Three requests at once, then one every fifty seconds."""
+
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return settings.model_copy(update={"rest_requests_per_second": 0.02, "rest_burst": 3})
+
+    async def test_above_its_pace_a_key_is_told_when_to_ask_again(self, as_: "As") -> None:
+        answers = [await as_("reader").get("/api/v1/calls/by-request/nobody") for _ in range(5)]
+
+        assert [answer.status_code for answer in answers] == [404, 404, 404, 429, 429]
+        assert answers[-1].headers["Content-Type"] == "application/problem+json"
+        assert answers[-1].json()["type"] == "urn:centralita:problem:too-many-requests"
+        assert 1 <= int(answers[-1].headers["Retry-After"]) <= 50
+
+    async def test_one_keys_haste_is_not_anothers(self, as_: "As", api: httpx.AsyncClient) -> None:
+        for _ in range(5):
+            await as_("reader").get("/api/v1/calls/by-request/nobody")
+
+        assert (await as_("desk").get("/api/v1/calls/by-request/nobody")).status_code == 404
+        assert (await api.get("/api/v1/calls/by-request/nobody")).status_code == 404
+
+    async def test_routes_that_are_not_there_count_too(self, as_: "As") -> None:
+        answers = [await as_("reader").get("/api/v1/nowhere") for _ in range(4)]
+
+        assert answers[-1].status_code == 429
+
+    async def test_webhooks_and_health_have_no_pace(
+        self, anyone: httpx.AsyncClient, waiting: Call, twilio: "Twilio"
+    ) -> None:
+        path = f"/twilio/status/{waiting.call_id}/1"
+        answers = [await twilio(path, CallStatus="ringing", SequenceNumber=str(number)) for number in range(6)]
+
+        assert {answer.status_code for answer in answers} == {204}
+        assert {(await anyone.get("/health/live")).status_code for _ in range(6)} == {200}
+
+    async def test_refusals_are_counted_by_their_reason(self, as_: "As", anyone: httpx.AsyncClient) -> None:
+        before = await _refused(anyone)
+        for _ in range(5):
+            await as_("reader").get("/api/v1/audit")
+        await anyone.get("/api/v1/audit")
+        await anyone.get("/api/v1/audit", headers={"X-API-Key": "wrong"})
+
+        after = await _refused(anyone)
+        grown = {reason: after[reason] - before[reason] for reason in after}
+        assert grown == {"missing_scope": 3, "too_many": 2, "no_key": 1, "wrong_key": 1}
+
+
+async def _refused(anyone: httpx.AsyncClient) -> dict[str, float]:
+    lines = (await anyone.get("/metrics")).text.splitlines()
+    name = "centralita_rest_refused_total{"
+    return {line.split('"')[1]: float(line.split()[-1]) for line in lines if line.startswith(name)}
+
+
+class TestOpen:
+    """The embedded run may have no keys at all."""
+
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return settings.model_copy(update={"api_keys": ()})
+
+    async def test_without_keys_whoever_asks_is_nobody_and_may_do_everything(
+        self, app: ASGIApp, anyone: httpx.AsyncClient, waiting: Call
+    ) -> None:
+        assert (await anyone.post(f"/api/v1/calls/{waiting.call_id}/cancel")).status_code == 202
+        entries = (await anyone.get("/api/v1/audit")).json()["entries"]
+        assert [(entry["who"], entry["stage"]) for entry in entries] == [("nobody", "asked"), ("nobody", "accepted")]

@@ -1,0 +1,27 @@
+import pytest
+
+from edge.application.masking import masked
+
+
+@pytest.mark.parametrize(
+    "text", ["+12125550123", "call +12125550123 back", "(212) 555-0123", "212.555.0123", "+1 212 555 0123"]
+)
+def test_the_middle_of_a_phone_number_is_not_shown(text: str) -> None:
+    shown = masked(text)
+
+    assert "55" not in shown
+    assert shown.rstrip(" back").endswith("23")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "3 of 3 retries are used up",
+        "canceled after 60 s",
+        "",
+        "2026-01",
+        "no call 55b28510-1234-4567-9750-910123456789",
+    ],
+)
+def test_what_is_no_phone_number_is_left_alone(text: str) -> None:
+    assert masked(text) == text
