@@ -11,9 +11,10 @@ from faststream.nats import NatsBroker
 from nats.aio.client import Client
 
 from call_orchestrator.adapters.jetstream import JetStreamCallLog, JetStreamGreetings, JetStreamTimers
+from call_orchestrator.adapters.slots import JetStreamQueue
 from call_orchestrator.application import CallService, Told
 from call_orchestrator.composition import build, policy
-from call_orchestrator.domain.inputs import Input, Network, NetworkReported, RetryRequested, TimerDue
+from call_orchestrator.domain.inputs import Admitted, Input, Network, NetworkReported, RetryRequested, TimerDue
 from call_orchestrator.settings import Settings
 from chassis.log import Log
 from chassis.serve import Bus
@@ -34,19 +35,20 @@ from contracts import (
     TelephonyStatusReported,
     call_id_of,
 )
-from contracts.streams import CALLS, DEAD_LETTERS, facts_of, state_of
+from contracts.streams import CALLS, DEAD_LETTERS, QUEUE, facts_of, state_of
 
 
 @pytest.fixture
 async def replicas(nats_url: str, bus_client: Client) -> AsyncIterator[int]:
     """Two replicas of the service: every test runs against both."""
+    settings = Settings(max_concurrent_calls=0, twilio_calls_per_second=1000)
     async with AsyncExitStack() as stack:
         for _ in range(2):
             broker = NatsBroker(nats_url, logger=None)
             client = await broker.connect()
             stack.push_async_callback(broker.stop)
             bus = Bus(client, broker, Log(client, CALLS.name, source=Service.ORCHESTRATOR))
-            await stack.enter_async_context(build(Settings(), bus))
+            await stack.enter_async_context(build(settings, bus))
             await broker.start()
         yield 2
 
@@ -123,9 +125,8 @@ async def test_a_busy_line_is_dialled_again_until_its_retries_are_used_up(
         for _ in range(2):  # every callback may come twice
             await calls.append(network(outcome.call_id, attempt, TelephonyStatus.BUSY))
     assert (await until(calls, outcome.call_id, CallStatus.BUSY)).attempt == 3
-    assert await statuses(calls, outcome.call_id) == [
-        "pending", "dialing", "pending", "dialing", "pending", "dialing", "busy"
-    ]  # fmt: skip
+    waits = ["pending", "pending"]  # for its time, then for a slot
+    assert await statuses(calls, outcome.call_id) == [*waits, "dialing", *waits, "dialing", *waits, "dialing", "busy"]
     refused = await ask(bus_client, CallRetryRequested(call_id=outcome.call_id))
     assert not refused.accepted
     assert "max_retries is 2" in refused.reasons[0]
@@ -195,6 +196,7 @@ async def test_a_retry_that_is_delivered_again_after_its_decision_does_not_dial_
     service = CallService(
         JetStreamCallLog(calls),
         JetStreamTimers(js, "test"),
+        JetStreamQueue(bus_client, Log(bus_client, QUEUE.name, source="test")),
         JetStreamGreetings(calls),
         policy(Settings()),
         now=lambda: datetime.now(UTC),
@@ -208,6 +210,7 @@ async def test_a_retry_that_is_delivered_again_after_its_decision_does_not_dial_
         standing = await until(calls, call_id, CallStatus.PENDING)
         assert standing.due_at
         await tell(f"timer-{attempt}", TimerDue(deadline=standing.due_at))
+        await tell(f"slot-{attempt}", Admitted(attempt=attempt))
         await tell(f"busy-{attempt}", NetworkReported(attempt=attempt, status=Network.FAILED, permanent=True))
 
     request = requested(request_id="r-3")
@@ -219,3 +222,15 @@ async def test_a_retry_that_is_delivered_again_after_its_decision_does_not_dial_
     before = await statuses(calls, call_id)
     assert (await tell("retry", RetryRequested(), redelivered=True)).status is CallStatus.FAILED
     assert await statuses(calls, call_id) == before
+
+
+async def test_an_outcome_is_sent_to_an_inbox_and_never_into_the_log(
+    replicas: int, bus_client: Client, calls: Log
+) -> None:
+    request, js = requested(request_id="r-log"), bus_client.jetstream()
+    headers = {"reply_to": f"call.created.{call_id_of('r-log')}.pending"}
+    await js.publish(request.subject, request.model_dump_json().encode(), headers=headers)
+    await until(calls, call_id_of("r-log"), CallStatus.DIALING)
+    assert (await ask(bus_client, CallCancelRequested(call_id=call_id_of("r-log")))).accepted, "its state can be read"
+    created = await js.stream_info(CALLS.name, subjects_filter=headers["reply_to"])
+    assert created.state.subjects == {headers["reply_to"]: 1}

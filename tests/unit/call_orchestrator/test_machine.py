@@ -10,8 +10,10 @@ from call_orchestrator.diagram import LATER, NOW, TERMS, Case, cases, document
 from call_orchestrator.domain import inputs
 from call_orchestrator.domain.attempts import MOST_CHECKS
 from call_orchestrator.domain.decisions import (
+    Changed,
     Concluded,
     Created,
+    Due,
     HangupAsked,
     Ignored,
     Moved,
@@ -62,7 +64,7 @@ def test_every_state_answers_every_input_within_the_laws(case: Case) -> None:
     assert after.attempt <= TERMS.max_retries + 1 or not begins, "never more dials than agreed"
     if begins:
         assert isinstance(case.state, Pending)
-        assert isinstance(case.told, TimerDue)
+        assert isinstance(case.told, inputs.Admitted), "only a slot lets a call be dialled"
 
 
 def test_each_status_is_reached() -> None:
@@ -74,6 +76,37 @@ def test_a_call_waits_for_its_time_and_one_without_a_time_is_due_at_once() -> No
     assert create(inputs.Requested(scheduled_at=LATER), NOW) == Created(state=Pending(attempt=0, due_at=LATER))
     assert create(inputs.Requested(), NOW).state.due_at == NOW
     assert create(inputs.Requested(scheduled_at=NOW - timedelta(days=1)), NOW).state.due_at == NOW
+
+
+def test_a_call_whose_time_has_come_waits_for_a_slot_and_is_dialled_when_it_has_one() -> None:
+    pending = Pending(attempt=0, due_at=NOW)
+    due = decide(pending, TimerDue(deadline=NOW), TERMS, NOW)
+    assert isinstance(due, Due)
+    assert due.state.deadline == NOW + TERMS.dial_within
+    dialing = moved(due.state, inputs.Admitted(attempt=1))
+    assert isinstance(dialing, Dialing)
+    assert dialing.attempt == 1
+    assert isinstance(decide(pending, inputs.Admitted(attempt=1), TERMS, NOW), Ignored), "it is not its time"
+    assert isinstance(decide(due.state, inputs.Admitted(attempt=2), TERMS, NOW), Ignored), "another attempt's slot"
+
+
+def test_a_call_that_waits_for_a_slot_too_long_expires() -> None:
+    queued = Pending(attempt=0, due_at=NOW - TERMS.dial_within, queued_until=NOW)
+    assert moved(queued, TimerDue(deadline=NOW)).status is Status.EXPIRED
+    late = decide(queued, inputs.Admitted(attempt=1), TERMS, NOW + timedelta(seconds=1))
+    assert isinstance(late, Moved)
+    assert late.state.status is Status.EXPIRED
+
+
+def test_a_change_of_a_queued_call_takes_it_out_of_the_queue_but_not_out_of_its_turn() -> None:
+    queued = Pending(attempt=0, due_at=NOW - timedelta(minutes=5), queued_until=LATER)
+    for change in (inputs.ChangeRequested(terms=True), inputs.ChangeRequested(scheduled_at=NOW)):
+        decision = decide(queued, change, TERMS, NOW)
+        assert isinstance(decision, Changed)
+        assert decision.state == Pending(attempt=0, due_at=queued.due_at)
+    later = decide(queued, inputs.ChangeRequested(scheduled_at=LATER), TERMS, NOW)
+    assert isinstance(later, Changed)
+    assert later.state.due_at == LATER
 
 
 def test_a_busy_line_is_tried_again_after_its_delay() -> None:

@@ -12,11 +12,12 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 import structlog
 
+from call_orchestrator import measures
 from call_orchestrator.agreements import Policy, Unacceptable, agreed, revised
 from call_orchestrator.domain.decisions import Event, Ignored, Refused
 from call_orchestrator.domain.inputs import ChangeRequested, Input, Requested
 from call_orchestrator.domain.machine import create, decide
-from call_orchestrator.ports import CallLog, Greetings, LostRace, Stored, Timers
+from call_orchestrator.ports import CallLog, Greetings, LostRace, Queue, Stored, Timers
 from call_orchestrator.snapshots import event_of, state_of, terms_of
 from contracts import (
     FINAL_STATUSES,
@@ -51,10 +52,17 @@ class CallService:
     """Decides what becomes of calls."""
 
     def __init__(
-        self, calls: CallLog, timers: Timers, greetings: Greetings, policy: Policy, now: Callable[[], datetime]
+        self,
+        calls: CallLog,
+        timers: Timers,
+        queue: Queue,
+        greetings: Greetings,
+        policy: Policy,
+        now: Callable[[], datetime],
     ) -> None:
         self._calls = calls
         self._timers = timers
+        self._queue = queue
         self._greetings = greetings
         self._policy = policy
         self._now = now
@@ -107,7 +115,9 @@ class CallService:
         changed = tuple(told.request.changes()) if isinstance(told.request, CallChangeRequested) else ()
         event = event_of(decided, call, now, changed)
         sequence = await self._calls.append(event, after=stored.sequence if stored else 0, cause=told.cause)
-        logger.info("decided", fact=event.fact, status=event.call.status, attempt=event.call.attempt)
+        measures.observe(stored.call if stored else None, event.call)
+        about = {"call_id": str(event.call_id), "status": event.call.status, "attempt": event.call.attempt}
+        logger.info("decided", fact=event.fact, **about)
         await self._follow_up(Stored(event.call, sequence, told.cause.id), told.cause)
         return _accepted(event.call)
 
@@ -131,7 +141,9 @@ class CallService:
             await self._timers.clear(call.call_id)
             return
         await self._timers.set(call.call_id, call.deadline, after=stored.sequence, cause=cause)
-        if call.status is CallStatus.PENDING and call.attempt == 0:
+        if call.queued:
+            await self._queue.join(call, due=stored.sequence, cause=cause)
+        elif call.status is CallStatus.PENDING and call.attempt == 0:
             await self._greet(stored, cause)
 
     async def _greet(self, stored: Stored, cause: Envelope) -> None:

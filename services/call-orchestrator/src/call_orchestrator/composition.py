@@ -3,17 +3,25 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from math import ceil
 
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from call_orchestrator.adapters.jetstream import JetStreamCallLog, JetStreamGreetings, JetStreamTimers
+from call_orchestrator.adapters.slots import JetStreamAdmissions, JetStreamQueue
+from call_orchestrator.admission import Admission
 from call_orchestrator.agreements import Policy
 from call_orchestrator.application import CallService
+from call_orchestrator.domain.slots import Limits, Slots
 from call_orchestrator.entrypoints.subscribers import build_router
+from call_orchestrator.grants import Grants
 from call_orchestrator.settings import Settings
+from chassis.background import in_background
+from chassis.log import Log
 from chassis.serve import Bus, operations
 from contracts import Service
+from contracts.streams import QUEUE
 
 
 def policy(settings: Settings) -> Policy:
@@ -27,15 +35,29 @@ def policy(settings: Settings) -> Policy:
     )
 
 
+def limits(settings: Settings) -> Limits:
+    """How many calls at once. What waits for the account's pace waits here, but for two seconds' worth."""
+    return Limits(
+        live=settings.max_concurrent_calls or None,
+        live_of_campaign=settings.max_concurrent_calls_per_campaign or None,
+        on_the_way=max(2, ceil(2 * settings.twilio_calls_per_second)),
+    )
+
+
 @asynccontextmanager
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     """Puts the subscribers on the broker and gives the HTTP side: metrics and health."""
-    calls = CallService(
-        JetStreamCallLog(bus.calls),
-        JetStreamTimers(bus.client.jetstream(), Service.ORCHESTRATOR),
-        JetStreamGreetings(bus.calls),
-        policy(settings),
-        now=lambda: datetime.now(UTC),
-    )
-    bus.broker.include_router(build_router(calls, bus.client))
-    yield Starlette(routes=operations(bus.client))
+    js = bus.client.jetstream()
+    log = JetStreamCallLog(bus.calls)
+    queue = JetStreamQueue(bus.client, Log(bus.client, QUEUE.name, source=Service.ORCHESTRATOR))
+    await queue.restore(bus.calls)
+    admissions = JetStreamAdmissions(bus.client, bus.calls)
+    timers = JetStreamTimers(js, Service.ORCHESTRATOR)
+    calls = CallService(log, timers, queue, JetStreamGreetings(bus.calls), policy(settings), now=_now)
+    bus.broker.include_router(build_router(calls, Grants(calls, log, admissions), bus.client))
+    async with in_background(Admission(Slots(limits(settings)), log, queue, admissions, now=_now).run()):
+        yield Starlette(routes=operations(bus.client))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -55,6 +55,10 @@ def states() -> dict[str, State]:
         "pending": Pending(attempt=0, due_at=NOW),
         "pending (too late)": Pending(attempt=0, due_at=NOW - timedelta(days=2)),
         "pending (again)": Pending(attempt=1, due_at=NOW),
+        "pending (queued)": Pending(attempt=0, due_at=NOW - timedelta(hours=1), queued_until=LATER),
+        "pending (queued too long)": Pending(
+            attempt=0, due_at=NOW - timedelta(days=2), queued_until=NOW - timedelta(days=1)
+        ),
         "dialing": dialing,
         "dialing (last attempt)": replace(dialing, attempt=2),
         "dialing (asked thrice)": replace(dialing, checks=3),
@@ -82,6 +86,7 @@ def told(attempt: int) -> dict[str, inputs.Input]:
         "time changed": inputs.ChangeRequested(scheduled_at=LATER),
         "timer due": inputs.TimerDue(deadline=LATER),
         "older timer due": inputs.TimerDue(deadline=NOW - timedelta(days=3)),
+        "admitted": inputs.Admitted(attempt=attempt + 1),
         "dial placed": inputs.DialPlaced(attempt=attempt),
         "dial refused": inputs.DialRefused(attempt=attempt, permanent=False, reason="429"),
         "dial refused for good": inputs.DialRefused(attempt=attempt, permanent=True, reason="no such number"),

@@ -1,11 +1,22 @@
 """What the orchestrator needs of the world."""
 
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from contracts import AudioRequested, Call, CallEvent, Envelope
+from call_orchestrator.domain.slots import Waiting
+from contracts import (
+    AdmissionGranted,
+    AdmissionReleased,
+    AudioRequested,
+    Call,
+    CallEvent,
+    DialClaimed,
+    Envelope,
+)
 
 
 class LostRace(Exception):
@@ -42,6 +53,43 @@ class Timers(Protocol):
 
     async def clear(self, call_id: UUID) -> None:
         """The call waits for nothing more."""
+
+
+class Queue(Protocol):
+    """The calls that wait for a slot."""
+
+    async def join(self, call: Call, *, due: int, cause: Envelope) -> None:
+        """The call waits, by the event of sequence `due`; said again, it replaces what was said before."""
+
+    async def leave(self, place: int) -> None:
+        """Removes what was said of a call that waits no more; nothing happens if something newer has been said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A fact that says who holds a slot: a decision on a call, a grant, a release, a claim. Decisions come without
+    their body: `live` is whether their subject says that the call is."""
+
+    sequence: int
+    call_id: str
+    fact: AdmissionGranted | AdmissionReleased | DialClaimed | None
+    live: bool = False
+
+
+class Admissions(Protocol):
+    """Slots in the log."""
+
+    def heard(self) -> AbstractAsyncContextManager[AsyncIterator[list[Heard]]]:
+        """Every fact about slots, from where it tells of all that are held, in the order of the log, without an end."""
+
+    def waiting(self) -> AbstractAsyncContextManager[AsyncIterator[list[Waiting]]]:
+        """Every call that waits, and those that come to wait, without an end. Some may wait no more."""
+
+    async def grant(self, call: Waiting, *, since: int, after: int) -> int:
+        """Gives the call a slot. Raises LostRace unless the last grant of all is still `after`."""
+
+    async def release(self, grant: AdmissionGranted, *, granted: int, cause: Envelope) -> None:
+        """The grant of this sequence was in vain. Saying so again changes nothing."""
 
 
 class Greetings(Protocol):

@@ -12,6 +12,13 @@ class Settings(ServiceSettings):
     max_retry_attempts: int = Field(default=3, ge=0, le=10, description="dials after the first")
     retry_delay_minutes: float = Field(default=60, ge=0, le=10_080, description="minutes between two dials")
     max_call_seconds: int = Field(default=600, ge=10, le=14_400, description="talk time after which we hang up")
+    max_concurrent_calls: int = Field(default=20, ge=0, description="calls that are live at once; 0: any number")
+    max_concurrent_calls_per_campaign: int = Field(
+        default=0, ge=0, description="calls of one campaign that are live at once; 0: any number"
+    )
+    twilio_calls_per_second: float = Field(
+        default=1, gt=0, description="the account's pace; voice keeps it, few are sent to wait there"
+    )
     dial_within_minutes: float = Field(
         default=1440, gt=0, description="a call that could not be dialled so long after its time expires"
     )

@@ -3,7 +3,16 @@
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
-from call_orchestrator.domain.decisions import Changed, Concluded, Created, Event, HangupAsked, Moved, SettlementAsked
+from call_orchestrator.domain.decisions import (
+    Changed,
+    Concluded,
+    Created,
+    Due,
+    Event,
+    HangupAsked,
+    Moved,
+    SettlementAsked,
+)
 from call_orchestrator.domain.states import (
     Dialing,
     Ended,
@@ -21,6 +30,7 @@ from contracts import (
     CallChanged,
     CallConcluded,
     CallCreated,
+    CallDue,
     CallEvent,
     CallHangupRequested,
     CallSettlementRequested,
@@ -44,7 +54,8 @@ def state_of(call: Call) -> State:
     """The state that a snapshot stands for. Raises ValueError at a snapshot that lacks what its status needs."""
     status = Status(call.status)
     if status is Status.PENDING:
-        return Pending(attempt=call.attempt, due_at=_given(call.due_at, "due_at"))
+        until = _given(call.deadline, "deadline") if call.queued else None
+        return Pending(attempt=call.attempt, due_at=_given(call.due_at, "due_at"), queued_until=until)
     if status not in (Status.DIALING, Status.RINGING, Status.IN_PROGRESS):
         ended_at = _given(call.ended_at, "ended_at")
         return Ended(status=status, attempt=call.attempt, ended_at=ended_at, disposition=call.disposition)
@@ -76,6 +87,7 @@ def snapshot(call: Call, state: State, *, now: datetime, reason: str | None, dur
             "status": status,
             "attempt": state.attempt,
             "due_at": state.due_at if isinstance(state, Pending) else None,
+            "queued": isinstance(state, Pending) and state.queued_until is not None,
             "deadline": state.deadline,
             "since": call.since if status == call.status else now,
             "dialed_at": line.dialed_at if line else call.dialed_at,
@@ -108,6 +120,8 @@ def event_of(decided: Event, before: Call, now: datetime, changed: tuple[str, ..
                 reason=decided.reason,
                 next_attempt_at=call.due_at,
             )
+        case Due():
+            return CallDue(call=call, occurred_at=now)
         case Changed():
             return CallChanged(call=call, occurred_at=now, changed=changed)
         case Concluded():

@@ -14,6 +14,7 @@ from call_orchestrator.domain.decisions import (
     SettlementAsked,
 )
 from call_orchestrator.domain.inputs import (
+    Admitted,
     AnswerClassified,
     Answerer,
     CancelRequested,
@@ -39,6 +40,8 @@ UNKNOWN_TO_NETWORK = 3
 MOST_CHECKS = 12
 """After so many questions (about five hours) without a final answer the outcome is given up as unknown."""
 GOODBYE_MARGIN = timedelta(seconds=4)
+TECHNICAL_FAILURE = "technical_failure"
+"""The disposition of a conversation that we could not hold: somebody was reached, and not served."""
 
 
 def decide_live(state: Live, told: Input, terms: Terms, now: datetime) -> Decision:
@@ -56,6 +59,8 @@ def decide_live(state: Live, told: Input, terms: Terms, now: datetime) -> Decisi
             return Ignored("the call exists")
         case _ if told.attempt != state.attempt:
             return Ignored("a fact of another attempt")
+        case Admitted():
+            return Ignored("it has its slot")
         case DialPlaced() | DialUnknown():
             return Ignored("the network will say what became of it, or be asked at the deadline")
         case DialRefused() if not isinstance(state, Dialing):
@@ -186,7 +191,7 @@ def _close(
     """The attempt is over: the end of the call, or the wait for the next one."""
     name, why = _name_of_end(state, status, reason)
     unreached = name in (Status.BUSY, Status.NO_ANSWER, Status.FAILED) and not isinstance(state, InProgress)
-    again = unreached and not permanent and state.hangup is None
+    again = unreached and not permanent and state.hangup is None and state.disposition is None
     if again and state.attempt <= terms.max_retries:
         waiting = Pending(attempt=state.attempt, due_at=now + terms.retry_delay)
         return Moved(state=waiting, reason=why or name, duration_seconds=duration_seconds)
@@ -195,7 +200,8 @@ def _close(
 
 def _name_of_end(state: Live, status: Network, reason: str | None) -> tuple[Status, str | None]:
     if state.disposition is not None and status is Network.COMPLETED:
-        return Status.COMPLETED, reason or state.disposition
+        failed = state.disposition == TECHNICAL_FAILURE
+        return Status.FAILED if failed else Status.COMPLETED, reason or state.disposition
     match state.hangup:
         case Hangup.CANCELED:
             return Status.CANCELED, "canceled by request"

@@ -22,6 +22,13 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """Its time has come: it waits for a slot."""
+
+    state: Pending
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Changed:
     """A waiting call was changed."""
 
@@ -50,7 +57,7 @@ class SettlementAsked:
     state: Live
 
 
-Event = Created | Moved | Changed | Concluded | HangupAsked | SettlementAsked
+Event = Created | Moved | Due | Changed | Concluded | HangupAsked | SettlementAsked
 
 
 @dataclass(frozen=True, slots=True)

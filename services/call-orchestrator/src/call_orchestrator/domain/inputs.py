@@ -61,6 +61,13 @@ class TimerDue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """There is a slot for the attempt."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DialPlaced:
     """The provider has taken the attempt."""
 
@@ -116,4 +123,4 @@ class ConversationEnded:
 
 
 AttemptFact = DialPlaced | DialRefused | DialUnknown | NetworkReported | AnswerClassified | ConversationEnded
-Input = Requested | CancelRequested | RetryRequested | ChangeRequested | TimerDue | AttemptFact
+Input = Requested | CancelRequested | RetryRequested | ChangeRequested | TimerDue | Admitted | AttemptFact

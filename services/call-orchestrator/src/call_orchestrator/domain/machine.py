@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from call_orchestrator.domain.attempts import decide_live
-from call_orchestrator.domain.decisions import Changed, Created, Decision, Event, Ignored, Moved, Refused
+from call_orchestrator.domain.decisions import Changed, Created, Decision, Due, Event, Ignored, Moved, Refused
 from call_orchestrator.domain.inputs import (
+    Admitted,
     AnswerClassified,
     CancelRequested,
     ChangeRequested,
@@ -57,7 +58,9 @@ def evolve(_: State | None, event: Event) -> State:
 def _decide_pending(state: Pending, told: Input, terms: Terms, now: datetime) -> Decision:
     match told:
         case TimerDue():
-            return _due(state, told, terms, now)
+            return _time_has_come(state, told, terms, now)
+        case Admitted():
+            return _admitted(state, told, terms, now)
         case CancelRequested():
             return Moved(state=_end(Status.CANCELED, state.attempt, now), reason="canceled by request")
         case RetryRequested():
@@ -74,20 +77,35 @@ def _decide_pending(state: Pending, told: Input, terms: Terms, now: datetime) ->
             assert_never(told)
 
 
-def _due(state: Pending, told: TimerDue, terms: Terms, now: datetime) -> Decision:
-    if told.deadline < state.due_at:
+def _time_has_come(state: Pending, told: TimerDue, terms: Terms, now: datetime) -> Decision:
+    if told.deadline < state.deadline:
         return Ignored("an older deadline")
-    if now > state.due_at + terms.dial_within:
-        return Moved(state=_end(Status.EXPIRED, state.attempt, now), reason="it could not be dialled in time")
+    until = state.due_at + terms.dial_within
+    if state.queued_until is not None or now > until:
+        return _expired(state, now)
+    return Due(state=replace(state, queued_until=until))
+
+
+def _admitted(state: Pending, told: Admitted, terms: Terms, now: datetime) -> Decision:
+    if state.queued_until is None or told.attempt != state.attempt + 1:
+        return Ignored("it waits for no slot, or for that of another attempt")
+    if now > state.queued_until:
+        return _expired(state, now)
     until = now + terms.ring_time + ANSWER_MARGIN
-    return Moved(state=Dialing(attempt=state.attempt + 1, dialed_at=now, deadline=until))
+    return Moved(state=Dialing(attempt=told.attempt, dialed_at=now, deadline=until))
+
+
+def _expired(state: Pending, now: datetime) -> Decision:
+    return Moved(state=_end(Status.EXPIRED, state.attempt, now), reason="it could not be dialled in time")
 
 
 def _change(state: Pending, told: ChangeRequested, now: datetime) -> Decision:
+    """A changed call waits for its time again; one whose time has come and stays keeps its place among those due."""
     if state.attempt and told.terms:
         return Refused("the call has been dialled; only its time can still be changed")
-    due_at = state.due_at if told.scheduled_at is None else max(told.scheduled_at, now)
-    return Changed(state=replace(state, due_at=due_at))
+    wanted = state.due_at if told.scheduled_at is None else max(told.scheduled_at, now)
+    due_at = min(wanted, state.due_at) if wanted <= now else wanted
+    return Changed(state=Pending(attempt=state.attempt, due_at=due_at))
 
 
 def _decide_ended(state: Ended, told: Input, terms: Terms, now: datetime) -> Decision:
@@ -98,7 +116,7 @@ def _decide_ended(state: Ended, told: Input, terms: Terms, now: datetime) -> Dec
             return Refused(f"the call has ended: {state.status}")
         case Requested():
             return Ignored("the call exists")
-        case TimerDue():
+        case TimerDue() | Admitted():
             return Ignored("nothing is waited for")
         case (
             DialPlaced() | DialRefused() | DialUnknown() | NetworkReported() | AnswerClassified() | ConversationEnded()

@@ -1,8 +1,9 @@
 """The states of a call, each holding only what is true in it.
 
-Theory. A call is dialled in attempts. Between attempts it is `Pending`; an attempt goes forward through `Dialing`,
-`Ringing` and `InProgress`, may skip any of them (facts come in any order), and never goes back. It ends in `Ended`, or
-in `Pending` once more. Every state but `Ended` has exactly one deadline, so none can be stuck (law 3).
+Theory. A call is dialled in attempts. Between attempts it is `Pending`, first for its time, then for a slot. An attempt
+goes forward through `Dialing`, `Ringing` and `InProgress`, may skip any of them (facts come in any order), and never
+goes back. It ends in `Ended`, or in `Pending` once more. Every state but `Ended` has exactly one deadline, so none can
+be stuck (law 3).
 """
 
 from dataclasses import dataclass
@@ -49,10 +50,14 @@ class Terms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """Waiting to be dialled, for the first time or again; `attempt` dials lie behind it."""
+    """Waiting to be dialled, for the first time or again; `attempt` dials lie behind it.
+
+    It waits for its time first, and then, until `queued_until`, for a slot.
+    """
 
     attempt: int
     due_at: datetime
+    queued_until: datetime | None = None
 
     @property
     def status(self) -> Status:
@@ -61,8 +66,8 @@ class Pending:
 
     @property
     def deadline(self) -> datetime:
-        """When it may be dialled."""
-        return self.due_at
+        """When its time comes; once it has come: when it is too late."""
+        return self.queued_until or self.due_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

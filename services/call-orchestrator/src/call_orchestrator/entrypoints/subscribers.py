@@ -7,9 +7,11 @@ from nats.aio.client import Client
 
 from call_orchestrator.application import CallService, Told
 from call_orchestrator.domain import inputs
+from call_orchestrator.grants import Grants
 from chassis.log import Recorded
 from chassis.subscriptions import subscribe
 from contracts import (
+    AdmissionGranted,
     AnswerClassified,
     CallCancelRequested,
     CallChangeRequested,
@@ -25,6 +27,7 @@ from contracts import (
     TelephonyStatusReported,
     TimerDue,
 )
+from contracts.permissions import is_inbox
 from contracts.streams import ORCHESTRATOR_FACTS, ORCHESTRATOR_REQUESTS
 
 Command = CallRequested | CallChangeRequested | CallCancelRequested | CallRetryRequested
@@ -37,10 +40,11 @@ Fact = (
     | AnswerClassified
     | ConversationEnded
     | TimerDue
+    | AdmissionGranted
 )
 
 
-def build_router(calls: CallService, client: Client) -> NatsRouter:
+def build_router(calls: CallService, grants: Grants, client: Client) -> NatsRouter:
     """The service's two consumers. Both are idempotent by `CallService`: see there."""
     router = NatsRouter()
 
@@ -49,14 +53,18 @@ def build_router(calls: CallService, client: Client) -> NatsRouter:
         if not isinstance(event, Command):
             raise InvalidMessage([f"subject: {event.fact} is no request"])
         outcome = await _ask(calls, event, recorded)
-        if recorded.envelope.reply_to:
-            await client.publish(recorded.envelope.reply_to, outcome.model_dump_json().encode())
+        answer_to = recorded.envelope.reply_to
+        if answer_to and is_inbox(answer_to):  # anything else would be said in our name, not in the asker's
+            await client.publish(answer_to, outcome.model_dump_json().encode())
 
     async def on_fact(recorded: Recorded) -> None:
-        event = recorded.event
+        event, again = recorded.event, recorded.deliveries > 1
+        if isinstance(event, AdmissionGranted):
+            await grants.carry_out(event, sequence=recorded.sequence, cause=recorded.envelope, redelivered=again)
+            return
         if not isinstance(event, Fact):
             raise InvalidMessage([f"subject: {event.fact} is no fact that the state machine knows"])
-        await calls.tell(Told(event.call_id, input_of(event), recorded.envelope, recorded.deliveries > 1))
+        await calls.tell(Told(event.call_id, input_of(event), recorded.envelope, again))
 
     subscribe(router, client, ORCHESTRATOR_REQUESTS, on_request)
     subscribe(router, client, ORCHESTRATOR_FACTS, on_fact)
@@ -110,5 +118,7 @@ def input_of(fact: Fact) -> inputs.Input:
             )
         case TimerDue():
             return inputs.TimerDue(deadline=fact.deadline)
+        case AdmissionGranted():
+            return inputs.Admitted(attempt=fact.attempt)
         case _:
             assert_never(fact)

@@ -1,0 +1,158 @@
+"""`Admissions` and `Queue` on JetStream."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.errors import NotFoundError
+
+from call_orchestrator.domain.slots import Waiting
+from call_orchestrator.ports import Heard, LostRace
+from chassis import tracing
+from chassis.following import follow
+from chassis.log import Conflict, Guard, Log
+from contracts import (
+    AdmissionGranted,
+    AdmissionReleased,
+    Call,
+    CallDue,
+    CallStatus,
+    DialClaimed,
+    Envelope,
+    InvalidMessage,
+    QueueJoined,
+    decode,
+)
+from contracts.streams import CALLS, QUEUE, state_of
+
+_LIVE = frozenset({CallStatus.DIALING, CallStatus.RINGING, CallStatus.IN_PROGRESS})
+_FACTS = (AdmissionGranted, AdmissionReleased, DialClaimed)
+
+
+class JetStreamQueue:
+    """`Queue`: one message a call in a stream that keeps the newest of each subject."""
+
+    def __init__(self, client: Client, queue: Log) -> None:
+        self._client = client
+        self._js = client.jetstream()
+        self._queue = queue
+
+    async def restore(self, calls: Log) -> None:
+        """Makes the queue anew from the log, if it has never held anything: it was lost, or the log was imported."""
+        last = await calls.last(CallDue.subjects())
+        if last is None or (await self._js.stream_info(QUEUE.name)).state.last_seq:
+            return
+        async with aclosing(follow(self._client, CALLS, [CallDue.subjects()], start=1)) as batches:
+            async for batch in batches:
+                for message in batch:
+                    stands = await calls.last(state_of(message.subject.split(".")[2]))
+                    if stands and isinstance(stands.event, CallDue):
+                        await self.join(stands.event.call, due=stands.sequence, cause=stands.envelope)
+                if batch[-1].metadata.sequence.stream >= last.sequence:
+                    return
+
+    async def join(self, call: Call, *, due: int, cause: Envelope) -> None:
+        """See `Queue.join`."""
+        assert call.due_at is not None  # noqa: S101  a call that waits has its time
+        joined = QueueJoined(
+            call_id=call.call_id, campaign_id=call.campaign_id, attempt=call.attempt + 1, due_at=call.due_at, due=due
+        )
+        await self._queue.append(joined, cause=cause)
+
+    async def leave(self, place: int) -> None:
+        """See `Queue.leave`. By sequence: the call may have come to wait again, in another place."""
+        try:
+            await self._js.delete_msg(QUEUE.name, place)
+        except NotFoundError:
+            return
+
+
+class JetStreamAdmissions:
+    """`Admissions`: grants in the log, each guarded by the last one of all."""
+
+    def __init__(self, client: Client, log: Log) -> None:
+        self._client = client
+        self._log = log
+
+    @asynccontextmanager
+    async def heard(self) -> AsyncIterator[AsyncIterator[list[Heard]]]:
+        """See `Admissions.heard`. The last grant says from where the log must be read."""
+        end = (await self._client.jetstream().stream_info(CALLS.name)).state.last_seq
+        last = await self._log.last(AdmissionGranted.subjects())
+        start = last.event.since if last and isinstance(last.event, AdmissionGranted) else end + 1
+        filters = [state_of("*"), *(event.subjects() for event in _FACTS)]
+        async with aclosing(follow(self._client, CALLS, filters, start=start)) as batches:
+            yield _all_heard(batches)
+
+    @asynccontextmanager
+    async def waiting(self) -> AsyncIterator[AsyncIterator[list[Waiting]]]:
+        """See `Admissions.waiting`."""
+        async with aclosing(follow(self._client, QUEUE, [QueueJoined.subjects()], start=1)) as batches:
+            yield _all_waiting(batches)
+
+    async def grant(self, call: Waiting, *, since: int, after: int) -> int:
+        """See `Admissions.grant`."""
+        grant = AdmissionGranted.model_validate(
+            {
+                "call_id": call.call_id,
+                "campaign_id": call.campaign_id,
+                "attempt": call.attempt,
+                "due": call.due,
+                "since": since,
+            }
+        )
+        try:
+            with tracing.span("grant slot", tracing.PROCESS, await self._trace_of(call.call_id)):
+                recorded = await self._log.append(grant, guard=Guard(AdmissionGranted.subjects(), after))
+        except Conflict as conflict:
+            raise LostRace(str(conflict)) from conflict
+        return recorded.sequence
+
+    async def _trace_of(self, call_id: str) -> str | None:
+        """A grant follows from no message, but belongs to the call's trace."""
+        stands = await self._log.last(state_of(call_id)) if tracing.on() else None
+        return stands.envelope.traceparent if stands else None
+
+    async def release(self, grant: AdmissionGranted, *, granted: int, cause: Envelope) -> None:
+        """See `Admissions.release`."""
+        released = AdmissionReleased(call_id=grant.call_id, attempt=grant.attempt, granted=granted)
+        await self._log.append(released, cause=cause, event_id=f"{cause.id}/released")
+
+
+async def _all_heard(batches: AsyncGenerator[list[Msg], None]) -> AsyncIterator[list[Heard]]:
+    async for batch in batches:
+        yield [heard for message in batch if (heard := _heard(message))]
+
+
+async def _all_waiting(batches: AsyncGenerator[list[Msg], None]) -> AsyncIterator[list[Waiting]]:
+    async for batch in batches:
+        yield [waiting for message in batch if (waiting := _waiting(message))]
+
+
+def _heard(message: Msg) -> Heard | None:
+    sequence, parts = message.metadata.sequence.stream, message.subject.split(".")
+    if parts[0] == "call":  # its subject says all that is needed, and its body is long
+        return Heard(sequence, parts[2], None, live=parts[3] in _LIVE)
+    try:
+        event = decode(message.subject, message.data)
+    except InvalidMessage:  # its consumer makes a dead letter of it
+        return None
+    return Heard(sequence, parts[2], event) if isinstance(event, _FACTS) else None
+
+
+def _waiting(message: Msg) -> Waiting | None:
+    try:
+        event = decode(message.subject, message.data)
+    except InvalidMessage:
+        return None
+    if not isinstance(event, QueueJoined):
+        return None
+    return Waiting(
+        call_id=str(event.call_id),
+        campaign_id=event.campaign_id,
+        attempt=event.attempt,
+        due_at=event.due_at,
+        due=event.due,
+        place=message.metadata.sequence.stream,
+    )

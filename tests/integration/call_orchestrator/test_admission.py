@@ -1,0 +1,237 @@
+"""Slots on a real nats-server: shared by replicas, never leaked, given in turns."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from uuid import UUID, uuid4
+
+import pytest
+from faststream.nats import NatsBroker
+from nats.aio.client import Client
+
+from call_orchestrator.composition import build
+from call_orchestrator.settings import Settings
+from chassis.log import Guard, Log
+from chassis.serve import Bus
+from contracts import (
+    AdmissionGranted,
+    AdmissionReleased,
+    Call,
+    CallCancelRequested,
+    CallEvent,
+    CallRequested,
+    CallStatus,
+    DialClaimed,
+    QueueJoined,
+    Service,
+    TelephonyStatus,
+    TelephonyStatusReported,
+    call_id_of,
+)
+from contracts.streams import CALLS, QUEUE, facts_of, state_of
+
+Ask = Callable[..., Awaitable[list[UUID]]]
+
+
+@asynccontextmanager
+async def replicas(nats_url: str, count: int, **settings: float) -> AsyncIterator[None]:
+    """So many replicas of the service, as one system."""
+    async with AsyncExitStack() as stack:
+        for _ in range(count):
+            broker = NatsBroker(nats_url, logger=None)
+            client = await broker.connect()
+            bus = Bus(client, broker, Log(client, CALLS.name, source=Service.ORCHESTRATOR))
+            await stack.enter_async_context(build(Settings.model_validate(settings), bus))
+            stack.push_async_callback(broker.stop)
+            await broker.start()
+        yield
+
+
+@pytest.fixture
+def ask(bus_client: Client) -> Ask:
+    """Asks for so many calls of a campaign."""
+
+    async def ask(campaign: str, count: int) -> list[UUID]:
+        ids = []
+        for number in range(count):
+            request = CallRequested(
+                request_id=f"{campaign}-{number}",
+                campaign_id=campaign,
+                contact_id="c-1",
+                phone_number="+12125550123",
+                script_template="Hello.",
+                language="en",
+                max_retries=0,
+            )
+            await bus_client.jetstream().publish(request.subject, request.model_dump_json().encode())
+            ids.append(call_id_of(request.request_id or ""))
+        return ids
+
+    return ask
+
+
+async def call_of(calls: Log, call_id: UUID) -> Call | None:
+    recorded = await calls.last(state_of(call_id))
+    return recorded.event.call if recorded and isinstance(recorded.event, CallEvent) else None
+
+
+async def with_status(calls: Log, ids: list[UUID], status: CallStatus) -> list[UUID]:
+    return [i for i in ids if (call := await call_of(calls, i)) and call.status is status]
+
+
+async def until(what: Callable[[], Awaitable[object]]) -> None:
+    async with asyncio.timeout(20):
+        while not await what():
+            await asyncio.sleep(0.02)
+
+
+async def until_queued(calls: Log, ids: list[UUID]) -> None:
+    async def queued() -> bool:
+        return all([(call := await call_of(calls, i)) and call.queued for i in ids])
+
+    await until(queued)
+
+
+async def until_dialing(calls: Log, ids: list[UUID], count: int) -> list[UUID]:
+    async def dialing() -> bool:
+        return len(await with_status(calls, ids, CallStatus.DIALING)) >= count
+
+    await until(dialing)
+    return await with_status(calls, ids, CallStatus.DIALING)
+
+
+async def end(calls: Log, call_id: UUID) -> None:
+    await calls.append(DialClaimed(call_id=call_id, attempt=1))
+    report = TelephonyStatusReported(
+        call_id=call_id, attempt=1, provider_call_id="CA1", status=TelephonyStatus.BUSY, sequence_number=1
+    )
+    await calls.append(report)
+
+
+async def most_live(calls: Log) -> int:
+    """The most calls that were live at once, by the log itself, which is in one order."""
+    live: set[UUID] = set()
+    most = 0
+    for recorded in await calls.read([state_of("*")]):
+        if isinstance(recorded.event, CallEvent):
+            call = recorded.event.call
+            is_live = call.status in (CallStatus.DIALING, CallStatus.RINGING, CallStatus.IN_PROGRESS)
+            live = live | {call.call_id} if is_live else live - {call.call_id}
+            most = max(most, len(live))
+    return most
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_all_calls_are_dialled_and_never_more_at_once_than_may_be(
+    nats_url: str, bus_client: Client, calls: Log, ask: Ask, count: int
+) -> None:
+    async with replicas(nats_url, count, max_concurrent_calls=3, twilio_calls_per_second=100):
+        ids = await ask("reminders", 20)
+        ended: set[UUID] = set()
+        while len(ended) < len(ids):
+            for call_id in await until_dialing(calls, ids, 1):
+                ended.add(call_id)
+                await end(calls, call_id)
+        await until(lambda: _all_busy(calls, ids))
+    assert await most_live(calls) == 3
+    grants = await calls.read([AdmissionGranted.subjects()])
+    assert len(grants) == len(ids), "each call was given one slot"
+
+
+async def _all_busy(calls: Log, ids: list[UUID]) -> bool:
+    return len(await with_status(calls, ids, CallStatus.BUSY)) == len(ids)
+
+
+async def test_a_campaign_keeps_to_its_own_limit_and_a_later_one_is_served_beside_it(
+    nats_url: str, bus_client: Client, calls: Log, ask: Ask
+) -> None:
+    limits = {"max_concurrent_calls": 4, "max_concurrent_calls_per_campaign": 3, "twilio_calls_per_second": 100}
+    async with replicas(nats_url, 2, **limits):
+        large = await ask("large", 6)
+        await until_dialing(calls, large, 3)
+        small = await ask("small", 2)
+        await until_dialing(calls, small, 1)
+        await until_queued(calls, small[1:])
+    assert len(await with_status(calls, large, CallStatus.DIALING)) == 3
+
+
+async def test_a_replica_that_comes_later_knows_of_the_slots_that_are_held(
+    nats_url: str, bus_client: Client, calls: Log, ask: Ask
+) -> None:
+    limits = {"max_concurrent_calls": 2, "twilio_calls_per_second": 100}
+    async with replicas(nats_url, 1, **limits):
+        ids = await ask("reminders", 5)
+        first = await until_dialing(calls, ids, 2)
+    async with replicas(nats_url, 2, **limits):
+        await until_queued(calls, [call_id for call_id in ids if call_id not in first])
+        await end(calls, first[0])
+        then = await until_dialing(calls, ids, 2)
+        assert first[1] in then
+    assert await most_live(calls) == 2
+
+
+async def test_a_slot_for_a_call_that_was_canceled_meanwhile_is_given_back(
+    nats_url: str, bus_client: Client, calls: Log, ask: Ask
+) -> None:
+    async with replicas(nats_url, 2, max_concurrent_calls=1, twilio_calls_per_second=100):
+        ids = await ask("reminders", 3)
+        [holder] = await until_dialing(calls, ids, 1)
+        [canceled, last] = [call_id for call_id in ids if call_id != holder]
+        await until_queued(calls, [canceled, last])
+        due = await calls.last(state_of(canceled))
+        assert due
+        command = CallCancelRequested(call_id=canceled)
+        await bus_client.jetstream().publish(command.subject, command.model_dump_json().encode())
+        await until(lambda: with_status(calls, [canceled], CallStatus.CANCELED))
+        grants = await calls.read([AdmissionGranted.subjects()])
+        in_vain = AdmissionGranted(
+            call_id=canceled, campaign_id="reminders", attempt=1, due=due.sequence, since=grants[0].sequence
+        )
+        granted = await calls.append(in_vain, guard=Guard(AdmissionGranted.subjects(), grants[-1].sequence))
+
+        async def released() -> bool:
+            facts = [recorded.event for recorded in await calls.read(facts_of(canceled))]
+            return AdmissionReleased(call_id=canceled, attempt=1, granted=granted.sequence) in facts
+
+        await until(released)
+        await end(calls, holder)
+        await until_dialing(calls, [last], 1)
+
+
+async def test_a_place_in_the_queue_of_a_call_that_waits_no_more_is_cleared_away(
+    nats_url: str, bus_client: Client, calls: Log, ask: Ask
+) -> None:
+    stale = QueueJoined.model_validate(
+        {"call_id": uuid4(), "campaign_id": "a", "attempt": 1, "due_at": "2020-01-01T00:00:00Z", "due": 0}
+    )
+    async with replicas(nats_url, 1, twilio_calls_per_second=100):
+        [ended] = await ask("reminders", 1)
+        await until_dialing(calls, [ended], 1)
+        await end(calls, ended)
+        await until(lambda: with_status(calls, [ended], CallStatus.BUSY))
+        gone = stale.model_copy(update={"call_id": ended})
+        await bus_client.jetstream().publish(gone.subject, gone.model_dump_json().encode())
+
+        async def empty() -> bool:
+            return (await bus_client.jetstream().stream_info(QUEUE.name)).state.messages == 0
+
+        await until(empty)
+    assert await most_live(calls) == 1
+
+
+async def test_a_queue_that_was_lost_is_made_anew_from_the_log(
+    nats_url: str, bus_client: Client, calls: Log, ask: Ask
+) -> None:
+    limits = {"max_concurrent_calls": 1, "twilio_calls_per_second": 100}
+    async with replicas(nats_url, 1, **limits):
+        ids = await ask("reminders", 3)
+        [first] = await until_dialing(calls, ids, 1)
+        waiting = [call_id for call_id in ids if call_id != first]
+        await until_queued(calls, waiting)
+    js = bus_client.jetstream()
+    config = (await js.stream_info(QUEUE.name)).config
+    await js.delete_stream(QUEUE.name)
+    await js.add_stream(config)
+    async with replicas(nats_url, 2, **limits):
+        await end(calls, first)
+        await until_dialing(calls, waiting, 1)
