@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,8 +18,10 @@ from starlette.types import Receive, Scope, Send
 from chassis.log import Log, Recorded
 from contracts import AudioRequested, Call, CallStatus, CallStatusChanged, Event, SpeechHeard
 from contracts.streams import facts_of
+from conversation.adapters.answers import NoAnswers
 from conversation.adapters.openai import openai_model
 from conversation.application.turns import Turns
+from conversation.ports import Model
 from simulators.abrupt import close_connection
 from simulators.serving import serving
 
@@ -113,6 +115,7 @@ class Scene:
     log: Log
     turns: Turns
     call: Call
+    models: Sequence[Model] = ()
 
     async def becomes(self, **changes: object) -> None:
         """The orchestrator decides something about the call."""
@@ -193,7 +196,7 @@ async def scene(calls: Log, vendor: Vendor, deadline_seconds: float) -> AsyncIte
     )
     async with AsyncExitStack() as stack:
         model = await stack.enter_async_context(openai_model("sk-fictional", "gpt-4.1-mini", base_url=vendor.url))
-        scene = Scene(calls, Turns(calls, model, deadline_seconds=deadline_seconds), call)
+        scene = Scene(calls, Turns(calls, [model], NoAnswers(), deadline_seconds=deadline_seconds), call, [model])
         await scene.becomes()
         await calls.append(
             AudioRequested(

@@ -1,5 +1,6 @@
 """The vendors' simulators, our adapters on the official SDKs, and calls as the orchestrator leaves them in the log."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -12,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from chassis.log import Log
+from chassis.providers import Provider
 from contracts import AudioRequested, Call, CallStatus, CallStatusChanged
 from contracts.streams import CLIPS_BUCKET
 from simulators.server import Simulators, running
@@ -25,6 +27,11 @@ ACCOUNT_SID = "AC" + "0" * 31 + "1"
 AUTH_TOKEN = "simulated-auth-token"
 CALLER = "+12125550100"
 CALLEE = "+12125550123"
+
+
+def provider(name: str) -> Provider:
+    """One that is patient."""
+    return Provider(name, places=asyncio.Semaphore(20), failures=1000, cool_down=60)
 
 
 @pytest.fixture
@@ -46,6 +53,7 @@ async def edge_url() -> AsyncIterator[str]:
 
     routes = [
         Route("/twilio/voice/{call}/{attempt}", twiml, methods=["POST"]),
+        Route("/twilio/say/{call}/{attempt}/{turn}", twiml, methods=["POST"]),
         Route("/twilio/{kind}/{call}/{attempt}", noted, methods=["POST"]),
     ]
     async with serving(Starlette(routes=routes), "127.0.0.1") as url:
@@ -60,20 +68,15 @@ async def telephony(simulators: Simulators, edge_url: str) -> AsyncIterator[Twil
         base_url=simulators.twilio_url,
         number=CALLER,
         callbacks=edge_url,
+        provider=provider("twilio"),
     ) as adapter:
         yield adapter
 
 
 @pytest.fixture
 async def speech(simulators: Simulators) -> AsyncIterator[ElevenLabs]:
-    async with elevenlabs.connect(
-        api_key="fictional-key",
-        base_url=simulators.elevenlabs_url,
-        voice="JBFqnCBsd6RMkjVDRZzb",
-        model="eleven_flash_v2_5",
-        max_concurrency=4,
-    ) as adapter:
-        yield adapter
+    async with elevenlabs.connect(api_key="fictional-key", base_url=simulators.elevenlabs_url) as account:
+        yield ElevenLabs(account, voice="JBFqnCBsd6RMkjVDRZzb", model="eleven_flash_v2_5")
 
 
 @pytest.fixture

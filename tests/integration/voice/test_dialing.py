@@ -7,6 +7,7 @@ import pytest
 from nats.aio.client import Client
 
 from chassis.log import Conflict, Guard, Log, Recorded
+from chassis.providers import Provider
 from contracts import (
     CallStatus,
     CallStatusChanged,
@@ -42,7 +43,7 @@ async def dial_facts(calls: Log, event: CallStatusChanged) -> list[Event]:
 
 @pytest.fixture
 def greetings(calls: Log, speech: ElevenLabs, clips: ObjectStoreClips) -> Greetings:
-    return Greetings(calls, Speaking(speech, clips, calls))
+    return Greetings(calls, Speaking([speech], clips, calls))
 
 
 @pytest.fixture
@@ -187,12 +188,22 @@ async def test_a_provider_that_cannot_be_reached_has_not_dialled(
     event = await begin()
     nowhere = f"http://127.0.0.1:{unused_tcp_port}"
     async with twilio.connect(
-        account_sid="AC" + "0" * 32, auth_token="t", base_url=nowhere, number="+12125550100", callbacks=nowhere
+        account_sid="AC" + "0" * 32,
+        auth_token="t",
+        base_url=nowhere,
+        number="+12125550100",
+        callbacks=nowhere,
+        provider=Provider("nowhere", places=asyncio.Semaphore(1), failures=1, cool_down=60),
     ) as telephony:
         await Dialing(calls, telephony, greetings).dial(event, cause_of(event))
-    [_, refused] = await dial_facts(calls, event)
-    assert isinstance(refused, DialRefused)
-    assert not refused.permanent
+        [_, refused] = await dial_facts(calls, event)
+        assert isinstance(refused, DialRefused)
+        assert not refused.permanent
+        later = await begin()
+        await Dialing(calls, telephony, greetings).dial(later, cause_of(later))
+    [_, not_sent] = await dial_facts(calls, later)
+    assert isinstance(not_sent, DialRefused)
+    assert (not_sent.permanent, not_sent.reason) == (False, "not sent: breaker_open")
 
 
 async def test_too_many_requests_is_repeated_within_the_claim(

@@ -45,7 +45,7 @@ def telephony(calls: Log, speech: ElevenLabs, clips: ObjectStoreClips) -> FakeTe
 
 @pytest.fixture
 def greetings(calls: Log, speech: ElevenLabs, clips: ObjectStoreClips) -> Greetings:
-    return Greetings(calls, Speaking(speech, clips, calls))
+    return Greetings(calls, Speaking([speech], clips, calls))
 
 
 async def dial(calls: Log, telephony: FakeTelephony, greetings: Greetings, event: CallStatusChanged) -> None:
@@ -97,7 +97,7 @@ async def test_a_greeting_that_takes_too_long_does_not_stop_the_dial(
     simulators: Simulators,
 ) -> None:
     simulators.faults.rules = [FaultRule(target="elevenlabs", kind="latency", seconds=30)]
-    hasty = Greetings(calls, Speaking(speech, clips, calls), patience=0.2)
+    hasty = Greetings(calls, Speaking([speech], clips, calls), patience=0.2)
     event = await begin()
     await ask(event, 0, 0, "Hello, this is the clinic.", repeats=True)
     await dial(calls, telephony, hasty, event)

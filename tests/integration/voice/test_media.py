@@ -157,13 +157,19 @@ async def test_a_sentence_that_fails_is_passed_over(
     voice: httpx.AsyncClient, calls: Log, begin: Begin, ask: Ask, simulators: Simulators
 ) -> None:
     event = await begin()
-    simulators.faults.rules = [FaultRule(target="elevenlabs", kind="status", status=500, remaining=2)]
-    await ask(event, 1, 0, "This one is lost.")
+    await ask(event, 1, 0, "This one is heard.")
     async with playing(voice, event, 1) as response:
-        await until(f"{AudioFailed.fact}.{event.call_id}", calls)
-        await ask(event, 1, 1, "This one is heard.")
-        await reply(calls, event, 1, 2)
-        assert await response.aread()
+        await until(f"{AudioReady.fact}.{event.call_id}", calls)
+        simulators.faults.rules = [FaultRule(target="elevenlabs", kind="status", status=500, remaining=2)]
+        await ask(event, 1, 1, "This one is lost.")
+        failed = await until(f"{AudioFailed.fact}.{event.call_id}", calls)
+        await ask(event, 1, 2, "And this one is heard again.")
+        await reply(calls, event, 1, 3)
+        audio = await response.aread()
+    assert isinstance(failed, AudioFailed)
+    assert failed.fallback is None, "no other voice breaks in on a turn that has begun"
+    assert len(await calls.read((f"{AudioReady.fact}.{event.call_id}",))) == 2
+    assert FrameCutter().feed(audio) == audio
 
 
 async def test_a_turn_of_which_nothing_comes_ends(voice: httpx.AsyncClient, begin: Begin) -> None:

@@ -35,7 +35,7 @@ Begin = Callable[..., Awaitable[CallStatusChanged]]
 
 @pytest.fixture
 def dialing(calls: Log, telephony: Twilio, speech: ElevenLabs, clips: ObjectStoreClips) -> Dialing:
-    return Dialing(calls, telephony, Greetings(calls, Speaking(speech, clips, calls)))
+    return Dialing(calls, telephony, Greetings(calls, Speaking([speech], clips, calls)))
 
 
 @pytest.fixture

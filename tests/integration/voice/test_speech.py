@@ -9,12 +9,14 @@ from nats.js.api import ObjectStoreConfig
 from prometheus_client import REGISTRY
 
 from chassis.log import Log
+from chassis.providers import Provider
 from contracts import AudioFailed, AudioReady, AudioRequested, CallStatusChanged, Event
 from simulators.faults import FaultRule
 from simulators.server import Simulators, running
 from voice.adapters import elevenlabs
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
+from voice.adapters.guarded import GuardedSpeech
 from voice.application.speech import Speaking
 from voice.domain.mp3 import FrameCutter
 
@@ -25,7 +27,7 @@ SENTENCE = "Your appointment is on Monday at ten."
 
 @pytest.fixture
 def speaking(speech: ElevenLabs, clips: ObjectStoreClips, calls: Log) -> Speaking:
-    return Speaking(speech, clips, calls)
+    return Speaking([speech], clips, calls)
 
 
 async def spoken(calls: Log, speaking: Speaking, event: CallStatusChanged) -> bytes:
@@ -161,9 +163,9 @@ async def test_a_sentence_that_breaks_off_is_not_begun_again_and_not_kept(
 
 
 async def test_a_vendor_that_goes_silent_is_not_waited_for(
-    calls: Log, speaking: Speaking, begin: Begin, ask: Ask, simulators: Simulators, monkeypatch: pytest.MonkeyPatch
+    calls: Log, speech: ElevenLabs, clips: ObjectStoreClips, begin: Begin, ask: Ask, simulators: Simulators
 ) -> None:
-    monkeypatch.setattr(elevenlabs, "FIRST_PIECE_SECONDS", 0.1)
+    speaking = Speaking([speech], clips, calls, deadline=0.1)
     simulators.faults.rules = [FaultRule(target="elevenlabs", kind="latency", seconds=1)]
     event = await begin()
     await ask(event, 1, 0, SENTENCE)
@@ -176,7 +178,7 @@ async def test_a_full_store_costs_nothing_but_the_next_synthesis(
 ) -> None:
     tiny = await bus_client.jetstream().create_object_store("tiny", ObjectStoreConfig(max_bytes=2_000))
     full = counted("centralita_clips_not_stored_total", reason="full")
-    speaking = Speaking(speech, ObjectStoreClips(tiny), calls)
+    speaking = Speaking([speech], ObjectStoreClips(tiny), calls)
     event = await begin()
     await ask(event, 1, 0, SENTENCE, repeats=True)
     assert await spoken(calls, speaking, event)
@@ -185,16 +187,22 @@ async def test_a_full_store_costs_nothing_but_the_next_synthesis(
 
 
 async def speak_together(
-    calls: Log, clips: ObjectStoreClips, vendors: Simulators, event: CallStatusChanged, ask: Ask, sentences: int
+    calls: Log,
+    clips: ObjectStoreClips,
+    vendors: Simulators,
+    event: CallStatusChanged,
+    ask: Ask,
+    sentences: int,
+    deadline: float = 6,
 ) -> None:
     """Asks for sentences and speaks them all at once, over an account that allows one synthesis at a time."""
     for sentence in range(sentences):
         await ask(event, 1, sentence, SENTENCE)
     asked = await calls.read((f"{AudioRequested.fact}.{event.call_id}",))
-    async with elevenlabs.connect(
-        api_key="k", base_url=vendors.elevenlabs_url, voice="v", model="eleven_flash_v2_5", max_concurrency=1
-    ) as speech:
-        speaking = Speaking(speech, clips, calls)
+    one_place = Provider("one_place", places=asyncio.Semaphore(1), failures=1000, cool_down=60)
+    async with elevenlabs.connect(api_key="k", base_url=vendors.elevenlabs_url) as account:
+        speech = ElevenLabs(account, voice="v", model="eleven_flash_v2_5")
+        speaking = Speaking([GuardedSpeech(speech, one_place)], clips, calls, deadline=deadline)
         async with asyncio.TaskGroup() as tasks:
             for recorded in asked:
                 assert isinstance(recorded.event, AudioRequested)
@@ -216,12 +224,10 @@ async def test_a_sentence_that_cannot_get_its_place_in_time_fails(
     simulators: Simulators,
     begin: Begin,
     ask: Ask,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(elevenlabs, "FREE_PLACE_SECONDS", 0.05)
-    simulators.faults.rules = [FaultRule(target="elevenlabs", kind="latency", seconds=1)]
+    simulators.faults.rules = [FaultRule(target="elevenlabs", kind="latency", seconds=0.4)]
     event = await begin()
-    await speak_together(calls, clips, simulators, event, ask, 2)
+    await speak_together(calls, clips, simulators, event, ask, 2, deadline=0.7)
     assert {type(fact) for fact in await outcomes(calls, event)} == {AudioReady, AudioFailed}
 
 

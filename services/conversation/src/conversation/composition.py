@@ -1,24 +1,55 @@
 """The only module that names concrete adapters."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
+from chassis.providers import Provider
 from chassis.serve import Bus, operations
+from contracts.streams import ANSWERS_BUCKET
+from conversation.adapters.answers import KeptAnswers, NoAnswers
+from conversation.adapters.guarded import GuardedModel
 from conversation.adapters.openai import openai_model
 from conversation.application.turns import Turns
 from conversation.entrypoints.subscribers import build_router
+from conversation.ports import Answers, Model
 from conversation.settings import Settings
 
 
 @asynccontextmanager
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
-    """Answers what is heard with OpenAI's model; the HTTP side has the operations' routes only."""
-    async with openai_model(
-        settings.openai_api_key.get_secret_value(), settings.openai_model, base_url=str(settings.openai_base_url)
-    ) as model:
-        turns = Turns(bus.calls, model, deadline_seconds=settings.turn_deadline_seconds)
+    """Answers what is heard with OpenAI's models; the HTTP side has the operations' routes only."""
+    async with AsyncExitStack() as stack:
+        models = await _models(settings, stack)
+        turns = Turns(bus.calls, models, await _answers(settings, bus), deadline_seconds=settings.turn_deadline_seconds)
         bus.broker.include_router(build_router(turns, bus.client))
         yield Starlette(routes=operations(bus.client))
+
+
+async def _models(settings: Settings, stack: AsyncExitStack) -> list[Model]:
+    """Each behind a breaker of its own: one model may be down while another answers. One account, so common places."""
+    places = asyncio.Semaphore(settings.openai_max_concurrency)
+    named = {"openai": settings.openai_model, "openai_fallback": settings.openai_fallback_model}
+    key, url = settings.openai_api_key.get_secret_value(), str(settings.openai_base_url)
+    models: list[Model] = []
+    for name, model in named.items():
+        if model is not None:
+            provider = Provider(
+                name,
+                places=places,
+                failures=settings.breaker_failures,
+                cool_down=settings.breaker_cool_down_seconds,
+            )
+            adapter = await stack.enter_async_context(openai_model(key, model, base_url=url))
+            models.append(GuardedModel(adapter, provider))
+    return models
+
+
+async def _answers(settings: Settings, bus: Bus) -> Answers:
+    if not settings.answer_cache_seconds:
+        return NoAnswers()
+    bucket = await bus.client.jetstream().key_value(ANSWERS_BUCKET)
+    return KeptAnswers(bucket, seconds=settings.answer_cache_seconds)

@@ -23,6 +23,10 @@ class Failure(StrEnum):
     FILTERED = "filtered"
     EMPTY = "empty"
     """Neither words nor tools, or nothing but tools however often it was asked."""
+    BREAKER_OPEN = "breaker_open"
+    """It was not asked: it has kept failing, and is left alone for a while."""
+    NO_PLACE = "no_place"
+    """It was not asked: as many turns as may be are being answered already."""
 
 
 class ModelFailed(Exception):
@@ -42,10 +46,24 @@ class Model(Protocol):
         ...
 
     def answer(
-        self, messages: Sequence[Message], tools: Sequence[Tool], *, deadline: float
+        self, messages: Sequence[Message], tools: Sequence[Tool], *, first_by: float, deadline: float
     ) -> AsyncGenerator[str | Completion, None]:
         """Pieces of text as they come, and one `Completion` at the end of a whole answer.
 
-        `deadline` is an instant of the running loop's clock (seconds). Raises ModelFailed.
+        The answer must begin by `first_by` and end by `deadline`, instants of the running loop's clock (seconds).
+
+        Raises ModelFailed.
         """
+        ...
+
+
+class Answers(Protocol):
+    """What was answered to somebody else who asked the same. Never raises: a cache that fails is empty."""
+
+    async def get(self, key: str) -> tuple[str, ...]:
+        """The sentences of the answer; none if none is kept."""
+        ...
+
+    async def put(self, key: str, sentences: Sequence[str]) -> None:
+        """Keeps an answer, if there is room."""
         ...

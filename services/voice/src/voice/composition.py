@@ -1,24 +1,35 @@
 """The only module of this service that names its adapters."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
+from chassis.background import in_background
+from chassis.providers import Provider
 from chassis.serve import Bus, operations
 from contracts.streams import CLIPS_BUCKET
 from voice.adapters import elevenlabs, twilio
 from voice.adapters.clips import ObjectStoreClips
+from voice.adapters.dial_facts import LoggedDials
+from voice.adapters.elevenlabs import ElevenLabs
+from voice.adapters.guarded import GuardedSpeech
 from voice.adapters.spoken_facts import LoggedFacts
+from voice.application.attempts import CLAIM_PATIENCE_SECONDS
 from voice.application.dialing import Dialing
 from voice.application.greetings import Greetings
+from voice.application.handover import Handover
 from voice.application.hangup import HangUp
+from voice.application.pacing import Pacing
 from voice.application.settlement import Settlement
 from voice.application.speech import Speaking
 from voice.application.turns import Turns
+from voice.domain.pace import Pace
 from voice.entrypoints.media import build_routes
 from voice.entrypoints.subscribers import build_router
+from voice.ports import Speech
 from voice.settings import Settings
 
 
@@ -34,24 +45,46 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             base_url=str(settings.twilio_base_url),
             number=settings.twilio_phone_number,
             callbacks=str(settings.app_base_url),
+            provider=_provider("twilio", asyncio.Semaphore(settings.twilio_max_concurrency), settings),
         ) as telephony,
         elevenlabs.connect(
-            api_key=settings.elevenlabs_api_key.get_secret_value(),
-            base_url=str(settings.elevenlabs_base_url),
-            voice=settings.elevenlabs_default_voice,
-            model=settings.elevenlabs_model_id,
-            max_concurrency=settings.elevenlabs_max_concurrency,
-        ) as speech,
+            api_key=settings.elevenlabs_api_key.get_secret_value(), base_url=str(settings.elevenlabs_base_url)
+        ) as speech_account,
     ):
-        speaking = Speaking(speech, clips, bus.calls)
-        async with aclosing(Greetings(bus.calls, speaking)) as greetings:
+        voices = _voices(speech_account, settings)
+        speaking = Speaking(voices, clips, bus.calls, deadline=settings.speech_deadline_seconds)
+        pace = Pace(settings.twilio_calls_per_second, patience=CLAIM_PATIENCE_SECONDS)
+        pacing = Pacing(pace, bus.calls, LoggedDials(bus.client, bus.calls))
+        async with aclosing(Greetings(bus.calls, speaking)) as greetings, in_background(pacing.run()):
             router = build_router(
                 bus.client,
-                Dialing(bus.calls, telephony, greetings),
+                Dialing(bus.calls, telephony, greetings, clearance=pacing),
                 Settlement(bus.calls, telephony),
                 HangUp(bus.calls, telephony, telephony),
                 greetings,
             )
             bus.broker.include_router(router)
             turns = Turns(bus.calls, LoggedFacts(bus.client), speaking, patience=settings.media_turn_timeout_seconds)
-            yield Starlette(routes=[*build_routes(turns, token), *operations(bus.client)])
+            handover = Handover(bus.calls, telephony)
+            yield Starlette(routes=[*build_routes(turns, handover, token), *operations(bus.client)])
+
+
+def _voices(account: elevenlabs.Account, settings: Settings) -> list[Speech]:
+    """Each behind a breaker of its own: one model may be down while another speaks. One account, so common places."""
+    places = asyncio.Semaphore(settings.elevenlabs_max_concurrency)
+    voice, model = settings.elevenlabs_default_voice, settings.elevenlabs_model_id
+    first = ElevenLabs(account, voice=voice, model=model)
+    voices: list[Speech] = [GuardedSpeech(first, _provider("elevenlabs", places, settings))]
+    other_voice, other_model = settings.elevenlabs_fallback_voice, settings.elevenlabs_fallback_model_id
+    if other_voice or other_model:
+        second = ElevenLabs(
+            account, voice=other_voice or voice, model=other_model or model, only_voice=other_voice is not None
+        )
+        voices.append(GuardedSpeech(second, _provider("elevenlabs_fallback", places, settings)))
+    return voices
+
+
+def _provider(name: str, places: asyncio.Semaphore, settings: Settings) -> Provider:
+    return Provider(
+        name, places=places, failures=settings.breaker_failures, cool_down=settings.breaker_cool_down_seconds
+    )

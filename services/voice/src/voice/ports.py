@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
@@ -48,6 +49,17 @@ class Telephony(Protocol):
         ...
 
 
+class Mouthpiece(Protocol):
+    """The provider's own voice, for when no other is to be had."""
+
+    async def say_reply(self, provider_call_id: str, call_id: UUID, attempt: int, turn: int) -> None:
+        """Has the line interrupted, and the reply of this turn said; nothing happens if the call is over.
+
+        Any other exception means that it could not be asked.
+        """
+        ...
+
+
 class Directory(Protocol):
     """What the provider knows of its calls. Any exception means that it could not be asked."""
 
@@ -60,21 +72,48 @@ class Directory(Protocol):
         ...
 
 
+class Failure(StrEnum):
+    """Why there was no speech, or no more of it; bounded, for it labels a metric."""
+
+    DEADLINE = "deadline"
+    UNREACHABLE = "unreachable"
+    REFUSED = "refused"
+    """HTTP 4xx, but not 429: a wrong key, no credit, an unknown voice."""
+    RATE_LIMITED = "rate_limited"
+    SERVER_ERROR = "server_error"
+    CUT_OFF = "cut_off"
+    EMPTY = "empty"
+    BREAKER_OPEN = "breaker_open"
+    """It was not asked: it has kept failing, and is left alone for a while."""
+    NO_PLACE = "no_place"
+    """It was not asked: as many sentences as may be are being spoken already."""
+
+
 class SpeechFailed(Exception):
-    """No speech, or no more of it. The message holds no text that was to be spoken."""
+    """No speech, or no more of it. The reason holds no text that was to be spoken."""
+
+    def __init__(self, failure: Failure, reason: str) -> None:
+        super().__init__(reason)
+        self.failure = failure
 
 
 class Speech(Protocol):
     """Turns sentences into sound."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Whose voice it is."""
+        ...
 
     def recipe(self, request: AudioRequested) -> Recipe:
         """How the sentence will be spoken."""
         ...
 
-    def synthesize(self, recipe: Recipe) -> AsyncGenerator[bytes, None]:
-        """MP3 in pieces, as it is made. Raises SpeechFailed, also after the first piece."""
+    def synthesize(self, recipe: Recipe, *, first_by: float) -> AsyncGenerator[bytes, None]:
+        """MP3 in pieces, as it is made, the first by an instant of the running loop's clock (seconds).
+
+        Raises SpeechFailed, also after the first piece.
+        """
         ...
 
 
@@ -118,4 +157,20 @@ class SpokenFacts(Protocol):
 
     def follow(self, call_id: UUID) -> AbstractAsyncContextManager[AsyncIterator[Recorded]]:
         """Every `audio.requested` and `reply.generated` of the call from the first on, without an end."""
+        ...
+
+
+class DialFacts(Protocol):
+    """What all replicas dial."""
+
+    def heard(self) -> AbstractAsyncContextManager[AsyncIterator[list[Recorded]]]:
+        """Clearances and outcomes, from where they tell of all that counts, in the order of the log, without an end."""
+        ...
+
+
+class Clearance(Protocol):
+    """Who may be dialled now."""
+
+    async def clear(self, call_id: UUID, attempt: int, cause: Envelope) -> None:
+        """Waits until the attempt may be sent."""
         ...

@@ -19,7 +19,8 @@ _MOST_WHOLE_CHUNKS = 3
 
 
 class FaultRule(BaseModel):
-    """One fault. `path` is a regular expression searched in the request's path; `method` None means any.
+    """One fault. `path` is a regular expression searched in the request's path, `asks` one in its body (the model that
+    is asked for, say); `method` None means any.
 
     latency: wait `seconds` (of real time, whatever the speed), then go on. status: answer `status` with
     `body` (the vendor's own when None) and `Retry-After`, without processing. reset: no answer and no
@@ -32,6 +33,7 @@ class FaultRule(BaseModel):
     target: Target
     method: str | None = None
     path: str = ""
+    asks: str = ""
     kind: Literal["latency", "status", "reset", "lost_response", "cut_body"]
     status: int = Field(default=500, ge=200, le=599)
     body: JsonValue = None
@@ -40,12 +42,13 @@ class FaultRule(BaseModel):
     probability: float = Field(default=1.0, ge=0, le=1)
     remaining: int | None = Field(default=None, ge=0)
 
-    def matches(self, target: Target, method: str, path: str) -> bool:
+    def matches(self, target: Target, method: str, path: str, body: bytes) -> bool:
         """Whether this request is one that the rule is about."""
         return (
             self.target == target
             and (self.method is None or self.method.upper() == method)
             and re.search(self.path, path) is not None
+            and re.search(self.asks.encode(), body) is not None
         )
 
 
@@ -67,11 +70,11 @@ class FaultPlan:
         self._remaining = [rule.remaining for rule in self._rules]
         self._draws = [random.Random(f"{self._seed}:{number}") for number in range(len(self._rules))]
 
-    def due(self, target: Target, method: str, path: str) -> list[FaultRule]:
+    def due(self, target: Target, method: str, path: str, body: bytes = b"") -> list[FaultRule]:
         """The rules that fire for this request: any latencies, then at most one that ends it."""
         due: list[FaultRule] = []
         for number, rule in enumerate(self._rules):
-            if rule.matches(target, method, path) and self._fires(number, rule):
+            if rule.matches(target, method, path, body) and self._fires(number, rule):
                 due.append(rule)
                 if rule.kind != "latency":
                     break
@@ -95,7 +98,10 @@ class FaultPlan:
             if scope["type"] != "http" or scope["path"].startswith(CONTROL_PREFIX):
                 await app(scope, receive, send)
                 return
-            for rule in self.due(target, scope["method"], scope["path"]):
+            body = b""
+            if any(rule.asks for rule in self.rules):
+                body, receive = await _read(receive)
+            for rule in self.due(target, scope["method"], scope["path"], body):
                 if rule.kind != "latency":
                     await _end(rule, app, scope, receive, send)
                     return
@@ -103,6 +109,25 @@ class FaultPlan:
             await app(scope, receive, send)
 
         return faulty
+
+
+async def _read(receive: Receive) -> tuple[bytes, Receive]:
+    """The whole body of a request, and a `receive` that gives it once more."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return body, again
 
 
 async def _end(rule: FaultRule, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:

@@ -35,8 +35,8 @@ async def openai_model(api_key: str, model: str, *, base_url: str) -> AsyncItera
     """A model of OpenAI's, or of anyone who speaks its protocol under `base_url`."""
     # At DEBUG the SDK's logger writes whole requests, and what callees say stands in them.
     logging.getLogger("openai").setLevel(logging.WARNING)
-    # One more try if the first is refused at once (429, 5xx, no connection); the turn's deadline bounds both.
-    async with openai.AsyncOpenAI(api_key=api_key, base_url=base_url, max_retries=1) as client:
+    # Whether there is another try is the turn's to decide, where it is counted and recorded.
+    async with openai.AsyncOpenAI(api_key=api_key, base_url=base_url, max_retries=0) as client:
         yield OpenAIModel(client, model)
 
 
@@ -48,12 +48,13 @@ class OpenAIModel:
         self.name = model
 
     async def answer(
-        self, messages: Sequence[Message], tools: Sequence[Tool], *, deadline: float
+        self, messages: Sequence[Message], tools: Sequence[Tool], *, first_by: float, deadline: float
     ) -> AsyncGenerator[str | Completion, None]:
         """See the port."""
         answer = _Answer()
         try:
-            async with aclosing(self._chunks([*map(_message, messages)], [*map(_tool, tools)], deadline)) as chunks:
+            told, offered = [*map(_message, messages)], [*map(_tool, tools)]
+            async with aclosing(self._chunks(told, offered, first_by, deadline)) as chunks:
                 async for chunk in chunks:
                     if text := answer.take(chunk):
                         yield text
@@ -63,9 +64,13 @@ class OpenAIModel:
         yield answer.completion()
 
     async def _chunks(
-        self, messages: list[ChatCompletionMessageParam], tools: list[ChatCompletionToolParam], deadline: float
+        self,
+        messages: list[ChatCompletionMessageParam],
+        tools: list[ChatCompletionToolParam],
+        first_by: float,
+        deadline: float,
     ) -> AsyncGenerator[ChatCompletionChunk, None]:
-        async with asyncio.timeout_at(deadline):
+        async with asyncio.timeout_at(first_by):
             stream = await self._client.chat.completions.create(
                 model=self.name,
                 messages=messages,
@@ -76,11 +81,14 @@ class OpenAIModel:
                 timeout=max(0.001, deadline - asyncio.get_running_loop().time()),
             )
         async with stream:
+            until = first_by
             while True:
-                async with asyncio.timeout_at(deadline):  # not around the yield: it would cancel the caller's work
+                async with asyncio.timeout_at(until):  # not around the yield: it would cancel the caller's work
                     chunk = await anext(stream, None)
                 if chunk is None:
                     return
+                if any(choice.delta.content or choice.delta.tool_calls for choice in chunk.choices):
+                    until = deadline  # it has begun; the role alone, which comes first, is no beginning
                 yield chunk
 
 

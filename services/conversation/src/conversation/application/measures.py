@@ -1,7 +1,9 @@
-"""How long a callee waits, what it costs, and how often the model fails."""
+"""How long a callee waits, what it costs, and how often a model fails and what stands in for it."""
 
 from prometheus_client import Counter, Histogram
 
+from chassis.providers import FALLBACKS
+from contracts import ReplyStep
 from conversation.ports import Failure
 
 _SECONDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 6, 8, 12, 20)
@@ -14,10 +16,21 @@ FIRST_SENTENCE_SECONDS = Histogram(
 )
 TURN_SECONDS = Histogram("centralita_turn_seconds", "From a turn's start to its last word", buckets=_SECONDS)
 TOKENS = Counter("centralita_model_tokens_total", "Tokens that the model has counted", ["kind"])
-FALLBACKS = Counter("centralita_fallbacks_total", "Turns in which the model failed, by why", ["reason"])
+MODEL_FAILURES = Counter("centralita_model_failures_total", "Tries in which a model failed, by why", ["reason"])
 ENDINGS = Counter("centralita_conversations_ended_total", "Conversations that were ended, by outcome", ["disposition"])
 
 for _kind in ("prompt", "completion"):
     TOKENS.labels(kind=_kind)
 for _failure in Failure:
-    FALLBACKS.labels(reason=_failure.value)
+    MODEL_FAILURES.labels(reason=_failure.value)
+
+_NO_FALLBACK = (ReplyStep.MODEL, ReplyStep.CACHED_ANSWER, ReplyStep.STOCK_PHRASE)
+for _step in ReplyStep:
+    if _step not in _NO_FALLBACK:
+        FALLBACKS.labels(step=_step.value)
+
+
+def count_step(step: ReplyStep) -> None:
+    """Counts a turn in which something stood in for the model."""
+    if step not in _NO_FALLBACK:
+        FALLBACKS.labels(step=step.value).inc()

@@ -1,12 +1,13 @@
 """A turn, from what was heard to the reply that closes it."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 import structlog
 
 from chassis.log import Log, Recorded
-from contracts import ConversationEnded, Envelope, Event, ReplyGenerated, SpeechHeard
+from contracts import ConversationEnded, Envelope, Event, ReplyGenerated, ReplyStep, SpeechHeard
 from contracts.events.audio import AudioRequested
 from contracts.streams import facts_of
 from conversation.application import measures
@@ -16,8 +17,10 @@ from conversation.application.speaking import AnsweredElsewhere, Speaker
 from conversation.domain.ending import SILENCES, ending, second_failure
 from conversation.domain.phrases import phrases_of
 from conversation.domain.prompt import messages
+from conversation.domain.questions import is_for_everybody, key_of
+from conversation.domain.sentences import sentences_of
 from conversation.domain.talk import Talk
-from conversation.ports import Model
+from conversation.ports import Answers, Model
 
 logger = structlog.get_logger()
 
@@ -30,9 +33,11 @@ class Turns:
     said. Two that begin at once are told apart by the server: the first sentence is appended by compare-and-set.
     """
 
-    def __init__(self, log: Log, model: Model, *, deadline_seconds: float) -> None:
+    def __init__(self, log: Log, models: Sequence[Model], answers: Answers, *, deadline_seconds: float) -> None:
+        """`models`: the first is asked, the others stand in for it, in their order."""
         self._log = log
-        self._model = model
+        self._models = models
+        self._answers = answers
         self._deadline_seconds = deadline_seconds
 
     async def answer(self, heard: SpeechHeard, cause: Envelope) -> None:
@@ -42,15 +47,23 @@ class Turns:
         if talk is None or talk.ended or not talk.is_on:
             logger.info("turn_not_answered", attempt=heard.attempt, turn=heard.turn)
             return
-        turn = _Turn(self._log, self._model, heard, cause, facts, talk.until(heard.turn))
+        turn = _Turn(self._log, self._models, self._answers, heard, cause, facts, talk.until(heard.turn))
         await turn.answer(self._deadline_seconds)
 
 
 class _Turn:
     def __init__(
-        self, log: Log, model: Model, heard: SpeechHeard, cause: Envelope, facts: list[Recorded], talk: Talk
+        self,
+        log: Log,
+        models: Sequence[Model],
+        answers: Answers,
+        heard: SpeechHeard,
+        cause: Envelope,
+        facts: list[Recorded],
+        talk: Talk,
     ) -> None:
-        self._model = model
+        self._models = models
+        self._answers = answers
         self._heard = heard
         self._facts = facts
         self._talk = talk
@@ -65,7 +78,7 @@ class _Turn:
         if exchange.reply is None:
             if exchange.sentences:
                 self._leave_alone_for(deadline_seconds)
-                reply = self._reply(list(exchange.sentences), Answer())
+                reply = self._reply(list(exchange.sentences), self._recovered(exchange.sentences))
             else:
                 reply = await self._converse(deadline_seconds)
             await self._close(reply)
@@ -73,25 +86,56 @@ class _Turn:
 
     async def _converse(self, deadline_seconds: float) -> ReplyGenerated:
         """Says something, whatever happens, and returns the reply that closes the turn."""
+        answer = Answer(ReplyStep.STOCK_PHRASE, self._models[0].name)
         if self._talk.silences >= SILENCES:
             await self._speaker.say(self._phrases.goodbye, repeats=True)
-            return self._reply(self._speaker.said, Answer())
-        asking = Asking(self._model, self._speaker, deadline_seconds=deadline_seconds)
+            return self._reply(self._speaker.said, answer)
+        key = key_of(self._talk, self._models[0].name)
+        if await self._answer_again(key):
+            answer.step = ReplyStep.CACHED_ANSWER
+        else:
+            answer = await self._ask(key, deadline_seconds)
+        self._measure(answer)
+        return self._reply(self._speaker.said, answer)
+
+    async def _ask(self, key: str | None, deadline_seconds: float) -> Answer:
+        asking = Asking(self._models, self._speaker, deadline_seconds=deadline_seconds)
         answer = await asking.ask(messages(self._talk))
         if answer.failure:
             await self._fall_back(answer)
         elif answer.ends_call and not self._speaker.said:
             await self._speaker.say(self._phrases.goodbye, repeats=True)
-        self._measure(answer)
-        return self._reply(self._speaker.said, answer)
+        elif key and not answer.tool_calls and is_for_everybody(self._talk, " ".join(self._speaker.said)):
+            await self._answers.put(key, self._speaker.said)
+        return answer
+
+    async def _answer_again(self, key: str | None) -> bool:
+        """Says what was answered to somebody else who asked the same, if that is known."""
+        for sentence in (known := await self._answers.get(key) if key else ()):
+            await self._speaker.say(sentence, repeats=True)
+        return bool(known)
 
     async def _fall_back(self, answer: Answer) -> None:
+        """The last two steps: the script's line the first time, the language's own when there is none, and goodbye."""
         logger.warning("model_failed", attempt=self._heard.attempt, turn=self._heard.turn, reason=answer.failure)
         again = second_failure(self._talk)
-        if again or not self._speaker.said:
-            await self._speaker.say(self._phrases.fallback, repeats=True)
+        if not again and self._speaker.said:
+            return
+        line = None if again else self._talk.fallback_line
+        answer.step = ReplyStep.SCRIPT_LINE if line else ReplyStep.LAST_RESORT
+        for sentence in sentences_of(line or self._phrases.fallback):
+            await self._speaker.say(sentence, repeats=True)
         if again:
             await self._speaker.say(self._phrases.goodbye, repeats=True)
+
+    def _recovered(self, said: Sequence[str]) -> Answer:
+        """What a crash left open: the lines of the last steps are known by their words."""
+        step, script = ReplyStep.MODEL, sentences_of(self._talk.fallback_line or "")
+        if script and list(said) == script[: len(said)]:
+            step = ReplyStep.SCRIPT_LINE
+        if self._phrases.fallback in said:
+            step = ReplyStep.LAST_RESORT
+        return Answer(step, self._models[0].name)
 
     def _reply(self, said: list[str], answer: Answer) -> ReplyGenerated:
         return ReplyGenerated(
@@ -100,12 +144,13 @@ class _Turn:
             turn=self._heard.turn,
             text=" ".join(said),
             sentences=len(said),
-            model=self._model.name,
+            model=answer.model,
             prompt_tokens=answer.prompt_tokens,
             completion_tokens=answer.completion_tokens,
             first_token_seconds=answer.first_token_seconds,
             latency_seconds=monotonic() - self._started,
-            fallback=answer.failure is not None or self._phrases.fallback in said,
+            fallback=answer.failure is not None or answer.step in (ReplyStep.SCRIPT_LINE, ReplyStep.LAST_RESORT),
+            step=answer.step,
             tool_calls=tuple(answer.tool_calls),
         )
 
@@ -152,5 +197,4 @@ class _Turn:
             measures.FIRST_SENTENCE_SECONDS.observe(self._speaker.first_sentence_seconds)
         measures.TOKENS.labels(kind="prompt").inc(answer.prompt_tokens or 0)
         measures.TOKENS.labels(kind="completion").inc(answer.completion_tokens or 0)
-        if answer.failure:
-            measures.FALLBACKS.labels(reason=answer.failure.value).inc()
+        measures.count_step(answer.step)

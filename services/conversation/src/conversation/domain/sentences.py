@@ -51,6 +51,12 @@ class SentenceCutter:
         return 0
 
 
+def sentences_of(text: str) -> list[str]:
+    """The sentences of a text that is whole; none in white space."""
+    cutter = SentenceCutter()
+    return [*cutter.feed(text), *cutter.rest()]
+
+
 def _ends(before: str, mark: str, after: str) -> bool:
     """Whether a sentence ends at this mark; `after` begins with the next word."""
     if mark == "\n":

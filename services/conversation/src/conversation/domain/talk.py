@@ -16,7 +16,7 @@ from contracts import (
     SpeechHeard,
     ToolCall,
 )
-from contracts.script import greeting, render
+from contracts.script import fallback_line, greeting, render, without_fallback
 
 GREETING_TURN = 0
 
@@ -43,12 +43,16 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """The call as it stands, and the exchanges of one attempt in the order of their turns."""
+    """The call as it stands, and the exchanges of one attempt in the order of their turns.
+
+    `script` is what the model is told; `fallback_line` is what is said when no model answers, if the script has a line.
+    """
 
     call: Call
     attempt: int
     script: str
     greeting: str
+    fallback_line: str | None = None
     exchanges: tuple[Exchange, ...] = field(default=())
     ended: bool = False
 
@@ -59,7 +63,7 @@ class Talk:
         if call is None:
             return None
         script = render(call.script_template, call.variables)
-        talk = cls(call, attempt, script, greeting(script))
+        talk = cls(call, attempt, without_fallback(script), greeting(script), fallback_line(script))
         for event in events:
             talk = talk._after(event)
         return talk

@@ -10,18 +10,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
 
-from aiohttp import ClientConnectorError, encode_basic_auth
+from aiohttp import ClientConnectorError, ClientError, encode_basic_auth
 from twilio.base.exceptions import TwilioException  # type: ignore[import-untyped]
 from twilio.http.async_http_client import AsyncTwilioHttpClient  # type: ignore[import-untyped]
 from twilio.http.response import Response  # type: ignore[import-untyped]
 from twilio.rest import Client  # type: ignore[import-untyped]
 
+from chassis.providers import Provider, Request, Unavailable
 from contracts import PhoneNumber, TelephonyStatus
 from voice.domain.dial_failures import DialFailed, FailureClass, classify
 from voice.ports import DialOrder, ProviderCall
 
 DEADLINE_SECONDS = 10.0
+PLACE_SECONDS = 2.0
+"""How long a request waits for others to end; with the deadline it stays within the patience of a claim."""
 STATUS_EVENTS = ("initiated", "ringing", "answered", "completed")
 RETRIED = "#rc=2&rp=ct,rt,5xx"
 """Asks Twilio to repeat a webhook twice, also when we answer 5xx; without it, a 500 of ours loses the callback."""
@@ -30,7 +34,9 @@ TIME_LIMIT_MARGIN_SECONDS = 60
 _LOWEST_ERROR_CODE = 10_000  # below it stands the HTTP status, in place of a code
 _OVER_ALREADY = frozenset({20404, 21220})
 _NOT_FOUND = 404
+_CLIENT_ERRORS = 400
 _TOO_MANY_REQUESTS = 429
+_SERVER_ERRORS = 500
 _MOST_CALLS_A_DAY = 200
 
 
@@ -48,29 +54,54 @@ class _HttpClient(AsyncTwilioHttpClient):  # type: ignore[misc]
     Its ``max_retries`` stays unset: it would repeat a dial after a 5xx.
     """
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, provider: Provider) -> None:
         super().__init__()
         self._base = urlsplit(base_url)
+        self._provider = provider
 
     async def request(
         self, method: str, url: str, *, auth: tuple[str, str] | None = None, headers: Any = None, **rest: Any
     ) -> Response:
-        """Raises TooManyRequests, TimeoutError, or what aiohttp raises."""
+        """Raises TooManyRequests, TimeoutError, Unavailable if the request was not sent, or what aiohttp raises."""
         asked = urlsplit(url)
         path = self._base.path.rstrip("/") + asked.path
         url = urlunsplit((self._base.scheme, self._base.netloc, path, asked.query, ""))
         if auth is not None:  # the SDK would use aiohttp's BasicAuth, which aiohttp has deprecated
             headers = {**(headers or {}), "Authorization": encode_basic_auth(*auth)}
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            response = await super().request(method, url, headers=headers, **rest)
+        async with self._provider.request(patience=PLACE_SECONDS) as request:
+            try:
+                async with asyncio.timeout(DEADLINE_SECONDS):
+                    response = await super().request(method, url, headers=headers, **rest)
+            except (TimeoutError, ClientError) as error:
+                request.failed(_kind(error))
+                raise
+            _judge(request, response.status_code)
         if response.status_code == _TOO_MANY_REQUESTS:
             raise TooManyRequests(_seconds(response.headers.get("Retry-After")))
         return response
 
 
+def _kind(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "deadline"
+    return "unreachable" if isinstance(error, ClientConnectorError) else "cut_off"
+
+
+def _judge(request: Request, status: int) -> None:
+    """A refusal is an answer; also one for being too quick: the pace is ours to mend."""
+    if status >= _SERVER_ERRORS:
+        request.failed("server_error")
+    elif status == _TOO_MANY_REQUESTS:
+        request.refused("rate_limited")
+    elif status >= _CLIENT_ERRORS:
+        request.refused("refused")
+    else:
+        request.succeeded()
+
+
 @dataclass(frozen=True, slots=True)
 class Twilio:
-    """The ports `Telephony` and `Directory`. `callbacks` is the edge's public address, without a slash at its end."""
+    """The ports `Telephony`, `Mouthpiece` and `Directory`. `callbacks`: the edge's address, no slash at its end."""
 
     client: Any
     number: PhoneNumber
@@ -110,6 +141,16 @@ class Twilio:
             if status != _NOT_FOUND and code not in _OVER_ALREADY:
                 raise
 
+    async def say_reply(self, provider_call_id: str, call_id: UUID, attempt: int, turn: int) -> None:
+        """Sends the call in progress to the edge's document for this (Twilio: *modify live calls*)."""
+        url = f"{self.callbacks}/twilio/say/{call_id}/{attempt}/{turn}{RETRIED}"
+        try:
+            await self.client.calls(provider_call_id).update_async(url=url, method="POST")
+        except TwilioException as error:
+            status, code = _status_and_code(error)
+            if status != _NOT_FOUND and code not in _OVER_ALREADY:
+                raise
+
     async def fetch(self, provider_call_id: str) -> ProviderCall | None:
         """The call resource."""
         try:
@@ -129,16 +170,18 @@ class Twilio:
 
 @asynccontextmanager
 async def connect(
-    *, account_sid: str, auth_token: str, base_url: str, number: PhoneNumber, callbacks: str
+    *, account_sid: str, auth_token: str, base_url: str, number: PhoneNumber, callbacks: str, provider: Provider
 ) -> AsyncIterator[Twilio]:
     """A client whose connections are closed at the end."""
-    async with _HttpClient(base_url) as http:
+    async with _HttpClient(base_url, provider) as http:
         yield Twilio(Client(account_sid, auth_token, http_client=http), number, callbacks.rstrip("/"))
 
 
 def _dial_failed(error: Exception) -> DialFailed:
     if isinstance(error, TooManyRequests):
         return DialFailed(FailureClass.RATE_LIMITED, "HTTP 429", code=20429, retry_after=error.retry_after)
+    if isinstance(error, Unavailable):
+        return DialFailed(FailureClass.UNREACHABLE, f"not sent: {error.outcome}")
     if isinstance(error, ClientConnectorError):
         return DialFailed(FailureClass.UNREACHABLE, "no connection to the provider")
     status, code = _status_and_code(error)

@@ -73,6 +73,15 @@ async def load_attempt(calls: CallLog, call_id: UUID, number: int) -> Attempt:
     return Attempt(tuple(facts), claim)
 
 
+async def is_claimed(calls: CallLog, call_id: UUID, number: int) -> bool:
+    """Whether the attempt, or a later one, has been claimed."""
+    return _is_of(await calls.last(f"{DialClaimed.fact}.{call_id}"), number)
+
+
+def _is_of(last: Recorded | None, number: int) -> bool:
+    return last is not None and isinstance(last.event, DialClaimed) and last.event.attempt >= number
+
+
 async def claim_attempt(calls: CallLog, call_id: UUID, number: int, cause: Envelope) -> bool:
     """Claims the attempt by compare-and-set; false if it, or a later one, has been claimed before.
 
@@ -81,7 +90,7 @@ async def claim_attempt(calls: CallLog, call_id: UUID, number: int, cause: Envel
     """
     claim = DialClaimed(call_id=call_id, attempt=number)
     last = await calls.last(claim.subject)
-    if last is not None and isinstance(last.event, DialClaimed) and last.event.attempt >= number:
+    if _is_of(last, number):
         return False
     claim_id = str(uuid_utils.uuid7())
     try:

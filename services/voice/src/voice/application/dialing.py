@@ -16,11 +16,12 @@ from voice.application.attempts import (
     DIAL_BUDGET_SECONDS,
     StillDialing,
     claim_attempt,
+    is_claimed,
     load_attempt,
 )
 from voice.application.greetings import Greetings
 from voice.domain.dial_failures import DialFailed, FailureClass
-from voice.ports import CallLog, DialOrder, Telephony
+from voice.ports import CallLog, Clearance, DialOrder, Telephony
 
 DIALS = Counter("centralita_dials", "Attempts to dial, by what came of the request", ["outcome"])
 LONGEST_PAUSE_SECONDS = 8.0
@@ -39,9 +40,12 @@ class Dialing:
         telephony: Telephony,
         greetings: Greetings,
         *,
+        clearance: Clearance | None = None,
         budget: float = DIAL_BUDGET_SECONDS,
         patience: float = CLAIM_PATIENCE_SECONDS,
     ) -> None:
+        """Without a `clearance`, at any pace."""
+        self._clearance = clearance
         self._calls = calls
         self._telephony = telephony
         self._greetings = greetings
@@ -58,26 +62,27 @@ class Dialing:
         if not _is_dialing(await self._state(call_id), attempt):
             return
         await self._greetings.prepare_before_dialing(call_id)
+        if self._clearance and not await is_claimed(self._calls, call_id, attempt):
+            await self._clearance.clear(call_id, attempt, cause)
+        last_moment = asyncio.get_running_loop().time() + self._budget
         if not await claim_attempt(self._calls, call_id, attempt, cause):
             await self._account_for(call_id, attempt, cause)
             return
-        outcome = await self._carry_out(call_id, attempt)
+        outcome = await self._carry_out(call_id, attempt, last_moment)
         await self._calls.append(outcome, cause=cause)
         logger.info("dialed", fact=outcome.fact, attempt=attempt)
 
-    async def _carry_out(self, call_id: UUID, attempt: int) -> Outcome:
+    async def _carry_out(self, call_id: UUID, attempt: int, last_moment: float) -> Outcome:
         # Only behind the claim is it certain that nobody else dials, so only here can it be said that nobody did.
         call = await self._state(call_id)
         if call is None or not _is_dialing(call, attempt) or call.hangup is not None:
             DIALS.labels(outcome="called_off").inc()
             return DialRefused(call_id=call_id, attempt=attempt, permanent=False, reason="called off before dialling")
-        return await self._place(
-            DialOrder(call_id, attempt, call.phone_number, call.call_timeout_seconds, call.max_call_seconds)
-        )
+        order = DialOrder(call_id, attempt, call.phone_number, call.call_timeout_seconds, call.max_call_seconds)
+        return await self._place(order, last_moment)
 
-    async def _place(self, order: DialOrder) -> Outcome:
+    async def _place(self, order: DialOrder, last_moment: float) -> Outcome:
         clock = asyncio.get_running_loop().time
-        last_moment = clock() + self._budget
         pause = 1.0
         while clock() <= last_moment:
             try:

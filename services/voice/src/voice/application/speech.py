@@ -1,7 +1,7 @@
-"""A sentence becomes sound: a clip that is kept, or a synthesis that is heard while it is made."""
+"""A sentence becomes sound: a clip that is kept, or a synthesis that is heard while it is made, or what stands in."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -9,119 +9,156 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from chassis.log import Recorded
-from contracts import AudioFailed, AudioReady, AudioRequested, Event
-from voice.domain.clips import Recipe
+from chassis.providers import FALLBACKS
+from contracts import AudioFailed, AudioReady, AudioRequested, Event, SpeechStep
+from voice.domain.clips import Lines, Recipe, line_digest
 from voice.domain.mp3 import FrameCutter
-from voice.ports import CallLog, Clips, Speech, SpeechFailed
+from voice.ports import CallLog, Clips, Failure, Speech, SpeechFailed
 
 SENTENCES = Counter("centralita_sentences", "Sentences asked for, by how they came out", ["outcome"])
 FIRST_BYTE_SECONDS = Histogram("centralita_speech_first_byte_seconds", "From asking the vendor to its first sound")
 TRIES = 2
+"""Of the first voice; those that stand in for it are asked once."""
+DEADLINE_SECONDS = 6.0
 
-Hear = Callable[[bytes], None]
-"""Takes the next MP3 frames; empty: the sentence is over."""
+for _step in SpeechStep:
+    FALLBACKS.labels(step=_step.value)
+
+_PASSES = frozenset({Failure.UNREACHABLE, Failure.RATE_LIMITED, Failure.SERVER_ERROR, Failure.CUT_OFF, Failure.EMPTY})
 
 logger = structlog.get_logger()
 
 
 @dataclass
-class _Synthesis:
-    """One try. Times in seconds."""
+class Hearing:
+    """Who listens: `hear` takes the next MP3 frames; empty: the sentence is over."""
 
-    recipe: Recipe
+    hear: Callable[[bytes], None]
+    began: bool = False
+
+    def __call__(self, frames: bytes) -> None:
+        """More sound."""
+        self.began = True
+        self.hear(frames)
+
+
+@dataclass
+class _Spoken:
+    """A sentence that was heard. `audio` is to be kept; none if it was a clip. Times in seconds."""
+
+    digest: str
+    provider: str
+    fallback: SpeechStep | None
     cutter: FrameCutter = field(default_factory=FrameCutter)
-    audio: bytearray = field(default_factory=bytearray)
+    audio: bytearray | None = None
     first_byte: float | None = None
-
-    async def run(self, speech: Speech, hear: Hear) -> None:
-        clock = asyncio.get_running_loop().time
-        start = clock()
-        async with aclosing(speech.synthesize(self.recipe)) as pieces:
-            async for piece in pieces:
-                if not (frames := self.cutter.feed(piece)):
-                    continue
-                if self.first_byte is None:
-                    self.first_byte = clock() - start
-                    FIRST_BYTE_SECONDS.observe(self.first_byte)
-                self.audio += frames
-                hear(frames)
-        if not self.audio:
-            raise SpeechFailed("the vendor sent no sound")
 
 
 class Speaking:
-    """Speaks sentences and says in the log how that went."""
+    """Speaks sentences and says in the log how that went.
 
-    def __init__(self, speech: Speech, clips: Clips, calls: CallLog) -> None:
-        self._speech = speech
+    `voices`: the first is the one to be heard, the others stand in for it, in their order. A sentence must be heard
+    within `deadline` seconds of being asked for; each voice has an equal share of them to begin in.
+    """
+
+    def __init__(
+        self, voices: Sequence[Speech], clips: Clips, calls: CallLog, *, deadline: float = DEADLINE_SECONDS
+    ) -> None:
+        self._voices = voices
         self._clips = clips
         self._calls = calls
+        self._deadline = deadline
+        self._lines = Lines()
 
-    async def speak(self, asked: Recorded, request: AudioRequested, hear: Hear) -> None:
+    async def speak(self, asked: Recorded, request: AudioRequested, hear: Callable[[bytes], None]) -> None:
         """Gives the sentence's MP3 frames to `hear` as they come. What fails is in the log, and is not raised.
 
-        Idempotent: what it says in the log has an id that follows from the request's. Only a sentence of which
-        nothing was heard is tried again.
+        Idempotent: what it says in the log has an id that follows from the request's. Nobody speaks a sentence of
+        which something was heard a second time.
         """
-        recipe = self._speech.recipe(request)
-        if request.repeats and (clip := await self._clips.get(recipe.digest)) is not None:
-            hear(clip)
+        hearing = Hearing(hear)
+        try:
+            spoken = await self._sound(request, hearing)
+        except SpeechFailed as failed:
             hear(b"")
-            await self._ready(asked, request, recipe, _length(clip), cached=True)
+            await self._failed(asked, request, str(failed), silent=not hearing.began)
             return
-        for left in reversed(range(TRIES)):
-            synthesis = _Synthesis(recipe)
-            try:
-                await synthesis.run(self._speech, hear)
-            except SpeechFailed as failed:
-                if left and not synthesis.audio:
-                    continue
-                hear(b"")
-                await self._failed(asked, request, str(failed))
-                return
-            break
         hear(b"")
-        if request.repeats:
-            await self._clips.put(recipe.digest, bytes(synthesis.audio))
-        await self._ready(asked, request, recipe, synthesis.cutter.seconds, first_byte=synthesis.first_byte)
+        await self._keep(request, spoken)
+        await self._ready(asked, request, spoken)
 
     async def has_clip(self, request: AudioRequested) -> bool:
-        """Whether the sentence can be heard without a synthesis."""
-        return await self._clips.get(self._speech.recipe(request).digest) is not None
+        """Whether the sentence can be heard, in the voice that it was asked for, without a synthesis."""
+        return await self._clips.get(self._voices[0].recipe(request).digest) is not None
 
-    async def _ready(
-        self,
-        asked: Recorded,
-        request: AudioRequested,
-        recipe: Recipe,
-        seconds: float,
-        *,
-        cached: bool = False,
-        first_byte: float | None = None,
-    ) -> None:
-        SENTENCES.labels(outcome="clip" if cached else "synthesized").inc()
+    async def _sound(self, request: AudioRequested, hear: Hearing) -> _Spoken:
+        """The first step of the ladder that is heard. Raises SpeechFailed."""
+        start, failed = asyncio.get_running_loop().time(), SpeechFailed(Failure.NO_PLACE, "no voice")
+        for number, voice in enumerate(self._voices):
+            step, recipe = SpeechStep.SECOND_VOICE if number else None, voice.recipe(request)
+            if request.repeats and (clip := await self._clips.get(recipe.digest)) is not None:
+                return _played(_Spoken(recipe.digest, voice.name, step), clip, hear)
+            until = start + self._deadline * (number + 1) / len(self._voices)
+            for left in reversed(range(1 if number else TRIES)):
+                try:
+                    return await _synthesize(voice, recipe, step, until, hear)
+                except SpeechFailed as error:
+                    failed = error
+                    if hear.began:
+                        raise
+                    if not left or error.failure not in _PASSES:
+                        break
+        return await self._clip_of_line(request, hear, failed)
+
+    async def _clip_of_line(self, request: AudioRequested, hear: Hearing, failed: SpeechFailed) -> _Spoken:
+        """The same line in whatever voice it was once spoken. Raises `failed` if there is none."""
+        name = await self._clips.get(line_digest(request.language, request.text))
+        clip = await self._clips.get(name.decode()) if name else None
+        if name is None or clip is None:
+            raise failed
+        return _played(_Spoken(name.decode(), "clips", SpeechStep.CLIP), clip, hear)
+
+    async def _keep(self, request: AudioRequested, spoken: _Spoken) -> None:
+        """What is worth keeping: what was said to repeat, and what has been seen to."""
+        if spoken.audio is None:
+            return
+        line = line_digest(request.language, request.text)
+        if self._lines.is_repeated(line) or request.repeats:
+            await self._clips.put(spoken.digest, bytes(spoken.audio))
+            await self._clips.put(line, spoken.digest.encode())
+
+    async def _ready(self, asked: Recorded, request: AudioRequested, spoken: _Spoken) -> None:
+        SENTENCES.labels(outcome="synthesized" if spoken.audio else "clip").inc()
+        if spoken.fallback is not None:
+            FALLBACKS.labels(step=spoken.fallback.value).inc()
         ready = AudioReady(
             call_id=request.call_id,
             attempt=request.attempt,
             turn=request.turn,
             sentence=request.sentence,
-            digest=recipe.digest,
-            seconds=round(seconds, 3),
-            cached=cached,
-            provider=self._speech.name,
-            first_byte_seconds=first_byte,
+            digest=spoken.digest,
+            seconds=round(spoken.cutter.seconds, 3),
+            cached=spoken.audio is None,
+            provider=spoken.provider,
+            first_byte_seconds=spoken.first_byte,
+            fallback=spoken.fallback,
         )
         await self._say(ready, asked, "ready")
 
-    async def _failed(self, asked: Recorded, request: AudioRequested, reason: str) -> None:
+    async def _failed(self, asked: Recorded, request: AudioRequested, reason: str, *, silent: bool) -> None:
+        """A turn whose first sentence is silent is handed to the telephone provider's voice, all of it."""
         SENTENCES.labels(outcome="failed").inc()
         logger.warning("speech_failed", turn=request.turn, sentence=request.sentence, reason=reason)
+        handed_over = silent and request.sentence == 0
+        if handed_over:
+            FALLBACKS.labels(step=SpeechStep.SAY.value).inc()
         failed = AudioFailed(
             call_id=request.call_id,
             attempt=request.attempt,
             turn=request.turn,
             sentence=request.sentence,
             reason=reason,
+            fallback=SpeechStep.SAY.value if handed_over else None,
         )
         await self._say(failed, asked, "failed")
 
@@ -129,7 +166,26 @@ class Speaking:
         await self._calls.append(event, cause=asked.envelope, event_id=f"{asked.envelope.id}/{outcome}")
 
 
-def _length(clip: bytes) -> float:
-    cutter = FrameCutter()
-    cutter.feed(clip)
-    return cutter.seconds
+async def _synthesize(voice: Speech, recipe: Recipe, step: SpeechStep | None, until: float, hear: Hearing) -> _Spoken:
+    """One try. Raises SpeechFailed."""
+    clock = asyncio.get_running_loop().time
+    start, audio = clock(), bytearray()
+    spoken = _Spoken(recipe.digest, voice.name, step, audio=audio)
+    async with aclosing(voice.synthesize(recipe, first_by=until)) as pieces:
+        async for piece in pieces:
+            if not (frames := spoken.cutter.feed(piece)):
+                continue
+            if spoken.first_byte is None:
+                spoken.first_byte = clock() - start
+                FIRST_BYTE_SECONDS.observe(spoken.first_byte)
+            audio += frames
+            hear(frames)
+    if not audio:
+        raise SpeechFailed(Failure.EMPTY, "the vendor sent no sound")
+    return spoken
+
+
+def _played(spoken: _Spoken, clip: bytes, hear: Hearing) -> _Spoken:
+    spoken.cutter.feed(clip)
+    hear(clip)
+    return spoken

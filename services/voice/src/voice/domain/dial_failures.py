@@ -21,7 +21,7 @@ class FailureClass(StrEnum):
     RATE_LIMITED = "rate_limited"
     """Too many requests: documented as never processed, and so the one failure that is safe to repeat."""
     UNREACHABLE = "unreachable"
-    """No connection came about: the request never left."""
+    """No connection came about, or none was tried since none would: the request never left."""
     UNKNOWN = "unknown"
     """The request left and its fate is not known: the phone may be ringing."""
 

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from chassis.media_tokens import verify
+from voice.application.handover import Handover
 from voice.application.turns import Turns, Write
 
 MEDIA_TYPE = "audio/mpeg"
@@ -18,14 +19,18 @@ logger = structlog.get_logger()
 
 
 class _Played(Response):
-    """An answer whose body is written by `play` as it comes, and which ends with the listener."""
+    """An answer whose body is written by `play` as it comes, and which ends with the listener.
+
+    `hand_over` is called behind its end if `play` says that nothing of it could be heard.
+    """
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, play: Callable[[Write], Awaitable[None]]) -> None:
+    def __init__(self, play: Callable[[Write], Awaitable[bool]], hand_over: Callable[[], Awaitable[None]]) -> None:
         super().__init__(headers={"cache-control": "no-store"})
         del self.headers["content-length"]
         self._play = play
+        self._hand_over = hand_over
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -42,6 +47,8 @@ class _Played(Response):
             logger.error("turn_not_played", error=type(results[0]).__name__, exc_info=results[0])
         if finished:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+        if finished and results[0] is False:
+            await self._hand_over()
 
 
 async def _write(send: Send, frames: bytes) -> None:
@@ -53,8 +60,11 @@ async def _left(receive: Receive) -> None:
         pass
 
 
-def build_routes(turns: Turns, key: str) -> list[Route]:
-    """The media route; `key` is that of the tokens in its URLs. Without a good token: 403."""
+def build_routes(turns: Turns, handover: Handover, key: str) -> list[Route]:
+    """The media route; `key` is that of the tokens in its URLs. Without a good token: 403.
+
+    ``aside=true``: what is asked for is not played on the call's line, so it is not handed over to it either.
+    """
 
     async def media(request: Request) -> Response:
         if not verify(key, request.url.path, request.query_params.get("token", "")):
@@ -63,10 +73,15 @@ def build_routes(turns: Turns, key: str) -> list[Route]:
             return Response(media_type=MEDIA_TYPE)
         call_id, attempt, turn = (request.path_params[name] for name in ("call_id", "attempt", "turn"))
 
-        async def play(write: Write) -> None:
+        async def play(write: Write) -> bool:
             with structlog.contextvars.bound_contextvars(call_id=str(call_id)):
-                await turns.play(call_id, attempt, turn, write)
+                return await turns.play(call_id, attempt, turn, write)
 
-        return _Played(play)
+        async def hand_over() -> None:
+            if request.query_params.get("aside") != "true":
+                with structlog.contextvars.bound_contextvars(call_id=str(call_id)):
+                    await handover.hand_over(call_id, attempt, turn)
+
+        return _Played(play, hand_over)
 
     return [Route("/media/{call_id:uuid}/{attempt:int}/{turn:int}", media, methods=["GET"])]
