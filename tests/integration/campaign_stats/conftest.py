@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
@@ -22,7 +23,7 @@ from contracts.examples import CALL, EXAMPLES
 from contracts.streams import CALLS
 
 Database = AsyncDatabase[dict[str, Any]]
-Replica = Callable[[], AbstractAsyncContextManager[ASGIApp]]
+Replica = Callable[..., AbstractAsyncContextManager[ASGIApp]]
 Journal = Callable[[str, str], Awaitable[int]]
 
 HISTORIES: dict[str, list[tuple[CallStatus, int]]] = {
@@ -45,6 +46,12 @@ HISTORIES: dict[str, list[tuple[CallStatus, int]]] = {
 }
 
 
+@pytest.fixture(scope="session")
+def mongo_url(mongo_url: str) -> str:
+    """Polled, not streamed: a client closed while it opens its streaming connection leaves a socket unclosed."""
+    return f"{mongo_url}&serverMonitoringMode=poll"
+
+
 @pytest.fixture
 async def database(mongo_url: str) -> AsyncIterator[Database]:
     client = connect(mongo_url)
@@ -61,10 +68,10 @@ def store(database: Database) -> Store:
 
 @pytest.fixture
 def replica(nats_url: str, mongo_url: str, database: Database, bus_client: Client) -> Replica:
-    """Runs one more replica of the service for as long as the context is open."""
+    """Runs one more replica of the service for as long as the context is open; by default it is ready at the start."""
 
     @asynccontextmanager
-    async def running() -> AsyncIterator[ASGIApp]:
+    async def running(*, ready: bool = True) -> AsyncIterator[ASGIApp]:
         broker = NatsBroker(nats_url, logger=None)
         client = await broker.connect()
         bus = Bus(client, broker, Log(client, CALLS.name, source=Service.CAMPAIGN_STATS))
@@ -72,6 +79,8 @@ def replica(nats_url: str, mongo_url: str, database: Database, bus_client: Clien
         try:
             async with build(settings, bus) as app:
                 await broker.start()
+                while ready and (await readiness(app))[0] != 200:
+                    await asyncio.sleep(0.02)
                 yield app
         finally:
             await broker.stop()
@@ -101,6 +110,18 @@ def journal(calls: Log) -> Journal:
         return last.sequence
 
     return append
+
+
+async def readiness(app: ASGIApp) -> tuple[int, str]:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://stats") as client:
+        answer = await client.get("/health/ready")
+        return answer.status_code, answer.text
+
+
+@pytest.fixture(name="readiness")
+def readiness_of() -> Callable[[ASGIApp], Awaitable[tuple[int, str]]]:
+    """The status and the body of ``/health/ready``."""
+    return readiness
 
 
 async def _reaches(store: Store, sequence: int) -> None:

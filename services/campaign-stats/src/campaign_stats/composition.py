@@ -16,6 +16,7 @@ from campaign_stats.queries import build_router
 from campaign_stats.settings import Settings
 from campaign_stats.store import Store, connect
 from campaign_stats.subscriber import Follower
+from campaign_stats.watch import watch
 from chassis.serve import Bus, operations
 
 
@@ -26,12 +27,13 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     store = Store(client, settings.mongo_database)
     follower = Follower(bus.client, store)
     bus.broker.include_router(build_router(store))
-    following = asyncio.create_task(follower.run())
+    tasks = [asyncio.create_task(follower.run()), asyncio.create_task(watch(bus.client, store))]
     try:
         # The first route that matches answers: readiness here asks for more than the chassis does.
         yield Starlette(routes=[_readiness(bus.client, follower), *operations(bus.client)])
     finally:
-        await _end(following)
+        for task in tasks:
+            await _end(task)
         with suppress(PyMongoError):
             await store.leave()
         await client.close()

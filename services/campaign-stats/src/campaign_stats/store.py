@@ -12,7 +12,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from campaign_stats.projection import ALL, CallDocument, Projected, call_of, project
-from contracts import Event
+from contracts import CallStatus, Event
 
 CHECKPOINT = "campaign-stats"
 _CONNECT_MILLISECONDS = 3_000
@@ -124,6 +124,12 @@ class Store:
     async def sums(self, campaign_id: str | None) -> dict[str, int]:
         """The counters of one campaign, or of all: one document by its id, however many calls there are."""
         return await self._campaigns.find_one({"_id": campaign_id or ALL}, {"_id": 0}) or {}
+
+    async def busiest(self, most: int) -> dict[str, dict[str, int]]:
+        """The counters of the campaigns with most calls open, and under `ALL` those of all together."""
+        order = [(CallStatus.IN_PROGRESS.value, -1), (CallStatus.PENDING.value, -1), ("_id", 1)]
+        found = await self._campaigns.find({}).sort(order).limit(most + 1).to_list()
+        return {item.pop("_id"): item for item in found}
 
 
 def connect(url: str) -> AsyncMongoClient[Document]:

@@ -1,8 +1,8 @@
 """Follows the log in batches, from the checkpoint on, in its order, and hands them to the store."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 
 import structlog
@@ -15,6 +15,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from pymongo.errors import PyMongoError
 
 from campaign_stats.store import LostRace, Store
+from chassis import tracing
 from chassis.subscriptions import recorded
 from contracts import ConversationEnded, Event, InvalidMessage, ReplyGenerated
 from contracts.streams import CALLS
@@ -67,12 +68,13 @@ class Follower:
         return (datetime.now(UTC) - self._waiting_since).total_seconds() if self._waiting_since else 0.0
 
     async def run(self) -> None:
-        """Follows the log until cancelled. Whatever fails is logged and tried again after a growing pause."""
+        """Follows the log until cancelled or disconnected for good. What fails is tried again after a pause."""
         while not self._client.is_closed:
             try:
                 await self._follow()
             except Exception as error:  # noqa: BLE001  whatever it is, the documents must go on following
-                await self._pause(error)
+                if not self._client.is_closed:
+                    await self._pause(error)
 
     async def _pause(self, error: Exception) -> None:
         name = type(error).__name__
@@ -106,7 +108,7 @@ class Follower:
             self._waiting_since = rest[0].metadata.timestamp
             LAG_EVENTS.set(newest.num_pending + len(rest))
             try:
-                with BATCH_SECONDS.time():
+                with BATCH_SECONDS.time(), _traced(rest):
                     await self._store.apply(place, _events(rest), upto=newest.sequence.stream)
                 APPLIED.inc(len(rest))
                 place, self._locked_out_since = newest.sequence.stream, None
@@ -144,6 +146,18 @@ def _events(messages: list[Msg]) -> list[tuple[int, Event]]:
         else:
             events.append((read.sequence, read.event))
     return events
+
+
+@contextmanager
+def _traced(messages: list[Msg]) -> Iterator[None]:
+    """A span around the batch in the trace of each of its messages."""
+    with ExitStack() as stack:
+        for message in messages if tracing.on() else ():
+            family, fact, call_id, *_ = message.subject.split(".")
+            place = tracing.after((message.headers or {}).get("traceparent"))
+            span = tracing.TRACER.start_span(f"project {family}.{fact}", place, tracing.PROCESS, {"call_id": call_id})
+            stack.callback(span.end)
+        yield
 
 
 class _Reader:

@@ -1,0 +1,62 @@
+"""What is looked at from time to time: backlogs, dead letters, the busiest campaigns."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+
+from nats.aio.client import Client
+from prometheus_client import REGISTRY
+from starlette.types import ASGIApp
+
+from campaign_stats.store import Store
+from chassis.log import Log
+from contracts.examples import EXAMPLES
+from contracts.streams import CONSUMERS, CONVERSATION_TURNS
+
+Replica = Callable[..., AbstractAsyncContextManager[ASGIApp]]
+Journal = Callable[[str, str], Awaitable[int]]
+
+
+async def _shows(value: float, metric: str, **labels: str) -> None:
+    async with asyncio.timeout(20):
+        while REGISTRY.get_sample_value(metric, labels) != value:
+            await asyncio.sleep(0.02)
+
+
+async def test_what_waits_for_a_consumer_is_seen_of_every_consumer(replica: Replica, calls: Log) -> None:
+    await calls.append(EXAMPLES["speech.heard"])
+    async with replica():
+        await _shows(1, "centralita_consumer_pending_messages", consumer=CONVERSATION_TURNS.name)
+        for consumer in CONSUMERS:
+            assert (
+                REGISTRY.get_sample_value("centralita_consumer_redelivered_messages", {"consumer": consumer.name}) == 0
+            )
+
+
+async def test_dead_letters_that_nobody_has_looked_at_are_counted(replica: Replica, bus_client: Client) -> None:
+    await bus_client.jetstream().publish("dead_letter.call.requested", b"{}")
+    async with replica():
+        await _shows(1, "centralita_dead_letter_messages")
+
+
+async def test_a_campaign_is_seen_with_its_calls_by_status(
+    replica: Replica, journal: Journal, followed: Callable[[int], Awaitable[None]]
+) -> None:
+    await journal("spring/1", "completed")
+    last = await journal("spring/2", "waiting")
+    async with replica():
+        await followed(last)
+    async with replica():
+        await _shows(1, "centralita_campaign_calls", campaign="spring", status="completed")
+        await _shows(1, "centralita_campaign_calls", campaign="spring", status="pending")
+        await _shows(1, "centralita_campaign_calls", campaign="*", status="pending")
+
+
+async def test_of_many_campaigns_those_with_most_open_calls_are_seen(
+    store: Store, replica: Replica, journal: Journal, followed: Callable[[int], Awaitable[None]]
+) -> None:
+    await journal("over/1", "completed")
+    last = await journal("open/1", "waiting")
+    async with replica():
+        await followed(last)
+    assert list(await store.busiest(1)) == ["*", "open"]

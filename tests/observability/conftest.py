@@ -1,0 +1,90 @@
+"""One small campaign, with everything that looks at it: traces, logs, and Prometheus where it is installed."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import nats
+import pytest
+from nats.aio.client import Client
+
+from centralita.campaign import requests
+from centralita.monitoring.prometheus import INSTALLED, prometheus, series, stored_queries
+from centralita.projected import until_projected
+from centralita.spans import Received, receiving
+from centralita.system import running
+from chassis.log import Log
+from contracts import AudioRequested, CallRequested, ReplyGenerated, SpeechHeard, call_id_of
+from contracts.streams import CALLS, facts_of
+
+CALLS_MADE = 6
+SCRAPES_AFTER = 3.0
+
+
+@dataclass
+class Observed:
+    """What was seen of the campaign. `series` is empty where there is no Prometheus."""
+
+    wanted: list[CallRequested]
+    traces: Received
+    logs: dict[str, str] = field(default_factory=dict)
+    spoken: set[str] = field(default_factory=set)
+    series: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    rules: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def ids(self) -> list[UUID]:
+        """The ids of its calls."""
+        return [call_id_of(request.request_id or "") for request in self.wanted]
+
+
+@pytest.fixture(scope="session")
+def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
+    """Half of the people pick up, one number is busy at first; both languages are spoken."""
+    return asyncio.run(_observe(tmp_path_factory.mktemp("observed") / "run"))
+
+
+async def _observe(folder: Path) -> Observed:
+    with receiving() as traces:
+        seen = Observed(requests(run="observed", count=CALLS_MADE), traces)
+        told = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": traces.url,
+            "LOG_LEVEL": "DEBUG",
+            "MAX_CONCURRENT_CALLS": "50",
+            "TWILIO_CALLS_PER_SECOND": "50",
+        }
+        environment = {"PATH": "/usr/bin:/bin"}
+        async with AsyncExitStack() as stack:
+            system = await stack.enter_async_context(
+                running(folder, environment=environment, seed=5, speed=20, behaviours="human=3,busy=1", settings=told)
+            )
+            client = await nats.connect(system.nats_url)
+            stack.push_async_callback(client.close)
+            http = await stack.enter_async_context(prometheus(folder / "prom", system.urls)) if INSTALLED else None
+            await asyncio.sleep(SCRAPES_AFTER if http else 0)  # what counters were before the first call
+            for request in seen.wanted:
+                await client.jetstream().publish(CallRequested.fact, request.model_dump_json().encode())
+            await until_projected(system.mongo_url, seen.ids, timeout=60)
+            seen.spoken = await _spoken(client, seen.ids)
+            if http:
+                await asyncio.sleep(SCRAPES_AFTER)
+                await _ask(http, seen)
+        seen.logs = {log.stem: log.read_text() for log in folder.glob("*.log")}
+        return seen
+
+
+async def _ask(http: httpx.AsyncClient, seen: Observed) -> None:
+    for name, expression in stored_queries().items():
+        seen.series[name] = await series(http, expression)
+    answer = await http.get("/api/v1/rules")
+    seen.rules = [rule for group in answer.json()["data"]["groups"] for rule in group["rules"]]
+
+
+async def _spoken(client: Client, ids: list[UUID]) -> set[str]:
+    log = Log(client, CALLS.name, source="test")
+    events = [found.event for call_id in ids for found in await log.read(facts_of(call_id))]
+    return {event.text for event in events if isinstance(event, AudioRequested | SpeechHeard | ReplyGenerated)} - {""}

@@ -1,0 +1,35 @@
+"""Logs are JSON, carry the ids by which a call is followed, and nothing that was said."""
+
+import json
+from typing import Any
+
+from tests.observability.conftest import Observed
+
+SERVICES = ("call-orchestrator", "voice", "conversation", "campaign-stats", "edge")
+
+
+def _lines(observed: Observed) -> list[dict[str, Any]]:
+    return [json.loads(line) for service in SERVICES for line in observed.logs[service].splitlines()]
+
+
+def test_no_number_and_no_spoken_sentence_is_in_any_log(observed: Observed) -> None:
+    assert set(SERVICES) < observed.logs.keys()
+    for name, text in observed.logs.items():
+        for request in observed.wanted:
+            assert request.phone_number not in text, name
+            assert request.phone_number.removeprefix("+") not in text, name
+        for sentence in observed.spoken:
+            assert sentence not in text, name
+
+
+def test_every_line_is_json_and_names_its_service(observed: Observed) -> None:
+    assert {line["service"] for line in _lines(observed)} == set(SERVICES)
+
+
+def test_every_line_about_a_call_has_its_id_and_its_trace(observed: Observed) -> None:
+    ids = {str(call_id) for call_id in observed.ids}
+    decided = [line for line in _lines(observed) if line["event"] in {"decided", "dialed", "message_failed"}]
+    assert {line["call_id"] for line in decided} == ids
+    traces = {str(call_id): observed.traces.trace_of(call_id)[0].trace_id for call_id in observed.ids}
+    for line in decided:
+        assert line["trace_id"] == traces[line["call_id"]]
