@@ -13,19 +13,22 @@ import nats
 from rich.console import Console
 from rich.table import Table
 
+from bench.replay import of_a_log
 from call_orchestrator.agreements import Policy, agreed
 from call_orchestrator.diagram import NOW, TERMS
 from call_orchestrator.domain.inputs import Network, NetworkReported
 from call_orchestrator.domain.machine import decide
 from call_orchestrator.domain.states import Dialing, Pending
 from call_orchestrator.snapshots import snapshot
-from centralita.embedded import nats_server
+from centralita.embedded import mongo_server, nats_server
+from chassis import tracing
 from chassis.log import Guard, Log
 from chassis.provision import provision
 from contracts import CallCreated, CallRequested, decode
 from contracts.streams import CALLS, state_of
 
 ROUNDS = 7
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 SIZE = 400
 POLICY = Policy(
     call_timeout=timedelta(seconds=30),
@@ -103,8 +106,15 @@ async def on_the_bus(url: str, table: Table) -> None:
     await client.close()
 
 
+async def on_a_log(nats_url: str, mongo_url: str, table: Table) -> None:
+    """What is computed from a recorded log, against reading it."""
+    async with of_a_log(nats_url, mongo_url) as pairs:
+        for pair in pairs:
+            row(table, pair.name, pair.baseline, await compare(pair.subject, pair.bare), pair.size)
+
+
 async def in_memory(table: Table) -> None:
-    """A decision, against the decoding of one event."""
+    """A decision, and what a trace costs that nobody asked for, against the decoding of one event."""
     event = created()
     body = event.model_dump_json().encode()
     state = Dialing(attempt=1, dialed_at=NOW, deadline=NOW + timedelta(seconds=50))
@@ -118,7 +128,13 @@ async def in_memory(table: Table) -> None:
         for _ in range(SIZE * 10):
             decode(event.subject, body)
 
+    async def spans() -> None:
+        for _ in range(SIZE * 10):
+            with tracing.span("process bench", tracing.PROCESS, TRACEPARENT, call_id="bench"):
+                pass
+
     row(table, "a decision of the state machine", "decoding one event", await compare(decisions, decodings), SIZE * 10)
+    row(table, "a span while traces are off", "decoding one event", await compare(spans, decodings), SIZE * 10)
 
 
 def row(table: Table, name: str, baseline: str, figures: tuple[float, float, float], size: int = SIZE) -> None:
@@ -134,6 +150,8 @@ async def main() -> None:
         table.add_column(column)
     with tempfile.TemporaryDirectory() as folder, nats_server(Path(folder)) as url:
         await on_the_bus(url, table)
+        with mongo_server(Path(folder) / "mongo") as mongo_url:
+            await on_a_log(url, mongo_url, table)
     await in_memory(table)
     Console().print(table)
 

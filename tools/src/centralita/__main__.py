@@ -7,11 +7,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from centralita.commands import call, dead_letters, doctor, replay, tail
 from centralita.demo import DemoFailed, demo
 from centralita.embedded import CannotStart
 from centralita.up import up
 
 app = typer.Typer(help="Outbound phone calls, held by an AI.", no_args_is_help=True)
+for command in (call, tail, doctor):
+    app.add_typer(command.app)
+app.add_typer(replay.app, name="replay")
+app.add_typer(dead_letters.app, name="dead-letters")
 console = Console()
 
 
@@ -20,10 +25,11 @@ def run_demo(
     calls: Annotated[int, typer.Option(min=1, max=100, help="how many people are called")] = 25,
     timeout: Annotated[float, typer.Option(help="seconds after which open calls are a failure")] = 120,
     keep: Annotated[bool, typer.Option(help="keep the logs and the data")] = False,
+    faults: Annotated[bool, typer.Option("--faults", help="ElevenLabs and OpenAI fail in the middle")] = False,
 ) -> None:
     """A whole campaign on this machine: embedded servers, simulated vendors, no account. Exit code 0: all is well."""
     try:
-        asyncio.run(demo(console, count=calls, timeout=timeout, keep=keep))
+        asyncio.run(demo(console, count=calls, timeout=timeout, keep=keep, faults=faults))
     except (DemoFailed, CannotStart, TimeoutError) as error:
         console.print(f"[red]The demo failed:[/red] {error or type(error).__name__}")
         raise typer.Exit(1) from error

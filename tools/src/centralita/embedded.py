@@ -1,14 +1,18 @@
 """Real servers as child processes on loopback, for the demo and the tests: no Docker, no account, no fixed port."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+from centralita.access import Access
+from contracts.nats_configuration import configuration
 
 START_SECONDS = 30
 
@@ -26,10 +30,22 @@ def _program(name: str) -> str:
 
 
 @contextmanager
-def _child(name: str, command: list[str], log: Path, ready: Callable[[], str | None]) -> Iterator[str]:
+def _child(
+    name: str,
+    command: list[str],
+    log: Path,
+    ready: Callable[[], str | None],
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[str]:
     """Runs `command`, its output in `log`; yields what `ready` returns once it is not none; ends the process after."""
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **(environment or {})},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         try:
             yield _wait(name, process, log, ready)
         finally:
@@ -53,16 +69,20 @@ def _wait(name: str, process: subprocess.Popen[bytes], log: Path, ready: Callabl
 
 
 @contextmanager
-def nats_server(folder: Path, *, port: int = -1) -> Iterator[str]:
+def nats_server(folder: Path, *, port: int = -1, access: Access | None = None) -> Iterator[str]:
     """A nats-server with JetStream whose files stand in `folder`; yields its URL. Port -1: the kernel chooses.
 
-    Raises CannotStart.
+    With `access`, the users and permissions of the contracts are in force, and the URL names none of them; without,
+    everybody may do everything. Raises CannotStart.
     """
     folder.mkdir(parents=True, exist_ok=True)
     ports = folder / "ports"
     shutil.rmtree(ports, ignore_errors=True)
     ports.mkdir()
     command = [_program("nats-server"), "-js", "-sd", str(folder / "jetstream"), "-a", "127.0.0.1", "-p", str(port)]
+    if access:
+        (folder / "permissions.conf").write_text(configuration())
+        command += ["-c", str(folder / "permissions.conf")]
 
     def ready() -> str | None:
         for file in ports.glob("*.ports"):
@@ -72,7 +92,9 @@ def nats_server(folder: Path, *, port: int = -1) -> Iterator[str]:
                 return None
         return None
 
-    with _child("nats-server", [*command, "--ports_file_dir", str(ports)], folder / "nats-server.log", ready) as url:
+    command += ["--ports_file_dir", str(ports)]
+    passwords = access.environment() if access else None
+    with _child("nats-server", command, folder / "nats-server.log", ready, passwords) as url:
         yield url
 
 

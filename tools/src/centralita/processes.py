@@ -22,10 +22,12 @@ class Supervised:
     inherited: tuple[int, ...] = ()
     restarts: int = 0
     process: asyncio.subprocess.Process | None = None
+    _log_begins: int = 0
     _task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     async def start(self) -> None:
         """Starts it, and from now on starts it again whenever it ends."""
+        self._log_begins = self.log.stat().st_size if self.log.exists() else 0
         await self._spawn()
         self._task = asyncio.create_task(self._keep_running(), name=self.name)
 
@@ -49,6 +51,10 @@ class Supervised:
         """``kill -9``, as an accident would. It is started again."""
         if self.process and self.process.returncode is None:
             self.process.send_signal(signal.SIGKILL)
+
+    def output(self) -> str:
+        """What it has printed since `start`."""
+        return self.log.read_bytes()[self._log_begins :].decode(errors="replace")
 
     async def _spawn(self) -> None:
         with self.log.open("ab") as output:

@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import nats
 
+from centralita.access import KEPT, Access
 from centralita.embedded import CannotStart, mongo_server, nats_server
 from centralita.processes import Supervised
 from centralita.vendors import Vendors, vendors
+from chassis.provision import provision
+from contracts.permissions import ADMIN, OPERATOR
 
 MODULES = {
     "call-orchestrator": "call_orchestrator",
@@ -44,9 +48,14 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A running system: where its parts listen, and the processes of its services."""
+    """A running system: where its parts listen, and the processes of its services.
+
+    Replicas of a service share its address; they are called ``voice``, ``voice-2`` and so on. `nats_url` is the
+    operator's, who reads everything and asks for calls; `access` has the others'.
+    """
 
     nats_url: str
+    access: Access
     mongo_url: str
     urls: dict[str, str]
     vendors: Vendors
@@ -69,16 +78,20 @@ async def running(
     speed: float = 1.0,
     behaviours: str | None = None,
     settings: Mapping[str, str] | None = None,
+    replicas: int | Mapping[str, int] = 1,
 ) -> AsyncIterator[System]:
     """Starts everything, waits until every service is ready, and ends everything after. Raises CannotStart.
 
-    `settings` are told to every service, over the environment's own.
+    `settings` are told to every service, over the environment's own. `replicas` of every service, or by its name.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    access = Access.new()
     with (
-        nats_server(folder / "nats", port=ports.nats or -1) as nats_url,
+        nats_server(folder / "nats", port=ports.nats or -1, access=access) as nats_url,
         mongo_server(folder / "mongo", port=ports.mongo) as mongo_url,
     ):
+        access.keep(folder / "nats" / KEPT.name, nats_url)
+        await _provision(access.url(nats_url, ADMIN))
         simulators = vendors(environment, seed=seed, speed=speed, log=folder / "simulators.log", behaviours=behaviours)
         async with simulators as found:
             listeners = {name: _listen(name, ports.of(name)) for name in MODULES}
@@ -89,19 +102,31 @@ async def running(
                 "APP_BASE_URL": environment.get("APP_BASE_URL") or urls["edge"],
                 "MEDIA_BASE_URL": environment.get("MEDIA_BASE_URL") or environment.get("APP_BASE_URL") or urls["voice"],
                 **found.environment,
-                "NATS_URL": nats_url,
                 "MONGO_URL": mongo_url,
                 **(settings or {}),
             }
-            services = {name: _service(name, listener, told, folder) for name, listener in listeners.items()}
+            how_many = replicas if isinstance(replicas, Mapping) else dict.fromkeys(MODULES, replicas)
+            services = {
+                label: _service(name, label, listeners[name], {**told, "NATS_URL": access.url(nats_url, name)}, folder)
+                for name in MODULES
+                for label in _labels(name, how_many.get(name, 1))
+            }
             try:
                 await asyncio.gather(*(service.start() for service in services.values()))
                 await _until_ready(urls, services)
-                yield System(nats_url, mongo_url, urls, found, services, folder)
+                yield System(access.url(nats_url, OPERATOR), access, mongo_url, urls, found, services, folder)
             finally:
                 await asyncio.gather(*(service.stop() for service in services.values()))
                 for listener in listeners.values():
                     listener.close()
+
+
+async def _provision(admin_url: str) -> None:
+    client = await nats.connect(admin_url)
+    try:
+        await provision(client.jetstream())
+    finally:
+        await client.close()
 
 
 def _listen(name: str, port: int) -> socket.socket:
@@ -111,12 +136,16 @@ def _listen(name: str, port: int) -> socket.socket:
         raise CannotStart(f"{name}: port {port} is taken ({error}); is another system up?") from error
 
 
-def _service(name: str, listener: socket.socket, told: Mapping[str, str], folder: Path) -> Supervised:
+def _labels(name: str, count: int) -> list[str]:
+    return [name, *(f"{name}-{number}" for number in range(2, count + 1))]
+
+
+def _service(name: str, label: str, listener: socket.socket, told: Mapping[str, str], folder: Path) -> Supervised:
     return Supervised(
-        name=name,
+        name=label,
         command=[sys.executable, "-m", MODULES[name]],
         environment={**told, "HTTP_FD": str(listener.fileno())},
-        log=folder / f"{name}.log",
+        log=folder / f"{label}.log",
         inherited=(listener.fileno(),),
     )
 
@@ -126,6 +155,7 @@ async def _until_ready(urls: Mapping[str, str], services: Mapping[str, Supervise
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await asyncio.gather(*(_ready(client, url, services[name]) for name, url in urls.items()))
+                await asyncio.gather(*(_listening(service) for service in services.values()))
         except TimeoutError as error:
             raise CannotStart(f"not every service became ready within {READY_SECONDS} s") from error
 
@@ -140,4 +170,12 @@ async def _ready(client: httpx.AsyncClient, url: str, service: Supervised) -> No
                 return
         except httpx.HTTPError:
             pass
+        await asyncio.sleep(0.1)
+
+
+async def _listening(service: Supervised) -> None:
+    """A replica by itself: its address may be answered by another one. The last thing at its start is to say this."""
+    while True:
+        if '"event": "listening"' in service.output():
+            return
         await asyncio.sleep(0.1)

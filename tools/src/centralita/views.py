@@ -11,7 +11,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from centralita.access import public
 from centralita.audit import Findings
+from centralita.ladder import MODEL, SPEECH, Ladder
 from centralita.projected import Document
 from centralita.system import System
 from chassis.log import Log
@@ -36,7 +38,11 @@ _COLOURS = {
 def started(system: System) -> RenderableType:
     """Where everything listens, and which vendors are real."""
     table = Table.grid(padding=(0, 2))
-    for name, url in {"NATS": system.nats_url, "MongoDB": system.mongo_url.split("?")[0], **system.urls}.items():
+    for name, url in {
+        "NATS": public(system.nats_url),
+        "MongoDB": system.mongo_url.split("?")[0],
+        **system.urls,
+    }.items():
         table.add_row(name, url)
     for vendor in system.vendors.real:
         table.add_row(vendor, "[bold]the real one[/bold]")
@@ -45,12 +51,12 @@ def started(system: System) -> RenderableType:
     return Panel(table, title="Centralita is up", title_align="left", expand=False)
 
 
-def progress(calls: Mapping[UUID, Call | None]) -> RenderableType:
-    """Each call's state, then the totals."""
+def progress(calls: Mapping[UUID, Call | None], title: str | None = None) -> RenderableType:
+    """Each call's state, then the totals, and what is going on besides."""
     cells = [_cell(number, call) for number, call in enumerate(calls.values())]
     totals = Counter(call.status if call else CallStatus.PENDING for call in calls.values())
     line = Text("  ").join(Text(f"{status} {n}", style=_COLOURS[status]) for status, n in sorted(totals.items()))
-    return Group(Columns(cells, equal=True, expand=False), line)
+    return Group(Columns(cells, equal=True, expand=False), line, *([Text(title, style="bold")] if title else []))
 
 
 def _cell(number: int, call: Call | None) -> Text:
@@ -83,6 +89,23 @@ def agreement(findings: Findings, messages: int) -> RenderableType:
         title_align="left",
         border_style="green",
     )
+
+
+def ladder(used: Ladder) -> RenderableType:
+    """What stood in for what, how often, and what the breakers did."""
+    table = Table(title="The ladder, from the log; the breakers, from the services' metrics", title_justify="left")
+    for column in ("", "step", "what the callee heard"):
+        table.add_column(column)
+    table.add_column("times", justify="right")
+    for name, steps in (("speech", SPEECH), ("model", MODEL)):
+        for step, meaning in steps.items():
+            times = used.steps[step]
+            table.add_row(name, step, meaning, str(times), style=None if times else "red")
+        table.add_section()
+    for provider, book in used.breakers.items():
+        now = "closed" if book.state == 0 else "not closed"
+        table.add_row("breaker", provider, f"opened {book.opened} times, closed {book.closed} times", now)
+    return table
 
 
 async def transcript(client: Client, call: Call) -> RenderableType:

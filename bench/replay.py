@@ -1,0 +1,104 @@
+"""Fold and rebuild, each against reading the same messages with bare nats-py in the same run."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import uuid4
+
+import nats
+from nats.aio.client import Client
+from nats.js.api import AckPolicy, ConsumerConfig
+
+from centralita.replay.folding import fold
+from centralita.replay.messages import FACTS
+from centralita.replay.reading import BATCH, last_sequence, read
+from centralita.replay.rebuilding import rebuild
+from chassis.log import Log
+from chassis.provision import provision
+from contracts import CallEvent
+from contracts.examples import EXAMPLES
+from contracts.streams import CALLS
+
+CALLS_IN_LOG = 100
+HISTORY = (
+    "call.created",
+    "dial.claimed",
+    "dial.placed",
+    "call.status_changed",
+    "telephony.status_reported",
+    "speech.heard",
+    "audio.requested",
+    "reply.generated",
+    "conversation.ended",
+    "call.concluded",
+)
+Work = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Something measured, what it is compared with, and of how many messages."""
+
+    name: str
+    baseline: str
+    subject: Work
+    bare: Work
+    size: int
+
+
+@asynccontextmanager
+async def of_a_log(nats_url: str, mongo_url: str) -> AsyncIterator[list[Pair]]:
+    """A log of 100 calls, ten facts each, and what is measured on it."""
+    client = await nats.connect(nats_url)
+    js = client.jetstream()
+    await provision(js)
+    await js.purge_stream(CALLS.name)
+    await _written(client)
+    size = CALLS_IN_LOG * len(HISTORY)
+    upto = await last_sequence(client, CALLS.name)
+
+    async def bare() -> None:
+        assert await _bare_read(client) == size
+
+    async def folded() -> None:
+        messages = [message async for message in read(client, CALLS.name, filters=FACTS, upto=upto)]
+        assert len(fold(messages)) == CALLS_IN_LOG
+
+    async def rebuilt() -> None:
+        done = await rebuild(client, mongo_url, f"bench_{uuid4().hex}")
+        assert done.documents == CALLS_IN_LOG + 2
+
+    reading = "reading the same messages with bare nats-py"
+    try:
+        yield [
+            Pair("fold of the log, a message", reading, folded, bare, size),
+            Pair("rebuild of MongoDB (embedded), a message", reading, rebuilt, bare, size),
+        ]
+    finally:
+        await client.close()
+
+
+async def _written(client: Client) -> None:
+    log = Log(client, CALLS.name, source="bench")
+    for _ in range(CALLS_IN_LOG):
+        call_id = uuid4()
+        for fact in HISTORY:
+            event = EXAMPLES[fact]
+            if isinstance(event, CallEvent):
+                await log.append(event.model_copy(update={"call": event.call.model_copy(update={"call_id": call_id})}))
+            else:
+                await log.append(event.model_copy(update={"call_id": call_id}))
+
+
+async def _bare_read(client: Client) -> int:
+    """What anybody would write to read a stream once."""
+    js = client.jetstream()
+    config = ConsumerConfig(ack_policy=AckPolicy.NONE, mem_storage=True)
+    subscription = await js.pull_subscribe("", stream=CALLS.name, config=config)
+    count, pending = 0, 1
+    while pending:
+        messages = await subscription.fetch(BATCH, timeout=10)
+        count += len(messages)
+        pending = messages[-1].metadata.num_pending
+    await subscription.unsubscribe()
+    return count

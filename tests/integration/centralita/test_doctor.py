@@ -1,0 +1,148 @@
+"""The doctor: what is wrong is found, and what is to be done is said."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from nats.aio.client import Client
+
+from centralita.commands.doctor import examine
+from centralita.doctor import bus
+from centralita.doctor.checks import Finding, Result
+from centralita.doctor.public import NOBODY, signature
+from contracts.streams import CALLS, VOICE_DIALS
+from simulators.server import DEFAULT_ACCOUNT_SID, DEFAULT_AUTH_TOKEN, Simulators, running
+
+NAMES = ("TWILIO", "ELEVENLABS", "OPENAI", "APP_BASE", "MEDIA_BASE", "API_KEYS", "MONGO", "NATS", "EMBEDDED")
+
+
+@pytest.fixture
+async def vendors() -> AsyncIterator[Simulators]:
+    async with running(elevenlabs_api_key="good", openai_api_key="good") as simulators:
+        yield simulators
+
+
+@pytest.fixture
+def settings(vendors: Simulators, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Complete settings for the simulators, to be written to a file; none of the machine's own."""
+    for name in [name for name in os.environ if name.startswith(NAMES)]:
+        monkeypatch.delenv(name)
+    return {
+        "TWILIO_ACCOUNT_SID": DEFAULT_ACCOUNT_SID,
+        "TWILIO_AUTH_TOKEN": DEFAULT_AUTH_TOKEN,
+        "TWILIO_PHONE_NUMBER": "+12125550100",
+        "TWILIO_BASE_URL": vendors.twilio_url,
+        "ELEVENLABS_API_KEY": "good",
+        "ELEVENLABS_BASE_URL": vendors.elevenlabs_url,
+        "OPENAI_API_KEY": "good",
+        "OPENAI_BASE_URL": vendors.openai_url,
+        "APP_BASE_URL": vendors.twilio_url,
+        "API_KEYS": "a-key-of-some-length-for-the-tests",
+        "MONGO_URL": "mongodb://127.0.0.1:1",
+    }
+
+
+async def findings(nats_url: str, settings: dict[str, str], folder: Path) -> dict[str, Finding]:
+    file = folder / "settings.env"
+    file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    return {f"{one.area}: {one.check}": one for one in await examine(nats_url, file)}
+
+
+async def test_good_credentials_are_found_good(
+    bus_client: Client, nats_url: str, settings: dict[str, str], tmp_path: Path
+) -> None:
+    found = await findings(nats_url, settings, tmp_path)
+    for vendor in ("Twilio", "ElevenLabs", "OpenAI"):
+        assert found[f"credentials: {vendor}"].result is Result.OK, found[f"credentials: {vendor}"]
+    assert found["settings: voice"].result is Result.OK
+    assert found[f"NATS: stream {CALLS.name}"].result is Result.OK
+
+
+@pytest.mark.parametrize(
+    ("name", "check", "advice"),
+    [
+        ("TWILIO_AUTH_TOKEN", "Twilio", "TWILIO_AUTH_TOKEN anew"),
+        ("ELEVENLABS_API_KEY", "ElevenLabs", "ELEVENLABS_API_KEY"),
+        ("OPENAI_API_KEY", "OpenAI", "OPENAI_API_KEY"),
+    ],
+)
+async def test_a_wrong_credential_is_found_and_not_repeated(
+    bus_client: Client, nats_url: str, settings: dict[str, str], tmp_path: Path, name: str, check: str, advice: str
+) -> None:
+    found = await findings(nats_url, {**settings, name: "a-wrong-secret"}, tmp_path)
+    finding = found[f"credentials: {check}"]
+    assert finding.result is Result.FAILED
+    assert advice in finding.advice
+    assert "a-wrong-secret" not in str(found)
+
+
+async def test_a_vendor_that_does_not_answer_is_found(
+    bus_client: Client, nats_url: str, settings: dict[str, str], tmp_path: Path
+) -> None:
+    found = await findings(nats_url, {**settings, "OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}, tmp_path)
+    assert "no answer (ConnectError)" in found["credentials: OpenAI"].found
+    assert "127.0.0.1:1" in found["credentials: OpenAI"].advice
+
+
+async def test_a_model_that_the_key_does_not_open_is_found(
+    bus_client: Client, nats_url: str, settings: dict[str, str], tmp_path: Path
+) -> None:
+    found = await findings(nats_url, {**settings, "OPENAI_MODEL": "gpt-0"}, tmp_path)
+    assert "does not open the model gpt-0" in found["credentials: OpenAI"].found
+
+
+async def test_a_missing_setting_is_named_and_what_depends_on_it_is_skipped(
+    bus_client: Client, nats_url: str, settings: dict[str, str], tmp_path: Path
+) -> None:
+    del settings["TWILIO_AUTH_TOKEN"]
+    found = await findings(nats_url, settings, tmp_path)
+    assert found["settings: voice: TWILIO_AUTH_TOKEN"].result is Result.FAILED
+    assert found["credentials: Twilio"].result is Result.SKIPPED
+    assert found["public address: webhooks"].result is Result.SKIPPED
+    assert found["credentials: OpenAI"].result is Result.OK
+
+
+async def test_a_public_address_at_which_somebody_else_answers_is_found(
+    bus_client: Client, nats_url: str, settings: dict[str, str], tmp_path: Path
+) -> None:
+    found = await findings(nats_url, settings, tmp_path)
+    assert "that is not the edge" in found["public address: webhooks"].found
+    assert "that is not voice" in found["public address: media"].found
+    assert found["public address: APP_BASE_URL"].result is Result.WARNING
+    gone = await findings(nats_url, {**settings, "APP_BASE_URL": "http://127.0.0.1:1"}, tmp_path)
+    assert "does the name resolve" in gone["public address: webhooks"].advice
+
+
+async def test_a_bus_that_does_not_answer_is_found(settings: dict[str, str], tmp_path: Path) -> None:
+    found = await findings("nats://127.0.0.1:1", settings, tmp_path)
+    assert found["NATS: connection"].result is Result.FAILED
+
+
+async def test_what_the_contracts_say_and_the_server_does_not_hold_is_found(bus_client: Client) -> None:
+    js = bus_client.jetstream()
+    await js.delete_consumer(CALLS.name, VOICE_DIALS.name)
+    await js.delete_stream("DEAD_LETTERS")
+    await js.add_stream(name="DEAD_LETTERS", subjects=["dead.>"])
+    found = {one.check: one for one in await bus.check(bus_client)}
+    assert found["consumer voice-dials"].found == "consumer not found"
+    assert found["stream DEAD_LETTERS"].found == "its subjects are not those of these contracts"
+    assert found["consumer voice-hangups"].result is Result.WARNING, "nobody listens"
+    assert {found[name].result for name in ("connection", "clock", "stream CALLS")} == {Result.OK}
+
+
+def test_the_probe_is_signed_as_twilio_signs() -> None:
+    from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+
+    url = f"https://calls.example.com/twilio/status/{NOBODY}/0"
+    assert RequestValidator("token").validate(url, {}, signature("token", url))
+
+
+async def test_the_simulator_is_not_asked_for_anything_that_costs(
+    bus_client: Client, nats_url: str, settings: dict[str, str], vendors: Simulators, tmp_path: Path
+) -> None:
+    await findings(nats_url, settings, tmp_path)
+    async with httpx.AsyncClient() as http:
+        ledger = (await http.get(f"{vendors.twilio_url}/_simulator/ledger")).json()
+    assert ledger["calls"] == []

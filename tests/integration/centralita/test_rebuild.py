@@ -1,0 +1,222 @@
+"""MongoDB from the log: equal to what campaign-stats has made of it, and never half of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+from faststream.nats import NatsBroker
+from nats.aio.client import Client
+from pymongo.asynchronous.database import AsyncDatabase
+
+from campaign_stats.composition import build
+from campaign_stats.settings import Settings
+from campaign_stats.store import Store, connect
+from centralita.replay import shadow
+from centralita.replay.rebuilding import OtherLog, Progress, rebuild
+from centralita.replay.shadow import FENCE
+from chassis.log import Log
+from chassis.serve import Bus
+from contracts import Service, call_id_of
+from contracts.examples import CALL, EXAMPLES
+from contracts.streams import CALLS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.integration.centralita.conftest import Campaign, Command
+
+pytestmark = pytest.mark.timeout(240)  # the first of them waits for a whole campaign
+
+Database = AsyncDatabase[dict[str, Any]]
+HISTORY = ("call.created", "call.status_changed", "reply.generated", "conversation.ended", "call.concluded")
+
+
+class Killed(BaseException):
+    """What a test breaks a rebuild off with."""
+
+
+def killed_at(step: str, done: int | None = None) -> Progress:
+    def told(at: str, so_far: int, _: int) -> None:
+        if at == step and (done is None or so_far >= done):
+            raise Killed
+
+    return told
+
+
+@pytest.fixture
+async def database(mongo_url: str) -> AsyncIterator[Database]:
+    client = connect(mongo_url)
+    found = client[f"test_{uuid4().hex}"]
+    yield found
+    for name in (found.name, f"{found.name}_rebuild"):
+        await client.drop_database(name)
+    await client.close()
+
+
+@dataclass
+class Live:
+    """A log with calls in it, and the documents that campaign-stats makes of it while it runs."""
+
+    client: Client
+    log: Log
+    nats_url: str
+    mongo_url: str
+    database: Database
+
+    async def happens(self, *names: str) -> int:
+        """The whole history of a call for each name; returns the sequence of the last fact."""
+        last = 0
+        for name in names:
+            call = CALL.model_copy(update={"call_id": call_id_of(name), "campaign_id": name.split("-")[0]})
+            for fact in HISTORY:
+                event = EXAMPLES[fact]
+                changed = {"call": call} if hasattr(event, "call") else {"call_id": call.call_id}
+                last = (await self.log.append(event.model_copy(update=changed))).sequence
+        return last
+
+    @asynccontextmanager
+    async def campaign_stats(self) -> AsyncIterator[None]:
+        broker = NatsBroker(self.nats_url, logger=None)
+        client = await broker.connect()
+        bus = Bus(client, broker, Log(client, CALLS.name, source=Service.CAMPAIGN_STATS))
+        settings = Settings.model_validate({"mongo_url": self.mongo_url, "mongo_database": self.database.name})
+        try:
+            async with build(settings, bus):
+                await broker.start()
+                yield
+        finally:
+            await broker.stop()
+
+    async def follows(self, sequence: int) -> None:
+        store = Store(self.database.client, self.database.name)
+        while not sequence <= await store.checkpoint() < FENCE:
+            await asyncio.sleep(0.02)
+
+    async def content(self) -> dict[str, Any]:
+        return {name: await self.database[name].find().sort("_id").to_list() for name in shadow.COLLECTIONS}
+
+
+@pytest.fixture
+async def live(bus_client: Client, calls: Log, nats_url: str, mongo_url: str, database: Database) -> Live:
+    return Live(bus_client, calls, nats_url, mongo_url, database)
+
+
+async def test_documents_from_the_log_are_equal_to_the_live_ones_and_take_their_place(live: Live) -> None:
+    async with live.campaign_stats():
+        await live.follows(await live.happens("spring-1", "spring-2", "autumn-1"))
+    before = await live.content()
+    done = await rebuild(live.client, live.mongo_url, live.database.name)
+    assert (done.equal, done.swapped, done.different) == (True, True, ())
+    assert await live.content() == before
+    assert len(before["calls"]) == 3
+    assert f"{live.database.name}_rebuild" not in await live.database.client.list_database_names()
+
+
+async def test_campaign_stats_goes_on_after_a_swap_that_it_was_running_through(live: Live) -> None:
+    async with live.campaign_stats():
+        await live.follows(await live.happens("spring-1", "spring-2"))
+        done = await rebuild(live.client, live.mongo_url, live.database.name)
+        await live.follows(await live.happens("spring-3", "spring-1"))
+    assert done.equal
+    assert (await rebuild(live.client, live.mongo_url, live.database.name, check=True)).equal
+    assert len((await live.content())["calls"]) == 3
+
+
+async def test_documents_that_are_not_what_the_log_says_are_named_and_replaced(live: Live) -> None:
+    async with live.campaign_stats():
+        await live.follows(await live.happens("spring-1", "spring-2"))
+    true = await live.content()
+    wrong = str(call_id_of("spring-2"))
+    await live.database["calls"].update_one({"_id": wrong}, {"$set": {"status": "busy"}})
+    checked = await rebuild(live.client, live.mongo_url, live.database.name, check=True)
+    assert (checked.equal, checked.swapped, checked.different) == (False, False, (f"calls/{wrong}",))
+    assert await live.content() != true, "a check changes nothing"
+    assert (await rebuild(live.client, live.mongo_url, live.database.name)).different == (f"calls/{wrong}",)
+    assert await live.content() == true
+
+
+async def test_without_documents_they_are_made_from_the_whole_log(live: Live) -> None:
+    last = await live.happens("spring-1")
+    done = await rebuild(live.client, live.mongo_url, live.database.name)
+    assert (done.live_digest, done.sequence, done.equal) == (None, last, True)
+    assert await Store(live.database.client, live.database.name).checkpoint() == last
+
+
+async def test_of_an_empty_log_there_are_no_documents(live: Live) -> None:
+    done = await rebuild(live.client, live.mongo_url, live.database.name)
+    assert (done.documents, done.sequence) == (0, 0)
+
+
+async def test_a_rebuild_that_was_killed_goes_on_where_it_was(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("centralita.replay.rebuilding.BATCH", 4)
+    await live.happens("spring-1", "spring-2", "spring-3")
+    with pytest.raises(Killed):
+        await rebuild(live.client, live.mongo_url, live.database.name, progress=killed_at("catching up", 8))
+    seen: list[int] = []
+    done = await rebuild(
+        live.client, live.mongo_url, live.database.name, progress=lambda _, so_far, __: seen.append(so_far)
+    )
+    assert seen[0] == 8
+    assert done.swapped
+    assert len((await live.content())["calls"]) == 3
+
+
+async def test_a_rebuild_that_was_killed_with_other_rules_is_begun_anew(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await live.happens("spring-1")
+    with pytest.raises(Killed):
+        await rebuild(live.client, live.mongo_url, live.database.name, progress=killed_at("to the end of the log"))
+    monkeypatch.setattr(shadow, "projection", Killed)
+    seen: list[int] = []
+    await rebuild(live.client, live.mongo_url, live.database.name, progress=lambda _, done, __: seen.append(done))
+    assert seen[0] == 0
+
+
+async def test_a_swap_that_was_killed_is_finished_by_the_next_run(live: Live) -> None:
+    async with live.campaign_stats():
+        await live.follows(await live.happens("spring-1", "spring-2"))
+    true = await live.content()
+    await live.database["calls"].delete_many({})
+    with pytest.raises(Killed):
+        await rebuild(live.client, live.mongo_url, live.database.name, progress=killed_at("taking their place"))
+    new = live.database.client[f"{live.database.name}_rebuild"]
+    await live.database.client.admin.command(
+        {"renameCollection": f"{new.name}.calls", "to": f"{live.database.name}.calls", "dropTarget": True}
+    )
+    store = Store(live.database.client, live.database.name)
+    assert await store.checkpoint() == FENCE, "nobody writes between two halves"
+    done = await rebuild(live.client, live.mongo_url, live.database.name)
+    assert done.swapped
+    assert await live.content() == true
+    assert await store.checkpoint() == done.sequence
+
+
+async def test_a_rebuild_that_fails_before_the_swap_lets_the_writers_go_on(live: Live) -> None:
+    async with live.campaign_stats():
+        await live.follows(await live.happens("spring-1"))
+        with pytest.raises(Killed):
+            await rebuild(live.client, live.mongo_url, live.database.name, progress=killed_at("catching up"))
+        await live.follows(await live.happens("spring-2"))
+    assert len((await live.content())["calls"]) == 2
+
+
+async def test_documents_of_another_log_are_not_touched(live: Live) -> None:
+    await live.happens("spring-1")
+    await live.database["checkpoints"].insert_one({"_id": "campaign-stats", "sequence": 4711})
+    with pytest.raises(OtherLog, match=r"the log ends at 5, the documents in .* stand at 4711"):
+        await rebuild(live.client, live.mongo_url, live.database.name)
+
+
+def test_the_command_compares_with_the_campaigns_documents(
+    campaign: "Campaign", command: "Callable[..., Command]"
+) -> None:
+    here = {"NATS_URL": campaign.nats_url, "MONGO_URL": campaign.mongo_url}
+    checked = command("replay", "rebuild", "--check", environment=here)
+    assert checked.code == 0, checked.err
+    assert "were equal" in checked.out
+    assert command("replay", "rebuild", environment={"NATS_URL": campaign.nats_url}).code == 2, "which MongoDB?"

@@ -1,0 +1,59 @@
+"""The passwords of an embedded run: one for each user, in a file of its owner, and never on a screen."""
+
+import io
+import stat
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from rich.console import Console
+from structlog.testing import capture_logs
+
+from centralita import views
+from centralita.access import Access, known, public
+from chassis.refusals import on_bus_error
+from contracts.permissions import ADMIN, OPERATOR, users
+
+ADDRESS = "nats://127.0.0.1:4222"
+
+
+def test_every_user_has_a_password_of_its_own_and_no_two_runs_the_same() -> None:
+    one, other = Access.new(), Access.new()
+    assert one.passwords.keys() == {user.name for user in users()}
+    assert len({*one.passwords.values(), *other.passwords.values()}) == 2 * len(users())
+    assert not any(password in repr(one) for password in one.passwords.values())
+
+
+def test_the_command_line_finds_the_kept_user_of_that_very_bus_and_of_no_other(tmp_path: Path) -> None:
+    access, file = Access.new(), tmp_path / "access.json"
+    assert known(ADDRESS, OPERATOR, file) == ADDRESS
+    access.keep(file, ADDRESS)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert known(ADDRESS, OPERATOR, file) == access.url(ADDRESS, OPERATOR)
+    assert known(ADDRESS, ADMIN, file) == access.url(ADDRESS, ADMIN)
+    for given in ("nats://127.0.0.1:4223", "nats://somebody:else@127.0.0.1:4222"):
+        assert known(given, OPERATOR, file) == given
+
+
+def test_what_is_shown_of_a_run_names_no_password() -> None:
+    url = Access.new().url(ADDRESS, OPERATOR)
+    assert public(url) == ADDRESS
+    vendors = SimpleNamespace(real=(), simulated=("twilio",))
+    system: Any = SimpleNamespace(nats_url=url, mongo_url="mongodb://127.0.0.1:1/?x", urls={}, vendors=vendors)
+    console = Console(width=200, file=io.StringIO())
+    console.print(views.started(system))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert ADDRESS in shown
+    assert OPERATOR not in shown
+
+
+async def test_a_refusal_is_an_error_in_the_log_with_no_id_in_it() -> None:
+    with capture_logs() as lines:
+        await on_bus_error(Exception('nats: permissions violation for publish to "dial.placed.0123-abcd"'))
+        await on_bus_error(ConnectionResetError("of nats://voice:password@127.0.0.1"))
+    refused, trouble = lines
+    assert refused["log_level"] == "error"
+    assert (refused["event"], refused["operation"], refused["family"]) == ("bus_refused", "publish", "dial.placed")
+    assert (trouble["log_level"], trouble["error"]) == ("warning", "ConnectionResetError")
+    assert "0123" not in str(lines)
+    assert "password" not in str(lines)

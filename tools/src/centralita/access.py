@@ -1,0 +1,58 @@
+"""The users of an embedded NATS: a password each, made up for the run, and where the command line finds them."""
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from contracts.permissions import users
+
+KEPT = Path(".data/nats/access.json")
+"""Where `centralita up` keeps its users' URLs, unless it is told another folder. Readable by its owner only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A password for every user that the contracts know."""
+
+    passwords: Mapping[str, str] = field(repr=False)
+
+    @classmethod
+    def new(cls) -> "Access":
+        """Passwords that nobody has had before."""
+        return cls({user.name: secrets.token_hex(24) for user in users()})
+
+    def environment(self) -> dict[str, str]:
+        """What nats-server reads. In quotes: it takes a value as it takes its file, and bare digits are a number."""
+        return {user.password_variable: f'"{self.passwords[user.name]}"' for user in users()}
+
+    def url(self, address: str, user: str) -> str:
+        """The address with a user and password in it: a secret."""
+        parts = urlsplit(address)
+        return urlunsplit(parts._replace(netloc=f"{user}:{self.passwords[user]}@{parts.netloc}"))
+
+    def keep(self, file: Path, address: str) -> None:
+        """Writes every user's URL where only the owner of the file may read it."""
+        file.unlink(missing_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as kept:
+            json.dump({user: self.url(address, user) for user in self.passwords}, kept, indent=2)
+
+
+def known(url: str, user: str, file: Path = KEPT) -> str:
+    """The URL as it is, if it names a user or is not that of the kept run; else with the kept user and password."""
+    if "@" in url:
+        return url
+    try:
+        kept = str(json.loads(file.read_text())[user])
+    except (OSError, ValueError, KeyError):
+        return url
+    return kept if public(kept) == public(url) else url
+
+
+def public(url: str) -> str:
+    """The URL without user and password, to be shown."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")

@@ -1,0 +1,61 @@
+"""``centralita doctor``: whether everything is there that a call needs, and what to do where it is not."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from nats.errors import Error as NatsError
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from centralita.commands import ends, options
+from centralita.commands.output import as_json, show
+from centralita.doctor import bus, public, settings, vendors
+from centralita.doctor.checks import Finding, Result, failed
+
+app = typer.Typer()
+_STYLES = {Result.OK: "green", Result.WARNING: "yellow", Result.FAILED: "red", Result.SKIPPED: "dim"}
+
+
+@app.command("doctor", epilog=ends.EPILOG)
+def run_doctor(
+    env_file: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="settings, as in .env")] = None,
+    nats: options.NatsUrl = options.NATS_URL,
+    json: options.Json = False,
+) -> None:
+    """Checks settings, credentials, NATS, its clock and contents, and the public address. 1: something fails.
+
+    Asks the vendors only what costs nothing. Run it in the environment of the services.
+    """
+    found = ends.run(examine(nats, env_file))
+    as_json(found) if json else show(_table(found))
+    if any(finding.result is Result.FAILED for finding in found):
+        raise typer.Exit(ends.NO)
+
+
+async def examine(nats_url: str, env_file: Path | None = None) -> list[Finding]:
+    """Every check, in the order in which its failures are best mended."""
+    told, findings = settings.read(env_file)
+    findings += await vendors.check(told)
+    findings += await _bus(nats_url)
+    return findings + await public.check(told)
+
+
+async def _bus(url: str) -> list[Finding]:
+    try:
+        async with options.connected(url) as client:
+            return await bus.check(client)
+    except (NatsError, OSError) as error:
+        advice = "is a nats-server running there, and does NATS_URL hold its user and password?"
+        return [failed(bus.AREA, "connection", f"no answer ({type(error).__name__})", advice)]
+
+
+def _table(found: list[Finding]) -> RenderableType:
+    table = Table("", "check", "found", box=None)
+    for one in found:
+        says = Text(one.found).append(f"\n→ {one.advice}" if one.advice else "", style="bold")
+        table.add_row(Text(one.result, style=_STYLES[one.result]), f"{one.area}: {one.check}", says)
+    counts = Counter(one.result for one in found)
+    return Group(table, Text(", ".join(f"{n} {result}" for result, n in counts.items())))

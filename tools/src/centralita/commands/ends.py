@@ -1,0 +1,47 @@
+"""How a command ends. Scripts may rely on these codes; every help text names those that are its own."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Coroutine
+from typing import Any, NoReturn, TypeVar
+
+import structlog
+import typer
+from nats.errors import Error as NatsError
+from pymongo.errors import PyMongoError
+from rich.console import Console
+
+OK = 0
+NO = 1
+"""The answer is no: refused, drifted, different, damaged, or a check that failed."""
+WRONG_USE = 2
+"""An option or a setting is missing or wrong."""
+UNREACHABLE = 3
+"""NATS or MongoDB does not answer, or not in time."""
+
+EPILOG = "Exit codes: 0 well, 1 the answer is no (refused, different, failed), 2 wrong use, 3 a server does not answer."
+
+errors = Console(stderr=True, soft_wrap=True, highlight=False)
+T = TypeVar("T")
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Runs a command's work; a server that does not answer ends it with `UNREACHABLE`, Ctrl-C with 130."""
+    # What libraries note goes where it cannot be taken for the answer; what is only news, nowhere.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    try:
+        return asyncio.run(work)
+    except (NatsError, PyMongoError, TimeoutError, ConnectionError) as error:
+        fail(f"{type(error).__name__}: {error or 'no answer'}", code=UNREACHABLE)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def fail(reason: str, *, code: int = NO) -> NoReturn:
+    """Says why on standard error and ends the command."""
+    errors.print(reason, style="red", markup=False)
+    raise typer.Exit(code)

@@ -1,0 +1,71 @@
+"""Options that several commands have, and the connection that they ask for."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from nats.aio.client import Client
+from nats.errors import NoServersError
+
+from centralita.access import known
+from centralita.replay.scope import identified
+from contracts.permissions import OPERATOR
+
+NatsUrl = Annotated[str, typer.Option("--nats", envvar="NATS_URL", help="where NATS listens", show_envvar=True)]
+MongoUrl = Annotated[str, typer.Option("--mongo", envvar="MONGO_URL", help="a replica set", show_envvar=True)]
+Json = Annotated[bool, typer.Option("--json", help="for scripts: JSON on standard output")]
+Numbers = Annotated[bool, typer.Option("--show-numbers", help="phone numbers in full, not masked")]
+Campaign = Annotated[str | None, typer.Option("--campaign", help="only this campaign")]
+Call = Annotated[
+    UUID | None, typer.Option("--call", parser=identified, metavar="CALL", help="only this call: its id or request id")
+]
+Since = Annotated[datetime | None, typer.Option("--since", help="from this instant on; UTC")]
+Until = Annotated[datetime | None, typer.Option("--until", help="before this instant; UTC")]
+
+NATS_URL = "nats://127.0.0.1:4222"
+
+
+def instant(given: datetime | None) -> datetime | None:
+    """What was given without a time zone is UTC."""
+    return given.replace(tzinfo=UTC) if given and given.tzinfo is None else given
+
+
+@asynccontextmanager
+async def connected(url: str, *, stays: bool = False, user: str = OPERATOR) -> AsyncIterator[Client]:
+    """A connection to NATS. `stays`: one that is made again when it is lost. Raises nats.errors.Error, OSError.
+
+    Where the URL names nobody and is that of `centralita up` in this folder, the connection is made as `user`.
+    """
+
+    why: list[Exception] = []
+
+    async def told(error: Exception) -> None:
+        """A refusal is said: whoever waits would only learn that no answer came. The rest is raised there."""
+        why.append(error)
+        if "permissions violation" in str(error).lower():
+            sys.stderr.write(f"{error}: is NATS_URL that of a user who may?\n")
+
+    client = Client()
+    try:
+        # Two tries: to nats-py, none and fewer than none are any number.
+        await client.connect(
+            known(url, user),
+            connect_timeout=5,
+            allow_reconnect=True,
+            reconnect_time_wait=0,
+            max_reconnect_attempts=1,
+            error_cb=told,
+        )
+    except NoServersError as error:
+        raise why[-1] if why else error from None
+    client.options["allow_reconnect"] = stays
+    client.options["max_reconnect_attempts"] = -1
+    client.options["reconnect_time_wait"] = 1
+    try:
+        yield client
+    finally:
+        await client.close()

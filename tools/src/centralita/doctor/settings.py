@@ -1,0 +1,38 @@
+"""Each service's own settings, read from this environment as the service itself would read them."""
+
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from centralita.doctor.checks import Finding, failed, ok, skipped
+
+MODULES = ("call_orchestrator", "voice", "conversation", "campaign_stats", "edge")
+AREA = "settings"
+
+
+def read(env_file: Path | None) -> tuple[dict[str, Any], list[Finding]]:
+    """The settings that are whole, by their service's module; and what was found of each."""
+    found: dict[str, Any] = {}
+    findings: list[Finding] = []
+    for module in MODULES:
+        if importlib.util.find_spec(module) is None:
+            findings.append(skipped(AREA, module, "not installed here"))
+            continue
+        kind: type[BaseModel] = importlib.import_module(f"{module}.settings").Settings
+        try:
+            found[module] = kind(**({"_env_file": env_file} if env_file else {}))
+        except ValidationError as error:
+            findings += [_wrong(module, detail) for detail in error.errors(include_url=False, include_input=False)]
+        else:
+            findings.append(ok(AREA, module, "complete"))
+    return found, findings
+
+
+def _wrong(module: str, detail: Any) -> Finding:
+    name = "_".join(str(part) for part in detail["loc"]).upper() or "settings"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    advice = f"set {name} in the environment of {module}; .env.example says what it is"
+    return failed(AREA, f"{module}: {name}", message, advice)

@@ -1,0 +1,87 @@
+"""Reading a stream in its order, from one sequence on, without leaving anything on the server.
+
+Pull consumers without acknowledgements, whose numbering is checked: a gap would be a lost message.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+from centralita.replay.messages import Message
+
+BATCH = 500
+ANSWER_SECONDS = 10.0
+_FORGOTTEN_AFTER = 60.0
+
+Subscription = JetStreamContext.PullSubscription
+
+
+class Incomplete(RuntimeError):
+    """Not every message came: what was read so far is not the log."""
+
+
+async def last_sequence(client: Client, stream: str) -> int:
+    """The sequence of the newest message that the stream has or had. Raises nats.js.errors.NotFoundError."""
+    return (await client.jetstream().stream_info(stream)).state.last_seq
+
+
+async def read(
+    client: Client, stream: str, *, filters: Sequence[str] = (), start: int = 1, upto: int
+) -> AsyncIterator[Message]:
+    """The messages from `start` to `upto`, both included, on these filters (none: all). Raises Incomplete."""
+    async with _consumer(client, stream, filters, start) as subscription:
+        pending, delivered = (await subscription.consumer_info()).num_pending or 0, 0
+        while pending:
+            batch = await _fetched(subscription, min(BATCH, pending), ANSWER_SECONDS, delivered)
+            if not batch and (await subscription.consumer_info()).num_pending:
+                raise Incomplete(f"the server sent nothing for {ANSWER_SECONDS:.0f} s")
+            for raw in batch:
+                if raw.metadata.sequence.stream > upto:
+                    return
+                yield message_of(raw)
+            delivered += len(batch)
+            pending = batch[-1].metadata.num_pending if batch else 0
+
+
+@asynccontextmanager
+async def _consumer(client: Client, stream: str, filters: Sequence[str], start: int) -> AsyncIterator[Subscription]:
+    js = client.jetstream()
+    config = ConsumerConfig(
+        filter_subjects=list(filters) or None,
+        deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+        opt_start_seq=start,
+        ack_policy=AckPolicy.NONE,
+        inactive_threshold=_FORGOTTEN_AFTER,
+        mem_storage=True,
+        num_replicas=1,
+    )
+    subscription = await js.pull_subscribe("", stream=stream, config=config)
+    try:
+        yield subscription
+    finally:
+        with suppress(NatsError):
+            await subscription.unsubscribe()
+        with suppress(NatsError):
+            await js.delete_consumer(stream, config.name or "")
+
+
+async def _fetched(subscription: Subscription, size: int, timeout: float, delivered: int) -> list[Msg]:
+    """What there is, up to `size`; empty if nothing came in time. Raises Incomplete at a gap after `delivered`."""
+    try:
+        batch = await subscription.fetch(size, timeout=timeout)
+    except TimeoutError:
+        return []
+    if [raw.metadata.sequence.consumer for raw in batch] != list(range(delivered + 1, delivered + 1 + len(batch))):
+        raise Incomplete("a message was lost between the server and here")
+    return batch
+
+
+def message_of(raw: Msg) -> Message:
+    """A delivered message as the log has it."""
+    place = raw.metadata
+    return Message(place.stream, place.sequence.stream, place.timestamp, raw.subject, dict(raw.headers or {}), raw.data)
