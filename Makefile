@@ -6,7 +6,7 @@ PACKAGES := libs/contracts libs/chassis services/call-orchestrator services/voic
 	services/campaign-stats services/edge tools/simulators tools
 
 .DEFAULT_GOAL := menu
-.PHONY: menu install demo up test lint format bench chaos docs contracts lock clean
+.PHONY: menu install demo up test lint format bench chaos docs dashboards contracts lock clean
 
 menu: ## this menu
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -21,8 +21,8 @@ $(VENV)/.installed: requirements/uv.txt requirements/development.txt $(addsuffix
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
 	@touch $@
 
-demo: install ## a campaign of 25 calls on this machine: no account, no Docker
-	$(BIN)/centralita demo
+demo: install ## a campaign of 25 calls on this machine: no account, no Docker (FAULTS=1: vendors fail in the middle)
+	$(BIN)/centralita demo $(if $(FAULTS),--faults)
 
 up: install ## the same system, staying up on fixed ports, data in .data/
 	$(BIN)/centralita up
@@ -36,10 +36,13 @@ lint: install ## ruff, mypy, the rooms, the contracts, compose and Dockerfile
 	$(BIN)/mypy libs services tools tests bench
 	$(BIN)/lint-imports --verbose --no-cache > .lint-imports.log || { cat .lint-imports.log; exit 1; }
 	$(BIN)/python -m contracts check
+	$(BIN)/python -m centralita.monitoring check
+	$(BIN)/python -m contracts.nats_configuration | diff deploy/nats/permissions.conf - || { echo 'run make contracts'; exit 1; }
 	$(BIN)/hadolint deploy/Dockerfile
 # The package's own command swallows the exit code: run the program inside it.
 	compose="$$($(BIN)/python -c 'import compose; print(compose.__path__[0])')/docker-compose"; \
-	NATS_PASSWORD=lint GRAFANA_PASSWORD=lint "$$compose" --env-file .env.example config -q
+	env GRAFANA_PASSWORD=lint $$(sed -n 's/^\(NATS_PASSWORD_[A-Z_]*\)=$$/\1=lint/p' .env.example) \
+		"$$compose" --env-file .env.example config -q
 
 format: install ## what ruff can mend by itself
 	$(BIN)/ruff check --fix .
@@ -54,8 +57,12 @@ chaos: install ## kill -9 of each service in turn during a running campaign
 docs: install ## what is generated: the state machine's page
 	$(BIN)/python -m call_orchestrator.diagram > docs/state-machine.md
 
+dashboards: install ## stores Grafana's dashboards as the code has them
+	$(BIN)/python -m centralita.monitoring store
+
 contracts: install ## stores the schemas and the AsyncAPI document; refuses a breaking change
 	$(BIN)/python -m contracts store
+	$(BIN)/python -m contracts.nats_configuration > deploy/nats/permissions.conf
 
 lock: install ## resolves every dependency anew, with hashes
 	UV=$(BIN)/uv sh requirements/lock.sh

@@ -48,7 +48,7 @@ async def request_on_the_wire() -> tuple[dict[str, str], dict[str, Any]]:
     ):
         deadline = asyncio.get_running_loop().time() + 10
         with pytest.raises(ModelFailed):  # an answer without a finish_reason is none
-            async for _ in model.answer(MESSAGES, TOOLS, deadline=deadline):
+            async for _ in model.answer(MESSAGES, TOOLS, first_by=deadline, deadline=deadline):
                 pass
     return seen[0]
 

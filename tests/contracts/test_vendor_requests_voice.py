@@ -4,6 +4,7 @@ The descriptions below are trimmed by hand to what is used. With the vendors' ow
 ``VENDOR_SPECS`` names (``twilio_calls.runnable.json``, ``elevenlabs_core.json``) the same check runs against those.
 """
 
+import asyncio
 import json
 import os
 import re
@@ -21,9 +22,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from chassis.providers import Provider
 from contracts import AudioRequested
 from simulators.serving import serving
 from voice.adapters import elevenlabs, twilio
+from voice.adapters.elevenlabs import ElevenLabs
 from voice.ports import DialOrder
 
 ACCOUNT = "AC" + "a" * 32
@@ -84,7 +87,9 @@ TRIMMED: dict[str, dict[str, Any]] = {
             },
             f"{CALLS}/{{Sid}}.json": {
                 "get": {},
-                "post": {"requestBody": _form([], Status={"enum": ["canceled", "completed"]})},
+                "post": {
+                    "requestBody": _form([], Status={"enum": ["canceled", "completed"]}, Url=_URI, Method=_METHOD)
+                },
             },
         }
     },
@@ -165,17 +170,19 @@ async def sent() -> list[Sent]:
             base_url=url,
             number="+12125550100",
             callbacks="https://calls.example.com",
+            provider=Provider("wire", places=asyncio.Semaphore(1), failures=1, cool_down=1),
         ) as telephony:
             await telephony.place(DialOrder(CALL_ID, 1, "+12125550123", 30, 600))
             await telephony.fetch(CALL_SID)
             await telephony.calls_to("+12125550123", datetime(2030, 1, 15, tzinfo=UTC))
             await telephony.hang_up(CALL_SID)
-        for model in ("eleven_flash_v2_5", "eleven_multilingual_v2"):
-            async with elevenlabs.connect(
-                api_key="fictional-key", base_url=url, voice="voice-1", model=model, max_concurrency=1
-            ) as speech:
+            await telephony.say_reply(CALL_SID, CALL_ID, 1, 2)
+        async with elevenlabs.connect(api_key="fictional-key", base_url=url) as account:
+            first_by = asyncio.get_running_loop().time() + 10
+            for model in ("eleven_flash_v2_5", "eleven_multilingual_v2"):
+                speech = ElevenLabs(account, voice="voice-1", model=model)
                 request = AudioRequested(call_id=CALL_ID, attempt=1, turn=1, sentence=0, text="Hola.", language="es-MX")
-                async for _ in speech.synthesize(speech.recipe(request)):
+                async for _ in speech.synthesize(speech.recipe(request), first_by=first_by):
                     pass
     return wire.sent
 

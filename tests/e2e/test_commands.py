@@ -69,6 +69,14 @@ async def _over_rest(system: System) -> dict[str, object]:
         return await _ended(http, created.headers["Location"])
 
 
+async def _refused_act(system: System, call: dict[str, object]) -> list[tuple[str, str]]:
+    """Asks once more for a call that has succeeded; what the audit then says."""
+    async with httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}, timeout=20) as http:
+        assert (await http.post(f"/api/v1/calls/{call['call_id']}/retry")).status_code == 409
+        entries = (await http.get("/api/v1/audit", params={"call_id": str(call["call_id"])})).json()["entries"]
+        return [(entry["act"], entry["stage"]) for entry in entries]
+
+
 async def _over_the_bus(system: System) -> CommandOutcome:
     client = await nats.connect(system.nats_url)
     try:
@@ -85,11 +93,13 @@ async def test_a_running_system_is_used_over_rest_and_over_the_bus(tmp_path: Pat
         tmp_path, environment=NOTHING, seed=3, speed=20, behaviours="human=1", settings=settings
     ) as system:
         call = await _over_rest(system)
+        acts = await _refused_act(system, call)
         outcome = await _over_the_bus(system)
         async with httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}) as http:
             by_request = await _ended(http, "/api/v1/calls/by-request/bus-00")
         logs = "".join(log.read_text() for log in tmp_path.glob("*.log"))
     assert call["status"] == "completed"
+    assert acts == [("call.retry", "asked"), ("call.retry", "refused")]
     assert outcome.accepted
     assert by_request["call_id"] == str(outcome.call_id)
     assert "+1212555" not in logs, "logs carry ids, never a number"

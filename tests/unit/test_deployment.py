@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,8 @@ from call_orchestrator.settings import Settings as Orchestrator
 from campaign_stats.settings import Settings as CampaignStats
 from chassis.settings import ServiceSettings
 from contracts import Service
+from contracts.nats_configuration import configuration
+from contracts.permissions import ADMIN, users
 from conversation.settings import Settings as Conversation
 from edge.settings import Settings as Edge
 from voice.settings import Settings as Voice
@@ -27,7 +30,7 @@ SETTINGS: dict[Service, type[ServiceSettings]] = {
     Service.CAMPAIGN_STATS: CampaignStats,
     Service.EDGE: Edge,
 }
-PASSWORDS = {"NATS_PASSWORD": "a-password", "GRAFANA_PASSWORD": "another"}
+PASSWORDS = {user.password_variable: f"of-{user.name}" for user in users()} | {"GRAFANA_PASSWORD": "another"}
 """What compose alone reads, and refuses to start without."""
 FILLED_IN = {
     "APP_BASE_URL": "https://calls.example.com",
@@ -116,10 +119,38 @@ def test_what_must_be_filled_in_stands_empty_and_uncommented(service: Service) -
 def test_compose_builds_exactly_the_five_services(composed: dict[str, Any]) -> None:
     services = set(Service) - {Service.UPSTREAM, Service.SCHEDULER}
     assert services == SETTINGS.keys()
-    assert _built(composed).keys() == {str(service) for service in services}
-    for name, part in _built(composed).items():
+    built = _built(composed)
+    assert built.pop("provision")["build"] == built[Service.ORCHESTRATOR]["build"]
+    assert built.keys() == {str(service) for service in services}
+    for name, part in built.items():
         assert part["build"]["dockerfile"] == "deploy/Dockerfile"
         assert part["build"]["target"] == name
+
+
+def test_only_who_makes_the_streams_is_told_the_administrators_password(composed: dict[str, Any]) -> None:
+    told = {name for name, part in composed.items() if f"of-{ADMIN}" in json.dumps(part.get("environment"))}
+    assert told == {"nats", "provision"}
+    for service in SETTINGS:
+        assert composed[service]["depends_on"]["provision"]["condition"] == "service_completed_successfully"
+
+
+def test_nobody_is_told_the_password_of_another(composed: dict[str, Any]) -> None:
+    for service in SETTINGS:
+        told = json.dumps(composed[service]["environment"])
+        assert [password for password in PASSWORDS.values() if password in told] == [f"of-{service}"]
+
+
+def test_the_server_takes_the_configuration_that_compose_gives_it(composed: dict[str, Any]) -> None:
+    program = Path(sys.executable).with_name("nats-server")
+    told = {name: value for name, value in composed["nats"]["environment"].items() if name in PASSWORDS}
+    assert told.keys() == PASSWORDS.keys() - {"GRAFANA_PASSWORD"}
+    command = [str(program), "-c", "deploy/nats/nats.conf", "-t"]
+    answer = subprocess.run(command, env=told, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_the_stored_permissions_are_those_of_the_contracts() -> None:
+    assert (ROOT / "deploy/nats/permissions.conf").read_text() == configuration()
 
 
 @pytest.mark.parametrize("service", SETTINGS)
@@ -136,7 +167,7 @@ def test_a_service_starts_with_what_compose_tells_it(
         monkeypatch.delenv(name)
     for name, value in composed[service]["environment"].items():
         monkeypatch.setenv(name, value)
-    assert str(SETTINGS[service]().nats_url) == f"nats://centralita:{FILLED_IN['NATS_PASSWORD']}@nats:4222"
+    assert str(SETTINGS[service]().nats_url) == f"nats://{service}:of-{service}@nats:4222"
 
 
 @pytest.mark.parametrize("service", SETTINGS)
@@ -188,7 +219,7 @@ def test_every_container_is_read_only_unprivileged_and_started_again(composed: d
         assert part["read_only"], name
         assert part["cap_drop"] == ["ALL"], name
         assert part["security_opt"] == ["no-new-privileges:true"], name
-        assert part["restart"] == "unless-stopped", name
+        assert part["restart"] == ("on-failure" if name == "provision" else "unless-stopped"), name
 
 
 @pytest.mark.parametrize("password", PASSWORDS)

@@ -72,6 +72,15 @@ async def test_a_reset_is_a_connection_error_for_the_openai_sdk() -> None:
             await answer(client)
 
 
+async def test_a_model_can_fail_while_another_answers() -> None:
+    plan = FaultPlan(1, [FaultRule(target="openai", kind="status", asks='"gpt-4o-mini"', status=503)])
+    async with model_with(plan) as client:
+        with pytest.raises(openai.InternalServerError):
+            await answer(client)
+        other = await client.chat.completions.create(model="gpt-4.1-mini", messages=MESSAGES)
+        assert other.choices[0].message.content, "what was read of the body to decide reaches the vendor too"
+
+
 async def test_a_reset_is_a_transport_error_for_the_elevenlabs_sdk() -> None:
     async with speech_with(FaultPlan(1, [FaultRule(target="elevenlabs", kind="reset")])) as client:
         with pytest.raises(httpx.TransportError):
