@@ -45,14 +45,14 @@ async def call_all(client: Client, system: System, *campaigns: list[CallRequeste
     for wanted in campaigns:
         await publish(client, wanted)
     ids = [call_id_of(request.request_id or "") for wanted in campaigns for request in wanted]
-    await until_projected(system.mongo_url, ids, timeout=60)
+    await until_projected(system.mongo_url, ids, timeout=240)
 
 
 def ids(wanted: list[CallRequested]) -> set[str]:
     return {str(call_id_of(request.request_id or "")) for request in wanted}
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(420)
 async def test_no_second_and_no_slot_holds_more_than_it_may_whatever_is_killed(tmp_path: Path) -> None:
     fleet = {"call-orchestrator": 3, "voice": 3}
     async with running(tmp_path, environment=ENVIRONMENT, speed=10, settings=SETTINGS, replicas=fleet) as system:
