@@ -54,7 +54,8 @@ bench: install ## figures as ratios to a baseline of the same run
 chaos: install ## kill -9 of each service in turn during a running campaign
 	$(BIN)/pytest -q tests/chaos
 
-docs: install ## what is generated: the state machine's page
+docs: install ## what is generated: the state machine's page, the README's picture
+	$(BIN)/python -m contracts.picture README.md README.es.md
 	$(BIN)/python -m call_orchestrator.diagram > docs/state-machine.md
 
 dashboards: install ## stores Grafana's dashboards as the code has them
