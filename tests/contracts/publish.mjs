@@ -17,7 +17,8 @@ function uuidV5(namespace, name) {
 
 const body = process.argv[2];
 const { request_id: requestId } = JSON.parse(body);
-const bus = await connect({ servers: process.env.NATS_URL ?? "nats://127.0.0.1:4222" });
+const at = new URL(process.env.NATS_URL ?? "nats://127.0.0.1:4222"); // this client takes user and password apart from the address
+const bus = await connect({ servers: at.host, user: at.username || undefined, pass: at.password || undefined });
 const ack = await bus.jetstream().publish("call.requested", body);
 await bus.close();
 const callId = requestId ? uuidV5(CALL_NAMESPACE, requestId) : null;
