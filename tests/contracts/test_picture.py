@@ -1,22 +1,28 @@
 """The picture on the README's first screen is what the contracts say."""
 
-import re
 from pathlib import Path
 
 import pytest
 
 from contracts.events import EVENTS
 from contracts.permissions import WORK
-from contracts.picture import flowchart
+from contracts.picture import MARKED, flowchart, renewed
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("page", ["README.md", "README.es.md"])
 def test_the_readme_shows_the_picture_that_the_contracts_draw(page: str) -> None:
-    found = re.search(r"<!-- picture -->\n```mermaid\n(.*?)\n```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    found = MARKED.search((ROOT / page).read_text(encoding="utf-8"))
     assert found
-    assert found[1] == flowchart(), "run make docs"
+    assert found["chart"] == f"{flowchart()}\n", "run make docs"
+
+
+@pytest.mark.parametrize("chart", ["", "flowchart LR\n", "flowchart LR\n    a --> b\n"])
+def test_renewing_the_picture_touches_nothing_else_on_the_page(chart: str) -> None:
+    before, after = "# Title\n\n<!-- picture -->\n", "\n\n## What it promises\n\n```python\ncode\n```\n"
+    page = renewed(f"{before}```mermaid\n{chart}```{after}")
+    assert page == f"{before}```mermaid\n{flowchart()}\n```{after}"
 
 
 def test_every_service_and_every_owned_family_of_the_log_is_in_the_picture() -> None:

@@ -13,8 +13,8 @@ from contracts.events import EVENTS
 from contracts.permissions import WORK
 from contracts.streams import CALLS, REQUESTS, Consumer, Stream
 
-MARKED = re.compile(r"<!-- picture -->\n```mermaid\n(?:.*?\n)?```", re.DOTALL)
-"""Where a page holds the chart."""
+MARKED = re.compile(r"<!-- picture -->\n```mermaid\n(?P<chart>(?:(?!```).*\n)*)```$", re.MULTILINE)
+"""Where a page holds the chart: the lines up to the next fence, which closes it."""
 
 _OUTSIDE = {
     Service.VOICE: ("Twilio", "ElevenLabs"),
@@ -65,10 +65,14 @@ def _handled(consumer: Consumer) -> str:
     return consumer.name.rpartition("-")[2]
 
 
+def renewed(text: str) -> str:
+    """The page's text with the chart behind its mark ``<!-- picture -->``; the rest is left as it is."""
+    return MARKED.sub(lambda _: f"<!-- picture -->\n```mermaid\n{flowchart()}\n```", text)
+
+
 def renew(page: Path) -> None:
-    """Puts the chart behind the page's mark ``<!-- picture -->``."""
-    text = page.read_text(encoding="utf-8")
-    page.write_text(MARKED.sub(lambda _: f"<!-- picture -->\n```mermaid\n{flowchart()}\n```", text), encoding="utf-8")
+    """Writes the chart into a page."""
+    page.write_text(renewed(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":
