@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := libs/contracts libs/chassis services/call-orchestrator services/voice services/conversation \
+PACKAGES := libs/contracts libs/chassis libs/providers services/call-orchestrator services/voice services/conversation \
 	services/campaign-stats services/edge tools/simulators tools
 
 .DEFAULT_GOAL := menu

@@ -22,8 +22,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from chassis.providers import Provider
 from contracts import AudioRequested
+from providers import Provider
 from simulators.serving import serving
 from voice.adapters import elevenlabs, twilio
 from voice.adapters.elevenlabs import ElevenLabs

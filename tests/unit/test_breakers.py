@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from chassis.breakers import Admission, Breaker, BreakerOpen, State
-from chassis.providers import BREAKER_OPEN, NO_PLACE, Provider, Unavailable
+from providers import BREAKER_OPEN, NO_PLACE, Breaker, BreakerOpen, Provider, State, Unavailable
+from providers.breakers import Admission
 
 
 @dataclass

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client import REGISTRY
 
-from chassis.breakers import State
-from chassis.providers import Provider
 from contracts import AudioRequested, ConversationEnded, Disposition, ReplyGenerated, ReplyStep
 from conversation.adapters.answers import NoAnswers
 from conversation.adapters.guarded import GuardedModel
 from conversation.adapters.openai import openai_model
 from conversation.application.turns import Turns
 from conversation.domain.phrases import phrases_of
+from providers import Provider, State
 
 if TYPE_CHECKING:
     from tests.integration.conversation.conftest import Scene, Vendor

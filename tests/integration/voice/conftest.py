@@ -13,9 +13,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from chassis.log import Log
-from chassis.providers import Provider
 from contracts import AudioRequested, Call, CallStatus, CallStatusChanged
 from contracts.streams import CLIPS_BUCKET
+from providers import Provider
 from simulators.server import Simulators, running
 from simulators.serving import serving
 from voice.adapters import elevenlabs, twilio

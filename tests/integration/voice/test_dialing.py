@@ -7,7 +7,6 @@ import pytest
 from nats.aio.client import Client
 
 from chassis.log import Conflict, Guard, Log, Recorded
-from chassis.providers import Provider
 from contracts import (
     CallStatus,
     CallStatusChanged,
@@ -19,6 +18,7 @@ from contracts import (
     Event,
 )
 from contracts.streams import CALLS
+from providers import Provider
 from simulators.faults import FaultRule
 from simulators.server import Simulators
 from voice.adapters import twilio

@@ -11,11 +11,10 @@ from nats.aio.client import Client
 from prometheus_client import REGISTRY
 from starlette.applications import Starlette
 
-from chassis.breakers import State
 from chassis.log import Log
 from chassis.media_tokens import sign
-from chassis.providers import Provider
 from contracts import AudioFailed, AudioReady, AudioRequested, CallStatusChanged, DialPlaced, SpeechStep
+from providers import Provider, State
 from simulators.faults import FaultRule
 from simulators.server import Simulators
 from simulators.serving import serving

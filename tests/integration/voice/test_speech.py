@@ -9,8 +9,8 @@ from nats.js.api import ObjectStoreConfig
 from prometheus_client import REGISTRY
 
 from chassis.log import Log
-from chassis.providers import Provider
 from contracts import AudioFailed, AudioReady, AudioRequested, CallStatusChanged, Event
+from providers import Provider
 from simulators.faults import FaultRule
 from simulators.server import Simulators, running
 from voice.adapters import elevenlabs

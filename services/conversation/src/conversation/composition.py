@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from chassis.providers import Provider
 from chassis.serve import Bus, operations
 from contracts.streams import ANSWERS_BUCKET
 from conversation.adapters.answers import KeptAnswers, NoAnswers
@@ -17,6 +16,7 @@ from conversation.application.turns import Turns
 from conversation.entrypoints.subscribers import build_router
 from conversation.ports import Answers, Model
 from conversation.settings import Settings
+from providers import Provider
 
 
 @asynccontextmanager

@@ -8,9 +8,9 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from chassis.background import in_background
-from chassis.providers import Provider
 from chassis.serve import Bus, operations
 from contracts.streams import CLIPS_BUCKET
+from providers import Provider
 from voice.adapters import elevenlabs, twilio
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.dial_facts import LoggedDials

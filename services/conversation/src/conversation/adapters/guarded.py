@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from chassis.providers import Provider, Unavailable
 from conversation.domain.messages import Completion, Message
 from conversation.domain.tools import Tool
 from conversation.ports import Failure, Model, ModelFailed
+from providers import Provider, Unavailable
 
 _NOT_THE_PROVIDERS_FAULT = frozenset({Failure.REFUSED, Failure.TOO_LONG, Failure.FILTERED, Failure.EMPTY})
 

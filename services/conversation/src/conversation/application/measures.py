@@ -2,9 +2,9 @@
 
 from prometheus_client import Counter, Histogram
 
-from chassis.providers import FALLBACKS
 from contracts import ReplyStep
 from conversation.ports import Failure
+from providers import FALLBACKS
 
 _SECONDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 6, 8, 12, 20)
 

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from chassis.providers import Provider, Unavailable
 from contracts import AudioRequested
+from providers import Provider, Unavailable
 from voice.domain.clips import Recipe
 from voice.ports import Failure, Speech, SpeechFailed
 

@@ -18,8 +18,8 @@ from twilio.http.async_http_client import AsyncTwilioHttpClient  # type: ignore[
 from twilio.http.response import Response  # type: ignore[import-untyped]
 from twilio.rest import Client  # type: ignore[import-untyped]
 
-from chassis.providers import Provider, Request, Unavailable
 from contracts import PhoneNumber, TelephonyStatus
+from providers import Provider, Request, Unavailable
 from voice.domain.dial_failures import DialFailed, FailureClass, classify
 from voice.ports import DialOrder, ProviderCall
 

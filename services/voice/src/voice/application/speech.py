@@ -9,8 +9,8 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from chassis.log import Recorded
-from chassis.providers import FALLBACKS
 from contracts import AudioFailed, AudioReady, AudioRequested, Event, SpeechStep
+from providers import FALLBACKS
 from voice.domain.clips import Lines, Recipe, line_digest
 from voice.domain.mp3 import FrameCutter
 from voice.ports import CallLog, Clips, Failure, Speech, SpeechFailed

@@ -10,7 +10,7 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from chassis import tracing
-from chassis.breakers import Breaker, BreakerOpen, State
+from providers.breakers import Breaker, BreakerOpen, State
 
 _SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 8, 12, 20, 30, 60)
 
