@@ -22,6 +22,7 @@ from centralita.replay.messages import Message
 from centralita.replay.scope import Scope, call_of
 from centralita.replay.sources import from_file, from_streams
 from centralita.replay.verifying import verify
+from chassis.barrier import until_taken
 from chassis.log import Log
 from contracts import CallRequested
 from contracts.examples import EXAMPLES
@@ -135,7 +136,7 @@ async def test_a_target_that_holds_something_is_refused_unless_it_is_wanted(expo
 
 async def test_a_target_in_which_a_dialler_listens_is_refused_unless_forced(exported: Path, bus_client: Client) -> None:
     listening = await bus_client.subscribe(VOICE_DIALS.deliver_subject, queue=VOICE_DIALS.name)
-    await bus_client.flush()
+    await until_taken(bus_client)
     with pytest.raises(Refused, match="a service listens to voice-dials"):
         await import_file(bus_client, exported, speed=None)
     assert await counts(bus_client) == [0, 0]

@@ -1,14 +1,13 @@
 """The request/reply door: an upstream system with only a NATS connection is told the call, or what is wrong."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 
 import pytest
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
-from nats.errors import NoRespondersError
 
+from chassis.barrier import until_taken
 from chassis.log import Log
 from chassis.serve import Bus
 from contracts import CommandOutcome, Service, call_id_of
@@ -24,24 +23,14 @@ async def listening(nats_url: str, bus_client: Client, settings: Settings) -> As
     client = await broker.connect()
     async with build(settings, Bus(client, broker, Log(client, CALLS.name, source=Service.EDGE))):
         await broker.start()
-        await client.flush()  # the server has the subscription before another connection asks
+        await until_taken(client)
         yield
         await broker.stop()
 
 
 async def ask(client: Client, body: object) -> CommandOutcome:
-    return await ask_raw(client, json.dumps(body).encode())
-
-
-async def ask_raw(client: Client, body: bytes) -> CommandOutcome:
-    """Asks again while nobody listens yet, as any client does that may start before the service."""
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                answer = await client.request(CALL_REQUEST, body, timeout=10)
-                return CommandOutcome.model_validate_json(answer.data)
-            except NoRespondersError:
-                await asyncio.sleep(0.05)
+    answer = await client.request(CALL_REQUEST, json.dumps(body).encode(), timeout=10)
+    return CommandOutcome.model_validate_json(answer.data)
 
 
 async def test_the_reply_tells_the_id_of_the_call(
@@ -71,4 +60,5 @@ async def test_an_invalid_request_is_answered_with_a_line_per_field_and_stored_n
     js = bus_client.jetstream()
     assert (await js.stream_info("REQUESTS")).state.messages == 0
     assert (await js.stream_info(DEAD_LETTERS.name)).state.messages == 0
-    assert not (await ask_raw(bus_client, b"not json")).accepted
+    answer = await bus_client.request(CALL_REQUEST, b"not json", timeout=10)
+    assert not CommandOutcome.model_validate_json(answer.data).accepted

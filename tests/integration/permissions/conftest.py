@@ -13,6 +13,7 @@ from nats.js import JetStreamContext
 
 from centralita.access import Access
 from centralita.embedded import nats_server
+from chassis.barrier import until_taken
 from chassis.provision import provision
 from contracts.permissions import ADMIN, inbox_of
 
@@ -54,7 +55,7 @@ class Connection:
 
     async def _refused(self, expected: int) -> list[str]:
         """What was refused once that many were, or none comes any more: the server tells it in its own time."""
-        await self.client.flush()
+        await until_taken(self.client)
         for _ in range(100):
             await asyncio.sleep(0.05)
             if len(self.refused) >= expected:

@@ -21,6 +21,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from chassis import logs, tracing
+from chassis.barrier import until_taken
 from chassis.log import Log
 from chassis.metrics import BUILD, metrics
 from chassis.provision import until_provisioned
@@ -76,6 +77,7 @@ async def run(service: Service, settings: S, build: Build[S]) -> None:
         # Called before the adapters are closed: handlers that are under way may finish with them.
         stack.push_async_callback(broker.stop)
         await broker.start()
+        await until_taken(client)  # whoever sees it listening may ask it at once
         await _serve_http(app, service, settings)
     logger.info("stopped")
 
