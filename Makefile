@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 PACKAGES := libs/contracts libs/chassis libs/providers services/call-orchestrator services/voice services/conversation \
 	services/campaign-stats services/edge tools/simulators tools
 
+# Tests wait more than they work: one process more than there are cores.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+
 .DEFAULT_GOAL := menu
 .PHONY: menu install demo up test lint format bench chaos docs dashboards contracts lock clean
 
@@ -28,7 +31,7 @@ up: install ## the same system, staying up on fixed ports, data in .data/
 	$(BIN)/centralita up
 
 test: install ## every test, in random order, on loopback
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
 
 lint: install ## ruff, mypy, the rooms, the contracts, compose and Dockerfile
 	$(BIN)/ruff check .

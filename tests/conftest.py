@@ -18,6 +18,13 @@ from chassis.provision import provision
 from contracts.streams import CALLS
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shares a server, or the one campaign that is observed, stays in one process of `pytest -n`."""
+    for item in items:
+        shared = item.path.parent if item.path.parent.name == "observability" else item.path
+        item.add_marker(pytest.mark.xdist_group(str(shared)))
+
+
 @pytest.fixture(scope="session")
 def docker() -> bool:
     """Whether a Docker engine answers."""
