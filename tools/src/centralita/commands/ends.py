@@ -41,6 +41,12 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         raise typer.Exit(130) from None
 
 
+def note(stopped: BaseException) -> None:
+    """Says on standard error what has been noted on an exception that ends the command."""
+    for text in getattr(stopped, "__notes__", ()):
+        errors.print(text, style="red", markup=False)
+
+
 def fail(reason: str, *, code: int = NO) -> NoReturn:
     """Says why on standard error and ends the command."""
     errors.print(reason, style="red", markup=False)

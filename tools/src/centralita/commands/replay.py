@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from centralita.commands import ends, options
 from centralita.commands.output import as_json, bar, show
@@ -20,9 +21,12 @@ from centralita.replay.reading import Incomplete
 from centralita.replay.scope import Scope, identified
 from centralita.replay.sources import Record, from_file, from_streams
 from centralita.replay.story import NoSuchCall, story
+from centralita.replay.taking_back import take_back
 from contracts.permissions import ADMIN
 
-app = typer.Typer(help="The log: export, import, verify, rebuild, show.", no_args_is_help=True, epilog=ends.EPILOG)
+app = typer.Typer(
+    help="The log: export, import, take-back, verify, rebuild, show.", no_args_is_help=True, epilog=ends.EPILOG
+)
 File = Annotated[Path, typer.Argument(help="an export, e.g. monday.jsonl.gz", show_default=False)]
 Recorded = Annotated[
     Path | None,
@@ -65,21 +69,45 @@ def run_import(
 ) -> None:
     """Publishes an export in another environment, whose call-orchestrator and voice must not run: voice would dial.
 
-    NATS_URL must be that of the user admin there: the operator's may publish no fact.
+    All of it or nothing: broken off, it takes back what it has published. NATS_URL must be that of the user admin
+    there: the operator's may publish no fact.
+    """
+
+    async def work() -> None:
+        async with options.connected(nats, user=ADMIN, stays=True) as client:
+            with bar("importing", hidden=json) as told:
+                try:
+                    done = await import_file(
+                        client,
+                        file,
+                        speed=None if at_once else speed,
+                        into_existing=into_existing,
+                        force=force,
+                        progress=told,
+                    )
+                except asyncio.CancelledError as stopped:
+                    ends.note(stopped)
+                    raise
+        as_json(done) if json else show(views.imported(done))
+
+    _run(work())
+
+
+@app.command("take-back", epilog=ends.EPILOG)
+def run_take_back(
+    import_id: Annotated[str, typer.Argument(help="as the import said it", show_default=False)],
+    nats: options.NatsUrl = options.NATS_URL,
+    json: options.Json = False,
+) -> None:
+    """Removes exactly the messages of one import from CALLS and REQUESTS, be it whole or broken off.
+
+    NATS_URL must be that of the user admin there.
     """
 
     async def work() -> None:
         async with options.connected(nats, user=ADMIN) as client:
-            with bar("importing", hidden=json) as told:
-                done = await import_file(
-                    client,
-                    file,
-                    speed=None if at_once else speed,
-                    into_existing=into_existing,
-                    force=force,
-                    progress=lambda done, of: told("importing", done, of),
-                )
-        as_json(done) if json else show(views.imported(done))
+            removed = await take_back(client, import_id)
+        as_json({"removed": removed}) if json else show(Text(f"{removed} messages removed; nothing of it is left"))
 
     _run(work())
 

@@ -1,9 +1,11 @@
-"""From a file into the streams of another environment: one to look at, where nothing acts on what is published.
+"""From a file into the streams of another environment, all of it or nothing: one to look at, where nothing acts on it.
 
 An imported ``call.status_changed.*.dialing`` is to voice what any other is: a phone to ring. So an environment in which
 a durable consumer is being listened to is refused. Left out of each message are the server's own headers: guards
-(``Nats-Expected-*``), which were about the log that it came from, and what the scheduler put there. What a message was
-known by only through its place (a request without headers) it keeps as ``ce-id`` and ``ce-time``.
+(``Nats-Expected-*``), which were about the log that it came from, what the scheduler put there, and ``Nats-Msg-Id``. By
+that the server would silently drop what it had heard within two minutes, also if it has been removed since: an import
+right after one that was taken back would have holes. What a message was known by only through its place (a request
+without headers) it keeps as ``ce-id`` and ``ce-time``.
 """
 
 import asyncio
@@ -12,17 +14,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nats.aio.client import Client
-from nats.js.api import PubAck
+from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from centralita.replay.files import messages, validated
 from centralita.replay.manifest import Manifest
+from centralita.replay.marks import HEADER, TARGETS, Mark, new_id, standing
 from centralita.replay.messages import Message
+from centralita.replay.reading import Incomplete, last_sequence
+from centralita.replay.sending import Sender
+from centralita.replay.taking_back import take_back
 from chassis.provision import provision
-from contracts.streams import CALLS, CONSUMERS, REQUESTS
+from contracts.streams import CONSUMERS
 
 IN_FLIGHT = 64
 PAUSE_SECONDS = 0.05
+PATIENCE_SECONDS = 60.0
+"""How long it tries to take back what it has published, if the target does not answer."""
+
+Progress = Callable[[str, int, int], None]
+"""Told the step, and how far it is: how many of how many."""
 
 
 class Refused(RuntimeError):
@@ -30,16 +41,15 @@ class Refused(RuntimeError):
 
 
 class Interrupted(RuntimeError):
-    """The target took only part of it: how many, of how many, and why."""
+    """It came to no end. The message says why, and that nothing of it is left, or what is and how to remove it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """`published` of the manifest's messages are new in the target; it had the `repeated` ones a moment ago."""
+    """All of the manifest's messages stand in the target; by `import_id` they can be taken back."""
 
     manifest: Manifest
-    published: int
-    repeated: int
+    import_id: str
 
 
 async def import_file(
@@ -49,26 +59,29 @@ async def import_file(
     speed: float | None = 1.0,
     into_existing: bool = False,
     force: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Imported:
     """Publishes every message of an export in its order. `speed`: times as fast as it happened; none: at once.
 
-    The whole file is read before anything is published. Raises Damaged, Refused, Interrupted.
+    The whole file is read before anything is published. What breaks it off, a cancellation too, makes it take back what
+    it has published; a `client` that reconnects lets it do so after the server was away. Raises Damaged, Refused,
+    Interrupted; a CancelledError has a note that says what Interrupted would say.
     """
     manifest = validated(path)
     if not force:
         await _nobody_listens(client)
-    if not into_existing:
-        await _is_empty(client)
+    await _has_room(client, manifest, into_existing)
     await provision(client.jetstream())
-    acks: list[PubAck] = []
+    before = {name: await last_sequence(client, name) for name in TARGETS}
+    running = _Import(client, manifest, new_id(manifest), before, progress or (lambda *_: None))
     try:
-        await _publish(client, path, manifest, speed, acks, progress)
+        await running.publish(path, speed)
+    except asyncio.CancelledError as error:
+        error.add_note(await running.taken_back("it was told to stop"))
+        raise
     except Exception as error:
-        done = f"{len(acks)} of {manifest.count} messages are in the target"
-        raise Interrupted(f"{done}, then: {error or type(error).__name__}. Empty it and import again.") from error
-    repeated = sum(bool(ack.duplicate) for ack in acks)
-    return Imported(manifest, len(acks) - repeated, repeated)
+        raise Interrupted(await running.taken_back(str(error) or type(error).__name__)) from error
+    return Imported(manifest, running.import_id)
 
 
 async def _nobody_listens(client: Client) -> None:
@@ -85,55 +98,79 @@ async def _nobody_listens(client: Client) -> None:
             )
 
 
-async def _is_empty(client: Client) -> None:
-    for stream in (CALLS, REQUESTS):
-        try:
-            state = (await client.jetstream().stream_info(stream.name)).state
-        except NotFoundError:
-            continue
-        if state.messages:
-            raise Refused(f"the target's {stream.name} holds {state.messages} messages; give --into-existing to add")
+async def _has_room(client: Client, manifest: Manifest, into_existing: bool) -> None:
+    held = {name: count for name in TARGETS if (count := await _count(client, name))}
+    for one in await standing(client) if held else ():
+        if not one.whole:
+            raise Refused(
+                f"of the import {one.import_id} {one.messages} of {one.count} messages stand in the target: it was "
+                f"killed, or runs now. `{_command(one.import_id)}` removes exactly these"
+            )
+        if one.is_of(manifest):
+            undo = f"`{_command(one.import_id)}` removes it"
+            raise Refused(f"this file stands in the target already, as the import {one.import_id}; {undo}")
+    for name, count in held.items() if not into_existing else ():
+        raise Refused(f"the target's {name} holds {count} messages; give --into-existing to add")
 
 
-async def _publish(
-    client: Client,
-    path: Path,
-    manifest: Manifest,
-    speed: float | None,
-    acks: list[PubAck],
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    js = client.jetstream(publish_async_max_pending=IN_FLIGHT)
-    loop = asyncio.get_running_loop()
-    begun, first, seen = loop.time(), None, set[str]()
-    waiting: list[asyncio.Future[PubAck]] = []
-    for message in messages(path):
-        first = first or message.time
-        if speed is not None:
-            due = begun + (message.time - first).total_seconds() / speed
-            if due - loop.time() > PAUSE_SECONDS:
-                await _stored(waiting, acks)
+async def _count(client: Client, stream: str) -> int:
+    try:
+        return (await client.jetstream().stream_info(stream)).state.messages
+    except NotFoundError:
+        return 0
+
+
+def _command(import_id: str) -> str:
+    return f"centralita replay take-back {import_id}"
+
+
+@dataclass
+class _Import:
+    """One import while it runs. `before`: where each stream ended when it began."""
+
+    client: Client
+    manifest: Manifest
+    import_id: str
+    before: dict[str, int]
+    progress: Progress
+    sent: int = 0
+
+    async def publish(self, path: Path, speed: float | None) -> None:
+        """Returns when all is stored."""
+        sender, loop = await Sender.open(self.client), asyncio.get_running_loop()
+        begun, first, count = loop.time(), None, self.manifest.count
+        for line, message in enumerate(messages(path), start=1):
+            first = first or message.time
+            due = begun + (message.time - first).total_seconds() / speed if speed else begun
+            if due - loop.time() > PAUSE_SECONDS or sender.missing == IN_FLIGHT:
+                await sender.stored()
                 await asyncio.sleep(due - loop.time())
-        waiting.append(await js.publish_async(message.subject, message.body, headers=carried(message, seen)))
-        if len(waiting) == IN_FLIGHT:
-            await _stored(waiting, acks)
-        if progress:
-            progress(len(acks) + len(waiting), manifest.count)
-    await _stored(waiting, acks)
+            self.sent = line
+            headers = carried(message, Mark(self.import_id, line, count))
+            await sender.send(message.subject, message.body, headers)
+            self.progress("importing", line, count)
+        await sender.stored()
+
+    async def taken_back(self, why: str) -> str:
+        """Takes back what was published, and says how it stands now."""
+        stopped = f"The import stopped at message {self.sent} of {self.manifest.count}: {why}."
+        places = " and ".join(f"in {name} after {sequence}" for name, sequence in self.before.items())
+        left = (
+            f"What it published could not be taken back: left are at most {self.sent} messages {places}, each with the "
+            f"header {HEADER}: {self.import_id}. `{_command(self.import_id)}` removes exactly these"
+        )
+        self.progress("taking back", 0, self.sent)
+        try:
+            await take_back(self.client, self.import_id, after=self.before, patience=PATIENCE_SECONDS)
+        except asyncio.CancelledError as error:
+            error.add_note(f"{stopped} {left}.")
+            raise
+        except (NatsError, OSError, Incomplete) as error:
+            return f"{stopped} {left} ({str(error) or type(error).__name__})."
+        return f"{stopped} What it had published is taken back: nothing of it is left."
 
 
-async def _stored(waiting: list[asyncio.Future[PubAck]], acks: list[PubAck]) -> None:
-    async with asyncio.timeout(30):
-        for future in waiting:
-            acks.append(await future)  # noqa: PERF401  how many were stored must be known when the next one fails
-    waiting.clear()
-
-
-def carried(message: Message, seen: set[str]) -> dict[str, str]:
-    """The headers that it has in the target; `seen`: ids so far, of which the server would drop a repetition."""
+def carried(message: Message, mark: Mark) -> dict[str, str]:
+    """The headers that it has in the target."""
     own = {name: value for name, value in message.headers.items() if not name.lower().startswith("nats-")}
-    explicit = {"ce-id": message.identity, "ce-time": message.time.isoformat(), **own}
-    if message.identity in seen:
-        return explicit
-    seen.add(message.identity)
-    return {**explicit, "Nats-Msg-Id": message.identity}
+    return {"ce-id": message.identity, "ce-time": message.time.isoformat(), **own, HEADER: str(mark)}

@@ -31,10 +31,13 @@ async def last_sequence(client: Client, stream: str) -> int:
 
 
 async def read(
-    client: Client, stream: str, *, filters: Sequence[str] = (), start: int = 1, upto: int
+    client: Client, stream: str, *, filters: Sequence[str] = (), start: int = 1, upto: int, headers_only: bool = False
 ) -> AsyncIterator[Message]:
-    """The messages from `start` to `upto`, both included, on these filters (none: all). Raises Incomplete."""
-    async with _consumer(client, stream, filters, start) as subscription:
+    """The messages from `start` to `upto`, both included, on these filters (none: all). Raises Incomplete.
+
+    `headers_only`: with empty bodies.
+    """
+    async with _consumer(client, stream, filters, start, headers_only) as subscription:
         pending, delivered = (await subscription.consumer_info()).num_pending or 0, 0
         while pending:
             batch = await _fetched(subscription, min(BATCH, pending), ANSWER_SECONDS, delivered)
@@ -49,13 +52,16 @@ async def read(
 
 
 @asynccontextmanager
-async def _consumer(client: Client, stream: str, filters: Sequence[str], start: int) -> AsyncIterator[Subscription]:
+async def _consumer(
+    client: Client, stream: str, filters: Sequence[str], start: int, headers_only: bool
+) -> AsyncIterator[Subscription]:
     js = client.jetstream()
     config = ConsumerConfig(
         filter_subjects=list(filters) or None,
         deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
         opt_start_seq=start,
         ack_policy=AckPolicy.NONE,
+        headers_only=headers_only or None,
         inactive_threshold=_FORGOTTEN_AFTER,
         mem_storage=True,
         num_replicas=1,

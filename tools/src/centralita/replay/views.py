@@ -33,9 +33,9 @@ def exported(file: Path, manifest: Manifest) -> RenderableType:
 
 
 def imported(done: Imported) -> RenderableType:
-    """How much of it the target took."""
-    again = f"; {done.repeated} more it had already" if done.repeated else ""
-    return Text(f"{done.published} of {done.manifest.count} messages imported{again}")
+    """That the target has all of it, and how to be rid of it again."""
+    undo = f"`centralita replay take-back {done.import_id}` removes them again"
+    return Text(f"{done.manifest.count} messages imported; {undo}")
 
 
 def verified(found: "Verification") -> RenderableType:
