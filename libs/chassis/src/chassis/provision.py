@@ -15,6 +15,7 @@ from nats.js.api import (
     DiscardPolicy,
     KeyValueConfig,
     ObjectStoreConfig,
+    RetentionPolicy,
     StorageType,
     StreamConfig,
 )
@@ -65,10 +66,22 @@ async def provision(js: JetStreamContext) -> None:
 
 
 async def _stream(js: JetStreamContext, stream: Stream) -> None:
-    config = StreamConfig(
+    config = stream_config(stream)
+    try:
+        await js.add_stream(config)
+    except BadRequestError as error:
+        if error.err_code != _NAME_IN_USE:
+            raise
+        await js.update_stream(config)
+
+
+def stream_config(stream: Stream) -> StreamConfig:
+    """What the contracts say of a stream, as the server is told it."""
+    return StreamConfig(
         name=stream.name,
         description=stream.description,
         subjects=list(stream.subjects),
+        retention=RetentionPolicy.LIMITS,
         storage=StorageType.FILE,
         # A full stream refuses the newest, loudly, before it is accepted (law 5). The server allows no schedules in a
         # stream that does so (error 10052): the log has no limit instead, and so never drops its oldest.
@@ -81,12 +94,6 @@ async def _stream(js: JetStreamContext, stream: Stream) -> None:
         allow_direct=True,
         allow_msg_schedules=stream.schedules or None,
     )
-    try:
-        await js.add_stream(config)
-    except BadRequestError as error:
-        if error.err_code != _NAME_IN_USE:
-            raise
-        await js.update_stream(config)
 
 
 def consumer_config(consumer: Consumer) -> ConsumerConfig:

@@ -9,13 +9,13 @@ from nats.errors import Error as NatsError
 
 from centralita.access import public
 from centralita.doctor.checks import Finding, failed, ok, warning
+from centralita.doctor.guarantees import PROVISION, broken
 from chassis.provision import consumer_config
 from contracts.streams import CALLS, CONSUMERS, STREAMS, Consumer, Stream
 
 MOST_SKEW = timedelta(seconds=1)
 """Deadlines are instants of the orchestrator's clock, kept by the server's, to the second."""
 AREA = "NATS"
-_PROVISION = "run python -m chassis.provision with the NATS_URL of the user admin: it makes what is missing"
 
 
 async def check(client: Client) -> list[Finding]:
@@ -59,7 +59,7 @@ async def _clock(client: Client) -> Finding:
     answer = await _asked(client, f"STREAM.INFO.{CALLS.name}")
     after = datetime.now(UTC)
     if "ts" not in answer:
-        return warning(AREA, "clock", "the server does not say its time", _PROVISION)
+        return warning(AREA, "clock", "the server does not say its time", PROVISION)
     skew = datetime.fromisoformat(answer["ts"]) - (before + (after - before) / 2)
     seconds = f"{skew.total_seconds():+.3f} s"
     if abs(skew) > MOST_SKEW + (after - before) / 2:
@@ -74,13 +74,8 @@ async def _stream(client: Client, stream: Stream) -> Finding:
     except NatsError as error:
         return failed(AREA, name, f"may not be asked ({type(error).__name__})", "a user that may read JetStream's API")
     if "error" in answer:
-        return failed(AREA, name, str(answer["error"].get("description")), _PROVISION)
-    config = answer["config"]
-    if set(config.get("subjects", [])) != set(stream.subjects):
-        return failed(AREA, name, "its subjects are not those of these contracts", _PROVISION)
-    if bool(config.get("allow_msg_schedules")) != stream.schedules:
-        return failed(AREA, name, "it does not keep schedules, so no deadline", "nats-server 2.12 or newer")
-    return ok(AREA, name, f"{answer['state']['messages']} messages")
+        return failed(AREA, name, str(answer["error"].get("description")), PROVISION)
+    return broken(AREA, stream, answer["config"]) or ok(AREA, name, f"{answer['state']['messages']} messages")
 
 
 async def _consumer(client: Client, consumer: Consumer) -> Finding:
@@ -90,11 +85,11 @@ async def _consumer(client: Client, consumer: Consumer) -> Finding:
     except NatsError as error:
         return failed(AREA, name, f"may not be asked ({type(error).__name__})", "a user that may read JetStream's API")
     if "error" in answer:
-        return failed(AREA, name, str(answer["error"].get("description")), _PROVISION)
+        return failed(AREA, name, str(answer["error"].get("description")), PROVISION)
     config, wanted = answer["config"], consumer_config(consumer)
     filters = config.get("filter_subjects") or [config.get("filter_subject")]
     if set(filters) != set(wanted.filter_subjects or []) or config.get("deliver_group") != wanted.deliver_group:
-        return failed(AREA, name, "not as these contracts say", _PROVISION)
+        return failed(AREA, name, "not as these contracts say", PROVISION)
     waiting = answer["num_pending"] + answer["num_ack_pending"]
     if not answer.get("push_bound"):
         found = f"nobody listens; {waiting} messages wait"
