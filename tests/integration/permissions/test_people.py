@@ -8,12 +8,14 @@ from uuid import uuid4
 import pytest
 from nats.aio.msg import Msg
 from nats.errors import TimeoutError as NoAnswer
+from nats.js.errors import APIError
 
 from centralita.replay.reading import last_sequence, read
 from chassis.barrier import until_taken
 from contracts import EVENTS, CallRequested, Service
 from contracts.examples import EXAMPLES
-from contracts.permissions import ADMIN, OPERATOR, owned_by
+from contracts.nats_configuration import THEIRS
+from contracts.permissions import ADMIN, OPERATOR, OWN_PERMISSIONS, owned_by
 from contracts.queries import CALL_REQUEST, CampaignStatisticsQuery
 from contracts.streams import CALLS, CONSUMERS, DEAD_LETTERS, REQUESTS, STREAMS
 
@@ -58,6 +60,27 @@ async def test_the_answer_to_an_upstream_system_cannot_be_sent_into_the_log(conn
     await upstream.js.publish(REQUEST.subject, b"{}")
     assert await last_sequence(admin.client, REQUESTS.name) == asked + 2
     assert await last_sequence(admin.client, CALLS.name) == before
+
+
+async def test_an_upstream_system_cannot_roll_up_what_others_have_asked(connect: "Connect") -> None:
+    upstream = await connect(Service.UPSTREAM)
+    stored = await upstream.js.publish(REQUEST.subject, b"{}")
+    for reach in ("all", "sub"):
+        with pytest.raises(APIError, match="rollup not permitted"):
+            await upstream.js.publish(REQUEST.subject, b"{}", headers={"Nats-Rollup": reach})
+    admin = await connect(ADMIN)
+    assert (await admin.js.get_msg(REQUESTS.name, stored.seq)).subject == REQUEST.subject
+
+
+async def test_what_the_server_says_of_a_user_goes_to_that_user_and_not_into_the_log(connect: "Connect") -> None:
+    upstream, admin = await connect(Service.UPSTREAM), await connect(ADMIN)
+    before = await last_sequence(admin.client, CALLS.name)
+    told = json.loads((await upstream.client.request(OWN_PERMISSIONS, timeout=5)).data)["data"]
+    assert (told["user"], told["account"]) == (Service.UPSTREAM, THEIRS)
+    await upstream.client.publish(OWN_PERMISSIONS, reply=f"call.created.{uuid4()}.pending")
+    await upstream.client.request(OWN_PERMISSIONS, timeout=5)
+    assert await last_sequence(admin.client, CALLS.name) == before
+    assert upstream.refused == []
 
 
 async def test_an_upstream_system_gets_the_outcome_by_request_and_by_reply_to(connect: "Connect") -> None:

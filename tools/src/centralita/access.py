@@ -52,6 +52,15 @@ def known(url: str, user: str, file: Path = KEPT) -> str:
     return kept if public(kept) == public(url) else url
 
 
+def password_of(url: str, user: str, file: Path = KEPT) -> str | None:
+    """The user's password, if the URL has it, or is that of the kept run."""
+    for candidate in (url, known(public(url), user, file)):
+        parts = urlsplit(candidate)
+        if parts.username == user:
+            return parts.password
+    return None
+
+
 def public(url: str) -> str:
     """The URL without user and password, to be shown."""
     parts = urlsplit(url)

@@ -15,11 +15,16 @@ OURS = "CENTRALITA"
 THEIRS = "UPSTREAM"
 
 
+def account_of(user: User) -> str:
+    """The account whose subjects a user's subjects are."""
+    return THEIRS if user.name == Service.UPSTREAM else OURS
+
+
 def configuration() -> str:
     """Text for ``include`` in a nats-server configuration; each password comes from the environment."""
     known = users()
-    ours = [user for user in known if user.name != Service.UPSTREAM]
-    theirs = [user for user in known if user.name == Service.UPSTREAM]
+    ours = [user for user in known if account_of(user) == OURS]
+    theirs = [user for user in known if account_of(user) == THEIRS]
     asked, answers = asked_from_outside(), f"{inbox_of(Service.UPSTREAM)}.>"
     exports = [f"{{service: {_text(subject)}, accounts: [{THEIRS}]}}" for subject in asked]
     exports.append(f"{{stream: {_text(answers)}, accounts: [{THEIRS}]}}")

@@ -20,6 +20,10 @@ OPERATOR = "operator"
 ADMIN = "admin"
 """Makes the streams and consumers (`chassis.provision`), imports logs, sends dead letters again. No limits."""
 
+OWN_PERMISSIONS = "$SYS.REQ.USER.INFO"
+"""Asked, the server tells whoever asks its own user, account and permissions, and nothing else. Everybody may ask it:
+so `centralita doctor` sees whether what is in force is what stands here."""
+
 _API = "$JS.API"
 _STATISTICS = CampaignStatisticsQuery.subject
 
@@ -128,12 +132,13 @@ def asked_from_outside() -> tuple[str, ...]:
 def users() -> tuple[User, ...]:
     """Everybody who may connect."""
     services = tuple(_service(service, work) for service, work in WORK.items())
-    upstream = User(Service.UPSTREAM, asked_from_outside(), ("_INBOX.>",))  # of its own account: ours are not in it
+    asked = (*asked_from_outside(), OWN_PERMISSIONS)
+    upstream = User(Service.UPSTREAM, asked, ("_INBOX.>",))  # of its own account: ours are not in it
     return (*services, upstream, _operator(), User(ADMIN))
 
 
 def _service(service: Service, work: Work) -> User:
-    publish = [*owned_by(service), *work.publishes]
+    publish = [OWN_PERMISSIONS, *owned_by(service), *work.publishes]
     for consumer in work.handles:
         publish += _handling(consumer)
     for stream in (*work.reads, *work.follows):
@@ -168,7 +173,7 @@ def _operator() -> User:
     api = [f"{_API}.{verb}" for verb in (*info, *consumers)]
     return User(
         OPERATOR,
-        (*asked_from_outside(), _STATISTICS, *api, *_following("*")),
+        (*asked_from_outside(), OWN_PERMISSIONS, _STATISTICS, *api, *_following("*")),
         (">",),
         never_publish=tuple(_durable(stream.name for stream in STREAMS)),
         never_subscribe=("deliver.>",),  # in a consumer's queue group it would take its messages

@@ -10,9 +10,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from centralita.access import public as public_address
 from centralita.commands import ends, options
 from centralita.commands.output import as_json, show
-from centralita.doctor import bus, public, settings, vendors
+from centralita.doctor import bus, permissions, public, settings, vendors
 from centralita.doctor.checks import Finding, Result, failed
 
 app = typer.Typer()
@@ -25,9 +26,10 @@ def run_doctor(
     nats: options.NatsUrl = options.NATS_URL,
     json: options.Json = False,
 ) -> None:
-    """Checks settings, credentials, NATS, its clock and contents, and the public address. 1: something fails.
+    """Checks settings, credentials, NATS, its permissions, clock and streams, and the public address. 1: one fails.
 
-    Asks the vendors only what costs nothing. Run it in the environment of the services.
+    Asks the vendors only what costs nothing. Run it in the environment of the services. What NATS permits a user is
+    asked as that user, if NATS_PASSWORD_… is in the settings.
     """
     found = ends.run(examine(nats, env_file))
     as_json(found) if json else show(_table(found))
@@ -39,17 +41,21 @@ async def examine(nats_url: str, env_file: Path | None = None) -> list[Finding]:
     """Every check, in the order in which its failures are best mended."""
     told, findings = settings.read(env_file)
     findings += await vendors.check(told)
-    findings += await _bus(nats_url)
+    findings += await _bus(nats_url, settings.passwords(nats_url, env_file))
     return findings + await public.check(told)
 
 
-async def _bus(url: str) -> list[Finding]:
+async def _bus(url: str, passwords: dict[str, str]) -> list[Finding]:
+    """Permissions first: they explain why something else may not be asked."""
+    found: list[Finding] = []
     try:
         async with options.connected(url) as client:
-            return await bus.check(client)
+            found += await permissions.check(bus.AREA, public_address(url), passwords)
+            found += await bus.check(client)
     except (NatsError, OSError) as error:
         advice = "is a nats-server running there, and does NATS_URL hold its user and password?"
-        return [failed(bus.AREA, "connection", f"no answer ({type(error).__name__})", advice)]
+        found.append(failed(bus.AREA, "connection", f"no answer ({type(error).__name__})", advice))
+    return found
 
 
 def _table(found: list[Finding]) -> RenderableType:

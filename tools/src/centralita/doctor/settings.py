@@ -5,9 +5,12 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, create_model
 
+from centralita.access import password_of
 from centralita.doctor.checks import Finding, failed, ok, skipped
+from chassis.settings import ServiceSettings
+from contracts.permissions import users
 
 MODULES = ("call_orchestrator", "voice", "conversation", "campaign_stats", "edge")
 AREA = "settings"
@@ -29,6 +32,20 @@ def read(env_file: Path | None) -> tuple[dict[str, Any], list[Finding]]:
         else:
             findings.append(ok(AREA, module, "complete"))
     return found, findings
+
+
+def passwords(nats_url: str, env_file: Path | None) -> dict[str, str]:
+    """The passwords of NATS's users that are to be found: in `nats_url`, of a `make up` here, in the environment."""
+    fields: dict[str, Any] = {user.password_variable.lower(): (str, "") for user in users()}
+    kind: Any = create_model("Passwords", __base__=ServiceSettings, **fields)
+    try:
+        told = kind(_env_file=env_file).model_dump()
+    except ValidationError:  # of another setting, which has a finding of its own
+        told = {}
+    found = {
+        user.name: password_of(nats_url, user.name) or told.get(user.password_variable.lower(), "") for user in users()
+    }
+    return {name: password for name, password in found.items() if password}
 
 
 def _wrong(module: str, detail: Any) -> Finding:
