@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,10 @@ import httpx
 import nats
 import pytest
 
+from centralita.access import public
 from centralita.campaign import requests
 from centralita.embedded import CannotStart
+from centralita.kept import SETTINGS
 from centralita.system import System, running
 from centralita.vendors import real_vendors
 from contracts import CallRequested, CommandOutcome
@@ -20,9 +23,9 @@ from contracts.queries import CALL_REQUEST
 NOTHING = {"PATH": "/usr/bin:/bin"}
 
 
-def centralita(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "centralita", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=110, env={**NOTHING, "COLUMNS": "200"})
+def centralita(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command, told = [sys.executable, "-m", "centralita", *arguments], {**NOTHING, "COLUMNS": "200"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=110, env=told, cwd=folder)
 
 
 def test_the_demo_ends_every_call_and_its_three_books_agree() -> None:
@@ -85,6 +88,23 @@ async def _over_the_bus(system: System) -> CommandOutcome:
         return CommandOutcome.model_validate_json(answer.data)
     finally:
         await client.close()
+
+
+async def test_the_commands_run_in_the_folder_of_a_running_system_need_no_setting(tmp_path: Path) -> None:
+    own = {**NOTHING, "OPENAI_MODEL": "gpt-4.1-mini", "LOG_LEVEL": "INFO"}
+    async with running(tmp_path / ".data", environment=own, settings={"API_KEYS": "k"}) as system:
+        where = ("--nats", public(system.nats_url), "--json")
+        doctor = await asyncio.to_thread(centralita, "doctor", *where, folder=tmp_path)
+        rebuilt = await asyncio.to_thread(centralita, "replay", "rebuild", "--check", *where, folder=tmp_path)
+        lost = await asyncio.to_thread(centralita, "replay", "rebuild", "--check", *where, folder=tmp_path.parent)
+    assert doctor.returncode == 0, doctor.stdout + doctor.stderr
+    assert {finding["result"] for finding in json.loads(doctor.stdout)} <= {"ok", "warning"}
+    assert rebuilt.returncode == 0, rebuilt.stdout + rebuilt.stderr
+    assert lost.returncode == 2
+    assert "--mongo" in lost.stderr
+    kept = tmp_path / ".data" / SETTINGS.name
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert "OPENAI_MODEL" not in kept.read_text(), "what the environment says is not copied"
 
 
 async def test_a_running_system_is_used_over_rest_and_over_the_bus(tmp_path: Path) -> None:

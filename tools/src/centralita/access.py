@@ -1,13 +1,13 @@
 """The users of an embedded NATS: a password each, made up for the run, and where the command line finds them."""
 
 import json
-import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from centralita.kept import keep
 from contracts.permissions import users
 
 KEPT = Path(".data/nats/access.json")
@@ -36,9 +36,7 @@ class Access:
 
     def keep(self, file: Path, address: str) -> None:
         """Writes every user's URL where only the owner of the file may read it."""
-        file.unlink(missing_ok=True)
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as kept:
-            json.dump({user: self.url(address, user) for user in self.passwords}, kept, indent=2)
+        keep(file, json.dumps({user: self.url(address, user) for user in self.passwords}, indent=2))
 
 
 def known(url: str, user: str, file: Path = KEPT) -> str:

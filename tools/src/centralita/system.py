@@ -14,6 +14,7 @@ import nats
 
 from centralita.access import KEPT, Access
 from centralita.embedded import CannotStart, mongo_server, nats_server
+from centralita.kept import SETTINGS, keep, lines
 from centralita.processes import Supervised
 from centralita.vendors import Vendors, vendors
 from chassis.provision import provision
@@ -96,8 +97,7 @@ async def running(
         async with simulators as found:
             listeners = {name: _listen(name, ports.of(name)) for name in MODULES}
             urls = {name: f"http://127.0.0.1:{listener.getsockname()[1]}" for name, listener in listeners.items()}
-            told = {
-                **environment,
+            own = {
                 "EMBEDDED_RUN": "true",
                 "APP_BASE_URL": environment.get("APP_BASE_URL") or urls["edge"],
                 "MEDIA_BASE_URL": environment.get("MEDIA_BASE_URL") or environment.get("APP_BASE_URL") or urls["voice"],
@@ -105,6 +105,8 @@ async def running(
                 "MONGO_URL": mongo_url,
                 **(settings or {}),
             }
+            keep(folder / SETTINGS.name, lines({n: v for n, v in own.items() if environment.get(n) != v}))
+            told = {**environment, **own}
             how_many = replicas if isinstance(replicas, Mapping) else dict.fromkeys(MODULES, replicas)
             services = {
                 label: _service(name, label, listeners[name], {**told, "NATS_URL": access.url(nats_url, name)}, folder)

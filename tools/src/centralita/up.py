@@ -26,7 +26,7 @@ async def up(console: Console, *, folder: Path, ports: Ports = PORTS, seed: int,
         console.print(views.started(system))
         console.print("An API key for this run" if settings else "A key of API_KEYS", "opens the REST API. Try:\n")
         console.print(_example(system.edge_url, key), soft_wrap=True, highlight=False, markup=False)
-        console.print("\nThe other commands, run in this folder, find the bus. Each user's own NATS_URL:", str(kept))
+        console.print("\nThe other commands, run in this folder, find it. Each user's own NATS_URL:", str(kept))
         console.print("Ctrl-C ends it; the data stays in", str(folder))
         await stopped.wait()
 

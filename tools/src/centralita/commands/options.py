@@ -12,11 +12,22 @@ from nats.aio.client import Client
 from nats.errors import NoServersError
 
 from centralita.access import known
+from centralita.kept import setting
 from centralita.replay.scope import identified
 from contracts.permissions import OPERATOR
 
 NatsUrl = Annotated[str, typer.Option("--nats", envvar="NATS_URL", help="where NATS listens", show_envvar=True)]
-MongoUrl = Annotated[str, typer.Option("--mongo", envvar="MONGO_URL", help="a replica set", show_envvar=True)]
+MongoUrl = Annotated[
+    str,
+    typer.Option(
+        "--mongo",
+        envvar="MONGO_URL",
+        help="a replica set; that of `centralita up` in this folder, if there is one",
+        show_envvar=True,
+        default_factory=lambda: _mongo_of_run(),
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="for scripts: JSON on standard output")]
 Numbers = Annotated[bool, typer.Option("--show-numbers", help="phone numbers in full, not masked")]
 Campaign = Annotated[str | None, typer.Option("--campaign", help="only this campaign")]
@@ -27,6 +38,12 @@ Since = Annotated[datetime | None, typer.Option("--since", help="from this insta
 Until = Annotated[datetime | None, typer.Option("--until", help="before this instant; UTC")]
 
 NATS_URL = "nats://127.0.0.1:4222"
+
+
+def _mongo_of_run() -> str:
+    if found := setting("MONGO_URL"):
+        return found
+    raise typer.BadParameter("missing: give it, or MONGO_URL", param_hint="--mongo")
 
 
 def instant(given: datetime | None) -> datetime | None:

@@ -7,13 +7,19 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError, create_model
 
-from centralita.access import password_of
+from centralita.access import known, password_of
 from centralita.doctor.checks import Finding, failed, ok, skipped
+from centralita.kept import SETTINGS
 from chassis.settings import ServiceSettings
-from contracts.permissions import users
+from contracts.permissions import OPERATOR, users
 
 MODULES = ("call_orchestrator", "voice", "conversation", "campaign_stats", "edge")
 AREA = "settings"
+
+
+def of_run(nats_url: str) -> Path | None:
+    """The settings of a `centralita up` in this folder, if `nats_url` is that of its bus and names nobody else."""
+    return SETTINGS if SETTINGS.exists() and known(nats_url, OPERATOR) != nats_url else None
 
 
 def read(env_file: Path | None) -> tuple[dict[str, Any], list[Finding]]:
@@ -30,7 +36,7 @@ def read(env_file: Path | None) -> tuple[dict[str, Any], list[Finding]]:
         except ValidationError as error:
             findings += [_wrong(module, detail) for detail in error.errors(include_url=False, include_input=False)]
         else:
-            findings.append(ok(AREA, module, "complete"))
+            findings.append(ok(AREA, module, f"complete, with {env_file}" if env_file else "complete"))
     return found, findings
 
 
