@@ -2,7 +2,8 @@
 
 import asyncio
 import xml.etree.ElementTree as ET
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -13,6 +14,7 @@ from chassis.media_tokens import verify
 from contracts import (
     AudioFailed,
     AudioReady,
+    AudioRequested,
     Call,
     CallStatus,
     ConversationEnded,
@@ -190,28 +192,50 @@ async def test_a_goodbye_is_played_though_its_webhook_is_told_again(
     assert (await twilio(f"/twilio/gather/{talking.call_id}/1/2")).text == HANG_UP
 
 
-def failed(call: Call, attempt: int, turn: int, sentence: int, fallback: str | None = None) -> AudioFailed:
+def failed(call: Call, attempt: int, turn: int, sentence: int) -> AudioFailed:
+    """Voice has given up the turn from this sentence on."""
     return AudioFailed(
-        call_id=call.call_id, attempt=attempt, turn=turn, sentence=sentence, reason="no credit", fallback=fallback
+        call_id=call.call_id, attempt=attempt, turn=turn, sentence=sentence, reason="no credit", fallback="say"
     )
 
 
-async def test_a_reply_that_nobody_could_hear_is_said_by_twilio_once(
-    twilio: "Twilio", talking: Call, calls: Log
+Reply = Callable[..., Awaitable[None]]
+
+
+@pytest.fixture
+def reply(calls: Log, talking: Call) -> Reply:
+    """Conversation's reply in a turn of the first attempt; `given_up`: the sentence that voice cannot speak."""
+
+    async def reply(turn: int, *sentences: str, given_up: int | None = None) -> None:
+        told: dict[str, Any] = {"call_id": talking.call_id, "attempt": 1, "turn": turn}
+        for number, text in enumerate(sentences):
+            await calls.append(AudioRequested(**told, sentence=number, text=text, language="es"))
+        if given_up is not None:
+            await calls.append(failed(talking, 1, turn, given_up))
+        text, count = " ".join(sentences), len(sentences)
+        await calls.append(ReplyGenerated(**told, text=text, sentences=count, model="m", latency_seconds=1))
+
+    return reply
+
+
+def said(answer: httpx.Response) -> str | None:
+    """What is said, in Spanish and in Twilio's own voice."""
+    [say] = gather_of(answer)
+    assert (say.tag, say.attrib) == ("Say", {"language": "es-ES"})
+    return say.text
+
+
+@pytest.mark.parametrize(("given_up", "rest"), [(0, "Hola <Ana> & compañía. ¿Puede venir?"), (1, "¿Puede venir?")])
+async def test_what_nobody_could_hear_of_a_reply_is_said_by_twilio_once_after_the_silence(
+    twilio: "Twilio", talking: Call, calls: Log, reply: Reply, given_up: int, rest: str
 ) -> None:
     await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="hola")
-    text = "Hola <Ana> & compañía. ¿Puede venir?"
-    reply = ReplyGenerated(
-        call_id=talking.call_id, attempt=1, turn=1, text=text, sentences=2, model="m", latency_seconds=1
-    )
-    for event in (failed(talking, 1, 1, 0), failed(talking, 1, 1, 1), reply):
-        await calls.append(event)
+    await reply(1, "Hola <Ana> & compañía.", "¿Puede venir?", given_up=given_up)
 
-    answer = await twilio(f"/twilio/gather/{talking.call_id}/1/2")
+    answers = [await twilio(f"/twilio/gather/{talking.call_id}/1/2") for _ in range(2)]
 
-    [say] = gather_of(answer)
-    assert (say.tag, say.text, say.attrib) == ("Say", text, {"language": "es-ES"})
-    action = gather_of(answer).attrib["action"]
+    assert [said(answer) for answer in answers] == [rest, rest], "asked again, it is answered alike"
+    action = gather_of(answers[0]).attrib["action"]
     assert action.endswith(f"/{talking.call_id}/1/2?said=true#rc=2&rp=ct,rt,5xx")
     assert len(await heard(calls, talking)) == 1, "the silence was ours"
     again = await twilio(f"/twilio/gather/{talking.call_id}/1/2?said=true")
@@ -219,62 +243,71 @@ async def test_a_reply_that_nobody_could_hear_is_said_by_twilio_once(
     assert len(await heard(calls, talking)) == 2
 
 
-async def test_a_greeting_that_nobody_could_hear_is_said_by_twilio(twilio: "Twilio", talking: Call, calls: Log) -> None:
-    await calls.append(failed(talking, 0, 0, 0))
+async def test_last_words_that_nobody_could_hear_are_said_before_the_line_is_closed(
+    twilio: "Twilio", talking: Call, calls: Log, reply: Reply
+) -> None:
+    await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="no, gracias")
+    await reply(1, "De acuerdo.", "Adiós.", given_up=1)
+    await calls.append(
+        ConversationEnded(call_id=talking.call_id, attempt=1, turn=1, disposition=Disposition.DECLINED, summary="")
+    )
 
-    answer = await twilio(f"/twilio/gather/{talking.call_id}/1/1")
-
-    [say] = gather_of(answer)
-    assert (say.tag, say.text) == ("Say", "Hola Ana.")
+    assert said(await twilio(f"/twilio/gather/{talking.call_id}/1/2")) == "Adiós."
+    assert (await twilio(f"/twilio/gather/{talking.call_id}/1/2?said=true")).text == HANG_UP
 
 
-async def test_a_greeting_that_could_not_be_made_ready_is_said_by_twilio_at_once(
+async def test_a_failure_in_another_turn_does_not_hide_what_is_unsaid(
+    twilio: "Twilio", talking: Call, calls: Log, reply: Reply
+) -> None:
+    await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="hola")
+    await reply(1, "Hola.", "¿Puede venir?", given_up=1)
+    await calls.append(failed(talking, 1, 7, 0))
+
+    assert said(await twilio(f"/twilio/gather/{talking.call_id}/1/2")) == "¿Puede venir?"
+
+
+async def test_a_greeting_that_could_not_be_made_ready_is_said_by_twilio_at_once_and_after_a_silence(
     twilio: "Twilio", talking: Call, calls: Log
 ) -> None:
-    await calls.append(failed(talking, 0, 0, 0, fallback="say"))
+    await calls.append(failed(talking, 0, 0, 0))
 
     answer = await twilio(f"/twilio/voice/{talking.call_id}/1")
 
-    [say] = gather_of(answer)
-    assert (say.tag, say.text) == ("Say", "Hola Ana.")
+    assert said(answer) == "Hola Ana."
     assert "/1/1?said=true" in gather_of(answer).attrib["action"]
+    assert said(await twilio(f"/twilio/gather/{talking.call_id}/1/1")) == "Hola Ana."
 
 
-async def test_a_turn_that_voice_has_given_up_is_said_by_twilio(twilio: "Twilio", talking: Call, calls: Log) -> None:
+@pytest.mark.parametrize(("query", "rest"), [("", "Hola. ¿Puede venir?"), ("?from=1", "¿Puede venir?")])
+async def test_a_turn_that_voice_has_given_up_is_said_by_twilio_from_there_on(
+    twilio: "Twilio", talking: Call, reply: Reply, query: str, rest: str
+) -> None:
     await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="hola")
-    asked = asyncio.create_task(twilio(f"/twilio/say/{talking.call_id}/1/1"))
+    asked = asyncio.create_task(twilio(f"/twilio/say/{talking.call_id}/1/1{query}"))
     await asyncio.sleep(0.2)
     assert not asked.done(), "the reply is waited for while it is being made"
-    text = "¿Puede venir?"
-    await calls.append(
-        ReplyGenerated(call_id=talking.call_id, attempt=1, turn=1, text=text, sentences=1, model="m", latency_seconds=1)
-    )
+    await reply(1, "Hola.", "¿Puede venir?")
 
     answer = await asked
 
-    [say] = gather_of(answer)
-    assert (say.tag, say.text) == ("Say", text)
+    assert said(answer) == rest
     assert gather_of(answer).attrib["action"].endswith(f"/{talking.call_id}/1/2?said=true#rc=2&rp=ct,rt,5xx")
 
 
-async def test_a_greeting_that_voice_has_given_up_is_said_by_twilio(twilio: "Twilio", talking: Call) -> None:
-    [say] = gather_of(await twilio(f"/twilio/say/{talking.call_id}/1/0"))
-    assert (say.tag, say.text) == ("Say", "Hola Ana.")
-
-
-async def test_a_turn_that_was_given_up_but_not_taken_over_is_said_after_the_silence(
-    twilio: "Twilio", talking: Call, calls: Log
+async def test_what_was_heard_meanwhile_goes_before_a_turn_that_voice_has_given_up(
+    twilio: "Twilio", talking: Call, reply: Reply
 ) -> None:
     await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="hola")
-    reply = ReplyGenerated(
-        call_id=talking.call_id, attempt=1, turn=1, text="¿Puede venir?", sentences=3, model="m", latency_seconds=1
-    )
-    for event in (failed(talking, 1, 1, 0, fallback="say"), reply):
-        await calls.append(event)
+    await reply(1, "Hola.", "¿Puede venir?", given_up=1)
+    await twilio(f"/twilio/gather/{talking.call_id}/1/2", SpeechResult="¿quién es?")
 
-    [say] = gather_of(await twilio(f"/twilio/gather/{talking.call_id}/1/2"))
+    answer = await twilio(f"/twilio/say/{talking.call_id}/1/1?from=1")
 
-    assert (say.tag, say.text) == ("Say", "¿Puede venir?")
+    assert played(answer) == f"/media/{talking.call_id}/1/2"
+
+
+async def test_a_greeting_that_voice_has_given_up_is_said_by_twilio(twilio: "Twilio", talking: Call) -> None:
+    assert said(await twilio(f"/twilio/say/{talking.call_id}/1/0?from=0")) == "Hola Ana."
 
 
 async def test_who_speaks_is_answered_even_if_the_audio_before_failed(

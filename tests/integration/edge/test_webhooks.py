@@ -164,7 +164,7 @@ async def test_a_webhook_for_an_unknown_call_is_not_found_and_logged(
     assert "+12125550123" not in logged
 
 
-@pytest.mark.parametrize("path", ["voice/{}/1", "gather/{}/1/1", "status/{}/1", "amd/{}/1"])
+@pytest.mark.parametrize("path", ["voice/{}/1", "gather/{}/1/1", "say/{}/1/1?from=1", "status/{}/1", "amd/{}/1"])
 async def test_a_forged_webhook_is_forbidden_and_nothing_is_stored(
     twilio: "Twilio", anyone: httpx.AsyncClient, talking: Call, calls: Log, path: str
 ) -> None:

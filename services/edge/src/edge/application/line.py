@@ -25,7 +25,7 @@ from contracts import (
 )
 from edge.application.calls import call_in, state
 from edge.application.refusals import NotInProgress, UnknownCall
-from edge.application.unspoken import reply_of, speech_of, unspoken
+from edge.application.unspoken import given_up, words_from
 from edge.ports import Facts, Prompt, Speech, Unavailable
 
 TRIES = 4
@@ -74,21 +74,30 @@ class Line:
         )
         if _is_over(call, fact.attempt):
             return None
-        text = await self._silent(call, fact.attempt, 0, failed)
+        text = await self._unspoken(call, fact.attempt, 0, failed)
         return Prompt(call.call_id, fact.attempt, 0, call.language, say=text)
 
-    async def say(self, call_id: UUID, attempt: int, turn: int) -> Prompt | None:
-        """The reply of a turn that voice has given up, in the provider's voice; none if the line is to be closed."""
-        call = call_in(await state(self._facts, call_id))
+    async def say(self, call_id: UUID, attempt: int, turn: int, sentence: int) -> Prompt | None:
+        """A turn that voice has given up from a sentence on, in the provider's voice; none: the line is to be closed.
+
+        If something was heard meanwhile, the line goes on with the reply to that.
+        """
+        newest, last = await asyncio.gather(
+            state(self._facts, call_id), self._facts.last(f"{SpeechHeard.fact}.{call_id}")
+        )
+        call = call_in(newest)
         if _is_over(call, attempt):
             return None
-        return Prompt(call_id, attempt, turn, call.language, say=await reply_of(self._facts, call, attempt, turn))
+        if (newer := _turn(last, attempt)) > turn:
+            return Prompt(call_id, attempt, newer, call.language)
+        text = await words_from(self._facts, call, attempt, turn, sentence)
+        return Prompt(call_id, attempt, turn, call.language, say=text)
 
     async def heard(self, heard: Heard) -> Prompt | None:
         """Appends what was heard; where its reply will be, or none if the line is to be closed.
 
-        Nothing is appended when the conversation is over, nor for a silence that followed a reply nobody could hear:
-        then that reply is given once more, in the provider's voice. A repetition is answered as it was at first.
+        Nothing is appended when the conversation is over, nor for a silence that followed what nobody could hear of a
+        reply: then that is said, in the provider's voice. A repetition is answered as it was at first.
         """
         for _ in range(TRIES):
             newest, last, ended, failed = await asyncio.gather(
@@ -101,10 +110,11 @@ class Line:
             if _is_over(call, heard.attempt):
                 return None
             turn = await self._taken(heard, last)
+            is_silence = turn is None and not heard.text and not heard.said
+            if is_silence and (text := await self._unspoken(call, heard.attempt, heard.turn - 1, failed)):
+                return Prompt(call.call_id, heard.attempt, heard.turn - 1, call.language, say=text)
             if turn is None and _has_ended(ended, heard.attempt):
                 return None
-            if turn is None and (text := await self._unspoken(heard, call, failed)):
-                return Prompt(call.call_id, heard.attempt, heard.turn - 1, call.language, say=text)
             with suppress(Conflict):
                 turn = turn or await self._take(heard, newest, last)
                 return Prompt(call.call_id, heard.attempt, turn, call.language)
@@ -160,17 +170,12 @@ class Line:
         await self._facts.append(fact, cause=newest.envelope, event_id=heard.event_id, guard=guard)
         return turn
 
-    async def _unspoken(self, heard: Heard, call: Call, failed: Recorded | None) -> str | None:
-        """The reply before a silence if nobody could hear it."""
-        if heard.text or heard.said:
+    async def _unspoken(self, call: Call, attempt: int, turn: int, failed: Recorded | None) -> str | None:
+        """What nobody could hear of a turn; the log is read for it only if something failed in this call."""
+        if failed is None:
             return None
-        return await self._silent(call, heard.attempt, heard.turn - 1, failed)
-
-    async def _silent(self, call: Call, attempt: int, turn: int, failed: Recorded | None) -> str | None:
-        """The text of a turn that nobody could hear; the log is read for it only if something failed."""
-        if not failed or not isinstance(failed.event, AudioFailed) or failed.event.turn != turn:
-            return None
-        return unspoken(await speech_of(self._facts, call.call_id), call, attempt, turn)
+        sentence = await given_up(self._facts, call.call_id, attempt, turn)
+        return None if sentence is None else await words_from(self._facts, call, attempt, turn, sentence)
 
 
 def _turn(recorded: Recorded | None, attempt: int) -> int:

@@ -1,10 +1,11 @@
-"""A reply that nobody could hear: speech synthesis failed for all of it (law 9: open on quality)."""
+"""What of a turn nobody could hear: from some sentence on, voice has given it up (law 9: open on quality)."""
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
 from uuid import UUID
 
-from contracts import AudioFailed, AudioReady, Call, Event, ReplyGenerated, SpeechStep
+from contracts import AudioFailed, AudioReady, AudioRequested, Call, Event, ReplyGenerated, SpeechStep
 from contracts.script import greeting, render
 from edge.ports import Facts
 
@@ -13,49 +14,47 @@ LONGEST_REPLY_SECONDS = 10.0
 PAUSE_SECONDS = 0.1
 
 
-async def speech_of(facts: Facts, call_id: UUID) -> list[Event]:
-    """What the log says of sentences spoken and not spoken, and the last reply."""
-    failed, ready, reply = await asyncio.gather(
-        facts.read((f"{AudioFailed.fact}.{call_id}",)),
-        facts.read((f"{AudioReady.fact}.{call_id}",)),
-        facts.last(f"{ReplyGenerated.fact}.{call_id}"),
-    )
-    return [recorded.event for recorded in (*failed, *ready, *([reply] if reply else []))]
+def unspoken(events: Iterable[Event], attempt: int, turn: int) -> int | None:
+    """The sentence from which on a turn was given up; none if it was not. What is newest of a sentence counts."""
+    attempts = (attempt,) if turn else (0, attempt)  # the greeting serves every attempt
+    newest: dict[int, str | None] = {}
+    for event in events:
+        if isinstance(event, AudioFailed | AudioReady) and event.turn == turn and event.attempt in attempts:
+            newest[event.sentence] = event.fallback if isinstance(event, AudioFailed) else None
+    return min((sentence for sentence, fallback in newest.items() if fallback == SpeechStep.SAY), default=None)
 
 
-async def reply_of(facts: Facts, call: Call, attempt: int, turn: int) -> str | None:
-    """The text of a turn's reply, waited for while it is being made; none if it does not come."""
+def words(events: Iterable[Event], attempt: int, turn: int, sentence: int) -> str:
+    """A turn's words from a sentence on, as far as they are known."""
+    known: dict[int, str] = {}
+    for event in events:
+        if isinstance(event, AudioRequested) and (event.attempt, event.turn) == (attempt, turn):
+            known.setdefault(event.sentence, event.text)
+    return " ".join(text for number, text in sorted(known.items()) if number >= sentence)
+
+
+async def given_up(facts: Facts, call_id: UUID, attempt: int, turn: int) -> int | None:
+    """As `unspoken`, from the log."""
+    outcomes = await facts.read((f"{AudioFailed.fact}.{call_id}", f"{AudioReady.fact}.{call_id}"))
+    return unspoken((recorded.event for recorded in outcomes), attempt, turn)
+
+
+async def words_from(facts: Facts, call: Call, attempt: int, turn: int, sentence: int) -> str | None:
+    """A turn's words from a sentence on, waited for while they are being made; none if there are none."""
     if turn == 0:
         return greeting(render(call.script_template, call.variables))
     with suppress(TimeoutError):
         async with asyncio.timeout(LONGEST_REPLY_SECONDS):
-            while True:
-                last = await facts.last(f"{ReplyGenerated.fact}.{call.call_id}")
-                reply = last.event if last else None
-                if isinstance(reply, ReplyGenerated) and (reply.attempt, reply.turn) == (attempt, turn):
-                    return reply.text
-                await asyncio.sleep(PAUSE_SECONDS)
-    return None
+            await _answered(facts, call.call_id, attempt, turn)
+    asked = await facts.read((f"{AudioRequested.fact}.{call.call_id}",))
+    return words((recorded.event for recorded in asked), attempt, turn, sentence) or None
 
 
-def unspoken(events: list[Event], call: Call, attempt: int, turn: int) -> str | None:
-    """The text of a turn's reply if nobody could hear it: voice has given it up, or every sentence failed."""
-    attempts = (attempt,) if turn else (0, attempt)  # the greeting serves every attempt
-    failed: set[int] = set()
-    heard: set[int] = set()
-    given_up = False
-    reply: ReplyGenerated | None = None
-    for event in events:
-        match event:
-            case AudioFailed() | AudioReady() if event.turn == turn and event.attempt in attempts:
-                say = isinstance(event, AudioFailed) and event.fallback == SpeechStep.SAY.value
-                given_up = given_up or say
-                lost = say or (isinstance(event, AudioFailed) and event.fallback is None)
-                (failed if lost else heard).add(event.sentence)
-            case ReplyGenerated() if (event.attempt, event.turn) == (attempt, turn):
-                reply = event
-    if not failed or (0 in heard if given_up else heard):
-        return None
-    if turn == 0:
-        return greeting(render(call.script_template, call.variables))
-    return reply.text if reply and (given_up or len(failed) >= reply.sentences) else None
+async def _answered(facts: Facts, call_id: UUID, attempt: int, turn: int) -> None:
+    """Returns once the turn has all its sentences."""
+    while True:
+        last = await facts.last(f"{ReplyGenerated.fact}.{call_id}")
+        reply = last.event if last else None
+        if isinstance(reply, ReplyGenerated) and (reply.attempt, reply.turn) >= (attempt, turn):
+            return
+        await asyncio.sleep(PAUSE_SECONDS)

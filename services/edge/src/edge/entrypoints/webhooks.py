@@ -148,9 +148,17 @@ async def gather(
     responses=TWIML,
     openapi_extra=FORM,
 )
-async def say(request: Request, call_id: UUID, attempt: int, turn: int, form: Form, line: TheLine) -> Response:
-    """Voice could not speak this turn and has sent the call here: it is said in Twilio's voice."""
-    return _twiml(request, await line.say(call_id, attempt, turn))
+async def say(
+    request: Request,
+    call_id: UUID,
+    attempt: int,
+    turn: int,
+    form: Form,
+    line: TheLine,
+    sentence: Annotated[int, Query(alias="from", ge=0, description="the first sentence that is said")] = 0,
+) -> Response:
+    """Voice could not speak this turn, or not all of it, and has sent the call here: it is said in Twilio's voice."""
+    return _twiml(request, await line.say(call_id, attempt, turn, sentence))
 
 
 @router.post("/status/{call_id:uuid}/{attempt:int}", name="status", status_code=204, openapi_extra=FORM)
