@@ -8,7 +8,7 @@ from nats.aio.client import Client
 from nats.js.api import ObjectStoreConfig
 from prometheus_client import REGISTRY
 
-from chassis.log import Log
+from chassis.log import Log, Recorded
 from contracts import AudioFailed, AudioReady, AudioRequested, CallStatusChanged, Event
 from providers import Provider
 from simulators.faults import FaultRule
@@ -19,6 +19,7 @@ from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.guarded import GuardedSpeech
 from voice.application.speech import Speaking
 from voice.domain.mp3 import FrameCutter
+from voice.ports import SpeechFailed
 
 Begin = Callable[..., Awaitable[CallStatusChanged]]
 Ask = Callable[..., Awaitable[None]]
@@ -36,8 +37,18 @@ async def spoken(calls: Log, speaking: Speaking, event: CallStatusChanged) -> by
     assert asked is not None
     assert isinstance(asked.event, AudioRequested)
     heard = bytearray()
-    await speaking.speak(asked, asked.event, heard.extend)
+    await speak_or_give_up(speaking, asked, asked.event, heard.extend)
     return bytes(heard)
+
+
+async def speak_or_give_up(
+    speaking: Speaking, asked: Recorded, request: AudioRequested, hear: Callable[[bytes], None]
+) -> None:
+    """As who plays a turn does it."""
+    try:
+        await speaking.speak(asked, request, hear)
+    except SpeechFailed as failed:
+        await speaking.give_up(asked, request, str(failed))
 
 
 async def outcomes(calls: Log, event: CallStatusChanged) -> list[Event]:
@@ -206,7 +217,7 @@ async def speak_together(
         async with asyncio.TaskGroup() as tasks:
             for recorded in asked:
                 assert isinstance(recorded.event, AudioRequested)
-                tasks.create_task(speaking.speak(recorded, recorded.event, lambda _: None))
+                tasks.create_task(speak_or_give_up(speaking, recorded, recorded.event, lambda _: None))
 
 
 async def test_no_more_syntheses_run_at_once_than_the_plan_allows(

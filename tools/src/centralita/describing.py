@@ -38,7 +38,8 @@ def described(event: Event) -> str:
         case AudioReady():
             return f"turn {event.turn}, sentence {event.sentence}: {event.seconds:.1f} s of {event.provider}"
         case AudioFailed():
-            return f"turn {event.turn}, sentence {event.sentence}: {event.reason}"
+            instead = f" (from here on: {event.fallback})" if event.fallback else ""
+            return f"turn {event.turn}, sentence {event.sentence}: {event.reason}{instead}"
         case ConversationEnded():
             return f"{event.disposition}: {event.summary}"
         case CallRequested():

@@ -18,7 +18,7 @@ SPEECH = {
     "voice": "the voice that was asked for",
     "second_voice": "a second model or voice of ElevenLabs",
     "clip": "a clip of the same line",
-    "say": "Twilio's own voice",
+    "say": "Twilio's own voice, to the end of the turn",
 }
 MODEL = {
     "model": "the model that was asked",

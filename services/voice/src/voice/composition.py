@@ -55,7 +55,11 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         speaking = Speaking(voices, clips, bus.calls, deadline=settings.speech_deadline_seconds)
         pace = Pace(settings.twilio_calls_per_second, patience=CLAIM_PATIENCE_SECONDS)
         pacing = Pacing(pace, bus.calls, LoggedDials(bus.client, bus.calls))
-        async with aclosing(Greetings(bus.calls, speaking)) as greetings, in_background(pacing.run()):
+        async with (
+            aclosing(Greetings(bus.calls, speaking)) as greetings,
+            aclosing(Handover(bus.calls, telephony)) as handover,
+            in_background(pacing.run()),
+        ):
             router = build_router(
                 bus.client,
                 Dialing(bus.calls, telephony, greetings, clearance=pacing),
@@ -65,7 +69,6 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             )
             bus.broker.include_router(router)
             turns = Turns(bus.calls, LoggedFacts(bus.client), speaking, patience=settings.media_turn_timeout_seconds)
-            handover = Handover(bus.calls, telephony)
             yield Starlette(routes=[*build_routes(turns, handover, token), *operations(bus.client)])
 
 

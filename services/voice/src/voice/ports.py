@@ -52,8 +52,8 @@ class Telephony(Protocol):
 class Mouthpiece(Protocol):
     """The provider's own voice, for when no other is to be had."""
 
-    async def say_reply(self, provider_call_id: str, call_id: UUID, attempt: int, turn: int) -> None:
-        """Has the line interrupted, and the reply of this turn said; nothing happens if the call is over.
+    async def say_reply(self, provider_call_id: str, call_id: UUID, attempt: int, turn: int, sentence: int) -> None:
+        """Has the line interrupted, and this turn said from a sentence on; nothing happens if the call is over.
 
         Any other exception means that it could not be asked.
         """

@@ -41,7 +41,7 @@ class AudioReady(CallFact):
 
 
 class AudioFailed(CallFact):
-    """The sentence could not be synthesized."""
+    """The sentence could not be synthesized, or not to its end."""
 
     fact: ClassVar[str] = "audio.failed"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.VOICE})
@@ -50,4 +50,6 @@ class AudioFailed(CallFact):
     turn: int
     sentence: int
     reason: str
-    fallback: str | None = Field(default=None, description="what the callee heard in its place, if anything")
+    fallback: str | None = Field(
+        default=None, description="`say`: the telephone provider's voice takes over the turn, from this sentence on"
+    )

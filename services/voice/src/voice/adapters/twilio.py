@@ -141,9 +141,9 @@ class Twilio:
             if status != _NOT_FOUND and code not in _OVER_ALREADY:
                 raise
 
-    async def say_reply(self, provider_call_id: str, call_id: UUID, attempt: int, turn: int) -> None:
+    async def say_reply(self, provider_call_id: str, call_id: UUID, attempt: int, turn: int, sentence: int) -> None:
         """Sends the call in progress to the edge's document for this (Twilio: *modify live calls*)."""
-        url = f"{self.callbacks}/twilio/say/{call_id}/{attempt}/{turn}{RETRIED}"
+        url = f"{self.callbacks}/twilio/say/{call_id}/{attempt}/{turn}?from={sentence}{RETRIED}"
         try:
             await self.client.calls(provider_call_id).update_async(url=url, method="POST")
         except TwilioException as error:

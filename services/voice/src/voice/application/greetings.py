@@ -8,7 +8,7 @@ import structlog
 from chassis.log import Recorded
 from contracts import AudioRequested
 from voice.application.speech import Speaking
-from voice.ports import CallLog
+from voice.ports import CallLog, SpeechFailed
 
 GREETING_TURN = 0
 LONGEST_PREPARATION_SECONDS = 4.0
@@ -67,5 +67,9 @@ class Greetings:
             logger.warning("greeting_not_made", error=type(error).__name__)
 
     async def _make(self, asked: Recorded, request: AudioRequested) -> None:
-        if not await self._speaking.has_clip(request):
+        if await self._speaking.has_clip(request):
+            return
+        try:
             await self._speaking.speak(asked, request, lambda _: None)
+        except SpeechFailed as failed:
+            await self._speaking.give_up(asked, request, str(failed))

@@ -71,21 +71,34 @@ class Speaking:
         self._lines = Lines()
 
     async def speak(self, asked: Recorded, request: AudioRequested, hear: Callable[[bytes], None]) -> None:
-        """Gives the sentence's MP3 frames to `hear` as they come. What fails is in the log, and is not raised.
+        """Gives the sentence's MP3 frames to `hear` as they come; what it has become is in the log.
 
         Idempotent: what it says in the log has an id that follows from the request's. Nobody speaks a sentence of
-        which something was heard a second time.
+        which something was heard a second time. Raises SpeechFailed if it was not heard to its end: see `give_up`.
         """
-        hearing = Hearing(hear)
         try:
-            spoken = await self._sound(request, hearing)
+            spoken = await self._sound(request, Hearing(hear))
         except SpeechFailed as failed:
-            hear(b"")
-            await self._failed(asked, request, str(failed), silent=not hearing.began)
-            return
+            SENTENCES.labels(outcome="failed").inc()
+            logger.warning("speech_failed", turn=request.turn, sentence=request.sentence, reason=str(failed))
+            raise
         hear(b"")
         await self._keep(request, spoken)
         await self._ready(asked, request, spoken)
+
+    async def give_up(self, asked: Recorded, request: AudioRequested, reason: str, *, say: bool = True) -> None:
+        """Says in the log that the sentence is not heard. `say`: the provider's voice says the turn from there on."""
+        if say:
+            FALLBACKS.labels(step=SpeechStep.SAY.value).inc()
+        failed = AudioFailed(
+            call_id=request.call_id,
+            attempt=request.attempt,
+            turn=request.turn,
+            sentence=request.sentence,
+            reason=reason,
+            fallback=SpeechStep.SAY.value if say else None,
+        )
+        await self._say(failed, asked, "failed")
 
     async def has_clip(self, request: AudioRequested) -> bool:
         """Whether the sentence can be heard, in the voice that it was asked for, without a synthesis."""
@@ -144,23 +157,6 @@ class Speaking:
             fallback=spoken.fallback,
         )
         await self._say(ready, asked, "ready")
-
-    async def _failed(self, asked: Recorded, request: AudioRequested, reason: str, *, silent: bool) -> None:
-        """A turn whose first sentence is silent is handed to the telephone provider's voice, all of it."""
-        SENTENCES.labels(outcome="failed").inc()
-        logger.warning("speech_failed", turn=request.turn, sentence=request.sentence, reason=reason)
-        handed_over = silent and request.sentence == 0
-        if handed_over:
-            FALLBACKS.labels(step=SpeechStep.SAY.value).inc()
-        failed = AudioFailed(
-            call_id=request.call_id,
-            attempt=request.attempt,
-            turn=request.turn,
-            sentence=request.sentence,
-            reason=reason,
-            fallback=SpeechStep.SAY.value if handed_over else None,
-        )
-        await self._say(failed, asked, "failed")
 
     async def _say(self, event: Event, asked: Recorded, outcome: str) -> None:
         await self._calls.append(event, cause=asked.envelope, event_id=f"{asked.envelope.id}/{outcome}")

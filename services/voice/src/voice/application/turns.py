@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from time import monotonic
 from uuid import UUID
 
@@ -13,8 +14,9 @@ from chassis.log import Recorded
 from contracts import AudioRequested, ReplyGenerated
 from voice.application.greetings import GREETING_TURN, newest_greeting
 from voice.application.speech import Speaking
+from voice.domain.playback import Playback, Unsaid
 from voice.domain.turns import TurnOrder
-from voice.ports import CallLog, SpokenFacts
+from voice.ports import CallLog, SpeechFailed, SpokenFacts
 
 FIRST_AUDIO_SECONDS = Histogram(
     "centralita_turn_first_audio_seconds",
@@ -22,10 +24,17 @@ FIRST_AUDIO_SECONDS = Histogram(
     buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.25, 1.5, 2, 2.5, 3, 4, 6, 8, 12, 20),
 )
 Write = Callable[[bytes], Awaitable[None]]
-_Sound = asyncio.Queue[bytes]
-"""The frames of one sentence; empty: it is over."""
+_Sound = asyncio.Queue[bytes | Exception]
+"""The frames of one sentence; empty: it is over; an error: it is over before its end."""
 
 logger = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    asked: Recorded
+    request: AudioRequested
+    sound: _Sound
 
 
 class Turns:
@@ -37,31 +46,54 @@ class Turns:
         self._speaking = speaking
         self._patience = patience
 
-    async def play(self, call_id: UUID, attempt: int, turn: int, write: Write) -> bool:
+    async def play(self, call_id: UUID, attempt: int, turn: int, write: Write, *, aside: bool = False) -> Unsaid | None:
         """Writes the turn's MP3 frames as they come, until its last sentence or until nothing more comes.
 
-        Each sentence's synthesis begins when it is asked for, so that it is ready when the one before has been sent.
-        False: the first sentence could not be heard, and nothing was written; somebody else must say the turn.
+        The first sentence that is not heard to its end is the end: what comes behind it would not be understood.
+        Somebody else must say the turn from that sentence's beginning on, for two voices do not make one sentence;
+        the log says so. `aside`: nobody will, for it is not played on the call's line.
         """
-        write = write if turn == GREETING_TURN else _timed(write)
-        sounds: asyncio.Queue[_Sound | None] = asyncio.Queue()
+        playback, clock = Playback(), asyncio.get_running_loop().time
+
+        async def sent(frames: bytes) -> None:
+            await write(frames)
+            playback.add(frames, now=clock())
+
+        lost = await self._play(call_id, attempt, turn, sent if turn == GREETING_TURN else _timed(sent))
+        if lost is None:
+            return None
+        sentence, error = lost
+        await self._give_up(sentence, error, say=not aside)
+        left = Unsaid(sentence.request.sentence, playback.ends, sentence.asked.envelope.traceparent)
+        return None if aside else left
+
+    async def _play(self, call_id: UUID, attempt: int, turn: int, write: Write) -> tuple[_Sentence, Exception] | None:
+        """The sentence that was not heard to its end, and why; none if all were.
+
+        Each one's synthesis begins when it is asked for, so that it is ready when the one before has been sent.
+        """
+        sentences: asyncio.Queue[_Sentence | None] = asyncio.Queue()
         begun: list[asyncio.Task[None]] = []
         async with asyncio.TaskGroup() as tasks:
 
             def begin(asked: Recorded, request: AudioRequested) -> None:
-                sound = _Sound()
-                sounds.put_nowait(sound)
-                begun.append(tasks.create_task(self._speak(asked, request, sound)))
+                sentences.put_nowait(sentence := _Sentence(asked, request, _Sound()))
+                begun.append(tasks.create_task(self._speak(sentence)))
 
-            gathering = tasks.create_task(self._gather(call_id, attempt, turn, begin, sounds))
-            written = False
-            while (sound := await sounds.get()) is not None:
-                written = await _pass_on(sound, write) or written
-                if not written:
-                    for task in (gathering, *begun[1:]):
+            gathering = tasks.create_task(self._gather(call_id, attempt, turn, begin, sentences))
+            while (sentence := await sentences.get()) is not None:
+                if error := await _pass_on(sentence.sound, write):
+                    for task in (gathering, *begun[sentence.request.sentence + 1 :]):
                         task.cancel()
-                    return False
-        return True
+                    return sentence, error
+        return None
+
+    async def _give_up(self, sentence: _Sentence, error: Exception, *, say: bool) -> None:
+        reason = str(error) if isinstance(error, SpeechFailed) else type(error).__name__
+        try:
+            await self._speaking.give_up(sentence.asked, sentence.request, reason, say=say)
+        except Exception as trouble:  # what cannot be recorded is said nevertheless
+            logger.warning("failure_not_recorded", error=type(trouble).__name__, exc_info=trouble)
 
     async def _gather(
         self,
@@ -69,7 +101,7 @@ class Turns:
         attempt: int,
         turn: int,
         begin: Callable[[Recorded, AudioRequested], None],
-        sounds: asyncio.Queue[_Sound | None],
+        sentences: asyncio.Queue[_Sentence | None],
     ) -> None:
         try:
             greeting = await newest_greeting(self._calls, call_id) if turn == GREETING_TURN else None
@@ -81,7 +113,7 @@ class Turns:
         except Exception as error:  # what has been begun is still heard
             logger.warning("turn_lost", attempt=attempt, turn=turn, error=type(error).__name__, exc_info=error)
         finally:
-            sounds.put_nowait(None)
+            sentences.put_nowait(None)
 
     async def _follow(
         self,
@@ -110,23 +142,25 @@ class Turns:
         except TimeoutError:
             logger.warning("turn_cut_short", attempt=attempt, turn=turn)
 
-    async def _speak(self, asked: Recorded, request: AudioRequested, sound: _Sound) -> None:
+    async def _speak(self, sentence: _Sentence) -> None:
+        asked = sentence.asked
         try:
             with tracing.span("speak", tracing.SERVE, asked.envelope.traceparent):
-                await self._speaking.speak(asked, request, sound.put_nowait)
-        except Exception as error:  # one sentence must not silence the others
+                await self._speaking.speak(asked, sentence.request, sentence.sound.put_nowait)
+        except SpeechFailed as failed:
+            sentence.sound.put_nowait(failed)
+        except Exception as error:  # nobody takes it from the queue if the sentence was heard to its end before
             logger.warning("sentence_lost", error=type(error).__name__, exc_info=error)
-        finally:
-            sound.put_nowait(b"")
+            sentence.sound.put_nowait(error)
 
 
-async def _pass_on(sound: _Sound, write: Write) -> bool:
-    """Whether there was anything to hear."""
-    heard = False
+async def _pass_on(sound: _Sound, write: Write) -> Exception | None:
+    """Why the sentence was not heard to its end; none if it was."""
     while frames := await sound.get():
+        if isinstance(frames, Exception):
+            return frames
         await write(frames)
-        heard = True
-    return heard
+    return None
 
 
 def _timed(write: Write) -> Write:

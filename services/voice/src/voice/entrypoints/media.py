@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from chassis.media_tokens import verify
 from voice.application.handover import Handover
 from voice.application.turns import Turns, Write
+from voice.domain.playback import Unsaid
 
 MEDIA_TYPE = "audio/mpeg"
 
@@ -21,12 +22,14 @@ logger = structlog.get_logger()
 class _Played(Response):
     """An answer whose body is written by `play` as it comes, and which ends with the listener.
 
-    `hand_over` is called behind its end if `play` says that nothing of it could be heard.
+    `hand_over` is called behind its end with what of it could not be heard.
     """
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, play: Callable[[Write], Awaitable[bool]], hand_over: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, play: Callable[[Write], Awaitable[Unsaid | None]], hand_over: Callable[[Unsaid], object]
+    ) -> None:
         super().__init__(headers={"cache-control": "no-store"})
         del self.headers["content-length"]
         self._play = play
@@ -47,8 +50,8 @@ class _Played(Response):
             logger.error("turn_not_played", error=type(results[0]).__name__, exc_info=results[0])
         if finished:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
-        if finished and results[0] is False:
-            await self._hand_over()
+        if finished and isinstance(results[0], Unsaid):
+            self._hand_over(results[0])
 
 
 async def _write(send: Send, frames: bytes) -> None:
@@ -73,14 +76,14 @@ def build_routes(turns: Turns, handover: Handover, key: str) -> list[Route]:
             return Response(media_type=MEDIA_TYPE)
         call_id, attempt, turn = (request.path_params[name] for name in ("call_id", "attempt", "turn"))
 
-        async def play(write: Write) -> bool:
+        async def play(write: Write) -> Unsaid | None:
+            aside = request.query_params.get("aside") == "true"
             with structlog.contextvars.bound_contextvars(call_id=str(call_id)):
-                return await turns.play(call_id, attempt, turn, write)
+                return await turns.play(call_id, attempt, turn, write, aside=aside)
 
-        async def hand_over() -> None:
-            if request.query_params.get("aside") != "true":
-                with structlog.contextvars.bound_contextvars(call_id=str(call_id)):
-                    await handover.hand_over(call_id, attempt, turn)
+        def hand_over(unsaid: Unsaid) -> None:
+            with structlog.contextvars.bound_contextvars(call_id=str(call_id)):
+                handover.begin(call_id, attempt, turn, unsaid)
 
         return _Played(play, hand_over)
 
