@@ -132,6 +132,22 @@ async def test_a_busy_line_is_dialled_again_until_its_retries_are_used_up(
     assert "max_retries is 2" in refused.reasons[0]
 
 
+async def test_a_dial_that_was_refused_is_made_all_the_same_and_uses_up_no_retry(
+    replicas: int, bus_client: Client, calls: Log
+) -> None:
+    outcome = await ask(bus_client, requested(max_retries=0))
+    assert outcome.call_id
+    for attempt in (1, 2):
+        await until(calls, outcome.call_id, CallStatus.DIALING, attempt=attempt)
+        for _ in range(2):
+            refused = DialRefused(call_id=outcome.call_id, attempt=attempt, permanent=False, reason="HTTP 401")
+            await calls.append(refused)
+    await until(calls, outcome.call_id, CallStatus.DIALING, attempt=3)
+    await calls.append(network(outcome.call_id, 3, TelephonyStatus.BUSY))
+    call = await until(calls, outcome.call_id, CallStatus.BUSY)
+    assert (call.attempt, call.never_rang) == (3, 2)
+
+
 async def test_facts_in_any_order_from_many_sides_lead_to_one_end(
     replicas: int, bus_client: Client, calls: Log
 ) -> None:

@@ -40,12 +40,14 @@ def moved(
     campaign: str = "reminders",
     seconds: int | None = None,
     disposition: Disposition | None = None,
+    never_rang: int = 0,
 ) -> Event:
     changes = {
         "call_id": call_id,
         "campaign_id": campaign,
         "status": to,
         "attempt": attempt,
+        "never_rang": never_rang,
         "duration_seconds": seconds,
         "disposition": disposition,
     }
@@ -105,6 +107,13 @@ def test_dials_after_the_first_are_retries() -> None:
     log = numbered(created(), moved(CallStatus.DIALING, 1), moved(CallStatus.PENDING, 1), moved(CallStatus.DIALING, 2))
     _, sums = counted(log, cuts=[3])
     assert (sums["reminders"]["retries"], sums["reminders"]["total"]) == (1, 1)
+
+
+def test_an_attempt_that_never_rang_is_no_dial_and_what_follows_it_no_retry() -> None:
+    again = moved(CallStatus.DIALING, 2, never_rang=1)
+    log = numbered(created(), moved(CallStatus.DIALING, 1), moved(CallStatus.PENDING, 1, never_rang=1), again)
+    _, sums = counted(log, cuts=[3])
+    assert sums["reminders"]["retries"] == 0
 
 
 def test_talk_time_is_averaged_over_completed_calls_and_summed_over_all() -> None:

@@ -17,6 +17,7 @@ from contracts import (
     Call,
     CallEvent,
     CallRequested,
+    DialRefused,
     Envelope,
     Event,
     TelephonyStatus,
@@ -124,6 +125,18 @@ async def test_what_a_span_of_time_does_not_hold_whole_is_not_judged(journal: Jo
     found = await verify(journal.record(messages=part, scope=Scope(since=BEGUN)))
     assert found.drifts == ()
     assert (found.decisions, found.without_effect, found.unjudged) == (4, 0, 2)
+
+
+async def test_how_long_a_refused_call_may_still_be_dialled_stands_in_the_log(journal: Journal) -> None:
+    assert journal.call
+    place = {"call_id": CALL_ID, "campaign_id": journal.call.campaign_id, "attempt": 2, "due": 1, "since": 1}
+    assert journal.call.deadline
+    await journal.tell(TimerDue(call_id=CALL_ID, deadline=journal.call.deadline))
+    await journal.tell(AdmissionGranted.model_validate(place))
+    refused = DialRefused(call_id=CALL_ID, attempt=2, permanent=False, reason="HTTP 401")
+    assert await journal.tell(refused)
+    assert journal.call.never_rang == 1
+    assert await verify(journal.record(), dial_within=timedelta(seconds=1)) == Verification(1, 8, 1, 0, ())
 
 
 async def test_an_input_that_came_to_nothing_and_would_not_now_is_a_doubt(journal: Journal) -> None:

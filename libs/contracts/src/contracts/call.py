@@ -25,7 +25,12 @@ class Call(BaseModel):
     max_call_seconds: int = Field(description="how long it may last once answered")
     created_at: AwareDatetime
     status: CallStatus
-    attempt: int = Field(description="dials so far, the present one included; 0 before the first")
+    attempt: int = Field(description="number of the last or present attempt to dial; 0 before the first")
+    never_rang: int = Field(default=0, description="of these attempts, those that certainly rang nowhere: no dials")
+    refusals: int = Field(default=0, description="pending, dialing: how many attempts at this dial have not rung")
+    dial_by: AwareDatetime | None = Field(
+        default=None, description="dialing, pending after a refusal: when it is too late for this dial"
+    )
     due_at: AwareDatetime | None = Field(default=None, description="pending: when it may be dialled")
     queued: bool = Field(default=False, description="pending: its time has come, it waits for a slot")
     deadline: AwareDatetime | None = Field(default=None, description="when this state is over; none in a final one")

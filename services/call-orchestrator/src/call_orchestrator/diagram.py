@@ -55,12 +55,14 @@ def states() -> dict[str, State]:
         "pending": Pending(attempt=0, due_at=NOW),
         "pending (too late)": Pending(attempt=0, due_at=NOW - timedelta(days=2)),
         "pending (again)": Pending(attempt=1, due_at=NOW),
+        "pending (refused)": Pending(attempt=1, due_at=NOW, never_rang=1, refusals=1, dial_by=LATER, reason="429"),
         "pending (queued)": Pending(attempt=0, due_at=NOW - timedelta(hours=1), queued_until=LATER),
         "pending (queued too long)": Pending(
             attempt=0, due_at=NOW - timedelta(days=2), queued_until=NOW - timedelta(days=1)
         ),
         "dialing": dialing,
         "dialing (last attempt)": replace(dialing, attempt=2),
+        "dialing (too late for another attempt)": replace(dialing, dial_by=NOW),
         "dialing (asked thrice)": replace(dialing, checks=3),
         "dialing (asked for hours)": replace(dialing, checks=12),
         "ringing": ringing,
@@ -73,6 +75,7 @@ def states() -> dict[str, State]:
     for status in _FINAL:
         found[str(status)] = Ended(status=status, attempt=1, ended_at=NOW)
         found[f"{status} (retries used up)"] = Ended(status=status, attempt=2, ended_at=NOW)
+    found["failed (two attempts, one never rang)"] = Ended(status=Status.FAILED, attempt=2, ended_at=NOW, never_rang=1)
     return found
 
 

@@ -55,10 +55,23 @@ def state_of(call: Call) -> State:
     status = Status(call.status)
     if status is Status.PENDING:
         until = _given(call.deadline, "deadline") if call.queued else None
-        return Pending(attempt=call.attempt, due_at=_given(call.due_at, "due_at"), queued_until=until)
+        return Pending(
+            attempt=call.attempt,
+            due_at=_given(call.due_at, "due_at"),
+            queued_until=until,
+            never_rang=call.never_rang,
+            refusals=call.refusals,
+            dial_by=call.dial_by,
+            reason=call.reason if call.refusals else None,
+        )
     if status not in (Status.DIALING, Status.RINGING, Status.IN_PROGRESS):
-        ended_at = _given(call.ended_at, "ended_at")
-        return Ended(status=status, attempt=call.attempt, ended_at=ended_at, disposition=call.disposition)
+        return Ended(
+            status=status,
+            attempt=call.attempt,
+            ended_at=_given(call.ended_at, "ended_at"),
+            disposition=call.disposition,
+            never_rang=call.never_rang,
+        )
     line: dict[str, Any] = {
         "attempt": call.attempt,
         "dialed_at": _given(call.dialed_at, "dialed_at"),
@@ -66,9 +79,10 @@ def state_of(call: Call) -> State:
         "checks": call.checks,
         "hangup": Hangup(call.hangup) if call.hangup else None,
         "disposition": call.disposition,
+        "never_rang": call.never_rang,
     }
     if status is Status.DIALING:
-        return Dialing(**line)
+        return Dialing(**line, refusals=call.refusals, dial_by=call.dial_by)
     if status is Status.RINGING:
         return Ringing(**line)
     return InProgress(**line, answered_at=_given(call.answered_at, "answered_at"))
@@ -78,6 +92,7 @@ def snapshot(call: Call, state: State, *, now: datetime, reason: str | None, dur
     """The call after an event that led to `state`."""
     status = CallStatus(state.status)
     line = state if isinstance(state, Line) else None
+    to_dial = state if isinstance(state, Pending | Dialing) else None
     ended = state if isinstance(state, Ended) else None
     answered_at = call.answered_at if ended else None
     if isinstance(state, InProgress):
@@ -86,6 +101,9 @@ def snapshot(call: Call, state: State, *, now: datetime, reason: str | None, dur
         update={
             "status": status,
             "attempt": state.attempt,
+            "never_rang": state.never_rang,
+            "refusals": to_dial.refusals if to_dial else 0,
+            "dial_by": to_dial.dial_by if to_dial else None,
             "due_at": state.due_at if isinstance(state, Pending) else None,
             "queued": isinstance(state, Pending) and state.queued_until is not None,
             "deadline": state.deadline,

@@ -44,6 +44,7 @@ class CallDocument(BaseModel):
     contact_id: str
     status: CallStatus
     attempt: int
+    never_rang: int = 0
     reason: str | None
     disposition: Disposition | None
     duration_seconds: int | None
@@ -126,7 +127,7 @@ def contribution(document: CallDocument) -> dict[str, int]:
         **dict.fromkeys(COUNTERS, 0),
         "total": 1,
         status.value: 1,
-        "retries": max(document.attempt - 1, 0),
+        "retries": max(document.attempt - document.never_rang - 1, 0),
         "duration_seconds": seconds,
         "turns": len(document.answered_turns),
         COMPLETED_SECONDS: seconds if document.status is CallStatus.COMPLETED else 0,

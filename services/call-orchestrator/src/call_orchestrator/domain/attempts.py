@@ -30,7 +30,19 @@ from call_orchestrator.domain.inputs import (
     RetryRequested,
     TimerDue,
 )
-from call_orchestrator.domain.states import Dialing, Ended, Hangup, InProgress, Live, Pending, Ringing, Status, Terms
+from call_orchestrator.domain.refusals import put_off
+from call_orchestrator.domain.states import (
+    Dialing,
+    Ended,
+    Hangup,
+    InProgress,
+    Live,
+    Pending,
+    Ringing,
+    Status,
+    Terms,
+    dials,
+)
 
 FIRST_WAIT = timedelta(seconds=30)
 """How long the network has to carry out a hang-up, or to answer a question, before the next question."""
@@ -63,10 +75,8 @@ def decide_live(state: Live, told: Input, terms: Terms, now: datetime) -> Decisi
             return Ignored("it has its slot")
         case DialPlaced() | DialUnknown():
             return Ignored("the network will say what became of it, or be asked at the deadline")
-        case DialRefused() if not isinstance(state, Dialing):
-            return Ignored("the network has said that it rang")
         case DialRefused():
-            return _close(state, Network.FAILED, terms, now, reason=told.reason, permanent=told.permanent)
+            return _never_rang(state, told, terms, now)
         case NetworkReported():
             return _network(state, told, terms, now)
         case AnswerClassified():
@@ -120,6 +130,15 @@ def _concluded(state: Live, told: ConversationEnded, now: datetime) -> Decision:
     return Concluded(state=replace(state, disposition=told.disposition, deadline=until))
 
 
+def _never_rang(state: Live, told: DialRefused, terms: Terms, now: datetime) -> Decision:
+    if not isinstance(state, Dialing):
+        return Ignored("the network has said that it rang")
+    if told.permanent or state.hangup is not None or state.disposition is not None:
+        uncounted = replace(state, never_rang=state.never_rang + 1)
+        return _close(uncounted, Network.FAILED, terms, now, reason=told.reason, permanent=True)
+    return put_off(state, told.reason, terms, now)
+
+
 def _network(state: Live, told: NetworkReported, terms: Terms, now: datetime) -> Decision:
     match told.status:
         case None:
@@ -156,6 +175,7 @@ def _rang(state: Live, now: datetime) -> Decision:
             checks=state.checks,
             hangup=state.hangup,
             disposition=state.disposition,
+            never_rang=state.never_rang,
         )
     )
 
@@ -174,6 +194,7 @@ def _answered(state: Live, told: NetworkReported, terms: Terms, now: datetime) -
             deadline=until,
             hangup=state.hangup,
             disposition=state.disposition,
+            never_rang=state.never_rang,
         )
     )
 
@@ -192,8 +213,8 @@ def _close(
     name, why = _name_of_end(state, status, reason)
     unreached = name in (Status.BUSY, Status.NO_ANSWER, Status.FAILED) and not isinstance(state, InProgress)
     again = unreached and not permanent and state.hangup is None and state.disposition is None
-    if again and state.attempt <= terms.max_retries:
-        waiting = Pending(attempt=state.attempt, due_at=now + terms.retry_delay)
+    if again and dials(state) <= terms.max_retries:
+        waiting = Pending(attempt=state.attempt, due_at=now + terms.retry_delay, never_rang=state.never_rang)
         return Moved(state=waiting, reason=why or name, duration_seconds=duration_seconds)
     return Moved(state=_ended(state, name, now), reason=why or name, duration_seconds=duration_seconds)
 
@@ -223,4 +244,5 @@ def _give_up(state: Live, now: datetime) -> Decision:
 
 
 def _ended(state: Live, status: Status, now: datetime) -> Ended:
-    return Ended(status=status, attempt=state.attempt, ended_at=now, disposition=state.disposition)
+    about = {"attempt": state.attempt, "never_rang": state.never_rang}
+    return Ended(status=status, ended_at=now, disposition=state.disposition, **about)

@@ -24,7 +24,18 @@ from call_orchestrator.domain.inputs import (
     RetryRequested,
     TimerDue,
 )
-from call_orchestrator.domain.states import Dialing, Ended, InProgress, Pending, Ringing, State, Status, Terms
+from call_orchestrator.domain.refusals import too_late
+from call_orchestrator.domain.states import (
+    Dialing,
+    Ended,
+    InProgress,
+    Pending,
+    Ringing,
+    State,
+    Status,
+    Terms,
+    dials,
+)
 
 ANSWER_MARGIN = timedelta(seconds=20)
 """How long after the ring time the network's verdict may take before it is asked for."""
@@ -62,7 +73,7 @@ def _decide_pending(state: Pending, told: Input, terms: Terms, now: datetime) ->
         case Admitted():
             return _admitted(state, told, terms, now)
         case CancelRequested():
-            return Moved(state=_end(Status.CANCELED, state.attempt, now), reason="canceled by request")
+            return Moved(state=_end(Status.CANCELED, state, now), reason="canceled by request")
         case RetryRequested():
             return Refused("the call is waiting to be dialled; initiate it to dial now")
         case ChangeRequested():
@@ -80,7 +91,7 @@ def _decide_pending(state: Pending, told: Input, terms: Terms, now: datetime) ->
 def _time_has_come(state: Pending, told: TimerDue, terms: Terms, now: datetime) -> Decision:
     if told.deadline < state.deadline:
         return Ignored("an older deadline")
-    until = state.due_at + terms.dial_within
+    until = state.dial_by or state.due_at + terms.dial_within
     if state.queued_until is not None or now > until:
         return _expired(state, now)
     return Due(state=replace(state, queued_until=until))
@@ -91,21 +102,32 @@ def _admitted(state: Pending, told: Admitted, terms: Terms, now: datetime) -> De
         return Ignored("it waits for no slot, or for that of another attempt")
     if now > state.queued_until:
         return _expired(state, now)
-    until = now + terms.ring_time + ANSWER_MARGIN
-    return Moved(state=Dialing(attempt=told.attempt, dialed_at=now, deadline=until))
+    return Moved(
+        state=Dialing(
+            attempt=told.attempt,
+            dialed_at=now,
+            deadline=now + terms.ring_time + ANSWER_MARGIN,
+            never_rang=state.never_rang,
+            refusals=state.refusals,
+            dial_by=state.queued_until,
+        )
+    )
 
 
 def _expired(state: Pending, now: datetime) -> Decision:
-    return Moved(state=_end(Status.EXPIRED, state.attempt, now), reason="it could not be dialled in time")
+    return Moved(state=_end(Status.EXPIRED, state, now), reason=too_late(state.reason))
 
 
 def _change(state: Pending, told: ChangeRequested, now: datetime) -> Decision:
-    """A changed call waits for its time again; one whose time has come and stays keeps its place among those due."""
+    """A changed call waits for its time again; one whose time has come and stays keeps its place among those due.
+
+    What it was refused for until then counts no more: who changes it wants it dialled at that time.
+    """
     if state.attempt and told.terms:
-        return Refused("the call has been dialled; only its time can still be changed")
+        return Refused("there was an attempt to dial it; only its time can still be changed")
     wanted = state.due_at if told.scheduled_at is None else max(told.scheduled_at, now)
     due_at = min(wanted, state.due_at) if wanted <= now else wanted
-    return Changed(state=Pending(attempt=state.attempt, due_at=due_at))
+    return Changed(state=Pending(attempt=state.attempt, due_at=due_at, never_rang=state.never_rang))
 
 
 def _decide_ended(state: Ended, told: Input, terms: Terms, now: datetime) -> Decision:
@@ -129,10 +151,11 @@ def _decide_ended(state: Ended, told: Input, terms: Terms, now: datetime) -> Dec
 def _retry(state: Ended, terms: Terms, now: datetime) -> Decision:
     if state.status not in _REPEATABLE:
         return Refused(f"a call that is {state.status} is not dialled again")
-    if state.attempt > terms.max_retries:
-        return Refused(f"its retries are used up: dialled {state.attempt} times, max_retries is {terms.max_retries}")
-    return Moved(state=Pending(attempt=state.attempt, due_at=now), reason="retry requested")
+    if dials(state) > terms.max_retries:
+        return Refused(f"its retries are used up: dialled {dials(state)} times, max_retries is {terms.max_retries}")
+    waiting = Pending(attempt=state.attempt, due_at=now, never_rang=state.never_rang)
+    return Moved(state=waiting, reason="retry requested")
 
 
-def _end(status: Status, attempt: int, now: datetime) -> Ended:
-    return Ended(status=status, attempt=attempt, ended_at=now)
+def _end(status: Status, state: Pending, now: datetime) -> Ended:
+    return Ended(status=status, attempt=state.attempt, ended_at=now, never_rang=state.never_rang)

@@ -4,6 +4,9 @@ Theory. A call is dialled in attempts. Between attempts it is `Pending`, first f
 goes forward through `Dialing`, `Ringing` and `InProgress`, may skip any of them (facts come in any order), and never
 goes back. It ends in `Ended`, or in `Pending` once more. Every state but `Ended` has exactly one deadline, so none can
 be stuck (law 3).
+
+An attempt of which it is certain that no phone rang is no dial. `never_rang` counts them; all others are dials, and
+`max_retries` counts dials. An attempt that never rang leaves its dial still to be made, until `dial_by`.
 """
 
 from dataclasses import dataclass
@@ -50,14 +53,19 @@ class Terms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """Waiting to be dialled, for the first time or again; `attempt` dials lie behind it.
+    """Waiting to be dialled, for the first time or again; `attempt` attempts lie behind it.
 
-    It waits for its time first, and then, until `queued_until`, for a slot.
+    It waits for its time first, and then, until `queued_until`, for a slot. `refusals`: how many attempts at this dial
+    have not rung; if there are any, `dial_by` says until when it may still be made, and `reason` why the last did not.
     """
 
     attempt: int
     due_at: datetime
     queued_until: datetime | None = None
+    never_rang: int = 0
+    refusals: int = 0
+    dial_by: datetime | None = None
+    reason: str | None = None
 
     @property
     def status(self) -> Status:
@@ -80,11 +88,18 @@ class Line:
     checks: int = 0
     hangup: Hangup | None = None
     disposition: str | None = None
+    never_rang: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialing(Line):
-    """On its way to the telephone network; nobody has said yet that it rings."""
+    """On its way to the telephone network; nobody has said yet that it rings. `refusals`, `dial_by`: see `Pending`.
+
+    A log that was written before there was a `dial_by` has none.
+    """
+
+    refusals: int = 0
+    dial_by: datetime | None = None
 
     @property
     def status(self) -> Status:
@@ -122,6 +137,7 @@ class Ended:
     attempt: int
     ended_at: datetime
     disposition: str | None = None
+    never_rang: int = 0
 
     @property
     def deadline(self) -> None:
@@ -131,6 +147,11 @@ class Ended:
 
 Live = Dialing | Ringing | InProgress
 State = Pending | Dialing | Ringing | InProgress | Ended
+
+
+def dials(state: State) -> int:
+    """How often the call has been dialled, a present attempt included."""
+    return state.attempt - state.never_rang
 
 
 def deadline(state: State) -> datetime | None:

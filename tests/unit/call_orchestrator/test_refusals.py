@@ -1,0 +1,192 @@
+"""An attempt that never rang is no dial: it uses up no retry, and the call is tried again, though not for ever."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from call_orchestrator.diagram import LATER, NOW, TERMS, states
+from call_orchestrator.domain import inputs
+from call_orchestrator.domain.attempts import MOST_CHECKS
+from call_orchestrator.domain.decisions import Changed, Due, HangupAsked, Ignored, Moved, Refused
+from call_orchestrator.domain.inputs import Network, NetworkReported, TimerDue
+from call_orchestrator.domain.machine import ANSWER_MARGIN, decide
+from call_orchestrator.domain.refusals import LONGEST_PAUSE, SHORTEST_PAUSE, pause
+from call_orchestrator.domain.states import Dialing, Ended, Pending, State, Status, Terms, dials
+from call_orchestrator.snapshots import snapshot, state_of
+from contracts.examples import CALL
+
+DIALING = Dialing(attempt=1, dialed_at=NOW, deadline=LATER, dial_by=NOW + TERMS.dial_within)
+SECOND = timedelta(seconds=1)
+MOST_STEPS = 5_000
+"""More than any call needs that ends at all: an attempt every five minutes for six hours, five times."""
+
+
+def refused(attempt: int, *, permanent: bool = False, reason: str = "HTTP 401") -> inputs.DialRefused:
+    return inputs.DialRefused(attempt=attempt, permanent=permanent, reason=reason)
+
+
+def after(state: State, told: inputs.Input, now: datetime = NOW, terms: Terms = TERMS) -> State:
+    decision = decide(state, told, terms, now)
+    assert not isinstance(decision, Ignored | Refused), decision
+    return decision.state
+
+
+def waiting(state: State) -> Pending:
+    assert isinstance(state, Pending)
+    return state
+
+
+def dialed_again(state: Pending, now: datetime) -> State:
+    due = waiting(after(state, TimerDue(deadline=state.due_at), now))
+    return after(due, inputs.Admitted(attempt=state.attempt + 1), now)
+
+
+def test_an_attempt_that_never_rang_uses_up_no_retry() -> None:
+    last = replace(DIALING, attempt=TERMS.max_retries + 1)
+    put_off = waiting(after(last, refused(last.attempt)))
+    assert (put_off.attempt, dials(put_off)) == (last.attempt, last.attempt - 1)
+    again = dialed_again(put_off, put_off.due_at)
+    assert isinstance(again, Dialing)
+    assert (again.attempt, dials(again)) == (last.attempt + 1, last.attempt), "the claim is keyed by the attempt"
+    busy = after(again, NetworkReported(attempt=again.attempt, status=Network.BUSY))
+    assert isinstance(busy, Ended)
+    assert busy.status is Status.BUSY
+
+
+def test_the_wait_begins_short_and_becomes_that_of_a_busy_line() -> None:
+    waits = [pause(refusals, timedelta(minutes=10)) for refusals in range(8)]
+    assert waits == [timedelta(seconds=seconds) for seconds in (30, 60, 120, 240, 480, 600, 600, 600)]
+
+
+def test_a_call_without_a_delay_of_its_own_is_not_tried_all_day_long() -> None:
+    assert pause(0, timedelta()) == SHORTEST_PAUSE
+    assert pause(10_000, timedelta()) == LONGEST_PAUSE
+
+
+def test_after_a_dial_the_wait_begins_anew() -> None:
+    put_off = waiting(after(replace(DIALING, refusals=7), refused(1)))
+    again = dialed_again(put_off, put_off.due_at)
+    busy = waiting(after(again, NetworkReported(attempt=2, status=Network.BUSY)))
+    assert (busy.due_at, busy.refusals, busy.dial_by) == (NOW + TERMS.retry_delay, 0, None)
+    assert busy.never_rang == 1
+
+
+def test_each_attempt_at_a_dial_has_the_time_of_the_first() -> None:
+    put_off = waiting(after(DIALING, refused(1)))
+    again = dialed_again(put_off, put_off.due_at + SECOND)
+    assert isinstance(again, Dialing)
+    assert again.dial_by == DIALING.dial_by
+
+
+def test_a_call_that_can_no_longer_be_put_off_expires_and_says_why_it_was_refused() -> None:
+    decision = decide(replace(DIALING, dial_by=NOW + SECOND), refused(1), TERMS, NOW)
+    assert isinstance(decision, Moved)
+    assert decision.state == Ended(status=Status.EXPIRED, attempt=1, ended_at=NOW, never_rang=1)
+    assert decision.reason == "it could not be dialled in time: HTTP 401"
+
+
+def test_a_refused_call_that_gets_no_slot_in_time_says_why_it_was_refused() -> None:
+    put_off = waiting(after(DIALING, refused(1)))
+    due = decide(put_off, TimerDue(deadline=put_off.due_at), TERMS, put_off.due_at)
+    assert isinstance(due, Due)
+    assert due.state.deadline == DIALING.dial_by
+    over = decide(due.state, TimerDue(deadline=due.state.deadline), TERMS, due.state.deadline)
+    assert isinstance(over, Moved)
+    assert (over.state.status, over.reason) == (Status.EXPIRED, "it could not be dialled in time: HTTP 401")
+
+
+def test_a_refusal_for_good_ends_the_call_and_was_no_dial_either() -> None:
+    failed = after(DIALING, refused(1, permanent=True))
+    assert failed == Ended(status=Status.FAILED, attempt=1, ended_at=NOW, never_rang=1)
+    never_again = replace(TERMS, max_retries=0)
+    assert isinstance(decide(failed, inputs.RetryRequested(), never_again, NOW), Moved), "whoever unblocks it may ask"
+
+
+def test_a_manual_retry_counts_dials() -> None:
+    rang_once = Ended(status=Status.BUSY, attempt=TERMS.max_retries + 3, ended_at=NOW, never_rang=3)
+    retried = waiting(after(rang_once, inputs.RetryRequested()))
+    assert (retried.never_rang, retried.refusals) == (3, 0)
+    used_up = decide(replace(rang_once, never_rang=2), inputs.RetryRequested(), TERMS, NOW)
+    assert isinstance(used_up, Refused)
+    assert "dialled 2 times" in used_up.reason
+
+
+def test_a_call_canceled_before_it_rang_ends_canceled() -> None:
+    decision = decide(DIALING, inputs.CancelRequested(), TERMS, NOW)
+    assert isinstance(decision, HangupAsked)
+    ended = after(decision.state, refused(1, reason="called off before dialling"))
+    assert (ended.status, ended.never_rang) == (Status.CANCELED, 1)
+
+
+def test_who_changes_the_time_of_a_refused_call_gives_it_all_of_its_time_again() -> None:
+    put_off = waiting(after(DIALING, refused(1)))
+    changed = decide(put_off, inputs.ChangeRequested(scheduled_at=NOW), TERMS, NOW)
+    assert isinstance(changed, Changed)
+    assert changed.state == Pending(attempt=1, due_at=NOW, never_rang=1)
+
+
+def test_an_attempt_of_an_older_log_may_be_put_off_from_when_it_was_dialled() -> None:
+    older = replace(DIALING, dial_by=None)
+    assert waiting(after(older, refused(1))).dial_by == older.dialed_at + TERMS.dial_within
+
+
+@pytest.mark.parametrize(("name", "state"), states().items(), ids=lambda one: one if isinstance(one, str) else "")
+def test_a_state_comes_back_from_the_log_as_it_was_decided(name: str, state: State) -> None:
+    reason = state.reason if isinstance(state, Pending) else None
+    written = snapshot(CALL, state, now=NOW, reason=reason, duration=None)
+    assert state_of(written) == state
+
+
+@given(
+    max_retries=st.integers(0, 4),
+    retry_delay=st.timedeltas(timedelta(), timedelta(hours=2)),
+    dial_within=st.timedeltas(SECOND, timedelta(hours=6)),
+    data=st.data(),
+)
+def test_every_call_ends_whatever_becomes_of_its_attempts(
+    max_retries: int, retry_delay: timedelta, dial_within: timedelta, data: st.DataObject
+) -> None:
+    terms = replace(TERMS, max_retries=max_retries, retry_delay=retry_delay, dial_within=dial_within)
+    ends = data.draw(st.lists(st.sampled_from([refused, _busy, _unknown]), max_size=12))
+    slot = data.draw(st.timedeltas(timedelta(), dial_within / 10))
+
+    state, now = _life(terms, slot, lambda number: ends[number] if number < len(ends) else refused)
+
+    assert isinstance(state, Ended)
+    assert dials(state) <= max_retries + 1, "never more dials than agreed"
+    asked = timedelta(hours=MOST_CHECKS)
+    assert now - NOW <= (max_retries + 1) * (dial_within + terms.ring_time + ANSWER_MARGIN + asked + retry_delay)
+
+
+def _busy(attempt: int) -> inputs.Input:
+    return NetworkReported(attempt=attempt, status=Network.BUSY)
+
+
+def _unknown(attempt: int) -> inputs.Input:
+    return inputs.DialUnknown(attempt=attempt)
+
+
+def _life(
+    terms: Terms, slot: timedelta, end_of: Callable[[int], Callable[[int], inputs.Input]]
+) -> tuple[State, datetime]:
+    """A call's life: timers fire, a slot comes after `slot`; what becomes of an attempt is what `end_of` says."""
+    state: State = Pending(attempt=0, due_at=NOW)
+    now, told = NOW, 0
+    for _ in range(MOST_STEPS):
+        if isinstance(state, Ended):
+            break
+        if isinstance(state, Dialing) and told < state.attempt:
+            told, now = state.attempt, now + SECOND
+            decision = decide(state, end_of(told - 1)(told), terms, now)
+        elif isinstance(state, Pending) and state.queued_until is not None and now + slot <= state.queued_until:
+            now += slot
+            decision = decide(state, inputs.Admitted(attempt=state.attempt + 1), terms, now)
+        else:
+            now = max(now, state.deadline)
+            decision = decide(state, TimerDue(deadline=state.deadline), terms, now)
+        state = state if isinstance(decision, Ignored | Refused) else decision.state
+    return state, now
