@@ -135,7 +135,8 @@ async def test_a_claim_whose_acknowledgement_was_lost_is_still_ours(
     [
         (400, 21211, True),  # the number
         (403, 21216, True),  # blocked
-        (401, 20003, True),  # the account
+        (400, 21215, False),  # not allowed to call this country, for now
+        (401, 20003, False),  # the account, for now
         (400, 10004, False),  # for now
     ],
 )

@@ -4,6 +4,7 @@ What is checked here and not by the SDK: a deadline for every request, one reque
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ TIME_LIMIT_MARGIN_SECONDS = 60
 _LOWEST_ERROR_CODE = 10_000  # below it stands the HTTP status, in place of a code
 _OVER_ALREADY = frozenset({20404, 21220})
 _NOT_FOUND = 404
+_LIST_OF_CALLS = "/Calls.json"
 _CLIENT_ERRORS = 400
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERRORS = 500
@@ -75,7 +77,7 @@ class _HttpClient(AsyncTwilioHttpClient):  # type: ignore[misc]
             except (TimeoutError, ClientError) as error:
                 request.failed(_kind(error))
                 raise
-            _judge(request, response.status_code)
+            _judge(request, path, response)
         if response.status_code == _TOO_MANY_REQUESTS:
             raise TooManyRequests(_seconds(response.headers.get("Retry-After")))
         return response
@@ -87,16 +89,38 @@ def _kind(error: Exception) -> str:
     return "unreachable" if isinstance(error, ClientConnectorError) else "cut_off"
 
 
-def _judge(request: Request, status: int) -> None:
-    """A refusal is an answer; also one for being too quick: the pace is ours to mend."""
+def _judge(request: Request, path: str, response: Response) -> None:
+    """A refusal is an answer, also one for being too quick: the pace is ours to mend. Unless everybody would get it."""
+    status = response.status_code
     if status >= _SERVER_ERRORS:
         request.failed("server_error")
     elif status == _TOO_MANY_REQUESTS:
         request.refused("rate_limited")
-    elif status >= _CLIENT_ERRORS:
-        request.refused("refused")
-    else:
+    elif status < _CLIENT_ERRORS:
         request.succeeded()
+    elif _concerns_everybody(path, status, _code(response.text)):
+        request.failed("account")
+    else:
+        request.refused("refused")
+
+
+def _concerns_everybody(path: str, status: int, code: int | None) -> bool:
+    """Of one call, "not found" says that there is no such call; of the list of calls, that there is no such account."""
+    missing = status == _NOT_FOUND and not path.endswith(_LIST_OF_CALLS)
+    return not missing and classify(status, code) is FailureClass.ACCOUNT
+
+
+def _code(body: str) -> int | None:
+    """Twilio's error code in the body of a refusal."""
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return None
+    return _error_code(found.get("code")) if isinstance(found, dict) else None
+
+
+def _error_code(found: object) -> int | None:
+    return found if isinstance(found, int) and found >= _LOWEST_ERROR_CODE else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +220,7 @@ def _status_and_code(error: Exception) -> tuple[int | None, int | None]:
     status, code = getattr(error, "status", None), getattr(error, "code", None)
     if not isinstance(error, TwilioException) or not isinstance(status, int):
         return None, None
-    return status, code if isinstance(code, int) and code >= _LOWEST_ERROR_CODE else None
+    return status, _error_code(code)
 
 
 def _provider_call(call: Any) -> ProviderCall:

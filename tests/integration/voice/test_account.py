@@ -1,0 +1,90 @@
+"""What Twilio refuses to everybody makes it a provider that is down; what it refuses to one callee does not."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from uuid import uuid4
+
+import pytest
+from tests.integration.voice.conftest import ACCOUNT_SID, AUTH_TOKEN, CALLEE, CALLER
+
+from providers import Breaker, Provider, State
+from simulators.faults import FaultRule
+from simulators.server import Simulators
+from voice.adapters import twilio
+from voice.adapters.twilio import Twilio
+from voice.domain.dial_failures import DialFailed
+from voice.ports import DialOrder
+
+FAILURES = 3
+
+
+@dataclass(frozen=True)
+class Account:
+    """Twilio, as a process sees it that leaves it alone after three failures."""
+
+    telephony: Twilio
+    breaker: Breaker
+
+    async def dial(self, times: int) -> None:
+        for _ in range(times):
+            with pytest.raises(DialFailed):
+                await self.telephony.place(DialOrder(uuid4(), 1, CALLEE, 30, 600))
+
+
+@pytest.fixture
+async def account(simulators: Simulators) -> AsyncIterator[Account]:
+    provider = Provider("twilio", places=asyncio.Semaphore(5), failures=FAILURES, cool_down=60)
+    async with twilio.connect(
+        account_sid=ACCOUNT_SID,
+        auth_token=AUTH_TOKEN,
+        base_url=simulators.twilio_url,
+        number=CALLER,
+        callbacks="http://127.0.0.1:9",
+        provider=provider,
+    ) as telephony:
+        yield Account(telephony, provider.breaker)
+
+
+def refuse(simulators: Simulators, status: int, code: int | None) -> None:
+    body = {} if code is None else {"code": code, "message": "no", "more_info": "", "status": status}
+    simulators.faults.rules = [FaultRule(target="twilio", kind="status", status=status, body=body)]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(401, 20003), (401, None), (403, 20005), (400, 10001), (400, 21210), (404, 20404)],
+    ids=["credentials", "credentials, in other words", "suspended", "inactive", "caller id", "no such account"],
+)
+async def test_a_refusal_that_everybody_would_get_is_a_failure_of_the_provider(
+    status: int, code: int | None, account: Account, simulators: Simulators
+) -> None:
+    refuse(simulators, status, code)
+    await account.dial(FAILURES)
+    assert account.breaker.state is State.OPEN
+    with pytest.raises(DialFailed, match="not sent"):
+        await account.telephony.place(DialOrder(uuid4(), 1, CALLEE, 30, 600))
+
+
+@pytest.mark.parametrize("code", [21203, 21215, 21219, 21211, 21216, 10004, 21999])
+async def test_a_refusal_that_concerns_one_callee_or_one_moment_stops_nobody_else(
+    code: int, account: Account, simulators: Simulators
+) -> None:
+    refuse(simulators, 400, code)
+    await account.dial(2 * FAILURES)
+    assert account.breaker.state is State.CLOSED
+
+
+async def test_a_call_that_is_not_known_says_nothing_of_the_account(account: Account, simulators: Simulators) -> None:
+    for _ in range(2 * FAILURES):
+        await account.telephony.hang_up("CA" + "f" * 32)
+        assert await account.telephony.fetch("CA" + "f" * 32) is None
+    assert account.breaker.state is State.CLOSED
+
+
+async def test_credentials_that_are_refused_count_whatever_is_asked(account: Account, simulators: Simulators) -> None:
+    refuse(simulators, 401, 20003)
+    for _ in range(FAILURES):
+        with pytest.raises(Exception, match="401"):
+            await account.telephony.hang_up("CA" + "f" * 32)
+    assert account.breaker.state is State.OPEN
