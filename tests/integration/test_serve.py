@@ -8,13 +8,46 @@ import sys
 
 import httpx
 import pytest
+from nats.aio.client import Client
+
+from contracts.examples import EXAMPLES
+
+WAITING = """
+from contextlib import asynccontextmanager
+
+from faststream.nats import NatsRouter
+from starlette.applications import Starlette
+
+from chassis.serve import serve
+from chassis.settings import ServiceSettings
+from chassis.subscriptions import subscribe
+from contracts import Service
+from contracts.streams import VOICE_DIALS
 
 
-async def start(nats_url: str, **environment: str) -> asyncio.subprocess.Process:
+@asynccontextmanager
+async def build(settings, bus):
+    router = NatsRouter()
+
+    async def wait(told):
+        print("waiting", flush=True)
+        await bus.stopping.wait()
+        print("left", flush=True)
+
+    subscribe(router, bus.client, VOICE_DIALS, wait)
+    bus.broker.include_router(router)
+    yield Starlette()
+
+
+serve(Service.VOICE, ServiceSettings, build)
+"""
+"""A service whose only handler waits for its turn, which does not come."""
+
+
+async def start(nats_url: str, *what: str, **environment: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "call_orchestrator",
+        *(what or ("-m", "call_orchestrator")),
         env={"PATH": os.environ["PATH"], "NATS_URL": nats_url, **environment},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -33,6 +66,21 @@ async def test_a_service_listens_is_ready_and_stops_in_order_at_sigterm(nats_url
     output, errors = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0, errors
     assert json.loads(output.splitlines()[-1])["event"] == "stopped"
+
+
+async def test_a_handler_that_waits_for_its_turn_is_told_to_leave_at_sigterm(nats_url: str, bus_client: Client) -> None:
+    process = await start(nats_url, "-c", WAITING)
+    dialing = EXAMPLES["call.status_changed"]
+    subject = f"call.status_changed.{dialing.subject.split('.')[2]}.dialing"
+    await bus_client.jetstream().publish(subject, dialing.model_dump_json().encode())
+    assert process.stdout
+    async with asyncio.timeout(30):
+        while b"waiting" not in await process.stdout.readline():
+            continue
+    process.send_signal(signal.SIGTERM)
+    output, errors = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0, errors
+    assert b"left" in output.splitlines()
 
 
 async def test_a_wrong_setting_stops_the_service_at_once_by_its_name(nats_url: str) -> None:

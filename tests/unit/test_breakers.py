@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from providers import BREAKER_OPEN, NO_PLACE, Breaker, BreakerOpen, Provider, State, Unavailable
-from providers.breakers import Admission
+from providers.breakers import PROBE_SECONDS, Admission
 
 
 @dataclass
@@ -50,6 +50,21 @@ def test_failures_in_a_row_open_it_and_a_success_between_them_does_not(clock: Cl
     assert state(one) is State.CLOSED
     one.failed(one.admit())
     assert state(one) is State.OPEN
+
+
+def test_how_long_nothing_may_leave_is_told_until_a_probe_may(clock: Clock) -> None:
+    one = breaker(clock)
+    assert one.rest == 0
+    one = opened(clock)
+    assert one.rest == 10
+    clock.now += 4
+    assert one.rest == 6
+    clock.now += 6
+    assert one.rest == 0
+    probe = one.admit()
+    assert one.rest == PROBE_SECONDS, "nobody knows: look again"
+    one.abandoned(probe)
+    assert one.rest == 0
 
 
 def test_an_open_one_lets_nothing_through_until_it_has_cooled_down(clock: Clock) -> None:

@@ -6,7 +6,15 @@ from datetime import UTC, datetime
 import pytest
 
 from chassis.log import Log
-from contracts import CallHangupRequested, CallStatusChanged, DialClaimed, DialPlaced, DialRefused, DialUnknown
+from contracts import (
+    CallHangupRequested,
+    CallStatusChanged,
+    DialClaimed,
+    DialPlaced,
+    DialRefused,
+    DialUnknown,
+    Envelope,
+)
 from simulators.faults import FaultRule
 from simulators.server import Simulators
 from voice.adapters.twilio import Twilio
@@ -23,8 +31,9 @@ def hangup(calls: Log, telephony: Twilio) -> HangUp:
     return HangUp(calls, telephony, telephony)
 
 
-def asked(event: CallStatusChanged) -> CallHangupRequested:
-    return CallHangupRequested(call=event.call, occurred_at=datetime.now(UTC))
+async def hang_up(hangup: HangUp, event: CallStatusChanged) -> None:
+    asked = CallHangupRequested(call=event.call, occurred_at=datetime.now(UTC))
+    await hangup.hang_up(asked, Envelope.of(asked, id="asked", source="test", time=asked.occurred_at))
 
 
 async def place(telephony: Twilio, event: CallStatusChanged) -> str:
@@ -38,8 +47,8 @@ async def test_the_line_is_closed_and_closing_it_again_does_no_harm(
     sid = await place(telephony, event)
     await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
     await calls.append(DialPlaced(call_id=event.call_id, attempt=1, provider_call_id=sid))
-    await hangup.hang_up(asked(event))
-    await hangup.hang_up(asked(event))
+    await hang_up(hangup, event)
+    await hang_up(hangup, event)
     assert simulators.ledger.calls[0].status in ENDED
 
 
@@ -48,7 +57,7 @@ async def test_a_call_that_the_provider_does_not_know_needs_no_hanging_up(
 ) -> None:
     event = await begin()
     await calls.append(DialPlaced(call_id=event.call_id, attempt=1, provider_call_id="CA" + "f" * 32))
-    await hangup.hang_up(asked(event))
+    await hang_up(hangup, event)
     assert simulators.ledger.calls == []
 
 
@@ -56,7 +65,7 @@ async def test_a_dial_under_way_is_waited_for(hangup: HangUp, begin: Begin, call
     event = await begin()
     await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
     with pytest.raises(StillDialing):
-        await hangup.hang_up(asked(event))
+        await hang_up(hangup, event)
 
 
 async def test_a_call_whose_answer_was_lost_is_found_and_closed(
@@ -66,20 +75,29 @@ async def test_a_call_whose_answer_was_lost_is_found_and_closed(
     await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
     await place(telephony, event)
     await calls.append(DialUnknown(call_id=event.call_id, attempt=1, reason="no answer"))
-    await hangup.hang_up(asked(event))
+    await hang_up(hangup, event)
     assert simulators.ledger.calls[0].status in ENDED
 
 
-@pytest.mark.parametrize("refused", [True, False], ids=["refused", "not claimed"])
 async def test_a_phone_that_never_rang_needs_no_hanging_up(
-    refused: bool, hangup: HangUp, begin: Begin, calls: Log, simulators: Simulators
+    hangup: HangUp, begin: Begin, calls: Log, simulators: Simulators
 ) -> None:
     simulators.faults.rules = [FaultRule(target="twilio", kind="status", status=500)]  # any request would raise
     event = await begin()
-    if refused:
-        await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
-        await calls.append(DialRefused(call_id=event.call_id, attempt=1, permanent=True, reason="no such number"))
-    await hangup.hang_up(asked(event))
+    await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
+    await calls.append(DialRefused(call_id=event.call_id, attempt=1, permanent=True, reason="no such number"))
+    await hang_up(hangup, event)
+
+
+async def test_an_attempt_that_nobody_has_claimed_is_called_off_and_can_be_claimed_no_more(
+    hangup: HangUp, begin: Begin, calls: Log, simulators: Simulators
+) -> None:
+    simulators.faults.rules = [FaultRule(target="twilio", kind="status", status=500)]  # any request would raise
+    event = await begin(hangup="canceled")
+    await hang_up(hangup, event)
+    await hang_up(hangup, event)
+    facts = [recorded.event for recorded in await calls.read((f"dial.*.{event.call_id}",))]
+    assert [type(fact) for fact in facts] == [DialClaimed, DialRefused]
 
 
 async def test_a_hang_up_that_fails_comes_again(
@@ -90,4 +108,4 @@ async def test_a_hang_up_that_fails_comes_again(
     await calls.append(DialPlaced(call_id=event.call_id, attempt=1, provider_call_id=sid))
     simulators.faults.rules = [FaultRule(target="twilio", method="POST", kind="status", status=500)]
     with pytest.raises(Exception, match="500"):
-        await hangup.hang_up(asked(event))
+        await hang_up(hangup, event)

@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TypeVar
 
@@ -36,11 +36,13 @@ logger = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Bus:
-    """One connection to NATS and what stands on it."""
+    """One connection to NATS and what stands on it. `stopping` is set when the service has been told to end: a handler
+    that only waits for its turn then leaves its message to another replica."""
 
     client: Client
     broker: NatsBroker
     calls: Log
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -76,6 +78,7 @@ async def run(service: Service, settings: S, build: Build[S]) -> None:
         app = await stack.enter_async_context(build(settings, bus))
         # Called before the adapters are closed: handlers that are under way may finish with them.
         stack.push_async_callback(broker.stop)
+        stack.callback(bus.stopping.set)
         await broker.start()
         await until_taken(client)  # whoever sees it listening may ask it at once
         await _serve_http(app, service, settings)

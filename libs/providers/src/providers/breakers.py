@@ -8,6 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
+PROBE_SECONDS = 0.5
+"""A probe that is under way may end at any time: look again after so long."""
+
 
 class State(IntEnum):
     """The values are those of the metric ``centralita_breaker_state``."""
@@ -58,6 +61,13 @@ class Breaker:
         if self._state is State.OPEN and self._clock() - self._opened_at >= self._cool_down:
             self._change(State.HALF_OPEN)
         return self._state
+
+    @property
+    def rest(self) -> float:
+        """For how many seconds no request may leave, as far as is known now; 0: one may."""
+        if self.state is State.OPEN:
+            return max(0.0, self._opened_at + self._cool_down - self._clock())
+        return PROBE_SECONDS if self._state is State.HALF_OPEN and self._probing else 0.0
 
     def check(self) -> None:
         """Raises BreakerOpen if `admit` would."""

@@ -22,6 +22,7 @@ from voice.application.dialing import Dialing
 from voice.application.greetings import Greetings
 from voice.application.handover import Handover
 from voice.application.hangup import HangUp
+from voice.application.holding import Hold
 from voice.application.pacing import Pacing
 from voice.application.settlement import Settlement
 from voice.application.speech import Speaking
@@ -37,6 +38,7 @@ from voice.settings import Settings
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     """Puts the subscribers on the broker and gives the HTTP side: media, metrics, health."""
     token = settings.twilio_auth_token.get_secret_value()
+    telephone = _provider("twilio", asyncio.Semaphore(settings.twilio_max_concurrency), settings)
     clips = ObjectStoreClips(await bus.client.jetstream().object_store(CLIPS_BUCKET))
     async with (
         twilio.connect(
@@ -45,7 +47,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             base_url=str(settings.twilio_base_url),
             number=settings.twilio_phone_number,
             callbacks=str(settings.app_base_url),
-            provider=_provider("twilio", asyncio.Semaphore(settings.twilio_max_concurrency), settings),
+            provider=telephone,
         ) as telephony,
         elevenlabs.connect(
             api_key=settings.elevenlabs_api_key.get_secret_value(), base_url=str(settings.elevenlabs_base_url)
@@ -62,7 +64,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         ):
             router = build_router(
                 bus.client,
-                Dialing(bus.calls, telephony, greetings, clearance=pacing),
+                Dialing(bus.calls, telephony, greetings, hold=Hold(telephone.breaker, bus.stopping), clearance=pacing),
                 Settlement(bus.calls, telephony),
                 HangUp(bus.calls, telephony, telephony),
                 greetings,

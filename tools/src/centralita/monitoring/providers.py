@@ -54,6 +54,11 @@ PROVIDERS = Dashboard(
                 kind=Kind.STACKED,
             ),
             Panel(
+                "Dials that are held",
+                "Orders that wait until the provider is well again; all other calls wait in the queue meanwhile",
+                {"held": "sum(centralita_held_dials)"},
+            ),
+            Panel(
                 "Webhooks by kind",
                 "A second",
                 {"{{kind}}": rate("centralita_webhooks_total", "kind")},

@@ -24,6 +24,8 @@ DIAL_BUDGET_SECONDS = 20.0
 CLAIM_PATIENCE_SECONDS = 35.0
 """A claim younger than this may still be acted on by a living process: the budget, and the last request's deadline."""
 
+CALLED_OFF = "called off before dialling"
+
 
 class StillDialing(Exception):
     """The attempt was claimed a moment ago and its answer may be on its way: ask again later."""
@@ -80,6 +82,17 @@ async def is_claimed(calls: CallLog, call_id: UUID, number: int) -> bool:
 
 def _is_of(last: Recorded | None, number: int) -> bool:
     return last is not None and isinstance(last.event, DialClaimed) and last.event.attempt >= number
+
+
+async def rule_out(calls: CallLog, call_id: UUID, number: int, cause: Envelope, reason: str) -> None:
+    """Says that the attempt never rang. Taking its claim makes sure that nobody will dial it: only then is it safe.
+
+    Raises StillDialing if somebody else has the claim.
+    """
+    if not await claim_attempt(calls, call_id, number, cause):
+        raise StillDialing
+    refused = DialRefused(call_id=call_id, attempt=number, permanent=False, reason=reason)
+    await calls.append(refused, cause=cause, event_id=f"{cause.id}/refused")
 
 
 async def claim_attempt(calls: CallLog, call_id: UUID, number: int, cause: Envelope) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from contextlib import nullcontext
 from uuid import UUID
 
 import structlog
@@ -12,6 +13,7 @@ from contracts import CallEvent, CallStatus, CallStatusChanged, DialPlaced, Dial
 from contracts.call import Call
 from contracts.streams import state_of
 from voice.application.attempts import (
+    CALLED_OFF,
     CLAIM_PATIENCE_SECONDS,
     DIAL_BUDGET_SECONDS,
     StillDialing,
@@ -20,6 +22,7 @@ from voice.application.attempts import (
     load_attempt,
 )
 from voice.application.greetings import Greetings
+from voice.application.holding import Hold
 from voice.domain.dial_failures import DialFailed, FailureClass
 from voice.ports import CallLog, Clearance, DialOrder, Telephony
 
@@ -40,11 +43,13 @@ class Dialing:
         telephony: Telephony,
         greetings: Greetings,
         *,
+        hold: Hold | None = None,
         clearance: Clearance | None = None,
         budget: float = DIAL_BUDGET_SECONDS,
         patience: float = CLAIM_PATIENCE_SECONDS,
     ) -> None:
-        """Without a `clearance`, at any pace."""
+        """Without a `hold`, however the provider is; without a `clearance`, at any pace."""
+        self._hold = hold
         self._clearance = clearance
         self._calls = calls
         self._telephony = telephony
@@ -56,13 +61,19 @@ class Dialing:
         """Dials the attempt that `event` began.
 
         Idempotent: whoever appends the claim sends the request; everybody else, also after a crash, finds the claim
-        and says at most that the outcome is unknown. Raises StillDialing while the claimant may be at work.
+        and says at most that the outcome is unknown. Raises StillDialing while the claimant may be at work, and
+        Stopping.
         """
         call_id, attempt = event.call.call_id, event.attempt
         if not _is_dialing(await self._state(call_id), attempt):
             return
         await self._greetings.prepare_before_dialing(call_id)
-        if self._clearance and not await is_claimed(self._calls, call_id, attempt):
+        claimed = await is_claimed(self._calls, call_id, attempt)
+        async with nullcontext() if claimed or self._hold is None else self._hold.turn():
+            await self._in_its_turn(call_id, attempt, cause)
+
+    async def _in_its_turn(self, call_id: UUID, attempt: int, cause: Envelope) -> None:
+        if self._clearance and not await is_claimed(self._calls, call_id, attempt):  # it may be long since it was asked
             await self._clearance.clear(call_id, attempt, cause)
         last_moment = asyncio.get_running_loop().time() + self._budget
         if not await claim_attempt(self._calls, call_id, attempt, cause):
@@ -77,7 +88,7 @@ class Dialing:
         call = await self._state(call_id)
         if call is None or not _is_dialing(call, attempt) or call.hangup is not None:
             DIALS.labels(outcome="called_off").inc()
-            return DialRefused(call_id=call_id, attempt=attempt, permanent=False, reason="called off before dialling")
+            return DialRefused(call_id=call_id, attempt=attempt, permanent=False, reason=CALLED_OFF)
         order = DialOrder(call_id, attempt, call.phone_number, call.call_timeout_seconds, call.max_call_seconds)
         return await self._place(order, last_moment)
 

@@ -2,8 +2,8 @@
 
 import structlog
 
-from contracts import CallHangupRequested
-from voice.application.attempts import CLAIM_PATIENCE_SECONDS, StillDialing, load_attempt
+from contracts import CallHangupRequested, Envelope
+from voice.application.attempts import CALLED_OFF, CLAIM_PATIENCE_SECONDS, StillDialing, load_attempt, rule_out
 from voice.application.lookup import look_up
 from voice.ports import CallLog, Directory, Telephony
 
@@ -26,17 +26,20 @@ class HangUp:
         self._directory = directory
         self._patience = patience
 
-    async def hang_up(self, event: CallHangupRequested) -> None:
+    async def hang_up(self, event: CallHangupRequested, cause: Envelope) -> None:
         """Closes the line of the call's present attempt, if there is or may be one.
 
-        Idempotent: a line that is closed stays closed. An attempt that nobody has claimed is called off by the
-        dialler, which reads the same state. Raises StillDialing while the request to dial may be under way.
+        Idempotent: a line that is closed stays closed. An attempt that nobody has claimed is called off here, since
+        whoever has the order may wait for long. Raises StillDialing while the request to dial may be under way.
         """
         call = event.call
         attempt = await load_attempt(self._calls, call.call_id, call.attempt)
-        if attempt.never_rang or (attempt.claim is None and attempt.provider_call_id is None):
+        if attempt.never_rang:
             return
         sid = attempt.provider_call_id
+        if attempt.claim is None and sid is None:
+            await rule_out(self._calls, call.call_id, call.attempt, cause, CALLED_OFF)
+            return
         if sid is None:
             if attempt.may_be_under_way(self._patience):
                 raise StillDialing

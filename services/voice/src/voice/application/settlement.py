@@ -2,14 +2,14 @@
 
 import structlog
 
-from contracts import CallSettlementRequested, DialLookedUp, DialRefused, Envelope
+from contracts import CallSettlementRequested, DialLookedUp, Envelope
 from contracts.call import Call
 from voice.application.attempts import (
     CLAIM_PATIENCE_SECONDS,
     Attempt,
     StillDialing,
-    claim_attempt,
     load_attempt,
+    rule_out,
 )
 from voice.application.lookup import look_up
 from voice.ports import CallLog, Directory
@@ -34,7 +34,7 @@ class Settlement:
         call = event.call
         attempt = await load_attempt(self._calls, call.call_id, call.attempt)
         if attempt.claim is None and attempt.provider_call_id is None:
-            await self._rule_out(call, cause)
+            await rule_out(self._calls, call.call_id, call.attempt, cause, "nobody came to dial it in time")
             return
         if attempt.never_rang:
             return
@@ -53,12 +53,3 @@ class Settlement:
         )
         await self._calls.append(fact, cause=cause, event_id=f"{cause.id}/looked-up")
         logger.info("looked_up", attempt=call.attempt, status=fact.status)
-
-    async def _rule_out(self, call: Call, cause: Envelope) -> None:
-        """Nobody has come to dial it. Taking the claim makes sure that nobody will: then, and only then, it is safe."""
-        if not await claim_attempt(self._calls, call.call_id, call.attempt, cause):
-            raise StillDialing
-        refused = DialRefused(
-            call_id=call.call_id, attempt=call.attempt, permanent=False, reason="nobody came to dial it in time"
-        )
-        await self._calls.append(refused, cause=cause, event_id=f"{cause.id}/refused")

@@ -39,7 +39,7 @@ def build_router(
     async def on_hangup(told: Recorded) -> None:
         if not isinstance(told.event, CallHangupRequested):
             raise _misplaced(told.event)
-        await hangup.hang_up(told.event)
+        await hangup.hang_up(told.event, told.envelope)
 
     async def on_audio(told: Recorded) -> None:
         if not isinstance(told.event, AudioRequested):

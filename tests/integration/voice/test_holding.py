@@ -1,0 +1,147 @@
+"""Orders to dial while Twilio refuses everybody: on a real nats-server, with a breaker in each replica."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+from prometheus_client import REGISTRY
+from tests.integration.voice.conftest import ACCOUNT_SID, AUTH_TOKEN, CALLER
+
+from chassis.log import Log
+from contracts import (
+    CallHangupRequested,
+    CallSettlementRequested,
+    CallStatusChanged,
+    DialClaimed,
+    DialPlaced,
+    DialRefused,
+    Envelope,
+)
+from providers import Breaker, Provider, State
+from simulators.faults import FaultRule
+from simulators.server import Simulators
+from voice.adapters import twilio
+from voice.adapters.clips import ObjectStoreClips
+from voice.adapters.elevenlabs import ElevenLabs
+from voice.adapters.twilio import Twilio
+from voice.application.attempts import CALLED_OFF
+from voice.application.dialing import Dialing
+from voice.application.greetings import Greetings
+from voice.application.hangup import HangUp
+from voice.application.holding import Hold
+from voice.application.settlement import Settlement
+from voice.application.speech import Speaking
+
+Begin = Callable[..., Awaitable[CallStatusChanged]]
+FAILURES = 2
+TOKEN_REFUSED = FaultRule(target="twilio", kind="status", status=401)
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One voice, as far as it dials."""
+
+    breaker: Breaker
+    dialing: Dialing
+
+
+@pytest.fixture
+def greetings(calls: Log, speech: ElevenLabs, clips: ObjectStoreClips) -> Greetings:
+    return Greetings(calls, Speaking([speech], clips, calls))
+
+
+@pytest.fixture
+async def replicas(
+    calls: Log, simulators: Simulators, edge_url: str, greetings: Greetings
+) -> AsyncIterator[list[Replica]]:
+    async with AsyncExitStack() as stack:
+        found = []
+        for _ in range(2):
+            provider = Provider("twilio", places=asyncio.Semaphore(20), failures=FAILURES, cool_down=1)
+            connecting = twilio.connect(
+                account_sid=ACCOUNT_SID,
+                auth_token=AUTH_TOKEN,
+                base_url=simulators.twilio_url,
+                number=CALLER,
+                callbacks=edge_url,
+                provider=provider,
+            )
+            telephony = await stack.enter_async_context(connecting)
+            hold = Hold(provider.breaker, asyncio.Event())
+            found.append(Replica(provider.breaker, Dialing(calls, telephony, greetings, hold=hold)))
+        yield found
+
+
+def cause_of(event: CallStatusChanged) -> Envelope:
+    return Envelope.of(event, id=f"cause/{event.call_id}", source="test", time=event.occurred_at)
+
+
+async def dial(replica: Replica, begin: Begin) -> None:
+    event = await begin()
+    await replica.dialing.dial(event, cause_of(event))
+
+
+async def refuse_until_open(simulators: Simulators, replicas: list[Replica], begin: Begin) -> None:
+    simulators.faults.rules = [TOKEN_REFUSED]
+    for replica in replicas:
+        for _ in range(FAILURES):
+            await dial(replica, begin)
+        assert replica.breaker.state is State.OPEN
+
+
+async def outcomes(calls: Log, kind: type[DialPlaced | DialRefused]) -> int:
+    return len(await calls.read([kind.subjects()]))
+
+
+async def test_while_everybody_is_refused_few_are_asked_for_and_then_each_once(
+    replicas: list[Replica], begin: Begin, calls: Log, simulators: Simulators
+) -> None:
+    await refuse_until_open(simulators, replicas, begin)
+    refused = await outcomes(calls, DialRefused)
+    assert refused == FAILURES * len(replicas)
+    async with asyncio.TaskGroup() as orders:
+        for number in range(10):
+            orders.create_task(dial(replicas[number % 2], begin))
+        async with asyncio.timeout(10):
+            while (
+                await outcomes(calls, DialRefused) < refused + 2
+            ):  # each replica, or one of them twice, has tried again
+                await asyncio.sleep(0.02)
+        simulators.faults.rules = []
+    tried = await outcomes(calls, DialRefused) - refused
+    assert tried < 10, "most of them have waited"
+    assert await outcomes(calls, DialPlaced) == len(simulators.ledger.calls) == 10 - tried
+    claims = await calls.read([DialClaimed.subjects()])
+    assert len(claims) == refused + 10, "each attempt was claimed once"
+
+
+@pytest.mark.parametrize("how", ["canceled", "its time has passed"])
+async def test_an_order_that_waits_can_be_called_off_and_is_not_dialled_when_its_turn_comes(
+    how: str, begin: Begin, calls: Log, telephony: Twilio, greetings: Greetings, simulators: Simulators
+) -> None:
+    breaker = Breaker(failures=1, cool_down=0)
+    breaker.failed(breaker.admit())
+    hold = Hold(breaker, asyncio.Event())
+    dialing = Dialing(calls, telephony, greetings, hold=hold)
+    event = await begin()
+    async with asyncio.TaskGroup() as orders, hold.turn():  # somebody else tries
+        for _ in range(2):  # one of them was delivered again meanwhile
+            orders.create_task(dialing.dial(event, cause_of(event)))
+        async with asyncio.timeout(10):
+            while REGISTRY.get_sample_value("centralita_held_dials") != 3:
+                await asyncio.sleep(0.02)
+        now = datetime.now(UTC)
+        if how == "canceled":
+            asked = CallHangupRequested(call=event.call, occurred_at=now)
+            await HangUp(calls, telephony, telephony).hang_up(asked, cause_of(event))
+        else:
+            overdue = CallSettlementRequested(call=event.call, occurred_at=now)
+            await Settlement(calls, telephony).settle(overdue, cause_of(event))
+    reason = CALLED_OFF if how == "canceled" else "nobody came to dial it in time"
+    refused = DialRefused(call_id=event.call_id, attempt=1, permanent=False, reason=reason)
+    facts = [recorded.event for recorded in await calls.read((f"dial.*.{event.call_id}",))]
+    assert facts == [DialClaimed(call_id=event.call_id, attempt=1), refused]
+    assert simulators.ledger.calls == []
