@@ -44,6 +44,7 @@ def _down(vendor: str, asks: str = "", probability: float = 1.0) -> Rule:
     return {"target": vendor, "kind": "status", "status": 503, "asks": asks, "probability": probability}
 
 
+_CREDENTIALS_REFUSED: Rule = {"target": "twilio", "kind": "status", "status": 401}
 _FIRST_MODEL_DOWN, _FIRST_SPEECH_DOWN = _down("openai", f'"{FIRST_MODEL}"'), _down("elevenlabs", f'"{FIRST_SPEECH}"')
 
 
@@ -68,6 +69,8 @@ class Phase:
 
 PHASES = (
     Phase("all is well", steps=("model", "voice")),
+    Phase("Twilio refuses our credentials: nobody is dialled", (_CREDENTIALS_REFUSED,), opened=("twilio",)),
+    Phase("Twilio takes them again", closed=("twilio",)),
     Phase("OpenAI fails now and then", (_down("openai", probability=0.5),), steps=("retry",)),
     Phase(
         "the first model and the first voice fail",

@@ -30,7 +30,7 @@ MODEL = {
 }
 """The steps of each ladder from the top to the bottom, and what each is."""
 
-BREAKERS = ("elevenlabs", "elevenlabs_fallback", "openai", "openai_fallback")
+BREAKERS = ("elevenlabs", "elevenlabs_fallback", "openai", "openai_fallback", "twilio")
 
 
 @dataclass(frozen=True, slots=True)
