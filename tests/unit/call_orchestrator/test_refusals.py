@@ -14,7 +14,7 @@ from call_orchestrator.domain.attempts import MOST_CHECKS
 from call_orchestrator.domain.decisions import Changed, Due, HangupAsked, Ignored, Moved, Refused
 from call_orchestrator.domain.inputs import Network, NetworkReported, TimerDue
 from call_orchestrator.domain.machine import ANSWER_MARGIN, decide
-from call_orchestrator.domain.refusals import LONGEST_PAUSE, SHORTEST_PAUSE, pause
+from call_orchestrator.domain.refusals import FIRST_PAUSE, LEAST_AT_LAST, MOST_AT_LAST, SHORTEST_PAUSE, pause
 from call_orchestrator.domain.states import Dialing, Ended, Pending, State, Status, Terms, dials
 from call_orchestrator.snapshots import snapshot, state_of
 from contracts.examples import CALL
@@ -64,7 +64,12 @@ def test_the_wait_begins_short_and_becomes_that_of_a_busy_line() -> None:
 
 def test_a_call_without_a_delay_of_its_own_is_not_tried_all_day_long() -> None:
     assert pause(0, timedelta()) == SHORTEST_PAUSE
-    assert pause(10_000, timedelta()) == LONGEST_PAUSE
+    assert pause(10_000, timedelta()) == LEAST_AT_LAST
+
+
+def test_a_call_with_a_long_delay_of_its_own_does_not_sleep_through_the_time_it_has() -> None:
+    assert pause(0, timedelta(days=7)) == FIRST_PAUSE
+    assert pause(10_000, timedelta(days=7)) == MOST_AT_LAST
 
 
 def test_after_a_dial_the_wait_begins_anew() -> None:

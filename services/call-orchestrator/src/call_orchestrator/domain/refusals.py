@@ -7,8 +7,10 @@ from call_orchestrator.domain.states import Dialing, Ended, Pending, Status, Ter
 
 FIRST_PAUSE = timedelta(seconds=30)
 SHORTEST_PAUSE = timedelta(seconds=1)
-LONGEST_PAUSE = timedelta(minutes=5)
+LEAST_AT_LAST = timedelta(minutes=5)
 """For calls whose own delay is shorter: what is refused for a day is not asked for all day long."""
+MOST_AT_LAST = timedelta(hours=1)
+"""For calls whose own delay is longer: the time in which the dial may be made is not slept through."""
 _DOUBLINGS = 20
 
 
@@ -36,7 +38,7 @@ def put_off(state: Dialing, reason: str, terms: Terms, now: datetime) -> Moved:
 
 
 def pause(refusals: int, retry_delay: timedelta) -> timedelta:
-    """How long to wait after one more refusal: short at first, then twice as long each time, as long as after a busy
-    line in the end."""
+    """How long to wait after one more refusal: twice as long each time, at last as long as after a busy line."""
     first = max(min(FIRST_PAUSE, retry_delay), SHORTEST_PAUSE)
-    return min(first * (1 << min(refusals, _DOUBLINGS)), max(LONGEST_PAUSE, retry_delay))
+    at_last = min(max(retry_delay, LEAST_AT_LAST), MOST_AT_LAST)
+    return min(first * (1 << min(refusals, _DOUBLINGS)), at_last)
