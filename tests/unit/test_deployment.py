@@ -180,6 +180,13 @@ def test_each_service_is_a_target_whose_container_runs_its_module(service: Servi
     assert f'\nCMD ["python", "-m", "{module}"]' in own[0]
 
 
+def test_the_edge_asks_voice_inside_and_not_around_by_the_public_address(composed: dict[str, Any]) -> None:
+    inside = composed["edge"]["networks"].keys() & composed["voice"]["networks"].keys()
+    assert inside
+    proxied = re.findall(r"reverse_proxy (voice:\d+)", (ROOT / "deploy/Caddyfile").read_text())
+    assert [composed["edge"]["environment"]["VOICE_URL"]] == [f"http://{address}" for address in proxied]
+
+
 def test_containers_listen_on_all_addresses_at_the_port_that_the_others_ask() -> None:
     image = (ROOT / "deploy/Dockerfile").read_text()
     assert re.search(r"^ +HTTP_HOST=0\.0\.0\.0 \\$", image, re.MULTILINE)

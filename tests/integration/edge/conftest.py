@@ -41,6 +41,8 @@ from edge.composition import build
 from edge.settings import Settings
 
 PUBLIC_URL = "https://calls.example.com"
+VOICE_URL = "http://voice.internal:8000"
+"""What nobody outside may be told."""
 AUTH_TOKEN = "0123456789abcdef0123456789abcdef"
 API_KEY = "a-good-key"
 NAMED = {"reader": "read", "caller": "call", "desk": "read+call", "auditor": "admin"}
@@ -152,7 +154,8 @@ def settings() -> Settings:
         f"{name}:{scopes}:{hashlib.sha256(f'{name}-key'.encode()).hexdigest()}" for name, scopes in NAMED.items()
     ]
     keys = ",".join(["another-key", API_KEY, *entries])
-    return Settings.model_validate({"app_base_url": PUBLIC_URL, "twilio_auth_token": AUTH_TOKEN, "api_keys": keys})
+    told = {"app_base_url": PUBLIC_URL, "voice_url": VOICE_URL, "twilio_auth_token": AUTH_TOKEN, "api_keys": keys}
+    return Settings.model_validate(told)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ ENOUGH = {"APP_BASE_URL": "https://calls.example.com", "TWILIO_AUTH_TOKEN": "a-t
 
 def environment(**told: str) -> dict[str, str]:
     """The test's own, without any setting that the machine may have."""
-    names = {"APP_BASE_URL", "MEDIA_BASE_URL", "TWILIO_AUTH_TOKEN", "API_KEYS", "EMBEDDED_RUN", "NATS_URL"}
+    names = {"APP_BASE_URL", "MEDIA_BASE_URL", "VOICE_URL", "TWILIO_AUTH_TOKEN", "API_KEYS", "EMBEDDED_RUN", "NATS_URL"}
     return {**{name: value for name, value in os.environ.items() if name not in names}, **told}
 
 

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
+from structlog.testing import capture_logs
 
 from chassis.log import Log
 from chassis.media_tokens import verify
@@ -73,7 +74,7 @@ async def edge(
     voice: tuple[Voice, str], bus_client: Client, settings: Settings, on_a_port: Listening
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an edge on a real port, whose voice is the one that the test plays."""
-    told = Settings.model_validate({**settings.model_dump(), "media_base_url": voice[1]})
+    told = Settings.model_validate({**settings.model_dump(), "voice_url": voice[1]})
     bus = Bus(bus_client, NatsBroker(), Log(bus_client, "CALLS", source="edge"))
     async with (
         build(told, bus) as app,
@@ -148,15 +149,17 @@ async def test_audio_that_breaks_off_does_not_look_whole(
         await edge.post(f"/api/v1/calls/{talking.call_id}/response", json={"message": "sí"})
 
 
-async def test_a_voice_that_refuses_is_a_bad_gateway(
+async def test_a_voice_that_refuses_is_a_bad_gateway_and_the_log_says_why(
     edge: httpx.AsyncClient, voice: tuple[Voice, str], talking: Call
 ) -> None:
     voice[0].status = 500
 
-    answer = await edge.post(f"/api/v1/calls/{talking.call_id}/response", json={"message": "sí"})
+    with capture_logs() as logs:
+        answer = await edge.post(f"/api/v1/calls/{talking.call_id}/response", json={"message": "sí"})
 
     assert answer.status_code == 502
     assert answer.headers["Content-Type"] == "application/problem+json"
+    assert [line["reason"] for line in logs if line["event"] == "no_speech"] == ["voice answered 500"]
 
 
 async def test_a_voice_that_is_not_there_is_a_bad_gateway(
@@ -165,7 +168,7 @@ async def test_a_voice_that_is_not_there_is_a_bad_gateway(
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # a port that is taken and does not listen
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
-        told = Settings.model_validate({**settings.model_dump(), "media_base_url": url})
+        told = Settings.model_validate({**settings.model_dump(), "voice_url": url})
         bus = Bus(bus_client, NatsBroker(), Log(bus_client, "CALLS", source="edge"))
         async with build(told, bus) as app, httpx.AsyncClient(transport=httpx.ASGITransport(app)) as http:
             answer = await http.post(

@@ -7,6 +7,7 @@ from edge.settings import Settings
 NAMES = (
     "APP_BASE_URL",
     "MEDIA_BASE_URL",
+    "VOICE_URL",
     "TWILIO_AUTH_TOKEN",
     "API_KEYS",
     "EMBEDDED_RUN",
@@ -52,6 +53,18 @@ def test_media_is_where_the_edge_is_unless_told_otherwise(monkeypatch: pytest.Mo
 
     monkeypatch.setenv("MEDIA_BASE_URL", "http://127.0.0.1:9001/voice/")
     assert Settings().media_url == "http://127.0.0.1:9001/voice"
+
+
+def test_the_edge_asks_voice_where_the_world_does_unless_told_of_a_way_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEYS", "one")
+    assert Settings().internal_media_url == "https://calls.example.com"
+
+    monkeypatch.setenv("MEDIA_BASE_URL", "https://media.example.com/")
+    assert Settings().internal_media_url == "https://media.example.com"
+
+    monkeypatch.setenv("VOICE_URL", "http://voice:8000/")
+    assert Settings().internal_media_url == "http://voice:8000"
+    assert Settings().media_url == "https://media.example.com"
 
 
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,6 +101,7 @@ async def running(
                 "EMBEDDED_RUN": "true",
                 "APP_BASE_URL": environment.get("APP_BASE_URL") or urls["edge"],
                 "MEDIA_BASE_URL": environment.get("MEDIA_BASE_URL") or environment.get("APP_BASE_URL") or urls["voice"],
+                "VOICE_URL": urls["voice"],
                 **found.environment,
                 "MONGO_URL": mongo_url,
                 **(settings or {}),

@@ -32,7 +32,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     calls = Calls(facts, requests, BusStatistics(bus.client))
     bus.broker.include_router(build_router(calls))
     async with http_client() as http:
-        line = Line(facts, VoiceMedia(http, settings.media_url, token))
+        line = Line(facts, VoiceMedia(http, settings.internal_media_url, token))
         telephone = Twilio(token, settings.public_url, settings.media_url)
         yield create_app(
             Parts(calls, Acts(calls, audit), audit, line, telephone),

@@ -16,6 +16,7 @@ class Settings(ServiceSettings):
 
     app_base_url: HttpUrl = Field(description="how the world reaches this service; Twilio signs URLs that begin so")
     media_base_url: HttpUrl | None = Field(default=None, description="how the world reaches voice; none: as the edge")
+    voice_url: HttpUrl | None = Field(default=None, description="where this service itself finds voice; none: as above")
     twilio_auth_token: SecretStr = Field(min_length=1, description="signs webhooks and media URLs")
     embedded_run: bool = Field(default=False, description="the demo on this machine: it may do without API keys")
     api_keys: Annotated[tuple[Key, ...], NoDecode] = Field(
@@ -46,3 +47,8 @@ class Settings(ServiceSettings):
     def media_url(self) -> str:
         """``MEDIA_BASE_URL``, or else ``APP_BASE_URL``, without a slash at its end."""
         return str(self.media_base_url or self.app_base_url).rstrip("/")
+
+    @property
+    def internal_media_url(self) -> str:
+        """``VOICE_URL``, or else the public one of `media_url`, without a slash at its end."""
+        return str(self.voice_url or self.media_url).rstrip("/")

@@ -1,4 +1,4 @@
-"""Voice's media over HTTP: the same URL that the telephone provider plays."""
+"""Voice's media over HTTP: the path and the token that the telephone provider plays, at a host that may be another."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ def http_client() -> httpx.AsyncClient:
 
 
 class VoiceMedia:
-    """`edge.ports.Speech`. `key` signs the URLs; voice has the same one."""
+    """`edge.ports.Speech`. `key` signs the path, whatever the host; voice has the same one."""
 
     def __init__(self, http: httpx.AsyncClient, media_url: str, key: str) -> None:
         self._http = http

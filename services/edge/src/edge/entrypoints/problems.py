@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
+import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
@@ -12,6 +13,8 @@ from starlette.responses import JSONResponse, Response
 
 from edge.application.refusals import KeyReused, MissingScope, NotInProgress, Refused, UnknownCall
 from edge.ports import SpeechUnavailable, TooLarge, Unavailable
+
+logger = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = "5"
@@ -108,6 +111,8 @@ def problem_of(error: Exception) -> JSONResponse:
 
 
 async def _answer(_: Request, error: Exception) -> Response:
+    if isinstance(error, SpeechUnavailable):  # why is for whoever runs this, not for whoever asked
+        logger.warning("no_speech", reason=str(error))
     return problem_of(error)
 
 
