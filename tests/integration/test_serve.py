@@ -5,11 +5,15 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 
 import httpx
+import nats
 import pytest
 from nats.aio.client import Client
 
+from centralita.embedded import nats_server
+from chassis.provision import provision
 from contracts.examples import EXAMPLES
 
 WAITING = """
@@ -81,6 +85,26 @@ async def test_a_handler_that_waits_for_its_turn_is_told_to_leave_at_sigterm(nat
     output, errors = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0, errors
     assert b"left" in output.splitlines()
+
+
+async def test_a_service_stops_in_order_when_the_server_has_gone_before_it(tmp_path: Path) -> None:
+    with nats_server(tmp_path) as nats_url:
+        client = await nats.connect(nats_url)
+        await provision(client.jetstream())
+        await client.close()
+        process = await start(nats_url)
+        assert process.stdout
+        listening = json.loads(await asyncio.wait_for(process.stdout.readline(), 30))
+        ready = f"http://127.0.0.1:{listening['port']}/health/ready"
+        async with httpx.AsyncClient() as http:
+            assert (await http.get(ready)).status_code == 200
+    async with httpx.AsyncClient() as http, asyncio.timeout(30):
+        while (await http.get(ready)).status_code != 503:
+            await asyncio.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    output, errors = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0, errors
+    assert json.loads(output.splitlines()[-1])["event"] == "stopped"
 
 
 async def test_a_wrong_setting_stops_the_service_at_once_by_its_name(nats_url: str) -> None:

@@ -15,6 +15,7 @@ import structlog
 import uvicorn
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -77,12 +78,21 @@ async def run(service: Service, settings: S, build: Build[S]) -> None:
             stack.push_async_callback(asyncio.to_thread, tracing.start(service, str(endpoint)))
         app = await stack.enter_async_context(build(settings, bus))
         # Called before the adapters are closed: handlers that are under way may finish with them.
-        stack.push_async_callback(broker.stop)
+        stack.push_async_callback(_leave, broker, client)
         stack.callback(bus.stopping.set)
         await broker.start()
         await until_taken(client)  # whoever sees it listening may ask it at once
         await _serve_http(app, service, settings)
     logger.info("stopped")
+
+
+async def _leave(broker: NatsBroker, client: Client) -> None:
+    """Ends what is under way. Without a server there is nothing to tell it: what was not acknowledged comes again."""
+    try:
+        await broker.stop()
+    except NatsError as error:
+        logger.warning("bus_not_drained", error=type(error).__name__)
+        await client.close()
 
 
 async def _serve_http(app: ASGIApp, service: Service, settings: ServiceSettings) -> None:
