@@ -1,10 +1,13 @@
 """Real servers for the tests: containers where a Docker engine answers, the embedded ones where none does."""
 
 import asyncio
+import re
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nats
 import pytest
@@ -16,6 +19,12 @@ from centralita.embedded import mongo_server, nats_server
 from chassis.log import Log
 from chassis.provision import provision
 from contracts.streams import CALLS
+
+if TYPE_CHECKING:
+    from testcontainers.core.container import DockerContainer
+
+COMPOSE = Path(__file__).parents[1] / "docker-compose.yml"
+START_SECONDS = 60
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,10 +48,13 @@ def nats_url(docker: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """One NATS server for the whole run; each test has streams of its own by taking `bus_client`."""
     with ExitStack() as stack:
         if docker:
-            from testcontainers.nats import NatsContainer
+            from testcontainers.core.container import DockerContainer
+            from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-            container = stack.enter_context(NatsContainer("nats:2.12-alpine", jetstream=True))
-            yield container.nats_uri()
+            # Not NatsContainer: it warns of itself, and here a warning is an error.
+            container = DockerContainer(_image("nats")).with_command("-js").with_exposed_ports(4222)
+            stack.enter_context(container.waiting_for(LogMessageWaitStrategy("Server is ready")))
+            yield f"nats://{container.get_container_host_ip()}:{container.get_exposed_port(4222)}"
         else:
             yield stack.enter_context(nats_server(tmp_path_factory.mktemp("nats")))
 
@@ -52,13 +64,32 @@ def mongo_url(docker: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """One MongoDB-wire server for the whole run; a test takes a database of its own."""
     with ExitStack() as stack:
         if docker:
-            from testcontainers.mongodb import MongoDbContainer
+            from testcontainers.core.container import DockerContainer
 
-            container = stack.enter_context(MongoDbContainer("mongo:8").with_command("--replSet rs0"))
-            container.exec(["mongosh", "--quiet", "--eval", "rs.initiate()"])
-            yield f"{container.get_connection_url()}&directConnection=true"
+            # Not MongoDbContainer: it demands a password, with which a replica set wants a key file too.
+            container = DockerContainer(_image("mongo")).with_command("mongod --replSet rs0 --bind_ip_all")
+            stack.enter_context(container.with_exposed_ports(27017))
+            _until_primary(container)
+            host, port = container.get_container_host_ip(), container.get_exposed_port(27017)
+            yield f"mongodb://{host}:{port}/?directConnection=true"
         else:
             yield stack.enter_context(mongo_server(Path(tmp_path_factory.mktemp("mongo"))))
+
+
+def _image(service: str) -> str:
+    """As compose has it: what is tested is what is run."""
+    found = re.search(rf"^  {service}:\n(?:    .*\n)*?    image: (\S+)$", COMPOSE.read_text(), re.MULTILINE)
+    assert found, f"compose names no image for {service}"
+    return found[1]
+
+
+def _until_primary(container: "DockerContainer") -> None:
+    """Makes the replica set, without which there are no transactions, and waits until it can be written to."""
+    script = "try { rs.status() } catch (e) { rs.initiate() } quit(db.hello().isWritablePrimary ? 0 : 1)"
+    deadline = time.monotonic() + START_SECONDS
+    while (answer := container.exec(["mongosh", "--quiet", "--eval", script])).exit_code:
+        assert time.monotonic() < deadline, f"MongoDB is not ready: {answer.output!r}"
+        time.sleep(0.5)
 
 
 @pytest.fixture
