@@ -11,7 +11,7 @@ import pytest
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import OperationFailure
+from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
 from starlette.types import ASGIApp
 
 from campaign_stats.composition import build
@@ -199,6 +199,31 @@ async def test_the_lag_grows_while_a_batch_cannot_be_applied_and_is_gone_after_i
     while follower.lag_seconds():
         await asyncio.sleep(0.01)
     assert LAG_EVENTS._value.get() == 0
+    following.cancel()
+    await asyncio.wait([following])
+
+
+async def test_the_lag_grows_while_mongodb_is_away_although_nothing_has_been_read(
+    store: Store, bus_client: Client, journal: Journal, followed: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare, tries = Store.prepare, asyncio.Semaphore(0)
+
+    async def away(self: Store) -> None:
+        tries.release()
+        raise ServerSelectionTimeoutError
+
+    upto = await journal("survey/1", "waiting")
+    follower = Follower(bus_client, store)
+    monkeypatch.setattr(Store, "prepare", away)
+    following = asyncio.create_task(follower.run())
+    await tries.acquire()
+    before = follower.lag_seconds()
+    await tries.acquire()
+    assert follower.lag_seconds() > before
+    monkeypatch.setattr(Store, "prepare", prepare)
+    await followed(upto)
+    while follower.lag_seconds():
+        await asyncio.sleep(0.01)
     following.cancel()
     await asyncio.wait([following])
 

@@ -39,7 +39,9 @@ SKIPPED = Counter(
 RACES = Counter("centralita_projection_lost_races", "Batches that another replica had applied first")
 BATCH_SECONDS = Histogram("centralita_projection_batch_seconds", "Time from a batch's arrival to its commit")
 LAG_EVENTS = Gauge("centralita_projection_lag_events", "Events in the log that are not yet in the documents")
-LAG_SECONDS = Gauge("centralita_projection_lag_seconds", "Age of the oldest event known not to be in the documents")
+LAG_SECONDS = Gauge(
+    "centralita_projection_lag_seconds", "Age of the oldest event not in the documents, or of the trouble in following"
+)
 
 
 class OutOfStep(Exception):
@@ -58,14 +60,17 @@ class Follower:
         self._store = store
         self._failures = 0
         self._waiting_since: datetime | None = None
+        self._interrupted_since: datetime | None = datetime.now(UTC)
         self._locked_out_since: float | None = None
         self.trouble: str | None = "has not begun to read the log"
         """Why the documents do not follow the log at present; none if they do."""
         LAG_SECONDS.set_function(self.lag_seconds)
 
     def lag_seconds(self) -> float:
-        """How long ago the oldest event happened that is known not to be in the documents; 0 if there is none."""
-        return (datetime.now(UTC) - self._waiting_since).total_seconds() if self._waiting_since else 0.0
+        """How long ago the oldest event happened that is known not to be in the documents, or, while the log cannot be
+        followed and nobody knows of any, how long that has been so; 0 if all is well."""
+        since = [instant for instant in (self._waiting_since, self._interrupted_since) if instant]
+        return (datetime.now(UTC) - min(since)).total_seconds() if since else 0.0
 
     async def run(self) -> None:
         """Follows the log until cancelled or disconnected for good. What fails is tried again after a pause."""
@@ -78,6 +83,7 @@ class Follower:
 
     async def _pause(self, error: Exception) -> None:
         name = type(error).__name__
+        self._interrupted_since = self._interrupted_since or datetime.now(UTC)
         self.trouble = str(error) if isinstance(error, OutOfStep) else f"{name} while following the log"
         seconds = min(0.1 * 2**self._failures, _LONGEST_PAUSE)
         self._failures = min(self._failures + 1, 16)
@@ -92,7 +98,7 @@ class Follower:
         await self._store.prepare()
         place = await self._store.checkpoint()
         async with _reader(self._client.jetstream(), place) as reader:
-            self.trouble = None
+            self.trouble = self._interrupted_since = None
             while True:
                 messages = await reader.next()
                 if messages:
