@@ -1,7 +1,10 @@
 """Servers that are away, replicas that die, questions over NATS, readiness and metrics."""
 
 import asyncio
+import os
+import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
@@ -18,7 +21,7 @@ from campaign_stats.composition import build
 from campaign_stats.projection import Projected
 from campaign_stats.settings import Settings
 from campaign_stats.store import CHECKPOINT, Store, connect
-from campaign_stats.subscriber import LAG_EVENTS, Follower
+from campaign_stats.subscriber import IDLE_SECONDS, LAG_EVENTS, Follower
 from centralita.embedded import mongo_server
 from chassis.log import Log
 from chassis.serve import Bus
@@ -175,6 +178,22 @@ async def test_a_stop_in_the_middle_of_a_batch_lets_the_batch_come_to_its_end(
     with pytest.raises(asyncio.CancelledError):
         await applying
     assert await store.checkpoint() == await database["calls"].count_documents({}) == 1
+
+
+@pytest.mark.usefixtures("bus_client")
+async def test_an_idle_service_stops_within_seconds(nats_url: str, mongo_url: str, database: Database) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "campaign_stats"),
+        env={"PATH": os.environ["PATH"], "NATS_URL": nats_url, "MONGO_URL": mongo_url, "MONGO_DATABASE": database.name},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout
+    assert b"listening" in await asyncio.wait_for(process.stdout.readline(), 30)
+    await asyncio.sleep(2.5 * IDLE_SECONDS)  # so that it has looked for messages in vain
+    process.send_signal(signal.SIGTERM)
+    output, _ = await asyncio.wait_for(process.communicate(), 8)
+    assert process.returncode == 0
+    assert b"DrainTimeoutError" not in output
 
 
 async def test_the_lag_grows_while_a_batch_cannot_be_applied_and_is_gone_after_it(

@@ -44,6 +44,8 @@ class Bus:
     broker: NatsBroker
     calls: Log
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    readers: AsyncExitStack = field(default_factory=AsyncExitStack)
+    """What ends before the connection is drained, where nats-py waits in vain for messages that a fetch skipped."""
 
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -68,6 +70,7 @@ async def run(service: Service, settings: S, build: Build[S]) -> None:
         logger=None,
         max_reconnect_attempts=-1,
         graceful_timeout=10,
+        drain_timeout=10,
     )
     client = await broker.connect()
     await until_provisioned(client.jetstream(), service)
@@ -80,6 +83,7 @@ async def run(service: Service, settings: S, build: Build[S]) -> None:
         # Called before the adapters are closed: handlers that are under way may finish with them.
         stack.push_async_callback(_leave, broker, client)
         stack.callback(bus.stopping.set)
+        await stack.enter_async_context(bus.readers)
         await broker.start()
         await until_taken(client)  # whoever sees it listening may ask it at once
         await _serve_http(app, service, settings)
