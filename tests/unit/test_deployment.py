@@ -213,6 +213,15 @@ def test_only_caddy_is_published_to_the_world(composed: dict[str, Any]) -> None:
     assert to_all == {("caddy", "80"), ("caddy", "443")}
 
 
+def test_nats_is_published_to_this_machine_by_a_network_that_holds_nobody_else(composed: dict[str, Any]) -> None:
+    assert [(port["host_ip"], port["published"]) for port in composed["nats"]["ports"]] == [("127.0.0.1", "4222")]
+    others = {name for part in composed.values() if part is not composed["nats"] for name in part["networks"]}
+    [own] = composed["nats"]["networks"].keys() - others
+    text = (ROOT / "docker-compose.yml").read_text()
+    # Internal, and Docker would publish nothing; with a masquerade, it would be a way out.
+    assert re.search(rf"^  {own}:.*\n +driver_opts: {{.*enable_ip_masquerade: \"false\"}}$", text, re.MULTILINE)
+
+
 def test_the_database_is_alone_with_the_projection_on_a_network_without_a_way_out(composed: dict[str, Any]) -> None:
     networks = composed["mongo"]["networks"]
     reached = {name for name, part in composed.items() if part["networks"].keys() & networks.keys()}
