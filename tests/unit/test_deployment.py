@@ -203,6 +203,12 @@ def test_prometheus_asks_all_five_services() -> None:
     assert [set(names.split(", ")) for names in asked] == [{str(service) for service in SETTINGS}]
 
 
+def test_a_service_that_has_gone_altogether_is_missed_by_its_name() -> None:
+    rules = (ROOT / "deploy/prometheus/rules/centralita.yml").read_text()
+    missed = re.findall(r'absent\(up{job="centralita", service="([a-z-]+)"}\)', rules)
+    assert sorted(missed) == sorted(str(service) for service in SETTINGS)
+
+
 def test_only_caddy_is_published_to_the_world(composed: dict[str, Any]) -> None:
     to_all = {
         (name, port["published"])
