@@ -17,6 +17,7 @@ from chassis.provision import provision
 from contracts.examples import EXAMPLES
 
 WAITING = """
+import asyncio
 from contextlib import asynccontextmanager
 
 from faststream.nats import NatsRouter
@@ -31,11 +32,12 @@ from contracts.streams import VOICE_DIALS
 
 @asynccontextmanager
 async def build(settings, bus):
-    router = NatsRouter()
+    router, stopping = NatsRouter(), asyncio.Event()
+    bus.ends_first.callback(stopping.set)
 
     async def wait(told):
         print("waiting", flush=True)
-        await bus.stopping.wait()
+        await stopping.wait()
         print("left", flush=True)
 
     subscribe(router, bus.client, VOICE_DIALS, wait)

@@ -37,15 +37,14 @@ logger = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Bus:
-    """One connection to NATS and what stands on it. `stopping` is set when the service has been told to end: a handler
-    that only waits for its turn then leaves its message to another replica."""
+    """One connection to NATS and what stands on it."""
 
     client: Client
     broker: NatsBroker
     calls: Log
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    readers: AsyncExitStack = field(default_factory=AsyncExitStack)
-    """What ends before the connection is drained, where nats-py waits in vain for messages that a fetch skipped."""
+    ends_first: AsyncExitStack = field(default_factory=AsyncExitStack)
+    """What ends as soon as the service is told to, before the connection is drained: readers, for whom nats-py would
+    wait in vain if a fetch was skipped, and waits for a turn, whose messages another replica takes."""
 
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -82,8 +81,7 @@ async def run(service: Service, settings: S, build: Build[S]) -> None:
         app = await stack.enter_async_context(build(settings, bus))
         # Called before the adapters are closed: handlers that are under way may finish with them.
         stack.push_async_callback(_leave, broker, client)
-        stack.callback(bus.stopping.set)
-        await stack.enter_async_context(bus.readers)
+        await stack.enter_async_context(bus.ends_first)
         await broker.start()
         await until_taken(client)  # whoever sees it listening may ask it at once
         await _serve_http(app, service, settings)

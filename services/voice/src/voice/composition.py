@@ -38,6 +38,7 @@ from voice.settings import Settings
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     """Puts the subscribers on the broker and gives the HTTP side: media, metrics, health."""
     token = settings.twilio_auth_token.get_secret_value()
+    stopping = asyncio.Event()
     telephone = _provider("twilio", asyncio.Semaphore(settings.twilio_max_concurrency), settings)
     clips = ObjectStoreClips(await bus.client.jetstream().object_store(CLIPS_BUCKET))
     async with (
@@ -62,9 +63,10 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             aclosing(Handover(bus.calls, telephony)) as handover,
             in_background(pacing.run()),
         ):
+            bus.ends_first.callback(stopping.set)
             router = build_router(
                 bus.client,
-                Dialing(bus.calls, telephony, greetings, hold=Hold(telephone.breaker, bus.stopping), clearance=pacing),
+                Dialing(bus.calls, telephony, greetings, hold=Hold(telephone.breaker, stopping), clearance=pacing),
                 Settlement(bus.calls, telephony),
                 HangUp(bus.calls, telephony, telephony),
                 greetings,
