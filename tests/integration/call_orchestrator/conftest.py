@@ -1,0 +1,104 @@
+"""Replicas of the orchestrator on a real nats-server, calls that are asked for, and what the log says of them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from uuid import UUID
+
+import pytest
+from faststream.nats import NatsBroker
+from nats.aio.client import Client
+
+from call_orchestrator.composition import build
+from call_orchestrator.settings import Settings
+from chassis.log import Log
+from chassis.serve import Bus
+from contracts import (
+    Call,
+    CallEvent,
+    CallRequested,
+    CallStatus,
+    DialClaimed,
+    Service,
+    TelephonyStatus,
+    TelephonyStatusReported,
+    call_id_of,
+)
+from contracts.streams import CALLS, state_of
+
+Ask = Callable[..., Awaitable[list[UUID]]]
+
+
+@asynccontextmanager
+async def running(nats_url: str, count: int, **settings: float) -> AsyncIterator[None]:
+    """So many replicas of the service, as one system."""
+    async with AsyncExitStack() as stack:
+        for _ in range(count):
+            broker = NatsBroker(nats_url, logger=None)
+            client = await broker.connect()
+            bus = Bus(client, broker, Log(client, CALLS.name, source=Service.ORCHESTRATOR))
+            await stack.enter_async_context(build(Settings.model_validate(settings), bus))
+            stack.push_async_callback(broker.stop)
+            await broker.start()
+        yield
+
+
+@pytest.fixture
+def ask(bus_client: Client) -> Ask:
+    """Asks for so many calls of a campaign."""
+
+    async def ask(campaign: str, count: int) -> list[UUID]:
+        ids = []
+        for number in range(count):
+            request = CallRequested(
+                request_id=f"{campaign}-{number}",
+                campaign_id=campaign,
+                contact_id="c-1",
+                phone_number="+12125550123",
+                script_template="Hello.",
+                language="en",
+                max_retries=0,
+            )
+            await bus_client.jetstream().publish(request.subject, request.model_dump_json().encode())
+            ids.append(call_id_of(request.request_id or ""))
+        return ids
+
+    return ask
+
+
+async def call_of(calls: Log, call_id: UUID) -> Call | None:
+    recorded = await calls.last(state_of(call_id))
+    return recorded.event.call if recorded and isinstance(recorded.event, CallEvent) else None
+
+
+async def with_status(calls: Log, ids: list[UUID], status: CallStatus) -> list[UUID]:
+    return [i for i in ids if (call := await call_of(calls, i)) and call.status is status]
+
+
+async def until(what: Callable[[], Awaitable[object]]) -> None:
+    async with asyncio.timeout(20):
+        while not await what():
+            await asyncio.sleep(0.02)
+
+
+async def until_queued(calls: Log, ids: list[UUID]) -> None:
+    async def queued() -> bool:
+        return all([(call := await call_of(calls, i)) and call.queued for i in ids])
+
+    await until(queued)
+
+
+async def until_dialing(calls: Log, ids: list[UUID], count: int) -> list[UUID]:
+    async def dialing() -> bool:
+        return len(await with_status(calls, ids, CallStatus.DIALING)) >= count
+
+    await until(dialing)
+    return await with_status(calls, ids, CallStatus.DIALING)
+
+
+async def end(calls: Log, call_id: UUID) -> None:
+    await calls.append(DialClaimed(call_id=call_id, attempt=1))
+    report = TelephonyStatusReported(
+        call_id=call_id, attempt=1, provider_call_id="CA1", status=TelephonyStatus.BUSY, sequence_number=1
+    )
+    await calls.append(report)
