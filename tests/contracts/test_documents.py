@@ -7,6 +7,7 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
+from pydantic import ValidationError
 
 from contracts import EVENTS, CommandOutcome, Event, Service, call_id_of, decode
 from contracts.__main__ import BESIDE_THE_PACKAGE, documents, drift
@@ -175,3 +176,11 @@ def test_the_requests_that_the_readme_shows_for_the_command_line_are_valid() -> 
 def test_no_document_names_this_machine() -> None:
     stored = "".join(documents(BESIDE_THE_PACKAGE).values())
     assert str(BESIDE_THE_PACKAGE) not in stored
+
+
+@pytest.mark.parametrize("campaign_id", ["a.b", "*", ">", "a b", "a\n", "", "ñ", "$JS", "a" * 101])
+@pytest.mark.parametrize("event", [event for event in EVENTS.values() if "campaign_id" in event.model_fields])
+def test_no_campaigns_id_can_be_more_or_less_than_one_token_of_a_subject(event: type[Event], campaign_id: str) -> None:
+    body = {**EXAMPLES[event.fact].model_dump(), "campaign_id": campaign_id}
+    with pytest.raises(ValidationError, match="campaign_id"):
+        event.model_validate(body)

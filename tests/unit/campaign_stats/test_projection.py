@@ -169,7 +169,7 @@ def test_a_stale_event_changes_nothing() -> None:
 
 
 def test_facts_of_a_call_that_was_never_created_change_nothing() -> None:
-    projected = project({}, numbered(replied(1), EXAMPLES["conversation.ended"], EXAMPLES["campaign.created"]))
+    projected = project({}, numbered(replied(1), EXAMPLES["conversation.ended"], EXAMPLES["timer.due"]))
     assert (projected.documents, projected.increments) == ({}, {})
 
 

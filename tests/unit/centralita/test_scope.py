@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from centralita.masking import masked
-from centralita.replay.messages import FACTS, Message, facts_about
+from centralita.replay.messages import FACTS, Message, belongs, facts_about
 from centralita.replay.scope import Scope, call_of, campaign_of, identified
 from contracts import call_id_of
 from contracts.examples import CALL_ID, CAMPAIGN_ID, EXAMPLES
@@ -38,6 +38,16 @@ def test_every_fact_of_a_campaigns_calls_is_in_its_scope(fact: str) -> None:
     assert Scope(campaign_id=CAMPAIGN_ID).wants(message(fact), ids)
     assert campaign_of(message(fact)) in (CAMPAIGN_ID, None)
     assert not Scope(campaign_id="another").wants(message(fact), {str(call_id_of("another"))})
+
+
+@pytest.mark.parametrize("fact", [fact for fact in EXAMPLES if fact.startswith("campaign.")])
+def test_what_is_said_of_a_campaign_is_in_its_scope_and_in_that_of_no_call(fact: str) -> None:
+    one = message(fact)
+    assert call_of(one) is None
+    assert Scope(campaign_id=CAMPAIGN_ID).wants(one, ())
+    assert not Scope(campaign_id="another").wants(one, {str(CALL_ID)})
+    assert not Scope(call_id=CALL_ID).wants(one, ())
+    assert belongs(one.stream, one.subject)
 
 
 def test_a_request_without_an_id_is_known_by_its_place() -> None:

@@ -11,6 +11,8 @@ from contracts import (
     CallHangupRequested,
     CallRequested,
     CallStatusChanged,
+    CampaignFact,
+    CampaignPaused,
     ConversationEnded,
     DialLookedUp,
     DialPlaced,
@@ -46,6 +48,10 @@ def described(event: Event) -> str:
             return f"{event.campaign_id}, {event.phone_number}"
         case CallChangeRequested():
             return ", ".join(event.changes())
+        case CampaignPaused(campaign_id=campaign_id, reason=reason):
+            return f"{campaign_id}{_why(reason)}"
+        case CampaignFact(campaign_id=campaign_id):
+            return campaign_id
         case TimerDue():
             return f"deadline {event.deadline:%H:%M:%S}"
         case _:

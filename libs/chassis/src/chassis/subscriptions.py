@@ -19,7 +19,7 @@ from chassis.metrics import DEAD_LETTERS, HANDLING_SECONDS
 from chassis.patience import at_work
 from contracts import Envelope, InvalidMessage, decode
 from contracts.dead_letters import DeadLetter
-from contracts.streams import Consumer
+from contracts.streams import Consumer, about
 
 Handler = Callable[[Recorded], Awaitable[None]]
 
@@ -32,11 +32,11 @@ def subscribe(router: NatsRouter, client: Client, consumer: Consumer, handler: H
     async def on_message(message: NatsMessage) -> None:
         raw = message.raw_message
         assert isinstance(raw, Msg)  # noqa: S101  a single subscriber never gets FastStream's batch form
-        about = {"call_id": raw.subject.split(".")[2]} if raw.subject.count(".") >= 2 else {}
+        named = about(raw.subject)
         parent = (raw.headers or {}).get("traceparent")
         with (
-            tracing.span(f"process {consumer.name}", tracing.PROCESS, parent, **about),
-            structlog.contextvars.bound_contextvars(consumer=consumer.name, **about),
+            tracing.span(f"process {consumer.name}", tracing.PROCESS, parent, **named),
+            structlog.contextvars.bound_contextvars(consumer=consumer.name, **named),
             HANDLING_SECONDS.labels(consumer=consumer.name).time(),
         ):
             try:

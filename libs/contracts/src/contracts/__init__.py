@@ -6,7 +6,7 @@ Python's own: ``schemas/`` and ``asyncapi.json`` beside this package say the sam
 
 from contracts.call import Call
 from contracts.envelope import Envelope
-from contracts.event import CallEvent, CallFact, Event, Service
+from contracts.event import CallEvent, CallFact, CampaignFact, Event, Service
 from contracts.events import EVENTS, decode
 from contracts.events.admissions import AdmissionGranted, AdmissionReleased, QueueJoined
 from contracts.events.audio import AudioFailed, AudioReady, AudioRequested
@@ -19,13 +19,7 @@ from contracts.events.calls import (
     CallSettlementRequested,
     CallStatusChanged,
 )
-from contracts.events.campaigns import (
-    CampaignChanged,
-    CampaignCreated,
-    CampaignFinished,
-    CampaignPaused,
-    CampaignResumed,
-)
+from contracts.events.campaigns import CampaignPaused, CampaignResumed
 from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard, ToolCall
 from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.requests import (
@@ -33,6 +27,8 @@ from contracts.events.requests import (
     CallChangeRequested,
     CallRequested,
     CallRetryRequested,
+    CampaignPauseRequested,
+    CampaignResumeRequested,
 )
 from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
 from contracts.events.timers import TimerDue
@@ -79,11 +75,11 @@ __all__ = [
     "CallSettlementRequested",
     "CallStatus",
     "CallStatusChanged",
-    "CampaignChanged",
-    "CampaignCreated",
-    "CampaignFinished",
+    "CampaignFact",
     "CampaignId",
+    "CampaignPauseRequested",
     "CampaignPaused",
+    "CampaignResumeRequested",
     "CampaignResumed",
     "CampaignStatistics",
     "CampaignStatisticsQuery",

@@ -29,7 +29,7 @@ class AuditEntry(BaseModel):
     act_id: str = Field(description="the same in all entries of one act; UUIDv7")
     act: Annotated[str, StringConstraints(pattern=r"^[a-z]+\.[a-z_]+$")] = Field(examples=["call.cancel"])
     target: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$")] = Field(
-        description="what was acted on: for acts whose name begins with call, the call's id"
+        description="what was acted on: the call's or the campaign's id, by the first word of the act"
     )
     who: str = Field(description="the name of the API key")
     at: AwareDatetime = Field(description="when this was written")
@@ -52,3 +52,8 @@ ALL_ENTRIES = "audit.*.*"
 def acts_on_call(call_id: object) -> str:
     """The filter that matches the entries about one call."""
     return f"audit.call.{call_id}"
+
+
+def acts_on_campaign(campaign_id: object) -> str:
+    """The filter that matches the entries about one campaign."""
+    return f"audit.campaign.{campaign_id}"

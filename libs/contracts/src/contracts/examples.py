@@ -16,13 +16,7 @@ from contracts.events.calls import (
     CallSettlementRequested,
     CallStatusChanged,
 )
-from contracts.events.campaigns import (
-    CampaignChanged,
-    CampaignCreated,
-    CampaignFinished,
-    CampaignPaused,
-    CampaignResumed,
-)
+from contracts.events.campaigns import CampaignPaused, CampaignResumed
 from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard, ToolCall
 from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.requests import (
@@ -30,6 +24,8 @@ from contracts.events.requests import (
     CallChangeRequested,
     CallRequested,
     CallRetryRequested,
+    CampaignPauseRequested,
+    CampaignResumeRequested,
 )
 from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
 from contracts.events.timers import TimerDue
@@ -106,6 +102,8 @@ _ALL: tuple[Event, ...] = (
     CallCancelRequested(call_id=CALL_ID),
     CallRetryRequested(call_id=CALL_ID),
     CallChangeRequested(call_id=CALL_ID, scheduled_at=_CREATED + timedelta(hours=2), max_retries=1),
+    CampaignPauseRequested(campaign_id=CAMPAIGN_ID, reason="public holiday"),
+    CampaignResumeRequested(campaign_id=CAMPAIGN_ID),
     CallCreated(call=CALL, occurred_at=_CREATED),
     CallDue(call=_QUEUED, occurred_at=_CREATED),
     QueueJoined(call_id=CALL_ID, campaign_id=CAMPAIGN_ID, attempt=1, due_at=_CREATED, due=1041),
@@ -176,11 +174,8 @@ _ALL: tuple[Event, ...] = (
         fields={"time": "10:00"},
         goodbye_seconds=2.5,
     ),
-    CampaignCreated(campaign_id=CAMPAIGN_ID),
-    CampaignChanged(campaign_id=CAMPAIGN_ID, changed=("language",)),
-    CampaignPaused(campaign_id=CAMPAIGN_ID, reason="public holiday"),
-    CampaignResumed(campaign_id=CAMPAIGN_ID),
-    CampaignFinished(campaign_id=CAMPAIGN_ID),
+    CampaignPaused(campaign_id=CAMPAIGN_ID, occurred_at=_CREATED, reason="public holiday"),
+    CampaignResumed(campaign_id=CAMPAIGN_ID, occurred_at=_CREATED + timedelta(days=1)),
     TimerDue(call_id=CALL_ID, deadline=_DIALED + timedelta(seconds=60)),
 )
 

@@ -62,7 +62,7 @@ class Work:
 
 WORK: Mapping[Service, Work] = {
     Service.ORCHESTRATOR: Work(
-        handles=(streams.ORCHESTRATOR_REQUESTS, streams.ORCHESTRATOR_FACTS),
+        handles=(streams.ORCHESTRATOR_REQUESTS, streams.ORCHESTRATOR_CAMPAIGNS, streams.ORCHESTRATOR_FACTS),
         reads=(CALLS,),
         follows=(CALLS, QUEUE),
         publishes=(

@@ -17,6 +17,7 @@ class CommandOutcome(BaseModel):
 
     accepted: bool
     call_id: CallId | None = None
+    campaign_id: CampaignId | None = Field(default=None, description="the campaign, where one was paused or resumed")
     request_id: str | None = None
     status: CallStatus | None = None
     reasons: tuple[str, ...] = ()

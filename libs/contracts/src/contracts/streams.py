@@ -14,6 +14,8 @@ from contracts.events.requests import (
     CallChangeRequested,
     CallRequested,
     CallRetryRequested,
+    CampaignPauseRequested,
+    CampaignResumeRequested,
 )
 from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
 from contracts.events.timers import TimerDue
@@ -52,6 +54,8 @@ class Consumer:
     workers: int = 64
     backoff: tuple[float, ...] = field(default=(0.2, 1, 5, 15, 30, 60, 120, 300))
     patient: bool = False
+    in_order: bool = False
+    """One message at a time, whatever the number of replicas: one that comes again comes before the next."""
 
     @property
     def deliver_subject(self) -> str:
@@ -65,7 +69,14 @@ def _filters(*events: type[Event]) -> tuple[str, ...]:
 
 REQUESTS = Stream(
     "REQUESTS",
-    ("call.requested", "call.cancel_requested.*", "call.retry_requested.*", "call.change_requested.*"),
+    (
+        "call.requested",
+        "call.cancel_requested.*",
+        "call.retry_requested.*",
+        "call.change_requested.*",
+        "campaign.pause_requested.*",
+        "campaign.resume_requested.*",
+    ),
     "What upstream systems and the edge ask for",
 )
 CALLS = Stream(
@@ -79,7 +90,8 @@ CALLS = Stream(
         "reply.*.*",
         "audio.*.*",
         "conversation.*.*",
-        "campaign.*.*",
+        "campaign.paused.*",
+        "campaign.resumed.*",
         "timer.*.*",
     ),
     "All facts of all calls: the system of record",
@@ -88,12 +100,21 @@ CALLS = Stream(
 QUEUE = Stream("QUEUE", ("queue.*.*",), "Calls that wait for a slot: an index of the log", newest_only=True)
 DEAD_LETTERS = Stream("DEAD_LETTERS", ("dead_letter.>",), "Messages that could not be used, each with its reason")
 AUDIT = Stream("AUDIT", (ALL_ENTRIES,), "Administrative acts and who did them", append_only=True)
-STREAMS = (REQUESTS, CALLS, QUEUE, DEAD_LETTERS, AUDIT)
+STREAMS = (CALLS, REQUESTS, QUEUE, DEAD_LETTERS, AUDIT)
+"""In the order in which they are made or changed: what CALLS no longer takes, REQUESTS may."""
 
 ORCHESTRATOR_REQUESTS = Consumer(
     "orchestrator-requests",
     REQUESTS,
     _filters(CallRequested, CallCancelRequested, CallRetryRequested, CallChangeRequested),
+)
+ORCHESTRATOR_CAMPAIGNS = Consumer(
+    "orchestrator-campaigns",
+    REQUESTS,
+    _filters(CampaignPauseRequested, CampaignResumeRequested),
+    ack_wait=10,
+    workers=1,
+    in_order=True,
 )
 ORCHESTRATOR_FACTS = Consumer(
     "orchestrator-facts",
@@ -119,6 +140,7 @@ VOICE_GREETINGS = Consumer("voice-greetings", CALLS, _filters(AudioRequested), w
 CONVERSATION_TURNS = Consumer("conversation-turns", CALLS, _filters(SpeechHeard))
 CONSUMERS = (
     ORCHESTRATOR_REQUESTS,
+    ORCHESTRATOR_CAMPAIGNS,
     ORCHESTRATOR_FACTS,
     VOICE_DIALS,
     VOICE_HANGUPS,
@@ -142,3 +164,14 @@ def facts_of(call_id: object) -> tuple[str, str]:
 def state_of(call_id: object) -> str:
     """The filter whose last message is the call as it stands, and whose sequence guards appends (law 1)."""
     return f"call.*.{call_id}.*"
+
+
+def campaign_state_of(campaign_id: object) -> str:
+    """The filter whose last message in the stream CALLS is how the campaign stands; ``*``: every campaign."""
+    return f"campaign.*.{campaign_id}"
+
+
+def about(subject: str) -> dict[str, str]:
+    """The call or the campaign that a subject names, by the field's name; empty for a request that has no id yet."""
+    family, _, *rest = subject.split(".")
+    return {"campaign_id" if family == "campaign" else "call_id": rest[0]} if rest else {}

@@ -16,13 +16,7 @@ from contracts.events.calls import (
     CallSettlementRequested,
     CallStatusChanged,
 )
-from contracts.events.campaigns import (
-    CampaignChanged,
-    CampaignCreated,
-    CampaignFinished,
-    CampaignPaused,
-    CampaignResumed,
-)
+from contracts.events.campaigns import CampaignPaused, CampaignResumed
 from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard
 from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.requests import (
@@ -30,6 +24,8 @@ from contracts.events.requests import (
     CallChangeRequested,
     CallRequested,
     CallRetryRequested,
+    CampaignPauseRequested,
+    CampaignResumeRequested,
 )
 from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
 from contracts.events.timers import TimerDue
@@ -40,6 +36,8 @@ _TYPES: tuple[type[Event], ...] = (
     CallCancelRequested,
     CallRetryRequested,
     CallChangeRequested,
+    CampaignPauseRequested,
+    CampaignResumeRequested,
     CallCreated,
     CallStatusChanged,
     CallDue,
@@ -64,11 +62,8 @@ _TYPES: tuple[type[Event], ...] = (
     AudioReady,
     AudioFailed,
     ConversationEnded,
-    CampaignCreated,
-    CampaignChanged,
     CampaignPaused,
     CampaignResumed,
-    CampaignFinished,
     TimerDue,
 )
 

@@ -1,41 +1,24 @@
-"""The life of a campaign."""
+"""Whether a campaign may go on. That it is there, its first call says; how far it is, campaign-stats counts."""
 
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import AwareDatetime
 
 from contracts.event import CampaignFact
 
 
-class CampaignCreated(CampaignFact):
-    """The campaign exists."""
-
-    fact: ClassVar[str] = "campaign.created"
-
-
-class CampaignChanged(CampaignFact):
-    """Settings of the campaign changed."""
-
-    fact: ClassVar[str] = "campaign.changed"
-
-    changed: tuple[str, ...] = Field(description="names of the settings that changed")
-
-
 class CampaignPaused(CampaignFact):
-    """No call of it is begun until it is resumed."""
+    """No call of it is given a slot until it is resumed; calls that have one go on."""
 
     fact: ClassVar[str] = "campaign.paused"
 
+    occurred_at: AwareDatetime
     reason: str | None = None
 
 
 class CampaignResumed(CampaignFact):
-    """Calls of it may begin again."""
+    """Calls of it are given slots again, in their turn."""
 
     fact: ClassVar[str] = "campaign.resumed"
 
-
-class CampaignFinished(CampaignFact):
-    """Every call of it has reached a final status and no more are accepted."""
-
-    fact: ClassVar[str] = "campaign.finished"
+    occurred_at: AwareDatetime

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, model_validator
 
-from contracts.event import CallFact, Event, Service
+from contracts.event import CallFact, CampaignFact, Event, Service
 from contracts.script import greeting, missing_variables, render
 from contracts.values import CampaignId, Language, PhoneNumber, RequestId
 
@@ -16,6 +16,7 @@ Metadata = Annotated[dict[str, Annotated[str, StringConstraints(max_length=2_000
 Retries = Annotated[int, Field(ge=0, le=10)]
 RetryDelay = Annotated[int, Field(ge=0, le=604_800)]
 RingTime = Annotated[int, Field(ge=5, le=600)]
+PauseReason = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
 
 
 class CallRequested(Event):
@@ -101,3 +102,25 @@ class CallChangeRequested(_Command):
     def changes(self) -> dict[str, object]:
         """The fields that are given, by name."""
         return self.model_dump(exclude={"call_id"}, exclude_none=True)
+
+
+class _CampaignCommand(CampaignFact):
+    """The edge's alone: over REST whoever stops or starts a campaign has a name, and stands in the audit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.EDGE})
+
+
+class CampaignPauseRequested(_CampaignCommand):
+    """Please begin no more calls of this campaign. It need not have any yet."""
+
+    fact: ClassVar[str] = "campaign.pause_requested"
+
+    reason: PauseReason | None = Field(default=None, description="for whoever finds it paused")
+
+
+class CampaignResumeRequested(_CampaignCommand):
+    """Please go on with this campaign."""
+
+    fact: ClassVar[str] = "campaign.resume_requested"
