@@ -7,7 +7,9 @@ from call_orchestrator.domain.slots import Limits, Slots, Waiting
 
 
 def slots(live: int | None = None, *, of_campaign: int | None = None, on_the_way: int = 100) -> Slots:
-    return Slots(Limits(live=live, live_of_campaign=of_campaign, on_the_way=on_the_way))
+    book = Slots(Limits(live=live, live_of_campaign=of_campaign, on_the_way=on_the_way))
+    book.campaigns({})
+    return book
 
 
 def waiting(call_id: str, campaign_id: str = "reminders", *, due: int = 1, minutes: float = 0) -> Waiting:
@@ -115,3 +117,49 @@ def test_a_grant_says_from_where_the_log_tells_of_every_slot_that_is_held() -> N
     assert book.since == 20
     book.stands(26, "b", live=False)
     assert book.since == 21, "nothing is held: after the last grant"
+
+
+def test_nobody_is_next_before_it_is_known_which_campaigns_are_paused() -> None:
+    book = slots()
+    book.paused = None
+    book.joined(waiting("c"))
+    assert book.next() is None
+    book.campaigns({"reminders": False})
+    assert grants(book, 2) == ["c"]
+
+
+def test_calls_of_a_paused_campaign_keep_their_places_and_others_are_next() -> None:
+    book = slots()
+    for number in range(3):
+        book.joined(waiting(f"held{number}", "held", due=number))
+    assert grants(book, 1) == ["held0"]
+    book.campaigns({"held": True})
+    book.joined(waiting("late", "late", due=9, minutes=60))
+    assert grants(book, 9) == ["late"]
+    assert set(book.held) == {"held0", "late"}, "who has a slot keeps it"
+    assert book.waiting_paused() == 2
+    book.campaigns({"another": True})
+    assert book.next() is None, "of held nothing new was said"
+    book.campaigns({"held": False})
+    assert grants(book, 9) == ["held1", "held2"]
+    assert book.waiting_paused() == 0
+
+
+def test_a_resumed_campaign_takes_its_turns_and_is_not_made_up_for_its_pause() -> None:
+    book = slots()
+    book.campaigns({"held": True})
+    for number in range(3):
+        book.joined(waiting(f"held{number}", "held", due=number))
+        book.joined(waiting(f"other{number}", "other", due=10 + number))
+    assert grants(book, 1) == ["other0"]
+    book.campaigns({"held": False})
+    assert grants(book, 9) == ["held0", "other1", "held1", "other2", "held2"]
+
+
+def test_what_waits_in_a_paused_campaign_still_leaves_by_itself() -> None:
+    book = slots()
+    book.campaigns({"held": True})
+    book.joined(waiting("c", "held", due=5))
+    assert book.stands(6, "c", live=False) == waiting("c", "held", due=5)
+    book.campaigns({"held": False})
+    assert book.next() is None

@@ -4,6 +4,10 @@ Every replica folds the log into `Slots` and offers the next slot to the same ca
 each is guarded by the last one of all. A replica that has not seen the last grant therefore cannot grant, and one that
 has knows of every slot that is held. What a grant leads to is decided where all facts are: a replica that dies after
 its grant has nothing left to do.
+
+Calls of a paused campaign are given no slot. A replica grants nothing before it has read which campaigns are paused,
+and asks the log once more before each grant, since it may have been cut off. A grant and a pause that cross each other
+within that one look are both valid: the call goes on, as every call does that has its slot.
 """
 
 import asyncio
@@ -15,7 +19,7 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from call_orchestrator.domain.slots import Slots, Waiting
-from call_orchestrator.ports import Admissions, CallLog, Heard, LostRace, Queue
+from call_orchestrator.ports import Admissions, CallLog, CampaignLog, Heard, LostRace, Queue
 from contracts import AdmissionGranted, AdmissionReleased, DialClaimed
 
 _PAUSE_SECONDS = 1.0
@@ -24,6 +28,8 @@ _STALE_SECONDS = 0.05
 LIVE = Gauge("centralita_live_calls", "Calls that hold a slot, by the log; every replica says the same")
 LIMIT = Gauge("centralita_live_calls_limit", "Calls that may be live at once; infinite: any number")
 WAITING = Gauge("centralita_waiting_calls", "Calls whose time has come and that wait for a slot")
+WAITING_PAUSED = Gauge("centralita_waiting_calls_paused", "Of these, calls of campaigns that are paused")
+PAUSED = Gauge("centralita_paused_campaigns", "Campaigns that are paused, by the log; every replica says the same")
 WAIT_SECONDS = Histogram(
     "centralita_slot_wait_seconds",
     "From a call's time to its slot",
@@ -38,20 +44,28 @@ class Admission:
     """Gives slots to calls that wait."""
 
     def __init__(
-        self, slots: Slots, calls: CallLog, queue: Queue, admissions: Admissions, now: Callable[[], datetime]
+        self,
+        slots: Slots,
+        calls: CallLog,
+        campaigns: CampaignLog,
+        queue: Queue,
+        admissions: Admissions,
+        now: Callable[[], datetime],
     ) -> None:
         self._slots = slots
         self._calls = calls
+        self._campaigns = campaigns
         self._queue = queue
         self._admissions = admissions
         self._now = now
         self._news = asyncio.Event()
         LIMIT.set(float("inf") if slots.limits.live is None else slots.limits.live)
+        WAITING_PAUSED.set_function(slots.waiting_paused)
 
     async def run(self) -> None:
         """Grants until cancelled. Whatever fails is logged and tried again."""
         async with asyncio.TaskGroup() as tasks:
-            for part in (self._hear, self._see_who_waits, self._grant_next):
+            for part in (self._hear, self._hear_of_campaigns, self._see_who_waits, self._grant_next):
                 tasks.create_task(_for_ever(part))
 
     async def _hear(self) -> None:
@@ -76,6 +90,13 @@ class Admission:
                 return self._slots.stands(heard.sequence, heard.call_id, live=heard.live)
         return None
 
+    async def _hear_of_campaigns(self) -> None:
+        self._slots.paused = None
+        async with self._campaigns.standings() as batches:
+            async for paused in batches:
+                self._slots.campaigns(paused)
+                self._tell()
+
     async def _see_who_waits(self) -> None:
         async with self._admissions.waiting() as batches:
             async for batch in batches:
@@ -86,6 +107,7 @@ class Admission:
     def _tell(self) -> None:
         LIVE.set(len(self._slots.held))
         WAITING.set(len(self._slots.waiting))
+        PAUSED.set(len(self._slots.paused or ()))
         self._news.set()
 
     async def _grant_next(self) -> None:
@@ -94,19 +116,25 @@ class Admission:
         call, after, since = self._slots.next(), self._slots.last_grant, self._slots.since
         if call is None:
             await self._news.wait()
-        elif await self._still_waits(call):
+        elif await self._may_begin(call):
             await self._grant(call, since, after)
 
-    async def _still_waits(self, call: Waiting) -> bool:
+    async def _may_begin(self, call: Waiting) -> bool:
         stored = await self._calls.load(UUID(call.call_id))
         if stored is None or stored.sequence < call.due:
             await asyncio.sleep(_STALE_SECONDS)  # a server that lags has answered
             return False
         if stored.call.queued and stored.sequence == call.due:
-            return True
+            return await self._runs(call.campaign_id)
         self._slots.left(call)
         await self._queue.leave(call.place)
         return False
+
+    async def _runs(self, campaign_id: str) -> bool:
+        stands = await self._campaigns.load(campaign_id)
+        if stands.paused:
+            await asyncio.sleep(_STALE_SECONDS)  # this replica will hear of it
+        return not stands.paused
 
     async def _grant(self, call: Waiting, since: int, after: int) -> None:
         """Grants, and waits until the grant, or that of who was faster, is folded."""

@@ -8,11 +8,13 @@ from math import ceil
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
+from call_orchestrator.adapters.campaigns import JetStreamCampaigns
 from call_orchestrator.adapters.jetstream import JetStreamCallLog, JetStreamGreetings, JetStreamTimers
 from call_orchestrator.adapters.slots import JetStreamAdmissions, JetStreamQueue
 from call_orchestrator.admission import Admission
 from call_orchestrator.agreements import Policy
 from call_orchestrator.application import CallService
+from call_orchestrator.campaigns import CampaignService
 from call_orchestrator.domain.slots import Limits, Slots
 from call_orchestrator.entrypoints.subscribers import build_router
 from call_orchestrator.grants import Grants
@@ -52,10 +54,12 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     queue = JetStreamQueue(bus.client, Log(bus.client, QUEUE.name, source=Service.ORCHESTRATOR))
     await queue.restore(bus.calls)
     admissions = JetStreamAdmissions(bus.client, bus.calls)
+    campaigns = JetStreamCampaigns(bus.client, bus.calls)
     timers = JetStreamTimers(js, Service.ORCHESTRATOR)
     calls = CallService(log, timers, queue, JetStreamGreetings(bus.calls), policy(settings), now=_now)
-    bus.broker.include_router(build_router(calls, Grants(calls, log, admissions), bus.client))
-    async with in_background(Admission(Slots(limits(settings)), log, queue, admissions, now=_now).run()):
+    grants, pauses = Grants(calls, log, admissions), CampaignService(campaigns, now=_now)
+    bus.broker.include_router(build_router(calls, grants, pauses, bus.client))
+    async with in_background(Admission(Slots(limits(settings)), log, campaigns, queue, admissions, now=_now).run()):
         yield Starlette(routes=operations(bus.client))
 
 

@@ -1,6 +1,6 @@
 """What the orchestrator needs of the world."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +14,8 @@ from contracts import (
     AudioRequested,
     Call,
     CallEvent,
+    CampaignPaused,
+    CampaignResumed,
     DialClaimed,
     Envelope,
 )
@@ -90,6 +92,27 @@ class Admissions(Protocol):
 
     async def release(self, grant: AdmissionGranted, *, granted: int, cause: Envelope) -> None:
         """The grant of this sequence was in vain. Saying so again changes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a campaign stands by its last fact, and that fact's sequence; 0: nothing was ever said of it, so it runs."""
+
+    paused: bool = False
+    sequence: int = 0
+
+
+class CampaignLog(Protocol):
+    """The campaigns, as their log has them."""
+
+    async def load(self, campaign_id: str) -> Standing:
+        """How the campaign stands."""
+
+    async def append(self, fact: CampaignPaused | CampaignResumed, *, after: int, cause: Envelope) -> None:
+        """Adds a fact. Raises LostRace unless the campaign's last one is still `after`."""
+
+    def standings(self) -> AbstractAsyncContextManager[AsyncIterator[Mapping[str, bool]]]:
+        """Whether campaigns are paused: first all of which something was said, then what is said, without an end."""
 
 
 class Greetings(Protocol):

@@ -4,10 +4,11 @@ Theory. A grant gives a call a slot. The slot is held until a later event of the
 ended, or waits again), or until the grant is released because the call waited no more when it came. Grants stand in one
 order, so whoever has folded the log up to the last grant knows of every slot that is held; to have seen an end late
 only means to wait longer. Campaigns take turns: the one whose last grant lies furthest back is next, whatever its
-backlog.
+backlog. A paused campaign's calls keep their places, and none of them is next until it is resumed.
 """
 
 import heapq
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -54,6 +55,8 @@ class Slots:
     held: dict[str, Slot] = field(default_factory=dict)
     waiting: dict[str, Waiting] = field(default_factory=dict)
     last_grant: int = 0
+    paused: set[str] | None = None
+    """The campaigns that are paused; none: that is not known yet, so nobody is next."""
     _queues: dict[str, list[tuple[datetime, int, str]]] = field(default_factory=dict)
     _turns: dict[str, int] = field(default_factory=dict)
 
@@ -105,14 +108,27 @@ class Slots:
         if self.waiting.get(call.call_id) == call:
             del self.waiting[call.call_id]
 
+    def campaigns(self, paused: Mapping[str, bool]) -> None:
+        """Whether campaigns are paused: at first all that ever were, then those of which something new is said."""
+        now = {campaign_id for campaign_id, is_paused in paused.items() if is_paused}
+        self.paused = (self.paused or set()) - paused.keys() | now
+
+    def waiting_paused(self) -> int:
+        """How many calls wait in paused campaigns."""
+        paused = self.paused or ()
+        return sum(call.campaign_id in paused for call in self.waiting.values())
+
     def next(self) -> Waiting | None:
         """Who is given the next slot; none if there is no room, or nobody whom there is room for."""
-        limits = self.limits
+        limits, paused = self.limits, self.paused
+        if paused is None:
+            return None
         if limits.live is not None and len(self.held) >= limits.live:
             return None
         if sum(not slot.claimed for slot in self.held.values()) >= limits.on_the_way:
             return None
-        heads = [head for campaign_id in list(self._queues) if (head := self._head(campaign_id))]
+        running = [campaign_id for campaign_id in self._queues if campaign_id not in paused]
+        heads = [head for campaign_id in running if (head := self._head(campaign_id))]
         able = [head for head in heads if self._has_room(head.campaign_id)]
         return min(able, key=lambda head: (self._turns.get(head.campaign_id, 0), head.due_at, head.due), default=None)
 

@@ -6,6 +6,7 @@ from faststream.nats import NatsRouter
 from nats.aio.client import Client
 
 from call_orchestrator.application import CallService, Told
+from call_orchestrator.campaigns import CampaignService
 from call_orchestrator.domain import inputs
 from call_orchestrator.grants import Grants
 from chassis.log import Recorded
@@ -17,6 +18,8 @@ from contracts import (
     CallChangeRequested,
     CallRequested,
     CallRetryRequested,
+    CampaignPauseRequested,
+    CampaignResumeRequested,
     CommandOutcome,
     ConversationEnded,
     DialLookedUp,
@@ -28,7 +31,7 @@ from contracts import (
     TimerDue,
 )
 from contracts.permissions import is_inbox
-from contracts.streams import ORCHESTRATOR_FACTS, ORCHESTRATOR_REQUESTS
+from contracts.streams import ORCHESTRATOR_CAMPAIGNS, ORCHESTRATOR_FACTS, ORCHESTRATOR_REQUESTS
 
 Command = CallRequested | CallChangeRequested | CallCancelRequested | CallRetryRequested
 Fact = (
@@ -44,18 +47,21 @@ Fact = (
 )
 
 
-def build_router(calls: CallService, grants: Grants, client: Client) -> NatsRouter:
-    """The service's two consumers. Both are idempotent by `CallService`: see there."""
+def build_router(calls: CallService, grants: Grants, campaigns: CampaignService, client: Client) -> NatsRouter:
+    """The service's three consumers, idempotent by `CallService` and `CampaignService`: see there."""
     router = NatsRouter()
 
     async def on_request(recorded: Recorded) -> None:
         event = recorded.event
         if not isinstance(event, Command):
             raise InvalidMessage([f"subject: {event.fact} is no request"])
-        outcome = await _ask(calls, event, recorded)
-        answer_to = recorded.envelope.reply_to
-        if answer_to and is_inbox(answer_to):  # anything else would be said in our name, not in the asker's
-            await client.publish(answer_to, outcome.model_dump_json().encode())
+        await _answer(client, recorded, await _ask(calls, event, recorded))
+
+    async def on_campaign(recorded: Recorded) -> None:
+        event = recorded.event
+        if not isinstance(event, CampaignPauseRequested | CampaignResumeRequested):
+            raise InvalidMessage([f"subject: {event.fact} asks nothing of a campaign"])
+        await _answer(client, recorded, await campaigns.ask(event, recorded.envelope))
 
     async def on_fact(recorded: Recorded) -> None:
         event, again = recorded.event, recorded.deliveries > 1
@@ -67,8 +73,15 @@ def build_router(calls: CallService, grants: Grants, client: Client) -> NatsRout
         await calls.tell(Told(event.call_id, input_of(event), recorded.envelope, again))
 
     subscribe(router, client, ORCHESTRATOR_REQUESTS, on_request)
+    subscribe(router, client, ORCHESTRATOR_CAMPAIGNS, on_campaign)
     subscribe(router, client, ORCHESTRATOR_FACTS, on_fact)
     return router
+
+
+async def _answer(client: Client, recorded: Recorded, outcome: CommandOutcome) -> None:
+    answer_to = recorded.envelope.reply_to
+    if answer_to and is_inbox(answer_to):  # anything else would be said in our name, not in the asker's
+        await client.publish(answer_to, outcome.model_dump_json().encode())
 
 
 async def _ask(calls: CallService, command: Command, recorded: Recorded) -> CommandOutcome:

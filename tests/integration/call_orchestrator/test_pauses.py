@@ -1,0 +1,177 @@
+"""Paused campaigns on a real nats-server, by two replicas. That they grant, a call of another campaign shows."""
+
+from itertools import cycle, islice
+from uuid import UUID
+
+import pytest
+from nats.aio.client import Client
+from prometheus_client import REGISTRY
+from tests.integration.call_orchestrator.conftest import (
+    Ask,
+    call_of,
+    end,
+    running,
+    until,
+    until_dialing,
+    until_queued,
+    with_status,
+)
+
+from chassis.log import Log
+from chassis.provision import provision
+from contracts import (
+    AdmissionGranted,
+    CallCancelRequested,
+    CallChangeRequested,
+    CallStatus,
+    CampaignFact,
+    CampaignPauseRequested,
+    CampaignResumeRequested,
+    CommandOutcome,
+    Event,
+    TimerDue,
+)
+from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS, campaign_state_of
+
+LIMITS = {"max_concurrent_calls": 0, "twilio_calls_per_second": 100}
+PAUSE = CampaignPauseRequested(campaign_id="held", reason="a wrong number in the script")
+RESUME = CampaignResumeRequested(campaign_id="held")
+
+
+async def command(client: Client, event: Event) -> CommandOutcome:
+    inbox = client.new_inbox()
+    answers = await client.subscribe(inbox)
+    await client.jetstream().publish(event.subject, event.model_dump_json().encode(), headers={"reply_to": inbox})
+    answer = await answers.next_msg(timeout=20)
+    await answers.unsubscribe()
+    return CommandOutcome.model_validate_json(answer.data)
+
+
+async def said(calls: Log, campaign_id: str = "held") -> list[str]:
+    return [recorded.event.fact for recorded in await calls.read([campaign_state_of(campaign_id)])]
+
+
+async def granted(calls: Log) -> list[UUID]:
+    grants = [recorded.event for recorded in await calls.read([AdmissionGranted.subjects()])]
+    return [grant.call_id for grant in grants if isinstance(grant, AdmissionGranted)]
+
+
+async def shown(*, campaigns: float, calls: float) -> bool:
+    names = ("centralita_paused_campaigns", "centralita_waiting_calls_paused")
+    return [REGISTRY.get_sample_value(name) for name in names] == [campaigns, calls]
+
+
+async def test_nothing_of_a_paused_campaign_is_dialled_by_whoever_comes_and_all_of_it_once_when_it_goes_on(
+    nats_url: str, bus_client: Client, calls: Log, ask: Ask
+) -> None:
+    async with running(nats_url, 2, **LIMITS):
+        assert (await command(bus_client, PAUSE)).accepted
+        held = await ask("held", 5)
+        await until_queued(calls, held)
+        await until(lambda: shown(campaigns=1, calls=5))
+    assert await granted(calls) == [], "nothing was ever granted: the log says of no grant where to begin"
+    others: list[UUID] = []
+    for campaign in ("first", "second"):
+        async with running(nats_url, 2, **LIMITS):
+            others += await until_dialing(calls, await ask(campaign, 2), 2)
+        assert sorted(await granted(calls)) == sorted(others)
+    async with running(nats_url, 2, **LIMITS):
+        assert (await command(bus_client, RESUME)).accepted
+        await until_dialing(calls, held, 5)
+        await until(lambda: shown(campaigns=0, calls=0))
+    assert sorted(await granted(calls)) == sorted([*others, *held])
+
+
+async def test_a_call_that_has_its_slot_goes_on_and_the_next_one_waits(
+    nats_url: str, bus_client: Client, calls: Log, ask: Ask
+) -> None:
+    async with running(nats_url, 2, **{**LIMITS, "max_concurrent_calls": 1}):
+        held = await ask("held", 2)
+        [first] = await until_dialing(calls, held, 1)
+        await command(bus_client, PAUSE)
+        await end(calls, first)
+        await until(lambda: with_status(calls, [first], CallStatus.BUSY))
+        [other] = await until_dialing(calls, await ask("other", 1), 1)
+        [waits] = [call_id for call_id in held if call_id != first]
+        assert await granted(calls) == [first, other]
+        await command(bus_client, RESUME)
+        await end(calls, other)
+        await until_dialing(calls, [waits], 1)
+
+
+async def test_what_waits_in_a_paused_campaign_is_canceled_changed_and_expires_as_ever(
+    nats_url: str, bus_client: Client, calls: Log, ask: Ask
+) -> None:
+    async with running(nats_url, 2, **LIMITS):
+        await command(bus_client, PAUSE)
+        canceled, changed, expired = held = await ask("held", 3)
+        await until_queued(calls, held)
+        await command(bus_client, CallCancelRequested(call_id=canceled))
+        await command(bus_client, CallChangeRequested(call_id=changed, metadata={"a": "b"}))
+        waiting = await call_of(calls, expired)
+        assert waiting
+        assert waiting.deadline
+        await calls.append(TimerDue(call_id=expired, deadline=waiting.deadline))
+        await until(lambda: with_status(calls, [expired], CallStatus.EXPIRED))
+        await until_queued(calls, [changed])
+        await command(bus_client, RESUME)
+        await until_dialing(calls, [changed], 1)
+    assert await granted(calls) == [changed]
+    assert await with_status(calls, [canceled], CallStatus.CANCELED) == [canceled]
+    assert (call := await call_of(calls, changed))
+    assert call.metadata == {"a": "b"}
+
+
+async def test_what_stands_so_already_is_accepted_and_changes_nothing(
+    nats_url: str, bus_client: Client, calls: Log
+) -> None:
+    async with running(nats_url, 2, **LIMITS):
+        assert (await command(bus_client, RESUME)).accepted
+        assert await said(calls) == []
+        for reason in ("first", "second"):
+            outcome = await command(bus_client, PAUSE.model_copy(update={"reason": reason}))
+            assert (outcome.accepted, outcome.campaign_id, outcome.call_id) == (True, "held", None)
+    [paused] = await calls.read([campaign_state_of("held")])
+    assert paused.event.model_dump()["reason"] == "first"
+
+
+async def test_commands_are_carried_out_in_the_order_in_which_they_were_asked(
+    nats_url: str, bus_client: Client, calls: Log
+) -> None:
+    async with running(nats_url, 2, **LIMITS):
+        commands: list[CampaignFact] = list(islice(cycle((PAUSE, RESUME)), 40))
+        js = bus_client.jetstream(publish_async_max_pending=40)
+        for one in commands:
+            await js.publish_async(one.subject, one.model_dump_json().encode())
+        await js.publish_async_completed()
+        await until(lambda: _said(calls, 40))
+    assert await said(calls) == ["campaign.paused", "campaign.resumed"] * 20
+
+
+async def _said(calls: Log, count: int) -> bool:
+    return len(await said(calls)) >= count
+
+
+@pytest.mark.parametrize("campaign_id", ["*", "a.b", ">", "a b"])
+async def test_what_cannot_be_a_campaign_is_a_dead_letter_and_the_next_command_is_carried_out(
+    nats_url: str, bus_client: Client, calls: Log, campaign_id: str
+) -> None:
+    body = b'{"campaign_id": "%s"}' % campaign_id.encode()
+    await bus_client.jetstream().publish("campaign.pause_requested.x", body)
+    async with running(nats_url, 2, **LIMITS):
+        assert (await command(bus_client, PAUSE)).accepted
+    letter = await bus_client.jetstream().get_last_msg(DEAD_LETTERS.name, "dead_letter.campaign.pause_requested.x")
+    assert b"campaign_id: " in (letter.data or b"")
+    assert await said(calls, "*") == ["campaign.paused"]
+
+
+async def test_a_server_whose_log_took_every_word_of_a_campaign_is_brought_up_to_date(bus_client: Client) -> None:
+    """The commands and the facts share a family: the streams must be changed in the right order."""
+    js = bus_client.jetstream()
+    for stream, subjects in ((REQUESTS, ["call.requested"]), (CALLS, ["call.*.*.*", "campaign.*.*"])):
+        config = (await js.stream_info(stream.name)).config
+        config.subjects = subjects
+        await js.delete_stream(stream.name)
+        await js.add_stream(config)
+    await provision(js)
+    assert (await js.publish(PAUSE.subject, PAUSE.model_dump_json().encode())).stream == REQUESTS.name
