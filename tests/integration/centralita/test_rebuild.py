@@ -116,6 +116,25 @@ async def test_documents_from_the_log_are_equal_to_the_live_ones_and_take_their_
     assert f"{live.database.name}_rebuild" not in await live.database.client.list_database_names()
 
 
+async def test_rebuilt_documents_say_which_campaigns_are_paused(live: Live) -> None:
+    async with live.campaign_stats():
+        await live.happens("spring-1")
+        for fact, campaign in (
+            ("campaign.paused", "spring"),
+            ("campaign.resumed", "spring"),
+            ("campaign.paused", "new"),
+        ):
+            said = EXAMPLES[fact].model_copy(update={"campaign_id": campaign})
+            last = await live.log.append(said)
+        await live.follows(last.sequence)
+    before = await live.content()
+    done = await rebuild(live.client, live.mongo_url, live.database.name)
+    assert (done.equal, done.swapped) == (True, True)
+    assert await live.content() == before
+    standing = {campaign["_id"]: campaign.get("paused") for campaign in before["campaigns"]}
+    assert standing == {"*": None, "new": True, "spring": False}
+
+
 async def test_campaign_stats_goes_on_after_a_swap_that_it_was_running_through(live: Live) -> None:
     async with live.campaign_stats():
         await live.follows(await live.happens("spring-1", "spring-2"))

@@ -106,6 +106,23 @@ async def test_an_export_of_a_campaign_leaves_out_the_others(log_client: Client,
     assert {call.campaign_id for call in calls.values()} == {CAMPAIGN_ID}
 
 
+async def test_an_export_of_a_campaign_holds_its_pauses_and_they_are_nobodys_drift(
+    exported: Path, bus_client: Client, tmp_path: Path
+) -> None:
+    await import_file(bus_client, exported, speed=None)
+    own = [fact for fact in EXAMPLES if fact.startswith("campaign.")]
+    for campaign_id in (CAMPAIGN_ID, "another"):
+        for fact in own:
+            said = EXAMPLES[fact].model_copy(update={"campaign_id": campaign_id})
+            await bus_client.jetstream().publish(said.subject, said.model_dump_json().encode())
+    await export(bus_client, tmp_path / "campaign.gz", Scope(campaign_id=CAMPAIGN_ID))
+    record = from_file(tmp_path / "campaign.gz", WHOLE)
+    subjects = [message.subject for message in record.messages if message.subject.startswith("campaign.")]
+    assert sorted(subjects) == sorted(f"{fact}.{CAMPAIGN_ID}" for fact in own)
+    found = await verify(record)
+    assert (found.calls, found.drifts, found.doubts) == (6, (), ())
+
+
 async def test_of_a_span_of_time_what_it_does_not_hold_whole_is_not_judged(exported: Path) -> None:
     whole = from_file(exported, WHOLE)
     middle = whole.messages[len(whole.messages) // 2].time

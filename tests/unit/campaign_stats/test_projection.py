@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -171,6 +172,17 @@ def test_a_stale_event_changes_nothing() -> None:
 def test_facts_of_a_call_that_was_never_created_change_nothing() -> None:
     projected = project({}, numbered(replied(1), EXAMPLES["conversation.ended"], EXAMPLES["timer.due"]))
     assert (projected.documents, projected.increments) == ({}, {})
+
+
+def test_a_campaign_stands_as_its_last_fact_in_the_batch_says() -> None:
+    paused, resumed = EXAMPLES["campaign.paused"], EXAMPLES["campaign.resumed"]
+    elsewhere = paused.model_copy(update={"campaign_id": "elsewhere"})
+    standings = project({}, numbered(paused, created(), elsewhere, resumed)).standings
+    assert {name: standing.paused for name, standing in standings.items()} == {"reminders": False, "elsewhere": True}
+    assert standings["elsewhere"].reason == "public holiday"
+    assert standings["reminders"].reason is None
+    assert standings["reminders"].since - standings["elsewhere"].since == timedelta(days=1)
+    assert project({}, numbered(created())).standings == {}
 
 
 def test_an_event_that_moves_no_counter_increments_no_campaign() -> None:

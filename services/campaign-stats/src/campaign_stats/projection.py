@@ -1,4 +1,4 @@
-"""The fold of events into call documents, and what each document counts for in its campaign. Pure.
+"""The fold of events into call documents, what each counts for in its campaign, and how campaigns stand. Pure.
 
 No transcript, number or variable of a script is kept: personal data stays in the log.
 """
@@ -14,6 +14,8 @@ from contracts import (
     CallEvent,
     CallFact,
     CallStatus,
+    CampaignPaused,
+    CampaignResumed,
     CampaignStatistics,
     ConversationEnded,
     Disposition,
@@ -58,24 +60,45 @@ class CallDocument(BaseModel):
     """``<attempt>/<turn>`` of every reply, each once however often it was published; turn 0, the greeting, is none."""
 
 
+class CampaignStanding(BaseModel):
+    """What a campaign's document says beside its sums, once it was ever paused. `reason`: why it is paused."""
+
+    model_config = ConfigDict(frozen=True)
+
+    paused: bool
+    since: datetime
+    reason: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Projected:
-    """What a batch changes: documents to be written whole, and sums to be added to each campaign's (and to `ALL`)."""
+    """What a batch changes: documents to be written whole, sums to be added to each campaign's (and to `ALL`), and the
+    standings that campaigns have now."""
 
     documents: Mapping[str, CallDocument]
     increments: Mapping[str, Mapping[str, int]]
+    standings: Mapping[str, CampaignStanding]
 
 
 def project(documents: Mapping[str, CallDocument], batch: Iterable[tuple[int, Event]]) -> Projected:
-    """Folds ``(sequence, event)`` pairs, in the order of the log, into the documents of the calls they are about."""
+    """Folds ``(sequence, event)`` pairs, in the order of the log, into the documents of what they are about."""
     after = dict(documents)
+    standings: dict[str, CampaignStanding] = {}
     for sequence, event in batch:
+        if isinstance(event, CampaignPaused | CampaignResumed):
+            standings[event.campaign_id] = _standing(event)
         call_id = call_of(event)
         document = fold(after.get(call_id or ""), sequence, event)
         if document is not None:
             after[document.call_id] = document
     changed = {call_id: document for call_id, document in after.items() if document != documents.get(call_id)}
-    return Projected(changed, _increments(documents, changed))
+    return Projected(changed, _increments(documents, changed), standings)
+
+
+def _standing(event: CampaignPaused | CampaignResumed) -> CampaignStanding:
+    if isinstance(event, CampaignPaused):
+        return CampaignStanding(paused=True, since=event.occurred_at, reason=event.reason)
+    return CampaignStanding(paused=False, since=event.occurred_at, reason=None)
 
 
 def call_of(event: Event) -> str | None:

@@ -1,7 +1,7 @@
 """MongoDB: the documents, the counters and the place in the log, moved together in one transaction (law 8)."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
-from campaign_stats.projection import ALL, CallDocument, Projected, call_of, project
+from campaign_stats.projection import ALL, COUNTERS, CallDocument, Projected, call_of, project
 from contracts import CallStatus, Event
 
 CHECKPOINT = "campaign-stats"
@@ -21,6 +21,7 @@ _WRITE_CONFLICT = 112
 """``WriteConflict`` in MongoDB's ``error_codes.yml``."""
 
 _REMEMBERED = 100
+_SUMS = dict.fromkeys(COUNTERS, 1)
 
 Document = dict[str, Any]
 
@@ -114,21 +115,18 @@ class Store:
         calls = [ReplaceOne({"_id": key}, _written(call), upsert=True) for key, call in projected.documents.items()]
         if calls:
             await self._calls.bulk_write(calls, ordered=False, session=session)
-        campaigns = [
-            UpdateOne({"_id": campaign}, {"$inc": dict(sums)}, upsert=True)
-            for campaign, sums in projected.increments.items()
-        ]
+        campaigns = list(_updates(projected))
         if campaigns:
             await self._campaigns.bulk_write(campaigns, ordered=False, session=session)
 
     async def sums(self, campaign_id: str | None) -> dict[str, int]:
         """The counters of one campaign, or of all: one document by its id, however many calls there are."""
-        return await self._campaigns.find_one({"_id": campaign_id or ALL}, {"_id": 0}) or {}
+        return await self._campaigns.find_one({"_id": campaign_id or ALL}, {**_SUMS, "_id": 0}) or {}
 
     async def busiest(self, most: int) -> dict[str, dict[str, int]]:
         """The counters of the campaigns with most calls open, and under `ALL` those of all together."""
         order = [(CallStatus.IN_PROGRESS.value, -1), (CallStatus.PENDING.value, -1), ("_id", 1)]
-        found = await self._campaigns.find({}).sort(order).limit(most + 1).to_list()
+        found = await self._campaigns.find({}, _SUMS).sort(order).limit(most + 1).to_list()
         return {item.pop("_id"): item for item in found}
 
 
@@ -141,6 +139,15 @@ def connect(url: str) -> AsyncMongoClient[Document]:
         connectTimeoutMS=_CONNECT_MILLISECONDS,
         socketTimeoutMS=_ANSWER_MILLISECONDS,
     )
+
+
+def _updates(projected: Projected) -> Iterator[UpdateOne]:
+    """Of each campaign, what is added to its sums (all of them: a document lacks none) and how it stands now."""
+    for campaign in projected.increments.keys() | projected.standings.keys():
+        update: Document = {"$inc": dict(projected.increments.get(campaign) or dict.fromkeys(COUNTERS, 0))}
+        if standing := projected.standings.get(campaign):
+            update["$set"] = standing.model_dump()
+        yield UpdateOne({"_id": campaign}, update, upsert=True)
 
 
 def _written(call: CallDocument) -> Document:

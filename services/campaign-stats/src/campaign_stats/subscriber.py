@@ -18,11 +18,11 @@ from campaign_stats.store import LostRace, Store
 from chassis import tracing
 from chassis.subscriptions import recorded
 from contracts import ConversationEnded, Event, InvalidMessage, ReplyGenerated
-from contracts.streams import CALLS
+from contracts.streams import CALLS, about, campaign_state_of
 
 logger = structlog.get_logger()
 
-FILTERS = ("call.*.*.*", ReplyGenerated.subjects(), ConversationEnded.subjects())
+FILTERS = ("call.*.*.*", ReplyGenerated.subjects(), ConversationEnded.subjects(), campaign_state_of("*"))
 BATCH = 500
 IDLE_SECONDS = 2.0
 """How long a fetch waits for the first message; after it, both servers are asked whether all is as it was."""
@@ -159,9 +159,9 @@ def _traced(messages: list[Msg]) -> Iterator[None]:
     """A span around the batch in the trace of each of its messages."""
     with ExitStack() as stack:
         for message in messages if tracing.on() else ():
-            family, fact, call_id, *_ = message.subject.split(".")
+            family, fact, *_ = message.subject.split(".")
             place = tracing.after((message.headers or {}).get("traceparent"))
-            span = tracing.TRACER.start_span(f"project {family}.{fact}", place, tracing.PROCESS, {"call_id": call_id})
+            span = tracing.TRACER.start_span(f"project {family}.{fact}", place, tracing.PROCESS, about(message.subject))
             stack.callback(span.end)
         yield
 
