@@ -29,6 +29,10 @@ from contracts import (
     CallRequested,
     CallStatus,
     CallStatusChanged,
+    CampaignFact,
+    CampaignPaused,
+    CampaignPauseRequested,
+    CampaignResumed,
     CommandOutcome,
     Event,
     Service,
@@ -36,7 +40,7 @@ from contracts import (
     decode,
 )
 from contracts.event import CallEvent
-from contracts.streams import CALLS, state_of
+from contracts.streams import CALLS, REQUESTS, state_of
 from edge.composition import build
 from edge.settings import Settings
 
@@ -84,9 +88,19 @@ class Orchestrator:
             return
         outcome = CommandOutcome(accepted=False, reasons=self.refusal)
         if not self.refusal:
-            outcome = CommandOutcome(accepted=True, call_id=await self.decide(decode(message.subject, message.data)))
+            outcome = CommandOutcome(accepted=True, **await self.decided(decode(message.subject, message.data)))
         headers = message.headers or {}
         await self.client.publish(headers["reply_to"], outcome.model_dump_json().encode())
+
+    async def decided(self, event: Event) -> dict[str, Any]:
+        if not isinstance(event, CampaignFact):
+            return {"call_id": await self.decide(event)}
+        said: dict[str, Any] = {"campaign_id": event.campaign_id, "occurred_at": datetime.now(UTC)}
+        fact: Event = CampaignResumed(**said)
+        if isinstance(event, CampaignPauseRequested):
+            fact = CampaignPaused(**said, reason=event.reason)
+        await self.log.append(fact)
+        return {"campaign_id": event.campaign_id}
 
     async def decide(self, event: Event) -> UUID:
         now = datetime.now(UTC)
@@ -130,7 +144,7 @@ class Orchestrator:
 @pytest.fixture
 async def orchestrator(bus_client: Client) -> Orchestrator:
     played = Orchestrator(bus_client, Log(bus_client, CALLS.name, source=Service.ORCHESTRATOR))
-    for subject in ("call.requested", "call.cancel_requested.*", "call.retry_requested.*", "call.change_requested.*"):
+    for subject in REQUESTS.subjects:
         await bus_client.subscribe(subject, cb=played.hear)
     return played
 

@@ -252,6 +252,8 @@ async def test_the_audit_is_read_from_an_instant_on(as_: "As", busy: list[str]) 
         ({"since": "yesterday"}, "since"),
         ({"since": "2026-01-02T00:00:00"}, "since"),
         ({"call_id": "all"}, "call_id"),
+        ({"campaign_id": "*"}, "campaign_id"),
+        ({"call_id": str(uuid4()), "campaign_id": "spring"}, "campaign_id"),
         ({"after": "-1"}, "after"),
     ],
 )

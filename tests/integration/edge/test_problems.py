@@ -19,6 +19,8 @@ PATH = "/api/v1/calls/by-request/nobody"
         ("GET", "/nowhere", 404),
         ("GET", "/api/v1/nowhere", 404),
         ("GET", "/api/v1/calls/not-an-id", 404),
+        ("GET", "/api/v1/campaigns/not.an-id", 404),
+        ("POST", f"/api/v1/campaigns/{'a' * 101}/pause", 404),
         ("DELETE", "/api/v1/calls", 405),
         ("GET", "/twilio/voice/5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11/1", 405),
     ],
@@ -139,7 +141,7 @@ async def test_the_unforeseen_tells_nothing_of_the_inside() -> None:
         async def get(self, _: object) -> None:
             raise RuntimeError("the secret inside")
 
-    parts = Parts(Broken(), None, None, None, None)  # type: ignore[arg-type]
+    parts = Parts(Broken(), None, None, None, None, None)  # type: ignore[arg-type]
     app = create_app(parts, keys=(), pace=Pace(1, 1))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://edge.internal") as http:
@@ -154,7 +156,7 @@ async def test_the_openapi_document_says_what_goes_wrong_and_how(anyone: httpx.A
     document = (await anyone.get("/openapi.json")).json()
 
     rest = {path: methods for path, methods in document["paths"].items() if path.startswith("/api/v1/")}
-    assert len(rest) == 10
+    assert len(rest) == 13
     for path, methods in document["paths"].items():
         for operation in methods.values():
             assert operation["description"], path

@@ -15,6 +15,7 @@ from edge.adapters.twilio import Twilio
 from edge.adapters.voice import VoiceMedia, http_client
 from edge.application.acts import Acts
 from edge.application.calls import Calls
+from edge.application.campaigns import Campaigns
 from edge.application.line import Line
 from edge.application.pace import Pace
 from edge.entrypoints.bus import build_router
@@ -29,13 +30,13 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     facts = BusFacts(bus.client, bus.calls)
     requests = BusRequests(bus.client, Log(bus.client, REQUESTS.name, source=Service.EDGE))
     audit = BusAudit(bus.client)
-    calls = Calls(facts, requests, BusStatistics(bus.client))
+    calls, campaigns = Calls(facts, requests, BusStatistics(bus.client)), Campaigns(facts, requests)
     bus.broker.include_router(build_router(calls))
     async with http_client() as http:
         line = Line(facts, VoiceMedia(http, settings.internal_media_url, token))
         telephone = Twilio(token, settings.public_url, settings.media_url)
         yield create_app(
-            Parts(calls, Acts(calls, audit), audit, line, telephone),
+            Parts(calls, campaigns, Acts(calls, campaigns, audit), audit, line, telephone),
             keys=settings.api_keys,
             pace=Pace(settings.rest_requests_per_second, settings.rest_burst),
             routes=operations(bus.client),

@@ -38,7 +38,7 @@ class Facts(Protocol):
 
 
 class Requests(Protocol):
-    """Whoever decides about calls."""
+    """Whoever decides about calls and campaigns."""
 
     async def ask(self, request: Event) -> CommandOutcome | None:
         """Stores the request and waits for its outcome; none: accepted for certain, decided later.
@@ -69,8 +69,8 @@ class Audit(Protocol):
     async def append(self, entry: AuditEntry) -> None:
         """Returns once it is stored, for good."""
 
-    async def page(self, *, since: datetime | None, after: int, limit: int, call_id: UUID | None) -> WrittenPage:
-        """Up to `limit` entries after a sequence, or, if that is 0, not before an instant; of one call or of all."""
+    async def page(self, *, since: datetime | None, after: int, limit: int, subject: str) -> WrittenPage:
+        """Up to `limit` entries on a filter after a sequence, or, if that is 0, not before an instant."""
 
 
 class Statistics(Protocol):

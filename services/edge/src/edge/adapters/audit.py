@@ -9,7 +9,7 @@ from nats.aio.subscription import Subscription
 from prometheus_client import Counter
 from pydantic import ValidationError
 
-from contracts.audit import ALL_ENTRIES, AuditEntry, Stage, acts_on_call
+from contracts.audit import AuditEntry, Stage
 from contracts.streams import AUDIT
 from edge.adapters.bus import translated
 from edge.ports import Unavailable, Written, WrittenPage
@@ -35,9 +35,9 @@ class BusAudit:
             await self._client.jetstream().publish(entry.subject, body, stream=AUDIT.name, headers=headers)
         ENTRIES.labels(stage=entry.stage).inc()
 
-    async def page(self, *, since: datetime | None, after: int, limit: int, call_id: object | None) -> WrittenPage:
+    async def page(self, *, since: datetime | None, after: int, limit: int, subject: str) -> WrittenPage:
         """See the port. One batched direct get (ADR-31 of nats-architecture-and-design)."""
-        query: dict[str, object] = {"batch": limit, "next_by_subj": acts_on_call(call_id) if call_id else ALL_ENTRIES}
+        query: dict[str, object] = {"batch": limit, "next_by_subj": subject}
         if since and not after:
             query["start_time"] = since.isoformat()
         else:

@@ -20,9 +20,9 @@ class Scope(StrEnum):
     """What a key is good for. None holds another: a key is given all that it needs."""
 
     READ = "read"
-    """To look at calls, their logs and the statistics."""
+    """To look at calls, their logs, campaigns and the statistics."""
     CALL = "call"
-    """To ask for calls, change, cancel and retry them, and speak in them."""
+    """To ask for calls, change, cancel and retry them, speak in them, and pause and resume campaigns."""
     ADMIN = "admin"
     """To read who did what."""
 

@@ -1,10 +1,11 @@
-"""A call as the audit shows it: enough to see what an act did, nothing about whom it was done to."""
+"""Calls and campaigns as the audit shows them: enough to see what an act did, nothing about whom it was done to."""
 
 import hashlib
 import re
 from typing import Any
 
 from contracts import Call
+from edge.application.campaigns import Campaign
 
 _ID_OR_NUMBER = re.compile(r"(?P<id>\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b)|\+?[0-9](?:[ ().-]{0,2}[0-9]){6,}")
 """An id is found first, so that its digits are not taken for a number."""
@@ -45,3 +46,9 @@ def shown(call: Call) -> dict[str, Any]:
         "reason": masked(call.reason) if call.reason else None,
         "hangup": masked(call.hangup) if call.hangup else None,
     }
+
+
+def shown_campaign(campaign: Campaign) -> dict[str, Any]:
+    """What of a campaign is in an audit entry."""
+    reason = masked(campaign.reason) if campaign.reason else None
+    return {**campaign.model_dump(mode="json", exclude={"campaign_id"}), "reason": reason}

@@ -1,4 +1,4 @@
-"""Administrative acts on calls, under ``/api/v1/calls/{call_id}``. Each is in the audit by the name of its route."""
+"""Administrative acts on calls and campaigns. Each is in the audit by the name of its route."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -6,13 +6,25 @@ from uuid import UUID
 
 from fastapi import Depends, Request, Response
 
-from contracts import Call, CallCancelRequested, CallChangeRequested, CallFact, CallRetryRequested
+from contracts import (
+    Call,
+    CallCancelRequested,
+    CallChangeRequested,
+    CallFact,
+    CallRetryRequested,
+    CampaignFact,
+    CampaignId,
+    CampaignPauseRequested,
+    CampaignResumeRequested,
+)
 from edge.application.acts import Acts
-from edge.entrypoints.bodies import CallChange
+from edge.application.campaigns import Campaign
+from edge.entrypoints.bodies import CallChange, Pause
 from edge.entrypoints.openapi import problems
-from edge.entrypoints.scopes import Acting, key_of, router
+from edge.entrypoints.scopes import CAMPAIGN, Acting, key_of, router
 
 acts = router(Acting, "/calls", "Calls")
+on_campaigns = router(Acting, "/campaigns", "Campaigns")
 
 
 class _Desk:
@@ -25,6 +37,10 @@ class _Desk:
 
     async def do(self, command: CallFact) -> tuple[Call, bool]:
         return await self._acts.do(self._who, self._act, command)
+
+    async def do_to_campaign(self, command: CampaignFact) -> Campaign:
+        campaign, _ = await self._acts.do_to_campaign(self._who, self._act, command)
+        return campaign
 
 
 Desk = Annotated[_Desk, Depends(_Desk)]
@@ -73,3 +89,34 @@ async def retry_call(desk: Desk, call_id: UUID) -> Call:
     """Dials once more a call that has ended without success; refused (409) when its retries are used up."""
     call, _ = await desk.do(CallRetryRequested(call_id=call_id))
     return call
+
+
+@on_campaigns.post(
+    f"/{CAMPAIGN}/pause",
+    name="campaign.pause",
+    status_code=202,
+    response_model=Campaign,
+    response_description="The campaign; not paused: stored, not yet decided",
+    responses=problems(409),
+)
+async def pause_campaign(desk: Desk, campaign_id: CampaignId, pause: Pause | None = None) -> Campaign:
+    """Begins no more calls of the campaign, and takes requests for it as before; again, it changes nothing.
+
+    Calls that have been given their slot go on. Those that wait keep their time: they expire, and can be changed and
+    canceled. A campaign may be paused before it has any calls.
+    """
+    reason = pause.reason if pause else None
+    return await desk.do_to_campaign(CampaignPauseRequested(campaign_id=campaign_id, reason=reason))
+
+
+@on_campaigns.post(
+    f"/{CAMPAIGN}/resume",
+    name="campaign.resume",
+    status_code=202,
+    response_model=Campaign,
+    response_description="The campaign; still paused: stored, not yet decided",
+    responses=problems(409),
+)
+async def resume_campaign(desk: Desk, campaign_id: CampaignId) -> Campaign:
+    """Goes on with the campaign: what has waited is dialled, in turns with others. Again, it changes nothing."""
+    return await desk.do_to_campaign(CampaignResumeRequested(campaign_id=campaign_id))

@@ -10,6 +10,8 @@ from pydantic.json_schema import SkipJsonSchema
 
 from chassis.log import Recorded
 from contracts import CallChangeRequested, CampaignStatistics
+from contracts.events.requests import PauseReason
+from edge.application.campaigns import Campaign
 
 
 class CallChange(CallChangeRequested):
@@ -23,6 +25,14 @@ class CallChange(CallChangeRequested):
             wrong = {"type": "value_error", "loc": ("body", "call_id"), "msg": "stands in the path; leave it out"}
             raise RequestValidationError([wrong])
         return CallChangeRequested(call_id=call_id, **self.changes())
+
+
+class Pause(BaseModel):
+    """Why a campaign is paused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: PauseReason | None = Field(default=None, description="shown to whoever looks at the campaign")
 
 
 class Message(BaseModel):
@@ -63,6 +73,12 @@ class CallMetrics(BaseModel):
             busy_calls=statistics.busy,
             avg_duration=statistics.average_duration_seconds,
         )
+
+
+class CampaignView(Campaign):
+    """A campaign and its calls."""
+
+    calls: CallMetrics
 
 
 class LoggedEvent(BaseModel):

@@ -8,10 +8,11 @@ from starlette.routing import BaseRoute
 
 from edge.application.acts import Acts
 from edge.application.calls import Calls
+from edge.application.campaigns import Campaigns
 from edge.application.keys import Key
 from edge.application.line import Line
 from edge.application.pace import Buckets, Pace
-from edge.entrypoints import acts, audit, calls, openapi, problems, webhooks
+from edge.entrypoints import acts, audit, calls, campaigns, openapi, problems, webhooks
 from edge.entrypoints.keys import RequireKey
 from edge.entrypoints.scopes import PREFIX
 from edge.ports import Audit, Telephone
@@ -22,6 +23,7 @@ class Parts:
     """What the routes work with."""
 
     calls: Calls
+    campaigns: Campaigns
     acts: Acts
     audit: Audit
     line: Line
@@ -42,7 +44,8 @@ def create_app(parts: Parts, *, keys: Sequence[Key], pace: Pace, routes: Sequenc
     for part in fields(parts):
         setattr(app.state, part.name, getattr(parts, part.name))
     app.add_middleware(RequireKey, keys=keys, buckets=Buckets(pace), prefix=PREFIX)
-    for router in (calls.reading, calls.calling, acts.acts, audit.audit, webhooks.router):
+    rest = (calls.reading, calls.calling, acts.acts, campaigns.reading, acts.on_campaigns, audit.audit)
+    for router in (*rest, webhooks.router):
         app.include_router(router)
     problems.install(app)
     openapi.install(app)

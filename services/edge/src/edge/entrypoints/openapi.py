@@ -11,8 +11,8 @@ from edge.entrypoints.problems import MEDIA_TYPE, Problem
 DESCRIPTION = """
 Outbound phone calls, held by an AI. Ask for a call with `POST /api/v1/calls`; what becomes of it is in its log.
 
-A key has scopes: `read` to look, `call` to ask for calls and act on them, `admin` to see who did what. Each key may
-make so many requests a second; above that the answer is 429 with `Retry-After`.
+A key has scopes: `read` to look, `call` to ask for calls and act on them and on campaigns, `admin` to see who did what.
+Each key may make so many requests a second; above that the answer is 429 with `Retry-After`.
 
 Errors are problem documents (RFC 9457). A request that got 201 or 202 is stored and reaches exactly one final status.
 """

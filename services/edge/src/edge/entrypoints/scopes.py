@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from edge.application.acts import Acts
 from edge.application.keys import Key, Scope
@@ -13,6 +14,15 @@ from edge.entrypoints.keys import DOCUMENTED, REFUSED
 from edge.entrypoints.openapi import problems
 
 PREFIX = "/api/v1"
+CAMPAIGN = "{campaign_id:campaign}"
+"""A campaign's id in a path. What cannot be one is no path of ours, so it is neither asked for nor audited."""
+
+
+class _CampaignConvertor(StringConvertor):
+    regex = "[A-Za-z0-9_-]{1,100}"
+
+
+register_url_convertor("campaign", _CampaignConvertor())
 
 
 class Scoped(APIRoute):
@@ -50,13 +60,17 @@ class Calling(Scoped):
 
 
 class Acting(Calling):
-    """An administrative act on the call that the path names; the route's name is the act's. A refusal is audited."""
+    """An administrative act on the call or campaign that the path names first; the route's name is the act's.
+
+    A refusal is audited.
+    """
 
     async def on_missing(self, request: Request) -> None:
         """See `Scoped`."""
         acts: Acts = request.app.state.acts
         reason = str(MissingScope(self.scope))
-        await acts.refused(key_of(request).name, self.name, request.path_params["call_id"], [reason])
+        [target] = request.path_params.values()
+        await acts.refused(key_of(request).name, self.name, str(target), [reason])
 
 
 class Administering(Scoped):

@@ -1,0 +1,191 @@
+"""Pausing a campaign, resuming it, and looking at it."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from openapi_core import OpenAPI
+from openapi_core.testing import MockRequest, MockResponse
+
+from chassis.barrier import until_taken
+from contracts import CampaignStatistics, CampaignStatisticsQuery, decode
+from contracts.audit import acts_on_campaign
+from contracts.streams import AUDIT, REQUESTS
+from edge.adapters import bus
+
+if TYPE_CHECKING:
+    from tests.integration.edge.conftest import As, Orchestrator
+
+SPRING = "/api/v1/campaigns/spring"
+
+
+@pytest.fixture
+async def counted(bus_client: Client) -> None:
+    """Campaign-stats, which has counted seven calls of whatever campaign."""
+
+    async def count(message: Msg) -> None:
+        query = CampaignStatisticsQuery.model_validate_json(message.data)
+        counted = CampaignStatistics(campaign_id=query.campaign_id, total=7, completed=3)
+        await message.respond(counted.model_dump_json().encode())
+
+    await bus_client.subscribe(CampaignStatisticsQuery.subject, cb=count)
+    await until_taken(bus_client)
+
+
+async def audit(as_: "As", **query: str | int) -> list[dict[str, Any]]:
+    answer = await as_("auditor").get("/api/v1/audit", params={"campaign_id": "spring", **query})
+    entries: list[dict[str, Any]] = answer.json()["entries"]
+    return entries
+
+
+@pytest.mark.usefixtures("orchestrator", "counted")
+async def test_a_campaign_is_paused_looked_at_and_resumed(as_: "As") -> None:
+    begun = datetime.now(UTC)
+
+    paused = await as_("caller").post(f"{SPRING}/pause", json={"reason": "a wrong price"})
+    seen = (await as_("reader").get(SPRING)).json()
+    resumed = await as_("caller").post(f"{SPRING}/resume")
+
+    assert (paused.status_code, resumed.status_code) == (202, 202)
+    assert begun <= datetime.fromisoformat(paused.json()["since"]) <= datetime.fromisoformat(resumed.json()["since"])
+    stands = {"campaign_id": "spring", "paused": True, "since": paused.json()["since"], "reason": "a wrong price"}
+    assert paused.json() == stands
+    assert (seen["calls"].pop("total_calls"), seen["calls"].pop("campaign_id")) == (7, "spring")
+    assert {name: value for name, value in seen.items() if name != "calls"} == stands
+    assert (resumed.json()["paused"], resumed.json()["reason"]) == (False, None)
+
+
+@pytest.mark.usefixtures("orchestrator", "counted")
+async def test_a_campaign_that_nobody_has_heard_of_runs_and_may_be_paused(api: httpx.AsyncClient) -> None:
+    assert (await api.get(SPRING)).json()["since"] is None
+    assert (await api.post(f"{SPRING}/pause")).json()["paused"] is True
+    assert (await api.get(SPRING)).json()["reason"] is None
+
+
+async def test_a_campaign_whose_calls_nobody_counts_is_unavailable_and_can_be_paused_all_the_same(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator"
+) -> None:
+    assert (await api.get(SPRING)).status_code == 503
+    assert (await api.post(f"{SPRING}/pause")).json()["paused"] is True
+
+
+@pytest.mark.parametrize(
+    ("body", "named"), [({"reason": ""}, "reason"), ({"reason": "x" * 501}, "reason"), ({"why": "x"}, "why")]
+)
+async def test_a_reason_that_is_none_is_refused_and_nothing_is_asked(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, str], named: str
+) -> None:
+    answer = await api.post(f"{SPRING}/pause", json=body)
+
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == [named]
+    assert orchestrator.asked == []
+
+
+@pytest.mark.usefixtures("orchestrator")
+async def test_acts_on_a_campaign_are_written_down_with_who_and_how_it_stood_before_and_after(as_: "As") -> None:
+    paused = (await as_("desk").post(f"{SPRING}/pause", json={"reason": "+12125550123 complained"})).json()
+    await as_("caller").post(f"{SPRING}/resume")
+    await as_("caller").post("/api/v1/campaigns/autumn/resume")
+
+    entries = await audit(as_)
+
+    assert [(entry["act"], entry["who"], entry["stage"]) for entry in entries] == [
+        ("campaign.pause", "desk", "asked"),
+        ("campaign.pause", "desk", "accepted"),
+        ("campaign.resume", "caller", "asked"),
+        ("campaign.resume", "caller", "accepted"),
+    ]
+    assert {entry["target"] for entry in entries} == {"spring"}
+    stood = {"paused": True, "since": paused["since"], "reason": "+1••••••••23 complained"}
+    assert entries[0]["before"]["paused"] is False
+    assert entries[1]["after"] == stood
+    assert entries[2]["before"] == stood
+    assert entries[3]["after"]["paused"] is False
+
+
+async def test_the_audit_of_one_campaign_is_read_page_by_page(as_: "As", orchestrator: "Orchestrator") -> None:
+    for campaign_id in ("spring", "autumn", "spring"):
+        await as_("desk").post(f"/api/v1/campaigns/{campaign_id}/pause")
+
+    page = (await as_("auditor").get("/api/v1/audit", params={"campaign_id": "spring", "limit": 3})).json()
+    rest = (await as_("auditor").get(page["next"])).json()
+
+    assert [entry["sequence"] for entry in page["entries"]] == [1, 2, 5]
+    assert ([entry["sequence"] for entry in rest["entries"]], rest["next"]) == ([6], None)
+
+
+@pytest.mark.parametrize("act", ["pause", "resume"])
+async def test_a_key_without_the_scope_is_written_down_and_nothing_is_asked(
+    as_: "As", orchestrator: "Orchestrator", act: str
+) -> None:
+    assert (await as_("auditor").post(f"{SPRING}/{act}")).status_code == 403
+
+    [entry] = await audit(as_)
+    assert (entry["act"], entry["who"], entry["stage"]) == (f"campaign.{act}", "auditor", "refused")
+    assert orchestrator.asked == []
+
+
+@pytest.mark.parametrize("act", ["pause", "resume"])
+async def test_a_refusal_is_a_conflict_and_silence_is_undecided(
+    as_: "As", orchestrator: "Orchestrator", act: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orchestrator.refusal = ("not today",)
+    assert (await as_("desk").post(f"{SPRING}/{act}")).status_code == 409
+    orchestrator.refusal, orchestrator.silent = (), True
+    monkeypatch.setattr(bus, "OUTCOME_SECONDS", 0.1)
+
+    answer = await as_("desk").post(f"{SPRING}/{act}")
+
+    assert (answer.status_code, answer.json()["paused"]) == (202, False)
+    assert [entry["stage"] for entry in await audit(as_)] == ["asked", "refused", "asked", "undecided"]
+
+
+async def test_what_cannot_be_written_down_is_not_done(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator", bus_client: Client
+) -> None:
+    await bus_client.jetstream().delete_stream(AUDIT.name)
+
+    assert (await api.post(f"{SPRING}/pause")).status_code == 503
+    assert orchestrator.asked == []
+
+
+@pytest.mark.usefixtures("orchestrator")
+async def test_a_command_and_its_entries_stand_where_the_contracts_say(
+    api: httpx.AsyncClient, bus_client: Client
+) -> None:
+    await api.post(f"{SPRING}/pause", json={"reason": " lunch "})
+
+    asked = await bus_client.jetstream().get_last_msg(REQUESTS.name, "campaign.pause_requested.spring")
+    assert decode(asked.subject or "", asked.data or b"").model_dump() == {"campaign_id": "spring", "reason": "lunch"}
+    entry = await bus_client.jetstream().get_last_msg(AUDIT.name, acts_on_campaign("spring"))
+    assert entry.seq == 2
+
+
+@pytest.mark.usefixtures("orchestrator", "counted")
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", SPRING, None, 200),
+        ("POST", f"{SPRING}/pause", None, 202),
+        ("POST", f"{SPRING}/pause", b'{"reason": "lunch"}', 202),
+        ("POST", f"{SPRING}/pause", b'{"reason": null}', 202),
+        ("POST", f"{SPRING}/resume", None, 202),
+    ],
+)
+async def test_questions_and_answers_are_what_the_openapi_document_says(
+    api: httpx.AsyncClient, method: str, path: str, body: bytes | None, status: int
+) -> None:
+    document = OpenAPI.from_dict((await api.get("/openapi.json")).json())
+    answer = await api.request(method, path, content=body, headers={"Content-Type": "application/json"} if body else {})
+
+    host = "http://edge.internal:8000"
+    asked = MockRequest(
+        host, method.lower(), path, headers=dict(api.headers), data=body, content_type="application/json"
+    )
+    document.validate_request(asked)
+    document.validate_response(asked, MockResponse(answer.content, status, content_type="application/json"))
+    assert answer.status_code == status
