@@ -55,11 +55,19 @@ OPERATIONS = Dashboard(
             ),
             Panel(
                 "Live and waiting calls",
-                "Waiting: their time has come and there is no slot",
+                "Waiting: their time has come and there is no slot, or their campaign is paused",
                 {
                     "live": "max(centralita_live_calls)",
                     "cap": "max(centralita_live_calls_limit) < inf or max(centralita_live_calls)",
                     "waiting": "max(centralita_waiting_calls)",
+                },
+            ),
+            Panel(
+                "Paused",
+                "Campaigns that somebody has paused, and the calls that wait in them",
+                {
+                    "campaigns": "max(centralita_paused_campaigns)",
+                    "calls": "max(centralita_waiting_calls_paused)",
                 },
             ),
         ),
