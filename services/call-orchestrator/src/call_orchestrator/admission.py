@@ -28,7 +28,7 @@ _STALE_SECONDS = 0.05
 LIVE = Gauge("centralita_live_calls", "Calls that hold a slot, by the log; every replica says the same")
 LIMIT = Gauge("centralita_live_calls_limit", "Calls that may be live at once; infinite: any number")
 WAITING = Gauge("centralita_waiting_calls", "Calls whose time has come and that wait for a slot")
-WAITING_PAUSED = Gauge("centralita_waiting_calls_paused", "Of these, calls of campaigns that are paused")
+WAITING_PAUSED = Gauge("centralita_waiting_calls_paused", "Of the waiting calls, those of paused campaigns")
 PAUSED = Gauge("centralita_paused_campaigns", "Campaigns that are paused, by the log; every replica says the same")
 WAIT_SECONDS = Histogram(
     "centralita_slot_wait_seconds",
