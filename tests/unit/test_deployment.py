@@ -203,6 +203,12 @@ def test_prometheus_asks_all_five_services() -> None:
     assert [set(names.split(", ")) for names in asked] == [{str(service) for service in SETTINGS}]
 
 
+def test_caddy_writes_down_neither_the_key_of_a_request_nor_the_token_of_its_media() -> None:
+    log = re.search(r"^\tlog {\n(.*?)^\t}\n", (ROOT / "deploy/Caddyfile").read_text(), re.MULTILINE | re.DOTALL)
+    assert log
+    assert re.search(r"request>headers delete\n\s*request>uri query {\n\s*delete token\n", log[1])
+
+
 def test_a_service_that_has_gone_altogether_is_missed_by_its_name() -> None:
     rules = (ROOT / "deploy/prometheus/rules/centralita.yml").read_text()
     missed = re.findall(r'absent\(up{job="centralita", service="([a-z-]+)"}\)', rules)
