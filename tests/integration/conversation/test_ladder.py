@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,12 +28,27 @@ def counted(step: ReplyStep) -> float:
     return REGISTRY.get_sample_value("centralita_fallbacks_total", {"step": step.value}) or 0.0
 
 
+@dataclass
+class Clock:
+    """The breakers'; stands still until it is moved."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.fixture
-def providers() -> dict[str, Provider]:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def providers(clock: Clock) -> dict[str, Provider]:
     """Both models on one account; so quick to open that a test sees it."""
     places = asyncio.Semaphore(4)
     names = ("test_openai", "test_openai_fallback")
-    return {name: Provider(name, places=places, failures=2, cool_down=0.2) for name in names}
+    return {name: Provider(name, places=places, failures=2, cool_down=60, clock=clock) for name in names}
 
 
 @pytest.fixture(autouse=True)
@@ -159,7 +175,7 @@ async def test_a_script_line_that_a_crash_left_open_is_still_a_fallback(scene: "
 
 
 async def test_a_model_that_kept_failing_is_not_asked_until_it_has_cooled_down_and_then_by_one_probe(
-    scene: "Scene", vendor: "Vendor", providers: dict[str, Provider]
+    scene: "Scene", vendor: "Vendor", providers: dict[str, Provider], clock: Clock
 ) -> None:
     first, second = (provider.breaker for provider in providers.values())
     for _ in range(2):
@@ -169,7 +185,7 @@ async def test_a_model_that_kept_failing_is_not_asked_until_it_has_cooled_down_a
     assert (first.state, second.state) == (State.OPEN, State.CLOSED)
     await scene.hears(2, "¿Oiga?")
     assert asked(vendor) == [FIRST, FIRST, SECOND, SECOND], "the first is left alone"
-    await asyncio.sleep(0.25)
+    clock.now += 60
     await scene.hears(3, "Bueno.")
     assert asked(vendor)[-1] == FIRST
     assert first.state is State.CLOSED

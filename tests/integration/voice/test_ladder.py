@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 
 import pytest
 from prometheus_client import REGISTRY
@@ -25,12 +26,27 @@ DOWN = [FaultRule(target="elevenlabs", kind="status", status=500)]
 FIRST_DOWN = [FaultRule(target="elevenlabs", path="first", kind="status", status=500)]
 
 
+@dataclass
+class Clock:
+    """The breakers'; stands still until it is moved."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.fixture
-def providers() -> dict[str, Provider]:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def providers(clock: Clock) -> dict[str, Provider]:
     """So quick to open that a test sees it."""
     places = asyncio.Semaphore(4)
     names = ("test_elevenlabs", "test_elevenlabs_fallback")
-    return {name: Provider(name, places=places, failures=2, cool_down=0.2) for name in names}
+    return {name: Provider(name, places=places, failures=2, cool_down=60, clock=clock) for name in names}
 
 
 @pytest.fixture
@@ -146,7 +162,7 @@ async def test_when_there_is_no_clip_either_the_sentence_is_given_up(
 
 
 async def test_a_vendor_that_kept_failing_is_not_asked_until_it_has_cooled_down(
-    speak: Speak, simulators: Simulators, providers: dict[str, Provider]
+    speak: Speak, simulators: Simulators, providers: dict[str, Provider], clock: Clock
 ) -> None:
     first, second = (provider.breaker for provider in providers.values())
     simulators.faults.rules = FIRST_DOWN
@@ -155,7 +171,7 @@ async def test_a_vendor_that_kept_failing_is_not_asked_until_it_has_cooled_down(
     simulators.faults.rules = [FaultRule(target="elevenlabs", path="second", kind="status", status=500)]
     failed = await speak("Another sentence.")
     assert isinstance(failed, AudioFailed), "the first is well again, and is left alone"
-    await asyncio.sleep(0.25)
+    clock.now += 60
     ready = await speak("A third sentence.")
     assert isinstance(ready, AudioReady)
     assert (ready.fallback, first.state) == (None, State.CLOSED)

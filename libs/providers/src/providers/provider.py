@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -60,10 +60,18 @@ class Request:
 class Provider:
     """`name` labels the metrics. `places` may be shared by several that one account of the vendor serves."""
 
-    def __init__(self, name: str, *, places: asyncio.Semaphore, failures: int, cool_down: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        places: asyncio.Semaphore,
+        failures: int,
+        cool_down: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.name = name
         self._places = places
-        self.breaker = Breaker(failures=failures, cool_down=cool_down, on_change=self._changed)
+        self.breaker = Breaker(failures=failures, cool_down=cool_down, clock=clock, on_change=self._changed)
         STATE.labels(provider=name).set_function(lambda: self.breaker.state)
         for state in State:
             TRANSITIONS.labels(provider=name, state=state.name.lower())
