@@ -14,6 +14,7 @@ import pytest
 
 from call_orchestrator.settings import Settings as Orchestrator
 from campaign_stats.settings import Settings as CampaignStats
+from centralita.doctor.settings import SET_BY_COMPOSE
 from chassis.settings import ServiceSettings
 from contracts import Service
 from contracts.nats_configuration import configuration
@@ -114,6 +115,17 @@ def test_what_must_be_filled_in_stands_empty_and_uncommented(service: Service) -
     required = {name.upper() for name, field in SETTINGS[service].model_fields.items() if field.is_required()}
     for name in required - set_by_compose:
         assert f"\n{name}=\n" in text, name
+
+
+def test_the_doctor_knows_what_compose_sets_itself() -> None:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    required = {
+        name.upper()
+        for settings in SETTINGS.values()
+        for name, field in settings.model_fields.items()
+        if field.is_required()
+    }
+    assert {name for name in required if f"{name}=" not in lines} == set(SET_BY_COMPOSE)
 
 
 def test_compose_builds_exactly_the_five_services(composed: dict[str, Any]) -> None:

@@ -104,6 +104,16 @@ async def test_a_missing_setting_is_named_and_what_depends_on_it_is_skipped(
     assert found["credentials: OpenAI"].result is Result.OK
 
 
+async def test_of_composes_settings_what_compose_sets_itself_is_not_missed(
+    bus_client: Client, nats_url: str, settings: dict[str, str], tmp_path: Path
+) -> None:
+    del settings["MONGO_URL"]
+    found = await findings(nats_url, settings, tmp_path)
+    assert found["settings: campaign_stats: MONGO_URL"].result is Result.FAILED
+    found = await findings(nats_url, {**settings, "NATS_PASSWORD_VOICE": "made-up"}, tmp_path)
+    assert found["settings: campaign_stats: MONGO_URL"].result is Result.SKIPPED
+
+
 async def test_a_public_address_at_which_somebody_else_answers_is_found(
     bus_client: Client, nats_url: str, settings: dict[str, str], tmp_path: Path
 ) -> None:

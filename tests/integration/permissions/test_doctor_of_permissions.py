@@ -137,6 +137,19 @@ async def test_the_doctor_finds_passwords_in_the_settings_and_says_whose_it_has_
     assert not [secret for secret in access.passwords.values() if secret in str(found)]
 
 
+async def test_beside_compose_its_own_settings_are_enough(
+    connect: "Connect", address: str, access: Access, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("NATS")]:
+        monkeypatch.delenv(name)
+    await connect(ADMIN)  # the streams are there
+    file = tmp_path / ".env"
+    file.write_text("".join(f"{user.password_variable}={access.passwords[user.name]}\n" for user in users()))
+    found = [one for one in await examine(address, file) if one.area == "NATS"]
+    assert len(found) > len(users())
+    assert {one.result for one in found} <= {Result.OK, Result.WARNING}, "nobody listens, and that is all"
+
+
 async def test_what_may_not_be_asked_for_want_of_a_permission_is_explained(
     altered: Altered, access: Access, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,11 +10,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from centralita.access import Access
 from centralita.access import public as public_address
 from centralita.commands import ends, options
 from centralita.commands.output import as_json, show
 from centralita.doctor import bus, permissions, public, settings, vendors
 from centralita.doctor.checks import Finding, Result, failed
+from contracts.permissions import OPERATOR
 
 app = typer.Typer()
 _STYLES = {Result.OK: "green", Result.WARNING: "yellow", Result.FAILED: "red", Result.SKIPPED: "dim"}
@@ -47,8 +49,10 @@ async def examine(nats_url: str, env_file: Path | None = None) -> list[Finding]:
 
 
 async def _bus(url: str, passwords: dict[str, str]) -> list[Finding]:
-    """Permissions first: they explain why something else may not be asked."""
+    """Permissions first: they explain why something else may not be asked. As the operator, if `url` names nobody."""
     found: list[Finding] = []
+    if "@" not in url and OPERATOR in passwords:
+        url = Access(passwords).url(url, OPERATOR)
     try:
         async with options.connected(url) as client:
             found += await permissions.check(bus.AREA, public_address(url), passwords)
