@@ -10,7 +10,7 @@ from rich.console import Console
 from structlog.testing import capture_logs
 
 from centralita import views
-from centralita.access import Access, known, password_of, public
+from centralita.access import Access, is_of_run, known, password_of, public
 from chassis.refusals import on_bus_error
 from contracts.permissions import ADMIN, OPERATOR, users
 
@@ -33,6 +33,8 @@ def test_the_command_line_finds_the_kept_user_of_that_very_bus_and_of_no_other(t
     assert known(ADDRESS, ADMIN, file) == access.url(ADDRESS, ADMIN)
     for given in ("nats://127.0.0.1:4223", "nats://somebody:else@127.0.0.1:4222"):
         assert known(given, OPERATOR, file) == given
+        assert not is_of_run(given, file)
+    assert is_of_run(ADDRESS, file)
 
 
 def test_a_users_password_is_found_in_the_url_or_in_the_kept_run_of_that_very_bus(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from centralita.kept import keep
-from contracts.permissions import users
+from contracts.permissions import OPERATOR, users
 
 KEPT = Path(".data/nats/access.json")
 """Where `centralita up` keeps its users' URLs, unless it is told another folder. Readable by its owner only."""
@@ -48,6 +48,11 @@ def known(url: str, user: str, file: Path = KEPT) -> str:
     except (OSError, ValueError, KeyError):
         return url
     return kept if public(kept) == public(url) else url
+
+
+def is_of_run(url: str, file: Path = KEPT) -> bool:
+    """Whether the URL is that of the kept run's bus, and names nobody."""
+    return known(url, OPERATOR, file) != url
 
 
 def password_of(url: str, user: str, file: Path = KEPT) -> str | None:

@@ -11,22 +11,14 @@ import typer
 from nats.aio.client import Client
 from nats.errors import NoServersError
 
-from centralita.access import known
+from centralita.access import is_of_run, known
 from centralita.kept import setting
 from centralita.replay.scope import identified
 from contracts.permissions import OPERATOR
 
 NatsUrl = Annotated[str, typer.Option("--nats", envvar="NATS_URL", help="where NATS listens", show_envvar=True)]
 MongoUrl = Annotated[
-    str,
-    typer.Option(
-        "--mongo",
-        envvar="MONGO_URL",
-        help="a replica set; that of `centralita up` in this folder, if there is one",
-        show_envvar=True,
-        default_factory=lambda: _mongo_of_run(),
-        show_default=False,
-    ),
+    str | None, typer.Option("--mongo", envvar="MONGO_URL", help="a replica set; that of `centralita up` here")
 ]
 Json = Annotated[bool, typer.Option("--json", help="for scripts: JSON on standard output")]
 Numbers = Annotated[bool, typer.Option("--show-numbers", help="phone numbers in full, not masked")]
@@ -40,8 +32,9 @@ Until = Annotated[datetime | None, typer.Option("--until", help="before this ins
 NATS_URL = "nats://127.0.0.1:4222"
 
 
-def _mongo_of_run() -> str:
-    if found := setting("MONGO_URL"):
+def mongo_beside(nats_url: str) -> str:
+    """The MongoDB of the `centralita up` in this folder, if `nats_url` is that of its bus. Raises BadParameter."""
+    if is_of_run(nats_url) and (found := setting("MONGO_URL")):
         return found
     raise typer.BadParameter("missing: give it, or MONGO_URL", param_hint="--mongo")
 

@@ -146,7 +146,7 @@ def run_verify(
 
 @app.command("rebuild", epilog=ends.EPILOG)
 def run_rebuild(
-    mongo: options.MongoUrl,
+    mongo: options.MongoUrl = None,
     database: Annotated[str, typer.Option(envvar="MONGO_DATABASE", help="campaign-stats' database")] = "centralita",
     check: Annotated[bool, typer.Option("--check", help="only compare; 1: the live documents are different")] = False,
     nats: options.NatsUrl = options.NATS_URL,
@@ -159,11 +159,13 @@ def run_rebuild(
     _needs("campaign_stats")
     from centralita.replay.rebuilding import OtherLog, rebuild
 
+    documents = mongo or options.mongo_beside(nats)
+
     async def work() -> None:
         async with options.connected(nats) as client:
             with bar("rebuilding", hidden=json) as told:
                 try:
-                    done = await rebuild(client, mongo, database, check=check, progress=told)
+                    done = await rebuild(client, documents, database, check=check, progress=told)
                 except OtherLog as error:
                     ends.fail(str(error))
         as_json({"equal": done.equal, **dataclasses.asdict(done)}) if json else show(views.rebuilt(done))

@@ -8,11 +8,11 @@ from typing import Any
 from dotenv import dotenv_values
 from pydantic import BaseModel, ValidationError, create_model
 
-from centralita.access import known, password_of
+from centralita.access import is_of_run, password_of
 from centralita.doctor.checks import Finding, failed, ok, skipped
 from centralita.kept import SETTINGS
 from chassis.settings import ServiceSettings
-from contracts.permissions import OPERATOR, users
+from contracts.permissions import users
 
 MODULES = ("call_orchestrator", "voice", "conversation", "campaign_stats", "edge")
 AREA = "settings"
@@ -22,7 +22,7 @@ SET_BY_COMPOSE = ("MONGO_URL",)
 
 def of_run(nats_url: str) -> Path | None:
     """The settings of a `centralita up` in this folder, if `nats_url` is that of its bus and names nobody else."""
-    return SETTINGS if SETTINGS.exists() and known(nats_url, OPERATOR) != nats_url else None
+    return SETTINGS if SETTINGS.exists() and is_of_run(nats_url) else None
 
 
 def read(env_file: Path | None) -> tuple[dict[str, Any], list[Finding]]:
