@@ -8,7 +8,7 @@ import httpx
 import pytest
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
-from pydantic import AnyHttpUrl, NatsDsn, SecretStr
+from pydantic import AnyHttpUrl, SecretStr
 
 from chassis.log import Log
 from chassis.media_tokens import sign
@@ -45,7 +45,7 @@ async def voice(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """The service on a kernel's port, and a client of its HTTP side."""
     settings = Settings(
-        nats_url=NatsDsn(nats_url),
+        nats_url=nats_url,
         app_base_url=AnyHttpUrl(edge_url),
         twilio_account_sid="AC" + "0" * 31 + "1",
         twilio_auth_token=SecretStr(TOKEN),

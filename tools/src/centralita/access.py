@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from centralita.kept import keep
+from chassis.addresses import connection
 from contracts.permissions import OPERATOR, users
 
 KEPT = Path(".data/nats/access.json")
@@ -30,9 +31,10 @@ class Access:
         return {user.password_variable: f'"{self.passwords[user.name]}"' for user in users()}
 
     def url(self, address: str, user: str) -> str:
-        """The address with a user and password in it: a secret."""
-        parts = urlsplit(address)
-        return urlunsplit(parts._replace(netloc=f"{user}:{self.passwords[user]}@{parts.netloc}"))
+        """The address with a user and password in it: a secret. Of several, with commas between them, each."""
+        nodes = [urlsplit(node) for node in connection(address)["servers"]]
+        named = [node._replace(netloc=f"{user}:{self.passwords[user]}@{node.netloc}") for node in nodes]
+        return ",".join(urlunsplit(node) for node in named)
 
     def keep(self, file: Path, address: str) -> None:
         """Writes every user's URL where only the owner of the file may read it."""
@@ -58,13 +60,12 @@ def is_of_run(url: str, file: Path = KEPT) -> bool:
 def password_of(url: str, user: str, file: Path = KEPT) -> str | None:
     """The user's password, if the URL has it, or is that of the kept run."""
     for candidate in (url, known(public(url), user, file)):
-        parts = urlsplit(candidate)
-        if parts.username == user:
-            return parts.password
+        to = connection(candidate)
+        if to["user"] == user:
+            return to["password"]
     return None
 
 
 def public(url: str) -> str:
     """The URL without user and password, to be shown."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
+    return ",".join(server.rstrip("/") for server in connection(url)["servers"])

@@ -14,6 +14,7 @@ from typing import TypeVar
 import structlog
 import uvicorn
 from faststream.nats import NatsBroker
+from faststream.nats.security import NatsUserPassword
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from starlette.requests import Request
@@ -22,6 +23,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from chassis import logs, tracing
+from chassis.addresses import connection
 from chassis.barrier import until_taken
 from chassis.log import Log
 from chassis.metrics import BUILD, metrics
@@ -61,16 +63,7 @@ def serve(service: Service, kind: type[S], build: Build[S]) -> None:
 
 async def run(service: Service, settings: S, build: Build[S]) -> None:
     """As `serve`, inside a running loop. The port is printed as one JSON line on standard output once it listens."""
-    broker = NatsBroker(
-        str(settings.nats_url),
-        name=service,
-        inbox_prefix=inbox_of(service),
-        error_cb=on_bus_error,
-        logger=None,
-        max_reconnect_attempts=-1,
-        graceful_timeout=10,
-        drain_timeout=10,
-    )
+    broker = _broker(service, settings.nats_url)
     client = await broker.connect()
     await until_provisioned(client.jetstream(), service)
     bus = Bus(client, broker, Log(client, CALLS.name, source=service))
@@ -86,6 +79,24 @@ async def run(service: Service, settings: S, build: Build[S]) -> None:
         await until_taken(client)  # whoever sees it listening may ask it at once
         await _serve_http(app, service, settings)
     logger.info("stopped")
+
+
+def _broker(service: Service, url: str) -> NatsBroker:
+    """A node that falls silent, as its machine did, is left after three pings: within the patience of an append."""
+    to = connection(url)
+    return NatsBroker(
+        to["servers"],
+        security=NatsUserPassword(to["user"], to["password"] or "") if to["user"] else None,
+        name=service,
+        inbox_prefix=inbox_of(service),
+        error_cb=on_bus_error,
+        logger=None,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=1,
+        ping_interval=3,
+        graceful_timeout=10,
+        drain_timeout=10,
+    )
 
 
 async def _leave(broker: NatsBroker, client: Client) -> None:

@@ -3,8 +3,10 @@
 import sys
 from typing import TypeVar
 
-from pydantic import AnyHttpUrl, Field, NatsDsn, ValidationError
+from pydantic import AnyHttpUrl, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from chassis.addresses import NatsUrl
 
 
 class ServiceSettings(BaseSettings):
@@ -12,7 +14,7 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
-    nats_url: NatsDsn = Field(default=NatsDsn("nats://127.0.0.1:4222"), description="where NATS listens")
+    nats_url: NatsUrl = Field(default="nats://127.0.0.1:4222", description="where NATS listens; commas between nodes")
     http_host: str = Field(default="127.0.0.1", description="the address that this service's HTTP side binds")
     http_port: int = Field(default=0, ge=0, le=65535, description="its port; 0: the kernel chooses")
     http_fd: int | None = Field(default=None, description="a listening socket that the parent process has opened")

@@ -9,11 +9,12 @@ from uuid import UUID
 
 import typer
 from nats.aio.client import Client
-from nats.errors import NoServersError
+from nats.errors import Error as NatsError
 
 from centralita.access import is_of_run, known
 from centralita.kept import setting
 from centralita.replay.scope import identified
+from chassis.addresses import connection
 from contracts.permissions import OPERATOR
 
 NatsUrl = Annotated[str, typer.Option("--nats", envvar="NATS_URL", help="where NATS listens", show_envvar=True)]
@@ -63,14 +64,15 @@ async def connected(url: str, *, stays: bool = False, user: str = OPERATOR) -> A
     try:
         # Two tries: to nats-py, none and fewer than none are any number.
         await client.connect(
-            known(url, user),
+            **connection(known(url, user)),
             connect_timeout=5,
-            allow_reconnect=True,
+            allow_reconnect=False,  # a refusal ends it; an address where nobody listens does not
             reconnect_time_wait=0,
             max_reconnect_attempts=1,
             error_cb=told,
         )
-    except NoServersError as error:
+    except (NatsError, OSError) as error:
+        await client.close()
         raise why[-1] if why else error from None
     client.options["allow_reconnect"] = stays
     client.options["max_reconnect_attempts"] = -1

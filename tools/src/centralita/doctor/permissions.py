@@ -13,6 +13,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from centralita.doctor.checks import Finding, failed, ok, skipped
+from chassis.addresses import connection
 from contracts.nats_configuration import account_of
 from contracts.permissions import OWN_PERMISSIONS, User, inbox_of, users
 
@@ -41,16 +42,18 @@ async def _user(area: str, address: str, user: User, password: str) -> Finding:
     client = Client()
     try:
         await client.connect(
-            address,
+            connection(address)["servers"],
             user=user.name,
             password=password,
             inbox_prefix=inbox_of(user.name),
             connect_timeout=ANSWER_SECONDS,
+            allow_reconnect=False,  # see bus
             max_reconnect_attempts=1,
             reconnect_time_wait=0,
             error_cb=_silent,
         )
     except (NatsError, OSError):
+        await client.close()
         found = "the server does not know this user, or by another password than the one that is here"
         return failed(area, name, found, f"give {user.password_variable} to NATS and here alike; or: {RELOAD}")
     try:

@@ -1,0 +1,51 @@
+"""NATS_URL: one address or several, and one user for all of them."""
+
+import pytest
+
+from centralita.access import Access, known, password_of, public
+from chassis.addresses import connection
+from chassis.settings import ServiceSettings
+from contracts.permissions import OPERATOR
+
+THREE = "nats://127.0.0.1:1,nats://127.0.0.1:2,nats://127.0.0.1:3"
+
+
+@pytest.mark.parametrize(
+    "url", ["nats://operator:secret@127.0.0.1:1,nats://127.0.0.1:2", "nats://operator:secret@127.0.0.1:1"]
+)
+def test_the_user_of_the_first_address_is_presented_to_every_node(url: str) -> None:
+    to = connection(url)
+    assert [server.split(":")[1] for server in to["servers"]] == ["//127.0.0.1"] * len(url.split(","))
+    assert (to["user"], to["password"]) == ("operator", "secret")
+
+
+def test_who_has_no_name_presents_none() -> None:
+    assert connection(THREE) == {"servers": THREE.split(","), "user": None, "password": None}
+
+
+def test_the_users_of_a_run_are_found_by_all_its_addresses() -> None:
+    access = Access.new()
+    url = access.url(THREE, OPERATOR)
+    assert public(url) == THREE
+    assert url.count(access.passwords[OPERATOR]) == len(THREE.split(","))
+    assert known(url, OPERATOR) == url
+    assert password_of(url, OPERATOR) == access.passwords[OPERATOR]
+
+
+@pytest.mark.parametrize("url", [THREE, "nats://a:b@127.0.0.1:1, nats://127.0.0.1:2"])
+def test_the_setting_takes_several_addresses(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NATS_URL", url)
+    assert ServiceSettings().nats_url == url.replace(" ", "")
+
+
+def test_one_user_and_the_bare_addresses_of_the_nodes_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NATS_URL", "nats://voice:secret@127.0.0.1:1,127.0.0.1:2")
+    url = ServiceSettings().nats_url
+    assert connection(url)["servers"] == ["nats://127.0.0.1:1", "nats://127.0.0.1:2"]
+    assert connection(url)["user"] == "voice"
+
+
+@pytest.mark.parametrize("url", ["nats://127.0.0.1:1,http://127.0.0.1:2", "", "nats://127.0.0.1:1,"])
+def test_one_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="nats_url"):
+        ServiceSettings(nats_url=url)
