@@ -15,6 +15,7 @@ import pytest
 from call_orchestrator.settings import Settings as Orchestrator
 from campaign_stats.settings import Settings as CampaignStats
 from centralita.doctor.settings import SET_BY_COMPOSE
+from chassis.provision import Settings as Provisioning
 from chassis.settings import ServiceSettings
 from contracts import Service
 from contracts.nats_configuration import configuration
@@ -31,6 +32,7 @@ SETTINGS: dict[Service, type[ServiceSettings]] = {
     Service.CAMPAIGN_STATS: CampaignStats,
     Service.EDGE: Edge,
 }
+EVERY: tuple[type[ServiceSettings], ...] = (*SETTINGS.values(), Provisioning)
 PASSWORDS = {user.password_variable: f"of-{user.name}" for user in users()} | {"GRAFANA_PASSWORD": "another"}
 """What compose alone reads, and refuses to start without."""
 FILLED_IN = {
@@ -88,11 +90,11 @@ def _committed() -> list[Path]:
 
 
 def test_every_setting_of_every_service_is_in_the_example() -> None:
-    assert set().union(*(_names(settings) for settings in SETTINGS.values())) - _example().keys() == set()
+    assert set().union(*(_names(settings) for settings in EVERY)) - _example().keys() == set()
 
 
 def test_every_name_in_the_example_is_a_setting_or_a_password_of_compose() -> None:
-    known = set().union(*(_names(settings) for settings in SETTINGS.values()))
+    known = set().union(*(_names(settings) for settings in EVERY))
     assert _example().keys() - known == PASSWORDS.keys()
 
 
@@ -168,6 +170,12 @@ def test_the_stored_permissions_are_those_of_the_contracts() -> None:
 def test_compose_tells_each_service_all_its_settings_and_no_other(service: Service, composed: dict[str, Any]) -> None:
     told = composed[service]["environment"]
     assert told.keys() == _names(SETTINGS[service]) - FIXED_BY_THE_IMAGE - NOT_IN_CONTAINERS
+
+
+def test_compose_tells_who_makes_the_streams_on_how_many_nodes(composed: dict[str, Any]) -> None:
+    told = composed["provision"]["environment"]
+    assert told.keys() == _names(Provisioning) - _names(ServiceSettings) | {"NATS_URL", "LOG_LEVEL"}
+    assert Provisioning.model_fields["nats_replicas"].default == int(_example()["NATS_REPLICAS"])
 
 
 @pytest.mark.parametrize("service", SETTINGS)

@@ -149,7 +149,7 @@ async def test_a_target_that_takes_no_more_is_left_as_it_was(
     for _ in range(already):
         await js.publish("call.requested", b"")
 
-    async def small(_: object) -> None:
+    async def small(_: object, *, replicas: int) -> None:
         await limit(bus_client, COUNT // 10)
 
     monkeypatch.setattr(importing, "provision", small)

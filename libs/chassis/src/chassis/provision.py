@@ -5,6 +5,9 @@
 """
 
 import asyncio
+import sys
+from dataclasses import replace
+from functools import partial
 
 import nats
 import structlog
@@ -13,76 +16,79 @@ from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
     DiscardPolicy,
-    KeyValueConfig,
-    ObjectStoreConfig,
     RetentionPolicy,
     StorageType,
     StreamConfig,
 )
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.errors import APIError, BadRequestError, NotFoundError
+from pydantic import Field
 
 from chassis import logs
+from chassis.addresses import connection
+from chassis.buckets import buckets
+from chassis.elections import patiently
 from chassis.refusals import on_bus_error
+from chassis.replicas import Replicas, no_fewer
 from chassis.settings import ServiceSettings, read
 from contracts import Service
 from contracts.permissions import ADMIN, WORK
-from contracts.streams import ANSWERS_BUCKET, CLIPS_BUCKET, CONSUMERS, STREAMS, Consumer, Stream
+from contracts.streams import CONSUMERS, STREAMS, Consumer, Stream
 
-CLIPS_MAX_BYTES = 512 * 1024 * 1024
-CLIPS_MAX_AGE = 7 * 24 * 3600.0
-ANSWERS_MAX_BYTES = 16 * 1024 * 1024
-ANSWERS_MAX_AGE = 24 * 3600.0
-ANSWER_MAX_BYTES = 4096
 _NAME_IN_USE = 10058
+_TOO_FEW_NODES = (10005, 10074)
+"""No suitable peers for placement; replicas > 1 not supported in non-clustered mode (nats-server ``errors.json``)."""
 _LONGEST_PAUSE_SECONDS = 5.0
 
 logger = structlog.get_logger()
 
 
-async def provision(js: JetStreamContext) -> None:
-    """Creates or updates every stream, every durable consumer, and the buckets of clips and of answers."""
-    for stream in STREAMS:
-        await _stream(js, stream)
-    for consumer in CONSUMERS:
-        await js.add_consumer(consumer.stream.name, config=consumer_config(consumer))
-    try:
-        await js.object_store(CLIPS_BUCKET)
-    except NotFoundError:
-        config = ObjectStoreConfig(description="Speech that repeats", max_bytes=CLIPS_MAX_BYTES, ttl=CLIPS_MAX_AGE)
-        await js.create_object_store(CLIPS_BUCKET, config=config)
-    try:
-        await js.key_value(ANSWERS_BUCKET)
-    except NotFoundError:
-        await js.create_key_value(
-            KeyValueConfig(
-                ANSWERS_BUCKET,
-                description="Answers to frequent questions; each expires by itself",
-                max_bytes=ANSWERS_MAX_BYTES,
-                max_value_size=ANSWER_MAX_BYTES,
-                ttl=ANSWERS_MAX_AGE,
-                direct=True,
-            )
-        )
+class NotEnoughNodes(Exception):
+    """Fewer servers than each stream is to stand on."""
 
 
-async def _stream(js: JetStreamContext, stream: Stream) -> None:
-    config = stream_config(stream)
+class Settings(ServiceSettings):
+    """What provisioning is told."""
+
+    nats_replicas: Replicas = Field(default=Replicas.ONE, description="on so many nodes each stream stands: 1, 3 or 5")
+
+
+async def provision(js: JetStreamContext, *, replicas: int = 1) -> None:
+    """Creates or updates every stream, every durable consumer, and the buckets of clips and of answers.
+
+    Each stands on `replicas` nodes at least: one that stands on more of them stays there, and the log says so.
+    Durable consumers are where their stream is. Raises NotEnoughNodes.
+    """
+    try:
+        for stream in STREAMS:
+            await _stream(js, stream_config(stream, replicas=replicas))
+        for consumer in CONSUMERS:
+            await js.add_consumer(consumer.stream.name, config=consumer_config(consumer))
+        await buckets(js, replicas)
+    except APIError as error:
+        if error.err_code in _TOO_FEW_NODES:
+            raise NotEnoughNodes(f"this NATS has no {replicas} nodes that keep streams: {error.description}") from error
+        raise
+
+
+async def _stream(js: JetStreamContext, config: StreamConfig) -> None:
     try:
         await js.add_stream(config)
     except BadRequestError as error:
         if error.err_code != _NAME_IN_USE:
             raise
-        await js.update_stream(config)
+        there = (await js.stream_info(config.name or "")).config
+        await js.update_stream(replace(config, num_replicas=no_fewer(there, config.num_replicas or 1)))
 
 
-def stream_config(stream: Stream) -> StreamConfig:
-    """What the contracts say of a stream, as the server is told it."""
+def stream_config(stream: Stream, *, replicas: int = 1) -> StreamConfig:
+    """What the contracts say of a stream, as the server is told it; on how many nodes it stands is the operator's."""
     return StreamConfig(
         name=stream.name,
         description=stream.description,
         subjects=list(stream.subjects),
         retention=RetentionPolicy.LIMITS,
         storage=StorageType.FILE,
+        num_replicas=replicas,
         # A full stream refuses the newest, loudly, before it is accepted (law 5). The server allows no schedules in a
         # stream that does so (error 10052): the log has no limit instead, and so never drops its oldest.
         discard=DiscardPolicy.OLD if stream.schedules else DiscardPolicy.NEW,
@@ -118,9 +124,9 @@ async def until_provisioned(js: JetStreamContext, service: Service) -> None:
     while True:
         try:
             for stream in (*work.reads, *work.follows):
-                await js.stream_info(stream.name)
+                await patiently(partial(js.stream_info, stream.name))
             for consumer in work.handles:
-                await js.consumer_info(consumer.stream.name, consumer.name)
+                await patiently(partial(js.consumer_info, consumer.stream.name, consumer.name))
         except NotFoundError:
             logger.warning("not_provisioned", again_in_seconds=pause, advice="run python -m chassis.provision")
             await asyncio.sleep(pause)
@@ -130,11 +136,15 @@ async def until_provisioned(js: JetStreamContext, service: Service) -> None:
 
 
 async def _main() -> None:
-    settings = read(ServiceSettings)
+    settings = read(Settings)
     logs.configure("provision", settings.log_level)
-    client = await nats.connect(str(settings.nats_url), name=ADMIN, error_cb=on_bus_error, allow_reconnect=False)
+    to = connection(settings.nats_url)
+    client = await nats.connect(**to, name=ADMIN, error_cb=on_bus_error, allow_reconnect=False)
     try:
-        await provision(client.jetstream())
+        await provision(client.jetstream(), replicas=settings.nats_replicas)
+    except NotEnoughNodes as error:
+        sys.stderr.write(f"NATS_REPLICAS: {error} (see .env.example)\n")
+        raise SystemExit(1) from None
     finally:
         await client.close()
     logger.info("provisioned")

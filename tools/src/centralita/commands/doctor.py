@@ -44,11 +44,11 @@ async def examine(nats_url: str, env_file: Path | None = None) -> list[Finding]:
     env_file = env_file or settings.of_run(nats_url)
     told, findings = settings.read(env_file)
     findings += await vendors.check(told)
-    findings += await _bus(nats_url, settings.passwords(nats_url, env_file))
+    findings += await _bus(nats_url, settings.passwords(nats_url, env_file), settings.replicas(env_file))
     return findings + await public.check(told)
 
 
-async def _bus(url: str, passwords: dict[str, str]) -> list[Finding]:
+async def _bus(url: str, passwords: dict[str, str], replicas: int) -> list[Finding]:
     """Permissions first: they explain why something else may not be asked. As the operator, if `url` names nobody."""
     found: list[Finding] = []
     if "@" not in url and OPERATOR in passwords:
@@ -56,7 +56,7 @@ async def _bus(url: str, passwords: dict[str, str]) -> list[Finding]:
     try:
         async with options.connected(url) as client:
             found += await permissions.check(bus.AREA, public_address(url), passwords)
-            found += await bus.check(client)
+            found += await bus.check(client, replicas)
     except (NatsError, OSError) as error:
         advice = "is a nats-server running there, and does NATS_URL hold its user and password?"
         found.append(failed(bus.AREA, "connection", f"no answer ({type(error).__name__})", advice))

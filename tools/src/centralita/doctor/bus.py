@@ -18,12 +18,15 @@ MOST_SKEW = timedelta(seconds=1)
 AREA = "NATS"
 
 
-async def check(client: Client) -> list[Finding]:
-    """Asks the server itself. Raises nats.errors.Error if it does not answer at all."""
+async def check(client: Client, replicas: int = 1) -> list[Finding]:
+    """Asks the server itself. Raises nats.errors.Error if it does not answer at all.
+
+    `replicas`: on how many nodes the operator wants each stream to stand.
+    """
     await client.flush(timeout=5)
     findings = [ok(AREA, "connection", str(client.connected_server_version).strip("<>")), await _doors(client)]
     findings.append(await _clock(client))
-    findings += [await _stream(client, stream) for stream in STREAMS]
+    findings += [await _stream(client, stream, replicas) for stream in STREAMS]
     return findings + [await _consumer(client, consumer) for consumer in CONSUMERS]
 
 
@@ -38,11 +41,17 @@ async def _doors(client: Client) -> Finding:
     try:
         address = public(client.connected_url.geturl())
         await stranger.connect(
-            address, connect_timeout=5, max_reconnect_attempts=1, reconnect_time_wait=0, error_cb=silent
+            address,
+            connect_timeout=5,
+            allow_reconnect=False,  # else, refused by a node, it would ask all of a cluster, over and over
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
+            error_cb=silent,
         )
     except (NatsError, OSError):
         return ok(AREA, "permissions", "who gives no name is not let in")
-    await stranger.close()
+    finally:
+        await stranger.close()
     advice = "run nats-server with the users of the contracts: deploy/nats, `python -m contracts`"
     return warning(AREA, "permissions", "who gives no name may do everything", advice)
 
@@ -67,7 +76,7 @@ async def _clock(client: Client) -> Finding:
     return ok(AREA, "clock", f"the server's differs by {seconds}")
 
 
-async def _stream(client: Client, stream: Stream) -> Finding:
+async def _stream(client: Client, stream: Stream, replicas: int) -> Finding:
     name = f"stream {stream.name}"
     try:
         answer = await _asked(client, f"STREAM.INFO.{stream.name}")
@@ -75,7 +84,7 @@ async def _stream(client: Client, stream: Stream) -> Finding:
         return failed(AREA, name, f"may not be asked ({type(error).__name__})", "a user that may read JetStream's API")
     if "error" in answer:
         return failed(AREA, name, str(answer["error"].get("description")), PROVISION)
-    return broken(AREA, stream, answer["config"]) or ok(AREA, name, f"{answer['state']['messages']} messages")
+    return broken(AREA, stream, answer["config"], replicas) or ok(AREA, name, f"{answer['state']['messages']} messages")
 
 
 async def _consumer(client: Client, consumer: Consumer) -> Finding:

@@ -9,7 +9,7 @@ from typing import Any
 
 from nats.js.api import RetentionPolicy, StreamConfig
 
-from centralita.doctor.checks import Finding, failed
+from centralita.doctor.checks import Finding, failed, warning
 from chassis.provision import stream_config
 from contracts.streams import Stream
 
@@ -23,9 +23,15 @@ ANEW = (
 )
 SCHEDULES = f"nats-server 2.12 or newer; then {PROVISION}"
 
+FEWER = (
+    "nothing takes replicas away by itself. If so many are wanted, set NATS_REPLICAS; if not, `nats stream edit "
+    "--replicas` as the user admin, and those that are left are all that there is of the record"
+)
+
 PROMISES = (
     "subjects",
     "storage",
+    "num_replicas",
     "retention",
     "max_age",
     "max_bytes",
@@ -46,18 +52,28 @@ _ONCE_AND_FOR_ALL = ("deny_delete", "deny_purge", "allow_msg_schedules", "sealed
 _UNLIMITED = (None, 0, -1)
 
 
-def broken(area: str, stream: Stream, config: dict[str, Any]) -> Finding | None:
-    """The promises that the server does not keep, with the remedy; none if it keeps all. `config`: as it says it."""
-    there, wanted = StreamConfig.from_response(config), stream_config(stream)
+def broken(area: str, stream: Stream, config: dict[str, Any], replicas: int = 1) -> Finding | None:
+    """The promises that the server does not keep, with the remedy; none if it keeps all. `config`: as it says it.
+
+    More `replicas` than the operator has asked for break no promise, and may be a setting that was forgotten.
+    """
+    there = StreamConfig.from_response(config)
+    stands_on = there.num_replicas or 1
+    wanted = stream_config(stream, replicas=max(stands_on, replicas))
     different = {
         name: (found, promised)
         for name in PROMISES
         if (found := _plain(name, there)) != (promised := _plain(name, wanted))
     }
     if not different:
-        return None
+        return _more(area, stream, stands_on, replicas) if stands_on > replicas else None
     says = "; ".join(_said(name, *pair) for name, pair in different.items())
     return failed(area, f"stream {stream.name}", says, _remedy({name: pair[0] for name, pair in different.items()}))
+
+
+def _more(area: str, stream: Stream, stands_on: int, replicas: int) -> Finding:
+    found = f"stands on {stands_on} nodes, NATS_REPLICAS is {replicas}"
+    return warning(area, f"stream {stream.name}", found, FEWER)
 
 
 def _plain(name: str, config: StreamConfig) -> object:

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ValidationError, create_model
 from centralita.access import is_of_run, password_of
 from centralita.doctor.checks import Finding, failed, ok, skipped
 from centralita.kept import SETTINGS
+from chassis.provision import Settings as Provisioning
+from chassis.replicas import Replicas
 from chassis.settings import ServiceSettings
 from contracts.permissions import users
 
@@ -42,6 +44,15 @@ def read(env_file: Path | None) -> tuple[dict[str, Any], list[Finding]]:
         else:
             findings.append(ok(AREA, module, f"complete, with {env_file}" if env_file else "complete"))
     return found, findings
+
+
+def replicas(env_file: Path | None) -> int:
+    """On how many nodes each stream is to stand."""
+    try:
+        read: Any = Provisioning
+        return int(read(_env_file=env_file).nats_replicas)
+    except ValidationError:  # of another setting, which has a finding of its own
+        return Replicas.ONE
 
 
 def passwords(nats_url: str, env_file: Path | None) -> dict[str, str]:

@@ -24,7 +24,8 @@ from centralita.replay.messages import Message
 from centralita.replay.reading import Incomplete, last_sequence
 from centralita.replay.sending import Sender
 from centralita.replay.taking_back import take_back
-from chassis.provision import provision
+from chassis.provision import Settings, provision
+from chassis.settings import read
 from contracts.streams import CONSUMERS
 
 IN_FLIGHT = 64
@@ -71,7 +72,7 @@ async def import_file(
     if not force:
         await _nobody_listens(client)
     await _has_room(client, manifest, into_existing)
-    await provision(client.jetstream())
+    await provision(client.jetstream(), replicas=read(Settings).nats_replicas)
     before = {name: await last_sequence(client, name) for name in TARGETS}
     running = _Import(client, manifest, new_id(manifest), before, progress or (lambda *_: None))
     try:
