@@ -21,7 +21,8 @@ class CannotStart(RuntimeError):
     """An embedded server did not come up; the message says which, why, and what to do."""
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
+    """Where the program is. Raises CannotStart."""
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:
@@ -79,7 +80,7 @@ def nats_server(folder: Path, *, port: int = -1, access: Access | None = None) -
     ports = folder / "ports"
     shutil.rmtree(ports, ignore_errors=True)
     ports.mkdir()
-    command = [_program("nats-server"), "-js", "-sd", str(folder / "jetstream"), "-a", "127.0.0.1", "-p", str(port)]
+    command = [program("nats-server"), "-js", "-sd", str(folder / "jetstream"), "-a", "127.0.0.1", "-p", str(port)]
     if access:
         (folder / "permissions.conf").write_text(configuration())
         command += ["-c", str(folder / "permissions.conf")]
@@ -106,7 +107,7 @@ def mongo_server(folder: Path, *, port: int = 0) -> Iterator[str]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "secantusd.log"
-    command = [_program("secantusd-py"), "--host", "127.0.0.1", "--port", str(port)]
+    command = [program("secantusd-py"), "--host", "127.0.0.1", "--port", str(port)]
 
     def ready() -> str | None:
         match = re.search(r"listening on 127\.0\.0\.1:(\d+)", log.read_text(errors="replace"))

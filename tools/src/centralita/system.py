@@ -4,8 +4,8 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,12 @@ import httpx
 import nats
 
 from centralita.access import KEPT, Access
+from centralita.cluster import NODES, Cluster, nats_cluster
 from centralita.embedded import CannotStart, mongo_server, nats_server
 from centralita.kept import SETTINGS, keep, lines
 from centralita.processes import Supervised
 from centralita.vendors import Vendors, vendors
+from chassis.addresses import connection
 from chassis.provision import provision
 from contracts.permissions import ADMIN, OPERATOR
 
@@ -52,7 +54,7 @@ class System:
     """A running system: where its parts listen, and the processes of its services.
 
     Replicas of a service share its address; they are called ``voice``, ``voice-2`` and so on. `nats_url` is the
-    operator's, who reads everything and asks for calls; `access` has the others'.
+    operator's, who reads everything and asks for calls; `access` has the others'. `cluster`: its nodes, if it has any.
     """
 
     nats_url: str
@@ -62,6 +64,7 @@ class System:
     vendors: Vendors
     services: dict[str, Supervised]
     folder: Path
+    cluster: Cluster | None = None
 
     @property
     def edge_url(self) -> str:
@@ -80,19 +83,21 @@ async def running(
     behaviours: str | None = None,
     settings: Mapping[str, str] | None = None,
     replicas: int | Mapping[str, int] = 1,
+    clustered: bool = False,
 ) -> AsyncIterator[System]:
     """Starts everything, waits until every service is ready, and ends everything after. Raises CannotStart.
 
     `settings` are told to every service, over the environment's own. `replicas` of every service, or by its name.
+    `clustered`: on three nats-servers, whose ports the kernel chooses, with as many replicas of every stream.
     """
     folder.mkdir(parents=True, exist_ok=True)
     access = Access.new()
     with (
-        nats_server(folder / "nats", port=ports.nats or -1, access=access) as nats_url,
+        _bus(folder / "nats", ports, access, cluster=clustered) as (nats_url, cluster),
         mongo_server(folder / "mongo", port=ports.mongo) as mongo_url,
     ):
         access.keep(folder / "nats" / KEPT.name, nats_url)
-        await _provision(access.url(nats_url, ADMIN))
+        await _provision(access.url(nats_url, ADMIN), replicas=NODES if cluster else 1)
         simulators = vendors(environment, seed=seed, speed=speed, log=folder / "simulators.log", behaviours=behaviours)
         async with simulators as found:
             listeners = {name: _listen(name, ports.of(name)) for name in MODULES}
@@ -117,17 +122,27 @@ async def running(
             try:
                 await asyncio.gather(*(service.start() for service in services.values()))
                 await _until_ready(urls, services)
-                yield System(access.url(nats_url, OPERATOR), access, mongo_url, urls, found, services, folder)
+                yield System(access.url(nats_url, OPERATOR), access, mongo_url, urls, found, services, folder, cluster)
             finally:
                 await asyncio.gather(*(service.stop() for service in services.values()))
                 for listener in listeners.values():
                     listener.close()
 
 
-async def _provision(admin_url: str) -> None:
-    client = await nats.connect(admin_url)
+@contextmanager
+def _bus(folder: Path, ports: Ports, access: Access, *, cluster: bool) -> Iterator[tuple[str, Cluster | None]]:
+    if cluster:
+        with nats_cluster(folder, access=access) as nodes:
+            yield nodes.url, nodes
+    else:
+        with nats_server(folder, port=ports.nats or -1, access=access) as url:
+            yield url, None
+
+
+async def _provision(admin_url: str, replicas: int) -> None:
+    client = await nats.connect(**connection(admin_url))
     try:
-        await provision(client.jetstream())
+        await provision(client.jetstream(), replicas=replicas)
     finally:
         await client.close()
 
