@@ -10,6 +10,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
+from chassis.elections import ANSWER_SECONDS
 from contracts.streams import Stream
 
 logger = structlog.get_logger()
@@ -24,7 +25,12 @@ class _Gap(Exception):
 
 
 async def follow(
-    client: Client, stream: Stream, filters: Sequence[str], *, start: int
+    client: Client,
+    stream: Stream,
+    filters: Sequence[str],
+    *,
+    start: int,
+    forgotten_after: float = _FORGOTTEN_AFTER_SECONDS,
 ) -> AsyncGenerator[list[Msg], None]:
     """Messages on `filters` from the sequence `start` on, in batches as they come.
 
@@ -36,7 +42,7 @@ async def follow(
     failures = 0
     while not _is_ending(client):
         try:
-            async with _consumer(client, stream, filters, start) as consumer:
+            async with _consumer(client, stream, filters, start, forgotten_after) as consumer:
                 while True:
                     messages = await consumer.next()
                     failures = 0
@@ -67,7 +73,7 @@ class _Consumer:
     """A push consumer of its own, without acknowledgements, whose numbering is checked."""
 
     def __init__(self, client: Client, stream: Stream, name: str, arrived: asyncio.Queue[Msg]) -> None:
-        self._js = client.jetstream()
+        self._js = client.jetstream(timeout=ANSWER_SECONDS)
         self._stream = stream
         self._name = name
         self._arrived = arrived
@@ -99,7 +105,9 @@ class _Consumer:
 
 
 @asynccontextmanager
-async def _consumer(client: Client, stream: Stream, filters: Sequence[str], start: int) -> AsyncIterator[_Consumer]:
+async def _consumer(
+    client: Client, stream: Stream, filters: Sequence[str], start: int, forgotten_after: float
+) -> AsyncIterator[_Consumer]:
     arrived: asyncio.Queue[Msg] = asyncio.Queue()
     inbox = client.new_inbox()
     config = ConsumerConfig(
@@ -108,13 +116,13 @@ async def _consumer(client: Client, stream: Stream, filters: Sequence[str], star
         deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
         opt_start_seq=max(start, 1),
         ack_policy=AckPolicy.NONE,
-        inactive_threshold=_FORGOTTEN_AFTER_SECONDS,
+        inactive_threshold=forgotten_after,
         mem_storage=True,
         num_replicas=1,
     )
     subscription = await client.subscribe(inbox, cb=arrived.put)
     try:
-        made = await client.jetstream().add_consumer(stream.name, config=config)
+        made = await client.jetstream(timeout=ANSWER_SECONDS).add_consumer(stream.name, config=config)
         yield _Consumer(client, stream, made.name, arrived)
         # The server forgets it when nobody listens.
     finally:

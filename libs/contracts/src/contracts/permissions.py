@@ -145,6 +145,7 @@ def _service(service: Service, work: Work) -> User:
         publish.append(f"{_API}.STREAM.INFO.{stream.name}")
     for stream in work.reads:
         publish += [f"{_API}.DIRECT.GET.{stream.name}", f"{_API}.DIRECT.GET.{stream.name}.>"]
+        publish.append(f"{_API}.STREAM.MSG.GET.{stream.name}")  # of the leader, who does not lag
     for stream in work.follows:
         publish += _following(stream.name)
     if work.answers:

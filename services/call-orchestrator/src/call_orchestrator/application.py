@@ -15,7 +15,7 @@ import structlog
 from call_orchestrator import measures
 from call_orchestrator.agreements import Policy, Unacceptable, agreed, revised
 from call_orchestrator.domain.decisions import Event, Ignored, Refused
-from call_orchestrator.domain.inputs import ChangeRequested, Input, Requested
+from call_orchestrator.domain.inputs import ChangeRequested, Input, Requested, RetryRequested
 from call_orchestrator.domain.machine import create, decide
 from call_orchestrator.ports import CallLog, Greetings, LostRace, Queue, Stored, Timers
 from call_orchestrator.snapshots import event_of, state_of, terms_of
@@ -98,7 +98,9 @@ class CallService:
     async def _decided_before(self, stored: Stored, told: Told) -> bool:
         if stored.cause_id == told.cause.id:
             return True
-        return told.redelivered and await self._calls.has_decided(told.call_id, told.cause)
+        # A consumer's new leader may not know that it was delivered, and a retry must not be obeyed twice.
+        again = told.redelivered or isinstance(told.input, RetryRequested)
+        return again and await self._calls.has_decided(told.call_id, told.cause)
 
     async def _decide(self, told: Told, stored: Stored | None) -> CommandOutcome:
         now = self._now()

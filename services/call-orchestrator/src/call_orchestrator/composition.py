@@ -20,6 +20,7 @@ from call_orchestrator.entrypoints.subscribers import build_router
 from call_orchestrator.grants import Grants
 from call_orchestrator.settings import Settings
 from chassis.background import in_background
+from chassis.elections import ANSWER_SECONDS
 from chassis.log import Log
 from chassis.serve import Bus, operations
 from contracts import Service
@@ -49,7 +50,7 @@ def limits(settings: Settings) -> Limits:
 @asynccontextmanager
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     """Puts the subscribers on the broker and gives the HTTP side: metrics and health."""
-    js = bus.client.jetstream()
+    js = bus.client.jetstream(timeout=ANSWER_SECONDS)
     log = JetStreamCallLog(bus.calls)
     queue = JetStreamQueue(bus.client, Log(bus.client, QUEUE.name, source=Service.ORCHESTRATOR))
     await queue.restore(bus.calls)

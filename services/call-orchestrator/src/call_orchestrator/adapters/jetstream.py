@@ -1,21 +1,22 @@
 """The ports on JetStream: the log, the deadlines as scheduled messages, the requests for greetings."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
 import uuid_utils
 from nats.js import JetStreamContext
-from nats.js.errors import BadRequestError
 
 from call_orchestrator.ports import LostRace, Stored
-from chassis.log import WRONG_LAST_SEQUENCE, Conflict, Guard, Log
+from chassis.elections import patiently
+from chassis.log import Conflict, Guard, Log, publish
 from contracts import AudioRequested, CallEvent, Envelope, TimerDue
 from contracts.events.timers import schedule_subject
 from contracts.streams import CALLS, state_of
 
 
 class JetStreamCallLog:
-    """`CallLog`: loading is one direct get, appending one guarded publish (law 1)."""
+    """`CallLog`: loading is one get, appending one guarded publish (law 1)."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -62,20 +63,13 @@ class JetStreamTimers:
             "Nats-Schedule": f"@at {deadline.astimezone(UTC).isoformat().replace('+00:00', 'Z')}",
             "Nats-Schedule-Target": due.subject,
         }
-        guard = Guard(state_of(call_id), after)
-        try:
-            await self._js.publish(
-                schedule_subject(call_id),
-                due.model_dump_json().encode(),
-                headers={**envelope.headers(), **schedule, **guard.headers()},
-            )
-        except BadRequestError as error:
-            if error.err_code != WRONG_LAST_SEQUENCE:
-                raise
+        headers = {**envelope.headers(), **schedule, **Guard(state_of(call_id), after).headers()}
+        with suppress(Conflict):
+            await publish(self._js, schedule_subject(call_id), due.model_dump_json().encode(), headers)
 
     async def clear(self, call_id: UUID) -> None:
         """See `Timers.clear`."""
-        await self._js.purge_stream(CALLS.name, subject=schedule_subject(call_id))
+        await patiently(lambda: self._js.purge_stream(CALLS.name, subject=schedule_subject(call_id)))
 
 
 class JetStreamGreetings:

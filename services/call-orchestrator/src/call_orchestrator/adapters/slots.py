@@ -5,11 +5,12 @@ from contextlib import aclosing, asynccontextmanager
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError
 
 from call_orchestrator.domain.slots import Waiting
 from call_orchestrator.ports import Heard, LostRace
 from chassis import tracing
+from chassis.elections import ANSWER_SECONDS, patiently
 from chassis.following import follow
 from chassis.log import Conflict, Guard, Log
 from contracts import (
@@ -27,6 +28,8 @@ from contracts import (
 from contracts.streams import CALLS, QUEUE, state_of
 
 _LIVE = frozenset({CallStatus.DIALING, CallStatus.RINGING, CallStatus.IN_PROGRESS})
+_GONE = (10037, 10043, 10057)
+"""The server's error codes (``errors.json``) for a message that is deleted already: alone, in a cluster, in a race."""
 _FACTS = (AdmissionGranted, AdmissionReleased, DialClaimed)
 
 
@@ -35,7 +38,7 @@ class JetStreamQueue:
 
     def __init__(self, client: Client, queue: Log) -> None:
         self._client = client
-        self._js = client.jetstream()
+        self._js = client.jetstream(timeout=ANSWER_SECONDS)
         self._queue = queue
 
     async def restore(self, calls: Log) -> None:
@@ -63,9 +66,10 @@ class JetStreamQueue:
     async def leave(self, place: int) -> None:
         """See `Queue.leave`. By sequence: the call may have come to wait again, in another place."""
         try:
-            await self._js.delete_msg(QUEUE.name, place)
-        except NotFoundError:
-            return
+            await patiently(lambda: self._js.delete_msg(QUEUE.name, place))
+        except APIError as error:
+            if error.err_code not in _GONE:
+                raise
 
 
 class JetStreamAdmissions:

@@ -9,6 +9,7 @@ from nats.aio.subscription import Subscription
 from prometheus_client import Counter
 from pydantic import ValidationError
 
+from chassis import elections
 from contracts.audit import AuditEntry, Stage
 from contracts.streams import AUDIT
 from edge.adapters.bus import translated
@@ -31,8 +32,9 @@ class BusAudit:
         """See the port. ``Nats-Expected-Stream`` makes sure that it is the audit that has it."""
         body = entry.model_dump_json(exclude_none=True).encode()
         headers = {"Nats-Msg-Id": f"{entry.act_id}/{entry.stage}"}
-        with translated(self._client, "the audit cannot be written"):
-            await self._client.jetstream().publish(entry.subject, body, stream=AUDIT.name, headers=headers)
+        async with translated(self._client, "the audit cannot be written"):
+            js = self._client.jetstream(timeout=elections.ANSWER_SECONDS)
+            await elections.patiently(lambda: js.publish(entry.subject, body, stream=AUDIT.name, headers=headers))
         ENTRIES.labels(stage=entry.stage).inc()
 
     async def page(self, *, since: datetime | None, after: int, limit: int, subject: str) -> WrittenPage:
@@ -42,7 +44,7 @@ class BusAudit:
             query["start_time"] = since.isoformat()
         else:
             query["seq"] = after + 1
-        with translated(self._client, "the audit cannot be read"):
+        async with translated(self._client, "the audit cannot be read"):
             inbox = self._client.new_inbox()
             answers = await self._client.subscribe(inbox)
             try:

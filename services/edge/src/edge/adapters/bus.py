@@ -1,7 +1,8 @@
 """The log, the orchestrator and campaign-stats, over NATS."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
@@ -17,19 +18,34 @@ OUTCOME_SECONDS = 5.0
 """How long a REST caller waits for the orchestrator before the answer is 202 (what is stored is decided later)."""
 
 ANSWER_SECONDS = 3.0
+RECONNECTION_SECONDS = 2.0
+_PAUSE_SECONDS = 0.05
 
 
-@contextmanager
-def translated(client: Client, what: str) -> Iterator[None]:
-    """NATS's errors as the ports name them; refuses at once while there is no connection, instead of waiting."""
-    if not client.is_connected:
-        raise Unavailable("no connection to NATS")
+@asynccontextmanager
+async def translated(client: Client, what: str) -> AsyncIterator[None]:
+    """NATS's errors as the ports name them; refuses soon while there is no connection, instead of waiting for one.
+
+    A node that has gone is left for another one within that time: Twilio repeats a refused webhook at once or never.
+    """
+    try:
+        async with asyncio.timeout(RECONNECTION_SECONDS):
+            await _connected(client)
+    except TimeoutError as error:
+        raise Unavailable("no connection to NATS") from error
     try:
         yield
     except MaxPayloadError as error:
         raise TooLarge(what) from error
     except (NatsError, TimeoutError, OSError) as error:
         raise Unavailable(f"{what}: {type(error).__name__}") from error
+
+
+async def _connected(client: Client) -> None:
+    while True:
+        if client.is_connected:
+            return
+        await asyncio.sleep(_PAUSE_SECONDS)
 
 
 class BusFacts:
@@ -41,17 +57,17 @@ class BusFacts:
 
     async def last(self, subject: str) -> Recorded | None:
         """See the port."""
-        with translated(self._client, "the log could not be read"):
+        async with translated(self._client, "the log could not be read"):
             return await self._log.last(subject)
 
     async def read(self, subjects: Sequence[str]) -> list[Recorded]:
         """See the port."""
-        with translated(self._client, "the log could not be read"):
+        async with translated(self._client, "the log could not be read"):
             return await self._log.read(subjects)
 
     async def append(self, event: Event, *, cause: Envelope, event_id: str, guard: Guard | None = None) -> None:
         """See the port."""
-        with translated(self._client, "the fact could not be stored"):
+        async with translated(self._client, "the fact could not be stored"):
             await self._log.append(event, cause=cause, event_id=event_id, guard=guard)
 
 
@@ -64,7 +80,7 @@ class BusRequests:
 
     async def ask(self, request: Event) -> CommandOutcome | None:
         """See the port."""
-        with translated(self._client, "the request could not be stored"):
+        async with translated(self._client, "the request could not be stored"):
             inbox = self._client.new_inbox()
             answers = await self._client.subscribe(inbox, max_msgs=1)
             try:
@@ -91,7 +107,7 @@ class BusStatistics:
     async def of(self, campaign_id: str | None) -> CampaignStatistics:
         """See the port."""
         query = CampaignStatisticsQuery(campaign_id=campaign_id)
-        with translated(self._client, "campaign-stats does not answer"):
+        async with translated(self._client, "campaign-stats does not answer"):
             answer = await self._client.request(query.subject, query.model_dump_json().encode(), timeout=ANSWER_SECONDS)
         try:
             return CampaignStatistics.model_validate_json(answer.data)

@@ -1,14 +1,13 @@
-"""What is asked to be spoken in one call, from the log: one ordered consumer for what was and what comes."""
+"""What is asked to be spoken in one call, from the log: one reading for what was and what comes."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
 from uuid import UUID
 
 from nats.aio.client import Client
-from nats.errors import Error as NatsError
-from nats.js import JetStreamContext
-from nats.js.api import ConsumerConfig
+from nats.aio.msg import Msg
 
+from chassis.following import follow
 from chassis.log import Recorded
 from chassis.subscriptions import recorded
 from contracts import AudioRequested, InvalidMessage, ReplyGenerated
@@ -22,27 +21,19 @@ class LoggedFacts:
     """The port `SpokenFacts`."""
 
     def __init__(self, client: Client) -> None:
-        self._js = client.jetstream()
+        self._client = client
 
     @asynccontextmanager
     async def follow(self, call_id: UUID) -> AsyncIterator[AsyncIterator[Recorded]]:
-        """An ephemeral consumer in memory, gone with the subscription."""
+        """A consumer in memory, gone soon after the block; one that its node takes along is made anew elsewhere."""
         filters = [f"{event.fact}.{call_id}" for event in (AudioRequested, ReplyGenerated)]
-        subscription = await self._js.subscribe(
-            "",
-            stream=CALLS.name,
-            ordered_consumer=True,
-            config=ConsumerConfig(filter_subjects=filters, inactive_threshold=LEFT_AFTER_SECONDS),
-        )
-        try:
-            yield _events(subscription)
-        finally:
-            with suppress(NatsError):  # the connection may be what ended it
-                await subscription.unsubscribe()
+        following = follow(self._client, CALLS, filters, start=1, forgotten_after=LEFT_AFTER_SECONDS)
+        async with aclosing(following) as batches:
+            yield _events(batches)
 
 
-async def _events(subscription: JetStreamContext.PushSubscription) -> AsyncIterator[Recorded]:
-    while True:
-        message = await subscription.next_msg(timeout=None)
-        with suppress(InvalidMessage):  # its durable consumers make a dead letter of it
-            yield recorded(message)
+async def _events(batches: AsyncGenerator[list[Msg], None]) -> AsyncIterator[Recorded]:
+    async for batch in batches:
+        for message in batch:
+            with suppress(InvalidMessage):  # its durable consumers make a dead letter of it
+                yield recorded(message)
