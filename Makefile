@@ -54,7 +54,7 @@ format: install ## what ruff can mend by itself
 bench: install ## figures as ratios to a baseline of the same run
 	$(BIN)/python -m bench
 
-chaos: install ## kill -9 of each service in turn during a running campaign
+chaos: install ## kill -9 of each service, and of each node of a NATS cluster, in turn during a running campaign
 	$(BIN)/pytest -q tests/chaos
 
 docs: install ## what is generated: the state machine's page, the README's picture

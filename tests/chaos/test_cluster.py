@@ -1,0 +1,73 @@
+"""``kill -9`` of each node of a NATS cluster in turn during a running campaign, the one that leads the log first."""
+
+import asyncio
+from pathlib import Path
+
+import nats
+import pytest
+from nats.aio.client import Client
+
+from centralita.audit import Findings, audit
+from centralita.campaign import requests
+from centralita.cluster import Cluster, until_whole
+from centralita.demo import publish
+from centralita.pace import Dial, dials, most_at_once, most_in_a_window
+from centralita.projected import until_projected
+from centralita.system import System, running
+from chassis.addresses import connection
+from contracts import call_id_of
+from contracts.streams import CALLS
+
+ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
+HOW_MANY = 30
+PER_SECOND, AT_ONCE = 6, 8
+SETTINGS = {"TWILIO_CALLS_PER_SECOND": str(PER_SECOND), "MAX_CONCURRENT_CALLS": str(AT_ONCE)}
+FLEET = {"call-orchestrator": 2, "voice": 2}
+
+
+async def leader_of_the_log(client: Client) -> str:
+    cluster = (await client.jetstream().stream_info(CALLS.name)).cluster
+    assert cluster
+    assert cluster.leader
+    return cluster.leader
+
+
+async def fail_one_after_the_other(cluster: Cluster, client: Client) -> None:
+    first = await leader_of_the_log(client)
+    for name in (first, *(name for name in cluster.nodes if name != first)):
+        await asyncio.sleep(2)
+        cluster.nodes[name].kill()
+        await asyncio.sleep(1)
+        cluster.nodes[name].start()
+        await until_whole(cluster, client)
+
+
+async def campaign(system: System) -> tuple[Findings, list[Dial]]:
+    assert system.cluster
+    assert system.vendors.control
+    client = await nats.connect(**connection(system.nats_url), max_reconnect_attempts=-1, reconnect_time_wait=1)
+    wanted = [
+        request.model_copy(update={"call_timeout_seconds": 5}) for request in requests(run="nodes", count=HOW_MANY)
+    ]
+    ids = [call_id_of(request.request_id or "") for request in wanted]
+    await publish(client, wanted)
+    await fail_one_after_the_other(system.cluster, client)
+    await until_projected(system.mongo_url, ids, timeout=300)
+    findings = await audit(client, system, ids)
+    await client.close()
+    return findings, await dials(system.vendors.control)
+
+
+@pytest.mark.timeout(480)
+async def test_every_call_ends_and_none_is_dialled_twice_whichever_node_is_killed(tmp_path: Path) -> None:
+    running_on_three = running(
+        tmp_path, environment=ENVIRONMENT, seed=5, speed=10, settings=SETTINGS, replicas=FLEET, clustered=True
+    )
+    async with running_on_three as system:
+        findings, found = await campaign(system)
+    assert findings.problems == ()
+    assert findings.most_dials_of_one_attempt == 1
+    assert findings.dials + findings.refused + findings.unsent == findings.attempts
+    assert most_in_a_window(dial.created for dial in found) <= PER_SECOND
+    assert most_at_once(found) <= AT_ONCE
+    assert [name for name, service in system.services.items() if service.restarts] == []
