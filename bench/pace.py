@@ -1,4 +1,4 @@
-"""``python -m bench.pace``: the pace and the caps with one, two and three replicas, by the provider's own ledger.
+"""``python -m bench.pace``: pace and caps with 1, 2 and 3 replicas of every service, by the provider's own ledger.
 
 Two campaigns for each number of replicas. The first meets busy lines, so that calls are short and the pace is what
 limits them; the second meets phones that ring unanswered, so that the slots are. The simulated account is faster than
@@ -71,9 +71,8 @@ def requests(number: str) -> list[CallRequested]:
 
 async def measure(replicas: int) -> Figures:
     """Both campaigns, one after the other, on a system of its own."""
-    fleet = {"call-orchestrator": replicas, "voice": replicas}
     with tempfile.TemporaryDirectory() as folder:
-        async with running(Path(folder), speed=SPEED, settings=SETTINGS, replicas=fleet) as system:
+        async with running(Path(folder), speed=SPEED, settings=SETTINGS, replicas=replicas) as system:
             control = system.vendors.control or ""
             client = await nats.connect(system.nats_url)
             for number, behaviour in ((BUSY, "busy"), (RINGS, "no_answer")):
