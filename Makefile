@@ -58,8 +58,8 @@ chaos: install ## kill -9 of each service, and of each node of a NATS cluster, i
 	$(BIN)/pytest -q tests/chaos
 
 docs: install ## what is generated: the state machine's page, the README's picture
-	$(BIN)/python -m contracts.picture README.md README.es.md
-	$(BIN)/python -m call_orchestrator.diagram > docs/state-machine.md
+	$(BIN)/python -m centralita.docs.event_flow README.md README.es.md
+	$(BIN)/python -m centralita.docs.state_machine > docs/state-machine.md
 
 dashboards: install ## stores Grafana's dashboards as the code has them
 	$(BIN)/python -m centralita.monitoring store

@@ -14,18 +14,18 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.replay import of_a_log
-from call_orchestrator.agreements import Policy, agreed
-from call_orchestrator.diagram import NOW, TERMS
+from call_orchestrator.application.call_terms import Policy, agreed
+from call_orchestrator.application.snapshots import snapshot
 from call_orchestrator.domain.inputs import Network, NetworkReported
 from call_orchestrator.domain.machine import decide
 from call_orchestrator.domain.states import Dialing, Pending
-from call_orchestrator.snapshots import snapshot
-from centralita.embedded import mongo_server, nats_server
+from centralita.docs.state_machine import NOW, TERMS
+from centralita.embedded.servers import mongo_server, nats_server
 from chassis import tracing
-from chassis.log import Guard, Log
+from chassis.event_log import EventLog, Guard
 from chassis.provision import provision
 from contracts import CallCreated, CallRequested, decode
-from contracts.streams import CALLS, state_of
+from contracts.streams import CALLS, call_state_filter
 
 ROUNDS = 7
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -75,14 +75,14 @@ async def on_the_bus(url: str, table: Table) -> None:
     client = await nats.connect(url)
     js = client.jetstream()
     await provision(js)
-    log = Log(client, CALLS.name, source="bench")
+    log = EventLog(client, CALLS.name, source="bench")
     event = created()
     body = event.model_dump_json().encode()
 
     async def appends() -> None:
         async def one() -> None:
             fresh = event.model_copy(update={"call": event.call.model_copy(update={"call_id": uuid4()})})
-            await log.append(fresh, guard=Guard(state_of(fresh.call_id), 0))
+            await log.append(fresh, guard=Guard(call_state_filter(fresh.call_id), 0))
 
         await asyncio.gather(*(one() for _ in range(SIZE)))
 
@@ -90,7 +90,7 @@ async def on_the_bus(url: str, table: Table) -> None:
         await asyncio.gather(*(js.publish(f"call.created.{uuid4()}.pending", body) for _ in range(SIZE)))
 
     async def loads() -> None:
-        await asyncio.gather(*(log.last(state_of(event.call_id)) for _ in range(SIZE)))
+        await asyncio.gather(*(log.last(call_state_filter(event.call_id)) for _ in range(SIZE)))
 
     async def gets() -> None:
         await asyncio.gather(*(js.get_last_msg(CALLS.name, event.subject, direct=True) for _ in range(SIZE)))

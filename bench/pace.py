@@ -15,10 +15,10 @@ import nats
 from rich.console import Console
 from rich.table import Table
 
-from centralita.demo import publish
-from centralita.pace import answer_as, dials, most_at_once, most_in_a_window, share_of_pace, share_of_slots
-from centralita.projected import until_projected
-from centralita.system import running
+from centralita.demo.pace import answer_as, dials, most_at_once, most_in_a_window, share_of_pace, share_of_slots
+from centralita.demo.projected import until_projected
+from centralita.demo.run import publish
+from centralita.embedded.system import running
 from contracts import CallRequested, call_id_of
 
 REPLICAS = (1, 2, 3)

@@ -13,9 +13,9 @@ from centralita.replay.folding import fold
 from centralita.replay.messages import FACTS
 from centralita.replay.reading import BATCH, last_sequence, read
 from centralita.replay.rebuilding import rebuild
-from chassis.log import Log
+from chassis.event_log import EventLog
 from chassis.provision import provision
-from contracts import CallEvent
+from contracts import CallDecision
 from contracts.examples import EXAMPLES
 from contracts.streams import CALLS
 
@@ -79,12 +79,12 @@ async def of_a_log(nats_url: str, mongo_url: str) -> AsyncIterator[list[Pair]]:
 
 
 async def _written(client: Client) -> None:
-    log = Log(client, CALLS.name, source="bench")
+    log = EventLog(client, CALLS.name, source="bench")
     for _ in range(CALLS_IN_LOG):
         call_id = uuid4()
         for fact in HISTORY:
             event = EXAMPLES[fact]
-            if isinstance(event, CallEvent):
+            if isinstance(event, CallDecision):
                 await log.append(event.model_copy(update={"call": event.call.model_copy(update={"call_id": call_id})}))
             else:
                 await log.append(event.model_copy(update={"call_id": call_id}))

@@ -15,8 +15,8 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import ServerError
 
-from centralita.embedded import mongo_server, nats_server
-from chassis.log import Log
+from centralita.embedded.servers import mongo_server, nats_server
+from chassis.event_log import EventLog
 from chassis.provision import provision
 from contracts.streams import CALLS
 
@@ -119,6 +119,6 @@ async def _fresh(js: JetStreamContext) -> None:
 
 
 @pytest.fixture
-def calls(bus_client: Client) -> Log:
+def calls(bus_client: Client) -> EventLog:
     """The log of calls, as a test writes to it."""
-    return Log(bus_client, CALLS.name, source="test")
+    return EventLog(bus_client, CALLS.name, source="test")

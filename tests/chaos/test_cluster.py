@@ -7,13 +7,13 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-from centralita.audit import Findings, audit
-from centralita.campaign import requests
-from centralita.cluster import Cluster, until_whole
-from centralita.demo import publish
-from centralita.pace import Dial, dials, most_at_once, most_in_a_window
-from centralita.projected import until_projected
-from centralita.system import System, running
+from centralita.demo.audit import Findings, audit
+from centralita.demo.campaign import requests
+from centralita.demo.pace import Dial, dials, most_at_once, most_in_a_window
+from centralita.demo.projected import until_projected
+from centralita.demo.run import publish
+from centralita.embedded.cluster import Cluster, until_whole
+from centralita.embedded.system import System, running
 from chassis.addresses import connection
 from contracts import call_id_of
 from contracts.streams import CALLS

@@ -6,11 +6,11 @@ from pathlib import Path
 import nats
 import pytest
 
-from centralita.audit import audit
-from centralita.campaign import requests
-from centralita.demo import publish
-from centralita.projected import until_projected
-from centralita.system import MODULES, running
+from centralita.demo.audit import audit
+from centralita.demo.campaign import requests
+from centralita.demo.projected import until_projected
+from centralita.demo.run import publish
+from centralita.embedded.system import MODULES, running
 from contracts import call_id_of
 
 CALLS = 24

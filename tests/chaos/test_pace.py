@@ -7,10 +7,10 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-from centralita.demo import publish
-from centralita.pace import answer_as, dials, most_at_once, most_in_a_window, share_of_pace, share_of_slots
-from centralita.projected import until_projected
-from centralita.system import System, running
+from centralita.demo.pace import answer_as, dials, most_at_once, most_in_a_window, share_of_pace, share_of_slots
+from centralita.demo.projected import until_projected
+from centralita.demo.run import publish
+from centralita.embedded.system import System, running
 from contracts import CallRequested, call_id_of
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}

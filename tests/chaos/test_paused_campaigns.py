@@ -7,11 +7,11 @@ import httpx
 import nats
 import pytest
 
-from centralita.audit import audit
-from centralita.campaign import requests
-from centralita.demo import publish
-from centralita.projected import until_projected
-from centralita.system import running
+from centralita.demo.audit import audit
+from centralita.demo.campaign import requests
+from centralita.demo.projected import until_projected
+from centralita.demo.run import publish
+from centralita.embedded.system import running
 from contracts import CallRequested, call_id_of
 
 

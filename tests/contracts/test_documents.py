@@ -23,7 +23,7 @@ every_consumer = pytest.mark.parametrize("consumer", CONSUMERS, ids=lambda consu
 
 def event_types(kind: type[Event] = Event) -> Iterator[type[Event]]:
     for subtype in kind.__subclasses__():
-        if "fact" in vars(subtype) and subtype.__module__.startswith("contracts."):
+        if "event_name" in vars(subtype) and subtype.__module__.startswith("contracts."):
             yield subtype
         yield from event_types(subtype)
 
@@ -55,13 +55,13 @@ def test_every_event_and_the_readmes_table_are_among_the_stored_documents() -> N
 
 def test_every_event_type_is_known_to_decode_under_a_subject_of_its_own() -> None:
     types = list(event_types())
-    assert sorted(event.fact for event in types) == sorted(EVENTS)
-    assert all(event.subjects().split(".")[:2] == event.fact.split(".") for event in types)
+    assert sorted(event.event_name for event in types) == sorted(EVENTS)
+    assert all(event.subjects().split(".")[:2] == event.event_name.split(".") for event in types)
 
 
 @every_event
 def test_an_event_decodes_from_its_own_example(event: type[Event]) -> None:
-    example = EXAMPLES[event.fact]
+    example = EXAMPLES[event.event_name]
     assert type(example) is event
     body = json.dumps(schema_of(event)["examples"][0]).encode()
     assert decode(example.subject, body) == example
@@ -135,8 +135,8 @@ def test_every_channel_declares_the_parameters_of_its_address(document: dict[str
 
 def test_every_owner_publishes_and_every_consumer_hears_in_the_asyncapi_document(document: dict[str, Any]) -> None:
     actions = {name: operation["action"] for name, operation in document["operations"].items()}
-    sent = {f"{owner}.publishes.{event.fact}" for event in EVENTS.values() for owner in event.owners}
-    heard = {f"{consumer.name}.hears.{event.fact}" for consumer in CONSUMERS for event in heard_by(consumer)}
+    sent = {f"{owner}.publishes.{event.event_name}" for event in EVENTS.values() for owner in event.owners}
+    heard = {f"{consumer.name}.hears.{event.event_name}" for consumer in CONSUMERS for event in heard_by(consumer)}
     assert {name for name, action in actions.items() if action == "send"} == sent
     assert {name for name, action in actions.items() if action == "receive"} > heard
 
@@ -169,7 +169,7 @@ def test_the_requests_that_the_readme_shows_for_the_command_line_are_valid() -> 
     shown = re.findall(r"nats request \S+ '(.*?)'", README.read_text(encoding="utf-8"), re.DOTALL)
     assert len(shown) == 2
     for body in shown:
-        assert decode("call.requested", body.encode()).fact == "call.requested"
+        assert decode("call.requested", body.encode()).event_name == "call.requested"
         assert "{{" not in body  # the command line would take it for a template of its own
 
 
@@ -181,6 +181,6 @@ def test_no_document_names_this_machine() -> None:
 @pytest.mark.parametrize("campaign_id", ["a.b", "*", ">", "a b", "a\n", "", "ñ", "$JS", "a" * 101])
 @pytest.mark.parametrize("event", [event for event in EVENTS.values() if "campaign_id" in event.model_fields])
 def test_no_campaigns_id_can_be_more_or_less_than_one_token_of_a_subject(event: type[Event], campaign_id: str) -> None:
-    body = {**EXAMPLES[event.fact].model_dump(), "campaign_id": campaign_id}
+    body = {**EXAMPLES[event.event_name].model_dump(), "campaign_id": campaign_id}
     with pytest.raises(ValidationError, match="campaign_id"):
         event.model_validate(body)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from centralita.docs.event_flow import MARKED, flowchart, renewed
 from contracts.events import EVENTS
 from contracts.permissions import WORK
-from contracts.picture import MARKED, flowchart, renewed
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,5 +32,5 @@ def test_every_service_and_every_owned_family_of_the_log_is_in_the_picture() -> 
         for consumer in work.handles:
             assert f"{consumer.stream.name} -- " in chart
     for event in EVENTS.values():
-        family = event.fact.split(".")[0]
-        assert f"{family}.*" in chart or family in ("timer", "queue"), event.fact
+        family = event.event_name.split(".")[0]
+        assert f"{family}.*" in chart or family in ("timer", "queue"), event.event_name

@@ -11,12 +11,12 @@ import httpx
 import nats
 import pytest
 
-from centralita.access import public
-from centralita.campaign import requests
-from centralita.embedded import CannotStart
-from centralita.kept import SETTINGS
-from centralita.system import System, running
-from centralita.vendors import real_vendors
+from centralita.demo.campaign import requests
+from centralita.embedded.credentials import public
+from centralita.embedded.run_files import SETTINGS
+from centralita.embedded.servers import CannotStart
+from centralita.embedded.system import System, running
+from centralita.embedded.vendors import real_vendors
 from contracts import CallRequested, CommandOutcome
 from contracts.queries import CALL_REQUEST
 

@@ -82,7 +82,7 @@ async def publish(node_project: Path, nats_url: str, body: str) -> dict[str, Any
 async def test_a_request_published_from_node_is_the_event_and_its_call_id_is_ours(
     node_project: Path, nats_url: str, bus_client: Client, request_id: str
 ) -> None:
-    sent = EXAMPLES[CallRequested.fact].model_copy(update={"request_id": request_id})
+    sent = EXAMPLES[CallRequested.event_name].model_copy(update={"request_id": request_id})
     answer = await publish(node_project, nats_url, sent.model_dump_json())
     assert await arrived(bus_client) == sent
     assert answer == {
@@ -96,7 +96,7 @@ async def test_a_request_published_from_node_is_the_event_and_its_call_id_is_our
 async def test_a_request_without_an_id_has_no_call_id_yet(
     node_project: Path, nats_url: str, bus_client: Client
 ) -> None:
-    sent = EXAMPLES[CallRequested.fact].model_copy(update={"request_id": None})
+    sent = EXAMPLES[CallRequested.event_name].model_copy(update={"request_id": None})
     answer = await publish(node_project, nats_url, sent.model_dump_json(exclude_none=True))
     assert answer["call_id"] is None
     assert (await arrived(bus_client)).request_id is None

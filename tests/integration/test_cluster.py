@@ -11,15 +11,15 @@ import pytest
 from nats.aio.client import Client
 
 from call_orchestrator.adapters.slots import JetStreamQueue
-from centralita.access import Access
-from centralita.cluster import NODES, Cluster, nats_cluster, until_whole
-from centralita.doctor import bus
-from centralita.doctor.checks import Result
-from centralita.doctor.guarantees import FEWER, PROVISION
+from centralita.embedded.cluster import NODES, Cluster, nats_cluster, until_whole
+from centralita.embedded.credentials import Access
+from centralita.operations.doctor import bus
+from centralita.operations.doctor.checks import Result
+from centralita.operations.doctor.guarantees import FEWER, PROVISION
 from chassis.addresses import connection
-from chassis.following import follow
-from chassis.log import Conflict, Guard, Log
+from chassis.event_log import Conflict, EventLog, Guard
 from chassis.provision import NotEnoughNodes, provision
+from chassis.stream_reader import follow
 from contracts import CampaignPaused
 from contracts.permissions import ADMIN
 from contracts.streams import ANSWERS_BUCKET, CALLS, CLIPS_BUCKET, CONSUMERS, QUEUE, STREAMS
@@ -123,7 +123,7 @@ async def test_what_was_appended_is_what_is_read_whichever_node_one_is_connected
     await provision(admin.jetstream(), replicas=NODES)
     for node in cluster.nodes.values():
         client = await nats.connect(**connection(access.url(node.url, ADMIN)))
-        log, event = Log(client, CALLS.name, source="test"), paused(node.name)
+        log, event = EventLog(client, CALLS.name, source="test"), paused(node.name)
         for _ in range(100):
             appended = await log.append(event)
             last, read = await log.last(event.subject), await log.read([event.subject])
@@ -137,7 +137,7 @@ async def test_of_many_who_append_under_one_guard_one_does_and_the_others_are_to
     admin: Client,
 ) -> None:
     await provision(admin.jetstream(), replicas=NODES)
-    log, event = Log(admin, CALLS.name, source="test"), paused("contended")
+    log, event = EventLog(admin, CALLS.name, source="test"), paused("contended")
     appends = [log.append(event, guard=Guard(event.subject, 0)) for _ in range(20)]
     ended = await asyncio.gather(*appends, return_exceptions=True)
     assert sum(isinstance(end, Conflict) for end in ended) == len(ended) - 1
@@ -147,7 +147,7 @@ async def test_of_many_who_append_under_one_guard_one_does_and_the_others_are_to
 async def test_an_append_whose_acknowledgement_is_lost_is_no_rival_of_itself(admin: Client, bus_client: Client) -> None:
     await provision(admin.jetstream(), replicas=NODES)
     for client in (admin, bus_client):
-        log, event = Log(client, CALLS.name, source="test"), paused("again")
+        log, event = EventLog(client, CALLS.name, source="test"), paused("again")
         first = await log.append(event, guard=Guard(event.subject, 0), event_id="mine")
         second = await log.append(event, guard=Guard(event.subject, 0), event_id="mine")
         assert first.sequence == second.sequence
@@ -165,7 +165,7 @@ async def test_who_reads_and_who_appends_go_on_when_the_leader_is_killed(
     assert state
     leader = cluster.nodes[state.leader or ""]
     client = await nats.connect(**connection(access.url(leader.url, ADMIN)), reconnect_time_wait=0)
-    log, event = Log(client, CALLS.name, source="test"), paused("going-on")
+    log, event = EventLog(client, CALLS.name, source="test"), paused("going-on")
     heard: list[int] = []
 
     async def hear() -> None:
@@ -190,7 +190,7 @@ async def test_who_reads_and_who_appends_go_on_when_the_leader_is_killed(
 async def test_who_has_left_the_queue_may_leave_it_again(admin: Client, bus_client: Client) -> None:
     await provision(admin.jetstream(), replicas=NODES)
     for client in (admin, bus_client):
-        queue = JetStreamQueue(client, Log(client, QUEUE.name, source="test"))
+        queue = JetStreamQueue(client, EventLog(client, QUEUE.name, source="test"))
         place = (await client.jetstream().publish(f"queue.joined.{uuid4()}", b"{}")).seq
         for _ in range(2):
             await queue.leave(place)

@@ -12,7 +12,7 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-from centralita.embedded import nats_server
+from centralita.embedded.servers import nats_server
 from chassis.provision import provision
 from contracts.examples import EXAMPLES
 

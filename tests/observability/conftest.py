@@ -12,14 +12,14 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-from centralita.campaign import requests
+from centralita.demo.campaign import requests
+from centralita.demo.projected import until_projected
+from centralita.embedded.system import running
 from centralita.monitoring.prometheus import INSTALLED, prometheus, series, stored_queries
-from centralita.projected import until_projected
-from centralita.spans import Received, receiving
-from centralita.system import running
-from chassis.log import Log
+from centralita.monitoring.spans import Received, receiving
+from chassis.event_log import EventLog
 from contracts import AudioRequested, CallRequested, ReplyGenerated, SpeechHeard, call_id_of
-from contracts.streams import CALLS, facts_of
+from contracts.streams import CALLS, call_filters
 
 CALLS_MADE = 6
 SCRAPES_AFTER = 3.0
@@ -67,7 +67,7 @@ async def _observe(folder: Path) -> Observed:
             http = await stack.enter_async_context(prometheus(folder / "prom", system.urls)) if INSTALLED else None
             await asyncio.sleep(SCRAPES_AFTER if http else 0)  # what counters were before the first call
             for request in seen.wanted:
-                await client.jetstream().publish(CallRequested.fact, request.model_dump_json().encode())
+                await client.jetstream().publish(CallRequested.event_name, request.model_dump_json().encode())
             await until_projected(system.mongo_url, seen.ids, timeout=60)
             seen.spoken = await _spoken(client, seen.ids)
             if http:
@@ -85,6 +85,6 @@ async def _ask(http: httpx.AsyncClient, seen: Observed) -> None:
 
 
 async def _spoken(client: Client, ids: list[UUID]) -> set[str]:
-    log = Log(client, CALLS.name, source="test")
-    events = [found.event for call_id in ids for found in await log.read(facts_of(call_id))]
+    log = EventLog(client, CALLS.name, source="test")
+    events = [found.event for call_id in ids for found in await log.read(call_filters(call_id))]
     return {event.text for event in events if isinstance(event, AudioRequested | SpeechHeard | ReplyGenerated)} - {""}

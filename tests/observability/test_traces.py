@@ -10,10 +10,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tests.observability.conftest import Observed
 
-from centralita.spans import Span
-from centralita.trace import traced_call, whole
+from centralita.monitoring.spans import Span
+from centralita.monitoring.trace import traced_call, whole
 from chassis import tracing
-from chassis.log import Log
+from chassis.event_log import EventLog
 from contracts import SpeechHeard
 from contracts.examples import EXAMPLES
 
@@ -72,7 +72,7 @@ def test_the_campaign_has_people_to_speak_of(observed: Observed) -> None:
     assert len(observed.spoken) > len(observed.wanted), "else the tests for silence prove nothing"
 
 
-async def test_with_traces_off_the_trace_that_a_message_came_with_is_passed_on(calls: Log) -> None:
+async def test_with_traces_off_the_trace_that_a_message_came_with_is_passed_on(calls: EventLog) -> None:
     came = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     cause = (await calls.append(EXAMPLES["call.created"])).envelope.model_copy(update={"traceparent": came})
     await calls.append(EXAMPLES["speech.heard"], cause=cause)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from centralita.access import Access, known, password_of, public
+from centralita.embedded.credentials import Access, known, password_of, public
 from chassis.addresses import connection
 from chassis.settings import ServiceSettings
 from contracts.permissions import OPERATOR

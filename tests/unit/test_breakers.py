@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from providers import BREAKER_OPEN, NO_PLACE, Breaker, BreakerOpen, Provider, State, Unavailable
+from providers import BREAKER_OPEN, NO_CAPACITY, Breaker, BreakerOpen, Provider, State, Unavailable
 from providers.breakers import PROBE_SECONDS, Admission
 
 
@@ -191,7 +191,7 @@ async def test_who_gets_no_place_in_time_is_told_so_and_the_place_is_given_back(
             async with one.request(patience=0.01):
                 pytest.fail("there was a place")
         request.succeeded()
-    assert unavailable.value.outcome == NO_PLACE
+    assert unavailable.value.outcome == NO_CAPACITY
     async with one.request(patience=0.01):
         pass
 

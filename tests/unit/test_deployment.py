@@ -14,7 +14,7 @@ import pytest
 
 from call_orchestrator.settings import Settings as Orchestrator
 from campaign_stats.settings import Settings as CampaignStats
-from centralita.doctor.settings import SET_BY_COMPOSE
+from centralita.operations.doctor.settings import SET_BY_COMPOSE
 from chassis.provision import Settings as Provisioning
 from chassis.settings import ServiceSettings
 from contracts import Service

@@ -5,8 +5,8 @@ from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NoAnswer
 from nats.js.errors import BadRequestError, NoStreamResponseError, NotFoundError, ServiceUnavailableError
 
-from chassis import elections
-from chassis.elections import patiently
+from chassis import leader_retry as elections
+from chassis.leader_retry import retry_until_leader
 
 
 class Server:
@@ -42,7 +42,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 async def test_who_gets_no_answer_yet_asks_again(error: Exception) -> None:
     server = Server(error, error)
-    assert await patiently(server.ask) == "answer"
+    assert await retry_until_leader(server.ask) == "answer"
     assert server.asked == 3
 
 
@@ -54,12 +54,12 @@ async def test_who_gets_no_answer_yet_asks_again(error: Exception) -> None:
 async def test_an_answer_is_an_answer(error: Exception) -> None:
     server = Server(error)
     with pytest.raises(type(error)):
-        await patiently(server.ask)
+        await retry_until_leader(server.ask)
     assert server.asked == 1
 
 
 async def test_patience_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(elections, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(elections, "MAX_ELECTION_SECONDS", 0.0)
     server = Server(*[NoStreamResponseError()] * 1_000_000)
     with pytest.raises(NoStreamResponseError):
-        await patiently(server.ask)
+        await retry_until_leader(server.ask)

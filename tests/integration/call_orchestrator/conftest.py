@@ -11,11 +11,11 @@ from nats.aio.client import Client
 
 from call_orchestrator.composition import build
 from call_orchestrator.settings import Settings
-from chassis.log import Log
+from chassis.event_log import EventLog
 from chassis.serve import Bus
 from contracts import (
     Call,
-    CallEvent,
+    CallDecision,
     CallRequested,
     CallStatus,
     DialClaimed,
@@ -24,7 +24,7 @@ from contracts import (
     TelephonyStatusReported,
     call_id_of,
 )
-from contracts.streams import CALLS, state_of
+from contracts.streams import CALLS, call_state_filter
 
 Ask = Callable[..., Awaitable[list[UUID]]]
 
@@ -36,7 +36,7 @@ async def running(nats_url: str, count: int, **settings: float) -> AsyncIterator
         for _ in range(count):
             broker = NatsBroker(nats_url, logger=None)
             client = await broker.connect()
-            bus = Bus(client, broker, Log(client, CALLS.name, source=Service.ORCHESTRATOR))
+            bus = Bus(client, broker, EventLog(client, CALLS.name, source=Service.ORCHESTRATOR))
             await stack.enter_async_context(build(Settings.model_validate(settings), bus))
             stack.push_async_callback(broker.stop)
             await broker.start()
@@ -66,12 +66,12 @@ def ask(bus_client: Client) -> Ask:
     return ask
 
 
-async def call_of(calls: Log, call_id: UUID) -> Call | None:
-    recorded = await calls.last(state_of(call_id))
-    return recorded.event.call if recorded and isinstance(recorded.event, CallEvent) else None
+async def call_of(calls: EventLog, call_id: UUID) -> Call | None:
+    recorded = await calls.last(call_state_filter(call_id))
+    return recorded.event.call if recorded and isinstance(recorded.event, CallDecision) else None
 
 
-async def with_status(calls: Log, ids: list[UUID], status: CallStatus) -> list[UUID]:
+async def with_status(calls: EventLog, ids: list[UUID], status: CallStatus) -> list[UUID]:
     return [i for i in ids if (call := await call_of(calls, i)) and call.status is status]
 
 
@@ -81,14 +81,14 @@ async def until(what: Callable[[], Awaitable[object]]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def until_queued(calls: Log, ids: list[UUID]) -> None:
+async def until_queued(calls: EventLog, ids: list[UUID]) -> None:
     async def queued() -> bool:
         return all([(call := await call_of(calls, i)) and call.queued for i in ids])
 
     await until(queued)
 
 
-async def until_dialing(calls: Log, ids: list[UUID], count: int) -> list[UUID]:
+async def until_dialing(calls: EventLog, ids: list[UUID], count: int) -> list[UUID]:
     async def dialing() -> bool:
         return len(await with_status(calls, ids, CallStatus.DIALING)) >= count
 
@@ -96,7 +96,7 @@ async def until_dialing(calls: Log, ids: list[UUID], count: int) -> list[UUID]:
     return await with_status(calls, ids, CallStatus.DIALING)
 
 
-async def end(calls: Log, call_id: UUID) -> None:
+async def end(calls: EventLog, call_id: UUID) -> None:
     await calls.append(DialClaimed(call_id=call_id, attempt=1))
     report = TelephonyStatusReported(
         call_id=call_id, attempt=1, provider_call_id="CA1", status=TelephonyStatus.BUSY, sequence_number=1

@@ -14,24 +14,24 @@ from tests.integration.call_orchestrator.conftest import (
     with_status,
 )
 
-from chassis.log import Guard, Log
+from chassis.event_log import EventLog, Guard
 from contracts import (
     AdmissionGranted,
     AdmissionReleased,
     CallCancelRequested,
-    CallEvent,
+    CallDecision,
     CallStatus,
     QueueJoined,
 )
-from contracts.streams import QUEUE, facts_of, state_of
+from contracts.streams import QUEUE, call_filters, call_state_filter
 
 
-async def most_live(calls: Log) -> int:
+async def most_live(calls: EventLog) -> int:
     """The most calls that were live at once, by the log itself, which is in one order."""
     live: set[UUID] = set()
     most = 0
-    for recorded in await calls.read([state_of("*")]):
-        if isinstance(recorded.event, CallEvent):
+    for recorded in await calls.read([call_state_filter("*")]):
+        if isinstance(recorded.event, CallDecision):
             call = recorded.event.call
             is_live = call.status in (CallStatus.DIALING, CallStatus.RINGING, CallStatus.IN_PROGRESS)
             live = live | {call.call_id} if is_live else live - {call.call_id}
@@ -41,7 +41,7 @@ async def most_live(calls: Log) -> int:
 
 @pytest.mark.parametrize("count", [1, 3])
 async def test_all_calls_are_dialled_and_never_more_at_once_than_may_be(
-    nats_url: str, bus_client: Client, calls: Log, ask: Ask, count: int
+    nats_url: str, bus_client: Client, calls: EventLog, ask: Ask, count: int
 ) -> None:
     async with running(nats_url, count, max_concurrent_calls=3, twilio_calls_per_second=100):
         ids = await ask("reminders", 20)
@@ -56,12 +56,12 @@ async def test_all_calls_are_dialled_and_never_more_at_once_than_may_be(
     assert len(grants) == len(ids), "each call was given one slot"
 
 
-async def _all_busy(calls: Log, ids: list[UUID]) -> bool:
+async def _all_busy(calls: EventLog, ids: list[UUID]) -> bool:
     return len(await with_status(calls, ids, CallStatus.BUSY)) == len(ids)
 
 
 async def test_a_campaign_keeps_to_its_own_limit_and_a_later_one_is_served_beside_it(
-    nats_url: str, bus_client: Client, calls: Log, ask: Ask
+    nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
 ) -> None:
     limits = {"max_concurrent_calls": 4, "max_concurrent_calls_per_campaign": 3, "twilio_calls_per_second": 100}
     async with running(nats_url, 2, **limits):
@@ -74,7 +74,7 @@ async def test_a_campaign_keeps_to_its_own_limit_and_a_later_one_is_served_besid
 
 
 async def test_a_replica_that_comes_later_knows_of_the_slots_that_are_held(
-    nats_url: str, bus_client: Client, calls: Log, ask: Ask
+    nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
 ) -> None:
     limits = {"max_concurrent_calls": 2, "twilio_calls_per_second": 100}
     async with running(nats_url, 1, **limits):
@@ -89,14 +89,14 @@ async def test_a_replica_that_comes_later_knows_of_the_slots_that_are_held(
 
 
 async def test_a_slot_for_a_call_that_was_canceled_meanwhile_is_given_back(
-    nats_url: str, bus_client: Client, calls: Log, ask: Ask
+    nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
 ) -> None:
     async with running(nats_url, 2, max_concurrent_calls=1, twilio_calls_per_second=100):
         ids = await ask("reminders", 3)
         [holder] = await until_dialing(calls, ids, 1)
         [canceled, last] = [call_id for call_id in ids if call_id != holder]
         await until_queued(calls, [canceled, last])
-        due = await calls.last(state_of(canceled))
+        due = await calls.last(call_state_filter(canceled))
         assert due
         command = CallCancelRequested(call_id=canceled)
         await bus_client.jetstream().publish(command.subject, command.model_dump_json().encode())
@@ -108,7 +108,7 @@ async def test_a_slot_for_a_call_that_was_canceled_meanwhile_is_given_back(
         granted = await calls.append(in_vain, guard=Guard(AdmissionGranted.subjects(), grants[-1].sequence))
 
         async def released() -> bool:
-            facts = [recorded.event for recorded in await calls.read(facts_of(canceled))]
+            facts = [recorded.event for recorded in await calls.read(call_filters(canceled))]
             return AdmissionReleased(call_id=canceled, attempt=1, granted=granted.sequence) in facts
 
         await until(released)
@@ -117,7 +117,7 @@ async def test_a_slot_for_a_call_that_was_canceled_meanwhile_is_given_back(
 
 
 async def test_a_place_in_the_queue_of_a_call_that_waits_no_more_is_cleared_away(
-    nats_url: str, bus_client: Client, calls: Log, ask: Ask
+    nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
 ) -> None:
     stale = QueueJoined.model_validate(
         {"call_id": uuid4(), "campaign_id": "a", "attempt": 1, "due_at": "2020-01-01T00:00:00Z", "due": 0}
@@ -138,7 +138,7 @@ async def test_a_place_in_the_queue_of_a_call_that_waits_no_more_is_cleared_away
 
 
 async def test_a_queue_that_was_lost_is_made_anew_from_the_log(
-    nats_url: str, bus_client: Client, calls: Log, ask: Ask
+    nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
 ) -> None:
     limits = {"max_concurrent_calls": 1, "twilio_calls_per_second": 100}
     async with running(nats_url, 1, **limits):

@@ -12,17 +12,17 @@ from nats.aio.client import Client
 
 from call_orchestrator.adapters.jetstream import JetStreamCallLog, JetStreamGreetings, JetStreamTimers
 from call_orchestrator.adapters.slots import JetStreamQueue
-from call_orchestrator.application import CallService, Told
+from call_orchestrator.application.calls import CallInput, CallService
 from call_orchestrator.composition import build, policy
 from call_orchestrator.domain.inputs import Admitted, Input, Network, NetworkReported, RetryRequested, TimerDue
 from call_orchestrator.settings import Settings
-from chassis.log import Log
+from chassis.event_log import EventLog
 from chassis.serve import Bus
 from contracts import (
     Call,
     CallCancelRequested,
     CallChangeRequested,
-    CallEvent,
+    CallDecision,
     CallRequested,
     CallRetryRequested,
     CallStatus,
@@ -35,7 +35,7 @@ from contracts import (
     TelephonyStatusReported,
     call_id_of,
 )
-from contracts.streams import CALLS, DEAD_LETTERS, QUEUE, facts_of, state_of
+from contracts.streams import CALLS, DEAD_LETTERS, QUEUE, call_filters, call_state_filter
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ async def replicas(nats_url: str, bus_client: Client) -> AsyncIterator[int]:
             broker = NatsBroker(nats_url, logger=None)
             client = await broker.connect()
             stack.push_async_callback(broker.stop)
-            bus = Bus(client, broker, Log(client, CALLS.name, source=Service.ORCHESTRATOR))
+            bus = Bus(client, broker, EventLog(client, CALLS.name, source=Service.ORCHESTRATOR))
             await stack.enter_async_context(build(settings, bus))
             await broker.start()
         yield 2
@@ -76,11 +76,11 @@ async def ask(client: Client, command: Event) -> CommandOutcome:
     return CommandOutcome.model_validate_json(message.data)
 
 
-async def until(calls: Log, call_id: UUID, status: CallStatus, *, attempt: int | None = None) -> Call:
+async def until(calls: EventLog, call_id: UUID, status: CallStatus, *, attempt: int | None = None) -> Call:
     async with asyncio.timeout(10):
         while True:
-            recorded = await calls.last(state_of(call_id))
-            if recorded and isinstance(recorded.event, CallEvent):
+            recorded = await calls.last(call_state_filter(call_id))
+            if recorded and isinstance(recorded.event, CallDecision):
                 call = recorded.event.call
                 if call.status is status and attempt in (None, call.attempt):
                     return call
@@ -93,22 +93,26 @@ def network(call_id: UUID, attempt: int, status: TelephonyStatus) -> TelephonySt
     )
 
 
-async def statuses(calls: Log, call_id: UUID) -> list[str]:
-    return [r.event.call.status for r in await calls.read([state_of(call_id)]) if isinstance(r.event, CallEvent)]
+async def statuses(calls: EventLog, call_id: UUID) -> list[str]:
+    return [
+        r.event.call.status for r in await calls.read([call_state_filter(call_id)]) if isinstance(r.event, CallDecision)
+    ]
 
 
-async def test_a_request_becomes_a_call_that_is_dialled_at_once(replicas: int, bus_client: Client, calls: Log) -> None:
+async def test_a_request_becomes_a_call_that_is_dialled_at_once(
+    replicas: int, bus_client: Client, calls: EventLog
+) -> None:
     outcome = await ask(bus_client, requested(request_id="r-1"))
     assert outcome.accepted
     assert outcome.call_id == call_id_of("r-1")
     call = await until(calls, outcome.call_id, CallStatus.DIALING)
     assert (call.attempt, call.max_retries, call.call_timeout_seconds) == (1, 3, 30)
-    facts = [recorded.event for recorded in await calls.read(facts_of(outcome.call_id))]
-    greetings = [event for event in facts if event.fact == "audio.requested"]
+    facts = [recorded.event for recorded in await calls.read(call_filters(outcome.call_id))]
+    greetings = [event for event in facts if event.event_name == "audio.requested"]
     assert [event.model_dump()["text"] for event in greetings] == ["Hello Ada."]
 
 
-async def test_the_same_request_sent_ten_times_is_one_call(replicas: int, bus_client: Client, calls: Log) -> None:
+async def test_the_same_request_sent_ten_times_is_one_call(replicas: int, bus_client: Client, calls: EventLog) -> None:
     request = requested(request_id="r-2", scheduled_at="2099-01-01T00:00:00Z")
     outcomes = await asyncio.gather(*(ask(bus_client, request) for _ in range(10)))
     assert {outcome.call_id for outcome in outcomes} == {call_id_of("r-2")}
@@ -116,7 +120,7 @@ async def test_the_same_request_sent_ten_times_is_one_call(replicas: int, bus_cl
 
 
 async def test_a_busy_line_is_dialled_again_until_its_retries_are_used_up(
-    replicas: int, bus_client: Client, calls: Log
+    replicas: int, bus_client: Client, calls: EventLog
 ) -> None:
     outcome = await ask(bus_client, requested(max_retries=2))
     assert outcome.call_id
@@ -133,7 +137,7 @@ async def test_a_busy_line_is_dialled_again_until_its_retries_are_used_up(
 
 
 async def test_a_dial_that_was_refused_is_made_all_the_same_and_uses_up_no_retry(
-    replicas: int, bus_client: Client, calls: Log
+    replicas: int, bus_client: Client, calls: EventLog
 ) -> None:
     outcome = await ask(bus_client, requested(max_retries=0))
     assert outcome.call_id
@@ -149,7 +153,7 @@ async def test_a_dial_that_was_refused_is_made_all_the_same_and_uses_up_no_retry
 
 
 async def test_facts_in_any_order_from_many_sides_lead_to_one_end(
-    replicas: int, bus_client: Client, calls: Log
+    replicas: int, bus_client: Client, calls: EventLog
 ) -> None:
     asked = await asyncio.gather(*(ask(bus_client, requested()) for _ in range(20)))
     ids = [outcome.call_id for outcome in asked if outcome.call_id]
@@ -163,7 +167,7 @@ async def test_facts_in_any_order_from_many_sides_lead_to_one_end(
 
 
 async def test_a_scheduled_call_can_be_changed_initiated_and_canceled(
-    replicas: int, bus_client: Client, calls: Log
+    replicas: int, bus_client: Client, calls: EventLog
 ) -> None:
     outcome = await ask(bus_client, requested(scheduled_at="2099-01-01T00:00:00Z"))
     assert outcome.call_id
@@ -190,7 +194,7 @@ async def test_a_command_for_an_unknown_call_is_refused(replicas: int, bus_clien
 
 
 async def test_an_invalid_request_is_a_dead_letter_with_its_reasons_and_the_next_one_is_served(
-    replicas: int, bus_client: Client, calls: Log
+    replicas: int, bus_client: Client, calls: EventLog
 ) -> None:
     js = bus_client.jetstream()
     await js.publish("call.requested", b'{"campaign_id": "c", "phone_number": "12", "surprise": 1}')
@@ -206,13 +210,13 @@ async def test_an_invalid_request_is_a_dead_letter_with_its_reasons_and_the_next
 
 
 async def test_a_retry_that_is_delivered_again_after_its_decision_does_not_dial_again(
-    bus_client: Client, calls: Log
+    bus_client: Client, calls: EventLog
 ) -> None:
     js = bus_client.jetstream()
     service = CallService(
         JetStreamCallLog(calls),
         JetStreamTimers(js, "test"),
-        JetStreamQueue(bus_client, Log(bus_client, QUEUE.name, source="test")),
+        JetStreamQueue(bus_client, EventLog(bus_client, QUEUE.name, source="test")),
         JetStreamGreetings(calls),
         policy(Settings()),
         now=lambda: datetime.now(UTC),
@@ -220,7 +224,7 @@ async def test_a_retry_that_is_delivered_again_after_its_decision_does_not_dial_
 
     async def tell(cause: str, told: Input, *, redelivered: bool = False) -> CommandOutcome:
         envelope = Envelope.read({}, subject="test", id=cause, time=datetime.now(UTC))
-        return await service.tell(Told(call_id, told, envelope, redelivered))
+        return await service.tell(CallInput(call_id, told, envelope, redelivered))
 
     async def dial_and_be_busy(attempt: int) -> None:
         standing = await until(calls, call_id, CallStatus.PENDING)
@@ -241,7 +245,7 @@ async def test_a_retry_that_is_delivered_again_after_its_decision_does_not_dial_
 
 
 async def test_an_outcome_is_sent_to_an_inbox_and_never_into_the_log(
-    replicas: int, bus_client: Client, calls: Log
+    replicas: int, bus_client: Client, calls: EventLog
 ) -> None:
     request, js = requested(request_id="r-log"), bus_client.jetstream()
     headers = {"reply_to": f"call.created.{call_id_of('r-log')}.pending"}

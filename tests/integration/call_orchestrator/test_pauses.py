@@ -17,21 +17,21 @@ from tests.integration.call_orchestrator.conftest import (
     with_status,
 )
 
-from chassis.log import Log
+from chassis.event_log import EventLog
 from chassis.provision import provision
 from contracts import (
     AdmissionGranted,
     CallCancelRequested,
     CallChangeRequested,
     CallStatus,
-    CampaignFact,
+    CampaignEvent,
     CampaignPauseRequested,
     CampaignResumeRequested,
     CommandOutcome,
     Event,
     TimerDue,
 )
-from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS, campaign_state_of
+from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS, campaign_state_filter
 
 LIMITS = {"max_concurrent_calls": 0, "twilio_calls_per_second": 100}
 PAUSE = CampaignPauseRequested(campaign_id="held", reason="a wrong number in the script")
@@ -47,11 +47,11 @@ async def command(client: Client, event: Event) -> CommandOutcome:
     return CommandOutcome.model_validate_json(answer.data)
 
 
-async def said(calls: Log, campaign_id: str = "held") -> list[str]:
-    return [recorded.event.fact for recorded in await calls.read([campaign_state_of(campaign_id)])]
+async def said(calls: EventLog, campaign_id: str = "held") -> list[str]:
+    return [recorded.event.event_name for recorded in await calls.read([campaign_state_filter(campaign_id)])]
 
 
-async def granted(calls: Log) -> list[UUID]:
+async def granted(calls: EventLog) -> list[UUID]:
     grants = [recorded.event for recorded in await calls.read([AdmissionGranted.subjects()])]
     return [grant.call_id for grant in grants if isinstance(grant, AdmissionGranted)]
 
@@ -62,7 +62,7 @@ async def shown(*, campaigns: float, calls: float) -> bool:
 
 
 async def test_nothing_of_a_paused_campaign_is_dialled_by_whoever_comes_and_all_of_it_once_when_it_goes_on(
-    nats_url: str, bus_client: Client, calls: Log, ask: Ask
+    nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
 ) -> None:
     async with running(nats_url, 2, **LIMITS):
         assert (await command(bus_client, PAUSE)).accepted
@@ -83,7 +83,7 @@ async def test_nothing_of_a_paused_campaign_is_dialled_by_whoever_comes_and_all_
 
 
 async def test_a_call_that_has_its_slot_goes_on_and_the_next_one_waits(
-    nats_url: str, bus_client: Client, calls: Log, ask: Ask
+    nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
 ) -> None:
     async with running(nats_url, 2, **{**LIMITS, "max_concurrent_calls": 1}):
         held = await ask("held", 2)
@@ -100,7 +100,7 @@ async def test_a_call_that_has_its_slot_goes_on_and_the_next_one_waits(
 
 
 async def test_what_waits_in_a_paused_campaign_is_canceled_changed_and_expires_as_ever(
-    nats_url: str, bus_client: Client, calls: Log, ask: Ask
+    nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
 ) -> None:
     async with running(nats_url, 2, **LIMITS):
         await command(bus_client, PAUSE)
@@ -123,7 +123,7 @@ async def test_what_waits_in_a_paused_campaign_is_canceled_changed_and_expires_a
 
 
 async def test_what_stands_so_already_is_accepted_and_changes_nothing(
-    nats_url: str, bus_client: Client, calls: Log
+    nats_url: str, bus_client: Client, calls: EventLog
 ) -> None:
     async with running(nats_url, 2, **LIMITS):
         assert (await command(bus_client, RESUME)).accepted
@@ -131,15 +131,15 @@ async def test_what_stands_so_already_is_accepted_and_changes_nothing(
         for reason in ("first", "second"):
             outcome = await command(bus_client, PAUSE.model_copy(update={"reason": reason}))
             assert (outcome.accepted, outcome.campaign_id, outcome.call_id) == (True, "held", None)
-    [paused] = await calls.read([campaign_state_of("held")])
+    [paused] = await calls.read([campaign_state_filter("held")])
     assert paused.event.model_dump()["reason"] == "first"
 
 
 async def test_commands_are_carried_out_in_the_order_in_which_they_were_asked(
-    nats_url: str, bus_client: Client, calls: Log
+    nats_url: str, bus_client: Client, calls: EventLog
 ) -> None:
     async with running(nats_url, 2, **LIMITS):
-        commands: list[CampaignFact] = list(islice(cycle((PAUSE, RESUME)), 40))
+        commands: list[CampaignEvent] = list(islice(cycle((PAUSE, RESUME)), 40))
         js = bus_client.jetstream(publish_async_max_pending=40)
         for one in commands:
             await js.publish_async(one.subject, one.model_dump_json().encode())
@@ -148,13 +148,13 @@ async def test_commands_are_carried_out_in_the_order_in_which_they_were_asked(
     assert await said(calls) == ["campaign.paused", "campaign.resumed"] * 20
 
 
-async def _said(calls: Log, count: int) -> bool:
+async def _said(calls: EventLog, count: int) -> bool:
     return len(await said(calls)) >= count
 
 
 @pytest.mark.parametrize("campaign_id", ["*", "a.b", ">", "a b"])
 async def test_what_cannot_be_a_campaign_is_a_dead_letter_and_the_next_command_is_carried_out(
-    nats_url: str, bus_client: Client, calls: Log, campaign_id: str
+    nats_url: str, bus_client: Client, calls: EventLog, campaign_id: str
 ) -> None:
     body = b'{"campaign_id": "%s"}' % campaign_id.encode()
     await bus_client.jetstream().publish("campaign.pause_requested.x", body)

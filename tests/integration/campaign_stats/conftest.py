@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from campaign_stats.composition import build
 from campaign_stats.settings import Settings
 from campaign_stats.store import Store, connect
-from chassis.log import Log
+from chassis.event_log import EventLog
 from chassis.serve import Bus
 from contracts import CallStatus, CallStatusChanged, Service, call_id_of
 from contracts.examples import CALL, EXAMPLES
@@ -74,7 +74,7 @@ def replica(nats_url: str, mongo_url: str, database: Database, bus_client: Clien
     async def running(*, ready: bool = True) -> AsyncIterator[ASGIApp]:
         broker = NatsBroker(nats_url, logger=None)
         client = await broker.connect()
-        bus = Bus(client, broker, Log(client, CALLS.name, source=Service.CAMPAIGN_STATS))
+        bus = Bus(client, broker, EventLog(client, CALLS.name, source=Service.CAMPAIGN_STATS))
         settings = Settings.model_validate({"mongo_url": mongo_url, "mongo_database": database.name})
         try:
             async with build(settings, bus) as app:
@@ -89,7 +89,7 @@ def replica(nats_url: str, mongo_url: str, database: Database, bus_client: Clien
 
 
 @pytest.fixture
-def journal(calls: Log) -> Journal:
+def journal(calls: EventLog) -> Journal:
     """Appends the whole history of a call, by its name in `HISTORIES`; returns the last sequence of it."""
 
     async def append(name: str, history: str) -> int:

@@ -12,11 +12,11 @@ from starlette.types import ASGIApp
 
 from campaign_stats import subscriber
 from campaign_stats.projection import ALL, Projected, project
-from campaign_stats.store import LostRace, Store
-from chassis.log import Log
+from campaign_stats.store import Conflict, Store
+from chassis.event_log import EventLog
 from contracts import Event, call_id_of
 from contracts.examples import EXAMPLES
-from contracts.streams import CALLS, facts_of
+from contracts.streams import CALLS, call_filters
 
 Replica = Callable[..., AbstractAsyncContextManager[ASGIApp]]
 Journal = Callable[[str, str], Awaitable[int]]
@@ -40,8 +40,8 @@ async def write(journal: Journal) -> int:
     return max(await asyncio.gather(*(journal(name, history) for name, history in CALLS_MADE.items())))
 
 
-async def in_log(calls: Log) -> list[tuple[int, Event]]:
-    facts = [fact for name in CALLS_MADE for fact in await calls.read(facts_of(call_id_of(name)))]
+async def in_log(calls: EventLog) -> list[tuple[int, Event]]:
+    facts = [fact for name in CALLS_MADE for fact in await calls.read(call_filters(call_id_of(name)))]
     return sorted(((fact.sequence, fact.event) for fact in facts), key=lambda pair: pair[0])
 
 
@@ -55,7 +55,7 @@ def campaigns(found: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, int
 
 
 async def test_each_status_and_each_retry_is_counted(
-    replica: Replica, journal: Journal, followed: Followed, content: Content, calls: Log
+    replica: Replica, journal: Journal, followed: Followed, content: Content, calls: EventLog
 ) -> None:
     async with replica():
         await followed(await write(journal))
@@ -81,21 +81,21 @@ async def test_each_status_and_each_retry_is_counted(
 
 
 async def test_a_batch_that_comes_again_changes_nothing(
-    store: Store, journal: Journal, calls: Log, content: Content
+    store: Store, journal: Journal, calls: EventLog, content: Content
 ) -> None:
     await store.prepare()
     upto = await write(journal)
     batch = await in_log(calls)
     await store.apply(0, batch, upto=upto)
     before = await content()
-    with pytest.raises(LostRace):
+    with pytest.raises(Conflict):
         await store.apply(0, batch, upto=upto)
     await store.apply(upto, batch, upto=upto)  # even past the checkpoint's guard, each document knows its place
     assert await content() == before
 
 
 async def test_a_batch_that_fails_half_way_leaves_nothing_behind(
-    store: Store, journal: Journal, calls: Log, content: Content, monkeypatch: pytest.MonkeyPatch
+    store: Store, journal: Journal, calls: EventLog, content: Content, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.prepare()
     upto = await write(journal)
@@ -116,7 +116,7 @@ async def test_a_service_that_is_stopped_and_started_again_goes_on_where_it_was(
     journal: Journal,
     followed: Followed,
     content: Content,
-    calls: Log,
+    calls: EventLog,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(subscriber, "BATCH", 3)
@@ -163,7 +163,7 @@ async def test_a_database_dropped_under_a_running_service_is_rebuilt_equal(
 
 
 async def test_a_reading_position_that_the_server_forgot_is_taken_from_the_checkpoint(
-    replica: Replica, journal: Journal, followed: Followed, content: Content, bus_client: Client, calls: Log
+    replica: Replica, journal: Journal, followed: Followed, content: Content, bus_client: Client, calls: EventLog
 ) -> None:
     js = bus_client.jetstream()
     async with replica():

@@ -22,8 +22,8 @@ from campaign_stats.projection import Projected
 from campaign_stats.settings import Settings
 from campaign_stats.store import CHECKPOINT, Store, connect
 from campaign_stats.subscriber import IDLE_SECONDS, LAG_EVENTS, Follower
-from centralita.embedded import mongo_server
-from chassis.log import Log
+from centralita.embedded.servers import mongo_server
+from chassis.event_log import EventLog
 from chassis.serve import Bus
 from contracts import CampaignStatistics, CampaignStatisticsQuery, Event
 from contracts.examples import EXAMPLES
@@ -94,7 +94,7 @@ async def replica_with(url: str, nats_url: str) -> AsyncIterator[ASGIApp]:
     broker = NatsBroker(nats_url, logger=None)
     client = await broker.connect()
     settings = Settings.model_validate({"mongo_url": url})
-    async with build(settings, Bus(client, broker, Log(client, CALLS.name, source="test"))) as app:
+    async with build(settings, Bus(client, broker, EventLog(client, CALLS.name, source="test"))) as app:
         await broker.start()
         yield app
     await broker.stop()

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 
 from campaign_stats.projection import COUNTERS, statistics
 from campaign_stats.store import Store
-from chassis.log import Log
+from chassis.event_log import EventLog
 from contracts.examples import EXAMPLES
 
 Replica = Callable[..., AbstractAsyncContextManager[ASGIApp]]
@@ -24,7 +24,7 @@ def standing(campaign: dict[str, Any]) -> dict[str, Any]:
 
 
 async def test_a_document_says_whether_its_campaign_is_paused_since_when_and_why(
-    replica: Replica, journal: Journal, followed: Followed, content: Content, calls: Log
+    replica: Replica, journal: Journal, followed: Followed, content: Content, calls: EventLog
 ) -> None:
     async with replica():
         await journal("reminders/1", "completed")
@@ -40,7 +40,7 @@ async def test_a_document_says_whether_its_campaign_is_paused_since_when_and_why
 
 
 async def test_a_campaign_that_is_paused_before_its_first_call_lacks_no_sum(
-    replica: Replica, journal: Journal, followed: Followed, content: Content, calls: Log, store: Store
+    replica: Replica, journal: Journal, followed: Followed, content: Content, calls: EventLog, store: Store
 ) -> None:
     async with replica():
         await followed((await calls.append(PAUSED)).sequence)

@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 from starlette.types import ASGIApp
 
 from campaign_stats.store import Store
-from chassis.log import Log
+from chassis.event_log import EventLog
 from contracts.examples import EXAMPLES
 from contracts.streams import CONSUMERS, CONVERSATION_TURNS
 
@@ -23,7 +23,7 @@ async def _shows(value: float, metric: str, **labels: str) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_what_waits_for_a_consumer_is_seen_of_every_consumer(replica: Replica, calls: Log) -> None:
+async def test_what_waits_for_a_consumer_is_seen_of_every_consumer(replica: Replica, calls: EventLog) -> None:
     await calls.append(EXAMPLES["speech.heard"])
     async with replica():
         await _shows(1, "centralita_consumer_pending_messages", consumer=CONVERSATION_TURNS.name)

@@ -15,12 +15,12 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-from centralita.access import Access, public
-from centralita.campaign import requests
-from centralita.demo import publish
-from centralita.embedded import mongo_server, nats_server
-from centralita.projected import DATABASE, until_projected
-from centralita.system import System, running
+from centralita.demo.campaign import requests
+from centralita.demo.projected import DATABASE, until_projected
+from centralita.demo.run import publish
+from centralita.embedded.credentials import Access, public
+from centralita.embedded.servers import mongo_server, nats_server
+from centralita.embedded.system import System, running
 from contracts import call_id_of
 from contracts.permissions import ADMIN, OPERATOR
 

@@ -17,7 +17,7 @@ from nats.aio.client import Client
 from nats.js.api import DiscardPolicy, StreamConfig
 
 from centralita.commands import options
-from centralita.embedded import nats_server
+from centralita.embedded.servers import nats_server
 from centralita.replay import importing
 from centralita.replay.files import Writer
 from centralita.replay.importing import IN_FLIGHT, Interrupted, Refused, import_file
@@ -25,7 +25,7 @@ from centralita.replay.marks import Standing, standing
 from centralita.replay.messages import Message
 from centralita.replay.reading import last_sequence, read
 from centralita.replay.scope import Scope
-from centralita.replay.taking_back import settled, take_back
+from centralita.replay.undo_import import settled, take_back
 from chassis.provision import provision
 from contracts.streams import CALLS, REQUESTS
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import pytest
 from nats.aio.client import Client
 
-from centralita.letters import CannotRetry, Letter, find, letters, retry
-from chassis.log import Log
+from centralita.operations.dead_letters import CannotRetry, Letter, find, letters, retry
+from chassis.event_log import EventLog
 from contracts import CallCreated, Envelope
 from contracts.dead_letters import DeadLetter
 from contracts.examples import CALL_ID, EXAMPLES
-from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS, facts_of
+from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS, call_filters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ async def put_down(client: Client, **changes: object) -> int:
             "subject": "call.requested",
             "headers": {"reply_to": "_INBOX.gone", "Nats-Expected-Stream": "REQUESTS", "traceparent": "00-1-2-01"},
             "body": REQUEST,
-            "reasons": ("LostRace at try 9",),
+            "reasons": ("Conflict at try 9",),
             "deliveries": 9,
             **changes,
         }
@@ -76,7 +76,7 @@ async def test_a_subject_that_no_stream_takes_any_more_keeps_its_letter(bus_clie
 
 
 async def test_an_input_whose_decision_is_in_the_log_is_not_sent_twice_unless_forced(
-    bus_client: Client, calls: Log
+    bus_client: Client, calls: EventLog
 ) -> None:
     created = EXAMPLES["call.created"]
     assert isinstance(created, CallCreated)
@@ -97,7 +97,7 @@ async def test_a_letter_that_is_sent_twice_in_a_row_is_stored_once(bus_client: C
     assert (await bus_client.jetstream().stream_info(REQUESTS.name)).state.last_seq == first
 
 
-async def test_a_fact_of_a_call_is_sent_again_to_the_log(bus_client: Client, calls: Log) -> None:
+async def test_a_fact_of_a_call_is_sent_again_to_the_log(bus_client: Client, calls: EventLog) -> None:
     heard = EXAMPLES["speech.heard"]
     sequence = await put_down(
         bus_client,
@@ -107,7 +107,7 @@ async def test_a_fact_of_a_call_is_sent_again_to_the_log(bus_client: Client, cal
         headers={"ce-id": "heard-1", "Nats-Msg-Id": "heard-1"},
     )
     await retry(bus_client, await find(bus_client, sequence))
-    (recorded,) = await calls.read(facts_of(CALL_ID))
+    (recorded,) = await calls.read(call_filters(CALL_ID))
     assert (recorded.event, recorded.envelope.id) == (heard, "heard-1")
 
 
@@ -123,7 +123,7 @@ def test_letters_are_listed_shown_and_retried_by_the_command(
     url: dict[str, str], command: "Callable[..., Command]"
 ) -> None:
     found = command("dead-letters", "list", "--json", environment=url).json()
-    assert [(one["letter"], one["reasons"]) for one in found] == [(1, ["body: no JSON"]), (2, ["LostRace at try 9"])]
+    assert [(one["letter"], one["reasons"]) for one in found] == [(1, ["body: no JSON"]), (2, ["Conflict at try 9"])]
     shown = command("dead-letters", "show", "2", environment=url)
     assert "+1••••••••23" in shown.out
     assert "+12125550123" not in shown.out

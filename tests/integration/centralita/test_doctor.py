@@ -9,9 +9,9 @@ import pytest
 from nats.aio.client import Client
 
 from centralita.commands.doctor import examine
-from centralita.doctor import bus
-from centralita.doctor.checks import Finding, Result
-from centralita.doctor.public import NOBODY, signature
+from centralita.operations.doctor import bus
+from centralita.operations.doctor.checks import Finding, Result
+from centralita.operations.doctor.public import NOBODY, signature
 from contracts.streams import CALLS, VOICE_DIALS
 from simulators.server import DEFAULT_ACCOUNT_SID, DEFAULT_AUTH_TOKEN, Simulators, running
 

@@ -10,9 +10,9 @@ from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, ServerError
 
-from centralita.doctor import bus
-from centralita.doctor.checks import Finding, Result
-from centralita.doctor.guarantees import ANEW, PROMISES, PROVISION
+from centralita.operations.doctor import bus
+from centralita.operations.doctor.checks import Finding, Result
+from centralita.operations.doctor.guarantees import ANEW, PROMISES, PROVISION
 from chassis.provision import provision, stream_config
 from contracts.streams import AUDIT, CALLS, DEAD_LETTERS, QUEUE, REQUESTS, STREAMS, Stream
 

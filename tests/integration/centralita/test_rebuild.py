@@ -18,7 +18,7 @@ from campaign_stats.store import Store, connect
 from centralita.replay import shadow
 from centralita.replay.rebuilding import OtherLog, Progress, rebuild
 from centralita.replay.shadow import FENCE
-from chassis.log import Log
+from chassis.event_log import EventLog
 from chassis.serve import Bus
 from contracts import Service, call_id_of
 from contracts.examples import CALL, EXAMPLES
@@ -62,7 +62,7 @@ class Live:
     """A log with calls in it, and the documents that campaign-stats makes of it while it runs."""
 
     client: Client
-    log: Log
+    log: EventLog
     nats_url: str
     mongo_url: str
     database: Database
@@ -82,7 +82,7 @@ class Live:
     async def campaign_stats(self) -> AsyncIterator[None]:
         broker = NatsBroker(self.nats_url, logger=None)
         client = await broker.connect()
-        bus = Bus(client, broker, Log(client, CALLS.name, source=Service.CAMPAIGN_STATS))
+        bus = Bus(client, broker, EventLog(client, CALLS.name, source=Service.CAMPAIGN_STATS))
         settings = Settings.model_validate({"mongo_url": self.mongo_url, "mongo_database": self.database.name})
         try:
             async with build(settings, bus):
@@ -101,7 +101,7 @@ class Live:
 
 
 @pytest.fixture
-async def live(bus_client: Client, calls: Log, nats_url: str, mongo_url: str, database: Database) -> Live:
+async def live(bus_client: Client, calls: EventLog, nats_url: str, mongo_url: str, database: Database) -> Live:
     return Live(bus_client, calls, nats_url, mongo_url, database)
 
 

@@ -10,17 +10,17 @@ import pytest
 from nats.aio.client import Client
 from tests.integration.centralita.conftest import NOTHING, connected
 
-from centralita.audit import audit
-from centralita.campaign import requests
-from centralita.demo import publish
-from centralita.ladder import breakers
-from centralita.projected import call_documents, until_projected
+from centralita.demo.audit import audit
+from centralita.demo.campaign import requests
+from centralita.demo.fallbacks import breakers
+from centralita.demo.projected import call_documents, until_projected
+from centralita.demo.run import publish
+from centralita.embedded.system import System, running
 from centralita.replay.scope import Scope
 from centralita.replay.sources import from_streams
 from centralita.replay.verifying import verify
-from centralita.system import System, running
-from chassis.log import Log
-from contracts import CallFact, DialPlaced, DialRefused, call_id_of
+from chassis.event_log import EventLog
+from contracts import CallEvent, DialPlaced, DialRefused, call_id_of
 from contracts.streams import CALLS
 
 COUNT = 20
@@ -40,8 +40,8 @@ async def until(what: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.1)
 
 
-async def facts(client: Client, kind: type[CallFact]) -> list[object]:
-    return [found.event for found in await Log(client, CALLS.name, source="test").read([kind.subjects()])]
+async def facts(client: Client, kind: type[CallEvent]) -> list[object]:
+    return [found.event for found in await EventLog(client, CALLS.name, source="test").read([kind.subjects()])]
 
 
 async def refused_by_twilio(client: Client) -> int:

@@ -12,7 +12,7 @@ import pytest
 from nats.aio.client import Client
 
 from call_orchestrator.domain import machine
-from centralita.campaign import CAMPAIGN_ID
+from centralita.demo.campaign import CAMPAIGN_ID
 from centralita.replay.exporting import export
 from centralita.replay.files import Writer, messages, validated
 from centralita.replay.folding import fold
@@ -22,8 +22,8 @@ from centralita.replay.messages import Message
 from centralita.replay.scope import Scope, call_of
 from centralita.replay.sources import from_file, from_streams
 from centralita.replay.verifying import verify
-from chassis.barrier import until_taken
-from chassis.log import Log
+from chassis.barrier import wait_until_processed
+from chassis.event_log import EventLog
 from contracts import CallRequested
 from contracts.examples import EXAMPLES
 from contracts.streams import CALLS, REQUESTS, VOICE_DIALS
@@ -143,7 +143,7 @@ async def test_a_damaged_export_leaves_the_target_untouched(exported: Path, bus_
 
 
 async def test_a_target_that_holds_something_is_refused_unless_it_is_wanted(exported: Path, bus_client: Client) -> None:
-    await Log(bus_client, CALLS.name, source="test").append(EXAMPLES["dial.claimed"])
+    await EventLog(bus_client, CALLS.name, source="test").append(EXAMPLES["dial.claimed"])
     with pytest.raises(Refused, match="holds 1 messages; give --into-existing"):
         await import_file(bus_client, exported, speed=None)
     assert await counts(bus_client) == [1, 0]
@@ -153,7 +153,7 @@ async def test_a_target_that_holds_something_is_refused_unless_it_is_wanted(expo
 
 async def test_a_target_in_which_a_dialler_listens_is_refused_unless_forced(exported: Path, bus_client: Client) -> None:
     listening = await bus_client.subscribe(VOICE_DIALS.deliver_subject, queue=VOICE_DIALS.name)
-    await until_taken(bus_client)
+    await wait_until_processed(bus_client)
     with pytest.raises(Refused, match="a service listens to voice-dials"):
         await import_file(bus_client, exported, speed=None)
     assert await counts(bus_client) == [0, 0]
@@ -239,4 +239,4 @@ def test_the_manifest_is_the_first_line_and_readable_by_any_program(exported: Pa
         manifest = json.loads(file.readline())
         first = json.loads(file.readline())
     assert manifest["format"] == "centralita-replay"
-    assert first["subject"] == CallRequested.fact
+    assert first["subject"] == CallRequested.event_name

@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from chassis.log import Log, Recorded
+from chassis.event_log import EventLog, StoredEvent
 from contracts import AudioRequested, Call, CallStatus, CallStatusChanged, Event, SpeechHeard
-from contracts.streams import facts_of
+from contracts.streams import call_filters
 from conversation.adapters.answers import NoAnswers
 from conversation.adapters.openai import openai_model
 from conversation.application.turns import Turns
@@ -112,7 +112,7 @@ class Vendor:
 class Scene:
     """One call in progress; what it hears, and what stands in the log of it."""
 
-    log: Log
+    log: EventLog
     turns: Turns
     call: Call
     models: Sequence[Model] = ()
@@ -127,7 +127,7 @@ class Scene:
             )
         )
 
-    async def heard(self, turn: int, text: str) -> Recorded:
+    async def heard(self, turn: int, text: str) -> StoredEvent:
         """The edge has published what was heard, and nobody has answered yet."""
         return await self.log.append(
             SpeechHeard(
@@ -135,12 +135,12 @@ class Scene:
             )
         )
 
-    async def answer(self, recorded: Recorded) -> None:
+    async def answer(self, recorded: StoredEvent) -> None:
         """The message is delivered."""
         assert isinstance(recorded.event, SpeechHeard)
         await self.turns.answer(recorded.event, recorded.envelope)
 
-    async def hears(self, turn: int, text: str) -> Recorded:
+    async def hears(self, turn: int, text: str) -> StoredEvent:
         """Both."""
         recorded = await self.heard(turn, text)
         await self.answer(recorded)
@@ -148,7 +148,7 @@ class Scene:
 
     async def facts(self, kind: type[E]) -> list[E]:
         """All events of a kind that the log has of the call."""
-        recorded = await self.log.read(facts_of(self.call.call_id))
+        recorded = await self.log.read(call_filters(self.call.call_id))
         return [one.event for one in recorded if isinstance(one.event, kind)]
 
     async def sentences(self, turn: int) -> list[str]:
@@ -172,7 +172,7 @@ def deadline_seconds() -> float:
 
 
 @pytest.fixture
-async def scene(calls: Log, vendor: Vendor, deadline_seconds: float) -> AsyncIterator[Scene]:
+async def scene(calls: EventLog, vendor: Vendor, deadline_seconds: float) -> AsyncIterator[Scene]:
     """A call in Spanish that has just been answered and greeted."""
     now = datetime.now(UTC)
     call = Call(

@@ -9,7 +9,7 @@ from nats.aio.client import Client
 from nats.js.kv import KeyValue
 from prometheus_client import REGISTRY
 
-from contracts import AudioRequested, ReplyGenerated, ReplyStep
+from contracts import AudioRequested, ReplyGenerated, ReplySource
 from contracts.streams import ANSWERS_BUCKET
 from conversation.adapters.answers import KeptAnswers
 from conversation.application.turns import Turns
@@ -52,7 +52,7 @@ async def test_the_same_question_is_answered_again_without_the_model(scene: "Sce
     await scene.hears(1, "quien es usted")
     [reply] = await replies(scene)
     assert (reply.step, reply.text, reply.sentences) == (
-        ReplyStep.CACHED_ANSWER,
+        ReplySource.CACHED_ANSWER,
         "Soy el asistente. ¿Podrá venir mañana?",
         2,
     )

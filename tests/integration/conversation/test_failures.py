@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client import REGISTRY
 
-from contracts import ConversationEnded, Disposition, ReplyGenerated, ReplyStep
+from contracts import ConversationEnded, Disposition, ReplyGenerated, ReplySource
 from conversation.adapters.answers import NoAnswers
 from conversation.adapters.openai import openai_model
 from conversation.application.turns import Turns
@@ -52,7 +52,7 @@ async def test_a_failure_before_a_word_is_said_gets_the_fallback_line(
     assert await scene.sentences(1) == [FALLBACK]
     reply = await last_reply(scene)
     assert (reply.fallback, reply.sentences, reply.text) == (True, 1, FALLBACK)
-    assert reply.step is ReplyStep.LAST_RESORT
+    assert reply.step is ReplySource.LAST_RESORT
     assert await scene.facts(ConversationEnded) == []
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client import REGISTRY
 
-from contracts import AudioRequested, ConversationEnded, Disposition, ReplyGenerated, ReplyStep
+from contracts import AudioRequested, ConversationEnded, Disposition, ReplyGenerated, ReplySource
 from conversation.adapters.answers import NoAnswers
 from conversation.adapters.guarded import GuardedModel
 from conversation.adapters.openai import openai_model
@@ -24,7 +24,7 @@ OWN_LINE = "Ahora no puedo atenderle. Le llamaremos mañana."
 Guard = Callable[[str], Provider]
 
 
-def counted(step: ReplyStep) -> float:
+def counted(step: ReplySource) -> float:
     return REGISTRY.get_sample_value("centralita_fallbacks_total", {"step": step.value}) or 0.0
 
 
@@ -77,23 +77,23 @@ def asked(vendor: "Vendor") -> list[str]:
 async def test_a_failure_that_passes_is_asked_again(scene: "Scene", vendor: "Vendor") -> None:
     vendor.says(status=503)
     vendor.says("Muy bien, gracias.")
-    before = counted(ReplyStep.RETRY)
+    before = counted(ReplySource.RETRY)
     await scene.hears(1, "¿Diga?")
     said = await reply(scene)
-    assert (said.step, said.model, said.fallback, said.text) == (ReplyStep.RETRY, FIRST, False, "Muy bien, gracias.")
-    assert counted(ReplyStep.RETRY) == before + 1
+    assert (said.step, said.model, said.fallback, said.text) == (ReplySource.RETRY, FIRST, False, "Muy bien, gracias.")
+    assert counted(ReplySource.RETRY) == before + 1
 
 
 async def test_a_model_that_keeps_failing_gives_way_to_the_second(scene: "Scene", vendor: "Vendor") -> None:
     for _ in range(2):
         vendor.says(status=500)
     vendor.says("Muy bien, gracias.")
-    before = counted(ReplyStep.SECOND_MODEL)
+    before = counted(ReplySource.SECOND_MODEL)
     await scene.hears(1, "¿Diga?")
     said = await reply(scene)
-    assert (said.step, said.model, said.fallback) == (ReplyStep.SECOND_MODEL, SECOND, False)
+    assert (said.step, said.model, said.fallback) == (ReplySource.SECOND_MODEL, SECOND, False)
     assert asked(vendor) == [FIRST, FIRST, SECOND]
-    assert counted(ReplyStep.SECOND_MODEL) == before + 1
+    assert counted(ReplySource.SECOND_MODEL) == before + 1
 
 
 async def test_a_refusal_is_not_asked_again_but_the_second_model_is(scene: "Scene", vendor: "Vendor") -> None:
@@ -108,7 +108,7 @@ async def test_a_model_that_does_not_begin_leaves_the_second_its_time(scene: "Sc
     vendor.says(end="stuck")
     vendor.says("Muy bien, gracias.")
     await scene.hears(1, "¿Diga?")
-    assert (await reply(scene)).step is ReplyStep.SECOND_MODEL
+    assert (await reply(scene)).step is ReplySource.SECOND_MODEL
     assert asked(vendor) == [FIRST, SECOND]
 
 
@@ -118,7 +118,7 @@ async def test_a_model_that_has_begun_to_speak_is_not_interrupted_by_the_second(
     vendor.says("Muy bien, gracias. ¿Podrá venir el", end="cut")
     await scene.hears(1, "¿Diga?")
     said = await reply(scene)
-    assert (said.step, said.fallback, said.text) == (ReplyStep.MODEL, True, "Muy bien, gracias.")
+    assert (said.step, said.fallback, said.text) == (ReplySource.MODEL, True, "Muy bien, gracias.")
     assert asked(vendor) == [FIRST]
 
 
@@ -130,19 +130,19 @@ async def test_tools_of_a_model_that_failed_are_not_carried_over(scene: "Scene",
     vendor.says("Queda anotado.", note)
     await scene.hears(1, "A las diez")
     said = await reply(scene)
-    assert (said.step, len(said.tool_calls)) == (ReplyStep.SECOND_MODEL, 1)
+    assert (said.step, len(said.tool_calls)) == (ReplySource.SECOND_MODEL, 1)
     assert (said.prompt_tokens, said.completion_tokens) == (200, 20), "both are paid for"
 
 
 async def test_when_no_model_answers_the_scripts_own_line_is_said(scene: "Scene", vendor: "Vendor") -> None:
     await scene.becomes(script_template=f"Hola, {{{{name}}}}.\n\nRecuérdele su cita.\n\nFallback: {OWN_LINE}")
     vendor.says(status=500)
-    before = counted(ReplyStep.SCRIPT_LINE)
+    before = counted(ReplySource.SCRIPT_LINE)
     await scene.hears(1, "¿Diga?")
     said = await reply(scene)
-    assert (said.step, said.fallback, said.text, said.sentences) == (ReplyStep.SCRIPT_LINE, True, OWN_LINE, 2)
+    assert (said.step, said.fallback, said.text, said.sentences) == (ReplySource.SCRIPT_LINE, True, OWN_LINE, 2)
     assert [event.repeats for event in await scene.facts(AudioRequested) if event.turn == 1] == [True, True]
-    assert counted(ReplyStep.SCRIPT_LINE) == before + 1
+    assert counted(ReplySource.SCRIPT_LINE) == before + 1
     assert await scene.facts(ConversationEnded) == []
     assert OWN_LINE not in vendor.requests[0]["messages"][0]["content"]
 
@@ -154,7 +154,7 @@ async def test_the_second_time_in_a_row_the_call_ends_politely_and_says_why(scen
     await scene.hears(2, "¿Cómo?")
     phrases = phrases_of("es")
     assert await scene.sentences(2) == [phrases.fallback, phrases.goodbye]
-    assert (await reply(scene)).step is ReplyStep.LAST_RESORT
+    assert (await reply(scene)).step is ReplySource.LAST_RESORT
     [ended] = await scene.facts(ConversationEnded)
     assert ended.disposition is Disposition.TECHNICAL_FAILURE
 
@@ -171,7 +171,7 @@ async def test_a_script_line_that_a_crash_left_open_is_still_a_fallback(scene: "
     await asyncio.sleep(0.05)
     await scene.answer(recorded)
     said = await reply(scene)
-    assert (said.step, said.fallback) == (ReplyStep.SCRIPT_LINE, True)
+    assert (said.step, said.fallback) == (ReplySource.SCRIPT_LINE, True)
 
 
 async def test_a_model_that_kept_failing_is_not_asked_until_it_has_cooled_down_and_then_by_one_probe(
@@ -189,7 +189,7 @@ async def test_a_model_that_kept_failing_is_not_asked_until_it_has_cooled_down_a
     await scene.hears(3, "Bueno.")
     assert asked(vendor)[-1] == FIRST
     assert first.state is State.CLOSED
-    assert (await reply(scene)).step is ReplyStep.MODEL
+    assert (await reply(scene)).step is ReplySource.MODEL
 
 
 async def test_a_wrong_request_opens_no_breaker(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contracts import AudioRequested, ConversationEnded, ReplyGenerated, ToolCall
-from contracts.streams import facts_of
+from contracts.streams import call_filters
 from conversation.application.speaking import AnsweredElsewhere
 from conversation.domain.phrases import phrases_of
 
@@ -36,9 +36,9 @@ def reply(scene: "Scene", text: str, *tools: ToolCall) -> ReplyGenerated:
 async def test_a_turn_that_is_delivered_again_is_not_answered_again(scene: "Scene", vendor: "Vendor") -> None:
     vendor.says("Muy bien, gracias.", ("end_call", '{"disposition": "confirmed"}'))
     recorded = await scene.hears(1, "Sí")
-    before = await scene.log.read(facts_of(scene.call.call_id))
+    before = await scene.log.read(call_filters(scene.call.call_id))
     await scene.answer(recorded)
-    assert await scene.log.read(facts_of(scene.call.call_id)) == before
+    assert await scene.log.read(call_filters(scene.call.call_id)) == before
     assert len(vendor.requests) == 1
 
 

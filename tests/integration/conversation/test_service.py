@@ -9,7 +9,7 @@ import pytest
 from faststream.nats import NatsBroker
 from pydantic import HttpUrl, SecretStr
 
-from chassis.log import Log
+from chassis.event_log import EventLog
 from chassis.serve import Bus
 from contracts import ConversationEnded, Disposition, ReplyGenerated, Service
 from contracts.streams import CALLS
@@ -38,7 +38,7 @@ async def replicas(nats_url: str, scene: "Scene", simulators: Simulators) -> Asy
             broker = NatsBroker(nats_url, logger=None)
             client = await broker.connect()
             stack.push_async_callback(broker.stop)
-            bus = Bus(client, broker, Log(client, CALLS.name, source=Service.CONVERSATION))
+            bus = Bus(client, broker, EventLog(client, CALLS.name, source=Service.CONVERSATION))
             await stack.enter_async_context(build(settings, bus))
             await broker.start()
         yield 2

@@ -18,18 +18,18 @@ from nats.aio.msg import Msg
 from starlette.types import ASGIApp
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
-from chassis.log import Log
+from chassis.event_log import EventLog
 from chassis.serve import Bus
 from contracts import (
     Call,
     CallChanged,
     CallChangeRequested,
     CallCreated,
-    CallFact,
+    CallEvent,
     CallRequested,
     CallStatus,
     CallStatusChanged,
-    CampaignFact,
+    CampaignEvent,
     CampaignPaused,
     CampaignPauseRequested,
     CampaignResumed,
@@ -39,8 +39,8 @@ from contracts import (
     call_id_of,
     decode,
 )
-from contracts.event import CallEvent
-from contracts.streams import CALLS, REQUESTS, state_of
+from contracts.event import CallDecision
+from contracts.streams import CALLS, REQUESTS, call_state_filter
 from edge.composition import build
 from edge.settings import Settings
 
@@ -77,7 +77,7 @@ class Orchestrator:
     """Plays the orchestrator; `refusal` makes it refuse and `silent` makes it say nothing at all."""
 
     client: Client
-    log: Log
+    log: EventLog
     refusal: tuple[str, ...] = ()
     silent: bool = False
     asked: list[str] = field(default_factory=list)
@@ -93,7 +93,7 @@ class Orchestrator:
         await self.client.publish(headers["reply_to"], outcome.model_dump_json().encode())
 
     async def decided(self, event: Event) -> dict[str, Any]:
-        if not isinstance(event, CampaignFact):
+        if not isinstance(event, CampaignEvent):
             return {"call_id": await self.decide(event)}
         said: dict[str, Any] = {"campaign_id": event.campaign_id, "occurred_at": datetime.now(UTC)}
         fact: Event = CampaignResumed(**said)
@@ -106,7 +106,7 @@ class Orchestrator:
         now = datetime.now(UTC)
         if isinstance(event, CallRequested):
             call = new_call(event)
-            if await self.log.last(state_of(call.call_id)) is None:
+            if await self.log.last(call_state_filter(call.call_id)) is None:
                 await self.log.append(CallCreated(call=call, occurred_at=now))
             return call.call_id
         if isinstance(event, CallChangeRequested):
@@ -117,14 +117,14 @@ class Orchestrator:
             after = before.model_copy(update=changed)
             await self.log.append(CallChanged(call=after, occurred_at=now, changed=tuple(changed)))
             return event.call_id
-        assert isinstance(event, CallFact)
+        assert isinstance(event, CallEvent)
         await self.move(event.call_id, status=CallStatus.CANCELED)
         return event.call_id
 
     async def call(self, call_id: UUID) -> Call:
-        recorded = await self.log.last(state_of(call_id))
+        recorded = await self.log.last(call_state_filter(call_id))
         assert recorded
-        assert isinstance(recorded.event, CallEvent)
+        assert isinstance(recorded.event, CallDecision)
         return recorded.event.call
 
     async def move(self, call_id: UUID, **changes: object) -> Call:
@@ -143,7 +143,7 @@ class Orchestrator:
 
 @pytest.fixture
 async def orchestrator(bus_client: Client) -> Orchestrator:
-    played = Orchestrator(bus_client, Log(bus_client, CALLS.name, source=Service.ORCHESTRATOR))
+    played = Orchestrator(bus_client, EventLog(bus_client, CALLS.name, source=Service.ORCHESTRATOR))
     for subject in REQUESTS.subjects:
         await bus_client.subscribe(subject, cb=played.hear)
     return played
@@ -174,7 +174,7 @@ def settings() -> Settings:
 
 @pytest.fixture
 async def app(bus_client: Client, settings: Settings) -> AsyncIterator[ASGIApp]:
-    bus = Bus(bus_client, NatsBroker(), Log(bus_client, CALLS.name, source=Service.EDGE))
+    bus = Bus(bus_client, NatsBroker(), EventLog(bus_client, CALLS.name, source=Service.EDGE))
     async with build(settings, bus) as built:
         yield built
 

@@ -10,7 +10,7 @@ from nats.aio.msg import Msg
 from openapi_core import OpenAPI
 from openapi_core.testing import MockRequest, MockResponse
 
-from chassis.barrier import until_taken
+from chassis.barrier import wait_until_processed
 from contracts import CampaignStatistics, CampaignStatisticsQuery, decode
 from contracts.audit import acts_on_campaign
 from contracts.streams import AUDIT, REQUESTS
@@ -32,7 +32,7 @@ async def counted(bus_client: Client) -> None:
         await message.respond(counted.model_dump_json().encode())
 
     await bus_client.subscribe(CampaignStatisticsQuery.subject, cb=count)
-    await until_taken(bus_client)
+    await wait_until_processed(bus_client)
 
 
 async def audit(as_: "As", **query: str | int) -> list[dict[str, Any]]:

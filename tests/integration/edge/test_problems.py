@@ -4,7 +4,7 @@ import httpx
 import pytest
 from nats.aio.client import Client
 
-from edge.application.pace import Pace
+from edge.application.rate_limit import Pace
 from edge.entrypoints.http import Parts, create_app
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import httpx
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from chassis.log import Log
+from chassis.event_log import EventLog
 from contracts import Call, CampaignStatistics, CampaignStatisticsQuery, DialClaimed, DialPlaced, call_id_of
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ async def test_a_call_shows_all_its_fields(api: httpx.AsyncClient, waiting: Call
     assert answer.json() == waiting.model_dump(mode="json")
 
 
-async def test_the_events_of_a_call_are_its_log_in_order(api: httpx.AsyncClient, talking: Call, calls: Log) -> None:
+async def test_the_events_of_a_call_are_its_log_in_order(
+    api: httpx.AsyncClient, talking: Call, calls: EventLog
+) -> None:
     for event in (DialClaimed(call_id=talking.call_id, attempt=1), DialClaimed(call_id=uuid4(), attempt=1)):
         await calls.append(event)
     await calls.append(DialPlaced(call_id=talking.call_id, attempt=1, provider_call_id="CA1"))

@@ -7,8 +7,8 @@ import pytest
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
 
-from chassis.barrier import until_taken
-from chassis.log import Log
+from chassis.barrier import wait_until_processed
+from chassis.event_log import EventLog
 from chassis.serve import Bus
 from contracts import CommandOutcome, Service, call_id_of
 from contracts.queries import CALL_REQUEST
@@ -21,9 +21,9 @@ from edge.settings import Settings
 async def listening(nats_url: str, bus_client: Client, settings: Settings) -> AsyncIterator[None]:
     broker = NatsBroker(nats_url, logger=None)
     client = await broker.connect()
-    async with build(settings, Bus(client, broker, Log(client, CALLS.name, source=Service.EDGE))):
+    async with build(settings, Bus(client, broker, EventLog(client, CALLS.name, source=Service.EDGE))):
         await broker.start()
-        await until_taken(client)
+        await wait_until_processed(client)
         yield
         await broker.stop()
 

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 from structlog.testing import capture_logs
 
-from chassis.log import Log
+from chassis.event_log import EventLog
 from chassis.media_tokens import verify
 from chassis.serve import Bus
 from contracts import Call, ConversationEnded, Disposition, SpeechHeard
@@ -75,7 +75,7 @@ async def edge(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an edge on a real port, whose voice is the one that the test plays."""
     told = Settings.model_validate({**settings.model_dump(), "voice_url": voice[1]})
-    bus = Bus(bus_client, NatsBroker(), Log(bus_client, "CALLS", source="edge"))
+    bus = Bus(bus_client, NatsBroker(), EventLog(bus_client, "CALLS", source="edge"))
     async with (
         build(told, bus) as app,
         on_a_port(app) as url,
@@ -85,7 +85,7 @@ async def edge(
 
 
 async def test_the_reply_is_heard_as_it_is_made(
-    edge: httpx.AsyncClient, voice: tuple[Voice, str], talking: Call, calls: Log
+    edge: httpx.AsyncClient, voice: tuple[Voice, str], talking: Call, calls: EventLog
 ) -> None:
     said = {"message": " ¿Quién es? "}
     async with edge.stream("POST", f"/api/v1/calls/{talking.call_id}/response", json=said) as answer:
@@ -105,7 +105,7 @@ async def test_the_reply_is_heard_as_it_is_made(
 
 
 async def test_each_message_takes_the_next_turn_even_at_once(
-    edge: httpx.AsyncClient, voice: tuple[Voice, str], talking: Call, calls: Log
+    edge: httpx.AsyncClient, voice: tuple[Voice, str], talking: Call, calls: EventLog
 ) -> None:
     voice[0].go_on.set()
     await calls.append(SpeechHeard(call_id=talking.call_id, attempt=1, turn=4, text="hola", language="es"))
@@ -118,7 +118,7 @@ async def test_each_message_takes_the_next_turn_even_at_once(
 
 
 async def test_the_turns_of_an_earlier_attempt_do_not_count(
-    edge: httpx.AsyncClient, voice: tuple[Voice, str], talking: Call, orchestrator: "Orchestrator", calls: Log
+    edge: httpx.AsyncClient, voice: tuple[Voice, str], talking: Call, orchestrator: "Orchestrator", calls: EventLog
 ) -> None:
     voice[0].go_on.set()
     await calls.append(SpeechHeard(call_id=talking.call_id, attempt=1, turn=4, text="hola", language="es"))
@@ -169,7 +169,7 @@ async def test_a_voice_that_is_not_there_is_a_bad_gateway(
         nobody.bind(("127.0.0.1", 0))  # a port that is taken and does not listen
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
         told = Settings.model_validate({**settings.model_dump(), "voice_url": url})
-        bus = Bus(bus_client, NatsBroker(), Log(bus_client, "CALLS", source="edge"))
+        bus = Bus(bus_client, NatsBroker(), EventLog(bus_client, "CALLS", source="edge"))
         async with build(told, bus) as app, httpx.AsyncClient(transport=httpx.ASGITransport(app)) as http:
             answer = await http.post(
                 f"http://edge.internal/api/v1/calls/{talking.call_id}/response",
@@ -181,7 +181,7 @@ async def test_a_voice_that_is_not_there_is_a_bad_gateway(
 
 
 async def test_a_call_that_nobody_has_answered_cannot_be_talked_to(
-    api: httpx.AsyncClient, waiting: Call, calls: Log
+    api: httpx.AsyncClient, waiting: Call, calls: EventLog
 ) -> None:
     answer = await api.post(f"/api/v1/calls/{waiting.call_id}/response", json={"message": "sí"})
 
@@ -191,7 +191,7 @@ async def test_a_call_that_nobody_has_answered_cannot_be_talked_to(
 
 
 async def test_a_conversation_that_has_ended_cannot_be_talked_to(
-    api: httpx.AsyncClient, talking: Call, calls: Log
+    api: httpx.AsyncClient, talking: Call, calls: EventLog
 ) -> None:
     await calls.append(
         ConversationEnded(call_id=talking.call_id, attempt=1, turn=1, disposition=Disposition.DECLINED, summary="")

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from chassis.log import Log, Recorded
+from chassis.event_log import EventLog, StoredEvent
 from chassis.media_tokens import verify
 from contracts import (
     AudioFailed,
@@ -24,7 +24,7 @@ from contracts import (
     TelephonyStatus,
     TelephonyStatusReported,
 )
-from contracts.streams import state_of
+from contracts.streams import call_state_filter
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import Orchestrator, Twilio
@@ -51,11 +51,13 @@ def played(answer: httpx.Response) -> str:
     return url.path
 
 
-async def heard(calls: Log, call: Call) -> list[Recorded]:
+async def heard(calls: EventLog, call: Call) -> list[StoredEvent]:
     return await calls.read([f"speech.heard.{call.call_id}"])
 
 
-async def test_who_picks_up_hears_the_greeting_and_is_listened_to(twilio: "Twilio", talking: Call, calls: Log) -> None:
+async def test_who_picks_up_hears_the_greeting_and_is_listened_to(
+    twilio: "Twilio", talking: Call, calls: EventLog
+) -> None:
     target = f"/twilio/voice/{talking.call_id}/1"
 
     answer = await twilio(target, CallStatus="in-progress")
@@ -104,7 +106,7 @@ async def test_the_line_of_a_call_that_is_over_is_closed(
 
 
 async def test_what_was_heard_is_taken_down_and_its_reply_is_played(
-    twilio: "Twilio", talking: Call, calls: Log
+    twilio: "Twilio", talking: Call, calls: EventLog
 ) -> None:
     answer = await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult=" Sí, claro. ", Confidence="0.91")
 
@@ -116,7 +118,7 @@ async def test_what_was_heard_is_taken_down_and_its_reply_is_played(
     )
 
 
-async def test_a_silence_is_taken_down_as_one(twilio: "Twilio", talking: Call, calls: Log) -> None:
+async def test_a_silence_is_taken_down_as_one(twilio: "Twilio", talking: Call, calls: EventLog) -> None:
     await twilio(f"/twilio/gather/{talking.call_id}/1/1", Confidence="0.0")
 
     [stored] = await heard(calls, talking)
@@ -125,7 +127,7 @@ async def test_a_silence_is_taken_down_as_one(twilio: "Twilio", talking: Call, c
 
 
 async def test_a_turn_that_is_told_again_is_taken_once_and_answered_alike(
-    twilio: "Twilio", talking: Call, calls: Log
+    twilio: "Twilio", talking: Call, calls: EventLog
 ) -> None:
     target = f"/twilio/gather/{talking.call_id}/1/1"
 
@@ -138,7 +140,9 @@ async def test_a_turn_that_is_told_again_is_taken_once_and_answered_alike(
     assert [stored.envelope.id[-7:] for stored in await heard(calls, talking)] == ["heard/1", "heard/2"]
 
 
-async def test_a_turn_that_another_voice_has_taken_is_not_lost(twilio: "Twilio", talking: Call, calls: Log) -> None:
+async def test_a_turn_that_another_voice_has_taken_is_not_lost(
+    twilio: "Twilio", talking: Call, calls: EventLog
+) -> None:
     await calls.append(SpeechHeard(call_id=talking.call_id, attempt=1, turn=1, text="desde fuera", language="es"))
 
     answer = await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="hola")
@@ -151,7 +155,7 @@ async def test_a_turn_that_another_voice_has_taken_is_not_lost(twilio: "Twilio",
 
 
 async def test_a_second_attempt_begins_at_its_first_turn(
-    twilio: "Twilio", talking: Call, orchestrator: "Orchestrator", calls: Log
+    twilio: "Twilio", talking: Call, orchestrator: "Orchestrator", calls: EventLog
 ) -> None:
     await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="hola")
     await orchestrator.move(talking.call_id, attempt=2)
@@ -164,7 +168,7 @@ async def test_a_second_attempt_begins_at_its_first_turn(
 
 @pytest.mark.parametrize(("attempt", "closed"), [(1, True), (0, False)])
 async def test_the_line_is_closed_once_its_own_conversation_has_ended(
-    twilio: "Twilio", talking: Call, calls: Log, attempt: int, closed: bool
+    twilio: "Twilio", talking: Call, calls: EventLog, attempt: int, closed: bool
 ) -> None:
     ended = ConversationEnded(
         call_id=talking.call_id, attempt=attempt, turn=1, disposition=Disposition.CONFIRMED, summary=""
@@ -178,7 +182,7 @@ async def test_the_line_is_closed_once_its_own_conversation_has_ended(
 
 
 async def test_a_goodbye_is_played_though_its_webhook_is_told_again(
-    twilio: "Twilio", talking: Call, calls: Log
+    twilio: "Twilio", talking: Call, calls: EventLog
 ) -> None:
     target = f"/twilio/gather/{talking.call_id}/1/1"
     first = await twilio(target, SpeechResult="no, gracias")
@@ -203,7 +207,7 @@ Reply = Callable[..., Awaitable[None]]
 
 
 @pytest.fixture
-def reply(calls: Log, talking: Call) -> Reply:
+def reply(calls: EventLog, talking: Call) -> Reply:
     """Conversation's reply in a turn of the first attempt; `given_up`: the sentence that voice cannot speak."""
 
     async def reply(turn: int, *sentences: str, given_up: int | None = None) -> None:
@@ -227,7 +231,7 @@ def said(answer: httpx.Response) -> str | None:
 
 @pytest.mark.parametrize(("given_up", "rest"), [(0, "Hola <Ana> & compañía. ¿Puede venir?"), (1, "¿Puede venir?")])
 async def test_what_nobody_could_hear_of_a_reply_is_said_by_twilio_once_after_the_silence(
-    twilio: "Twilio", talking: Call, calls: Log, reply: Reply, given_up: int, rest: str
+    twilio: "Twilio", talking: Call, calls: EventLog, reply: Reply, given_up: int, rest: str
 ) -> None:
     await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="hola")
     await reply(1, "Hola <Ana> & compañía.", "¿Puede venir?", given_up=given_up)
@@ -244,7 +248,7 @@ async def test_what_nobody_could_hear_of_a_reply_is_said_by_twilio_once_after_th
 
 
 async def test_last_words_that_nobody_could_hear_are_said_before_the_line_is_closed(
-    twilio: "Twilio", talking: Call, calls: Log, reply: Reply
+    twilio: "Twilio", talking: Call, calls: EventLog, reply: Reply
 ) -> None:
     await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="no, gracias")
     await reply(1, "De acuerdo.", "Adiós.", given_up=1)
@@ -257,7 +261,7 @@ async def test_last_words_that_nobody_could_hear_are_said_before_the_line_is_clo
 
 
 async def test_a_failure_in_another_turn_does_not_hide_what_is_unsaid(
-    twilio: "Twilio", talking: Call, calls: Log, reply: Reply
+    twilio: "Twilio", talking: Call, calls: EventLog, reply: Reply
 ) -> None:
     await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="hola")
     await reply(1, "Hola.", "¿Puede venir?", given_up=1)
@@ -267,7 +271,7 @@ async def test_a_failure_in_another_turn_does_not_hide_what_is_unsaid(
 
 
 async def test_a_greeting_that_could_not_be_made_ready_is_said_by_twilio_at_once_and_after_a_silence(
-    twilio: "Twilio", talking: Call, calls: Log
+    twilio: "Twilio", talking: Call, calls: EventLog
 ) -> None:
     await calls.append(failed(talking, 0, 0, 0))
 
@@ -311,7 +315,7 @@ async def test_a_greeting_that_voice_has_given_up_is_said_by_twilio(twilio: "Twi
 
 
 async def test_who_speaks_is_answered_even_if_the_audio_before_failed(
-    twilio: "Twilio", talking: Call, calls: Log
+    twilio: "Twilio", talking: Call, calls: EventLog
 ) -> None:
     await calls.append(failed(talking, 0, 0, 0))
 
@@ -321,17 +325,17 @@ async def test_who_speaks_is_answered_even_if_the_audio_before_failed(
 
 
 async def test_what_was_heard_stands_behind_the_state_that_it_followed(
-    twilio: "Twilio", talking: Call, calls: Log
+    twilio: "Twilio", talking: Call, calls: EventLog
 ) -> None:
     await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="hola")
 
-    state = await calls.last(state_of(talking.call_id))
+    state = await calls.last(call_state_filter(talking.call_id))
     [stored] = await heard(calls, talking)
     assert state
     assert stored.envelope.causation_id == state.envelope.id
 
 
-async def test_a_greeting_made_at_the_second_try_was_heard(twilio: "Twilio", talking: Call, calls: Log) -> None:
+async def test_a_greeting_made_at_the_second_try_was_heard(twilio: "Twilio", talking: Call, calls: EventLog) -> None:
     await calls.append(failed(talking, 0, 0, 0))
     ready = AudioReady(
         call_id=talking.call_id, attempt=0, turn=0, sentence=0, digest="d", seconds=1, cached=False, provider="p"

@@ -11,9 +11,9 @@ from nats.aio.client import Client
 from prometheus_client import REGISTRY
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
-from chassis.log import Log, Recorded
+from chassis.event_log import EventLog, StoredEvent
 from contracts import AnswerClassified, AnsweredBy, Call, TelephonyStatus, TelephonyStatusReported
-from contracts.streams import facts_of
+from contracts.streams import call_filters
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import Twilio
@@ -31,9 +31,9 @@ SAMPLES = {
 }
 
 
-async def reported(calls: Log, call: Call) -> list[Recorded]:
+async def reported(calls: EventLog, call: Call) -> list[StoredEvent]:
     """What the log holds of the provider's reports on this call."""
-    return [r for r in await calls.read(facts_of(call.call_id)) if r.envelope.type.startswith("telephony.")]
+    return [r for r in await calls.read(call_filters(call.call_id)) if r.envelope.type.startswith("telephony.")]
 
 
 def answers(kind: str, result: str) -> float:
@@ -54,7 +54,7 @@ def answers(kind: str, result: str) -> float:
 async def test_a_status_callback_becomes_a_fact_in_the_log(
     twilio: "Twilio",
     talking: Call,
-    calls: Log,
+    calls: EventLog,
     sample: str,
     status: TelephonyStatus,
     sequence: int,
@@ -78,12 +78,12 @@ async def test_a_status_callback_becomes_a_fact_in_the_log(
     [stored] = await reported(calls, talking)
     assert stored.event == fact
     assert stored.envelope.source == "edge"
-    created = (await calls.read(facts_of(talking.call_id)))[0].envelope
+    created = (await calls.read(call_filters(talking.call_id)))[0].envelope
     assert stored.envelope.correlation_id
     assert stored.envelope.causation_id not in (None, created.id)
 
 
-async def test_a_callback_that_comes_again_is_stored_once(twilio: "Twilio", talking: Call, calls: Log) -> None:
+async def test_a_callback_that_comes_again_is_stored_once(twilio: "Twilio", talking: Call, calls: EventLog) -> None:
     target = f"/twilio/status/{talking.call_id}/1"
 
     again = await asyncio.gather(*(twilio(target, **SAMPLES["completed"]) for _ in range(3)))
@@ -93,7 +93,7 @@ async def test_a_callback_that_comes_again_is_stored_once(twilio: "Twilio", talk
     assert len(await reported(calls, talking)) == 2
 
 
-async def test_another_attempt_has_callbacks_of_its_own(twilio: "Twilio", talking: Call, calls: Log) -> None:
+async def test_another_attempt_has_callbacks_of_its_own(twilio: "Twilio", talking: Call, calls: EventLog) -> None:
     await twilio(f"/twilio/status/{talking.call_id}/1", **SAMPLES["ringing"])
     await twilio(f"/twilio/status/{talking.call_id}/2", CallSid="CA2", **SAMPLES["ringing"])
 
@@ -114,7 +114,7 @@ async def test_another_attempt_has_callbacks_of_its_own(twilio: "Twilio", talkin
     ],
 )
 async def test_machine_detection_becomes_a_fact(
-    twilio: "Twilio", talking: Call, calls: Log, word: str, answered_by: AnsweredBy
+    twilio: "Twilio", talking: Call, calls: EventLog, word: str, answered_by: AnsweredBy
 ) -> None:
     target = f"/twilio/amd/{talking.call_id}/1"
 
@@ -132,7 +132,7 @@ async def test_machine_detection_becomes_a_fact(
     [{"CallStatus": "dancing"}, {"SequenceNumber": "1"}, {"CallStatus": "ringing", "CallSid": ""}],
 )
 async def test_a_callback_that_says_nothing_known_is_refused_and_counted(
-    twilio: "Twilio", talking: Call, calls: Log, form: dict[str, str]
+    twilio: "Twilio", talking: Call, calls: EventLog, form: dict[str, str]
 ) -> None:
     before = answers("status", "invalid")
 
@@ -146,7 +146,7 @@ async def test_a_callback_that_says_nothing_known_is_refused_and_counted(
 
 @pytest.mark.parametrize("path", ["voice/{}/1", "gather/{}/1/1", "status/{}/1", "amd/{}/1"])
 async def test_a_webhook_for_an_unknown_call_is_not_found_and_logged(
-    twilio: "Twilio", calls: Log, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], path: str
+    twilio: "Twilio", calls: EventLog, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], path: str
 ) -> None:
     call_id = uuid4()
     caplog.set_level(logging.INFO)
@@ -157,7 +157,7 @@ async def test_a_webhook_for_an_unknown_call_is_not_found_and_logged(
 
     assert answer.status_code == 404
     assert answer.json()["type"] == "urn:centralita:problem:unknown-call"
-    assert await calls.read(facts_of(call_id)) == []
+    assert await calls.read(call_filters(call_id)) == []
     logged = caplog.text + capsys.readouterr().out
     assert "webhook_for_unknown_call" in logged
     assert str(call_id) in logged
@@ -166,7 +166,7 @@ async def test_a_webhook_for_an_unknown_call_is_not_found_and_logged(
 
 @pytest.mark.parametrize("path", ["voice/{}/1", "gather/{}/1/1", "say/{}/1/1?from=1", "status/{}/1", "amd/{}/1"])
 async def test_a_forged_webhook_is_forbidden_and_nothing_is_stored(
-    twilio: "Twilio", anyone: httpx.AsyncClient, talking: Call, calls: Log, path: str
+    twilio: "Twilio", anyone: httpx.AsyncClient, talking: Call, calls: EventLog, path: str
 ) -> None:
     target = "/twilio/" + path.format(talking.call_id)
     kind = path.partition("/")[0]
@@ -189,7 +189,7 @@ async def test_a_forged_webhook_is_forbidden_and_nothing_is_stored(
 
 
 async def test_a_signature_holds_for_one_form_and_one_target(
-    anyone: httpx.AsyncClient, talking: Call, calls: Log
+    anyone: httpx.AsyncClient, talking: Call, calls: EventLog
 ) -> None:
     target = f"/twilio/status/{talking.call_id}/1"
     form = {"CallSid": SID, **SAMPLES["ringing"]}

@@ -11,9 +11,9 @@ import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-from centralita.access import Access
-from centralita.embedded import nats_server
-from chassis.barrier import until_taken
+from centralita.embedded.credentials import Access
+from centralita.embedded.servers import nats_server
+from chassis.barrier import wait_until_processed
 from chassis.provision import provision
 from contracts.permissions import ADMIN, inbox_of
 
@@ -55,7 +55,7 @@ class Connection:
 
     async def _refused(self, expected: int) -> list[str]:
         """What was refused once that many were, or none comes any more: the server tells it in its own time."""
-        await until_taken(self.client)
+        await wait_until_processed(self.client)
         for _ in range(100):
             await asyncio.sleep(0.05)
             if len(self.refused) >= expected:

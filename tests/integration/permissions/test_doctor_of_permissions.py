@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from centralita import embedded
-from centralita.access import Access
 from centralita.commands.doctor import examine
-from centralita.doctor import permissions
-from centralita.doctor.checks import Finding, Result
+from centralita.embedded import servers as embedded
+from centralita.embedded.credentials import Access
+from centralita.operations.doctor import permissions
+from centralita.operations.doctor.checks import Finding, Result
 from contracts import Service
 from contracts.nats_configuration import configuration
 from contracts.permissions import ADMIN, OPERATOR, OWN_PERMISSIONS, users

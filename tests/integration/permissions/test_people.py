@@ -11,7 +11,7 @@ from nats.errors import TimeoutError as NoAnswer
 from nats.js.errors import APIError
 
 from centralita.replay.reading import last_sequence, read
-from chassis.barrier import until_taken
+from chassis.barrier import wait_until_processed
 from contracts import EVENTS, CallRequested, Service
 from contracts.examples import EXAMPLES
 from contracts.nats_configuration import THEIRS
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.integration.permissions.conftest import Connect
 
 ASKED = [fact for fact, event in EVENTS.items() if event.subjects() in owned_by(Service.UPSTREAM)]
-REQUEST = EXAMPLES[CallRequested.fact]
+REQUEST = EXAMPLES[CallRequested.event_name]
 
 
 async def test_an_upstream_system_may_ask_and_is_told_that_it_is_stored(connect: "Connect") -> None:
@@ -46,7 +46,7 @@ async def test_an_upstream_system_may_say_nothing_else(connect: "Connect") -> No
 async def test_an_upstream_system_with_its_clients_own_inboxes_hears_no_answer_of_ours(connect: "Connect") -> None:
     upstream, operator = await connect(Service.UPSTREAM), await connect(OPERATOR)
     ears = await upstream.client.subscribe("_INBOX.>")
-    await until_taken(upstream.client)
+    await wait_until_processed(upstream.client)
     await operator.js.stream_info(CALLS.name)
     with pytest.raises(NoAnswer):
         await ears.next_msg(timeout=0.3)
@@ -93,7 +93,7 @@ async def test_an_upstream_system_gets_the_outcome_by_request_and_by_reply_to(co
     await edge.client.subscribe(CALL_REQUEST, queue=Service.EDGE, cb=answer)
     inbox = upstream.client.new_inbox()
     outcomes = await upstream.client.subscribe(inbox)
-    await asyncio.gather(until_taken(edge.client), until_taken(upstream.client))
+    await asyncio.gather(wait_until_processed(edge.client), wait_until_processed(upstream.client))
     assert (await upstream.client.request(CALL_REQUEST, b"{}", timeout=5)).data == b"accepted"
     await orchestrator.client.publish(inbox, b"outcome")
     assert (await outcomes.next_msg(timeout=5)).data == b"outcome"
@@ -111,7 +111,7 @@ async def test_the_operator_reads_every_stream(connect: "Connect") -> None:
         await operator.js.consumer_info(consumer.stream.name, consumer.name)
     assert {info.config.name for info in await operator.js.streams_info()} >= {stream.name for stream in STREAMS}
     live = await operator.client.subscribe("call.>")
-    await until_taken(operator.client)
+    await wait_until_processed(operator.client)
     await admin.js.publish(REQUEST.subject, b"{}")
     assert (await live.next_msg(timeout=5)).subject == REQUEST.subject
     assert operator.refused == []

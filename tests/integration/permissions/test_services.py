@@ -10,10 +10,10 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import ConsumerConfig
 
-from chassis.following import follow
-from chassis.log import Log
-from chassis.provision import until_provisioned
-from chassis.refusals import family_of
+from chassis.connection_errors import family_of
+from chassis.event_log import EventLog
+from chassis.provision import wait_until_provisioned
+from chassis.stream_reader import follow
 from contracts import EVENTS, Service, TimerDue
 from contracts.examples import EXAMPLES
 from contracts.permissions import ADMIN, WORK, inbox_of, users
@@ -126,11 +126,13 @@ async def test_no_consumer_of_ones_own_takes_the_place_of_a_durable_one(service:
 async def test_a_service_reads_and_follows_the_log_as_its_work_needs(service: Service, connect: "Connect") -> None:
     connection, call_id = await connect(service), uuid4()
     admin = await connect(ADMIN)
-    stored = await Log(admin.client, CALLS.name, source="test").append(TimerDue(call_id=call_id, deadline=_DEADLINE))
-    await until_provisioned(connection.js, service)
+    stored = await EventLog(admin.client, CALLS.name, source="test").append(
+        TimerDue(call_id=call_id, deadline=_DEADLINE)
+    )
+    await wait_until_provisioned(connection.js, service)
     work = WORK[service]
     if CALLS in work.reads:
-        log = Log(connection.client, CALLS.name, source="test")
+        log = EventLog(connection.client, CALLS.name, source="test")
         assert [found.sequence for found in await log.read([f"*.*.{call_id}"])] == [stored.sequence]
         assert await log.last(f"timer.due.{call_id}") is not None
     if CALLS in work.follows:
@@ -185,4 +187,4 @@ def test_a_refusal_is_logged_without_ids_keys_and_inboxes() -> None:
     assert family_of("_inbox.voice.abc.def") == "_inbox.voice"
 
 
-_DEADLINE = EXAMPLES[TimerDue.fact].model_dump()["deadline"]
+_DEADLINE = EXAMPLES[TimerDue.event_name].model_dump()["deadline"]

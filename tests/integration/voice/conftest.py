@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from chassis.log import Log
+from chassis.event_log import EventLog
 from contracts import AudioRequested, Call, CallStatus, CallStatusChanged
 from contracts.streams import CLIPS_BUCKET
 from providers import Provider
@@ -86,7 +86,7 @@ async def clips(bus_client: Client) -> ObjectStoreClips:
 
 
 @pytest.fixture
-def begin(calls: Log) -> Callable[..., Awaitable[CallStatusChanged]]:
+def begin(calls: EventLog) -> Callable[..., Awaitable[CallStatusChanged]]:
     """Puts a call that is being dialled into the log, as the orchestrator does; fields of the call by name."""
 
     async def begin(**changes: object) -> CallStatusChanged:
@@ -120,7 +120,7 @@ def begin(calls: Log) -> Callable[..., Awaitable[CallStatusChanged]]:
 
 
 @pytest.fixture
-def ask(calls: Log) -> Callable[..., Awaitable[None]]:
+def ask(calls: EventLog) -> Callable[..., Awaitable[None]]:
     """Asks for a sentence of a call: its turn, its number in it, its text."""
 
     async def ask(event: CallStatusChanged, turn: int, sentence: int, text: str, *, repeats: bool = False) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from nats.aio.client import Client
 
-from chassis.log import Conflict, Guard, Log, Recorded
+from chassis.event_log import Conflict, EventLog, Guard, StoredEvent
 from contracts import (
     CallStatus,
     CallStatusChanged,
@@ -37,22 +37,22 @@ def cause_of(event: CallStatusChanged) -> Envelope:
     return Envelope.of(event, id=f"cause/{event.call_id}", source="test", time=event.occurred_at)
 
 
-async def dial_facts(calls: Log, event: CallStatusChanged) -> list[Event]:
+async def dial_facts(calls: EventLog, event: CallStatusChanged) -> list[Event]:
     return [recorded.event for recorded in await calls.read((f"dial.*.{event.call_id}",))]
 
 
 @pytest.fixture
-def greetings(calls: Log, speech: ElevenLabs, clips: ObjectStoreClips) -> Greetings:
+def greetings(calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips) -> Greetings:
     return Greetings(calls, Speaking([speech], clips, calls))
 
 
 @pytest.fixture
-def dialing(calls: Log, telephony: Twilio, greetings: Greetings) -> Dialing:
+def dialing(calls: EventLog, telephony: Twilio, greetings: Greetings) -> Dialing:
     return Dialing(calls, telephony, greetings)
 
 
 async def test_a_call_is_dialled_as_it_was_asked_for(
-    dialing: Dialing, begin: Begin, calls: Log, simulators: Simulators, edge_url: str
+    dialing: Dialing, begin: Begin, calls: EventLog, simulators: Simulators, edge_url: str
 ) -> None:
     event = await begin()
     await dialing.dial(event, cause_of(event))
@@ -65,10 +65,10 @@ async def test_a_call_is_dialled_as_it_was_asked_for(
 
 
 async def test_two_replicas_with_the_same_message_send_one_request(
-    telephony: Twilio, greetings: Greetings, begin: Begin, bus_client: Client, simulators: Simulators, calls: Log
+    telephony: Twilio, greetings: Greetings, begin: Begin, bus_client: Client, simulators: Simulators, calls: EventLog
 ) -> None:
     event = await begin()
-    replicas = [Dialing(Log(bus_client, CALLS.name, source="voice"), telephony, greetings) for _ in range(8)]
+    replicas = [Dialing(EventLog(bus_client, CALLS.name, source="voice"), telephony, greetings) for _ in range(8)]
     results = await asyncio.gather(
         *(replica.dial(event, cause_of(event)) for replica in replicas), return_exceptions=True
     )
@@ -79,7 +79,7 @@ async def test_two_replicas_with_the_same_message_send_one_request(
 
 
 async def test_a_crash_after_the_claim_leaves_the_outcome_unknown_and_nothing_is_dialled(
-    telephony: Twilio, greetings: Greetings, begin: Begin, calls: Log, simulators: Simulators
+    telephony: Twilio, greetings: Greetings, begin: Begin, calls: EventLog, simulators: Simulators
 ) -> None:
     event = await begin()
     await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
@@ -92,7 +92,7 @@ async def test_a_crash_after_the_claim_leaves_the_outcome_unknown_and_nothing_is
 
 
 async def test_a_claim_of_a_moment_ago_may_be_at_work_and_is_left_to_it(
-    dialing: Dialing, begin: Begin, calls: Log, simulators: Simulators
+    dialing: Dialing, begin: Begin, calls: EventLog, simulators: Simulators
 ) -> None:
     event = await begin()
     await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
@@ -102,7 +102,7 @@ async def test_a_claim_of_a_moment_ago_may_be_at_work_and_is_left_to_it(
     assert [type(fact) for fact in await dial_facts(calls, event)] == [DialClaimed]
 
 
-class ForgetfulLog(Log):
+class ForgetfulLog(EventLog):
     """Stores a claim, loses the acknowledgement, sends it again and is told that it lost the race to itself."""
 
     async def append(
@@ -113,7 +113,7 @@ class ForgetfulLog(Log):
         guard: Guard | None = None,
         event_id: str | None = None,
         headers: dict[str, str] | None = None,
-    ) -> Recorded:
+    ) -> StoredEvent:
         stored = await super().append(event, cause=cause, guard=guard, event_id=event_id, headers=headers)
         if isinstance(event, DialClaimed):
             raise Conflict(event.subject)
@@ -141,7 +141,7 @@ async def test_a_claim_whose_acknowledgement_was_lost_is_still_ours(
     ],
 )
 async def test_a_refusal_is_said_with_its_code_and_whether_it_is_final(
-    status: int, code: int, permanent: bool, dialing: Dialing, begin: Begin, calls: Log, simulators: Simulators
+    status: int, code: int, permanent: bool, dialing: Dialing, begin: Begin, calls: EventLog, simulators: Simulators
 ) -> None:
     body = {"code": code, "message": "no", "more_info": "", "status": status}
     simulators.faults.rules = [FaultRule(target="twilio", method="POST", kind="status", status=status, body=body)]
@@ -163,7 +163,7 @@ async def test_a_refusal_is_said_with_its_code_and_whether_it_is_final(
     ids=["500", "503", "reset"],
 )
 async def test_a_request_without_a_clear_answer_is_unknown_and_is_not_repeated(
-    rule: FaultRule, dialing: Dialing, begin: Begin, calls: Log, simulators: Simulators
+    rule: FaultRule, dialing: Dialing, begin: Begin, calls: EventLog, simulators: Simulators
 ) -> None:
     # One fault only: if the request were sent again, it would be dialled.
     simulators.faults.rules = [rule.model_copy(update={"remaining": 1})]
@@ -174,7 +174,7 @@ async def test_a_request_without_a_clear_answer_is_unknown_and_is_not_repeated(
 
 
 async def test_an_answer_that_does_not_come_in_time_is_unknown(
-    dialing: Dialing, begin: Begin, calls: Log, simulators: Simulators, monkeypatch: pytest.MonkeyPatch
+    dialing: Dialing, begin: Begin, calls: EventLog, simulators: Simulators, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(twilio, "DEADLINE_SECONDS", 0.1)
     simulators.faults.rules = [FaultRule(target="twilio", method="POST", kind="latency", seconds=1, remaining=1)]
@@ -184,7 +184,7 @@ async def test_an_answer_that_does_not_come_in_time_is_unknown(
 
 
 async def test_a_provider_that_cannot_be_reached_has_not_dialled(
-    greetings: Greetings, begin: Begin, calls: Log, unused_tcp_port: int
+    greetings: Greetings, begin: Begin, calls: EventLog, unused_tcp_port: int
 ) -> None:
     event = await begin()
     nowhere = f"http://127.0.0.1:{unused_tcp_port}"
@@ -208,7 +208,7 @@ async def test_a_provider_that_cannot_be_reached_has_not_dialled(
 
 
 async def test_too_many_requests_is_repeated_within_the_claim(
-    dialing: Dialing, begin: Begin, calls: Log, simulators: Simulators
+    dialing: Dialing, begin: Begin, calls: EventLog, simulators: Simulators
 ) -> None:
     simulators.faults.rules = [
         FaultRule(target="twilio", method="POST", kind="status", status=429, retry_after=0.1, remaining=1)
@@ -226,7 +226,7 @@ async def test_too_many_requests_for_too_long_is_a_refusal_for_now(
     telephony: Twilio,
     greetings: Greetings,
     begin: Begin,
-    calls: Log,
+    calls: EventLog,
     simulators: Simulators,
 ) -> None:
     simulators.faults.rules = [
@@ -245,7 +245,7 @@ async def test_too_many_requests_for_too_long_is_a_refusal_for_now(
     ids=["canceled", "pending again", "the next attempt"],
 )
 async def test_a_message_about_an_attempt_that_is_past_dials_nothing(
-    now: dict[str, object], dialing: Dialing, begin: Begin, calls: Log, simulators: Simulators
+    now: dict[str, object], dialing: Dialing, begin: Begin, calls: EventLog, simulators: Simulators
 ) -> None:
     event = await begin()
     await begin(call_id=event.call_id, **now)
@@ -255,7 +255,7 @@ async def test_a_message_about_an_attempt_that_is_past_dials_nothing(
 
 
 async def test_a_call_that_was_canceled_before_it_was_dialled_is_called_off(
-    dialing: Dialing, begin: Begin, calls: Log, simulators: Simulators
+    dialing: Dialing, begin: Begin, calls: EventLog, simulators: Simulators
 ) -> None:
     event = await begin(hangup="canceled")
     await dialing.dial(event, cause_of(event))
@@ -265,7 +265,7 @@ async def test_a_call_that_was_canceled_before_it_was_dialled_is_called_off(
 
 
 async def test_the_next_attempt_is_claimed_and_dialled_again(
-    dialing: Dialing, begin: Begin, calls: Log, simulators: Simulators
+    dialing: Dialing, begin: Begin, calls: EventLog, simulators: Simulators
 ) -> None:
     first = await begin()
     await dialing.dial(first, cause_of(first))

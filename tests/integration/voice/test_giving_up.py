@@ -7,7 +7,7 @@ import pytest
 from nats.aio.client import Client
 from prometheus_client import REGISTRY
 
-from chassis.log import Log
+from chassis.event_log import EventLog
 from contracts import AudioFailed, AudioReady, CallStatusChanged, Event, ReplyGenerated
 from simulators.faults import FaultRule
 from simulators.server import Simulators
@@ -17,11 +17,11 @@ from voice.adapters.spoken_facts import LoggedFacts
 from voice.application.speech import Speaking
 from voice.application.turns import Turns
 from voice.domain.mp3 import FrameCutter
-from voice.domain.playback import Unsaid
+from voice.domain.playback import UnplayedRemainder
 
 Begin = Callable[..., Awaitable[CallStatusChanged]]
 Ask = Callable[..., Awaitable[None]]
-Make = Callable[[Log], Turns]
+Make = Callable[[EventLog], Turns]
 TEXTS = ("The first sentence.", "The second sentence.", "The third sentence.")
 
 
@@ -36,7 +36,7 @@ def is_slow(of: str) -> FaultRule:
 BREAKS_OFF = FaultRule(target="elevenlabs", asks="first", kind="cut_body")
 
 
-class Troubled(Log):
+class Troubled(EventLog):
     """Takes down no failure, and everything else with a delay."""
 
     async def append(self, event: Event, **rest: object) -> object:  # type: ignore[override]
@@ -61,7 +61,7 @@ async def event(begin: Begin, ask: Ask) -> CallStatusChanged:
     return event
 
 
-async def play(turns: Turns, event: CallStatusChanged) -> tuple[Unsaid | None, float]:
+async def play(turns: Turns, event: CallStatusChanged) -> tuple[UnplayedRemainder | None, float]:
     """What is left to others, and how many seconds were sent."""
     heard = FrameCutter()
 
@@ -72,17 +72,17 @@ async def play(turns: Turns, event: CallStatusChanged) -> tuple[Unsaid | None, f
         return await turns.play(event.call_id, 1, 1, write), heard.seconds
 
 
-async def outcomes(calls: Log, event: CallStatusChanged) -> list[Event]:
-    facts = await calls.read((f"{AudioReady.fact}.{event.call_id}", f"{AudioFailed.fact}.{event.call_id}"))
+async def outcomes(calls: EventLog, event: CallStatusChanged) -> list[Event]:
+    facts = await calls.read((f"{AudioReady.event_name}.{event.call_id}", f"{AudioFailed.event_name}.{event.call_id}"))
     return [recorded.event for recorded in facts]
 
 
-async def failures(calls: Log, event: CallStatusChanged) -> list[tuple[int, str | None]]:
+async def failures(calls: EventLog, event: CallStatusChanged) -> list[tuple[int, str | None]]:
     facts = await outcomes(calls, event)
     return [(fact.sentence, fact.fallback) for fact in facts if isinstance(fact, AudioFailed)]
 
 
-async def spoken(calls: Log, event: CallStatusChanged) -> dict[int, float]:
+async def spoken(calls: EventLog, event: CallStatusChanged) -> dict[int, float]:
     """The sentences that were made, and their seconds."""
     facts = await outcomes(calls, event)
     return {fact.sentence: fact.seconds for fact in facts if isinstance(fact, AudioReady)}
@@ -105,7 +105,7 @@ def counted() -> float:
     ids=["all", "the first", "one amidst", "the rest", "while the one before is made", "before the one before is made"],
 )
 async def test_the_audio_ends_before_the_first_sentence_that_fails_and_the_rest_is_left_to_others(
-    make: Make, calls: Log, event: CallStatusChanged, simulators: Simulators, rules: list[FaultRule], sentence: int
+    make: Make, calls: EventLog, event: CallStatusChanged, simulators: Simulators, rules: list[FaultRule], sentence: int
 ) -> None:
     simulators.faults.rules = rules
     before = counted()
@@ -121,7 +121,7 @@ async def test_the_audio_ends_before_the_first_sentence_that_fails_and_the_rest_
 
 
 async def test_a_sentence_that_breaks_off_is_said_again_from_its_beginning(
-    make: Make, calls: Log, event: CallStatusChanged, simulators: Simulators
+    make: Make, calls: EventLog, event: CallStatusChanged, simulators: Simulators
 ) -> None:
     simulators.faults.rules = [BREAKS_OFF]
 
@@ -134,7 +134,7 @@ async def test_a_sentence_that_breaks_off_is_said_again_from_its_beginning(
 
 
 async def test_what_cannot_be_recorded_is_said_nevertheless_and_what_was_heard_is_recorded(
-    make: Make, bus_client: Client, calls: Log, event: CallStatusChanged, simulators: Simulators
+    make: Make, bus_client: Client, calls: EventLog, event: CallStatusChanged, simulators: Simulators
 ) -> None:
     simulators.faults.rules = fails("second")
 
@@ -147,7 +147,7 @@ async def test_what_cannot_be_recorded_is_said_nevertheless_and_what_was_heard_i
 
 
 async def test_a_turn_that_is_fetched_again_when_all_is_well_is_heard_whole(
-    make: Make, calls: Log, event: CallStatusChanged, simulators: Simulators
+    make: Make, calls: EventLog, event: CallStatusChanged, simulators: Simulators
 ) -> None:
     simulators.faults.rules = fails("first")
     unsaid, seconds = await play(make(calls), event)

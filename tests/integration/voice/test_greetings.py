@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from chassis.log import Log
+from chassis.event_log import EventLog
 from contracts import AudioFailed, AudioReady, AudioRequested, CallStatusChanged, DialPlaced, Envelope
 from simulators.faults import FaultRule
 from simulators.server import Simulators
@@ -22,7 +22,7 @@ Ask = Callable[..., Awaitable[None]]
 class FakeTelephony:
     """Notes whether the call's greeting was among the clips when the request to dial left."""
 
-    def __init__(self, calls: Log, speech: ElevenLabs, clips: ObjectStoreClips) -> None:
+    def __init__(self, calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips) -> None:
         self._calls = calls
         self._speech = speech
         self._clips = clips
@@ -39,22 +39,22 @@ class FakeTelephony:
 
 
 @pytest.fixture
-def telephony(calls: Log, speech: ElevenLabs, clips: ObjectStoreClips) -> FakeTelephony:
+def telephony(calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips) -> FakeTelephony:
     return FakeTelephony(calls, speech, clips)
 
 
 @pytest.fixture
-def greetings(calls: Log, speech: ElevenLabs, clips: ObjectStoreClips) -> Greetings:
+def greetings(calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips) -> Greetings:
     return Greetings(calls, Speaking([speech], clips, calls))
 
 
-async def dial(calls: Log, telephony: FakeTelephony, greetings: Greetings, event: CallStatusChanged) -> None:
+async def dial(calls: EventLog, telephony: FakeTelephony, greetings: Greetings, event: CallStatusChanged) -> None:
     cause = Envelope.of(event, id="cause", source="test", time=event.occurred_at)
     await Dialing(calls, telephony, greetings).dial(event, cause)
 
 
 async def test_the_greeting_is_stored_before_the_request_to_dial_leaves(
-    calls: Log, telephony: FakeTelephony, greetings: Greetings, begin: Begin, ask: Ask
+    calls: EventLog, telephony: FakeTelephony, greetings: Greetings, begin: Begin, ask: Ask
 ) -> None:
     event = await begin()
     await ask(event, 0, 0, "Hello, this is the clinic.", repeats=True)
@@ -63,7 +63,7 @@ async def test_the_greeting_is_stored_before_the_request_to_dial_leaves(
 
 
 async def test_the_greeting_of_a_changed_call_is_the_newest(
-    calls: Log, telephony: FakeTelephony, greetings: Greetings, begin: Begin, ask: Ask, clips: ObjectStoreClips
+    calls: EventLog, telephony: FakeTelephony, greetings: Greetings, begin: Begin, ask: Ask, clips: ObjectStoreClips
 ) -> None:
     event = await begin()
     await ask(event, 0, 0, "Hello, this is the old clinic.", repeats=True)
@@ -76,19 +76,19 @@ async def test_the_greeting_of_a_changed_call_is_the_newest(
 
 
 async def test_a_greeting_that_cannot_be_made_does_not_stop_the_dial(
-    calls: Log, telephony: FakeTelephony, greetings: Greetings, begin: Begin, ask: Ask, simulators: Simulators
+    calls: EventLog, telephony: FakeTelephony, greetings: Greetings, begin: Begin, ask: Ask, simulators: Simulators
 ) -> None:
     simulators.faults.rules = [FaultRule(target="elevenlabs", kind="status", status=500)]
     event = await begin()
     await ask(event, 0, 0, "Hello, this is the clinic.", repeats=True)
     await dial(calls, telephony, greetings, event)
     assert telephony.ready == [False]
-    assert await calls.last(f"{DialPlaced.fact}.{event.call_id}") is not None
-    assert await calls.last(f"{AudioFailed.fact}.{event.call_id}") is not None
+    assert await calls.last(f"{DialPlaced.event_name}.{event.call_id}") is not None
+    assert await calls.last(f"{AudioFailed.event_name}.{event.call_id}") is not None
 
 
 async def test_a_greeting_that_takes_too_long_does_not_stop_the_dial(
-    calls: Log,
+    calls: EventLog,
     telephony: FakeTelephony,
     speech: ElevenLabs,
     clips: ObjectStoreClips,
@@ -106,7 +106,7 @@ async def test_a_greeting_that_takes_too_long_does_not_stop_the_dial(
 
 
 async def test_a_greeting_is_made_once_however_often_it_is_asked_for(
-    calls: Log, greetings: Greetings, begin: Begin, ask: Ask, simulators: Simulators
+    calls: EventLog, greetings: Greetings, begin: Begin, ask: Ask, simulators: Simulators
 ) -> None:
     event = await begin()
     await ask(event, 0, 0, "Hello, this is the clinic.", repeats=True)
@@ -120,12 +120,12 @@ async def test_a_greeting_is_made_once_however_often_it_is_asked_for(
 
 
 async def test_sentences_of_the_conversation_are_not_made_before_they_are_played(
-    calls: Log, greetings: Greetings, begin: Begin, ask: Ask
+    calls: EventLog, greetings: Greetings, begin: Begin, ask: Ask
 ) -> None:
     event = await begin()
     await ask(event, 1, 0, "One moment, please.", repeats=True)
-    asked = await calls.last(f"{AudioRequested.fact}.{event.call_id}")
+    asked = await calls.last(f"{AudioRequested.event_name}.{event.call_id}")
     assert asked is not None
     assert isinstance(asked.event, AudioRequested)
     await greetings.prepare(asked, asked.event)
-    assert await calls.last(f"{AudioReady.fact}.{event.call_id}") is None
+    assert await calls.last(f"{AudioReady.event_name}.{event.call_id}") is None

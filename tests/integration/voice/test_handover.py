@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from prometheus_client import REGISTRY
 from starlette.applications import Starlette
 
-from chassis.log import Log
+from chassis.event_log import EventLog
 from chassis.media_tokens import sign
 from contracts import (
     AudioFailed,
@@ -34,7 +34,7 @@ from voice.application.handover import Handover
 from voice.application.speech import Speaking
 from voice.application.turns import Turns
 from voice.domain.mp3 import FrameCutter
-from voice.domain.playback import Unsaid
+from voice.domain.playback import UnplayedRemainder
 from voice.entrypoints.media import build_routes
 from voice.ports import DialOrder
 
@@ -69,13 +69,13 @@ def mouthpiece() -> FakeMouthpiece:
 
 
 @pytest.fixture
-async def handover(calls: Log, mouthpiece: FakeMouthpiece) -> AsyncIterator[Handover]:
+async def handover(calls: EventLog, mouthpiece: FakeMouthpiece) -> AsyncIterator[Handover]:
     async with aclosing(Handover(calls, mouthpiece)) as handover:
         yield handover
 
 
 @pytest.fixture
-def turns(calls: Log, bus_client: Client, speech: ElevenLabs, clips: ObjectStoreClips) -> Turns:
+def turns(calls: EventLog, bus_client: Client, speech: ElevenLabs, clips: ObjectStoreClips) -> Turns:
     """So patient that a turn which is given up while its reply is being made must not wait for the rest of it."""
     return Turns(calls, LoggedFacts(bus_client), Speaking([speech], clips, calls), patience=3600)
 
@@ -89,7 +89,7 @@ async def media(turns: Turns, handover: Handover) -> AsyncIterator[httpx.AsyncCl
 
 
 @pytest.fixture
-async def event(calls: Log, begin: Begin, ask: Ask) -> CallStatusChanged:
+async def event(calls: EventLog, begin: Begin, ask: Ask) -> CallStatusChanged:
     """A call that the provider has taken, with a first turn to speak."""
     event = await begin()
     await calls.append(DialPlaced(call_id=event.call_id, attempt=1, provider_call_id="CA1"))
@@ -105,12 +105,12 @@ async def listen(media: httpx.AsyncClient, event: CallStatusChanged, **query: st
     return answer.content
 
 
-async def outcomes(calls: Log, event: CallStatusChanged) -> list[Event]:
-    facts = await calls.read((f"{AudioReady.fact}.{event.call_id}", f"{AudioFailed.fact}.{event.call_id}"))
+async def outcomes(calls: EventLog, event: CallStatusChanged) -> list[Event]:
+    facts = await calls.read((f"{AudioReady.event_name}.{event.call_id}", f"{AudioFailed.event_name}.{event.call_id}"))
     return [recorded.event for recorded in facts]
 
 
-async def failures(calls: Log, event: CallStatusChanged) -> list[tuple[int, str | None]]:
+async def failures(calls: EventLog, event: CallStatusChanged) -> list[tuple[int, str | None]]:
     facts = await outcomes(calls, event)
     return [(fact.sentence, fact.fallback) for fact in facts if isinstance(fact, AudioFailed)]
 
@@ -136,7 +136,11 @@ async def test_the_rest_of_a_turn_is_said_on_its_line(
 
 
 async def test_what_is_not_played_on_the_line_is_not_said_on_it(
-    media: httpx.AsyncClient, calls: Log, event: CallStatusChanged, simulators: Simulators, mouthpiece: FakeMouthpiece
+    media: httpx.AsyncClient,
+    calls: EventLog,
+    event: CallStatusChanged,
+    simulators: Simulators,
+    mouthpiece: FakeMouthpiece,
 ) -> None:
     simulators.faults.rules = fails("first")
     before = counted()
@@ -150,12 +154,12 @@ async def test_what_is_not_played_on_the_line_is_not_said_on_it(
 
 
 async def test_nothing_is_said_over_what_is_still_being_heard(
-    handover: Handover, calls: Log, begin: Begin, event: CallStatusChanged, mouthpiece: FakeMouthpiece
+    handover: Handover, calls: EventLog, begin: Begin, event: CallStatusChanged, mouthpiece: FakeMouthpiece
 ) -> None:
     other = await begin()
     await calls.append(DialPlaced(call_id=other.call_id, attempt=1, provider_call_id="CA2"))
-    handover.begin(event.call_id, 1, 1, Unsaid(1, asyncio.get_running_loop().time() + 3600))
-    await handover.begin(other.call_id, 1, 1, Unsaid(1, NOW))
+    handover.begin(event.call_id, 1, 1, UnplayedRemainder(1, asyncio.get_running_loop().time() + 3600))
+    await handover.begin(other.call_id, 1, 1, UnplayedRemainder(1, NOW))
     assert [sid for sid, *_ in mouthpiece.said] == ["CA2"]
 
 
@@ -163,8 +167,8 @@ async def test_the_playing_that_came_last_is_the_one_that_is_handed_over(
     handover: Handover, event: CallStatusChanged, mouthpiece: FakeMouthpiece
 ) -> None:
     much_later = asyncio.get_running_loop().time() + 3600
-    replaced = handover.begin(event.call_id, 1, 1, Unsaid(1, much_later))
-    await handover.begin(event.call_id, 1, 1, Unsaid(2, NOW))
+    replaced = handover.begin(event.call_id, 1, 1, UnplayedRemainder(1, much_later))
+    await handover.begin(event.call_id, 1, 1, UnplayedRemainder(2, NOW))
     await asyncio.wait({replaced})
     assert replaced.cancelled()
     assert mouthpiece.said == [("CA1", event.call_id, 1, 1, 2)]
@@ -173,7 +177,7 @@ async def test_the_playing_that_came_last_is_the_one_that_is_handed_over(
 async def test_what_is_under_way_when_the_service_ends_is_left_to_the_edge(
     handover: Handover, event: CallStatusChanged, mouthpiece: FakeMouthpiece
 ) -> None:
-    waiting = handover.begin(event.call_id, 1, 1, Unsaid(1, asyncio.get_running_loop().time() + 3600))
+    waiting = handover.begin(event.call_id, 1, 1, UnplayedRemainder(1, asyncio.get_running_loop().time() + 3600))
     await asyncio.sleep(0)
     await handover.aclose()
     assert waiting.cancelled()
@@ -184,9 +188,9 @@ async def test_a_provider_that_cannot_be_asked_costs_nothing_else(
     handover: Handover, event: CallStatusChanged, mouthpiece: FakeMouthpiece
 ) -> None:
     mouthpiece.broken = True
-    await handover.begin(event.call_id, 1, 1, Unsaid(1, NOW))
+    await handover.begin(event.call_id, 1, 1, UnplayedRemainder(1, NOW))
     mouthpiece.broken = False
-    await handover.begin(event.call_id, 1, 1, Unsaid(1, NOW))
+    await handover.begin(event.call_id, 1, 1, UnplayedRemainder(1, NOW))
     assert len(mouthpiece.said) == 1
 
 
@@ -195,7 +199,7 @@ async def test_a_provider_that_cannot_be_asked_costs_nothing_else(
 )
 async def test_a_turn_is_not_said_over_a_newer_one(
     handover: Handover,
-    calls: Log,
+    calls: EventLog,
     event: CallStatusChanged,
     mouthpiece: FakeMouthpiece,
     heard: tuple[int, int],
@@ -206,24 +210,24 @@ async def test_a_turn_is_not_said_over_a_newer_one(
     await calls.append(
         SpeechHeard(call_id=event.call_id, attempt=attempt, turn=newest, text="Who is it?", language="en")
     )
-    await handover.begin(event.call_id, 1, turn, Unsaid(1, NOW))
+    await handover.begin(event.call_id, 1, turn, UnplayedRemainder(1, NOW))
     assert bool(mouthpiece.said) is said
 
 
 @pytest.mark.parametrize("over", [{"status": CallStatus.COMPLETED}, {"hangup": "canceled"}, {"attempt": 2}])
 async def test_a_line_that_is_over_is_left_alone(
-    handover: Handover, calls: Log, event: CallStatusChanged, mouthpiece: FakeMouthpiece, over: dict[str, object]
+    handover: Handover, calls: EventLog, event: CallStatusChanged, mouthpiece: FakeMouthpiece, over: dict[str, object]
 ) -> None:
     call = event.call.model_copy(update=over)
     await calls.append(event.model_copy(update={"call": call, "status": call.status, "attempt": call.attempt}))
-    await handover.begin(event.call_id, 1, 1, Unsaid(1, NOW))
+    await handover.begin(event.call_id, 1, 1, UnplayedRemainder(1, NOW))
     assert not mouthpiece.said
 
 
 async def test_a_line_that_nobody_knows_is_left_alone(
     handover: Handover, begin: Begin, mouthpiece: FakeMouthpiece
 ) -> None:
-    await handover.begin((await begin()).call_id, 1, 1, Unsaid(1, NOW))
+    await handover.begin((await begin()).call_id, 1, 1, UnplayedRemainder(1, NOW))
     assert not mouthpiece.said
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from chassis.log import Log
+from chassis.event_log import EventLog
 from contracts import (
     CallHangupRequested,
     CallStatusChanged,
@@ -27,7 +27,7 @@ ENDED = ("completed", "canceled")
 
 
 @pytest.fixture
-def hangup(calls: Log, telephony: Twilio) -> HangUp:
+def hangup(calls: EventLog, telephony: Twilio) -> HangUp:
     return HangUp(calls, telephony, telephony)
 
 
@@ -41,7 +41,7 @@ async def place(telephony: Twilio, event: CallStatusChanged) -> str:
 
 
 async def test_the_line_is_closed_and_closing_it_again_does_no_harm(
-    hangup: HangUp, telephony: Twilio, begin: Begin, calls: Log, simulators: Simulators
+    hangup: HangUp, telephony: Twilio, begin: Begin, calls: EventLog, simulators: Simulators
 ) -> None:
     event = await begin()
     sid = await place(telephony, event)
@@ -53,7 +53,7 @@ async def test_the_line_is_closed_and_closing_it_again_does_no_harm(
 
 
 async def test_a_call_that_the_provider_does_not_know_needs_no_hanging_up(
-    hangup: HangUp, begin: Begin, calls: Log, simulators: Simulators
+    hangup: HangUp, begin: Begin, calls: EventLog, simulators: Simulators
 ) -> None:
     event = await begin()
     await calls.append(DialPlaced(call_id=event.call_id, attempt=1, provider_call_id="CA" + "f" * 32))
@@ -61,7 +61,7 @@ async def test_a_call_that_the_provider_does_not_know_needs_no_hanging_up(
     assert simulators.ledger.calls == []
 
 
-async def test_a_dial_under_way_is_waited_for(hangup: HangUp, begin: Begin, calls: Log) -> None:
+async def test_a_dial_under_way_is_waited_for(hangup: HangUp, begin: Begin, calls: EventLog) -> None:
     event = await begin()
     await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
     with pytest.raises(StillDialing):
@@ -69,7 +69,7 @@ async def test_a_dial_under_way_is_waited_for(hangup: HangUp, begin: Begin, call
 
 
 async def test_a_call_whose_answer_was_lost_is_found_and_closed(
-    hangup: HangUp, telephony: Twilio, begin: Begin, calls: Log, simulators: Simulators
+    hangup: HangUp, telephony: Twilio, begin: Begin, calls: EventLog, simulators: Simulators
 ) -> None:
     event = await begin()
     await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
@@ -80,7 +80,7 @@ async def test_a_call_whose_answer_was_lost_is_found_and_closed(
 
 
 async def test_a_phone_that_never_rang_needs_no_hanging_up(
-    hangup: HangUp, begin: Begin, calls: Log, simulators: Simulators
+    hangup: HangUp, begin: Begin, calls: EventLog, simulators: Simulators
 ) -> None:
     simulators.faults.rules = [FaultRule(target="twilio", kind="status", status=500)]  # any request would raise
     event = await begin()
@@ -90,7 +90,7 @@ async def test_a_phone_that_never_rang_needs_no_hanging_up(
 
 
 async def test_an_attempt_that_nobody_has_claimed_is_called_off_and_can_be_claimed_no_more(
-    hangup: HangUp, begin: Begin, calls: Log, simulators: Simulators
+    hangup: HangUp, begin: Begin, calls: EventLog, simulators: Simulators
 ) -> None:
     simulators.faults.rules = [FaultRule(target="twilio", kind="status", status=500)]  # any request would raise
     event = await begin(hangup="canceled")
@@ -101,7 +101,7 @@ async def test_an_attempt_that_nobody_has_claimed_is_called_off_and_can_be_claim
 
 
 async def test_a_hang_up_that_fails_comes_again(
-    hangup: HangUp, telephony: Twilio, begin: Begin, calls: Log, simulators: Simulators
+    hangup: HangUp, telephony: Twilio, begin: Begin, calls: EventLog, simulators: Simulators
 ) -> None:
     event = await begin()
     sid = await place(telephony, event)

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 from tests.integration.voice.conftest import ACCOUNT_SID, AUTH_TOKEN, CALLER
 
-from chassis.log import Log
+from chassis.event_log import EventLog
 from contracts import (
     CallHangupRequested,
     CallSettlementRequested,
@@ -28,10 +28,10 @@ from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.twilio import Twilio
 from voice.application.attempts import CALLED_OFF
+from voice.application.dial_gate import DialGate
 from voice.application.dialing import Dialing
 from voice.application.greetings import Greetings
 from voice.application.hangup import HangUp
-from voice.application.holding import Hold
 from voice.application.settlement import Settlement
 from voice.application.speech import Speaking
 
@@ -49,13 +49,13 @@ class Replica:
 
 
 @pytest.fixture
-def greetings(calls: Log, speech: ElevenLabs, clips: ObjectStoreClips) -> Greetings:
+def greetings(calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips) -> Greetings:
     return Greetings(calls, Speaking([speech], clips, calls))
 
 
 @pytest.fixture
 async def replicas(
-    calls: Log, simulators: Simulators, edge_url: str, greetings: Greetings
+    calls: EventLog, simulators: Simulators, edge_url: str, greetings: Greetings
 ) -> AsyncIterator[list[Replica]]:
     async with AsyncExitStack() as stack:
         found = []
@@ -70,7 +70,7 @@ async def replicas(
                 provider=provider,
             )
             telephony = await stack.enter_async_context(connecting)
-            hold = Hold(provider.breaker, asyncio.Event())
+            hold = DialGate(provider.breaker, asyncio.Event())
             found.append(Replica(provider.breaker, Dialing(calls, telephony, greetings, hold=hold)))
         yield found
 
@@ -92,12 +92,12 @@ async def refuse_until_open(simulators: Simulators, replicas: list[Replica], beg
         assert replica.breaker.state is State.OPEN
 
 
-async def outcomes(calls: Log, kind: type[DialPlaced | DialRefused]) -> int:
+async def outcomes(calls: EventLog, kind: type[DialPlaced | DialRefused]) -> int:
     return len(await calls.read([kind.subjects()]))
 
 
 async def test_while_everybody_is_refused_few_are_asked_for_and_then_each_once(
-    replicas: list[Replica], begin: Begin, calls: Log, simulators: Simulators
+    replicas: list[Replica], begin: Begin, calls: EventLog, simulators: Simulators
 ) -> None:
     await refuse_until_open(simulators, replicas, begin)
     refused = await outcomes(calls, DialRefused)
@@ -120,11 +120,11 @@ async def test_while_everybody_is_refused_few_are_asked_for_and_then_each_once(
 
 @pytest.mark.parametrize("how", ["canceled", "its time has passed"])
 async def test_an_order_that_waits_can_be_called_off_and_is_not_dialled_when_its_turn_comes(
-    how: str, begin: Begin, calls: Log, telephony: Twilio, greetings: Greetings, simulators: Simulators
+    how: str, begin: Begin, calls: EventLog, telephony: Twilio, greetings: Greetings, simulators: Simulators
 ) -> None:
     breaker = Breaker(failures=1, cool_down=0)
     breaker.failed(breaker.admit())
-    hold = Hold(breaker, asyncio.Event())
+    hold = DialGate(breaker, asyncio.Event())
     dialing = Dialing(calls, telephony, greetings, hold=hold)
     event = await begin()
     async with asyncio.TaskGroup() as orders, hold.turn():  # somebody else tries

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 from prometheus_client import REGISTRY
 
-from chassis.log import Log
-from contracts import AudioFailed, AudioReady, AudioRequested, CallStatusChanged, SpeechStep
+from chassis.event_log import EventLog
+from contracts import AudioFailed, AudioReady, AudioRequested, CallStatusChanged, SpeechFallback
 from providers import Provider, State
 from simulators.faults import FaultRule
 from simulators.server import Simulators
@@ -61,18 +61,20 @@ async def voices(simulators: Simulators, providers: dict[str, Provider]) -> Asyn
 
 
 @pytest.fixture
-def speaking(voices: list[Speech], clips: ObjectStoreClips, calls: Log) -> Speaking:
+def speaking(voices: list[Speech], clips: ObjectStoreClips, calls: EventLog) -> Speaking:
     return Speaking(voices, clips, calls, deadline=2)
 
 
 @pytest.fixture
-def speak(calls: Log, speaking: Speaking, begin: Begin, ask: Ask) -> Callable[..., Awaitable[AudioReady | AudioFailed]]:
+def speak(
+    calls: EventLog, speaking: Speaking, begin: Begin, ask: Ask
+) -> Callable[..., Awaitable[AudioReady | AudioFailed]]:
     """Asks for a sentence in a call of its own, speaks it, and gives what the log says of it."""
 
     async def speak(text: str = SENTENCE, *, repeats: bool = False, sentence: int = 0) -> AudioReady | AudioFailed:
         event = await begin()
         await ask(event, 1, sentence, text, repeats=repeats)
-        asked = await calls.last(f"{AudioRequested.fact}.{event.call_id}")
+        asked = await calls.last(f"{AudioRequested.event_name}.{event.call_id}")
         assert asked is not None
         assert isinstance(asked.event, AudioRequested)
         heard = bytearray()
@@ -91,7 +93,7 @@ def speak(calls: Log, speaking: Speaking, begin: Begin, ask: Ask) -> Callable[..
 Speak = Callable[..., Awaitable[AudioReady | AudioFailed]]
 
 
-def counted(step: SpeechStep) -> float:
+def counted(step: SpeechFallback) -> float:
     return REGISTRY.get_sample_value("centralita_fallbacks_total", {"step": step.value}) or 0.0
 
 
@@ -103,18 +105,18 @@ async def test_the_voice_that_was_asked_for_is_no_fallback(speak: Speak) -> None
 
 async def test_a_voice_that_fails_gives_way_to_the_second(speak: Speak, simulators: Simulators) -> None:
     simulators.faults.rules = FIRST_DOWN
-    before = counted(SpeechStep.SECOND_VOICE)
+    before = counted(SpeechFallback.SECOND_VOICE)
     ready = await speak()
     assert isinstance(ready, AudioReady)
-    assert (ready.fallback, ready.cached) == (SpeechStep.SECOND_VOICE, False)
-    assert counted(SpeechStep.SECOND_VOICE) == before + 1
+    assert (ready.fallback, ready.cached) == (SpeechFallback.SECOND_VOICE, False)
+    assert counted(SpeechFallback.SECOND_VOICE) == before + 1
 
 
 async def test_a_voice_that_does_not_begin_leaves_the_second_its_time(speak: Speak, simulators: Simulators) -> None:
     simulators.faults.rules = [FaultRule(target="elevenlabs", path="first", kind="latency", seconds=5)]
     ready = await speak()
     assert isinstance(ready, AudioReady)
-    assert ready.fallback is SpeechStep.SECOND_VOICE
+    assert ready.fallback is SpeechFallback.SECOND_VOICE
 
 
 async def test_what_the_second_voice_has_kept_is_not_made_again(speak: Speak, simulators: Simulators) -> None:
@@ -124,7 +126,7 @@ async def test_what_the_second_voice_has_kept_is_not_made_again(speak: Speak, si
     found = await speak(repeats=True)
     assert isinstance(made, AudioReady)
     assert isinstance(found, AudioReady)
-    assert (found.fallback, found.cached, found.digest) == (SpeechStep.SECOND_VOICE, True, made.digest)
+    assert (found.fallback, found.cached, found.digest) == (SpeechFallback.SECOND_VOICE, True, made.digest)
 
 
 async def test_when_nobody_speaks_a_clip_of_the_same_line_is_heard_whoever_spoke_it(
@@ -133,12 +135,12 @@ async def test_when_nobody_speaks_a_clip_of_the_same_line_is_heard_whoever_spoke
     simulators.faults.rules = FIRST_DOWN
     made = await speak(repeats=True)
     simulators.faults.rules = DOWN
-    before = counted(SpeechStep.CLIP)
+    before = counted(SpeechFallback.CLIP)
     found = await speak()
     assert isinstance(made, AudioReady)
     assert isinstance(found, AudioReady)
-    assert (found.fallback, found.cached, found.digest) == (SpeechStep.CLIP, True, made.digest)
-    assert counted(SpeechStep.CLIP) == before + 1
+    assert (found.fallback, found.cached, found.digest) == (SpeechFallback.CLIP, True, made.digest)
+    assert counted(SpeechFallback.CLIP) == before + 1
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -154,11 +156,11 @@ async def test_when_there_is_no_clip_either_the_sentence_is_given_up(
     speak: Speak, simulators: Simulators, sentence: int
 ) -> None:
     simulators.faults.rules = DOWN
-    before = counted(SpeechStep.SAY)
+    before = counted(SpeechFallback.SAY)
     failed = await speak(sentence=sentence)
     assert isinstance(failed, AudioFailed)
     assert (failed.sentence, failed.fallback) == (sentence, "say")
-    assert counted(SpeechStep.SAY) == before + 1
+    assert counted(SpeechFallback.SAY) == before + 1
 
 
 async def test_a_vendor_that_kept_failing_is_not_asked_until_it_has_cooled_down(

@@ -10,7 +10,7 @@ from faststream.nats import NatsBroker
 from nats.aio.client import Client
 from pydantic import AnyHttpUrl, SecretStr
 
-from chassis.log import Log
+from chassis.event_log import EventLog
 from chassis.media_tokens import sign
 from chassis.serve import Bus
 from contracts import (
@@ -57,7 +57,7 @@ async def voice(
     )
     broker = NatsBroker(nats_url, logger=None)
     client = await broker.connect()
-    bus = Bus(client, broker, Log(client, CALLS.name, source=Service.VOICE))
+    bus = Bus(client, broker, EventLog(client, CALLS.name, source=Service.VOICE))
     try:
         async with build(settings, bus) as app, serving(app, "127.0.0.1") as url:
             await broker.start()
@@ -85,7 +85,7 @@ async def played(voice: httpx.AsyncClient, event: CallStatusChanged, turn: int) 
         return await response.aread()
 
 
-async def reply(calls: Log, event: CallStatusChanged, turn: int, sentences: int) -> None:
+async def reply(calls: EventLog, event: CallStatusChanged, turn: int, sentences: int) -> None:
     await calls.append(
         ReplyGenerated(
             call_id=event.call_id,
@@ -99,7 +99,7 @@ async def reply(calls: Log, event: CallStatusChanged, turn: int, sentences: int)
     )
 
 
-async def until(fact: str, calls: Log) -> object:
+async def until(fact: str, calls: EventLog) -> object:
     """The newest event on a filter, as soon as there is one."""
     while (recorded := await calls.last(fact)) is None:
         await asyncio.sleep(0.02)
@@ -107,7 +107,7 @@ async def until(fact: str, calls: Log) -> object:
 
 
 async def test_the_first_sentence_is_heard_before_the_second_exists(
-    voice: httpx.AsyncClient, calls: Log, begin: Begin, ask: Ask
+    voice: httpx.AsyncClient, calls: EventLog, begin: Begin, ask: Ask
 ) -> None:
     event = await begin()
     async with playing(voice, event, 1) as response:
@@ -120,14 +120,14 @@ async def test_the_first_sentence_is_heard_before_the_second_exists(
         audio += b"".join([piece async for piece in pieces])
     cutter = FrameCutter()
     assert cutter.feed(audio) == audio
-    ready = [fact.event for fact in await calls.read((f"{AudioReady.fact}.{event.call_id}",))]
+    ready = [fact.event for fact in await calls.read((f"{AudioReady.event_name}.{event.call_id}",))]
     lengths = [fact.seconds for fact in ready if isinstance(fact, AudioReady)]
     assert len(lengths) == 2
     assert cutter.seconds == pytest.approx(sum(lengths), abs=0.01)
 
 
 async def test_a_turn_that_is_written_already_is_played_from_its_beginning_in_its_order(
-    voice: httpx.AsyncClient, calls: Log, begin: Begin, ask: Ask
+    voice: httpx.AsyncClient, calls: EventLog, begin: Begin, ask: Ask
 ) -> None:
     event, straight = await begin(), await begin()
     for sentence in (1, 0):
@@ -154,19 +154,19 @@ async def test_a_greeting_that_comes_late_is_waited_for(voice: httpx.AsyncClient
 
 
 async def test_the_audio_ends_before_a_sentence_that_fails(
-    voice: httpx.AsyncClient, calls: Log, begin: Begin, ask: Ask, simulators: Simulators
+    voice: httpx.AsyncClient, calls: EventLog, begin: Begin, ask: Ask, simulators: Simulators
 ) -> None:
     event = await begin()
     await ask(event, 1, 0, "This one is heard.")
     async with playing(voice, event, 1) as response:
-        await until(f"{AudioReady.fact}.{event.call_id}", calls)
+        await until(f"{AudioReady.event_name}.{event.call_id}", calls)
         simulators.faults.rules = [FaultRule(target="elevenlabs", kind="status", status=500, remaining=2)]
         await ask(event, 1, 1, "This one is lost, and so is what comes behind it.")
         audio = await response.aread()
-    failed = await until(f"{AudioFailed.fact}.{event.call_id}", calls)
+    failed = await until(f"{AudioFailed.event_name}.{event.call_id}", calls)
     assert isinstance(failed, AudioFailed)
     assert (failed.sentence, failed.fallback) == (1, "say")
-    [ready] = [fact.event for fact in await calls.read((f"{AudioReady.fact}.{event.call_id}",))]
+    [ready] = [fact.event for fact in await calls.read((f"{AudioReady.event_name}.{event.call_id}",))]
     assert isinstance(ready, AudioReady)
     cutter = FrameCutter()
     assert cutter.feed(audio) == audio
@@ -214,19 +214,19 @@ async def test_a_listener_who_leaves_leaves_nothing_behind(
 
 
 async def test_the_services_consumers_dial_look_up_and_hang_up(
-    voice: httpx.AsyncClient, calls: Log, begin: Begin, ask: Ask, simulators: Simulators
+    voice: httpx.AsyncClient, calls: EventLog, begin: Begin, ask: Ask, simulators: Simulators
 ) -> None:
     event = await begin()
-    placed = await until(f"{DialPlaced.fact}.{event.call_id}", calls)
+    placed = await until(f"{DialPlaced.event_name}.{event.call_id}", calls)
     assert isinstance(placed, DialPlaced)
     await calls.append(CallSettlementRequested(call=event.call, occurred_at=event.occurred_at))
-    answer = await until(f"{DialLookedUp.fact}.{event.call_id}", calls)
+    answer = await until(f"{DialLookedUp.event_name}.{event.call_id}", calls)
     assert isinstance(answer, DialLookedUp)
     assert answer.provider_call_id == placed.provider_call_id
     await calls.append(CallHangupRequested(call=event.call, occurred_at=event.occurred_at))
     while simulators.ledger.calls[0].status not in ("completed", "canceled"):
         await asyncio.sleep(0.02)
-    assert len(await calls.read((f"{DialClaimed.fact}.{event.call_id}",))) == 1
+    assert len(await calls.read((f"{DialClaimed.event_name}.{event.call_id}",))) == 1
     ready = await voice.get("/health/ready")
     assert ready.status_code == 200
     metrics = (await voice.get("/metrics")).text
@@ -234,10 +234,10 @@ async def test_the_services_consumers_dial_look_up_and_hang_up(
 
 
 async def test_a_greeting_that_is_asked_for_becomes_a_clip(
-    voice: httpx.AsyncClient, calls: Log, begin: Begin, ask: Ask, simulators: Simulators
+    voice: httpx.AsyncClient, calls: EventLog, begin: Begin, ask: Ask, simulators: Simulators
 ) -> None:
     event = await begin(status=CallStatus.PENDING, attempt=0)
     await ask(event, 0, 0, "Hello, this is the clinic.", repeats=True)
-    await until(f"{AudioReady.fact}.{event.call_id}", calls)
+    await until(f"{AudioReady.event_name}.{event.call_id}", calls)
     simulators.faults.rules = [FaultRule(target="elevenlabs", kind="status", status=500)]
     assert await played(voice, event, 0)

@@ -10,8 +10,8 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-from chassis.background import in_background
-from chassis.log import Log
+from chassis.background import run_in_background
+from chassis.event_log import EventLog
 from contracts import (
     CallStatusChanged,
     DialClaimed,
@@ -29,24 +29,24 @@ from voice.adapters.twilio import Twilio
 from voice.application.attempts import CLAIM_PATIENCE_SECONDS, StillDialing
 from voice.application.dialing import Dialing
 from voice.application.greetings import Greetings
-from voice.application.pacing import Pacing
+from voice.application.rate_limiter import RateLimiter
 from voice.application.speech import Speaking
-from voice.domain.pace import Pace
+from voice.domain.rate_limit import Pace
 
 Begin = Callable[..., Awaitable[CallStatusChanged]]
 
 
 @asynccontextmanager
-async def replicas(nats_url: str, count: int, per_second: float) -> AsyncIterator[list[tuple[Pacing, Log]]]:
+async def replicas(nats_url: str, count: int, per_second: float) -> AsyncIterator[list[tuple[RateLimiter, EventLog]]]:
     """So many replicas, each with a connection of its own."""
     async with AsyncExitStack() as stack:
         found = []
         for _ in range(count):
             client = await nats.connect(nats_url)
             stack.push_async_callback(client.close)
-            log = Log(client, CALLS.name, source="voice")
-            pacing = Pacing(Pace(per_second, CLAIM_PATIENCE_SECONDS), log, LoggedDials(client, log))
-            await stack.enter_async_context(in_background(pacing.run()))
+            log = EventLog(client, CALLS.name, source="voice")
+            pacing = RateLimiter(Pace(per_second, CLAIM_PATIENCE_SECONDS), log, LoggedDials(client, log))
+            await stack.enter_async_context(run_in_background(pacing.run()))
             found.append((pacing, log))
         yield found
 
@@ -55,7 +55,7 @@ def cause_of(call_id: UUID) -> Envelope:
     return Envelope.read({}, subject="test", id=f"cause/{call_id}", time=datetime.now(UTC))
 
 
-async def dial(pacing: Pacing, log: Log, dialled: list[float]) -> None:
+async def dial(pacing: RateLimiter, log: EventLog, dialled: list[float]) -> None:
     """Stands for the request: it is sent, and its outcome is said."""
     call_id = uuid4()
     await pacing.clear(call_id, 1, cause_of(call_id))
@@ -76,7 +76,7 @@ async def test_replicas_together_keep_the_pace_of_one_account(nats_url: str, bus
 
 
 async def test_a_replica_that_comes_later_counts_what_was_dialled_before_it_came(
-    nats_url: str, bus_client: Client, calls: Log
+    nats_url: str, bus_client: Client, calls: EventLog
 ) -> None:
     dialled: list[float] = []
     for _ in range(3):
@@ -86,7 +86,7 @@ async def test_a_replica_that_comes_later_counts_what_was_dialled_before_it_came
 
 
 async def test_each_clearance_has_seen_all_before_it_and_says_from_where_to_read(
-    nats_url: str, bus_client: Client, calls: Log
+    nats_url: str, bus_client: Client, calls: EventLog
 ) -> None:
     async with replicas(nats_url, 2, per_second=50) as running:
         await asyncio.gather(*(dial(*running[number % 2], []) for number in range(20)))
@@ -109,7 +109,7 @@ async def test_a_refusal_counts_too(nats_url: str, bus_client: Client) -> None:
 async def test_with_a_pace_too_one_message_delivered_to_many_replicas_is_one_request(
     nats_url: str,
     bus_client: Client,
-    calls: Log,
+    calls: EventLog,
     begin: Begin,
     simulators: Simulators,
     telephony: Twilio,
@@ -126,6 +126,6 @@ async def test_with_a_pace_too_one_message_delivered_to_many_replicas_is_one_req
         clearances = len(await calls.read([DialCleared.subjects()]))
         await dialers[0].dial(event, cause_of(event.call_id))
     assert len(simulators.ledger.calls) == 1
-    assert len(await calls.read([f"{DialClaimed.fact}.{event.call_id}"])) == 1
+    assert len(await calls.read([f"{DialClaimed.event_name}.{event.call_id}"])) == 1
     again = len(await calls.read([DialCleared.subjects()]))
     assert again == clearances, "a message that comes again takes nothing of the pace"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from chassis.log import Log
+from chassis.event_log import EventLog
 from contracts import (
     CallSettlementRequested,
     CallStatusChanged,
@@ -34,12 +34,12 @@ Begin = Callable[..., Awaitable[CallStatusChanged]]
 
 
 @pytest.fixture
-def dialing(calls: Log, telephony: Twilio, speech: ElevenLabs, clips: ObjectStoreClips) -> Dialing:
+def dialing(calls: EventLog, telephony: Twilio, speech: ElevenLabs, clips: ObjectStoreClips) -> Dialing:
     return Dialing(calls, telephony, Greetings(calls, Speaking([speech], clips, calls)))
 
 
 @pytest.fixture
-def settlement(calls: Log, telephony: Twilio) -> Settlement:
+def settlement(calls: EventLog, telephony: Twilio) -> Settlement:
     return Settlement(calls, telephony)
 
 
@@ -52,19 +52,19 @@ async def settle(settlement: Settlement, event: CallStatusChanged) -> None:
     await settlement.settle(asked, Envelope.of(asked, id="question", source="test", time=asked.occurred_at))
 
 
-async def answers(calls: Log, event: CallStatusChanged) -> list[DialLookedUp]:
-    recorded = await calls.read((f"{DialLookedUp.fact}.{event.call_id}",))
+async def answers(calls: EventLog, event: CallStatusChanged) -> list[DialLookedUp]:
+    recorded = await calls.read((f"{DialLookedUp.event_name}.{event.call_id}",))
     return [entry.event for entry in recorded if isinstance(entry.event, DialLookedUp)]
 
 
 async def test_a_dial_whose_answer_was_lost_is_unknown_until_the_settlement_finds_it(
-    dialing: Dialing, settlement: Settlement, begin: Begin, calls: Log, simulators: Simulators
+    dialing: Dialing, settlement: Settlement, begin: Begin, calls: EventLog, simulators: Simulators
 ) -> None:
     simulators.faults.rules = [FaultRule(target="twilio", method="POST", kind="lost_response")]
     event = await begin()
     await dialing.dial(event, cause_of(event))
     await dialing.dial(event, cause_of(event))
-    assert await calls.last(f"{DialUnknown.fact}.{event.call_id}") is not None
+    assert await calls.last(f"{DialUnknown.event_name}.{event.call_id}") is not None
     [dialled] = simulators.ledger.calls
     await settle(settlement, event)
     [answer] = await answers(calls, event)
@@ -73,7 +73,7 @@ async def test_a_dial_whose_answer_was_lost_is_unknown_until_the_settlement_find
 
 
 async def test_a_dial_that_never_arrived_is_not_known_to_the_provider(
-    dialing: Dialing, settlement: Settlement, begin: Begin, calls: Log, simulators: Simulators
+    dialing: Dialing, settlement: Settlement, begin: Begin, calls: EventLog, simulators: Simulators
 ) -> None:
     simulators.faults.rules = [FaultRule(target="twilio", method="POST", kind="reset")]
     event = await begin()
@@ -83,7 +83,7 @@ async def test_a_dial_that_never_arrived_is_not_known_to_the_provider(
 
 
 async def test_a_call_that_is_known_by_its_id_is_looked_up_by_it(
-    dialing: Dialing, settlement: Settlement, telephony: Twilio, begin: Begin, calls: Log, simulators: Simulators
+    dialing: Dialing, settlement: Settlement, telephony: Twilio, begin: Begin, calls: EventLog, simulators: Simulators
 ) -> None:
     event = await begin()
     await dialing.dial(event, cause_of(event))
@@ -96,7 +96,7 @@ async def test_a_call_that_is_known_by_its_id_is_looked_up_by_it(
 
 
 async def test_a_callback_names_the_call_when_our_answer_was_lost(
-    settlement: Settlement, telephony: Twilio, begin: Begin, calls: Log
+    settlement: Settlement, telephony: Twilio, begin: Begin, calls: EventLog
 ) -> None:
     event = await begin()
     await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
@@ -112,7 +112,9 @@ async def test_a_callback_names_the_call_when_our_answer_was_lost(
     assert answer.provider_call_id == ours
 
 
-async def test_nothing_is_said_when_two_calls_could_be_the_attempt(telephony: Twilio, begin: Begin, calls: Log) -> None:
+async def test_nothing_is_said_when_two_calls_could_be_the_attempt(
+    telephony: Twilio, begin: Begin, calls: EventLog
+) -> None:
     event = await begin()
     await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
     for attempt in (1, 2):
@@ -123,11 +125,11 @@ async def test_nothing_is_said_when_two_calls_could_be_the_attempt(telephony: Tw
 
 
 async def test_an_attempt_that_nobody_came_to_dial_is_ruled_out_for_good(
-    dialing: Dialing, settlement: Settlement, begin: Begin, calls: Log, simulators: Simulators
+    dialing: Dialing, settlement: Settlement, begin: Begin, calls: EventLog, simulators: Simulators
 ) -> None:
     event = await begin()
     await settle(settlement, event)
-    refused = await calls.last(f"{DialRefused.fact}.{event.call_id}")
+    refused = await calls.last(f"{DialRefused.event_name}.{event.call_id}")
     assert refused is not None
     assert isinstance(refused.event, DialRefused)
     assert not refused.event.permanent
@@ -136,7 +138,7 @@ async def test_an_attempt_that_nobody_came_to_dial_is_ruled_out_for_good(
 
 
 async def test_an_attempt_that_may_be_under_way_is_not_looked_up_yet(
-    settlement: Settlement, begin: Begin, calls: Log
+    settlement: Settlement, begin: Begin, calls: EventLog
 ) -> None:
     event = await begin()
     await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
@@ -146,7 +148,7 @@ async def test_an_attempt_that_may_be_under_way_is_not_looked_up_yet(
 
 
 async def test_a_provider_that_cannot_be_asked_says_nothing(
-    dialing: Dialing, settlement: Settlement, begin: Begin, calls: Log, simulators: Simulators
+    dialing: Dialing, settlement: Settlement, begin: Begin, calls: EventLog, simulators: Simulators
 ) -> None:
     event = await begin()
     await dialing.dial(event, cause_of(event))
@@ -157,7 +159,7 @@ async def test_a_provider_that_cannot_be_asked_says_nothing(
 
 
 async def test_the_same_question_is_answered_once(
-    dialing: Dialing, settlement: Settlement, begin: Begin, calls: Log
+    dialing: Dialing, settlement: Settlement, begin: Begin, calls: EventLog
 ) -> None:
     event = await begin()
     await dialing.dial(event, cause_of(event))

@@ -8,7 +8,7 @@ from nats.aio.client import Client
 from nats.js.api import ObjectStoreConfig
 from prometheus_client import REGISTRY
 
-from chassis.log import Log, Recorded
+from chassis.event_log import EventLog, StoredEvent
 from contracts import AudioFailed, AudioReady, AudioRequested, CallStatusChanged, Event
 from providers import Provider
 from simulators.faults import FaultRule
@@ -27,13 +27,13 @@ SENTENCE = "Your appointment is on Monday at ten."
 
 
 @pytest.fixture
-def speaking(speech: ElevenLabs, clips: ObjectStoreClips, calls: Log) -> Speaking:
+def speaking(speech: ElevenLabs, clips: ObjectStoreClips, calls: EventLog) -> Speaking:
     return Speaking([speech], clips, calls)
 
 
-async def spoken(calls: Log, speaking: Speaking, event: CallStatusChanged) -> bytes:
+async def spoken(calls: EventLog, speaking: Speaking, event: CallStatusChanged) -> bytes:
     """What is heard of the sentence that was asked for last."""
-    asked = await calls.last(f"{AudioRequested.fact}.{event.call_id}")
+    asked = await calls.last(f"{AudioRequested.event_name}.{event.call_id}")
     assert asked is not None
     assert isinstance(asked.event, AudioRequested)
     heard = bytearray()
@@ -42,7 +42,7 @@ async def spoken(calls: Log, speaking: Speaking, event: CallStatusChanged) -> by
 
 
 async def speak_or_give_up(
-    speaking: Speaking, asked: Recorded, request: AudioRequested, hear: Callable[[bytes], None]
+    speaking: Speaking, asked: StoredEvent, request: AudioRequested, hear: Callable[[bytes], None]
 ) -> None:
     """As who plays a turn does it."""
     try:
@@ -51,8 +51,8 @@ async def speak_or_give_up(
         await speaking.give_up(asked, request, str(failed))
 
 
-async def outcomes(calls: Log, event: CallStatusChanged) -> list[Event]:
-    facts = await calls.read((f"{AudioReady.fact}.{event.call_id}", f"{AudioFailed.fact}.{event.call_id}"))
+async def outcomes(calls: EventLog, event: CallStatusChanged) -> list[Event]:
+    facts = await calls.read((f"{AudioReady.event_name}.{event.call_id}", f"{AudioFailed.event_name}.{event.call_id}"))
     return [recorded.event for recorded in facts]
 
 
@@ -61,7 +61,7 @@ def counted(name: str, **labels: str) -> float:
 
 
 async def test_a_sentence_is_heard_whole_and_its_length_is_known(
-    calls: Log, speaking: Speaking, begin: Begin, ask: Ask
+    calls: EventLog, speaking: Speaking, begin: Begin, ask: Ask
 ) -> None:
     event = await begin()
     await ask(event, 1, 0, SENTENCE)
@@ -76,7 +76,7 @@ async def test_a_sentence_is_heard_whole_and_its_length_is_known(
 
 
 async def test_a_sentence_that_repeats_is_synthesized_once(
-    calls: Log, speaking: Speaking, begin: Begin, ask: Ask, simulators: Simulators
+    calls: EventLog, speaking: Speaking, begin: Begin, ask: Ask, simulators: Simulators
 ) -> None:
     hits, misses = counted("centralita_clip_hits_total"), counted("centralita_clip_misses_total")
     first, second = await begin(), await begin()
@@ -95,7 +95,7 @@ async def test_a_sentence_that_repeats_is_synthesized_once(
 
 
 async def test_a_sentence_that_does_not_repeat_is_not_kept(
-    calls: Log, speaking: Speaking, begin: Begin, ask: Ask, clips: ObjectStoreClips
+    calls: EventLog, speaking: Speaking, begin: Begin, ask: Ask, clips: ObjectStoreClips
 ) -> None:
     event = await begin()
     await ask(event, 1, 0, SENTENCE)
@@ -115,7 +115,7 @@ async def test_a_sentence_that_does_not_repeat_is_not_kept(
     ids=["500", "429", "reset"],
 )
 async def test_a_sentence_of_which_nothing_was_heard_is_tried_again_once(
-    rule: FaultRule, calls: Log, speaking: Speaking, begin: Begin, ask: Ask, simulators: Simulators
+    rule: FaultRule, calls: EventLog, speaking: Speaking, begin: Begin, ask: Ask, simulators: Simulators
 ) -> None:
     event = await begin()
     await ask(event, 1, 0, SENTENCE)
@@ -140,7 +140,7 @@ async def test_a_failure_is_said_with_its_reason_and_without_the_text(
     status: int,
     body: dict[str, object] | str,
     reason: str,
-    calls: Log,
+    calls: EventLog,
     speaking: Speaking,
     begin: Begin,
     ask: Ask,
@@ -159,7 +159,7 @@ async def test_a_failure_is_said_with_its_reason_and_without_the_text(
 
 
 async def test_a_sentence_that_breaks_off_is_not_begun_again_and_not_kept(
-    calls: Log, speaking: Speaking, begin: Begin, ask: Ask, simulators: Simulators, speech: ElevenLabs
+    calls: EventLog, speaking: Speaking, begin: Begin, ask: Ask, simulators: Simulators, speech: ElevenLabs
 ) -> None:
     simulators.faults.rules = [FaultRule(target="elevenlabs", kind="cut_body", remaining=1)]
     event = await begin()
@@ -167,14 +167,14 @@ async def test_a_sentence_that_breaks_off_is_not_begun_again_and_not_kept(
     audio = await spoken(calls, speaking, event)
     assert FrameCutter().feed(audio) == audio != b""
     assert [type(fact) for fact in await outcomes(calls, event)] == [AudioFailed]
-    asked = await calls.last(f"{AudioRequested.fact}.{event.call_id}")
+    asked = await calls.last(f"{AudioRequested.event_name}.{event.call_id}")
     assert asked is not None
     assert isinstance(asked.event, AudioRequested)
     assert not await speaking.has_clip(asked.event)
 
 
 async def test_a_vendor_that_goes_silent_is_not_waited_for(
-    calls: Log, speech: ElevenLabs, clips: ObjectStoreClips, begin: Begin, ask: Ask, simulators: Simulators
+    calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips, begin: Begin, ask: Ask, simulators: Simulators
 ) -> None:
     speaking = Speaking([speech], clips, calls, deadline=0.1)
     simulators.faults.rules = [FaultRule(target="elevenlabs", kind="latency", seconds=1)]
@@ -185,7 +185,7 @@ async def test_a_vendor_that_goes_silent_is_not_waited_for(
 
 
 async def test_a_full_store_costs_nothing_but_the_next_synthesis(
-    calls: Log, speech: ElevenLabs, bus_client: Client, begin: Begin, ask: Ask
+    calls: EventLog, speech: ElevenLabs, bus_client: Client, begin: Begin, ask: Ask
 ) -> None:
     tiny = await bus_client.jetstream().create_object_store("tiny", ObjectStoreConfig(max_bytes=2_000))
     full = counted("centralita_clips_not_stored_total", reason="full")
@@ -198,7 +198,7 @@ async def test_a_full_store_costs_nothing_but_the_next_synthesis(
 
 
 async def speak_together(
-    calls: Log,
+    calls: EventLog,
     clips: ObjectStoreClips,
     vendors: Simulators,
     event: CallStatusChanged,
@@ -209,7 +209,7 @@ async def speak_together(
     """Asks for sentences and speaks them all at once, over an account that allows one synthesis at a time."""
     for sentence in range(sentences):
         await ask(event, 1, sentence, SENTENCE)
-    asked = await calls.read((f"{AudioRequested.fact}.{event.call_id}",))
+    asked = await calls.read((f"{AudioRequested.event_name}.{event.call_id}",))
     one_place = Provider("one_place", places=asyncio.Semaphore(1), failures=1000, cool_down=60)
     async with elevenlabs.connect(api_key="k", base_url=vendors.elevenlabs_url) as account:
         speech = ElevenLabs(account, voice="v", model="eleven_flash_v2_5")
@@ -221,7 +221,7 @@ async def speak_together(
 
 
 async def test_no_more_syntheses_run_at_once_than_the_plan_allows(
-    calls: Log, clips: ObjectStoreClips, begin: Begin, ask: Ask
+    calls: EventLog, clips: ObjectStoreClips, begin: Begin, ask: Ask
 ) -> None:
     event = await begin()
     async with running(speed=50, elevenlabs_concurrency=1) as vendors:
@@ -230,7 +230,7 @@ async def test_no_more_syntheses_run_at_once_than_the_plan_allows(
 
 
 async def test_a_sentence_that_cannot_get_its_place_in_time_fails(
-    calls: Log,
+    calls: EventLog,
     clips: ObjectStoreClips,
     simulators: Simulators,
     begin: Begin,
@@ -242,7 +242,9 @@ async def test_a_sentence_that_cannot_get_its_place_in_time_fails(
     assert {type(fact) for fact in await outcomes(calls, event)} == {AudioReady, AudioFailed}
 
 
-async def test_what_became_of_a_sentence_is_said_once(calls: Log, speaking: Speaking, begin: Begin, ask: Ask) -> None:
+async def test_what_became_of_a_sentence_is_said_once(
+    calls: EventLog, speaking: Speaking, begin: Begin, ask: Ask
+) -> None:
     event = await begin()
     await ask(event, 1, 0, SENTENCE)
     await spoken(calls, speaking, event)

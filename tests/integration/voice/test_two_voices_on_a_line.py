@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 from tests.integration.voice.conftest import ACCOUNT_SID, AUTH_TOKEN, CALLEE, CALLER, provider
 
-from chassis.log import Log
+from chassis.event_log import EventLog
 from chassis.serve import Bus
 from contracts import CallStatus, CallStatusChanged, DialPlaced, ReplyGenerated
 from edge.composition import build
@@ -58,7 +58,7 @@ class PublicHost:
 
 @pytest.fixture
 async def public_url(
-    bus_client: Client, calls: Log, speech: ElevenLabs, clips: ObjectStoreClips, simulators: Simulators
+    bus_client: Client, calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips, simulators: Simulators
 ) -> AsyncIterator[str]:
     """Voice's media and the edge, as they are composed."""
     host = PublicHost()
@@ -85,7 +85,7 @@ async def public_url(
 async def line(
     public_url: str,
     simulators: Simulators,
-    calls: Log,
+    calls: EventLog,
     begin: Callable[..., Awaitable[CallStatusChanged]],
     ask: Callable[..., Awaitable[None]],
 ) -> CallEntry:

@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from uuid import UUID, uuid4
 
-from call_orchestrator.admission import Admission
-from call_orchestrator.diagram import NOW
+from call_orchestrator.application.admission import Admission
 from call_orchestrator.domain.slots import Limits, Slots, Waiting
-from call_orchestrator.ports import Heard, LostRace, Standing, Stored
-from contracts import AdmissionGranted, Call, CallEvent, CampaignPaused, CampaignResumed, Envelope
+from call_orchestrator.ports import Heard, Standing, Stored
+from centralita.docs.state_machine import NOW
+from chassis.event_log import Conflict
+from contracts import AdmissionGranted, Call, CallDecision, CampaignPaused, CampaignResumed, Envelope
 from contracts.examples import CALL
 
 DUE = 5
@@ -27,7 +28,7 @@ class FakeLog:
         await self.may_answer.wait()
         return Stored(CALL.model_copy(update={"call_id": call_id, "queued": True}), DUE, None)
 
-    async def append(self, event: CallEvent, *, after: int, cause: Envelope) -> int:
+    async def append(self, event: CallDecision, *, after: int, cause: Envelope) -> int:
         raise AssertionError("a grant decides nothing by itself")
 
     async def has_decided(self, call_id: UUID, cause: Envelope) -> bool:
@@ -89,7 +90,7 @@ class FakeSlots:
     async def grant(self, call: Waiting, *, since: int, after: int) -> int:
         if after != self.last:
             self.refused += 1
-            raise LostRace
+            raise Conflict
         return self.store(call.call_id)
 
     def store(self, call_id: str) -> int:

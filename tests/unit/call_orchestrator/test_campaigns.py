@@ -5,9 +5,10 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from call_orchestrator.campaigns import CampaignService, Command
-from call_orchestrator.diagram import NOW
-from call_orchestrator.ports import LostRace, Standing
+from call_orchestrator.application.campaigns import CampaignService, Command
+from call_orchestrator.ports import Standing
+from centralita.docs.state_machine import NOW
+from chassis.event_log import Conflict
 from contracts import CampaignPaused, CampaignPauseRequested, CampaignResumed, CampaignResumeRequested, Envelope
 
 PAUSE = CampaignPauseRequested(campaign_id="a", reason="lunch")
@@ -29,7 +30,7 @@ class FakeCampaigns:
     async def append(self, fact: CampaignPaused | CampaignResumed, *, after: int, cause: Envelope) -> None:
         if self.late:
             self.late = False
-            raise LostRace
+            raise Conflict
         self.facts.append(fact)
 
     def standings(self) -> AbstractAsyncContextManager[AsyncIterator[Mapping[str, bool]]]:
@@ -55,7 +56,7 @@ async def test_each_command_may_come_again_before_the_next(times: int) -> None:
     log = FakeCampaigns()
     commands = [command for command in (PAUSE, RESUME, PAUSE) for _ in range(times)]
     assert all(await told(log, *commands))
-    assert [fact.fact for fact in log.facts] == ["campaign.paused", "campaign.resumed", "campaign.paused"]
+    assert [fact.event_name for fact in log.facts] == ["campaign.paused", "campaign.resumed", "campaign.paused"]
 
 
 async def test_a_campaign_that_was_never_paused_has_nothing_to_resume() -> None:
@@ -66,6 +67,6 @@ async def test_a_campaign_that_was_never_paused_has_nothing_to_resume() -> None:
 
 async def test_who_loses_the_race_does_not_decide_again() -> None:
     log = FakeCampaigns(late=True)
-    with pytest.raises(LostRace):
+    with pytest.raises(Conflict):
         await told(log, PAUSE)
     assert log.facts == []

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from call_orchestrator.diagram import LATER, NOW, TERMS, Case, cases, document
 from call_orchestrator.domain import inputs
-from call_orchestrator.domain.attempts import MOST_CHECKS
+from call_orchestrator.domain.attempts import MAX_CHECKS
 from call_orchestrator.domain.decisions import (
     Changed,
     Concluded,
@@ -34,6 +33,7 @@ from call_orchestrator.domain.states import (
     deadline,
     dials,
 )
+from centralita.docs.state_machine import LATER, NOW, TERMS, Case, cases, document
 
 DIALING = Dialing(attempt=1, dialed_at=NOW, deadline=LATER)
 TALKING = InProgress(attempt=1, dialed_at=NOW, deadline=LATER, answered_at=NOW)
@@ -128,7 +128,7 @@ def test_a_number_that_cannot_be_dialled_is_not_tried_again() -> None:
 @pytest.mark.parametrize("state", [DIALING, replace(TALKING, hangup=Hangup.CANCELED)])
 def test_an_unknown_outcome_is_asked_for_and_never_dialled_again(state: Dialing | InProgress) -> None:
     seen: Dialing | Ringing | InProgress = state
-    for _ in range(MOST_CHECKS):
+    for _ in range(MAX_CHECKS):
         decision = decide(seen, TimerDue(deadline=seen.deadline), TERMS, NOW)
         assert isinstance(decision, SettlementAsked)
         assert decision.state.deadline > NOW

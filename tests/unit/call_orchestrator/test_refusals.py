@@ -8,20 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from call_orchestrator.diagram import LATER, NOW, TERMS, states
+from call_orchestrator.application.snapshots import snapshot, state_of
 from call_orchestrator.domain import inputs
-from call_orchestrator.domain.attempts import MOST_CHECKS
+from call_orchestrator.domain.attempts import MAX_CHECKS
 from call_orchestrator.domain.decisions import Changed, Due, HangupAsked, Ignored, Moved, Refused
 from call_orchestrator.domain.inputs import Network, NetworkReported, TimerDue
 from call_orchestrator.domain.machine import ANSWER_MARGIN, decide
-from call_orchestrator.domain.refusals import FIRST_PAUSE, LEAST_AT_LAST, MOST_AT_LAST, SHORTEST_PAUSE, pause
 from call_orchestrator.domain.states import Dialing, Ended, Pending, State, Status, Terms, dials
-from call_orchestrator.snapshots import snapshot, state_of
+from call_orchestrator.domain.undialled import FIRST_PAUSE, LEAST_AT_LAST, MAX_AT_LAST, SHORTEST_PAUSE, pause
+from centralita.docs.state_machine import LATER, NOW, TERMS, states
 from contracts.examples import CALL
 
 DIALING = Dialing(attempt=1, dialed_at=NOW, deadline=LATER, dial_by=NOW + TERMS.dial_within)
 SECOND = timedelta(seconds=1)
-MOST_STEPS = 5_000
+MAX_STEPS = 5_000
 """More than any call needs that ends at all: an attempt every five minutes for six hours, five times."""
 
 
@@ -69,7 +69,7 @@ def test_a_call_without_a_delay_of_its_own_is_not_tried_all_day_long() -> None:
 
 def test_a_call_with_a_long_delay_of_its_own_does_not_sleep_through_the_time_it_has() -> None:
     assert pause(0, timedelta(days=7)) == FIRST_PAUSE
-    assert pause(10_000, timedelta(days=7)) == MOST_AT_LAST
+    assert pause(10_000, timedelta(days=7)) == MAX_AT_LAST
 
 
 def test_after_a_dial_the_wait_begins_anew() -> None:
@@ -163,7 +163,7 @@ def test_every_call_ends_whatever_becomes_of_its_attempts(
 
     assert isinstance(state, Ended)
     assert dials(state) <= max_retries + 1, "never more dials than agreed"
-    asked = timedelta(hours=MOST_CHECKS)
+    asked = timedelta(hours=MAX_CHECKS)
     assert now - NOW <= (max_retries + 1) * (dial_within + terms.ring_time + ANSWER_MARGIN + asked + retry_delay)
 
 
@@ -181,7 +181,7 @@ def _life(
     """A call's life: timers fire, a slot comes after `slot`; what becomes of an attempt is what `end_of` says."""
     state: State = Pending(attempt=0, due_at=NOW)
     now, told = NOW, 0
-    for _ in range(MOST_STEPS):
+    for _ in range(MAX_STEPS):
         if isinstance(state, Ended):
             break
         if isinstance(state, Dialing) and told < state.attempt:

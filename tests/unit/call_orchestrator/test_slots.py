@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from call_orchestrator.diagram import NOW
 from call_orchestrator.domain.slots import Limits, Slots, Waiting
+from centralita.docs.state_machine import NOW
 
 
 def slots(live: int | None = None, *, of_campaign: int | None = None, on_the_way: int = 100) -> Slots:

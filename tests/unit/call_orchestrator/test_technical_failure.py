@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from call_orchestrator.diagram import LATER, NOW, TERMS
 from call_orchestrator.domain.decisions import Moved
 from call_orchestrator.domain.inputs import Network, NetworkReported
 from call_orchestrator.domain.machine import decide
 from call_orchestrator.domain.states import Ended, Hangup, InProgress, Ringing, Status
+from centralita.docs.state_machine import LATER, NOW, TERMS
 
 TALKING = InProgress(
     attempt=1, dialed_at=NOW, deadline=LATER, answered_at=NOW, hangup=Hangup.CONCLUDED, disposition="technical_failure"

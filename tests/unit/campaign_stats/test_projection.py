@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from campaign_stats.projection import ALL, COUNTERS, CallDocument, contribution, project, statistics
 from contracts import (
     CallCreated,
-    CallEvent,
+    CallDecision,
     CallStatus,
     CallStatusChanged,
     ConversationEnded,
@@ -262,7 +262,7 @@ def test_batches_that_overlap_change_nothing(steps: list[Step], start: int) -> N
 def test_the_counters_are_the_sums_over_the_calls(steps: list[Step]) -> None:
     log = told(steps)
     documents, sums = counted(log)
-    created_calls = {event.call_id for _, event in log if isinstance(event, CallEvent)}
+    created_calls = {event.call_id for _, event in log if isinstance(event, CallDecision)}
     totals = sums.get(ALL, dict.fromkeys(COUNTERS, 0))
     statuses = set(COUNTERS) & {*CallStatus}
     assert totals["total"] == len(created_calls) == sum(totals[status] for status in statuses)
@@ -278,4 +278,4 @@ def test_the_counters_are_the_sums_over_the_calls(steps: list[Step]) -> None:
 
 
 def _exists(call_id: UUID, position: int, log: Log) -> bool:
-    return any(isinstance(event, CallEvent) and event.call_id == call_id for at, event in log if at < position)
+    return any(isinstance(event, CallDecision) and event.call_id == call_id for at, event in log if at < position)

@@ -9,9 +9,9 @@ from typing import Any
 from rich.console import Console
 from structlog.testing import capture_logs
 
-from centralita import views
-from centralita.access import Access, is_of_run, known, password_of, public
-from chassis.refusals import on_bus_error
+from centralita.demo import views
+from centralita.embedded.credentials import Access, is_of_run, known, password_of, public
+from chassis.connection_errors import on_bus_error
 from contracts.permissions import ADMIN, OPERATOR, users
 
 ADDRESS = "nats://127.0.0.1:4222"

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from centralita.describing import described
+from centralita.demo.describing import described
 from contracts import AudioFailed, CampaignPaused
 from contracts.examples import EXAMPLES
 
@@ -21,6 +21,6 @@ def test_what_is_said_of_a_campaign_names_it(fact: str) -> None:
 
 
 def test_a_pause_says_why_if_somebody_said_so() -> None:
-    pause = EXAMPLES[CampaignPaused.fact]
+    pause = EXAMPLES[CampaignPaused.event_name]
     assert described(pause) == "reminders (public holiday)"
     assert described(pause.model_copy(update={"reason": None})) == "reminders"

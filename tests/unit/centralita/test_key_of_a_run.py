@@ -1,4 +1,4 @@
-from centralita.up import _key
+from centralita.embedded.up import _key
 
 STORED = "desk:read:" + "0" * 64
 

@@ -5,19 +5,19 @@ from uuid import UUID
 
 import pytest
 
-from centralita.campaign import requests
-from centralita.faults import PHASES, SETTINGS, Phase, with_script_lines
-from centralita.ladder import BREAKERS, MODEL, SPEECH, BreakerBook, Ladder, step_of
-from contracts import AudioFailed, AudioReady, ConversationEnded, Disposition, Event, ReplyGenerated, ReplyStep
+from centralita.demo.campaign import requests
+from centralita.demo.fallbacks import BREAKERS, MODEL, SPEECH, BreakerBook, Ladder, step_of
+from centralita.demo.faults import PHASES, SETTINGS, Phase, with_script_lines
+from contracts import AudioFailed, AudioReady, ConversationEnded, Disposition, Event, ReplyGenerated, ReplySource
 from contracts.script import fallback_line
-from contracts.values import SpeechStep
+from contracts.values import SpeechFallback
 
 ID = UUID(int=7)
 WELL = BreakerBook(opened=2, closed=1, state=0)
 USED = dict.fromkeys((*SPEECH, *MODEL), 1)
 
 
-def ready(fallback: SpeechStep | None) -> Event:
+def ready(fallback: SpeechFallback | None) -> Event:
     return AudioReady(
         call_id=ID, attempt=1, turn=1, sentence=0, digest="d", seconds=1, cached=False, provider="p", fallback=fallback
     )
@@ -35,7 +35,7 @@ def ended(disposition: Disposition) -> Event:
     ("event", "step"),
     [
         (ready(None), "voice"),
-        (ready(SpeechStep.CLIP), "clip"),
+        (ready(SpeechFallback.CLIP), "clip"),
         (failed("say"), "say"),
         (failed(None), None),
         (ended(Disposition.TECHNICAL_FAILURE), "technical_failure"),
@@ -49,7 +49,7 @@ def ended(disposition: Disposition) -> Event:
                 sentences=0,
                 model="m",
                 latency_seconds=1,
-                step=ReplyStep.SCRIPT_LINE,
+                step=ReplySource.SCRIPT_LINE,
             ),
             "script_line",
         ),

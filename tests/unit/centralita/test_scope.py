@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from centralita.masking import masked
+from centralita.operations.masking import masked
 from centralita.replay.messages import FACTS, Message, belongs, facts_about
 from centralita.replay.scope import Scope, call_of, campaign_of, identified
 from contracts import call_id_of

@@ -15,7 +15,7 @@ from centralita.replay.verifying import Verification, verify
 from contracts import (
     AdmissionGranted,
     Call,
-    CallEvent,
+    CallDecision,
     CallRequested,
     DialRefused,
     Envelope,
@@ -50,7 +50,7 @@ class Journal:
         self.messages.append(Message(stream, number, time, event.subject, envelope.headers(), body))
         return self.messages[-1]
 
-    async def tell(self, event: Event, *, stream: str = CALLS.name) -> CallEvent | None:
+    async def tell(self, event: Event, *, stream: str = CALLS.name) -> CallDecision | None:
         """An input, and what follows from it now."""
         message = self.add(event, stream=stream)
         recorded = message.recorded()

@@ -1,4 +1,4 @@
-from edge.application.pace import Buckets, Pace
+from edge.application.rate_limit import Buckets, Pace
 
 
 class Clock:

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from contracts import AudioFailed, AudioReady, AudioRequested, Event
-from edge.application.unspoken import unspoken, words
+from edge.application.unplayed import unspoken, words
 
 ID = UUID("5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11")
 

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from providers import Breaker, State
-from voice.application.holding import Hold, Stopping
+from voice.application.dial_gate import DialGate, Stopping
 
 COOL_DOWN = 0.05
 
@@ -25,7 +25,7 @@ class Orders:
     _ends: dict[str, asyncio.Future[Callable[[Breaker], None]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._hold = Hold(self.breaker, self.stopping)
+        self._hold = DialGate(self.breaker, self.stopping)
 
     def come(self, *names: str) -> None:
         for name in names:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from chassis.log import Recorded
+from chassis.event_log import StoredEvent
 from contracts import Call, CallStatus, DialClaimed, DialPlaced, Envelope, PhoneNumber, TelephonyStatus
 from voice.application.attempts import Attempt
 from voice.application.lookup import Ambiguous, look_up
@@ -33,7 +33,7 @@ CALL = Call(
     since=CLAIMED,
 )
 CLAIM = DialClaimed(call_id=CALL_ID, attempt=1)
-CLAIMED_ONLY = Attempt((), Recorded(CLAIM, Envelope.of(CLAIM, id="claim", source="voice", time=CLAIMED), 1))
+CLAIMED_ONLY = Attempt((), StoredEvent(CLAIM, Envelope.of(CLAIM, id="claim", source="voice", time=CLAIMED), 1))
 
 
 class FakeDirectory:

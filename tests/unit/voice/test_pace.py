@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voice.domain.pace import Pace
+from voice.domain.rate_limit import Pace
 
 PATIENCE = 35.0
 

@@ -8,9 +8,9 @@ import typer
 from rich.console import Console
 
 from centralita.commands import call, dead_letters, doctor, replay, tail
-from centralita.demo import DemoFailed, demo
-from centralita.embedded import CannotStart
-from centralita.up import up
+from centralita.demo.run import DemoFailed, demo
+from centralita.embedded.servers import CannotStart
+from centralita.embedded.up import up
 
 app = typer.Typer(help="Outbound phone calls, held by an AI.", no_args_is_help=True)
 for command in (call, tail, doctor):

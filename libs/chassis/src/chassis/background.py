@@ -8,7 +8,7 @@ _PATIENCE_SECONDS = 0.5
 
 
 @asynccontextmanager
-async def in_background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+async def run_in_background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
     """Runs `work`, which never ends by itself, until the block is left; what it raised is raised there.
 
     It is cancelled until it ends: on a connection that is closed, nats-py turns a cancellation into its own error.

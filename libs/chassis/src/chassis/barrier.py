@@ -3,7 +3,7 @@
 from nats.aio.client import Client
 
 
-async def until_taken(client: Client) -> None:
+async def wait_until_processed(client: Client) -> None:
     """Returns when the server has taken everything that was sent on this connection before, subscriptions above all.
 
     nats-py's `flush` alone is no such barrier: it writes its PING at once, past commands that wait for its flusher task

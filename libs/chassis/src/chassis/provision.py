@@ -23,11 +23,11 @@ from nats.js.api import (
 from nats.js.errors import APIError, BadRequestError, NotFoundError
 from pydantic import Field
 
-from chassis import logs
+from chassis import logging_setup as logs
 from chassis.addresses import connection
 from chassis.buckets import buckets
-from chassis.elections import patiently
-from chassis.refusals import on_bus_error
+from chassis.connection_errors import on_bus_error
+from chassis.leader_retry import retry_until_leader
 from chassis.replicas import Replicas, no_fewer
 from chassis.settings import ServiceSettings, read
 from contracts import Service
@@ -37,7 +37,7 @@ from contracts.streams import CONSUMERS, STREAMS, Consumer, Stream
 _NAME_IN_USE = 10058
 _TOO_FEW_NODES = (10005, 10074)
 """No suitable peers for placement; replicas > 1 not supported in non-clustered mode (nats-server ``errors.json``)."""
-_LONGEST_PAUSE_SECONDS = 5.0
+_MAX_PAUSE_SECONDS = 5.0
 
 logger = structlog.get_logger()
 
@@ -118,19 +118,19 @@ def consumer_config(consumer: Consumer) -> ConsumerConfig:
     )
 
 
-async def until_provisioned(js: JetStreamContext, service: Service) -> None:
+async def wait_until_provisioned(js: JetStreamContext, service: Service) -> None:
     """Waits until the server holds what `service` works on. It may have been started before anybody made it."""
     work, pause = WORK[service], 0.2
     while True:
         try:
             for stream in (*work.reads, *work.follows):
-                await patiently(partial(js.stream_info, stream.name))
+                await retry_until_leader(partial(js.stream_info, stream.name))
             for consumer in work.handles:
-                await patiently(partial(js.consumer_info, consumer.stream.name, consumer.name))
+                await retry_until_leader(partial(js.consumer_info, consumer.stream.name, consumer.name))
         except NotFoundError:
             logger.warning("not_provisioned", again_in_seconds=pause, advice="run python -m chassis.provision")
             await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            pause = min(2 * pause, _MAX_PAUSE_SECONDS)
         else:
             return
 

@@ -22,13 +22,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from chassis import logs, tracing
+from chassis import logging_setup as logs
+from chassis import tracing
 from chassis.addresses import connection
-from chassis.barrier import until_taken
-from chassis.log import Log
+from chassis.barrier import wait_until_processed
+from chassis.connection_errors import on_bus_error
+from chassis.event_log import EventLog
 from chassis.metrics import BUILD, metrics
-from chassis.provision import until_provisioned
-from chassis.refusals import on_bus_error
+from chassis.provision import wait_until_provisioned
 from chassis.settings import ServiceSettings, read
 from contracts import Service
 from contracts.permissions import inbox_of
@@ -43,7 +44,7 @@ class Bus:
 
     client: Client
     broker: NatsBroker
-    calls: Log
+    calls: EventLog
     ends_first: AsyncExitStack = field(default_factory=AsyncExitStack)
     """What ends as soon as the service is told to, before the connection is drained: readers, for whom nats-py would
     wait in vain if a fetch was skipped, and waits for a turn, whose messages another replica takes."""
@@ -65,8 +66,8 @@ async def run(service: Service, settings: S, build: Build[S]) -> None:
     """As `serve`, inside a running loop. The port is printed as one JSON line on standard output once it listens."""
     broker = _broker(service, settings.nats_url)
     client = await broker.connect()
-    await until_provisioned(client.jetstream(), service)
-    bus = Bus(client, broker, Log(client, CALLS.name, source=service))
+    await wait_until_provisioned(client.jetstream(), service)
+    bus = Bus(client, broker, EventLog(client, CALLS.name, source=service))
     BUILD.info({"service": service, "version": version("centralita-chassis")})
     async with AsyncExitStack() as stack:
         if endpoint := settings.otel_exporter_otlp_endpoint:
@@ -76,7 +77,7 @@ async def run(service: Service, settings: S, build: Build[S]) -> None:
         stack.push_async_callback(_leave, broker, client)
         await stack.enter_async_context(bus.ends_first)
         await broker.start()
-        await until_taken(client)  # whoever sees it listening may ask it at once
+        await wait_until_processed(client)  # whoever sees it listening may ask it at once
         await _serve_http(app, service, settings)
     logger.info("stopped")
 

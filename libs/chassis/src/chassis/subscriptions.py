@@ -14,14 +14,14 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from chassis import tracing
-from chassis.log import Recorded
+from chassis.ack_extension import extend_ack_deadline
+from chassis.event_log import StoredEvent
 from chassis.metrics import DEAD_LETTERS, HANDLING_SECONDS
-from chassis.patience import at_work
 from contracts import Envelope, InvalidMessage, decode
 from contracts.dead_letters import DeadLetter
-from contracts.streams import Consumer, about
+from contracts.streams import Consumer, subject_ids
 
-Handler = Callable[[Recorded], Awaitable[None]]
+Handler = Callable[[StoredEvent], Awaitable[None]]
 
 logger = structlog.get_logger()
 
@@ -32,7 +32,7 @@ def subscribe(router: NatsRouter, client: Client, consumer: Consumer, handler: H
     async def on_message(message: NatsMessage) -> None:
         raw = message.raw_message
         assert isinstance(raw, Msg)  # noqa: S101  a single subscriber never gets FastStream's batch form
-        named = about(raw.subject)
+        named = subject_ids(raw.subject)
         parent = (raw.headers or {}).get("traceparent")
         with (
             tracing.span(f"process {consumer.name}", tracing.PROCESS, parent, **named),
@@ -40,7 +40,7 @@ def subscribe(router: NatsRouter, client: Client, consumer: Consumer, handler: H
             HANDLING_SECONDS.labels(consumer=consumer.name).time(),
         ):
             try:
-                async with at_work(raw, consumer):
+                async with extend_ack_deadline(raw, consumer):
                     await handler(recorded(raw))
             except InvalidMessage as error:
                 await _give_up(client, consumer, raw, error.reasons)
@@ -60,14 +60,14 @@ def subscribe(router: NatsRouter, client: Client, consumer: Consumer, handler: H
     )(on_message)
 
 
-def recorded(raw: Msg) -> Recorded:
+def recorded(raw: Msg) -> StoredEvent:
     """The event in a JetStream message. Raises InvalidMessage."""
     metadata = raw.metadata
     headers = raw.headers or {}
     sequence = metadata.sequence.stream
     identity = headers.get("Nats-Msg-Id", f"{metadata.stream}/{sequence}")
     envelope = Envelope.read(headers, subject=raw.subject, id=identity, time=metadata.timestamp)
-    return Recorded(decode(raw.subject, raw.data), tracing.carried(envelope), sequence, metadata.num_delivered)
+    return StoredEvent(decode(raw.subject, raw.data), tracing.carried(envelope), sequence, metadata.num_delivered)
 
 
 async def _again_or_give_up(client: Client, consumer: Consumer, raw: Msg, error: Exception) -> None:

@@ -6,7 +6,7 @@ Python's own: ``schemas/`` and ``asyncapi.json`` beside this package say the sam
 
 from contracts.call import Call
 from contracts.envelope import Envelope
-from contracts.event import CallEvent, CallFact, CampaignFact, Event, Service
+from contracts.event import CallDecision, CallEvent, CampaignEvent, Event, Service
 from contracts.events import EVENTS, decode
 from contracts.events.admissions import AdmissionGranted, AdmissionReleased, QueueJoined
 from contracts.events.audio import AudioFailed, AudioReady, AudioRequested
@@ -43,8 +43,8 @@ from contracts.values import (
     Disposition,
     Language,
     PhoneNumber,
-    ReplyStep,
-    SpeechStep,
+    ReplySource,
+    SpeechFallback,
     TelephonyStatus,
     call_id_of,
 )
@@ -65,9 +65,9 @@ __all__ = [
     "CallChanged",
     "CallConcluded",
     "CallCreated",
+    "CallDecision",
     "CallDue",
     "CallEvent",
-    "CallFact",
     "CallHangupRequested",
     "CallId",
     "CallRequested",
@@ -75,7 +75,7 @@ __all__ = [
     "CallSettlementRequested",
     "CallStatus",
     "CallStatusChanged",
-    "CampaignFact",
+    "CampaignEvent",
     "CampaignId",
     "CampaignPauseRequested",
     "CampaignPaused",
@@ -99,10 +99,10 @@ __all__ = [
     "PhoneNumber",
     "QueueJoined",
     "ReplyGenerated",
-    "ReplyStep",
+    "ReplySource",
     "Service",
+    "SpeechFallback",
     "SpeechHeard",
-    "SpeechStep",
     "TelephonyStatus",
     "TelephonyStatusReported",
     "TimerDue",

@@ -33,7 +33,7 @@ def documents(folder: Path) -> dict[str, str]:
 def broken(folder: Path) -> Iterator[str]:
     """A line for each breaking change of a stored schema whose event kept its version, or is gone."""
     generated = schema_documents()
-    newest = {event.fact: event.version for event in EVENTS.values()}
+    newest = {event.event_name: event.version for event in EVENTS.values()}
     for stored in sorted((folder / "schemas").glob("*.json")):
         path = f"schemas/{stored.name}"
         fact, _, version = stored.name.removesuffix(".json").rpartition(".v")

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from contracts.envelope import Envelope
-from contracts.event import CampaignFact, Event, Service
+from contracts.event import CampaignEvent, Event, Service
 from contracts.events import EVENTS
 from contracts.examples import EXAMPLES
 from contracts.queries import CALL_REQUEST, CampaignStatistics, CampaignStatisticsQuery, CommandOutcome
@@ -51,7 +51,7 @@ def covers(wide: str, narrow: str) -> bool:
 def address_of(event: type[Event]) -> str:
     """The subject with its parameters by name, e.g. ``call.created.{call_id}.{status}``."""
     family, fact, *wildcards = event.subjects().split(".")
-    names = ["campaign_id" if issubclass(event, CampaignFact) else "call_id", "status"]
+    names = ["campaign_id" if issubclass(event, CampaignEvent) else "call_id", "status"]
     return ".".join([family, fact, *(f"{{{name}}}" for name in names[: len(wildcards)])])
 
 
@@ -77,7 +77,7 @@ def asyncapi() -> Document:
         },
         "defaultContentType": "application/json",
         "servers": {"nats": {"host": "127.0.0.1:4222", "protocol": "nats", "description": "NATS with JetStream"}},
-        "channels": {**{event.fact: _channel(event) for event in EVENTS.values()}, **_service_channels()},
+        "channels": {**{event.event_name: _channel(event) for event in EVENTS.values()}, **_service_channels()},
         "operations": dict([*_publications(), *_subscriptions(), *_services()]),
         "components": {
             "messages": {**{event.type_name(): _message(event) for event in EVENTS.values()}, **_service_messages()},
@@ -97,7 +97,7 @@ def events_table() -> str:
 
 
 def _example(event: type[Event]) -> Any:
-    return json.loads(EXAMPLES[event.fact].model_dump_json())
+    return json.loads(EXAMPLES[event.event_name].model_dump_json())
 
 
 def _meaning(event: type[Event]) -> str:
@@ -136,8 +136,8 @@ def _message(event: type[Event]) -> Document:
 def _operation(action: str, event: type[Event], description: str) -> Document:
     return {
         "action": action,
-        "channel": _reference("channels", event.fact),
-        "messages": [_reference("channels", event.fact, "messages", event.type_name())],
+        "channel": _reference("channels", event.event_name),
+        "messages": [_reference("channels", event.event_name, "messages", event.type_name())],
         "description": description,
     }
 
@@ -145,14 +145,14 @@ def _operation(action: str, event: type[Event], description: str) -> Document:
 def _publications() -> Iterator[tuple[str, Document]]:
     for event in EVENTS.values():
         for owner in sorted(event.owners):
-            yield f"{owner}.publishes.{event.fact}", _operation("send", event, f"{owner} publishes it")
+            yield f"{owner}.publishes.{event.event_name}", _operation("send", event, f"{owner} publishes it")
 
 
 def _subscriptions() -> Iterator[tuple[str, Document]]:
     for consumer in CONSUMERS:
         for event in heard_by(consumer):
             description = f"durable consumer {consumer.name} with the filter {', '.join(consumer.filters)}"
-            yield f"{consumer.name}.hears.{event.fact}", _operation("receive", event, description)
+            yield f"{consumer.name}.hears.{event.event_name}", _operation("receive", event, description)
 
 
 def heard_by(consumer: Consumer) -> list[type[Event]]:

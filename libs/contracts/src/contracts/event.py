@@ -28,7 +28,7 @@ class Event(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    fact: ClassVar[str]
+    event_name: ClassVar[str]
     """``<family>.<fact>``: the first two tokens of the subject, and the CloudEvents type without its version."""
     owners: ClassVar[frozenset[Service]]
     version: ClassVar[int] = 1
@@ -46,10 +46,10 @@ class Event(BaseModel):
     @classmethod
     def type_name(cls) -> str:
         """The CloudEvents ``type``: the fact and its version, e.g. ``dial.placed.v1``."""
-        return f"{cls.fact}.v{cls.version}"
+        return f"{cls.event_name}.v{cls.version}"
 
 
-class CallFact(Event):
+class CallEvent(Event):
     """A fact about one call; the call's id is the partition key and the third token of the subject."""
 
     call_id: CallId
@@ -57,15 +57,15 @@ class CallFact(Event):
     @property
     def subject(self) -> str:
         """``<family>.<fact>.<call_id>``."""
-        return f"{self.fact}.{self.call_id}"
+        return f"{self.event_name}.{self.call_id}"
 
     @classmethod
     def subjects(cls) -> str:
         """``<family>.<fact>.*``."""
-        return f"{cls.fact}.*"
+        return f"{cls.event_name}.*"
 
 
-class CallEvent(Event):
+class CallDecision(Event):
     """A decision of the orchestrator: the fact, and the call as it stands after it."""
 
     owners: ClassVar[frozenset[Service]] = frozenset({Service.ORCHESTRATOR})
@@ -81,15 +81,15 @@ class CallEvent(Event):
     @property
     def subject(self) -> str:
         """``call.<fact>.<call_id>.<status after it>``, so that consumers filter on the server."""
-        return f"{self.fact}.{self.call.call_id}.{self.call.status}"
+        return f"{self.event_name}.{self.call.call_id}.{self.call.status}"
 
     @classmethod
     def subjects(cls) -> str:
         """``call.<fact>.*.*``."""
-        return f"{cls.fact}.*.*"
+        return f"{cls.event_name}.*.*"
 
 
-class CampaignFact(Event):
+class CampaignEvent(Event):
     """A fact about one campaign."""
 
     owners: ClassVar[frozenset[Service]] = frozenset({Service.ORCHESTRATOR})
@@ -99,9 +99,9 @@ class CampaignFact(Event):
     @property
     def subject(self) -> str:
         """``campaign.<fact>.<campaign_id>``."""
-        return f"{self.fact}.{self.campaign_id}"
+        return f"{self.event_name}.{self.campaign_id}"
 
     @classmethod
     def subjects(cls) -> str:
         """``campaign.<fact>.*``."""
-        return f"{cls.fact}.*"
+        return f"{cls.event_name}.*"

@@ -179,5 +179,5 @@ _ALL: tuple[Event, ...] = (
     TimerDue(call_id=CALL_ID, deadline=_DIALED + timedelta(seconds=60)),
 )
 
-EXAMPLES: Mapping[str, Event] = {event.fact: event for event in _ALL}
+EXAMPLES: Mapping[str, Event] = {event.event_name: event for event in _ALL}
 """An example of every event by its fact."""

@@ -132,7 +132,7 @@ ORCHESTRATOR_FACTS = Consumer(
     ),
 )
 VOICE_DIALS = Consumer(
-    "voice-dials", CALLS, (f"{CallStatusChanged.fact}.*.{CallStatus.DIALING}",), ack_wait=60, patient=True
+    "voice-dials", CALLS, (f"{CallStatusChanged.event_name}.*.{CallStatus.DIALING}",), ack_wait=60, patient=True
 )
 VOICE_HANGUPS = Consumer("voice-hangups", CALLS, _filters(CallHangupRequested))
 VOICE_SETTLEMENTS = Consumer("voice-settlements", CALLS, _filters(CallSettlementRequested))
@@ -156,22 +156,22 @@ CLIPS_BUCKET = "clips"
 """Object Store of speech that repeats, under the digest of what it says."""
 
 
-def facts_of(call_id: object) -> tuple[str, str]:
+def call_filters(call_id: object) -> tuple[str, str]:
     """The two filters that match everything the stream CALLS holds of one call."""
     return f"call.*.{call_id}.*", f"*.*.{call_id}"
 
 
-def state_of(call_id: object) -> str:
+def call_state_filter(call_id: object) -> str:
     """The filter whose last message is the call as it stands, and whose sequence guards appends (law 1)."""
     return f"call.*.{call_id}.*"
 
 
-def campaign_state_of(campaign_id: object) -> str:
+def campaign_state_filter(campaign_id: object) -> str:
     """The filter whose last message in the stream CALLS is how the campaign stands; ``*``: every campaign."""
     return f"campaign.*.{campaign_id}"
 
 
-def about(subject: str) -> dict[str, str]:
+def subject_ids(subject: str) -> dict[str, str]:
     """The call or the campaign that a subject names, by the field's name; empty for a request that has no id yet."""
     family, _, *rest = subject.split(".")
     return {"campaign_id" if family == "campaign" else "call_id": rest[0]} if rest else {}

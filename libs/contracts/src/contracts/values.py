@@ -99,7 +99,7 @@ class AnsweredBy(StrEnum):
     UNKNOWN = "unknown"
 
 
-class ReplyStep(StrEnum):
+class ReplySource(StrEnum):
     """What answered a turn: the model, or the step of the ladder that stood in for it (docs/adr/0011)."""
 
     MODEL = "model"
@@ -116,7 +116,7 @@ class ReplyStep(StrEnum):
     """No model was asked: nobody was there to answer."""
 
 
-class SpeechStep(StrEnum):
+class SpeechFallback(StrEnum):
     """What stood in for the voice that was asked for (docs/adr/0011)."""
 
     SECOND_VOICE = "second_voice"

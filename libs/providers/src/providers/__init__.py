@@ -4,12 +4,12 @@ Only services with vendors depend on it. It knows no vendor: each adapter says i
 """
 
 from providers.breakers import Breaker, BreakerOpen, State
-from providers.provider import BREAKER_OPEN, FALLBACKS, NO_PLACE, Provider, Request, Unavailable
+from providers.provider import BREAKER_OPEN, FALLBACKS, NO_CAPACITY, Provider, Request, Unavailable
 
 __all__ = [
     "BREAKER_OPEN",
     "FALLBACKS",
-    "NO_PLACE",
+    "NO_CAPACITY",
     "Breaker",
     "BreakerOpen",
     "Provider",

@@ -24,13 +24,13 @@ TRANSITIONS = Counter("centralita_breaker_transitions", "Changes of a breaker, b
 FALLBACKS = Counter("centralita_fallbacks", "What stood in for a provider's first choice, by step", ["step"])
 
 BREAKER_OPEN = "breaker_open"
-NO_PLACE = "no_place"
+NO_CAPACITY = "no_capacity"
 
 logger = structlog.get_logger()
 
 
 class Unavailable(Exception):
-    """The request was not sent. `outcome`: BREAKER_OPEN, or NO_PLACE if none was free in time."""
+    """The request was not sent. `outcome`: BREAKER_OPEN, or NO_CAPACITY if none was free in time."""
 
     def __init__(self, outcome: str) -> None:
         super().__init__(outcome)
@@ -113,7 +113,7 @@ class Provider:
             SECONDS.labels(provider=self.name).observe(time.monotonic() - begun)
 
     def _unavailable(self, error: Exception) -> Unavailable:
-        outcome = BREAKER_OPEN if isinstance(error, BreakerOpen) else NO_PLACE
+        outcome = BREAKER_OPEN if isinstance(error, BreakerOpen) else NO_CAPACITY
         REQUESTS.labels(provider=self.name, outcome=outcome).inc()
         return Unavailable(outcome)
 

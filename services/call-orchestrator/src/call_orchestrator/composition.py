@@ -11,17 +11,17 @@ from starlette.types import ASGIApp
 from call_orchestrator.adapters.campaigns import JetStreamCampaigns
 from call_orchestrator.adapters.jetstream import JetStreamCallLog, JetStreamGreetings, JetStreamTimers
 from call_orchestrator.adapters.slots import JetStreamAdmissions, JetStreamQueue
-from call_orchestrator.admission import Admission
-from call_orchestrator.agreements import Policy
-from call_orchestrator.application import CallService
-from call_orchestrator.campaigns import CampaignService
+from call_orchestrator.application.admission import Admission
+from call_orchestrator.application.call_terms import Policy
+from call_orchestrator.application.calls import CallService
+from call_orchestrator.application.campaigns import CampaignService
+from call_orchestrator.application.grants import Grants
 from call_orchestrator.domain.slots import Limits, Slots
 from call_orchestrator.entrypoints.subscribers import build_router
-from call_orchestrator.grants import Grants
 from call_orchestrator.settings import Settings
-from chassis.background import in_background
-from chassis.elections import ANSWER_SECONDS
-from chassis.log import Log
+from chassis.background import run_in_background
+from chassis.event_log import EventLog
+from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
 from chassis.serve import Bus, operations
 from contracts import Service
 from contracts.streams import QUEUE
@@ -50,9 +50,9 @@ def limits(settings: Settings) -> Limits:
 @asynccontextmanager
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     """Puts the subscribers on the broker and gives the HTTP side: metrics and health."""
-    js = bus.client.jetstream(timeout=ANSWER_SECONDS)
+    js = bus.client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
     log = JetStreamCallLog(bus.calls)
-    queue = JetStreamQueue(bus.client, Log(bus.client, QUEUE.name, source=Service.ORCHESTRATOR))
+    queue = JetStreamQueue(bus.client, EventLog(bus.client, QUEUE.name, source=Service.ORCHESTRATOR))
     await queue.restore(bus.calls)
     admissions = JetStreamAdmissions(bus.client, bus.calls)
     campaigns = JetStreamCampaigns(bus.client, bus.calls)
@@ -60,7 +60,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     calls = CallService(log, timers, queue, JetStreamGreetings(bus.calls), policy(settings), now=_now)
     grants, pauses = Grants(calls, log, admissions), CampaignService(campaigns, now=_now)
     bus.broker.include_router(build_router(calls, grants, pauses, bus.client))
-    async with in_background(Admission(Slots(limits(settings)), log, campaigns, queue, admissions, now=_now).run()):
+    async with run_in_background(Admission(Slots(limits(settings)), log, campaigns, queue, admissions, now=_now).run()):
         yield Starlette(routes=operations(bus.client))
 
 

@@ -13,16 +13,12 @@ from contracts import (
     AdmissionReleased,
     AudioRequested,
     Call,
-    CallEvent,
+    CallDecision,
     CampaignPaused,
     CampaignResumed,
     DialClaimed,
     Envelope,
 )
-
-
-class LostRace(Exception):
-    """Another replica decided first; load and decide again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +36,8 @@ class CallLog(Protocol):
     async def load(self, call_id: UUID) -> Stored | None:
         """The call as it stands; none if there is no such call."""
 
-    async def append(self, event: CallEvent, *, after: int, cause: Envelope) -> int:
-        """Adds an event and gives its sequence. Raises LostRace unless the call's last one is still `after`."""
+    async def append(self, event: CallDecision, *, after: int, cause: Envelope) -> int:
+        """Adds an event and gives its sequence. Raises Conflict unless the call's last one is still `after`."""
 
     async def has_decided(self, call_id: UUID, cause: Envelope) -> bool:
         """Whether some event of the call followed from `cause`."""
@@ -88,7 +84,7 @@ class Admissions(Protocol):
         """Every call that waits, and those that come to wait, without an end. Some may wait no more."""
 
     async def grant(self, call: Waiting, *, since: int, after: int) -> int:
-        """Gives the call a slot. Raises LostRace unless the last grant of all is still `after`."""
+        """Gives the call a slot. Raises Conflict unless the last grant of all is still `after`."""
 
     async def release(self, grant: AdmissionGranted, *, granted: int, cause: Envelope) -> None:
         """The grant of this sequence was in vain. Saying so again changes nothing."""
@@ -109,7 +105,7 @@ class CampaignLog(Protocol):
         """How the campaign stands."""
 
     async def append(self, fact: CampaignPaused | CampaignResumed, *, after: int, cause: Envelope) -> None:
-        """Adds a fact. Raises LostRace unless the campaign's last one is still `after`."""
+        """Adds a fact. Raises Conflict unless the campaign's last one is still `after`."""
 
     def standings(self) -> AbstractAsyncContextManager[AsyncIterator[Mapping[str, bool]]]:
         """Whether campaigns are paused: first all of which something was said, then what is said, without an end."""

@@ -11,8 +11,8 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict
 
 from contracts import (
+    CallDecision,
     CallEvent,
-    CallFact,
     CallStatus,
     CampaignPaused,
     CampaignResumed,
@@ -103,21 +103,21 @@ def _standing(event: CampaignPaused | CampaignResumed) -> CampaignStanding:
 
 def call_of(event: Event) -> str | None:
     """The call that an event is about; none for events about something else."""
-    return str(event.call_id) if isinstance(event, CallEvent | CallFact) else None
+    return str(event.call_id) if isinstance(event, CallDecision | CallEvent) else None
 
 
 def fold(document: CallDocument | None, sequence: int, event: Event) -> CallDocument | None:
     """The document after the event. Facts of a call that was never created change nothing, nor do stale events."""
     if document is not None and sequence <= document.sequence:
         return document
-    if isinstance(event, CallEvent):
+    if isinstance(event, CallDecision):
         return _as_it_stands(document, sequence, event)
     if document is None:
         return None
     return document.model_copy(update={"sequence": sequence, **_said(document, event)})
 
 
-def _as_it_stands(document: CallDocument | None, sequence: int, event: CallEvent) -> CallDocument:
+def _as_it_stands(document: CallDocument | None, sequence: int, event: CallDecision) -> CallDocument:
     call = event.call
     known = call.model_dump(include=set(CallDocument.model_fields) - {"call_id", "disposition"})
     # Between the end of the conversation and the orchestrator's word on it, the conversation's disposition holds.

@@ -26,7 +26,7 @@ _SUMS = dict.fromkeys(COUNTERS, 1)
 Document = dict[str, Any]
 
 
-class LostRace(Exception):
+class Conflict(Exception):
     """Another replica has moved the checkpoint; nothing of this batch was written."""
 
 
@@ -55,7 +55,7 @@ class Store:
     async def apply(self, after: int, batch: Sequence[tuple[int, Event]], *, upto: int) -> None:
         """Writes what the batch changes and moves the checkpoint from `after` to `upto`: all of it or nothing.
 
-        Raises LostRace if the checkpoint does not stand at `after`. Applied twice, the second time is such a race.
+        Raises Conflict if the checkpoint does not stand at `after`. Applied twice, the second time is such a race.
         Cancelled, it first comes to its end: what is broken off in the middle keeps its locks.
         """
         await _to_its_end(self._apply(after, batch, upto))
@@ -69,7 +69,7 @@ class Store:
                     await self._write(project(await self._load(batch, session), batch), session)
             except OperationFailure as error:
                 if error.code == _WRITE_CONFLICT or error.has_error_label("TransientTransactionError"):
-                    raise LostRace from error
+                    raise Conflict from error
                 raise
 
     async def _register(self, session: AsyncClientSession) -> None:
@@ -102,9 +102,9 @@ class Store:
                 place, {"$set": {"sequence": upto}}, upsert=after == 0, session=session
             )
         except DuplicateKeyError as error:  # it stands elsewhere, so the upsert took it for missing
-            raise LostRace from error
+            raise Conflict from error
         if after and not moved.matched_count:
-            raise LostRace
+            raise Conflict
 
     async def _load(self, batch: Iterable[tuple[int, Event]], session: AsyncClientSession) -> dict[str, CallDocument]:
         ids = list({call_of(event) for _, event in batch})

@@ -14,20 +14,20 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from prometheus_client import Counter, Gauge, Histogram
 from pymongo.errors import PyMongoError
 
-from campaign_stats.store import LostRace, Store
+from campaign_stats.store import Conflict, Store
 from chassis import tracing
 from chassis.subscriptions import recorded
 from contracts import ConversationEnded, Event, InvalidMessage, ReplyGenerated
-from contracts.streams import CALLS, about, campaign_state_of
+from contracts.streams import CALLS, campaign_state_filter, subject_ids
 
 logger = structlog.get_logger()
 
-FILTERS = ("call.*.*.*", ReplyGenerated.subjects(), ConversationEnded.subjects(), campaign_state_of("*"))
+FILTERS = ("call.*.*.*", ReplyGenerated.subjects(), ConversationEnded.subjects(), campaign_state_filter("*"))
 BATCH = 500
 IDLE_SECONDS = 2.0
 """How long a fetch waits for the first message; after it, both servers are asked whether all is as it was."""
 _FORGOTTEN_AFTER = 60.0
-_LONGEST_PAUSE = 10.0
+_MAX_PAUSE = 10.0
 _AFTER_A_RACE = 0.02
 _PATIENCE = 3.0
 """How long (seconds) the checkpoint may be locked without moving before the replica that holds it counts as dead."""
@@ -85,7 +85,7 @@ class Follower:
         name = type(error).__name__
         self._interrupted_since = self._interrupted_since or datetime.now(UTC)
         self.trouble = str(error) if isinstance(error, OutOfStep) else f"{name} while following the log"
-        seconds = min(0.1 * 2**self._failures, _LONGEST_PAUSE)
+        seconds = min(0.1 * 2**self._failures, _MAX_PAUSE)
         self._failures = min(self._failures + 1, 16)
         foreseen = isinstance(error, OutOfStep | PyMongoError | NatsError | TimeoutError)
         unforeseen = None if foreseen else error
@@ -118,7 +118,7 @@ class Follower:
                     await self._store.apply(place, _events(rest), upto=newest.sequence.stream)
                 APPLIED.inc(len(rest))
                 place, self._locked_out_since = newest.sequence.stream, None
-            except LostRace:
+            except Conflict:
                 place = await self._after_a_race(place)
         self._waiting_since = newest.timestamp if newest.num_pending else None
         LAG_EVENTS.set(newest.num_pending)
@@ -161,7 +161,9 @@ def _traced(messages: list[Msg]) -> Iterator[None]:
         for message in messages if tracing.on() else ():
             family, fact, *_ = message.subject.split(".")
             place = tracing.after((message.headers or {}).get("traceparent"))
-            span = tracing.TRACER.start_span(f"project {family}.{fact}", place, tracing.PROCESS, about(message.subject))
+            span = tracing.TRACER.start_span(
+                f"project {family}.{fact}", place, tracing.PROCESS, subject_ids(message.subject)
+            )
             stack.callback(span.end)
         yield
 

@@ -25,7 +25,7 @@ class Failure(StrEnum):
     """Neither words nor tools, or nothing but tools however often it was asked."""
     BREAKER_OPEN = "breaker_open"
     """It was not asked: it has kept failing, and is left alone for a while."""
-    NO_PLACE = "no_place"
+    NO_CAPACITY = "no_capacity"
     """It was not asked: as many turns as may be are being answered already."""
 
 

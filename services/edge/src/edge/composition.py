@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from starlette.types import ASGIApp
 
-from chassis.log import Log
+from chassis.event_log import EventLog
 from chassis.serve import Bus, operations
 from contracts import Service
 from contracts.streams import REQUESTS
@@ -17,7 +17,7 @@ from edge.application.acts import Acts
 from edge.application.calls import Calls
 from edge.application.campaigns import Campaigns
 from edge.application.line import Line
-from edge.application.pace import Pace
+from edge.application.rate_limit import Pace
 from edge.entrypoints.bus import build_router
 from edge.entrypoints.http import Parts, create_app
 from edge.settings import Settings
@@ -28,7 +28,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     """The HTTP application, for as long as the service runs, and the same door on the bus."""
     token = settings.twilio_auth_token.get_secret_value()
     facts = BusFacts(bus.client, bus.calls)
-    requests = BusRequests(bus.client, Log(bus.client, REQUESTS.name, source=Service.EDGE))
+    requests = BusRequests(bus.client, EventLog(bus.client, REQUESTS.name, source=Service.EDGE))
     audit = BusAudit(bus.client)
     calls, campaigns = Calls(facts, requests, BusStatistics(bus.client)), Campaigns(facts, requests)
     bus.broker.include_router(build_router(calls))

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from chassis.log import Guard, Recorded
+from chassis.event_log import Guard, StoredEvent
 from contracts import CampaignStatistics, CommandOutcome, Envelope, Event
 from contracts.audit import AuditEntry
 
@@ -27,14 +27,14 @@ class SpeechUnavailable(Exception):
 class Facts(Protocol):
     """The log of calls. All raise Unavailable."""
 
-    async def last(self, subject: str) -> Recorded | None:
+    async def last(self, subject: str) -> StoredEvent | None:
         """The newest event on a filter; none if there is none."""
 
-    async def read(self, subjects: Sequence[str]) -> list[Recorded]:
+    async def read(self, subjects: Sequence[str]) -> list[StoredEvent]:
         """Every event on these filters, in the order of the log."""
 
     async def append(self, event: Event, *, cause: Envelope, event_id: str, guard: Guard | None = None) -> None:
-        """Returns once it is stored; the same id again is stored once. Raises chassis.log.Conflict."""
+        """Returns once it is stored; the same id again is stored once. Raises chassis.event_log.Conflict."""
 
 
 class Requests(Protocol):

@@ -7,7 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from chassis.background import in_background
+from chassis.background import run_in_background
 from chassis.serve import Bus, operations
 from contracts.streams import CLIPS_BUCKET
 from providers import Provider
@@ -18,16 +18,16 @@ from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.guarded import GuardedSpeech
 from voice.adapters.spoken_facts import LoggedFacts
 from voice.application.attempts import CLAIM_PATIENCE_SECONDS
+from voice.application.dial_gate import DialGate
 from voice.application.dialing import Dialing
 from voice.application.greetings import Greetings
 from voice.application.handover import Handover
 from voice.application.hangup import HangUp
-from voice.application.holding import Hold
-from voice.application.pacing import Pacing
+from voice.application.rate_limiter import RateLimiter
 from voice.application.settlement import Settlement
 from voice.application.speech import Speaking
 from voice.application.turns import Turns
-from voice.domain.pace import Pace
+from voice.domain.rate_limit import Pace
 from voice.entrypoints.media import build_routes
 from voice.entrypoints.subscribers import build_router
 from voice.ports import Speech
@@ -57,16 +57,16 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         voices = _voices(speech_account, settings)
         speaking = Speaking(voices, clips, bus.calls, deadline=settings.speech_deadline_seconds)
         pace = Pace(settings.twilio_calls_per_second, patience=CLAIM_PATIENCE_SECONDS)
-        pacing = Pacing(pace, bus.calls, LoggedDials(bus.client, bus.calls))
+        pacing = RateLimiter(pace, bus.calls, LoggedDials(bus.client, bus.calls))
         async with (
             aclosing(Greetings(bus.calls, speaking)) as greetings,
             aclosing(Handover(bus.calls, telephony)) as handover,
-            in_background(pacing.run()),
+            run_in_background(pacing.run()),
         ):
             bus.ends_first.callback(stopping.set)
             router = build_router(
                 bus.client,
-                Dialing(bus.calls, telephony, greetings, hold=Hold(telephone.breaker, stopping), clearance=pacing),
+                Dialing(bus.calls, telephony, greetings, hold=DialGate(telephone.breaker, stopping), clearance=pacing),
                 Settlement(bus.calls, telephony),
                 HangUp(bus.calls, telephony, telephony),
                 greetings,

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
-from chassis.log import Guard, Recorded
+from chassis.event_log import Guard, StoredEvent
 from contracts import AudioRequested, Envelope, Event, PhoneNumber, TelephonyStatus
 from voice.domain.clips import Recipe
 
@@ -49,7 +49,7 @@ class Telephony(Protocol):
         ...
 
 
-class Mouthpiece(Protocol):
+class SpokenFallback(Protocol):
     """The provider's own voice, for when no other is to be had."""
 
     async def say_reply(self, provider_call_id: str, call_id: UUID, attempt: int, turn: int, sentence: int) -> None:
@@ -85,7 +85,7 @@ class Failure(StrEnum):
     EMPTY = "empty"
     BREAKER_OPEN = "breaker_open"
     """It was not asked: it has kept failing, and is left alone for a while."""
-    NO_PLACE = "no_place"
+    NO_CAPACITY = "no_capacity"
     """It was not asked: as many sentences as may be are being spoken already."""
 
 
@@ -130,7 +130,7 @@ class Clips(Protocol):
 
 
 class CallLog(Protocol):
-    """The stream of facts; see `chassis.log.Log`, which is it."""
+    """The stream of facts; see `chassis.event_log.Log`, which is it."""
 
     async def append(
         self,
@@ -143,11 +143,11 @@ class CallLog(Protocol):
         """Stores the event. Raises Conflict if the guard does not hold."""
         ...
 
-    async def last(self, subject: str) -> Recorded | None:
+    async def last(self, subject: str) -> StoredEvent | None:
         """The newest event on a filter."""
         ...
 
-    async def read(self, subjects: Sequence[str]) -> list[Recorded]:
+    async def read(self, subjects: Sequence[str]) -> list[StoredEvent]:
         """Every event on these filters, in the order of the log."""
         ...
 
@@ -155,7 +155,7 @@ class CallLog(Protocol):
 class SpokenFacts(Protocol):
     """What is asked to be spoken in a call, past and to come."""
 
-    def follow(self, call_id: UUID) -> AbstractAsyncContextManager[AsyncIterator[Recorded]]:
+    def follow(self, call_id: UUID) -> AbstractAsyncContextManager[AsyncIterator[StoredEvent]]:
         """Every `audio.requested` and `reply.generated` of the call from the first on, without an end."""
         ...
 
@@ -163,12 +163,12 @@ class SpokenFacts(Protocol):
 class DialFacts(Protocol):
     """What all replicas dial."""
 
-    def heard(self) -> AbstractAsyncContextManager[AsyncIterator[list[Recorded]]]:
+    def heard(self) -> AbstractAsyncContextManager[AsyncIterator[list[StoredEvent]]]:
         """Clearances and outcomes, from where they tell of all that counts, in the order of the log, without an end."""
         ...
 
 
-class Clearance(Protocol):
+class DialRateLimiter(Protocol):
     """Who may be dialled now."""
 
     async def clear(self, call_id: UUID, attempt: int, cause: Envelope) -> None:

@@ -15,7 +15,7 @@ from simulators.vendor_errors import error_body
 
 Target = Literal["twilio", "elevenlabs", "openai"]
 CONTROL_PREFIX = "/_simulator"
-_MOST_WHOLE_CHUNKS = 3
+_MAX_WHOLE_CHUNKS = 3
 
 
 class FaultRule(BaseModel):
@@ -158,7 +158,7 @@ async def _cut(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None
             await (_swallow(message) if cut else send(message))
             return
         body = message.get("body", b"")
-        if message.get("more_body") and whole < _MOST_WHOLE_CHUNKS:
+        if message.get("more_body") and whole < _MAX_WHOLE_CHUNKS:
             whole += bool(body)
             await send(message)
             return

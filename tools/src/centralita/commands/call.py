@@ -10,10 +10,11 @@ from nats.aio.client import Client
 from nats.errors import TimeoutError as NoAnswer
 from pydantic import ValidationError
 
-from centralita.commands import ends, options
+from centralita.commands import exit_codes as ends
+from centralita.commands import options
 from centralita.commands.output import as_json, screen
 from centralita.commands.tail import watch
-from centralita.following import Follower
+from centralita.operations.following import Follower
 from contracts import CallRequested, CommandOutcome, Envelope, call_id_of, reasons_of
 
 ANSWER_SECONDS = 10.0

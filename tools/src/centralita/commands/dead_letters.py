@@ -10,9 +10,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from centralita.commands import ends, options
+from centralita.commands import exit_codes as ends
+from centralita.commands import options
 from centralita.commands.output import as_json, show
-from centralita.letters import CannotRetry, Letter, find, letters, retry
+from centralita.operations.dead_letters import CannotRetry, Letter, find, letters, retry
 from contracts.permissions import ADMIN
 
 app = typer.Typer(help="What consumers gave up on: list, show, retry.", no_args_is_help=True, epilog=ends.EPILOG)

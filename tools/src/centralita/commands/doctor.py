@@ -10,12 +10,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from centralita.access import Access
-from centralita.access import public as public_address
-from centralita.commands import ends, options
+from centralita.commands import exit_codes as ends
+from centralita.commands import options
 from centralita.commands.output import as_json, show
-from centralita.doctor import bus, permissions, public, settings, vendors
-from centralita.doctor.checks import Finding, Result, failed
+from centralita.embedded.credentials import Access
+from centralita.embedded.credentials import public as public_address
+from centralita.operations.doctor import bus, permissions, public, settings, vendors
+from centralita.operations.doctor.checks import Finding, Result, failed
 from contracts.permissions import OPERATOR
 
 app = typer.Typer()

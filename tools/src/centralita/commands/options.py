@@ -11,8 +11,8 @@ import typer
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from centralita.access import is_of_run, known
-from centralita.kept import setting
+from centralita.embedded.credentials import is_of_run, known
+from centralita.embedded.run_files import setting
 from centralita.replay.scope import identified
 from chassis.addresses import connection
 from contracts.permissions import OPERATOR

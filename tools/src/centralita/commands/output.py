@@ -16,8 +16,8 @@ from pydantic import BaseModel
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from centralita.commands.ends import errors
-from centralita.masking import masked
+from centralita.commands.exit_codes import errors
+from centralita.operations.masking import masked
 
 screen = Console()
 

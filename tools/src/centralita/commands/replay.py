@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from centralita.commands import ends, options
+from centralita.commands import exit_codes as ends
+from centralita.commands import options
 from centralita.commands.output import as_json, bar, show
 from centralita.replay import views
 from centralita.replay.exporting import export
@@ -21,14 +22,14 @@ from centralita.replay.reading import Incomplete
 from centralita.replay.scope import Scope, identified
 from centralita.replay.sources import Record, from_file, from_streams
 from centralita.replay.story import NoSuchCall, story
-from centralita.replay.taking_back import take_back
+from centralita.replay.undo_import import take_back
 from contracts.permissions import ADMIN
 
 app = typer.Typer(
     help="The log: export, import, take-back, verify, rebuild, show.", no_args_is_help=True, epilog=ends.EPILOG
 )
 File = Annotated[Path, typer.Argument(help="an export, e.g. monday.jsonl.gz", show_default=False)]
-Recorded = Annotated[
+StoredEvent = Annotated[
     Path | None,
     typer.Option("--file", exists=True, dir_okay=False, help="an export, instead of the running system"),
 ]
@@ -114,7 +115,7 @@ def run_take_back(
 
 @app.command("verify", epilog=ends.EPILOG)
 def run_verify(
-    file: Recorded = None,
+    file: StoredEvent = None,
     campaign: options.Campaign = None,
     call: options.Call = None,
     dial_within: Annotated[
@@ -179,7 +180,7 @@ def run_rebuild(
 def run_show(
     call: Annotated[str, typer.Argument(help="its id, or the request id that it is made from", show_default=False)],
     at: Annotated[int | None, typer.Option(min=1, help="as it stood after this sequence of CALLS")] = None,
-    file: Recorded = None,
+    file: StoredEvent = None,
     nats: options.NatsUrl = options.NATS_URL,
     numbers: options.Numbers = False,
     json: options.Json = False,

@@ -6,13 +6,14 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from centralita.commands import ends, options
+from centralita.commands import exit_codes as ends
+from centralita.commands import options
 from centralita.commands.output import as_json, show
-from centralita.describing import described
-from centralita.following import Follower
+from centralita.demo.describing import described
+from centralita.operations.following import Follower
 from centralita.replay.messages import Message
 from centralita.replay.scope import call_of
-from contracts import CallEvent, Event
+from contracts import CallDecision, Event
 
 app = typer.Typer()
 
@@ -53,12 +54,12 @@ def _fields(message: Message, event: Event) -> dict[str, object]:
         "sequence": message.sequence,
         "at": message.time,
         "call_id": call_of(message),
-        "fact": event.fact,
+        "fact": event.event_name,
         "event": event,
     }
 
 
 def _line(message: Message, event: Event) -> Text:
-    style = "bold" if isinstance(event, CallEvent) else "dim"
+    style = "bold" if isinstance(event, CallDecision) else "dim"
     line = Text.assemble((f"{message.time:%H:%M:%S.%f}"[:-3], "dim"), f"  {(call_of(message) or '')[:8]}  ")
-    return line.append(f"{event.fact:<26}", style=style).append(described(event))
+    return line.append(f"{event.event_name:<26}", style=style).append(described(event))

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from centralita.embedded import CannotStart
+from centralita.embedded.servers import CannotStart
 
 ROOT = Path(__file__).parents[4]
 RULES = ROOT / "deploy/prometheus/rules"

@@ -7,8 +7,8 @@ from datetime import datetime
 from centralita.replay.messages import Message
 from centralita.replay.redeciding import INPUTS
 from centralita.replay.scope import call_of
-from chassis.log import Recorded
-from contracts import Call, CallEvent, InvalidMessage
+from chassis.event_log import StoredEvent
+from contracts import Call, CallDecision, InvalidMessage
 from contracts.streams import CALLS
 
 
@@ -17,14 +17,14 @@ class Input:
     """Something that the orchestrator was told, and where and when it stands."""
 
     message: Message
-    told: Recorded
+    told: StoredEvent
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """A decision as it is recorded. `cause`: what it followed from; none if that is not in the record."""
 
-    event: CallEvent
+    event: CallDecision
     sequence: int
     cause_id: str | None
     at: datetime
@@ -62,13 +62,13 @@ def cases(messages: Iterable[Message]) -> list[Case]:
     """Every call that somebody asked for or that there is, in the order in which it first appears."""
     inputs: dict[str, Input] = {}
     repeated: list[Input] = []
-    events: list[tuple[CallEvent, Recorded, Message]] = []
+    events: list[tuple[CallDecision, StoredEvent, Message]] = []
     for message in messages:
         try:
             recorded = message.recorded()
         except InvalidMessage:
             continue
-        if isinstance(recorded.event, CallEvent) and message.stream == CALLS.name:
+        if isinstance(recorded.event, CallDecision) and message.stream == CALLS.name:
             events.append((recorded.event, recorded, message))
         elif isinstance(recorded.event, INPUTS):
             told = Input(message, recorded)
@@ -78,7 +78,7 @@ def cases(messages: Iterable[Message]) -> list[Case]:
 
 
 def _sorted_out(
-    inputs: dict[str, Input], repeated: list[Input], events: list[tuple[CallEvent, Recorded, Message]]
+    inputs: dict[str, Input], repeated: list[Input], events: list[tuple[CallDecision, StoredEvent, Message]]
 ) -> list[Case]:
     found: dict[str, Case] = {}
     decided: set[str] = set()

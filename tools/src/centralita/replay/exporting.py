@@ -12,7 +12,7 @@ from centralita.replay.scope import Scope
 from centralita.replay.sources import Live
 
 Progress = Callable[[int, int], None]
-"""Told how far it is: how many of how many."""
+"""CallInput how far it is: how many of how many."""
 
 
 async def export(client: Client, path: Path, scope: Scope | None = None, progress: Progress | None = None) -> Manifest:

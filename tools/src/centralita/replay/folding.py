@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from centralita.replay.messages import Message
-from contracts import Call, CallEvent, InvalidMessage
+from contracts import Call, CallDecision, InvalidMessage
 
 
 def fold(messages: Iterable[Message]) -> dict[UUID, Call]:
@@ -13,7 +13,7 @@ def fold(messages: Iterable[Message]) -> dict[UUID, Call]:
     for message in messages:
         if message.subject.startswith("call."):
             event = event_in(message)
-            if isinstance(event, CallEvent):
+            if isinstance(event, CallDecision):
                 calls[event.call_id] = event.call
     return calls
 

@@ -23,7 +23,7 @@ from centralita.replay.marks import HEADER, TARGETS, Mark, new_id, standing
 from centralita.replay.messages import Message
 from centralita.replay.reading import Incomplete, last_sequence
 from centralita.replay.sending import Sender
-from centralita.replay.taking_back import take_back
+from centralita.replay.undo_import import take_back
 from chassis.provision import Settings, provision
 from chassis.settings import read
 from contracts.streams import CONSUMERS
@@ -34,7 +34,7 @@ PATIENCE_SECONDS = 60.0
 """How long it tries to take back what it has published, if the target does not answer."""
 
 Progress = Callable[[str, int, int], None]
-"""Told the step, and how far it is: how many of how many."""
+"""CallInput the step, and how far it is: how many of how many."""
 
 
 class Refused(RuntimeError):

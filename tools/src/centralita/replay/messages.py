@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from chassis.log import Recorded
+from chassis.event_log import StoredEvent
 from contracts import Envelope, TimerDue, decode
 from contracts.streams import CALLS, REQUESTS
 
@@ -37,10 +37,10 @@ class Message:
         place = f"{self.stream}/{self.sequence}"
         return self.headers.get("ce-id") or self.headers.get("Nats-Msg-Id") or place
 
-    def recorded(self) -> Recorded:
+    def recorded(self) -> StoredEvent:
         """The event in it, as a service is handed it. Raises InvalidMessage."""
         envelope = Envelope.read(self.headers, subject=self.subject, id=self.identity, time=self.time)
-        return Recorded(decode(self.subject, self.body), envelope, self.sequence)
+        return StoredEvent(decode(self.subject, self.body), envelope, self.sequence)
 
 
 def facts_about(call_id: UUID) -> tuple[str, ...]:

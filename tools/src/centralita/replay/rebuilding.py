@@ -26,7 +26,7 @@ NEAR = 1000
 """So near (in sequences) the live documents may move on while the new ones follow; then they are held."""
 
 Progress = Callable[[str, int, int], None]
-"""Told the step, and how many of how many sequences are done."""
+"""CallInput the step, and how many of how many sequences are done."""
 
 
 class OtherLog(RuntimeError):

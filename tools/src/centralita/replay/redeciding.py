@@ -8,18 +8,18 @@ from datetime import datetime, timedelta
 from typing import get_args
 from uuid import UUID
 
-from call_orchestrator.agreements import Policy
-from call_orchestrator.application import CallService, Told
+from call_orchestrator.application.call_terms import Policy
+from call_orchestrator.application.calls import CallInput, CallService
 from call_orchestrator.domain import inputs
 from call_orchestrator.entrypoints.subscribers import Command, Fact, input_of
 from call_orchestrator.ports import Stored
-from chassis.log import Recorded
+from chassis.event_log import StoredEvent
 from contracts import (
     AudioRequested,
     Call,
     CallCancelRequested,
     CallChangeRequested,
-    CallEvent,
+    CallDecision,
     CallRequested,
     CallRetryRequested,
     CommandOutcome,
@@ -37,12 +37,12 @@ class _Paper:
     """The service's ports: the call as it stood, and what is written after it. Nothing leaves it."""
 
     stored: Stored | None
-    written: list[CallEvent] = field(default_factory=list)
+    written: list[CallDecision] = field(default_factory=list)
 
     async def load(self, call_id: UUID) -> Stored | None:
         return self.stored
 
-    async def append(self, event: CallEvent, *, after: int, cause: Envelope) -> int:
+    async def append(self, event: CallDecision, *, after: int, cause: Envelope) -> int:
         self.written.append(event)
         return after + 1
 
@@ -65,7 +65,7 @@ class _Paper:
         """Nothing is spoken on paper."""
 
 
-async def decided(before: Call | None, told: Recorded, policy: Policy, now: datetime) -> CallEvent | None:
+async def decided(before: Call | None, told: StoredEvent, policy: Policy, now: datetime) -> CallDecision | None:
     """What follows from an input while the call is `before`; none if it is ignored or refused."""
     paper = _Paper(Stored(before, 0, None) if before else None)
     service = CallService(calls=paper, timers=paper, queue=paper, greetings=paper, policy=policy, now=lambda: now)
@@ -73,7 +73,7 @@ async def decided(before: Call | None, told: Recorded, policy: Policy, now: date
     return paper.written[-1] if paper.written else None
 
 
-async def _tell(service: CallService, told: Recorded) -> CommandOutcome:
+async def _tell(service: CallService, told: StoredEvent) -> CommandOutcome:
     event, cause = told.event, told.envelope
     match event:
         case CallRequested():
@@ -81,13 +81,13 @@ async def _tell(service: CallService, told: Recorded) -> CommandOutcome:
         case CallChangeRequested():
             return await service.change(event, cause)
         case CallCancelRequested():
-            return await service.tell(Told(event.call_id, inputs.CancelRequested(), cause))
+            return await service.tell(CallInput(event.call_id, inputs.CancelRequested(), cause))
         case CallRetryRequested():
-            return await service.tell(Told(event.call_id, inputs.RetryRequested(), cause))
+            return await service.tell(CallInput(event.call_id, inputs.RetryRequested(), cause))
         case _ if isinstance(event, Fact):
-            return await service.tell(Told(event.call_id, input_of(event), cause))
+            return await service.tell(CallInput(event.call_id, input_of(event), cause))
         case _:
-            raise TypeError(f"{event.fact} is no input of the orchestrator")
+            raise TypeError(f"{event.event_name} is no input of the orchestrator")
 
 
 def policy_of(agreed: Call | None, dial_within: timedelta) -> Policy:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from centralita.describing import described
+from centralita.demo.describing import described
 from centralita.replay.messages import Message
 from centralita.replay.sources import Record
-from contracts import AudioRequested, Call, CallEvent, ConversationEnded, InvalidMessage, ReplyGenerated, SpeechHeard
+from contracts import AudioRequested, Call, CallDecision, ConversationEnded, InvalidMessage, ReplyGenerated, SpeechHeard
 from contracts.streams import CALLS
 
 
@@ -90,8 +90,8 @@ def _read(message: Message) -> tuple[Moment, list[Said], Call | None]:
         text = f"unusable: {error}"
         return Moment(message.stream, message.sequence, message.time, fact, text), [], None
     event = recorded.event
-    moment = Moment(message.stream, message.sequence, message.time, event.fact, described(event))
-    call = event.call if isinstance(event, CallEvent) else None
+    moment = Moment(message.stream, message.sequence, message.time, event.event_name, described(event))
+    call = event.call if isinstance(event, CallDecision) else None
     return moment, _said(event, message.time), call
 
 

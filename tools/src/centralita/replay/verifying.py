@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from centralita.replay.cases import Case, Decision, Input, cases
 from centralita.replay.redeciding import DIAL_WITHIN, decided, policy_of
 from centralita.replay.sources import Record
-from contracts import CallCreated, CallEvent
+from contracts import CallCreated, CallDecision
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +86,11 @@ async def _decision(case: Case, place: int, record: Record, dial_within: timedel
         return (None, False) if record.scope.is_span else (_drift(recorded, f"{missing} is not in the record"), True)
     policy = policy_of(recorded.event.call, dial_within)
     again = await decided(before, recorded.cause.told, policy, recorded.event.occurred_at)
-    cause = recorded.cause.told.event.fact
+    cause = recorded.cause.told.event.event_name
     if again is None:
-        return _drift(recorded, f"from {cause} {recorded.event.fact} was decided, now nothing"), True
+        return _drift(recorded, f"from {cause} {recorded.event.event_name} was decided, now nothing"), True
     if differences := _differences(recorded.event, again):
-        return _drift(recorded, f"from {cause} {recorded.event.fact} was decided, now another", differences), True
+        return _drift(recorded, f"from {cause} {recorded.event.event_name} was decided, now another", differences), True
     return None, True
 
 
@@ -100,13 +100,13 @@ async def _silence(case: Case, told: Input, record: Record, dial_within: timedel
     given_up = f"{message.stream}/{message.sequence}" in record.given_up
     if given_up or not acknowledged or record.scope.is_span:  # its decision may stand outside the span
         return None, False
-    now: CallEvent | None = None
+    now: CallDecision | None = None
     for before, at in case.states_for(told):
         now = await decided(before, told.told, policy_of(before, dial_within), at)
         if now is None:
             return None, True
     assert now is not None  # noqa: S101  there is at least one state
-    reason = f"from {told.told.event.fact} nothing was decided, now {now.fact} ({now.call.status})"
+    reason = f"from {told.told.event.event_name} nothing was decided, now {now.event_name} ({now.call.status})"
     return Drift(case.call_id, message.stream, message.sequence, reason), True
 
 
@@ -114,10 +114,10 @@ def _drift(recorded: Decision, reason: str, differences: tuple[tuple[str, Any, A
     return Drift(str(recorded.event.call_id), "CALLS", recorded.sequence, reason, differences)
 
 
-def _differences(recorded: CallEvent, again: CallEvent) -> tuple[tuple[str, Any, Any], ...]:
+def _differences(recorded: CallDecision, again: CallDecision) -> tuple[tuple[str, Any, Any], ...]:
     """Compared is what the recorded message says: a field that came into the contract later says nothing of then."""
     if type(recorded) is not type(again):
-        return (("fact", recorded.fact, again.fact), *_fields(recorded.call, again.call, "call."))
+        return (("fact", recorded.event_name, again.event_name), *_fields(recorded.call, again.call, "call."))
     fields = _fields(recorded, again, "", exclude={"call"})
     return (*fields, *_fields(recorded.call, again.call, "call."))
 

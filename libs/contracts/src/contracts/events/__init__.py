@@ -67,7 +67,7 @@ _TYPES: tuple[type[Event], ...] = (
     TimerDue,
 )
 
-EVENTS: Mapping[str, type[Event]] = {event.fact: event for event in _TYPES}
+EVENTS: Mapping[str, type[Event]] = {event.event_name: event for event in _TYPES}
 """Every event type by its fact, which is also the first two tokens of its subject."""
 
 

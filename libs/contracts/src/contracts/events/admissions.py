@@ -4,16 +4,16 @@ from typing import ClassVar
 
 from pydantic import AwareDatetime, Field
 
-from contracts.event import CallFact, Service
+from contracts.event import CallEvent, Service
 from contracts.values import CampaignId
 
 _ORCHESTRATOR = frozenset({Service.ORCHESTRATOR})
 
 
-class QueueJoined(CallFact):
+class QueueJoined(CallEvent):
     """The call waits for a slot: its place in the stream ``QUEUE``, which is an index and no record."""
 
-    fact: ClassVar[str] = "queue.joined"
+    event_name: ClassVar[str] = "queue.joined"
     owners: ClassVar[frozenset[Service]] = _ORCHESTRATOR
 
     campaign_id: CampaignId
@@ -22,13 +22,13 @@ class QueueJoined(CallFact):
     due: int = Field(description="sequence in the log of the event by which it came to wait")
 
 
-class AdmissionGranted(CallFact):
+class AdmissionGranted(CallEvent):
     """The call has a slot. Appended by compare-and-set on the last grant of all, so grants stand in one order.
 
     The slot is held until a later event of the call says that it is not live, or until it is released.
     """
 
-    fact: ClassVar[str] = "admission.granted"
+    event_name: ClassVar[str] = "admission.granted"
     owners: ClassVar[frozenset[Service]] = _ORCHESTRATOR
 
     campaign_id: CampaignId
@@ -37,10 +37,10 @@ class AdmissionGranted(CallFact):
     since: int = Field(description="the log from this sequence on tells of every slot that is held after this grant")
 
 
-class AdmissionReleased(CallFact):
+class AdmissionReleased(CallEvent):
     """The slot was given in vain: when it came, the call waited no more."""
 
-    fact: ClassVar[str] = "admission.released"
+    event_name: ClassVar[str] = "admission.released"
     owners: ClassVar[frozenset[Service]] = _ORCHESTRATOR
 
     attempt: int

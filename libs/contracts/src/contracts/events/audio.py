@@ -4,14 +4,14 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from contracts.event import CallFact, Service
-from contracts.values import Language, SpeechStep
+from contracts.event import CallEvent, Service
+from contracts.values import Language, SpeechFallback
 
 
-class AudioRequested(CallFact):
+class AudioRequested(CallEvent):
     """Please speak this sentence; turn 0 is the greeting, made ready before the phone rings."""
 
-    fact: ClassVar[str] = "audio.requested"
+    event_name: ClassVar[str] = "audio.requested"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.ORCHESTRATOR, Service.CONVERSATION})
 
     attempt: int = Field(description="0 for the greeting, which serves every attempt")
@@ -23,10 +23,10 @@ class AudioRequested(CallFact):
     repeats: bool = Field(default=False, description="a greeting or stock phrase: worth keeping as a clip")
 
 
-class AudioReady(CallFact):
+class AudioReady(CallEvent):
     """The sentence was synthesized, or found among the clips."""
 
-    fact: ClassVar[str] = "audio.ready"
+    event_name: ClassVar[str] = "audio.ready"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.VOICE})
 
     attempt: int
@@ -37,13 +37,13 @@ class AudioReady(CallFact):
     cached: bool
     provider: str
     first_byte_seconds: float | None = None
-    fallback: SpeechStep | None = Field(default=None, description="none: spoken as it was asked for")
+    fallback: SpeechFallback | None = Field(default=None, description="none: spoken as it was asked for")
 
 
-class AudioFailed(CallFact):
+class AudioFailed(CallEvent):
     """The sentence could not be synthesized, or not to its end."""
 
-    fact: ClassVar[str] = "audio.failed"
+    event_name: ClassVar[str] = "audio.failed"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.VOICE})
 
     attempt: int

@@ -4,20 +4,20 @@ from typing import ClassVar
 
 from pydantic import AwareDatetime, Field
 
-from contracts.event import CallEvent
+from contracts.event import CallDecision
 from contracts.values import CallStatus
 
 
-class CallCreated(CallEvent):
+class CallCreated(CallDecision):
     """Accepted; the call exists and will reach exactly one final status."""
 
-    fact: ClassVar[str] = "call.created"
+    event_name: ClassVar[str] = "call.created"
 
 
-class CallStatusChanged(CallEvent):
+class CallStatusChanged(CallDecision):
     """The call went from one status to another. A retry goes back to ``pending``."""
 
-    fact: ClassVar[str] = "call.status_changed"
+    event_name: ClassVar[str] = "call.status_changed"
 
     previous: CallStatus
     status: CallStatus
@@ -26,33 +26,33 @@ class CallStatusChanged(CallEvent):
     next_attempt_at: AwareDatetime | None = None
 
 
-class CallChanged(CallEvent):
+class CallChanged(CallDecision):
     """A call that was waiting was changed on request."""
 
-    fact: ClassVar[str] = "call.changed"
+    event_name: ClassVar[str] = "call.changed"
 
     changed: tuple[str, ...] = Field(description="names of the fields that changed")
 
 
-class CallDue(CallEvent):
+class CallDue(CallDecision):
     """Its time has come: it waits for a slot, and is dialled as soon as it is given one."""
 
-    fact: ClassVar[str] = "call.due"
+    event_name: ClassVar[str] = "call.due"
 
 
-class CallConcluded(CallEvent):
+class CallConcluded(CallDecision):
     """The conversation has come to its end; the line is still open while the goodbye is heard."""
 
-    fact: ClassVar[str] = "call.concluded"
+    event_name: ClassVar[str] = "call.concluded"
 
 
-class CallHangupRequested(CallEvent):
+class CallHangupRequested(CallDecision):
     """The line must be closed: canceled, too long, a machine answered, or the goodbye has been said."""
 
-    fact: ClassVar[str] = "call.hangup_requested"
+    event_name: ClassVar[str] = "call.hangup_requested"
 
 
-class CallSettlementRequested(CallEvent):
+class CallSettlementRequested(CallDecision):
     """The deadline passed without news. Voice asks the telephone network what became of the attempt."""
 
-    fact: ClassVar[str] = "call.settlement_requested"
+    event_name: ClassVar[str] = "call.settlement_requested"

@@ -4,21 +4,21 @@ from typing import ClassVar
 
 from pydantic import AwareDatetime
 
-from contracts.event import CampaignFact
+from contracts.event import CampaignEvent
 
 
-class CampaignPaused(CampaignFact):
+class CampaignPaused(CampaignEvent):
     """No call of it is given a slot until it is resumed; calls that have one go on."""
 
-    fact: ClassVar[str] = "campaign.paused"
+    event_name: ClassVar[str] = "campaign.paused"
 
     occurred_at: AwareDatetime
     reason: str | None = None
 
 
-class CampaignResumed(CampaignFact):
+class CampaignResumed(CampaignEvent):
     """Calls of it are given slots again, in their turn."""
 
-    fact: ClassVar[str] = "campaign.resumed"
+    event_name: ClassVar[str] = "campaign.resumed"
 
     occurred_at: AwareDatetime

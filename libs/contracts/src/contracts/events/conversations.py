@@ -4,14 +4,14 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.event import CallFact, Service
-from contracts.values import Disposition, Language, ReplyStep
+from contracts.event import CallEvent, Service
+from contracts.values import Disposition, Language, ReplySource
 
 
-class SpeechHeard(CallFact):
+class SpeechHeard(CallEvent):
     """The callee said something; an empty text is a silence that was waited out."""
 
-    fact: ClassVar[str] = "speech.heard"
+    event_name: ClassVar[str] = "speech.heard"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.EDGE, Service.VOICE})
 
     attempt: int
@@ -30,10 +30,10 @@ class ToolCall(BaseModel):
     arguments: dict[str, str]
 
 
-class ReplyGenerated(CallFact):
+class ReplyGenerated(CallEvent):
     """The turn is answered: no more sentences of it will follow. Its text is what was asked to be spoken."""
 
-    fact: ClassVar[str] = "reply.generated"
+    event_name: ClassVar[str] = "reply.generated"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.CONVERSATION})
 
     attempt: int
@@ -46,14 +46,14 @@ class ReplyGenerated(CallFact):
     first_token_seconds: float | None = None
     latency_seconds: float = Field(description="from the start of the turn to its last word")
     fallback: bool = Field(default=False, description="the model failed; what was said is not the whole of an answer")
-    step: ReplyStep = Field(default=ReplyStep.MODEL, description="what gave the answer")
+    step: ReplySource = Field(default=ReplySource.MODEL, description="what gave the answer")
     tool_calls: tuple[ToolCall, ...] = ()
 
 
-class ConversationEnded(CallFact):
+class ConversationEnded(CallEvent):
     """The conversation has come to its end; the last words are those of ``turn``."""
 
-    fact: ClassVar[str] = "conversation.ended"
+    event_name: ClassVar[str] = "conversation.ended"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.CONVERSATION})
 
     attempt: int

@@ -4,11 +4,11 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from contracts.event import CallFact, Service
+from contracts.event import CallEvent, Service
 from contracts.values import TelephonyStatus
 
 
-class _DialFact(CallFact):
+class _DialFact(CallEvent):
     owners: ClassVar[frozenset[Service]] = frozenset({Service.VOICE})
 
     attempt: int
@@ -17,7 +17,7 @@ class _DialFact(CallFact):
 class DialCleared(_DialFact):
     """The account's pace allows this attempt to be dialled now. Appended by compare-and-set on the last one of all."""
 
-    fact: ClassVar[str] = "dial.cleared"
+    event_name: ClassVar[str] = "dial.cleared"
 
     since: int = Field(description="the log from this sequence on tells of every attempt that counts after this one")
 
@@ -25,13 +25,13 @@ class DialCleared(_DialFact):
 class DialClaimed(_DialFact):
     """This attempt is about to be dialled. Appended by compare-and-set, before the request leaves; at most once."""
 
-    fact: ClassVar[str] = "dial.claimed"
+    event_name: ClassVar[str] = "dial.claimed"
 
 
 class DialPlaced(_DialFact):
     """The provider has taken the call and named it."""
 
-    fact: ClassVar[str] = "dial.placed"
+    event_name: ClassVar[str] = "dial.placed"
 
     provider_call_id: str
 
@@ -39,7 +39,7 @@ class DialPlaced(_DialFact):
 class DialRefused(_DialFact):
     """The provider has refused for certain: the phone did not ring."""
 
-    fact: ClassVar[str] = "dial.refused"
+    event_name: ClassVar[str] = "dial.refused"
 
     permanent: bool
     reason: str
@@ -49,7 +49,7 @@ class DialRefused(_DialFact):
 class DialUnknown(_DialFact):
     """The request left and no answer is known. Never dialled again; callbacks or a look-up settle it."""
 
-    fact: ClassVar[str] = "dial.unknown"
+    event_name: ClassVar[str] = "dial.unknown"
 
     reason: str
 
@@ -57,7 +57,7 @@ class DialUnknown(_DialFact):
 class DialLookedUp(_DialFact):
     """What the provider answered when it was asked for an overdue attempt; no status: it knows of no such call."""
 
-    fact: ClassVar[str] = "dial.looked_up"
+    event_name: ClassVar[str] = "dial.looked_up"
 
     provider_call_id: str | None = None
     status: TelephonyStatus | None = None

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, model_validator
 
-from contracts.event import CallFact, CampaignFact, Event, Service
+from contracts.event import CallEvent, CampaignEvent, Event, Service
 from contracts.script import greeting, missing_variables, render
 from contracts.values import CampaignId, Language, PhoneNumber, RequestId
 
@@ -24,7 +24,7 @@ class CallRequested(Event):
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
-    fact: ClassVar[str] = "call.requested"
+    event_name: ClassVar[str] = "call.requested"
     owners: ClassVar[frozenset[Service]] = _ASKERS
 
     request_id: RequestId | None = Field(default=None, description="identity of the request; best given")
@@ -43,12 +43,12 @@ class CallRequested(Event):
     @property
     def subject(self) -> str:
         """``call.requested``: there is no call yet, so there is no id in it."""
-        return self.fact
+        return self.event_name
 
     @classmethod
     def subjects(cls) -> str:
         """``call.requested``."""
-        return cls.fact
+        return cls.event_name
 
     @model_validator(mode="after")
     def _script_is_complete(self) -> Self:
@@ -60,7 +60,7 @@ class CallRequested(Event):
         return self
 
 
-class _Command(CallFact):
+class _Command(CallEvent):
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
     owners: ClassVar[frozenset[Service]] = _ASKERS
@@ -69,19 +69,19 @@ class _Command(CallFact):
 class CallCancelRequested(_Command):
     """Please do not call, or hang up."""
 
-    fact: ClassVar[str] = "call.cancel_requested"
+    event_name: ClassVar[str] = "call.cancel_requested"
 
 
 class CallRetryRequested(_Command):
     """Please dial once more a call that has ended without success; refused when its retries are used up."""
 
-    fact: ClassVar[str] = "call.retry_requested"
+    event_name: ClassVar[str] = "call.retry_requested"
 
 
 class CallChangeRequested(_Command):
     """Please change a call that has not been dialled. Fields that are not given stay as they are."""
 
-    fact: ClassVar[str] = "call.change_requested"
+    event_name: ClassVar[str] = "call.change_requested"
 
     phone_number: PhoneNumber | None = None
     script_template: Script | None = None
@@ -104,7 +104,7 @@ class CallChangeRequested(_Command):
         return self.model_dump(exclude={"call_id"}, exclude_none=True)
 
 
-class _CampaignCommand(CampaignFact):
+class _CampaignCommand(CampaignEvent):
     """The edge's alone: over REST whoever stops or starts a campaign has a name, and stands in the audit."""
 
     model_config = ConfigDict(extra="forbid")
@@ -115,7 +115,7 @@ class _CampaignCommand(CampaignFact):
 class CampaignPauseRequested(_CampaignCommand):
     """Please begin no more calls of this campaign. It need not have any yet."""
 
-    fact: ClassVar[str] = "campaign.pause_requested"
+    event_name: ClassVar[str] = "campaign.pause_requested"
 
     reason: PauseReason | None = Field(default=None, description="for whoever finds it paused")
 
@@ -123,4 +123,4 @@ class CampaignPauseRequested(_CampaignCommand):
 class CampaignResumeRequested(_CampaignCommand):
     """Please go on with this campaign."""
 
-    fact: ClassVar[str] = "campaign.resume_requested"
+    event_name: ClassVar[str] = "campaign.resume_requested"

@@ -4,14 +4,14 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from contracts.event import CallFact, Service
+from contracts.event import CallEvent, Service
 from contracts.values import AnsweredBy, TelephonyStatus
 
 
-class TelephonyStatusReported(CallFact):
+class TelephonyStatusReported(CallEvent):
     """One callback of one attempt."""
 
-    fact: ClassVar[str] = "telephony.status_reported"
+    event_name: ClassVar[str] = "telephony.status_reported"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.EDGE})
 
     attempt: int
@@ -23,10 +23,10 @@ class TelephonyStatusReported(CallFact):
     reason: str | None = Field(default=None, description="the network's code, e.g. 'SIP 486'")
 
 
-class AnswerClassified(CallFact):
+class AnswerClassified(CallEvent):
     """Answering-machine detection has come to a result."""
 
-    fact: ClassVar[str] = "telephony.answer_classified"
+    event_name: ClassVar[str] = "telephony.answer_classified"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.EDGE})
 
     attempt: int

@@ -4,13 +4,13 @@ from typing import ClassVar
 
 from pydantic import AwareDatetime
 
-from contracts.event import CallFact, Service
+from contracts.event import CallEvent, Service
 
 
-class TimerDue(CallFact):
+class TimerDue(CallEvent):
     """The deadline of a state has passed. A state whose deadline is another one ignores it."""
 
-    fact: ClassVar[str] = "timer.due"
+    event_name: ClassVar[str] = "timer.due"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.SCHEDULER})
 
     deadline: AwareDatetime

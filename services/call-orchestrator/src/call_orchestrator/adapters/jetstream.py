@@ -7,38 +7,35 @@ from uuid import UUID
 import uuid_utils
 from nats.js import JetStreamContext
 
-from call_orchestrator.ports import LostRace, Stored
-from chassis.elections import patiently
-from chassis.log import Conflict, Guard, Log, publish
-from contracts import AudioRequested, CallEvent, Envelope, TimerDue
+from call_orchestrator.ports import Stored
+from chassis.event_log import Conflict, EventLog, Guard, publish
+from chassis.leader_retry import retry_until_leader
+from contracts import AudioRequested, CallDecision, Envelope, TimerDue
 from contracts.events.timers import schedule_subject
-from contracts.streams import CALLS, state_of
+from contracts.streams import CALLS, call_state_filter
 
 
 class JetStreamCallLog:
     """`CallLog`: loading is one get, appending one guarded publish (law 1)."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: EventLog) -> None:
         self._log = log
 
     async def load(self, call_id: UUID) -> Stored | None:
         """See `CallLog.load`."""
-        recorded = await self._log.last(state_of(call_id))
-        if recorded is None or not isinstance(recorded.event, CallEvent):
+        recorded = await self._log.last(call_state_filter(call_id))
+        if recorded is None or not isinstance(recorded.event, CallDecision):
             return None
         return Stored(recorded.event.call, recorded.sequence, recorded.envelope.causation_id)
 
-    async def append(self, event: CallEvent, *, after: int, cause: Envelope) -> int:
+    async def append(self, event: CallDecision, *, after: int, cause: Envelope) -> int:
         """See `CallLog.append`."""
-        try:
-            recorded = await self._log.append(event, cause=cause, guard=Guard(state_of(event.call_id), after))
-        except Conflict as conflict:
-            raise LostRace(str(conflict)) from conflict
+        recorded = await self._log.append(event, cause=cause, guard=Guard(call_state_filter(event.call_id), after))
         return recorded.sequence
 
     async def has_decided(self, call_id: UUID, cause: Envelope) -> bool:
         """See `CallLog.has_decided`."""
-        events = await self._log.read([state_of(call_id)])
+        events = await self._log.read([call_state_filter(call_id)])
         return any(recorded.envelope.causation_id == cause.id for recorded in events)
 
 
@@ -63,19 +60,19 @@ class JetStreamTimers:
             "Nats-Schedule": f"@at {deadline.astimezone(UTC).isoformat().replace('+00:00', 'Z')}",
             "Nats-Schedule-Target": due.subject,
         }
-        headers = {**envelope.headers(), **schedule, **Guard(state_of(call_id), after).headers()}
+        headers = {**envelope.headers(), **schedule, **Guard(call_state_filter(call_id), after).headers()}
         with suppress(Conflict):
             await publish(self._js, schedule_subject(call_id), due.model_dump_json().encode(), headers)
 
     async def clear(self, call_id: UUID) -> None:
         """See `Timers.clear`."""
-        await patiently(lambda: self._js.purge_stream(CALLS.name, subject=schedule_subject(call_id)))
+        await retry_until_leader(lambda: self._js.purge_stream(CALLS.name, subject=schedule_subject(call_id)))
 
 
 class JetStreamGreetings:
     """`Greetings`: a fact that voice reads."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: EventLog) -> None:
         self._log = log
 
     async def request(self, greeting: AudioRequested, *, event_id: str, cause: Envelope) -> None:

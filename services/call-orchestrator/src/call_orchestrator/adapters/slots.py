@@ -8,11 +8,11 @@ from nats.aio.msg import Msg
 from nats.js.errors import APIError
 
 from call_orchestrator.domain.slots import Waiting
-from call_orchestrator.ports import Heard, LostRace
+from call_orchestrator.ports import Heard
 from chassis import tracing
-from chassis.elections import ANSWER_SECONDS, patiently
-from chassis.following import follow
-from chassis.log import Conflict, Guard, Log
+from chassis.event_log import EventLog, Guard
+from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
+from chassis.stream_reader import follow
 from contracts import (
     AdmissionGranted,
     AdmissionReleased,
@@ -25,7 +25,7 @@ from contracts import (
     QueueJoined,
     decode,
 )
-from contracts.streams import CALLS, QUEUE, state_of
+from contracts.streams import CALLS, QUEUE, call_state_filter
 
 _LIVE = frozenset({CallStatus.DIALING, CallStatus.RINGING, CallStatus.IN_PROGRESS})
 _GONE = (10037, 10043, 10057)
@@ -36,12 +36,12 @@ _FACTS = (AdmissionGranted, AdmissionReleased, DialClaimed)
 class JetStreamQueue:
     """`Queue`: one message a call in a stream that keeps the newest of each subject."""
 
-    def __init__(self, client: Client, queue: Log) -> None:
+    def __init__(self, client: Client, queue: EventLog) -> None:
         self._client = client
-        self._js = client.jetstream(timeout=ANSWER_SECONDS)
+        self._js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
         self._queue = queue
 
-    async def restore(self, calls: Log) -> None:
+    async def restore(self, calls: EventLog) -> None:
         """Makes the queue anew from the log, if it has never held anything: it was lost, or the log was imported."""
         last = await calls.last(CallDue.subjects())
         if last is None or (await self._js.stream_info(QUEUE.name)).state.last_seq:
@@ -49,7 +49,7 @@ class JetStreamQueue:
         async with aclosing(follow(self._client, CALLS, [CallDue.subjects()], start=1)) as batches:
             async for batch in batches:
                 for message in batch:
-                    stands = await calls.last(state_of(message.subject.split(".")[2]))
+                    stands = await calls.last(call_state_filter(message.subject.split(".")[2]))
                     if stands and isinstance(stands.event, CallDue):
                         await self.join(stands.event.call, due=stands.sequence, cause=stands.envelope)
                 if batch[-1].metadata.sequence.stream >= last.sequence:
@@ -66,7 +66,7 @@ class JetStreamQueue:
     async def leave(self, place: int) -> None:
         """See `Queue.leave`. By sequence: the call may have come to wait again, in another place."""
         try:
-            await patiently(lambda: self._js.delete_msg(QUEUE.name, place))
+            await retry_until_leader(lambda: self._js.delete_msg(QUEUE.name, place))
         except APIError as error:
             if error.err_code not in _GONE:
                 raise
@@ -75,7 +75,7 @@ class JetStreamQueue:
 class JetStreamAdmissions:
     """`Admissions`: grants in the log, each guarded by the last one of all."""
 
-    def __init__(self, client: Client, log: Log) -> None:
+    def __init__(self, client: Client, log: EventLog) -> None:
         self._client = client
         self._log = log
 
@@ -85,7 +85,7 @@ class JetStreamAdmissions:
         end = (await self._client.jetstream().stream_info(CALLS.name)).state.last_seq
         last = await self._log.last(AdmissionGranted.subjects())
         start = last.event.since if last and isinstance(last.event, AdmissionGranted) else end + 1
-        filters = [state_of("*"), *(event.subjects() for event in _FACTS)]
+        filters = [call_state_filter("*"), *(event.subjects() for event in _FACTS)]
         async with aclosing(follow(self._client, CALLS, filters, start=start)) as batches:
             yield _all_heard(batches)
 
@@ -106,16 +106,13 @@ class JetStreamAdmissions:
                 "since": since,
             }
         )
-        try:
-            with tracing.span("grant slot", tracing.PROCESS, await self._trace_of(call.call_id)):
-                recorded = await self._log.append(grant, guard=Guard(AdmissionGranted.subjects(), after))
-        except Conflict as conflict:
-            raise LostRace(str(conflict)) from conflict
+        with tracing.span("grant slot", tracing.PROCESS, await self._trace_of(call.call_id)):
+            recorded = await self._log.append(grant, guard=Guard(AdmissionGranted.subjects(), after))
         return recorded.sequence
 
     async def _trace_of(self, call_id: str) -> str | None:
         """A grant follows from no message, but belongs to the call's trace."""
-        stands = await self._log.last(state_of(call_id)) if tracing.on() else None
+        stands = await self._log.last(call_state_filter(call_id)) if tracing.on() else None
         return stands.envelope.traceparent if stands else None
 
     async def release(self, grant: AdmissionGranted, *, granted: int, cause: Envelope) -> None:

@@ -30,7 +30,6 @@ from call_orchestrator.domain.inputs import (
     RetryRequested,
     TimerDue,
 )
-from call_orchestrator.domain.refusals import put_off
 from call_orchestrator.domain.states import (
     Dialing,
     Ended,
@@ -43,13 +42,14 @@ from call_orchestrator.domain.states import (
     Terms,
     dials,
 )
+from call_orchestrator.domain.undialled import put_off
 
 FIRST_WAIT = timedelta(seconds=30)
 """How long the network has to carry out a hang-up, or to answer a question, before the next question."""
-LONGEST_WAIT = timedelta(hours=1)
+MAX_WAIT = timedelta(hours=1)
 UNKNOWN_TO_NETWORK = 3
 """After so many questions, an attempt that the network knows nothing of is given up: not dialled again (law 9)."""
-MOST_CHECKS = 12
+MAX_CHECKS = 12
 """After so many questions (about five hours) without a final answer the outcome is given up as unknown."""
 GOODBYE_MARGIN = timedelta(seconds=4)
 TECHNICAL_FAILURE = "technical_failure"
@@ -92,9 +92,9 @@ def _overdue(state: Live, told: TimerDue, now: datetime) -> Decision:
         return Ignored("an older deadline")
     if isinstance(state, InProgress) and state.hangup is None:
         return _hang_up(state, Hangup.CONCLUDED if state.disposition else Hangup.TOO_LONG, now)
-    if state.checks >= MOST_CHECKS:
+    if state.checks >= MAX_CHECKS:
         return _give_up(state, now)
-    wait = min(FIRST_WAIT * 2**state.checks, LONGEST_WAIT)
+    wait = min(FIRST_WAIT * 2**state.checks, MAX_WAIT)
     return SettlementAsked(state=replace(state, checks=state.checks + 1, deadline=now + wait))
 
 

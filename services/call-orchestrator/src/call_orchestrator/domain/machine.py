@@ -24,7 +24,6 @@ from call_orchestrator.domain.inputs import (
     RetryRequested,
     TimerDue,
 )
-from call_orchestrator.domain.refusals import too_late
 from call_orchestrator.domain.states import (
     Dialing,
     Ended,
@@ -36,6 +35,7 @@ from call_orchestrator.domain.states import (
     Terms,
     dials,
 )
+from call_orchestrator.domain.undialled import too_late
 
 ANSWER_MARGIN = timedelta(seconds=20)
 """How long after the ring time the network's verdict may take before it is asked for."""

@@ -5,11 +5,11 @@ from typing import assert_never
 from faststream.nats import NatsRouter
 from nats.aio.client import Client
 
-from call_orchestrator.application import CallService, Told
-from call_orchestrator.campaigns import CampaignService
+from call_orchestrator.application.calls import CallInput, CallService
+from call_orchestrator.application.campaigns import CampaignService
+from call_orchestrator.application.grants import Grants
 from call_orchestrator.domain import inputs
-from call_orchestrator.grants import Grants
-from chassis.log import Recorded
+from chassis.event_log import StoredEvent
 from chassis.subscriptions import subscribe
 from contracts import (
     AdmissionGranted,
@@ -51,26 +51,26 @@ def build_router(calls: CallService, grants: Grants, campaigns: CampaignService,
     """The service's three consumers, idempotent by `CallService` and `CampaignService`: see there."""
     router = NatsRouter()
 
-    async def on_request(recorded: Recorded) -> None:
+    async def on_request(recorded: StoredEvent) -> None:
         event = recorded.event
         if not isinstance(event, Command):
-            raise InvalidMessage([f"subject: {event.fact} is no request"])
+            raise InvalidMessage([f"subject: {event.event_name} is no request"])
         await _answer(client, recorded, await _ask(calls, event, recorded))
 
-    async def on_campaign(recorded: Recorded) -> None:
+    async def on_campaign(recorded: StoredEvent) -> None:
         event = recorded.event
         if not isinstance(event, CampaignPauseRequested | CampaignResumeRequested):
-            raise InvalidMessage([f"subject: {event.fact} asks nothing of a campaign"])
+            raise InvalidMessage([f"subject: {event.event_name} asks nothing of a campaign"])
         await _answer(client, recorded, await campaigns.ask(event, recorded.envelope))
 
-    async def on_fact(recorded: Recorded) -> None:
+    async def on_fact(recorded: StoredEvent) -> None:
         event, again = recorded.event, recorded.deliveries > 1
         if isinstance(event, AdmissionGranted):
             await grants.carry_out(event, sequence=recorded.sequence, cause=recorded.envelope, redelivered=again)
             return
         if not isinstance(event, Fact):
-            raise InvalidMessage([f"subject: {event.fact} is no fact that the state machine knows"])
-        await calls.tell(Told(event.call_id, input_of(event), recorded.envelope, again))
+            raise InvalidMessage([f"subject: {event.event_name} is no fact that the state machine knows"])
+        await calls.tell(CallInput(event.call_id, input_of(event), recorded.envelope, again))
 
     subscribe(router, client, ORCHESTRATOR_REQUESTS, on_request)
     subscribe(router, client, ORCHESTRATOR_CAMPAIGNS, on_campaign)
@@ -78,13 +78,13 @@ def build_router(calls: CallService, grants: Grants, campaigns: CampaignService,
     return router
 
 
-async def _answer(client: Client, recorded: Recorded, outcome: CommandOutcome) -> None:
+async def _answer(client: Client, recorded: StoredEvent, outcome: CommandOutcome) -> None:
     answer_to = recorded.envelope.reply_to
     if answer_to and is_inbox(answer_to):  # anything else would be said in our name, not in the asker's
         await client.publish(answer_to, outcome.model_dump_json().encode())
 
 
-async def _ask(calls: CallService, command: Command, recorded: Recorded) -> CommandOutcome:
+async def _ask(calls: CallService, command: Command, recorded: StoredEvent) -> CommandOutcome:
     cause, again = recorded.envelope, recorded.deliveries > 1
     match command:
         case CallRequested():
@@ -92,9 +92,9 @@ async def _ask(calls: CallService, command: Command, recorded: Recorded) -> Comm
         case CallChangeRequested():
             return await calls.change(command, cause, redelivered=again)
         case CallCancelRequested():
-            return await calls.tell(Told(command.call_id, inputs.CancelRequested(), cause, again))
+            return await calls.tell(CallInput(command.call_id, inputs.CancelRequested(), cause, again))
         case CallRetryRequested():
-            return await calls.tell(Told(command.call_id, inputs.RetryRequested(), cause, again))
+            return await calls.tell(CallInput(command.call_id, inputs.RetryRequested(), cause, again))
         case _:
             assert_never(command)
 

@@ -24,7 +24,7 @@ from conversation.domain.messages import Completion, FromAgent, FromCallee, Inst
 from conversation.domain.tools import Tool
 from conversation.ports import Failure, ModelFailed
 
-MOST_TOKENS = 1000
+MAX_TOKENS = 1000
 """Of one answer; bounds what a model that cannot stop may cost. How long a turn should be is the prompt's matter."""
 
 _INCOMPLETE = {"length": Failure.TOO_LONG, "content_filter": Failure.FILTERED}
@@ -77,7 +77,7 @@ class OpenAIModel:
                 tools=tools,
                 stream=True,
                 stream_options={"include_usage": True},
-                max_completion_tokens=MOST_TOKENS,
+                max_completion_tokens=MAX_TOKENS,
                 timeout=max(0.001, deadline - asyncio.get_running_loop().time()),
             )
         async with stream:

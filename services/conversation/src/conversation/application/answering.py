@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from contracts import ReplyStep, ToolCall
-from conversation.application import measures
+from contracts import ReplySource, ToolCall
+from conversation import metrics as measures
 from conversation.application.speaking import Speaker
 from conversation.domain.messages import Completion, FromAgent, Message, ToolResult
 from conversation.domain.sentences import SentenceCutter
@@ -28,7 +28,7 @@ _PASSES = frozenset({Failure.UNREACHABLE, Failure.RATE_LIMITED, Failure.SERVER_E
 class Answer:
     """What came of asking; as far as it got, if the model failed. Tokens and times are those of all tries."""
 
-    step: ReplyStep
+    step: ReplySource
     model: str
     tool_calls: list[ToolCall] = field(default_factory=list)
     prompt_tokens: int | None = None
@@ -47,7 +47,7 @@ class Answer:
         self.prompt_tokens = _sum(self.prompt_tokens, completion.prompt_tokens)
         self.completion_tokens = _sum(self.completion_tokens, completion.completion_tokens)
 
-    def next(self, step: ReplyStep, model: Model) -> "Answer":
+    def next(self, step: ReplySource, model: Model) -> "Answer":
         """An answer that is begun anew; what the tries before it cost is kept."""
         return Answer(step, model.name, [], self.prompt_tokens, self.completion_tokens, self.first_token_seconds)
 
@@ -69,13 +69,13 @@ class Asking:
         Once something has been said nobody else is asked: two models' words do not make one answer.
         """
         first, *others = self._models
-        answer = await self._try(Answer(ReplyStep.MODEL, first.name), first, messages, self._first_by)
+        answer = await self._try(Answer(ReplySource.MODEL, first.name), first, messages, self._first_by)
         if answer.failure in _PASSES and self._goes_on(self._first_by - PAUSE_SECONDS):
             await asyncio.sleep(PAUSE_SECONDS)
-            answer = await self._try(answer.next(ReplyStep.RETRY, first), first, messages, self._first_by)
+            answer = await self._try(answer.next(ReplySource.RETRY, first), first, messages, self._first_by)
         for other in others:
             if answer.failure and self._goes_on(self._deadline):
-                next_answer = answer.next(ReplyStep.SECOND_MODEL, other)
+                next_answer = answer.next(ReplySource.SECOND_MODEL, other)
                 answer = await self._try(next_answer, other, messages, self._deadline)
         return answer
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from chassis.log import Conflict, Guard, Log, Recorded
+from chassis.event_log import Conflict, EventLog, Guard, StoredEvent
 from contracts import Envelope, Event
 
 _TRIES = 10
@@ -19,7 +19,7 @@ def event_id(call_id: UUID, attempt: int, turn: int, what: str) -> str:
 class First:
     """An append that takes place only if the log holds no event like it; the server decides between replicas."""
 
-    log: Log
+    log: EventLog
     cause: Envelope
 
     async def append(
@@ -44,6 +44,6 @@ class First:
         raise Conflict(event.subject)
 
 
-def last_sequence(facts: list[Recorded], subject: str) -> int:
+def last_sequence(facts: list[StoredEvent], subject: str) -> int:
     """The sequence of the last of these facts on a subject; 0 if there is none."""
     return next((fact.sequence for fact in reversed(facts) if fact.event.subject == subject), 0)

@@ -2,7 +2,7 @@
 
 from time import monotonic
 
-from chassis.log import Log
+from chassis.event_log import EventLog
 from contracts import AudioRequested, Envelope, Event, SpeechHeard
 from contracts.values import Language
 from conversation.application.appending import First, event_id
@@ -18,7 +18,7 @@ class Speaker:
     So no two answers are ever mixed, and the sentences after it need no guard.
     """
 
-    def __init__(self, log: Log, heard: SpeechHeard, cause: Envelope, language: Language, *, last: int) -> None:
+    def __init__(self, log: EventLog, heard: SpeechHeard, cause: Envelope, language: Language, *, last: int) -> None:
         """`last`: the sequence of the call's last ``audio.requested``, 0 if there is none."""
         self._log = log
         self._heard = heard

@@ -6,11 +6,11 @@ from time import monotonic
 
 import structlog
 
-from chassis.log import Log, Recorded
-from contracts import ConversationEnded, Envelope, Event, ReplyGenerated, ReplyStep, SpeechHeard
+from chassis.event_log import EventLog, StoredEvent
+from contracts import ConversationEnded, Envelope, Event, ReplyGenerated, ReplySource, SpeechHeard
 from contracts.events.audio import AudioRequested
-from contracts.streams import facts_of
-from conversation.application import measures
+from contracts.streams import call_filters
+from conversation import metrics as measures
 from conversation.application.answering import Answer, Asking
 from conversation.application.appending import First, event_id, last_sequence
 from conversation.application.speaking import AnsweredElsewhere, Speaker
@@ -33,7 +33,7 @@ class Turns:
     said. Two that begin at once are told apart by the server: the first sentence is appended by compare-and-set.
     """
 
-    def __init__(self, log: Log, models: Sequence[Model], answers: Answers, *, deadline_seconds: float) -> None:
+    def __init__(self, log: EventLog, models: Sequence[Model], answers: Answers, *, deadline_seconds: float) -> None:
         """`models`: the first is asked, the others stand in for it, in their order."""
         self._log = log
         self._models = models
@@ -42,7 +42,7 @@ class Turns:
 
     async def answer(self, heard: SpeechHeard, cause: Envelope) -> None:
         """Answers one turn, unless its call is over. Raises AnsweredElsewhere: try again later."""
-        facts = await self._log.read(facts_of(heard.call_id))
+        facts = await self._log.read(call_filters(heard.call_id))
         talk = Talk.of([*(fact.event for fact in facts), heard], heard.attempt)
         if talk is None or talk.ended or not talk.is_on:
             logger.info("turn_not_answered", attempt=heard.attempt, turn=heard.turn)
@@ -54,12 +54,12 @@ class Turns:
 class _Turn:
     def __init__(
         self,
-        log: Log,
+        log: EventLog,
         models: Sequence[Model],
         answers: Answers,
         heard: SpeechHeard,
         cause: Envelope,
-        facts: list[Recorded],
+        facts: list[StoredEvent],
         talk: Talk,
     ) -> None:
         self._models = models
@@ -70,7 +70,7 @@ class _Turn:
         self._first = First(log, cause)
         self._phrases = phrases_of(talk.call.language)
         self._started = monotonic()
-        last = last_sequence(facts, f"{AudioRequested.fact}.{heard.call_id}")
+        last = last_sequence(facts, f"{AudioRequested.event_name}.{heard.call_id}")
         self._speaker = Speaker(log, heard, cause, talk.call.language, last=last)
 
     async def answer(self, deadline_seconds: float) -> None:
@@ -86,13 +86,13 @@ class _Turn:
 
     async def _converse(self, deadline_seconds: float) -> ReplyGenerated:
         """Says something, whatever happens, and returns the reply that closes the turn."""
-        answer = Answer(ReplyStep.STOCK_PHRASE, self._models[0].name)
+        answer = Answer(ReplySource.STOCK_PHRASE, self._models[0].name)
         if self._talk.silences >= SILENCES:
             await self._speaker.say(self._phrases.goodbye, repeats=True)
             return self._reply(self._speaker.said, answer)
         key = key_of(self._talk, self._models[0].name)
         if await self._answer_again(key):
-            answer.step = ReplyStep.CACHED_ANSWER
+            answer.step = ReplySource.CACHED_ANSWER
         else:
             answer = await self._ask(key, deadline_seconds)
         self._measure(answer)
@@ -122,7 +122,7 @@ class _Turn:
         if not again and self._speaker.said:
             return
         line = None if again else self._talk.fallback_line
-        answer.step = ReplyStep.SCRIPT_LINE if line else ReplyStep.LAST_RESORT
+        answer.step = ReplySource.SCRIPT_LINE if line else ReplySource.LAST_RESORT
         for sentence in sentences_of(line or self._phrases.fallback):
             await self._speaker.say(sentence, repeats=True)
         if again:
@@ -130,11 +130,11 @@ class _Turn:
 
     def _recovered(self, said: Sequence[str]) -> Answer:
         """What a crash left open: the lines of the last steps are known by their words."""
-        step, script = ReplyStep.MODEL, sentences_of(self._talk.fallback_line or "")
+        step, script = ReplySource.MODEL, sentences_of(self._talk.fallback_line or "")
         if script and list(said) == script[: len(said)]:
-            step = ReplyStep.SCRIPT_LINE
+            step = ReplySource.SCRIPT_LINE
         if self._phrases.fallback in said:
-            step = ReplyStep.LAST_RESORT
+            step = ReplySource.LAST_RESORT
         return Answer(step, self._models[0].name)
 
     def _reply(self, said: list[str], answer: Answer) -> ReplyGenerated:
@@ -149,7 +149,7 @@ class _Turn:
             completion_tokens=answer.completion_tokens,
             first_token_seconds=answer.first_token_seconds,
             latency_seconds=monotonic() - self._started,
-            fallback=answer.failure is not None or answer.step in (ReplyStep.SCRIPT_LINE, ReplyStep.LAST_RESORT),
+            fallback=answer.failure is not None or answer.step in (ReplySource.SCRIPT_LINE, ReplySource.LAST_RESORT),
             step=answer.step,
             tool_calls=tuple(answer.tool_calls),
         )

@@ -8,7 +8,7 @@ from contracts import (
     FINAL_STATUSES,
     AudioRequested,
     Call,
-    CallEvent,
+    CallDecision,
     CallStatus,
     ConversationEnded,
     Event,
@@ -59,7 +59,7 @@ class Talk:
     @classmethod
     def of(cls, events: Sequence[Event], attempt: int) -> Self | None:
         """The talk that a call's events, in the order of the log, tell of; none if there is no such call."""
-        call = next((event.call for event in reversed(events) if isinstance(event, CallEvent)), None)
+        call = next((event.call for event in reversed(events) if isinstance(event, CallDecision)), None)
         if call is None:
             return None
         script = render(call.script_template, call.variables)

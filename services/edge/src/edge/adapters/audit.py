@@ -9,7 +9,7 @@ from nats.aio.subscription import Subscription
 from prometheus_client import Counter
 from pydantic import ValidationError
 
-from chassis import elections
+from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from contracts.audit import AuditEntry, Stage
 from contracts.streams import AUDIT
 from edge.adapters.bus import translated
@@ -33,8 +33,8 @@ class BusAudit:
         body = entry.model_dump_json(exclude_none=True).encode()
         headers = {"Nats-Msg-Id": f"{entry.act_id}/{entry.stage}"}
         async with translated(self._client, "the audit cannot be written"):
-            js = self._client.jetstream(timeout=elections.ANSWER_SECONDS)
-            await elections.patiently(lambda: js.publish(entry.subject, body, stream=AUDIT.name, headers=headers))
+            js = self._client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
+            await retry_until_leader(lambda: js.publish(entry.subject, body, stream=AUDIT.name, headers=headers))
         ENTRIES.labels(stage=entry.stage).inc()
 
     async def page(self, *, since: datetime | None, after: int, limit: int, subject: str) -> WrittenPage:

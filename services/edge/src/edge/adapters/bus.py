@@ -10,7 +10,7 @@ from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
 from pydantic import ValidationError
 
-from chassis.log import Guard, Log, Recorded
+from chassis.event_log import EventLog, Guard, StoredEvent
 from contracts import CampaignStatistics, CampaignStatisticsQuery, CommandOutcome, Envelope, Event
 from edge.ports import TooLarge, Unavailable
 
@@ -51,16 +51,16 @@ async def _connected(client: Client) -> None:
 class BusFacts:
     """`edge.ports.Facts` on the log of calls."""
 
-    def __init__(self, client: Client, log: Log) -> None:
+    def __init__(self, client: Client, log: EventLog) -> None:
         self._client = client
         self._log = log
 
-    async def last(self, subject: str) -> Recorded | None:
+    async def last(self, subject: str) -> StoredEvent | None:
         """See the port."""
         async with translated(self._client, "the log could not be read"):
             return await self._log.last(subject)
 
-    async def read(self, subjects: Sequence[str]) -> list[Recorded]:
+    async def read(self, subjects: Sequence[str]) -> list[StoredEvent]:
         """See the port."""
         async with translated(self._client, "the log could not be read"):
             return await self._log.read(subjects)
@@ -74,7 +74,7 @@ class BusFacts:
 class BusRequests:
     """`edge.ports.Requests` on the stream of requests; the orchestrator answers to the inbox in ``reply_to``."""
 
-    def __init__(self, client: Client, log: Log) -> None:
+    def __init__(self, client: Client, log: EventLog) -> None:
         self._client = client
         self._log = log
 

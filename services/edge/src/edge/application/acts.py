@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 import uuid_utils
 
-from contracts import Call, CallChangeRequested, CallFact, CampaignFact
+from contracts import Call, CallChangeRequested, CallEvent, CampaignEvent
 from contracts.audit import AuditEntry, Stage
 from edge.application.calls import Calls
 from edge.application.campaigns import Campaign, Campaigns
+from edge.application.errors import Refused, UnknownCall
 from edge.application.masking import masked, shown, shown_campaign
-from edge.application.refusals import Refused, UnknownCall
 from edge.ports import Audit, TooLarge, Unavailable
 
 Shown = dict[str, Any]
@@ -36,7 +36,7 @@ class Acts:
         self._campaigns = campaigns
         self._audit = audit
 
-    async def do(self, who: str, act: str, command: CallFact) -> tuple[Call, bool]:
+    async def do(self, who: str, act: str, command: CallEvent) -> tuple[Call, bool]:
         """The call after the command, and whether it is decided. Raises UnknownCall, Refused and TooLarge."""
         target = str(command.call_id)
         try:
@@ -45,21 +45,21 @@ class Acts:
             await self.refused(who, act, target, [str(error)])
             raise
         fields = tuple(command.changes()) if isinstance(command, CallChangeRequested) else ()
-        story = _Story(self._audit, act=act, target=target, who=who, fields=fields, before=shown(before))
+        story = _AuditTrail(self._audit, act=act, target=target, who=who, fields=fields, before=shown(before))
         return await story.of(lambda: self._calls.command(command), shown)
 
-    async def do_to_campaign(self, who: str, act: str, command: CampaignFact) -> tuple[Campaign, bool]:
+    async def do_to_campaign(self, who: str, act: str, command: CampaignEvent) -> tuple[Campaign, bool]:
         """The campaign after the command, and whether it is decided. Raises Refused and TooLarge."""
         before = await self._campaigns.get(command.campaign_id)
-        story = _Story(self._audit, act=act, target=command.campaign_id, who=who, before=shown_campaign(before))
+        story = _AuditTrail(self._audit, act=act, target=command.campaign_id, who=who, before=shown_campaign(before))
         return await story.of(lambda: self._campaigns.command(command), shown_campaign)
 
     async def refused(self, who: str, act: str, target: str, reasons: Sequence[str]) -> None:
         """Writes down an act that did not get as far as its target."""
-        await _Story(self._audit, act=act, target=target, who=who).tell(Stage.REFUSED, reasons=reasons)
+        await _AuditTrail(self._audit, act=act, target=target, who=who).tell(Stage.REFUSED, reasons=reasons)
 
 
-class _Story:
+class _AuditTrail:
     """The entries of one act, and what is common to them."""
 
     def __init__(self, audit: Audit, **common: object) -> None:

@@ -4,11 +4,11 @@ import asyncio
 from dataclasses import dataclass
 from uuid import UUID
 
-from chassis.log import Recorded
-from contracts import Call, CallCreated, CallFact, CallRequested, CampaignStatistics, call_id_of
-from contracts.event import CallEvent
-from contracts.streams import facts_of, state_of
-from edge.application.refusals import KeyReused, Refused, UnknownCall
+from chassis.event_log import StoredEvent
+from contracts import Call, CallCreated, CallEvent, CallRequested, CampaignStatistics, call_id_of
+from contracts.event import CallDecision
+from contracts.streams import call_filters, call_state_filter
+from edge.application.errors import KeyReused, Refused, UnknownCall
 from edge.ports import Facts, Requests, Statistics
 
 
@@ -20,17 +20,17 @@ class Placed:
     call: Call | None
 
 
-async def state(facts: Facts, call_id: UUID) -> Recorded:
+async def state(facts: Facts, call_id: UUID) -> StoredEvent:
     """The newest decision about a call. Raises UnknownCall."""
-    newest = await facts.last(state_of(call_id))
+    newest = await facts.last(call_state_filter(call_id))
     if newest is None:
         raise UnknownCall(call_id)
     return newest
 
 
-def call_in(recorded: Recorded) -> Call:
+def call_in(recorded: StoredEvent) -> Call:
     """The call as it stands after a decision."""
-    assert isinstance(recorded.event, CallEvent)  # noqa: S101  the filter of `state_of` matches nothing else
+    assert isinstance(recorded.event, CallDecision)  # noqa: S101  the filter of `call_state_filter` matches nothing else
     return recorded.event.call
 
 
@@ -57,7 +57,7 @@ class Calls:
             raise KeyReused(different)
         return Placed(call_id, await self.get(call_id))
 
-    async def command(self, command: CallFact) -> tuple[Call, bool]:
+    async def command(self, command: CallEvent) -> tuple[Call, bool]:
         """Asks for a change; the call as it then stands, and whether it is decided. Raises UnknownCall and Refused."""
         await state(self._facts, command.call_id)
         outcome = await self._requests.ask(command)
@@ -69,9 +69,9 @@ class Calls:
         """The call as it stands. Raises UnknownCall."""
         return call_in(await state(self._facts, call_id))
 
-    async def log(self, call_id: UUID) -> list[Recorded]:
+    async def log(self, call_id: UUID) -> list[StoredEvent]:
         """Everything that is known of the call, in the order of the log. Raises UnknownCall."""
-        _, log = await asyncio.gather(state(self._facts, call_id), self._facts.read(facts_of(call_id)))
+        _, log = await asyncio.gather(state(self._facts, call_id), self._facts.read(call_filters(call_id)))
         return log
 
     async def statistics(self, campaign_id: str | None) -> CampaignStatistics:
@@ -79,7 +79,7 @@ class Calls:
         return await self._statistics.of(campaign_id)
 
     async def _created(self, call_id: UUID) -> Call | None:
-        created = await self._facts.last(f"{CallCreated.fact}.{call_id}.*")
+        created = await self._facts.last(f"{CallCreated.event_name}.{call_id}.*")
         return call_in(created) if created else None
 
 

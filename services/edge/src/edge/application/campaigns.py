@@ -2,9 +2,9 @@
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from contracts import CampaignFact, CampaignId, CampaignPaused, CampaignResumed
-from contracts.streams import campaign_state_of
-from edge.application.refusals import Refused
+from contracts import CampaignEvent, CampaignId, CampaignPaused, CampaignResumed
+from contracts.streams import campaign_state_filter
+from edge.application.errors import Refused
 from edge.ports import Facts, Requests
 
 
@@ -28,7 +28,7 @@ class Campaigns:
 
     async def get(self, campaign_id: CampaignId) -> Campaign:
         """How the campaign stands in the log."""
-        last = await self._facts.last(campaign_state_of(campaign_id))
+        last = await self._facts.last(campaign_state_filter(campaign_id))
         match last.event if last else None:
             case CampaignPaused(occurred_at=since, reason=reason):
                 return Campaign(campaign_id=campaign_id, paused=True, since=since, reason=reason)
@@ -37,7 +37,7 @@ class Campaigns:
             case _:
                 return Campaign(campaign_id=campaign_id)
 
-    async def command(self, command: CampaignFact) -> tuple[Campaign, bool]:
+    async def command(self, command: CampaignEvent) -> tuple[Campaign, bool]:
         """Asks for a change; how the campaign then stands, and whether it is decided. Raises Refused."""
         outcome = await self._requests.ask(command)
         if outcome and not outcome.accepted:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import uuid_utils
 
-from chassis.log import Conflict, Guard, Recorded
+from chassis.event_log import Conflict, Guard, StoredEvent
 from contracts import (
     FINAL_STATUSES,
     AnswerClassified,
@@ -24,8 +24,8 @@ from contracts import (
     TelephonyStatusReported,
 )
 from edge.application.calls import call_in, state
-from edge.application.refusals import NotInProgress, UnknownCall
-from edge.application.unspoken import given_up, words_from
+from edge.application.errors import NotInProgress, UnknownCall
+from edge.application.unplayed import given_up, words_from
 from edge.ports import Facts, Prompt, Speech, Unavailable
 
 TRIES = 4
@@ -70,7 +70,7 @@ class Line:
         A greeting that could not be spoken before the phone rang is said in the provider's voice at once.
         """
         call, failed = await asyncio.gather(
-            self.report(fact, event_id), self._facts.last(f"{AudioFailed.fact}.{fact.call_id}")
+            self.report(fact, event_id), self._facts.last(f"{AudioFailed.event_name}.{fact.call_id}")
         )
         if _is_over(call, fact.attempt):
             return None
@@ -83,7 +83,7 @@ class Line:
         If something was heard meanwhile, the line goes on with the reply to that.
         """
         newest, last = await asyncio.gather(
-            state(self._facts, call_id), self._facts.last(f"{SpeechHeard.fact}.{call_id}")
+            state(self._facts, call_id), self._facts.last(f"{SpeechHeard.event_name}.{call_id}")
         )
         call = call_in(newest)
         if _is_over(call, attempt):
@@ -102,9 +102,9 @@ class Line:
         for _ in range(TRIES):
             newest, last, ended, failed = await asyncio.gather(
                 state(self._facts, heard.call_id),
-                self._facts.last(f"{SpeechHeard.fact}.{heard.call_id}"),
-                self._facts.last(f"{ConversationEnded.fact}.{heard.call_id}"),
-                self._facts.last(f"{AudioFailed.fact}.{heard.call_id}"),
+                self._facts.last(f"{SpeechHeard.event_name}.{heard.call_id}"),
+                self._facts.last(f"{ConversationEnded.event_name}.{heard.call_id}"),
+                self._facts.last(f"{AudioFailed.event_name}.{heard.call_id}"),
             )
             call = call_in(newest)
             if _is_over(call, heard.attempt):
@@ -135,8 +135,8 @@ class Line:
         for _ in range(TRIES):
             newest, last, ended = await asyncio.gather(
                 state(self._facts, call_id),
-                self._facts.last(f"{SpeechHeard.fact}.{call_id}"),
-                self._facts.last(f"{ConversationEnded.fact}.{call_id}"),
+                self._facts.last(f"{SpeechHeard.event_name}.{call_id}"),
+                self._facts.last(f"{ConversationEnded.event_name}.{call_id}"),
             )
             call = call_in(newest)
             if call.status != CallStatus.IN_PROGRESS or call.hangup or _has_ended(ended, call.attempt):
@@ -146,16 +146,16 @@ class Line:
                 return call.attempt, await self._take(heard, newest, last)
         raise Unavailable("the turn is contended")
 
-    async def _taken(self, heard: Heard, last: Recorded | None) -> int | None:
+    async def _taken(self, heard: Heard, last: StoredEvent | None) -> int | None:
         """The turn that this very report has taken before, if it has."""
         if _turn(last, heard.attempt) < heard.turn:
             return None
-        for recorded in await self._facts.read((f"{SpeechHeard.fact}.{heard.call_id}",)):
+        for recorded in await self._facts.read((f"{SpeechHeard.event_name}.{heard.call_id}",)):
             if recorded.envelope.id == heard.event_id:
                 return _turn(recorded, heard.attempt)
         return None
 
-    async def _take(self, heard: Heard, newest: Recorded, last: Recorded | None) -> int:
+    async def _take(self, heard: Heard, newest: StoredEvent, last: StoredEvent | None) -> int:
         """Appends at the turn asked for, or at the next free one if another writer has taken it. Raises Conflict."""
         turn = max(heard.turn, _turn(last, heard.attempt) + 1)
         fact = SpeechHeard(
@@ -170,7 +170,7 @@ class Line:
         await self._facts.append(fact, cause=newest.envelope, event_id=heard.event_id, guard=guard)
         return turn
 
-    async def _unspoken(self, call: Call, attempt: int, turn: int, failed: Recorded | None) -> str | None:
+    async def _unspoken(self, call: Call, attempt: int, turn: int, failed: StoredEvent | None) -> str | None:
         """What nobody could hear of a turn; the log is read for it only if something failed in this call."""
         if failed is None:
             return None
@@ -178,7 +178,7 @@ class Line:
         return None if sentence is None else await words_from(self._facts, call, attempt, turn, sentence)
 
 
-def _turn(recorded: Recorded | None, attempt: int) -> int:
+def _turn(recorded: StoredEvent | None, attempt: int) -> int:
     """The turn that was heard; 0, the greeting's, if nothing was in this attempt."""
     event = recorded.event if recorded else None
     return event.turn if isinstance(event, SpeechHeard) and event.attempt == attempt else 0
@@ -189,5 +189,5 @@ def _is_over(call: Call, attempt: int) -> bool:
     return call.status in FINAL_STATUSES or call.hangup is not None or call.attempt != attempt
 
 
-def _has_ended(ended: Recorded | None, attempt: int) -> bool:
+def _has_ended(ended: StoredEvent | None, attempt: int) -> bool:
     return ended is not None and isinstance(ended.event, ConversationEnded) and ended.event.attempt == attempt

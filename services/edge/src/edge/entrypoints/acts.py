@@ -10,9 +10,9 @@ from contracts import (
     Call,
     CallCancelRequested,
     CallChangeRequested,
-    CallFact,
+    CallEvent,
     CallRetryRequested,
-    CampaignFact,
+    CampaignEvent,
     CampaignId,
     CampaignPauseRequested,
     CampaignResumeRequested,
@@ -27,7 +27,7 @@ acts = router(Acting, "/calls", "Calls")
 on_campaigns = router(Acting, "/campaigns", "Campaigns")
 
 
-class _Desk:
+class _ActDispatcher:
     """The acts of whoever asks."""
 
     def __init__(self, request: Request) -> None:
@@ -35,15 +35,15 @@ class _Desk:
         self._who = key_of(request).name
         self._act: str = request.scope["route"].name
 
-    async def do(self, command: CallFact) -> tuple[Call, bool]:
+    async def do(self, command: CallEvent) -> tuple[Call, bool]:
         return await self._acts.do(self._who, self._act, command)
 
-    async def do_to_campaign(self, command: CampaignFact) -> Campaign:
+    async def do_to_campaign(self, command: CampaignEvent) -> Campaign:
         campaign, _ = await self._acts.do_to_campaign(self._who, self._act, command)
         return campaign
 
 
-Desk = Annotated[_Desk, Depends(_Desk)]
+Desk = Annotated[_ActDispatcher, Depends(_ActDispatcher)]
 
 
 @acts.put(

@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
-from chassis.log import Recorded
+from chassis.event_log import StoredEvent
 from contracts import CallChangeRequested, CampaignStatistics
 from contracts.events.requests import PauseReason
 from edge.application.campaigns import Campaign
@@ -91,7 +91,7 @@ class LoggedEvent(BaseModel):
     data: dict[str, Any]
 
     @classmethod
-    def of(cls, recorded: Recorded) -> "LoggedEvent":
+    def of(cls, recorded: StoredEvent) -> "LoggedEvent":
         """As the log has it."""
         envelope = recorded.envelope
         return cls(

@@ -6,7 +6,7 @@ from faststream.nats import NatsMessage, NatsRouter
 from contracts import CallRequested, CommandOutcome, InvalidMessage, call_id_of, decode
 from contracts.queries import CALL_REQUEST
 from edge.application.calls import Calls
-from edge.application.refusals import KeyReused, Refused
+from edge.application.errors import KeyReused, Refused
 from edge.ports import TooLarge, Unavailable
 
 QUEUE = "edge"
@@ -18,7 +18,7 @@ def build_router(calls: Calls) -> NatsRouter:
 
     async def on_request(message: NatsMessage) -> CommandOutcome:
         try:
-            request = decode(CallRequested.fact, message.body)
+            request = decode(CallRequested.event_name, message.body)
         except InvalidMessage as error:
             return CommandOutcome(accepted=False, reasons=tuple(error.reasons))
         assert isinstance(request, CallRequested)  # noqa: S101  the subject names the type

@@ -11,7 +11,7 @@ from edge.application.calls import Calls
 from edge.application.campaigns import Campaigns
 from edge.application.keys import Key
 from edge.application.line import Line
-from edge.application.pace import Buckets, Pace
+from edge.application.rate_limit import Buckets, Pace
 from edge.entrypoints import acts, audit, calls, campaigns, openapi, problems, webhooks
 from edge.entrypoints.keys import RequireKey
 from edge.entrypoints.scopes import PREFIX

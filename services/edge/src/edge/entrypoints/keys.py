@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edge.application.keys import NOBODY, Key, found
-from edge.application.pace import Buckets
+from edge.application.rate_limit import Buckets
 from edge.entrypoints.problems import problem
 
 DOCUMENTED = [

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from edge.application.refusals import KeyReused, MissingScope, NotInProgress, Refused, UnknownCall
+from edge.application.errors import KeyReused, MissingScope, NotInProgress, Refused, UnknownCall
 from edge.ports import SpeechUnavailable, TooLarge, Unavailable
 
 logger = structlog.get_logger()

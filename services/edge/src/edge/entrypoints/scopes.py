@@ -8,8 +8,8 @@ from fastapi.routing import APIRoute
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from edge.application.acts import Acts
+from edge.application.errors import MissingScope
 from edge.application.keys import Key, Scope
-from edge.application.refusals import MissingScope
 from edge.entrypoints.keys import DOCUMENTED, REFUSED
 from edge.entrypoints.openapi import problems
 

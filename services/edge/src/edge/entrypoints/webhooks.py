@@ -15,8 +15,8 @@ from starlette.datastructures import ImmutableMultiDict
 from starlette.exceptions import HTTPException
 
 from chassis import tracing
+from edge.application.errors import UnknownCall
 from edge.application.line import Line
-from edge.application.refusals import UnknownCall
 from edge.entrypoints import twilio_forms
 from edge.entrypoints.openapi import problems
 from edge.entrypoints.problems import problem

@@ -6,8 +6,8 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from chassis.following import follow
-from chassis.log import Log, Recorded
+from chassis.event_log import EventLog, StoredEvent
+from chassis.stream_reader import follow
 from chassis.subscriptions import recorded
 from contracts import DialCleared, DialPlaced, DialRefused, DialUnknown, InvalidMessage
 from contracts.streams import CALLS
@@ -18,12 +18,12 @@ _FILTERS = tuple(event.subjects() for event in (DialCleared, DialPlaced, DialRef
 class LoggedDials:
     """The port `DialFacts`. The last clearance says from where the log must be read."""
 
-    def __init__(self, client: Client, log: Log) -> None:
+    def __init__(self, client: Client, log: EventLog) -> None:
         self._client = client
         self._log = log
 
     @asynccontextmanager
-    async def heard(self) -> AsyncIterator[AsyncIterator[list[Recorded]]]:
+    async def heard(self) -> AsyncIterator[AsyncIterator[list[StoredEvent]]]:
         """See `DialFacts.heard`."""
         end = (await self._client.jetstream().stream_info(CALLS.name)).state.last_seq
         last = await self._log.last(DialCleared.subjects())
@@ -32,7 +32,7 @@ class LoggedDials:
             yield _events(batches)
 
 
-async def _events(batches: AsyncGenerator[list[Msg], None]) -> AsyncIterator[list[Recorded]]:
+async def _events(batches: AsyncGenerator[list[Msg], None]) -> AsyncIterator[list[StoredEvent]]:
     async for batch in batches:
         events = []
         for message in batch:

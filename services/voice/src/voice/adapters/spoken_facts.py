@@ -7,8 +7,8 @@ from uuid import UUID
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from chassis.following import follow
-from chassis.log import Recorded
+from chassis.event_log import StoredEvent
+from chassis.stream_reader import follow
 from chassis.subscriptions import recorded
 from contracts import AudioRequested, InvalidMessage, ReplyGenerated
 from contracts.streams import CALLS
@@ -24,15 +24,15 @@ class LoggedFacts:
         self._client = client
 
     @asynccontextmanager
-    async def follow(self, call_id: UUID) -> AsyncIterator[AsyncIterator[Recorded]]:
+    async def follow(self, call_id: UUID) -> AsyncIterator[AsyncIterator[StoredEvent]]:
         """A consumer in memory, gone soon after the block; one that its node takes along is made anew elsewhere."""
-        filters = [f"{event.fact}.{call_id}" for event in (AudioRequested, ReplyGenerated)]
+        filters = [f"{event.event_name}.{call_id}" for event in (AudioRequested, ReplyGenerated)]
         following = follow(self._client, CALLS, filters, start=1, forgotten_after=LEFT_AFTER_SECONDS)
         async with aclosing(following) as batches:
             yield _events(batches)
 
 
-async def _events(batches: AsyncGenerator[list[Msg], None]) -> AsyncIterator[Recorded]:
+async def _events(batches: AsyncGenerator[list[Msg], None]) -> AsyncIterator[StoredEvent]:
     async for batch in batches:
         for message in batch:
             with suppress(InvalidMessage):  # its durable consumers make a dead letter of it

@@ -42,7 +42,7 @@ _LIST_OF_CALLS = "/Calls.json"
 _CLIENT_ERRORS = 400
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERRORS = 500
-_MOST_CALLS_A_DAY = 200
+_MAX_CALLS_A_DAY = 200
 
 
 class TooManyRequests(Exception):
@@ -129,7 +129,7 @@ def _error_code(found: object) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Twilio:
-    """The ports `Telephony`, `Mouthpiece` and `Directory`. `callbacks`: the edge's address, no slash at its end."""
+    """The ports `Telephony`, `SpokenFallback` and `Directory`. `callbacks`: the edge's address, no slash at its end."""
 
     client: Any
     number: PhoneNumber
@@ -190,7 +190,7 @@ class Twilio:
 
     async def calls_to(self, number: PhoneNumber, since: datetime) -> list[ProviderCall]:
         """Calls that started on that day or later, and those that wait in Twilio's queue: they have no start yet."""
-        pair = {"to": number, "from_": self.number, "limit": _MOST_CALLS_A_DAY}
+        pair = {"to": number, "from_": self.number, "limit": _MAX_CALLS_A_DAY}
         started = await self.client.calls.list_async(**pair, start_time_after=since.date())
         queued = await self.client.calls.list_async(**pair, status="queued")
         return list({call.sid: _provider_call(call) for call in [*queued, *started]}.values())

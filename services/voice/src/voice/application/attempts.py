@@ -6,9 +6,9 @@ from uuid import UUID
 
 import uuid_utils
 
-from chassis.log import Conflict, Guard, Recorded
+from chassis.event_log import Conflict, Guard, StoredEvent
 from contracts import (
-    CallFact,
+    CallEvent,
     DialClaimed,
     DialLookedUp,
     DialPlaced,
@@ -35,8 +35,8 @@ class StillDialing(Exception):
 class Attempt:
     """The facts of one attempt, in the order of the log."""
 
-    facts: tuple[CallFact, ...]
-    claim: Recorded | None
+    facts: tuple[CallEvent, ...]
+    claim: StoredEvent | None
 
     @property
     def provider_call_id(self) -> str | None:
@@ -64,7 +64,7 @@ class Attempt:
 
 async def load_attempt(calls: CallLog, call_id: UUID, number: int) -> Attempt:
     """The attempt `number` of a call as the log has it now."""
-    recorded = await calls.read((f"dial.*.{call_id}", f"{TelephonyStatusReported.fact}.{call_id}"))
+    recorded = await calls.read((f"dial.*.{call_id}", f"{TelephonyStatusReported.event_name}.{call_id}"))
     facts, claim = [], None
     for entry in recorded:
         fact = entry.event
@@ -77,10 +77,10 @@ async def load_attempt(calls: CallLog, call_id: UUID, number: int) -> Attempt:
 
 async def is_claimed(calls: CallLog, call_id: UUID, number: int) -> bool:
     """Whether the attempt, or a later one, has been claimed."""
-    return _is_of(await calls.last(f"{DialClaimed.fact}.{call_id}"), number)
+    return _is_of(await calls.last(f"{DialClaimed.event_name}.{call_id}"), number)
 
 
-def _is_of(last: Recorded | None, number: int) -> bool:
+def _is_of(last: StoredEvent | None, number: int) -> bool:
     return last is not None and isinstance(last.event, DialClaimed) and last.event.attempt >= number
 
 

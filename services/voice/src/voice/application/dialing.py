@@ -8,10 +8,10 @@ from uuid import UUID
 import structlog
 from prometheus_client import Counter
 
-from chassis.log import Recorded
-from contracts import CallEvent, CallStatus, CallStatusChanged, DialPlaced, DialRefused, DialUnknown, Envelope
+from chassis.event_log import StoredEvent
+from contracts import CallDecision, CallStatus, CallStatusChanged, DialPlaced, DialRefused, DialUnknown, Envelope
 from contracts.call import Call
-from contracts.streams import state_of
+from contracts.streams import call_state_filter
 from voice.application.attempts import (
     CALLED_OFF,
     CLAIM_PATIENCE_SECONDS,
@@ -21,13 +21,13 @@ from voice.application.attempts import (
     is_claimed,
     load_attempt,
 )
+from voice.application.dial_gate import DialGate
 from voice.application.greetings import Greetings
-from voice.application.holding import Hold
 from voice.domain.dial_failures import DialFailed, FailureClass
-from voice.ports import CallLog, Clearance, DialOrder, Telephony
+from voice.ports import CallLog, DialOrder, DialRateLimiter, Telephony
 
 DIALS = Counter("centralita_dials", "Attempts to dial, by what came of the request", ["outcome"])
-LONGEST_PAUSE_SECONDS = 8.0
+MAX_PAUSE_SECONDS = 8.0
 
 Outcome = DialPlaced | DialRefused | DialUnknown
 
@@ -43,8 +43,8 @@ class Dialing:
         telephony: Telephony,
         greetings: Greetings,
         *,
-        hold: Hold | None = None,
-        clearance: Clearance | None = None,
+        hold: DialGate | None = None,
+        clearance: DialRateLimiter | None = None,
         budget: float = DIAL_BUDGET_SECONDS,
         patience: float = CLAIM_PATIENCE_SECONDS,
     ) -> None:
@@ -81,7 +81,7 @@ class Dialing:
             return
         outcome = await self._carry_out(call_id, attempt, last_moment)
         await self._calls.append(outcome, cause=cause)
-        logger.info("dialed", fact=outcome.fact, attempt=attempt)
+        logger.info("dialed", fact=outcome.event_name, attempt=attempt)
 
     async def _carry_out(self, call_id: UUID, attempt: int, last_moment: float) -> Outcome:
         # Only behind the claim is it certain that nobody else dials, so only here can it be said that nobody did.
@@ -103,7 +103,7 @@ class Dialing:
                 if failed.failure is not FailureClass.RATE_LIMITED or clock() + wait > last_moment:
                     return _failed(order, failed)
                 await asyncio.sleep(wait)
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                pause = min(pause * 2, MAX_PAUSE_SECONDS)
             else:
                 DIALS.labels(outcome="placed").inc()
                 return DialPlaced(call_id=order.call_id, attempt=order.attempt, provider_call_id=sid)
@@ -121,8 +121,8 @@ class Dialing:
         DIALS.labels(outcome=FailureClass.UNKNOWN).inc()
 
     async def _state(self, call_id: UUID) -> Call | None:
-        newest: Recorded | None = await self._calls.last(state_of(call_id))
-        return newest.event.call if newest and isinstance(newest.event, CallEvent) else None
+        newest: StoredEvent | None = await self._calls.last(call_state_filter(call_id))
+        return newest.event.call if newest and isinstance(newest.event, CallDecision) else None
 
 
 def _is_dialing(call: Call | None, attempt: int) -> bool:

@@ -5,20 +5,20 @@ from uuid import UUID
 
 import structlog
 
-from chassis.log import Recorded
+from chassis.event_log import StoredEvent
 from contracts import AudioRequested
 from voice.application.speech import Speaking
 from voice.ports import CallLog, SpeechFailed
 
 GREETING_TURN = 0
-LONGEST_PREPARATION_SECONDS = 4.0
+MAX_PREPARATION_SECONDS = 4.0
 
 logger = structlog.get_logger()
 
 
-async def newest_greeting(calls: CallLog, call_id: UUID) -> tuple[Recorded, AudioRequested] | None:
+async def newest_greeting(calls: CallLog, call_id: UUID) -> tuple[StoredEvent, AudioRequested] | None:
     """The greeting as it was asked for last: a call that is changed before it is dialled gets a new one."""
-    for recorded in reversed(await calls.read((f"{AudioRequested.fact}.{call_id}",))):
+    for recorded in reversed(await calls.read((f"{AudioRequested.event_name}.{call_id}",))):
         event = recorded.event
         if isinstance(event, AudioRequested) and event.turn == GREETING_TURN:
             return recorded, event
@@ -28,13 +28,13 @@ async def newest_greeting(calls: CallLog, call_id: UUID) -> tuple[Recorded, Audi
 class Greetings:
     """Makes clips of greetings. One that is in the making is waited for, not made twice by the same process."""
 
-    def __init__(self, calls: CallLog, speaking: Speaking, *, patience: float = LONGEST_PREPARATION_SECONDS) -> None:
+    def __init__(self, calls: CallLog, speaking: Speaking, *, patience: float = MAX_PREPARATION_SECONDS) -> None:
         self._calls = calls
         self._speaking = speaking
         self._patience = patience
         self._under_way: dict[str, asyncio.Task[None]] = {}
 
-    async def prepare(self, asked: Recorded, request: AudioRequested) -> None:
+    async def prepare(self, asked: StoredEvent, request: AudioRequested) -> None:
         """Puts the sentence among the clips. Idempotent: a clip is stored under the digest of what it says."""
         if request.turn != GREETING_TURN or not request.repeats:
             return
@@ -66,7 +66,7 @@ class Greetings:
         if not done.cancelled() and (error := done.exception()) is not None:
             logger.warning("greeting_not_made", error=type(error).__name__)
 
-    async def _make(self, asked: Recorded, request: AudioRequested) -> None:
+    async def _make(self, asked: StoredEvent, request: AudioRequested) -> None:
         if await self._speaking.has_clip(request):
             return
         try:

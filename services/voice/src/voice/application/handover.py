@@ -6,13 +6,13 @@ from uuid import UUID
 import structlog
 
 from chassis import tracing
-from contracts import FINAL_STATUSES, CallEvent, SpeechHeard
-from contracts.streams import state_of
+from contracts import FINAL_STATUSES, CallDecision, SpeechHeard
+from contracts.streams import call_state_filter
 from voice.application.attempts import load_attempt
-from voice.domain.playback import Unsaid
-from voice.ports import CallLog, Mouthpiece
+from voice.domain.playback import UnplayedRemainder
+from voice.ports import CallLog, SpokenFallback
 
-LONGEST_SECONDS = 3.0
+MAX_SECONDS = 3.0
 """Shorter than the silence after which the edge says the same by itself (5 s), so that it is not said twice."""
 
 logger = structlog.get_logger()
@@ -21,12 +21,12 @@ logger = structlog.get_logger()
 class Handover:
     """Hands turns over, for each call the one that was played last. What is under way is dropped by `aclose`."""
 
-    def __init__(self, calls: CallLog, mouthpiece: Mouthpiece) -> None:
+    def __init__(self, calls: CallLog, mouthpiece: SpokenFallback) -> None:
         self._calls = calls
         self._mouthpiece = mouthpiece
         self._under_way: dict[UUID, asyncio.Task[None]] = {}
 
-    def begin(self, call_id: UUID, attempt: int, turn: int, unsaid: Unsaid) -> asyncio.Task[None]:
+    def begin(self, call_id: UUID, attempt: int, turn: int, unsaid: UnplayedRemainder) -> asyncio.Task[None]:
         """Has the rest of the turn said on the call's line, as soon as what was sent of it has been heard.
 
         Fails open: if that cannot be asked for, or this process ends before, the callee's silence brings the edge to
@@ -50,12 +50,12 @@ class Handover:
         if self._under_way.get(call_id) is done:
             del self._under_way[call_id]
 
-    async def _hand_over(self, call_id: UUID, attempt: int, turn: int, unsaid: Unsaid) -> None:
+    async def _hand_over(self, call_id: UUID, attempt: int, turn: int, unsaid: UnplayedRemainder) -> None:
         await asyncio.sleep(unsaid.after - asyncio.get_running_loop().time())
         log = logger.bind(attempt=attempt, turn=turn, sentence=unsaid.sentence)
         try:
             with tracing.span("hand over", tracing.SERVE, unsaid.traceparent):
-                async with asyncio.timeout(LONGEST_SECONDS):
+                async with asyncio.timeout(MAX_SECONDS):
                     handed_over = await self._say(call_id, attempt, turn, unsaid.sentence)
         except Exception as error:  # noqa: BLE001  quality fails open (law 9)
             log.warning("turn_not_handed_over", error=type(error).__name__)
@@ -71,11 +71,11 @@ class Handover:
 
     async def _is_overtaken(self, call_id: UUID, attempt: int, turn: int) -> bool:
         """Whether the line has no more use for this turn: the callee has spoken since, or it is closed."""
-        last = await self._calls.last(f"{SpeechHeard.fact}.{call_id}")
+        last = await self._calls.last(f"{SpeechHeard.event_name}.{call_id}")
         if last and isinstance(last.event, SpeechHeard) and (last.event.attempt, last.event.turn) > (attempt, turn):
             return True
-        newest = await self._calls.last(state_of(call_id))
-        if newest is None or not isinstance(newest.event, CallEvent):
+        newest = await self._calls.last(call_state_filter(call_id))
+        if newest is None or not isinstance(newest.event, CallDecision):
             return False
         call = newest.event.call
         return call.status in FINAL_STATUSES or call.hangup is not None or call.attempt != attempt

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import structlog
 from prometheus_client import Counter, Histogram
 
-from chassis.log import Recorded
-from contracts import AudioFailed, AudioReady, AudioRequested, Event, SpeechStep
+from chassis.event_log import StoredEvent
+from contracts import AudioFailed, AudioReady, AudioRequested, Event, SpeechFallback
 from providers import FALLBACKS
 from voice.domain.clips import Lines, Recipe, line_digest
 from voice.domain.mp3 import FrameCutter
@@ -21,7 +21,7 @@ TRIES = 2
 """Of the first voice; those that stand in for it are asked once."""
 DEADLINE_SECONDS = 6.0
 
-for _step in SpeechStep:
+for _step in SpeechFallback:
     FALLBACKS.labels(step=_step.value)
 
 _PASSES = frozenset({Failure.UNREACHABLE, Failure.RATE_LIMITED, Failure.SERVER_ERROR, Failure.CUT_OFF, Failure.EMPTY})
@@ -48,7 +48,7 @@ class _Spoken:
 
     digest: str
     provider: str
-    fallback: SpeechStep | None
+    fallback: SpeechFallback | None
     cutter: FrameCutter = field(default_factory=FrameCutter)
     audio: bytearray | None = None
     first_byte: float | None = None
@@ -70,7 +70,7 @@ class Speaking:
         self._deadline = deadline
         self._lines = Lines()
 
-    async def speak(self, asked: Recorded, request: AudioRequested, hear: Callable[[bytes], None]) -> None:
+    async def speak(self, asked: StoredEvent, request: AudioRequested, hear: Callable[[bytes], None]) -> None:
         """Gives the sentence's MP3 frames to `hear` as they come; what it has become is in the log.
 
         Idempotent: what it says in the log has an id that follows from the request's. Nobody speaks a sentence of
@@ -86,17 +86,17 @@ class Speaking:
         await self._keep(request, spoken)
         await self._ready(asked, request, spoken)
 
-    async def give_up(self, asked: Recorded, request: AudioRequested, reason: str, *, say: bool = True) -> None:
+    async def give_up(self, asked: StoredEvent, request: AudioRequested, reason: str, *, say: bool = True) -> None:
         """Says in the log that the sentence is not heard. `say`: the provider's voice says the turn from there on."""
         if say:
-            FALLBACKS.labels(step=SpeechStep.SAY.value).inc()
+            FALLBACKS.labels(step=SpeechFallback.SAY.value).inc()
         failed = AudioFailed(
             call_id=request.call_id,
             attempt=request.attempt,
             turn=request.turn,
             sentence=request.sentence,
             reason=reason,
-            fallback=SpeechStep.SAY.value if say else None,
+            fallback=SpeechFallback.SAY.value if say else None,
         )
         await self._say(failed, asked, "failed")
 
@@ -106,9 +106,9 @@ class Speaking:
 
     async def _sound(self, request: AudioRequested, hear: Hearing) -> _Spoken:
         """The first step of the ladder that is heard. Raises SpeechFailed."""
-        start, failed = asyncio.get_running_loop().time(), SpeechFailed(Failure.NO_PLACE, "no voice")
+        start, failed = asyncio.get_running_loop().time(), SpeechFailed(Failure.NO_CAPACITY, "no voice")
         for number, voice in enumerate(self._voices):
-            step, recipe = SpeechStep.SECOND_VOICE if number else None, voice.recipe(request)
+            step, recipe = SpeechFallback.SECOND_VOICE if number else None, voice.recipe(request)
             if request.repeats and (clip := await self._clips.get(recipe.digest)) is not None:
                 return _played(_Spoken(recipe.digest, voice.name, step), clip, hear)
             until = start + self._deadline * (number + 1) / len(self._voices)
@@ -129,7 +129,7 @@ class Speaking:
         clip = await self._clips.get(name.decode()) if name else None
         if name is None or clip is None:
             raise failed
-        return _played(_Spoken(name.decode(), "clips", SpeechStep.CLIP), clip, hear)
+        return _played(_Spoken(name.decode(), "clips", SpeechFallback.CLIP), clip, hear)
 
     async def _keep(self, request: AudioRequested, spoken: _Spoken) -> None:
         """What is worth keeping: what was said to repeat, and what has been seen to."""
@@ -140,7 +140,7 @@ class Speaking:
             await self._clips.put(spoken.digest, bytes(spoken.audio))
             await self._clips.put(line, spoken.digest.encode())
 
-    async def _ready(self, asked: Recorded, request: AudioRequested, spoken: _Spoken) -> None:
+    async def _ready(self, asked: StoredEvent, request: AudioRequested, spoken: _Spoken) -> None:
         SENTENCES.labels(outcome="synthesized" if spoken.audio else "clip").inc()
         if spoken.fallback is not None:
             FALLBACKS.labels(step=spoken.fallback.value).inc()
@@ -158,11 +158,13 @@ class Speaking:
         )
         await self._say(ready, asked, "ready")
 
-    async def _say(self, event: Event, asked: Recorded, outcome: str) -> None:
+    async def _say(self, event: Event, asked: StoredEvent, outcome: str) -> None:
         await self._calls.append(event, cause=asked.envelope, event_id=f"{asked.envelope.id}/{outcome}")
 
 
-async def _synthesize(voice: Speech, recipe: Recipe, step: SpeechStep | None, until: float, hear: Hearing) -> _Spoken:
+async def _synthesize(
+    voice: Speech, recipe: Recipe, step: SpeechFallback | None, until: float, hear: Hearing
+) -> _Spoken:
     """One try. Raises SpeechFailed."""
     clock = asyncio.get_running_loop().time
     start, audio = clock(), bytearray()

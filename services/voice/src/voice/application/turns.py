@@ -10,11 +10,11 @@ import structlog
 from prometheus_client import Histogram
 
 from chassis import tracing
-from chassis.log import Recorded
+from chassis.event_log import StoredEvent
 from contracts import AudioRequested, ReplyGenerated
 from voice.application.greetings import GREETING_TURN, newest_greeting
 from voice.application.speech import Speaking
-from voice.domain.playback import Playback, Unsaid
+from voice.domain.playback import Playback, UnplayedRemainder
 from voice.domain.turns import TurnOrder
 from voice.ports import CallLog, SpeechFailed, SpokenFacts
 
@@ -32,7 +32,7 @@ logger = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class _Sentence:
-    asked: Recorded
+    asked: StoredEvent
     request: AudioRequested
     sound: _Sound
 
@@ -46,7 +46,9 @@ class Turns:
         self._speaking = speaking
         self._patience = patience
 
-    async def play(self, call_id: UUID, attempt: int, turn: int, write: Write, *, aside: bool = False) -> Unsaid | None:
+    async def play(
+        self, call_id: UUID, attempt: int, turn: int, write: Write, *, aside: bool = False
+    ) -> UnplayedRemainder | None:
         """Writes the turn's MP3 frames as they come, until its last sentence or until nothing more comes.
 
         The first sentence that is not heard to its end is the end: what comes behind it would not be understood.
@@ -64,7 +66,7 @@ class Turns:
             return None
         sentence, error = lost
         await self._give_up(sentence, error, say=not aside)
-        left = Unsaid(sentence.request.sentence, playback.ends, sentence.asked.envelope.traceparent)
+        left = UnplayedRemainder(sentence.request.sentence, playback.ends, sentence.asked.envelope.traceparent)
         return None if aside else left
 
     async def _play(self, call_id: UUID, attempt: int, turn: int, write: Write) -> tuple[_Sentence, Exception] | None:
@@ -76,7 +78,7 @@ class Turns:
         begun: list[asyncio.Task[None]] = []
         async with asyncio.TaskGroup() as tasks:
 
-            def begin(asked: Recorded, request: AudioRequested) -> None:
+            def begin(asked: StoredEvent, request: AudioRequested) -> None:
                 sentences.put_nowait(sentence := _Sentence(asked, request, _Sound()))
                 begun.append(tasks.create_task(self._speak(sentence)))
 
@@ -100,7 +102,7 @@ class Turns:
         call_id: UUID,
         attempt: int,
         turn: int,
-        begin: Callable[[Recorded, AudioRequested], None],
+        begin: Callable[[StoredEvent, AudioRequested], None],
         sentences: asyncio.Queue[_Sentence | None],
     ) -> None:
         try:
@@ -117,12 +119,12 @@ class Turns:
 
     async def _follow(
         self,
-        facts: AsyncIterator[Recorded],
+        facts: AsyncIterator[StoredEvent],
         attempt: int,
         turn: int,
-        begin: Callable[[Recorded, AudioRequested], None],
+        begin: Callable[[StoredEvent, AudioRequested], None],
     ) -> None:
-        order = TurnOrder[tuple[Recorded, AudioRequested]](count=1 if turn == GREETING_TURN else None)
+        order = TurnOrder[tuple[StoredEvent, AudioRequested]](count=1 if turn == GREETING_TURN else None)
         clock = asyncio.get_running_loop().time
         try:
             async with asyncio.timeout(self._patience) as bound:

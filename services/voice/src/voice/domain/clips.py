@@ -5,7 +5,7 @@ import json
 from collections import OrderedDict
 from dataclasses import astuple, dataclass, field
 
-MOST_LINES = 4096
+MAX_LINES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ def line_digest(language: str, text: str) -> str:
 class Lines:
     """The lines spoken lately, the most recent `most` of them: one that is spoken twice is worth keeping."""
 
-    most: int = MOST_LINES
+    most: int = MAX_LINES
     _known: OrderedDict[str, None] = field(default_factory=OrderedDict)
 
     def is_repeated(self, line: str) -> bool:

@@ -26,7 +26,7 @@ class Playback:
 
 
 @dataclass(frozen=True, slots=True)
-class Unsaid:
+class UnplayedRemainder:
     """What of a turn nobody could hear: from a sentence on. What was sent before it has been heard at `after`."""
 
     sentence: int

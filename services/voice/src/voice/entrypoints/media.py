@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from chassis.media_tokens import verify
 from voice.application.handover import Handover
 from voice.application.turns import Turns, Write
-from voice.domain.playback import Unsaid
+from voice.domain.playback import UnplayedRemainder
 
 MEDIA_TYPE = "audio/mpeg"
 
@@ -28,7 +28,9 @@ class _Played(Response):
     media_type = MEDIA_TYPE
 
     def __init__(
-        self, play: Callable[[Write], Awaitable[Unsaid | None]], hand_over: Callable[[Unsaid], object]
+        self,
+        play: Callable[[Write], Awaitable[UnplayedRemainder | None]],
+        hand_over: Callable[[UnplayedRemainder], object],
     ) -> None:
         super().__init__(headers={"cache-control": "no-store"})
         del self.headers["content-length"]
@@ -50,7 +52,7 @@ class _Played(Response):
             logger.error("turn_not_played", error=type(results[0]).__name__, exc_info=results[0])
         if finished:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
-        if finished and isinstance(results[0], Unsaid):
+        if finished and isinstance(results[0], UnplayedRemainder):
             self._hand_over(results[0])
 
 
@@ -76,12 +78,12 @@ def build_routes(turns: Turns, handover: Handover, key: str) -> list[Route]:
             return Response(media_type=MEDIA_TYPE)
         call_id, attempt, turn = (request.path_params[name] for name in ("call_id", "attempt", "turn"))
 
-        async def play(write: Write) -> Unsaid | None:
+        async def play(write: Write) -> UnplayedRemainder | None:
             aside = request.query_params.get("aside") == "true"
             with structlog.contextvars.bound_contextvars(call_id=str(call_id)):
                 return await turns.play(call_id, attempt, turn, write, aside=aside)
 
-        def hand_over(unsaid: Unsaid) -> None:
+        def hand_over(unsaid: UnplayedRemainder) -> None:
             with structlog.contextvars.bound_contextvars(call_id=str(call_id)):
                 handover.begin(call_id, attempt, turn, unsaid)
 

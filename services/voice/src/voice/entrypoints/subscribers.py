@@ -3,7 +3,7 @@
 from faststream.nats import NatsRouter
 from nats.aio.client import Client
 
-from chassis.log import Recorded
+from chassis.event_log import StoredEvent
 from chassis.subscriptions import subscribe
 from contracts import (
     AudioRequested,
@@ -26,22 +26,22 @@ def build_router(
     """The service's four consumers. Why a repeated message does no harm is said by each use."""
     router = NatsRouter()
 
-    async def on_dial(told: Recorded) -> None:
+    async def on_dial(told: StoredEvent) -> None:
         if not isinstance(told.event, CallStatusChanged):
             raise _misplaced(told.event)
         await dialing.dial(told.event, told.envelope)
 
-    async def on_settlement(told: Recorded) -> None:
+    async def on_settlement(told: StoredEvent) -> None:
         if not isinstance(told.event, CallSettlementRequested):
             raise _misplaced(told.event)
         await settlement.settle(told.event, told.envelope)
 
-    async def on_hangup(told: Recorded) -> None:
+    async def on_hangup(told: StoredEvent) -> None:
         if not isinstance(told.event, CallHangupRequested):
             raise _misplaced(told.event)
         await hangup.hang_up(told.event, told.envelope)
 
-    async def on_audio(told: Recorded) -> None:
+    async def on_audio(told: StoredEvent) -> None:
         if not isinstance(told.event, AudioRequested):
             raise _misplaced(told.event)
         await greetings.prepare(told, told.event)
@@ -54,4 +54,4 @@ def build_router(
 
 
 def _misplaced(event: Event) -> InvalidMessage:
-    return InvalidMessage([f"subject: {event.fact} is nothing that this consumer handles"])
+    return InvalidMessage([f"subject: {event.event_name} is nothing that this consumer handles"])

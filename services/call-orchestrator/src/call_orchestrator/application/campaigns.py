@@ -1,0 +1,50 @@
+"""Pausing and resuming campaigns: load, decide, append, as with calls; the state is the campaign's last fact."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+
+from call_orchestrator.ports import CampaignLog, Standing
+from contracts import (
+    CampaignPaused,
+    CampaignPauseRequested,
+    CampaignResumed,
+    CampaignResumeRequested,
+    CommandOutcome,
+    Envelope,
+)
+
+Command = CampaignPauseRequested | CampaignResumeRequested
+
+logger = structlog.get_logger()
+
+
+class CampaignService:
+    """Decides whether campaigns are paused."""
+
+    def __init__(self, log: CampaignLog, now: Callable[[], datetime]) -> None:
+        self._log = log
+        self._now = now
+
+    async def ask(self, command: Command, cause: Envelope) -> CommandOutcome:
+        """Pauses or resumes a campaign; where it stands so already, nothing is changed. Raises Conflict.
+
+        Idempotent, since its consumer keeps the order: a command that comes again comes before the next one, and finds
+        what it has done. Whoever loses the race does not decide again: the winner had the same command, or a newer one.
+        """
+        stands = await self._log.load(command.campaign_id)
+        if fact := _decided(command, stands, self._now()):
+            await self._log.append(fact, after=stands.sequence, cause=cause)
+            logger.info("decided", fact=fact.event_name)
+        return CommandOutcome(accepted=True, campaign_id=command.campaign_id)
+
+
+def _decided(command: Command, stands: Standing, now: datetime) -> CampaignPaused | CampaignResumed | None:
+    match command:
+        case CampaignPauseRequested() if not stands.paused:
+            return CampaignPaused(campaign_id=command.campaign_id, occurred_at=now, reason=command.reason)
+        case CampaignResumeRequested() if stands.paused:
+            return CampaignResumed(campaign_id=command.campaign_id, occurred_at=now)
+        case _:
+            return None

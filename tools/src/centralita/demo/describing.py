@@ -1,0 +1,91 @@
+"""What a fact says, in one line for a person. Numbers are masked where it is printed: see `operations.masking`."""
+
+from contracts import (
+    AnswerClassified,
+    AudioFailed,
+    AudioReady,
+    AudioRequested,
+    CallChanged,
+    CallChangeRequested,
+    CallDecision,
+    CallHangupRequested,
+    CallRequested,
+    CallStatusChanged,
+    CampaignEvent,
+    CampaignPaused,
+    ConversationEnded,
+    DialLookedUp,
+    DialPlaced,
+    DialRefused,
+    DialUnknown,
+    Event,
+    ReplyGenerated,
+    SpeechHeard,
+    TelephonyStatusReported,
+    TimerDue,
+)
+
+
+def described(event: Event) -> str:
+    """The line; empty for a fact whose name says all."""
+    if isinstance(event, CallDecision):
+        return _decision(event)
+    match event:
+        case SpeechHeard():
+            return f"turn {event.turn}: {event.text or '(silence)'}"
+        case ReplyGenerated():
+            return f"turn {event.turn}: {event.text}{' (fallback)' if event.fallback else ''}"
+        case AudioRequested():
+            return f"turn {event.turn}, sentence {event.sentence}: {event.text}"
+        case AudioReady():
+            return f"turn {event.turn}, sentence {event.sentence}: {event.seconds:.1f} s of {event.provider}"
+        case AudioFailed():
+            instead = f" (from here on: {event.fallback})" if event.fallback else ""
+            return f"turn {event.turn}, sentence {event.sentence}: {event.reason}{instead}"
+        case ConversationEnded():
+            return f"{event.disposition}: {event.summary}"
+        case CallRequested():
+            return f"{event.campaign_id}, {event.phone_number}"
+        case CallChangeRequested():
+            return ", ".join(event.changes())
+        case CampaignPaused(campaign_id=campaign_id, reason=reason):
+            return f"{campaign_id}{_why(reason)}"
+        case CampaignEvent(campaign_id=campaign_id):
+            return campaign_id
+        case TimerDue():
+            return f"deadline {event.deadline:%H:%M:%S}"
+        case _:
+            return _telephony(event)
+
+
+def _decision(event: CallDecision) -> str:
+    match event:
+        case CallStatusChanged():
+            again = f", again at {event.next_attempt_at:%Y-%m-%d %H:%M:%S}" if event.next_attempt_at else ""
+            return f"{event.previous} → {event.status}{_why(event.reason)}{again}, attempt {event.attempt}"
+        case CallChanged():
+            return ", ".join(event.changed) or "nothing"
+        case CallHangupRequested():
+            return event.call.hangup or ""
+        case _:
+            return str(event.call.disposition or event.call.status)
+
+
+def _telephony(event: Event) -> str:
+    match event:
+        case TelephonyStatusReported():
+            return f"attempt {event.attempt}: {event.status}{_why(event.reason)}"
+        case AnswerClassified():
+            return f"attempt {event.attempt}: {event.answered_by}"
+        case DialPlaced():
+            return f"attempt {event.attempt}: {event.provider_call_id}"
+        case DialRefused() | DialUnknown():
+            return f"attempt {event.attempt}: {event.reason}"
+        case DialLookedUp():
+            return f"attempt {event.attempt}: {event.status or 'no such call'}"
+        case _:
+            return ""
+
+
+def _why(reason: str | None) -> str:
+    return f" ({reason})" if reason else ""

@@ -1,0 +1,129 @@
+"""What a person sees of a run, as Rich renderables."""
+
+from collections import Counter
+from collections.abc import Mapping
+from uuid import UUID
+
+from nats.aio.client import Client
+from rich.columns import Columns
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from centralita.demo.audit import Findings
+from centralita.demo.fallbacks import MODEL, SPEECH, Ladder
+from centralita.demo.projected import Document
+from centralita.embedded.credentials import public
+from centralita.embedded.system import System
+from chassis.event_log import EventLog
+from contracts import AudioRequested, Call, CallStatus, ConversationEnded, ReplyGenerated, SpeechHeard
+from contracts.streams import CALLS, call_filters
+
+_COLOURS = {
+    CallStatus.PENDING: "dim",
+    CallStatus.DIALING: "yellow",
+    CallStatus.RINGING: "yellow",
+    CallStatus.IN_PROGRESS: "cyan",
+    CallStatus.COMPLETED: "green",
+    CallStatus.VOICEMAIL: "magenta",
+    CallStatus.BUSY: "red",
+    CallStatus.NO_ANSWER: "red",
+    CallStatus.FAILED: "red",
+    CallStatus.CANCELED: "red",
+    CallStatus.EXPIRED: "red",
+}
+
+
+def started(system: System) -> RenderableType:
+    """Where everything listens, and which vendors are real."""
+    table = Table.grid(padding=(0, 2))
+    for name, url in {
+        "NATS": public(system.nats_url),
+        "MongoDB": system.mongo_url.split("?")[0],
+        **system.urls,
+    }.items():
+        table.add_row(name, url)
+    for vendor in system.vendors.real:
+        table.add_row(vendor, "[bold]the real one[/bold]")
+    for vendor in system.vendors.simulated:
+        table.add_row(vendor, "simulator")
+    return Panel(table, title="Centralita is up", title_align="left", expand=False)
+
+
+def progress(calls: Mapping[UUID, Call | None], title: str | None = None) -> RenderableType:
+    """Each call's state, then the totals, and what is going on besides."""
+    cells = [_cell(number, call) for number, call in enumerate(calls.values())]
+    totals = Counter(call.status if call else CallStatus.PENDING for call in calls.values())
+    line = Text("  ").join(Text(f"{status} {n}", style=_COLOURS[status]) for status, n in sorted(totals.items()))
+    return Group(Columns(cells, equal=True, expand=False), line, *([Text(title, style="bold")] if title else []))
+
+
+def _cell(number: int, call: Call | None) -> Text:
+    if call is None:
+        return Text(f"{number:02d} requested", style="dim")
+    again = f" #{call.attempt}" if call.attempt > 1 else ""
+    return Text(f"{number:02d} {call.status}{again}", style=_COLOURS[call.status])
+
+
+def statistics(document: Document) -> RenderableType:
+    """A campaign's counters, as MongoDB has them."""
+    table = Table(title="Campaign statistics, read back from MongoDB", title_justify="left", min_width=44)
+    table.add_column("counter")
+    table.add_column("value", justify="right")
+    for name, value in document.items():
+        if isinstance(value, int | float):
+            table.add_row(name.replace("_", " "), f"{value:g}")
+    return table
+
+
+def agreement(findings: Findings, messages: int) -> RenderableType:
+    """Whether the three books agree."""
+    if findings.problems:
+        return Panel("\n".join(findings.problems), title="The books do not agree", border_style="red")
+    return Panel(
+        f"{findings.calls} calls, {findings.attempts} attempts, {findings.dials} dials in the simulator's ledger and "
+        f"{findings.refused} refused by it; no attempt was dialled more than "
+        f"{findings.most_dials_of_one_attempt} time(s). {messages} messages in the log.",
+        title="The log, MongoDB and the simulator's ledger agree, call by call",
+        title_align="left",
+        border_style="green",
+    )
+
+
+def ladder(used: Ladder) -> RenderableType:
+    """What stood in for what, how often, and what the breakers did."""
+    table = Table(title="The ladder, from the log; the breakers, from the services' metrics", title_justify="left")
+    for column in ("", "step", "what the callee heard"):
+        table.add_column(column)
+    table.add_column("times", justify="right")
+    for name, steps in (("speech", SPEECH), ("model", MODEL)):
+        for step, meaning in steps.items():
+            times = used.steps[step]
+            table.add_row(name, step, meaning, str(times), style=None if times else "red")
+        table.add_section()
+    for provider, book in used.breakers.items():
+        now = "closed" if book.state == 0 else "not closed"
+        table.add_row("breaker", provider, f"opened {book.opened} times, closed {book.closed} times", now)
+    return table
+
+
+async def transcript(client: Client, call: Call) -> RenderableType:
+    """What was said in a call, from its log."""
+    table = Table.grid(padding=(0, 2))
+    for recorded in await EventLog(client, CALLS.name, source="demo").read(call_filters(call.call_id)):
+        at = recorded.envelope.time.strftime("%H:%M:%S.%f")[:-4]
+        match recorded.event:
+            case AudioRequested(turn=0, text=text):
+                table.add_row(at, "[cyan]agent[/cyan]", text)
+            case SpeechHeard(text=text):
+                table.add_row(at, "[green]callee[/green]", text or "(silence)")
+            case ReplyGenerated(text=text):
+                table.add_row(at, "[cyan]agent[/cyan]", text)
+            case ConversationEnded() as ended:
+                notes = "".join(f", {name}: {value}" for name, value in ended.fields.items())
+                table.add_row(at, "[bold]ended[/bold]", f"{ended.disposition}{notes}")
+            case _:
+                pass
+    title = f"Call {call.call_id} ({call.status}, {call.duration_seconds} s), from its log"
+    return Panel(table, title=title, title_align="left")

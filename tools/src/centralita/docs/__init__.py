@@ -1,0 +1,1 @@
+"""Generators of the diagrams in the documentation."""
