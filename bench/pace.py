@@ -15,9 +15,16 @@ import nats
 from rich.console import Console
 from rich.table import Table
 
-from centralita.demo.pace import answer_as, dials, most_at_once, most_in_a_window, share_of_pace, share_of_slots
-from centralita.demo.projected import until_projected
-from centralita.demo.run import publish
+from centralita.demo.campaign import publish
+from centralita.demo.documents import wait_until_projected
+from centralita.embedded.ledger import (
+    dials,
+    max_concurrent,
+    max_dials_in_window,
+    rate_utilization,
+    set_callee_behaviour,
+    slot_utilization,
+)
 from centralita.embedded.system import running
 from contracts import CallRequested, call_id_of
 
@@ -41,15 +48,15 @@ class Figures:
 
     replicas: int
     most_in_a_second: int
-    share_of_pace: float
-    most_at_once: int
-    share_of_slots: float
+    rate_utilization: float
+    max_concurrent: int
+    slot_utilization: float
 
     @property
     def ok(self) -> bool:
         """Never above, and used."""
-        within = self.most_in_a_second <= PER_SECOND and self.most_at_once <= AT_ONCE
-        return within and min(self.share_of_pace, self.share_of_slots) >= ENOUGH
+        within = self.most_in_a_second <= PER_SECOND and self.max_concurrent <= AT_ONCE
+        return within and min(self.rate_utilization, self.slot_utilization) >= ENOUGH
 
 
 def requests(number: str) -> list[CallRequested]:
@@ -76,20 +83,20 @@ async def measure(replicas: int) -> Figures:
             control = system.vendors.control or ""
             client = await nats.connect(system.nats_url)
             for number, behaviour in ((BUSY, "busy"), (RINGS, "no_answer")):
-                await answer_as(control, number, behaviour)
+                await set_callee_behaviour(control, number, behaviour)
                 wanted = requests(number)
                 await publish(client, wanted)
                 ids = [call_id_of(request.request_id or "") for request in wanted]
-                await until_projected(system.mongo_url, ids, timeout=120)
+                await wait_until_projected(system.mongo_url, ids, timeout=120)
             await client.close()
             found = await dials(control)
     short, long = found[: CALLS[BUSY]], found[CALLS[BUSY] :]
     return Figures(
         replicas,
-        most_in_a_window(dial.created for dial in found),
-        share_of_pace([dial.created for dial in short], PER_SECOND),
-        most_at_once(long),
-        share_of_slots(long, AT_ONCE),
+        max_dials_in_window(dial.created_at for dial in found),
+        rate_utilization([dial.created_at for dial in short], PER_SECOND),
+        max_concurrent(long),
+        slot_utilization(long, AT_ONCE),
     )
 
 
@@ -100,8 +107,8 @@ async def main() -> int:
         table.add_column(column)
     figures = [await measure(replicas) for replicas in REPLICAS]
     for line in figures:
-        shares = (f"{line.share_of_pace:.1%}", f"{line.share_of_slots:.1%}")
-        most = (str(line.most_in_a_second), str(line.most_at_once))
+        shares = (f"{line.rate_utilization:.1%}", f"{line.slot_utilization:.1%}")
+        most = (str(line.most_in_a_second), str(line.max_concurrent))
         table.add_row(str(line.replicas), most[0], shares[0], most[1], shares[1], "ok" if line.ok else "NOT KEPT")
     Console().print(table)
     return 0 if all(line.ok for line in figures) else 1

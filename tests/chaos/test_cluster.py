@@ -7,12 +7,11 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-from centralita.demo.audit import Findings, audit
-from centralita.demo.campaign import requests
-from centralita.demo.pace import Dial, dials, most_at_once, most_in_a_window
-from centralita.demo.projected import until_projected
-from centralita.demo.run import publish
-from centralita.embedded.cluster import Cluster, until_whole
+from centralita.demo.campaign import publish, requests
+from centralita.demo.documents import wait_until_projected
+from centralita.demo.reconciliation import Reconciliation, reconcile
+from centralita.embedded.cluster import Cluster, wait_until_recovered
+from centralita.embedded.ledger import Dial, dials, max_concurrent, max_dials_in_window
 from centralita.embedded.system import System, running
 from chassis.addresses import connection
 from contracts import call_id_of
@@ -39,10 +38,10 @@ async def fail_one_after_the_other(cluster: Cluster, client: Client) -> None:
         cluster.nodes[name].kill()
         await asyncio.sleep(1)
         cluster.nodes[name].start()
-        await until_whole(cluster, client)
+        await wait_until_recovered(cluster, client)
 
 
-async def campaign(system: System) -> tuple[Findings, list[Dial]]:
+async def campaign(system: System) -> tuple[Reconciliation, list[Dial]]:
     assert system.cluster
     assert system.vendors.control
     client = await nats.connect(**connection(system.nats_url), max_reconnect_attempts=-1, reconnect_time_wait=1)
@@ -52,8 +51,8 @@ async def campaign(system: System) -> tuple[Findings, list[Dial]]:
     ids = [call_id_of(request.request_id or "") for request in wanted]
     await publish(client, wanted)
     await fail_one_after_the_other(system.cluster, client)
-    await until_projected(system.mongo_url, ids, timeout=300)
-    findings = await audit(client, system, ids)
+    await wait_until_projected(system.mongo_url, ids, timeout=300)
+    findings = await reconcile(client, system, ids)
     await client.close()
     return findings, await dials(system.vendors.control)
 
@@ -66,8 +65,8 @@ async def test_every_call_ends_and_none_is_dialled_twice_whichever_node_is_kille
     async with running_on_three as system:
         findings, found = await campaign(system)
     assert findings.problems == ()
-    assert findings.most_dials_of_one_attempt == 1
+    assert findings.max_dials_of_one_attempt == 1
     assert findings.dials + findings.refused + findings.unsent == findings.attempts
-    assert most_in_a_window(dial.created for dial in found) <= PER_SECOND
-    assert most_at_once(found) <= AT_ONCE
+    assert max_dials_in_window(dial.created_at for dial in found) <= PER_SECOND
+    assert max_concurrent(found) <= AT_ONCE
     assert [name for name, service in system.services.items() if service.restarts] == []

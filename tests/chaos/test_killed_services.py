@@ -6,10 +6,9 @@ from pathlib import Path
 import nats
 import pytest
 
-from centralita.demo.audit import audit
-from centralita.demo.campaign import requests
-from centralita.demo.projected import until_projected
-from centralita.demo.run import publish
+from centralita.demo.campaign import publish, requests
+from centralita.demo.documents import wait_until_projected
+from centralita.demo.reconciliation import reconcile
 from centralita.embedded.system import MODULES, running
 from contracts import call_id_of
 
@@ -29,10 +28,10 @@ async def test_every_call_ends_and_none_is_dialled_twice_whichever_service_is_ki
         for name in MODULES:
             await asyncio.sleep(1.5)
             system.services[name].kill()
-        await until_projected(system.mongo_url, ids, timeout=300)
-        findings = await audit(client, system, ids)
+        await wait_until_projected(system.mongo_url, ids, timeout=300)
+        findings = await reconcile(client, system, ids)
         await client.close()
     assert findings.problems == ()
-    assert findings.most_dials_of_one_attempt == 1
+    assert findings.max_dials_of_one_attempt == 1
     assert findings.dials + findings.refused + findings.unsent == findings.attempts
     assert all(service.restarts == 1 for service in system.services.values())

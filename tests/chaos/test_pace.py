@@ -7,9 +7,16 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-from centralita.demo.pace import answer_as, dials, most_at_once, most_in_a_window, share_of_pace, share_of_slots
-from centralita.demo.projected import until_projected
-from centralita.demo.run import publish
+from centralita.demo.campaign import publish
+from centralita.demo.documents import wait_until_projected
+from centralita.embedded.ledger import (
+    dials,
+    max_concurrent,
+    max_dials_in_window,
+    rate_utilization,
+    set_callee_behaviour,
+    slot_utilization,
+)
 from centralita.embedded.system import System, running
 from contracts import CallRequested, call_id_of
 
@@ -45,7 +52,7 @@ async def call_all(client: Client, system: System, *campaigns: list[CallRequeste
     for wanted in campaigns:
         await publish(client, wanted)
     ids = [call_id_of(request.request_id or "") for wanted in campaigns for request in wanted]
-    await until_projected(system.mongo_url, ids, timeout=240)
+    await wait_until_projected(system.mongo_url, ids, timeout=240)
 
 
 def ids(wanted: list[CallRequested]) -> set[str]:
@@ -58,22 +65,22 @@ async def test_no_second_and_no_slot_holds_more_than_it_may_whatever_is_killed(t
     async with running(tmp_path, environment=ENVIRONMENT, speed=10, settings=SETTINGS, replicas=fleet) as system:
         client = await nats.connect(system.nats_url)
         assert system.vendors.control
-        await answer_as(system.vendors.control, BUSY, "busy")
-        await answer_as(system.vendors.control, RINGS, "no_answer")
+        await set_callee_behaviour(system.vendors.control, BUSY, "busy")
+        await set_callee_behaviour(system.vendors.control, RINGS, "no_answer")
 
         quick = requests("quick", BUSY, 36)
         await call_all(client, system, quick)
         by_pace = await dials(system.vendors.control)
-        assert most_in_a_window(dial.created for dial in by_pace) <= PER_SECOND
-        assert share_of_pace([dial.created for dial in by_pace], PER_SECOND) > STALLED
+        assert max_dials_in_window(dial.created_at for dial in by_pace) <= PER_SECOND
+        assert rate_utilization([dial.created_at for dial in by_pace], PER_SECOND) > STALLED
 
         large, small = requests("large", RINGS, 30), requests("small", RINGS, 8)
         await call_all(client, system, large, small)
         by_slots = (await dials(system.vendors.control))[len(by_pace) :]
-        assert most_in_a_window(dial.created for dial in by_slots) <= PER_SECOND
-        assert most_at_once(by_slots) <= AT_ONCE
-        assert most_at_once(dial for dial in by_slots if dial.call_id in ids(large)) <= OF_ONE_CAMPAIGN
-        assert share_of_slots(by_slots, AT_ONCE) > STALLED
+        assert max_dials_in_window(dial.created_at for dial in by_slots) <= PER_SECOND
+        assert max_concurrent(by_slots) <= AT_ONCE
+        assert max_concurrent(dial for dial in by_slots if dial.call_id in ids(large)) <= OF_ONE_CAMPAIGN
+        assert slot_utilization(by_slots, AT_ONCE) > STALLED
         order = [dial.call_id in ids(small) for dial in by_slots]
         assert order.index(True) <= AT_ONCE, "the small campaign has not waited for the large one"
         assert sum(order[: 2 * AT_ONCE + len(small)]) == len(small), "it took every other turn"
@@ -85,6 +92,6 @@ async def test_no_second_and_no_slot_holds_more_than_it_may_whatever_is_killed(t
             system.services[name].kill()
         await publishing
         through_it_all = (await dials(system.vendors.control))[len(by_pace) + len(by_slots) :]
-        assert most_in_a_window(dial.created for dial in through_it_all) <= PER_SECOND
-        assert most_at_once(through_it_all) <= AT_ONCE
+        assert max_dials_in_window(dial.created_at for dial in through_it_all) <= PER_SECOND
+        assert max_concurrent(through_it_all) <= AT_ONCE
         await client.close()

@@ -7,10 +7,9 @@ import httpx
 import nats
 import pytest
 
-from centralita.demo.audit import audit
-from centralita.demo.campaign import requests
-from centralita.demo.projected import until_projected
-from centralita.demo.run import publish
+from centralita.demo.campaign import publish, requests
+from centralita.demo.documents import wait_until_projected
+from centralita.demo.reconciliation import reconcile
 from centralita.embedded.system import running
 from contracts import CallRequested, call_id_of
 
@@ -39,14 +38,14 @@ async def test_a_pause_outlives_the_orchestrator_and_nobody_is_dialled_twice_aft
             await until_counted(http, 4)
             system.services["call-orchestrator"].kill()
             await publish(client, others)
-            await until_projected(system.mongo_url, ids[4:], timeout=100)
+            await wait_until_projected(system.mongo_url, ids[4:], timeout=100)
             seen = (await http.get("/api/v1/campaigns/held")).json()
-            assert (await audit(client, system, ids[:4])).dials == 0
+            assert (await reconcile(client, system, ids[:4])).dials == 0
             assert (seen["paused"], seen["reason"], seen["calls"]["total_calls"]) == (True, "the wrong script", 4)
             assert (await http.post("/api/v1/campaigns/held/resume")).json()["paused"] is False
-            await until_projected(system.mongo_url, ids[:4], timeout=100)
-        findings = await audit(client, system, ids)
+            await wait_until_projected(system.mongo_url, ids[:4], timeout=100)
+        findings = await reconcile(client, system, ids)
         await client.close()
     assert findings.problems == ()
-    assert findings.most_dials_of_one_attempt == 1
+    assert findings.max_dials_of_one_attempt == 1
     assert system.services["call-orchestrator"].restarts == 1

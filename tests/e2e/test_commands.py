@@ -12,8 +12,8 @@ import nats
 import pytest
 
 from centralita.demo.campaign import requests
-from centralita.embedded.credentials import public
-from centralita.embedded.run_files import SETTINGS
+from centralita.embedded.credentials import without_credentials
+from centralita.embedded.run_files import SETTINGS_FILE
 from centralita.embedded.servers import CannotStart
 from centralita.embedded.system import System, running
 from centralita.embedded.vendors import real_vendors
@@ -93,7 +93,7 @@ async def _over_the_bus(system: System) -> CommandOutcome:
 async def test_the_commands_run_in_the_folder_of_a_running_system_need_no_setting(tmp_path: Path) -> None:
     own = {**NOTHING, "OPENAI_MODEL": "gpt-4.1-mini", "LOG_LEVEL": "INFO"}
     async with running(tmp_path / ".data", environment=own, settings={"API_KEYS": "k"}) as system:
-        where = ("--nats", public(system.nats_url), "--json")
+        where = ("--nats", without_credentials(system.nats_url), "--json")
         doctor = await asyncio.to_thread(centralita, "doctor", *where, folder=tmp_path)
         rebuilt = await asyncio.to_thread(centralita, "replay", "rebuild", "--check", *where, folder=tmp_path)
         lost = await asyncio.to_thread(centralita, "replay", "rebuild", "--check", *where, folder=tmp_path.parent)
@@ -102,7 +102,7 @@ async def test_the_commands_run_in_the_folder_of_a_running_system_need_no_settin
     assert rebuilt.returncode == 0, rebuilt.stdout + rebuilt.stderr
     assert lost.returncode == 2
     assert "--mongo" in lost.stderr
-    kept = tmp_path / ".data" / SETTINGS.name
+    kept = tmp_path / ".data" / SETTINGS_FILE.name
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert "OPENAI_MODEL" not in kept.read_text(), "what the environment says is not copied"
 

@@ -11,8 +11,8 @@ import pytest
 from nats.aio.client import Client
 
 from call_orchestrator.adapters.slots import JetStreamQueue
-from centralita.embedded.cluster import NODES, Cluster, nats_cluster, until_whole
-from centralita.embedded.credentials import Access
+from centralita.embedded.cluster import NODES, Cluster, nats_cluster, wait_until_recovered
+from centralita.embedded.credentials import Credentials
 from centralita.operations.doctor import bus
 from centralita.operations.doctor.checks import Result
 from centralita.operations.doctor.guarantees import FEWER, PROVISION
@@ -29,19 +29,19 @@ NAMES = (*(stream.name for stream in STREAMS), *BUCKETS)
 
 
 @pytest.fixture
-def access() -> Access:
-    return Access.new()
+def access() -> Credentials:
+    return Credentials.generate()
 
 
 @pytest.fixture
-def cluster(access: Access, tmp_path: Path) -> Iterator[Cluster]:
+def cluster(access: Credentials, tmp_path: Path) -> Iterator[Cluster]:
     """One for each test: what a cluster forgets, it forgets after a while."""
     with nats_cluster(tmp_path, access=access) as nodes:
         yield nodes
 
 
 @pytest.fixture
-async def admin(cluster: Cluster, access: Access) -> AsyncIterator[Client]:
+async def admin(cluster: Cluster, access: Credentials) -> AsyncIterator[Client]:
     client = await nats.connect(**connection(access.url(cluster.url, ADMIN)), reconnect_time_wait=0)
     try:
         yield client
@@ -118,7 +118,7 @@ def paused(name: str) -> CampaignPaused:
 
 
 async def test_what_was_appended_is_what_is_read_whichever_node_one_is_connected_to(
-    admin: Client, cluster: Cluster, access: Access
+    admin: Client, cluster: Cluster, access: Credentials
 ) -> None:
     await provision(admin.jetstream(), replicas=NODES)
     for node in cluster.nodes.values():
@@ -157,7 +157,7 @@ async def test_an_append_whose_acknowledgement_is_lost_is_no_rival_of_itself(adm
 
 @pytest.mark.timeout(180)
 async def test_who_reads_and_who_appends_go_on_when_the_leader_is_killed(
-    cluster: Cluster, admin: Client, access: Access
+    cluster: Cluster, admin: Client, access: Credentials
 ) -> None:
     await provision(admin.jetstream(), replicas=NODES)
     # One address, and the user in it: the other nodes are heard of, and have to let the client in too.
@@ -182,7 +182,7 @@ async def test_who_reads_and_who_appends_go_on_when_the_leader_is_killed(
         await asyncio.sleep(0.05)
     assert [found.sequence for found in await log.read([event.subject])] == appended
     leader.start()
-    await until_whole(cluster, admin)
+    await wait_until_recovered(cluster, admin)
     hearing.cancel()
     await client.close()
 

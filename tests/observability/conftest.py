@@ -13,7 +13,7 @@ import pytest
 from nats.aio.client import Client
 
 from centralita.demo.campaign import requests
-from centralita.demo.projected import until_projected
+from centralita.demo.documents import wait_until_projected
 from centralita.embedded.system import running
 from centralita.monitoring.prometheus import INSTALLED, prometheus, series, stored_queries
 from centralita.monitoring.spans import Received, receiving
@@ -68,7 +68,7 @@ async def _observe(folder: Path) -> Observed:
             await asyncio.sleep(SCRAPES_AFTER if http else 0)  # what counters were before the first call
             for request in seen.wanted:
                 await client.jetstream().publish(CallRequested.event_name, request.model_dump_json().encode())
-            await until_projected(system.mongo_url, seen.ids, timeout=60)
+            await wait_until_projected(system.mongo_url, seen.ids, timeout=60)
             seen.spoken = await _spoken(client, seen.ids)
             if http:
                 await asyncio.sleep(SCRAPES_AFTER)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from centralita.embedded.credentials import Access, known, password_of, public
+from centralita.embedded.credentials import Credentials, find_password, with_credentials, without_credentials
 from chassis.addresses import connection
 from chassis.settings import ServiceSettings
 from contracts.permissions import OPERATOR
@@ -24,12 +24,12 @@ def test_who_has_no_name_presents_none() -> None:
 
 
 def test_the_users_of_a_run_are_found_by_all_its_addresses() -> None:
-    access = Access.new()
+    access = Credentials.generate()
     url = access.url(THREE, OPERATOR)
-    assert public(url) == THREE
+    assert without_credentials(url) == THREE
     assert url.count(access.passwords[OPERATOR]) == len(THREE.split(","))
-    assert known(url, OPERATOR) == url
-    assert password_of(url, OPERATOR) == access.passwords[OPERATOR]
+    assert with_credentials(url, OPERATOR) == url
+    assert find_password(url, OPERATOR) == access.passwords[OPERATOR]
 
 
 @pytest.mark.parametrize("url", [THREE, "nats://a:b@127.0.0.1:1, nats://127.0.0.1:2"])

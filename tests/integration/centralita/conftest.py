@@ -15,10 +15,9 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-from centralita.demo.campaign import requests
-from centralita.demo.projected import DATABASE, until_projected
-from centralita.demo.run import publish
-from centralita.embedded.credentials import Access, public
+from centralita.demo.campaign import publish, requests
+from centralita.demo.documents import DATABASE, wait_until_projected
+from centralita.embedded.credentials import Credentials, without_credentials
 from centralita.embedded.servers import mongo_server, nats_server
 from centralita.embedded.system import System, running
 from contracts import call_id_of
@@ -65,7 +64,7 @@ def campaign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
     folder = tmp_path_factory.mktemp("campaign")
     found = Campaign()
     asyncio.run(_run(folder, found))
-    access = Access.new()
+    access = Credentials.generate()
     with nats_server(folder / "nats", access=access) as address, mongo_server(folder / "mongo") as mongo_url:
         found.nats_url, found.mongo_url = access.url(address, OPERATOR), mongo_url
         yield found
@@ -77,14 +76,14 @@ async def _run(folder: Path, found: Campaign) -> None:
     async with running(folder, environment=NOTHING, seed=SEED, speed=20, settings={"API_KEYS": "k"}) as system:
         async with connected(system.nats_url) as client:
             await publish(client, wanted)
-            await until_projected(system.mongo_url, found.ids, timeout=60)
+            await wait_until_projected(system.mongo_url, found.ids, timeout=60)
         await asyncio.to_thread(_while_it_runs, system, folder, found)
         await asyncio.sleep(1)  # so that the last acknowledgements are with the server
 
 
 def _while_it_runs(system: System, folder: Path, found: Campaign) -> None:
     here = {"NATS_URL": system.nats_url}
-    as_admin = {"NATS_URL": system.access.url(public(system.nats_url), ADMIN)}
+    as_admin = {"NATS_URL": system.access.url(without_credentials(system.nats_url), ADMIN)}
     settings = {
         **here,
         **system.vendors.environment,

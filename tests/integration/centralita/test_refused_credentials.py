@@ -10,11 +10,10 @@ import pytest
 from nats.aio.client import Client
 from tests.integration.centralita.conftest import NOTHING, connected
 
-from centralita.demo.audit import audit
-from centralita.demo.campaign import requests
+from centralita.demo.campaign import publish, requests
+from centralita.demo.documents import call_documents, wait_until_projected
 from centralita.demo.fallbacks import breakers
-from centralita.demo.projected import call_documents, until_projected
-from centralita.demo.run import publish
+from centralita.demo.reconciliation import reconcile
 from centralita.embedded.system import System, running
 from centralita.replay.scope import Scope
 from centralita.replay.sources import from_streams
@@ -77,12 +76,12 @@ async def test_a_token_that_is_refused_for_a_while_costs_no_call(tmp_path: Path)
 
         await until(begun)
         await refuse_for_a_while(system, client)
-        await until_projected(system.mongo_url, ids, timeout=120)
-        findings, asked = await audit(client, system, ids), await refused_by_twilio(client)
+        await wait_until_projected(system.mongo_url, ids, timeout=120)
+        findings, asked = await reconcile(client, system, ids), await refused_by_twilio(client)
         documents = await call_documents(system.mongo_url, ids)
         verified = await verify(await from_streams(client, Scope()))
     assert Counter(document["status"] for document in documents.values()) == {"completed": COUNT}
     assert findings.problems == ()
-    assert (findings.dials, findings.most_dials_of_one_attempt) == (COUNT, 1), "everybody was dialled, once"
+    assert (findings.dials, findings.max_dials_of_one_attempt) == (COUNT, 1), "everybody was dialled, once"
     assert 0 < asked < MANY
     assert (verified.calls, verified.drifts) == (COUNT, ())

@@ -11,7 +11,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-from centralita.embedded.credentials import Access
+from centralita.embedded.credentials import Credentials
 from centralita.embedded.servers import nats_server
 from chassis.barrier import wait_until_processed
 from chassis.provision import provision
@@ -67,18 +67,18 @@ Connect = Callable[[str], Awaitable[Connection]]
 
 
 @pytest.fixture(scope="module")
-def access() -> Access:
-    return Access.new()
+def access() -> Credentials:
+    return Credentials.generate()
 
 
 @pytest.fixture(scope="module")
-def address(access: Access, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(access: Credentials, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with nats_server(tmp_path_factory.mktemp("guarded"), access=access) as url:
         yield url
 
 
 @pytest.fixture
-async def connect(address: str, access: Access) -> AsyncIterator[Connect]:
+async def connect(address: str, access: Credentials) -> AsyncIterator[Connect]:
     """Connects as a user, as the chassis does; the streams are there."""
     async with AsyncExitStack() as stack:
 

@@ -12,7 +12,7 @@ import pytest
 
 from centralita.commands.doctor import examine
 from centralita.embedded import servers as embedded
-from centralita.embedded.credentials import Access
+from centralita.embedded.credentials import Credentials
 from centralita.operations.doctor import permissions
 from centralita.operations.doctor.checks import Finding, Result
 from contracts import Service
@@ -27,7 +27,7 @@ Altered = Callable[[str], AbstractContextManager[tuple[str, Callable[[str], None
 
 
 @pytest.fixture
-def altered(tmp_path: Path, access: Access, monkeypatch: pytest.MonkeyPatch) -> Altered:
+def altered(tmp_path: Path, access: Credentials, monkeypatch: pytest.MonkeyPatch) -> Altered:
     """Runs a server on another text than the contracts'; what is yielded with its address lets it read one anew."""
 
     @contextmanager
@@ -59,18 +59,18 @@ def without(user: str, subject: str) -> str:
     return f'{head}user: "{user}"{tail.replace(line, "", 1)}'
 
 
-async def asked(address: str, access: Access) -> dict[str, Finding]:
+async def asked(address: str, access: Credentials) -> dict[str, Finding]:
     found = await permissions.check("NATS", address, access.passwords)
     return {one.check.removeprefix("permissions of "): one for one in found}
 
 
-async def test_what_the_contracts_say_is_in_force_for_every_user(address: str, access: Access) -> None:
+async def test_what_the_contracts_say_is_in_force_for_every_user(address: str, access: Credentials) -> None:
     found = await asked(address, access)
     assert {name: one.result for name, one in found.items()} == {user.name: Result.OK for user in users()}
 
 
 async def test_an_altered_permission_is_named_with_its_user_and_the_remedy_mends_it(
-    altered: Altered, access: Access
+    altered: Altered, access: Credentials
 ) -> None:
     with altered(exchanged('"audio.failed.*"', '"call.created.*.*"')) as (address, reload):
         found = await asked(address, access)
@@ -105,7 +105,7 @@ async def test_an_altered_permission_is_named_with_its_user_and_the_remedy_mends
     ],
 )
 async def test_other_differences_are_named_too(
-    altered: Altered, access: Access, text: str, user: str, says: str
+    altered: Altered, access: Credentials, text: str, user: str, says: str
 ) -> None:
     with altered(text) as (address, _):
         found = await asked(address, access)
@@ -114,7 +114,7 @@ async def test_other_differences_are_named_too(
         assert found[user].advice
 
 
-async def test_a_user_without_limits_is_found(tmp_path: Path, access: Access) -> None:
+async def test_a_user_without_limits_is_found(tmp_path: Path, access: Credentials) -> None:
     with embedded.nats_server(tmp_path / "open") as address:
         found = await asked(address, access)
     assert "may publish everything; may hear everything" in found[Service.CONVERSATION].found
@@ -122,7 +122,7 @@ async def test_a_user_without_limits_is_found(tmp_path: Path, access: Access) ->
 
 
 async def test_the_doctor_finds_passwords_in_the_settings_and_says_whose_it_has_not(
-    connect: "Connect", address: str, access: Access, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    connect: "Connect", address: str, access: Credentials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in os.environ if name.startswith("NATS")]:
         monkeypatch.delenv(name)
@@ -138,7 +138,7 @@ async def test_the_doctor_finds_passwords_in_the_settings_and_says_whose_it_has_
 
 
 async def test_beside_compose_its_own_settings_are_enough(
-    connect: "Connect", address: str, access: Access, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    connect: "Connect", address: str, access: Credentials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in os.environ if name.startswith("NATS")]:
         monkeypatch.delenv(name)
@@ -151,7 +151,7 @@ async def test_beside_compose_its_own_settings_are_enough(
 
 
 async def test_what_may_not_be_asked_for_want_of_a_permission_is_explained(
-    altered: Altered, access: Access, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    altered: Altered, access: Credentials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in os.environ if name.startswith("NATS")]:
         monkeypatch.delenv(name)

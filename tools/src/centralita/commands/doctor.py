@@ -13,8 +13,7 @@ from rich.text import Text
 from centralita.commands import exit_codes as ends
 from centralita.commands import options
 from centralita.commands.output import as_json, show
-from centralita.embedded.credentials import Access
-from centralita.embedded.credentials import public as public_address
+from centralita.embedded.credentials import Credentials, without_credentials
 from centralita.operations.doctor import bus, permissions, public, settings, vendors
 from centralita.operations.doctor.checks import Finding, Result, failed
 from contracts.permissions import OPERATOR
@@ -53,10 +52,10 @@ async def _bus(url: str, passwords: dict[str, str], replicas: int) -> list[Findi
     """Permissions first: they explain why something else may not be asked. As the operator, if `url` names nobody."""
     found: list[Finding] = []
     if "@" not in url and OPERATOR in passwords:
-        url = Access(passwords).url(url, OPERATOR)
+        url = Credentials(passwords).url(url, OPERATOR)
     try:
         async with options.connected(url) as client:
-            found += await permissions.check(bus.AREA, public_address(url), passwords)
+            found += await permissions.check(bus.AREA, without_credentials(url), passwords)
             found += await bus.check(client, replicas)
     except (NatsError, OSError) as error:
         advice = "is a nats-server running there, and does NATS_URL hold its user and password?"

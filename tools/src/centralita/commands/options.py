@@ -11,8 +11,8 @@ import typer
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from centralita.embedded.credentials import is_of_run, known
-from centralita.embedded.run_files import setting
+from centralita.embedded.credentials import is_embedded_run, with_credentials
+from centralita.embedded.run_files import read_setting
 from centralita.replay.scope import identified
 from chassis.addresses import connection
 from contracts.permissions import OPERATOR
@@ -35,7 +35,7 @@ NATS_URL = "nats://127.0.0.1:4222"
 
 def mongo_beside(nats_url: str) -> str:
     """The MongoDB of the `centralita up` in this folder, if `nats_url` is that of its bus. Raises BadParameter."""
-    if is_of_run(nats_url) and (found := setting("MONGO_URL")):
+    if is_embedded_run(nats_url) and (found := read_setting("MONGO_URL")):
         return found
     raise typer.BadParameter("missing: give it, or MONGO_URL", param_hint="--mongo")
 
@@ -64,7 +64,7 @@ async def connected(url: str, *, stays: bool = False, user: str = OPERATOR) -> A
     try:
         # Two tries: to nats-py, none and fewer than none are any number.
         await client.connect(
-            **connection(known(url, user)),
+            **connection(with_credentials(url, user)),
             connect_timeout=5,
             allow_reconnect=False,  # a refusal ends it; an address where nobody listens does not
             reconnect_time_wait=0,

@@ -9,8 +9,8 @@ from rich.text import Text
 from centralita.commands import exit_codes as ends
 from centralita.commands import options
 from centralita.commands.output import as_json, show
-from centralita.demo.describing import described
 from centralita.operations.following import Follower
+from centralita.replay.event_description import description
 from centralita.replay.messages import Message
 from centralita.replay.scope import call_of
 from contracts import CallDecision, Event
@@ -62,4 +62,4 @@ def _fields(message: Message, event: Event) -> dict[str, object]:
 def _line(message: Message, event: Event) -> Text:
     style = "bold" if isinstance(event, CallDecision) else "dim"
     line = Text.assemble((f"{message.time:%H:%M:%S.%f}"[:-3], "dim"), f"  {(call_of(message) or '')[:8]}  ")
-    return line.append(f"{event.event_name:<26}", style=style).append(described(event))
+    return line.append(f"{event.event_name:<26}", style=style).append(description(event))

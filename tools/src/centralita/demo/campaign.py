@@ -1,5 +1,7 @@
 """The demo's campaign: twenty-five people who are reminded of an appointment, on numbers of the fictional range."""
 
+from nats.aio.client import Client
+
 from contracts import CallRequested
 
 CAMPAIGN_ID = "appointment-reminders"
@@ -37,3 +39,10 @@ def _request(run: str, number: int) -> CallRequested:
         retry_delay_seconds=1,
         call_timeout_seconds=20,
     )
+
+
+async def publish(client: Client, wanted: list[CallRequested]) -> None:
+    """Publishes the requests as any upstream system does: JSON on a subject, acknowledged by the stream."""
+    js = client.jetstream()
+    for request in wanted:
+        await js.publish(CallRequested.event_name, request.model_dump_json().encode())

@@ -67,7 +67,7 @@ class Ladder:
         ]
 
 
-def step_of(event: Event) -> str | None:
+def source_of(event: Event) -> str | None:
     """The step that an event tells of; none if it tells of none."""
     match event:
         case AudioReady():
@@ -88,7 +88,7 @@ async def ladder(client: Client, system: System, calls: Iterable[UUID]) -> Ladde
     for call_id in calls:
         facts = await log.read([f"{event.event_name}.{call_id}" for event in (AudioReady, AudioFailed, ReplyGenerated)])
         facts += await log.read([f"{ConversationEnded.event_name}.{call_id}"])
-        used.update(step for fact in facts if (step := step_of(fact.event)))
+        used.update(step for fact in facts if (step := source_of(fact.event)))
     async with httpx.AsyncClient(timeout=10) as http:
         books = await breakers(http, system)
     return Ladder({step: used[step] for step in (*SPEECH, *MODEL)}, books)

@@ -17,12 +17,13 @@ from rich.live import Live
 
 from centralita.demo import faults as failing
 from centralita.demo import views
-from centralita.demo.audit import audit
-from centralita.demo.campaign import CAMPAIGN_ID, requests
+from centralita.demo.campaign import CAMPAIGN_ID, publish, requests
+from centralita.demo.documents import campaign_document, wait_until_projected
 from centralita.demo.fallbacks import ladder
-from centralita.demo.projected import campaign_document, until_projected
+from centralita.demo.reconciliation import reconcile
 from centralita.embedded.system import System, running
 from centralita.embedded.vendors import real_vendors
+from centralita.embedded.views import started
 from contracts import FINAL_STATUSES, Call, CallDecision, CallRequested, CallStatus, call_id_of, decode
 from contracts.streams import CALLS, call_state_filter
 
@@ -80,7 +81,7 @@ async def demo(console: Console, *, count: int, timeout: float, keep: bool, faul
     settings = {**SETTINGS, **failing.SETTINGS} if faults else SETTINGS
     try:
         async with running(folder, seed=SEED, speed=SPEED, settings=settings) as system:
-            console.print(views.started(system))
+            console.print(started(system))
             await _campaign(console, system, count, timeout, faults=faults)
     except BaseException:
         console.print(f"[red]The logs are kept in {folder}[/red]")
@@ -106,9 +107,9 @@ async def _campaign(console: Console, system: System, count: int, timeout: float
                 await _until_ended(progress, live, timeout)
         console.print(views.progress(progress.calls))
         last = (await client.jetstream().stream_info(CALLS.name)).state.last_seq
-        await until_projected(system.mongo_url, progress.calls, timeout=30)
+        await wait_until_projected(system.mongo_url, progress.calls, timeout=30)
         console.print(views.statistics(await campaign_document(system.mongo_url, CAMPAIGN_ID)))
-        findings = await audit(client, system, list(progress.calls))
+        findings = await reconcile(client, system, list(progress.calls))
         console.print(views.agreement(findings, last))
         if findings.problems:
             raise DemoFailed("; ".join(findings.problems))
@@ -154,13 +155,6 @@ async def _ladder(console: Console, client: Client, system: System, progress: Pr
 async def _ask(client: Client, progress: Progress, wanted: list[CallRequested]) -> None:
     progress.expect(call_id_of(request.request_id or "") for request in wanted)
     await publish(client, wanted)
-
-
-async def publish(client: Client, wanted: list[CallRequested]) -> None:
-    """Publishes requests as any upstream system would: a JSON body on a subject, acknowledged by the stream."""
-    js = client.jetstream()
-    for request in wanted:
-        await js.publish(CallRequested.event_name, request.model_dump_json().encode())
 
 
 async def _watch(client: Client) -> Progress:

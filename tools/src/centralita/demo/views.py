@@ -11,11 +11,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from centralita.demo.audit import Findings
+from centralita.demo.documents import Document
 from centralita.demo.fallbacks import MODEL, SPEECH, Ladder
-from centralita.demo.projected import Document
-from centralita.embedded.credentials import public
-from centralita.embedded.system import System
+from centralita.demo.reconciliation import Reconciliation
 from chassis.event_log import EventLog
 from contracts import AudioRequested, Call, CallStatus, ConversationEnded, ReplyGenerated, SpeechHeard
 from contracts.streams import CALLS, call_filters
@@ -33,22 +31,6 @@ _COLOURS = {
     CallStatus.CANCELED: "red",
     CallStatus.EXPIRED: "red",
 }
-
-
-def started(system: System) -> RenderableType:
-    """Where everything listens, and which vendors are real."""
-    table = Table.grid(padding=(0, 2))
-    for name, url in {
-        "NATS": public(system.nats_url),
-        "MongoDB": system.mongo_url.split("?")[0],
-        **system.urls,
-    }.items():
-        table.add_row(name, url)
-    for vendor in system.vendors.real:
-        table.add_row(vendor, "[bold]the real one[/bold]")
-    for vendor in system.vendors.simulated:
-        table.add_row(vendor, "simulator")
-    return Panel(table, title="Centralita is up", title_align="left", expand=False)
 
 
 def progress(calls: Mapping[UUID, Call | None], title: str | None = None) -> RenderableType:
@@ -77,14 +59,14 @@ def statistics(document: Document) -> RenderableType:
     return table
 
 
-def agreement(findings: Findings, messages: int) -> RenderableType:
+def agreement(findings: Reconciliation, messages: int) -> RenderableType:
     """Whether the three books agree."""
     if findings.problems:
         return Panel("\n".join(findings.problems), title="The books do not agree", border_style="red")
     return Panel(
         f"{findings.calls} calls, {findings.attempts} attempts, {findings.dials} dials in the simulator's ledger and "
         f"{findings.refused} refused by it; no attempt was dialled more than "
-        f"{findings.most_dials_of_one_attempt} time(s). {messages} messages in the log.",
+        f"{findings.max_dials_of_one_attempt} time(s). {messages} messages in the log.",
         title="The log, MongoDB and the simulator's ledger agree, call by call",
         title_align="left",
         border_style="green",

@@ -20,7 +20,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
-from centralita.embedded.credentials import Access
+from centralita.embedded.credentials import Credentials
 from centralita.embedded.servers import START_SECONDS, CannotStart, program
 from contracts.nats_configuration import configuration
 from contracts.streams import STREAMS
@@ -70,7 +70,7 @@ class Node:
         found = self._asked("jsz").json().get("meta_cluster", {}).get("replicas") or []
         return len([peer for peer in found if peer["current"] and not peer.get("offline")]) == NODES - 1
 
-    def until_healthy(self) -> None:
+    def wait_until_healthy(self) -> None:
         """Waits until `is_healthy`. Raises CannotStart."""
         deadline = time.monotonic() + START_SECONDS
         while not self.is_healthy():
@@ -99,10 +99,10 @@ class Cluster:
         """All addresses, as NATS_URL takes them; names no user."""
         return ",".join(node.url for node in self.nodes.values())
 
-    def until_formed(self) -> None:
+    def wait_until_formed(self) -> None:
         """Waits until all nodes are healthy, and one leads all others. Raises CannotStart."""
         for node in self.nodes.values():
-            node.until_healthy()
+            node.wait_until_healthy()
         deadline = time.monotonic() + START_SECONDS
         while not any(node.leads_all() for node in self.nodes.values()):
             if time.monotonic() > deadline:
@@ -111,7 +111,7 @@ class Cluster:
 
 
 @contextmanager
-def nats_cluster(folder: Path, *, access: Access) -> Iterator[Cluster]:
+def nats_cluster(folder: Path, *, access: Credentials) -> Iterator[Cluster]:
     """A cluster whose files stand in `folder`; healthy when the block begins, ended after it. Raises CannotStart."""
     with ExitStack() as stack:
         names = [f"n{number}" for number in range(1, NODES + 1)]
@@ -120,16 +120,16 @@ def nats_cluster(folder: Path, *, access: Access) -> Iterator[Cluster]:
             _configure(node, cluster)
             stack.callback(node.kill)
             node.start()
-        cluster.until_formed()
+        cluster.wait_until_formed()
         yield cluster
 
 
-async def until_whole(cluster: Cluster, client: Client) -> None:
+async def wait_until_recovered(cluster: Cluster, client: Client) -> None:
     """Waits until every node is healthy, and every stream has a leader whom the others follow: then one may fail.
 
     `client`: somebody who may ask of every stream. Raises CannotStart and TimeoutError.
     """
-    await asyncio.to_thread(cluster.until_formed)
+    await asyncio.to_thread(cluster.wait_until_formed)
     async with asyncio.timeout(START_SECONDS):
         while True:
             if await _all_follow(client.jetstream(timeout=1)):
@@ -146,7 +146,7 @@ async def _all_follow(js: JetStreamContext) -> bool:
     return all(state.leader and all(peer.current for peer in state.replicas or ()) for state in states)
 
 
-def _node(name: str, folder: Path, access: Access, stack: ExitStack) -> Node:
+def _node(name: str, folder: Path, access: Credentials, stack: ExitStack) -> Node:
     folder.mkdir(parents=True, exist_ok=True)
     client, route, health = (_port(stack) for _ in range(3))
     return Node(name, folder, client, route, health, access.environment())

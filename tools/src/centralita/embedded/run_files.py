@@ -1,4 +1,4 @@
-"""What `centralita up` was told, kept for the other commands that are run in its folder. It holds secrets."""
+"""The settings of an embedded run, stored for the other commands that are run in the same folder. They are secrets."""
 
 import os
 import shlex
@@ -7,25 +7,25 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-SETTINGS = Path(".data/settings.env")
-"""Where `centralita up` keeps what it told its services, unless it is told another folder.
+SETTINGS_FILE = Path(".data/settings.env")
+"""Where `centralita up` stores the settings of its services, if it uses its default folder.
 
-What its own environment says is not copied: real vendors' secrets come to no disk.
+Settings from its own environment are not stored, so that secrets of real vendors are never written to disk.
 """
 
 
-def keep(file: Path, text: str) -> None:
-    """Writes a file anew that its owner alone may read."""
+def write_private_file(file: Path, text: str) -> None:
+    """Replaces a file; only its owner can read the new one."""
     file.unlink(missing_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as kept:
-        kept.write(text)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+        stream.write(text)
 
 
-def lines(settings: Mapping[str, str]) -> str:
-    """Settings as a shell and pydantic-settings read them."""
+def env_lines(settings: Mapping[str, str]) -> str:
+    """Returns the settings in the syntax that a shell and pydantic-settings read."""
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(settings.items()))
 
 
-def setting(name: str, file: Path = SETTINGS) -> str | None:
-    """A setting of the kept run, if there is one."""
+def read_setting(name: str, file: Path = SETTINGS_FILE) -> str | None:
+    """Returns a setting of the stored run, or None."""
     return dotenv_values(file).get(name) if file.exists() else None

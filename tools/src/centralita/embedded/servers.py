@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from centralita.embedded.credentials import Access
+from centralita.embedded.credentials import Credentials
 from contracts.nats_configuration import configuration
 
 START_SECONDS = 30
@@ -70,7 +70,7 @@ def _wait(name: str, process: subprocess.Popen[bytes], log: Path, ready: Callabl
 
 
 @contextmanager
-def nats_server(folder: Path, *, port: int = -1, access: Access | None = None) -> Iterator[str]:
+def nats_server(folder: Path, *, port: int = -1, access: Credentials | None = None) -> Iterator[str]:
     """A nats-server with JetStream whose files stand in `folder`; yields its URL. Port -1: the kernel chooses.
 
     With `access`, the users and permissions of the contracts are in force, and the URL names none of them; without,

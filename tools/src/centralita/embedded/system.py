@@ -13,9 +13,9 @@ import httpx
 import nats
 
 from centralita.embedded.cluster import NODES, Cluster, nats_cluster
-from centralita.embedded.credentials import KEPT, Access
+from centralita.embedded.credentials import CREDENTIALS_FILE, Credentials
 from centralita.embedded.processes import Supervised
-from centralita.embedded.run_files import SETTINGS, keep, lines
+from centralita.embedded.run_files import SETTINGS_FILE, env_lines, write_private_file
 from centralita.embedded.servers import CannotStart, mongo_server, nats_server
 from centralita.embedded.vendors import Vendors, vendors
 from chassis.addresses import connection
@@ -58,7 +58,7 @@ class System:
     """
 
     nats_url: str
-    access: Access
+    access: Credentials
     mongo_url: str
     urls: dict[str, str]
     vendors: Vendors
@@ -91,12 +91,12 @@ async def running(
     `clustered`: on three nats-servers, whose ports the kernel chooses, with as many replicas of every stream.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    access = Access.new()
+    access = Credentials.generate()
     with (
         _bus(folder / "nats", ports, access, cluster=clustered) as (nats_url, cluster),
         mongo_server(folder / "mongo", port=ports.mongo) as mongo_url,
     ):
-        access.keep(folder / "nats" / KEPT.name, nats_url)
+        access.store(folder / "nats" / CREDENTIALS_FILE.name, nats_url)
         await _provision(access.url(nats_url, ADMIN), replicas=NODES if cluster else 1)
         simulators = vendors(environment, seed=seed, speed=speed, log=folder / "simulators.log", behaviours=behaviours)
         async with simulators as found:
@@ -111,7 +111,9 @@ async def running(
                 "MONGO_URL": mongo_url,
                 **(settings or {}),
             }
-            keep(folder / SETTINGS.name, lines({n: v for n, v in own.items() if environment.get(n) != v}))
+            write_private_file(
+                folder / SETTINGS_FILE.name, env_lines({n: v for n, v in own.items() if environment.get(n) != v})
+            )
             told = {**environment, **own}
             how_many = replicas if isinstance(replicas, Mapping) else dict.fromkeys(MODULES, replicas)
             services = {
@@ -130,7 +132,7 @@ async def running(
 
 
 @contextmanager
-def _bus(folder: Path, ports: Ports, access: Access, *, cluster: bool) -> Iterator[tuple[str, Cluster | None]]:
+def _bus(folder: Path, ports: Ports, access: Credentials, *, cluster: bool) -> Iterator[tuple[str, Cluster | None]]:
     if cluster:
         with nats_cluster(folder, access=access) as nodes:
             yield nodes.url, nodes

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from centralita.demo import views
-from centralita.embedded.credentials import KEPT
+from centralita.embedded.credentials import CREDENTIALS_FILE
 from centralita.embedded.system import Ports, running
+from centralita.embedded.views import started
 
 PORTS = Ports(nats=4222, mongo=27017, edge=8000, voice=8001, others=(8002, 8003, 8004))
 
@@ -21,9 +21,9 @@ async def up(console: Console, *, folder: Path, ports: Ports = PORTS, seed: int,
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     key, settings = _key(os.environ.get("API_KEYS", ""))
-    kept = folder / "nats" / KEPT.name
+    kept = folder / "nats" / CREDENTIALS_FILE.name
     async with running(folder, ports=ports, seed=seed, speed=speed, settings=settings) as system:
-        console.print(views.started(system))
+        console.print(started(system))
         console.print("An API key for this run" if settings else "A key of API_KEYS", "opens the REST API. Try:\n")
         console.print(_example(system.edge_url, key), soft_wrap=True, highlight=False, markup=False)
         console.print("\nThe other commands, run in this folder, find it. Each user's own NATS_URL:", str(kept))

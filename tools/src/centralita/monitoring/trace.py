@@ -11,7 +11,7 @@ import nats
 from rich.console import Console
 
 from centralita.demo.campaign import requests
-from centralita.demo.projected import until_projected
+from centralita.demo.documents import wait_until_projected
 from centralita.embedded.servers import CannotStart
 from centralita.embedded.system import running
 from centralita.monitoring.spans import Received, Span, receiving, tree
@@ -37,7 +37,7 @@ async def traced_call(folder: Path, *, seed: int = 1) -> tuple[UUID, str, Receiv
                 await client.jetstream().publish(
                     CallRequested.event_name, request.model_dump_json().encode(), headers=headers
                 )
-                await until_projected(system.mongo_url, [call_id], timeout=_ENDS_SECONDS)
+                await wait_until_projected(system.mongo_url, [call_id], timeout=_ENDS_SECONDS)
             finally:
                 await client.close()
         # The services have ended, and sent the last of their spans.

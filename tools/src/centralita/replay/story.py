@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from centralita.demo.describing import described
+from centralita.replay.event_description import description
 from centralita.replay.messages import Message
 from centralita.replay.sources import Record
 from contracts import AudioRequested, Call, CallDecision, ConversationEnded, InvalidMessage, ReplyGenerated, SpeechHeard
@@ -90,7 +90,7 @@ def _read(message: Message) -> tuple[Moment, list[Said], Call | None]:
         text = f"unusable: {error}"
         return Moment(message.stream, message.sequence, message.time, fact, text), [], None
     event = recorded.event
-    moment = Moment(message.stream, message.sequence, message.time, event.event_name, described(event))
+    moment = Moment(message.stream, message.sequence, message.time, event.event_name, description(event))
     call = event.call if isinstance(event, CallDecision) else None
     return moment, _said(event, message.time), call
 

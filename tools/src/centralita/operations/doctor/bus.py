@@ -7,7 +7,7 @@ from typing import Any
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from centralita.embedded.credentials import public
+from centralita.embedded.credentials import without_credentials
 from centralita.operations.doctor.checks import Finding, failed, ok, warning
 from centralita.operations.doctor.guarantees import PROVISION, broken
 from chassis.provision import consumer_config
@@ -39,7 +39,7 @@ async def _doors(client: Client) -> Finding:
 
     stranger = Client()
     try:
-        address = public(client.connected_url.geturl())
+        address = without_credentials(client.connected_url.geturl())
         await stranger.connect(
             address,
             connect_timeout=5,

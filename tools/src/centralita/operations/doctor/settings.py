@@ -8,8 +8,8 @@ from typing import Any
 from dotenv import dotenv_values
 from pydantic import BaseModel, ValidationError, create_model
 
-from centralita.embedded.credentials import is_of_run, password_of
-from centralita.embedded.run_files import SETTINGS
+from centralita.embedded.credentials import find_password, is_embedded_run
+from centralita.embedded.run_files import SETTINGS_FILE
 from centralita.operations.doctor.checks import Finding, failed, ok, skipped
 from chassis.provision import Settings as Provisioning
 from chassis.replicas import Replicas
@@ -24,7 +24,7 @@ SET_BY_COMPOSE = ("MONGO_URL",)
 
 def of_run(nats_url: str) -> Path | None:
     """The settings of a `centralita up` in this folder, if `nats_url` is that of its bus and names nobody else."""
-    return SETTINGS if SETTINGS.exists() and is_of_run(nats_url) else None
+    return SETTINGS_FILE if SETTINGS_FILE.exists() and is_embedded_run(nats_url) else None
 
 
 def read(env_file: Path | None) -> tuple[dict[str, Any], list[Finding]]:
@@ -64,7 +64,8 @@ def passwords(nats_url: str, env_file: Path | None) -> dict[str, str]:
     except ValidationError:  # of another setting, which has a finding of its own
         told = {}
     found = {
-        user.name: password_of(nats_url, user.name) or told.get(user.password_variable.lower(), "") for user in users()
+        user.name: find_password(nats_url, user.name) or told.get(user.password_variable.lower(), "")
+        for user in users()
     }
     return {name: password for name, password in found.items() if password}
 

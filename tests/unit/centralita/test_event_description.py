@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from centralita.demo.describing import described
+from centralita.replay.event_description import description
 from contracts import AudioFailed, CampaignPaused
 from contracts.examples import EXAMPLES
 
@@ -12,15 +12,15 @@ from contracts.examples import EXAMPLES
 @pytest.mark.parametrize(("fallback", "ending"), [("say", "HTTP 503 (from here on: say)"), (None, "HTTP 503")])
 def test_a_failure_of_speech_says_what_takes_over(fallback: str | None, ending: str) -> None:
     failed = AudioFailed(call_id=UUID(int=7), attempt=1, turn=2, sentence=3, reason="HTTP 503", fallback=fallback)
-    assert described(failed) == f"turn 2, sentence 3: {ending}"
+    assert description(failed) == f"turn 2, sentence 3: {ending}"
 
 
 @pytest.mark.parametrize("fact", [fact for fact in EXAMPLES if fact.startswith("campaign.")])
 def test_what_is_said_of_a_campaign_names_it(fact: str) -> None:
-    assert described(EXAMPLES[fact]).startswith("reminders")
+    assert description(EXAMPLES[fact]).startswith("reminders")
 
 
 def test_a_pause_says_why_if_somebody_said_so() -> None:
     pause = EXAMPLES[CampaignPaused.event_name]
-    assert described(pause) == "reminders (public holiday)"
-    assert described(pause.model_copy(update={"reason": None})) == "reminders"
+    assert description(pause) == "reminders (public holiday)"
+    assert description(pause.model_copy(update={"reason": None})) == "reminders"

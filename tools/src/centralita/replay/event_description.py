@@ -26,7 +26,7 @@ from contracts import (
 )
 
 
-def described(event: Event) -> str:
+def description(event: Event) -> str:
     """The line; empty for a fact whose name says all."""
     if isinstance(event, CallDecision):
         return _decision(event)

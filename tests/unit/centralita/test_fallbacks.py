@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from centralita.demo.campaign import requests
-from centralita.demo.fallbacks import BREAKERS, MODEL, SPEECH, BreakerBook, Ladder, step_of
+from centralita.demo.fallbacks import BREAKERS, MODEL, SPEECH, BreakerBook, Ladder, source_of
 from centralita.demo.faults import PHASES, SETTINGS, Phase, with_script_lines
 from contracts import AudioFailed, AudioReady, ConversationEnded, Disposition, Event, ReplyGenerated, ReplySource
 from contracts.script import fallback_line
@@ -56,7 +56,7 @@ def ended(disposition: Disposition) -> Event:
     ],
 )
 def test_each_event_tells_of_its_step(event: Event, step: str | None) -> None:
-    assert step_of(event) == step
+    assert source_of(event) == step
 
 
 def test_a_run_that_used_every_step_and_closed_every_breaker_has_no_problems() -> None:

@@ -9,8 +9,14 @@ from typing import Any
 from rich.console import Console
 from structlog.testing import capture_logs
 
-from centralita.demo import views
-from centralita.embedded.credentials import Access, is_of_run, known, password_of, public
+from centralita.embedded.credentials import (
+    Credentials,
+    find_password,
+    is_embedded_run,
+    with_credentials,
+    without_credentials,
+)
+from centralita.embedded.views import started
 from chassis.connection_errors import on_bus_error
 from contracts.permissions import ADMIN, OPERATOR, users
 
@@ -18,43 +24,43 @@ ADDRESS = "nats://127.0.0.1:4222"
 
 
 def test_every_user_has_a_password_of_its_own_and_no_two_runs_the_same() -> None:
-    one, other = Access.new(), Access.new()
+    one, other = Credentials.generate(), Credentials.generate()
     assert one.passwords.keys() == {user.name for user in users()}
     assert len({*one.passwords.values(), *other.passwords.values()}) == 2 * len(users())
     assert not any(password in repr(one) for password in one.passwords.values())
 
 
 def test_the_command_line_finds_the_kept_user_of_that_very_bus_and_of_no_other(tmp_path: Path) -> None:
-    access, file = Access.new(), tmp_path / "access.json"
-    assert known(ADDRESS, OPERATOR, file) == ADDRESS
-    access.keep(file, ADDRESS)
+    access, file = Credentials.generate(), tmp_path / "access.json"
+    assert with_credentials(ADDRESS, OPERATOR, file) == ADDRESS
+    access.store(file, ADDRESS)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert known(ADDRESS, OPERATOR, file) == access.url(ADDRESS, OPERATOR)
-    assert known(ADDRESS, ADMIN, file) == access.url(ADDRESS, ADMIN)
+    assert with_credentials(ADDRESS, OPERATOR, file) == access.url(ADDRESS, OPERATOR)
+    assert with_credentials(ADDRESS, ADMIN, file) == access.url(ADDRESS, ADMIN)
     for given in ("nats://127.0.0.1:4223", "nats://somebody:else@127.0.0.1:4222"):
-        assert known(given, OPERATOR, file) == given
-        assert not is_of_run(given, file)
-    assert is_of_run(ADDRESS, file)
+        assert with_credentials(given, OPERATOR, file) == given
+        assert not is_embedded_run(given, file)
+    assert is_embedded_run(ADDRESS, file)
 
 
 def test_a_users_password_is_found_in_the_url_or_in_the_kept_run_of_that_very_bus(tmp_path: Path) -> None:
-    access, file = Access.new(), tmp_path / "access.json"
+    access, file = Credentials.generate(), tmp_path / "access.json"
     as_operator = access.url(ADDRESS, OPERATOR)
-    assert password_of(as_operator, OPERATOR, file) == access.passwords[OPERATOR]
-    assert password_of(as_operator, ADMIN, file) is None
-    access.keep(file, ADDRESS)
+    assert find_password(as_operator, OPERATOR, file) == access.passwords[OPERATOR]
+    assert find_password(as_operator, ADMIN, file) is None
+    access.store(file, ADDRESS)
     for url in (ADDRESS, as_operator):
-        assert password_of(url, ADMIN, file) == access.passwords[ADMIN]
-    assert password_of("nats://127.0.0.1:4223", ADMIN, file) is None
+        assert find_password(url, ADMIN, file) == access.passwords[ADMIN]
+    assert find_password("nats://127.0.0.1:4223", ADMIN, file) is None
 
 
 def test_what_is_shown_of_a_run_names_no_password() -> None:
-    url = Access.new().url(ADDRESS, OPERATOR)
-    assert public(url) == ADDRESS
+    url = Credentials.generate().url(ADDRESS, OPERATOR)
+    assert without_credentials(url) == ADDRESS
     vendors = SimpleNamespace(real=(), simulated=("twilio",))
     system: Any = SimpleNamespace(nats_url=url, mongo_url="mongodb://127.0.0.1:1/?x", urls={}, vendors=vendors)
     console = Console(width=200, file=io.StringIO())
-    console.print(views.started(system))
+    console.print(started(system))
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert ADDRESS in shown
     assert OPERATOR not in shown

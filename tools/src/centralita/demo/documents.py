@@ -28,7 +28,7 @@ async def campaign_document(mongo_url: str, campaign_id: str) -> Document:
         return await client[DATABASE]["campaigns"].find_one({"_id": campaign_id}) or {}
 
 
-async def until_projected(mongo_url: str, ids: Iterable[UUID], *, timeout: float) -> None:
+async def wait_until_projected(mongo_url: str, ids: Iterable[UUID], *, timeout: float) -> None:
     """Waits until every one of these calls has ended in MongoDB too. Raises TimeoutError."""
     wanted = list(ids)
     final = {str(status) for status in FINAL_STATUSES}

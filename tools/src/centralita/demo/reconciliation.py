@@ -1,0 +1,95 @@
+"""Compares three independent records of each call: the log, the documents in MongoDB, the Twilio simulator's ledger."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from nats.aio.client import Client
+
+from centralita.demo.documents import Document, call_documents
+from centralita.embedded import ledger
+from centralita.embedded.system import System
+from chassis.event_log import EventLog
+from contracts import Call, CallDecision, DialRefused, DialUnknown
+from contracts.streams import CALLS, call_filters
+
+Dials = Counter[tuple[str, str]]
+"""How often each attempt was dialled; keys are (call id, attempt)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """Totals of the compared records, and `problems`: every disagreement.
+
+    `refused`: attempts that the provider refused. `unsent`: attempts whose process died between the claim and the
+    request; the log has them as unknown, the ledger does not have them.
+    """
+
+    calls: int
+    attempts: int
+    refused: int
+    unsent: int
+    dials: int
+    max_dials_of_one_attempt: int
+    problems: tuple[str, ...]
+
+
+async def reconcile(client: Client, system: System, ids: Iterable[UUID]) -> Reconciliation:
+    """Compares the records of these calls. With the real Twilio there is no ledger, so only log and MongoDB."""
+    call_ids = list(ids)
+    documents = await call_documents(system.mongo_url, call_ids)
+    dials = await _dials(system.vendors.control) if system.vendors.control else None
+    problems: list[str] = []
+    attempts = refused = unsent = 0
+    for call_id in call_ids:
+        call, refused_attempts, unknown_attempts = await _logged(client, call_id)
+        attempts += call.attempt
+        refused += refused_attempts
+        problems += _document_differences(call, documents.get(call_id))
+        if dials is not None:
+            never_sent = sum((str(call_id), str(attempt)) not in dials for attempt in unknown_attempts)
+            unsent += never_sent
+            problems += _dial_differences(call, refused_attempts + never_sent, dials)
+    known = {str(call_id) for call_id in call_ids}
+    counted = [count for (call_id, _), count in (dials or {}).items() if call_id in known]
+    return Reconciliation(
+        len(call_ids), attempts, refused, unsent, sum(counted), max(counted, default=0), tuple(problems)
+    )
+
+
+async def _logged(client: Client, call_id: UUID) -> tuple[Call, int, set[int]]:
+    """Returns the call's last snapshot, the number of refused attempts, and the attempts that are or were unknown."""
+    log = EventLog(client, CALLS.name, source="reconciliation")
+    events = [stored.event for stored in await log.read(call_filters(call_id))]
+    call = [event.call for event in events if isinstance(event, CallDecision)][-1]
+    refused = sum(isinstance(event, DialRefused) for event in events)
+    return call, refused, {event.attempt for event in events if isinstance(event, DialUnknown)}
+
+
+async def _dials(control_url: str) -> Dials:
+    return Counter((dial.call_id, dial.attempt) for dial in await ledger.dials(control_url))
+
+
+def _document_differences(call: Call, document: Document | None) -> list[str]:
+    if document is None:
+        return [f"{call.call_id}: not in MongoDB"]
+    expected = {"status": str(call.status), "attempt": call.attempt}
+    return [
+        f"{call.call_id}: {name} is {value} in the log and {document.get(name)} in MongoDB"
+        for name, value in expected.items()
+        if document.get(name) != value
+    ]
+
+
+def _dial_differences(call: Call, not_dialled: int, dials: Dials) -> list[str]:
+    by_attempt = {attempt: count for (call_id, attempt), count in dials.items() if call_id == str(call.call_id)}
+    problems = [
+        f"{call.call_id}: attempt {attempt} was dialled {count} times"
+        for attempt, count in by_attempt.items()
+        if count > 1
+    ]
+    total = sum(by_attempt.values())
+    if total + not_dialled != call.attempt:
+        problems.append(f"{call.call_id}: {call.attempt} attempts, {total} dials, {not_dialled} not dialled")
+    return problems
