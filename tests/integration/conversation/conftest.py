@@ -22,7 +22,7 @@ from conversation.adapters.answers import NoAnswers
 from conversation.adapters.openai import openai_model
 from conversation.application.turns import Turns
 from conversation.ports import Model
-from simulators.abrupt import close_connection
+from simulators.connection_faults import close_connection
 from simulators.serving import serving
 
 E = TypeVar("E", bound=Event)

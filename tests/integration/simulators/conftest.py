@@ -18,11 +18,11 @@ from twilio.http.async_http_client import AsyncTwilioHttpClient  # type: ignore[
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 from twilio.rest import Client  # type: ignore[import-untyped]
 
-from simulators.callees import Callee, Reply
 from simulators.faults import FaultPlan
-from simulators.ledger import CallEntry, Ledger
 from simulators.serving import serving
 from simulators.twilio import create_app
+from simulators.twilio.callees import Callee, Reply
+from simulators.twilio.ledger import CallEntry, Ledger
 
 ACCOUNT_SID = "AC00000000000000000000000000000001"
 AUTH_TOKEN = "a-fictional-token"

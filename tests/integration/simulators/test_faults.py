@@ -73,7 +73,7 @@ async def test_a_reset_is_a_connection_error_for_the_openai_sdk() -> None:
 
 
 async def test_a_model_can_fail_while_another_answers() -> None:
-    plan = FaultPlan(1, [FaultRule(target="openai", kind="status", asks='"gpt-4o-mini"', status=503)])
+    plan = FaultPlan(1, [FaultRule(target="openai", kind="status", request_body='"gpt-4o-mini"', status=503)])
     async with model_with(plan) as client:
         with pytest.raises(openai.InternalServerError):
             await answer(client)

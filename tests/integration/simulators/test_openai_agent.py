@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from simulators.agent import Turn, take_turn
-from simulators.agent_hearing import Meaning, language_of, meaning_of
-from simulators.openai_requests import ChatMessage, Function, FunctionCall, ToolCall
+from simulators.openai.agent import Turn, take_turn
+from simulators.openai.requests import ChatMessage, Function, FunctionCall, ToolCall
+from simulators.openai.utterance_meaning import Meaning, language_of, meaning_of
 
 ENGLISH = "You are calling a patient about an appointment. Speak English (en-US)."
 SPANISH = "Llamas a un paciente por su cita. Idioma: es-MX."

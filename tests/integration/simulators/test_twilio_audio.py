@@ -3,8 +3,8 @@
 import lameenc  # type: ignore[import-not-found]
 import pytest
 
-from simulators.audio_length import bytes_per_second
-from simulators.connection import split_overrides
+from simulators.twilio.audio_rate import bytes_per_second
+from simulators.twilio.connection_overrides import split_overrides
 
 
 @pytest.mark.parametrize(("rate", "kilobits"), [(22050, 32), (44100, 64), (44100, 128)])

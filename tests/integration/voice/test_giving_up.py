@@ -26,14 +26,14 @@ TEXTS = ("The first sentence.", "The second sentence.", "The third sentence.")
 
 
 def fails(*of: str) -> list[FaultRule]:
-    return [FaultRule(target="elevenlabs", asks=text, kind="status", status=500) for text in of]
+    return [FaultRule(target="elevenlabs", request_body=text, kind="status", status=500) for text in of]
 
 
 def is_slow(of: str) -> FaultRule:
-    return FaultRule(target="elevenlabs", asks=of, kind="latency", seconds=0.5)
+    return FaultRule(target="elevenlabs", request_body=of, kind="latency", seconds=0.5)
 
 
-BREAKS_OFF = FaultRule(target="elevenlabs", asks="first", kind="cut_body")
+BREAKS_OFF = FaultRule(target="elevenlabs", request_body="first", kind="cut_body")
 
 
 class Troubled(EventLog):

@@ -47,7 +47,7 @@ NOW = 0.0
 
 
 def fails(*of: str) -> list[FaultRule]:
-    return [FaultRule(target="elevenlabs", asks=text, kind="status", status=500) for text in of]
+    return [FaultRule(target="elevenlabs", request_body=text, kind="status", status=500) for text in of]
 
 
 @dataclass

@@ -19,9 +19,9 @@ from contracts import CallStatus, CallStatusChanged, DialPlaced, ReplyGenerated
 from edge.composition import build
 from edge.settings import Settings
 from simulators.faults import FaultRule
-from simulators.ledger import CallEntry
 from simulators.server import Simulators, running
 from simulators.serving import serving
+from simulators.twilio.ledger import CallEntry
 from voice.adapters import twilio
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
@@ -90,7 +90,7 @@ async def line(
     ask: Callable[..., Awaitable[None]],
 ) -> CallEntry:
     """Twilio's book of a call that begins with a turn of which the second sentence cannot be spoken."""
-    simulators.faults.rules = [FaultRule(target="elevenlabs", asks="Is it", kind="status", status=500)]
+    simulators.faults.rules = [FaultRule(target="elevenlabs", request_body="Is it", kind="status", status=500)]
     event = await begin(status=CallStatus.IN_PROGRESS)
     told = {"call_id": event.call_id, "attempt": 1, "turn": 1}
     for number, text in enumerate(TEXTS):

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from simulators.abrupt import close_connection, reset_connection
+from simulators.connection_faults import close_connection, reset_connection
 from simulators.vendor_errors import error_body
 
 Target = Literal["twilio", "elevenlabs", "openai"]
@@ -19,13 +19,16 @@ _MAX_WHOLE_CHUNKS = 3
 
 
 class FaultRule(BaseModel):
-    """One fault. `path` is a regular expression searched in the request's path, `asks` one in its body (the model that
-    is asked for, say); `method` None means any.
+    """One fault and the requests to which it applies.
 
-    latency: wait `seconds` (of real time, whatever the speed), then go on. status: answer `status` with
-    `body` (the vendor's own when None) and `Retry-After`, without processing. reset: no answer and no
-    processing. lost_response: processed, but the answer never leaves. cut_body: the answer starts and
-    the connection is closed midway. `remaining` is how often it still fires; None is always.
+    `path` and `request_body` are regular expressions that are searched in the request's path and body; `method` None
+    matches any method. `remaining` is the number of times that the rule still fires; None means always. The kinds:
+
+    - latency: wait `seconds` of real time (independent of the speed), then continue with the next rule.
+    - status: answer `status` with `body` (the vendor's error document if None) and `Retry-After`; nothing is processed.
+    - reset: reset the connection; nothing is processed.
+    - lost_response: process the request, then reset the connection before the answer.
+    - cut_body: process the request, begin the answer, then close the connection in the middle of its body.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,7 +36,7 @@ class FaultRule(BaseModel):
     target: Target
     method: str | None = None
     path: str = ""
-    asks: str = ""
+    request_body: str = ""
     kind: Literal["latency", "status", "reset", "lost_response", "cut_body"]
     status: int = Field(default=500, ge=200, le=599)
     body: JsonValue = None
@@ -48,7 +51,7 @@ class FaultRule(BaseModel):
             self.target == target
             and (self.method is None or self.method.upper() == method)
             and re.search(self.path, path) is not None
-            and re.search(self.asks.encode(), body) is not None
+            and re.search(self.request_body.encode(), body) is not None
         )
 
 
@@ -99,7 +102,7 @@ class FaultPlan:
                 await app(scope, receive, send)
                 return
             body = b""
-            if any(rule.asks for rule in self.rules):
+            if any(rule.request_body for rule in self.rules):
                 body, receive = await _read(receive)
             for rule in self.due(target, scope["method"], scope["path"], body):
                 if rule.kind != "latency":

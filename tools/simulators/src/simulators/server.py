@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from simulators import elevenlabs, openai, twilio
 from simulators.faults import FaultPlan
-from simulators.ledger import Ledger
 from simulators.serving import serving
+from simulators.twilio.ledger import Ledger
 
 DEFAULT_ACCOUNT_SID = "AC" + "0" * 31 + "1"
 DEFAULT_AUTH_TOKEN = "simulated-auth-token"  # noqa: S105 - opens nothing but the simulator

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from simulators.abrupt import reset_connection
+from simulators.connection_faults import reset_connection
 
 _SHUTDOWN_SECONDS = 2  # how long requests under way may go on after the end
 

@@ -41,7 +41,7 @@ _POLL_SECONDS = 0.2
 
 
 def _down(vendor: str, asks: str = "", probability: float = 1.0) -> Rule:
-    return {"target": vendor, "kind": "status", "status": 503, "asks": asks, "probability": probability}
+    return {"target": vendor, "kind": "status", "status": 503, "request_body": asks, "probability": probability}
 
 
 _CREDENTIALS_REFUSED: Rule = {"target": "twilio", "kind": "status", "status": 401}

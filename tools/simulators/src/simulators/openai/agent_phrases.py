@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from simulators.agent_hearing import Language, Meaning
+from simulators.openai.utterance_meaning import Language, Meaning
 
 
 @dataclass(frozen=True)

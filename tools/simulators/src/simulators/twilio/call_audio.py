@@ -2,11 +2,11 @@
 
 import math
 
-from simulators.calls import Call
-from simulators.ledger import PlayEntry, UtteranceEntry
-from simulators.pace import CallOver
-from simulators.playback import Playback
-from simulators.webhooks import Webhooks
+from simulators.twilio.call import Call
+from simulators.twilio.call_clock import CallOver
+from simulators.twilio.ledger import PlayEntry, UtteranceEntry
+from simulators.twilio.playback import Playback
+from simulators.twilio.webhooks import Webhooks
 
 CHARACTERS_PER_SECOND = 14.0
 _NO_TIME = 1e-6

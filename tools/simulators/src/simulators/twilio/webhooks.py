@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 import httpx
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
-from simulators.connection import ConnectionOverrides, split_overrides
-from simulators.ledger import WebhookEntry
+from simulators.twilio.connection_overrides import ConnectionOverrides, split_overrides
+from simulators.twilio.ledger import WebhookEntry
 
 USER_AGENT = "TwilioProxy/1.1"
 _FORM = "application/x-www-form-urlencoded; charset=UTF-8"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Literal
 
-from simulators.openai_requests import ChatMessage
+from simulators.openai.requests import ChatMessage
 
 Language = Literal["en", "es"]
 

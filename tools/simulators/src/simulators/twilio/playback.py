@@ -5,11 +5,11 @@ import math
 
 import httpx
 
-from simulators.audio_length import bytes_per_second
-from simulators.calls import Call
-from simulators.connection import split_overrides
-from simulators.ledger import ErrorEntry, PlayEntry
-from simulators.webhooks import Webhooks
+from simulators.twilio.audio_rate import bytes_per_second
+from simulators.twilio.call import Call
+from simulators.twilio.connection_overrides import split_overrides
+from simulators.twilio.ledger import ErrorEntry, PlayEntry
+from simulators.twilio.webhooks import Webhooks
 
 _HEAD_BYTES = 4096
 

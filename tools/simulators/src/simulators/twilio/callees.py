@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from simulators.lines import ANSWERS, GOODBYES, MACHINE_GREETING, OPENINGS, STORIES, Language
+from simulators.twilio.callee_phrases import ANSWERS, GOODBYES, MACHINE_GREETING, OPENINGS, STORIES, Language
 
 
 class Behaviour(StrEnum):

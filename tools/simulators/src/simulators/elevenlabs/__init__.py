@@ -12,10 +12,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from simulators.audio_formats import DEFAULT_FORMAT, FORMATS, AudioFormat, encode
-from simulators.elevenlabs_account import LANGUAGES_OF_MODEL, models, user, voices
+from simulators.elevenlabs.account import LANGUAGES_OF_MODEL, models, user, voices
+from simulators.elevenlabs.audio_formats import DEFAULT_FORMAT, FORMATS, AudioFormat, encode
+from simulators.elevenlabs.tone_speech import speak
 from simulators.vendor_errors import elevenlabs_error
-from simulators.voice_tone import speak
 
 DEFAULT_CONCURRENCY = 30
 _FIRST_BYTE_SECONDS = 0.1

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from simulators.agent import Turn
-from simulators.agent_tools import ToolUse
-from simulators.openai_requests import ChatRequest
+from simulators.openai.agent import Turn
+from simulators.openai.agent_tools import ToolUse
+from simulators.openai.requests import ChatRequest
 
 _TOKEN = re.compile(r"\s*\S{1,6}")  # about what a token of running text is
 _CHARACTERS_PER_TOKEN = 4

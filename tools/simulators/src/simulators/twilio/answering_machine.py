@@ -5,7 +5,7 @@ https://www.twilio.com/docs/voice/answering-machine-detection
 
 from dataclasses import dataclass
 
-from simulators.callees import Behaviour
+from simulators.twilio.callees import Behaviour
 
 
 @dataclass(frozen=True)

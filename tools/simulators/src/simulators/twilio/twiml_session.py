@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 from urllib.parse import urljoin
 
-from simulators.calls import Call
-from simulators.ledger import ErrorEntry, UtteranceEntry, WebhookEntry, WebhookKind
-from simulators.line import CHARACTERS_PER_SECOND, BargedIn, Line
-from simulators.lines import language_of
-from simulators.pace import CallOver
-from simulators.twiml import Document, TwimlError, Verb, parse
-from simulators.webhooks import Answer, Webhooks
+from simulators.twilio.call import Call
+from simulators.twilio.call_audio import CHARACTERS_PER_SECOND, BargedIn, Line
+from simulators.twilio.call_clock import CallOver
+from simulators.twilio.callee_phrases import language_of
+from simulators.twilio.ledger import ErrorEntry, UtteranceEntry, WebhookEntry, WebhookKind
+from simulators.twilio.twiml import Document, TwimlError, Verb, parse
+from simulators.twilio.webhooks import Answer, Webhooks
 
 _APPLICATION_ERROR_SECONDS = 4.0
 _END_OF_SPEECH_SECONDS = 1.0

@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from simulators.answering_machine import Detection, detect
-from simulators.callees import Behaviour
-from simulators.calls import Call, now
-from simulators.conversation import Conversation, Fetch
-from simulators.ledger import ErrorEntry, WebhookEntry
-from simulators.pace import CallOver
-from simulators.status_callbacks import StatusCallbacks
-from simulators.tasks import Tasks
-from simulators.webhooks import Webhooks
+from simulators.twilio.answering_machine import Detection, detect
+from simulators.twilio.background_tasks import Tasks
+from simulators.twilio.call import Call, now
+from simulators.twilio.call_clock import CallOver
+from simulators.twilio.callees import Behaviour
+from simulators.twilio.ledger import ErrorEntry, WebhookEntry
+from simulators.twilio.status_callbacks import StatusCallbacks
+from simulators.twilio.twiml_session import Conversation, Fetch
+from simulators.twilio.webhooks import Webhooks
 
 _SETUP_SECONDS = 0.5
 _BUSY_SECONDS = 2.0

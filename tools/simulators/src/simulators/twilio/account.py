@@ -6,16 +6,16 @@ from collections.abc import Mapping
 
 from starlette.datastructures import FormData
 
-from simulators.call_life import CallLife
-from simulators.callees import Behaviour, Population
-from simulators.calls import Call
-from simulators.conversation import Fetch
-from simulators.ledger import CallEntry, ErrorEntry, Ledger, Refusal
-from simulators.pace import CallClock
-from simulators.parameters import CreateParameters, Refused, read_create
-from simulators.status_callbacks import CallbackFaults, StatusCallbacks
-from simulators.tasks import Tasks
-from simulators.webhooks import Webhooks
+from simulators.twilio.background_tasks import Tasks
+from simulators.twilio.call import Call
+from simulators.twilio.call_clock import CallClock
+from simulators.twilio.call_lifecycle import CallLife
+from simulators.twilio.callees import Behaviour, Population
+from simulators.twilio.create_parameters import CreateParameters, Refused, read_create
+from simulators.twilio.ledger import CallEntry, ErrorEntry, Ledger, Refusal
+from simulators.twilio.status_callbacks import CallbackFaults, StatusCallbacks
+from simulators.twilio.twiml_session import Fetch
+from simulators.twilio.webhooks import Webhooks
 
 
 class Exchange:

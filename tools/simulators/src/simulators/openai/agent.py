@@ -8,10 +8,10 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from simulators.agent_hearing import Meaning, instructions_of, language_of, meaning_of
-from simulators.agent_lines import LINES, Lines
-from simulators.agent_tools import ToolUse, end_call, note
-from simulators.openai_requests import ChatMessage, Function
+from simulators.openai.agent_phrases import LINES, Lines
+from simulators.openai.agent_tools import ToolUse, end_call, note
+from simulators.openai.requests import ChatMessage, Function
+from simulators.openai.utterance_meaning import Meaning, instructions_of, language_of, meaning_of
 
 _ENDING = (Meaning.GOODBYE, Meaning.REFUSAL, Meaning.WRONG_NUMBER)
 _FACTS = (Meaning.YES, Meaning.NO, Meaning.TIME)

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from pydantic import JsonValue
 
-from simulators.calls import API_VERSION, Call, now
+from simulators.twilio.call import API_VERSION, Call, now
 
 _SUBRESOURCES = {
     "notifications": "Notifications",

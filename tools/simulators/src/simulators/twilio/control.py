@@ -7,10 +7,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from simulators.callees import Behaviour
-from simulators.exchange import Exchange
 from simulators.faults import CONTROL_PREFIX, FaultPlan, FaultRule
-from simulators.status_callbacks import CallbackFaults
+from simulators.twilio.account import Exchange
+from simulators.twilio.callees import Behaviour
+from simulators.twilio.status_callbacks import CallbackFaults
 
 _RULES = TypeAdapter(list[FaultRule])
 

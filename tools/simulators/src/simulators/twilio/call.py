@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from simulators.callees import Callee
-from simulators.ledger import CallEntry
-from simulators.pace import CallClock
-from simulators.parameters import CreateParameters
+from simulators.twilio.call_clock import CallClock
+from simulators.twilio.callees import Callee
+from simulators.twilio.create_parameters import CreateParameters
+from simulators.twilio.ledger import CallEntry
 
 API_VERSION = "2010-04-01"
 FINAL_STATUSES = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})

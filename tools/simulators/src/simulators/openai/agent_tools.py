@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from simulators.agent_hearing import Meaning
-from simulators.openai_requests import Function
+from simulators.openai.requests import Function
+from simulators.openai.utterance_meaning import Meaning
 
 # For each outcome, parts of the names that a disposition may have, the best first.
 _DISPOSITIONS: Mapping[Meaning, tuple[str, ...]] = {

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from simulators.calls import FINAL_STATUSES, Call, now
-from simulators.ledger import ErrorEntry, StatusEntry, WebhookEntry
-from simulators.webhooks import Webhooks
+from simulators.twilio.call import FINAL_STATUSES, Call, now
+from simulators.twilio.ledger import ErrorEntry, StatusEntry, WebhookEntry
+from simulators.twilio.webhooks import Webhooks
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 

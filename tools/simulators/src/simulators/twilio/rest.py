@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from simulators.calls import API_VERSION, Call
-from simulators.exchange import Exchange
-from simulators.parameters import Refused, is_web_url
-from simulators.representations import account_document, call_document, page_document
+from simulators.twilio.account import Exchange
+from simulators.twilio.call import API_VERSION, Call
+from simulators.twilio.create_parameters import Refused, is_web_url
+from simulators.twilio.resources import account_document, call_document, page_document
 from simulators.vendor_errors import twilio_error
 
 Endpoint = Callable[[Request], Awaitable[Response]]

@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from simulators.agent import take_turn
-from simulators.openai_answers import Answer
-from simulators.openai_requests import WrongRequest, parse
+from simulators.openai.agent import take_turn
+from simulators.openai.answers import Answer
+from simulators.openai.requests import WrongRequest, parse
 from simulators.vendor_errors import openai_error
 
 _FIRST_TOKEN_SECONDS = 0.3

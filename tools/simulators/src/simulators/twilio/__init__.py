@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 
-from simulators.control import Control
-from simulators.exchange import Exchange
 from simulators.faults import FaultPlan
-from simulators.rest import RestApi, not_found
+from simulators.twilio.account import Exchange
+from simulators.twilio.control import Control
+from simulators.twilio.rest import RestApi, not_found
 
 
 def create_app(
