@@ -12,11 +12,12 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from tests.fakes.providers import provider
 
 from conversation.adapters.openai import openai_model
 from conversation.domain.messages import FromAgent, FromCallee, Instructions, Message, ToolResult, ToolUse
 from conversation.domain.tools import TOOLS
-from conversation.ports import ModelFailed
+from providers import RequestFailed
 from simulators.serving import serving
 
 USE = ToolUse("turn_1_0", "note", '{"field": "hour", "value": "ten"}')
@@ -44,10 +45,10 @@ async def request_on_the_wire() -> tuple[dict[str, str], dict[str, Any]]:
     app = Starlette(routes=[Route("/v1/chat/completions", complete, methods=["POST"])])
     async with (
         serving(app, "127.0.0.1") as origin,
-        openai_model("sk-fictional", "gpt-4.1-mini", base_url=f"{origin}/v1") as model,
+        openai_model("sk-fictional", "gpt-4.1-mini", provider("wire"), base_url=f"{origin}/v1") as model,
     ):
         deadline = asyncio.get_running_loop().time() + 10
-        with pytest.raises(ModelFailed):  # an answer without a finish_reason is none
+        with pytest.raises(RequestFailed):  # an answer without a finish_reason is none
             async for _ in model.answer(MESSAGES, TOOLS, first_by=deadline, deadline=deadline):
                 pass
     return seen[0]

@@ -21,9 +21,9 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from tests.fakes.providers import provider
 
 from contracts import AudioRequested
-from providers import Provider
 from simulators.serving import serving
 from voice.adapters import elevenlabs, twilio
 from voice.adapters.elevenlabs import ElevenLabs
@@ -170,7 +170,7 @@ async def sent() -> list[Sent]:
             base_url=url,
             number="+12125550100",
             callbacks="https://calls.example.com",
-            provider=Provider("wire", places=asyncio.Semaphore(1), failures=1, cool_down=1),
+            provider=provider("wire"),
         ) as telephony:
             await telephony.place(DialOrder(CALL_ID, 1, "+12125550123", 30, 600))
             await telephony.fetch(CALL_SID)
@@ -180,7 +180,7 @@ async def sent() -> list[Sent]:
         async with elevenlabs.connect(api_key="fictional-key", base_url=url) as account:
             first_by = asyncio.get_running_loop().time() + 10
             for model in ("eleven_flash_v2_5", "eleven_multilingual_v2"):
-                speech = ElevenLabs(account, voice="voice-1", model=model)
+                speech = ElevenLabs(account, provider("wire"), voice="voice-1", model=model)
                 request = AudioRequested(call_id=CALL_ID, attempt=1, turn=1, sentence=0, text="Hola.", language="es-MX")
                 async for _ in speech.synthesize(speech.recipe(request), first_by=first_by):
                     pass

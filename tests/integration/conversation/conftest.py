@@ -14,6 +14,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
+from tests.fakes.providers import provider
 
 from chassis.event_log import EventLog, StoredEvent
 from contracts import AudioRequested, Call, CallStatus, CallStatusChanged, Event, SpeechHeard
@@ -195,7 +196,8 @@ async def scene(calls: EventLog, vendor: Vendor, deadline_seconds: float) -> Asy
         since=now,
     )
     async with AsyncExitStack() as stack:
-        model = await stack.enter_async_context(openai_model("sk-fictional", "gpt-4.1-mini", base_url=vendor.url))
+        connecting = openai_model("sk-fictional", "gpt-4.1-mini", provider("openai"), base_url=vendor.url)
+        model = await stack.enter_async_context(connecting)
         scene = Scene(calls, Turns(calls, [model], NoAnswers(), deadline_seconds=deadline_seconds), call, [model])
         await scene.becomes()
         await calls.append(

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client import REGISTRY
+from tests.fakes.providers import provider
 
 from contracts import ConversationEnded, Disposition, ReplyGenerated, ReplySource
 from conversation.adapters.answers import NoAnswers
 from conversation.adapters.openai import openai_model
 from conversation.application.turns import Turns
 from conversation.domain.phrases import phrases_of
-from conversation.ports import Failure
+from providers import Failure
 
 if TYPE_CHECKING:
     from tests.integration.conversation.conftest import Scene, Vendor
@@ -72,7 +73,7 @@ async def test_a_vendor_that_is_not_there_is_a_failure(scene: "Scene") -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         nobody = f"http://127.0.0.1:{listener.getsockname()[1]}"
     before = counted(Failure.UNREACHABLE)
-    async with openai_model("sk-fictional", "gpt-4.1-mini", base_url=nobody) as model:
+    async with openai_model("sk-fictional", "gpt-4.1-mini", provider("nowhere"), base_url=nobody) as model:
         scene.turns = Turns(scene.log, [model], NoAnswers(), deadline_seconds=5)
         await scene.hears(1, "¿Diga?")
     assert counted(Failure.UNREACHABLE) == before + 2, "it was asked twice"

@@ -1,54 +1,43 @@
 """The steps from the model to the goodbye, each as the wire, the log and the metrics show it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client import REGISTRY
+from tests.fakes.clock import ManualClock
+from tests.fakes.providers import provider
 
 from contracts import AudioRequested, ConversationEnded, Disposition, ReplyGenerated, ReplySource
 from conversation.adapters.answers import NoAnswers
-from conversation.adapters.guarded import GuardedModel
 from conversation.adapters.openai import openai_model
 from conversation.application.turns import Turns
 from conversation.domain.phrases import phrases_of
-from providers import Provider, State
+from providers import BreakerState, Provider
 
 if TYPE_CHECKING:
     from tests.integration.conversation.conftest import Scene, Vendor
 
 FIRST, SECOND = "gpt-4.1-mini", "gpt-4o-mini"
 OWN_LINE = "Ahora no puedo atenderle. Le llamaremos mañana."
-Guard = Callable[[str], Provider]
 
 
 def counted(step: ReplySource) -> float:
     return REGISTRY.get_sample_value("centralita_fallbacks_total", {"step": step.value}) or 0.0
 
 
-@dataclass
-class Clock:
-    """The breakers'; stands still until it is moved."""
-
-    now: float = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def providers(clock: Clock) -> dict[str, Provider]:
+def providers(clock: ManualClock) -> dict[str, Provider]:
     """Both models on one account; so quick to open that a test sees it."""
-    places = asyncio.Semaphore(4)
+    capacity = asyncio.Semaphore(4)
     names = ("test_openai", "test_openai_fallback")
-    return {name: Provider(name, places=places, failures=2, cool_down=60, clock=clock) for name in names}
+    return {name: provider(name, capacity=capacity, max_failures=2, clock=clock) for name in names}
 
 
 @pytest.fixture(autouse=True)
@@ -58,11 +47,10 @@ async def two_models(
     """The scene, with a second model behind the first."""
     first_provider, second_provider = providers.values()
     async with (
-        openai_model("sk-fictional", FIRST, base_url=vendor.url) as first,
-        openai_model("sk-fictional", SECOND, base_url=vendor.url) as second,
+        openai_model("sk-fictional", FIRST, first_provider, base_url=vendor.url) as first,
+        openai_model("sk-fictional", SECOND, second_provider, base_url=vendor.url) as second,
     ):
-        models = [GuardedModel(first, first_provider), GuardedModel(second, second_provider)]
-        scene.turns = Turns(scene.log, models, NoAnswers(), deadline_seconds=deadline_seconds)
+        scene.turns = Turns(scene.log, [first, second], NoAnswers(), deadline_seconds=deadline_seconds)
         yield
 
 
@@ -175,20 +163,20 @@ async def test_a_script_line_that_a_crash_left_open_is_still_a_fallback(scene: "
 
 
 async def test_a_model_that_kept_failing_is_not_asked_until_it_has_cooled_down_and_then_by_one_probe(
-    scene: "Scene", vendor: "Vendor", providers: dict[str, Provider], clock: Clock
+    scene: "Scene", vendor: "Vendor", providers: dict[str, Provider], clock: ManualClock
 ) -> None:
     first, second = (provider.breaker for provider in providers.values())
     for _ in range(2):
         vendor.says(status=500)
     vendor.says("Muy bien, gracias.")
     await scene.hears(1, "¿Diga?")
-    assert (first.state, second.state) == (State.OPEN, State.CLOSED)
+    assert (first.state, second.state) == (BreakerState.OPEN, BreakerState.CLOSED)
     await scene.hears(2, "¿Oiga?")
     assert asked(vendor) == [FIRST, FIRST, SECOND, SECOND], "the first is left alone"
     clock.now += 60
     await scene.hears(3, "Bueno.")
     assert asked(vendor)[-1] == FIRST
-    assert first.state is State.CLOSED
+    assert first.state is BreakerState.CLOSED
     assert (await reply(scene)).step is ReplySource.MODEL
 
 
@@ -198,4 +186,4 @@ async def test_a_wrong_request_opens_no_breaker(
     vendor.says(status=400)
     for turn in (1, 2, 3):
         await scene.hears(turn, "¿Diga?")
-    assert {provider.breaker.state for provider in providers.values()} == {State.CLOSED}
+    assert {provider.breaker.state for provider in providers.values()} == {BreakerState.CLOSED}

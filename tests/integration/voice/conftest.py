@@ -1,6 +1,5 @@
 """The vendors' simulators, our adapters on the official SDKs, and calls as the orchestrator leaves them in the log."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -11,11 +10,11 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from tests.fakes.providers import provider
 
 from chassis.event_log import EventLog
 from contracts import AudioRequested, Call, CallStatus, CallStatusChanged
 from contracts.streams import CLIPS_BUCKET
-from providers import Provider
 from simulators.server import Simulators, running
 from simulators.serving import serving
 from voice.adapters import elevenlabs, twilio
@@ -27,11 +26,6 @@ ACCOUNT_SID = "AC" + "0" * 31 + "1"
 AUTH_TOKEN = "simulated-auth-token"
 CALLER = "+12125550100"
 CALLEE = "+12125550123"
-
-
-def provider(name: str) -> Provider:
-    """One that is patient."""
-    return Provider(name, places=asyncio.Semaphore(20), failures=1000, cool_down=60)
 
 
 @pytest.fixture
@@ -76,7 +70,7 @@ async def telephony(simulators: Simulators, edge_url: str) -> AsyncIterator[Twil
 @pytest.fixture
 async def speech(simulators: Simulators) -> AsyncIterator[ElevenLabs]:
     async with elevenlabs.connect(api_key="fictional-key", base_url=simulators.elevenlabs_url) as account:
-        yield ElevenLabs(account, voice="JBFqnCBsd6RMkjVDRZzb", model="eleven_flash_v2_5")
+        yield ElevenLabs(account, provider("elevenlabs"), voice="JBFqnCBsd6RMkjVDRZzb", model="eleven_flash_v2_5")
 
 
 @pytest.fixture

@@ -1,14 +1,14 @@
 """What Twilio refuses to everybody makes it a provider that is down; what it refuses to one callee does not."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from uuid import uuid4
 
 import pytest
+from tests.fakes.providers import provider
 from tests.integration.voice.conftest import ACCOUNT_SID, AUTH_TOKEN, CALLEE, CALLER
 
-from providers import Breaker, Provider, State
+from providers import BreakerState, CircuitBreaker
 from simulators.faults import FaultRule
 from simulators.server import Simulators
 from voice.adapters import twilio
@@ -24,7 +24,7 @@ class Account:
     """Twilio, as a process sees it that leaves it alone after three failures."""
 
     telephony: Twilio
-    breaker: Breaker
+    breaker: CircuitBreaker
 
     async def dial(self, times: int) -> None:
         for _ in range(times):
@@ -34,16 +34,16 @@ class Account:
 
 @pytest.fixture
 async def account(simulators: Simulators) -> AsyncIterator[Account]:
-    provider = Provider("twilio", places=asyncio.Semaphore(5), failures=FAILURES, cool_down=60)
+    twilio_provider = provider("twilio", capacity=5, max_failures=FAILURES)
     async with twilio.connect(
         account_sid=ACCOUNT_SID,
         auth_token=AUTH_TOKEN,
         base_url=simulators.twilio_url,
         number=CALLER,
         callbacks="http://127.0.0.1:9",
-        provider=provider,
+        provider=twilio_provider,
     ) as telephony:
-        yield Account(telephony, provider.breaker)
+        yield Account(telephony, twilio_provider.breaker)
 
 
 def refuse(simulators: Simulators, status: int, code: int | None) -> None:
@@ -61,7 +61,7 @@ async def test_a_refusal_that_everybody_would_get_is_a_failure_of_the_provider(
 ) -> None:
     refuse(simulators, status, code)
     await account.dial(FAILURES)
-    assert account.breaker.state is State.OPEN
+    assert account.breaker.state is BreakerState.OPEN
     with pytest.raises(DialFailed, match="not sent"):
         await account.telephony.place(DialOrder(uuid4(), 1, CALLEE, 30, 600))
 
@@ -72,14 +72,14 @@ async def test_a_refusal_that_concerns_one_callee_or_one_moment_stops_nobody_els
 ) -> None:
     refuse(simulators, 400, code)
     await account.dial(2 * FAILURES)
-    assert account.breaker.state is State.CLOSED
+    assert account.breaker.state is BreakerState.CLOSED
 
 
 async def test_a_call_that_is_not_known_says_nothing_of_the_account(account: Account, simulators: Simulators) -> None:
     for _ in range(2 * FAILURES):
         await account.telephony.hang_up("CA" + "f" * 32)
         assert await account.telephony.fetch("CA" + "f" * 32) is None
-    assert account.breaker.state is State.CLOSED
+    assert account.breaker.state is BreakerState.CLOSED
 
 
 async def test_credentials_that_are_refused_count_whatever_is_asked(account: Account, simulators: Simulators) -> None:
@@ -87,4 +87,4 @@ async def test_credentials_that_are_refused_count_whatever_is_asked(account: Acc
     for _ in range(FAILURES):
         with pytest.raises(Exception, match="401"):
             await account.telephony.hang_up("CA" + "f" * 32)
-    assert account.breaker.state is State.OPEN
+    assert account.breaker.state is BreakerState.OPEN

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from nats.aio.client import Client
+from tests.fakes.providers import provider
 
 from chassis.event_log import Conflict, EventLog, Guard, StoredEvent
 from contracts import (
@@ -18,7 +19,6 @@ from contracts import (
     Event,
 )
 from contracts.streams import CALLS
-from providers import Provider
 from simulators.faults import FaultRule
 from simulators.server import Simulators
 from voice.adapters import twilio
@@ -194,7 +194,7 @@ async def test_a_provider_that_cannot_be_reached_has_not_dialled(
         base_url=nowhere,
         number="+12125550100",
         callbacks=nowhere,
-        provider=Provider("nowhere", places=asyncio.Semaphore(1), failures=1, cool_down=60),
+        provider=provider("nowhere", max_failures=1),
     ) as telephony:
         await Dialing(calls, telephony, greetings).dial(event, cause_of(event))
         [_, refused] = await dial_facts(calls, event)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 from prometheus_client import REGISTRY
+from tests.fakes.providers import provider
 from tests.integration.voice.conftest import ACCOUNT_SID, AUTH_TOKEN, CALLER
 
 from chassis.event_log import EventLog
@@ -20,7 +21,7 @@ from contracts import (
     DialRefused,
     Envelope,
 )
-from providers import Breaker, Provider, State
+from providers import BreakerState, CircuitBreaker
 from simulators.faults import FaultRule
 from simulators.server import Simulators
 from voice.adapters import twilio
@@ -44,7 +45,7 @@ TOKEN_REFUSED = FaultRule(target="twilio", kind="status", status=401)
 class Replica:
     """One voice, as far as it dials."""
 
-    breaker: Breaker
+    breaker: CircuitBreaker
     dialing: Dialing
 
 
@@ -60,18 +61,18 @@ async def replicas(
     async with AsyncExitStack() as stack:
         found = []
         for _ in range(2):
-            provider = Provider("twilio", places=asyncio.Semaphore(20), failures=FAILURES, cool_down=1)
+            twilio_provider = provider("twilio", max_failures=FAILURES, cooldown_seconds=1)
             connecting = twilio.connect(
                 account_sid=ACCOUNT_SID,
                 auth_token=AUTH_TOKEN,
                 base_url=simulators.twilio_url,
                 number=CALLER,
                 callbacks=edge_url,
-                provider=provider,
+                provider=twilio_provider,
             )
             telephony = await stack.enter_async_context(connecting)
-            hold = DialGate(provider.breaker, asyncio.Event())
-            found.append(Replica(provider.breaker, Dialing(calls, telephony, greetings, hold=hold)))
+            hold = DialGate(twilio_provider.breaker, asyncio.Event())
+            found.append(Replica(twilio_provider.breaker, Dialing(calls, telephony, greetings, hold=hold)))
         yield found
 
 
@@ -89,7 +90,7 @@ async def refuse_until_open(simulators: Simulators, replicas: list[Replica], beg
     for replica in replicas:
         for _ in range(FAILURES):
             await dial(replica, begin)
-        assert replica.breaker.state is State.OPEN
+        assert replica.breaker.state is BreakerState.OPEN
 
 
 async def outcomes(calls: EventLog, kind: type[DialPlaced | DialRefused]) -> int:
@@ -122,8 +123,8 @@ async def test_while_everybody_is_refused_few_are_asked_for_and_then_each_once(
 async def test_an_order_that_waits_can_be_called_off_and_is_not_dialled_when_its_turn_comes(
     how: str, begin: Begin, calls: EventLog, telephony: Twilio, greetings: Greetings, simulators: Simulators
 ) -> None:
-    breaker = Breaker(failures=1, cool_down=0)
-    breaker.failed(breaker.admit())
+    breaker = CircuitBreaker(max_failures=1, cooldown_seconds=0)
+    breaker.failed(breaker.begin())
     hold = DialGate(breaker, asyncio.Event())
     dialing = Dialing(calls, telephony, greetings, hold=hold)
     event = await begin()

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
+from tests.fakes.providers import provider
 from tests.integration.voice.conftest import ACCOUNT_SID, AUTH_TOKEN, CALLEE, CALLER
 
-from providers import Provider
 from voice.adapters import twilio
 from voice.ports import DialOrder
 
@@ -44,7 +44,7 @@ async def test_a_connection_that_was_idle_for_long_is_not_used_again(
         base_url=address,
         number=CALLER,
         callbacks=address,
-        provider=Provider("idle", places=asyncio.Semaphore(1), failures=9, cool_down=60),
+        provider=provider("idle"),
     ) as telephony:
         assert await telephony.place(order) == "CA1"
         await asyncio.sleep(0.4)

@@ -2,22 +2,22 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 
 import pytest
 from prometheus_client import REGISTRY
+from tests.fakes.clock import ManualClock
+from tests.fakes.providers import provider
 
 from chassis.event_log import EventLog
 from contracts import AudioFailed, AudioReady, AudioRequested, CallStatusChanged, SpeechFallback
-from providers import Provider, State
+from providers import BreakerState, Provider, RequestFailed
 from simulators.faults import FaultRule
 from simulators.server import Simulators
 from voice.adapters import elevenlabs
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
-from voice.adapters.guarded import GuardedSpeech
 from voice.application.speech import Speaking
-from voice.ports import Speech, SpeechFailed
+from voice.ports import Speech
 
 Begin = Callable[..., Awaitable[CallStatusChanged]]
 Ask = Callable[..., Awaitable[None]]
@@ -26,37 +26,26 @@ DOWN = [FaultRule(target="elevenlabs", kind="status", status=500)]
 FIRST_DOWN = [FaultRule(target="elevenlabs", path="first", kind="status", status=500)]
 
 
-@dataclass
-class Clock:
-    """The breakers'; stands still until it is moved."""
-
-    now: float = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def providers(clock: Clock) -> dict[str, Provider]:
+def providers(clock: ManualClock) -> dict[str, Provider]:
     """So quick to open that a test sees it."""
-    places = asyncio.Semaphore(4)
+    capacity = asyncio.Semaphore(4)
     names = ("test_elevenlabs", "test_elevenlabs_fallback")
-    return {name: Provider(name, places=places, failures=2, cool_down=60, clock=clock) for name in names}
+    return {name: provider(name, capacity=capacity, max_failures=2, clock=clock) for name in names}
 
 
 @pytest.fixture
 async def voices(simulators: Simulators, providers: dict[str, Provider]) -> AsyncIterator[list[Speech]]:
+    first, second = providers.values()
     async with elevenlabs.connect(api_key="k", base_url=simulators.elevenlabs_url) as account:
-        first = ElevenLabs(account, voice="first", model="eleven_flash_v2_5")
-        second = ElevenLabs(account, voice="second", model="eleven_multilingual_v2", only_voice=True)
         yield [
-            GuardedSpeech(speech, provider)
-            for speech, provider in zip((first, second), providers.values(), strict=True)
+            ElevenLabs(account, first, voice="first", model="eleven_flash_v2_5"),
+            ElevenLabs(account, second, voice="second", model="eleven_multilingual_v2", only_voice=True),
         ]
 
 
@@ -80,7 +69,7 @@ def speak(
         heard = bytearray()
         try:
             await speaking.speak(asked, asked.event, heard.extend)
-        except SpeechFailed as failed:
+        except RequestFailed as failed:
             await speaking.give_up(asked, asked.event, str(failed))
         [fact] = await calls.read((f"audio.ready.{event.call_id}", f"audio.failed.{event.call_id}"))
         assert isinstance(fact.event, AudioReady | AudioFailed)
@@ -164,16 +153,16 @@ async def test_when_there_is_no_clip_either_the_sentence_is_given_up(
 
 
 async def test_a_vendor_that_kept_failing_is_not_asked_until_it_has_cooled_down(
-    speak: Speak, simulators: Simulators, providers: dict[str, Provider], clock: Clock
+    speak: Speak, simulators: Simulators, providers: dict[str, Provider], clock: ManualClock
 ) -> None:
     first, second = (provider.breaker for provider in providers.values())
     simulators.faults.rules = FIRST_DOWN
     await speak()
-    assert (first.state, second.state) == (State.OPEN, State.CLOSED)
+    assert (first.state, second.state) == (BreakerState.OPEN, BreakerState.CLOSED)
     simulators.faults.rules = [FaultRule(target="elevenlabs", path="second", kind="status", status=500)]
     failed = await speak("Another sentence.")
     assert isinstance(failed, AudioFailed), "the first is well again, and is left alone"
     clock.now += 60
     ready = await speak("A third sentence.")
     assert isinstance(ready, AudioReady)
-    assert (ready.fallback, first.state) == (None, State.CLOSED)
+    assert (ready.fallback, first.state) == (None, BreakerState.CLOSED)

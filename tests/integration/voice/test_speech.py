@@ -7,19 +7,18 @@ import pytest
 from nats.aio.client import Client
 from nats.js.api import ObjectStoreConfig
 from prometheus_client import REGISTRY
+from tests.fakes.providers import provider
 
 from chassis.event_log import EventLog, StoredEvent
 from contracts import AudioFailed, AudioReady, AudioRequested, CallStatusChanged, Event
-from providers import Provider
+from providers import RequestFailed
 from simulators.faults import FaultRule
 from simulators.server import Simulators, running
 from voice.adapters import elevenlabs
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
-from voice.adapters.guarded import GuardedSpeech
 from voice.application.speech import Speaking
 from voice.domain.mp3 import FrameCutter
-from voice.ports import SpeechFailed
 
 Begin = Callable[..., Awaitable[CallStatusChanged]]
 Ask = Callable[..., Awaitable[None]]
@@ -47,7 +46,7 @@ async def speak_or_give_up(
     """As who plays a turn does it."""
     try:
         await speaking.speak(asked, request, hear)
-    except SpeechFailed as failed:
+    except RequestFailed as failed:
         await speaking.give_up(asked, request, str(failed))
 
 
@@ -210,10 +209,10 @@ async def speak_together(
     for sentence in range(sentences):
         await ask(event, 1, sentence, SENTENCE)
     asked = await calls.read((f"{AudioRequested.event_name}.{event.call_id}",))
-    one_place = Provider("one_place", places=asyncio.Semaphore(1), failures=1000, cool_down=60)
+    one_at_a_time = provider("one_at_a_time", capacity=1)
     async with elevenlabs.connect(api_key="k", base_url=vendors.elevenlabs_url) as account:
-        speech = ElevenLabs(account, voice="v", model="eleven_flash_v2_5")
-        speaking = Speaking([GuardedSpeech(speech, one_place)], clips, calls, deadline=deadline)
+        speech = ElevenLabs(account, one_at_a_time, voice="v", model="eleven_flash_v2_5")
+        speaking = Speaking([speech], clips, calls, deadline=deadline)
         async with asyncio.TaskGroup() as tasks:
             for recorded in asked:
                 assert isinstance(recorded.event, AudioRequested)

@@ -11,7 +11,8 @@ from faststream.nats import NatsBroker
 from nats.aio.client import Client
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
-from tests.integration.voice.conftest import ACCOUNT_SID, AUTH_TOKEN, CALLEE, CALLER, provider
+from tests.fakes.providers import provider
+from tests.integration.voice.conftest import ACCOUNT_SID, AUTH_TOKEN, CALLEE, CALLER
 
 from chassis.event_log import EventLog
 from chassis.serve import Bus

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 from prometheus_client import REGISTRY
 
-from providers import Breaker, State
+from providers import BreakerState, CircuitBreaker
 from voice.application.dial_gate import DialGate, Stopping
 
 COOL_DOWN = 0.05
@@ -17,12 +17,12 @@ COOL_DOWN = 0.05
 class Orders:
     """Some orders, each of which stays in its turn until it is told how its request ended."""
 
-    breaker: Breaker = field(default_factory=lambda: Breaker(failures=1, cool_down=COOL_DOWN))
+    breaker: CircuitBreaker = field(default_factory=lambda: CircuitBreaker(max_failures=1, cooldown_seconds=COOL_DOWN))
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     inside: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
-    _ends: dict[str, asyncio.Future[Callable[[Breaker], None]]] = field(default_factory=dict)
+    _ends: dict[str, asyncio.Future[Callable[[CircuitBreaker], None]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._hold = DialGate(self.breaker, self.stopping)
@@ -39,7 +39,7 @@ class Orders:
         self.inside.remove(name)
         self.done.append(name)
 
-    async def end(self, name: str, how: Callable[[Breaker], None]) -> None:
+    async def end(self, name: str, how: Callable[[CircuitBreaker], None]) -> None:
         self._ends[name].set_result(how)
         await self._tasks[name]
 
@@ -61,19 +61,19 @@ class Orders:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
 
-def answered(breaker: Breaker) -> None:
-    breaker.succeeded(breaker.admit())
+def answered(breaker: CircuitBreaker) -> None:
+    breaker.succeeded(breaker.begin())
 
 
-def failed(breaker: Breaker) -> None:
-    breaker.failed(breaker.admit())
+def failed(breaker: CircuitBreaker) -> None:
+    breaker.failed(breaker.begin())
 
 
 def held() -> float | None:
     return REGISTRY.get_sample_value("centralita_held_dials")
 
 
-def called_off(_: Breaker) -> None:
+def called_off(_: CircuitBreaker) -> None:
     """No request was sent."""
 
 
@@ -93,7 +93,7 @@ async def test_one_order_tries_and_the_others_follow_when_it_was_answered(orders
     failed(orders.breaker)
     orders.come("a", "b", "c")
     await orders.until_inside("a")
-    assert orders.breaker.state is State.HALF_OPEN, "it has been left alone"
+    assert orders.breaker.state is BreakerState.HALF_OPEN, "it has been left alone"
     assert held() == 3
     await orders.end("a", answered)
     await orders.until_inside("b", "c")
@@ -128,7 +128,7 @@ async def test_an_order_that_leaves_while_it_waits_holds_up_nobody(orders: Order
 
 
 async def test_when_the_process_ends_orders_that_wait_go_elsewhere_at_once() -> None:
-    orders = Orders(Breaker(failures=1, cool_down=3600))
+    orders = Orders(CircuitBreaker(max_failures=1, cooldown_seconds=3600))
     failed(orders.breaker)
     orders.come("a", "b")
     await asyncio.sleep(0)
@@ -140,7 +140,7 @@ async def test_when_the_process_ends_orders_that_wait_go_elsewhere_at_once() -> 
 async def test_somebody_elses_try_is_waited_for(orders: Orders) -> None:
     failed(orders.breaker)
     await asyncio.sleep(COOL_DOWN)
-    hang_up = orders.breaker.admit()
+    hang_up = orders.breaker.begin()
     orders.come("a", "b")
     await asyncio.sleep(0)
     assert orders.inside == []

@@ -1,19 +1,20 @@
-"""A vendor's API as one process asks it: so many requests at once, behind a breaker, each counted and timed.
+"""Requests to vendors: bounded concurrency, circuit breakers, one list of failures, metrics and spans.
 
-Only services with vendors depend on it. It knows no vendor: each adapter says itself how its request ended.
+The package knows no vendor. Each adapter translates the errors of its vendor to a `Failure`.
 """
 
-from providers.breakers import Breaker, BreakerOpen, State
-from providers.provider import BREAKER_OPEN, FALLBACKS, NO_CAPACITY, Provider, Request, Unavailable
+from providers.breakers import BreakerOpen, BreakerState, CircuitBreaker
+from providers.failures import Failure, RequestFailed
+from providers.metrics import FALLBACKS
+from providers.provider import Provider, Request
 
 __all__ = [
-    "BREAKER_OPEN",
     "FALLBACKS",
-    "NO_CAPACITY",
-    "Breaker",
     "BreakerOpen",
+    "BreakerState",
+    "CircuitBreaker",
+    "Failure",
     "Provider",
     "Request",
-    "State",
-    "Unavailable",
+    "RequestFailed",
 ]

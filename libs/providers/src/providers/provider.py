@@ -1,122 +1,127 @@
-"""A provider as one process asks it: so many requests at once, behind a breaker, each counted."""
+"""One API of a vendor, as one process uses it."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
 
 from chassis import tracing
-from providers.breakers import Breaker, BreakerOpen, State
+from providers.breakers import BreakerState, CircuitBreaker
+from providers.failures import Failure, RequestFailed
+from providers.metrics import BREAKER_STATE, BREAKER_TRANSITIONS, REQUEST_SECONDS, REQUESTS
 
-_SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 8, 12, 20, 30, 60)
-
-REQUESTS = Counter("centralita_provider_requests", "Requests to a provider, by outcome", ["provider", "outcome"])
-SECONDS = Histogram(
-    "centralita_provider_seconds", "From sending a request to the end of its answer", ["provider"], buckets=_SECONDS
-)
-STATE = Gauge("centralita_breaker_state", "0: closed, 1: half-open, 2: open", ["provider"])
-TRANSITIONS = Counter("centralita_breaker_transitions", "Changes of a breaker, by its new state", ["provider", "state"])
-
-FALLBACKS = Counter("centralita_fallbacks", "What stood in for a provider's first choice, by step", ["step"])
-
-BREAKER_OPEN = "breaker_open"
-NO_CAPACITY = "no_capacity"
+T = TypeVar("T")
 
 logger = structlog.get_logger()
 
 
-class Unavailable(Exception):
-    """The request was not sent. `outcome`: BREAKER_OPEN, or NO_CAPACITY if none was free in time."""
-
-    def __init__(self, outcome: str) -> None:
-        super().__init__(outcome)
-        self.outcome = outcome
-
-
 @dataclass
 class Request:
-    """One request under way. Whoever says nothing of its end has abandoned it."""
+    """A request in progress. An adapter that does not raise RequestFailed records the outcome here."""
 
     outcome: str = "abandoned"
-    success: bool | None = field(default=None, init=False)
+    has_succeeded: bool | None = field(default=None, init=False)
+    """None if the outcome says nothing about the provider."""
 
     def succeeded(self) -> None:
-        """The whole answer came."""
-        self.outcome, self.success = "succeeded", True
+        """Records a complete answer."""
+        self.outcome, self.has_succeeded = "succeeded", True
 
-    def failed(self, outcome: str) -> None:
-        """The provider is to blame. `outcome` labels a metric: one of a few names."""
-        self.outcome, self.success = outcome, False
+    def failed(self, failure: Failure) -> None:
+        """Records a failure that counts towards opening the circuit breaker."""
+        self.outcome, self.has_succeeded = failure.value, False
 
-    def refused(self, outcome: str) -> None:
-        """The provider is not to blame: a wrong request, or one that it would not serve."""
-        self.outcome, self.success = outcome, None
+    def refused(self, failure: Failure) -> None:
+        """Records a failure that is not the provider's: a wrong request, or one that it may refuse."""
+        self.outcome, self.has_succeeded = failure.value, None
 
 
 class Provider:
-    """`name` labels the metrics. `places` may be shared by several that one account of the vendor serves."""
+    """Sends requests to one API with bounded concurrency, behind a circuit breaker, counted and timed.
+
+    `name` labels the metrics. `capacity` limits the requests in progress; providers of one account share it.
+    """
 
     def __init__(
         self,
         name: str,
         *,
-        places: asyncio.Semaphore,
-        failures: int,
-        cool_down: float,
+        capacity: asyncio.Semaphore,
+        max_failures: int,
+        cooldown_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
-        self._places = places
-        self.breaker = Breaker(failures=failures, cool_down=cool_down, clock=clock, on_change=self._changed)
-        STATE.labels(provider=name).set_function(lambda: self.breaker.state)
-        for state in State:
-            TRANSITIONS.labels(provider=name, state=state.name.lower())
+        self._capacity = capacity
+        self.breaker = CircuitBreaker(
+            max_failures=max_failures, cooldown_seconds=cooldown_seconds, clock=clock, on_change=self._count_change
+        )
+        BREAKER_STATE.labels(provider=name).set_function(lambda: self.breaker.state)
+        for state in BreakerState:
+            BREAKER_TRANSITIONS.labels(provider=name, state=state.name.lower())
+
+    async def stream(self, answer: AsyncGenerator[T, None], *, first_by: float) -> AsyncGenerator[T, None]:
+        """Yields the pieces of `answer`, a generator that sends its request when it is first iterated.
+
+        Waits for capacity until `first_by`, an instant of the running loop's clock. A caller that closes the stream
+        early is not counted as a provider failure. Raises RequestFailed, also after the first piece.
+        """
+        max_wait_seconds = max(0.0, first_by - asyncio.get_running_loop().time())
+        async with self.request(max_wait_seconds=max_wait_seconds), aclosing(answer) as pieces:
+            async for piece in pieces:
+                yield piece
 
     @asynccontextmanager
-    async def request(self, *, patience: float) -> AsyncIterator[Request]:
-        """One request, from its sending to the end of its answer; waits `patience` seconds at most for its place.
+    async def request(self, *, max_wait_seconds: float) -> AsyncIterator[Request]:
+        """Surrounds one request, from its sending to the end of its answer. Raises RequestFailed if it is not sent.
 
-        Sets no deadline: that is the adapter's, who knows which part of an answer is overdue. Raises Unavailable.
+        A block that ends normally has succeeded; one that raises RequestFailed has failed; any other exception
+        abandons the request. The deadline of the answer is the adapter's, which knows what part of it is late.
         """
+        if not self.breaker.may_begin:  # a caller must not wait for capacity that it cannot use
+            raise self._not_sent(Failure.BREAKER_OPEN)
         try:
-            self.breaker.check()  # nobody queues for a provider that is being left alone
-            async with asyncio.timeout(patience):
-                await self._places.acquire()
-        except (BreakerOpen, TimeoutError) as error:
-            raise self._unavailable(error) from error
+            async with asyncio.timeout(max_wait_seconds):
+                await self._capacity.acquire()
+        except TimeoutError as error:
+            raise self._not_sent(Failure.NO_CAPACITY) from error
         try:
-            async with self._admitted() as request:
+            if not self.breaker.may_begin:  # it may have opened during the wait
+                raise self._not_sent(Failure.BREAKER_OPEN)
+            async with self._measured() as request:
                 yield request
         finally:
-            self._places.release()
+            self._capacity.release()
 
     @asynccontextmanager
-    async def _admitted(self) -> AsyncIterator[Request]:
-        try:
-            admission = self.breaker.admit()
-        except BreakerOpen as error:
-            raise self._unavailable(error) from error
-        request, begun = Request(), time.monotonic()
-        span = tracing.TRACER.start_span(f"ask {self.name}", kind=tracing.ASK)  # never current: answers are streamed
+    async def _measured(self) -> AsyncIterator[Request]:
+        generation, request, started_at = self.breaker.begin(), Request(), time.monotonic()
+        # The span is never the current one: a generator would leave it current in its caller between two pieces.
+        span = tracing.TRACER.start_span(f"ask {self.name}", kind=tracing.ASK)
         try:
             yield request
+            if request.outcome == "abandoned":
+                request.succeeded()
+        except RequestFailed as error:
+            record = request.refused if error.failure.is_refusal else request.failed
+            record(error.failure)
+            raise
         finally:
             span.set_attribute("outcome", request.outcome)
             span.end()
-            settle = {True: self.breaker.succeeded, False: self.breaker.failed, None: self.breaker.abandoned}
-            settle[request.success](admission)
+            results = {True: self.breaker.succeeded, False: self.breaker.failed, None: self.breaker.abandoned}
+            results[request.has_succeeded](generation)
             REQUESTS.labels(provider=self.name, outcome=request.outcome).inc()
-            SECONDS.labels(provider=self.name).observe(time.monotonic() - begun)
+            REQUEST_SECONDS.labels(provider=self.name).observe(time.monotonic() - started_at)
 
-    def _unavailable(self, error: Exception) -> Unavailable:
-        outcome = BREAKER_OPEN if isinstance(error, BreakerOpen) else NO_CAPACITY
-        REQUESTS.labels(provider=self.name, outcome=outcome).inc()
-        return Unavailable(outcome)
+    def _not_sent(self, failure: Failure) -> RequestFailed:
+        REQUESTS.labels(provider=self.name, outcome=failure.value).inc()
+        return RequestFailed(failure)
 
-    def _changed(self, state: State) -> None:
-        TRANSITIONS.labels(provider=self.name, state=state.name.lower()).inc()
+    def _count_change(self, state: BreakerState) -> None:
+        BREAKER_TRANSITIONS.labels(provider=self.name, state=state.name.lower()).inc()
         logger.warning("breaker_changed", provider=self.name, state=state.name.lower())

@@ -10,7 +10,6 @@ from starlette.types import ASGIApp
 from chassis.serve import Bus, operations
 from contracts.streams import ANSWERS_BUCKET
 from conversation.adapters.answers import KeptAnswers, NoAnswers
-from conversation.adapters.guarded import GuardedModel
 from conversation.adapters.openai import openai_model
 from conversation.application.turns import Turns
 from conversation.entrypoints.subscribers import build_router
@@ -30,8 +29,8 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
 
 
 async def _models(settings: Settings, stack: AsyncExitStack) -> list[Model]:
-    """Each behind a breaker of its own: one model may be down while another answers. One account, so common places."""
-    places = asyncio.Semaphore(settings.openai_max_concurrency)
+    """Each model has its own circuit breaker: one may fail while the other works. They share the account's capacity."""
+    capacity = asyncio.Semaphore(settings.openai_max_concurrency)
     named = {"openai": settings.openai_model, "openai_fallback": settings.openai_fallback_model}
     key, url = settings.openai_api_key.get_secret_value(), str(settings.openai_base_url)
     models: list[Model] = []
@@ -39,12 +38,11 @@ async def _models(settings: Settings, stack: AsyncExitStack) -> list[Model]:
         if model is not None:
             provider = Provider(
                 name,
-                places=places,
-                failures=settings.breaker_failures,
-                cool_down=settings.breaker_cool_down_seconds,
+                capacity=capacity,
+                max_failures=settings.breaker_failures,
+                cooldown_seconds=settings.breaker_cool_down_seconds,
             )
-            adapter = await stack.enter_async_context(openai_model(key, model, base_url=url))
-            models.append(GuardedModel(adapter, provider))
+            models.append(await stack.enter_async_context(openai_model(key, model, provider, base_url=url)))
     return models
 
 

@@ -3,8 +3,7 @@
 from prometheus_client import Counter, Histogram
 
 from contracts import ReplySource
-from conversation.ports import Failure
-from providers import FALLBACKS
+from providers import FALLBACKS, Failure
 
 _SECONDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 6, 8, 12, 20)
 

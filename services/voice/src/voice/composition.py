@@ -15,7 +15,6 @@ from voice.adapters import elevenlabs, twilio
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.dial_facts import LoggedDials
 from voice.adapters.elevenlabs import ElevenLabs
-from voice.adapters.guarded import GuardedSpeech
 from voice.adapters.spoken_facts import LoggedFacts
 from voice.application.attempts import CLAIM_PATIENCE_SECONDS
 from voice.application.dial_gate import DialGate
@@ -77,21 +76,25 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
 
 
 def _voices(account: elevenlabs.Account, settings: Settings) -> list[Speech]:
-    """Each behind a breaker of its own: one model may be down while another speaks. One account, so common places."""
-    places = asyncio.Semaphore(settings.elevenlabs_max_concurrency)
+    """Each voice has its own circuit breaker: one may fail while the other works. They share the account's capacity."""
+    capacity = asyncio.Semaphore(settings.elevenlabs_max_concurrency)
     voice, model = settings.elevenlabs_default_voice, settings.elevenlabs_model_id
-    first = ElevenLabs(account, voice=voice, model=model)
-    voices: list[Speech] = [GuardedSpeech(first, _provider("elevenlabs", places, settings))]
+    first = _provider("elevenlabs", capacity, settings)
+    voices: list[Speech] = [ElevenLabs(account, first, voice=voice, model=model)]
     other_voice, other_model = settings.elevenlabs_fallback_voice, settings.elevenlabs_fallback_model_id
     if other_voice or other_model:
-        second = ElevenLabs(
-            account, voice=other_voice or voice, model=other_model or model, only_voice=other_voice is not None
+        second = _provider("elevenlabs_fallback", capacity, settings)
+        only_voice = other_voice is not None
+        voices.append(
+            ElevenLabs(account, second, voice=other_voice or voice, model=other_model or model, only_voice=only_voice)
         )
-        voices.append(GuardedSpeech(second, _provider("elevenlabs_fallback", places, settings)))
     return voices
 
 
-def _provider(name: str, places: asyncio.Semaphore, settings: Settings) -> Provider:
+def _provider(name: str, capacity: asyncio.Semaphore, settings: Settings) -> Provider:
     return Provider(
-        name, places=places, failures=settings.breaker_failures, cool_down=settings.breaker_cool_down_seconds
+        name,
+        capacity=capacity,
+        max_failures=settings.breaker_failures,
+        cooldown_seconds=settings.breaker_cool_down_seconds,
     )

@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
@@ -72,31 +71,6 @@ class Directory(Protocol):
         ...
 
 
-class Failure(StrEnum):
-    """Why there was no speech, or no more of it; bounded, for it labels a metric."""
-
-    DEADLINE = "deadline"
-    UNREACHABLE = "unreachable"
-    REFUSED = "refused"
-    """HTTP 4xx, but not 429: a wrong key, no credit, an unknown voice."""
-    RATE_LIMITED = "rate_limited"
-    SERVER_ERROR = "server_error"
-    CUT_OFF = "cut_off"
-    EMPTY = "empty"
-    BREAKER_OPEN = "breaker_open"
-    """It was not asked: it has kept failing, and is left alone for a while."""
-    NO_CAPACITY = "no_capacity"
-    """It was not asked: as many sentences as may be are being spoken already."""
-
-
-class SpeechFailed(Exception):
-    """No speech, or no more of it. The reason holds no text that was to be spoken."""
-
-    def __init__(self, failure: Failure, reason: str) -> None:
-        super().__init__(reason)
-        self.failure = failure
-
-
 class Speech(Protocol):
     """Turns sentences into sound."""
 
@@ -112,7 +86,7 @@ class Speech(Protocol):
     def synthesize(self, recipe: Recipe, *, first_by: float) -> AsyncGenerator[bytes, None]:
         """MP3 in pieces, as it is made, the first by an instant of the running loop's clock (seconds).
 
-        Raises SpeechFailed, also after the first piece.
+        Raises `providers.RequestFailed`, also after the first piece.
         """
         ...
 

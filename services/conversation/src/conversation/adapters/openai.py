@@ -22,7 +22,7 @@ from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 
 from conversation.domain.messages import Completion, FromAgent, FromCallee, Instructions, Message, ToolResult, ToolUse
 from conversation.domain.tools import Tool
-from conversation.ports import Failure, ModelFailed
+from providers import Failure, Provider, RequestFailed
 
 MAX_TOKENS = 1000
 """Of one answer; bounds what a model that cannot stop may cost. How long a turn should be is the prompt's matter."""
@@ -31,26 +31,32 @@ _INCOMPLETE = {"length": Failure.TOO_LONG, "content_filter": Failure.FILTERED}
 
 
 @asynccontextmanager
-async def openai_model(api_key: str, model: str, *, base_url: str) -> AsyncIterator["OpenAIModel"]:
+async def openai_model(api_key: str, model: str, provider: Provider, *, base_url: str) -> AsyncIterator["OpenAIModel"]:
     """A model of OpenAI's, or of anyone who speaks its protocol under `base_url`."""
     # At DEBUG the SDK's logger writes whole requests, and what callees say stands in them.
     logging.getLogger("openai").setLevel(logging.WARNING)
     # Whether there is another try is the turn's to decide, where it is counted and recorded.
     async with openai.AsyncOpenAI(api_key=api_key, base_url=base_url, max_retries=0) as client:
-        yield OpenAIModel(client, model)
+        yield OpenAIModel(client, model, provider)
 
 
 class OpenAIModel:
     """Implements `conversation.ports.Model`."""
 
-    def __init__(self, client: openai.AsyncOpenAI, model: str) -> None:
+    def __init__(self, client: openai.AsyncOpenAI, model: str, provider: Provider) -> None:
         self._client = client
+        self._provider = provider
         self.name = model
 
-    async def answer(
+    def answer(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, first_by: float, deadline: float
     ) -> AsyncGenerator[str | Completion, None]:
         """See the port."""
+        return self._provider.stream(self._pieces(messages, tools, first_by, deadline), first_by=first_by)
+
+    async def _pieces(
+        self, messages: Sequence[Message], tools: Sequence[Tool], first_by: float, deadline: float
+    ) -> AsyncGenerator[str | Completion, None]:
         answer = _Answer()
         try:
             told, offered = [*map(_message, messages)], [*map(_tool, tools)]
@@ -60,7 +66,7 @@ class OpenAIModel:
                         yield text
         except (openai.OpenAIError, TimeoutError, ValueError) as error:  # ValueError: a chunk that is no JSON
             if answer.finish_reason is None:  # else only the token count is lost
-                raise ModelFailed(_failure(error, answer.begun)) from error
+                raise RequestFailed(_failure(error, answer.begun)) from error
         yield answer.completion()
 
     async def _chunks(
@@ -129,11 +135,11 @@ class _Answer:
                 call.arguments += delta.function.arguments or ""
 
     def completion(self) -> Completion:
-        """The end of a whole answer. Raises ModelFailed if it is none."""
+        """The end of a whole answer. Raises RequestFailed if it is none."""
         if self.finish_reason is None:
-            raise ModelFailed(Failure.CUT_OFF)
+            raise RequestFailed(Failure.CUT_OFF)
         if failure := _INCOMPLETE.get(self.finish_reason):
-            raise ModelFailed(failure)
+            raise RequestFailed(failure)
         uses = tuple(ToolUse(call.id, call.name, call.arguments) for _, call in sorted(self.calls.items()))
         return Completion(uses, self.prompt_tokens, self.completion_tokens)
 

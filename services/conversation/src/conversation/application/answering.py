@@ -11,7 +11,8 @@ from conversation.application.speaking import Speaker
 from conversation.domain.messages import Completion, FromAgent, Message, ToolResult
 from conversation.domain.sentences import SentenceCutter
 from conversation.domain.tools import END_CALL, TOOLS, read_tool_use, result_of
-from conversation.ports import Failure, Model, ModelFailed
+from conversation.ports import Model
+from providers import Failure, RequestFailed
 
 ROUNDS = 3
 """So often a model is asked in one turn, while it does nothing but call tools."""
@@ -19,9 +20,6 @@ PAUSE_SECONDS = 0.25
 """Before the first model is asked again."""
 FIRST_SHARE = 0.5
 """The part of the deadline in which the first model must begin to answer, if there is a second."""
-
-_PASSES = frozenset({Failure.UNREACHABLE, Failure.RATE_LIMITED, Failure.SERVER_ERROR, Failure.CUT_OFF})
-"""Failures that another try may not meet. A deadline has used up the time for one."""
 
 
 @dataclass
@@ -64,13 +62,13 @@ class Asking:
         self._first_by = self._started + deadline_seconds * (FIRST_SHARE if len(models) > 1 else 1)
 
     async def ask(self, messages: list[Message]) -> Answer:
-        """Asks until there are words, or the call is to end. Never raises ModelFailed: the answer says so.
+        """Asks until there are words, or the call is to end. Never raises RequestFailed: the answer says so.
 
         Once something has been said nobody else is asked: two models' words do not make one answer.
         """
         first, *others = self._models
         answer = await self._try(Answer(ReplySource.MODEL, first.name), first, messages, self._first_by)
-        if answer.failure in _PASSES and self._goes_on(self._first_by - PAUSE_SECONDS):
+        if answer.failure and answer.failure.is_transient and self._goes_on(self._first_by - PAUSE_SECONDS):
             await asyncio.sleep(PAUSE_SECONDS)
             answer = await self._try(answer.next(ReplySource.RETRY, first), first, messages, self._first_by)
         for other in others:
@@ -85,7 +83,7 @@ class Asking:
     async def _try(self, answer: Answer, model: Model, messages: list[Message], first_by: float) -> Answer:
         try:
             await self._rounds(answer, model, messages, first_by)
-        except ModelFailed as error:
+        except RequestFailed as error:
             answer.failure = error.failure
             measures.MODEL_FAILURES.labels(reason=error.failure.value).inc()
         return answer
@@ -99,7 +97,7 @@ class Asking:
                 break
             results = [ToolResult(use.id, result_of(read_tool_use(use))) for use in uses]
             messages = [*messages, FromAgent("", uses), *results]
-        raise ModelFailed(Failure.EMPTY)
+        raise RequestFailed(Failure.EMPTY)
 
     async def _round(self, answer: Answer, model: Model, messages: list[Message], first_by: float) -> Completion:
         cutter, completion = SentenceCutter(), None
@@ -112,7 +110,7 @@ class Asking:
                     answer.first_token_seconds = answer.first_token_seconds or self._clock() - self._started
                     await self._say(cutter.feed(piece))
         if completion is None:
-            raise ModelFailed(Failure.CUT_OFF)
+            raise RequestFailed(Failure.CUT_OFF)
         await self._say(cutter.rest())
         answer.add(completion)
         return completion

@@ -10,8 +10,8 @@ from elevenlabs.client import AsyncElevenLabs
 from elevenlabs.core.api_error import ApiError
 
 from contracts import AudioRequested
+from providers import Failure, Provider, RequestFailed
 from voice.domain.clips import Recipe
-from voice.ports import Failure, SpeechFailed
 
 OUTPUT_FORMAT = "mp3_22050_32"
 """More than a telephone line carries, and a tenth of the bytes of the vendor's default."""
@@ -32,8 +32,11 @@ class ElevenLabs:
 
     name = "elevenlabs"
 
-    def __init__(self, client: AsyncElevenLabs, *, voice: str, model: str, only_voice: bool = False) -> None:
+    def __init__(
+        self, client: AsyncElevenLabs, provider: Provider, *, voice: str, model: str, only_voice: bool = False
+    ) -> None:
         self._client = client
+        self._provider = provider
         self._voice = voice
         self._model = model
         self._only_voice = only_voice
@@ -44,8 +47,11 @@ class ElevenLabs:
         voice = self._voice if self._only_voice else request.voice or self._voice
         return Recipe(voice, self._model, (OUTPUT_FORMAT, language), request.text)
 
-    async def synthesize(self, recipe: Recipe, *, first_by: float) -> AsyncGenerator[bytes, None]:
+    def synthesize(self, recipe: Recipe, *, first_by: float) -> AsyncGenerator[bytes, None]:
         """MP3 as it is made. A piece that is overdue ends it, and so does a sentence that does not end."""
+        return self._provider.stream(self._pieces(recipe, first_by), first_by=first_by)
+
+    async def _pieces(self, recipe: Recipe, first_by: float) -> AsyncGenerator[bytes, None]:
         clock = asyncio.get_running_loop().time
         end = clock() + WHOLE_SENTENCE_SECONDS
         async with aclosing(self._stream(recipe)) as pieces:
@@ -72,18 +78,18 @@ class ElevenLabs:
 
 
 async def _next_piece(pieces: AsyncGenerator[bytes, None], until: float) -> bytes:
-    """The next piece; empty at the end. Raises SpeechFailed."""
+    """The next piece; empty at the end. Raises RequestFailed."""
     try:
         async with asyncio.timeout_at(until):
             return await anext(pieces, b"")
     except ApiError as error:
-        raise SpeechFailed(_failure(error.status_code or 0), _reason(error)) from error
+        raise RequestFailed(_failure(error.status_code or 0), _reason(error)) from error
     except (TimeoutError, httpx.TimeoutException) as error:
-        raise SpeechFailed(Failure.DEADLINE, type(error).__name__) from error
+        raise RequestFailed(Failure.DEADLINE, type(error).__name__) from error
     except httpx.ConnectError as error:
-        raise SpeechFailed(Failure.UNREACHABLE, type(error).__name__) from error
+        raise RequestFailed(Failure.UNREACHABLE, type(error).__name__) from error
     except Exception as error:  # the network's, or an answer that the SDK cannot read
-        raise SpeechFailed(Failure.CUT_OFF, type(error).__name__) from error
+        raise RequestFailed(Failure.CUT_OFF, type(error).__name__) from error
 
 
 def _failure(status: int) -> Failure:

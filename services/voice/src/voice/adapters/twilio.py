@@ -20,13 +20,13 @@ from twilio.http.response import Response  # type: ignore[import-untyped]
 from twilio.rest import Client  # type: ignore[import-untyped]
 
 from contracts import PhoneNumber, TelephonyStatus
-from providers import Provider, Request, Unavailable
+from providers import Failure, Provider, Request, RequestFailed
 from voice.domain.dial_failures import DialFailed, FailureClass, classify
 from voice.ports import DialOrder, ProviderCall
 
 DEADLINE_SECONDS = 10.0
-PLACE_SECONDS = 2.0
-"""How long a request waits for others to end; with the deadline it stays within the patience of a claim."""
+MAX_WAIT_SECONDS = 2.0
+"""How long a request waits for capacity; with the deadline it stays within the patience of a claim."""
 IDLE_SECONDS = 2.0
 """For how long a connection without a request is used again. If the provider closes it just then, the request is lost,
 and of a dial nobody knows that: its call is given up. Servers wait longer before they do (uvicorn 5 s, nginx 75 s)."""
@@ -68,13 +68,13 @@ class _HttpClient(AsyncTwilioHttpClient):  # type: ignore[misc]
     async def request(
         self, method: str, url: str, *, auth: tuple[str, str] | None = None, headers: Any = None, **rest: Any
     ) -> Response:
-        """Raises TooManyRequests, TimeoutError, Unavailable if the request was not sent, or what aiohttp raises."""
+        """Raises TooManyRequests, TimeoutError, RequestFailed if the request was not sent, or what aiohttp raises."""
         asked = urlsplit(url)
         path = self._base.path.rstrip("/") + asked.path
         url = urlunsplit((self._base.scheme, self._base.netloc, path, asked.query, ""))
         if auth is not None:  # the SDK would use aiohttp's BasicAuth, which aiohttp has deprecated
             headers = {**(headers or {}), "Authorization": encode_basic_auth(*auth)}
-        async with self._provider.request(patience=PLACE_SECONDS) as request:
+        async with self._provider.request(max_wait_seconds=MAX_WAIT_SECONDS) as request:
             try:
                 async with asyncio.timeout(DEADLINE_SECONDS):
                     response = await super().request(method, url, headers=headers, **rest)
@@ -87,25 +87,25 @@ class _HttpClient(AsyncTwilioHttpClient):  # type: ignore[misc]
         return response
 
 
-def _kind(error: Exception) -> str:
+def _kind(error: Exception) -> Failure:
     if isinstance(error, TimeoutError):
-        return "deadline"
-    return "unreachable" if isinstance(error, ClientConnectorError) else "cut_off"
+        return Failure.DEADLINE
+    return Failure.UNREACHABLE if isinstance(error, ClientConnectorError) else Failure.CUT_OFF
 
 
 def _judge(request: Request, path: str, response: Response) -> None:
     """A refusal is an answer, also one for being too quick: the pace is ours to mend. Unless everybody would get it."""
     status = response.status_code
     if status >= _SERVER_ERRORS:
-        request.failed("server_error")
+        request.failed(Failure.SERVER_ERROR)
     elif status == _TOO_MANY_REQUESTS:
-        request.refused("rate_limited")
+        request.refused(Failure.RATE_LIMITED)
     elif status < _CLIENT_ERRORS:
         request.succeeded()
     elif _concerns_everybody(path, status, _code(response.text)):
-        request.failed("account")
+        request.failed(Failure.ACCOUNT)
     else:
-        request.refused("refused")
+        request.refused(Failure.REFUSED)
 
 
 def _concerns_everybody(path: str, status: int, code: int | None) -> bool:
@@ -208,8 +208,8 @@ async def connect(
 def _dial_failed(error: Exception) -> DialFailed:
     if isinstance(error, TooManyRequests):
         return DialFailed(FailureClass.RATE_LIMITED, "HTTP 429", code=20429, retry_after=error.retry_after)
-    if isinstance(error, Unavailable):
-        return DialFailed(FailureClass.UNREACHABLE, f"not sent: {error.outcome}")
+    if isinstance(error, RequestFailed):
+        return DialFailed(FailureClass.UNREACHABLE, f"not sent: {error.failure.value}")
     if isinstance(error, ClientConnectorError):
         return DialFailed(FailureClass.UNREACHABLE, "no connection to the provider")
     status, code = _status_and_code(error)

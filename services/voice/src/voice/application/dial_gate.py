@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 from prometheus_client import Gauge
 
-from providers import Breaker, State
+from providers import BreakerState, CircuitBreaker
 
 HELD = Gauge("centralita_held_dials", "Orders to dial that wait until the telephone provider is well again")
 
@@ -23,7 +23,7 @@ class Stopping(Exception):
 class DialGate:
     """Lets orders through: all of them while `breaker` is closed, none while it is open, then one that tries."""
 
-    def __init__(self, breaker: Breaker, stopping: asyncio.Event) -> None:
+    def __init__(self, breaker: CircuitBreaker, stopping: asyncio.Event) -> None:
         self._breaker = breaker
         self._stopping = stopping
         self._first = asyncio.Lock()
@@ -45,10 +45,10 @@ class DialGate:
         yield
 
     def _is_well(self) -> bool:
-        return self._breaker.state is State.CLOSED
+        return self._breaker.state is BreakerState.CLOSED
 
     async def _rested(self) -> None:
-        while (seconds := self._breaker.rest) > 0:
+        while (seconds := self._breaker.wait_seconds) > 0:
             if self._stopping.is_set():
                 raise Stopping
             with suppress(TimeoutError):

@@ -7,8 +7,9 @@ import structlog
 
 from chassis.event_log import StoredEvent
 from contracts import AudioRequested
+from providers import RequestFailed
 from voice.application.speech import Speaking
-from voice.ports import CallLog, SpeechFailed
+from voice.ports import CallLog
 
 GREETING_TURN = 0
 MAX_PREPARATION_SECONDS = 4.0
@@ -71,5 +72,5 @@ class Greetings:
             return
         try:
             await self._speaking.speak(asked, request, lambda _: None)
-        except SpeechFailed as failed:
+        except RequestFailed as failed:
             await self._speaking.give_up(asked, request, str(failed))

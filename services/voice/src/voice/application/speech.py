@@ -10,10 +10,10 @@ from prometheus_client import Counter, Histogram
 
 from chassis.event_log import StoredEvent
 from contracts import AudioFailed, AudioReady, AudioRequested, Event, SpeechFallback
-from providers import FALLBACKS
+from providers import FALLBACKS, Failure, RequestFailed
 from voice.domain.clips import Lines, Recipe, line_digest
 from voice.domain.mp3 import FrameCutter
-from voice.ports import CallLog, Clips, Failure, Speech, SpeechFailed
+from voice.ports import CallLog, Clips, Speech
 
 SENTENCES = Counter("centralita_sentences", "Sentences asked for, by how they came out", ["outcome"])
 FIRST_BYTE_SECONDS = Histogram("centralita_speech_first_byte_seconds", "From asking the vendor to its first sound")
@@ -23,8 +23,6 @@ DEADLINE_SECONDS = 6.0
 
 for _step in SpeechFallback:
     FALLBACKS.labels(step=_step.value)
-
-_PASSES = frozenset({Failure.UNREACHABLE, Failure.RATE_LIMITED, Failure.SERVER_ERROR, Failure.CUT_OFF, Failure.EMPTY})
 
 logger = structlog.get_logger()
 
@@ -74,11 +72,11 @@ class Speaking:
         """Gives the sentence's MP3 frames to `hear` as they come; what it has become is in the log.
 
         Idempotent: what it says in the log has an id that follows from the request's. Nobody speaks a sentence of
-        which something was heard a second time. Raises SpeechFailed if it was not heard to its end: see `give_up`.
+        which something was heard a second time. Raises RequestFailed if it was not heard to its end: see `give_up`.
         """
         try:
             spoken = await self._sound(request, Hearing(hear))
-        except SpeechFailed as failed:
+        except RequestFailed as failed:
             SENTENCES.labels(outcome="failed").inc()
             logger.warning("speech_failed", turn=request.turn, sentence=request.sentence, reason=str(failed))
             raise
@@ -105,8 +103,8 @@ class Speaking:
         return await self._clips.get(self._voices[0].recipe(request).digest) is not None
 
     async def _sound(self, request: AudioRequested, hear: Hearing) -> _Spoken:
-        """The first step of the ladder that is heard. Raises SpeechFailed."""
-        start, failed = asyncio.get_running_loop().time(), SpeechFailed(Failure.NO_CAPACITY, "no voice")
+        """The first step of the ladder that is heard. Raises RequestFailed."""
+        start, failed = asyncio.get_running_loop().time(), RequestFailed(Failure.NO_CAPACITY, "no voice")
         for number, voice in enumerate(self._voices):
             step, recipe = SpeechFallback.SECOND_VOICE if number else None, voice.recipe(request)
             if request.repeats and (clip := await self._clips.get(recipe.digest)) is not None:
@@ -115,15 +113,15 @@ class Speaking:
             for left in reversed(range(1 if number else TRIES)):
                 try:
                     return await _synthesize(voice, recipe, step, until, hear)
-                except SpeechFailed as error:
+                except RequestFailed as error:
                     failed = error
                     if hear.began:
                         raise
-                    if not left or error.failure not in _PASSES:
+                    if not left or not (error.failure.is_transient or error.failure is Failure.EMPTY):
                         break
         return await self._clip_of_line(request, hear, failed)
 
-    async def _clip_of_line(self, request: AudioRequested, hear: Hearing, failed: SpeechFailed) -> _Spoken:
+    async def _clip_of_line(self, request: AudioRequested, hear: Hearing, failed: RequestFailed) -> _Spoken:
         """The same line in whatever voice it was once spoken. Raises `failed` if there is none."""
         name = await self._clips.get(line_digest(request.language, request.text))
         clip = await self._clips.get(name.decode()) if name else None
@@ -165,7 +163,7 @@ class Speaking:
 async def _synthesize(
     voice: Speech, recipe: Recipe, step: SpeechFallback | None, until: float, hear: Hearing
 ) -> _Spoken:
-    """One try. Raises SpeechFailed."""
+    """One try. Raises RequestFailed."""
     clock = asyncio.get_running_loop().time
     start, audio = clock(), bytearray()
     spoken = _Spoken(recipe.digest, voice.name, step, audio=audio)
@@ -179,7 +177,7 @@ async def _synthesize(
             audio += frames
             hear(frames)
     if not audio:
-        raise SpeechFailed(Failure.EMPTY, "the vendor sent no sound")
+        raise RequestFailed(Failure.EMPTY, "the vendor sent no sound")
     return spoken
 
 

@@ -12,11 +12,12 @@ from prometheus_client import Histogram
 from chassis import tracing
 from chassis.event_log import StoredEvent
 from contracts import AudioRequested, ReplyGenerated
+from providers import RequestFailed
 from voice.application.greetings import GREETING_TURN, newest_greeting
 from voice.application.speech import Speaking
 from voice.domain.playback import Playback, UnplayedRemainder
 from voice.domain.turns import TurnOrder
-from voice.ports import CallLog, SpeechFailed, SpokenFacts
+from voice.ports import CallLog, SpokenFacts
 
 FIRST_AUDIO_SECONDS = Histogram(
     "centralita_turn_first_audio_seconds",
@@ -91,7 +92,7 @@ class Turns:
         return None
 
     async def _give_up(self, sentence: _Sentence, error: Exception, *, say: bool) -> None:
-        reason = str(error) if isinstance(error, SpeechFailed) else type(error).__name__
+        reason = str(error) if isinstance(error, RequestFailed) else type(error).__name__
         try:
             await self._speaking.give_up(sentence.asked, sentence.request, reason, say=say)
         except Exception as trouble:  # what cannot be recorded is said nevertheless
@@ -149,7 +150,7 @@ class Turns:
         try:
             with tracing.span("speak", tracing.SERVE, asked.envelope.traceparent):
                 await self._speaking.speak(asked, sentence.request, sentence.sound.put_nowait)
-        except SpeechFailed as failed:
+        except RequestFailed as failed:
             sentence.sound.put_nowait(failed)
         except Exception as error:  # nobody takes it from the queue if the sentence was heard to its end before
             logger.warning("sentence_lost", error=type(error).__name__, exc_info=error)
