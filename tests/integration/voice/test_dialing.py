@@ -25,10 +25,10 @@ from voice.adapters import twilio
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.twilio import Twilio
-from voice.application.attempts import StillDialing
-from voice.application.dialing import Dialing
-from voice.application.greetings import Greetings
-from voice.application.speech import Speaking
+from voice.application.speech.greetings import Greetings
+from voice.application.speech.synthesis import Speaking
+from voice.application.telephony.attempts import StillDialing
+from voice.application.telephony.dialing import Dialing
 
 Begin = Callable[..., Awaitable[CallStatusChanged]]
 

@@ -14,8 +14,8 @@ from simulators.server import Simulators
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.spoken_facts import LoggedFacts
-from voice.application.speech import Speaking
-from voice.application.turns import Turns
+from voice.application.speech.synthesis import Speaking
+from voice.application.speech.turns import Turns
 from voice.domain.mp3 import FrameCutter
 from voice.domain.playback import UnplayedRemainder
 

@@ -10,9 +10,9 @@ from simulators.faults import FaultRule
 from simulators.server import Simulators
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
-from voice.application.dialing import Dialing
-from voice.application.greetings import Greetings, newest_greeting
-from voice.application.speech import Speaking
+from voice.application.speech.greetings import Greetings, newest_greeting
+from voice.application.speech.synthesis import Speaking
+from voice.application.telephony.dialing import Dialing
 from voice.ports import DialOrder
 
 Begin = Callable[..., Awaitable[CallStatusChanged]]

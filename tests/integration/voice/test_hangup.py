@@ -18,8 +18,8 @@ from contracts import (
 from simulators.faults import FaultRule
 from simulators.server import Simulators
 from voice.adapters.twilio import Twilio
-from voice.application.attempts import StillDialing
-from voice.application.hangup import HangUp
+from voice.application.telephony.attempts import StillDialing
+from voice.application.telephony.hangup import HangUp
 from voice.ports import DialOrder
 
 Begin = Callable[..., Awaitable[CallStatusChanged]]

@@ -28,13 +28,13 @@ from voice.adapters import twilio
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.twilio import Twilio
-from voice.application.attempts import CALLED_OFF
-from voice.application.dial_gate import DialGate
-from voice.application.dialing import Dialing
-from voice.application.greetings import Greetings
-from voice.application.hangup import HangUp
-from voice.application.settlement import Settlement
-from voice.application.speech import Speaking
+from voice.application.speech.greetings import Greetings
+from voice.application.speech.synthesis import Speaking
+from voice.application.telephony.attempts import CALLED_OFF
+from voice.application.telephony.dial_gate import DialGate
+from voice.application.telephony.dialing import Dialing
+from voice.application.telephony.hangup import HangUp
+from voice.application.telephony.settlement import Settlement
 
 Begin = Callable[..., Awaitable[CallStatusChanged]]
 FAILURES = 2

@@ -16,7 +16,7 @@ from simulators.server import Simulators
 from voice.adapters import elevenlabs
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
-from voice.application.speech import Speaking
+from voice.application.speech.synthesis import Speaking
 from voice.ports import Speech
 
 Begin = Callable[..., Awaitable[CallStatusChanged]]

@@ -26,11 +26,11 @@ from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.dial_facts import LoggedDials
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.twilio import Twilio
-from voice.application.attempts import CLAIM_PATIENCE_SECONDS, StillDialing
-from voice.application.dialing import Dialing
-from voice.application.greetings import Greetings
-from voice.application.rate_limiter import RateLimiter
-from voice.application.speech import Speaking
+from voice.application.speech.greetings import Greetings
+from voice.application.speech.synthesis import Speaking
+from voice.application.telephony.attempts import CLAIM_PATIENCE_SECONDS, StillDialing
+from voice.application.telephony.dialing import Dialing
+from voice.application.telephony.rate_limiter import RateLimiter
 from voice.domain.rate_limit import Pace
 
 Begin = Callable[..., Awaitable[CallStatusChanged]]

@@ -22,12 +22,12 @@ from simulators.server import Simulators
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.twilio import Twilio
-from voice.application.attempts import StillDialing
-from voice.application.dialing import Dialing
-from voice.application.greetings import Greetings
-from voice.application.lookup import Ambiguous
-from voice.application.settlement import Settlement
-from voice.application.speech import Speaking
+from voice.application.speech.greetings import Greetings
+from voice.application.speech.synthesis import Speaking
+from voice.application.telephony.attempts import StillDialing
+from voice.application.telephony.dialing import Dialing
+from voice.application.telephony.lookup import Ambiguous
+from voice.application.telephony.settlement import Settlement
 from voice.ports import DialOrder
 
 Begin = Callable[..., Awaitable[CallStatusChanged]]

@@ -17,7 +17,7 @@ from simulators.server import Simulators, running
 from voice.adapters import elevenlabs
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
-from voice.application.speech import Speaking
+from voice.application.speech.synthesis import Speaking
 from voice.domain.mp3 import FrameCutter
 
 Begin = Callable[..., Awaitable[CallStatusChanged]]

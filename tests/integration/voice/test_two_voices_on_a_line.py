@@ -27,9 +27,9 @@ from voice.adapters import twilio
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.spoken_facts import LoggedFacts
-from voice.application.handover import Handover
-from voice.application.speech import Speaking
-from voice.application.turns import Turns
+from voice.application.speech.synthesis import Speaking
+from voice.application.speech.turns import Turns
+from voice.application.telephony.handover import Handover
 from voice.entrypoints.media import build_routes
 
 SEED = 13

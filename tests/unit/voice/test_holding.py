@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from providers import BreakerState, CircuitBreaker
-from voice.application.dial_gate import DialGate, Stopping
+from voice.application.telephony.dial_gate import DialGate, Stopping
 
 COOL_DOWN = 0.05
 

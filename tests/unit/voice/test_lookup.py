@@ -7,8 +7,8 @@ import pytest
 
 from chassis.event_log import StoredEvent
 from contracts import Call, CallStatus, DialClaimed, DialPlaced, Envelope, PhoneNumber, TelephonyStatus
-from voice.application.attempts import Attempt
-from voice.application.lookup import Ambiguous, look_up
+from voice.application.telephony.attempts import Attempt
+from voice.application.telephony.lookup import Ambiguous, look_up
 from voice.ports import ProviderCall
 
 CALL_ID = UUID(int=1)

@@ -6,11 +6,9 @@ import structlog
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError, ObjectNotFoundError
 from nats.js.object_store import ObjectStore
-from prometheus_client import Counter
 
-HITS = Counter("centralita_clip_hits", "Clips asked for and found")
-MISSES = Counter("centralita_clip_misses", "Clips asked for and not found")
-NOT_STORED = Counter("centralita_clips_not_stored", "Clips that could not be kept", ["reason"])
+from voice.metrics import CLIP_HITS, CLIP_MISSES, CLIPS_NOT_STORED
+
 DEADLINE_SECONDS = 2.0
 STORE_FULL = 10077
 """The server's error code for a stream at its ``max_bytes`` (nats-server ``errors.json``)."""
@@ -32,9 +30,9 @@ class ObjectStoreClips:
         except (NatsError, TimeoutError) as error:
             if not isinstance(error, ObjectNotFoundError):
                 logger.warning("clip_not_read", error=type(error).__name__)
-            MISSES.inc()
+            CLIP_MISSES.inc()
             return None
-        HITS.inc()
+        CLIP_HITS.inc()
         return found.data
 
     async def put(self, digest: str, audio: bytes) -> None:
@@ -44,6 +42,6 @@ class ObjectStoreClips:
                 await self._store.put(digest, audio)
         except (NatsError, TimeoutError) as error:
             full = isinstance(error, APIError) and error.err_code == STORE_FULL
-            NOT_STORED.labels(reason="full" if full else "error").inc()
+            CLIPS_NOT_STORED.labels(reason="full" if full else "error").inc()
             if not full:
                 logger.warning("clip_not_stored", error=type(error).__name__)

@@ -1,1 +1,1 @@
-"""The uses of this service: dialing, settlement, hang-up, speech, greetings, turns."""
+"""The use cases of this service: `telephony` and `speech`."""

@@ -10,8 +10,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from chassis.media_tokens import verify
-from voice.application.handover import Handover
-from voice.application.turns import Turns, Write
+from voice.application.speech.turns import Turns, Write
+from voice.application.telephony.handover import Handover
 from voice.domain.playback import UnplayedRemainder
 
 MEDIA_TYPE = "audio/mpeg"

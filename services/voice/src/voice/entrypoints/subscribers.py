@@ -14,10 +14,10 @@ from contracts import (
     InvalidMessage,
 )
 from contracts.streams import VOICE_DIALS, VOICE_GREETINGS, VOICE_HANGUPS, VOICE_SETTLEMENTS
-from voice.application.dialing import Dialing
-from voice.application.greetings import Greetings
-from voice.application.hangup import HangUp
-from voice.application.settlement import Settlement
+from voice.application.speech.greetings import Greetings
+from voice.application.telephony.dialing import Dialing
+from voice.application.telephony.hangup import HangUp
+from voice.application.telephony.settlement import Settlement
 
 
 def build_router(

@@ -8,7 +8,7 @@ import structlog
 from chassis.event_log import StoredEvent
 from contracts import AudioRequested
 from providers import RequestFailed
-from voice.application.speech import Speaking
+from voice.application.speech.synthesis import Speaking
 from voice.ports import CallLog
 
 GREETING_TURN = 0

@@ -9,11 +9,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from prometheus_client import Gauge
-
 from providers import BreakerState, CircuitBreaker
-
-HELD = Gauge("centralita_held_dials", "Orders to dial that wait until the telephone provider is well again")
+from voice.metrics import GATED_DIALS
 
 
 class Stopping(Exception):
@@ -36,7 +33,7 @@ class DialGate:
         on the others. They stand in the order in which they came.
         """
         if not self._is_well():
-            with HELD.track_inprogress():
+            with GATED_DIALS.track_inprogress():
                 async with self._first:
                     await self._rested()
                     if not self._is_well():

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from contracts.call import Call
-from voice.application.attempts import CLAIM_PATIENCE_SECONDS, Attempt
+from voice.application.telephony.attempts import CLAIM_PATIENCE_SECONDS, Attempt
 from voice.ports import Directory, ProviderCall
 
 _CLOCKS_DIFFER = timedelta(seconds=2)

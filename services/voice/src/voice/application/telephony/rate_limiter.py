@@ -9,18 +9,14 @@ import asyncio
 from uuid import UUID
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
 
 from chassis.event_log import Conflict, Guard, StoredEvent
 from contracts import DialCleared, DialPlaced, DialRefused, DialUnknown, Envelope
 from voice.domain.rate_limit import Pace
+from voice.metrics import DIAL_RATE_LIMIT, DIAL_WAIT_SECONDS, PERMIT_CONFLICTS
 from voice.ports import CallLog, DialFacts
 
 _PAUSE_SECONDS = 1.0
-
-LIMIT = Gauge("centralita_dials_per_second_limit", "The account's pace")
-WAIT_SECONDS = Histogram("centralita_dial_wait_seconds", "How long an attempt waits here for the account's pace")
-RACES = Counter("centralita_lost_clearances", "Clearances that another replica had made first")
 
 logger = structlog.get_logger()
 
@@ -35,7 +31,7 @@ class RateLimiter:
         self._first_come = asyncio.Lock()
         self._news = asyncio.Event()
         self._passed = -1
-        LIMIT.set(pace.per_second)
+        DIAL_RATE_LIMIT.set(pace.per_second)
 
     async def run(self) -> None:
         """Hears what is cleared and what comes of it, until cancelled."""
@@ -48,10 +44,10 @@ class RateLimiter:
 
     async def clear(self, call_id: UUID, attempt: int, cause: Envelope) -> None:
         """Waits until the attempt may be sent, and says in the log that it may. Raises what prevents its being said."""
-        with WAIT_SECONDS.time():
+        with DIAL_WAIT_SECONDS.time():
             async with self._first_come:
                 while not await self._try(call_id, attempt, cause):
-                    RACES.inc()
+                    PERMIT_CONFLICTS.inc()
 
     async def _try(self, call_id: UUID, attempt: int, cause: Envelope) -> bool:
         while (wait := self._wait()) > 0:

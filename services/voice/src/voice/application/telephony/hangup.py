@@ -3,8 +3,14 @@
 import structlog
 
 from contracts import CallHangupRequested, Envelope
-from voice.application.attempts import CALLED_OFF, CLAIM_PATIENCE_SECONDS, StillDialing, load_attempt, rule_out
-from voice.application.lookup import look_up
+from voice.application.telephony.attempts import (
+    CALLED_OFF,
+    CLAIM_PATIENCE_SECONDS,
+    StillDialing,
+    load_attempt,
+    rule_out,
+)
+from voice.application.telephony.lookup import look_up
 from voice.ports import CallLog, Directory, Telephony
 
 logger = structlog.get_logger()

@@ -7,23 +7,18 @@ from time import monotonic
 from uuid import UUID
 
 import structlog
-from prometheus_client import Histogram
 
 from chassis import tracing
 from chassis.event_log import StoredEvent
 from contracts import AudioRequested, ReplyGenerated
 from providers import RequestFailed
-from voice.application.greetings import GREETING_TURN, newest_greeting
-from voice.application.speech import Speaking
+from voice.application.speech.greetings import GREETING_TURN, newest_greeting
+from voice.application.speech.synthesis import Speaking
 from voice.domain.playback import Playback, UnplayedRemainder
 from voice.domain.turns import TurnOrder
+from voice.metrics import FIRST_AUDIO_SECONDS
 from voice.ports import CallLog, SpokenFacts
 
-FIRST_AUDIO_SECONDS = Histogram(
-    "centralita_turn_first_audio_seconds",
-    "From the line asking for a reply, which it does on hearing something, to the first sound sent",
-    buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.25, 1.5, 2, 2.5, 3, 4, 6, 8, 12, 20),
-)
 Write = Callable[[bytes], Awaitable[None]]
 _Sound = asyncio.Queue[bytes | Exception]
 """The frames of one sentence; empty: it is over; an error: it is over before its end."""

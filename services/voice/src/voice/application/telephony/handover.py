@@ -8,7 +8,7 @@ import structlog
 from chassis import tracing
 from contracts import FINAL_STATUSES, CallDecision, SpeechHeard
 from contracts.streams import call_state_filter
-from voice.application.attempts import load_attempt
+from voice.application.telephony.attempts import load_attempt
 from voice.domain.playback import UnplayedRemainder
 from voice.ports import CallLog, SpokenFallback
 

@@ -4,14 +4,14 @@ import structlog
 
 from contracts import CallSettlementRequested, DialLookedUp, Envelope
 from contracts.call import Call
-from voice.application.attempts import (
+from voice.application.telephony.attempts import (
     CLAIM_PATIENCE_SECONDS,
     Attempt,
     StillDialing,
     load_attempt,
     rule_out,
 )
-from voice.application.lookup import look_up
+from voice.application.telephony.lookup import look_up
 from voice.ports import CallLog, Directory
 
 logger = structlog.get_logger()

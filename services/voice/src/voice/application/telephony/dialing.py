@@ -6,13 +6,13 @@ from contextlib import nullcontext
 from uuid import UUID
 
 import structlog
-from prometheus_client import Counter
 
 from chassis.event_log import StoredEvent
 from contracts import CallDecision, CallStatus, CallStatusChanged, DialPlaced, DialRefused, DialUnknown, Envelope
 from contracts.call import Call
 from contracts.streams import call_state_filter
-from voice.application.attempts import (
+from voice.application.speech.greetings import Greetings
+from voice.application.telephony.attempts import (
     CALLED_OFF,
     CLAIM_PATIENCE_SECONDS,
     DIAL_BUDGET_SECONDS,
@@ -21,12 +21,11 @@ from voice.application.attempts import (
     is_claimed,
     load_attempt,
 )
-from voice.application.dial_gate import DialGate
-from voice.application.greetings import Greetings
+from voice.application.telephony.dial_gate import DialGate
 from voice.domain.dial_failures import DialFailed, FailureClass
+from voice.metrics import DIALS
 from voice.ports import CallLog, DialOrder, DialRateLimiter, Telephony
 
-DIALS = Counter("centralita_dials", "Attempts to dial, by what came of the request", ["outcome"])
 MAX_PAUSE_SECONDS = 8.0
 
 Outcome = DialPlaced | DialRefused | DialUnknown

@@ -6,17 +6,15 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import structlog
-from prometheus_client import Counter, Histogram
 
 from chassis.event_log import StoredEvent
 from contracts import AudioFailed, AudioReady, AudioRequested, Event, SpeechFallback
 from providers import FALLBACKS, Failure, RequestFailed
 from voice.domain.clips import Lines, Recipe, line_digest
 from voice.domain.mp3 import FrameCutter
+from voice.metrics import FIRST_BYTE_SECONDS, SENTENCES
 from voice.ports import CallLog, Clips, Speech
 
-SENTENCES = Counter("centralita_sentences", "Sentences asked for, by how they came out", ["outcome"])
-FIRST_BYTE_SECONDS = Histogram("centralita_speech_first_byte_seconds", "From asking the vendor to its first sound")
 TRIES = 2
 """Of the first voice; those that stand in for it are asked once."""
 DEADLINE_SECONDS = 6.0

@@ -1,0 +1,1 @@
+"""What voice does with sentences: synthesize them, prepare greetings, and play turns."""

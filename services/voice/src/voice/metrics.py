@@ -1,0 +1,23 @@
+"""All metrics of the service."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+DIALS = Counter("centralita_dials", "Dial attempts, by the outcome of the request", ["outcome"])
+GATED_DIALS = Gauge("centralita_held_dials", "Dial orders that wait while the telephone provider is unavailable")
+DIAL_RATE_LIMIT = Gauge("centralita_dials_per_second_limit", "The account's rate limit of dials")
+DIAL_WAIT_SECONDS = Histogram("centralita_dial_wait_seconds", "How long an attempt waits for the rate limiter's permit")
+PERMIT_CONFLICTS = Counter("centralita_lost_clearances", "Permits that were not appended because another came first")
+
+SENTENCES = Counter("centralita_sentences", "Sentences requested, by outcome", ["outcome"])
+FIRST_BYTE_SECONDS = Histogram(
+    "centralita_speech_first_byte_seconds", "From the request to the speech vendor to its first audio"
+)
+FIRST_AUDIO_SECONDS = Histogram(
+    "centralita_turn_first_audio_seconds",
+    "From the telephone provider's request for a turn to the first audio sent",
+    buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.25, 1.5, 2, 2.5, 3, 4, 6, 8, 12, 20),
+)
+
+CLIP_HITS = Counter("centralita_clip_hits", "Clips found in the Object Store")
+CLIP_MISSES = Counter("centralita_clip_misses", "Clips not found in the Object Store")
+CLIPS_NOT_STORED = Counter("centralita_clips_not_stored", "Clips that could not be stored", ["reason"])
