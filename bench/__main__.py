@@ -16,7 +16,7 @@ from rich.table import Table
 from bench.replay import of_a_log
 from call_orchestrator.application.call_terms import Policy, agreed
 from call_orchestrator.application.snapshots import snapshot
-from call_orchestrator.domain.inputs import Network, NetworkReported
+from call_orchestrator.domain.inputs import NetworkReported
 from call_orchestrator.domain.machine import decide
 from call_orchestrator.domain.states import Dialing, Pending
 from centralita.docs.state_machine import NOW, TERMS
@@ -26,6 +26,7 @@ from chassis.event_log import EventLog, Guard
 from chassis.provision import provision
 from contracts import CallCreated, CallRequested, decode
 from contracts.streams import CALLS, call_state_filter
+from contracts.vocabulary import TelephonyStatus
 
 ROUNDS = 7
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -117,8 +118,8 @@ async def in_memory(table: Table) -> None:
     """A decision, and what a trace costs that nobody asked for, against the decoding of one event."""
     event = created()
     body = event.model_dump_json().encode()
-    state = Dialing(attempt=1, dialed_at=NOW, deadline=NOW + timedelta(seconds=50))
-    busy = NetworkReported(attempt=1, status=Network.BUSY)
+    state = Dialing(attempt=1, dialed_at=NOW, deadline_at=NOW + timedelta(seconds=50))
+    busy = NetworkReported(attempt=1, status=TelephonyStatus.BUSY)
 
     async def decisions() -> None:
         for _ in range(SIZE * 10):

@@ -83,7 +83,7 @@ async def until(what: Callable[[], Awaitable[object]]) -> None:
 
 async def until_queued(calls: EventLog, ids: list[UUID]) -> None:
     async def queued() -> bool:
-        return all([(call := await call_of(calls, i)) and call.queued for i in ids])
+        return all([(call := await call_of(calls, i)) and call.is_queued for i in ids])
 
     await until(queued)
 

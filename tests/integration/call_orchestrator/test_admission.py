@@ -33,7 +33,7 @@ async def most_live(calls: EventLog) -> int:
     for recorded in await calls.read([call_state_filter("*")]):
         if isinstance(recorded.event, CallDecision):
             call = recorded.event.call
-            is_live = call.status in (CallStatus.DIALING, CallStatus.RINGING, CallStatus.IN_PROGRESS)
+            is_live = call.status.is_live
             live = live | {call.call_id} if is_live else live - {call.call_id}
             most = max(most, len(live))
     return most
@@ -103,13 +103,17 @@ async def test_a_slot_for_a_call_that_was_canceled_meanwhile_is_given_back(
         await until(lambda: with_status(calls, [canceled], CallStatus.CANCELED))
         grants = await calls.read([AdmissionGranted.subjects()])
         in_vain = AdmissionGranted(
-            call_id=canceled, campaign_id="reminders", attempt=1, due=due.sequence, since=grants[0].sequence
+            call_id=canceled,
+            campaign_id="reminders",
+            attempt=1,
+            due_sequence=due.sequence,
+            replay_from_sequence=grants[0].sequence,
         )
         granted = await calls.append(in_vain, guard=Guard(AdmissionGranted.subjects(), grants[-1].sequence))
 
         async def released() -> bool:
             facts = [recorded.event for recorded in await calls.read(call_filters(canceled))]
-            return AdmissionReleased(call_id=canceled, attempt=1, granted=granted.sequence) in facts
+            return AdmissionReleased(call_id=canceled, attempt=1, grant_sequence=granted.sequence) in facts
 
         await until(released)
         await end(calls, holder)
@@ -120,7 +124,7 @@ async def test_a_place_in_the_queue_of_a_call_that_waits_no_more_is_cleared_away
     nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
 ) -> None:
     stale = QueueJoined.model_validate(
-        {"call_id": uuid4(), "campaign_id": "a", "attempt": 1, "due_at": "2020-01-01T00:00:00Z", "due": 0}
+        {"call_id": uuid4(), "campaign_id": "a", "attempt": 1, "due_at": "2020-01-01T00:00:00Z", "due_sequence": 0}
     )
     async with running(nats_url, 1, twilio_calls_per_second=100):
         [ended] = await ask("reminders", 1)

@@ -14,7 +14,7 @@ from call_orchestrator.adapters.jetstream import JetStreamCallLog, JetStreamGree
 from call_orchestrator.adapters.slots import JetStreamQueue
 from call_orchestrator.application.calls import CallInput, CallService
 from call_orchestrator.composition import build, policy
-from call_orchestrator.domain.inputs import Admitted, Input, Network, NetworkReported, RetryRequested, TimerDue
+from call_orchestrator.domain.inputs import Admitted, Input, NetworkReported, RetryRequested, TimerDue
 from call_orchestrator.settings import Settings
 from chassis.event_log import EventLog
 from chassis.serve import Bus
@@ -144,12 +144,12 @@ async def test_a_dial_that_was_refused_is_made_all_the_same_and_uses_up_no_retry
     for attempt in (1, 2):
         await until(calls, outcome.call_id, CallStatus.DIALING, attempt=attempt)
         for _ in range(2):
-            refused = DialRefused(call_id=outcome.call_id, attempt=attempt, permanent=False, reason="HTTP 401")
+            refused = DialRefused(call_id=outcome.call_id, attempt=attempt, is_permanent=False, reason="HTTP 401")
             await calls.append(refused)
     await until(calls, outcome.call_id, CallStatus.DIALING, attempt=3)
     await calls.append(network(outcome.call_id, 3, TelephonyStatus.BUSY))
     call = await until(calls, outcome.call_id, CallStatus.BUSY)
-    assert (call.attempt, call.never_rang) == (3, 2)
+    assert (call.attempt, call.undialled_attempts) == (3, 2)
 
 
 async def test_facts_in_any_order_from_many_sides_lead_to_one_end(
@@ -183,7 +183,7 @@ async def test_a_scheduled_call_can_be_changed_initiated_and_canceled(
     assert call.variables == {"name": "Grace"}
     assert not (await ask(bus_client, change)).accepted
     assert (await ask(bus_client, CallCancelRequested(call_id=outcome.call_id))).accepted
-    await calls.append(DialRefused(call_id=outcome.call_id, attempt=1, permanent=False, reason="canceled before"))
+    await calls.append(DialRefused(call_id=outcome.call_id, attempt=1, is_permanent=False, reason="canceled before"))
     assert (await until(calls, outcome.call_id, CallStatus.CANCELED)).reason == "canceled by request"
 
 
@@ -229,9 +229,11 @@ async def test_a_retry_that_is_delivered_again_after_its_decision_does_not_dial_
     async def dial_and_be_busy(attempt: int) -> None:
         standing = await until(calls, call_id, CallStatus.PENDING)
         assert standing.due_at
-        await tell(f"timer-{attempt}", TimerDue(deadline=standing.due_at))
+        await tell(f"timer-{attempt}", TimerDue(deadline_at=standing.due_at))
         await tell(f"slot-{attempt}", Admitted(attempt=attempt))
-        await tell(f"busy-{attempt}", NetworkReported(attempt=attempt, status=Network.FAILED, permanent=True))
+        await tell(
+            f"busy-{attempt}", NetworkReported(attempt=attempt, status=TelephonyStatus.FAILED, is_permanent=True)
+        )
 
     request = requested(request_id="r-3")
     call_id = call_id_of("r-3")

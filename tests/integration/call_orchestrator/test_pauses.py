@@ -110,8 +110,8 @@ async def test_what_waits_in_a_paused_campaign_is_canceled_changed_and_expires_a
         await command(bus_client, CallChangeRequested(call_id=changed, metadata={"a": "b"}))
         waiting = await call_of(calls, expired)
         assert waiting
-        assert waiting.deadline
-        await calls.append(TimerDue(call_id=expired, deadline=waiting.deadline))
+        assert waiting.deadline_at
+        await calls.append(TimerDue(call_id=expired, deadline_at=waiting.deadline_at))
         await until(lambda: with_status(calls, [expired], CallStatus.EXPIRED))
         await until_queued(calls, [changed])
         await command(bus_client, RESUME)

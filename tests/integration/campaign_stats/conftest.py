@@ -104,7 +104,7 @@ def journal(calls: EventLog) -> Journal:
                 changes["duration_seconds"] = 40 + attempt
             changed = call.model_copy(update=changes)
             event = CallStatusChanged(
-                call=changed, occurred_at=CALL.since, previous=call.status, status=status, attempt=attempt
+                call=changed, occurred_at=CALL.status_changed_at, previous=call.status, status=status, attempt=attempt
             )
             call, last = changed, await calls.append(event)
         return last.sequence

@@ -184,7 +184,7 @@ async def test_a_changed_rule_is_found_and_named(
     assert first.sequence == min(drift.sequence for drift in (first, *others))
     dialing = next(m for m in record.messages if m.sequence == first.sequence and m.stream == CALLS.name)
     assert dialing.subject == f"call.status_changed.{first.call_id}.dialing"
-    assert [name for name, _, _ in first.differences] == ["call.deadline"]
+    assert [name for name, _, _ in first.differences] == ["call.deadline_at"]
 
 
 def test_a_drift_is_shown_as_a_diff_and_ends_with_one(
@@ -212,7 +212,7 @@ def test_a_call_is_shown_as_it_stood_at_a_sequence(campaign: "Campaign", command
     dialing = next(one for one in whole["timeline"] if one["text"].startswith("pending → dialing"))
     then = command("replay", "show", campaign.ids[0], "--at", str(dialing["sequence"]), "--json", environment=here)
     assert then.json()["call"]["status"] == "dialing"
-    assert then.json()["call"]["deadline"]
+    assert then.json()["call"]["deadline_at"]
     assert len(then.json()["conversation"]) == 1, "the greeting"
     assert whole["call"]["status"] == "completed"
     assert len(whole["conversation"]) > 2

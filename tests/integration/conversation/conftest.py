@@ -193,7 +193,7 @@ async def scene(calls: EventLog, vendor: Vendor, deadline_seconds: float) -> Asy
         created_at=now,
         status=CallStatus.IN_PROGRESS,
         attempt=1,
-        since=now,
+        status_changed_at=now,
     )
     async with AsyncExitStack() as stack:
         connecting = openai_model("sk-fictional", "gpt-4.1-mini", provider("openai"), base_url=vendor.url)
@@ -202,7 +202,7 @@ async def scene(calls: EventLog, vendor: Vendor, deadline_seconds: float) -> Asy
         await scene.becomes()
         await calls.append(
             AudioRequested(
-                call_id=call.call_id, attempt=0, turn=0, sentence=0, text="Hola, Ana.", language="es", repeats=True
+                call_id=call.call_id, attempt=0, turn=0, sentence=0, text="Hola, Ana.", language="es", is_reusable=True
             )
         )
         yield scene

@@ -51,15 +51,15 @@ async def test_the_same_question_is_answered_again_without_the_model(scene: "Sce
     await another_call(scene)
     await scene.hears(1, "quien es usted")
     [reply] = await replies(scene)
-    assert (reply.step, reply.text, reply.sentences) == (
+    assert (reply.source, reply.text, reply.sentences) == (
         ReplySource.CACHED_ANSWER,
         "Soy el asistente. ¿Podrá venir mañana?",
         2,
     )
-    assert (reply.prompt_tokens, reply.fallback) == (None, False)
+    assert (reply.prompt_tokens, reply.is_fallback) == (None, False)
     assert len(vendor.requests) == 1
     assert (counted("hits"), counted("misses")) == (hits + 1, misses + 1)
-    assert {event.repeats for event in await scene.facts(AudioRequested)} == {True}, "worth keeping as clips too"
+    assert {event.is_reusable for event in await scene.facts(AudioRequested)} == {True}, "worth keeping as clips too"
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,8 @@ async def test_a_failure_before_a_word_is_said_gets_the_fallback_line(
     assert counted(failure) > before
     assert await scene.sentences(1) == [FALLBACK]
     reply = await last_reply(scene)
-    assert (reply.fallback, reply.sentences, reply.text) == (True, 1, FALLBACK)
-    assert reply.step is ReplySource.LAST_RESORT
+    assert (reply.is_fallback, reply.sentences, reply.text) == (True, 1, FALLBACK)
+    assert reply.source is ReplySource.LAST_RESORT
     assert await scene.facts(ConversationEnded) == []
 
 
@@ -66,7 +66,7 @@ async def test_a_failure_after_a_sentence_closes_the_turn_with_what_was_said(
     await scene.hears(1, "¿Diga?")
     assert await scene.sentences(1) == ["Muy bien, gracias."]
     reply = await last_reply(scene)
-    assert (reply.fallback, reply.sentences, reply.text) == (True, 1, "Muy bien, gracias.")
+    assert (reply.is_fallback, reply.sentences, reply.text) == (True, 1, "Muy bien, gracias.")
 
 
 async def test_a_vendor_that_is_not_there_is_a_failure(scene: "Scene") -> None:
@@ -85,7 +85,7 @@ async def test_a_refusal_that_passes_is_not_heard(scene: "Scene", vendor: "Vendo
     vendor.says("Muy bien, gracias.")
     await scene.hears(1, "¿Diga?")
     assert await scene.sentences(1) == ["Muy bien, gracias."]
-    assert not (await last_reply(scene)).fallback
+    assert not (await last_reply(scene)).is_fallback
 
 
 async def test_a_tool_call_of_a_broken_answer_is_not_carried_out(scene: "Scene", vendor: "Vendor") -> None:
@@ -118,5 +118,5 @@ async def test_two_failures_apart_do_not_end_the_call(scene: "Scene", vendor: "V
         vendor.says(**how)
     for turn in (1, 2, 3):
         await scene.hears(turn, "¿Diga?")
-    assert [reply.fallback for reply in await scene.facts(ReplyGenerated)] == [True, False, True]
+    assert [reply.is_fallback for reply in await scene.facts(ReplyGenerated)] == [True, False, True]
     assert await scene.facts(ConversationEnded) == []

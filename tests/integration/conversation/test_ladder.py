@@ -68,7 +68,12 @@ async def test_a_failure_that_passes_is_asked_again(scene: "Scene", vendor: "Ven
     before = counted(ReplySource.RETRY)
     await scene.hears(1, "¿Diga?")
     said = await reply(scene)
-    assert (said.step, said.model, said.fallback, said.text) == (ReplySource.RETRY, FIRST, False, "Muy bien, gracias.")
+    assert (said.source, said.model, said.is_fallback, said.text) == (
+        ReplySource.RETRY,
+        FIRST,
+        False,
+        "Muy bien, gracias.",
+    )
     assert counted(ReplySource.RETRY) == before + 1
 
 
@@ -79,7 +84,7 @@ async def test_a_model_that_keeps_failing_gives_way_to_the_second(scene: "Scene"
     before = counted(ReplySource.SECOND_MODEL)
     await scene.hears(1, "¿Diga?")
     said = await reply(scene)
-    assert (said.step, said.model, said.fallback) == (ReplySource.SECOND_MODEL, SECOND, False)
+    assert (said.source, said.model, said.is_fallback) == (ReplySource.SECOND_MODEL, SECOND, False)
     assert asked(vendor) == [FIRST, FIRST, SECOND]
     assert counted(ReplySource.SECOND_MODEL) == before + 1
 
@@ -96,7 +101,7 @@ async def test_a_model_that_does_not_begin_leaves_the_second_its_time(scene: "Sc
     vendor.says(end="stuck")
     vendor.says("Muy bien, gracias.")
     await scene.hears(1, "¿Diga?")
-    assert (await reply(scene)).step is ReplySource.SECOND_MODEL
+    assert (await reply(scene)).source is ReplySource.SECOND_MODEL
     assert asked(vendor) == [FIRST, SECOND]
 
 
@@ -106,7 +111,7 @@ async def test_a_model_that_has_begun_to_speak_is_not_interrupted_by_the_second(
     vendor.says("Muy bien, gracias. ¿Podrá venir el", end="cut")
     await scene.hears(1, "¿Diga?")
     said = await reply(scene)
-    assert (said.step, said.fallback, said.text) == (ReplySource.MODEL, True, "Muy bien, gracias.")
+    assert (said.source, said.is_fallback, said.text) == (ReplySource.MODEL, True, "Muy bien, gracias.")
     assert asked(vendor) == [FIRST]
 
 
@@ -118,7 +123,7 @@ async def test_tools_of_a_model_that_failed_are_not_carried_over(scene: "Scene",
     vendor.says("Queda anotado.", note)
     await scene.hears(1, "A las diez")
     said = await reply(scene)
-    assert (said.step, len(said.tool_calls)) == (ReplySource.SECOND_MODEL, 1)
+    assert (said.source, len(said.tool_calls)) == (ReplySource.SECOND_MODEL, 1)
     assert (said.prompt_tokens, said.completion_tokens) == (200, 20), "both are paid for"
 
 
@@ -128,8 +133,8 @@ async def test_when_no_model_answers_the_scripts_own_line_is_said(scene: "Scene"
     before = counted(ReplySource.SCRIPT_LINE)
     await scene.hears(1, "¿Diga?")
     said = await reply(scene)
-    assert (said.step, said.fallback, said.text, said.sentences) == (ReplySource.SCRIPT_LINE, True, OWN_LINE, 2)
-    assert [event.repeats for event in await scene.facts(AudioRequested) if event.turn == 1] == [True, True]
+    assert (said.source, said.is_fallback, said.text, said.sentences) == (ReplySource.SCRIPT_LINE, True, OWN_LINE, 2)
+    assert [event.is_reusable for event in await scene.facts(AudioRequested) if event.turn == 1] == [True, True]
     assert counted(ReplySource.SCRIPT_LINE) == before + 1
     assert await scene.facts(ConversationEnded) == []
     assert OWN_LINE not in vendor.requests[0]["messages"][0]["content"]
@@ -142,7 +147,7 @@ async def test_the_second_time_in_a_row_the_call_ends_politely_and_says_why(scen
     await scene.hears(2, "¿Cómo?")
     phrases = phrases_of("es")
     assert await scene.sentences(2) == [phrases.fallback, phrases.goodbye]
-    assert (await reply(scene)).step is ReplySource.LAST_RESORT
+    assert (await reply(scene)).source is ReplySource.LAST_RESORT
     [ended] = await scene.facts(ConversationEnded)
     assert ended.disposition is Disposition.TECHNICAL_FAILURE
 
@@ -159,7 +164,7 @@ async def test_a_script_line_that_a_crash_left_open_is_still_a_fallback(scene: "
     await asyncio.sleep(0.05)
     await scene.answer(recorded)
     said = await reply(scene)
-    assert (said.step, said.fallback) == (ReplySource.SCRIPT_LINE, True)
+    assert (said.source, said.is_fallback) == (ReplySource.SCRIPT_LINE, True)
 
 
 async def test_a_model_that_kept_failing_is_not_asked_until_it_has_cooled_down_and_then_by_one_probe(
@@ -177,7 +182,7 @@ async def test_a_model_that_kept_failing_is_not_asked_until_it_has_cooled_down_a
     await scene.hears(3, "Bueno.")
     assert asked(vendor)[-1] == FIRST
     assert first.state is BreakerState.CLOSED
-    assert (await reply(scene)).step is ReplySource.MODEL
+    assert (await reply(scene)).source is ReplySource.MODEL
 
 
 async def test_a_wrong_request_opens_no_breaker(

@@ -50,7 +50,7 @@ async def test_a_turn_that_a_crash_left_open_is_closed_with_what_was_said(scene:
     await asyncio.sleep(0.2)
     await scene.answer(recorded)
     closed = await scene.facts(ReplyGenerated)
-    assert [(one.text, one.sentences, one.fallback) for one in closed] == [
+    assert [(one.text, one.sentences, one.is_fallback) for one in closed] == [
         ("Muy bien, gracias. ¿Podrá venir?", 2, False)
     ]
     assert len(await scene.sentences(1)) == 2
@@ -63,7 +63,7 @@ async def test_a_fallback_that_a_crash_left_open_is_still_a_fallback(scene: "Sce
     await scene.log.append(sentence(scene, 0, phrases_of("es").fallback))
     await asyncio.sleep(0.2)
     await scene.answer(recorded)
-    assert (await scene.facts(ReplyGenerated))[0].fallback
+    assert (await scene.facts(ReplyGenerated))[0].is_fallback
 
 
 async def test_a_turn_that_another_replica_has_just_begun_is_left_to_it(scene: "Scene", vendor: "Vendor") -> None:

@@ -59,7 +59,7 @@ async def test_a_conversation_is_held_from_the_greeting_to_the_goodbye(scene: "S
     for turn, line in enumerate(lines, start=1):
         await scene.heard(turn, line)
         reply = await replied(scene, turn)
-        assert not reply.fallback
+        assert not reply.is_fallback
         assert await scene.sentences(turn) != []
         assert " ".join(await scene.sentences(turn)) == reply.text
         if await ended(scene, reply):
@@ -88,12 +88,12 @@ async def test_a_model_that_is_down_gets_the_fallback_line(scene: "Scene", simul
 async def test_a_model_that_resets_one_connection_is_asked_again(scene: "Scene", simulators: Simulators) -> None:
     simulators.faults.rules = [FaultRule(target="openai", kind="reset", remaining=1)]
     await scene.heard(1, "¿Diga?")
-    assert not (await replied(scene, 1)).fallback
+    assert not (await replied(scene, 1)).is_fallback
 
 
 async def test_an_answer_cut_midway_is_closed(scene: "Scene", simulators: Simulators) -> None:
     simulators.faults.rules = [FaultRule(target="openai", kind="cut_body")]
     await scene.heard(1, "¿Diga?")
     reply = await replied(scene, 1)
-    assert reply.fallback
+    assert reply.is_fallback
     assert reply.sentences == len(await scene.sentences(1))

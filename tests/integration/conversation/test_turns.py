@@ -4,7 +4,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contracts import AudioRequested, CallStatus, ConversationEnded, Disposition, Event, ReplyGenerated, ToolCall
+from contracts import (
+    AudioRequested,
+    CallStatus,
+    ConversationEnded,
+    Disposition,
+    Event,
+    HangupReason,
+    ReplyGenerated,
+    ToolCall,
+)
 from conversation.domain.phrases import phrases_of
 
 if TYPE_CHECKING:
@@ -26,12 +35,12 @@ async def test_an_answer_is_spoken_sentence_by_sentence_and_then_closed(scene: "
     heard = await scene.hears(1, "Sí, soy yo")
     said = [event for event in await scene.facts(AudioRequested) if event.turn == 1]
     assert [(event.sentence, event.text) for event in said] == [(0, "Muy bien, gracias."), (1, "¿Podrá venir mañana?")]
-    assert {(event.attempt, event.language, event.repeats) for event in said} == {(1, "es", False)}
+    assert {(event.attempt, event.language, event.is_reusable) for event in said} == {(1, "es", False)}
     reply = await only(scene, ReplyGenerated)
     assert isinstance(reply, ReplyGenerated)
     assert (reply.text, reply.sentences) == ("Muy bien, gracias. ¿Podrá venir mañana?", 2)
     assert (reply.model, reply.prompt_tokens, reply.completion_tokens) == ("gpt-4.1-mini", 100, 10)
-    assert not reply.fallback
+    assert not reply.is_fallback
     assert reply.first_token_seconds is not None
     closed = await scene.log.last(reply.subject)
     assert closed is not None
@@ -68,7 +77,7 @@ async def test_a_call_ended_without_a_word_gets_the_stock_goodbye(scene: "Scene"
     vendor.says("", HANG_UP)
     await scene.hears(1, "Adiós")
     assert await scene.sentences(1) == [GOODBYE]
-    assert (await scene.facts(AudioRequested))[-1].repeats
+    assert (await scene.facts(AudioRequested))[-1].is_reusable
     assert (await scene.facts(ConversationEnded))[0].disposition is Disposition.CONFIRMED
 
 
@@ -119,7 +128,7 @@ async def test_the_second_silence_in_a_row_ends_the_call_without_the_model(scene
 
 @pytest.mark.parametrize(
     "changes",
-    [{"status": CallStatus.COMPLETED}, {"hangup": "canceled"}, {"attempt": 2}],
+    [{"status": CallStatus.COMPLETED}, {"hangup_reason": HangupReason.CANCELED}, {"attempt": 2}],
     ids=lambda change: str(change),
 )
 async def test_a_call_that_is_over_is_not_answered(

@@ -60,7 +60,7 @@ def new_call(request: CallRequested) -> Call:
     assert request.request_id
     given = request.model_dump(exclude={"scheduled_at"}, exclude_none=True)
     defaults = {"max_retries": 3, "retry_delay_seconds": 3600, "call_timeout_seconds": 30, "max_call_seconds": 600}
-    state = {"status": CallStatus.PENDING, "attempt": 0, "since": now, "created_at": now}
+    state = {"status": CallStatus.PENDING, "attempt": 0, "status_changed_at": now, "created_at": now}
     return Call.model_validate(
         {
             **defaults,

@@ -48,9 +48,9 @@ async def test_an_act_is_written_down_with_who_and_when_and_the_call_before_and_
     assert answer.is_success
     asked, done = await audit(as_)
     for entry in (asked, done):
-        assert (entry["act"], entry["who"], entry["target"]) == (act, "desk", str(waiting.call_id))
+        assert (entry["act"], entry["key_name"], entry["target"]) == (act, "desk", str(waiting.call_id))
         assert entry["fields"] == fields
-        assert begun <= datetime.fromisoformat(entry["at"]) <= datetime.now(UTC)
+        assert begun <= datetime.fromisoformat(entry["recorded_at"]) <= datetime.now(UTC)
         assert (entry["before"]["status"], entry["before"]["max_retries"]) == ("pending", waiting.max_retries)
     assert asked["act_id"] == done["act_id"]
     assert (asked["stage"], asked["after"]) == ("asked", None)
@@ -90,7 +90,7 @@ async def test_an_act_that_the_key_may_not_do_and_one_on_no_call_are_written_dow
     assert (await as_("reader").request(method, f"/api/v1/calls/{unknown}{action}", json=sent)).status_code == 403
     assert (await as_("desk").request(method, f"/api/v1/calls/{unknown}{action}", json=sent)).status_code == 404
 
-    found = [(entry["who"], entry["act"], entry["stage"], entry["reasons"]) for entry in await audit(as_)]
+    found = [(entry["key_name"], entry["act"], entry["stage"], entry["reasons"]) for entry in await audit(as_)]
     assert found == [
         ("reader", act, "refused", ["this key lacks the scope call"]),
         ("desk", act, "refused", [f"no call has the id {unknown}"]),
@@ -239,8 +239,8 @@ async def test_the_audit_of_one_call_is_read_alone(as_: "As", busy: list[str]) -
 async def test_the_audit_is_read_from_an_instant_on(as_: "As", busy: list[str]) -> None:
     third = (await audit(as_))[2]
 
-    assert [entry["sequence"] for entry in await audit(as_, since=third["at"])] == [3, 4, 5, 6]
-    assert [entry["sequence"] for entry in await audit(as_, since=third["at"], call_id=busy[0])] == [5, 6]
+    assert [entry["sequence"] for entry in await audit(as_, since=third["recorded_at"])] == [3, 4, 5, 6]
+    assert [entry["sequence"] for entry in await audit(as_, since=third["recorded_at"], call_id=busy[0])] == [5, 6]
     assert await audit(as_, since=(datetime.now(UTC) + timedelta(hours=1)).isoformat()) == []
 
 

@@ -93,7 +93,7 @@ async def test_acts_on_a_campaign_are_written_down_with_who_and_how_it_stood_bef
 
     entries = await audit(as_)
 
-    assert [(entry["act"], entry["who"], entry["stage"]) for entry in entries] == [
+    assert [(entry["act"], entry["key_name"], entry["stage"]) for entry in entries] == [
         ("campaign.pause", "desk", "asked"),
         ("campaign.pause", "desk", "accepted"),
         ("campaign.resume", "caller", "asked"),
@@ -125,7 +125,7 @@ async def test_a_key_without_the_scope_is_written_down_and_nothing_is_asked(
     assert (await as_("auditor").post(f"{SPRING}/{act}")).status_code == 403
 
     [entry] = await audit(as_)
-    assert (entry["act"], entry["who"], entry["stage"]) == (f"campaign.{act}", "auditor", "refused")
+    assert (entry["act"], entry["key_name"], entry["stage"]) == (f"campaign.{act}", "auditor", "refused")
     assert orchestrator.asked == []
 
 

@@ -45,8 +45,8 @@ async def test_the_events_of_a_call_are_its_log_in_order(
     events = (await api.get(f"/api/v1/calls/{talking.call_id}/events")).json()
 
     assert [event["type"] for event in events] == [
-        "call.created.v1",
-        "call.status_changed.v1",
+        "call.created.v2",
+        "call.status_changed.v2",
         "dial.claimed.v1",
         "dial.placed.v1",
     ]

@@ -144,4 +144,7 @@ class TestOpen:
     ) -> None:
         assert (await anyone.post(f"/api/v1/calls/{waiting.call_id}/cancel")).status_code == 202
         entries = (await anyone.get("/api/v1/audit")).json()["entries"]
-        assert [(entry["who"], entry["stage"]) for entry in entries] == [("nobody", "asked"), ("nobody", "accepted")]
+        assert [(entry["key_name"], entry["stage"]) for entry in entries] == [
+            ("nobody", "asked"),
+            ("nobody", "accepted"),
+        ]

@@ -19,6 +19,7 @@ from contracts import (
     CallStatus,
     ConversationEnded,
     Disposition,
+    HangupReason,
     ReplyGenerated,
     SpeechHeard,
     TelephonyStatus,
@@ -92,7 +93,12 @@ async def test_the_recogniser_is_told_the_language_with_its_region(
 
 @pytest.mark.parametrize(
     "over",
-    [{"status": CallStatus.CANCELED}, {"status": CallStatus.VOICEMAIL}, {"hangup": "canceled"}, {"attempt": 2}],
+    [
+        {"status": CallStatus.CANCELED},
+        {"status": CallStatus.VOICEMAIL},
+        {"hangup_reason": HangupReason.CANCELED},
+        {"attempt": 2},
+    ],
 )
 @pytest.mark.parametrize("path", ["voice/{}/1", "gather/{}/1/1", "say/{}/1/0"])
 async def test_the_line_of_a_call_that_is_over_is_closed(
@@ -338,7 +344,14 @@ async def test_what_was_heard_stands_behind_the_state_that_it_followed(
 async def test_a_greeting_made_at_the_second_try_was_heard(twilio: "Twilio", talking: Call, calls: EventLog) -> None:
     await calls.append(failed(talking, 0, 0, 0))
     ready = AudioReady(
-        call_id=talking.call_id, attempt=0, turn=0, sentence=0, digest="d", seconds=1, cached=False, provider="p"
+        call_id=talking.call_id,
+        attempt=0,
+        turn=0,
+        sentence=0,
+        digest="d",
+        duration_seconds=1,
+        is_cached=False,
+        provider="p",
     )
     await calls.append(ready)
 

@@ -72,7 +72,7 @@ async def test_a_status_callback_becomes_a_fact_in_the_log(
         status=status,
         sequence_number=sequence,
         duration_seconds=duration,
-        permanent=permanent,
+        is_permanent=permanent,
         reason=reason,
     )
     [stored] = await reported(calls, talking)

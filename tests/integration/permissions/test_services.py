@@ -127,7 +127,7 @@ async def test_a_service_reads_and_follows_the_log_as_its_work_needs(service: Se
     connection, call_id = await connect(service), uuid4()
     admin = await connect(ADMIN)
     stored = await EventLog(admin.client, CALLS.name, source="test").append(
-        TimerDue(call_id=call_id, deadline=_DEADLINE)
+        TimerDue(call_id=call_id, deadline_at=_DEADLINE)
     )
     await wait_until_provisioned(connection.js, service)
     work = WORK[service]
@@ -187,4 +187,4 @@ def test_a_refusal_is_logged_without_ids_keys_and_inboxes() -> None:
     assert family_of("_inbox.voice.abc.def") == "_inbox.voice"
 
 
-_DEADLINE = EXAMPLES[TimerDue.event_name].model_dump()["deadline"]
+_DEADLINE = EXAMPLES[TimerDue.event_name].model_dump()["deadline_at"]

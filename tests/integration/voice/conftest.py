@@ -102,7 +102,7 @@ def begin(calls: EventLog) -> Callable[..., Awaitable[CallStatusChanged]]:
             created_at=now,
             status=CallStatus.DIALING,
             attempt=1,
-            since=now,
+            status_changed_at=now,
         ).model_copy(update=changes)
         event = CallStatusChanged(
             call=call, occurred_at=now, previous=CallStatus.PENDING, status=call.status, attempt=call.attempt
@@ -127,7 +127,7 @@ def ask(calls: EventLog) -> Callable[..., Awaitable[None]]:
                 sentence=sentence,
                 text=text,
                 language="en",
-                repeats=repeats,
+                is_reusable=repeats,
             )
         )
 

@@ -17,6 +17,7 @@ from contracts import (
     DialUnknown,
     Envelope,
     Event,
+    HangupReason,
 )
 from contracts.streams import CALLS
 from simulators.faults import FaultRule
@@ -149,7 +150,7 @@ async def test_a_refusal_is_said_with_its_code_and_whether_it_is_final(
     await dialing.dial(event, cause_of(event))
     [_, refused] = await dial_facts(calls, event)
     assert isinstance(refused, DialRefused)
-    assert (refused.permanent, refused.code) == (permanent, code)
+    assert (refused.is_permanent, refused.code) == (permanent, code)
     assert "+1212" not in refused.reason
 
 
@@ -199,12 +200,12 @@ async def test_a_provider_that_cannot_be_reached_has_not_dialled(
         await Dialing(calls, telephony, greetings).dial(event, cause_of(event))
         [_, refused] = await dial_facts(calls, event)
         assert isinstance(refused, DialRefused)
-        assert not refused.permanent
+        assert not refused.is_permanent
         later = await begin()
         await Dialing(calls, telephony, greetings).dial(later, cause_of(later))
     [_, not_sent] = await dial_facts(calls, later)
     assert isinstance(not_sent, DialRefused)
-    assert (not_sent.permanent, not_sent.reason) == (False, "not sent: breaker_open")
+    assert (not_sent.is_permanent, not_sent.reason) == (False, "not sent: breaker_open")
 
 
 async def test_too_many_requests_is_repeated_within_the_claim(
@@ -236,7 +237,7 @@ async def test_too_many_requests_for_too_long_is_a_refusal_for_now(
     await Dialing(calls, telephony, greetings, budget=budget).dial(event, cause_of(event))
     [_, refused] = await dial_facts(calls, event)
     assert isinstance(refused, DialRefused)
-    assert (refused.permanent, refused.code) == (False, 20429)
+    assert (refused.is_permanent, refused.code) == (False, 20429)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +258,7 @@ async def test_a_message_about_an_attempt_that_is_past_dials_nothing(
 async def test_a_call_that_was_canceled_before_it_was_dialled_is_called_off(
     dialing: Dialing, begin: Begin, calls: EventLog, simulators: Simulators
 ) -> None:
-    event = await begin(hangup="canceled")
+    event = await begin(hangup_reason=HangupReason.CANCELED)
     await dialing.dial(event, cause_of(event))
     [_, refused] = await dial_facts(calls, event)
     assert isinstance(refused, DialRefused)

@@ -85,7 +85,7 @@ async def failures(calls: EventLog, event: CallStatusChanged) -> list[tuple[int,
 async def spoken(calls: EventLog, event: CallStatusChanged) -> dict[int, float]:
     """The sentences that were made, and their seconds."""
     facts = await outcomes(calls, event)
-    return {fact.sentence: fact.seconds for fact in facts if isinstance(fact, AudioReady)}
+    return {fact.sentence: fact.duration_seconds for fact in facts if isinstance(fact, AudioReady)}
 
 
 def counted() -> float:

@@ -21,6 +21,7 @@ from contracts import (
     CallStatusChanged,
     DialPlaced,
     Event,
+    HangupReason,
     SpeechHeard,
 )
 from simulators.faults import FaultRule
@@ -214,7 +215,9 @@ async def test_a_turn_is_not_said_over_a_newer_one(
     assert bool(mouthpiece.said) is said
 
 
-@pytest.mark.parametrize("over", [{"status": CallStatus.COMPLETED}, {"hangup": "canceled"}, {"attempt": 2}])
+@pytest.mark.parametrize(
+    "over", [{"status": CallStatus.COMPLETED}, {"hangup_reason": HangupReason.CANCELED}, {"attempt": 2}]
+)
 async def test_a_line_that_is_over_is_left_alone(
     handover: Handover, calls: EventLog, event: CallStatusChanged, mouthpiece: FakeMouthpiece, over: dict[str, object]
 ) -> None:

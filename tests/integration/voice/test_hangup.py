@@ -14,6 +14,7 @@ from contracts import (
     DialRefused,
     DialUnknown,
     Envelope,
+    HangupReason,
 )
 from simulators.faults import FaultRule
 from simulators.server import Simulators
@@ -85,7 +86,7 @@ async def test_a_phone_that_never_rang_needs_no_hanging_up(
     simulators.faults.rules = [FaultRule(target="twilio", kind="status", status=500)]  # any request would raise
     event = await begin()
     await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
-    await calls.append(DialRefused(call_id=event.call_id, attempt=1, permanent=True, reason="no such number"))
+    await calls.append(DialRefused(call_id=event.call_id, attempt=1, is_permanent=True, reason="no such number"))
     await hang_up(hangup, event)
 
 
@@ -93,7 +94,7 @@ async def test_an_attempt_that_nobody_has_claimed_is_called_off_and_can_be_claim
     hangup: HangUp, begin: Begin, calls: EventLog, simulators: Simulators
 ) -> None:
     simulators.faults.rules = [FaultRule(target="twilio", kind="status", status=500)]  # any request would raise
-    event = await begin(hangup="canceled")
+    event = await begin(hangup_reason=HangupReason.CANCELED)
     await hang_up(hangup, event)
     await hang_up(hangup, event)
     facts = [recorded.event for recorded in await calls.read((f"dial.*.{event.call_id}",))]

@@ -142,7 +142,7 @@ async def test_an_order_that_waits_can_be_called_off_and_is_not_dialled_when_its
             overdue = CallSettlementRequested(call=event.call, occurred_at=now)
             await Settlement(calls, telephony).settle(overdue, cause_of(event))
     reason = CALLED_OFF if how == "canceled" else "nobody came to dial it in time"
-    refused = DialRefused(call_id=event.call_id, attempt=1, permanent=False, reason=reason)
+    refused = DialRefused(call_id=event.call_id, attempt=1, is_permanent=False, reason=reason)
     facts = [recorded.event for recorded in await calls.read((f"dial.*.{event.call_id}",))]
     assert facts == [DialClaimed(call_id=event.call_id, attempt=1), refused]
     assert simulators.ledger.calls == []

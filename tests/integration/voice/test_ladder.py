@@ -89,7 +89,7 @@ def counted(step: SpeechFallback) -> float:
 async def test_the_voice_that_was_asked_for_is_no_fallback(speak: Speak) -> None:
     ready = await speak()
     assert isinstance(ready, AudioReady)
-    assert (ready.fallback, ready.cached, ready.provider) == (None, False, "elevenlabs")
+    assert (ready.fallback, ready.is_cached, ready.provider) == (None, False, "elevenlabs")
 
 
 async def test_a_voice_that_fails_gives_way_to_the_second(speak: Speak, simulators: Simulators) -> None:
@@ -97,7 +97,7 @@ async def test_a_voice_that_fails_gives_way_to_the_second(speak: Speak, simulato
     before = counted(SpeechFallback.SECOND_VOICE)
     ready = await speak()
     assert isinstance(ready, AudioReady)
-    assert (ready.fallback, ready.cached) == (SpeechFallback.SECOND_VOICE, False)
+    assert (ready.fallback, ready.is_cached) == (SpeechFallback.SECOND_VOICE, False)
     assert counted(SpeechFallback.SECOND_VOICE) == before + 1
 
 
@@ -115,7 +115,7 @@ async def test_what_the_second_voice_has_kept_is_not_made_again(speak: Speak, si
     found = await speak(repeats=True)
     assert isinstance(made, AudioReady)
     assert isinstance(found, AudioReady)
-    assert (found.fallback, found.cached, found.digest) == (SpeechFallback.SECOND_VOICE, True, made.digest)
+    assert (found.fallback, found.is_cached, found.digest) == (SpeechFallback.SECOND_VOICE, True, made.digest)
 
 
 async def test_when_nobody_speaks_a_clip_of_the_same_line_is_heard_whoever_spoke_it(
@@ -128,7 +128,7 @@ async def test_when_nobody_speaks_a_clip_of_the_same_line_is_heard_whoever_spoke
     found = await speak()
     assert isinstance(made, AudioReady)
     assert isinstance(found, AudioReady)
-    assert (found.fallback, found.cached, found.digest) == (SpeechFallback.CLIP, True, made.digest)
+    assert (found.fallback, found.is_cached, found.digest) == (SpeechFallback.CLIP, True, made.digest)
     assert counted(SpeechFallback.CLIP) == before + 1
 
 

@@ -121,7 +121,7 @@ async def test_the_first_sentence_is_heard_before_the_second_exists(
     cutter = FrameCutter()
     assert cutter.feed(audio) == audio
     ready = [fact.event for fact in await calls.read((f"{AudioReady.event_name}.{event.call_id}",))]
-    lengths = [fact.seconds for fact in ready if isinstance(fact, AudioReady)]
+    lengths = [fact.duration_seconds for fact in ready if isinstance(fact, AudioReady)]
     assert len(lengths) == 2
     assert cutter.seconds == pytest.approx(sum(lengths), abs=0.01)
 
@@ -170,7 +170,7 @@ async def test_the_audio_ends_before_a_sentence_that_fails(
     assert isinstance(ready, AudioReady)
     cutter = FrameCutter()
     assert cutter.feed(audio) == audio
-    assert cutter.seconds == pytest.approx(ready.seconds, abs=0.01)
+    assert cutter.seconds == pytest.approx(ready.duration_seconds, abs=0.01)
 
 
 async def test_a_turn_of_which_nothing_comes_ends(voice: httpx.AsyncClient, begin: Begin) -> None:

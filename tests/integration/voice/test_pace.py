@@ -94,14 +94,14 @@ async def test_each_clearance_has_seen_all_before_it_and_says_from_where_to_read
     assert len(clearances) == 20
     for recorded in clearances:
         assert isinstance(recorded.event, DialCleared)
-        assert recorded.event.since <= recorded.sequence
+        assert recorded.event.replay_from_sequence <= recorded.sequence
 
 
 async def test_a_refusal_counts_too(nats_url: str, bus_client: Client) -> None:
     async with replicas(nats_url, 1, per_second=1) as [(pacing, log)]:
         call_id = uuid4()
         await pacing.clear(call_id, 1, cause_of(call_id))
-        await log.append(DialRefused(call_id=call_id, attempt=1, permanent=True, reason="no such number"))
+        await log.append(DialRefused(call_id=call_id, attempt=1, is_permanent=True, reason="no such number"))
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(pacing.clear(uuid4(), 1, cause_of(call_id)), 0.3)
 

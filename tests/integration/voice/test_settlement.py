@@ -132,7 +132,7 @@ async def test_an_attempt_that_nobody_came_to_dial_is_ruled_out_for_good(
     refused = await calls.last(f"{DialRefused.event_name}.{event.call_id}")
     assert refused is not None
     assert isinstance(refused.event, DialRefused)
-    assert not refused.event.permanent
+    assert not refused.event.is_permanent
     await dialing.dial(event, cause_of(event))  # the dialler comes late
     assert simulators.ledger.calls == []
 

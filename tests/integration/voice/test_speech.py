@@ -69,9 +69,9 @@ async def test_a_sentence_is_heard_whole_and_its_length_is_known(
     assert cutter.feed(audio) == audio
     [ready] = await outcomes(calls, event)
     assert isinstance(ready, AudioReady)
-    assert ready.seconds == pytest.approx(cutter.seconds, abs=0.001)
-    assert ready.seconds == pytest.approx(len(SENTENCE) / 14, rel=0.3)
-    assert (ready.provider, ready.cached, len(ready.digest)) == ("elevenlabs", False, 64)
+    assert ready.duration_seconds == pytest.approx(cutter.seconds, abs=0.001)
+    assert ready.duration_seconds == pytest.approx(len(SENTENCE) / 14, rel=0.3)
+    assert (ready.provider, ready.is_cached, len(ready.digest)) == ("elevenlabs", False, 64)
 
 
 async def test_a_sentence_that_repeats_is_synthesized_once(
@@ -87,8 +87,8 @@ async def test_a_sentence_that_repeats_is_synthesized_once(
     [made], [found] = await outcomes(calls, first), await outcomes(calls, second)
     assert isinstance(made, AudioReady)
     assert isinstance(found, AudioReady)
-    assert (made.cached, found.cached, found.digest) == (False, True, made.digest)
-    assert found.seconds == made.seconds
+    assert (made.is_cached, found.is_cached, found.digest) == (False, True, made.digest)
+    assert found.duration_seconds == made.duration_seconds
     assert counted("centralita_clip_hits_total") == hits + 1
     assert counted("centralita_clip_misses_total") == misses + 1
 

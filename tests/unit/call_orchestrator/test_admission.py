@@ -26,7 +26,7 @@ class FakeLog:
     async def load(self, call_id: UUID) -> Stored | None:
         self.asked.set()
         await self.may_answer.wait()
-        return Stored(CALL.model_copy(update={"call_id": call_id, "queued": True}), DUE, None)
+        return Stored(CALL.model_copy(update={"call_id": call_id, "is_queued": True}), DUE, None)
 
     async def append(self, event: CallDecision, *, after: int, cause: Envelope) -> int:
         raise AssertionError("a grant decides nothing by itself")
@@ -96,14 +96,16 @@ class FakeSlots:
     def store(self, call_id: str) -> int:
         self.last += 10
         self.given.append(call_id)
-        grant = AdmissionGranted(call_id=UUID(call_id), campaign_id="a", attempt=1, due=DUE, since=1)
+        grant = AdmissionGranted(
+            call_id=UUID(call_id), campaign_id="a", attempt=1, due_sequence=DUE, replay_from_sequence=1
+        )
         self.news.put_nowait([Heard(self.last, call_id, grant)])
         return self.last
 
     async def release(self, grant: AdmissionGranted, *, granted: int, cause: Envelope) -> None:
         raise AssertionError("nothing is released")
 
-    async def join(self, call: Call, *, due: int, cause: Envelope) -> None:
+    async def join(self, call: Call, *, due_sequence: int, cause: Envelope) -> None:
         raise AssertionError("nothing joins")
 
     async def leave(self, place: int) -> None:

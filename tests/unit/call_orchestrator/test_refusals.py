@@ -12,21 +12,22 @@ from call_orchestrator.application.snapshots import snapshot, state_of
 from call_orchestrator.domain import inputs
 from call_orchestrator.domain.attempts import MAX_CHECKS
 from call_orchestrator.domain.decisions import Changed, Due, HangupAsked, Ignored, Moved, Refused
-from call_orchestrator.domain.inputs import Network, NetworkReported, TimerDue
+from call_orchestrator.domain.inputs import NetworkReported, TimerDue
 from call_orchestrator.domain.machine import ANSWER_MARGIN, decide
-from call_orchestrator.domain.states import Dialing, Ended, Pending, State, Status, Terms, dials
+from call_orchestrator.domain.states import Dialing, Ended, Pending, State, Terms, dials
 from call_orchestrator.domain.undialled import FIRST_PAUSE, LEAST_AT_LAST, MAX_AT_LAST, SHORTEST_PAUSE, pause
 from centralita.docs.state_machine import LATER, NOW, TERMS, states
 from contracts.examples import CALL
+from contracts.vocabulary import CallStatus, TelephonyStatus
 
-DIALING = Dialing(attempt=1, dialed_at=NOW, deadline=LATER, dial_by=NOW + TERMS.dial_within)
+DIALING = Dialing(attempt=1, dialed_at=NOW, deadline_at=LATER, dial_expires_at=NOW + TERMS.dial_within)
 SECOND = timedelta(seconds=1)
 MAX_STEPS = 5_000
 """More than any call needs that ends at all: an attempt every five minutes for six hours, five times."""
 
 
-def refused(attempt: int, *, permanent: bool = False, reason: str = "HTTP 401") -> inputs.DialRefused:
-    return inputs.DialRefused(attempt=attempt, permanent=permanent, reason=reason)
+def refused(attempt: int, *, is_permanent: bool = False, reason: str = "HTTP 401") -> inputs.DialRefused:
+    return inputs.DialRefused(attempt=attempt, is_permanent=is_permanent, reason=reason)
 
 
 def after(state: State, told: inputs.Input, now: datetime = NOW, terms: Terms = TERMS) -> State:
@@ -41,7 +42,7 @@ def waiting(state: State) -> Pending:
 
 
 def dialed_again(state: Pending, now: datetime) -> State:
-    due = waiting(after(state, TimerDue(deadline=state.due_at), now))
+    due = waiting(after(state, TimerDue(deadline_at=state.due_at), now))
     return after(due, inputs.Admitted(attempt=state.attempt + 1), now)
 
 
@@ -52,9 +53,9 @@ def test_an_attempt_that_never_rang_uses_up_no_retry() -> None:
     again = dialed_again(put_off, put_off.due_at)
     assert isinstance(again, Dialing)
     assert (again.attempt, dials(again)) == (last.attempt + 1, last.attempt), "the claim is keyed by the attempt"
-    busy = after(again, NetworkReported(attempt=again.attempt, status=Network.BUSY))
+    busy = after(again, NetworkReported(attempt=again.attempt, status=TelephonyStatus.BUSY))
     assert isinstance(busy, Ended)
-    assert busy.status is Status.BUSY
+    assert busy.status is CallStatus.BUSY
 
 
 def test_the_wait_begins_short_and_becomes_that_of_a_busy_line() -> None:
@@ -73,49 +74,49 @@ def test_a_call_with_a_long_delay_of_its_own_does_not_sleep_through_the_time_it_
 
 
 def test_after_a_dial_the_wait_begins_anew() -> None:
-    put_off = waiting(after(replace(DIALING, refusals=7), refused(1)))
+    put_off = waiting(after(replace(DIALING, undialled_in_a_row=7), refused(1)))
     again = dialed_again(put_off, put_off.due_at)
-    busy = waiting(after(again, NetworkReported(attempt=2, status=Network.BUSY)))
-    assert (busy.due_at, busy.refusals, busy.dial_by) == (NOW + TERMS.retry_delay, 0, None)
-    assert busy.never_rang == 1
+    busy = waiting(after(again, NetworkReported(attempt=2, status=TelephonyStatus.BUSY)))
+    assert (busy.due_at, busy.undialled_in_a_row, busy.dial_expires_at) == (NOW + TERMS.retry_delay, 0, None)
+    assert busy.undialled_attempts == 1
 
 
 def test_each_attempt_at_a_dial_has_the_time_of_the_first() -> None:
     put_off = waiting(after(DIALING, refused(1)))
     again = dialed_again(put_off, put_off.due_at + SECOND)
     assert isinstance(again, Dialing)
-    assert again.dial_by == DIALING.dial_by
+    assert again.dial_expires_at == DIALING.dial_expires_at
 
 
 def test_a_call_that_can_no_longer_be_put_off_expires_and_says_why_it_was_refused() -> None:
-    decision = decide(replace(DIALING, dial_by=NOW + SECOND), refused(1), TERMS, NOW)
+    decision = decide(replace(DIALING, dial_expires_at=NOW + SECOND), refused(1), TERMS, NOW)
     assert isinstance(decision, Moved)
-    assert decision.state == Ended(status=Status.EXPIRED, attempt=1, ended_at=NOW, never_rang=1)
+    assert decision.state == Ended(status=CallStatus.EXPIRED, attempt=1, ended_at=NOW, undialled_attempts=1)
     assert decision.reason == "it could not be dialled in time: HTTP 401"
 
 
 def test_a_refused_call_that_gets_no_slot_in_time_says_why_it_was_refused() -> None:
     put_off = waiting(after(DIALING, refused(1)))
-    due = decide(put_off, TimerDue(deadline=put_off.due_at), TERMS, put_off.due_at)
+    due = decide(put_off, TimerDue(deadline_at=put_off.due_at), TERMS, put_off.due_at)
     assert isinstance(due, Due)
-    assert due.state.deadline == DIALING.dial_by
-    over = decide(due.state, TimerDue(deadline=due.state.deadline), TERMS, due.state.deadline)
+    assert due.state.deadline_at == DIALING.dial_expires_at
+    over = decide(due.state, TimerDue(deadline_at=due.state.deadline_at), TERMS, due.state.deadline_at)
     assert isinstance(over, Moved)
-    assert (over.state.status, over.reason) == (Status.EXPIRED, "it could not be dialled in time: HTTP 401")
+    assert (over.state.status, over.reason) == (CallStatus.EXPIRED, "it could not be dialled in time: HTTP 401")
 
 
 def test_a_refusal_for_good_ends_the_call_and_was_no_dial_either() -> None:
-    failed = after(DIALING, refused(1, permanent=True))
-    assert failed == Ended(status=Status.FAILED, attempt=1, ended_at=NOW, never_rang=1)
+    failed = after(DIALING, refused(1, is_permanent=True))
+    assert failed == Ended(status=CallStatus.FAILED, attempt=1, ended_at=NOW, undialled_attempts=1)
     never_again = replace(TERMS, max_retries=0)
     assert isinstance(decide(failed, inputs.RetryRequested(), never_again, NOW), Moved), "whoever unblocks it may ask"
 
 
 def test_a_manual_retry_counts_dials() -> None:
-    rang_once = Ended(status=Status.BUSY, attempt=TERMS.max_retries + 3, ended_at=NOW, never_rang=3)
+    rang_once = Ended(status=CallStatus.BUSY, attempt=TERMS.max_retries + 3, ended_at=NOW, undialled_attempts=3)
     retried = waiting(after(rang_once, inputs.RetryRequested()))
-    assert (retried.never_rang, retried.refusals) == (3, 0)
-    used_up = decide(replace(rang_once, never_rang=2), inputs.RetryRequested(), TERMS, NOW)
+    assert (retried.undialled_attempts, retried.undialled_in_a_row) == (3, 0)
+    used_up = decide(replace(rang_once, undialled_attempts=2), inputs.RetryRequested(), TERMS, NOW)
     assert isinstance(used_up, Refused)
     assert "dialled 2 times" in used_up.reason
 
@@ -124,19 +125,19 @@ def test_a_call_canceled_before_it_rang_ends_canceled() -> None:
     decision = decide(DIALING, inputs.CancelRequested(), TERMS, NOW)
     assert isinstance(decision, HangupAsked)
     ended = after(decision.state, refused(1, reason="called off before dialling"))
-    assert (ended.status, ended.never_rang) == (Status.CANCELED, 1)
+    assert (ended.status, ended.undialled_attempts) == (CallStatus.CANCELED, 1)
 
 
 def test_who_changes_the_time_of_a_refused_call_gives_it_all_of_its_time_again() -> None:
     put_off = waiting(after(DIALING, refused(1)))
     changed = decide(put_off, inputs.ChangeRequested(scheduled_at=NOW), TERMS, NOW)
     assert isinstance(changed, Changed)
-    assert changed.state == Pending(attempt=1, due_at=NOW, never_rang=1)
+    assert changed.state == Pending(attempt=1, due_at=NOW, undialled_attempts=1)
 
 
 def test_an_attempt_of_an_older_log_may_be_put_off_from_when_it_was_dialled() -> None:
-    older = replace(DIALING, dial_by=None)
-    assert waiting(after(older, refused(1))).dial_by == older.dialed_at + TERMS.dial_within
+    older = replace(DIALING, dial_expires_at=None)
+    assert waiting(after(older, refused(1))).dial_expires_at == older.dialed_at + TERMS.dial_within
 
 
 @pytest.mark.parametrize(("name", "state"), states().items(), ids=lambda one: one if isinstance(one, str) else "")
@@ -168,7 +169,7 @@ def test_every_call_ends_whatever_becomes_of_its_attempts(
 
 
 def _busy(attempt: int) -> inputs.Input:
-    return NetworkReported(attempt=attempt, status=Network.BUSY)
+    return NetworkReported(attempt=attempt, status=TelephonyStatus.BUSY)
 
 
 def _unknown(attempt: int) -> inputs.Input:
@@ -187,11 +188,11 @@ def _life(
         if isinstance(state, Dialing) and told < state.attempt:
             told, now = state.attempt, now + SECOND
             decision = decide(state, end_of(told - 1)(told), terms, now)
-        elif isinstance(state, Pending) and state.queued_until is not None and now + slot <= state.queued_until:
+        elif isinstance(state, Pending) and state.queue_expires_at is not None and now + slot <= state.queue_expires_at:
             now += slot
             decision = decide(state, inputs.Admitted(attempt=state.attempt + 1), terms, now)
         else:
-            now = max(now, state.deadline)
-            decision = decide(state, TimerDue(deadline=state.deadline), terms, now)
+            now = max(now, state.deadline_at)
+            decision = decide(state, TimerDue(deadline_at=state.deadline_at), terms, now)
         state = state if isinstance(decision, Ignored | Refused) else decision.state
     return state, now

@@ -5,15 +5,21 @@ from dataclasses import replace
 import pytest
 
 from call_orchestrator.domain.decisions import Moved
-from call_orchestrator.domain.inputs import Network, NetworkReported
+from call_orchestrator.domain.inputs import NetworkReported
 from call_orchestrator.domain.machine import decide
-from call_orchestrator.domain.states import Ended, Hangup, InProgress, Ringing, Status
+from call_orchestrator.domain.states import Ended, InProgress, Ringing
 from centralita.docs.state_machine import LATER, NOW, TERMS
+from contracts.vocabulary import CallStatus, Disposition, HangupReason, TelephonyStatus
 
 TALKING = InProgress(
-    attempt=1, dialed_at=NOW, deadline=LATER, answered_at=NOW, hangup=Hangup.CONCLUDED, disposition="technical_failure"
+    attempt=1,
+    dialed_at=NOW,
+    deadline_at=LATER,
+    answered_at=NOW,
+    hangup_reason=HangupReason.CONCLUDED,
+    disposition=Disposition.TECHNICAL_FAILURE,
 )
-OVER = NetworkReported(attempt=1, status=Network.COMPLETED, duration_seconds=7)
+OVER = NetworkReported(attempt=1, status=TelephonyStatus.COMPLETED, duration_seconds=7)
 
 
 def ended(state: InProgress | Ringing) -> Moved:
@@ -22,20 +28,20 @@ def ended(state: InProgress | Ringing) -> Moved:
     return decision
 
 
-@pytest.mark.parametrize("hangup", [Hangup.CONCLUDED, None], ids=["we hung up", "they hung up"])
-def test_a_conversation_that_failed_fails_the_call_whoever_hangs_up(hangup: Hangup | None) -> None:
-    decision = ended(replace(TALKING, hangup=hangup))
+@pytest.mark.parametrize("hangup_reason", [HangupReason.CONCLUDED, None], ids=["we hung up", "they hung up"])
+def test_a_conversation_that_failed_fails_the_call_whoever_hangs_up(hangup_reason: HangupReason | None) -> None:
+    decision = ended(replace(TALKING, hangup_reason=hangup_reason))
     assert isinstance(decision.state, Ended)
-    assert (decision.state.status, decision.state.disposition) == (Status.FAILED, "technical_failure")
+    assert (decision.state.status, decision.state.disposition) == (CallStatus.FAILED, "technical_failure")
     assert decision.reason == "technical_failure"
 
 
 def test_who_was_talked_to_is_not_dialled_again_even_if_the_answer_was_never_reported() -> None:
-    ringing = Ringing(attempt=1, dialed_at=NOW, deadline=LATER, disposition="technical_failure")
+    ringing = Ringing(attempt=1, dialed_at=NOW, deadline_at=LATER, disposition=Disposition.TECHNICAL_FAILURE)
     assert isinstance(ended(ringing).state, Ended)
 
 
 def test_any_other_conversation_completes_the_call() -> None:
-    assert ended(replace(TALKING, disposition="declined")).state == Ended(
-        status=Status.COMPLETED, attempt=1, ended_at=NOW, disposition="declined"
+    assert ended(replace(TALKING, disposition=Disposition.DECLINED)).state == Ended(
+        status=CallStatus.COMPLETED, attempt=1, ended_at=NOW, disposition=Disposition.DECLINED
     )

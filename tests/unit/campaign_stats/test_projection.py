@@ -41,14 +41,14 @@ def moved(
     campaign: str = "reminders",
     seconds: int | None = None,
     disposition: Disposition | None = None,
-    never_rang: int = 0,
+    undialled_attempts: int = 0,
 ) -> Event:
     changes = {
         "call_id": call_id,
         "campaign_id": campaign,
         "status": to,
         "attempt": attempt,
-        "never_rang": never_rang,
+        "undialled_attempts": undialled_attempts,
         "duration_seconds": seconds,
         "disposition": disposition,
     }
@@ -111,8 +111,8 @@ def test_dials_after_the_first_are_retries() -> None:
 
 
 def test_an_attempt_that_never_rang_is_no_dial_and_what_follows_it_no_retry() -> None:
-    again = moved(CallStatus.DIALING, 2, never_rang=1)
-    log = numbered(created(), moved(CallStatus.DIALING, 1), moved(CallStatus.PENDING, 1, never_rang=1), again)
+    again = moved(CallStatus.DIALING, 2, undialled_attempts=1)
+    log = numbered(created(), moved(CallStatus.DIALING, 1), moved(CallStatus.PENDING, 1, undialled_attempts=1), again)
     _, sums = counted(log, cuts=[3])
     assert sums["reminders"]["retries"] == 0
 

@@ -10,7 +10,7 @@ from centralita.demo.fallbacks import BREAKERS, MODEL, SPEECH, BreakerBook, Ladd
 from centralita.demo.faults import PHASES, SETTINGS, Phase, with_script_lines
 from contracts import AudioFailed, AudioReady, ConversationEnded, Disposition, Event, ReplyGenerated, ReplySource
 from contracts.script import fallback_line
-from contracts.values import SpeechFallback
+from contracts.vocabulary import SpeechFallback
 
 ID = UUID(int=7)
 WELL = BreakerBook(opened=2, closed=1, state=0)
@@ -19,7 +19,15 @@ USED = dict.fromkeys((*SPEECH, *MODEL), 1)
 
 def ready(fallback: SpeechFallback | None) -> Event:
     return AudioReady(
-        call_id=ID, attempt=1, turn=1, sentence=0, digest="d", seconds=1, cached=False, provider="p", fallback=fallback
+        call_id=ID,
+        attempt=1,
+        turn=1,
+        sentence=0,
+        digest="d",
+        duration_seconds=1,
+        is_cached=False,
+        provider="p",
+        fallback=fallback,
     )
 
 
@@ -49,7 +57,7 @@ def ended(disposition: Disposition) -> Event:
                 sentences=0,
                 model="m",
                 latency_seconds=1,
-                step=ReplySource.SCRIPT_LINE,
+                source=ReplySource.SCRIPT_LINE,
             ),
             "script_line",
         ),

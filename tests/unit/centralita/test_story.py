@@ -51,7 +51,7 @@ def test_the_whole_story_ends_with_the_call_as_it_stands() -> None:
 def test_at_a_sequence_the_call_stands_as_it_did_then() -> None:
     then = story(record(), at=13)
     assert then.call.status is CallStatus.DIALING
-    assert then.call.deadline is not None
+    assert then.call.deadline_at is not None
     assert [moment.sequence for moment in then.moments] == [10, 11, 12, 13]
     assert not [said for said in then.conversation if said.who == "callee"]
 

@@ -76,9 +76,15 @@ async def journal() -> Journal:
     journal = Journal()
     await journal.tell(REQUEST, stream=REQUESTS.name)
     assert journal.call
-    assert journal.call.deadline
-    await journal.tell(TimerDue(call_id=CALL_ID, deadline=journal.call.deadline))
-    place = {"call_id": CALL_ID, "campaign_id": REQUEST.campaign_id, "attempt": 1, "due": 1, "since": 1}
+    assert journal.call.deadline_at
+    await journal.tell(TimerDue(call_id=CALL_ID, deadline_at=journal.call.deadline_at))
+    place = {
+        "call_id": CALL_ID,
+        "campaign_id": REQUEST.campaign_id,
+        "attempt": 1,
+        "due_sequence": 1,
+        "replay_from_sequence": 1,
+    }
     await journal.tell(AdmissionGranted.model_validate(place))
     await journal.tell(reported(TelephonyStatus.RINGING))
     assert await journal.tell(reported(TelephonyStatus.RINGING)) is None
@@ -111,7 +117,7 @@ async def test_a_changed_rule_is_found_where_it_first_decided(
     found = await verify(journal.record())
     first = found.drifts[0]
     assert first.reason == "from admission.granted call.status_changed was decided, now another"
-    assert [name for name, _, _ in first.differences] == ["call.deadline"]
+    assert [name for name, _, _ in first.differences] == ["call.deadline_at"]
 
 
 async def test_a_decision_whose_cause_is_missing_is_drift_in_a_whole_log(journal: Journal) -> None:
@@ -129,13 +135,19 @@ async def test_what_a_span_of_time_does_not_hold_whole_is_not_judged(journal: Jo
 
 async def test_how_long_a_refused_call_may_still_be_dialled_stands_in_the_log(journal: Journal) -> None:
     assert journal.call
-    place = {"call_id": CALL_ID, "campaign_id": journal.call.campaign_id, "attempt": 2, "due": 1, "since": 1}
-    assert journal.call.deadline
-    await journal.tell(TimerDue(call_id=CALL_ID, deadline=journal.call.deadline))
+    place = {
+        "call_id": CALL_ID,
+        "campaign_id": journal.call.campaign_id,
+        "attempt": 2,
+        "due_sequence": 1,
+        "replay_from_sequence": 1,
+    }
+    assert journal.call.deadline_at
+    await journal.tell(TimerDue(call_id=CALL_ID, deadline_at=journal.call.deadline_at))
     await journal.tell(AdmissionGranted.model_validate(place))
-    refused = DialRefused(call_id=CALL_ID, attempt=2, permanent=False, reason="HTTP 401")
+    refused = DialRefused(call_id=CALL_ID, attempt=2, is_permanent=False, reason="HTTP 401")
     assert await journal.tell(refused)
-    assert journal.call.never_rang == 1
+    assert journal.call.undialled_attempts == 1
     assert await verify(journal.record(), dial_within=timedelta(seconds=1)) == Verification(1, 8, 1, 0, ())
 
 
@@ -165,8 +177,8 @@ async def test_an_input_that_was_given_up_on_is_not_judged(journal: Journal) -> 
 
 async def test_a_field_that_came_into_the_contract_later_says_nothing_of_then(journal: Journal) -> None:
     busy = journal.messages[-1]
-    assert b'"checks":0' in busy.body
-    journal.messages[-1] = with_body(busy, b',"checks":0', b"")
+    assert b'"settlement_checks":0' in busy.body
+    journal.messages[-1] = with_body(busy, b',"settlement_checks":0', b"")
     assert (await verify(journal.record())).drifts == ()
 
 

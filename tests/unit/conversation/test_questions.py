@@ -34,7 +34,7 @@ def talk(*said: str, name: str = "Ana García", tools: tuple[ToolCall, ...] = ()
             "created_at": NOW,
             "status": CallStatus.IN_PROGRESS,
             "attempt": 1,
-            "since": NOW,
+            "status_changed_at": NOW,
         }
     )
     events: list[Event] = [CallCreated(call=call, occurred_at=NOW)]

@@ -14,6 +14,7 @@ from contracts import (
     ConversationEnded,
     Disposition,
     Event,
+    HangupReason,
     ReplyGenerated,
     SpeechHeard,
     ToolCall,
@@ -46,7 +47,7 @@ def call(**changes: object) -> Call:
         "created_at": NOW,
         "status": CallStatus.IN_PROGRESS,
         "attempt": 1,
-        "since": NOW,
+        "status_changed_at": NOW,
     }
     return Call.model_validate({**fields, **changes})
 
@@ -72,7 +73,7 @@ def replied(turn: int, text: str, *tools: ToolCall, attempt: int = 1, fallback: 
         sentences=1,
         model="m",
         latency_seconds=1,
-        fallback=fallback,
+        is_fallback=fallback,
         tool_calls=tools,
     )
 
@@ -159,7 +160,7 @@ def test_what_is_heard_twice_for_one_turn_counts_once() -> None:
         ({"status": CallStatus.RINGING}, True),
         ({"status": CallStatus.PENDING}, False),
         ({"status": CallStatus.COMPLETED}, False),
-        ({"hangup": "canceled"}, False),
+        ({"hangup_reason": HangupReason.CANCELED}, False),
         ({"attempt": 2}, False),
     ],
 )

@@ -43,7 +43,7 @@ def test_there_is_a_word_for_every_status() -> None:
 def test_only_a_number_that_is_none_is_a_permanent_failure(word: str, code: str, permanent: bool) -> None:
     fact, _ = twilio_forms.status_reported(CALL, 1, form(CallStatus=word, SipResponseCode=code))
 
-    assert fact.permanent is permanent
+    assert fact.is_permanent is permanent
     assert fact.reason == (f"SIP {code}" if code else None)
 
 

@@ -16,7 +16,14 @@ def failed(sentence: int, fallback: str | None = "say", attempt: int = 1, turn: 
 
 def ready(sentence: int, turn: int = 2) -> AudioReady:
     return AudioReady(
-        call_id=ID, attempt=1, turn=turn, sentence=sentence, digest="d", seconds=1, cached=False, provider="p"
+        call_id=ID,
+        attempt=1,
+        turn=turn,
+        sentence=sentence,
+        digest="d",
+        duration_seconds=1,
+        is_cached=False,
+        provider="p",
     )
 
 

@@ -30,7 +30,7 @@ CALL = Call(
     created_at=CLAIMED,
     status=CallStatus.DIALING,
     attempt=1,
-    since=CLAIMED,
+    status_changed_at=CLAIMED,
 )
 CLAIM = DialClaimed(call_id=CALL_ID, attempt=1)
 CLAIMED_ONLY = Attempt((), StoredEvent(CLAIM, Envelope.of(CLAIM, id="claim", source="voice", time=CLAIMED), 1))

@@ -34,24 +34,23 @@ from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
 from contracts.events.timers import TimerDue
 from contracts.invalid import InvalidMessage, reasons_of
 from contracts.queries import CampaignStatistics, CampaignStatisticsQuery, CommandOutcome
-from contracts.values import (
+from contracts.values import CallId, CampaignId, Language, PhoneNumber, call_id_of
+from contracts.vocabulary import (
     FINAL_STATUSES,
+    LIVE_STATUSES,
     AnsweredBy,
-    CallId,
     CallStatus,
-    CampaignId,
     Disposition,
-    Language,
-    PhoneNumber,
+    HangupReason,
     ReplySource,
     SpeechFallback,
     TelephonyStatus,
-    call_id_of,
 )
 
 __all__ = [
     "EVENTS",
     "FINAL_STATUSES",
+    "LIVE_STATUSES",
     "AdmissionGranted",
     "AdmissionReleased",
     "AnswerClassified",
@@ -94,6 +93,7 @@ __all__ = [
     "Disposition",
     "Envelope",
     "Event",
+    "HangupReason",
     "InvalidMessage",
     "Language",
     "PhoneNumber",

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from contracts.event import Service
 
@@ -22,7 +22,7 @@ class Stage(StrEnum):
 class AuditEntry(BaseModel):
     """One step of one act. Holds no secret, no transcript, and phone numbers only masked."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
 
     owners: ClassVar[frozenset[Service]] = frozenset({Service.EDGE})
 
@@ -31,8 +31,10 @@ class AuditEntry(BaseModel):
     target: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$")] = Field(
         description="what was acted on: the call's or the campaign's id, by the first word of the act"
     )
-    who: str = Field(description="the name of the API key")
-    at: AwareDatetime = Field(description="when this was written")
+    key_name: str = Field(validation_alias=AliasChoices("key_name", "who"), description="the name of the API key")
+    recorded_at: AwareDatetime = Field(
+        validation_alias=AliasChoices("recorded_at", "at"), description="when this entry was written"
+    )
     stage: Stage
     fields: tuple[str, ...] = Field(default=(), description="the fields whose change was asked for")
     before: dict[str, Any] | None = Field(default=None, description="what was acted on, as it stood; none: unknown")

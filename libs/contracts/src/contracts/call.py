@@ -1,14 +1,18 @@
-"""The call as it stands: what every ``call.*`` event carries beside its fact (law 1)."""
+"""The snapshot of a call, which every ``call.*`` event carries (law 1)."""
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field
 
-from contracts.values import CallId, CallStatus, CampaignId, Disposition, Language, PhoneNumber
+from contracts.values import CallId, CampaignId, Language, PhoneNumber
+from contracts.vocabulary import CallStatus, Disposition, HangupReason
 
 
 class Call(BaseModel):
-    """One call after an event. Holds personal data (number, variables): it goes to the log, never to a log line."""
+    """A call as it is after an event. Contains personal data (number, variables): never write it to a log line.
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    Second names in `AliasChoices` are those of logs written before version 2 of the ``call.*`` events.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     call_id: CallId
     request_id: str
@@ -25,21 +29,53 @@ class Call(BaseModel):
     max_call_seconds: int = Field(description="how long it may last once answered")
     created_at: AwareDatetime
     status: CallStatus
-    attempt: int = Field(description="number of the last or present attempt to dial; 0 before the first")
-    never_rang: int = Field(default=0, description="of these attempts, those that certainly rang nowhere: no dials")
-    refusals: int = Field(default=0, description="pending, dialing: how many attempts at this dial have not rung")
-    dial_by: AwareDatetime | None = Field(
-        default=None, description="dialing, pending after a refusal: when it is too late for this dial"
+    attempt: int = Field(description="number of the last or present attempt; 0 before the first")
+    undialled_attempts: int = Field(
+        default=0,
+        validation_alias=AliasChoices("undialled_attempts", "never_rang"),
+        description="how many of these attempts certainly never reached the network; they do not count as dials",
+    )
+    undialled_in_a_row: int = Field(
+        default=0,
+        validation_alias=AliasChoices("undialled_in_a_row", "refusals"),
+        description="pending, dialing: how many undialled attempts there were since the last dial",
+    )
+    dial_expires_at: AwareDatetime | None = Field(
+        default=None,
+        validation_alias=AliasChoices("dial_expires_at", "dial_by"),
+        description="dialing, and pending after an undialled attempt: until when this dial may be made",
     )
     due_at: AwareDatetime | None = Field(default=None, description="pending: when it may be dialled")
-    queued: bool = Field(default=False, description="pending: its time has come, it waits for a slot")
-    deadline: AwareDatetime | None = Field(default=None, description="when this state is over; none in a final one")
-    since: AwareDatetime = Field(description="when this status began")
-    dialed_at: AwareDatetime | None = Field(default=None, description="when the present attempt began")
+    is_queued: bool = Field(
+        default=False,
+        validation_alias=AliasChoices("is_queued", "queued"),
+        description="pending: its scheduled time has come and it waits for a slot",
+    )
+    deadline_at: AwareDatetime | None = Field(
+        default=None,
+        validation_alias=AliasChoices("deadline_at", "deadline"),
+        description="when this state ends by itself; null in a final state",
+    )
+    status_changed_at: AwareDatetime = Field(
+        validation_alias=AliasChoices("status_changed_at", "since"), description="when this status began"
+    )
+    dialed_at: AwareDatetime | None = Field(default=None, description="when the last or present attempt began")
     answered_at: AwareDatetime | None = None
     ended_at: AwareDatetime | None = None
     duration_seconds: int | None = Field(default=None, description="talk time as the telephone network bills it")
-    reason: str | None = Field(default=None, description="why it is in this status, for a person to read")
+    reason: str | None = Field(default=None, description="why the call has this status, for a person to read")
     disposition: Disposition | None = None
-    hangup: str | None = Field(default=None, description="why we asked for the line to be closed, if we did")
-    checks: int = Field(default=0, description="how often this attempt's outcome was asked for since it is overdue")
+    hangup_reason: HangupReason | None = Field(
+        default=None,
+        validation_alias=AliasChoices("hangup_reason", "hangup"),
+        description="why the orchestrator requested a hang-up, if it did",
+    )
+    settlement_checks: int = Field(
+        default=0,
+        validation_alias=AliasChoices("settlement_checks", "checks"),
+        description="how often the provider was asked what became of this attempt",
+    )
+
+    def may_use_line(self, attempt: int) -> bool:
+        """Whether the line of this attempt may still be used: the attempt is live and no hang-up was requested."""
+        return self.attempt == attempt and self.status.is_live and self.hangup_reason is None

@@ -26,7 +26,7 @@ class Service(StrEnum):
 class Event(BaseModel):
     """A fact, as it is written to the log. Readers ignore fields they do not know, so additions break nobody."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     event_name: ClassVar[str]
     """``<family>.<fact>``: the first two tokens of the subject, and the CloudEvents type without its version."""
@@ -69,6 +69,7 @@ class CallDecision(Event):
     """A decision of the orchestrator: the fact, and the call as it stands after it."""
 
     owners: ClassVar[frozenset[Service]] = frozenset({Service.ORCHESTRATOR})
+    version: ClassVar[int] = 2
 
     call: Call
     occurred_at: AwareDatetime

@@ -29,7 +29,8 @@ from contracts.events.requests import (
 )
 from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
 from contracts.events.timers import TimerDue
-from contracts.values import AnsweredBy, CallStatus, Disposition, TelephonyStatus, call_id_of
+from contracts.values import call_id_of
+from contracts.vocabulary import AnsweredBy, CallStatus, Disposition, HangupReason, TelephonyStatus
 
 REQUEST_ID = "appointment-1027"
 CALL_ID = call_id_of(REQUEST_ID)
@@ -57,8 +58,8 @@ CALL = Call(
     status=CallStatus.PENDING,
     attempt=0,
     due_at=_CREATED,
-    deadline=_CREATED,
-    since=_CREATED,
+    deadline_at=_CREATED,
+    status_changed_at=_CREATED,
 )
 """The call at its beginning."""
 
@@ -67,25 +68,25 @@ _DIALING = CALL.model_copy(
         "status": CallStatus.DIALING,
         "attempt": 1,
         "due_at": None,
-        "since": _DIALED,
+        "status_changed_at": _DIALED,
         "dialed_at": _DIALED,
-        "deadline": _DIALED + timedelta(seconds=60),
+        "deadline_at": _DIALED + timedelta(seconds=60),
     }
 )
 _TALKING = _DIALING.model_copy(
     update={
         "status": CallStatus.IN_PROGRESS,
-        "since": _ANSWERED,
+        "status_changed_at": _ANSWERED,
         "answered_at": _ANSWERED,
-        "deadline": _ANSWERED + timedelta(seconds=600),
+        "deadline_at": _ANSWERED + timedelta(seconds=600),
     }
 )
 _CONCLUDED = _TALKING.model_copy(
-    update={"disposition": Disposition.CONFIRMED, "deadline": _ANSWERED + timedelta(seconds=40)}
+    update={"disposition": Disposition.CONFIRMED, "deadline_at": _ANSWERED + timedelta(seconds=40)}
 )
-_HANGING_UP = _CONCLUDED.model_copy(update={"hangup": "concluded"})
+_HANGING_UP = _CONCLUDED.model_copy(update={"hangup_reason": HangupReason.CONCLUDED})
 
-_QUEUED = CALL.model_copy(update={"queued": True, "deadline": _CREATED + timedelta(days=1)})
+_QUEUED = CALL.model_copy(update={"is_queued": True, "deadline_at": _CREATED + timedelta(days=1)})
 
 _ALL: tuple[Event, ...] = (
     CallRequested(
@@ -106,9 +107,9 @@ _ALL: tuple[Event, ...] = (
     CampaignResumeRequested(campaign_id=CAMPAIGN_ID),
     CallCreated(call=CALL, occurred_at=_CREATED),
     CallDue(call=_QUEUED, occurred_at=_CREATED),
-    QueueJoined(call_id=CALL_ID, campaign_id=CAMPAIGN_ID, attempt=1, due_at=_CREATED, due=1041),
-    AdmissionGranted(call_id=CALL_ID, campaign_id=CAMPAIGN_ID, attempt=1, due=1041, since=988),
-    AdmissionReleased(call_id=CALL_ID, attempt=1, granted=1043),
+    QueueJoined(call_id=CALL_ID, campaign_id=CAMPAIGN_ID, attempt=1, due_at=_CREATED, due_sequence=1041),
+    AdmissionGranted(call_id=CALL_ID, campaign_id=CAMPAIGN_ID, attempt=1, due_sequence=1041, replay_from_sequence=988),
+    AdmissionReleased(call_id=CALL_ID, attempt=1, grant_sequence=1043),
     CallStatusChanged(
         call=_DIALING, occurred_at=_DIALED, previous=CallStatus.PENDING, status=CallStatus.DIALING, attempt=1
     ),
@@ -116,10 +117,10 @@ _ALL: tuple[Event, ...] = (
     CallConcluded(call=_CONCLUDED, occurred_at=_ANSWERED + timedelta(seconds=30)),
     CallHangupRequested(call=_HANGING_UP, occurred_at=_ANSWERED + timedelta(seconds=40)),
     CallSettlementRequested(call=_DIALING, occurred_at=_DIALED + timedelta(seconds=60)),
-    DialCleared(call_id=CALL_ID, attempt=1, since=1031),
+    DialCleared(call_id=CALL_ID, attempt=1, replay_from_sequence=1031),
     DialClaimed(call_id=CALL_ID, attempt=1),
     DialPlaced(call_id=CALL_ID, attempt=1, provider_call_id=_PROVIDER_CALL_ID),
-    DialRefused(call_id=CALL_ID, attempt=1, permanent=True, reason="the number cannot be dialled", code=21211),
+    DialRefused(call_id=CALL_ID, attempt=1, is_permanent=True, reason="the number cannot be dialled", code=21211),
     DialUnknown(call_id=CALL_ID, attempt=1, reason="no answer within 15 s"),
     DialLookedUp(
         call_id=CALL_ID,
@@ -151,7 +152,7 @@ _ALL: tuple[Event, ...] = (
         tool_calls=(ToolCall(name="end_call", arguments={"disposition": "confirmed"}),),
     ),
     AudioRequested(
-        call_id=CALL_ID, attempt=1, turn=1, sentence=0, text="Perfecto, gracias.", language="es", repeats=False
+        call_id=CALL_ID, attempt=1, turn=1, sentence=0, text="Perfecto, gracias.", language="es", is_reusable=False
     ),
     AudioReady(
         call_id=CALL_ID,
@@ -159,8 +160,8 @@ _ALL: tuple[Event, ...] = (
         turn=1,
         sentence=0,
         digest="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-        seconds=1.4,
-        cached=False,
+        duration_seconds=1.4,
+        is_cached=False,
         provider="elevenlabs",
         first_byte_seconds=0.21,
     ),
@@ -176,7 +177,7 @@ _ALL: tuple[Event, ...] = (
     ),
     CampaignPaused(campaign_id=CAMPAIGN_ID, occurred_at=_CREATED, reason="public holiday"),
     CampaignResumed(campaign_id=CAMPAIGN_ID, occurred_at=_CREATED + timedelta(days=1)),
-    TimerDue(call_id=CALL_ID, deadline=_DIALED + timedelta(seconds=60)),
+    TimerDue(call_id=CALL_ID, deadline_at=_DIALED + timedelta(seconds=60)),
 )
 
 EXAMPLES: Mapping[str, Event] = {event.event_name: event for event in _ALL}

@@ -4,7 +4,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.values import CallId, CallStatus, CampaignId
+from contracts.values import CallId, CampaignId
+from contracts.vocabulary import CallStatus
 
 CALL_REQUEST = "call.request"
 """Service subject: send a ``call.requested`` body as a request; the reply is a `CommandOutcome`."""

@@ -19,7 +19,7 @@ from contracts.events.requests import (
 )
 from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
 from contracts.events.timers import TimerDue
-from contracts.values import CallStatus
+from contracts.vocabulary import CallStatus
 
 
 @dataclass(frozen=True, slots=True)

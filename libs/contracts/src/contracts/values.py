@@ -1,6 +1,5 @@
 """The values that events are made of, each checked where it enters."""
 
-from enum import StrEnum
 from typing import Annotated
 from uuid import UUID, uuid5
 
@@ -50,92 +49,3 @@ CampaignId = Annotated[str, StringConstraints(min_length=1, max_length=100, patt
 RequestId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[A-Z]{2})?$"), AfterValidator(_supplied)]
 """A BCP 47 tag of a language that is supplied, with or without a region: ``es``, ``es-MX``, ``en-US``."""
-
-
-class CallStatus(StrEnum):
-    """What users see of a call."""
-
-    PENDING = "pending"
-    DIALING = "dialing"
-    RINGING = "ringing"
-    IN_PROGRESS = "in_progress"
-    COMPLETED = "completed"
-    NO_ANSWER = "no_answer"
-    BUSY = "busy"
-    FAILED = "failed"
-    CANCELED = "canceled"
-    VOICEMAIL = "voicemail"
-    EXPIRED = "expired"
-
-
-FINAL_STATUSES = frozenset(CallStatus) - {
-    CallStatus.PENDING,
-    CallStatus.DIALING,
-    CallStatus.RINGING,
-    CallStatus.IN_PROGRESS,
-}
-
-
-class TelephonyStatus(StrEnum):
-    """What the telephone network says of one attempt, in the order in which it can say it."""
-
-    QUEUED = "queued"
-    INITIATED = "initiated"
-    RINGING = "ringing"
-    IN_PROGRESS = "in_progress"
-    COMPLETED = "completed"
-    BUSY = "busy"
-    NO_ANSWER = "no_answer"
-    FAILED = "failed"
-    CANCELED = "canceled"
-
-
-class AnsweredBy(StrEnum):
-    """Who or what picked up, by answering-machine detection."""
-
-    HUMAN = "human"
-    MACHINE = "machine"
-    FAX = "fax"
-    UNKNOWN = "unknown"
-
-
-class ReplySource(StrEnum):
-    """What answered a turn: the model, or the step of the ladder that stood in for it (docs/adr/0011)."""
-
-    MODEL = "model"
-    RETRY = "retry"
-    """The same model, asked once more."""
-    SECOND_MODEL = "second_model"
-    CACHED_ANSWER = "cached_answer"
-    """What the model answered to somebody else who asked the same."""
-    SCRIPT_LINE = "script_line"
-    """The paragraph of the script that begins with ``Fallback:``."""
-    LAST_RESORT = "last_resort"
-    """The language's own line for this case."""
-    STOCK_PHRASE = "stock_phrase"
-    """No model was asked: nobody was there to answer."""
-
-
-class SpeechFallback(StrEnum):
-    """What stood in for the voice that was asked for (docs/adr/0011)."""
-
-    SECOND_VOICE = "second_voice"
-    """Another model or another voice of the vendor."""
-    CLIP = "clip"
-    """A clip of the same line, in whatever voice it was once spoken."""
-    SAY = "say"
-    """The telephone provider's own voice."""
-
-
-class Disposition(StrEnum):
-    """How a conversation came out, in call-centre terms."""
-
-    CONFIRMED = "confirmed"
-    DECLINED = "declined"
-    RESCHEDULED = "rescheduled"
-    CALLBACK_REQUESTED = "callback_requested"
-    ANSWERED = "answered"
-    WRONG_NUMBER = "wrong_number"
-    OPT_OUT = "opt_out"
-    UNRESPONSIVE = "unresponsive"
-    TECHNICAL_FAILURE = "technical_failure"

@@ -25,4 +25,6 @@ def observe(before: Call | None, after: Call) -> None:
         return
     CALLS.labels(status=after.status.value, mode=MODE).inc()
     if before:
-        STATE_SECONDS.labels(status=before.status.value).observe((after.since - before.since).total_seconds())
+        STATE_SECONDS.labels(status=before.status.value).observe(
+            (after.status_changed_at - before.status_changed_at).total_seconds()
+        )

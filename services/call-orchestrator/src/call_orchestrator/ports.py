@@ -56,8 +56,8 @@ class Timers(Protocol):
 class Queue(Protocol):
     """The calls that wait for a slot."""
 
-    async def join(self, call: Call, *, due: int, cause: Envelope) -> None:
-        """The call waits, by the event of sequence `due`; said again, it replaces what was said before."""
+    async def join(self, call: Call, *, due_sequence: int, cause: Envelope) -> None:
+        """The call waits, by the event of this sequence; said again, it replaces what was said before."""
 
     async def leave(self, place: int) -> None:
         """Removes what was said of a call that waits no more; nothing happens if something newer has been said."""

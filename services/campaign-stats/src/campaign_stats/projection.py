@@ -32,8 +32,6 @@ COMPLETED_SECONDS = "completed_seconds"
 COUNTERS = (*(set(CampaignStatistics.model_fields) - {"campaign_id", "average_duration_seconds"}), COMPLETED_SECONDS)
 """Every sum that a campaign's document holds, from its first call on: none is ever missing, some are zero."""
 
-_UNDER_WAY = frozenset({CallStatus.DIALING, CallStatus.RINGING, CallStatus.IN_PROGRESS})
-
 
 class CallDocument(BaseModel):
     """One call as MongoDB has it. `sequence` is where the log stood; an event that is not after it is known already."""
@@ -120,11 +118,13 @@ def fold(document: CallDocument | None, sequence: int, event: Event) -> CallDocu
 def _as_it_stands(document: CallDocument | None, sequence: int, event: CallDecision) -> CallDocument:
     call = event.call
     known = call.model_dump(include=set(CallDocument.model_fields) - {"call_id", "disposition"})
+    renamed = {"never_rang": call.undialled_attempts, "since": call.status_changed_at}
     # Between the end of the conversation and the orchestrator's word on it, the conversation's disposition holds.
     same_attempt = document is not None and document.attempt == call.attempt
     earlier = document.disposition if document is not None and same_attempt else None
     return CallDocument(
         **known,
+        **renamed,
         call_id=str(call.call_id),
         sequence=sequence,
         disposition=call.disposition or earlier,
@@ -145,7 +145,7 @@ def _said(document: CallDocument, event: Event) -> dict[str, object]:
 def contribution(document: CallDocument) -> dict[str, int]:
     """What one call counts for: a number for each of `COUNTERS`."""
     seconds = document.duration_seconds or 0
-    status = CallStatus.IN_PROGRESS if document.status in _UNDER_WAY else document.status
+    status = CallStatus.IN_PROGRESS if document.status.is_live else document.status
     return {
         **dict.fromkeys(COUNTERS, 0),
         "total": 1,

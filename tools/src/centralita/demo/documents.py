@@ -31,7 +31,7 @@ async def campaign_document(mongo_url: str, campaign_id: str) -> Document:
 async def wait_until_projected(mongo_url: str, ids: Iterable[UUID], *, timeout: float) -> None:
     """Waits until every one of these calls has ended in MongoDB too. Raises TimeoutError."""
     wanted = list(ids)
-    final = {str(status) for status in FINAL_STATUSES}
+    final = set(FINAL_STATUSES)
     async with asyncio.timeout(timeout):
         while True:
             documents = await call_documents(mongo_url, wanted)

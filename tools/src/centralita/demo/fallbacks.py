@@ -75,7 +75,7 @@ def source_of(event: Event) -> str | None:
         case AudioFailed(fallback=SpeechFallback.SAY):
             return SpeechFallback.SAY.value
         case ReplyGenerated():
-            return event.step.value
+            return event.source.value
         case ConversationEnded(disposition=Disposition.TECHNICAL_FAILURE):
             return Disposition.TECHNICAL_FAILURE.value
     return None

@@ -24,7 +24,7 @@ from centralita.demo.reconciliation import reconcile
 from centralita.embedded.system import System, running
 from centralita.embedded.vendors import real_vendors
 from centralita.embedded.views import started
-from contracts import FINAL_STATUSES, Call, CallDecision, CallRequested, CallStatus, call_id_of, decode
+from contracts import Call, CallDecision, CallRequested, CallStatus, call_id_of, decode
 from contracts.streams import CALLS, call_state_filter
 
 SEED = 363
@@ -53,7 +53,7 @@ class Progress:
     @property
     def open_calls(self) -> list[UUID]:
         """Those that have not ended."""
-        return [id for id, call in self.calls.items() if not call or call.status not in FINAL_STATUSES]
+        return [id for id, call in self.calls.items() if not call or not call.status.is_final]
 
     @property
     def under_way(self) -> int:

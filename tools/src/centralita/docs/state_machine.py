@@ -11,17 +11,8 @@ from datetime import UTC, datetime, timedelta
 from call_orchestrator.domain import inputs
 from call_orchestrator.domain.decisions import Decision, Ignored, Moved, Refused
 from call_orchestrator.domain.machine import decide
-from call_orchestrator.domain.states import (
-    Dialing,
-    Ended,
-    Hangup,
-    InProgress,
-    Pending,
-    Ringing,
-    State,
-    Status,
-    Terms,
-)
+from call_orchestrator.domain.states import Dialing, Ended, InProgress, Pending, Ringing, State, Terms
+from contracts.vocabulary import AnsweredBy, CallStatus, Disposition, HangupReason, TelephonyStatus
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 TERMS = Terms(
@@ -32,7 +23,6 @@ TERMS = Terms(
     dial_within=timedelta(hours=24),
 )
 LATER = NOW + timedelta(minutes=1)
-_FINAL = [status for status in Status if status not in ("pending", "dialing", "ringing", "in_progress")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,34 +38,38 @@ class Case:
 
 def states() -> dict[str, State]:
     """Every state, in each variant that changes what follows."""
-    dialing = Dialing(attempt=1, dialed_at=NOW, deadline=LATER)
-    ringing = Ringing(attempt=1, dialed_at=NOW, deadline=LATER)
-    talking = InProgress(attempt=1, dialed_at=NOW, deadline=LATER, answered_at=NOW)
+    dialing = Dialing(attempt=1, dialed_at=NOW, deadline_at=LATER)
+    ringing = Ringing(attempt=1, dialed_at=NOW, deadline_at=LATER)
+    talking = InProgress(attempt=1, dialed_at=NOW, deadline_at=LATER, answered_at=NOW)
     found: dict[str, State] = {
         "pending": Pending(attempt=0, due_at=NOW),
         "pending (too late)": Pending(attempt=0, due_at=NOW - timedelta(days=2)),
         "pending (again)": Pending(attempt=1, due_at=NOW),
-        "pending (refused)": Pending(attempt=1, due_at=NOW, never_rang=1, refusals=1, dial_by=LATER, reason="429"),
-        "pending (queued)": Pending(attempt=0, due_at=NOW - timedelta(hours=1), queued_until=LATER),
+        "pending (refused)": Pending(
+            attempt=1, due_at=NOW, undialled_attempts=1, undialled_in_a_row=1, dial_expires_at=LATER, reason="429"
+        ),
+        "pending (queued)": Pending(attempt=0, due_at=NOW - timedelta(hours=1), queue_expires_at=LATER),
         "pending (queued too long)": Pending(
-            attempt=0, due_at=NOW - timedelta(days=2), queued_until=NOW - timedelta(days=1)
+            attempt=0, due_at=NOW - timedelta(days=2), queue_expires_at=NOW - timedelta(days=1)
         ),
         "dialing": dialing,
         "dialing (last attempt)": replace(dialing, attempt=2),
-        "dialing (too late for another attempt)": replace(dialing, dial_by=NOW),
-        "dialing (asked thrice)": replace(dialing, checks=3),
-        "dialing (asked for hours)": replace(dialing, checks=12),
+        "dialing (too late for another attempt)": replace(dialing, dial_expires_at=NOW),
+        "dialing (asked thrice)": replace(dialing, settlement_checks=3),
+        "dialing (asked for hours)": replace(dialing, settlement_checks=12),
         "ringing": ringing,
         "ringing (last attempt)": replace(ringing, attempt=2),
         "in_progress": talking,
-        "in_progress (concluded)": replace(talking, disposition="confirmed"),
+        "in_progress (concluded)": replace(talking, disposition=Disposition.CONFIRMED),
     }
-    for hangup in Hangup:
-        found[f"in_progress (hang-up: {hangup})"] = replace(talking, hangup=hangup)
-    for status in _FINAL:
+    for hangup in HangupReason:
+        found[f"in_progress (hang-up: {hangup})"] = replace(talking, hangup_reason=hangup)
+    for status in (status for status in CallStatus if status.is_final):
         found[str(status)] = Ended(status=status, attempt=1, ended_at=NOW)
         found[f"{status} (retries used up)"] = Ended(status=status, attempt=2, ended_at=NOW)
-    found["failed (two attempts, one never rang)"] = Ended(status=Status.FAILED, attempt=2, ended_at=NOW, never_rang=1)
+    found["failed (two attempts, one never rang)"] = Ended(
+        status=CallStatus.FAILED, attempt=2, ended_at=NOW, undialled_attempts=1
+    )
     return found
 
 
@@ -87,27 +81,29 @@ def told(attempt: int) -> dict[str, inputs.Input]:
         "retry requested": inputs.RetryRequested(),
         "change requested": inputs.ChangeRequested(terms=True),
         "time changed": inputs.ChangeRequested(scheduled_at=LATER),
-        "timer due": inputs.TimerDue(deadline=LATER),
-        "older timer due": inputs.TimerDue(deadline=NOW - timedelta(days=3)),
+        "timer due": inputs.TimerDue(deadline_at=LATER),
+        "older timer due": inputs.TimerDue(deadline_at=NOW - timedelta(days=3)),
         "admitted": inputs.Admitted(attempt=attempt + 1),
         "dial placed": inputs.DialPlaced(attempt=attempt),
-        "dial refused": inputs.DialRefused(attempt=attempt, permanent=False, reason="429"),
-        "dial refused for good": inputs.DialRefused(attempt=attempt, permanent=True, reason="no such number"),
+        "dial refused": inputs.DialRefused(attempt=attempt, is_permanent=False, reason="429"),
+        "dial refused for good": inputs.DialRefused(attempt=attempt, is_permanent=True, reason="no such number"),
         "dial unknown": inputs.DialUnknown(attempt=attempt),
         "looked up: no such call": inputs.NetworkReported(attempt=attempt, status=None, looked_up=True),
         "looked up: in progress": inputs.NetworkReported(
-            attempt=attempt, status=inputs.Network.IN_PROGRESS, looked_up=True
+            attempt=attempt, status=TelephonyStatus.IN_PROGRESS, looked_up=True
         ),
         "network: failed for good": inputs.NetworkReported(
-            attempt=attempt, status=inputs.Network.FAILED, permanent=True
+            attempt=attempt, status=TelephonyStatus.FAILED, is_permanent=True
         ),
-        "conversation ended": inputs.ConversationEnded(attempt=attempt, disposition="confirmed", goodbye_seconds=2),
-        "fact of another attempt": inputs.DialRefused(attempt=attempt + 5, permanent=True, reason="?"),
+        "conversation ended": inputs.ConversationEnded(
+            attempt=attempt, disposition=Disposition.CONFIRMED, goodbye_seconds=2
+        ),
+        "fact of another attempt": inputs.DialRefused(attempt=attempt + 5, is_permanent=True, reason="?"),
     }
-    for status in inputs.Network:
+    for status in TelephonyStatus:
         found[f"network: {status}"] = inputs.NetworkReported(attempt=attempt, status=status)
-    for answerer in inputs.Answerer:
-        found[f"answered by {answerer}"] = inputs.AnswerClassified(attempt=attempt, answerer=answerer)
+    for answered_by in AnsweredBy:
+        found[f"answered by {answered_by}"] = inputs.AnswerClassified(attempt=attempt, answered_by=answered_by)
     return found
 
 

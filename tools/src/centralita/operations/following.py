@@ -12,7 +12,7 @@ from centralita.replay.reading import last_sequence, message_of
 from centralita.replay.scope import call_of, campaign_of
 from chassis.event_log import EventLog
 from chassis.stream_reader import follow
-from contracts import FINAL_STATUSES, CallDecision, Event, InvalidMessage
+from contracts import CallDecision, Event, InvalidMessage
 from contracts.streams import CALLS, call_state_filter
 
 
@@ -38,7 +38,7 @@ class Follower:
                     if event is None:
                         continue
                     yield message, event
-                    if self.call_id and isinstance(event, CallDecision) and event.call.status in FINAL_STATUSES:
+                    if self.call_id and isinstance(event, CallDecision) and event.call.status.is_final:
                         return
 
     async def _wanted(self, message: Message) -> Event | None:

@@ -34,11 +34,11 @@ def description(event: Event) -> str:
         case SpeechHeard():
             return f"turn {event.turn}: {event.text or '(silence)'}"
         case ReplyGenerated():
-            return f"turn {event.turn}: {event.text}{' (fallback)' if event.fallback else ''}"
+            return f"turn {event.turn}: {event.text}{' (fallback)' if event.is_fallback else ''}"
         case AudioRequested():
             return f"turn {event.turn}, sentence {event.sentence}: {event.text}"
         case AudioReady():
-            return f"turn {event.turn}, sentence {event.sentence}: {event.seconds:.1f} s of {event.provider}"
+            return f"turn {event.turn}, sentence {event.sentence}: {event.duration_seconds:.1f} s of {event.provider}"
         case AudioFailed():
             instead = f" (from here on: {event.fallback})" if event.fallback else ""
             return f"turn {event.turn}, sentence {event.sentence}: {event.reason}{instead}"
@@ -53,7 +53,7 @@ def description(event: Event) -> str:
         case CampaignEvent(campaign_id=campaign_id):
             return campaign_id
         case TimerDue():
-            return f"deadline {event.deadline:%H:%M:%S}"
+            return f"deadline {event.deadline_at:%H:%M:%S}"
         case _:
             return _telephony(event)
 
@@ -66,7 +66,7 @@ def _decision(event: CallDecision) -> str:
         case CallChanged():
             return ", ".join(event.changed) or "nothing"
         case CallHangupRequested():
-            return event.call.hangup or ""
+            return event.call.hangup_reason or ""
         case _:
             return str(event.call.disposition or event.call.status)
 

@@ -55,7 +55,7 @@ class _Paper:
     async def clear(self, call_id: UUID) -> None:
         """No clock runs on paper."""
 
-    async def join(self, call: Call, *, due: int, cause: Envelope) -> None:
+    async def join(self, call: Call, *, due_sequence: int, cause: Envelope) -> None:
         """Nobody waits on paper."""
 
     async def leave(self, place: int) -> None:
@@ -99,8 +99,8 @@ def policy_of(agreed: Call | None, dial_within: timedelta) -> Policy:
     if agreed is None:
         span = timedelta(minutes=1)
         return Policy(call_timeout=span, max_retries=0, retry_delay=span, max_talk=span, dial_within=dial_within)
-    if agreed.queued and agreed.deadline and agreed.due_at:
-        dial_within = agreed.deadline - agreed.due_at
+    if agreed.is_queued and agreed.deadline_at and agreed.due_at:
+        dial_within = agreed.deadline_at - agreed.due_at
     return Policy(
         call_timeout=timedelta(seconds=agreed.call_timeout_seconds),
         max_retries=agreed.max_retries,

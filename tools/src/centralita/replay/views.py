@@ -108,10 +108,10 @@ def told(story: Story) -> RenderableType:
 
 def _standing(call: Call) -> RenderableType:
     table = Table.grid(padding=(0, 2))
-    since, attempt = f"{call.since:%Y-%m-%d %H:%M:%S} UTC", f"attempt {call.attempt}"
+    since, attempt = f"{call.status_changed_at:%Y-%m-%d %H:%M:%S} UTC", f"attempt {call.attempt}"
     table.add_row("[bold]status[/bold]", f"{call.status} since {since}, {attempt}")
-    table.add_row("deadline", f"{call.deadline:%Y-%m-%d %H:%M:%S.%f} UTC" if call.deadline else "none")
-    for name in ("reason", "disposition", "hangup", "duration_seconds"):
+    table.add_row("deadline", f"{call.deadline_at:%Y-%m-%d %H:%M:%S.%f} UTC" if call.deadline_at else "none")
+    for name in ("reason", "disposition", "hangup_reason", "duration_seconds"):
         if (value := getattr(call, name)) is not None:
             table.add_row(name, escape(str(value)))
     table.add_row("request", escape(f"{call.request_id}, campaign {call.campaign_id}, contact {call.contact_id}"))

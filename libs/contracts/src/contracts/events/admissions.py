@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from pydantic import AwareDatetime, Field
+from pydantic import AliasChoices, AwareDatetime, Field
 
 from contracts.event import CallEvent, Service
 from contracts.values import CampaignId
@@ -15,11 +15,14 @@ class QueueJoined(CallEvent):
 
     event_name: ClassVar[str] = "queue.joined"
     owners: ClassVar[frozenset[Service]] = _ORCHESTRATOR
+    version: ClassVar[int] = 2
 
     campaign_id: CampaignId
     attempt: int = Field(description="the one that waits to be dialled")
     due_at: AwareDatetime
-    due: int = Field(description="sequence in the log of the event by which it came to wait")
+    due_sequence: int = Field(
+        validation_alias=AliasChoices("due_sequence", "due"), description="sequence of the call.due event"
+    )
 
 
 class AdmissionGranted(CallEvent):
@@ -30,11 +33,17 @@ class AdmissionGranted(CallEvent):
 
     event_name: ClassVar[str] = "admission.granted"
     owners: ClassVar[frozenset[Service]] = _ORCHESTRATOR
+    version: ClassVar[int] = 2
 
     campaign_id: CampaignId
     attempt: int
-    due: int = Field(description="sequence in the log of the event by which it came to wait")
-    since: int = Field(description="the log from this sequence on tells of every slot that is held after this grant")
+    due_sequence: int = Field(
+        validation_alias=AliasChoices("due_sequence", "due"), description="sequence of the call.due event"
+    )
+    replay_from_sequence: int = Field(
+        validation_alias=AliasChoices("replay_from_sequence", "since"),
+        description="reading the log from here finds every slot that is occupied after this grant",
+    )
 
 
 class AdmissionReleased(CallEvent):
@@ -42,6 +51,9 @@ class AdmissionReleased(CallEvent):
 
     event_name: ClassVar[str] = "admission.released"
     owners: ClassVar[frozenset[Service]] = _ORCHESTRATOR
+    version: ClassVar[int] = 2
 
     attempt: int
-    granted: int = Field(description="sequence in the log of the grant")
+    grant_sequence: int = Field(
+        validation_alias=AliasChoices("grant_sequence", "granted"), description="sequence of the grant"
+    )

@@ -2,10 +2,11 @@
 
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from contracts.event import CallEvent, Service
-from contracts.values import Language, SpeechFallback
+from contracts.values import Language
+from contracts.vocabulary import SpeechFallback
 
 
 class AudioRequested(CallEvent):
@@ -13,6 +14,7 @@ class AudioRequested(CallEvent):
 
     event_name: ClassVar[str] = "audio.requested"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.ORCHESTRATOR, Service.CONVERSATION})
+    version: ClassVar[int] = 2
 
     attempt: int = Field(description="0 for the greeting, which serves every attempt")
     turn: int
@@ -20,7 +22,11 @@ class AudioRequested(CallEvent):
     text: str
     language: Language
     voice: str | None = Field(default=None, description="none: the default voice")
-    repeats: bool = Field(default=False, description="a greeting or stock phrase: worth keeping as a clip")
+    is_reusable: bool = Field(
+        default=False,
+        validation_alias=AliasChoices("is_reusable", "repeats"),
+        description="a greeting or stock phrase, which is stored as a clip",
+    )
 
 
 class AudioReady(CallEvent):
@@ -28,13 +34,14 @@ class AudioReady(CallEvent):
 
     event_name: ClassVar[str] = "audio.ready"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.VOICE})
+    version: ClassVar[int] = 2
 
     attempt: int
     turn: int
     sentence: int
     digest: str = Field(description="SHA-256 of voice, model, settings and text")
-    seconds: float
-    cached: bool
+    duration_seconds: float = Field(validation_alias=AliasChoices("duration_seconds", "seconds"))
+    is_cached: bool = Field(validation_alias=AliasChoices("is_cached", "cached"))
     provider: str
     first_byte_seconds: float | None = None
     fallback: SpeechFallback | None = Field(default=None, description="none: spoken as it was asked for")

@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic import AwareDatetime, Field
 
 from contracts.event import CallDecision
-from contracts.values import CallStatus
+from contracts.vocabulary import CallStatus
 
 
 class CallCreated(CallDecision):

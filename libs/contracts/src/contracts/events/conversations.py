@@ -2,10 +2,11 @@
 
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from contracts.event import CallEvent, Service
-from contracts.values import Disposition, Language, ReplySource
+from contracts.values import Language
+from contracts.vocabulary import Disposition, ReplySource
 
 
 class SpeechHeard(CallEvent):
@@ -35,6 +36,7 @@ class ReplyGenerated(CallEvent):
 
     event_name: ClassVar[str] = "reply.generated"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.CONVERSATION})
+    version: ClassVar[int] = 2
 
     attempt: int
     turn: int
@@ -45,8 +47,16 @@ class ReplyGenerated(CallEvent):
     completion_tokens: int | None = None
     first_token_seconds: float | None = None
     latency_seconds: float = Field(description="from the start of the turn to its last word")
-    fallback: bool = Field(default=False, description="the model failed; what was said is not the whole of an answer")
-    step: ReplySource = Field(default=ReplySource.MODEL, description="what gave the answer")
+    is_fallback: bool = Field(
+        default=False,
+        validation_alias=AliasChoices("is_fallback", "fallback"),
+        description="the model failed; the text is not a complete answer of a model",
+    )
+    source: ReplySource = Field(
+        default=ReplySource.MODEL,
+        validation_alias=AliasChoices("source", "step"),
+        description="what produced the reply",
+    )
     tool_calls: tuple[ToolCall, ...] = ()
 
 

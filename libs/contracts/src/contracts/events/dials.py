@@ -2,10 +2,10 @@
 
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from contracts.event import CallEvent, Service
-from contracts.values import TelephonyStatus
+from contracts.vocabulary import TelephonyStatus
 
 
 class _DialFact(CallEvent):
@@ -18,8 +18,12 @@ class DialCleared(_DialFact):
     """The account's pace allows this attempt to be dialled now. Appended by compare-and-set on the last one of all."""
 
     event_name: ClassVar[str] = "dial.cleared"
+    version: ClassVar[int] = 2
 
-    since: int = Field(description="the log from this sequence on tells of every attempt that counts after this one")
+    replay_from_sequence: int = Field(
+        validation_alias=AliasChoices("replay_from_sequence", "since"),
+        description="reading the log from here finds every permit that still counts after this one",
+    )
 
 
 class DialClaimed(_DialFact):
@@ -33,6 +37,7 @@ class DialPlaced(_DialFact):
 
     event_name: ClassVar[str] = "dial.placed"
 
+    provider: str = Field(default="twilio", description="the telephone provider that accepted the attempt")
     provider_call_id: str
 
 
@@ -40,8 +45,9 @@ class DialRefused(_DialFact):
     """The provider has refused for certain: the phone did not ring."""
 
     event_name: ClassVar[str] = "dial.refused"
+    version: ClassVar[int] = 2
 
-    permanent: bool
+    is_permanent: bool = Field(validation_alias=AliasChoices("is_permanent", "permanent"))
     reason: str
     code: int | None = None
 

@@ -2,10 +2,10 @@
 
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from contracts.event import CallEvent, Service
-from contracts.values import AnsweredBy, TelephonyStatus
+from contracts.vocabulary import AnsweredBy, TelephonyStatus
 
 
 class TelephonyStatusReported(CallEvent):
@@ -13,13 +13,18 @@ class TelephonyStatusReported(CallEvent):
 
     event_name: ClassVar[str] = "telephony.status_reported"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.EDGE})
+    version: ClassVar[int] = 2
 
     attempt: int
     provider_call_id: str
     status: TelephonyStatus
     sequence_number: int | None = Field(default=None, description="the provider's, from 0; none on the voice webhook")
     duration_seconds: int | None = None
-    permanent: bool = Field(default=False, description="a failure that dialling again cannot mend: no such number")
+    is_permanent: bool = Field(
+        default=False,
+        validation_alias=AliasChoices("is_permanent", "permanent"),
+        description="dialling again cannot succeed, e.g. no such number",
+    )
     reason: str | None = Field(default=None, description="the network's code, e.g. 'SIP 486'")
 
 

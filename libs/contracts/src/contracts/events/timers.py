@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from pydantic import AwareDatetime
+from pydantic import AliasChoices, AwareDatetime, Field
 
 from contracts.event import CallEvent, Service
 
@@ -12,8 +12,9 @@ class TimerDue(CallEvent):
 
     event_name: ClassVar[str] = "timer.due"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.SCHEDULER})
+    version: ClassVar[int] = 2
 
-    deadline: AwareDatetime
+    deadline_at: AwareDatetime = Field(validation_alias=AliasChoices("deadline_at", "deadline"))
 
 
 def schedule_subject(call_id: object) -> str:

@@ -52,7 +52,7 @@ class JetStreamTimers:
 
     async def set(self, call_id: UUID, deadline: datetime, *, after: int, cause: Envelope) -> None:
         """See `Timers.set`."""
-        due = TimerDue(call_id=call_id, deadline=deadline)
+        due = TimerDue(call_id=call_id, deadline_at=deadline)
         envelope = Envelope.of(
             due, id=str(uuid_utils.uuid7()), source=self._source, time=datetime.now(UTC), cause=cause
         )

@@ -14,11 +14,11 @@ from chassis.event_log import EventLog, Guard
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from chassis.stream_reader import follow
 from contracts import (
+    LIVE_STATUSES,
     AdmissionGranted,
     AdmissionReleased,
     Call,
     CallDue,
-    CallStatus,
     DialClaimed,
     Envelope,
     InvalidMessage,
@@ -27,7 +27,6 @@ from contracts import (
 )
 from contracts.streams import CALLS, QUEUE, call_state_filter
 
-_LIVE = frozenset({CallStatus.DIALING, CallStatus.RINGING, CallStatus.IN_PROGRESS})
 _GONE = (10037, 10043, 10057)
 """The server's error codes (``errors.json``) for a message that is deleted already: alone, in a cluster, in a race."""
 _FACTS = (AdmissionGranted, AdmissionReleased, DialClaimed)
@@ -51,15 +50,19 @@ class JetStreamQueue:
                 for message in batch:
                     stands = await calls.last(call_state_filter(message.subject.split(".")[2]))
                     if stands and isinstance(stands.event, CallDue):
-                        await self.join(stands.event.call, due=stands.sequence, cause=stands.envelope)
+                        await self.join(stands.event.call, due_sequence=stands.sequence, cause=stands.envelope)
                 if batch[-1].metadata.sequence.stream >= last.sequence:
                     return
 
-    async def join(self, call: Call, *, due: int, cause: Envelope) -> None:
+    async def join(self, call: Call, *, due_sequence: int, cause: Envelope) -> None:
         """See `Queue.join`."""
         assert call.due_at is not None  # noqa: S101  a call that waits has its time
         joined = QueueJoined(
-            call_id=call.call_id, campaign_id=call.campaign_id, attempt=call.attempt + 1, due_at=call.due_at, due=due
+            call_id=call.call_id,
+            campaign_id=call.campaign_id,
+            attempt=call.attempt + 1,
+            due_at=call.due_at,
+            due_sequence=due_sequence,
         )
         await self._queue.append(joined, cause=cause)
 
@@ -84,7 +87,7 @@ class JetStreamAdmissions:
         """See `Admissions.heard`. The last grant says from where the log must be read."""
         end = (await self._client.jetstream().stream_info(CALLS.name)).state.last_seq
         last = await self._log.last(AdmissionGranted.subjects())
-        start = last.event.since if last and isinstance(last.event, AdmissionGranted) else end + 1
+        start = last.event.replay_from_sequence if last and isinstance(last.event, AdmissionGranted) else end + 1
         filters = [call_state_filter("*"), *(event.subjects() for event in _FACTS)]
         async with aclosing(follow(self._client, CALLS, filters, start=start)) as batches:
             yield _all_heard(batches)
@@ -102,8 +105,8 @@ class JetStreamAdmissions:
                 "call_id": call.call_id,
                 "campaign_id": call.campaign_id,
                 "attempt": call.attempt,
-                "due": call.due,
-                "since": since,
+                "due_sequence": call.due,
+                "replay_from_sequence": since,
             }
         )
         with tracing.span("grant slot", tracing.PROCESS, await self._trace_of(call.call_id)):
@@ -117,7 +120,7 @@ class JetStreamAdmissions:
 
     async def release(self, grant: AdmissionGranted, *, granted: int, cause: Envelope) -> None:
         """See `Admissions.release`."""
-        released = AdmissionReleased(call_id=grant.call_id, attempt=grant.attempt, granted=granted)
+        released = AdmissionReleased(call_id=grant.call_id, attempt=grant.attempt, grant_sequence=granted)
         await self._log.append(released, cause=cause, event_id=f"{cause.id}/released")
 
 
@@ -134,7 +137,7 @@ async def _all_waiting(batches: AsyncGenerator[list[Msg], None]) -> AsyncIterato
 def _heard(message: Msg) -> Heard | None:
     sequence, parts = message.metadata.sequence.stream, message.subject.split(".")
     if parts[0] == "call":  # its subject says all that is needed, and its body is long
-        return Heard(sequence, parts[2], None, live=parts[3] in _LIVE)
+        return Heard(sequence, parts[2], None, live=parts[3] in LIVE_STATUSES)
     try:
         event = decode(message.subject, message.data)
     except InvalidMessage:  # its consumer makes a dead letter of it
@@ -154,6 +157,6 @@ def _waiting(message: Msg) -> Waiting | None:
         campaign_id=event.campaign_id,
         attempt=event.attempt,
         due_at=event.due_at,
-        due=event.due,
+        due=event.due_sequence,
         place=message.metadata.sequence.stream,
     )

@@ -83,7 +83,7 @@ class Admission:
         match heard.fact:
             case AdmissionGranted(campaign_id=campaign_id):
                 self._slots.granted(heard.sequence, heard.call_id, campaign_id)
-            case AdmissionReleased(granted=granted):
+            case AdmissionReleased(grant_sequence=granted):
                 self._slots.released(heard.call_id, granted)
             case DialClaimed():
                 self._slots.claimed(heard.call_id)
@@ -125,7 +125,7 @@ class Admission:
         if stored is None or stored.sequence < call.due:
             await asyncio.sleep(_STALE_SECONDS)  # a server that lags has answered
             return False
-        if stored.call.queued and stored.sequence == call.due:
+        if stored.call.is_queued and stored.sequence == call.due:
             return await self._runs(call.campaign_id)
         self._slots.left(call)
         await self._queue.leave(call.place)

@@ -47,7 +47,7 @@ def agreed(call_id: UUID, request: CallRequested, policy: Policy, now: datetime)
         created_at=now,
         status=CallStatus.PENDING,
         attempt=0,
-        since=now,
+        status_changed_at=now,
     )
 
 

@@ -21,7 +21,6 @@ from call_orchestrator.domain.machine import create, decide
 from call_orchestrator.ports import CallLog, Greetings, Queue, Stored, Timers
 from chassis.event_log import Conflict
 from contracts import (
-    FINAL_STATUSES,
     AudioRequested,
     Call,
     CallChangeRequested,
@@ -142,12 +141,12 @@ class CallService:
         if stored is None:
             return
         call = stored.call
-        if call.status in FINAL_STATUSES or call.deadline is None:
+        if call.status.is_final or call.deadline_at is None:
             await self._timers.clear(call.call_id)
             return
-        await self._timers.set(call.call_id, call.deadline, after=stored.sequence, cause=cause)
-        if call.queued:
-            await self._queue.join(call, due=stored.sequence, cause=cause)
+        await self._timers.set(call.call_id, call.deadline_at, after=stored.sequence, cause=cause)
+        if call.is_queued:
+            await self._queue.join(call, due_sequence=stored.sequence, cause=cause)
         elif call.status is CallStatus.PENDING and call.attempt == 0:
             await self._greet(stored, cause)
 
@@ -155,7 +154,7 @@ class CallService:
         call = stored.call
         words = greeting(render(call.script_template, call.variables))
         wanted = AudioRequested(
-            call_id=call.call_id, attempt=0, turn=0, sentence=0, text=words, language=call.language, repeats=True
+            call_id=call.call_id, attempt=0, turn=0, sentence=0, text=words, language=call.language, is_reusable=True
         )
         # Once for each event: a greeting that was changed and changed back is asked for again.
         once = uuid5(NAMESPACE_OID, f"{call.call_id}/greeting/{stored.sequence}")

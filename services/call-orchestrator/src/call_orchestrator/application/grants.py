@@ -5,9 +5,7 @@ from prometheus_client import Counter
 from call_orchestrator.application.calls import CallInput, CallService
 from call_orchestrator.domain.inputs import Admitted
 from call_orchestrator.ports import Admissions, CallLog
-from contracts import AdmissionGranted, CallStatus, Envelope
-
-LIVE_STATUSES = frozenset({CallStatus.DIALING, CallStatus.RINGING, CallStatus.IN_PROGRESS})
+from contracts import AdmissionGranted, Envelope
 
 RELEASED = Counter("centralita_released_slots", "Slots that were given to a call that waited no more")
 
@@ -32,10 +30,10 @@ class Grants:
         Idempotent: `CallService` decides a grant once, and a release said twice is one. Raises LagsBehind.
         """
         before = await self._calls.load(grant.call_id)
-        if before is None or before.sequence < grant.due:
+        if before is None or before.sequence < grant.due_sequence:
             raise LagsBehind
         await self._service.tell(CallInput(grant.call_id, Admitted(attempt=grant.attempt), cause, redelivered))
         stands = await self._calls.load(grant.call_id)
-        if stands and stands.sequence < sequence and stands.call.status not in LIVE_STATUSES:
+        if stands and stands.sequence < sequence and not stands.call.status.is_live:
             await self._admissions.release(grant, granted=sequence, cause=cause)
             RELEASED.inc()

@@ -16,13 +16,11 @@ from call_orchestrator.domain.decisions import (
 from call_orchestrator.domain.states import (
     Dialing,
     Ended,
-    Hangup,
     InProgress,
     Line,
     Pending,
     Ringing,
     State,
-    Status,
     Terms,
 )
 from contracts import (
@@ -52,45 +50,44 @@ def terms_of(call: Call, dial_within: timedelta) -> Terms:
 
 def state_of(call: Call) -> State:
     """The state that a snapshot stands for. Raises ValueError at a snapshot that lacks what its status needs."""
-    status = Status(call.status)
-    if status is Status.PENDING:
-        until = _given(call.deadline, "deadline") if call.queued else None
+    status = call.status
+    if status is CallStatus.PENDING:
+        until = _given(call.deadline_at, "deadline_at") if call.is_queued else None
         return Pending(
             attempt=call.attempt,
             due_at=_given(call.due_at, "due_at"),
-            queued_until=until,
-            never_rang=call.never_rang,
-            refusals=call.refusals,
-            dial_by=call.dial_by,
-            reason=call.reason if call.refusals else None,
+            queue_expires_at=until,
+            undialled_attempts=call.undialled_attempts,
+            undialled_in_a_row=call.undialled_in_a_row,
+            dial_expires_at=call.dial_expires_at,
+            reason=call.reason if call.undialled_in_a_row else None,
         )
-    if status not in (Status.DIALING, Status.RINGING, Status.IN_PROGRESS):
+    if status.is_final:
         return Ended(
             status=status,
             attempt=call.attempt,
             ended_at=_given(call.ended_at, "ended_at"),
             disposition=call.disposition,
-            never_rang=call.never_rang,
+            undialled_attempts=call.undialled_attempts,
         )
     line: dict[str, Any] = {
         "attempt": call.attempt,
         "dialed_at": _given(call.dialed_at, "dialed_at"),
-        "deadline": _given(call.deadline, "deadline"),
-        "checks": call.checks,
-        "hangup": Hangup(call.hangup) if call.hangup else None,
+        "deadline_at": _given(call.deadline_at, "deadline_at"),
+        "settlement_checks": call.settlement_checks,
+        "hangup_reason": call.hangup_reason,
         "disposition": call.disposition,
-        "never_rang": call.never_rang,
+        "undialled_attempts": call.undialled_attempts,
     }
-    if status is Status.DIALING:
-        return Dialing(**line, refusals=call.refusals, dial_by=call.dial_by)
-    if status is Status.RINGING:
+    if status is CallStatus.DIALING:
+        return Dialing(**line, undialled_in_a_row=call.undialled_in_a_row, dial_expires_at=call.dial_expires_at)
+    if status is CallStatus.RINGING:
         return Ringing(**line)
     return InProgress(**line, answered_at=_given(call.answered_at, "answered_at"))
 
 
 def snapshot(call: Call, state: State, *, now: datetime, reason: str | None, duration: int | None) -> Call:
     """The call after an event that led to `state`."""
-    status = CallStatus(state.status)
     line = state if isinstance(state, Line) else None
     to_dial = state if isinstance(state, Pending | Dialing) else None
     ended = state if isinstance(state, Ended) else None
@@ -99,23 +96,23 @@ def snapshot(call: Call, state: State, *, now: datetime, reason: str | None, dur
         answered_at = state.answered_at
     return call.model_copy(
         update={
-            "status": status,
+            "status": state.status,
             "attempt": state.attempt,
-            "never_rang": state.never_rang,
-            "refusals": to_dial.refusals if to_dial else 0,
-            "dial_by": to_dial.dial_by if to_dial else None,
+            "undialled_attempts": state.undialled_attempts,
+            "undialled_in_a_row": to_dial.undialled_in_a_row if to_dial else 0,
+            "dial_expires_at": to_dial.dial_expires_at if to_dial else None,
             "due_at": state.due_at if isinstance(state, Pending) else None,
-            "queued": isinstance(state, Pending) and state.queued_until is not None,
-            "deadline": state.deadline,
-            "since": call.since if status == call.status else now,
+            "is_queued": isinstance(state, Pending) and state.queue_expires_at is not None,
+            "deadline_at": state.deadline_at,
+            "status_changed_at": call.status_changed_at if state.status is call.status else now,
             "dialed_at": line.dialed_at if line else call.dialed_at,
             "answered_at": answered_at,
             "ended_at": ended.ended_at if ended else None,
             "duration_seconds": duration,
             "reason": reason,
             "disposition": line.disposition if line else ended.disposition if ended else None,
-            "hangup": line.hangup if line else call.hangup if ended else None,
-            "checks": line.checks if line else 0,
+            "hangup_reason": line.hangup_reason if line else call.hangup_reason if ended else None,
+            "settlement_checks": line.settlement_checks if line else 0,
         }
     )
 

@@ -16,7 +16,6 @@ from call_orchestrator.domain.decisions import (
 from call_orchestrator.domain.inputs import (
     Admitted,
     AnswerClassified,
-    Answerer,
     CancelRequested,
     ChangeRequested,
     ConversationEnded,
@@ -24,7 +23,6 @@ from call_orchestrator.domain.inputs import (
     DialRefused,
     DialUnknown,
     Input,
-    Network,
     NetworkReported,
     Requested,
     RetryRequested,
@@ -33,16 +31,15 @@ from call_orchestrator.domain.inputs import (
 from call_orchestrator.domain.states import (
     Dialing,
     Ended,
-    Hangup,
     InProgress,
     Live,
     Pending,
     Ringing,
-    Status,
     Terms,
     dials,
 )
 from call_orchestrator.domain.undialled import put_off
+from contracts.vocabulary import AnsweredBy, CallStatus, Disposition, HangupReason, TelephonyStatus
 
 FIRST_WAIT = timedelta(seconds=30)
 """How long the network has to carry out a hang-up, or to answer a question, before the next question."""
@@ -52,8 +49,6 @@ UNKNOWN_TO_NETWORK = 3
 MAX_CHECKS = 12
 """After so many questions (about five hours) without a final answer the outcome is given up as unknown."""
 GOODBYE_MARGIN = timedelta(seconds=4)
-TECHNICAL_FAILURE = "technical_failure"
-"""The disposition of a conversation that we could not hold: somebody was reached, and not served."""
 
 
 def decide_live(state: Live, told: Input, terms: Terms, now: datetime) -> Decision:
@@ -80,7 +75,7 @@ def decide_live(state: Live, told: Input, terms: Terms, now: datetime) -> Decisi
         case NetworkReported():
             return _network(state, told, terms, now)
         case AnswerClassified():
-            return _answered_by(state, told.answerer, now)
+            return _answered_by(state, told.answered_by, now)
         case ConversationEnded():
             return _concluded(state, told, now)
         case _:
@@ -88,76 +83,82 @@ def decide_live(state: Live, told: Input, terms: Terms, now: datetime) -> Decisi
 
 
 def _overdue(state: Live, told: TimerDue, now: datetime) -> Decision:
-    if told.deadline < state.deadline:
+    if told.deadline_at < state.deadline_at:
         return Ignored("an older deadline")
-    if isinstance(state, InProgress) and state.hangup is None:
-        return _hang_up(state, Hangup.CONCLUDED if state.disposition else Hangup.TOO_LONG, now)
-    if state.checks >= MAX_CHECKS:
+    if isinstance(state, InProgress) and state.hangup_reason is None:
+        return _hang_up(state, HangupReason.CONCLUDED if state.disposition else HangupReason.TOO_LONG, now)
+    if state.settlement_checks >= MAX_CHECKS:
         return _give_up(state, now)
-    wait = min(FIRST_WAIT * 2**state.checks, MAX_WAIT)
-    return SettlementAsked(state=replace(state, checks=state.checks + 1, deadline=now + wait))
+    wait = min(FIRST_WAIT * 2**state.settlement_checks, MAX_WAIT)
+    return SettlementAsked(state=replace(state, settlement_checks=state.settlement_checks + 1, deadline_at=now + wait))
 
 
 def _cancel(state: Live, now: datetime) -> Decision:
-    if state.hangup is not None:
+    if state.hangup_reason is not None:
         return Refused("the line is being closed already")
-    return _hang_up(state, Hangup.CANCELED, now)
+    return _hang_up(state, HangupReason.CANCELED, now)
 
 
-def _hang_up(state: Live, reason: Hangup, now: datetime) -> Decision:
-    return HangupAsked(state=replace(state, hangup=reason, deadline=now + FIRST_WAIT), reason=reason)
+def _hang_up(state: Live, reason: HangupReason, now: datetime) -> Decision:
+    return HangupAsked(state=replace(state, hangup_reason=reason, deadline_at=now + FIRST_WAIT), reason=reason)
 
 
-def _answered_by(state: Live, answerer: Answerer, now: datetime) -> Decision:
-    if state.hangup is not None:
+def _answered_by(state: Live, answered_by: AnsweredBy, now: datetime) -> Decision:
+    if state.hangup_reason is not None:
         return Ignored("the line is being closed already")
-    match answerer:
-        case Answerer.MACHINE:
-            return _hang_up(state, Hangup.VOICEMAIL, now)
-        case Answerer.FAX:
-            return _hang_up(state, Hangup.FAX, now)
-        case Answerer.HUMAN | Answerer.UNKNOWN:
+    match answered_by:
+        case AnsweredBy.MACHINE:
+            return _hang_up(state, HangupReason.VOICEMAIL, now)
+        case AnsweredBy.FAX:
+            return _hang_up(state, HangupReason.FAX, now)
+        case AnsweredBy.HUMAN | AnsweredBy.UNKNOWN:
             return Ignored("the conversation goes on")
         case _:
-            assert_never(answerer)
+            assert_never(answered_by)
 
 
 def _concluded(state: Live, told: ConversationEnded, now: datetime) -> Decision:
-    if state.disposition is not None or state.hangup is not None:
+    if state.disposition is not None or state.hangup_reason is not None:
         return Ignored("the conversation is over already")
     heard = now + timedelta(seconds=told.goodbye_seconds) + GOODBYE_MARGIN
-    until = min(state.deadline, heard) if isinstance(state, InProgress) else state.deadline
-    return Concluded(state=replace(state, disposition=told.disposition, deadline=until))
+    until = min(state.deadline_at, heard) if isinstance(state, InProgress) else state.deadline_at
+    return Concluded(state=replace(state, disposition=told.disposition, deadline_at=until))
 
 
 def _never_rang(state: Live, told: DialRefused, terms: Terms, now: datetime) -> Decision:
     if not isinstance(state, Dialing):
         return Ignored("the network has said that it rang")
-    if told.permanent or state.hangup is not None or state.disposition is not None:
-        uncounted = replace(state, never_rang=state.never_rang + 1)
-        return _close(uncounted, Network.FAILED, terms, now, reason=told.reason, permanent=True)
+    if told.is_permanent or state.hangup_reason is not None or state.disposition is not None:
+        uncounted = replace(state, undialled_attempts=state.undialled_attempts + 1)
+        return _close(uncounted, TelephonyStatus.FAILED, terms, now, reason=told.reason, is_permanent=True)
     return put_off(state, told.reason, terms, now)
 
 
 def _network(state: Live, told: NetworkReported, terms: Terms, now: datetime) -> Decision:
     match told.status:
         case None:
-            lost = state.checks >= UNKNOWN_TO_NETWORK
+            lost = state.settlement_checks >= UNKNOWN_TO_NETWORK
             return _give_up(state, now) if lost else Ignored("asked again at the next deadline")
-        case Network.QUEUED | Network.INITIATED:
+        case TelephonyStatus.QUEUED | TelephonyStatus.INITIATED:
             return Ignored("not ringing yet")
-        case Network.RINGING:
+        case TelephonyStatus.RINGING:
             return _rang(state, now)
-        case Network.IN_PROGRESS:
+        case TelephonyStatus.IN_PROGRESS:
             return _answered(state, told, terms, now)
-        case Network.COMPLETED | Network.BUSY | Network.NO_ANSWER | Network.FAILED | Network.CANCELED:
+        case (
+            TelephonyStatus.COMPLETED
+            | TelephonyStatus.BUSY
+            | TelephonyStatus.NO_ANSWER
+            | TelephonyStatus.FAILED
+            | TelephonyStatus.CANCELED
+        ):
             return _close(
                 state,
                 told.status,
                 terms,
                 now,
                 reason=told.reason,
-                permanent=told.permanent,
+                is_permanent=told.is_permanent,
                 duration_seconds=told.duration_seconds,
             )
         case _:
@@ -171,78 +172,85 @@ def _rang(state: Live, now: datetime) -> Decision:
         state=Ringing(
             attempt=state.attempt,
             dialed_at=state.dialed_at,
-            deadline=max(state.deadline, now + FIRST_WAIT),
-            checks=state.checks,
-            hangup=state.hangup,
+            deadline_at=max(state.deadline_at, now + FIRST_WAIT),
+            settlement_checks=state.settlement_checks,
+            hangup_reason=state.hangup_reason,
             disposition=state.disposition,
-            never_rang=state.never_rang,
+            undialled_attempts=state.undialled_attempts,
         )
     )
 
 
 def _answered(state: Live, told: NetworkReported, terms: Terms, now: datetime) -> Decision:
     if isinstance(state, InProgress):
-        if told.looked_up and state.hangup is not None:
-            return _hang_up(state, state.hangup, now)
+        if told.looked_up and state.hangup_reason is not None:
+            return _hang_up(state, state.hangup_reason, now)
         return Ignored("it was answered before")
-    until = now + terms.max_talk if state.hangup is None else max(state.deadline, now + FIRST_WAIT)
+    until = now + terms.max_talk if state.hangup_reason is None else max(state.deadline_at, now + FIRST_WAIT)
     return Moved(
         state=InProgress(
             attempt=state.attempt,
             dialed_at=state.dialed_at,
             answered_at=now,
-            deadline=until,
-            hangup=state.hangup,
+            deadline_at=until,
+            hangup_reason=state.hangup_reason,
             disposition=state.disposition,
-            never_rang=state.never_rang,
+            undialled_attempts=state.undialled_attempts,
         )
     )
 
 
 def _close(
     state: Live,
-    status: Network,
+    status: TelephonyStatus,
     terms: Terms,
     now: datetime,
     *,
     reason: str | None = None,
-    permanent: bool = False,
+    is_permanent: bool = False,
     duration_seconds: int | None = None,
 ) -> Decision:
     """The attempt is over: the end of the call, or the wait for the next one."""
     name, why = _name_of_end(state, status, reason)
-    unreached = name in (Status.BUSY, Status.NO_ANSWER, Status.FAILED) and not isinstance(state, InProgress)
-    again = unreached and not permanent and state.hangup is None and state.disposition is None
+    unreached = name in (CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED) and not isinstance(state, InProgress)
+    again = unreached and not is_permanent and state.hangup_reason is None and state.disposition is None
     if again and dials(state) <= terms.max_retries:
-        waiting = Pending(attempt=state.attempt, due_at=now + terms.retry_delay, never_rang=state.never_rang)
+        waiting = Pending(
+            attempt=state.attempt, due_at=now + terms.retry_delay, undialled_attempts=state.undialled_attempts
+        )
         return Moved(state=waiting, reason=why or name, duration_seconds=duration_seconds)
     return Moved(state=_ended(state, name, now), reason=why or name, duration_seconds=duration_seconds)
 
 
-def _name_of_end(state: Live, status: Network, reason: str | None) -> tuple[Status, str | None]:
-    if state.disposition is not None and status is Network.COMPLETED:
-        failed = state.disposition == TECHNICAL_FAILURE
-        return Status.FAILED if failed else Status.COMPLETED, reason or state.disposition
-    match state.hangup:
-        case Hangup.CANCELED:
-            return Status.CANCELED, "canceled by request"
-        case Hangup.VOICEMAIL:
-            return Status.VOICEMAIL, "a machine answered"
-        case Hangup.FAX:
-            return Status.FAILED, "a fax machine answered"
-        case Hangup.TOO_LONG:
-            return Status.COMPLETED, "the longest call time was reached"
-        case Hangup.CONCLUDED | None:
-            return Status(status.value), reason
+def _name_of_end(state: Live, status: TelephonyStatus, reason: str | None) -> tuple[CallStatus, str | None]:
+    if state.disposition is not None and status is TelephonyStatus.COMPLETED:
+        failed = state.disposition is Disposition.TECHNICAL_FAILURE
+        return CallStatus.FAILED if failed else CallStatus.COMPLETED, reason or state.disposition
+    match state.hangup_reason:
+        case HangupReason.CANCELED:
+            return CallStatus.CANCELED, "canceled by request"
+        case HangupReason.VOICEMAIL:
+            return CallStatus.VOICEMAIL, "a machine answered"
+        case HangupReason.FAX:
+            return CallStatus.FAILED, "a fax machine answered"
+        case HangupReason.TOO_LONG:
+            return CallStatus.COMPLETED, "the longest call time was reached"
+        case HangupReason.CONCLUDED | None:
+            return CallStatus(status.value), reason
         case _:
-            assert_never(state.hangup)
+            assert_never(state.hangup_reason)
 
 
 def _give_up(state: Live, now: datetime) -> Decision:
     """Fail closed: the phone may have rung, so this attempt is not repeated."""
-    return Moved(state=_ended(state, Status.FAILED, now), reason="outcome unknown: the network cannot say")
+    return Moved(state=_ended(state, CallStatus.FAILED, now), reason="outcome unknown: the network cannot say")
 
 
-def _ended(state: Live, status: Status, now: datetime) -> Ended:
-    about = {"attempt": state.attempt, "never_rang": state.never_rang}
-    return Ended(status=status, ended_at=now, disposition=state.disposition, **about)
+def _ended(state: Live, status: CallStatus, now: datetime) -> Ended:
+    return Ended(
+        status=status,
+        attempt=state.attempt,
+        ended_at=now,
+        disposition=state.disposition,
+        undialled_attempts=state.undialled_attempts,
+    )

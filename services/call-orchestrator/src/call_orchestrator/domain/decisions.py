@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from call_orchestrator.domain.states import Ended, Hangup, Live, Pending
+from call_orchestrator.domain.states import Ended, Live, Pending
+from contracts.vocabulary import HangupReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ class HangupAsked:
     """The line must be closed."""
 
     state: Live
-    reason: Hangup
+    reason: HangupReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,30 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
-
-class Network(StrEnum):
-    """What the telephone network says of an attempt."""
-
-    QUEUED = "queued"
-    INITIATED = "initiated"
-    RINGING = "ringing"
-    IN_PROGRESS = "in_progress"
-    COMPLETED = "completed"
-    BUSY = "busy"
-    NO_ANSWER = "no_answer"
-    FAILED = "failed"
-    CANCELED = "canceled"
-
-
-class Answerer(StrEnum):
-    """Who or what picked up."""
-
-    HUMAN = "human"
-    MACHINE = "machine"
-    FAX = "fax"
-    UNKNOWN = "unknown"
+from contracts.vocabulary import AnsweredBy, Disposition, TelephonyStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +35,7 @@ class ChangeRequested:
 class TimerDue:
     """A deadline has passed; it counts only if it is the state's own."""
 
-    deadline: datetime
+    deadline_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +57,7 @@ class DialRefused:
     """The provider has refused the attempt; it did not ring."""
 
     attempt: int
-    permanent: bool
+    is_permanent: bool
     reason: str
 
 
@@ -98,9 +76,9 @@ class NetworkReported:
     """
 
     attempt: int
-    status: Network | None
+    status: TelephonyStatus | None
     duration_seconds: int | None = None
-    permanent: bool = False
+    is_permanent: bool = False
     reason: str | None = None
     looked_up: bool = False
 
@@ -110,7 +88,7 @@ class AnswerClassified:
     """Answering-machine detection has come to a result."""
 
     attempt: int
-    answerer: Answerer
+    answered_by: AnsweredBy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +96,7 @@ class ConversationEnded:
     """Everything has been said; the last words take `goodbye_seconds` to hear."""
 
     attempt: int
-    disposition: str
+    disposition: Disposition
     goodbye_seconds: float
 
 

@@ -31,16 +31,18 @@ from call_orchestrator.domain.states import (
     Pending,
     Ringing,
     State,
-    Status,
     Terms,
     dials,
 )
 from call_orchestrator.domain.undialled import too_late
+from contracts.vocabulary import CallStatus
 
 ANSWER_MARGIN = timedelta(seconds=20)
 """How long after the ring time the network's verdict may take before it is asked for."""
 
-_REPEATABLE = frozenset({Status.NO_ANSWER, Status.BUSY, Status.FAILED, Status.VOICEMAIL, Status.EXPIRED})
+_REPEATABLE = frozenset(
+    {CallStatus.NO_ANSWER, CallStatus.BUSY, CallStatus.FAILED, CallStatus.VOICEMAIL, CallStatus.EXPIRED}
+)
 
 
 def create(told: Requested, now: datetime) -> Created:
@@ -73,7 +75,7 @@ def _decide_pending(state: Pending, told: Input, terms: Terms, now: datetime) ->
         case Admitted():
             return _admitted(state, told, terms, now)
         case CancelRequested():
-            return Moved(state=_end(Status.CANCELED, state, now), reason="canceled by request")
+            return Moved(state=_end(CallStatus.CANCELED, state, now), reason="canceled by request")
         case RetryRequested():
             return Refused("the call is waiting to be dialled; initiate it to dial now")
         case ChangeRequested():
@@ -89,33 +91,33 @@ def _decide_pending(state: Pending, told: Input, terms: Terms, now: datetime) ->
 
 
 def _time_has_come(state: Pending, told: TimerDue, terms: Terms, now: datetime) -> Decision:
-    if told.deadline < state.deadline:
+    if told.deadline_at < state.deadline_at:
         return Ignored("an older deadline")
-    until = state.dial_by or state.due_at + terms.dial_within
-    if state.queued_until is not None or now > until:
+    until = state.dial_expires_at or state.due_at + terms.dial_within
+    if state.queue_expires_at is not None or now > until:
         return _expired(state, now)
-    return Due(state=replace(state, queued_until=until))
+    return Due(state=replace(state, queue_expires_at=until))
 
 
 def _admitted(state: Pending, told: Admitted, terms: Terms, now: datetime) -> Decision:
-    if state.queued_until is None or told.attempt != state.attempt + 1:
+    if state.queue_expires_at is None or told.attempt != state.attempt + 1:
         return Ignored("it waits for no slot, or for that of another attempt")
-    if now > state.queued_until:
+    if now > state.queue_expires_at:
         return _expired(state, now)
     return Moved(
         state=Dialing(
             attempt=told.attempt,
             dialed_at=now,
-            deadline=now + terms.ring_time + ANSWER_MARGIN,
-            never_rang=state.never_rang,
-            refusals=state.refusals,
-            dial_by=state.queued_until,
+            deadline_at=now + terms.ring_time + ANSWER_MARGIN,
+            undialled_attempts=state.undialled_attempts,
+            undialled_in_a_row=state.undialled_in_a_row,
+            dial_expires_at=state.queue_expires_at,
         )
     )
 
 
 def _expired(state: Pending, now: datetime) -> Decision:
-    return Moved(state=_end(Status.EXPIRED, state, now), reason=too_late(state.reason))
+    return Moved(state=_end(CallStatus.EXPIRED, state, now), reason=too_late(state.reason))
 
 
 def _change(state: Pending, told: ChangeRequested, now: datetime) -> Decision:
@@ -127,7 +129,7 @@ def _change(state: Pending, told: ChangeRequested, now: datetime) -> Decision:
         return Refused("there was an attempt to dial it; only its time can still be changed")
     wanted = state.due_at if told.scheduled_at is None else max(told.scheduled_at, now)
     due_at = min(wanted, state.due_at) if wanted <= now else wanted
-    return Changed(state=Pending(attempt=state.attempt, due_at=due_at, never_rang=state.never_rang))
+    return Changed(state=Pending(attempt=state.attempt, due_at=due_at, undialled_attempts=state.undialled_attempts))
 
 
 def _decide_ended(state: Ended, told: Input, terms: Terms, now: datetime) -> Decision:
@@ -153,9 +155,9 @@ def _retry(state: Ended, terms: Terms, now: datetime) -> Decision:
         return Refused(f"a call that is {state.status} is not dialled again")
     if dials(state) > terms.max_retries:
         return Refused(f"its retries are used up: dialled {dials(state)} times, max_retries is {terms.max_retries}")
-    waiting = Pending(attempt=state.attempt, due_at=now, never_rang=state.never_rang)
+    waiting = Pending(attempt=state.attempt, due_at=now, undialled_attempts=state.undialled_attempts)
     return Moved(state=waiting, reason="retry requested")
 
 
-def _end(status: Status, state: Pending, now: datetime) -> Ended:
-    return Ended(status=status, attempt=state.attempt, ended_at=now, never_rang=state.never_rang)
+def _end(status: CallStatus, state: Pending, now: datetime) -> Ended:
+    return Ended(status=status, attempt=state.attempt, ended_at=now, undialled_attempts=state.undialled_attempts)

@@ -6,38 +6,13 @@ goes back. It ends in `Ended`, or in `Pending` once more. Every state but `Ended
 be stuck (law 3).
 
 An attempt of which it is certain that no phone rang is no dial. `never_rang` counts them; all others are dials, and
-`max_retries` counts dials. An attempt that never rang leaves its dial still to be made, until `dial_by`.
+`max_retries` counts dials. An attempt that never rang leaves its dial still to be made, until `dial_expires_at`.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
-
-class Status(StrEnum):
-    """The names of the states, as users see them."""
-
-    PENDING = "pending"
-    DIALING = "dialing"
-    RINGING = "ringing"
-    IN_PROGRESS = "in_progress"
-    COMPLETED = "completed"
-    NO_ANSWER = "no_answer"
-    BUSY = "busy"
-    FAILED = "failed"
-    CANCELED = "canceled"
-    VOICEMAIL = "voicemail"
-    EXPIRED = "expired"
-
-
-class Hangup(StrEnum):
-    """Why we asked for the line to be closed. It decides what the end of the attempt is called."""
-
-    CANCELED = "canceled"
-    VOICEMAIL = "voicemail"
-    FAX = "fax"
-    TOO_LONG = "too_long"
-    CONCLUDED = "concluded"
+from contracts.vocabulary import CallStatus, Disposition, HangupReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,27 +30,28 @@ class Terms:
 class Pending:
     """Waiting to be dialled, for the first time or again; `attempt` attempts lie behind it.
 
-    It waits for its time first, and then, until `queued_until`, for a slot. `refusals`: how many attempts at this dial
-    have not rung; if there are any, `dial_by` says until when it may still be made, and `reason` why the last did not.
+    It waits for its time first, and then, until `queue_expires_at`, for a slot. `undialled_in_a_row`: how many attempts
+    at this dial were undialled; if there were any, the dial may be made until `dial_expires_at`, and `reason` says why
+    the last one was undialled.
     """
 
     attempt: int
     due_at: datetime
-    queued_until: datetime | None = None
-    never_rang: int = 0
-    refusals: int = 0
-    dial_by: datetime | None = None
+    queue_expires_at: datetime | None = None
+    undialled_attempts: int = 0
+    undialled_in_a_row: int = 0
+    dial_expires_at: datetime | None = None
     reason: str | None = None
 
     @property
-    def status(self) -> Status:
+    def status(self) -> CallStatus:
         """``pending``."""
-        return Status.PENDING
+        return CallStatus.PENDING
 
     @property
-    def deadline(self) -> datetime:
+    def deadline_at(self) -> datetime:
         """When its time comes; once it has come: when it is too late."""
-        return self.queued_until or self.due_at
+        return self.queue_expires_at or self.due_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,27 +60,27 @@ class Line:
 
     attempt: int
     dialed_at: datetime
-    deadline: datetime
-    checks: int = 0
-    hangup: Hangup | None = None
-    disposition: str | None = None
-    never_rang: int = 0
+    deadline_at: datetime
+    settlement_checks: int = 0
+    hangup_reason: HangupReason | None = None
+    disposition: Disposition | None = None
+    undialled_attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialing(Line):
-    """On its way to the telephone network; nobody has said yet that it rings. `refusals`, `dial_by`: see `Pending`.
+    """On its way to the telephone network; not ringing yet. `undialled_in_a_row`, `dial_expires_at`: see `Pending`.
 
-    A log that was written before there was a `dial_by` has none.
+    A log that was written before there was a `dial_expires_at` has none.
     """
 
-    refusals: int = 0
-    dial_by: datetime | None = None
+    undialled_in_a_row: int = 0
+    dial_expires_at: datetime | None = None
 
     @property
-    def status(self) -> Status:
+    def status(self) -> CallStatus:
         """``dialing``."""
-        return Status.DIALING
+        return CallStatus.DIALING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +88,9 @@ class Ringing(Line):
     """The phone rings."""
 
     @property
-    def status(self) -> Status:
+    def status(self) -> CallStatus:
         """``ringing``."""
-        return Status.RINGING
+        return CallStatus.RINGING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,23 +100,23 @@ class InProgress(Line):
     answered_at: datetime
 
     @property
-    def status(self) -> Status:
+    def status(self) -> CallStatus:
         """``in_progress``."""
-        return Status.IN_PROGRESS
+        return CallStatus.IN_PROGRESS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """Over. Only a person's request can bring it back to `Pending`."""
 
-    status: Status
+    status: CallStatus
     attempt: int
     ended_at: datetime
-    disposition: str | None = None
-    never_rang: int = 0
+    disposition: Disposition | None = None
+    undialled_attempts: int = 0
 
     @property
-    def deadline(self) -> None:
+    def deadline_at(self) -> None:
         """None: nothing more is waited for."""
         return
 
@@ -151,9 +127,9 @@ State = Pending | Dialing | Ringing | InProgress | Ended
 
 def dials(state: State) -> int:
     """How often the call has been dialled, a present attempt included."""
-    return state.attempt - state.never_rang
+    return state.attempt - state.undialled_attempts
 
 
 def deadline(state: State) -> datetime | None:
     """When the state is over; none in a final one."""
-    return state.deadline
+    return state.deadline_at

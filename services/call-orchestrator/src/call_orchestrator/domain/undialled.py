@@ -3,7 +3,8 @@
 from datetime import datetime, timedelta
 
 from call_orchestrator.domain.decisions import Moved
-from call_orchestrator.domain.states import Dialing, Ended, Pending, Status, Terms
+from call_orchestrator.domain.states import Dialing, Ended, Pending, Terms
+from contracts.vocabulary import CallStatus
 
 FIRST_PAUSE = timedelta(seconds=30)
 SHORTEST_PAUSE = timedelta(seconds=1)
@@ -21,17 +22,17 @@ def too_late(reason: str | None) -> str:
 
 def put_off(state: Dialing, reason: str, terms: Terms, now: datetime) -> Moved:
     """The wait for the next attempt at the same dial; the end, if that would come too late."""
-    never_rang, due_at = state.never_rang + 1, now + pause(state.refusals, terms.retry_delay)
-    dial_by = state.dial_by or state.dialed_at + terms.dial_within
-    if due_at > dial_by:
-        ended = Ended(status=Status.EXPIRED, attempt=state.attempt, ended_at=now, never_rang=never_rang)
+    never_rang, due_at = state.undialled_attempts + 1, now + pause(state.undialled_in_a_row, terms.retry_delay)
+    dial_expires_at = state.dial_expires_at or state.dialed_at + terms.dial_within
+    if due_at > dial_expires_at:
+        ended = Ended(status=CallStatus.EXPIRED, attempt=state.attempt, ended_at=now, undialled_attempts=never_rang)
         return Moved(state=ended, reason=too_late(reason))
     waiting = Pending(
         attempt=state.attempt,
         due_at=due_at,
-        never_rang=never_rang,
-        refusals=state.refusals + 1,
-        dial_by=dial_by,
+        undialled_attempts=never_rang,
+        undialled_in_a_row=state.undialled_in_a_row + 1,
+        dial_expires_at=dial_expires_at,
         reason=reason,
     )
     return Moved(state=waiting, reason=reason)

@@ -105,32 +105,32 @@ def input_of(fact: Fact) -> inputs.Input:
         case DialPlaced():
             return inputs.DialPlaced(attempt=fact.attempt)
         case DialRefused():
-            return inputs.DialRefused(attempt=fact.attempt, permanent=fact.permanent, reason=fact.reason)
+            return inputs.DialRefused(attempt=fact.attempt, is_permanent=fact.is_permanent, reason=fact.reason)
         case DialUnknown():
             return inputs.DialUnknown(attempt=fact.attempt)
         case DialLookedUp():
             return inputs.NetworkReported(
                 attempt=fact.attempt,
-                status=inputs.Network(fact.status) if fact.status else None,
+                status=fact.status,
                 duration_seconds=fact.duration_seconds,
                 looked_up=True,
             )
         case TelephonyStatusReported():
             return inputs.NetworkReported(
                 attempt=fact.attempt,
-                status=inputs.Network(fact.status),
+                status=fact.status,
                 duration_seconds=fact.duration_seconds,
-                permanent=fact.permanent,
+                is_permanent=fact.is_permanent,
                 reason=fact.reason,
             )
         case AnswerClassified():
-            return inputs.AnswerClassified(attempt=fact.attempt, answerer=inputs.Answerer(fact.answered_by))
+            return inputs.AnswerClassified(attempt=fact.attempt, answered_by=fact.answered_by)
         case ConversationEnded():
             return inputs.ConversationEnded(
                 attempt=fact.attempt, disposition=fact.disposition, goodbye_seconds=fact.goodbye_seconds
             )
         case TimerDue():
-            return inputs.TimerDue(deadline=fact.deadline)
+            return inputs.TimerDue(deadline_at=fact.deadline_at)
         case AdmissionGranted():
             return inputs.Admitted(attempt=fact.attempt)
         case _:

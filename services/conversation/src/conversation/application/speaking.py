@@ -38,7 +38,7 @@ class Speaker:
             sentence=len(self.said),
             text=text,
             language=self._language,
-            repeats=repeats,
+            is_reusable=repeats,
         )
         if self.said:
             identity = event_id(event.call_id, event.attempt, event.turn, f"sentence/{event.sentence}")

@@ -149,8 +149,8 @@ class _Turn:
             completion_tokens=answer.completion_tokens,
             first_token_seconds=answer.first_token_seconds,
             latency_seconds=monotonic() - self._started,
-            fallback=answer.failure is not None or answer.step in (ReplySource.SCRIPT_LINE, ReplySource.LAST_RESORT),
-            step=answer.step,
+            is_fallback=answer.failure is not None or answer.step in (ReplySource.SCRIPT_LINE, ReplySource.LAST_RESORT),
+            source=answer.step,
             tool_calls=tuple(answer.tool_calls),
         )
 

@@ -30,14 +30,14 @@ def ending(talk: Talk) -> ConversationEnded | None:
 def second_failure(talk: Talk) -> bool:
     """Whether the model failed in the turn before the last one."""
     before = talk.exchanges[-2].reply if len(talk.exchanges) > 1 else None
-    return before is not None and before.fallback
+    return before is not None and before.is_fallback
 
 
 def _disposition(talk: Talk) -> Disposition | None:
     reply = talk.exchanges[-1].reply
     if reply is None:
         return None
-    if reply.fallback and second_failure(talk):
+    if reply.is_fallback and second_failure(talk):
         return Disposition.TECHNICAL_FAILURE
     for call in reply.tool_calls:
         if call.name == END_CALL:

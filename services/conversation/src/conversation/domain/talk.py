@@ -5,11 +5,9 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from contracts import (
-    FINAL_STATUSES,
     AudioRequested,
     Call,
     CallDecision,
-    CallStatus,
     ConversationEnded,
     Event,
     ReplyGenerated,
@@ -107,8 +105,7 @@ class Talk:
         Who is heard has answered, so a call that is still dialing or ringing in the log (the network's report of the
         answer is late) is talked with too.
         """
-        over = {*FINAL_STATUSES, CallStatus.PENDING}
-        return self.call.attempt == self.attempt and self.call.status not in over and self.call.hangup is None
+        return self.call.may_use_line(self.attempt)
 
     @property
     def silences(self) -> int:

@@ -45,18 +45,20 @@ class Acts:
             await self.refused(who, act, target, [str(error)])
             raise
         fields = tuple(command.changes()) if isinstance(command, CallChangeRequested) else ()
-        story = _AuditTrail(self._audit, act=act, target=target, who=who, fields=fields, before=shown(before))
+        story = _AuditTrail(self._audit, act=act, target=target, key_name=who, fields=fields, before=shown(before))
         return await story.of(lambda: self._calls.command(command), shown)
 
     async def do_to_campaign(self, who: str, act: str, command: CampaignEvent) -> tuple[Campaign, bool]:
         """The campaign after the command, and whether it is decided. Raises Refused and TooLarge."""
         before = await self._campaigns.get(command.campaign_id)
-        story = _AuditTrail(self._audit, act=act, target=command.campaign_id, who=who, before=shown_campaign(before))
+        story = _AuditTrail(
+            self._audit, act=act, target=command.campaign_id, key_name=who, before=shown_campaign(before)
+        )
         return await story.of(lambda: self._campaigns.command(command), shown_campaign)
 
     async def refused(self, who: str, act: str, target: str, reasons: Sequence[str]) -> None:
         """Writes down an act that did not get as far as its target."""
-        await _AuditTrail(self._audit, act=act, target=target, who=who).tell(Stage.REFUSED, reasons=reasons)
+        await _AuditTrail(self._audit, act=act, target=target, key_name=who).tell(Stage.REFUSED, reasons=reasons)
 
 
 class _AuditTrail:
@@ -89,7 +91,7 @@ class _AuditTrail:
     async def tell(self, stage: Stage, *, after: Shown | None = None, reasons: Sequence[str] = ()) -> None:
         told = {
             "stage": stage,
-            "at": datetime.now(UTC),
+            "recorded_at": datetime.now(UTC),
             "after": after,
             "reasons": tuple(masked(reason) for reason in reasons),
         }

@@ -14,7 +14,6 @@ import uuid_utils
 
 from chassis.event_log import Conflict, Guard, StoredEvent
 from contracts import (
-    FINAL_STATUSES,
     AnswerClassified,
     AudioFailed,
     Call,
@@ -72,7 +71,7 @@ class Line:
         call, failed = await asyncio.gather(
             self.report(fact, event_id), self._facts.last(f"{AudioFailed.event_name}.{fact.call_id}")
         )
-        if _is_over(call, fact.attempt):
+        if not call.may_use_line(fact.attempt):
             return None
         text = await self._unspoken(call, fact.attempt, 0, failed)
         return Prompt(call.call_id, fact.attempt, 0, call.language, say=text)
@@ -86,7 +85,7 @@ class Line:
             state(self._facts, call_id), self._facts.last(f"{SpeechHeard.event_name}.{call_id}")
         )
         call = call_in(newest)
-        if _is_over(call, attempt):
+        if not call.may_use_line(attempt):
             return None
         if (newer := _turn(last, attempt)) > turn:
             return Prompt(call_id, attempt, newer, call.language)
@@ -107,7 +106,7 @@ class Line:
                 self._facts.last(f"{AudioFailed.event_name}.{heard.call_id}"),
             )
             call = call_in(newest)
-            if _is_over(call, heard.attempt):
+            if not call.may_use_line(heard.attempt):
                 return None
             turn = await self._taken(heard, last)
             is_silence = turn is None and not heard.text and not heard.said
@@ -139,7 +138,7 @@ class Line:
                 self._facts.last(f"{ConversationEnded.event_name}.{call_id}"),
             )
             call = call_in(newest)
-            if call.status != CallStatus.IN_PROGRESS or call.hangup or _has_ended(ended, call.attempt):
+            if call.status != CallStatus.IN_PROGRESS or call.hangup_reason or _has_ended(ended, call.attempt):
                 raise NotInProgress(f"the call is {call.status}; it can only be talked to while it is in_progress")
             heard = Heard(call_id, call.attempt, 1, text, None, False, event_id)
             with suppress(Conflict):
@@ -182,11 +181,6 @@ def _turn(recorded: StoredEvent | None, attempt: int) -> int:
     """The turn that was heard; 0, the greeting's, if nothing was in this attempt."""
     event = recorded.event if recorded else None
     return event.turn if isinstance(event, SpeechHeard) and event.attempt == attempt else 0
-
-
-def _is_over(call: Call, attempt: int) -> bool:
-    """Whether this line has no more to say; the line of an attempt that the call has left behind has not either."""
-    return call.status in FINAL_STATUSES or call.hangup is not None or call.attempt != attempt
 
 
 def _has_ended(ended: StoredEvent | None, attempt: int) -> bool:

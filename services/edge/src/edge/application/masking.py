@@ -44,7 +44,7 @@ def shown(call: Call) -> dict[str, Any]:
         "variables": sorted(masked(name) for name in call.variables),
         "metadata": sorted(masked(name) for name in call.metadata),
         "reason": masked(call.reason) if call.reason else None,
-        "hangup": masked(call.hangup) if call.hangup else None,
+        "hangup_reason": call.hangup_reason,
     }
 
 

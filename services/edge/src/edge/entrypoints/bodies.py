@@ -85,7 +85,7 @@ class LoggedEvent(BaseModel):
     """One fact of a call's log."""
 
     sequence: int = Field(description="its place in the log of all calls")
-    type: str = Field(examples=["call.status_changed.v1"])
+    type: str = Field(examples=["call.status_changed.v2"])
     time: datetime
     source: str = Field(description="the service that says so")
     data: dict[str, Any]

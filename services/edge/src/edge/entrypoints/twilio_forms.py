@@ -49,7 +49,7 @@ def status_reported(call_id: UUID, attempt: int, form: Form) -> tuple[TelephonyS
         status=STATUSES[word],
         sequence_number=sequence,
         duration_seconds=_number(form, "CallDuration"),
-        permanent=word == "failed" and (not code or code in NO_SUCH_NUMBER),
+        is_permanent=word == "failed" and (not code or code in NO_SUCH_NUMBER),
         reason=f"SIP {code}" if code else None,
     )
     return fact, f"twilio/{sid}/{word if sequence is None else sequence}"

@@ -27,7 +27,7 @@ class LoggedDials:
         """See `DialFacts.heard`."""
         end = (await self._client.jetstream().stream_info(CALLS.name)).state.last_seq
         last = await self._log.last(DialCleared.subjects())
-        start = last.event.since if last and isinstance(last.event, DialCleared) else end + 1
+        start = last.event.replay_from_sequence if last and isinstance(last.event, DialCleared) else end + 1
         async with aclosing(follow(self._client, CALLS, _FILTERS, start=start)) as batches:
             yield _events(batches)
 

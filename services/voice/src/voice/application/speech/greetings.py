@@ -37,7 +37,7 @@ class Greetings:
 
     async def prepare(self, asked: StoredEvent, request: AudioRequested) -> None:
         """Puts the sentence among the clips. Idempotent: a clip is stored under the digest of what it says."""
-        if request.turn != GREETING_TURN or not request.repeats:
+        if request.turn != GREETING_TURN or not request.is_reusable:
             return
         key = asked.envelope.id
         if key not in self._under_way:

@@ -105,7 +105,7 @@ class Speaking:
         start, failed = asyncio.get_running_loop().time(), RequestFailed(Failure.NO_CAPACITY, "no voice")
         for number, voice in enumerate(self._voices):
             step, recipe = SpeechFallback.SECOND_VOICE if number else None, voice.recipe(request)
-            if request.repeats and (clip := await self._clips.get(recipe.digest)) is not None:
+            if request.is_reusable and (clip := await self._clips.get(recipe.digest)) is not None:
                 return _played(_Spoken(recipe.digest, voice.name, step), clip, hear)
             until = start + self._deadline * (number + 1) / len(self._voices)
             for left in reversed(range(1 if number else TRIES)):
@@ -132,7 +132,7 @@ class Speaking:
         if spoken.audio is None:
             return
         line = line_digest(request.language, request.text)
-        if self._lines.is_repeated(line) or request.repeats:
+        if self._lines.is_repeated(line) or request.is_reusable:
             await self._clips.put(spoken.digest, bytes(spoken.audio))
             await self._clips.put(line, spoken.digest.encode())
 
@@ -146,8 +146,8 @@ class Speaking:
             turn=request.turn,
             sentence=request.sentence,
             digest=spoken.digest,
-            seconds=round(spoken.cutter.seconds, 3),
-            cached=spoken.audio is None,
+            duration_seconds=round(spoken.cutter.seconds, 3),
+            is_cached=spoken.audio is None,
             provider=spoken.provider,
             first_byte_seconds=spoken.first_byte,
             fallback=spoken.fallback,

@@ -91,7 +91,7 @@ async def rule_out(calls: CallLog, call_id: UUID, number: int, cause: Envelope, 
     """
     if not await claim_attempt(calls, call_id, number, cause):
         raise StillDialing
-    refused = DialRefused(call_id=call_id, attempt=number, permanent=False, reason=reason)
+    refused = DialRefused(call_id=call_id, attempt=number, is_permanent=False, reason=reason)
     await calls.append(refused, cause=cause, event_id=f"{cause.id}/refused")
 
 

@@ -85,9 +85,9 @@ class Dialing:
     async def _carry_out(self, call_id: UUID, attempt: int, last_moment: float) -> Outcome:
         # Only behind the claim is it certain that nobody else dials, so only here can it be said that nobody did.
         call = await self._state(call_id)
-        if call is None or not _is_dialing(call, attempt) or call.hangup is not None:
+        if call is None or not _is_dialing(call, attempt) or call.hangup_reason is not None:
             DIALS.labels(outcome="called_off").inc()
-            return DialRefused(call_id=call_id, attempt=attempt, permanent=False, reason=CALLED_OFF)
+            return DialRefused(call_id=call_id, attempt=attempt, is_permanent=False, reason=CALLED_OFF)
         order = DialOrder(call_id, attempt, call.phone_number, call.call_timeout_seconds, call.max_call_seconds)
         return await self._place(order, last_moment)
 
@@ -135,7 +135,7 @@ def _failed(order: DialOrder, failed: DialFailed) -> Outcome:
     return DialRefused(
         call_id=order.call_id,
         attempt=order.attempt,
-        permanent=failed.failure.permanent,
+        is_permanent=failed.failure.permanent,
         reason=failed.reason,
         code=failed.code,
     )

@@ -6,7 +6,7 @@ from uuid import UUID
 import structlog
 
 from chassis import tracing
-from contracts import FINAL_STATUSES, CallDecision, SpeechHeard
+from contracts import CallDecision, SpeechHeard
 from contracts.streams import call_state_filter
 from voice.application.telephony.attempts import load_attempt
 from voice.domain.playback import UnplayedRemainder
@@ -77,5 +77,4 @@ class Handover:
         newest = await self._calls.last(call_state_filter(call_id))
         if newest is None or not isinstance(newest.event, CallDecision):
             return False
-        call = newest.event.call
-        return call.status in FINAL_STATUSES or call.hangup is not None or call.attempt != attempt
+        return not newest.event.call.may_use_line(attempt)

@@ -58,7 +58,7 @@ class RateLimiter:
                 continue
         # Nothing is awaited between the look at the pace and here, so the guard is that of what was seen.
         self._passed, since = self._pace.last_clearance, self._pace.since()
-        cleared = DialCleared(call_id=call_id, attempt=attempt, since=since)
+        cleared = DialCleared(call_id=call_id, attempt=attempt, replay_from_sequence=since)
         try:
             await self._calls.append(cleared, cause=cause, guard=Guard(DialCleared.subjects(), self._passed))
         except Conflict:

@@ -1,0 +1,109 @@
+"""The enumerations that all services share. Standard library only, so that a pure domain may import them."""
+
+from enum import StrEnum
+
+
+class CallStatus(StrEnum):
+    """The status of a call, as users see it."""
+
+    PENDING = "pending"
+    DIALING = "dialing"
+    RINGING = "ringing"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    NO_ANSWER = "no_answer"
+    BUSY = "busy"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    VOICEMAIL = "voicemail"
+    EXPIRED = "expired"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether an attempt is in progress; the call then occupies a slot."""
+        return self in LIVE_STATUSES
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the call has ended."""
+        return self in FINAL_STATUSES
+
+
+LIVE_STATUSES = frozenset({CallStatus.DIALING, CallStatus.RINGING, CallStatus.IN_PROGRESS})
+FINAL_STATUSES = frozenset(CallStatus) - LIVE_STATUSES - {CallStatus.PENDING}
+
+
+class TelephonyStatus(StrEnum):
+    """The status of one attempt as the telephone network reports it, in the order in which it can occur."""
+
+    QUEUED = "queued"
+    INITIATED = "initiated"
+    RINGING = "ringing"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    BUSY = "busy"
+    NO_ANSWER = "no_answer"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class AnsweredBy(StrEnum):
+    """Who or what answered, by answering-machine detection."""
+
+    HUMAN = "human"
+    MACHINE = "machine"
+    FAX = "fax"
+    UNKNOWN = "unknown"
+
+
+class HangupReason(StrEnum):
+    """Why the orchestrator requested a hang-up. It determines the final status of the call."""
+
+    CANCELED = "canceled"
+    VOICEMAIL = "voicemail"
+    FAX = "fax"
+    TOO_LONG = "too_long"
+    CONCLUDED = "concluded"
+
+
+class Disposition(StrEnum):
+    """How a conversation ended, in call-centre terms."""
+
+    CONFIRMED = "confirmed"
+    DECLINED = "declined"
+    RESCHEDULED = "rescheduled"
+    CALLBACK_REQUESTED = "callback_requested"
+    ANSWERED = "answered"
+    WRONG_NUMBER = "wrong_number"
+    OPT_OUT = "opt_out"
+    UNRESPONSIVE = "unresponsive"
+    TECHNICAL_FAILURE = "technical_failure"
+    """The callee was reached, but the agent could not hold the conversation."""
+
+
+class ReplySource(StrEnum):
+    """What produced a reply: the model, or a fallback (docs/adr/0011)."""
+
+    MODEL = "model"
+    RETRY = "retry"
+    """The same model, called a second time."""
+    SECOND_MODEL = "second_model"
+    CACHED_ANSWER = "cached_answer"
+    """The model's answer to the same question in another call."""
+    SCRIPT_LINE = "script_line"
+    """The paragraph of the script that begins with ``Fallback:``."""
+    LAST_RESORT = "last_resort"
+    """The language's built-in line for this case."""
+    STOCK_PHRASE = "stock_phrase"
+    """A fixed phrase; no model was called, because the callee was silent."""
+
+
+class SpeechFallback(StrEnum):
+    """What replaced the requested voice (docs/adr/0011)."""
+
+    SECOND_VOICE = "second_voice"
+    """Another model or another voice of the vendor."""
+    CLIP = "clip"
+    """A stored clip of the same text in any voice."""
+    SAY = "say"
+    """The telephone provider's own voice."""
