@@ -52,7 +52,12 @@ async def test_the_events_of_a_call_are_its_log_in_order(
     ]
     assert [event["sequence"] for event in events] == [1, 2, 3, 5]
     assert [event["source"] for event in events] == ["call-orchestrator", "call-orchestrator", "test", "test"]
-    assert events[3]["data"] == {"call_id": str(talking.call_id), "attempt": 1, "provider_call_id": "CA1"}
+    assert events[3]["data"] == {
+        "call_id": str(talking.call_id),
+        "attempt": 1,
+        "provider": "twilio",
+        "provider_call_id": "CA1",
+    }
     assert sorted(events[0]) == ["data", "sequence", "source", "time", "type"]
 
 
