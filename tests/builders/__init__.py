@@ -1,0 +1,1 @@
+"""Builders of contract objects for tests: valid defaults, changed by keyword."""
