@@ -25,8 +25,9 @@ from starlette.applications import Starlette
 
 from chassis.serve import serve
 from chassis.settings import ServiceSettings
+from chassis.event_log import StoredEvent
 from chassis.subscriptions import subscribe
-from contracts import Service
+from contracts import CallStatusChanged, Service
 from contracts.streams import VOICE_DIALS
 
 
@@ -35,12 +36,12 @@ async def build(settings, bus):
     router, stopping = NatsRouter(), asyncio.Event()
     bus.ends_first.callback(stopping.set)
 
-    async def wait(told):
+    async def wait(event: CallStatusChanged, stored: StoredEvent[CallStatusChanged]) -> None:
         print("waiting", flush=True)
         await stopping.wait()
         print("left", flush=True)
 
-    subscribe(router, bus.client, VOICE_DIALS, wait)
+    subscribe(router, VOICE_DIALS, wait)
     bus.broker.include_router(router)
     yield Starlette()
 

@@ -6,13 +6,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import UUID
 
 import pytest
-from faststream.nats import NatsBroker
 from nats.aio.client import Client
 
 from call_orchestrator.composition import build
 from call_orchestrator.settings import Settings
 from chassis.event_log import EventLog
-from chassis.serve import Bus
+from chassis.serve import connect_bus
 from contracts import (
     Call,
     CallDecision,
@@ -24,7 +23,7 @@ from contracts import (
     TelephonyStatusReported,
     call_id_of,
 )
-from contracts.streams import CALLS, call_state_filter
+from contracts.streams import call_state_filter
 
 Ask = Callable[..., Awaitable[list[UUID]]]
 
@@ -34,12 +33,10 @@ async def running(nats_url: str, count: int, **settings: float) -> AsyncIterator
     """So many replicas of the service, as one system."""
     async with AsyncExitStack() as stack:
         for _ in range(count):
-            broker = NatsBroker(nats_url, logger=None)
-            client = await broker.connect()
-            bus = Bus(client, broker, EventLog(client, CALLS.name, source=Service.ORCHESTRATOR))
+            bus = await connect_bus(Service.ORCHESTRATOR, nats_url)
             await stack.enter_async_context(build(Settings.model_validate(settings), bus))
-            stack.push_async_callback(broker.stop)
-            await broker.start()
+            stack.push_async_callback(bus.broker.stop)
+            await bus.broker.start()
         yield
 
 

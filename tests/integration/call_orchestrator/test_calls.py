@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
-from faststream.nats import NatsBroker
 from nats.aio.client import Client
 
 from call_orchestrator.adapters.jetstream import JetStreamCallLog, JetStreamGreetings, JetStreamTimers
@@ -17,7 +16,7 @@ from call_orchestrator.composition import build, policy
 from call_orchestrator.domain.inputs import Admitted, Input, NetworkReported, RetryRequested, TimerDue
 from call_orchestrator.settings import Settings
 from chassis.event_log import EventLog
-from chassis.serve import Bus
+from chassis.serve import connect_bus
 from contracts import (
     Call,
     CallCancelRequested,
@@ -44,12 +43,10 @@ async def replicas(nats_url: str, bus_client: Client) -> AsyncIterator[int]:
     settings = Settings(max_concurrent_calls=0, twilio_calls_per_second=1000)
     async with AsyncExitStack() as stack:
         for _ in range(2):
-            broker = NatsBroker(nats_url, logger=None)
-            client = await broker.connect()
-            stack.push_async_callback(broker.stop)
-            bus = Bus(client, broker, EventLog(client, CALLS.name, source=Service.ORCHESTRATOR))
+            bus = await connect_bus(Service.ORCHESTRATOR, nats_url)
+            stack.push_async_callback(bus.broker.stop)
             await stack.enter_async_context(build(settings, bus))
-            await broker.start()
+            await bus.broker.start()
         yield 2
 
 

@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from faststream.nats import NatsBroker
 from nats.aio.client import Client
 from pymongo.asynchronous.database import AsyncDatabase
 from starlette.types import ASGIApp
@@ -17,10 +16,9 @@ from campaign_stats.composition import build
 from campaign_stats.settings import Settings
 from campaign_stats.store import Store, connect
 from chassis.event_log import EventLog
-from chassis.serve import Bus
+from chassis.serve import connect_bus
 from contracts import CallStatus, CallStatusChanged, Service, call_id_of
 from contracts.examples import CALL, EXAMPLES
-from contracts.streams import CALLS
 
 Database = AsyncDatabase[dict[str, Any]]
 Replica = Callable[..., AbstractAsyncContextManager[ASGIApp]]
@@ -72,18 +70,16 @@ def replica(nats_url: str, mongo_url: str, database: Database, bus_client: Clien
 
     @asynccontextmanager
     async def running(*, ready: bool = True) -> AsyncIterator[ASGIApp]:
-        broker = NatsBroker(nats_url, logger=None)
-        client = await broker.connect()
-        bus = Bus(client, broker, EventLog(client, CALLS.name, source=Service.CAMPAIGN_STATS))
+        bus = await connect_bus(Service.CAMPAIGN_STATS, nats_url)
         settings = Settings.model_validate({"mongo_url": mongo_url, "mongo_database": database.name})
         try:
             async with build(settings, bus) as app:
-                await broker.start()
+                await bus.broker.start()
                 while ready and (await readiness(app))[0] != 200:
                     await asyncio.sleep(0.02)
                 yield app
         finally:
-            await broker.stop()
+            await bus.broker.stop()
 
     return running
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faststream.nats import NatsBroker
 from nats.aio.client import Client
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
@@ -23,11 +22,9 @@ from campaign_stats.settings import Settings
 from campaign_stats.store import CHECKPOINT, Store, connect
 from campaign_stats.subscriber import IDLE_SECONDS, LAG_EVENTS, Follower
 from centralita.embedded.servers import mongo_server
-from chassis.event_log import EventLog
-from chassis.serve import Bus
-from contracts import CampaignStatistics, CampaignStatisticsQuery, Event
+from chassis.serve import connect_bus
+from contracts import CampaignStatistics, CampaignStatisticsQuery, Event, Service
 from contracts.examples import EXAMPLES
-from contracts.streams import CALLS
 
 Replica = Callable[..., AbstractAsyncContextManager[ASGIApp]]
 Journal = Callable[[str, str], Awaitable[int]]
@@ -91,13 +88,12 @@ async def test_a_question_that_is_none_is_refused_with_its_reason(replica: Repli
 
 @asynccontextmanager
 async def replica_with(url: str, nats_url: str) -> AsyncIterator[ASGIApp]:
-    broker = NatsBroker(nats_url, logger=None)
-    client = await broker.connect()
+    bus = await connect_bus(Service.CAMPAIGN_STATS, nats_url)
     settings = Settings.model_validate({"mongo_url": url})
-    async with build(settings, Bus(client, broker, EventLog(client, CALLS.name, source="test"))) as app:
-        await broker.start()
+    async with build(settings, bus) as app:
+        await bus.broker.start()
         yield app
-    await broker.stop()
+    await bus.broker.stop()
 
 
 async def test_a_mongodb_that_comes_late_and_goes_away_is_waited_for_and_readiness_says_so(

@@ -6,10 +6,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
@@ -25,7 +25,6 @@ from centralita.replay.marks import Standing, standing
 from centralita.replay.messages import Message
 from centralita.replay.reading import last_sequence, read
 from centralita.replay.scope import Scope
-from centralita.replay.sending import Sender
 from centralita.replay.undo_import import settled, take_back
 from chassis.provision import provision
 from contracts.streams import CALLS, REQUESTS
@@ -140,26 +139,6 @@ async def test_a_cancelled_import_takes_back_its_own_messages_and_no_others(bus_
         await slowly
     assert "nothing of it is left" in stopped.value.__notes__[0]
     assert await bodies(bus_client) == {CALLS.name: [0, 0], REQUESTS.name: []}
-
-
-async def test_a_cancellation_that_a_library_swallows_still_stops_the_import(
-    bus_client: Client, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As `asyncio.wait_for` does before Python 3.12, if its result arrives together with the cancellation."""
-    send = Sender.send
-
-    async def swallow_a_cancellation(sender: Sender, *message: Any) -> None:
-        if sender.missing == 1:
-            running.cancel()
-            with suppress(asyncio.CancelledError):
-                await asyncio.sleep(0)
-        await send(sender, *message)
-
-    monkeypatch.setattr(Sender, "send", swallow_a_cancellation)
-    running = asyncio.create_task(import_file(bus_client, file, speed=None))
-    with pytest.raises(asyncio.CancelledError):
-        await running
-    assert await bodies(bus_client) == NOTHING
 
 
 @pytest.mark.parametrize("already", [0, 1])

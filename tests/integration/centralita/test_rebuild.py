@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-from faststream.nats import NatsBroker
 from nats.aio.client import Client
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -19,10 +18,9 @@ from centralita.replay import shadow
 from centralita.replay.rebuilding import OtherLog, Progress, rebuild
 from centralita.replay.shadow import FENCE
 from chassis.event_log import EventLog
-from chassis.serve import Bus
+from chassis.serve import connect_bus
 from contracts import Service, call_id_of
 from contracts.examples import CALL, EXAMPLES
-from contracts.streams import CALLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,16 +78,14 @@ class Live:
 
     @asynccontextmanager
     async def campaign_stats(self) -> AsyncIterator[None]:
-        broker = NatsBroker(self.nats_url, logger=None)
-        client = await broker.connect()
-        bus = Bus(client, broker, EventLog(client, CALLS.name, source=Service.CAMPAIGN_STATS))
+        bus = await connect_bus(Service.CAMPAIGN_STATS, self.nats_url)
         settings = Settings.model_validate({"mongo_url": self.mongo_url, "mongo_database": self.database.name})
         try:
             async with build(settings, bus):
-                await broker.start()
+                await bus.broker.start()
                 yield
         finally:
-            await broker.stop()
+            await bus.broker.stop()
 
     async def follows(self, sequence: int) -> None:
         store = Store(self.database.client, self.database.name)

@@ -6,13 +6,10 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import pytest
-from faststream.nats import NatsBroker
 from pydantic import HttpUrl, SecretStr
 
-from chassis.event_log import EventLog
-from chassis.serve import Bus
+from chassis.serve import connect_bus
 from contracts import ConversationEnded, Disposition, ReplyGenerated, Service
-from contracts.streams import CALLS
 from conversation.composition import build
 from conversation.domain.phrases import phrases_of
 from conversation.settings import Settings
@@ -35,12 +32,10 @@ async def replicas(nats_url: str, scene: "Scene", simulators: Simulators) -> Asy
     settings = Settings(openai_api_key=SecretStr("sk-fictional"), openai_base_url=HttpUrl(simulators.openai_url))
     async with AsyncExitStack() as stack:
         for _ in range(2):
-            broker = NatsBroker(nats_url, logger=None)
-            client = await broker.connect()
-            stack.push_async_callback(broker.stop)
-            bus = Bus(client, broker, EventLog(client, CALLS.name, source=Service.CONVERSATION))
+            bus = await connect_bus(Service.CONVERSATION, nats_url)
+            stack.push_async_callback(bus.broker.stop)
             await stack.enter_async_context(build(settings, bus))
-            await broker.start()
+            await bus.broker.start()
         yield 2
 
 

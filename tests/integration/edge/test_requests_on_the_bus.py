@@ -4,28 +4,25 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-from faststream.nats import NatsBroker
 from nats.aio.client import Client
 
 from chassis.barrier import wait_until_processed
-from chassis.event_log import EventLog
-from chassis.serve import Bus
+from chassis.serve import connect_bus
 from contracts import CommandOutcome, Service, call_id_of
 from contracts.queries import CALL_REQUEST
-from contracts.streams import CALLS, DEAD_LETTERS
+from contracts.streams import DEAD_LETTERS
 from edge.composition import build
 from edge.settings import Settings
 
 
 @pytest.fixture
 async def listening(nats_url: str, bus_client: Client, settings: Settings) -> AsyncIterator[None]:
-    broker = NatsBroker(nats_url, logger=None)
-    client = await broker.connect()
-    async with build(settings, Bus(client, broker, EventLog(client, CALLS.name, source=Service.EDGE))):
-        await broker.start()
-        await wait_until_processed(client)
+    bus = await connect_bus(Service.EDGE, nats_url)
+    async with build(settings, bus):
+        await bus.broker.start()
+        await wait_until_processed(bus.client)
         yield
-        await broker.stop()
+        await bus.broker.stop()
 
 
 async def ask(client: Client, body: object) -> CommandOutcome:

@@ -6,13 +6,12 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-from faststream.nats import NatsBroker
 from nats.aio.client import Client
 from pydantic import AnyHttpUrl, SecretStr
 
 from chassis.event_log import EventLog
 from chassis.media_tokens import sign
-from chassis.serve import Bus
+from chassis.serve import connect_bus
 from contracts import (
     AudioFailed,
     AudioReady,
@@ -55,17 +54,15 @@ async def voice(
         elevenlabs_base_url=AnyHttpUrl(simulators.elevenlabs_url),
         media_turn_timeout_seconds=3,
     )
-    broker = NatsBroker(nats_url, logger=None)
-    client = await broker.connect()
-    bus = Bus(client, broker, EventLog(client, CALLS.name, source=Service.VOICE))
+    bus = await connect_bus(Service.VOICE, nats_url)
     try:
         async with build(settings, bus) as app, serving(app, "127.0.0.1") as url:
-            await broker.start()
+            await bus.broker.start()
             async with httpx.AsyncClient(base_url=url, timeout=10) as caller:
                 yield caller
-            await broker.stop()
+            await bus.broker.stop()
     finally:
-        await broker.stop()
+        await bus.broker.stop()
 
 
 def path_of(event: CallStatusChanged, turn: int) -> str:

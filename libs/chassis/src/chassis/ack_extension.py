@@ -1,4 +1,4 @@
-"""Telling the server that a message is being handled, for as long as its handler waits for its turn."""
+"""Extending the ack deadline of a message while its handler runs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,28 +9,28 @@ from nats.errors import Error as NatsError
 
 from contracts.streams import Consumer
 
-_PER_ACK_WAIT = 3
-"""How often within `Consumer.ack_wait` the server hears of us: two of the messages may be lost."""
+_EXTENSIONS_PER_ACK_WAIT = 3
+"""Two of three may be lost before the server delivers the message to another replica."""
 
 
 @asynccontextmanager
 async def extend_ack_deadline(message: Msg, consumer: Consumer) -> AsyncIterator[None]:
-    """Keeps the server from giving the message to another replica while the block runs, if `consumer` is patient.
+    """While the block runs, keeps the server from redelivering the message, if the consumer `extends_ack_deadline`.
 
-    A replica that dies falls silent, so its message goes to another after `Consumer.ack_wait` all the same.
+    The message of a process that dies is redelivered after `Consumer.ack_wait`.
     """
-    if not consumer.patient:
+    if not consumer.extends_ack_deadline:
         yield
         return
-    reporting = asyncio.create_task(_report(message, consumer.ack_wait / _PER_ACK_WAIT))
+    extending = asyncio.create_task(_extend(message, consumer.ack_wait / _EXTENSIONS_PER_ACK_WAIT))
     try:
         yield
     finally:
-        reporting.cancel()
+        extending.cancel()
 
 
-async def _report(message: Msg, every: float) -> None:
+async def _extend(message: Msg, interval_seconds: float) -> None:
     while True:
-        await asyncio.sleep(every)
-        with suppress(NatsError):  # without a connection the server hears nothing and gives it to another
+        await asyncio.sleep(interval_seconds)
+        with suppress(NatsError):  # without a connection the server redelivers the message
             await message.in_progress()

@@ -15,7 +15,10 @@ from nats.js.errors import APIError, NotFoundError
 
 from chassis import tracing
 from chassis.leader_retry import MAX_ELECTION_SECONDS, REQUEST_TIMEOUT_SECONDS, retry_until_leader
+from chassis.stored_event import StoredEvent
 from contracts import Envelope, Event, InvalidMessage, decode
+
+__all__ = ["Conflict", "EventLog", "Guard", "StoredEvent", "publish"]
 
 _WRONG_LAST_SEQUENCE = 10071
 """The server's error code for a lost compare-and-set (nats-server ``errors.json``)."""
@@ -26,16 +29,6 @@ _LAG_SECONDS = 0.02
 
 class Conflict(Exception):
     """Another replica appended first: reload and decide again."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """An event as the log has it; more than one delivery: somebody may have handled it before."""
-
-    event: Event
-    envelope: Envelope
-    sequence: int
-    deliveries: int = 1
 
 
 @dataclass(frozen=True, slots=True)

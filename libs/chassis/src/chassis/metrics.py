@@ -8,7 +8,10 @@ BUILD = Info("centralita_build", "Which service this is, in which version")
 HANDLING_SECONDS = Histogram(
     "centralita_message_handling_seconds", "Time from a message's arrival to its acknowledgement", ["consumer"]
 )
-DEAD_LETTERS = Counter("centralita_dead_letters", "Messages given up on, by consumer", ["consumer"])
+DEAD_LETTERS = Counter("centralita_dead_letters", "Messages stored as dead letters", ["consumer"])
+TERMINATED = Counter(
+    "centralita_terminated_messages", "Messages terminated because their dead letter could not be stored", ["consumer"]
+)
 
 
 async def metrics(_: Request) -> Response:

@@ -64,10 +64,9 @@ def serve(service: Service, kind: type[S], build: Build[S]) -> None:
 
 async def run(service: Service, settings: S, build: Build[S]) -> None:
     """As `serve`, inside a running loop. The port is printed as one JSON line on standard output once it listens."""
-    broker = _broker(service, settings.nats_url)
-    client = await broker.connect()
+    bus = await connect_bus(service, settings.nats_url)
+    broker, client = bus.broker, bus.client
     await wait_until_provisioned(client.jetstream(), service)
-    bus = Bus(client, broker, EventLog(client, CALLS.name, source=service))
     BUILD.info({"service": service, "version": version("centralita-chassis")})
     async with AsyncExitStack() as stack:
         if endpoint := settings.otel_exporter_otlp_endpoint:
@@ -82,10 +81,14 @@ async def run(service: Service, settings: S, build: Build[S]) -> None:
     logger.info("stopped")
 
 
-def _broker(service: Service, url: str) -> NatsBroker:
-    """A node that falls silent, as its machine did, is left after three pings: within the patience of an append."""
+async def connect_bus(service: Service, url: str) -> Bus:
+    """Connects to NATS as the user of `service`; ``bus.broker.start()`` then starts its subscribers.
+
+    A server that stops answering is left after three pings, which is sooner than an append is given up. Handlers are
+    called without FastDepends (``apply_types=False``), which would run each of their parameters in a thread.
+    """
     to = connection(url)
-    return NatsBroker(
+    broker = NatsBroker(
         to["servers"],
         security=NatsUserPassword(to["user"], to["password"] or "") if to["user"] else None,
         name=service,
@@ -97,7 +100,10 @@ def _broker(service: Service, url: str) -> NatsBroker:
         ping_interval=3,
         graceful_timeout=10,
         drain_timeout=10,
+        apply_types=False,
     )
+    client = await broker.connect()
+    return Bus(client, broker, EventLog(client, CALLS.name, source=service))
 
 
 async def _leave(broker: NatsBroker, client: Client) -> None:

@@ -40,31 +40,37 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """A durable push consumer whose messages are shared out among a service's replicas.
+    """A durable push consumer whose messages are shared out among the replicas of a service.
 
-    `ack_wait` (seconds) is how long a replica may be silent about a message before another one gets it. `backoff`
-    (seconds) is the wait before each further try; after the last one the message is a dead letter. `patient`: a handler
-    may wait for its turn; the server is told for as long as it does.
+    `ack_wait` (seconds): a message that is not acknowledged for this long is delivered to another replica. `backoff`
+    (seconds): the delay before each delivery that follows a failure; after one more failure the message becomes a dead
+    letter.
     """
 
     name: str
     stream: Stream
-    filters: tuple[str, ...]
+    events: tuple[type[Event], ...]
+    """The event types that it delivers; the filters on the server are derived from them."""
+    status: CallStatus | None = None
+    """Of `call.*` events, deliver only those that leave the call in this status."""
     ack_wait: int = 30
     workers: int = 64
     backoff: tuple[float, ...] = field(default=(0.2, 1, 5, 15, 30, 60, 120, 300))
-    patient: bool = False
+    extends_ack_deadline: bool = False
+    """While a handler runs, the server is told that work goes on: it may take longer than `ack_wait`."""
     in_order: bool = False
-    """One message at a time, whatever the number of replicas: one that comes again comes before the next."""
+    """One message at a time over all replicas; a message that is delivered again comes before the next one."""
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """The subjects that the server delivers."""
+        subjects = (event.subjects() for event in self.events)
+        return tuple(subject.removesuffix("*") + self.status if self.status else subject for subject in subjects)
 
     @property
     def deliver_subject(self) -> str:
-        """Where the server sends this consumer's messages."""
+        """The subject on which the server delivers the messages."""
         return f"deliver.{self.name}"
-
-
-def _filters(*events: type[Event]) -> tuple[str, ...]:
-    return tuple(event.subjects() for event in events)
 
 
 REQUESTS = Stream(
@@ -106,12 +112,12 @@ STREAMS = (CALLS, REQUESTS, QUEUE, DEAD_LETTERS, AUDIT)
 ORCHESTRATOR_REQUESTS = Consumer(
     "orchestrator-requests",
     REQUESTS,
-    _filters(CallRequested, CallCancelRequested, CallRetryRequested, CallChangeRequested),
+    (CallRequested, CallCancelRequested, CallRetryRequested, CallChangeRequested),
 )
 ORCHESTRATOR_CAMPAIGNS = Consumer(
     "orchestrator-campaigns",
     REQUESTS,
-    _filters(CampaignPauseRequested, CampaignResumeRequested),
+    (CampaignPauseRequested, CampaignResumeRequested),
     ack_wait=10,
     workers=1,
     in_order=True,
@@ -119,7 +125,7 @@ ORCHESTRATOR_CAMPAIGNS = Consumer(
 ORCHESTRATOR_FACTS = Consumer(
     "orchestrator-facts",
     CALLS,
-    _filters(
+    (
         DialPlaced,
         DialRefused,
         DialUnknown,
@@ -132,12 +138,12 @@ ORCHESTRATOR_FACTS = Consumer(
     ),
 )
 VOICE_DIALS = Consumer(
-    "voice-dials", CALLS, (f"{CallStatusChanged.event_name}.*.{CallStatus.DIALING}",), ack_wait=60, patient=True
+    "voice-dials", CALLS, (CallStatusChanged,), status=CallStatus.DIALING, ack_wait=60, extends_ack_deadline=True
 )
-VOICE_HANGUPS = Consumer("voice-hangups", CALLS, _filters(CallHangupRequested))
-VOICE_SETTLEMENTS = Consumer("voice-settlements", CALLS, _filters(CallSettlementRequested))
-VOICE_GREETINGS = Consumer("voice-greetings", CALLS, _filters(AudioRequested), workers=4)
-CONVERSATION_TURNS = Consumer("conversation-turns", CALLS, _filters(SpeechHeard))
+VOICE_HANGUPS = Consumer("voice-hangups", CALLS, (CallHangupRequested,))
+VOICE_SETTLEMENTS = Consumer("voice-settlements", CALLS, (CallSettlementRequested,))
+VOICE_GREETINGS = Consumer("voice-greetings", CALLS, (AudioRequested,), workers=4)
+CONVERSATION_TURNS = Consumer("conversation-turns", CALLS, (SpeechHeard,))
 CONSUMERS = (
     ORCHESTRATOR_REQUESTS,
     ORCHESTRATOR_CAMPAIGNS,

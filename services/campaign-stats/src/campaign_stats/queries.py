@@ -1,12 +1,13 @@
 """Questions answered over NATS request/reply: the counters of one campaign, or of all."""
 
 import structlog
-from faststream.nats import NatsMessage, NatsResponse, NatsRouter
+from faststream.nats import NatsResponse, NatsRouter
 from pydantic import ValidationError
 from pymongo.errors import PyMongoError
 
 from campaign_stats.projection import statistics
 from campaign_stats.store import Store
+from chassis.subscriptions import body_of
 from contracts import CampaignStatistics, CampaignStatisticsQuery, Service, reasons_of
 
 logger = structlog.get_logger()
@@ -20,10 +21,12 @@ def build_router(store: Store) -> NatsRouter:
     """
     router = NatsRouter()
 
-    @router.subscriber(CampaignStatisticsQuery.subject, queue=Service.CAMPAIGN_STATS.value, max_workers=16)
-    async def answer(message: NatsMessage) -> CampaignStatistics | NatsResponse:
+    @router.subscriber(
+        CampaignStatisticsQuery.subject, queue=Service.CAMPAIGN_STATS.value, max_workers=16, decoder=body_of
+    )
+    async def answer(body: bytes) -> CampaignStatistics | NatsResponse:
         try:
-            query = CampaignStatisticsQuery.model_validate_json(message.body or b"{}")
+            query = CampaignStatisticsQuery.model_validate_json(body or b"{}")
             return statistics(query.campaign_id, await store.sums(query.campaign_id))
         except ValidationError as error:
             return _refusal(400, "; ".join(reasons_of(error)))

@@ -16,7 +16,7 @@ from pymongo.errors import PyMongoError
 
 from campaign_stats.store import Conflict, Store
 from chassis import tracing
-from chassis.subscriptions import recorded
+from chassis.stored_event import stored_event_of
 from contracts import ConversationEnded, Event, InvalidMessage, ReplyGenerated
 from contracts.streams import CALLS, campaign_state_filter, subject_ids
 
@@ -145,7 +145,7 @@ def _events(messages: list[Msg]) -> list[tuple[int, Event]]:
     events: list[tuple[int, Event]] = []
     for message in messages:
         try:
-            read = recorded(message)
+            read = stored_event_of(message)
         except InvalidMessage as error:
             SKIPPED.inc()
             logger.error("no_event", sequence=message.metadata.sequence.stream, reasons=error.reasons)

@@ -24,7 +24,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     async with AsyncExitStack() as stack:
         models = await _models(settings, stack)
         turns = Turns(bus.calls, models, await _answers(settings, bus), deadline_seconds=settings.turn_deadline_seconds)
-        bus.broker.include_router(build_router(turns, bus.client))
+        bus.broker.include_router(build_router(turns))
         yield Starlette(routes=operations(bus.client))
 
 

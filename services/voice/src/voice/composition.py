@@ -64,7 +64,6 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         ):
             bus.ends_first.callback(stopping.set)
             router = build_router(
-                bus.client,
                 Dialing(bus.calls, telephony, greetings, hold=DialGate(telephone.breaker, stopping), clearance=pacing),
                 Settlement(bus.calls, telephony),
                 HangUp(bus.calls, telephony, telephony),

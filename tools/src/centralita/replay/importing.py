@@ -141,7 +141,6 @@ class _Import:
         sender, loop = await Sender.open(self.client), asyncio.get_running_loop()
         begun, first, count = loop.time(), None, self.manifest.count
         for line, message in enumerate(messages(path), start=1):
-            _raise_if_cancelled()
             first = first or message.time
             due = begun + (message.time - first).total_seconds() / speed if speed else begun
             if due - loop.time() > PAUSE_SECONDS or sender.missing == IN_FLIGHT:
@@ -170,17 +169,6 @@ class _Import:
         except (NatsError, OSError, Incomplete) as error:
             return f"{stopped} {left} ({str(error) or type(error).__name__})."
         return f"{stopped} What it had published is taken back: nothing of it is left."
-
-
-def _raise_if_cancelled() -> None:
-    """Raises CancelledError if the task was cancelled and did not notice.
-
-    Before Python 3.12, `asyncio.wait_for` drops a cancellation that arrives together with its result; nats-py uses it
-    for every request.
-    """
-    task = asyncio.current_task()
-    if task and task.cancelling():
-        raise asyncio.CancelledError
 
 
 def carried(message: Message, mark: Mark) -> dict[str, str]:

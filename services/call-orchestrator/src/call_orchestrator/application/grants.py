@@ -5,13 +5,20 @@ from prometheus_client import Counter
 from call_orchestrator.application.calls import CallInput, CallService
 from call_orchestrator.domain.inputs import Admitted
 from call_orchestrator.ports import Admissions, CallLog
+from chassis.retry_later import RetryLater
 from contracts import AdmissionGranted, Envelope
 
 RELEASED = Counter("centralita_released_slots", "Slots that were given to a call that waited no more")
 
 
-class LagsBehind(Exception):
-    """The server that answered does not know yet what the grant was founded on: the grant comes again."""
+class LagsBehind(RetryLater):
+    """The server that answered has not yet stored the event on which the grant is based.
+
+    The wait ends when that server has caught up with the stream's leader.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(delay=0.2)
 
 
 class Grants:

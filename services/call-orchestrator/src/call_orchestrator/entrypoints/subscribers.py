@@ -1,4 +1,4 @@
-"""NATS: requests and commands from upstream and the edge, facts from the other services, deadlines from the server."""
+"""Subscribes to requests and commands, to events of the other services, and to deadlines."""
 
 from typing import assert_never
 
@@ -26,7 +26,6 @@ from contracts import (
     DialPlaced,
     DialRefused,
     DialUnknown,
-    InvalidMessage,
     TelephonyStatusReported,
     TimerDue,
 )
@@ -34,7 +33,7 @@ from contracts.permissions import is_inbox
 from contracts.streams import ORCHESTRATOR_CAMPAIGNS, ORCHESTRATOR_FACTS, ORCHESTRATOR_REQUESTS
 
 Command = CallRequested | CallChangeRequested | CallCancelRequested | CallRetryRequested
-Fact = (
+CallFact = (
     DialPlaced
     | DialRefused
     | DialUnknown
@@ -43,58 +42,55 @@ Fact = (
     | AnswerClassified
     | ConversationEnded
     | TimerDue
-    | AdmissionGranted
 )
+Fact = CallFact | AdmissionGranted
+CampaignCommand = CampaignPauseRequested | CampaignResumeRequested
 
 
 def build_router(calls: CallService, grants: Grants, campaigns: CampaignService, client: Client) -> NatsRouter:
-    """The service's three consumers, idempotent by `CallService` and `CampaignService`: see there."""
+    """Returns the subscriptions to the three consumers of this service. `CallService`, `Grants` and `CampaignService`
+    explain why a second delivery is harmless."""
     router = NatsRouter()
 
-    async def on_request(recorded: StoredEvent) -> None:
-        event = recorded.event
-        if not isinstance(event, Command):
-            raise InvalidMessage([f"subject: {event.event_name} is no request"])
-        await _answer(client, recorded, await _ask(calls, event, recorded))
+    async def on_command(event: Command, stored: StoredEvent[Command]) -> None:
+        await _reply(client, stored, await _decide(calls, event, stored))
 
-    async def on_campaign(recorded: StoredEvent) -> None:
-        event = recorded.event
-        if not isinstance(event, CampaignPauseRequested | CampaignResumeRequested):
-            raise InvalidMessage([f"subject: {event.event_name} asks nothing of a campaign"])
-        await _answer(client, recorded, await campaigns.ask(event, recorded.envelope))
+    async def on_campaign_command(event: CampaignCommand, stored: StoredEvent[CampaignCommand]) -> None:
+        await _reply(client, stored, await campaigns.ask(event, stored.envelope))
 
-    async def on_fact(recorded: StoredEvent) -> None:
-        event, again = recorded.event, recorded.deliveries > 1
-        if isinstance(event, AdmissionGranted):
-            await grants.carry_out(event, sequence=recorded.sequence, cause=recorded.envelope, redelivered=again)
-            return
-        if not isinstance(event, Fact):
-            raise InvalidMessage([f"subject: {event.event_name} is no fact that the state machine knows"])
-        await calls.tell(CallInput(event.call_id, input_of(event), recorded.envelope, again))
+    async def on_admission_granted(event: AdmissionGranted, stored: StoredEvent[AdmissionGranted]) -> None:
+        await grants.carry_out(
+            event, sequence=stored.sequence, cause=stored.envelope, redelivered=stored.deliveries > 1
+        )
 
-    subscribe(router, client, ORCHESTRATOR_REQUESTS, on_request)
-    subscribe(router, client, ORCHESTRATOR_CAMPAIGNS, on_campaign)
-    subscribe(router, client, ORCHESTRATOR_FACTS, on_fact)
+    async def on_call_event(event: CallFact, stored: StoredEvent[CallFact]) -> None:
+        await calls.tell(CallInput(event.call_id, input_of(event), stored.envelope, stored.deliveries > 1))
+
+    subscribe(router, ORCHESTRATOR_REQUESTS, on_command)
+    subscribe(router, ORCHESTRATOR_CAMPAIGNS, on_campaign_command)
+    subscribe(router, ORCHESTRATOR_FACTS, on_call_event, on_admission_granted)
     return router
 
 
-async def _answer(client: Client, recorded: StoredEvent, outcome: CommandOutcome) -> None:
-    answer_to = recorded.envelope.reply_to
-    if answer_to and is_inbox(answer_to):  # anything else would be said in our name, not in the asker's
-        await client.publish(answer_to, outcome.model_dump_json().encode())
+async def _reply(client: Client, stored: StoredEvent, outcome: CommandOutcome) -> None:
+    """Sends the outcome to the inbox that the command names. Any other subject is ignored: the sender may not be
+    allowed to publish there."""
+    inbox = stored.envelope.reply_to
+    if inbox and is_inbox(inbox):
+        await client.publish(inbox, outcome.model_dump_json().encode())
 
 
-async def _ask(calls: CallService, command: Command, recorded: StoredEvent) -> CommandOutcome:
-    cause, again = recorded.envelope, recorded.deliveries > 1
+async def _decide(calls: CallService, command: Command, stored: StoredEvent) -> CommandOutcome:
+    cause, redelivered = stored.envelope, stored.deliveries > 1
     match command:
         case CallRequested():
-            return await calls.request(command, cause, redelivered=again)
+            return await calls.request(command, cause, redelivered=redelivered)
         case CallChangeRequested():
-            return await calls.change(command, cause, redelivered=again)
+            return await calls.change(command, cause, redelivered=redelivered)
         case CallCancelRequested():
-            return await calls.tell(CallInput(command.call_id, inputs.CancelRequested(), cause, again))
+            return await calls.tell(CallInput(command.call_id, inputs.CancelRequested(), cause, redelivered))
         case CallRetryRequested():
-            return await calls.tell(CallInput(command.call_id, inputs.RetryRequested(), cause, again))
+            return await calls.tell(CallInput(command.call_id, inputs.RetryRequested(), cause, redelivered))
         case _:
             assert_never(command)
 

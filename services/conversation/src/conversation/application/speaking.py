@@ -3,13 +3,20 @@
 from time import monotonic
 
 from chassis.event_log import EventLog
+from chassis.retry_later import RetryLater
 from contracts import AudioRequested, Envelope, Event, SpeechHeard
 from contracts.values import Language
 from conversation.application.appending import First, event_id
 
 
-class AnsweredElsewhere(Exception):
-    """Another replica is answering this turn, or has begun to; it must be looked at again later."""
+class AnsweredElsewhere(RetryLater):
+    """Another replica is answering this turn, or began to and may have crashed: look at the turn again later.
+
+    The wait ends with the deadline of the turn; after it this replica closes the turn itself.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(delay=1.0)
 
 
 class Speaker:
@@ -52,5 +59,5 @@ class Speaker:
             return isinstance(other, AudioRequested) and (other.attempt, other.turn) == (event.attempt, event.turn)
 
         if not await First(self._log, self._cause).append(event, last=self._last, alike=alike):
-            raise AnsweredElsewhere(event.subject)
+            raise AnsweredElsewhere
         self.first_sentence_seconds = monotonic() - self._started

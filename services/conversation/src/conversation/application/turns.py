@@ -161,7 +161,7 @@ class _Turn:
         identity = event_id(reply.call_id, reply.attempt, reply.turn, "reply")
         last = last_sequence(self._facts, reply.subject)
         if not await self._first.append(reply, last=last, alike=alike, event_id=identity):
-            raise AnsweredElsewhere(reply.subject)
+            raise AnsweredElsewhere
         self._talk = self._talk.answered(reply)
 
     async def _end(self) -> None:
@@ -187,7 +187,7 @@ class _Turn:
             and (fact.event.attempt, fact.event.turn) == (self._heard.attempt, self._heard.turn)
         ]
         if datetime.now(UTC) - max(begun) < timedelta(seconds=seconds):
-            raise AnsweredElsewhere(self._heard.subject)
+            raise AnsweredElsewhere
 
     def _measure(self, answer: Answer) -> None:
         measures.TURN_SECONDS.observe(monotonic() - self._started)

@@ -1,23 +1,21 @@
-"""``speech.heard.*``: each is a turn to answer."""
+"""Subscribes to what callees say; each utterance is a turn to answer."""
 
 from faststream.nats import NatsRouter
-from nats.aio.client import Client
 
 from chassis.event_log import StoredEvent
 from chassis.subscriptions import subscribe
-from contracts import InvalidMessage, SpeechHeard
+from contracts import SpeechHeard
 from contracts.streams import CONVERSATION_TURNS
 from conversation.application.turns import Turns
 
 
-def build_router(turns: Turns, client: Client) -> NatsRouter:
-    """The service's one consumer. What comes twice or to two replicas is answered once: see `Turns`."""
+def build_router(turns: Turns) -> NatsRouter:
+    """Returns the subscription to the consumer ``conversation-turns``. `Turns` answers an utterance once, however often
+    and to however many replicas it is delivered."""
     router = NatsRouter()
 
-    async def on_speech(recorded: StoredEvent) -> None:
-        if not isinstance(recorded.event, SpeechHeard):
-            raise InvalidMessage([f"subject: {recorded.event.event_name} is nothing that was heard"])
-        await turns.answer(recorded.event, recorded.envelope)
+    async def on_speech_heard(event: SpeechHeard, stored: StoredEvent[SpeechHeard]) -> None:
+        await turns.answer(event, stored.envelope)
 
-    subscribe(router, client, CONVERSATION_TURNS, on_speech)
+    subscribe(router, CONVERSATION_TURNS, on_speech_heard)
     return router

@@ -1,8 +1,9 @@
 """The same door on the bus: a ``call.requested`` body sent as a NATS request, answered with what became of it."""
 
 import uuid_utils
-from faststream.nats import NatsMessage, NatsRouter
+from faststream.nats import NatsRouter
 
+from chassis.subscriptions import body_of
 from contracts import CallRequested, CommandOutcome, InvalidMessage, call_id_of, decode
 from contracts.queries import CALL_REQUEST
 from edge.application.calls import Calls
@@ -16,15 +17,15 @@ def build_router(calls: Calls) -> NatsRouter:
     """Answers on `CALL_REQUEST`. The same ``request_id`` again is the same call, so asking twice is harmless."""
     router = NatsRouter()
 
-    async def on_request(message: NatsMessage) -> CommandOutcome:
+    async def on_request(body: bytes) -> CommandOutcome:
         try:
-            request = decode(CallRequested.event_name, message.body)
+            request = decode(CallRequested.event_name, body)
         except InvalidMessage as error:
             return CommandOutcome(accepted=False, reasons=tuple(error.reasons))
         assert isinstance(request, CallRequested)  # noqa: S101  the subject names the type
         return await _place(calls, request)
 
-    router.subscriber(CALL_REQUEST, queue=QUEUE, max_workers=64, decoder=_undecoded, title=CALL_REQUEST)(on_request)
+    router.subscriber(CALL_REQUEST, queue=QUEUE, max_workers=64, decoder=body_of, title=CALL_REQUEST)(on_request)
     return router
 
 
@@ -42,8 +43,3 @@ async def _place(calls: Calls, request: CallRequested) -> CommandOutcome:
         return asked.model_copy(update={"reasons": (str(error),)})
     status = placed.call.status if placed.call else None
     return asked.model_copy(update={"accepted": True, "status": status})
-
-
-async def _undecoded(message: NatsMessage) -> bytes:
-    """The body as it came: the contract decodes it, with a line per wrong field."""
-    return message.body

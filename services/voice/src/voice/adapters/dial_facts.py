@@ -7,8 +7,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from chassis.event_log import EventLog, StoredEvent
+from chassis.stored_event import stored_event_of
 from chassis.stream_reader import follow
-from chassis.subscriptions import recorded
 from contracts import DialCleared, DialPlaced, DialRefused, DialUnknown, InvalidMessage
 from contracts.streams import CALLS
 
@@ -37,5 +37,5 @@ async def _events(batches: AsyncGenerator[list[Msg], None]) -> AsyncIterator[lis
         events = []
         for message in batch:
             with suppress(InvalidMessage):  # its durable consumers make a dead letter of it
-                events.append(recorded(message))
+                events.append(stored_event_of(message))
         yield events

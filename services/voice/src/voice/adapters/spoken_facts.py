@@ -8,8 +8,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from chassis.event_log import StoredEvent
+from chassis.stored_event import stored_event_of
 from chassis.stream_reader import follow
-from chassis.subscriptions import recorded
 from contracts import AudioRequested, InvalidMessage, ReplyGenerated
 from contracts.streams import CALLS
 
@@ -36,4 +36,4 @@ async def _events(batches: AsyncGenerator[list[Msg], None]) -> AsyncIterator[Sto
     async for batch in batches:
         for message in batch:
             with suppress(InvalidMessage):  # its durable consumers make a dead letter of it
-                yield recorded(message)
+                yield stored_event_of(message)

@@ -1,18 +1,10 @@
-"""NATS: what the orchestrator decided, and what is to be made ready to be heard."""
+"""Subscribes to the orchestrator's decisions about dialling, hanging up and settling, and to greetings to prepare."""
 
 from faststream.nats import NatsRouter
-from nats.aio.client import Client
 
 from chassis.event_log import StoredEvent
 from chassis.subscriptions import subscribe
-from contracts import (
-    AudioRequested,
-    CallHangupRequested,
-    CallSettlementRequested,
-    CallStatusChanged,
-    Event,
-    InvalidMessage,
-)
+from contracts import AudioRequested, CallHangupRequested, CallSettlementRequested, CallStatusChanged
 from contracts.streams import VOICE_DIALS, VOICE_GREETINGS, VOICE_HANGUPS, VOICE_SETTLEMENTS
 from voice.application.speech.greetings import Greetings
 from voice.application.telephony.dialing import Dialing
@@ -20,38 +12,27 @@ from voice.application.telephony.hangup import HangUp
 from voice.application.telephony.settlement import Settlement
 
 
-def build_router(
-    client: Client, dialing: Dialing, settlement: Settlement, hangup: HangUp, greetings: Greetings
-) -> NatsRouter:
-    """The service's four consumers. Why a repeated message does no harm is said by each use."""
+def build_router(dialing: Dialing, settlement: Settlement, hangup: HangUp, greetings: Greetings) -> NatsRouter:
+    """Returns the subscriptions to the four consumers of this service. Each use case explains why a second delivery is
+    harmless."""
     router = NatsRouter()
 
-    async def on_dial(told: StoredEvent) -> None:
-        if not isinstance(told.event, CallStatusChanged):
-            raise _misplaced(told.event)
-        await dialing.dial(told.event, told.envelope)
+    async def on_dial_ordered(event: CallStatusChanged, stored: StoredEvent[CallStatusChanged]) -> None:
+        await dialing.dial(event, stored.envelope)
 
-    async def on_settlement(told: StoredEvent) -> None:
-        if not isinstance(told.event, CallSettlementRequested):
-            raise _misplaced(told.event)
-        await settlement.settle(told.event, told.envelope)
+    async def on_settlement_requested(
+        event: CallSettlementRequested, stored: StoredEvent[CallSettlementRequested]
+    ) -> None:
+        await settlement.settle(event, stored.envelope)
 
-    async def on_hangup(told: StoredEvent) -> None:
-        if not isinstance(told.event, CallHangupRequested):
-            raise _misplaced(told.event)
-        await hangup.hang_up(told.event, told.envelope)
+    async def on_hangup_requested(event: CallHangupRequested, stored: StoredEvent[CallHangupRequested]) -> None:
+        await hangup.hang_up(event, stored.envelope)
 
-    async def on_audio(told: StoredEvent) -> None:
-        if not isinstance(told.event, AudioRequested):
-            raise _misplaced(told.event)
-        await greetings.prepare(told, told.event)
+    async def on_audio_requested(event: AudioRequested, stored: StoredEvent[AudioRequested]) -> None:
+        await greetings.prepare(stored, event)
 
-    subscribe(router, client, VOICE_DIALS, on_dial)
-    subscribe(router, client, VOICE_SETTLEMENTS, on_settlement)
-    subscribe(router, client, VOICE_HANGUPS, on_hangup)
-    subscribe(router, client, VOICE_GREETINGS, on_audio)
+    subscribe(router, VOICE_DIALS, on_dial_ordered)
+    subscribe(router, VOICE_SETTLEMENTS, on_settlement_requested)
+    subscribe(router, VOICE_HANGUPS, on_hangup_requested)
+    subscribe(router, VOICE_GREETINGS, on_audio_requested)
     return router
-
-
-def _misplaced(event: Event) -> InvalidMessage:
-    return InvalidMessage([f"subject: {event.event_name} is nothing that this consumer handles"])

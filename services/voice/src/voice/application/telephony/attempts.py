@@ -7,6 +7,7 @@ from uuid import UUID
 import uuid_utils
 
 from chassis.event_log import Conflict, Guard, StoredEvent
+from chassis.retry_later import RetryLater
 from contracts import (
     CallEvent,
     DialClaimed,
@@ -27,8 +28,14 @@ CLAIM_PATIENCE_SECONDS = 35.0
 CALLED_OFF = "called off before dialling"
 
 
-class StillDialing(Exception):
-    """The attempt was claimed a moment ago and its answer may be on its way: ask again later."""
+class StillDialing(RetryLater):
+    """The attempt was claimed a moment ago, and the provider's answer may be on its way: look at it again later.
+
+    The wait ends when the claim is older than `CLAIM_PATIENCE_SECONDS`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(delay=2.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from chassis.retry_later import RetryLater
 from providers import BreakerState, CircuitBreaker
 from voice.metrics import GATED_DIALS
 
 
-class Stopping(Exception):
-    """This process ends, and the order has not had its turn: it goes to another replica."""
+class Stopping(RetryLater):
+    """This process ends before the order could be dialled: another replica gets it at once."""
+
+    def __init__(self) -> None:
+        super().__init__(delay=0.0)
 
 
 class DialGate:

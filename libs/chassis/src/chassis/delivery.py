@@ -1,0 +1,149 @@
+"""What happens to a message around its handler: acknowledgement, retry, dead letter, trace, metrics, log context.
+
+| the handler | the message | counted as a failure |
+|---|---|---|
+| returns | is acknowledged | no |
+| raises `InvalidMessage` | becomes a dead letter at once | |
+| raises `RetryLater` | is delivered again after the delay | no |
+| raises anything else | is delivered again after ``Consumer.backoff``; after that it becomes a dead letter | yes |
+
+A dead letter is stored before the message is acknowledged, so no message is lost in between. A message whose dead
+letter cannot be stored is terminated, which raises an alert; it stays in its stream, and the log line names its
+sequence.
+
+Failures are counted here and not by the server's ``num_delivered``, which counts expected waiting too. The count is
+kept in the memory of one process. It begins again after a restart and in each replica, so a message that always fails
+is tried up to once per entry of ``backoff`` in each of them. `MAX_DELIVERIES` bounds the sum over all processes.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NoReturn
+
+import structlog
+from faststream import BaseMiddleware, PublishCommand
+from faststream.context import ContextRepo
+from faststream.exceptions import NackMessage, RejectMessage
+from faststream.message import StreamMessage
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from structlog.contextvars import bound_contextvars
+
+from chassis import tracing
+from chassis.ack_extension import extend_ack_deadline
+from chassis.dead_letters import DeadLetterRefused, store_dead_letter
+from chassis.failure_counts import FailureCounts
+from chassis.metrics import DEAD_LETTERS, HANDLING_SECONDS, TERMINATED
+from chassis.retry_later import RetryLater
+from contracts import InvalidMessage
+from contracts.streams import Consumer, subject_ids
+
+MAX_DELIVERIES = 200
+"""A failure of a message that was delivered more often than this turns it into a dead letter. Expected waiting ends
+after some tens of deliveries."""
+
+CallNext = Callable[[StreamMessage[Msg]], Awaitable[Any]]
+
+logger = structlog.get_logger()
+
+
+class ConsumerDelivery:
+    """Makes the FastStream middleware of one consumer, a new one for each message."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self.consumer = consumer
+        self.failures = FailureCounts()
+        self.unstored = FailureCounts()
+        for counter in (DEAD_LETTERS, TERMINATED):
+            counter.labels(
+                consumer=consumer.name
+            )  # the series exists from the start, so that increase() sees the first
+
+    def __call__(self, message: Msg | None, /, *, context: ContextRepo) -> "_Delivery":
+        """Called by FastStream with the message."""
+        return _Delivery(message, context=context, of=self)
+
+
+class _Delivery(BaseMiddleware[PublishCommand, Msg | None]):
+    """One delivery of one message."""
+
+    def __init__(self, message: Msg | None, /, *, context: ContextRepo, of: ConsumerDelivery) -> None:
+        super().__init__(message, context=context)
+        self._consumer = of.consumer
+        self._failures = of.failures
+        self._unstored = of.unstored
+
+    async def consume_scope(self, call_next: CallNext, msg: StreamMessage[Msg]) -> Any:
+        """Calls the handler. FastStream acknowledges on return and carries out NackMessage and RejectMessage."""
+        message, ids = msg.raw_message, subject_ids(msg.raw_message.subject)
+        with (
+            tracing.span(
+                f"process {self._consumer.name}", tracing.PROCESS, (message.headers or {}).get("traceparent"), **ids
+            ),
+            bound_contextvars(consumer=self._consumer.name, **ids),
+            HANDLING_SECONDS.labels(consumer=self._consumer.name).time(),
+        ):
+            wait = await self._handle(call_next, msg)
+        if wait is not None:
+            raise NackMessage(delay=wait.delay)
+
+    async def _handle(self, call_next: CallNext, msg: StreamMessage[Msg]) -> RetryLater | None:
+        message = msg.raw_message
+        try:
+            async with extend_ack_deadline(message, self._consumer):
+                await call_next(msg)
+        except RetryLater as wait:
+            logger.debug("message_waits", reason=type(wait).__name__, again_in_seconds=wait.delay)
+            return wait
+        except InvalidMessage as error:
+            await self._store_dead_letter(message, error.reasons)
+        except Exception as error:  # noqa: BLE001  the message must survive every error of a handler
+            await self._on_failure(message, error)
+        self._failures.forget(message.metadata.sequence.stream)
+        return None
+
+    async def _on_failure(self, message: Msg, error: Exception) -> None:
+        failures = self._failures.add(message.metadata.sequence.stream)
+        deliveries, backoff = message.metadata.num_delivered, self._consumer.backoff
+        if failures > len(backoff) or deliveries > MAX_DELIVERIES:
+            reason = f"{type(error).__name__}: failed {failures} times in this process, delivered {deliveries} times"
+            await self._store_dead_letter(message, [reason])
+            return
+        delay = backoff[failures - 1]
+        logger.warning(
+            "message_failed",
+            failures=failures,
+            deliveries=deliveries,
+            again_in_seconds=delay,
+            error=type(error).__name__,
+            exc_info=error,
+        )
+        raise NackMessage(delay=delay) from error
+
+    async def _store_dead_letter(self, message: Msg, reasons: Sequence[str]) -> None:
+        sequence = message.metadata.sequence.stream
+        try:
+            await store_dead_letter(self.context.get_local("handler_").connection, self._consumer, message, reasons)
+        except DeadLetterRefused as error:
+            self._terminate(message, reasons, error)
+        except (NatsError, TimeoutError, OSError) as error:
+            tries = self._unstored.add(sequence)
+            if tries > len(self._consumer.backoff):
+                self._terminate(message, reasons, error)
+            delay = self._consumer.backoff[tries - 1]
+            logger.error("dead_letter_not_stored", tries=tries, again_in_seconds=delay, error=type(error).__name__)
+            raise NackMessage(delay=delay) from error
+        self._unstored.forget(sequence)
+
+    def _terminate(self, message: Msg, reasons: Sequence[str], error: Exception) -> NoReturn:
+        metadata = message.metadata
+        for counts in (self._failures, self._unstored):
+            counts.forget(metadata.sequence.stream)
+        TERMINATED.labels(consumer=self._consumer.name).inc()
+        logger.critical(
+            "message_terminated",
+            stream=metadata.stream,
+            sequence=metadata.sequence.stream,
+            reasons=list(reasons),
+            error=f"no dead letter could be stored: {error or type(error).__name__}",
+        )
+        raise RejectMessage from error

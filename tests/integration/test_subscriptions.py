@@ -1,0 +1,218 @@
+"""What becomes of a message, whatever its body is and whatever its handler does, on a real nats-server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from faststream.nats import NatsRouter
+from nats.aio.client import Client
+from nats.js.errors import NotFoundError
+from structlog.testing import capture_logs
+
+from chassis import delivery, leader_retry
+from chassis.barrier import wait_until_processed
+from chassis.event_log import EventLog, StoredEvent
+from chassis.metrics import TERMINATED
+from chassis.provision import stream_config
+from chassis.retry_later import RetryLater
+from chassis.serve import connect_bus
+from chassis.subscriptions import subscribe
+from contracts import Service, SpeechHeard
+from contracts.dead_letters import DeadLetter
+from contracts.examples import EXAMPLES
+from contracts.streams import CALLS, CONVERSATION_TURNS, DEAD_LETTERS
+
+CONSUMER = replace(CONVERSATION_TURNS, backoff=(0.01, 0.01, 0.01))
+SPEECH = EXAMPLES[SpeechHeard.event_name]
+JSON = {"content-type": "application/json"}
+
+Handle = Callable[[StoredEvent[SpeechHeard]], Awaitable[None]]
+
+
+@asynccontextmanager
+async def subscribed(nats_url: str, handle: Handle) -> AsyncIterator[None]:
+    """Runs one subscriber; `handle` is called with what its handler gets."""
+    router = NatsRouter()
+
+    async def on_speech_heard(event: SpeechHeard, stored: StoredEvent[SpeechHeard]) -> None:
+        assert event is stored.event
+        await handle(stored)
+
+    subscribe(router, CONSUMER, on_speech_heard)
+    bus = await connect_bus(Service.CONVERSATION, nats_url)
+    bus.broker.include_router(router)
+    await bus.broker.start()
+    await wait_until_processed(bus.client)
+    try:
+        yield
+    finally:
+        await bus.broker.stop()
+
+
+async def only_dead_letter(client: Client) -> DeadLetter:
+    """The first dead letter, once it is stored."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                message = await client.jetstream().get_msg(DEAD_LETTERS.name, 1)
+            except NotFoundError:
+                await asyncio.sleep(0.02)
+            else:
+                return DeadLetter.model_validate_json(message.data or b"")
+
+
+async def dead_letters(client: Client) -> int:
+    return (await client.jetstream().stream_info(DEAD_LETTERS.name)).state.messages
+
+
+async def until_settled(client: Client) -> None:
+    """Waits until the consumer has delivered everything and nothing waits for an acknowledgement."""
+    async with asyncio.timeout(30):
+        while True:
+            info = await client.jetstream().consumer_info(CALLS.name, CONSUMER.name)
+            if not info.num_pending and not info.num_ack_pending:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def unexpected(stored: StoredEvent[SpeechHeard]) -> None:
+    raise AssertionError(f"the handler was called with {stored}")
+
+
+async def test_a_handler_gets_the_typed_event_with_its_envelope(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    received: list[StoredEvent[SpeechHeard]] = []
+
+    async def handle(stored: StoredEvent[SpeechHeard]) -> None:
+        received.append(stored)
+
+    async with subscribed(nats_url, handle):
+        appended = await calls.append(SPEECH)
+        await until_settled(bus_client)
+    assert received == [appended]
+
+
+@pytest.mark.parametrize("headers", [None, JSON], ids=["without a content type", "with a content type"])
+@pytest.mark.parametrize("body", [b"no JSON", b"\xff\xfe", b"", b"[1, 2]", b'{"turn": 1}'])
+async def test_a_body_that_is_no_event_becomes_a_dead_letter_with_its_reason(
+    nats_url: str, bus_client: Client, body: bytes, headers: dict[str, str] | None
+) -> None:
+    async with subscribed(nats_url, unexpected):
+        ack = await bus_client.jetstream().publish(SPEECH.subject, body, headers=headers)
+        dead_letter = await only_dead_letter(bus_client)
+        await until_settled(bus_client)
+    assert (dead_letter.stream, dead_letter.sequence, dead_letter.deliveries) == (CALLS.name, ack.seq, 1)
+    assert (dead_letter.body or "").encode() == body or dead_letter.body_base64 == body
+    assert dead_letter.reasons
+
+
+async def test_a_message_that_must_wait_is_delivered_again_and_never_a_failure(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    deliveries = 0
+
+    async def wait(stored: StoredEvent[SpeechHeard]) -> None:
+        nonlocal deliveries
+        deliveries = stored.deliveries
+        if deliveries < 3 * len(CONSUMER.backoff):
+            raise RetryLater(delay=0.01)
+
+    with capture_logs() as lines:
+        async with subscribed(nats_url, wait):
+            await calls.append(SPEECH)
+            await until_settled(bus_client)
+    assert deliveries == 3 * len(CONSUMER.backoff)
+    assert not [line for line in lines if line["log_level"] not in ("debug", "info")]
+    assert await dead_letters(bus_client) == 0
+
+
+async def test_waiting_does_not_count_towards_a_dead_letter(nats_url: str, bus_client: Client, calls: EventLog) -> None:
+    waits, failures = 2 * len(CONSUMER.backoff), len(CONSUMER.backoff)
+
+    async def wait_then_fail(stored: StoredEvent[SpeechHeard]) -> None:
+        if stored.deliveries <= waits:
+            raise RetryLater(delay=0.01)
+        if stored.deliveries <= waits + failures:
+            raise RuntimeError
+
+    async with subscribed(nats_url, wait_then_fail):
+        await calls.append(SPEECH)
+        await until_settled(bus_client)
+    assert await dead_letters(bus_client) == 0
+
+
+async def test_a_message_that_always_fails_becomes_a_dead_letter_after_its_last_retry(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    async def fail(stored: StoredEvent[SpeechHeard]) -> None:
+        raise RuntimeError
+
+    async with subscribed(nats_url, fail):
+        await calls.append(SPEECH)
+        dead_letter = await only_dead_letter(bus_client)
+        await until_settled(bus_client)
+    tries = len(CONSUMER.backoff) + 1
+    assert dead_letter.deliveries == tries
+    assert dead_letter.reasons == (f"RuntimeError: failed {tries} times in this process, delivered {tries} times",)
+
+
+async def test_a_message_that_fails_in_every_process_becomes_a_dead_letter(
+    nats_url: str, bus_client: Client, calls: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "MAX_DELIVERIES", 4)
+
+    async def fail_rarely(stored: StoredEvent[SpeechHeard]) -> None:
+        if stored.deliveries <= 4:
+            raise RetryLater(delay=0.01)
+        raise RuntimeError
+
+    async with subscribed(nats_url, fail_rarely):
+        await calls.append(SPEECH)
+        dead_letter = await only_dead_letter(bus_client)
+    assert dead_letter.deliveries == 5
+
+
+async def test_a_message_too_large_for_a_dead_letter_is_terminated_and_counted(
+    nats_url: str, bus_client: Client
+) -> None:
+    terminated = TERMINATED.labels(consumer=CONSUMER.name)._value.get()
+    body = b"\xff" * (bus_client.max_payload - 1000)
+    with capture_logs() as lines:
+        async with subscribed(nats_url, unexpected):
+            ack = await bus_client.jetstream().publish(SPEECH.subject, body)
+            await until_settled(bus_client)
+    assert TERMINATED.labels(consumer=CONSUMER.name)._value.get() == terminated + 1
+    (line,) = [line for line in lines if line["event"] == "message_terminated"]
+    assert (line["log_level"], line["stream"], line["sequence"]) == ("critical", CALLS.name, ack.seq)
+    assert await dead_letters(bus_client) == 0
+    assert (await bus_client.jetstream().get_msg(CALLS.name, ack.seq)).data == body
+
+
+async def test_a_message_whose_dead_letter_is_never_stored_is_terminated_after_its_last_retry(
+    nats_url: str, bus_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leader_retry, "MAX_ELECTION_SECONDS", 0.0)
+    terminated = TERMINATED.labels(consumer=CONSUMER.name)._value.get()
+    await bus_client.jetstream().delete_stream(DEAD_LETTERS.name)
+    async with subscribed(nats_url, unexpected):
+        await bus_client.jetstream().publish(SPEECH.subject, b"no JSON")
+        await until_settled(bus_client)
+    assert TERMINATED.labels(consumer=CONSUMER.name)._value.get() == terminated + 1
+
+
+async def test_a_dead_letter_that_cannot_be_stored_yet_is_stored_later(
+    nats_url: str, bus_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leader_retry, "MAX_ELECTION_SECONDS", 0.0)
+    await bus_client.jetstream().delete_stream(DEAD_LETTERS.name)
+    with capture_logs() as lines:
+        async with subscribed(nats_url, unexpected):
+            await bus_client.jetstream().publish(SPEECH.subject, b"no JSON")
+            async with asyncio.timeout(10):
+                while not [line for line in lines if line["event"] == "dead_letter_not_stored"]:
+                    await asyncio.sleep(0.001)
+            await bus_client.jetstream().add_stream(stream_config(DEAD_LETTERS))
+            assert (await only_dead_letter(bus_client)).body == "no JSON"
