@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from call_orchestrator.application.snapshots import snapshot, state_of
-from contracts import Call, CallDecision, CallStatusChanged, decode
+from contracts import Call, CallDecision, CallStatusChanged, CampaignDecision, decode
 from contracts.examples import EXAMPLES
 
 LOG = Path(__file__).parents[1] / "data" / "log-a45b024.jsonl.gz"
@@ -63,6 +63,10 @@ def test_every_message_decodes_and_keeps_every_value() -> None:
         old = json.loads(message["body"])
         if isinstance(event, CallDecision):
             old["call"] = {RENAMED_IN_CALL.get(name, name): value for name, value in old["call"].items()}
+        if isinstance(event, CampaignDecision):
+            assert event.campaign_id == old.pop("campaign_id")
+            assert event.campaign.reason == old.pop("reason", None)
+            old["campaign"] = event.campaign.model_dump(mode="json")
         for event_name, old_name, new_name in RENAMED:
             if event.event_name == event_name and old_name in old:
                 old[new_name] = old.pop(old_name)
@@ -115,3 +119,13 @@ def test_a_snapshot_is_read_under_the_old_and_the_new_name(old_name: str, new_na
         body = json.loads(example.model_dump_json())
         body["call"][old_name] = body["call"].pop(new_name)
         assert decode(example.subject, json.dumps(body).encode()) == example
+
+
+def test_a_campaign_event_of_version_1_means_what_its_type_said() -> None:
+    campaigns = [
+        event.campaign
+        for message in messages()
+        if isinstance(event := decode(message["subject"], message["body"].encode()), CampaignDecision)
+    ]
+    assert [campaign.is_paused for campaign in campaigns] == [True, False]
+    assert all(campaign.changed_at for campaign in campaigns)

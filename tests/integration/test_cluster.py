@@ -9,6 +9,7 @@ from uuid import uuid4
 import nats
 import pytest
 from nats.aio.client import Client
+from tests.builders.events import campaign_paused
 
 from call_orchestrator.adapters.slots import JetStreamQueue
 from centralita.embedded.cluster import NODES, Cluster, nats_cluster, wait_until_recovered
@@ -114,7 +115,7 @@ async def test_the_doctor_says_where_replicas_are_missing_or_were_not_asked_for(
 
 
 def paused(name: str) -> CampaignPaused:
-    return CampaignPaused(campaign_id=name, occurred_at=datetime.now(UTC))
+    return campaign_paused(name, at=datetime.now(UTC))
 
 
 async def test_what_was_appended_is_what_is_read_whichever_node_one_is_connected_to(

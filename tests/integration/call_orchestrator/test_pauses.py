@@ -132,7 +132,7 @@ async def test_what_stands_so_already_is_accepted_and_changes_nothing(
             outcome = await command(bus_client, PAUSE.model_copy(update={"reason": reason}))
             assert (outcome.accepted, outcome.campaign_id, outcome.call_id) == (True, "held", None)
     [paused] = await calls.read([campaign_state_filter("held")])
-    assert paused.event.model_dump()["reason"] == "first"
+    assert paused.event.model_dump()["campaign"]["reason"] == "first"
 
 
 async def test_commands_are_carried_out_in_the_order_in_which_they_were_asked(

@@ -33,8 +33,8 @@ async def test_a_document_says_whether_its_campaign_is_paused_since_when_and_why
         await followed((await calls.append(RESUMED)).sequence)
         _, resumed = (await content())["campaigns"]
     assert (every["_id"], standing(every)) == ("*", {})
-    said = PAUSED.model_dump()
-    assert standing(paused) == {"paused": True, "since": said["occurred_at"], "reason": said["reason"]}
+    said = PAUSED.model_dump()["campaign"]
+    assert standing(paused) == {"paused": True, "since": said["changed_at"], "reason": said["reason"]}
     assert standing(resumed) == {"paused": False, "since": RESUMED.model_dump()["occurred_at"], "reason": None}
     assert (resumed["total"], resumed["completed"]) == (1, 1)
 

@@ -16,6 +16,7 @@ from faststream.nats import NatsBroker
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from starlette.types import ASGIApp
+from tests.builders.events import campaign_paused, campaign_resumed
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
 from chassis.event_log import EventLog
@@ -30,9 +31,7 @@ from contracts import (
     CallStatus,
     CallStatusChanged,
     CampaignEvent,
-    CampaignPaused,
     CampaignPauseRequested,
-    CampaignResumed,
     CommandOutcome,
     Event,
     Service,
@@ -95,11 +94,11 @@ class Orchestrator:
     async def decided(self, event: Event) -> dict[str, Any]:
         if not isinstance(event, CampaignEvent):
             return {"call_id": await self.decide(event)}
-        said: dict[str, Any] = {"campaign_id": event.campaign_id, "occurred_at": datetime.now(UTC)}
-        fact: Event = CampaignResumed(**said)
+        now = datetime.now(UTC)
         if isinstance(event, CampaignPauseRequested):
-            fact = CampaignPaused(**said, reason=event.reason)
-        await self.log.append(fact)
+            await self.log.append(campaign_paused(event.campaign_id, reason=event.reason, at=now))
+        else:
+            await self.log.append(campaign_resumed(event.campaign_id, at=now))
         return {"campaign_id": event.campaign_id}
 
     async def decide(self, event: Event) -> UUID:

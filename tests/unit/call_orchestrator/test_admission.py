@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 
 from call_orchestrator.application.admission import Admission
 from call_orchestrator.domain.slots import Limits, Slots, Waiting
-from call_orchestrator.ports import Heard, Standing, Stored
+from call_orchestrator.ports import Heard, Stored, StoredCampaign
 from centralita.docs.state_machine import NOW
 from chassis.event_log import Conflict
-from contracts import AdmissionGranted, Call, CallDecision, CampaignPaused, CampaignResumed, Envelope
+from contracts import AdmissionGranted, Call, CallDecision, Campaign, CampaignDecision, Envelope
 from contracts.examples import CALL
 
 DUE = 5
@@ -45,11 +45,11 @@ class FakeCampaigns:
         if heard:
             self.news.put_nowait({})
 
-    async def load(self, campaign_id: str) -> Standing:
+    async def load(self, campaign_id: str) -> StoredCampaign:
         self.asked.set()
-        return Standing(self.paused, 1)
+        return StoredCampaign(Campaign(campaign_id=campaign_id, is_paused=self.paused), 1)
 
-    async def append(self, fact: CampaignPaused | CampaignResumed, *, after: int, cause: Envelope) -> None:
+    async def append(self, event: CampaignDecision, *, after: int, cause: Envelope) -> None:
         raise AssertionError("admission pauses nothing")
 
     @asynccontextmanager

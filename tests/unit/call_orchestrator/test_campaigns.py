@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 
 import pytest
+from tests.builders.events import campaign_paused, campaign_resumed
 
 from call_orchestrator.application.campaigns import CampaignService, Command
-from call_orchestrator.ports import Standing
+from call_orchestrator.ports import StoredCampaign
 from centralita.docs.state_machine import NOW
 from chassis.event_log import Conflict
-from contracts import CampaignPaused, CampaignPauseRequested, CampaignResumed, CampaignResumeRequested, Envelope
+from contracts import Campaign, CampaignDecision, CampaignPauseRequested, CampaignResumeRequested, Envelope
 
 PAUSE = CampaignPauseRequested(campaign_id="a", reason="lunch")
 RESUME = CampaignResumeRequested(campaign_id="a")
@@ -20,18 +21,18 @@ class FakeCampaigns:
     """The port `CampaignLog` of one campaign; `late`: at the first append, another replica has been faster."""
 
     def __init__(self, *, late: bool = False) -> None:
-        self.facts: list[CampaignPaused | CampaignResumed] = []
+        self.events: list[CampaignDecision] = []
         self.late = late
 
-    async def load(self, campaign_id: str) -> Standing:
-        paused = bool(self.facts) and isinstance(self.facts[-1], CampaignPaused)
-        return Standing(paused, len(self.facts))
+    async def load(self, campaign_id: str) -> StoredCampaign:
+        campaign = self.events[-1].campaign if self.events else Campaign(campaign_id=campaign_id)
+        return StoredCampaign(campaign, len(self.events))
 
-    async def append(self, fact: CampaignPaused | CampaignResumed, *, after: int, cause: Envelope) -> None:
+    async def append(self, event: CampaignDecision, *, after: int, cause: Envelope) -> None:
         if self.late:
             self.late = False
             raise Conflict
-        self.facts.append(fact)
+        self.events.append(event)
 
     def standings(self) -> AbstractAsyncContextManager[AsyncIterator[Mapping[str, bool]]]:
         raise AssertionError("nobody follows")
@@ -45,9 +46,9 @@ async def told(log: FakeCampaigns, *commands: Command) -> list[bool]:
 async def test_a_pause_says_since_when_and_why() -> None:
     log = FakeCampaigns()
     assert await told(log, PAUSE, RESUME) == [True, True]
-    assert log.facts == [
-        CampaignPaused(campaign_id="a", occurred_at=NOW, reason="lunch"),
-        CampaignResumed(campaign_id="a", occurred_at=NOW),
+    assert log.events == [
+        campaign_paused("a", reason="lunch", at=NOW),
+        campaign_resumed("a", at=NOW),
     ]
 
 
@@ -56,17 +57,17 @@ async def test_each_command_may_come_again_before_the_next(times: int) -> None:
     log = FakeCampaigns()
     commands = [command for command in (PAUSE, RESUME, PAUSE) for _ in range(times)]
     assert all(await told(log, *commands))
-    assert [fact.event_name for fact in log.facts] == ["campaign.paused", "campaign.resumed", "campaign.paused"]
+    assert [fact.event_name for fact in log.events] == ["campaign.paused", "campaign.resumed", "campaign.paused"]
 
 
 async def test_a_campaign_that_was_never_paused_has_nothing_to_resume() -> None:
     log = FakeCampaigns()
     assert await told(log, RESUME) == [True]
-    assert log.facts == []
+    assert log.events == []
 
 
 async def test_who_loses_the_race_does_not_decide_again() -> None:
     log = FakeCampaigns(late=True)
     with pytest.raises(Conflict):
         await told(log, PAUSE)
-    assert log.facts == []
+    assert log.events == []

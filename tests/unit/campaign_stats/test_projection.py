@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.builders.events import campaign_paused
 
 from campaign_stats.projection import ALL, COUNTERS, CallDocument, contribution, project, statistics
 from contracts import (
@@ -22,6 +23,7 @@ from contracts import (
     Event,
     ReplyGenerated,
 )
+from contracts.events.campaigns import CampaignPaused
 from contracts.examples import CALL, CALL_ID, EXAMPLES
 
 Log = Sequence[tuple[int, Event]]
@@ -176,7 +178,8 @@ def test_facts_of_a_call_that_was_never_created_change_nothing() -> None:
 
 def test_a_campaign_stands_as_its_last_fact_in_the_batch_says() -> None:
     paused, resumed = EXAMPLES["campaign.paused"], EXAMPLES["campaign.resumed"]
-    elsewhere = paused.model_copy(update={"campaign_id": "elsewhere"})
+    assert isinstance(paused, CampaignPaused)
+    elsewhere = campaign_paused("elsewhere", reason="public holiday", at=paused.occurred_at)
     standings = project({}, numbered(paused, created(), elsewhere, resumed)).standings
     assert {name: standing.paused for name, standing in standings.items()} == {"reminders": False, "elsewhere": True}
     assert standings["elsewhere"].reason == "public holiday"

@@ -3,9 +3,10 @@
 from uuid import UUID
 
 import pytest
+from tests.builders.events import campaign_paused
 
 from centralita.replay.event_description import description
-from contracts import AudioFailed, CampaignPaused
+from contracts import AudioFailed
 from contracts.examples import EXAMPLES
 
 
@@ -21,6 +22,5 @@ def test_what_is_said_of_a_campaign_names_it(fact: str) -> None:
 
 
 def test_a_pause_says_why_if_somebody_said_so() -> None:
-    pause = EXAMPLES[CampaignPaused.event_name]
-    assert description(pause) == "reminders (public holiday)"
-    assert description(pause.model_copy(update={"reason": None})) == "reminders"
+    assert description(campaign_paused("reminders", reason="public holiday")) == "reminders (public holiday)"
+    assert description(campaign_paused("reminders")) == "reminders"

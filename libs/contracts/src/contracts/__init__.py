@@ -5,8 +5,9 @@ Python's own: ``schemas/`` and ``asyncapi.json`` beside this package say the sam
 """
 
 from contracts.call import Call
+from contracts.campaign import Campaign
 from contracts.envelope import Envelope
-from contracts.event import CallDecision, CallEvent, CampaignEvent, Event, Service
+from contracts.event import CallDecision, CallEvent, CampaignDecision, CampaignEvent, Event, Service
 from contracts.events import EVENTS, decode
 from contracts.events.admissions import AdmissionGranted, AdmissionReleased, QueueJoined
 from contracts.events.audio import AudioFailed, AudioReady, AudioRequested
@@ -74,6 +75,8 @@ __all__ = [
     "CallSettlementRequested",
     "CallStatus",
     "CallStatusChanged",
+    "Campaign",
+    "CampaignDecision",
     "CampaignEvent",
     "CampaignId",
     "CampaignPauseRequested",

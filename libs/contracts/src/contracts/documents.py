@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from contracts.envelope import Envelope
-from contracts.event import CampaignEvent, Event, Service
+from contracts.event import CampaignDecision, CampaignEvent, Event, Service
 from contracts.events import EVENTS
 from contracts.examples import EXAMPLES
 from contracts.queries import CALL_REQUEST, CampaignStatistics, CampaignStatisticsQuery, CommandOutcome
@@ -51,7 +51,7 @@ def covers(wide: str, narrow: str) -> bool:
 def address_of(event: type[Event]) -> str:
     """The subject with its parameters by name, e.g. ``call.created.{call_id}.{status}``."""
     family, fact, *wildcards = event.subjects().split(".")
-    names = ["campaign_id" if issubclass(event, CampaignEvent) else "call_id", "status"]
+    names = ["campaign_id" if issubclass(event, CampaignEvent | CampaignDecision) else "call_id", "status"]
     return ".".join([family, fact, *(f"{{{name}}}" for name in names[: len(wildcards)])])
 
 

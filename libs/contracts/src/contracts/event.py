@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from contracts.call import Call
+from contracts.campaign import Campaign
 from contracts.values import CallId, CampaignId
 
 
@@ -91,9 +92,7 @@ class CallDecision(Event):
 
 
 class CampaignEvent(Event):
-    """A fact about one campaign."""
-
-    owners: ClassVar[frozenset[Service]] = frozenset({Service.ORCHESTRATOR})
+    """An event about one campaign that does not carry it, such as a command."""
 
     campaign_id: CampaignId
 
@@ -101,6 +100,31 @@ class CampaignEvent(Event):
     def subject(self) -> str:
         """``campaign.<fact>.<campaign_id>``."""
         return f"{self.event_name}.{self.campaign_id}"
+
+    @classmethod
+    def subjects(cls) -> str:
+        """``campaign.<fact>.*``."""
+        return f"{cls.event_name}.*"
+
+
+class CampaignDecision(Event):
+    """A decision of the orchestrator about a campaign, with the campaign after it."""
+
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.ORCHESTRATOR})
+    version: ClassVar[int] = 2
+
+    campaign: Campaign
+    occurred_at: AwareDatetime
+
+    @property
+    def campaign_id(self) -> str:
+        """The id of the campaign."""
+        return self.campaign.campaign_id
+
+    @property
+    def subject(self) -> str:
+        """``campaign.<fact>.<campaign_id>``."""
+        return f"{self.event_name}.{self.campaign.campaign_id}"
 
     @classmethod
     def subjects(cls) -> str:

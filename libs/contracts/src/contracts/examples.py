@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from contracts.call import Call
+from contracts.campaign import Campaign
 from contracts.event import Event
 from contracts.events.admissions import AdmissionGranted, AdmissionReleased, QueueJoined
 from contracts.events.audio import AudioFailed, AudioReady, AudioRequested
@@ -87,6 +88,9 @@ _CONCLUDED = _TALKING.model_copy(
 _HANGING_UP = _CONCLUDED.model_copy(update={"hangup_reason": HangupReason.CONCLUDED})
 
 _QUEUED = CALL.model_copy(update={"is_queued": True, "deadline_at": _CREATED + timedelta(days=1)})
+
+_PAUSED = Campaign(campaign_id=CAMPAIGN_ID).paused(_CREATED, "public holiday")
+_RESUMED = _CREATED + timedelta(days=1)
 
 _ALL: tuple[Event, ...] = (
     CallRequested(
@@ -175,8 +179,8 @@ _ALL: tuple[Event, ...] = (
         fields={"time": "10:00"},
         goodbye_seconds=2.5,
     ),
-    CampaignPaused(campaign_id=CAMPAIGN_ID, occurred_at=_CREATED, reason="public holiday"),
-    CampaignResumed(campaign_id=CAMPAIGN_ID, occurred_at=_CREATED + timedelta(days=1)),
+    CampaignPaused(campaign=_PAUSED, occurred_at=_CREATED),
+    CampaignResumed(campaign=_PAUSED.resumed(_RESUMED), occurred_at=_RESUMED),
     TimerDue(call_id=CALL_ID, deadline_at=_DIALED + timedelta(seconds=60)),
 )
 

@@ -14,8 +14,8 @@ from contracts import (
     AudioRequested,
     Call,
     CallDecision,
-    CampaignPaused,
-    CampaignResumed,
+    Campaign,
+    CampaignDecision,
     DialClaimed,
     Envelope,
 )
@@ -91,21 +91,21 @@ class Admissions(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How a campaign stands by its last fact, and that fact's sequence; 0: nothing was ever said of it, so it runs."""
+class StoredCampaign:
+    """A campaign, and the sequence of its last event; 0 if it has none."""
 
-    paused: bool = False
-    sequence: int = 0
+    campaign: Campaign
+    sequence: int
 
 
 class CampaignLog(Protocol):
     """The campaigns, as their log has them."""
 
-    async def load(self, campaign_id: str) -> Standing:
-        """How the campaign stands."""
+    async def load(self, campaign_id: str) -> StoredCampaign:
+        """Returns the campaign as its last event carries it."""
 
-    async def append(self, fact: CampaignPaused | CampaignResumed, *, after: int, cause: Envelope) -> None:
-        """Adds a fact. Raises Conflict unless the campaign's last one is still `after`."""
+    async def append(self, event: CampaignDecision, *, after: int, cause: Envelope) -> None:
+        """Appends an event. Raises Conflict if the campaign's last sequence is no longer `after`."""
 
     def standings(self) -> AbstractAsyncContextManager[AsyncIterator[Mapping[str, bool]]]:
         """Whether campaigns are paused: first all of which something was said, then what is said, without an end."""

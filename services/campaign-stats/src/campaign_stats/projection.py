@@ -14,8 +14,8 @@ from contracts import (
     CallDecision,
     CallEvent,
     CallStatus,
-    CampaignPaused,
-    CampaignResumed,
+    Campaign,
+    CampaignDecision,
     CampaignStatistics,
     ConversationEnded,
     Disposition,
@@ -83,8 +83,8 @@ def project(documents: Mapping[str, CallDocument], batch: Iterable[tuple[int, Ev
     after = dict(documents)
     standings: dict[str, CampaignStanding] = {}
     for sequence, event in batch:
-        if isinstance(event, CampaignPaused | CampaignResumed):
-            standings[event.campaign_id] = _standing(event)
+        if isinstance(event, CampaignDecision) and (standing := _standing(event.campaign)):
+            standings[event.campaign_id] = standing
         call_id = call_of(event)
         document = fold(after.get(call_id or ""), sequence, event)
         if document is not None:
@@ -93,10 +93,11 @@ def project(documents: Mapping[str, CallDocument], batch: Iterable[tuple[int, Ev
     return Projected(changed, _increments(documents, changed), standings)
 
 
-def _standing(event: CampaignPaused | CampaignResumed) -> CampaignStanding:
-    if isinstance(event, CampaignPaused):
-        return CampaignStanding(paused=True, since=event.occurred_at, reason=event.reason)
-    return CampaignStanding(paused=False, since=event.occurred_at, reason=None)
+def _standing(campaign: Campaign) -> CampaignStanding | None:
+    """Whether the campaign is paused; none if it was never paused."""
+    if campaign.changed_at is None:
+        return None
+    return CampaignStanding(paused=campaign.is_paused, since=campaign.changed_at, reason=campaign.reason)
 
 
 def call_of(event: Event) -> str | None:

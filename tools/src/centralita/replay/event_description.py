@@ -11,8 +11,8 @@ from contracts import (
     CallHangupRequested,
     CallRequested,
     CallStatusChanged,
+    CampaignDecision,
     CampaignEvent,
-    CampaignPaused,
     ConversationEnded,
     DialLookedUp,
     DialPlaced,
@@ -48,8 +48,8 @@ def description(event: Event) -> str:
             return f"{event.campaign_id}, {event.phone_number}"
         case CallChangeRequested():
             return ", ".join(event.changes())
-        case CampaignPaused(campaign_id=campaign_id, reason=reason):
-            return f"{campaign_id}{_why(reason)}"
+        case CampaignDecision():
+            return f"{event.campaign_id}{_why(event.campaign.reason)}"
         case CampaignEvent(campaign_id=campaign_id):
             return campaign_id
         case TimerDue():

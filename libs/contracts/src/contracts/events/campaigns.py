@@ -1,24 +1,39 @@
-"""Whether a campaign may go on. That it is there, its first call says; how far it is, campaign-stats counts."""
+"""The orchestrator's decisions about campaigns. Readers use the campaign in the event, not the type of the event."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from pydantic import AwareDatetime
+from pydantic import model_validator
 
-from contracts.event import CampaignEvent
+from contracts.event import CampaignDecision
 
 
-class CampaignPaused(CampaignEvent):
-    """No call of it is given a slot until it is resumed; calls that have one go on."""
+class _PauseChanged(CampaignDecision):
+    is_pause: ClassVar[bool]
+    """What the type of a version 1 event meant: those carried no campaign."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_version_1(cls, body: Any) -> Any:
+        if not isinstance(body, dict) or "campaign" in body:
+            return body
+        campaign = {
+            "campaign_id": body.get("campaign_id"),
+            "is_paused": cls.is_pause,
+            "changed_at": body.get("occurred_at"),
+            "reason": body.get("reason"),
+        }
+        return {**body, "campaign": campaign}
+
+
+class CampaignPaused(_PauseChanged):
+    """The campaign was paused: its calls are granted no slots until it is resumed. Live calls go on."""
 
     event_name: ClassVar[str] = "campaign.paused"
-
-    occurred_at: AwareDatetime
-    reason: str | None = None
+    is_pause: ClassVar[bool] = True
 
 
-class CampaignResumed(CampaignEvent):
-    """Calls of it are given slots again, in their turn."""
+class CampaignResumed(_PauseChanged):
+    """The campaign was resumed: its calls are granted slots again."""
 
     event_name: ClassVar[str] = "campaign.resumed"
-
-    occurred_at: AwareDatetime
+    is_pause: ClassVar[bool] = False

@@ -132,10 +132,10 @@ class Admission:
         return False
 
     async def _runs(self, campaign_id: str) -> bool:
-        stands = await self._campaigns.load(campaign_id)
-        if stands.paused:
+        is_paused = (await self._campaigns.load(campaign_id)).campaign.is_paused
+        if is_paused:
             await asyncio.sleep(_STALE_SECONDS)  # this replica will hear of it
-        return not stands.paused
+        return not is_paused
 
     async def _grant(self, call: Waiting, since: int, after: int) -> None:
         """Grants, and waits until the grant, or that of who was faster, is folded."""

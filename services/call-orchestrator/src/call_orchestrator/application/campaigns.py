@@ -5,8 +5,10 @@ from datetime import datetime
 
 import structlog
 
-from call_orchestrator.ports import CampaignLog, Standing
+from call_orchestrator.ports import CampaignLog
 from contracts import (
+    Campaign,
+    CampaignDecision,
     CampaignPaused,
     CampaignPauseRequested,
     CampaignResumed,
@@ -33,18 +35,18 @@ class CampaignService:
         Idempotent, since its consumer keeps the order: a command that comes again comes before the next one, and finds
         what it has done. Whoever loses the race does not decide again: the winner had the same command, or a newer one.
         """
-        stands = await self._log.load(command.campaign_id)
-        if fact := _decided(command, stands, self._now()):
-            await self._log.append(fact, after=stands.sequence, cause=cause)
-            logger.info("decided", fact=fact.event_name)
+        stored = await self._log.load(command.campaign_id)
+        if event := _decide(command, stored.campaign, self._now()):
+            await self._log.append(event, after=stored.sequence, cause=cause)
+            logger.info("decided", fact=event.event_name)
         return CommandOutcome(accepted=True, campaign_id=command.campaign_id)
 
 
-def _decided(command: Command, stands: Standing, now: datetime) -> CampaignPaused | CampaignResumed | None:
+def _decide(command: Command, campaign: Campaign, now: datetime) -> CampaignDecision | None:
     match command:
-        case CampaignPauseRequested() if not stands.paused:
-            return CampaignPaused(campaign_id=command.campaign_id, occurred_at=now, reason=command.reason)
-        case CampaignResumeRequested() if stands.paused:
-            return CampaignResumed(campaign_id=command.campaign_id, occurred_at=now)
+        case CampaignPauseRequested() if not campaign.is_paused:
+            return CampaignPaused(campaign=campaign.paused(now, command.reason), occurred_at=now)
+        case CampaignResumeRequested() if campaign.is_paused:
+            return CampaignResumed(campaign=campaign.resumed(now), occurred_at=now)
         case _:
             return None

@@ -2,7 +2,7 @@
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from contracts import CampaignEvent, CampaignId, CampaignPaused, CampaignResumed
+from contracts import CampaignDecision, CampaignEvent, CampaignId
 from contracts.streams import campaign_state_filter
 from edge.application.errors import Refused
 from edge.ports import Facts, Requests
@@ -29,13 +29,10 @@ class Campaigns:
     async def get(self, campaign_id: CampaignId) -> Campaign:
         """How the campaign stands in the log."""
         last = await self._facts.last(campaign_state_filter(campaign_id))
-        match last.event if last else None:
-            case CampaignPaused(occurred_at=since, reason=reason):
-                return Campaign(campaign_id=campaign_id, paused=True, since=since, reason=reason)
-            case CampaignResumed(occurred_at=since):
-                return Campaign(campaign_id=campaign_id, since=since)
-            case _:
-                return Campaign(campaign_id=campaign_id)
+        if last is None or not isinstance(last.event, CampaignDecision):
+            return Campaign(campaign_id=campaign_id)
+        state = last.event.campaign
+        return Campaign(campaign_id=campaign_id, paused=state.is_paused, since=state.changed_at, reason=state.reason)
 
     async def command(self, command: CampaignEvent) -> tuple[Campaign, bool]:
         """Asks for a change; how the campaign then stands, and whether it is decided. Raises Refused."""

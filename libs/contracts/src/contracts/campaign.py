@@ -1,0 +1,27 @@
+"""The state of a campaign, which every ``campaign.*`` event of the stream ``CALLS`` carries (law 1)."""
+
+from datetime import datetime
+from typing import Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from contracts.values import CampaignId
+
+
+class Campaign(BaseModel):
+    """A campaign as it is after an event. One without any event is as the defaults say."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    campaign_id: CampaignId
+    is_paused: bool = Field(default=False, description="no call of a paused campaign is granted a slot")
+    changed_at: AwareDatetime | None = Field(default=None, description="when it was last paused or resumed, if ever")
+    reason: str | None = Field(default=None, description="why it is paused, if the command gave a reason")
+
+    def paused(self, at: datetime, reason: str | None) -> Self:
+        """Returns the campaign after a pause."""
+        return self.model_copy(update={"is_paused": True, "changed_at": at, "reason": reason})
+
+    def resumed(self, at: datetime) -> Self:
+        """Returns the campaign after it was resumed."""
+        return self.model_copy(update={"is_paused": False, "changed_at": at, "reason": None})

@@ -1,0 +1,48 @@
+"""The edge shows a campaign as the last event carries it."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import ClassVar
+
+from tests.builders.calls import NOW
+from tests.builders.events import an_envelope, campaign_paused
+
+from chassis.event_log import Guard, StoredEvent
+from contracts import CampaignDecision, CommandOutcome, Envelope, Event
+from edge.application.campaigns import Campaigns
+
+
+class PaceChanged(CampaignDecision):
+    """A third kind of event, about something else."""
+
+    event_name: ClassVar[str] = "campaign.pace_changed"
+
+
+class Log:
+    """A log whose last event of a campaign is given."""
+
+    def __init__(self, event: Event) -> None:
+        self.event = event
+
+    async def last(self, subject: str) -> StoredEvent | None:
+        return StoredEvent(self.event, an_envelope(), 2)
+
+    async def read(self, subjects: Sequence[str]) -> list[StoredEvent]:
+        raise AssertionError("one read of the last event is enough")
+
+    async def append(self, event: Event, *, cause: Envelope, event_id: str, guard: Guard | None = None) -> None:
+        raise AssertionError("reading appends nothing")
+
+
+class NoRequests:
+    """The orchestrator is not asked."""
+
+    async def ask(self, request: Event) -> CommandOutcome | None:
+        raise AssertionError("reading requests nothing")
+
+
+async def test_an_event_of_a_third_kind_does_not_resume_a_paused_campaign() -> None:
+    paused = campaign_paused("reminders", reason="public holiday").campaign
+    later = PaceChanged(campaign=paused, occurred_at=NOW + timedelta(hours=1))
+    shown = await Campaigns(Log(later), NoRequests()).get("reminders")
+    assert (shown.paused, shown.since, shown.reason) == (True, NOW, "public holiday")
