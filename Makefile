@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := libs/contracts libs/chassis libs/providers services/call-orchestrator services/voice services/conversation \
-	services/campaign-stats services/edge tools/simulators tools
+PACKAGES := libs/contracts libs/chassis libs/providers libs/telephony services/call-orchestrator services/voice \
+	services/conversation services/campaign-stats services/edge tools/simulators tools
 
 # Tests wait more than they work: one process more than there are cores.
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)

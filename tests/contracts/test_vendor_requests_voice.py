@@ -176,7 +176,7 @@ async def sent() -> list[Sent]:
             await telephony.fetch(CALL_SID)
             await telephony.calls_to("+12125550123", datetime(2030, 1, 15, tzinfo=UTC))
             await telephony.hang_up(CALL_SID)
-            await telephony.say_reply(CALL_SID, CALL_ID, 1, 2, 3)
+            await telephony.redirect_to_remainder(CALL_SID, CALL_ID, 1, 2, 3)
         async with elevenlabs.connect(api_key="fictional-key", base_url=url) as account:
             first_by = asyncio.get_running_loop().time() + 10
             for model in ("eleven_flash_v2_5", "eleven_multilingual_v2"):

@@ -6,6 +6,7 @@ from nats.aio.client import Client
 
 from edge.application.rate_limit import Pace
 from edge.entrypoints.http import Parts, create_app
+from telephony.twilio import TwilioWebhooks
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import Orchestrator
@@ -141,7 +142,8 @@ async def test_the_unforeseen_tells_nothing_of_the_inside() -> None:
         async def get(self, _: object) -> None:
             raise RuntimeError("the secret inside")
 
-    parts = Parts(Broken(), None, None, None, None, None)  # type: ignore[arg-type]
+    provider = TwilioWebhooks("token", "https://calls.example.com", "https://calls.example.com")
+    parts = Parts(Broken(), None, None, None, None, provider)  # type: ignore[arg-type]
     app = create_app(parts, keys=(), pace=Pace(1, 1))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://edge.internal") as http:

@@ -20,11 +20,11 @@ from starlette.types import ASGIApp
 from structlog.testing import capture_logs
 
 from chassis.event_log import EventLog
-from chassis.media_tokens import verify
 from chassis.serve import Bus
 from contracts import Call, ConversationEnded, Disposition, SpeechHeard
 from edge.composition import build
 from edge.settings import Settings
+from telephony.media import verify
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import Orchestrator

@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from chassis.event_log import EventLog, StoredEvent
-from chassis.media_tokens import verify
 from contracts import (
     AudioFailed,
     AudioReady,
@@ -26,6 +25,7 @@ from contracts import (
     TelephonyStatusReported,
 )
 from contracts.streams import call_state_filter
+from telephony.media import verify
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import Orchestrator, Twilio

@@ -11,9 +11,9 @@ from tests.integration.voice.conftest import ACCOUNT_SID, AUTH_TOKEN, CALLEE, CA
 from providers import BreakerState, CircuitBreaker
 from simulators.faults import FaultRule
 from simulators.server import Simulators
+from telephony.dial_failures import DialFailed
 from voice.adapters import twilio
 from voice.adapters.twilio import Twilio
-from voice.domain.dial_failures import DialFailed
 from voice.ports import DialOrder
 
 FAILURES = 3

@@ -20,7 +20,9 @@ Ask = Callable[..., Awaitable[None]]
 
 
 class FakeTelephony:
-    """Notes whether the call's greeting was among the clips when the request to dial left."""
+    """Records whether the call's greeting was among the clips when the dial request was sent."""
+
+    provider = "fake"
 
     def __init__(self, calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips) -> None:
         self._calls = calls

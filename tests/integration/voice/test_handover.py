@@ -13,7 +13,6 @@ from prometheus_client import REGISTRY
 from starlette.applications import Starlette
 
 from chassis.event_log import EventLog
-from chassis.media_tokens import sign
 from contracts import (
     AudioFailed,
     AudioReady,
@@ -27,6 +26,7 @@ from contracts import (
 from simulators.faults import FaultRule
 from simulators.server import Simulators
 from simulators.serving import serving
+from telephony.media import sign
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.spoken_facts import LoggedFacts
@@ -58,7 +58,9 @@ class FakeMouthpiece:
     said: list[tuple[str, UUID, int, int, int]] = field(default_factory=list)
     broken: bool = False
 
-    async def say_reply(self, provider_call_id: str, call_id: UUID, attempt: int, turn: int, sentence: int) -> None:
+    async def redirect_to_remainder(
+        self, provider_call_id: str, call_id: UUID, attempt: int, turn: int, sentence: int
+    ) -> None:
         if self.broken:
             raise TimeoutError
         self.said.append((provider_call_id, call_id, attempt, turn, sentence))
@@ -246,9 +248,9 @@ async def test_a_call_in_progress_is_sent_to_the_document_that_says_the_turn(
     async with asyncio.timeout(20):
         while not any("/twilio/voice/" in url for url in await fetched()):
             await asyncio.sleep(0.02)
-        await telephony.say_reply(sid, event.call_id, 1, 3, 2)
+        await telephony.redirect_to_remainder(sid, event.call_id, 1, 3, 2)
         while not any(f"/twilio/say/{event.call_id}/1/3?from=2#" in url for url in await fetched()):
             await asyncio.sleep(0.02)
         await telephony.hang_up(sid)
-        await telephony.say_reply(sid, event.call_id, 1, 4, 0)
+        await telephony.redirect_to_remainder(sid, event.call_id, 1, 4, 0)
     assert not any("/1/4" in url for url in await fetched())

@@ -10,7 +10,6 @@ from nats.aio.client import Client
 from pydantic import AnyHttpUrl, SecretStr
 
 from chassis.event_log import EventLog
-from chassis.media_tokens import sign
 from chassis.serve import connect_bus
 from contracts import (
     AudioFailed,
@@ -29,6 +28,7 @@ from contracts.streams import CALLS
 from simulators.faults import FaultRule
 from simulators.server import Simulators
 from simulators.serving import serving
+from telephony.media import sign
 from voice.composition import build
 from voice.domain.mp3 import FrameCutter
 from voice.settings import Settings

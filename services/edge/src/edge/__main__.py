@@ -1,4 +1,4 @@
-"""``python -m edge``: the public REST API and the Twilio webhooks."""
+"""``python -m edge``: the public REST API and the telephone provider's webhooks."""
 
 from chassis.serve import serve
 from contracts import Service

@@ -11,7 +11,6 @@ from contracts import Service
 from contracts.streams import REQUESTS
 from edge.adapters.audit import BusAudit
 from edge.adapters.bus import BusFacts, BusRequests, BusStatistics
-from edge.adapters.twilio import Twilio
 from edge.adapters.voice import VoiceMedia, http_client
 from edge.application.acts import Acts
 from edge.application.calls import Calls
@@ -21,6 +20,7 @@ from edge.application.rate_limit import Pace
 from edge.entrypoints.bus import build_router
 from edge.entrypoints.http import Parts, create_app
 from edge.settings import Settings
+from telephony.twilio import TwilioWebhooks
 
 
 @asynccontextmanager
@@ -34,9 +34,9 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     bus.broker.include_router(build_router(calls))
     async with http_client() as http:
         line = Line(facts, VoiceMedia(http, settings.internal_media_url, token))
-        telephone = Twilio(token, settings.public_url, settings.media_url)
+        provider = TwilioWebhooks(token, settings.public_url, settings.media_url)
         yield create_app(
-            Parts(calls, campaigns, Acts(calls, campaigns, audit), audit, line, telephone),
+            Parts(calls, campaigns, Acts(calls, campaigns, audit), audit, line, provider),
             keys=settings.api_keys,
             pace=Pace(settings.rest_requests_per_second, settings.rest_burst),
             routes=operations(bus.client),

@@ -1,6 +1,6 @@
-"""What the edge needs: the log, the audit, somebody who decides, who counts, who speaks, and a telephone."""
+"""What the edge needs: the log, the audit, somebody who decides, who counts, and who speaks."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -85,27 +85,3 @@ class Speech(Protocol):
 
     def of_turn(self, call_id: UUID, attempt: int, turn: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """The turn's ``audio/mpeg``, as it is made. Entering raises SpeechUnavailable."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """Let the callee hear the reply of `turn` and listen for the next one; `say`: in the provider's own voice."""
-
-    call_id: UUID
-    attempt: int
-    turn: int
-    language: str
-    say: str | None = None
-
-
-class Telephone(Protocol):
-    """The telephone provider's way of asking and being answered."""
-
-    def is_genuine(self, target: str, form: Mapping[str, str], signature: str | None) -> bool:
-        """Whether the provider signed this form for `target`, a path with its query."""
-
-    def prompt(self, prompt: Prompt) -> str:
-        """The document that plays and listens."""
-
-    def hang_up(self) -> str:
-        """The document that closes the line."""

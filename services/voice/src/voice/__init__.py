@@ -1,1 +1,1 @@
-"""Speaks to the telephone network (Twilio) and with a voice (ElevenLabs)."""
+"""Telephone calls and speech: dials, hangs up, settles attempts, synthesizes speech and serves it."""

@@ -36,6 +36,11 @@ class ProviderCall:
 class Telephony(Protocol):
     """Places calls and ends them."""
 
+    @property
+    def provider(self) -> str:
+        """The provider's name, as `dial.placed` records it."""
+        ...
+
     async def place(self, order: DialOrder) -> str:
         """Sends one request to dial and gives the call's id at the provider. Never repeats it.
 
@@ -51,10 +56,12 @@ class Telephony(Protocol):
 class SpokenFallback(Protocol):
     """The provider's own voice, for when no other is to be had."""
 
-    async def say_reply(self, provider_call_id: str, call_id: UUID, attempt: int, turn: int, sentence: int) -> None:
-        """Has the line interrupted, and this turn said from a sentence on; nothing happens if the call is over.
+    async def redirect_to_remainder(
+        self, provider_call_id: str, call_id: UUID, attempt: int, turn: int, sentence: int
+    ) -> None:
+        """Redirects the call to the edge, whose instruction speaks the turn from `sentence` on.
 
-        Any other exception means that it could not be asked.
+        Has no effect if the call is over. Any exception means that the call was not redirected.
         """
         ...
 

@@ -1,1 +1,1 @@
-"""What the ports are in fact: NATS, voice over HTTP, Twilio. One vendor, one module."""
+"""Adapters of the edge: the log, the other services, voice's audio."""

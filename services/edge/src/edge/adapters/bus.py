@@ -26,7 +26,8 @@ _PAUSE_SECONDS = 0.05
 async def translated(client: Client, what: str) -> AsyncIterator[None]:
     """NATS's errors as the ports name them; refuses soon while there is no connection, instead of waiting for one.
 
-    A node that has gone is left for another one within that time: Twilio repeats a refused webhook at once or never.
+    The client switches to another node within that time. The telephone provider repeats a refused webhook at once or
+    never.
     """
     try:
         async with asyncio.timeout(RECONNECTION_SECONDS):

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import httpx
 
-from chassis.media_tokens import sign
 from edge.ports import SpeechUnavailable
+from telephony.media import build_media_target
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 30.0
@@ -30,10 +30,8 @@ class VoiceMedia:
     @asynccontextmanager
     async def of_turn(self, call_id: UUID, attempt: int, turn: int) -> AsyncIterator[AsyncIterator[bytes]]:
         """See the port. A body that breaks off raises SpeechUnavailable from the iterator."""
-        path = f"/media/{call_id}/{attempt}/{turn}"
-        # aside: it is not played on the call's line, so voice must not have it said there either.
-        query = {"token": sign(self._key, path), "aside": "true"}
-        request = self._http.build_request("GET", self._media_url + path, params=query)
+        target = build_media_target(self._key, call_id, attempt, turn, is_aside=True)
+        request = self._http.build_request("GET", self._media_url + target)
         try:
             response = await self._http.send(request, stream=True)
         except httpx.HTTPError as error:

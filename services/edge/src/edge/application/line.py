@@ -14,18 +14,18 @@ import uuid_utils
 
 from chassis.event_log import Conflict, Guard, StoredEvent
 from contracts import (
-    AnswerClassified,
     AudioFailed,
     Call,
     CallStatus,
     ConversationEnded,
     SpeechHeard,
-    TelephonyStatusReported,
 )
 from edge.application.calls import call_in, state
 from edge.application.errors import NotInProgress, UnknownCall
 from edge.application.unplayed import given_up, words_from
-from edge.ports import Facts, Prompt, Speech, Unavailable
+from edge.ports import Facts, Speech, Unavailable
+from telephony.instructions import GREETING_TURN, HangUp, Instruction, PlayTurn, SpeakText
+from telephony.provider import Report, Utterance
 
 TRIES = 4
 """How often a turn is tried for before giving up; two writers at once need two."""
@@ -33,15 +33,13 @@ TRIES = 4
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What the provider says was said. `turn` is where it was asked; `said`: the reply before it was `Prompt.say`."""
+    """An utterance, the turn for which it was requested, and whether `SpeakText` preceded it."""
 
     call_id: UUID
     attempt: int
     turn: int
-    text: str
-    confidence: float | None
     said: bool
-    event_id: str
+    utterance: Utterance
 
 
 class Line:
@@ -57,26 +55,27 @@ class Line:
             return (await state(self._facts, call_id)).envelope.traceparent
         return None
 
-    async def report(self, fact: TelephonyStatusReported | AnswerClassified, event_id: str) -> Call:
-        """Appends what the provider reports; the call as it stood before it."""
-        newest = await state(self._facts, fact.call_id)
-        await self._facts.append(fact, cause=newest.envelope, event_id=event_id)
+    async def report(self, report: Report) -> Call:
+        """Appends the event of a report. Returns the call as it was before the event."""
+        newest = await state(self._facts, report.event.call_id)
+        await self._facts.append(report.event, cause=newest.envelope, event_id=report.event_id)
         return call_in(newest)
 
-    async def answered(self, fact: TelephonyStatusReported, event_id: str) -> Prompt | None:
-        """Somebody picked up: the greeting, or none if the line is to be closed.
+    async def answered(self, report: Report) -> Instruction:
+        """Appends that the callee has answered. Returns the instruction that plays the greeting.
 
         A greeting that could not be spoken before the phone rang is said in the provider's voice at once.
         """
         call, failed = await asyncio.gather(
-            self.report(fact, event_id), self._facts.last(f"{AudioFailed.event_name}.{fact.call_id}")
+            self.report(report), self._facts.last(f"{AudioFailed.event_name}.{report.event.call_id}")
         )
-        if not call.may_use_line(fact.attempt):
-            return None
-        text = await self._unspoken(call, fact.attempt, 0, failed)
-        return Prompt(call.call_id, fact.attempt, 0, call.language, say=text)
+        attempt = report.event.attempt
+        if not call.may_use_line(attempt):
+            return HangUp()
+        text = await self._unspoken(call, attempt, GREETING_TURN, failed)
+        return _prompt(call, attempt, GREETING_TURN, text)
 
-    async def say(self, call_id: UUID, attempt: int, turn: int, sentence: int) -> Prompt | None:
+    async def say(self, call_id: UUID, attempt: int, turn: int, sentence: int) -> Instruction:
         """A turn that voice has given up from a sentence on, in the provider's voice; none: the line is to be closed.
 
         If something was heard meanwhile, the line goes on with the reply to that.
@@ -86,18 +85,19 @@ class Line:
         )
         call = call_in(newest)
         if not call.may_use_line(attempt):
-            return None
+            return HangUp()
         if (newer := _turn(last, attempt)) > turn:
-            return Prompt(call_id, attempt, newer, call.language)
+            return _prompt(call, attempt, newer)
         text = await words_from(self._facts, call, attempt, turn, sentence)
-        return Prompt(call_id, attempt, turn, call.language, say=text)
+        return _prompt(call, attempt, turn, text)
 
-    async def heard(self, heard: Heard) -> Prompt | None:
+    async def heard(self, call_id: UUID, attempt: int, turn: int, utterance: Utterance, *, said: bool) -> Instruction:
         """Appends what was heard; where its reply will be, or none if the line is to be closed.
 
         Nothing is appended when the conversation is over, nor for a silence that followed what nobody could hear of a
         reply: then that is said, in the provider's voice. A repetition is answered as it was at first.
         """
+        heard = Heard(call_id, attempt, turn, said, utterance)
         for _ in range(TRIES):
             newest, last, ended, failed = await asyncio.gather(
                 state(self._facts, heard.call_id),
@@ -107,16 +107,15 @@ class Line:
             )
             call = call_in(newest)
             if not call.may_use_line(heard.attempt):
-                return None
-            turn = await self._taken(heard, last)
-            is_silence = turn is None and not heard.text and not heard.said
+                return HangUp()
+            taken = await self._taken(heard, last)
+            is_silence = taken is None and not utterance.text and not heard.said
             if is_silence and (text := await self._unspoken(call, heard.attempt, heard.turn - 1, failed)):
-                return Prompt(call.call_id, heard.attempt, heard.turn - 1, call.language, say=text)
-            if turn is None and _has_ended(ended, heard.attempt):
-                return None
+                return _prompt(call, heard.attempt, heard.turn - 1, text)
+            if taken is None and _has_ended(ended, heard.attempt):
+                return HangUp()
             with suppress(Conflict):
-                turn = turn or await self._take(heard, newest, last)
-                return Prompt(call.call_id, heard.attempt, turn, call.language)
+                return _prompt(call, heard.attempt, taken or await self._take(heard, newest, last))
         raise Unavailable("the turn is contended")
 
     @asynccontextmanager
@@ -140,7 +139,7 @@ class Line:
             call = call_in(newest)
             if call.status != CallStatus.IN_PROGRESS or call.hangup_reason or _has_ended(ended, call.attempt):
                 raise NotInProgress(f"the call is {call.status}; it can only be talked to while it is in_progress")
-            heard = Heard(call_id, call.attempt, 1, text, None, False, event_id)
+            heard = Heard(call_id, call.attempt, 1, False, Utterance(text, None, event_id))
             with suppress(Conflict):
                 return call.attempt, await self._take(heard, newest, last)
         raise Unavailable("the turn is contended")
@@ -150,7 +149,7 @@ class Line:
         if _turn(last, heard.attempt) < heard.turn:
             return None
         for recorded in await self._facts.read((f"{SpeechHeard.event_name}.{heard.call_id}",)):
-            if recorded.envelope.id == heard.event_id:
+            if recorded.envelope.id == heard.utterance.event_id:
                 return _turn(recorded, heard.attempt)
         return None
 
@@ -161,12 +160,12 @@ class Line:
             call_id=heard.call_id,
             attempt=heard.attempt,
             turn=turn,
-            text=heard.text,
-            confidence=heard.confidence,
+            text=heard.utterance.text,
+            confidence=heard.utterance.confidence,
             language=call_in(newest).language,
         )
         guard = Guard(fact.subject, last.sequence if last else 0)
-        await self._facts.append(fact, cause=newest.envelope, event_id=heard.event_id, guard=guard)
+        await self._facts.append(fact, cause=newest.envelope, event_id=heard.utterance.event_id, guard=guard)
         return turn
 
     async def _unspoken(self, call: Call, attempt: int, turn: int, failed: StoredEvent | None) -> str | None:
@@ -175,6 +174,12 @@ class Line:
             return None
         sentence = await given_up(self._facts, call.call_id, attempt, turn)
         return None if sentence is None else await words_from(self._facts, call, attempt, turn, sentence)
+
+
+def _prompt(call: Call, attempt: int, turn: int, text: str | None = None) -> Instruction:
+    if text:
+        return SpeakText(call.call_id, attempt, turn, call.language, text)
+    return PlayTurn(call.call_id, attempt, turn, call.language)
 
 
 def _turn(recorded: StoredEvent | None, attempt: int) -> int:

@@ -10,7 +10,7 @@ from contracts.script import greeting, render
 from edge.ports import Facts
 
 MAX_REPLY_SECONDS = 10.0
-"""Twilio waits 15 s for a document."""
+"""The longest wait for a reply; telephone providers give up a webhook after about 15 s."""
 PAUSE_SECONDS = 0.1
 
 

@@ -15,7 +15,8 @@ from edge.application.rate_limit import Buckets, Pace
 from edge.entrypoints import acts, audit, calls, campaigns, openapi, problems, webhooks
 from edge.entrypoints.keys import RequireKey
 from edge.entrypoints.scopes import PREFIX
-from edge.ports import Audit, Telephone
+from edge.ports import Audit
+from telephony.provider import WebhookProvider
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Parts:
     acts: Acts
     audit: Audit
     line: Line
-    telephone: Telephone
+    provider: WebhookProvider
 
 
 def create_app(parts: Parts, *, keys: Sequence[Key], pace: Pace, routes: Sequence[BaseRoute] = ()) -> FastAPI:
@@ -45,7 +46,7 @@ def create_app(parts: Parts, *, keys: Sequence[Key], pace: Pace, routes: Sequenc
         setattr(app.state, part.name, getattr(parts, part.name))
     app.add_middleware(RequireKey, keys=keys, buckets=Buckets(pace), prefix=PREFIX)
     rest = (calls.reading, calls.calling, acts.acts, campaigns.reading, acts.on_campaigns, audit.audit)
-    for router in (*rest, webhooks.router):
+    for router in (*rest, webhooks.build_router(parts.provider, parts.line)):
         app.include_router(router)
     problems.install(app)
     openapi.install(app)

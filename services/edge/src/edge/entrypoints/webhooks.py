@@ -1,7 +1,10 @@
-"""Twilio's webhooks. What they say is in the log before they are answered; 503 makes Twilio ask again."""
+"""The telephone provider's webhooks.
+
+A webhook is answered once its event is in the log. The answer 503 makes the provider repeat the webhook.
+"""
 
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -17,157 +20,155 @@ from starlette.exceptions import HTTPException
 from chassis import tracing
 from edge.application.errors import UnknownCall
 from edge.application.line import Line
-from edge.entrypoints import twilio_forms
 from edge.entrypoints.openapi import problems
 from edge.entrypoints.problems import problem
-from edge.ports import Prompt, Telephone, Unavailable
+from edge.ports import Unavailable
+from telephony.instructions import Instruction
+from telephony.provider import Form, InvalidProviderData, WebhookProvider
+from telephony.routes import AFTER_SPOKEN_TEXT, FIRST_SENTENCE, Webhook
 
 WEBHOOKS = Counter("centralita_webhooks_total", "Webhooks of the telephone provider", ["kind", "result"])
-SECONDS = Histogram("centralita_webhook_seconds", "Time to answer a webhook", ["kind"])
-SIGNATURE = "X-Twilio-Signature"
+SECONDS = Histogram("centralita_webhook_seconds", "Seconds from a webhook's arrival to its answer", ["kind"])
 
 logger = structlog.get_logger()
 
-
-class Webhook(APIRoute):
-    """A route that answers only what Twilio has signed, and counts what became of it. `name` is the kind."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wraps the endpoint (FastAPI's documented way): the signature is checked before anything is parsed."""
-        handle = super().get_route_handler()
-
-        async def checked(request: Request) -> Response:
-            begun, result = time.perf_counter(), "error"
-            structlog.contextvars.bind_contextvars(call_id=str(request.path_params["call_id"]))
-            try:
-                if not await _is_genuine(request):
-                    result = "forged"
-                    logger.warning("webhook_forged", kind=self.name)
-                    return problem(403, f"{SIGNATURE} is missing or wrong", kind="forged")
-                with tracing.span(f"POST /twilio/{self.name}", tracing.SERVE, await _trace_of(request)):
-                    response = await handle(request)
-                result = "answered"
-                return response
-            except UnknownCall:
-                result = "unknown_call"
-                logger.warning("webhook_for_unknown_call", kind=self.name)
-                raise
-            except (HTTPException, RequestValidationError):
-                result = "invalid"
-                raise
-            except Unavailable as error:
-                result = "unavailable"
-                logger.warning("webhook_not_stored", kind=self.name, reason=str(error))
-                raise
-            finally:
-                WEBHOOKS.labels(kind=self.name, result=result).inc()
-                SECONDS.labels(kind=self.name).observe(time.perf_counter() - begun)
-
-        return checked
-
-
-async def _trace_of(request: Request) -> str | None:
-    """Webhooks bring no trace along; that of the call's last event goes on."""
-    line: Line = request.app.state.line
-    return await line.traceparent(UUID(str(request.path_params["call_id"]))) if tracing.on() else None
-
-
-async def _is_genuine(request: Request) -> bool:
-    query = request.scope["query_string"].decode("latin-1")
-    target = request.scope["path"] + (f"?{query}" if query else "")
-    telephone: Telephone = request.app.state.telephone
-    return telephone.is_genuine(target, await _form(request), request.headers.get(SIGNATURE))
-
-
-async def _form(request: Request) -> ImmutableMultiDict[str, str]:
-    """The fields that Twilio signs, the empty ones too; it sends no multipart form, so none is understood."""
-    return ImmutableMultiDict(parse_qsl((await request.body()).decode("latin-1"), keep_blank_values=True))
-
-
-def _line(request: Request) -> Line:
-    line: Line = request.app.state.line
-    return line
-
-
-Form = Annotated[Mapping[str, str], Depends(_form)]
-TheLine = Annotated[Line, Depends(_line)]
-
-router = APIRouter(
-    prefix="/twilio",
-    tags=["Twilio"],
-    route_class=Webhook,
-    responses=problems(403, 404, 422, 503),
-)
-FORM = {
+FORM_BODY = {
     "requestBody": {
-        "description": "what Twilio sends with the request",
+        "description": "the fields that the provider sends",
         "content": {"application/x-www-form-urlencoded": {"schema": {"type": "object"}}},
     }
 }
-TWIML: dict[int | str, dict[str, Any]] = {200: {"description": "TwiML", "content": {"application/xml": {}}}}
+XML: dict[str, Any] = {
+    "response_class": Response,
+    "responses": {200: {"description": "The provider's instructions", "content": {"application/xml": {}}}},
+    "openapi_extra": FORM_BODY,
+}
+NO_CONTENT: dict[str, Any] = {"status_code": 204, "openapi_extra": FORM_BODY}
 
 
-def _twiml(request: Request, prompt: Prompt | None) -> Response:
-    telephone: Telephone = request.app.state.telephone
-    document = telephone.prompt(prompt) if prompt else telephone.hang_up()
-    return Response(document, media_type="application/xml")
+def build_router(provider: WebhookProvider, line: Line) -> APIRouter:
+    """Returns the routes of every `telephony.routes.Webhook`, below the provider's prefix."""
+    router = APIRouter(
+        prefix=provider.prefix,
+        tags=["Webhooks"],
+        route_class=_Receiver(provider, line).route_class(),
+        responses=problems(403, 404, 422, 503),
+    )
+
+    def render(instruction: Instruction) -> Response:
+        return Response(provider.render(instruction), media_type="application/xml")
+
+    @router.post(Webhook.ANSWERED.template, name=Webhook.ANSWERED, **XML)
+    async def answered(call_id: UUID, attempt: int, form: FormBody) -> Response:
+        """The callee has answered: the greeting is played."""
+        report = provider.parse_answer(call_id, attempt, form)
+        return render(await line.answered(report))
+
+    @router.post(Webhook.UTTERANCE.template, name=Webhook.UTTERANCE, **XML)
+    async def utterance(
+        call_id: UUID,
+        attempt: int,
+        turn: int,
+        form: FormBody,
+        is_after_spoken_text: Annotated[
+            bool, Query(alias=AFTER_SPOKEN_TEXT, description="the provider's own voice spoke before the callee did")
+        ] = False,
+    ) -> Response:
+        """The callee has spoken or stayed silent: the reply is played while it is synthesized."""
+        heard = provider.parse_utterance(turn, form)
+        return render(await line.heard(call_id, attempt, turn, heard, said=is_after_spoken_text))
+
+    @router.post(Webhook.REMAINDER.template, name=Webhook.REMAINDER, **XML)
+    async def remainder(
+        call_id: UUID,
+        attempt: int,
+        turn: int,
+        sentence: Annotated[int, Query(alias=FIRST_SENTENCE, ge=0, description="the first sentence to speak")] = 0,
+    ) -> Response:
+        """Voice could not synthesize the rest of this turn: the provider's own voice speaks it."""
+        return render(await line.say(call_id, attempt, turn, sentence))
+
+    @router.post(Webhook.STATUS.template, name=Webhook.STATUS, **NO_CONTENT)
+    async def status(call_id: UUID, attempt: int, form: FormBody) -> None:
+        """The status of the attempt has changed."""
+        await line.report(provider.parse_status(call_id, attempt, form))
+
+    @router.post(Webhook.CLASSIFICATION.template, name=Webhook.CLASSIFICATION, **NO_CONTENT)
+    async def classification(call_id: UUID, attempt: int, form: FormBody) -> None:
+        """Answering-machine detection has finished."""
+        await line.report(provider.parse_classification(call_id, attempt, form))
+
+    return router
 
 
-@router.post(
-    "/voice/{call_id:uuid}/{attempt:int}", name="voice", response_class=Response, responses=TWIML, openapi_extra=FORM
-)
-async def voice(request: Request, call_id: UUID, attempt: int, form: Form, line: TheLine) -> Response:
-    """The callee has picked up: the greeting is played and the first turn listened for."""
-    return _twiml(request, await line.answered(*twilio_forms.answer_reported(call_id, attempt, form)))
+async def _form(request: Request) -> ImmutableMultiDict[str, str]:
+    """Returns all signed fields, including empty ones. Providers send no multipart forms, so none is parsed."""
+    return ImmutableMultiDict(parse_qsl((await request.body()).decode("latin-1"), keep_blank_values=True))
 
 
-@router.post(
-    "/gather/{call_id:uuid}/{attempt:int}/{turn:int}",
-    name="gather",
-    response_class=Response,
-    responses=TWIML,
-    openapi_extra=FORM,
-)
-async def gather(
-    request: Request,
-    call_id: UUID,
-    attempt: int,
-    turn: int,
-    form: Form,
-    line: TheLine,
-    said: Annotated[bool, Query(description="the reply before this was said in Twilio's voice")] = False,
-) -> Response:
-    """The callee has spoken, or has been silent: the reply is played as it is made, and the next turn listened for."""
-    return _twiml(request, await line.heard(twilio_forms.heard(call_id, attempt, turn, said, form)))
+FormBody = Annotated[Form, Depends(_form)]
+Handler = Callable[[Request], Awaitable[Response]]
 
 
-@router.post(
-    "/say/{call_id:uuid}/{attempt:int}/{turn:int}",
-    name="say",
-    response_class=Response,
-    responses=TWIML,
-    openapi_extra=FORM,
-)
-async def say(
-    request: Request,
-    call_id: UUID,
-    attempt: int,
-    turn: int,
-    form: Form,
-    line: TheLine,
-    sentence: Annotated[int, Query(alias="from", ge=0, description="the first sentence that is said")] = 0,
-) -> Response:
-    """Voice could not speak this turn, or not all of it, and has sent the call here: it is said in Twilio's voice."""
-    return _twiml(request, await line.say(call_id, attempt, turn, sentence))
+class _Receiver:
+    """Handles a webhook only if the provider has signed it, and counts the results."""
 
+    def __init__(self, provider: WebhookProvider, line: Line) -> None:
+        self._provider = provider
+        self._line = line
 
-@router.post("/status/{call_id:uuid}/{attempt:int}", name="status", status_code=204, openapi_extra=FORM)
-async def status(call_id: UUID, attempt: int, form: Form, line: TheLine) -> None:
-    """What the telephone network reports of the attempt."""
-    await line.report(*twilio_forms.status_reported(call_id, attempt, form))
+    def route_class(self) -> type[APIRoute]:
+        """Returns the class of the routes (FastAPI's documented way to check a request before it is parsed)."""
+        receive = self._receive
 
+        class SignedWebhook(APIRoute):
+            def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+                handle = super().get_route_handler()
 
-@router.post("/amd/{call_id:uuid}/{attempt:int}", name="amd", status_code=204, openapi_extra=FORM)
-async def amd(call_id: UUID, attempt: int, form: Form, line: TheLine) -> None:
-    """Answering-machine detection has come to a result."""
-    await line.report(*twilio_forms.answer_classified(call_id, attempt, form))
+                async def receive_signed(request: Request) -> Response:
+                    return await receive(self.name, request, handle)
+
+                return receive_signed
+
+        return SignedWebhook
+
+    async def _receive(self, kind: str, request: Request, handle: Handler) -> Response:
+        started_at, result = time.perf_counter(), "error"
+        structlog.contextvars.bind_contextvars(call_id=str(request.path_params["call_id"]))
+        try:
+            if not await self._is_authentic(request):
+                result = "forged"
+                logger.warning("webhook_forged", kind=kind)
+                return problem(403, f"{self._provider.signature_header} is missing or wrong", kind="forged")
+            response = await self._handle(kind, request, handle)
+            result = "answered"
+            return response
+        except UnknownCall:
+            result = "unknown_call"
+            logger.warning("webhook_for_unknown_call", kind=kind)
+            raise
+        except (HTTPException, RequestValidationError):
+            result = "invalid"
+            raise
+        except Unavailable as error:
+            result = "unavailable"
+            logger.warning("webhook_not_stored", kind=kind, reason=str(error))
+            raise
+        finally:
+            WEBHOOKS.labels(kind=kind, result=result).inc()
+            SECONDS.labels(kind=kind).observe(time.perf_counter() - started_at)
+
+    async def _handle(self, kind: str, request: Request, handle: Handler) -> Response:
+        """Handles an authentic webhook. It carries no trace, so the trace of the call's last event continues."""
+        parent = await self._line.traceparent(UUID(str(request.path_params["call_id"]))) if tracing.on() else None
+        with tracing.span(f"POST {self._provider.prefix}/{kind}", tracing.SERVE, parent):
+            try:
+                return await handle(request)
+            except InvalidProviderData as error:
+                raise HTTPException(422, str(error)) from error
+
+    async def _is_authentic(self, request: Request) -> bool:
+        query = request.scope["query_string"].decode("latin-1")
+        target = request.scope["path"] + (f"?{query}" if query else "")
+        signature = request.headers.get(self._provider.signature_header)
+        return self._provider.is_authentic(target, await _form(request), signature)

@@ -19,9 +19,10 @@ from twilio.http.async_http_client import AsyncTwilioHttpClient  # type: ignore[
 from twilio.http.response import Response  # type: ignore[import-untyped]
 from twilio.rest import Client  # type: ignore[import-untyped]
 
-from contracts import PhoneNumber, TelephonyStatus
+from contracts import PhoneNumber
 from providers import Failure, Provider, Request, RequestFailed
-from voice.domain.dial_failures import DialFailed, FailureClass, classify
+from telephony import twilio as wire
+from telephony.dial_failures import DialFailed, FailureClass
 from voice.ports import DialOrder, ProviderCall
 
 DEADLINE_SECONDS = 10.0
@@ -30,9 +31,6 @@ MAX_WAIT_SECONDS = 2.0
 IDLE_SECONDS = 2.0
 """For how long a connection without a request is used again. If the provider closes it just then, the request is lost,
 and of a dial nobody knows that: its call is given up. Servers wait longer before they do (uvicorn 5 s, nginx 75 s)."""
-STATUS_EVENTS = ("initiated", "ringing", "answered", "completed")
-RETRIED = "#rc=2&rp=ct,rt,5xx"
-"""Asks Twilio to repeat a webhook twice, also when we answer 5xx; without it, a 500 of ours loses the callback."""
 TIME_LIMIT_MARGIN_SECONDS = 60
 """Our own deadline ends a call that is too long; Twilio's only if nobody of us is left to do so."""
 _LOWEST_ERROR_CODE = 10_000  # below it stands the HTTP status, in place of a code
@@ -111,7 +109,7 @@ def _judge(request: Request, path: str, response: Response) -> None:
 def _concerns_everybody(path: str, status: int, code: int | None) -> bool:
     """Of one call, "not found" says that there is no such call; of the list of calls, that there is no such account."""
     missing = status == _NOT_FOUND and not path.endswith(_LIST_OF_CALLS)
-    return not missing and classify(status, code) is FailureClass.ACCOUNT
+    return not missing and wire.classify_failure(status, code) is FailureClass.ACCOUNT
 
 
 def _code(body: str) -> int | None:
@@ -134,22 +132,23 @@ class Twilio:
     client: Any
     number: PhoneNumber
     callbacks: str
+    provider: str = wire.NAME
 
     async def place(self, order: DialOrder) -> str:
         """One POST; see `Telephony.place`."""
-        call = f"{order.call_id}/{order.attempt}{RETRIED}"
+        urls, line = wire.build_urls(self.callbacks), (order.call_id, order.attempt)
         try:
             created = await self.client.calls.create_async(
                 to=order.number,
                 from_=self.number,
-                url=f"{self.callbacks}/twilio/voice/{call}",
+                url=urls.answered(*line),
                 method="POST",
-                status_callback=f"{self.callbacks}/twilio/status/{call}",
-                status_callback_event=list(STATUS_EVENTS),
+                status_callback=urls.status(*line),
+                status_callback_event=list(wire.STATUS_EVENTS),
                 status_callback_method="POST",
                 machine_detection="DetectMessageEnd",
                 async_amd="true",  # a string: the SDK would send True as "True"
-                async_amd_status_callback=f"{self.callbacks}/twilio/amd/{call}",
+                async_amd_status_callback=urls.classification(*line),
                 async_amd_status_callback_method="POST",
                 timeout=order.ring_seconds,
                 time_limit=order.longest_seconds + TIME_LIMIT_MARGIN_SECONDS,
@@ -169,9 +168,11 @@ class Twilio:
             if status != _NOT_FOUND and code not in _OVER_ALREADY:
                 raise
 
-    async def say_reply(self, provider_call_id: str, call_id: UUID, attempt: int, turn: int, sentence: int) -> None:
+    async def redirect_to_remainder(
+        self, provider_call_id: str, call_id: UUID, attempt: int, turn: int, sentence: int
+    ) -> None:
         """Sends the call in progress to the edge's document for this (Twilio: *modify live calls*)."""
-        url = f"{self.callbacks}/twilio/say/{call_id}/{attempt}/{turn}?from={sentence}{RETRIED}"
+        url = wire.build_urls(self.callbacks).remainder(call_id, attempt, turn, sentence)
         try:
             await self.client.calls(provider_call_id).update_async(url=url, method="POST")
         except TwilioException as error:
@@ -207,7 +208,7 @@ async def connect(
 
 def _dial_failed(error: Exception) -> DialFailed:
     if isinstance(error, TooManyRequests):
-        return DialFailed(FailureClass.RATE_LIMITED, "HTTP 429", code=20429, retry_after=error.retry_after)
+        return DialFailed(FailureClass.RATE_LIMITED, "HTTP 429", code=20429, retry_after_seconds=error.retry_after)
     if isinstance(error, RequestFailed):
         return DialFailed(FailureClass.UNREACHABLE, f"not sent: {error.failure.value}")
     if isinstance(error, ClientConnectorError):
@@ -216,7 +217,7 @@ def _dial_failed(error: Exception) -> DialFailed:
     if status is None:
         return DialFailed(FailureClass.UNKNOWN, f"no answer: {type(error).__name__}")
     reason = f"HTTP {status}" if code is None else f"HTTP {status}, error {code}"
-    return DialFailed(classify(status, code), reason, code=code)
+    return DialFailed(wire.classify_failure(status, code), reason, code=code)
 
 
 def _status_and_code(error: Exception) -> tuple[int | None, int | None]:
@@ -230,7 +231,7 @@ def _status_and_code(error: Exception) -> tuple[int | None, int | None]:
 def _provider_call(call: Any) -> ProviderCall:
     return ProviderCall(
         provider_call_id=call.sid,
-        status=TelephonyStatus(call.status.replace("-", "_")),
+        status=wire.parse_call_status(call.status),
         created_at=call.date_created,
         duration_seconds=int(call.duration) if call.duration else None,
     )

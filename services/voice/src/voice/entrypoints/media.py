@@ -1,4 +1,4 @@
-"""``GET /media/{call_id}/{attempt}/{turn}?token=…``: what Twilio plays to the callee, while it is being made."""
+"""``GET /media/{call_id}/{attempt}/{turn}?token=…``: a turn's audio, while it is being synthesized."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from chassis.media_tokens import verify
+from telephony.media import ASIDE, MEDIA_PATH, TOKEN, verify
 from voice.application.speech.turns import Turns, Write
 from voice.application.telephony.handover import Handover
 from voice.domain.playback import UnplayedRemainder
@@ -72,14 +72,14 @@ def build_routes(turns: Turns, handover: Handover, key: str) -> list[Route]:
     """
 
     async def media(request: Request) -> Response:
-        if not verify(key, request.url.path, request.query_params.get("token", "")):
+        if not verify(key, request.url.path, request.query_params.get(TOKEN, "")):
             return Response("the token is missing or not of this address", 403, media_type="text/plain")
         if request.method == "HEAD":
             return Response(media_type=MEDIA_TYPE)
         call_id, attempt, turn = (request.path_params[name] for name in ("call_id", "attempt", "turn"))
 
         async def play(write: Write) -> UnplayedRemainder | None:
-            aside = request.query_params.get("aside") == "true"
+            aside = request.query_params.get(ASIDE) == "true"
             with structlog.contextvars.bound_contextvars(call_id=str(call_id)):
                 return await turns.play(call_id, attempt, turn, write, aside=aside)
 
@@ -89,4 +89,4 @@ def build_routes(turns: Turns, handover: Handover, key: str) -> list[Route]:
 
         return _Played(play, hand_over)
 
-    return [Route("/media/{call_id:uuid}/{attempt:int}/{turn:int}", media, methods=["GET"])]
+    return [Route(MEDIA_PATH, media, methods=["GET"])]

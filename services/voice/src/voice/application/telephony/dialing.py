@@ -11,6 +11,7 @@ from chassis.event_log import StoredEvent
 from contracts import CallDecision, CallStatus, CallStatusChanged, DialPlaced, DialRefused, DialUnknown, Envelope
 from contracts.call import Call
 from contracts.streams import call_state_filter
+from telephony.dial_failures import DialFailed, FailureClass
 from voice.application.speech.greetings import Greetings
 from voice.application.telephony.attempts import (
     CALLED_OFF,
@@ -22,7 +23,6 @@ from voice.application.telephony.attempts import (
     load_attempt,
 )
 from voice.application.telephony.dial_gate import DialGate
-from voice.domain.dial_failures import DialFailed, FailureClass
 from voice.metrics import DIALS
 from voice.ports import CallLog, DialOrder, DialRateLimiter, Telephony
 
@@ -98,14 +98,19 @@ class Dialing:
             try:
                 sid = await self._telephony.place(order)
             except DialFailed as failed:
-                wait = max(failed.retry_after or 0.0, pause * random.uniform(0.75, 1.25))
+                wait = max(failed.retry_after_seconds or 0.0, pause * random.uniform(0.75, 1.25))
                 if failed.failure is not FailureClass.RATE_LIMITED or clock() + wait > last_moment:
                     return _failed(order, failed)
                 await asyncio.sleep(wait)
                 pause = min(pause * 2, MAX_PAUSE_SECONDS)
             else:
                 DIALS.labels(outcome="placed").inc()
-                return DialPlaced(call_id=order.call_id, attempt=order.attempt, provider_call_id=sid)
+                return DialPlaced(
+                    call_id=order.call_id,
+                    attempt=order.attempt,
+                    provider=self._telephony.provider,
+                    provider_call_id=sid,
+                )
         return _failed(order, DialFailed(FailureClass.TRANSIENT, "its time had passed before it could be dialled"))
 
     async def _account_for(self, call_id: UUID, attempt: int, cause: Envelope) -> None:
@@ -135,7 +140,7 @@ def _failed(order: DialOrder, failed: DialFailed) -> Outcome:
     return DialRefused(
         call_id=order.call_id,
         attempt=order.attempt,
-        is_permanent=failed.failure.permanent,
+        is_permanent=failed.failure.is_permanent,
         reason=failed.reason,
         code=failed.code,
     )

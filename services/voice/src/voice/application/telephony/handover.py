@@ -8,12 +8,10 @@ import structlog
 from chassis import tracing
 from contracts import CallDecision, SpeechHeard
 from contracts.streams import call_state_filter
+from telephony.timing import HANDOVER_SECONDS
 from voice.application.telephony.attempts import load_attempt
 from voice.domain.playback import UnplayedRemainder
 from voice.ports import CallLog, SpokenFallback
-
-MAX_SECONDS = 3.0
-"""Shorter than the silence after which the edge says the same by itself (5 s), so that it is not said twice."""
 
 logger = structlog.get_logger()
 
@@ -55,7 +53,7 @@ class Handover:
         log = logger.bind(attempt=attempt, turn=turn, sentence=unsaid.sentence)
         try:
             with tracing.span("hand over", tracing.SERVE, unsaid.traceparent):
-                async with asyncio.timeout(MAX_SECONDS):
+                async with asyncio.timeout(HANDOVER_SECONDS):
                     handed_over = await self._say(call_id, attempt, turn, unsaid.sentence)
         except Exception as error:  # noqa: BLE001  quality fails open (law 9)
             log.warning("turn_not_handed_over", error=type(error).__name__)
@@ -66,7 +64,7 @@ class Handover:
         sid = (await load_attempt(self._calls, call_id, attempt)).provider_call_id
         if sid is None or await self._is_overtaken(call_id, attempt, turn):
             return False
-        await self._mouthpiece.say_reply(sid, call_id, attempt, turn, sentence)
+        await self._mouthpiece.redirect_to_remainder(sid, call_id, attempt, turn, sentence)
         return True
 
     async def _is_overtaken(self, call_id: UUID, attempt: int, turn: int) -> bool:

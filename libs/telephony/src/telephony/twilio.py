@@ -1,0 +1,216 @@
+"""Twilio: its forms, statuses, error codes, signatures and TwiML.
+
+Voice's adapter uses the URLs, statuses and error classes; the edge uses `TwilioWebhooks`.
+"""
+
+from uuid import UUID
+
+from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+from twilio.twiml.voice_response import Gather, VoiceResponse  # type: ignore[import-untyped]
+
+from contracts import AnswerClassified, AnsweredBy, TelephonyStatus, TelephonyStatusReported
+from telephony.dial_failures import FailureClass
+from telephony.instructions import HangUp, Instruction, PlayTurn, SpeakText
+from telephony.media import build_media_target
+from telephony.provider import Form, InvalidProviderData, Report, Utterance
+from telephony.routes import WebhookUrls
+from telephony.timing import SILENCE_SECONDS
+
+NAME = "twilio"
+PREFIX = "/twilio"
+SIGNATURE_HEADER = "X-Twilio-Signature"
+
+STATUS_EVENTS = ("initiated", "ringing", "answered", "completed")
+"""The status callbacks that a dial request asks for."""
+
+RETRY_FRAGMENT = "#rc=2&rp=ct,rt,5xx"
+"""Connection overrides: Twilio repeats a webhook twice, after failed connections, time-outs and 5xx.
+
+Without it Twilio drops a callback that is answered with 500. The fragment is not part of the signed URL.
+"""
+
+REGIONS = {"es": "es-ES", "en": "en-US"}
+"""Twilio's speech recognizer requires a region; a tag that has one is used as it is."""
+
+STATUSES = {
+    "queued": TelephonyStatus.QUEUED,
+    "initiated": TelephonyStatus.INITIATED,
+    "ringing": TelephonyStatus.RINGING,
+    "in-progress": TelephonyStatus.IN_PROGRESS,
+    "completed": TelephonyStatus.COMPLETED,
+    "busy": TelephonyStatus.BUSY,
+    "no-answer": TelephonyStatus.NO_ANSWER,
+    "failed": TelephonyStatus.FAILED,
+    "canceled": TelephonyStatus.CANCELED,
+}
+"""The statuses of Twilio's Call resource, in callbacks and in the REST API."""
+
+NO_SUCH_NUMBER = frozenset({"404", "410", "484", "604"})
+"""SIP responses (RFC 3261) that are final: not found, gone, address incomplete, does not exist anywhere."""
+
+_CODES: dict[FailureClass, frozenset[int]] = {
+    FailureClass.NUMBER: frozenset({21201, 21202, 21211, 21214, 21217, 13223, 13224}),
+    FailureClass.BLOCKED: frozenset({21216, 13225}),
+    FailureClass.NOT_ALLOWED: frozenset({13227, 21203, 21215, 21219}),
+    FailureClass.ACCOUNT: frozenset(
+        {10001, 10002, 10005, 20003, 20005, 20006, 20404, 21205, 21209, 21210, 21212, 21213, 21218}
+    ),
+    FailureClass.TRANSIENT: frozenset({10004, 22005}),
+    FailureClass.RATE_LIMITED: frozenset({20429}),
+    FailureClass.UNKNOWN: frozenset({20500, 20503}),
+}
+"""Twilio documents which errors exist, but not which are final or whom they concern.
+
+The sets are this project's reading of https://www.twilio.com/docs/api/errors; docs/adr/0016 gives the reasons.
+"""
+_CLASS_BY_CODE = {code: failure for failure, codes in _CODES.items() for code in codes}
+_CLASS_BY_HTTP_STATUS = {
+    401: FailureClass.ACCOUNT,
+    403: FailureClass.ACCOUNT,
+    404: FailureClass.ACCOUNT,
+    408: FailureClass.UNKNOWN,
+    429: FailureClass.RATE_LIMITED,
+}
+_FORBIDDEN = 403
+
+
+def build_urls(public_url: str) -> WebhookUrls:
+    """Returns the builder of the webhook URLs. `public_url` is the edge's address, without a slash at its end."""
+    return WebhookUrls(public_url, PREFIX, RETRY_FRAGMENT)
+
+
+def parse_call_status(word: str) -> TelephonyStatus:
+    """Returns the status that Twilio calls `word`. Raises InvalidProviderData."""
+    if word not in STATUSES:
+        raise InvalidProviderData(f"CallStatus {word!r} is not known")
+    return STATUSES[word]
+
+
+def classify_failure(http_status: int, code: int | None) -> FailureClass:
+    """Returns the class of an unsuccessful answer. `code` is Twilio's error code, if the body has one.
+
+    Every answer but a clear refusal (4xx) leaves the outcome unknown. A 403 with an unlisted code may concern this
+    number alone, so it is not a failure of the account.
+    """
+    if not 400 <= http_status < 500:
+        return FailureClass.UNKNOWN
+    if code in _CLASS_BY_CODE:
+        return _CLASS_BY_CODE[code]
+    if http_status == _FORBIDDEN and code is not None:
+        return FailureClass.TRANSIENT
+    return _CLASS_BY_HTTP_STATUS.get(http_status, FailureClass.TRANSIENT)
+
+
+class TwilioWebhooks:
+    """`telephony.provider.WebhookProvider` for Twilio. The URLs are public ones, without a slash at their end."""
+
+    name = NAME
+    prefix = PREFIX
+    signature_header = SIGNATURE_HEADER
+
+    def __init__(self, auth_token: str, public_url: str, media_url: str) -> None:
+        self._auth_token = auth_token
+        self._validator = RequestValidator(auth_token)
+        self._public_url = public_url
+        self._media_url = media_url
+        self._urls = build_urls(public_url)
+
+    def is_authentic(self, target: str, form: Form, signature: str | None) -> bool:
+        """See the interface. Twilio signs the public URL; behind a proxy the service's own URL differs."""
+        if not signature:  # the validator raises TypeError if there is none
+            return False
+        return bool(self._validator.validate(self._public_url + target, form, signature))
+
+    def parse_answer(self, call_id: UUID, attempt: int, form: Form) -> Report:
+        """See the interface. Twilio requests the first instruction when the callee answers."""
+        sid = _required(form, "CallSid")
+        event = TelephonyStatusReported(
+            call_id=call_id, attempt=attempt, provider_call_id=sid, status=TelephonyStatus.IN_PROGRESS
+        )
+        return Report(event, f"{NAME}/{sid}/answer")
+
+    def parse_status(self, call_id: UUID, attempt: int, form: Form) -> Report:
+        """See the interface. The id contains Twilio's sequence number, or the status if there is none."""
+        sid, word = _required(form, "CallSid"), _required(form, "CallStatus")
+        number, sip_code = _whole_number(form, "SequenceNumber"), form.get("SipResponseCode", "")
+        event = TelephonyStatusReported(
+            call_id=call_id,
+            attempt=attempt,
+            provider_call_id=sid,
+            status=parse_call_status(word),
+            sequence_number=number,
+            duration_seconds=_whole_number(form, "CallDuration"),
+            is_permanent=word == "failed" and (not sip_code or sip_code in NO_SUCH_NUMBER),
+            reason=f"SIP {sip_code}" if sip_code else None,
+        )
+        return Report(event, f"{NAME}/{sid}/{word if number is None else number}")
+
+    def parse_classification(self, call_id: UUID, attempt: int, form: Form) -> Report:
+        """See the interface. A result that is not known is classified as `unknown`."""
+        sid, word = _required(form, "CallSid"), _required(form, "AnsweredBy")
+        if word.startswith("machine_"):
+            answered_by = AnsweredBy.MACHINE
+        else:
+            answered_by = AnsweredBy(word) if word in set(AnsweredBy) else AnsweredBy.UNKNOWN
+        event = AnswerClassified(call_id=call_id, attempt=attempt, provider_call_id=sid, answered_by=answered_by)
+        return Report(event, f"{NAME}/{sid}/amd")
+
+    def parse_utterance(self, turn: int, form: Form) -> Utterance:
+        """See the interface. A ``<Gather>`` that timed out has no ``SpeechResult``."""
+        text = form.get("SpeechResult", "").strip()
+        event_id = f"{NAME}/{_required(form, 'CallSid')}/heard/{turn}"
+        return Utterance(text, _confidence(form) if text else None, event_id)
+
+    def render(self, instruction: Instruction) -> str:
+        """See the interface. The document is TwiML: ``<Gather>`` around ``<Play>`` or ``<Say>``, or ``<Hangup/>``."""
+        response = VoiceResponse()
+        match instruction:
+            case PlayTurn(call_id, attempt, turn):
+                target = build_media_target(self._auth_token, call_id, attempt, turn)
+                self._gather(response, instruction).play(self._media_url + target)
+            case SpeakText(text=text):
+                self._gather(response, instruction).say(text, language=_with_region(instruction.language))
+            case HangUp():
+                response.hangup()
+        return str(response)
+
+    def _gather(self, response: VoiceResponse, instruction: PlayTurn | SpeakText) -> Gather:
+        url = self._urls.utterance(
+            instruction.call_id,
+            instruction.attempt,
+            instruction.turn + 1,
+            is_after_spoken_text=isinstance(instruction, SpeakText),
+        )
+        return response.gather(
+            input="speech",
+            action=url,
+            method="POST",
+            timeout=SILENCE_SECONDS,
+            speech_timeout="auto",
+            language=_with_region(instruction.language),
+            barge_in=True,
+            action_on_empty_result=True,
+        )
+
+
+def _with_region(language: str) -> str:
+    return REGIONS.get(language, language)
+
+
+def _required(form: Form, name: str) -> str:
+    if not (value := form.get(name)):
+        raise InvalidProviderData(f"{name} is missing")
+    return value
+
+
+def _whole_number(form: Form, name: str) -> int | None:
+    value = form.get(name, "")
+    return int(value) if value.isascii() and value.isdigit() else None
+
+
+def _confidence(form: Form) -> float | None:
+    try:
+        value = float(form.get("Confidence", ""))
+    except ValueError:
+        return None
+    return value if 0 <= value <= 1 else None

@@ -1,0 +1,76 @@
+"""URLs are built and parsed alike, and have the form that calls in progress use."""
+
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
+
+import pytest
+from starlette.routing import compile_path
+
+from telephony.media import MEDIA_PATH, build_media_target, verify
+from telephony.routes import AFTER_SPOKEN_TEXT, FIRST_SENTENCE, Webhook
+from telephony.timing import HANDOVER_SECONDS, SILENCE_SECONDS
+from telephony.twilio import build_urls
+
+CALL = UUID("5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11")
+URLS = build_urls("https://calls.example.com")
+BUILT = {
+    Webhook.ANSWERED: URLS.answered(CALL, 2),
+    Webhook.STATUS: URLS.status(CALL, 2),
+    Webhook.CLASSIFICATION: URLS.classification(CALL, 2),
+    Webhook.UTTERANCE: URLS.utterance(CALL, 2, 7, is_after_spoken_text=True),
+    Webhook.REMAINDER: URLS.remainder(CALL, 2, 7, 3),
+}
+BASE = "https://calls.example.com/twilio"
+RETRY = "#rc=2&rp=ct,rt,5xx"
+
+
+def parse(template: str, path: str) -> dict[str, object]:
+    pattern, _, convertors = compile_path(template)
+    found = pattern.match(path)
+    assert found, path
+    return {name: convertors[name].convert(value) for name, value in found.groupdict().items()}
+
+
+@pytest.mark.parametrize("webhook", Webhook)
+def test_a_webhook_url_is_parsed_as_it_was_built(webhook: Webhook) -> None:
+    url = urlsplit(BUILT[webhook])
+    turn = {"turn": 7} if webhook in (Webhook.UTTERANCE, Webhook.REMAINDER) else {}
+
+    assert parse("/twilio" + webhook.template, url.path) == {"call_id": CALL, "attempt": 2, **turn}
+
+
+def test_webhook_urls_have_the_form_of_earlier_versions() -> None:
+    assert {
+        Webhook.ANSWERED: f"{BASE}/voice/{CALL}/2{RETRY}",
+        Webhook.STATUS: f"{BASE}/status/{CALL}/2{RETRY}",
+        Webhook.CLASSIFICATION: f"{BASE}/amd/{CALL}/2{RETRY}",
+        Webhook.UTTERANCE: f"{BASE}/gather/{CALL}/2/7?said=true{RETRY}",
+        Webhook.REMAINDER: f"{BASE}/say/{CALL}/2/7?from=3{RETRY}",
+    } == BUILT
+    assert URLS.utterance(CALL, 2, 7, is_after_spoken_text=False) == f"{BASE}/gather/{CALL}/2/7{RETRY}"
+
+
+def test_query_parameters_are_those_of_the_url() -> None:
+    assert parse_qs(urlsplit(BUILT[Webhook.UTTERANCE]).query) == {AFTER_SPOKEN_TEXT: ["true"]}
+    assert parse_qs(urlsplit(BUILT[Webhook.REMAINDER]).query) == {FIRST_SENTENCE: ["3"]}
+
+
+def test_a_media_url_is_parsed_as_it_was_built_and_its_token_is_valid() -> None:
+    url = urlsplit(build_media_target("key", CALL, 2, 7))
+    [token] = parse_qs(url.query)["token"]
+
+    assert url.path == f"/media/{CALL}/2/7"
+    assert parse(MEDIA_PATH, url.path) == {"call_id": CALL, "attempt": 2, "turn": 7}
+    assert verify("key", url.path, token)
+    assert build_media_target("key", CALL, 2, 7, is_aside=True) == f"{url.path}?token={token}&aside=true"
+
+
+@pytest.mark.parametrize(("key", "turn"), [("another key", 7), ("key", 8)])
+def test_a_media_token_is_invalid_for_another_key_or_path(key: str, turn: int) -> None:
+    _, _, token = build_media_target("key", CALL, 2, 7).partition("?token=")
+
+    assert not verify(key, f"/media/{CALL}/2/{turn}", token)
+
+
+def test_voice_gives_up_the_handover_before_the_edge_reacts_to_the_silence() -> None:
+    assert HANDOVER_SECONDS < SILENCE_SECONDS
