@@ -1,4 +1,4 @@
-"""Our side of the telephone, played by a small application, and the official SDK against the simulator."""
+"""A simulated Twilio, the official SDK as its client, and a small web application that receives its requests."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -21,7 +21,7 @@ from twilio.rest import Client  # type: ignore[import-untyped]
 from simulators.faults import FaultPlan
 from simulators.serving import serving
 from simulators.twilio import create_app
-from simulators.twilio.callees import Callee, Reply
+from simulators.twilio.callees import Callee, Utterance
 from simulators.twilio.ledger import CallEntry, Ledger
 
 ACCOUNT_SID = "AC00000000000000000000000000000001"
@@ -32,51 +32,51 @@ EVENTS = ["initiated", "ringing", "answered", "completed"]
 FINAL = {"completed", "busy", "no-answer", "failed", "canceled"}
 
 
-class Rewriting(AsyncTwilioHttpClient):  # type: ignore[misc]
-    """The SDK's own client, with another scheme and host."""
+class RedirectedHttpClient(AsyncTwilioHttpClient):  # type: ignore[misc]
+    """The SDK's HTTP client with another scheme and host."""
 
     def __init__(self, base_url: str) -> None:
         super().__init__()
         self._base = urlsplit(base_url)
 
     async def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> object:
-        there = urlsplit(url)._replace(scheme=self._base.scheme, netloc=self._base.netloc)
-        # The SDK hands `auth` to aiohttp in a form that aiohttp has deprecated: send the header instead.
+        redirected = urlsplit(url)._replace(scheme=self._base.scheme, netloc=self._base.netloc)
+        # The SDK passes `auth` to aiohttp in a deprecated form: send the header instead.
         auth = kwargs.pop("auth")
         kwargs["headers"] |= {"Authorization": aiohttp.encode_basic_auth(*auth)}
-        return await super().request(method, urlunsplit(there), *args, **kwargs)
+        return await super().request(method, urlunsplit(redirected), *args, **kwargs)
 
 
 @dataclass
-class Received:
+class ReceivedRequest:
     path: str
     method: str
     query: str
     form: dict[str, str]
-    signed: bool
+    has_valid_signature: bool
 
 
 @dataclass
-class OurSide:
-    """Answers by path; each path's answers are used in order, the last one from then on."""
+class WebApplication:
+    """Answers Twilio's requests by path. The answers of a path are used in order; the last one repeats."""
 
     url: str = ""
-    received: list[Received] = field(default_factory=list)
+    received: list[ReceivedRequest] = field(default_factory=list)
     abandoned: list[str] = field(default_factory=list)
     _answers: dict[str, list[Callable[[], Awaitable[Response]]]] = field(default_factory=dict)
 
-    def twiml(self, path: str, *verbs: str) -> None:
-        self.answers(path, *(Response(f"<Response>{verb}</Response>", media_type="text/xml") for verb in verbs))
+    def set_twiml(self, path: str, *verbs: str) -> None:
+        self.set_answers(path, *(Response(f"<Response>{verb}</Response>", media_type="text/xml") for verb in verbs))
 
-    def answers(self, path: str, *responses: Response, after: float = 0.0) -> None:
+    def set_answers(self, path: str, *responses: Response, delay: float = 0.0) -> None:
         async def answer(response: Response) -> Response:
-            await asyncio.sleep(after)
+            await asyncio.sleep(delay)
             return response
 
         self._answers[path] = [lambda response=one: answer(response) for one in responses]  # type: ignore[misc]
 
-    def audio(self, path: str, seconds: float, *, pieces: int = 1, every: float = 0.0) -> None:
-        """Telephone audio of a length, in pieces with `every` real seconds between them."""
+    def set_audio(self, path: str, seconds: float, *, pieces: int = 1, interval: float = 0.0) -> None:
+        """Serves telephone audio of this length in pieces, with `interval` real seconds between them."""
 
         async def body() -> AsyncIterator[bytes]:
             sent = 0
@@ -84,7 +84,7 @@ class OurSide:
                 for _ in range(pieces):
                     yield bytes(int(8000 * seconds / pieces))
                     sent += 1
-                    await asyncio.sleep(every)
+                    await asyncio.sleep(interval)
             finally:
                 if sent < pieces:
                     self.abandoned.append(path)
@@ -94,8 +94,8 @@ class OurSide:
 
         self._answers[path] = [answer]
 
-    def posts(self, path: str) -> list[dict[str, str]]:
-        return [one.form for one in self.received if one.path == path]
+    def forms(self, path: str) -> list[dict[str, str]]:
+        return [request.form for request in self.received if request.path == path]
 
     def app(self) -> Starlette:
         return Starlette(routes=[Route("/{path:path}", self._receive, methods=["GET", "POST"])])
@@ -104,9 +104,9 @@ class OurSide:
         async with request.form() as form:
             fields = {key: str(value) for key, value in form.items()}
         signature = request.headers.get("X-Twilio-Signature", "")
-        signed = RequestValidator(AUTH_TOKEN).validate(str(request.url), fields, signature)
+        is_valid = RequestValidator(AUTH_TOKEN).validate(str(request.url), fields, signature)
         path = request.url.path
-        self.received.append(Received(path, request.method, request.url.query, fields, signed))
+        self.received.append(ReceivedRequest(path, request.method, request.url.query, fields, is_valid))
         answers = self._answers.get(path)
         if not answers:
             return Response(status_code=204)
@@ -114,60 +114,62 @@ class OurSide:
 
 
 @dataclass
-class Telephone:
-    """The simulator, the SDK's client on it, and our side."""
+class SimulatedTwilio:
+    """The simulator with its control routes, the SDK's client for it, and the web application that it calls."""
 
     url: str
     api: Any
     ledger: Ledger
-    ours: OurSide
+    application: WebApplication
     control: httpx.AsyncClient
 
-    async def meets(self, *behaviours: str, number: str = CALLEE) -> None:
-        await self.put(f"callees/{number}", {"behaviours": list(behaviours)})
+    async def set_behaviours(self, *behaviours: str, number: str = CALLEE) -> None:
+        await self.put_control(f"callees/{number}", {"behaviours": list(behaviours)})
 
-    async def put(self, route: str, body: object) -> None:
+    async def put_control(self, route: str, body: object) -> None:
         answer = await self.control.put(f"/_simulator/{route}", json=body)
         assert answer.status_code == 204, answer.text
 
-    async def call(self, to: str = CALLEE, **given: object) -> Any:
-        create: dict[str, object] = {
-            "url": f"{self.ours.url}/voice",
-            "status_callback": f"{self.ours.url}/status",
+    async def create_call(self, to: str = CALLEE, **parameters: object) -> Any:
+        defaults: dict[str, object] = {
+            "url": f"{self.application.url}/voice",
+            "status_callback": f"{self.application.url}/status",
             "status_callback_event": EVENTS,
         }
-        return await self.api.calls.create_async(to=to, from_=CALLER, **(create | given))
+        return await self.api.calls.create_async(to=to, from_=CALLER, **(defaults | parameters))
 
     def entry(self, sid: str) -> CallEntry:
         return next(call for call in self.ledger.calls if call.sid == sid)
 
-    async def until(self, condition: Callable[[], bool]) -> None:
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(30):
             while not condition():
                 await asyncio.sleep(0.005)
 
-    async def reached(self, sid: str, status: str) -> CallEntry:
-        await self.until(lambda: any(one.status == status for one in self.entry(sid).statuses))
+    async def wait_for_status(self, sid: str, status: str) -> CallEntry:
+        await self.wait_until(lambda: any(entry.status == status for entry in self.entry(sid).statuses))
         return self.entry(sid)
 
-    async def ended(self, sid: str) -> CallEntry:
-        """Wait until the call is over and nothing that it sent is still unanswered."""
+    async def wait_for_end(self, sid: str) -> CallEntry:
+        """Waits until the call is over and all its requests are answered."""
         entry = self.entry(sid)
-        await self.until(lambda: entry.status in FINAL)
-        await self.until(lambda: all(hook.attempts and hook.seconds is not None for hook in entry.webhooks))
+        await self.wait_until(lambda: entry.status in FINAL)
+        await self.wait_until(lambda: all(hook.attempts and hook.seconds is not None for hook in entry.webhooks))
         if (sequence := entry.statuses[-1].sequence) is not None:
-            await self.until(lambda: str(sequence) in {f["SequenceNumber"] for f in self.ours.posts("/status")})
-            await self.until(lambda: all(hook.seconds is not None for hook in entry.webhooks))
+            await self.wait_until(
+                lambda: str(sequence) in {form["SequenceNumber"] for form in self.application.forms("/status")}
+            )
+            await self.wait_until(lambda: all(hook.seconds is not None for hook in entry.webhooks))
         return entry
 
 
 @asynccontextmanager
-async def telephone_running(
+async def running_twilio(
     speed: float = 200.0,
     seed: int = 1,
     behaviours: Mapping[str, float] | None = None,
     calls_per_second: float = 1000.0,
-) -> AsyncIterator[Telephone]:
+) -> AsyncIterator[SimulatedTwilio]:
     faults = FaultPlan(seed)
     app = create_app(
         account_sid=ACCOUNT_SID,
@@ -178,34 +180,34 @@ async def telephone_running(
         faults=faults,
         calls_per_second=calls_per_second,
     )
-    ours = OurSide()
+    application = WebApplication()
     async with AsyncExitStack() as stack:
-        ours.url = await stack.enter_async_context(serving(ours.app(), "127.0.0.1", 0))
+        application.url = await stack.enter_async_context(serving(application.app(), "127.0.0.1", 0))
         url = await stack.enter_async_context(serving(faults.middleware("twilio", app), "127.0.0.1", 0))
-        http = await stack.enter_async_context(Rewriting(url))
+        http = await stack.enter_async_context(RedirectedHttpClient(url))
         control = await stack.enter_async_context(httpx.AsyncClient(base_url=url))
         api = Client(ACCOUNT_SID, AUTH_TOKEN, http_client=http)
-        yield Telephone(url, api, app.state.ledger, ours, control)
+        yield SimulatedTwilio(url, api, app.state.ledger, application, control)
 
 
 @pytest.fixture
-def make_telephone() -> Callable[..., Any]:
-    """A simulator with settings of the test's own: `async with make_telephone(speed=…) as telephone`."""
-    return telephone_running
+def make_simulator() -> Callable[..., Any]:
+    """A simulator with the test's own settings: `async with make_simulator(speed=…) as simulator`."""
+    return running_twilio
 
 
 @pytest.fixture
-async def telephone() -> AsyncIterator[Telephone]:
-    """A simulator two hundred times faster than life, whose callees are all human."""
-    async with telephone_running() as running:
+async def simulator() -> AsyncIterator[SimulatedTwilio]:
+    """A simulator two hundred times faster than real time, with human callees only."""
+    async with running_twilio() as running:
         yield running
 
 
 @pytest.fixture
-def speaks_over_the_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every callee speaks after a second of the prompt, always the same words."""
+def interrupting_callees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every callee interrupts the prompt after a second, with the same words."""
 
-    def reply(callee: Callee, language: str) -> Reply:
-        return Reply("Stop, please.", 0.9, delay=0.5, barges_in_after=1.0)
+    def next_utterance(callee: Callee, language: str) -> Utterance:
+        return Utterance("Stop, please.", 0.9, delay=0.5, barge_in_seconds=1.0)
 
-    monkeypatch.setattr(Callee, "next_reply", reply)
+    monkeypatch.setattr(Callee, "next_utterance", next_utterance)

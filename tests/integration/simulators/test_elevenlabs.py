@@ -1,4 +1,4 @@
-"""The ElevenLabs simulator, as the official SDK hears it."""
+"""The ElevenLabs simulator with the official SDK as its client."""
 
 import array
 import asyncio
@@ -28,88 +28,88 @@ async def speech(**settings: Any) -> AsyncIterator[AsyncElevenLabs]:
         yield AsyncElevenLabs(base_url=origin, api_key="fictional", httpx_client=http)
 
 
-async def spoken(client: AsyncElevenLabs, text: str = SENTENCE, voice: str = "Rachel", **options: Any) -> bytes:
+async def synthesize(client: AsyncElevenLabs, text: str = SENTENCE, voice: str = "Rachel", **options: Any) -> bytes:
     options = {"output_format": "mp3_22050_32", "model_id": "eleven_flash_v2_5", **options}
     pieces = client.text_to_speech.stream(voice, text=text, **options)
     return b"".join([piece async for piece in pieces])
 
 
 def mp3_seconds(audio: bytes) -> float:
-    """The length of an MP3, frame by frame. Raises AssertionError where no frame begins."""
-    seconds, place = 0.0, 0
-    while place + 4 <= len(audio):
-        assert audio[place] == 0xFF, f"no frame at {place}"
-        mpeg1 = audio[place + 1] >> 3 & 3 == 3
-        rate = (44100, 48000, 32000)[audio[place + 2] >> 2 & 3] // (1 if mpeg1 else 2)
-        kilobits = (KILOBITS_1 if mpeg1 else KILOBITS)[audio[place + 2] >> 4]
+    """Returns the length of an MP3, summed over its frames. Raises AssertionError between frames."""
+    seconds, position = 0.0, 0
+    while position + 4 <= len(audio):
+        assert audio[position] == 0xFF, f"no frame at {position}"
+        mpeg1 = audio[position + 1] >> 3 & 3 == 3
+        rate = (44100, 48000, 32000)[audio[position + 2] >> 2 & 3] // (1 if mpeg1 else 2)
+        kilobits = (KILOBITS_1 if mpeg1 else KILOBITS)[audio[position + 2] >> 4]
         samples = 1152 if mpeg1 else 576
-        place += samples * kilobits * 125 // rate + (audio[place + 2] >> 1 & 1)
+        position += samples * kilobits * 125 // rate + (audio[position + 2] >> 1 & 1)
         seconds += samples / rate
     return seconds
 
 
 @pytest.mark.parametrize("output_format", ["mp3_22050_32", "mp3_44100_64", "mp3_44100_128"])
-async def test_an_mp3_lasts_as_long_as_the_words_would(output_format: str) -> None:
+async def test_an_mp3_is_as_long_as_the_spoken_text(output_format: str) -> None:
     async with speech() as client:
-        audio = await spoken(client, output_format=output_format)
+        audio = await synthesize(client, output_format=output_format)
     assert mp3_seconds(audio) == pytest.approx(SECONDS, rel=0.15)
 
 
-@pytest.mark.parametrize(("output_format", "bytes_a_second"), [("ulaw_8000", 8000), ("pcm_16000", 32000)])
-async def test_raw_audio_lasts_as_long_as_the_words_would(output_format: str, bytes_a_second: int) -> None:
+@pytest.mark.parametrize(("output_format", "bytes_per_second"), [("ulaw_8000", 8000), ("pcm_16000", 32000)])
+async def test_raw_audio_is_as_long_as_the_spoken_text(output_format: str, bytes_per_second: int) -> None:
     async with speech() as client:
-        audio = await spoken(client, output_format=output_format)
-    assert len(audio) / bytes_a_second == pytest.approx(SECONDS, rel=0.01)
+        audio = await synthesize(client, output_format=output_format)
+    assert len(audio) / bytes_per_second == pytest.approx(SECONDS, rel=0.01)
 
 
 async def test_the_voice_is_audible_and_pauses_between_words() -> None:
     async with speech() as client:
-        samples = array.array("h", await spoken(client, "hola hola", output_format="pcm_16000"))
+        samples = array.array("h", await synthesize(client, "hola hola", output_format="pcm_16000"))
     word, pause = samples[: 16000 * 4 // 14], samples[16000 * 4 // 14 + 1 : 16000 * 5 // 14 - 1]
     assert max(word) > 4000
     assert min(word) < -4000
     assert set(pause) == {0}
 
 
-async def test_mu_law_carries_the_same_sound_as_linear_samples() -> None:
+async def test_mu_law_and_linear_samples_encode_the_same_sound() -> None:
     async with speech() as client:
-        linear = array.array("h", await spoken(client, output_format="pcm_8000"))
-        mu_law = await spoken(client, output_format="ulaw_8000")
+        linear = array.array("h", await synthesize(client, output_format="pcm_8000"))
+        mu_law = await synthesize(client, output_format="ulaw_8000")
     assert [byte for byte, sample in zip(mu_law, linear, strict=True) if sample == 0] == [0xFF] * linear.count(0)
     assert all(byte & 0x80 == (0x80 if sample >= 0 else 0) for byte, sample in zip(mu_law, linear, strict=True))
 
 
-async def test_the_same_words_in_the_same_voice_sound_the_same_and_another_voice_does_not() -> None:
+async def test_equal_text_and_voice_give_equal_audio_and_another_voice_different_audio() -> None:
     async with speech() as client:
-        once, again = await spoken(client), await spoken(client)
-        other = await spoken(client, voice="George")
-    assert once == again != other
+        first, second = await synthesize(client), await synthesize(client)
+        other = await synthesize(client, voice="George")
+    assert first == second != other
 
 
 async def test_a_faster_voice_is_shorter() -> None:
     async with speech() as client:
-        audio = await spoken(client, output_format="ulaw_8000", voice_settings=VoiceSettings(speed=1.2))
+        audio = await synthesize(client, output_format="ulaw_8000", voice_settings=VoiceSettings(speed=1.2))
     assert len(audio) / 8000 == pytest.approx(SECONDS / 1.2, rel=0.01)
 
 
-async def test_convert_answers_the_same_audio_as_stream() -> None:
+async def test_convert_returns_the_same_audio_as_stream() -> None:
     async with speech() as client:
-        streamed = await spoken(client)
+        streamed = await synthesize(client)
         pieces = client.text_to_speech.convert("Rachel", text=SENTENCE, output_format="mp3_22050_32")
         assert b"".join([piece async for piece in pieces]) == streamed
 
 
-async def test_audio_arrives_in_pieces() -> None:
-    async with speech() as client, client.text_to_speech.with_raw_response.stream("Rachel", text=SENTENCE) as answered:
-        pieces = [piece async for piece in answered.data]
-        assert answered.headers["content-type"] == "audio/mpeg"
+async def test_audio_arrives_in_several_chunks() -> None:
+    async with speech() as client, client.text_to_speech.with_raw_response.stream("Rachel", text=SENTENCE) as response:
+        pieces = [piece async for piece in response.data]
+        assert response.headers["content-type"] == "audio/mpeg"
     assert len(pieces) > 3
 
 
 async def refusal(client: AsyncElevenLabs, text: str = SENTENCE, **options: Any) -> tuple[int | None, str]:
-    with pytest.raises(ApiError) as failure:
-        await spoken(client, text, **options)
-    return failure.value.status_code, failure.value.body["detail"]["status"]
+    with pytest.raises(ApiError) as error:
+        await synthesize(client, text, **options)
+    return error.value.status_code, error.value.body["detail"]["status"]
 
 
 async def test_a_wrong_key_is_refused() -> None:
@@ -119,8 +119,8 @@ async def test_a_wrong_key_is_refused() -> None:
 
 async def test_a_missing_key_is_refused() -> None:
     async with serving(create_app(), "127.0.0.1") as origin, httpx.AsyncClient(base_url=origin) as http:
-        answered = await http.post("/v1/text-to-speech/Rachel", json={"text": SENTENCE})
-    assert (answered.status_code, answered.json()["detail"]["status"]) == (401, "needs_authorization")
+        response = await http.post("/v1/text-to-speech/Rachel", json={"text": SENTENCE})
+    assert (response.status_code, response.json()["detail"]["status"]) == (401, "needs_authorization")
 
 
 async def test_an_english_model_refuses_spanish() -> None:
@@ -134,52 +134,52 @@ async def test_an_unknown_model_is_refused() -> None:
         assert await refusal(client, model_id="eleven_nothing") == (400, "model_not_found")
 
 
-async def test_empty_words_are_refused() -> None:
+async def test_an_empty_text_is_refused() -> None:
     async with speech() as client:
         assert await refusal(client, "  ") == (400, "input_text_empty")
 
 
-async def test_an_unknown_output_format_is_unprocessable() -> None:
+async def test_an_unknown_output_format_is_answered_with_422() -> None:
     async with speech() as client:
-        with pytest.raises(UnprocessableEntityError) as failure:
-            await spoken(client, output_format="mp3_1_1")
-    assert failure.value.body["detail"][0]["loc"] == ["query", "output_format"]
+        with pytest.raises(UnprocessableEntityError) as error:
+            await synthesize(client, output_format="mp3_1_1")
+    assert error.value.body["detail"][0]["loc"] == ["query", "output_format"]
 
 
-async def test_a_body_without_text_is_unprocessable() -> None:
+async def test_a_body_without_text_is_answered_with_422() -> None:
     async with serving(create_app(), "127.0.0.1") as origin, httpx.AsyncClient(base_url=origin) as http:
-        answered = await http.post("/v1/text-to-speech/Rachel/stream", json={}, headers={"xi-api-key": "fictional"})
-    assert answered.status_code == 422
-    assert [(one["type"], one["loc"]) for one in answered.json()["detail"]] == [("missing", ["body", "text"])]
+        response = await http.post("/v1/text-to-speech/Rachel/stream", json={}, headers={"xi-api-key": "fictional"})
+    assert response.status_code == 422
+    assert [(item["type"], item["loc"]) for item in response.json()["detail"]] == [("missing", ["body", "text"])]
 
 
-async def test_too_many_voices_at_once_are_refused_under_both_of_the_vendors_names_and_places_come_back() -> None:
+async def test_syntheses_above_the_concurrency_limit_are_refused_under_both_error_names_until_one_ends() -> None:
     async with speech(concurrency=1, speed=0.2) as client:
-        first = asyncio.create_task(spoken(client, "One."))
+        first = asyncio.create_task(synthesize(client, "One."))
         refused: list[tuple[int | None, str]] = []
         while len(refused) < 2:
             await asyncio.sleep(0.02)
             refused.append(await refusal(client))
         assert await first
-        assert await spoken(client, "Two.")
+        assert await synthesize(client, "Two.")
     assert refused == [(429, "too_many_concurrent_requests"), (429, "concurrent_limit_exceeded")]
 
 
-async def test_an_abandoned_stream_gives_its_place_back() -> None:
+async def test_an_abandoned_stream_no_longer_counts_towards_the_concurrency_limit() -> None:
     async with speech(concurrency=1) as client:
         pieces = client.text_to_speech.stream("Rachel", text=SENTENCE * 20)
         assert await anext(pieces)
         await pieces.aclose()
-        spoke = False
+        is_released = False
         async with asyncio.timeout(10):
-            while not spoke:
+            while not is_released:
                 await asyncio.sleep(0.02)
-                spoke = await _speaks(client)
+                is_released = await _can_synthesize(client)
 
 
-async def _speaks(client: AsyncElevenLabs) -> bool:
+async def _can_synthesize(client: AsyncElevenLabs) -> bool:
     try:
-        return bool(await spoken(client, "Two."))
+        return bool(await synthesize(client, "Two."))
     except ApiError:
         return False
 

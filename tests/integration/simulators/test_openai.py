@@ -1,4 +1,4 @@
-"""The OpenAI simulator on the wire, as the official SDK reads it."""
+"""The OpenAI simulator with the official SDK as its client."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ END_CALL = {
         "name": "end_call",
         "parameters": {
             "type": "object",
-            "properties": {"disposition": {"enum": ["confirmed", "declined", "opt_out", "unresponsive", "answered"]}},
+            "properties": {"disposition": {"enum": ["confirmed", "declined", "opt_out", "unresponsive", "response"]}},
             "required": ["disposition"],
         },
     },
@@ -57,7 +57,7 @@ def text_of(chunks: list[Any]) -> str:
 
 
 def calls_of(chunks: list[Any]) -> list[tuple[str, Any]]:
-    """The tool calls put together from their pieces: name and arguments."""
+    """Joins the pieces of the tool calls. Returns their names and arguments."""
     names: dict[int, str] = {}
     arguments: dict[int, str] = {}
     for chunk in chunks:
@@ -67,7 +67,7 @@ def calls_of(chunks: list[Any]) -> list[tuple[str, Any]]:
     return [(names[index], json.loads(arguments[index])) for index in sorted(names)]
 
 
-async def test_a_streamed_answer_says_what_a_whole_one_says_and_ends_properly() -> None:
+async def test_a_streamed_answer_equals_the_whole_one_and_has_a_finish_reason() -> None:
     messages = [SYSTEM, {"role": "user", "content": "Hello?"}]
     async with model() as client:
         chunks = await streamed(client, messages)
@@ -80,27 +80,29 @@ async def test_a_streamed_answer_says_what_a_whole_one_says_and_ends_properly() 
     assert len(chunks) > 5
 
 
-async def test_the_stream_ends_with_done_on_the_wire() -> None:
+async def test_the_event_stream_ends_with_done() -> None:
     body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
     async with (
         serving(create_app(speed=100), "127.0.0.1") as origin,
         httpx.AsyncClient(base_url=origin, headers={"Authorization": "Bearer sk-fictional"}) as http,
     ):
-        answered = await http.post("/v1/chat/completions", json=body)
-    assert answered.headers["content-type"].startswith("text/event-stream")
-    assert answered.text.endswith("}\n\ndata: [DONE]\n\n")
+        response = await http.post("/v1/chat/completions", json=body)
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert response.text.endswith("}\n\ndata: [DONE]\n\n")
 
 
-async def test_usage_comes_in_a_last_chunk_without_choices_when_it_was_asked_for() -> None:
+async def test_requested_usage_is_in_a_last_chunk_without_choices() -> None:
     async with model() as client:
-        asked = await streamed(client, STOP, stream_options={"include_usage": True})
-        unasked = await streamed(client, STOP)
-    assert asked[-1].choices == []
-    assert asked[-1].usage.total_tokens == asked[-1].usage.prompt_tokens + asked[-1].usage.completion_tokens
-    assert all(chunk.usage is None for chunk in [*asked[:-1], *unasked])
+        with_usage = await streamed(client, STOP, stream_options={"include_usage": True})
+        without_usage = await streamed(client, STOP)
+    assert with_usage[-1].choices == []
+    assert (
+        with_usage[-1].usage.total_tokens == with_usage[-1].usage.prompt_tokens + with_usage[-1].usage.completion_tokens
+    )
+    assert all(chunk.usage is None for chunk in [*with_usage[:-1], *without_usage])
 
 
-async def test_a_tool_call_comes_in_pieces_beside_the_goodbye() -> None:
+async def test_a_tool_call_is_streamed_in_pieces_after_the_goodbye() -> None:
     async with model() as client:
         chunks = await streamed(client, STOP, tools=[NOTE, END_CALL])
     pieces = [chunk for chunk in chunks if chunk.choices and chunk.choices[0].delta.tool_calls]
@@ -110,29 +112,29 @@ async def test_a_tool_call_comes_in_pieces_beside_the_goodbye() -> None:
     assert chunks[-1].choices[0].finish_reason == "tool_calls"
 
 
-async def test_a_whole_answer_carries_the_tool_calls_of_the_streamed_one() -> None:
+async def test_a_whole_answer_contains_the_same_tool_calls_as_the_streamed_one() -> None:
     async with model() as client:
         whole = (await complete(client, STOP, tools=[END_CALL])).choices[0]
     assert json.loads(whole.message.tool_calls[0].function.arguments) == {"disposition": "opt_out"}
     assert whole.finish_reason == "tool_calls"
 
 
-async def test_tools_that_may_not_be_called_are_not() -> None:
+async def test_with_tool_choice_none_no_tool_is_called() -> None:
     async with model() as client:
         chunks = await streamed(client, STOP, tools=[END_CALL], tool_choice="none")
     assert calls_of(chunks) == []
     assert chunks[-1].choices[0].finish_reason == "stop"
 
 
-async def test_one_call_at_a_time_is_the_one_that_ends() -> None:
+async def test_without_parallel_tool_calls_only_end_call_is_called() -> None:
     turns = [SYSTEM]
     for _ in range(4):
         turns += [{"role": "assistant", "content": "Can you come?"}, {"role": "user", "content": "Yes, I can."}]
     async with model() as client:
         both = calls_of(await streamed(client, turns, tools=[NOTE, END_CALL]))
-        one = calls_of(await streamed(client, turns, tools=[NOTE, END_CALL], parallel_tool_calls=False))
+        only = calls_of(await streamed(client, turns, tools=[NOTE, END_CALL], parallel_tool_calls=False))
     assert [name for name, _ in both] == ["note", "end_call"]
-    assert one == both[1:]
+    assert only == both[1:]
 
 
 async def test_an_answer_is_cut_at_its_token_limit() -> None:
@@ -142,7 +144,7 @@ async def test_an_answer_is_cut_at_its_token_limit() -> None:
     assert whole.choices[0].message.tool_calls is None
 
 
-async def test_the_same_seed_answers_the_same_and_other_seeds_vary() -> None:
+async def test_equal_seeds_give_equal_answers_and_other_seeds_vary() -> None:
     messages = [SYSTEM, {"role": "user", "content": "Yes, of course."}]
     answers = []
     for seed in (3, 3, *range(4, 12)):
@@ -152,20 +154,20 @@ async def test_the_same_seed_answers_the_same_and_other_seeds_vary() -> None:
     assert len(set(answers)) > 1
 
 
-async def wrong(client: openai.AsyncOpenAI, messages: Any, **options: Any) -> openai.BadRequestError:
-    with pytest.raises(openai.BadRequestError) as failure:
+async def refused(client: openai.AsyncOpenAI, messages: Any, **options: Any) -> openai.BadRequestError:
+    with pytest.raises(openai.BadRequestError) as error:
         await complete(client, messages, **options)
-    return failure.value
+    return error.value
 
 
-async def test_wrong_requests_are_named_as_the_vendor_names_them() -> None:
+async def test_an_invalid_request_is_answered_with_the_name_of_its_field() -> None:
     async with model() as client:
-        assert (await wrong(client, [])).param == "messages"
-        assert (await wrong(client, [{"role": "caller", "content": "Hi"}])).param == "messages[0].role"
-        assert (await wrong(client, STOP, stream_options={"include_usage": True})).param == "stream_options"
+        assert (await refused(client, [])).param == "messages"
+        assert (await refused(client, [{"role": "caller", "content": "Hi"}])).param == "messages[0].role"
+        assert (await refused(client, STOP, stream_options={"include_usage": True})).param == "stream_options"
 
 
-async def test_a_missing_field_is_missing_and_broken_json_is_unread() -> None:
+async def test_a_missing_field_and_broken_json_are_answered_with_400() -> None:
     async with model() as client:
         headers = {"Authorization": "Bearer sk-fictional"}
         async with httpx.AsyncClient(base_url=str(client.base_url), headers=headers) as http:
@@ -180,30 +182,30 @@ def with_call(*after: dict[str, Any]) -> list[dict[str, Any]]:
     return [*STOP, {"role": "assistant", "content": None, "tool_calls": [call]}, *after]
 
 
-async def test_a_tool_call_left_unanswered_is_a_wrong_request() -> None:
+async def test_a_tool_call_without_an_answer_is_an_invalid_request() -> None:
     async with model() as client:
-        assert "call_1" in (await wrong(client, with_call())).message
-        assert "call_1" in (await wrong(client, with_call({"role": "user", "content": "Yes"}))).message
+        assert "call_1" in (await refused(client, with_call())).message
+        assert "call_1" in (await refused(client, with_call({"role": "user", "content": "Yes"}))).message
         assert await complete(client, with_call({"role": "tool", "tool_call_id": "call_1", "content": "ok"}))
 
 
-async def test_an_answer_to_no_tool_call_is_a_wrong_request() -> None:
+async def test_a_tool_message_without_a_tool_call_is_an_invalid_request() -> None:
     async with model() as client:
         stray = {"role": "tool", "tool_call_id": "call_2", "content": "ok"}
-        assert "tool_calls" in (await wrong(client, [*STOP, stray])).message
+        assert "tool_calls" in (await refused(client, [*STOP, stray])).message
 
 
 async def test_a_wrong_key_is_refused() -> None:
     async with model(api_key="sk-another") as client:
-        with pytest.raises(openai.AuthenticationError) as failure:
+        with pytest.raises(openai.AuthenticationError) as error:
             await complete(client, STOP)
-    assert failure.value.code == "invalid_api_key"
+    assert error.value.code == "invalid_api_key"
 
 
 async def test_models_are_listed_and_an_unknown_one_is_not_found() -> None:
     async with model() as client:
-        listed = {one.id async for one in client.models.list()}
+        listed = {model.id async for model in client.models.list()}
         assert (await client.models.retrieve("gpt-4o-mini")).id in listed
-        with pytest.raises(openai.NotFoundError) as failure:
+        with pytest.raises(openai.NotFoundError) as error:
             await complete(client, STOP, model="unheard-of")
-    assert failure.value.code == "model_not_found"
+    assert error.value.code == "model_not_found"

@@ -1,4 +1,4 @@
-"""How the simulated agent holds a conversation: what it makes of what it hears, and when it ends."""
+"""The simulated agent: how it interprets utterances, what it answers, and when it ends the call."""
 
 from collections.abc import Sequence
 
@@ -17,26 +17,26 @@ TOOLS = {
 }
 
 
-def conversation(*heard: str, system: str = ENGLISH) -> list[ChatMessage]:
-    """What the caller said, with an agent's line before each."""
+def conversation(*utterances: str, system: str = ENGLISH) -> list[ChatMessage]:
+    """Returns messages with these utterances of the callee, each after an utterance of the agent."""
     messages = [ChatMessage(role="system", content=system)]
-    for words in heard:
-        messages += [ChatMessage(role="assistant", content="Well?"), ChatMessage(role="user", content=words)]
+    for utterance in utterances:
+        messages += [ChatMessage(role="assistant", content="Well?"), ChatMessage(role="user", content=utterance)]
     return messages
 
 
 def names(turn: Turn) -> list[str]:
-    return [use.name for use in turn.tool_uses]
+    return [call.name for call in turn.tool_calls]
 
 
 def disposition(turn: Turn) -> str:
-    return next(str(use.arguments["disposition"]) for use in turn.tool_uses if use.name == "end_call")
+    return next(str(call.arguments["disposition"]) for call in turn.tool_calls if call.name == "end_call")
 
 
-def seeds_where(heard: Sequence[str], speaking: bool) -> list[int]:
-    """The seeds for which the agent speaks (or not) beside its tool call."""
-    messages = conversation(*heard)
-    return [seed for seed in range(20) if bool(take_turn(seed, messages, TOOLS).text) is speaking]
+def seeds_where(utterances: Sequence[str], has_text: bool) -> list[int]:
+    """Returns the seeds for which the agent's answer has text (or not) beside its tool call."""
+    messages = conversation(*utterances)
+    return [seed for seed in range(20) if bool(take_turn(seed, messages, TOOLS).text) is has_text]
 
 
 @pytest.mark.parametrize(
@@ -51,12 +51,12 @@ def seeds_where(heard: Sequence[str], speaking: bool) -> list[int]:
         ("Eres cortés. Language: en-GB", "en"),
     ],
 )
-def test_the_language_is_the_one_that_the_instructions_ask_for(instructions: str, language: str) -> None:
+def test_the_language_is_the_one_that_the_instructions_name(instructions: str, language: str) -> None:
     assert language_of(instructions) == language
 
 
 @pytest.mark.parametrize(
-    ("heard", "meaning"),
+    ("utterance", "meaning"),
     [
         ("", Meaning.SILENCE),
         ("[silence]", Meaning.SILENCE),
@@ -75,36 +75,36 @@ def test_the_language_is_the_one_that_the_instructions_ask_for(instructions: str
         ("I was just having lunch.", Meaning.OTHER),
     ],
 )
-def test_words_are_taken_for_what_they_mean(heard: str, meaning: Meaning) -> None:
-    assert meaning_of(heard) is meaning
+def test_the_meaning_of_an_utterance(utterance: str, meaning: Meaning) -> None:
+    assert meaning_of(utterance) is meaning
 
 
-def test_the_agent_opens_with_a_question_when_nothing_was_said_yet() -> None:
+def test_without_an_utterance_the_agent_opens_the_conversation() -> None:
     assert take_turn(1, conversation(system=SPANISH), TOOLS).text.startswith("Hola")
 
 
 @pytest.mark.parametrize(("system", "mark"), [(ENGLISH, "?"), (SPANISH, "¿")])
-def test_a_first_answer_is_acknowledged_with_one_question_in_the_language_asked_for(system: str, mark: str) -> None:
+def test_a_first_answer_is_followed_by_one_question_in_the_right_language(system: str, mark: str) -> None:
     turn = take_turn(1, conversation("Hmm, well.", system=system), TOOLS)
     assert turn.text.count(mark) == 1
     assert names(turn) == []
 
 
-def test_a_survey_asks_a_surveys_questions() -> None:
+def test_a_survey_has_its_own_questions() -> None:
     survey = take_turn(1, conversation("Hmm.", system="A satisfaction survey, in English."), TOOLS)
     assert survey.text != take_turn(1, conversation("Hmm."), TOOLS).text
 
 
-def test_a_fact_is_noted_sometimes_with_words_and_sometimes_alone() -> None:
-    for speaking in (True, False):
-        seed = seeds_where(["Yes, I will come."], speaking)[0]
-        uses = take_turn(seed, conversation("Yes, I will come."), TOOLS).tool_uses
-        assert [(use.name, use.arguments) for use in uses] == [("note", {"field": "confirmed", "value": "yes"})]
+def test_a_fact_is_noted_with_or_without_text() -> None:
+    for has_text in (True, False):
+        seed = seeds_where(["Yes, I will come."], has_text)[0]
+        calls = take_turn(seed, conversation("Yes, I will come."), TOOLS).tool_calls
+        assert [(call.name, call.arguments) for call in calls] == [("note", {"field": "confirmed", "value": "yes"})]
 
 
-def test_the_agent_speaks_once_it_is_told_that_its_note_was_taken() -> None:
+def test_after_the_result_of_a_note_the_agent_speaks() -> None:
     messages = conversation("Yes, I will come.")
-    seed = seeds_where(["Yes, I will come."], speaking=False)[0]
+    seed = seeds_where(["Yes, I will come."], has_text=False)[0]
     call = ToolCall(id="call_1", function=FunctionCall(name="note", arguments="{}"))
     messages.append(ChatMessage(role="assistant", tool_calls=[call]))
     messages.append(ChatMessage(role="tool", tool_call_id="call_1", content="noted"))
@@ -122,7 +122,7 @@ def test_every_conversation_ends_after_two_to_four_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("heard", "expected"),
+    ("utterances", "expected"),
     [
         (["Yes, sure.", "Bye."], "confirmed"),
         (["No, I can't.", "Goodbye."], "declined"),
@@ -133,13 +133,13 @@ def test_every_conversation_ends_after_two_to_four_answers() -> None:
         (["Hmm.", "Bye."], "answered"),
     ],
 )
-def test_the_call_ends_with_the_disposition_that_the_caller_gave(heard: list[str], expected: str) -> None:
-    turn = take_turn(1, conversation(*heard), TOOLS)
+def test_the_call_ends_with_the_disposition_of_the_utterances(utterances: list[str], expected: str) -> None:
+    turn = take_turn(1, conversation(*utterances), TOOLS)
     assert disposition(turn) == expected
     assert "oodbye" in turn.text
 
 
-def test_silence_is_asked_again_once() -> None:
+def test_after_one_silence_the_agent_asks_again() -> None:
     turn = take_turn(1, conversation(""), TOOLS)
     assert turn.text.endswith("?")
     assert names(turn) == []
@@ -149,17 +149,17 @@ def test_silence_between_answers_does_not_end_the_call() -> None:
     assert names(take_turn(1, conversation("", "Hmm.", ""), TOOLS)) == []
 
 
-def test_without_tools_the_goodbye_is_only_said() -> None:
+def test_without_tools_the_agent_only_says_goodbye() -> None:
     turn = take_turn(1, conversation("Goodbye."), {})
     assert "oodbye" in turn.text
     assert names(turn) == []
 
 
-def test_a_tool_gets_every_argument_that_its_schema_requires() -> None:
+def test_a_tool_call_has_every_argument_that_the_schema_requires() -> None:
     parameters = {
         "properties": {"disposition": {"type": "string"}, "summary": {"type": "string"}, "score": {"type": "integer"}},
         "required": ["disposition", "summary", "score"],
     }
     turn = take_turn(1, conversation("Stop calling."), {"end_call": Function(name="end_call", parameters=parameters)})
-    assert turn.tool_uses[0].arguments["disposition"] == "refusal"
-    assert set(turn.tool_uses[0].arguments) == {"disposition", "summary", "score"}
+    assert turn.tool_calls[0].arguments["disposition"] == "refusal"
+    assert set(turn.tool_calls[0].arguments) == {"disposition", "summary", "score"}

@@ -1,4 +1,4 @@
-"""The three simulators together: one process, three sockets, faults before each, and a clean end."""
+"""The three simulators in one process: ports, fault injection, shutdown, and the command."""
 
 import asyncio
 import contextlib
@@ -24,13 +24,13 @@ from simulators.faults import FaultRule
 from simulators.server import DEFAULT_ACCOUNT_SID, DEFAULT_AUTH_TOKEN, Simulators, running
 from simulators.serving import serving
 
-# The Twilio SDK itself still uses what aiohttp deprecates.
+# The Twilio SDK uses a function that aiohttp deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:.*encode_basic_auth:DeprecationWarning")
 CALLEE = "+12125550123"
 
 
 class LoopbackHttpClient(AsyncTwilioHttpClient):  # type: ignore[misc]
-    """The SDK's client, sent to the simulator instead of api.twilio.com."""
+    """The SDK's HTTP client, which connects to the simulator instead of api.twilio.com."""
 
     def __init__(self, origin: str) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ async def dial(client: Client) -> str:
     return str(call.sid)
 
 
-async def dials(simulators: Simulators) -> list[str]:
+async def dialled_sids(simulators: Simulators) -> list[str]:
     async with httpx.AsyncClient(base_url=simulators.twilio_url) as http:
         return [call["sid"] for call in (await http.get("/_simulator/ledger")).json()["calls"]]
 
@@ -59,45 +59,45 @@ async def dials(simulators: Simulators) -> list[str]:
 async def test_a_call_is_dialled_and_is_in_the_ledger() -> None:
     async with running(speed=50) as simulators, telephony(simulators) as client:
         sid = await dial(client)
-        assert await dials(simulators) == [sid]
+        assert await dialled_sids(simulators) == [sid]
         assert [call["sid"] for call in simulators.ledger.as_json()] == [sid]
 
 
-async def test_a_create_whose_response_is_lost_was_dialled_all_the_same() -> None:
+async def test_a_create_request_whose_response_is_lost_was_dialled() -> None:
     async with running(speed=50) as simulators, telephony(simulators) as client:
         simulators.faults.rules = [FaultRule(target="twilio", method="POST", path=r"Calls\.json", kind="lost_response")]
         with pytest.raises(aiohttp.ClientConnectionError):
             await dial(client)
-        assert len(await dials(simulators)) == 1
+        assert len(await dialled_sids(simulators)) == 1
 
 
-async def test_a_create_that_was_reset_was_not_dialled() -> None:
+async def test_a_create_request_that_was_reset_was_not_dialled() -> None:
     async with running(speed=50) as simulators, telephony(simulators) as client:
         simulators.faults.rules = [FaultRule(target="twilio", method="POST", kind="reset")]
         with pytest.raises(aiohttp.ClientConnectionError):
             await dial(client)
-        assert await dials(simulators) == []
+        assert await dialled_sids(simulators) == []
 
 
-async def test_a_create_that_was_throttled_was_not_dialled_and_may_be_repeated() -> None:
+async def test_a_throttled_create_request_was_not_dialled_and_can_be_repeated() -> None:
     async with running(speed=50) as simulators, telephony(simulators) as client:
         simulators.faults.rules = [FaultRule(target="twilio", kind="status", status=429, remaining=1)]
-        with pytest.raises(TwilioRestException) as failure:
+        with pytest.raises(TwilioRestException) as error:
             await dial(client)
-        assert (failure.value.status, failure.value.code) == (429, 20429)
+        assert (error.value.status, error.value.code) == (429, 20429)
         sid = await dial(client)
-        assert await dials(simulators) == [sid]
+        assert await dialled_sids(simulators) == [sid]
 
 
-async def test_a_create_whose_answer_is_cut_was_dialled() -> None:
+async def test_a_create_request_whose_answer_is_cut_was_dialled() -> None:
     async with running(speed=50) as simulators, telephony(simulators) as client:
         simulators.faults.rules = [FaultRule(target="twilio", method="POST", kind="cut_body")]
         with pytest.raises(aiohttp.ClientPayloadError):
             await dial(client)
-        assert len(await dials(simulators)) == 1
+        assert len(await dialled_sids(simulators)) == 1
 
 
-async def test_faults_set_over_the_control_route_reach_the_other_vendors_and_a_reset_takes_them_away() -> None:
+async def test_the_control_route_sets_faults_for_all_vendors_and_a_reset_removes_them() -> None:
     async with (
         running(speed=50) as simulators,
         httpx.AsyncClient(base_url=simulators.twilio_url) as control,
@@ -111,21 +111,21 @@ async def test_faults_set_over_the_control_route_reach_the_other_vendors_and_a_r
         assert (await model.models.retrieve("gpt-4o")).id == "gpt-4o"
 
 
-async def test_a_rule_that_is_no_rule_is_refused_over_the_control_route() -> None:
+async def test_the_control_route_refuses_an_invalid_rule() -> None:
     async with running(speed=50) as simulators, httpx.AsyncClient(base_url=simulators.twilio_url) as control:
-        answered = await control.put("/_simulator/faults", json=[{"target": "nobody", "kind": "reset"}])
-        assert answered.status_code == 422
+        response = await control.put("/_simulator/faults", json=[{"target": "unknown-vendor", "kind": "reset"}])
+        assert response.status_code == 422
         assert simulators.faults.rules == ()
 
 
-async def test_nothing_is_left_running_after_the_end_even_with_a_call_under_way() -> None:
+async def test_no_task_is_left_after_the_end_even_with_a_call_in_progress() -> None:
     before = asyncio.all_tasks()
     async with running(speed=1) as simulators, telephony(simulators) as client:
         await dial(client)
     assert asyncio.all_tasks() == before
 
 
-async def test_a_request_that_outlives_the_end_loses_its_connection(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_request_that_outlives_the_shutdown_is_reset(caplog: pytest.LogCaptureFixture) -> None:
     async with httpx.AsyncClient(timeout=30) as http:
         async with running() as simulators:
             simulators.faults.rules = [FaultRule(target="openai", kind="latency", seconds=60)]
@@ -136,21 +136,21 @@ async def test_a_request_that_outlives_the_end_loses_its_connection(caplog: pyte
     assert "Exception in ASGI application" not in caplog.text
 
 
-async def test_a_taken_port_is_an_error_and_not_another_port() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
-        async with running(openai_port=taken.getsockname()[1]):
+async def test_a_port_in_use_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(OSError, match="in use"):
+        async with running(openai_port=other.getsockname()[1]):
             pass
 
 
 @pytest.mark.parametrize("wrong", [{"speed": 0}, {"behaviours": {"sings": 1.0}}])
-async def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
+async def test_invalid_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"speed|sings"):
         async with running(**wrong):
             pass
 
 
-class BrokenLifespan:
-    """A lifespan that fails at its start."""
+class FailingLifespan:
+    """A lifespan whose start fails."""
 
     def __init__(self, _: Starlette) -> None:
         pass
@@ -164,13 +164,13 @@ class BrokenLifespan:
 
 async def test_an_application_that_cannot_start_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="did not start"):
-        async with serving(Starlette(lifespan=BrokenLifespan), "127.0.0.1"):
+        async with serving(Starlette(lifespan=FailingLifespan), "127.0.0.1"):
             pass
 
 
 @contextlib.asynccontextmanager
 async def command(*arguments: str, **environ: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`python -m simulators` as its own process, killed at the end if it still runs."""
+    """Runs `python -m simulators` as a process; kills it at the end if it still runs."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "simulators", *arguments),
         stdout=asyncio.subprocess.PIPE,
@@ -185,7 +185,7 @@ async def command(*arguments: str, **environ: str) -> AsyncIterator[asyncio.subp
         await process.communicate()
 
 
-async def origins(process: asyncio.subprocess.Process) -> dict[str, str]:
+async def printed_urls(process: asyncio.subprocess.Process) -> dict[str, str]:
     assert process.stdout is not None
     line = json.loads(await process.stdout.readline())
     assert isinstance(line, dict)
@@ -193,30 +193,30 @@ async def origins(process: asyncio.subprocess.Process) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_the_command_serves_all_three_until_it_is_told_to_stop_and_ends_quietly(number: signal.Signals) -> None:
+async def test_the_command_serves_all_vendors_until_a_signal_and_exits_with_0(number: signal.Signals) -> None:
     async with command("--seed", "7", "--speed", "20", "--behaviours", "human=0.6,busy=0.4") as process:
-        printed = await origins(process)
+        printed = await printed_urls(process)
         assert set(printed) == {"twilio", "elevenlabs", "openai"}
         async with httpx.AsyncClient() as http:
             assert (await http.get(f"{printed['twilio']}/_simulator/ledger")).json()["calls"] == []
             assert (await http.get(f"{printed['openai']}/models")).status_code == 401
             assert (await http.get(f"{printed['elevenlabs']}/v1/user")).status_code == 401
         process.send_signal(number)
-        _, complaints = await process.communicate()
-    assert (process.returncode, complaints) == (0, b"")
+        _, stderr = await process.communicate()
+    assert (process.returncode, stderr) == (0, b"")
 
 
-async def test_the_command_takes_its_credentials_from_the_environment() -> None:
+async def test_the_command_reads_its_credentials_from_the_environment() -> None:
     async with command(OPENAI_API_KEY="sk-right") as process:
-        url = (await origins(process))["openai"]
+        url = (await printed_urls(process))["openai"]
         async with openai.AsyncOpenAI(base_url=url, api_key="sk-wrong", max_retries=0) as model:
             with pytest.raises(openai.AuthenticationError):
                 await model.models.retrieve("gpt-4o")
             assert await model.with_options(api_key="sk-right").models.retrieve("gpt-4o")
 
 
-async def test_the_command_says_what_is_wrong_with_its_behaviours() -> None:
+async def test_the_command_names_an_unknown_behaviour_and_exits_with_2() -> None:
     async with command("--behaviours", "sings=1") as process:
-        printed, complaints = await process.communicate()
+        printed, stderr = await process.communicate()
     assert (process.returncode, printed) == (2, b"")
-    assert b"sings" in complaints
+    assert b"sings" in stderr

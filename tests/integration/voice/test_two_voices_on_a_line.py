@@ -90,7 +90,7 @@ async def line(
     begin: Callable[..., Awaitable[CallStatusChanged]],
     ask: Callable[..., Awaitable[None]],
 ) -> CallEntry:
-    """Twilio's book of a call that begins with a turn of which the second sentence cannot be spoken."""
+    """Twilio's ledger entry of a call that begins with a turn of which the second sentence cannot be spoken."""
     simulators.faults.rules = [FaultRule(target="elevenlabs", request_body="Is it", kind="status", status=500)]
     event = await begin(status=CallStatus.IN_PROGRESS)
     told = {"call_id": event.call_id, "attempt": 1, "turn": 1}
@@ -111,10 +111,10 @@ async def line(
 
 async def test_what_was_sent_is_heard_to_its_end_and_then_twilio_says_the_rest(line: CallEntry) -> None:
     async with asyncio.timeout(30):
-        while not any(one.text for one in line.said):
+        while not any(one.text for one in line.utterances):
             await asyncio.sleep(0.02)
 
-    [first, rest] = line.said
+    [first, rest] = line.utterances
     assert (urlsplit(first.url).path[-4:], rest.text) == ("/1/1", "Is it? Bye.")
     [play] = line.plays
     assert play.outcome == "played"

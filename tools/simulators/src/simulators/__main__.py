@@ -1,6 +1,6 @@
-"""`python -m simulators`: serve the three vendors until SIGTERM or SIGINT.
+"""`python -m simulators`: serves the three vendors until SIGTERM or SIGINT.
 
-Prints one line of JSON with the three base URLs once all of them listen. Credentials come from the environment:
+Prints one line of JSON with the three base URLs when all of them listen. Reads credentials from the environment:
 TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (fictional ones if unset), ELEVENLABS_API_KEY and OPENAI_API_KEY (any key is
 accepted if unset).
 """
@@ -17,19 +17,19 @@ from simulators.server import DEFAULT_ACCOUNT_SID, DEFAULT_AUTH_TOKEN, running
 
 
 def _weights(text: str) -> dict[str, float]:
-    """`human=0.6,busy=0.1` as weights."""
+    """Parses `human=0.6,busy=0.1` into weights by name."""
     pairs = (pair.partition("=") for pair in text.split(","))
     return {name.strip(): float(weight) for name, _, weight in pairs}
 
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="simulators", description="Twilio, ElevenLabs and OpenAI on one machine.")
-    parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same run")
-    parser.add_argument("--speed", type=float, default=1.0, help="how many times faster than life")
-    parser.add_argument("--host", default="127.0.0.1")
+def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="simulators", description="Serve simulated Twilio, ElevenLabs and OpenAI.")
+    parser.add_argument("--seed", type=int, default=1, help="random seed; the same seed gives the same run")
+    parser.add_argument("--speed", type=float, default=1.0, help="simulated seconds per real second")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     for vendor in ("twilio", "elevenlabs", "openai"):
-        parser.add_argument(f"--{vendor}-port", type=int, default=0, help="0: the kernel chooses")
-    parser.add_argument("--behaviours", type=_weights, help="callees' behaviours and weights: human=0.6,busy=0.1")
+        parser.add_argument(f"--{vendor}-port", type=int, default=0, help="0: a free port")
+    parser.add_argument("--behaviours", type=_weights, help="weights of the callees' behaviours: human=0.6,busy=0.1")
     return parser.parse_args(argv)
 
 
@@ -49,9 +49,9 @@ async def _serve(arguments: argparse.Namespace, environ: Mapping[str, str]) -> N
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run until stopped; 0 when a signal ended it, 2 when it could not start."""
+    """Serves until a signal. Returns 0 after a signal, 2 if the simulators cannot start."""
     try:
-        asyncio.run(_serve(_arguments(argv), os.environ))
+        asyncio.run(_serve(_parse_arguments(argv), os.environ))
     except (OSError, ValueError) as error:
         print(f"simulators: {error}", file=sys.stderr)
         return 2

@@ -1,6 +1,6 @@
-"""Ending a connection as a broken network does, under uvicorn's h11 protocol.
+"""Breaks a connection as a failing network does, under uvicorn's h11 protocol.
 
-An application that raises makes a 500; only the transport can make the client see a dead connection.
+An exception in an application becomes a 500 answer. Only the transport can make the client see a broken connection.
 """
 
 import socket
@@ -13,27 +13,27 @@ _LINGER_ZERO = struct.pack("ii", 1, 0)
 
 
 async def reset_connection(receive: Receive, send: Send) -> None:
-    """Send a TCP reset: nothing that was not yet read arrives. Returns once the connection is gone."""
+    """Sends a TCP reset; data that the client has not read yet is lost. Returns when the connection is closed."""
     transport = _cycle(send).transport
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
     transport.abort()
-    await _gone(receive)
+    await _wait_for_disconnect(receive)
 
 
 async def close_connection(receive: Receive, send: Send) -> None:
-    """Close after what was already sent, whether or not the answer is complete. Returns once it is gone."""
+    """Closes the connection after the data already sent, complete or not. Returns when it is closed."""
     _cycle(send).transport.close()
-    await _gone(receive)
+    await _wait_for_disconnect(receive)
 
 
 def _cycle(send: Send) -> RequestResponseCycle:
     cycle = getattr(send, "__self__", None)
     if not isinstance(cycle, RequestResponseCycle):
-        raise TypeError("a connection can only be broken under uvicorn's h11 protocol, as the outermost app")
+        raise TypeError("connection faults need uvicorn's h11 protocol and the fault middleware as the outermost app")
     return cycle
 
 
-async def _gone(receive: Receive) -> None:
-    """Wait until uvicorn knows, or it would answer 500 on our behalf."""
+async def _wait_for_disconnect(receive: Receive) -> None:
+    """Waits until uvicorn has noticed; otherwise it would answer 500."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,4 +1,4 @@
-"""Faults on demand: which requests a simulator fails, and how, drawn from a seed."""
+"""Fault injection: which requests a simulator fails, and how. Probabilities are drawn from a seed."""
 
 import asyncio
 import random
@@ -46,7 +46,7 @@ class FaultRule(BaseModel):
     remaining: int | None = Field(default=None, ge=0)
 
     def matches(self, target: Target, method: str, path: str, body: bytes) -> bool:
-        """Whether this request is one that the rule is about."""
+        """Returns whether the rule applies to this request."""
         return (
             self.target == target
             and (self.method is None or self.method.upper() == method)
@@ -56,7 +56,7 @@ class FaultRule(BaseModel):
 
 
 class FaultPlan:
-    """The rules in force. The same seed, rules and order of requests give the same faults."""
+    """The active fault rules. The same seed, rules and order of requests give the same faults."""
 
     def __init__(self, seed: int, rules: Sequence[FaultRule] = ()) -> None:
         self._seed = seed
@@ -64,7 +64,7 @@ class FaultPlan:
 
     @property
     def rules(self) -> tuple[FaultRule, ...]:
-        """The rules in force, in the order in which they are tried; `remaining` as it was given."""
+        """The active rules in the order in which they are tried; `remaining` has its initial value."""
         return self._rules
 
     @rules.setter
@@ -73,15 +73,15 @@ class FaultPlan:
         self._remaining = [rule.remaining for rule in self._rules]
         self._draws = [random.Random(f"{self._seed}:{number}") for number in range(len(self._rules))]
 
-    def due(self, target: Target, method: str, path: str, body: bytes = b"") -> list[FaultRule]:
-        """The rules that fire for this request: any latencies, then at most one that ends it."""
-        due: list[FaultRule] = []
+    def fire(self, target: Target, method: str, path: str, body: bytes = b"") -> list[FaultRule]:
+        """Returns the rules that fire for this request, and counts them: latencies, then at most one other rule."""
+        fired: list[FaultRule] = []
         for number, rule in enumerate(self._rules):
             if rule.matches(target, method, path, body) and self._fires(number, rule):
-                due.append(rule)
+                fired.append(rule)
                 if rule.kind != "latency":
                     break
-        return due
+        return fired
 
     def _fires(self, number: int, rule: FaultRule) -> bool:
         remaining = self._remaining[number]
@@ -92,80 +92,80 @@ class FaultPlan:
         return True
 
     def middleware(self, target: Target, app: ASGIApp) -> ASGIApp:
-        """The app with this plan's faults before it. Must be the outermost app under uvicorn.
+        """Returns the app behind this plan's faults. It must be the outermost app under uvicorn.
 
-        The control routes of the simulator itself never fail.
+        The simulator's own control routes never fail.
         """
 
-        async def faulty(scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_faults(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http" or scope["path"].startswith(CONTROL_PREFIX):
                 await app(scope, receive, send)
                 return
             body = b""
             if any(rule.request_body for rule in self.rules):
-                body, receive = await _read(receive)
-            for rule in self.due(target, scope["method"], scope["path"], body):
+                body, receive = await _read_body(receive)
+            for rule in self.fire(target, scope["method"], scope["path"], body):
                 if rule.kind != "latency":
-                    await _end(rule, app, scope, receive, send)
+                    await _fail(rule, app, scope, receive, send)
                     return
                 await asyncio.sleep(rule.seconds)
             await app(scope, receive, send)
 
-        return faulty
+        return with_faults
 
 
-async def _read(receive: Receive) -> tuple[bytes, Receive]:
-    """The whole body of a request, and a `receive` that gives it once more."""
+async def _read_body(receive: Receive) -> tuple[bytes, Receive]:
+    """Returns the whole body of a request, and a `receive` that returns it again to the app."""
     body, more = b"", True
     while more:
         message = await receive()
         body += message.get("body", b"")
         more = message.get("more_body", False)
-    given = False
+    is_replayed = False
 
-    async def again() -> Message:
-        nonlocal given
-        if given:
+    async def receive_again() -> Message:
+        nonlocal is_replayed
+        if is_replayed:
             return await receive()
-        given = True
+        is_replayed = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return body, again
+    return body, receive_again
 
 
-async def _end(rule: FaultRule, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+async def _fail(rule: FaultRule, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     if rule.kind == "status":
         body = error_body(rule.target, rule.status) if rule.body is None else rule.body
         headers = {} if rule.retry_after is None else {"Retry-After": f"{rule.retry_after:g}"}
         await JSONResponse(body, rule.status, headers)(scope, receive, send)
     elif rule.kind == "cut_body":
-        await _cut(app, scope, receive, send)
+        await _cut_body(app, scope, receive, send)
     else:
         if rule.kind == "lost_response":
-            await app(scope, receive, _swallow)
+            await app(scope, receive, _discard)
         await reset_connection(receive, send)
 
 
-async def _swallow(message: Message) -> None:
-    """An answer that never leaves."""
+async def _discard(message: Message) -> None:
+    """Sends nothing."""
 
 
-async def _cut(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Pass a few chunks of the answer on, then half of one, then close."""
-    whole = 0
-    cut = False
+async def _cut_body(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Sends up to three chunks of the answer and half of the next one, then closes the connection."""
+    whole_chunks = 0
+    is_cut = False
 
     async def send_until_cut(message: Message) -> None:
-        nonlocal whole, cut
-        if cut or message["type"] != "http.response.body":
-            await (_swallow(message) if cut else send(message))
+        nonlocal whole_chunks, is_cut
+        if is_cut or message["type"] != "http.response.body":
+            await (_discard(message) if is_cut else send(message))
             return
         body = message.get("body", b"")
-        if message.get("more_body") and whole < _MAX_WHOLE_CHUNKS:
-            whole += bool(body)
+        if message.get("more_body") and whole_chunks < _MAX_WHOLE_CHUNKS:
+            whole_chunks += bool(body)
             await send(message)
             return
-        cut = True
+        is_cut = True
         await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
         await close_connection(receive, send)
 

@@ -1,4 +1,4 @@
-"""The three vendors in one process, each on a socket of its own, with faults before each of them."""
+"""The three vendors in one process. Each listens on its own port, behind the same fault plan."""
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
@@ -10,12 +10,12 @@ from simulators.serving import serving
 from simulators.twilio.ledger import Ledger
 
 DEFAULT_ACCOUNT_SID = "AC" + "0" * 31 + "1"
-DEFAULT_AUTH_TOKEN = "simulated-auth-token"  # noqa: S105 - opens nothing but the simulator
+DEFAULT_AUTH_TOKEN = "simulated-auth-token"  # noqa: S105 - valid at the simulator only
 
 
 @dataclass(frozen=True)
 class Simulators:
-    """The running simulators. Each URL is what the vendor's SDK takes as its base URL (OpenAI's ends in /v1)."""
+    """The running simulators. Each URL is the base URL for the vendor's SDK (OpenAI's ends in /v1)."""
 
     twilio_url: str
     elevenlabs_url: str
@@ -24,7 +24,7 @@ class Simulators:
     ledger: Ledger
 
     def as_json(self) -> dict[str, str]:
-        """The base URL of each vendor."""
+        """Returns the base URL of each vendor."""
         return {"twilio": self.twilio_url, "elevenlabs": self.elevenlabs_url, "openai": self.openai_url}
 
 
@@ -44,15 +44,16 @@ async def running(
     openai_port: int = 0,
     behaviours: Mapping[str, float] | None = None,
 ) -> AsyncIterator[Simulators]:
-    """Run the three simulators while the block runs. A port of 0 is chosen by the kernel; a key of None is any key.
+    """Runs the three simulators while the block runs.
 
-    `speed` 20 is twenty times faster than life. `behaviours` are the weights of the callees' behaviours. Raises
-    ValueError for an unknown behaviour or a speed that is not positive, OSError for a port that is taken.
+    Port 0 selects a free port; a key of None accepts any key. `speed` is the number of simulated seconds per real
+    second. `behaviours` are the weights of the callees' behaviours. Raises ValueError for an unknown behaviour or a
+    speed that is not positive, OSError for a port in use.
     """
     if speed <= 0:
         raise ValueError("speed must be greater than 0")
     faults = FaultPlan(seed)
-    calls = twilio.create_app(
+    telephony = twilio.create_app(
         account_sid=twilio_account_sid,
         auth_token=twilio_auth_token,
         seed=seed,
@@ -65,6 +66,6 @@ async def running(
     async with (
         serving(faults.middleware("elevenlabs", speech), host, elevenlabs_port) as elevenlabs_url,
         serving(faults.middleware("openai", model), host, openai_port) as openai_url,
-        serving(faults.middleware("twilio", calls), host, twilio_port) as twilio_url,
+        serving(faults.middleware("twilio", telephony), host, twilio_port) as twilio_url,
     ):
-        yield Simulators(twilio_url, elevenlabs_url, f"{openai_url}/v1", faults, calls.state.ledger)
+        yield Simulators(twilio_url, elevenlabs_url, f"{openai_url}/v1", faults, telephony.state.ledger)

@@ -1,4 +1,4 @@
-"""One ASGI application on one socket, started and stopped from within a running event loop."""
+"""Serves one ASGI application on one socket, inside a running event loop."""
 
 import asyncio
 import contextlib
@@ -10,28 +10,28 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from simulators.connection_faults import reset_connection
 
-_SHUTDOWN_SECONDS = 2  # how long requests under way may go on after the end
+_SHUTDOWN_SECONDS = 2  # time for requests in progress to finish
 
 
 class _Server(uvicorn.Server):
-    """A server that says when it listens, and leaves the signals to whoever runs it."""
+    """A server that sets `listening` when it accepts connections, and leaves signals to its caller."""
 
     def __init__(self, app: ASGIApp) -> None:
         config = uvicorn.Config(
-            _ended_by_shutdown(app),
-            http="h11",  # abrupt ends reach into this protocol
+            _reset_on_shutdown(app),
+            http="h11",  # connection faults use the internals of this protocol
             ws="none",
             lifespan="on",
             log_config=None,
-            access_log=False,  # paths and queries carry phone numbers
-            proxy_headers=False,  # its middleware would hide the connection from the faults
+            access_log=False,  # paths and queries contain phone numbers
+            proxy_headers=False,  # its middleware would hide the connection from connection faults
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         )
         super().__init__(config)
         self.listening = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and say so. Raises RuntimeError where uvicorn would end the whole process."""
+        """Starts, then sets `listening`. Raises RuntimeError where uvicorn would exit the process."""
         try:
             await super().startup(sockets=sockets)
         except SystemExit as error:
@@ -40,14 +40,14 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Three servers share the process: none of them may take its signals."""
+        """Installs no signal handlers: several servers share the process."""
         yield
 
 
-def _ended_by_shutdown(app: ASGIApp) -> ASGIApp:
-    """The app; a request that outlives the shutdown's patience loses its connection instead of becoming a 500."""
+def _reset_on_shutdown(app: ASGIApp) -> ASGIApp:
+    """Wraps the app: resets the connection of a request that the shutdown cancels, instead of answering 500."""
 
-    async def ended(scope: Scope, receive: Receive, send: Send) -> None:
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await app(scope, receive, send)
         except asyncio.CancelledError:
@@ -55,20 +55,20 @@ def _ended_by_shutdown(app: ASGIApp) -> ASGIApp:
                 raise
             await reset_connection(receive, send)
 
-    return ended
+    return wrapped
 
 
 @contextlib.asynccontextmanager
 async def serving(app: ASGIApp, host: str, port: int = 0) -> AsyncIterator[str]:
-    """Serve the app while the block runs; yields its origin, `http://host:port`. Port 0: the kernel chooses.
+    """Serves the app while the block runs; yields its origin, `http://host:port`. Port 0 selects a free port.
 
-    Raises OSError when the port is taken, RuntimeError when the app's own start fails.
+    Raises OSError if the port is in use, RuntimeError if the app's start-up fails.
     """
     with socket.create_server((host, port)) as listener:
         server = _Server(app)
         running = asyncio.create_task(server.serve(sockets=[listener]))
         try:
-            await _until_listening(server, running)
+            await _wait_until_listening(server, running)
             yield f"http://{host}:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
@@ -76,7 +76,7 @@ async def serving(app: ASGIApp, host: str, port: int = 0) -> AsyncIterator[str]:
         await running
 
 
-async def _until_listening(server: _Server, running: asyncio.Task[None]) -> None:
+async def _wait_until_listening(server: _Server, running: asyncio.Task[None]) -> None:
     listening = asyncio.create_task(server.listening.wait())
     await asyncio.wait({listening, running}, return_when=asyncio.FIRST_COMPLETED)
     if running.done():

@@ -1,4 +1,4 @@
-"""The error bodies of the three vendors, as their documents and SDKs know them."""
+"""The error documents of the three vendors, as their documentation and SDKs define them."""
 
 from collections.abc import Callable, Mapping
 
@@ -31,7 +31,7 @@ OPENAI_TYPES: Mapping[int, tuple[str, str | None, str]] = {
 
 
 def twilio_error(status: int, code: int | None = None, message: str | None = None) -> dict[str, JsonValue]:
-    """Twilio's error document: code, message, more_info and status."""
+    """Returns Twilio's error document: code, message, more_info and status."""
     known_code, known_message = TWILIO_CODES.get(status, (20500, "Internal Server Error"))
     code = code or known_code
     return {
@@ -43,7 +43,7 @@ def twilio_error(status: int, code: int | None = None, message: str | None = Non
 
 
 def elevenlabs_error(status: int, name: str | None = None, message: str | None = None) -> dict[str, JsonValue]:
-    """ElevenLabs' error document: a `detail` with a status and a message (422 differs: a list)."""
+    """Returns ElevenLabs' error document: a `detail` with a status and a message (for 422 it is a list instead)."""
     known_name, known_message = ELEVENLABS_STATUSES.get(status, ("error", "The request failed."))
     return {"detail": {"status": name or known_name, "message": message or known_message}}
 
@@ -51,7 +51,7 @@ def elevenlabs_error(status: int, name: str | None = None, message: str | None =
 def openai_error(
     status: int, message: str | None = None, *, param: str | None = None, code: str | None = None
 ) -> dict[str, JsonValue]:
-    """OpenAI's error document: an `error` with message, type, param and code."""
+    """Returns OpenAI's error document: an `error` with message, type, param and code."""
     known_type, known_code, known_message = OPENAI_TYPES.get(
         status, ("invalid_request_error", None, "The request is invalid.")
     )
@@ -66,10 +66,10 @@ def openai_error(
 
 
 def error_body(vendor: str, status: int) -> dict[str, JsonValue]:
-    """The body that this vendor sends with this HTTP status when there is no more to say."""
-    shapes: Mapping[str, Callable[[int], dict[str, JsonValue]]] = {
+    """Returns the vendor's default error document for an HTTP status."""
+    builders: Mapping[str, Callable[[int], dict[str, JsonValue]]] = {
         "twilio": twilio_error,
         "elevenlabs": elevenlabs_error,
         "openai": openai_error,
     }
-    return shapes[vendor](status)
+    return builders[vendor](status)

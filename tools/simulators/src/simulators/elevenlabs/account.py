@@ -1,16 +1,16 @@
-"""What an ElevenLabs account lists: voices, models, the user; with the fields that its document requires."""
+"""The resources of an ElevenLabs account (voices, models, user), with the fields that its API document requires."""
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-_MULTILINGUAL = "ar bg cs da de el en es fi fil fr hi hr id it ja ko ms nl pl pt ro ru sk sv ta tr uk zh"
-_MANY = frozenset(_MULTILINGUAL.split())
-_MORE = _MANY | {"hu", "no", "vi"}
+_MULTILINGUAL_CODES = "ar bg cs da de el en es fi fil fr hi hr id it ja ko ms nl pl pt ro ru sk sv ta tr uk zh"
+_MULTILINGUAL_V2 = frozenset(_MULTILINGUAL_CODES.split())
+_V2_5 = _MULTILINGUAL_V2 | {"hu", "no", "vi"}
 LANGUAGES_OF_MODEL = {
-    "eleven_flash_v2_5": _MORE,
-    "eleven_turbo_v2_5": _MORE,
-    "eleven_v3": _MORE,
-    "eleven_multilingual_v2": _MANY,
+    "eleven_flash_v2_5": _V2_5,
+    "eleven_turbo_v2_5": _V2_5,
+    "eleven_v3": _V2_5,
+    "eleven_multilingual_v2": _MULTILINGUAL_V2,
     "eleven_flash_v2": frozenset({"en"}),
     "eleven_turbo_v2": frozenset({"en"}),
 }
@@ -22,8 +22,8 @@ _VOICES = {
 
 
 async def voices(_: Request) -> Response:
-    """`GET /v1/voices`. Any other voice id can be synthesized too."""
-    listed = [
+    """`GET /v1/voices`. Voice ids that are not listed can be synthesized, too."""
+    resources = [
         {
             "voice_id": voice_id,
             "name": name,
@@ -34,7 +34,7 @@ async def voices(_: Request) -> Response:
         }
         for voice_id, name in _VOICES.items()
     ]
-    return JSONResponse({"voices": listed})
+    return JSONResponse({"voices": resources})
 
 
 async def models(_: Request) -> Response:

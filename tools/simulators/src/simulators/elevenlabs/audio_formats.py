@@ -1,4 +1,4 @@
-"""The output formats of ElevenLabs that the simulator can make, encoded block by block."""
+"""The output formats of ElevenLabs that the simulator supports, encoded block by block."""
 
 import array
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ from typing import Literal
 
 import lameenc  # type: ignore[import-not-found]
 
-_FASTEST_QUALITY = 7  # LAME's scale: 2 is best, 7 is fast; a tone does not profit from more
+_FASTEST_QUALITY = 7  # LAME's scale: 2 is best, 7 is fast; for a tone the quality makes no difference
 
 
 @dataclass(frozen=True)
 class AudioFormat:
-    """One value of `output_format`: the codec, samples a second, and for MP3 kilobits a second."""
+    """One value of `output_format`: the codec, samples per second, and for MP3 kilobits per second."""
 
     codec: Literal["mp3", "pcm", "ulaw"]
     rate: int
@@ -20,7 +20,7 @@ class AudioFormat:
 
     @property
     def media_type(self) -> str:
-        """The Content-Type that the vendor gives this format."""
+        """The Content-Type that the vendor sends for this format."""
         return {"mp3": "audio/mpeg", "pcm": "audio/pcm", "ulaw": "audio/basic"}[self.codec]
 
 
@@ -42,7 +42,7 @@ DEFAULT_FORMAT = "mp3_44100_128"
 
 
 def encode(blocks: Iterator[bytes], output: AudioFormat) -> Iterator[bytes]:
-    """Encode blocks of signed 16-bit mono samples at the format's rate, lazily, one piece a block."""
+    """Encodes blocks of signed 16-bit mono samples at the format's rate, lazily, block by block."""
     if output.codec == "mp3":
         return _mp3(blocks, output)
     return blocks if output.codec == "pcm" else map(_mu_law, blocks)
@@ -66,13 +66,12 @@ def _mu_law(block: bytes) -> bytes:
 
 
 def _mu_law_byte(sample: int) -> int:
-    """One 16-bit sample as a mu-law byte, by the segments of ITU-T G.711."""
+    """Encodes a 16-bit sample as a mu-law byte, by the segments of ITU-T G.711."""
     sign = 0x80 if sample < 0 else 0
     biased = min(abs(sample), 32635) + 132
     segment = biased.bit_length() - 8
     return ~(sign | segment << 4 | biased >> segment + 3 & 0x0F) & 0xFF
 
 
-# Indexed by the upper 14 bits of a sample; the negative half lies at the end, where Python's negative
-# indexes find it.
+# Indexed by the upper 14 bits of a sample. The negative half is at the end: Python's negative indexes select it.
 _MU_LAW = bytes(_mu_law_byte(high << 2) for high in (*range(8192), *range(-8192, 0)))

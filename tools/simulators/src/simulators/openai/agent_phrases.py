@@ -7,22 +7,22 @@ from simulators.openai.utterance_meaning import Language, Meaning
 
 
 @dataclass(frozen=True)
-class Lines:
-    """What the agent can say in one language."""
+class Phrases:
+    """The agent's phrases in one language."""
 
     opening: str
     acknowledgements: Mapping[Meaning, Sequence[str]]
     appointment_questions: Sequence[str]
     survey_questions: Sequence[str]
-    asks_again: Sequence[str]
+    repeat_questions: Sequence[str]
     goodbyes: Mapping[Meaning, str]
     listening: str
     ended: str
     survey_words: tuple[str, ...]
 
 
-LINES: Mapping[Language, Lines] = {
-    "en": Lines(
+PHRASES: Mapping[Language, Phrases] = {
+    "en": Phrases(
         opening="Hello, thank you for taking the call.",
         acknowledgements={
             Meaning.YES: ("Great, thank you.", "Perfect, I have noted that."),
@@ -43,7 +43,10 @@ LINES: Mapping[Language, Lines] = {
             "What could we do better next time?",
             "Was the person who attended you friendly?",
         ),
-        asks_again=("Sorry, I did not hear you. Are you still there?", "I could not hear that. Could you repeat it?"),
+        repeat_questions=(
+            "Sorry, I did not hear you. Are you still there?",
+            "I could not hear that. Could you repeat it?",
+        ),
         goodbyes={
             Meaning.REFUSAL: "I understand, and I am sorry for the trouble. We will not call again. Goodbye.",
             Meaning.WRONG_NUMBER: "I am sorry, I have the wrong number. I will correct it. Goodbye.",
@@ -54,7 +57,7 @@ LINES: Mapping[Language, Lines] = {
         ended="Goodbye.",
         survey_words=("survey", "satisf", "rate ", "feedback", "opinion"),
     ),
-    "es": Lines(
+    "es": Phrases(
         opening="Hola, gracias por atender la llamada.",
         acknowledgements={
             Meaning.YES: ("Estupendo, muchas gracias.", "Perfecto, queda anotado."),
@@ -75,7 +78,7 @@ LINES: Mapping[Language, Lines] = {
             "¿Qué podríamos hacer mejor la próxima vez?",
             "¿Fue amable la persona que le atendió?",
         ),
-        asks_again=("Perdone, no le he oído. ¿Sigue ahí?", "No he podido oírle. ¿Puede repetirlo, por favor?"),
+        repeat_questions=("Perdone, no le he oído. ¿Sigue ahí?", "No he podido oírle. ¿Puede repetirlo, por favor?"),
         goodbyes={
             Meaning.REFUSAL: "Lo entiendo y lamento la molestia. No volveremos a llamarle. Adiós.",
             Meaning.WRONG_NUMBER: "Disculpe, me he equivocado de número. Lo corregiré. Adiós.",

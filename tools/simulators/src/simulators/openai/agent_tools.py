@@ -1,4 +1,4 @@
-"""The arguments with which the simulated agent calls `end_call` and `note`, fitted to the tools' JSON schemas."""
+"""The simulated agent's calls of `end_call` and `note`, with arguments that satisfy the tools' JSON schemas."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 from simulators.openai.requests import Function
 from simulators.openai.utterance_meaning import Meaning
 
-# For each outcome, parts of the names that a disposition may have, the best first.
+# For each outcome: substrings of matching disposition names, in order of preference.
 _DISPOSITIONS: Mapping[Meaning, tuple[str, ...]] = {
     Meaning.YES: ("confirm", "accept", "success", "complet"),
     Meaning.NO: ("declin", "reject", "cancel", "not_", "refus", "complet"),
@@ -26,34 +26,34 @@ _FACT_FIELDS: Mapping[Meaning, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class ToolUse:
-    """One call of a tool: its name and its arguments, a JSON object."""
+class AgentToolCall:
+    """A tool call: its name and its arguments, a JSON object."""
 
     name: str
     arguments: Mapping[str, Any]
 
 
-def end_call(function: Function, meanings: Sequence[Meaning], heard: Sequence[str]) -> ToolUse:
-    """End the call with the disposition that what was heard amounts to, taken from the schema's enum if any."""
+def end_call(function: Function, meanings: Sequence[Meaning], utterances: Sequence[str]) -> AgentToolCall:
+    """Returns the call that ends the conversation, with the outcome as disposition (a value of the schema's enum)."""
     outcome = _outcome(meanings)
     choices = _enum(function, "disposition")
     disposition = _closest(choices, _DISPOSITIONS[outcome]) if choices else outcome.value
-    said = sum(1 for one in heard if one.strip())
-    known = {"disposition": disposition, "summary": f"The caller answered {said} times; outcome: {outcome.value}."}
-    return ToolUse("end_call", _fitted(function, known, ("disposition",)))
+    answers = sum(1 for utterance in utterances if utterance.strip())
+    values = {"disposition": disposition, "summary": f"The callee answered {answers} times; outcome: {outcome.value}."}
+    return AgentToolCall("end_call", _fit(function, values, ("disposition",)))
 
 
-def note(function: Function, meaning: Meaning, heard: str) -> ToolUse:
-    """Note the fact that was heard: a yes, a no, or a time."""
+def note(function: Function, meaning: Meaning, utterance: str) -> AgentToolCall:
+    """Returns the call that notes a fact of the utterance: a yes, a no, or a time."""
     choices = _enum(function, "field")
     default = "preferred_time" if meaning is Meaning.TIME else "confirmed"
     field = _closest(choices, _FACT_FIELDS[meaning]) if choices else default
-    value = heard.strip() if meaning is Meaning.TIME else meaning.value
-    return ToolUse("note", _fitted(function, {"field": field, "value": value}, ("field", "value")))
+    value = utterance.strip() if meaning is Meaning.TIME else meaning.value
+    return AgentToolCall("note", _fit(function, {"field": field, "value": value}, ("field", "value")))
 
 
 def _outcome(meanings: Sequence[Meaning]) -> Meaning:
-    """The last meaning if it decides by itself, or else the last fact that was told."""
+    """Returns the last meaning if it is decisive, otherwise the last fact."""
     if meanings[-1] in _DECISIVE:
         return meanings[-1]
     facts = [meaning for meaning in meanings if meaning in _FACT_FIELDS]
@@ -61,8 +61,8 @@ def _outcome(meanings: Sequence[Meaning]) -> Meaning:
 
 
 def _enum(function: Function, name: str) -> list[str]:
-    found = _properties(function).get(name, {})
-    return [str(choice) for choice in found.get("enum", ())] if isinstance(found, dict) else []
+    schema = _properties(function).get(name, {})
+    return [str(choice) for choice in schema.get("enum", ())] if isinstance(schema, dict) else []
 
 
 def _closest(choices: Sequence[str], hints: Sequence[str]) -> str:
@@ -78,10 +78,13 @@ def _properties(function: Function) -> dict[str, Any]:
     return properties if isinstance(properties, dict) else {}
 
 
-def _fitted(function: Function, known: Mapping[str, str], always: Sequence[str]) -> dict[str, Any]:
-    """Known values for the schema's properties, and a value of the right type for any other required one."""
+def _fit(function: Function, values: Mapping[str, str], always: Sequence[str]) -> dict[str, Any]:
+    """Returns `values` for the schema's properties, and a value of the right type for other required properties.
+
+    The names in `always` are included even if the schema does not name them.
+    """
     properties = _properties(function)
-    arguments: dict[str, Any] = {name: known[name] for name in known if name in always or name in properties}
+    arguments: dict[str, Any] = {name: values[name] for name in values if name in always or name in properties}
     for name in function.parameters.get("required", ()):
         if name not in arguments:
             arguments[name] = _value(properties.get(name, {}))

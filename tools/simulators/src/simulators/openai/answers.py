@@ -1,4 +1,4 @@
-"""A turn of the agent as OpenAI puts it on the wire: chunks of an event stream, or one completion."""
+"""A turn of the agent in OpenAI's wire format: chunks of an event stream, or one completion."""
 
 import json
 import re
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulators.openai.agent import Turn
-from simulators.openai.agent_tools import ToolUse
+from simulators.openai.agent_tools import AgentToolCall
 from simulators.openai.requests import ChatRequest
 
-_TOKEN = re.compile(r"\s*\S{1,6}")  # about what a token of running text is
+_TOKEN = re.compile(r"\s*\S{1,6}")  # approximates one token of running text
 _CHARACTERS_PER_TOKEN = 4
 _TOKENS_PER_MESSAGE = 4
-_ARGUMENT_PIECE = 7  # characters; cuts arguments in the middle of words and of escapes, as the vendor does
+_ARGUMENT_CHUNK = 7  # characters; splits words and escapes, as the vendor does
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer to one request: what is said, under which id, created when (Unix seconds)."""
+    """The answer to one request: the agent's turn, its id, and its creation time in Unix seconds."""
 
     request: ChatRequest
     turn: Turn
@@ -27,61 +27,61 @@ class Answer:
 
     @property
     def tokens(self) -> list[str]:
-        """The text in the pieces in which it is streamed, cut at the request's limit."""
+        """The text as tokens, cut at the request's limit."""
         return _TOKEN.findall(self.turn.text)[: self.request.token_limit]
 
     @property
     def finish_reason(self) -> str:
-        """Why the model stopped, in the vendor's words."""
+        """Why the model stopped, as the vendor names it."""
         if len(_TOKEN.findall(self.turn.text)) > len(self.tokens):
             return "length"
-        return "tool_calls" if self.tool_uses else "stop"
+        return "tool_calls" if self.tool_calls else "stop"
 
     @property
-    def tool_uses(self) -> Sequence[ToolUse]:
-        """The tools called; none when the text already used up the limit."""
+    def tool_calls(self) -> Sequence[AgentToolCall]:
+        """The tool calls; none if the text has reached the token limit."""
         limit = self.request.token_limit
-        return () if limit is not None and len(self.tokens) >= limit else self.turn.tool_uses
+        return () if limit is not None and len(self.tokens) >= limit else self.turn.tool_calls
 
     @property
     def usage(self) -> dict[str, int]:
-        """Tokens counted roughly: four characters each."""
-        spoken = sum(len(message.text) for message in self.request.messages)
-        prompt = spoken // _CHARACTERS_PER_TOKEN + _TOKENS_PER_MESSAGE * len(self.request.messages)
+        """The approximate token counts: four characters per token."""
+        characters = sum(len(message.text) for message in self.request.messages)
+        prompt = characters // _CHARACTERS_PER_TOKEN + _TOKENS_PER_MESSAGE * len(self.request.messages)
         prompt += sum(len(tool.model_dump_json()) for tool in self.request.tools) // _CHARACTERS_PER_TOKEN
-        arguments = sum(len(_arguments(use)) for use in self.tool_uses)
+        arguments = sum(len(_arguments(call)) for call in self.tool_calls)
         completion = max(1, len(self.tokens) + arguments // _CHARACTERS_PER_TOKEN)
         return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
     def completion(self) -> dict[str, Any]:
-        """The whole answer, as a request without `stream` gets it."""
+        """Returns the whole answer, for a request without `stream`."""
         message: dict[str, Any] = {"role": "assistant", "content": "".join(self.tokens) or None, "refusal": None}
-        if self.tool_uses:
+        if self.tool_calls:
             message["tool_calls"] = [
-                {"id": self._call_id(number), "type": "function", "function": _function(use)}
-                for number, use in enumerate(self.tool_uses)
+                {"id": self._call_id(number), "type": "function", "function": _function(call)}
+                for number, call in enumerate(self.tool_calls)
             ]
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self.finish_reason}
         return self._document("chat.completion", [choice]) | {"usage": self.usage}
 
     def chunks(self) -> Iterator[dict[str, Any]]:
-        """The answer as stream chunks, one token each; the usage last, with no choices, if it was asked for."""
+        """Yields the answer as chunks of one token; if requested, the usage follows in a last chunk without choices."""
         yield self._chunk({"role": "assistant", "content": "" if self.tokens else None, "refusal": None})
         for token in self.tokens:
             yield self._chunk({"content": token})
-        for number, use in enumerate(self.tool_uses):
-            yield from self._tool_chunks(number, use)
+        for number, call in enumerate(self.tool_calls):
+            yield from self._tool_chunks(number, call)
         yield self._chunk({}, self.finish_reason)
         if self._includes_usage:
             yield self._document("chat.completion.chunk", []) | {"usage": self.usage}
 
-    def _tool_chunks(self, number: int, use: ToolUse) -> Iterator[dict[str, Any]]:
-        opening = {"id": self._call_id(number), "type": "function", "function": {"name": use.name, "arguments": ""}}
+    def _tool_chunks(self, number: int, call: AgentToolCall) -> Iterator[dict[str, Any]]:
+        opening = {"id": self._call_id(number), "type": "function", "function": {"name": call.name, "arguments": ""}}
         yield self._chunk({"tool_calls": [{"index": number, **opening}]})
-        arguments = _arguments(use)
-        for start in range(0, len(arguments), _ARGUMENT_PIECE):
-            piece = {"arguments": arguments[start : start + _ARGUMENT_PIECE]}
-            yield self._chunk({"tool_calls": [{"index": number, "function": piece}]})
+        arguments = _arguments(call)
+        for start in range(0, len(arguments), _ARGUMENT_CHUNK):
+            fragment = {"arguments": arguments[start : start + _ARGUMENT_CHUNK]}
+            yield self._chunk({"tool_calls": [{"index": number, "function": fragment}]})
 
     @property
     def _includes_usage(self) -> bool:
@@ -108,9 +108,9 @@ class Answer:
         return f"call_{self.id[:20]}{number}"
 
 
-def _arguments(use: ToolUse) -> str:
-    return json.dumps(use.arguments, ensure_ascii=False)
+def _arguments(call: AgentToolCall) -> str:
+    return json.dumps(call.arguments, ensure_ascii=False)
 
 
-def _function(use: ToolUse) -> dict[str, str]:
-    return {"name": use.name, "arguments": _arguments(use)}
+def _function(call: AgentToolCall) -> dict[str, str]:
+    return {"name": call.name, "arguments": _arguments(call)}

@@ -1,12 +1,12 @@
-"""What the OpenAI simulator accepts as a chat completion request, and how it refuses the rest."""
+"""Chat completion requests: their fields, and their validation as the vendor does it."""
 
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 
-class WrongRequest(Exception):  # HTTP 400 in the vendor's shape
-    """The request is not one that the vendor would answer. `param` names the field at fault."""
+class InvalidRequest(Exception):
+    """A request that the vendor answers with 400. `param` names the invalid field."""
 
     def __init__(self, message: str, param: str | None, code: str | None = None) -> None:
         super().__init__(message)
@@ -16,21 +16,21 @@ class WrongRequest(Exception):  # HTTP 400 in the vendor's shape
 
 
 class FunctionCall(BaseModel):
-    """The function and the arguments (JSON text) of a tool call."""
+    """The name and the arguments (JSON text) of a function call."""
 
     name: str
     arguments: str
 
 
 class ToolCall(BaseModel):
-    """A tool call that the model made in an earlier answer."""
+    """A tool call of an earlier answer."""
 
     id: str
     function: FunctionCall
 
 
 class ContentPart(BaseModel):
-    """One part of a message whose content is a list; only text matters here."""
+    """One part of a message whose content is a list; only its text is used here."""
 
     type: str
     text: str = ""
@@ -60,7 +60,7 @@ class Function(BaseModel):
 
 
 class Tool(BaseModel):
-    """A tool of the request. Only functions exist here."""
+    """A tool of the request. Only functions are supported here."""
 
     type: Literal["function"]
     function: Function
@@ -73,7 +73,7 @@ class StreamOptions(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """The body of `POST /v1/chat/completions`. Fields that change nothing here are accepted and ignored."""
+    """The body of `POST /v1/chat/completions`. Fields without an effect here are accepted and ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -89,59 +89,61 @@ class ChatRequest(BaseModel):
 
     @property
     def token_limit(self) -> int | None:
-        """The most tokens that the answer may have, under either of its names."""
+        """The maximum tokens of the answer, under either of the field's names."""
         return self.max_completion_tokens or self.max_tokens
 
     @property
     def callable_tools(self) -> dict[str, Function]:
-        """The functions that the model may call now, by name."""
+        """The functions that the model may call, by name."""
         if self.tool_choice == "none":
             return {}
         return {tool.function.name: tool.function for tool in self.tools}
 
 
 def parse(body: bytes) -> ChatRequest:
-    """The request in the body. Raises WrongRequest as the vendor answers 400."""
+    """Parses a request body. Raises InvalidRequest where the vendor answers 400."""
     try:
         request = ChatRequest.model_validate_json(body)
     except ValidationError as error:
-        raise _wrong(error) from error
+        raise _invalid(error) from error
     if request.stream_options is not None and not request.stream:
-        raise WrongRequest("The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options")
+        raise InvalidRequest(
+            "The 'stream_options' parameter is only allowed when 'stream' is enabled.", "stream_options"
+        )
     _check_tool_messages(request.messages)
     return request
 
 
-def _wrong(error: ValidationError) -> WrongRequest:
+def _invalid(error: ValidationError) -> InvalidRequest:
     first = error.errors(include_url=False, include_input=False)[0]
     if first["type"] == "json_invalid":
-        return WrongRequest("We could not parse the JSON body of your request.", None)
+        return InvalidRequest("We could not parse the JSON body of your request.", None)
     param = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
     if first["type"] == "missing":
-        return WrongRequest(f"Missing required parameter: '{param}'.", param, "missing_required_parameter")
-    return WrongRequest(f"Invalid value for '{param}': {first['msg']}.", param, "invalid_value")
+        return InvalidRequest(f"Missing required parameter: '{param}'.", param, "missing_required_parameter")
+    return InvalidRequest(f"Invalid value for '{param}': {first['msg']}.", param, "invalid_value")
 
 
 def _check_tool_messages(messages: list[ChatMessage]) -> None:
-    """Every tool call is answered right after it was made, and nothing else is answered: the vendor's rule."""
+    """Raises InvalidRequest unless tool messages answer exactly the tool calls of the message before them."""
     open_calls: set[str] = set()
     for number, message in enumerate(messages):
         if message.role == "tool":
             if message.tool_call_id not in open_calls:
                 text = "messages with role 'tool' must be a response to a preceding message with 'tool_calls'."
-                raise WrongRequest(f"Invalid parameter: {text}", f"messages.[{number}].role")
+                raise InvalidRequest(f"Invalid parameter: {text}", f"messages.[{number}].role")
             open_calls.remove(message.tool_call_id)
             continue
-        _refuse_unanswered(open_calls, number)
+        _check_answered(open_calls, number)
         open_calls = {call.id for call in message.tool_calls}
-    _refuse_unanswered(open_calls, len(messages) - 1)
+    _check_answered(open_calls, len(messages) - 1)
 
 
-def _refuse_unanswered(open_calls: set[str], number: int) -> None:
+def _check_answered(open_calls: set[str], number: int) -> None:
     if open_calls:
         text = "An assistant message with 'tool_calls' must be followed by tool messages responding to each"
         unanswered = ", ".join(sorted(open_calls))
-        raise WrongRequest(
+        raise InvalidRequest(
             f"{text} 'tool_call_id'. The following tool_call_ids did not have response messages: {unanswered}",
             f"messages.[{number}].role",
         )

@@ -1,4 +1,4 @@
-"""What the simulated agent makes of what it hears: the language it speaks, and what the caller meant."""
+"""How the simulated agent interprets text: the language of its instructions, and the meaning of an utterance."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ Language = Literal["en", "es"]
 
 
 class Meaning(StrEnum):
-    """What a caller's words amount to, the strongest reading first in `meaning_of`."""
+    """The meaning of an utterance. `meaning_of` checks the strongest meanings first."""
 
     SILENCE = "silence"
     WRONG_NUMBER = "wrong_number"
@@ -56,7 +56,10 @@ _MEANINGS: Sequence[tuple[Meaning, str]] = (
         r"|\b(?:adi[oó]s|hasta (?:luego|pronto|mañana)|chao|tengo que (?:irme|colgar)|eso es todo|nada m[aá]s)\b",
     ),
     (Meaning.QUESTION, r"\bwho (?:is|are)\b|qui[eé]n (?:es|llama|habla)"),
-    (Meaning.OTHER, r"\b(?:speaking|that's me|go ahead|soy yo|d[ií]game|adelante)\b"),  # picking up, not agreeing
+    (
+        Meaning.OTHER,
+        r"\b(?:speaking|that's me|go ahead|soy yo|d[ií]game|adelante)\b",
+    ),  # picks up, does not agree
     (Meaning.YES, r"^\W*(?:yes|s[ií])\b"),
     (
         Meaning.TIME,
@@ -76,7 +79,7 @@ _COMPILED = tuple((meaning, re.compile(pattern, re.IGNORECASE)) for meaning, pat
 
 
 def language_of(instructions: str) -> Language:
-    """The language that the instructions ask for: by tag, by name, or else the one they are written in."""
+    """Returns the language that the instructions name by tag or by name, otherwise the one they are written in."""
     if tagged := _TAG.search(instructions):
         return "es" if tagged.group(1) == "es" else "en"
     if named := _NAMED.search(instructions):
@@ -86,17 +89,17 @@ def language_of(instructions: str) -> Language:
     return "es" if spanish > len(_ENGLISH_WORDS.findall(instructions)) else "en"
 
 
-def meaning_of(heard: str) -> Meaning:
-    """The meaning of one user message. Empty, or a bracketed or plain note that nothing was heard, is silence."""
-    if not heard.strip() or _is_silence_note(heard):
+def meaning_of(utterance: str) -> Meaning:
+    """Returns the meaning of a user message. An empty message, or a note that nothing was heard, is silence."""
+    if not utterance.strip() or _is_silence_note(utterance):
         return Meaning.SILENCE
-    return next((meaning for meaning, pattern in _COMPILED if pattern.search(heard)), Meaning.OTHER)
+    return next((meaning for meaning, pattern in _COMPILED if pattern.search(utterance)), Meaning.OTHER)
 
 
-def _is_silence_note(heard: str) -> bool:
-    return _SILENCE.search(heard) is not None and (_BRACKETED.match(heard) is not None or len(heard) < 60)
+def _is_silence_note(text: str) -> bool:
+    return _SILENCE.search(text) is not None and (_BRACKETED.match(text) is not None or len(text) < 60)
 
 
 def instructions_of(messages: Sequence[ChatMessage]) -> str:
-    """All the system and developer messages, one after the other."""
+    """Returns the text of all system and developer messages."""
     return "\n".join(message.text for message in messages if message.role in ("system", "developer"))

@@ -1,4 +1,4 @@
-"""The Twilio simulator as an application: REST API, control routes, and the calls that live behind them."""
+"""Twilio's REST API for calls and the calls themselves: status callbacks, TwiML, callees."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 
 from simulators.faults import FaultPlan
-from simulators.twilio.account import Exchange
+from simulators.twilio.account import Account
 from simulators.twilio.control import Control
 from simulators.twilio.rest import RestApi, not_found
 
@@ -21,16 +21,16 @@ def create_app(
     faults: FaultPlan | None = None,
     calls_per_second: float = 1.0,
 ) -> Starlette:
-    """Make the app; its lifespan ends all calls. `app.state.ledger` is the exchange's Ledger.
+    """Returns the app; its lifespan ends all calls. `app.state.ledger` is the Ledger.
 
-    `speed` divides nominal time, `behaviours` are weights by name (the default population if None),
-    `faults` is the plan that the control route replaces, `calls_per_second` (nominal) is the account's
-    pace: what is created faster stays queued. Raises ValueError for an unknown behaviour, a negative
+    `speed` is the number of simulated seconds per real second. `behaviours` are weights by name (the default population
+    if None). `faults` is the plan that the control route replaces. `calls_per_second`, in simulated time, is the
+    account's dialling rate: calls created faster stay queued. Raises ValueError for an unknown behaviour, a negative
     weight, or a speed that is not positive.
     """
     if speed <= 0 or calls_per_second <= 0:
         raise ValueError("speed and calls_per_second must be positive")
-    exchange = Exchange(
+    account = Account(
         account_sid=account_sid,
         auth_token=auth_token,
         seed=seed,
@@ -44,9 +44,9 @@ def create_app(
         try:
             yield
         finally:
-            await exchange.aclose()
+            await account.aclose()
 
-    routes = [*RestApi(exchange, auth_token).routes(), *Control(exchange, faults).routes()]
+    routes = [*RestApi(account, auth_token).routes(), *Control(account, faults).routes()]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: not_found})
-    app.state.ledger = exchange.ledger
+    app.state.ledger = account.ledger
     return app

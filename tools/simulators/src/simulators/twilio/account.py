@@ -1,4 +1,4 @@
-"""The exchange: takes creates, keeps the calls that live, and everything that is asked about them."""
+"""The account: accepts create requests, keeps its calls, and limits the rate at which they are dialled."""
 
 import asyncio
 import hashlib
@@ -6,20 +6,22 @@ from collections.abc import Mapping
 
 from starlette.datastructures import FormData
 
-from simulators.twilio.background_tasks import Tasks
+from simulators.twilio.background_tasks import BackgroundTasks
 from simulators.twilio.call import Call
 from simulators.twilio.call_clock import CallClock
-from simulators.twilio.call_lifecycle import CallLife
+from simulators.twilio.call_lifecycle import CallLifecycle
 from simulators.twilio.callees import Behaviour, Population
-from simulators.twilio.create_parameters import CreateParameters, Refused, read_create
+from simulators.twilio.create_parameters import CreateParameters, RequestRefused, read_create
 from simulators.twilio.ledger import CallEntry, ErrorEntry, Ledger, Refusal
 from simulators.twilio.status_callbacks import CallbackFaults, StatusCallbacks
 from simulators.twilio.twiml_session import Fetch
 from simulators.twilio.webhooks import Webhooks
 
+_NOT_IN_PROGRESS = (21220, "Unable to update record. Call is not in-progress. Cannot redirect.")
 
-class Exchange:
-    """One account's telephone exchange. `speed` divides nominal time; `calls_per_second` is nominal."""
+
+class Account:
+    """One Twilio account. `speed` divides simulated time; `calls_per_second` is in simulated time."""
 
     def __init__(
         self,
@@ -36,75 +38,75 @@ class Exchange:
         self.ledger = Ledger()
         self.callback_faults = CallbackFaults()
         self._seed, self._speed = seed, speed
-        self._interval = 1.0 / (calls_per_second * speed)
-        self._next_turn = 0.0
+        self._dial_interval = 1.0 / (calls_per_second * speed)
+        self._next_dial_at = 0.0
         self._webhooks = Webhooks(auth_token)
-        self._tasks = Tasks()
-        self._lives: dict[str, CallLife] = {}
+        self._tasks = BackgroundTasks()
+        self._lifecycles: dict[str, CallLifecycle] = {}
 
     @property
     def calls(self) -> list[Call]:
-        """Every call since the last reset, the newest first (the order of Twilio's lists)."""
-        return [life.call for life in reversed(self._lives.values())]
+        """All calls since the last reset, newest first (the order of Twilio's lists)."""
+        return [lifecycle.call for lifecycle in reversed(self._lifecycles.values())]
 
-    def dial(self, form: FormData) -> Call:
-        """Accept a create and let the call live. Raises Refused."""
+    def create_call(self, form: FormData) -> Call:
+        """Accepts a create request and starts the call. Raises RequestRefused."""
         try:
             call = self._accept(read_create(form))
-        except Refused as refused:
+        except RequestRefused as refused:
             self.ledger.refused.append(Refusal(str(form.get("To", "")), refused.code))
             raise
         callbacks = StatusCallbacks(call, self._webhooks, self._tasks.spawn, lambda: self.callback_faults, self._seed)
-        life = CallLife(call, self._webhooks, callbacks, self._tasks, self._turn)
+        lifecycle = CallLifecycle(call, self._webhooks, callbacks, self._tasks, self._wait_for_dial)
         self.ledger.calls.append(call.entry)
-        self._lives[call.sid] = life
-        self._tasks.spawn(life.run())
+        self._lifecycles[call.sid] = lifecycle
+        self._tasks.spawn(lifecycle.run())
         return call
 
-    def find(self, sid: str) -> Call | None:
-        """The call of this SID, if there is one."""
-        life = self._lives.get(sid)
-        return None if life is None else life.call
+    def find_call(self, sid: str) -> Call | None:
+        """Returns the call with this SID, if it exists."""
+        lifecycle = self._lifecycles.get(sid)
+        return None if lifecycle is None else lifecycle.call
 
     async def hang_up(self, call: Call, status: str) -> None:
-        """Update a call to `completed` or `canceled`. Raises Refused (21220) if it is over.
+        """Updates a call to `completed` or `canceled`. Raises RequestRefused (21220) if it is over.
 
-        `canceled` leaves a call in progress alone. A call that nobody has answered yet ends `canceled`
-        either way (a reading: Twilio's documents name no status for `completed` before the answer).
+        `canceled` does not affect a call in progress. A call that is not answered yet ends as `canceled` in both
+        cases (an assumption: Twilio's documentation names no status for `completed` before the answer).
         """
         if call.is_over:
-            raise Refused(21220, "Unable to update record. Call is not in-progress. Cannot redirect.")
+            raise RequestRefused(*_NOT_IN_PROGRESS)
         if call.entry.status != "in-progress":
-            await self._lives[call.sid].hang_up("canceled")
+            await self._lifecycles[call.sid].hang_up("canceled")
         elif status == "completed":
-            await self._lives[call.sid].hang_up("completed")
+            await self._lifecycles[call.sid].hang_up("completed")
 
     async def redirect(self, call: Call, url: str | None, method: str, twiml: str) -> None:
-        """Make a call in progress go on with another document. Raises Refused (21220) if it is not."""
+        """Continues a call in progress with another document. Raises RequestRefused (21220) if it is not."""
         if call.entry.status != "in-progress":
-            raise Refused(21220, "Unable to update record. Call is not in-progress. Cannot redirect.")
-        await self._lives[call.sid].redirect(twiml if url is None else Fetch("redirect", url, method))
+            raise RequestRefused(*_NOT_IN_PROGRESS)
+        await self._lifecycles[call.sid].redirect(twiml if url is None else Fetch("redirect", url, method))
 
     async def reset(self) -> None:
-        """Forget every call, living or not, and everything that was set."""
+        """Stops and removes all calls, and clears the ledger, the callees' overrides and the callback faults."""
         await self._tasks.cancel_all()
-        self._lives.clear()
+        self._lifecycles.clear()
         self.ledger.clear()
         self.population.reset()
         self.callback_faults = CallbackFaults()
-        self._next_turn = 0.0
+        self._next_dial_at = 0.0
 
     async def aclose(self) -> None:
-        """Stop all calls where they are."""
+        """Stops all calls and closes the HTTP client."""
         await self._tasks.cancel_all()
         await self._webhooks.aclose()
 
     def _accept(self, parameters: CreateParameters) -> Call:
         callee = self.population.dial(parameters.to)
         if callee.behaviour is Behaviour.REFUSED:
-            raise Refused(21211, "The 'To' number is not a valid phone number.")
+            raise RequestRefused(21211, "The 'To' number is not a valid phone number.")
         entry = CallEntry(
-            sid=self._sid(parameters.to),
+            sid=self._new_sid(parameters.to),
             to=parameters.to,
             from_=parameters.from_,
             url=parameters.url,
@@ -112,19 +114,19 @@ class Exchange:
         )
         for event in sorted(parameters.unknown_events):
             entry.errors.append(ErrorEntry(21626, f"unknown StatusCallbackEvent {event!r}"))
-        clock = CallClock(self._speed, time_limit=parameters.time_limit, patience=callee.patience)
+        clock = CallClock(self._speed, time_limit=parameters.time_limit, callee_limit=callee.max_call_seconds)
         return Call(self.account_sid, entry, parameters, callee, clock)
 
-    def _sid(self, to: str) -> str:
-        """A SID that depends on the seed, the number and how often it was dialled, not on the order."""
-        nth = sum(1 for call in self.ledger.calls if call.to == to)
-        digest = hashlib.sha256(f"{self._seed}:{to}:{nth}".encode()).hexdigest()
+    def _new_sid(self, to: str) -> str:
+        """Returns a SID that depends on the seed, the number and its count of calls, not on the order of calls."""
+        count = sum(1 for call in self.ledger.calls if call.to == to)
+        digest = hashlib.sha256(f"{self._seed}:{to}:{count}".encode()).hexdigest()
         return f"CA{digest[:32]}"
 
-    async def _turn(self) -> int:
-        """Wait for this call's turn at the account's pace. Returns the nominal milliseconds waited."""
+    async def _wait_for_dial(self) -> int:
+        """Waits until the account's rate limit allows the next dial. Returns the simulated milliseconds waited."""
         now = asyncio.get_running_loop().time()
-        turn = max(now, self._next_turn)
-        self._next_turn = turn + self._interval
-        await asyncio.sleep(turn - now)
-        return round((turn - now) * self._speed * 1000)
+        dial_at = max(now, self._next_dial_at)
+        self._next_dial_at = dial_at + self._dial_interval
+        await asyncio.sleep(dial_at - now)
+        return round((dial_at - now) * self._speed * 1000)

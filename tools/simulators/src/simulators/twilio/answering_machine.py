@@ -1,4 +1,4 @@
-"""Answering-machine detection: what it says of each callee, and after how long.
+"""Answering-machine detection: its result for each behaviour, and how long it takes.
 
 https://www.twilio.com/docs/voice/answering-machine-detection
 """
@@ -10,19 +10,19 @@ from simulators.twilio.callees import Behaviour
 
 @dataclass(frozen=True)
 class Detection:
-    """Twilio's AnsweredBy, and the nominal seconds it takes to know it."""
+    """The value of AnsweredBy, and the simulated seconds until it is known."""
 
     answered_by: str
     seconds: float
 
     @property
     def milliseconds(self) -> str:
-        """MachineDetectionDuration."""
+        """The value of MachineDetectionDuration."""
         return str(round(self.seconds * 1000))
 
 
 def detect(mode: str | None, behaviour: Behaviour) -> Detection | None:
-    """What is detected in the mode `Enable` or `DetectMessageEnd`; None when detection is off."""
+    """Returns the detection in the mode `Enable` or `DetectMessageEnd`, or None when detection is off."""
     if mode not in ("Enable", "DetectMessageEnd"):
         return None
     if behaviour is Behaviour.SILENT:

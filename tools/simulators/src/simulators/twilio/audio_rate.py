@@ -1,4 +1,4 @@
-"""How long a piece of audio sounds, told from its first bytes: MP3, WAV and raw telephone audio."""
+"""The bytes per second of audio, read from its first bytes: MP3, WAV and raw telephone audio."""
 
 _MPEG1_LAYER3 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _MPEG2_LAYER3 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
@@ -7,9 +7,9 @@ _ID3_HEADER = 10
 
 
 def bytes_per_second(head: bytes, content_type: str) -> float:
-    """The rate at which this audio is consumed; `head` are its first bytes (4 kB are plenty).
+    """Returns the bytes per second of the audio; `head` are its first bytes (4 kB are enough).
 
-    Audio of no known form counts as 8 kHz mu-law. MP3 of a variable bit rate counts at its first frame's.
+    Unknown audio counts as 8 kHz mu-law. An MP3 of variable bit rate counts at the rate of its first frame.
     """
     if head.startswith(b"RIFF") and len(head) >= 32:
         return float(int.from_bytes(head[28:32], "little")) or _TELEPHONE_BYTES_PER_SECOND
@@ -19,7 +19,7 @@ def bytes_per_second(head: bytes, content_type: str) -> float:
 
 
 def _mp3_rate(head: bytes) -> float:
-    for at in range(_after_id3(head), len(head) - 3):
+    for at in range(_id3_length(head), len(head) - 3):
         if head[at] == 0xFF and head[at + 1] & 0xE0 == 0xE0:
             mpeg1 = head[at + 1] & 0x18 == 0x18
             layer3 = head[at + 1] & 0x06 == 0x02
@@ -29,7 +29,7 @@ def _mp3_rate(head: bytes) -> float:
     return _TELEPHONE_BYTES_PER_SECOND
 
 
-def _after_id3(head: bytes) -> int:
+def _id3_length(head: bytes) -> int:
     if not head.startswith(b"ID3") or len(head) < _ID3_HEADER:
         return 0
     size = 0

@@ -1,4 +1,4 @@
-"""One call of the exchange: its entry in the ledger, its parameters, its callee and its clock."""
+"""One call of the account: its entry in the ledger, its parameters, its callee and its clock."""
 
 import math
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ _COUNTRIES = {"+1": "US", "+34": "ES", "+44": "GB", "+52": "MX", "+54": "AR", "+
 
 
 def now() -> datetime:
-    """The instant, in UTC."""
+    """Returns the current time in UTC."""
     return datetime.now(UTC)
 
 
 @dataclass
 class Call:
-    """A call that was accepted. Its public status is `entry.status`; `queue_time` in nominal milliseconds."""
+    """An accepted call. Its public status is `entry.status`; `queue_time` is in simulated milliseconds."""
 
     account_sid: str
     entry: CallEntry
@@ -36,16 +36,16 @@ class Call:
 
     @property
     def sid(self) -> str:
-        """Its identity."""
+        """The call's SID."""
         return self.entry.sid
 
     @property
     def is_over(self) -> bool:
-        """Whether its status is final."""
+        """Whether the status is final."""
         return self.entry.status in FINAL_STATUSES
 
     def form(self, status: str) -> dict[str, str]:
-        """The fields that every request about this call carries; `status` as its CallStatus."""
+        """Returns the form fields that every request about this call contains, with `status` as CallStatus."""
         form = {
             "CallSid": self.sid,
             "AccountSid": self.account_sid,
@@ -61,7 +61,7 @@ class Call:
         return form
 
     def billed_minutes(self) -> int:
-        """Minutes begun, as Twilio bills and reports them in `Duration`."""
+        """Returns the started minutes, which Twilio bills and reports in `Duration`."""
         return math.ceil((self.entry.duration or 0) / 60)
 
 

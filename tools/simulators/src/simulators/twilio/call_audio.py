@@ -1,63 +1,62 @@
-"""The line as the callee hears it: spoken text, downloaded audio, pauses, and the callee's interruptions."""
+"""The sound that the callee hears: spoken text and downloaded audio, until the callee interrupts or hangs up."""
 
 import math
 
 from simulators.twilio.call import Call
-from simulators.twilio.call_clock import CallOver
+from simulators.twilio.call_clock import CallEnded
 from simulators.twilio.ledger import PlayEntry, UtteranceEntry
 from simulators.twilio.playback import Playback
 from simulators.twilio.webhooks import Webhooks
 
 CHARACTERS_PER_SECOND = 14.0
-_NO_TIME = 1e-6
+_EPSILON_SECONDS = 1e-6
 
 
-class BargedIn(Exception):
-    """The callee began to speak while a prompt was sounding."""
+class BargeIn(Exception):
+    """The callee began to speak during a prompt."""
 
 
-class Line:
-    """What sounds on a call. `barges_in_after`: seconds of sound until the callee speaks over it."""
+class CallAudio:
+    """Plays sound on a call. `barge_in_seconds` is the sound that remains until the callee interrupts."""
 
     def __init__(self, call: Call, webhooks: Webhooks) -> None:
-        self.barges_in_after = math.inf
+        self.barge_in_seconds = math.inf
         self._call, self._webhooks = call, webhooks
 
-    async def say(self, text: str) -> None:
-        """Speak a text. Raises BargedIn and CallOver."""
-        self._call.entry.said.append(UtteranceEntry("agent", text=text))
-        await self.sound(len(text) / CHARACTERS_PER_SECOND)
+    async def speak(self, text: str) -> None:
+        """Speaks a text. Raises BargeIn and CallEnded."""
+        self._call.entry.utterances.append(UtteranceEntry("agent", text=text))
+        await self.play_for(len(text) / CHARACTERS_PER_SECOND)
 
-    async def sound(self, seconds: float) -> None:
-        """Let `seconds` of sound be heard. Raises BargedIn and CallOver."""
-        heard = min(seconds, self._attention())
-        await self._call.clock.sleep(heard)
-        self._heard(heard)
+    async def play_for(self, seconds: float) -> None:
+        """Plays sound of this length. Raises BargeIn and CallEnded."""
+        heard_seconds = min(seconds, self._max_seconds())
+        await self._call.clock.sleep(heard_seconds)
+        self._count(heard_seconds)
 
     async def play(self, url: str) -> None:
-        """Download audio, and let it be heard from its first byte on. Raises BargedIn and CallOver.
+        """Downloads audio and plays it from its first byte on. Raises BargeIn and CallEnded.
 
-        Audio that cannot be had is noted as an error and passed over (a reading: Twilio's documents do
-        not say). An interruption abandons the download.
+        Audio that cannot be downloaded is recorded as an error and skipped (an assumption: Twilio's documentation
+        does not cover it). An interruption abandons the download.
         """
         play = PlayEntry(url)
         self._call.entry.plays.append(play)
-        self._call.entry.said.append(UtteranceEntry("agent", url=url))
+        self._call.entry.utterances.append(UtteranceEntry("agent", url=url))
         try:
-            heard = await Playback(self._call, self._webhooks, play).run(self._attention())
-            self._heard(heard)
+            self._count(await Playback(self._call, self._webhooks, play).run(self._max_seconds()))
         finally:
             if play.outcome == "playing":
                 play.outcome = "interrupted"
 
-    def _attention(self) -> float:
-        return min(self._call.callee.hears_out, self.barges_in_after, self._call.clock.left())
+    def _max_seconds(self) -> float:
+        return min(self._call.callee.listening_seconds, self.barge_in_seconds, self._call.clock.remaining())
 
-    def _heard(self, seconds: float) -> None:
-        self._call.callee.hears_out -= seconds
-        self.barges_in_after -= seconds
+    def _count(self, heard_seconds: float) -> None:
+        self._call.callee.listening_seconds -= heard_seconds
+        self.barge_in_seconds -= heard_seconds
         self._call.clock.check()
-        if self._call.callee.hears_out <= _NO_TIME:
-            raise CallOver("callee")
-        if self.barges_in_after <= _NO_TIME:
-            raise BargedIn
+        if self._call.callee.listening_seconds <= _EPSILON_SECONDS:
+            raise CallEnded("callee")
+        if self.barge_in_seconds <= _EPSILON_SECONDS:
+            raise BargeIn

@@ -1,4 +1,8 @@
-"""Nominal time: a telephone call at its true length, run `speed` times faster."""
+"""Simulated time: a telephone call with its real durations, run `speed` times faster.
+
+What the telephone network does (ringing, sound, pauses) takes `seconds / speed` of real time. What the application's
+servers take is real time and counts unscaled, so that a fast simulation does not magnify their latency.
+"""
 
 import asyncio
 import math
@@ -6,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+_EPSILON_SECONDS = 1e-6
 
-class CallOver(Exception):
-    """The call has ended from one of its sides. `by`: callee, twiml, time_limit or application_error."""
+
+class CallEnded(Exception):
+    """The call ended. `by` names the cause: callee, twiml, time_limit or application_error."""
 
     def __init__(self, by: str) -> None:
         super().__init__(by)
@@ -17,44 +23,40 @@ class CallOver(Exception):
 
 @dataclass
 class CallClock:
-    """How long a call has been connected, in nominal seconds.
-
-    What the telephone does (ringing, sounding, pausing) takes `seconds / speed`; what our servers take
-    is real time and counts as it is, so that a fast simulation does not magnify them.
-    """
+    """The connected time of a call, in simulated seconds, with the limits of Twilio and of the callee."""
 
     speed: float
     elapsed: float = 0.0
     time_limit: float = math.inf
-    patience: float = math.inf
+    callee_limit: float = math.inf
 
     async def sleep(self, seconds: float) -> None:
-        """Let nominal seconds pass. Raises CallOver when the call's limit or its callee's patience ends."""
-        allowed = max(0.0, min(seconds, self.left()))
-        begun = asyncio.get_running_loop().time()
+        """Sleeps for simulated seconds. Raises CallEnded when a limit is reached."""
+        allowed = max(0.0, min(seconds, self.remaining()))
+        started = asyncio.get_running_loop().time()
         try:
             await asyncio.sleep(allowed / self.speed)
         except asyncio.CancelledError:
-            passed = (asyncio.get_running_loop().time() - begun) * self.speed
-            self.elapsed += min(allowed, passed)
+            slept = (asyncio.get_running_loop().time() - started) * self.speed
+            self.elapsed += min(allowed, slept)
             raise
         self.elapsed += allowed
         self.check()
 
     @contextmanager
     def real_time(self) -> Iterator[None]:
-        """Count what happens inside in real seconds."""
-        begun = asyncio.get_running_loop().time()
+        """Counts the block in real seconds, unscaled."""
+        started = asyncio.get_running_loop().time()
         try:
             yield
         finally:
-            self.elapsed += asyncio.get_running_loop().time() - begun
+            self.elapsed += asyncio.get_running_loop().time() - started
 
     def check(self) -> None:
-        """Raise CallOver if the call has lasted too long for Twilio or for the callee."""
-        if self.left() <= 1e-6:
-            raise CallOver("time_limit" if self.time_limit <= self.patience else "callee")
+        """Raises CallEnded if the call has reached Twilio's limit or the callee's."""
+        if self.remaining() <= _EPSILON_SECONDS:
+            raise CallEnded("time_limit" if self.time_limit <= self.callee_limit else "callee")
 
-    def left(self) -> float:
-        """Nominal seconds until the call must end."""
-        return min(self.time_limit, self.patience) - self.elapsed
+    def remaining(self) -> float:
+        """Returns the simulated seconds until the call must end."""
+        return min(self.time_limit, self.callee_limit) - self.elapsed

@@ -1,109 +1,117 @@
-"""The life of a call: queued, initiated, ringing, in progress, and one end."""
+"""The lifecycle of a call: queued, initiated, ringing, in progress, and one final status.
+
+A call runs as one task at a time: first `_dial`, which continues into the conversation after the answer. The REST API
+interrupts it by cancelling that task and leaving a request: a final status ends the call, a document continues it.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from simulators.twilio.answering_machine import Detection, detect
-from simulators.twilio.background_tasks import Tasks
+from simulators.twilio.background_tasks import BackgroundTasks
 from simulators.twilio.call import Call, now
-from simulators.twilio.call_clock import CallOver
+from simulators.twilio.call_clock import CallEnded
 from simulators.twilio.callees import Behaviour
 from simulators.twilio.ledger import ErrorEntry, WebhookEntry
 from simulators.twilio.status_callbacks import StatusCallbacks
-from simulators.twilio.twiml_session import Conversation, Fetch
+from simulators.twilio.twiml_session import Fetch, TwimlSession
 from simulators.twilio.webhooks import Webhooks
 
 _SETUP_SECONDS = 0.5
 _BUSY_SECONDS = 2.0
-_DETECTION_BLOCKS_SECONDS = 1.6
+_BLOCKING_DETECTION_SECONDS = 1.6
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a call ends: its final status, from which side, and the carrier's SIP code where there is one."""
+    """The end of a call: its final status, what ended it, and the carrier's SIP code if there is one."""
 
     status: str
     by: str
     sip: str | None = None
 
 
-class CallLife:
-    """Lives one call. `turn` waits for the account's pace of dialling."""
+_INTERNAL_ERROR = Ending("failed", "simulator", "500")
+
+
+class CallLifecycle:
+    """Runs one call. `wait_for_dial` waits for the account's rate limit and returns the time waited."""
 
     def __init__(
         self,
         call: Call,
         webhooks: Webhooks,
         callbacks: StatusCallbacks,
-        tasks: Tasks,
-        turn: Callable[[], Awaitable[int]],
+        tasks: BackgroundTasks,
+        wait_for_dial: Callable[[], Awaitable[int]],
     ) -> None:
         self.call = call
-        self._webhooks, self._callbacks, self._tasks, self._turn = webhooks, callbacks, tasks, turn
-        self._step: asyncio.Task[Ending] | None = None
-        self._order: Ending | Fetch | str | None = None
-        self._over = asyncio.Event()
+        self._webhooks, self._callbacks, self._tasks = webhooks, callbacks, tasks
+        self._wait_for_dial = wait_for_dial
+        self._task: asyncio.Task[Ending] | None = None
+        self._request: Ending | Fetch | str | None = None
+        self._ended = asyncio.Event()
 
     async def run(self) -> None:
-        """Live the call to its end."""
-        self._end(await self._until_over())
+        """Runs the call to its end."""
+        self._end(await self._run_until_end())
 
     async def hang_up(self, status: str) -> None:
-        """End the call from the API, and wait until it has ended."""
-        await self._interrupt(Ending(status, "api"))
-        await self._over.wait()
+        """Ends the call at the API's request, and waits until it has ended."""
+        self._interrupt(Ending(status, "api"))
+        await self._ended.wait()
 
     async def redirect(self, start: Fetch | str) -> None:
-        """Go on with another document (a call in progress only)."""
-        await self._interrupt(start)
+        """Continues a call in progress with another document."""
+        self._interrupt(start)
 
-    async def _interrupt(self, order: Ending | Fetch | str) -> None:
-        self._order = order
-        if self._step is not None:
-            self._step.cancel()
+    def _interrupt(self, request: Ending | Fetch | str) -> None:
+        self._request = request
+        if self._task is not None:
+            self._task.cancel()
 
-    async def _until_over(self) -> Ending:
-        self._step = self._tasks.spawn(self._place())
+    async def _run_until_end(self) -> Ending:
+        self._task = self._tasks.spawn(self._dial())
         while True:
-            if self._order is not None:
-                self._step.cancel()
-            await asyncio.wait({self._step})
-            if not self._step.cancelled():
-                return Ending("failed", "exchange", "500") if self._step.exception() else self._step.result()
-            order, self._order = self._order, None
-            if order is None or isinstance(order, Ending):
-                return order or Ending("failed", "exchange", "500")
-            self._step = self._tasks.spawn(self._converse(order))
+            if self._request is not None:
+                self._task.cancel()
+            await asyncio.wait({self._task})
+            if not self._task.cancelled():
+                return _INTERNAL_ERROR if self._task.exception() else self._task.result()
+            request, self._request = self._request, None
+            if request is None or isinstance(request, Ending):
+                return request or _INTERNAL_ERROR
+            self._task = self._tasks.spawn(self._converse(request))
 
-    async def _place(self) -> Ending:
+    async def _dial(self) -> Ending:
         call, callee = self.call, self.call.callee
-        call.queue_time = await self._turn()
+        call.queue_time = await self._wait_for_dial()
         call.started_at = now()
-        self._callbacks.announce("initiated")
-        await self._nominal(_SETUP_SECONDS)
+        self._callbacks.report("initiated")
+        await self._sleep(_SETUP_SECONDS)
         if callee.behaviour is Behaviour.INVALID:
             return Ending("failed", "network", "404")
-        self._take("ringing")
+        self._set_status("ringing")
         timeout = call.parameters.timeout
         if callee.behaviour is Behaviour.BUSY:
-            await self._nominal(min(_BUSY_SECONDS, timeout))
+            await self._sleep(min(_BUSY_SECONDS, timeout))
             return Ending("busy", "callee", "486")
         if callee.behaviour is Behaviour.NO_ANSWER or callee.ring_seconds >= timeout:
-            await self._nominal(timeout)
+            await self._sleep(timeout)
             return Ending("no-answer", "network", "487")
-        await self._nominal(callee.ring_seconds)
-        return await self._answered()
+        await self._sleep(callee.ring_seconds)
+        return await self._answer()
 
-    async def _answered(self) -> Ending:
+    async def _answer(self) -> Ending:
         parameters = self.call.parameters
-        self._take("in-progress")
+        self._set_status("in-progress")
         extra: dict[str, str] = {}
         detection = detect(parameters.machine_detection, self.call.callee.behaviour)
         if detection is not None and parameters.async_amd:
-            self._tasks.spawn(self._detect_meanwhile(detection))
+            self._tasks.spawn(self._report_detection(detection))
         elif detection is not None:
-            await self.call.clock.sleep(detection.seconds + _DETECTION_BLOCKS_SECONDS)
+            await self.call.clock.sleep(detection.seconds + _BLOCKING_DETECTION_SECONDS)
             self.call.entry.answered_by = extra["AnsweredBy"] = detection.answered_by
         if parameters.url is None:
             return await self._converse(parameters.twiml or "")
@@ -111,12 +119,12 @@ class CallLife:
 
     async def _converse(self, start: Fetch | str) -> Ending:
         try:
-            await Conversation(self.call, self._webhooks).run(start)
-        except CallOver as over:
-            return Ending("completed", over.by)
+            await TwimlSession(self.call, self._webhooks).run(start)
+        except CallEnded as ended:
+            return Ending("completed", ended.by)
 
-    async def _detect_meanwhile(self, detection: Detection) -> None:
-        await self._nominal(detection.seconds)
+    async def _report_detection(self, detection: Detection) -> None:
+        await self._sleep(detection.seconds)
         call, parameters = self.call, self.call.parameters
         if call.is_over:
             return
@@ -137,24 +145,25 @@ class CallLife:
             reason = f"detection callback answered {answer.status or answer.failure}"
             call.entry.errors.append(ErrorEntry(answer.error_code, reason, url))
 
-    def _take(self, status: str) -> None:
+    def _set_status(self, status: str) -> None:
         self.call.entry.status = status
         self.call.updated_at = now()
-        self._callbacks.announce(status)
+        self._callbacks.report(status)
 
     def _end(self, ending: Ending) -> None:
         call, entry = self.call, self.call.entry
-        answered = entry.status == "in-progress"
+        was_answered = entry.status == "in-progress"
         entry.status, entry.ended_by = ending.status, ending.by
         call.ended_at = call.updated_at = now()
-        entry.duration = round(call.clock.elapsed) if answered else 0
+        entry.duration = round(call.clock.elapsed) if was_answered else 0
         extra = {"CallDuration": str(entry.duration), "Duration": str(call.billed_minutes())}
         if ending.sip is not None:
             extra["SipResponseCode"] = ending.sip
         if entry.answered_by is not None and not call.parameters.async_amd:
             extra["AnsweredBy"] = entry.answered_by
-        self._callbacks.announce(ending.status, **extra)
-        self._over.set()
+        self._callbacks.report(ending.status, **extra)
+        self._ended.set()
 
-    async def _nominal(self, seconds: float) -> None:
+    async def _sleep(self, seconds: float) -> None:
+        """Sleeps for simulated seconds that do not count as connected time."""
         await asyncio.sleep(seconds / self.call.clock.speed)

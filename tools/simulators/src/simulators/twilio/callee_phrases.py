@@ -1,4 +1,4 @@
-"""What callees say, in English and in Spanish: answers to a reminder or a survey, one line a turn."""
+"""The phrases of callees in English and Spanish: answers to a reminder or a survey, one phrase per turn."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -27,7 +27,7 @@ ANSWERS: Mapping[Language, tuple[str, ...]] = {
         "No estoy seguro, quizás la semana que viene.",
     ),
 }
-STORIES: Mapping[Language, tuple[str, ...]] = {
+LONG_ANSWERS: Mapping[Language, tuple[str, ...]] = {
     "en": (
         "Well, let me think about it, because last time I came by bus and it took me almost two hours, "
         "and then the doctor was late, and my sister had to wait outside in the rain.",
@@ -60,5 +60,5 @@ MACHINE_GREETING: Mapping[Language, str] = {
 
 
 def language_of(tag: str) -> Language:
-    """The language of the lines for a Gather's `language` (a BCP 47 tag): Spanish for `es…`, else English."""
+    """Returns the language of the phrases for a BCP 47 tag: Spanish for `es…`, otherwise English."""
     return "es" if tag.lower().startswith("es") else "en"

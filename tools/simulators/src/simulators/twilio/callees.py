@@ -1,4 +1,4 @@
-"""The population of callees: who answers, how, and with what words; all of it a function of the seed."""
+"""The callees: which number answers, how, and what the callee says. Everything is a function of the seed."""
 
 import math
 import random
@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from simulators.twilio.callee_phrases import ANSWERS, GOODBYES, MACHINE_GREETING, OPENINGS, STORIES, Language
+from simulators.twilio.callee_phrases import ANSWERS, GOODBYES, LONG_ANSWERS, MACHINE_GREETING, OPENINGS, Language
 
 
 class Behaviour(StrEnum):
-    """How a callee meets one dial. `invalid` fails after the create was accepted, `refused` at the create."""
+    """What a callee does in one call. `refused` fails at the create request, `invalid` after it was accepted."""
 
     HUMAN = "human"
     BUSY = "busy"
@@ -34,79 +34,73 @@ DEFAULT_WEIGHTS: Mapping[Behaviour, float] = {
     Behaviour.VOICEMAIL: 0.1,
     Behaviour.LONG_TALKER: 0.05,
 }
-_MAY_CHANGE = (Behaviour.BUSY, Behaviour.NO_ANSWER, Behaviour.VOICEMAIL)
-_CHANGES_WITH = 0.6
-_SILENCES_BEFORE_HANGING_UP = 4
+_NOT_REACHED = (Behaviour.BUSY, Behaviour.NO_ANSWER, Behaviour.VOICEMAIL)
+_HUMAN_ON_REDIAL_PROBABILITY = 0.6
+_BARGE_IN_PROBABILITY = 0.2
+_MAX_SILENT_TURNS = 4
 
 
 @dataclass(frozen=True)
-class Reply:
-    """What a callee says in a turn. Times in nominal seconds: before it begins to speak after the prompt
-    (`delay`), or of prompt heard before it speaks over it (`barges_in_after`, infinite when it does not).
+class Utterance:
+    """What a callee says in one turn. All times are simulated seconds.
+
+    `delay` passes between the end of the prompt and the utterance. `barge_in_seconds` is how much of the prompt the
+    callee hears before it interrupts; infinite if it does not.
     """
 
     text: str
     confidence: float
     delay: float
-    barges_in_after: float = math.inf
+    barge_in_seconds: float = math.inf
 
 
 @dataclass
 class Callee:
-    """One person (or machine) at one dial. Times in nominal seconds.
+    """One person or machine in one call. All times are simulated seconds.
 
-    `hears_out` is how much sound it listens to before it hangs up; `patience` how long it stays at all.
+    `listening_seconds` is the sound that remains until the callee hangs up; `max_call_seconds` limits the call.
     """
 
     behaviour: Behaviour
     draw: random.Random
     ring_seconds: float = 0.0
-    hears_out: float = math.inf
-    patience: float = math.inf
+    listening_seconds: float = math.inf
+    max_call_seconds: float = math.inf
     _turn: int = 0
     _last_turn: int = 0
-    _first_line: int = 0
-    _silences: int = 0
+    _first_phrase: int = 0
+    _silent_turns: int = 0
 
     def __post_init__(self) -> None:
         self.ring_seconds = self.draw.uniform(4.0, 8.0)
         self._last_turn = self.draw.randint(2, 4)
-        self._first_line = self.draw.randrange(12)
-        self.patience = self.draw.uniform(240.0, 300.0)
+        self._first_phrase = self.draw.randrange(12)
+        self.max_call_seconds = self.draw.uniform(240.0, 300.0)
         if self.behaviour is Behaviour.LONG_TALKER:
             self._last_turn = self.draw.randint(8, 12)
-            self.patience = 900.0
+            self.max_call_seconds = 900.0
         if self.behaviour is Behaviour.HANGS_UP:
-            self.hears_out = self.draw.uniform(1.5, 3.0)
+            self.listening_seconds = self.draw.uniform(1.5, 3.0)
 
-    def answers(self) -> bool:
-        """Whether the call is picked up, by a person or by a machine."""
-        return self.behaviour not in (
-            Behaviour.BUSY,
-            Behaviour.NO_ANSWER,
-            Behaviour.INVALID,
-            Behaviour.REFUSED,
-        )
-
-    def next_reply(self, language: Language) -> Reply | None:
-        """The line of this turn, or None for silence."""
+    def next_utterance(self, language: Language) -> Utterance | None:
+        """Begins the next turn and returns its utterance, or None for silence."""
         self._turn += 1
         text = self._text(language)
         if text is None:
-            self._silences += 1
+            self._silent_turns += 1
             return None
-        return Reply(
+        return Utterance(
             text,
             confidence=round(self.draw.uniform(0.72, 0.98), 2),
             delay=self.draw.uniform(0.4, 1.2),
-            barges_in_after=self._barges_in_after(),
+            barge_in_seconds=self._barge_in_seconds(),
         )
 
-    def has_had_enough(self) -> bool:
-        """Whether it hangs up now: it said goodbye and nobody ended the call, or silence went on too long."""
+    def hangs_up_in_silence(self) -> bool:
+        """Returns whether the callee hangs up now: after its goodbye, or after too many silent turns."""
         if self.behaviour in (Behaviour.SILENT, Behaviour.VOICEMAIL):
-            return self._silences >= _SILENCES_BEFORE_HANGING_UP
-        return self._silences > 0
+            return self._silent_turns >= _MAX_SILENT_TURNS
+        return self._silent_turns > 0
 
     def _text(self, language: Language) -> str | None:
         if self.behaviour is Behaviour.SILENT:
@@ -118,26 +112,30 @@ class Callee:
         if self._turn == self._last_turn:
             return self.draw.choice(GOODBYES[language])
         if self.behaviour is Behaviour.LONG_TALKER:
-            return self._in_turn(STORIES[language])
-        return self._in_turn((OPENINGS if self._turn == 1 else ANSWERS)[language])
+            return self._next_phrase(LONG_ANSWERS[language])
+        return self._next_phrase((OPENINGS if self._turn == 1 else ANSWERS)[language])
 
-    def _in_turn(self, lines: Sequence[str]) -> str:
-        """One line after the other from a line of the callee's own, so that none comes twice running."""
-        return lines[(self._first_line + self._turn) % len(lines)]
+    def _next_phrase(self, phrases: Sequence[str]) -> str:
+        """Returns the phrases in rotation from a random start, so that none is repeated in the next turn."""
+        return phrases[(self._first_phrase + self._turn) % len(phrases)]
 
-    def _barges_in_after(self) -> float:
-        keen = self.behaviour in (Behaviour.HUMAN, Behaviour.LONG_TALKER) and self._turn > 1
-        return self.draw.uniform(1.0, 3.0) if keen and self.draw.random() < 0.2 else math.inf
+    def _barge_in_seconds(self) -> float:
+        may_interrupt = self.behaviour in (Behaviour.HUMAN, Behaviour.LONG_TALKER) and self._turn > 1
+        interrupts = may_interrupt and self.draw.random() < _BARGE_IN_PROBABILITY
+        return self.draw.uniform(1.0, 3.0) if interrupts else math.inf
 
 
 @dataclass
 class Population:
-    """Callees by number. The same seed, weights and number of dials to a number give the same callee."""
+    """The callees by number. The same seed, weights and count of calls to a number give the same callee.
+
+    Raises ValueError for an unknown behaviour, for a negative weight, and for weights whose sum is 0.
+    """
 
     seed: int
     weights: Mapping[str, float] | None = None
     _overrides: dict[str, Sequence[Behaviour]] = field(default_factory=dict)
-    _dials: dict[str, int] = field(default_factory=dict)
+    _dial_counts: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         weights = self.weights if self.weights is not None else DEFAULT_WEIGHTS
@@ -147,29 +145,28 @@ class Population:
             raise ValueError("behaviours: weights must not be negative, and their sum must be positive")
 
     def override(self, number: str, behaviours: Sequence[Behaviour]) -> None:
-        """Decide how this number meets its next dials, in order; the last one holds from then on."""
+        """Sets the behaviours of the next calls to a number, in order; the last one repeats."""
         self._overrides[number] = tuple(behaviours)
-        self._dials.pop(number, None)
+        self._dial_counts.pop(number, None)
 
     def dial(self, number: str) -> Callee:
-        """Who is met by the next dial to this number."""
-        nth = self._dials[number] = self._dials.get(number, 0) + 1
-        return Callee(self._behaviour(number, nth), random.Random(f"{self.seed}:{number}:{nth}"))
+        """Counts a call to the number and returns its callee."""
+        count = self._dial_counts[number] = self._dial_counts.get(number, 0) + 1
+        return Callee(self._behaviour(number, count), random.Random(f"{self.seed}:{number}:{count}"))
 
     def reset(self) -> None:
-        """Forget all dials and overrides."""
+        """Removes all overrides and counts."""
         self._overrides.clear()
-        self._dials.clear()
+        self._dial_counts.clear()
 
-    def _behaviour(self, number: str, nth: int) -> Behaviour:
-        if chosen := self._overrides.get(number):
-            return chosen[min(nth, len(chosen)) - 1]
-        behaviour = self._nature(number)
-        again = random.Random(f"{self.seed}:{number}:again:{nth}")
-        if nth > 1 and behaviour in _MAY_CHANGE and again.random() < _CHANGES_WITH:
+    def _behaviour(self, number: str, count: int) -> Behaviour:
+        if overrides := self._overrides.get(number):
+            return overrides[min(count, len(overrides)) - 1]
+        behaviour = self._first_behaviour(number)
+        redial = random.Random(f"{self.seed}:{number}:again:{count}")
+        if count > 1 and behaviour in _NOT_REACHED and redial.random() < _HUMAN_ON_REDIAL_PROBABILITY:
             return Behaviour.HUMAN
         return behaviour
 
-    def _nature(self, number: str) -> Behaviour:
-        nature = random.Random(f"{self.seed}:{number}")
-        return nature.choices(self._behaviours, self._weights)[0]
+    def _first_behaviour(self, number: str) -> Behaviour:
+        return random.Random(f"{self.seed}:{number}").choices(self._behaviours, self._weights)[0]

@@ -1,4 +1,4 @@
-"""Connection overrides: the fragment of a webhook's URL says how often and how long Twilio tries.
+"""Connection overrides: the fragment of a webhook's URL sets Twilio's timeouts and retries.
 
 https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
 """
@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl, urldefrag
 
 @dataclass(frozen=True)
 class ConnectionOverrides:
-    """Time-outs in seconds, retries after the first attempt, and the failures that are worth one.
+    """Timeouts in seconds, the number of retries, and the failures after which Twilio retries.
 
-    `retry_on`: any of ct (connect or TLS failure), rt (read time-out), 4xx, 5xx, all.
+    `retry_on` contains any of ct (connection or TLS failure), rt (read timeout), 4xx, 5xx, all.
     """
 
     connect_timeout: float = 5.0
@@ -21,27 +21,27 @@ class ConnectionOverrides:
     retry_on: frozenset[str] = frozenset({"ct"})
 
     def retries_after(self, failure: str) -> bool:
-        """Whether a failure of this kind (ct, rt, 4xx, 5xx) is worth another attempt."""
+        """Returns whether Twilio retries after a failure of this kind (ct, rt, 4xx, 5xx)."""
         return "all" in self.retry_on or failure in self.retry_on
 
 
 def split_overrides(url: str) -> tuple[str, ConnectionOverrides]:
-    """The URL that is requested and signed (without its fragment), and what the fragment asks for.
+    """Returns the URL without its fragment, which Twilio requests and signs, and the overrides of the fragment.
 
-    Values out of Twilio's bounds are brought to the nearest bound; what cannot be read is the default.
+    Values outside Twilio's bounds are clamped; values that are not numbers become the default.
     """
-    bare, fragment = urldefrag(url)
-    given = dict(parse_qsl(fragment))
-    return bare, ConnectionOverrides(
-        connect_timeout=_bounded(given.get("ct"), 100, 10_000, 5_000) / 1000,
-        read_timeout=_bounded(given.get("rt"), 100, 15_000, 15_000) / 1000,
-        total_timeout=_bounded(given.get("tt"), 100, 15_000, 15_000) / 1000,
-        retries=_bounded(given.get("rc"), 0, 5, 1),
-        retry_on=frozenset(given.get("rp", "ct").split(",")),
+    url_without_fragment, fragment = urldefrag(url)
+    values = dict(parse_qsl(fragment))
+    return url_without_fragment, ConnectionOverrides(
+        connect_timeout=_bounded(values.get("ct"), 100, 10_000, 5_000) / 1000,
+        read_timeout=_bounded(values.get("rt"), 100, 15_000, 15_000) / 1000,
+        total_timeout=_bounded(values.get("tt"), 100, 15_000, 15_000) / 1000,
+        retries=_bounded(values.get("rc"), 0, 5, 1),
+        retry_on=frozenset(values.get("rp", "ct").split(",")),
     )
 
 
-def _bounded(value: str | None, least: int, most: int, default: int) -> int:
+def _bounded(value: str | None, minimum: int, maximum: int, default: int) -> int:
     if value is None or not value.isdigit():
         return default
-    return max(least, min(most, int(value)))
+    return max(minimum, min(maximum, int(value)))

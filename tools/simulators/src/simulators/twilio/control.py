@@ -1,4 +1,7 @@
-"""Control routes on the Twilio port: the ledger, faults, callees, callback faults, reset. Loopback only."""
+"""The control routes on the Twilio port, for tests and the demo: ledger, faults, callees, callback faults, reset.
+
+They need no credential: serve them on loopback only.
+"""
 
 from typing import Annotated
 
@@ -8,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from simulators.faults import CONTROL_PREFIX, FaultPlan, FaultRule
-from simulators.twilio.account import Exchange
+from simulators.twilio.account import Account
 from simulators.twilio.callees import Behaviour
 from simulators.twilio.status_callbacks import CallbackFaults
 
@@ -16,7 +19,7 @@ _RULES = TypeAdapter(list[FaultRule])
 
 
 class CalleeOverride(BaseModel):
-    """How a number meets its next dials: one behaviour for all, or one for each in order."""
+    """The behaviour of a number in its next calls: one for all, or one for each in order."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -26,23 +29,23 @@ class CalleeOverride(BaseModel):
     @model_validator(mode="after")
     def _exactly_one(self) -> "CalleeOverride":
         if (self.behaviour is None) == (self.behaviours is None):
-            raise ValueError("give either behaviour or behaviours")
+            raise ValueError("set either behaviour or behaviours")
         return self
 
     @property
     def in_order(self) -> list[Behaviour]:
-        """The behaviours of the coming dials."""
+        """The behaviours of the next calls, in order."""
         return self.behaviours or ([self.behaviour] if self.behaviour is not None else [])
 
 
 class Control:
-    """What a test or a demo may look at and change. Answers 422 with the reasons to a wrong body."""
+    """The control routes of one account. An invalid body is answered with 422 and the reasons."""
 
-    def __init__(self, exchange: Exchange, faults: FaultPlan | None) -> None:
-        self._exchange, self._faults = exchange, faults
+    def __init__(self, account: Account, faults: FaultPlan | None) -> None:
+        self._account, self._faults = account, faults
 
     def routes(self) -> list[Route]:
-        """The routes under the control prefix."""
+        """Returns the routes below the control prefix."""
         return [
             Route(f"{CONTROL_PREFIX}/ledger", self.ledger, methods=["GET"]),
             Route(f"{CONTROL_PREFIX}/faults", self.set_faults, methods=["PUT"]),
@@ -52,46 +55,46 @@ class Control:
         ]
 
     async def ledger(self, request: Request) -> Response:
-        """Every call that was dialled, and every create that was refused."""
-        ledger = self._exchange.ledger
-        refused = [{"to": one.to, "code": one.code, "at": one.at} for one in ledger.refused]
+        """Returns every call that was dialled and every create request that was refused."""
+        ledger = self._account.ledger
+        refused = [{"to": refusal.to, "code": refusal.code, "at": refusal.at} for refusal in ledger.refused]
         return JSONResponse({"calls": ledger.as_json(), "refused": refused})
 
     async def set_faults(self, request: Request) -> Response:
-        """Replace the fault rules of all three vendors. 404 where no plan is in force."""
+        """Replaces the fault rules of all three vendors. Answers 404 if the simulator runs without a fault plan."""
         if self._faults is None:
             return Response(status_code=404)
         try:
             self._faults.rules = tuple(_RULES.validate_json(await request.body()))
         except ValidationError as error:
-            return _invalid(error)
+            return _unprocessable(error)
         return Response(status_code=204)
 
     async def set_callee(self, request: Request) -> Response:
-        """Decide how a number meets its next dials; the count of its dials begins again."""
+        """Sets the behaviours of a number's next calls and resets its count of calls."""
         try:
             override = CalleeOverride.model_validate_json(await request.body())
         except ValidationError as error:
-            return _invalid(error)
-        self._exchange.population.override(request.path_params["number"], override.in_order)
+            return _unprocessable(error)
+        self._account.population.override(request.path_params["number"], override.in_order)
         return Response(status_code=204)
 
     async def set_callback_faults(self, request: Request) -> Response:
-        """Replace the faults of status callbacks, for calls that live already too."""
+        """Replaces the faults of status callbacks, also for calls in progress."""
         try:
-            self._exchange.callback_faults = CallbackFaults.model_validate_json(await request.body())
+            self._account.callback_faults = CallbackFaults.model_validate_json(await request.body())
         except ValidationError as error:
-            return _invalid(error)
+            return _unprocessable(error)
         return Response(status_code=204)
 
     async def reset(self, request: Request) -> Response:
-        """Stop all calls, empty the ledger, and clear callees, callback faults and fault rules."""
-        await self._exchange.reset()
+        """Stops all calls and clears the ledger, the callees' overrides, the callback faults and the fault rules."""
+        await self._account.reset()
         if self._faults is not None:
             self._faults.rules = ()
         return Response(status_code=204)
 
 
-def _invalid(error: ValidationError) -> Response:
+def _unprocessable(error: ValidationError) -> Response:
     detail = error.errors(include_url=False, include_context=False, include_input=False)
     return JSONResponse({"detail": detail}, status_code=422)

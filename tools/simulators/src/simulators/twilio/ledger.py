@@ -1,4 +1,4 @@
-"""The exchange's own book: every call that was dialled, and all that happened in it."""
+"""The simulator's own record: every call that was dialled, and everything that happened in it."""
 
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ def _now() -> str:
 
 @dataclass
 class StatusEntry:
-    """A status that the call took. `sequence` is its callback's SequenceNumber; None if nobody asked for it."""
+    """A status of the call. `sequence` is its callback's SequenceNumber, None if no callback was requested."""
 
     status: str
     sequence: int | None
@@ -24,7 +24,7 @@ class StatusEntry:
 
 @dataclass
 class WebhookEntry:
-    """A request to our side. `status` is the HTTP status that came back, None if none did.
+    """A request to the application. `status` is the HTTP status of the answer, None without an answer.
 
     `seconds` is real time until the answer was complete. `event` is the CallStatus of a status callback.
     """
@@ -41,7 +41,7 @@ class WebhookEntry:
 
 @dataclass
 class PlayEntry:
-    """A download by <Play>. `seconds` of audio arrived; `first_byte_seconds` is real; `outcome` how it ended."""
+    """A download by <Play>. `seconds` is the length of the audio received; `first_byte_seconds` is real time."""
 
     url: str
     bytes: int = 0
@@ -53,9 +53,9 @@ class PlayEntry:
 
 @dataclass
 class UtteranceEntry:
-    """Something said. The agent's <Play> has no text here: `url` names what was played."""
+    """Something that was spoken. A <Play> has no text; `url` names the audio."""
 
-    who: Literal["agent", "callee"]
+    speaker: Literal["agent", "callee"]
     text: str | None = None
     url: str | None = None
     at: str = field(default_factory=_now)
@@ -63,7 +63,7 @@ class UtteranceEntry:
 
 @dataclass
 class ErrorEntry:
-    """What Twilio's debugger would show: an error or warning code and its reason."""
+    """An error or warning as Twilio's debugger shows it: code and reason."""
 
     code: int
     reason: str
@@ -73,7 +73,7 @@ class ErrorEntry:
 
 @dataclass
 class CallEntry:
-    """One processed create. `status` is the resource's; `duration` in nominal seconds of connection."""
+    """One accepted create request. `status` is the resource's; `duration` is in simulated seconds since the answer."""
 
     sid: str
     to: str
@@ -88,11 +88,11 @@ class CallEntry:
     statuses: list[StatusEntry] = field(default_factory=list)
     webhooks: list[WebhookEntry] = field(default_factory=list)
     plays: list[PlayEntry] = field(default_factory=list)
-    said: list[UtteranceEntry] = field(default_factory=list)
+    utterances: list[UtteranceEntry] = field(default_factory=list)
     errors: list[ErrorEntry] = field(default_factory=list)
 
     def as_json(self) -> dict[str, JsonValue]:
-        """This entry with `from_` under its true name, `from`."""
+        """Returns the entry with `from_` under the name `from`."""
         document = asdict(self)
         document["from"] = document.pop("from_")
         return document
@@ -100,7 +100,7 @@ class CallEntry:
 
 @dataclass
 class Refusal:
-    """A create that was refused: no call came of it."""
+    """A create request that was refused, with Twilio's error code. No call exists for it."""
 
     to: str
     code: int
@@ -109,16 +109,16 @@ class Refusal:
 
 @dataclass
 class Ledger:
-    """Every call in the order of its create, and every create that was refused."""
+    """All accepted calls and all refused create requests, in the order of their requests."""
 
     calls: list[CallEntry] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
 
     def as_json(self) -> list[dict[str, JsonValue]]:
-        """The calls, ready for JSON."""
+        """Returns the calls as JSON values."""
         return [call.as_json() for call in self.calls]
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Removes all entries."""
         self.calls.clear()
         self.refused.clear()

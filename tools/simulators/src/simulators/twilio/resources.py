@@ -1,4 +1,4 @@
-"""Twilio's JSON documents: a call, a page of calls, the account."""
+"""Twilio's REST resources as JSON: a call, a page of calls, the account."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -25,8 +25,8 @@ _PRICED_AFTER_SECONDS = 10.0
 _ACCOUNT_CREATED = datetime(2024, 1, 1, tzinfo=UTC)
 
 
-def call_document(call: Call) -> dict[str, JsonValue]:
-    """The call resource. Its price is null until some time after the end, as at Twilio."""
+def call_resource(call: Call) -> dict[str, JsonValue]:
+    """Returns the call resource. As at Twilio, its price is null until some time after the end."""
     path = f"/{API_VERSION}/Accounts/{call.account_sid}/Calls/{call.sid}"
     duration = call.entry.duration
     return {
@@ -55,25 +55,25 @@ def call_document(call: Call) -> dict[str, JsonValue]:
         "queue_time": str(call.queue_time),
         "trunk_sid": None,
         "uri": f"{path}.json",
-        "subresource_uris": {name: f"{path}/{room}.json" for name, room in _SUBRESOURCES.items()},
+        "subresource_uris": {name: f"{path}/{part}.json" for name, part in _SUBRESOURCES.items()},
     }
 
 
-def page_document(
+def call_page(
     account_sid: str, calls: Sequence[Call], *, page: int, page_size: int, filters: Sequence[tuple[str, str]]
 ) -> dict[str, JsonValue]:
-    """One page of `calls` (all that match), with the links by which the SDK goes on."""
+    """Returns one page of `calls` (all that match), with the links that the SDK follows to the other pages."""
 
     def uri(number: int) -> str:
         query = urlencode([*filters, ("PageSize", str(page_size)), ("Page", str(number))])
         return f"/{API_VERSION}/Accounts/{account_sid}/Calls.json?{query}"
 
     first = page * page_size
-    shown = calls[first : first + page_size]
+    page_calls = calls[first : first + page_size]
     return {
-        "calls": [call_document(call) for call in shown],
+        "calls": [call_resource(call) for call in page_calls],
         "start": first,
-        "end": max(first, first + len(shown) - 1),
+        "end": max(first, first + len(page_calls) - 1),
         "page": page,
         "page_size": page_size,
         "uri": uri(page),
@@ -83,8 +83,8 @@ def page_document(
     }
 
 
-def account_document(account_sid: str) -> dict[str, JsonValue]:
-    """The account resource. The token is not told."""
+def account_resource(account_sid: str) -> dict[str, JsonValue]:
+    """Returns the account resource, without its token."""
     path = f"/{API_VERSION}/Accounts/{account_sid}"
     return {
         "sid": account_sid,
@@ -113,5 +113,5 @@ def _formatted(number: str) -> str:
 def _price(call: Call) -> str | None:
     if call.ended_at is None or not call.entry.duration:
         return None
-    since = (now() - call.ended_at).total_seconds() * call.clock.speed
-    return f"-{call.billed_minutes() * _PRICE_PER_MINUTE:.5f}" if since > _PRICED_AFTER_SECONDS else None
+    seconds_since_end = (now() - call.ended_at).total_seconds() * call.clock.speed
+    return f"-{call.billed_minutes() * _PRICE_PER_MINUTE:.5f}" if seconds_since_end > _PRICED_AFTER_SECONDS else None

@@ -1,4 +1,4 @@
-"""Status callbacks: the events that were asked for, numbered, sent in order, or disturbed on demand."""
+"""Status callbacks: the requested events, numbered and sent in order, or with faults."""
 
 import asyncio
 import random
@@ -17,9 +17,9 @@ Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
 
 class CallbackFaults(BaseModel):
-    """How likely (0 to 1) a status callback is sent twice, late, after the next one, or never.
+    """Probabilities (0 to 1) that a status callback is sent twice, late, after the next one, or not at all.
 
-    `delay_seconds` is nominal time. Draws depend on the seed, the number of the dial and the sequence only.
+    `delay_seconds` is simulated time. The draws depend only on the seed, the call's SID and the sequence number.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,11 +34,11 @@ class CallbackFaults(BaseModel):
 @dataclass(frozen=True)
 class _Callback:
     form: dict[str, str]
-    final: bool
+    is_final: bool
 
 
 class StatusCallbacks:
-    """The callbacks of one call. `announce` never waits: the call goes on whatever our side answers."""
+    """Sends the status callbacks of one call. `report` does not wait: the answers do not affect the call."""
 
     def __init__(
         self, call: Call, webhooks: Webhooks, spawn: Spawn, faults: Callable[[], CallbackFaults], seed: int
@@ -46,40 +46,40 @@ class StatusCallbacks:
         self._call, self._webhooks, self._spawn = call, webhooks, spawn
         self._faults, self._seed = faults, seed
         self._sequence = 0
-        self._held: list[_Callback] = []
-        self._waiting: asyncio.Queue[_Callback] = asyncio.Queue()
+        self._postponed: list[_Callback] = []
+        self._queue: asyncio.Queue[_Callback] = asyncio.Queue()
         if call.parameters.status_callback is not None:
             spawn(self._send_in_order())
 
-    def announce(self, status: str, **extra: str) -> None:
-        """Note the new status, and tell our side if it asked for the event."""
-        final = status in FINAL_STATUSES
-        event = "completed" if final else "answered" if status == "in-progress" else status
+    def report(self, status: str, **extra: str) -> None:
+        """Records the new status, and queues its callback if the create request asked for the event."""
+        is_final = status in FINAL_STATUSES
+        event = "completed" if is_final else "answered" if status == "in-progress" else status
         parameters = self._call.parameters
-        wanted = parameters.status_callback is not None and event in parameters.status_callback_events
-        sequence = self._sequence if wanted else None
+        is_requested = parameters.status_callback is not None and event in parameters.status_callback_events
+        sequence = self._sequence if is_requested else None
         self._call.entry.statuses.append(StatusEntry(status, sequence))
-        if wanted:
+        if is_requested:
             self._sequence += 1
             form = self._call.form(status) | extra
             form |= {"Timestamp": format_datetime(now()), "CallbackSource": "call-progress-events"}
-            self._waiting.put_nowait(_Callback(form | {"SequenceNumber": str(sequence)}, final))
+            self._queue.put_nowait(_Callback(form | {"SequenceNumber": str(sequence)}, is_final))
 
     async def _send_in_order(self) -> None:
-        final = False
-        while not final:
-            callback = await self._waiting.get()
-            final = callback.final
-            await self._send_disturbed(callback)
+        is_final = False
+        while not is_final:
+            callback = await self._queue.get()
+            is_final = callback.is_final
+            await self._send_with_faults(callback)
 
-    async def _send_disturbed(self, callback: _Callback) -> None:
+    async def _send_with_faults(self, callback: _Callback) -> None:
         faults = self._faults()
         draw = random.Random(f"{self._seed}:{self._call.sid}:{callback.form['SequenceNumber']}")
         dropped, delayed, reordered, duplicated = (
             draw.random() < chance for chance in (faults.drop, faults.delay, faults.reorder, faults.duplicate)
         )
-        if reordered and not callback.final and not dropped:
-            self._held.append(callback)
+        if reordered and not callback.is_final and not dropped:
+            self._postponed.append(callback)
             return
         if delayed and not dropped:
             self._spawn(self._send_late(callback, faults.delay_seconds))
@@ -87,8 +87,8 @@ class StatusCallbacks:
             await self._send(callback)
         if duplicated and not dropped:
             await self._send(callback)
-        held, self._held = self._held, []
-        for earlier in held:
+        postponed, self._postponed = self._postponed, []
+        for earlier in postponed:
             await self._send(earlier)
 
     async def _send_late(self, callback: _Callback, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""TwiML read from XML: the verbs that this exchange carries out, with their attributes and defaults.
+"""Parses TwiML: the verbs that the simulator executes, with their attributes and defaults.
 
 https://www.twilio.com/docs/voice/twiml
 """
@@ -12,7 +12,7 @@ _IN_GATHER = frozenset({"Say", "Play", "Pause"})
 
 
 class TwimlError(Exception):
-    """A document that Twilio would not execute; `code` is its error code."""
+    """A document that Twilio does not execute; `code` is Twilio's error code."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -21,7 +21,7 @@ class TwimlError(Exception):
 
 @dataclass(frozen=True)
 class Verb:
-    """One verb: its text (trimmed), its attributes as written, and what is nested in it."""
+    """One verb: its trimmed text, its attributes as written, and its nested verbs."""
 
     name: str
     text: str
@@ -29,37 +29,37 @@ class Verb:
     nested: tuple["Verb", ...] = ()
 
     def seconds(self, attribute: str, default: float) -> float:
-        """An attribute that counts seconds; the default if it is absent or not a number (`auto`)."""
+        """Returns an attribute in seconds, or the default if it is absent or not a number (`auto`)."""
         try:
             return max(0.0, float(self.attributes.get(attribute, default)))
         except ValueError:
             return default
 
     def flag(self, attribute: str, default: bool) -> bool:
-        """A boolean attribute."""
+        """Returns a boolean attribute."""
         return self.attributes.get(attribute, str(default)).lower() == "true"
 
     @property
     def repeats(self) -> int:
-        """How often a <Say> or <Play> is heard; `loop="0"` is Twilio's thousand times."""
+        """How often a <Say> or <Play> is played; `loop="0"` means 1000 times, as at Twilio."""
         loop = self.attributes.get("loop", "1")
         return (int(loop) or 1000) if loop.isdigit() else 1
 
 
 @dataclass(frozen=True)
 class Document:
-    """The verbs of a <Response> in order, and the names of those that are not carried out here."""
+    """The verbs of a <Response> in order, and the names of the verbs that are not supported here."""
 
     verbs: tuple[Verb, ...]
     unknown: tuple[str, ...] = ()
 
 
 def parse(body: bytes) -> Document:
-    """Read a TwiML document. Raises TwimlError: 11750 too large, 12100 no XML or no <Response>."""
+    """Parses a TwiML document. Raises TwimlError: 11750 too large, 12100 no XML or no <Response>."""
     if len(body) > MAX_BYTES:
         raise TwimlError(11750, f"TwiML of more than {MAX_BYTES} bytes")
     try:
-        root = ElementTree.fromstring(body)  # noqa: S314 - XML of our own services, on loopback
+        root = ElementTree.fromstring(body)  # noqa: S314 - XML of the application under test, on loopback
     except ElementTree.ParseError as error:
         raise TwimlError(12100, f"not XML: {error}") from error
     if root.tag != "Response":

@@ -1,4 +1,4 @@
-"""A connected call: documents of TwiML fetched and carried out, verb by verb, until somebody ends it."""
+"""A connected call: fetches TwiML documents and executes them, verb by verb, until the call ends."""
 
 import math
 from dataclasses import dataclass, field
@@ -6,8 +6,8 @@ from typing import NoReturn
 from urllib.parse import urljoin
 
 from simulators.twilio.call import Call
-from simulators.twilio.call_audio import CHARACTERS_PER_SECOND, BargedIn, Line
-from simulators.twilio.call_clock import CallOver
+from simulators.twilio.call_audio import CHARACTERS_PER_SECOND, BargeIn, CallAudio
+from simulators.twilio.call_clock import CallEnded
 from simulators.twilio.callee_phrases import language_of
 from simulators.twilio.ledger import ErrorEntry, UtteranceEntry, WebhookEntry, WebhookKind
 from simulators.twilio.twiml import Document, TwimlError, Verb, parse
@@ -20,7 +20,7 @@ _DEFAULT_GATHER_TIMEOUT = 5.0
 
 @dataclass(frozen=True)
 class Fetch:
-    """The next document: where it is, and the fields to send besides the call's own."""
+    """A request for the next document; `form` is sent in addition to the call's own fields."""
 
     kind: WebhookKind
     url: str
@@ -28,130 +28,130 @@ class Fetch:
     form: dict[str, str] = field(default_factory=dict)
 
 
-class Conversation:
-    """Carries out TwiML on one call."""
+class TwimlSession:
+    """Executes TwiML on one call."""
 
     def __init__(self, call: Call, webhooks: Webhooks) -> None:
         self._call, self._webhooks = call, webhooks
-        self._line = Line(call, webhooks)
-        self._at = ""
-        self._fell_back = False
+        self._audio = CallAudio(call, webhooks)
+        self._document_url = ""
+        self._used_fallback = False
 
     async def run(self, start: Fetch | str) -> NoReturn:
-        """Converse from a URL, or from inline TwiML. Always ends by raising CallOver."""
-        document = await (self._read_inline(start) if isinstance(start, str) else self._fetch(start))
+        """Executes the document at a URL, or inline TwiML, and all that follow. Always raises CallEnded at the end."""
+        document = await (self._parse_inline(start) if isinstance(start, str) else self._fetch(start))
         while True:
-            following = await self._carry_out(document)
-            if following is None:
-                raise CallOver("twiml")
-            document = await self._fetch(following)
+            next_fetch = await self._execute(document)
+            if next_fetch is None:
+                raise CallEnded("twiml")
+            document = await self._fetch(next_fetch)
 
-    async def _read_inline(self, twiml: str) -> Document:
+    async def _parse_inline(self, twiml: str) -> Document:
         try:
-            return self._accept(parse(twiml.encode()))
+            return self._record_unknown(parse(twiml.encode()))
         except TwimlError as error:
             return await self._recover(error)
 
     async def _fetch(self, fetch: Fetch) -> Document:
         entry = WebhookEntry(fetch.kind, fetch.url)
         self._call.entry.webhooks.append(entry)
-        self._at = fetch.url
+        self._document_url = fetch.url
         form = self._call.form("in-progress") | fetch.form
         with self._call.clock.real_time():
             answer = await self._webhooks.send(fetch.url, form, entry, method=fetch.method)
         self._call.clock.check()
         try:
-            return self._accept(_document(answer, fetch.url))
+            return self._record_unknown(_parse_answer(answer, fetch.url))
         except TwimlError as error:
             return await self._recover(error)
 
-    def _accept(self, document: Document) -> Document:
+    def _record_unknown(self, document: Document) -> Document:
         for name in document.unknown:
-            self._call.entry.errors.append(ErrorEntry(12200, f"<{name}> is not carried out", self._at))
+            self._call.entry.errors.append(ErrorEntry(12200, f"<{name}> is not supported", self._document_url))
         return document
 
     async def _recover(self, error: TwimlError) -> Document:
-        self._call.entry.errors.append(ErrorEntry(error.code, str(error), self._at))
+        self._call.entry.errors.append(ErrorEntry(error.code, str(error), self._document_url))
         parameters = self._call.parameters
-        if parameters.fallback_url is not None and not self._fell_back:
-            self._fell_back = True
-            reason = {"ErrorCode": str(error.code), "ErrorUrl": self._at}
+        if parameters.fallback_url is not None and not self._used_fallback:
+            self._used_fallback = True
+            reason = {"ErrorCode": str(error.code), "ErrorUrl": self._document_url}
             return await self._fetch(Fetch("fallback", parameters.fallback_url, parameters.fallback_method, reason))
-        await self._line.sound(_APPLICATION_ERROR_SECONDS)
-        raise CallOver("application_error")
+        await self._audio.play_for(_APPLICATION_ERROR_SECONDS)
+        raise CallEnded("application_error")
 
-    async def _carry_out(self, document: Document) -> Fetch | None:
+    async def _execute(self, document: Document) -> Fetch | None:
         for verb in document.verbs:
-            following = await self._carry_out_verb(verb)
-            if following is not None:
-                return following
+            next_fetch = await self._execute_verb(verb)
+            if next_fetch is not None:
+                return next_fetch
         return None
 
-    async def _carry_out_verb(self, verb: Verb) -> Fetch | None:
+    async def _execute_verb(self, verb: Verb) -> Fetch | None:
         match verb.name:
             case "Gather":
                 return await self._gather(verb)
             case "Redirect":
-                return Fetch("redirect", self._url(verb.text), verb.attributes.get("method", "POST"))
+                return Fetch("redirect", self._absolute_url(verb.text), verb.attributes.get("method", "POST"))
             case "Hangup" | "Reject":
-                raise CallOver("twiml")
+                raise CallEnded("twiml")
             case _:
-                await self._sound(verb)
+                await self._play_verb(verb)
                 return None
 
-    async def _sound(self, verb: Verb) -> None:
+    async def _play_verb(self, verb: Verb) -> None:
         if verb.name == "Pause":
             await self._call.clock.sleep(verb.seconds("length", 1.0))
             return
         for _ in range(verb.repeats):
             if verb.name == "Say":
-                await self._line.say(verb.text)
+                await self._audio.speak(verb.text)
             else:
-                await self._line.play(self._url(verb.text))
+                await self._audio.play(self._absolute_url(verb.text))
 
     async def _gather(self, verb: Verb) -> Fetch | None:
-        callee = self._call.callee
-        speech = "speech" in verb.attributes.get("input", "dtmf").split()
-        reply = callee.next_reply(language_of(verb.attributes.get("language", "en-US"))) if speech else None
-        may_barge = reply is not None and verb.flag("bargeIn", True)
-        interrupted = await self._prompt(
-            verb.nested, reply.barges_in_after if reply is not None and may_barge else math.inf
+        accepts_speech = "speech" in verb.attributes.get("input", "dtmf").split()
+        language = language_of(verb.attributes.get("language", "en-US"))
+        utterance = self._call.callee.next_utterance(language) if accepts_speech else None
+        may_interrupt = utterance is not None and verb.flag("bargeIn", True)
+        was_interrupted = await self._play_prompt(
+            verb.nested, utterance.barge_in_seconds if utterance is not None and may_interrupt else math.inf
         )
         timeout = verb.seconds("timeout", _DEFAULT_GATHER_TIMEOUT)
-        if reply is None or (not interrupted and reply.delay > timeout):
-            return await self._nothing_heard(verb, timeout)
-        await self._call.clock.sleep(0.0 if interrupted else reply.delay)
-        self._call.entry.said.append(UtteranceEntry("callee", text=reply.text))
-        await self._call.clock.sleep(len(reply.text) / CHARACTERS_PER_SECOND)
+        if utterance is None or (not was_interrupted and utterance.delay > timeout):
+            return await self._continue_after_silence(verb, timeout)
+        await self._call.clock.sleep(0.0 if was_interrupted else utterance.delay)
+        self._call.entry.utterances.append(UtteranceEntry("callee", text=utterance.text))
+        await self._call.clock.sleep(len(utterance.text) / CHARACTERS_PER_SECOND)
         await self._call.clock.sleep(verb.seconds("speechTimeout", _END_OF_SPEECH_SECONDS))
-        return self._result(verb, {"SpeechResult": reply.text, "Confidence": str(reply.confidence)})
+        return self._gather_result(verb, {"SpeechResult": utterance.text, "Confidence": str(utterance.confidence)})
 
-    async def _prompt(self, nested: tuple[Verb, ...], barges_in_after: float) -> bool:
-        self._line.barges_in_after = barges_in_after
+    async def _play_prompt(self, nested: tuple[Verb, ...], barge_in_seconds: float) -> bool:
+        self._audio.barge_in_seconds = barge_in_seconds
         try:
             for verb in nested:
-                await self._sound(verb)
-        except BargedIn:
+                await self._play_verb(verb)
+        except BargeIn:
             return True
         finally:
-            self._line.barges_in_after = math.inf
+            self._audio.barge_in_seconds = math.inf
         return False
 
-    async def _nothing_heard(self, verb: Verb, timeout: float) -> Fetch | None:
+    async def _continue_after_silence(self, verb: Verb, timeout: float) -> Fetch | None:
         await self._call.clock.sleep(timeout)
-        if self._call.callee.has_had_enough():
-            raise CallOver("callee")
-        return self._result(verb, {}) if verb.flag("actionOnEmptyResult", False) else None
+        if self._call.callee.hangs_up_in_silence():
+            raise CallEnded("callee")
+        return self._gather_result(verb, {}) if verb.flag("actionOnEmptyResult", False) else None
 
-    def _result(self, verb: Verb, form: dict[str, str]) -> Fetch:
-        url = self._url(verb.attributes.get("action", ""))
+    def _gather_result(self, verb: Verb, form: dict[str, str]) -> Fetch:
+        url = self._absolute_url(verb.attributes.get("action", ""))
         return Fetch("gather", url, verb.attributes.get("method", "POST"), form)
 
-    def _url(self, reference: str) -> str:
-        return urljoin(self._at, reference)
+    def _absolute_url(self, reference: str) -> str:
+        return urljoin(self._document_url, reference)
 
 
-def _document(answer: Answer, url: str) -> Document:
+def _parse_answer(answer: Answer, url: str) -> Document:
     if not answer.ok:
         raise TwimlError(answer.error_code, f"answered {answer.status or answer.failure}")
     media_type = answer.content_type.partition(";")[0].strip().lower()
