@@ -9,10 +9,10 @@ import nats
 from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig
 
-from centralita.replay.folding import fold
-from centralita.replay.messages import FACTS
+from centralita.replay.messages import EVENT_FILTERS
 from centralita.replay.reading import BATCH, last_sequence, read
 from centralita.replay.rebuilding import rebuild
+from centralita.replay.record import fold
 from chassis.event_log import EventLog
 from chassis.provision import provision
 from contracts import CallDecision
@@ -61,7 +61,7 @@ async def of_a_log(nats_url: str, mongo_url: str) -> AsyncIterator[list[Pair]]:
         assert await _bare_read(client) == size
 
     async def folded() -> None:
-        messages = [message async for message in read(client, CALLS.name, filters=FACTS, upto=upto)]
+        messages = [message async for message in read(client, CALLS.name, filters=EVENT_FILTERS, upto=upto)]
         assert len(fold(messages)) == CALLS_IN_LOG
 
     async def rebuilt() -> None:

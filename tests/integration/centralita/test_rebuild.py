@@ -1,4 +1,4 @@
-"""MongoDB from the log: equal to what campaign-stats has made of it, and never half of it."""
+"""Rebuilding MongoDB from the log: equal to the documents of campaign-stats, and never a partial swap."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,9 +14,9 @@ from pymongo.asynchronous.database import AsyncDatabase
 from campaign_stats.composition import build
 from campaign_stats.settings import Settings
 from campaign_stats.store import Store, connect
-from centralita.replay import shadow
-from centralita.replay.rebuilding import OtherLog, Progress, rebuild
-from centralita.replay.shadow import FENCE
+from centralita.replay import projection_database
+from centralita.replay.projection_database import COLLECTIONS, FENCE
+from centralita.replay.rebuilding import DifferentLog, Progress, rebuild
 from chassis.event_log import EventLog
 from chassis.serve import connect_bus
 from contracts import Service, call_id_of
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 
     from tests.integration.centralita.conftest import Campaign, Command
 
-pytestmark = pytest.mark.timeout(240)  # the first of them waits for a whole campaign
+pytestmark = pytest.mark.timeout(240)  # the first test waits for a whole campaign
 
 Database = AsyncDatabase[dict[str, Any]]
 HISTORY = ("call.created", "call.status_changed", "reply.generated", "conversation.ended", "call.concluded")
 
 
 class Killed(BaseException):
-    """What a test breaks a rebuild off with."""
+    """Interrupts a rebuild as a kill would."""
 
 
-def killed_at(step: str, done: int | None = None) -> Progress:
-    def told(at: str, so_far: int, _: int) -> None:
-        if at == step and (done is None or so_far >= done):
+def kill_at(stage: str, min_done: int | None = None) -> Progress:
+    def progress(current: str, done: int, _: int) -> None:
+        if current == stage and (min_done is None or done >= min_done):
             raise Killed
 
-    return told
+    return progress
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ async def database(mongo_url: str) -> AsyncIterator[Database]:
 
 @dataclass
 class Live:
-    """A log with calls in it, and the documents that campaign-stats makes of it while it runs."""
+    """A log with calls, and the documents that campaign-stats makes of it while it runs."""
 
     client: Client
     log: EventLog
@@ -65,8 +65,8 @@ class Live:
     mongo_url: str
     database: Database
 
-    async def happens(self, *names: str) -> int:
-        """The whole history of a call for each name; returns the sequence of the last fact."""
+    async def append_calls(self, *names: str) -> int:
+        """Appends the whole history of a call for each name; returns the sequence of the last event."""
         last = 0
         for name in names:
             call = CALL.model_copy(update={"call_id": call_id_of(name), "campaign_id": name.split("-")[0]})
@@ -87,13 +87,13 @@ class Live:
         finally:
             await bus.broker.stop()
 
-    async def follows(self, sequence: int) -> None:
+    async def wait_for(self, sequence: int) -> None:
         store = Store(self.database.client, self.database.name)
         while not sequence <= await store.checkpoint() < FENCE:
             await asyncio.sleep(0.02)
 
     async def content(self) -> dict[str, Any]:
-        return {name: await self.database[name].find().sort("_id").to_list() for name in shadow.COLLECTIONS}
+        return {name: await self.database[name].find().sort("_id").to_list() for name in COLLECTIONS}
 
 
 @pytest.fixture
@@ -101,137 +101,133 @@ async def live(bus_client: Client, calls: EventLog, nats_url: str, mongo_url: st
     return Live(bus_client, calls, nats_url, mongo_url, database)
 
 
-async def test_documents_from_the_log_are_equal_to_the_live_ones_and_take_their_place(live: Live) -> None:
+async def test_rebuilt_documents_are_equal_to_the_live_ones_and_replace_them(live: Live) -> None:
     async with live.campaign_stats():
-        await live.follows(await live.happens("spring-1", "spring-2", "autumn-1"))
+        await live.wait_for(await live.append_calls("spring-1", "spring-2", "autumn-1"))
     before = await live.content()
     done = await rebuild(live.client, live.mongo_url, live.database.name)
-    assert (done.equal, done.swapped, done.different) == (True, True, ())
+    assert (done.is_equal, done.is_swapped, done.different) == (True, True, ())
     assert await live.content() == before
     assert len(before["calls"]) == 3
     assert f"{live.database.name}_rebuild" not in await live.database.client.list_database_names()
 
 
-async def test_rebuilt_documents_say_which_campaigns_are_paused(live: Live) -> None:
+async def test_rebuilt_documents_show_which_campaigns_are_paused(live: Live) -> None:
     async with live.campaign_stats():
-        await live.happens("spring-1")
+        await live.append_calls("spring-1")
         for fact, campaign in (
             ("campaign.paused", "spring"),
             ("campaign.resumed", "spring"),
             ("campaign.paused", "new"),
         ):
-            said = EXAMPLES[fact].model_copy(update={"campaign_id": campaign})
-            last = await live.log.append(said)
-        await live.follows(last.sequence)
+            event = EXAMPLES[fact].model_copy(update={"campaign_id": campaign})
+            last = await live.log.append(event)
+        await live.wait_for(last.sequence)
     before = await live.content()
     done = await rebuild(live.client, live.mongo_url, live.database.name)
-    assert (done.equal, done.swapped) == (True, True)
+    assert (done.is_equal, done.is_swapped) == (True, True)
     assert await live.content() == before
-    standing = {campaign["_id"]: campaign.get("paused") for campaign in before["campaigns"]}
-    assert standing == {"*": None, "new": True, "spring": False}
+    paused = {campaign["_id"]: campaign.get("paused") for campaign in before["campaigns"]}
+    assert paused == {"*": None, "new": True, "spring": False}
 
 
-async def test_campaign_stats_goes_on_after_a_swap_that_it_was_running_through(live: Live) -> None:
+async def test_campaign_stats_continues_after_a_swap_during_which_it_ran(live: Live) -> None:
     async with live.campaign_stats():
-        await live.follows(await live.happens("spring-1", "spring-2"))
+        await live.wait_for(await live.append_calls("spring-1", "spring-2"))
         done = await rebuild(live.client, live.mongo_url, live.database.name)
-        await live.follows(await live.happens("spring-3", "spring-1"))
-    assert done.equal
-    assert (await rebuild(live.client, live.mongo_url, live.database.name, check=True)).equal
+        await live.wait_for(await live.append_calls("spring-3", "spring-1"))
+    assert done.is_equal
+    assert (await rebuild(live.client, live.mongo_url, live.database.name, check=True)).is_equal
     assert len((await live.content())["calls"]) == 3
 
 
-async def test_documents_that_are_not_what_the_log_says_are_named_and_replaced(live: Live) -> None:
+async def test_documents_that_differ_from_the_log_are_named_and_replaced(live: Live) -> None:
     async with live.campaign_stats():
-        await live.follows(await live.happens("spring-1", "spring-2"))
-    true = await live.content()
+        await live.wait_for(await live.append_calls("spring-1", "spring-2"))
+    correct = await live.content()
     wrong = str(call_id_of("spring-2"))
     await live.database["calls"].update_one({"_id": wrong}, {"$set": {"status": "busy"}})
     checked = await rebuild(live.client, live.mongo_url, live.database.name, check=True)
-    assert (checked.equal, checked.swapped, checked.different) == (False, False, (f"calls/{wrong}",))
-    assert await live.content() != true, "a check changes nothing"
+    assert (checked.is_equal, checked.is_swapped, checked.different) == (False, False, (f"calls/{wrong}",))
+    assert await live.content() != correct, "a check changes nothing"
     assert (await rebuild(live.client, live.mongo_url, live.database.name)).different == (f"calls/{wrong}",)
-    assert await live.content() == true
+    assert await live.content() == correct
 
 
-async def test_without_documents_they_are_made_from_the_whole_log(live: Live) -> None:
-    last = await live.happens("spring-1")
+async def test_missing_documents_are_built_from_the_whole_log(live: Live) -> None:
+    last = await live.append_calls("spring-1")
     done = await rebuild(live.client, live.mongo_url, live.database.name)
-    assert (done.live_digest, done.sequence, done.equal) == (None, last, True)
+    assert (done.live_digest, done.sequence, done.is_equal) == (None, last, True)
     assert await Store(live.database.client, live.database.name).checkpoint() == last
 
 
-async def test_of_an_empty_log_there_are_no_documents(live: Live) -> None:
+async def test_an_empty_log_has_no_documents(live: Live) -> None:
     done = await rebuild(live.client, live.mongo_url, live.database.name)
     assert (done.documents, done.sequence) == (0, 0)
 
 
-async def test_a_rebuild_that_was_killed_goes_on_where_it_was(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_killed_rebuild_continues_at_its_sequence(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("centralita.replay.rebuilding.BATCH", 4)
-    await live.happens("spring-1", "spring-2", "spring-3")
+    await live.append_calls("spring-1", "spring-2", "spring-3")
     with pytest.raises(Killed):
-        await rebuild(live.client, live.mongo_url, live.database.name, progress=killed_at("catching up", 8))
-    seen: list[int] = []
+        await rebuild(live.client, live.mongo_url, live.database.name, progress=kill_at("catching up", 8))
+    progress: list[int] = []
     done = await rebuild(
-        live.client, live.mongo_url, live.database.name, progress=lambda _, so_far, __: seen.append(so_far)
+        live.client, live.mongo_url, live.database.name, progress=lambda _, done, __: progress.append(done)
     )
-    assert seen[0] == 8
-    assert done.swapped
+    assert progress[0] == 8
+    assert done.is_swapped
     assert len((await live.content())["calls"]) == 3
 
 
-async def test_a_rebuild_that_was_killed_with_other_rules_is_begun_anew(
-    live: Live, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await live.happens("spring-1")
+async def test_a_killed_rebuild_with_other_rules_begins_again(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    await live.append_calls("spring-1")
     with pytest.raises(Killed):
-        await rebuild(live.client, live.mongo_url, live.database.name, progress=killed_at("to the end of the log"))
-    monkeypatch.setattr(shadow, "projection", Killed)
-    seen: list[int] = []
-    await rebuild(live.client, live.mongo_url, live.database.name, progress=lambda _, done, __: seen.append(done))
-    assert seen[0] == 0
+        await rebuild(live.client, live.mongo_url, live.database.name, progress=kill_at("to the end of the log"))
+    monkeypatch.setattr(projection_database, "projection", Killed)
+    progress: list[int] = []
+    await rebuild(live.client, live.mongo_url, live.database.name, progress=lambda _, done, __: progress.append(done))
+    assert progress[0] == 0
 
 
-async def test_a_swap_that_was_killed_is_finished_by_the_next_run(live: Live) -> None:
+async def test_a_killed_swap_is_finished_by_the_next_run(live: Live) -> None:
     async with live.campaign_stats():
-        await live.follows(await live.happens("spring-1", "spring-2"))
-    true = await live.content()
+        await live.wait_for(await live.append_calls("spring-1", "spring-2"))
+    correct = await live.content()
     await live.database["calls"].delete_many({})
     with pytest.raises(Killed):
-        await rebuild(live.client, live.mongo_url, live.database.name, progress=killed_at("taking their place"))
+        await rebuild(live.client, live.mongo_url, live.database.name, progress=kill_at("replacing the live documents"))
     new = live.database.client[f"{live.database.name}_rebuild"]
     await live.database.client.admin.command(
         {"renameCollection": f"{new.name}.calls", "to": f"{live.database.name}.calls", "dropTarget": True}
     )
     store = Store(live.database.client, live.database.name)
-    assert await store.checkpoint() == FENCE, "nobody writes between two halves"
+    assert await store.checkpoint() == FENCE, "no writer continues during a partial swap"
     done = await rebuild(live.client, live.mongo_url, live.database.name)
-    assert done.swapped
-    assert await live.content() == true
+    assert done.is_swapped
+    assert await live.content() == correct
     assert await store.checkpoint() == done.sequence
 
 
-async def test_a_rebuild_that_fails_before_the_swap_lets_the_writers_go_on(live: Live) -> None:
+async def test_a_rebuild_that_fails_before_the_swap_releases_the_writers(live: Live) -> None:
     async with live.campaign_stats():
-        await live.follows(await live.happens("spring-1"))
+        await live.wait_for(await live.append_calls("spring-1"))
         with pytest.raises(Killed):
-            await rebuild(live.client, live.mongo_url, live.database.name, progress=killed_at("catching up"))
-        await live.follows(await live.happens("spring-2"))
+            await rebuild(live.client, live.mongo_url, live.database.name, progress=kill_at("catching up"))
+        await live.wait_for(await live.append_calls("spring-2"))
     assert len((await live.content())["calls"]) == 2
 
 
-async def test_documents_of_another_log_are_not_touched(live: Live) -> None:
-    await live.happens("spring-1")
+async def test_documents_of_another_log_are_not_changed(live: Live) -> None:
+    await live.append_calls("spring-1")
     await live.database["checkpoints"].insert_one({"_id": "campaign-stats", "sequence": 4711})
-    with pytest.raises(OtherLog, match=r"the log ends at 5, the documents in .* stand at 4711"):
+    with pytest.raises(DifferentLog, match=r"the log ends at 5, but the documents in the database .* are at 4711"):
         await rebuild(live.client, live.mongo_url, live.database.name)
 
 
-def test_the_command_compares_with_the_campaigns_documents(
-    campaign: "Campaign", command: "Callable[..., Command]"
-) -> None:
+def test_the_command_compares_the_campaigns_documents(campaign: "Campaign", command: "Callable[..., Command]") -> None:
     here = {"NATS_URL": campaign.nats_url, "MONGO_URL": campaign.mongo_url}
     checked = command("replay", "rebuild", "--check", environment=here)
     assert checked.code == 0, checked.err
     assert "were equal" in checked.out
-    assert command("replay", "rebuild", environment={"NATS_URL": campaign.nats_url}).code == 2, "which MongoDB?"
+    assert command("replay", "rebuild", environment={"NATS_URL": campaign.nats_url}).code == 2, "MONGO_URL is missing"

@@ -15,8 +15,8 @@ from centralita.demo.documents import call_documents, wait_until_projected
 from centralita.demo.fallbacks import breakers
 from centralita.demo.reconciliation import reconcile
 from centralita.embedded.system import System, running
+from centralita.replay.record import from_streams
 from centralita.replay.scope import Scope
-from centralita.replay.sources import from_streams
 from centralita.replay.verifying import verify
 from chassis.event_log import EventLog
 from contracts import CallEvent, DialPlaced, DialRefused, call_id_of

@@ -1,4 +1,4 @@
-"""Deciding again: what is equal, what is named as drift, and what cannot be judged."""
+"""Verification: equal decisions, drifts with both versions, doubts, and what is not judged."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -7,10 +7,10 @@ from uuid import UUID
 import pytest
 
 from call_orchestrator.domain import machine
+from centralita.replay.decisions import decide_again, policy_of
 from centralita.replay.messages import Message
-from centralita.replay.redeciding import decided, policy_of
+from centralita.replay.record import Record
 from centralita.replay.scope import Scope
-from centralita.replay.sources import Record
 from centralita.replay.verifying import Verification, verify
 from contracts import (
     AdmissionGranted,
@@ -28,15 +28,15 @@ from contracts import (
 from contracts.examples import EXAMPLES
 from contracts.streams import CALLS, REQUESTS
 
-BEGUN = datetime(2026, 3, 2, 15, tzinfo=UTC)
+STARTED_AT = datetime(2026, 3, 2, 15, tzinfo=UTC)
 REQUEST = EXAMPLES["call.requested"]
 assert isinstance(REQUEST, CallRequested)
 CALL_ID: UUID = call_id_of(REQUEST.request_id or "")
 DAY = timedelta(days=1)
 
 
-class Journal:
-    """A log that is written by the rules of today, a second between two messages."""
+class LogWriter:
+    """Writes a log with the decisions of the present rules, one second between two messages."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -44,25 +44,31 @@ class Journal:
 
     def add(self, event: Event, *, cause: Envelope | None = None, stream: str = CALLS.name) -> Message:
         number = len(self.messages) + 1
-        time = BEGUN + timedelta(seconds=number)
+        time = STARTED_AT + timedelta(seconds=number)
         envelope = Envelope.of(event, id=f"id-{number}", source="test", time=time, cause=cause)
         body = event.model_dump_json().encode()
         self.messages.append(Message(stream, number, time, event.subject, envelope.headers(), body))
         return self.messages[-1]
 
-    async def tell(self, event: Event, *, stream: str = CALLS.name) -> CallDecision | None:
-        """An input, and what follows from it now."""
+    async def decide(self, event: Event, *, stream: str = CALLS.name) -> CallDecision | None:
+        """Adds an input and the decision on it, if there is one, and returns the decision."""
         message = self.add(event, stream=stream)
-        recorded = message.recorded()
-        follows = await decided(self.call, recorded, policy_of(self.call, DAY), message.time)
-        if follows:
-            self.add(follows, cause=recorded.envelope)
-            self.call = follows.call
-        return follows
+        stored = message.stored_event()
+        decision = await decide_again(self.call, stored, policy_of(self.call, DAY), message.time)
+        if decision:
+            self.add(decision, cause=stored.envelope)
+            self.call = decision.call
+        return decision
 
     def record(self, **changes: object) -> Record:
-        handled = {CALLS.name: 10**6, REQUESTS.name: 10**6}
-        return replace(Record(Scope(), self.messages, handled, ()), **changes)  # type: ignore[arg-type]
+        acknowledged = {CALLS.name: 10**6, REQUESTS.name: 10**6}
+        return replace(Record(Scope(), self.messages, acknowledged, ()), **changes)  # type: ignore[arg-type]
+
+
+def grant_of(campaign_id: str, *, attempt: int) -> AdmissionGranted:
+    return AdmissionGranted(
+        call_id=CALL_ID, campaign_id=campaign_id, attempt=attempt, due_sequence=1, replay_from_sequence=1
+    )
 
 
 def reported(status: TelephonyStatus, attempt: int = 1) -> TelephonyStatusReported:
@@ -70,119 +76,105 @@ def reported(status: TelephonyStatus, attempt: int = 1) -> TelephonyStatusReport
 
 
 @pytest.fixture
-async def journal() -> Journal:
-    """A call that was dialled, rang, was reported twice, and was busy, so that it waits for its second attempt."""
+async def log() -> LogWriter:
+    """A log with one call: dialled, ringing (reported twice), busy, and waiting for its second attempt."""
     assert isinstance(REQUEST, CallRequested)
-    journal = Journal()
-    await journal.tell(REQUEST, stream=REQUESTS.name)
-    assert journal.call
-    assert journal.call.deadline_at
-    await journal.tell(TimerDue(call_id=CALL_ID, deadline_at=journal.call.deadline_at))
-    place = {
-        "call_id": CALL_ID,
-        "campaign_id": REQUEST.campaign_id,
-        "attempt": 1,
-        "due_sequence": 1,
-        "replay_from_sequence": 1,
-    }
-    await journal.tell(AdmissionGranted.model_validate(place))
-    await journal.tell(reported(TelephonyStatus.RINGING))
-    assert await journal.tell(reported(TelephonyStatus.RINGING)) is None
-    assert await journal.tell(reported(TelephonyStatus.BUSY))
-    return journal
+    log = LogWriter()
+    await log.decide(REQUEST, stream=REQUESTS.name)
+    assert log.call
+    assert log.call.deadline_at
+    await log.decide(TimerDue(call_id=CALL_ID, deadline_at=log.call.deadline_at))
+    grant = grant_of(REQUEST.campaign_id, attempt=1)
+    await log.decide(grant)
+    await log.decide(reported(TelephonyStatus.RINGING))
+    assert await log.decide(reported(TelephonyStatus.RINGING)) is None
+    assert await log.decide(reported(TelephonyStatus.BUSY))
+    return log
 
 
-def with_body(message: Message, old: bytes, new: bytes) -> Message:
+def replace_in_body(message: Message, old: bytes, new: bytes) -> Message:
     assert old in message.body
     return replace(message, body=message.body.replace(old, new))
 
 
-async def test_decisions_by_the_rules_of_today_are_what_was_recorded(journal: Journal) -> None:
-    assert await verify(journal.record()) == Verification(1, 5, 1, 0, ())
+async def test_decisions_of_the_present_rules_have_no_drift(log: LogWriter) -> None:
+    assert await verify(log.record()) == Verification(1, 5, 1, 0, ())
 
 
-async def test_a_changed_decision_is_named_with_both_versions(journal: Journal) -> None:
-    busy = journal.messages[-1]
-    journal.messages[-1] = with_body(busy, b'"reason":"busy"', b'"reason":"engaged"')
-    found = await verify(journal.record())
+async def test_a_drift_names_both_versions_of_the_decision(log: LogWriter) -> None:
+    busy = log.messages[-1]
+    log.messages[-1] = replace_in_body(busy, b'"reason":"busy"', b'"reason":"engaged"')
+    found = await verify(log.record())
     (drift,) = found.drifts
     assert (drift.call_id, drift.stream, drift.sequence) == (str(CALL_ID), CALLS.name, busy.sequence)
     assert drift.differences == (("reason", "engaged", "busy"), ("call.reason", "engaged", "busy"))
 
 
-async def test_a_changed_rule_is_found_where_it_first_decided(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_changed_rule_is_found_at_its_first_decision(log: LogWriter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "ANSWER_MARGIN", timedelta(seconds=1))
-    found = await verify(journal.record())
+    found = await verify(log.record())
     first = found.drifts[0]
-    assert first.reason == "from admission.granted call.status_changed was decided, now another"
+    assert first.reason == "admission.granted led to call.status_changed; now the decision is different"
     assert [name for name, _, _ in first.differences] == ["call.deadline_at"]
 
 
-async def test_a_decision_whose_cause_is_missing_is_drift_in_a_whole_log(journal: Journal) -> None:
-    whole = [message for message in journal.messages if message.stream == CALLS.name]
-    (drift,) = (await verify(journal.record(messages=whole))).drifts
+async def test_a_decision_without_its_cause_is_a_drift_in_a_whole_log(log: LogWriter) -> None:
+    events = [message for message in log.messages if message.stream == CALLS.name]
+    (drift,) = (await verify(log.record(messages=events))).drifts
     assert drift.reason == "the message id-1 that caused it is not in the record"
 
 
-async def test_what_a_span_of_time_does_not_hold_whole_is_not_judged(journal: Journal) -> None:
-    part = [message for message in journal.messages if message.stream == CALLS.name]
-    found = await verify(journal.record(messages=part, scope=Scope(since=BEGUN)))
+async def test_what_a_time_range_contains_only_in_part_is_not_judged(log: LogWriter) -> None:
+    part = [message for message in log.messages if message.stream == CALLS.name]
+    found = await verify(log.record(messages=part, scope=Scope(since=STARTED_AT)))
     assert found.drifts == ()
     assert (found.decisions, found.without_effect, found.unjudged) == (4, 0, 2)
 
 
-async def test_how_long_a_refused_call_may_still_be_dialled_stands_in_the_log(journal: Journal) -> None:
-    assert journal.call
-    place = {
-        "call_id": CALL_ID,
-        "campaign_id": journal.call.campaign_id,
-        "attempt": 2,
-        "due_sequence": 1,
-        "replay_from_sequence": 1,
-    }
-    assert journal.call.deadline_at
-    await journal.tell(TimerDue(call_id=CALL_ID, deadline_at=journal.call.deadline_at))
-    await journal.tell(AdmissionGranted.model_validate(place))
+async def test_the_time_within_which_a_refused_call_may_be_dialled_is_read_from_the_log(log: LogWriter) -> None:
+    assert log.call
+    grant = grant_of(log.call.campaign_id, attempt=2)
+    assert log.call.deadline_at
+    await log.decide(TimerDue(call_id=CALL_ID, deadline_at=log.call.deadline_at))
+    await log.decide(grant)
     refused = DialRefused(call_id=CALL_ID, attempt=2, is_permanent=False, reason="HTTP 401")
-    assert await journal.tell(refused)
-    assert journal.call.undialled_attempts == 1
-    assert await verify(journal.record(), dial_within=timedelta(seconds=1)) == Verification(1, 8, 1, 0, ())
+    assert await log.decide(refused)
+    assert log.call.undialled_attempts == 1
+    assert await verify(log.record(), dial_within=timedelta(seconds=1)) == Verification(1, 8, 1, 0, ())
 
 
-async def test_an_input_that_came_to_nothing_and_would_not_now_is_a_doubt(journal: Journal) -> None:
-    rang = next(place for place, one in enumerate(journal.messages) if one.subject.endswith(".ringing"))
-    del journal.messages[rang:]
-    found = await verify(journal.record())
+async def test_an_ignored_input_that_would_lead_to_a_decision_now_is_a_doubt(log: LogWriter) -> None:
+    ringing = next(index for index, one in enumerate(log.messages) if one.subject.endswith(".ringing"))
+    del log.messages[ringing:]
+    found = await verify(log.record())
     (doubt,) = found.doubts
     assert found.drifts == ()
-    assert doubt.reason == "from telephony.status_reported nothing was decided, now call.status_changed (ringing)"
+    assert doubt.reason == "telephony.status_reported led to no decision; now it leads to call.status_changed (ringing)"
 
 
-async def test_an_input_that_nobody_has_acknowledged_yet_is_not_judged(journal: Journal) -> None:
-    journal.add(reported(TelephonyStatus.IN_PROGRESS))
-    waiting = journal.messages[-1]
-    found = await verify(journal.record(handled={CALLS.name: waiting.sequence - 1, REQUESTS.name: 1}))
+async def test_an_input_that_is_not_acknowledged_is_not_judged(log: LogWriter) -> None:
+    log.add(reported(TelephonyStatus.IN_PROGRESS))
+    waiting = log.messages[-1]
+    found = await verify(log.record(acknowledged={CALLS.name: waiting.sequence - 1, REQUESTS.name: 1}))
     assert (found.doubts, found.unjudged) == ((), 1)
 
 
-async def test_an_input_that_was_given_up_on_is_not_judged(journal: Journal) -> None:
+async def test_an_input_that_is_a_dead_letter_is_not_judged(log: LogWriter) -> None:
     request = REQUEST.model_copy(update={"request_id": "another"})
-    lost = journal.add(request, stream=REQUESTS.name)
-    assert (await verify(journal.record())).doubts[0].sequence == lost.sequence
-    given_up = (f"{REQUESTS.name}/{lost.sequence}",)
-    assert (await verify(journal.record(given_up=given_up))).doubts == ()
+    lost = log.add(request, stream=REQUESTS.name)
+    assert (await verify(log.record())).doubts[0].sequence == lost.sequence
+    dead_letters = (f"{REQUESTS.name}/{lost.sequence}",)
+    assert (await verify(log.record(dead_letters=dead_letters))).doubts == ()
 
 
-async def test_a_field_that_came_into_the_contract_later_says_nothing_of_then(journal: Journal) -> None:
-    busy = journal.messages[-1]
+async def test_a_field_that_the_recorded_event_does_not_have_is_not_compared(log: LogWriter) -> None:
+    busy = log.messages[-1]
     assert b'"settlement_checks":0' in busy.body
-    journal.messages[-1] = with_body(busy, b',"settlement_checks":0', b"")
-    assert (await verify(journal.record())).drifts == ()
+    log.messages[-1] = replace_in_body(busy, b',"settlement_checks":0', b"")
+    assert (await verify(log.record())).drifts == ()
 
 
-async def test_a_field_that_this_program_does_not_know_is_passed_over(journal: Journal) -> None:
-    busy = journal.messages[-1]
-    journal.messages[-1] = with_body(busy, b'{"call":{', b'{"added":1,"call":{"added":2,')
-    assert (await verify(journal.record())).drifts == ()
+async def test_an_unknown_field_of_the_recorded_event_is_not_compared(log: LogWriter) -> None:
+    busy = log.messages[-1]
+    log.messages[-1] = replace_in_body(busy, b'{"call":{', b'{"added":1,"call":{"added":2,')
+    assert (await verify(log.record())).drifts == ()

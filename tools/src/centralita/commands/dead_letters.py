@@ -13,7 +13,13 @@ from rich.text import Text
 from centralita.commands import exit_codes as ends
 from centralita.commands import options
 from centralita.commands.output import as_json, show
-from centralita.operations.dead_letters import CannotRetry, Letter, find, letters, retry
+from centralita.operations.dead_letters import (
+    CannotRetry,
+    StoredDeadLetter,
+    find_dead_letter,
+    read_dead_letters,
+    retry,
+)
 from contracts.permissions import ADMIN
 
 app = typer.Typer(help="What consumers gave up on: list, show, retry.", no_args_is_help=True, epilog=ends.EPILOG)
@@ -27,7 +33,7 @@ def run_list(nats: options.NatsUrl = options.NATS_URL, json: options.Json = Fals
 
     async def work() -> None:
         async with options.connected(nats) as client:
-            found = [letter async for letter in letters(client)]
+            found = [letter async for letter in read_dead_letters(client)]
         as_json([_summary(letter) for letter in found]) if json else show(_table(found))
 
     ends.run(work())
@@ -44,8 +50,8 @@ def run_show(
 
     async def work() -> None:
         async with options.connected(nats) as client:
-            letter = await find(client, sequence)
-        whole = {**_summary(letter), "headers": letter.letter.headers, "body": _body(letter)}
+            letter = await find_dead_letter(client, sequence)
+        whole = {**_summary(letter), "headers": letter.dead_letter.headers, "body": _body(letter)}
         as_json(whole, numbers=numbers) if json else show(_whole(letter), numbers=numbers)
 
     _run_or_say(work())
@@ -68,7 +74,7 @@ def run_retry(
 
     async def work() -> None:
         async with options.connected(nats, user=ADMIN) as client:
-            wanted = sequence or [letter.sequence async for letter in letters(client)]
+            wanted = sequence or [letter.sequence async for letter in read_dead_letters(client)]
             results = [await _retried(client, one, force=force) for one in wanted]
         as_json(results) if json else show(Group(*(_result(one) for one in results)))
         if any(one["reason"] for one in results):
@@ -79,7 +85,7 @@ def run_retry(
 
 async def _retried(client: Client, sequence: int, *, force: bool) -> dict[str, Any]:
     try:
-        stored = await retry(client, await find(client, sequence), force=force)
+        stored = await retry(client, await find_dead_letter(client, sequence), force=force)
     except (CannotRetry, APIError) as error:
         return {"letter": sequence, "stored_at": None, "reason": str(error)}
     return {"letter": sequence, "stored_at": stored, "reason": None}
@@ -91,8 +97,8 @@ def _result(result: dict[str, Any]) -> RenderableType:
     return Text(f"{result['letter']}: sent again, at {result['stored_at']}")
 
 
-def _summary(letter: Letter) -> dict[str, Any]:
-    dead = letter.letter
+def _summary(letter: StoredDeadLetter) -> dict[str, Any]:
+    dead = letter.dead_letter
     return {
         "letter": letter.sequence,
         "at": letter.at,
@@ -105,19 +111,19 @@ def _summary(letter: Letter) -> dict[str, Any]:
     }
 
 
-def _table(found: list[Letter]) -> RenderableType:
+def _table(found: list[StoredDeadLetter]) -> RenderableType:
     if not found:
         return Text("There are none.")
     table = Table("letter", "at", "consumer", "subject", "reasons", box=None)
     for one in found:
-        dead = one.letter
+        dead = one.dead_letter
         reasons = Text("\n".join(dead.reasons))
         table.add_row(str(one.sequence), f"{one.at:%Y-%m-%d %H:%M:%S}", dead.consumer, dead.subject, reasons)
     return table
 
 
-def _whole(letter: Letter) -> RenderableType:
-    dead = letter.letter
+def _whole(letter: StoredDeadLetter) -> RenderableType:
+    dead = letter.dead_letter
     place = f"{dead.subject}, {dead.stream} {dead.sequence}, tried {dead.deliveries} times by {dead.consumer}"
     headers = [Text(f"{name}: {value}", style="dim") for name, value in dead.headers.items()]
     body = _body(letter)
@@ -126,7 +132,7 @@ def _whole(letter: Letter) -> RenderableType:
     return Group(Text(place, style="bold"), *reasons, *headers, Text(text))
 
 
-def _body(letter: Letter) -> Any:
+def _body(letter: StoredDeadLetter) -> Any:
     try:
         return encoding.loads(letter.message.body)
     except ValueError:

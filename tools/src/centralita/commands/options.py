@@ -13,7 +13,7 @@ from nats.errors import Error as NatsError
 
 from centralita.embedded.credentials import is_embedded_run, with_credentials
 from centralita.embedded.run_files import read_setting
-from centralita.replay.scope import identified
+from centralita.replay.scope import parse_call_id
 from chassis.addresses import connection
 from contracts.permissions import OPERATOR
 
@@ -25,7 +25,7 @@ Json = Annotated[bool, typer.Option("--json", help="for scripts: JSON on standar
 Numbers = Annotated[bool, typer.Option("--show-numbers", help="phone numbers in full, not masked")]
 Campaign = Annotated[str | None, typer.Option("--campaign", help="only this campaign")]
 Call = Annotated[
-    UUID | None, typer.Option("--call", parser=identified, metavar="CALL", help="only this call: its id or request id")
+    UUID | None, typer.Option("--call", parser=parse_call_id, metavar="CALL", help="only this call (id or request id)")
 ]
 Since = Annotated[datetime | None, typer.Option("--since", help="from this instant on; UTC")]
 Until = Annotated[datetime | None, typer.Option("--until", help="before this instant; UTC")]

@@ -17,7 +17,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from centralita.commands.exit_codes import errors
-from centralita.operations.masking import masked
+from centralita.operations.masking import mask_numbers
 
 screen = Console()
 
@@ -34,13 +34,13 @@ def show(what: RenderableType, *, numbers: bool = False) -> None:
         force_terminal=screen.is_terminal,
     )
     drawn.print(what)
-    typer.echo(masked(drawn.file.getvalue()), nl=False)  # type: ignore[attr-defined]  # it is the StringIO above
+    typer.echo(mask_numbers(drawn.file.getvalue()), nl=False)  # type: ignore[attr-defined]  # it is the StringIO above
 
 
 def as_json(what: object, *, numbers: bool = False, lines: bool = False) -> None:
     """Prints for a script: one document, or (`lines`) one line."""
     text = json.dumps(what, default=_plain, ensure_ascii=False, indent=None if lines else 2)
-    typer.echo(text if numbers else masked(text))
+    typer.echo(text if numbers else mask_numbers(text))
 
 
 def _plain(value: object) -> Any:

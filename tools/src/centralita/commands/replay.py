@@ -15,25 +15,24 @@ from centralita.commands import exit_codes as ends
 from centralita.commands import options
 from centralita.commands.output import as_json, bar, show
 from centralita.replay import views
-from centralita.replay.exporting import export
-from centralita.replay.importing import Interrupted, Refused, import_file
-from centralita.replay.manifest import Damaged
+from centralita.replay.importing import ImportInterrupted, ImportRefused, import_file
+from centralita.replay.manifest import DamagedExport
 from centralita.replay.reading import Incomplete
-from centralita.replay.scope import Scope, identified
-from centralita.replay.sources import Record, from_file, from_streams
-from centralita.replay.story import NoSuchCall, story
-from centralita.replay.undo_import import take_back
+from centralita.replay.record import Record, export, from_file, from_streams
+from centralita.replay.scope import Scope, parse_call_id
+from centralita.replay.timeline import UnknownCall, timeline
+from centralita.replay.undo_import import undo_import
 from contracts.permissions import ADMIN
 
 app = typer.Typer(
-    help="The log: export, import, take-back, verify, rebuild, show.", no_args_is_help=True, epilog=ends.EPILOG
+    help="The log: export, import, undo-import, verify, rebuild, show.", no_args_is_help=True, epilog=ends.EPILOG
 )
 File = Annotated[Path, typer.Argument(help="an export, e.g. monday.jsonl.gz", show_default=False)]
-StoredEvent = Annotated[
+RecordFile = Annotated[
     Path | None,
     typer.Option("--file", exists=True, dir_okay=False, help="an export, instead of the running system"),
 ]
-_UNUSABLE = (Damaged, Refused, Interrupted, Incomplete, NoSuchCall, OSError)
+_UNUSABLE = (DamagedExport, ImportRefused, ImportInterrupted, Incomplete, UnknownCall, OSError)
 
 
 @app.command("export", epilog=ends.EPILOG)
@@ -53,7 +52,7 @@ def run_export(
         async with options.connected(nats) as client:
             with bar("reading", hidden=json) as told:
                 manifest = await export(client, file, scope, lambda done, of: told("reading", done, of))
-        as_json(manifest) if json else show(views.exported(file, manifest))
+        as_json(manifest) if json else show(views.export_view(file, manifest))
 
     _run(work())
 
@@ -89,33 +88,40 @@ def run_import(
                 except asyncio.CancelledError as stopped:
                     ends.note(stopped)
                     raise
-        as_json(done) if json else show(views.imported(done))
+        as_json(done) if json else show(views.import_view(done))
 
     _run(work())
 
 
-@app.command("take-back", epilog=ends.EPILOG)
-def run_take_back(
-    import_id: Annotated[str, typer.Argument(help="as the import said it", show_default=False)],
+@app.command("undo-import", epilog=ends.EPILOG)
+def run_undo_import(
+    import_id: Annotated[str, typer.Argument(help="as printed by the import", show_default=False)],
     nats: options.NatsUrl = options.NATS_URL,
     json: options.Json = False,
 ) -> None:
-    """Removes exactly the messages of one import from CALLS and REQUESTS, be it whole or broken off.
+    """Removes exactly the messages of one import, complete or not, from CALLS and REQUESTS.
 
-    NATS_URL must be that of the user admin there.
+    NATS_URL must be that of the user admin in the target.
     """
 
     async def work() -> None:
         async with options.connected(nats, user=ADMIN) as client:
-            removed = await take_back(client, import_id)
-        as_json({"removed": removed}) if json else show(Text(f"{removed} messages removed; nothing of it is left"))
+            removed = await undo_import(client, import_id)
+        text = f"{removed} messages of the import {import_id} removed"
+        as_json({"removed": removed}) if json else show(Text(text))
 
     _run(work())
 
 
+@app.command("take-back", hidden=True, deprecated=True, epilog=ends.EPILOG)
+def run_take_back(import_id: str, nats: options.NatsUrl = options.NATS_URL, json: options.Json = False) -> None:
+    """The old name of ``undo-import``."""
+    run_undo_import(import_id, nats, json)
+
+
 @app.command("verify", epilog=ends.EPILOG)
 def run_verify(
-    file: StoredEvent = None,
+    file: RecordFile = None,
     campaign: options.Campaign = None,
     call: options.Call = None,
     dial_within: Annotated[
@@ -138,7 +144,7 @@ def run_verify(
                 dial_within=timedelta(minutes=dial_within),
                 progress=lambda done, of: told("deciding again", done, of),
             )
-        as_json(found, numbers=numbers) if json else show(views.verified(found), numbers=numbers)
+        as_json(found, numbers=numbers) if json else show(views.verification_view(found), numbers=numbers)
         if found.drifts or (strict and found.doubts):
             raise typer.Exit(ends.NO)
 
@@ -158,7 +164,7 @@ def run_rebuild(
     Broken off, it goes on where it was when it is run again.
     """
     _needs("campaign_stats")
-    from centralita.replay.rebuilding import OtherLog, rebuild
+    from centralita.replay.rebuilding import DifferentLog, rebuild
 
     documents = mongo or options.mongo_beside(nats)
 
@@ -167,10 +173,10 @@ def run_rebuild(
             with bar("rebuilding", hidden=json) as told:
                 try:
                     done = await rebuild(client, documents, database, check=check, progress=told)
-                except OtherLog as error:
+                except DifferentLog as error:
                     ends.fail(str(error))
-        as_json({"equal": done.equal, **dataclasses.asdict(done)}) if json else show(views.rebuilt(done))
-        if check and not done.equal:
+        as_json({"is_equal": done.is_equal, **dataclasses.asdict(done)}) if json else show(views.rebuild_view(done))
+        if check and not done.is_equal:
             raise typer.Exit(ends.NO)
 
     _run(work())
@@ -180,7 +186,7 @@ def run_rebuild(
 def run_show(
     call: Annotated[str, typer.Argument(help="its id, or the request id that it is made from", show_default=False)],
     at: Annotated[int | None, typer.Option(min=1, help="as it stood after this sequence of CALLS")] = None,
-    file: StoredEvent = None,
+    file: RecordFile = None,
     nats: options.NatsUrl = options.NATS_URL,
     numbers: options.Numbers = False,
     json: options.Json = False,
@@ -188,8 +194,8 @@ def run_show(
     """One call as a timeline, with its state, deadline and conversation as they stood then."""
 
     async def work() -> None:
-        told = story(await _record(file, nats, Scope(call_id=identified(call))), at)
-        as_json(told.as_json(), numbers=numbers) if json else show(views.told(told), numbers=numbers)
+        found = timeline(await _record(file, nats, Scope(call_id=parse_call_id(call))), at)
+        as_json(found.as_json(), numbers=numbers) if json else show(views.timeline_view(found), numbers=numbers)
 
     _run(work())
 

@@ -39,7 +39,7 @@ def run_tail(
 async def watch(follower: Follower, *, numbers: bool, json: bool) -> Event | None:
     """Prints every fact; returns the last one, where there is a last."""
     last: Event | None = None
-    async with aclosing(follower.facts()) as facts:
+    async with aclosing(follower.events()) as facts:
         async for message, event in facts:
             last = event
             if json:

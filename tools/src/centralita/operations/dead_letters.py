@@ -1,9 +1,9 @@
-"""Dead letters: messages that a consumer gave up on, as they stand in their stream, and sending one again.
+"""Dead letters: reading them, and publishing the message of one again.
 
-A letter that is sent again goes to every consumer of its subject, not only to the one that gave up on it; that is
-harmless, since each is idempotent (law 6). It keeps its identity (``ce-id``), so that what followed from it is known to
-have followed; ``Nats-Msg-Id`` is the letter's, for the server would drop a repetition, and so that sending the same
-letter twice in a row stores it once.
+A message that is published again goes to every consumer of its subject, not only to the one that failed. That is
+harmless, because each consumer is idempotent (law 6). The message keeps its identity (``ce-id``), by which consumers
+recognise what they have handled. Its ``Nats-Msg-Id`` names the dead letter: the server would drop the original id as a
+duplicate, and a second retry of the same dead letter is stored only once.
 """
 
 from collections.abc import AsyncIterator
@@ -13,76 +13,82 @@ from datetime import datetime
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
-from centralita.replay.messages import Message, belongs
+from centralita.replay.messages import Message, stores_subject
 from centralita.replay.reading import last_sequence, read
 from centralita.replay.scope import call_of
 from chassis.event_log import EventLog
 from contracts.dead_letters import DeadLetter
 from contracts.streams import CALLS, DEAD_LETTERS, call_state_filter
 
-_NOT_AGAIN = ("nats-", "reply_to")
-"""The server's own headers, and the inbox of somebody who waits no longer."""
+_NOT_REPUBLISHED = ("nats-", "reply_to")
+"""Prefixes of headers that are left out: the server's own, and the inbox of a sender that no longer waits."""
 
 
 class CannotRetry(RuntimeError):
-    """The letter stays where it is; the message says why."""
+    """The message was not published again and the dead letter was kept. The message of the error names the reason."""
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A dead letter, and where and when it was put down."""
+class StoredDeadLetter:
+    """A dead letter, its sequence in DEAD_LETTERS, and when it was stored."""
 
     sequence: int
     at: datetime
-    letter: DeadLetter
+    dead_letter: DeadLetter
 
     @property
     def message(self) -> Message:
-        """The message as it was."""
-        dead = self.letter
+        """The message that could not be processed."""
+        dead = self.dead_letter
         body = dead.body.encode() if dead.body is not None else dead.body_base64 or b""
         return Message(dead.stream, dead.sequence, self.at, dead.subject, dead.headers, body)
 
 
-async def letters(client: Client) -> AsyncIterator[Letter]:
-    """All of them, the oldest first. Raises NotFoundError if there is no such stream."""
+async def read_dead_letters(client: Client) -> AsyncIterator[StoredDeadLetter]:
+    """Yields all dead letters, the oldest first. Raises NotFoundError if the stream does not exist."""
     upto = await last_sequence(client, DEAD_LETTERS.name)
     async for message in read(client, DEAD_LETTERS.name, upto=upto):
-        yield Letter(message.sequence, message.time, DeadLetter.model_validate_json(message.body))
+        yield _stored(message)
 
 
-async def find(client: Client, sequence: int) -> Letter:
-    """Raises CannotRetry if there is no such letter."""
+async def find_dead_letter(client: Client, sequence: int) -> StoredDeadLetter:
+    """Returns the dead letter at a sequence. Raises CannotRetry if there is none."""
     try:
         async for message in read(client, DEAD_LETTERS.name, start=sequence, upto=sequence):
-            return Letter(message.sequence, message.time, DeadLetter.model_validate_json(message.body))
+            return _stored(message)
     except NotFoundError:
         pass
-    raise CannotRetry(f"there is no dead letter {sequence}")
+    raise CannotRetry(f"there is no dead letter {sequence}; `centralita dead-letters list` shows all of them")
 
 
-async def retry(client: Client, letter: Letter, *, force: bool = False) -> int:
-    """Publishes the message again and deletes the letter once it is stored; returns its new sequence.
+async def retry(client: Client, stored: StoredDeadLetter, *, force: bool = False) -> int:
+    """Publishes the message again, deletes the dead letter once it is stored, and returns its new sequence.
 
-    Raises CannotRetry, also (unless `force`) for an input that the call's log says has been decided: a retry of a call
-    that is obeyed twice would ring a person twice.
+    Raises CannotRetry, also (unless `force`) for an input on which the log contains a decision: a retry of a call that
+    is executed twice would dial a person twice.
     """
-    message = letter.message
-    if not belongs(message.stream, message.subject):
-        raise CannotRetry(f"{message.subject} is on no stream any more")
+    message = stored.message
+    if not stores_subject(message.stream, message.subject):
+        raise CannotRetry(f"dead letter {stored.sequence}: no stream stores the subject {message.subject} any more")
     if not force and await _was_decided(client, message):
-        raise CannotRetry(f"letter {letter.sequence}: its decision is in the log; --force to send it all the same")
-    kept = {name: value for name, value in message.headers.items() if not name.lower().startswith(_NOT_AGAIN)}
-    headers = {**kept, "ce-id": message.identity, "Nats-Msg-Id": f"{DEAD_LETTERS.name}/{letter.sequence}"}
+        raise CannotRetry(
+            f"dead letter {stored.sequence}: the log contains the decision on it already; --force sends it anyway"
+        )
+    own = {name: value for name, value in message.headers.items() if not name.lower().startswith(_NOT_REPUBLISHED)}
+    headers = {**own, "ce-id": message.identity, "Nats-Msg-Id": f"{DEAD_LETTERS.name}/{stored.sequence}"}
     js = client.jetstream()
     ack = await js.publish(message.subject, message.body, headers=headers)
-    await js.delete_msg(DEAD_LETTERS.name, letter.sequence)
+    await js.delete_msg(DEAD_LETTERS.name, stored.sequence)
     return ack.seq
+
+
+def _stored(message: Message) -> StoredDeadLetter:
+    return StoredDeadLetter(message.sequence, message.time, DeadLetter.model_validate_json(message.body))
 
 
 async def _was_decided(client: Client, message: Message) -> bool:
     call_id = call_of(message)
-    events = (
-        await EventLog(client, CALLS.name, source="dead-letters").read([call_state_filter(call_id)]) if call_id else []
-    )
-    return any(recorded.envelope.causation_id == message.identity for recorded in events)
+    if not call_id:
+        return False
+    events = await EventLog(client, CALLS.name, source="dead-letters").read([call_state_filter(call_id)])
+    return any(stored.envelope.causation_id == message.identity for stored in events)

@@ -1,4 +1,4 @@
-"""What happens, as it happens: the facts of a campaign or of a call, from the log, in its order."""
+"""Following the events of a call, a campaign or the whole log, in the order of the log, as they are stored."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -7,18 +7,18 @@ from uuid import UUID
 
 from nats.aio.client import Client
 
-from centralita.replay.messages import FACTS, Message, facts_about
+from centralita.replay.messages import EVENT_FILTERS, Message, event_filters_of
 from centralita.replay.reading import last_sequence, message_of
 from centralita.replay.scope import call_of, campaign_of
 from chassis.event_log import EventLog
 from chassis.stream_reader import follow
-from contracts import CallDecision, Event, InvalidMessage
+from contracts import CallDecision, Event
 from contracts.streams import CALLS, call_state_filter
 
 
 @dataclass
 class Follower:
-    """Follows one call, one campaign, or everything. `past`: from the beginning of the log, not from now on."""
+    """Follows one call, one campaign, or every event. `past`: from the beginning of the log instead of from now on."""
 
     client: Client
     campaign_id: str | None = None
@@ -26,38 +26,32 @@ class Follower:
     past: bool = False
     _campaigns: dict[str, str | None] = field(default_factory=dict)
 
-    async def facts(self) -> AsyncGenerator[tuple[Message, Event], None]:
-        """Every fact, without end; of one call until it has its final status."""
-        filters = facts_about(self.call_id) if self.call_id else FACTS
+    async def events(self) -> AsyncGenerator[tuple[Message, Event], None]:
+        """Yields every event without end; for one call, until its final status."""
+        filters = event_filters_of(self.call_id) if self.call_id else EVENT_FILTERS
         start = 1 if self.past else await last_sequence(self.client, CALLS.name) + 1
-        # Closed as soon as the last one is out: an iterator that is only dropped keeps its consumer for a while.
+        # Closed explicitly: the consumer of an iterator that is only dropped stays on the server for a while.
         async with aclosing(follow(self.client, CALLS, filters, start=start)) as batches:
             async for batch in batches:
                 for message in map(message_of, batch):
-                    event = await self._wanted(message)
-                    if event is None:
+                    event = message.event()
+                    if event is None or not await self._is_included(message):
                         continue
                     yield message, event
                     if self.call_id and isinstance(event, CallDecision) and event.call.status.is_final:
                         return
 
-    async def _wanted(self, message: Message) -> Event | None:
-        try:
-            event = message.recorded().event
-        except InvalidMessage:
-            return None
-        if self.campaign_id is None or await self._campaign(message) == self.campaign_id:
-            return event
-        return None
+    async def _is_included(self, message: Message) -> bool:
+        return self.campaign_id is None or await self._campaign_of(message) == self.campaign_id
 
-    async def _campaign(self, message: Message) -> str | None:
-        """Most facts name only their call; which campaign it is of is asked once."""
-        if named := campaign_of(message):
-            self._campaigns[call_of(message) or ""] = named
-            return named
+    async def _campaign_of(self, message: Message) -> str | None:
+        """Returns the campaign of a message. Most events name only their call, whose campaign is looked up once."""
         call_id = call_of(message) or ""
+        if campaign_id := campaign_of(message):
+            self._campaigns[call_id] = campaign_id
+            return campaign_id
         if call_id not in self._campaigns:
             last = await EventLog(self.client, CALLS.name, source="tail").last(call_state_filter(call_id))
-            known = last.event.call.campaign_id if last and isinstance(last.event, CallDecision) else None
-            self._campaigns[call_id] = known
+            call = last.event.call if last and isinstance(last.event, CallDecision) else None
+            self._campaigns[call_id] = call.campaign_id if call else None
         return self._campaigns[call_id]

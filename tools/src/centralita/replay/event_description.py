@@ -1,4 +1,4 @@
-"""What a fact says, in one line for a person. Numbers are masked where it is printed: see `operations.masking`."""
+"""Events described in one line each. The line may contain phone numbers: mask it when printing (`operations.masking`)."""
 
 from contracts import (
     AnswerClassified,
@@ -27,7 +27,7 @@ from contracts import (
 
 
 def description(event: Event) -> str:
-    """The line; empty for a fact whose name says all."""
+    """Returns the description; empty for an event that its name describes completely."""
     if isinstance(event, CallDecision):
         return _decision(event)
     match event:
@@ -40,7 +40,7 @@ def description(event: Event) -> str:
         case AudioReady():
             return f"turn {event.turn}, sentence {event.sentence}: {event.duration_seconds:.1f} s of {event.provider}"
         case AudioFailed():
-            instead = f" (from here on: {event.fallback})" if event.fallback else ""
+            instead = f" (then: {event.fallback})" if event.fallback else ""
             return f"turn {event.turn}, sentence {event.sentence}: {event.reason}{instead}"
         case ConversationEnded():
             return f"{event.disposition}: {event.summary}"

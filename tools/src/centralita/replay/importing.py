@@ -1,11 +1,17 @@
-"""From a file into the streams of another environment, all of it or nothing: one to look at, where nothing acts on it.
+"""Import: publishing an export in another environment, whole or not at all.
 
-An imported ``call.status_changed.*.dialing`` is to voice what any other is: a phone to ring. So an environment in which
-a durable consumer is being listened to is refused. Left out of each message are the server's own headers: guards
-(``Nats-Expected-*``), which were about the log that it came from, what the scheduler put there, and ``Nats-Msg-Id``. By
-that the server would silently drop what it had heard within two minutes, also if it has been removed since: an import
-right after one that was taken back would have holes. What a message was known by only through its place (a request
-without headers) it keeps as ``ce-id`` and ``ce-time``.
+An imported ``call.status_changed.*.dialing`` is to voice what any other is: an order to dial. An import is therefore
+refused while a service subscribes in the target, and is meant for environments in which no service acts on it.
+
+**Whole or nothing.** Each imported message carries the header `import_headers.HEADER` with the import's id, its line
+and the number of lines. If the import fails or is cancelled, `undo_import` removes exactly the messages with that
+header. If its process is killed, the target holds fewer messages than the header's count. The next import finds them,
+is refused, and names the command that removes them.
+
+**Headers.** The server's own headers (``Nats-*``) are not imported. Guards (``Nats-Expected-*``) are about the log that
+the message comes from. By ``Nats-Msg-Id`` the server silently drops what it received within two minutes, even if it was
+deleted since: an import that follows an undone one would have gaps. A message that was identified only by its sequence
+(a request without headers) gets that identity as ``ce-id``, and its time as ``ce-time``.
 """
 
 import asyncio
@@ -17,37 +23,37 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
-from centralita.replay.files import messages, validated
+from centralita.replay.export_file import read_messages, validate
+from centralita.replay.import_headers import HEADER, TARGETS, ImportHeader, find_imports, new_import_id
 from centralita.replay.manifest import Manifest
-from centralita.replay.marks import HEADER, TARGETS, Mark, new_id, standing
 from centralita.replay.messages import Message
+from centralita.replay.publisher import BatchPublisher
 from centralita.replay.reading import Incomplete, last_sequence
-from centralita.replay.sending import Sender
-from centralita.replay.undo_import import take_back
+from centralita.replay.undo_import import undo_import
 from chassis.provision import Settings, provision
 from chassis.settings import read
 from contracts.streams import CONSUMERS
 
-IN_FLIGHT = 64
-PAUSE_SECONDS = 0.05
-PATIENCE_SECONDS = 60.0
-"""How long it tries to take back what it has published, if the target does not answer."""
+MAX_IN_FLIGHT = 64
+UNDO_SECONDS = 60.0
+"""How long a failed import tries to remove its messages while the target does not answer."""
+_MIN_PAUSE_SECONDS = 0.05
 
 Progress = Callable[[str, int, int], None]
-"""CallInput the step, and how far it is: how many of how many."""
+"""Called with the name of the stage, and with how much of how much is done."""
 
 
-class Refused(RuntimeError):
-    """Nothing was published; the message says what stands against it."""
+class ImportRefused(RuntimeError):
+    """The import was not begun, and nothing was published. The message names the reason and the remedy."""
 
 
-class Interrupted(RuntimeError):
-    """It came to no end. The message says why, and that nothing of it is left, or what is and how to remove it."""
+class ImportInterrupted(RuntimeError):
+    """The import failed. The message names the reason, and either that the target is as before or what remains."""
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """All of the manifest's messages stand in the target; by `import_id` they can be taken back."""
+    """A complete import. `import_id` identifies its messages for `undo_import`."""
 
     manifest: Manifest
     import_id: str
@@ -62,30 +68,31 @@ async def import_file(
     force: bool = False,
     progress: Progress | None = None,
 ) -> Imported:
-    """Publishes every message of an export in its order. `speed`: times as fast as it happened; none: at once.
+    """Publishes every message of an export in its order, after the whole file has been read and checked.
 
-    The whole file is read before anything is published. What breaks it off, a cancellation too, makes it take back what
-    it has published; a `client` that reconnects lets it do so after the server was away. Raises Damaged, Refused,
-    Interrupted; a CancelledError has a note that says what Interrupted would say.
+    `speed`: how many times as fast as recorded; None: as fast as possible. `into_existing`: also into streams with
+    messages. `force`: also while services subscribe. A `client` that reconnects allows an import that fails because the
+    server was down to remove its messages. Raises DamagedExport, ImportRefused, ImportInterrupted; a CancelledError
+    carries the message of ImportInterrupted as a note.
     """
-    manifest = validated(path)
+    manifest = validate(path)
     if not force:
-        await _nobody_listens(client)
-    await _has_room(client, manifest, into_existing)
+        await _check_no_subscriber(client)
+    await _check_target(client, manifest, into_existing)
     await provision(client.jetstream(), replicas=read(Settings).nats_replicas)
     before = {name: await last_sequence(client, name) for name in TARGETS}
-    running = _Import(client, manifest, new_id(manifest), before, progress or (lambda *_: None))
+    running = _RunningImport(client, manifest, new_import_id(manifest), before, progress or (lambda *_: None))
     try:
         await running.publish(path, speed)
     except asyncio.CancelledError as error:
-        error.add_note(await running.taken_back("it was told to stop"))
+        error.add_note(await running.undo("it was cancelled"))
         raise
     except Exception as error:
-        raise Interrupted(await running.taken_back(str(error) or type(error).__name__)) from error
+        raise ImportInterrupted(await running.undo(str(error) or type(error).__name__)) from error
     return Imported(manifest, running.import_id)
 
 
-async def _nobody_listens(client: Client) -> None:
+async def _check_no_subscriber(client: Client) -> None:
     js = client.jetstream()
     for consumer in CONSUMERS:
         try:
@@ -93,25 +100,26 @@ async def _nobody_listens(client: Client) -> None:
         except NotFoundError:
             continue
         if info.push_bound:
-            raise Refused(
-                f"a service listens to {consumer.name}: it would act on what is imported (voice would dial). "
-                "Stop the services of the target, or --force"
+            raise ImportRefused(
+                f"a service subscribes to {consumer.name} in the target and would act on imported messages (voice "
+                "would dial). Stop the services of the target, or give --force"
             )
 
 
-async def _has_room(client: Client, manifest: Manifest, into_existing: bool) -> None:
-    held = {name: count for name in TARGETS if (count := await _count(client, name))}
-    for one in await standing(client) if held else ():
-        if not one.whole:
-            raise Refused(
-                f"of the import {one.import_id} {one.messages} of {one.count} messages stand in the target: it was "
-                f"killed, or runs now. `{_command(one.import_id)}` removes exactly these"
+async def _check_target(client: Client, manifest: Manifest, into_existing: bool) -> None:
+    """Raises ImportRefused if the target has part of another import, this file, or (by default) any message."""
+    counts = {name: count for name in TARGETS if (count := await _count(client, name))}
+    for found in await find_imports(client) if counts else ():
+        remedy = f"`{_undo_command(found.import_id)}` removes exactly these messages"
+        if not found.is_complete:
+            raise ImportRefused(
+                f"the target contains {found.messages} of {found.count} messages of the import {found.import_id}: that "
+                f"import was killed or is still running. {remedy}"
             )
-        if one.is_of(manifest):
-            undo = f"`{_command(one.import_id)}` removes it"
-            raise Refused(f"this file stands in the target already, as the import {one.import_id}; {undo}")
-    for name, count in held.items() if not into_existing else ():
-        raise Refused(f"the target's {name} holds {count} messages; give --into-existing to add")
+        if found.is_of(manifest):
+            raise ImportRefused(f"the target already contains this file as the import {found.import_id}; {remedy}")
+    for name, count in counts.items() if not into_existing else ():
+        raise ImportRefused(f"the target's {name} contains {count} messages; give --into-existing to add to them")
 
 
 async def _count(client: Client, stream: str) -> int:
@@ -121,57 +129,69 @@ async def _count(client: Client, stream: str) -> int:
         return 0
 
 
-def _command(import_id: str) -> str:
-    return f"centralita replay take-back {import_id}"
+def _undo_command(import_id: str) -> str:
+    return f"centralita replay undo-import {import_id}"
 
 
 @dataclass
-class _Import:
-    """One import while it runs. `before`: where each stream ended when it began."""
+class _RunningImport:
+    """An import in progress. `before`: the last sequence of each target stream when it began."""
 
     client: Client
     manifest: Manifest
     import_id: str
     before: dict[str, int]
     progress: Progress
-    sent: int = 0
+    published: int = 0
 
     async def publish(self, path: Path, speed: float | None) -> None:
-        """Returns when all is stored."""
-        sender, loop = await Sender.open(self.client), asyncio.get_running_loop()
-        begun, first, count = loop.time(), None, self.manifest.count
-        for line, message in enumerate(messages(path), start=1):
-            first = first or message.time
-            due = begun + (message.time - first).total_seconds() / speed if speed else begun
-            if due - loop.time() > PAUSE_SECONDS or sender.missing == IN_FLIGHT:
-                await sender.stored()
-                await asyncio.sleep(due - loop.time())
-            self.sent = line
-            headers = carried(message, Mark(self.import_id, line, count))
-            await sender.send(message.subject, message.body, headers)
+        """Returns when all messages are stored."""
+        publisher, loop = await BatchPublisher.open(self.client), asyncio.get_running_loop()
+        started_at, first_at, count = loop.time(), None, self.manifest.count
+        for line, message in enumerate(read_messages(path), start=1):
+            _raise_if_cancelled()
+            first_at = first_at or message.time
+            publish_at = started_at + (message.time - first_at).total_seconds() / speed if speed else started_at
+            if publish_at - loop.time() > _MIN_PAUSE_SECONDS or publisher.unacknowledged == MAX_IN_FLIGHT:
+                await publisher.flush()
+                await asyncio.sleep(publish_at - loop.time())
+            self.published = line
+            headers = headers_for_import(message, ImportHeader(self.import_id, line, count))
+            await publisher.publish(message.subject, message.body, headers)
             self.progress("importing", line, count)
-        await sender.stored()
+        await publisher.flush()
 
-    async def taken_back(self, why: str) -> str:
-        """Takes back what was published, and says how it stands now."""
-        stopped = f"The import stopped at message {self.sent} of {self.manifest.count}: {why}."
-        places = " and ".join(f"in {name} after {sequence}" for name, sequence in self.before.items())
-        left = (
-            f"What it published could not be taken back: left are at most {self.sent} messages {places}, each with the "
-            f"header {HEADER}: {self.import_id}. `{_command(self.import_id)}` removes exactly these"
+    async def undo(self, reason: str) -> str:
+        """Removes what was published and returns a description of the result."""
+        stopped = f"The import stopped at message {self.published} of {self.manifest.count}: {reason}."
+        positions = " and ".join(f"in {name} after sequence {sequence}" for name, sequence in self.before.items())
+        remaining = (
+            f"Its messages could not be removed: at most {self.published} messages remain {positions}, each with the "
+            f"header {HEADER}: {self.import_id}. `{_undo_command(self.import_id)}` removes exactly these messages"
         )
-        self.progress("taking back", 0, self.sent)
+        self.progress("undoing the import", 0, self.published)
         try:
-            await take_back(self.client, self.import_id, after=self.before, patience=PATIENCE_SECONDS)
+            await undo_import(self.client, self.import_id, after=self.before, timeout_seconds=UNDO_SECONDS)
         except asyncio.CancelledError as error:
-            error.add_note(f"{stopped} {left}.")
+            error.add_note(f"{stopped} {remaining}.")
             raise
         except (NatsError, OSError, Incomplete) as error:
-            return f"{stopped} {left} ({str(error) or type(error).__name__})."
-        return f"{stopped} What it had published is taken back: nothing of it is left."
+            return f"{stopped} {remaining} ({str(error) or type(error).__name__})."
+        return f"{stopped} All messages that it had published are removed again."
 
 
-def carried(message: Message, mark: Mark) -> dict[str, str]:
-    """The headers that it has in the target."""
+def _raise_if_cancelled() -> None:
+    """Raises CancelledError if the task was cancelled and the cancellation was lost.
+
+    Before Python 3.12, `asyncio.wait_for` drops a cancellation that arrives together with its result; nats-py uses it
+    for every request.
+    """
+    task = asyncio.current_task()
+    if task and task.cancelling():
+        raise asyncio.CancelledError
+
+
+def headers_for_import(message: Message, header: ImportHeader) -> dict[str, str]:
+    """Returns the headers that the message gets in the target."""
     own = {name: value for name, value in message.headers.items() if not name.lower().startswith("nats-")}
-    return {"ce-id": message.identity, "ce-time": message.time.isoformat(), **own, HEADER: str(mark)}
+    return {"ce-id": message.identity, "ce-time": message.time.isoformat(), **own, HEADER: str(header)}

@@ -1,18 +1,18 @@
-"""The first line of an export: what it holds, of when, in which version, and the digest that it must have."""
+"""The first line of an export: its content, its scope, the versions it was written with, and its digest."""
 
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from centralita.replay.scope import Scope
 from contracts import EVENTS, reasons_of
 
 VERSION = 1
-CONTRACTS = {fact: event.version for fact, event in EVENTS.items()}
+CONTRACTS = {name: event.version for name, event in EVENTS.items()}
 
 
-class Damaged(ValueError):
-    """An export that cannot be trusted; `line` (from 1, the manifest) and `reason` say where and why."""
+class DamagedExport(ValueError):
+    """The file is not a complete, unchanged export that this program can read. `line` counts from 1, the manifest."""
 
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(f"line {line}: {reason}")
@@ -20,8 +20,8 @@ class Damaged(ValueError):
         self.reason = reason
 
 
-class Span(BaseModel):
-    """What an export holds of one stream: first and last sequence, and how many messages."""
+class StreamRange(BaseModel):
+    """The messages of one stream in an export: first and last sequence, and how many there are."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -31,36 +31,39 @@ class Span(BaseModel):
 
 
 class Manifest(BaseModel):
-    """`digest`: SHA-256 of the lines after this one, with their line ends. `contracts`: version of each event's schema.
+    """The description of an export.
 
-    `handled`: up to which sequence of each stream the orchestrator had acknowledged its inputs; `given_up`:
-    ``<stream>/<sequence>`` of inputs that are dead letters.
+    `digest`: SHA-256 of the lines after the manifest, line ends included. `contracts`: the schema version of each event
+    type. `acknowledged`: for each stream the sequence up to which the orchestrator had acknowledged its inputs.
+    `dead_letters`: ``<stream>/<sequence>`` of inputs that are dead letters.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, serialize_by_alias=True)
 
     format: Literal["centralita-replay"] = "centralita-replay"
     version: int = VERSION
     created_at: AwareDatetime
     scope: Scope
-    streams: dict[str, Span]
+    streams: dict[str, StreamRange]
     count: int
     digest: str
     contracts: dict[str, int]
-    handled: dict[str, int] = {}
-    given_up: tuple[str, ...] = ()
+    acknowledged: dict[str, int] = Field(default={}, alias="handled")
+    dead_letters: tuple[str, ...] = Field(default=(), alias="given_up")
 
 
 def read_manifest(line: bytes) -> Manifest:
-    """Raises Damaged at a line that is no manifest, or one of a version that is newer than this program."""
+    """Returns the manifest in a line. Raises DamagedExport if there is none, or if a newer program wrote it."""
     try:
         manifest = Manifest.model_validate_json(line)
     except ValidationError as error:
-        raise Damaged(1, f"no manifest of an export ({reasons_of(error)[0]})") from error
+        raise DamagedExport(1, f"this is not the manifest of an export ({reasons_of(error)[0]})") from error
     if manifest.version > VERSION:
-        raise Damaged(1, f"format version {manifest.version}; this program reads up to {VERSION}: use a newer one")
-    for fact, version in manifest.contracts.items():
-        if version > CONTRACTS.get(fact, 0):
-            known = f"version {CONTRACTS[fact]}" if fact in CONTRACTS else "none"
-            raise Damaged(1, f"it holds {fact} of version {version}; this program knows {known}: use a newer one")
+        reason = f"format version {manifest.version}; this program reads up to version {VERSION}: install a newer one"
+        raise DamagedExport(1, reason)
+    for name, version in manifest.contracts.items():
+        if version > CONTRACTS.get(name, 0):
+            known = f"version {CONTRACTS[name]}" if name in CONTRACTS else "no version"
+            reason = f"it contains {name} version {version}; this program knows {known} of it: install a newer one"
+            raise DamagedExport(1, reason)
     return manifest

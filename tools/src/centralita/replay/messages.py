@@ -1,4 +1,4 @@
-"""One message of the log as the wire has it, and as one line of an export."""
+"""One message of the log, as it is on the wire and as one line of an export."""
 
 import base64
 import json
@@ -7,22 +7,23 @@ from datetime import datetime
 from uuid import UUID
 
 from chassis.event_log import StoredEvent
-from contracts import Envelope, TimerDue, decode
+from contracts import Envelope, Event, InvalidMessage, TimerDue, decode
 from contracts.streams import CALLS, REQUESTS
 
 STREAMS = {REQUESTS.name: REQUESTS, CALLS.name: CALLS}
 
-FACTS = (*(subject for subject in CALLS.subjects if not subject.startswith("timer.")), TimerDue.subjects())
-"""Every fact of the log, without its schedules. (The stream QUEUE is an index of it, and no part.)
+EVENT_FILTERS = (*(subject for subject in CALLS.subjects if not subject.startswith("timer.")), TimerDue.subjects())
+"""Filters that match every event of the stream CALLS, but none of its schedules.
 
-``timer.set.*`` is not history: it is the server's own note of the one deadline that a call waits for now. The server
-removes it when it fires (the fact is then ``timer.due``), and publishing it elsewhere would set a clock there.
+A schedule (``timer.set.*``) is the server's note of the deadline that a call has now. The server deletes it when it
+fires and stores ``timer.due`` instead. Published in another environment, a schedule would start a timer there.
+The stream QUEUE is an index of CALLS and is not part of the log.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What stands at `sequence` of `stream`; `time` is when the server stored it."""
+    """A stored message; `time` is when the server stored it."""
 
     stream: str
     sequence: int
@@ -33,34 +34,40 @@ class Message:
 
     @property
     def identity(self) -> str:
-        """The id that services know it by; that of its place where its sender gave none (see `chassis`)."""
-        place = f"{self.stream}/{self.sequence}"
-        return self.headers.get("ce-id") or self.headers.get("Nats-Msg-Id") or place
+        """The id by which services know the message; ``<stream>/<sequence>`` if its sender set none."""
+        return self.headers.get("ce-id") or self.headers.get("Nats-Msg-Id") or f"{self.stream}/{self.sequence}"
 
-    def recorded(self) -> StoredEvent:
-        """The event in it, as a service is handed it. Raises InvalidMessage."""
+    def stored_event(self) -> StoredEvent:
+        """Returns the event with its envelope, as a service receives it. Raises InvalidMessage."""
         envelope = Envelope.read(self.headers, subject=self.subject, id=self.identity, time=self.time)
         return StoredEvent(decode(self.subject, self.body), envelope, self.sequence)
 
+    def event(self) -> Event | None:
+        """Returns the event; None if the message is not a valid one, so that its consumers made it a dead letter."""
+        try:
+            return self.stored_event().event
+        except InvalidMessage:
+            return None
 
-def facts_about(call_id: UUID) -> tuple[str, ...]:
-    """`FACTS` of one call."""
-    patterns = [subject.split(".") for subject in FACTS if not subject.startswith("campaign.")]
+
+def event_filters_of(call_id: UUID) -> tuple[str, ...]:
+    """Returns `EVENT_FILTERS` narrowed to one call."""
+    patterns = [subject.split(".") for subject in EVENT_FILTERS if not subject.startswith("campaign.")]
     return tuple(".".join([*tokens[:2], str(call_id), *tokens[3:]]) for tokens in patterns)
 
 
-def belongs(stream: str, subject: str) -> bool:
-    """Whether the stream takes a message on this subject."""
-    return stream in STREAMS and any(_matches(known, subject) for known in STREAMS[stream].subjects)
+def stores_subject(stream: str, subject: str) -> bool:
+    """Returns whether messages on this subject are stored in this stream."""
+    return stream in STREAMS and any(_matches(pattern, subject) for pattern in STREAMS[stream].subjects)
 
 
 def _matches(pattern: str, subject: str) -> bool:
-    wanted, given = pattern.split("."), subject.split(".")
-    return len(wanted) == len(given) and all(a in ("*", b) and b for a, b in zip(wanted, given, strict=True))
+    expected, actual = pattern.split("."), subject.split(".")
+    return len(expected) == len(actual) and all(a in ("*", b) and b for a, b in zip(expected, actual, strict=True))
 
 
 def to_json(message: Message) -> str:
-    """One JSON object, without line end; a body that is no UTF-8 text stands as ``body_base64``."""
+    """Returns one JSON object without a line end; a body that is not UTF-8 is encoded as ``body_base64``."""
     try:
         body = {"body": message.body.decode()}
     except UnicodeDecodeError:
@@ -77,7 +84,7 @@ def to_json(message: Message) -> str:
 
 
 def from_json(line: str) -> Message:
-    """The message that a line stands for. Raises ValueError, KeyError or TypeError at one that is none."""
+    """Returns the message that a line encodes. Raises ValueError, KeyError or TypeError if it encodes none."""
     fields = json.loads(line)
     text = fields.get("body")
     body = base64.b64decode(fields["body_base64"], validate=True) if text is None else text.encode()

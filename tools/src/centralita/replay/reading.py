@@ -1,6 +1,6 @@
-"""Reading a stream in its order, from one sequence on, without leaving anything on the server.
+"""Reading a stream in order from a sequence on, without leaving a consumer on the server.
 
-Pull consumers without acknowledgements, whose numbering is checked: a gap would be a lost message.
+Uses pull consumers without acknowledgements and checks their numbering: a gap means that a message was lost.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -16,31 +16,31 @@ from centralita.replay.messages import Message
 
 BATCH = 500
 ANSWER_SECONDS = 10.0
-_FORGOTTEN_AFTER = 60.0
+_INACTIVE_SECONDS = 60.0
 
 Subscription = JetStreamContext.PullSubscription
 
 
 class Incomplete(RuntimeError):
-    """Not every message came: what was read so far is not the log."""
+    """Not every message arrived: what was read so far is not the whole log."""
 
 
 async def last_sequence(client: Client, stream: str) -> int:
-    """The sequence of the newest message that the stream has or had. Raises nats.js.errors.NotFoundError."""
+    """Returns the sequence of the newest message that the stream has or had. Raises nats.js.errors.NotFoundError."""
     return (await client.jetstream().stream_info(stream)).state.last_seq
 
 
 async def read(
     client: Client, stream: str, *, filters: Sequence[str] = (), start: int = 1, upto: int, headers_only: bool = False
 ) -> AsyncIterator[Message]:
-    """The messages from `start` to `upto`, both included, on these filters (none: all). Raises Incomplete.
+    """Yields the messages from `start` to `upto`, both included, on these filters (none: all). Raises Incomplete.
 
     `headers_only`: with empty bodies.
     """
     async with _consumer(client, stream, filters, start, headers_only) as subscription:
         pending, delivered = (await subscription.consumer_info()).num_pending or 0, 0
         while pending:
-            batch = await _fetched(subscription, min(BATCH, pending), ANSWER_SECONDS, delivered)
+            batch = await _fetch(subscription, min(BATCH, pending), ANSWER_SECONDS, delivered)
             if not batch and (await subscription.consumer_info()).num_pending:
                 raise Incomplete(f"the server sent nothing for {ANSWER_SECONDS:.0f} s")
             for raw in batch:
@@ -62,7 +62,7 @@ async def _consumer(
         opt_start_seq=start,
         ack_policy=AckPolicy.NONE,
         headers_only=headers_only or None,
-        inactive_threshold=_FORGOTTEN_AFTER,
+        inactive_threshold=_INACTIVE_SECONDS,
         mem_storage=True,
         num_replicas=1,
     )
@@ -76,8 +76,8 @@ async def _consumer(
             await js.delete_consumer(stream, config.name or "")
 
 
-async def _fetched(subscription: Subscription, size: int, timeout: float, delivered: int) -> list[Msg]:
-    """What there is, up to `size`; empty if nothing came in time. Raises Incomplete at a gap after `delivered`."""
+async def _fetch(subscription: Subscription, size: int, timeout: float, delivered: int) -> list[Msg]:
+    """Returns up to `size` messages; none if none arrived in time. Raises Incomplete at a gap after `delivered`."""
     try:
         batch = await subscription.fetch(size, timeout=timeout)
     except TimeoutError:
@@ -88,6 +88,8 @@ async def _fetched(subscription: Subscription, size: int, timeout: float, delive
 
 
 def message_of(raw: Msg) -> Message:
-    """A delivered message as the log has it."""
-    place = raw.metadata
-    return Message(place.stream, place.sequence.stream, place.timestamp, raw.subject, dict(raw.headers or {}), raw.data)
+    """Returns a delivered message as a `Message`."""
+    metadata = raw.metadata
+    return Message(
+        metadata.stream, metadata.sequence.stream, metadata.timestamp, raw.subject, dict(raw.headers or {}), raw.data
+    )

@@ -1,9 +1,10 @@
-"""MongoDB from the log: built beside the live documents, compared with them, and put in their place.
+"""Rebuild: MongoDB's documents are computed again from the log, compared with the live ones, and replace them.
 
-Three steps, each of which may be broken off at any moment and is gone on with by the next run:
-1. the new documents follow the log to where the live ones stand, in batches that are transactions;
-2. the live ones are held still for as long as the rest and the comparison take;
-3. the new ones take their place, and the writers go on from there.
+A rebuild has three steps. Each may be interrupted at any moment, and the next run continues it.
+
+1. The new documents are built in a database beside the live one, up to the live sequence, in transactional batches.
+2. The live documents are fenced (see `projection_database`) while the new ones catch up and both are compared.
+3. The new documents replace the live ones, and campaign-stats continues from their sequence.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -15,138 +16,143 @@ from pymongo import AsyncMongoClient
 
 from campaign_stats.store import connect
 from campaign_stats.subscriber import FILTERS
-from centralita.replay.folding import event_in
+from centralita.replay.projection_database import Document, ProjectionDatabase, rebuild_identity, total_digest
 from centralita.replay.reading import read
-from centralita.replay.shadow import Document, Projection, digest, identity_of
 from contracts import Event
 from contracts.streams import CALLS
 
 BATCH = 500
-NEAR = 1000
-"""So near (in sequences) the live documents may move on while the new ones follow; then they are held."""
+MAX_LAG_BEFORE_FENCE = 1000
+"""The live documents are fenced once the new ones are at most so many sequences behind."""
 
 Progress = Callable[[str, int, int], None]
-"""CallInput the step, and how many of how many sequences are done."""
+"""Called with the name of the stage, and with how many of how many sequences are done."""
 
 
-class OtherLog(RuntimeError):
-    """The live documents stand further than this log ends: they were made from another one."""
+class DifferentLog(RuntimeError):
+    """The live documents are ahead of the log: they were made from another one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What was built, up to `sequence`. `live_digest`: none if there were no live documents.
+    """The result of a rebuild: `documents` documents, built up to `sequence`.
 
-    `compared_at`: where both stood then; `different`: ``<collection>/<id>`` of documents that were not equal.
+    `live_digest`: None if there were no live documents. `compared_sequence`: the sequence of both at the comparison.
+    `different`: ``<collection>/<id>`` of each document that was not equal.
     """
 
     sequence: int
     digest: str
     live_digest: str | None
-    compared_at: int
+    compared_sequence: int
     documents: int
     different: tuple[str, ...]
-    swapped: bool
+    is_swapped: bool
 
     @property
-    def equal(self) -> bool:
-        """Whether the live documents were what the log says."""
+    def is_equal(self) -> bool:
+        """Whether the live documents were equal to the rebuilt ones, or did not exist."""
         return self.live_digest is None or self.live_digest == self.digest
 
 
 async def rebuild(
     client: Client, mongo_url: str, database: str, *, check: bool = False, progress: Progress | None = None
 ) -> Rebuilt:
-    """Builds the projection anew and puts it in its place; `check`: only compares. Raises OtherLog, PyMongoError."""
-    told = progress or (lambda _step, _done, _of: None)
+    """Builds the projection again and swaps it in; with `check`, only compares. Raises DifferentLog, PyMongoError."""
+    report = progress or (lambda *_: None)
     info = await client.jetstream().stream_info(CALLS.name)
     async with _connected(mongo_url) as mongo:
-        live, new = Projection(mongo, database), Projection(mongo, f"{database}_rebuild")
-        standing = await live.standing()
-        if standing.swapping_to is not None:  # broken off in the last step: what was to be compared is gone
-            return await _swap(live, new, standing.swapping_to, None, told)
-        if standing.sequence > info.state.last_seq:
-            raise OtherLog(
-                f"the log ends at {info.state.last_seq}, the documents in {database} stand at {standing.sequence}"
+        live, new = ProjectionDatabase(mongo, database), ProjectionDatabase(mongo, f"{database}_rebuild")
+        state = await live.state()
+        if state.swap_sequence is not None:  # interrupted in the swap: the documents to compare with may be gone
+            return await _swap(live, new, state.swap_sequence, None, report)
+        if state.sequence > info.state.last_seq:
+            raise DifferentLog(
+                f"the log ends at {info.state.last_seq}, but the documents in the database {database} are at "
+                f"{state.sequence}: they were made from another log. Give the --database of this log"
             )
-        identity = identity_of(str(info.created))
-        place = await new.begin(identity)
-        if place > standing.sequence > 0:
+        identity = rebuild_identity(str(info.created))
+        sequence = await new.begin_rebuild(identity)
+        if sequence > state.sequence > 0:
             await new.drop()
-            place = await new.begin(identity)
-        rebuilding = _Rebuilding(client, live, new, place, told)
-        return await rebuilding.run(info.state.last_seq, check=check)
+            sequence = await new.begin_rebuild(identity)
+        running = _Rebuild(client, live, new, sequence, report)
+        return await running.run(info.state.last_seq, check=check)
 
 
 @dataclass
-class _Rebuilding:
+class _Rebuild:
+    """A rebuild in progress; `sequence` is that of the new documents."""
+
     client: Client
-    live: Projection
-    new: Projection
-    place: int
-    told: Progress
+    live: ProjectionDatabase
+    new: ProjectionDatabase
+    sequence: int
+    report: Progress
 
     async def run(self, last: int, *, check: bool) -> Rebuilt:
-        while (standing := await self.live.standing()).sequence - self.place > NEAR:
-            await self._follow("building", standing.sequence)
-        stood_at = await self.live.fence()
+        while (state := await self.live.state()).sequence - self.sequence > MAX_LAG_BEFORE_FENCE:
+            await self._build("building", state.sequence)
+        fenced_sequence = await self.live.fence()
         try:
-            await self._follow("catching up", stood_at or last)
-            compared = await self._compare(stood_at)
+            await self._build("catching up", fenced_sequence or last)
+            compared = await self._compare(fenced_sequence)
         except BaseException:
-            await self._release(stood_at)
+            await self._release(fenced_sequence)
             raise
         if check:
-            await self._release(stood_at)
+            await self._release(fenced_sequence)
             await self.new.drop()
             return compared
-        await self._follow("to the end of the log", max(last, stood_at))
-        await self.live.note_swap(self.place, stood_at)
-        return await _swap(self.live, self.new, self.place, compared, self.told)
+        await self._build("to the end of the log", max(last, fenced_sequence))
+        await self.live.begin_swap(self.sequence, fenced_sequence)
+        return await _swap(self.live, self.new, self.sequence, compared, self.report)
 
-    async def _release(self, stood_at: int) -> None:
-        if stood_at:
-            await self.live.release(stood_at)
+    async def _release(self, fenced_sequence: int) -> None:
+        if fenced_sequence:
+            await self.live.release(fenced_sequence)
 
-    async def _follow(self, step: str, upto: int) -> None:
-        """Brings the new documents to `upto`."""
+    async def _build(self, stage: str, last: int) -> None:
+        """Applies the events up to the sequence `last` to the new documents."""
         batch: list[tuple[int, Event]] = []
-        self.told(step, self.place, upto)
-        if self.place >= upto:
+        self.report(stage, self.sequence, last)
+        if self.sequence >= last:
             return
-        async for message in read(self.client, CALLS.name, filters=FILTERS, start=self.place + 1, upto=upto):
-            event = event_in(message)
-            if isinstance(event, Event):
+        async for message in read(self.client, CALLS.name, filters=FILTERS, start=self.sequence + 1, upto=last):
+            if event := message.event():
                 batch.append((message.sequence, event))
             if len(batch) == BATCH:
-                await self._apply(step, batch, message.sequence, upto)
+                await self._apply(stage, batch, message.sequence, last)
                 batch = []
-        await self._apply(step, batch, upto, upto)
+        await self._apply(stage, batch, last, last)
 
-    async def _apply(self, step: str, batch: list[tuple[int, Event]], place: int, upto: int) -> None:
-        await self.new.store.apply(self.place, batch, upto=place)
-        self.place = place
-        self.told(step, place, upto)
+    async def _apply(self, stage: str, batch: list[tuple[int, Event]], sequence: int, last: int) -> None:
+        await self.new.store.apply(self.sequence, batch, upto=sequence)
+        self.sequence = sequence
+        self.report(stage, sequence, last)
 
-    async def _compare(self, stood_at: int) -> Rebuilt:
-        ours = await self.new.digests()
-        theirs = await self.live.digests() if stood_at else None
-        names = ours.keys() | theirs.keys() if theirs is not None else set()
-        different = tuple(sorted(name for name in names if ours.get(name) != (theirs or {}).get(name)))
-        live_digest = None if theirs is None else digest(theirs)
-        return Rebuilt(self.place, digest(ours), live_digest, self.place, len(ours), different, swapped=False)
+    async def _compare(self, fenced_sequence: int) -> Rebuilt:
+        rebuilt = await self.new.digests()
+        live = await self.live.digests() if fenced_sequence else None
+        names = rebuilt.keys() | live.keys() if live is not None else set()
+        different = tuple(sorted(name for name in names if rebuilt.get(name) != (live or {}).get(name)))
+        live_digest = None if live is None else total_digest(live)
+        digest, count = total_digest(rebuilt), len(rebuilt)
+        return Rebuilt(self.sequence, digest, live_digest, self.sequence, count, different, is_swapped=False)
 
 
-async def _swap(live: Projection, new: Projection, sequence: int, compared: Rebuilt | None, told: Progress) -> Rebuilt:
-    told("taking their place", 0, 1)
+async def _swap(
+    live: ProjectionDatabase, new: ProjectionDatabase, sequence: int, compared: Rebuilt | None, report: Progress
+) -> Rebuilt:
+    report("replacing the live documents", 0, 1)
     await new.replace(live)
     await live.release(sequence)
     await new.drop()
-    told("taking their place", 1, 1)
+    report("replacing the live documents", 1, 1)
     if compared is not None:
-        return replace(compared, sequence=sequence, swapped=True)
-    found = await live.digests()
-    return Rebuilt(sequence, digest(found), None, sequence, len(found), (), swapped=True)
+        return replace(compared, sequence=sequence, is_swapped=True)
+    digests = await live.digests()
+    return Rebuilt(sequence, total_digest(digests), None, sequence, len(digests), (), is_swapped=True)
 
 
 @asynccontextmanager

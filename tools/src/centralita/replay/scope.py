@@ -1,4 +1,4 @@
-"""Which part of the log is meant: all of it, a campaign, a call, a span of time."""
+"""The part of the log that a command works on: everything, one campaign, one call, or a time range."""
 
 import json
 from collections.abc import Collection
@@ -13,7 +13,7 @@ from contracts.streams import REQUESTS
 
 
 class Scope(BaseModel):
-    """Nothing given: everything. `since` is the first instant that is in it, `until` the first that is not."""
+    """A selection of messages; without arguments, all of them. `since` is included, `until` is not."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -23,26 +23,29 @@ class Scope(BaseModel):
     until: AwareDatetime | None = None
 
     @property
-    def is_span(self) -> bool:
-        """Whether calls may begin before it or end after it, so that it does not hold all of each."""
+    def is_time_range(self) -> bool:
+        """Whether calls may begin before the scope or end after it, so that it contains only a part of them."""
         return self.since is not None or self.until is not None
 
-    def wants(self, message: Message, ids: Collection[str]) -> bool:
-        """Whether the message is in it; `ids`: the calls of its campaign, where a campaign is asked for."""
-        if not self._in_time(message.time):
+    def includes(self, message: Message, campaign_call_ids: Collection[str]) -> bool:
+        """Returns whether the message is in the scope; `campaign_call_ids`: the calls of `campaign_id`, if that is set.
+
+        Most events name only their call, so the campaign's calls must be known.
+        """
+        if not self._includes_time(message.time):
             return False
         if self.call_id is not None and call_of(message) != str(self.call_id):
             return False
         if self.campaign_id is None:
             return True
-        return call_of(message) in ids or campaign_of(message) == self.campaign_id
+        return call_of(message) in campaign_call_ids or campaign_of(message) == self.campaign_id
 
-    def _in_time(self, time: datetime) -> bool:
+    def _includes_time(self, time: datetime) -> bool:
         return (self.since is None or time >= self.since) and (self.until is None or time < self.until)
 
 
 def call_of(message: Message) -> str | None:
-    """The call that a message is about, also when it only asks for one; none if it is about something else."""
+    """Returns the id of the call that a message is about, also of a request; None if it is about something else."""
     if message.subject != "call.requested":
         tokens = message.subject.split(".")
         return tokens[2] if len(tokens) > 2 and tokens[0] != "campaign" else None
@@ -51,7 +54,7 @@ def call_of(message: Message) -> str | None:
 
 
 def campaign_of(message: Message) -> str | None:
-    """The campaign that a message names; none where only its call is named."""
+    """Returns the campaign that a message names; None if it names only its call."""
     family, *rest = message.subject.split(".")
     if family == "campaign":
         return rest[1] if len(rest) > 1 else None
@@ -73,8 +76,8 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def identified(text: str) -> UUID:
-    """A call's id as a person gives it: the id, or the request id that it is made from."""
+def parse_call_id(text: str) -> UUID:
+    """Returns the call id that a user means by `text`: a call id, or the request id it is derived from."""
     try:
         return UUID(text)
     except ValueError:

@@ -1,8 +1,9 @@
-"""Takes an import back: exactly its own messages, also those whose acknowledgement never came, are removed again.
+"""Undoing an import: removing exactly its messages, including those that were never acknowledged.
 
-What this connection sent last may still be on its way into the stream when somebody looks what stands there. A stream
-takes in order what a connection sends, so a message that it must refuse is sent first: once that is refused, everything
-before it is stored, or refused too. Then what has the import's mark is removed, until nothing is found that has it.
+What this connection published last may still be on its way into the stream when the messages are searched. A stream
+processes what a connection publishes in order. So a message that the stream must refuse is published first: once it is
+refused, every earlier message is stored or refused too. Then messages with the import's header are removed until none
+is found.
 """
 
 import asyncio
@@ -13,59 +14,61 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.errors import BadRequestError, NotFoundError
 
-from centralita.replay.marks import TARGETS, marked
+from centralita.replay.import_headers import TARGETS, imported_sequences
 from centralita.replay.messages import STREAMS
 from centralita.replay.reading import Incomplete
 
-TOGETHER = 64
-PAUSE_SECONDS = 0.5
-_ANOTHER_STREAM_IS_EXPECTED = 10060
+_MAX_CONCURRENT_DELETIONS = 64
+_RETRY_SECONDS = 0.5
+_WRONG_STREAM_EXPECTED = 10060
+"""The server's error code for a message whose ``Nats-Expected-Stream`` names another stream (``errors.json``)."""
 
 
-async def take_back(
-    client: Client, import_id: str, *, after: Mapping[str, int] | None = None, patience: float = 0
+async def undo_import(
+    client: Client, import_id: str, *, after: Mapping[str, int] | None = None, timeout_seconds: float = 0
 ) -> int:
-    """Removes what stands of an import, and says how many messages: none of it is there when this returns.
+    """Removes all messages of an import and returns how many there were.
 
-    `after`: the sequence of each stream after which it began; `patience`: seconds for a server that is coming back.
-    Raises nats.errors.Error, OSError, Incomplete.
+    `after`: the last sequence of each stream when the import began, to search less. `timeout_seconds`: how long to
+    retry while the server does not answer. Raises nats.errors.Error, OSError, Incomplete.
     """
     loop = asyncio.get_running_loop()
-    removed, until = 0, loop.time() + patience
+    removed, deadline_at = 0, loop.time() + timeout_seconds
     while True:
         try:
-            found = sum([await _removed(client, name, import_id, (after or {}).get(name, 0)) for name in TARGETS])
+            counts = [await _remove(client, name, import_id, (after or {}).get(name, 0)) for name in TARGETS]
         except (NatsError, OSError, Incomplete):
-            if client.is_closed or loop.time() > until:
+            if client.is_closed or loop.time() > deadline_at:
                 raise
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS)
         else:
-            if not found:
+            if not sum(counts):
                 return removed
-            removed += found
+            removed += sum(counts)
 
 
-async def _removed(client: Client, stream: str, import_id: str, after: int) -> int:
+async def _remove(client: Client, stream: str, import_id: str, after_sequence: int) -> int:
     js = client.jetstream()
     try:
         await js.stream_info(stream)
     except NotFoundError:
         return 0
-    await settled(js, stream)
-    sequences = await marked(client, stream, import_id, after)
-    if sequences and (await js.stream_info(stream)).state.messages == len(sequences):  # it holds nothing else
+    await wait_until_processed(js, stream)
+    sequences = await imported_sequences(client, stream, import_id, after_sequence=after_sequence)
+    if sequences and (await js.stream_info(stream)).state.messages == len(sequences):  # it contains nothing else
         await js.purge_stream(stream, seq=sequences[-1] + 1)
         return len(sequences)
-    for first in range(0, len(sequences), TOGETHER):
-        await asyncio.gather(*(js.delete_msg(stream, one) for one in sequences[first : first + TOGETHER]))
+    for first in range(0, len(sequences), _MAX_CONCURRENT_DELETIONS):
+        batch = sequences[first : first + _MAX_CONCURRENT_DELETIONS]
+        await asyncio.gather(*(js.delete_msg(stream, sequence) for sequence in batch))
     return len(sequences)
 
 
-async def settled(js: JetStreamContext, stream: str) -> None:
-    """Returns when the stream has stored or refused whatever this connection has sent to it before."""
+async def wait_until_processed(js: JetStreamContext, stream: str) -> None:
+    """Returns when the stream has stored or refused everything that this connection has published to it."""
     subject = STREAMS[stream].subjects[-1].replace("*", "nothing")
     try:
         await js.publish(subject, stream="nothing")
     except BadRequestError as error:
-        if error.err_code != _ANOTHER_STREAM_IS_EXPECTED:
+        if error.err_code != _WRONG_STREAM_EXPECTED:
             raise

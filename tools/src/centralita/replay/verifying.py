@@ -1,43 +1,55 @@
-"""Every recorded input decided again: a decision must equal the recorded one, and what came to nothing must again.
+"""Verify: every recorded input is decided again by the rules of this program and compared with the record.
 
-Exact for decisions: the log has the state before, the input, and the instant (``occurred_at``). What a request left
-open was filled in from the house's defaults of that day; those stand in the call. One limit, ``DIAL_WITHIN_MINUTES``,
-stands only in calls that wait for a slot; for the others it is given, and matters only to one that comes due too late.
+**Decisions are exact.** The log contains everything that a decision depends on: the state before it (carried by the
+call's previous decision), the input (its cause), and the instant (``occurred_at``). The operator's defaults of that day
+are in the call. A decision that differs now is a *drift*. Only the fields that the recorded message has are compared,
+by their meaning in the contract: a field that the contract renamed is read by its alias, and one that it gained later
+is not compared. One limit, ``DIAL_WITHIN_MINUTES``, is carried only by calls that wait for a slot. For others it is an
+argument; it matters only for a call that became due too late.
 
-An input that came to nothing left no trace, so the state in which it was handled is not known exactly: see
-`centralita.replay.cases.Case.states_for`. If it would not come to nothing in any of those, that is a doubt and no
-drift: an input whose replica was killed is handled again later, in whatever state the call has then. It is judged only
-if the orchestrator had acknowledged it.
+**Ignored inputs are not exact.** An input without a decision leaves no record of when it was handled, so the state at
+that time is known only as one of a few (`centralita.replay.call_history.CallHistory.possible_states`). If it would lead
+to a decision in all of them, that is a *doubt* and not a drift: an input whose replica was killed is handled again
+later, in another state.
+
+**Some inputs are not judged**: those that the orchestrator had not acknowledged, dead letters, and what a time range
+contains only in part.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel
 
-from centralita.replay.cases import Case, Decision, Input, cases
-from centralita.replay.redeciding import DIAL_WITHIN, decided, policy_of
-from centralita.replay.sources import Record
+from centralita.replay.call_history import CallHistory, Decision, Input, call_histories
+from centralita.replay.decisions import DIAL_WITHIN, decide_again, policy_of
+from centralita.replay.record import Record
 from contracts import CallCreated, CallDecision
+from contracts.streams import CALLS
+
+Differences = tuple[tuple[str, Any, Any], ...]
+"""For each different field: its name, the recorded value, the value now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A decision that would be another one now. `differences`: field, recorded, decided now."""
+    """A message whose decision would be different now."""
 
     call_id: str
     stream: str
     sequence: int
     reason: str
-    differences: tuple[tuple[str, Any, Any], ...] = ()
+    differences: Differences = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was decided again. `drifts` and `doubts` (see above): in the order of the log; `unjudged`: what a span of
-    time does not hold whole, and inputs that nobody had acknowledged yet."""
+    """How much was decided again, and what differs. `drifts` and `doubts` are in the order of the log.
+
+    `without_effect`: judged inputs without a decision. `unjudged`: decisions and inputs that were not judged.
+    """
 
     calls: int
     decisions: int
@@ -47,84 +59,96 @@ class Verification:
     doubts: tuple[Drift, ...] = ()
 
 
-Judged = tuple[Drift | None, bool]
-"""The drift, if there is one, and whether it could be judged at all."""
+@dataclass
+class _Count:
+    judged: int = 0
+    unjudged: int = 0
+    drifts: list[Drift] = field(default_factory=list)
+
+    def add(self, drift: Drift | None, *, is_judged: bool) -> None:
+        self.judged += is_judged
+        self.unjudged += not is_judged
+        self.drifts += [drift] if drift else []
+
+    def in_order(self) -> tuple[Drift, ...]:
+        return tuple(sorted(self.drifts, key=lambda drift: (drift.stream, drift.sequence)))
 
 
 async def verify(
     record: Record, *, dial_within: timedelta = DIAL_WITHIN, progress: Callable[[int, int], None] | None = None
 ) -> Verification:
-    """Decides the whole record again."""
-    found = cases(record.messages)
-    total = len(found)
-    drifts: list[Drift] = []
-    doubts: list[Drift] = []
-    decisions = without_effect = unjudged = 0
-    for number, case in enumerate(found, start=1):
-        verdicts = [await _decision(case, place, record, dial_within) for place in range(len(case.decisions))]
-        decisions += sum(judged for _, judged in verdicts)
-        silent = [await _silence(case, told, record, dial_within) for told in case.without_effect]
-        without_effect += sum(judged for _, judged in silent)
-        unjudged += sum(not judged for _, judged in (*verdicts, *silent))
-        drifts += [drift for drift, _ in verdicts if drift]
-        doubts += [doubt for doubt, _ in silent if doubt]
+    """Decides every input of the record again; `progress` is called with how many of how many calls are done."""
+    histories = call_histories(record.messages)
+    decisions, ignored = _Count(), _Count()
+    for number, history in enumerate(histories, start=1):
+        for index in range(len(history.decisions)):
+            drift, is_judged = await _judge_decision(history, index, record, dial_within)
+            decisions.add(drift, is_judged=is_judged)
+        for ignored_input in history.ignored_inputs:
+            doubt, is_judged = await _judge_ignored(history, ignored_input, record, dial_within)
+            ignored.add(doubt, is_judged=is_judged)
         if progress:
-            progress(number, total)
-    return Verification(total, decisions, without_effect, unjudged, _ordered(drifts), _ordered(doubts))
+            progress(number, len(histories))
+    unjudged = decisions.unjudged + ignored.unjudged
+    return Verification(
+        len(histories), decisions.judged, ignored.judged, unjudged, decisions.in_order(), ignored.in_order()
+    )
 
 
-def _ordered(found: list[Drift]) -> tuple[Drift, ...]:
-    return tuple(sorted(found, key=lambda drift: (drift.stream, drift.sequence)))
-
-
-async def _decision(case: Case, place: int, record: Record, dial_within: timedelta) -> Judged:
-    recorded = case.decisions[place]
-    before = case.decisions[place - 1].event.call if place else None
-    begins = isinstance(recorded.event, CallCreated)
-    if recorded.cause is None or (before is None and not begins):
-        missing = f"the message {recorded.cause_id} that caused it" if recorded.cause is None else "what was before it"
-        return (None, False) if record.scope.is_span else (_drift(recorded, f"{missing} is not in the record"), True)
+async def _judge_decision(
+    history: CallHistory, index: int, record: Record, dial_within: timedelta
+) -> tuple[Drift | None, bool]:
+    """Returns the drift of a decision, if any, and whether the decision could be judged."""
+    recorded = history.decisions[index]
+    before = history.decisions[index - 1].event.call if index else None
+    if recorded.cause is None or (before is None and not isinstance(recorded.event, CallCreated)):
+        missing = f"the message {recorded.cause_id} that caused it" if recorded.cause is None else "the event before it"
+        if record.scope.is_time_range:
+            return None, False
+        return _drift(recorded, f"{missing} is not in the record"), True
     policy = policy_of(recorded.event.call, dial_within)
-    again = await decided(before, recorded.cause.told, policy, recorded.event.occurred_at)
-    cause = recorded.cause.told.event.event_name
-    if again is None:
-        return _drift(recorded, f"from {cause} {recorded.event.event_name} was decided, now nothing"), True
-    if differences := _differences(recorded.event, again):
-        return _drift(recorded, f"from {cause} {recorded.event.event_name} was decided, now another", differences), True
+    now = await decide_again(before, recorded.cause.stored, policy, recorded.event.occurred_at)
+    cause, name = recorded.cause.stored.event.event_name, recorded.event.event_name
+    if now is None:
+        return _drift(recorded, f"{cause} led to {name}; now it leads to no decision"), True
+    if differences := _differences(recorded.event, now):
+        return _drift(recorded, f"{cause} led to {name}; now the decision is different", differences), True
     return None, True
 
 
-async def _silence(case: Case, told: Input, record: Record, dial_within: timedelta) -> Judged:
-    message = told.message
-    acknowledged = message.sequence <= record.handled.get(message.stream, 0)
-    given_up = f"{message.stream}/{message.sequence}" in record.given_up
-    if given_up or not acknowledged or record.scope.is_span:  # its decision may stand outside the span
+async def _judge_ignored(
+    history: CallHistory, ignored: Input, record: Record, dial_within: timedelta
+) -> tuple[Drift | None, bool]:
+    """Returns the doubt about an ignored input, if any, and whether the input could be judged."""
+    message = ignored.message
+    is_acknowledged = message.sequence <= record.acknowledged.get(message.stream, 0)
+    is_dead_letter = f"{message.stream}/{message.sequence}" in record.dead_letters
+    if is_dead_letter or not is_acknowledged or record.scope.is_time_range:  # its decision may be outside the range
         return None, False
     now: CallDecision | None = None
-    for before, at in case.states_for(told):
-        now = await decided(before, told.told, policy_of(before, dial_within), at)
+    for before, at in history.possible_states(ignored):
+        now = await decide_again(before, ignored.stored, policy_of(before, dial_within), at)
         if now is None:
             return None, True
     assert now is not None  # noqa: S101  there is at least one state
-    reason = f"from {told.told.event.event_name} nothing was decided, now {now.event_name} ({now.call.status})"
-    return Drift(case.call_id, message.stream, message.sequence, reason), True
+    name = ignored.stored.event.event_name
+    reason = f"{name} led to no decision; now it leads to {now.event_name} ({now.call.status})"
+    return Drift(history.call_id, message.stream, message.sequence, reason), True
 
 
-def _drift(recorded: Decision, reason: str, differences: tuple[tuple[str, Any, Any], ...] = ()) -> Drift:
-    return Drift(str(recorded.event.call_id), "CALLS", recorded.sequence, reason, differences)
+def _drift(recorded: Decision, reason: str, differences: Differences = ()) -> Drift:
+    return Drift(str(recorded.event.call_id), CALLS.name, recorded.sequence, reason, differences)
 
 
-def _differences(recorded: CallDecision, again: CallDecision) -> tuple[tuple[str, Any, Any], ...]:
-    """Compared is what the recorded message says: a field that came into the contract later says nothing of then."""
-    if type(recorded) is not type(again):
-        return (("fact", recorded.event_name, again.event_name), *_fields(recorded.call, again.call, "call."))
-    fields = _fields(recorded, again, "", exclude={"call"})
-    return (*fields, *_fields(recorded.call, again.call, "call."))
+def _differences(recorded: CallDecision, now: CallDecision) -> Differences:
+    call = _different_fields(recorded.call, now.call, "call.")
+    if type(recorded) is not type(now):
+        return (("event", recorded.event_name, now.event_name), *call)
+    return (*_different_fields(recorded, now, "", exclude={"call"}), *call)
 
 
-def _fields(
-    recorded: BaseModel, again: BaseModel, prefix: str, exclude: set[str] | None = None
-) -> tuple[tuple[str, Any, Any], ...]:
-    then = recorded.model_dump(mode="json", exclude_unset=True, exclude=exclude)
-    now = again.model_dump(mode="json")
-    return tuple((f"{prefix}{name}", value, now[name]) for name, value in then.items() if value != now[name])
+def _different_fields(recorded: BaseModel, now: BaseModel, prefix: str, exclude: set[str] | None = None) -> Differences:
+    """Compares the fields that the recorded message sets."""
+    then = recorded.model_dump(mode="json", exclude_unset=True, exclude=exclude, by_alias=False)
+    values = now.model_dump(mode="json", by_alias=False)
+    return tuple((f"{prefix}{name}", value, values[name]) for name, value in then.items() if value != values[name])

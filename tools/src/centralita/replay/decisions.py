@@ -1,6 +1,6 @@
-"""One input decided again, by the orchestrator's own service on a log of paper. Needs the extra ``replay``.
+"""Deciding one input again by the orchestrator's own service, with its ports in memory. Needs the extra ``replay``.
 
-The only module of the tools that knows a service's rules: it runs them, and repeats none.
+The only module of the tools that knows a service's rules: it runs them and repeats none.
 """
 
 from dataclasses import dataclass, field
@@ -27,54 +27,54 @@ from contracts import (
 )
 
 DIAL_WITHIN = timedelta(days=1)
-"""The orchestrator's default of ``DIAL_WITHIN_MINUTES``: the one limit that not every event tells of."""
+"""The orchestrator's default of ``DIAL_WITHIN_MINUTES``, the only limit that some events do not carry."""
 INPUTS: tuple[type, ...] = (*get_args(Command), *get_args(Fact))
-"""What the orchestrator decides on."""
+"""The event types that the orchestrator decides on."""
 
 
 @dataclass
-class _Paper:
-    """The service's ports: the call as it stood, and what is written after it. Nothing leaves it."""
+class _InMemoryPorts:
+    """The service's ports: they return `stored` and keep the appended events. The other effects do nothing."""
 
     stored: Stored | None
-    written: list[CallDecision] = field(default_factory=list)
+    appended: list[CallDecision] = field(default_factory=list)
 
     async def load(self, call_id: UUID) -> Stored | None:
         return self.stored
 
     async def append(self, event: CallDecision, *, after: int, cause: Envelope) -> int:
-        self.written.append(event)
+        self.appended.append(event)
         return after + 1
 
     async def has_decided(self, call_id: UUID, cause: Envelope) -> bool:
         return False
 
     async def set(self, call_id: UUID, deadline: datetime, *, after: int, cause: Envelope) -> None:
-        """No clock runs on paper."""
+        """Sets no timer."""
 
     async def clear(self, call_id: UUID) -> None:
-        """No clock runs on paper."""
+        """Clears no timer."""
 
     async def join(self, call: Call, *, due_sequence: int, cause: Envelope) -> None:
-        """Nobody waits on paper."""
+        """Joins no queue."""
 
     async def leave(self, place: int) -> None:
-        """Nobody waits on paper."""
+        """Leaves no queue."""
 
     async def request(self, greeting: AudioRequested, *, event_id: str, cause: Envelope) -> None:
-        """Nothing is spoken on paper."""
+        """Requests no audio."""
 
 
-async def decided(before: Call | None, told: StoredEvent, policy: Policy, now: datetime) -> CallDecision | None:
-    """What follows from an input while the call is `before`; none if it is ignored or refused."""
-    paper = _Paper(Stored(before, 0, None) if before else None)
-    service = CallService(calls=paper, timers=paper, queue=paper, greetings=paper, policy=policy, now=lambda: now)
-    await _tell(service, told)
-    return paper.written[-1] if paper.written else None
+async def decide_again(before: Call | None, stored: StoredEvent, policy: Policy, now: datetime) -> CallDecision | None:
+    """Returns the decision on an input while the call is `before`; None if the input is ignored or refused."""
+    ports = _InMemoryPorts(Stored(before, 0, None) if before else None)
+    service = CallService(calls=ports, timers=ports, queue=ports, greetings=ports, policy=policy, now=lambda: now)
+    await _decide(service, stored)
+    return ports.appended[-1] if ports.appended else None
 
 
-async def _tell(service: CallService, told: StoredEvent) -> CommandOutcome:
-    event, cause = told.event, told.envelope
+async def _decide(service: CallService, stored: StoredEvent) -> CommandOutcome:
+    event, cause = stored.event, stored.envelope
     match event:
         case CallRequested():
             return await service.request(event, cause)
@@ -87,24 +87,24 @@ async def _tell(service: CallService, told: StoredEvent) -> CommandOutcome:
         case _ if isinstance(event, Fact):
             return await service.tell(CallInput(event.call_id, input_of(event), cause))
         case _:
-            raise TypeError(f"{event.event_name} is no input of the orchestrator")
+            raise TypeError(f"{event.event_name} is not an input of the orchestrator")
 
 
-def policy_of(agreed: Call | None, dial_within: timedelta) -> Policy:
-    """The house's defaults as they were when a call was made: what its request left open, the call itself says.
+def policy_of(call: Call | None, dial_within: timedelta) -> Policy:
+    """Returns the defaults that were in force when a call was created, as far as the call carries them.
 
-    A call that is queued says by its deadline how late it may be dialled; of any other, `dial_within` is taken. Without
-    a call: some policy, since nothing recorded can be compared with what it leads to.
+    A queued call shows by its deadline how late it may be dialled; for any other, `dial_within` is used. Without a call
+    the values do not matter, because no recorded decision is compared with the result.
     """
-    if agreed is None:
+    if call is None:
         span = timedelta(minutes=1)
         return Policy(call_timeout=span, max_retries=0, retry_delay=span, max_talk=span, dial_within=dial_within)
-    if agreed.is_queued and agreed.deadline_at and agreed.due_at:
-        dial_within = agreed.deadline_at - agreed.due_at
+    if call.is_queued and call.deadline_at and call.due_at:
+        dial_within = call.deadline_at - call.due_at
     return Policy(
-        call_timeout=timedelta(seconds=agreed.call_timeout_seconds),
-        max_retries=agreed.max_retries,
-        retry_delay=timedelta(seconds=agreed.retry_delay_seconds),
-        max_talk=timedelta(seconds=agreed.max_call_seconds),
+        call_timeout=timedelta(seconds=call.call_timeout_seconds),
+        max_retries=call.max_retries,
+        retry_delay=timedelta(seconds=call.retry_delay_seconds),
+        max_talk=timedelta(seconds=call.max_call_seconds),
         dial_within=dial_within,
     )

@@ -1,0 +1,76 @@
+"""The timeline of a call, and its state after any sequence."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from centralita.replay.messages import Message
+from centralita.replay.record import Record
+from centralita.replay.scope import Scope
+from centralita.replay.timeline import UnknownCall, timeline
+from contracts import CallStatus, Disposition
+from contracts.examples import EXAMPLES
+from contracts.streams import CALLS, REQUESTS
+
+STARTED_AT = datetime(2026, 3, 2, 15, tzinfo=UTC)
+EVENT_NAMES = (
+    "call.requested",
+    "call.created",
+    "audio.requested",
+    "call.status_changed",
+    "speech.heard",
+    "reply.generated",
+    "conversation.ended",
+    "call.concluded",
+)
+
+
+def record() -> Record:
+    messages = [
+        Message(
+            REQUESTS.name if event_name == "call.requested" else CALLS.name,
+            number,
+            STARTED_AT + timedelta(seconds=number),
+            EXAMPLES[event_name].subject,
+            {},
+            EXAMPLES[event_name].model_dump_json().encode(),
+        )
+        for number, event_name in enumerate(EVENT_NAMES, start=10)
+    ]
+    return Record(Scope(), messages, {}, ())
+
+
+def test_the_whole_timeline_ends_with_the_present_state_of_the_call() -> None:
+    whole = timeline(record())
+    assert [entry.event for entry in whole.entries] == list(EVENT_NAMES)
+    assert whole.sequence == 17
+    assert whole.call.disposition is Disposition.CONFIRMED
+    assert [line.speaker for line in whole.conversation][-3:] == ["callee", "agent", "end"]
+
+
+def test_at_a_sequence_the_state_is_that_after_the_sequence() -> None:
+    then = timeline(record(), at=13)
+    assert then.call.status is CallStatus.DIALING
+    assert then.call.deadline_at is not None
+    assert [entry.sequence for entry in then.entries] == [10, 11, 12, 13]
+    assert not [line for line in then.conversation if line.speaker == "callee"]
+
+
+def test_between_two_decisions_the_state_is_that_after_the_first() -> None:
+    assert timeline(record(), at=12).call.status is CallStatus.PENDING
+
+
+def test_before_its_first_event_the_call_does_not_exist() -> None:
+    with pytest.raises(UnknownCall, match="the call did not exist at sequence 9"):
+        timeline(record(), at=9)
+
+
+def test_a_call_that_was_never_requested_is_unknown() -> None:
+    with pytest.raises(UnknownCall, match="there is no such call"):
+        timeline(Record(Scope(), [], {}, ()))
+
+
+def test_an_invalid_message_is_in_the_timeline_with_its_reason() -> None:
+    broken = Message(CALLS.name, 11, STARTED_AT + timedelta(seconds=11.5), "speech.heard.x", {}, b"{")
+    whole = timeline(Record(Scope(), [*record().messages, broken], {}, ()))
+    assert any(entry.text.startswith("invalid:") for entry in whole.entries)

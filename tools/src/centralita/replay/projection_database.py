@@ -1,0 +1,133 @@
+"""The database of the projection, and the one beside it in which it is built again. Needs the extra ``replay``.
+
+The live checkpoint is the switch. Campaign-stats writes a batch only if the checkpoint still has the sequence that it
+expects. A checkpoint that is set to `FENCE` therefore pauses every replica, and one that is set back lets them
+continue. The same document records the progress of a rebuild, so a run after a kill continues it.
+"""
+
+import hashlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bson.json_util import dumps
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.collection import AsyncCollection
+
+from campaign_stats import projection
+from campaign_stats.store import CHECKPOINT, Store
+
+FENCE = 2**62
+"""A sequence that no log reaches."""
+COLLECTIONS = ("calls", "campaigns")
+"""The collections of the projection, without its checkpoint."""
+_REBUILD = "rebuild"
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectionState:
+    """The sequence of a projection (0: it has no documents), and how far a rebuild was that did not end.
+
+    `swap_sequence`: the sequence of the new documents if their swap has begun.
+    """
+
+    sequence: int
+    is_fenced: bool
+    swap_sequence: int | None
+
+
+class ProjectionDatabase:
+    """One database with the projection in it."""
+
+    def __init__(self, client: AsyncMongoClient[Document], name: str) -> None:
+        self._client = client
+        self._name = name
+        self._database = client[name]
+        self.store = Store(client, name)
+
+    @property
+    def _checkpoints(self) -> AsyncCollection[Document]:
+        return self._database["checkpoints"]
+
+    async def state(self) -> ProjectionState:
+        """Returns the state of this projection."""
+        found = await self._checkpoints.find_one({"_id": CHECKPOINT}) or {"sequence": 0}
+        is_fenced = found["sequence"] == FENCE
+        sequence = int(found["stood_at"] if is_fenced else found["sequence"])
+        return ProjectionState(sequence, is_fenced, found.get("swapping_to"))
+
+    async def fence(self) -> int:
+        """Pauses every writer and returns the sequence of the documents, which no longer changes."""
+        while True:
+            state = await self.state()
+            if state.is_fenced or not state.sequence:
+                return state.sequence
+            current = {"_id": CHECKPOINT, "sequence": state.sequence}
+            update = {"$set": {"sequence": FENCE, "stood_at": state.sequence}}
+            if (await self._checkpoints.update_one(current, update)).matched_count:
+                return state.sequence
+
+    async def begin_swap(self, new_sequence: int, fenced_sequence: int) -> None:
+        """Records that the new documents, whose sequence is `new_sequence`, replace these. There is no way back."""
+        checkpoint = {"sequence": FENCE, "stood_at": fenced_sequence, "swapping_to": new_sequence}
+        await self._checkpoints.update_one({"_id": CHECKPOINT}, {"$set": checkpoint}, upsert=True)
+
+    async def release(self, sequence: int) -> None:
+        """Lets the writers continue from `sequence`."""
+        await self._checkpoints.replace_one({"_id": CHECKPOINT}, {"_id": CHECKPOINT, "sequence": sequence}, upsert=True)
+
+    async def begin_rebuild(self, identity: str) -> int:
+        """Returns the sequence at which an interrupted rebuild continues; drops one with another `identity`."""
+        rebuild = await self._checkpoints.find_one({"_id": _REBUILD})
+        if not rebuild or rebuild["identity"] != identity:
+            await self.drop()
+            for name in COLLECTIONS:
+                await self._database.create_collection(name)
+            await self._checkpoints.insert_one({"_id": _REBUILD, "identity": identity})
+        await self.store.prepare()
+        return await self.store.checkpoint()
+
+    async def drop(self) -> None:
+        """Drops the whole database."""
+        await self._client.drop_database(self._name)
+
+    async def replace(self, other: "ProjectionDatabase") -> None:
+        """Moves these documents into the other database, one collection at a time.
+
+        May be repeated: a collection that no longer exists here has been moved already.
+        """
+        present = await self._database.list_collection_names()
+        for name in COLLECTIONS:
+            if name in present:
+                names = {"renameCollection": f"{self._name}.{name}", "to": f"{other._name}.{name}", "dropTarget": True}
+                await self._client.admin.command(names)
+        await other.store.prepare()
+
+    async def digests(self) -> dict[str, str]:
+        """Returns the SHA-256 of every document by ``<collection>/<id>``."""
+        digests: dict[str, str] = {}
+        for name in COLLECTIONS:
+            async for document in self._database[name].find():
+                digests[f"{name}/{document['_id']}"] = _digest_of(document)
+        return digests
+
+
+def _digest_of(document: Mapping[str, Any]) -> str:
+    return hashlib.sha256(dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def total_digest(digests: Mapping[str, str]) -> str:
+    """Returns one digest of all documents."""
+    lines = "".join(f"{name} {value}\n" for name, value in sorted(digests.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def rebuild_identity(log_created_at: str) -> str:
+    """Returns a digest of the log's identity and the projection's source code.
+
+    A rebuild that was begun with another identity is not continued.
+    """
+    return total_digest({"log": log_created_at, "rules": inspect.getsource(projection)})

@@ -1,0 +1,167 @@
+"""A recorded log: read from the streams or from an export, written to an export, folded to the calls."""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from uuid import UUID
+
+from nats.aio.client import Client
+from nats.js.errors import NotFoundError
+
+from centralita.replay.export_file import ExportWriter, read_messages, validate
+from centralita.replay.manifest import Manifest
+from centralita.replay.messages import EVENT_FILTERS, Message, event_filters_of
+from centralita.replay.reading import last_sequence, read
+from centralita.replay.scope import Scope, call_of, campaign_of
+from contracts import Call, CallCreated, CallDecision
+from contracts.dead_letters import DeadLetter
+from contracts.streams import CALLS, DEAD_LETTERS, ORCHESTRATOR_FACTS, ORCHESTRATOR_REQUESTS, REQUESTS, Consumer
+
+_DECIDERS = (ORCHESTRATOR_REQUESTS, ORCHESTRATOR_FACTS)
+"""The consumers by which the orchestrator receives its inputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A recorded log in memory. `acknowledged` and `dead_letters`: see `centralita.replay.manifest.Manifest`."""
+
+    scope: Scope
+    messages: list[Message]
+    acknowledged: dict[str, int]
+    dead_letters: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSnapshot:
+    """The streams CALLS and REQUESTS up to their last sequences at the time of `open`; later messages are ignored."""
+
+    client: Client
+    scope: Scope
+    campaign_call_ids: frozenset[str]
+    last_sequences: dict[str, int]
+    acknowledged: dict[str, int]
+    dead_letters: tuple[str, ...]
+
+    @classmethod
+    async def open(cls, client: Client, scope: Scope) -> Self:
+        """Reads the limits of the snapshot.
+
+        The acknowledged sequences are read first, so that the snapshot contains the decision of each acknowledged
+        input. The end of REQUESTS is read last, so that it contains the cause of each decision.
+        """
+        acknowledged = {decider.stream.name: await _acknowledged(client, decider) for decider in _DECIDERS}
+        dead_letters = await _dead_letters(client)
+        last_sequences = {stream.name: await last_sequence(client, stream.name) for stream in (CALLS, REQUESTS)}
+        call_ids = await _calls_of(client, scope, last_sequences[CALLS.name]) if scope.campaign_id else frozenset()
+        return cls(client, scope, call_ids, last_sequences, acknowledged, dead_letters)
+
+    @property
+    def size(self) -> int:
+        """The value of `progress` at the end."""
+        return sum(self.last_sequences.values())
+
+    def progress(self, message: Message) -> int:
+        """Returns how much of `size` is read; approximate, because both streams are read side by side."""
+        return message.sequence if message.stream == CALLS.name else 0
+
+    async def requests(self) -> AsyncIterator[Message]:
+        """Yields the messages of REQUESTS that are in the scope."""
+        async for message in read(self.client, REQUESTS.name, upto=self.last_sequences[REQUESTS.name]):
+            if self.scope.includes(message, self.campaign_call_ids):
+                yield message
+
+    async def events(self) -> AsyncIterator[Message]:
+        """Yields the events of CALLS that are in the scope."""
+        filters = event_filters_of(self.scope.call_id) if self.scope.call_id else EVENT_FILTERS
+        async for message in read(self.client, CALLS.name, filters=filters, upto=self.last_sequences[CALLS.name]):
+            if self.scope.includes(message, self.campaign_call_ids):
+                yield message
+
+
+async def from_streams(client: Client, scope: Scope) -> Record:
+    """Returns the record of a system, running or stopped. It is held in memory: narrow a large log by `scope`."""
+    snapshot = await StreamSnapshot.open(client, scope)
+    messages = [message async for message in snapshot.requests()]
+    messages += [message async for message in snapshot.events()]
+    return Record(scope, messages, snapshot.acknowledged, snapshot.dead_letters)
+
+
+def from_file(path: Path, scope: Scope) -> Record:
+    """Returns the record in an export. Raises `centralita.replay.manifest.DamagedExport`, OSError."""
+    manifest = validate(path)
+    messages = list(read_messages(path))
+    call_ids = {call_of(message) or "" for message in messages if campaign_of(message) == scope.campaign_id}
+    within = manifest.scope if manifest.scope.is_time_range and not scope.is_time_range else scope
+    selected = [message for message in messages if scope.includes(message, call_ids)]
+    return Record(within, selected, manifest.acknowledged, manifest.dead_letters)
+
+
+async def export(
+    client: Client, path: Path, scope: Scope | None = None, progress: Callable[[int, int], None] | None = None
+) -> Manifest:
+    """Writes the messages that both streams contain now, ordered by time, and returns the manifest.
+
+    `progress` is called with how much of how much is done. Raises OSError and
+    `centralita.replay.reading.Incomplete`; the file at `path` is then as it was before.
+    """
+    snapshot = await StreamSnapshot.open(client, scope or Scope())
+    with ExportWriter(path) as writer:
+        async for message in _merge_by_time(snapshot.requests(), snapshot.events()):
+            writer.write(message)
+            if progress:
+                progress(snapshot.progress(message), snapshot.size)
+        return writer.close(snapshot.scope, snapshot.acknowledged, snapshot.dead_letters)
+
+
+def fold(messages: Iterable[Message]) -> dict[UUID, Call]:
+    """Returns every call as it is after these messages, which must be in the order of the log.
+
+    Each decision carries the call after it, so no rules are applied again.
+    """
+    calls: dict[UUID, Call] = {}
+    for message in messages:
+        if message.subject.startswith("call."):
+            event = message.event()
+            if isinstance(event, CallDecision):
+                calls[event.call_id] = event.call
+    return calls
+
+
+async def _merge_by_time(requests: AsyncIterator[Message], events: AsyncIterator[Message]) -> AsyncIterator[Message]:
+    """Yields the messages of both by the time at which they were stored; at equal times the request is first."""
+    request, event = await anext(requests, None), await anext(events, None)
+    while request or event:
+        if event is None or (request and request.time <= event.time):
+            assert request is not None  # noqa: S101  one of them is there
+            yield request
+            request = await anext(requests, None)
+        else:
+            yield event
+            event = await anext(events, None)
+
+
+async def _calls_of(client: Client, scope: Scope, upto: int) -> frozenset[str]:
+    created = read(client, CALLS.name, filters=(CallCreated.subjects(),), upto=upto)
+    return frozenset([call_of(message) or "" async for message in created if campaign_of(message) == scope.campaign_id])
+
+
+async def _acknowledged(client: Client, consumer: Consumer) -> int:
+    try:
+        floor = (await client.jetstream().consumer_info(consumer.stream.name, consumer.name)).ack_floor
+    except NotFoundError:
+        return 0
+    return floor.stream_seq if floor else 0
+
+
+async def _dead_letters(client: Client) -> tuple[str, ...]:
+    """Returns ``<stream>/<sequence>`` of each input of the orchestrator that is a dead letter."""
+    try:
+        upto = await last_sequence(client, DEAD_LETTERS.name)
+    except NotFoundError:
+        return ()
+    dead_letters = [
+        DeadLetter.model_validate_json(message.body) async for message in read(client, DEAD_LETTERS.name, upto=upto)
+    ]
+    deciders = {consumer.name for consumer in _DECIDERS}
+    return tuple(f"{one.stream}/{one.sequence}" for one in dead_letters if one.consumer in deciders)
