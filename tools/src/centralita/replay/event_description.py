@@ -1,4 +1,4 @@
-"""Events described in one line each. The line may contain phone numbers: mask it when printing (`operations.masking`)."""
+"""One-line descriptions of events. A line may contain phone numbers: mask it before printing (`operations.masking`)."""
 
 from contracts import (
     AnswerClassified,
