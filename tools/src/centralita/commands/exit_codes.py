@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import sys
 from collections.abc import Coroutine
 from typing import Any, NoReturn, TypeVar
@@ -19,6 +20,8 @@ WRONG_USE = 2
 """An option or a setting is missing or wrong."""
 UNREACHABLE = 3
 """NATS or MongoDB does not answer, or not in time."""
+INTERRUPTED = 130
+"""Ctrl-C."""
 
 EPILOG = "Exit codes: 0 well, 1 the answer is no (refused, different, failed), 2 wrong use, 3 a server does not answer."
 
@@ -34,11 +37,24 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     try:
-        return asyncio.run(work)
+        return asyncio.run(_cancelled_by_ctrl_c(work))
     except (NatsError, PyMongoError, TimeoutError, ConnectionError) as error:
         fail(f"{type(error).__name__}: {error or 'no answer'}", code=UNREACHABLE)
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        raise typer.Exit(INTERRUPTED) from None
+
+
+async def _cancelled_by_ctrl_c(work: Coroutine[Any, Any, T]) -> T:
+    """Cancels the work on SIGINT, through the event loop's own signal handler.
+
+    The handler of `asyncio.run` runs only when the main thread executes Python code again. A signal that arrives just
+    before the loop blocks in `epoll_wait`, or in another thread, waits for the loop's next timer: perhaps minutes.
+    `add_signal_handler` registers a file descriptor that the signal writes to, so that the loop wakes up.
+    """
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101  asyncio.run runs this in a task
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
+    return await work
 
 
 def note(stopped: BaseException) -> None:
