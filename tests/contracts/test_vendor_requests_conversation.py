@@ -1,4 +1,4 @@
-"""What leaves for OpenAI, as it is on the wire, against the vendor's own document where there is one."""
+"""A request to OpenAI on the wire, checked against the vendor's OpenAPI document where it is present."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from starlette.routing import Route
 from tests.fakes.providers import provider
 
 from conversation.adapters.openai import openai_model
-from conversation.domain.messages import FromAgent, FromCallee, Instructions, Message, ToolResult, ToolUse
+from conversation.domain.messages import AgentMessage, CalleeMessage, Instructions, Message, ToolResult, ToolUse
 from conversation.domain.tools import TOOLS
 from providers import RequestFailed
 from simulators.serving import serving
@@ -23,23 +23,23 @@ from simulators.serving import serving
 USE = ToolUse("turn_1_0", "note", '{"field": "hour", "value": "ten"}')
 MESSAGES: list[Message] = [
     Instructions("Language: English (en)."),
-    FromAgent("Hello, Ana."),
-    FromCallee("Yes, at ten."),
-    FromAgent("", (USE,)),
+    AgentMessage("Hello, Ana."),
+    CalleeMessage("Yes, at ten."),
+    AgentMessage("", (USE,)),
     ToolResult("turn_1_0", "noted"),
-    FromAgent("Very well.", (ToolUse("turn_2_0", "end_call", "not json"),)),
+    AgentMessage("Very well.", (ToolUse("turn_2_0", "end_call", "not json"),)),
     ToolResult("turn_2_0", "the call will end"),
-    FromCallee("(The person said nothing.)"),
+    CalleeMessage("(The person said nothing.)"),
 ]
 
 
 @pytest.fixture
 async def request_on_the_wire() -> tuple[dict[str, str], dict[str, Any]]:
-    """The headers and the body of one request with every kind of message in it."""
-    seen: list[tuple[dict[str, str], dict[str, Any]]] = []
+    """Returns the headers and the body of one request that contains every kind of message."""
+    received: list[tuple[dict[str, str], dict[str, Any]]] = []
 
     async def complete(request: Request) -> Response:
-        seen.append((dict(request.headers), await request.json()))
+        received.append((dict(request.headers), await request.json()))
         return PlainTextResponse("data: [DONE]\n\n", media_type="text/event-stream")
 
     app = Starlette(routes=[Route("/v1/chat/completions", complete, methods=["POST"])])
@@ -47,14 +47,14 @@ async def request_on_the_wire() -> tuple[dict[str, str], dict[str, Any]]:
         serving(app, "127.0.0.1") as origin,
         openai_model("sk-fictional", "gpt-4.1-mini", provider("wire"), base_url=f"{origin}/v1") as model,
     ):
-        deadline = asyncio.get_running_loop().time() + 10
-        with pytest.raises(RequestFailed):  # an answer without a finish_reason is none
-            async for _ in model.answer(MESSAGES, TOOLS, first_by=deadline, deadline=deadline):
+        deadline_at = asyncio.get_running_loop().time() + 10
+        with pytest.raises(RequestFailed):  # an answer without a finish_reason is incomplete
+            async for _ in model.answer(MESSAGES, TOOLS, first_by=deadline_at, deadline_at=deadline_at):
                 pass
-    return seen[0]
+    return received[0]
 
 
-def test_the_request_has_the_shape_that_we_mean(
+def test_the_request_has_the_intended_shape(
     request_on_the_wire: tuple[dict[str, str], dict[str, Any]],
 ) -> None:
     headers, body = request_on_the_wire
@@ -71,24 +71,23 @@ def test_the_request_has_the_shape_that_we_mean(
     assert all(tool["type"] == "function" and tool["function"]["strict"] is True for tool in body["tools"])
 
 
-def test_the_request_is_valid_by_the_vendors_document(
+def test_the_request_is_valid_according_to_the_vendors_document(
     request_on_the_wire: tuple[dict[str, str], dict[str, Any]],
 ) -> None:
     folder = os.environ.get("VENDOR_SPECS")
     document = Path(folder or "", "openai_core.json")
     if not folder or not document.is_file():
-        pytest.skip("VENDOR_SPECS names no folder with openai_core.json, which is not in this repository")
+        pytest.skip("set VENDOR_SPECS to a folder with openai_core.json, which is not part of this repository")
     validator = _validator(json.loads(document.read_text()))
     _, body = request_on_the_wire
     assert [error.message for error in validator.iter_errors(body)] == []
-    # A document that refuses nothing would prove nothing.
-    wrong: list[dict[str, Any]] = [{"messages": []}, {"stream": "yes"}, {"tools": [{"type": "function"}]}]
-    assert not any(validator.is_valid(body | change) for change in wrong), (
-        "a document that refuses nothing proves nothing"
+    invalid: list[dict[str, Any]] = [{"messages": []}, {"stream": "yes"}, {"tools": [{"type": "function"}]}]
+    assert not any(validator.is_valid(body | change) for change in invalid), (
+        "the document accepts everything, so this test proves nothing"
     )
 
 
 def _validator(document: dict[str, Any]) -> Any:
-    """OpenAPI 3.1 schemas are JSON Schema 2020-12."""
+    """Returns a validator of the request body; OpenAPI 3.1 schemas are JSON Schema 2020-12."""
     reference = {"$ref": "#/components/schemas/CreateChatCompletionRequest"}
     return jsonschema.Draft202012Validator({**reference, "components": document["components"]})

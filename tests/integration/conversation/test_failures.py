@@ -1,25 +1,22 @@
-"""The model fails in every way it can, and the callee always hears something."""
+"""Every failure of the model: the callee always hears something within the deadline."""
 
 import socket
-from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client import REGISTRY
+from tests.fakes.model import ModelServer
 from tests.fakes.providers import provider
+from tests.integration.conversation.conftest import ActiveCall
 
 from contracts import ConversationEnded, Disposition, ReplyGenerated, ReplySource
-from conversation.adapters.answers import NoAnswers
 from conversation.adapters.openai import openai_model
 from conversation.application.turns import Turns
 from conversation.domain.phrases import phrases_of
 from providers import Failure
 
-if TYPE_CHECKING:
-    from tests.integration.conversation.conftest import Scene, Vendor
-
 GOODBYE = phrases_of("es").goodbye
 FALLBACK = phrases_of("es").fallback
-NOTHING_SAID = [
+FAILURES_BEFORE_A_SENTENCE = [
     ({"status": 500}, Failure.SERVER_ERROR),
     ({"status": 401}, Failure.REFUSED),
     ({"status": 429}, Failure.RATE_LIMITED),
@@ -30,93 +27,100 @@ NOTHING_SAID = [
     ({"finish": "content_filter"}, Failure.FILTERED),
     ({}, Failure.EMPTY),
 ]
-SOMETHING_SAID = [{"end": "silent"}, {"end": "cut"}, {"end": "stuck"}, {"finish": "length"}]
+FAILURES_AFTER_A_SENTENCE = [{"end": "silent"}, {"end": "cut"}, {"end": "stuck"}, {"finish": "length"}]
 
 
-def counted(failure: Failure) -> float:
+def failures(failure: Failure) -> float:
     return REGISTRY.get_sample_value("centralita_model_failures_total", {"reason": failure.value}) or 0.0
 
 
-async def last_reply(scene: "Scene") -> ReplyGenerated:
-    return (await scene.facts(ReplyGenerated))[-1]
+async def last_reply(active_call: ActiveCall) -> ReplyGenerated:
+    return (await active_call.events(ReplyGenerated))[-1]
 
 
 @pytest.mark.parametrize("deadline_seconds", [1.5])
-@pytest.mark.parametrize(("how", "failure"), NOTHING_SAID, ids=str)
-async def test_a_failure_before_a_word_is_said_gets_the_fallback_line(
-    scene: "Scene", vendor: "Vendor", how: dict[str, object], failure: Failure
+@pytest.mark.parametrize(("options", "failure"), FAILURES_BEFORE_A_SENTENCE, ids=str)
+async def test_a_failure_before_the_first_sentence_is_answered_with_the_fallback(
+    active_call: ActiveCall, model_server: ModelServer, options: dict[str, object], failure: Failure
 ) -> None:
-    vendor.says("", **how)
-    before = counted(failure)
-    await scene.hears(1, "¿Diga?")
-    assert counted(failure) > before
-    assert await scene.sentences(1) == [FALLBACK]
-    reply = await last_reply(scene)
+    model_server.prepare("", **options)
+    before = failures(failure)
+    await active_call.callee_says(1, "¿Diga?")
+    assert failures(failure) > before
+    assert await active_call.sentences(1) == [FALLBACK]
+    reply = await last_reply(active_call)
     assert (reply.is_fallback, reply.sentences, reply.text) == (True, 1, FALLBACK)
     assert reply.source is ReplySource.LAST_RESORT
-    assert await scene.facts(ConversationEnded) == []
+    assert await active_call.events(ConversationEnded) == []
 
 
 @pytest.mark.parametrize("deadline_seconds", [1.0])
-@pytest.mark.parametrize("how", SOMETHING_SAID, ids=str)
-async def test_a_failure_after_a_sentence_closes_the_turn_with_what_was_said(
-    scene: "Scene", vendor: "Vendor", how: dict[str, object]
+@pytest.mark.parametrize("options", FAILURES_AFTER_A_SENTENCE, ids=str)
+async def test_a_failure_after_a_sentence_closes_the_turn_with_the_published_sentences(
+    active_call: ActiveCall, model_server: ModelServer, options: dict[str, object]
 ) -> None:
-    vendor.says("Muy bien, gracias. ¿Podrá venir el", **how)
-    await scene.hears(1, "¿Diga?")
-    assert await scene.sentences(1) == ["Muy bien, gracias."]
-    reply = await last_reply(scene)
+    model_server.prepare("Muy bien, gracias. ¿Podrá venir el", **options)
+    await active_call.callee_says(1, "¿Diga?")
+    assert await active_call.sentences(1) == ["Muy bien, gracias."]
+    reply = await last_reply(active_call)
     assert (reply.is_fallback, reply.sentences, reply.text) == (True, 1, "Muy bien, gracias.")
 
 
-async def test_a_vendor_that_is_not_there_is_a_failure(scene: "Scene") -> None:
+async def test_an_unreachable_vendor_is_retried_once_and_then_the_fallback_follows(active_call: ActiveCall) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        nobody = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    before = counted(Failure.UNREACHABLE)
-    async with openai_model("sk-fictional", "gpt-4.1-mini", provider("nowhere"), base_url=nobody) as model:
-        scene.turns = Turns(scene.log, [model], NoAnswers(), deadline_seconds=5)
-        await scene.hears(1, "¿Diga?")
-    assert counted(Failure.UNREACHABLE) == before + 2, "it was asked twice"
-    assert await scene.sentences(1) == [FALLBACK]
+        closed_port = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    before = failures(Failure.UNREACHABLE)
+    async with openai_model("sk-fictional", "gpt-4.1-mini", provider("nowhere"), base_url=closed_port) as model:
+        active_call.turns = Turns(active_call.log, [model], deadline_seconds=5)
+        await active_call.callee_says(1, "¿Diga?")
+    assert failures(Failure.UNREACHABLE) == before + 2, "one request and one retry"
+    assert await active_call.sentences(1) == [FALLBACK]
 
 
-async def test_a_refusal_that_passes_is_not_heard(scene: "Scene", vendor: "Vendor") -> None:
-    vendor.says(status=503)
-    vendor.says("Muy bien, gracias.")
-    await scene.hears(1, "¿Diga?")
-    assert await scene.sentences(1) == ["Muy bien, gracias."]
-    assert not (await last_reply(scene)).is_fallback
+async def test_the_callee_does_not_notice_a_transient_failure(
+    active_call: ActiveCall, model_server: ModelServer
+) -> None:
+    model_server.prepare(status=503)
+    model_server.prepare("Muy bien, gracias.")
+    await active_call.callee_says(1, "¿Diga?")
+    assert await active_call.sentences(1) == ["Muy bien, gracias."]
+    assert not (await last_reply(active_call)).is_fallback
 
 
-async def test_a_tool_call_of_a_broken_answer_is_not_carried_out(scene: "Scene", vendor: "Vendor") -> None:
-    vendor.says("Muy bien, gracias. Hasta luego pues", ("end_call", '{"disposition": "confirmed"}'), end="silent")
-    await scene.hears(1, "¿Diga?")
-    assert (await last_reply(scene)).tool_calls == ()
-    assert await scene.facts(ConversationEnded) == []
+async def test_a_tool_call_of_an_incomplete_answer_is_ignored(
+    active_call: ActiveCall, model_server: ModelServer
+) -> None:
+    end_call = ("end_call", '{"disposition": "confirmed"}')
+    model_server.prepare("Muy bien, gracias. Hasta luego pues", end_call, end="silent")
+    await active_call.callee_says(1, "¿Diga?")
+    assert (await last_reply(active_call)).tool_calls == ()
+    assert await active_call.events(ConversationEnded) == []
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "sentences"),
     [("", [FALLBACK, GOODBYE]), ("Muy bien, gracias. ¿Podrá venir", ["Muy bien, gracias.", FALLBACK, GOODBYE])],
 )
 async def test_the_second_failure_in_a_row_ends_the_call(
-    scene: "Scene", vendor: "Vendor", text: str, said: list[str]
+    active_call: ActiveCall, model_server: ModelServer, text: str, sentences: list[str]
 ) -> None:
-    for _ in range(2):  # a try, and one more
-        vendor.says(end="silent")
-    vendor.says(text, end="silent")
-    await scene.hears(1, "¿Diga?")
-    await scene.hears(2, "¿Hola?")
-    assert await scene.sentences(2) == said
-    ended = await scene.facts(ConversationEnded)
+    for _ in range(2):  # a request and its retry
+        model_server.prepare(end="silent")
+    model_server.prepare(text, end="silent")
+    await active_call.callee_says(1, "¿Diga?")
+    await active_call.callee_says(2, "¿Hola?")
+    assert await active_call.sentences(2) == sentences
+    ended = await active_call.events(ConversationEnded)
     assert [(end.disposition, end.turn) for end in ended] == [(Disposition.TECHNICAL_FAILURE, 2)]
 
 
-async def test_two_failures_apart_do_not_end_the_call(scene: "Scene", vendor: "Vendor") -> None:
-    fails = {"end": "silent"}
-    for how in (fails, fails, {"text": "Muy bien, gracias."}, fails):
-        vendor.says(**how)
+async def test_two_failures_that_are_not_in_a_row_do_not_end_the_call(
+    active_call: ActiveCall, model_server: ModelServer
+) -> None:
+    failing = {"end": "silent"}
+    for options in (failing, failing, {"text": "Muy bien, gracias."}, failing):
+        model_server.prepare(**options)
     for turn in (1, 2, 3):
-        await scene.hears(turn, "¿Diga?")
-    assert [reply.is_fallback for reply in await scene.facts(ReplyGenerated)] == [True, False, True]
-    assert await scene.facts(ConversationEnded) == []
+        await active_call.callee_says(turn, "¿Diga?")
+    assert [reply.is_fallback for reply in await active_call.events(ReplyGenerated)] == [True, False, True]
+    assert await active_call.events(ConversationEnded) == []

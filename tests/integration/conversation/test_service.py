@@ -1,12 +1,12 @@
-"""The service as it is composed: two replicas on a real nats-server, the OpenAI simulator through the official SDK."""
+"""The composed service: two replicas on a real nats-server, with the OpenAI simulator behind the official SDK."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import HttpUrl, SecretStr
+from tests.integration.conversation.conftest import ActiveCall
 
 from chassis.serve import connect_bus
 from contracts import ConversationEnded, Disposition, ReplyGenerated, Service
@@ -16,9 +16,6 @@ from conversation.settings import Settings
 from simulators.faults import FaultRule
 from simulators.server import Simulators, running
 
-if TYPE_CHECKING:
-    from tests.integration.conversation.conftest import Scene
-
 
 @pytest.fixture
 async def simulators() -> AsyncIterator[Simulators]:
@@ -27,8 +24,8 @@ async def simulators() -> AsyncIterator[Simulators]:
 
 
 @pytest.fixture(autouse=True)
-async def replicas(nats_url: str, scene: "Scene", simulators: Simulators) -> AsyncIterator[int]:
-    """Two of them; `scene` comes first, so that the streams are there."""
+async def replicas(nats_url: str, active_call: ActiveCall, simulators: Simulators) -> AsyncIterator[int]:
+    """Runs two replicas. `active_call` comes first, because it provisions the streams."""
     settings = Settings(openai_api_key=SecretStr("sk-fictional"), openai_base_url=HttpUrl(simulators.openai_url))
     async with AsyncExitStack() as stack:
         for _ in range(2):
@@ -39,56 +36,58 @@ async def replicas(nats_url: str, scene: "Scene", simulators: Simulators) -> Asy
         yield 2
 
 
-async def replied(scene: "Scene", turn: int) -> ReplyGenerated:
-    """The reply that closes a turn, once it is there."""
+async def wait_for_reply(active_call: ActiveCall, turn: int) -> ReplyGenerated:
+    """Waits for the reply that closes a turn and returns it."""
     async with asyncio.timeout(20):
         while True:
-            for reply in await scene.facts(ReplyGenerated):
+            for reply in await active_call.events(ReplyGenerated):
                 if reply.turn == turn:
                     return reply
             await asyncio.sleep(0.02)
 
 
-async def test_a_conversation_is_held_from_the_greeting_to_the_goodbye(scene: "Scene") -> None:
+async def test_a_conversation_goes_from_the_greeting_to_the_goodbye(active_call: ActiveCall) -> None:
     lines = ["Sí, soy yo.", "Sí, claro que iré.", "Por la mañana, a las diez.", "Nada más, adiós."]
     for turn, line in enumerate(lines, start=1):
-        await scene.heard(turn, line)
-        reply = await replied(scene, turn)
+        await active_call.append_utterance(turn, line)
+        reply = await wait_for_reply(active_call, turn)
         assert not reply.is_fallback
-        assert await scene.sentences(turn) != []
-        assert " ".join(await scene.sentences(turn)) == reply.text
-        if await ended(scene, reply):
+        assert await active_call.sentences(turn) != []
+        assert " ".join(await active_call.sentences(turn)) == reply.text
+        if await wait_for_ending(active_call, reply):
             break
-    (end,) = await scene.facts(ConversationEnded)
+    (end,) = await active_call.events(ConversationEnded)
     assert end.disposition in (Disposition.CONFIRMED, Disposition.RESCHEDULED)
     assert end.fields != {}
 
 
-async def ended(scene: "Scene", reply: ReplyGenerated) -> bool:
-    """Whether this reply is the last; the ending is appended right after it."""
+async def wait_for_ending(active_call: ActiveCall, reply: ReplyGenerated) -> bool:
+    """Returns whether this reply ends the call, and then waits for the ending, which is appended after it."""
     if not any(call.name == "end_call" for call in reply.tool_calls):
         return False
     async with asyncio.timeout(20):
-        while not await scene.facts(ConversationEnded):
+        while not await active_call.events(ConversationEnded):
             await asyncio.sleep(0.02)
     return True
 
 
-async def test_a_model_that_is_down_gets_the_fallback_line(scene: "Scene", simulators: Simulators) -> None:
+async def test_the_fallback_is_published_while_the_model_is_down(
+    active_call: ActiveCall, simulators: Simulators
+) -> None:
     simulators.faults.rules = [FaultRule(target="openai", kind="status", status=500)]
-    await scene.heard(1, "¿Diga?")
-    assert (await replied(scene, 1)).text == phrases_of("es").fallback
+    await active_call.append_utterance(1, "¿Diga?")
+    assert (await wait_for_reply(active_call, 1)).text == phrases_of("es").fallback
 
 
-async def test_a_model_that_resets_one_connection_is_asked_again(scene: "Scene", simulators: Simulators) -> None:
+async def test_a_reset_connection_is_retried(active_call: ActiveCall, simulators: Simulators) -> None:
     simulators.faults.rules = [FaultRule(target="openai", kind="reset", remaining=1)]
-    await scene.heard(1, "¿Diga?")
-    assert not (await replied(scene, 1)).is_fallback
+    await active_call.append_utterance(1, "¿Diga?")
+    assert not (await wait_for_reply(active_call, 1)).is_fallback
 
 
-async def test_an_answer_cut_midway_is_closed(scene: "Scene", simulators: Simulators) -> None:
+async def test_a_turn_with_an_incomplete_answer_is_closed(active_call: ActiveCall, simulators: Simulators) -> None:
     simulators.faults.rules = [FaultRule(target="openai", kind="cut_body")]
-    await scene.heard(1, "¿Diga?")
-    reply = await replied(scene, 1)
+    await active_call.append_utterance(1, "¿Diga?")
+    reply = await wait_for_reply(active_call, 1)
     assert reply.is_fallback
-    assert reply.sentences == len(await scene.sentences(1))
+    assert reply.sentences == len(await active_call.sentences(1))

@@ -1,4 +1,4 @@
-"""Where a streamed answer is cut into sentences to speak."""
+"""Where streamed text is cut into sentences."""
 
 import pytest
 from hypothesis import example, given
@@ -11,37 +11,37 @@ _WORDS = st.sampled_from(
 )
 _MARKS = st.sampled_from(["", "", "", ".", "?", "!", "...", "…", ",", '."', "?)", ".»"])
 _GAPS = st.sampled_from([" ", " ", " ", "  ", "\n", "\n\n", ""])
-speech = st.one_of(
+texts = st.one_of(
     st.text(max_size=60),
     st.lists(st.tuples(_WORDS, _MARKS, _GAPS), max_size=25).map(lambda parts: "".join(map("".join, parts))),
 )
 
 
-def cut(*pieces: str) -> list[str]:
+def sentences_in(*pieces: str) -> list[str]:
     cutter = SentenceCutter()
-    return [sentence for piece in pieces for sentence in cutter.feed(piece)] + cutter.rest()
+    return [sentence for piece in pieces for sentence in cutter.feed(piece)] + cutter.flush()
 
 
-def chopped(text: str, places: list[int]) -> list[str]:
-    ends = sorted({place % (len(text) + 1) for place in places})
+def split(text: str, positions: list[int]) -> list[str]:
+    ends = sorted({position % (len(text) + 1) for position in positions})
     return [text[start:end] for start, end in zip([0, *ends], [*ends, len(text)], strict=True)]
 
 
-@given(speech, st.lists(st.integers(min_value=0), max_size=30))
+@given(texts, st.lists(st.integers(min_value=0), max_size=30))
 @example("Sí. A las 3.5 p. m. ¿Le va bien, Sr. García? ¡Gracias! Adiós.", list(range(60)))
-def test_nothing_is_lost_or_reordered_however_the_stream_is_chopped(text: str, places: list[int]) -> None:
-    sentences = cut(*chopped(text, places))
+def test_the_sentences_contain_the_whole_text_in_order(text: str, positions: list[int]) -> None:
+    sentences = sentences_in(*split(text, positions))
     assert "".join("".join(sentences).split()) == "".join(text.split())
 
 
-@given(speech, st.lists(st.integers(min_value=0), max_size=30))
-def test_the_sentences_are_the_same_however_the_stream_is_chopped(text: str, places: list[int]) -> None:
-    assert cut(*chopped(text, places)) == cut(text) == cut(*text)
+@given(texts, st.lists(st.integers(min_value=0), max_size=30))
+def test_the_sentences_do_not_depend_on_how_the_stream_is_split(text: str, positions: list[int]) -> None:
+    assert sentences_in(*split(text, positions)) == sentences_in(text) == sentences_in(*text)
 
 
-@given(speech)
-def test_a_single_word_is_spoken_alone_only_if_it_is_all_there_is(text: str) -> None:
-    sentences = cut(text)
+@given(texts)
+def test_a_single_word_is_a_sentence_only_if_it_is_the_whole_text(text: str) -> None:
+    sentences = sentences_in(text)
     assert len(sentences) <= 1 or all(len(sentence.split()) > 1 for sentence in sentences)
 
 
@@ -66,14 +66,14 @@ def test_a_single_word_is_spoken_alone_only_if_it_is_all_there_is(text: str) -> 
     ],
 )
 def test_sentences_end_where_a_person_would_end_them(marked: str) -> None:
-    assert cut(marked.replace(" | ", " ")) == [sentence.strip() for sentence in marked.split("|")]
+    assert sentences_in(marked.replace(" | ", " ")) == [sentence.strip() for sentence in marked.split("|")]
 
 
-def test_white_space_alone_is_no_sentence() -> None:
-    assert cut("  \n ") == []
+def test_white_space_is_not_a_sentence() -> None:
+    assert sentences_in("  \n ") == []
 
 
-def test_a_sentence_is_given_before_the_next_is_over() -> None:
+def test_a_sentence_is_complete_once_two_words_have_begun_after_it() -> None:
     cutter = SentenceCutter()
     assert cutter.feed("Muy bien, gracias. ¿Podrá ") == []
     assert cutter.feed("ve") == ["Muy bien, gracias."]

@@ -1,4 +1,4 @@
-"""A missing or wrong setting stops the service with its name."""
+"""A missing or invalid setting stops the service with a message that names it."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from conversation.settings import Settings
     ("name", "value"),
     [("OPENAI_API_KEY", ""), ("OPENAI_BASE_URL", "nowhere"), ("TURN_DEADLINE_SECONDS", "30")],
 )
-def test_a_wrong_setting_stops_the_service_with_its_name(
+def test_an_invalid_setting_stops_the_service_and_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-fictional")
@@ -20,7 +20,7 @@ def test_a_wrong_setting_stops_the_service_with_its_name(
     assert name in capsys.readouterr().err
 
 
-def test_nothing_but_the_key_must_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_api_key_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_MODEL", "OPENAI_BASE_URL", "TURN_DEADLINE_SECONDS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-fictional")

@@ -1,4 +1,4 @@
-"""The only module that names concrete adapters."""
+"""Builds the service. The only module that names concrete adapters."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,21 +9,22 @@ from starlette.types import ASGIApp
 
 from chassis.serve import Bus, operations
 from contracts.streams import ANSWERS_BUCKET
-from conversation.adapters.answers import KeptAnswers, NoAnswers
+from conversation.adapters.nats import NatsAnswerCache
 from conversation.adapters.openai import openai_model
 from conversation.application.turns import Turns
 from conversation.entrypoints.subscribers import build_router
-from conversation.ports import Answers, Model
+from conversation.ports import AnswerCache, Model
 from conversation.settings import Settings
 from providers import Provider
 
 
 @asynccontextmanager
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
-    """Answers what is heard with OpenAI's models; the HTTP side has the operations' routes only."""
+    """Subscribes the service to utterances. The HTTP application has the operations routes only."""
     async with AsyncExitStack() as stack:
         models = await _models(settings, stack)
-        turns = Turns(bus.calls, models, await _answers(settings, bus), deadline_seconds=settings.turn_deadline_seconds)
+        cache = await _answer_cache(settings, bus)
+        turns = Turns(bus.calls, models, cache, deadline_seconds=settings.turn_deadline_seconds)
         bus.broker.include_router(build_router(turns))
         yield Starlette(routes=operations(bus.client))
 
@@ -31,10 +32,10 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
 async def _models(settings: Settings, stack: AsyncExitStack) -> list[Model]:
     """Each model has its own circuit breaker: one may fail while the other works. They share the account's capacity."""
     capacity = asyncio.Semaphore(settings.openai_max_concurrency)
-    named = {"openai": settings.openai_model, "openai_fallback": settings.openai_fallback_model}
+    names = {"openai": settings.openai_model, "openai_fallback": settings.openai_fallback_model}
     key, url = settings.openai_api_key.get_secret_value(), str(settings.openai_base_url)
     models: list[Model] = []
-    for name, model in named.items():
+    for name, model in names.items():
         if model is not None:
             provider = Provider(
                 name,
@@ -46,8 +47,8 @@ async def _models(settings: Settings, stack: AsyncExitStack) -> list[Model]:
     return models
 
 
-async def _answers(settings: Settings, bus: Bus) -> Answers:
+async def _answer_cache(settings: Settings, bus: Bus) -> AnswerCache | None:
     if not settings.answer_cache_seconds:
-        return NoAnswers()
+        return None
     bucket = await bus.client.jetstream().key_value(ANSWERS_BUCKET)
-    return KeptAnswers(bucket, seconds=settings.answer_cache_seconds)
+    return NatsAnswerCache(bucket, expiry_seconds=settings.answer_cache_seconds)

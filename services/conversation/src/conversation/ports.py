@@ -1,4 +1,4 @@
-"""What this service needs of the world."""
+"""What this service needs from a model's vendor, and the answer cache."""
 
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
@@ -8,32 +8,31 @@ from conversation.domain.tools import Tool
 
 
 class Model(Protocol):
-    """A language model that streams."""
+    """A language model that streams its answers."""
 
     @property
     def name(self) -> str:
-        """Which model it is."""
+        """The vendor's name of the model."""
         ...
 
     def answer(
-        self, messages: Sequence[Message], tools: Sequence[Tool], *, first_by: float, deadline: float
+        self, messages: Sequence[Message], tools: Sequence[Tool], *, first_by: float, deadline_at: float
     ) -> AsyncGenerator[str | Completion, None]:
-        """Pieces of text as they come, and one `Completion` at the end of a whole answer.
+        """Yields pieces of text, and one `Completion` at the end of a complete answer.
 
-        The answer must begin by `first_by` and end by `deadline`, instants of the running loop's clock (seconds).
-
-        Raises `providers.RequestFailed`.
+        The answer must begin by `first_by` and end by `deadline_at`, instants of the running loop's clock (seconds).
+        Raises `providers.RequestFailed`, also after the first piece.
         """
         ...
 
 
-class Answers(Protocol):
-    """What was answered to somebody else who asked the same. Never raises: a cache that fails is empty."""
+class AnswerCache(Protocol):
+    """Answers that may be reused for other callees. Never raises: a cache that fails counts as empty."""
 
     async def get(self, key: str) -> tuple[str, ...]:
-        """The sentences of the answer; none if none is kept."""
+        """Returns the sentences of the answer; none if there is no such answer."""
         ...
 
     async def put(self, key: str, sentences: Sequence[str]) -> None:
-        """Keeps an answer, if there is room."""
+        """Stores an answer, if there is room."""
         ...

@@ -1,4 +1,4 @@
-"""What this service is told by its environment."""
+"""The settings of the service. The only module that reads the environment."""
 
 from pydantic import Field, HttpUrl, SecretStr
 
@@ -6,20 +6,28 @@ from chassis.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """OpenAI's account and the turn's deadline."""
+    """The OpenAI account, the limits of a turn, and the answer cache."""
 
     openai_api_key: SecretStr = Field(min_length=1)
-    openai_model: str = Field(default="gpt-4.1-mini", min_length=1, description="quick to its first word: no reasoning")
+    openai_model: str = Field(
+        default="gpt-4.1-mini", min_length=1, description="a model whose first word comes quickly: without reasoning"
+    )
     openai_fallback_model: str | None = Field(
-        default=None, min_length=1, description="asked when the first does not answer; best of another family"
+        default=None, min_length=1, description="the model to use when the first one fails; best of another family"
     )
-    openai_max_concurrency: int = Field(default=16, ge=1, description="turns answered at once by one replica")
-    openai_base_url: HttpUrl = Field(default=HttpUrl("https://api.openai.com/v1"), description="with its /v1")
+    openai_max_concurrency: int = Field(
+        default=16, ge=1, description="maximum number of requests that one replica has in progress"
+    )
+    openai_base_url: HttpUrl = Field(default=HttpUrl("https://api.openai.com/v1"), description="including /v1")
     turn_deadline_seconds: float = Field(
-        default=8.0, gt=0, le=20, description="for all of a turn; well below the consumer's 30 s of silence"
+        default=8.0, gt=0, le=20, description="deadline of a whole turn; well below the consumer's 30 s ack deadline"
     )
-    breaker_failures: int = Field(default=5, ge=1, description="so many in a row, and a provider is left alone")
-    breaker_cool_down_seconds: float = Field(default=15.0, gt=0, description="until one request may try it again")
+    breaker_failures: int = Field(
+        default=5, ge=1, description="failures in a row that open the circuit breaker of a provider"
+    )
+    breaker_cool_down_seconds: float = Field(
+        default=15.0, gt=0, description="how long an open circuit breaker sends no request"
+    )
     answer_cache_seconds: int = Field(
-        default=0, ge=0, le=86_400, description="how long an answer serves others who ask the same; 0: never"
+        default=0, ge=0, le=86_400, description="how long an answer is reused for the same question; 0: never"
     )

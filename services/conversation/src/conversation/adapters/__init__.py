@@ -1,1 +1,1 @@
-"""One vendor, one module."""
+"""OpenAI, and the answer cache in NATS."""

@@ -1,6 +1,6 @@
-"""OpenAI's chat completions, streamed, with the official SDK.
+"""OpenAI's chat completions, streamed with the official SDK.
 
-The SDK raises nothing when a stream ends early: an answer without ``finish_reason`` is no whole answer here.
+The SDK raises nothing when a stream ends early. An answer without ``finish_reason`` is therefore a failure here.
 """
 
 import asyncio
@@ -20,22 +20,30 @@ from openai.types.chat import (
 )
 from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
 
-from conversation.domain.messages import Completion, FromAgent, FromCallee, Instructions, Message, ToolResult, ToolUse
+from conversation.domain.messages import (
+    AgentMessage,
+    CalleeMessage,
+    Completion,
+    Instructions,
+    Message,
+    ToolResult,
+    ToolUse,
+)
 from conversation.domain.tools import Tool
 from providers import Failure, Provider, RequestFailed
 
 MAX_TOKENS = 1000
-"""Of one answer; bounds what a model that cannot stop may cost. How long a turn should be is the prompt's matter."""
+"""Limits the cost of one answer of a model that does not stop. The length of a turn is set by the prompt."""
 
 _INCOMPLETE = {"length": Failure.TOO_LONG, "content_filter": Failure.FILTERED}
 
 
 @asynccontextmanager
 async def openai_model(api_key: str, model: str, provider: Provider, *, base_url: str) -> AsyncIterator["OpenAIModel"]:
-    """A model of OpenAI's, or of anyone who speaks its protocol under `base_url`."""
-    # At DEBUG the SDK's logger writes whole requests, and what callees say stands in them.
+    """Opens a model of OpenAI, or of another vendor that offers the same protocol under `base_url`."""
+    # At DEBUG the SDK logs whole requests, which contain the callee's words.
     logging.getLogger("openai").setLevel(logging.WARNING)
-    # Whether there is another try is the turn's to decide, where it is counted and recorded.
+    # No retries in the SDK: the turn decides about them, counts and records them.
     async with openai.AsyncOpenAI(api_key=api_key, base_url=base_url, max_retries=0) as client:
         yield OpenAIModel(client, model, provider)
 
@@ -49,24 +57,24 @@ class OpenAIModel:
         self.name = model
 
     def answer(
-        self, messages: Sequence[Message], tools: Sequence[Tool], *, first_by: float, deadline: float
+        self, messages: Sequence[Message], tools: Sequence[Tool], *, first_by: float, deadline_at: float
     ) -> AsyncGenerator[str | Completion, None]:
         """See the port."""
-        return self._provider.stream(self._pieces(messages, tools, first_by, deadline), first_by=first_by)
+        return self._provider.stream(self._pieces(messages, tools, first_by, deadline_at), first_by=first_by)
 
     async def _pieces(
-        self, messages: Sequence[Message], tools: Sequence[Tool], first_by: float, deadline: float
+        self, messages: Sequence[Message], tools: Sequence[Tool], first_by: float, deadline_at: float
     ) -> AsyncGenerator[str | Completion, None]:
         answer = _Answer()
         try:
-            told, offered = [*map(_message, messages)], [*map(_tool, tools)]
-            async with aclosing(self._chunks(told, offered, first_by, deadline)) as chunks:
+            sent_messages, sent_tools = [*map(_message, messages)], [*map(_tool, tools)]
+            async with aclosing(self._chunks(sent_messages, sent_tools, first_by, deadline_at)) as chunks:
                 async for chunk in chunks:
-                    if text := answer.take(chunk):
+                    if text := answer.add(chunk):
                         yield text
-        except (openai.OpenAIError, TimeoutError, ValueError) as error:  # ValueError: a chunk that is no JSON
-            if answer.finish_reason is None:  # else only the token count is lost
-                raise RequestFailed(_failure(error, answer.begun)) from error
+        except (openai.OpenAIError, TimeoutError, ValueError) as error:  # ValueError: a chunk that is not JSON
+            if answer.finish_reason is None:  # otherwise only the token counts are lost
+                raise RequestFailed(_failure(error, answer.has_begun)) from error
         yield answer.completion()
 
     async def _chunks(
@@ -74,7 +82,7 @@ class OpenAIModel:
         messages: list[ChatCompletionMessageParam],
         tools: list[ChatCompletionToolParam],
         first_by: float,
-        deadline: float,
+        deadline_at: float,
     ) -> AsyncGenerator[ChatCompletionChunk, None]:
         async with asyncio.timeout_at(first_by):
             stream = await self._client.chat.completions.create(
@@ -84,22 +92,22 @@ class OpenAIModel:
                 stream=True,
                 stream_options={"include_usage": True},
                 max_completion_tokens=MAX_TOKENS,
-                timeout=max(0.001, deadline - asyncio.get_running_loop().time()),
+                timeout=max(0.001, deadline_at - asyncio.get_running_loop().time()),
             )
         async with stream:
-            until = first_by
+            next_by = first_by
             while True:
-                async with asyncio.timeout_at(until):  # not around the yield: it would cancel the caller's work
+                async with asyncio.timeout_at(next_by):  # not around the yield: it would cancel the caller's work
                     chunk = await anext(stream, None)
                 if chunk is None:
                     return
                 if any(choice.delta.content or choice.delta.tool_calls for choice in chunk.choices):
-                    until = deadline  # it has begun; the role alone, which comes first, is no beginning
+                    next_by = deadline_at  # the answer has begun; the first chunk, with the role only, does not count
                 yield chunk
 
 
 @dataclass
-class _Call:
+class _ToolCall:
     id: str
     name: str = ""
     arguments: str = ""
@@ -107,44 +115,44 @@ class _Call:
 
 @dataclass
 class _Answer:
-    """One answer, as its chunks come."""
+    """Assembles one answer from its chunks."""
 
-    begun: bool = False
+    has_begun: bool = False
     finish_reason: str | None = None
-    calls: dict[int, _Call] = field(default_factory=dict)
+    tool_calls: dict[int, _ToolCall] = field(default_factory=dict)
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
-    def take(self, chunk: ChatCompletionChunk) -> str | None:
-        """Takes a chunk; returns the text in it. The last one, with the usage, has no choices."""
-        self.begun = True
+    def add(self, chunk: ChatCompletionChunk) -> str | None:
+        """Adds a chunk and returns its text. The last chunk has the token counts and no choices."""
+        self.has_begun = True
         if chunk.usage:
             self.prompt_tokens, self.completion_tokens = chunk.usage.prompt_tokens, chunk.usage.completion_tokens
         if not chunk.choices:
             return None
         choice = chunk.choices[0]
         self.finish_reason = choice.finish_reason or self.finish_reason
-        self._take_calls(choice.delta.tool_calls or ())
+        self._add_tool_calls(choice.delta.tool_calls or ())
         return choice.delta.content
 
-    def _take_calls(self, deltas: Iterable[ChoiceDeltaToolCall]) -> None:
+    def _add_tool_calls(self, deltas: Iterable[ChoiceDeltaToolCall]) -> None:
         for delta in deltas:
-            call = self.calls.setdefault(delta.index, _Call(delta.id or f"call_{delta.index}"))
+            call = self.tool_calls.setdefault(delta.index, _ToolCall(delta.id or f"call_{delta.index}"))
             if delta.function:
                 call.name += delta.function.name or ""
                 call.arguments += delta.function.arguments or ""
 
     def completion(self) -> Completion:
-        """The end of a whole answer. Raises RequestFailed if it is none."""
+        """Returns the end of a complete answer. Raises RequestFailed if the answer is incomplete."""
         if self.finish_reason is None:
             raise RequestFailed(Failure.CUT_OFF)
         if failure := _INCOMPLETE.get(self.finish_reason):
             raise RequestFailed(failure)
-        uses = tuple(ToolUse(call.id, call.name, call.arguments) for _, call in sorted(self.calls.items()))
+        uses = tuple(ToolUse(call.id, call.name, call.arguments) for _, call in sorted(self.tool_calls.items()))
         return Completion(uses, self.prompt_tokens, self.completion_tokens)
 
 
-def _failure(error: Exception, begun: bool) -> Failure:
+def _failure(error: Exception, has_begun: bool) -> Failure:
     match error:
         case TimeoutError() | openai.APITimeoutError():
             return Failure.DEADLINE
@@ -152,7 +160,7 @@ def _failure(error: Exception, begun: bool) -> Failure:
             return Failure.RATE_LIMITED
         case openai.APIStatusError(status_code=status):
             return Failure.REFUSED if status < 500 else Failure.SERVER_ERROR
-        case openai.APIConnectionError() if not begun:
+        case openai.APIConnectionError() if not has_begun:
             return Failure.UNREACHABLE
     return Failure.CUT_OFF
 
@@ -161,17 +169,17 @@ def _message(message: Message) -> ChatCompletionMessageParam:
     match message:
         case Instructions(text):
             return {"role": "system", "content": text}
-        case FromCallee(text):
+        case CalleeMessage(text):
             return {"role": "user", "content": text}
-        case FromAgent():
-            return _assistant(message)
+        case AgentMessage():
+            return _assistant_message(message)
         case ToolResult(tool_use_id, text):
             return {"role": "tool", "tool_call_id": tool_use_id, "content": text}
         case _:
             assert_never(message)
 
 
-def _assistant(message: FromAgent) -> ChatCompletionAssistantMessageParam:
+def _assistant_message(message: AgentMessage) -> ChatCompletionAssistantMessageParam:
     if not message.tool_uses:
         return {"role": "assistant", "content": message.text}
     calls: list[ChatCompletionMessageFunctionToolCallParam] = [

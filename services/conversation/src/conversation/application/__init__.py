@@ -1,1 +1,1 @@
-"""One turn of a conversation: read the log, answer, append."""
+"""One turn of a conversation: load the call, generate the reply, append its events."""

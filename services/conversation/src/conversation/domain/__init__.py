@@ -1,1 +1,1 @@
-"""The conversation itself: what was said, what to tell the model, where sentences end, when the talk is over. Pure."""
+"""The conversation of one attempt, what the model is sent, and how a conversation ends. Pure."""

@@ -1,61 +1,65 @@
-"""When a talk is over and how it came out: a function of the log, so that a crash in between loses no ending."""
+"""Decides whether a turn ends the conversation, and with which disposition.
+
+Both follow from the log alone, so a replica that finds a closed turn can append an ending that a crash prevented.
+"""
 
 from contracts import ConversationEnded, Disposition
-from conversation.domain.talk import Talk
+from conversation.domain.conversation import Conversation
 from conversation.domain.tools import END_CALL, disposition_of, fields_of
 
-SILENCES = 2
-"""So many silences in a row, and nobody is there."""
+MAX_SILENCES = 2
+"""After so many silences in a row the conversation ends: the callee has probably left the telephone."""
 CHARACTERS_PER_SECOND = 14
-"""How fast speech is, about."""
+"""The approximate speed of speech."""
 
 
-def ending(talk: Talk) -> ConversationEnded | None:
-    """The end that the last exchange, which must be answered, brings; none if the talk goes on."""
-    disposition = _disposition(talk)
+def ending(conversation: Conversation) -> ConversationEnded | None:
+    """Returns the ending that follows from the last turn, which must have a reply; none if the conversation goes on."""
+    disposition = _disposition(conversation)
     if disposition is None:
         return None
-    last = talk.exchanges[-1]
+    last = conversation.turns[-1]
     return ConversationEnded(
-        call_id=talk.call.call_id,
-        attempt=talk.attempt,
-        turn=last.turn,
+        call_id=conversation.call.call_id,
+        attempt=conversation.attempt,
+        turn=last.number,
         disposition=disposition,
-        summary=_summary(talk),
-        fields=fields_of(talk.tool_calls),
-        goodbye_seconds=round(len(last.said) / CHARACTERS_PER_SECOND, 1),
+        summary=_summary(conversation),
+        fields=fields_of(conversation.tool_calls),
+        goodbye_seconds=round(len(last.reply_text) / CHARACTERS_PER_SECOND, 1),
     )
 
 
-def second_failure(talk: Talk) -> bool:
-    """Whether the model failed in the turn before the last one."""
-    before = talk.exchanges[-2].reply if len(talk.exchanges) > 1 else None
-    return before is not None and before.is_fallback
+def has_failed_before(conversation: Conversation) -> bool:
+    """Whether the reply to the turn before the last one was a fallback."""
+    previous = conversation.turns[-2].reply if len(conversation.turns) > 1 else None
+    return previous is not None and previous.is_fallback
 
 
-def _disposition(talk: Talk) -> Disposition | None:
-    reply = talk.exchanges[-1].reply
+def _disposition(conversation: Conversation) -> Disposition | None:
+    reply = conversation.turns[-1].reply
     if reply is None:
         return None
-    if reply.is_fallback and second_failure(talk):
+    if reply.is_fallback and has_failed_before(conversation):
         return Disposition.TECHNICAL_FAILURE
     for call in reply.tool_calls:
         if call.name == END_CALL:
             return disposition_of(call) or Disposition.ANSWERED
-    return Disposition.UNRESPONSIVE if talk.silences >= SILENCES else None
+    return Disposition.UNRESPONSIVE if conversation.last_silences >= MAX_SILENCES else None
 
 
-def _summary(talk: Talk) -> str:
-    heard = [one.heard for one in talk.exchanges if one.heard is not None and not one.is_silence]
-    silences = sum(one.is_silence for one in talk.exchanges)
-    parts = [f"The callee answered {len(heard)} times and was silent {silences} times."]
-    if facts := fields_of(talk.tool_calls):
-        parts.append("Noted: " + "; ".join(f"{field}: {value}" for field, value in facts.items()) + ".")
-    if heard:
-        parts.append(f"Last heard: “{heard[-1]}”.")
-    parts.append(f"Last said: “{talk.exchanges[-1].said}”.")
-    for call in talk.tool_calls:
+def _summary(conversation: Conversation) -> str:
+    turns = conversation.turns
+    utterances = [turn.utterance for turn in turns if turn.utterance is not None and not turn.is_silence]
+    silences = sum(turn.is_silence for turn in turns)
+    parts = [f"The callee answered {len(utterances)} times and was silent {silences} times."]
+    if fields := fields_of(conversation.tool_calls):
+        parts.append("Noted: " + "; ".join(f"{field}: {value}" for field, value in fields.items()) + ".")
+    if utterances:
+        parts.append(f"The callee's last words: “{utterances[-1]}”.")
+    parts.append(f"The agent's last words: “{turns[-1].reply_text}”.")
+    for call in conversation.tool_calls:
         if call.name == END_CALL and disposition_of(call) is None:
-            given = call.arguments.get("disposition") or "none that could be read"
-            parts.append(f"The model gave an unknown disposition: {given}.")
+            value = call.arguments.get("disposition") or "none that is readable"
+            parts.append(f"The model gave an unknown disposition: {value}.")
     return " ".join(parts)

@@ -1,11 +1,11 @@
-"""What is told to the model and what it answers, in no vendor's form."""
+"""The messages that a model is sent and the completion that it returns, independent of the vendor."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """A tool that the model calls; `arguments` is JSON text as the model wrote it, which may be no JSON at all."""
+    """A tool call of the model. `arguments` is the model's own text, which should be JSON but may not be."""
 
     id: str
     name: str
@@ -14,21 +14,21 @@ class ToolUse:
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
-    """What the model is to do; comes first."""
+    """The task of the model; the first message."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class FromCallee:
-    """What the person on the telephone said."""
+class CalleeMessage:
+    """An utterance of the callee."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class FromAgent:
-    """What we said, and the tools that were called with it."""
+class AgentMessage:
+    """Words of the agent, and the tool calls that came with them."""
 
     text: str
     tool_uses: tuple[ToolUse, ...] = ()
@@ -36,18 +36,18 @@ class FromAgent:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a tool returned; every tool use needs one, right after it."""
+    """The result of a tool call. Each tool use needs one, directly after its message."""
 
     tool_use_id: str
     text: str
 
 
-Message = Instructions | FromCallee | FromAgent | ToolResult
+Message = Instructions | CalleeMessage | AgentMessage | ToolResult
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """The end of a whole answer of the model: the tools it calls, and what it cost if the vendor has said so."""
+    """The end of a complete answer: its tool calls, and its token counts if the vendor reports them."""
 
     tool_uses: tuple[ToolUse, ...] = ()
     prompt_tokens: int | None = None

@@ -1,4 +1,4 @@
-"""Stock phrases: what is said when there is no model to ask. They repeat, so that their clips are kept."""
+"""Stock phrases, spoken without a model. They are reused, so voice keeps their clips."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from contracts import Language
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """What every language must have."""
+    """The phrases that every language needs."""
 
     language: str
-    """Its name in English, for the model."""
+    """The English name of the language, for the model's instructions."""
     fallback: str
-    """The last resort when the model fails."""
+    """The last fallback when no model answers."""
     goodbye: str
-    """Before we hang up, when the model has said no goodbye of its own."""
+    """Spoken before hanging up if the model did not say goodbye."""
 
 
 _PHRASES: Mapping[str, Phrases] = {
@@ -33,5 +33,5 @@ _PHRASES: Mapping[str, Phrases] = {
 
 
 def phrases_of(language: Language) -> Phrases:
-    """The phrases of a BCP 47 tag, by its primary language; contracts let no other language in."""
+    """Returns the phrases for a BCP 47 tag, by its primary language. The contracts allow no other languages."""
     return _PHRASES[language.split("-")[0]]

@@ -1,11 +1,11 @@
-"""What the model is told: how to speak on the telephone, the script, and the conversation so far."""
+"""The messages for the model: how to speak on the telephone, the script, and the conversation so far."""
 
 import json
 
 from contracts import ToolCall
-from conversation.domain.messages import FromAgent, FromCallee, Instructions, Message, ToolResult, ToolUse
+from conversation.domain.conversation import Conversation, Turn
+from conversation.domain.messages import AgentMessage, CalleeMessage, Instructions, Message, ToolResult, ToolUse
 from conversation.domain.phrases import phrases_of
-from conversation.domain.talk import Exchange, Talk
 from conversation.domain.tools import result_of
 
 SILENCE = "(The person said nothing.)"
@@ -29,31 +29,31 @@ You have already greeted them with the first paragraph of the script; do not gre
 {script}"""
 
 
-def messages(talk: Talk) -> list[Message]:
-    """The instructions, the greeting, and every exchange; the last one is what is to be answered."""
-    told: list[Message] = [Instructions(_instructions(talk)), FromAgent(talk.greeting)]
-    for exchange in talk.exchanges:
-        told += _exchange(exchange)
-    return told
+def messages_for(conversation: Conversation) -> list[Message]:
+    """Returns the instructions, the greeting, and the messages of every turn; the last one is to be answered."""
+    messages: list[Message] = [Instructions(_instructions(conversation)), AgentMessage(conversation.greeting)]
+    for turn in conversation.turns:
+        messages += _messages_of(turn)
+    return messages
 
 
-def _instructions(talk: Talk) -> str:
-    tag = talk.call.language
-    return _INSTRUCTIONS.format(language=phrases_of(tag).language, tag=tag, script=talk.script)
+def _instructions(conversation: Conversation) -> str:
+    tag = conversation.call.language
+    return _INSTRUCTIONS.format(language=phrases_of(tag).language, tag=tag, script=conversation.script)
 
 
-def _exchange(exchange: Exchange) -> list[Message]:
-    told: list[Message] = []
-    if exchange.heard is not None:
-        told.append(FromCallee(SILENCE if exchange.is_silence else exchange.heard))
-    calls = exchange.reply.tool_calls if exchange.reply else ()
-    uses = tuple(_use(exchange.turn, number, call) for number, call in enumerate(calls))
-    if exchange.said or uses:
-        told.append(FromAgent(exchange.said, uses))
-    told += [ToolResult(use.id, result_of(call)) for use, call in zip(uses, calls, strict=True)]
-    return told
+def _messages_of(turn: Turn) -> list[Message]:
+    messages: list[Message] = []
+    if turn.utterance is not None:
+        messages.append(CalleeMessage(SILENCE if turn.is_silence else turn.utterance))
+    calls = turn.reply.tool_calls if turn.reply else ()
+    uses = tuple(_tool_use(turn.number, index, call) for index, call in enumerate(calls))
+    if turn.reply_text or uses:
+        messages.append(AgentMessage(turn.reply_text, uses))
+    messages += [ToolResult(use.id, result_of(call)) for use, call in zip(uses, calls, strict=True)]
+    return messages
 
 
-def _use(turn: int, number: int, call: ToolCall) -> ToolUse:
-    """A tool call of an earlier turn, under an id of our own: the log does not keep the vendor's."""
-    return ToolUse(f"turn_{turn}_{number}", call.name, json.dumps(call.arguments, ensure_ascii=False))
+def _tool_use(turn: int, index: int, call: ToolCall) -> ToolUse:
+    """Returns a tool call of an earlier turn. Its id is made here, because the log does not contain the vendor's."""
+    return ToolUse(f"turn_{turn}_{index}", call.name, json.dumps(call.arguments, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""The two tools that the model has, and what is made of its calls, well-formed or not."""
+"""The two tools of the model, and how its tool calls are read, well-formed or not."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -10,14 +10,14 @@ from conversation.domain.messages import ToolUse
 END_CALL = "end_call"
 NOTE = "note"
 UNREADABLE = "unreadable"
-"""The argument under which a tool call's raw text is kept when it is no JSON object."""
+"""The name of the one argument that keeps the raw text of a tool call whose arguments are not a JSON object."""
 
-_RAW_LIMIT = 500
+_MAX_RAW_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function that the model may call; `parameters` is a JSON schema in OpenAI's strict subset."""
+    """A function that the model may call. `parameters` is a JSON schema in OpenAI's strict subset."""
 
     name: str
     description: str
@@ -25,7 +25,7 @@ class Tool:
 
 
 def _strict(properties: Mapping[str, object]) -> Mapping[str, object]:
-    """Strict functions require every property and allow no other (OpenAI, structured outputs)."""
+    """Returns an object schema that requires every property and allows no others (OpenAI, structured outputs)."""
     return {
         "type": "object",
         "properties": dict(properties),
@@ -39,14 +39,14 @@ def _text(description: str, choices: Iterable[str] = ()) -> Mapping[str, object]
     return {**schema, "enum": list(choices)} if choices else schema
 
 
-DISPOSITIONS = tuple(outcome for outcome in Disposition if outcome is not Disposition.TECHNICAL_FAILURE)
-"""What the model may say of a call's outcome; a technical failure is not its to see."""
+DISPOSITIONS = tuple(one for one in Disposition if one is not Disposition.TECHNICAL_FAILURE)
+"""The dispositions that the model may choose. A technical failure is decided by the service."""
 
 TOOLS = (
     Tool(
         END_CALL,
         "Hang up once your words have been heard. Say goodbye in the same answer.",
-        _strict({"disposition": _text("How the conversation came out", DISPOSITIONS)}),
+        _strict({"disposition": _text("The outcome of the conversation", DISPOSITIONS)}),
     ),
     Tool(
         NOTE,
@@ -62,35 +62,35 @@ TOOLS = (
 
 
 def read_tool_use(use: ToolUse) -> ToolCall:
-    """The call with its arguments as text; those that are no JSON object are kept as they came, under `UNREADABLE`."""
+    """Returns the tool call with its arguments as text; arguments that are not a JSON object stay raw: `UNREADABLE`."""
     try:
         arguments = json.loads(use.arguments)
     except ValueError:
         arguments = None
     if not isinstance(arguments, dict):
-        return ToolCall(name=use.name, arguments={UNREADABLE: use.arguments[:_RAW_LIMIT]})
+        return ToolCall(name=use.name, arguments={UNREADABLE: use.arguments[:_MAX_RAW_CHARACTERS]})
     texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in arguments.items()}
     return ToolCall(name=use.name, arguments=texts)
 
 
 def result_of(call: ToolCall) -> str:
-    """What the model is told that its call has done."""
+    """Returns the result that the model is sent for its tool call."""
     if call.name == NOTE:
-        return "noted" if _fact(call) else "not noted: give field and value, both with text"
+        return "noted" if _note(call) else "not noted: give field and value, both with text"
     return "the call will end" if call.name == END_CALL else "there is no such tool"
 
 
 def disposition_of(call: ToolCall) -> Disposition | None:
-    """The outcome that a call of `end_call` gives; none if it is none of `DISPOSITIONS`."""
-    given = call.arguments.get("disposition", "")
-    return next((outcome for outcome in DISPOSITIONS if outcome == given.strip().lower()), None)
+    """Returns the disposition in a call of `end_call`; none if it is not one of `DISPOSITIONS`."""
+    name = call.arguments.get("disposition", "").strip().lower()
+    return next((disposition for disposition in DISPOSITIONS if disposition == name), None)
 
 
 def fields_of(calls: Iterable[ToolCall]) -> dict[str, str]:
-    """What was noted, by field; a later note of a field replaces the earlier."""
-    return dict(fact for call in calls if call.name == NOTE and (fact := _fact(call)))
+    """Returns the noted values by field. A later note of the same field replaces the earlier one."""
+    return dict(note for call in calls if call.name == NOTE and (note := _note(call)))
 
 
-def _fact(call: ToolCall) -> tuple[str, str] | None:
+def _note(call: ToolCall) -> tuple[str, str] | None:
     field, value = call.arguments.get("field", "").strip(), call.arguments.get("value", "").strip()
     return (field, value) if field and value else None

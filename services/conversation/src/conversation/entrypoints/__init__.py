@@ -1,1 +1,1 @@
-"""What the service hears."""
+"""The NATS subscriber."""

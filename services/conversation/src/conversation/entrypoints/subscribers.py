@@ -1,4 +1,4 @@
-"""Subscribes to what callees say; each utterance is a turn to answer."""
+"""Subscribes to ``speech.heard``: each utterance is one turn to answer."""
 
 from faststream.nats import NatsRouter
 
@@ -10,8 +10,7 @@ from conversation.application.turns import Turns
 
 
 def build_router(turns: Turns) -> NatsRouter:
-    """Returns the subscription to the consumer ``conversation-turns``. `Turns` answers an utterance once, however often
-    and to however many replicas it is delivered."""
+    """Returns a router with the service's one consumer. `Turns` explains why a second delivery is harmless."""
     router = NatsRouter()
 
     async def on_speech_heard(event: SpeechHeard, stored: StoredEvent[SpeechHeard]) -> None:

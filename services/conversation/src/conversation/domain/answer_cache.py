@@ -1,0 +1,60 @@
+"""Decides which answers of the model may be reused for other callees, and under which key.
+
+An answer may be reused only if it cannot contain anything about one person. So:
+
+- no tool was called in the conversation (a note records what the callee said about themselves);
+- neither the utterance nor the answer contains a word of the contact's variables;
+- the utterance contains no number.
+
+The key is a digest of the script template, the language, the model, the agent's previous words and the utterance. The
+previous words are part of it because "yes" asks something else after another question. Case, accents, punctuation and
+the contact's variables are removed from both texts.
+"""
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+
+from contracts.script import greeting
+from conversation.domain.conversation import Conversation
+
+_MIN_PERSONAL_LENGTH = 3
+"""Shorter words of the variables are too common to identify a person, unless they contain a digit."""
+
+
+def cache_key(conversation: Conversation, model: str) -> str | None:
+    """Returns the key for the answer to the last utterance; none if the answer must not be reused."""
+    utterance, personal = _words(conversation.turns[-1].utterance or ""), _personal_words(conversation.call.variables)
+    if not utterance or conversation.tool_calls or personal & set(utterance) or any(map(_has_digit, utterance)):
+        return None
+    call, previous = conversation.call, _previous_words(conversation, personal)
+    parts = [call.script_template, call.language, model, previous, utterance]
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
+
+
+def is_reusable(conversation: Conversation, answer: str) -> bool:
+    """Whether an answer to the last utterance may be reused for other callees."""
+    return not conversation.tool_calls and not _personal_words(conversation.call.variables) & set(_words(answer))
+
+
+def _previous_words(conversation: Conversation, personal: set[str]) -> list[str]:
+    turns = conversation.turns
+    previous = turns[-2].reply_text if len(turns) > 1 else greeting(conversation.call.script_template)
+    return ["" if word in personal else word for word in _words(previous)]
+
+
+def _personal_words(variables: Mapping[str, str]) -> set[str]:
+    words = {word for value in variables.values() for word in _words(value)}
+    return {word for word in words if len(word) >= _MIN_PERSONAL_LENGTH or _has_digit(word)}
+
+
+def _words(text: str) -> list[str]:
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    without_accents = "".join(character for character in decomposed if not unicodedata.combining(character))
+    return re.findall(r"[^\W_]+", without_accents)
+
+
+def _has_digit(word: str) -> bool:
+    return any(character.isdigit() for character in word)

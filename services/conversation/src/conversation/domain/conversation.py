@@ -1,0 +1,127 @@
+"""The conversation of one attempt, folded from the events of its call."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+from contracts import (
+    AudioRequested,
+    Call,
+    CallDecision,
+    ConversationEnded,
+    Event,
+    ReplyGenerated,
+    SpeechHeard,
+    ToolCall,
+)
+from contracts.script import fallback_line, greeting, render, without_fallback
+
+GREETING_TURN = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An utterance of the callee and as much of the reply as the log contains.
+
+    `utterance` is the transcript: empty if the callee was silent, none if the log has no utterance for this turn.
+    """
+
+    number: int
+    utterance: str | None = None
+    sentences: tuple[str, ...] = ()
+    reply: ReplyGenerated | None = None
+
+    @property
+    def reply_text(self) -> str:
+        """The words of the agent."""
+        return self.reply.text if self.reply else " ".join(self.sentences)
+
+    @property
+    def is_silence(self) -> bool:
+        """Whether the callee was given the chance to speak and was silent."""
+        return self.utterance is not None and not self.utterance.strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """The call as it is now, and the turns of one attempt in their order.
+
+    `script` is what the model is sent: rendered, without the fallback line. `fallback_line` is spoken when no model
+    answers; none if the script has no such line.
+    """
+
+    call: Call
+    attempt: int
+    script: str
+    greeting: str
+    fallback_line: str | None = None
+    turns: tuple[Turn, ...] = ()
+    has_ended: bool = False
+
+    @classmethod
+    def of(cls, events: Sequence[Event], attempt: int) -> Self | None:
+        """Folds the events of a call, which are in the order of the log; none if they contain no call."""
+        call = next((event.call for event in reversed(events) if isinstance(event, CallDecision)), None)
+        if call is None:
+            return None
+        script = render(call.script_template, call.variables)
+        conversation = cls(call, attempt, without_fallback(script), greeting(script), fallback_line(script))
+        for event in events:
+            conversation = conversation._after(event)
+        return conversation
+
+    def _after(self, event: Event) -> Self:
+        match event:
+            case AudioRequested(turn=number, text=text) if number == GREETING_TURN:
+                return replace(self, greeting=text)
+            case SpeechHeard(attempt=self.attempt, turn=number, text=text):
+                turn = self.turn(number)
+                return self._with(turn if turn.utterance is not None else replace(turn, utterance=text))
+            case AudioRequested(attempt=self.attempt, turn=number, text=text):
+                turn = self.turn(number)
+                return self._with(replace(turn, sentences=(*turn.sentences, text)))
+            case ReplyGenerated(attempt=self.attempt):
+                return self.with_reply(event)
+            case ConversationEnded(attempt=self.attempt):
+                return replace(self, has_ended=True)
+        return self
+
+    def _with(self, turn: Turn) -> Self:
+        others = [other for other in self.turns if other.number != turn.number]
+        return replace(self, turns=tuple(sorted([*others, turn], key=lambda one: one.number)))
+
+    def turn(self, number: int) -> Turn:
+        """Returns a turn; an empty one if the log contains nothing of it."""
+        return next((turn for turn in self.turns if turn.number == number), Turn(number))
+
+    def up_to(self, number: int) -> Self:
+        """Returns the conversation without later turns: the callee may have interrupted the reply to this one."""
+        return replace(self, turns=tuple(turn for turn in self.turns if turn.number <= number))
+
+    def with_reply(self, reply: ReplyGenerated) -> Self:
+        """Returns the conversation after this reply."""
+        return self._with(replace(self.turn(reply.turn), reply=reply))
+
+    @property
+    def is_in_progress(self) -> bool:
+        """Whether the callee may still be on the line in this attempt.
+
+        A call that is still dialing or ringing in the log counts too: an utterance may overtake the report that the
+        callee has answered.
+        """
+        return not self.has_ended and self.call.may_use_line(self.attempt)
+
+    @property
+    def last_silences(self) -> int:
+        """The number of silences in a row at the end."""
+        count = 0
+        for turn in reversed(self.turns):
+            if not turn.is_silence:
+                break
+            count += 1
+        return count
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """All tool calls of the model in this attempt, in their order."""
+        return tuple(call for turn in self.turns if turn.reply for call in turn.reply.tool_calls)

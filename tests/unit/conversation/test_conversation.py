@@ -1,0 +1,239 @@
+"""The conversation as a fold of the log, the messages for the model, and the ending."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from contracts import (
+    AudioRequested,
+    Call,
+    CallCreated,
+    CallStatus,
+    CallStatusChanged,
+    ConversationEnded,
+    Disposition,
+    Event,
+    HangupReason,
+    ReplyGenerated,
+    SpeechHeard,
+    ToolCall,
+)
+from conversation.domain.conversation import Conversation
+from conversation.domain.ending import ending
+from conversation.domain.messages import AgentMessage, CalleeMessage, Instructions, ToolResult, ToolUse
+from conversation.domain.phrases import phrases_of
+from conversation.domain.prompt import SILENCE, messages_for
+
+CALL_ID = UUID("00000000-0000-5000-8000-000000000001")
+NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
+
+
+def call(**changes: object) -> Call:
+    fields: dict[str, object] = {
+        "call_id": CALL_ID,
+        "request_id": "r-1",
+        "campaign_id": "reminders",
+        "contact_id": "c-1",
+        "phone_number": "+12125550123",
+        "script_template": "Hola, {{name}}.\n\nRecuérdele su cita {con Marta}.",
+        "variables": {"name": "Ana"},
+        "language": "es-MX",
+        "metadata": {},
+        "max_retries": 0,
+        "retry_delay_seconds": 60,
+        "call_timeout_seconds": 30,
+        "max_call_seconds": 600,
+        "created_at": NOW,
+        "status": CallStatus.IN_PROGRESS,
+        "attempt": 1,
+        "status_changed_at": NOW,
+    }
+    return Call.model_validate({**fields, **changes})
+
+
+def created(**changes: object) -> Event:
+    return CallCreated(call=call(**changes), occurred_at=NOW)
+
+
+def utterance(turn: int, text: str, attempt: int = 1) -> Event:
+    return SpeechHeard(call_id=CALL_ID, attempt=attempt, turn=turn, text=text, language="es-MX")
+
+
+def sentence(turn: int, number: int, text: str, attempt: int = 1) -> Event:
+    return AudioRequested(call_id=CALL_ID, attempt=attempt, turn=turn, sentence=number, text=text, language="es-MX")
+
+
+def reply(turn: int, text: str, *tools: ToolCall, attempt: int = 1, fallback: bool = False) -> ReplyGenerated:
+    return ReplyGenerated(
+        call_id=CALL_ID,
+        attempt=attempt,
+        turn=turn,
+        text=text,
+        sentences=1,
+        model="m",
+        latency_seconds=1,
+        is_fallback=fallback,
+        tool_calls=tools,
+    )
+
+
+def conversation(*events: Event, attempt: int = 1) -> Conversation:
+    result = Conversation.of([created(), *events], attempt)
+    assert result is not None
+    return result
+
+
+def ending_of(*events: Event) -> ConversationEnded:
+    result = ending(conversation(*events))
+    assert result is not None
+    return result
+
+
+NOTE = ToolCall(name="note", arguments={"field": "hour", "value": "a las diez"})
+
+
+def test_events_without_a_call_are_not_a_conversation() -> None:
+    assert Conversation.of([utterance(1, "¿Diga?")], 1) is None
+
+
+def test_the_model_is_sent_the_script_the_greeting_and_all_turns() -> None:
+    messages = messages_for(
+        conversation(
+            sentence(0, 0, "Hola, Ana.", attempt=0),
+            utterance(1, "Sí, a las diez"),
+            sentence(1, 0, "Perfecto."),
+            reply(1, "Perfecto.", NOTE),
+            utterance(2, "¿Dónde es?"),
+        )
+    )
+    use = ToolUse("turn_1_0", "note", '{"field": "hour", "value": "a las diez"}')
+    assert messages[1:] == [
+        AgentMessage("Hola, Ana."),
+        CalleeMessage("Sí, a las diez"),
+        AgentMessage("Perfecto.", (use,)),
+        ToolResult("turn_1_0", "noted"),
+        CalleeMessage("¿Dónde es?"),
+    ]
+
+
+def test_the_instructions_name_the_language_and_contain_the_rendered_script() -> None:
+    instructions = messages_for(conversation(utterance(1, "¿Diga?")))[0]
+    assert isinstance(instructions, Instructions)
+    assert "Language: Spanish (es-MX)" in instructions.text
+    assert instructions.text.endswith("Hola, Ana.\n\nRecuérdele su cita {con Marta}.")
+
+
+def test_without_a_greeting_in_the_log_the_scripts_greeting_is_sent() -> None:
+    assert messages_for(conversation(utterance(1, "¿Diga?")))[1] == AgentMessage("Hola, Ana.")
+
+
+def test_a_silence_is_sent_as_a_description() -> None:
+    assert messages_for(conversation(utterance(1, " ")))[-1] == CalleeMessage(SILENCE)
+
+
+def test_turns_of_another_attempt_are_not_sent() -> None:
+    messages = messages_for(
+        conversation(utterance(1, "luego"), reply(1, "Vale."), utterance(1, "¿Diga?", attempt=2), attempt=2)
+    )
+    assert messages[2:] == [CalleeMessage("¿Diga?")]
+
+
+def test_sentences_of_a_turn_without_a_reply_are_sent() -> None:
+    messages = messages_for(
+        conversation(
+            utterance(1, "¿Diga?"), sentence(1, 0, "Le llamo"), sentence(1, 1, "por su cita."), utterance(2, "¿Sí?")
+        )
+    )
+    assert messages[3] == AgentMessage("Le llamo por su cita.")
+
+
+def test_later_turns_are_not_sent() -> None:
+    events = [utterance(1, "uno"), utterance(2, "dos")]
+    assert messages_for(conversation(*events).up_to(1))[-1] == CalleeMessage("uno")
+
+
+def test_of_two_utterances_for_one_turn_the_first_counts() -> None:
+    turns = conversation(utterance(1, "uno"), utterance(1, "otra")).turns
+    assert [turn.utterance for turn in turns] == ["uno"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_in_progress"),
+    [
+        ({}, True),
+        ({"status": CallStatus.RINGING}, True),
+        ({"status": CallStatus.PENDING}, False),
+        ({"status": CallStatus.COMPLETED}, False),
+        ({"hangup_reason": HangupReason.CANCELED}, False),
+        ({"attempt": 2}, False),
+    ],
+)
+def test_only_the_current_attempt_of_a_live_call_is_in_progress(
+    changes: dict[str, object], is_in_progress: bool
+) -> None:
+    result = Conversation.of([created(**changes)], 1)
+    assert result is not None
+    assert result.is_in_progress is is_in_progress
+
+
+def test_the_newest_state_of_the_call_counts() -> None:
+    completed = call(status=CallStatus.COMPLETED)
+    change = CallStatusChanged(
+        call=completed, occurred_at=NOW, previous=CallStatus.IN_PROGRESS, status=completed.status, attempt=1
+    )
+    assert not conversation(change).is_in_progress
+
+
+def test_a_conversation_that_goes_on_has_no_ending() -> None:
+    assert ending(conversation(utterance(1, "hola"), reply(1, "¿Vendrá?"))) is None
+    assert ending(conversation(utterance(1, "hola"))) is None
+
+
+def test_the_ending_has_the_disposition_the_notes_and_the_length_of_the_goodbye() -> None:
+    end_call = ToolCall(name="end_call", arguments={"disposition": "confirmed"})
+    later_note = ToolCall(name="note", arguments={"field": "hour", "value": "a las once"})
+    events = (utterance(1, "Sí"), reply(1, "¿Hora?", NOTE), utterance(2, "Once"))
+    ended = ending_of(*events, reply(2, "G" * 28, later_note, end_call))
+    assert (ended.disposition, ended.turn, ended.attempt) == (Disposition.CONFIRMED, 2, 1)
+    assert ended.fields == {"hour": "a las once"}
+    assert ended.goodbye_seconds == 2
+    assert "answered 2 times" in ended.summary
+    assert "Once" in ended.summary
+
+
+@pytest.mark.parametrize("arguments", [{"disposition": "delighted"}, {}, {"unreadable": "{"}])
+def test_an_unknown_disposition_ends_the_call_as_answered_and_is_in_the_summary(arguments: dict[str, str]) -> None:
+    ended = ending_of(utterance(1, "Sí"), reply(1, "Adiós.", ToolCall(name="end_call", arguments=arguments)))
+    assert ended.disposition is Disposition.ANSWERED
+    assert f"unknown disposition: {arguments.get('disposition', 'none')}" in ended.summary
+
+
+def test_the_model_cannot_choose_a_technical_failure() -> None:
+    end_call = ToolCall(name="end_call", arguments={"disposition": "technical_failure"})
+    assert ending_of(utterance(1, "Sí"), reply(1, "Adiós.", end_call)).disposition is Disposition.ANSWERED
+
+
+def test_two_silences_end_the_conversation_only_in_a_row() -> None:
+    apart = [
+        *(utterance(1, ""), reply(1, "¿Hola?")),
+        *(utterance(2, "sí"), reply(2, "Bien.")),
+        *(utterance(3, ""), reply(3, "¿Oye?")),
+    ]
+    assert ending(conversation(*apart)) is None
+    assert ending_of(*apart, utterance(4, ""), reply(4, "Adiós.")).disposition is Disposition.UNRESPONSIVE
+
+
+def test_two_fallbacks_end_the_conversation_only_in_a_row() -> None:
+    apart = [
+        *(utterance(1, "a"), reply(1, "Lo siento.", fallback=True)),
+        *(utterance(2, "b"), reply(2, "Bien.")),
+        *(utterance(3, "c"), reply(3, "Lo siento.", fallback=True)),
+    ]
+    assert ending(conversation(*apart)) is None
+    ended = ending_of(*apart, utterance(4, "d"), reply(4, "Lo siento.", fallback=True))
+    assert ended.disposition is Disposition.TECHNICAL_FAILURE
+
+
+def test_the_spanish_fallback_is_the_first_designs() -> None:
+    assert phrases_of("es-MX").fallback == "Lo siento, estoy experimentando problemas técnicos."
