@@ -113,9 +113,10 @@ def run_undo_import(
     _run(work())
 
 
-@app.command("take-back", hidden=True, deprecated=True, epilog=ends.EPILOG)
+@app.command("take-back", hidden=True, epilog=ends.EPILOG)
 def run_take_back(import_id: str, nats: options.NatsUrl = options.NATS_URL, json: options.Json = False) -> None:
     """The old name of ``undo-import``."""
+    typer.echo("`replay take-back` is now `replay undo-import`; the old name will be removed", err=True)
     run_undo_import(import_id, nats, json)
 
 
