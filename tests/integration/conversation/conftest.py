@@ -2,16 +2,18 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import uuid4
 
 import pytest
+from tests.builders.calls import a_call
+from tests.builders.events import status_changed
+from tests.builders.turns import a_sentence, an_utterance
 from tests.fakes.model import ModelServer
 from tests.fakes.providers import provider
 
 from chassis.event_log import EventLog, StoredEvent
-from contracts import AudioRequested, Call, CallStatus, CallStatusChanged, Event, SpeechHeard
+from contracts import AudioRequested, Call, CallStatus, Event, SpeechHeard
 from contracts.streams import call_filters
 from conversation.adapters.openai import openai_model
 from conversation.application.turns import Turns
@@ -33,20 +35,11 @@ class ActiveCall:
     async def change(self, **changes: object) -> None:
         """Appends a decision of the orchestrator that changes the call."""
         self.call = self.call.model_copy(update=changes)
-        now, status, attempt = datetime.now(UTC), self.call.status, self.call.attempt
-        await self.log.append(
-            CallStatusChanged(
-                call=self.call, occurred_at=now, previous=CallStatus.RINGING, status=status, attempt=attempt
-            )
-        )
+        await self.log.append(status_changed(self.call, previous=CallStatus.RINGING))
 
     async def append_utterance(self, turn: int, text: str) -> StoredEvent:
         """Appends an utterance, as edge does, without delivering it."""
-        return await self.log.append(
-            SpeechHeard(
-                call_id=self.call.call_id, attempt=1, turn=turn, text=text, language=self.call.language, confidence=0.9
-            )
-        )
+        return await self.log.append(an_utterance(self.call.call_id, turn, text))
 
     async def deliver(self, stored: StoredEvent) -> None:
         """Delivers an utterance to the service."""
@@ -61,9 +54,7 @@ class ActiveCall:
 
     async def append_sentence(self, turn: int, sentence: int, text: str) -> None:
         """Appends a sentence, as another replica does that is answering."""
-        await self.log.append(
-            AudioRequested(call_id=self.call.call_id, attempt=1, turn=turn, sentence=sentence, text=text, language="es")
-        )
+        await self.log.append(a_sentence(self.call.call_id, turn, sentence, text))
 
     async def events(self, kind: type[E]) -> list[E]:
         """Returns all events of one type in the log of this call."""
@@ -93,25 +84,11 @@ def deadline_seconds() -> float:
 @pytest.fixture
 async def active_call(calls: EventLog, model_server: ModelServer, deadline_seconds: float) -> AsyncIterator[ActiveCall]:
     """A call in Spanish whose callee has answered and heard the greeting."""
-    now = datetime.now(UTC)
-    call = Call(
+    call = a_call(
+        CallStatus.IN_PROGRESS,
         call_id=uuid4(),
-        request_id="r-1",
-        campaign_id="reminders",
-        contact_id="c-1",
-        phone_number="+12125550123",
         script_template="Hola, {{name}}.\n\nRecuérdele su cita.",
-        variables={"name": "Ana"},
-        language="es",
-        metadata={},
         max_retries=0,
-        retry_delay_seconds=60,
-        call_timeout_seconds=30,
-        max_call_seconds=600,
-        created_at=now,
-        status=CallStatus.IN_PROGRESS,
-        attempt=1,
-        status_changed_at=now,
     )
     async with openai_model("sk-fictional", "gpt-4.1-mini", provider("openai"), base_url=model_server.url) as model:
         active_call = ActiveCall(calls, Turns(calls, [model], deadline_seconds=deadline_seconds), call, [model])

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from tests.builders.turns import a_reply
 from tests.fakes.model import ModelServer
 from tests.integration.conversation.conftest import ActiveCall
 
@@ -12,19 +13,6 @@ from conversation.application.turn_events import TurnClaimed
 from conversation.domain.phrases import phrases_of
 
 END_CALL = ToolCall(name="end_call", arguments={"disposition": "confirmed"})
-
-
-def reply(active_call: ActiveCall, text: str, *tools: ToolCall) -> ReplyGenerated:
-    return ReplyGenerated(
-        call_id=active_call.call.call_id,
-        attempt=1,
-        turn=1,
-        text=text,
-        sentences=1,
-        model="m",
-        latency_seconds=1,
-        tool_calls=tools,
-    )
 
 
 async def test_a_second_delivery_of_an_answered_utterance_changes_nothing(
@@ -78,7 +66,7 @@ async def test_a_turn_that_another_replica_has_just_claimed_is_handled_again_lat
 async def test_an_ending_that_a_crash_prevented_is_appended_once(active_call: ActiveCall) -> None:
     stored = await active_call.append_utterance(1, "Sí")
     await active_call.append_sentence(1, 0, "Adiós.")
-    await active_call.log.append(reply(active_call, "Adiós.", END_CALL))
+    await active_call.log.append(a_reply(active_call.call.call_id, 1, "Adiós.", END_CALL))
     await active_call.deliver(stored)
     await active_call.deliver(stored)
     assert len(await active_call.events(ConversationEnded)) == 1

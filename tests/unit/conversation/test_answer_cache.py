@@ -1,62 +1,30 @@
 """Which answers may be reused for other callees."""
 
-from datetime import UTC, datetime
-from uuid import UUID
-
 import pytest
+from tests.builders.calls import a_call
+from tests.builders.events import call_created
+from tests.builders.turns import a_reply, an_utterance
 
-from contracts import Call, CallStatus, Event, ReplyGenerated, SpeechHeard, ToolCall
-from contracts.events.calls import CallCreated
+from contracts import CallStatus, Event, ToolCall
 from conversation.domain.answer_cache import cache_key, is_reusable
 from conversation.domain.conversation import Conversation
-
-CALL_ID = UUID("00000000-0000-5000-8000-000000000001")
-NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
 
 
 def conversation(
     *texts: str, name: str = "Ana García", tools: tuple[ToolCall, ...] = (), template: str = "Recuerde."
 ) -> Conversation:
     """Returns a conversation of alternating utterances and replies; the last utterance has no reply yet."""
-    call = Call.model_validate(
-        {
-            "call_id": CALL_ID,
-            "request_id": "r-1",
-            "campaign_id": "reminders",
-            "contact_id": "c-1",
-            "phone_number": "+12125550123",
-            "script_template": f"Hola, {{{{name}}}}.\n\n{template}",
-            "variables": {"name": name, "day": "el lunes 3"},
-            "language": "es",
-            "metadata": {},
-            "max_retries": 0,
-            "retry_delay_seconds": 60,
-            "call_timeout_seconds": 30,
-            "max_call_seconds": 600,
-            "created_at": NOW,
-            "status": CallStatus.IN_PROGRESS,
-            "attempt": 1,
-            "status_changed_at": NOW,
-        }
+    call = a_call(
+        CallStatus.IN_PROGRESS,
+        script_template=f"Hola, {{{{name}}}}.\n\n{template}",
+        variables={"name": name, "day": "el lunes 3"},
     )
-    events: list[Event] = [CallCreated(call=call, occurred_at=NOW)]
+    events: list[Event] = [call_created(call)]
     for number, text in enumerate(texts):
         turn = number // 2 + 1
-        if number % 2:
-            events.append(
-                ReplyGenerated(
-                    call_id=CALL_ID,
-                    attempt=1,
-                    turn=turn,
-                    text=text,
-                    sentences=1,
-                    model="m",
-                    latency_seconds=1,
-                    tool_calls=tools,
-                )
-            )
-        else:
-            events.append(SpeechHeard(call_id=CALL_ID, attempt=1, turn=turn, text=text, language="es"))
+        events.append(
+            a_reply(call.call_id, turn, text, *tools) if number % 2 else an_utterance(call.call_id, turn, text)
+        )
     result = Conversation.of(events, 1)
     assert result is not None
     return result

@@ -1,22 +1,18 @@
 """The conversation as a fold of the log, the messages for the model, and the ending."""
 
-from datetime import UTC, datetime
-from uuid import UUID
+from functools import partial
 
 import pytest
+from tests.builders.calls import a_call
+from tests.builders.events import call_created, status_changed
+from tests.builders.turns import a_reply, a_sentence, an_utterance
 
 from contracts import (
-    AudioRequested,
-    Call,
-    CallCreated,
     CallStatus,
-    CallStatusChanged,
     ConversationEnded,
     Disposition,
     Event,
     HangupReason,
-    ReplyGenerated,
-    SpeechHeard,
     ToolCall,
 )
 from conversation.domain.conversation import Conversation
@@ -25,61 +21,20 @@ from conversation.domain.messages import AgentMessage, CalleeMessage, Instructio
 from conversation.domain.phrases import phrases_of
 from conversation.domain.prompt import SILENCE, messages_for
 
-CALL_ID = UUID("00000000-0000-5000-8000-000000000001")
-NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
+CALL = a_call(
+    CallStatus.IN_PROGRESS,
+    language="es-MX",
+    script_template="Hola, {{name}}.\n\nRecuérdele su cita {con Marta}.",
+)
+NOTE = ToolCall(name="note", arguments={"field": "hour", "value": "a las diez"})
 
-
-def call(**changes: object) -> Call:
-    fields: dict[str, object] = {
-        "call_id": CALL_ID,
-        "request_id": "r-1",
-        "campaign_id": "reminders",
-        "contact_id": "c-1",
-        "phone_number": "+12125550123",
-        "script_template": "Hola, {{name}}.\n\nRecuérdele su cita {con Marta}.",
-        "variables": {"name": "Ana"},
-        "language": "es-MX",
-        "metadata": {},
-        "max_retries": 0,
-        "retry_delay_seconds": 60,
-        "call_timeout_seconds": 30,
-        "max_call_seconds": 600,
-        "created_at": NOW,
-        "status": CallStatus.IN_PROGRESS,
-        "attempt": 1,
-        "status_changed_at": NOW,
-    }
-    return Call.model_validate({**fields, **changes})
-
-
-def created(**changes: object) -> Event:
-    return CallCreated(call=call(**changes), occurred_at=NOW)
-
-
-def utterance(turn: int, text: str, attempt: int = 1) -> Event:
-    return SpeechHeard(call_id=CALL_ID, attempt=attempt, turn=turn, text=text, language="es-MX")
-
-
-def sentence(turn: int, number: int, text: str, attempt: int = 1) -> Event:
-    return AudioRequested(call_id=CALL_ID, attempt=attempt, turn=turn, sentence=number, text=text, language="es-MX")
-
-
-def reply(turn: int, text: str, *tools: ToolCall, attempt: int = 1, fallback: bool = False) -> ReplyGenerated:
-    return ReplyGenerated(
-        call_id=CALL_ID,
-        attempt=attempt,
-        turn=turn,
-        text=text,
-        sentences=1,
-        model="m",
-        latency_seconds=1,
-        is_fallback=fallback,
-        tool_calls=tools,
-    )
+utterance = partial(an_utterance, CALL.call_id)
+sentence = partial(a_sentence, CALL.call_id)
+reply = partial(a_reply, CALL.call_id)
 
 
 def conversation(*events: Event, attempt: int = 1) -> Conversation:
-    result = Conversation.of([created(), *events], attempt)
+    result = Conversation.of([call_created(CALL), *events], attempt)
     assert result is not None
     return result
 
@@ -88,9 +43,6 @@ def ending_of(*events: Event) -> ConversationEnded:
     result = ending(conversation(*events))
     assert result is not None
     return result
-
-
-NOTE = ToolCall(name="note", arguments={"field": "hour", "value": "a las diez"})
 
 
 def test_events_without_a_call_are_not_a_conversation() -> None:
@@ -172,16 +124,14 @@ def test_of_two_utterances_for_one_turn_the_first_counts() -> None:
 def test_only_the_current_attempt_of_a_live_call_is_in_progress(
     changes: dict[str, object], is_in_progress: bool
 ) -> None:
-    result = Conversation.of([created(**changes)], 1)
+    result = Conversation.of([call_created(CALL.model_copy(update=changes))], 1)
     assert result is not None
     assert result.is_in_progress is is_in_progress
 
 
 def test_the_newest_state_of_the_call_counts() -> None:
-    completed = call(status=CallStatus.COMPLETED)
-    change = CallStatusChanged(
-        call=completed, occurred_at=NOW, previous=CallStatus.IN_PROGRESS, status=completed.status, attempt=1
-    )
+    completed = CALL.model_copy(update={"status": CallStatus.COMPLETED})
+    change = status_changed(completed, previous=CallStatus.IN_PROGRESS)
     assert not conversation(change).is_in_progress
 
 
@@ -226,12 +176,12 @@ def test_two_silences_end_the_conversation_only_in_a_row() -> None:
 
 def test_two_fallbacks_end_the_conversation_only_in_a_row() -> None:
     apart = [
-        *(utterance(1, "a"), reply(1, "Lo siento.", fallback=True)),
+        *(utterance(1, "a"), reply(1, "Lo siento.", is_fallback=True)),
         *(utterance(2, "b"), reply(2, "Bien.")),
-        *(utterance(3, "c"), reply(3, "Lo siento.", fallback=True)),
+        *(utterance(3, "c"), reply(3, "Lo siento.", is_fallback=True)),
     ]
     assert ending(conversation(*apart)) is None
-    ended = ending_of(*apart, utterance(4, "d"), reply(4, "Lo siento.", fallback=True))
+    ended = ending_of(*apart, utterance(4, "d"), reply(4, "Lo siento.", is_fallback=True))
     assert ended.disposition is Disposition.TECHNICAL_FAILURE
 
 

@@ -50,7 +50,7 @@ TOOLS = (
     ),
     Tool(
         NOTE,
-        "Write down one fact that the person has told you.",
+        "Write down one fact that the person has mentioned.",
         _strict(
             {
                 "field": _text("Short name of the fact, in snake_case English, e.g. preferred_time"),
