@@ -1,4 +1,4 @@
-"""The edge on a real NATS server, an orchestrator played by the test, and Twilio's signature made by its own SDK."""
+"""The edge on a real NATS server, with a simulated orchestrator, and webhooks signed by Twilio's SDK."""
 
 import asyncio
 import hashlib
@@ -40,16 +40,17 @@ from contracts import (
 )
 from contracts.event import CallDecision
 from contracts.streams import CALLS, REQUESTS, call_state_filter
+from contracts.vocabulary import RefusalCode
 from edge.composition import build
 from edge.settings import Settings
 
 PUBLIC_URL = "https://calls.example.com"
 VOICE_URL = "http://voice.internal:8000"
-"""What nobody outside may be told."""
+"""The internal URL, which must not appear in any answer to the outside."""
 AUTH_TOKEN = "0123456789abcdef0123456789abcdef"
 API_KEY = "a-good-key"
 NAMED = {"reader": "read", "caller": "call", "desk": "read+call", "auditor": "admin"}
-"""Names of further keys, and their scopes; the key of each is its name and ``-key``."""
+"""Further key names and their scopes; each key is its name followed by ``-key``."""
 SID = "CA00000000000000000000000000000001"
 DIALED = {"status": CallStatus.IN_PROGRESS, "attempt": 1}
 
@@ -73,25 +74,26 @@ def new_call(request: CallRequested) -> Call:
 
 @dataclass
 class Orchestrator:
-    """Plays the orchestrator; `refusal` makes it refuse and `silent` makes it say nothing at all."""
+    """A simulated orchestrator. It refuses with `refusal` and `code`, and does not answer when `silent`."""
 
     client: Client
     log: EventLog
     refusal: tuple[str, ...] = ()
+    code: RefusalCode | None = None
     silent: bool = False
     asked: list[str] = field(default_factory=list)
 
-    async def hear(self, message: Msg) -> None:
+    async def on_message(self, message: Msg) -> None:
         self.asked.append(message.subject)
         if self.silent:
             return
-        outcome = CommandOutcome(accepted=False, reasons=self.refusal)
+        outcome = CommandOutcome(accepted=False, reasons=self.refusal, code=self.code)
         if not self.refusal:
-            outcome = CommandOutcome(accepted=True, **await self.decided(decode(message.subject, message.data)))
+            outcome = CommandOutcome(accepted=True, **await self.handle(decode(message.subject, message.data)))
         headers = message.headers or {}
         await self.client.publish(headers["reply_to"], outcome.model_dump_json().encode())
 
-    async def decided(self, event: Event) -> dict[str, Any]:
+    async def handle(self, event: Event) -> dict[str, Any]:
         if not isinstance(event, CampaignEvent):
             return {"call_id": await self.decide(event)}
         now = datetime.now(UTC)
@@ -121,10 +123,10 @@ class Orchestrator:
         return event.call_id
 
     async def call(self, call_id: UUID) -> Call:
-        recorded = await self.log.last(call_state_filter(call_id))
-        assert recorded
-        assert isinstance(recorded.event, CallDecision)
-        return recorded.event.call
+        stored = await self.log.last(call_state_filter(call_id))
+        assert stored
+        assert isinstance(stored.event, CallDecision)
+        return stored.event.call
 
     async def move(self, call_id: UUID, **changes: object) -> Call:
         before = await self.call(call_id)
@@ -142,15 +144,15 @@ class Orchestrator:
 
 @pytest.fixture
 async def orchestrator(bus_client: Client) -> Orchestrator:
-    played = Orchestrator(bus_client, EventLog(bus_client, CALLS.name, source=Service.ORCHESTRATOR))
+    simulated = Orchestrator(bus_client, EventLog(bus_client, CALLS.name, source=Service.ORCHESTRATOR))
     for subject in REQUESTS.subjects:
-        await bus_client.subscribe(subject, cb=played.hear)
-    return played
+        await bus_client.subscribe(subject, cb=simulated.on_message)
+    return simulated
 
 
 @pytest.fixture
 def body() -> dict[str, object]:
-    """What an upstream system sends."""
+    """The body of a call request."""
     return {
         "campaign_id": "spring",
         "contact_id": "contact-1",
@@ -167,8 +169,8 @@ def settings() -> Settings:
         f"{name}:{scopes}:{hashlib.sha256(f'{name}-key'.encode()).hexdigest()}" for name, scopes in NAMED.items()
     ]
     keys = ",".join(["another-key", API_KEY, *entries])
-    told = {"app_base_url": PUBLIC_URL, "voice_url": VOICE_URL, "twilio_auth_token": AUTH_TOKEN, "api_keys": keys}
-    return Settings.model_validate(told)
+    values = {"app_base_url": PUBLIC_URL, "voice_url": VOICE_URL, "twilio_auth_token": AUTH_TOKEN, "api_keys": keys}
+    return Settings.model_validate(values)
 
 
 @pytest.fixture
@@ -185,14 +187,14 @@ def client_of(app: ASGIApp, **headers: str) -> httpx.AsyncClient:
 
 @pytest.fixture
 async def anyone(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
-    """Somebody without a key."""
+    """A client without a key."""
     async with client_of(app) as http:
         yield http
 
 
 @pytest.fixture
 async def api(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
-    """Somebody with a key."""
+    """A client whose key has every scope."""
     async with client_of(app, Authorization=f"Bearer {API_KEY}") as http:
         yield http
 
@@ -202,7 +204,7 @@ As = Callable[[str], httpx.AsyncClient]
 
 @pytest.fixture
 async def as_(app: ASGIApp) -> AsyncIterator[As]:
-    """Somebody with the key of a name in `NAMED`."""
+    """Returns a client with the key of a name in `NAMED`."""
     async with AsyncExitStack() as stack:
         clients = {
             name: await stack.enter_async_context(client_of(app, **{"X-API-Key": f"{name}-key"})) for name in NAMED
@@ -228,7 +230,7 @@ Twilio = Callable[..., Coroutine[Any, Any, httpx.Response]]
 
 @pytest.fixture
 def twilio(anyone: httpx.AsyncClient) -> Twilio:
-    """Posts a form to a target (path and query) as Twilio does, signed for the public URL unless told otherwise."""
+    """Posts a form to a target (path and query) as Twilio does, signed for the public URL by default."""
 
     async def post(target: str, *, signature: str | None = None, **form: str) -> httpx.Response:
         sent = {"CallSid": SID, "AccountSid": "AC00000000000000000000000000000001", "ToZip": "", **form}
@@ -240,7 +242,7 @@ def twilio(anyone: httpx.AsyncClient) -> Twilio:
 
 @asynccontextmanager
 async def listening(app: ASGIApp) -> AsyncIterator[str]:
-    """`app` on a port of the kernel's choice, for what needs a real connection."""
+    """Serves `app` on a port chosen by the kernel, for tests that need a real connection."""
     config = uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=10)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())

@@ -1,4 +1,4 @@
-"""Who did what: written before it is done, and for good."""
+"""The audit log: an entry before each act, one with its result, and none can be removed."""
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from nats.js.errors import APIError
 from contracts import Call, CallRequested, call_id_of
 from contracts.audit import AuditEntry
 from contracts.streams import AUDIT
-from edge.adapters import bus
+from edge.adapters import nats as adapter
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import As, Orchestrator
@@ -38,10 +38,10 @@ def stages(entries: list[dict[str, Any]]) -> list[str]:
 
 
 @pytest.mark.parametrize(("method", "action", "sent", "act", "fields"), ACTS)
-async def test_an_act_is_written_down_with_who_and_when_and_the_call_before_and_after(
+async def test_an_act_has_entries_with_the_key_the_time_and_the_call_before_and_after(
     as_: "As", waiting: Call, method: str, action: str, sent: dict[str, object] | None, act: str, fields: list[str]
 ) -> None:
-    begun = datetime.now(UTC)
+    started_at = datetime.now(UTC)
 
     answer = await as_("desk").request(method, f"/api/v1/calls/{waiting.call_id}{action}", json=sent)
 
@@ -50,17 +50,18 @@ async def test_an_act_is_written_down_with_who_and_when_and_the_call_before_and_
     for entry in (asked, done):
         assert (entry["act"], entry["key_name"], entry["target"]) == (act, "desk", str(waiting.call_id))
         assert entry["fields"] == fields
-        assert begun <= datetime.fromisoformat(entry["recorded_at"]) <= datetime.now(UTC)
+        assert started_at <= datetime.fromisoformat(entry["recorded_at"]) <= datetime.now(UTC)
         assert (entry["before"]["status"], entry["before"]["max_retries"]) == ("pending", waiting.max_retries)
     assert asked["act_id"] == done["act_id"]
     assert (asked["stage"], asked["after"]) == ("asked", None)
     assert done["stage"] == "accepted"
-    assert done["after"]["status"] == answer.json()["status"]
-    assert done["after"]["max_retries"] == answer.json()["max_retries"]
+    call = answer.json().get("call", answer.json())
+    assert done["after"]["status"] == call["status"]
+    assert done["after"]["max_retries"] == call["max_retries"]
 
 
 @pytest.mark.parametrize(("method", "action", "sent", "act", "fields"), ACTS)
-async def test_a_refused_act_is_written_down_with_the_reasons(
+async def test_a_refused_act_has_an_entry_with_the_reasons(
     as_: "As",
     waiting: Call,
     orchestrator: "Orchestrator",
@@ -82,7 +83,7 @@ async def test_a_refused_act_is_written_down_with_the_reasons(
 
 
 @pytest.mark.parametrize(("method", "action", "sent", "act", "fields"), ACTS)
-async def test_an_act_that_the_key_may_not_do_and_one_on_no_call_are_written_down(
+async def test_an_act_without_the_scope_and_one_on_an_unknown_call_have_entries(
     as_: "As", method: str, action: str, sent: dict[str, object] | None, act: str, fields: list[str]
 ) -> None:
     unknown = uuid4()
@@ -90,8 +91,8 @@ async def test_an_act_that_the_key_may_not_do_and_one_on_no_call_are_written_dow
     assert (await as_("reader").request(method, f"/api/v1/calls/{unknown}{action}", json=sent)).status_code == 403
     assert (await as_("desk").request(method, f"/api/v1/calls/{unknown}{action}", json=sent)).status_code == 404
 
-    found = [(entry["key_name"], entry["act"], entry["stage"], entry["reasons"]) for entry in await audit(as_)]
-    assert found == [
+    entries = [(entry["key_name"], entry["act"], entry["stage"], entry["reasons"]) for entry in await audit(as_)]
+    assert entries == [
         ("reader", act, "refused", ["this key lacks the scope call"]),
         ("desk", act, "refused", [f"no call has the id {unknown}"]),
     ]
@@ -100,7 +101,7 @@ async def test_an_act_that_the_key_may_not_do_and_one_on_no_call_are_written_dow
 async def test_an_act_that_is_not_decided_in_time_is_undecided(
     as_: "As", waiting: Call, orchestrator: "Orchestrator", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bus, "OUTCOME_SECONDS", 0.1)
+    monkeypatch.setattr(adapter, "OUTCOME_SECONDS", 0.1)
     orchestrator.silent = True
 
     assert (await as_("desk").post(f"/api/v1/calls/{waiting.call_id}/cancel")).status_code == 202
@@ -108,7 +109,7 @@ async def test_an_act_that_is_not_decided_in_time_is_undecided(
     assert stages(await audit(as_)) == ["asked", "undecided"]
 
 
-async def test_an_act_that_could_not_be_asked_for_is_undecided(as_: "As", waiting: Call, bus_client: Client) -> None:
+async def test_an_act_whose_command_cannot_be_stored_is_undecided(as_: "As", waiting: Call, bus_client: Client) -> None:
     await bus_client.jetstream().delete_stream("REQUESTS")
 
     assert (await as_("desk").post(f"/api/v1/calls/{waiting.call_id}/cancel")).status_code == 503
@@ -116,7 +117,7 @@ async def test_an_act_that_could_not_be_asked_for_is_undecided(as_: "As", waitin
     assert stages(await audit(as_)) == ["asked", "undecided"]
 
 
-async def test_looking_and_asking_for_a_call_are_no_administrative_acts(
+async def test_reading_and_creating_a_call_are_no_administrative_acts(
     as_: "As", orchestrator: "Orchestrator", body: dict[str, object]
 ) -> None:
     created = await as_("desk").post("/api/v1/calls", json=body)
@@ -125,11 +126,16 @@ async def test_looking_and_asking_for_a_call_are_no_administrative_acts(
     assert await audit(as_) == []
 
 
-async def test_no_number_and_nothing_of_the_person_is_in_the_audit(
+async def test_the_audit_log_holds_no_phone_number_and_no_personal_data(
     as_: "As", orchestrator: "Orchestrator", body: dict[str, object], bus_client: Client
 ) -> None:
-    said = {**body, "request_id": "r-2", "script_template": "Hola {{name}}.\n\nDi algo.", "metadata": {"file": "F-17"}}
-    await orchestrator.decide(CallRequested.model_validate(said))
+    request = {
+        **body,
+        "request_id": "r-2",
+        "script_template": "Hola {{name}}.\n\nDi algo.",
+        "metadata": {"file": "F-17"},
+    }
+    await orchestrator.decide(CallRequested.model_validate(request))
     changed = {"phone_number": "+12125550177", "variables": {"name": "Berta"}, "metadata": {"file": "F-18"}}
 
     await as_("desk").put(f"/api/v1/calls/{call_id_of('r-2')}", json=changed)
@@ -144,7 +150,7 @@ async def test_no_number_and_nothing_of_the_person_is_in_the_audit(
         assert secret.encode() not in stored
 
 
-async def test_what_cannot_be_written_down_is_not_done(
+async def test_without_an_audit_log_no_act_happens(
     as_: "As", waiting: Call, orchestrator: "Orchestrator", bus_client: Client
 ) -> None:
     await bus_client.jetstream().delete_stream(AUDIT.name)
@@ -152,46 +158,46 @@ async def test_what_cannot_be_written_down_is_not_done(
     for method, action, sent, *_ in ACTS:
         answer = await as_("desk").request(method, f"/api/v1/calls/{waiting.call_id}{action}", json=sent)
         assert answer.status_code == 503
-        assert "the audit cannot be written" in answer.json()["detail"]
+        assert "the audit log cannot be written" in answer.json()["detail"]
 
     assert orchestrator.asked == []
     assert (await as_("auditor").get("/api/v1/audit")).status_code == 503
     assert (await as_("reader").post(f"/api/v1/calls/{waiting.call_id}/cancel")).status_code == 503
 
 
-async def test_an_act_whose_end_cannot_be_written_down_is_not_answered_as_done(
+async def test_an_act_whose_result_cannot_be_recorded_is_answered_as_unavailable(
     as_: "As", waiting: Call, orchestrator: "Orchestrator", bus_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decide = orchestrator.decide
 
-    async def decided_while_the_audit_goes_away(event: Any) -> Any:
+    async def decide_and_delete_the_audit_log(event: Any) -> Any:
         await bus_client.jetstream().delete_stream(AUDIT.name)
         return await decide(event)
 
-    monkeypatch.setattr(orchestrator, "decide", decided_while_the_audit_goes_away)
+    monkeypatch.setattr(orchestrator, "decide", decide_and_delete_the_audit_log)
 
     answer = await as_("desk").post(f"/api/v1/calls/{waiting.call_id}/cancel")
 
     assert answer.status_code == 503
-    assert "the act may have been done" in answer.json()["detail"]
+    assert "the act may have happened" in answer.json()["detail"]
 
 
-async def test_the_first_entry_stands_before_the_orchestrator_hears_of_the_act(
+async def test_the_first_entry_is_stored_before_the_orchestrator_gets_the_command(
     as_: "As", waiting: Call, bus_client: Client
 ) -> None:
-    heard: list[AuditEntry] = []
+    entries: list[AuditEntry] = []
 
-    async def look(_: Msg) -> None:
+    async def read_newest(_: Msg) -> None:
         newest = await bus_client.jetstream().get_last_msg(AUDIT.name, AUDIT.subjects[0])
-        heard.append(AuditEntry.model_validate_json(newest.data or b""))
+        entries.append(AuditEntry.model_validate_json(newest.data or b""))
 
-    await bus_client.subscribe("call.cancel_requested.*", cb=look)
+    await bus_client.subscribe("call.cancel_requested.*", cb=read_newest)
     await as_("desk").post(f"/api/v1/calls/{waiting.call_id}/cancel")
 
-    assert [entry.act for entry in heard] == ["call.cancel"]
+    assert [entry.act for entry in entries] == ["call.cancel"]
 
 
-async def test_nothing_is_ever_taken_out_of_the_audit(as_: "As", waiting: Call, bus_client: Client) -> None:
+async def test_no_entry_can_be_deleted(as_: "As", waiting: Call, bus_client: Client) -> None:
     await as_("desk").post(f"/api/v1/calls/{waiting.call_id}/cancel")
     js = bus_client.jetstream()
 
@@ -204,8 +210,8 @@ async def test_nothing_is_ever_taken_out_of_the_audit(as_: "As", waiting: Call, 
 
 
 @pytest.fixture
-async def busy(as_: "As", waiting: Call, orchestrator: "Orchestrator", body: dict[str, object]) -> list[str]:
-    """Two calls, on which three acts were done: six entries; the ids in the order of the acts."""
+async def acted_on(as_: "As", waiting: Call, orchestrator: "Orchestrator", body: dict[str, object]) -> list[str]:
+    """Performs three acts on two calls, which makes six entries; returns the call ids in the order of the acts."""
     await orchestrator.decide(CallRequested.model_validate({**body, "request_id": "r-2"}))
     ids = [str(waiting.call_id), str(call_id_of("r-2")), str(waiting.call_id)]
     for call_id in ids:
@@ -213,7 +219,7 @@ async def busy(as_: "As", waiting: Call, orchestrator: "Orchestrator", body: dic
     return ids
 
 
-async def test_the_audit_is_read_page_by_page_in_its_order(as_: "As", busy: list[str]) -> None:
+async def test_the_audit_log_is_read_in_pages_in_log_order(as_: "As", acted_on: list[str]) -> None:
     pages, path = [], "/api/v1/audit?limit=4"
     while path:
         page = (await as_("auditor").get(path)).json()
@@ -223,12 +229,12 @@ async def test_the_audit_is_read_page_by_page_in_its_order(as_: "As", busy: list
     assert [len(page) for page in pages] == [4, 2]
     entries = [entry for page in pages for entry in page]
     assert [entry["sequence"] for entry in entries] == [1, 2, 3, 4, 5, 6]
-    assert [entry["target"] for entry in entries[::2]] == busy
+    assert [entry["target"] for entry in entries[::2]] == acted_on
 
 
-async def test_the_audit_of_one_call_is_read_alone(as_: "As", busy: list[str]) -> None:
-    first = await audit(as_, call_id=busy[0], limit=3)
-    page = (await as_("auditor").get("/api/v1/audit", params={"call_id": busy[0], "limit": 3})).json()
+async def test_the_entries_of_one_call_are_filtered(as_: "As", acted_on: list[str]) -> None:
+    first = await audit(as_, call_id=acted_on[0], limit=3)
+    page = (await as_("auditor").get("/api/v1/audit", params={"call_id": acted_on[0], "limit": 3})).json()
     rest = (await as_("auditor").get(page["next"])).json()
 
     assert [entry["sequence"] for entry in first] == [1, 2, 5]
@@ -236,11 +242,11 @@ async def test_the_audit_of_one_call_is_read_alone(as_: "As", busy: list[str]) -
     assert await audit(as_, call_id=str(uuid4())) == []
 
 
-async def test_the_audit_is_read_from_an_instant_on(as_: "As", busy: list[str]) -> None:
+async def test_the_audit_log_is_read_from_an_instant(as_: "As", acted_on: list[str]) -> None:
     third = (await audit(as_))[2]
 
     assert [entry["sequence"] for entry in await audit(as_, since=third["recorded_at"])] == [3, 4, 5, 6]
-    assert [entry["sequence"] for entry in await audit(as_, since=third["recorded_at"], call_id=busy[0])] == [5, 6]
+    assert [entry["sequence"] for entry in await audit(as_, since=third["recorded_at"], call_id=acted_on[0])] == [5, 6]
     assert await audit(as_, since=(datetime.now(UTC) + timedelta(hours=1)).isoformat()) == []
 
 
@@ -257,23 +263,21 @@ async def test_the_audit_is_read_from_an_instant_on(as_: "As", busy: list[str]) 
         ({"after": "-1"}, "after"),
     ],
 )
-async def test_a_question_that_makes_no_sense_is_refused_by_its_field(
-    as_: "As", query: dict[str, str], named: str
-) -> None:
+async def test_an_invalid_query_is_refused_with_the_field(as_: "As", query: dict[str, str], named: str) -> None:
     answer = await as_("auditor").get("/api/v1/audit", params=query)
 
     assert answer.status_code == 422
     assert [error["field"] for error in answer.json()["errors"]] == [named]
 
 
-async def test_entries_are_counted_by_what_they_say(as_: "As", waiting: Call, anyone: httpx.AsyncClient) -> None:
-    async def counted() -> float:
+async def test_entries_are_counted_by_stage(as_: "As", waiting: Call, anyone: httpx.AsyncClient) -> None:
+    async def count() -> float:
         lines = (await anyone.get("/metrics")).text.splitlines()
         return sum(
             float(line.split()[-1]) for line in lines if line.startswith('centralita_audit_entries_total{stage="a')
         )
 
-    before = await counted()
+    before = await count()
     await as_("desk").post(f"/api/v1/calls/{waiting.call_id}/cancel")
 
-    assert await counted() - before == 2
+    assert await count() - before == 2

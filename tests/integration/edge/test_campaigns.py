@@ -1,4 +1,4 @@
-"""Pausing a campaign, resuming it, and looking at it."""
+"""Pausing, resuming and reading a campaign over REST."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from chassis.barrier import wait_until_processed
 from contracts import CampaignStatistics, CampaignStatisticsQuery, decode
 from contracts.audit import acts_on_campaign
 from contracts.streams import AUDIT, REQUESTS
-from edge.adapters import bus
+from edge.adapters import nats as adapter
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import As, Orchestrator
@@ -24,7 +24,7 @@ SPRING = "/api/v1/campaigns/spring"
 
 @pytest.fixture
 async def counted(bus_client: Client) -> None:
-    """Campaign-stats, which has counted seven calls of whatever campaign."""
+    """Answers as campaign-stats would that has counted seven calls of each campaign."""
 
     async def count(message: Msg) -> None:
         query = CampaignStatisticsQuery.model_validate_json(message.data)
@@ -42,30 +42,32 @@ async def audit(as_: "As", **query: str | int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("orchestrator", "counted")
-async def test_a_campaign_is_paused_looked_at_and_resumed(as_: "As") -> None:
-    begun = datetime.now(UTC)
+async def test_a_campaign_is_paused_read_and_resumed(as_: "As") -> None:
+    started_at = datetime.now(UTC)
 
     paused = await as_("caller").post(f"{SPRING}/pause", json={"reason": "a wrong price"})
     seen = (await as_("reader").get(SPRING)).json()
     resumed = await as_("caller").post(f"{SPRING}/resume")
 
     assert (paused.status_code, resumed.status_code) == (202, 202)
-    assert begun <= datetime.fromisoformat(paused.json()["since"]) <= datetime.fromisoformat(resumed.json()["since"])
-    stands = {"campaign_id": "spring", "paused": True, "since": paused.json()["since"], "reason": "a wrong price"}
-    assert paused.json() == stands
+    assert (
+        started_at <= datetime.fromisoformat(paused.json()["since"]) <= datetime.fromisoformat(resumed.json()["since"])
+    )
+    expected = {"campaign_id": "spring", "paused": True, "since": paused.json()["since"], "reason": "a wrong price"}
+    assert paused.json() == expected
     assert (seen["calls"].pop("total_calls"), seen["calls"].pop("campaign_id")) == (7, "spring")
-    assert {name: value for name, value in seen.items() if name != "calls"} == stands
+    assert {name: value for name, value in seen.items() if name != "calls"} == expected
     assert (resumed.json()["paused"], resumed.json()["reason"]) == (False, None)
 
 
 @pytest.mark.usefixtures("orchestrator", "counted")
-async def test_a_campaign_that_nobody_has_heard_of_runs_and_may_be_paused(api: httpx.AsyncClient) -> None:
+async def test_an_unknown_campaign_runs_and_may_be_paused(api: httpx.AsyncClient) -> None:
     assert (await api.get(SPRING)).json()["since"] is None
     assert (await api.post(f"{SPRING}/pause")).json()["paused"] is True
     assert (await api.get(SPRING)).json()["reason"] is None
 
 
-async def test_a_campaign_whose_calls_nobody_counts_is_unavailable_and_can_be_paused_all_the_same(
+async def test_without_campaign_stats_a_campaign_cannot_be_read_but_can_be_paused(
     api: httpx.AsyncClient, orchestrator: "Orchestrator"
 ) -> None:
     assert (await api.get(SPRING)).status_code == 503
@@ -75,7 +77,7 @@ async def test_a_campaign_whose_calls_nobody_counts_is_unavailable_and_can_be_pa
 @pytest.mark.parametrize(
     ("body", "named"), [({"reason": ""}, "reason"), ({"reason": "x" * 501}, "reason"), ({"why": "x"}, "why")]
 )
-async def test_a_reason_that_is_none_is_refused_and_nothing_is_asked(
+async def test_an_invalid_reason_is_refused_and_no_command_is_sent(
     api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, str], named: str
 ) -> None:
     answer = await api.post(f"{SPRING}/pause", json=body)
@@ -86,7 +88,7 @@ async def test_a_reason_that_is_none_is_refused_and_nothing_is_asked(
 
 
 @pytest.mark.usefixtures("orchestrator")
-async def test_acts_on_a_campaign_are_written_down_with_who_and_how_it_stood_before_and_after(as_: "As") -> None:
+async def test_acts_on_a_campaign_have_entries_with_the_key_and_the_campaign_before_and_after(as_: "As") -> None:
     paused = (await as_("desk").post(f"{SPRING}/pause", json={"reason": "+12125550123 complained"})).json()
     await as_("caller").post(f"{SPRING}/resume")
     await as_("caller").post("/api/v1/campaigns/autumn/resume")
@@ -100,14 +102,14 @@ async def test_acts_on_a_campaign_are_written_down_with_who_and_how_it_stood_bef
         ("campaign.resume", "caller", "accepted"),
     ]
     assert {entry["target"] for entry in entries} == {"spring"}
-    stood = {"paused": True, "since": paused["since"], "reason": "+1••••••••23 complained"}
+    masked = {"paused": True, "since": paused["since"], "reason": "+1••••••••23 complained"}
     assert entries[0]["before"]["paused"] is False
-    assert entries[1]["after"] == stood
-    assert entries[2]["before"] == stood
+    assert entries[1]["after"] == masked
+    assert entries[2]["before"] == masked
     assert entries[3]["after"]["paused"] is False
 
 
-async def test_the_audit_of_one_campaign_is_read_page_by_page(as_: "As", orchestrator: "Orchestrator") -> None:
+async def test_the_entries_of_one_campaign_are_read_in_pages(as_: "As", orchestrator: "Orchestrator") -> None:
     for campaign_id in ("spring", "autumn", "spring"):
         await as_("desk").post(f"/api/v1/campaigns/{campaign_id}/pause")
 
@@ -119,7 +121,7 @@ async def test_the_audit_of_one_campaign_is_read_page_by_page(as_: "As", orchest
 
 
 @pytest.mark.parametrize("act", ["pause", "resume"])
-async def test_a_key_without_the_scope_is_written_down_and_nothing_is_asked(
+async def test_an_act_without_the_scope_has_an_entry_and_no_command_is_sent(
     as_: "As", orchestrator: "Orchestrator", act: str
 ) -> None:
     assert (await as_("auditor").post(f"{SPRING}/{act}")).status_code == 403
@@ -130,13 +132,13 @@ async def test_a_key_without_the_scope_is_written_down_and_nothing_is_asked(
 
 
 @pytest.mark.parametrize("act", ["pause", "resume"])
-async def test_a_refusal_is_a_conflict_and_silence_is_undecided(
+async def test_a_refusal_is_a_conflict_and_no_answer_is_undecided(
     as_: "As", orchestrator: "Orchestrator", act: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     orchestrator.refusal = ("not today",)
     assert (await as_("desk").post(f"{SPRING}/{act}")).status_code == 409
     orchestrator.refusal, orchestrator.silent = (), True
-    monkeypatch.setattr(bus, "OUTCOME_SECONDS", 0.1)
+    monkeypatch.setattr(adapter, "OUTCOME_SECONDS", 0.1)
 
     answer = await as_("desk").post(f"{SPRING}/{act}")
 
@@ -144,7 +146,7 @@ async def test_a_refusal_is_a_conflict_and_silence_is_undecided(
     assert [entry["stage"] for entry in await audit(as_)] == ["asked", "refused", "asked", "undecided"]
 
 
-async def test_what_cannot_be_written_down_is_not_done(
+async def test_without_an_audit_log_no_act_happens(
     api: httpx.AsyncClient, orchestrator: "Orchestrator", bus_client: Client
 ) -> None:
     await bus_client.jetstream().delete_stream(AUDIT.name)
@@ -154,13 +156,16 @@ async def test_what_cannot_be_written_down_is_not_done(
 
 
 @pytest.mark.usefixtures("orchestrator")
-async def test_a_command_and_its_entries_stand_where_the_contracts_say(
+async def test_a_command_and_its_entries_are_stored_on_the_subjects_of_the_contracts(
     api: httpx.AsyncClient, bus_client: Client
 ) -> None:
     await api.post(f"{SPRING}/pause", json={"reason": " lunch "})
 
-    asked = await bus_client.jetstream().get_last_msg(REQUESTS.name, "campaign.pause_requested.spring")
-    assert decode(asked.subject or "", asked.data or b"").model_dump() == {"campaign_id": "spring", "reason": "lunch"}
+    command = await bus_client.jetstream().get_last_msg(REQUESTS.name, "campaign.pause_requested.spring")
+    assert decode(command.subject or "", command.data or b"").model_dump() == {
+        "campaign_id": "spring",
+        "reason": "lunch",
+    }
     entry = await bus_client.jetstream().get_last_msg(AUDIT.name, acts_on_campaign("spring"))
     assert entry.seq == 2
 
@@ -176,16 +181,16 @@ async def test_a_command_and_its_entries_stand_where_the_contracts_say(
         ("POST", f"{SPRING}/resume", None, 202),
     ],
 )
-async def test_questions_and_answers_are_what_the_openapi_document_says(
+async def test_requests_and_answers_match_the_openapi_document(
     api: httpx.AsyncClient, method: str, path: str, body: bytes | None, status: int
 ) -> None:
     document = OpenAPI.from_dict((await api.get("/openapi.json")).json())
     answer = await api.request(method, path, content=body, headers={"Content-Type": "application/json"} if body else {})
 
     host = "http://edge.internal:8000"
-    asked = MockRequest(
+    request = MockRequest(
         host, method.lower(), path, headers=dict(api.headers), data=body, content_type="application/json"
     )
-    document.validate_request(asked)
-    document.validate_response(asked, MockResponse(answer.content, status, content_type="application/json"))
+    document.validate_request(request)
+    document.validate_response(request, MockResponse(answer.content, status, content_type="application/json"))
     assert answer.status_code == status

@@ -1,3 +1,5 @@
+"""Commands on existing calls over REST."""
+
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -8,7 +10,8 @@ from nats.aio.client import Client
 
 from contracts import Call, CallCancelRequested, CallChangeRequested, CallRetryRequested, Envelope, Event, decode
 from contracts.streams import REQUESTS
-from edge.adapters import bus
+from contracts.vocabulary import RefusalCode
+from edge.adapters import nats as adapter
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import Orchestrator
@@ -30,7 +33,7 @@ async def last_request(bus_client: Client) -> tuple[Event, Envelope]:
     return decode(message.subject, message.data), envelope
 
 
-async def test_a_change_is_seen_at_once(api: httpx.AsyncClient, waiting: Call) -> None:
+async def test_a_change_is_returned_at_once(api: httpx.AsyncClient, waiting: Call) -> None:
     path = f"/api/v1/calls/{waiting.call_id}"
 
     answer = await api.put(path, json={"phone_number": "+12125550177", "max_retries": 1})
@@ -49,7 +52,7 @@ async def test_a_change_is_seen_at_once(api: httpx.AsyncClient, waiting: Call) -
         ({"call_id": str(uuid4()), "max_retries": 1}, "call_id"),
     ],
 )
-async def test_a_change_that_is_none_or_wrong_names_the_field(
+async def test_an_empty_or_wrong_change_is_refused_with_the_field(
     api: httpx.AsyncClient, waiting: Call, change: dict[str, object], named: str
 ) -> None:
     answer = await api.put(f"/api/v1/calls/{waiting.call_id}", json=change)
@@ -58,24 +61,24 @@ async def test_a_change_that_is_none_or_wrong_names_the_field(
     assert [error["field"] for error in answer.json()["errors"]] == [named]
 
 
-async def test_initiate_asks_for_the_call_to_be_due_now(
-    api: httpx.AsyncClient, waiting: Call, bus_client: Client
-) -> None:
-    asked_at = datetime.now(UTC)
+async def test_initiate_makes_the_call_due_now(api: httpx.AsyncClient, waiting: Call, bus_client: Client) -> None:
+    sent_at = datetime.now(UTC)
 
     answer = await api.post(f"/api/v1/calls/{waiting.call_id}/initiate")
 
     assert answer.status_code == 202
+    assert answer.json()["message"] == "the call is due now and is dialled when it has a slot"
+    assert answer.json()["call"]["id"] == str(waiting.call_id)
     command, envelope = await last_request(bus_client)
     assert isinstance(command, CallChangeRequested)
     assert command.scheduled_at is not None
-    assert command.scheduled_at >= asked_at
+    assert command.scheduled_at >= sent_at
     assert set(command.changes()) == {"scheduled_at"}
     assert envelope.source == "edge"
 
 
 @pytest.mark.parametrize(("action", "command"), [("cancel", CallCancelRequested), ("retry", CallRetryRequested)])
-async def test_cancel_and_retry_are_commands_on_the_bus(
+async def test_cancel_and_retry_are_published_as_commands(
     api: httpx.AsyncClient,
     waiting: Call,
     bus_client: Client,
@@ -85,7 +88,7 @@ async def test_cancel_and_retry_are_commands_on_the_bus(
     answer = await api.post(f"/api/v1/calls/{waiting.call_id}/{action}")
 
     assert answer.status_code == 202
-    assert answer.json()["status"] == "canceled"  # the orchestrator played here knows no other end
+    assert answer.json()["status"] == "canceled"  # the test's orchestrator ends every call so
     assert (await last_request(bus_client))[0] == command(call_id=waiting.call_id)
 
 
@@ -120,7 +123,7 @@ async def test_a_command_on_an_unknown_call_never_reaches_the_orchestrator(
 
 
 @pytest.mark.parametrize(("method", "action", "sent"), COMMANDS)
-async def test_a_command_that_is_not_yet_decided_is_accepted(
+async def test_an_undecided_command_is_answered_with_202(
     api: httpx.AsyncClient,
     waiting: Call,
     orchestrator: "Orchestrator",
@@ -129,10 +132,23 @@ async def test_a_command_that_is_not_yet_decided_is_accepted(
     action: str,
     sent: dict[str, object] | None,
 ) -> None:
-    monkeypatch.setattr(bus, "OUTCOME_SECONDS", 0.1)
+    monkeypatch.setattr(adapter, "OUTCOME_SECONDS", 0.1)
     orchestrator.silent = True
 
     answer = await api.request(method, f"/api/v1/calls/{waiting.call_id}{action}", json=sent)
 
     assert answer.status_code == 202
-    assert answer.json()["status"] == "pending"
+    assert answer.json().get("call", answer.json())["status"] == "pending"
+
+
+async def test_a_retry_beyond_the_maximum_is_a_bad_request(
+    api: httpx.AsyncClient, waiting: Call, orchestrator: "Orchestrator"
+) -> None:
+    orchestrator.refusal = ("max_retries: dialled 4 times, max_retries is 3",)
+    orchestrator.code = RefusalCode.RETRIES_EXHAUSTED
+
+    answer = await api.post(f"/api/v1/calls/{waiting.call_id}/retry")
+
+    assert answer.status_code == 400
+    assert answer.json()["type"] == "urn:centralita:problem:retries-exhausted"
+    assert [error["field"] for error in answer.json()["errors"]] == ["max_retries"]

@@ -1,17 +1,19 @@
+"""Errors of the REST API as problem documents, and the API-key check."""
+
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 from nats.aio.client import Client
 
-from edge.application.rate_limit import Pace
-from edge.entrypoints.http import Parts, create_app
+from edge.application.rate_limit import RequestLimit
+from edge.entrypoints.http import Dependencies, create_app
 from telephony.twilio import TwilioWebhooks
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import Orchestrator
 
-PATH = "/api/v1/calls/by-request/nobody"
+PATH = "/api/v1/calls/by-request/unknown"
 
 
 @pytest.mark.parametrize(
@@ -26,7 +28,9 @@ PATH = "/api/v1/calls/by-request/nobody"
         ("GET", "/twilio/voice/5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11/1", 405),
     ],
 )
-async def test_what_is_not_there_is_a_problem_too(api: httpx.AsyncClient, method: str, path: str, status: int) -> None:
+async def test_an_unknown_route_is_answered_with_a_problem(
+    api: httpx.AsyncClient, method: str, path: str, status: int
+) -> None:
     answer = await api.request(method, path)
 
     assert answer.status_code == status
@@ -37,7 +41,7 @@ async def test_what_is_not_there_is_a_problem_too(api: httpx.AsyncClient, method
     assert ("Allow" in answer.headers) == (status == 405)
 
 
-async def test_broken_json_is_a_problem_that_repeats_nothing_of_it(api: httpx.AsyncClient) -> None:
+async def test_invalid_json_is_answered_without_its_content(api: httpx.AsyncClient) -> None:
     answer = await api.post(
         "/api/v1/calls", content=b'{"phone_number": "+12125550123",', headers={"Content-Type": "application/json"}
     )
@@ -63,7 +67,7 @@ async def test_a_rejected_value_is_not_repeated(api: httpx.AsyncClient, body: di
         {"X-API-Key": "another-key", "Authorization": "Basic eDp5"},
     ],
 )
-async def test_any_of_the_keys_opens_either_way(anyone: httpx.AsyncClient, headers: dict[str, str]) -> None:
+async def test_any_key_is_accepted_in_either_header(anyone: httpx.AsyncClient, headers: dict[str, str]) -> None:
     assert (await anyone.get(PATH, headers=headers)).status_code == 404
 
 
@@ -79,7 +83,7 @@ async def test_any_of_the_keys_opens_either_way(anyone: httpx.AsyncClient, heade
         ({"X-API-Key": "another-key,a-good-key"}, 'Bearer realm="centralita", error="invalid_token"'),
     ],
 )
-async def test_without_a_good_key_the_api_is_closed(
+async def test_without_a_valid_key_the_answer_is_401(
     anyone: httpx.AsyncClient, headers: dict[str, str], challenge: str
 ) -> None:
     answer = await anyone.get(PATH, headers=headers)
@@ -89,7 +93,7 @@ async def test_without_a_good_key_the_api_is_closed(
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
-async def test_the_key_is_asked_for_before_anything_else(anyone: httpx.AsyncClient) -> None:
+async def test_the_key_is_checked_first(anyone: httpx.AsyncClient) -> None:
     assert (await anyone.post("/api/v1/calls", content=b"{")).status_code == 401
     assert (await anyone.get("/api/v1/nowhere")).status_code == 401
     assert (await anyone.delete("/api/v1/calls")).status_code == 401
@@ -101,7 +105,7 @@ async def test_operations_need_no_key(anyone: httpx.AsyncClient) -> None:
     assert "centralita_webhooks_total" in (await anyone.get("/metrics")).text
 
 
-async def test_without_the_bus_the_api_is_unavailable_at_once(
+async def test_without_a_connection_to_nats_the_api_is_unavailable(
     api: httpx.AsyncClient, body: dict[str, object], bus_client: Client
 ) -> None:
     await bus_client.close()
@@ -112,7 +116,7 @@ async def test_without_the_bus_the_api_is_unavailable_at_once(
         assert answer.json()["type"] == "urn:centralita:problem:unavailable"
 
 
-async def test_without_the_stream_nothing_is_accepted(
+async def test_without_the_stream_no_request_is_accepted(
     api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object], bus_client: Client
 ) -> None:
     await bus_client.jetstream().delete_stream("REQUESTS")
@@ -120,10 +124,10 @@ async def test_without_the_stream_nothing_is_accepted(
     answer = await api.post("/api/v1/calls", json=body)
 
     assert answer.status_code == 503
-    assert (await api.get("/api/v1/calls/by-request/nobody")).status_code == 404
+    assert (await api.get("/api/v1/calls/by-request/unknown")).status_code == 404
 
 
-async def test_a_full_stream_refuses_before_it_accepts(
+async def test_a_full_stream_refuses_the_request(
     api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object], bus_client: Client
 ) -> None:
     js = bus_client.jetstream()
@@ -137,14 +141,14 @@ async def test_a_full_stream_refuses_before_it_accepts(
     assert answer.status_code == 503
 
 
-async def test_the_unforeseen_tells_nothing_of_the_inside() -> None:
+async def test_an_unexpected_error_reveals_no_details() -> None:
     class Broken:
         async def get(self, _: object) -> None:
             raise RuntimeError("the secret inside")
 
     provider = TwilioWebhooks("token", "https://calls.example.com", "https://calls.example.com")
-    parts = Parts(Broken(), None, None, None, None, provider)  # type: ignore[arg-type]
-    app = create_app(parts, keys=(), pace=Pace(1, 1))
+    dependencies = Dependencies(Broken(), None, None, None, None, provider)  # type: ignore[arg-type]
+    app = create_app(dependencies, keys=(), limit=RequestLimit(1, 1))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://edge.internal") as http:
         answer = await http.get(PATH)
@@ -154,7 +158,7 @@ async def test_the_unforeseen_tells_nothing_of_the_inside() -> None:
     assert "secret" not in answer.text
 
 
-async def test_the_openapi_document_says_what_goes_wrong_and_how(anyone: httpx.AsyncClient) -> None:
+async def test_the_openapi_document_describes_every_error(anyone: httpx.AsyncClient) -> None:
     document = (await anyone.get("/openapi.json")).json()
 
     rest = {path: methods for path, methods in document["paths"].items() if path.startswith("/api/v1/")}

@@ -1,3 +1,6 @@
+"""Reading calls, their events and the metrics over REST."""
+
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -6,7 +9,17 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from chassis.event_log import EventLog
-from contracts import Call, CampaignStatistics, CampaignStatisticsQuery, DialClaimed, DialPlaced, call_id_of
+from contracts import (
+    Call,
+    CallStatus,
+    CampaignStatistics,
+    CampaignStatisticsQuery,
+    DialClaimed,
+    DialPlaced,
+    TelephonyStatus,
+    TelephonyStatusReported,
+    call_id_of,
+)
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import Orchestrator
@@ -16,26 +29,87 @@ async def test_a_call_is_found_by_its_request(api: httpx.AsyncClient, waiting: C
     answer = await api.get("/api/v1/calls/by-request/r-1")
 
     assert answer.status_code == 200
-    assert answer.json()["call_id"] == str(waiting.call_id)
+    assert answer.json()["id"] == str(waiting.call_id)
 
 
-async def test_a_request_id_may_hold_a_slash(
+async def test_a_request_id_may_contain_a_slash(
     api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object]
 ) -> None:
     await api.post("/api/v1/calls", json={**body, "request_id": "crm/42?x"})
 
     answer = await api.get("/api/v1/calls/by-request/crm%2F42%3Fx")
 
-    assert answer.json()["call_id"] == str(call_id_of("crm/42?x"))
+    assert answer.json()["id"] == str(call_id_of("crm/42?x"))
 
 
-async def test_a_call_shows_all_its_fields(api: httpx.AsyncClient, waiting: Call) -> None:
-    answer = await api.get(f"/api/v1/calls/{waiting.call_id}")
+async def test_a_waiting_call_shows_its_public_fields(api: httpx.AsyncClient, waiting: Call) -> None:
+    shown = (await api.get(f"/api/v1/calls/{waiting.call_id}")).json()
 
-    assert answer.json() == waiting.model_dump(mode="json")
+    assert datetime.fromisoformat(shown.pop("updated_at")) >= waiting.created_at
+    assert datetime.fromisoformat(shown.pop("scheduled_at")) == waiting.due_at
+    assert datetime.fromisoformat(shown.pop("created_at")) == waiting.created_at
+    nothing_yet = ("next_attempt_at", "dialed_at", "answered_at", "ended_at", "duration", "disposition", "reason")
+    assert shown == {
+        "id": str(waiting.call_id),
+        "request_id": "r-1",
+        "campaign_id": "spring",
+        "contact_id": "contact-1",
+        "phone_number": "+12125550123",
+        "status": "pending",
+        "attempts": 0,
+        "retry_attempts": 0,
+        "max_retries": 3,
+        "retry_delay_seconds": 3600,
+        "call_timeout_seconds": 30,
+        "max_call_seconds": 600,
+        "script_template": waiting.script_template,
+        "variables": {"name": "Ana"},
+        "language": "es",
+        "metadata": {},
+        "error_message": None,
+        "twilio_sid": None,
+        **dict.fromkeys(nothing_yet),
+    }
 
 
-async def test_the_events_of_a_call_are_its_log_in_order(
+async def test_a_dialled_call_shows_its_attempts_and_the_providers_id(
+    api: httpx.AsyncClient, talking: Call, orchestrator: "Orchestrator", calls: EventLog
+) -> None:
+    await calls.append(DialPlaced(call_id=talking.call_id, attempt=1, provider_call_id="CA1"))
+    report = {"call_id": talking.call_id, "attempt": 3, "status": TelephonyStatus.COMPLETED}
+    await calls.append(TelephonyStatusReported.model_validate({**report, "provider_call_id": "CA3"}))
+    ended_at = datetime.now(UTC)
+    ended = {"status": CallStatus.COMPLETED, "attempt": 3, "undialled_attempts": 1, "due_at": None}
+    await orchestrator.move(talking.call_id, **ended, ended_at=ended_at, duration_seconds=31, reason="confirmed")
+
+    shown = (await api.get(f"/api/v1/calls/{talking.call_id}")).json()
+
+    assert (shown["status"], shown["duration"], shown["twilio_sid"]) == ("completed", 31, "CA3")
+    assert (shown["attempts"], shown["retry_attempts"]) == (3, 1)
+    assert (shown["reason"], shown["error_message"]) == ("confirmed", None)
+    assert datetime.fromisoformat(shown["updated_at"]) >= ended_at
+
+
+async def test_an_unsuccessful_call_has_an_error_message(
+    api: httpx.AsyncClient, talking: Call, orchestrator: "Orchestrator"
+) -> None:
+    await orchestrator.move(talking.call_id, status=CallStatus.FAILED, reason="SIP 404", due_at=None)
+
+    assert (await api.get(f"/api/v1/calls/{talking.call_id}")).json()["error_message"] == "SIP 404"
+
+
+async def test_a_call_that_waits_for_its_next_attempt_shows_when(
+    api: httpx.AsyncClient, talking: Call, orchestrator: "Orchestrator"
+) -> None:
+    waiting = await orchestrator.move(talking.call_id, status=CallStatus.PENDING)
+
+    shown = (await api.get(f"/api/v1/calls/{talking.call_id}")).json()
+
+    assert waiting.due_at is not None
+    assert (shown["scheduled_at"], datetime.fromisoformat(shown["next_attempt_at"])) == (None, waiting.due_at)
+
+
+async def test_the_events_of_a_call_are_returned_in_log_order(
     api: httpx.AsyncClient, talking: Call, calls: EventLog
 ) -> None:
     for event in (DialClaimed(call_id=talking.call_id, attempt=1), DialClaimed(call_id=uuid4(), attempt=1)):
@@ -61,16 +135,16 @@ async def test_the_events_of_a_call_are_its_log_in_order(
     assert sorted(events[0]) == ["data", "sequence", "source", "time", "type"]
 
 
-async def test_an_unknown_call_is_not_found_anywhere(api: httpx.AsyncClient) -> None:
+async def test_an_unknown_call_is_answered_with_404(api: httpx.AsyncClient) -> None:
     unknown = uuid4()
-    for path in (f"{unknown}", f"{unknown}/events", "by-request/nobody"):
+    for path in (f"{unknown}", f"{unknown}/events", "by-request/unknown"):
         answer = await api.get(f"/api/v1/calls/{path}")
 
         assert answer.status_code == 404, path
         assert answer.json()["type"] == "urn:centralita:problem:unknown-call"
 
 
-async def test_metrics_are_what_campaign_stats_counts(api: httpx.AsyncClient, bus_client: Client) -> None:
+async def test_metrics_are_the_counters_of_campaign_stats(api: httpx.AsyncClient, bus_client: Client) -> None:
     async def count(message: Msg) -> None:
         query = CampaignStatisticsQuery.model_validate_json(message.data)
         counted = CampaignStatistics(
@@ -98,7 +172,7 @@ async def test_metrics_are_what_campaign_stats_counts(api: httpx.AsyncClient, bu
     assert (await api.get("/api/v1/calls/metrics")).json()["campaign_id"] is None
 
 
-async def test_metrics_are_unavailable_when_nobody_counts(api: httpx.AsyncClient) -> None:
+async def test_metrics_are_unavailable_without_campaign_stats(api: httpx.AsyncClient) -> None:
     answer = await api.get("/api/v1/calls/metrics?campaign_id=spring")
 
     assert answer.status_code == 503
@@ -107,16 +181,16 @@ async def test_metrics_are_unavailable_when_nobody_counts(api: httpx.AsyncClient
     assert "campaign-stats does not answer" in answer.json()["detail"]
 
 
-async def test_metrics_are_unavailable_when_the_answer_is_none(api: httpx.AsyncClient, bus_client: Client) -> None:
-    async def stammer(message: Msg) -> None:
+async def test_metrics_are_unavailable_when_the_answer_is_invalid(api: httpx.AsyncClient, bus_client: Client) -> None:
+    async def answer_nonsense(message: Msg) -> None:
         await message.respond(b'{"oops": true}')
 
-    await bus_client.subscribe(CampaignStatisticsQuery.subject, cb=stammer)
+    await bus_client.subscribe(CampaignStatisticsQuery.subject, cb=answer_nonsense)
 
     assert (await api.get("/api/v1/calls/metrics")).status_code == 503
 
 
-async def test_metrics_of_a_campaign_that_cannot_be_are_refused(api: httpx.AsyncClient) -> None:
+async def test_metrics_of_an_impossible_campaign_id_are_refused(api: httpx.AsyncClient) -> None:
     answer = await api.get("/api/v1/calls/metrics", params={"campaign_id": "a.b"})
 
     assert answer.status_code == 422

@@ -1,4 +1,4 @@
-"""What a key may do, and how often."""
+"""Scopes and rate limits of API keys."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from contracts import Call
-from edge.adapters import bus
+from edge.adapters import nats as adapter
 from edge.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ REFUSED = [(method, path, scope, name) for method, path, scope in ROUTES for nam
 
 
 @pytest.mark.parametrize(("method", "path", "scope", "name"), REFUSED)
-async def test_a_key_without_the_scope_is_refused_by_its_name_before_anything_is_read(
+async def test_a_key_without_the_scope_is_refused_before_the_body_is_parsed(
     as_: "As", orchestrator: "Orchestrator", method: str, path: str, scope: str, name: str
 ) -> None:
     answer = await as_(name).request(method, f"/api/v1{path}", content=b"{")
@@ -48,28 +48,28 @@ async def test_a_key_without_the_scope_is_refused_by_its_name_before_anything_is
 
 
 @pytest.mark.parametrize(("method", "path", "scope"), ROUTES)
-async def test_a_key_with_the_one_scope_is_enough(
+async def test_the_one_required_scope_is_sufficient(
     as_: "As", method: str, path: str, scope: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bus, "OUTCOME_SECONDS", 0.1)
+    monkeypatch.setattr(adapter, "OUTCOME_SECONDS", 0.1)
     name = {"read": "reader", "call": "caller", "admin": "auditor"}[scope]
 
     answer = await as_(name).request(method, f"/api/v1{path}")
 
-    assert answer.status_code in (200, 202, 404, 422, 503)  # whatever it is, the key was good for it
+    assert answer.status_code in (200, 202, 404, 422, 503)  # any answer but 401 and 403: the key was sufficient
 
 
-async def test_every_route_of_the_api_says_its_scope(anyone: httpx.AsyncClient) -> None:
+async def test_the_document_names_the_scope_of_every_route(anyone: httpx.AsyncClient) -> None:
     document = (await anyone.get("/openapi.json")).json()
 
-    said = {
+    documented = {
         (method.upper(), path.removeprefix("/api/v1"), operation["responses"]["403"]["description"])
         for path, methods in document["paths"].items()
         if path.startswith("/api/v1")
         for method, operation in methods.items()
     }
-    wanted = {(method, templated(path), f"The key lacks the scope `{scope}`") for method, path, scope in ROUTES}
-    assert said == wanted
+    expected = {(method, templated(path), f"The key lacks the scope `{scope}`") for method, path, scope in ROUTES}
+    assert documented == expected
 
 
 def templated(path: str) -> str:
@@ -78,34 +78,34 @@ def templated(path: str) -> str:
     return path
 
 
-class TestPace:
+class TestRateLimit:
     """Three requests at once, then one every fifty seconds."""
 
     @pytest.fixture
     def settings(self, settings: Settings) -> Settings:
         return settings.model_copy(update={"rest_requests_per_second": 0.02, "rest_burst": 3})
 
-    async def test_above_its_pace_a_key_is_told_when_to_ask_again(self, as_: "As") -> None:
-        answers = [await as_("reader").get("/api/v1/calls/by-request/nobody") for _ in range(5)]
+    async def test_above_its_rate_limit_a_key_gets_429_with_retry_after(self, as_: "As") -> None:
+        answers = [await as_("reader").get("/api/v1/calls/by-request/unknown") for _ in range(5)]
 
         assert [answer.status_code for answer in answers] == [404, 404, 404, 429, 429]
         assert answers[-1].headers["Content-Type"] == "application/problem+json"
         assert answers[-1].json()["type"] == "urn:centralita:problem:too-many-requests"
         assert 1 <= int(answers[-1].headers["Retry-After"]) <= 50
 
-    async def test_one_keys_haste_is_not_anothers(self, as_: "As", api: httpx.AsyncClient) -> None:
+    async def test_each_key_has_its_own_rate_limit(self, as_: "As", api: httpx.AsyncClient) -> None:
         for _ in range(5):
-            await as_("reader").get("/api/v1/calls/by-request/nobody")
+            await as_("reader").get("/api/v1/calls/by-request/unknown")
 
-        assert (await as_("desk").get("/api/v1/calls/by-request/nobody")).status_code == 404
-        assert (await api.get("/api/v1/calls/by-request/nobody")).status_code == 404
+        assert (await as_("desk").get("/api/v1/calls/by-request/unknown")).status_code == 404
+        assert (await api.get("/api/v1/calls/by-request/unknown")).status_code == 404
 
-    async def test_routes_that_are_not_there_count_too(self, as_: "As") -> None:
+    async def test_requests_for_unknown_routes_count(self, as_: "As") -> None:
         answers = [await as_("reader").get("/api/v1/nowhere") for _ in range(4)]
 
         assert answers[-1].status_code == 429
 
-    async def test_webhooks_and_health_have_no_pace(
+    async def test_webhooks_and_health_checks_have_no_rate_limit(
         self, anyone: httpx.AsyncClient, waiting: Call, twilio: "Twilio"
     ) -> None:
         path = f"/twilio/status/{waiting.call_id}/1"
@@ -132,19 +132,16 @@ async def _refused(anyone: httpx.AsyncClient) -> dict[str, float]:
     return {line.split('"')[1]: float(line.split()[-1]) for line in lines if line.startswith(name)}
 
 
-class TestOpen:
-    """The embedded run may have no keys at all."""
+class TestWithoutKeys:
+    """The embedded run may have no keys."""
 
     @pytest.fixture
     def settings(self, settings: Settings) -> Settings:
         return settings.model_copy(update={"api_keys": ()})
 
-    async def test_without_keys_whoever_asks_is_nobody_and_may_do_everything(
+    async def test_without_keys_every_request_is_anonymous_and_has_every_scope(
         self, app: ASGIApp, anyone: httpx.AsyncClient, waiting: Call
     ) -> None:
         assert (await anyone.post(f"/api/v1/calls/{waiting.call_id}/cancel")).status_code == 202
         entries = (await anyone.get("/api/v1/audit")).json()["entries"]
-        assert [(entry["key_name"], entry["stage"]) for entry in entries] == [
-            ("nobody", "asked"),
-            ("nobody", "accepted"),
-        ]
+        assert [(e["key_name"], e["stage"]) for e in entries] == [("anonymous", "asked"), ("anonymous", "accepted")]

@@ -1,4 +1,4 @@
-"""The edge as a process of its own."""
+"""The edge as a process."""
 
 import json
 import os
@@ -11,27 +11,27 @@ import pytest
 ENOUGH = {"APP_BASE_URL": "https://calls.example.com", "TWILIO_AUTH_TOKEN": "a-token", "API_KEYS": "a-key,b-key"}
 
 
-def environment(**told: str) -> dict[str, str]:
-    """The test's own, without any setting that the machine may have."""
+def environment(**settings: str) -> dict[str, str]:
+    """Returns the test's environment without settings of the machine."""
     names = {"APP_BASE_URL", "MEDIA_BASE_URL", "VOICE_URL", "TWILIO_AUTH_TOKEN", "API_KEYS", "EMBEDDED_RUN", "NATS_URL"}
-    return {**{name: value for name, value in os.environ.items() if name not in names}, **told}
+    return {**{name: value for name, value in os.environ.items() if name not in names}, **settings}
 
 
 @pytest.mark.parametrize("missing", ENOUGH)
-def test_the_service_does_not_start_without_a_setting_and_names_it(missing: str) -> None:
-    told = {name: value for name, value in ENOUGH.items() if name != missing}
+def test_the_service_exits_with_the_name_of_a_missing_setting(missing: str) -> None:
+    settings = {name: value for name, value in ENOUGH.items() if name != missing}
 
-    ended = subprocess.run(
-        [sys.executable, "-m", "edge"], env=environment(**told), capture_output=True, text=True, timeout=60
+    result = subprocess.run(
+        [sys.executable, "-m", "edge"], env=environment(**settings), capture_output=True, text=True, timeout=60
     )
 
-    assert ended.returncode == 2
-    assert [line.split(":")[0] for line in ended.stderr.splitlines()] == [missing]
-    assert "a-token" not in ended.stderr
+    assert result.returncode == 2
+    assert [line.split(":")[0] for line in result.stderr.splitlines()] == [missing]
+    assert "a-token" not in result.stderr
 
 
 @pytest.mark.usefixtures("bus_client")
-def test_the_service_answers_until_it_is_told_to_stop(nats_url: str) -> None:
+def test_the_service_answers_until_it_is_terminated(nats_url: str) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "edge"],
         env=environment(**ENOUGH, NATS_URL=nats_url),
@@ -40,9 +40,9 @@ def test_the_service_answers_until_it_is_told_to_stop(nats_url: str) -> None:
     ) as process:
         try:
             assert process.stdout
-            said = json.loads(process.stdout.readline())
-            assert (said["event"], said["service"]) == ("listening", "edge")
-            url = f"http://127.0.0.1:{said['port']}"
+            started = json.loads(process.stdout.readline())
+            assert (started["event"], started["service"]) == ("listening", "edge")
+            url = f"http://127.0.0.1:{started['port']}"
             with httpx.Client(base_url=url, trust_env=False) as http:
                 assert (http.get("/health/ready")).status_code == 200
                 assert (http.get("/api/v1/calls/by-request/x")).status_code == 401

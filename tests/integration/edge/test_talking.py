@@ -159,7 +159,7 @@ async def test_a_voice_that_refuses_is_a_bad_gateway_and_the_log_says_why(
 
     assert answer.status_code == 502
     assert answer.headers["Content-Type"] == "application/problem+json"
-    assert [line["reason"] for line in logs if line["event"] == "no_speech"] == ["voice answered 500"]
+    assert [line["reason"] for line in logs if line["event"] == "speech_unavailable"] == ["voice answered 500"]
 
 
 async def test_a_voice_that_is_not_there_is_a_bad_gateway(

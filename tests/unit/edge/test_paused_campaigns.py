@@ -37,7 +37,7 @@ class Log:
 class NoRequests:
     """The orchestrator is not asked."""
 
-    async def ask(self, request: Event) -> CommandOutcome | None:
+    async def send(self, request: Event) -> CommandOutcome | None:
         raise AssertionError("reading requests nothing")
 
 

@@ -1,3 +1,5 @@
+"""Settings of the edge."""
+
 import pytest
 from pydantic import ValidationError
 
@@ -17,7 +19,7 @@ NAMES = (
 
 
 @pytest.fixture(autouse=True)
-def _told(monkeypatch: pytest.MonkeyPatch) -> None:
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("APP_BASE_URL", "https://calls.example.com/")
@@ -47,7 +49,7 @@ def test_the_embedded_run_may_have_no_key(monkeypatch: pytest.MonkeyPatch) -> No
     assert Settings().api_keys == ()
 
 
-def test_media_is_where_the_edge_is_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_media_url_defaults_to_the_public_url(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEYS", "one")
     assert Settings().media_url == Settings().public_url == "https://calls.example.com"
 
@@ -55,7 +57,7 @@ def test_media_is_where_the_edge_is_unless_told_otherwise(monkeypatch: pytest.Mo
     assert Settings().media_url == "http://127.0.0.1:9001/voice"
 
 
-def test_the_edge_asks_voice_where_the_world_does_unless_told_of_a_way_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_voice_url_overrides_the_public_media_url_inside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEYS", "one")
     assert Settings().internal_media_url == "https://calls.example.com"
 
@@ -67,16 +69,16 @@ def test_the_edge_asks_voice_where_the_world_does_unless_told_of_a_way_inside(mo
     assert Settings().media_url == "https://media.example.com"
 
 
-def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_not_in_the_representation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEYS", "a-key")
 
-    shown = repr(Settings())
+    text = repr(Settings())
 
-    assert "a-token" not in shown
-    assert "a-key" not in shown
+    assert "a-token" not in text
+    assert "a-key" not in text
 
 
-def test_an_entry_that_is_wrong_is_refused_by_the_settings_name_and_shows_no_key(
+def test_a_wrong_entry_is_refused_with_the_name_of_the_setting_and_without_the_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("API_KEYS", "a-plain-key,desk:read:not-a-digest")
@@ -91,7 +93,7 @@ def test_an_entry_that_is_wrong_is_refused_by_the_settings_name_and_shows_no_key
 
 
 @pytest.mark.parametrize(("name", "value"), [("REST_REQUESTS_PER_SECOND", "0"), ("REST_BURST", "0")])
-def test_a_pace_that_lets_nobody_in_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_a_rate_limit_of_zero_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv("API_KEYS", "one")
     monkeypatch.setenv(name, value)
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.values import CallId, CampaignId
-from contracts.vocabulary import CallStatus
+from contracts.vocabulary import CallStatus, RefusalCode
 
 CALL_REQUEST = "call.request"
 """Service subject: send a ``call.requested`` body as a request; the reply is a `CommandOutcome`."""
@@ -22,6 +22,7 @@ class CommandOutcome(BaseModel):
     request_id: str | None = None
     status: CallStatus | None = None
     reasons: tuple[str, ...] = ()
+    code: RefusalCode | None = Field(default=None, description="the kind of refusal, where clients distinguish it")
 
 
 class CampaignStatisticsQuery(BaseModel):

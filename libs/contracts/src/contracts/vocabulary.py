@@ -66,6 +66,13 @@ class HangupReason(StrEnum):
     CONCLUDED = "concluded"
 
 
+class RefusalCode(StrEnum):
+    """The reasons of a refusal that a client may need to distinguish."""
+
+    RETRIES_EXHAUSTED = "retries_exhausted"
+    """A retry was requested, and the call has been dialled ``max_retries`` times after the first."""
+
+
 class Disposition(StrEnum):
     """How a conversation ended, in call-centre terms."""
 

@@ -1,22 +1,22 @@
-"""``python -m edge.make_key NAME SCOPES``: a new API key, shown this once, and what is stored of it."""
+"""``python -m edge.make_key NAME SCOPES``: prints a new API key once, and its entry for ``API_KEYS``."""
 
 import argparse
 
-from edge.application.keys import Scope, made
+from edge.application.keys import Scope, create_key
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Prints the key and its entry for ``API_KEYS``. Exit code 2: a wrong name or scope."""
-    parser = argparse.ArgumentParser("python -m edge.make_key", description="Makes an API key.")
-    parser.add_argument("name", help="whose it is; the audit calls its acts by this name")
+    """Prints the key and its entry. Exit code 2: a wrong name or scope."""
+    parser = argparse.ArgumentParser("python -m edge.make_key", description="Creates an API key.")
+    parser.add_argument("name", help="the key's user; audit entries carry this name")
     parser.add_argument("scopes", help=f"of {', '.join(Scope)}; joined by +, such as read+call")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        secret, key = made(given.name, given.scopes)
+        secret, key = create_key(options.name, options.scopes)
     except ValueError as error:
         parser.error(str(error))
-    print(f"The key, for whoever uses it; it is stored nowhere: {secret}")  # noqa: T201  what the command is for
-    print(f"Its entry, for API_KEYS:                            {key.entry()}")  # noqa: T201
+    print(f"Key (for its user; it is not stored): {secret}")  # noqa: T201  the purpose of the command
+    print(f"Entry (for API_KEYS):                 {key.entry()}")  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -13,11 +13,11 @@ from contracts.audit import AuditEntry
 
 
 class Unavailable(Exception):
-    """Another part of the system does not answer; the same request may succeed later."""
+    """NATS or another service does not answer; the same request may succeed later."""
 
 
 class TooLarge(Exception):
-    """The request does not fit in one message of the bus."""
+    """The request is larger than the maximum NATS message."""
 
 
 class SpeechUnavailable(Exception):
@@ -38,46 +38,46 @@ class Facts(Protocol):
 
 
 class Requests(Protocol):
-    """Whoever decides about calls and campaigns."""
+    """Requests and commands for the orchestrator."""
 
-    async def ask(self, request: Event) -> CommandOutcome | None:
-        """Stores the request and waits for its outcome; none: accepted for certain, decided later.
+    async def send(self, request: Event) -> CommandOutcome | None:
+        """Stores the request and waits for its outcome. None: it is stored and will be decided later.
 
         Raises Unavailable and TooLarge.
         """
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """An entry, and its place in the audit."""
+class StoredEntry:
+    """An entry and its sequence in the audit log."""
 
     sequence: int
     entry: AuditEntry
 
 
 @dataclass(frozen=True, slots=True)
-class WrittenPage:
-    """Entries in their order; `more`: others follow already."""
+class EntryPage:
+    """Entries in log order; `has_more`: further entries are stored."""
 
-    written: Sequence[Written]
-    more: bool
+    entries: Sequence[StoredEntry]
+    has_more: bool
 
 
 class Audit(Protocol):
-    """Who did what. All raise Unavailable."""
+    """The audit log. Every method raises Unavailable."""
 
     async def append(self, entry: AuditEntry) -> None:
-        """Returns once it is stored, for good."""
+        """Returns when the entry is stored."""
 
-    async def page(self, *, since: datetime | None, after: int, limit: int, subject: str) -> WrittenPage:
-        """Up to `limit` entries on a filter after a sequence, or, if that is 0, not before an instant."""
+    async def page(self, *, since: datetime | None, after: int, limit: int, subject: str) -> EntryPage:
+        """Returns up to `limit` entries on a filter after a sequence or, if `after` is 0, not before `since`."""
 
 
 class Statistics(Protocol):
-    """Whoever counts calls."""
+    """The counters of campaign-stats."""
 
     async def of(self, campaign_id: str | None) -> CampaignStatistics:
-        """The counters of one campaign, or of all. Raises Unavailable."""
+        """Returns the counters of one campaign, or of all. Raises Unavailable."""
 
 
 class Speech(Protocol):

@@ -1,7 +1,7 @@
-"""Administrative acts on calls and campaigns. Who does what is written down before it is done, and what came of it
-before the answer.
+"""Administrative acts on calls and campaigns, each with its entries in the audit log.
 
-So no act is done that is not in the audit: if the first entry cannot be written, nothing is asked of the orchestrator.
+An entry is appended before the act, and a second one with its result before the answer. So no act happens without an
+audit entry: if the first entry cannot be appended, no command is sent.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,25 +10,22 @@ from typing import Any, TypeVar
 
 import uuid_utils
 
-from contracts import Call, CallChangeRequested, CallEvent, CampaignEvent
+from contracts import CallChangeRequested, CallEvent, CampaignEvent
 from contracts.audit import AuditEntry, Stage
-from edge.application.calls import Calls
+from edge.application.calls import CallDetails, Calls
 from edge.application.campaigns import Campaign, Campaigns
 from edge.application.errors import Refused, UnknownCall
-from edge.application.masking import masked, shown, shown_campaign
+from edge.application.masking import mask_call, mask_campaign, mask_numbers
 from edge.ports import Audit, TooLarge, Unavailable
 
-Shown = dict[str, Any]
-T = TypeVar("T", Call, Campaign)
-Decided = Awaitable[tuple[T, bool]]
-"""What was acted on as it then stands, and whether the act is decided."""
+T = TypeVar("T", CallDetails, Campaign)
 
 
 class Acts:
-    """`who` is the name of a key. Everything raises Unavailable if the audit cannot be written.
+    """Performs acts in the name of an API key. Every method raises Unavailable if the audit log cannot be written.
 
-    Unavailable after the first entry does not say that an act was not done: the audit calls it undecided, or, if the
-    audit went away in between, has that first entry alone.
+    Unavailable after the first entry leaves open whether the act happened: the audit log calls it undecided, or holds
+    the first entry alone.
     """
 
     def __init__(self, calls: Calls, campaigns: Campaigns, audit: Audit) -> None:
@@ -36,63 +33,70 @@ class Acts:
         self._campaigns = campaigns
         self._audit = audit
 
-    async def do(self, who: str, act: str, command: CallEvent) -> tuple[Call, bool]:
-        """The call after the command, and whether it is decided. Raises UnknownCall, Refused and TooLarge."""
+    async def act_on_call(self, key_name: str, act: str, command: CallEvent) -> tuple[CallDetails, bool]:
+        """Returns the call after the command, and whether it is decided. Raises UnknownCall, Refused and TooLarge."""
         target = str(command.call_id)
         try:
             before = await self._calls.get(command.call_id)
         except UnknownCall as error:
-            await self.refused(who, act, target, [str(error)])
+            await self.record_refusal(key_name, act, target, [str(error)])
             raise
         fields = tuple(command.changes()) if isinstance(command, CallChangeRequested) else ()
-        story = _AuditTrail(self._audit, act=act, target=target, key_name=who, fields=fields, before=shown(before))
-        return await story.of(lambda: self._calls.command(command), shown)
-
-    async def do_to_campaign(self, who: str, act: str, command: CampaignEvent) -> tuple[Campaign, bool]:
-        """The campaign after the command, and whether it is decided. Raises Refused and TooLarge."""
-        before = await self._campaigns.get(command.campaign_id)
-        story = _AuditTrail(
-            self._audit, act=act, target=command.campaign_id, key_name=who, before=shown_campaign(before)
+        trail = AuditTrail(
+            self._audit, act=act, target=target, key_name=key_name, fields=fields, before=mask_call(before.call)
         )
-        return await story.of(lambda: self._campaigns.command(command), shown_campaign)
+        return await trail.surround(lambda: self._calls.command(command), lambda after: mask_call(after.call))
 
-    async def refused(self, who: str, act: str, target: str, reasons: Sequence[str]) -> None:
-        """Writes down an act that did not get as far as its target."""
-        await _AuditTrail(self._audit, act=act, target=target, key_name=who).tell(Stage.REFUSED, reasons=reasons)
+    async def act_on_campaign(self, key_name: str, act: str, command: CampaignEvent) -> tuple[Campaign, bool]:
+        """Returns the campaign after the command, and whether it is decided. Raises Refused and TooLarge."""
+        before = await self._campaigns.get(command.campaign_id)
+        trail = AuditTrail(
+            self._audit, act=act, target=command.campaign_id, key_name=key_name, before=mask_campaign(before)
+        )
+        return await trail.surround(lambda: self._campaigns.command(command), mask_campaign)
+
+    async def record_refusal(self, key_name: str, act: str, target: str, reasons: Sequence[str]) -> None:
+        """Appends an entry for an act that was refused before its target was read."""
+        trail = AuditTrail(self._audit, act=act, target=target, key_name=key_name)
+        await trail.append(Stage.REFUSED, reasons=reasons)
 
 
-class _AuditTrail:
-    """The entries of one act, and what is common to them."""
+class AuditTrail:
+    """The entries of one act; `fields` are the values that all of them share."""
 
-    def __init__(self, audit: Audit, **common: object) -> None:
+    def __init__(self, audit: Audit, **fields: object) -> None:
         self._audit = audit
-        self._common = {"act_id": str(uuid_utils.uuid7()), **common}
+        self._fields = {"act_id": str(uuid_utils.uuid7()), **fields}
 
-    async def of(self, act: Callable[[], Decided[T]], show: Callable[[T], Shown]) -> tuple[T, bool]:
-        """Does the act between its entries."""
-        await self.tell(Stage.ASKED)
+    async def surround(
+        self, act: Callable[[], Awaitable[tuple[T, bool]]], mask: Callable[[T], dict[str, Any]]
+    ) -> tuple[T, bool]:
+        """Performs the act between its two entries and returns its result. Re-raises its errors."""
+        await self.append(Stage.ASKED)
         try:
-            after, decided = await act()
+            after, is_decided = await act()
         except Refused as refusal:
-            await self.tell(Stage.REFUSED, reasons=refusal.reasons)
+            await self.append(Stage.REFUSED, reasons=refusal.reasons)
             raise
         except TooLarge as error:
-            await self.tell(Stage.REFUSED, reasons=[str(error)])
+            await self.append(Stage.REFUSED, reasons=[str(error)])
             raise
         except Unavailable as error:
-            await self.tell(Stage.UNDECIDED, reasons=[str(error)])
+            await self.append(Stage.UNDECIDED, reasons=[str(error)])
             raise
         try:
-            await self.tell(Stage.ACCEPTED if decided else Stage.UNDECIDED, after=show(after))
+            await self.append(Stage.ACCEPTED if is_decided else Stage.UNDECIDED, after=mask(after))
         except Unavailable as error:
-            raise Unavailable(f"{error}; the act may have been done, look at it first") from error
-        return after, decided
+            raise Unavailable(f"{error}; the act may have happened, check its target first") from error
+        return after, is_decided
 
-    async def tell(self, stage: Stage, *, after: Shown | None = None, reasons: Sequence[str] = ()) -> None:
-        told = {
+    async def append(self, stage: Stage, *, after: dict[str, Any] | None = None, reasons: Sequence[str] = ()) -> None:
+        """Appends one entry."""
+        entry = {
+            **self._fields,
             "stage": stage,
             "recorded_at": datetime.now(UTC),
             "after": after,
-            "reasons": tuple(masked(reason) for reason in reasons),
+            "reasons": tuple(mask_numbers(reason) for reason in reasons),
         }
-        await self._audit.append(AuditEntry.model_validate({**self._common, **told}))
+        await self._audit.append(AuditEntry.model_validate(entry))

@@ -1,95 +1,137 @@
-"""What the REST API does with calls: it asks the orchestrator, and reads what stands in the log."""
+"""Reading calls and sending commands about them, for the REST API and for requests over NATS."""
 
 import asyncio
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from chassis.event_log import StoredEvent
-from contracts import Call, CallCreated, CallEvent, CallRequested, CampaignStatistics, call_id_of
-from contracts.event import CallDecision
+from contracts import (
+    Call,
+    CallCreated,
+    CallDecision,
+    CallEvent,
+    CallRequested,
+    CampaignStatistics,
+    CommandOutcome,
+    DialPlaced,
+    TelephonyStatusReported,
+    call_id_of,
+)
 from contracts.streams import call_filters, call_state_filter
-from edge.application.errors import KeyReused, Refused, UnknownCall
+from contracts.vocabulary import RefusalCode
+from edge.application.errors import KeyReused, Refused, RetriesExhausted, UnknownCall
 from edge.ports import Facts, Requests, Statistics
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """A request that is stored; `call` is none as long as nobody has decided about it."""
+class CallDetails:
+    """A call, the time of its last event, and the provider's id of its latest attempt, if any is known."""
+
+    call: Call
+    updated_at: datetime
+    provider_call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRequest:
+    """A request that is stored; `details` is None until the orchestrator has decided it."""
 
     call_id: UUID
-    call: Call | None
+    details: CallDetails | None
 
 
-async def state(facts: Facts, call_id: UUID) -> StoredEvent:
-    """The newest decision about a call. Raises UnknownCall."""
+async def last_decision(facts: Facts, call_id: UUID) -> StoredEvent:
+    """Returns the newest decision about a call. Raises UnknownCall."""
     newest = await facts.last(call_state_filter(call_id))
     if newest is None:
         raise UnknownCall(call_id)
     return newest
 
 
-def call_in(recorded: StoredEvent) -> Call:
-    """The call as it stands after a decision."""
-    assert isinstance(recorded.event, CallDecision)  # noqa: S101  the filter of `call_state_filter` matches nothing else
-    return recorded.event.call
+def call_in(stored: StoredEvent) -> Call:
+    """Returns the call after a decision."""
+    assert isinstance(stored.event, CallDecision)  # noqa: S101  `call_state_filter` matches no other event
+    return stored.event.call
+
+
+def raise_if_refused(outcome: CommandOutcome | None) -> None:
+    """Raises Refused or RetriesExhausted if the orchestrator refused a command."""
+    if outcome and not outcome.accepted:
+        raise (RetriesExhausted if outcome.code is RefusalCode.RETRIES_EXHAUSTED else Refused)(outcome.reasons)
 
 
 class Calls:
-    """Requests, commands and questions about calls. Everything raises Unavailable when the bus is not there."""
+    """Requests, commands and queries about calls. Every method raises Unavailable without a connection to NATS."""
 
     def __init__(self, facts: Facts, requests: Requests, statistics: Statistics) -> None:
         self._facts = facts
         self._requests = requests
         self._statistics = statistics
 
-    async def place(self, request: CallRequested, request_id: str) -> Placed:
-        """Asks for a call; the same request again is the same call. Raises KeyReused, Refused and TooLarge."""
+    async def create(self, request: CallRequested, request_id: str) -> StoredRequest:
+        """Requests a call. A repeated request returns the same call. Raises KeyReused, Refused and TooLarge."""
         call_id = call_id_of(request_id)
         created = await self._created(call_id)
         if created is None:
-            outcome = await self._requests.ask(request.model_copy(update={"request_id": request_id}))
-            if outcome and not outcome.accepted:
-                raise Refused(outcome.reasons)
+            outcome = await self._requests.send(request.model_copy(update={"request_id": request_id}))
+            raise_if_refused(outcome)
             created = await self._created(call_id)
         if created is None:
-            return Placed(call_id, None)
-        if different := _unmet(request, created):
+            return StoredRequest(call_id, None)
+        if different := _differences(request, created):
             raise KeyReused(different)
-        return Placed(call_id, await self.get(call_id))
+        return StoredRequest(call_id, await self.get(call_id))
 
-    async def command(self, command: CallEvent) -> tuple[Call, bool]:
-        """Asks for a change; the call as it then stands, and whether it is decided. Raises UnknownCall and Refused."""
-        await state(self._facts, command.call_id)
-        outcome = await self._requests.ask(command)
-        if outcome and not outcome.accepted:
-            raise Refused(outcome.reasons)
+    async def command(self, command: CallEvent) -> tuple[CallDetails, bool]:
+        """Sends a command. Returns the call after it, and whether the command is decided.
+
+        Raises UnknownCall, Refused and TooLarge.
+        """
+        await last_decision(self._facts, command.call_id)
+        outcome = await self._requests.send(command)
+        raise_if_refused(outcome)
         return await self.get(command.call_id), outcome is not None
 
-    async def get(self, call_id: UUID) -> Call:
-        """The call as it stands. Raises UnknownCall."""
-        return call_in(await state(self._facts, call_id))
+    async def get(self, call_id: UUID) -> CallDetails:
+        """Returns the call. Raises UnknownCall."""
+        newest = await last_decision(self._facts, call_id)
+        call = call_in(newest)
+        provider_call_id = await self._provider_call_id(call_id) if call.attempt else None
+        return CallDetails(call, newest.envelope.time, provider_call_id)
 
-    async def log(self, call_id: UUID) -> list[StoredEvent]:
-        """Everything that is known of the call, in the order of the log. Raises UnknownCall."""
-        _, log = await asyncio.gather(state(self._facts, call_id), self._facts.read(call_filters(call_id)))
-        return log
+    async def events(self, call_id: UUID) -> list[StoredEvent]:
+        """Returns every event of the call, in log order. Raises UnknownCall."""
+        _, events = await asyncio.gather(last_decision(self._facts, call_id), self._facts.read(call_filters(call_id)))
+        return events
 
     async def statistics(self, campaign_id: str | None) -> CampaignStatistics:
-        """A campaign's counters, or those of all."""
+        """Returns the counters of one campaign, or of all."""
         return await self._statistics.of(campaign_id)
 
     async def _created(self, call_id: UUID) -> Call | None:
         created = await self._facts.last(f"{CallCreated.event_name}.{call_id}.*")
         return call_in(created) if created else None
 
+    async def _provider_call_id(self, call_id: UUID) -> str | None:
+        """Returns the id from the latest attempt. A callback carries it too when the answer to a dial was lost."""
+        stored = await asyncio.gather(
+            self._facts.last(f"{DialPlaced.event_name}.{call_id}"),
+            self._facts.last(f"{TelephonyStatusReported.event_name}.{call_id}"),
+        )
+        events = [entry.event for entry in stored if entry]
+        known = [event for event in events if isinstance(event, DialPlaced | TelephonyStatusReported)]
+        latest = max(known, key=lambda event: event.attempt, default=None)
+        return latest.provider_call_id if latest else None
 
-def _unmet(request: CallRequested, call: Call) -> list[str]:
-    """The fields in which the call, as it was created, is not what the request asks for.
 
-    What the request leaves open is met by anything; ``scheduled_at`` means not before, so a later time meets it.
+def _differences(request: CallRequested, call: Call) -> list[str]:
+    """Returns the fields in which the call, as it was created, differs from the request.
+
+    Fields that the request leaves open do not differ. ``scheduled_at`` means "not before", so a later time matches.
     """
-    asked = request.model_dump(exclude={"request_id", "scheduled_at"}, exclude_none=True)
-    unmet = [name for name, value in asked.items() if getattr(call, name) != value]
+    wanted = request.model_dump(exclude={"request_id", "scheduled_at"}, exclude_none=True)
+    different = [name for name, value in wanted.items() if getattr(call, name) != value]
     if request.scheduled_at and request.scheduled_at > max(call.due_at or call.created_at, call.created_at):
-        unmet.append("scheduled_at")
-    return unmet
+        different.append("scheduled_at")
+    return different

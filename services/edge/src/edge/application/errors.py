@@ -1,4 +1,4 @@
-"""Why the edge does not do as it is asked."""
+"""Why the edge refuses a request."""
 
 from uuid import UUID
 
@@ -6,7 +6,7 @@ from edge.application.keys import Scope
 
 
 class UnknownCall(Exception):
-    """The log has no such call."""
+    """The log has no call of this id."""
 
     def __init__(self, call_id: UUID) -> None:
         super().__init__(f"no call has the id {call_id}")
@@ -14,22 +14,26 @@ class UnknownCall(Exception):
 
 
 class MissingScope(Exception):
-    """The API key is not good for this."""
+    """The API key lacks the scope that the route requires."""
 
     def __init__(self, scope: Scope) -> None:
         super().__init__(f"this key lacks the scope {scope}")
 
 
 class Refused(Exception):
-    """The orchestrator has refused; `reasons` are its own, a line per field."""
+    """The orchestrator refused; `reasons` are its own, one line per field."""
 
     def __init__(self, reasons: tuple[str, ...]) -> None:
         super().__init__("; ".join(reasons))
         self.reasons = reasons
 
 
+class RetriesExhausted(Refused):
+    """The call has been dialled `max_retries` times after the first attempt."""
+
+
 class KeyReused(Exception):
-    """The request id stands for a call that differs from what is asked for now."""
+    """The request id belongs to a call that differs from this request in `fields`."""
 
     def __init__(self, fields: list[str]) -> None:
         super().__init__("this key was used for another request")
@@ -37,4 +41,4 @@ class KeyReused(Exception):
 
 
 class NotInProgress(Exception):
-    """Nobody is on the line, or the conversation is over."""
+    """The call is not in progress, or its conversation has ended."""

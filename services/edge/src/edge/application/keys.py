@@ -1,6 +1,6 @@
-"""API keys as they are stored: a name, scopes, and the SHA-256 digest of the key; never the key.
+"""API keys as they are stored: a name, scopes, and the SHA-256 digest of the key; never the key itself.
 
-A key is a long random string, so one round of SHA-256 is enough: there is nothing to guess, and nothing to look up.
+A key is a long random string, so one round of SHA-256 is enough: no dictionary contains it.
 """
 
 import hashlib
@@ -17,48 +17,48 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class Scope(StrEnum):
-    """What a key is good for. None holds another: a key is given all that it needs."""
+    """What a key permits. No scope includes another; a key gets every scope that it needs."""
 
     READ = "read"
-    """To look at calls, their logs, campaigns and the statistics."""
+    """Read calls, their events, campaigns and statistics."""
     CALL = "call"
-    """To ask for calls, change, cancel and retry them, speak in them, and pause and resume campaigns."""
+    """Create, change, cancel and retry calls, send text in a call, pause and resume campaigns."""
     ADMIN = "admin"
-    """To read who did what."""
+    """Read the audit log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key, without the key itself. More than one may have a name: the old and the new one of somebody."""
+    """One stored key. Several keys may share a name, for example the old and the new key of one user."""
 
     name: str
     scopes: frozenset[Scope]
     digest: str
 
     def entry(self) -> str:
-        """How ``API_KEYS`` holds it: ``name:scope+scope:digest``."""
+        """Returns the key's entry for ``API_KEYS``: ``name:scope+scope:digest``."""
         return f"{self.name}:{'+'.join(scope for scope in Scope if scope in self.scopes)}:{self.digest}"
 
 
-NOBODY = Key("nobody", frozenset(Scope), "")
-"""Whoever asks where no key is: only in the embedded run."""
+ANONYMOUS = Key("anonymous", frozenset(Scope), "")
+"""The key of every request when no keys are configured, which only the embedded run permits."""
 
 
-def made(name: str, scopes: str) -> tuple[str, Key]:
-    """A new key and what is stored of it; `scopes` as in an entry. Raises ValueError."""
+def create_key(name: str, scopes: str) -> tuple[str, Key]:
+    """Returns a new secret and its stored form; `scopes` are joined by ``+``. Raises ValueError."""
     secret = secrets.token_urlsafe(KEY_BYTES)
-    return secret, parsed(f"{name}:{scopes}:{digest_of(secret)}")
+    return secret, parse_key(f"{name}:{scopes}:{digest_of(secret)}")
 
 
 def digest_of(secret: str) -> str:
-    """SHA-256 in lower-case hexadecimal, as `sha256sum` writes it."""
+    """Returns the SHA-256 digest in lower-case hexadecimal, as `sha256sum` prints it."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def parsed(entry: str) -> Key:
-    """The key of an entry. Without a colon the entry is the key itself, with every scope: for one's own machine.
+def parse_key(entry: str) -> Key:
+    """Parses an entry of ``API_KEYS``. An entry without a colon is the key itself, with every scope.
 
-    Raises ValueError, which repeats nothing of the entry: it may be a key.
+    Raises ValueError; its message repeats no part of the entry, which may be a key.
     """
     if ":" not in entry:
         digest = digest_of(entry)
@@ -69,26 +69,26 @@ def parsed(entry: str) -> Key:
         raise ValueError("a name is 1 to 64 letters, digits, dots, dashes and underscores")
     if not _DIGEST.fullmatch(digest):
         raise ValueError("after the second colon comes the key's SHA-256: 64 lower-case hexadecimal digits")
-    if not (given := set(scopes.split("+"))) <= set(Scope):
+    if not (names := set(scopes.split("+"))) <= set(Scope):
         raise ValueError(f"scopes are {', '.join(Scope)}, joined by +")
-    return Key(name, frozenset(Scope(scope) for scope in given), digest)
+    return Key(name, frozenset(Scope(scope) for scope in names), digest)
 
 
-def keys_in(entries: str) -> tuple[Key, ...]:
-    """The keys of a comma-separated list. Raises ValueError, which names the entry by its place and repeats none."""
-    found: list[Key] = []
+def parse_keys(entries: str) -> tuple[Key, ...]:
+    """Parses a comma-separated list of entries. Raises ValueError, which gives the number of the wrong entry."""
+    keys: list[Key] = []
     for number, entry in enumerate((part.strip() for part in entries.split(",") if part.strip()), start=1):
         try:
-            found.append(parsed(entry))
+            keys.append(parse_key(entry))
         except ValueError as error:
             raise ValueError(f"entry {number}: {error}; `python -m edge.make_key` writes one") from None
-        if found[-1].digest in {key.digest for key in found[:-1]}:
-            raise ValueError(f"entry {number}: the same key as an entry before it")
-    return tuple(found)
+        if keys[-1].digest in {key.digest for key in keys[:-1]}:
+            raise ValueError(f"entry {number}: the same key as an earlier entry")
+    return tuple(keys)
 
 
-def found(keys: Sequence[Key], secret: str) -> Key | None:
-    """The key that somebody has shown. Every digest is compared, each in constant time: time tells nothing of any."""
-    given = digest_of(secret)
-    matches = [key for key in keys if hmac.compare_digest(key.digest, given)]
+def find_key(keys: Sequence[Key], secret: str) -> Key | None:
+    """Returns the stored key of `secret`. Compares all digests in constant time, so timing reveals no key."""
+    digest = digest_of(secret)
+    matches = [key for key in keys if hmac.compare_digest(key.digest, digest)]
     return matches[0] if matches else None

@@ -20,7 +20,7 @@ from contracts import (
     ConversationEnded,
     SpeechHeard,
 )
-from edge.application.calls import call_in, state
+from edge.application.calls import call_in, last_decision
 from edge.application.errors import NotInProgress, UnknownCall
 from edge.application.unplayed import given_up, words_from
 from edge.ports import Facts, Speech, Unavailable
@@ -52,12 +52,12 @@ class Line:
     async def traceparent(self, call_id: UUID) -> str | None:
         """Where the call's last event stands in its trace; none if that cannot be said."""
         with suppress(UnknownCall, Unavailable):
-            return (await state(self._facts, call_id)).envelope.traceparent
+            return (await last_decision(self._facts, call_id)).envelope.traceparent
         return None
 
     async def report(self, report: Report) -> Call:
         """Appends the event of a report. Returns the call as it was before the event."""
-        newest = await state(self._facts, report.event.call_id)
+        newest = await last_decision(self._facts, report.event.call_id)
         await self._facts.append(report.event, cause=newest.envelope, event_id=report.event_id)
         return call_in(newest)
 
@@ -81,7 +81,7 @@ class Line:
         If something was heard meanwhile, the line goes on with the reply to that.
         """
         newest, last = await asyncio.gather(
-            state(self._facts, call_id), self._facts.last(f"{SpeechHeard.event_name}.{call_id}")
+            last_decision(self._facts, call_id), self._facts.last(f"{SpeechHeard.event_name}.{call_id}")
         )
         call = call_in(newest)
         if not call.may_use_line(attempt):
@@ -100,7 +100,7 @@ class Line:
         heard = Heard(call_id, attempt, turn, said, utterance)
         for _ in range(TRIES):
             newest, last, ended, failed = await asyncio.gather(
-                state(self._facts, heard.call_id),
+                last_decision(self._facts, heard.call_id),
                 self._facts.last(f"{SpeechHeard.event_name}.{heard.call_id}"),
                 self._facts.last(f"{ConversationEnded.event_name}.{heard.call_id}"),
                 self._facts.last(f"{AudioFailed.event_name}.{heard.call_id}"),
@@ -132,7 +132,7 @@ class Line:
         event_id = str(uuid_utils.uuid7())
         for _ in range(TRIES):
             newest, last, ended = await asyncio.gather(
-                state(self._facts, call_id),
+                last_decision(self._facts, call_id),
                 self._facts.last(f"{SpeechHeard.event_name}.{call_id}"),
                 self._facts.last(f"{ConversationEnded.event_name}.{call_id}"),
             )

@@ -1,4 +1,4 @@
-"""Administrative acts on calls and campaigns. Each is in the audit by the name of its route."""
+"""The REST API of administrative acts on calls and campaigns. A route's name is the act's name in the audit log."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -7,7 +7,6 @@ from uuid import UUID
 from fastapi import Depends, Request, Response
 
 from contracts import (
-    Call,
     CallCancelRequested,
     CallChangeRequested,
     CallEvent,
@@ -19,104 +18,122 @@ from contracts import (
 )
 from edge.application.acts import Acts
 from edge.application.campaigns import Campaign
-from edge.entrypoints.bodies import CallChange, Pause
 from edge.entrypoints.openapi import problems
-from edge.entrypoints.scopes import CAMPAIGN, Acting, key_of, router
+from edge.entrypoints.resources import CallChange, CallResource, InitiatedCall, Pause
+from edge.entrypoints.scopes import CAMPAIGN, ActRoute, create_router, key_of
 
-acts = router(Acting, "/calls", "Calls")
-on_campaigns = router(Acting, "/campaigns", "Campaigns")
+call_router = create_router(ActRoute, "/calls", "Calls")
+campaign_router = create_router(ActRoute, "/campaigns", "Campaigns")
 
 
-class _ActDispatcher:
-    """The acts of whoever asks."""
+class ActDispatcher:
+    """Performs the act of the requested route in the name of the request's key."""
 
-    def __init__(self, request: Request) -> None:
-        self._acts: Acts = request.app.state.acts
-        self._who = key_of(request).name
-        self._act: str = request.scope["route"].name
+    def __init__(self, acts: Acts, key_name: str, act: str) -> None:
+        self._acts = acts
+        self._key_name = key_name
+        self._act = act
 
-    async def do(self, command: CallEvent) -> tuple[Call, bool]:
-        return await self._acts.do(self._who, self._act, command)
+    async def act_on_call(self, command: CallEvent) -> tuple[CallResource, bool]:
+        """Returns the call after the command, and whether the command is decided."""
+        details, is_decided = await self._acts.act_on_call(self._key_name, self._act, command)
+        return CallResource.of(details), is_decided
 
-    async def do_to_campaign(self, command: CampaignEvent) -> Campaign:
-        campaign, _ = await self._acts.do_to_campaign(self._who, self._act, command)
+    async def act_on_campaign(self, command: CampaignEvent) -> Campaign:
+        """Returns the campaign after the command."""
+        campaign, _ = await self._acts.act_on_campaign(self._key_name, self._act, command)
         return campaign
 
 
-Desk = Annotated[_ActDispatcher, Depends(_ActDispatcher)]
+async def _dispatcher(request: Request) -> ActDispatcher:
+    return ActDispatcher(request.app.state.acts, key_of(request).name, request.scope["route"].name)
 
 
-@acts.put(
+Dispatcher = Annotated[ActDispatcher, Depends(_dispatcher)]
+
+
+@call_router.put(
     "/{call_id:uuid}",
     name="call.change",
-    response_model=Call,
+    response_model=CallResource,
     response_description="The call after the change",
-    responses={202: {"model": Call, "description": "Stored, not yet decided"}, **problems(404, 409, 413)},
+    responses={202: {"model": CallResource, "description": "Stored, not yet decided"}, **problems(404, 409, 413)},
 )
-async def change_call(desk: Desk, call_id: UUID, change: CallChange, response: Response) -> Call:
-    """Changes a call that has not been dialled; afterwards it is refused (409)."""
-    call, decided = await desk.do(change.of(call_id))
-    response.status_code = 200 if decided else 202
+async def change_call(dispatcher: Dispatcher, call_id: UUID, change: CallChange, response: Response) -> CallResource:
+    """Changes a call before it is dialled, or its ``metadata`` until it ends; later changes are refused (409)."""
+    call, is_decided = await dispatcher.act_on_call(change.command(call_id))
+    response.status_code = 200 if is_decided else 202
     return call
 
 
-@acts.post(
+@call_router.post(
     "/{call_id:uuid}/initiate",
     name="call.initiate",
     status_code=202,
-    response_model=Call,
+    response_model=InitiatedCall,
     responses=problems(404, 409),
 )
-async def initiate_call(desk: Desk, call_id: UUID) -> Call:
-    """Dials a waiting call now, whenever it was scheduled for."""
-    call, _ = await desk.do(CallChangeRequested(call_id=call_id, scheduled_at=datetime.now(UTC)))
-    return call
+async def initiate_call(dispatcher: Dispatcher, call_id: UUID) -> InitiatedCall:
+    """Makes a waiting call due now, whatever its scheduled time."""
+    call, is_decided = await dispatcher.act_on_call(
+        CallChangeRequested(call_id=call_id, scheduled_at=datetime.now(UTC))
+    )
+    message = "the call is due now and is dialled when it has a slot" if is_decided else "stored, not yet decided"
+    return InitiatedCall(message=message, call=call)
 
 
-@acts.post(
-    "/{call_id:uuid}/cancel", name="call.cancel", status_code=202, response_model=Call, responses=problems(404, 409)
+@call_router.post(
+    "/{call_id:uuid}/cancel",
+    name="call.cancel",
+    status_code=202,
+    response_model=CallResource,
+    responses=problems(404, 409),
 )
-async def cancel_call(desk: Desk, call_id: UUID) -> Call:
-    """Cancels a call that waits; one that rings or talks is hung up."""
-    call, _ = await desk.do(CallCancelRequested(call_id=call_id))
+async def cancel_call(dispatcher: Dispatcher, call_id: UUID) -> CallResource:
+    """Cancels a waiting call, or hangs up a live one."""
+    call, _ = await dispatcher.act_on_call(CallCancelRequested(call_id=call_id))
     return call
 
 
-@acts.post(
-    "/{call_id:uuid}/retry", name="call.retry", status_code=202, response_model=Call, responses=problems(404, 409)
+@call_router.post(
+    "/{call_id:uuid}/retry",
+    name="call.retry",
+    status_code=202,
+    response_model=CallResource,
+    responses={**problems(400, 404, 409)},
 )
-async def retry_call(desk: Desk, call_id: UUID) -> Call:
-    """Dials once more a call that has ended without success; refused (409) when its retries are used up."""
-    call, _ = await desk.do(CallRetryRequested(call_id=call_id))
+async def retry_call(dispatcher: Dispatcher, call_id: UUID) -> CallResource:
+    """Dials a call again that ended without success; beyond ``max_retries`` the answer is 400."""
+    call, _ = await dispatcher.act_on_call(CallRetryRequested(call_id=call_id))
     return call
 
 
-@on_campaigns.post(
+@campaign_router.post(
     f"/{CAMPAIGN}/pause",
     name="campaign.pause",
     status_code=202,
     response_model=Campaign,
-    response_description="The campaign; not paused: stored, not yet decided",
+    response_description="The campaign; if it is not paused, the command is stored and not yet decided",
     responses=problems(409),
 )
-async def pause_campaign(desk: Desk, campaign_id: CampaignId, pause: Pause | None = None) -> Campaign:
-    """Begins no more calls of the campaign, and takes requests for it as before; again, it changes nothing.
+async def pause_campaign(dispatcher: Dispatcher, campaign_id: CampaignId, pause: Pause | None = None) -> Campaign:
+    """Pauses a campaign: none of its calls is granted a slot. Pausing a paused campaign changes nothing.
 
-    Calls that have been given their slot go on. Those that wait keep their time: they expire, and can be changed and
-    canceled. A campaign may be paused before it has any calls.
+    Calls that have a slot continue. Waiting calls keep their deadline: they expire, and can be changed and canceled.
+    New requests are accepted. A campaign may be paused before it has calls.
     """
     reason = pause.reason if pause else None
-    return await desk.do_to_campaign(CampaignPauseRequested(campaign_id=campaign_id, reason=reason))
+    return await dispatcher.act_on_campaign(CampaignPauseRequested(campaign_id=campaign_id, reason=reason))
 
 
-@on_campaigns.post(
+@campaign_router.post(
     f"/{CAMPAIGN}/resume",
     name="campaign.resume",
     status_code=202,
     response_model=Campaign,
-    response_description="The campaign; still paused: stored, not yet decided",
+    response_description="The campaign; if it is still paused, the command is stored and not yet decided",
     responses=problems(409),
 )
-async def resume_campaign(desk: Desk, campaign_id: CampaignId) -> Campaign:
-    """Goes on with the campaign: what has waited is dialled, in turns with others. Again, it changes nothing."""
-    return await desk.do_to_campaign(CampaignResumeRequested(campaign_id=campaign_id))
+async def resume_campaign(dispatcher: Dispatcher, campaign_id: CampaignId) -> Campaign:
+    """Resumes a campaign: its waiting calls are granted slots again. Resuming a running campaign changes nothing."""
+    return await dispatcher.act_on_campaign(CampaignResumeRequested(campaign_id=campaign_id))

@@ -1,4 +1,4 @@
-"""The REST API of calls, under ``/api/v1``."""
+"""The REST API of calls, under ``/api/v1/calls``."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -8,94 +8,96 @@ import uuid_utils
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from contracts import Call, CallRequested, CampaignId, call_id_of
+from contracts import CallRequested, CampaignId, call_id_of
 from contracts.values import RequestId
 from edge.application.calls import Calls
 from edge.application.line import Line
-from edge.entrypoints.bodies import CallAccepted, CallMetrics, LoggedEvent, Message
 from edge.entrypoints.openapi import problems
-from edge.entrypoints.scopes import PREFIX, Calling, Reading, router
+from edge.entrypoints.resources import CallAccepted, CallMetrics, CallResource, EventResource, Message
+from edge.entrypoints.scopes import PREFIX, CallRoute, ReadRoute, create_router
 
-reading = router(Reading, "/calls", "Calls")
-calling = router(Calling, "/calls", "Calls")
+read_router = create_router(ReadRoute, "/calls", "Calls")
+call_router = create_router(CallRoute, "/calls", "Calls")
 
 
-def _calls(request: Request) -> Calls:
+async def _calls(request: Request) -> Calls:
     calls: Calls = request.app.state.calls
     return calls
 
 
-TheCalls = Annotated[Calls, Depends(_calls)]
+CallsDependency = Annotated[Calls, Depends(_calls)]
 
 
-@calling.post(
+@call_router.post("/", include_in_schema=False, status_code=201, response_model=CallResource)
+@call_router.post(
     "",
     status_code=201,
-    response_model=Call,
-    response_description="The call; Location says where it is",
+    response_model=CallResource,
+    response_description="The call; Location is its address",
     responses={202: {"model": CallAccepted, "description": "Stored, not yet decided"}, **problems(409, 413)},
 )
-async def place_call(
-    calls: TheCalls,
+async def create_call(
+    calls: CallsDependency,
     request: CallRequested,
     response: Response,
     idempotency_key: Annotated[
         RequestId | None,
         Header(alias="Idempotency-Key", description="the request's identity if the body has no request_id"),
     ] = None,
-) -> Call | JSONResponse:
-    """Asks for a call. The same request id again is the same call; with another body it is refused (409)."""
+) -> CallResource | JSONResponse:
+    """Creates a call. The same request id again returns the same call; with another body it is refused (409)."""
     request_id = request.request_id or idempotency_key or str(uuid_utils.uuid7())
-    placed = await calls.place(request, request_id)
-    location = f"{PREFIX}/calls/{placed.call_id}"
-    if placed.call is None:
-        accepted = CallAccepted(call_id=placed.call_id, request_id=request_id)
+    stored = await calls.create(request, request_id)
+    location = f"{PREFIX}/calls/{stored.call_id}"
+    if stored.details is None:
+        accepted = CallAccepted(id=stored.call_id, request_id=request_id)
         return JSONResponse(accepted.model_dump(mode="json"), 202, {"Location": location})
     response.headers["Location"] = location
-    return placed.call
+    return CallResource.of(stored.details)
 
 
-@reading.get("/metrics", response_model=CallMetrics)
+@read_router.get("/metrics", response_model=CallMetrics)
 async def call_metrics(
-    calls: TheCalls, campaign_id: Annotated[CampaignId | None, Query(description="none: all campaigns")] = None
+    calls: CallsDependency,
+    campaign_id: Annotated[CampaignId | None, Query(description="default: all campaigns")] = None,
 ) -> CallMetrics:
-    """How the calls of a campaign came out, counted by campaign-stats."""
+    """Returns the counters of a campaign's calls, as campaign-stats has projected them."""
     return CallMetrics.of(await calls.statistics(campaign_id))
 
 
-@reading.get("/by-request/{request_id:path}", response_model=Call, responses=problems(404))
-async def call_by_request(calls: TheCalls, request_id: str) -> Call:
-    """The call that a request asked for."""
-    return await calls.get(call_id_of(request_id))
+@read_router.get("/by-request/{request_id:path}", response_model=CallResource, responses=problems(404))
+async def call_by_request(calls: CallsDependency, request_id: str) -> CallResource:
+    """Returns the call of a request."""
+    return CallResource.of(await calls.get(call_id_of(request_id)))
 
 
-@reading.get("/{call_id:uuid}", response_model=Call, responses=problems(404))
-async def get_call(calls: TheCalls, call_id: UUID) -> Call:
-    """The call as it stands in the log."""
-    return await calls.get(call_id)
+@read_router.get("/{call_id:uuid}", response_model=CallResource, responses=problems(404))
+async def get_call(calls: CallsDependency, call_id: UUID) -> CallResource:
+    """Returns a call."""
+    return CallResource.of(await calls.get(call_id))
 
 
-@reading.get("/{call_id:uuid}/events", response_model=list[LoggedEvent], responses=problems(404))
-async def call_events(calls: TheCalls, call_id: UUID) -> list[LoggedEvent]:
-    """The call's log, oldest first: every fact that any service has stated about it."""
-    return [LoggedEvent.of(recorded) for recorded in await calls.log(call_id)]
+@read_router.get("/{call_id:uuid}/events", response_model=list[EventResource], responses=problems(404))
+async def call_events(calls: CallsDependency, call_id: UUID) -> list[EventResource]:
+    """Returns the call's events of all services, oldest first."""
+    return [EventResource.of(stored) for stored in await calls.events(call_id)]
 
 
 async def _reply(request: Request, call_id: UUID, body: Message) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Open until the response is sent or the client has gone, whichever comes first."""
+    """Yields the reply's audio; closed when the response is sent or the client disconnects."""
     line: Line = request.app.state.line
     async with line.talk(call_id, body.message) as audio:
         yield audio
 
 
-@calling.post(
+@call_router.post(
     "/{call_id:uuid}/response",
     response_class=StreamingResponse,
     responses={
-        200: {"description": "The reply, as it is made", "content": {"audio/mpeg": {}}},
+        200: {"description": "The reply, streamed while it is synthesized", "content": {"audio/mpeg": {}}},
         **problems(404, 409, 502),
     },
 )
 async def respond(reply: Annotated[AsyncIterator[bytes], Depends(_reply)]) -> StreamingResponse:
-    """Says something in the callee's place, on a call that is in progress, and gives the spoken reply."""
+    """Sends text in place of the callee's speech, on a call in progress, and returns the spoken reply."""
     return StreamingResponse(reply, media_type="audio/mpeg")

@@ -1,4 +1,4 @@
-"""How campaigns stand, under ``/api/v1/campaigns``."""
+"""The REST API that reads campaigns, under ``/api/v1/campaigns``."""
 
 import asyncio
 
@@ -7,16 +7,16 @@ from fastapi import Request
 from contracts import CampaignId
 from edge.application.calls import Calls
 from edge.application.campaigns import Campaigns
-from edge.entrypoints.bodies import CallMetrics, CampaignView
-from edge.entrypoints.scopes import CAMPAIGN, Reading, router
+from edge.entrypoints.resources import CallMetrics, CampaignResource
+from edge.entrypoints.scopes import CAMPAIGN, ReadRoute, create_router
 
-reading = router(Reading, "/campaigns", "Campaigns")
+read_router = create_router(ReadRoute, "/campaigns", "Campaigns")
 
 
-@reading.get(f"/{CAMPAIGN}", response_model=CampaignView)
-async def get_campaign(request: Request, campaign_id: CampaignId) -> CampaignView:
-    """Whether the campaign is paused, by the log, and its calls as campaign-stats counts them: none is no error."""
+@read_router.get(f"/{CAMPAIGN}", response_model=CampaignResource)
+async def get_campaign(request: Request, campaign_id: CampaignId) -> CampaignResource:
+    """Returns a campaign from the log, with the counters of campaign-stats. A campaign without calls is no error."""
     campaigns: Campaigns = request.app.state.campaigns
     calls: Calls = request.app.state.calls
     campaign, statistics = await asyncio.gather(campaigns.get(campaign_id), calls.statistics(campaign_id))
-    return CampaignView(**campaign.model_dump(), calls=CallMetrics.of(statistics))
+    return CampaignResource(**campaign.model_dump(), calls=CallMetrics.of(statistics))

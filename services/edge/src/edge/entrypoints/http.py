@@ -1,7 +1,8 @@
-"""The edge's HTTP side as one application."""
+"""The FastAPI application: REST API and webhooks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from importlib.metadata import version
 
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
@@ -11,7 +12,7 @@ from edge.application.calls import Calls
 from edge.application.campaigns import Campaigns
 from edge.application.keys import Key
 from edge.application.line import Line
-from edge.application.rate_limit import Buckets, Pace
+from edge.application.rate_limit import RequestLimit, TokenBuckets
 from edge.entrypoints import acts, audit, calls, campaigns, openapi, problems, webhooks
 from edge.entrypoints.keys import RequireKey
 from edge.entrypoints.scopes import PREFIX
@@ -20,8 +21,8 @@ from telephony.provider import WebhookProvider
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What the routes work with."""
+class Dependencies:
+    """The objects that the routes use, each available as ``app.state.<name>``."""
 
     calls: Calls
     campaigns: Campaigns
@@ -31,22 +32,24 @@ class Parts:
     provider: WebhookProvider
 
 
-def create_app(parts: Parts, *, keys: Sequence[Key], pace: Pace, routes: Sequence[BaseRoute] = ()) -> FastAPI:
-    """The REST API, the webhooks and `routes`. Without keys the REST API is open: settings see to it that it is not."""
+def create_app(
+    dependencies: Dependencies, *, keys: Sequence[Key], limit: RequestLimit, routes: Sequence[BaseRoute] = ()
+) -> FastAPI:
+    """Returns the REST API, the webhooks and `routes`. Without keys the REST API is open; `Settings` prevents that."""
     app = FastAPI(
         title="Centralita",
-        version="1.0.0",
+        version=version("centralita-edge"),
         description=openapi.DESCRIPTION,
         routes=list(routes),
         redirect_slashes=False,
-        # Of the REST API only: scrapes are no news, and a webhook's trace is that of its call.
+        # Only the REST API is traced here: a webhook continues the trace of its call.
         telemetry={"exclude": lambda scope: not scope["path"].startswith(PREFIX), "operation_spans": False},
     )
-    for part in fields(parts):
-        setattr(app.state, part.name, getattr(parts, part.name))
-    app.add_middleware(RequireKey, keys=keys, buckets=Buckets(pace), prefix=PREFIX)
-    rest = (calls.reading, calls.calling, acts.acts, campaigns.reading, acts.on_campaigns, audit.audit)
-    for router in (*rest, webhooks.build_router(parts.provider, parts.line)):
+    for field in fields(dependencies):
+        setattr(app.state, field.name, getattr(dependencies, field.name))
+    app.add_middleware(RequireKey, keys=keys, buckets=TokenBuckets(limit), prefix=PREFIX)
+    rest = (calls.read_router, calls.call_router, acts.call_router, campaigns.read_router, acts.campaign_router)
+    for router in (*rest, audit.router, webhooks.build_router(dependencies.provider, dependencies.line)):
         app.include_router(router)
     problems.install(app)
     openapi.install(app)

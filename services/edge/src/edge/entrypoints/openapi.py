@@ -1,4 +1,4 @@
-"""The OpenAPI document: problem documents as they are, in place of FastAPI's own description of errors."""
+"""The OpenAPI document, with problem documents in place of FastAPI's own description of errors."""
 
 from http import HTTPStatus
 from typing import Any
@@ -9,23 +9,23 @@ from fastapi.openapi.utils import get_openapi
 from edge.entrypoints.problems import MEDIA_TYPE, Problem
 
 DESCRIPTION = """
-Outbound phone calls, held by an AI. Ask for a call with `POST /api/v1/calls`; what becomes of it is in its log.
+AI agents that make outbound phone calls. `POST /api/v1/calls` creates a call; its events show what happens to it.
 
-A key has scopes: `read` to look, `call` to ask for calls and act on them and on campaigns, `admin` to see who did what.
-Each key may make so many requests a second; above that the answer is 429 with `Retry-After`.
+A key has scopes: `read` reads, `call` creates calls and acts on calls and campaigns, `admin` reads the audit log.
+Each key has a rate limit; above it the answer is 429 with `Retry-After`.
 
-Errors are problem documents (RFC 9457). A request that got 201 or 202 is stored and reaches exactly one final status.
+Errors are problem documents (RFC 9457). A request answered with 201 or 202 is stored and reaches one final status.
 """
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What FastAPI takes as ``responses`` for these errors."""
+    """Returns FastAPI's ``responses`` argument for these error statuses."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
 def install(app: FastAPI) -> None:
-    """Gives `app` a document that holds the schema of problems."""
+    """Replaces the application's OpenAPI document by one that includes the schema of problems."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:

@@ -1,4 +1,4 @@
-"""Errors as problem documents (RFC 9457), all of them, with nothing of the inside in them."""
+"""Every error as a problem document (RFC 9457), without internal details."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from edge.application.errors import KeyReused, MissingScope, NotInProgress, Refused, UnknownCall
+from edge.application.errors import KeyReused, MissingScope, NotInProgress, Refused, RetriesExhausted, UnknownCall
 from edge.ports import SpeechUnavailable, TooLarge, Unavailable
 
 logger = structlog.get_logger()
@@ -21,7 +21,7 @@ RETRY_AFTER_SECONDS = "5"
 
 
 class FieldError(BaseModel):
-    """One field that is wrong."""
+    """One wrong field."""
 
     field: str = Field(examples=["phone_number"])
     message: str = Field(examples=["not in E.164: write + and digits only, such as +12125550123"])
@@ -30,11 +30,11 @@ class FieldError(BaseModel):
 class Problem(BaseModel):
     """A problem document (RFC 9457)."""
 
-    type: str = Field(default="about:blank", description="identifies the kind of problem; about:blank: see the status")
+    type: str = Field(default="about:blank", description="the kind of problem; about:blank: the status says it")
     title: str
     status: int
-    detail: str | None = Field(default=None, description="what happened this time, and what to do")
-    errors: list[FieldError] | None = Field(default=None, description="what is wrong, field by field")
+    detail: str | None = Field(default=None, description="what happened, and what to do")
+    errors: list[FieldError] | None = Field(default=None, description="the wrong fields")
 
 
 def problem(
@@ -45,7 +45,7 @@ def problem(
     errors: Sequence[FieldError] = (),
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """The document as a response; `kind` is the last part of its ``type``."""
+    """Returns the document as a response; `kind` is the last part of its ``type``."""
     document = Problem(
         type=f"urn:centralita:problem:{kind}" if kind else "about:blank",
         title=HTTPStatus(status).phrase,
@@ -59,6 +59,8 @@ def problem(
 def _refusal(error: Refused) -> JSONResponse:
     pairs = (reason.partition(": ") for reason in error.reasons)
     errors = [FieldError(field=name, message=text) for name, colon, text in pairs if colon and name.isidentifier()]
+    if isinstance(error, RetriesExhausted):
+        return problem(400, str(error), kind="retries-exhausted", errors=errors)
     return problem(409, str(error), kind="refused", errors=errors)
 
 
@@ -70,20 +72,20 @@ def _invalid(error: RequestValidationError) -> JSONResponse:
 
 
 def _field(location: Sequence[str | int]) -> str:
-    """The name without its place (body, query, header); the place itself when the whole of it is wrong."""
-    place, *names = location
-    if place == "body" and names and isinstance(names[0], int):  # where the JSON breaks, by its character
+    """Returns the field's name without its part (body, query, header), or the part if all of it is wrong."""
+    part, *names = location
+    if part == "body" and names and isinstance(names[0], int):  # the offset of the JSON error
         names = []
-    return ".".join(str(name) for name in names) or str(place)
+    return ".".join(str(name) for name in names) or str(part)
 
 
 def _http(error: HTTPException) -> JSONResponse:
-    stated = error.detail if error.detail != HTTPStatus(error.status_code).phrase else None
-    return problem(error.status_code, stated, headers=error.headers)
+    detail = error.detail if error.detail != HTTPStatus(error.status_code).phrase else None
+    return problem(error.status_code, detail, headers=error.headers)
 
 
 def problem_of(error: Exception) -> JSONResponse:
-    """The document of an error; of one that nobody foresaw, nothing but that it happened."""
+    """Returns the document of an error; for an unexpected error, one without details."""
     match error:
         case UnknownCall():
             return problem(404, str(error), kind="unknown-call")
@@ -107,16 +109,16 @@ def problem_of(error: Exception) -> JSONResponse:
             return _invalid(error)
         case HTTPException():
             return _http(error)
-    return problem(500, "this is our fault; it has been logged")
+    return problem(500, "an internal error, which has been logged")
 
 
-async def _answer(_: Request, error: Exception) -> Response:
-    if isinstance(error, SpeechUnavailable):  # why is for whoever runs this, not for whoever asked
-        logger.warning("no_speech", reason=str(error))
+async def _handle(_: Request, error: Exception) -> Response:
+    if isinstance(error, SpeechUnavailable):  # the reason is for the operator, not for the client
+        logger.warning("speech_unavailable", reason=str(error))
     return problem_of(error)
 
 
-FORESEEN: tuple[type[Exception], ...] = (
+EXPECTED: tuple[type[Exception], ...] = (
     UnknownCall,
     MissingScope,
     Refused,
@@ -131,6 +133,6 @@ FORESEEN: tuple[type[Exception], ...] = (
 
 
 def install(app: FastAPI) -> None:
-    """Makes every error of `app` a problem document. What nobody foresaw is raised on, so that the server logs it."""
-    for kind in (*FORESEEN, Exception):
-        app.add_exception_handler(kind, _answer)
+    """Turns every error of `app` into a problem document. The server also logs unexpected errors."""
+    for kind in (*EXPECTED, Exception):
+        app.add_exception_handler(kind, _handle)

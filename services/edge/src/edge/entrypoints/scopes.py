@@ -1,4 +1,4 @@
-"""Which scope a route wants, checked before anything of the request is parsed."""
+"""The scope that each route requires, checked before the request is parsed."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar
@@ -10,12 +10,13 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from edge.application.acts import Acts
 from edge.application.errors import MissingScope
 from edge.application.keys import Key, Scope
-from edge.entrypoints.keys import DOCUMENTED, REFUSED
+from edge.entrypoints.keys import SECURITY_SCHEMES
 from edge.entrypoints.openapi import problems
+from edge.metrics import REFUSED
 
 PREFIX = "/api/v1"
 CAMPAIGN = "{campaign_id:campaign}"
-"""A campaign's id in a path. What cannot be one is no path of ours, so it is neither asked for nor audited."""
+"""A campaign's id in a path. A path with an impossible id matches no route, so it is neither handled nor audited."""
 
 
 class _CampaignConvertor(StringConvertor):
@@ -25,69 +26,71 @@ class _CampaignConvertor(StringConvertor):
 register_url_convertor("campaign", _CampaignConvertor())
 
 
-class Scoped(APIRoute):
-    """A route that wants `scope`."""
+class ScopedRoute(APIRoute):
+    """A route that requires `scope`."""
 
     scope: ClassVar[Scope]
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wraps the endpoint (FastAPI's documented way)."""
+        """Wraps the endpoint with the check (FastAPI's documented extension point)."""
         handle = super().get_route_handler()
 
-        async def checked(request: Request) -> Response:
+        async def check_scope(request: Request) -> Response:
             if self.scope not in key_of(request).scopes:
                 REFUSED.labels(reason="missing_scope").inc()
-                await self.on_missing(request)
+                await self.on_missing_scope(request)
                 raise MissingScope(self.scope)
             return await handle(request)
 
-        return checked
+        return check_scope
 
-    async def on_missing(self, request: Request) -> None:
-        """What is to be done before a key without the scope is refused."""
+    async def on_missing_scope(self, request: Request) -> None:
+        """Runs before a key without the scope is refused."""
 
 
-class Reading(Scoped):
-    """Looks, and changes nothing."""
+class ReadRoute(ScopedRoute):
+    """A route that only reads."""
 
     scope = Scope.READ
 
 
-class Calling(Scoped):
-    """Asks for calls, or speaks in one."""
+class CallRoute(ScopedRoute):
+    """A route that creates calls or sends text in one."""
 
     scope = Scope.CALL
 
 
-class Acting(Calling):
-    """An administrative act on the call or campaign that the path names first; the route's name is the act's.
+class ActRoute(CallRoute):
+    """An administrative act on the call or campaign in the path; the route's name is the act's name.
 
-    A refusal is audited.
+    A refusal for a missing scope is audited.
     """
 
-    async def on_missing(self, request: Request) -> None:
-        """See `Scoped`."""
+    async def on_missing_scope(self, request: Request) -> None:
+        """Appends the refusal to the audit log."""
         acts: Acts = request.app.state.acts
         reason = str(MissingScope(self.scope))
         [target] = request.path_params.values()
-        await acts.refused(key_of(request).name, self.name, str(target), [reason])
+        await acts.record_refusal(key_of(request).name, self.name, str(target), [reason])
 
 
-class Administering(Scoped):
-    """For those who may see what others did."""
+class AdminRoute(ScopedRoute):
+    """A route that reads the audit log."""
 
     scope = Scope.ADMIN
 
 
 def key_of(request: Request) -> Key:
-    """Whose request it is: `edge.entrypoints.keys.RequireKey` has put it there."""
+    """Returns the request's API key, which `edge.entrypoints.keys.RequireKey` has set."""
     key: Key = request.state.key
     return key
 
 
-def router(kind: type[Scoped], path: str, tag: str) -> APIRouter:
-    """A router under ``/api/v1`` whose routes want the scope of `kind`, and say so in the OpenAPI document."""
+def create_router(route: type[ScopedRoute], path: str, tag: str) -> APIRouter:
+    """Returns a router under ``/api/v1`` whose routes require the scope of `route` and document it in OpenAPI."""
     responses = problems(401, 403, 422, 429, 503)
-    responses[403]["description"] = f"The key lacks the scope `{kind.scope}`"
-    responses[429]["description"] = "Too many requests with this key; Retry-After says in how many seconds to ask again"
-    return APIRouter(prefix=PREFIX + path, tags=[tag], dependencies=DOCUMENTED, route_class=kind, responses=responses)
+    responses[403]["description"] = f"The key lacks the scope `{route.scope}`"
+    responses[429]["description"] = "Too many requests with this key; Retry-After gives the seconds to wait"
+    return APIRouter(
+        prefix=PREFIX + path, tags=[tag], dependencies=SECURITY_SCHEMES, route_class=route, responses=responses
+    )

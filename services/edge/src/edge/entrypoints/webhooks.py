@@ -13,7 +13,6 @@ import structlog
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from prometheus_client import Counter, Histogram
 from starlette.datastructures import ImmutableMultiDict
 from starlette.exceptions import HTTPException
 
@@ -22,13 +21,11 @@ from edge.application.errors import UnknownCall
 from edge.application.line import Line
 from edge.entrypoints.openapi import problems
 from edge.entrypoints.problems import problem
+from edge.metrics import WEBHOOK_SECONDS, WEBHOOKS
 from edge.ports import Unavailable
 from telephony.instructions import Instruction
 from telephony.provider import Form, InvalidProviderData, WebhookProvider
 from telephony.routes import AFTER_SPOKEN_TEXT, FIRST_SENTENCE, Webhook
-
-WEBHOOKS = Counter("centralita_webhooks_total", "Webhooks of the telephone provider", ["kind", "result"])
-SECONDS = Histogram("centralita_webhook_seconds", "Seconds from a webhook's arrival to its answer", ["kind"])
 
 logger = structlog.get_logger()
 
@@ -156,7 +153,7 @@ class _Receiver:
             raise
         finally:
             WEBHOOKS.labels(kind=kind, result=result).inc()
-            SECONDS.labels(kind=kind).observe(time.perf_counter() - started_at)
+            WEBHOOK_SECONDS.labels(kind=kind).observe(time.perf_counter() - started_at)
 
     async def _handle(self, kind: str, request: Request, handle: Handler) -> Response:
         """Handles an authentic webhook. It carries no trace, so the trace of the call's last event continues."""

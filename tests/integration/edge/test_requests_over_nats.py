@@ -1,4 +1,4 @@
-"""The request/reply door: an upstream system with only a NATS connection is told the call, or what is wrong."""
+"""Requests over NATS request/reply: the answer is the call's id, or the reasons of a refusal."""
 
 import json
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ async def ask(client: Client, body: object) -> CommandOutcome:
     return CommandOutcome.model_validate_json(answer.data)
 
 
-async def test_the_reply_tells_the_id_of_the_call(
+async def test_the_reply_contains_the_id_of_the_call(
     listening: None, orchestrator: object, bus_client: Client, body: dict[str, object]
 ) -> None:
     outcome = await ask(bus_client, {**body, "request_id": "order-77"})
@@ -39,16 +39,16 @@ async def test_the_reply_tells_the_id_of_the_call(
     assert (await ask(bus_client, {**body, "request_id": "order-77"})).call_id == outcome.call_id
 
 
-async def test_a_request_that_differs_from_the_first_of_its_id_is_refused_by_field(
+async def test_a_request_that_differs_from_the_first_of_its_id_is_refused_with_the_field(
     listening: None, orchestrator: object, bus_client: Client, body: dict[str, object]
 ) -> None:
     await ask(bus_client, {**body, "request_id": "order-78"})
-    outcome = await ask(bus_client, {**body, "request_id": "order-78", "contact_id": "somebody-else"})
+    outcome = await ask(bus_client, {**body, "request_id": "order-78", "contact_id": "another-contact"})
     assert not outcome.accepted
     assert outcome.reasons == ("contact_id: differs from the first request of this request_id",)
 
 
-async def test_an_invalid_request_is_answered_with_a_line_per_field_and_stored_nowhere(
+async def test_an_invalid_request_is_answered_with_one_reason_per_field_and_is_not_stored(
     listening: None, bus_client: Client, body: dict[str, object]
 ) -> None:
     outcome = await ask(bus_client, {**body, "phone_number": "12", "surprise": 1})

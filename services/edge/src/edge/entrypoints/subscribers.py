@@ -1,4 +1,4 @@
-"""The same door on the bus: a ``call.requested`` body sent as a NATS request, answered with what became of it."""
+"""Call requests over NATS request/reply: a ``call.requested`` body, answered with its outcome."""
 
 import uuid_utils
 from faststream.nats import NatsRouter
@@ -14,7 +14,7 @@ QUEUE = "edge"
 
 
 def build_router(calls: Calls) -> NatsRouter:
-    """Answers on `CALL_REQUEST`. The same ``request_id`` again is the same call, so asking twice is harmless."""
+    """Answers requests on `CALL_REQUEST`. A repeated ``request_id`` is the same call, so repeating is harmless."""
     router = NatsRouter()
 
     async def on_request(body: bytes) -> CommandOutcome:
@@ -22,24 +22,24 @@ def build_router(calls: Calls) -> NatsRouter:
             request = decode(CallRequested.event_name, body)
         except InvalidMessage as error:
             return CommandOutcome(accepted=False, reasons=tuple(error.reasons))
-        assert isinstance(request, CallRequested)  # noqa: S101  the subject names the type
-        return await _place(calls, request)
+        assert isinstance(request, CallRequested)  # noqa: S101  the subject determines the type
+        return await _create(calls, request)
 
     router.subscriber(CALL_REQUEST, queue=QUEUE, max_workers=64, decoder=body_of, title=CALL_REQUEST)(on_request)
     return router
 
 
-async def _place(calls: Calls, request: CallRequested) -> CommandOutcome:
+async def _create(calls: Calls, request: CallRequested) -> CommandOutcome:
     request_id = request.request_id or str(uuid_utils.uuid7())
-    asked = CommandOutcome(accepted=False, call_id=call_id_of(request_id), request_id=request_id)
+    outcome = CommandOutcome(accepted=False, call_id=call_id_of(request_id), request_id=request_id)
     try:
-        placed = await calls.place(request, request_id)
+        stored = await calls.create(request, request_id)
     except Refused as refusal:
-        return asked.model_copy(update={"reasons": refusal.reasons})
+        return outcome.model_copy(update={"reasons": refusal.reasons})
     except KeyReused as reuse:
         reasons = tuple(f"{name}: differs from the first request of this request_id" for name in reuse.fields)
-        return asked.model_copy(update={"reasons": reasons})
+        return outcome.model_copy(update={"reasons": reasons})
     except (TooLarge, Unavailable) as error:
-        return asked.model_copy(update={"reasons": (str(error),)})
-    status = placed.call.status if placed.call else None
-    return asked.model_copy(update={"accepted": True, "status": status})
+        return outcome.model_copy(update={"reasons": (str(error),)})
+    status = stored.details.call.status if stored.details else None
+    return outcome.model_copy(update={"accepted": True, "status": status})

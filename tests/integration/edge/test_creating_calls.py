@@ -1,3 +1,5 @@
+"""`POST /calls`."""
+
 import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -8,22 +10,31 @@ from nats.aio.client import Client
 
 from contracts import call_id_of
 from contracts.streams import REQUESTS
-from edge.adapters import bus
+from edge.adapters import nats as adapter
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import Orchestrator
 
 
-async def test_a_request_is_answered_with_the_call_that_stands_in_the_log(
+async def test_a_request_is_answered_with_the_created_call(
     api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object]
 ) -> None:
     answer = await api.post("/api/v1/calls", json={**body, "request_id": "r-1"})
 
     assert answer.status_code == 201
     assert answer.headers["Location"] == f"/api/v1/calls/{call_id_of('r-1')}"
-    assert answer.json()["call_id"] == str(call_id_of("r-1"))
+    assert answer.json()["id"] == str(call_id_of("r-1"))
     assert answer.json()["status"] == "pending"
     assert (await api.get(answer.headers["Location"])).json() == answer.json()
+
+
+async def test_a_trailing_slash_is_accepted(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object]
+) -> None:
+    answer = await api.post("/api/v1/calls/", json={**body, "request_id": "r-1"})
+
+    assert answer.status_code == 201
+    assert answer.headers["Location"] == f"/api/v1/calls/{call_id_of('r-1')}"
 
 
 async def test_the_idempotency_key_is_the_request_id_if_the_body_has_none(
@@ -32,27 +43,27 @@ async def test_the_idempotency_key_is_the_request_id_if_the_body_has_none(
     answer = await api.post("/api/v1/calls", json=body, headers={"Idempotency-Key": "k-1"})
 
     assert answer.json()["request_id"] == "k-1"
-    assert answer.json()["call_id"] == str(call_id_of("k-1"))
+    assert answer.json()["id"] == str(call_id_of("k-1"))
 
 
-async def test_the_request_id_in_the_body_goes_before_the_key(
+async def test_the_request_id_in_the_body_has_precedence(
     api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object]
 ) -> None:
-    asked = {**body, "request_id": "r-1"}
+    request = {**body, "request_id": "r-1"}
 
-    answer = await api.post("/api/v1/calls", json=asked, headers={"Idempotency-Key": "k-1"})
+    answer = await api.post("/api/v1/calls", json=request, headers={"Idempotency-Key": "k-1"})
 
     assert answer.json()["request_id"] == "r-1"
 
 
-async def test_a_request_without_any_identity_gets_one_of_its_own(
+async def test_a_request_without_an_identity_gets_a_new_one(
     api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object]
 ) -> None:
     first = await api.post("/api/v1/calls", json=body)
     second = await api.post("/api/v1/calls", json=body)
 
-    assert first.json()["call_id"] == str(call_id_of(first.json()["request_id"]))
-    assert first.json()["call_id"] != second.json()["call_id"]
+    assert first.json()["id"] == str(call_id_of(first.json()["request_id"]))
+    assert first.json()["id"] != second.json()["id"]
 
 
 async def test_the_same_request_again_is_the_same_call(
@@ -73,7 +84,7 @@ async def test_the_same_request_twice_at_once_is_the_same_call(
     answers = await asyncio.gather(*(api.post("/api/v1/calls", json=body, headers=keyed) for _ in range(2)))
 
     assert [answer.status_code for answer in answers] == [201, 201]
-    assert answers[0].json()["call_id"] == answers[1].json()["call_id"]
+    assert answers[0].json()["id"] == answers[1].json()["id"]
 
 
 @pytest.mark.parametrize(
@@ -109,21 +120,21 @@ async def test_a_key_used_for_a_later_time_is_refused(
 async def test_a_scheduled_request_again_is_the_same_call(
     api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object]
 ) -> None:
-    asked = {**body, "request_id": "r-1", "scheduled_at": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
+    request = {**body, "request_id": "r-1", "scheduled_at": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
 
-    answers = [await api.post("/api/v1/calls", json=asked) for _ in range(2)]
+    answers = [await api.post("/api/v1/calls", json=request) for _ in range(2)]
 
     assert [answer.status_code for answer in answers] == [201, 201]
 
 
-async def test_a_call_changed_since_is_still_the_call_that_was_asked_for(
+async def test_a_repeated_request_returns_a_call_that_was_changed_meanwhile(
     api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object]
 ) -> None:
-    asked = {**body, "request_id": "r-1"}
-    placed = await api.post("/api/v1/calls", json=asked)
-    await api.put(placed.headers["Location"], json={"phone_number": "+12125550177"})
+    request = {**body, "request_id": "r-1"}
+    created = await api.post("/api/v1/calls", json=request)
+    await api.put(created.headers["Location"], json={"phone_number": "+12125550177"})
 
-    again = await api.post("/api/v1/calls", json=asked)
+    again = await api.post("/api/v1/calls", json=request)
 
     assert again.status_code == 201
     assert again.json()["phone_number"] == "+12125550177"
@@ -132,12 +143,12 @@ async def test_a_call_changed_since_is_still_the_call_that_was_asked_for(
 async def test_a_refused_request_is_a_conflict_with_the_reasons(
     api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object]
 ) -> None:
-    orchestrator.refusal = ("campaign_id: the campaign is paused", "the system is being emptied")
+    orchestrator.refusal = ("campaign_id: the campaign is closed", "the system is being emptied")
 
     answer = await api.post("/api/v1/calls", json=body)
 
     assert answer.status_code == 409
-    assert answer.json()["errors"] == [{"field": "campaign_id", "message": "the campaign is paused"}]
+    assert answer.json()["errors"] == [{"field": "campaign_id", "message": "the campaign is closed"}]
     assert "the system is being emptied" in answer.json()["detail"]
 
 
@@ -148,14 +159,14 @@ async def test_a_request_that_is_stored_and_not_yet_decided_is_accepted(
     bus_client: Client,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bus, "OUTCOME_SECONDS", 0.2)
+    monkeypatch.setattr(adapter, "OUTCOME_SECONDS", 0.2)
     orchestrator.silent = True
 
     answer = await api.post("/api/v1/calls", json={**body, "request_id": "r-1"})
 
     assert answer.status_code == 202
     assert answer.headers["Location"] == f"/api/v1/calls/{call_id_of('r-1')}"
-    assert answer.json() == {"call_id": str(call_id_of("r-1")), "request_id": "r-1"}
+    assert answer.json() == {"id": str(call_id_of("r-1")), "request_id": "r-1"}
     assert (await bus_client.jetstream().stream_info(REQUESTS.name)).state.messages == 1
 
 
@@ -170,7 +181,7 @@ async def test_a_request_that_is_stored_and_not_yet_decided_is_accepted(
         ({"campaign_id": "a b"}, "campaign_id"),
     ],
 )
-async def test_a_wrong_field_is_named(
+async def test_the_error_names_the_wrong_field(
     api: httpx.AsyncClient, body: dict[str, object], wrong: dict[str, object], named: str
 ) -> None:
     answer = await api.post("/api/v1/calls", json={**body, **wrong})
@@ -181,7 +192,9 @@ async def test_a_wrong_field_is_named(
     assert answer.json()["errors"][0]["message"]
 
 
-async def test_a_script_that_lacks_a_variable_says_which(api: httpx.AsyncClient, body: dict[str, object]) -> None:
+async def test_a_script_without_a_variable_is_refused_with_its_name(
+    api: httpx.AsyncClient, body: dict[str, object]
+) -> None:
     answer = await api.post("/api/v1/calls", json={**body, "variables": {}})
 
     assert answer.status_code == 422
@@ -190,14 +203,18 @@ async def test_a_script_that_lacks_a_variable_says_which(api: httpx.AsyncClient,
     ]
 
 
-async def test_a_key_that_is_too_long_is_named(api: httpx.AsyncClient, body: dict[str, object]) -> None:
+async def test_an_idempotency_key_that_is_too_long_is_refused_by_name(
+    api: httpx.AsyncClient, body: dict[str, object]
+) -> None:
     answer = await api.post("/api/v1/calls", json=body, headers={"Idempotency-Key": "k" * 201})
 
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "Idempotency-Key"
 
 
-async def test_a_request_that_no_message_can_hold_is_too_large(api: httpx.AsyncClient, body: dict[str, object]) -> None:
+async def test_a_request_larger_than_a_message_is_answered_with_413(
+    api: httpx.AsyncClient, body: dict[str, object]
+) -> None:
     filled = {f"v{number}": "😀" * 2_000 for number in range(99)}
 
     answer = await api.post(

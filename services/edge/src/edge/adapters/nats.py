@@ -1,0 +1,175 @@
+"""The edge's streams and requests on NATS: the call log, the requests, the audit log and campaign-stats."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError
+from pydantic import ValidationError
+
+from chassis.event_log import EventLog, Guard, StoredEvent
+from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
+from contracts import CampaignStatistics, CampaignStatisticsQuery, CommandOutcome, Envelope, Event
+from contracts.audit import AuditEntry
+from contracts.streams import AUDIT
+from edge.metrics import AUDIT_ENTRIES
+from edge.ports import EntryPage, StoredEntry, TooLarge, Unavailable
+
+OUTCOME_SECONDS = 5.0
+"""How long a REST client waits for the orchestrator before it gets 202; the stored request is decided later."""
+
+STATISTICS_SECONDS = 3.0
+PAGE_SECONDS = 5.0
+RECONNECT_SECONDS = 2.0
+_POLL_SECONDS = 0.05
+
+
+@asynccontextmanager
+async def translate_errors(client: Client, failure: str) -> AsyncIterator[None]:
+    """Raises NATS errors as TooLarge or Unavailable with the text `failure`.
+
+    Without a connection it raises after 2 s instead of waiting for one: a provider repeats a refused webhook at once
+    or never, and within that time the client has switched from a lost node to another one.
+    """
+    try:
+        async with asyncio.timeout(RECONNECT_SECONDS):
+            while not client.is_connected:  # noqa: ASYNC110  nats-py has no event for it
+                await asyncio.sleep(_POLL_SECONDS)
+    except TimeoutError as error:
+        raise Unavailable("no connection to NATS") from error
+    try:
+        yield
+    except MaxPayloadError as error:
+        raise TooLarge(failure) from error
+    except (NatsError, TimeoutError, OSError) as error:
+        raise Unavailable(f"{failure}: {type(error).__name__}") from error
+
+
+class NatsFacts:
+    """Implements `edge.ports.Facts` with the stream CALLS."""
+
+    def __init__(self, client: Client, log: EventLog) -> None:
+        self._client = client
+        self._log = log
+
+    async def last(self, subject: str) -> StoredEvent | None:
+        """See the port."""
+        async with translate_errors(self._client, "the log could not be read"):
+            return await self._log.last(subject)
+
+    async def read(self, subjects: Sequence[str]) -> list[StoredEvent]:
+        """See the port."""
+        async with translate_errors(self._client, "the log could not be read"):
+            return await self._log.read(subjects)
+
+    async def append(self, event: Event, *, cause: Envelope, event_id: str, guard: Guard | None = None) -> None:
+        """See the port."""
+        async with translate_errors(self._client, "the event could not be stored"):
+            await self._log.append(event, cause=cause, event_id=event_id, guard=guard)
+
+
+class NatsRequests:
+    """Implements `edge.ports.Requests` with the stream REQUESTS; the outcome comes to the inbox in ``reply_to``."""
+
+    def __init__(self, client: Client, log: EventLog) -> None:
+        self._client = client
+        self._log = log
+
+    async def send(self, request: Event) -> CommandOutcome | None:
+        """See the port."""
+        async with translate_errors(self._client, "the request could not be stored"):
+            inbox = self._client.new_inbox()
+            replies = await self._client.subscribe(inbox, max_msgs=1)
+            try:
+                await self._log.append(request, headers={"reply_to": inbox})
+                return await self._outcome(replies)
+            finally:
+                with suppress(NatsError):
+                    await replies.unsubscribe()
+
+    async def _outcome(self, replies: Subscription) -> CommandOutcome | None:
+        try:
+            reply = await replies.next_msg(timeout=OUTCOME_SECONDS)
+        except NatsError:  # a timeout, or the connection was lost: the request is stored
+            return None
+        return CommandOutcome.model_validate_json(reply.data)
+
+
+class NatsStatistics:
+    """Implements `edge.ports.Statistics` with a NATS request to campaign-stats."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def of(self, campaign_id: str | None) -> CampaignStatistics:
+        """See the port."""
+        query = CampaignStatisticsQuery(campaign_id=campaign_id)
+        body = query.model_dump_json().encode()
+        async with translate_errors(self._client, "campaign-stats does not answer"):
+            reply = await self._client.request(query.subject, body, timeout=STATISTICS_SECONDS)
+        try:
+            return CampaignStatistics.model_validate_json(reply.data)
+        except ValidationError as error:
+            raise Unavailable("campaign-stats sent an invalid answer") from error
+
+
+class NatsAudit:
+    """Implements `edge.ports.Audit` with the stream AUDIT."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def append(self, entry: AuditEntry) -> None:
+        """See the port. ``Nats-Expected-Stream`` ensures that the entry is stored in this stream."""
+        body = entry.model_dump_json(exclude_none=True).encode()
+        headers = {"Nats-Msg-Id": f"{entry.act_id}/{entry.stage}"}
+        async with translate_errors(self._client, "the audit log cannot be written"):
+            js = self._client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
+            await retry_until_leader(lambda: js.publish(entry.subject, body, stream=AUDIT.name, headers=headers))
+        AUDIT_ENTRIES.labels(stage=entry.stage).inc()
+
+    async def page(self, *, since: datetime | None, after: int, limit: int, subject: str) -> EntryPage:
+        """See the port."""
+        query: dict[str, object] = {"batch": limit, "next_by_subj": subject}
+        if since and not after:
+            query["start_time"] = since.isoformat()
+        else:
+            query["seq"] = after + 1
+        async with translate_errors(self._client, "the audit log cannot be read"):
+            inbox = self._client.new_inbox()
+            answers = await self._client.subscribe(inbox)
+            try:
+                await self._client.publish(f"$JS.API.DIRECT.GET.{AUDIT.name}", json.dumps(query).encode(), reply=inbox)
+                return await _page(answers)
+            finally:
+                await answers.unsubscribe()
+
+
+async def _page(answers: Subscription) -> EntryPage:
+    entries: list[StoredEntry] = []
+    while True:
+        message = await answers.next_msg(timeout=PAGE_SECONDS)
+        headers = message.headers or {}
+        match headers.get("Status"):
+            case "204":
+                return EntryPage(entries, has_more=int(headers.get("Nats-Num-Pending", "0")) > 0)
+            case "404":
+                return EntryPage(entries, has_more=False)
+            case None:
+                entries.append(_entry(message, headers))
+            case status:
+                raise Unavailable(f"the audit log cannot be read: NATS answers {status}")
+
+
+def _entry(message: Msg, headers: dict[str, str]) -> StoredEntry:
+    sequence = int(headers["Nats-Sequence"])
+    try:
+        return StoredEntry(sequence, AuditEntry.model_validate_json(message.data))
+    except ValidationError as error:
+        raise Unavailable(f"the audit log cannot be read: entry {sequence} is invalid") from error

@@ -1,0 +1,181 @@
+"""The shapes of the REST API: what it returns, and the bodies that are not events of the contracts."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.json_schema import SkipJsonSchema
+
+from chassis.event_log import StoredEvent
+from contracts import CallChangeRequested, CallStatus, CampaignStatistics, Disposition
+from contracts.events.requests import PauseReason
+from edge.application.calls import CallDetails
+from edge.application.campaigns import Campaign
+
+_UNSUCCESSFUL = frozenset({CallStatus.FAILED, CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.EXPIRED})
+
+
+class CallResource(BaseModel):
+    """One call. Durations are in seconds, instants in UTC."""
+
+    id: UUID
+    request_id: str
+    campaign_id: str
+    contact_id: str
+    phone_number: str
+    status: CallStatus
+    created_at: datetime
+    updated_at: datetime = Field(description="when the call last changed")
+    scheduled_at: datetime | None = Field(description="before the first attempt: not dialled before this instant")
+    next_attempt_at: datetime | None = Field(description="waiting to be dialled again: not before this instant")
+    dialed_at: datetime | None = Field(description="when the latest attempt began")
+    answered_at: datetime | None
+    ended_at: datetime | None
+    attempts: int = Field(description="attempts so far, including those that never reached the network")
+    retry_attempts: int = Field(description="times that it was dialled after the first; at most max_retries")
+    max_retries: int
+    retry_delay_seconds: int
+    call_timeout_seconds: int = Field(description="maximum ring time")
+    max_call_seconds: int = Field(description="maximum talk time")
+    duration: int | None = Field(description="talk time in seconds, as the provider bills it")
+    disposition: Disposition | None = Field(description="how the conversation ended")
+    reason: str | None = Field(description="why the call has this status")
+    error_message: str | None = Field(description="why the call ended without success")
+    twilio_sid: str | None = Field(description="Twilio's id of the latest attempt")
+    script_template: str
+    variables: dict[str, str]
+    language: str
+    metadata: dict[str, str]
+
+    @classmethod
+    def of(cls, details: CallDetails) -> "CallResource":
+        """Returns the public form of a call; counters that only the state machine needs are left out."""
+        call = details.call
+        return cls(
+            id=call.call_id,
+            request_id=call.request_id,
+            campaign_id=call.campaign_id,
+            contact_id=call.contact_id,
+            phone_number=call.phone_number,
+            status=call.status,
+            created_at=call.created_at,
+            updated_at=details.updated_at,
+            scheduled_at=call.due_at if call.attempt == 0 else None,
+            next_attempt_at=call.due_at if call.attempt else None,
+            dialed_at=call.dialed_at,
+            answered_at=call.answered_at,
+            ended_at=call.ended_at,
+            attempts=call.attempt,
+            retry_attempts=max(0, call.attempt - call.undialled_attempts - 1),
+            max_retries=call.max_retries,
+            retry_delay_seconds=call.retry_delay_seconds,
+            call_timeout_seconds=call.call_timeout_seconds,
+            max_call_seconds=call.max_call_seconds,
+            duration=call.duration_seconds,
+            disposition=call.disposition,
+            reason=call.reason,
+            error_message=call.reason if call.status in _UNSUCCESSFUL else None,
+            twilio_sid=details.provider_call_id,
+            script_template=call.script_template,
+            variables=call.variables,
+            language=call.language,
+            metadata=call.metadata,
+        )
+
+
+class InitiatedCall(BaseModel):
+    """The answer to ``/initiate``."""
+
+    message: str
+    call: CallResource
+
+
+class CallAccepted(BaseModel):
+    """The request is stored and not yet decided; the call will be at ``Location``."""
+
+    id: UUID
+    request_id: str
+
+
+class CallChange(CallChangeRequested):
+    """The fields to change; others stay as they are."""
+
+    call_id: SkipJsonSchema[UUID] = Field(default=UUID(int=0), description="given by the path")
+
+    def command(self, call_id: UUID) -> CallChangeRequested:
+        """Returns the command for the call in the path. Raises RequestValidationError if the body names another."""
+        if self.call_id not in (call_id, UUID(int=0)):
+            error = {"type": "value_error", "loc": ("body", "call_id"), "msg": "is given by the path; leave it out"}
+            raise RequestValidationError([error])
+        return CallChangeRequested(call_id=call_id, **self.changes())
+
+
+class Pause(BaseModel):
+    """Why a campaign is paused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: PauseReason | None = Field(default=None, description="shown with the campaign")
+
+
+class Message(BaseModel):
+    """Text in place of the callee's speech."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    message: Annotated[str, StringConstraints(min_length=1, max_length=2_000, strip_whitespace=True)]
+
+
+class CallMetrics(BaseModel):
+    """A campaign's calls, counted by result."""
+
+    campaign_id: str | None = Field(description="null: all campaigns")
+    total_calls: int
+    completed_calls: int
+    failed_calls: int
+    no_answer_calls: int
+    busy_calls: int
+    avg_duration: float = Field(description="average talk time in seconds of completed calls with a known duration")
+
+    @classmethod
+    def of(cls, statistics: CampaignStatistics) -> "CallMetrics":
+        """Returns the public form of a campaign's counters."""
+        return cls(
+            campaign_id=statistics.campaign_id,
+            total_calls=statistics.total,
+            completed_calls=statistics.completed,
+            failed_calls=statistics.failed,
+            no_answer_calls=statistics.no_answer,
+            busy_calls=statistics.busy,
+            avg_duration=statistics.average_duration_seconds,
+        )
+
+
+class CampaignResource(Campaign):
+    """A campaign and the counters of its calls."""
+
+    calls: CallMetrics
+
+
+class EventResource(BaseModel):
+    """One event of a call."""
+
+    sequence: int = Field(description="position in the log of all calls")
+    type: str = Field(examples=["call.status_changed.v1"])
+    time: datetime
+    source: str = Field(description="the service that published it")
+    data: dict[str, Any]
+
+    @classmethod
+    def of(cls, stored: StoredEvent) -> "EventResource":
+        """Returns the public form of a stored event."""
+        envelope = stored.envelope
+        return cls(
+            sequence=stored.sequence,
+            type=envelope.type,
+            time=envelope.time,
+            source=envelope.source,
+            data=stored.event.model_dump(mode="json"),
+        )
