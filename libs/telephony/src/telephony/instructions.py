@@ -1,6 +1,7 @@
-"""Instructions: what the telephone network is to do next on a line. A provider's module renders them.
+"""Instructions to the telephone network for one line, and the utterances that it returns.
 
-Every instruction but `HangUp` then waits for the callee's next utterance, which belongs to the turn after `turn`.
+A provider's module renders the instructions. Every instruction but `HangUp` then waits for the callee's next utterance,
+which belongs to the turn after `turn`.
 """
 
 from dataclasses import dataclass
@@ -10,13 +11,23 @@ GREETING_TURN = 0
 
 
 @dataclass(frozen=True, slots=True)
-class PlayTurn:
-    """Play the audio of a turn while it is synthesized; turn 0 is the greeting."""
+class PlayGreeting:
+    """Play the audio of the greeting, which is turn 0."""
 
     call_id: UUID
     attempt: int
-    turn: int
     language: str
+    turn: int = GREETING_TURN
+
+
+@dataclass(frozen=True, slots=True)
+class PlayTurn:
+    """Play the audio of a turn's reply while it is synthesized."""
+
+    call_id: UUID
+    attempt: int
+    language: str
+    turn: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +36,19 @@ class SpeakText:
 
     call_id: UUID
     attempt: int
-    turn: int
     language: str
+    turn: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Play nothing: all of the turn has been played."""
+
+    call_id: UUID
+    attempt: int
+    language: str
+    turn: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,4 +56,13 @@ class HangUp:
     """End the call."""
 
 
-Instruction = PlayTurn | SpeakText | HangUp
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """What the callee said; an empty `text` is a silence. A repeated webhook has the same `event_id`."""
+
+    text: str
+    confidence: float | None
+    event_id: str
+
+
+Instruction = PlayGreeting | PlayTurn | SpeakText | Listen | HangUp

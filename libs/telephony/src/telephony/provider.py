@@ -6,7 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from contracts import AnswerClassified, TelephonyStatusReported
-from telephony.instructions import Instruction
+from telephony.instructions import Instruction, Utterance
 
 Form = Mapping[str, str]
 """The fields of a webhook's body."""
@@ -21,15 +21,6 @@ class Report:
     """An event that a webhook reports. A repeated webhook has the same `event_id`, so the log stores it once."""
 
     event: TelephonyStatusReported | AnswerClassified
-    event_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Utterance:
-    """What the callee said; an empty `text` is a silence. A repeated webhook has the same `event_id`."""
-
-    text: str
-    confidence: float | None
     event_id: str
 
 

@@ -3,6 +3,7 @@
 Voice's adapter uses the URLs, statuses and error classes; the edge uses `TwilioWebhooks`.
 """
 
+from typing import assert_never
 from uuid import UUID
 
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
@@ -10,9 +11,17 @@ from twilio.twiml.voice_response import Gather, VoiceResponse  # type: ignore[im
 
 from contracts import AnswerClassified, AnsweredBy, TelephonyStatus, TelephonyStatusReported
 from telephony.dial_failures import FailureClass
-from telephony.instructions import HangUp, Instruction, PlayTurn, SpeakText
+from telephony.instructions import (
+    HangUp,
+    Instruction,
+    Listen,
+    PlayGreeting,
+    PlayTurn,
+    SpeakText,
+    Utterance,
+)
 from telephony.media import build_media_target
-from telephony.provider import Form, InvalidProviderData, Report, Utterance
+from telephony.provider import Form, InvalidProviderData, Report
 from telephony.routes import WebhookUrls
 from telephony.timing import SILENCE_SECONDS
 
@@ -162,24 +171,28 @@ class TwilioWebhooks:
         return Utterance(text, _confidence(form) if text else None, event_id)
 
     def render(self, instruction: Instruction) -> str:
-        """See the interface. The document is TwiML: ``<Gather>`` around ``<Play>`` or ``<Say>``, or ``<Hangup/>``."""
+        """See the interface. The document is TwiML: ``<Gather>``, around ``<Play>`` or ``<Say>``, or ``<Hangup/>``."""
         response = VoiceResponse()
         match instruction:
-            case PlayTurn(call_id, attempt, turn):
+            case PlayGreeting(call_id, attempt, turn=turn) | PlayTurn(call_id, attempt, turn=turn):
                 target = build_media_target(self._auth_token, call_id, attempt, turn)
                 self._gather(response, instruction).play(self._media_url + target)
             case SpeakText(text=text):
                 self._gather(response, instruction).say(text, language=_with_region(instruction.language))
+            case Listen():
+                self._gather(response, instruction)
             case HangUp():
                 response.hangup()
+            case _:
+                assert_never(instruction)
         return str(response)
 
-    def _gather(self, response: VoiceResponse, instruction: PlayTurn | SpeakText) -> Gather:
+    def _gather(self, response: VoiceResponse, instruction: PlayGreeting | PlayTurn | SpeakText | Listen) -> Gather:
         url = self._urls.utterance(
             instruction.call_id,
             instruction.attempt,
             instruction.turn + 1,
-            is_after_spoken_text=isinstance(instruction, SpeakText),
+            is_after_spoken_text=isinstance(instruction, SpeakText | Listen),
         )
         return response.gather(
             input="speech",

@@ -14,7 +14,7 @@ from edge.adapters.voice import VoiceMedia, http_client
 from edge.application.acts import Acts
 from edge.application.calls import Calls
 from edge.application.campaigns import Campaigns
-from edge.application.line import Line
+from edge.application.dialogue import DialogueService
 from edge.application.rate_limit import RequestLimit
 from edge.entrypoints.http import Dependencies, create_app
 from edge.entrypoints.subscribers import build_router
@@ -32,10 +32,10 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     calls, campaigns = Calls(facts, requests, NatsStatistics(bus.client)), Campaigns(facts, requests)
     bus.broker.include_router(build_router(calls))
     async with http_client() as http:
-        line = Line(facts, VoiceMedia(http, settings.internal_media_url, token))
+        dialogue = DialogueService(facts, VoiceMedia(http, settings.internal_media_url, token))
         provider = TwilioWebhooks(token, settings.public_url, settings.media_url)
         yield create_app(
-            Dependencies(calls, campaigns, Acts(calls, campaigns, audit), audit, line, provider),
+            Dependencies(calls, campaigns, Acts(calls, campaigns, audit), audit, dialogue, provider),
             keys=settings.api_keys,
             limit=RequestLimit(settings.rest_requests_per_second, settings.rest_burst),
             routes=operations(bus.client),

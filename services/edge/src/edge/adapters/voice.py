@@ -1,4 +1,4 @@
-"""Voice's media over HTTP: the path and the token that the telephone provider plays, at a host that may be another."""
+"""The audio of a turn from voice over HTTP."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,17 +10,17 @@ from edge.ports import SpeechUnavailable
 from telephony.media import build_media_target
 
 CONNECT_SECONDS = 5.0
-SILENCE_SECONDS = 30.0
-"""The longest wait for the next bytes; the model and the synthesis of a turn must begin within it."""
+READ_SECONDS = 30.0
+"""The longest wait for the next bytes. The model and the synthesis of a turn must begin within it."""
 
 
 def http_client() -> httpx.AsyncClient:
-    """A client with the deadlines of media; takes nothing (no proxy) from the environment."""
-    return httpx.AsyncClient(timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS), trust_env=False)
+    """Returns a client with deadlines for audio. It reads nothing, such as a proxy, from the environment."""
+    return httpx.AsyncClient(timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS), trust_env=False)
 
 
 class VoiceMedia:
-    """`edge.ports.Speech`. `key` signs the path, whatever the host; voice has the same one."""
+    """`edge.ports.Speech`. `media_url` is voice's address; `key` is the secret that signs media paths."""
 
     def __init__(self, http: httpx.AsyncClient, media_url: str, key: str) -> None:
         self._http = http
@@ -29,7 +29,7 @@ class VoiceMedia:
 
     @asynccontextmanager
     async def of_turn(self, call_id: UUID, attempt: int, turn: int) -> AsyncIterator[AsyncIterator[bytes]]:
-        """See the port. A body that breaks off raises SpeechUnavailable from the iterator."""
+        """See the port. The iterator raises SpeechUnavailable if the connection breaks."""
         target = build_media_target(self._key, call_id, attempt, turn, is_aside=True)
         request = self._http.build_request("GET", self._media_url + target)
         try:

@@ -1,4 +1,4 @@
-"""What of a turn nobody could hear: from some sentence on, voice has given it up (law 9: open on quality)."""
+"""The unplayed remainder of a turn: the sentences that voice left to the telephone provider's voice (law 9)."""
 
 import asyncio
 from collections.abc import Iterable
@@ -8,15 +8,19 @@ from uuid import UUID
 from contracts import AudioFailed, AudioReady, AudioRequested, Call, Event, ReplyGenerated, SpeechFallback
 from contracts.script import greeting, render
 from edge.ports import Facts
+from telephony.instructions import GREETING_TURN
 
 MAX_REPLY_SECONDS = 10.0
 """The longest wait for a reply; telephone providers give up a webhook after about 15 s."""
-PAUSE_SECONDS = 0.1
+POLL_SECONDS = 0.1
 
 
-def unspoken(events: Iterable[Event], attempt: int, turn: int) -> int | None:
-    """The sentence from which on a turn was given up; none if it was not. What is newest of a sentence counts."""
-    attempts = (attempt,) if turn else (0, attempt)  # the greeting serves every attempt
+def find_unplayed_sentence(events: Iterable[Event], attempt: int, turn: int) -> int | None:
+    """Returns the first sentence of a turn that voice left to the provider's voice, or none.
+
+    The newest event of a sentence counts: a sentence that failed may succeed later.
+    """
+    attempts = (attempt,) if turn else (0, attempt)  # one greeting serves every attempt
     newest: dict[int, str | None] = {}
     for event in events:
         if isinstance(event, AudioFailed | AudioReady) and event.turn == turn and event.attempt in attempts:
@@ -24,37 +28,43 @@ def unspoken(events: Iterable[Event], attempt: int, turn: int) -> int | None:
     return min((sentence for sentence, fallback in newest.items() if fallback == SpeechFallback.SAY), default=None)
 
 
-def words(events: Iterable[Event], attempt: int, turn: int, sentence: int) -> str:
-    """A turn's words from a sentence on, as far as they are known."""
-    known: dict[int, str] = {}
+def join_sentences(events: Iterable[Event], attempt: int, turn: int, first_sentence: int) -> str:
+    """Returns the text of a turn from a sentence on, as far as the events contain it."""
+    texts: dict[int, str] = {}
     for event in events:
         if isinstance(event, AudioRequested) and (event.attempt, event.turn) == (attempt, turn):
-            known.setdefault(event.sentence, event.text)
-    return " ".join(text for number, text in sorted(known.items()) if number >= sentence)
+            texts.setdefault(event.sentence, event.text)
+    return " ".join(text for sentence, text in sorted(texts.items()) if sentence >= first_sentence)
 
 
-async def given_up(facts: Facts, call_id: UUID, attempt: int, turn: int) -> int | None:
-    """As `unspoken`, from the log."""
-    outcomes = await facts.read((f"{AudioFailed.event_name}.{call_id}", f"{AudioReady.event_name}.{call_id}"))
-    return unspoken((recorded.event for recorded in outcomes), attempt, turn)
+async def read_remainder(log: Facts, call: Call, attempt: int, turn: int, first_sentence: int | None) -> str:
+    """Returns the text of a turn from a sentence on; no `first_sentence`: from the first unplayed one, if there is one.
 
-
-async def words_from(facts: Facts, call: Call, attempt: int, turn: int, sentence: int) -> str | None:
-    """A turn's words from a sentence on, waited for while they are being made; none if there are none."""
-    if turn == 0:
+    Waits for the end of a reply that is still being generated, up to MAX_REPLY_SECONDS.
+    """
+    if first_sentence is None:
+        first_sentence = await _read_unplayed_sentence(log, call.call_id, attempt, turn)
+    if first_sentence is None:
+        return ""
+    if turn == GREETING_TURN:
         return greeting(render(call.script_template, call.variables))
     with suppress(TimeoutError):
         async with asyncio.timeout(MAX_REPLY_SECONDS):
-            await _answered(facts, call.call_id, attempt, turn)
-    asked = await facts.read((f"{AudioRequested.event_name}.{call.call_id}",))
-    return words((recorded.event for recorded in asked), attempt, turn, sentence) or None
+            await _wait_for_reply(log, call.call_id, attempt, turn)
+    requested = await log.read((f"{AudioRequested.event_name}.{call.call_id}",))
+    return join_sentences((stored.event for stored in requested), attempt, turn, first_sentence)
 
 
-async def _answered(facts: Facts, call_id: UUID, attempt: int, turn: int) -> None:
-    """Returns once the turn has all its sentences."""
+async def _read_unplayed_sentence(log: Facts, call_id: UUID, attempt: int, turn: int) -> int | None:
+    outcomes = await log.read((f"{AudioFailed.event_name}.{call_id}", f"{AudioReady.event_name}.{call_id}"))
+    return find_unplayed_sentence((stored.event for stored in outcomes), attempt, turn)
+
+
+async def _wait_for_reply(log: Facts, call_id: UUID, attempt: int, turn: int) -> None:
+    """Returns once the log contains every sentence of the turn."""
     while True:
-        last = await facts.last(f"{ReplyGenerated.event_name}.{call_id}")
+        last = await log.last(f"{ReplyGenerated.event_name}.{call_id}")
         reply = last.event if last else None
         if isinstance(reply, ReplyGenerated) and (reply.attempt, reply.turn) >= (attempt, turn):
             return
-        await asyncio.sleep(PAUSE_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from contracts import CallRequested, CampaignId, call_id_of
 from contracts.values import RequestId
 from edge.application.calls import Calls
-from edge.application.line import Line
+from edge.application.dialogue import DialogueService
 from edge.entrypoints.openapi import problems
 from edge.entrypoints.resources import CallAccepted, CallMetrics, CallResource, EventResource, Message
 from edge.entrypoints.scopes import PREFIX, CallRoute, ReadRoute, create_router
@@ -85,8 +85,8 @@ async def call_events(calls: CallsDependency, call_id: UUID) -> list[EventResour
 
 async def _reply(request: Request, call_id: UUID, body: Message) -> AsyncIterator[AsyncIterator[bytes]]:
     """Yields the reply's audio; closed when the response is sent or the client disconnects."""
-    line: Line = request.app.state.line
-    async with line.talk(call_id, body.message) as audio:
+    dialogue: DialogueService = request.app.state.dialogue
+    async with dialogue.send_text(call_id, body.message) as audio:
         yield audio
 
 

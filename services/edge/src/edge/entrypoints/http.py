@@ -10,8 +10,8 @@ from starlette.routing import BaseRoute
 from edge.application.acts import Acts
 from edge.application.calls import Calls
 from edge.application.campaigns import Campaigns
+from edge.application.dialogue import DialogueService
 from edge.application.keys import Key
-from edge.application.line import Line
 from edge.application.rate_limit import RequestLimit, TokenBuckets
 from edge.entrypoints import acts, audit, calls, campaigns, openapi, problems, webhooks
 from edge.entrypoints.keys import RequireKey
@@ -28,7 +28,7 @@ class Dependencies:
     campaigns: Campaigns
     acts: Acts
     audit: Audit
-    line: Line
+    dialogue: DialogueService
     provider: WebhookProvider
 
 
@@ -49,7 +49,7 @@ def create_app(
         setattr(app.state, field.name, getattr(dependencies, field.name))
     app.add_middleware(RequireKey, keys=keys, buckets=TokenBuckets(limit), prefix=PREFIX)
     rest = (calls.read_router, calls.call_router, acts.call_router, campaigns.read_router, acts.campaign_router)
-    for router in (*rest, audit.router, webhooks.build_router(dependencies.provider, dependencies.line)):
+    for router in (*rest, audit.router, webhooks.build_router(dependencies.provider, dependencies.dialogue)):
         app.include_router(router)
     problems.install(app)
     openapi.install(app)

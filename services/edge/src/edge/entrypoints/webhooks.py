@@ -17,8 +17,9 @@ from starlette.datastructures import ImmutableMultiDict
 from starlette.exceptions import HTTPException
 
 from chassis import tracing
+from edge.application.dialogue import DialogueService
 from edge.application.errors import UnknownCall
-from edge.application.line import Line
+from edge.domain.dialogue import RemainderReported, UtteranceReceived
 from edge.entrypoints.openapi import problems
 from edge.entrypoints.problems import problem
 from edge.metrics import WEBHOOK_SECONDS, WEBHOOKS
@@ -43,12 +44,12 @@ XML: dict[str, Any] = {
 NO_CONTENT: dict[str, Any] = {"status_code": 204, "openapi_extra": FORM_BODY}
 
 
-def build_router(provider: WebhookProvider, line: Line) -> APIRouter:
+def build_router(provider: WebhookProvider, dialogue: DialogueService) -> APIRouter:
     """Returns the routes of every `telephony.routes.Webhook`, below the provider's prefix."""
     router = APIRouter(
         prefix=provider.prefix,
         tags=["Webhooks"],
-        route_class=_Receiver(provider, line).route_class(),
+        route_class=_Receiver(provider, dialogue).route_class(),
         responses=problems(403, 404, 422, 503),
     )
 
@@ -58,8 +59,7 @@ def build_router(provider: WebhookProvider, line: Line) -> APIRouter:
     @router.post(Webhook.ANSWERED.template, name=Webhook.ANSWERED, **XML)
     async def answered(call_id: UUID, attempt: int, form: FormBody) -> Response:
         """The callee has answered: the greeting is played."""
-        report = provider.parse_answer(call_id, attempt, form)
-        return render(await line.answered(report))
+        return render(await dialogue.answer(provider.parse_answer(call_id, attempt, form)))
 
     @router.post(Webhook.UTTERANCE.template, name=Webhook.UTTERANCE, **XML)
     async def utterance(
@@ -72,8 +72,8 @@ def build_router(provider: WebhookProvider, line: Line) -> APIRouter:
         ] = False,
     ) -> Response:
         """The callee has spoken or stayed silent: the reply is played while it is synthesized."""
-        heard = provider.parse_utterance(turn, form)
-        return render(await line.heard(call_id, attempt, turn, heard, said=is_after_spoken_text))
+        received = UtteranceReceived(attempt, turn, provider.parse_utterance(turn, form), is_after_spoken_text)
+        return render(await dialogue.receive_utterance(call_id, received))
 
     @router.post(Webhook.REMAINDER.template, name=Webhook.REMAINDER, **XML)
     async def remainder(
@@ -83,17 +83,17 @@ def build_router(provider: WebhookProvider, line: Line) -> APIRouter:
         sentence: Annotated[int, Query(alias=FIRST_SENTENCE, ge=0, description="the first sentence to speak")] = 0,
     ) -> Response:
         """Voice could not synthesize the rest of this turn: the provider's own voice speaks it."""
-        return render(await line.say(call_id, attempt, turn, sentence))
+        return render(await dialogue.speak_remainder(call_id, RemainderReported(attempt, turn, sentence)))
 
     @router.post(Webhook.STATUS.template, name=Webhook.STATUS, **NO_CONTENT)
     async def status(call_id: UUID, attempt: int, form: FormBody) -> None:
         """The status of the attempt has changed."""
-        await line.report(provider.parse_status(call_id, attempt, form))
+        await dialogue.record(provider.parse_status(call_id, attempt, form))
 
     @router.post(Webhook.CLASSIFICATION.template, name=Webhook.CLASSIFICATION, **NO_CONTENT)
     async def classification(call_id: UUID, attempt: int, form: FormBody) -> None:
         """Answering-machine detection has finished."""
-        await line.report(provider.parse_classification(call_id, attempt, form))
+        await dialogue.record(provider.parse_classification(call_id, attempt, form))
 
     return router
 
@@ -110,9 +110,9 @@ Handler = Callable[[Request], Awaitable[Response]]
 class _Receiver:
     """Handles a webhook only if the provider has signed it, and counts the results."""
 
-    def __init__(self, provider: WebhookProvider, line: Line) -> None:
+    def __init__(self, provider: WebhookProvider, dialogue: DialogueService) -> None:
         self._provider = provider
-        self._line = line
+        self._dialogue = dialogue
 
     def route_class(self) -> type[APIRoute]:
         """Returns the class of the routes (FastAPI's documented way to check a request before it is parsed)."""
@@ -157,7 +157,8 @@ class _Receiver:
 
     async def _handle(self, kind: str, request: Request, handle: Handler) -> Response:
         """Handles an authentic webhook. It carries no trace, so the trace of the call's last event continues."""
-        parent = await self._line.traceparent(UUID(str(request.path_params["call_id"]))) if tracing.on() else None
+        call_id = UUID(str(request.path_params["call_id"]))
+        parent = await self._dialogue.traceparent(call_id) if tracing.on() else None
         with tracing.span(f"POST {self._provider.prefix}/{kind}", tracing.SERVE, parent):
             try:
                 return await handle(request)

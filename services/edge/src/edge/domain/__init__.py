@@ -1,0 +1,1 @@
+"""Turn-taking, pure: no clock, no ids, no I/O."""
