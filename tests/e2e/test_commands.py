@@ -67,7 +67,7 @@ async def _over_rest(system: System) -> dict[str, object]:
         created = await http.post("/api/v1/calls", json=body, headers={"Idempotency-Key": "rest-1"})
         again = await http.post("/api/v1/calls", json=body, headers={"Idempotency-Key": "rest-1"})
         assert created.status_code == 201, created.text
-        assert created.json()["call_id"] == again.json()["call_id"]
+        assert created.json()["id"] == again.json()["id"]
         assert (await http.get(created.headers["Location"])).status_code == 200, "read your writes"
         return await _ended(http, created.headers["Location"])
 
@@ -75,8 +75,8 @@ async def _over_rest(system: System) -> dict[str, object]:
 async def _refused_act(system: System, call: dict[str, object]) -> list[tuple[str, str]]:
     """Asks once more for a call that has succeeded; what the audit then says."""
     async with httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}, timeout=20) as http:
-        assert (await http.post(f"/api/v1/calls/{call['call_id']}/retry")).status_code == 409
-        entries = (await http.get("/api/v1/audit", params={"call_id": str(call["call_id"])})).json()["entries"]
+        assert (await http.post(f"/api/v1/calls/{call['id']}/retry")).status_code == 409
+        entries = (await http.get("/api/v1/audit", params={"call_id": str(call["id"])})).json()["entries"]
         return [(entry["act"], entry["stage"]) for entry in entries]
 
 
@@ -121,7 +121,7 @@ async def test_a_running_system_is_used_over_rest_and_over_the_bus(tmp_path: Pat
     assert call["status"] == "completed"
     assert acts == [("call.retry", "asked"), ("call.retry", "refused")]
     assert outcome.accepted
-    assert by_request["call_id"] == str(outcome.call_id)
+    assert by_request["id"] == str(outcome.call_id)
     assert "+1212555" not in logs, "logs carry ids, never a number"
     assert "appointment" not in logs, "nor what was said"
     assert '"level": "error"' not in logs
