@@ -182,7 +182,7 @@ async def sent() -> list[Sent]:
             for model in ("eleven_flash_v2_5", "eleven_multilingual_v2"):
                 speech = ElevenLabs(account, provider("wire"), voice="voice-1", model=model)
                 request = AudioRequested(call_id=CALL_ID, attempt=1, turn=1, sentence=0, text="Hola.", language="es-MX")
-                async for _ in speech.synthesize(speech.recipe(request), first_by=first_by):
+                async for _ in speech.synthesize(speech.build_request(request), first_by=first_by):
                     pass
     return wire.sent
 

@@ -1,54 +1,71 @@
-"""The vendors' simulators, our adapters on the official SDKs, and calls as the orchestrator leaves them in the log."""
+"""The simulated vendors, voice's adapters, and calls as the orchestrator appends them to the log."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
+from typing import Unpack
 from uuid import uuid4
 
 import pytest
 from nats.aio.client import Client
+from prometheus_client import REGISTRY
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from tests.builders.calls import CallChanges, a_call
+from tests.builders.events import status_changed
 from tests.fakes.providers import provider
 
-from chassis.event_log import EventLog
-from contracts import AudioRequested, Call, CallStatus, CallStatusChanged
+from chassis.event_log import EventLog, StoredEvent
+from contracts import (
+    AudioFailed,
+    AudioReady,
+    AudioRequested,
+    CallStatus,
+    CallStatusChanged,
+    Envelope,
+    Event,
+    SpeechFallback,
+)
 from contracts.streams import CLIPS_BUCKET
+from providers import RequestFailed
 from simulators.server import Simulators, running
 from simulators.serving import serving
 from voice.adapters import elevenlabs, twilio
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.twilio import Twilio
+from voice.application.speech.synthesis import Sentence, SpeechSynthesis
 
 ACCOUNT_SID = "AC" + "0" * 31 + "1"
 AUTH_TOKEN = "simulated-auth-token"
 CALLER = "+12125550100"
 CALLEE = "+12125550123"
 
+StartCall = Callable[..., Awaitable[CallStatusChanged]]
+RequestAudio = Callable[..., Awaitable[Sentence]]
+
 
 @pytest.fixture
 async def simulators() -> AsyncIterator[Simulators]:
-    """The vendors, fifty times faster than life; whoever is called answers."""
+    """The vendors, fifty times faster than real time. Every callee answers."""
     async with running(speed=50, behaviours={"human": 1}, twilio_auth_token=AUTH_TOKEN) as vendors:
         yield vendors
 
 
 @pytest.fixture
 async def edge_url() -> AsyncIterator[str]:
-    """Somebody who answers Twilio's webhooks and keeps every line open."""
+    """An edge that answers Twilio's webhooks and keeps every line open."""
 
     async def twiml(_: Request) -> Response:
         return Response('<Response><Pause length="600"/></Response>', media_type="text/xml")
 
-    async def noted(_: Request) -> Response:
+    async def accept(_: Request) -> Response:
         return Response(status_code=204)
 
     routes = [
         Route("/twilio/voice/{call}/{attempt}", twiml, methods=["POST"]),
         Route("/twilio/say/{call}/{attempt}/{turn}", twiml, methods=["POST"]),
-        Route("/twilio/{kind}/{call}/{attempt}", noted, methods=["POST"]),
+        Route("/twilio/{kind}/{call}/{attempt}", accept, methods=["POST"]),
     ]
     async with serving(Starlette(routes=routes), "127.0.0.1") as url:
         yield url
@@ -80,55 +97,76 @@ async def clips(bus_client: Client) -> ObjectStoreClips:
 
 
 @pytest.fixture
-def begin(calls: EventLog) -> Callable[..., Awaitable[CallStatusChanged]]:
-    """Puts a call that is being dialled into the log, as the orchestrator does; fields of the call by name."""
+def start_call(calls: EventLog) -> StartCall:
+    """Appends a call that is being dialled. Keyword arguments replace fields of the call."""
 
-    async def begin(**changes: object) -> CallStatusChanged:
-        now = datetime.now(UTC)
-        call = Call(
-            call_id=uuid4(),
-            request_id="request-1",
-            campaign_id="campaign-1",
-            contact_id="contact-1",
-            phone_number=CALLEE,
-            script_template="Hello, this is the clinic.",
-            variables={},
-            language="en",
-            metadata={},
-            max_retries=3,
-            retry_delay_seconds=60,
-            call_timeout_seconds=30,
-            max_call_seconds=600,
-            created_at=now,
-            status=CallStatus.DIALING,
-            attempt=1,
-            status_changed_at=now,
-        ).model_copy(update=changes)
-        event = CallStatusChanged(
-            call=call, occurred_at=now, previous=CallStatus.PENDING, status=call.status, attempt=call.attempt
-        )
+    async def start_call(status: CallStatus = CallStatus.DIALING, **changes: Unpack[CallChanges]) -> CallStatusChanged:
+        defaults: CallChanges = {"call_id": uuid4(), "phone_number": CALLEE, "language": "en"}
+        call_changes: CallChanges = {**defaults, **changes}
+        event = status_changed(a_call(status, **call_changes))
         await calls.append(event)
         return event
 
-    return begin
+    return start_call
 
 
 @pytest.fixture
-def ask(calls: EventLog) -> Callable[..., Awaitable[None]]:
-    """Asks for a sentence of a call: its turn, its number in it, its text."""
+def request_audio(calls: EventLog) -> RequestAudio:
+    """Requests a sentence of a call: its turn, its number in the turn, its text."""
 
-    async def ask(event: CallStatusChanged, turn: int, sentence: int, text: str, *, repeats: bool = False) -> None:
-        attempt = event.attempt if turn else 0
-        await calls.append(
-            AudioRequested(
-                call_id=event.call_id,
-                attempt=attempt,
-                turn=turn,
-                sentence=sentence,
-                text=text,
-                language="en",
-                is_reusable=repeats,
-            )
+    async def request_audio(
+        event: CallStatusChanged, turn: int, sentence: int, text: str, *, is_reusable: bool = False
+    ) -> Sentence:
+        request = AudioRequested(
+            call_id=event.call_id,
+            attempt=event.attempt if turn else 0,
+            turn=turn,
+            sentence=sentence,
+            text=text,
+            language="en",
+            is_reusable=is_reusable,
         )
+        stored = await calls.append(request)
+        return StoredEvent(request, stored.envelope, stored.sequence)
 
-    return ask
+    return request_audio
+
+
+def cause_of(event: CallStatusChanged) -> Envelope:
+    """The envelope of a message about the call."""
+    return Envelope.of(event, id=f"cause/{event.call_id}", source="test", time=event.occurred_at)
+
+
+async def dial_events(calls: EventLog, event: CallStatusChanged) -> list[Event]:
+    return [stored.event for stored in await calls.read((f"dial.*.{event.call_id}",))]
+
+
+async def outcomes(calls: EventLog, event: CallStatusChanged) -> list[AudioReady | AudioFailed]:
+    """The outcomes of the call's sentences, in log order."""
+    subjects = [f"{kind.event_name}.{event.call_id}" for kind in (AudioReady, AudioFailed)]
+    found = [stored.event for stored in await calls.read(subjects)]
+    return [one for one in found if isinstance(one, AudioReady | AudioFailed)]
+
+
+async def failures(calls: EventLog, event: CallStatusChanged) -> list[tuple[int, str | None]]:
+    """The sentences that failed, each with its fallback."""
+    return [(one.sentence, one.fallback) for one in await outcomes(calls, event) if isinstance(one, AudioFailed)]
+
+
+def metric(name: str, **labels: str) -> float:
+    """The value of a metric; 0 if it was never observed."""
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def fallback_count(fallback: SpeechFallback) -> float:
+    return metric("centralita_fallbacks_total", step=fallback.value)
+
+
+async def speak(synthesis: SpeechSynthesis, sentence: Sentence) -> bytes:
+    """Speaks a sentence and returns its audio, as far as it came. A failure is recorded."""
+    audio = bytearray()
+    try:
+        await synthesis.speak(sentence, audio.extend)
+    except RequestFailed as error:
+        await synthesis.record_failure(sentence, str(error))
+    return bytes(audio)

@@ -1,11 +1,11 @@
 """Dialling: at most one request an attempt, whatever happens around it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 from nats.aio.client import Client
 from tests.fakes.providers import provider
+from tests.integration.voice.conftest import StartCall
 
 from chassis.event_log import Conflict, EventLog, Guard, StoredEvent
 from contracts import (
@@ -27,11 +27,9 @@ from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.twilio import Twilio
 from voice.application.speech.greetings import Greetings
-from voice.application.speech.synthesis import Speaking
+from voice.application.speech.synthesis import SpeechSynthesis
 from voice.application.telephony.attempts import StillDialing
 from voice.application.telephony.dialing import Dialing
-
-Begin = Callable[..., Awaitable[CallStatusChanged]]
 
 
 def cause_of(event: CallStatusChanged) -> Envelope:
@@ -44,7 +42,7 @@ async def dial_facts(calls: EventLog, event: CallStatusChanged) -> list[Event]:
 
 @pytest.fixture
 def greetings(calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips) -> Greetings:
-    return Greetings(calls, Speaking([speech], clips, calls))
+    return Greetings(calls, SpeechSynthesis([speech], clips, calls))
 
 
 @pytest.fixture
@@ -53,9 +51,9 @@ def dialing(calls: EventLog, telephony: Twilio, greetings: Greetings) -> Dialing
 
 
 async def test_a_call_is_dialled_as_it_was_asked_for(
-    dialing: Dialing, begin: Begin, calls: EventLog, simulators: Simulators, edge_url: str
+    dialing: Dialing, start_call: StartCall, calls: EventLog, simulators: Simulators, edge_url: str
 ) -> None:
-    event = await begin()
+    event = await start_call()
     await dialing.dial(event, cause_of(event))
     [dialled] = simulators.ledger.calls
     assert (dialled.to, dialled.from_) == ("+12125550123", "+12125550100")
@@ -66,9 +64,14 @@ async def test_a_call_is_dialled_as_it_was_asked_for(
 
 
 async def test_two_replicas_with_the_same_message_send_one_request(
-    telephony: Twilio, greetings: Greetings, begin: Begin, bus_client: Client, simulators: Simulators, calls: EventLog
+    telephony: Twilio,
+    greetings: Greetings,
+    start_call: StartCall,
+    bus_client: Client,
+    simulators: Simulators,
+    calls: EventLog,
 ) -> None:
-    event = await begin()
+    event = await start_call()
     replicas = [Dialing(EventLog(bus_client, CALLS.name, source="voice"), telephony, greetings) for _ in range(8)]
     results = await asyncio.gather(
         *(replica.dial(event, cause_of(event)) for replica in replicas), return_exceptions=True
@@ -80,9 +83,9 @@ async def test_two_replicas_with_the_same_message_send_one_request(
 
 
 async def test_a_crash_after_the_claim_leaves_the_outcome_unknown_and_nothing_is_dialled(
-    telephony: Twilio, greetings: Greetings, begin: Begin, calls: EventLog, simulators: Simulators
+    telephony: Twilio, greetings: Greetings, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
-    event = await begin()
+    event = await start_call()
     await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
     after = Dialing(calls, telephony, greetings, patience=0)
     await after.dial(event, cause_of(event))
@@ -93,9 +96,9 @@ async def test_a_crash_after_the_claim_leaves_the_outcome_unknown_and_nothing_is
 
 
 async def test_a_claim_of_a_moment_ago_may_be_at_work_and_is_left_to_it(
-    dialing: Dialing, begin: Begin, calls: EventLog, simulators: Simulators
+    dialing: Dialing, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
-    event = await begin()
+    event = await start_call()
     await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
     with pytest.raises(StillDialing):
         await dialing.dial(event, cause_of(event))
@@ -122,9 +125,9 @@ class ForgetfulLog(EventLog):
 
 
 async def test_a_claim_whose_acknowledgement_was_lost_is_still_ours(
-    telephony: Twilio, greetings: Greetings, begin: Begin, bus_client: Client, simulators: Simulators
+    telephony: Twilio, greetings: Greetings, start_call: StartCall, bus_client: Client, simulators: Simulators
 ) -> None:
-    event = await begin()
+    event = await start_call()
     await Dialing(ForgetfulLog(bus_client, CALLS.name, source="voice"), telephony, greetings).dial(
         event, cause_of(event)
     )
@@ -142,11 +145,17 @@ async def test_a_claim_whose_acknowledgement_was_lost_is_still_ours(
     ],
 )
 async def test_a_refusal_is_said_with_its_code_and_whether_it_is_final(
-    status: int, code: int, permanent: bool, dialing: Dialing, begin: Begin, calls: EventLog, simulators: Simulators
+    status: int,
+    code: int,
+    permanent: bool,
+    dialing: Dialing,
+    start_call: StartCall,
+    calls: EventLog,
+    simulators: Simulators,
 ) -> None:
     body = {"code": code, "message": "no", "more_info": "", "status": status}
     simulators.faults.rules = [FaultRule(target="twilio", method="POST", kind="status", status=status, body=body)]
-    event = await begin()
+    event = await start_call()
     await dialing.dial(event, cause_of(event))
     [_, refused] = await dial_facts(calls, event)
     assert isinstance(refused, DialRefused)
@@ -164,30 +173,30 @@ async def test_a_refusal_is_said_with_its_code_and_whether_it_is_final(
     ids=["500", "503", "reset"],
 )
 async def test_a_request_without_a_clear_answer_is_unknown_and_is_not_repeated(
-    rule: FaultRule, dialing: Dialing, begin: Begin, calls: EventLog, simulators: Simulators
+    rule: FaultRule, dialing: Dialing, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
     # One fault only: if the request were sent again, it would be dialled.
     simulators.faults.rules = [rule.model_copy(update={"remaining": 1})]
-    event = await begin()
+    event = await start_call()
     await dialing.dial(event, cause_of(event))
     assert [type(fact) for fact in await dial_facts(calls, event)] == [DialClaimed, DialUnknown]
     assert simulators.ledger.calls == []
 
 
 async def test_an_answer_that_does_not_come_in_time_is_unknown(
-    dialing: Dialing, begin: Begin, calls: EventLog, simulators: Simulators, monkeypatch: pytest.MonkeyPatch
+    dialing: Dialing, start_call: StartCall, calls: EventLog, simulators: Simulators, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(twilio, "DEADLINE_SECONDS", 0.1)
     simulators.faults.rules = [FaultRule(target="twilio", method="POST", kind="latency", seconds=1, remaining=1)]
-    event = await begin()
+    event = await start_call()
     await dialing.dial(event, cause_of(event))
     assert [type(fact) for fact in await dial_facts(calls, event)] == [DialClaimed, DialUnknown]
 
 
 async def test_a_provider_that_cannot_be_reached_has_not_dialled(
-    greetings: Greetings, begin: Begin, calls: EventLog, unused_tcp_port: int
+    greetings: Greetings, start_call: StartCall, calls: EventLog, unused_tcp_port: int
 ) -> None:
-    event = await begin()
+    event = await start_call()
     nowhere = f"http://127.0.0.1:{unused_tcp_port}"
     async with twilio.connect(
         account_sid="AC" + "0" * 32,
@@ -201,7 +210,7 @@ async def test_a_provider_that_cannot_be_reached_has_not_dialled(
         [_, refused] = await dial_facts(calls, event)
         assert isinstance(refused, DialRefused)
         assert not refused.is_permanent
-        later = await begin()
+        later = await start_call()
         await Dialing(calls, telephony, greetings).dial(later, cause_of(later))
     [_, not_sent] = await dial_facts(calls, later)
     assert isinstance(not_sent, DialRefused)
@@ -209,12 +218,12 @@ async def test_a_provider_that_cannot_be_reached_has_not_dialled(
 
 
 async def test_too_many_requests_is_repeated_within_the_claim(
-    dialing: Dialing, begin: Begin, calls: EventLog, simulators: Simulators
+    dialing: Dialing, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
     simulators.faults.rules = [
         FaultRule(target="twilio", method="POST", kind="status", status=429, retry_after=0.1, remaining=1)
     ]
-    event = await begin()
+    event = await start_call()
     await dialing.dial(event, cause_of(event))
     assert len(simulators.ledger.calls) == 1
     assert [type(fact) for fact in await dial_facts(calls, event)] == [DialClaimed, DialPlaced]
@@ -226,14 +235,14 @@ async def test_too_many_requests_for_too_long_is_a_refusal_for_now(
     retry_after: float | None,
     telephony: Twilio,
     greetings: Greetings,
-    begin: Begin,
+    start_call: StartCall,
     calls: EventLog,
     simulators: Simulators,
 ) -> None:
     simulators.faults.rules = [
         FaultRule(target="twilio", method="POST", kind="status", status=429, retry_after=retry_after)
     ]
-    event = await begin()
+    event = await start_call()
     await Dialing(calls, telephony, greetings, budget=budget).dial(event, cause_of(event))
     [_, refused] = await dial_facts(calls, event)
     assert isinstance(refused, DialRefused)
@@ -246,19 +255,19 @@ async def test_too_many_requests_for_too_long_is_a_refusal_for_now(
     ids=["canceled", "pending again", "the next attempt"],
 )
 async def test_a_message_about_an_attempt_that_is_past_dials_nothing(
-    now: dict[str, object], dialing: Dialing, begin: Begin, calls: EventLog, simulators: Simulators
+    now: dict[str, object], dialing: Dialing, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
-    event = await begin()
-    await begin(call_id=event.call_id, **now)
+    event = await start_call()
+    await start_call(call_id=event.call_id, **now)
     await dialing.dial(event, cause_of(event))
     assert simulators.ledger.calls == []
     assert await dial_facts(calls, event) == []
 
 
 async def test_a_call_that_was_canceled_before_it_was_dialled_is_called_off(
-    dialing: Dialing, begin: Begin, calls: EventLog, simulators: Simulators
+    dialing: Dialing, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
-    event = await begin(hangup_reason=HangupReason.CANCELED)
+    event = await start_call(hangup_reason=HangupReason.CANCELED)
     await dialing.dial(event, cause_of(event))
     [_, refused] = await dial_facts(calls, event)
     assert isinstance(refused, DialRefused)
@@ -266,11 +275,11 @@ async def test_a_call_that_was_canceled_before_it_was_dialled_is_called_off(
 
 
 async def test_the_next_attempt_is_claimed_and_dialled_again(
-    dialing: Dialing, begin: Begin, calls: EventLog, simulators: Simulators
+    dialing: Dialing, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
-    first = await begin()
+    first = await start_call()
     await dialing.dial(first, cause_of(first))
-    second = await begin(call_id=first.call_id, attempt=2)
+    second = await start_call(call_id=first.call_id, attempt=2)
     await dialing.dial(second, cause_of(second))
     await dialing.dial(first, cause_of(first))
     assert len(simulators.ledger.calls) == 2

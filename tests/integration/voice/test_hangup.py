@@ -1,9 +1,9 @@
 """Hanging up."""
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import pytest
+from tests.integration.voice.conftest import StartCall
 
 from chassis.event_log import EventLog
 from contracts import (
@@ -23,7 +23,6 @@ from voice.application.telephony.attempts import StillDialing
 from voice.application.telephony.hangup import HangUp
 from voice.ports import DialOrder
 
-Begin = Callable[..., Awaitable[CallStatusChanged]]
 ENDED = ("completed", "canceled")
 
 
@@ -42,9 +41,9 @@ async def place(telephony: Twilio, event: CallStatusChanged) -> str:
 
 
 async def test_the_line_is_closed_and_closing_it_again_does_no_harm(
-    hangup: HangUp, telephony: Twilio, begin: Begin, calls: EventLog, simulators: Simulators
+    hangup: HangUp, telephony: Twilio, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
-    event = await begin()
+    event = await start_call()
     sid = await place(telephony, event)
     await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
     await calls.append(DialPlaced(call_id=event.call_id, attempt=1, provider_call_id=sid))
@@ -54,25 +53,25 @@ async def test_the_line_is_closed_and_closing_it_again_does_no_harm(
 
 
 async def test_a_call_that_the_provider_does_not_know_needs_no_hanging_up(
-    hangup: HangUp, begin: Begin, calls: EventLog, simulators: Simulators
+    hangup: HangUp, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
-    event = await begin()
+    event = await start_call()
     await calls.append(DialPlaced(call_id=event.call_id, attempt=1, provider_call_id="CA" + "f" * 32))
     await hang_up(hangup, event)
     assert simulators.ledger.calls == []
 
 
-async def test_a_dial_under_way_is_waited_for(hangup: HangUp, begin: Begin, calls: EventLog) -> None:
-    event = await begin()
+async def test_a_dial_under_way_is_waited_for(hangup: HangUp, start_call: StartCall, calls: EventLog) -> None:
+    event = await start_call()
     await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
     with pytest.raises(StillDialing):
         await hang_up(hangup, event)
 
 
 async def test_a_call_whose_answer_was_lost_is_found_and_closed(
-    hangup: HangUp, telephony: Twilio, begin: Begin, calls: EventLog, simulators: Simulators
+    hangup: HangUp, telephony: Twilio, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
-    event = await begin()
+    event = await start_call()
     await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
     await place(telephony, event)
     await calls.append(DialUnknown(call_id=event.call_id, attempt=1, reason="no answer"))
@@ -81,20 +80,20 @@ async def test_a_call_whose_answer_was_lost_is_found_and_closed(
 
 
 async def test_a_phone_that_never_rang_needs_no_hanging_up(
-    hangup: HangUp, begin: Begin, calls: EventLog, simulators: Simulators
+    hangup: HangUp, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
     simulators.faults.rules = [FaultRule(target="twilio", kind="status", status=500)]  # any request would raise
-    event = await begin()
+    event = await start_call()
     await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
     await calls.append(DialRefused(call_id=event.call_id, attempt=1, is_permanent=True, reason="no such number"))
     await hang_up(hangup, event)
 
 
 async def test_an_attempt_that_nobody_has_claimed_is_called_off_and_can_be_claimed_no_more(
-    hangup: HangUp, begin: Begin, calls: EventLog, simulators: Simulators
+    hangup: HangUp, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
     simulators.faults.rules = [FaultRule(target="twilio", kind="status", status=500)]  # any request would raise
-    event = await begin(hangup_reason=HangupReason.CANCELED)
+    event = await start_call(hangup_reason=HangupReason.CANCELED)
     await hang_up(hangup, event)
     await hang_up(hangup, event)
     facts = [recorded.event for recorded in await calls.read((f"dial.*.{event.call_id}",))]
@@ -102,9 +101,9 @@ async def test_an_attempt_that_nobody_has_claimed_is_called_off_and_can_be_claim
 
 
 async def test_a_hang_up_that_fails_comes_again(
-    hangup: HangUp, telephony: Twilio, begin: Begin, calls: EventLog, simulators: Simulators
+    hangup: HangUp, telephony: Twilio, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
-    event = await begin()
+    event = await start_call()
     sid = await place(telephony, event)
     await calls.append(DialPlaced(call_id=event.call_id, attempt=1, provider_call_id=sid))
     simulators.faults.rules = [FaultRule(target="twilio", method="POST", kind="status", status=500)]

@@ -1,13 +1,14 @@
-"""The service as it runs: what Twilio downloads while it is being made, and the consumers behind it."""
+"""The composed service: the media route that streams turns, and the consumers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 from nats.aio.client import Client
 from pydantic import AnyHttpUrl, SecretStr
+from tests.integration.voice.conftest import RequestAudio, StartCall
 
 from chassis.event_log import EventLog
 from chassis.serve import connect_bus
@@ -33,8 +34,6 @@ from voice.composition import build
 from voice.domain.mp3 import FrameCutter
 from voice.settings import Settings
 
-Begin = Callable[..., Awaitable[CallStatusChanged]]
-Ask = Callable[..., Awaitable[None]]
 TOKEN = "simulated-auth-token"
 
 
@@ -42,7 +41,7 @@ TOKEN = "simulated-auth-token"
 async def voice(
     nats_url: str, bus_client: Client, simulators: Simulators, edge_url: str
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """The service on a kernel's port, and a client of its HTTP side."""
+    """A client of the running service's HTTP routes."""
     settings = Settings(
         nats_url=nats_url,
         app_base_url=AnyHttpUrl(edge_url),
@@ -96,128 +95,142 @@ async def reply(calls: EventLog, event: CallStatusChanged, turn: int, sentences:
     )
 
 
-async def until(fact: str, calls: EventLog) -> object:
-    """The newest event on a filter, as soon as there is one."""
-    while (recorded := await calls.last(fact)) is None:
+async def wait_for(subject: str, calls: EventLog) -> object:
+    """Returns the newest event on a subject, as soon as there is one."""
+    while (stored := await calls.last(subject)) is None:
         await asyncio.sleep(0.02)
-    return recorded.event
+    return stored.event
 
 
-async def test_the_first_sentence_is_heard_before_the_second_exists(
-    voice: httpx.AsyncClient, calls: EventLog, begin: Begin, ask: Ask
+async def test_the_first_sentence_is_streamed_before_the_second_exists(
+    voice: httpx.AsyncClient, calls: EventLog, start_call: StartCall, request_audio: RequestAudio
 ) -> None:
-    event = await begin()
+    event = await start_call()
     async with playing(voice, event, 1) as response:
         pieces = response.aiter_raw()
-        await ask(event, 1, 0, "Your appointment is on Monday.")
+        await request_audio(event, 1, 0, "Your appointment is on Monday.")
         audio = await anext(pieces)
         assert FrameCutter().feed(audio)
-        await ask(event, 1, 1, "Does that suit you?")
+        await request_audio(event, 1, 1, "Does that suit you?")
         await reply(calls, event, 1, 2)
         audio += b"".join([piece async for piece in pieces])
     cutter = FrameCutter()
     assert cutter.feed(audio) == audio
-    ready = [fact.event for fact in await calls.read((f"{AudioReady.event_name}.{event.call_id}",))]
-    lengths = [fact.duration_seconds for fact in ready if isinstance(fact, AudioReady)]
+    ready = [stored.event for stored in await calls.read((f"{AudioReady.event_name}.{event.call_id}",))]
+    lengths = [one.duration_seconds for one in ready if isinstance(one, AudioReady)]
     assert len(lengths) == 2
     assert cutter.seconds == pytest.approx(sum(lengths), abs=0.01)
 
 
-async def test_a_turn_that_is_written_already_is_played_from_its_beginning_in_its_order(
-    voice: httpx.AsyncClient, calls: EventLog, begin: Begin, ask: Ask
+async def test_a_turn_whose_reply_is_complete_is_played_from_its_beginning_in_order(
+    voice: httpx.AsyncClient, calls: EventLog, start_call: StartCall, request_audio: RequestAudio
 ) -> None:
-    event, straight = await begin(), await begin()
+    event, in_order = await start_call(), await start_call()
     for sentence in (1, 0):
-        await ask(event, 1, sentence, f"Sentence number {sentence}.")
-        await ask(straight, 1, 1 - sentence, f"Sentence number {1 - sentence}.")
-    await ask(event, 1, 0, "Said again, and not heard.")
-    await ask(event, 2, 0, "Of another turn.")
-    for one in (event, straight):
+        await request_audio(event, 1, sentence, f"Sentence number {sentence}.")
+        await request_audio(in_order, 1, 1 - sentence, f"Sentence number {1 - sentence}.")
+    await request_audio(event, 1, 0, "Requested again, and not played.")
+    await request_audio(event, 2, 0, "Of another turn.")
+    for one in (event, in_order):
         await reply(calls, one, 1, 2)
-    assert await played(voice, event, 1) == await played(voice, straight, 1) != b""
+    assert await played(voice, event, 1) == await played(voice, in_order, 1) != b""
 
 
-async def test_the_greeting_serves_every_attempt(voice: httpx.AsyncClient, begin: Begin, ask: Ask) -> None:
-    event = await begin(attempt=3, status=CallStatus.RINGING)
-    await ask(event, 0, 0, "Hello, this is the clinic.", repeats=True)
+async def test_the_greeting_serves_every_attempt(
+    voice: httpx.AsyncClient, start_call: StartCall, request_audio: RequestAudio
+) -> None:
+    event = await start_call(attempt=3, status=CallStatus.RINGING)
+    await request_audio(event, 0, 0, "Hello, this is the clinic.", is_reusable=True)
     assert await played(voice, event, 0)
 
 
-async def test_a_greeting_that_comes_late_is_waited_for(voice: httpx.AsyncClient, begin: Begin, ask: Ask) -> None:
-    event = await begin(status=CallStatus.RINGING)
+async def test_a_late_greeting_is_awaited(
+    voice: httpx.AsyncClient, start_call: StartCall, request_audio: RequestAudio
+) -> None:
+    event = await start_call(status=CallStatus.RINGING)
     async with playing(voice, event, 0) as response:
-        await ask(event, 0, 0, "Hello, this is the clinic.", repeats=True)
+        await request_audio(event, 0, 0, "Hello, this is the clinic.", is_reusable=True)
         assert await response.aread()
 
 
 async def test_the_audio_ends_before_a_sentence_that_fails(
-    voice: httpx.AsyncClient, calls: EventLog, begin: Begin, ask: Ask, simulators: Simulators
+    voice: httpx.AsyncClient,
+    calls: EventLog,
+    start_call: StartCall,
+    request_audio: RequestAudio,
+    simulators: Simulators,
 ) -> None:
-    event = await begin()
-    await ask(event, 1, 0, "This one is heard.")
+    event = await start_call()
+    await request_audio(event, 1, 0, "This one is played.")
     async with playing(voice, event, 1) as response:
-        await until(f"{AudioReady.event_name}.{event.call_id}", calls)
+        await wait_for(f"{AudioReady.event_name}.{event.call_id}", calls)
         simulators.faults.rules = [FaultRule(target="elevenlabs", kind="status", status=500, remaining=2)]
-        await ask(event, 1, 1, "This one is lost, and so is what comes behind it.")
+        await request_audio(event, 1, 1, "This one fails, and so does what follows.")
         audio = await response.aread()
-    failed = await until(f"{AudioFailed.event_name}.{event.call_id}", calls)
+    failed = await wait_for(f"{AudioFailed.event_name}.{event.call_id}", calls)
     assert isinstance(failed, AudioFailed)
     assert (failed.sentence, failed.fallback) == (1, "say")
-    [ready] = [fact.event for fact in await calls.read((f"{AudioReady.event_name}.{event.call_id}",))]
+    [ready] = [stored.event for stored in await calls.read((f"{AudioReady.event_name}.{event.call_id}",))]
     assert isinstance(ready, AudioReady)
     cutter = FrameCutter()
     assert cutter.feed(audio) == audio
     assert cutter.seconds == pytest.approx(ready.duration_seconds, abs=0.01)
 
 
-async def test_a_turn_of_which_nothing_comes_ends(voice: httpx.AsyncClient, begin: Begin) -> None:
-    assert await played(voice, await begin(), 1) == b""
+async def test_a_turn_without_events_ends(voice: httpx.AsyncClient, start_call: StartCall) -> None:
+    assert await played(voice, await start_call(), 1) == b""
 
 
-async def test_a_turn_that_breaks_off_is_heard_as_far_as_it_goes(
-    voice: httpx.AsyncClient, begin: Begin, ask: Ask
+async def test_a_turn_without_an_end_is_played_as_far_as_it_goes(
+    voice: httpx.AsyncClient, start_call: StartCall, request_audio: RequestAudio
 ) -> None:
-    event = await begin()
-    await ask(event, 1, 0, "The model stops after this.")
+    event = await start_call()
+    await request_audio(event, 1, 0, "The model stops after this.")
     assert await played(voice, event, 1)
 
 
 @pytest.mark.parametrize("token", ["", "forged", sign("another key", "/media")])
-async def test_a_forged_token_is_forbidden(token: str, voice: httpx.AsyncClient, begin: Begin, ask: Ask) -> None:
-    event = await begin()
-    await ask(event, 0, 0, "Hello, this is the clinic.", repeats=True)
+async def test_a_forged_token_is_forbidden(
+    token: str, voice: httpx.AsyncClient, start_call: StartCall, request_audio: RequestAudio
+) -> None:
+    event = await start_call()
+    await request_audio(event, 0, 0, "Hello, this is the clinic.", is_reusable=True)
     response = await voice.get(path_of(event, 0), params={"token": token})
     assert response.status_code == 403
 
 
-async def test_the_token_of_one_turn_opens_no_other(voice: httpx.AsyncClient, begin: Begin) -> None:
-    event = await begin()
+async def test_a_token_is_valid_for_one_turn_only(voice: httpx.AsyncClient, start_call: StartCall) -> None:
+    event = await start_call()
     response = await voice.get(path_of(event, 2), params={"token": sign(TOKEN, path_of(event, 1))})
     assert response.status_code == 403
 
 
-async def test_a_listener_who_leaves_leaves_nothing_behind(
-    voice: httpx.AsyncClient, begin: Begin, ask: Ask, bus_client: Client
+async def test_a_client_that_disconnects_leaves_no_consumer(
+    voice: httpx.AsyncClient, start_call: StartCall, request_audio: RequestAudio, bus_client: Client
 ) -> None:
     js = bus_client.jetstream()
-    standing = len(await js.consumers_info(CALLS.name))
-    event = await begin()
+    consumer_count = len(await js.consumers_info(CALLS.name))
+    event = await start_call()
     async with playing(voice, event, 1) as response:
-        await ask(event, 1, 0, "You will not hear all of this, because you hang up in the middle of it.")
+        await request_audio(event, 1, 0, "You will not hear all of this, because you hang up before its end.")
         await anext(response.aiter_raw())
-        assert len(await js.consumers_info(CALLS.name)) == standing + 1
-    while len(await js.consumers_info(CALLS.name)) > standing:
+        assert len(await js.consumers_info(CALLS.name)) == consumer_count + 1
+    while len(await js.consumers_info(CALLS.name)) > consumer_count:
         await asyncio.sleep(0.1)
 
 
-async def test_the_services_consumers_dial_look_up_and_hang_up(
-    voice: httpx.AsyncClient, calls: EventLog, begin: Begin, ask: Ask, simulators: Simulators
+async def test_the_consumers_dial_look_up_and_hang_up(
+    voice: httpx.AsyncClient,
+    calls: EventLog,
+    start_call: StartCall,
+    request_audio: RequestAudio,
+    simulators: Simulators,
 ) -> None:
-    event = await begin()
-    placed = await until(f"{DialPlaced.event_name}.{event.call_id}", calls)
+    event = await start_call()
+    placed = await wait_for(f"{DialPlaced.event_name}.{event.call_id}", calls)
     assert isinstance(placed, DialPlaced)
     await calls.append(CallSettlementRequested(call=event.call, occurred_at=event.occurred_at))
-    answer = await until(f"{DialLookedUp.event_name}.{event.call_id}", calls)
+    answer = await wait_for(f"{DialLookedUp.event_name}.{event.call_id}", calls)
     assert isinstance(answer, DialLookedUp)
     assert answer.provider_call_id == placed.provider_call_id
     await calls.append(CallHangupRequested(call=event.call, occurred_at=event.occurred_at))
@@ -230,11 +243,15 @@ async def test_the_services_consumers_dial_look_up_and_hang_up(
     assert 'centralita_dials_total{outcome="placed"}' in metrics
 
 
-async def test_a_greeting_that_is_asked_for_becomes_a_clip(
-    voice: httpx.AsyncClient, calls: EventLog, begin: Begin, ask: Ask, simulators: Simulators
+async def test_a_requested_greeting_becomes_a_clip(
+    voice: httpx.AsyncClient,
+    calls: EventLog,
+    start_call: StartCall,
+    request_audio: RequestAudio,
+    simulators: Simulators,
 ) -> None:
-    event = await begin(status=CallStatus.PENDING, attempt=0)
-    await ask(event, 0, 0, "Hello, this is the clinic.", repeats=True)
-    await until(f"{AudioReady.event_name}.{event.call_id}", calls)
+    event = await start_call(status=CallStatus.PENDING, attempt=0)
+    await request_audio(event, 0, 0, "Hello, this is the clinic.", is_reusable=True)
+    await wait_for(f"{AudioReady.event_name}.{event.call_id}", calls)
     simulators.faults.rules = [FaultRule(target="elevenlabs", kind="status", status=500)]
     assert await played(voice, event, 0)

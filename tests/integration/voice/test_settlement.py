@@ -1,9 +1,9 @@
 """Settlement: what became of an attempt whose news are overdue."""
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import pytest
+from tests.integration.voice.conftest import StartCall
 
 from chassis.event_log import EventLog
 from contracts import (
@@ -23,19 +23,17 @@ from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.twilio import Twilio
 from voice.application.speech.greetings import Greetings
-from voice.application.speech.synthesis import Speaking
+from voice.application.speech.synthesis import SpeechSynthesis
 from voice.application.telephony.attempts import StillDialing
 from voice.application.telephony.dialing import Dialing
 from voice.application.telephony.lookup import Ambiguous
 from voice.application.telephony.settlement import Settlement
 from voice.ports import DialOrder
 
-Begin = Callable[..., Awaitable[CallStatusChanged]]
-
 
 @pytest.fixture
 def dialing(calls: EventLog, telephony: Twilio, speech: ElevenLabs, clips: ObjectStoreClips) -> Dialing:
-    return Dialing(calls, telephony, Greetings(calls, Speaking([speech], clips, calls)))
+    return Dialing(calls, telephony, Greetings(calls, SpeechSynthesis([speech], clips, calls)))
 
 
 @pytest.fixture
@@ -58,10 +56,10 @@ async def answers(calls: EventLog, event: CallStatusChanged) -> list[DialLookedU
 
 
 async def test_a_dial_whose_answer_was_lost_is_unknown_until_the_settlement_finds_it(
-    dialing: Dialing, settlement: Settlement, begin: Begin, calls: EventLog, simulators: Simulators
+    dialing: Dialing, settlement: Settlement, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
     simulators.faults.rules = [FaultRule(target="twilio", method="POST", kind="lost_response")]
-    event = await begin()
+    event = await start_call()
     await dialing.dial(event, cause_of(event))
     await dialing.dial(event, cause_of(event))
     assert await calls.last(f"{DialUnknown.event_name}.{event.call_id}") is not None
@@ -73,19 +71,24 @@ async def test_a_dial_whose_answer_was_lost_is_unknown_until_the_settlement_find
 
 
 async def test_a_dial_that_never_arrived_is_not_known_to_the_provider(
-    dialing: Dialing, settlement: Settlement, begin: Begin, calls: EventLog, simulators: Simulators
+    dialing: Dialing, settlement: Settlement, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
     simulators.faults.rules = [FaultRule(target="twilio", method="POST", kind="reset")]
-    event = await begin()
+    event = await start_call()
     await dialing.dial(event, cause_of(event))
     await settle(settlement, event)
     assert await answers(calls, event) == [DialLookedUp(call_id=event.call_id, attempt=1)]
 
 
 async def test_a_call_that_is_known_by_its_id_is_looked_up_by_it(
-    dialing: Dialing, settlement: Settlement, telephony: Twilio, begin: Begin, calls: EventLog, simulators: Simulators
+    dialing: Dialing,
+    settlement: Settlement,
+    telephony: Twilio,
+    start_call: StartCall,
+    calls: EventLog,
+    simulators: Simulators,
 ) -> None:
-    event = await begin()
+    event = await start_call()
     await dialing.dial(event, cause_of(event))
     [dialled] = simulators.ledger.calls
     await telephony.hang_up(dialled.sid)
@@ -96,9 +99,9 @@ async def test_a_call_that_is_known_by_its_id_is_looked_up_by_it(
 
 
 async def test_a_callback_names_the_call_when_our_answer_was_lost(
-    settlement: Settlement, telephony: Twilio, begin: Begin, calls: EventLog
+    settlement: Settlement, telephony: Twilio, start_call: StartCall, calls: EventLog
 ) -> None:
-    event = await begin()
+    event = await start_call()
     await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
     ours = await telephony.place(DialOrder(event.call_id, 1, "+12125550123", 30, 600))
     await telephony.place(DialOrder(event.call_id, 2, "+12125550123", 30, 600))
@@ -113,9 +116,9 @@ async def test_a_callback_names_the_call_when_our_answer_was_lost(
 
 
 async def test_nothing_is_said_when_two_calls_could_be_the_attempt(
-    telephony: Twilio, begin: Begin, calls: EventLog
+    telephony: Twilio, start_call: StartCall, calls: EventLog
 ) -> None:
-    event = await begin()
+    event = await start_call()
     await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
     for attempt in (1, 2):
         await telephony.place(DialOrder(event.call_id, attempt, "+12125550123", 30, 600))
@@ -125,9 +128,9 @@ async def test_nothing_is_said_when_two_calls_could_be_the_attempt(
 
 
 async def test_an_attempt_that_nobody_came_to_dial_is_ruled_out_for_good(
-    dialing: Dialing, settlement: Settlement, begin: Begin, calls: EventLog, simulators: Simulators
+    dialing: Dialing, settlement: Settlement, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
-    event = await begin()
+    event = await start_call()
     await settle(settlement, event)
     refused = await calls.last(f"{DialRefused.event_name}.{event.call_id}")
     assert refused is not None
@@ -138,9 +141,9 @@ async def test_an_attempt_that_nobody_came_to_dial_is_ruled_out_for_good(
 
 
 async def test_an_attempt_that_may_be_under_way_is_not_looked_up_yet(
-    settlement: Settlement, begin: Begin, calls: EventLog
+    settlement: Settlement, start_call: StartCall, calls: EventLog
 ) -> None:
-    event = await begin()
+    event = await start_call()
     await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
     with pytest.raises(StillDialing):
         await settle(settlement, event)
@@ -148,9 +151,9 @@ async def test_an_attempt_that_may_be_under_way_is_not_looked_up_yet(
 
 
 async def test_a_provider_that_cannot_be_asked_says_nothing(
-    dialing: Dialing, settlement: Settlement, begin: Begin, calls: EventLog, simulators: Simulators
+    dialing: Dialing, settlement: Settlement, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
-    event = await begin()
+    event = await start_call()
     await dialing.dial(event, cause_of(event))
     simulators.faults.rules = [FaultRule(target="twilio", method="GET", kind="status", status=503)]
     with pytest.raises(Exception, match="503"):
@@ -159,9 +162,9 @@ async def test_a_provider_that_cannot_be_asked_says_nothing(
 
 
 async def test_the_same_question_is_answered_once(
-    dialing: Dialing, settlement: Settlement, begin: Begin, calls: EventLog
+    dialing: Dialing, settlement: Settlement, start_call: StartCall, calls: EventLog
 ) -> None:
-    event = await begin()
+    event = await start_call()
     await dialing.dial(event, cause_of(event))
     await settle(settlement, event)
     await settle(settlement, event)

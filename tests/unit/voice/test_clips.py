@@ -1,12 +1,12 @@
-"""The digest of a clip, and of a line; which lines repeat."""
+"""The keys of clips, and which texts repeat."""
 
 import dataclasses
 
 import pytest
 
-from voice.domain.clips import Lines, Recipe, line_digest
+from voice.domain.clips import RecentTexts, SynthesisRequest, text_key
 
-HELLO = Recipe(voice="george", model="flash", settings=("mp3_22050_32", "en"), text="Hello, this is Ada.")
+HELLO = SynthesisRequest(voice="george", model="flash", settings=("mp3_22050_32", "en"), text="Hello, this is Ada.")
 
 
 def test_the_same_words_in_the_same_voice_are_the_same_clip() -> None:
@@ -21,27 +21,27 @@ def test_the_same_words_in_the_same_voice_are_the_same_clip() -> None:
         dataclasses.replace(HELLO, settings=("mp3_44100_128", "en")),
         dataclasses.replace(HELLO, settings=("mp3_22050_32", "es")),
         dataclasses.replace(HELLO, text="Hello, this is Eve."),
-        Recipe(voice="georgeflash", model="", settings=HELLO.settings, text=HELLO.text),
+        SynthesisRequest(voice="georgeflash", model="", settings=HELLO.settings, text=HELLO.text),
     ],
 )
-def test_whatever_can_be_heard_makes_another_clip(other: Recipe) -> None:
+def test_every_audible_difference_makes_another_clip(other: SynthesisRequest) -> None:
     assert other.digest != HELLO.digest
 
 
-def test_a_digest_is_a_name_of_sixty_four_hexadecimal_digits() -> None:
+def test_a_digest_has_sixty_four_hexadecimal_digits() -> None:
     assert len(HELLO.digest) == 64
     assert int(HELLO.digest, 16) >= 0
 
 
-def test_a_line_is_the_same_in_every_voice_and_region_but_not_in_another_language() -> None:
-    assert line_digest("es-MX", "Adiós.") == line_digest("es", "Adiós.")
-    assert line_digest("en", "Adiós.") != line_digest("es", "Adiós.")
-    assert line_digest("es", "Adiós.") != line_digest("es", "Adiós")
+def test_a_text_has_one_key_in_all_regions_of_a_language() -> None:
+    assert text_key("es-MX", "Adiós.") == text_key("es", "Adiós.")
+    assert text_key("en", "Adiós.") != text_key("es", "Adiós.")
+    assert text_key("es", "Adiós.") != text_key("es", "Adiós")
 
 
-def test_a_line_repeats_from_the_second_time_on_and_only_the_latest_are_remembered() -> None:
-    lines = Lines(most=2)
-    assert [lines.is_repeated(line) for line in ("a", "b", "a", "c", "a", "b")] == [
+def test_a_text_repeats_from_the_second_time_on_and_only_recent_ones_count() -> None:
+    recent_texts = RecentTexts(max_count=2)
+    assert [recent_texts.add(key) for key in ("a", "b", "a", "c", "a", "b")] == [
         False,
         False,
         True,

@@ -9,16 +9,16 @@ FRAME = bytes((0xFF, 0xFB, 0x90, 0xC4)) + bytes(413)
 SECONDS = 1152 / 44100
 
 
-def ends(*sent: tuple[float, int]) -> float:
-    """The end of what was sent: so many frames at each instant."""
+def ends_at(*sent: tuple[float, int]) -> float:
+    """Returns when playback ends. `sent`: instants, and how many frames were sent at each."""
     playback = Playback()
     for now, frames in sent:
         playback.add(FRAME * frames, now=now)
-    return playback.ends
+    return playback.ends_at
 
 
-def test_nothing_is_waited_for_if_nothing_was_sent() -> None:
-    assert ends() == 0
+def test_playback_of_nothing_has_ended() -> None:
+    assert ends_at() == 0
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_nothing_is_waited_for_if_nothing_was_sent() -> None:
         ([(100, 200), (100.5, 100), (102, 100)], 100 + START_SECONDS + 400 * SECONDS),
         ([(100, 200), (150, 200)], 150 + START_SECONDS + 200 * SECONDS),
     ],
-    ids=["at once", "faster than it is heard", "the second too late to follow the first"],
+    ids=["at once", "faster than real time", "a gap before the second"],
 )
-def test_what_is_sent_is_heard_one_after_the_other_at_its_own_pace(sent: list[tuple[float, int]], end: float) -> None:
-    assert ends(*sent) == pytest.approx(end)
+def test_frames_are_played_one_after_the_other_in_real_time(sent: list[tuple[float, int]], end: float) -> None:
+    assert ends_at(*sent) == pytest.approx(end)

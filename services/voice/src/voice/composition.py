@@ -13,12 +13,11 @@ from contracts.streams import CLIPS_BUCKET
 from providers import Provider
 from voice.adapters import elevenlabs, twilio
 from voice.adapters.clips import ObjectStoreClips
-from voice.adapters.dial_facts import LoggedDials
 from voice.adapters.elevenlabs import ElevenLabs
-from voice.adapters.spoken_facts import LoggedFacts
+from voice.adapters.nats import DialEventReader, SpeechEventReader
 from voice.application.speech.greetings import Greetings
-from voice.application.speech.synthesis import Speaking
-from voice.application.speech.turns import Turns
+from voice.application.speech.synthesis import SpeechSynthesis
+from voice.application.speech.turns import TurnPlayer
 from voice.application.telephony.attempts import CLAIM_PATIENCE_SECONDS
 from voice.application.telephony.dial_gate import DialGate
 from voice.application.telephony.dialing import Dialing
@@ -29,7 +28,7 @@ from voice.application.telephony.settlement import Settlement
 from voice.domain.rate_limit import Pace
 from voice.entrypoints.media import build_routes
 from voice.entrypoints.subscribers import build_router
-from voice.ports import Speech
+from voice.ports import Synthesizer
 from voice.settings import Settings
 
 
@@ -54,11 +53,11 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         ) as speech_account,
     ):
         voices = _voices(speech_account, settings)
-        speaking = Speaking(voices, clips, bus.calls, deadline=settings.speech_deadline_seconds)
+        synthesis = SpeechSynthesis(voices, clips, bus.calls, deadline_seconds=settings.speech_deadline_seconds)
         pace = Pace(settings.twilio_calls_per_second, patience=CLAIM_PATIENCE_SECONDS)
-        pacing = RateLimiter(pace, bus.calls, LoggedDials(bus.client, bus.calls))
+        pacing = RateLimiter(pace, bus.calls, DialEventReader(bus.client, bus.calls))
         async with (
-            aclosing(Greetings(bus.calls, speaking)) as greetings,
+            aclosing(Greetings(bus.calls, synthesis)) as greetings,
             aclosing(Handover(bus.calls, telephony)) as handover,
             run_in_background(pacing.run()),
         ):
@@ -70,16 +69,21 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
                 greetings,
             )
             bus.broker.include_router(router)
-            turns = Turns(bus.calls, LoggedFacts(bus.client), speaking, patience=settings.media_turn_timeout_seconds)
-            yield Starlette(routes=[*build_routes(turns, handover, token), *operations(bus.client)])
+            player = TurnPlayer(
+                bus.calls,
+                SpeechEventReader(bus.client),
+                synthesis,
+                max_silence_seconds=settings.media_turn_timeout_seconds,
+            )
+            yield Starlette(routes=[*build_routes(player, handover, token), *operations(bus.client)])
 
 
-def _voices(account: elevenlabs.Account, settings: Settings) -> list[Speech]:
+def _voices(account: elevenlabs.Account, settings: Settings) -> list[Synthesizer]:
     """Each voice has its own circuit breaker: one may fail while the other works. They share the account's capacity."""
     capacity = asyncio.Semaphore(settings.elevenlabs_max_concurrency)
     voice, model = settings.elevenlabs_default_voice, settings.elevenlabs_model_id
     first = _provider("elevenlabs", capacity, settings)
-    voices: list[Speech] = [ElevenLabs(account, first, voice=voice, model=model)]
+    voices: list[Synthesizer] = [ElevenLabs(account, first, voice=voice, model=model)]
     other_voice, other_model = settings.elevenlabs_fallback_voice, settings.elevenlabs_fallback_model_id
     if other_voice or other_model:
         second = _provider("elevenlabs_fallback", capacity, settings)

@@ -1,15 +1,15 @@
 """What this service needs of the world."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from chassis.event_log import Guard, StoredEvent
-from contracts import AudioRequested, Envelope, Event, PhoneNumber, TelephonyStatus
-from voice.domain.clips import Recipe
+from chassis.event_log import StoredEvent
+from contracts import AudioRequested, Envelope, PhoneNumber, TelephonyStatus
+from voice.domain.clips import SynthesisRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,74 +78,52 @@ class Directory(Protocol):
         ...
 
 
-class Speech(Protocol):
-    """Turns sentences into sound."""
+class Synthesizer(Protocol):
+    """A voice of a speech vendor."""
 
     @property
     def name(self) -> str:
-        """Whose voice it is."""
+        """The vendor, as the log names it."""
         ...
 
-    def recipe(self, request: AudioRequested) -> Recipe:
-        """How the sentence will be spoken."""
+    def build_request(self, sentence: AudioRequested) -> SynthesisRequest:
+        """Returns the request for a sentence, with this voice's settings."""
         ...
 
-    def synthesize(self, recipe: Recipe, *, first_by: float) -> AsyncGenerator[bytes, None]:
-        """MP3 in pieces, as it is made, the first by an instant of the running loop's clock (seconds).
+    def synthesize(self, request: SynthesisRequest, *, first_by: float) -> AsyncGenerator[bytes, None]:
+        """Yields MP3 in pieces as the vendor sends them.
 
-        Raises `providers.RequestFailed`, also after the first piece.
+        The first piece arrives by `first_by`, in seconds of the running loop's clock. Raises
+        `providers.RequestFailed`, also after the first piece.
         """
         ...
 
 
 class Clips(Protocol):
-    """Speech that repeats, kept under the digest of its recipe. Never raises: a cache that fails is empty."""
+    """Stored speech, by the digest of its synthesis request. Never raises: a store that fails is an empty one."""
 
     async def get(self, digest: str) -> bytes | None:
-        """The clip, if there is one."""
+        """Returns the clip; none if there is none."""
         ...
 
     async def put(self, digest: str, audio: bytes) -> None:
-        """Keeps the clip, if there is room."""
+        """Stores the clip if there is room."""
         ...
 
 
-class CallLog(Protocol):
-    """The stream of facts; see `chassis.event_log.Log`, which is it."""
-
-    async def append(
-        self,
-        event: Event,
-        *,
-        cause: Envelope | None = None,
-        guard: Guard | None = None,
-        event_id: str | None = None,
-    ) -> object:
-        """Stores the event. Raises Conflict if the guard does not hold."""
-        ...
-
-    async def last(self, subject: str) -> StoredEvent | None:
-        """The newest event on a filter."""
-        ...
-
-    async def read(self, subjects: Sequence[str]) -> list[StoredEvent]:
-        """Every event on these filters, in the order of the log."""
-        ...
-
-
-class SpokenFacts(Protocol):
-    """What is asked to be spoken in a call, past and to come."""
+class SpeechEvents(Protocol):
+    """The events of a call that make up its turns."""
 
     def follow(self, call_id: UUID) -> AbstractAsyncContextManager[AsyncIterator[StoredEvent]]:
-        """Every `audio.requested` and `reply.generated` of the call from the first on, without an end."""
+        """Returns every `audio.requested` and `reply.generated` of the call, stored and to come, without an end."""
         ...
 
 
-class DialFacts(Protocol):
-    """What all replicas dial."""
+class DialEvents(Protocol):
+    """The events of all replicas' dials."""
 
-    def heard(self) -> AbstractAsyncContextManager[AsyncIterator[list[StoredEvent]]]:
-        """Clearances and outcomes, from where they tell of all that counts, in the order of the log, without an end."""
+    def follow(self) -> AbstractAsyncContextManager[AsyncIterator[list[StoredEvent]]]:
+        """Returns permits and outcomes in log order, without an end, from the oldest one that still counts."""
         ...
 
 

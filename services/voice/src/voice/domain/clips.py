@@ -1,16 +1,16 @@
-"""What makes two pieces of synthesized speech the same, and which lines are worth keeping."""
+"""Which syntheses sound the same, and which sentences are worth storing as clips."""
 
 import hashlib
 import json
 from collections import OrderedDict
 from dataclasses import astuple, dataclass, field
 
-MAX_LINES = 4096
+MAX_RECENT_TEXTS = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """All that determines how a sentence sounds. `settings` are the vendor's, in a fixed order."""
+class SynthesisRequest:
+    """Everything that determines how a sentence sounds. `settings` are the vendor's, in a fixed order."""
 
     voice: str
     model: str
@@ -19,30 +19,33 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of voice, model, settings and text, in hexadecimal: the clip's name in the Object Store."""
+        """SHA-256 of voice, model, settings and text, in hexadecimal: the name of the clip in the Object Store."""
         return _digest(*astuple(self))
 
 
-def line_digest(language: str, text: str) -> str:
-    """The name under which it is written which clip says this line, in whatever voice."""
+def text_key(language: str, text: str) -> str:
+    """Returns the name of the object that contains the digest of a clip of this text, in any voice.
+
+    Regions of a language share their clips.
+    """
     return f"line-{_digest(language.split('-')[0], text)}"
 
 
 @dataclass
-class Lines:
-    """The lines spoken lately, the most recent `most` of them: one that is spoken twice is worth keeping."""
+class RecentTexts:
+    """The `max_count` texts that were spoken most recently. A text that repeats is worth storing as a clip."""
 
-    most: int = MAX_LINES
-    _known: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    max_count: int = MAX_RECENT_TEXTS
+    _keys: OrderedDict[str, None] = field(default_factory=OrderedDict)
 
-    def is_repeated(self, line: str) -> bool:
-        """Whether the line was spoken before; from now on it was."""
-        repeated = line in self._known
-        self._known[line] = None
-        self._known.move_to_end(line)
-        if len(self._known) > self.most:
-            self._known.popitem(last=False)
-        return repeated
+    def add(self, key: str) -> bool:
+        """Adds a text, and returns whether it was spoken recently."""
+        is_repeated = key in self._keys
+        self._keys[key] = None
+        self._keys.move_to_end(key)
+        if len(self._keys) > self.max_count:
+            self._keys.popitem(last=False)
+        return is_repeated
 
 
 def _digest(*parts: object) -> str:

@@ -1,34 +1,38 @@
-"""When the callee has heard what was sent: faster than real time, and played at the provider's own pace."""
+"""When the callee has heard the audio that was sent.
+
+Audio is sent faster than real time, and the telephone provider plays it at its own speed. Frames that arrive while
+earlier ones are playing follow them without a gap; frames that arrive later leave the line silent until then.
+"""
 
 from dataclasses import dataclass, field
 
 from voice.domain.mp3 import FrameCutter
 
 START_SECONDS = 1.0
-"""From sending a sound to a silent line until it is heard, at most: too short loses a word, too long is a pause."""
+"""Maximum time until audio sent to a silent line is heard. Too short cuts a word off; too long is a pause."""
 
 
 @dataclass
 class Playback:
-    """One stream of MP3 frames. Sound that comes late is heard late: the line is silent until then.
+    """The playback of one MP3 stream. `ends_at` is when the callee has heard all of it, by the clock of `add`."""
 
-    `ends` is when all of it has been heard, by the clock of `add`.
-    """
-
-    ends: float = 0.0
+    ends_at: float = 0.0
     _cutter: FrameCutter = field(default_factory=FrameCutter)
 
     def add(self, frames: bytes, *, now: float) -> None:
-        """These frames were sent now."""
-        before = self._cutter.seconds
+        """Adds frames that were sent at the instant `now`, in seconds."""
+        seconds_before = self._cutter.seconds
         self._cutter.feed(frames)
-        self.ends = max(self.ends, now + START_SECONDS) + self._cutter.seconds - before
+        self.ends_at = max(self.ends_at, now + START_SECONDS) + self._cutter.seconds - seconds_before
 
 
 @dataclass(frozen=True, slots=True)
 class UnplayedRemainder:
-    """What of a turn nobody could hear: from a sentence on. What was sent before it has been heard at `after`."""
+    """The sentences of a turn that were not played, from number `sentence` on.
+
+    `speak_at` is when the callee has heard everything before them, by the clock of the running loop in seconds.
+    """
 
     sentence: int
-    after: float
+    speak_at: float
     traceparent: str | None = None

@@ -1,34 +1,54 @@
-"""In which order the sentences of a turn are spoken, whatever order and however often they are asked for."""
+"""Turns of a conversation, and the order in which their sentences are spoken."""
 
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+from uuid import UUID
+
+GREETING_TURN = 0
 
 S = TypeVar("S")
 
 
+@dataclass(frozen=True, slots=True)
+class TurnId:
+    """One turn of one attempt."""
+
+    call_id: UUID
+    attempt: int
+    number: int
+
+    @property
+    def is_greeting(self) -> bool:
+        """Whether the turn is the greeting, which serves every attempt of the call."""
+        return self.number == GREETING_TURN
+
+
 @dataclass
-class TurnOrder(Generic[S]):
-    """The sentences of one turn. A sentence's first request counts; `count` is known when the turn is closed."""
+class SentenceOrder(Generic[S]):
+    """Puts the sentences of one turn in order. Requests may arrive in any order and more than once.
+
+    The first request of a sentence counts. `count` is known once the turn is closed.
+    """
 
     count: int | None = None
     _next: int = 0
     _waiting: dict[int, S] = field(default_factory=dict)
 
-    def ask(self, number: int, sentence: S) -> list[S]:
-        """The sentences that can be spoken now that `number` is known: those that follow without a gap."""
+    def add(self, number: int, sentence: S) -> list[S]:
+        """Adds a sentence, and returns those that can be spoken now: all that follow without a gap."""
         if number >= self._next:
             self._waiting.setdefault(number, sentence)
         ready = []
-        while not self.complete and self._next in self._waiting:
+        while not self.is_complete and self._next in self._waiting:
             ready.append(self._waiting.pop(self._next))
             self._next += 1
         return ready
 
     def close(self, count: int) -> None:
-        """The turn has `count` sentences."""
+        """Sets the number of sentences in the turn."""
         self.count = count
 
     @property
-    def complete(self) -> bool:
-        """Whether every sentence of the turn has been given out."""
+    def is_complete(self) -> bool:
+        """Whether `add` has returned every sentence of the turn."""
         return self.count is not None and self._next >= self.count

@@ -1,4 +1,4 @@
-"""``GET /media/{call_id}/{attempt}/{turn}?token=…``: a turn's audio, while it is being synthesized."""
+"""``GET /media/{call_id}/{attempt}/{turn}?token=…``: streams the audio of a turn to the telephone provider."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,19 +10,20 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from telephony.media import ASIDE, MEDIA_PATH, TOKEN, verify
-from voice.application.speech.turns import Turns, Write
+from voice.application.speech.turns import TurnPlayer, Write
 from voice.application.telephony.handover import Handover
 from voice.domain.playback import UnplayedRemainder
+from voice.domain.turns import TurnId
 
 MEDIA_TYPE = "audio/mpeg"
 
 logger = structlog.get_logger()
 
 
-class _Played(Response):
-    """An answer whose body is written by `play` as it comes, and which ends with the listener.
+class _StreamedTurn(Response):
+    """A response whose body `play` writes. It ends early if the client disconnects.
 
-    `hand_over` is called behind its end with what of it could not be heard.
+    After a complete body, `hand_over` is called with the remainder that could not be played, if there is one.
     """
 
     media_type = MEDIA_TYPE
@@ -39,54 +40,54 @@ class _Played(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        playing = asyncio.ensure_future(self._play(lambda frames: _write(send, frames)))
-        leaving = asyncio.ensure_future(_left(receive))
+        playing = asyncio.ensure_future(self._play(lambda frames: _send(send, frames, more_body=True)))
+        disconnect = asyncio.ensure_future(_wait_for_disconnect(receive))
         try:
-            await asyncio.wait({playing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            finished = playing.done()
+            await asyncio.wait({playing, disconnect}, return_when=asyncio.FIRST_COMPLETED)
+            is_finished = playing.done()
         finally:
             playing.cancel()
-            leaving.cancel()
-            results = await asyncio.gather(playing, leaving, return_exceptions=True)
-        if isinstance(results[0], Exception):
-            logger.error("turn_not_played", error=type(results[0]).__name__, exc_info=results[0])
-        if finished:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        if finished and isinstance(results[0], UnplayedRemainder):
-            self._hand_over(results[0])
+            disconnect.cancel()
+            result, _ = await asyncio.gather(playing, disconnect, return_exceptions=True)
+        if isinstance(result, Exception):
+            logger.error("turn_failed", error=type(result).__name__, exc_info=result)
+        if is_finished:
+            await _send(send, b"", more_body=False)
+            if isinstance(result, UnplayedRemainder):
+                self._hand_over(result)
 
 
-async def _write(send: Send, frames: bytes) -> None:
-    await send({"type": "http.response.body", "body": frames, "more_body": True})
+async def _send(send: Send, body: bytes, *, more_body: bool) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": more_body})
 
 
-async def _left(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-def build_routes(turns: Turns, handover: Handover, key: str) -> list[Route]:
-    """The media route; `key` is that of the tokens in its URLs. Without a good token: 403.
+def build_routes(player: TurnPlayer, handover: Handover, key: str) -> list[Route]:
+    """Returns the media route. `key` signs the tokens in its URLs; a request without a valid token gets 403.
 
-    ``aside=true``: what is asked for is not played on the call's line, so it is not handed over to it either.
+    With ``aside=true`` the audio is not played on the call's line, so a remainder is not handed over.
     """
 
     async def media(request: Request) -> Response:
         if not verify(key, request.url.path, request.query_params.get(TOKEN, "")):
-            return Response("the token is missing or not of this address", 403, media_type="text/plain")
+            return Response("the token is missing or does not belong to this path", 403, media_type="text/plain")
         if request.method == "HEAD":
             return Response(media_type=MEDIA_TYPE)
-        call_id, attempt, turn = (request.path_params[name] for name in ("call_id", "attempt", "turn"))
+        turn = TurnId(*(request.path_params[name] for name in ("call_id", "attempt", "turn")))
+        is_on_line = request.query_params.get(ASIDE) != "true"
 
         async def play(write: Write) -> UnplayedRemainder | None:
-            aside = request.query_params.get(ASIDE) == "true"
-            with structlog.contextvars.bound_contextvars(call_id=str(call_id)):
-                return await turns.play(call_id, attempt, turn, write, aside=aside)
+            with structlog.contextvars.bound_contextvars(call_id=str(turn.call_id)):
+                return await player.play(turn, write, is_on_line=is_on_line)
 
-        def hand_over(unsaid: UnplayedRemainder) -> None:
-            with structlog.contextvars.bound_contextvars(call_id=str(call_id)):
-                handover.begin(call_id, attempt, turn, unsaid)
+        def hand_over(remainder: UnplayedRemainder) -> None:
+            with structlog.contextvars.bound_contextvars(call_id=str(turn.call_id)):
+                handover.schedule(turn, remainder)
 
-        return _Played(play, hand_over)
+        return _StreamedTurn(play, hand_over)
 
     return [Route(MEDIA_PATH, media, methods=["GET"])]

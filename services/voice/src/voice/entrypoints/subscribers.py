@@ -29,7 +29,7 @@ def build_router(dialing: Dialing, settlement: Settlement, hangup: HangUp, greet
         await hangup.hang_up(event, stored.envelope)
 
     async def on_audio_requested(event: AudioRequested, stored: StoredEvent[AudioRequested]) -> None:
-        await greetings.prepare(stored, event)
+        await greetings.prepare(stored)
 
     subscribe(router, VOICE_DIALS, on_dial_ordered)
     subscribe(router, VOICE_SETTLEMENTS, on_settlement_requested)

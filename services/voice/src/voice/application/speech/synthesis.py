@@ -1,4 +1,17 @@
-"""A sentence becomes sound: a clip that is kept, or a synthesis that is heard while it is made, or what stands in."""
+"""Speaks sentences: stored clips, streamed syntheses, and the fallback chain.
+
+The callee must hear each sentence within its deadline. Four sources are tried in this order:
+
+1. The requested voice. A transient failure is retried once.
+2. The second voice or model, if one is configured.
+3. A clip of the same text, in any voice.
+4. The telephone provider's own voice, which speaks the turn from this sentence on (`telephony.handover`).
+
+For a reusable sentence, a clip in the voice of source 1 or 2 replaces its synthesis. Each voice has an equal share of
+the deadline for its first audio, so a slow vendor counts as a failed one. Once any audio of a sentence has been passed
+on, only source 4 is left, which repeats the sentence from its beginning: half a sentence in one voice and half in
+another cannot be understood. The log records the source of each sentence; docs/adr/0011 gives the reasons.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -7,139 +20,169 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from chassis.event_log import StoredEvent
-from contracts import AudioFailed, AudioReady, AudioRequested, Event, SpeechFallback
+from chassis.event_log import EventLog, StoredEvent
+from contracts import AudioFailed, AudioReady, AudioRequested, SpeechFallback
 from providers import FALLBACKS, Failure, RequestFailed
-from voice.domain.clips import Lines, Recipe, line_digest
+from voice.domain.clips import RecentTexts, SynthesisRequest, text_key
 from voice.domain.mp3 import FrameCutter
 from voice.metrics import FIRST_BYTE_SECONDS, SENTENCES
-from voice.ports import CallLog, Clips, Speech
+from voice.ports import Clips, Synthesizer
 
-TRIES = 2
-"""Of the first voice; those that stand in for it are asked once."""
+MAX_TRIES = 2
+"""Syntheses of one sentence by the requested voice; a fallback voice has one."""
 DEADLINE_SECONDS = 6.0
 
-for _step in SpeechFallback:
-    FALLBACKS.labels(step=_step.value)
+for _fallback in SpeechFallback:
+    FALLBACKS.labels(step=_fallback.value)
 
 logger = structlog.get_logger()
 
 
-@dataclass
-class Hearing:
-    """Who listens: `hear` takes the next MP3 frames; empty: the sentence is over."""
-
-    hear: Callable[[bytes], None]
-    began: bool = False
-
-    def __call__(self, frames: bytes) -> None:
-        """More sound."""
-        self.began = True
-        self.hear(frames)
+Sentence = StoredEvent[AudioRequested]
+"""A request to speak a sentence."""
 
 
 @dataclass
-class _Spoken:
-    """A sentence that was heard. `audio` is to be kept; none if it was a clip. Times in seconds."""
+class _AudioSink:
+    """Passes MP3 frames on, and knows whether it has passed any."""
+
+    on_audio: Callable[[bytes], None]
+    has_begun: bool = False
+
+    def write(self, frames: bytes) -> None:
+        self.has_begun = True
+        self.on_audio(frames)
+
+
+@dataclass
+class _SpokenSentence:
+    """A sentence that was passed on completely. `audio` is none if it came from a clip."""
 
     digest: str
     provider: str
     fallback: SpeechFallback | None
     cutter: FrameCutter = field(default_factory=FrameCutter)
     audio: bytearray | None = None
-    first_byte: float | None = None
+    first_byte_seconds: float | None = None
 
 
-class Speaking:
-    """Speaks sentences and says in the log how that went.
+class SpeechSynthesis:
+    """Speaks sentences and appends the outcome of each to the log.
 
-    `voices`: the first is the one to be heard, the others stand in for it, in their order. A sentence must be heard
-    within `deadline` seconds of being asked for; each voice has an equal share of them to begin in.
+    `voices` are the requested one and its fallbacks, in order. The first audio of a sentence must arrive within
+    `deadline_seconds`.
     """
 
     def __init__(
-        self, voices: Sequence[Speech], clips: Clips, calls: CallLog, *, deadline: float = DEADLINE_SECONDS
+        self,
+        voices: Sequence[Synthesizer],
+        clips: Clips,
+        calls: EventLog,
+        *,
+        deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
         self._voices = voices
         self._clips = clips
         self._calls = calls
-        self._deadline = deadline
-        self._lines = Lines()
+        self._deadline_seconds = deadline_seconds
+        self._recent_texts = RecentTexts()
 
-    async def speak(self, asked: StoredEvent, request: AudioRequested, hear: Callable[[bytes], None]) -> None:
-        """Gives the sentence's MP3 frames to `hear` as they come; what it has become is in the log.
+    async def speak(self, sentence: Sentence, on_audio: Callable[[bytes], None]) -> None:
+        """Passes the sentence's MP3 frames to `on_audio` as they arrive, then empty bytes, and appends `audio.ready`.
 
-        Idempotent: what it says in the log has an id that follows from the request's. Nobody speaks a sentence of
-        which something was heard a second time. Raises RequestFailed if it was not heard to its end: see `give_up`.
+        Idempotent: the event's id derives from the request's. Raises RequestFailed if the sentence was not passed on
+        completely; the caller then calls `record_failure`.
         """
+        request = sentence.event
         try:
-            spoken = await self._sound(request, Hearing(hear))
-        except RequestFailed as failed:
+            spoken = await self._produce(request, _AudioSink(on_audio))
+        except RequestFailed as error:
             SENTENCES.labels(outcome="failed").inc()
-            logger.warning("speech_failed", turn=request.turn, sentence=request.sentence, reason=str(failed))
+            logger.warning("speech_failed", turn=request.turn, sentence=request.sentence, reason=str(error))
             raise
-        hear(b"")
-        await self._keep(request, spoken)
-        await self._ready(asked, request, spoken)
+        on_audio(b"")
+        await self._store_clip(request, spoken)
+        await self._append_ready(sentence, spoken)
 
-    async def give_up(self, asked: StoredEvent, request: AudioRequested, reason: str, *, say: bool = True) -> None:
-        """Says in the log that the sentence is not heard. `say`: the provider's voice says the turn from there on."""
-        if say:
+    async def record_failure(self, sentence: Sentence, reason: str, *, is_on_line: bool = True) -> None:
+        """Appends `audio.failed`. If the turn `is_on_line`, the provider's voice speaks it from this sentence on."""
+        if is_on_line:
             FALLBACKS.labels(step=SpeechFallback.SAY.value).inc()
+        request = sentence.event
         failed = AudioFailed(
             call_id=request.call_id,
             attempt=request.attempt,
             turn=request.turn,
             sentence=request.sentence,
             reason=reason,
-            fallback=SpeechFallback.SAY.value if say else None,
+            fallback=SpeechFallback.SAY.value if is_on_line else None,
         )
-        await self._say(failed, asked, "failed")
+        await self._append(failed, sentence, "failed")
 
     async def has_clip(self, request: AudioRequested) -> bool:
-        """Whether the sentence can be heard, in the voice that it was asked for, without a synthesis."""
-        return await self._clips.get(self._voices[0].recipe(request).digest) is not None
+        """Returns whether a clip of the sentence in the requested voice is stored."""
+        return await self._clips.get(self._voices[0].build_request(request).digest) is not None
 
-    async def _sound(self, request: AudioRequested, hear: Hearing) -> _Spoken:
-        """The first step of the ladder that is heard. Raises RequestFailed."""
-        start, failed = asyncio.get_running_loop().time(), RequestFailed(Failure.NO_CAPACITY, "no voice")
-        for number, voice in enumerate(self._voices):
-            step, recipe = SpeechFallback.SECOND_VOICE if number else None, voice.recipe(request)
-            if request.is_reusable and (clip := await self._clips.get(recipe.digest)) is not None:
-                return _played(_Spoken(recipe.digest, voice.name, step), clip, hear)
-            until = start + self._deadline * (number + 1) / len(self._voices)
-            for left in reversed(range(1 if number else TRIES)):
-                try:
-                    return await _synthesize(voice, recipe, step, until, hear)
-                except RequestFailed as error:
-                    failed = error
-                    if hear.began:
-                        raise
-                    if not left or not (error.failure.is_transient or error.failure is Failure.EMPTY):
-                        break
-        return await self._clip_of_line(request, hear, failed)
+    async def _produce(self, request: AudioRequested, sink: _AudioSink) -> _SpokenSentence:
+        """Tries sources 1 to 3. Raises RequestFailed."""
+        started_at = asyncio.get_running_loop().time()
+        failure = RequestFailed(Failure.NO_CAPACITY, "no voice is configured")
+        for index, voice in enumerate(self._voices):
+            fallback = SpeechFallback.SECOND_VOICE if index else None
+            first_by = started_at + self._deadline_seconds * (index + 1) / len(self._voices)
+            try:
+                return await self._speak_with(voice, fallback, request, first_by, sink)
+            except RequestFailed as error:
+                if sink.has_begun:
+                    raise
+                failure = error
+        if (spoken := await self._play_any_clip(request, sink)) is None:
+            raise failure
+        return spoken
 
-    async def _clip_of_line(self, request: AudioRequested, hear: Hearing, failed: RequestFailed) -> _Spoken:
-        """The same line in whatever voice it was once spoken. Raises `failed` if there is none."""
-        name = await self._clips.get(line_digest(request.language, request.text))
-        clip = await self._clips.get(name.decode()) if name else None
-        if name is None or clip is None:
-            raise failed
-        return _played(_Spoken(name.decode(), "clips", SpeechFallback.CLIP), clip, hear)
+    async def _speak_with(
+        self,
+        voice: Synthesizer,
+        fallback: SpeechFallback | None,
+        request: AudioRequested,
+        first_by: float,
+        sink: _AudioSink,
+    ) -> _SpokenSentence:
+        synthesis = voice.build_request(request)
+        if request.is_reusable and (clip := await self._clips.get(synthesis.digest)) is not None:
+            return _play_clip(_SpokenSentence(synthesis.digest, voice.name, fallback), clip, sink)
+        tries_left = 1 if fallback else MAX_TRIES
+        while True:
+            tries_left -= 1
+            try:
+                return await _synthesize(voice, fallback, synthesis, first_by, sink)
+            except RequestFailed as error:
+                is_transient = error.failure.is_transient or error.failure is Failure.EMPTY
+                if sink.has_begun or not tries_left or not is_transient:
+                    raise
 
-    async def _keep(self, request: AudioRequested, spoken: _Spoken) -> None:
-        """What is worth keeping: what was said to repeat, and what has been seen to."""
+    async def _play_any_clip(self, request: AudioRequested, sink: _AudioSink) -> _SpokenSentence | None:
+        """Plays a clip of the same text in any voice; returns none if there is none."""
+        digest = await self._clips.get(text_key(request.language, request.text))
+        clip = await self._clips.get(digest.decode()) if digest else None
+        if digest is None or clip is None:
+            return None
+        return _play_clip(_SpokenSentence(digest.decode(), "clips", SpeechFallback.CLIP), clip, sink)
+
+    async def _store_clip(self, request: AudioRequested, spoken: _SpokenSentence) -> None:
+        """Stores a synthesis if the sentence is reusable or its text was spoken recently."""
         if spoken.audio is None:
             return
-        line = line_digest(request.language, request.text)
-        if self._lines.is_repeated(line) or request.is_reusable:
+        key = text_key(request.language, request.text)
+        if self._recent_texts.add(key) or request.is_reusable:
             await self._clips.put(spoken.digest, bytes(spoken.audio))
-            await self._clips.put(line, spoken.digest.encode())
+            await self._clips.put(key, spoken.digest.encode())
 
-    async def _ready(self, asked: StoredEvent, request: AudioRequested, spoken: _Spoken) -> None:
+    async def _append_ready(self, sentence: Sentence, spoken: _SpokenSentence) -> None:
         SENTENCES.labels(outcome="synthesized" if spoken.audio else "clip").inc()
         if spoken.fallback is not None:
             FALLBACKS.labels(step=spoken.fallback.value).inc()
+        request = sentence.event
         ready = AudioReady(
             call_id=request.call_id,
             attempt=request.attempt,
@@ -149,37 +192,41 @@ class Speaking:
             duration_seconds=round(spoken.cutter.seconds, 3),
             is_cached=spoken.audio is None,
             provider=spoken.provider,
-            first_byte_seconds=spoken.first_byte,
+            first_byte_seconds=spoken.first_byte_seconds,
             fallback=spoken.fallback,
         )
-        await self._say(ready, asked, "ready")
+        await self._append(ready, sentence, "ready")
 
-    async def _say(self, event: Event, asked: StoredEvent, outcome: str) -> None:
-        await self._calls.append(event, cause=asked.envelope, event_id=f"{asked.envelope.id}/{outcome}")
+    async def _append(self, event: AudioReady | AudioFailed, sentence: Sentence, outcome: str) -> None:
+        await self._calls.append(event, cause=sentence.envelope, event_id=f"{sentence.envelope.id}/{outcome}")
 
 
 async def _synthesize(
-    voice: Speech, recipe: Recipe, step: SpeechFallback | None, until: float, hear: Hearing
-) -> _Spoken:
-    """One try. Raises RequestFailed."""
+    voice: Synthesizer,
+    fallback: SpeechFallback | None,
+    synthesis: SynthesisRequest,
+    first_by: float,
+    sink: _AudioSink,
+) -> _SpokenSentence:
+    """Makes one request to the vendor. Raises RequestFailed."""
     clock = asyncio.get_running_loop().time
-    start, audio = clock(), bytearray()
-    spoken = _Spoken(recipe.digest, voice.name, step, audio=audio)
-    async with aclosing(voice.synthesize(recipe, first_by=until)) as pieces:
+    started_at, audio = clock(), bytearray()
+    spoken = _SpokenSentence(synthesis.digest, voice.name, fallback, audio=audio)
+    async with aclosing(voice.synthesize(synthesis, first_by=first_by)) as pieces:
         async for piece in pieces:
             if not (frames := spoken.cutter.feed(piece)):
                 continue
-            if spoken.first_byte is None:
-                spoken.first_byte = clock() - start
-                FIRST_BYTE_SECONDS.observe(spoken.first_byte)
+            if spoken.first_byte_seconds is None:
+                spoken.first_byte_seconds = clock() - started_at
+                FIRST_BYTE_SECONDS.observe(spoken.first_byte_seconds)
             audio += frames
-            hear(frames)
+            sink.write(frames)
     if not audio:
-        raise RequestFailed(Failure.EMPTY, "the vendor sent no sound")
+        raise RequestFailed(Failure.EMPTY, "the vendor sent no audio")
     return spoken
 
 
-def _played(spoken: _Spoken, clip: bytes, hear: Hearing) -> _Spoken:
+def _play_clip(spoken: _SpokenSentence, clip: bytes, sink: _AudioSink) -> _SpokenSentence:
     spoken.cutter.feed(clip)
-    hear(clip)
+    sink.write(clip)
     return spoken

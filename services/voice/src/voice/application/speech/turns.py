@@ -1,175 +1,169 @@
-"""A turn is heard while it is still being written: past and coming sentences, in order, without a gap."""
+"""Plays a turn while its reply is still being generated: the sentences so far and those to come, in order.
+
+The synthesis of a sentence starts when it is requested, so that its audio is ready when the one before has been sent.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from time import monotonic
-from uuid import UUID
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
 
 import structlog
 
 from chassis import tracing
-from chassis.event_log import StoredEvent
+from chassis.event_log import EventLog, StoredEvent
 from contracts import AudioRequested, ReplyGenerated
 from providers import RequestFailed
-from voice.application.speech.greetings import GREETING_TURN, newest_greeting
-from voice.application.speech.synthesis import Speaking
+from voice.application.speech.greetings import load_greeting
+from voice.application.speech.synthesis import Sentence, SpeechSynthesis
 from voice.domain.playback import Playback, UnplayedRemainder
-from voice.domain.turns import TurnOrder
+from voice.domain.turns import SentenceOrder, TurnId
 from voice.metrics import FIRST_AUDIO_SECONDS
-from voice.ports import CallLog, SpokenFacts
+from voice.ports import SpeechEvents
 
 Write = Callable[[bytes], Awaitable[None]]
-_Sound = asyncio.Queue[bytes | Exception]
-"""The frames of one sentence; empty: it is over; an error: it is over before its end."""
 
 logger = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class _Sentence:
-    asked: StoredEvent
-    request: AudioRequested
-    sound: _Sound
+class _Track:
+    """A sentence and its audio: MP3 frames, then empty bytes for the end, or the error that ended it early."""
+
+    sentence: Sentence
+    audio: asyncio.Queue[bytes | Exception] = field(default_factory=asyncio.Queue)
 
 
-class Turns:
-    """Plays turns. `patience`: how many seconds a turn waits for its next sentence."""
+@dataclass
+class _Output:
+    """Writes frames, follows their playback, and measures the time until the first ones are written."""
 
-    def __init__(self, calls: CallLog, facts: SpokenFacts, speaking: Speaking, *, patience: float) -> None:
+    write: Write
+    is_measured: bool
+    playback: Playback = field(default_factory=Playback)
+    started_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+
+    async def send(self, frames: bytes) -> None:
+        await self.write(frames)
+        now = asyncio.get_running_loop().time()
+        self.playback.add(frames, now=now)
+        if self.is_measured:
+            FIRST_AUDIO_SECONDS.observe(now - self.started_at)
+            self.is_measured = False
+
+
+class TurnPlayer:
+    """Plays turns. A turn ends when no event of it arrives for `max_silence_seconds`."""
+
+    def __init__(
+        self, calls: EventLog, events: SpeechEvents, synthesis: SpeechSynthesis, *, max_silence_seconds: float
+    ) -> None:
         self._calls = calls
-        self._facts = facts
-        self._speaking = speaking
-        self._patience = patience
+        self._events = events
+        self._synthesis = synthesis
+        self._max_silence_seconds = max_silence_seconds
 
-    async def play(
-        self, call_id: UUID, attempt: int, turn: int, write: Write, *, aside: bool = False
-    ) -> UnplayedRemainder | None:
-        """Writes the turn's MP3 frames as they come, until its last sentence or until nothing more comes.
+    async def play(self, turn: TurnId, write: Write, *, is_on_line: bool = True) -> UnplayedRemainder | None:
+        """Writes the turn's MP3 frames as they arrive, until its last sentence ends or no more events arrive.
 
-        The first sentence that is not heard to its end is the end: what comes behind it would not be understood.
-        Somebody else must say the turn from that sentence's beginning on, for two voices do not make one sentence;
-        the log says so. `aside`: nobody will, for it is not played on the call's line.
+        The audio ends at the first sentence that cannot be played completely, because what follows it could not be
+        understood. That sentence is recorded as failed, and the remainder from its beginning is returned. A turn that
+        is not played on the call's line (`is_on_line`) has no remainder to speak.
         """
-        playback, clock = Playback(), asyncio.get_running_loop().time
-
-        async def sent(frames: bytes) -> None:
-            await write(frames)
-            playback.add(frames, now=clock())
-
-        lost = await self._play(call_id, attempt, turn, sent if turn == GREETING_TURN else _timed(sent))
-        if lost is None:
+        output = _Output(write, is_measured=not turn.is_greeting)
+        failure = await self._play(turn, output.send)
+        if failure is None:
             return None
-        sentence, error = lost
-        await self._give_up(sentence, error, say=not aside)
-        left = UnplayedRemainder(sentence.request.sentence, playback.ends, sentence.asked.envelope.traceparent)
-        return None if aside else left
+        sentence, error = failure
+        await self._record_failure(sentence, error, is_on_line=is_on_line)
+        if not is_on_line:
+            return None
+        return UnplayedRemainder(sentence.event.sentence, output.playback.ends_at, sentence.envelope.traceparent)
 
-    async def _play(self, call_id: UUID, attempt: int, turn: int, write: Write) -> tuple[_Sentence, Exception] | None:
-        """The sentence that was not heard to its end, and why; none if all were.
-
-        Each one's synthesis begins when it is asked for, so that it is ready when the one before has been sent.
-        """
-        sentences: asyncio.Queue[_Sentence | None] = asyncio.Queue()
-        begun: list[asyncio.Task[None]] = []
+    async def _play(self, turn: TurnId, write: Write) -> tuple[Sentence, Exception] | None:
+        """Returns the sentence that was not played completely, and why; none if there is none."""
+        tracks: asyncio.Queue[_Track | None] = asyncio.Queue()
+        syntheses: list[asyncio.Task[None]] = []  # indexed by sentence number
         async with asyncio.TaskGroup() as tasks:
 
-            def begin(asked: StoredEvent, request: AudioRequested) -> None:
-                sentences.put_nowait(sentence := _Sentence(asked, request, _Sound()))
-                begun.append(tasks.create_task(self._speak(sentence)))
+            def start_synthesis(sentence: Sentence) -> None:
+                tracks.put_nowait(track := _Track(sentence))
+                syntheses.append(tasks.create_task(self._synthesize(track)))
 
-            gathering = tasks.create_task(self._gather(call_id, attempt, turn, begin, sentences))
-            while (sentence := await sentences.get()) is not None:
-                if error := await _pass_on(sentence.sound, write):
-                    for task in (gathering, *begun[sentence.request.sentence + 1 :]):
+            reading = tasks.create_task(self._read_turn(turn, start_synthesis, tracks))
+            while (track := await tracks.get()) is not None:
+                if error := await _write_audio(track, write):
+                    # Earlier syntheses go on: they still have to record that their sentences were played.
+                    for task in (reading, *syntheses[track.sentence.event.sentence + 1 :]):
                         task.cancel()
-                    return sentence, error
+                    return track.sentence, error
         return None
 
-    async def _give_up(self, sentence: _Sentence, error: Exception, *, say: bool) -> None:
+    async def _record_failure(self, sentence: Sentence, error: Exception, *, is_on_line: bool) -> None:
         reason = str(error) if isinstance(error, RequestFailed) else type(error).__name__
         try:
-            await self._speaking.give_up(sentence.asked, sentence.request, reason, say=say)
-        except Exception as trouble:  # what cannot be recorded is said nevertheless
-            logger.warning("failure_not_recorded", error=type(trouble).__name__, exc_info=trouble)
+            await self._synthesis.record_failure(sentence, reason, is_on_line=is_on_line)
+        except Exception as append_error:  # the remainder is spoken even if the failure is not recorded
+            logger.warning("failure_not_recorded", error=type(append_error).__name__, exc_info=append_error)
 
-    async def _gather(
-        self,
-        call_id: UUID,
-        attempt: int,
-        turn: int,
-        begin: Callable[[StoredEvent, AudioRequested], None],
-        sentences: asyncio.Queue[_Sentence | None],
+    async def _read_turn(
+        self, turn: TurnId, start_synthesis: Callable[[Sentence], None], tracks: asyncio.Queue[_Track | None]
     ) -> None:
         try:
-            greeting = await newest_greeting(self._calls, call_id) if turn == GREETING_TURN else None
-            if greeting is not None:
-                begin(*greeting)
-                return
-            async with self._facts.follow(call_id) as facts:
-                await self._follow(facts, attempt if turn != GREETING_TURN else 0, turn, begin)
-        except Exception as error:  # what has been begun is still heard
-            logger.warning("turn_lost", attempt=attempt, turn=turn, error=type(error).__name__, exc_info=error)
+            async with aclosing(self._sentences(turn)) as sentences:
+                async for sentence in sentences:
+                    start_synthesis(sentence)
+        except Exception as error:  # the sentences read so far are still played
+            logger.warning(
+                "turn_interrupted", attempt=turn.attempt, turn=turn.number, error=type(error).__name__, exc_info=error
+            )
         finally:
-            sentences.put_nowait(None)
+            tracks.put_nowait(None)
 
-    async def _follow(
-        self,
-        facts: AsyncIterator[StoredEvent],
-        attempt: int,
-        turn: int,
-        begin: Callable[[StoredEvent, AudioRequested], None],
-    ) -> None:
-        order = TurnOrder[tuple[StoredEvent, AudioRequested]](count=1 if turn == GREETING_TURN else None)
+    async def _sentences(self, turn: TurnId) -> AsyncGenerator[Sentence, None]:
+        """Yields the sentences of the turn in order, from the first on, as they are requested."""
+        if turn.is_greeting and (greeting := await load_greeting(self._calls, turn.call_id)):
+            yield greeting
+            return
+        attempt = 0 if turn.is_greeting else turn.attempt
+        order = SentenceOrder[Sentence](count=1 if turn.is_greeting else None)
         clock = asyncio.get_running_loop().time
+        deadline_at = clock() + self._max_silence_seconds
+        async with self._events.follow(turn.call_id) as events:
+            while not order.is_complete:
+                try:
+                    async with asyncio.timeout_at(deadline_at):
+                        stored = await anext(events)
+                except TimeoutError:
+                    logger.warning("turn_timed_out", attempt=turn.attempt, turn=turn.number)
+                    return
+                event = stored.event
+                if not isinstance(event, AudioRequested | ReplyGenerated):
+                    continue
+                if (event.attempt, event.turn) != (attempt, turn.number):
+                    continue
+                deadline_at = clock() + self._max_silence_seconds
+                if isinstance(event, ReplyGenerated):
+                    order.close(event.sentences)
+                else:
+                    for sentence in order.add(event.sentence, StoredEvent(event, stored.envelope, stored.sequence)):
+                        yield sentence
+
+    async def _synthesize(self, track: _Track) -> None:
         try:
-            async with asyncio.timeout(self._patience) as bound:
-                while not order.complete:
-                    recorded = await anext(facts)
-                    event = recorded.event
-                    if not isinstance(event, AudioRequested | ReplyGenerated):
-                        continue
-                    if (event.attempt, event.turn) != (attempt, turn):
-                        continue
-                    bound.reschedule(clock() + self._patience)
-                    if isinstance(event, ReplyGenerated):
-                        order.close(event.sentences)
-                    else:
-                        for sentence in order.ask(event.sentence, (recorded, event)):
-                            begin(*sentence)
-        except TimeoutError:
-            logger.warning("turn_cut_short", attempt=attempt, turn=turn)
-
-    async def _speak(self, sentence: _Sentence) -> None:
-        asked = sentence.asked
-        try:
-            with tracing.span("speak", tracing.SERVE, asked.envelope.traceparent):
-                await self._speaking.speak(asked, sentence.request, sentence.sound.put_nowait)
-        except RequestFailed as failed:
-            sentence.sound.put_nowait(failed)
-        except Exception as error:  # nobody takes it from the queue if the sentence was heard to its end before
-            logger.warning("sentence_lost", error=type(error).__name__, exc_info=error)
-            sentence.sound.put_nowait(error)
+            with tracing.span("speak", tracing.SERVE, track.sentence.envelope.traceparent):
+                await self._synthesis.speak(track.sentence, track.audio.put_nowait)
+        except RequestFailed as error:
+            track.audio.put_nowait(error)
+        except Exception as error:  # after the end of the audio, this error is in the queue but not read
+            logger.warning("sentence_failed", error=type(error).__name__, exc_info=error)
+            track.audio.put_nowait(error)
 
 
-async def _pass_on(sound: _Sound, write: Write) -> Exception | None:
-    """Why the sentence was not heard to its end; none if it was."""
-    while frames := await sound.get():
+async def _write_audio(track: _Track, write: Write) -> Exception | None:
+    """Returns the error that ended the audio early; none if it was written completely."""
+    while frames := await track.audio.get():
         if isinstance(frames, Exception):
             return frames
         await write(frames)
     return None
-
-
-def _timed(write: Write) -> Write:
-    """Observes how long it is from now to the first sound that is written."""
-    begun, waiting = monotonic(), True
-
-    async def timed(frames: bytes) -> None:
-        nonlocal waiting
-        await write(frames)
-        if waiting:
-            FIRST_AUDIO_SECONDS.observe(monotonic() - begun)
-            waiting = False
-
-    return timed

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import uuid_utils
 
-from chassis.event_log import Conflict, Guard, StoredEvent
+from chassis.event_log import Conflict, EventLog, Guard, StoredEvent
 from chassis.retry_later import RetryLater
 from contracts import (
     CallEvent,
@@ -18,7 +18,6 @@ from contracts import (
     Envelope,
     TelephonyStatusReported,
 )
-from voice.ports import CallLog
 
 DIAL_BUDGET_SECONDS = 20.0
 """How long after its claim the last request of an attempt may leave; requests are repeated after a 429 only."""
@@ -69,7 +68,7 @@ class Attempt:
         return (datetime.now(UTC) - self.claim.envelope.time).total_seconds() < patience
 
 
-async def load_attempt(calls: CallLog, call_id: UUID, number: int) -> Attempt:
+async def load_attempt(calls: EventLog, call_id: UUID, number: int) -> Attempt:
     """The attempt `number` of a call as the log has it now."""
     recorded = await calls.read((f"dial.*.{call_id}", f"{TelephonyStatusReported.event_name}.{call_id}"))
     facts, claim = [], None
@@ -82,7 +81,7 @@ async def load_attempt(calls: CallLog, call_id: UUID, number: int) -> Attempt:
     return Attempt(tuple(facts), claim)
 
 
-async def is_claimed(calls: CallLog, call_id: UUID, number: int) -> bool:
+async def is_claimed(calls: EventLog, call_id: UUID, number: int) -> bool:
     """Whether the attempt, or a later one, has been claimed."""
     return _is_of(await calls.last(f"{DialClaimed.event_name}.{call_id}"), number)
 
@@ -91,7 +90,7 @@ def _is_of(last: StoredEvent | None, number: int) -> bool:
     return last is not None and isinstance(last.event, DialClaimed) and last.event.attempt >= number
 
 
-async def rule_out(calls: CallLog, call_id: UUID, number: int, cause: Envelope, reason: str) -> None:
+async def rule_out(calls: EventLog, call_id: UUID, number: int, cause: Envelope, reason: str) -> None:
     """Says that the attempt never rang. Taking its claim makes sure that nobody will dial it: only then is it safe.
 
     Raises StillDialing if somebody else has the claim.
@@ -102,7 +101,7 @@ async def rule_out(calls: CallLog, call_id: UUID, number: int, cause: Envelope, 
     await calls.append(refused, cause=cause, event_id=f"{cause.id}/refused")
 
 
-async def claim_attempt(calls: CallLog, call_id: UUID, number: int, cause: Envelope) -> bool:
+async def claim_attempt(calls: EventLog, call_id: UUID, number: int, cause: Envelope) -> bool:
     """Claims the attempt by compare-and-set; false if it, or a later one, has been claimed before.
 
     Every claim has an id of its own: with a common one, the server would take a second claim for a repetition of the

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import structlog
 
-from chassis.event_log import StoredEvent
+from chassis.event_log import EventLog, StoredEvent
 from contracts import CallDecision, CallStatus, CallStatusChanged, DialPlaced, DialRefused, DialUnknown, Envelope
 from contracts.call import Call
 from contracts.streams import call_state_filter
@@ -24,7 +24,7 @@ from voice.application.telephony.attempts import (
 )
 from voice.application.telephony.dial_gate import DialGate
 from voice.metrics import DIALS
-from voice.ports import CallLog, DialOrder, DialRateLimiter, Telephony
+from voice.ports import DialOrder, DialRateLimiter, Telephony
 
 MAX_PAUSE_SECONDS = 8.0
 
@@ -38,7 +38,7 @@ class Dialing:
 
     def __init__(
         self,
-        calls: CallLog,
+        calls: EventLog,
         telephony: Telephony,
         greetings: Greetings,
         *,

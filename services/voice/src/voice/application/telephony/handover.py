@@ -1,4 +1,16 @@
-"""What nobody here can speak of a turn is said by the telephone provider's own voice."""
+"""Hands a turn over to the telephone provider's own voice when speech synthesis fails.
+
+Theory. The provider fetches a turn's audio before anything has failed, so a failure in the middle cannot change its
+instructions. Instead, the audio ends early, and voice modifies the live call: the provider then fetches instructions
+that speak the unplayed remainder.
+
+When. Audio is sent faster than it is played, and modifying the call interrupts playback. So the hand-over waits until
+the callee has heard everything that was sent (`domain.playback`). Then it checks that the turn is still current.
+
+Who. Edge does the same by itself when the callee has been silent for a while after a turn that failed. A hand-over
+gives up before that (`telephony.timing`), so the remainder is not spoken twice. If the provider cannot be reached, or
+this process ends, edge's silence timeout is the fallback.
+"""
 
 import asyncio
 from uuid import UUID
@@ -6,73 +18,75 @@ from uuid import UUID
 import structlog
 
 from chassis import tracing
+from chassis.event_log import EventLog
 from contracts import CallDecision, SpeechHeard
 from contracts.streams import call_state_filter
 from telephony.timing import HANDOVER_SECONDS
 from voice.application.telephony.attempts import load_attempt
 from voice.domain.playback import UnplayedRemainder
-from voice.ports import CallLog, SpokenFallback
+from voice.domain.turns import TurnId
+from voice.ports import SpokenFallback
 
 logger = structlog.get_logger()
 
 
 class Handover:
-    """Hands turns over, for each call the one that was played last. What is under way is dropped by `aclose`."""
+    """Schedules hand-overs, at most one for each call: the one of the turn that was played last."""
 
-    def __init__(self, calls: CallLog, mouthpiece: SpokenFallback) -> None:
+    def __init__(self, calls: EventLog, spoken_fallback: SpokenFallback) -> None:
         self._calls = calls
-        self._mouthpiece = mouthpiece
-        self._under_way: dict[UUID, asyncio.Task[None]] = {}
+        self._spoken_fallback = spoken_fallback
+        self._tasks: dict[UUID, asyncio.Task[None]] = {}
 
-    def begin(self, call_id: UUID, attempt: int, turn: int, unsaid: UnplayedRemainder) -> asyncio.Task[None]:
-        """Has the rest of the turn said on the call's line, as soon as what was sent of it has been heard.
-
-        Fails open: if that cannot be asked for, or this process ends before, the callee's silence brings the edge to
-        the same words.
-        """
-        if before := self._under_way.get(call_id):
-            before.cancel()
-        task = asyncio.create_task(self._hand_over(call_id, attempt, turn, unsaid))
-        self._under_way[call_id] = task
-        task.add_done_callback(lambda done: self._forget(call_id, done))
+    def schedule(self, turn: TurnId, remainder: UnplayedRemainder) -> asyncio.Task[None]:
+        """Schedules the remainder to be spoken once the callee has heard what was sent. Never fails the caller."""
+        if previous := self._tasks.get(turn.call_id):
+            previous.cancel()
+        task = asyncio.create_task(self._hand_over(turn, remainder))
+        self._tasks[turn.call_id] = task
+        task.add_done_callback(lambda done: self._remove(turn.call_id, done))
         return task
 
     async def aclose(self) -> None:
-        """Leaves what is under way to the edge."""
-        tasks = list(self._under_way.values())
+        """Cancels the scheduled hand-overs."""
+        tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _forget(self, call_id: UUID, done: asyncio.Task[None]) -> None:
-        if self._under_way.get(call_id) is done:
-            del self._under_way[call_id]
+    def _remove(self, call_id: UUID, done: asyncio.Task[None]) -> None:
+        if self._tasks.get(call_id) is done:
+            del self._tasks[call_id]
 
-    async def _hand_over(self, call_id: UUID, attempt: int, turn: int, unsaid: UnplayedRemainder) -> None:
-        await asyncio.sleep(unsaid.after - asyncio.get_running_loop().time())
-        log = logger.bind(attempt=attempt, turn=turn, sentence=unsaid.sentence)
+    async def _hand_over(self, turn: TurnId, remainder: UnplayedRemainder) -> None:
+        await asyncio.sleep(remainder.speak_at - asyncio.get_running_loop().time())
+        log = logger.bind(attempt=turn.attempt, turn=turn.number, sentence=remainder.sentence)
         try:
-            with tracing.span("hand over", tracing.SERVE, unsaid.traceparent):
+            with tracing.span("hand over", tracing.SERVE, remainder.traceparent):
                 async with asyncio.timeout(HANDOVER_SECONDS):
-                    handed_over = await self._say(call_id, attempt, turn, unsaid.sentence)
-        except Exception as error:  # noqa: BLE001  quality fails open (law 9)
-            log.warning("turn_not_handed_over", error=type(error).__name__)
+                    is_handed_over = await self._speak(turn, remainder.sentence)
+        except Exception as error:  # noqa: BLE001  speech fails open (law 9)
+            log.warning("handover_failed", error=type(error).__name__)
         else:
-            log.info("turn_handed_over" if handed_over else "turn_overtaken")
+            log.info("turn_handed_over" if is_handed_over else "turn_overtaken")
 
-    async def _say(self, call_id: UUID, attempt: int, turn: int, sentence: int) -> bool:
-        sid = (await load_attempt(self._calls, call_id, attempt)).provider_call_id
-        if sid is None or await self._is_overtaken(call_id, attempt, turn):
+    async def _speak(self, turn: TurnId, sentence: int) -> bool:
+        """Returns whether the provider was asked to speak: not if the call is unknown or the turn is overtaken."""
+        provider_call_id = (await load_attempt(self._calls, turn.call_id, turn.attempt)).provider_call_id
+        if provider_call_id is None or await self._is_overtaken(turn):
             return False
-        await self._mouthpiece.redirect_to_remainder(sid, call_id, attempt, turn, sentence)
+        await self._spoken_fallback.redirect_to_remainder(
+            provider_call_id, turn.call_id, turn.attempt, turn.number, sentence
+        )
         return True
 
-    async def _is_overtaken(self, call_id: UUID, attempt: int, turn: int) -> bool:
-        """Whether the line has no more use for this turn: the callee has spoken since, or it is closed."""
-        last = await self._calls.last(f"{SpeechHeard.event_name}.{call_id}")
-        if last and isinstance(last.event, SpeechHeard) and (last.event.attempt, last.event.turn) > (attempt, turn):
+    async def _is_overtaken(self, turn: TurnId) -> bool:
+        """Returns whether the callee has begun a later turn or the line of the attempt is closed."""
+        last = await self._calls.last(f"{SpeechHeard.event_name}.{turn.call_id}")
+        utterance = last.event if last else None
+        if isinstance(utterance, SpeechHeard) and (utterance.attempt, utterance.turn) > (turn.attempt, turn.number):
             return True
-        newest = await self._calls.last(call_state_filter(call_id))
+        newest = await self._calls.last(call_state_filter(turn.call_id))
         if newest is None or not isinstance(newest.event, CallDecision):
             return False
-        return not newest.event.call.may_use_line(attempt)
+        return not newest.event.call.may_use_line(turn.attempt)

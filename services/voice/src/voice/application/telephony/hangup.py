@@ -2,6 +2,7 @@
 
 import structlog
 
+from chassis.event_log import EventLog
 from contracts import CallHangupRequested, Envelope
 from voice.application.telephony.attempts import (
     CALLED_OFF,
@@ -11,7 +12,7 @@ from voice.application.telephony.attempts import (
     rule_out,
 )
 from voice.application.telephony.lookup import look_up
-from voice.ports import CallLog, Directory, Telephony
+from voice.ports import Directory, Telephony
 
 logger = structlog.get_logger()
 
@@ -21,7 +22,7 @@ class HangUp:
 
     def __init__(
         self,
-        calls: CallLog,
+        calls: EventLog,
         telephony: Telephony,
         directory: Directory,
         *,

@@ -10,11 +10,11 @@ from uuid import UUID
 
 import structlog
 
-from chassis.event_log import Conflict, Guard, StoredEvent
+from chassis.event_log import Conflict, EventLog, Guard, StoredEvent
 from contracts import DialCleared, DialPlaced, DialRefused, DialUnknown, Envelope
 from voice.domain.rate_limit import Pace
 from voice.metrics import DIAL_RATE_LIMIT, DIAL_WAIT_SECONDS, PERMIT_CONFLICTS
-from voice.ports import CallLog, DialFacts
+from voice.ports import DialEvents
 
 _PAUSE_SECONDS = 1.0
 
@@ -24,7 +24,7 @@ logger = structlog.get_logger()
 class RateLimiter:
     """One replica's part. `run` must run for anything to be cleared."""
 
-    def __init__(self, pace: Pace, calls: CallLog, facts: DialFacts) -> None:
+    def __init__(self, pace: Pace, calls: EventLog, facts: DialEvents) -> None:
         self._pace = pace
         self._calls = calls
         self._facts = facts
@@ -75,7 +75,7 @@ class RateLimiter:
 
     async def _hear(self) -> None:
         self._pace.forget()
-        async with self._facts.heard() as batches:
+        async with self._facts.follow() as batches:
             async for batch in batches:
                 now = asyncio.get_running_loop().time()
                 for recorded in batch:

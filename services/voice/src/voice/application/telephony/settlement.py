@@ -2,6 +2,7 @@
 
 import structlog
 
+from chassis.event_log import EventLog
 from contracts import CallSettlementRequested, DialLookedUp, Envelope
 from contracts.call import Call
 from voice.application.telephony.attempts import (
@@ -12,7 +13,7 @@ from voice.application.telephony.attempts import (
     rule_out,
 )
 from voice.application.telephony.lookup import look_up
-from voice.ports import CallLog, Directory
+from voice.ports import Directory
 
 logger = structlog.get_logger()
 
@@ -20,7 +21,7 @@ logger = structlog.get_logger()
 class Settlement:
     """Says what the provider says; assumes nothing."""
 
-    def __init__(self, calls: CallLog, directory: Directory, *, patience: float = CLAIM_PATIENCE_SECONDS) -> None:
+    def __init__(self, calls: EventLog, directory: Directory, *, patience: float = CLAIM_PATIENCE_SECONDS) -> None:
         self._calls = calls
         self._directory = directory
         self._patience = patience

@@ -1,7 +1,7 @@
 """The account's pace on a real nats-server: replicas share it, and it takes nothing from law 4."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 import nats
 import pytest
 from nats.aio.client import Client
+from tests.integration.voice.conftest import StartCall
 
 from chassis.background import run_in_background
 from chassis.event_log import EventLog
 from contracts import (
-    CallStatusChanged,
     DialClaimed,
     DialCleared,
     DialPlaced,
@@ -23,17 +23,15 @@ from contracts import (
 from contracts.streams import CALLS
 from simulators.server import Simulators
 from voice.adapters.clips import ObjectStoreClips
-from voice.adapters.dial_facts import LoggedDials
 from voice.adapters.elevenlabs import ElevenLabs
+from voice.adapters.nats import DialEventReader
 from voice.adapters.twilio import Twilio
 from voice.application.speech.greetings import Greetings
-from voice.application.speech.synthesis import Speaking
+from voice.application.speech.synthesis import SpeechSynthesis
 from voice.application.telephony.attempts import CLAIM_PATIENCE_SECONDS, StillDialing
 from voice.application.telephony.dialing import Dialing
 from voice.application.telephony.rate_limiter import RateLimiter
 from voice.domain.rate_limit import Pace
-
-Begin = Callable[..., Awaitable[CallStatusChanged]]
 
 
 @asynccontextmanager
@@ -45,7 +43,7 @@ async def replicas(nats_url: str, count: int, per_second: float) -> AsyncIterato
             client = await nats.connect(nats_url)
             stack.push_async_callback(client.close)
             log = EventLog(client, CALLS.name, source="voice")
-            pacing = RateLimiter(Pace(per_second, CLAIM_PATIENCE_SECONDS), log, LoggedDials(client, log))
+            pacing = RateLimiter(Pace(per_second, CLAIM_PATIENCE_SECONDS), log, DialEventReader(client, log))
             await stack.enter_async_context(run_in_background(pacing.run()))
             found.append((pacing, log))
         yield found
@@ -110,14 +108,14 @@ async def test_with_a_pace_too_one_message_delivered_to_many_replicas_is_one_req
     nats_url: str,
     bus_client: Client,
     calls: EventLog,
-    begin: Begin,
+    start_call: StartCall,
     simulators: Simulators,
     telephony: Twilio,
     speech: ElevenLabs,
     clips: ObjectStoreClips,
 ) -> None:
-    greetings = Greetings(calls, Speaking([speech], clips, calls))
-    event = await begin()
+    greetings = Greetings(calls, SpeechSynthesis([speech], clips, calls))
+    event = await start_call()
     async with replicas(nats_url, 3, per_second=20) as running:
         dialers = [Dialing(log, telephony, greetings, clearance=pacing) for pacing, log in running]
         told = (dialer.dial(event, cause_of(event.call_id)) for dialer in [*dialers, *dialers])

@@ -1,7 +1,7 @@
-"""A line as the callee hears it, at the pace of life: ElevenLabs fails in the middle of a turn, and Twilio goes on."""
+"""A hand-over on a simulated line in real time: ElevenLabs fails within a turn, and Twilio speaks the rest."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from urllib.parse import urlsplit
 
@@ -12,11 +12,11 @@ from nats.aio.client import Client
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 from tests.fakes.providers import provider
-from tests.integration.voice.conftest import ACCOUNT_SID, AUTH_TOKEN, CALLEE, CALLER
+from tests.integration.voice.conftest import ACCOUNT_SID, AUTH_TOKEN, CALLEE, CALLER, RequestAudio, StartCall
 
 from chassis.event_log import EventLog
 from chassis.serve import Bus
-from contracts import CallStatus, CallStatusChanged, DialPlaced, ReplyGenerated
+from contracts import CallStatus, DialPlaced, ReplyGenerated
 from edge.composition import build
 from edge.settings import Settings
 from simulators.faults import FaultRule
@@ -26,26 +26,26 @@ from simulators.twilio.ledger import CallEntry
 from voice.adapters import twilio
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
-from voice.adapters.spoken_facts import LoggedFacts
-from voice.application.speech.synthesis import Speaking
-from voice.application.speech.turns import Turns
+from voice.adapters.nats import SpeechEventReader
+from voice.application.speech.synthesis import SpeechSynthesis
+from voice.application.speech.turns import TurnPlayer
 from voice.application.telephony.handover import Handover
 from voice.entrypoints.media import build_routes
 
 SEED = 13
-"""This callee picks up soon."""
+"""The callee of this seed answers soon."""
 TEXTS = ("All is well.", "Is it?", "Bye.")
 
 
 @pytest.fixture
 async def simulators() -> AsyncIterator[Simulators]:
-    """The vendors at the pace of life, and a callee who says nothing."""
+    """The vendors in real time, and a callee who is silent."""
     async with running(seed=SEED, behaviours={"silent": 1}, twilio_auth_token=AUTH_TOKEN) as vendors:
         yield vendors
 
 
 class PublicHost:
-    """One address for both services, as the reverse proxy gives it; they are named once it is known."""
+    """One address for both services, as the reverse proxy has it. The services are set once it is known."""
 
     edge: ASGIApp
     voice: ASGIApp
@@ -61,9 +61,10 @@ class PublicHost:
 async def public_url(
     bus_client: Client, calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips, simulators: Simulators
 ) -> AsyncIterator[str]:
-    """Voice's media and the edge, as they are composed."""
+    """The media route of voice, and edge."""
     host = PublicHost()
-    turns = Turns(calls, LoggedFacts(bus_client), Speaking([speech], clips, calls), patience=5)
+    synthesis = SpeechSynthesis([speech], clips, calls)
+    player = TurnPlayer(calls, SpeechEventReader(bus_client), synthesis, max_silence_seconds=5)
     async with (
         serving(host, "127.0.0.1") as url,
         twilio.connect(
@@ -78,7 +79,7 @@ async def public_url(
     ):
         settings = Settings.model_validate({"app_base_url": url, "twilio_auth_token": AUTH_TOKEN, "api_keys": "key"})
         async with build(settings, Bus(bus_client, NatsBroker(), calls)) as host.edge:
-            host.voice = Starlette(routes=build_routes(turns, handover, AUTH_TOKEN))
+            host.voice = Starlette(routes=build_routes(player, handover, AUTH_TOKEN))
             yield url
 
 
@@ -87,29 +88,29 @@ async def line(
     public_url: str,
     simulators: Simulators,
     calls: EventLog,
-    begin: Callable[..., Awaitable[CallStatusChanged]],
-    ask: Callable[..., Awaitable[None]],
+    start_call: StartCall,
+    request_audio: RequestAudio,
 ) -> CallEntry:
-    """Twilio's ledger entry of a call that begins with a turn of which the second sentence cannot be spoken."""
+    """The ledger entry of a call whose first turn has a second sentence that cannot be synthesized."""
     simulators.faults.rules = [FaultRule(target="elevenlabs", request_body="Is it", kind="status", status=500)]
-    event = await begin(status=CallStatus.IN_PROGRESS)
-    told = {"call_id": event.call_id, "attempt": 1, "turn": 1}
+    event = await start_call(status=CallStatus.IN_PROGRESS)
+    fields = {"call_id": event.call_id, "attempt": 1, "turn": 1}
     for number, text in enumerate(TEXTS):
-        await ask(event, 1, number, text)
+        await request_audio(event, 1, number, text)
     await calls.append(
         ReplyGenerated.model_validate(
-            {**told, "text": " ".join(TEXTS), "sentences": 3, "model": "m", "latency_seconds": 0}
+            {**fields, "text": " ".join(TEXTS), "sentences": 3, "model": "m", "latency_seconds": 0}
         )
     )
-    wanted = {"To": CALLEE, "From": CALLER, "Url": f"{public_url}/twilio/gather/{event.call_id}/1/1"}
+    form = {"To": CALLEE, "From": CALLER, "Url": f"{public_url}/twilio/gather/{event.call_id}/1/1"}
     async with httpx.AsyncClient(base_url=simulators.twilio_url, auth=(ACCOUNT_SID, AUTH_TOKEN)) as http:
-        dialled = await http.post(f"/2010-04-01/Accounts/{ACCOUNT_SID}/Calls.json", data=wanted)
+        dialled = await http.post(f"/2010-04-01/Accounts/{ACCOUNT_SID}/Calls.json", data=form)
     sid = dialled.raise_for_status().json()["sid"]
     await calls.append(DialPlaced(call_id=event.call_id, attempt=1, provider_call_id=sid))
     return simulators.ledger.calls[0]
 
 
-async def test_what_was_sent_is_heard_to_its_end_and_then_twilio_says_the_rest(line: CallEntry) -> None:
+async def test_twilio_speaks_the_remainder_after_the_audio_has_been_played(line: CallEntry) -> None:
     async with asyncio.timeout(30):
         while not any(one.text for one in line.utterances):
             await asyncio.sleep(0.02)

@@ -1,7 +1,7 @@
 """Orders to dial while Twilio refuses everybody: on a real nats-server, with a breaker in each replica."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from prometheus_client import REGISTRY
 from tests.fakes.providers import provider
-from tests.integration.voice.conftest import ACCOUNT_SID, AUTH_TOKEN, CALLER
+from tests.integration.voice.conftest import ACCOUNT_SID, AUTH_TOKEN, CALLER, StartCall
 
 from chassis.event_log import EventLog
 from contracts import (
@@ -29,14 +29,13 @@ from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.twilio import Twilio
 from voice.application.speech.greetings import Greetings
-from voice.application.speech.synthesis import Speaking
+from voice.application.speech.synthesis import SpeechSynthesis
 from voice.application.telephony.attempts import CALLED_OFF
 from voice.application.telephony.dial_gate import DialGate
 from voice.application.telephony.dialing import Dialing
 from voice.application.telephony.hangup import HangUp
 from voice.application.telephony.settlement import Settlement
 
-Begin = Callable[..., Awaitable[CallStatusChanged]]
 FAILURES = 2
 TOKEN_REFUSED = FaultRule(target="twilio", kind="status", status=401)
 
@@ -51,7 +50,7 @@ class Replica:
 
 @pytest.fixture
 def greetings(calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips) -> Greetings:
-    return Greetings(calls, Speaking([speech], clips, calls))
+    return Greetings(calls, SpeechSynthesis([speech], clips, calls))
 
 
 @pytest.fixture
@@ -80,16 +79,16 @@ def cause_of(event: CallStatusChanged) -> Envelope:
     return Envelope.of(event, id=f"cause/{event.call_id}", source="test", time=event.occurred_at)
 
 
-async def dial(replica: Replica, begin: Begin) -> None:
-    event = await begin()
+async def dial(replica: Replica, start_call: StartCall) -> None:
+    event = await start_call()
     await replica.dialing.dial(event, cause_of(event))
 
 
-async def refuse_until_open(simulators: Simulators, replicas: list[Replica], begin: Begin) -> None:
+async def refuse_until_open(simulators: Simulators, replicas: list[Replica], start_call: StartCall) -> None:
     simulators.faults.rules = [TOKEN_REFUSED]
     for replica in replicas:
         for _ in range(FAILURES):
-            await dial(replica, begin)
+            await dial(replica, start_call)
         assert replica.breaker.state is BreakerState.OPEN
 
 
@@ -98,14 +97,14 @@ async def outcomes(calls: EventLog, kind: type[DialPlaced | DialRefused]) -> int
 
 
 async def test_while_everybody_is_refused_few_are_asked_for_and_then_each_once(
-    replicas: list[Replica], begin: Begin, calls: EventLog, simulators: Simulators
+    replicas: list[Replica], start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
-    await refuse_until_open(simulators, replicas, begin)
+    await refuse_until_open(simulators, replicas, start_call)
     refused = await outcomes(calls, DialRefused)
     assert refused == FAILURES * len(replicas)
     async with asyncio.TaskGroup() as orders:
         for number in range(10):
-            orders.create_task(dial(replicas[number % 2], begin))
+            orders.create_task(dial(replicas[number % 2], start_call))
         async with asyncio.timeout(10):
             while (
                 await outcomes(calls, DialRefused) < refused + 2
@@ -121,13 +120,13 @@ async def test_while_everybody_is_refused_few_are_asked_for_and_then_each_once(
 
 @pytest.mark.parametrize("how", ["canceled", "its time has passed"])
 async def test_an_order_that_waits_can_be_called_off_and_is_not_dialled_when_its_turn_comes(
-    how: str, begin: Begin, calls: EventLog, telephony: Twilio, greetings: Greetings, simulators: Simulators
+    how: str, start_call: StartCall, calls: EventLog, telephony: Twilio, greetings: Greetings, simulators: Simulators
 ) -> None:
     breaker = CircuitBreaker(max_failures=1, cooldown_seconds=0)
     breaker.failed(breaker.begin())
     hold = DialGate(breaker, asyncio.Event())
     dialing = Dialing(calls, telephony, greetings, hold=hold)
-    event = await begin()
+    event = await start_call()
     async with asyncio.TaskGroup() as orders, hold.turn():  # somebody else tries
         for _ in range(2):  # one of them was delivered again meanwhile
             orders.create_task(dialing.dial(event, cause_of(event)))
