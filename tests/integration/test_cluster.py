@@ -16,7 +16,7 @@ from centralita.embedded.cluster import NODES, Cluster, nats_cluster, wait_until
 from centralita.embedded.credentials import Credentials
 from centralita.operations.doctor import bus
 from centralita.operations.doctor.checks import Result
-from centralita.operations.doctor.guarantees import FEWER, PROVISION
+from centralita.operations.doctor.stream_settings import MORE_REPLICAS, PROVISION
 from chassis.addresses import connection
 from chassis.event_log import Conflict, EventLog, Guard
 from chassis.provision import NotEnoughNodes, provision
@@ -99,7 +99,8 @@ async def test_more_replicas_than_one_are_refused_by_a_server_that_is_alone(bus_
 
 
 @pytest.mark.parametrize(
-    ("there", "asked", "result", "advice"), [(1, NODES, Result.FAILED, PROVISION), (NODES, 1, Result.WARNING, FEWER)]
+    ("there", "asked", "result", "advice"),
+    [(1, NODES, Result.FAILED, PROVISION), (NODES, 1, Result.WARNING, MORE_REPLICAS)],
 )
 async def test_the_doctor_says_where_replicas_are_missing_or_were_not_asked_for(
     admin: Client, there: int, asked: int, result: Result, advice: str

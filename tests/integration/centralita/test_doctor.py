@@ -1,4 +1,4 @@
-"""The doctor: what is wrong is found, and what is to be done is said."""
+"""The doctor finds what is wrong and gives advice."""
 
 import os
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from centralita.commands.doctor import examine
 from centralita.operations.doctor import bus
 from centralita.operations.doctor.checks import Finding, Result
-from centralita.operations.doctor.public import NOBODY, signature
+from centralita.operations.doctor.public import UNKNOWN_CALL_ID, signature
 from contracts.streams import CALLS, VOICE_DIALS
 from simulators.server import DEFAULT_ACCOUNT_SID, DEFAULT_AUTH_TOKEN, Simulators, running
 
@@ -26,7 +26,7 @@ async def vendors() -> AsyncIterator[Simulators]:
 
 @pytest.fixture
 def settings(vendors: Simulators, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Complete settings for the simulators, to be written to a file; none of the machine's own."""
+    """Complete settings for the simulators, without those of this machine's environment."""
     for name in [name for name in os.environ if name.startswith(NAMES)]:
         monkeypatch.delenv(name)
     return {
@@ -50,7 +50,7 @@ async def findings(nats_url: str, settings: dict[str, str], folder: Path) -> dic
     return {f"{one.area}: {one.check}": one for one in await examine(nats_url, file)}
 
 
-async def test_good_credentials_are_found_good(
+async def test_valid_credentials_are_ok(
     bus_client: Client, nats_url: str, settings: dict[str, str], tmp_path: Path
 ) -> None:
     found = await findings(nats_url, settings, tmp_path)
@@ -63,12 +63,12 @@ async def test_good_credentials_are_found_good(
 @pytest.mark.parametrize(
     ("name", "check", "advice"),
     [
-        ("TWILIO_AUTH_TOKEN", "Twilio", "TWILIO_AUTH_TOKEN anew"),
+        ("TWILIO_AUTH_TOKEN", "Twilio", "TWILIO_AUTH_TOKEN again"),
         ("ELEVENLABS_API_KEY", "ElevenLabs", "ELEVENLABS_API_KEY"),
         ("OPENAI_API_KEY", "OpenAI", "OPENAI_API_KEY"),
     ],
 )
-async def test_a_wrong_credential_is_found_and_not_repeated(
+async def test_a_wrong_credential_is_found_and_not_printed(
     bus_client: Client, nats_url: str, settings: dict[str, str], tmp_path: Path, name: str, check: str, advice: str
 ) -> None:
     found = await findings(nats_url, {**settings, name: "a-wrong-secret"}, tmp_path)
@@ -86,14 +86,14 @@ async def test_a_vendor_that_does_not_answer_is_found(
     assert "127.0.0.1:1" in found["credentials: OpenAI"].advice
 
 
-async def test_a_model_that_the_key_does_not_open_is_found(
+async def test_a_model_without_access_is_found(
     bus_client: Client, nats_url: str, settings: dict[str, str], tmp_path: Path
 ) -> None:
     found = await findings(nats_url, {**settings, "OPENAI_MODEL": "gpt-0"}, tmp_path)
-    assert "does not open the model gpt-0" in found["credentials: OpenAI"].found
+    assert "gives no access to the model gpt-0" in found["credentials: OpenAI"].found
 
 
-async def test_a_missing_setting_is_named_and_what_depends_on_it_is_skipped(
+async def test_a_missing_setting_is_named_and_dependent_checks_are_skipped(
     bus_client: Client, nats_url: str, settings: dict[str, str], tmp_path: Path
 ) -> None:
     del settings["TWILIO_AUTH_TOKEN"]
@@ -104,7 +104,7 @@ async def test_a_missing_setting_is_named_and_what_depends_on_it_is_skipped(
     assert found["credentials: OpenAI"].result is Result.OK
 
 
-async def test_of_composes_settings_what_compose_sets_itself_is_not_missed(
+async def test_settings_that_compose_sets_itself_may_be_missing_from_its_file(
     bus_client: Client, nats_url: str, settings: dict[str, str], tmp_path: Path
 ) -> None:
     del settings["MONGO_URL"]
@@ -114,44 +114,42 @@ async def test_of_composes_settings_what_compose_sets_itself_is_not_missed(
     assert found["settings: campaign_stats: MONGO_URL"].result is Result.SKIPPED
 
 
-async def test_a_public_address_at_which_somebody_else_answers_is_found(
+async def test_a_public_address_of_another_server_is_found(
     bus_client: Client, nats_url: str, settings: dict[str, str], tmp_path: Path
 ) -> None:
     found = await findings(nats_url, settings, tmp_path)
-    assert "that is not the edge" in found["public address: webhooks"].found
-    assert "that is not voice" in found["public address: media"].found
+    assert "this is not the edge" in found["public address: webhooks"].found
+    assert "this is not voice" in found["public address: media"].found
     assert found["public address: APP_BASE_URL"].result is Result.WARNING
-    gone = await findings(nats_url, {**settings, "APP_BASE_URL": "http://127.0.0.1:1"}, tmp_path)
-    assert "does the name resolve" in gone["public address: webhooks"].advice
+    unreachable = await findings(nats_url, {**settings, "APP_BASE_URL": "http://127.0.0.1:1"}, tmp_path)
+    assert "check that the name resolves" in unreachable["public address: webhooks"].advice
 
 
-async def test_a_bus_that_does_not_answer_is_found(settings: dict[str, str], tmp_path: Path) -> None:
+async def test_a_nats_server_that_does_not_answer_is_found(settings: dict[str, str], tmp_path: Path) -> None:
     found = await findings("nats://127.0.0.1:1", settings, tmp_path)
     assert found["NATS: connection"].result is Result.FAILED
 
 
-async def test_what_the_contracts_say_and_the_server_does_not_hold_is_found(bus_client: Client) -> None:
+async def test_differences_between_contracts_and_server_are_found(bus_client: Client) -> None:
     js = bus_client.jetstream()
     await js.delete_consumer(CALLS.name, VOICE_DIALS.name)
     await js.delete_stream("DEAD_LETTERS")
     await js.add_stream(name="DEAD_LETTERS", subjects=["dead.>"])
     found = {one.check: one for one in await bus.check(bus_client)}
     assert found["consumer voice-dials"].found == "consumer not found"
-    assert found["stream DEAD_LETTERS"].found.startswith(
-        "its subjects are not those of these contracts; discard is old"
-    )
-    assert found["consumer voice-hangups"].result is Result.WARNING, "nobody listens"
+    assert found["stream DEAD_LETTERS"].found.startswith("its subjects differ from the contracts; discard is old")
+    assert found["consumer voice-hangups"].result is Result.WARNING, "no service subscribes"
     assert {found[name].result for name in ("connection", "clock", "stream CALLS")} == {Result.OK}
 
 
-def test_the_probe_is_signed_as_twilio_signs() -> None:
+def test_the_webhook_request_has_the_signature_of_twilio() -> None:
     from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
-    url = f"https://calls.example.com/twilio/status/{NOBODY}/0"
+    url = f"https://calls.example.com/twilio/status/{UNKNOWN_CALL_ID}/0"
     assert RequestValidator("token").validate(url, {}, signature("token", url))
 
 
-async def test_the_simulator_is_not_asked_for_anything_that_costs(
+async def test_the_checks_place_no_call(
     bus_client: Client, nats_url: str, settings: dict[str, str], vendors: Simulators, tmp_path: Path
 ) -> None:
     await findings(nats_url, settings, tmp_path)

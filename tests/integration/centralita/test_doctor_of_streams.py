@@ -1,4 +1,4 @@
-"""The doctor compares every promise of the contracts, and its remedies are those that nats-server allows."""
+"""The doctor compares every stream setting of the contracts, and its remedies are possible on a real nats-server."""
 
 import asyncio
 import dataclasses
@@ -12,13 +12,13 @@ from nats.js.errors import APIError, ServerError
 
 from centralita.operations.doctor import bus
 from centralita.operations.doctor.checks import Finding, Result
-from centralita.operations.doctor.guarantees import ANEW, PROMISES, PROVISION
+from centralita.operations.doctor.stream_settings import PROVISION, RECREATE, SETTINGS
 from chassis.provision import provision, stream_config
 from contracts.streams import AUDIT, CALLS, DEAD_LETTERS, QUEUE, REQUESTS, STREAMS, Stream
 
 STILL_REMOVING = 10049
-"""The files of the stream that was deleted a moment ago."""
-ANOTHER: list[tuple[Stream, dict[str, Any], str, str]] = [
+"""The server's error code while it still removes the files of a deleted stream."""
+DIFFERENCES: list[tuple[Stream, dict[str, Any], str, str]] = [
     (AUDIT, {"deny_delete": False}, "deny_delete is off, not on", PROVISION),
     (AUDIT, {"deny_purge": False}, "deny_purge is off, not on", PROVISION),
     (QUEUE, {"max_msgs_per_subject": -1}, "max_msgs_per_subject is unlimited, not 1", PROVISION),
@@ -32,22 +32,22 @@ ANOTHER: list[tuple[Stream, dict[str, Any], str, str]] = [
     (REQUESTS, {"discard": DiscardPolicy.OLD}, "discard is old, not new", PROVISION),
     (QUEUE, {"discard_new_per_subject": True}, "discard_new_per_subject is on, not off", PROVISION),
     (REQUESTS, {"allow_rollup_hdrs": True}, "allow_rollup_hdrs is on, not off", PROVISION),
-    (DEAD_LETTERS, {"subjects": ["dead.>"]}, "its subjects are not those of these contracts", PROVISION),
+    (DEAD_LETTERS, {"subjects": ["dead.>"]}, "its subjects differ from the contracts", PROVISION),
     (DEAD_LETTERS, {"retention": RetentionPolicy.INTEREST}, "retention is interest, not limits", PROVISION),
-    (DEAD_LETTERS, {"retention": RetentionPolicy.WORK_QUEUE}, "retention is workqueue, not limits", ANEW),
-    (CALLS, {"deny_delete": True}, "deny_delete is on, not off", ANEW),
-    (REQUESTS, {"deny_purge": True}, "deny_purge is on, not off", ANEW),
-    (CALLS, {"storage": StorageType.MEMORY}, "storage is memory, not file", ANEW),
+    (DEAD_LETTERS, {"retention": RetentionPolicy.WORK_QUEUE}, "retention is workqueue, not limits", RECREATE),
+    (CALLS, {"deny_delete": True}, "deny_delete is on, not off", RECREATE),
+    (REQUESTS, {"deny_purge": True}, "deny_purge is on, not off", RECREATE),
+    (CALLS, {"storage": StorageType.MEMORY}, "storage is memory, not file", RECREATE),
     (
         DEAD_LETTERS,
         {"allow_msg_schedules": True, "discard": DiscardPolicy.OLD},
         "discard is old, not new; allow_msg_schedules is on, not off",
-        ANEW,
+        RECREATE,
     ),
 ]
 
 
-async def made_anew(js: JetStreamContext, config: StreamConfig) -> None:
+async def recreate(js: JetStreamContext, config: StreamConfig) -> None:
     await js.delete_stream(config.name or "")
     while True:
         try:
@@ -59,62 +59,62 @@ async def made_anew(js: JetStreamContext, config: StreamConfig) -> None:
             await asyncio.sleep(0.2)
 
 
-async def found(client: Client, stream: Stream) -> Finding:
+async def find_stream(client: Client, stream: Stream) -> Finding:
     return next(one for one in await bus.check(client) if one.check == f"stream {stream.name}")
 
 
 @pytest.mark.parametrize(
-    ("stream", "changes", "says", "advice"),
-    ANOTHER,
-    ids=[f"{stream.name}-{'-'.join(map(str, changes.items()))}" for stream, changes, *_ in ANOTHER],
+    ("stream", "changes", "description", "advice"),
+    DIFFERENCES,
+    ids=[f"{stream.name}-{'-'.join(map(str, changes.items()))}" for stream, changes, *_ in DIFFERENCES],
 )
-async def test_a_broken_promise_is_named_and_its_remedy_is_true(
-    bus_client: Client, stream: Stream, changes: dict[str, Any], says: str, advice: str
+async def test_a_different_setting_is_named_and_its_remedy_works(
+    bus_client: Client, stream: Stream, changes: dict[str, Any], description: str, advice: str
 ) -> None:
     js = bus_client.jetstream()
-    await made_anew(js, dataclasses.replace(stream_config(stream), **changes))
-    finding = await found(bus_client, stream)
-    assert (finding.result, finding.found) == (Result.FAILED, says)
+    await recreate(js, dataclasses.replace(stream_config(stream), **changes))
+    finding = await find_stream(bus_client, stream)
+    assert (finding.result, finding.found) == (Result.FAILED, description)
     assert advice in finding.advice
-    if advice is ANEW:
+    if advice is RECREATE:
         with pytest.raises(APIError):
             await provision(js)
-        await made_anew(js, stream_config(stream))
+        await recreate(js, stream_config(stream))
     await provision(js)
-    assert (await found(bus_client, stream)).result is Result.OK
+    assert (await find_stream(bus_client, stream)).result is Result.OK
 
 
-async def test_a_sealed_stream_can_only_be_made_anew(bus_client: Client) -> None:
+async def test_a_sealed_stream_must_be_recreated(bus_client: Client) -> None:
     js = bus_client.jetstream()
     await js.update_stream(dataclasses.replace(stream_config(REQUESTS), sealed=True))
-    finding = await found(bus_client, REQUESTS)
+    finding = await find_stream(bus_client, REQUESTS)
     assert "sealed is on, not off" in finding.found
-    assert finding.advice == ANEW
+    assert finding.advice == RECREATE
 
 
-async def test_an_audit_that_could_be_deleted_from_can_be_no_longer_after_the_remedy(bus_client: Client) -> None:
+async def test_the_remedy_forbids_deletions_from_the_audit_log(bus_client: Client) -> None:
     js = bus_client.jetstream()
-    await made_anew(js, dataclasses.replace(stream_config(AUDIT), deny_delete=False, deny_purge=False))
+    await recreate(js, dataclasses.replace(stream_config(AUDIT), deny_delete=False, deny_purge=False))
     entry = AUDIT.subjects[0].replace("*", "x").replace(">", "x")
     for _ in range(2):
         await js.publish(entry, b"{}")
-    assert await js.delete_msg(AUDIT.name, 1), "it could be deleted from"
-    finding = await found(bus_client, AUDIT)
+    assert await js.delete_msg(AUDIT.name, 1), "deletion was allowed"
+    finding = await find_stream(bus_client, AUDIT)
     assert finding.found == "deny_delete is off, not on; deny_purge is off, not on"
     assert finding.advice == PROVISION
     await provision(js)
-    assert (await found(bus_client, AUDIT)).result is Result.OK
+    assert (await find_stream(bus_client, AUDIT)).result is Result.OK
     for attempt in (js.delete_msg(AUDIT.name, 2), js.purge_stream(AUDIT.name)):
         with pytest.raises(APIError):
             await attempt
 
 
-async def test_what_was_provisioned_keeps_every_promise(bus_client: Client) -> None:
+async def test_provisioned_streams_have_no_differences(bus_client: Client) -> None:
     findings = {one.check: one.result for one in await bus.check(bus_client)}
     assert {findings[f"stream {stream.name}"] for stream in STREAMS} == {Result.OK}
 
 
-def test_nothing_that_the_contracts_say_of_a_stream_goes_unasked() -> None:
-    told = {name for stream in STREAMS for name, value in vars(stream_config(stream)).items() if value is not None}
+def test_every_stream_setting_of_the_contracts_is_compared() -> None:
+    defined = {name for stream in STREAMS for name, value in vars(stream_config(stream)).items() if value is not None}
     defaults = {"template_owner", "duplicate_window"}
-    assert told - set(PROMISES) - defaults == {"name", "description"}
+    assert defined - set(SETTINGS) - defaults == {"name", "description"}

@@ -1,4 +1,4 @@
-"""A NATS server on which the users and permissions of the contracts are in force."""
+"""A NATS server with the users and permissions of the contracts."""
 
 import asyncio
 import re
@@ -20,7 +20,7 @@ from contracts.permissions import ADMIN, inbox_of
 
 @dataclass
 class Connection:
-    """A user's connection, and what the server has refused it so far."""
+    """A user's connection, and the subjects that the server has refused it."""
 
     client: Client
     refused: list[str] = field(default_factory=list)
@@ -29,32 +29,32 @@ class Connection:
     def js(self) -> JetStreamContext:
         return self.client.jetstream()
 
-    async def told(self, error: Exception) -> None:
-        found = re.search(r'permissions violation for (?:publish|subscription) to "([^"]*)"', str(error))
-        self.refused.append(found[1] if found else str(error))
+    async def on_error(self, error: Exception) -> None:
+        match = re.search(r'permissions violation for (?:publish|subscription) to "([^"]*)"', str(error))
+        self.refused.append(match[1] if match else str(error))
 
-    async def refuses_to_publish(self, *subjects: str) -> list[str]:
-        """Which of the subjects the server refuses, in lower case as it tells them."""
+    async def refused_publishes(self, *subjects: str) -> list[str]:
+        """Publishes to the subjects and returns the refused ones, in lower case as the server reports them."""
         self.refused.clear()
         for subject in subjects:
             await self.client.publish(subject, b"{}")
         return await self._refused(len(subjects))
 
-    async def refuses_to_hear(self, *subjects: str, queue: str = "") -> list[str]:
-        """Which of the subjects it may not subscribe to, one connection's life long."""
+    async def refused_subscriptions(self, *subjects: str, queue: str = "") -> list[str]:
+        """Subscribes to the subjects and returns the refused ones."""
         self.refused.clear()
         for subject in subjects:
             await self.client.subscribe(subject, queue=queue)
         return await self._refused(len(subjects))
 
-    async def hears(self, subject: str, queue: str) -> bool:
-        """Whether it may subscribe."""
+    async def may_subscribe(self, subject: str, queue: str) -> bool:
+        """Returns whether the server accepts the subscription."""
         self.refused.clear()
         await self.client.subscribe(subject, queue=queue)
         return await self._refused(0) == []
 
     async def _refused(self, expected: int) -> list[str]:
-        """What was refused once that many were, or none comes any more: the server tells it in its own time."""
+        """Returns the refusals once `expected` have arrived, or after 5 s: the server reports them asynchronously."""
         await wait_until_processed(self.client)
         for _ in range(100):
             await asyncio.sleep(0.05)
@@ -73,22 +73,25 @@ def access() -> Credentials:
 
 @pytest.fixture(scope="module")
 def address(access: Credentials, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with nats_server(tmp_path_factory.mktemp("guarded"), access=access) as url:
+    with nats_server(tmp_path_factory.mktemp("permissions"), access=access) as url:
         yield url
 
 
 @pytest.fixture
 async def connect(address: str, access: Credentials) -> AsyncIterator[Connect]:
-    """Connects as a user, as the chassis does; the streams are there."""
+    """Connects as a user, as the chassis does, to a server with all streams."""
     async with AsyncExitStack() as stack:
 
         async def as_user(user: str) -> Connection:
-            made = Connection(Client())
-            await made.client.connect(
-                access.url(address, user), inbox_prefix=inbox_of(user), error_cb=made.told, allow_reconnect=False
+            user_connection = Connection(Client())
+            await user_connection.client.connect(
+                access.url(address, user),
+                inbox_prefix=inbox_of(user),
+                error_cb=user_connection.on_error,
+                allow_reconnect=False,
             )
-            stack.push_async_callback(made.client.close)
-            return made
+            stack.push_async_callback(user_connection.client.close)
+            return user_connection
 
         admin = await nats.connect(access.url(address, ADMIN))
         stack.push_async_callback(admin.close)

@@ -1,4 +1,4 @@
-"""Upstream systems may ask and hear their answers; the operator reads everything; the administrator does everything."""
+"""Upstream systems publish requests and receive answers; the operator reads everything; the admin may do everything."""
 
 import asyncio
 import json
@@ -22,47 +22,47 @@ from contracts.streams import CALLS, CONSUMERS, DEAD_LETTERS, REQUESTS, STREAMS
 if TYPE_CHECKING:
     from tests.integration.permissions.conftest import Connect
 
-ASKED = [fact for fact, event in EVENTS.items() if event.subjects() in owned_by(Service.UPSTREAM)]
+REQUESTS_OF_UPSTREAM = [name for name, event in EVENTS.items() if event.subjects() in owned_by(Service.UPSTREAM)]
 REQUEST = EXAMPLES[CallRequested.event_name]
 
 
-async def test_an_upstream_system_may_ask_and_is_told_that_it_is_stored(connect: "Connect") -> None:
+async def test_an_upstream_system_may_publish_requests_and_receives_the_acknowledgement(connect: "Connect") -> None:
     upstream = await connect(Service.UPSTREAM)
-    for fact in ASKED:
-        ack = await upstream.js.publish(EXAMPLES[fact].subject, EXAMPLES[fact].model_dump_json().encode())
+    for name in REQUESTS_OF_UPSTREAM:
+        ack = await upstream.js.publish(EXAMPLES[name].subject, EXAMPLES[name].model_dump_json().encode())
         assert ack.stream == REQUESTS.name
     assert upstream.refused == []
 
 
-async def test_an_upstream_system_may_say_nothing_else(connect: "Connect") -> None:
+async def test_an_upstream_system_may_publish_nothing_else(connect: "Connect") -> None:
     upstream = await connect(Service.UPSTREAM)
-    others = [EXAMPLES[fact].subject for fact in EVENTS if fact not in ASKED]
+    others = [EXAMPLES[name].subject for name in EVENTS if name not in REQUESTS_OF_UPSTREAM]
     others += [CampaignStatisticsQuery.subject, "$JS.API.INFO", f"$JS.API.STREAM.MSG.GET.{REQUESTS.name}", "anything"]
-    assert await upstream.refuses_to_publish(*others) == [subject.lower() for subject in others]
-    heard = [">", "call.>", CALL_REQUEST, "deliver.>", "dead_letter.>"]
-    assert len(await upstream.refuses_to_hear(*heard)) == len(heard)
+    assert await upstream.refused_publishes(*others) == [subject.lower() for subject in others]
+    filters = [">", "call.>", CALL_REQUEST, "deliver.>", "dead_letter.>"]
+    assert len(await upstream.refused_subscriptions(*filters)) == len(filters)
 
 
-async def test_an_upstream_system_with_its_clients_own_inboxes_hears_no_answer_of_ours(connect: "Connect") -> None:
+async def test_an_upstream_system_receives_no_answers_to_other_users(connect: "Connect") -> None:
     upstream, operator = await connect(Service.UPSTREAM), await connect(OPERATOR)
-    ears = await upstream.client.subscribe("_INBOX.>")
+    inbox = await upstream.client.subscribe("_INBOX.>")
     await wait_until_processed(upstream.client)
     await operator.js.stream_info(CALLS.name)
     with pytest.raises(NoAnswer):
-        await ears.next_msg(timeout=0.3)
+        await inbox.next_msg(timeout=0.3)
 
 
-async def test_the_answer_to_an_upstream_system_cannot_be_sent_into_the_log(connect: "Connect") -> None:
+async def test_a_reply_subject_of_an_upstream_system_cannot_be_a_subject_of_the_log(connect: "Connect") -> None:
     upstream, admin = await connect(Service.UPSTREAM), await connect(ADMIN)
     before = await last_sequence(admin.client, CALLS.name)
-    asked = await last_sequence(admin.client, REQUESTS.name)
+    requests = await last_sequence(admin.client, REQUESTS.name)
     await upstream.client.publish(REQUEST.subject, b"{}", reply=f"call.created.{uuid4()}.pending")
     await upstream.js.publish(REQUEST.subject, b"{}")
-    assert await last_sequence(admin.client, REQUESTS.name) == asked + 2
+    assert await last_sequence(admin.client, REQUESTS.name) == requests + 2
     assert await last_sequence(admin.client, CALLS.name) == before
 
 
-async def test_an_upstream_system_cannot_roll_up_what_others_have_asked(connect: "Connect") -> None:
+async def test_an_upstream_system_cannot_delete_requests_by_rollup(connect: "Connect") -> None:
     upstream = await connect(Service.UPSTREAM)
     stored = await upstream.js.publish(REQUEST.subject, b"{}")
     for reach in ("all", "sub"):
@@ -72,18 +72,18 @@ async def test_an_upstream_system_cannot_roll_up_what_others_have_asked(connect:
     assert (await admin.js.get_msg(REQUESTS.name, stored.seq)).subject == REQUEST.subject
 
 
-async def test_what_the_server_says_of_a_user_goes_to_that_user_and_not_into_the_log(connect: "Connect") -> None:
+async def test_the_permissions_of_a_user_are_sent_to_that_user_and_not_to_the_log(connect: "Connect") -> None:
     upstream, admin = await connect(Service.UPSTREAM), await connect(ADMIN)
     before = await last_sequence(admin.client, CALLS.name)
-    told = json.loads((await upstream.client.request(OWN_PERMISSIONS, timeout=5)).data)["data"]
-    assert (told["user"], told["account"]) == (Service.UPSTREAM, THEIRS)
+    answer = json.loads((await upstream.client.request(OWN_PERMISSIONS, timeout=5)).data)["data"]
+    assert (answer["user"], answer["account"]) == (Service.UPSTREAM, THEIRS)
     await upstream.client.publish(OWN_PERMISSIONS, reply=f"call.created.{uuid4()}.pending")
     await upstream.client.request(OWN_PERMISSIONS, timeout=5)
     assert await last_sequence(admin.client, CALLS.name) == before
     assert upstream.refused == []
 
 
-async def test_an_upstream_system_gets_the_outcome_by_request_and_by_reply_to(connect: "Connect") -> None:
+async def test_an_upstream_system_receives_the_outcome_by_request_and_by_reply_to(connect: "Connect") -> None:
     upstream, edge = await connect(Service.UPSTREAM), await connect(Service.EDGE)
     orchestrator = await connect(Service.ORCHESTRATOR)
 
@@ -117,22 +117,22 @@ async def test_the_operator_reads_every_stream(connect: "Connect") -> None:
     assert operator.refused == []
 
 
-async def test_the_operator_asks_for_calls_and_changes_nothing(connect: "Connect") -> None:
+async def test_the_operator_may_request_calls_and_change_nothing(connect: "Connect") -> None:
     operator = await connect(OPERATOR)
     assert (await operator.js.publish(REQUEST.subject, REQUEST.model_dump_json().encode())).stream == REQUESTS.name
-    facts = [EXAMPLES[fact].subject for fact in EVENTS if fact not in ASKED]
-    facts += [f"$JS.API.STREAM.{act}.{stream.name}" for act in ("DELETE", "PURGE", "UPDATE") for stream in STREAMS]
-    facts += [f"$JS.API.STREAM.MSG.DELETE.{DEAD_LETTERS.name}"]
-    facts += [f"$JS.API.CONSUMER.DELETE.{consumer.stream.name}.{consumer.name}" for consumer in CONSUMERS]
-    assert await operator.refuses_to_publish(*facts) == [subject.lower() for subject in facts]
-    stolen = [consumer.deliver_subject for consumer in CONSUMERS]
-    assert len(await operator.refuses_to_hear(*stolen, queue="voice-dials")) == len(stolen)
+    subjects = [EXAMPLES[name].subject for name in EVENTS if name not in REQUESTS_OF_UPSTREAM]
+    subjects += [f"$JS.API.STREAM.{act}.{stream.name}" for act in ("DELETE", "PURGE", "UPDATE") for stream in STREAMS]
+    subjects += [f"$JS.API.STREAM.MSG.DELETE.{DEAD_LETTERS.name}"]
+    subjects += [f"$JS.API.CONSUMER.DELETE.{consumer.stream.name}.{consumer.name}" for consumer in CONSUMERS]
+    assert await operator.refused_publishes(*subjects) == [subject.lower() for subject in subjects]
+    deliveries = [consumer.deliver_subject for consumer in CONSUMERS]
+    assert len(await operator.refused_subscriptions(*deliveries, queue="voice-dials")) == len(deliveries)
 
 
-async def test_the_administrator_imports_facts_and_sends_dead_letters_again(connect: "Connect") -> None:
+async def test_the_admin_may_import_events_and_retry_dead_letters(connect: "Connect") -> None:
     admin = await connect(ADMIN)
     for event in EXAMPLES.values():
         assert (await admin.js.publish(event.subject, event.model_dump_json().encode())).seq
-    letter = await admin.js.publish("dead_letter.speech.heard.x", json.dumps({}).encode())
-    assert await admin.js.delete_msg(DEAD_LETTERS.name, letter.seq)
+    dead_letter = await admin.js.publish("dead_letter.speech.heard.x", json.dumps({}).encode())
+    assert await admin.js.delete_msg(DEAD_LETTERS.name, dead_letter.seq)
     assert admin.refused == []

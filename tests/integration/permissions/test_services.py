@@ -1,4 +1,4 @@
-"""Each service publishes the facts it owns and hears what it works on, and the server refuses it everything else."""
+"""Each service may publish its own events and subscribe to its own consumers; the server refuses everything else."""
 
 import asyncio
 import json
@@ -23,107 +23,111 @@ if TYPE_CHECKING:
     from tests.integration.permissions.conftest import Connect
 
 SERVICES = tuple(WORK)
-"""All five; the scheduler is the server itself, and upstream has tests of its own."""
+"""All five services; the scheduler is the server itself, and upstream has its own tests."""
 
 
-def owned(service: Service) -> list[str]:
-    return [fact for fact, event in EVENTS.items() if service in event.owners]
+def own_events(service: Service) -> list[str]:
+    return [name for name, event in EVENTS.items() if service in event.owners]
 
 
-def test_every_service_has_its_work_and_every_consumer_one_service() -> None:
+def test_every_service_has_permissions_and_every_consumer_has_one_service() -> None:
     assert {*WORK} == {*Service} - {Service.UPSTREAM, Service.SCHEDULER}
     handled = sorted(consumer.name for work in WORK.values() for consumer in work.handles)
     assert handled == sorted(consumer.name for consumer in CONSUMERS)
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_service_may_publish_each_fact_it_owns(service: Service, connect: "Connect") -> None:
+async def test_a_service_may_publish_each_event_that_it_owns(service: Service, connect: "Connect") -> None:
     connection = await connect(service)
-    for fact in owned(service):
-        ack = await connection.js.publish(EXAMPLES[fact].subject, b"{}")
-        assert ack.seq, fact
+    for name in own_events(service):
+        ack = await connection.js.publish(EXAMPLES[name].subject, b"{}")
+        assert ack.seq, name
     assert connection.refused == []
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_service_is_refused_each_fact_that_is_not_its_own(service: Service, connect: "Connect") -> None:
+async def test_a_service_may_publish_no_event_of_another(service: Service, connect: "Connect") -> None:
     connection = await connect(service)
-    others = [EXAMPLES[fact].subject for fact in EVENTS if fact not in owned(service)]
+    others = [EXAMPLES[name].subject for name in EVENTS if name not in own_events(service)]
     assert len(others) > 10
-    assert await connection.refuses_to_publish(*others) == [subject.lower() for subject in others]
+    assert await connection.refused_publishes(*others) == [subject.lower() for subject in others]
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_service_hears_its_own_consumers_in_their_group_only(service: Service, connect: "Connect") -> None:
+async def test_a_service_subscribes_to_its_own_consumers_only_in_their_group(
+    service: Service, connect: "Connect"
+) -> None:
     connection = await connect(service)
     own = WORK[service].handles
     for consumer in own:
-        assert await connection.hears(consumer.deliver_subject, queue=consumer.name)
-    alone = [consumer.deliver_subject for consumer in own]
-    assert len(await connection.refuses_to_hear(*alone)) == len(alone), "outside the group it would get copies"
+        assert await connection.may_subscribe(consumer.deliver_subject, queue=consumer.name)
+    without_group = [consumer.deliver_subject for consumer in own]
+    assert len(await connection.refused_subscriptions(*without_group)) == len(without_group), "it would get copies"
     for consumer in CONSUMERS:
         if consumer not in own:
-            refused = await connection.refuses_to_hear(consumer.deliver_subject, queue=consumer.name)
+            refused = await connection.refused_subscriptions(consumer.deliver_subject, queue=consumer.name)
             assert len(refused) == 1, consumer.name
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_service_hears_neither_the_bus_nor_the_answers_of_another(service: Service, connect: "Connect") -> None:
+async def test_a_service_may_not_subscribe_to_wildcards_or_inboxes_of_others(
+    service: Service, connect: "Connect"
+) -> None:
     connection = await connect(service)
     others = [f"{inbox_of(user.name)}.>" for user in users() if user.name != service]
     wide = [">", "_INBOX.>", "call.>", "speech.heard.*", "$JS.>", "dead_letter.>", *others]
-    assert len(await connection.refuses_to_hear(*wide)) == len(wide)
+    assert len(await connection.refused_subscriptions(*wide)) == len(wide)
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_service_changes_no_stream_and_no_durable_consumer(service: Service, connect: "Connect") -> None:
+async def test_a_service_may_change_no_stream_and_no_durable_consumer(service: Service, connect: "Connect") -> None:
     connection = await connect(service)
     acts = [f"$JS.API.STREAM.{act}.{stream.name}" for act in ("CREATE", "UPDATE", "DELETE") for stream in STREAMS]
     for consumer in CONSUMERS:
-        place = f"{consumer.stream.name}.{consumer.name}"
-        acts += [f"$JS.API.CONSUMER.{act}.{place}" for act in ("CREATE", "DURABLE.CREATE", "DELETE", "PAUSE", "RESET")]
-    assert await connection.refuses_to_publish(*acts) == [act.lower() for act in acts]
+        path = f"{consumer.stream.name}.{consumer.name}"
+        acts += [f"$JS.API.CONSUMER.{act}.{path}" for act in ("CREATE", "DURABLE.CREATE", "DELETE", "PAUSE", "RESET")]
+    assert await connection.refused_publishes(*acts) == [act.lower() for act in acts]
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_service_reads_neither_requests_nor_dead_letters(service: Service, connect: "Connect") -> None:
+async def test_a_service_may_read_neither_requests_nor_dead_letters(service: Service, connect: "Connect") -> None:
     connection = await connect(service)
-    asked = [
+    subjects = [
         f"$JS.API.{verb}"
         for stream in (REQUESTS.name, DEAD_LETTERS.name)
         for verb in (f"STREAM.MSG.GET.{stream}", f"DIRECT.GET.{stream}", f"DIRECT.GET.{stream}.x")
     ]
-    asked += [f"$JS.API.CONSUMER.CREATE.{stream}.mine" for stream in (REQUESTS.name, DEAD_LETTERS.name)]
-    assert await connection.refuses_to_publish(*asked) == [subject.lower() for subject in asked]
+    subjects += [f"$JS.API.CONSUMER.CREATE.{stream}.mine" for stream in (REQUESTS.name, DEAD_LETTERS.name)]
+    assert await connection.refused_publishes(*subjects) == [subject.lower() for subject in subjects]
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_only_whose_cache_it_is_writes_into_it(service: Service, connect: "Connect") -> None:
+async def test_a_service_may_not_write_to_the_cache_of_another(service: Service, connect: "Connect") -> None:
     connection = await connect(service)
     caches = {
         Service.CONVERSATION: f"$KV.{ANSWERS_BUCKET}.a",
         Service.VOICE: f"$O.{CLIPS_BUCKET}.M.a",
     }
     others = [subject for owner, subject in caches.items() if owner != service]
-    assert await connection.refuses_to_publish(*others) == [subject.lower() for subject in others]
+    assert await connection.refused_publishes(*others) == [subject.lower() for subject in others]
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_no_consumer_of_ones_own_takes_the_place_of_a_durable_one(service: Service, connect: "Connect") -> None:
+async def test_a_service_cannot_replace_a_durable_consumer_by_its_own(service: Service, connect: "Connect") -> None:
     connection = await connect(service)
-    mine = next((consumer for consumer in CONSUMERS if consumer.stream in WORK[service].follows), None)
-    if mine is None:
-        assert await connection.refuses_to_publish(f"$JS.API.CONSUMER.CREATE.{CALLS.name}") != []
+    durable = next((consumer for consumer in CONSUMERS if consumer.stream in WORK[service].follows), None)
+    if durable is None:
+        assert await connection.refused_publishes(f"$JS.API.CONSUMER.CREATE.{CALLS.name}") != []
         return
-    for named in ({"name": mine.name}, {"durable_name": mine.name}):
-        wanted = {"stream_name": mine.stream.name, "config": {**named, "ack_policy": "none"}}
-        api = f"$JS.API.CONSUMER.CREATE.{mine.stream.name}"
-        answer = await connection.client.request(api, json.dumps(wanted).encode(), timeout=5)
+    for name in ({"name": durable.name}, {"durable_name": durable.name}):
+        request = {"stream_name": durable.stream.name, "config": {**name, "ack_policy": "none"}}
+        api = f"$JS.API.CONSUMER.CREATE.{durable.stream.name}"
+        answer = await connection.client.request(api, json.dumps(request).encode(), timeout=5)
         assert "error" in json.loads(answer.data)
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_service_reads_and_follows_the_log_as_its_work_needs(service: Service, connect: "Connect") -> None:
+async def test_a_service_may_read_and_follow_the_log_as_far_as_it_needs(service: Service, connect: "Connect") -> None:
     connection, call_id = await connect(service), uuid4()
     admin = await connect(ADMIN)
     stored = await EventLog(admin.client, CALLS.name, source="test").append(
@@ -147,7 +151,7 @@ async def test_a_service_reads_and_follows_the_log_as_its_work_needs(service: Se
     assert connection.refused == []
 
 
-async def test_voice_keeps_clips_and_conversation_answers(connect: "Connect") -> None:
+async def test_voice_may_store_clips_and_conversation_answers(connect: "Connect") -> None:
     voice, conversation = await connect(Service.VOICE), await connect(Service.CONVERSATION)
     clips = await voice.js.object_store(CLIPS_BUCKET)
     for audio in (b"one" * 100_000, b"two"):
@@ -159,7 +163,7 @@ async def test_voice_keeps_clips_and_conversation_answers(connect: "Connect") ->
     assert voice.refused == conversation.refused == []
 
 
-async def test_a_consumer_that_gives_up_may_keep_the_message_as_a_dead_letter(connect: "Connect") -> None:
+async def test_a_service_may_store_dead_letters_of_its_consumers(connect: "Connect") -> None:
     for service, work in WORK.items():
         connection = await connect(service)
         for consumer in work.handles:
@@ -168,15 +172,15 @@ async def test_a_consumer_that_gives_up_may_keep_the_message_as_a_dead_letter(co
         assert connection.refused == []
 
 
-async def test_nobody_connects_without_a_password(address: str) -> None:
+async def test_a_connection_without_a_password_is_refused(address: str) -> None:
     for url in (address, address.replace("://", "://voice:wrong@")):
         client = Client()
         with pytest.raises(NatsError):
-            await client.connect(url, allow_reconnect=False, max_reconnect_attempts=0, error_cb=_silent)
+            await client.connect(url, allow_reconnect=False, max_reconnect_attempts=0, error_cb=_ignore)
         await client.close()
 
 
-async def _silent(_: Exception) -> None:
+async def _ignore(_: Exception) -> None:
     """The refusal is raised too."""
 
 

@@ -41,7 +41,7 @@ def run_doctor(
 
 async def examine(nats_url: str, env_file: Path | None = None) -> list[Finding]:
     """Every check, in the order in which its failures are best mended."""
-    env_file = env_file or settings.of_run(nats_url)
+    env_file = env_file or settings.run_settings_file(nats_url)
     told, findings = settings.read(env_file)
     findings += await vendors.check(told)
     findings += await _bus(nats_url, settings.passwords(nats_url, env_file), settings.replicas(env_file))

@@ -1,1 +1,5 @@
-"""Whether everything is there that a call needs, and what to do where it is not."""
+"""Doctor: checks everything that a call needs, and names what is wrong, where, and what to do.
+
+Each module checks one area and returns findings: the services' settings, the vendors' accounts, NATS (`bus`,
+`permissions`), and the public address.
+"""

@@ -1,4 +1,4 @@
-"""NATS: whether it answers, whether its clock is ours, whether it holds what the contracts say."""
+"""Checks of NATS: the connection, its clock, and that streams and consumers are as the contracts define them."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -9,98 +9,100 @@ from nats.errors import Error as NatsError
 
 from centralita.embedded.credentials import without_credentials
 from centralita.operations.doctor.checks import Finding, failed, ok, warning
-from centralita.operations.doctor.guarantees import PROVISION, broken
+from centralita.operations.doctor.stream_settings import PROVISION, check_settings
 from chassis.provision import consumer_config
 from contracts.streams import CALLS, CONSUMERS, STREAMS, Consumer, Stream
 
 MAX_SKEW = timedelta(seconds=1)
-"""Deadlines are instants of the orchestrator's clock, kept by the server's, to the second."""
+"""The orchestrator computes deadlines by its clock; the server keeps them by its own, to the second."""
 AREA = "NATS"
+_MAY_NOT_READ = "give NATS_URL of a user that may read JetStream's API: operator or admin"
 
 
 async def check(client: Client, replicas: int = 1) -> list[Finding]:
-    """Asks the server itself. Raises nats.errors.Error if it does not answer at all.
+    """Returns the findings about the server. Raises nats.errors.Error if it does not answer.
 
-    `replicas`: on how many nodes the operator wants each stream to stand.
+    `replicas`: the number of replicas of each stream that the operator wants (``NATS_REPLICAS``).
     """
     await client.flush(timeout=5)
-    findings = [ok(AREA, "connection", str(client.connected_server_version).strip("<>")), await _doors(client)]
-    findings.append(await _clock(client))
+    version = str(client.connected_server_version).strip("<>")
+    findings = [ok(AREA, "connection", version), await _anonymous_access(client), await _clock(client)]
     findings += [await _stream(client, stream, replicas) for stream in STREAMS]
     return findings + [await _consumer(client, consumer) for consumer in CONSUMERS]
 
 
-async def _doors(client: Client) -> Finding:
-    """Whether somebody without a name is let in: then no permission is in force."""
+async def _anonymous_access(client: Client) -> Finding:
+    """Warns if the server accepts a connection without a user, because then no permission is in force."""
     assert client.connected_url is not None  # noqa: S101  it is connected
 
-    async def silent(_: Exception) -> None:
-        """To be refused is right."""
+    async def ignore(_: Exception) -> None:
+        """A refusal is the expected result."""
 
-    stranger = Client()
+    anonymous = Client()
     try:
         address = without_credentials(client.connected_url.geturl())
-        await stranger.connect(
+        await anonymous.connect(
             address,
             connect_timeout=5,
-            allow_reconnect=False,  # else, refused by a node, it would ask all of a cluster, over and over
+            allow_reconnect=False,  # else, refused by one node of a cluster, it would try all nodes without end
             max_reconnect_attempts=1,
             reconnect_time_wait=0,
-            error_cb=silent,
+            error_cb=ignore,
         )
     except (NatsError, OSError):
-        return ok(AREA, "permissions", "who gives no name is not let in")
+        return ok(AREA, "permissions", "connections without a user are refused")
     finally:
-        await stranger.close()
-    advice = "run nats-server with the users of the contracts: deploy/nats, `python -m contracts`"
-    return warning(AREA, "permissions", "who gives no name may do everything", advice)
+        await anonymous.close()
+    advice = "run nats-server with the users of the contracts: deploy/nats, written by `make contracts`"
+    return warning(AREA, "permissions", "connections without a user are accepted and may do everything", advice)
 
 
-async def _asked(client: Client, subject: str) -> dict[str, Any]:
-    """The server's answer as it is on the wire: nats-py leaves out its time."""
+async def _api(client: Client, subject: str) -> dict[str, Any]:
+    """Returns the answer of the JetStream API as it is on the wire: nats-py omits the server's time."""
     answer = await client.request(f"$JS.API.{subject}", b"", timeout=5)
-    found: dict[str, Any] = json.loads(answer.data)
-    return found
+    body: dict[str, Any] = json.loads(answer.data)
+    return body
 
 
 async def _clock(client: Client) -> Finding:
     before = datetime.now(UTC)
-    answer = await _asked(client, f"STREAM.INFO.{CALLS.name}")
+    answer = await _api(client, f"STREAM.INFO.{CALLS.name}")
     after = datetime.now(UTC)
     if "ts" not in answer:
-        return warning(AREA, "clock", "the server does not say its time", PROVISION)
+        return warning(AREA, "clock", "the server's answer does not contain its time", PROVISION)
     skew = datetime.fromisoformat(answer["ts"]) - (before + (after - before) / 2)
-    seconds = f"{skew.total_seconds():+.3f} s"
+    found = f"the server's clock differs by {skew.total_seconds():+.3f} s"
     if abs(skew) > MAX_SKEW + (after - before) / 2:
-        return failed(AREA, "clock", f"the server's differs by {seconds}", "run NTP on both machines")
-    return ok(AREA, "clock", f"the server's differs by {seconds}")
+        return failed(AREA, "clock", found, "run NTP on both machines")
+    return ok(AREA, "clock", found)
 
 
 async def _stream(client: Client, stream: Stream, replicas: int) -> Finding:
     name = f"stream {stream.name}"
     try:
-        answer = await _asked(client, f"STREAM.INFO.{stream.name}")
+        answer = await _api(client, f"STREAM.INFO.{stream.name}")
     except NatsError as error:
-        return failed(AREA, name, f"may not be asked ({type(error).__name__})", "a user that may read JetStream's API")
+        return failed(AREA, name, f"its settings could not be read ({type(error).__name__})", _MAY_NOT_READ)
     if "error" in answer:
         return failed(AREA, name, str(answer["error"].get("description")), PROVISION)
-    return broken(AREA, stream, answer["config"], replicas) or ok(AREA, name, f"{answer['state']['messages']} messages")
+    wrong = check_settings(AREA, stream, answer["config"], replicas)
+    return wrong or ok(AREA, name, f"{answer['state']['messages']} messages")
 
 
 async def _consumer(client: Client, consumer: Consumer) -> Finding:
     name = f"consumer {consumer.name}"
     try:
-        answer = await _asked(client, f"CONSUMER.INFO.{consumer.stream.name}.{consumer.name}")
+        answer = await _api(client, f"CONSUMER.INFO.{consumer.stream.name}.{consumer.name}")
     except NatsError as error:
-        return failed(AREA, name, f"may not be asked ({type(error).__name__})", "a user that may read JetStream's API")
+        return failed(AREA, name, f"its settings could not be read ({type(error).__name__})", _MAY_NOT_READ)
     if "error" in answer:
         return failed(AREA, name, str(answer["error"].get("description")), PROVISION)
-    config, wanted = answer["config"], consumer_config(consumer)
+    config, expected = answer["config"], consumer_config(consumer)
     filters = config.get("filter_subjects") or [config.get("filter_subject")]
-    if set(filters) != set(wanted.filter_subjects or []) or config.get("deliver_group") != wanted.deliver_group:
-        return failed(AREA, name, "not as these contracts say", PROVISION)
+    if set(filters) != set(expected.filter_subjects or []) or config.get("deliver_group") != expected.deliver_group:
+        return failed(AREA, name, "its filters or its group differ from the contracts", PROVISION)
     waiting = answer["num_pending"] + answer["num_ack_pending"]
     if not answer.get("push_bound"):
-        found = f"nobody listens; {waiting} messages wait"
-        return warning(AREA, name, found, f"start {consumer.name.partition('-')[0]}, if it is to run")
+        found = f"no service subscribes to it; {waiting} messages wait"
+        return warning(AREA, name, found, f"start {consumer.name.partition('-')[0]}, unless it is stopped on purpose")
     return ok(AREA, name, f"{waiting} messages wait")

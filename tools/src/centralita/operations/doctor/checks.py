@@ -1,11 +1,11 @@
-"""What a check finds."""
+"""The result of a check."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Result(StrEnum):
-    """A warning is something that may be right; a failure is something that no call gets past."""
+    """A failure prevents every call; a warning may be intended."""
 
     OK = "ok"
     WARNING = "warning"
@@ -15,7 +15,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check. `found` never holds a secret; `advice`: what to do about it, where there is something to be done."""
+    """One check. `found` never contains a secret; `advice`: what to do, if there is something to do."""
 
     area: str
     check: str
@@ -25,20 +25,20 @@ class Finding:
 
 
 def ok(area: str, check: str, found: str) -> Finding:
-    """It is as it should be."""
+    """Returns a finding without a problem."""
     return Finding(area, check, Result.OK, found)
 
 
 def warning(area: str, check: str, found: str, advice: str) -> Finding:
-    """It may be right."""
+    """Returns a finding that may be intended."""
     return Finding(area, check, Result.WARNING, found, advice)
 
 
 def failed(area: str, check: str, found: str, advice: str) -> Finding:
-    """No call gets past this."""
+    """Returns a finding that prevents every call."""
     return Finding(area, check, Result.FAILED, found, advice)
 
 
 def skipped(area: str, check: str, found: str) -> Finding:
-    """It could not be asked, for a reason that has a finding of its own."""
+    """Returns a check that was not possible, for a reason that has its own finding."""
     return Finding(area, check, Result.SKIPPED, found)

@@ -1,4 +1,4 @@
-"""Each service's own settings, read from this environment as the service itself would read them."""
+"""Checks of each service's settings, read from this environment as the service itself reads them."""
 
 import importlib
 import importlib.util
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError, create_model
 from centralita.embedded.credentials import find_password, is_embedded_run
 from centralita.embedded.run_files import SETTINGS_FILE
 from centralita.operations.doctor.checks import Finding, failed, ok, skipped
-from chassis.provision import Settings as Provisioning
+from chassis.provision import Settings as ProvisioningSettings
 from chassis.replicas import Replicas
 from chassis.settings import ServiceSettings
 from contracts.permissions import users
@@ -19,67 +19,67 @@ from contracts.permissions import users
 MODULES = ("call_orchestrator", "voice", "conversation", "campaign_stats", "edge")
 AREA = "settings"
 SET_BY_COMPOSE = ("MONGO_URL",)
-"""What is required and does not stand in compose's ``.env``; a test compares."""
+"""Required settings that compose sets itself, so that its ``.env`` does not contain them; a test compares."""
 
 
-def of_run(nats_url: str) -> Path | None:
-    """The settings of a `centralita up` in this folder, if `nats_url` is that of its bus and names nobody else."""
+def run_settings_file(nats_url: str) -> Path | None:
+    """Returns the settings file of the `centralita up` in this folder, if `nats_url` is that of its NATS server."""
     return SETTINGS_FILE if SETTINGS_FILE.exists() and is_embedded_run(nats_url) else None
 
 
 def read(env_file: Path | None) -> tuple[dict[str, Any], list[Finding]]:
-    """The settings that are whole, by their service's module; and what was found of each."""
-    found: dict[str, Any] = {}
+    """Returns the complete settings by the service's module, and a finding for each module."""
+    complete: dict[str, Any] = {}
     findings: list[Finding] = []
     for module in MODULES:
         if importlib.util.find_spec(module) is None:
             findings.append(skipped(AREA, module, "not installed here"))
             continue
-        kind: type[BaseModel] = importlib.import_module(f"{module}.settings").Settings
+        settings: type[BaseModel] = importlib.import_module(f"{module}.settings").Settings
         try:
-            found[module] = kind(**({"_env_file": env_file} if env_file else {}))
+            complete[module] = settings(**({"_env_file": env_file} if env_file else {}))
         except ValidationError as error:
-            wrong = error.errors(include_url=False, include_input=False)
-            findings += [_wrong(module, detail, by_compose=_is_of_compose(env_file)) for detail in wrong]
+            details = error.errors(include_url=False, include_input=False)
+            findings += [_finding(module, detail, is_compose=_is_compose_file(env_file)) for detail in details]
         else:
-            findings.append(ok(AREA, module, f"complete, with {env_file}" if env_file else "complete"))
-    return found, findings
+            findings.append(ok(AREA, module, f"complete (with {env_file})" if env_file else "complete"))
+    return complete, findings
 
 
 def replicas(env_file: Path | None) -> int:
-    """On how many nodes each stream is to stand."""
+    """Returns the number of replicas of each stream that the operator wants."""
     try:
-        read: Any = Provisioning
-        return int(read(_env_file=env_file).nats_replicas)
-    except ValidationError:  # of another setting, which has a finding of its own
+        settings: Any = ProvisioningSettings
+        return int(settings(_env_file=env_file).nats_replicas)
+    except ValidationError:  # of another setting, which has its own finding
         return Replicas.ONE
 
 
 def passwords(nats_url: str, env_file: Path | None) -> dict[str, str]:
-    """The passwords of NATS's users that are to be found: in `nats_url`, of a `make up` here, in the environment."""
+    """Returns the passwords of NATS users from `nats_url`, from a `make up` in this folder and from the environment."""
     fields: dict[str, Any] = {user.password_variable.lower(): (str, "") for user in users()}
-    kind: Any = create_model("Passwords", __base__=ServiceSettings, **fields)
+    settings: Any = create_model("Passwords", __base__=ServiceSettings, **fields)
     try:
-        told = kind(_env_file=env_file).model_dump()
-    except ValidationError:  # of another setting, which has a finding of its own
-        told = {}
+        configured = settings(_env_file=env_file).model_dump()
+    except ValidationError:  # of another setting, which has its own finding
+        configured = {}
     found = {
-        user.name: find_password(nats_url, user.name) or told.get(user.password_variable.lower(), "")
+        user.name: find_password(nats_url, user.name) or configured.get(user.password_variable.lower(), "")
         for user in users()
     }
     return {name: password for name, password in found.items() if password}
 
 
-def _is_of_compose(env_file: Path | None) -> bool:
-    """Whether the file is compose's ``.env``: it has passwords that no service reads by these names."""
-    told = dotenv_values(env_file) if env_file else {}
-    return any(told.get(user.password_variable) for user in users())
+def _is_compose_file(env_file: Path | None) -> bool:
+    """Returns whether the file is compose's ``.env``: only that contains NATS_PASSWORD_… of the users."""
+    values = dotenv_values(env_file) if env_file else {}
+    return any(values.get(user.password_variable) for user in users())
 
 
-def _wrong(module: str, detail: Any, *, by_compose: bool) -> Finding:
+def _finding(module: str, detail: Any, *, is_compose: bool) -> Finding:
     name = "_".join(str(part) for part in detail["loc"]).upper() or "settings"
-    if by_compose and name in SET_BY_COMPOSE and detail["type"] == "missing":
-        return skipped(AREA, f"{module}: {name}", "compose sets it itself")
+    if is_compose and name in SET_BY_COMPOSE and detail["type"] == "missing":
+        return skipped(AREA, f"{module}: {name}", "set by compose itself")
     message = str(detail["msg"]).removeprefix("Value error, ")
-    advice = f"set {name} in the environment of {module}; .env.example says what it is"
+    advice = f"set {name} in the environment of {module}; .env.example describes it"
     return failed(AREA, f"{module}: {name}", message, advice)

@@ -1,4 +1,4 @@
-"""The accounts at the vendors, each asked something that costs nothing and rings nobody."""
+"""Checks of the vendors' accounts, by requests that cost nothing and call no one."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,27 +10,29 @@ from centralita.operations.doctor.checks import Finding, failed, ok, skipped, wa
 AREA = "credentials"
 TIMEOUT_SECONDS = 10
 
-Ask = Callable[[httpx.AsyncClient, Any], Awaitable[list[Finding]]]
+VendorCheck = Callable[[httpx.AsyncClient, Any], Awaitable[list[Finding]]]
 
 
 async def check(settings: dict[str, Any]) -> list[Finding]:
-    """Twilio's account and number, ElevenLabs' user, OpenAI's models; skipped where a setting is missing."""
-    asked: list[tuple[str, str, Ask]] = [
+    """Checks Twilio's account and number, ElevenLabs' key, OpenAI's key and model; skips missing settings."""
+    checks: list[tuple[str, str, VendorCheck]] = [
         ("Twilio", "voice", _twilio),
         ("ElevenLabs", "voice", _elevenlabs),
         ("OpenAI", "conversation", _openai),
     ]
     findings: list[Finding] = []
     async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as http:
-        for vendor, module, ask in asked:
+        for vendor, module, vendor_check in checks:
             if module not in settings:
                 findings.append(skipped(AREA, vendor, f"the settings of {module} are not complete"))
                 continue
             try:
-                findings += await ask(http, settings[module])
+                findings += await vendor_check(http, settings[module])
             except httpx.HTTPError as error:
                 url = str(error.request.url.copy_with(path="/")) if error.request else "its API"
-                advice = f"can this machine reach {url}? A proxy, a firewall, or a wrong *_BASE_URL"
+                advice = (
+                    f"check that this machine can reach {url}: a proxy, a firewall, or a wrong *_BASE_URL prevents it"
+                )
                 findings.append(failed(AREA, vendor, f"no answer ({type(error).__name__})", advice))
     return findings
 
@@ -40,12 +42,12 @@ async def _twilio(http: httpx.AsyncClient, settings: Any) -> list[Finding]:
     login = httpx.BasicAuth(sid, settings.twilio_auth_token.get_secret_value())
     account = f"{_base(settings.twilio_base_url)}/2010-04-01/Accounts/{sid}"
     answer = await http.get(f"{account}.json", auth=login)
-    advice = "copy TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN anew from the first page of Twilio's console"
+    advice = "copy TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN again from the first page of Twilio's console"
     if (finding := _refused("Twilio", answer, advice)) is not None:
         return [finding]
     status = answer.json().get("status")
     if status != "active":
-        return [failed(AREA, "Twilio", f"the account is {status}", "see Twilio's console: balance, suspension")]
+        return [failed(AREA, "Twilio", f"the account is {status}", "check balance and suspension in Twilio's console")]
     owned = await http.get(f"{account}/IncomingPhoneNumbers.json", params={"PhoneNumber": number}, auth=login)
     return [ok(AREA, "Twilio", "the account is active"), _number(owned)]
 
@@ -53,32 +55,34 @@ async def _twilio(http: httpx.AsyncClient, settings: Any) -> list[Finding]:
 def _number(answer: httpx.Response) -> Finding:
     name = "Twilio: TWILIO_PHONE_NUMBER"
     if answer.status_code != 200:
-        return warning(AREA, name, f"not to be asked (HTTP {answer.status_code})", "is it a number of this account?")
+        return warning(
+            AREA, name, f"could not be checked (HTTP {answer.status_code})", "check that it is a number of this account"
+        )
     if not answer.json().get("incoming_phone_numbers"):
-        advice = "buy one that can make calls, or verify yours as a caller id, in this account"
-        return warning(AREA, name, "not among the numbers bought in this account", advice)
-    return ok(AREA, name, "a number of this account")
+        advice = "in this account, buy a number that can make calls, or verify yours as a caller id"
+        return warning(AREA, name, "this account has not bought this number", advice)
+    return ok(AREA, name, "it is a number of this account")
 
 
 async def _elevenlabs(http: httpx.AsyncClient, settings: Any) -> list[Finding]:
     key = {"xi-api-key": settings.elevenlabs_api_key.get_secret_value()}
     answer = await http.get(f"{_base(settings.elevenlabs_base_url)}/v1/user", headers=key)
-    advice = "make a key with access to text to speech and user in ElevenLabs' settings; put it in ELEVENLABS_API_KEY"
+    advice = "create a key with access to text to speech and user in ElevenLabs' settings; set ELEVENLABS_API_KEY to it"
     refused = _refused("ElevenLabs", answer, advice)
-    return [refused or ok(AREA, "ElevenLabs", "the key is good")]
+    return [refused or ok(AREA, "ElevenLabs", "the key is valid")]
 
 
 async def _openai(http: httpx.AsyncClient, settings: Any) -> list[Finding]:
     key = {"Authorization": f"Bearer {settings.openai_api_key.get_secret_value()}"}
     answer = await http.get(f"{_base(settings.openai_base_url)}/models", headers=key)
-    refused = _refused("OpenAI", answer, "make a key in OpenAI's platform, with credit; put it in OPENAI_API_KEY")
+    refused = _refused("OpenAI", answer, "create a key with credit in OpenAI's platform; set OPENAI_API_KEY to it")
     if refused is not None:
         return [refused]
     known = {model.get("id") for model in answer.json().get("data", [])}
     if settings.openai_model not in known:
-        found = f"the key is good, but does not open the model {settings.openai_model}"
-        return [failed(AREA, "OpenAI", found, "set OPENAI_MODEL to one that this account may use")]
-    return [ok(AREA, "OpenAI", f"the key is good and opens {settings.openai_model}")]
+        found = f"the key is valid, but gives no access to the model {settings.openai_model}"
+        return [failed(AREA, "OpenAI", found, "set OPENAI_MODEL to a model that this account may use")]
+    return [ok(AREA, "OpenAI", f"the key is valid and gives access to {settings.openai_model}")]
 
 
 def _refused(vendor: str, answer: httpx.Response, advice: str) -> Finding | None:
@@ -86,7 +90,7 @@ def _refused(vendor: str, answer: httpx.Response, advice: str) -> Finding | None
         return None
     if answer.status_code in (401, 403):
         return failed(AREA, vendor, f"the credentials are refused (HTTP {answer.status_code})", advice)
-    return failed(AREA, vendor, f"HTTP {answer.status_code}", "the vendor's status page; or is *_BASE_URL right?")
+    return failed(AREA, vendor, f"HTTP {answer.status_code}", "check the vendor's status page and *_BASE_URL")
 
 
 def _base(url: object) -> str:
