@@ -16,7 +16,7 @@ from contracts import (
     ToolCall,
 )
 from conversation.domain.conversation import Conversation
-from conversation.domain.ending import ending
+from conversation.domain.ending import decide_ending
 from conversation.domain.messages import AgentMessage, CalleeMessage, Instructions, ToolResult, ToolUse
 from conversation.domain.phrases import phrases_of
 from conversation.domain.prompt import SILENCE, messages_for
@@ -40,7 +40,7 @@ def conversation(*events: Event, attempt: int = 1) -> Conversation:
 
 
 def ending_of(*events: Event) -> ConversationEnded:
-    result = ending(conversation(*events))
+    result = decide_ending(conversation(*events))
     assert result is not None
     return result
 
@@ -136,8 +136,8 @@ def test_the_newest_state_of_the_call_counts() -> None:
 
 
 def test_a_conversation_that_goes_on_has_no_ending() -> None:
-    assert ending(conversation(utterance(1, "hola"), reply(1, "¿Vendrá?"))) is None
-    assert ending(conversation(utterance(1, "hola"))) is None
+    assert decide_ending(conversation(utterance(1, "hola"), reply(1, "¿Vendrá?"))) is None
+    assert decide_ending(conversation(utterance(1, "hola"))) is None
 
 
 def test_the_ending_has_the_disposition_the_notes_and_the_length_of_the_goodbye() -> None:
@@ -170,7 +170,7 @@ def test_two_silences_end_the_conversation_only_in_a_row() -> None:
         *(utterance(2, "sí"), reply(2, "Bien.")),
         *(utterance(3, ""), reply(3, "¿Oye?")),
     ]
-    assert ending(conversation(*apart)) is None
+    assert decide_ending(conversation(*apart)) is None
     assert ending_of(*apart, utterance(4, ""), reply(4, "Adiós.")).disposition is Disposition.UNRESPONSIVE
 
 
@@ -180,7 +180,7 @@ def test_two_fallbacks_end_the_conversation_only_in_a_row() -> None:
         *(utterance(2, "b"), reply(2, "Bien.")),
         *(utterance(3, "c"), reply(3, "Lo siento.", is_fallback=True)),
     ]
-    assert ending(conversation(*apart)) is None
+    assert decide_ending(conversation(*apart)) is None
     ended = ending_of(*apart, utterance(4, "d"), reply(4, "Lo siento.", is_fallback=True))
     assert ended.disposition is Disposition.TECHNICAL_FAILURE
 

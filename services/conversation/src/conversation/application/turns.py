@@ -35,7 +35,7 @@ from conversation.application.model_chain import Answer
 from conversation.application.replies import ReplyGenerator
 from conversation.application.turn_events import TurnClaimed, TurnEvents
 from conversation.domain.conversation import Conversation, Turn
-from conversation.domain.ending import ending
+from conversation.domain.ending import decide_ending
 from conversation.metrics import count_ending
 from conversation.ports import AnswerCache, Model
 
@@ -72,7 +72,7 @@ class Turns:
             reply = await self._reply(conversation, turn, stored, events)
             await events.close(reply)
             conversation = conversation.with_reply(reply)
-        ended = ending(conversation)
+        ended = decide_ending(conversation)
         if ended and await events.end_conversation(ended):
             count_ending(ended.disposition)
 

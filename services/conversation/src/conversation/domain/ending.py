@@ -13,7 +13,7 @@ CHARACTERS_PER_SECOND = 14
 """The approximate speed of speech."""
 
 
-def ending(conversation: Conversation) -> ConversationEnded | None:
+def decide_ending(conversation: Conversation) -> ConversationEnded | None:
     """Returns the ending that follows from the last turn, which must have a reply; none if the conversation goes on."""
     disposition = _disposition(conversation)
     if disposition is None:
