@@ -33,7 +33,7 @@ class Facts(Protocol):
     async def read(self, subjects: Sequence[str]) -> list[StoredEvent]:
         """Every event on these filters, in the order of the log."""
 
-    async def append(self, event: Event, *, cause: Envelope, event_id: str, guard: Guard | None = None) -> None:
+    async def append(self, event: Event, *, cause: Envelope, event_id: str, guard: Guard | None = None) -> object:
         """Returns once it is stored; the same id again is stored once. Raises chassis.event_log.Conflict."""
 
 

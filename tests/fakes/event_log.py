@@ -1,0 +1,68 @@
+"""An event log in memory."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from chassis.event_log import Conflict, Guard, StoredEvent
+from contracts import Envelope, Event
+
+
+@dataclass
+class FakeEventLog:
+    """Stores events with guards and deduplication, as `chassis.event_log.EventLog` does on a server.
+
+    `before_append` runs before each append; a test uses it to let another writer append first.
+    """
+
+    stored: list[StoredEvent] = field(default_factory=list)
+    before_append: Callable[[Event], None] = lambda _: None
+
+    async def append(
+        self,
+        event: Event,
+        *,
+        cause: Envelope | None = None,
+        guard: Guard | None = None,
+        event_id: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> StoredEvent:
+        """Returns the stored event; an event id that is stored already is not stored again. Raises Conflict."""
+        self.before_append(event)
+        known = next((stored for stored in self.stored if stored.envelope.id == event_id), None)
+        if known:
+            return known
+        if guard and guard.sequence != max((stored.sequence for stored in self._on(guard.subject)), default=0):
+            raise Conflict(guard.subject)
+        return self.store(event, event_id, cause)
+
+    def store(self, event: Event, event_id: str | None = None, cause: Envelope | None = None) -> StoredEvent:
+        """Stores an event without a guard and returns it."""
+        sequence = len(self.stored) + 1
+        envelope = Envelope.of(
+            event, id=event_id or f"event-{sequence}", source="test", time=datetime.now(UTC), cause=cause
+        )
+        stored = StoredEvent(event, envelope, sequence)
+        self.stored.append(stored)
+        return stored
+
+    async def last(self, subject: str) -> StoredEvent | None:
+        """Returns the newest event on a filter, or none."""
+        return next(reversed(self._on(subject)), None)
+
+    async def read(self, subjects: Sequence[str]) -> list[StoredEvent]:
+        """Returns all events on the filters, in the order of the log."""
+        return [stored for stored in self.stored if any(matches(subject, stored.event.subject) for subject in subjects)]
+
+    def events(self, kind: type[Event]) -> list[Event]:
+        """Returns the stored events of a type."""
+        return [stored.event for stored in self.stored if isinstance(stored.event, kind)]
+
+    def _on(self, subject: str) -> list[StoredEvent]:
+        return [stored for stored in self.stored if matches(subject, stored.event.subject)]
+
+
+def matches(filter: str, subject: str) -> bool:
+    """Returns whether a subject matches a NATS filter with the wildcard ``*``."""
+    wanted, tokens = filter.split("."), subject.split(".")
+    return len(wanted) == len(tokens) and all(one in ("*", token) for one, token in zip(wanted, tokens, strict=True))

@@ -1,0 +1,22 @@
+"""The audio of turns, in memory."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+
+@dataclass
+class FakeSpeech:
+    """`edge.ports.Speech`; records the (attempt, turn) pairs that were requested."""
+
+    requested: list[tuple[int, int]] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def of_turn(self, call_id: UUID, attempt: int, turn: int) -> AsyncIterator[AsyncIterator[bytes]]:
+        self.requested.append((attempt, turn))
+        yield _audio()
+
+
+async def _audio() -> AsyncIterator[bytes]:
+    yield b"audio"

@@ -1,0 +1,257 @@
+"""Turn-taking on a log in memory: what is appended, who claims a turn, which remainder is read."""
+
+import pytest
+from tests.builders.calls import a_call
+from tests.builders.events import call_created
+from tests.fakes.event_log import FakeEventLog
+from tests.fakes.speech import FakeSpeech
+
+from chassis.event_log import StoredEvent
+from contracts import (
+    AudioFailed,
+    AudioRequested,
+    Call,
+    ConversationEnded,
+    Disposition,
+    Event,
+    HangupReason,
+    ReplyGenerated,
+    SpeechHeard,
+    TelephonyStatusReported,
+)
+from contracts.vocabulary import CallStatus, TelephonyStatus
+from edge.application.dialogue import MAX_CLAIMS, DialogueService
+from edge.application.errors import NotInProgress, UnknownCall
+from edge.domain.dialogue import RemainderReported, UtteranceReceived
+from edge.ports import Unavailable
+from telephony.instructions import HangUp, Instruction, PlayGreeting, PlayTurn, SpeakText, Utterance
+from telephony.provider import Report
+
+CALL = a_call(CallStatus.IN_PROGRESS)
+ID = CALL.call_id
+ANSWERED = Report(
+    TelephonyStatusReported(call_id=ID, attempt=1, provider_call_id="CA1", status=TelephonyStatus.IN_PROGRESS),
+    "twilio/CA1/answer",
+)
+GREETING = PlayGreeting(ID, 1, "es")
+
+
+@pytest.fixture
+def log() -> FakeEventLog:
+    log = FakeEventLog()
+    log.store(call_created(CALL))
+    return log
+
+
+@pytest.fixture
+def speech() -> FakeSpeech:
+    return FakeSpeech()
+
+
+@pytest.fixture
+def dialogue(log: FakeEventLog, speech: FakeSpeech) -> DialogueService:
+    return DialogueService(log, speech)
+
+
+def received(turn: int, text: str = "hola", *, is_after_spoken_text: bool = False) -> UtteranceReceived:
+    return UtteranceReceived(1, turn, Utterance(text, None, f"twilio/CA1/heard/{turn}"), is_after_spoken_text)
+
+
+def heard(turn: int, text: str = "desde fuera", call: Call = CALL) -> SpeechHeard:
+    return SpeechHeard(call_id=call.call_id, attempt=1, turn=turn, text=text, language="es")
+
+
+def play(turn: int) -> Instruction:
+    return PlayTurn(ID, 1, "es", turn)
+
+
+def turns(log: FakeEventLog) -> list[tuple[int, str]]:
+    return [(event.turn, event.text) for event in log.events(SpeechHeard) if isinstance(event, SpeechHeard)]
+
+
+def store_reply(log: FakeEventLog, turn: int, *sentences: str, unplayed: int | None = None) -> None:
+    """Stores conversation's reply; voice leaves it to the provider's voice from the sentence `unplayed` on."""
+    for number, text in enumerate(sentences):
+        log.store(AudioRequested(call_id=ID, attempt=1, turn=turn, sentence=number, text=text, language="es"))
+    if unplayed is not None:
+        log.store(failed(turn, unplayed))
+    log.store(
+        ReplyGenerated(
+            call_id=ID,
+            attempt=1,
+            turn=turn,
+            text=" ".join(sentences),
+            sentences=len(sentences),
+            model="m",
+            latency_seconds=1,
+        )
+    )
+
+
+def failed(turn: int, sentence: int) -> AudioFailed:
+    attempt = 1 if turn else 0
+    return AudioFailed(call_id=ID, attempt=attempt, turn=turn, sentence=sentence, reason="no credit", fallback="say")
+
+
+async def test_an_answered_call_is_recorded_once_and_the_greeting_is_played(
+    dialogue: DialogueService, log: FakeEventLog
+) -> None:
+    assert [await dialogue.answer(ANSWERED) for _ in range(2)] == [GREETING, GREETING]
+
+    assert log.events(TelephonyStatusReported) == [ANSWERED.event]
+
+
+async def test_a_report_is_appended_after_the_state_that_it_followed(
+    dialogue: DialogueService, log: FakeEventLog
+) -> None:
+    await dialogue.record(ANSWERED)
+
+    created, recorded = log.stored
+    assert (recorded.envelope.id, recorded.envelope.causation_id) == ("twilio/CA1/answer", created.envelope.id)
+
+
+async def test_an_utterance_claims_the_turn_that_its_webhook_names(
+    dialogue: DialogueService, log: FakeEventLog
+) -> None:
+    assert await dialogue.receive_utterance(ID, received(1, "sí")) == play(1)
+    assert turns(log) == [(1, "sí")]
+
+
+async def test_a_repeated_webhook_claims_nothing_and_has_the_same_instruction(
+    dialogue: DialogueService, log: FakeEventLog
+) -> None:
+    for turn in (1, 2, 1):
+        assert await dialogue.receive_utterance(ID, received(turn)) == play(turn)
+
+    assert turns(log) == [(1, "hola"), (2, "hola")]
+
+
+async def test_an_utterance_whose_turn_another_writer_claims_meanwhile_claims_the_next_one(
+    dialogue: DialogueService, log: FakeEventLog
+) -> None:
+    rival: list[Event] = [heard(1)]
+
+    def append_rival(event: Event) -> None:
+        if rival:
+            log.store(rival.pop())
+
+    log.before_append = append_rival
+
+    assert await dialogue.receive_utterance(ID, received(1)) == play(2)
+    assert turns(log) == [(1, "desde fuera"), (2, "hola")]
+
+
+async def test_the_same_utterance_at_two_replicas_claims_one_turn(dialogue: DialogueService, log: FakeEventLog) -> None:
+    utterance = received(1)
+    rival: list[Event] = [heard(1, "hola")]
+
+    def append_rival(event: Event) -> None:
+        if rival:
+            log.store(rival.pop(), utterance.utterance.event_id)
+
+    log.before_append = append_rival
+
+    assert await dialogue.receive_utterance(ID, utterance) == play(1)
+    assert turns(log) == [(1, "hola")]
+
+
+async def test_an_utterance_gives_up_when_other_writers_always_append_first(
+    dialogue: DialogueService, log: FakeEventLog
+) -> None:
+    rivals: list[StoredEvent] = []
+    log.before_append = lambda _: rivals.append(log.store(heard(len(rivals) + 1)))
+
+    with pytest.raises(Unavailable):
+        await dialogue.receive_utterance(ID, received(1))
+
+    assert len(rivals) == MAX_CLAIMS
+
+
+async def test_an_earlier_attempts_turns_do_not_count(log: FakeEventLog, dialogue: DialogueService) -> None:
+    log.store(heard(4))
+    second = CALL.model_copy(update={"attempt": 2})
+    log.store(call_created(second))
+
+    instruction = await dialogue.receive_utterance(
+        ID, UtteranceReceived(2, 1, Utterance("hola", None, "twilio/CA2/heard/1"), False)
+    )
+
+    assert instruction == PlayTurn(ID, 2, "es", 1)
+
+
+async def test_the_line_of_a_call_with_a_requested_hang_up_is_closed(
+    dialogue: DialogueService, log: FakeEventLog
+) -> None:
+    log.store(call_created(CALL.model_copy(update={"hangup_reason": HangupReason.CANCELED})))
+
+    assert await dialogue.answer(ANSWERED) == HangUp()
+    assert await dialogue.receive_utterance(ID, received(1)) == HangUp()
+    assert await dialogue.speak_remainder(ID, RemainderReported(1, 0, 0)) == HangUp()
+    assert turns(log) == []
+
+
+async def test_a_silence_after_an_unplayed_remainder_claims_nothing_and_the_remainder_is_spoken(
+    dialogue: DialogueService, log: FakeEventLog
+) -> None:
+    log.store(heard(1))
+    store_reply(log, 1, "Hola.", "¿Puede venir?", unplayed=1)
+
+    assert await dialogue.receive_utterance(ID, received(2, "")) == SpeakText(ID, 1, "es", 1, "¿Puede venir?")
+    assert await dialogue.receive_utterance(ID, received(2, "", is_after_spoken_text=True)) == play(2)
+    assert turns(log) == [(1, "desde fuera"), (2, "")]
+
+
+async def test_a_silence_after_another_turns_failure_claims_a_turn(
+    dialogue: DialogueService, log: FakeEventLog
+) -> None:
+    log.store(heard(1))
+    log.store(failed(7, 0))
+
+    assert await dialogue.receive_utterance(ID, received(2, "")) == play(2)
+
+
+async def test_a_failed_greeting_is_spoken_at_once(dialogue: DialogueService, log: FakeEventLog) -> None:
+    log.store(failed(0, 0))
+
+    assert await dialogue.answer(ANSWERED) == SpeakText(ID, 1, "es", 0, "Hola Ana.")
+
+
+async def test_a_reported_remainder_is_spoken_from_its_sentence_on(
+    dialogue: DialogueService, log: FakeEventLog
+) -> None:
+    log.store(heard(1))
+    store_reply(log, 1, "Uno.", "Dos.", "Tres.")
+
+    assert await dialogue.speak_remainder(ID, RemainderReported(1, 1, 1)) == SpeakText(ID, 1, "es", 1, "Dos. Tres.")
+
+
+async def test_a_text_claims_the_next_turn_and_its_reply_is_streamed(
+    dialogue: DialogueService, log: FakeEventLog, speech: FakeSpeech
+) -> None:
+    log.store(heard(1))
+
+    async with dialogue.send_text(ID, "¿Quién es?") as audio:
+        assert [chunk async for chunk in audio] == [b"audio"]
+
+    assert turns(log) == [(1, "desde fuera"), (2, "¿Quién es?")]
+    assert speech.requested == [(1, 2)]
+
+
+async def test_a_text_is_refused_after_the_end_of_the_conversation(
+    dialogue: DialogueService, log: FakeEventLog
+) -> None:
+    log.store(ConversationEnded(call_id=ID, attempt=1, turn=1, disposition=Disposition.DECLINED, summary=""))
+
+    with pytest.raises(NotInProgress):
+        async with dialogue.send_text(ID, "hola"):
+            pass
+
+    assert turns(log) == []
+
+
+async def test_an_unknown_call_has_no_dialogue(speech: FakeSpeech) -> None:
+    dialogue = DialogueService(FakeEventLog(), speech)
+
+    with pytest.raises(UnknownCall):
+        await dialogue.receive_utterance(ID, received(1))
+    assert await dialogue.traceparent(ID) is None
