@@ -171,7 +171,7 @@ async def test_who_reads_and_who_appends_go_on_when_the_leader_is_killed(
     heard: list[int] = []
 
     async def hear() -> None:
-        async for batch in follow(client, CALLS, [event.subject], start=1):
+        async for batch in follow(client, CALLS, [event.subject], start_sequence=1):
             heard.extend(message.metadata.sequence.stream for message in batch)
 
     hearing = asyncio.create_task(hear())

@@ -140,7 +140,7 @@ async def test_a_service_may_read_and_follow_the_log_as_far_as_it_needs(service:
         assert [found.sequence for found in await log.read([f"*.*.{call_id}"])] == [stored.sequence]
         assert await log.last(f"timer.due.{call_id}") is not None
     if CALLS in work.follows:
-        followed = follow(connection.client, CALLS, [f"timer.due.{call_id}"], start=1)
+        followed = follow(connection.client, CALLS, [f"timer.due.{call_id}"], start_sequence=1)
         assert [message.subject for message in await anext(followed)] == [f"timer.due.{call_id}"]
         await followed.aclose()
         config = ConsumerConfig(filter_subjects=[f"timer.due.{call_id}"])

@@ -1,9 +1,12 @@
 """An event together with what the stream knows about it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Generic
 
 from nats.aio.msg import Msg
+from nats.js.api import RawStreamMsg
 from typing_extensions import TypeVar
 
 from chassis import tracing
@@ -31,9 +34,21 @@ def stored_event_of(message: Msg) -> StoredEvent:
 
     Its envelope carries the current span, so that whatever follows from the event belongs to that span.
     """
-    metadata, headers = message.metadata, message.headers or {}
-    sequence = metadata.sequence.stream
-    message_id = headers.get("Nats-Msg-Id", f"{metadata.stream}/{sequence}")
-    envelope = Envelope.read(headers, subject=message.subject, id=message_id, time=metadata.timestamp)
+    place, headers = message.metadata, message.headers or {}
+    sequence = place.sequence.stream
+    envelope = _envelope(headers, message.subject, f"{place.stream}/{sequence}", place.timestamp)
     event = decode(message.subject, message.data)
-    return StoredEvent(event, tracing.carried(envelope), sequence, metadata.num_delivered)
+    return StoredEvent(event, tracing.carried(envelope), sequence, place.num_delivered)
+
+
+def stored_event_of_raw(message: RawStreamMsg, stream: str) -> StoredEvent:
+    """Returns the event in a message that was read from `stream` without a consumer. Raises InvalidMessage."""
+    subject, sequence = message.subject or "", message.seq or 0
+    time = message.time or datetime.fromtimestamp(0, UTC)
+    envelope = _envelope(message.headers or {}, subject, f"{stream}/{sequence}", time)
+    return StoredEvent(decode(subject, message.data or b""), envelope, sequence)
+
+
+def _envelope(headers: Mapping[str, str], subject: str, position: str, time: datetime) -> Envelope:
+    """An event without ``ce-id`` is identified by its ``Nats-Msg-Id``, or else by its position in the stream."""
+    return Envelope.read(headers, subject=subject, id=headers.get("Nats-Msg-Id", position), time=time)

@@ -1,27 +1,46 @@
-"""Reading a stream in its own order from some place on: what stands in it already, and what comes, without an end."""
+"""Reading a stream in its order, without leaving anything on the server.
+
+| function | reads | ends |
+|---|---|---|
+| `follow`, `follow_events` | stored messages and then new ones, as they come | never, or at a given sequence |
+| `read` | stored messages up to a sequence, with back-pressure | at that sequence |
+
+All use consumers in the server's memory, without acknowledgements. The server numbers what it delivers to a consumer; a
+gap in these numbers means that a message was lost on the way. `chassis.direct_get` reads pages without a consumer.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
+from chassis.stored_event import StoredEvent, stored_event_of
+from contracts import InvalidMessage
 from contracts.streams import Stream
+
+BATCH = 500
+_IDLE_SECONDS = 2.0
+_INACTIVE_SECONDS = 30.0
+_SILENCE_SECONDS = 10.0
+_MAX_PAUSE_SECONDS = 5.0
 
 logger = structlog.get_logger()
 
-_IDLE_SECONDS = 2.0
-_FORGOTTEN_AFTER_SECONDS = 30.0
-_MAX_PAUSE_SECONDS = 5.0
+
+class Incomplete(Exception):
+    """A message was lost between the server and this process, or the server stopped sending."""
 
 
-class _Gap(Exception):
-    """A message was lost between the server and here."""
+async def last_sequence(client: Client, stream: str) -> int:
+    """Returns the sequence of the newest message that the stream has or had. Raises nats.js.errors.NotFoundError."""
+    return (await client.jetstream().stream_info(stream)).state.last_seq
 
 
 async def follow(
@@ -29,32 +48,67 @@ async def follow(
     stream: Stream,
     filters: Sequence[str],
     *,
-    start: int,
-    forgotten_after: float = _FORGOTTEN_AFTER_SECONDS,
+    start_sequence: int,
+    end_sequence: int | None = None,
+    inactive_seconds: float = _INACTIVE_SECONDS,
 ) -> AsyncGenerator[list[Msg], None]:
-    """Messages on `filters` from the sequence `start` on, in batches as they come.
+    """Yields the messages on `filters` from `start_sequence` on, in batches, each message exactly once.
 
-    Each comes exactly once: the server numbers what it delivers, and after a gap or any failure it is asked again for
-    what follows the last one that was handed out. (nats-py's ordered consumer begins again at the head of the stream if
-    it is interrupted before its first message; its pull subscriptions keep a connection from being drained.) Close the
-    generator to end it; on a connection that is being closed nothing comes any more.
+    After a gap or a failure it asks the server again for what follows the last message that it yielded. It ends after
+    the first message at or beyond `end_sequence`; without one, close the generator to end it. On a connection that is
+    being closed it yields nothing more. The server removes the consumer `inactive_seconds` after the end.
+
+    nats-py's ordered consumer is not used, since it begins again at the head of the stream if it is interrupted before
+    its first message; its pull subscriptions keep a connection from being drained.
     """
     failures = 0
     while not _is_ending(client):
         try:
-            async with _consumer(client, stream, filters, start, forgotten_after) as consumer:
+            async with _push_consumer(client, stream, filters, start_sequence, inactive_seconds) as consumer:
                 while True:
                     messages = await consumer.next()
                     failures = 0
                     if messages:
-                        start = messages[-1].metadata.sequence.stream + 1
+                        start_sequence = messages[-1].metadata.sequence.stream + 1
                         yield messages
-        except (NatsError, TimeoutError, OSError, _Gap) as error:
+                    if end_sequence is not None and start_sequence > end_sequence:
+                        return
+        except (NatsError, TimeoutError, OSError, Incomplete) as error:
             await _pause(client, stream, failures, error)
             failures = min(failures + 1, 16)
-    if (task := asyncio.current_task()) and task.cancelling():  # of which nats-py has made an error of its own
+    if (task := asyncio.current_task()) and task.cancelling():  # nats-py turned the cancellation into its own error
         raise asyncio.CancelledError
     await asyncio.get_running_loop().create_future()
+
+
+async def follow_events(
+    client: Client,
+    stream: Stream,
+    filters: Sequence[str],
+    *,
+    start_sequence: int,
+    end_sequence: int | None = None,
+    inactive_seconds: float = _INACTIVE_SECONDS,
+) -> AsyncGenerator[list[StoredEvent], None]:
+    """As `follow`, decoded. Messages that are no events are skipped: their durable consumers make them dead letters."""
+    following = follow(
+        client,
+        stream,
+        filters,
+        start_sequence=start_sequence,
+        end_sequence=end_sequence,
+        inactive_seconds=inactive_seconds,
+    )
+    async with aclosing(following) as batches:
+        async for batch in batches:
+            yield [stored for message in batch if (stored := _event_or_none(message))]
+
+
+def _event_or_none(message: Msg) -> StoredEvent | None:
+    try:
+        return stored_event_of(message)
+    except InvalidMessage:
+        return None
 
 
 def _is_ending(client: Client) -> bool:
@@ -69,62 +123,148 @@ async def _pause(client: Client, stream: Stream, failures: int, error: Exception
     await asyncio.sleep(seconds)
 
 
-class _Consumer:
-    """A push consumer of its own, without acknowledgements, whose numbering is checked."""
+class _PushConsumer:
+    """The messages that the server pushes to one consumer, whose numbering is checked."""
 
-    def __init__(self, client: Client, stream: Stream, name: str, arrived: asyncio.Queue[Msg]) -> None:
+    def __init__(self, client: Client, stream: Stream, name: str, received: asyncio.Queue[Msg]) -> None:
         self._js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
         self._stream = stream
         self._name = name
-        self._arrived = arrived
+        self._received = received
         self._delivered = 0
 
     async def next(self) -> list[Msg]:
-        """What has come; empty if nothing came for a while. Raises _Gap, or what tells that the consumer is gone."""
+        """Returns what was received; an empty list if nothing comes for a while.
+
+        Raises Incomplete at a gap, and an error of nats-py if the server has lost the consumer.
+        """
         try:
-            messages = [await asyncio.wait_for(self._arrived.get(), _IDLE_SECONDS)]
+            messages = [await asyncio.wait_for(self._received.get(), _IDLE_SECONDS)]
         except TimeoutError:
-            await self._is_complete()
+            await self._check_silence()
             return []
-        while not self._arrived.empty():
-            messages.append(self._arrived.get_nowait())
-        for message in messages:
-            self._delivered += 1
-            if message.metadata.sequence.consumer != self._delivered:
-                raise _Gap(f"expected delivery {self._delivered}, got {message.metadata.sequence.consumer}")
+        while not self._received.empty():
+            messages.append(self._received.get_nowait())
+        self._delivered = _check_numbering(messages, self._delivered)
         return messages
 
-    async def _is_complete(self) -> None:
-        """A consumer that the server has lost is silent, and so is one whose last messages were: here both raise."""
+    async def _check_silence(self) -> None:
+        """Asks the server whether it lost the consumer, or sent messages that did not arrive."""
         info = await self._js.consumer_info(self._stream.name, self._name)
         sent = info.delivered.consumer_seq if info.delivered else 0
-        if sent > self._delivered + self._arrived.qsize():
+        if sent > self._delivered + self._received.qsize():
             await asyncio.sleep(_IDLE_SECONDS)
-            if sent > self._delivered + self._arrived.qsize():
-                raise _Gap(f"{sent} were sent, {self._delivered} have come")
+            if sent > self._delivered + self._received.qsize():
+                raise Incomplete(f"the server sent {sent} messages, {self._delivered} were received")
 
 
 @asynccontextmanager
-async def _consumer(
-    client: Client, stream: Stream, filters: Sequence[str], start: int, forgotten_after: float
-) -> AsyncIterator[_Consumer]:
-    arrived: asyncio.Queue[Msg] = asyncio.Queue()
-    inbox = client.new_inbox()
-    config = ConsumerConfig(
-        deliver_subject=inbox,
-        filter_subjects=list(filters),
-        deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-        opt_start_seq=max(start, 1),
-        ack_policy=AckPolicy.NONE,
-        inactive_threshold=forgotten_after,
-        mem_storage=True,
-        num_replicas=1,
-    )
-    subscription = await client.subscribe(inbox, cb=arrived.put)
+async def _push_consumer(
+    client: Client, stream: Stream, filters: Sequence[str], start_sequence: int, inactive_seconds: float
+) -> AsyncIterator[_PushConsumer]:
+    received: asyncio.Queue[Msg] = asyncio.Queue()
+    config = _consumer_config(filters, start_sequence, inactive_seconds)
+    config.deliver_subject = client.new_inbox()
+    subscription = await client.subscribe(config.deliver_subject, cb=received.put)
     try:
         made = await client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS).add_consumer(stream.name, config=config)
-        yield _Consumer(client, stream, made.name, arrived)
-        # The server forgets it when nobody listens.
+        yield _PushConsumer(client, stream, made.name, received)
     finally:
         with suppress(NatsError):
             await subscription.unsubscribe()
+
+
+class PullReader:
+    """The messages of one pull consumer, whose numbering is checked."""
+
+    def __init__(self, subscription: JetStreamContext.PullSubscription) -> None:
+        self._subscription = subscription
+        self._delivered = 0
+
+    async def fetch(self, limit: int, timeout_seconds: float) -> list[Msg]:
+        """Returns what there is, up to `limit` messages; an empty list if nothing comes in time. Raises Incomplete.
+
+        nats-py asks with ``no_wait`` and ``expires``: the server waits for a first message, sends what it has by then
+        and ends the request. So a live message comes at once, and a backlog in full batches.
+        """
+        try:
+            messages = await self._subscription.fetch(limit, timeout=timeout_seconds)
+        except TimeoutError:
+            return []
+        self._delivered = _check_numbering(messages, self._delivered)
+        return messages
+
+    async def pending(self) -> int:
+        """Returns how many messages the server has not delivered yet. Raises NotFoundError if it lost the consumer."""
+        return (await self._subscription.consumer_info()).num_pending or 0
+
+
+@asynccontextmanager
+async def pull_reader(
+    client: Client,
+    stream: str,
+    filters: Sequence[str],
+    *,
+    start_sequence: int,
+    headers_only: bool = False,
+    inactive_seconds: float = 2 * _INACTIVE_SECONDS,
+) -> AsyncIterator[PullReader]:
+    """Opens a pull consumer on `filters` (none: all messages) from `start_sequence` on, and deletes it afterwards."""
+    js, config = client.jetstream(), _consumer_config(filters, start_sequence, inactive_seconds)
+    config.headers_only = headers_only or None
+    subscription = await js.pull_subscribe("", stream=stream, config=config)
+    try:
+        yield PullReader(subscription)
+    finally:
+        with suppress(NatsError):
+            await subscription.unsubscribe()
+        with suppress(NatsError):
+            await js.delete_consumer(stream, config.name or "")
+
+
+async def read(
+    client: Client,
+    stream: str,
+    filters: Sequence[str] = (),
+    *,
+    start_sequence: int = 1,
+    end_sequence: int,
+    headers_only: bool = False,
+) -> AsyncGenerator[Msg, None]:
+    """Yields the messages from `start_sequence` to `end_sequence`, both included. Raises Incomplete.
+
+    With `headers_only`, bodies are empty.
+    """
+    reader_of = pull_reader(client, stream, filters, start_sequence=start_sequence, headers_only=headers_only)
+    async with reader_of as reader:
+        pending = await reader.pending()
+        while pending:
+            batch = await reader.fetch(min(BATCH, pending), _SILENCE_SECONDS)
+            if not batch and await reader.pending():
+                raise Incomplete(f"the server sent nothing for {_SILENCE_SECONDS:.0f} s")
+            for message in batch:
+                if message.metadata.sequence.stream > end_sequence:
+                    return
+                yield message
+            pending = batch[-1].metadata.num_pending if batch else 0
+
+
+def _check_numbering(messages: Sequence[Msg], delivered: int) -> int:
+    """Returns how many messages the consumer has delivered now. Raises Incomplete at a gap."""
+    for message in messages:
+        delivered += 1
+        if message.metadata.sequence.consumer != delivered:
+            raise Incomplete(f"delivery {delivered} was lost, {message.metadata.sequence.consumer} came instead")
+    return delivered
+
+
+def _consumer_config(filters: Sequence[str], start_sequence: int, inactive_seconds: float) -> ConsumerConfig:
+    return ConsumerConfig(
+        filter_subjects=list(filters) or None,
+        deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+        opt_start_seq=max(start_sequence, 1),
+        ack_policy=AckPolicy.NONE,
+        inactive_threshold=inactive_seconds,
+        mem_storage=True,
+        num_replicas=1,
+    )

@@ -31,7 +31,7 @@ class Follower:
         filters = event_filters_of(self.call_id) if self.call_id else EVENT_FILTERS
         start = 1 if self.past else await last_sequence(self.client, CALLS.name) + 1
         # Closed explicitly: the consumer of an iterator that is only dropped stays on the server for a while.
-        async with aclosing(follow(self.client, CALLS, filters, start=start)) as batches:
+        async with aclosing(follow(self.client, CALLS, filters, start_sequence=start)) as batches:
             async for batch in batches:
                 for message in map(message_of, batch):
                     event = message.event()

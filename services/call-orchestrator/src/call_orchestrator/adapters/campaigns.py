@@ -37,7 +37,7 @@ class JetStreamCampaigns:
         every = campaign_state_filter("*")
         stored = await self._log.read([every])
         start = stored[-1].sequence + 1 if stored else 1
-        async with aclosing(follow(self._client, CALLS, [every], start=start)) as batches:
+        async with aclosing(follow(self._client, CALLS, [every], start_sequence=start)) as batches:
             yield _standings([recorded.event for recorded in stored], batches)
 
 

@@ -10,9 +10,9 @@ from nats.js.errors import APIError
 from call_orchestrator.domain.slots import Waiting
 from call_orchestrator.ports import Heard
 from chassis import tracing
-from chassis.event_log import EventLog, Guard
+from chassis.event_log import EventLog, Guard, StoredEvent
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
-from chassis.stream_reader import follow
+from chassis.stream_reader import follow, follow_events, last_sequence
 from contracts import (
     LIVE_STATUSES,
     AdmissionGranted,
@@ -43,16 +43,15 @@ class JetStreamQueue:
     async def restore(self, calls: EventLog) -> None:
         """Makes the queue anew from the log, if it has never held anything: it was lost, or the log was imported."""
         last = await calls.last(CallDue.subjects())
-        if last is None or (await self._js.stream_info(QUEUE.name)).state.last_seq:
+        if last is None or await last_sequence(self._client, QUEUE.name):
             return
-        async with aclosing(follow(self._client, CALLS, [CallDue.subjects()], start=1)) as batches:
+        following = follow(self._client, CALLS, [CallDue.subjects()], start_sequence=1, end_sequence=last.sequence)
+        async with aclosing(following) as batches:
             async for batch in batches:
                 for message in batch:
                     stands = await calls.last(call_state_filter(message.subject.split(".")[2]))
                     if stands and isinstance(stands.event, CallDue):
                         await self.join(stands.event.call, due_sequence=stands.sequence, cause=stands.envelope)
-                if batch[-1].metadata.sequence.stream >= last.sequence:
-                    return
 
     async def join(self, call: Call, *, due_sequence: int, cause: Envelope) -> None:
         """See `Queue.join`."""
@@ -85,17 +84,17 @@ class JetStreamAdmissions:
     @asynccontextmanager
     async def heard(self) -> AsyncIterator[AsyncIterator[list[Heard]]]:
         """See `Admissions.heard`. The last grant says from where the log must be read."""
-        end = (await self._client.jetstream().stream_info(CALLS.name)).state.last_seq
+        end = await last_sequence(self._client, CALLS.name)
         last = await self._log.last(AdmissionGranted.subjects())
         start = last.event.replay_from_sequence if last and isinstance(last.event, AdmissionGranted) else end + 1
         filters = [call_state_filter("*"), *(event.subjects() for event in _FACTS)]
-        async with aclosing(follow(self._client, CALLS, filters, start=start)) as batches:
+        async with aclosing(follow(self._client, CALLS, filters, start_sequence=start)) as batches:
             yield _all_heard(batches)
 
     @asynccontextmanager
     async def waiting(self) -> AsyncIterator[AsyncIterator[list[Waiting]]]:
         """See `Admissions.waiting`."""
-        async with aclosing(follow(self._client, QUEUE, [QueueJoined.subjects()], start=1)) as batches:
+        async with aclosing(follow_events(self._client, QUEUE, [QueueJoined.subjects()], start_sequence=1)) as batches:
             yield _all_waiting(batches)
 
     async def grant(self, call: Waiting, *, since: int, after: int) -> int:
@@ -129,9 +128,9 @@ async def _all_heard(batches: AsyncGenerator[list[Msg], None]) -> AsyncIterator[
         yield [heard for message in batch if (heard := _heard(message))]
 
 
-async def _all_waiting(batches: AsyncGenerator[list[Msg], None]) -> AsyncIterator[list[Waiting]]:
+async def _all_waiting(batches: AsyncGenerator[list[StoredEvent], None]) -> AsyncIterator[list[Waiting]]:
     async for batch in batches:
-        yield [waiting for message in batch if (waiting := _waiting(message))]
+        yield [waiting for stored in batch if (waiting := _waiting(stored))]
 
 
 def _heard(message: Msg) -> Heard | None:
@@ -145,11 +144,8 @@ def _heard(message: Msg) -> Heard | None:
     return Heard(sequence, parts[2], event) if isinstance(event, _FACTS) else None
 
 
-def _waiting(message: Msg) -> Waiting | None:
-    try:
-        event = decode(message.subject, message.data)
-    except InvalidMessage:
-        return None
+def _waiting(stored: StoredEvent) -> Waiting | None:
+    event = stored.event
     if not isinstance(event, QueueJoined):
         return None
     return Waiting(
@@ -158,5 +154,5 @@ def _waiting(message: Msg) -> Waiting | None:
         attempt=event.attempt,
         due_at=event.due_at,
         due=event.due_sequence,
-        place=message.metadata.sequence.stream,
+        place=stored.sequence,
     )

@@ -1,18 +1,18 @@
 """The edge's streams and requests on NATS: the call log, the requests, the audit log and campaign-stats."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
+from nats.js.api import RawStreamMsg
 from pydantic import ValidationError
 
+from chassis.direct_get import get_page
 from chassis.event_log import EventLog, Guard, StoredEvent
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from contracts import CampaignStatistics, CampaignStatisticsQuery, CommandOutcome, Envelope, Event
@@ -25,7 +25,6 @@ OUTCOME_SECONDS = 5.0
 """How long a REST client waits for the orchestrator before it gets 202; the stored request is decided later."""
 
 STATISTICS_SECONDS = 3.0
-PAGE_SECONDS = 5.0
 RECONNECT_SECONDS = 2.0
 _POLL_SECONDS = 0.05
 
@@ -136,40 +135,21 @@ class NatsAudit:
 
     async def page(self, *, since: datetime | None, after: int, limit: int, subject: str) -> EntryPage:
         """See the port."""
-        query: dict[str, object] = {"batch": limit, "next_by_subj": subject}
-        if since and not after:
-            query["start_time"] = since.isoformat()
-        else:
-            query["seq"] = after + 1
         async with translate_errors(self._client, "the audit log cannot be read"):
-            inbox = self._client.new_inbox()
-            answers = await self._client.subscribe(inbox)
-            try:
-                await self._client.publish(f"$JS.API.DIRECT.GET.{AUDIT.name}", json.dumps(query).encode(), reply=inbox)
-                return await _page(answers)
-            finally:
-                await answers.unsubscribe()
+            page = await get_page(
+                self._client,
+                AUDIT.name,
+                subject,
+                start_sequence=after + 1,
+                start_time=None if after else since,
+                limit=limit,
+            )
+        return EntryPage([_entry(message) for message in page.messages], page.has_more)
 
 
-async def _page(answers: Subscription) -> EntryPage:
-    entries: list[StoredEntry] = []
-    while True:
-        message = await answers.next_msg(timeout=PAGE_SECONDS)
-        headers = message.headers or {}
-        match headers.get("Status"):
-            case "204":
-                return EntryPage(entries, has_more=int(headers.get("Nats-Num-Pending", "0")) > 0)
-            case "404":
-                return EntryPage(entries, has_more=False)
-            case None:
-                entries.append(_entry(message, headers))
-            case status:
-                raise Unavailable(f"the audit log cannot be read: NATS answers {status}")
-
-
-def _entry(message: Msg, headers: dict[str, str]) -> StoredEntry:
-    sequence = int(headers["Nats-Sequence"])
+def _entry(message: RawStreamMsg) -> StoredEntry:
+    sequence = message.seq or 0
     try:
-        return StoredEntry(sequence, AuditEntry.model_validate_json(message.data))
+        return StoredEntry(sequence, AuditEntry.model_validate_json(message.data or b""))
     except ValidationError as error:
         raise Unavailable(f"the audit log cannot be read: entry {sequence} is invalid") from error

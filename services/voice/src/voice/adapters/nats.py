@@ -1,16 +1,14 @@
 """Readers of this service's events in the stream ``CALLS``."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from uuid import UUID
 
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 
 from chassis.event_log import EventLog, StoredEvent
-from chassis.stored_event import stored_event_of
-from chassis.stream_reader import follow
-from contracts import AudioRequested, DialCleared, DialPlaced, DialRefused, DialUnknown, InvalidMessage, ReplyGenerated
+from chassis.stream_reader import follow_events, last_sequence
+from contracts import AudioRequested, DialCleared, DialPlaced, DialRefused, DialUnknown, ReplyGenerated
 from contracts.streams import CALLS
 
 INACTIVE_SECONDS = 5.0
@@ -29,9 +27,9 @@ class SpeechEventReader:
     async def follow(self, call_id: UUID) -> AsyncIterator[AsyncIterator[StoredEvent]]:
         """See the port."""
         filters = [f"{event.event_name}.{call_id}" for event in (AudioRequested, ReplyGenerated)]
-        following = follow(self._client, CALLS, filters, start=1, forgotten_after=INACTIVE_SECONDS)
+        following = follow_events(self._client, CALLS, filters, start_sequence=1, inactive_seconds=INACTIVE_SECONDS)
         async with aclosing(following) as batches:
-            yield (event async for batch in _decoded(batches) for event in batch)
+            yield (event async for batch in batches for event in batch)
 
 
 class DialEventReader:
@@ -44,17 +42,8 @@ class DialEventReader:
     @asynccontextmanager
     async def follow(self) -> AsyncIterator[AsyncIterator[list[StoredEvent]]]:
         """See the port. Without a permit in the log, reading starts at its end."""
-        end_sequence = (await self._client.jetstream().stream_info(CALLS.name)).state.last_seq
+        end_sequence = await last_sequence(self._client, CALLS.name)
         last = await self._calls.last(DialCleared.subjects())
         start = last.event.replay_from_sequence if last and isinstance(last.event, DialCleared) else end_sequence + 1
-        async with aclosing(follow(self._client, CALLS, _DIAL_FILTERS, start=start)) as batches:
-            yield _decoded(batches)
-
-
-async def _decoded(batches: AsyncGenerator[list[Msg], None]) -> AsyncIterator[list[StoredEvent]]:
-    async for batch in batches:
-        events = []
-        for message in batch:
-            with suppress(InvalidMessage):  # its durable consumer makes a dead letter of it
-                events.append(stored_event_of(message))
-        yield events
+        async with aclosing(follow_events(self._client, CALLS, _DIAL_FILTERS, start_sequence=start)) as batches:
+            yield batches

@@ -1,0 +1,76 @@
+"""Reading stored messages in pages, without a consumer.
+
+This is the batched direct get of ADR-31 (nats-architecture-and-design), for which nats-py has no call.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import NoRespondersError
+from nats.js.api import RawStreamMsg
+from nats.js.errors import APIError
+
+from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
+
+MAX_PAGE = 256
+_END_OF_PAGE, _NOTHING_FOUND, _NO_RESPONDERS = "204", "404", "503"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Messages in the order of the stream, and whether more follow on the same filter."""
+
+    messages: list[RawStreamMsg]
+    has_more: bool
+
+
+async def get_page(
+    client: Client,
+    stream: str,
+    subject: str,
+    *,
+    start_sequence: int = 1,
+    start_time: datetime | None = None,
+    limit: int = MAX_PAGE,
+) -> Page:
+    """Returns up to `limit` messages on `subject` from `start_sequence` on, or from `start_time` on if it is given.
+
+    Any node of a cluster answers, also one that lags behind the leader. Raises an error of nats-py.
+    """
+    start = {"start_time": start_time.isoformat()} if start_time else {"seq": start_sequence}
+    query = json.dumps({**start, "batch": limit, "next_by_subj": subject}).encode()
+    inbox = client.new_inbox()
+    subscription = await client.subscribe(inbox)
+    messages: list[RawStreamMsg] = []
+    try:
+        await client.publish(f"$JS.API.DIRECT.GET.{stream}", query, reply=inbox)
+        while True:
+            message = await subscription.next_msg(timeout=REQUEST_TIMEOUT_SECONDS)
+            headers = message.headers or {}
+            match headers.get("Status"):
+                case None:
+                    messages.append(_raw_message(message, headers))
+                case status if status == _END_OF_PAGE:
+                    return Page(messages, int(headers.get("Nats-Num-Pending", "0")) > 0)
+                case status if status == _NOTHING_FOUND:
+                    return Page(messages, False)
+                case status if status == _NO_RESPONDERS:
+                    raise NoRespondersError
+                case status:
+                    raise APIError(code=int(status), description=headers.get("Description"))
+    finally:
+        await subscription.unsubscribe()
+
+
+def _raw_message(message: Msg, headers: dict[str, str]) -> RawStreamMsg:
+    return RawStreamMsg(
+        subject=headers["Nats-Subject"],
+        seq=int(headers["Nats-Sequence"]),
+        data=message.data,
+        headers=headers,
+        stream=headers["Nats-Stream"],
+        time=datetime.fromisoformat(headers["Nats-Time-Stamp"]),
+    )
