@@ -74,10 +74,10 @@ async def edge(
     voice: tuple[Voice, str], bus_client: Client, settings: Settings, on_a_port: Listening
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an edge on a real port, whose voice is the one that the test plays."""
-    told = Settings.model_validate({**settings.model_dump(), "voice_url": voice[1]})
+    with_voice = Settings.model_validate({**settings.model_dump(), "voice_url": voice[1]})
     bus = Bus(bus_client, NatsBroker(), EventLog(bus_client, "CALLS", source="edge"))
     async with (
-        build(told, bus) as app,
+        build(with_voice, bus) as app,
         on_a_port(app) as url,
         httpx.AsyncClient(base_url=url, headers={"X-API-Key": "a-good-key"}, trust_env=False) as http,
     ):
@@ -165,12 +165,12 @@ async def test_a_voice_that_refuses_is_a_bad_gateway_and_the_log_says_why(
 async def test_a_voice_that_is_not_there_is_a_bad_gateway(
     bus_client: Client, settings: Settings, talking: Call
 ) -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))  # a port that is taken and does not listen
-        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
-        told = Settings.model_validate({**settings.model_dump(), "voice_url": url})
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # a port that is taken and does not listen
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        unreachable = Settings.model_validate({**settings.model_dump(), "voice_url": url})
         bus = Bus(bus_client, NatsBroker(), EventLog(bus_client, "CALLS", source="edge"))
-        async with build(told, bus) as app, httpx.AsyncClient(transport=httpx.ASGITransport(app)) as http:
+        async with build(unreachable, bus) as app, httpx.AsyncClient(transport=httpx.ASGITransport(app)) as http:
             answer = await http.post(
                 f"http://edge.internal/api/v1/calls/{talking.call_id}/response",
                 json={"message": "sí"},

@@ -9,7 +9,7 @@ from chassis.event_log import EventLog
 from chassis.serve import Bus, operations
 from contracts import Service
 from contracts.streams import REQUESTS
-from edge.adapters.nats import NatsAudit, NatsFacts, NatsRequests, NatsStatistics
+from edge.adapters.nats import NatsAudit, NatsCallLog, NatsRequests, NatsStatistics
 from edge.adapters.voice import VoiceMedia, http_client
 from edge.application.acts import Acts
 from edge.application.calls import Calls
@@ -26,13 +26,13 @@ from telephony.twilio import TwilioWebhooks
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     """Yields the HTTP application and subscribes to requests over NATS."""
     token = settings.twilio_auth_token.get_secret_value()
-    facts = NatsFacts(bus.client, bus.calls)
+    log = NatsCallLog(bus.client, bus.calls)
     requests = NatsRequests(bus.client, EventLog(bus.client, REQUESTS.name, source=Service.EDGE))
     audit = NatsAudit(bus.client)
-    calls, campaigns = Calls(facts, requests, NatsStatistics(bus.client)), Campaigns(facts, requests)
+    calls, campaigns = Calls(log, requests, NatsStatistics(bus.client)), Campaigns(log, requests)
     bus.broker.include_router(build_router(calls))
     async with http_client() as http:
-        dialogue = DialogueService(facts, VoiceMedia(http, settings.internal_media_url, token))
+        dialogue = DialogueService(log, VoiceMedia(http, settings.internal_media_url, token))
         provider = TwilioWebhooks(token, settings.public_url, settings.media_url)
         yield create_app(
             Dependencies(calls, campaigns, Acts(calls, campaigns, audit), audit, dialogue, provider),

@@ -1,4 +1,4 @@
-"""What the edge needs: the log, the audit, somebody who decides, who counts, and who speaks."""
+"""What the edge needs from NATS and from other services, each replaced by a fake in tests."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -24,17 +24,17 @@ class SpeechUnavailable(Exception):
     """Voice has no audio for this turn."""
 
 
-class Facts(Protocol):
-    """The log of calls. All raise Unavailable."""
+class CallLog(Protocol):
+    """The log of calls. Every method raises Unavailable."""
 
     async def last(self, subject: str) -> StoredEvent | None:
-        """The newest event on a filter; none if there is none."""
+        """Returns the newest event on a filter."""
 
     async def read(self, subjects: Sequence[str]) -> list[StoredEvent]:
-        """Every event on these filters, in the order of the log."""
+        """Returns every event on these filters, in log order."""
 
     async def append(self, event: Event, *, cause: Envelope, event_id: str, guard: Guard | None = None) -> object:
-        """Returns once it is stored; the same id again is stored once. Raises chassis.event_log.Conflict."""
+        """Appends an event. An event of the same id is stored once. Raises chassis.event_log.Conflict."""
 
 
 class Requests(Protocol):
@@ -81,7 +81,7 @@ class Statistics(Protocol):
 
 
 class Speech(Protocol):
-    """Whoever speaks."""
+    """The synthesized speech of voice."""
 
     def of_turn(self, call_id: UUID, attempt: int, turn: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """The turn's ``audio/mpeg``, as it is made. Entering raises SpeechUnavailable."""
+        """Yields the turn's ``audio/mpeg`` during its synthesis. Entering raises SpeechUnavailable."""

@@ -50,8 +50,8 @@ async def translate_errors(client: Client, failure: str) -> AsyncIterator[None]:
         raise Unavailable(f"{failure}: {type(error).__name__}") from error
 
 
-class NatsFacts:
-    """Implements `edge.ports.Facts` with the stream CALLS."""
+class NatsCallLog:
+    """Implements `edge.ports.CallLog` with the stream CALLS."""
 
     def __init__(self, client: Client, log: EventLog) -> None:
         self._client = client

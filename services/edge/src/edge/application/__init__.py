@@ -1,1 +1,1 @@
-"""What the edge does: it translates between people's and the provider's HTTP and the facts on the bus."""
+"""Use cases of the edge: commands and queries over REST, administrative acts, the dialogue on a line."""

@@ -21,7 +21,7 @@ from contracts import (
 from contracts.streams import call_filters, call_state_filter
 from contracts.vocabulary import RefusalCode
 from edge.application.errors import KeyReused, Refused, RetriesExhausted, UnknownCall
-from edge.ports import Facts, Requests, Statistics
+from edge.ports import CallLog, Requests, Statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class StoredRequest:
     details: CallDetails | None
 
 
-async def last_decision(facts: Facts, call_id: UUID) -> StoredEvent:
+async def last_decision(log: CallLog, call_id: UUID) -> StoredEvent:
     """Returns the newest decision about a call. Raises UnknownCall."""
-    newest = await facts.last(call_state_filter(call_id))
+    newest = await log.last(call_state_filter(call_id))
     if newest is None:
         raise UnknownCall(call_id)
     return newest
@@ -64,8 +64,8 @@ def raise_if_refused(outcome: CommandOutcome | None) -> None:
 class Calls:
     """Requests, commands and queries about calls. Every method raises Unavailable without a connection to NATS."""
 
-    def __init__(self, facts: Facts, requests: Requests, statistics: Statistics) -> None:
-        self._facts = facts
+    def __init__(self, log: CallLog, requests: Requests, statistics: Statistics) -> None:
+        self._log = log
         self._requests = requests
         self._statistics = statistics
 
@@ -88,21 +88,21 @@ class Calls:
 
         Raises UnknownCall, Refused and TooLarge.
         """
-        await last_decision(self._facts, command.call_id)
+        await last_decision(self._log, command.call_id)
         outcome = await self._requests.send(command)
         raise_if_refused(outcome)
         return await self.get(command.call_id), outcome is not None
 
     async def get(self, call_id: UUID) -> CallDetails:
         """Returns the call. Raises UnknownCall."""
-        newest = await last_decision(self._facts, call_id)
+        newest = await last_decision(self._log, call_id)
         call = call_in(newest)
         provider_call_id = await self._provider_call_id(call_id) if call.attempt else None
         return CallDetails(call, newest.envelope.time, provider_call_id)
 
     async def events(self, call_id: UUID) -> list[StoredEvent]:
         """Returns every event of the call, in log order. Raises UnknownCall."""
-        _, events = await asyncio.gather(last_decision(self._facts, call_id), self._facts.read(call_filters(call_id)))
+        _, events = await asyncio.gather(last_decision(self._log, call_id), self._log.read(call_filters(call_id)))
         return events
 
     async def statistics(self, campaign_id: str | None) -> CampaignStatistics:
@@ -110,14 +110,14 @@ class Calls:
         return await self._statistics.of(campaign_id)
 
     async def _created(self, call_id: UUID) -> Call | None:
-        created = await self._facts.last(f"{CallCreated.event_name}.{call_id}.*")
+        created = await self._log.last(f"{CallCreated.event_name}.{call_id}.*")
         return call_in(created) if created else None
 
     async def _provider_call_id(self, call_id: UUID) -> str | None:
         """Returns the id from the latest attempt. A callback carries it too when the answer to a dial was lost."""
         stored = await asyncio.gather(
-            self._facts.last(f"{DialPlaced.event_name}.{call_id}"),
-            self._facts.last(f"{TelephonyStatusReported.event_name}.{call_id}"),
+            self._log.last(f"{DialPlaced.event_name}.{call_id}"),
+            self._log.last(f"{TelephonyStatusReported.event_name}.{call_id}"),
         )
         events = [entry.event for entry in stored if entry]
         known = [event for event in events if isinstance(event, DialPlaced | TelephonyStatusReported)]

@@ -5,7 +5,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from contracts import CampaignDecision, CampaignEvent, CampaignId
 from contracts.streams import campaign_state_filter
 from edge.application.calls import raise_if_refused
-from edge.ports import Facts, Requests
+from edge.ports import CallLog, Requests
 
 
 class Campaign(BaseModel):
@@ -22,13 +22,13 @@ class Campaign(BaseModel):
 class Campaigns:
     """Commands and queries about campaigns. Every method raises Unavailable without a connection to NATS."""
 
-    def __init__(self, facts: Facts, requests: Requests) -> None:
-        self._facts = facts
+    def __init__(self, log: CallLog, requests: Requests) -> None:
+        self._log = log
         self._requests = requests
 
     async def get(self, campaign_id: CampaignId) -> Campaign:
         """Returns the campaign as its last event describes it."""
-        last = await self._facts.last(campaign_state_filter(campaign_id))
+        last = await self._log.last(campaign_state_filter(campaign_id))
         if last is None or not isinstance(last.event, CampaignDecision):
             return Campaign(campaign_id=campaign_id)
         state = last.event.campaign

@@ -30,7 +30,7 @@ from edge.domain.dialogue import (
     decide,
     play,
 )
-from edge.ports import Facts, Speech, Unavailable
+from edge.ports import CallLog, Speech, Unavailable
 from telephony.instructions import GREETING_TURN, Instruction, PlayTurn, Utterance
 from telephony.provider import Report
 
@@ -50,7 +50,7 @@ class _Loaded:
 class DialogueService:
     """Turn-taking on the lines of calls. Methods raise UnknownCall, and Unavailable if the log cannot be used."""
 
-    def __init__(self, log: Facts, speech: Speech) -> None:
+    def __init__(self, log: CallLog, speech: Speech) -> None:
         self._log = log
         self._speech = speech
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from contracts import AudioFailed, AudioReady, AudioRequested, Call, Event, ReplyGenerated, SpeechFallback
 from contracts.script import greeting, render
-from edge.ports import Facts
+from edge.ports import CallLog
 from telephony.instructions import GREETING_TURN
 
 MAX_REPLY_SECONDS = 10.0
@@ -37,7 +37,7 @@ def join_sentences(events: Iterable[Event], attempt: int, turn: int, first_sente
     return " ".join(text for sentence, text in sorted(texts.items()) if sentence >= first_sentence)
 
 
-async def read_remainder(log: Facts, call: Call, attempt: int, turn: int, first_sentence: int | None) -> str:
+async def read_remainder(log: CallLog, call: Call, attempt: int, turn: int, first_sentence: int | None) -> str:
     """Returns the text of a turn from a sentence on; no `first_sentence`: from the first unplayed one, if there is one.
 
     Waits for the end of a reply that is still being generated, up to MAX_REPLY_SECONDS.
@@ -55,12 +55,12 @@ async def read_remainder(log: Facts, call: Call, attempt: int, turn: int, first_
     return join_sentences((stored.event for stored in requested), attempt, turn, first_sentence)
 
 
-async def _read_unplayed_sentence(log: Facts, call_id: UUID, attempt: int, turn: int) -> int | None:
+async def _read_unplayed_sentence(log: CallLog, call_id: UUID, attempt: int, turn: int) -> int | None:
     outcomes = await log.read((f"{AudioFailed.event_name}.{call_id}", f"{AudioReady.event_name}.{call_id}"))
     return find_unplayed_sentence((stored.event for stored in outcomes), attempt, turn)
 
 
-async def _wait_for_reply(log: Facts, call_id: UUID, attempt: int, turn: int) -> None:
+async def _wait_for_reply(log: CallLog, call_id: UUID, attempt: int, turn: int) -> None:
     """Returns once the log contains every sentence of the turn."""
     while True:
         last = await log.last(f"{ReplyGenerated.event_name}.{call_id}")

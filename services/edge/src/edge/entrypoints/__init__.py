@@ -1,1 +1,1 @@
-"""HTTP: decode, one call, encode."""
+"""HTTP and NATS requests: decode, one call of the application, encode."""

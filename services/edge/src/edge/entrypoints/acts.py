@@ -74,7 +74,7 @@ async def change_call(dispatcher: Dispatcher, call_id: UUID, change: CallChange,
     responses=problems(404, 409),
 )
 async def initiate_call(dispatcher: Dispatcher, call_id: UUID) -> InitiatedCall:
-    """Makes a waiting call due now, whatever its scheduled time."""
+    """Makes a waiting call due now, even before its scheduled time."""
     call, is_decided = await dispatcher.act_on_call(
         CallChangeRequested(call_id=call_id, scheduled_at=datetime.now(UTC))
     )
