@@ -1,6 +1,7 @@
-"""Twilio's Calls API through the official SDK. The only module that imports it.
+"""Twilio's Calls API through the official SDK: dial, redirect, hang up, look up.
 
-What is checked here and not by the SDK: a deadline for every request, one request a dial, what an answer means.
+This module adds what the SDK lacks: a deadline for every request, exactly one request per dial, the meaning of each
+answer. Webhook URLs, statuses and error classes are those of `telephony.twilio`.
 """
 
 import asyncio
@@ -27,34 +28,37 @@ from voice.ports import DialOrder, ProviderCall
 
 DEADLINE_SECONDS = 10.0
 MAX_WAIT_SECONDS = 2.0
-"""How long a request waits for capacity; with the deadline it stays within the patience of a claim."""
+"""The longest wait for capacity. Wait and deadline together are shorter than the time a claim is protected."""
 IDLE_SECONDS = 2.0
-"""For how long a connection without a request is used again. If the provider closes it just then, the request is lost,
-and of a dial nobody knows that: its call is given up. Servers wait longer before they do (uvicorn 5 s, nginx 75 s)."""
+"""How long an idle connection is kept. If the server closes it when a request is being sent, the request is lost.
+
+A dial that is lost this way has an unknown outcome, and its call fails. Servers keep idle connections longer than this
+(uvicorn 5 s, nginx 75 s), so the client closes them first.
+"""
 TIME_LIMIT_MARGIN_SECONDS = 60
-"""Our own deadline ends a call that is too long; Twilio's only if nobody of us is left to do so."""
-_LOWEST_ERROR_CODE = 10_000  # below it stands the HTTP status, in place of a code
-_OVER_ALREADY = frozenset({20404, 21220})
+"""Added to Twilio's time limit: the orchestrator's deadline ends a long call first, Twilio's only if we are down."""
+_MIN_ERROR_CODE = 10_000  # the SDK puts the HTTP status, a smaller number, where a code is missing
+_CALL_IS_OVER = frozenset({20404, 21220})
 _NOT_FOUND = 404
 _LIST_OF_CALLS = "/Calls.json"
 _CLIENT_ERRORS = 400
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERRORS = 500
-_MAX_CALLS_A_DAY = 200
+_MAX_CALLS_PER_DAY = 200
 
 
 class TooManyRequests(Exception):
-    """HTTP 429; `retry_after` in seconds, if Twilio gave it."""
+    """HTTP 429."""
 
-    def __init__(self, retry_after: float | None) -> None:
+    def __init__(self, retry_after_seconds: float | None) -> None:
         super().__init__("HTTP 429")
-        self.retry_after = retry_after
+        self.retry_after_seconds = retry_after_seconds
 
 
 class _HttpClient(AsyncTwilioHttpClient):  # type: ignore[misc]
-    """The SDK's client, which ignores its time-out, knows no other base URL and hides the headers of an error.
+    """The SDK's HTTP client with a deadline, a configurable base URL and access to ``Retry-After``.
 
-    Its ``max_retries`` stays unset: it would repeat a dial after a 5xx.
+    Its ``max_retries`` must stay unset: it would repeat a dial after a 5xx.
     """
 
     def __init__(self, base_url: str, provider: Provider) -> None:
@@ -66,10 +70,13 @@ class _HttpClient(AsyncTwilioHttpClient):  # type: ignore[misc]
     async def request(
         self, method: str, url: str, *, auth: tuple[str, str] | None = None, headers: Any = None, **rest: Any
     ) -> Response:
-        """Raises TooManyRequests, TimeoutError, RequestFailed if the request was not sent, or what aiohttp raises."""
-        asked = urlsplit(url)
-        path = self._base.path.rstrip("/") + asked.path
-        url = urlunsplit((self._base.scheme, self._base.netloc, path, asked.query, ""))
+        """Sends one request.
+
+        Raises RequestFailed if it was not sent, and TooManyRequests, TimeoutError or an error of aiohttp if it was.
+        """
+        original = urlsplit(url)
+        path = self._base.path.rstrip("/") + original.path
+        url = urlunsplit((self._base.scheme, self._base.netloc, path, original.query, ""))
         if auth is not None:  # the SDK would use aiohttp's BasicAuth, which aiohttp has deprecated
             headers = {**(headers or {}), "Authorization": encode_basic_auth(*auth)}
         async with self._provider.request(max_wait_seconds=MAX_WAIT_SECONDS) as request:
@@ -77,22 +84,25 @@ class _HttpClient(AsyncTwilioHttpClient):  # type: ignore[misc]
                 async with asyncio.timeout(DEADLINE_SECONDS):
                     response = await super().request(method, url, headers=headers, **rest)
             except (TimeoutError, ClientError) as error:
-                request.failed(_kind(error))
+                request.failed(_classify_error(error))
                 raise
-            _judge(request, path, response)
+            _record_outcome(request, path, response)
         if response.status_code == _TOO_MANY_REQUESTS:
-            raise TooManyRequests(_seconds(response.headers.get("Retry-After")))
+            raise TooManyRequests(_parse_seconds(response.headers.get("Retry-After")))
         return response
 
 
-def _kind(error: Exception) -> Failure:
+def _classify_error(error: Exception) -> Failure:
     if isinstance(error, TimeoutError):
         return Failure.DEADLINE
     return Failure.UNREACHABLE if isinstance(error, ClientConnectorError) else Failure.CUT_OFF
 
 
-def _judge(request: Request, path: str, response: Response) -> None:
-    """A refusal is an answer, also one for being too quick: the pace is ours to mend. Unless everybody would get it."""
+def _record_outcome(request: Request, path: str, response: Response) -> None:
+    """Reports the outcome to the circuit breaker.
+
+    A refusal, including 429, counts as a failure only if Twilio would refuse every other request too.
+    """
     status = response.status_code
     if status >= _SERVER_ERRORS:
         request.failed(Failure.SERVER_ERROR)
@@ -100,34 +110,37 @@ def _judge(request: Request, path: str, response: Response) -> None:
         request.refused(Failure.RATE_LIMITED)
     elif status < _CLIENT_ERRORS:
         request.succeeded()
-    elif _concerns_everybody(path, status, _code(response.text)):
+    elif _concerns_account(path, status, _code_in(response.text)):
         request.failed(Failure.ACCOUNT)
     else:
         request.refused(Failure.REFUSED)
 
 
-def _concerns_everybody(path: str, status: int, code: int | None) -> bool:
-    """Of one call, "not found" says that there is no such call; of the list of calls, that there is no such account."""
-    missing = status == _NOT_FOUND and not path.endswith(_LIST_OF_CALLS)
-    return not missing and wire.classify_failure(status, code) is FailureClass.ACCOUNT
+def _concerns_account(path: str, status: int, code: int | None) -> bool:
+    """Returns whether a refusal concerns the account. A 404 on the list of calls does; a 404 on one call does not."""
+    is_missing_call = status == _NOT_FOUND and not path.endswith(_LIST_OF_CALLS)
+    return not is_missing_call and wire.classify_failure(status, code) is FailureClass.ACCOUNT
 
 
-def _code(body: str) -> int | None:
-    """Twilio's error code in the body of a refusal."""
+def _code_in(body: str) -> int | None:
+    """Returns Twilio's error code in the body of a refusal."""
     try:
-        found = json.loads(body)
+        content = json.loads(body)
     except ValueError:
         return None
-    return _error_code(found.get("code")) if isinstance(found, dict) else None
+    return _error_code(content.get("code")) if isinstance(content, dict) else None
 
 
-def _error_code(found: object) -> int | None:
-    return found if isinstance(found, int) and found >= _LOWEST_ERROR_CODE else None
+def _error_code(value: object) -> int | None:
+    return value if isinstance(value, int) and value >= _MIN_ERROR_CODE else None
 
 
 @dataclass(frozen=True, slots=True)
 class Twilio:
-    """The ports `Telephony`, `SpokenFallback` and `Directory`. `callbacks`: the edge's address, no slash at its end."""
+    """The ports `Telephony`, `SpokenFallback` and `Directory`.
+
+    `number` is the caller id; `callbacks` is the edge's public address, without a slash at its end.
+    """
 
     client: Any
     number: PhoneNumber
@@ -135,53 +148,43 @@ class Twilio:
     provider: str = wire.NAME
 
     async def place(self, order: DialOrder) -> str:
-        """One POST; see `Telephony.place`."""
-        urls, line = wire.build_urls(self.callbacks), (order.call_id, order.attempt)
+        """See the port. Sends exactly one POST."""
+        urls, attempt = wire.build_urls(self.callbacks), (order.call_id, order.attempt)
         try:
             created = await self.client.calls.create_async(
                 to=order.number,
                 from_=self.number,
-                url=urls.answered(*line),
+                url=urls.answered(*attempt),
                 method="POST",
-                status_callback=urls.status(*line),
+                status_callback=urls.status(*attempt),
                 status_callback_event=list(wire.STATUS_EVENTS),
                 status_callback_method="POST",
                 machine_detection="DetectMessageEnd",
                 async_amd="true",  # a string: the SDK would send True as "True"
-                async_amd_status_callback=urls.classification(*line),
+                async_amd_status_callback=urls.classification(*attempt),
                 async_amd_status_callback_method="POST",
                 timeout=order.ring_seconds,
                 time_limit=order.longest_seconds + TIME_LIMIT_MARGIN_SECONDS,
             )
-        except Exception as error:  # whatever it is, the request may have left
+        except Exception as error:  # after any error the request may have been sent
             raise _dial_failed(error) from error
         if not created.sid:
-            raise DialFailed(FailureClass.UNKNOWN, "the answer names no call")
+            raise DialFailed(FailureClass.UNKNOWN, "the answer contains no call id")
         return str(created.sid)
 
     async def hang_up(self, provider_call_id: str) -> None:
-        """Sets the status to completed, which ends a call in any state."""
-        try:
-            await self.client.calls(provider_call_id).update_async(status="completed")
-        except TwilioException as error:
-            status, code = _status_and_code(error)
-            if status != _NOT_FOUND and code not in _OVER_ALREADY:
-                raise
+        """See the port. The status ``completed`` ends a call in any state."""
+        await self._update(provider_call_id, status="completed")
 
     async def redirect_to_remainder(
         self, provider_call_id: str, call_id: UUID, attempt: int, turn: int, sentence: int
     ) -> None:
-        """Sends the call in progress to the edge's document for this (Twilio: *modify live calls*)."""
+        """See the port. Twilio calls this *modify live calls*."""
         url = wire.build_urls(self.callbacks).remainder(call_id, attempt, turn, sentence)
-        try:
-            await self.client.calls(provider_call_id).update_async(url=url, method="POST")
-        except TwilioException as error:
-            status, code = _status_and_code(error)
-            if status != _NOT_FOUND and code not in _OVER_ALREADY:
-                raise
+        await self._update(provider_call_id, url=url, method="POST")
 
     async def fetch(self, provider_call_id: str) -> ProviderCall | None:
-        """The call resource."""
+        """See the port."""
         try:
             return _provider_call(await self.client.calls(provider_call_id).fetch_async())
         except TwilioException as error:
@@ -190,25 +193,36 @@ class Twilio:
             raise
 
     async def calls_to(self, number: PhoneNumber, since: datetime) -> list[ProviderCall]:
-        """Calls that started on that day or later, and those that wait in Twilio's queue: they have no start yet."""
-        pair = {"to": number, "from_": self.number, "limit": _MAX_CALLS_A_DAY}
-        started = await self.client.calls.list_async(**pair, start_time_after=since.date())
-        queued = await self.client.calls.list_async(**pair, status="queued")
+        """See the port. Twilio filters by day; calls in its queue have no start time and are listed separately."""
+        numbers = {"to": number, "from_": self.number, "limit": _MAX_CALLS_PER_DAY}
+        started = await self.client.calls.list_async(**numbers, start_time_after=since.date())
+        queued = await self.client.calls.list_async(**numbers, status="queued")
         return list({call.sid: _provider_call(call) for call in [*queued, *started]}.values())
+
+    async def _update(self, provider_call_id: str, **changes: str) -> None:
+        """Changes a call; has no effect if it is over."""
+        try:
+            await self.client.calls(provider_call_id).update_async(**changes)
+        except TwilioException as error:
+            status, code = _status_and_code(error)
+            if status != _NOT_FOUND and code not in _CALL_IS_OVER:
+                raise
 
 
 @asynccontextmanager
 async def connect(
     *, account_sid: str, auth_token: str, base_url: str, number: PhoneNumber, callbacks: str, provider: Provider
 ) -> AsyncIterator[Twilio]:
-    """A client whose connections are closed at the end."""
+    """Yields the adapter and closes its connections at the end."""
     async with _HttpClient(base_url, provider) as http:
         yield Twilio(Client(account_sid, auth_token, http_client=http), number, callbacks.rstrip("/"))
 
 
 def _dial_failed(error: Exception) -> DialFailed:
     if isinstance(error, TooManyRequests):
-        return DialFailed(FailureClass.RATE_LIMITED, "HTTP 429", code=20429, retry_after_seconds=error.retry_after)
+        return DialFailed(
+            FailureClass.RATE_LIMITED, "HTTP 429", code=20429, retry_after_seconds=error.retry_after_seconds
+        )
     if isinstance(error, RequestFailed):
         return DialFailed(FailureClass.UNREACHABLE, f"not sent: {error.failure.value}")
     if isinstance(error, ClientConnectorError):
@@ -221,7 +235,7 @@ def _dial_failed(error: Exception) -> DialFailed:
 
 
 def _status_and_code(error: Exception) -> tuple[int | None, int | None]:
-    """The HTTP status and Twilio's error code; the SDK has two exceptions with them, and one without."""
+    """Returns the HTTP status and Twilio's error code. Only two of the SDK's three exceptions have them."""
     status, code = getattr(error, "status", None), getattr(error, "code", None)
     if not isinstance(error, TwilioException) or not isinstance(status, int):
         return None, None
@@ -237,8 +251,8 @@ def _provider_call(call: Any) -> ProviderCall:
     )
 
 
-def _seconds(retry_after: str | None) -> float | None:
+def _parse_seconds(retry_after: str | None) -> float | None:
     try:
         return max(float(retry_after), 0.0) if retry_after else None
-    except ValueError:  # a date: our own pause will do
+    except ValueError:  # an HTTP date: the caller's own delay is used
         return None
