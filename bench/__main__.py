@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.replay import of_a_log
-from call_orchestrator.application.call_terms import Policy, agreed
-from call_orchestrator.application.snapshots import snapshot
-from call_orchestrator.domain.inputs import NetworkReported
+from call_orchestrator.application.call_terms import Policy, new_call
+from call_orchestrator.application.snapshots import call_after
+from call_orchestrator.domain import decisions
+from call_orchestrator.domain.inputs import TelephonyStatusReported
 from call_orchestrator.domain.machine import decide
 from call_orchestrator.domain.states import Dialing, Pending
 from centralita.docs.state_machine import NOW, TERMS
@@ -52,9 +53,9 @@ def created() -> CallCreated:
         variables={"name": "Ada"},
     )
     now = datetime.now(UTC)
-    call = agreed(uuid4(), request, POLICY, now)
-    after = snapshot(call, Pending(attempt=0, due_at=now), now=now, reason=None, duration=None)
-    return CallCreated(call=after, occurred_at=now)
+    call = new_call(uuid4(), request, POLICY, now)
+    event = decisions.CallCreated(state=Pending(attempt=0, due_at=now))
+    return CallCreated(call=call_after(call, event, now), occurred_at=now)
 
 
 async def seconds(work: Work) -> float:
@@ -119,9 +120,9 @@ async def in_memory(table: Table) -> None:
     event = created()
     body = event.model_dump_json().encode()
     state = Dialing(attempt=1, dialed_at=NOW, deadline_at=NOW + timedelta(seconds=50))
-    busy = NetworkReported(attempt=1, status=TelephonyStatus.BUSY)
+    busy = TelephonyStatusReported(attempt=1, status=TelephonyStatus.BUSY)
 
-    async def decisions() -> None:
+    async def decides() -> None:
         for _ in range(SIZE * 10):
             decide(state, busy, TERMS, NOW)
 
@@ -134,7 +135,7 @@ async def in_memory(table: Table) -> None:
             with tracing.span("process bench", tracing.PROCESS, TRACEPARENT, call_id="bench"):
                 pass
 
-    row(table, "a decision of the state machine", "decoding one event", await compare(decisions, decodings), SIZE * 10)
+    row(table, "a decision of the state machine", "decoding one event", await compare(decides, decodings), SIZE * 10)
     row(table, "a span while traces are off", "decoding one event", await compare(spans, decodings), SIZE * 10)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from call_orchestrator.application.snapshots import snapshot, state_of
+from call_orchestrator.application.snapshots import call_after, state_of
+from call_orchestrator.domain import decisions
 from contracts import Call, CallDecision, CallStatusChanged, CampaignDecision, decode
 from contracts.examples import EXAMPLES
 
@@ -47,7 +48,7 @@ def messages() -> Iterator[dict[str, Any]]:
         yield from map(json.loads, lines)
 
 
-def decisions() -> dict[str, list[CallDecision]]:
+def decisions_by_call() -> dict[str, list[CallDecision]]:
     """The ``call.*`` events of each call, in order."""
     found: dict[str, list[CallDecision]] = {}
     for message in messages():
@@ -76,11 +77,11 @@ def test_every_message_decodes_and_keeps_every_value() -> None:
 
 
 def test_the_log_has_decisions_of_every_call() -> None:
-    assert len(decisions()) == 30
+    assert len(decisions_by_call()) == 30
 
 
 def test_folding_each_call_gives_the_state_in_its_last_snapshot() -> None:
-    for events in decisions().values():
+    for events in decisions_by_call().values():
         folded: Call | None = None
         for event in events:
             if isinstance(event, CallStatusChanged):
@@ -88,13 +89,12 @@ def test_folding_each_call_gives_the_state_in_its_last_snapshot() -> None:
                 assert event.previous is folded.status
                 assert (event.status, event.attempt) == (event.call.status, event.call.attempt)
             before = folded or event.call
-            folded = snapshot(
-                before,
-                state_of(event.call),
-                now=event.occurred_at,
+            same = decisions.CallStatusChanged(
+                state=state_of(event.call),
                 reason=event.call.reason,
-                duration=event.call.duration_seconds,
+                duration_seconds=event.call.duration_seconds,
             )
+            folded = call_after(before, same, event.occurred_at)
             changed_by_request = {name: getattr(event.call, name) for name in getattr(event, "changed", ())}
             folded = folded.model_copy(update={**changed_by_request, "status_changed_at": folded.status_changed_at})
             assert folded == event.call

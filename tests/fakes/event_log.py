@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Self
 
 from chassis.event_log import Conflict, Guard, StoredEvent
 from contracts import Envelope, Event
@@ -54,8 +55,16 @@ class FakeEventLog:
         """Returns all events on the filters, in the order of the log."""
         return [stored for stored in self.stored if any(matches(subject, stored.event.subject) for subject in subjects)]
 
-    def events(self, kind: type[Event]) -> list[Event]:
-        """Returns the stored events of a type."""
+    @classmethod
+    def of(cls, *events: Event) -> Self:
+        """Returns a log that has these events."""
+        log = cls()
+        for event in events:
+            log.store(event)
+        return log
+
+    def events(self, kind: type[Event] = Event) -> list[Event]:
+        """Returns the stored events, or those of a type."""
         return [stored.event for stored in self.stored if isinstance(stored.event, kind)]
 
     def _on(self, subject: str) -> list[StoredEvent]:

@@ -11,7 +11,7 @@ import pytest
 from nats.aio.client import Client
 from tests.builders.events import campaign_paused
 
-from call_orchestrator.adapters.slots import JetStreamQueue
+from call_orchestrator.adapters.nats.queue import NatsQueue
 from centralita.embedded.cluster import NODES, Cluster, nats_cluster, wait_until_recovered
 from centralita.embedded.credentials import Credentials
 from centralita.operations.doctor import bus
@@ -192,7 +192,7 @@ async def test_who_reads_and_who_appends_go_on_when_the_leader_is_killed(
 async def test_who_has_left_the_queue_may_leave_it_again(admin: Client, bus_client: Client) -> None:
     await provision(admin.jetstream(), replicas=NODES)
     for client in (admin, bus_client):
-        queue = JetStreamQueue(client, EventLog(client, QUEUE.name, source="test"))
+        queue = NatsQueue(client, EventLog(client, QUEUE.name, source="test"))
         place = (await client.jetstream().publish(f"queue.joined.{uuid4()}", b"{}")).seq
         for _ in range(2):
             await queue.leave(place)

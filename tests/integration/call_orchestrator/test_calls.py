@@ -9,15 +9,16 @@ from uuid import UUID, uuid4
 import pytest
 from nats.aio.client import Client
 
-from call_orchestrator.adapters.jetstream import JetStreamCallLog, JetStreamGreetings, JetStreamTimers
-from call_orchestrator.adapters.slots import JetStreamQueue
-from call_orchestrator.application.calls import CallInput, CallService
+from call_orchestrator.adapters.nats.queue import NatsQueue
+from call_orchestrator.adapters.nats.timers import NatsTimers
+from call_orchestrator.application.call_inputs import DecidingEvent, call_input
+from call_orchestrator.application.calls import CallService
 from call_orchestrator.composition import build, policy
-from call_orchestrator.domain.inputs import Admitted, Input, NetworkReported, RetryRequested, TimerDue
 from call_orchestrator.settings import Settings
 from chassis.event_log import EventLog
 from chassis.serve import connect_bus
 from contracts import (
+    AdmissionGranted,
     Call,
     CallCancelRequested,
     CallChangeRequested,
@@ -32,6 +33,7 @@ from contracts import (
     Service,
     TelephonyStatus,
     TelephonyStatusReported,
+    TimerDue,
     call_id_of,
 )
 from contracts.streams import CALLS, DEAD_LETTERS, QUEUE, call_filters, call_state_filter
@@ -211,35 +213,36 @@ async def test_a_retry_that_is_delivered_again_after_its_decision_does_not_dial_
 ) -> None:
     js = bus_client.jetstream()
     service = CallService(
-        JetStreamCallLog(calls),
-        JetStreamTimers(js, "test"),
-        JetStreamQueue(bus_client, EventLog(bus_client, QUEUE.name, source="test")),
-        JetStreamGreetings(calls),
+        calls,
+        NatsTimers(js, "test"),
+        NatsQueue(bus_client, EventLog(bus_client, QUEUE.name, source="test")),
         policy(Settings()),
         now=lambda: datetime.now(UTC),
     )
-
-    async def tell(cause: str, told: Input, *, redelivered: bool = False) -> CommandOutcome:
-        envelope = Envelope.read({}, subject="test", id=cause, time=datetime.now(UTC))
-        return await service.tell(CallInput(call_id, told, envelope, redelivered))
-
-    async def dial_and_be_busy(attempt: int) -> None:
-        standing = await until(calls, call_id, CallStatus.PENDING)
-        assert standing.due_at
-        await tell(f"timer-{attempt}", TimerDue(deadline_at=standing.due_at))
-        await tell(f"slot-{attempt}", Admitted(attempt=attempt))
-        await tell(
-            f"busy-{attempt}", NetworkReported(attempt=attempt, status=TelephonyStatus.FAILED, is_permanent=True)
-        )
-
-    request = requested(request_id="r-3")
     call_id = call_id_of("r-3")
-    await service.request(request, Envelope.read({}, subject="test", id="asked", time=datetime.now(UTC)))
-    await dial_and_be_busy(1)
-    assert (await tell("retry", RetryRequested())).accepted
-    await dial_and_be_busy(2)
+
+    async def handle(cause: str, event: DecidingEvent, *, is_redelivered: bool = False) -> CommandOutcome:
+        envelope = Envelope.read({}, subject="test", id=cause, time=datetime.now(UTC))
+        return await service.handle(call_input(event, envelope, is_redelivered=is_redelivered))
+
+    async def dial_and_fail(attempt: int) -> None:
+        pending = await until(calls, call_id, CallStatus.PENDING)
+        assert pending.due_at
+        await handle(f"timer-{attempt}", TimerDue(call_id=call_id, deadline_at=pending.due_at))
+        grant = AdmissionGranted(
+            call_id=call_id, campaign_id="reminders", attempt=attempt, due_sequence=1, replay_from_sequence=1
+        )
+        await handle(f"slot-{attempt}", grant)
+        failed = network(call_id, attempt, TelephonyStatus.FAILED).model_copy(update={"is_permanent": True})
+        await handle(f"failed-{attempt}", failed)
+
+    await handle("request", requested(request_id="r-3"))
+    await dial_and_fail(1)
+    retry = CallRetryRequested(call_id=call_id)
+    assert (await handle("retry", retry)).accepted
+    await dial_and_fail(2)
     before = await statuses(calls, call_id)
-    assert (await tell("retry", RetryRequested(), redelivered=True)).status is CallStatus.FAILED
+    assert (await handle("retry", retry, is_redelivered=True)).status is CallStatus.FAILED
     assert await statuses(calls, call_id) == before
 
 

@@ -1,179 +1,157 @@
-"""Granting, where others grant at the same time."""
+"""Granting slots while other replicas grant and campaigns are paused."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from uuid import UUID, uuid4
+from uuid import UUID
+
+from tests.builders.calls import NOW, a_call
+from tests.builders.events import campaign_paused, campaign_resumed
+from tests.fakes.event_log import FakeEventLog
+from tests.fakes.orchestrator import FakeFeeds, FakeQueue
 
 from call_orchestrator.application.admission import Admission
-from call_orchestrator.domain.slots import Limits, Slots, Waiting
-from call_orchestrator.ports import Heard, Stored, StoredCampaign
-from centralita.docs.state_machine import NOW
-from chassis.event_log import Conflict
-from contracts import AdmissionGranted, Call, CallDecision, Campaign, CampaignDecision, Envelope
-from contracts.examples import CALL
-
-DUE = 5
+from call_orchestrator.domain.slots import Granted, Limits, Slots, Waiting
+from chassis.event_log import StoredEvent
+from contracts import AdmissionGranted, CallDue, Envelope, Event, call_id_of
 
 
-class FakeLog:
-    """The port `CallLog`, of calls that all wait, and of a server that takes its time to say so."""
+class SlowLog(FakeEventLog):
+    """A log whose reads of calls wait until the test lets them continue; grants are fed back to the follower."""
 
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
+    def __init__(self, feeds: FakeFeeds, *events: Event) -> None:
+        super().__init__()
+        self.feeds = feeds
+        for event in events:
+            self.store(event)
+        self.is_asked = asyncio.Event()
         self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.campaign_is_asked = asyncio.Event()
 
-    async def load(self, call_id: UUID) -> Stored | None:
-        self.asked.set()
-        await self.may_answer.wait()
-        return Stored(CALL.model_copy(update={"call_id": call_id, "is_queued": True}), DUE, None)
+    async def last(self, subject: str) -> StoredEvent | None:
+        if subject.startswith("call."):
+            self.is_asked.set()
+            await self.may_answer.wait()
+        if subject.startswith("campaign."):
+            self.campaign_is_asked.set()
+        return await super().last(subject)
 
-    async def append(self, event: CallDecision, *, after: int, cause: Envelope) -> int:
-        raise AssertionError("a grant decides nothing by itself")
+    def store(self, event: Event, event_id: str | None = None, cause: Envelope | None = None) -> StoredEvent:
+        stored = super().store(event, event_id, cause)
+        if isinstance(event, AdmissionGranted):
+            self.feeds.slot_batches.put_nowait([Granted(stored.sequence, str(event.call_id), event.campaign_id)])
+        return stored
 
-    async def has_decided(self, call_id: UUID, cause: Envelope) -> bool:
-        return False
-
-
-class FakeCampaigns:
-    """The port `CampaignLog`: how campaigns stand, and what a replica has heard of that."""
-
-    def __init__(self, *, heard: bool = True, paused: bool = False) -> None:
-        self.paused = paused
-        self.asked = asyncio.Event()
-        self.news: asyncio.Queue[Mapping[str, bool]] = asyncio.Queue()
-        if heard:
-            self.news.put_nowait({})
-
-    async def load(self, campaign_id: str) -> StoredCampaign:
-        self.asked.set()
-        return StoredCampaign(Campaign(campaign_id=campaign_id, is_paused=self.paused), 1)
-
-    async def append(self, event: CampaignDecision, *, after: int, cause: Envelope) -> None:
-        raise AssertionError("admission pauses nothing")
-
-    @asynccontextmanager
-    async def standings(self) -> AsyncIterator[AsyncIterator[Mapping[str, bool]]]:
-        async def batches() -> AsyncIterator[Mapping[str, bool]]:
-            while True:
-                yield await self.news.get()
-
-        yield batches()
+    @property
+    def granted(self) -> list[UUID]:
+        return [event.call_id for event in self.events() if isinstance(event, AdmissionGranted)]
 
 
-class FakeSlots:
-    """The ports `Admissions` and `Queue`: the server keeps the last grant, and refuses whoever has not seen it."""
+class Replica:
+    """One replica with two waiting calls, of which it may grant one."""
 
-    def __init__(self, waiting: list[Waiting]) -> None:
-        self.places = waiting
-        self.last = 0
-        self.given: list[str] = []
-        self.refused = 0
-        self.news: asyncio.Queue[list[Heard]] = asyncio.Queue()
+    def __init__(self, *, knows_campaigns: bool = True) -> None:
+        self.feeds = FakeFeeds()
+        self.ours, self.theirs = call_id_of("ours"), call_id_of("theirs")
+        due = [CallDue(call=a_call(request_id=name, is_queued=True), occurred_at=NOW) for name in ("ours", "theirs")]
+        self.log = SlowLog(self.feeds, *due)
+        self.queue = FakeQueue()
+        self.slots = Slots(Limits(max_live=1, max_live_per_campaign=None, max_unclaimed=10))
+        self.feeds.waiting_batches.put_nowait([waiting(self.ours, due_sequence=1)])
+        if knows_campaigns:
+            self.feeds.paused_batches.put_nowait({})
 
     @asynccontextmanager
-    async def heard(self) -> AsyncIterator[AsyncIterator[list[Heard]]]:
-        async def batches() -> AsyncIterator[list[Heard]]:
-            while True:
-                yield await self.news.get()
-
-        yield batches()
-
-    @asynccontextmanager
-    async def waiting(self) -> AsyncIterator[AsyncIterator[list[Waiting]]]:
-        async def batches() -> AsyncIterator[list[Waiting]]:
-            yield self.places
-            await asyncio.get_running_loop().create_future()
-
-        yield batches()
-
-    async def grant(self, call: Waiting, *, since: int, after: int) -> int:
-        if after != self.last:
-            self.refused += 1
-            raise Conflict
-        return self.store(call.call_id)
-
-    def store(self, call_id: str) -> int:
-        self.last += 10
-        self.given.append(call_id)
-        grant = AdmissionGranted(
-            call_id=UUID(call_id), campaign_id="a", attempt=1, due_sequence=DUE, replay_from_sequence=1
-        )
-        self.news.put_nowait([Heard(self.last, call_id, grant)])
-        return self.last
-
-    async def release(self, grant: AdmissionGranted, *, granted: int, cause: Envelope) -> None:
-        raise AssertionError("nothing is released")
-
-    async def join(self, call: Call, *, due_sequence: int, cause: Envelope) -> None:
-        raise AssertionError("nothing joins")
-
-    async def leave(self, place: int) -> None:
-        """Places are given up."""
+    async def running(self) -> AsyncIterator[None]:
+        admission = Admission(self.slots, self.log, self.queue, self.feeds, now=lambda: NOW)
+        running = asyncio.create_task(admission.run())
+        try:
+            yield
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
 
 
-async def settled() -> None:
+def waiting(call_id: UUID, *, due_sequence: int) -> Waiting:
+    return Waiting(
+        call_id=str(call_id),
+        campaign_id="reminders",
+        attempt=1,
+        due_at=NOW,
+        due_sequence=due_sequence,
+        queue_sequence=due_sequence,
+    )
+
+
+def grant(call_id: UUID, due_sequence: int) -> AdmissionGranted:
+    return AdmissionGranted(
+        call_id=call_id, campaign_id="reminders", attempt=1, due_sequence=due_sequence, replay_from_sequence=1
+    )
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def settle() -> None:
+    """Lets every task run as far as it can without time passing."""
     for _ in range(20):
         await asyncio.sleep(0)
 
 
-def waits(place: int) -> Waiting:
-    return Waiting(call_id=str(uuid4()), campaign_id="a", attempt=1, due_at=NOW, due=DUE, place=place)
+async def test_a_grant_is_guarded_by_what_the_choice_was_based_on_not_by_what_was_read_since() -> None:
+    replica = Replica()
+    replica.log.may_answer.clear()
+    async with replica.running():
+        await replica.log.is_asked.wait()
+        taken = replica.log.store(grant(replica.theirs, 2))  # another replica takes the only slot meanwhile
+        await until(lambda: replica.slots.last_grant_sequence == taken.sequence)
+        replica.log.may_answer.set()
+        await settle()
+        assert replica.log.granted == [replica.theirs]
 
 
-@asynccontextmanager
-async def granting(log: FakeLog, campaigns: FakeCampaigns, server: FakeSlots) -> AsyncIterator[Slots]:
-    slots = Slots(Limits(live=1, live_of_campaign=None, on_the_way=10))
-    running = asyncio.create_task(Admission(slots, log, campaigns, server, server, now=lambda: NOW).run())
-    try:
-        yield slots
-    finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+async def test_nothing_is_granted_before_the_paused_campaigns_are_known() -> None:
+    replica = Replica(knows_campaigns=False)
+    async with replica.running():
+        await settle()
+        assert list(replica.slots.waiting) == [str(replica.ours)]
+        assert not replica.log.is_asked.is_set()
+        replica.feeds.paused_batches.put_nowait({"reminders": True})
+        await settle()
+        assert replica.log.granted == []
+        replica.feeds.paused_batches.put_nowait({"reminders": False})
+        await settle()
+        assert replica.log.granted == [replica.ours]
 
 
-async def test_a_grant_is_guarded_by_what_was_seen_when_it_was_decided_not_by_what_came_since() -> None:
-    ours, theirs = waits(1), waits(2)
-    server, log = FakeSlots([ours]), FakeLog()
-    async with granting(log, FakeCampaigns(), server) as slots:
-        await log.asked.wait()
-        server.store(theirs.call_id)  # another replica takes the only slot while ours asks for its call
-        await settled()
-        assert slots.last_grant == server.last, "we have heard of it"
-        log.may_answer.set()
-        await settled()
-        assert server.given == [theirs.call_id]
-        assert server.refused == 1
+async def test_a_replica_that_has_not_received_a_pause_reads_it_from_the_log_before_it_grants() -> None:
+    replica = Replica()
+    replica.log.store(campaign_paused("reminders"))
+    async with replica.running():
+        await replica.log.campaign_is_asked.wait()
+        await settle()
+        assert replica.log.granted == []
+        replica.log.store(campaign_resumed("reminders"))
+        await until(lambda: bool(replica.log.granted))
+        assert replica.log.granted == [replica.ours]
 
 
-async def test_nothing_is_granted_before_it_is_heard_which_campaigns_are_paused() -> None:
-    ours = waits(1)
-    server, log, campaigns = FakeSlots([ours]), FakeLog(), FakeCampaigns(heard=False)
-    log.may_answer.set()
-    async with granting(log, campaigns, server) as slots:
-        await settled()
-        assert list(slots.waiting) == [ours.call_id]
-        assert not log.asked.is_set()
-        campaigns.news.put_nowait({"a": True})
-        await settled()
-        assert server.given == []
-        campaigns.news.put_nowait({"a": False})
-        await settled()
-        assert server.given == [ours.call_id]
+async def test_a_call_that_no_longer_waits_leaves_the_queue_and_gets_no_slot() -> None:
+    replica = Replica()
+    replica.log.store(CallDue(call=a_call(request_id="ours", is_queued=True), occurred_at=NOW))
+    async with replica.running():
+        await until(lambda: replica.queue.left == [1])
+        assert replica.log.granted == []
+        assert replica.slots.waiting == {}
 
 
-async def test_a_replica_that_has_not_heard_of_a_pause_asks_the_log_before_it_grants() -> None:
-    ours = waits(1)
-    server, log, campaigns = FakeSlots([ours]), FakeLog(), FakeCampaigns(paused=True)
-    log.may_answer.set()
-    async with granting(log, campaigns, server):
-        async with asyncio.timeout(10):
-            await campaigns.asked.wait()
-        await settled()
-        assert server.given == []
-        campaigns.paused = False
-        async with asyncio.timeout(10):
-            while not server.given:
-                await asyncio.sleep(0)
-        assert server.given == [ours.call_id]
+async def test_a_granted_call_leaves_the_queue() -> None:
+    replica = Replica()
+    async with replica.running():
+        await until(lambda: replica.queue.left == [1])
+        assert replica.log.granted == [replica.ours]

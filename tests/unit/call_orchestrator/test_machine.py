@@ -9,19 +9,19 @@ import pytest
 from call_orchestrator.domain import inputs
 from call_orchestrator.domain.attempts import MAX_CHECKS
 from call_orchestrator.domain.decisions import (
-    Changed,
-    Concluded,
-    Created,
-    Due,
-    HangupAsked,
+    CallChanged,
+    CallConcluded,
+    CallCreated,
+    CallDue,
+    CallHangupRequested,
+    CallSettlementRequested,
+    CallStatusChanged,
     Ignored,
-    Moved,
     Refused,
-    SettlementAsked,
 )
-from call_orchestrator.domain.inputs import NetworkReported, TimerDue
+from call_orchestrator.domain.inputs import TelephonyStatusReported, TimerDue
 from call_orchestrator.domain.machine import create, decide, evolve
-from call_orchestrator.domain.states import Dialing, Ended, InProgress, Pending, Ringing, State, deadline, dials
+from call_orchestrator.domain.states import Dialing, Ended, InProgress, Pending, Ringing, State, dials
 from centralita.docs.state_machine import LATER, NOW, TERMS, Case, cases, document
 from contracts.vocabulary import AnsweredBy, CallStatus, Disposition, HangupReason, TelephonyStatus
 
@@ -30,13 +30,13 @@ TALKING = InProgress(attempt=1, dialed_at=NOW, deadline_at=LATER, answered_at=NO
 ALL = list(cases())
 
 
-def reported(status: TelephonyStatus, *, attempt: int = 1, is_permanent: bool = False) -> NetworkReported:
-    return NetworkReported(attempt=attempt, status=status, is_permanent=is_permanent, duration_seconds=7)
+def reported(status: TelephonyStatus, *, attempt: int = 1, is_permanent: bool = False) -> TelephonyStatusReported:
+    return TelephonyStatusReported(attempt=attempt, status=status, is_permanent=is_permanent, duration_seconds=7)
 
 
-def moved(state: State, told: inputs.Input) -> Pending | Dialing | Ringing | InProgress | Ended:
-    decision = decide(state, told, TERMS, NOW)
-    assert isinstance(decision, Moved), decision
+def moved(state: State, input: inputs.Input) -> Pending | Dialing | Ringing | InProgress | Ended:
+    decision = decide(state, input, TERMS, NOW)
+    assert isinstance(decision, CallStatusChanged), decision
     return decision.state
 
 
@@ -47,56 +47,58 @@ def test_every_state_answers_every_input_within_the_laws(case: Case) -> None:
         assert decision.reason
         return
     after = evolve(case.state, decision)
-    assert (deadline(after) is None) == isinstance(after, Ended), "every state but the last has one deadline"
+    assert (after.deadline_at is None) == isinstance(after, Ended), "every state but the last has one deadline"
     if isinstance(case.state, Ended):
-        assert isinstance(case.told, inputs.RetryRequested), "only a person's request brings a call back"
+        assert isinstance(case.input, inputs.CallRetryRequested), "only a person's request brings a call back"
     begins = isinstance(after, Dialing) and not isinstance(case.state, Dialing)
     assert after.attempt == case.state.attempt + begins, "an attempt begins only with a dial"
     assert dials(after) <= TERMS.max_retries + 1 or not begins, "never more dials than agreed"
     if begins:
         assert isinstance(case.state, Pending)
-        assert isinstance(case.told, inputs.Admitted), "only a slot lets a call be dialled"
+        assert isinstance(case.input, inputs.AdmissionGranted), "only a slot lets a call be dialled"
 
 
 def test_each_status_is_reached() -> None:
-    reached = {case.decision.state.status for case in ALL if isinstance(case.decision, Moved)}
+    reached = {case.decision.state.status for case in ALL if isinstance(case.decision, CallStatusChanged)}
     assert reached == set(CallStatus)
 
 
 def test_a_call_waits_for_its_time_and_one_without_a_time_is_due_at_once() -> None:
-    assert create(inputs.Requested(scheduled_at=LATER), NOW) == Created(state=Pending(attempt=0, due_at=LATER))
-    assert create(inputs.Requested(), NOW).state.due_at == NOW
-    assert create(inputs.Requested(scheduled_at=NOW - timedelta(days=1)), NOW).state.due_at == NOW
+    assert create(inputs.CallRequested(scheduled_at=LATER), NOW) == CallCreated(state=Pending(attempt=0, due_at=LATER))
+    assert create(inputs.CallRequested(), NOW).state.due_at == NOW
+    assert create(inputs.CallRequested(scheduled_at=NOW - timedelta(days=1)), NOW).state.due_at == NOW
 
 
 def test_a_call_whose_time_has_come_waits_for_a_slot_and_is_dialled_when_it_has_one() -> None:
     pending = Pending(attempt=0, due_at=NOW)
     due = decide(pending, TimerDue(deadline_at=NOW), TERMS, NOW)
-    assert isinstance(due, Due)
+    assert isinstance(due, CallDue)
     assert due.state.deadline_at == NOW + TERMS.dial_within
-    dialing = moved(due.state, inputs.Admitted(attempt=1))
+    dialing = moved(due.state, inputs.AdmissionGranted(attempt=1))
     assert isinstance(dialing, Dialing)
     assert dialing.attempt == 1
-    assert isinstance(decide(pending, inputs.Admitted(attempt=1), TERMS, NOW), Ignored), "it is not its time"
-    assert isinstance(decide(due.state, inputs.Admitted(attempt=2), TERMS, NOW), Ignored), "another attempt's slot"
+    assert isinstance(decide(pending, inputs.AdmissionGranted(attempt=1), TERMS, NOW), Ignored), "not due"
+    assert isinstance(decide(due.state, inputs.AdmissionGranted(attempt=2), TERMS, NOW), Ignored), (
+        "another attempt's slot"
+    )
 
 
 def test_a_call_that_waits_for_a_slot_too_long_expires() -> None:
     queued = Pending(attempt=0, due_at=NOW - TERMS.dial_within, queue_expires_at=NOW)
     assert moved(queued, TimerDue(deadline_at=NOW)).status is CallStatus.EXPIRED
-    late = decide(queued, inputs.Admitted(attempt=1), TERMS, NOW + timedelta(seconds=1))
-    assert isinstance(late, Moved)
+    late = decide(queued, inputs.AdmissionGranted(attempt=1), TERMS, NOW + timedelta(seconds=1))
+    assert isinstance(late, CallStatusChanged)
     assert late.state.status is CallStatus.EXPIRED
 
 
 def test_a_change_of_a_queued_call_takes_it_out_of_the_queue_but_not_out_of_its_turn() -> None:
     queued = Pending(attempt=0, due_at=NOW - timedelta(minutes=5), queue_expires_at=LATER)
-    for change in (inputs.ChangeRequested(terms=True), inputs.ChangeRequested(scheduled_at=NOW)):
+    for change in (inputs.CallChangeRequested(changes_terms=True), inputs.CallChangeRequested(scheduled_at=NOW)):
         decision = decide(queued, change, TERMS, NOW)
-        assert isinstance(decision, Changed)
+        assert isinstance(decision, CallChanged)
         assert decision.state == Pending(attempt=0, due_at=queued.due_at)
-    later = decide(queued, inputs.ChangeRequested(scheduled_at=LATER), TERMS, NOW)
-    assert isinstance(later, Changed)
+    later = decide(queued, inputs.CallChangeRequested(scheduled_at=LATER), TERMS, NOW)
+    assert isinstance(later, CallChanged)
     assert later.state.due_at == LATER
 
 
@@ -120,14 +122,14 @@ def test_an_unknown_outcome_is_asked_for_and_never_dialled_again(state: Dialing 
     seen: Dialing | Ringing | InProgress = state
     for _ in range(MAX_CHECKS):
         decision = decide(seen, TimerDue(deadline_at=seen.deadline_at), TERMS, NOW)
-        assert isinstance(decision, SettlementAsked)
+        assert isinstance(decision, CallSettlementRequested)
         assert decision.state.deadline_at > NOW
         seen = decision.state
     assert moved(seen, TimerDue(deadline_at=seen.deadline_at)).status is CallStatus.FAILED
 
 
 def test_an_attempt_that_the_network_does_not_know_is_given_up_only_after_several_questions() -> None:
-    unheard = NetworkReported(attempt=1, status=None, looked_up=True)
+    unheard = inputs.DialLookedUp(attempt=1, status=None)
     assert isinstance(decide(replace(DIALING, settlement_checks=1), unheard, TERMS, NOW), Ignored)
     assert moved(replace(DIALING, settlement_checks=3), unheard).status is CallStatus.FAILED
 
@@ -138,8 +140,8 @@ def test_callbacks_out_of_order_never_move_a_call_back() -> None:
 
 
 def test_a_call_canceled_while_it_rings_ends_canceled_whatever_the_network_says() -> None:
-    decision = decide(DIALING, inputs.CancelRequested(), TERMS, NOW)
-    assert isinstance(decision, HangupAsked)
+    decision = decide(DIALING, inputs.CallCancelRequested(), TERMS, NOW)
+    assert isinstance(decision, CallHangupRequested)
     for status in (
         TelephonyStatus.BUSY,
         TelephonyStatus.NO_ANSWER,
@@ -152,29 +154,29 @@ def test_a_call_canceled_while_it_rings_ends_canceled_whatever_the_network_says(
 
 def test_a_machine_is_hung_up_on_and_the_call_ends_as_voicemail() -> None:
     decision = decide(TALKING, inputs.AnswerClassified(attempt=1, answered_by=AnsweredBy.MACHINE), TERMS, NOW)
-    assert isinstance(decision, HangupAsked)
+    assert isinstance(decision, CallHangupRequested)
     assert moved(decision.state, reported(TelephonyStatus.COMPLETED)).status is CallStatus.VOICEMAIL
 
 
 def test_a_call_that_lasts_too_long_is_hung_up() -> None:
     decision = decide(TALKING, TimerDue(deadline_at=LATER), TERMS, NOW)
-    assert isinstance(decision, HangupAsked)
+    assert isinstance(decision, CallHangupRequested)
     assert decision.reason is HangupReason.TOO_LONG
 
 
 def test_after_the_goodbye_has_been_heard_the_line_is_closed() -> None:
     ended = inputs.ConversationEnded(attempt=1, disposition=Disposition.CONFIRMED, goodbye_seconds=3)
     decision = decide(TALKING, ended, TERMS, NOW)
-    assert isinstance(decision, Concluded)
+    assert isinstance(decision, CallConcluded)
     assert NOW + timedelta(seconds=3) < decision.state.deadline_at < LATER
     closing = decide(decision.state, TimerDue(deadline_at=decision.state.deadline_at), TERMS, NOW)
-    assert isinstance(closing, HangupAsked)
+    assert isinstance(closing, CallHangupRequested)
     assert closing.reason is HangupReason.CONCLUDED
 
 
 def test_a_manual_retry_is_refused_with_a_clear_reason_at_the_maximum() -> None:
     used_up = Ended(status=CallStatus.NO_ANSWER, attempt=TERMS.max_retries + 1, ended_at=NOW)
-    decision = decide(used_up, inputs.RetryRequested(), TERMS, NOW)
+    decision = decide(used_up, inputs.CallRetryRequested(), TERMS, NOW)
     assert isinstance(decision, Refused)
     assert "max_retries is 1" in decision.reason
 

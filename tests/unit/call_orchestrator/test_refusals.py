@@ -8,14 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from call_orchestrator.application.snapshots import snapshot, state_of
+from call_orchestrator.application.snapshots import call_after, state_of
 from call_orchestrator.domain import inputs
 from call_orchestrator.domain.attempts import MAX_CHECKS
-from call_orchestrator.domain.decisions import Changed, Due, HangupAsked, Ignored, Moved, Refused
-from call_orchestrator.domain.inputs import NetworkReported, TimerDue
+from call_orchestrator.domain.decisions import (
+    CallChanged,
+    CallDue,
+    CallHangupRequested,
+    CallStatusChanged,
+    Ignored,
+    Refused,
+)
+from call_orchestrator.domain.inputs import TelephonyStatusReported, TimerDue
 from call_orchestrator.domain.machine import ANSWER_MARGIN, decide
 from call_orchestrator.domain.states import Dialing, Ended, Pending, State, Terms, dials
-from call_orchestrator.domain.undialled import FIRST_PAUSE, LEAST_AT_LAST, MAX_AT_LAST, SHORTEST_PAUSE, pause
+from call_orchestrator.domain.undialled import FIRST_PAUSE, MAX_FINAL_PAUSE, MIN_FINAL_PAUSE, MIN_PAUSE, pause
 from centralita.docs.state_machine import LATER, NOW, TERMS, states
 from contracts.examples import CALL
 from contracts.vocabulary import CallStatus, TelephonyStatus
@@ -30,8 +37,8 @@ def refused(attempt: int, *, is_permanent: bool = False, reason: str = "HTTP 401
     return inputs.DialRefused(attempt=attempt, is_permanent=is_permanent, reason=reason)
 
 
-def after(state: State, told: inputs.Input, now: datetime = NOW, terms: Terms = TERMS) -> State:
-    decision = decide(state, told, terms, now)
+def after(state: State, input: inputs.Input, now: datetime = NOW, terms: Terms = TERMS) -> State:
+    decision = decide(state, input, terms, now)
     assert not isinstance(decision, Ignored | Refused), decision
     return decision.state
 
@@ -43,7 +50,7 @@ def waiting(state: State) -> Pending:
 
 def dialed_again(state: Pending, now: datetime) -> State:
     due = waiting(after(state, TimerDue(deadline_at=state.due_at), now))
-    return after(due, inputs.Admitted(attempt=state.attempt + 1), now)
+    return after(due, inputs.AdmissionGranted(attempt=state.attempt + 1), now)
 
 
 def test_an_attempt_that_never_rang_uses_up_no_retry() -> None:
@@ -53,7 +60,7 @@ def test_an_attempt_that_never_rang_uses_up_no_retry() -> None:
     again = dialed_again(put_off, put_off.due_at)
     assert isinstance(again, Dialing)
     assert (again.attempt, dials(again)) == (last.attempt + 1, last.attempt), "the claim is keyed by the attempt"
-    busy = after(again, NetworkReported(attempt=again.attempt, status=TelephonyStatus.BUSY))
+    busy = after(again, TelephonyStatusReported(attempt=again.attempt, status=TelephonyStatus.BUSY))
     assert isinstance(busy, Ended)
     assert busy.status is CallStatus.BUSY
 
@@ -64,19 +71,19 @@ def test_the_wait_begins_short_and_becomes_that_of_a_busy_line() -> None:
 
 
 def test_a_call_without_a_delay_of_its_own_is_not_tried_all_day_long() -> None:
-    assert pause(0, timedelta()) == SHORTEST_PAUSE
-    assert pause(10_000, timedelta()) == LEAST_AT_LAST
+    assert pause(0, timedelta()) == MIN_PAUSE
+    assert pause(10_000, timedelta()) == MIN_FINAL_PAUSE
 
 
 def test_a_call_with_a_long_delay_of_its_own_does_not_sleep_through_the_time_it_has() -> None:
     assert pause(0, timedelta(days=7)) == FIRST_PAUSE
-    assert pause(10_000, timedelta(days=7)) == MAX_AT_LAST
+    assert pause(10_000, timedelta(days=7)) == MAX_FINAL_PAUSE
 
 
 def test_after_a_dial_the_wait_begins_anew() -> None:
     put_off = waiting(after(replace(DIALING, undialled_in_a_row=7), refused(1)))
     again = dialed_again(put_off, put_off.due_at)
-    busy = waiting(after(again, NetworkReported(attempt=2, status=TelephonyStatus.BUSY)))
+    busy = waiting(after(again, TelephonyStatusReported(attempt=2, status=TelephonyStatus.BUSY)))
     assert (busy.due_at, busy.undialled_in_a_row, busy.dial_expires_at) == (NOW + TERMS.retry_delay, 0, None)
     assert busy.undialled_attempts == 1
 
@@ -90,7 +97,7 @@ def test_each_attempt_at_a_dial_has_the_time_of_the_first() -> None:
 
 def test_a_call_that_can_no_longer_be_put_off_expires_and_says_why_it_was_refused() -> None:
     decision = decide(replace(DIALING, dial_expires_at=NOW + SECOND), refused(1), TERMS, NOW)
-    assert isinstance(decision, Moved)
+    assert isinstance(decision, CallStatusChanged)
     assert decision.state == Ended(status=CallStatus.EXPIRED, attempt=1, ended_at=NOW, undialled_attempts=1)
     assert decision.reason == "it could not be dialled in time: HTTP 401"
 
@@ -98,10 +105,10 @@ def test_a_call_that_can_no_longer_be_put_off_expires_and_says_why_it_was_refuse
 def test_a_refused_call_that_gets_no_slot_in_time_says_why_it_was_refused() -> None:
     put_off = waiting(after(DIALING, refused(1)))
     due = decide(put_off, TimerDue(deadline_at=put_off.due_at), TERMS, put_off.due_at)
-    assert isinstance(due, Due)
+    assert isinstance(due, CallDue)
     assert due.state.deadline_at == DIALING.dial_expires_at
     over = decide(due.state, TimerDue(deadline_at=due.state.deadline_at), TERMS, due.state.deadline_at)
-    assert isinstance(over, Moved)
+    assert isinstance(over, CallStatusChanged)
     assert (over.state.status, over.reason) == (CallStatus.EXPIRED, "it could not be dialled in time: HTTP 401")
 
 
@@ -109,29 +116,31 @@ def test_a_refusal_for_good_ends_the_call_and_was_no_dial_either() -> None:
     failed = after(DIALING, refused(1, is_permanent=True))
     assert failed == Ended(status=CallStatus.FAILED, attempt=1, ended_at=NOW, undialled_attempts=1)
     never_again = replace(TERMS, max_retries=0)
-    assert isinstance(decide(failed, inputs.RetryRequested(), never_again, NOW), Moved), "whoever unblocks it may ask"
+    assert isinstance(decide(failed, inputs.CallRetryRequested(), never_again, NOW), CallStatusChanged), (
+        "whoever unblocks it may ask"
+    )
 
 
 def test_a_manual_retry_counts_dials() -> None:
     rang_once = Ended(status=CallStatus.BUSY, attempt=TERMS.max_retries + 3, ended_at=NOW, undialled_attempts=3)
-    retried = waiting(after(rang_once, inputs.RetryRequested()))
+    retried = waiting(after(rang_once, inputs.CallRetryRequested()))
     assert (retried.undialled_attempts, retried.undialled_in_a_row) == (3, 0)
-    used_up = decide(replace(rang_once, undialled_attempts=2), inputs.RetryRequested(), TERMS, NOW)
+    used_up = decide(replace(rang_once, undialled_attempts=2), inputs.CallRetryRequested(), TERMS, NOW)
     assert isinstance(used_up, Refused)
     assert "dialled 2 times" in used_up.reason
 
 
 def test_a_call_canceled_before_it_rang_ends_canceled() -> None:
-    decision = decide(DIALING, inputs.CancelRequested(), TERMS, NOW)
-    assert isinstance(decision, HangupAsked)
+    decision = decide(DIALING, inputs.CallCancelRequested(), TERMS, NOW)
+    assert isinstance(decision, CallHangupRequested)
     ended = after(decision.state, refused(1, reason="called off before dialling"))
     assert (ended.status, ended.undialled_attempts) == (CallStatus.CANCELED, 1)
 
 
 def test_who_changes_the_time_of_a_refused_call_gives_it_all_of_its_time_again() -> None:
     put_off = waiting(after(DIALING, refused(1)))
-    changed = decide(put_off, inputs.ChangeRequested(scheduled_at=NOW), TERMS, NOW)
-    assert isinstance(changed, Changed)
+    changed = decide(put_off, inputs.CallChangeRequested(scheduled_at=NOW), TERMS, NOW)
+    assert isinstance(changed, CallChanged)
     assert changed.state == Pending(attempt=1, due_at=NOW, undialled_attempts=1)
 
 
@@ -143,7 +152,7 @@ def test_an_attempt_of_an_older_log_may_be_put_off_from_when_it_was_dialled() ->
 @pytest.mark.parametrize(("name", "state"), states().items(), ids=lambda one: one if isinstance(one, str) else "")
 def test_a_state_comes_back_from_the_log_as_it_was_decided(name: str, state: State) -> None:
     reason = state.reason if isinstance(state, Pending) else None
-    written = snapshot(CALL, state, now=NOW, reason=reason, duration=None)
+    written = call_after(CALL, CallStatusChanged(state=state, reason=reason), NOW)
     assert state_of(written) == state
 
 
@@ -169,7 +178,7 @@ def test_every_call_ends_whatever_becomes_of_its_attempts(
 
 
 def _busy(attempt: int) -> inputs.Input:
-    return NetworkReported(attempt=attempt, status=TelephonyStatus.BUSY)
+    return TelephonyStatusReported(attempt=attempt, status=TelephonyStatus.BUSY)
 
 
 def _unknown(attempt: int) -> inputs.Input:
@@ -190,7 +199,7 @@ def _life(
             decision = decide(state, end_of(told - 1)(told), terms, now)
         elif isinstance(state, Pending) and state.queue_expires_at is not None and now + slot <= state.queue_expires_at:
             now += slot
-            decision = decide(state, inputs.Admitted(attempt=state.attempt + 1), terms, now)
+            decision = decide(state, inputs.AdmissionGranted(attempt=state.attempt + 1), terms, now)
         else:
             now = max(now, state.deadline_at)
             decision = decide(state, TimerDue(deadline_at=state.deadline_at), terms, now)

@@ -1,165 +1,171 @@
-"""Who holds a slot and who is next, as the log tells it."""
+"""Which calls occupy a slot and which is next, as the log tells it."""
 
 from datetime import timedelta
 
-from call_orchestrator.domain.slots import Limits, Slots, Waiting
+from call_orchestrator.domain.slots import Claimed, Decided, Granted, Limits, Released, Slots, Waiting
 from centralita.docs.state_machine import NOW
 
 
-def slots(live: int | None = None, *, of_campaign: int | None = None, on_the_way: int = 100) -> Slots:
-    book = Slots(Limits(live=live, live_of_campaign=of_campaign, on_the_way=on_the_way))
-    book.campaigns({})
-    return book
+def empty(live: int | None = None, *, per_campaign: int | None = None, unclaimed: int = 100) -> Slots:
+    slots = Slots(Limits(max_live=live, max_live_per_campaign=per_campaign, max_unclaimed=unclaimed))
+    slots.update_paused({})
+    return slots
 
 
 def waiting(call_id: str, campaign_id: str = "reminders", *, due: int = 1, minutes: float = 0) -> Waiting:
-    due_at = NOW + timedelta(minutes=minutes)
-    return Waiting(call_id=call_id, campaign_id=campaign_id, attempt=1, due_at=due_at, due=due, place=due)
+    return Waiting(
+        call_id=call_id,
+        campaign_id=campaign_id,
+        attempt=1,
+        due_at=NOW + timedelta(minutes=minutes),
+        due_sequence=due,
+        queue_sequence=due,
+    )
 
 
-def grants(book: Slots, count: int) -> list[str]:
-    """The next `count` calls, each given its slot."""
-    given: list[str] = []
+def grants(slots: Slots, count: int) -> list[str]:
+    """Grants slots to the next `count` calls and returns their ids."""
+    granted: list[str] = []
     for sequence in range(1000, 1000 + count):
-        call = book.next()
+        call = slots.next_call()
         if call is None:
             break
-        book.granted(sequence + book.last_grant, call.call_id, call.campaign_id)
-        given.append(call.call_id)
-    return given
+        slots.apply(Granted(sequence + slots.last_grant_sequence, call.call_id, call.campaign_id))
+        granted.append(call.call_id)
+    return granted
 
 
-def test_no_more_calls_are_live_than_may_be() -> None:
-    book = slots(live=2)
+def test_no_more_calls_are_live_than_the_limit_allows() -> None:
+    slots = empty(live=2)
     for number in range(3):
-        book.joined(waiting(f"c{number}", due=number))
-    assert grants(book, 3) == ["c0", "c1"]
-    book.stands(5000, "c0", live=True)
-    assert book.next() is None, "it rings"
-    book.stands(5001, "c0", live=False)
-    assert grants(book, 1) == ["c2"]
+        slots.join(waiting(f"c{number}", due=number))
+    assert grants(slots, 3) == ["c0", "c1"]
+    slots.apply(Decided(5000, "c0", is_live=True))
+    assert slots.next_call() is None, "it rings"
+    slots.apply(Decided(5001, "c0", is_live=False))
+    assert grants(slots, 1) == ["c2"]
 
 
-def test_a_campaign_has_a_limit_of_its_own_and_another_one_fills_the_rest() -> None:
-    book = slots(live=3, of_campaign=1)
+def test_a_campaign_has_its_own_limit_and_another_one_fills_the_rest() -> None:
+    slots = empty(live=3, per_campaign=1)
     for number, campaign in enumerate("aabbcc"):
-        book.joined(waiting(f"{campaign}{number}", campaign, due=number))
-    assert grants(book, 6) == ["a0", "b2", "c4"]
+        slots.join(waiting(f"{campaign}{number}", campaign, due=number))
+    assert grants(slots, 6) == ["a0", "b2", "c4"]
 
 
-def test_a_small_campaign_takes_its_turns_beside_a_large_one_that_came_first() -> None:
-    book = slots()
+def test_a_small_campaign_takes_turns_with_a_large_one_that_was_first() -> None:
+    slots = empty()
     for number in range(50):
-        book.joined(waiting(f"large{number}", "large", due=number))
-    assert grants(book, 5) == [f"large{number}" for number in range(5)]
+        slots.join(waiting(f"large{number}", "large", due=number))
+    assert grants(slots, 5) == [f"large{number}" for number in range(5)]
     for number in range(3):
-        book.joined(waiting(f"small{number}", "small", due=100 + number, minutes=5))
-    assert grants(book, 6) == ["small0", "large5", "small1", "large6", "small2", "large7"]
+        slots.join(waiting(f"small{number}", "small", due=100 + number, minutes=5))
+    assert grants(slots, 6) == ["small0", "large5", "small1", "large6", "small2", "large7"]
 
 
-def test_within_a_campaign_who_has_been_due_the_longest_is_first_whenever_it_joined() -> None:
-    book = slots()
-    book.joined(waiting("later", due=1, minutes=1))
-    book.joined(waiting("earlier", due=2, minutes=0))
-    assert grants(book, 2) == ["earlier", "later"]
+def test_within_a_campaign_the_call_that_is_due_the_longest_is_next() -> None:
+    slots = empty()
+    slots.join(waiting("later", due=1, minutes=1))
+    slots.join(waiting("earlier", due=2, minutes=0))
+    assert grants(slots, 2) == ["earlier", "later"]
 
 
-def test_few_calls_wait_at_the_dialler() -> None:
-    book = slots(on_the_way=2)
+def test_few_calls_are_granted_ahead_of_the_dialler() -> None:
+    slots = empty(unclaimed=2)
     for number in range(3):
-        book.joined(waiting(f"c{number}", due=number))
-    assert grants(book, 3) == ["c0", "c1"]
-    book.claimed("c0")
-    assert grants(book, 1) == ["c2"]
+        slots.join(waiting(f"c{number}", due=number))
+    assert grants(slots, 3) == ["c0", "c1"]
+    slots.apply(Claimed("c0"))
+    assert grants(slots, 1) == ["c2"]
 
 
-def test_a_slot_given_in_vain_is_given_back_and_only_that_one() -> None:
-    book = slots(live=1)
-    book.granted(10, "c", "reminders")
-    book.released("c", 9)
-    assert list(book.held) == ["c"], "the release of an older grant"
-    book.released("c", 10)
-    assert not book.held
+def test_a_release_frees_only_the_slot_of_its_grant() -> None:
+    slots = empty(live=1)
+    slots.apply(Granted(10, "c", "reminders"))
+    slots.apply(Released("c", 9))
+    assert list(slots.occupied) == ["c"], "the release of an older grant"
+    slots.apply(Released("c", 10))
+    assert not slots.occupied
 
 
 def test_an_end_before_the_grant_does_not_free_the_slot_of_the_grant() -> None:
-    book = slots(live=1)
-    book.granted(10, "c", "reminders")
-    book.stands(9, "c", live=False)
-    assert list(book.held) == ["c"]
+    slots = empty(live=1)
+    slots.apply(Granted(10, "c", "reminders"))
+    slots.apply(Decided(9, "c", is_live=False))
+    assert list(slots.occupied) == ["c"]
 
 
-def test_a_call_that_was_canceled_or_changed_waits_no_more_until_it_joins_again() -> None:
-    book = slots()
-    book.joined(waiting("c", due=5))
-    assert book.stands(5, "c", live=False) is None, "the event by which it came to wait"
-    assert book.stands(6, "c", live=False) == waiting("c", due=5)
-    assert book.next() is None
-    book.joined(waiting("c", due=7))
-    assert grants(book, 2) == ["c"]
+def test_a_canceled_or_changed_call_stops_waiting_until_it_joins_again() -> None:
+    slots = empty()
+    slots.join(waiting("c", due=5))
+    assert slots.apply(Decided(5, "c", is_live=False)) is None, "the event by which it joined"
+    assert slots.apply(Decided(6, "c", is_live=False)) == waiting("c", due=5)
+    assert slots.next_call() is None
+    slots.join(waiting("c", due=7))
+    assert grants(slots, 2) == ["c"]
 
 
-def test_what_is_said_again_of_a_call_that_has_its_slot_does_not_bring_it_back() -> None:
-    book = slots()
-    book.joined(waiting("c", due=5))
-    book.granted(6, "c", "reminders")
-    book.joined(waiting("c", due=5))
-    assert book.next() is None
+def test_a_repeated_queue_entry_of_a_call_with_a_slot_is_ignored() -> None:
+    slots = empty()
+    slots.join(waiting("c", due=5))
+    slots.apply(Granted(6, "c", "reminders"))
+    slots.join(waiting("c", due=5))
+    assert slots.next_call() is None
 
 
-def test_a_grant_says_from_where_the_log_tells_of_every_slot_that_is_held() -> None:
-    book = slots()
-    assert book.since == 1
-    book.granted(10, "a", "reminders")
-    book.granted(20, "b", "reminders")
-    assert book.since == 10
-    book.stands(25, "a", live=False)
-    assert book.since == 20
-    book.stands(26, "b", live=False)
-    assert book.since == 21, "nothing is held: after the last grant"
+def test_the_log_must_be_read_from_the_oldest_grant_of_an_occupied_slot() -> None:
+    slots = empty()
+    assert slots.replay_from_sequence == 1
+    slots.apply(Granted(10, "a", "reminders"))
+    slots.apply(Granted(20, "b", "reminders"))
+    assert slots.replay_from_sequence == 10
+    slots.apply(Decided(25, "a", is_live=False))
+    assert slots.replay_from_sequence == 20
+    slots.apply(Decided(26, "b", is_live=False))
+    assert slots.replay_from_sequence == 21, "no slot is occupied: after the last grant"
 
 
-def test_nobody_is_next_before_it_is_known_which_campaigns_are_paused() -> None:
-    book = slots()
-    book.paused = None
-    book.joined(waiting("c"))
-    assert book.next() is None
-    book.campaigns({"reminders": False})
-    assert grants(book, 2) == ["c"]
+def test_no_call_is_next_before_the_paused_campaigns_are_known() -> None:
+    slots = empty()
+    slots.paused = None
+    slots.join(waiting("c"))
+    assert slots.next_call() is None
+    slots.update_paused({"reminders": False})
+    assert grants(slots, 2) == ["c"]
 
 
-def test_calls_of_a_paused_campaign_keep_their_places_and_others_are_next() -> None:
-    book = slots()
+def test_calls_of_a_paused_campaign_keep_their_turn_and_others_are_next() -> None:
+    slots = empty()
     for number in range(3):
-        book.joined(waiting(f"held{number}", "held", due=number))
-    assert grants(book, 1) == ["held0"]
-    book.campaigns({"held": True})
-    book.joined(waiting("late", "late", due=9, minutes=60))
-    assert grants(book, 9) == ["late"]
-    assert set(book.held) == {"held0", "late"}, "who has a slot keeps it"
-    assert book.waiting_paused() == 2
-    book.campaigns({"another": True})
-    assert book.next() is None, "of held nothing new was said"
-    book.campaigns({"held": False})
-    assert grants(book, 9) == ["held1", "held2"]
-    assert book.waiting_paused() == 0
+        slots.join(waiting(f"held{number}", "held", due=number))
+    assert grants(slots, 1) == ["held0"]
+    slots.update_paused({"held": True})
+    slots.join(waiting("late", "late", due=9, minutes=60))
+    assert grants(slots, 9) == ["late"]
+    assert set(slots.occupied) == {"held0", "late"}, "a granted slot stays"
+    assert slots.waiting_in_paused() == 2
+    slots.update_paused({"another": True})
+    assert slots.next_call() is None, "held has not changed"
+    slots.update_paused({"held": False})
+    assert grants(slots, 9) == ["held1", "held2"]
+    assert slots.waiting_in_paused() == 0
 
 
-def test_a_resumed_campaign_takes_its_turns_and_is_not_made_up_for_its_pause() -> None:
-    book = slots()
-    book.campaigns({"held": True})
+def test_a_resumed_campaign_takes_turns_and_gets_no_extra_slots_for_its_pause() -> None:
+    slots = empty()
+    slots.update_paused({"held": True})
     for number in range(3):
-        book.joined(waiting(f"held{number}", "held", due=number))
-        book.joined(waiting(f"other{number}", "other", due=10 + number))
-    assert grants(book, 1) == ["other0"]
-    book.campaigns({"held": False})
-    assert grants(book, 9) == ["held0", "other1", "held1", "other2", "held2"]
+        slots.join(waiting(f"held{number}", "held", due=number))
+        slots.join(waiting(f"other{number}", "other", due=10 + number))
+    assert grants(slots, 1) == ["other0"]
+    slots.update_paused({"held": False})
+    assert grants(slots, 9) == ["held0", "other1", "held1", "other2", "held2"]
 
 
-def test_what_waits_in_a_paused_campaign_still_leaves_by_itself() -> None:
-    book = slots()
-    book.campaigns({"held": True})
-    book.joined(waiting("c", "held", due=5))
-    assert book.stands(6, "c", live=False) == waiting("c", "held", due=5)
-    book.campaigns({"held": False})
-    assert book.next() is None
+def test_a_call_of_a_paused_campaign_can_stop_waiting() -> None:
+    slots = empty()
+    slots.update_paused({"held": True})
+    slots.join(waiting("c", "held", due=5))
+    assert slots.apply(Decided(6, "c", is_live=False)) == waiting("c", "held", due=5)
+    slots.update_paused({"held": False})
+    assert slots.next_call() is None

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from call_orchestrator.domain.decisions import Moved
-from call_orchestrator.domain.inputs import NetworkReported
+from call_orchestrator.domain.decisions import CallStatusChanged
+from call_orchestrator.domain.inputs import TelephonyStatusReported
 from call_orchestrator.domain.machine import decide
 from call_orchestrator.domain.states import Ended, InProgress, Ringing
 from centralita.docs.state_machine import LATER, NOW, TERMS
@@ -19,12 +19,12 @@ TALKING = InProgress(
     hangup_reason=HangupReason.CONCLUDED,
     disposition=Disposition.TECHNICAL_FAILURE,
 )
-OVER = NetworkReported(attempt=1, status=TelephonyStatus.COMPLETED, duration_seconds=7)
+OVER = TelephonyStatusReported(attempt=1, status=TelephonyStatus.COMPLETED, duration_seconds=7)
 
 
-def ended(state: InProgress | Ringing) -> Moved:
+def ended(state: InProgress | Ringing) -> CallStatusChanged:
     decision = decide(state, OVER, TERMS, NOW)
-    assert isinstance(decision, Moved)
+    assert isinstance(decision, CallStatusChanged)
     return decision
 
 

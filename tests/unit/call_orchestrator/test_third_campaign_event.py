@@ -6,7 +6,7 @@ from typing import ClassVar
 from tests.builders.calls import NOW
 from tests.builders.events import campaign_paused, campaign_resumed
 
-from call_orchestrator.adapters.campaigns import paused_by
+from call_orchestrator.adapters.nats.feeds import paused_by
 from campaign_stats.projection import project
 from contracts import CampaignDecision
 

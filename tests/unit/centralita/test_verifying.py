@@ -54,7 +54,7 @@ class LogWriter:
         """Adds an input and the decision on it, if there is one, and returns the decision."""
         message = self.add(event, stream=stream)
         stored = message.stored_event()
-        decision = await decide_again(self.call, stored, policy_of(self.call, DAY), message.time)
+        decision = decide_again(self.call, stored, policy_of(self.call, DAY), message.time)
         if decision:
             self.add(decision, cause=stored.envelope)
             self.call = decision.call

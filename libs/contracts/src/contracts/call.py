@@ -1,9 +1,34 @@
 """The snapshot of a call, which every ``call.*`` event carries (law 1)."""
 
+from datetime import datetime
+from typing import Self, TypedDict
+
 from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field
 
 from contracts.values import CallId, CampaignId, Language, PhoneNumber
 from contracts.vocabulary import CallStatus, Disposition, HangupReason
+
+
+class CallProgress(TypedDict):
+    """The fields of a call that its state determines. Each decision sets all of them."""
+
+    status: CallStatus
+    attempt: int
+    undialled_attempts: int
+    undialled_in_a_row: int
+    dial_expires_at: datetime | None
+    due_at: datetime | None
+    is_queued: bool
+    deadline_at: datetime | None
+    status_changed_at: datetime
+    dialed_at: datetime | None
+    answered_at: datetime | None
+    ended_at: datetime | None
+    duration_seconds: int | None
+    reason: str | None
+    disposition: Disposition | None
+    hangup_reason: HangupReason | None
+    settlement_checks: int
 
 
 class Call(BaseModel):
@@ -79,3 +104,7 @@ class Call(BaseModel):
     def may_use_line(self, attempt: int) -> bool:
         """Whether the line of this attempt may still be used: the attempt is live and no hang-up was requested."""
         return self.attempt == attempt and self.status.is_live and self.hangup_reason is None
+
+    def after(self, progress: CallProgress) -> Self:
+        """Returns the call with another progress; its terms stay."""
+        return self.model_copy(update=dict(progress))

@@ -1,1 +1,1 @@
-"""Owns the state machine of every call: it alone decides what becomes of one."""
+"""The call orchestrator: decides the state of every call, pauses campaigns and grants slots."""

@@ -1,4 +1,4 @@
-"""The only module of this service that names its adapters."""
+"""Builds the service; the only module that names adapters."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,9 +8,9 @@ from math import ceil
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from call_orchestrator.adapters.campaigns import JetStreamCampaigns
-from call_orchestrator.adapters.jetstream import JetStreamCallLog, JetStreamGreetings, JetStreamTimers
-from call_orchestrator.adapters.slots import JetStreamAdmissions, JetStreamQueue
+from call_orchestrator.adapters.nats.feeds import NatsFeeds
+from call_orchestrator.adapters.nats.queue import NatsQueue
+from call_orchestrator.adapters.nats.timers import NatsTimers
 from call_orchestrator.application.admission import Admission
 from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.calls import CallService
@@ -28,7 +28,7 @@ from contracts.streams import QUEUE
 
 
 def policy(settings: Settings) -> Policy:
-    """The defaults and limits, as spans of time."""
+    """Returns the defaults and limits as durations."""
     return Policy(
         call_timeout=timedelta(seconds=settings.default_call_timeout),
         max_retries=settings.max_retry_attempts,
@@ -39,28 +39,25 @@ def policy(settings: Settings) -> Policy:
 
 
 def limits(settings: Settings) -> Limits:
-    """How many calls at once. What waits for the account's pace waits here, but for two seconds' worth."""
+    """Returns the limits of admission. Two seconds' worth of the rate limit may be granted ahead of the dialler."""
     return Limits(
-        live=settings.max_concurrent_calls or None,
-        live_of_campaign=settings.max_concurrent_calls_per_campaign or None,
-        on_the_way=max(2, ceil(2 * settings.twilio_calls_per_second)),
+        max_live=settings.max_concurrent_calls or None,
+        max_live_per_campaign=settings.max_concurrent_calls_per_campaign or None,
+        max_unclaimed=max(2, ceil(2 * settings.twilio_calls_per_second)),
     )
 
 
 @asynccontextmanager
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
-    """Puts the subscribers on the broker and gives the HTTP side: metrics and health."""
-    js = bus.client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
-    log = JetStreamCallLog(bus.calls)
-    queue = JetStreamQueue(bus.client, EventLog(bus.client, QUEUE.name, source=Service.ORCHESTRATOR))
-    await queue.restore(bus.calls)
-    admissions = JetStreamAdmissions(bus.client, bus.calls)
-    campaigns = JetStreamCampaigns(bus.client, bus.calls)
-    timers = JetStreamTimers(js, Service.ORCHESTRATOR)
-    calls = CallService(log, timers, queue, JetStreamGreetings(bus.calls), policy(settings), now=_now)
-    grants, pauses = Grants(calls, log, admissions), CampaignService(campaigns, now=_now)
-    bus.broker.include_router(build_router(calls, grants, pauses, bus.client))
-    async with run_in_background(Admission(Slots(limits(settings)), log, campaigns, queue, admissions, now=_now).run()):
+    """Subscribes, runs admission and yields the HTTP app with metrics and health."""
+    log = bus.calls
+    queue = NatsQueue(bus.client, EventLog(bus.client, QUEUE.name, source=Service.ORCHESTRATOR))
+    await queue.restore(log)
+    timers = NatsTimers(bus.client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS), Service.ORCHESTRATOR)
+    calls = CallService(log, timers, queue, policy(settings), now=_now)
+    bus.broker.include_router(build_router(calls, Grants(calls, log), CampaignService(log, now=_now), bus.client))
+    admission = Admission(Slots(limits(settings)), log, queue, NatsFeeds(bus.client, log), now=_now)
+    async with run_in_background(admission.run()):
         yield Starlette(routes=operations(bus.client))
 
 

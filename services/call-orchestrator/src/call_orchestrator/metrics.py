@@ -1,30 +1,55 @@
-"""What becomes of calls, counted by the replica whose decision was stored."""
+"""All metrics of the service. Calls are counted by the replica whose decision was stored."""
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
+from call_orchestrator.domain.slots import Slots
 from contracts import Call, CallStatus
 
 MODE = "turn_based"
-"""How conversations are held: what is heard and what is said take turns."""
+"""How conversations are held: callee and agent speak in turns."""
 
-CALLS = Counter("centralita_calls", "Calls that came into a status, by how they are held", ["status", "mode"])
+CALLS = Counter("centralita_calls", "Calls that entered a status, by conversation mode", ["status", "mode"])
 STATE_SECONDS = Histogram(
     "centralita_call_state_seconds",
     "How long calls were in a status before they left it",
     ["status"],
     buckets=(0.1, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14_400, 86_400),
 )
+LIVE = Gauge("centralita_live_calls", "Calls that occupy a slot according to the log; the same in every replica")
+LIVE_LIMIT = Gauge("centralita_live_calls_limit", "Calls that may be live at once; infinite without a limit")
+WAITING = Gauge("centralita_waiting_calls", "Due calls that wait for a slot")
+WAITING_PAUSED = Gauge("centralita_waiting_calls_paused", "Of the waiting calls, those of paused campaigns")
+PAUSED = Gauge("centralita_paused_campaigns", "Paused campaigns according to the log; the same in every replica")
+SLOT_WAIT_SECONDS = Histogram(
+    "centralita_slot_wait_seconds",
+    "From a call's due time to its slot",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14_400),
+)
+LOST_GRANTS = Counter("centralita_lost_grants", "Grants that lost against a grant of another replica")
+RELEASED_SLOTS = Counter("centralita_released_slots", "Slots granted to calls that no longer waited")
 
 for _status in CallStatus:
     CALLS.labels(status=_status.value, mode=MODE)
 
 
-def observe(before: Call | None, after: Call) -> None:
-    """Counts a decision, if it brought the call into another status."""
+def count_decision(before: Call | None, after: Call) -> None:
+    """Counts a stored decision if it changed the status of the call."""
     if before and before.status is after.status:
         return
     CALLS.labels(status=after.status.value, mode=MODE).inc()
     if before:
-        STATE_SECONDS.labels(status=before.status.value).observe(
-            (after.status_changed_at - before.status_changed_at).total_seconds()
-        )
+        seconds = (after.status_changed_at - before.status_changed_at).total_seconds()
+        STATE_SECONDS.labels(status=before.status.value).observe(seconds)
+
+
+def register_slots(slots: Slots) -> None:
+    """Makes the gauges read the limit and the waiting calls of paused campaigns from `slots`."""
+    LIVE_LIMIT.set(float("inf") if slots.limits.max_live is None else slots.limits.max_live)
+    WAITING_PAUSED.set_function(slots.waiting_in_paused)
+
+
+def show_slots(slots: Slots) -> None:
+    """Sets the gauges to the present fold."""
+    LIVE.set(len(slots.occupied))
+    WAITING.set(len(slots.waiting))
+    PAUSED.set(len(slots.paused or ()))

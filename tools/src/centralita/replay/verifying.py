@@ -107,7 +107,7 @@ async def _judge_decision(
             return None, False
         return _drift(recorded, f"{missing} is not in the record"), True
     policy = policy_of(recorded.event.call, dial_within)
-    now = await decide_again(before, recorded.cause.stored, policy, recorded.event.occurred_at)
+    now = decide_again(before, recorded.cause.stored, policy, recorded.event.occurred_at)
     cause, name = recorded.cause.stored.event.event_name, recorded.event.event_name
     if now is None:
         return _drift(recorded, f"{cause} led to {name}; now it leads to no decision"), True
@@ -127,7 +127,7 @@ async def _judge_ignored(
         return None, False
     now: CallDecision | None = None
     for before, at in history.possible_states(ignored):
-        now = await decide_again(before, ignored.stored, policy_of(before, dial_within), at)
+        now = decide_again(before, ignored.stored, policy_of(before, dial_within), at)
         if now is None:
             return None, True
     assert now is not None  # noqa: S101  there is at least one state

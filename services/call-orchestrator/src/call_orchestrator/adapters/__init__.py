@@ -1,1 +1,1 @@
-"""NATS behind the ports."""
+"""The streams behind the ports."""

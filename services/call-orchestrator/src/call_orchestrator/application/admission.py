@@ -1,13 +1,7 @@
-"""Admission: a call whose time has come is dialled as soon as there is a slot for it.
+"""Grants slots to waiting calls. The theory is in `call_orchestrator.domain.slots`.
 
-Every replica folds the log into `Slots` and offers the next slot to the same call; the server takes one grant, since
-each is guarded by the last one of all. A replica that has not seen the last grant therefore cannot grant, and one that
-has knows of every slot that is held. What a grant leads to is decided where all facts are: a replica that dies after
-its grant has nothing left to do.
-
-Calls of a paused campaign are given no slot. A replica grants nothing before it has read which campaigns are paused,
-and asks the log once more before each grant, since it may have been cut off. A grant and a pause that cross each other
-within that one look are both valid: the call goes on, as every call does that has its slot.
+What follows from a grant is decided with all other inputs, in `grants`: a replica that dies after its grant leaves
+nothing undone.
 """
 
 import asyncio
@@ -16,145 +10,123 @@ from datetime import datetime
 from uuid import UUID
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
 
+from call_orchestrator import metrics
+from call_orchestrator.application.stored import load_call, load_campaign
 from call_orchestrator.domain.slots import Slots, Waiting
-from call_orchestrator.ports import Admissions, CallLog, CampaignLog, Heard, Queue
-from chassis.event_log import Conflict
-from contracts import AdmissionGranted, AdmissionReleased, DialClaimed
+from call_orchestrator.ports import Feeds, Log, Queue
+from chassis import tracing
+from chassis.event_log import Conflict, Guard
+from contracts import AdmissionGranted
+from contracts.streams import call_state_filter
 
-_PAUSE_SECONDS = 1.0
+_RESTART_SECONDS = 1.0
 _STALE_SECONDS = 0.05
-
-LIVE = Gauge("centralita_live_calls", "Calls that hold a slot, by the log; every replica says the same")
-LIMIT = Gauge("centralita_live_calls_limit", "Calls that may be live at once; infinite: any number")
-WAITING = Gauge("centralita_waiting_calls", "Calls whose time has come and that wait for a slot")
-WAITING_PAUSED = Gauge("centralita_waiting_calls_paused", "Of the waiting calls, those of paused campaigns")
-PAUSED = Gauge("centralita_paused_campaigns", "Campaigns that are paused, by the log; every replica says the same")
-WAIT_SECONDS = Histogram(
-    "centralita_slot_wait_seconds",
-    "From a call's time to its slot",
-    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14_400),
-)
-RACES = Counter("centralita_lost_grants", "Grants that another replica had given first")
 
 logger = structlog.get_logger()
 
 
 class Admission:
-    """Gives slots to calls that wait."""
+    """Grants slots, one at a time."""
 
-    def __init__(
-        self,
-        slots: Slots,
-        calls: CallLog,
-        campaigns: CampaignLog,
-        queue: Queue,
-        admissions: Admissions,
-        now: Callable[[], datetime],
-    ) -> None:
+    def __init__(self, slots: Slots, log: Log, queue: Queue, feeds: Feeds, now: Callable[[], datetime]) -> None:
         self._slots = slots
-        self._calls = calls
-        self._campaigns = campaigns
+        self._log = log
         self._queue = queue
-        self._admissions = admissions
+        self._feeds = feeds
         self._now = now
-        self._news = asyncio.Event()
-        LIMIT.set(float("inf") if slots.limits.live is None else slots.limits.live)
-        WAITING_PAUSED.set_function(slots.waiting_paused)
+        self._changed = asyncio.Event()
+        metrics.register_slots(slots)
 
     async def run(self) -> None:
-        """Grants until cancelled. Whatever fails is logged and tried again."""
+        """Grants slots until cancelled. A part that fails is logged and started again."""
         async with asyncio.TaskGroup() as tasks:
-            for part in (self._hear, self._hear_of_campaigns, self._see_who_waits, self._grant_next):
-                tasks.create_task(_for_ever(part))
+            for part in (self._follow_slots, self._follow_campaigns, self._follow_waiting, self._grant_next):
+                tasks.create_task(_run_forever(part))
 
-    async def _hear(self) -> None:
-        self._slots.forget()
-        async with self._admissions.heard() as batches:
+    async def _follow_slots(self) -> None:
+        self._slots.reset()
+        async with self._feeds.slot_events() as batches:
             async for batch in batches:
-                left = [gone for heard in batch if (gone := self._take(heard))]
-                self._tell()
-                for gone in left:
-                    await self._queue.leave(gone.place)
+                left = [call for event in batch if (call := self._slots.apply(event))]
+                self._notify()
+                for call in left:
+                    await self._queue.leave(call.queue_sequence)
 
-    def _take(self, heard: Heard) -> Waiting | None:
-        """Folds a fact; returns the call that it made wait no more without a slot."""
-        match heard.fact:
-            case AdmissionGranted(campaign_id=campaign_id):
-                self._slots.granted(heard.sequence, heard.call_id, campaign_id)
-            case AdmissionReleased(grant_sequence=granted):
-                self._slots.released(heard.call_id, granted)
-            case DialClaimed():
-                self._slots.claimed(heard.call_id)
-            case None:
-                return self._slots.stands(heard.sequence, heard.call_id, live=heard.live)
-        return None
-
-    async def _hear_of_campaigns(self) -> None:
+    async def _follow_campaigns(self) -> None:
         self._slots.paused = None
-        async with self._campaigns.standings() as batches:
-            async for paused in batches:
-                self._slots.campaigns(paused)
-                self._tell()
+        async with self._feeds.paused() as batches:
+            async for is_paused in batches:
+                self._slots.update_paused(is_paused)
+                self._notify()
 
-    async def _see_who_waits(self) -> None:
-        async with self._admissions.waiting() as batches:
+    async def _follow_waiting(self) -> None:
+        async with self._feeds.waiting() as batches:
             async for batch in batches:
                 for call in batch:
-                    self._slots.joined(call)
-                self._tell()
+                    self._slots.join(call)
+                self._notify()
 
-    def _tell(self) -> None:
-        LIVE.set(len(self._slots.held))
-        WAITING.set(len(self._slots.waiting))
-        PAUSED.set(len(self._slots.paused or ()))
-        self._news.set()
+    def _notify(self) -> None:
+        metrics.show_slots(self._slots)
+        self._changed.set()
 
     async def _grant_next(self) -> None:
-        self._news.clear()
-        # What is seen now is what the grant will be guarded by, however much is heard before it is stored.
-        call, after, since = self._slots.next(), self._slots.last_grant, self._slots.since
+        self._changed.clear()
+        # The guard must be what the choice was based on, even if newer grants are folded before the append.
+        call, last_grant_sequence = self._slots.next_call(), self._slots.last_grant_sequence
+        replay_from_sequence = self._slots.replay_from_sequence
         if call is None:
-            await self._news.wait()
-        elif await self._may_begin(call):
-            await self._grant(call, since, after)
+            await self._changed.wait()
+        elif await self._may_be_granted(call):
+            await self._grant(call, replay_from_sequence, last_grant_sequence)
 
-    async def _may_begin(self, call: Waiting) -> bool:
-        stored = await self._calls.load(UUID(call.call_id))
-        if stored is None or stored.sequence < call.due:
-            await asyncio.sleep(_STALE_SECONDS)  # a server that lags has answered
+    async def _may_be_granted(self, call: Waiting) -> bool:
+        """Checks at the leader that the call still waits and that its campaign is not paused."""
+        stored = await load_call(self._log, UUID(call.call_id))
+        if stored is None or stored.sequence < call.due_sequence:
+            await asyncio.sleep(_STALE_SECONDS)  # the answering server lags
             return False
-        if stored.call.is_queued and stored.sequence == call.due:
-            return await self._runs(call.campaign_id)
-        self._slots.left(call)
-        await self._queue.leave(call.place)
-        return False
-
-    async def _runs(self, campaign_id: str) -> bool:
-        is_paused = (await self._campaigns.load(campaign_id)).campaign.is_paused
+        if not (stored.call.is_queued and stored.sequence == call.due_sequence):
+            self._slots.leave(call)
+            await self._queue.leave(call.queue_sequence)
+            return False
+        is_paused = (await load_campaign(self._log, call.campaign_id)).campaign.is_paused
         if is_paused:
-            await asyncio.sleep(_STALE_SECONDS)  # this replica will hear of it
+            await asyncio.sleep(_STALE_SECONDS)  # this replica will receive the pause
         return not is_paused
 
-    async def _grant(self, call: Waiting, since: int, after: int) -> None:
-        """Grants, and waits until the grant, or that of who was faster, is folded."""
+    async def _grant(self, call: Waiting, replay_from_sequence: int, last_grant_sequence: int) -> None:
+        """Appends the grant, and waits until it, or the faster grant of another replica, is folded."""
+        grant = AdmissionGranted(
+            call_id=UUID(call.call_id),
+            campaign_id=call.campaign_id,
+            attempt=call.attempt,
+            due_sequence=call.due_sequence,
+            replay_from_sequence=replay_from_sequence,
+        )
         try:
-            await self._admissions.grant(call, since=since, after=after)
+            with tracing.span("grant slot", tracing.PROCESS, await self._trace_of(call.call_id)):
+                await self._log.append(grant, guard=Guard(AdmissionGranted.subjects(), last_grant_sequence))
         except Conflict:
-            RACES.inc()
+            metrics.LOST_GRANTS.inc()
         else:
-            WAIT_SECONDS.observe((self._now() - call.due_at).total_seconds())
-            await self._queue.leave(call.place)
-        while self._slots.last_grant <= after:
-            self._news.clear()
-            await self._news.wait()
+            metrics.SLOT_WAIT_SECONDS.observe((self._now() - call.due_at).total_seconds())
+            await self._queue.leave(call.queue_sequence)
+        while self._slots.last_grant_sequence <= last_grant_sequence:
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _trace_of(self, call_id: str) -> str | None:
+        """A grant has no cause, but it belongs to the trace of the call."""
+        last = await self._log.last(call_state_filter(call_id)) if tracing.on() else None
+        return last.envelope.traceparent if last else None
 
 
-async def _for_ever(part: Callable[[], Awaitable[None]]) -> None:
+async def _run_forever(part: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await part()
         except Exception as error:
             logger.warning("admission_interrupted", part=part.__name__, exc_info=error)
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(_RESTART_SECONDS)

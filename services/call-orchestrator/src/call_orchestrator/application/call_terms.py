@@ -1,4 +1,4 @@
-"""What is agreed for a call: what its request says, and the house's defaults where it says nothing."""
+"""The terms of a call: what its request sets, and the defaults of the installation for the rest."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -6,14 +6,6 @@ from uuid import UUID
 
 from contracts import Call, CallChangeRequested, CallRequested, CallStatus
 from contracts.script import missing_variables
-
-
-class Unacceptable(ValueError):
-    """A request that makes no sense for this call; `reasons` are for the one who asked."""
-
-    def __init__(self, *reasons: str) -> None:
-        super().__init__("; ".join(reasons))
-        self.reasons = reasons
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +19,12 @@ class Policy:
     dial_within: timedelta
 
 
-def agreed(call_id: UUID, request: CallRequested, policy: Policy, now: datetime) -> Call:
-    """The call that a request asks for, before anything has happened to it."""
+class UnacceptableChange(ValueError):
+    """A change after which the script lacks a variable."""
+
+
+def new_call(call_id: UUID, request: CallRequested, policy: Policy, now: datetime) -> Call:
+    """Returns the call of a request, before its first event."""
     delay, ring = request.retry_delay_seconds, request.call_timeout_seconds
     return Call(
         call_id=call_id,
@@ -51,15 +47,15 @@ def agreed(call_id: UUID, request: CallRequested, policy: Policy, now: datetime)
     )
 
 
-def revised(call: Call, request: CallChangeRequested) -> Call:
-    """The call with the changes that were asked for. Raises Unacceptable if its script then lacks a variable."""
+def changed_call(call: Call, request: CallChangeRequested) -> Call:
+    """Returns the call with the requested changes. Raises UnacceptableChange if its script then lacks a variable."""
     changes = request.changes()
     changes.pop("scheduled_at", None)
     after = call.model_copy(update=changes)
     try:
         missing = missing_variables(after.script_template, after.variables)
     except ValueError as error:
-        raise Unacceptable(str(error)) from error
+        raise UnacceptableChange(str(error)) from error
     if missing:
-        raise Unacceptable(f"script_template asks for {', '.join(missing)}: give it in variables")
+        raise UnacceptableChange(f"script_template asks for {', '.join(missing)}: give it in variables")
     return after

@@ -1,170 +1,131 @@
-"""Load, decide, append, effects: the whole of the service, whatever the input was.
+"""Carries out inputs of calls: load, decide, append, effects.
 
-Everything may arrive twice, late or out of order (law 6). The append is guarded by the sequence that was loaded, so of
-two replicas one loses and decides again on what the other wrote. A message that comes again after its decision was
-stored finds that decision by its causation id; only the effects are repeated, and those are idempotent themselves.
+Any input may arrive twice, late or out of order (law 6). The append is guarded by the sequence that was loaded, so if
+two replicas decide at once, one of them gets a conflict and decides again on what the other appended. A message that
+arrives again after its decision was stored finds that decision by its causation id. Only the effects are repeated then,
+and each effect is idempotent.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from uuid import NAMESPACE_OID, UUID, uuid5
+from uuid import NAMESPACE_OID, uuid5
 
 import structlog
 
-from call_orchestrator import metrics as measures
-from call_orchestrator.application.call_terms import Policy, Unacceptable, agreed, revised
-from call_orchestrator.application.snapshots import event_of, state_of, terms_of
-from call_orchestrator.domain.decisions import Event, Ignored, Refused
-from call_orchestrator.domain.inputs import ChangeRequested, Input, Requested, RetryRequested
-from call_orchestrator.domain.machine import create, decide
-from call_orchestrator.ports import CallLog, Greetings, Queue, Stored, Timers
-from chassis.event_log import Conflict
-from contracts import (
-    AudioRequested,
-    Call,
-    CallChangeRequested,
-    CallRequested,
-    CallStatus,
-    CommandOutcome,
-    Envelope,
-    call_id_of,
-)
+from call_orchestrator import metrics
+from call_orchestrator.application.call_decisions import decide_call
+from call_orchestrator.application.call_inputs import CallInput
+from call_orchestrator.application.call_terms import Policy
+from call_orchestrator.application.stored import StoredCall, load_call
+from call_orchestrator.domain import inputs
+from call_orchestrator.domain.decisions import Ignored, Refused
+from call_orchestrator.ports import Log, Queue, Timers
+from chassis.event_log import Conflict, Guard
+from contracts import AudioRequested, Call, CallDecision, CallStatus, CommandOutcome, Envelope
 from contracts.script import greeting, render
+from contracts.streams import call_state_filter
 
-MAX_RACES = 20
+MAX_CONFLICTS = 20
 
 logger = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class CallInput:
-    """An input for one call, the message it came in, and the request that changes what was agreed, if it does."""
-
-    call_id: UUID
-    input: Input
-    cause: Envelope
-    redelivered: bool = False
-    request: CallRequested | CallChangeRequested | None = None
-
-
 class CallService:
-    """Decides what becomes of calls."""
+    """Decides the inputs of calls."""
 
-    def __init__(
-        self,
-        calls: CallLog,
-        timers: Timers,
-        queue: Queue,
-        greetings: Greetings,
-        policy: Policy,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._calls = calls
+    def __init__(self, log: Log, timers: Timers, queue: Queue, policy: Policy, now: Callable[[], datetime]) -> None:
+        self._log = log
         self._timers = timers
         self._queue = queue
-        self._greetings = greetings
         self._policy = policy
         self._now = now
 
-    async def request(self, request: CallRequested, cause: Envelope, *, redelivered: bool = False) -> CommandOutcome:
-        """A call is asked for. The same request again is the same call, and changes nothing."""
-        request_id = request.request_id or cause.id
-        named = request.model_copy(update={"request_id": request_id})
-        told = CallInput(
-            call_id_of(request_id), Requested(scheduled_at=request.scheduled_at), cause, redelivered, named
-        )
-        return await self.tell(told)
-
-    async def change(
-        self, request: CallChangeRequested, cause: Envelope, *, redelivered: bool = False
-    ) -> CommandOutcome:
-        """A waiting call is to be changed."""
-        terms = bool(request.changes().keys() - {"scheduled_at"})
-        told = ChangeRequested(scheduled_at=request.scheduled_at, terms=terms)
-        return await self.tell(CallInput(request.call_id, told, cause, redelivered, request))
-
-    async def tell(self, told: CallInput) -> CommandOutcome:
-        """Decides one input and sees to what follows from it. Raises Conflict after too many lost races."""
-        for _ in range(MAX_RACES):
-            stored = await self._calls.load(told.call_id)
-            if stored and await self._decided_before(stored, told):
-                await self._follow_up(stored, told.cause)
+    async def handle(self, call_input: CallInput) -> CommandOutcome:
+        """Decides one input, appends the event and applies its effects. Raises Conflict after `MAX_CONFLICTS`."""
+        for _ in range(MAX_CONFLICTS):
+            stored = await load_call(self._log, call_input.call_id)
+            if stored and await self._is_decided(stored, call_input):
+                await self._apply_effects(stored, call_input.cause)
                 return _accepted(stored.call)
             try:
-                return await self._decide(told, stored)
+                return await self._decide(stored, call_input)
             except Conflict:
                 continue
-        raise Conflict(f"lost {MAX_RACES} races for call {told.call_id}")
+        raise Conflict(f"call {call_input.call_id}: {MAX_CONFLICTS} conflicts in a row; the message comes again")
 
-    async def _decided_before(self, stored: Stored, told: CallInput) -> bool:
-        if stored.cause_id == told.cause.id:
+    async def _is_decided(self, stored: StoredCall, call_input: CallInput) -> bool:
+        if stored.cause_id == call_input.cause.id:
             return True
-        # A consumer's new leader may not know that it was delivered, and a retry must not be obeyed twice.
-        again = told.redelivered or isinstance(told.input, RetryRequested)
-        return again and await self._calls.has_decided(told.call_id, told.cause)
+        # A new leader of the consumer may not know that the message was delivered; a retry must not count twice.
+        may_be_repeated = call_input.is_redelivered or isinstance(call_input.input, inputs.CallRetryRequested)
+        if not may_be_repeated:
+            return False
+        events = await self._log.read([call_state_filter(call_input.call_id)])
+        return any(stored_event.envelope.causation_id == call_input.cause.id for stored_event in events)
 
-    async def _decide(self, told: CallInput, stored: Stored | None) -> CommandOutcome:
-        now = self._now()
-        try:
-            decided, call = self._judge(told, stored, now)
-        except Unacceptable as refusal:
-            return _refused(told.call_id, stored, list(refusal.reasons))
-        if isinstance(decided, Refused):
-            return _refused(told.call_id, stored, [decided.reason])
-        if isinstance(decided, Ignored):
-            logger.debug("ignored", input=type(told.input).__name__, reason=decided.reason)
-            await self._follow_up(stored, told.cause)
-            return _accepted(call)
-        changed = tuple(told.request.changes()) if isinstance(told.request, CallChangeRequested) else ()
-        event = event_of(decided, call, now, changed)
-        sequence = await self._calls.append(event, after=stored.sequence if stored else 0, cause=told.cause)
-        measures.observe(stored.call if stored else None, event.call)
-        about = {"call_id": str(event.call_id), "status": event.call.status, "attempt": event.call.attempt}
-        logger.info("decided", fact=event.event_name, **about)
-        await self._follow_up(Stored(event.call, sequence, told.cause.id), told.cause)
-        return _accepted(event.call)
+    async def _decide(self, stored: StoredCall | None, call_input: CallInput) -> CommandOutcome:
+        before = stored.call if stored else None
+        decision = decide_call(before, call_input, self._policy, self._now())
+        if isinstance(decision, Refused):
+            return CommandOutcome(
+                accepted=False,
+                call_id=call_input.call_id,
+                status=before.status if before else None,
+                reasons=(decision.reason,),
+            )
+        if stored and isinstance(decision, Ignored):
+            logger.debug("input_ignored", input=type(call_input.input).__name__, reason=decision.reason)
+            await self._apply_effects(stored, call_input.cause)
+            return _accepted(stored.call)
+        assert isinstance(decision, CallDecision)  # noqa: S101  only inputs of existing calls are ignored
+        after = await self._append(decision, stored, call_input.cause)
+        await self._apply_effects(after, call_input.cause)
+        return _accepted(after.call)
 
-    def _judge(self, told: CallInput, stored: Stored | None, now: datetime) -> tuple[Event | Ignored | Refused, Call]:
-        if stored is None:
-            if not (isinstance(told.input, Requested) and isinstance(told.request, CallRequested)):
-                raise Unacceptable("there is no such call")
-            return create(told.input, now), agreed(told.call_id, told.request, self._policy, now)
-        terms = terms_of(stored.call, self._policy.dial_within)
-        decided = decide(state_of(stored.call), told.input, terms, now)
-        if isinstance(told.request, CallChangeRequested) and not isinstance(decided, Ignored | Refused):
-            return decided, revised(stored.call, told.request)
-        return decided, stored.call
+    async def _append(self, event: CallDecision, stored: StoredCall | None, cause: Envelope) -> StoredCall:
+        guard = Guard(call_state_filter(event.call_id), stored.sequence if stored else 0)
+        appended = await self._log.append(event, cause=cause, guard=guard)
+        metrics.count_decision(stored.call if stored else None, event.call)
+        call = event.call
+        logger.info(
+            "call_decided",
+            event_name=event.event_name,
+            call_id=str(call.call_id),
+            status=call.status,
+            attempt=call.attempt,
+        )
+        return StoredCall(call, appended.sequence, cause.id)
 
-    async def _follow_up(self, stored: Stored | None, cause: Envelope) -> None:
-        """Makes the world equal to the log. Idempotent, so a crash before it heals when the message comes again."""
-        if stored is None:
-            return
+    async def _apply_effects(self, stored: StoredCall, cause: Envelope) -> None:
+        """Sets the timer, joins the queue or requests the greeting, as the snapshot demands. Idempotent.
+
+        So a crash between append and effects is repaired when the message arrives again.
+        """
         call = stored.call
-        if call.status.is_final or call.deadline_at is None:
+        if call.deadline_at is None:
             await self._timers.clear(call.call_id)
             return
-        await self._timers.set(call.call_id, call.deadline_at, after=stored.sequence, cause=cause)
+        await self._timers.set(call.call_id, call.deadline_at, after_sequence=stored.sequence, cause=cause)
         if call.is_queued:
             await self._queue.join(call, due_sequence=stored.sequence, cause=cause)
         elif call.status is CallStatus.PENDING and call.attempt == 0:
-            await self._greet(stored, cause)
+            await self._request_greeting(stored, cause)
 
-    async def _greet(self, stored: Stored, cause: Envelope) -> None:
+    async def _request_greeting(self, stored: StoredCall, cause: Envelope) -> None:
         call = stored.call
-        words = greeting(render(call.script_template, call.variables))
-        wanted = AudioRequested(
-            call_id=call.call_id, attempt=0, turn=0, sentence=0, text=words, language=call.language, is_reusable=True
+        request = AudioRequested(
+            call_id=call.call_id,
+            attempt=0,
+            turn=0,
+            sentence=0,
+            text=greeting(render(call.script_template, call.variables)),
+            language=call.language,
+            is_reusable=True,
         )
-        # Once for each event: a greeting that was changed and changed back is asked for again.
-        once = uuid5(NAMESPACE_OID, f"{call.call_id}/greeting/{stored.sequence}")
-        await self._greetings.request(wanted, event_id=str(once), cause=cause)
+        # One id per event: a greeting that was changed and changed back is requested again.
+        event_id = uuid5(NAMESPACE_OID, f"{call.call_id}/greeting/{stored.sequence}")
+        await self._log.append(request, event_id=str(event_id), cause=cause)
 
 
 def _accepted(call: Call) -> CommandOutcome:
     return CommandOutcome(accepted=True, call_id=call.call_id, request_id=call.request_id, status=call.status)
-
-
-def _refused(call_id: UUID, stored: Stored | None, reasons: list[str]) -> CommandOutcome:
-    status = stored.call.status if stored else None
-    return CommandOutcome(accepted=False, call_id=call_id, status=status, reasons=tuple(reasons))

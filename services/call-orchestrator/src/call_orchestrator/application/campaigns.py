@@ -1,11 +1,13 @@
-"""Pausing and resuming campaigns: load, decide, append, as with calls; the state is the campaign's last fact."""
+"""Pauses and resumes campaigns: load, decide, append, as for calls."""
 
 from collections.abc import Callable
 from datetime import datetime
 
 import structlog
 
-from call_orchestrator.ports import CampaignLog
+from call_orchestrator.application.stored import load_campaign
+from call_orchestrator.ports import Log
+from chassis.event_log import Guard
 from contracts import (
     Campaign,
     CampaignDecision,
@@ -16,33 +18,35 @@ from contracts import (
     CommandOutcome,
     Envelope,
 )
+from contracts.streams import campaign_state_filter
 
-Command = CampaignPauseRequested | CampaignResumeRequested
+CampaignCommand = CampaignPauseRequested | CampaignResumeRequested
 
 logger = structlog.get_logger()
 
 
 class CampaignService:
-    """Decides whether campaigns are paused."""
+    """Decides commands about campaigns."""
 
-    def __init__(self, log: CampaignLog, now: Callable[[], datetime]) -> None:
+    def __init__(self, log: Log, now: Callable[[], datetime]) -> None:
         self._log = log
         self._now = now
 
-    async def ask(self, command: Command, cause: Envelope) -> CommandOutcome:
-        """Pauses or resumes a campaign; where it stands so already, nothing is changed. Raises Conflict.
+    async def handle(self, command: CampaignCommand, cause: Envelope) -> CommandOutcome:
+        """Pauses or resumes the campaign; changes nothing if it is so already. Raises Conflict.
 
-        Idempotent, since its consumer keeps the order: a command that comes again comes before the next one, and finds
-        what it has done. Whoever loses the race does not decide again: the winner had the same command, or a newer one.
+        A second delivery is harmless: the consumer delivers in order, so it arrives before the next command and finds
+        what the first one did. After a conflict the command is not decided again here; it is delivered again.
         """
-        stored = await self._log.load(command.campaign_id)
+        stored = await load_campaign(self._log, command.campaign_id)
         if event := _decide(command, stored.campaign, self._now()):
-            await self._log.append(event, after=stored.sequence, cause=cause)
-            logger.info("decided", fact=event.event_name)
+            guard = Guard(campaign_state_filter(command.campaign_id), stored.sequence)
+            await self._log.append(event, cause=cause, guard=guard)
+            logger.info("campaign_decided", event_name=event.event_name)
         return CommandOutcome(accepted=True, campaign_id=command.campaign_id)
 
 
-def _decide(command: Command, campaign: Campaign, now: datetime) -> CampaignDecision | None:
+def _decide(command: CampaignCommand, campaign: Campaign, now: datetime) -> CampaignDecision | None:
     match command:
         case CampaignPauseRequested() if not campaign.is_paused:
             return CampaignPaused(campaign=campaign.paused(now, command.reason), occurred_at=now)

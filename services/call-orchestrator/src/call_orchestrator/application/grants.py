@@ -1,46 +1,39 @@
-"""What a grant leads to: the call is dialled, or the slot is given back."""
+"""Carries out grants: the call is dialled, or its slot is released."""
 
-from prometheus_client import Counter
-
-from call_orchestrator.application.calls import CallInput, CallService
-from call_orchestrator.domain.inputs import Admitted
-from call_orchestrator.ports import Admissions, CallLog
-from chassis.retry_later import RetryLater
-from contracts import AdmissionGranted, Envelope
-
-RELEASED = Counter("centralita_released_slots", "Slots that were given to a call that waited no more")
+from call_orchestrator import metrics
+from call_orchestrator.application.call_inputs import CallInput
+from call_orchestrator.application.calls import CallService
+from call_orchestrator.application.stored import load_call
+from call_orchestrator.domain import inputs
+from call_orchestrator.ports import Log
+from contracts import AdmissionGranted, AdmissionReleased, Envelope
 
 
-class LagsBehind(RetryLater):
-    """The server that answered has not yet stored the event on which the grant is based.
-
-    The wait ends when that server has caught up with the stream's leader.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(delay=0.2)
+class StaleRead(Exception):
+    """The server that answered does not have the event that the grant was based on; the grant is delivered again."""
 
 
 class Grants:
-    """Carries grants out."""
+    """Carries out grants."""
 
-    def __init__(self, service: CallService, calls: CallLog, admissions: Admissions) -> None:
-        self._service = service
+    def __init__(self, calls: CallService, log: Log) -> None:
         self._calls = calls
-        self._admissions = admissions
+        self._log = log
 
     async def carry_out(
-        self, grant: AdmissionGranted, *, sequence: int, cause: Envelope, redelivered: bool = False
+        self, grant: AdmissionGranted, *, sequence: int, cause: Envelope, is_redelivered: bool = False
     ) -> None:
-        """Tells the call that it has a slot. If no decision of the call follows the grant, it is released.
+        """Gives the call its slot. Releases the slot if no decision of the call follows from it. Raises StaleRead.
 
-        Idempotent: `CallService` decides a grant once, and a release said twice is one. Raises LagsBehind.
+        A second delivery is harmless: `CallService` decides a grant once, and the release has one id.
         """
-        before = await self._calls.load(grant.call_id)
+        before = await load_call(self._log, grant.call_id)
         if before is None or before.sequence < grant.due_sequence:
-            raise LagsBehind
-        await self._service.tell(CallInput(grant.call_id, Admitted(attempt=grant.attempt), cause, redelivered))
-        stands = await self._calls.load(grant.call_id)
-        if stands and stands.sequence < sequence and not stands.call.status.is_live:
-            await self._admissions.release(grant, granted=sequence, cause=cause)
-            RELEASED.inc()
+            raise StaleRead(f"call {grant.call_id} is older than sequence {grant.due_sequence}")
+        admission = inputs.AdmissionGranted(attempt=grant.attempt)
+        await self._calls.handle(CallInput(grant.call_id, admission, cause, is_redelivered))
+        after = await load_call(self._log, grant.call_id)
+        if after and after.sequence < sequence and not after.call.status.is_live:
+            release = AdmissionReleased(call_id=grant.call_id, attempt=grant.attempt, grant_sequence=sequence)
+            await self._log.append(release, cause=cause, event_id=f"{cause.id}/released")
+            metrics.RELEASED_SLOTS.inc()

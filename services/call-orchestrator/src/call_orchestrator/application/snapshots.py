@@ -1,28 +1,10 @@
-"""Between the contract's `Call` (what the log carries) and the domain's state and terms (what decides)."""
+"""Translates between the contract's `Call`, which the log carries, and the domain's state and terms, which decide."""
 
 from datetime import datetime, timedelta
-from typing import Any, assert_never
+from typing import TypedDict, assert_never
 
-from call_orchestrator.domain.decisions import (
-    Changed,
-    Concluded,
-    Created,
-    Due,
-    Event,
-    HangupAsked,
-    Moved,
-    SettlementAsked,
-)
-from call_orchestrator.domain.states import (
-    Dialing,
-    Ended,
-    InProgress,
-    Line,
-    Pending,
-    Ringing,
-    State,
-    Terms,
-)
+from call_orchestrator.domain import decisions
+from call_orchestrator.domain.states import Dialing, Ended, InProgress, Live, LiveState, Pending, Ringing, State, Terms
 from contracts import (
     Call,
     CallChanged,
@@ -34,11 +16,14 @@ from contracts import (
     CallSettlementRequested,
     CallStatus,
     CallStatusChanged,
+    Disposition,
+    HangupReason,
 )
+from contracts.call import CallProgress
 
 
 def terms_of(call: Call, dial_within: timedelta) -> Terms:
-    """What was agreed for the call."""
+    """Returns the terms of the call."""
     return Terms(
         max_retries=call.max_retries,
         retry_delay=timedelta(seconds=call.retry_delay_seconds),
@@ -49,107 +34,126 @@ def terms_of(call: Call, dial_within: timedelta) -> Terms:
 
 
 def state_of(call: Call) -> State:
-    """The state that a snapshot stands for. Raises ValueError at a snapshot that lacks what its status needs."""
-    status = call.status
-    if status is CallStatus.PENDING:
-        until = _given(call.deadline_at, "deadline_at") if call.is_queued else None
+    """Returns the state in a snapshot. Raises ValueError if the snapshot lacks what its status needs."""
+    if call.status is CallStatus.PENDING:
         return Pending(
             attempt=call.attempt,
-            due_at=_given(call.due_at, "due_at"),
-            queue_expires_at=until,
+            due_at=_present(call.due_at, "due_at"),
+            queue_expires_at=_present(call.deadline_at, "deadline_at") if call.is_queued else None,
             undialled_attempts=call.undialled_attempts,
             undialled_in_a_row=call.undialled_in_a_row,
             dial_expires_at=call.dial_expires_at,
             reason=call.reason if call.undialled_in_a_row else None,
         )
-    if status.is_final:
+    if call.status.is_final:
         return Ended(
-            status=status,
+            status=call.status,
             attempt=call.attempt,
-            ended_at=_given(call.ended_at, "ended_at"),
+            ended_at=_present(call.ended_at, "ended_at"),
             disposition=call.disposition,
             undialled_attempts=call.undialled_attempts,
         )
-    line: dict[str, Any] = {
+    return _live_state(call)
+
+
+class _LiveFields(TypedDict):
+    attempt: int
+    dialed_at: datetime
+    deadline_at: datetime
+    settlement_checks: int
+    hangup_reason: HangupReason | None
+    disposition: Disposition | None
+    undialled_attempts: int
+
+
+def _live_state(call: Call) -> Live:
+    fields: _LiveFields = {
         "attempt": call.attempt,
-        "dialed_at": _given(call.dialed_at, "dialed_at"),
-        "deadline_at": _given(call.deadline_at, "deadline_at"),
+        "dialed_at": _present(call.dialed_at, "dialed_at"),
+        "deadline_at": _present(call.deadline_at, "deadline_at"),
         "settlement_checks": call.settlement_checks,
         "hangup_reason": call.hangup_reason,
         "disposition": call.disposition,
         "undialled_attempts": call.undialled_attempts,
     }
-    if status is CallStatus.DIALING:
-        return Dialing(**line, undialled_in_a_row=call.undialled_in_a_row, dial_expires_at=call.dial_expires_at)
-    if status is CallStatus.RINGING:
-        return Ringing(**line)
-    return InProgress(**line, answered_at=_given(call.answered_at, "answered_at"))
+    if call.status is CallStatus.DIALING:
+        return Dialing(**fields, undialled_in_a_row=call.undialled_in_a_row, dial_expires_at=call.dial_expires_at)
+    if call.status is CallStatus.RINGING:
+        return Ringing(**fields)
+    return InProgress(**fields, answered_at=_present(call.answered_at, "answered_at"))
 
 
-def snapshot(call: Call, state: State, *, now: datetime, reason: str | None, duration: int | None) -> Call:
-    """The call after an event that led to `state`."""
-    line = state if isinstance(state, Line) else None
-    to_dial = state if isinstance(state, Pending | Dialing) else None
+def _present(instant: datetime | None, name: str) -> datetime:
+    if instant is None:
+        raise ValueError(f"the snapshot has no {name}")
+    return instant
+
+
+def call_after(before: Call, event: decisions.Event, now: datetime) -> Call:
+    """Returns the snapshot after an event."""
+    state = event.state
+    live = state if isinstance(state, LiveState) else None
     ended = state if isinstance(state, Ended) else None
-    answered_at = call.answered_at if ended else None
+    to_dial = state if isinstance(state, Pending | Dialing) else None
+    reason: str | None = before.reason
+    duration_seconds = before.duration_seconds
+    if isinstance(event, decisions.CallStatusChanged):
+        reason, duration_seconds = event.reason, event.duration_seconds
+    elif isinstance(event, decisions.CallHangupRequested):
+        reason = event.reason
+    progress: CallProgress = {
+        "status": state.status,
+        "attempt": state.attempt,
+        "undialled_attempts": state.undialled_attempts,
+        "undialled_in_a_row": to_dial.undialled_in_a_row if to_dial else 0,
+        "dial_expires_at": to_dial.dial_expires_at if to_dial else None,
+        "due_at": state.due_at if isinstance(state, Pending) else None,
+        "is_queued": isinstance(state, Pending) and state.queue_expires_at is not None,
+        "deadline_at": state.deadline_at,
+        "status_changed_at": before.status_changed_at if state.status is before.status else now,
+        "dialed_at": live.dialed_at if live else before.dialed_at,
+        "answered_at": _answered_at(before, state),
+        "ended_at": ended.ended_at if ended else None,
+        "duration_seconds": duration_seconds,
+        "reason": reason,
+        "disposition": None if isinstance(state, Pending) else state.disposition,
+        "hangup_reason": live.hangup_reason if live else before.hangup_reason if ended else None,
+        "settlement_checks": live.settlement_checks if live else 0,
+    }
+    return before.after(progress)
+
+
+def _answered_at(before: Call, state: State) -> datetime | None:
     if isinstance(state, InProgress):
-        answered_at = state.answered_at
-    return call.model_copy(
-        update={
-            "status": state.status,
-            "attempt": state.attempt,
-            "undialled_attempts": state.undialled_attempts,
-            "undialled_in_a_row": to_dial.undialled_in_a_row if to_dial else 0,
-            "dial_expires_at": to_dial.dial_expires_at if to_dial else None,
-            "due_at": state.due_at if isinstance(state, Pending) else None,
-            "is_queued": isinstance(state, Pending) and state.queue_expires_at is not None,
-            "deadline_at": state.deadline_at,
-            "status_changed_at": call.status_changed_at if state.status is call.status else now,
-            "dialed_at": line.dialed_at if line else call.dialed_at,
-            "answered_at": answered_at,
-            "ended_at": ended.ended_at if ended else None,
-            "duration_seconds": duration,
-            "reason": reason,
-            "disposition": line.disposition if line else ended.disposition if ended else None,
-            "hangup_reason": line.hangup_reason if line else call.hangup_reason if ended else None,
-            "settlement_checks": line.settlement_checks if line else 0,
-        }
-    )
+        return state.answered_at
+    return before.answered_at if isinstance(state, Ended) else None
 
 
-def event_of(decided: Event, before: Call, now: datetime, changed: tuple[str, ...]) -> CallDecision:
-    """The message that says what was decided, with the call as it stands after it. `before`: the call until now."""
-    reason = decided.reason if isinstance(decided, Moved | HangupAsked) else before.reason
-    duration = decided.duration_seconds if isinstance(decided, Moved) else before.duration_seconds
-    call = snapshot(before, decided.state, now=now, reason=reason, duration=duration)
-    match decided:
-        case Created():
+def event_of(event: decisions.Event, before: Call, now: datetime, changed: tuple[str, ...] = ()) -> CallDecision:
+    """Returns the message of an event, with the call after it. `changed`: the fields that a command changes."""
+    call = call_after(before, event, now)
+    match event:
+        case decisions.CallCreated():
             return CallCreated(call=call, occurred_at=now)
-        case Moved():
+        case decisions.CallStatusChanged():
             return CallStatusChanged(
                 call=call,
                 occurred_at=now,
                 previous=before.status,
                 status=call.status,
                 attempt=call.attempt,
-                reason=decided.reason,
+                reason=event.reason,
                 next_attempt_at=call.due_at,
             )
-        case Due():
+        case decisions.CallDue():
             return CallDue(call=call, occurred_at=now)
-        case Changed():
+        case decisions.CallChanged():
             return CallChanged(call=call, occurred_at=now, changed=changed)
-        case Concluded():
+        case decisions.CallConcluded():
             return CallConcluded(call=call, occurred_at=now)
-        case HangupAsked():
+        case decisions.CallHangupRequested():
             return CallHangupRequested(call=call, occurred_at=now)
-        case SettlementAsked():
+        case decisions.CallSettlementRequested():
             return CallSettlementRequested(call=call, occurred_at=now)
         case _:
-            assert_never(decided)
-
-
-def _given(instant: datetime | None, name: str) -> datetime:
-    if instant is None:
-        raise ValueError(f"a snapshot without {name}")
-    return instant
+            assert_never(event)

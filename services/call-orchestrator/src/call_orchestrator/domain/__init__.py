@@ -1,1 +1,1 @@
-"""The state machine: pure, without clock, ids, input or output (law 2)."""
+"""The rules: pure, without clock, ids or I/O (law 2)."""

@@ -1,96 +1,76 @@
-"""The laws of an attempt under way: what the network, the conversation, people and the clock make of it."""
+"""The rules for an attempt in progress: what follows from the network, the conversation, commands and deadlines."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from call_orchestrator.domain import inputs
 from call_orchestrator.domain.decisions import (
-    Concluded,
+    CallConcluded,
+    CallHangupRequested,
+    CallSettlementRequested,
+    CallStatusChanged,
     Decision,
-    HangupAsked,
     Ignored,
-    Moved,
     Refused,
-    SettlementAsked,
 )
-from call_orchestrator.domain.inputs import (
-    Admitted,
-    AnswerClassified,
-    CancelRequested,
-    ChangeRequested,
-    ConversationEnded,
-    DialPlaced,
-    DialRefused,
-    DialUnknown,
-    Input,
-    NetworkReported,
-    Requested,
-    RetryRequested,
-    TimerDue,
-)
-from call_orchestrator.domain.states import (
-    Dialing,
-    Ended,
-    InProgress,
-    Live,
-    Pending,
-    Ringing,
-    Terms,
-    dials,
-)
+from call_orchestrator.domain.states import Dialing, Ended, InProgress, Live, Pending, Ringing, Terms, dials
 from call_orchestrator.domain.undialled import put_off
 from contracts.vocabulary import AnsweredBy, CallStatus, Disposition, HangupReason, TelephonyStatus
 
 FIRST_WAIT = timedelta(seconds=30)
-"""How long the network has to carry out a hang-up, or to answer a question, before the next question."""
+"""How long the network has to carry out a hang-up or to answer a settlement question before the next question."""
 MAX_WAIT = timedelta(hours=1)
-UNKNOWN_TO_NETWORK = 3
-"""After so many questions, an attempt that the network knows nothing of is given up: not dialled again (law 9)."""
+MAX_CHECKS_UNKNOWN = 3
+"""After this many questions, an attempt that the provider does not know fails and is not dialled again (law 9)."""
 MAX_CHECKS = 12
-"""After so many questions (about five hours) without a final answer the outcome is given up as unknown."""
+"""After this many questions (about five hours) without a final answer, the outcome counts as unknown."""
 GOODBYE_MARGIN = timedelta(seconds=4)
 
 
-def decide_live(state: Live, told: Input, terms: Terms, now: datetime) -> Decision:
-    """What follows while an attempt is under way."""
-    match told:
-        case TimerDue():
-            return _overdue(state, told, now)
-        case CancelRequested():
+def decide_live(state: Live, input: inputs.Input, terms: Terms, now: datetime) -> Decision:
+    """Returns what follows from an input while an attempt is in progress."""
+    match input:
+        case inputs.TimerDue():
+            return _pass_deadline(state, input, now)
+        case inputs.CallCancelRequested():
             return _cancel(state, now)
-        case RetryRequested():
+        case inputs.CallRetryRequested():
             return Refused(f"the call is {state.status}; it can be retried when it has ended")
-        case ChangeRequested():
+        case inputs.CallChangeRequested():
             return Refused(f"the call is {state.status}; only a call that waits can be changed")
-        case Requested():
+        case inputs.CallRequested():
             return Ignored("the call exists")
-        case _ if told.attempt != state.attempt:
-            return Ignored("a fact of another attempt")
-        case Admitted():
-            return Ignored("it has its slot")
-        case DialPlaced() | DialUnknown():
-            return Ignored("the network will say what became of it, or be asked at the deadline")
-        case DialRefused():
-            return _never_rang(state, told, terms, now)
-        case NetworkReported():
-            return _network(state, told, terms, now)
-        case AnswerClassified():
-            return _answered_by(state, told.answered_by, now)
-        case ConversationEnded():
-            return _concluded(state, told, now)
+        case _ if input.attempt != state.attempt:
+            return Ignored("an event of another attempt")
+        case inputs.AdmissionGranted():
+            return Ignored("the attempt has its slot")
+        case inputs.DialPlaced() | inputs.DialUnknown():
+            return Ignored("the outcome follows by callback, or by settlement at the deadline")
+        case inputs.DialRefused():
+            return _refuse(state, input, terms, now)
+        case inputs.TelephonyStatusReported():
+            return _follow(state, input.status, _Outcome.reported(input), terms, now)
+        case inputs.DialLookedUp():
+            return _settle(state, input, terms, now)
+        case inputs.AnswerClassified():
+            return _classify(state, input.answered_by, now)
+        case inputs.ConversationEnded():
+            return _conclude(state, input, now)
         case _:
-            assert_never(told)
+            assert_never(input)
 
 
-def _overdue(state: Live, told: TimerDue, now: datetime) -> Decision:
-    if told.deadline_at < state.deadline_at:
+def _pass_deadline(state: Live, timer: inputs.TimerDue, now: datetime) -> Decision:
+    if timer.deadline_at < state.deadline_at:
         return Ignored("an older deadline")
     if isinstance(state, InProgress) and state.hangup_reason is None:
         return _hang_up(state, HangupReason.CONCLUDED if state.disposition else HangupReason.TOO_LONG, now)
     if state.settlement_checks >= MAX_CHECKS:
-        return _give_up(state, now)
+        return _fail_as_unknown(state, now)
     wait = min(FIRST_WAIT * 2**state.settlement_checks, MAX_WAIT)
-    return SettlementAsked(state=replace(state, settlement_checks=state.settlement_checks + 1, deadline_at=now + wait))
+    checks = state.settlement_checks + 1
+    return CallSettlementRequested(state=replace(state, settlement_checks=checks, deadline_at=now + wait))
 
 
 def _cancel(state: Live, now: datetime) -> Decision:
@@ -100,10 +80,10 @@ def _cancel(state: Live, now: datetime) -> Decision:
 
 
 def _hang_up(state: Live, reason: HangupReason, now: datetime) -> Decision:
-    return HangupAsked(state=replace(state, hangup_reason=reason, deadline_at=now + FIRST_WAIT), reason=reason)
+    return CallHangupRequested(state=replace(state, hangup_reason=reason, deadline_at=now + FIRST_WAIT), reason=reason)
 
 
-def _answered_by(state: Live, answered_by: AnsweredBy, now: datetime) -> Decision:
+def _classify(state: Live, answered_by: AnsweredBy, now: datetime) -> Decision:
     if state.hangup_reason is not None:
         return Ignored("the line is being closed already")
     match answered_by:
@@ -117,34 +97,56 @@ def _answered_by(state: Live, answered_by: AnsweredBy, now: datetime) -> Decisio
             assert_never(answered_by)
 
 
-def _concluded(state: Live, told: ConversationEnded, now: datetime) -> Decision:
+def _conclude(state: Live, ending: inputs.ConversationEnded, now: datetime) -> Decision:
     if state.disposition is not None or state.hangup_reason is not None:
         return Ignored("the conversation is over already")
-    heard = now + timedelta(seconds=told.goodbye_seconds) + GOODBYE_MARGIN
-    until = min(state.deadline_at, heard) if isinstance(state, InProgress) else state.deadline_at
-    return Concluded(state=replace(state, disposition=told.disposition, deadline_at=until))
+    goodbye_ends_at = now + timedelta(seconds=ending.goodbye_seconds) + GOODBYE_MARGIN
+    deadline_at = min(state.deadline_at, goodbye_ends_at) if isinstance(state, InProgress) else state.deadline_at
+    return CallConcluded(state=replace(state, disposition=ending.disposition, deadline_at=deadline_at))
 
 
-def _never_rang(state: Live, told: DialRefused, terms: Terms, now: datetime) -> Decision:
+def _refuse(state: Live, refusal: inputs.DialRefused, terms: Terms, now: datetime) -> Decision:
     if not isinstance(state, Dialing):
-        return Ignored("the network has said that it rang")
-    if told.is_permanent or state.hangup_reason is not None or state.disposition is not None:
-        uncounted = replace(state, undialled_attempts=state.undialled_attempts + 1)
-        return _close(uncounted, TelephonyStatus.FAILED, terms, now, reason=told.reason, is_permanent=True)
-    return put_off(state, told.reason, terms, now)
+        return Ignored("the network has reported that it rang")
+    if refusal.is_permanent or state.hangup_reason is not None or state.disposition is not None:
+        undialled = replace(state, undialled_attempts=state.undialled_attempts + 1)
+        outcome = _Outcome(reason=refusal.reason, is_permanent=True)
+        return _end_attempt(undialled, TelephonyStatus.FAILED, outcome, terms, now)
+    return put_off(state, refusal.reason, terms, now)
 
 
-def _network(state: Live, told: NetworkReported, terms: Terms, now: datetime) -> Decision:
-    match told.status:
-        case None:
-            lost = state.settlement_checks >= UNKNOWN_TO_NETWORK
-            return _give_up(state, now) if lost else Ignored("asked again at the next deadline")
+def _settle(state: Live, answer: inputs.DialLookedUp, terms: Terms, now: datetime) -> Decision:
+    """Follows the provider's answer. A hang-up that was not carried out is requested again."""
+    if answer.status is None:
+        is_lost = state.settlement_checks >= MAX_CHECKS_UNKNOWN
+        return _fail_as_unknown(state, now) if is_lost else Ignored("the provider is asked again at the next deadline")
+    is_open = answer.status is TelephonyStatus.IN_PROGRESS and isinstance(state, InProgress)
+    if is_open and state.hangup_reason is not None:
+        return _hang_up(state, state.hangup_reason, now)
+    return _follow(state, answer.status, _Outcome(duration_seconds=answer.duration_seconds), terms, now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outcome:
+    """What is known about the end of an attempt beside its status."""
+
+    reason: str | None = None
+    is_permanent: bool = False
+    duration_seconds: int | None = None
+
+    @classmethod
+    def reported(cls, report: inputs.TelephonyStatusReported) -> "_Outcome":
+        return cls(reason=report.reason, is_permanent=report.is_permanent, duration_seconds=report.duration_seconds)
+
+
+def _follow(state: Live, status: TelephonyStatus, outcome: _Outcome, terms: Terms, now: datetime) -> Decision:
+    match status:
         case TelephonyStatus.QUEUED | TelephonyStatus.INITIATED:
             return Ignored("not ringing yet")
         case TelephonyStatus.RINGING:
-            return _rang(state, now)
+            return _ring(state, now)
         case TelephonyStatus.IN_PROGRESS:
-            return _answered(state, told, terms, now)
+            return _answer(state, terms, now)
         case (
             TelephonyStatus.COMPLETED
             | TelephonyStatus.BUSY
@@ -152,23 +154,15 @@ def _network(state: Live, told: NetworkReported, terms: Terms, now: datetime) ->
             | TelephonyStatus.FAILED
             | TelephonyStatus.CANCELED
         ):
-            return _close(
-                state,
-                told.status,
-                terms,
-                now,
-                reason=told.reason,
-                is_permanent=told.is_permanent,
-                duration_seconds=told.duration_seconds,
-            )
+            return _end_attempt(state, status, outcome, terms, now)
         case _:
-            assert_never(told.status)
+            assert_never(status)
 
 
-def _rang(state: Live, now: datetime) -> Decision:
+def _ring(state: Live, now: datetime) -> Decision:
     if not isinstance(state, Dialing):
         return Ignored("it rang before")
-    return Moved(
+    return CallStatusChanged(
         state=Ringing(
             attempt=state.attempt,
             dialed_at=state.dialed_at,
@@ -181,18 +175,16 @@ def _rang(state: Live, now: datetime) -> Decision:
     )
 
 
-def _answered(state: Live, told: NetworkReported, terms: Terms, now: datetime) -> Decision:
+def _answer(state: Live, terms: Terms, now: datetime) -> Decision:
     if isinstance(state, InProgress):
-        if told.looked_up and state.hangup_reason is not None:
-            return _hang_up(state, state.hangup_reason, now)
         return Ignored("it was answered before")
-    until = now + terms.max_talk if state.hangup_reason is None else max(state.deadline_at, now + FIRST_WAIT)
-    return Moved(
+    is_closing = state.hangup_reason is not None
+    return CallStatusChanged(
         state=InProgress(
             attempt=state.attempt,
             dialed_at=state.dialed_at,
             answered_at=now,
-            deadline_at=until,
+            deadline_at=max(state.deadline_at, now + FIRST_WAIT) if is_closing else now + terms.max_talk,
             hangup_reason=state.hangup_reason,
             disposition=state.disposition,
             undialled_attempts=state.undialled_attempts,
@@ -200,32 +192,25 @@ def _answered(state: Live, told: NetworkReported, terms: Terms, now: datetime) -
     )
 
 
-def _close(
-    state: Live,
-    status: TelephonyStatus,
-    terms: Terms,
-    now: datetime,
-    *,
-    reason: str | None = None,
-    is_permanent: bool = False,
-    duration_seconds: int | None = None,
-) -> Decision:
-    """The attempt is over: the end of the call, or the wait for the next one."""
-    name, why = _name_of_end(state, status, reason)
-    unreached = name in (CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED) and not isinstance(state, InProgress)
-    again = unreached and not is_permanent and state.hangup_reason is None and state.disposition is None
-    if again and dials(state) <= terms.max_retries:
-        waiting = Pending(
+def _end_attempt(state: Live, status: TelephonyStatus, outcome: _Outcome, terms: Terms, now: datetime) -> Decision:
+    """Returns the end of the call, or the wait for a retry if the callee was not reached and retries remain."""
+    final_status, reason = _final_status(state, status, outcome.reason)
+    is_unreached = final_status in (CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED)
+    is_unreached = is_unreached and not isinstance(state, InProgress)
+    may_retry = is_unreached and not outcome.is_permanent and state.hangup_reason is None and state.disposition is None
+    after: Pending | Ended = _ended(state, final_status, now)
+    if may_retry and dials(state) <= terms.max_retries:
+        after = Pending(
             attempt=state.attempt, due_at=now + terms.retry_delay, undialled_attempts=state.undialled_attempts
         )
-        return Moved(state=waiting, reason=why or name, duration_seconds=duration_seconds)
-    return Moved(state=_ended(state, name, now), reason=why or name, duration_seconds=duration_seconds)
+    return CallStatusChanged(state=after, reason=reason or final_status, duration_seconds=outcome.duration_seconds)
 
 
-def _name_of_end(state: Live, status: TelephonyStatus, reason: str | None) -> tuple[CallStatus, str | None]:
+def _final_status(state: Live, status: TelephonyStatus, reason: str | None) -> tuple[CallStatus, str | None]:
+    """Returns the status of the call at the end of an attempt, and its reason. Our hang-up explains the network's."""
     if state.disposition is not None and status is TelephonyStatus.COMPLETED:
-        failed = state.disposition is Disposition.TECHNICAL_FAILURE
-        return CallStatus.FAILED if failed else CallStatus.COMPLETED, reason or state.disposition
+        is_failed = state.disposition is Disposition.TECHNICAL_FAILURE
+        return CallStatus.FAILED if is_failed else CallStatus.COMPLETED, reason or state.disposition
     match state.hangup_reason:
         case HangupReason.CANCELED:
             return CallStatus.CANCELED, "canceled by request"
@@ -241,9 +226,11 @@ def _name_of_end(state: Live, status: TelephonyStatus, reason: str | None) -> tu
             assert_never(state.hangup_reason)
 
 
-def _give_up(state: Live, now: datetime) -> Decision:
-    """Fail closed: the phone may have rung, so this attempt is not repeated."""
-    return Moved(state=_ended(state, CallStatus.FAILED, now), reason="outcome unknown: the network cannot say")
+def _fail_as_unknown(state: Live, now: datetime) -> Decision:
+    """Ends the call without a retry: the phone may have rung (law 9)."""
+    return CallStatusChanged(
+        state=_ended(state, CallStatus.FAILED, now), reason="outcome unknown: the network cannot say"
+    )
 
 
 def _ended(state: Live, status: CallStatus, now: datetime) -> Ended:

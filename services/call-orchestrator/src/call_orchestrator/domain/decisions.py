@@ -1,4 +1,4 @@
-"""What the state machine decides: one event, or nothing and why."""
+"""The decisions of the state machine: one event, or none and the reason. Events have the names of the contracts'."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,15 @@ from contracts.vocabulary import HangupReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Created:
+class CallCreated:
     """The call exists."""
 
     state: Pending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
-    """The call has another status: a step forward of the attempt, a retry, or the end."""
+class CallStatusChanged:
+    """The call has another status: the attempt moved forward, a retry follows, or the call ended."""
 
     state: Pending | Live | Ended
     reason: str | None = None
@@ -23,28 +23,28 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Due:
-    """Its time has come: it waits for a slot."""
+class CallDue:
+    """The scheduled time has come: the call waits for a slot."""
 
     state: Pending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Changed:
-    """A waiting call was changed."""
+class CallChanged:
+    """A pending call was changed."""
 
     state: Pending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Concluded:
-    """The conversation is over, the line still open."""
+class CallConcluded:
+    """The conversation is over, and the line is still open."""
 
     state: Live
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HangupAsked:
+class CallHangupRequested:
     """The line must be closed."""
 
     state: Live
@@ -52,25 +52,33 @@ class HangupAsked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SettlementAsked:
-    """The telephone network must be asked what became of the attempt."""
+class CallSettlementRequested:
+    """The provider must be asked what became of the attempt."""
 
     state: Live
 
 
-Event = Created | Moved | Due | Changed | Concluded | HangupAsked | SettlementAsked
+Event = (
+    CallCreated
+    | CallStatusChanged
+    | CallDue
+    | CallChanged
+    | CallConcluded
+    | CallHangupRequested
+    | CallSettlementRequested
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """Nothing to decide: old news, a repetition, or a fact that changes nothing."""
+    """The input changes nothing: it is late, repeated, or has no effect in this state."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A person asked for what cannot be; the reason is for that person."""
+    """A command that cannot be carried out; the sender reads the reason."""
 
     reason: str
 

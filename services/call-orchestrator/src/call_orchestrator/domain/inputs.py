@@ -1,4 +1,7 @@
-"""What the state machine is told. Facts of an attempt carry its number: those of another one are ignored."""
+"""The inputs of the state machine. Each has the name of the message that it comes from.
+
+Inputs about an attempt carry its number; those of another attempt are ignored.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,54 +10,54 @@ from contracts.vocabulary import AnsweredBy, Disposition, TelephonyStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Requested:
-    """Please call; not before `scheduled_at` if that is given."""
+class CallRequested:
+    """A request for a call, not before `scheduled_at` if that is given."""
 
     scheduled_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CancelRequested:
-    """Please do not call, or hang up."""
+class CallCancelRequested:
+    """A command not to call, or to hang up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetryRequested:
-    """Please dial once more."""
+class CallRetryRequested:
+    """A command to dial an ended call once more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeRequested:
-    """Please change the call: its time, and (`terms`) anything else."""
+class CallChangeRequested:
+    """A command to change the scheduled time, or (`changes_terms`) anything else of the call."""
 
     scheduled_at: datetime | None = None
-    terms: bool = False
+    changes_terms: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimerDue:
-    """A deadline has passed; it counts only if it is the state's own."""
+    """A deadline has passed; it counts only if it is the deadline of the present state."""
 
     deadline_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Admitted:
-    """There is a slot for the attempt."""
+class AdmissionGranted:
+    """A slot was granted for the attempt."""
 
     attempt: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialPlaced:
-    """The provider has taken the attempt."""
+    """The provider accepted the attempt."""
 
     attempt: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialRefused:
-    """The provider has refused the attempt; it did not ring."""
+    """The attempt was undialled. `is_permanent`: dialling again cannot succeed."""
 
     attempt: int
     is_permanent: bool
@@ -63,29 +66,34 @@ class DialRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialUnknown:
-    """Nobody knows whether the attempt was taken."""
+    """Whether the provider accepted the attempt is unknown."""
 
     attempt: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkReported:
-    """The telephone network's word on the attempt, by callback or (`looked_up`) on our question.
-
-    No status: it was asked and knows of no such attempt. `permanent`: dialling again cannot mend it.
-    """
+class DialLookedUp:
+    """The provider's answer to a settlement question; no status: it knows no such attempt."""
 
     attempt: int
     status: TelephonyStatus | None
     duration_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelephonyStatusReported:
+    """One callback of the telephone network. `is_permanent`: dialling again cannot succeed."""
+
+    attempt: int
+    status: TelephonyStatus
+    duration_seconds: int | None = None
     is_permanent: bool = False
     reason: str | None = None
-    looked_up: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerClassified:
-    """Answering-machine detection has come to a result."""
+    """The result of answering-machine detection."""
 
     attempt: int
     answered_by: AnsweredBy
@@ -93,12 +101,21 @@ class AnswerClassified:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationEnded:
-    """Everything has been said; the last words take `goodbye_seconds` to hear."""
+    """The conversation is over; playing the last words takes `goodbye_seconds`."""
 
     attempt: int
     disposition: Disposition
     goodbye_seconds: float
 
 
-AttemptFact = DialPlaced | DialRefused | DialUnknown | NetworkReported | AnswerClassified | ConversationEnded
-Input = Requested | CancelRequested | RetryRequested | ChangeRequested | TimerDue | Admitted | AttemptFact
+Command = CallRequested | CallCancelRequested | CallRetryRequested | CallChangeRequested
+AttemptInput = (
+    DialPlaced
+    | DialRefused
+    | DialUnknown
+    | DialLookedUp
+    | TelephonyStatusReported
+    | AnswerClassified
+    | ConversationEnded
+)
+Input = Command | TimerDue | AdmissionGranted | AttemptInput

@@ -1,10 +1,22 @@
-"""Who holds a slot, who waits for one, and who is next: all of it a fold of the log, nothing counted beside it.
+"""Admission: which calls occupy a slot, which wait for one, and which is next. A fold of the log; pure.
 
-Theory. A grant gives a call a slot. The slot is held until a later event of the call says that it is not live (it
-ended, or waits again), or until the grant is released because the call waited no more when it came. Grants stand in one
-order, so whoever has folded the log up to the last grant knows of every slot that is held; to have seen an end late
-only means to wait longer. Campaigns take turns: the one whose last grant lies furthest back is next, whatever its
-backlog. A paused campaign's calls keep their places, and none of them is next until it is resumed.
+A *grant* gives a due call a slot, and only a call with a slot is dialled. The slot is occupied until a later event of
+the call says that it is not live: it ended, or it waits for a retry. A grant for a call that no longer waits is
+*released* instead. So the log alone tells which slots are occupied, and nothing is counted beside it.
+
+All grants form one chain on one subject. Each grant is appended with a guard on the previous one, so of several
+replicas exactly one grants, and a replica that has not read the last grant cannot grant at all. Each replica folds the
+log into `Slots`, and all of them choose the same next call. A replica that has read the last grant knows every occupied
+slot; if it has not yet read that a call ended, it only waits longer than necessary. Each grant also carries the
+sequence from which the log must be read to find all occupied slots, so a restart reads a short part of the log.
+
+Campaigns take turns: the next slot goes to the campaign whose last grant is the oldest, however many calls wait in it,
+and in it to the call that is due the longest. Calls of a paused campaign keep their turn and are granted no slot. No
+replica grants before it knows which campaigns are paused, and it checks the campaign at the leader before each grant. A
+grant and a pause that cross within that check are both valid: a call that has its slot goes on.
+
+Few calls are granted a slot ahead of the dialler (`Limits.max_unclaimed`). Calls beyond the account's rate limit should
+wait here, where campaigns take turns, and not in the dialler's consumer, where they do not.
 """
 
 import heapq
@@ -15,134 +27,174 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How many calls may be live at once, in all and of a campaign (none: any number), and how many of them may be on
-    their way to the dialler, which is where they wait for the account's pace."""
+    """How many calls may be live at once, in all and per campaign (none: no limit), and how many unclaimed."""
 
-    live: int | None
-    live_of_campaign: int | None
-    on_the_way: int
+    max_live: int | None
+    max_live_per_campaign: int | None
+    max_unclaimed: int
+    """Calls with a slot whose attempt the dialler has not claimed yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
     """A call that waits for a slot.
 
-    `due` is the sequence of the event by which it came to wait, `place` that of its message in the queue.
+    `due_sequence` is the sequence of its ``call.due`` event in the log, `queue_sequence` that of its message in the
+    stream ``QUEUE``.
     """
 
     call_id: str
     campaign_id: str
     attempt: int
     due_at: datetime
-    due: int
-    place: int
+    due_sequence: int
+    queue_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A call was granted a slot by the event of this sequence."""
+
+    sequence: int
+    call_id: str
+    campaign_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The grant of this sequence was released."""
+
+    call_id: str
+    grant_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The dialler has claimed the attempt of the call."""
+
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision on the call has this sequence; `is_live`: whether the call is live after it."""
+
+    sequence: int
+    call_id: str
+    is_live: bool
+
+
+SlotEvent = Granted | Released | Claimed | Decided
 
 
 @dataclass(slots=True)
 class Slot:
-    """A slot that is held: since the grant of this sequence, and whether the dialler has taken the attempt up."""
+    """An occupied slot."""
 
     campaign_id: str
-    granted: int
-    claimed: bool = False
+    grant_sequence: int
+    is_claimed: bool = False
 
 
 @dataclass(slots=True)
 class Slots:
-    """The fold. Call ids are opaque; sequences are those of the log."""
+    """The fold. Call ids are opaque; sequences are those of the log unless they name the queue."""
 
     limits: Limits
-    held: dict[str, Slot] = field(default_factory=dict)
+    occupied: dict[str, Slot] = field(default_factory=dict)
     waiting: dict[str, Waiting] = field(default_factory=dict)
-    last_grant: int = 0
+    last_grant_sequence: int = 0
     paused: set[str] | None = None
-    """The campaigns that are paused; none: that is not known yet, so nobody is next."""
+    """The paused campaigns; none: not known yet, so no call is next."""
     _queues: dict[str, list[tuple[datetime, int, str]]] = field(default_factory=dict)
-    _turns: dict[str, int] = field(default_factory=dict)
+    _last_grants: dict[str, int] = field(default_factory=dict)
 
     @property
-    def since(self) -> int:
-        """The sequence from which the log tells of every slot that is held."""
-        return min((slot.granted for slot in self.held.values()), default=self.last_grant + 1)
+    def replay_from_sequence(self) -> int:
+        """The sequence from which the log tells of every occupied slot."""
+        return min((slot.grant_sequence for slot in self.occupied.values()), default=self.last_grant_sequence + 1)
 
-    def forget(self) -> None:
-        """Everything is read again; until then nothing can be granted, since the last grant is not known."""
-        self.last_grant = 0
-        self.held.clear()
+    def reset(self) -> None:
+        """Forgets the occupied slots before the log is read again. Without the last grant no grant is possible."""
+        self.last_grant_sequence = 0
+        self.occupied.clear()
 
-    def granted(self, sequence: int, call_id: str, campaign_id: str) -> None:
-        """A call was given a slot, and waits no more."""
-        self.last_grant = self._turns[campaign_id] = sequence
-        self.held[call_id] = Slot(campaign_id, sequence)
+    def apply(self, event: SlotEvent) -> Waiting | None:
+        """Folds an event of the log. Returns the call that no longer waits because of it, if it got no slot."""
+        slot = self.occupied.get(event.call_id)
+        match event:
+            case Granted(sequence, call_id, campaign_id):
+                self.last_grant_sequence = self._last_grants[campaign_id] = sequence
+                self.occupied[call_id] = Slot(campaign_id, sequence)
+                self._stop_waiting(call_id, before=sequence)
+            case Released(call_id, grant_sequence):
+                if slot and slot.grant_sequence == grant_sequence:
+                    del self.occupied[call_id]
+            case Claimed():
+                if slot:
+                    slot.is_claimed = True
+            case Decided(sequence, call_id, is_live):
+                if slot and not is_live and slot.grant_sequence < sequence:
+                    del self.occupied[call_id]
+                return self._stop_waiting(call_id, before=sequence)
+        return None
+
+    def _stop_waiting(self, call_id: str, *, before: int) -> Waiting | None:
         known = self.waiting.get(call_id)
-        if known and known.due < sequence:
-            del self.waiting[call_id]
+        return self.waiting.pop(call_id) if known and known.due_sequence < before else None
 
-    def claimed(self, call_id: str) -> None:
-        """The dialler has taken the attempt up."""
-        if slot := self.held.get(call_id):
-            slot.claimed = True
-
-    def released(self, call_id: str, granted: int) -> None:
-        """The grant of this sequence was in vain."""
-        if (slot := self.held.get(call_id)) and slot.granted == granted:
-            del self.held[call_id]
-
-    def stands(self, sequence: int, call_id: str, *, live: bool) -> Waiting | None:
-        """A decision on the call, and whether it is live after it. Returns what it made wait no more, if anything."""
-        slot = self.held.get(call_id)
-        if slot and not live and slot.granted < sequence:
-            del self.held[call_id]
-        known = self.waiting.get(call_id)
-        return self.waiting.pop(call_id) if known and known.due < sequence else None
-
-    def joined(self, call: Waiting) -> None:
-        """A call waits for a slot; what was known of its waiting before is replaced by what is newer."""
-        known, slot = self.waiting.get(call.call_id), self.held.get(call.call_id)
-        if (known is None or known.due <= call.due) and (slot is None or slot.granted < call.due):
+    def join(self, call: Waiting) -> None:
+        """Adds a waiting call. It replaces an older entry of the same call, and is ignored if it is outdated."""
+        known, slot = self.waiting.get(call.call_id), self.occupied.get(call.call_id)
+        is_newest = known is None or known.due_sequence <= call.due_sequence
+        if is_newest and (slot is None or slot.grant_sequence < call.due_sequence):
             self.waiting[call.call_id] = call
-            heapq.heappush(self._queues.setdefault(call.campaign_id, []), (call.due_at, call.due, call.call_id))
+            entry = (call.due_at, call.due_sequence, call.call_id)
+            heapq.heappush(self._queues.setdefault(call.campaign_id, []), entry)
 
-    def left(self, call: Waiting) -> None:
-        """The call waits no more, as its own log says."""
+    def leave(self, call: Waiting) -> None:
+        """Removes a call that no longer waits, unless a newer entry has replaced it."""
         if self.waiting.get(call.call_id) == call:
             del self.waiting[call.call_id]
 
-    def campaigns(self, paused: Mapping[str, bool]) -> None:
-        """Whether campaigns are paused: at first all that ever were, then those of which something new is said."""
-        now = {campaign_id for campaign_id, is_paused in paused.items() if is_paused}
-        self.paused = (self.paused or set()) - paused.keys() | now
+    def update_paused(self, is_paused: Mapping[str, bool]) -> None:
+        """Updates which campaigns are paused; the first update names all that have ever been paused."""
+        now_paused = {campaign_id for campaign_id, paused in is_paused.items() if paused}
+        self.paused = (self.paused or set()) - is_paused.keys() | now_paused
 
-    def waiting_paused(self) -> int:
-        """How many calls wait in paused campaigns."""
+    def waiting_in_paused(self) -> int:
+        """Returns how many calls wait in paused campaigns."""
         paused = self.paused or ()
         return sum(call.campaign_id in paused for call in self.waiting.values())
 
-    def next(self) -> Waiting | None:
-        """Who is given the next slot; none if there is no room, or nobody whom there is room for."""
+    def next_call(self) -> Waiting | None:
+        """Returns the call that gets the next slot; none if no slot is free or no waiting call may use it."""
         limits, paused = self.limits, self.paused
         if paused is None:
             return None
-        if limits.live is not None and len(self.held) >= limits.live:
+        if limits.max_live is not None and len(self.occupied) >= limits.max_live:
             return None
-        if sum(not slot.claimed for slot in self.held.values()) >= limits.on_the_way:
+        if sum(not slot.is_claimed for slot in self.occupied.values()) >= limits.max_unclaimed:
             return None
         running = [campaign_id for campaign_id in self._queues if campaign_id not in paused]
         heads = [head for campaign_id in running if (head := self._head(campaign_id))]
-        able = [head for head in heads if self._has_room(head.campaign_id)]
-        return min(able, key=lambda head: (self._turns.get(head.campaign_id, 0), head.due_at, head.due), default=None)
+        eligible = [head for head in heads if self._has_room(head.campaign_id)]
+        return min(eligible, key=self._turn, default=None)
+
+    def _turn(self, call: Waiting) -> tuple[int, datetime, int]:
+        return self._last_grants.get(call.campaign_id, 0), call.due_at, call.due_sequence
 
     def _has_room(self, campaign_id: str) -> bool:
-        most = self.limits.live_of_campaign
-        return most is None or sum(slot.campaign_id == campaign_id for slot in self.held.values()) < most
+        limit = self.limits.max_live_per_campaign
+        return limit is None or sum(slot.campaign_id == campaign_id for slot in self.occupied.values()) < limit
 
     def _head(self, campaign_id: str) -> Waiting | None:
-        """The call of the campaign that has been due the longest; those that wait no more are dropped on the way."""
+        """Returns the call of the campaign that is due the longest, and drops entries of calls that no longer wait."""
         queue = self._queues[campaign_id]
         while queue:
-            _, due, call_id = queue[0]
+            _, due_sequence, call_id = queue[0]
             call = self.waiting.get(call_id)
-            if call and call.due == due:
+            if call and call.due_sequence == due_sequence:
                 return call
             heapq.heappop(queue)
         del self._queues[campaign_id]

@@ -1,12 +1,13 @@
-"""The states of a call, each holding only what is true in it.
+"""The states of a call. Each holds only what is true in it.
 
-Theory. A call is dialled in attempts. Between attempts it is `Pending`, first for its time, then for a slot. An attempt
-goes forward through `Dialing`, `Ringing` and `InProgress`, may skip any of them (facts come in any order), and never
-goes back. It ends in `Ended`, or in `Pending` once more. Every state but `Ended` has exactly one deadline, so none can
-be stuck (law 3).
+A call is dialled in attempts. Between attempts it is `Pending`: first until its scheduled time, then until it has a
+slot. An attempt moves forward through `Dialing`, `Ringing` and `InProgress`. It may skip any of them, because events
+arrive in any order, and it never moves back. It ends in `Ended`, or in `Pending` for a retry. Every state but `Ended`
+has exactly one deadline (law 3), so no call can be stuck.
 
-An attempt of which it is certain that no phone rang is no dial. `never_rang` counts them; all others are dials, and
-`max_retries` counts dials. An attempt that never rang leaves its dial still to be made, until `dial_expires_at`.
+An attempt that certainly never reached the network is *undialled* and does not count as a dial. `undialled_attempts`
+counts those attempts; all others are dials, and `max_retries` limits dials. After an undialled attempt the same dial is
+tried again until `dial_expires_at`.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from contracts.vocabulary import CallStatus, Disposition, HangupReason
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What was agreed for this call. `dial_within`: how late after its due time it may still be dialled."""
+    """What was agreed for the call. `dial_within`: how long after its due time it may still be dialled."""
 
     max_retries: int
     retry_delay: timedelta
@@ -28,11 +29,10 @@ class Terms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """Waiting to be dialled, for the first time or again; `attempt` attempts lie behind it.
+    """Waiting to be dialled after `attempt` attempts: until `due_at`, then for a slot until `queue_expires_at`.
 
-    It waits for its time first, and then, until `queue_expires_at`, for a slot. `undialled_in_a_row`: how many attempts
-    at this dial were undialled; if there were any, the dial may be made until `dial_expires_at`, and `reason` says why
-    the last one was undialled.
+    `undialled_in_a_row` counts the undialled attempts since the last dial. If there were any, this dial may be made
+    until `dial_expires_at`, and `reason` says why the last attempt was undialled.
     """
 
     attempt: int
@@ -50,13 +50,13 @@ class Pending:
 
     @property
     def deadline_at(self) -> datetime:
-        """When its time comes; once it has come: when it is too late."""
+        """The due time; once the call waits for a slot, the end of that wait."""
         return self.queue_expires_at or self.due_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """An attempt under way. `checks`: how often its outcome has been asked for since its deadline first passed."""
+class LiveState:
+    """An attempt in progress. `settlement_checks`: how often the provider was asked since its deadline first passed."""
 
     attempt: int
     dialed_at: datetime
@@ -68,10 +68,10 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dialing(Line):
-    """On its way to the telephone network; not ringing yet. `undialled_in_a_row`, `dial_expires_at`: see `Pending`.
+class Dialing(LiveState):
+    """Ordered to be dialled, and not reported as ringing yet. `undialled_in_a_row`, `dial_expires_at`: see `Pending`.
 
-    A log that was written before there was a `dial_expires_at` has none.
+    A log written before `dial_expires_at` existed has none.
     """
 
     undialled_in_a_row: int = 0
@@ -84,7 +84,7 @@ class Dialing(Line):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ringing(Line):
+class Ringing(LiveState):
     """The phone rings."""
 
     @property
@@ -94,8 +94,8 @@ class Ringing(Line):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InProgress(Line):
-    """Somebody or something has answered."""
+class InProgress(LiveState):
+    """A person or a machine has answered."""
 
     answered_at: datetime
 
@@ -107,7 +107,7 @@ class InProgress(Line):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """Over. Only a person's request can bring it back to `Pending`."""
+    """Ended. Only a retry command returns it to `Pending`."""
 
     status: CallStatus
     attempt: int
@@ -117,7 +117,7 @@ class Ended:
 
     @property
     def deadline_at(self) -> None:
-        """None: nothing more is waited for."""
+        """None: an ended call waits for nothing."""
         return
 
 
@@ -126,10 +126,5 @@ State = Pending | Dialing | Ringing | InProgress | Ended
 
 
 def dials(state: State) -> int:
-    """How often the call has been dialled, a present attempt included."""
+    """Returns how often the call was dialled, a present attempt included."""
     return state.attempt - state.undialled_attempts
-
-
-def deadline(state: State) -> datetime | None:
-    """When the state is over; none in a final one."""
-    return state.deadline_at

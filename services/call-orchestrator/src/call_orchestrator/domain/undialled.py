@@ -1,45 +1,47 @@
-"""The law of an attempt that never rang: it was no dial, so the dial is still to be made, after a while and in time."""
+"""The rule for an undialled attempt: the same dial is tried again after a pause, until it expires (ADR 16)."""
 
 from datetime import datetime, timedelta
 
-from call_orchestrator.domain.decisions import Moved
+from call_orchestrator.domain.decisions import CallStatusChanged
 from call_orchestrator.domain.states import Dialing, Ended, Pending, Terms
 from contracts.vocabulary import CallStatus
 
 FIRST_PAUSE = timedelta(seconds=30)
-SHORTEST_PAUSE = timedelta(seconds=1)
-LEAST_AT_LAST = timedelta(minutes=5)
-"""For calls whose own delay is shorter: what is refused for a day is not asked for all day long."""
-MAX_AT_LAST = timedelta(hours=1)
-"""For calls whose own delay is longer: the time in which the dial may be made is not slept through."""
-_DOUBLINGS = 20
+MIN_PAUSE = timedelta(seconds=1)
+MIN_FINAL_PAUSE = timedelta(minutes=5)
+"""For calls with a shorter retry delay: a dial that is refused all day is not tried every second."""
+MAX_FINAL_PAUSE = timedelta(hours=1)
+"""For calls with a longer retry delay: the pauses do not use up the time in which the dial may be made."""
+_MAX_DOUBLINGS = 20
 
 
-def too_late(reason: str | None) -> str:
-    """Why a call expires; `reason`: why it was refused last, if it was."""
+def expiry_reason(reason: str | None) -> str:
+    """Returns why a call expired; `reason`: why its last attempt was undialled, if it was."""
     return "it could not be dialled in time" + (f": {reason}" if reason else "")
 
 
-def put_off(state: Dialing, reason: str, terms: Terms, now: datetime) -> Moved:
-    """The wait for the next attempt at the same dial; the end, if that would come too late."""
-    never_rang, due_at = state.undialled_attempts + 1, now + pause(state.undialled_in_a_row, terms.retry_delay)
+def put_off(state: Dialing, reason: str, terms: Terms, now: datetime) -> CallStatusChanged:
+    """Returns the wait for the next attempt at the same dial, or the end of the call if that would be too late."""
+    undialled_attempts, due_at = state.undialled_attempts + 1, now + pause(state.undialled_in_a_row, terms.retry_delay)
     dial_expires_at = state.dial_expires_at or state.dialed_at + terms.dial_within
     if due_at > dial_expires_at:
-        ended = Ended(status=CallStatus.EXPIRED, attempt=state.attempt, ended_at=now, undialled_attempts=never_rang)
-        return Moved(state=ended, reason=too_late(reason))
+        ended = Ended(
+            status=CallStatus.EXPIRED, attempt=state.attempt, ended_at=now, undialled_attempts=undialled_attempts
+        )
+        return CallStatusChanged(state=ended, reason=expiry_reason(reason))
     waiting = Pending(
         attempt=state.attempt,
         due_at=due_at,
-        undialled_attempts=never_rang,
+        undialled_attempts=undialled_attempts,
         undialled_in_a_row=state.undialled_in_a_row + 1,
         dial_expires_at=dial_expires_at,
         reason=reason,
     )
-    return Moved(state=waiting, reason=reason)
+    return CallStatusChanged(state=waiting, reason=reason)
 
 
-def pause(refusals: int, retry_delay: timedelta) -> timedelta:
-    """How long to wait after one more refusal: twice as long each time, at last as long as after a busy line."""
-    first = max(min(FIRST_PAUSE, retry_delay), SHORTEST_PAUSE)
-    at_last = min(max(retry_delay, LEAST_AT_LAST), MAX_AT_LAST)
-    return min(first * (1 << min(refusals, _DOUBLINGS)), at_last)
+def pause(undialled_in_a_row: int, retry_delay: timedelta) -> timedelta:
+    """Returns the pause before the next attempt. It doubles each time, up to about the retry delay of the call."""
+    first = max(min(FIRST_PAUSE, retry_delay), MIN_PAUSE)
+    final = min(max(retry_delay, MIN_FINAL_PAUSE), MAX_FINAL_PAUSE)
+    return min(first * (1 << min(undialled_in_a_row, _MAX_DOUBLINGS)), final)

@@ -1,0 +1,106 @@
+"""What admission follows: slots and campaigns in the log, waiting calls in the queue."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import aclosing, asynccontextmanager
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from call_orchestrator.domain.slots import Claimed, Decided, Granted, Released, SlotEvent, Waiting
+from chassis.event_log import EventLog, StoredEvent
+from chassis.stream_reader import follow, follow_events, last_sequence
+from contracts import (
+    LIVE_STATUSES,
+    AdmissionGranted,
+    AdmissionReleased,
+    CampaignDecision,
+    DialClaimed,
+    Event,
+    InvalidMessage,
+    QueueJoined,
+    decode,
+)
+from contracts.streams import CALLS, QUEUE, call_state_filter, campaign_state_filter
+
+_SLOT_EVENTS = (AdmissionGranted, AdmissionReleased, DialClaimed)
+
+
+class NatsFeeds:
+    """`Feeds`."""
+
+    def __init__(self, client: Client, log: EventLog) -> None:
+        self._client = client
+        self._log = log
+
+    @asynccontextmanager
+    async def slot_events(self) -> AsyncIterator[AsyncIterator[list[SlotEvent]]]:
+        """See `Feeds.slot_events`. The last grant tells from which sequence the log must be read."""
+        end = await last_sequence(self._client, CALLS.name)
+        last = await self._log.last(AdmissionGranted.subjects())
+        start = last.event.replay_from_sequence if last and isinstance(last.event, AdmissionGranted) else end + 1
+        filters = [call_state_filter("*"), *(event.subjects() for event in _SLOT_EVENTS)]
+        async with aclosing(follow(self._client, CALLS, filters, start_sequence=start)) as batches:
+            yield ([event for message in batch if (event := _slot_event(message))] async for batch in batches)
+
+    @asynccontextmanager
+    async def waiting(self) -> AsyncIterator[AsyncIterator[list[Waiting]]]:
+        """See `Feeds.waiting`."""
+        following = follow_events(self._client, QUEUE, [QueueJoined.subjects()], start_sequence=1)
+        async with aclosing(following) as batches:
+            yield ([waiting for stored in batch if (waiting := _waiting(stored))] async for batch in batches)
+
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[AsyncIterator[Mapping[str, bool]]]:
+        """See `Feeds.paused`. There are few such events, so each replica reads all of them first."""
+        filters = [campaign_state_filter("*")]
+        present = await self._log.read(filters)
+        start = present[-1].sequence + 1 if present else 1
+        async with aclosing(follow_events(self._client, CALLS, filters, start_sequence=start)) as batches:
+            yield _paused(present, batches)
+
+
+async def _paused(
+    present: list[StoredEvent], batches: AsyncIterator[list[StoredEvent]]
+) -> AsyncIterator[Mapping[str, bool]]:
+    yield paused_by(stored.event for stored in present)
+    async for batch in batches:
+        yield paused_by(stored.event for stored in batch)
+
+
+def paused_by(events: Iterable[Event]) -> dict[str, bool]:
+    """Returns whether each campaign is paused after these events, by its id."""
+    return {event.campaign_id: event.campaign.is_paused for event in events if isinstance(event, CampaignDecision)}
+
+
+def _slot_event(message: Msg) -> SlotEvent | None:
+    sequence, tokens = message.metadata.sequence.stream, message.subject.split(".")
+    call_id = tokens[2]
+    if tokens[0] == "call":  # the subject has all that is needed, and the body is long
+        return Decided(sequence, call_id, is_live=tokens[3] in LIVE_STATUSES)
+    try:
+        event = decode(message.subject, message.data)
+    except InvalidMessage:  # its consumer makes a dead letter of it
+        return None
+    match event:
+        case AdmissionGranted():
+            return Granted(sequence, call_id, event.campaign_id)
+        case AdmissionReleased():
+            return Released(call_id, event.grant_sequence)
+        case DialClaimed():
+            return Claimed(call_id)
+        case _:
+            return None
+
+
+def _waiting(stored: StoredEvent) -> Waiting | None:
+    event = stored.event
+    if not isinstance(event, QueueJoined):
+        return None
+    return Waiting(
+        call_id=str(event.call_id),
+        campaign_id=event.campaign_id,
+        attempt=event.attempt,
+        due_at=event.due_at,
+        due_sequence=event.due_sequence,
+        queue_sequence=stored.sequence,
+    )

@@ -1,0 +1,62 @@
+"""The queue of waiting calls: an index of the log in the stream ``QUEUE``, with one message per call."""
+
+from contextlib import aclosing
+from uuid import UUID
+
+from nats.aio.client import Client
+from nats.js.errors import APIError
+
+from chassis.event_log import EventLog
+from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
+from chassis.stream_reader import follow_events
+from contracts import Call, CallDue, Envelope, QueueJoined
+from contracts.streams import CALLS, QUEUE, call_state_filter
+
+_ALREADY_DELETED = (10037, 10043, 10057)
+"""The server's error codes (``errors.json``) for a deleted message: on one node, in a cluster, and in a race."""
+
+
+class NatsQueue:
+    """`Queue`: the stream keeps the newest message of each subject."""
+
+    def __init__(self, client: Client, queue: EventLog) -> None:
+        self._client = client
+        self._js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
+        self._queue = queue
+
+    async def restore(self, calls: EventLog) -> None:
+        """Rebuilds the queue from the log if the stream never had a message: it was lost, or the log was imported."""
+        last = await calls.last(CallDue.subjects())
+        if last is None or (await self._js.stream_info(QUEUE.name)).state.last_seq:
+            return
+        due = follow_events(self._client, CALLS, [CallDue.subjects()], start_sequence=1, end_sequence=last.sequence)
+        async with aclosing(due) as batches:
+            async for batch in batches:
+                for stored in batch:
+                    if isinstance(stored.event, CallDue):
+                        await self._restore(calls, stored.event.call_id)
+
+    async def _restore(self, calls: EventLog, call_id: UUID) -> None:
+        newest = await calls.last(call_state_filter(call_id))
+        if newest and isinstance(newest.event, CallDue):
+            await self.join(newest.event.call, due_sequence=newest.sequence, cause=newest.envelope)
+
+    async def join(self, call: Call, *, due_sequence: int, cause: Envelope) -> None:
+        """See `Queue.join`."""
+        assert call.due_at is not None  # noqa: S101  a call that waits has a due time
+        joined = QueueJoined(
+            call_id=call.call_id,
+            campaign_id=call.campaign_id,
+            attempt=call.attempt + 1,
+            due_at=call.due_at,
+            due_sequence=due_sequence,
+        )
+        await self._queue.append(joined, cause=cause)
+
+    async def leave(self, queue_sequence: int) -> None:
+        """See `Queue.leave`. By sequence, because the call may have joined again with a newer message."""
+        try:
+            await retry_until_leader(lambda: self._js.delete_msg(QUEUE.name, queue_sequence))
+        except APIError as error:
+            if error.err_code not in _ALREADY_DELETED:
+                raise

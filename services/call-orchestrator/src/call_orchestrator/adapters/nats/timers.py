@@ -1,0 +1,53 @@
+"""Deadlines as scheduled messages of the server.
+
+Every state of a call but `Ended` has exactly one deadline (law 3). It is kept on the server as a scheduled message, on
+one schedule subject per call, so a new deadline replaces the old one. There is no polling. At the deadline the server
+publishes ``timer.due`` into the log, and the orchestrator consumes it like any other event.
+
+A timer may fire that is no longer wanted: it was delivered before its replacement was stored. It carries the deadline
+that it was set for, and the state machine ignores one that is older than the deadline of the state. Each schedule is
+guarded by the event that it belongs to, so a slow replica cannot put an old deadline over a newer one. If a replica
+dies between the append and the schedule, the message that caused the event is delivered again, and sets the timer.
+
+Source: ADR-51 of nats-architecture-and-design.
+"""
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from uuid import UUID
+
+import uuid_utils
+from nats.js import JetStreamContext
+
+from chassis.event_log import Conflict, Guard, publish
+from chassis.leader_retry import retry_until_leader
+from contracts import Envelope, TimerDue
+from contracts.events.timers import schedule_subject
+from contracts.streams import CALLS, call_state_filter
+
+
+class NatsTimers:
+    """`Timers`."""
+
+    def __init__(self, js: JetStreamContext, source: str) -> None:
+        self._js = js
+        self._source = source
+
+    async def set(self, call_id: UUID, deadline_at: datetime, *, after_sequence: int, cause: Envelope) -> None:
+        """See `Timers.set`."""
+        timer = TimerDue(call_id=call_id, deadline_at=deadline_at)
+        envelope = Envelope.of(
+            timer, id=str(uuid_utils.uuid7()), source=self._source, time=datetime.now(UTC), cause=cause
+        )
+        schedule = {
+            "Nats-Schedule": f"@at {deadline_at.astimezone(UTC).isoformat().replace('+00:00', 'Z')}",
+            "Nats-Schedule-Target": timer.subject,
+        }
+        guard = Guard(call_state_filter(call_id), after_sequence)
+        headers = {**envelope.headers(), **schedule, **guard.headers()}
+        with suppress(Conflict):  # the replica that appended the newer event sets its own deadline
+            await publish(self._js, schedule_subject(call_id), timer.model_dump_json().encode(), headers)
+
+    async def clear(self, call_id: UUID) -> None:
+        """See `Timers.clear`."""
+        await retry_until_leader(lambda: self._js.purge_stream(CALLS.name, subject=schedule_subject(call_id)))

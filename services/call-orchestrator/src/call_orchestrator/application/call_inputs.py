@@ -1,0 +1,101 @@
+"""Inputs of calls: a stored message becomes an input of the state machine."""
+
+from dataclasses import dataclass
+from typing import assert_never
+from uuid import UUID
+
+from call_orchestrator.domain import inputs
+from contracts import (
+    AdmissionGranted,
+    AnswerClassified,
+    CallCancelRequested,
+    CallChangeRequested,
+    CallRequested,
+    CallRetryRequested,
+    ConversationEnded,
+    DialLookedUp,
+    DialPlaced,
+    DialRefused,
+    DialUnknown,
+    Envelope,
+    TelephonyStatusReported,
+    TimerDue,
+    call_id_of,
+)
+
+CallCommand = CallRequested | CallChangeRequested | CallCancelRequested | CallRetryRequested
+AttemptEvent = (
+    DialPlaced
+    | DialRefused
+    | DialUnknown
+    | DialLookedUp
+    | TelephonyStatusReported
+    | AnswerClassified
+    | ConversationEnded
+)
+DecidingEvent = CallCommand | AttemptEvent | TimerDue | AdmissionGranted
+"""Every message that the orchestrator decides about a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallInput:
+    """An input for one call and the envelope of its message. `request` is the message if it sets the call's terms."""
+
+    call_id: UUID
+    input: inputs.Input
+    cause: Envelope
+    is_redelivered: bool = False
+    request: CallRequested | CallChangeRequested | None = None
+
+
+def call_input(event: DecidingEvent, cause: Envelope, *, is_redelivered: bool = False) -> CallInput:
+    """Returns the input that a message is. A request without an id takes the id of its message."""
+    if isinstance(event, CallRequested):
+        request_id = event.request_id or cause.id
+        request = event.model_copy(update={"request_id": request_id})
+        return CallInput(call_id_of(request_id), _input(event), cause, is_redelivered, request)
+    change = event if isinstance(event, CallChangeRequested) else None
+    return CallInput(event.call_id, _input(event), cause, is_redelivered, change)
+
+
+def _input(event: DecidingEvent) -> inputs.Input:
+    match event:
+        case CallRequested():
+            return inputs.CallRequested(scheduled_at=event.scheduled_at)
+        case CallChangeRequested():
+            changes_terms = bool(event.changes().keys() - {"scheduled_at"})
+            return inputs.CallChangeRequested(scheduled_at=event.scheduled_at, changes_terms=changes_terms)
+        case CallCancelRequested():
+            return inputs.CallCancelRequested()
+        case CallRetryRequested():
+            return inputs.CallRetryRequested()
+        case DialPlaced():
+            return inputs.DialPlaced(attempt=event.attempt)
+        case DialRefused():
+            return inputs.DialRefused(attempt=event.attempt, is_permanent=event.is_permanent, reason=event.reason)
+        case DialUnknown():
+            return inputs.DialUnknown(attempt=event.attempt)
+        case DialLookedUp():
+            return inputs.DialLookedUp(
+                attempt=event.attempt, status=event.status, duration_seconds=event.duration_seconds
+            )
+        case TelephonyStatusReported():
+            return inputs.TelephonyStatusReported(
+                attempt=event.attempt,
+                status=event.status,
+                duration_seconds=event.duration_seconds,
+                is_permanent=event.is_permanent,
+                reason=event.reason,
+            )
+        case AnswerClassified():
+            return inputs.AnswerClassified(attempt=event.attempt, answered_by=event.answered_by)
+        case ConversationEnded():
+            return inputs.ConversationEnded(
+                attempt=event.attempt, disposition=event.disposition, goodbye_seconds=event.goodbye_seconds
+            )
+        case TimerDue():
+            return inputs.TimerDue(deadline_at=event.deadline_at)
+        case AdmissionGranted():
+            return inputs.AdmissionGranted(attempt=event.attempt)
+        case _:
+            assert_never(event)

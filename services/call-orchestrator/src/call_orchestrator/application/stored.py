@@ -1,0 +1,41 @@
+"""Loads calls and campaigns: each is one read of the last event about it, from the leader (law 1)."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from call_orchestrator.ports import Log
+from contracts import Call, CallDecision, Campaign, CampaignDecision
+from contracts.streams import call_state_filter, campaign_state_filter
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCall:
+    """A call, the sequence of its last event, and the id of the message that caused that event."""
+
+    call: Call
+    sequence: int
+    cause_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCampaign:
+    """A campaign and the sequence of its last event; 0 if it has none."""
+
+    campaign: Campaign
+    sequence: int
+
+
+async def load_call(log: Log, call_id: UUID) -> StoredCall | None:
+    """Returns the call as its last event carries it, or none."""
+    last = await log.last(call_state_filter(call_id))
+    if last is None or not isinstance(last.event, CallDecision):
+        return None
+    return StoredCall(last.event.call, last.sequence, last.envelope.causation_id)
+
+
+async def load_campaign(log: Log, campaign_id: str) -> StoredCampaign:
+    """Returns the campaign as its last event carries it. A campaign without events is not paused."""
+    last = await log.last(campaign_state_filter(campaign_id))
+    if last is None or not isinstance(last.event, CampaignDecision):
+        return StoredCampaign(Campaign(campaign_id=campaign_id), sequence=0)
+    return StoredCampaign(last.event.campaign, last.sequence)

@@ -1,0 +1,68 @@
+"""The ports of the orchestrator in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
+
+from call_orchestrator.domain.slots import SlotEvent, Waiting
+from contracts import Call, Envelope
+
+T = TypeVar("T")
+
+
+class FakeTimers:
+    """Keeps the deadline of each call."""
+
+    def __init__(self) -> None:
+        self.deadlines: dict[UUID, datetime] = {}
+        self.set_count = 0
+
+    async def set(self, call_id: UUID, deadline_at: datetime, *, after_sequence: int, cause: Envelope) -> None:
+        self.deadlines[call_id] = deadline_at
+        self.set_count += 1
+
+    async def clear(self, call_id: UUID) -> None:
+        self.deadlines.pop(call_id, None)
+
+
+class FakeQueue:
+    """Keeps the sequence of the event by which each call came to wait, and the entries that were removed."""
+
+    def __init__(self) -> None:
+        self.joined: dict[UUID, int] = {}
+        self.left: list[int] = []
+
+    async def join(self, call: Call, *, due_sequence: int, cause: Envelope) -> None:
+        self.joined[call.call_id] = due_sequence
+
+    async def leave(self, queue_sequence: int) -> None:
+        self.left.append(queue_sequence)
+
+
+class FakeFeeds:
+    """Feeds whose batches a test puts into queues."""
+
+    def __init__(self) -> None:
+        self.slot_batches: asyncio.Queue[list[SlotEvent]] = asyncio.Queue()
+        self.waiting_batches: asyncio.Queue[list[Waiting]] = asyncio.Queue()
+        self.paused_batches: asyncio.Queue[Mapping[str, bool]] = asyncio.Queue()
+
+    @asynccontextmanager
+    async def slot_events(self) -> AsyncIterator[AsyncIterator[list[SlotEvent]]]:
+        yield _drain(self.slot_batches)
+
+    @asynccontextmanager
+    async def waiting(self) -> AsyncIterator[AsyncIterator[list[Waiting]]]:
+        yield _drain(self.waiting_batches)
+
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[AsyncIterator[Mapping[str, bool]]]:
+        yield _drain(self.paused_batches)
+
+
+async def _drain(batches: asyncio.Queue[T]) -> AsyncIterator[T]:
+    while True:
+        yield await batches.get()

@@ -1,0 +1,235 @@
+"""The orchestrator carries out an input once, whatever other replicas do and however often it is delivered."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+from tests.builders.calls import NOW, a_call
+from tests.builders.events import an_envelope, call_created, status_changed
+from tests.fakes.event_log import FakeEventLog
+from tests.fakes.orchestrator import FakeQueue, FakeTimers
+
+from call_orchestrator.application.call_inputs import DecidingEvent, call_input
+from call_orchestrator.application.call_terms import Policy
+from call_orchestrator.application.calls import MAX_CONFLICTS, CallService
+from chassis.event_log import Conflict
+from contracts import (
+    AudioRequested,
+    Call,
+    CallCancelRequested,
+    CallChangeRequested,
+    CallDecision,
+    CallRequested,
+    CallRetryRequested,
+    CallStatus,
+    CommandOutcome,
+    Event,
+    TelephonyStatus,
+    TelephonyStatusReported,
+    TimerDue,
+    call_id_of,
+)
+
+POLICY = Policy(
+    call_timeout=timedelta(seconds=30),
+    max_retries=3,
+    retry_delay=timedelta(hours=1),
+    max_talk=timedelta(minutes=10),
+    dial_within=timedelta(days=1),
+)
+REQUEST = CallRequested(
+    request_id="request-1",
+    campaign_id="reminders",
+    contact_id="contact-1",
+    phone_number="+12125550123",
+    script_template="Hola {{name}}.\n\nConfirma la cita.",
+    variables={"name": "Ana"},
+)
+CALL_ID = call_id_of("request-1")
+
+
+@dataclass
+class Orchestrator:
+    """The service with fakes around it."""
+
+    log: FakeEventLog = field(default_factory=FakeEventLog)
+    timers: FakeTimers = field(default_factory=FakeTimers)
+    queue: FakeQueue = field(default_factory=FakeQueue)
+
+    async def handle(
+        self, event: DecidingEvent, id: str = "cause-1", *, is_redelivered: bool = False
+    ) -> CommandOutcome:
+        service = CallService(self.log, self.timers, self.queue, POLICY, now=lambda: NOW)
+        return await service.handle(call_input(event, an_envelope(id), is_redelivered=is_redelivered))
+
+    @property
+    def decisions(self) -> list[CallDecision]:
+        return [event for event in self.log.events() if isinstance(event, CallDecision)]
+
+    @property
+    def call(self) -> Call:
+        return self.decisions[-1].call
+
+    @property
+    def greetings(self) -> list[str]:
+        return [event.text for event in self.log.events() if isinstance(event, AudioRequested)]
+
+
+def orchestrator(*events: Event) -> Orchestrator:
+    return Orchestrator(FakeEventLog.of(*events))
+
+
+def with_status(status: CallStatus) -> Orchestrator:
+    return orchestrator(call_created(a_call()), status_changed(a_call(status)))
+
+
+def reported(status: TelephonyStatus) -> TelephonyStatusReported:
+    return TelephonyStatusReported(call_id=CALL_ID, attempt=1, provider_call_id="CA1", status=status)
+
+
+def appended_first(log: FakeEventLog, *events: Event) -> Callable[[Event], None]:
+    """Lets another replica append one of these events before each of our decisions, as long as there are any."""
+    remaining = list(events)
+
+    def append(event: Event) -> None:
+        if remaining and isinstance(event, CallDecision):
+            log.store(remaining.pop(0))
+
+    return append
+
+
+async def test_a_request_creates_the_call_sets_its_timer_and_requests_its_greeting() -> None:
+    orchestrator = Orchestrator()
+    outcome = await orchestrator.handle(REQUEST)
+    assert (outcome.accepted, outcome.call_id, outcome.status) == (True, CALL_ID, CallStatus.PENDING)
+    assert orchestrator.timers.deadlines == {CALL_ID: NOW}
+    assert orchestrator.greetings == ["Hola Ana."]
+
+
+async def test_a_request_without_an_id_takes_the_id_of_its_message() -> None:
+    orchestrator = Orchestrator()
+    outcome = await orchestrator.handle(REQUEST.model_copy(update={"request_id": None}), "message-7")
+    assert outcome.call_id == call_id_of("message-7")
+    assert orchestrator.call.request_id == "message-7"
+
+
+async def test_a_second_request_with_the_same_id_is_accepted_and_changes_nothing() -> None:
+    orchestrator = Orchestrator()
+    await orchestrator.handle(REQUEST, "message-1")
+    outcome = await orchestrator.handle(REQUEST, "message-2")
+    assert outcome.accepted
+    assert [event.event_name for event in orchestrator.decisions] == ["call.created"]
+
+
+async def test_a_due_call_joins_the_queue_with_the_sequence_of_its_event() -> None:
+    orchestrator = Orchestrator()
+    await orchestrator.handle(REQUEST, "message-1")
+    await orchestrator.handle(TimerDue(call_id=CALL_ID, deadline_at=NOW), "timer-1")
+    assert orchestrator.call.is_queued
+    assert orchestrator.queue.joined == {CALL_ID: orchestrator.log.stored[-1].sequence}
+
+
+async def test_an_ended_call_has_no_timer() -> None:
+    orchestrator = with_status(CallStatus.IN_PROGRESS)
+    orchestrator.timers.deadlines[CALL_ID] = NOW
+    await orchestrator.handle(reported(TelephonyStatus.COMPLETED))
+    assert orchestrator.call.status is CallStatus.COMPLETED
+    assert orchestrator.timers.deadlines == {}
+
+
+async def test_after_a_conflict_the_input_is_decided_again_on_the_new_state() -> None:
+    orchestrator = with_status(CallStatus.DIALING)
+    answered = status_changed(a_call(CallStatus.IN_PROGRESS), previous=CallStatus.DIALING)
+    orchestrator.log.before_append = appended_first(orchestrator.log, answered)
+    await orchestrator.handle(reported(TelephonyStatus.BUSY))
+    assert [event.call.status for event in orchestrator.decisions[-2:]] == [CallStatus.IN_PROGRESS, CallStatus.BUSY]
+    assert orchestrator.call.ended_at == NOW, "a busy line would have been retried; an answered call ends"
+
+
+async def test_after_a_conflict_an_input_that_became_obsolete_is_ignored() -> None:
+    orchestrator = with_status(CallStatus.DIALING)
+    answered = status_changed(a_call(CallStatus.IN_PROGRESS), previous=CallStatus.DIALING)
+    orchestrator.log.before_append = appended_first(orchestrator.log, answered)
+    outcome = await orchestrator.handle(reported(TelephonyStatus.RINGING))
+    assert outcome.status is CallStatus.IN_PROGRESS
+    assert orchestrator.log.events()[-1] == answered
+    assert orchestrator.timers.deadlines == {CALL_ID: answered.call.deadline_at}
+
+
+async def test_two_replicas_that_create_the_same_call_append_it_once() -> None:
+    orchestrator = Orchestrator()
+    orchestrator.log.before_append = appended_first(orchestrator.log, call_created(a_call()))
+    outcome = await orchestrator.handle(REQUEST)
+    assert outcome.accepted
+    assert len(orchestrator.decisions) == 1
+
+
+async def test_too_many_conflicts_are_raised() -> None:
+    orchestrator = with_status(CallStatus.DIALING)
+    others = [status_changed(a_call(CallStatus.DIALING))] * (MAX_CONFLICTS + 1)
+    orchestrator.log.before_append = appended_first(orchestrator.log, *others)
+    with pytest.raises(Conflict, match=f"{CALL_ID}: {MAX_CONFLICTS} conflicts"):
+        await orchestrator.handle(reported(TelephonyStatus.BUSY))
+
+
+async def test_an_input_survives_as_many_conflicts_as_are_allowed() -> None:
+    orchestrator = with_status(CallStatus.DIALING)
+    others = [status_changed(a_call(CallStatus.DIALING))] * (MAX_CONFLICTS - 1)
+    orchestrator.log.before_append = appended_first(orchestrator.log, *others)
+    await orchestrator.handle(reported(TelephonyStatus.BUSY))
+    assert orchestrator.call.status is CallStatus.PENDING
+
+
+async def test_a_redelivery_right_after_the_decision_only_repeats_the_effects() -> None:
+    orchestrator = Orchestrator()
+    await orchestrator.handle(REQUEST)
+    orchestrator.timers.deadlines.clear()  # the replica died before it set the timer
+    outcome = await orchestrator.handle(REQUEST, is_redelivered=True)
+    assert outcome.accepted
+    assert len(orchestrator.decisions) == 1
+    assert orchestrator.timers.deadlines == {CALL_ID: NOW}
+    assert orchestrator.greetings == ["Hola Ana."], "the greeting has one id"
+
+
+async def test_a_redelivered_change_is_not_decided_again_after_a_later_decision() -> None:
+    change = CallChangeRequested(call_id=CALL_ID, max_retries=1)
+    orchestrator = Orchestrator()
+    await orchestrator.handle(REQUEST, "request")
+    await orchestrator.handle(change, "change-1")
+    await orchestrator.handle(change.model_copy(update={"max_retries": 2}), "change-2")
+    await orchestrator.handle(change, "change-1", is_redelivered=True)
+    assert orchestrator.call.max_retries == 2
+    assert len(orchestrator.decisions) == 3
+
+
+async def test_a_retry_command_is_never_decided_twice_even_if_no_redelivery_is_reported() -> None:
+    orchestrator = with_status(CallStatus.FAILED)
+    retry = CallRetryRequested(call_id=CALL_ID)
+    await orchestrator.handle(retry, "retry")
+    orchestrator.log.store(status_changed(a_call(CallStatus.FAILED, attempt=2)))
+    outcome = await orchestrator.handle(retry, "retry")
+    assert outcome.status is CallStatus.FAILED
+    assert orchestrator.call.status is CallStatus.FAILED
+
+
+async def test_a_command_for_an_unknown_call_is_refused() -> None:
+    outcome = await Orchestrator().handle(CallCancelRequested(call_id=CALL_ID))
+    assert (outcome.accepted, outcome.reasons) == (False, ("there is no such call",))
+
+
+async def test_a_change_after_which_the_script_lacks_a_variable_is_refused_and_changes_nothing() -> None:
+    orchestrator = with_status(CallStatus.PENDING)
+    before = orchestrator.log.events()
+    outcome = await orchestrator.handle(CallChangeRequested(call_id=CALL_ID, script_template="Hola {{surname}}."))
+    assert not outcome.accepted
+    assert "surname" in outcome.reasons[0]
+    assert orchestrator.log.events() == before
+
+
+async def test_a_changed_greeting_is_requested_again_also_when_it_is_changed_back() -> None:
+    orchestrator = Orchestrator()
+    await orchestrator.handle(REQUEST, "request")
+    for id, name in (("change-1", "Luz"), ("change-2", "Ana")):
+        await orchestrator.handle(CallChangeRequested(call_id=CALL_ID, variables={"name": name}), id)
+    assert orchestrator.greetings == ["Hola Ana.", "Hola Luz.", "Hola Ana."]
