@@ -16,7 +16,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.api import DiscardPolicy, StreamConfig
 
-from centralita.commands import options
+from centralita.commands.connections import connected
 from centralita.embedded.servers import nats_server
 from centralita.replay import importing
 from centralita.replay.export_file import ExportWriter
@@ -277,7 +277,7 @@ def server(tmp_path: Path) -> Iterator[RestartableServer]:
 async def test_a_server_that_is_killed_and_restarted_contains_no_message_of_the_import(
     server: RestartableServer, file: Path
 ) -> None:
-    async with options.connected(server.url, stays=True) as client:
+    async with connected(server.url, reconnects=True) as client:
         js = client.jetstream()
         await provision(js)
         await js.publish(FOREIGN, b"")
@@ -297,12 +297,12 @@ async def test_if_the_server_stays_down_the_error_names_what_remains_and_the_und
     server: RestartableServer, file: Path, monkeypatch: pytest.MonkeyPatch, command: "Callable[..., Command]"
 ) -> None:
     monkeypatch.setattr(importing, "UNDO_SECONDS", 0)
-    async with options.connected(server.url, stays=True) as client:
+    async with connected(server.url, reconnects=True) as client:
         with pytest.raises(ImportInterrupted, match="could not be removed") as interrupted:
             await import_file(client, file, speed=None, progress=after_publishing(COUNT // 2, server.kill))
     error = str(interrupted.value)
     await server.restart()
-    async with options.connected(server.url, stays=True) as client:
+    async with connected(server.url, reconnects=True) as client:
         (partial,) = await find_imports(client)
         assert f"header centralita-import: {partial.import_id}. " in error
         assert partial.messages <= int(error.partition("at most ")[2].split()[0]) < COUNT

@@ -7,7 +7,7 @@ import pytest
 from nats.aio.client import Client
 from nats.errors import TimeoutError as NoAnswer
 
-from centralita.commands.call import ask
+from centralita.commands.call import request_call
 from contracts import CallRequested, call_id_of
 from contracts.examples import EXAMPLES
 from contracts.streams import REQUESTS
@@ -53,7 +53,7 @@ async def test_a_request_without_an_answer_is_stored(bus_client: Client, monkeyp
     request = EXAMPLES["call.requested"]
     assert isinstance(request, CallRequested)
     with pytest.raises(NoAnswer):
-        await ask(bus_client, request)
+        await request_call(bus_client, request)
     stored = await bus_client.jetstream().get_last_msg(REQUESTS.name, request.subject)
     assert CallRequested.model_validate_json(stored.data or b"") == request
 

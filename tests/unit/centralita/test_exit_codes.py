@@ -2,6 +2,14 @@
 
 import subprocess
 import sys
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from centralita.__main__ import app
+from centralita.commands.exit_codes import EPILOG, MEANINGS, ExitCode
 
 INTERRUPTED_IN_ANOTHER_THREAD = """
 import asyncio, signal, sys, threading
@@ -29,3 +37,21 @@ def test_ctrl_c_wakes_a_command_that_sleeps_whichever_thread_receives_the_signal
         [sys.executable, "-c", INTERRUPTED_IN_ANOTHER_THREAD], capture_output=True, text=True, timeout=60
     )
     assert (ended.returncode, ended.stdout) == (130, "cleaned up\n"), ended.stderr
+
+
+def test_the_table_is_complete_and_reads_as_documented() -> None:
+    assert MEANINGS.keys() == set(ExitCode)
+    assert EPILOG == (
+        "Exit codes: 0 success, 1 negative result, 2 wrong use, 3 a server does not answer, 130 interrupted"
+    )
+
+
+def commands(command: Any, *path: str) -> list[tuple[str, ...]]:
+    below = getattr(command, "commands", {})
+    return [path, *(found for name, one in below.items() for found in commands(one, *path, name))]
+
+
+@pytest.mark.parametrize("path", commands(typer.main.get_command(app)))
+def test_every_help_text_has_the_table(path: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(app, [*path, "--help"]).stdout
+    assert EPILOG in " ".join(shown.split())

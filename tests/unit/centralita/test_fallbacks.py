@@ -104,11 +104,13 @@ def test_every_step_and_every_breaker_has_a_phase() -> None:
 
 def test_a_failing_first_model_is_told_from_the_second_by_what_is_asked_for() -> None:
     rules = next(phase.rules for phase in PHASES if "second_model" in phase.steps)
-    assert [bool(re.search(rule["asks"], f'{{"model":"{SETTINGS["OPENAI_MODEL"]}"}}')) for rule in rules] == [
+    assert [bool(re.search(rule["request_body"], f'{{"model":"{SETTINGS["OPENAI_MODEL"]}"}}')) for rule in rules] == [
         True,
         False,
     ]
-    assert not any(re.search(rule["asks"], f'{{"model":"{SETTINGS["OPENAI_FALLBACK_MODEL"]}"}}') for rule in rules)
+    assert not any(
+        re.search(rule["request_body"], f'{{"model":"{SETTINGS["OPENAI_FALLBACK_MODEL"]}"}}') for rule in rules
+    )
 
 
 def test_only_the_english_scripts_have_a_line_of_their_own() -> None:

@@ -1,14 +1,34 @@
 """``centralita`` and ``python -m centralita``."""
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
-from centralita.commands import call, dead_letters, demo, doctor, replay, tail, up
+from centralita.commands import call, campaign, dead_letters, demo, doctor, exit_codes, replay, tail, up
 
-app = typer.Typer(help="AI agents that make phone calls.", no_args_is_help=True)
+# Local variables may contain credentials, so no traceback shows them.
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False)
 for command in (demo, up, call, tail, doctor):
     app.add_typer(command.app)
+app.add_typer(campaign.app, name="campaign")
 app.add_typer(replay.app, name="replay")
 app.add_typer(dead_letters.app, name="dead-letters")
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
+        typer.echo(version("centralita"))
+        raise typer.Exit
+
+
+@app.callback(epilog=exit_codes.EPILOG)
+def main(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """AI agents that make phone calls."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``centralita call``: one request on the bus, as an upstream system sends it."""
+"""``centralita call``: requests one call over NATS, as an upstream system does."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 import uuid_utils
 from nats.aio.client import Client
-from nats.errors import TimeoutError as NoAnswer
+from nats.errors import TimeoutError as NatsTimeoutError
 from pydantic import ValidationError
 
-from centralita.commands import exit_codes as ends
-from centralita.commands import options
-from centralita.commands.output import as_json, screen
-from centralita.commands.tail import watch
+from centralita.commands import exit_codes, options
+from centralita.commands.connections import connected
+from centralita.commands.exit_codes import CommandFailed, ExitCode
+from centralita.commands.output import print_json, screen
+from centralita.commands.tail import print_events
 from centralita.operations.following import Follower
 from contracts import CallRequested, CommandOutcome, Envelope, call_id_of, reasons_of
 
@@ -21,30 +22,32 @@ ANSWER_SECONDS = 10.0
 SCRIPT = "Hello, this is a call from Centralita.\n\nSay who you are, ask how they are, and say goodbye."
 
 app = typer.Typer()
-_Given = Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="may be given often")]
+_Pairs = Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="may be repeated")]
 
 
-@app.command("call", epilog=ends.EPILOG)
+@app.command("call", epilog=exit_codes.EPILOG)
 def run_call(
-    phone_number: Annotated[str, typer.Argument(help="E.164, such as +12125550123", show_default=False)],
-    campaign: Annotated[str, typer.Option(help="its id")] = "by-hand",
-    contact: Annotated[str, typer.Option(help="who it is, in your books")] = "by-hand",
-    script: Annotated[str, typer.Option(help="first paragraph: the greeting, word for word")] = SCRIPT,
-    script_file: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="it, from a file")] = None,
-    variable: _Given = None,
-    metadata: _Given = None,
+    phone_number: Annotated[str, typer.Argument(help="in E.164, such as +12125550123", show_default=False)],
+    campaign: Annotated[str, typer.Option(help="id of the campaign")] = "by-hand",
+    contact: Annotated[str, typer.Option(help="your id of the callee")] = "by-hand",
+    script: Annotated[str, typer.Option(help="the first paragraph is the greeting, spoken word for word")] = SCRIPT,
+    script_file: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="a file with the script")
+    ] = None,
+    variable: _Pairs = None,
+    metadata: _Pairs = None,
     language: Annotated[str, typer.Option(help="es or en, with or without a region")] = "en",
-    at: Annotated[datetime | None, typer.Option(help="not before this instant; UTC")] = None,
-    retries: Annotated[int | None, typer.Option(help="dials after the first")] = None,
-    retry_delay: Annotated[int | None, typer.Option(help="seconds between two dials")] = None,
-    ring: Annotated[int | None, typer.Option(help="seconds that it may ring")] = None,
-    request_id: Annotated[str | None, typer.Option(help="the same one again is the same call")] = None,
-    follow: Annotated[bool, typer.Option("--watch", help="follow it until it has ended")] = False,
+    at: Annotated[datetime | None, typer.Option(help="not before this instant, in UTC")] = None,
+    retries: Annotated[int | None, typer.Option(help="number of attempts after the first")] = None,
+    retry_delay: Annotated[int | None, typer.Option(help="seconds between two attempts")] = None,
+    ring: Annotated[int | None, typer.Option(help="maximum seconds of ringing")] = None,
+    request_id: Annotated[str | None, typer.Option(help="the same request id is the same call")] = None,
+    follow: Annotated[bool, typer.Option("--watch", help="print the call's events until it has ended")] = False,
     nats: options.NatsUrl = options.NATS_URL,
     numbers: options.Numbers = False,
     json: options.Json = False,
 ) -> None:
-    """Asks for one call and prints its id. 1: it was refused. 3: it is stored, but nobody has answered yet."""
+    """Requests one call and prints its id."""
     fields: dict[str, object] = {
         "request_id": request_id or str(uuid_utils.uuid7()),
         "campaign_id": campaign,
@@ -54,30 +57,33 @@ def run_call(
         "variables": _pairs(variable, "--variable"),
         "metadata": _pairs(metadata, "--metadata"),
         "language": language,
-        "scheduled_at": options.instant(at),
+        "scheduled_at": options.in_utc(at),
         "max_retries": retries,
         "retry_delay_seconds": retry_delay,
         "call_timeout_seconds": ring,
     }
-    ends.run(_place(nats, _checked(fields), follow=follow, numbers=numbers, json=json))
+    exit_codes.run(_request(nats, _validated(fields), follow=follow, numbers=numbers, json=json))
 
 
-async def _place(nats: str, request: CallRequested, *, follow: bool, numbers: bool, json: bool) -> None:
-    async with options.connected(nats) as client:
+async def _request(nats: str, request: CallRequested, *, follow: bool, numbers: bool, json: bool) -> None:
+    async with connected(nats) as client:
         try:
-            outcome = await ask(client, request)
-        except NoAnswer:
-            named = call_id_of(request.request_id or "")
-            ends.fail(f"{named}: stored; is a call-orchestrator running?", code=ends.UNREACHABLE)
-        _show(outcome, json=json)
+            outcome = await request_call(client, request)
+        except NatsTimeoutError:
+            call_id = call_id_of(request.request_id or "")
+            raise CommandFailed(
+                f"{call_id}: the request is stored, but no call-orchestrator answered within {ANSWER_SECONDS:.0f} s. "
+                "Start one, for example with `centralita up`."
+            ) from None
+        _print_outcome(outcome, json=json)
         if follow:
-            await watch(Follower(client, call_id=outcome.call_id, past=True), numbers=numbers, json=json)
+            await print_events(Follower(client, call_id=outcome.call_id, past=True), numbers=numbers, json=json)
 
 
-async def ask(client: Client, request: CallRequested) -> CommandOutcome:
-    """Publishes a request with a `request_id`, waits until it is stored, and for the orchestrator's answer.
+async def request_call(client: Client, request: CallRequested) -> CommandOutcome:
+    """Publishes a request that has a `request_id`, and returns the orchestrator's answer.
 
-    Raises nats.errors.TimeoutError if there is none in time; the request stands in the stream all the same.
+    Raises nats.errors.TimeoutError if no answer arrives in time; the request is stored nevertheless.
     """
     inbox = client.new_inbox()
     answers = await client.subscribe(inbox, max_msgs=1)
@@ -87,24 +93,24 @@ async def ask(client: Client, request: CallRequested) -> CommandOutcome:
     return CommandOutcome.model_validate_json((await answers.next_msg(timeout=ANSWER_SECONDS)).data)
 
 
-def _checked(fields: dict[str, object]) -> CallRequested:
+def _validated(fields: dict[str, object]) -> CallRequested:
     try:
         return CallRequested.model_validate(fields)
     except ValidationError as error:
-        ends.fail("\n".join(reasons_of(error)), code=ends.WRONG_USE)
+        exit_codes.fail("\n".join(reasons_of(error)), code=ExitCode.WRONG_USE)
 
 
-def _pairs(given: list[str] | None, option: str) -> dict[str, str]:
-    pairs = [one.partition("=") for one in given or []]
+def _pairs(arguments: list[str] | None, option: str) -> dict[str, str]:
+    pairs = [argument.partition("=") for argument in arguments or []]
     if not all(name and sign for name, sign, _ in pairs):
-        ends.fail(f"{option}: write it as NAME=VALUE", code=ends.WRONG_USE)
+        exit_codes.fail(f"{option}: write it as NAME=VALUE", code=ExitCode.WRONG_USE)
     return {name: value for name, _, value in pairs}
 
 
-def _show(outcome: CommandOutcome, *, json: bool) -> None:
+def _print_outcome(outcome: CommandOutcome, *, json: bool) -> None:
     if json:
-        as_json(outcome, lines=True)
+        print_json(outcome, lines=True)
     elif outcome.accepted:
         screen.print(str(outcome.call_id), highlight=False)
     if not outcome.accepted:
-        ends.fail("refused: " + "; ".join(outcome.reasons))
+        exit_codes.fail("refused: " + "; ".join(outcome.reasons))

@@ -1,4 +1,4 @@
-"""``centralita dead-letters``: what a consumer gave up on, why, and sending it again."""
+"""``centralita dead-letters``: lists messages that could not be processed, shows one, publishes them again."""
 
 import json as encoding
 from typing import Annotated, Any
@@ -10,9 +10,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from centralita.commands import exit_codes as ends
-from centralita.commands import options
-from centralita.commands.output import as_json, show
+from centralita.commands import exit_codes, options
+from centralita.commands.connections import connected
+from centralita.commands.exit_codes import ExitCode
+from centralita.commands.output import print_json, print_view
 from centralita.operations.dead_letters import (
     CannotRetry,
     StoredDeadLetter,
@@ -22,65 +23,76 @@ from centralita.operations.dead_letters import (
 )
 from contracts.permissions import ADMIN
 
-app = typer.Typer(help="What consumers gave up on: list, show, retry.", no_args_is_help=True, epilog=ends.EPILOG)
+app = typer.Typer(
+    help="Messages that could not be processed: list, show, retry.", no_args_is_help=True, epilog=exit_codes.EPILOG
+)
 Sequence = Annotated[int, typer.Argument(min=1, help="its number in the list", show_default=False)]
 Sequences = Annotated[list[int] | None, typer.Argument(min=1, help="numbers in the list", show_default=False)]
 
 
-@app.command("list", epilog=ends.EPILOG)
+@app.command("list", epilog=exit_codes.EPILOG)
 def run_list(nats: options.NatsUrl = options.NATS_URL, json: options.Json = False) -> None:
-    """All of them, the oldest first, with the reason of each."""
+    """Lists all dead letters with their reasons, the oldest first."""
 
     async def work() -> None:
-        async with options.connected(nats) as client:
+        async with connected(nats) as client:
             found = [letter async for letter in read_dead_letters(client)]
-        as_json([_summary(letter) for letter in found]) if json else show(_table(found))
+        print_json([_summary(letter) for letter in found]) if json else print_view(_table(found))
 
-    ends.run(work())
+    exit_codes.run(work())
 
 
-@app.command("show", epilog=ends.EPILOG)
+@app.command("show", epilog=exit_codes.EPILOG)
 def run_show(
     sequence: Sequence,
     nats: options.NatsUrl = options.NATS_URL,
     numbers: options.Numbers = False,
     json: options.Json = False,
 ) -> None:
-    """One of them, whole."""
+    """Shows one dead letter with headers and body."""
 
     async def work() -> None:
-        async with options.connected(nats) as client:
+        async with connected(nats) as client:
             letter = await find_dead_letter(client, sequence)
-        whole = {**_summary(letter), "headers": letter.dead_letter.headers, "body": _body(letter)}
-        as_json(whole, numbers=numbers) if json else show(_whole(letter), numbers=numbers)
+        if json:
+            fields = {**_summary(letter), "headers": letter.dead_letter.headers, "body": _body(letter)}
+            print_json(fields, numbers=numbers)
+        else:
+            print_view(_details(letter), numbers=numbers)
 
-    _run_or_say(work())
+    try:
+        exit_codes.run(work())
+    except CannotRetry as error:
+        exit_codes.fail(str(error))
 
 
-@app.command("retry", epilog=ends.EPILOG)
+@app.command("retry", epilog=exit_codes.EPILOG)
 def run_retry(
     sequence: Sequences = None,
-    all_of_them: Annotated[bool, typer.Option("--all", help="every one of them")] = False,
-    force: Annotated[bool, typer.Option("--force", help="also one whose decision is in the log already")] = False,
+    all_of_them: Annotated[bool, typer.Option("--all", help="all dead letters")] = False,
+    force: Annotated[bool, typer.Option("--force", help="also if the log already contains its decision")] = False,
     nats: options.NatsUrl = options.NATS_URL,
     json: options.Json = False,
 ) -> None:
-    """Publishes them again, each on its subject; a letter is deleted only when its message is stored. 1: some stay.
+    """Publishes messages again on their subjects, and deletes each dead letter when its message is stored.
 
-    NATS_URL must be that of the user admin: the operator's may publish no fact.
+    It needs the NATS user admin: the operator may not publish events. Exit code 1: some dead letters remain.
     """
     if bool(sequence) == all_of_them:
-        ends.fail("give the numbers of letters, or --all", code=ends.WRONG_USE)
+        exit_codes.fail("Give the numbers of dead letters, or --all.", code=ExitCode.WRONG_USE)
 
     async def work() -> None:
-        async with options.connected(nats, user=ADMIN) as client:
-            wanted = sequence or [letter.sequence async for letter in read_dead_letters(client)]
-            results = [await _retried(client, one, force=force) for one in wanted]
-        as_json(results) if json else show(Group(*(_result(one) for one in results)))
-        if any(one["reason"] for one in results):
-            raise typer.Exit(ends.NO)
+        async with connected(nats, user=ADMIN) as client:
+            numbers = sequence or [letter.sequence async for letter in read_dead_letters(client)]
+            results = [await _retried(client, number, force=force) for number in numbers]
+        if json:
+            print_json(results)
+        else:
+            print_view(Group(*map(_result, results)) if results else Text("There are no dead letters."))
+        if any(result["reason"] for result in results):
+            raise typer.Exit(ExitCode.NEGATIVE)
 
-    ends.run(work())
+    exit_codes.run(work())
 
 
 async def _retried(client: Client, sequence: int, *, force: bool) -> dict[str, Any]:
@@ -93,8 +105,8 @@ async def _retried(client: Client, sequence: int, *, force: bool) -> dict[str, A
 
 def _result(result: dict[str, Any]) -> RenderableType:
     if result["reason"]:
-        return Text(f"{result['letter']}: stays: {result['reason']}", style="red")
-    return Text(f"{result['letter']}: sent again, at {result['stored_at']}")
+        return Text(f"{result['letter']}: not retried: {result['reason']}", style="red")
+    return Text(f"{result['letter']}: published again with sequence {result['stored_at']}")
 
 
 def _summary(letter: StoredDeadLetter) -> dict[str, Any]:
@@ -113,23 +125,23 @@ def _summary(letter: StoredDeadLetter) -> dict[str, Any]:
 
 def _table(found: list[StoredDeadLetter]) -> RenderableType:
     if not found:
-        return Text("There are none.")
-    table = Table("letter", "at", "consumer", "subject", "reasons", box=None)
-    for one in found:
-        dead = one.dead_letter
+        return Text("There are no dead letters.")
+    table = Table("number", "at", "consumer", "subject", "reasons", box=None)
+    for letter in found:
+        dead = letter.dead_letter
         reasons = Text("\n".join(dead.reasons))
-        table.add_row(str(one.sequence), f"{one.at:%Y-%m-%d %H:%M:%S}", dead.consumer, dead.subject, reasons)
+        table.add_row(str(letter.sequence), f"{letter.at:%Y-%m-%d %H:%M:%S}", dead.consumer, dead.subject, reasons)
     return table
 
 
-def _whole(letter: StoredDeadLetter) -> RenderableType:
+def _details(letter: StoredDeadLetter) -> RenderableType:
     dead = letter.dead_letter
-    place = f"{dead.subject}, {dead.stream} {dead.sequence}, tried {dead.deliveries} times by {dead.consumer}"
+    origin = f"{dead.subject}, {dead.stream} {dead.sequence}, delivered {dead.deliveries} times to {dead.consumer}"
     headers = [Text(f"{name}: {value}", style="dim") for name, value in dead.headers.items()]
     body = _body(letter)
     text = body if isinstance(body, str) else encoding.dumps(body, ensure_ascii=False, indent=2)
     reasons = [Text(reason, style="red") for reason in dead.reasons]
-    return Group(Text(place, style="bold"), *reasons, *headers, Text(text))
+    return Group(Text(origin, style="bold"), *reasons, *headers, Text(text))
 
 
 def _body(letter: StoredDeadLetter) -> Any:
@@ -137,10 +149,3 @@ def _body(letter: StoredDeadLetter) -> Any:
         return encoding.loads(letter.message.body)
     except ValueError:
         return letter.message.body.decode(errors="replace")
-
-
-def _run_or_say(work: Any) -> None:
-    try:
-        ends.run(work)
-    except CannotRetry as error:
-        ends.fail(str(error))

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from centralita.commands import exit_codes
+from centralita.commands.exit_codes import ExitCode
 from centralita.demo.run import DemoFailed, demo
 from centralita.embedded.servers import CannotStart
 
@@ -26,4 +27,4 @@ def run_demo(
         asyncio.run(demo(console, count=calls, timeout=timeout, keep=keep, faults=faults))
     except (DemoFailed, CannotStart, TimeoutError) as error:
         console.print(f"[red]The demo failed:[/red] {error or type(error).__name__}")
-        raise typer.Exit(exit_codes.NO) from error
+        raise typer.Exit(ExitCode.NEGATIVE) from error

@@ -1,4 +1,4 @@
-"""``centralita doctor``: whether everything is there that a call needs, and what to do where it is not."""
+"""``centralita doctor``: checks everything that a call needs, and says how to correct what is wrong."""
 
 from collections import Counter
 from pathlib import Path
@@ -10,9 +10,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from centralita.commands import exit_codes as ends
-from centralita.commands import options
-from centralita.commands.output import as_json, show
+from centralita.commands import exit_codes, options
+from centralita.commands.connections import connected
+from centralita.commands.exit_codes import ExitCode
+from centralita.commands.output import print_json, print_view
 from centralita.embedded.credentials import Credentials, without_credentials
 from centralita.operations.doctor import bus, permissions, public, settings, vendors
 from centralita.operations.doctor.checks import Finding, Result, failed
@@ -22,51 +23,53 @@ app = typer.Typer()
 _STYLES = {Result.OK: "green", Result.WARNING: "yellow", Result.FAILED: "red", Result.SKIPPED: "dim"}
 
 
-@app.command("doctor", epilog=ends.EPILOG)
+@app.command("doctor", epilog=exit_codes.EPILOG)
 def run_doctor(
-    env_file: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="settings, as in .env")] = None,
+    env_file: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="a file with settings, such as .env")
+    ] = None,
     nats: options.NatsUrl = options.NATS_URL,
     json: options.Json = False,
 ) -> None:
-    """Checks settings, credentials, NATS, its permissions, clock and streams, and the public address. 1: one fails.
+    """Checks settings, credentials, NATS with its permissions, clock and streams, and the public address.
 
-    Asks the vendors only what costs nothing. Run it in the environment of the services. What NATS permits a user is
-    asked as that user, if NATS_PASSWORD_… is in the settings.
+    Run it with the environment of the services. It sends vendors only requests that are free of charge. It checks the
+    permissions of each NATS user whose NATS_PASSWORD_... is among the settings. Exit code 1: a check failed.
     """
-    found = ends.run(examine(nats, env_file))
-    as_json(found) if json else show(_table(found))
-    if any(finding.result is Result.FAILED for finding in found):
-        raise typer.Exit(ends.NO)
+    findings = exit_codes.run(examine(nats, env_file))
+    print_json(findings) if json else print_view(_table(findings))
+    if any(finding.result is Result.FAILED for finding in findings):
+        raise typer.Exit(ExitCode.NEGATIVE)
 
 
 async def examine(nats_url: str, env_file: Path | None = None) -> list[Finding]:
-    """Every check, in the order in which its failures are best mended."""
+    """Runs all checks, in the order in which failures are best corrected."""
     env_file = env_file or settings.run_settings_file(nats_url)
-    told, findings = settings.read(env_file)
-    findings += await vendors.check(told)
-    findings += await _bus(nats_url, settings.passwords(nats_url, env_file), settings.replicas(env_file))
-    return findings + await public.check(told)
+    known, findings = settings.read(env_file)
+    findings += await vendors.check(known)
+    findings += await _check_nats(nats_url, settings.passwords(nats_url, env_file), settings.replicas(env_file))
+    return findings + await public.check(known)
 
 
-async def _bus(url: str, passwords: dict[str, str], replicas: int) -> list[Finding]:
-    """Permissions first: they explain why something else may not be asked. As the operator, if `url` names nobody."""
-    found: list[Finding] = []
+async def _check_nats(url: str, passwords: dict[str, str], replicas: int) -> list[Finding]:
+    """Checks permissions first: they explain later failures. Connects as the operator if `url` contains no user."""
+    findings: list[Finding] = []
     if "@" not in url and OPERATOR in passwords:
         url = Credentials(passwords).url(url, OPERATOR)
     try:
-        async with options.connected(url) as client:
-            found += await permissions.check(bus.AREA, without_credentials(url), passwords)
-            found += await bus.check(client, replicas)
+        async with connected(url) as client:
+            findings += await permissions.check(bus.AREA, without_credentials(url), passwords)
+            findings += await bus.check(client, replicas)
     except (NatsError, OSError) as error:
-        advice = "is a nats-server running there, and does NATS_URL hold its user and password?"
-        found.append(failed(bus.AREA, "connection", f"no answer ({type(error).__name__})", advice))
-    return found
+        advice = "start nats-server there, and put its user and password into NATS_URL"
+        findings.append(failed(bus.AREA, "connection", str(error) or type(error).__name__, advice))
+    return findings
 
 
-def _table(found: list[Finding]) -> RenderableType:
-    table = Table("", "check", "found", box=None)
-    for one in found:
-        says = Text(one.found).append(f"\n→ {one.advice}" if one.advice else "", style="bold")
-        table.add_row(Text(one.result, style=_STYLES[one.result]), f"{one.area}: {one.check}", says)
-    counts = Counter(one.result for one in found)
-    return Group(table, Text(", ".join(f"{n} {result}" for result, n in counts.items())))
+def _table(findings: list[Finding]) -> RenderableType:
+    table = Table("", "check", "result", box=None)
+    for finding in findings:
+        text = Text(finding.found).append(f"\n→ {finding.advice}" if finding.advice else "", style="bold")
+        table.add_row(Text(finding.result, style=_STYLES[finding.result]), f"{finding.area}: {finding.check}", text)
+    counts = Counter(finding.result for finding in findings)
+    return Group(table, Text(", ".join(f"{count} {result}" for result, count in counts.items())))

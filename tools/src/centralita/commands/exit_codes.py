@@ -1,10 +1,11 @@
-"""How a command ends. Scripts may rely on these codes; every help text names those that are its own."""
+"""How a command ends: the table of exit codes, on which scripts may rely, and the handling of expected errors."""
 
 import asyncio
 import logging
 import signal
 import sys
 from collections.abc import Coroutine
+from enum import IntEnum
 from typing import Any, NoReturn, TypeVar
 
 import structlog
@@ -13,35 +14,60 @@ from nats.errors import Error as NatsError
 from pymongo.errors import PyMongoError
 from rich.console import Console
 
-OK = 0
-NO = 1
-"""The answer is no: refused, drifted, different, damaged, or a check that failed."""
-WRONG_USE = 2
-"""An option or a setting is missing or wrong."""
-UNREACHABLE = 3
-"""NATS or MongoDB does not answer, or not in time."""
-INTERRUPTED = 130
-"""Ctrl-C."""
 
-EPILOG = "Exit codes: 0 well, 1 the answer is no (refused, different, failed), 2 wrong use, 3 a server does not answer."
+class ExitCode(IntEnum):
+    """The exit codes of all commands."""
+
+    SUCCESS = 0
+    NEGATIVE = 1
+    """The request was refused, a check failed, or the compared data differ."""
+    WRONG_USE = 2
+    """An option or a setting is missing or wrong, or a user, password or key is refused."""
+    UNREACHABLE = 3
+    """NATS, MongoDB or the REST API cannot be reached, is not ready, or does not answer in time."""
+    INTERRUPTED = 130
+    """Ctrl-C."""
+
+
+MEANINGS = {
+    ExitCode.SUCCESS: "success",
+    ExitCode.NEGATIVE: "negative result",
+    ExitCode.WRONG_USE: "wrong use",
+    ExitCode.UNREACHABLE: "a server does not answer",
+    ExitCode.INTERRUPTED: "interrupted",
+}
+EPILOG = "Exit codes: " + ", ".join(f"{code.value} {meaning}" for code, meaning in MEANINGS.items())
 
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
 T = TypeVar("T")
 
 
+class CommandFailed(ConnectionError):
+    """Ends a command with one sentence for the user and an exit code.
+
+    It is a ConnectionError, because most of these errors are; `centralita doctor` reports them as findings.
+    """
+
+    def __init__(self, message: str, code: ExitCode = ExitCode.UNREACHABLE) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Runs a command's work; a server that does not answer ends it with `UNREACHABLE`, Ctrl-C with 130."""
-    # What libraries note goes where it cannot be taken for the answer; what is only news, nowhere.
+    """Runs the work of a command to its end; prints expected errors and exits with their code."""
+    # Log lines of libraries go to standard error, so that standard output holds the result only.
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     try:
         return asyncio.run(_cancelled_by_ctrl_c(work))
+    except CommandFailed as error:
+        fail(str(error), code=error.code)
     except (NatsError, PyMongoError, TimeoutError, ConnectionError) as error:
-        fail(f"{type(error).__name__}: {error or 'no answer'}", code=UNREACHABLE)
+        fail(f"A server did not answer as expected: {error or type(error).__name__}", code=ExitCode.UNREACHABLE)
     except (asyncio.CancelledError, KeyboardInterrupt):
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
 async def _cancelled_by_ctrl_c(work: Coroutine[Any, Any, T]) -> T:
@@ -57,13 +83,13 @@ async def _cancelled_by_ctrl_c(work: Coroutine[Any, Any, T]) -> T:
     return await work
 
 
-def note(stopped: BaseException) -> None:
-    """Says on standard error what has been noted on an exception that ends the command."""
-    for text in getattr(stopped, "__notes__", ()):
-        errors.print(text, style="red", markup=False)
+def print_notes(error: BaseException) -> None:
+    """Prints the notes of an exception to standard error."""
+    for note in getattr(error, "__notes__", ()):
+        errors.print(note, style="red", markup=False)
 
 
-def fail(reason: str, *, code: int = NO) -> NoReturn:
-    """Says why on standard error and ends the command."""
+def fail(reason: str, *, code: ExitCode = ExitCode.NEGATIVE) -> NoReturn:
+    """Prints the reason to standard error and exits."""
     errors.print(reason, style="red", markup=False)
     raise typer.Exit(code)

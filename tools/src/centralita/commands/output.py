@@ -1,4 +1,4 @@
-"""What a command shows: Rich for people, JSON for scripts, phone numbers masked in both unless they are asked for."""
+"""The output of commands: Rich for people, JSON for scripts. Phone numbers are masked in both by default."""
 
 import dataclasses
 import io
@@ -22,10 +22,10 @@ from centralita.operations.masking import mask_numbers
 screen = Console()
 
 
-def show(what: RenderableType, *, numbers: bool = False) -> None:
-    """Prints for a person."""
+def print_view(view: RenderableType, *, numbers: bool = False) -> None:
+    """Prints for people; `numbers`: phone numbers are not masked."""
     if numbers:
-        screen.print(what)
+        screen.print(view)
         return
     drawn = Console(
         file=io.StringIO(),
@@ -33,17 +33,17 @@ def show(what: RenderableType, *, numbers: bool = False) -> None:
         color_system="truecolor" if screen.is_terminal else None,
         force_terminal=screen.is_terminal,
     )
-    drawn.print(what)
-    typer.echo(mask_numbers(drawn.file.getvalue()), nl=False)  # type: ignore[attr-defined]  # it is the StringIO above
+    drawn.print(view)
+    typer.echo(mask_numbers(drawn.file.getvalue()), nl=False)  # type: ignore[attr-defined]  # the StringIO above
 
 
-def as_json(what: object, *, numbers: bool = False, lines: bool = False) -> None:
-    """Prints for a script: one document, or (`lines`) one line."""
-    text = json.dumps(what, default=_plain, ensure_ascii=False, indent=None if lines else 2)
+def print_json(value: object, *, numbers: bool = False, lines: bool = False) -> None:
+    """Prints for scripts: one document, or a single line if `lines`; `numbers`: phone numbers are not masked."""
+    text = json.dumps(value, default=_jsonable, ensure_ascii=False, indent=None if lines else 2)
     typer.echo(text if numbers else mask_numbers(text))
 
 
-def _plain(value: object) -> Any:
+def _jsonable(value: object) -> Any:
     match value:
         case BaseModel():
             return value.model_dump(mode="json")
@@ -56,17 +56,17 @@ def _plain(value: object) -> Any:
         case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         case _:
-            raise TypeError(f"{type(value).__name__} is not for JSON")
+            raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 @contextmanager
-def bar(title: str, *, hidden: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar on standard error; called with a step's name and how many of how many are done."""
+def progress_bar(title: str, *, hidden: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """Shows a progress bar on standard error; yields a function of the stage's name, the done and the total number."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True, disable=hidden) as progress:
         task = progress.add_task(title, total=None)
 
-        def told(step: str, done: int, of: int) -> None:
-            progress.update(task, description=step, completed=done, total=of)
+        def update(stage: str, done: int, total: int) -> None:
+            progress.update(task, description=stage, completed=done, total=total)
 
-        yield told
+        yield update

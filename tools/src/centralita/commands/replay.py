@@ -1,4 +1,4 @@
-"""``centralita replay``: the recorded log as a file, in another place, decided again, and as a call's story."""
+"""``centralita replay``: exports, imports and verifies the log, rebuilds its projection, shows one call."""
 
 import asyncio
 import dataclasses
@@ -11,9 +11,10 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from centralita.commands import exit_codes as ends
-from centralita.commands import options
-from centralita.commands.output import as_json, bar, show
+from centralita.commands import exit_codes, options
+from centralita.commands.connections import connected, mongo_errors, mongo_url_of_embedded_run
+from centralita.commands.exit_codes import ExitCode
+from centralita.commands.output import print_json, print_view, progress_bar
 from centralita.replay import views
 from centralita.replay.importing import ImportInterrupted, ImportRefused, import_file
 from centralita.replay.manifest import DamagedExport
@@ -25,19 +26,22 @@ from centralita.replay.undo_import import undo_import
 from contracts.permissions import ADMIN
 
 app = typer.Typer(
-    help="The log: export, import, undo-import, verify, rebuild, show.", no_args_is_help=True, epilog=ends.EPILOG
+    help="The log: export, import, undo-import, verify, rebuild, show.", no_args_is_help=True, epilog=exit_codes.EPILOG
 )
-File = Annotated[Path, typer.Argument(help="an export, e.g. monday.jsonl.gz", show_default=False)]
-RecordFile = Annotated[
-    Path | None,
-    typer.Option("--file", exists=True, dir_okay=False, help="an export, instead of the running system"),
+ExportFile = Annotated[Path, typer.Argument(help="the file to write, e.g. monday.jsonl.gz", show_default=False)]
+ImportFile = Annotated[
+    Path, typer.Argument(exists=True, dir_okay=False, help="an export, e.g. monday.jsonl.gz", show_default=False)
 ]
-_UNUSABLE = (DamagedExport, ImportRefused, ImportInterrupted, Incomplete, UnknownCall, OSError)
+File = Annotated[
+    Path | None,
+    typer.Option("--file", exists=True, dir_okay=False, help="read an export instead of the running system"),
+]
+_EXPECTED_ERRORS = (DamagedExport, ImportRefused, ImportInterrupted, Incomplete, UnknownCall, OSError)
 
 
-@app.command("export", epilog=ends.EPILOG)
+@app.command("export", epilog=exit_codes.EPILOG)
 def run_export(
-    file: File,
+    file: ExportFile,
     campaign: options.Campaign = None,
     call: options.Call = None,
     since: options.Since = None,
@@ -45,158 +49,168 @@ def run_export(
     nats: options.NatsUrl = options.NATS_URL,
     json: options.Json = False,
 ) -> None:
-    """Writes the log, or a part of it, to a file that holds personal data: keep it as you keep the log."""
-    scope = Scope(campaign_id=campaign, call_id=call, since=options.instant(since), until=options.instant(until))
+    """Writes the log, or a part of it, to a file. The file contains personal data: protect it like the log."""
+    scope = Scope(campaign_id=campaign, call_id=call, since=options.in_utc(since), until=options.in_utc(until))
 
     async def work() -> None:
-        async with options.connected(nats) as client:
-            with bar("reading", hidden=json) as told:
-                manifest = await export(client, file, scope, lambda done, of: told("reading", done, of))
-        as_json(manifest) if json else show(views.export_view(file, manifest))
+        async with connected(nats) as client:
+            with progress_bar("reading", hidden=json) as update:
+                manifest = await export(client, file, scope, lambda done, total: update("reading", done, total))
+        print_json(manifest) if json else print_view(views.export_view(file, manifest))
 
     _run(work())
 
 
-@app.command("import", epilog=ends.EPILOG)
+@app.command("import", epilog=exit_codes.EPILOG)
 def run_import(
-    file: File,
-    speed: Annotated[float, typer.Option(min=0.001, help="how many times faster than it happened")] = 1.0,
-    at_once: Annotated[bool, typer.Option("--at-once", help="as fast as the server takes it")] = False,
-    into_existing: Annotated[bool, typer.Option("--into-existing", help="also if its streams hold messages")] = False,
-    force: Annotated[bool, typer.Option("--force", help="also if services listen: THEY WILL ACT ON IT")] = False,
+    file: ImportFile,
+    speed: Annotated[float, typer.Option(min=0.001, help="speed; 1 is the recorded speed")] = 1.0,
+    at_once: Annotated[bool, typer.Option("--at-once", help="publish as fast as the server stores")] = False,
+    into_existing: Annotated[
+        bool, typer.Option("--into-existing", help="also into streams that are not empty")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="also while services consume: THEY WILL ACT ON THE EVENTS")
+    ] = False,
     nats: options.NatsUrl = options.NATS_URL,
     json: options.Json = False,
 ) -> None:
-    """Publishes an export in another environment, whose call-orchestrator and voice must not run: voice would dial.
+    """Publishes an export in another environment, in which no services may run: voice would dial.
 
-    All of it or nothing: broken off, it takes back what it has published. NATS_URL must be that of the user admin
-    there: the operator's may publish no fact.
+    The import is all or nothing: if it is interrupted, it removes what it has published. It needs the NATS user admin
+    of that environment: the operator may not publish events.
     """
 
     async def work() -> None:
-        async with options.connected(nats, user=ADMIN, stays=True) as client:
-            with bar("importing", hidden=json) as told:
+        async with connected(nats, user=ADMIN, reconnects=True) as client:
+            with progress_bar("importing", hidden=json) as update:
                 try:
-                    done = await import_file(
+                    imported = await import_file(
                         client,
                         file,
                         speed=None if at_once else speed,
                         into_existing=into_existing,
                         force=force,
-                        progress=told,
+                        progress=update,
                     )
-                except asyncio.CancelledError as stopped:
-                    ends.note(stopped)
+                except asyncio.CancelledError as error:
+                    exit_codes.print_notes(error)
                     raise
-        as_json(done) if json else show(views.import_view(done))
+        print_json(imported) if json else print_view(views.import_view(imported))
 
     _run(work())
 
 
-@app.command("undo-import", epilog=ends.EPILOG)
+@app.command("undo-import", epilog=exit_codes.EPILOG)
 def run_undo_import(
-    import_id: Annotated[str, typer.Argument(help="as printed by the import", show_default=False)],
+    import_id: Annotated[str, typer.Argument(help="printed by the import", show_default=False)],
     nats: options.NatsUrl = options.NATS_URL,
     json: options.Json = False,
 ) -> None:
-    """Removes exactly the messages of one import, complete or not, from CALLS and REQUESTS.
+    """Removes exactly the messages of one import from CALLS and REQUESTS, whether it was completed or not.
 
-    NATS_URL must be that of the user admin in the target.
+    It needs the NATS user admin.
     """
 
     async def work() -> None:
-        async with options.connected(nats, user=ADMIN) as client:
+        async with connected(nats, user=ADMIN) as client:
             removed = await undo_import(client, import_id)
         text = f"{removed} messages of the import {import_id} removed"
-        as_json({"removed": removed}) if json else show(Text(text))
+        print_json({"removed": removed}) if json else print_view(Text(text))
 
     _run(work())
 
 
-@app.command("take-back", hidden=True, epilog=ends.EPILOG)
+@app.command("take-back", hidden=True, epilog=exit_codes.EPILOG)
 def run_take_back(import_id: str, nats: options.NatsUrl = options.NATS_URL, json: options.Json = False) -> None:
     """The old name of ``undo-import``."""
     typer.echo("`replay take-back` is now `replay undo-import`; the old name will be removed", err=True)
     run_undo_import(import_id, nats, json)
 
 
-@app.command("verify", epilog=ends.EPILOG)
+@app.command("verify", epilog=exit_codes.EPILOG)
 def run_verify(
-    file: RecordFile = None,
+    file: File = None,
     campaign: options.Campaign = None,
     call: options.Call = None,
     dial_within: Annotated[
-        float, typer.Option(envvar="DIAL_WITHIN_MINUTES", min=0, help="minutes; as the orchestrator had it")
+        float, typer.Option(envvar="DIAL_WITHIN_MINUTES", min=0, help="minutes; the orchestrator's setting")
     ] = 1440,
-    strict: Annotated[bool, typer.Option("--strict", help="doubts count too (a killed service makes some)")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="count doubts as differences (killed services cause some)")
+    ] = False,
     nats: options.NatsUrl = options.NATS_URL,
     numbers: options.Numbers = False,
     json: options.Json = False,
 ) -> None:
-    """Decides every recorded input again, by the rules of this program. 1: a decision would be another one now."""
-    _needs("call_orchestrator")
+    """Decides every recorded input again with this version's rules. Exit code 1: a decision differs."""
+    _require("call_orchestrator")
     from centralita.replay.verifying import verify
 
     async def work() -> None:
         record = await _record(file, nats, Scope(campaign_id=campaign, call_id=call))
-        with bar("deciding again", hidden=json) as told:
-            found = await verify(
+        with progress_bar("deciding again", hidden=json) as update:
+            verification = await verify(
                 record,
                 dial_within=timedelta(minutes=dial_within),
-                progress=lambda done, of: told("deciding again", done, of),
+                progress=lambda done, total: update("deciding again", done, total),
             )
-        as_json(found, numbers=numbers) if json else show(views.verification_view(found), numbers=numbers)
-        if found.drifts or (strict and found.doubts):
-            raise typer.Exit(ends.NO)
+        print_json(verification, numbers=numbers) if json else print_view(
+            views.verification_view(verification), numbers=numbers
+        )
+        if verification.drifts or (strict and verification.doubts):
+            raise typer.Exit(ExitCode.NEGATIVE)
 
     _run(work())
 
 
-@app.command("rebuild", epilog=ends.EPILOG)
+@app.command("rebuild", epilog=exit_codes.EPILOG)
 def run_rebuild(
     mongo: options.MongoUrl = None,
-    database: Annotated[str, typer.Option(envvar="MONGO_DATABASE", help="campaign-stats' database")] = "centralita",
-    check: Annotated[bool, typer.Option("--check", help="only compare; 1: the live documents are different")] = False,
+    database: Annotated[str, typer.Option(envvar="MONGO_DATABASE", help="database of campaign-stats")] = "centralita",
+    check: Annotated[bool, typer.Option("--check", help="only compare; exit code 1: the documents differ")] = False,
     nats: options.NatsUrl = options.NATS_URL,
     json: options.Json = False,
 ) -> None:
-    """Builds MongoDB's documents anew from the log, beside the live ones, and puts them in their place.
+    """Builds the documents in MongoDB from the log in separate collections, then replaces the live ones.
 
-    Broken off, it goes on where it was when it is run again.
+    An interrupted rebuild continues where it stopped.
     """
-    _needs("campaign_stats")
+    _require("campaign_stats")
     from centralita.replay.rebuilding import DifferentLog, rebuild
 
-    documents = mongo or options.mongo_beside(nats)
-
     async def work() -> None:
-        async with options.connected(nats) as client:
-            with bar("rebuilding", hidden=json) as told:
+        mongo_url = mongo or mongo_url_of_embedded_run(nats)
+        async with connected(nats) as client:
+            with progress_bar("rebuilding", hidden=json) as update, mongo_errors(mongo_url):
                 try:
-                    done = await rebuild(client, documents, database, check=check, progress=told)
+                    rebuilt = await rebuild(client, mongo_url, database, check=check, progress=update)
                 except DifferentLog as error:
-                    ends.fail(str(error))
-        as_json({"is_equal": done.is_equal, **dataclasses.asdict(done)}) if json else show(views.rebuild_view(done))
-        if check and not done.is_equal:
-            raise typer.Exit(ends.NO)
+                    exit_codes.fail(str(error))
+        fields = {"is_equal": rebuilt.is_equal, **dataclasses.asdict(rebuilt)}
+        print_json(fields) if json else print_view(views.rebuild_view(rebuilt))
+        if check and not rebuilt.is_equal:
+            raise typer.Exit(ExitCode.NEGATIVE)
 
     _run(work())
 
 
-@app.command("show", epilog=ends.EPILOG)
+@app.command("show", epilog=exit_codes.EPILOG)
 def run_show(
-    call: Annotated[str, typer.Argument(help="its id, or the request id that it is made from", show_default=False)],
-    at: Annotated[int | None, typer.Option(min=1, help="as it stood after this sequence of CALLS")] = None,
-    file: RecordFile = None,
+    call: Annotated[str, typer.Argument(help="call id or request id", show_default=False)],
+    at: Annotated[int | None, typer.Option(min=1, help="as it was after this sequence of CALLS")] = None,
+    file: File = None,
     nats: options.NatsUrl = options.NATS_URL,
     numbers: options.Numbers = False,
     json: options.Json = False,
 ) -> None:
-    """One call as a timeline, with its state, deadline and conversation as they stood then."""
+    """Shows one call as a timeline, with its state, deadline and conversation at that time."""
 
     async def work() -> None:
-        found = timeline(await _record(file, nats, Scope(call_id=parse_call_id(call))), at)
-        as_json(found.as_json(), numbers=numbers) if json else show(views.timeline_view(found), numbers=numbers)
+        shown = timeline(await _record(file, nats, Scope(call_id=parse_call_id(call))), at)
+        print_json(shown.as_json(), numbers=numbers) if json else print_view(
+            views.timeline_view(shown), numbers=numbers
+        )
 
     _run(work())
 
@@ -204,19 +218,21 @@ def run_show(
 async def _record(file: Path | None, nats: str, scope: Scope) -> Record:
     if file is not None:
         return await asyncio.to_thread(from_file, file, scope)
-    async with options.connected(nats) as client:
+    async with connected(nats) as client:
         return await from_streams(client, scope)
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
-    """Runs it; what is wrong with a file, a target or a call is said in one line."""
+    """Runs the work; prints the errors of files, imports and calls in one line."""
     try:
-        ends.run(work)
-    except _UNUSABLE as error:
-        ends.fail(str(error))
+        exit_codes.run(work)
+    except _EXPECTED_ERRORS as error:
+        exit_codes.fail(str(error))
 
 
-def _needs(package: str) -> None:
-    """Deciding and projecting are the services' own: their packages are in the extra ``replay``."""
+def _require(package: str) -> None:
+    """Exits if a service's package, which the extra ``replay`` installs, is missing."""
     if importlib.util.find_spec(package) is None:
-        ends.fail(f"{package} is not installed: it is in the extra 'replay' of centralita", code=ends.WRONG_USE)
+        exit_codes.fail(
+            f"{package} is not installed. Install it with `pip install 'centralita[replay]'`.", code=ExitCode.WRONG_USE
+        )

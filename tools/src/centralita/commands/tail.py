@@ -1,4 +1,4 @@
-"""``centralita tail``: a campaign or a call, live."""
+"""``centralita tail``: prints events as they happen."""
 
 from contextlib import aclosing
 from typing import Annotated
@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from centralita.commands import exit_codes as ends
-from centralita.commands import options
-from centralita.commands.output import as_json, show
+from centralita.commands import exit_codes, options
+from centralita.commands.connections import connected
+from centralita.commands.output import print_json, print_view
 from centralita.operations.following import Follower
 from centralita.replay.event_description import description
 from centralita.replay.messages import Message
@@ -18,35 +18,32 @@ from contracts import CallDecision, Event
 app = typer.Typer()
 
 
-@app.command("tail", epilog=ends.EPILOG)
+@app.command("tail", epilog=exit_codes.EPILOG)
 def run_tail(
     campaign: options.Campaign = None,
     call: options.Call = None,
-    past: Annotated[bool, typer.Option("--past", help="from the beginning of the log, then live")] = False,
+    past: Annotated[bool, typer.Option("--past", help="begin with the first event of the log")] = False,
     nats: options.NatsUrl = options.NATS_URL,
     numbers: options.Numbers = False,
     json: options.Json = False,
 ) -> None:
-    """What happens, as it happens, until Ctrl-C; of one call until it has ended. --json: a JSON object a line."""
+    """Prints events as they happen: of one call until it has ended, otherwise until Ctrl-C. --json: one a line."""
 
     async def work() -> None:
-        async with options.connected(nats, stays=True) as client:
-            await watch(Follower(client, campaign, call, past), numbers=numbers, json=json)
+        async with connected(nats, reconnects=True) as client:
+            await print_events(Follower(client, campaign, call, past), numbers=numbers, json=json)
 
-    ends.run(work())
+    exit_codes.run(work())
 
 
-async def watch(follower: Follower, *, numbers: bool, json: bool) -> Event | None:
-    """Prints every fact; returns the last one, where there is a last."""
-    last: Event | None = None
-    async with aclosing(follower.events()) as facts:
-        async for message, event in facts:
-            last = event
+async def print_events(follower: Follower, *, numbers: bool, json: bool) -> None:
+    """Prints every event that `follower` yields."""
+    async with aclosing(follower.events()) as events:
+        async for message, event in events:
             if json:
-                as_json(_fields(message, event), numbers=numbers, lines=True)
+                print_json(_fields(message, event), numbers=numbers, lines=True)
             else:
-                show(_line(message, event), numbers=numbers)
-    return last
+                print_view(_line(message, event), numbers=numbers)
 
 
 def _fields(message: Message, event: Event) -> dict[str, object]:

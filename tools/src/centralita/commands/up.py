@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from centralita.commands import exit_codes
+from centralita.commands.exit_codes import ExitCode
 from centralita.embedded.servers import CannotStart
 from centralita.embedded.up import up
 
@@ -26,4 +27,4 @@ def run_up(
         asyncio.run(up(console, folder=folder, seed=seed, speed=speed))
     except CannotStart as error:
         console.print(f"[red]Cannot start:[/red] {error}")
-        raise typer.Exit(exit_codes.NO) from error
+        raise typer.Exit(ExitCode.NEGATIVE) from error

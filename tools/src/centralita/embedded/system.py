@@ -111,9 +111,8 @@ async def running(
                 "MONGO_URL": mongo_url,
                 **(settings or {}),
             }
-            write_private_file(
-                folder / SETTINGS_FILE.name, env_lines({n: v for n, v in own.items() if environment.get(n) != v})
-            )
+            stored = {name: value for name, value in own.items() if environment.get(name) != value}
+            write_private_file(folder / SETTINGS_FILE.name, env_lines({**stored, "API_URL": urls["edge"]}))
             told = {**environment, **own}
             how_many = replicas if isinstance(replicas, Mapping) else dict.fromkeys(MODULES, replicas)
             services = {

@@ -1,0 +1,93 @@
+"""Without its servers, a command says in one sentence what is missing and what to type."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from centralita.embedded.credentials import Credentials
+from centralita.embedded.servers import nats_server
+from centralita.replay.export_file import ExportWriter
+from centralita.replay.scope import Scope
+from contracts.permissions import OPERATOR
+
+if TYPE_CHECKING:
+    from tests.integration.centralita.conftest import Command
+
+START = "Start it with `centralita up`, or give --nats."
+NEEDING_NATS = [
+    ("call", "+12125550123"),
+    ("tail",),
+    ("replay", "export", "log.gz"),
+    ("replay", "undo-import", "an-import"),
+    ("replay", "verify"),
+    ("replay", "rebuild", "--mongo", "mongodb://127.0.0.1:1/"),
+    ("replay", "show", "a-call"),
+    ("dead-letters", "list"),
+    ("dead-letters", "show", "1"),
+    ("dead-letters", "retry", "--all"),
+]
+
+
+@pytest.fixture(scope="module")
+def credentials() -> Credentials:
+    return Credentials.generate()
+
+
+@pytest.fixture(scope="module")
+def empty_server(credentials: Credentials, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A NATS server with our users and without our streams."""
+    with nats_server(tmp_path_factory.mktemp("empty"), access=credentials) as url:
+        yield url
+
+
+@pytest.mark.parametrize("arguments", NEEDING_NATS, ids=" ".join)
+def test_without_nats_every_command_names_the_address_and_what_to_type(
+    arguments: tuple[str, ...], command: "Callable[..., Command]"
+) -> None:
+    ended = command(*arguments, environment={"NATS_URL": "nats://127.0.0.1:1"})
+    assert (ended.code, ended.err.strip()) == (3, f"NATS does not answer at nats://127.0.0.1:1. {START}")
+
+
+@pytest.mark.parametrize("user", ["", "operator:wrong@"])
+def test_a_missing_user_and_a_wrong_password_are_wrong_use(
+    user: str, empty_server: str, command: "Callable[..., Command]"
+) -> None:
+    ended = command("tail", environment={"NATS_URL": empty_server.replace("//", f"//{user}")})
+    assert "wrong" not in ended.err
+    assert ended.err.startswith(f"NATS at {empty_server} ")
+    assert "nats://USER:PASSWORD@HOST:PORT" in ended.err
+    assert ended.code in (2, 3), "3: the server closed the connection before nats-py read why"
+
+
+def test_missing_streams_are_named_with_the_command_that_creates_them(
+    empty_server: str, credentials: Credentials, command: "Callable[..., Command]"
+) -> None:
+    ended = command("tail", environment={"NATS_URL": credentials.url(empty_server, OPERATOR)})
+    assert ended.code == 3
+    assert "does not have the streams of Centralita" in ended.err
+    assert "`python -m chassis.provision`" in ended.err
+
+
+def test_a_user_who_may_not_import_is_told_which_user_may(
+    empty_server: str, credentials: Credentials, command: "Callable[..., Command]", tmp_path: Path
+) -> None:
+    with ExportWriter(tmp_path / "log.gz") as writer:
+        writer.close(Scope(), {}, ())
+    url = credentials.url(empty_server, OPERATOR)
+    ended = command("replay", "import", tmp_path / "log.gz", environment={"NATS_URL": url})
+    assert ended.code == 2
+    assert "does not permit this user: publish to" in ended.err
+    assert "Give --nats with the user admin." in ended.err
+
+
+def test_mongodb_that_does_not_answer_is_named(campaign: object, command: "Callable[..., Command]") -> None:
+    url = str(getattr(campaign, "nats_url", ""))
+    ended = command(
+        "replay", "rebuild", "--json", "--mongo", "mongodb://u:secret@127.0.0.1:1/", environment={"NATS_URL": url}
+    )
+    assert (ended.code, ended.err.strip()) == (
+        3,
+        "MongoDB does not answer at 127.0.0.1:1. Start it with `centralita up`, or give --mongo.",
+    )

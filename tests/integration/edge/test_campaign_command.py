@@ -1,0 +1,81 @@
+"""`centralita campaign` as a process, against the real edge."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
+
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from starlette.types import ASGIApp
+
+from chassis.barrier import wait_until_processed
+from contracts import CampaignStatistics, CampaignStatisticsQuery
+
+if TYPE_CHECKING:
+    from tests.integration.edge.conftest import Orchestrator
+
+OnAPort = Callable[[ASGIApp], AbstractAsyncContextManager[str]]
+
+
+@pytest.fixture
+async def counted(bus_client: Client) -> None:
+    """A campaign-stats that has counted seven calls of every campaign."""
+
+    async def count(message: Msg) -> None:
+        query = CampaignStatisticsQuery.model_validate_json(message.data)
+        counted = CampaignStatistics(campaign_id=query.campaign_id, total=7)
+        await message.respond(counted.model_dump_json().encode())
+
+    await bus_client.subscribe(CampaignStatisticsQuery.subject, cb=count)
+    await wait_until_processed(bus_client)
+
+
+@pytest.mark.usefixtures("orchestrator", "counted")
+async def test_a_campaign_is_paused_shown_and_resumed(app: ASGIApp, on_a_port: OnAPort) -> None:
+    async with on_a_port(app) as url:
+        paused = await command(url, "caller-key", "pause", "spring", "--reason", "wrong price")
+        shown = await command(url, "reader-key", "show", "spring", "--json")
+        resumed = await command(url, "caller-key", "resume", "spring")
+    assert (paused.returncode, paused.stdout) == (0, "spring is paused (wrong price)\n"), paused.stderr
+    document = json.loads(shown.stdout)
+    assert (document["paused"], document["reason"], document["calls"]["total_calls"]) == (True, "wrong price", 7)
+    assert (resumed.returncode, resumed.stdout) == (0, "spring is not paused\n"), resumed.stderr
+
+
+async def test_a_wrong_key_and_a_missing_scope_are_wrong_use_and_change_nothing(
+    app: ASGIApp, on_a_port: OnAPort, orchestrator: "Orchestrator"
+) -> None:
+    async with on_a_port(app) as url:
+        wrong = await command(url, "a-wrong-key", "pause", "spring")
+        missing = await command(url, "reader-key", "pause", "spring")
+    assert (wrong.returncode, missing.returncode) == (2, 2)
+    assert "refuses the API key" in wrong.stderr
+    assert "The API key does not permit this" in missing.stderr
+    assert "call" in missing.stderr, "the missing scope is named"
+    for ended, key in ((wrong, "a-wrong-key"), (missing, "reader-key")):
+        assert key not in ended.stdout + ended.stderr
+    assert orchestrator.asked == []
+
+
+async def test_a_reason_that_is_too_long_and_statistics_that_do_not_answer_are_explained(
+    app: ASGIApp, on_a_port: OnAPort, orchestrator: "Orchestrator"
+) -> None:
+    async with on_a_port(app) as url:
+        invalid = await command(url, "caller-key", "pause", "spring", "--reason", "x" * 501)
+        unavailable = await command(url, "reader-key", "show", "spring")
+    assert (invalid.returncode, unavailable.returncode) == (2, 3)
+    assert "reason: " in invalid.stderr
+    assert "The REST API is not available: " in unavailable.stderr
+    assert "Try again in 5 s." in unavailable.stderr
+
+
+async def command(url: str, key: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "centralita", "campaign", *arguments]
+    environment = {"PATH": os.environ["PATH"], "COLUMNS": "200", "API_URL": url, "API_KEY": key}
+    return await asyncio.to_thread(subprocess.run, line, env=environment, capture_output=True, text=True, timeout=60)

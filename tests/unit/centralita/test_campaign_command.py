@@ -1,0 +1,170 @@
+"""`centralita campaign`: what it sends, and what it makes of each answer."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from centralita.__main__ import app
+from centralita.commands.exit_codes import ExitCode
+from centralita.embedded.run_files import SETTINGS_FILE, env_lines
+
+KEY = "key-that-must-not-be-printed"
+STATE = {"campaign_id": "spring", "paused": False, "reason": None}
+Answers = list[httpx.Response | Exception]
+
+
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[httpx.Request]:
+    """The requests that were sent, from an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("API_KEY", "API_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return []
+
+
+@pytest.fixture
+def answer(requests: list[httpx.Request], monkeypatch: pytest.MonkeyPatch) -> Callable[[httpx.Response], None]:
+    """Makes the API answer every request with this response."""
+
+    def answer_with(response: httpx.Response) -> None:
+        def handle(request: httpx.Request) -> httpx.Response:
+            requests.append(request)
+            return response
+
+        client = httpx.AsyncClient
+
+        def fake(**arguments: object) -> httpx.AsyncClient:
+            return client(**{**arguments, "transport": httpx.MockTransport(handle)})  # type: ignore[arg-type]
+
+        monkeypatch.setattr(httpx, "AsyncClient", fake)
+
+    return answer_with
+
+
+def run(*arguments: str, key: str | None = KEY) -> tuple[int, str, str]:
+    options = ["--api-key", key] if key else []
+    result = CliRunner().invoke(app, ["campaign", *arguments, *options])
+    assert KEY not in result.output + result.stderr
+    return result.exit_code, result.stdout, result.stderr
+
+
+def problem(status: int, detail: str, **more: object) -> httpx.Response:
+    headers = {"Retry-After": "7"} if status in (429, 503) else {}
+    return httpx.Response(status, json={"title": "?", "status": status, "detail": detail, **more}, headers=headers)
+
+
+Answer = Callable[[httpx.Response], None]
+
+
+def test_a_pause_sends_the_key_and_the_reason_and_prints_the_new_state(
+    answer: Answer, requests: list[httpx.Request]
+) -> None:
+    answer(httpx.Response(202, json={**STATE, "paused": True, "reason": "wrong price"}))
+    assert run("pause", "spring/1", "--reason", "wrong price") == (0, "spring is paused (wrong price)\n", "")
+    (sent,) = requests
+    assert (sent.method, str(sent.url)) == ("POST", "http://127.0.0.1:8000/api/v1/campaigns/spring%2F1/pause")
+    assert sent.headers["X-API-Key"] == KEY
+    assert json.loads(sent.content) == {"reason": "wrong price"}
+
+
+def test_a_campaign_is_shown_for_people_and_as_json(answer: Answer) -> None:
+    document = {**STATE, "calls": {"campaign_id": "spring", "total_calls": 7, "avg_duration": 31.5}}
+    answer(httpx.Response(200, json=document))
+    code, shown, _ = run("show", "spring")
+    assert code == 0
+    assert "spring is not paused" in shown
+    assert "total calls   7" in shown
+    code, printed, _ = run("show", "spring", "--json")
+    assert (code, json.loads(printed)) == (0, document)
+
+
+def test_a_resume_that_is_stored_but_not_decided_is_no_success(answer: Answer) -> None:
+    answer(httpx.Response(202, json={**STATE, "paused": True}))
+    code, _, error = run("resume", "spring")
+    assert code == ExitCode.UNREACHABLE
+    assert "not decided yet. Look again with `centralita campaign show spring`" in error
+
+
+@pytest.mark.parametrize(
+    ("response", "code", "sentence"),
+    [
+        (problem(401, "send a key"), ExitCode.WRONG_USE, "refuses the API key. Give a valid one with --api-key"),
+        (
+            problem(403, "it lacks call"),
+            ExitCode.WRONG_USE,
+            "The API key does not permit this: it lacks call",
+        ),
+        (problem(404, "no such campaign"), ExitCode.NEGATIVE, "Not found: no such campaign."),
+        (problem(409, "it ended"), ExitCode.NEGATIVE, "Refused: it ended."),
+        (
+            problem(422, "see errors", errors=[{"field": "reason", "message": "too long"}]),
+            ExitCode.WRONG_USE,
+            "The request is not valid: reason: too long.",
+        ),
+        (problem(429, "5 a second"), ExitCode.UNREACHABLE, "5 a second. Try again in 7 s."),
+        (problem(503, "no NATS"), ExitCode.UNREACHABLE, "not available: no NATS. Try again in 7 s."),
+        (problem(500, "a defect"), ExitCode.NEGATIVE, "failed with HTTP 500: a defect."),
+        (httpx.Response(200, text="<html>"), ExitCode.NEGATIVE, "does not answer like the REST API (HTTP 200)"),
+        (
+            httpx.Response(308, headers={"Location": "https://calls.example.com/"}),
+            ExitCode.NEGATIVE,
+            "redirects to https://calls.example.com/. Give that address as --api-url.",
+        ),
+    ],
+)
+def test_every_answer_is_one_sentence_and_has_its_exit_code(
+    answer: Answer, response: httpx.Response, code: ExitCode, sentence: str
+) -> None:
+    answer(response)
+    ended, _, error = run("pause", "spring")
+    assert ended == code
+    assert sentence in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.usefixtures("requests")
+def test_an_address_at_which_nothing_listens_is_named() -> None:
+    code, _, error = run("show", "spring", "--api-url", "http://user:secret@127.0.0.1:1")
+    assert code == ExitCode.UNREACHABLE
+    assert error == (
+        "The REST API does not answer at http://127.0.0.1:1. Start it with `centralita up`, or give --api-url.\n"
+    )
+
+
+@pytest.mark.usefixtures("requests")
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://127.0.0.1", "http://", "http://[::1"])
+def test_an_address_that_is_none_is_wrong_use(url: str) -> None:
+    code, _, error = run("show", "spring", "--api-url", url)
+    assert code == ExitCode.WRONG_USE
+    assert "must begin with http:// or https://" in error
+
+
+@pytest.mark.usefixtures("requests")
+@pytest.mark.parametrize("key", [f"{KEY}\n", f"{KEY} x", f"{KEY}ñ"])
+def test_a_key_that_cannot_be_one_is_not_printed(key: str) -> None:
+    code, _, error = run("show", "spring", key=key)
+    assert code == ExitCode.WRONG_USE
+    assert "characters that no API key has" in error
+
+
+@pytest.mark.usefixtures("requests")
+def test_without_a_key_the_command_says_what_to_give() -> None:
+    code, _, error = run("show", "spring", key=None)
+    assert code == ExitCode.WRONG_USE
+    assert error.startswith("The API key is missing. Set API_KEY or give --api-key")
+
+
+def test_in_the_folder_of_a_run_its_address_and_key_are_found_and_the_key_is_sent_nowhere_else(
+    answer: Answer, requests: list[httpx.Request]
+) -> None:
+    SETTINGS_FILE.parent.mkdir()
+    SETTINGS_FILE.write_text(env_lines({"API_URL": "http://127.0.0.1:8123", "API_KEYS": f"desk:read:{'0' * 64},{KEY}"}))
+    answer(httpx.Response(200, json=STATE))
+    assert run("show", "spring", key=None)[0] == ExitCode.SUCCESS
+    assert (requests[0].url.port, requests[0].headers["X-API-Key"]) == (8123, KEY)
+    code, _, error = run("show", "spring", "--api-url", "http://127.0.0.1:9", key=None)
+    assert (code, error.partition(".")[0]) == (ExitCode.WRONG_USE, "The API key is missing")

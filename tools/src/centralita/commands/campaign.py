@@ -1,0 +1,127 @@
+"""``centralita campaign``: shows, pauses and resumes a campaign through the REST API, with an API key (ADR 17)."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from centralita.commands import exit_codes
+from centralita.commands.exit_codes import CommandFailed, ExitCode
+from centralita.commands.options import Json
+from centralita.commands.output import print_json, print_view
+from centralita.embedded.run_files import read_setting
+from centralita.operations.rest_api import RequestFailed, RestApi
+
+API_URL = "http://127.0.0.1:8000"
+
+app = typer.Typer(
+    help="One campaign, through the REST API: show, pause, resume.", no_args_is_help=True, epilog=exit_codes.EPILOG
+)
+CampaignId = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="id of the campaign", show_default=False)]
+ApiUrl = Annotated[
+    str | None,
+    typer.Option("--api-url", envvar="API_URL", help=f"address of the REST API; default: `centralita up` or {API_URL}"),
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option("--api-key", envvar="API_KEY", help="API key; default: that of `centralita up` in this folder"),
+]
+
+_EXIT_CODES = {
+    401: ExitCode.WRONG_USE,
+    403: ExitCode.WRONG_USE,
+    422: ExitCode.WRONG_USE,
+    429: ExitCode.UNREACHABLE,
+    503: ExitCode.UNREACHABLE,
+    None: ExitCode.UNREACHABLE,
+}
+"""By HTTP status; None: no answer. Every other status is a negative result."""
+
+
+@app.command("show", epilog=exit_codes.EPILOG)
+def run_show(campaign: CampaignId, api_url: ApiUrl = None, api_key: ApiKey = None, json: Json = False) -> None:
+    """Shows whether a campaign is paused, and how its calls ended. The key needs the scope read."""
+    document = _request(api_url, api_key, lambda api: api.campaign(campaign))
+    print_json(document) if json else print_view(_view(document))
+
+
+@app.command("pause", epilog=exit_codes.EPILOG)
+def run_pause(
+    campaign: CampaignId,
+    reason: Annotated[str | None, typer.Option(help="why; it is shown with the campaign and in the audit log")] = None,
+    api_url: ApiUrl = None,
+    api_key: ApiKey = None,
+    json: Json = False,
+) -> None:
+    """Pauses a campaign: no further call of it begins; calls in progress continue. The key needs the scope call."""
+    document = _request(api_url, api_key, lambda api: api.pause(campaign, reason))
+    _print_result(document, campaign, paused=True, json=json)
+
+
+@app.command("resume", epilog=exit_codes.EPILOG)
+def run_resume(campaign: CampaignId, api_url: ApiUrl = None, api_key: ApiKey = None, json: Json = False) -> None:
+    """Resumes a paused campaign. The key needs the scope call."""
+    document = _request(api_url, api_key, lambda api: api.resume(campaign))
+    _print_result(document, campaign, paused=False, json=json)
+
+
+def _request(
+    api_url: str | None, api_key: str | None, request: Callable[[RestApi], Awaitable[dict[str, Any]]]
+) -> dict[str, Any]:
+    async def work() -> dict[str, Any]:
+        url, key = _address_and_key(api_url, api_key)
+        try:
+            async with RestApi(url, key) as api:
+                return await request(api)
+        except RequestFailed as error:
+            code = _EXIT_CODES.get(error.status, ExitCode.NEGATIVE)
+            raise CommandFailed(str(error), code) from None
+
+    return exit_codes.run(work())
+
+
+def _address_and_key(api_url: str | None, api_key: str | None) -> tuple[str, str]:
+    """Completes both from the run files of `centralita up`. The key of that run is sent to no other address."""
+    own_url = read_setting("API_URL")
+    url = api_url or own_url or API_URL
+    if key := api_key or (_plain_key(read_setting("API_KEYS") or "") if url.rstrip("/") == own_url else None):
+        return url, key
+    raise CommandFailed(
+        "The API key is missing. Set API_KEY or give --api-key, or run the command in the folder of `centralita up`.",
+        ExitCode.WRONG_USE,
+    )
+
+
+def _plain_key(api_keys: str) -> str | None:
+    """Returns the first key of the setting API_KEYS; an entry with a colon contains only the digest of a key."""
+    entries = (entry.strip() for entry in api_keys.split(","))
+    return next((entry for entry in entries if entry and ":" not in entry), None)
+
+
+def _print_result(document: dict[str, Any], campaign: str, *, paused: bool, json: bool) -> None:
+    if json:
+        print_json(document)
+    if document.get("paused") is not paused:
+        exit_codes.fail(
+            f"The request is stored, but not decided yet. Look again with `centralita campaign show {campaign}`.",
+            code=ExitCode.UNREACHABLE,
+        )
+    if not json:
+        print_view(Text(_state(document)))
+
+
+def _state(document: dict[str, Any]) -> str:
+    state = "paused" if document.get("paused") else "not paused"
+    reason = f" ({document['reason']})" if document.get("reason") else ""
+    return f"{document.get('campaign_id')} is {state}{reason}"
+
+
+def _view(document: dict[str, Any]) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    for name, value in (document.get("calls") or {}).items():
+        if isinstance(value, int | float):
+            table.add_row(name.replace("_", " "), f"{value:g}")
+    return Group(Text(_state(document), style="bold"), table)

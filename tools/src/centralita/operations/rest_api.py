@@ -1,0 +1,123 @@
+"""Requests to the REST API with an API key. Every problem document becomes one sentence.
+
+The API key is a secret: it is sent in a header only to the given URL, and is part of no error and of no log line.
+"""
+
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+TIMEOUT_SECONDS = 30.0
+
+
+class RequestFailed(RuntimeError):
+    """The API did not do what was requested. `status` is the HTTP status, None if the server did not answer."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class RestApi:
+    """A client of the REST API. All methods raise RequestFailed."""
+
+    def __init__(self, url: str, api_key: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._url = _validated_url(url)
+        if not (api_key.isascii() and api_key.isprintable() and " " not in api_key):
+            raise RequestFailed("The API key contains characters that no API key has. Check --api-key or API_KEY.", 401)
+        headers = {"X-API-Key": api_key, "Accept": "application/json"}
+        self._http = httpx.AsyncClient(
+            base_url=self._url, headers=headers, timeout=TIMEOUT_SECONDS, transport=transport
+        )
+
+    async def campaign(self, campaign_id: str) -> dict[str, Any]:
+        """Returns whether the campaign is paused, and how many calls it has."""
+        return await self._request("GET", _path(campaign_id))
+
+    async def pause(self, campaign_id: str, reason: str | None = None) -> dict[str, Any]:
+        """Pauses the campaign and returns its state."""
+        return await self._request("POST", f"{_path(campaign_id)}/pause", {"reason": reason} if reason else {})
+
+    async def resume(self, campaign_id: str) -> dict[str, Any]:
+        """Resumes the campaign and returns its state."""
+        return await self._request("POST", f"{_path(campaign_id)}/resume")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        await self._http.aclose()
+
+    async def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        try:
+            response = await self._http.request(method, path, json=body)
+        except httpx.TimeoutException:
+            raise RequestFailed(f"The REST API at {self._url} did not answer within {TIMEOUT_SECONDS:.0f} s.") from None
+        except httpx.HTTPError:
+            raise RequestFailed(
+                f"The REST API does not answer at {self._url}. Start it with `centralita up`, or give --api-url."
+            ) from None
+        document = _document(response)
+        if response.is_success and document is not None:
+            return document
+        raise RequestFailed(_sentence(self._url, response, document or {}), response.status_code)
+
+
+def _validated_url(url: str) -> httpx.URL:
+    """Returns the URL without a user in it."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        parsed = httpx.URL()
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise RequestFailed("The address of the REST API must begin with http:// or https://. Check --api-url.", 422)
+    return parsed.copy_with(username=None, password=None)
+
+
+def _path(campaign_id: str) -> str:
+    return f"/api/v1/campaigns/{quote(campaign_id, safe='')}"
+
+
+def _document(response: httpx.Response) -> dict[str, Any] | None:
+    try:
+        document = response.json()
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _sentence(url: httpx.URL, response: httpx.Response, document: dict[str, Any]) -> str:
+    detail = str(document.get("detail") or document.get("title") or "")
+    if response.is_redirect:
+        return f"The REST API at {url} redirects to {response.headers.get('Location')}. Give that address as --api-url."
+    if not document:
+        return f"{url} does not answer like the REST API (HTTP {response.status_code}). Check --api-url."
+    match response.status_code:
+        case 401:
+            return f"The REST API at {url} refuses the API key. Give a valid one with --api-key or API_KEY."
+        case 403:
+            return f"The API key does not permit this: {detail}."
+        case 404:
+            return f"Not found: {detail}."
+        case 409:
+            return f"Refused: {detail}."
+        case 422:
+            return f"The request is not valid: {_field_errors(document) or detail}."
+        case 429:
+            return f"Too many requests with this API key: {detail}. {_retry_hint(response)}"
+        case 503:
+            return f"The REST API is not available: {detail}. {_retry_hint(response)}"
+        case status:
+            return f"The REST API at {url} failed with HTTP {status}: {detail}."
+
+
+def _field_errors(document: dict[str, Any]) -> str:
+    errors = document.get("errors") or ()
+    return "; ".join(f"{error.get('field')}: {error.get('message')}" for error in errors if isinstance(error, dict))
+
+
+def _retry_hint(response: httpx.Response) -> str:
+    seconds = response.headers.get("Retry-After")
+    return f"Try again in {seconds} s." if seconds else "Try again later."
