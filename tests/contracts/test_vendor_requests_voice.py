@@ -1,7 +1,8 @@
-"""Every request that voice sends to a vendor, as it is on the wire, against the vendor's description of its API.
+"""Validates each request that voice sends to a vendor, as it is on the wire, against the vendor's API description.
 
-The descriptions below are trimmed by hand to what is used. With the vendors' own OpenAPI documents in the folder that
-``VENDOR_SPECS`` names (``twilio_calls.runnable.json``, ``elevenlabs_core.json``) the same check runs against those.
+The descriptions below contain the operations and fields that are used. With the vendors' own OpenAPI documents in the
+folder that ``VENDOR_SPECS`` names (``twilio_calls.runnable.json``, ``elevenlabs_core.json``), the same check runs
+against those.
 """
 
 import asyncio
@@ -134,7 +135,7 @@ class Sent:
 
 @dataclass
 class Wire:
-    """Answers as the vendors do, and keeps what was asked."""
+    """Answers like the vendors, and keeps the requests."""
 
     sent: list[Sent] = field(default_factory=list)
 
@@ -157,7 +158,7 @@ class Wire:
 
 @pytest.fixture
 async def sent() -> list[Sent]:
-    """Everything that the two adapters can send, sent once."""
+    """Every kind of request that the two adapters send, each once or twice."""
     wire = Wire()
     routes = [
         Route("/2010-04-01/{rest:path}", wire.twilio, methods=["GET", "POST"]),
@@ -172,9 +173,9 @@ async def sent() -> list[Sent]:
             callbacks="https://calls.example.com",
             provider=provider("wire"),
         ) as telephony:
-            await telephony.place(DialOrder(CALL_ID, 1, "+12125550123", 30, 600))
+            await telephony.dial(DialOrder(CALL_ID, 1, "+12125550123", 30, 600))
             await telephony.fetch(CALL_SID)
-            await telephony.calls_to("+12125550123", datetime(2030, 1, 15, tzinfo=UTC))
+            await telephony.list_calls("+12125550123", datetime(2030, 1, 15, tzinfo=UTC))
             await telephony.hang_up(CALL_SID)
             await telephony.redirect_to_remainder(CALL_SID, CALL_ID, 1, 2, 3)
         async with elevenlabs.connect(api_key="fictional-key", base_url=url) as account:
@@ -188,7 +189,7 @@ async def sent() -> list[Sent]:
 
 
 def check(document: dict[str, Any], sent: Sent) -> None:
-    """Raises if the request's path, a name, a type or a value is not in the description."""
+    """Raises if the description does not contain the request's path, or one of its names, types or values."""
     operation = _operation(document, sent)
     parameters = {one["name"]: one["schema"] for one in operation.get("parameters", []) if one["in"] == "query"}
     _validate(document, {"type": "object", "properties": parameters}, _typed(parameters, sent.query))
@@ -220,7 +221,7 @@ def _resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any
 
 
 def _typed(schemas: dict[str, Any], fields: list[tuple[str, str]]) -> dict[str, object]:
-    """A form as JSON: a field that is an array may come several times, an integer is written in digits."""
+    """Returns a form as JSON. Only an array may occur several times; an integer is a string of digits."""
     typed: dict[str, object] = {}
     for name, value in fields:
         kind = schemas.get(name, {}).get("type")
@@ -241,7 +242,7 @@ def _validate(document: dict[str, Any], schema: dict[str, Any], value: object) -
     jsonschema.Draft202012Validator(closed, format_checker=formats).validate(value)
 
 
-def test_every_operation_that_is_used_is_exercised(sent: list[Sent]) -> None:
+def test_every_described_operation_is_sent(sent: list[Sent]) -> None:
     described = [
         (method.upper(), template)
         for vendor in TRIMMED.values()
@@ -252,7 +253,7 @@ def test_every_operation_that_is_used_is_exercised(sent: list[Sent]) -> None:
     assert used == {(method, re.sub(r"\{\w+\}", "*", template)) for method, template in described}
 
 
-def test_every_request_is_as_the_vendors_describe_it(sent: list[Sent]) -> None:
+def test_every_request_matches_the_trimmed_description(sent: list[Sent]) -> None:
     for one in sent:
         check(TRIMMED[one.vendor], one)
 
@@ -273,7 +274,7 @@ def test_every_request_carries_its_vendors_credentials(sent: list[Sent]) -> None
             assert one.headers["xi-api-key"] == "fictional-key"
 
 
-def test_a_dial_asks_for_every_callback_with_the_attempt_in_its_address(sent: list[Sent]) -> None:
+def test_a_dial_requests_every_callback_with_the_attempt_in_its_url(sent: list[Sent]) -> None:
     [form] = [dict(parse_qsl(one.body.decode())) for one in sent if one.path.endswith("/Calls.json") and one.body]
     rest = f"{CALL_ID}/1#rc=2&rp=ct,rt,5xx"
     assert form["Url"] == f"https://calls.example.com/twilio/voice/{rest}"
@@ -293,7 +294,7 @@ def test_a_dial_asks_for_every_callback_with_the_attempt_in_its_address(sent: li
         {"body": b"From=%2B1"},
     ],
 )
-def test_the_check_refuses_what_the_description_does_not_know(change: dict[str, Any]) -> None:
+def test_the_check_rejects_a_request_that_is_not_described(change: dict[str, Any]) -> None:
     good: dict[str, Any] = {
         "vendor": "twilio",
         "method": "POST",

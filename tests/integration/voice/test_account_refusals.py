@@ -1,4 +1,4 @@
-"""What Twilio refuses to everybody makes it a provider that is down; what it refuses to one callee does not."""
+"""Refusals of the whole account open the circuit breaker; refusals of one callee do not."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ FAILURES = 3
 
 @dataclass(frozen=True)
 class Account:
-    """Twilio, as a process sees it that leaves it alone after three failures."""
+    """The adapter with a circuit breaker that opens after three failures."""
 
     telephony: Twilio
     breaker: CircuitBreaker
@@ -29,7 +29,7 @@ class Account:
     async def dial(self, times: int) -> None:
         for _ in range(times):
             with pytest.raises(DialFailed):
-                await self.telephony.place(DialOrder(uuid4(), 1, CALLEE, 30, 600))
+                await self.telephony.dial(DialOrder(uuid4(), 1, CALLEE, 30, 600))
 
 
 @pytest.fixture
@@ -54,20 +54,20 @@ def refuse(simulators: Simulators, status: int, code: int | None) -> None:
 @pytest.mark.parametrize(
     ("status", "code"),
     [(401, 20003), (401, None), (403, 20005), (400, 10001), (400, 21210), (404, 20404)],
-    ids=["credentials", "credentials, in other words", "suspended", "inactive", "caller id", "no such account"],
+    ids=["credentials", "credentials without a code", "suspended", "inactive", "caller id", "no such account"],
 )
-async def test_a_refusal_that_everybody_would_get_is_a_failure_of_the_provider(
+async def test_a_refusal_of_the_account_is_a_failure_of_the_provider(
     status: int, code: int | None, account: Account, simulators: Simulators
 ) -> None:
     refuse(simulators, status, code)
     await account.dial(FAILURES)
     assert account.breaker.state is BreakerState.OPEN
     with pytest.raises(DialFailed, match="not sent"):
-        await account.telephony.place(DialOrder(uuid4(), 1, CALLEE, 30, 600))
+        await account.telephony.dial(DialOrder(uuid4(), 1, CALLEE, 30, 600))
 
 
 @pytest.mark.parametrize("code", [21203, 21215, 21219, 21211, 21216, 10004, 21999])
-async def test_a_refusal_that_concerns_one_callee_or_one_moment_stops_nobody_else(
+async def test_a_refusal_of_one_callee_or_one_moment_does_not_open_the_breaker(
     code: int, account: Account, simulators: Simulators
 ) -> None:
     refuse(simulators, 400, code)
@@ -75,14 +75,14 @@ async def test_a_refusal_that_concerns_one_callee_or_one_moment_stops_nobody_els
     assert account.breaker.state is BreakerState.CLOSED
 
 
-async def test_a_call_that_is_not_known_says_nothing_of_the_account(account: Account, simulators: Simulators) -> None:
+async def test_an_unknown_call_does_not_open_the_breaker(account: Account, simulators: Simulators) -> None:
     for _ in range(2 * FAILURES):
         await account.telephony.hang_up("CA" + "f" * 32)
         assert await account.telephony.fetch("CA" + "f" * 32) is None
     assert account.breaker.state is BreakerState.CLOSED
 
 
-async def test_credentials_that_are_refused_count_whatever_is_asked(account: Account, simulators: Simulators) -> None:
+async def test_refused_credentials_count_for_every_kind_of_request(account: Account, simulators: Simulators) -> None:
     refuse(simulators, 401, 20003)
     for _ in range(FAILURES):
         with pytest.raises(Exception, match="401"):

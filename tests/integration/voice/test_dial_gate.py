@@ -1,4 +1,4 @@
-"""Orders to dial while Twilio refuses everybody: on a real nats-server, with a breaker in each replica."""
+"""The dial gate on a real nats-server, with a circuit breaker in each replica, while Twilio refuses the account."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,17 +9,15 @@ from datetime import UTC, datetime
 import pytest
 from prometheus_client import REGISTRY
 from tests.fakes.providers import provider
-from tests.integration.voice.conftest import ACCOUNT_SID, AUTH_TOKEN, CALLER, StartCall
+from tests.integration.voice.conftest import ACCOUNT_SID, AUTH_TOKEN, CALLER, StartCall, cause_of, dial_events
 
 from chassis.event_log import EventLog
 from contracts import (
     CallHangupRequested,
     CallSettlementRequested,
-    CallStatusChanged,
     DialClaimed,
     DialPlaced,
     DialRefused,
-    Envelope,
 )
 from providers import BreakerState, CircuitBreaker
 from simulators.faults import FaultRule
@@ -34,7 +32,7 @@ from voice.application.telephony.attempts import CALLED_OFF
 from voice.application.telephony.dial_gate import DialGate
 from voice.application.telephony.dialing import Dialing
 from voice.application.telephony.hangup import HangUp
-from voice.application.telephony.settlement import Settlement
+from voice.application.telephony.settlement import NOT_DIALLED_IN_TIME, Settlement
 
 FAILURES = 2
 TOKEN_REFUSED = FaultRule(target="twilio", kind="status", status=401)
@@ -42,7 +40,7 @@ TOKEN_REFUSED = FaultRule(target="twilio", kind="status", status=401)
 
 @dataclass(frozen=True)
 class Replica:
-    """One voice, as far as it dials."""
+    """The part of one replica that dials."""
 
     breaker: CircuitBreaker
     dialing: Dialing
@@ -58,7 +56,7 @@ async def replicas(
     calls: EventLog, simulators: Simulators, edge_url: str, greetings: Greetings
 ) -> AsyncIterator[list[Replica]]:
     async with AsyncExitStack() as stack:
-        found = []
+        started = []
         for _ in range(2):
             twilio_provider = provider("twilio", max_failures=FAILURES, cooldown_seconds=1)
             connecting = twilio.connect(
@@ -70,13 +68,9 @@ async def replicas(
                 provider=twilio_provider,
             )
             telephony = await stack.enter_async_context(connecting)
-            hold = DialGate(twilio_provider.breaker, asyncio.Event())
-            found.append(Replica(twilio_provider.breaker, Dialing(calls, telephony, greetings, hold=hold)))
-        yield found
-
-
-def cause_of(event: CallStatusChanged) -> Envelope:
-    return Envelope.of(event, id=f"cause/{event.call_id}", source="test", time=event.occurred_at)
+            gate = DialGate(twilio_provider.breaker, asyncio.Event())
+            started.append(Replica(twilio_provider.breaker, Dialing(calls, telephony, greetings, gate=gate)))
+        yield started
 
 
 async def dial(replica: Replica, start_call: StartCall) -> None:
@@ -92,56 +86,54 @@ async def refuse_until_open(simulators: Simulators, replicas: list[Replica], sta
         assert replica.breaker.state is BreakerState.OPEN
 
 
-async def outcomes(calls: EventLog, kind: type[DialPlaced | DialRefused]) -> int:
+async def count_of(calls: EventLog, kind: type[DialPlaced | DialRefused]) -> int:
     return len(await calls.read([kind.subjects()]))
 
 
-async def test_while_everybody_is_refused_few_are_asked_for_and_then_each_once(
+async def test_while_the_account_is_refused_few_orders_try_and_then_each_is_dialled_once(
     replicas: list[Replica], start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
     await refuse_until_open(simulators, replicas, start_call)
-    refused = await outcomes(calls, DialRefused)
+    refused = await count_of(calls, DialRefused)
     assert refused == FAILURES * len(replicas)
     async with asyncio.TaskGroup() as orders:
         for number in range(10):
             orders.create_task(dial(replicas[number % 2], start_call))
         async with asyncio.timeout(10):
             while (
-                await outcomes(calls, DialRefused) < refused + 2
-            ):  # each replica, or one of them twice, has tried again
+                await count_of(calls, DialRefused) < refused + 2
+            ):  # each replica has tried again, or one of them twice
                 await asyncio.sleep(0.02)
         simulators.faults.rules = []
-    tried = await outcomes(calls, DialRefused) - refused
-    assert tried < 10, "most of them have waited"
-    assert await outcomes(calls, DialPlaced) == len(simulators.ledger.calls) == 10 - tried
+    tried = await count_of(calls, DialRefused) - refused
+    assert tried < 10, "most of them waited"
+    assert await count_of(calls, DialPlaced) == len(simulators.ledger.calls) == 10 - tried
     claims = await calls.read([DialClaimed.subjects()])
     assert len(claims) == refused + 10, "each attempt was claimed once"
 
 
-@pytest.mark.parametrize("how", ["canceled", "its time has passed"])
-async def test_an_order_that_waits_can_be_called_off_and_is_not_dialled_when_its_turn_comes(
-    how: str, start_call: StartCall, calls: EventLog, telephony: Twilio, greetings: Greetings, simulators: Simulators
+@pytest.mark.parametrize("reason", [CALLED_OFF, NOT_DIALLED_IN_TIME])
+async def test_a_waiting_order_can_be_refused_and_is_then_not_dialled(
+    reason: str, start_call: StartCall, calls: EventLog, telephony: Twilio, greetings: Greetings, simulators: Simulators
 ) -> None:
     breaker = CircuitBreaker(max_failures=1, cooldown_seconds=0)
     breaker.failed(breaker.begin())
-    hold = DialGate(breaker, asyncio.Event())
-    dialing = Dialing(calls, telephony, greetings, hold=hold)
+    gate = DialGate(breaker, asyncio.Event())
+    dialing = Dialing(calls, telephony, greetings, gate=gate)
     event = await start_call()
-    async with asyncio.TaskGroup() as orders, hold.turn():  # somebody else tries
-        for _ in range(2):  # one of them was delivered again meanwhile
+    async with asyncio.TaskGroup() as orders, gate.enter():  # another order tries
+        for _ in range(2):  # the same order, delivered twice
             orders.create_task(dialing.dial(event, cause_of(event)))
         async with asyncio.timeout(10):
             while REGISTRY.get_sample_value("centralita_held_dials") != 3:
                 await asyncio.sleep(0.02)
         now = datetime.now(UTC)
-        if how == "canceled":
-            asked = CallHangupRequested(call=event.call, occurred_at=now)
-            await HangUp(calls, telephony, telephony).hang_up(asked, cause_of(event))
+        if reason == CALLED_OFF:
+            request = CallHangupRequested(call=event.call, occurred_at=now)
+            await HangUp(calls, telephony, telephony).hang_up(request, cause_of(event))
         else:
             overdue = CallSettlementRequested(call=event.call, occurred_at=now)
             await Settlement(calls, telephony).settle(overdue, cause_of(event))
-    reason = CALLED_OFF if how == "canceled" else "nobody came to dial it in time"
     refused = DialRefused(call_id=event.call_id, attempt=1, is_permanent=False, reason=reason)
-    facts = [recorded.event for recorded in await calls.read((f"dial.*.{event.call_id}",))]
-    assert facts == [DialClaimed(call_id=event.call_id, attempt=1), refused]
+    assert await dial_events(calls, event) == [DialClaimed(call_id=event.call_id, attempt=1), refused]
     assert simulators.ledger.calls == []

@@ -26,7 +26,7 @@ class FakeTelephony:
         self._clips = clips
         self.was_ready: list[bool] = []
 
-    async def place(self, order: DialOrder) -> str:
+    async def dial(self, order: DialOrder) -> str:
         greeting = await load_greeting(self._calls, order.call_id)
         digest = self._speech.build_request(greeting.event).digest if greeting else ""
         self.was_ready.append(await self._clips.get(digest) is not None)

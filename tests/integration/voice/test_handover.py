@@ -219,7 +219,7 @@ async def test_a_call_in_progress_fetches_the_instructions_that_speak_the_turn(
     telephony: Twilio, start_call: StartCall, simulators: Simulators
 ) -> None:
     event = await start_call()
-    sid = await telephony.place(DialOrder(event.call_id, 1, "+12125550123", 30, 600))
+    sid = await telephony.dial(DialOrder(event.call_id, 1, "+12125550123", 30, 600))
 
     async def fetched() -> list[str]:
         return [entry.url for call in simulators.ledger.calls for entry in call.webhooks]

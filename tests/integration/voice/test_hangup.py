@@ -1,9 +1,10 @@
-"""Hanging up."""
+"""Hang-ups: of lines, of attempts in progress, of attempts that were not dialled."""
 
 from datetime import UTC, datetime
 
 import pytest
-from tests.integration.voice.conftest import StartCall
+from tests.builders.events import an_envelope
+from tests.integration.voice.conftest import StartCall, dial_events
 
 from chassis.event_log import EventLog
 from contracts import (
@@ -13,17 +14,16 @@ from contracts import (
     DialPlaced,
     DialRefused,
     DialUnknown,
-    Envelope,
     HangupReason,
 )
 from simulators.faults import FaultRule
 from simulators.server import Simulators
 from voice.adapters.twilio import Twilio
-from voice.application.telephony.attempts import StillDialing
+from voice.application.telephony.attempts import AttemptInProgress
 from voice.application.telephony.hangup import HangUp
 from voice.ports import DialOrder
 
-ENDED = ("completed", "canceled")
+ENDED_STATUSES = ("completed", "canceled")
 
 
 @pytest.fixture
@@ -32,27 +32,27 @@ def hangup(calls: EventLog, telephony: Twilio) -> HangUp:
 
 
 async def hang_up(hangup: HangUp, event: CallStatusChanged) -> None:
-    asked = CallHangupRequested(call=event.call, occurred_at=datetime.now(UTC))
-    await hangup.hang_up(asked, Envelope.of(asked, id="asked", source="test", time=asked.occurred_at))
+    request = CallHangupRequested(call=event.call, occurred_at=datetime.now(UTC))
+    await hangup.hang_up(request, an_envelope("hangup-request"))
 
 
-async def place(telephony: Twilio, event: CallStatusChanged) -> str:
-    return await telephony.place(DialOrder(event.call_id, event.attempt, "+12125550123", 30, 600))
+async def dial(telephony: Twilio, event: CallStatusChanged) -> str:
+    return await telephony.dial(DialOrder(event.call_id, event.attempt, "+12125550123", 30, 600))
 
 
-async def test_the_line_is_closed_and_closing_it_again_does_no_harm(
+async def test_hanging_up_twice_closes_the_line_once(
     hangup: HangUp, telephony: Twilio, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
     event = await start_call()
-    sid = await place(telephony, event)
+    sid = await dial(telephony, event)
     await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
     await calls.append(DialPlaced(call_id=event.call_id, attempt=1, provider_call_id=sid))
     await hang_up(hangup, event)
     await hang_up(hangup, event)
-    assert simulators.ledger.calls[0].status in ENDED
+    assert simulators.ledger.calls[0].status in ENDED_STATUSES
 
 
-async def test_a_call_that_the_provider_does_not_know_needs_no_hanging_up(
+async def test_a_call_that_the_provider_does_not_know_is_not_hung_up(
     hangup: HangUp, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
     event = await start_call()
@@ -61,25 +61,25 @@ async def test_a_call_that_the_provider_does_not_know_needs_no_hanging_up(
     assert simulators.ledger.calls == []
 
 
-async def test_a_dial_under_way_is_waited_for(hangup: HangUp, start_call: StartCall, calls: EventLog) -> None:
+async def test_a_hang_up_waits_for_a_dial_in_progress(hangup: HangUp, start_call: StartCall, calls: EventLog) -> None:
     event = await start_call()
     await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
-    with pytest.raises(StillDialing):
+    with pytest.raises(AttemptInProgress):
         await hang_up(hangup, event)
 
 
-async def test_a_call_whose_answer_was_lost_is_found_and_closed(
+async def test_a_call_whose_answer_was_lost_is_found_and_hung_up(
     hangup: HangUp, telephony: Twilio, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
     event = await start_call()
     await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
-    await place(telephony, event)
+    await dial(telephony, event)
     await calls.append(DialUnknown(call_id=event.call_id, attempt=1, reason="no answer"))
     await hang_up(hangup, event)
-    assert simulators.ledger.calls[0].status in ENDED
+    assert simulators.ledger.calls[0].status in ENDED_STATUSES
 
 
-async def test_a_phone_that_never_rang_needs_no_hanging_up(
+async def test_an_undialled_attempt_is_not_hung_up(
     hangup: HangUp, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
     simulators.faults.rules = [FaultRule(target="twilio", kind="status", status=500)]  # any request would raise
@@ -89,22 +89,21 @@ async def test_a_phone_that_never_rang_needs_no_hanging_up(
     await hang_up(hangup, event)
 
 
-async def test_an_attempt_that_nobody_has_claimed_is_called_off_and_can_be_claimed_no_more(
+async def test_an_unclaimed_attempt_is_called_off_and_cannot_be_claimed_any_more(
     hangup: HangUp, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
     simulators.faults.rules = [FaultRule(target="twilio", kind="status", status=500)]  # any request would raise
     event = await start_call(hangup_reason=HangupReason.CANCELED)
     await hang_up(hangup, event)
     await hang_up(hangup, event)
-    facts = [recorded.event for recorded in await calls.read((f"dial.*.{event.call_id}",))]
-    assert [type(fact) for fact in facts] == [DialClaimed, DialRefused]
+    assert [type(one) for one in await dial_events(calls, event)] == [DialClaimed, DialRefused]
 
 
-async def test_a_hang_up_that_fails_comes_again(
+async def test_a_hang_up_that_fails_raises(
     hangup: HangUp, telephony: Twilio, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
     event = await start_call()
-    sid = await place(telephony, event)
+    sid = await dial(telephony, event)
     await calls.append(DialPlaced(call_id=event.call_id, attempt=1, provider_call_id=sid))
     simulators.faults.rules = [FaultRule(target="twilio", method="POST", kind="status", status=500)]
     with pytest.raises(Exception, match="500"):

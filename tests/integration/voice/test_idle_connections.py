@@ -1,4 +1,4 @@
-"""A connection that Twilio closes while it is idle takes no dial along: a lost request would be a call given up."""
+"""No dial request is lost on a connection that Twilio closes while it is idle."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,25 +17,23 @@ ANSWER = (
 )
 
 
-async def _answers_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Keeps the connection open after its answer, and closes it when the next request is on its way."""
+async def _answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers once, and closes the connection when the next request arrives."""
     await reader.readuntil(b"\r\n\r\n")
     writer.write(ANSWER)
     await writer.drain()
-    while b"POST" not in (said := await reader.read(65536)) and said:
+    while b"POST" not in (data := await reader.read(65536)) and data:
         continue
     writer.close()
 
 
 @pytest.fixture
 async def address() -> AsyncIterator[str]:
-    async with await asyncio.start_server(_answers_once, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(_answer_once, "127.0.0.1", 0) as server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-async def test_a_connection_that_was_idle_for_long_is_not_used_again(
-    address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_connection_that_was_idle_for_long_is_not_reused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(twilio, "IDLE_SECONDS", 0.2)
     order = DialOrder(uuid4(), 1, CALLEE, 30, 600)
     async with twilio.connect(
@@ -46,6 +44,6 @@ async def test_a_connection_that_was_idle_for_long_is_not_used_again(
         callbacks=address,
         provider=provider("idle"),
     ) as telephony:
-        assert await telephony.place(order) == "CA1"
+        assert await telephony.dial(order) == "CA1"
         await asyncio.sleep(0.4)
-        assert await telephony.place(order) == "CA1"
+        assert await telephony.dial(order) == "CA1"

@@ -1,4 +1,4 @@
-"""The account's pace on a real nats-server: replicas share it, and it takes nothing from law 4."""
+"""The rate limiter on a real nats-server: replicas share the limit, and at-most-once dialling holds with it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,83 +28,87 @@ from voice.adapters.nats import DialEventReader
 from voice.adapters.twilio import Twilio
 from voice.application.speech.greetings import Greetings
 from voice.application.speech.synthesis import SpeechSynthesis
-from voice.application.telephony.attempts import CLAIM_PATIENCE_SECONDS, StillDialing
+from voice.application.telephony.attempts import MAX_PENDING_SECONDS, AttemptInProgress
 from voice.application.telephony.dialing import Dialing
-from voice.application.telephony.rate_limiter import RateLimiter
-from voice.domain.rate_limit import Pace
+from voice.application.telephony.rate_limiter import DialRateLimiter
+from voice.domain.rate_limit import RateLimit
 
 
 @asynccontextmanager
-async def replicas(nats_url: str, count: int, per_second: float) -> AsyncIterator[list[tuple[RateLimiter, EventLog]]]:
-    """So many replicas, each with a connection of its own."""
+async def replicas(
+    nats_url: str, count: int, per_second: float
+) -> AsyncIterator[list[tuple[DialRateLimiter, EventLog]]]:
+    """Starts replicas, each with a connection of its own."""
     async with AsyncExitStack() as stack:
-        found = []
+        started = []
         for _ in range(count):
             client = await nats.connect(nats_url)
             stack.push_async_callback(client.close)
             log = EventLog(client, CALLS.name, source="voice")
-            pacing = RateLimiter(Pace(per_second, CLAIM_PATIENCE_SECONDS), log, DialEventReader(client, log))
-            await stack.enter_async_context(run_in_background(pacing.run()))
-            found.append((pacing, log))
-        yield found
+            rate_limiter = DialRateLimiter(
+                RateLimit(per_second, MAX_PENDING_SECONDS), log, DialEventReader(client, log)
+            )
+            await stack.enter_async_context(run_in_background(rate_limiter.run()))
+            started.append((rate_limiter, log))
+        yield started
 
 
 def cause_of(call_id: UUID) -> Envelope:
     return Envelope.read({}, subject="test", id=f"cause/{call_id}", time=datetime.now(UTC))
 
 
-async def dial(pacing: RateLimiter, log: EventLog, dialled: list[float]) -> None:
-    """Stands for the request: it is sent, and its outcome is said."""
+async def dial(rate_limiter: DialRateLimiter, log: EventLog, dialled_at: list[float]) -> None:
+    """Acquires a permit, notes when, and appends an outcome."""
     call_id = uuid4()
-    await pacing.clear(call_id, 1, cause_of(call_id))
-    dialled.append(asyncio.get_running_loop().time())
+    await rate_limiter.acquire(call_id, 1, cause_of(call_id))
+    dialled_at.append(asyncio.get_running_loop().time())
     await log.append(DialPlaced(call_id=call_id, attempt=1, provider_call_id="CA1"))
 
 
-def most_in_a_second(instants: list[float]) -> int:
+def max_in_a_second(instants: list[float]) -> int:
     return max(sum(start <= other < start + 1 for other in instants) for start in instants)
 
 
-async def test_replicas_together_keep_the_pace_of_one_account(nats_url: str, bus_client: Client) -> None:
-    dialled: list[float] = []
+async def test_replicas_share_the_rate_limit_of_the_account(nats_url: str, bus_client: Client) -> None:
+    dialled_at: list[float] = []
     async with replicas(nats_url, 3, per_second=5) as running:
-        await asyncio.gather(*(dial(*running[number % 3], dialled) for number in range(16)))
-    assert most_in_a_second(dialled) <= 5
-    assert len(dialled) == 16
+        await asyncio.gather(*(dial(*running[number % 3], dialled_at) for number in range(16)))
+    assert max_in_a_second(dialled_at) <= 5
+    assert len(dialled_at) == 16
 
 
-async def test_a_replica_that_comes_later_counts_what_was_dialled_before_it_came(
+async def test_a_replica_that_starts_later_counts_earlier_dials(
     nats_url: str, bus_client: Client, calls: EventLog
 ) -> None:
-    dialled: list[float] = []
+    dialled_at: list[float] = []
     for _ in range(3):
-        async with replicas(nats_url, 1, per_second=2) as [(pacing, log)]:
-            await asyncio.gather(*(dial(pacing, log, dialled) for _ in range(2)))
-    assert most_in_a_second(dialled) <= 2
+        async with replicas(nats_url, 1, per_second=2) as [(rate_limiter, log)]:
+            await asyncio.gather(*(dial(rate_limiter, log, dialled_at) for _ in range(2)))
+    assert max_in_a_second(dialled_at) <= 2
 
 
-async def test_each_clearance_has_seen_all_before_it_and_says_from_where_to_read(
+async def test_each_permit_names_an_earlier_sequence_from_which_to_replay(
     nats_url: str, bus_client: Client, calls: EventLog
 ) -> None:
     async with replicas(nats_url, 2, per_second=50) as running:
         await asyncio.gather(*(dial(*running[number % 2], []) for number in range(20)))
-    clearances = await calls.read([DialCleared.subjects()])
-    assert len(clearances) == 20
-    for recorded in clearances:
-        assert isinstance(recorded.event, DialCleared)
-        assert recorded.event.replay_from_sequence <= recorded.sequence
+    permits = await calls.read([DialCleared.subjects()])
+    assert len(permits) == 20
+    for stored in permits:
+        assert isinstance(stored.event, DialCleared)
+        assert stored.event.replay_from_sequence <= stored.sequence
 
 
-async def test_a_refusal_counts_too(nats_url: str, bus_client: Client) -> None:
-    async with replicas(nats_url, 1, per_second=1) as [(pacing, log)]:
+async def test_a_refused_dial_counts(nats_url: str, bus_client: Client) -> None:
+    async with replicas(nats_url, 1, per_second=1) as [(rate_limiter, log)]:
         call_id = uuid4()
-        await pacing.clear(call_id, 1, cause_of(call_id))
+        await rate_limiter.acquire(call_id, 1, cause_of(call_id))
         await log.append(DialRefused(call_id=call_id, attempt=1, is_permanent=True, reason="no such number"))
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(pacing.clear(uuid4(), 1, cause_of(call_id)), 0.3)
+            await asyncio.wait_for(rate_limiter.acquire(uuid4(), 1, cause_of(call_id)), 0.3)
 
 
-async def test_with_a_pace_too_one_message_delivered_to_many_replicas_is_one_request(
+async def test_with_a_rate_limiter_an_order_delivered_to_many_replicas_is_one_request(
     nats_url: str,
     bus_client: Client,
     calls: EventLog,
@@ -117,13 +121,13 @@ async def test_with_a_pace_too_one_message_delivered_to_many_replicas_is_one_req
     greetings = Greetings(calls, SpeechSynthesis([speech], clips, calls))
     event = await start_call()
     async with replicas(nats_url, 3, per_second=20) as running:
-        dialers = [Dialing(log, telephony, greetings, clearance=pacing) for pacing, log in running]
-        told = (dialer.dial(event, cause_of(event.call_id)) for dialer in [*dialers, *dialers])
-        results = await asyncio.gather(*told, return_exceptions=True)
-        assert all(result is None or isinstance(result, StillDialing) for result in results)
-        clearances = len(await calls.read([DialCleared.subjects()]))
+        dialers = [Dialing(log, telephony, greetings, rate_limiter=rate_limiter) for rate_limiter, log in running]
+        deliveries = (dialer.dial(event, cause_of(event.call_id)) for dialer in [*dialers, *dialers])
+        results = await asyncio.gather(*deliveries, return_exceptions=True)
+        assert all(result is None or isinstance(result, AttemptInProgress) for result in results)
+        permits = len(await calls.read([DialCleared.subjects()]))
         await dialers[0].dial(event, cause_of(event.call_id))
     assert len(simulators.ledger.calls) == 1
     assert len(await calls.read([f"{DialClaimed.event_name}.{event.call_id}"])) == 1
     again = len(await calls.read([DialCleared.subjects()]))
-    assert again == clearances, "a message that comes again takes nothing of the pace"
+    assert again == permits, "a repeated delivery uses no permit"

@@ -1,4 +1,4 @@
-"""Orders wait while the provider is being left alone, and then one tries before all others."""
+"""Dial orders wait while the circuit breaker is open, and then one tries before all others."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -8,51 +8,51 @@ import pytest
 from prometheus_client import REGISTRY
 
 from providers import BreakerState, CircuitBreaker
-from voice.application.telephony.dial_gate import DialGate, Stopping
+from voice.application.telephony.dial_gate import DialGate, ServiceStopping
 
 COOL_DOWN = 0.05
 
 
 @dataclass
 class Orders:
-    """Some orders, each of which stays in its turn until it is told how its request ended."""
+    """Dial orders that pass a gate. Each stays in its block until the test ends it with an outcome."""
 
     breaker: CircuitBreaker = field(default_factory=lambda: CircuitBreaker(max_failures=1, cooldown_seconds=COOL_DOWN))
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     inside: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
-    _ends: dict[str, asyncio.Future[Callable[[CircuitBreaker], None]]] = field(default_factory=dict)
+    _outcomes: dict[str, asyncio.Future[Callable[[CircuitBreaker], None]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._hold = DialGate(self.breaker, self.stopping)
+        self._gate = DialGate(self.breaker, self.stopping)
 
-    def come(self, *names: str) -> None:
+    def start(self, *names: str) -> None:
         for name in names:
-            self._ends[name] = asyncio.get_running_loop().create_future()
+            self._outcomes[name] = asyncio.get_running_loop().create_future()
             self._tasks[name] = asyncio.create_task(self._order(name))
 
     async def _order(self, name: str) -> None:
-        async with self._hold.turn():
+        async with self._gate.enter():
             self.inside.append(name)
-            (await self._ends[name])(self.breaker)
+            (await self._outcomes[name])(self.breaker)
         self.inside.remove(name)
         self.done.append(name)
 
-    async def end(self, name: str, how: Callable[[CircuitBreaker], None]) -> None:
-        self._ends[name].set_result(how)
+    async def end(self, name: str, outcome: Callable[[CircuitBreaker], None]) -> None:
+        self._outcomes[name].set_result(outcome)
         await self._tasks[name]
 
-    async def until_inside(self, *names: str) -> None:
+    async def wait_until_inside(self, *names: str) -> None:
         async with asyncio.timeout(5):
             while self.inside != list(names):
                 await asyncio.sleep(0.001)
 
-    async def give_up(self, name: str) -> BaseException | None:
+    async def result_of(self, name: str) -> BaseException | None:
         (result,) = await asyncio.gather(self._tasks[name], return_exceptions=True)
         return result
 
-    def leave(self, name: str) -> None:
+    def cancel(self, name: str) -> None:
         self._tasks[name].cancel()
 
     async def aclose(self) -> None:
@@ -61,88 +61,88 @@ class Orders:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
 
-def answered(breaker: CircuitBreaker) -> None:
+def succeed(breaker: CircuitBreaker) -> None:
     breaker.succeeded(breaker.begin())
 
 
-def failed(breaker: CircuitBreaker) -> None:
+def fail(breaker: CircuitBreaker) -> None:
     breaker.failed(breaker.begin())
 
 
-def held() -> float | None:
+def waiting_count() -> float | None:
     return REGISTRY.get_sample_value("centralita_held_dials")
 
 
-def called_off(_: CircuitBreaker) -> None:
+def send_nothing(_: CircuitBreaker) -> None:
     """No request was sent."""
 
 
 @pytest.fixture
 async def orders() -> AsyncIterator[Orders]:
-    found = Orders()
-    yield found
-    await found.aclose()
+    orders = Orders()
+    yield orders
+    await orders.aclose()
 
 
-async def test_a_provider_that_is_well_is_asked_by_all_at_once(orders: Orders) -> None:
-    orders.come("a", "b", "c")
-    await orders.until_inside("a", "b", "c")
+async def test_all_orders_pass_a_closed_breaker_at_once(orders: Orders) -> None:
+    orders.start("a", "b", "c")
+    await orders.wait_until_inside("a", "b", "c")
 
 
-async def test_one_order_tries_and_the_others_follow_when_it_was_answered(orders: Orders) -> None:
-    failed(orders.breaker)
-    orders.come("a", "b", "c")
-    await orders.until_inside("a")
-    assert orders.breaker.state is BreakerState.HALF_OPEN, "it has been left alone"
-    assert held() == 3
-    await orders.end("a", answered)
-    await orders.until_inside("b", "c")
-    assert held() == 0
+async def test_after_the_cool_down_one_order_tries_and_the_others_follow_its_success(orders: Orders) -> None:
+    fail(orders.breaker)
+    orders.start("a", "b", "c")
+    await orders.wait_until_inside("a")
+    assert orders.breaker.state is BreakerState.HALF_OPEN, "the cool-down is over"
+    assert waiting_count() == 3
+    await orders.end("a", succeed)
+    await orders.wait_until_inside("b", "c")
+    assert waiting_count() == 0
 
 
-async def test_a_try_that_fails_is_followed_by_that_of_the_next_order(orders: Orders) -> None:
-    failed(orders.breaker)
-    orders.come("a", "b", "c")
+async def test_after_a_failed_try_the_next_order_tries(orders: Orders) -> None:
+    fail(orders.breaker)
+    orders.start("a", "b", "c")
     for name in ("a", "b"):
-        await orders.until_inside(name)
-        await orders.end(name, failed)
-    await orders.until_inside("c")
+        await orders.wait_until_inside(name)
+        await orders.end(name, fail)
+    await orders.wait_until_inside("c")
     assert orders.done == ["a", "b"]
 
 
-async def test_an_order_that_is_called_off_in_its_turn_leaves_the_try_to_the_next(orders: Orders) -> None:
-    failed(orders.breaker)
-    orders.come("a", "b")
-    await orders.until_inside("a")
-    await orders.end("a", called_off)
-    await orders.until_inside("b")
+async def test_an_order_that_sends_nothing_leaves_the_try_to_the_next(orders: Orders) -> None:
+    fail(orders.breaker)
+    orders.start("a", "b")
+    await orders.wait_until_inside("a")
+    await orders.end("a", send_nothing)
+    await orders.wait_until_inside("b")
 
 
-async def test_an_order_that_leaves_while_it_waits_holds_up_nobody(orders: Orders) -> None:
-    failed(orders.breaker)
-    orders.come("a", "b", "c")
+async def test_a_canceled_waiting_order_does_not_block_the_others(orders: Orders) -> None:
+    fail(orders.breaker)
+    orders.start("a", "b", "c")
     await asyncio.sleep(0)
-    orders.leave("a")
-    orders.leave("b")
-    await orders.until_inside("c")
+    orders.cancel("a")
+    orders.cancel("b")
+    await orders.wait_until_inside("c")
 
 
-async def test_when_the_process_ends_orders_that_wait_go_elsewhere_at_once() -> None:
+async def test_waiting_orders_are_released_at_once_when_the_process_stops() -> None:
     orders = Orders(CircuitBreaker(max_failures=1, cooldown_seconds=3600))
-    failed(orders.breaker)
-    orders.come("a", "b")
+    fail(orders.breaker)
+    orders.start("a", "b")
     await asyncio.sleep(0)
     orders.stopping.set()
-    assert [type(await orders.give_up(name)) for name in ("a", "b")] == [Stopping, Stopping]
+    assert [type(await orders.result_of(name)) for name in ("a", "b")] == [ServiceStopping, ServiceStopping]
     assert orders.inside == []
 
 
-async def test_somebody_elses_try_is_waited_for(orders: Orders) -> None:
-    failed(orders.breaker)
+async def test_orders_wait_for_a_request_of_another_kind_that_is_the_probe(orders: Orders) -> None:
+    fail(orders.breaker)
     await asyncio.sleep(COOL_DOWN)
     hang_up = orders.breaker.begin()
-    orders.come("a", "b")
+    orders.start("a", "b")
     await asyncio.sleep(0)
     assert orders.inside == []
     orders.breaker.succeeded(hang_up)
-    await orders.until_inside("a", "b")
+    await orders.wait_until_inside("a", "b")

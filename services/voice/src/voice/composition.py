@@ -1,4 +1,4 @@
-"""The only module of this service that names its adapters."""
+"""The composition root: the only module of this service that names concrete adapters."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,14 +18,14 @@ from voice.adapters.nats import DialEventReader, SpeechEventReader
 from voice.application.speech.greetings import Greetings
 from voice.application.speech.synthesis import SpeechSynthesis
 from voice.application.speech.turns import TurnPlayer
-from voice.application.telephony.attempts import CLAIM_PATIENCE_SECONDS
+from voice.application.telephony.attempts import MAX_PENDING_SECONDS
 from voice.application.telephony.dial_gate import DialGate
 from voice.application.telephony.dialing import Dialing
 from voice.application.telephony.handover import Handover
 from voice.application.telephony.hangup import HangUp
-from voice.application.telephony.rate_limiter import RateLimiter
+from voice.application.telephony.rate_limiter import DialRateLimiter
 from voice.application.telephony.settlement import Settlement
-from voice.domain.rate_limit import Pace
+from voice.domain.rate_limit import RateLimit
 from voice.entrypoints.media import build_routes
 from voice.entrypoints.subscribers import build_router
 from voice.ports import Synthesizer
@@ -34,10 +34,10 @@ from voice.settings import Settings
 
 @asynccontextmanager
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
-    """Puts the subscribers on the broker and gives the HTTP side: media, metrics, health."""
+    """Adds the subscribers to the broker, and yields the HTTP application: media, metrics, health."""
     token = settings.twilio_auth_token.get_secret_value()
     stopping = asyncio.Event()
-    telephone = _provider("twilio", asyncio.Semaphore(settings.twilio_max_concurrency), settings)
+    provider = _provider("twilio", asyncio.Semaphore(settings.twilio_max_concurrency), settings)
     clips = ObjectStoreClips(await bus.client.jetstream().object_store(CLIPS_BUCKET))
     async with (
         twilio.connect(
@@ -46,7 +46,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             base_url=str(settings.twilio_base_url),
             number=settings.twilio_phone_number,
             callbacks=str(settings.app_base_url),
-            provider=telephone,
+            provider=provider,
         ) as telephony,
         elevenlabs.connect(
             api_key=settings.elevenlabs_api_key.get_secret_value(), base_url=str(settings.elevenlabs_base_url)
@@ -54,27 +54,20 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     ):
         voices = _voices(speech_account, settings)
         synthesis = SpeechSynthesis(voices, clips, bus.calls, deadline_seconds=settings.speech_deadline_seconds)
-        pace = Pace(settings.twilio_calls_per_second, patience=CLAIM_PATIENCE_SECONDS)
-        pacing = RateLimiter(pace, bus.calls, DialEventReader(bus.client, bus.calls))
+        rate_limit = RateLimit(settings.twilio_calls_per_second, MAX_PENDING_SECONDS)
+        rate_limiter = DialRateLimiter(rate_limit, bus.calls, DialEventReader(bus.client, bus.calls))
         async with (
             aclosing(Greetings(bus.calls, synthesis)) as greetings,
             aclosing(Handover(bus.calls, telephony)) as handover,
-            run_in_background(pacing.run()),
+            run_in_background(rate_limiter.run()),
         ):
             bus.ends_first.callback(stopping.set)
-            router = build_router(
-                Dialing(bus.calls, telephony, greetings, hold=DialGate(telephone.breaker, stopping), clearance=pacing),
-                Settlement(bus.calls, telephony),
-                HangUp(bus.calls, telephony, telephony),
-                greetings,
-            )
-            bus.broker.include_router(router)
-            player = TurnPlayer(
-                bus.calls,
-                SpeechEventReader(bus.client),
-                synthesis,
-                max_silence_seconds=settings.media_turn_timeout_seconds,
-            )
+            gate = DialGate(provider.breaker, stopping)
+            dialing = Dialing(bus.calls, telephony, greetings, gate=gate, rate_limiter=rate_limiter)
+            settlement, hangup = Settlement(bus.calls, telephony), HangUp(bus.calls, telephony, telephony)
+            bus.broker.include_router(build_router(dialing, settlement, hangup, greetings))
+            speech_events, max_silence_seconds = SpeechEventReader(bus.client), settings.media_turn_timeout_seconds
+            player = TurnPlayer(bus.calls, speech_events, synthesis, max_silence_seconds=max_silence_seconds)
             yield Starlette(routes=[*build_routes(player, handover, token), *operations(bus.client)])
 
 

@@ -1,4 +1,4 @@
-"""What this service needs of the world."""
+"""What this service needs from the telephone provider, from speech vendors and from the stores of its events."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
@@ -8,24 +8,26 @@ from typing import Protocol
 from uuid import UUID
 
 from chassis.event_log import StoredEvent
-from contracts import AudioRequested, Envelope, PhoneNumber, TelephonyStatus
+from contracts import AudioRequested, PhoneNumber, TelephonyStatus
 from voice.domain.clips import SynthesisRequest
 
 
 @dataclass(frozen=True, slots=True)
 class DialOrder:
-    """One attempt to be dialled. It may ring for `ring_seconds` and last for `longest_seconds` once answered."""
+    """One attempt to dial."""
 
     call_id: UUID
     attempt: int
     number: PhoneNumber
     ring_seconds: int
-    longest_seconds: int
+    """How long the phone may ring."""
+    max_call_seconds: int
+    """How long the call may last once it is answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderCall:
-    """A call as the provider has it. `duration_seconds` is none until it has ended."""
+    """A call in the provider's records. `duration_seconds` is none until the call has ended."""
 
     provider_call_id: str
     status: TelephonyStatus
@@ -34,27 +36,27 @@ class ProviderCall:
 
 
 class Telephony(Protocol):
-    """Places calls and ends them."""
+    """Dials and hangs up."""
 
     @property
     def provider(self) -> str:
         """The provider's name, as `dial.placed` records it."""
         ...
 
-    async def place(self, order: DialOrder) -> str:
-        """Sends one request to dial and gives the call's id at the provider. Never repeats it.
+    async def dial(self, order: DialOrder) -> str:
+        """Sends one dial request, and returns the call's id at the provider. Never repeats the request.
 
-        Raises DialFailed, and nothing else.
+        Raises DialFailed and no other exception.
         """
         ...
 
     async def hang_up(self, provider_call_id: str) -> None:
-        """Ends a call, in whatever state it is; nothing happens if it is over already."""
+        """Ends a call in any state. Has no effect if the call is over."""
         ...
 
 
 class SpokenFallback(Protocol):
-    """The provider's own voice, for when no other is to be had."""
+    """The provider's own voice, which speaks a turn if no other can."""
 
     async def redirect_to_remainder(
         self, provider_call_id: str, call_id: UUID, attempt: int, turn: int, sentence: int
@@ -66,15 +68,15 @@ class SpokenFallback(Protocol):
         ...
 
 
-class Directory(Protocol):
-    """What the provider knows of its calls. Any exception means that it could not be asked."""
+class CallDirectory(Protocol):
+    """The provider's records of calls. Any exception means that they could not be read."""
 
     async def fetch(self, provider_call_id: str) -> ProviderCall | None:
-        """The call of this id; none if the provider knows of no such call."""
+        """Returns the call with this id; none if the provider has no such call."""
         ...
 
-    async def calls_to(self, number: PhoneNumber, since: datetime) -> list[ProviderCall]:
-        """Calls from our number to this one; some of them may have been made before `since`, on the same day."""
+    async def list_calls(self, number: PhoneNumber, created_after: datetime) -> list[ProviderCall]:
+        """Returns calls from our number to this one. Some may have been created earlier, on the same day."""
         ...
 
 
@@ -124,12 +126,4 @@ class DialEvents(Protocol):
 
     def follow(self) -> AbstractAsyncContextManager[AsyncIterator[list[StoredEvent]]]:
         """Returns permits and outcomes in log order, without an end, from the oldest one that still counts."""
-        ...
-
-
-class DialRateLimiter(Protocol):
-    """Who may be dialled now."""
-
-    async def clear(self, call_id: UUID, attempt: int, cause: Envelope) -> None:
-        """Waits until the attempt may be sent."""
         ...

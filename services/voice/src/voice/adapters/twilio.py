@@ -137,7 +137,7 @@ def _error_code(value: object) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Twilio:
-    """The ports `Telephony`, `SpokenFallback` and `Directory`.
+    """The ports `Telephony`, `SpokenFallback` and `CallDirectory`.
 
     `number` is the caller id; `callbacks` is the edge's public address, without a slash at its end.
     """
@@ -147,7 +147,7 @@ class Twilio:
     callbacks: str
     provider: str = wire.NAME
 
-    async def place(self, order: DialOrder) -> str:
+    async def dial(self, order: DialOrder) -> str:
         """See the port. Sends exactly one POST."""
         urls, attempt = wire.build_urls(self.callbacks), (order.call_id, order.attempt)
         try:
@@ -164,7 +164,7 @@ class Twilio:
                 async_amd_status_callback=urls.classification(*attempt),
                 async_amd_status_callback_method="POST",
                 timeout=order.ring_seconds,
-                time_limit=order.longest_seconds + TIME_LIMIT_MARGIN_SECONDS,
+                time_limit=order.max_call_seconds + TIME_LIMIT_MARGIN_SECONDS,
             )
         except Exception as error:  # after any error the request may have been sent
             raise _dial_failed(error) from error
@@ -192,10 +192,10 @@ class Twilio:
                 return None
             raise
 
-    async def calls_to(self, number: PhoneNumber, since: datetime) -> list[ProviderCall]:
+    async def list_calls(self, number: PhoneNumber, created_after: datetime) -> list[ProviderCall]:
         """See the port. Twilio filters by day; calls in its queue have no start time and are listed separately."""
         numbers = {"to": number, "from_": self.number, "limit": _MAX_CALLS_PER_DAY}
-        started = await self.client.calls.list_async(**numbers, start_time_after=since.date())
+        started = await self.client.calls.list_async(**numbers, start_time_after=created_after.date())
         queued = await self.client.calls.list_async(**numbers, status="queued")
         return list({call.sid: _provider_call(call) for call in [*queued, *started]}.values())
 

@@ -1,13 +1,18 @@
-"""How many attempts may be sent to the provider in any one second.
+"""Which dials count towards the account's rate limit, and when the next one is permitted.
 
-Theory. An attempt is sent at some instant between its clearance and its outcome; when it arrives at the provider within
-that span, nobody here knows. So it counts from the clearance on until one second after the outcome, and fewer than
-the limit may count when the next one is cleared. Then no second holds more than the limit: take the attempt of that
-second which was cleared last; every other one of it had been cleared, and had no outcome or one that was younger than a
-second, so it counted. Instants are those at which facts arrive here, by the clock of this process alone: facts arrive
-after they happened, which makes the wait longer and never shorter.
+Theory. At most `limit` dials may arrive at the provider within any one second. The instant of arrival is not known
+here: it lies between the permit (`dial.cleared`) and the outcome (`dial.placed`, `dial.refused`, `dial.unknown`). So
+a dial counts from its permit until one second after its outcome, and a new permit requires that fewer dials than the
+limit count.
 
-The price is the provider's latency: at a limit of one a second and an answer after 50 ms, 95 % of the limit is used.
+Proof. Take all dials that arrive within some second, and of these the one whose permit is the last. At the instant of
+that permit, each of the others had its permit already. None of them had an outcome older than one second, because an
+outcome follows its arrival, and the arrival is within the same second. So all of them counted, and with the last one
+they are not more than the limit.
+
+Instants are those at which events arrive in this process, by its own clock. Events arrive after they happened, so a
+dial counts longer than it must, and never shorter. The price is the provider's latency: at one dial a second and an
+answer after 50 ms, 95 % of the limit is used.
 """
 
 from collections import deque
@@ -15,57 +20,61 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Pace:
-    """The fold of clearances and outcomes.
+class RateLimit:
+    """The fold of permits and outcomes. Instants are in seconds.
 
-    `per_second` below 1 means one in each span of ``1 / per_second`` seconds; a fraction above 1 is dropped, since no
-    second could hold it. After `patience` seconds an attempt without an outcome has been sent or never will be.
+    A rate below 1 allows one dial in each window of ``1 / per_second`` seconds; a fraction above 1 is dropped. An
+    attempt without an outcome stops counting after `max_pending_seconds`: then its request has been sent, or never
+    will be.
     """
 
     per_second: float
-    patience: float
-    last_clearance: int = 0
-    _under_way: dict[tuple[str, int], tuple[int, float]] = field(default_factory=dict)
-    _over: deque[tuple[int, float]] = field(default_factory=deque)
+    max_pending_seconds: float
+    last_permit_sequence: int = 0
+    _pending: dict[tuple[str, int], tuple[int, float]] = field(default_factory=dict)
+    """Permit sequence and arrival of attempts without an outcome."""
+    _finished: deque[tuple[int, float]] = field(default_factory=deque)
+    """Permit sequence and arrival of the outcome of attempts that may still count."""
 
     @property
     def limit(self) -> int:
-        """How many may count at once."""
+        """The number of dials that may count at the same time."""
         return max(1, int(self.per_second))
 
     @property
-    def span(self) -> float:
-        """For how many seconds after its outcome an attempt counts."""
+    def window_seconds(self) -> float:
+        """How long a dial counts after its outcome."""
         return max(1.0, 1 / self.per_second)
 
-    def forget(self) -> None:
-        """Everything is read again; until then nothing can be cleared, since the last clearance is not known."""
-        self.last_clearance = 0
-        self._under_way.clear()
+    def restart(self) -> None:
+        """Prepares for reading the log again. No permit can be appended until the last one is known."""
+        self.last_permit_sequence = 0
+        self._pending.clear()
 
-    def cleared(self, sequence: int, call_id: str, attempt: int, now: float) -> None:
-        """An attempt was cleared."""
-        self.last_clearance = sequence
-        self._under_way[call_id, attempt] = (sequence, now)
+    def add_permit(self, sequence: int, call_id: str, attempt: int, now: float) -> None:
+        """Applies a permit that arrived at `now`."""
+        self.last_permit_sequence = sequence
+        self._pending[call_id, attempt] = (sequence, now)
 
-    def over(self, sequence: int, call_id: str, attempt: int, now: float) -> None:
-        """An attempt has its outcome."""
-        begun, _ = self._under_way.pop((call_id, attempt), (sequence, now))
-        self._over.append((begun, now))
+    def add_outcome(self, sequence: int, call_id: str, attempt: int, now: float) -> None:
+        """Applies an outcome that arrived at `now`. Without a known permit, the outcome's own sequence counts."""
+        permit_sequence, _ = self._pending.pop((call_id, attempt), (sequence, now))
+        self._finished.append((permit_sequence, now))
 
-    def wait(self, now: float) -> float:
-        """For how many seconds nothing can be cleared, unless an outcome comes; 0: now."""
-        while self._over and self._over[0][1] + self.span <= now:
-            self._over.popleft()
-        for key in [key for key, (_, begun) in self._under_way.items() if begun + self.patience <= now]:
-            del self._under_way[key]
-        if len(self._under_way) + len(self._over) < self.limit:
+    def wait_seconds(self, now: float) -> float:
+        """Returns how long no permit is possible unless an outcome arrives; 0 if one is possible now."""
+        while self._finished and self._finished[0][1] + self.window_seconds <= now:
+            self._finished.popleft()
+        expired = [key for key, (_, at) in self._pending.items() if at + self.max_pending_seconds <= now]
+        for key in expired:
+            del self._pending[key]
+        if len(self._pending) + len(self._finished) < self.limit:
             return 0.0
-        ends = [arrived + self.span for _, arrived in self._over]
-        ends += [begun + self.patience for _, begun in self._under_way.values()]
+        ends = [at + self.window_seconds for _, at in self._finished]
+        ends += [at + self.max_pending_seconds for _, at in self._pending.values()]
         return min(ends) - now
 
-    def since(self) -> int:
-        """The sequence from which the log tells of all that counts, and of what is cleared next."""
-        counted = [sequence for sequence, _ in [*self._under_way.values(), *self._over]]
-        return min(counted, default=self.last_clearance + 1)
+    def replay_from_sequence(self) -> int:
+        """Returns the sequence from which a reader finds every dial that still counts, and the next permit."""
+        permits = [sequence for sequence, _ in [*self._pending.values(), *self._finished]]
+        return min(permits, default=self.last_permit_sequence + 1)

@@ -1,4 +1,4 @@
-"""What the log says of one attempt to dial, and the claim that lets one process alone act on it."""
+"""The recorded state of one attempt, and its claim (theory: `dialing`)."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,18 +19,18 @@ from contracts import (
     TelephonyStatusReported,
 )
 
-DIAL_BUDGET_SECONDS = 20.0
-"""How long after its claim the last request of an attempt may leave; requests are repeated after a 429 only."""
-CLAIM_PATIENCE_SECONDS = 35.0
-"""A claim younger than this may still be acted on by a living process: the budget, and the last request's deadline."""
+REQUEST_WINDOW_SECONDS = 20.0
+"""The requests of an attempt are sent within this time after its claim."""
+MAX_PENDING_SECONDS = 35.0
+"""A claim of this age is no longer acted on: the request window and the deadline of the last request have passed."""
 
 CALLED_OFF = "called off before dialling"
 
 
-class StillDialing(RetryLater):
-    """The attempt was claimed a moment ago, and the provider's answer may be on its way: look at it again later.
+class AttemptInProgress(RetryLater):
+    """Another process has claimed the attempt and may be dialling it; its outcome, or its death, is known later.
 
-    The wait ends when the claim is older than `CLAIM_PATIENCE_SECONDS`.
+    The wait ends when the claim is older than `MAX_PENDING_SECONDS`.
     """
 
     def __init__(self) -> None:
@@ -39,84 +39,81 @@ class StillDialing(RetryLater):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The facts of one attempt, in the order of the log."""
+    """One attempt: its claim, and its other events in log order."""
 
-    facts: tuple[CallEvent, ...]
+    events: tuple[CallEvent, ...]
     claim: StoredEvent | None
 
     @property
     def provider_call_id(self) -> str | None:
-        """Its id at the provider, from the answer to our request or from a callback, whichever is known."""
-        placed = (fact.provider_call_id for fact in self.facts if isinstance(fact, DialPlaced))
-        reported = (fact.provider_call_id for fact in self.facts if isinstance(fact, TelephonyStatusReported))
+        """The call's id at the provider, from the answer to our request or from a callback; none if unknown."""
+        placed = (event.provider_call_id for event in self.events if isinstance(event, DialPlaced))
+        reported = (event.provider_call_id for event in self.events if isinstance(event, TelephonyStatusReported))
         return next(placed, None) or next(reported, None)
 
     @property
-    def accounted_for(self) -> bool:
-        """Whether the log says what came of the claim."""
-        return any(isinstance(fact, DialPlaced | DialRefused | DialUnknown | DialLookedUp) for fact in self.facts)
+    def has_outcome(self) -> bool:
+        """Whether an outcome follows the claim."""
+        return any(isinstance(event, DialPlaced | DialRefused | DialUnknown | DialLookedUp) for event in self.events)
 
     @property
-    def never_rang(self) -> bool:
-        """Whether it is certain that no phone rang."""
-        return any(isinstance(fact, DialRefused) for fact in self.facts)
+    def is_undialled(self) -> bool:
+        """Whether the attempt certainly did not reach the network."""
+        return any(isinstance(event, DialRefused) for event in self.events)
 
-    def may_be_under_way(self, patience: float) -> bool:
-        """Whether a process may be about to send the request, or wait for its answer."""
-        if self.claim is None or self.accounted_for:
+    def may_be_in_progress(self, max_pending_seconds: float) -> bool:
+        """Whether a process may be about to send the request or be waiting for its answer."""
+        if self.claim is None or self.has_outcome:
             return False
-        return (datetime.now(UTC) - self.claim.envelope.time).total_seconds() < patience
+        return (datetime.now(UTC) - self.claim.envelope.time).total_seconds() < max_pending_seconds
 
 
 async def load_attempt(calls: EventLog, call_id: UUID, number: int) -> Attempt:
-    """The attempt `number` of a call as the log has it now."""
-    recorded = await calls.read((f"dial.*.{call_id}", f"{TelephonyStatusReported.event_name}.{call_id}"))
-    facts, claim = [], None
-    for entry in recorded:
-        fact = entry.event
-        if isinstance(fact, DialClaimed) and fact.attempt == number:
-            claim = entry
-        elif isinstance(fact, DialPlaced | DialRefused | DialUnknown | DialLookedUp | TelephonyStatusReported):
-            facts += [fact] if fact.attempt == number else []
-    return Attempt(tuple(facts), claim)
+    """Returns the attempt `number` of a call."""
+    events, claim = [], None
+    for stored in await calls.read((f"dial.*.{call_id}", f"{TelephonyStatusReported.event_name}.{call_id}")):
+        event = stored.event
+        if isinstance(event, DialClaimed) and event.attempt == number:
+            claim = stored
+        elif isinstance(event, DialPlaced | DialRefused | DialUnknown | DialLookedUp | TelephonyStatusReported):
+            events += [event] if event.attempt == number else []
+    return Attempt(tuple(events), claim)
 
 
 async def is_claimed(calls: EventLog, call_id: UUID, number: int) -> bool:
-    """Whether the attempt, or a later one, has been claimed."""
-    return _is_of(await calls.last(f"{DialClaimed.event_name}.{call_id}"), number)
-
-
-def _is_of(last: StoredEvent | None, number: int) -> bool:
-    return last is not None and isinstance(last.event, DialClaimed) and last.event.attempt >= number
-
-
-async def rule_out(calls: EventLog, call_id: UUID, number: int, cause: Envelope, reason: str) -> None:
-    """Says that the attempt never rang. Taking its claim makes sure that nobody will dial it: only then is it safe.
-
-    Raises StillDialing if somebody else has the claim.
-    """
-    if not await claim_attempt(calls, call_id, number, cause):
-        raise StillDialing
-    refused = DialRefused(call_id=call_id, attempt=number, is_permanent=False, reason=reason)
-    await calls.append(refused, cause=cause, event_id=f"{cause.id}/refused")
+    """Returns whether the attempt, or a later one, has been claimed."""
+    return _covers(await calls.last(f"{DialClaimed.event_name}.{call_id}"), number)
 
 
 async def claim_attempt(calls: EventLog, call_id: UUID, number: int, cause: Envelope) -> bool:
-    """Claims the attempt by compare-and-set; false if it, or a later one, has been claimed before.
+    """Claims the attempt by compare-and-set. Returns false if it, or a later one, has been claimed before.
 
-    Every claim has an id of its own: with a common one, the server would take a second claim for a repetition of the
-    first, and both would hold it.
+    Each claim has its own id. With a common id, the server would accept a second claim as a repetition of the first.
     """
     claim = DialClaimed(call_id=call_id, attempt=number)
     last = await calls.last(claim.subject)
-    if _is_of(last, number):
+    if _covers(last, number):
         return False
     claim_id = str(uuid_utils.uuid7())
+    guard = Guard(claim.subject, last.sequence if last else 0)
     try:
-        await calls.append(
-            claim, cause=cause, guard=Guard(claim.subject, last.sequence if last else 0), event_id=claim_id
-        )
+        await calls.append(claim, cause=cause, guard=guard, event_id=claim_id)
     except Conflict:
         newest = await calls.last(claim.subject)
         return newest is not None and newest.envelope.id == claim_id
     return True
+
+
+async def record_undialled(calls: EventLog, call_id: UUID, number: int, cause: Envelope, reason: str) -> None:
+    """Appends `dial.refused` for an attempt that has no claim, after claiming it, so that no process dials it.
+
+    Raises AttemptInProgress if another process has claimed it.
+    """
+    if not await claim_attempt(calls, call_id, number, cause):
+        raise AttemptInProgress
+    refused = DialRefused(call_id=call_id, attempt=number, is_permanent=False, reason=reason)
+    await calls.append(refused, cause=cause, event_id=f"{cause.id}/refused")
+
+
+def _covers(claim: StoredEvent | None, number: int) -> bool:
+    return claim is not None and isinstance(claim.event, DialClaimed) and claim.event.attempt >= number

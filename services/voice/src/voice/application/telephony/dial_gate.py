@@ -1,8 +1,13 @@
-"""Orders to dial wait here while the telephone provider is being left alone.
+"""Holds dial orders back while the telephone provider's circuit breaker is open.
 
-An order that waits is not claimed and takes nothing of the pace: its call can be canceled, and when its time has passed
-it is ruled out and put off (`attempts.rule_out`). It holds a slot, so while the first few wait here, all other calls
-wait in the queue. Each process holds by its own breaker.
+Theory. With an open breaker, each attempt would be claimed, refused as not sent, and put off. So an order waits at the
+gate before its permit and its claim: it uses nothing of the rate limit, and no process owns its attempt yet. Its call
+can still be canceled or settled, which refuses the attempt (`attempts.record_undialled`). A waiting order occupies a
+slot, and few calls may be between their grant and their dial, so all other calls wait in the queue.
+
+When the cool-down is over, the gate lets one order through. If its request succeeds, the breaker closes and the others
+follow in their order; if it fails, the next one tries after another cool-down. Each process has its own breaker and
+gate (docs/adr/0016).
 """
 
 import asyncio
@@ -14,15 +19,15 @@ from providers import BreakerState, CircuitBreaker
 from voice.metrics import GATED_DIALS
 
 
-class Stopping(RetryLater):
-    """This process ends before the order could be dialled: another replica gets it at once."""
+class ServiceStopping(RetryLater):
+    """This process stops before the order was dialled. Another replica receives the order at once."""
 
     def __init__(self) -> None:
         super().__init__(delay=0.0)
 
 
 class DialGate:
-    """Lets orders through: all of them while `breaker` is closed, none while it is open, then one that tries."""
+    """The gate of one process. `stopping` is set when the process begins to stop."""
 
     def __init__(self, breaker: CircuitBreaker, stopping: asyncio.Event) -> None:
         self._breaker = breaker
@@ -30,27 +35,26 @@ class DialGate:
         self._first = asyncio.Lock()
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """The block is entered when the provider may be asked. Raises Stopping.
+    async def enter(self) -> AsyncIterator[None]:
+        """Enters the block when the order may be dialled. Raises ServiceStopping.
 
-        As long as the provider is not known to be well, one order is in its block at a time: what becomes of it decides
-        on the others. They stand in the order in which they came.
+        While the breaker is not closed, one order at a time is in its block.
         """
-        if not self._is_well():
+        if not self._is_breaker_closed():
             with GATED_DIALS.track_inprogress():
                 async with self._first:
-                    await self._rested()
-                    if not self._is_well():
+                    await self._wait_for_cool_down()
+                    if not self._is_breaker_closed():
                         yield
                         return
         yield
 
-    def _is_well(self) -> bool:
+    def _is_breaker_closed(self) -> bool:
         return self._breaker.state is BreakerState.CLOSED
 
-    async def _rested(self) -> None:
+    async def _wait_for_cool_down(self) -> None:
         while (seconds := self._breaker.wait_seconds) > 0:
             if self._stopping.is_set():
-                raise Stopping
+                raise ServiceStopping
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), seconds)

@@ -1,4 +1,23 @@
-"""Dialling: the claim, at most one request, and what came of it (law 4)."""
+"""Dials attempts, each at most once (law 4).
+
+Theory. The provider has no idempotency key. A request that is sent twice may ring twice, and a request whose answer is
+lost may have been carried out. So an attempt goes through four phases:
+
+1. Claim. `dial.claimed` is appended by compare-and-set on the call's last claim, before any request is sent. One
+   process alone gets the claim, and only that process may send the request.
+2. Request. One request is sent. It is repeated after HTTP 429 only, which is documented as never processed, and only
+   within `REQUEST_WINDOW_SECONDS`.
+3. Outcome. `dial.placed` if the provider accepted the call; `dial.refused` if the attempt certainly did not reach the
+   network; `dial.unknown` in all other cases: no answer, a 5xx, a process that died after its claim.
+4. Settlement. An unknown attempt is never dialled again. The provider's callbacks name it, or `settlement` looks it up
+   when its deadline has passed.
+
+An attempt without a claim can be ended from outside, by a hang-up or a settlement: these take the claim themselves, so
+no process can dial it afterwards. A process that dies between claim and request costs one call that was never made;
+that is preferred to ringing twice (docs/adr/0004).
+
+Before its claim, an attempt passes the gate (`dial_gate`) and gets a permit (`rate_limiter`).
+"""
 
 import asyncio
 import random
@@ -7,7 +26,7 @@ from uuid import UUID
 
 import structlog
 
-from chassis.event_log import EventLog, StoredEvent
+from chassis.event_log import EventLog
 from contracts import CallDecision, CallStatus, CallStatusChanged, DialPlaced, DialRefused, DialUnknown, Envelope
 from contracts.call import Call
 from contracts.streams import call_state_filter
@@ -15,16 +34,17 @@ from telephony.dial_failures import DialFailed, FailureClass
 from voice.application.speech.greetings import Greetings
 from voice.application.telephony.attempts import (
     CALLED_OFF,
-    CLAIM_PATIENCE_SECONDS,
-    DIAL_BUDGET_SECONDS,
-    StillDialing,
+    MAX_PENDING_SECONDS,
+    REQUEST_WINDOW_SECONDS,
+    AttemptInProgress,
     claim_attempt,
     is_claimed,
     load_attempt,
 )
 from voice.application.telephony.dial_gate import DialGate
+from voice.application.telephony.rate_limiter import DialRateLimiter
 from voice.metrics import DIALS
-from voice.ports import DialOrder, DialRateLimiter, Telephony
+from voice.ports import DialOrder, Telephony
 
 MAX_PAUSE_SECONDS = 8.0
 
@@ -34,7 +54,10 @@ logger = structlog.get_logger()
 
 
 class Dialing:
-    """Dials what the orchestrator has decided to dial."""
+    """Dials the attempts that the orchestrator begins.
+
+    `gate` and `rate_limiter` are optional; without them an attempt is dialled at once.
+    """
 
     def __init__(
         self,
@@ -42,90 +65,91 @@ class Dialing:
         telephony: Telephony,
         greetings: Greetings,
         *,
-        hold: DialGate | None = None,
-        clearance: DialRateLimiter | None = None,
-        budget: float = DIAL_BUDGET_SECONDS,
-        patience: float = CLAIM_PATIENCE_SECONDS,
+        gate: DialGate | None = None,
+        rate_limiter: DialRateLimiter | None = None,
+        request_window_seconds: float = REQUEST_WINDOW_SECONDS,
+        max_pending_seconds: float = MAX_PENDING_SECONDS,
     ) -> None:
-        """Without a `hold`, however the provider is; without a `clearance`, at any pace."""
-        self._hold = hold
-        self._clearance = clearance
         self._calls = calls
         self._telephony = telephony
         self._greetings = greetings
-        self._budget = budget
-        self._patience = patience
+        self._gate = gate
+        self._rate_limiter = rate_limiter
+        self._request_window_seconds = request_window_seconds
+        self._max_pending_seconds = max_pending_seconds
 
     async def dial(self, event: CallStatusChanged, cause: Envelope) -> None:
         """Dials the attempt that `event` began.
 
-        Idempotent: whoever appends the claim sends the request; everybody else, also after a crash, finds the claim
-        and says at most that the outcome is unknown. Raises StillDialing while the claimant may be at work, and
-        Stopping.
+        Idempotent: only the process that appends the claim sends a request. Any other delivery, also after a crash,
+        finds the claim and at most records that the outcome is unknown. Raises AttemptInProgress while another
+        process may be dialling, and ServiceStopping.
         """
         call_id, attempt = event.call.call_id, event.attempt
-        if not _is_dialing(await self._state(call_id), attempt):
+        if not _is_dialing(await self._load_call(call_id), attempt):
             return
         await self._greetings.prepare_before_dialing(call_id)
-        claimed = await is_claimed(self._calls, call_id, attempt)
-        async with nullcontext() if claimed or self._hold is None else self._hold.turn():
-            await self._in_its_turn(call_id, attempt, cause)
+        has_claim = await is_claimed(self._calls, call_id, attempt)
+        async with nullcontext() if has_claim or self._gate is None else self._gate.enter():
+            await self._dial_once(call_id, attempt, cause)
 
-    async def _in_its_turn(self, call_id: UUID, attempt: int, cause: Envelope) -> None:
-        if self._clearance and not await is_claimed(self._calls, call_id, attempt):  # it may be long since it was asked
-            await self._clearance.clear(call_id, attempt, cause)
-        last_moment = asyncio.get_running_loop().time() + self._budget
+    async def _dial_once(self, call_id: UUID, attempt: int, cause: Envelope) -> None:
+        # The attempt may have been claimed while it waited at the gate; then it must not use up a permit.
+        if self._rate_limiter and not await is_claimed(self._calls, call_id, attempt):
+            await self._rate_limiter.acquire(call_id, attempt, cause)
+        last_request_at = asyncio.get_running_loop().time() + self._request_window_seconds
         if not await claim_attempt(self._calls, call_id, attempt, cause):
-            await self._account_for(call_id, attempt, cause)
+            await self._check_existing_claim(call_id, attempt, cause)
             return
-        outcome = await self._carry_out(call_id, attempt, last_moment)
+        outcome = await self._dial_claimed(call_id, attempt, last_request_at)
         await self._calls.append(outcome, cause=cause)
-        logger.info("dialed", fact=outcome.event_name, attempt=attempt)
+        logger.info("attempt_dialled", outcome=outcome.event_name, attempt=attempt)
 
-    async def _carry_out(self, call_id: UUID, attempt: int, last_moment: float) -> Outcome:
-        # Only behind the claim is it certain that nobody else dials, so only here can it be said that nobody did.
-        call = await self._state(call_id)
+    async def _dial_claimed(self, call_id: UUID, attempt: int, last_request_at: float) -> Outcome:
+        # The call is loaded again: only after the claim is it certain that no other process dials a canceled call.
+        call = await self._load_call(call_id)
         if call is None or not _is_dialing(call, attempt) or call.hangup_reason is not None:
             DIALS.labels(outcome="called_off").inc()
             return DialRefused(call_id=call_id, attempt=attempt, is_permanent=False, reason=CALLED_OFF)
         order = DialOrder(call_id, attempt, call.phone_number, call.call_timeout_seconds, call.max_call_seconds)
-        return await self._place(order, last_moment)
+        return await self._send_request(order, last_request_at)
 
-    async def _place(self, order: DialOrder, last_moment: float) -> Outcome:
+    async def _send_request(self, order: DialOrder, last_request_at: float) -> Outcome:
+        """Sends the request, again after each 429, and returns the outcome."""
         clock = asyncio.get_running_loop().time
-        pause = 1.0
-        while clock() <= last_moment:
+        pause_seconds = 1.0
+        while clock() <= last_request_at:
             try:
-                sid = await self._telephony.place(order)
-            except DialFailed as failed:
-                wait = max(failed.retry_after_seconds or 0.0, pause * random.uniform(0.75, 1.25))
-                if failed.failure is not FailureClass.RATE_LIMITED or clock() + wait > last_moment:
-                    return _failed(order, failed)
-                await asyncio.sleep(wait)
-                pause = min(pause * 2, MAX_PAUSE_SECONDS)
+                provider_call_id = await self._telephony.dial(order)
+            except DialFailed as error:
+                wait_seconds = max(error.retry_after_seconds or 0.0, pause_seconds * random.uniform(0.75, 1.25))
+                if error.failure is not FailureClass.RATE_LIMITED or clock() + wait_seconds > last_request_at:
+                    return _failed(order, error)
+                await asyncio.sleep(wait_seconds)
+                pause_seconds = min(pause_seconds * 2, MAX_PAUSE_SECONDS)
             else:
                 DIALS.labels(outcome="placed").inc()
                 return DialPlaced(
                     call_id=order.call_id,
                     attempt=order.attempt,
                     provider=self._telephony.provider,
-                    provider_call_id=sid,
+                    provider_call_id=provider_call_id,
                 )
-        return _failed(order, DialFailed(FailureClass.TRANSIENT, "its time had passed before it could be dialled"))
+        return _failed(order, DialFailed(FailureClass.TRANSIENT, "the time to dial it had passed"))
 
-    async def _account_for(self, call_id: UUID, attempt: int, cause: Envelope) -> None:
-        """Another process, or this one in an earlier life, has the claim."""
-        known = await load_attempt(self._calls, call_id, attempt)
-        if known.claim is None or known.accounted_for:
+    async def _check_existing_claim(self, call_id: UUID, attempt: int, cause: Envelope) -> None:
+        """Records an unknown outcome if the process that claimed the attempt did not record any."""
+        existing = await load_attempt(self._calls, call_id, attempt)
+        if existing.claim is None or existing.has_outcome:
             return
-        if known.may_be_under_way(self._patience):
-            raise StillDialing
+        if existing.may_be_in_progress(self._max_pending_seconds):
+            raise AttemptInProgress
         unknown = DialUnknown(call_id=call_id, attempt=attempt, reason="claimed before, no answer recorded")
-        await self._calls.append(unknown, cause=cause, event_id=f"{known.claim.envelope.id}/unknown")
+        await self._calls.append(unknown, cause=cause, event_id=f"{existing.claim.envelope.id}/unknown")
         DIALS.labels(outcome=FailureClass.UNKNOWN).inc()
 
-    async def _state(self, call_id: UUID) -> Call | None:
-        newest: StoredEvent | None = await self._calls.last(call_state_filter(call_id))
+    async def _load_call(self, call_id: UUID) -> Call | None:
+        newest = await self._calls.last(call_state_filter(call_id))
         return newest.event.call if newest and isinstance(newest.event, CallDecision) else None
 
 
@@ -133,14 +157,14 @@ def _is_dialing(call: Call | None, attempt: int) -> bool:
     return call is not None and call.status is CallStatus.DIALING and call.attempt == attempt
 
 
-def _failed(order: DialOrder, failed: DialFailed) -> Outcome:
-    DIALS.labels(outcome=failed.failure).inc()
-    if failed.failure is FailureClass.UNKNOWN:
-        return DialUnknown(call_id=order.call_id, attempt=order.attempt, reason=failed.reason)
+def _failed(order: DialOrder, error: DialFailed) -> Outcome:
+    DIALS.labels(outcome=error.failure).inc()
+    if error.failure is FailureClass.UNKNOWN:
+        return DialUnknown(call_id=order.call_id, attempt=order.attempt, reason=error.reason)
     return DialRefused(
         call_id=order.call_id,
         attempt=order.attempt,
-        is_permanent=failed.failure.is_permanent,
-        reason=failed.reason,
-        code=failed.code,
+        is_permanent=error.failure.is_permanent,
+        reason=error.reason,
+        code=error.code,
     )

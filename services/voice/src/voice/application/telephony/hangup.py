@@ -1,4 +1,4 @@
-"""Hanging up: canceled, too long, a machine answered, or the goodbye has been said."""
+"""Hangs up: the call was canceled or lasts too long, a machine answered, or the conversation has ended."""
 
 import structlog
 
@@ -6,52 +6,52 @@ from chassis.event_log import EventLog
 from contracts import CallHangupRequested, Envelope
 from voice.application.telephony.attempts import (
     CALLED_OFF,
-    CLAIM_PATIENCE_SECONDS,
-    StillDialing,
+    MAX_PENDING_SECONDS,
+    AttemptInProgress,
     load_attempt,
-    rule_out,
+    record_undialled,
 )
 from voice.application.telephony.lookup import look_up
-from voice.ports import Directory, Telephony
+from voice.ports import CallDirectory, Telephony
 
 logger = structlog.get_logger()
 
 
 class HangUp:
-    """Closes lines."""
+    """Closes the lines of calls."""
 
     def __init__(
         self,
         calls: EventLog,
         telephony: Telephony,
-        directory: Directory,
+        directory: CallDirectory,
         *,
-        patience: float = CLAIM_PATIENCE_SECONDS,
+        max_pending_seconds: float = MAX_PENDING_SECONDS,
     ) -> None:
         self._calls = calls
         self._telephony = telephony
         self._directory = directory
-        self._patience = patience
+        self._max_pending_seconds = max_pending_seconds
 
     async def hang_up(self, event: CallHangupRequested, cause: Envelope) -> None:
-        """Closes the line of the call's present attempt, if there is or may be one.
+        """Closes the line of the call's current attempt, if it may have one.
 
-        Idempotent: a line that is closed stays closed. An attempt that nobody has claimed is called off here, since
-        whoever has the order may wait for long. Raises StillDialing while the request to dial may be under way.
+        Idempotent: closing a closed line has no effect. An attempt without a claim is refused here, because its order
+        may wait at a gate for long. Raises AttemptInProgress while the dial request may be in progress.
         """
         call = event.call
         attempt = await load_attempt(self._calls, call.call_id, call.attempt)
-        if attempt.never_rang:
+        if attempt.is_undialled:
             return
-        sid = attempt.provider_call_id
-        if attempt.claim is None and sid is None:
-            await rule_out(self._calls, call.call_id, call.attempt, cause, CALLED_OFF)
+        provider_call_id = attempt.provider_call_id
+        if attempt.claim is None and provider_call_id is None:
+            await record_undialled(self._calls, call.call_id, call.attempt, cause, CALLED_OFF)
             return
-        if sid is None:
-            if attempt.may_be_under_way(self._patience):
-                raise StillDialing
-            found = await look_up(self._directory, call, attempt)
-            sid = found.provider_call_id if found else None
-        if sid is not None:
-            await self._telephony.hang_up(sid)
-            logger.info("hung_up", attempt=call.attempt)
+        if provider_call_id is None:
+            if attempt.may_be_in_progress(self._max_pending_seconds):
+                raise AttemptInProgress
+            provider_call = await look_up(self._directory, call, attempt)
+            provider_call_id = provider_call.provider_call_id if provider_call else None
+        if provider_call_id is not None:
+            await self._telephony.hang_up(provider_call_id)
+            logger.info("call_hung_up", attempt=call.attempt)

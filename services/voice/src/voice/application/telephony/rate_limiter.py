@@ -1,8 +1,8 @@
-"""The account's pace, kept by all replicas together: an attempt is cleared before it is claimed and sent.
+"""Enforces the account's rate limit of dials for all replicas together (theory: `domain.rate_limit`).
 
-Each clearance is guarded by the last one of all, so the server puts them in one order and refuses whoever has not seen
-the last. The claim that follows keeps its own guard, on the call: that nobody is dialled twice (law 4) does not lean on
-the pace.
+A permit, `dial.cleared`, is appended before the claim. Its guard is the last permit of all attempts: the server puts
+permits in one order, and refuses a replica that has not seen the last one. The claim has a guard of its own, on the
+call, so at-most-once dialling does not depend on the rate limit.
 """
 
 import asyncio
@@ -12,79 +12,87 @@ import structlog
 
 from chassis.event_log import Conflict, EventLog, Guard, StoredEvent
 from contracts import DialCleared, DialPlaced, DialRefused, DialUnknown, Envelope
-from voice.domain.rate_limit import Pace
+from voice.domain.rate_limit import RateLimit
 from voice.metrics import DIAL_RATE_LIMIT, DIAL_WAIT_SECONDS, PERMIT_CONFLICTS
 from voice.ports import DialEvents
 
 _PAUSE_SECONDS = 1.0
+_NONE = -1
 
 logger = structlog.get_logger()
 
 
-class RateLimiter:
-    """One replica's part. `run` must run for anything to be cleared."""
+class DialRateLimiter:
+    """Grants permits to one replica's attempts, in order of request. `run` must run meanwhile."""
 
-    def __init__(self, pace: Pace, calls: EventLog, facts: DialEvents) -> None:
-        self._pace = pace
+    def __init__(self, rate_limit: RateLimit, calls: EventLog, events: DialEvents) -> None:
+        self._rate_limit = rate_limit
         self._calls = calls
-        self._facts = facts
-        self._first_come = asyncio.Lock()
-        self._news = asyncio.Event()
-        self._passed = -1
-        DIAL_RATE_LIMIT.set(pace.per_second)
+        self._events = events
+        self._first = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._guard_sequence = _NONE
+        """The last permit that was used as a guard. Its successor exists, and must arrive before the next append."""
+        DIAL_RATE_LIMIT.set(rate_limit.per_second)
 
     async def run(self) -> None:
-        """Hears what is cleared and what comes of it, until cancelled."""
+        """Follows the permits and outcomes of all replicas until it is cancelled."""
         while True:
             try:
-                await self._hear()
+                await self._follow()
             except Exception as error:
-                logger.warning("pacing_interrupted", exc_info=error)
+                logger.warning("rate_limiter_interrupted", exc_info=error)
                 await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def clear(self, call_id: UUID, attempt: int, cause: Envelope) -> None:
-        """Waits until the attempt may be sent, and says in the log that it may. Raises what prevents its being said."""
+    async def acquire(self, call_id: UUID, attempt: int, cause: Envelope) -> None:
+        """Waits until the attempt may be dialled, and appends its permit. Raises what prevents the append."""
         with DIAL_WAIT_SECONDS.time():
-            async with self._first_come:
-                while not await self._try(call_id, attempt, cause):
+            async with self._first:
+                while not await self._try_append(call_id, attempt, cause):
                     PERMIT_CONFLICTS.inc()
 
-    async def _try(self, call_id: UUID, attempt: int, cause: Envelope) -> bool:
-        while (wait := self._wait()) > 0:
-            self._news.clear()
-            try:
-                await asyncio.wait_for(self._news.wait(), wait)
-            except TimeoutError:
-                continue
-        # Nothing is awaited between the look at the pace and here, so the guard is that of what was seen.
-        self._passed, since = self._pace.last_clearance, self._pace.since()
-        cleared = DialCleared(call_id=call_id, attempt=attempt, replay_from_sequence=since)
+    async def _try_append(self, call_id: UUID, attempt: int, cause: Envelope) -> bool:
+        """Returns false if another replica appended a permit first."""
+        await self._wait_for_room()
+        # Nothing is awaited between reading the rate limit and here, so the guard matches what was read.
+        self._guard_sequence = self._rate_limit.last_permit_sequence
+        permit = DialCleared(
+            call_id=call_id, attempt=attempt, replay_from_sequence=self._rate_limit.replay_from_sequence()
+        )
         try:
-            await self._calls.append(cleared, cause=cause, guard=Guard(DialCleared.subjects(), self._passed))
+            await self._calls.append(permit, cause=cause, guard=Guard(DialCleared.subjects(), self._guard_sequence))
         except Conflict:
             return False
         except BaseException:
-            self._passed = -1  # it may not stand in the log, and then there is nothing to wait for
+            self._guard_sequence = _NONE  # the permit may be missing in the log; then its arrival must not be awaited
             raise
         return True
 
-    def _wait(self) -> float:
-        if self._pace.last_clearance <= self._passed:
-            return _PAUSE_SECONDS  # what we, or those who were faster, have cleared is on its way to us
-        return self._pace.wait(asyncio.get_running_loop().time())
+    async def _wait_for_room(self) -> None:
+        while (seconds := self._wait_seconds()) > 0:
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), seconds)
+            except TimeoutError:
+                continue
 
-    async def _hear(self) -> None:
-        self._pace.forget()
-        async with self._facts.follow() as batches:
+    def _wait_seconds(self) -> float:
+        if self._rate_limit.last_permit_sequence <= self._guard_sequence:
+            return _PAUSE_SECONDS  # the permit that followed the guard has not arrived yet
+        return self._rate_limit.wait_seconds(asyncio.get_running_loop().time())
+
+    async def _follow(self) -> None:
+        self._rate_limit.restart()
+        async with self._events.follow() as batches:
             async for batch in batches:
                 now = asyncio.get_running_loop().time()
-                for recorded in batch:
-                    self._take(recorded, now)
-                self._news.set()
+                for stored in batch:
+                    self._apply(stored, now)
+                self._changed.set()
 
-    def _take(self, recorded: StoredEvent, now: float) -> None:
-        match recorded.event:
+    def _apply(self, stored: StoredEvent, now: float) -> None:
+        match stored.event:
             case DialCleared(call_id=call_id, attempt=attempt):
-                self._pace.cleared(recorded.sequence, str(call_id), attempt, now)
+                self._rate_limit.add_permit(stored.sequence, str(call_id), attempt, now)
             case DialPlaced() | DialRefused() | DialUnknown() as outcome:
-                self._pace.over(recorded.sequence, str(outcome.call_id), outcome.attempt, now)
+                self._rate_limit.add_outcome(stored.sequence, str(outcome.call_id), outcome.attempt, now)

@@ -1,4 +1,4 @@
-"""Settlement: the provider is asked what became of an attempt whose news are overdue."""
+"""Settles attempts whose events are overdue: asks the provider for their state."""
 
 import structlog
 
@@ -6,51 +6,55 @@ from chassis.event_log import EventLog
 from contracts import CallSettlementRequested, DialLookedUp, Envelope
 from contracts.call import Call
 from voice.application.telephony.attempts import (
-    CLAIM_PATIENCE_SECONDS,
+    MAX_PENDING_SECONDS,
     Attempt,
-    StillDialing,
+    AttemptInProgress,
     load_attempt,
-    rule_out,
+    record_undialled,
 )
 from voice.application.telephony.lookup import look_up
-from voice.ports import Directory
+from voice.ports import CallDirectory
+
+NOT_DIALLED_IN_TIME = "not dialled in time"
 
 logger = structlog.get_logger()
 
 
 class Settlement:
-    """Says what the provider says; assumes nothing."""
+    """Records the provider's answer as it is; the orchestrator decides what follows from it."""
 
-    def __init__(self, calls: EventLog, directory: Directory, *, patience: float = CLAIM_PATIENCE_SECONDS) -> None:
+    def __init__(
+        self, calls: EventLog, directory: CallDirectory, *, max_pending_seconds: float = MAX_PENDING_SECONDS
+    ) -> None:
         self._calls = calls
         self._directory = directory
-        self._patience = patience
+        self._max_pending_seconds = max_pending_seconds
 
     async def settle(self, event: CallSettlementRequested, cause: Envelope) -> None:
-        """Looks the attempt up and says what was found.
+        """Looks the current attempt up and appends the result. An attempt without a claim is refused instead.
 
-        Idempotent: it only reads at the provider, and the id of what it says follows from the question's. Raises
-        StillDialing, Ambiguous, or whatever kept the provider from being asked: the question comes again.
+        Idempotent: the lookup only reads, and the result's id derives from the request's. Raises AttemptInProgress,
+        AmbiguousLookup, or the error of the provider; the message is then delivered again.
         """
         call = event.call
         attempt = await load_attempt(self._calls, call.call_id, call.attempt)
         if attempt.claim is None and attempt.provider_call_id is None:
-            await rule_out(self._calls, call.call_id, call.attempt, cause, "nobody came to dial it in time")
+            await record_undialled(self._calls, call.call_id, call.attempt, cause, NOT_DIALLED_IN_TIME)
             return
-        if attempt.never_rang:
+        if attempt.is_undialled:
             return
-        if attempt.provider_call_id is None and attempt.may_be_under_way(self._patience):
-            raise StillDialing
-        await self._say(call, attempt, cause)
+        if attempt.provider_call_id is None and attempt.may_be_in_progress(self._max_pending_seconds):
+            raise AttemptInProgress
+        await self._record_lookup(call, attempt, cause)
 
-    async def _say(self, call: Call, attempt: Attempt, cause: Envelope) -> None:
-        found = await look_up(self._directory, call, attempt)
-        fact = DialLookedUp(
+    async def _record_lookup(self, call: Call, attempt: Attempt, cause: Envelope) -> None:
+        provider_call = await look_up(self._directory, call, attempt)
+        event = DialLookedUp(
             call_id=call.call_id,
             attempt=call.attempt,
-            provider_call_id=found.provider_call_id if found else attempt.provider_call_id,
-            status=found.status if found else None,
-            duration_seconds=found.duration_seconds if found else None,
+            provider_call_id=provider_call.provider_call_id if provider_call else attempt.provider_call_id,
+            status=provider_call.status if provider_call else None,
+            duration_seconds=provider_call.duration_seconds if provider_call else None,
         )
-        await self._calls.append(fact, cause=cause, event_id=f"{cause.id}/looked-up")
-        logger.info("looked_up", attempt=call.attempt, status=fact.status)
+        await self._calls.append(event, cause=cause, event_id=f"{cause.id}/looked-up")
+        logger.info("attempt_looked_up", attempt=call.attempt, status=event.status)
