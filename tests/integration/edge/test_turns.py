@@ -1,4 +1,4 @@
-"""A conversation in turns: what Twilio is told to play and to listen for, and what is taken down of it."""
+"""A turn-based conversation: the TwiML that each webhook is answered with, and the utterances that are stored."""
 
 import asyncio
 import xml.etree.ElementTree as ET
@@ -42,8 +42,8 @@ def gather_of(answer: httpx.Response) -> ET.Element:
     return root[0]
 
 
-def played(answer: httpx.Response) -> str:
-    """The path of what is played, once its token is found to be good."""
+def played_path(answer: httpx.Response) -> str:
+    """Returns the path of the played audio, after a check of its token."""
     [play] = gather_of(answer)
     assert play.tag == "Play"
     url = urlsplit(play.text or "")
@@ -52,18 +52,18 @@ def played(answer: httpx.Response) -> str:
     return url.path
 
 
-async def heard(calls: EventLog, call: Call) -> list[StoredEvent]:
+async def utterances(calls: EventLog, call: Call) -> list[StoredEvent]:
     return await calls.read([f"speech.heard.{call.call_id}"])
 
 
-async def test_who_picks_up_hears_the_greeting_and_is_listened_to(
+async def test_an_answered_call_plays_the_greeting_and_awaits_an_utterance(
     twilio: "Twilio", talking: Call, calls: EventLog
 ) -> None:
     target = f"/twilio/voice/{talking.call_id}/1"
 
     answer = await twilio(target, CallStatus="in-progress")
 
-    assert played(answer) == f"/media/{talking.call_id}/1/0"
+    assert played_path(answer) == f"/media/{talking.call_id}/1/0"
     assert gather_of(answer).attrib == {
         "input": "speech",
         "action": f"https://calls.example.com/twilio/gather/{talking.call_id}/1/1#rc=2&rp=ct,rt,5xx",
@@ -80,15 +80,15 @@ async def test_who_picks_up_hears_the_greeting_and_is_listened_to(
     assert (stored.event.status, stored.event.sequence_number) == (TelephonyStatus.IN_PROGRESS, None)
 
 
-@pytest.mark.parametrize(("language", "recognised"), [("es", "es-ES"), ("en", "en-US"), ("es-MX", "es-MX")])
-async def test_the_recogniser_is_told_the_language_with_its_region(
-    twilio: "Twilio", talking: Call, orchestrator: "Orchestrator", language: str, recognised: str
+@pytest.mark.parametrize(("language", "recognized"), [("es", "es-ES"), ("en", "en-US"), ("es-MX", "es-MX")])
+async def test_speech_recognition_gets_the_language_with_a_region(
+    twilio: "Twilio", talking: Call, orchestrator: "Orchestrator", language: str, recognized: str
 ) -> None:
     await orchestrator.move(talking.call_id, language=language)
 
     answer = await twilio(f"/twilio/voice/{talking.call_id}/1")
 
-    assert gather_of(answer).attrib["language"] == recognised
+    assert gather_of(answer).attrib["language"] == recognized
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ async def test_the_recogniser_is_told_the_language_with_its_region(
     ],
 )
 @pytest.mark.parametrize("path", ["voice/{}/1", "gather/{}/1/1", "say/{}/1/0"])
-async def test_the_line_of_a_call_that_is_over_is_closed(
+async def test_the_line_of_a_call_that_is_over_is_hung_up(
     twilio: "Twilio", talking: Call, orchestrator: "Orchestrator", over: dict[str, object], path: str
 ) -> None:
     await orchestrator.move(talking.call_id, **over)
@@ -111,50 +111,52 @@ async def test_the_line_of_a_call_that_is_over_is_closed(
     assert answer.text == HANG_UP
 
 
-async def test_what_was_heard_is_taken_down_and_its_reply_is_played(
-    twilio: "Twilio", talking: Call, calls: EventLog
-) -> None:
+async def test_an_utterance_is_stored_and_its_reply_is_played(twilio: "Twilio", talking: Call, calls: EventLog) -> None:
     answer = await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult=" Sí, claro. ", Confidence="0.91")
 
-    assert played(answer) == f"/media/{talking.call_id}/1/1"
+    assert played_path(answer) == f"/media/{talking.call_id}/1/1"
     assert gather_of(answer).attrib["action"].split("#")[0].endswith(f"/{talking.call_id}/1/2")
-    [stored] = await heard(calls, talking)
+    [stored] = await utterances(calls, talking)
     assert stored.event == SpeechHeard(
         call_id=talking.call_id, attempt=1, turn=1, text="Sí, claro.", confidence=0.91, language="es"
     )
 
 
-async def test_a_silence_is_taken_down_as_one(twilio: "Twilio", talking: Call, calls: EventLog) -> None:
+async def test_a_silence_is_stored_as_an_utterance_without_text(
+    twilio: "Twilio", talking: Call, calls: EventLog
+) -> None:
     await twilio(f"/twilio/gather/{talking.call_id}/1/1", Confidence="0.0")
 
-    [stored] = await heard(calls, talking)
+    [stored] = await utterances(calls, talking)
     assert isinstance(stored.event, SpeechHeard)
     assert (stored.event.text, stored.event.confidence) == ("", None)
 
 
-async def test_a_turn_that_is_told_again_is_taken_once_and_answered_alike(
+async def test_a_repeated_webhook_claims_one_turn_and_is_answered_alike(
     twilio: "Twilio", talking: Call, calls: EventLog
 ) -> None:
     target = f"/twilio/gather/{talking.call_id}/1/1"
 
-    at_once = await asyncio.gather(*(twilio(target, SpeechResult="hola") for _ in range(4)))
+    simultaneous = await asyncio.gather(*(twilio(target, SpeechResult="hola") for _ in range(4)))
     await twilio(f"/twilio/gather/{talking.call_id}/1/2", SpeechResult="adiós")
     late = await twilio(target, SpeechResult="hola")
 
-    assert {answer.text for answer in (*at_once, late)} == {late.text}
-    assert played(late).endswith("/1/1")
-    assert [stored.envelope.id[-7:] for stored in await heard(calls, talking)] == ["heard/1", "heard/2"]
+    assert {answer.text for answer in (*simultaneous, late)} == {late.text}
+    assert played_path(late).endswith("/1/1")
+    assert [stored.envelope.id[-7:] for stored in await utterances(calls, talking)] == ["heard/1", "heard/2"]
 
 
-async def test_a_turn_that_another_voice_has_taken_is_not_lost(
+async def test_an_utterance_whose_turn_is_claimed_claims_the_next_one(
     twilio: "Twilio", talking: Call, calls: EventLog
 ) -> None:
     await calls.append(SpeechHeard(call_id=talking.call_id, attempt=1, turn=1, text="desde fuera", language="es"))
 
     answer = await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="hola")
 
-    assert played(answer) == f"/media/{talking.call_id}/1/2"
-    assert [stored.event.turn for stored in await heard(calls, talking) if isinstance(stored.event, SpeechHeard)] == [
+    assert played_path(answer) == f"/media/{talking.call_id}/1/2"
+    assert [
+        stored.event.turn for stored in await utterances(calls, talking) if isinstance(stored.event, SpeechHeard)
+    ] == [
         1,
         2,
     ]
@@ -168,12 +170,12 @@ async def test_a_second_attempt_begins_at_its_first_turn(
 
     answer = await twilio(f"/twilio/gather/{talking.call_id}/2/1", CallSid="CA2", SpeechResult="hola")
 
-    assert played(answer) == f"/media/{talking.call_id}/2/1"
-    assert len(await heard(calls, talking)) == 2
+    assert played_path(answer) == f"/media/{talking.call_id}/2/1"
+    assert len(await utterances(calls, talking)) == 2
 
 
 @pytest.mark.parametrize(("attempt", "closed"), [(1, True), (0, False)])
-async def test_the_line_is_closed_once_its_own_conversation_has_ended(
+async def test_the_line_is_hung_up_after_the_conversation_of_its_own_attempt_has_ended(
     twilio: "Twilio", talking: Call, calls: EventLog, attempt: int, closed: bool
 ) -> None:
     ended = ConversationEnded(
@@ -184,10 +186,10 @@ async def test_the_line_is_closed_once_its_own_conversation_has_ended(
     answer = await twilio(f"/twilio/gather/{talking.call_id}/1/2", SpeechResult="adiós")
 
     assert (answer.text == HANG_UP) == closed
-    assert len(await heard(calls, talking)) == (0 if closed else 1)
+    assert len(await utterances(calls, talking)) == (0 if closed else 1)
 
 
-async def test_a_goodbye_is_played_though_its_webhook_is_told_again(
+async def test_a_goodbye_is_played_again_when_its_webhook_is_repeated(
     twilio: "Twilio", talking: Call, calls: EventLog
 ) -> None:
     target = f"/twilio/gather/{talking.call_id}/1/1"
@@ -202,147 +204,149 @@ async def test_a_goodbye_is_played_though_its_webhook_is_told_again(
     assert (await twilio(f"/twilio/gather/{talking.call_id}/1/2")).text == HANG_UP
 
 
-def failed(call: Call, attempt: int, turn: int, sentence: int) -> AudioFailed:
-    """Voice has given up the turn from this sentence on."""
+def audio_failed(call: Call, attempt: int, turn: int, sentence: int) -> AudioFailed:
+    """Returns the event by which voice leaves the turn to Twilio's voice, from this sentence on."""
     return AudioFailed(
         call_id=call.call_id, attempt=attempt, turn=turn, sentence=sentence, reason="no credit", fallback="say"
     )
 
 
-Reply = Callable[..., Awaitable[None]]
+StoreReply = Callable[..., Awaitable[None]]
 
 
 @pytest.fixture
-def reply(calls: EventLog, talking: Call) -> Reply:
-    """Conversation's reply in a turn of the first attempt; `given_up`: the sentence that voice cannot speak."""
+def store_reply(calls: EventLog, talking: Call) -> StoreReply:
+    """Stores a reply of the first attempt; voice cannot synthesize it from the sentence `unplayed_from` on."""
 
-    async def reply(turn: int, *sentences: str, given_up: int | None = None) -> None:
-        told: dict[str, Any] = {"call_id": talking.call_id, "attempt": 1, "turn": turn}
+    async def store_reply(turn: int, *sentences: str, unplayed_from: int | None = None) -> None:
+        fields: dict[str, Any] = {"call_id": talking.call_id, "attempt": 1, "turn": turn}
         for number, text in enumerate(sentences):
-            await calls.append(AudioRequested(**told, sentence=number, text=text, language="es"))
-        if given_up is not None:
-            await calls.append(failed(talking, 1, turn, given_up))
+            await calls.append(AudioRequested(**fields, sentence=number, text=text, language="es"))
+        if unplayed_from is not None:
+            await calls.append(audio_failed(talking, 1, turn, unplayed_from))
         text, count = " ".join(sentences), len(sentences)
-        await calls.append(ReplyGenerated(**told, text=text, sentences=count, model="m", latency_seconds=1))
+        await calls.append(ReplyGenerated(**fields, text=text, sentences=count, model="m", latency_seconds=1))
 
-    return reply
+    return store_reply
 
 
-def said(answer: httpx.Response) -> str | None:
-    """What is said, in Spanish and in Twilio's own voice."""
+def spoken_text(answer: httpx.Response) -> str | None:
+    """Returns the text that Twilio's own voice speaks, in Spanish."""
     [say] = gather_of(answer)
     assert (say.tag, say.attrib) == ("Say", {"language": "es-ES"})
     return say.text
 
 
-@pytest.mark.parametrize(("given_up", "rest"), [(0, "Hola <Ana> & compañía. ¿Puede venir?"), (1, "¿Puede venir?")])
-async def test_what_nobody_could_hear_of_a_reply_is_said_by_twilio_once_after_the_silence(
-    twilio: "Twilio", talking: Call, calls: EventLog, reply: Reply, given_up: int, rest: str
+@pytest.mark.parametrize(("unplayed_from", "rest"), [(0, "Hola <Ana> & compañía. ¿Puede venir?"), (1, "¿Puede venir?")])
+async def test_twilio_speaks_an_unplayed_remainder_once_after_the_silence(
+    twilio: "Twilio", talking: Call, calls: EventLog, store_reply: StoreReply, unplayed_from: int, rest: str
 ) -> None:
     await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="hola")
-    await reply(1, "Hola <Ana> & compañía.", "¿Puede venir?", given_up=given_up)
+    await store_reply(1, "Hola <Ana> & compañía.", "¿Puede venir?", unplayed_from=unplayed_from)
 
     answers = [await twilio(f"/twilio/gather/{talking.call_id}/1/2") for _ in range(2)]
 
-    assert [said(answer) for answer in answers] == [rest, rest], "asked again, it is answered alike"
+    assert [spoken_text(answer) for answer in answers] == [rest, rest], "a repeated webhook is answered alike"
     action = gather_of(answers[0]).attrib["action"]
     assert action.endswith(f"/{talking.call_id}/1/2?said=true#rc=2&rp=ct,rt,5xx")
-    assert len(await heard(calls, talking)) == 1, "the silence was ours"
+    assert len(await utterances(calls, talking)) == 1, "this silence is no utterance"
     again = await twilio(f"/twilio/gather/{talking.call_id}/1/2?said=true")
-    assert played(again) == f"/media/{talking.call_id}/1/2"
-    assert len(await heard(calls, talking)) == 2
+    assert played_path(again) == f"/media/{talking.call_id}/1/2"
+    assert len(await utterances(calls, talking)) == 2
 
 
-async def test_last_words_that_nobody_could_hear_are_said_before_the_line_is_closed(
-    twilio: "Twilio", talking: Call, calls: EventLog, reply: Reply
+async def test_twilio_speaks_an_unplayed_goodbye_before_the_line_is_hung_up(
+    twilio: "Twilio", talking: Call, calls: EventLog, store_reply: StoreReply
 ) -> None:
     await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="no, gracias")
-    await reply(1, "De acuerdo.", "Adiós.", given_up=1)
+    await store_reply(1, "De acuerdo.", "Adiós.", unplayed_from=1)
     await calls.append(
         ConversationEnded(call_id=talking.call_id, attempt=1, turn=1, disposition=Disposition.DECLINED, summary="")
     )
 
-    assert said(await twilio(f"/twilio/gather/{talking.call_id}/1/2")) == "Adiós."
+    assert spoken_text(await twilio(f"/twilio/gather/{talking.call_id}/1/2")) == "Adiós."
     assert (await twilio(f"/twilio/gather/{talking.call_id}/1/2?said=true")).text == HANG_UP
 
 
-async def test_a_failure_in_another_turn_does_not_hide_what_is_unsaid(
-    twilio: "Twilio", talking: Call, calls: EventLog, reply: Reply
+async def test_a_failure_in_another_turn_does_not_hide_an_unplayed_remainder(
+    twilio: "Twilio", talking: Call, calls: EventLog, store_reply: StoreReply
 ) -> None:
     await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="hola")
-    await reply(1, "Hola.", "¿Puede venir?", given_up=1)
-    await calls.append(failed(talking, 1, 7, 0))
+    await store_reply(1, "Hola.", "¿Puede venir?", unplayed_from=1)
+    await calls.append(audio_failed(talking, 1, 7, 0))
 
-    assert said(await twilio(f"/twilio/gather/{talking.call_id}/1/2")) == "¿Puede venir?"
+    assert spoken_text(await twilio(f"/twilio/gather/{talking.call_id}/1/2")) == "¿Puede venir?"
 
 
-async def test_a_greeting_that_could_not_be_made_ready_is_said_by_twilio_at_once_and_after_a_silence(
+async def test_twilio_speaks_a_failed_greeting_at_once_and_after_a_silence(
     twilio: "Twilio", talking: Call, calls: EventLog
 ) -> None:
-    await calls.append(failed(talking, 0, 0, 0))
+    await calls.append(audio_failed(talking, 0, 0, 0))
 
     answer = await twilio(f"/twilio/voice/{talking.call_id}/1")
 
-    assert said(answer) == "Hola Ana."
+    assert spoken_text(answer) == "Hola Ana."
     assert "/1/1?said=true" in gather_of(answer).attrib["action"]
-    assert said(await twilio(f"/twilio/gather/{talking.call_id}/1/1")) == "Hola Ana."
+    assert spoken_text(await twilio(f"/twilio/gather/{talking.call_id}/1/1")) == "Hola Ana."
 
 
 @pytest.mark.parametrize(("query", "rest"), [("", "Hola. ¿Puede venir?"), ("?from=1", "¿Puede venir?")])
-async def test_a_turn_that_voice_has_given_up_is_said_by_twilio_from_there_on(
-    twilio: "Twilio", talking: Call, reply: Reply, query: str, rest: str
+async def test_twilio_speaks_a_redirected_turn_from_the_reported_sentence_on(
+    twilio: "Twilio", talking: Call, store_reply: StoreReply, query: str, rest: str
 ) -> None:
     await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="hola")
-    asked = asyncio.create_task(twilio(f"/twilio/say/{talking.call_id}/1/1{query}"))
+    pending = asyncio.create_task(twilio(f"/twilio/say/{talking.call_id}/1/1{query}"))
     await asyncio.sleep(0.2)
-    assert not asked.done(), "the reply is waited for while it is being made"
-    await reply(1, "Hola.", "¿Puede venir?")
+    assert not pending.done(), "the answer waits for the rest of the reply"
+    await store_reply(1, "Hola.", "¿Puede venir?")
 
-    answer = await asked
+    answer = await pending
 
-    assert said(answer) == rest
+    assert spoken_text(answer) == rest
     assert gather_of(answer).attrib["action"].endswith(f"/{talking.call_id}/1/2?said=true#rc=2&rp=ct,rt,5xx")
 
 
-async def test_what_was_heard_meanwhile_goes_before_a_turn_that_voice_has_given_up(
-    twilio: "Twilio", talking: Call, reply: Reply
+async def test_a_later_utterance_takes_precedence_over_a_redirected_turn(
+    twilio: "Twilio", talking: Call, store_reply: StoreReply
 ) -> None:
     await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="hola")
-    await reply(1, "Hola.", "¿Puede venir?", given_up=1)
+    await store_reply(1, "Hola.", "¿Puede venir?", unplayed_from=1)
     await twilio(f"/twilio/gather/{talking.call_id}/1/2", SpeechResult="¿quién es?")
 
     answer = await twilio(f"/twilio/say/{talking.call_id}/1/1?from=1")
 
-    assert played(answer) == f"/media/{talking.call_id}/1/2"
+    assert played_path(answer) == f"/media/{talking.call_id}/1/2"
 
 
-async def test_a_greeting_that_voice_has_given_up_is_said_by_twilio(twilio: "Twilio", talking: Call) -> None:
-    assert said(await twilio(f"/twilio/say/{talking.call_id}/1/0?from=0")) == "Hola Ana."
+async def test_twilio_speaks_a_redirected_greeting(twilio: "Twilio", talking: Call) -> None:
+    assert spoken_text(await twilio(f"/twilio/say/{talking.call_id}/1/0?from=0")) == "Hola Ana."
 
 
-async def test_who_speaks_is_answered_even_if_the_audio_before_failed(
+async def test_an_utterance_with_text_is_answered_even_if_the_audio_before_it_failed(
     twilio: "Twilio", talking: Call, calls: EventLog
 ) -> None:
-    await calls.append(failed(talking, 0, 0, 0))
+    await calls.append(audio_failed(talking, 0, 0, 0))
 
     answer = await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="¿Diga?")
 
-    assert played(answer) == f"/media/{talking.call_id}/1/1"
+    assert played_path(answer) == f"/media/{talking.call_id}/1/1"
 
 
-async def test_what_was_heard_stands_behind_the_state_that_it_followed(
+async def test_an_utterance_names_the_state_that_it_followed_as_its_cause(
     twilio: "Twilio", talking: Call, calls: EventLog
 ) -> None:
     await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="hola")
 
     state = await calls.last(call_state_filter(talking.call_id))
-    [stored] = await heard(calls, talking)
+    [stored] = await utterances(calls, talking)
     assert state
     assert stored.envelope.causation_id == state.envelope.id
 
 
-async def test_a_greeting_made_at_the_second_try_was_heard(twilio: "Twilio", talking: Call, calls: EventLog) -> None:
-    await calls.append(failed(talking, 0, 0, 0))
+async def test_a_greeting_that_succeeded_when_repeated_is_not_spoken_by_twilio(
+    twilio: "Twilio", talking: Call, calls: EventLog
+) -> None:
+    await calls.append(audio_failed(talking, 0, 0, 0))
     ready = AudioReady(
         call_id=talking.call_id,
         attempt=0,
@@ -357,4 +361,4 @@ async def test_a_greeting_made_at_the_second_try_was_heard(twilio: "Twilio", tal
 
     answer = await twilio(f"/twilio/gather/{talking.call_id}/1/1")
 
-    assert played(answer) == f"/media/{talking.call_id}/1/1"
+    assert played_path(answer) == f"/media/{talking.call_id}/1/1"

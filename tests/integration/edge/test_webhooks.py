@@ -1,4 +1,4 @@
-"""Twilio's callbacks: genuine or not, stored before they are answered, and stored once."""
+"""Twilio's webhooks: only authentic ones are stored, before they are answered, and once."""
 
 import asyncio
 import logging
@@ -31,12 +31,12 @@ SAMPLES = {
 }
 
 
-async def reported(calls: EventLog, call: Call) -> list[StoredEvent]:
-    """What the log holds of the provider's reports on this call."""
+async def telephony_events(calls: EventLog, call: Call) -> list[StoredEvent]:
+    """Returns the stored `telephony.*` events of the call."""
     return [r for r in await calls.read(call_filters(call.call_id)) if r.envelope.type.startswith("telephony.")]
 
 
-def answers(kind: str, result: str) -> float:
+def webhooks_counted(kind: str, result: str) -> float:
     return REGISTRY.get_sample_value("centralita_webhooks_total", {"kind": kind, "result": result}) or 0
 
 
@@ -51,7 +51,7 @@ def answers(kind: str, result: str) -> float:
         ("failed", TelephonyStatus.FAILED, 1, 0, True, "SIP 404"),
     ],
 )
-async def test_a_status_callback_becomes_a_fact_in_the_log(
+async def test_a_status_callback_is_stored_as_an_event(
     twilio: "Twilio",
     talking: Call,
     calls: EventLog,
@@ -65,7 +65,7 @@ async def test_a_status_callback_becomes_a_fact_in_the_log(
     answer = await twilio(f"/twilio/status/{talking.call_id}/1", **SAMPLES[sample])
 
     assert (answer.status_code, answer.content) == (204, b"")
-    fact = TelephonyStatusReported(
+    event = TelephonyStatusReported(
         call_id=talking.call_id,
         attempt=1,
         provider_call_id=SID,
@@ -75,30 +75,30 @@ async def test_a_status_callback_becomes_a_fact_in_the_log(
         is_permanent=permanent,
         reason=reason,
     )
-    [stored] = await reported(calls, talking)
-    assert stored.event == fact
+    [stored] = await telephony_events(calls, talking)
+    assert stored.event == event
     assert stored.envelope.source == "edge"
     created = (await calls.read(call_filters(talking.call_id)))[0].envelope
     assert stored.envelope.correlation_id
     assert stored.envelope.causation_id not in (None, created.id)
 
 
-async def test_a_callback_that_comes_again_is_stored_once(twilio: "Twilio", talking: Call, calls: EventLog) -> None:
+async def test_a_repeated_callback_is_stored_once(twilio: "Twilio", talking: Call, calls: EventLog) -> None:
     target = f"/twilio/status/{talking.call_id}/1"
 
     again = await asyncio.gather(*(twilio(target, **SAMPLES["completed"]) for _ in range(3)))
     await twilio(target, **SAMPLES["ringing"])
 
     assert [answer.status_code for answer in again] == [204, 204, 204]
-    assert len(await reported(calls, talking)) == 2
+    assert len(await telephony_events(calls, talking)) == 2
 
 
 async def test_another_attempt_has_callbacks_of_its_own(twilio: "Twilio", talking: Call, calls: EventLog) -> None:
     await twilio(f"/twilio/status/{talking.call_id}/1", **SAMPLES["ringing"])
     await twilio(f"/twilio/status/{talking.call_id}/2", CallSid="CA2", **SAMPLES["ringing"])
 
-    facts = [stored.event for stored in await reported(calls, talking)]
-    assert [fact.attempt for fact in facts if isinstance(fact, TelephonyStatusReported)] == [1, 2]
+    events = [stored.event for stored in await telephony_events(calls, talking)]
+    assert [event.attempt for event in events if isinstance(event, TelephonyStatusReported)] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ async def test_another_attempt_has_callbacks_of_its_own(twilio: "Twilio", talkin
         ("a_word_to_come", AnsweredBy.UNKNOWN),
     ],
 )
-async def test_machine_detection_becomes_a_fact(
+async def test_the_result_of_machine_detection_is_stored_as_an_event(
     twilio: "Twilio", talking: Call, calls: EventLog, word: str, answered_by: AnsweredBy
 ) -> None:
     target = f"/twilio/amd/{talking.call_id}/1"
@@ -121,7 +121,7 @@ async def test_machine_detection_becomes_a_fact(
     answers = [await twilio(target, AnsweredBy=word, MachineDetectionDuration="2900") for _ in range(2)]
 
     assert [answer.status_code for answer in answers] == [204, 204]
-    [stored] = await reported(calls, talking)
+    [stored] = await telephony_events(calls, talking)
     assert stored.event == AnswerClassified(
         call_id=talking.call_id, attempt=1, provider_call_id=SID, answered_by=answered_by
     )
@@ -131,17 +131,17 @@ async def test_machine_detection_becomes_a_fact(
     "form",
     [{"CallStatus": "dancing"}, {"SequenceNumber": "1"}, {"CallStatus": "ringing", "CallSid": ""}],
 )
-async def test_a_callback_that_says_nothing_known_is_refused_and_counted(
+async def test_an_invalid_callback_is_refused_and_counted(
     twilio: "Twilio", talking: Call, calls: EventLog, form: dict[str, str]
 ) -> None:
-    before = answers("status", "invalid")
+    before = webhooks_counted("status", "invalid")
 
     answer = await twilio(f"/twilio/status/{talking.call_id}/1", **form)
 
     assert answer.status_code == 422
     assert answer.headers["Content-Type"] == "application/problem+json"
-    assert await reported(calls, talking) == []
-    assert answers("status", "invalid") == before + 1
+    assert await telephony_events(calls, talking) == []
+    assert webhooks_counted("status", "invalid") == before + 1
 
 
 @pytest.mark.parametrize("path", ["voice/{}/1", "gather/{}/1/1", "status/{}/1", "amd/{}/1"])
@@ -170,14 +170,14 @@ async def test_a_forged_webhook_is_forbidden_and_nothing_is_stored(
 ) -> None:
     target = "/twilio/" + path.format(talking.call_id)
     kind = path.partition("/")[0]
-    before = answers(kind, "forged")
+    before = webhooks_counted(kind, "forged")
     form = {"CallSid": SID, "CallStatus": "ringing", "AnsweredBy": "human"}
-    of_another_token = RequestValidator("another-token").compute_signature(PUBLIC_URL + target, form)
+    signature_of_another_token = RequestValidator("another-token").compute_signature(PUBLIC_URL + target, form)
 
     refused = [
         await anyone.post(target, data=form),
         await anyone.post(target, data=form, headers={"X-Twilio-Signature": ""}),
-        await anyone.post(target, data=form, headers={"X-Twilio-Signature": of_another_token}),
+        await anyone.post(target, data=form, headers={"X-Twilio-Signature": signature_of_another_token}),
         await anyone.post(target, json=form, headers={"X-Twilio-Signature": "forged"}),
         await anyone.post(target, files={"CallSid": b"CA1"}, headers={"X-Twilio-Signature": "forged"}),
     ]
@@ -185,10 +185,10 @@ async def test_a_forged_webhook_is_forbidden_and_nothing_is_stored(
     assert [answer.status_code for answer in refused] == [403] * 5
     assert refused[0].headers["Content-Type"] == "application/problem+json"
     assert await calls.last(f"*.*.{talking.call_id}") is None
-    assert answers(kind, "forged") == before + 5
+    assert webhooks_counted(kind, "forged") == before + 5
 
 
-async def test_a_signature_holds_for_one_form_and_one_target(
+async def test_a_signature_is_valid_for_one_form_and_one_target(
     anyone: httpx.AsyncClient, talking: Call, calls: EventLog
 ) -> None:
     target = f"/twilio/status/{talking.call_id}/1"
@@ -197,32 +197,30 @@ async def test_a_signature_holds_for_one_form_and_one_target(
 
     changed = await anyone.post(target, data={**form, "CallStatus": "completed"}, headers=signed)
     moved = await anyone.post(f"/twilio/status/{talking.call_id}/2", data=form, headers=signed)
-    longer = await anyone.post(f"{target}?x=1", data=form, headers=signed)
+    extended = await anyone.post(f"{target}?x=1", data=form, headers=signed)
 
-    assert [changed.status_code, moved.status_code, longer.status_code] == [403, 403, 403]
+    assert [changed.status_code, moved.status_code, extended.status_code] == [403, 403, 403]
     assert (await anyone.post(target, data=form, headers=signed)).status_code == 204
 
 
-async def test_the_signed_url_is_the_public_one_with_its_query_whatever_the_proxy_says(
+async def test_the_signed_url_is_the_public_one_with_its_query_even_behind_a_proxy(
     anyone: httpx.AsyncClient, twilio: "Twilio", talking: Call
 ) -> None:
     target = f"/twilio/status/{talking.call_id}/1?tenant=a%20b&empty="
     form = {"CallSid": SID, **SAMPLES["ringing"]}
-    inside = RequestValidator(AUTH_TOKEN).compute_signature(f"http://edge.internal:8000{target}", form)
+    internal_signature = RequestValidator(AUTH_TOKEN).compute_signature(f"http://edge.internal:8000{target}", form)
     proxied = {"Host": "attacker.example", "X-Forwarded-Host": "attacker.example", "X-Forwarded-Proto": "http"}
 
     assert (await twilio(target, **SAMPLES["ringing"])).status_code == 204
-    refused = await anyone.post(target, data=form, headers={"X-Twilio-Signature": inside})
+    refused = await anyone.post(target, data=form, headers={"X-Twilio-Signature": internal_signature})
     assert refused.status_code == 403
     public = RequestValidator(AUTH_TOKEN).compute_signature(PUBLIC_URL + target, form)
-    passed = await anyone.post(target, data=form, headers={"X-Twilio-Signature": public, **proxied})
-    assert passed.status_code == 204
+    accepted = await anyone.post(target, data=form, headers={"X-Twilio-Signature": public, **proxied})
+    assert accepted.status_code == 204
 
 
-async def test_without_the_bus_twilio_is_asked_to_come_again(
-    twilio: "Twilio", talking: Call, bus_client: Client
-) -> None:
-    before = answers("status", "unavailable")
+async def test_without_nats_webhooks_are_answered_with_503(twilio: "Twilio", talking: Call, bus_client: Client) -> None:
+    before = webhooks_counted("status", "unavailable")
     await bus_client.close()
 
     for path in ("status/{}/1", "voice/{}/1", "gather/{}/1/1", "amd/{}/1"):
@@ -230,10 +228,10 @@ async def test_without_the_bus_twilio_is_asked_to_come_again(
 
         assert answer.status_code == 503, path
         assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answers("status", "unavailable") == before + 1
+    assert webhooks_counted("status", "unavailable") == before + 1
 
 
-async def test_a_fact_that_could_not_be_stored_is_not_acknowledged(
+async def test_an_event_that_could_not_be_stored_is_not_acknowledged(
     twilio: "Twilio", talking: Call, bus_client: Client
 ) -> None:
     js = bus_client.jetstream()

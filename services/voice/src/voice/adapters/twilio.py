@@ -72,7 +72,7 @@ class _HttpClient(AsyncTwilioHttpClient):  # type: ignore[misc]
     ) -> Response:
         """Sends one request.
 
-        Raises RequestFailed if it was not sent, and TooManyRequests, TimeoutError or an error of aiohttp if it was.
+        Raises RequestFailed if the provider is unavailable, else TooManyRequests, TimeoutError or an error of aiohttp.
         """
         original = urlsplit(url)
         path = self._base.path.rstrip("/") + original.path
