@@ -1,4 +1,4 @@
-"""One small campaign, with everything that looks at it: traces, logs, and Prometheus where it is installed."""
+"""One small campaign, observed by traces, logs and, where it is installed, Prometheus."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -16,7 +16,7 @@ from centralita.demo.campaign import requests
 from centralita.demo.documents import wait_until_projected
 from centralita.embedded.system import running
 from centralita.monitoring.prometheus import INSTALLED, prometheus, series, stored_queries
-from centralita.monitoring.spans import Received, receiving
+from centralita.monitoring.spans import TraceReceiver, receive_traces
 from chassis.event_log import EventLog
 from contracts import AudioRequested, CallRequested, ReplyGenerated, SpeechHeard, call_id_of
 from contracts.streams import CALLS, call_filters
@@ -27,31 +27,31 @@ SCRAPES_AFTER = 3.0
 
 @dataclass
 class Observed:
-    """What was seen of the campaign. `series` is empty where there is no Prometheus."""
+    """The observations of the campaign. `series` and `rules` are empty without Prometheus."""
 
-    wanted: list[CallRequested]
-    traces: Received
+    requests: list[CallRequested]
+    traces: TraceReceiver
     logs: dict[str, str] = field(default_factory=dict)
     spoken: set[str] = field(default_factory=set)
     series: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     rules: list[dict[str, Any]] = field(default_factory=list)
 
     @property
-    def ids(self) -> list[UUID]:
+    def call_ids(self) -> list[UUID]:
         """The ids of its calls."""
-        return [call_id_of(request.request_id or "") for request in self.wanted]
+        return [call_id_of(request.request_id or "") for request in self.requests]
 
 
 @pytest.fixture(scope="session")
 def observed(tmp_path_factory: pytest.TempPathFactory) -> Observed:
-    """Half of the people pick up, one number is busy at first; both languages are spoken."""
+    """Runs the campaign: half of the callees answer, one number is busy at first, both languages are spoken."""
     return asyncio.run(_observe(tmp_path_factory.mktemp("observed") / "run"))
 
 
 async def _observe(folder: Path) -> Observed:
-    with receiving() as traces:
-        seen = Observed(requests(run="observed", count=CALLS_MADE), traces)
-        told = {
+    with receive_traces() as traces:
+        observed = Observed(requests(run="observed", count=CALLS_MADE), traces)
+        settings = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": traces.url,
             "LOG_LEVEL": "DEBUG",
             "MAX_CONCURRENT_CALLS": "50",
@@ -60,31 +60,33 @@ async def _observe(folder: Path) -> Observed:
         environment = {"PATH": "/usr/bin:/bin"}
         async with AsyncExitStack() as stack:
             system = await stack.enter_async_context(
-                running(folder, environment=environment, seed=5, speed=20, behaviours="human=3,busy=1", settings=told)
+                running(
+                    folder, environment=environment, seed=5, speed=20, behaviours="human=3,busy=1", settings=settings
+                )
             )
             client = await nats.connect(system.nats_url)
             stack.push_async_callback(client.close)
             http = await stack.enter_async_context(prometheus(folder / "prom", system.urls)) if INSTALLED else None
-            await asyncio.sleep(SCRAPES_AFTER if http else 0)  # what counters were before the first call
-            for request in seen.wanted:
+            await asyncio.sleep(SCRAPES_AFTER if http else 0)  # scrapes the counters before the first call
+            for request in observed.requests:
                 await client.jetstream().publish(CallRequested.event_name, request.model_dump_json().encode())
-            await wait_until_projected(system.mongo_url, seen.ids, timeout=60)
-            seen.spoken = await _spoken(client, seen.ids)
+            await wait_until_projected(system.mongo_url, observed.call_ids, timeout=60)
+            observed.spoken = await _spoken_texts(client, observed.call_ids)
             if http:
                 await asyncio.sleep(SCRAPES_AFTER)
-                await _ask(http, seen)
-        seen.logs = {log.stem: log.read_text() for log in folder.glob("*.log")}
-        return seen
+                await _query_all(http, observed)
+        observed.logs = {log.stem: log.read_text() for log in folder.glob("*.log")}
+        return observed
 
 
-async def _ask(http: httpx.AsyncClient, seen: Observed) -> None:
+async def _query_all(http: httpx.AsyncClient, observed: Observed) -> None:
     for name, expression in stored_queries().items():
-        seen.series[name] = await series(http, expression)
+        observed.series[name] = await series(http, expression)
     answer = await http.get("/api/v1/rules")
-    seen.rules = [rule for group in answer.json()["data"]["groups"] for rule in group["rules"]]
+    observed.rules = [rule for group in answer.json()["data"]["groups"] for rule in group["rules"]]
 
 
-async def _spoken(client: Client, ids: list[UUID]) -> set[str]:
+async def _spoken_texts(client: Client, ids: list[UUID]) -> set[str]:
     log = EventLog(client, CALLS.name, source="test")
-    events = [found.event for call_id in ids for found in await log.read(call_filters(call_id))]
+    events = [stored.event for call_id in ids for stored in await log.read(call_filters(call_id))]
     return {event.text for event in events if isinstance(event, AudioRequested | SpeechHeard | ReplyGenerated)} - {""}

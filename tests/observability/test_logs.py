@@ -1,4 +1,4 @@
-"""Logs are JSON, carry the ids by which a call is followed, and nothing that was said."""
+"""Log lines are JSON, contain the ids of call and trace, and contain neither numbers nor spoken text."""
 
 import json
 from typing import Any
@@ -15,7 +15,7 @@ def _lines(observed: Observed) -> list[dict[str, Any]]:
 def test_no_number_and_no_spoken_sentence_is_in_any_log(observed: Observed) -> None:
     assert set(SERVICES) < observed.logs.keys()
     for name, text in observed.logs.items():
-        for request in observed.wanted:
+        for request in observed.requests:
             assert request.phone_number not in text, name
             assert request.phone_number.removeprefix("+") not in text, name
         for sentence in observed.spoken:
@@ -26,10 +26,10 @@ def test_every_line_is_json_and_names_its_service(observed: Observed) -> None:
     assert {line["service"] for line in _lines(observed)} == set(SERVICES)
 
 
-def test_every_line_about_a_call_has_its_id_and_its_trace(observed: Observed) -> None:
-    ids = {str(call_id) for call_id in observed.ids}
+def test_every_line_about_a_call_has_its_call_id_and_its_trace_id(observed: Observed) -> None:
+    ids = {str(call_id) for call_id in observed.call_ids}
     decided = [line for line in _lines(observed) if line["event"] in {"decided", "dialed", "message_failed"}]
     assert {line["call_id"] for line in decided} == ids
-    traces = {str(call_id): observed.traces.trace_of(call_id)[0].trace_id for call_id in observed.ids}
+    traces = {str(call_id): observed.traces.trace_of(call_id)[0].trace_id for call_id in observed.call_ids}
     for line in decided:
         assert line["trace_id"] == traces[line["call_id"]]

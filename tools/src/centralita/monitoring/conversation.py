@@ -1,69 +1,69 @@
-"""*Conversation quality*: how long is a callee left in silence, and what do they hear then?"""
+"""The dashboard *Conversation quality*: latency of turns, usage of the model, fallbacks."""
 
-from centralita.monitoring.panels import Dashboard, Kind, Panel, Unit, rate, split_of_time
+from centralita.monitoring.panels import Dashboard, Kind, Panel, Unit, latency_quantiles, rate
 
 CONVERSATION = Dashboard(
     uid="centralita-conversation",
     title="Conversation quality",
-    means="How long is a callee left in silence, and what do they hear then?",
+    description="How long a callee waits for a reply, part by part, and which fallbacks were used.",
     rows={
-        "Latency of a turn, in its parts": (
+        "Latency of a turn, by part": (
             Panel(
-                "Heard → first token",
-                "From the start of a turn's handling to the model's first word",
-                split_of_time("centralita_turn_first_token_seconds"),
+                "Utterance → first token",
+                "From the start of the turn's processing to the first token of the model",
+                latency_quantiles("centralita_turn_first_token_seconds"),
                 unit=Unit.SECONDS,
             ),
             Panel(
-                "Heard → first sentence",
-                "Until voice is asked to speak",
-                split_of_time("centralita_turn_first_sentence_seconds"),
+                "Utterance → first sentence",
+                "From the start of the turn's processing to the first audio request",
+                latency_quantiles("centralita_turn_first_sentence_seconds"),
                 unit=Unit.SECONDS,
             ),
             Panel(
-                "Sentence → first audio byte",
-                "From asking for a synthesis to its first sound",
-                split_of_time("centralita_speech_first_byte_seconds"),
+                "Audio request → first byte",
+                "From the request for synthesis to its first byte",
+                latency_quantiles("centralita_speech_first_byte_seconds"),
                 unit=Unit.SECONDS,
             ),
             Panel(
-                "Heard → first audio sent",
-                "The silence that a callee hears: from the line asking for the reply to the first sound sent",
-                split_of_time("centralita_turn_first_audio_seconds"),
+                "Utterance → first audio sent",
+                "The silence that the callee hears: from the provider's media request to the first byte sent",
+                latency_quantiles("centralita_turn_first_audio_seconds"),
                 unit=Unit.SECONDS,
                 alarm=3,
             ),
         ),
-        "What is said": (
+        "Turns": (
             Panel(
-                "Whole turns",
-                "From the start of a turn's handling to its last word",
-                split_of_time("centralita_turn_seconds"),
+                "Duration of turns",
+                "From the start of the turn's processing to its last word",
+                latency_quantiles("centralita_turn_seconds"),
                 unit=Unit.SECONDS,
             ),
             Panel(
-                "Turns",
-                "Turns that were answered, a second",
+                "Turns a second",
+                "Turns that got a reply",
                 {"turns": rate("centralita_turn_seconds_count")},
                 unit=Unit.PER_SECOND,
             ),
             Panel(
                 "Tokens",
-                "As the model counts them, a second",
+                "A second, as counted by the model's provider",
                 {"{{kind}}": rate("centralita_model_tokens_total", "kind")},
                 unit=Unit.PER_SECOND,
             ),
         ),
-        "What it fell back to": (
+        "Fallbacks": (
             Panel(
-                "Fallbacks by step",
-                "What stood in for the first choice, a second",
+                "Fallbacks by source",
+                "Uses of each second choice, a second",
                 {"{{step}}": rate("centralita_fallbacks_total", "step")},
                 unit=Unit.PER_SECOND,
                 kind=Kind.STACKED,
             ),
             Panel(
-                "Failed tries of a model",
+                "Failed requests to a model",
                 "By reason, a second",
                 {"{{reason}}": rate("centralita_model_failures_total", "reason")},
                 unit=Unit.PER_SECOND,

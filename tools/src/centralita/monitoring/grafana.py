@@ -1,4 +1,4 @@
-"""Dashboards as Grafana's JSON, by its own SDK."""
+"""Dashboards as Grafana's JSON, built with Grafana's own SDK."""
 
 import json
 from itertools import count
@@ -14,44 +14,42 @@ from grafana_foundation_sdk.models.dashboard import DataSourceRef, Threshold, Th
 from centralita.monitoring.panels import Dashboard, Kind, Panel
 
 SOURCE = DataSourceRef(type_val="prometheus", uid="prometheus")
-"""As in deploy/grafana/provisioning/datasources."""
+"""The data source of deploy/grafana/provisioning/datasources."""
 _HEIGHT = 8
 _WIDTH = 24
 
 _Builder = timeseries.Panel | stat.Panel
 
 
-def rendered(dashboard: Dashboard) -> str:
-    """The dashboard's JSON, the same for the same dashboard."""
-    builder = DashboardBuilder(dashboard.title).uid(dashboard.uid).description(dashboard.means).tags(["centralita"])
+def render(dashboard: Dashboard) -> str:
+    """Returns the dashboard's JSON; deterministic."""
+    builder = (
+        DashboardBuilder(dashboard.title).uid(dashboard.uid).description(dashboard.description).tags(["centralita"])
+    )
     builder = builder.readonly().refresh("10s").time("now-1h", "now").timezone("browser")
-    for name, values in (dashboard.choices or {}).items():
-        builder = builder.with_variable(_choice(name, values))
-    numbers = count(1)
+    for name, query in (dashboard.variables or {}).items():
+        builder = builder.with_variable(_variable(name, query))
+    ids = count(1)
     for title, panels in dashboard.rows.items():
-        builder = builder.with_row(Row(title).id(next(numbers)))
+        builder = builder.with_row(Row(title).id(next(ids)))
         for panel in panels:
-            builder = builder.with_panel(_panel(panel).id(next(numbers)).span(_WIDTH // len(panels)))
+            builder = builder.with_panel(_panel(panel).id(next(ids)).span(_WIDTH // len(panels)))
     return json.dumps(json.loads(JSONEncoder(sort_keys=True).encode(builder.build())), indent=1, sort_keys=True) + "\n"
 
 
-def _choice(name: str, values: str) -> QueryVariable:
-    variable = QueryVariable(name).label(name).query(values).datasource(SOURCE)
+def _variable(name: str, query: str) -> QueryVariable:
+    variable = QueryVariable(name).label(name).query(query).datasource(SOURCE)
     return variable.refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
 
 
 def _panel(panel: Panel) -> _Builder:
-    builder: _Builder = _number() if panel.kind is Kind.NUMBER else _lines(panel)
-    builder = builder.title(panel.title).description(panel.means).datasource(SOURCE).unit(panel.unit).min(0)
+    builder: _Builder = stat.Panel() if panel.kind is Kind.NUMBER else _lines(panel)
+    builder = builder.title(panel.title).description(panel.description).datasource(SOURCE).unit(panel.unit).min(0)
     builder = builder.height(_HEIGHT).thresholds(_thresholds(panel.alarm))
     for number, (legend, expression) in enumerate(panel.queries.items()):
         query = Dataquery().expr(expression).legend_format(legend).ref_id(chr(ord("A") + number))
         builder = builder.with_target(query.instant() if panel.kind is Kind.NUMBER else query.range())
     return builder
-
-
-def _number() -> stat.Panel:
-    return stat.Panel()
 
 
 def _lines(panel: Panel) -> timeseries.Panel:

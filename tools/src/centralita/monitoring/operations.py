@@ -1,13 +1,13 @@
-"""*Operations*: is everything up, does everything move, does anything pile up?"""
+"""The dashboard *Operations*: health, progress and backlogs."""
 
-from centralita.monitoring.panels import Dashboard, Kind, Panel, Unit, quantile, rate, split_of_time
+from centralita.monitoring.panels import Dashboard, Kind, Panel, Unit, latency_quantiles, quantile, rate
 
 OPERATIONS = Dashboard(
     uid="centralita-operations",
     title="Operations",
-    means="Is everything up, does everything move, does anything pile up?",
+    description="Health of the services, progress of calls, and backlogs.",
     rows={
-        "At a glance": (
+        "Overview": (
             Panel(
                 "Replicas up",
                 "Targets that answer Prometheus, by service",
@@ -16,19 +16,19 @@ OPERATIONS = Dashboard(
             ),
             Panel(
                 "Live calls",
-                "Calls that hold a slot, and the cap (MAX_CONCURRENT_CALLS)",
-                {"live": "max(centralita_live_calls)", "cap": "max(centralita_live_calls_limit)"},
+                "Calls that occupy a slot, and their limit (MAX_CONCURRENT_CALLS)",
+                {"live": "max(centralita_live_calls)", "limit": "max(centralita_live_calls_limit)"},
                 kind=Kind.NUMBER,
             ),
             Panel(
                 "Dead letters",
-                "Messages that nobody could use, and that nobody has dealt with: `centralita dead-letters list`",
-                {"kept": "max(centralita_dead_letter_messages)"},
+                "Messages that could not be processed, not yet retried or deleted: `centralita dead-letters list`",
+                {"stored": "max(centralita_dead_letter_messages)"},
                 kind=Kind.NUMBER,
                 alarm=1,
             ),
             Panel(
-                "Projection behind by",
+                "Projection lag",
                 "Age of the oldest event that is not in MongoDB yet",
                 {"lag": "max(centralita_projection_lag_seconds)"},
                 unit=Unit.SECONDS,
@@ -45,8 +45,8 @@ OPERATIONS = Dashboard(
                 kind=Kind.STACKED,
             ),
             Panel(
-                "Dials against the limit",
-                "Requests to dial by their outcome, a second, and the most that the account may send",
+                "Dials and their limit",
+                "Dial requests a second by outcome, and the account's limit (TWILIO_CALLS_PER_SECOND)",
                 {
                     "{{outcome}}": rate("centralita_dials_total", "outcome"),
                     "limit": "max(centralita_dials_per_second_limit)",
@@ -55,65 +55,65 @@ OPERATIONS = Dashboard(
             ),
             Panel(
                 "Live and waiting calls",
-                "Waiting: their time has come and there is no slot, or their campaign is paused",
+                "Waiting: calls that are due and wait for a slot, or whose campaign is paused",
                 {
                     "live": "max(centralita_live_calls)",
-                    "cap": "max(centralita_live_calls_limit) < inf or max(centralita_live_calls)",
+                    "limit": "max(centralita_live_calls_limit) < inf or max(centralita_live_calls)",
                     "waiting": "max(centralita_waiting_calls)",
                 },
             ),
             Panel(
-                "Paused",
-                "Campaigns that somebody has paused, and the calls that wait in them",
+                "Paused campaigns",
+                "Paused campaigns, and the due calls in them",
                 {
                     "campaigns": "max(centralita_paused_campaigns)",
                     "calls": "max(centralita_waiting_calls_paused)",
                 },
             ),
         ),
-        "The bus": (
+        "Consumers": (
             Panel(
-                "Waiting for a consumer",
-                "Messages that no replica has been given yet",
+                "Waiting messages",
+                "Messages that were not delivered to a replica yet",
                 {"{{consumer}}": "max by (consumer) (centralita_consumer_pending_messages)"},
             ),
             Panel(
-                "Being handled, and come again",
-                "Messages under way, and how many of them had been delivered before",
+                "Unacknowledged and redelivered",
+                "Messages in progress, and those of them that were delivered before",
                 {
                     "{{consumer}}": "max by (consumer) (centralita_consumer_unacknowledged_messages)",
-                    "{{consumer}} again": "max by (consumer) (centralita_consumer_redelivered_messages)",
+                    "{{consumer}} redelivered": "max by (consumer) (centralita_consumer_redelivered_messages)",
                 },
             ),
             Panel(
-                "Handling, slowest twentieth",
+                "Processing time, 95th percentile",
                 "From a message's arrival to its acknowledgement",
                 {"{{consumer}}": quantile(0.95, "centralita_message_handling_seconds", "consumer")},
                 unit=Unit.SECONDS,
             ),
             Panel(
-                "Given up on",
-                "New dead letters, a second",
+                "New dead letters",
+                "A second",
                 {"{{consumer}}": rate("centralita_dead_letters_total", "consumer")},
                 unit=Unit.PER_SECOND,
             ),
         ),
-        "The edges": (
+        "Webhooks and projection": (
             Panel(
                 "Webhooks",
-                "Requests of the telephone provider by what became of them, a second",
+                "Requests of the telephone provider by result, a second",
                 {"{{result}}": rate("centralita_webhooks_total", "result")},
                 unit=Unit.PER_SECOND,
             ),
             Panel(
-                "Time to answer a webhook",
-                "The provider gives up after 15 s",
-                split_of_time("centralita_webhook_seconds"),
+                "Response time of webhooks",
+                "The provider aborts a request after 15 s",
+                latency_quantiles("centralita_webhook_seconds"),
                 unit=Unit.SECONDS,
             ),
             Panel(
                 "Projection",
-                "Events that went into MongoDB, a second",
+                "Events applied to MongoDB, a second",
                 {"events": rate("centralita_projection_events_total")},
                 unit=Unit.PER_SECOND,
             ),
@@ -121,13 +121,13 @@ OPERATIONS = Dashboard(
         "Processes": (
             Panel(
                 "Versions",
-                "What runs where",
+                "Replicas by service and version",
                 {"{{service}} {{version}}": "sum by (service, version) (centralita_build_info)"},
                 kind=Kind.NUMBER,
             ),
             Panel(
                 "Memory",
-                "Resident, by service",
+                "Resident memory by service",
                 {"{{service}}": 'sum by (service) (process_resident_memory_bytes{job="centralita"})'},
                 unit=Unit.BYTES,
             ),

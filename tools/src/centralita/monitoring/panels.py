@@ -1,11 +1,11 @@
-"""What a dashboard is, before it is Grafana's."""
+"""Dashboards as data, without Grafana's details."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """How a panel shows its queries."""
+    """The form in which a panel shows its queries."""
 
     LINES = "lines"
     STACKED = "stacked"
@@ -13,7 +13,7 @@ class Kind(StrEnum):
 
 
 class Unit(StrEnum):
-    """Grafana's names of units."""
+    """Units, by Grafana's names."""
 
     COUNT = "short"
     SECONDS = "s"
@@ -24,10 +24,10 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """`queries`: legend → PromQL. `alarm`: from this value on it is red."""
+    """`queries`: legend to PromQL. `alarm`: the value from which the panel is red."""
 
     title: str
-    means: str
+    description: str
     queries: dict[str, str]
     unit: Unit = Unit.COUNT
     kind: Kind = Kind.LINES
@@ -36,27 +36,27 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """`rows`: title → panels. `choices`: name of a variable → the PromQL label_values(…) that it chooses from."""
+    """`rows`: title to panels. `variables`: name to the PromQL ``label_values(…)`` that provides its values."""
 
     uid: str
     title: str
-    means: str
+    description: str
     rows: dict[str, tuple[Panel, ...]]
-    choices: dict[str, str] | None = None
+    variables: dict[str, str] | None = None
 
 
 def quantile(share: float, histogram: str, *by: str) -> str:
-    """PromQL: the value below which this share of a histogram's observations lies."""
+    """Returns PromQL for a quantile of a histogram, split by labels."""
     labels = ", ".join(("le", *by))
     return f"histogram_quantile({share}, sum by ({labels}) (rate({histogram}_bucket[$__rate_interval])))"
 
 
 def rate(counter: str, *by: str) -> str:
-    """PromQL: how often a second, over all replicas, split by these labels."""
+    """Returns PromQL for a counter's rate a second over all replicas, split by labels."""
     split = f" by ({', '.join(by)})" if by else ""
     return f"sum{split} (rate({counter}[$__rate_interval]))"
 
 
-def split_of_time(histogram: str) -> dict[str, str]:
-    """The queries of a latency: its median, and what the slowest see."""
+def latency_quantiles(histogram: str) -> dict[str, str]:
+    """Returns the queries of a latency: median, 95th and 99th percentile."""
     return {f"{share:.0%}": quantile(share, histogram) for share in (0.5, 0.95, 0.99)}

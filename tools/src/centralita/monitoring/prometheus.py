@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes a running system, and what a person's dashboards ask of it."""
+"""A Prometheus process that scrapes a running system, and the queries of the stored dashboards."""
 
 import asyncio
 import json
@@ -25,9 +25,9 @@ _VARIABLES = {"$__rate_interval": "1m", "$campaign": "appointment-reminders"}
 
 @asynccontextmanager
 async def prometheus(folder: Path, urls: Mapping[str, str]) -> AsyncIterator[httpx.AsyncClient]:
-    """Scrapes the services every second, with the rules of the repository; yields a client of its API.
+    """Runs a Prometheus that scrapes the services every second and evaluates the repository's rules.
 
-    Raises CannotStart and TimeoutError.
+    Yields a client of its API. Raises CannotStart and TimeoutError.
     """
     folder.mkdir()
     targets = [
@@ -46,14 +46,14 @@ async def prometheus(folder: Path, urls: Mapping[str, str]) -> AsyncIterator[htt
             "prometheus", *command, stdout=output, stderr=asyncio.subprocess.STDOUT
         )
     try:
-        async with httpx.AsyncClient(base_url=await _listening(process, log), timeout=10) as client:
+        async with httpx.AsyncClient(base_url=await _wait_for_address(process, log), timeout=10) as client:
             yield client
     finally:
         process.terminate()
         await process.wait()
 
 
-async def _listening(process: asyncio.subprocess.Process, log: Path) -> str:
+async def _wait_for_address(process: asyncio.subprocess.Process, log: Path) -> str:
     async with asyncio.timeout(20):
         while True:
             if match := re.search(r'"Listening on" address=(\S+)', log.read_text()):
@@ -64,7 +64,7 @@ async def _listening(process: asyncio.subprocess.Process, log: Path) -> str:
 
 
 async def series(client: httpx.AsyncClient, expression: str) -> list[dict[str, Any]]:
-    """What Prometheus answers to an instant query. Raises httpx.HTTPError for one that it does not understand."""
+    """Returns the result of an instant query. Raises httpx.HTTPError if the query is invalid."""
     for name, value in _VARIABLES.items():
         expression = expression.replace(name, value)
     answer = await client.get("/api/v1/query", params={"query": expression})
@@ -72,7 +72,7 @@ async def series(client: httpx.AsyncClient, expression: str) -> list[dict[str, A
 
 
 def stored_queries() -> dict[str, str]:
-    """Every query of every panel as Grafana will ask it: ``dashboard, panel, legend`` → PromQL."""
+    """Returns every query of every stored panel: ``dashboard, panel, legend`` to PromQL."""
     queries = {}
     for path in sorted(DASHBOARDS.glob("*.json")):
         dashboard = json.loads(path.read_text())

@@ -1,11 +1,11 @@
-"""*Providers*: does each vendor answer, how fast, and what is saved by not asking?"""
+"""The dashboard *Providers*: requests, circuit breakers, telephony, caches."""
 
 from centralita.monitoring.panels import Dashboard, Kind, Panel, Unit, quantile, rate
 
 PROVIDERS = Dashboard(
     uid="centralita-providers",
     title="Providers",
-    means="Does each vendor answer, how fast, and what is saved by not asking?",
+    description="Results and latency of each vendor, circuit breakers, and cache hits.",
     rows={
         "Requests": (
             Panel(
@@ -16,8 +16,8 @@ PROVIDERS = Dashboard(
                 kind=Kind.STACKED,
             ),
             Panel(
-                "Share that succeeded",
-                "Of all requests, those that were not sent included",
+                "Success ratio",
+                "Share of all requests, including those that were not sent",
                 {
                     "{{provider}}": 'sum by (provider) (rate(centralita_provider_requests_total{outcome="succeeded"}'
                     "[$__rate_interval])) / " + rate("centralita_provider_requests_total", "provider")
@@ -25,27 +25,27 @@ PROVIDERS = Dashboard(
                 unit=Unit.RATIO,
             ),
             Panel(
-                "Time to the end of an answer, slowest twentieth",
-                "From sending the request",
+                "Response time, 95th percentile",
+                "From sending the request to the end of the response",
                 {"{{provider}}": quantile(0.95, "centralita_provider_seconds", "provider")},
                 unit=Unit.SECONDS,
             ),
         ),
-        "Breakers": (
+        "Circuit breakers": (
             Panel(
                 "State",
-                "0 closed, 1 half-open, 2 open: the worst replica",
+                "0 closed, 1 half-open, 2 open; the highest of all replicas",
                 {"{{provider}}": "max by (provider) (centralita_breaker_state)"},
                 alarm=2,
             ),
             Panel(
-                "Changes",
-                "By the new state, a second",
+                "Transitions",
+                "By new state, a second",
                 {"{{provider}} {{state}}": rate("centralita_breaker_transitions_total", "provider", "state")},
                 unit=Unit.PER_SECOND,
             ),
         ),
-        "The telephone": (
+        "Telephony": (
             Panel(
                 "Dials by outcome",
                 "A second",
@@ -54,9 +54,9 @@ PROVIDERS = Dashboard(
                 kind=Kind.STACKED,
             ),
             Panel(
-                "Dials that are held",
-                "Orders that wait until the provider is well again; all other calls wait in the queue meanwhile",
-                {"held": "sum(centralita_held_dials)"},
+                "Held dial orders",
+                "Orders that wait until the provider's breaker closes; all other calls wait in the queue",
+                {"orders": "sum(centralita_held_dials)"},
             ),
             Panel(
                 "Webhooks by kind",
@@ -66,19 +66,19 @@ PROVIDERS = Dashboard(
                 kind=Kind.STACKED,
             ),
         ),
-        "Not asked": (
+        "Caches": (
             Panel(
-                "Clips found",
-                "Speech that repeats: hits and misses, a second",
-                {"found": rate("centralita_clip_hits_total"), "not found": rate("centralita_clip_misses_total")},
+                "Clips",
+                "Cached speech: hits and misses a second",
+                {"hits": rate("centralita_clip_hits_total"), "misses": rate("centralita_clip_misses_total")},
                 unit=Unit.PER_SECOND,
             ),
             Panel(
-                "Answers found",
-                "Frequent answers, if they are kept: hits and misses, a second",
+                "Answers",
+                "Cached replies, if the cache is on: hits and misses a second",
                 {
-                    "found": rate("centralita_answer_cache_hits_total"),
-                    "not found": rate("centralita_answer_cache_misses_total"),
+                    "hits": rate("centralita_answer_cache_hits_total"),
+                    "misses": rate("centralita_answer_cache_misses_total"),
                 },
                 unit=Unit.PER_SECOND,
             ),

@@ -1,4 +1,4 @@
-"""Traces received and shown: an OTLP/HTTP endpoint in this process, and one trace as a tree."""
+"""Receiving traces by an OTLP/HTTP endpoint in this process, and showing one trace as a tree."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,13 +8,13 @@ from threading import Thread
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Status
-from opentelemetry.proto.trace.v1.trace_pb2 import Span as Sent
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtobufSpan
 from rich.table import Table
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One span. Times in seconds since 1970; `parent_id` is empty for a root; `error` is none if it went well."""
+    """One span. `started_at` and `ended_at`: seconds since 1970. `parent_id` is empty for a root."""
 
     trace_id: str
     span_id: str
@@ -22,91 +22,91 @@ class Span:
     service: str
     name: str
     kind: str
-    started: float
-    ended: float
+    started_at: float
+    ended_at: float
     error: str | None
     attributes: dict[str, str]
 
 
 @dataclass
-class Received:
-    """`url` is for OTEL_EXPORTER_OTLP_ENDPOINT; `spans` grows while the endpoint listens."""
+class TraceReceiver:
+    """An OTLP endpoint. `url`: the value for OTEL_EXPORTER_OTLP_ENDPOINT. `spans`: all spans received so far."""
 
     url: str = ""
     spans: list[Span] = field(default_factory=list)
 
     def trace_of(self, call_id: object) -> list[Span]:
-        """All spans of the traces that a call is named in: one trace, if all is well."""
+        """Returns all spans of the traces in which a span names this call; normally one trace."""
         ids = {span.trace_id for span in self.spans if span.attributes.get("call_id") == str(call_id)}
         return [span for span in self.spans if span.trace_id in ids]
 
 
 @contextmanager
-def receiving() -> Iterator[Received]:
-    """Listens on loopback, on a port that the kernel chooses, for traces by OTLP over HTTP (protobuf)."""
-    received = Received()
+def receive_traces() -> Iterator[TraceReceiver]:
+    """Runs an endpoint for OTLP over HTTP (protobuf) on a free port of the loopback interface."""
+    receiver = TraceReceiver()
 
     class Endpoint(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            received.spans += spans_in(ExportTraceServiceRequest.FromString(body))
+            receiver.spans += spans_in(ExportTraceServiceRequest.FromString(body))
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Says nothing."""
+            """Logs nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Endpoint) as server:
-        received.url = f"http://127.0.0.1:{server.server_port}"
+        receiver.url = f"http://127.0.0.1:{server.server_port}"
         thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         try:
-            yield received
+            yield receiver
         finally:
             server.shutdown()
             thread.join()
 
 
 def spans_in(request: ExportTraceServiceRequest) -> list[Span]:
-    """The spans of one export."""
+    """Returns the spans of one export request."""
     return [
-        _span(sent, group) for group in request.resource_spans for scope in group.scope_spans for sent in scope.spans
+        _span(span, group) for group in request.resource_spans for scope in group.scope_spans for span in scope.spans
     ]
 
 
-def _span(sent: Sent, group: ResourceSpans) -> Span:
+def _span(span: ProtobufSpan, group: ResourceSpans) -> Span:
     service = next(item.value.string_value for item in group.resource.attributes if item.key == "service.name")
     return Span(
-        trace_id=sent.trace_id.hex(),
-        span_id=sent.span_id.hex(),
-        parent_id=sent.parent_span_id.hex(),
+        trace_id=span.trace_id.hex(),
+        span_id=span.span_id.hex(),
+        parent_id=span.parent_span_id.hex(),
         service=service,
-        name=sent.name,
-        kind=Sent.SpanKind.Name(sent.kind).removeprefix("SPAN_KIND_").lower(),
-        started=sent.start_time_unix_nano / 1e9,
-        ended=sent.end_time_unix_nano / 1e9,
-        error=(sent.status.message or "error") if sent.status.code == Status.STATUS_CODE_ERROR else None,
-        attributes={item.key: item.value.string_value for item in sent.attributes},
+        name=span.name,
+        kind=ProtobufSpan.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_").lower(),
+        started_at=span.start_time_unix_nano / 1e9,
+        ended_at=span.end_time_unix_nano / 1e9,
+        error=(span.status.message or "error") if span.status.code == Status.STATUS_CODE_ERROR else None,
+        attributes={item.key: item.value.string_value for item in span.attributes},
     )
 
 
 def tree(spans: list[Span]) -> Table:
-    """One trace: when each span began after the first, what it was (under what it followed from), whose, how long."""
-    ordered = sorted(spans, key=lambda span: span.started)
+    """Returns one trace as a table: each span below its parent, with its relative start and its duration."""
+    ordered = sorted(spans, key=lambda span: span.started_at)
     known = {span.span_id for span in ordered}
-    first, last = ordered[0].started, max(span.ended for span in ordered)
+    first, last = ordered[0].started_at, max(span.ended_at for span in ordered)
     services = len({span.service for span in ordered})
     title = f"Trace {ordered[0].trace_id}: {len(ordered)} spans in {services} services, {last - first:.2f} s"
-    table = Table("after", "span", "service", "took", "error", title=title, title_justify="left", box=None)
-    # From the roots down, and not by time alone: on two machines' clocks a child may begin before its parent.
+    table = Table("after", "span", "service", "duration", "error", title=title, title_justify="left", box=None)
+    # From the roots down, not by time alone: by two machines' clocks a child may begin before its parent.
     waiting = [(0, span) for span in reversed(ordered) if span.parent_id not in known]
     while waiting:
         depth, span = waiting.pop()
         indent = "│ " * (depth - 1) + "├ " * (depth > 0)
-        after, took = span.started - first, (span.ended - span.started) * 1000
-        table.add_row(f"{after:.3f} s", indent + span.name, span.service, f"{took:.1f} ms", span.error)
+        after, duration = span.started_at - first, (span.ended_at - span.started_at) * 1000
+        table.add_row(f"{after:.3f} s", indent + span.name, span.service, f"{duration:.1f} ms", span.error)
         waiting += [(depth + 1, child) for child in reversed(ordered) if child.parent_id == span.span_id]
     return table
