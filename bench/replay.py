@@ -9,12 +9,12 @@ import nats
 from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig
 
-from centralita.replay.messages import EVENT_FILTERS
-from centralita.replay.reading import BATCH, last_sequence, read
+from centralita.replay.messages import EVENT_FILTERS, Message
 from centralita.replay.rebuilding import rebuild
 from centralita.replay.record import fold
 from chassis.event_log import EventLog
 from chassis.provision import provision
+from chassis.stream_reader import BATCH, last_sequence, read
 from contracts import CallDecision
 from contracts.examples import EXAMPLES
 from contracts.streams import CALLS
@@ -55,13 +55,14 @@ async def of_a_log(nats_url: str, mongo_url: str) -> AsyncIterator[list[Pair]]:
     await js.purge_stream(CALLS.name)
     await _written(client)
     size = CALLS_IN_LOG * len(HISTORY)
-    upto = await last_sequence(client, CALLS.name)
+    end = await last_sequence(client, CALLS.name)
 
     async def bare() -> None:
         assert await _bare_read(client) == size
 
     async def folded() -> None:
-        messages = [message async for message in read(client, CALLS.name, filters=EVENT_FILTERS, upto=upto)]
+        delivered = read(client, CALLS.name, EVENT_FILTERS, end_sequence=end)
+        messages = [Message.of(one) async for one in delivered]
         assert len(fold(messages)) == CALLS_IN_LOG
 
     async def rebuilt() -> None:

@@ -24,10 +24,10 @@ from centralita.replay.import_headers import FoundImport, find_imports
 from centralita.replay.importing import MAX_IN_FLIGHT, ImportInterrupted, ImportRefused, import_file
 from centralita.replay.messages import Message
 from centralita.replay.publisher import BatchPublisher
-from centralita.replay.reading import last_sequence, read
 from centralita.replay.scope import Scope
 from centralita.replay.undo_import import undo_import, wait_until_processed
 from chassis.provision import provision
+from chassis.stream_reader import last_sequence, read
 from contracts.streams import CALLS, REQUESTS
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ def file(tmp_path: Path) -> Path:
 async def bodies(client: Client) -> dict[str, list[int]]:
     """Returns the bodies in each of the two streams, in order; that of a foreign message is 0."""
     return {
-        name: [int(one.body or b"0") async for one in read(client, name, upto=await last_sequence(client, name))]
+        name: [
+            int(one.data or b"0") async for one in read(client, name, end_sequence=await last_sequence(client, name))
+        ]
         for name in (CALLS.name, REQUESTS.name)
     }
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from nats.aio.client import Client
 from pymongo.asynchronous.database import AsyncDatabase
+from tests.builders.events import campaign_paused, campaign_resumed
 
 from campaign_stats.composition import build
 from campaign_stats.settings import Settings
@@ -115,12 +116,7 @@ async def test_rebuilt_documents_are_equal_to_the_live_ones_and_replace_them(liv
 async def test_rebuilt_documents_show_which_campaigns_are_paused(live: Live) -> None:
     async with live.campaign_stats():
         await live.append_calls("spring-1")
-        for fact, campaign in (
-            ("campaign.paused", "spring"),
-            ("campaign.resumed", "spring"),
-            ("campaign.paused", "new"),
-        ):
-            event = EXAMPLES[fact].model_copy(update={"campaign_id": campaign})
+        for event in (campaign_paused("spring"), campaign_resumed("spring"), campaign_paused("new")):
             last = await live.log.append(event)
         await live.wait_for(last.sequence)
     before = await live.content()

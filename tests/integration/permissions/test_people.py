@@ -10,8 +10,8 @@ from nats.aio.msg import Msg
 from nats.errors import TimeoutError as NoAnswer
 from nats.js.errors import APIError
 
-from centralita.replay.reading import last_sequence, read
 from chassis.barrier import wait_until_processed
+from chassis.stream_reader import last_sequence, read
 from contracts import EVENTS, CallRequested, Service
 from contracts.examples import EXAMPLES
 from contracts.nats_configuration import THEIRS
@@ -104,9 +104,10 @@ async def test_the_operator_reads_every_stream(connect: "Connect") -> None:
     operator, admin = await connect(OPERATOR), await connect(ADMIN)
     for stream, subject in ((REQUESTS, REQUEST.subject), (CALLS, f"dial.placed.{uuid4()}")):
         stored = await admin.js.publish(subject, REQUEST.model_dump_json().encode())
-        upto = await last_sequence(operator.client, stream.name)
-        assert upto == stored.seq
-        assert [found.sequence async for found in read(operator.client, stream.name, start=upto, upto=upto)] == [upto]
+        end = await last_sequence(operator.client, stream.name)
+        assert end == stored.seq
+        messages = read(operator.client, stream.name, start_sequence=end, end_sequence=end)
+        assert [one.metadata.sequence.stream async for one in messages] == [end]
     for consumer in CONSUMERS:
         await operator.js.consumer_info(consumer.stream.name, consumer.name)
     assert {info.config.name for info in await operator.js.streams_info()} >= {stream.name for stream in STREAMS}

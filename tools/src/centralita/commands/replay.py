@@ -18,11 +18,11 @@ from centralita.commands.output import print_json, print_view, progress_bar
 from centralita.replay import views
 from centralita.replay.importing import ImportInterrupted, ImportRefused, import_file
 from centralita.replay.manifest import DamagedExport
-from centralita.replay.reading import Incomplete
 from centralita.replay.record import Record, export, from_file, from_streams
 from centralita.replay.scope import Scope, parse_call_id
 from centralita.replay.timeline import UnknownCall, timeline
 from centralita.replay.undo_import import undo_import
+from chassis.stream_reader import Incomplete
 from contracts.permissions import ADMIN
 
 app = typer.Typer(

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.js.errors import NotFoundError
 
 from centralita.replay.messages import Message, stores_subject
-from centralita.replay.reading import last_sequence, read
 from centralita.replay.scope import call_of
 from chassis.event_log import EventLog
+from chassis.stream_reader import last_sequence, read
 from contracts.dead_letters import DeadLetter
 from contracts.streams import CALLS, DEAD_LETTERS, call_state_filter
 
@@ -46,15 +47,15 @@ class StoredDeadLetter:
 
 async def read_dead_letters(client: Client) -> AsyncIterator[StoredDeadLetter]:
     """Yields all dead letters, the oldest first. Raises NotFoundError if the stream does not exist."""
-    upto = await last_sequence(client, DEAD_LETTERS.name)
-    async for message in read(client, DEAD_LETTERS.name, upto=upto):
+    end = await last_sequence(client, DEAD_LETTERS.name)
+    async for message in read(client, DEAD_LETTERS.name, end_sequence=end):
         yield _stored(message)
 
 
 async def find_dead_letter(client: Client, sequence: int) -> StoredDeadLetter:
     """Returns the dead letter at a sequence. Raises CannotRetry if there is none."""
     try:
-        async for message in read(client, DEAD_LETTERS.name, start=sequence, upto=sequence):
+        async for message in read(client, DEAD_LETTERS.name, start_sequence=sequence, end_sequence=sequence):
             return _stored(message)
     except NotFoundError:
         pass
@@ -82,8 +83,10 @@ async def retry(client: Client, stored: StoredDeadLetter, *, force: bool = False
     return ack.seq
 
 
-def _stored(message: Message) -> StoredDeadLetter:
-    return StoredDeadLetter(message.sequence, message.time, DeadLetter.model_validate_json(message.body))
+def _stored(message: Msg) -> StoredDeadLetter:
+    metadata = message.metadata
+    dead_letter = DeadLetter.model_validate_json(message.data)
+    return StoredDeadLetter(metadata.sequence.stream, metadata.timestamp, dead_letter)
 
 
 async def _was_decided(client: Client, message: Message) -> bool:

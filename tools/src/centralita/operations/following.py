@@ -8,10 +8,9 @@ from uuid import UUID
 from nats.aio.client import Client
 
 from centralita.replay.messages import EVENT_FILTERS, Message, event_filters_of
-from centralita.replay.reading import last_sequence, message_of
 from centralita.replay.scope import call_of, campaign_of
 from chassis.event_log import EventLog
-from chassis.stream_reader import follow
+from chassis.stream_reader import follow, last_sequence
 from contracts import CallDecision, Event
 from contracts.streams import CALLS, call_state_filter
 
@@ -33,7 +32,7 @@ class Follower:
         # Closed explicitly: the consumer of an iterator that is only dropped stays on the server for a while.
         async with aclosing(follow(self.client, CALLS, filters, start_sequence=start)) as batches:
             async for batch in batches:
-                for message in map(message_of, batch):
+                for message in map(Message.of, batch):
                     event = message.event()
                     if event is None or not await self._is_included(message):
                         continue

@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
 from centralita.replay.manifest import Manifest
-from centralita.replay.reading import last_sequence, read
+from chassis.stream_reader import last_sequence, read
 from contracts.streams import CALLS, REQUESTS
 
 HEADER = "centralita-import"
@@ -83,9 +83,10 @@ async def imported_sequences(client: Client, stream: str, import_id: str, *, aft
 
 async def _import_headers(client: Client, stream: str, after_sequence: int) -> AsyncIterator[tuple[int, ImportHeader]]:
     try:
-        upto = await last_sequence(client, stream)
+        end = await last_sequence(client, stream)
     except NotFoundError:
         return
-    async for message in read(client, stream, start=after_sequence + 1, upto=upto, headers_only=True):
-        if header := ImportHeader.parse(message.headers):
-            yield message.sequence, header
+    messages = read(client, stream, start_sequence=after_sequence + 1, end_sequence=end, headers_only=True)
+    async for message in messages:
+        if header := ImportHeader.parse(message.headers or {}):
+            yield message.metadata.sequence.stream, header

@@ -28,10 +28,10 @@ from centralita.replay.import_headers import HEADER, TARGETS, ImportHeader, find
 from centralita.replay.manifest import Manifest
 from centralita.replay.messages import Message
 from centralita.replay.publisher import BatchPublisher
-from centralita.replay.reading import Incomplete, last_sequence
 from centralita.replay.undo_import import undo_import
 from chassis.provision import Settings, provision
 from chassis.settings import read
+from chassis.stream_reader import Incomplete, last_sequence
 from contracts.streams import CONSUMERS
 
 MAX_IN_FLIGHT = 64

@@ -4,7 +4,10 @@ import base64
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 from uuid import UUID
+
+from nats.aio.msg import Msg
 
 from chassis.event_log import StoredEvent
 from contracts import Envelope, Event, InvalidMessage, TimerDue, decode
@@ -31,6 +34,13 @@ class Message:
     subject: str
     headers: dict[str, str]
     body: bytes
+
+    @classmethod
+    def of(cls, delivered: Msg) -> Self:
+        """Returns a message that a consumer delivered."""
+        metadata, headers = delivered.metadata, dict(delivered.headers or {})
+        sequence = metadata.sequence.stream
+        return cls(metadata.stream, sequence, metadata.timestamp, delivered.subject, headers, delivered.data)
 
     @property
     def identity(self) -> str:

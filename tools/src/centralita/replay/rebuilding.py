@@ -16,8 +16,9 @@ from pymongo import AsyncMongoClient
 
 from campaign_stats.store import connect
 from campaign_stats.subscriber import FILTERS
+from centralita.replay.messages import Message
 from centralita.replay.projection_database import Document, ProjectionDatabase, rebuild_identity, total_digest
-from centralita.replay.reading import read
+from chassis.stream_reader import read
 from contracts import Event
 from contracts.streams import CALLS
 
@@ -118,7 +119,9 @@ class _Rebuild:
         self.report(stage, self.sequence, last)
         if self.sequence >= last:
             return
-        async for message in read(self.client, CALLS.name, filters=FILTERS, start=self.sequence + 1, upto=last):
+        events = read(self.client, CALLS.name, FILTERS, start_sequence=self.sequence + 1, end_sequence=last)
+        async for delivered in events:
+            message = Message.of(delivered)
             if event := message.event():
                 batch.append((message.sequence, event))
             if len(batch) == BATCH:

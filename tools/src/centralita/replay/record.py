@@ -12,8 +12,8 @@ from nats.js.errors import NotFoundError
 from centralita.replay.export_file import ExportWriter, read_messages, validate
 from centralita.replay.manifest import Manifest
 from centralita.replay.messages import EVENT_FILTERS, Message, event_filters_of
-from centralita.replay.reading import last_sequence, read
 from centralita.replay.scope import Scope, call_of, campaign_of
+from chassis.stream_reader import last_sequence, read
 from contracts import Call, CallCreated, CallDecision
 from contracts.dead_letters import DeadLetter
 from contracts.streams import CALLS, DEAD_LETTERS, ORCHESTRATOR_FACTS, ORCHESTRATOR_REQUESTS, REQUESTS, Consumer
@@ -67,14 +67,18 @@ class StreamSnapshot:
 
     async def requests(self) -> AsyncIterator[Message]:
         """Yields the messages of REQUESTS that are in the scope."""
-        async for message in read(self.client, REQUESTS.name, upto=self.last_sequences[REQUESTS.name]):
+        end = self.last_sequences[REQUESTS.name]
+        async for delivered in read(self.client, REQUESTS.name, end_sequence=end):
+            message = Message.of(delivered)
             if self.scope.includes(message, self.campaign_call_ids):
                 yield message
 
     async def events(self) -> AsyncIterator[Message]:
         """Yields the events of CALLS that are in the scope."""
         filters = event_filters_of(self.scope.call_id) if self.scope.call_id else EVENT_FILTERS
-        async for message in read(self.client, CALLS.name, filters=filters, upto=self.last_sequences[CALLS.name]):
+        end = self.last_sequences[CALLS.name]
+        async for delivered in read(self.client, CALLS.name, filters, end_sequence=end):
+            message = Message.of(delivered)
             if self.scope.includes(message, self.campaign_call_ids):
                 yield message
 
@@ -103,7 +107,7 @@ async def export(
     """Writes the messages that both streams contain now, ordered by time, and returns the manifest.
 
     `progress` is called with how much of how much is done. Raises OSError and
-    `centralita.replay.reading.Incomplete`; the file at `path` is then as it was before.
+    `chassis.stream_reader.Incomplete`; the file at `path` is then as it was before.
     """
     snapshot = await StreamSnapshot.open(client, scope or Scope())
     with ExportWriter(path) as writer:
@@ -141,9 +145,10 @@ async def _merge_by_time(requests: AsyncIterator[Message], events: AsyncIterator
             event = await anext(events, None)
 
 
-async def _calls_of(client: Client, scope: Scope, upto: int) -> frozenset[str]:
-    created = read(client, CALLS.name, filters=(CallCreated.subjects(),), upto=upto)
-    return frozenset([call_of(message) or "" async for message in created if campaign_of(message) == scope.campaign_id])
+async def _calls_of(client: Client, scope: Scope, end: int) -> frozenset[str]:
+    delivered = read(client, CALLS.name, (CallCreated.subjects(),), end_sequence=end)
+    created = [Message.of(one) async for one in delivered]
+    return frozenset(call_of(message) or "" for message in created if campaign_of(message) == scope.campaign_id)
 
 
 async def _acknowledged(client: Client, consumer: Consumer) -> int:
@@ -157,11 +162,10 @@ async def _acknowledged(client: Client, consumer: Consumer) -> int:
 async def _dead_letters(client: Client) -> tuple[str, ...]:
     """Returns ``<stream>/<sequence>`` of each input of the orchestrator that is a dead letter."""
     try:
-        upto = await last_sequence(client, DEAD_LETTERS.name)
+        end = await last_sequence(client, DEAD_LETTERS.name)
     except NotFoundError:
         return ()
-    dead_letters = [
-        DeadLetter.model_validate_json(message.body) async for message in read(client, DEAD_LETTERS.name, upto=upto)
-    ]
+    delivered = read(client, DEAD_LETTERS.name, end_sequence=end)
+    dead_letters = [DeadLetter.model_validate_json(one.data) async for one in delivered]
     deciders = {consumer.name for consumer in _DECIDERS}
     return tuple(f"{one.stream}/{one.sequence}" for one in dead_letters if one.consumer in deciders)

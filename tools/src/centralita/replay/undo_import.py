@@ -16,7 +16,7 @@ from nats.js.errors import BadRequestError, NotFoundError
 
 from centralita.replay.import_headers import TARGETS, imported_sequences
 from centralita.replay.messages import STREAMS
-from centralita.replay.reading import Incomplete
+from chassis.stream_reader import Incomplete
 
 _MAX_CONCURRENT_DELETIONS = 64
 _RETRY_SECONDS = 0.5
