@@ -23,10 +23,9 @@ from chassis.provision import NotEnoughNodes, provision
 from chassis.stream_reader import follow
 from contracts import CampaignPaused
 from contracts.permissions import ADMIN
-from contracts.streams import ANSWERS_BUCKET, CALLS, CLIPS_BUCKET, CONSUMERS, QUEUE, STREAMS
+from contracts.streams import BUCKETS, CALLS, CLIPS, CONSUMERS, QUEUE, STREAMS
 
-BUCKETS = (f"OBJ_{CLIPS_BUCKET}", f"KV_{ANSWERS_BUCKET}")
-NAMES = (*(stream.name for stream in STREAMS), *BUCKETS)
+NAMES = tuple(stream.name for stream in (*STREAMS, *(bucket.stream for bucket in BUCKETS)))
 
 
 @pytest.fixture
@@ -75,11 +74,11 @@ async def test_what_stood_on_one_node_is_given_replicas_and_keeps_what_it_held(a
     js = admin.jetstream()
     await provision(js)
     assert await stand_on(admin) == {1}
-    await (await js.object_store(CLIPS_BUCKET)).put("a", b"clip")
+    await (await js.object_store(CLIPS.name)).put("a", b"clip")
     await provision(js, replicas=NODES)
     assert await stand_on(admin) == {NODES}
     await consumers_stand_on(admin, NODES)
-    assert (await (await js.object_store(CLIPS_BUCKET)).get("a")).data == b"clip"
+    assert (await (await js.object_store(CLIPS.name)).get("a")).data == b"clip"
 
 
 async def test_no_replica_is_ever_taken_away(admin: Client) -> None:

@@ -34,7 +34,7 @@ from contracts.streams import VOICE_DIALS
 @asynccontextmanager
 async def build(settings, bus):
     router, stopping = NatsRouter(), asyncio.Event()
-    bus.ends_first.callback(stopping.set)
+    bus.before_drain.callback(stopping.set)
 
     async def wait(event: CallStatusChanged, stored: StoredEvent[CallStatusChanged]) -> None:
         print("waiting", flush=True)

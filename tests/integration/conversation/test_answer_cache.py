@@ -11,7 +11,7 @@ from tests.fakes.model import ModelServer
 from tests.integration.conversation.conftest import ActiveCall
 
 from contracts import AudioRequested, ReplyGenerated, ReplySource
-from contracts.streams import ANSWERS_BUCKET
+from contracts.streams import ANSWERS
 from conversation.adapters.nats import NatsAnswerCache
 from conversation.application.turns import Turns
 
@@ -29,7 +29,7 @@ def use_cache(active_call: ActiveCall, bucket: KeyValue, expiry_seconds: int) ->
 
 @pytest.fixture
 async def bucket(bus_client: Client) -> KeyValue:
-    return await bus_client.jetstream().key_value(ANSWERS_BUCKET)
+    return await bus_client.jetstream().key_value(ANSWERS.name)
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +115,7 @@ async def test_the_cache_is_bounded(bucket: KeyValue) -> None:
 async def test_a_missing_bucket_does_not_prevent_an_answer(
     active_call: ActiveCall, model_server: ModelServer, bus_client: Client
 ) -> None:
-    await bus_client.jetstream().delete_key_value(ANSWERS_BUCKET)
+    await bus_client.jetstream().delete_key_value(ANSWERS.name)
     model_server.prepare("Soy el asistente.")
     await active_call.callee_says(1, QUESTION)
     assert [reply.text for reply in await replies(active_call)] == ["Soy el asistente."]

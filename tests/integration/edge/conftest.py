@@ -175,7 +175,7 @@ def settings() -> Settings:
 
 @pytest.fixture
 async def app(bus_client: Client, settings: Settings) -> AsyncIterator[ASGIApp]:
-    bus = Bus(bus_client, NatsBroker(), EventLog(bus_client, CALLS.name, source=Service.EDGE))
+    bus = Bus(bus_client, NatsBroker(), Service.EDGE)
     async with build(settings, bus) as built:
         yield built
 

@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 
 from chassis.event_log import EventLog
 from chassis.serve import Bus
-from contracts import Call, ConversationEnded, Disposition, SpeechHeard
+from contracts import Call, ConversationEnded, Disposition, Service, SpeechHeard
 from edge.composition import build
 from edge.settings import Settings
 from telephony.media import verify
@@ -75,7 +75,7 @@ async def edge(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an edge on a real port that uses the fake voice."""
     with_voice = Settings.model_validate({**settings.model_dump(), "voice_url": voice[1]})
-    bus = Bus(bus_client, NatsBroker(), EventLog(bus_client, "CALLS", source="edge"))
+    bus = Bus(bus_client, NatsBroker(), Service.EDGE)
     async with (
         build(with_voice, bus) as app,
         on_a_port(app) as url,
@@ -167,7 +167,7 @@ async def test_an_unreachable_voice_is_answered_with_502(bus_client: Client, set
         unused.bind(("127.0.0.1", 0))  # the port is bound but does not listen
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         unreachable = Settings.model_validate({**settings.model_dump(), "voice_url": url})
-        bus = Bus(bus_client, NatsBroker(), EventLog(bus_client, "CALLS", source="edge"))
+        bus = Bus(bus_client, NatsBroker(), Service.EDGE)
         async with build(unreachable, bus) as app, httpx.AsyncClient(transport=httpx.ASGITransport(app)) as http:
             answer = await http.post(
                 f"http://edge.internal/api/v1/calls/{talking.call_id}/response",

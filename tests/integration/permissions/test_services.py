@@ -17,7 +17,7 @@ from chassis.stream_reader import follow
 from contracts import EVENTS, Service, TimerDue
 from contracts.examples import EXAMPLES
 from contracts.permissions import ADMIN, WORK, inbox_of, users
-from contracts.streams import ANSWERS_BUCKET, CALLS, CLIPS_BUCKET, CONSUMERS, DEAD_LETTERS, REQUESTS, STREAMS
+from contracts.streams import ANSWERS, CALLS, CLIPS, CONSUMERS, DEAD_LETTERS, REQUESTS, STREAMS
 
 if TYPE_CHECKING:
     from tests.integration.permissions.conftest import Connect
@@ -105,8 +105,8 @@ async def test_a_service_may_read_neither_requests_nor_dead_letters(service: Ser
 async def test_a_service_may_not_write_to_the_cache_of_another(service: Service, connect: "Connect") -> None:
     connection = await connect(service)
     caches = {
-        Service.CONVERSATION: f"$KV.{ANSWERS_BUCKET}.a",
-        Service.VOICE: f"$O.{CLIPS_BUCKET}.M.a",
+        Service.CONVERSATION: f"$KV.{ANSWERS.name}.a",
+        Service.VOICE: f"$O.{CLIPS.name}.M.a",
     }
     others = [subject for owner, subject in caches.items() if owner != service]
     assert await connection.refused_publishes(*others) == [subject.lower() for subject in others]
@@ -153,11 +153,11 @@ async def test_a_service_may_read_and_follow_the_log_as_far_as_it_needs(service:
 
 async def test_voice_may_store_clips_and_conversation_answers(connect: "Connect") -> None:
     voice, conversation = await connect(Service.VOICE), await connect(Service.CONVERSATION)
-    clips = await voice.js.object_store(CLIPS_BUCKET)
+    clips = await voice.js.object_store(CLIPS.name)
     for audio in (b"one" * 100_000, b"two"):
         await clips.put("digest", audio)
         assert (await clips.get("digest")).data == audio
-    answers = await conversation.js.key_value(ANSWERS_BUCKET)
+    answers = await conversation.js.key_value(ANSWERS.name)
     await answers.create("digest", b"[]", msg_ttl=60)
     assert (await answers.get("digest")).value == b"[]"
     assert voice.refused == conversation.refused == []

@@ -26,7 +26,7 @@ from contracts import (
     Event,
     SpeechFallback,
 )
-from contracts.streams import CLIPS_BUCKET
+from contracts.streams import CLIPS
 from providers import RequestFailed
 from simulators.server import Simulators, running
 from simulators.serving import serving
@@ -93,7 +93,7 @@ async def speech(simulators: Simulators) -> AsyncIterator[ElevenLabs]:
 @pytest.fixture
 async def clips(bus_client: Client) -> ObjectStoreClips:
     js = bus_client.jetstream()
-    return ObjectStoreClips(await js.object_store(CLIPS_BUCKET))
+    return ObjectStoreClips(await js.object_store(CLIPS.name))
 
 
 @pytest.fixture

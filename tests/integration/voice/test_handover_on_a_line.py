@@ -16,7 +16,7 @@ from tests.integration.voice.conftest import ACCOUNT_SID, AUTH_TOKEN, CALLEE, CA
 
 from chassis.event_log import EventLog
 from chassis.serve import Bus
-from contracts import CallStatus, DialPlaced, ReplyGenerated
+from contracts import CallStatus, DialPlaced, ReplyGenerated, Service
 from edge.composition import build
 from edge.settings import Settings
 from simulators.faults import FaultRule
@@ -78,7 +78,7 @@ async def public_url(
         aclosing(Handover(calls, telephony)) as handover,
     ):
         settings = Settings.model_validate({"app_base_url": url, "twilio_auth_token": AUTH_TOKEN, "api_keys": "key"})
-        async with build(settings, Bus(bus_client, NatsBroker(), calls)) as host.edge:
+        async with build(settings, Bus(bus_client, NatsBroker(), Service.EDGE)) as host.edge:
             host.voice = Starlette(routes=build_routes(player, handover, AUTH_TOKEN))
             yield url
 

@@ -1,7 +1,7 @@
-"""Makes the server hold the streams and consumers that the contracts describe. Safe to run again.
+"""Creates the streams, durable consumers and buckets that the contracts describe. It may be run again at any time.
 
-``python -m chassis.provision``, once before the services start and after every change of the contracts, with a
-``NATS_URL`` that holds the user ``admin``: no service may make or change a stream or a durable consumer.
+Run ``python -m chassis.provision`` once before the services start and after every change of the contracts, with a
+``NATS_URL`` of the user ``admin``: services may not create or change a stream or a durable consumer.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ from nats.js.api import (
 from nats.js.errors import APIError, BadRequestError, NotFoundError
 from pydantic import Field
 
-from chassis import logging_setup as logs
+from chassis import logging_setup
 from chassis.addresses import connection
-from chassis.buckets import buckets
+from chassis.buckets import provision_buckets
 from chassis.connection_errors import on_bus_error
 from chassis.leader_retry import retry_until_leader
-from chassis.replicas import Replicas, no_fewer
+from chassis.replicas import Replicas, at_least_existing
 from chassis.settings import ServiceSettings, read
 from contracts import Service
 from contracts.permissions import ADMIN, WORK
@@ -36,37 +36,36 @@ from contracts.streams import CONSUMERS, STREAMS, Consumer, Stream
 
 _NAME_IN_USE = 10058
 _TOO_FEW_NODES = (10005, 10074)
-"""No suitable peers for placement; replicas > 1 not supported in non-clustered mode (nats-server ``errors.json``)."""
+"""The server's error codes (``errors.json``): no suitable peers for placement; not a cluster."""
 _MAX_PAUSE_SECONDS = 5.0
 
 logger = structlog.get_logger()
 
 
 class NotEnoughNodes(Exception):
-    """Fewer servers than each stream is to stand on."""
+    """The cluster has fewer nodes than each stream needs."""
 
 
 class Settings(ServiceSettings):
-    """What provisioning is told."""
+    """The settings of ``python -m chassis.provision``."""
 
-    nats_replicas: Replicas = Field(default=Replicas.ONE, description="on so many nodes each stream stands: 1, 3 or 5")
+    nats_replicas: Replicas = Field(default=Replicas.ONE, description="nodes that keep each stream: 1, 3 or 5")
 
 
 async def provision(js: JetStreamContext, *, replicas: int = 1) -> None:
-    """Creates or updates every stream, every durable consumer, and the buckets of clips and of answers.
+    """Creates or updates every stream, durable consumer and bucket, each on at least `replicas` nodes.
 
-    Each stands on `replicas` nodes at least: one that stands on more of them stays there, and the log says so.
-    Durable consumers are where their stream is. Raises NotEnoughNodes.
+    A stream that already is on more nodes stays there, which is logged. Raises NotEnoughNodes.
     """
     try:
         for stream in STREAMS:
             await _stream(js, stream_config(stream, replicas=replicas))
         for consumer in CONSUMERS:
             await js.add_consumer(consumer.stream.name, config=consumer_config(consumer))
-        await buckets(js, replicas)
+        await provision_buckets(js, replicas)
     except APIError as error:
         if error.err_code in _TOO_FEW_NODES:
-            raise NotEnoughNodes(f"this NATS has no {replicas} nodes that keep streams: {error.description}") from error
+            raise NotEnoughNodes(f"fewer than {replicas} nodes keep streams: {error.description}") from error
         raise
 
 
@@ -76,12 +75,12 @@ async def _stream(js: JetStreamContext, config: StreamConfig) -> None:
     except BadRequestError as error:
         if error.err_code != _NAME_IN_USE:
             raise
-        there = (await js.stream_info(config.name or "")).config
-        await js.update_stream(replace(config, num_replicas=no_fewer(there, config.num_replicas or 1)))
+        existing = (await js.stream_info(config.name or "")).config
+        await js.update_stream(replace(config, num_replicas=at_least_existing(existing, config.num_replicas or 1)))
 
 
 def stream_config(stream: Stream, *, replicas: int = 1) -> StreamConfig:
-    """What the contracts say of a stream, as the server is told it; on how many nodes it stands is the operator's."""
+    """Returns the server's configuration of a stream. The contracts define all of it except the number of nodes."""
     return StreamConfig(
         name=stream.name,
         description=stream.description,
@@ -89,8 +88,8 @@ def stream_config(stream: Stream, *, replicas: int = 1) -> StreamConfig:
         retention=RetentionPolicy.LIMITS,
         storage=StorageType.FILE,
         num_replicas=replicas,
-        # A full stream refuses the newest, loudly, before it is accepted (law 5). The server allows no schedules in a
-        # stream that does so (error 10052): the log has no limit instead, and so never drops its oldest.
+        # A full stream refuses new messages before they are accepted (law 5). The server refuses this setting in a
+        # stream with schedules (error 10052). That stream has no limits, so it never drops its oldest message.
         discard=DiscardPolicy.OLD if stream.schedules else DiscardPolicy.NEW,
         max_age=stream.max_age,
         max_bytes=stream.max_bytes,
@@ -103,9 +102,10 @@ def stream_config(stream: Stream, *, replicas: int = 1) -> StreamConfig:
 
 
 def consumer_config(consumer: Consumer) -> ConsumerConfig:
-    """A durable push consumer with a queue group: a message goes to one replica, and to another if that one dies.
+    """Returns the server's configuration of a durable push consumer with a queue group.
 
-    ``max_deliver`` is left open: giving up is done by `chassis.subscriptions`, which keeps the message.
+    The server delivers a message to one replica, and to another one if that replica dies. ``max_deliver`` is unlimited:
+    `chassis.delivery` ends the retries and keeps the message as a dead letter.
     """
     return ConsumerConfig(
         durable_name=consumer.name,
@@ -119,7 +119,7 @@ def consumer_config(consumer: Consumer) -> ConsumerConfig:
 
 
 async def wait_until_provisioned(js: JetStreamContext, service: Service) -> None:
-    """Waits until the server holds what `service` works on. It may have been started before anybody made it."""
+    """Waits until the streams and consumers of `service` exist; a service may be started before provisioning."""
     work, pause = WORK[service], 0.2
     while True:
         try:
@@ -137,9 +137,10 @@ async def wait_until_provisioned(js: JetStreamContext, service: Service) -> None
 
 async def _main() -> None:
     settings = read(Settings)
-    logs.configure("provision", settings.log_level)
-    to = connection(settings.nats_url)
-    client = await nats.connect(**to, name=ADMIN, error_cb=on_bus_error, allow_reconnect=False)
+    logging_setup.configure("provision", settings.log_level)
+    client = await nats.connect(
+        **connection(settings.nats_url), name=ADMIN, error_cb=on_bus_error, allow_reconnect=False
+    )
     try:
         await provision(client.jetstream(), replicas=settings.nats_replicas)
     except NotEnoughNodes as error:

@@ -1,4 +1,4 @@
-"""On how many nodes of a cluster a stream stands."""
+"""How many nodes of a cluster keep a stream."""
 
 from enum import IntEnum
 
@@ -9,16 +9,16 @@ logger = structlog.get_logger()
 
 
 class Replicas(IntEnum):
-    """Numbers of which a majority is left when one or two are lost."""
+    """The numbers of nodes that still have a majority when one or two of them are lost, and one node alone."""
 
     ONE = 1
     THREE = 3
     FIVE = 5
 
 
-def no_fewer(there: StreamConfig, wanted: int) -> int:
-    """As many replicas as are wanted, or as there are: to take copies of the record away is for a human to decide."""
-    found = there.num_replicas or 1
-    if found > wanted:
-        logger.warning("more_replicas_kept", stream=there.name, replicas=found, nats_replicas=wanted)
-    return max(found, wanted)
+def at_least_existing(existing: StreamConfig, wanted: int) -> int:
+    """Returns the larger of the wanted and the existing number of replicas. Provisioning never removes replicas."""
+    replicas = existing.num_replicas or 1
+    if replicas > wanted:
+        logger.warning("more_replicas_kept", stream=existing.name, replicas=replicas, nats_replicas=wanted)
+    return max(replicas, wanted)

@@ -33,21 +33,25 @@ from chassis.provision import wait_until_provisioned
 from chassis.settings import ServiceSettings, read
 from contracts import Service
 from contracts.permissions import inbox_of
-from contracts.streams import CALLS
+from contracts.streams import Stream
 
 logger = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Bus:
-    """One connection to NATS and what stands on it."""
+    """The connection of `service` to NATS, and FastStream's broker on it."""
 
     client: Client
     broker: NatsBroker
-    calls: EventLog
-    ends_first: AsyncExitStack = field(default_factory=AsyncExitStack)
-    """What ends as soon as the service is told to, before the connection is drained: readers, for whom nats-py would
-    wait in vain if a fetch was skipped, and waits for a turn, whose messages another replica takes."""
+    service: Service
+    before_drain: AsyncExitStack = field(default_factory=AsyncExitStack)
+    """Exits when the service is told to stop, before the connection is drained. For readers, on which a drain may wait
+    for ever (nats-py), and for handlers that wait for their turn, whose messages another replica can handle."""
+
+    def log(self, stream: Stream) -> EventLog:
+        """Returns the log of events in a stream; appended events name this service as their source."""
+        return EventLog(self.client, stream.name, source=self.service)
 
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -74,7 +78,7 @@ async def run(service: Service, settings: S, build: Build[S]) -> None:
         app = await stack.enter_async_context(build(settings, bus))
         # Called before the adapters are closed: handlers that are under way may finish with them.
         stack.push_async_callback(_leave, broker, client)
-        await stack.enter_async_context(bus.ends_first)
+        await stack.enter_async_context(bus.before_drain)
         await broker.start()
         await wait_until_processed(client)  # whoever sees it listening may ask it at once
         await _serve_http(app, service, settings)
@@ -103,7 +107,7 @@ async def connect_bus(service: Service, url: str) -> Bus:
         apply_types=False,
     )
     client = await broker.connect()
-    return Bus(client, broker, EventLog(client, CALLS.name, source=service))
+    return Bus(client, broker, service)
 
 
 async def _leave(broker: NatsBroker, client: Client) -> None:

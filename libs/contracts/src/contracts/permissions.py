@@ -13,7 +13,7 @@ from contracts.event import Service
 from contracts.events import EVENTS
 from contracts.events.timers import schedule_subject
 from contracts.queries import CALL_REQUEST, CampaignStatisticsQuery
-from contracts.streams import AUDIT, CALLS, CONSUMERS, DEAD_LETTERS, QUEUE, STREAMS, Consumer, Stream
+from contracts.streams import ANSWERS, AUDIT, CALLS, CLIPS, CONSUMERS, DEAD_LETTERS, QUEUE, STREAMS, Consumer, Stream
 
 OPERATOR = "operator"
 """Whoever looks after the system, and the command line: reads everything, asks for calls, changes nothing else."""
@@ -80,18 +80,18 @@ WORK: Mapping[Service, Work] = {
             streams.VOICE_GREETINGS,
         ),
         reads=(CALLS,),
-        follows=(CALLS, Stream(f"OBJ_{streams.CLIPS_BUCKET}", (), "the Object Store of clips")),
+        follows=(CALLS, CLIPS.stream),
         publishes=(
-            f"$O.{streams.CLIPS_BUCKET}.>",
+            f"$O.{CLIPS.name}.>",
             f"{_API}.STREAM.NAMES",  # nats-py finds the store's stream by its subject
-            f"{_API}.STREAM.MSG.GET.OBJ_{streams.CLIPS_BUCKET}",
-            f"{_API}.STREAM.PURGE.OBJ_{streams.CLIPS_BUCKET}",  # the pieces of a clip that was replaced
+            f"{_API}.STREAM.MSG.GET.{CLIPS.stream.name}",
+            f"{_API}.STREAM.PURGE.{CLIPS.stream.name}",  # the pieces of a clip that was replaced
         ),
     ),
     Service.CONVERSATION: Work(
         handles=(streams.CONVERSATION_TURNS,),
-        reads=(CALLS, Stream(f"KV_{streams.ANSWERS_BUCKET}", (), "the answers that were kept")),
-        publishes=(f"$KV.{streams.ANSWERS_BUCKET}.*",),
+        reads=(CALLS, ANSWERS.stream),
+        publishes=(f"$KV.{ANSWERS.name}.*",),
     ),
     Service.EDGE: Work(
         reads=(CALLS, AUDIT),

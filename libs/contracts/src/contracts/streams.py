@@ -1,6 +1,7 @@
 """Streams and consumers as data: what the server must hold before a service may start."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from contracts.audit import ALL_ENTRIES
 from contracts.event import Event
@@ -36,6 +37,39 @@ class Stream:
     """Keep one message a subject: a newer one replaces it."""
     append_only: bool = False
     """The server refuses to delete or purge a message of it, to anybody."""
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket of the server, shared by the replicas of a service. A full bucket refuses what is added."""
+
+    name: str
+    description: str
+    max_bytes: int
+    max_age_seconds: int
+
+    prefix: ClassVar[str]
+
+    @property
+    def stream(self) -> Stream:
+        """The stream in which the server keeps the bucket."""
+        return Stream(f"{self.prefix}_{self.name}", (), self.description)
+
+
+@dataclass(frozen=True)
+class ObjectBucket(Bucket):
+    """A bucket of the Object Store."""
+
+    prefix: ClassVar[str] = "OBJ"
+
+
+@dataclass(frozen=True)
+class KeyValueBucket(Bucket):
+    """A bucket of the key-value store; every value has a limit, too."""
+
+    max_value_bytes: int
+
+    prefix: ClassVar[str] = "KV"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +189,20 @@ CONSUMERS = (
     CONVERSATION_TURNS,
 )
 
-ANSWERS_BUCKET = "answers"
-"""Key-value bucket of answers that conversation has kept, under the digest of what was asked."""
-
-CLIPS_BUCKET = "clips"
-"""Object Store of speech that repeats, under the digest of what it says."""
+CLIPS = ObjectBucket(
+    "clips",
+    "Reusable speech, under the digest of voice and text",
+    max_bytes=512 * 1024 * 1024,
+    max_age_seconds=7 * 24 * 3600,
+)
+ANSWERS = KeyValueBucket(
+    "answers",
+    "Answers to frequent questions, under the digest of the question; each expires by itself",
+    max_bytes=16 * 1024 * 1024,
+    max_age_seconds=24 * 3600,
+    max_value_bytes=4096,
+)
+BUCKETS: tuple[Bucket, ...] = (CLIPS, ANSWERS)
 
 
 def call_filters(call_id: object) -> tuple[str, str]:

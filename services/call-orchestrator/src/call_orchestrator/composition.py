@@ -20,11 +20,10 @@ from call_orchestrator.domain.slots import Limits, Slots
 from call_orchestrator.entrypoints.subscribers import build_router
 from call_orchestrator.settings import Settings
 from chassis.background import run_in_background
-from chassis.event_log import EventLog
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
 from chassis.serve import Bus, operations
 from contracts import Service
-from contracts.streams import QUEUE
+from contracts.streams import CALLS, QUEUE
 
 
 def policy(settings: Settings) -> Policy:
@@ -50,8 +49,8 @@ def limits(settings: Settings) -> Limits:
 @asynccontextmanager
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     """Subscribes, runs admission and yields the HTTP app with metrics and health."""
-    log = bus.calls
-    queue = NatsQueue(bus.client, EventLog(bus.client, QUEUE.name, source=Service.ORCHESTRATOR))
+    log = bus.log(CALLS)
+    queue = NatsQueue(bus.client, bus.log(QUEUE))
     await queue.restore(log)
     timers = NatsTimers(bus.client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS), Service.ORCHESTRATOR)
     calls = CallService(log, timers, queue, policy(settings), now=_now)

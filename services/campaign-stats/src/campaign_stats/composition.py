@@ -29,7 +29,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     bus.broker.include_router(build_router(store))
     tasks = [asyncio.create_task(follower.run()), asyncio.create_task(watch(bus.client, store))]
     for task in tasks:
-        bus.ends_first.push_async_callback(_end, task)
+        bus.before_drain.push_async_callback(_end, task)
     try:
         # The first route that matches answers: readiness here asks for more than the chassis does.
         yield Starlette(routes=[_readiness(bus.client, follower), *operations(bus.client)])

@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from chassis.serve import Bus, operations
-from contracts.streams import ANSWERS_BUCKET
+from contracts.streams import ANSWERS, CALLS
 from conversation.adapters.nats import NatsAnswerCache
 from conversation.adapters.openai import openai_model
 from conversation.application.turns import Turns
@@ -24,7 +24,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     async with AsyncExitStack() as stack:
         models = await _models(settings, stack)
         cache = await _answer_cache(settings, bus)
-        turns = Turns(bus.calls, models, cache, deadline_seconds=settings.turn_deadline_seconds)
+        turns = Turns(bus.log(CALLS), models, cache, deadline_seconds=settings.turn_deadline_seconds)
         bus.broker.include_router(build_router(turns))
         yield Starlette(routes=operations(bus.client))
 
@@ -50,5 +50,5 @@ async def _models(settings: Settings, stack: AsyncExitStack) -> list[Model]:
 async def _answer_cache(settings: Settings, bus: Bus) -> AnswerCache | None:
     if not settings.answer_cache_seconds:
         return None
-    bucket = await bus.client.jetstream().key_value(ANSWERS_BUCKET)
+    bucket = await bus.client.jetstream().key_value(ANSWERS.name)
     return NatsAnswerCache(bucket, expiry_seconds=settings.answer_cache_seconds)

@@ -5,10 +5,8 @@ from contextlib import asynccontextmanager
 
 from starlette.types import ASGIApp
 
-from chassis.event_log import EventLog
 from chassis.serve import Bus, operations
-from contracts import Service
-from contracts.streams import REQUESTS
+from contracts.streams import CALLS, REQUESTS
 from edge.adapters.nats import NatsAudit, NatsCallLog, NatsRequests, NatsStatistics
 from edge.adapters.voice import VoiceMedia, http_client
 from edge.application.acts import Acts
@@ -26,8 +24,8 @@ from telephony.twilio import TwilioWebhooks
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     """Yields the HTTP application and subscribes to requests over NATS."""
     token = settings.twilio_auth_token.get_secret_value()
-    log = NatsCallLog(bus.client, bus.calls)
-    requests = NatsRequests(bus.client, EventLog(bus.client, REQUESTS.name, source=Service.EDGE))
+    log = NatsCallLog(bus.client, bus.log(CALLS))
+    requests = NatsRequests(bus.client, bus.log(REQUESTS))
     audit = NatsAudit(bus.client)
     calls, campaigns = Calls(log, requests, NatsStatistics(bus.client)), Campaigns(log, requests)
     bus.broker.include_router(build_router(calls))

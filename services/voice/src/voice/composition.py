@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 
 from chassis.background import run_in_background
 from chassis.serve import Bus, operations
-from contracts.streams import CLIPS_BUCKET
+from contracts.streams import CALLS, CLIPS
 from providers import Provider
 from voice.adapters import elevenlabs, twilio
 from voice.adapters.clips import ObjectStoreClips
@@ -36,9 +36,9 @@ from voice.settings import Settings
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     """Adds the subscribers to the broker, and yields the HTTP application: media, metrics, health."""
     token = settings.twilio_auth_token.get_secret_value()
-    stopping = asyncio.Event()
+    stopping, calls = asyncio.Event(), bus.log(CALLS)
     provider = _provider("twilio", asyncio.Semaphore(settings.twilio_max_concurrency), settings)
-    clips = ObjectStoreClips(await bus.client.jetstream().object_store(CLIPS_BUCKET))
+    clips = ObjectStoreClips(await bus.client.jetstream().object_store(CLIPS.name))
     async with (
         twilio.connect(
             account_sid=settings.twilio_account_sid,
@@ -53,21 +53,21 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         ) as speech_account,
     ):
         voices = _voices(speech_account, settings)
-        synthesis = SpeechSynthesis(voices, clips, bus.calls, deadline_seconds=settings.speech_deadline_seconds)
+        synthesis = SpeechSynthesis(voices, clips, calls, deadline_seconds=settings.speech_deadline_seconds)
         rate_limit = RateLimit(settings.twilio_calls_per_second, MAX_PENDING_SECONDS)
-        rate_limiter = DialRateLimiter(rate_limit, bus.calls, DialEventReader(bus.client, bus.calls))
+        rate_limiter = DialRateLimiter(rate_limit, calls, DialEventReader(bus.client, calls))
         async with (
-            aclosing(Greetings(bus.calls, synthesis)) as greetings,
-            aclosing(Handover(bus.calls, telephony)) as handover,
+            aclosing(Greetings(calls, synthesis)) as greetings,
+            aclosing(Handover(calls, telephony)) as handover,
             run_in_background(rate_limiter.run()),
         ):
-            bus.ends_first.callback(stopping.set)
+            bus.before_drain.callback(stopping.set)
             gate = DialGate(provider.breaker, stopping)
-            dialing = Dialing(bus.calls, telephony, greetings, gate=gate, rate_limiter=rate_limiter)
-            settlement, hangup = Settlement(bus.calls, telephony), HangUp(bus.calls, telephony, telephony)
+            dialing = Dialing(calls, telephony, greetings, gate=gate, rate_limiter=rate_limiter)
+            settlement, hangup = Settlement(calls, telephony), HangUp(calls, telephony, telephony)
             bus.broker.include_router(build_router(dialing, settlement, hangup, greetings))
             speech_events, max_silence_seconds = SpeechEventReader(bus.client), settings.media_turn_timeout_seconds
-            player = TurnPlayer(bus.calls, speech_events, synthesis, max_silence_seconds=max_silence_seconds)
+            player = TurnPlayer(calls, speech_events, synthesis, max_silence_seconds=max_silence_seconds)
             yield Starlette(routes=[*build_routes(player, handover, token), *operations(bus.client)])
 
 
