@@ -5,16 +5,16 @@ BIN := $(VENV)/bin
 PACKAGES := libs/contracts libs/chassis libs/providers libs/telephony services/call-orchestrator services/voice \
 	services/conversation services/campaign-stats services/edge tools/simulators tools
 
-# Tests wait more than they work: one process more than there are cores.
+# Tests mostly wait, so there is one process more than there are cores.
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .DEFAULT_GOAL := menu
-.PHONY: menu install demo up test lint format bench chaos docs dashboards contracts lock clean
+.PHONY: menu install demo up test lint ruff-check ruff-format mypy import-linter format bench chaos docs dashboards contracts lock clean
 
-menu: ## this menu
+menu: ## print this menu
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-install: $(VENV)/.installed ## everything into .venv, locked by hashes
+install: $(VENV)/.installed ## install everything into .venv, locked by hashes
 
 $(VENV)/.installed: requirements/uv.txt requirements/development.txt $(addsuffix /pyproject.toml,$(PACKAGES))
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
@@ -24,20 +24,16 @@ $(VENV)/.installed: requirements/uv.txt requirements/development.txt $(addsuffix
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
 	@touch $@
 
-demo: install ## a campaign of 25 calls on this machine: no account, no Docker (FAULTS=1: vendors fail in the middle)
+demo: install ## a campaign of 25 calls on this machine: no account, no Docker (FAULTS=1: vendors fail meanwhile)
 	$(BIN)/centralita demo $(if $(FAULTS),--faults)
 
-up: install ## the same system, staying up on fixed ports, data in .data/
+up: install ## the same system on fixed ports until Ctrl-C, data in .data/
 	$(BIN)/centralita up
 
-test: install ## every test, in random order, on loopback
+test: install ## run all tests, in random order, on loopback
 	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
 
-lint: install ## ruff, mypy, the rooms, the contracts, compose and Dockerfile
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy libs services tools tests bench
-	$(BIN)/lint-imports --verbose --no-cache > .lint-imports.log || { cat .lint-imports.log; exit 1; }
+lint: ruff-check ruff-format mypy import-linter ## ruff, mypy, the layers, the contracts, compose and Dockerfile
 	$(BIN)/python -m contracts check
 	$(BIN)/python -m centralita.monitoring check
 	$(BIN)/python -m contracts.nats_configuration | diff deploy/nats/permissions.conf - || { echo 'run make contracts'; exit 1; }
@@ -47,29 +43,41 @@ lint: install ## ruff, mypy, the rooms, the contracts, compose and Dockerfile
 	env GRAFANA_PASSWORD=lint $$(sed -n 's/^\(NATS_PASSWORD_[A-Z_]*\)=$$/\1=lint/p' .env.example) \
 		"$$compose" --env-file .env.example config -q
 
-format: install ## what ruff can mend by itself
+ruff-check: install
+	$(BIN)/ruff check .
+
+ruff-format: install
+	$(BIN)/ruff format --check .
+
+mypy: install
+	$(BIN)/mypy libs services tools tests bench
+
+import-linter: install
+	$(BIN)/lint-imports --verbose --no-cache > .lint-imports.log || { cat .lint-imports.log; exit 1; }
+
+format: install ## apply the corrections of ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install ## figures as ratios to a baseline of the same run
+bench: install ## measure, as ratios to a baseline of the same run
 	$(BIN)/python -m bench
 
-chaos: install ## kill -9 of each service, and of each node of a NATS cluster, in turn during a running campaign
+chaos: install ## kill -9 each service, and each node of a NATS cluster, in turn during a running campaign
 	$(BIN)/pytest -q tests/chaos
 
-docs: install ## what is generated: the state machine's page, the README's picture
+docs: install ## generate the page of the state machine and the README's diagram
 	$(BIN)/python -m centralita.docs.event_flow README.md README.es.md
 	$(BIN)/python -m centralita.docs.state_machine > docs/state-machine.md
 
-dashboards: install ## stores Grafana's dashboards as the code has them
+dashboards: install ## write the Grafana dashboards from the code
 	$(BIN)/python -m centralita.monitoring store
 
-contracts: install ## stores the schemas and the AsyncAPI document; refuses a breaking change
+contracts: install ## write the schemas and the AsyncAPI document; refuse a breaking change
 	$(BIN)/python -m contracts store
 	$(BIN)/python -m contracts.nats_configuration > deploy/nats/permissions.conf
 
-lock: install ## resolves every dependency anew, with hashes
+lock: install ## resolve every dependency again, with hashes
 	UV=$(BIN)/uv sh requirements/lock.sh
 
-clean: ## forget the environment and all data
+clean: ## delete the environment and all data
 	rm -rf $(VENV) .data .mypy_cache .ruff_cache .pytest_cache .lint-imports.log
