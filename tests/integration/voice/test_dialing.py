@@ -82,8 +82,7 @@ async def test_after_a_crash_behind_the_claim_the_outcome_is_unknown_and_nothing
     await after.dial(event, cause_of(event))
     await after.dial(event, cause_of(event))
     assert simulators.ledger.calls == []
-    facts = await dial_events(calls, event)
-    assert [type(one) for one in facts] == [DialClaimed, DialUnknown]
+    assert [type(one) for one in await dial_events(calls, event)] == [DialClaimed, DialUnknown]
 
 
 async def test_a_recent_claim_of_another_process_is_awaited(

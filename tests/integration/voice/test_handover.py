@@ -173,18 +173,18 @@ async def test_a_hand_over_that_fails_does_not_affect_the_next(
 
 
 @pytest.mark.parametrize(
-    ("heard", "turn", "is_spoken"), [((1, 1), 1, True), ((1, 2), 1, False), ((1, 2), 2, True), ((2, 1), 1, False)]
+    ("utterance", "turn", "is_spoken"), [((1, 1), 1, True), ((1, 2), 1, False), ((1, 2), 2, True), ((2, 1), 1, False)]
 )
 async def test_an_overtaken_turn_is_not_spoken(
     handover: Handover,
     calls: EventLog,
     event: CallStatusChanged,
     spoken_fallback: FakeSpokenFallback,
-    heard: tuple[int, int],
+    utterance: tuple[int, int],
     turn: int,
     is_spoken: bool,
 ) -> None:
-    attempt, newest = heard
+    attempt, newest = utterance
     await calls.append(
         SpeechHeard(call_id=event.call_id, attempt=attempt, turn=newest, text="Who is it?", language="en")
     )

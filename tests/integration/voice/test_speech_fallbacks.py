@@ -44,7 +44,7 @@ async def voices(simulators: Simulators, providers: dict[str, Provider]) -> Asyn
     async with elevenlabs.connect(api_key="k", base_url=simulators.elevenlabs_url) as account:
         yield [
             ElevenLabs(account, first, voice="first", model="eleven_flash_v2_5"),
-            ElevenLabs(account, second, voice="second", model="eleven_multilingual_v2", only_voice=True),
+            ElevenLabs(account, second, voice="second", model="eleven_multilingual_v2", is_only_voice=True),
         ]
 
 

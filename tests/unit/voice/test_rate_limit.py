@@ -104,12 +104,12 @@ def test_a_permit_names_the_sequence_from_which_every_counting_dial_is_found() -
     limit.add_permit(10, "a", 1, now=0.0)
     limit.add_permit(20, "b", 1, now=0.1)
     limit.add_outcome(30, "a", 1, now=0.2)
-    assert limit.replay_from_sequence() == 10, "its outcome is less than a second old"
+    assert limit.replay_from_sequence == 10, "its outcome is less than a second old"
     assert limit.wait_seconds(1.3) == 0
-    assert limit.replay_from_sequence() == 20
+    assert limit.replay_from_sequence == 20
     limit.add_outcome(40, "b", 1, now=1.4)
     assert limit.wait_seconds(2.5) == 0
-    assert limit.replay_from_sequence() == 21
+    assert limit.replay_from_sequence == 21
 
 
 def test_after_a_restart_no_permit_is_possible_until_the_last_one_is_known() -> None:

@@ -80,9 +80,11 @@ def _voices(account: elevenlabs.Account, settings: Settings) -> list[Synthesizer
     other_voice, other_model = settings.elevenlabs_fallback_voice, settings.elevenlabs_fallback_model_id
     if other_voice or other_model:
         second = _provider("elevenlabs_fallback", capacity, settings)
-        only_voice = other_voice is not None
+        is_only_voice = other_voice is not None
         voices.append(
-            ElevenLabs(account, second, voice=other_voice or voice, model=other_model or model, only_voice=only_voice)
+            ElevenLabs(
+                account, second, voice=other_voice or voice, model=other_model or model, is_only_voice=is_only_voice
+            )
         )
     return voices
 

@@ -1,1 +1,1 @@
-"""One vendor, one module."""
+"""Adapters of the ports: one module for each vendor, the readers of our events, the store of clips."""

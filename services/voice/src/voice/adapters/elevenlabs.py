@@ -27,23 +27,23 @@ Account = AsyncElevenLabs
 
 
 class ElevenLabs:
-    """Implements `voice.ports.Synthesizer`. With `only_voice`, the default voice replaces a requested one."""
+    """Implements `voice.ports.Synthesizer`. With `is_only_voice`, the default voice replaces a requested one."""
 
     name = "elevenlabs"
 
     def __init__(
-        self, client: AsyncElevenLabs, provider: Provider, *, voice: str, model: str, only_voice: bool = False
+        self, client: AsyncElevenLabs, provider: Provider, *, voice: str, model: str, is_only_voice: bool = False
     ) -> None:
         self._client = client
         self._provider = provider
         self._voice = voice
         self._model = model
-        self._only_voice = only_voice
+        self._is_only_voice = is_only_voice
 
     def build_request(self, sentence: AudioRequested) -> SynthesisRequest:
         """See the port. The settings of the voice in the account apply, and are not part of the digest."""
         language = sentence.language.split("-")[0] if self._model.endswith(_ENFORCES_LANGUAGE) else ""
-        voice = self._voice if self._only_voice else sentence.voice or self._voice
+        voice = self._voice if self._is_only_voice else sentence.voice or self._voice
         return SynthesisRequest(voice, self._model, (OUTPUT_FORMAT, language), sentence.text)
 
     def synthesize(self, request: SynthesisRequest, *, first_by: float) -> AsyncGenerator[bytes, None]:

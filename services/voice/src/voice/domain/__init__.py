@@ -1,1 +1,1 @@
-"""Pure rules: what a failed dial means, what identifies a clip, what an MP3 frame is, what is spoken when."""
+"""Pure rules: the rate limit, the order of sentences, playback, MP3 frames, clips."""

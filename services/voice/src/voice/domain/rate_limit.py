@@ -74,7 +74,8 @@ class RateLimit:
         ends += [at + self.max_pending_seconds for _, at in self._pending.values()]
         return min(ends) - now
 
+    @property
     def replay_from_sequence(self) -> int:
-        """Returns the sequence from which a reader finds every dial that still counts, and the next permit."""
+        """The sequence from which a reader finds every dial that still counts, and the next permit."""
         permits = [sequence for sequence, _ in [*self._pending.values(), *self._finished]]
         return min(permits, default=self.last_permit_sequence + 1)

@@ -1,1 +1,1 @@
-"""Decode, then one call of the application."""
+"""Entry points: each decodes its input and makes one call to the application."""

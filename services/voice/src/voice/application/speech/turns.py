@@ -90,7 +90,7 @@ class TurnPlayer:
                 tracks.put_nowait(track := _Track(sentence))
                 syntheses.append(tasks.create_task(self._synthesize(track)))
 
-            reading = tasks.create_task(self._read_turn(turn, start_synthesis, tracks))
+            reading = tasks.create_task(self._start_syntheses(turn, start_synthesis, tracks))
             while (track := await tracks.get()) is not None:
                 if error := await _write_audio(track, write):
                     # Earlier syntheses go on: they still have to record that their sentences were played.
@@ -106,11 +106,11 @@ class TurnPlayer:
         except Exception as append_error:  # the remainder is spoken even if the failure is not recorded
             logger.warning("failure_not_recorded", error=type(append_error).__name__, exc_info=append_error)
 
-    async def _read_turn(
+    async def _start_syntheses(
         self, turn: TurnId, start_synthesis: Callable[[Sentence], None], tracks: asyncio.Queue[_Track | None]
     ) -> None:
         try:
-            async with aclosing(self._sentences(turn)) as sentences:
+            async with aclosing(self._read_sentences(turn)) as sentences:
                 async for sentence in sentences:
                     start_synthesis(sentence)
         except Exception as error:  # the sentences read so far are still played
@@ -120,7 +120,7 @@ class TurnPlayer:
         finally:
             tracks.put_nowait(None)
 
-    async def _sentences(self, turn: TurnId) -> AsyncGenerator[Sentence, None]:
+    async def _read_sentences(self, turn: TurnId) -> AsyncGenerator[Sentence, None]:
         """Yields the sentences of the turn in order, from the first on, as they are requested."""
         if turn.is_greeting and (greeting := await load_greeting(self._calls, turn.call_id)):
             yield greeting

@@ -28,7 +28,7 @@ CALLED_OFF = "called off before dialling"
 
 
 class AttemptInProgress(RetryLater):
-    """Another process has claimed the attempt and may be dialling it; its outcome, or its death, is known later.
+    """Another process has claimed the attempt and may still be dialling it.
 
     The wait ends when the claim is older than `MAX_PENDING_SECONDS`.
     """

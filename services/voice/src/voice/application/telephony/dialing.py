@@ -12,8 +12,8 @@ lost may have been carried out. So an attempt goes through four phases:
 4. Settlement. An unknown attempt is never dialled again. The provider's callbacks name it, or `settlement` looks it up
    when its deadline has passed.
 
-An attempt without a claim can be ended from outside, by a hang-up or a settlement: these take the claim themselves, so
-no process can dial it afterwards. A process that dies between claim and request costs one call that was never made;
+An attempt without a claim can be ended from outside, by a hang-up or a settlement: these append the claim themselves,
+so no process can dial it afterwards. A process that dies between claim and request costs one call that was never made;
 that is preferred to ringing twice (docs/adr/0004).
 
 Before its claim, an attempt passes the gate (`dial_gate`) and gets a permit (`rate_limiter`).

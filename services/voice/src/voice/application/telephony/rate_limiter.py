@@ -57,7 +57,7 @@ class DialRateLimiter:
         # Nothing is awaited between reading the rate limit and here, so the guard matches what was read.
         self._guard_sequence = self._rate_limit.last_permit_sequence
         permit = DialCleared(
-            call_id=call_id, attempt=attempt, replay_from_sequence=self._rate_limit.replay_from_sequence()
+            call_id=call_id, attempt=attempt, replay_from_sequence=self._rate_limit.replay_from_sequence
         )
         try:
             await self._calls.append(permit, cause=cause, guard=Guard(DialCleared.subjects(), self._guard_sequence))

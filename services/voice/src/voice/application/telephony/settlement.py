@@ -1,4 +1,4 @@
-"""Settles attempts whose events are overdue: asks the provider for their state."""
+"""Settles attempts whose events are overdue: reads their state from the provider."""
 
 import structlog
 
