@@ -42,6 +42,11 @@ class WebhookProvider(Protocol):
         """The HTTP header that carries the signature."""
         ...
 
+    @property
+    def media_type(self) -> str:
+        """The media type of rendered instructions."""
+        ...
+
     def is_authentic(self, target: str, form: Form, signature: str | None) -> bool:
         """Whether the provider signed this form for `target`, a path with its query."""
         ...
@@ -63,5 +68,5 @@ class WebhookProvider(Protocol):
         ...
 
     def render(self, instruction: Instruction) -> str:
-        """Returns the XML document that carries out an instruction."""
+        """Returns the document that carries out an instruction."""
         ...

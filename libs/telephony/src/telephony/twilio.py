@@ -116,6 +116,7 @@ class TwilioWebhooks:
     name = NAME
     prefix = PREFIX
     signature_header = SIGNATURE_HEADER
+    media_type = "application/xml"
 
     def __init__(self, auth_token: str, public_url: str, media_url: str) -> None:
         self._auth_token = auth_token

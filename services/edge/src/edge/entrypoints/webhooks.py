@@ -36,11 +36,6 @@ FORM_BODY = {
         "content": {"application/x-www-form-urlencoded": {"schema": {"type": "object"}}},
     }
 }
-XML: dict[str, Any] = {
-    "response_class": Response,
-    "responses": {200: {"description": "The provider's instructions", "content": {"application/xml": {}}}},
-    "openapi_extra": FORM_BODY,
-}
 NO_CONTENT: dict[str, Any] = {"status_code": 204, "openapi_extra": FORM_BODY}
 
 
@@ -53,15 +48,21 @@ def build_router(provider: WebhookProvider, dialogue: DialogueService) -> APIRou
         responses=problems(403, 404, 422, 503),
     )
 
-    def render(instruction: Instruction) -> Response:
-        return Response(provider.render(instruction), media_type="application/xml")
+    document: dict[str, Any] = {
+        "response_class": Response,
+        "responses": {200: {"description": "The next instruction", "content": {provider.media_type: {}}}},
+        "openapi_extra": FORM_BODY,
+    }
 
-    @router.post(Webhook.ANSWERED.template, name=Webhook.ANSWERED, **XML)
+    def render(instruction: Instruction) -> Response:
+        return Response(provider.render(instruction), media_type=provider.media_type)
+
+    @router.post(Webhook.ANSWERED.template, name=Webhook.ANSWERED, **document)
     async def answered(call_id: UUID, attempt: int, form: FormBody) -> Response:
         """The callee has answered: the greeting is played."""
         return render(await dialogue.answer(provider.parse_answer(call_id, attempt, form)))
 
-    @router.post(Webhook.UTTERANCE.template, name=Webhook.UTTERANCE, **XML)
+    @router.post(Webhook.UTTERANCE.template, name=Webhook.UTTERANCE, **document)
     async def utterance(
         call_id: UUID,
         attempt: int,
@@ -75,7 +76,7 @@ def build_router(provider: WebhookProvider, dialogue: DialogueService) -> APIRou
         received = UtteranceReceived(attempt, turn, provider.parse_utterance(turn, form), is_after_spoken_text)
         return render(await dialogue.receive_utterance(call_id, received))
 
-    @router.post(Webhook.REMAINDER.template, name=Webhook.REMAINDER, **XML)
+    @router.post(Webhook.REMAINDER.template, name=Webhook.REMAINDER, **document)
     async def remainder(
         call_id: UUID,
         attempt: int,
