@@ -1,4 +1,8 @@
-"""``make bench``: what the design costs, compared with the bare operation beneath it, interleaved in one run."""
+"""``make bench``: the cost of each operation as a ratio to a baseline, both measured alternately in one run.
+
+The baseline is the plain operation below it, such as a publish without a guard. The ratio is comparable between
+machines, the microseconds are not.
+"""
 
 import asyncio
 import statistics
@@ -13,7 +17,7 @@ import nats
 from rich.console import Console
 from rich.table import Table
 
-from bench.replay import of_a_log
+from bench.replay import log_comparisons
 from call_orchestrator.application.call_terms import Policy, new_call
 from call_orchestrator.application.snapshots import call_after
 from call_orchestrator.domain import decisions
@@ -43,7 +47,7 @@ Work = Callable[[], Awaitable[None]]
 
 
 def created() -> CallCreated:
-    """An event of usual size."""
+    """Returns an event of typical size."""
     request = CallRequested(
         request_id="bench",
         campaign_id="bench",
@@ -59,21 +63,21 @@ def created() -> CallCreated:
 
 
 async def seconds(work: Work) -> float:
-    """Real time of one run of `work`."""
+    """Returns the wall-clock time of one run."""
     start = time.perf_counter()
     await work()
     return time.perf_counter() - start
 
 
-async def compare(subject: Work, baseline: Work) -> tuple[float, float, float]:
-    """Seconds of both (medians), and the median of their ratios, each pair run back to back."""
-    pairs = [(await seconds(subject), await seconds(baseline)) for _ in range(ROUNDS)]
-    ours, bare = (statistics.median(side) for side in zip(*pairs, strict=True))
-    return ours, bare, statistics.median(a / b for a, b in pairs)
+async def compare(measured: Work, baseline: Work) -> tuple[float, float, float]:
+    """Returns the median seconds of both, and the median of their ratios, each pair run back to back."""
+    pairs = [(await seconds(measured), await seconds(baseline)) for _ in range(ROUNDS)]
+    measured_seconds, baseline_seconds = (statistics.median(side) for side in zip(*pairs, strict=True))
+    return measured_seconds, baseline_seconds, statistics.median(a / b for a, b in pairs)
 
 
-async def on_the_bus(url: str, table: Table) -> None:
-    """The guarded append and the load of a call, against the publish and the get beneath them."""
+async def measure_bus(url: str, table: Table) -> None:
+    """Compares a guarded append with a publish, and loading a call with a direct get."""
     client = await nats.connect(url)
     js = client.jetstream()
     await provision(js)
@@ -101,22 +105,23 @@ async def on_the_bus(url: str, table: Table) -> None:
     row(
         table,
         "guarded append of a decision",
-        "bare publish of the same body",
+        "publish of the same body without a guard",
         await compare(appends, publishes),
     )
-    row(table, "loading a call", "bare direct get of the same message", await compare(loads, gets))
+    row(table, "loading a call", "direct get of the same message by nats-py alone", await compare(loads, gets))
     await client.close()
 
 
-async def on_a_log(nats_url: str, mongo_url: str, table: Table) -> None:
-    """What is computed from a recorded log, against reading it."""
-    async with of_a_log(nats_url, mongo_url) as pairs:
-        for pair in pairs:
-            row(table, pair.name, pair.baseline, await compare(pair.subject, pair.bare), pair.size)
+async def measure_log(nats_url: str, mongo_url: str, table: Table) -> None:
+    """Compares computations on a recorded log with reading it."""
+    async with log_comparisons(nats_url, mongo_url) as comparisons:
+        for one in comparisons:
+            figures = await compare(one.measured, one.baseline_work)
+            row(table, one.name, one.baseline, figures, one.size)
 
 
-async def in_memory(table: Table) -> None:
-    """A decision, and what a trace costs that nobody asked for, against the decoding of one event."""
+async def measure_memory(table: Table) -> None:
+    """Compares a decision, and a span while traces are off, with decoding one event."""
     event = created()
     body = event.model_dump_json().encode()
     state = Dialing(attempt=1, dialed_at=NOW, deadline_at=NOW + timedelta(seconds=50))
@@ -140,21 +145,25 @@ async def in_memory(table: Table) -> None:
 
 
 def row(table: Table, name: str, baseline: str, figures: tuple[float, float, float], size: int = SIZE) -> None:
-    """One line: each side in microseconds for one operation, and the ratio."""
-    ours, bare, ratio = figures
-    table.add_row(name, f"{ours / size * 1e6:.1f}", baseline, f"{bare / size * 1e6:.1f}", f"{ratio:.2f}")
+    """Adds a row: microseconds for one operation of each side, and the ratio."""
+    measured_seconds, baseline_seconds, ratio = figures
+    table.add_row(
+        name, f"{measured_seconds / size * 1e6:.1f}", baseline, f"{baseline_seconds / size * 1e6:.1f}", f"{ratio:.2f}"
+    )
 
 
 async def main() -> None:
-    """Runs everything and prints the table."""
-    table = Table(title=f"Microseconds each ({ROUNDS} interleaved rounds, medians); the ratio is what to compare")
-    for column in ("what", "µs", "baseline", "µs", "ratio"):
+    """Runs all measurements and prints the table."""
+    table = Table(
+        title=f"Microseconds an operation (medians of {ROUNDS} alternating rounds), and the ratio to a baseline"
+    )
+    for column in ("operation", "µs", "baseline", "µs", "ratio"):
         table.add_column(column)
     with tempfile.TemporaryDirectory() as folder, nats_server(Path(folder)) as url:
-        await on_the_bus(url, table)
+        await measure_bus(url, table)
         with mongo_server(Path(folder) / "mongo") as mongo_url:
-            await on_a_log(url, mongo_url, table)
-    await in_memory(table)
+            await measure_log(url, mongo_url, table)
+    await measure_memory(table)
     Console().print(table)
 
 

@@ -1,4 +1,4 @@
-"""Fold and rebuild, each against reading the same messages with bare nats-py in the same run."""
+"""Fold and rebuild, each compared with reading the same messages by nats-py alone in the same run."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -36,55 +36,55 @@ Work = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """Something measured, what it is compared with, and of how many messages."""
+class Comparison:
+    """An operation and its baseline, each on `size` messages."""
 
     name: str
     baseline: str
-    subject: Work
-    bare: Work
+    measured: Work
+    baseline_work: Work
     size: int
 
 
 @asynccontextmanager
-async def of_a_log(nats_url: str, mongo_url: str) -> AsyncIterator[list[Pair]]:
-    """A log of 100 calls, ten facts each, and what is measured on it."""
+async def log_comparisons(nats_url: str, mongo_url: str) -> AsyncIterator[list[Comparison]]:
+    """Writes a log of 100 calls with ten events each, and yields the comparisons on it."""
     client = await nats.connect(nats_url)
     js = client.jetstream()
     await provision(js)
     await js.purge_stream(CALLS.name)
-    await _written(client)
+    await _write_log(client)
     size = CALLS_IN_LOG * len(HISTORY)
     end = await last_sequence(client, CALLS.name)
 
-    async def bare() -> None:
+    async def bare_read() -> None:
         assert await _bare_read(client) == size
 
-    async def folded() -> None:
+    async def fold_log() -> None:
         delivered = read(client, CALLS.name, EVENT_FILTERS, end_sequence=end)
         messages = [Message.of(one) async for one in delivered]
         assert len(fold(messages)) == CALLS_IN_LOG
 
-    async def rebuilt() -> None:
-        done = await rebuild(client, mongo_url, f"bench_{uuid4().hex}")
-        assert done.documents == CALLS_IN_LOG + 2
+    async def rebuild_documents() -> None:
+        result = await rebuild(client, mongo_url, f"bench_{uuid4().hex}")
+        assert result.documents == CALLS_IN_LOG + 2
 
-    reading = "reading the same messages with bare nats-py"
+    reading = "reading the same messages by nats-py alone"
     try:
         yield [
-            Pair("fold of the log, a message", reading, folded, bare, size),
-            Pair("rebuild of MongoDB (embedded), a message", reading, rebuilt, bare, size),
+            Comparison("fold of the log, a message", reading, fold_log, bare_read, size),
+            Comparison("rebuild of MongoDB (embedded), a message", reading, rebuild_documents, bare_read, size),
         ]
     finally:
         await client.close()
 
 
-async def _written(client: Client) -> None:
+async def _write_log(client: Client) -> None:
     log = EventLog(client, CALLS.name, source="bench")
     for _ in range(CALLS_IN_LOG):
         call_id = uuid4()
-        for fact in HISTORY:
-            event = EXAMPLES[fact]
+        for name in HISTORY:
+            event = EXAMPLES[name]
             if isinstance(event, CallDecision):
                 await log.append(event.model_copy(update={"call": event.call.model_copy(update={"call_id": call_id})}))
             else:
@@ -92,7 +92,7 @@ async def _written(client: Client) -> None:
 
 
 async def _bare_read(client: Client) -> int:
-    """What anybody would write to read a stream once."""
+    """Reads the stream once with a plain pull consumer and returns the number of messages."""
     js = client.jetstream()
     config = ConsumerConfig(ack_policy=AckPolicy.NONE, mem_storage=True)
     subscription = await js.pull_subscribe("", stream=CALLS.name, config=config)

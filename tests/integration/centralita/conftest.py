@@ -1,4 +1,4 @@
-"""A campaign of six calls on the whole system, once: its log, its documents, and what the commands said meanwhile."""
+"""A campaign of six calls on the whole system, run once: its log, its documents, and the output of commands."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ SEED = 363
 
 @dataclass(frozen=True)
 class Command:
-    """A command of ours, as it ended."""
+    """The exit code and the output of a `centralita` command."""
 
     code: int
     out: str
@@ -40,16 +40,16 @@ class Command:
 
 
 def command(*arguments: str | Path, environment: Mapping[str, str] | None = None) -> Command:
-    """Runs `centralita` as a process of its own."""
-    told = {**NOTHING, "COLUMNS": "160", **(environment or {})}
+    """Runs `centralita` in its own process."""
+    variables = {**NOTHING, "COLUMNS": "160", **(environment or {})}
     line = [sys.executable, "-m", "centralita", *map(str, arguments)]
-    ended = subprocess.run(line, capture_output=True, text=True, timeout=110, env=told)
-    return Command(ended.returncode, ended.stdout, ended.stderr)
+    completed = subprocess.run(line, capture_output=True, text=True, timeout=110, env=variables)
+    return Command(completed.returncode, completed.stdout, completed.stderr)
 
 
 @dataclass
 class Campaign:
-    """The six calls, where their log and documents stand now, and the commands that ran while the services did."""
+    """The six calls, the addresses of their log and documents, and the commands that ran beside the services."""
 
     ids: list[UUID] = field(default_factory=list)
     nats_url: str = ""
@@ -60,28 +60,28 @@ class Campaign:
 
 @pytest.fixture(scope="session")
 def campaign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
-    """The services have ended; their servers run again on what they left."""
+    """Runs the campaign, stops the services, and starts NATS and MongoDB again with the data."""
     folder = tmp_path_factory.mktemp("campaign")
-    found = Campaign()
-    asyncio.run(_run(folder, found))
+    result = Campaign()
+    asyncio.run(_run(folder, result))
     access = Credentials.generate()
     with nats_server(folder / "nats", access=access) as address, mongo_server(folder / "mongo") as mongo_url:
-        found.nats_url, found.mongo_url = access.url(address, OPERATOR), mongo_url
-        yield found
+        result.nats_url, result.mongo_url = access.url(address, OPERATOR), mongo_url
+        yield result
 
 
-async def _run(folder: Path, found: Campaign) -> None:
-    wanted = requests(run="replayed", count=6)
-    found.ids = [call_id_of(request.request_id or "") for request in wanted]
+async def _run(folder: Path, campaign: Campaign) -> None:
+    call_requests = requests(run="replayed", count=6)
+    campaign.ids = [call_id_of(request.request_id or "") for request in call_requests]
     async with running(folder, environment=NOTHING, seed=SEED, speed=20, settings={"API_KEYS": "k"}) as system:
         async with connected(system.nats_url) as client:
-            await publish(client, wanted)
-            await wait_until_projected(system.mongo_url, found.ids, timeout=60)
-        await asyncio.to_thread(_while_it_runs, system, folder, found)
-        await asyncio.sleep(1)  # so that the last acknowledgements are with the server
+            await publish(client, call_requests)
+            await wait_until_projected(system.mongo_url, campaign.ids, timeout=60)
+        await asyncio.to_thread(_run_commands, system, folder, campaign)
+        await asyncio.sleep(1)  # the last acknowledgements reach the server
 
 
-def _while_it_runs(system: System, folder: Path, found: Campaign) -> None:
+def _run_commands(system: System, folder: Path, campaign: Campaign) -> None:
     here = {"NATS_URL": system.nats_url}
     as_admin = {"NATS_URL": system.access.url(without_credentials(system.nats_url), ADMIN)}
     settings = {
@@ -92,15 +92,15 @@ def _while_it_runs(system: System, folder: Path, found: Campaign) -> None:
         "MEDIA_BASE_URL": system.urls["voice"],
         "API_KEYS": "k",
     }
-    said = found.commands
-    said["doctor"] = command("doctor", "--json", environment=settings)
-    by_hand = ("--request-id", "by-hand", "--retries", "0")
-    said["call"] = command("call", "+12125550177", *by_hand, "--watch", environment=here)
-    said["tail"] = command("tail", "--call", "by-hand", "--past", "--json", environment=here)
-    said["export"] = command("replay", "export", folder / "live.gz", "--json", environment=here)
-    said["import"] = command("replay", "import", folder / "live.gz", "--at-once", environment=as_admin)
-    said["verify"] = command("replay", "verify", "--strict", "--json", environment=here)
-    said["rebuild"] = command("replay", "rebuild", "--json", environment={**here, "MONGO_URL": system.mongo_url})
+    commands = campaign.commands
+    commands["doctor"] = command("doctor", "--json", environment=settings)
+    options = ("--request-id", "by-hand", "--retries", "0")
+    commands["call"] = command("call", "+12125550177", *options, "--watch", environment=here)
+    commands["tail"] = command("tail", "--call", "by-hand", "--past", "--json", environment=here)
+    commands["export"] = command("replay", "export", folder / "live.gz", "--json", environment=here)
+    commands["import"] = command("replay", "import", folder / "live.gz", "--at-once", environment=as_admin)
+    commands["verify"] = command("replay", "verify", "--strict", "--json", environment=here)
+    commands["rebuild"] = command("replay", "rebuild", "--json", environment={**here, "MONGO_URL": system.mongo_url})
 
 
 @asynccontextmanager
@@ -114,12 +114,12 @@ async def connected(url: str) -> AsyncIterator[Client]:
 
 @pytest.fixture(name="command")
 def the_command() -> Callable[..., Command]:
-    """Runs `centralita` as a process of its own: see `command`."""
+    """Runs `centralita` in its own process: see `command`."""
     return command
 
 
 @pytest.fixture
 async def log_client(campaign: Campaign) -> AsyncIterator[Client]:
-    """A connection to the server that has the campaign's log."""
+    """A connection to the server with the campaign's log."""
     async with connected(campaign.nats_url) as client:
         yield client

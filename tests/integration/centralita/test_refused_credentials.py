@@ -1,4 +1,4 @@
-"""The token is rotated in the middle of a campaign: nobody is lost, and Twilio is hardly asked meanwhile."""
+"""Twilio refuses the token for a while during a campaign: no call is lost, and few requests are sent meanwhile."""
 
 import asyncio
 from collections import Counter
@@ -23,8 +23,8 @@ from contracts import CallEvent, DialPlaced, DialRefused, call_id_of
 from contracts.streams import CALLS
 
 COUNT = 20
-MANY = COUNT // 2
-"""More requests than Twilio may see while it refuses all: three open the breaker, and then one in two seconds."""
+MAX_REFUSED = COUNT // 2
+"""An upper bound of refused requests: three open the breaker, then a probe follows every two seconds."""
 SETTINGS = {
     "API_KEYS": "k",
     "BREAKER_FAILURES": "3",
@@ -33,55 +33,55 @@ SETTINGS = {
 }
 
 
-async def until(what: Callable[[], Awaitable[bool]]) -> None:
+async def wait_until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(60):
-        while not await what():
+        while not await condition():
             await asyncio.sleep(0.1)
 
 
-async def facts(client: Client, kind: type[CallEvent]) -> list[object]:
-    return [found.event for found in await EventLog(client, CALLS.name, source="test").read([kind.subjects()])]
+async def events_of(client: Client, event_type: type[CallEvent]) -> list[object]:
+    return [stored.event for stored in await EventLog(client, CALLS.name, source="test").read([event_type.subjects()])]
 
 
 async def refused_by_twilio(client: Client) -> int:
-    return sum(isinstance(fact, DialRefused) and fact.code == 20003 for fact in await facts(client, DialRefused))
+    return sum(isinstance(event, DialRefused) and event.code == 20003 for event in await events_of(client, DialRefused))
 
 
 async def refuse_for_a_while(system: System, client: Client) -> None:
-    """Until the breaker has opened, an order has tried, and it has opened again."""
+    """Lets Twilio answer HTTP 401 until the breaker has opened, a probe has failed, and it has opened again."""
     rule = {"target": "twilio", "kind": "status", "status": 401}
     async with httpx.AsyncClient(base_url=system.vendors.control or "", timeout=10) as http:
         (await http.put("/_simulator/faults", json=[rule])).raise_for_status()
 
-        async def tried_again() -> bool:
+        async def has_probed() -> bool:
             opened = (await breakers(http, system))["twilio"].opened
             return opened > 1 and await refused_by_twilio(client) > 0
 
-        await until(tried_again)
+        await wait_until(has_probed)
         (await http.put("/_simulator/faults", json=[])).raise_for_status()
 
 
 @pytest.mark.timeout(240)
-async def test_a_token_that_is_refused_for_a_while_costs_no_call(tmp_path: Path) -> None:
-    wanted = [one.model_copy(update={"max_retries": 0}) for one in requests(run="rotated", count=COUNT)]
-    ids = [call_id_of(one.request_id or "") for one in wanted]
+async def test_no_call_is_lost_while_the_token_is_refused(tmp_path: Path) -> None:
+    call_requests = [one.model_copy(update={"max_retries": 0}) for one in requests(run="rotated", count=COUNT)]
+    ids = [call_id_of(one.request_id or "") for one in call_requests]
     async with (
         running(tmp_path, environment=NOTHING, speed=20, behaviours="human=1", settings=SETTINGS) as system,
         connected(system.nats_url) as client,
     ):
-        await publish(client, wanted)
+        await publish(client, call_requests)
 
-        async def begun() -> bool:
-            return len(await facts(client, DialPlaced)) >= 3
+        async def has_dialled() -> bool:
+            return len(await events_of(client, DialPlaced)) >= 3
 
-        await until(begun)
+        await wait_until(has_dialled)
         await refuse_for_a_while(system, client)
         await wait_until_projected(system.mongo_url, ids, timeout=120)
-        findings, asked = await reconcile(client, system, ids), await refused_by_twilio(client)
+        findings, refused = await reconcile(client, system, ids), await refused_by_twilio(client)
         documents = await call_documents(system.mongo_url, ids)
         verified = await verify(await from_streams(client, Scope()))
     assert Counter(document["status"] for document in documents.values()) == {"completed": COUNT}
     assert findings.problems == ()
-    assert (findings.dials, findings.max_dials_of_one_attempt) == (COUNT, 1), "everybody was dialled, once"
-    assert 0 < asked < MANY
+    assert (findings.dials, findings.max_dials_of_one_attempt) == (COUNT, 1), "each callee is dialled once"
+    assert 0 < refused < MAX_REFUSED
     assert (verified.calls, verified.drifts) == (COUNT, ())

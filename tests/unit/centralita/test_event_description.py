@@ -1,4 +1,4 @@
-"""What a fact says in one line."""
+"""One-line descriptions of events."""
 
 from uuid import UUID
 
@@ -11,16 +11,16 @@ from contracts.examples import EXAMPLES
 
 
 @pytest.mark.parametrize(("fallback", "ending"), [("say", "HTTP 503 (then: say)"), (None, "HTTP 503")])
-def test_a_failure_of_speech_says_what_takes_over(fallback: str | None, ending: str) -> None:
+def test_a_failed_synthesis_names_its_fallback(fallback: str | None, ending: str) -> None:
     failed = AudioFailed(call_id=UUID(int=7), attempt=1, turn=2, sentence=3, reason="HTTP 503", fallback=fallback)
     assert description(failed) == f"turn 2, sentence 3: {ending}"
 
 
-@pytest.mark.parametrize("fact", [fact for fact in EXAMPLES if fact.startswith("campaign.")])
-def test_what_is_said_of_a_campaign_names_it(fact: str) -> None:
-    assert description(EXAMPLES[fact]).startswith("reminders")
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name.startswith("campaign.")])
+def test_an_event_of_a_campaign_names_the_campaign(name: str) -> None:
+    assert description(EXAMPLES[name]).startswith("reminders")
 
 
-def test_a_pause_says_why_if_somebody_said_so() -> None:
+def test_a_pause_shows_its_reason_if_it_has_one() -> None:
     assert description(campaign_paused("reminders", reason="public holiday")) == "reminders (public holiday)"
     assert description(campaign_paused("reminders")) == "reminders"
