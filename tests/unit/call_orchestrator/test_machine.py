@@ -23,7 +23,7 @@ from call_orchestrator.domain.inputs import TelephonyStatusReported, TimerDue
 from call_orchestrator.domain.machine import create, decide, evolve
 from call_orchestrator.domain.states import Dialing, Ended, InProgress, Pending, Ringing, State, dials
 from centralita.docs.state_machine import LATER, NOW, TERMS, Case, cases, document
-from contracts.vocabulary import AnsweredBy, CallStatus, Disposition, HangupReason, TelephonyStatus
+from contracts.vocabulary import AnsweredBy, CallStatus, Disposition, HangupReason, RefusalCode, TelephonyStatus
 
 DIALING = Dialing(attempt=1, dialed_at=NOW, deadline_at=LATER)
 TALKING = InProgress(attempt=1, dialed_at=NOW, deadline_at=LATER, answered_at=NOW)
@@ -99,7 +99,32 @@ def test_a_change_of_a_queued_call_takes_it_out_of_the_queue_but_not_out_of_its_
         assert decision.state == Pending(attempt=0, due_at=queued.due_at)
     later = decide(queued, inputs.CallChangeRequested(scheduled_at=LATER), TERMS, NOW)
     assert isinstance(later, CallChanged)
-    assert later.state.due_at == LATER
+    assert later.state == Pending(attempt=0, due_at=LATER)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        Pending(attempt=0, due_at=NOW - timedelta(minutes=5), queue_expires_at=LATER),
+        Pending(attempt=1, due_at=LATER),
+        DIALING,
+        TALKING,
+    ],
+)
+def test_the_metadata_of_a_call_can_be_changed_until_it_ends_and_nothing_else_moves(state: State) -> None:
+    assert decide(state, inputs.CallChangeRequested(), TERMS, NOW) == CallChanged(state=state)  # type: ignore[arg-type]
+
+
+def test_the_metadata_of_an_ended_call_cannot_be_changed() -> None:
+    ended = Ended(status=CallStatus.COMPLETED, attempt=1, ended_at=NOW)
+    assert isinstance(decide(ended, inputs.CallChangeRequested(), TERMS, NOW), Refused)
+
+
+def test_a_retry_beyond_the_maximum_is_refused_with_its_code() -> None:
+    ended = Ended(status=CallStatus.BUSY, attempt=TERMS.max_retries + 1, ended_at=NOW)
+    refusal = decide(ended, inputs.CallRetryRequested(), TERMS, NOW)
+    assert isinstance(refusal, Refused)
+    assert refusal.code is RefusalCode.RETRIES_EXHAUSTED
 
 
 def test_a_busy_line_is_tried_again_after_its_delay() -> None:

@@ -87,6 +87,7 @@ def all_inputs(attempt: int) -> dict[str, inputs.Input]:
         "cancel requested": inputs.CallCancelRequested(),
         "retry requested": inputs.CallRetryRequested(),
         "change of terms requested": inputs.CallChangeRequested(changes_terms=True),
+        "change of metadata requested": inputs.CallChangeRequested(),
         "change of time requested": inputs.CallChangeRequested(scheduled_at=LATER),
         "timer due": inputs.TimerDue(deadline_at=LATER),
         "older timer due": inputs.TimerDue(deadline_at=NOW - timedelta(days=3)),

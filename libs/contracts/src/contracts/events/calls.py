@@ -27,7 +27,7 @@ class CallStatusChanged(CallDecision):
 
 
 class CallChanged(CallDecision):
-    """A call that was waiting was changed on request."""
+    """A pending call, or the metadata of a live one, was changed on request."""
 
     event_name: ClassVar[str] = "call.changed"
 

@@ -79,7 +79,10 @@ class CallRetryRequested(_Command):
 
 
 class CallChangeRequested(_Command):
-    """Please change a call that has not been dialled. Fields that are not given stay as they are."""
+    """Changes a call before its first attempt, its time also between attempts, its metadata until it ends.
+
+    Fields that are not given keep their values.
+    """
 
     event_name: ClassVar[str] = "call.change_requested"
 

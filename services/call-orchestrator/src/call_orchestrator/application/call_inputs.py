@@ -63,7 +63,7 @@ def _input(event: DecidingEvent) -> inputs.Input:
         case CallRequested():
             return inputs.CallRequested(scheduled_at=event.scheduled_at)
         case CallChangeRequested():
-            changes_terms = bool(event.changes().keys() - {"scheduled_at"})
+            changes_terms = bool(event.changes().keys() - {"scheduled_at", "metadata"})
             return inputs.CallChangeRequested(scheduled_at=event.scheduled_at, changes_terms=changes_terms)
         case CallCancelRequested():
             return inputs.CallCancelRequested()

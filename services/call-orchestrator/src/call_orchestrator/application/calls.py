@@ -72,6 +72,7 @@ class CallService:
                 call_id=call_input.call_id,
                 status=before.status if before else None,
                 reasons=(decision.reason,),
+                code=decision.code,
             )
         if stored and isinstance(decision, Ignored):
             logger.debug("input_ignored", input=type(call_input.input).__name__, reason=decision.reason)

@@ -6,6 +6,7 @@ from typing import assert_never
 
 from call_orchestrator.domain import inputs
 from call_orchestrator.domain.decisions import (
+    CallChanged,
     CallConcluded,
     CallHangupRequested,
     CallSettlementRequested,
@@ -38,7 +39,9 @@ def decide_live(state: Live, input: inputs.Input, terms: Terms, now: datetime) -
         case inputs.CallRetryRequested():
             return Refused(f"the call is {state.status}; it can be retried when it has ended")
         case inputs.CallChangeRequested():
-            return Refused(f"the call is {state.status}; only a call that waits can be changed")
+            if input.is_metadata_only:
+                return CallChanged(state=state)
+            return Refused(f"the call is {state.status}; only its metadata can be changed until it ends")
         case inputs.CallRequested():
             return Ignored("the call exists")
         case _ if input.attempt != state.attempt:

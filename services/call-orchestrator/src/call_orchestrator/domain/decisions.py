@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from call_orchestrator.domain.states import Ended, Live, Pending
-from contracts.vocabulary import HangupReason
+from contracts.vocabulary import HangupReason, RefusalCode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +31,9 @@ class CallDue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallChanged:
-    """A pending call was changed."""
+    """A pending call was changed, or the metadata of a live one."""
 
-    state: Pending
+    state: Pending | Live
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +81,7 @@ class Refused:
     """A command that cannot be carried out; the sender reads the reason."""
 
     reason: str
+    code: RefusalCode | None = None
 
 
 Decision = Event | Ignored | Refused

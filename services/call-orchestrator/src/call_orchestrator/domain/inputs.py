@@ -28,10 +28,15 @@ class CallRetryRequested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallChangeRequested:
-    """A command to change the scheduled time, or (`changes_terms`) anything else of the call."""
+    """A command to change the scheduled time, the terms, or neither: then it changes the metadata alone."""
 
     scheduled_at: datetime | None = None
     changes_terms: bool = False
+
+    @property
+    def is_metadata_only(self) -> bool:
+        """Whether the change affects neither when the call is dialled nor how; it is allowed until the call ends."""
+        return self.scheduled_at is None and not self.changes_terms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

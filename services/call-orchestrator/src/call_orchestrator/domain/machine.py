@@ -22,7 +22,7 @@ from call_orchestrator.domain.decisions import (
 from call_orchestrator.domain.inputs import Input
 from call_orchestrator.domain.states import Dialing, Ended, InProgress, Pending, Ringing, State, Terms, dials
 from call_orchestrator.domain.undialled import expiry_reason
-from contracts.vocabulary import CallStatus
+from contracts.vocabulary import CallStatus, RefusalCode
 
 ANSWER_MARGIN = timedelta(seconds=20)
 """How long after the ring time the network may take to report the outcome before a settlement is requested."""
@@ -118,8 +118,10 @@ def _change(state: Pending, request: inputs.CallChangeRequested, now: datetime) 
 
     Undialled attempts no longer shorten the time it has: a changed call may be dialled for all of `dial_within` again.
     """
+    if request.is_metadata_only:
+        return CallChanged(state=state)
     if state.attempt and request.changes_terms:
-        return Refused("there was an attempt to dial it; only its time can still be changed")
+        return Refused("there was an attempt to dial it; only its time and its metadata can still be changed")
     wanted_at = state.due_at if request.scheduled_at is None else max(request.scheduled_at, now)
     due_at = min(wanted_at, state.due_at) if wanted_at <= now else wanted_at
     return CallChanged(state=Pending(attempt=state.attempt, due_at=due_at, undialled_attempts=state.undialled_attempts))
@@ -153,7 +155,8 @@ def _retry(state: Ended, terms: Terms, now: datetime) -> Decision:
     if state.status not in _RETRYABLE:
         return Refused(f"a call that is {state.status} is not dialled again")
     if dials(state) > terms.max_retries:
-        return Refused(f"its retries are used up: dialled {dials(state)} times, max_retries is {terms.max_retries}")
+        reason = f"max_retries: dialled {dials(state)} times, max_retries is {terms.max_retries}"
+        return Refused(reason, RefusalCode.RETRIES_EXHAUSTED)
     waiting = Pending(attempt=state.attempt, due_at=now, undialled_attempts=state.undialled_attempts)
     return CallStatusChanged(state=waiting, reason="retry requested")
 
