@@ -1,12 +1,15 @@
 """Fakes of the ports of voice."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from contracts import PhoneNumber
-from voice.ports import ProviderCall
+from contracts import AudioRequested, PhoneNumber
+from providers import Failure, RequestFailed
+from telephony.dial_failures import DialFailed
+from voice.domain.clips import SynthesisRequest
+from voice.ports import DialOrder, ProviderCall
 
 
 @dataclass
@@ -38,3 +41,56 @@ class FakeCallDirectory:
     async def list_calls(self, number: PhoneNumber, created_after: datetime) -> list[ProviderCall]:
         self.listed_number, self.listed_after = number, created_after
         return list(self.calls)
+
+
+@dataclass
+class FakeTelephony:
+    """Accepts each dial order, or fails with the next of `failures`. Keeps the orders and the hang-ups."""
+
+    provider: str = "fake"
+    failures: list[DialFailed] = field(default_factory=list)
+    orders: list[DialOrder] = field(default_factory=list)
+    hung_up: list[str] = field(default_factory=list)
+
+    async def dial(self, order: DialOrder) -> str:
+        self.orders.append(order)
+        if self.failures:
+            raise self.failures.pop(0)
+        return f"call-{len(self.orders)}"
+
+    async def hang_up(self, provider_call_id: str) -> None:
+        self.hung_up.append(provider_call_id)
+
+
+@dataclass
+class FakeClips:
+    """Stores clips in memory."""
+
+    stored: dict[str, bytes] = field(default_factory=dict)
+
+    async def get(self, digest: str) -> bytes | None:
+        return self.stored.get(digest)
+
+    async def put(self, digest: str, audio: bytes) -> None:
+        self.stored[digest] = audio
+
+
+@dataclass
+class FakeSynthesizer:
+    """A voice that yields `pieces`, and then fails with the next of `failures`. Keeps the deadlines of its requests."""
+
+    name: str
+    pieces: Sequence[bytes] = ()
+    failures: list[Failure] = field(default_factory=list)
+    first_by: list[float] = field(default_factory=list)
+
+    def build_request(self, sentence: AudioRequested) -> SynthesisRequest:
+        return SynthesisRequest(voice=self.name, model="model", settings=(), text=sentence.text)
+
+    async def synthesize(self, request: SynthesisRequest, *, first_by: float) -> AsyncGenerator[bytes, None]:
+        self.first_by.append(first_by)
+        failure = self.failures.pop(0) if self.failures else None
+        for piece in self.pieces:
+            yield piece
+        if failure:
+            raise RequestFailed(failure)
