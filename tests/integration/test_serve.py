@@ -1,19 +1,25 @@
-"""A service as a process: it starts, says what is missing, and stops in order."""
+"""A service as a process: it starts, names what is missing, and stops in order."""
 
 import asyncio
 import json
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 import nats
 import pytest
 from nats.aio.client import Client
+from starlette.applications import Starlette
 
 from centralita.embedded.servers import nats_server
 from chassis.provision import provision
+from chassis.serve import Bus, ConnectionClosed, run
+from chassis.settings import ServiceSettings
+from contracts import Service
 from contracts.examples import EXAMPLES
 
 WAITING = """
@@ -48,7 +54,7 @@ async def build(settings, bus):
 
 serve(Service.VOICE, ServiceSettings, build)
 """
-"""A service whose only handler waits for its turn, which does not come."""
+"""A service whose only handler waits until the service is told to stop."""
 
 
 async def start(nats_url: str, *what: str, **environment: str) -> asyncio.subprocess.Process:
@@ -62,7 +68,7 @@ async def start(nats_url: str, *what: str, **environment: str) -> asyncio.subpro
 
 
 @pytest.mark.usefixtures("bus_client")
-async def test_a_service_listens_is_ready_and_stops_in_order_at_sigterm(nats_url: str) -> None:
+async def test_a_service_listens_becomes_ready_and_stops_in_order_at_sigterm(nats_url: str) -> None:
     process = await start(nats_url)
     assert process.stdout
     listening = json.loads(await asyncio.wait_for(process.stdout.readline(), 30))
@@ -75,7 +81,7 @@ async def test_a_service_listens_is_ready_and_stops_in_order_at_sigterm(nats_url
     assert json.loads(output.splitlines()[-1])["event"] == "stopped"
 
 
-async def test_a_handler_that_waits_for_its_turn_is_told_to_leave_at_sigterm(nats_url: str, bus_client: Client) -> None:
+async def test_a_waiting_handler_ends_at_sigterm(nats_url: str, bus_client: Client) -> None:
     process = await start(nats_url, "-c", WAITING)
     dialing = EXAMPLES["call.status_changed"]
     subject = f"call.status_changed.{dialing.subject.split('.')[2]}.dialing"
@@ -90,7 +96,7 @@ async def test_a_handler_that_waits_for_its_turn_is_told_to_leave_at_sigterm(nat
     assert b"left" in output.splitlines()
 
 
-async def test_a_service_stops_in_order_when_the_server_has_gone_before_it(tmp_path: Path) -> None:
+async def test_a_service_whose_server_is_gone_stops_in_order(tmp_path: Path) -> None:
     with nats_server(tmp_path) as nats_url:
         client = await nats.connect(nats_url)
         await provision(client.jetstream())
@@ -110,9 +116,29 @@ async def test_a_service_stops_in_order_when_the_server_has_gone_before_it(tmp_p
     assert json.loads(output.splitlines()[-1])["event"] == "stopped"
 
 
-async def test_a_wrong_setting_stops_the_service_at_once_by_its_name(nats_url: str) -> None:
+async def test_a_wrong_setting_is_named_and_stops_the_service(nats_url: str) -> None:
     process = await start(nats_url, MAX_RETRY_ATTEMPTS="many", DEFAULT_CALL_TIMEOUT="1")
     _, errors = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 2
     assert b"MAX_RETRY_ATTEMPTS: " in errors
     assert b"DEFAULT_CALL_TIMEOUT: " in errors
+
+
+@pytest.mark.usefixtures("bus_client")
+async def test_a_service_whose_connection_is_closed_for_good_ends_with_an_error(nats_url: str) -> None:
+    connected: asyncio.Future[Bus] = asyncio.get_running_loop().create_future()
+
+    @asynccontextmanager
+    async def build(_: ServiceSettings, bus: Bus) -> AsyncIterator[Starlette]:
+        connected.set_result(bus)
+        yield Starlette()
+
+    async def close() -> None:
+        bus = await connected
+        await asyncio.sleep(0.2)
+        await bus.client.close()
+
+    closing = asyncio.create_task(close())
+    with pytest.raises(ConnectionClosed):
+        await asyncio.wait_for(run(Service.VOICE, ServiceSettings(nats_url=nats_url), build), 30)
+    await closing

@@ -19,7 +19,7 @@ def test_the_user_of_the_first_address_is_presented_to_every_node(url: str) -> N
     assert (to["user"], to["password"]) == ("operator", "secret")
 
 
-def test_who_has_no_name_presents_none() -> None:
+def test_without_a_user_none_is_presented() -> None:
     assert connection(THREE) == {"servers": THREE.split(","), "user": None, "password": None}
 
 
@@ -33,7 +33,7 @@ def test_the_users_of_a_run_are_found_by_all_its_addresses() -> None:
 
 
 @pytest.mark.parametrize("url", [THREE, "nats://a:b@127.0.0.1:1, nats://127.0.0.1:2"])
-def test_the_setting_takes_several_addresses(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_setting_accepts_several_addresses(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NATS_URL", url)
     assert ServiceSettings().nats_url == url.replace(" ", "")
 
@@ -46,6 +46,6 @@ def test_one_user_and_the_bare_addresses_of_the_nodes_are_enough(monkeypatch: py
 
 
 @pytest.mark.parametrize("url", ["nats://127.0.0.1:1,http://127.0.0.1:2", "", "nats://127.0.0.1:1,"])
-def test_one_address_that_is_none_is_refused(url: str) -> None:
+def test_an_invalid_address_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="nats_url"):
         ServiceSettings(nats_url=url)

@@ -1,4 +1,4 @@
-"""Where NATS listens: one address, or those of a cluster's nodes with commas between them."""
+"""The addresses in ``NATS_URL``: one, or those of several nodes of a cluster, separated by commas."""
 
 from typing import Annotated, TypedDict
 from urllib.parse import SplitResult, urlsplit, urlunsplit
@@ -7,7 +7,7 @@ from pydantic import AfterValidator, NatsDsn, ValidationError
 
 
 class Connection(TypedDict):
-    """The arguments of ``nats.connect``."""
+    """Arguments of ``nats.connect``."""
 
     servers: list[str]
     user: str | None
@@ -15,30 +15,34 @@ class Connection(TypedDict):
 
 
 def connection(url: str) -> Connection:
-    """How to connect to `url`: the user of its first address is the user everywhere.
+    """Returns the arguments with which to connect to `url`. The user in its first address is used on every node.
 
-    Apart from the addresses: to a node that it has only heard of from another one, nats-py presents no user that stood
-    in an address, is refused, and stays away until a node that was named is back.
+    The user is passed apart from the addresses: nats-py presents a user that is part of an address to that node only.
+    A node that it learned from another node would refuse it.
     """
-    nodes = [urlsplit(node) for node in _each(url)]
-    return {"servers": [_bare(node) for node in nodes], "user": nodes[0].username, "password": nodes[0].password}
+    nodes = [urlsplit(node) for node in _split(url)]
+    return {
+        "servers": [_without_user(node) for node in nodes],
+        "user": nodes[0].username,
+        "password": nodes[0].password,
+    }
 
 
-def _bare(node: SplitResult) -> str:
+def _without_user(node: SplitResult) -> str:
     return urlunsplit(node._replace(netloc=node.netloc.rpartition("@")[2]))
 
 
-def _each(url: str) -> list[str]:
-    """As other clients take them, the scheme may be left out."""
+def _split(url: str) -> list[str]:
+    """The scheme may be left out, as in other NATS clients."""
     return [node if "://" in node or not node else f"nats://{node}" for node in map(str.strip, url.split(","))]
 
 
-def _addresses(value: str) -> str:
+def _validate(value: str) -> str:
     try:
-        return ",".join(str(NatsDsn(node)) for node in _each(value))
+        return ",".join(str(NatsDsn(node)) for node in _split(value))
     except ValidationError as error:
         raise ValueError(error.errors()[0]["msg"]) from None
 
 
-NatsUrl = Annotated[str, AfterValidator(_addresses)]
+NatsUrl = Annotated[str, AfterValidator(_validate)]
 """The type of the setting ``NATS_URL``."""

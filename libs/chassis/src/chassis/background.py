@@ -1,24 +1,27 @@
-"""Work that goes on beside a service's subscribers."""
+"""A task that runs beside a service's subscribers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 
-_PATIENCE_SECONDS = 0.5
+_CANCEL_INTERVAL_SECONDS = 0.5
 
 
 @asynccontextmanager
 async def run_in_background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Runs `work`, which never ends by itself, until the block is left; what it raised is raised there.
-
-    It is cancelled until it ends: on a connection that is closed, nats-py turns a cancellation into its own error.
-    """
+    """Runs `work`, which does not end by itself, while the block runs; then raises what `work` raised."""
     task = asyncio.create_task(work)
     try:
         yield
     finally:
-        while not task.done():
-            task.cancel()
-            await asyncio.wait([task], timeout=_PATIENCE_SECONDS)
+        await cancel_until_done(task)
     if not task.cancelled():
         task.result()
+
+
+async def cancel_until_done(task: asyncio.Task[None]) -> None:
+    """Cancels the task until it ends. One request may be lost: on a closed connection nats-py turns it into its own
+    error, and before Python 3.12 `asyncio.wait_for` can swallow it (cpython gh-86296)."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_INTERVAL_SECONDS)

@@ -78,7 +78,7 @@ class EventLog:
         identity, time = event_id or str(uuid_utils.uuid7()), datetime.now(UTC)
         envelope = Envelope.of(event, id=identity, source=self._source, time=time, cause=cause)
         with tracing.span(f"publish {event.event_name}", tracing.PUBLISH, envelope.traceparent):
-            envelope = tracing.carried(envelope)
+            envelope = tracing.with_current_span(envelope)
             sent = {**(headers or {}), **envelope.headers(), **(guard.headers() if guard else {})}
             try:
                 ack = await publish(self._js, event.subject, event.model_dump_json().encode(), sent)

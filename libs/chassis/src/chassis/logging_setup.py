@@ -1,4 +1,4 @@
-"""One JSON object a line on standard output: ids and numbers, never a phone number or a transcript."""
+"""Log lines: one JSON object per line on standard output, with ids and numbers but no phone number or transcript."""
 
 import logging
 import sys
@@ -7,10 +7,10 @@ import structlog
 
 
 def configure(service: str, level: str) -> None:
-    """Sets structlog up for this process; the standard library's loggers come out in the same form."""
+    """Configures structlog for this process; loggers of the standard library write the same form."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
-        lambda _, __, line: {"service": service, **line},  # not bound: other threads have contexts of their own
+        lambda _, __, line: {"service": service, **line},  # not bound: a context variable is not set in other threads
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -31,6 +31,6 @@ def configure(service: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # These print URLs and addresses of every request: numbers stand in Twilio's.
-    for chatty in ("httpx", "httpx2", "httpcore", "twilio", "aiohttp", "uvicorn.access", "nats"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    # These log the URL of each request; those of a telephone provider contain phone numbers.
+    for name in ("httpx", "httpx2", "httpcore", "twilio", "aiohttp", "uvicorn.access", "nats"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,12 +1,12 @@
-"""Metrics of every service, by the Prometheus conventions; a service adds its own in its own modules."""
+"""The metrics of every service and the route that exposes them; each service defines its own in its ``metrics.py``."""
 
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, Info, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
-BUILD = Info("centralita_build", "Which service this is, in which version")
+BUILD = Info("centralita_build", "Name and version of the service")
 HANDLING_SECONDS = Histogram(
-    "centralita_message_handling_seconds", "Time from a message's arrival to its acknowledgement", ["consumer"]
+    "centralita_message_handling_seconds", "Time from the arrival of a message to the end of its handling", ["consumer"]
 )
 DEAD_LETTERS = Counter("centralita_dead_letters", "Messages stored as dead letters", ["consumer"])
 TERMINATED = Counter(

@@ -1,4 +1,8 @@
-"""Runs a service: settings, logs, connection, streams, subscribers, HTTP; and back down in the reverse order."""
+"""Runs a service: settings, logs, connection, streams, subscribers and HTTP, and an orderly stop in reverse order.
+
+A service stops at SIGTERM or SIGINT with exit code 0. It exits with code 1 if its connection to NATS is closed for good
+(law 14): nats-py does not reconnect after an error that the server reports on the connection.
+"""
 
 import asyncio
 import json
@@ -22,9 +26,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from chassis import logging_setup as logs
-from chassis import tracing
+from chassis import logging_setup, tracing
 from chassis.addresses import connection
+from chassis.background import run_in_background
 from chassis.barrier import wait_until_processed
 from chassis.connection_errors import on_bus_error
 from chassis.event_log import EventLog
@@ -45,6 +49,8 @@ class Bus:
     client: Client
     broker: NatsBroker
     service: Service
+    must_stop: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set at a signal, and when the connection is closed for good."""
     before_drain: AsyncExitStack = field(default_factory=AsyncExitStack)
     """Exits when the service is told to stop, before the connection is drained. For readers, on which a drain may wait
     for ever (nats-py), and for handlers that wait for their turn, whose messages another replica can handle."""
@@ -54,20 +60,31 @@ class Bus:
         return EventLog(self.client, stream.name, source=self.service)
 
 
+class ConnectionClosed(Exception):
+    """The connection to NATS is closed for good; the log line ``bus_error`` before this names the reason."""
+
+
 S = TypeVar("S", bound=ServiceSettings)
 Build = Callable[[S, Bus], AbstractAsyncContextManager[ASGIApp]]
-"""A composition root: makes the adapters, puts routers on ``bus.broker``, and gives the HTTP side."""
+"""A composition root: makes the adapters, includes routers in ``bus.broker`` and yields the HTTP application."""
 
 
 def serve(service: Service, kind: type[S], build: Build[S]) -> None:
     """Runs `service` until SIGTERM or SIGINT."""
     settings = read(kind)
-    logs.configure(service, settings.log_level)
-    asyncio.run(run(service, settings, build))
+    logging_setup.configure(service, settings.log_level)
+    try:
+        asyncio.run(run(service, settings, build))
+    except ConnectionClosed as error:
+        logger.critical("connection_closed", reason=error.__doc__)
+        raise SystemExit(1) from error
 
 
 async def run(service: Service, settings: S, build: Build[S]) -> None:
-    """As `serve`, inside a running loop. The port is printed as one JSON line on standard output once it listens."""
+    """As `serve`, in a running event loop. Prints one JSON line with the HTTP port once it listens.
+
+    Raises ConnectionClosed.
+    """
     bus = await connect_bus(service, settings.nats_url)
     broker, client = bus.broker, bus.client
     await wait_until_provisioned(client.jetstream(), service)
@@ -76,28 +93,37 @@ async def run(service: Service, settings: S, build: Build[S]) -> None:
         if endpoint := settings.otel_exporter_otlp_endpoint:
             stack.push_async_callback(asyncio.to_thread, tracing.start(service, str(endpoint)))
         app = await stack.enter_async_context(build(settings, bus))
-        # Called before the adapters are closed: handlers that are under way may finish with them.
-        stack.push_async_callback(_leave, broker, client)
+        # Called before the adapters are closed: running handlers still need them.
+        stack.push_async_callback(_stop_broker, broker, client)
         await stack.enter_async_context(bus.before_drain)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, bus.must_stop.set)
         await broker.start()
-        await wait_until_processed(client)  # whoever sees it listening may ask it at once
-        await _serve_http(app, service, settings)
+        await wait_until_processed(client)  # requests may arrive as soon as the port is printed
+        await _serve_http(app, settings, bus)
+        if client.is_closed:
+            raise ConnectionClosed
     logger.info("stopped")
 
 
 async def connect_bus(service: Service, url: str) -> Bus:
     """Connects to NATS as the user of `service`; ``bus.broker.start()`` then starts its subscribers.
 
-    A server that stops answering is left after three pings, which is sooner than an append is given up. Handlers are
-    called without FastDepends (``apply_types=False``), which would run each of their parameters in a thread.
+    A server that answers no ping is left after 9 s, before an append gives up. Handlers are called without FastDepends
+    (``apply_types=False``), which would resolve each of their parameters in a thread.
     """
-    to = connection(url)
+    to, must_stop = connection(url), asyncio.Event()
+
+    async def on_closed() -> None:
+        must_stop.set()
+
     broker = NatsBroker(
         to["servers"],
         security=NatsUserPassword(to["user"], to["password"] or "") if to["user"] else None,
         name=service,
         inbox_prefix=inbox_of(service),
         error_cb=on_bus_error,
+        closed_cb=on_closed,
         logger=None,
         max_reconnect_attempts=-1,
         reconnect_time_wait=1,
@@ -107,11 +133,11 @@ async def connect_bus(service: Service, url: str) -> Bus:
         apply_types=False,
     )
     client = await broker.connect()
-    return Bus(client, broker, service)
+    return Bus(client, broker, service, must_stop)
 
 
-async def _leave(broker: NatsBroker, client: Client) -> None:
-    """Ends what is under way. Without a server there is nothing to tell it: what was not acknowledged comes again."""
+async def _stop_broker(broker: NatsBroker, client: Client) -> None:
+    """Waits for running handlers and drains the connection. Without a server, what is not acknowledged comes again."""
     try:
         await broker.stop()
     except NatsError as error:
@@ -119,27 +145,33 @@ async def _leave(broker: NatsBroker, client: Client) -> None:
         await client.close()
 
 
-async def _serve_http(app: ASGIApp, service: Service, settings: ServiceSettings) -> None:
+async def _serve_http(app: ASGIApp, settings: ServiceSettings, bus: Bus) -> None:
+    """Serves HTTP until the service must stop."""
     listener = _listener(settings)
     port = listener.getsockname()[1]
-    sys.stdout.write(json.dumps({"event": "listening", "service": service, "port": port}) + "\n")
+    sys.stdout.write(json.dumps({"event": "listening", "service": bus.service, "port": port}) + "\n")
     sys.stdout.flush()
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5, lifespan="off")
-    # uvicorn stops at a signal and then raises it again; without a handler that would end the process there.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, lambda: None)
-    await uvicorn.Server(config).serve(sockets=[listener])
+    server = uvicorn.Server(config)
+    # uvicorn also stops at a signal itself, and raises it again afterwards: the handler in `run` receives that.
+    async with run_in_background(_stop(server, bus.must_stop)):
+        await server.serve(sockets=[listener])
+
+
+async def _stop(server: uvicorn.Server, must_stop: asyncio.Event) -> None:
+    await must_stop.wait()
+    server.should_exit = True
 
 
 def _listener(settings: ServiceSettings) -> socket.socket:
-    """The parent's socket if there is one: connections wait in it while a service is started again."""
+    """Returns the socket of the parent process, if there is one: it keeps new connections while a service restarts."""
     if settings.http_fd is not None:
         return socket.socket(fileno=settings.http_fd)
     return socket.create_server((settings.http_host, settings.http_port))
 
 
 def operations(client: Client) -> list[Route]:
-    """The routes that every service has: ``/metrics``, ``/health/live`` and ``/health/ready``."""
+    """Returns the routes of every service: ``/metrics``, ``/health/live`` and ``/health/ready``."""
 
     async def live(_: Request) -> Response:
         return JSONResponse({"status": "live"})

@@ -1,4 +1,4 @@
-"""Settings come from the environment; a missing or wrong one stops the service at once with its name."""
+"""The settings of a service, read from its environment."""
 
 import sys
 from typing import TypeVar
@@ -10,15 +10,15 @@ from chassis.addresses import NatsUrl
 
 
 class ServiceSettings(BaseSettings):
-    """What every service is told."""
+    """The settings that every service has."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
-    nats_url: NatsUrl = Field(default="nats://127.0.0.1:4222", description="where NATS listens; commas between nodes")
-    http_host: str = Field(default="127.0.0.1", description="the address that this service's HTTP side binds")
-    http_port: int = Field(default=0, ge=0, le=65535, description="its port; 0: the kernel chooses")
-    http_fd: int | None = Field(default=None, description="a listening socket that the parent process has opened")
-    otel_exporter_otlp_endpoint: AnyHttpUrl | None = Field(default=None, description="where traces go, if anywhere")
+    nats_url: NatsUrl = Field(default="nats://127.0.0.1:4222", description="addresses of NATS, separated by commas")
+    http_host: str = Field(default="127.0.0.1", description="the address on which this service serves HTTP")
+    http_port: int = Field(default=0, ge=0, le=65535, description="its port; 0: any free one")
+    http_fd: int | None = Field(default=None, description="a listening socket opened by the parent process")
+    otel_exporter_otlp_endpoint: AnyHttpUrl | None = Field(default=None, description="where traces are sent")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
 
@@ -26,7 +26,7 @@ S = TypeVar("S", bound=ServiceSettings)
 
 
 def read(kind: type[S]) -> S:
-    """The settings, or the end of the process (exit code 2) with a line for each that is missing or wrong."""
+    """Returns the settings. If any is missing or wrong, prints one line for each and exits with code 2."""
     try:
         return kind()
     except ValidationError as error:

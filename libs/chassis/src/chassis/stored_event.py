@@ -38,7 +38,7 @@ def stored_event_of(message: Msg) -> StoredEvent:
     sequence = place.sequence.stream
     envelope = _envelope(headers, message.subject, f"{place.stream}/{sequence}", place.timestamp)
     event = decode(message.subject, message.data)
-    return StoredEvent(event, tracing.carried(envelope), sequence, place.num_delivered)
+    return StoredEvent(event, tracing.with_current_span(envelope), sequence, place.num_delivered)
 
 
 def stored_event_of_raw(message: RawStreamMsg, stream: str) -> StoredEvent:

@@ -1,8 +1,8 @@
-"""One trace a call: W3C trace context in NATS headers, spans sent by OTLP if there is somebody to send them to.
+"""One trace per call: W3C trace context in NATS headers, and spans that are exported by OTLP if an endpoint is set.
 
-Spans are made here and not by FastStream's middleware or the HTTP clients' instrumentations: those put call ids into
-span names, and errors' messages and whole URLs, in which numbers and words stand, into attributes. Without an endpoint
-no SDK is imported and no span made: what a message came in with is passed on by `contracts.Envelope`.
+The spans of FastStream's middleware and of the HTTP clients' instrumentations are not used: they put call ids into
+span names, and error texts and URLs, which contain phone numbers and transcripts, into attributes. Without an endpoint
+the SDK is not imported and no span is made; `contracts.Envelope` then passes on the trace context that came in.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,9 +21,9 @@ _W3C = TraceContextTextMapPropagator()
 
 
 def start(service: str, endpoint: str) -> Callable[[], None]:
-    """Sends this process's spans to ``<endpoint>/v1/traces`` from now on; the result sends the last ones and ends it.
+    """Starts exporting spans to ``<endpoint>/v1/traces``; returns a function that exports the last ones and stops.
 
-    Sampling, batches and headers are as the SDK reads them from the environment (``OTEL_…``).
+    The SDK reads sampling, batching and headers from the environment (``OTEL_…``).
     """
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
@@ -36,41 +36,44 @@ def start(service: str, endpoint: str) -> Callable[[], None]:
     return provider.shutdown
 
 
-def on() -> bool:
+def is_enabled() -> bool:
     """Whether spans are made in this process."""
     return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
 
 
-def carried(envelope: Envelope) -> Envelope:
-    """The envelope with the current span in it, if there is one: what follows from it hangs under that span."""
+def with_current_span(envelope: Envelope) -> Envelope:
+    """Returns the envelope with the current span as trace context, or the envelope itself if there is no span."""
     carrier: dict[str, str] = {}
     _W3C.inject(carrier)
     return envelope.model_copy(update={"traceparent": carrier["traceparent"]}) if carrier else envelope
 
 
-def after(parent: str | None) -> Context | None:
-    """Where a span belongs that goes on with `parent`: under it, or under the current span if that is of its trace."""
-    given = _W3C.extract({"traceparent": parent} if parent else {}, Context())
-    theirs, here = (trace.get_current_span(context).get_span_context() for context in (given, None))
-    return given if theirs.is_valid and theirs.trace_id != here.trace_id else None
+def parent_context(traceparent: str | None) -> Context | None:
+    """Returns the context under which a new span belongs: that of `traceparent`, or None for the current span.
+
+    It is None as well if the current span is part of the same trace.
+    """
+    remote = _W3C.extract({"traceparent": traceparent} if traceparent else {}, Context())
+    remote_span, current_span = (trace.get_current_span(context).get_span_context() for context in (remote, None))
+    return remote if remote_span.is_valid and remote_span.trace_id != current_span.trace_id else None
 
 
 @contextmanager
-def span(name: str, kind: trace.SpanKind, parent: str | None = None, **attributes: str | int) -> Iterator[None]:
-    """A span around what is done inside. Of an error that leaves it the type is kept, and never the message."""
-    if not on():
+def span(name: str, kind: trace.SpanKind, traceparent: str | None = None, **attributes: str | int) -> Iterator[None]:
+    """Makes a span around the block. Of an error that leaves the block, its type is recorded, but not its text."""
+    if not is_enabled():
         yield
         return
-    begun = TRACER.start_span(name, after(parent), kind, attributes)
-    trace_id = trace.format_trace_id(begun.get_span_context().trace_id)
-    with trace.use_span(begun, True, False, False), bound_contextvars(trace_id=trace_id):
+    started = TRACER.start_span(name, parent_context(traceparent), kind, attributes)
+    trace_id = trace.format_trace_id(started.get_span_context().trace_id)
+    with trace.use_span(started, True, False, False), bound_contextvars(trace_id=trace_id):
         try:
             yield
         except Exception as error:
-            begun.set_status(trace.StatusCode.ERROR, _name(error))
+            started.set_status(trace.StatusCode.ERROR, _type_names(error))
             raise
 
 
-def _name(error: BaseException) -> str:
-    """The types of an error and of what it came from: ``NackMessage from TimeoutError``."""
-    return type(error).__name__ + (f" from {_name(error.__cause__)}" if error.__cause__ else "")
+def _type_names(error: BaseException) -> str:
+    """Returns the types of an error and of its causes: ``NackMessage from TimeoutError``."""
+    return type(error).__name__ + (f" from {_type_names(error.__cause__)}" if error.__cause__ else "")

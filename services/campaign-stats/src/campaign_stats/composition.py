@@ -17,6 +17,7 @@ from campaign_stats.settings import Settings
 from campaign_stats.store import Store, connect
 from campaign_stats.subscriber import Follower
 from campaign_stats.watch import watch
+from chassis.background import cancel_until_done
 from chassis.serve import Bus, operations
 
 
@@ -29,23 +30,16 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     bus.broker.include_router(build_router(store))
     tasks = [asyncio.create_task(follower.run()), asyncio.create_task(watch(bus.client, store))]
     for task in tasks:
-        bus.before_drain.push_async_callback(_end, task)
+        bus.before_drain.push_async_callback(cancel_until_done, task)
     try:
         # The first route that matches answers: readiness here asks for more than the chassis does.
         yield Starlette(routes=[_readiness(bus.client, follower), *operations(bus.client)])
     finally:
         for task in tasks:
-            await _end(task)
+            await cancel_until_done(task)
         with suppress(PyMongoError):
             await store.leave()
         await client.close()
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    """Cancels until it is over: before Python 3.12 `asyncio.wait_for` can swallow a cancellation (cpython gh-86296)."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=1)
 
 
 def _readiness(client: Client, follower: Follower) -> Route:

@@ -158,9 +158,9 @@ def _events(messages: list[Msg]) -> list[tuple[int, Event]]:
 def _traced(messages: list[Msg]) -> Iterator[None]:
     """A span around the batch in the trace of each of its messages."""
     with ExitStack() as stack:
-        for message in messages if tracing.on() else ():
+        for message in messages if tracing.is_enabled() else ():
             family, fact, *_ = message.subject.split(".")
-            place = tracing.after((message.headers or {}).get("traceparent"))
+            place = tracing.parent_context((message.headers or {}).get("traceparent"))
             span = tracing.TRACER.start_span(
                 f"project {family}.{fact}", place, tracing.PROCESS, subject_ids(message.subject)
             )

@@ -119,7 +119,7 @@ class Admission:
 
     async def _trace_of(self, call_id: str) -> str | None:
         """A grant has no cause, but it belongs to the trace of the call."""
-        last = await self._log.last(call_state_filter(call_id)) if tracing.on() else None
+        last = await self._log.last(call_state_filter(call_id)) if tracing.is_enabled() else None
         return last.envelope.traceparent if last else None
 
 

@@ -159,7 +159,7 @@ class _Receiver:
     async def _handle(self, kind: str, request: Request, handle: Handler) -> Response:
         """Handles an authentic webhook. It carries no trace, so the trace of the call's last event continues."""
         call_id = UUID(str(request.path_params["call_id"]))
-        parent = await self._dialogue.traceparent(call_id) if tracing.on() else None
+        parent = await self._dialogue.traceparent(call_id) if tracing.is_enabled() else None
         with tracing.span(f"POST {self._provider.prefix}/{kind}", tracing.SERVE, parent):
             try:
                 return await handle(request)

@@ -1,31 +1,31 @@
-"""Asking again while nobody answers, and only then."""
+"""A request is repeated while it gets no answer, and only then."""
 
 import pytest
 from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NoAnswer
 from nats.js.errors import BadRequestError, NoStreamResponseError, NotFoundError, ServiceUnavailableError
 
-from chassis import leader_retry as elections
+from chassis import leader_retry
 from chassis.leader_retry import retry_until_leader
 
 
 class Server:
-    """Raises what it is told to, in its order, and then answers."""
+    """Raises its errors in order, and then answers."""
 
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
-        self.asked = 0
+        self.requests = 0
 
-    async def ask(self) -> str:
-        self.asked += 1
+    async def answer(self) -> str:
+        self.requests += 1
         if self.errors:
             raise self.errors.pop(0)
         return "answer"
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(elections, "_PAUSE_SECONDS", 0.0)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leader_retry, "_PAUSE_SECONDS", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -40,10 +40,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=repr,
 )
-async def test_who_gets_no_answer_yet_asks_again(error: Exception) -> None:
+async def test_a_request_without_an_answer_is_repeated(error: Exception) -> None:
     server = Server(error, error)
-    assert await retry_until_leader(server.ask) == "answer"
-    assert server.asked == 3
+    assert await retry_until_leader(server.answer) == "answer"
+    assert server.requests == 3
 
 
 @pytest.mark.parametrize(
@@ -51,15 +51,15 @@ async def test_who_gets_no_answer_yet_asks_again(error: Exception) -> None:
     [BadRequestError(code=400, err_code=10071), NotFoundError(code=404, err_code=10037), ValueError()],
     ids=repr,
 )
-async def test_an_answer_is_an_answer(error: Exception) -> None:
+async def test_any_other_error_is_raised_at_once(error: Exception) -> None:
     server = Server(error)
     with pytest.raises(type(error)):
-        await retry_until_leader(server.ask)
-    assert server.asked == 1
+        await retry_until_leader(server.answer)
+    assert server.requests == 1
 
 
-async def test_patience_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(elections, "MAX_ELECTION_SECONDS", 0.0)
+async def test_the_last_error_is_raised_when_no_leader_is_elected_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leader_retry, "MAX_ELECTION_SECONDS", 0.0)
     server = Server(*[NoStreamResponseError()] * 1_000_000)
     with pytest.raises(NoStreamResponseError):
-        await retry_until_leader(server.ask)
+        await retry_until_leader(server.answer)
