@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from centralita.commands.doctor import examine
 from centralita.operations.doctor import bus
 from centralita.operations.doctor.checks import Finding, Result
-from centralita.operations.doctor.public import UNKNOWN_CALL_ID, signature
+from centralita.operations.doctor.public import STATUS_PATH, signature
 from contracts.streams import CALLS, VOICE_DIALS
 from simulators.server import DEFAULT_ACCOUNT_SID, DEFAULT_AUTH_TOKEN, Simulators, running
 
@@ -145,7 +145,7 @@ async def test_differences_between_contracts_and_server_are_found(bus_client: Cl
 def test_the_webhook_request_has_the_signature_of_twilio() -> None:
     from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
-    url = f"https://calls.example.com/twilio/status/{UNKNOWN_CALL_ID}/0"
+    url = "https://calls.example.com" + STATUS_PATH
     assert RequestValidator("token").validate(url, {}, signature("token", url))
 
 

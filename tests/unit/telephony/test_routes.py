@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 from starlette.routing import compile_path
 
+from centralita.operations.doctor import public as doctor
 from telephony.media import MEDIA_PATH, build_media_target, verify
 from telephony.routes import AFTER_SPOKEN_TEXT, FIRST_SENTENCE, Webhook
 from telephony.timing import HANDOVER_SECONDS, SILENCE_SECONDS
@@ -70,6 +71,13 @@ def test_a_media_token_is_invalid_for_another_key_or_path(key: str, turn: int) -
     _, _, token = build_media_target("key", CALL, 2, 7).partition("?token=")
 
     assert not verify(key, f"/media/{CALL}/2/{turn}", token)
+
+
+def test_the_doctor_requests_paths_that_edge_and_voice_serve() -> None:
+    no_call = doctor.UNKNOWN_CALL_ID
+
+    assert urlsplit(URLS.status(no_call, 0)).path == doctor.STATUS_PATH
+    assert urlsplit(build_media_target("key", no_call, 0, 0)).path == doctor.MEDIA_PATH
 
 
 def test_voice_gives_up_the_handover_before_the_edge_reacts_to_the_silence() -> None:

@@ -15,6 +15,8 @@ TIMEOUT_SECONDS = 15
 """Twilio waits as long for an answer."""
 UNKNOWN_CALL_ID = UUID(int=0)
 """No call has this id, so the edge ignores a webhook about it."""
+STATUS_PATH = f"/twilio/status/{UNKNOWN_CALL_ID}/0"
+MEDIA_PATH = f"/media/{UNKNOWN_CALL_ID}/0/0"
 
 
 async def check(settings: dict[str, Any]) -> list[Finding]:
@@ -35,7 +37,7 @@ def _not_public() -> Finding:
 
 
 async def _webhooks(http: httpx.AsyncClient, base: str, token: str) -> Finding:
-    name, url = "webhooks", f"{base}/twilio/status/{UNKNOWN_CALL_ID}/0"
+    name, url = "webhooks", base + STATUS_PATH
     try:
         unsigned = await http.post(url)
         signed = await http.post(url, headers={"X-Twilio-Signature": signature(token, url)})
@@ -54,7 +56,7 @@ async def _webhooks(http: httpx.AsyncClient, base: str, token: str) -> Finding:
 async def _media(http: httpx.AsyncClient, base: str) -> Finding:
     name = "media"
     try:
-        answer = await http.get(f"{base}/media/{UNKNOWN_CALL_ID}/0/0")
+        answer = await http.get(base + MEDIA_PATH)
     except httpx.HTTPError as error:
         advice = f"check that the proxy or tunnel forwards /media/* to voice. Requested: {base}"
         return failed(AREA, name, f"no answer ({type(error).__name__})", advice)
