@@ -143,7 +143,7 @@ async def dial_events(calls: EventLog, event: CallStatusChanged) -> list[Event]:
 
 async def outcomes(calls: EventLog, event: CallStatusChanged) -> list[AudioReady | AudioFailed]:
     """The outcomes of the call's sentences, in log order."""
-    subjects = [f"{kind.event_name}.{event.call_id}" for kind in (AudioReady, AudioFailed)]
+    subjects = [kind.subject_for(event.call_id) for kind in (AudioReady, AudioFailed)]
     events = [stored.event for stored in await calls.read(subjects)]
     return [event for event in events if isinstance(event, AudioReady | AudioFailed)]
 

@@ -90,8 +90,8 @@ async def test_a_greeting_that_fails_does_not_stop_the_dial(
     await request_audio(event, 0, 0, "Hello, this is the clinic.", is_reusable=True)
     await dial(calls, telephony, greetings, event)
     assert telephony.was_ready == [False]
-    assert await calls.last(f"{DialPlaced.event_name}.{event.call_id}") is not None
-    assert await calls.last(f"{AudioFailed.event_name}.{event.call_id}") is not None
+    assert await calls.last(DialPlaced.subject_for(event.call_id)) is not None
+    assert await calls.last(AudioFailed.subject_for(event.call_id)) is not None
 
 
 async def test_a_greeting_that_is_late_does_not_stop_the_dial(
@@ -131,4 +131,4 @@ async def test_sentences_of_later_turns_are_not_prepared(
 ) -> None:
     event = await start_call()
     await greetings.prepare(await request_audio(event, 1, 0, "One moment, please.", is_reusable=True))
-    assert await calls.last(f"{AudioReady.event_name}.{event.call_id}") is None
+    assert await calls.last(AudioReady.subject_for(event.call_id)) is None

@@ -116,7 +116,7 @@ async def test_the_first_sentence_is_streamed_before_the_second_exists(
         audio += b"".join([piece async for piece in pieces])
     cutter = FrameCutter()
     assert cutter.feed(audio) == audio
-    ready = [stored.event for stored in await calls.read((f"{AudioReady.event_name}.{event.call_id}",))]
+    ready = [stored.event for stored in await calls.read((AudioReady.subject_for(event.call_id),))]
     lengths = [one.duration_seconds for one in ready if isinstance(one, AudioReady)]
     assert len(lengths) == 2
     assert cutter.seconds == pytest.approx(sum(lengths), abs=0.01)
@@ -163,14 +163,14 @@ async def test_the_audio_ends_before_a_sentence_that_fails(
     event = await start_call()
     await request_audio(event, 1, 0, "This one is played.")
     async with playing(voice, event, 1) as response:
-        await wait_for(f"{AudioReady.event_name}.{event.call_id}", calls)
+        await wait_for(AudioReady.subject_for(event.call_id), calls)
         simulators.faults.rules = [FaultRule(target="elevenlabs", kind="status", status=500, remaining=2)]
         await request_audio(event, 1, 1, "This one fails, and so does what follows.")
         audio = await response.aread()
-    failed = await wait_for(f"{AudioFailed.event_name}.{event.call_id}", calls)
+    failed = await wait_for(AudioFailed.subject_for(event.call_id), calls)
     assert isinstance(failed, AudioFailed)
     assert (failed.sentence, failed.fallback) == (1, "say")
-    [ready] = [stored.event for stored in await calls.read((f"{AudioReady.event_name}.{event.call_id}",))]
+    [ready] = [stored.event for stored in await calls.read((AudioReady.subject_for(event.call_id),))]
     assert isinstance(ready, AudioReady)
     cutter = FrameCutter()
     assert cutter.feed(audio) == audio
@@ -227,16 +227,16 @@ async def test_the_consumers_dial_look_up_and_hang_up(
     simulators: Simulators,
 ) -> None:
     event = await start_call()
-    placed = await wait_for(f"{DialPlaced.event_name}.{event.call_id}", calls)
+    placed = await wait_for(DialPlaced.subject_for(event.call_id), calls)
     assert isinstance(placed, DialPlaced)
     await calls.append(CallSettlementRequested(call=event.call, occurred_at=event.occurred_at))
-    answer = await wait_for(f"{DialLookedUp.event_name}.{event.call_id}", calls)
+    answer = await wait_for(DialLookedUp.subject_for(event.call_id), calls)
     assert isinstance(answer, DialLookedUp)
     assert answer.provider_call_id == placed.provider_call_id
     await calls.append(CallHangupRequested(call=event.call, occurred_at=event.occurred_at))
     while simulators.ledger.calls[0].status not in ("completed", "canceled"):
         await asyncio.sleep(0.02)
-    assert len(await calls.read((f"{DialClaimed.event_name}.{event.call_id}",))) == 1
+    assert len(await calls.read((DialClaimed.subject_for(event.call_id),))) == 1
     ready = await voice.get("/health/ready")
     assert ready.status_code == 200
     metrics = (await voice.get("/metrics")).text
@@ -252,6 +252,6 @@ async def test_a_requested_greeting_becomes_a_clip(
 ) -> None:
     event = await start_call(status=CallStatus.PENDING, attempt=0)
     await request_audio(event, 0, 0, "Hello, this is the clinic.", is_reusable=True)
-    await wait_for(f"{AudioReady.event_name}.{event.call_id}", calls)
+    await wait_for(AudioReady.subject_for(event.call_id), calls)
     simulators.faults.rules = [FaultRule(target="elevenlabs", kind="status", status=500)]
     assert await played(voice, event, 0)

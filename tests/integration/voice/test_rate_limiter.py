@@ -128,6 +128,6 @@ async def test_with_a_rate_limiter_an_order_delivered_to_many_replicas_is_one_re
         permits = len(await calls.read([DialCleared.subjects()]))
         await dialers[0].dial(event, cause_of(event.call_id))
     assert len(simulators.ledger.calls) == 1
-    assert len(await calls.read([f"{DialClaimed.event_name}.{event.call_id}"])) == 1
+    assert len(await calls.read([DialClaimed.subject_for(event.call_id)])) == 1
     again = len(await calls.read([DialCleared.subjects()]))
     assert again == permits, "a repeated delivery uses no permit"

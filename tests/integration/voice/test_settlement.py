@@ -47,7 +47,7 @@ async def settle(settlement: Settlement, event: CallStatusChanged) -> None:
 
 
 async def lookups(calls: EventLog, event: CallStatusChanged) -> list[DialLookedUp]:
-    stored = await calls.read((f"{DialLookedUp.event_name}.{event.call_id}",))
+    stored = await calls.read((DialLookedUp.subject_for(event.call_id),))
     return [one.event for one in stored if isinstance(one.event, DialLookedUp)]
 
 
@@ -58,7 +58,7 @@ async def test_a_dial_whose_answer_was_lost_is_unknown_until_it_is_settled(
     event = await start_call()
     await dialing.dial(event, cause_of(event))
     await dialing.dial(event, cause_of(event))
-    assert await calls.last(f"{DialUnknown.event_name}.{event.call_id}") is not None
+    assert await calls.last(DialUnknown.subject_for(event.call_id)) is not None
     [dialled] = simulators.ledger.calls
     await settle(settlement, event)
     [lookup] = await lookups(calls, event)
@@ -128,7 +128,7 @@ async def test_an_attempt_that_was_not_claimed_in_time_is_refused_and_never_dial
 ) -> None:
     event = await start_call()
     await settle(settlement, event)
-    refused = await calls.last(f"{DialRefused.event_name}.{event.call_id}")
+    refused = await calls.last(DialRefused.subject_for(event.call_id))
     assert refused is not None
     assert isinstance(refused.event, DialRefused)
     assert not refused.event.is_permanent

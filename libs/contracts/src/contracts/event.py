@@ -1,4 +1,4 @@
-"""What an event is: a frozen model that names its subject, its owner and its version."""
+"""The base classes of events: a frozen model with one subject, named owners and a version."""
 
 from abc import abstractmethod
 from enum import StrEnum
@@ -13,7 +13,7 @@ from contracts.values import CallId, CampaignId
 
 
 class Service(StrEnum):
-    """The parties by name. Those that may publish a fact stand in its ``owners``; campaign-stats only reads."""
+    """The parties on the bus. `Event.owners` names those that may publish an event."""
 
     UPSTREAM = "upstream"
     ORCHESTRATOR = "call-orchestrator"
@@ -25,7 +25,7 @@ class Service(StrEnum):
 
 
 class Event(BaseModel):
-    """A fact, as it is written to the log. Readers ignore fields they do not know, so additions break nobody."""
+    """An event as it is stored. Readers ignore unknown fields, so adding a field breaks no reader."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
@@ -37,37 +37,42 @@ class Event(BaseModel):
     @property
     @abstractmethod
     def subject(self) -> str:
-        """The subject on which this very event is published."""
+        """The subject on which this event is published."""
 
     @classmethod
     @abstractmethod
     def subjects(cls) -> str:
-        """The filter that matches every event of this type."""
+        """Returns the filter that matches every event of this type."""
 
     @classmethod
     def type_name(cls) -> str:
-        """The CloudEvents ``type``: the fact and its version, e.g. ``dial.placed.v1``."""
+        """Returns the CloudEvents ``type``: name and version, e.g. ``dial.placed.v1``."""
         return f"{cls.event_name}.v{cls.version}"
 
 
 class CallEvent(Event):
-    """A fact about one call; the call's id is the partition key and the third token of the subject."""
+    """An event about one call. The call's id is the partition key and the third token of the subject."""
 
     call_id: CallId
 
     @property
     def subject(self) -> str:
         """``<family>.<fact>.<call_id>``."""
-        return f"{self.event_name}.{self.call_id}"
+        return self.subject_for(self.call_id)
+
+    @classmethod
+    def subject_for(cls, call_id: object) -> str:
+        """Returns the subject of this event for a call."""
+        return f"{cls.event_name}.{call_id}"
 
     @classmethod
     def subjects(cls) -> str:
         """``<family>.<fact>.*``."""
-        return f"{cls.event_name}.*"
+        return cls.subject_for("*")
 
 
 class CallDecision(Event):
-    """A decision of the orchestrator: the fact, and the call as it stands after it."""
+    """A decision of the orchestrator about a call, with the call after it."""
 
     owners: ClassVar[frozenset[Service]] = frozenset({Service.ORCHESTRATOR})
     version: ClassVar[int] = 2
@@ -77,18 +82,23 @@ class CallDecision(Event):
 
     @property
     def call_id(self) -> UUID:
-        """The call that this is about."""
+        """The id of the call."""
         return self.call.call_id
 
     @property
     def subject(self) -> str:
-        """``call.<fact>.<call_id>.<status after it>``, so that consumers filter on the server."""
-        return f"{self.event_name}.{self.call.call_id}.{self.call.status}"
+        """``call.<fact>.<call_id>.<status>``, with the status after the event, so that consumers can filter by it."""
+        return self.subject_for(self.call.call_id, self.call.status)
+
+    @classmethod
+    def subject_for(cls, call_id: object, status: str = "*") -> str:
+        """Returns the subject of this event for a call; by default the filter that matches every status."""
+        return f"{cls.event_name}.{call_id}.{status}"
 
     @classmethod
     def subjects(cls) -> str:
         """``call.<fact>.*.*``."""
-        return f"{cls.event_name}.*.*"
+        return cls.subject_for("*")
 
 
 class CampaignEvent(Event):

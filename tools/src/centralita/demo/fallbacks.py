@@ -86,8 +86,8 @@ async def ladder(client: Client, system: System, calls: Iterable[UUID]) -> Ladde
     log = EventLog(client, CALLS.name, source="demo")
     used: Counter[str] = Counter()
     for call_id in calls:
-        facts = await log.read([f"{event.event_name}.{call_id}" for event in (AudioReady, AudioFailed, ReplyGenerated)])
-        facts += await log.read([f"{ConversationEnded.event_name}.{call_id}"])
+        facts = await log.read([event.subject_for(call_id) for event in (AudioReady, AudioFailed, ReplyGenerated)])
+        facts += await log.read([ConversationEnded.subject_for(call_id)])
         used.update(step for fact in facts if (step := source_of(fact.event)))
     async with httpx.AsyncClient(timeout=10) as http:
         books = await breakers(http, system)

@@ -1,83 +1,44 @@
-"""Every event, and how a message becomes one."""
+"""All events, found in the modules of this package, and how a message is decoded into one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from types import ModuleType
 
 from pydantic import ValidationError
 
 from contracts.event import Event
-from contracts.events.admissions import AdmissionGranted, AdmissionReleased, QueueJoined
-from contracts.events.audio import AudioFailed, AudioReady, AudioRequested
-from contracts.events.calls import (
-    CallChanged,
-    CallConcluded,
-    CallCreated,
-    CallDue,
-    CallHangupRequested,
-    CallSettlementRequested,
-    CallStatusChanged,
+from contracts.events import (
+    admissions,
+    audio,
+    calls,
+    campaigns,
+    conversations,
+    dials,
+    requests,
+    telephony,
+    timers,
 )
-from contracts.events.campaigns import CampaignPaused, CampaignResumed
-from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard
-from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
-from contracts.events.requests import (
-    CallCancelRequested,
-    CallChangeRequested,
-    CallRequested,
-    CallRetryRequested,
-    CampaignPauseRequested,
-    CampaignResumeRequested,
-)
-from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
-from contracts.events.timers import TimerDue
 from contracts.invalid import InvalidMessage, reasons_of
 
-_TYPES: tuple[type[Event], ...] = (
-    CallRequested,
-    CallCancelRequested,
-    CallRetryRequested,
-    CallChangeRequested,
-    CampaignPauseRequested,
-    CampaignResumeRequested,
-    CallCreated,
-    CallStatusChanged,
-    CallDue,
-    CallChanged,
-    CallConcluded,
-    CallHangupRequested,
-    CallSettlementRequested,
-    QueueJoined,
-    AdmissionGranted,
-    AdmissionReleased,
-    DialCleared,
-    DialClaimed,
-    DialPlaced,
-    DialRefused,
-    DialUnknown,
-    DialLookedUp,
-    TelephonyStatusReported,
-    AnswerClassified,
-    SpeechHeard,
-    ReplyGenerated,
-    AudioRequested,
-    AudioReady,
-    AudioFailed,
-    ConversationEnded,
-    CampaignPaused,
-    CampaignResumed,
-    TimerDue,
-)
+_MODULES = (requests, calls, admissions, dials, telephony, conversations, audio, campaigns, timers)
 
-EVENTS: Mapping[str, type[Event]] = {event.event_name: event for event in _TYPES}
-"""Every event type by its fact, which is also the first two tokens of its subject."""
+
+def _events(module: ModuleType) -> Iterator[type[Event]]:
+    for found in vars(module).values():
+        if isinstance(found, type) and issubclass(found, Event) and "event_name" in vars(found):
+            yield found
+
+
+EVENTS: Mapping[str, type[Event]] = {event.event_name: event for module in _MODULES for event in _events(module)}
+"""Every event type by its name, which is also the first two tokens of its subject."""
 
 
 def decode(subject: str, body: bytes) -> Event:
-    """The event that a message carries. Raises InvalidMessage."""
-    fact = ".".join(subject.split(".")[:2])
-    if fact not in EVENTS:
-        raise InvalidMessage([f"subject: no event is called {fact!r}"])
+    """Returns the event of a message. Raises InvalidMessage."""
+    event_name = ".".join(subject.split(".")[:2])
+    if event_name not in EVENTS:
+        raise InvalidMessage([f"subject: no event is named {event_name!r}"])
     try:
-        event = EVENTS[fact].model_validate_json(body)
+        event = EVENTS[event_name].model_validate_json(body)
     except ValidationError as error:
         raise InvalidMessage(reasons_of(error)) from error
     if event.subject != subject:

@@ -110,14 +110,14 @@ class Calls:
         return await self._statistics.of(campaign_id)
 
     async def _created(self, call_id: UUID) -> Call | None:
-        created = await self._log.last(f"{CallCreated.event_name}.{call_id}.*")
+        created = await self._log.last(CallCreated.subject_for(call_id))
         return call_in(created) if created else None
 
     async def _provider_call_id(self, call_id: UUID) -> str | None:
         """Returns the id from the latest attempt. A callback carries it too when the answer to a dial was lost."""
         stored = await asyncio.gather(
-            self._log.last(f"{DialPlaced.event_name}.{call_id}"),
-            self._log.last(f"{TelephonyStatusReported.event_name}.{call_id}"),
+            self._log.last(DialPlaced.subject_for(call_id)),
+            self._log.last(TelephonyStatusReported.subject_for(call_id)),
         )
         events = [entry.event for entry in stored if entry]
         known = [event for event in events if isinstance(event, DialPlaced | TelephonyStatusReported)]

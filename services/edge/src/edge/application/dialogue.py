@@ -132,9 +132,9 @@ class DialogueService:
     async def _load(self, call_id: UUID, occurrence: Occurrence) -> _Loaded:
         newest, last_heard, ended, failed = await asyncio.gather(
             last_decision(self._log, call_id),
-            self._log.last(f"{SpeechHeard.event_name}.{call_id}"),
-            self._log.last(f"{ConversationEnded.event_name}.{call_id}"),
-            self._log.last(f"{AudioFailed.event_name}.{call_id}"),
+            self._log.last(SpeechHeard.subject_for(call_id)),
+            self._log.last(ConversationEnded.subject_for(call_id)),
+            self._log.last(AudioFailed.subject_for(call_id)),
         )
         call = call_in(newest)
         last_turn = _turn_of(last_heard, call)
@@ -155,7 +155,7 @@ class DialogueService:
         """Returns the turn that this utterance claimed earlier. Reads further events only if its turn is taken."""
         if not isinstance(occurrence, UtteranceReceived) or last_turn < occurrence.turn:
             return None
-        for stored in await self._log.read((f"{SpeechHeard.event_name}.{call.call_id}",)):
+        for stored in await self._log.read((SpeechHeard.subject_for(call.call_id),)):
             if stored.envelope.id == occurrence.utterance.event_id:
                 return _turn_of(stored, call)
         return None

@@ -51,19 +51,19 @@ async def read_remainder(log: CallLog, call: Call, attempt: int, turn: int, firs
     with suppress(TimeoutError):
         async with asyncio.timeout(MAX_REPLY_SECONDS):
             await _wait_for_reply(log, call.call_id, attempt, turn)
-    requested = await log.read((f"{AudioRequested.event_name}.{call.call_id}",))
+    requested = await log.read((AudioRequested.subject_for(call.call_id),))
     return join_sentences((stored.event for stored in requested), attempt, turn, first_sentence)
 
 
 async def _read_unplayed_sentence(log: CallLog, call_id: UUID, attempt: int, turn: int) -> int | None:
-    outcomes = await log.read((f"{AudioFailed.event_name}.{call_id}", f"{AudioReady.event_name}.{call_id}"))
+    outcomes = await log.read((AudioFailed.subject_for(call_id), AudioReady.subject_for(call_id)))
     return find_unplayed_sentence((stored.event for stored in outcomes), attempt, turn)
 
 
 async def _wait_for_reply(log: CallLog, call_id: UUID, attempt: int, turn: int) -> None:
     """Returns once the log contains every sentence of the turn."""
     while True:
-        last = await log.last(f"{ReplyGenerated.event_name}.{call_id}")
+        last = await log.last(ReplyGenerated.subject_for(call_id))
         reply = last.event if last else None
         if isinstance(reply, ReplyGenerated) and (reply.attempt, reply.turn) >= (attempt, turn):
             return

@@ -26,7 +26,7 @@ class SpeechEventReader:
     @asynccontextmanager
     async def follow(self, call_id: UUID) -> AsyncIterator[AsyncIterator[StoredEvent]]:
         """See the port."""
-        filters = [f"{event.event_name}.{call_id}" for event in (AudioRequested, ReplyGenerated)]
+        filters = [event.subject_for(call_id) for event in (AudioRequested, ReplyGenerated)]
         following = follow_events(self._client, CALLS, filters, start_sequence=1, inactive_seconds=INACTIVE_SECONDS)
         async with aclosing(following) as batches:
             yield (event async for batch in batches for event in batch)

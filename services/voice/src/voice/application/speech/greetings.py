@@ -18,7 +18,7 @@ logger = structlog.get_logger()
 
 async def load_greeting(calls: EventLog, call_id: UUID) -> Sentence | None:
     """Returns the newest greeting; a call that is changed before it is dialled gets a new one."""
-    for stored in reversed(await calls.read((f"{AudioRequested.event_name}.{call_id}",))):
+    for stored in reversed(await calls.read((AudioRequested.subject_for(call_id),))):
         if isinstance(stored.event, AudioRequested) and stored.event.turn == GREETING_TURN:
             return StoredEvent(stored.event, stored.envelope, stored.sequence)
     return None

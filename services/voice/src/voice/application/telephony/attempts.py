@@ -71,7 +71,7 @@ class Attempt:
 async def load_attempt(calls: EventLog, call_id: UUID, number: int) -> Attempt:
     """Returns the attempt `number` of a call."""
     events, claim = [], None
-    for stored in await calls.read((f"dial.*.{call_id}", f"{TelephonyStatusReported.event_name}.{call_id}")):
+    for stored in await calls.read((f"dial.*.{call_id}", TelephonyStatusReported.subject_for(call_id))):
         event = stored.event
         if isinstance(event, DialClaimed) and event.attempt == number:
             claim = stored
@@ -82,7 +82,7 @@ async def load_attempt(calls: EventLog, call_id: UUID, number: int) -> Attempt:
 
 async def is_claimed(calls: EventLog, call_id: UUID, number: int) -> bool:
     """Returns whether the attempt, or a later one, has been claimed."""
-    return _covers(await calls.last(f"{DialClaimed.event_name}.{call_id}"), number)
+    return _covers(await calls.last(DialClaimed.subject_for(call_id)), number)
 
 
 async def claim_attempt(calls: EventLog, call_id: UUID, number: int, cause: Envelope) -> bool:

@@ -82,7 +82,7 @@ class Handover:
 
     async def _is_overtaken(self, turn: TurnId) -> bool:
         """Returns whether the callee has begun a later turn or the line of the attempt is closed."""
-        last = await self._calls.last(f"{SpeechHeard.event_name}.{turn.call_id}")
+        last = await self._calls.last(SpeechHeard.subject_for(turn.call_id))
         utterance = last.event if last else None
         if isinstance(utterance, SpeechHeard) and (utterance.attempt, utterance.turn) > (turn.attempt, turn.number):
             return True
