@@ -19,7 +19,7 @@ from voice.adapters.elevenlabs import ElevenLabs
 from voice.application.speech.synthesis import SpeechSynthesis
 from voice.ports import Synthesizer
 
-Spoken = Callable[..., Awaitable[AudioReady | AudioFailed]]
+SpeakSentence = Callable[..., Awaitable[AudioReady | AudioFailed]]
 TEXT = "Your appointment is on Monday at ten."
 DOWN = [FaultRule(target="elevenlabs", kind="status", status=500)]
 FIRST_DOWN = [FaultRule(target="elevenlabs", path="first", kind="status", status=500)]
@@ -54,61 +54,67 @@ def synthesis(voices: list[Synthesizer], clips: ObjectStoreClips, calls: EventLo
 
 
 @pytest.fixture
-def spoken(calls: EventLog, synthesis: SpeechSynthesis, start_call: StartCall, request_audio: RequestAudio) -> Spoken:
+def speak_sentence(
+    calls: EventLog, synthesis: SpeechSynthesis, start_call: StartCall, request_audio: RequestAudio
+) -> SpeakSentence:
     """Speaks a sentence in a call of its own, and returns its recorded outcome."""
 
-    async def spoken(text: str = TEXT, *, is_reusable: bool = False, number: int = 0) -> AudioReady | AudioFailed:
+    async def speak_sentence(
+        text: str = TEXT, *, is_reusable: bool = False, number: int = 0
+    ) -> AudioReady | AudioFailed:
         event = await start_call()
         audio = await speak(synthesis, await request_audio(event, 1, number, text, is_reusable=is_reusable))
         [outcome] = await outcomes(calls, event)
         assert isinstance(outcome, AudioReady) is bool(audio)
         return outcome
 
-    return spoken
+    return speak_sentence
 
 
-async def test_the_requested_voice_is_not_a_fallback(spoken: Spoken) -> None:
-    ready = await spoken()
+async def test_the_requested_voice_is_not_a_fallback(speak_sentence: SpeakSentence) -> None:
+    ready = await speak_sentence()
     assert isinstance(ready, AudioReady)
     assert (ready.fallback, ready.is_cached, ready.provider) == (None, False, "elevenlabs")
 
 
-async def test_the_second_voice_replaces_one_that_fails(spoken: Spoken, simulators: Simulators) -> None:
+async def test_the_second_voice_replaces_one_that_fails(speak_sentence: SpeakSentence, simulators: Simulators) -> None:
     simulators.faults.rules = FIRST_DOWN
     before = fallback_count(SpeechFallback.SECOND_VOICE)
-    ready = await spoken()
+    ready = await speak_sentence()
     assert isinstance(ready, AudioReady)
     assert (ready.fallback, ready.is_cached) == (SpeechFallback.SECOND_VOICE, False)
     assert fallback_count(SpeechFallback.SECOND_VOICE) == before + 1
 
 
 async def test_a_voice_that_does_not_begin_leaves_the_second_its_share_of_the_deadline(
-    spoken: Spoken, simulators: Simulators
+    speak_sentence: SpeakSentence, simulators: Simulators
 ) -> None:
     simulators.faults.rules = [FaultRule(target="elevenlabs", path="first", kind="latency", seconds=5)]
-    ready = await spoken()
+    ready = await speak_sentence()
     assert isinstance(ready, AudioReady)
     assert ready.fallback is SpeechFallback.SECOND_VOICE
 
 
-async def test_a_clip_of_the_second_voice_replaces_its_synthesis(spoken: Spoken, simulators: Simulators) -> None:
+async def test_a_clip_of_the_second_voice_replaces_its_synthesis(
+    speak_sentence: SpeakSentence, simulators: Simulators
+) -> None:
     simulators.faults.rules = FIRST_DOWN
-    synthesized = await spoken(is_reusable=True)
+    synthesized = await speak_sentence(is_reusable=True)
     simulators.faults.rules = DOWN
-    reused = await spoken(is_reusable=True)
+    reused = await speak_sentence(is_reusable=True)
     assert isinstance(synthesized, AudioReady)
     assert isinstance(reused, AudioReady)
     assert (reused.fallback, reused.is_cached, reused.digest) == (SpeechFallback.SECOND_VOICE, True, synthesized.digest)
 
 
 async def test_a_clip_of_the_same_text_in_any_voice_replaces_voices_that_fail(
-    spoken: Spoken, simulators: Simulators
+    speak_sentence: SpeakSentence, simulators: Simulators
 ) -> None:
     simulators.faults.rules = FIRST_DOWN
-    synthesized = await spoken(is_reusable=True)
+    synthesized = await speak_sentence(is_reusable=True)
     simulators.faults.rules = DOWN
     before = fallback_count(SpeechFallback.CLIP)
-    reused = await spoken()
+    reused = await speak_sentence()
     assert isinstance(synthesized, AudioReady)
     assert isinstance(reused, AudioReady)
     assert (reused.fallback, reused.is_cached, reused.digest) == (SpeechFallback.CLIP, True, synthesized.digest)
@@ -117,37 +123,37 @@ async def test_a_clip_of_the_same_text_in_any_voice_replaces_voices_that_fail(
 
 @pytest.mark.parametrize("times", [1, 2])
 async def test_a_text_that_is_spoken_twice_is_stored_as_a_clip(
-    spoken: Spoken, simulators: Simulators, times: int
+    speak_sentence: SpeakSentence, simulators: Simulators, times: int
 ) -> None:
     for _ in range(times):
-        await spoken()
+        await speak_sentence()
     simulators.faults.rules = DOWN
-    assert isinstance(await spoken(), AudioReady if times == 2 else AudioFailed)
+    assert isinstance(await speak_sentence(), AudioReady if times == 2 else AudioFailed)
 
 
 @pytest.mark.parametrize("number", [0, 1])
 async def test_without_a_clip_the_sentence_falls_back_to_the_providers_voice(
-    spoken: Spoken, simulators: Simulators, number: int
+    speak_sentence: SpeakSentence, simulators: Simulators, number: int
 ) -> None:
     simulators.faults.rules = DOWN
     before = fallback_count(SpeechFallback.SAY)
-    failed = await spoken(number=number)
+    failed = await speak_sentence(number=number)
     assert isinstance(failed, AudioFailed)
     assert (failed.sentence, failed.fallback) == (number, "say")
     assert fallback_count(SpeechFallback.SAY) == before + 1
 
 
 async def test_a_vendor_behind_an_open_breaker_is_used_again_after_the_cool_down(
-    spoken: Spoken, simulators: Simulators, providers: dict[str, Provider], clock: ManualClock
+    speak_sentence: SpeakSentence, simulators: Simulators, providers: dict[str, Provider], clock: ManualClock
 ) -> None:
     first, second = (provider.breaker for provider in providers.values())
     simulators.faults.rules = FIRST_DOWN
-    await spoken()
+    await speak_sentence()
     assert (first.state, second.state) == (BreakerState.OPEN, BreakerState.CLOSED)
     simulators.faults.rules = [FaultRule(target="elevenlabs", path="second", kind="status", status=500)]
-    failed = await spoken("Another sentence.")
+    failed = await speak_sentence("Another sentence.")
     assert isinstance(failed, AudioFailed), "the first works again, but its breaker is open"
     clock.now += 60
-    ready = await spoken("A third sentence.")
+    ready = await speak_sentence("A third sentence.")
     assert isinstance(ready, AudioReady)
     assert (ready.fallback, first.state) == (None, BreakerState.CLOSED)
