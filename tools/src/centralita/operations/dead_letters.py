@@ -1,4 +1,4 @@
-"""Dead letters: reading them, and publishing the message of one again.
+"""Dead letters: reading them, and publishing their messages again.
 
 A message that is published again goes to every consumer of its subject, not only to the one that failed. That is
 harmless, because each consumer is idempotent (law 6). The message keeps its identity (``ce-id``), by which consumers

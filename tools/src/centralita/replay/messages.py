@@ -53,7 +53,7 @@ class Message:
         return StoredEvent(decode(self.subject, self.body), envelope, self.sequence)
 
     def event(self) -> Event | None:
-        """Returns the event; None if the message is not a valid one, so that its consumers made it a dead letter."""
+        """Returns the event, or None if the message is invalid. (Its consumers make a dead letter of it.)"""
         try:
             return self.stored_event().event
         except InvalidMessage:

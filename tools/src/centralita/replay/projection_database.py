@@ -1,4 +1,4 @@
-"""The database of the projection, and the one beside it in which it is built again. Needs the extra ``replay``.
+"""The projection's database, and a second database in which a rebuild builds it again. Needs the extra ``replay``.
 
 The live checkpoint is the switch. Campaign-stats writes a batch only if the checkpoint still has the sequence that it
 expects. A checkpoint that is set to `FENCE` therefore pauses every replica, and one that is set back lets them
@@ -80,7 +80,7 @@ class ProjectionDatabase:
         await self._checkpoints.replace_one({"_id": CHECKPOINT}, {"_id": CHECKPOINT, "sequence": sequence}, upsert=True)
 
     async def begin_rebuild(self, identity: str) -> int:
-        """Returns the sequence at which an interrupted rebuild continues; drops one with another `identity`."""
+        """Returns the sequence at which an interrupted rebuild continues. Drops a rebuild with another `identity`."""
         rebuild = await self._checkpoints.find_one({"_id": _REBUILD})
         if not rebuild or rebuild["identity"] != identity:
             await self.drop()

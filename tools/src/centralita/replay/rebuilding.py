@@ -31,7 +31,7 @@ Progress = Callable[[str, int, int], None]
 
 
 class DifferentLog(RuntimeError):
-    """The live documents are ahead of the log: they were made from another one."""
+    """The live documents are ahead of the log, so they were built from another log."""
 
 
 @dataclass(frozen=True, slots=True)

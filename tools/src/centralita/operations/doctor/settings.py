@@ -80,6 +80,6 @@ def _finding(module: str, detail: Any, *, is_compose: bool) -> Finding:
     name = "_".join(str(part) for part in detail["loc"]).upper() or "settings"
     if is_compose and name in SET_BY_COMPOSE and detail["type"] == "missing":
         return skipped(AREA, f"{module}: {name}", "set by compose itself")
-    message = str(detail["msg"]).removeprefix("Value error, ")
+    message = "not set" if detail["type"] == "missing" else str(detail["msg"]).removeprefix("Value error, ")
     advice = f"set {name} in the environment of {module}; .env.example describes it"
     return failed(AREA, f"{module}: {name}", message, advice)
