@@ -13,7 +13,7 @@ class FakeSpeech:
     requested: list[tuple[int, int]] = field(default_factory=list)
 
     @asynccontextmanager
-    async def of_turn(self, call_id: UUID, attempt: int, turn: int) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def stream_turn(self, call_id: UUID, attempt: int, turn: int) -> AsyncIterator[AsyncIterator[bytes]]:
         self.requested.append((attempt, turn))
         yield _audio()
 

@@ -83,5 +83,5 @@ class Statistics(Protocol):
 class Speech(Protocol):
     """The synthesized speech of voice."""
 
-    def of_turn(self, call_id: UUID, attempt: int, turn: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    def stream_turn(self, call_id: UUID, attempt: int, turn: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Yields the turn's ``audio/mpeg`` during its synthesis. Entering raises SpeechUnavailable."""

@@ -28,7 +28,7 @@ class VoiceMedia:
         self._key = key
 
     @asynccontextmanager
-    async def of_turn(self, call_id: UUID, attempt: int, turn: int) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def stream_turn(self, call_id: UUID, attempt: int, turn: int) -> AsyncIterator[AsyncIterator[bytes]]:
         """See the port. The iterator raises SpeechUnavailable if the connection breaks."""
         target = build_media_target(self._key, call_id, attempt, turn, is_aside=True)
         request = self._http.build_request("GET", self._media_url + target)

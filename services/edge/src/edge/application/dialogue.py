@@ -88,7 +88,7 @@ class DialogueService:
         utterance = Utterance(text, None, str(uuid_utils.uuid7()))
         instruction = await self._respond(call_id, TextReceived(utterance))
         assert isinstance(instruction, PlayTurn)  # noqa: S101  a text is refused, or claims a turn
-        async with self._speech.of_turn(call_id, instruction.attempt, instruction.turn) as audio:
+        async with self._speech.stream_turn(call_id, instruction.attempt, instruction.turn) as audio:
             yield audio
 
     async def _respond(self, call_id: UUID, occurrence: Occurrence) -> Instruction:
@@ -101,7 +101,9 @@ class DialogueService:
                         return await self._claim(loaded, claim)
                 case RefuseText():
                     status = loaded.dialogue.status
-                    raise NotInProgress(f"the call is {status}; it can only be talked to while it is in_progress")
+                    raise NotInProgress(
+                        f"the call is {status}, or its conversation has ended; send text during a conversation"
+                    )
                 case instruction:
                     return instruction
         raise Unavailable("other writers keep claiming the turn")

@@ -36,7 +36,6 @@ FORM_BODY = {
         "content": {"application/x-www-form-urlencoded": {"schema": {"type": "object"}}},
     }
 }
-NO_CONTENT: dict[str, Any] = {"status_code": 204, "openapi_extra": FORM_BODY}
 
 
 def build_router(provider: WebhookProvider, dialogue: DialogueService) -> APIRouter:
@@ -47,22 +46,40 @@ def build_router(provider: WebhookProvider, dialogue: DialogueService) -> APIRou
         route_class=_Receiver(provider, dialogue).route_class(),
         responses=problems(403, 404, 422, 503),
     )
+    _add_report_routes(router, provider, dialogue)
+    _add_instruction_routes(router, provider, dialogue)
+    return router
 
-    document: dict[str, Any] = {
-        "response_class": Response,
-        "responses": {200: {"description": "The next instruction", "content": {provider.media_type: {}}}},
-        "openapi_extra": FORM_BODY,
-    }
+
+def _add_report_routes(router: APIRouter, provider: WebhookProvider, dialogue: DialogueService) -> None:
+    """Adds the webhooks that are answered without content."""
+    options: dict[str, Any] = {"status_code": 204, "openapi_extra": FORM_BODY}
+
+    @router.post(Webhook.STATUS.template, name=Webhook.STATUS, **options)
+    async def status(call_id: UUID, attempt: int, form: FormBody) -> None:
+        """The status of the attempt has changed."""
+        await dialogue.record(provider.parse_status(call_id, attempt, form))
+
+    @router.post(Webhook.CLASSIFICATION.template, name=Webhook.CLASSIFICATION, **options)
+    async def classification(call_id: UUID, attempt: int, form: FormBody) -> None:
+        """Answering-machine detection has finished."""
+        await dialogue.record(provider.parse_classification(call_id, attempt, form))
+
+
+def _add_instruction_routes(router: APIRouter, provider: WebhookProvider, dialogue: DialogueService) -> None:
+    """Adds the webhooks that are answered with the next instruction."""
+    content = {200: {"description": "The next instruction", "content": {provider.media_type: {}}}}
+    options: dict[str, Any] = {"response_class": Response, "responses": content, "openapi_extra": FORM_BODY}
 
     def render(instruction: Instruction) -> Response:
         return Response(provider.render(instruction), media_type=provider.media_type)
 
-    @router.post(Webhook.ANSWERED.template, name=Webhook.ANSWERED, **document)
+    @router.post(Webhook.ANSWERED.template, name=Webhook.ANSWERED, **options)
     async def answered(call_id: UUID, attempt: int, form: FormBody) -> Response:
         """The callee has answered: the greeting is played."""
         return render(await dialogue.answer(provider.parse_answer(call_id, attempt, form)))
 
-    @router.post(Webhook.UTTERANCE.template, name=Webhook.UTTERANCE, **document)
+    @router.post(Webhook.UTTERANCE.template, name=Webhook.UTTERANCE, **options)
     async def utterance(
         call_id: UUID,
         attempt: int,
@@ -76,7 +93,7 @@ def build_router(provider: WebhookProvider, dialogue: DialogueService) -> APIRou
         received = UtteranceReceived(attempt, turn, provider.parse_utterance(turn, form), is_after_spoken_text)
         return render(await dialogue.receive_utterance(call_id, received))
 
-    @router.post(Webhook.REMAINDER.template, name=Webhook.REMAINDER, **document)
+    @router.post(Webhook.REMAINDER.template, name=Webhook.REMAINDER, **options)
     async def remainder(
         call_id: UUID,
         attempt: int,
@@ -85,18 +102,6 @@ def build_router(provider: WebhookProvider, dialogue: DialogueService) -> APIRou
     ) -> Response:
         """Voice could not synthesize the rest of this turn: the provider's own voice speaks it."""
         return render(await dialogue.speak_remainder(call_id, RemainderReported(attempt, turn, sentence)))
-
-    @router.post(Webhook.STATUS.template, name=Webhook.STATUS, **NO_CONTENT)
-    async def status(call_id: UUID, attempt: int, form: FormBody) -> None:
-        """The status of the attempt has changed."""
-        await dialogue.record(provider.parse_status(call_id, attempt, form))
-
-    @router.post(Webhook.CLASSIFICATION.template, name=Webhook.CLASSIFICATION, **NO_CONTENT)
-    async def classification(call_id: UUID, attempt: int, form: FormBody) -> None:
-        """Answering-machine detection has finished."""
-        await dialogue.record(provider.parse_classification(call_id, attempt, form))
-
-    return router
 
 
 async def _form(request: Request) -> ImmutableMultiDict[str, str]:
