@@ -77,7 +77,7 @@ BREAKING: dict[str, tuple[Change, str]] = {
     "a ceiling comes down": (put("properties", "name", "maxLength", to=10), "body.name: maxLength was 20, is 10"),
     "a floor appears": (put("properties", "name", "minLength", to=1), "body.name: minLength was open, is 1"),
     "a pattern appears": (put("properties", "name", "pattern", to="^A"), "body.name: pattern was 'open', is '^A'"),
-    "a keyword that nobody knows appears": (put("properties", "name", "x-must", to=1), "body.name: x-must"),
+    "an unknown keyword appears": (put("properties", "name", "x-must", to=1), "body.name: x-must"),
     "unknown properties are refused": (put("additionalProperties", to=False), "body: properties that it does not name"),
     "an item's property is removed": (
         put("$defs", "Part", "properties", to={"part": {"$ref": "#/$defs/Part"}}),

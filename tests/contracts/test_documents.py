@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from contracts import EVENTS, CommandOutcome, Event, Service, call_id_of, decode
 from contracts.__main__ import BESIDE_THE_PACKAGE, documents, drift
-from contracts.documents import address_of, asyncapi, covers, heard_by, schema_of, stream_of
+from contracts.documents import address_of, asyncapi, covers, schema_of, stream_of
 from contracts.examples import EXAMPLES
 from contracts.queries import CALL_REQUEST, CampaignStatisticsQuery
 from contracts.streams import CONSUMERS, STREAMS, Consumer
@@ -93,8 +93,7 @@ def test_every_owner_of_an_event_is_named_and_one_that_publishes(event: type[Eve
 def test_a_consumer_hears_only_what_its_stream_keeps(consumer: Consumer) -> None:
     for wanted in consumer.filters:
         assert any(covers(subject, wanted) for subject in consumer.stream.subjects)
-    assert heard_by(consumer)
-    assert {stream_of(event) for event in heard_by(consumer)} == {consumer.stream}
+    assert {stream_of(event) for event in consumer.events} == {consumer.stream}
 
 
 @pytest.mark.parametrize("subject", [CALL_REQUEST, CampaignStatisticsQuery.subject])
@@ -136,7 +135,7 @@ def test_every_channel_declares_the_parameters_of_its_address(document: dict[str
 def test_every_owner_publishes_and_every_consumer_hears_in_the_asyncapi_document(document: dict[str, Any]) -> None:
     actions = {name: operation["action"] for name, operation in document["operations"].items()}
     sent = {f"{owner}.publishes.{event.event_name}" for event in EVENTS.values() for owner in event.owners}
-    heard = {f"{consumer.name}.hears.{event.event_name}" for consumer in CONSUMERS for event in heard_by(consumer)}
+    heard = {f"{consumer.name}.consumes.{event.event_name}" for consumer in CONSUMERS for event in consumer.events}
     assert {name for name, action in actions.items() if action == "send"} == sent
     assert {name for name, action in actions.items() if action == "receive"} > heard
 

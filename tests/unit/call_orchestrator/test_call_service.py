@@ -1,4 +1,4 @@
-"""The orchestrator carries out an input once, whatever other replicas do and however often it is delivered."""
+"""The orchestrator carries out an input once, in races with other replicas and after redeliveries."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -117,7 +117,7 @@ def test_a_refusal_for_good_ends_the_call_and_was_no_dial_either() -> None:
     assert failed == Ended(status=CallStatus.FAILED, attempt=1, ended_at=NOW, undialled_attempts=1)
     never_again = replace(TERMS, max_retries=0)
     assert isinstance(decide(failed, inputs.CallRetryRequested(), never_again, NOW), CallStatusChanged), (
-        "whoever unblocks it may ask"
+        "a retry command may follow once the number is unblocked"
     )
 
 

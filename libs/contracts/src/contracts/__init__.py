@@ -1,7 +1,7 @@
-"""What Centralita's services and its upstream systems say to each other: events, values, subjects, streams.
+"""The messages between Centralita's services and its upstream systems: events, values, subjects, streams.
 
-A contract is data: a frozen pydantic model for the body, one subject, one owner, one version. Nothing in it is
-Python's own: ``schemas/`` and ``asyncapi.json`` beside this package say the same for every other language.
+A contract is data: a frozen pydantic model for the body, one subject, named owners and a version. Nothing in it is
+specific to Python: ``schemas/`` and ``asyncapi.json`` beside this package describe the same for every other language.
 """
 
 from contracts.call import Call

@@ -1,4 +1,4 @@
-"""``python -m contracts store`` writes the documents beside the package, ``check`` compares them."""
+"""``python -m contracts store`` writes the generated documents, ``check`` compares them with the code."""
 
 import argparse
 import json
@@ -16,12 +16,12 @@ _TABLE = re.compile(r"(<!-- events -->\n).*?(<!-- /events -->)", re.DOTALL)
 
 
 def schema_documents() -> dict[str, str]:
-    """The schemas' texts by their paths: ``schemas/<fact>.v<version>.json``."""
+    """Returns the texts of the schemas by path: ``schemas/<event name>.v<version>.json``."""
     return {f"schemas/{event.type_name()}.json": _text(schema_of(event)) for event in EVENTS.values()}
 
 
 def documents(folder: Path) -> dict[str, str]:
-    """Every text that `store` writes, by its path within `folder`; also the README with a new table, if it is there."""
+    """Returns every text that `store` writes, by path within `folder`; the README, if present, with a new table."""
     found = {**schema_documents(), "asyncapi.json": _text(asyncapi())}
     readme = folder / "README.md"
     if readme.exists():
@@ -31,7 +31,7 @@ def documents(folder: Path) -> dict[str, str]:
 
 
 def broken(folder: Path) -> Iterator[str]:
-    """A line for each breaking change of a stored schema whose event kept its version, or is gone."""
+    """Yields a line per breaking change of a stored schema whose event kept its version or was removed."""
     generated = schema_documents()
     newest = {event.event_name: event.version for event in EVENTS.values()}
     for stored in sorted((folder / "schemas").glob("*.json")):
@@ -41,23 +41,23 @@ def broken(folder: Path) -> Iterator[str]:
             old = json.loads(stored.read_text(encoding="utf-8"))
             yield from (f"{path}: {change}" for change in breaking_changes(old, json.loads(generated[path])))
         elif int(version) >= newest.get(fact, 0):
-            yield f"{path}: there is no such event any more"
+            yield f"{path}: the event was removed"
 
 
 def drift(folder: Path) -> list[str]:
-    """A line for each document that is missing or is not what the code says."""
+    """Returns a line per document that is missing or differs from the code."""
     changed = []
     for path, text in documents(folder).items():
         file = folder / path
         if not file.exists():
             changed.append(f"{path}: not stored")
         elif file.read_text(encoding="utf-8") != text:
-            changed.append(f"{path}: not what the code says")
+            changed.append(f"{path}: differs from the code")
     return changed
 
 
 def store(folder: Path) -> list[str]:
-    """Writes all documents, or none of them if a change is breaking; returns the breaking changes."""
+    """Writes all documents, or none if a change is breaking. Returns the breaking changes."""
     breaking = list(broken(folder))
     if not breaking:
         for path, text in documents(folder).items():
@@ -71,18 +71,18 @@ def _text(document: object) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Exit code 0: stored, or nothing has drifted; 1: a line on standard error for each thing that is wrong."""
+    """Returns exit code 0 if the documents were stored or are current; otherwise 1, and prints a line per problem."""
     parser = argparse.ArgumentParser(prog="python -m contracts", description=__doc__)
     parser.add_argument("action", choices=["store", "check"])
     parser.add_argument("--folder", type=Path, default=BESIDE_THE_PACKAGE, help="holds schemas/ and asyncapi.json")
     chosen = parser.parse_args(arguments)
     if chosen.folder == BESIDE_THE_PACKAGE and not (chosen.folder / "pyproject.toml").exists():
-        parser.error("the package is installed away from its sources: say --folder")
+        parser.error("the package is not installed from its sources; add --folder with the folder of libs/contracts")
     if chosen.action == "store":
-        wrong, advice = store(chosen.folder), "raise the event's version, or take the change back; nothing was written"
+        wrong, advice = store(chosen.folder), "nothing was written; raise the version of the event, or undo the change"
     else:
         wrong = [*broken(chosen.folder), *drift(chosen.folder)]
-        advice = "run python -m contracts store"
+        advice = "run `make contracts`"
     for line in wrong:
         sys.stderr.write(f"{line}\n")
     if wrong:

@@ -1,7 +1,7 @@
-"""Whether a JSON schema may take another's place without breaking anybody.
+"""Compares two JSON schemas of an event and finds breaking changes.
 
-The rule: what was valid must stay valid (the log keeps it for good, and upstream systems go on sending it), and no
-property that a reader may rely on goes away. Additions and relaxations pass. A breaking change takes a new version.
+The rule: what was valid must stay valid, because the log keeps it and upstream systems go on sending it. No property
+that a reader may use disappears. Additions and relaxations are allowed. A breaking change needs a new version.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,25 +16,25 @@ _COMPARED = frozenset(
 )
 _ANNOTATIONS = frozenset({"$schema", "$id", "$defs", "title", "description", "default", "examples", "deprecated"})
 _UNORDERED = _COMPARED | _ANNOTATIONS | {*_CEILINGS, *_FLOORS}
-"""Every keyword that is not among these (``pattern``, ``format``, and whatever is unheard of) must stay as it was."""
+"""Every other keyword (``pattern``, ``format``, unknown ones) must stay unchanged."""
 
 
 def breaking_changes(old_schema: Schema, new_schema: Schema) -> list[str]:
-    """One line for each way in which `new_schema` breaks what `old_schema` allowed or promised; empty if none.
+    """Returns one line per breaking change from `old_schema` to `new_schema`.
 
-    A keyword that it does not know counts as a restriction: new or changed, it is breaking.
+    An unknown keyword counts as a restriction: if it is new or changed, the change is breaking.
     """
     return list(_Comparison(old_schema, new_schema).of(old_schema, new_schema, "body", frozenset()))
 
 
 class _Comparison:
-    """Two documents, so that ``$ref`` can be followed in each."""
+    """A comparison of two documents, in each of which ``$ref`` is followed."""
 
     def __init__(self, old: Schema, new: Schema) -> None:
         self._old, self._new = old, new
 
     def of(self, old: Schema, new: Schema, where: str, seen: frozenset[tuple[str, str]]) -> Iterator[str]:
-        """The breaking changes at one place; `seen` are the pairs of references being compared already."""
+        """Yields the breaking changes at one path; `seen`: the pairs of references that are already being compared."""
         pair = (str(old.get("$ref")), str(new.get("$ref")))
         if "$ref" in old and "$ref" in new:
             if pair in seen:
@@ -83,7 +83,7 @@ class _Comparison:
 
 
 def _alternatives(schema: Schema, document: Schema) -> list[Schema]:
-    """The plain schemas of which one must hold: references followed, ``anyOf`` and lists of types taken apart."""
+    """Returns the plain schemas of which one must match: without references, ``anyOf`` and lists of types."""
     if "$ref" in schema:
         target: Any = document
         for step in schema["$ref"].removeprefix("#/").split("/"):

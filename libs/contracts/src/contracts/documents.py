@@ -1,4 +1,4 @@
-"""What the contracts say, for every other language: JSON schemas, one AsyncAPI document, and a table for people."""
+"""Generates the documents of the contracts: JSON schemas, an AsyncAPI document, and the table in the README."""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from contracts.event import CampaignDecision, CampaignEvent, Event, Service
 from contracts.events import EVENTS
 from contracts.examples import EXAMPLES
 from contracts.queries import CALL_REQUEST, CampaignStatistics, CampaignStatisticsQuery, CommandOutcome
-from contracts.streams import CONSUMERS, STREAMS, Consumer, Stream
+from contracts.streams import CONSUMERS, STREAMS, Stream
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _PARAMETERS = {
@@ -25,7 +25,7 @@ Document = dict[str, Any]
 
 
 def schema_of(event: type[Event]) -> Document:
-    """The JSON schema of an event's body, with its example."""
+    """Returns the JSON schema of an event's body, with its example."""
     return {
         "$schema": DIALECT,
         "$id": f"urn:centralita:event:{event.type_name()}",
@@ -35,13 +35,13 @@ def schema_of(event: type[Event]) -> Document:
 
 
 def stream_of(event: type[Event]) -> Stream:
-    """The one stream that keeps an event. Raises LookupError if none does, or more than one."""
+    """Returns the stream that stores an event. Raises ValueError unless exactly one does."""
     (stream,) = [stream for stream in STREAMS if any(covers(subject, event.subjects()) for subject in stream.subjects)]
     return stream
 
 
 def covers(wide: str, narrow: str) -> bool:
-    """Whether a subject or filter matches everything that another one matches."""
+    """Returns whether the filter `wide` matches every subject that `narrow` matches."""
     these, those = wide.split("."), narrow.split(".")
     if these[-1] == ">" and len(those) >= len(these):
         these, those = these[:-1], those[: len(these) - 1]
@@ -49,14 +49,14 @@ def covers(wide: str, narrow: str) -> bool:
 
 
 def address_of(event: type[Event]) -> str:
-    """The subject with its parameters by name, e.g. ``call.created.{call_id}.{status}``."""
+    """Returns the subject with named parameters, e.g. ``call.created.{call_id}.{status}``."""
     family, fact, *wildcards = event.subjects().split(".")
     names = ["campaign_id" if issubclass(event, CampaignEvent | CampaignDecision) else "call_id", "status"]
     return ".".join([family, fact, *(f"{{{name}}}" for name in names[: len(wildcards)])])
 
 
 def asyncapi() -> Document:
-    """The AsyncAPI 3.0 document of everything that is said on the bus."""
+    """Returns the AsyncAPI 3.0 document of all messages on the bus."""
     bodies: list[type[BaseModel]] = [
         *EVENTS.values(),
         Envelope,
@@ -72,7 +72,7 @@ def asyncapi() -> Document:
         "info": {
             "title": "Centralita",
             "version": "1.0.0",
-            "description": "Outbound calls held by an AI: every fact, on NATS JetStream, as CloudEvents in binary mode",
+            "description": "Phone calls by AI agents: every event on NATS JetStream, as CloudEvents in binary mode",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
@@ -87,13 +87,13 @@ def asyncapi() -> Document:
 
 
 def events_table() -> str:
-    """The events as a Markdown table: subject, version, owners, stream, meaning."""
+    """Returns the events as a Markdown table: subject, version, owners, stream, meaning."""
     rows = [
         f"| `{address_of(event)}` | {event.version} | {', '.join(sorted(event.owners))} | `{stream_of(event).name}` "
         f"| {_meaning(event)} |"
         for event in EVENTS.values()
     ]
-    return "\n".join(["| subject | version | published by | stream | says |", "|---|---|---|---|---|", *rows])
+    return "\n".join(["| subject | version | published by | stream | meaning |", "|---|---|---|---|---|", *rows])
 
 
 def _example(event: type[Event]) -> Any:
@@ -121,11 +121,11 @@ def _channel(event: type[Event]) -> Document:
 
 
 def _message(event: type[Event]) -> Document:
-    anyone = " An upstream system need send no header." if Service.UPSTREAM in event.owners else ""
+    note = " An upstream system need not send any header." if Service.UPSTREAM in event.owners else ""
     return {
         "name": event.type_name(),
         "title": event.__name__,
-        "summary": _meaning(event) + anyone,
+        "summary": _meaning(event) + note,
         "contentType": "application/json",
         "headers": _reference("components", "schemas", Envelope.__name__),
         "payload": _reference("components", "schemas", event.__name__),
@@ -150,18 +150,9 @@ def _publications() -> Iterator[tuple[str, Document]]:
 
 def _subscriptions() -> Iterator[tuple[str, Document]]:
     for consumer in CONSUMERS:
-        for event in heard_by(consumer):
+        for event in consumer.events:
             description = f"durable consumer {consumer.name} with the filter {', '.join(consumer.filters)}"
-            yield f"{consumer.name}.hears.{event.event_name}", _operation("receive", event, description)
-
-
-def heard_by(consumer: Consumer) -> list[type[Event]]:
-    """The events that a consumer's filters let through, wholly or in part."""
-    return [
-        event
-        for event in EVENTS.values()
-        if any(covers(event.subjects(), wanted) or covers(wanted, event.subjects()) for wanted in consumer.filters)
-    ]
+            yield f"{consumer.name}.consumes.{event.event_name}", _operation("receive", event, description)
 
 
 _SERVICES: tuple[tuple[str, Service, str, str], ...] = (

@@ -1,4 +1,4 @@
-"""The envelope: CloudEvents 1.0 in NATS binary mode, i.e. attributes as headers and the event alone as the body."""
+"""The envelope: CloudEvents 1.0 in NATS binary mode. The attributes are headers, and the body is only the event."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,9 +11,9 @@ from contracts.invalid import InvalidMessage, reasons_of
 
 
 class Envelope(BaseModel):
-    """Who said it, when, and what it followed from.
+    """The attributes of a message: id, type, source, time, cause and trace.
 
-    ``causation_id`` is the id of the message that led to this one; ``correlation_id`` that of the first in the chain.
+    ``causation_id`` is the id of the message that led to this one, ``correlation_id`` that of the first in the chain.
     """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, extra="ignore")
@@ -27,11 +27,11 @@ class Envelope(BaseModel):
     correlation_id: str | None = Field(default=None, alias="centralita-correlation-id")
     causation_id: str | None = Field(default=None, alias="centralita-causation-id")
     traceparent: str | None = None
-    reply_to: str | None = Field(default=None, description="commands: the inbox in which the outcome is awaited")
+    reply_to: str | None = Field(default=None, description="commands: the inbox to which the outcome is sent")
 
     @classmethod
     def of(cls, event: Event, *, id: str, source: str, time: datetime, cause: "Envelope | None" = None) -> Self:
-        """The envelope of an event that `cause` led to."""
+        """Returns the envelope of an event that `cause` led to."""
         return cls(
             id=id,
             type=event.type_name(),
@@ -45,9 +45,9 @@ class Envelope(BaseModel):
 
     @classmethod
     def read(cls, headers: Mapping[str, str], *, subject: str, id: str, time: datetime) -> Self:
-        """The envelope in `headers`; what they lack (upstream systems need send none) is taken from the message.
+        """Returns the envelope in `headers`; missing headers are filled in from the message. Raises InvalidMessage.
 
-        Raises InvalidMessage.
+        Upstream systems need not send any header.
         """
         fallback = {
             "ce-id": id,
@@ -62,5 +62,5 @@ class Envelope(BaseModel):
             raise InvalidMessage([f"header {reason}" for reason in reasons_of(error)]) from error
 
     def headers(self) -> dict[str, str]:
-        """The headers of the message; ``Nats-Msg-Id`` equals ``ce-id``, so the server drops an exact repetition."""
+        """Returns the headers of the message. ``Nats-Msg-Id`` equals ``ce-id``, so the server drops a repetition."""
         return {**self.model_dump(mode="json", by_alias=True, exclude_none=True), "Nats-Msg-Id": self.id}

@@ -1,4 +1,4 @@
-"""One example of every event, all about one call of one campaign: what the documents show and the tests decode."""
+"""One example of every event, about one call of one campaign, for the documents and the tests."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -62,7 +62,7 @@ CALL = Call(
     deadline_at=_CREATED,
     status_changed_at=_CREATED,
 )
-"""The call at its beginning."""
+"""The call when it was created."""
 
 _DIALING = CALL.model_copy(
     update={
@@ -169,7 +169,7 @@ _ALL: tuple[Event, ...] = (
         provider="elevenlabs",
         first_byte_seconds=0.21,
     ),
-    AudioFailed(call_id=CALL_ID, attempt=1, turn=1, sentence=1, reason="quota exceeded", fallback="stock phrase"),
+    AudioFailed(call_id=CALL_ID, attempt=1, turn=1, sentence=1, reason="quota exceeded", fallback="say"),
     ConversationEnded(
         call_id=CALL_ID,
         attempt=1,
@@ -185,4 +185,4 @@ _ALL: tuple[Event, ...] = (
 )
 
 EXAMPLES: Mapping[str, Event] = {event.event_name: event for event in _ALL}
-"""An example of every event by its fact."""
+"""An example of every event, by event name."""

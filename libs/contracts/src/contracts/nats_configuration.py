@@ -1,7 +1,7 @@
-"""``python -m contracts.nats_configuration`` prints nats-server's users and permissions, as the contracts have them.
+"""``python -m contracts.nats_configuration`` prints the users and permissions for nats-server.
 
-Two accounts. What is said in one is not heard in the other, and an answer goes back through the server: an upstream
-system can neither listen to ours nor name one of our subjects as the place for its answer.
+There are two accounts. Messages of one account are not visible in the other; requests and their replies pass through
+exports and imports. So an upstream system can neither subscribe to our subjects nor name one of them for its reply.
 """
 
 import json
@@ -16,12 +16,12 @@ THEIRS = "UPSTREAM"
 
 
 def account_of(user: User) -> str:
-    """The account whose subjects a user's subjects are."""
+    """Returns the account of a user."""
     return THEIRS if user.name == Service.UPSTREAM else OURS
 
 
 def configuration() -> str:
-    """Text for ``include`` in a nats-server configuration; each password comes from the environment."""
+    """Returns the text to ``include`` in a nats-server configuration; passwords come from the environment."""
     known = users()
     ours = [user for user in known if account_of(user) == OURS]
     theirs = [user for user in known if account_of(user) == THEIRS]
@@ -31,7 +31,7 @@ def configuration() -> str:
     imports = [f"{{service: {{account: {OURS}, subject: {_text(subject)}}}}}" for subject in asked]
     imports.append(f"{{stream: {{account: {OURS}, subject: {_text(answers)}}}}}")
     parts = [
-        "# Generated: `make contracts`. Who may say and hear what; see contracts.permissions and ADR 12.",
+        "# Generated: `make contracts`. Users and permissions; see contracts.permissions and ADR 12.",
         "accounts {",
         *_account(OURS, ["jetstream: enabled", *_list("exports", exports)], ours),
         *_account(THEIRS, _list("imports", imports), theirs),
@@ -57,7 +57,7 @@ def _user(user: User) -> list[str]:
 
 
 def _list(name: str, items: list[str], allow: tuple[str, ...] | None = None, deny: tuple[str, ...] = ()) -> list[str]:
-    """A list of items; or, with `allow`, what is allowed and denied, a subject a line."""
+    """Returns the lines of a list; with `allow`, of the allowed and denied subjects."""
     if allow is None:
         return [f"{name}: [", *(f"  {item}" for item in items), "]"]
     lines = [f"{name}: {{", *(f"  {line}" for line in _list("allow", [_text(subject) for subject in allow]))]

@@ -1,7 +1,7 @@
-"""Who may say and hear what on NATS: the owners of events, the readers of streams and consumers, as data.
+"""The permissions of each NATS user, derived from the owners of events and from what each service reads.
 
-A service may publish the facts it owns, and the little that its own work asks of JetStream; it hears its own consumers
-and its own inbox. Nothing here does input or output: `contracts.nats_configuration` writes it down for the server.
+A service may publish the events that it owns and the JetStream requests that its work needs. It may subscribe to its
+own consumers and its own inbox. This module only computes; `contracts.nats_configuration` writes the configuration.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,13 +16,14 @@ from contracts.queries import CALL_REQUEST, CampaignStatisticsQuery
 from contracts.streams import ANSWERS, AUDIT, CALLS, CLIPS, CONSUMERS, DEAD_LETTERS, QUEUE, STREAMS, Consumer, Stream
 
 OPERATOR = "operator"
-"""Whoever looks after the system, and the command line: reads everything, asks for calls, changes nothing else."""
+"""The user of the command line: reads everything, requests calls, and changes nothing else."""
 ADMIN = "admin"
-"""Makes the streams and consumers (`chassis.provision`), imports logs, sends dead letters again. No limits."""
+"""Provisions streams and consumers, imports logs and republishes dead letters. Without limits."""
 
 OWN_PERMISSIONS = "$SYS.REQ.USER.INFO"
-"""Asked, the server tells whoever asks its own user, account and permissions, and nothing else. Everybody may ask it:
-so `centralita doctor` sees whether what is in force is what stands here."""
+"""The server replies with the user, account and permissions of the requesting connection, and nothing else.
+
+Every user may publish it, so that `centralita doctor` can compare the permissions in force with these."""
 
 _API = "$JS.API"
 _STATISTICS = CampaignStatisticsQuery.subject
@@ -30,7 +31,7 @@ _STATISTICS = CampaignStatisticsQuery.subject
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One identity. An empty `publish` and `subscribe` of `ADMIN` mean: everything."""
+    """One user of the server. For `ADMIN`, an empty `publish` and `subscribe` mean everything."""
 
     name: str
     publish: tuple[str, ...] = ()
@@ -46,11 +47,11 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a service does on NATS beside publishing the facts that it owns.
+    """What a service does on NATS beside publishing its events.
 
-    `handles`: durable consumers, whose messages it may give up on. `reads`: streams it gets messages of directly.
-    `follows`: streams it reads in order, by consumers that nobody else knows. `answers`: requests it replies to, each
-    in the queue group that follows. `publishes`: further subjects, each for a reason that stands beside it.
+    `handles`: durable consumers, whose messages it may store as dead letters. `reads`: streams from which it gets
+    single messages. `follows`: streams that it reads in order with temporary consumers. `answers`: requests to which it
+    replies, each with its queue group. `publishes`: further subjects, each with its purpose beside it.
     """
 
     handles: tuple[Consumer, ...] = ()
@@ -101,7 +102,7 @@ WORK: Mapping[Service, Work] = {
     Service.CAMPAIGN_STATS: Work(
         follows=(CALLS,),
         answers=((_STATISTICS, Service.CAMPAIGN_STATS),),
-        publishes=(  # its gauges: what waits for each consumer, and how many letters are dead
+        publishes=(  # its gauges: pending messages of each consumer, and the number of dead letters
             *(f"{_API}.CONSUMER.INFO.{consumer.stream.name}.{consumer.name}" for consumer in CONSUMERS),
             f"{_API}.STREAM.INFO.{DEAD_LETTERS.name}",
         ),
@@ -110,30 +111,30 @@ WORK: Mapping[Service, Work] = {
 
 
 def inbox_of(user: str) -> str:
-    """The prefix of a user's inboxes, to be given to the NATS client: nobody else's answers are heard under it."""
+    """Returns the prefix of a user's inboxes, for the NATS client. No other service may subscribe to it."""
     return f"_INBOX.{user}"
 
 
 def is_inbox(subject: str) -> bool:
-    """Whether an answer may be sent there. Whoever answers may publish more than whoever asks: see to it."""
+    """Returns whether a reply may be sent to a subject. A service that replies may publish more than the requester."""
     return subject.startswith("_INBOX.")
 
 
 def owned_by(service: Service) -> tuple[str, ...]:
-    """The filters of the facts that are a service's to publish."""
+    """Returns the filters of the events that a service owns."""
     return tuple(event.subjects() for event in EVENTS.values() if service in event.owners)
 
 
 def asked_from_outside() -> tuple[str, ...]:
-    """All that upstream systems may say."""
+    """Returns all subjects on which upstream systems may publish."""
     return (*owned_by(Service.UPSTREAM), CALL_REQUEST)
 
 
 def users() -> tuple[User, ...]:
-    """Everybody who may connect."""
+    """Returns every user of the server."""
     services = tuple(_service(service, work) for service, work in WORK.items())
     asked = (*asked_from_outside(), OWN_PERMISSIONS)
-    upstream = User(Service.UPSTREAM, asked, ("_INBOX.>",))  # of its own account: ours are not in it
+    upstream = User(Service.UPSTREAM, asked, ("_INBOX.>",))  # in its own account, which does not contain ours
     return (*services, upstream, _operator(), User(ADMIN))
 
 
@@ -145,17 +146,17 @@ def _service(service: Service, work: Work) -> User:
         publish.append(f"{_API}.STREAM.INFO.{stream.name}")
     for stream in work.reads:
         publish += [f"{_API}.DIRECT.GET.{stream.name}", f"{_API}.DIRECT.GET.{stream.name}.>"]
-        publish.append(f"{_API}.STREAM.MSG.GET.{stream.name}")  # of the leader, who does not lag
+        publish.append(f"{_API}.STREAM.MSG.GET.{stream.name}")  # from the leader, which does not lag
     for stream in work.follows:
         publish += _following(stream.name)
     if work.answers:
-        publish += ["_INBOX.>", "_R_.>"]  # the second: whoever asks through an import of another account
-    heard = [f"{consumer.deliver_subject} {consumer.name}" for consumer in work.handles]
-    heard += [f"{subject} {queue}" for subject, queue in work.answers]
+        publish += ["_INBOX.>", "_R_.>"]  # the second: requests through an import of another account
+    subscribe = [f"{consumer.deliver_subject} {consumer.name}" for consumer in work.handles]
+    subscribe += [f"{subject} {queue}" for subject, queue in work.answers]
     return User(
         service,
         tuple(sorted(set(publish))),
-        (*heard, f"{inbox_of(service)}.>"),
+        (*subscribe, f"{inbox_of(service)}.>"),
         never_publish=tuple(_durable(stream.name for stream in work.follows)),
     )
 
@@ -177,20 +178,20 @@ def _operator() -> User:
         (*asked_from_outside(), OWN_PERMISSIONS, _STATISTICS, *api, *_following("*")),
         (">",),
         never_publish=tuple(_durable(stream.name for stream in STREAMS)),
-        never_subscribe=("deliver.>",),  # in a consumer's queue group it would take its messages
+        never_subscribe=("deliver.>",),  # in the queue group of a consumer it would take messages away
     )
 
 
 def _handling(consumer: Consumer) -> Iterator[str]:
-    place = f"{consumer.stream.name}.{consumer.name}"
-    yield f"$JS.ACK.{place}.>"
-    yield f"{_API}.CONSUMER.INFO.{place}"
+    path = f"{consumer.stream.name}.{consumer.name}"
+    yield f"$JS.ACK.{path}.>"
+    yield f"{_API}.CONSUMER.INFO.{path}"
     for subjects in consumer.filters:
         yield f"dead_letter.{subjects}"
 
 
 def _following(stream: str) -> Iterator[str]:
-    """A consumer of one's own, pull or ordered. Which of the stream's subjects it gets, the server cannot limit."""
+    """The requests for a temporary consumer. The server cannot limit which subjects of the stream it reads."""
     yield f"{_API}.CONSUMER.CREATE.{stream}"
     yield f"{_API}.CONSUMER.CREATE.{stream}.>"
     yield f"{_API}.CONSUMER.INFO.{stream}.*"
@@ -200,7 +201,7 @@ def _following(stream: str) -> Iterator[str]:
 
 
 def _durable(names: Iterator[str]) -> Iterator[str]:
-    """Making anew or deleting the durable consumers of these streams, which are everybody's."""
+    """The requests that recreate or delete the durable consumers of these streams."""
     for name in names:
         for consumer in CONSUMERS:
             if consumer.stream.name == name:

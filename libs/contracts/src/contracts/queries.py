@@ -1,4 +1,4 @@
-"""Questions answered over NATS request/reply, and the answers to commands."""
+"""Queries over NATS request/reply, and the outcomes of commands."""
 
 from typing import ClassVar
 
@@ -12,13 +12,13 @@ CALL_REQUEST = "call.request"
 
 
 class CommandOutcome(BaseModel):
-    """What became of a request or command: accepted, or refused with the reasons, a line per field."""
+    """The outcome of a request or command: accepted, or refused with a reason per field."""
 
     model_config = ConfigDict(frozen=True)
 
     accepted: bool
     call_id: CallId | None = None
-    campaign_id: CampaignId | None = Field(default=None, description="the campaign, where one was paused or resumed")
+    campaign_id: CampaignId | None = Field(default=None, description="the campaign, if the command was about one")
     request_id: str | None = None
     status: CallStatus | None = None
     reasons: tuple[str, ...] = ()
@@ -26,7 +26,7 @@ class CommandOutcome(BaseModel):
 
 
 class CampaignStatisticsQuery(BaseModel):
-    """Asks for the counters of one campaign, or of all."""
+    """A query for the counters of one campaign, or of all campaigns."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -36,14 +36,14 @@ class CampaignStatisticsQuery(BaseModel):
 
 
 class CampaignStatistics(BaseModel):
-    """A campaign's counters as MongoDB has them; all zero for a campaign that nobody has heard of."""
+    """The counters of a campaign from MongoDB; all zero for an unknown campaign."""
 
     model_config = ConfigDict(frozen=True)
 
     campaign_id: CampaignId | None
     total: int = 0
     pending: int = 0
-    in_progress: int = Field(default=0, description="dialing, ringing or talking")
+    in_progress: int = Field(default=0, description="dialing, ringing or in progress")
     completed: int = 0
     failed: int = 0
     no_answer: int = 0
@@ -53,5 +53,5 @@ class CampaignStatistics(BaseModel):
     expired: int = 0
     retries: int = Field(default=0, description="dials after the first")
     duration_seconds: int = Field(default=0, description="talk time of all calls")
-    average_duration_seconds: float = Field(default=0.0, description="talk time of a completed call, on average")
-    turns: int = Field(default=0, description="things heard and answered")
+    average_duration_seconds: float = Field(default=0.0, description="average talk time of completed calls")
+    turns: int = Field(default=0, description="utterances of callees that were answered")

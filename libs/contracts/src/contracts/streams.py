@@ -1,4 +1,4 @@
-"""Streams and consumers as data: what the server must hold before a service may start."""
+"""Streams, consumers and buckets as data: what must exist on the server before a service starts."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -25,7 +25,7 @@ from contracts.vocabulary import CallStatus
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A JetStream stream. Sizes are in bytes, ages in seconds; none means without limit."""
+    """A JetStream stream. Sizes are in bytes, ages in seconds; None means no limit."""
 
     name: str
     subjects: tuple[str, ...]
@@ -34,9 +34,9 @@ class Stream:
     max_bytes: int | None = None
     schedules: bool = False
     newest_only: bool = False
-    """Keep one message a subject: a newer one replaces it."""
+    """Only the newest message of each subject is kept."""
     append_only: bool = False
-    """The server refuses to delete or purge a message of it, to anybody."""
+    """The server refuses every deletion and purge."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ REQUESTS = Stream(
         "campaign.pause_requested.*",
         "campaign.resume_requested.*",
     ),
-    "What upstream systems and the edge ask for",
+    "Requests and commands of upstream systems and the edge",
 )
 CALLS = Stream(
     "CALLS",
@@ -134,14 +134,16 @@ CALLS = Stream(
         "campaign.resumed.*",
         "timer.*.*",
     ),
-    "All facts of all calls: the system of record",
+    "All events of all calls: the system of record",
     schedules=True,
 )
 QUEUE = Stream("QUEUE", ("queue.*.*",), "Calls that wait for a slot: an index of the log", newest_only=True)
-DEAD_LETTERS = Stream("DEAD_LETTERS", ("dead_letter.>",), "Messages that could not be used, each with its reason")
-AUDIT = Stream("AUDIT", (ALL_ENTRIES,), "Administrative acts and who did them", append_only=True)
+DEAD_LETTERS = Stream("DEAD_LETTERS", ("dead_letter.>",), "Messages that could not be processed, each with its reasons")
+AUDIT = Stream(
+    "AUDIT", (ALL_ENTRIES,), "The audit log: administrative acts, each with its API key's name", append_only=True
+)
 STREAMS = (CALLS, REQUESTS, QUEUE, DEAD_LETTERS, AUDIT)
-"""In the order in which they are made or changed: what CALLS no longer takes, REQUESTS may."""
+"""In the order of provisioning: subjects that CALLS gives up can then be added to REQUESTS."""
 
 ORCHESTRATOR_REQUESTS = Consumer(
     "orchestrator-requests",
@@ -206,21 +208,21 @@ BUCKETS: tuple[Bucket, ...] = (CLIPS, ANSWERS)
 
 
 def call_filters(call_id: object) -> tuple[str, str]:
-    """The two filters that match everything the stream CALLS holds of one call."""
+    """Returns the two filters that match every event of one call in the stream CALLS."""
     return f"call.*.{call_id}.*", f"*.*.{call_id}"
 
 
 def call_state_filter(call_id: object) -> str:
-    """The filter whose last message is the call as it stands, and whose sequence guards appends (law 1)."""
+    """Returns the filter for the decisions on a call: its last message is the state, its sequence the guard (law 1)."""
     return f"call.*.{call_id}.*"
 
 
 def campaign_state_filter(campaign_id: object) -> str:
-    """The filter whose last message in the stream CALLS is how the campaign stands; ``*``: every campaign."""
+    """Returns the filter for the decisions on a campaign in the stream CALLS; ``*``: on every campaign."""
     return f"campaign.*.{campaign_id}"
 
 
 def subject_ids(subject: str) -> dict[str, str]:
-    """The call or the campaign that a subject names, by the field's name; empty for a request that has no id yet."""
+    """Returns the id in a subject by its field's name (``call_id`` or ``campaign_id``); empty if it has none."""
     family, _, *rest = subject.split(".")
     return {"campaign_id" if family == "campaign" else "call_id": rest[0]} if rest else {}

@@ -1,4 +1,4 @@
-"""The values that events are made of, each checked where it enters."""
+"""The values of events, each with its validation."""
 
 from typing import Annotated
 from uuid import UUID, uuid5
@@ -7,19 +7,19 @@ import phonenumbers
 from pydantic import AfterValidator, StringConstraints
 
 CALL_NAMESPACE = UUID("5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11")
-"""The name space of call ids; public, so that any language computes the same id from a request id."""
+"""The name space of call ids. It is public, so that any language computes the same id from a request id."""
 
 SUPPLIED_LANGUAGES = ("es", "en")
-"""Primary language tags that have stock phrases and a fallback line."""
+"""Primary language tags with stock phrases and a fallback line."""
 
 
 def call_id_of(request_id: str) -> UUID:
-    """The id of the call that a request asks for: a UUIDv5 (RFC 9562), so a repeated request is the same call."""
+    """Returns the id of a request's call: a UUIDv5 (RFC 9562), so a repeated request is the same call."""
     return uuid5(CALL_NAMESPACE, request_id)
 
 
 def _e164(number: str) -> str:
-    """Accepts only numbers written in E.164 (ITU-T) that the numbering plan of their country knows."""
+    """Accepts only numbers in E.164 (ITU-T) that are valid in the numbering plan of their country."""
     try:
         parsed = phonenumbers.parse(number)
     except phonenumbers.NumberParseException as error:
@@ -40,12 +40,12 @@ def _supplied(tag: str) -> str:
 _SUBJECT_PART = r"^[A-Za-z0-9_-]+$"  # one token of a NATS subject: no dot, no wildcard, no space
 
 PhoneNumber = Annotated[str, StringConstraints(max_length=16), AfterValidator(_e164)]
-"""A telephone number in E.164. Personal data: never in a log line."""
+"""A telephone number in E.164. Personal data: never write it to a log line."""
 
 CallId = UUID
 CampaignId = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=_SUBJECT_PART)]
-"""Identifies a campaign; one subject token, since it stands in subjects."""
+"""Identifies a campaign. It is one token of a subject."""
 
 RequestId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[A-Z]{2})?$"), AfterValidator(_supplied)]
-"""A BCP 47 tag of a language that is supplied, with or without a region: ``es``, ``es-MX``, ``en-US``."""
+"""A BCP 47 tag of a supported language, with or without a region: ``es``, ``es-MX``, ``en-US``."""

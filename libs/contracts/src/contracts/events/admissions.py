@@ -1,4 +1,4 @@
-"""Slots: who waits for one, who was given one, and which were given in vain."""
+"""Slots: which calls wait for one, and which slots are granted and released."""
 
 from typing import ClassVar
 
@@ -11,14 +11,14 @@ _ORCHESTRATOR = frozenset({Service.ORCHESTRATOR})
 
 
 class QueueJoined(CallEvent):
-    """The call waits for a slot: its place in the stream ``QUEUE``, which is an index and no record."""
+    """The call waits for a slot. The stream ``QUEUE`` is an index of the log and can be rebuilt from it."""
 
     event_name: ClassVar[str] = "queue.joined"
     owners: ClassVar[frozenset[Service]] = _ORCHESTRATOR
     version: ClassVar[int] = 2
 
     campaign_id: CampaignId
-    attempt: int = Field(description="the one that waits to be dialled")
+    attempt: int = Field(description="the attempt that the slot is for")
     due_at: AwareDatetime
     due_sequence: int = Field(
         validation_alias=AliasChoices("due_sequence", "due"), description="sequence of the call.due event"
@@ -26,9 +26,9 @@ class QueueJoined(CallEvent):
 
 
 class AdmissionGranted(CallEvent):
-    """The call has a slot. Appended by compare-and-set on the last grant of all, so grants stand in one order.
+    """The call has a slot. Each grant is guarded by the previous one, so all grants form one chain.
 
-    The slot is held until a later event of the call says that it is not live, or until it is released.
+    The slot is occupied until a later event of the call leaves it not live, or until the grant is released.
     """
 
     event_name: ClassVar[str] = "admission.granted"
@@ -47,7 +47,7 @@ class AdmissionGranted(CallEvent):
 
 
 class AdmissionReleased(CallEvent):
-    """The slot was given in vain: when it came, the call waited no more."""
+    """The slot is free again: when it was granted, the call no longer waited."""
 
     event_name: ClassVar[str] = "admission.released"
     owners: ClassVar[frozenset[Service]] = _ORCHESTRATOR

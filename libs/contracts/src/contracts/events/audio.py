@@ -1,4 +1,4 @@
-"""Speech to be made, made, or not to be had. The audio itself never crosses the bus (law 7)."""
+"""Events about speech synthesis: requested, ready, failed. The audio itself never crosses the bus (law 7)."""
 
 from typing import ClassVar
 
@@ -10,18 +10,18 @@ from contracts.vocabulary import SpeechFallback
 
 
 class AudioRequested(CallEvent):
-    """Please speak this sentence; turn 0 is the greeting, made ready before the phone rings."""
+    """A sentence must be synthesized. Turn 0 is the greeting, which is synthesized before the phone rings."""
 
     event_name: ClassVar[str] = "audio.requested"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.ORCHESTRATOR, Service.CONVERSATION})
     version: ClassVar[int] = 2
 
-    attempt: int = Field(description="0 for the greeting, which serves every attempt")
+    attempt: int = Field(description="0 for the greeting, which is the same in every attempt")
     turn: int
     sentence: int = Field(description="from 0 in each turn")
     text: str
     language: Language
-    voice: str | None = Field(default=None, description="none: the default voice")
+    voice: str | None = Field(default=None, description="null: the default voice")
     is_reusable: bool = Field(
         default=False,
         validation_alias=AliasChoices("is_reusable", "repeats"),
@@ -30,7 +30,7 @@ class AudioRequested(CallEvent):
 
 
 class AudioReady(CallEvent):
-    """The sentence was synthesized, or found among the clips."""
+    """The sentence was synthesized, or its clip was found."""
 
     event_name: ClassVar[str] = "audio.ready"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.VOICE})
@@ -44,11 +44,11 @@ class AudioReady(CallEvent):
     is_cached: bool = Field(validation_alias=AliasChoices("is_cached", "cached"))
     provider: str
     first_byte_seconds: float | None = None
-    fallback: SpeechFallback | None = Field(default=None, description="none: spoken as it was asked for")
+    fallback: SpeechFallback | None = Field(default=None, description="null: the requested voice was used")
 
 
 class AudioFailed(CallEvent):
-    """The sentence could not be synthesized, or not to its end."""
+    """The sentence could not be synthesized completely."""
 
     event_name: ClassVar[str] = "audio.failed"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.VOICE})
@@ -58,5 +58,5 @@ class AudioFailed(CallEvent):
     sentence: int
     reason: str
     fallback: str | None = Field(
-        default=None, description="`say`: the telephone provider's voice takes over the turn, from this sentence on"
+        default=None, description="`say`: the telephone provider's voice speaks the turn from this sentence on"
     )

@@ -1,4 +1,4 @@
-"""The orchestrator's decisions: one message each, and the call's state is their fold (law 1)."""
+"""The orchestrator's decisions about calls: one message per decision, with the call after it (law 1)."""
 
 from typing import ClassVar
 
@@ -9,13 +9,13 @@ from contracts.vocabulary import CallStatus
 
 
 class CallCreated(CallDecision):
-    """Accepted; the call exists and will reach exactly one final status."""
+    """The request was accepted: the call exists and will reach exactly one final status."""
 
     event_name: ClassVar[str] = "call.created"
 
 
 class CallStatusChanged(CallDecision):
-    """The call went from one status to another. A retry goes back to ``pending``."""
+    """The status of the call changed. A retry returns it to ``pending``."""
 
     event_name: ClassVar[str] = "call.status_changed"
 
@@ -31,28 +31,28 @@ class CallChanged(CallDecision):
 
     event_name: ClassVar[str] = "call.changed"
 
-    changed: tuple[str, ...] = Field(description="names of the fields that changed")
+    changed: tuple[str, ...] = Field(description="names of the fields that the command set")
 
 
 class CallDue(CallDecision):
-    """Its time has come: it waits for a slot, and is dialled as soon as it is given one."""
+    """The scheduled time has come: the call waits for a slot and is dialled when it has one."""
 
     event_name: ClassVar[str] = "call.due"
 
 
 class CallConcluded(CallDecision):
-    """The conversation has come to its end; the line is still open while the goodbye is heard."""
+    """The conversation is over; the line stays open while the goodbye is played."""
 
     event_name: ClassVar[str] = "call.concluded"
 
 
 class CallHangupRequested(CallDecision):
-    """The line must be closed: canceled, too long, a machine answered, or the goodbye has been said."""
+    """The line must be closed: canceled, too long, answered by a machine, or the goodbye has been played."""
 
     event_name: ClassVar[str] = "call.hangup_requested"
 
 
 class CallSettlementRequested(CallDecision):
-    """The deadline passed without news. Voice asks the telephone network what became of the attempt."""
+    """The deadline passed without an event. Voice asks the provider what became of the attempt."""
 
     event_name: ClassVar[str] = "call.settlement_requested"

@@ -1,4 +1,4 @@
-"""What was heard and what was answered. Turn 0 is the greeting; turn n is the n-th thing heard and its reply."""
+"""Utterances and replies. Turn 0 is the greeting; turn n is the n-th utterance of the callee and its reply."""
 
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ from contracts.vocabulary import Disposition, ReplySource
 
 
 class SpeechHeard(CallEvent):
-    """The callee said something; an empty text is a silence that was waited out."""
+    """One utterance of the callee; an empty text is a silence that reached its time limit."""
 
     event_name: ClassVar[str] = "speech.heard"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.EDGE, Service.VOICE})
@@ -23,7 +23,7 @@ class SpeechHeard(CallEvent):
 
 
 class ToolCall(BaseModel):
-    """A tool that the model called, as it called it."""
+    """One tool call of the model."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -32,7 +32,7 @@ class ToolCall(BaseModel):
 
 
 class ReplyGenerated(CallEvent):
-    """The turn is answered: no more sentences of it will follow. Its text is what was asked to be spoken."""
+    """The reply of a turn is complete: no more sentences follow. Its text is all sentences that were requested."""
 
     event_name: ClassVar[str] = "reply.generated"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.CONVERSATION})
@@ -41,12 +41,12 @@ class ReplyGenerated(CallEvent):
     attempt: int
     turn: int
     text: str
-    sentences: int = Field(description="how many audio.requested the turn has")
+    sentences: int = Field(description="how many audio.requested events the turn has")
     model: str
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     first_token_seconds: float | None = None
-    latency_seconds: float = Field(description="from the start of the turn to its last word")
+    latency_seconds: float = Field(description="from the start of the turn to the end of the reply's text")
     is_fallback: bool = Field(
         default=False,
         validation_alias=AliasChoices("is_fallback", "fallback"),
@@ -61,7 +61,7 @@ class ReplyGenerated(CallEvent):
 
 
 class ConversationEnded(CallEvent):
-    """The conversation has come to its end; the last words are those of ``turn``."""
+    """The conversation is over; the last words are those of ``turn``."""
 
     event_name: ClassVar[str] = "conversation.ended"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.CONVERSATION})
@@ -70,5 +70,5 @@ class ConversationEnded(CallEvent):
     turn: int
     disposition: Disposition
     summary: str
-    fields: dict[str, str] = Field(default={}, description="what the tool note(field, value) wrote down")
-    goodbye_seconds: float = Field(default=0.0, description="how long the last words take to say, estimated")
+    fields: dict[str, str] = Field(default={}, description="what the model recorded with the tool note(field, value)")
+    goodbye_seconds: float = Field(default=0.0, description="estimated duration of the last words")

@@ -1,4 +1,4 @@
-"""What voice says of an attempt to dial. Nobody is dialled twice (law 4)."""
+"""Events about dialling. An attempt is dialled at most once (law 4)."""
 
 from typing import ClassVar
 
@@ -8,14 +8,14 @@ from contracts.event import CallEvent, Service
 from contracts.vocabulary import TelephonyStatus
 
 
-class _DialFact(CallEvent):
+class _DialEvent(CallEvent):
     owners: ClassVar[frozenset[Service]] = frozenset({Service.VOICE})
 
     attempt: int
 
 
-class DialCleared(_DialFact):
-    """The account's pace allows this attempt to be dialled now. Appended by compare-and-set on the last one of all."""
+class DialCleared(_DialEvent):
+    """The rate limiter permits this attempt. Each permit is guarded by the previous one, so all form one chain."""
 
     event_name: ClassVar[str] = "dial.cleared"
     version: ClassVar[int] = 2
@@ -26,14 +26,14 @@ class DialCleared(_DialFact):
     )
 
 
-class DialClaimed(_DialFact):
-    """This attempt is about to be dialled. Appended by compare-and-set, before the request leaves; at most once."""
+class DialClaimed(_DialEvent):
+    """One process alone may send the dial request of this attempt. Guarded, and stored before the request is sent."""
 
     event_name: ClassVar[str] = "dial.claimed"
 
 
-class DialPlaced(_DialFact):
-    """The provider has taken the call and named it."""
+class DialPlaced(_DialEvent):
+    """The provider accepted the attempt and returned its id."""
 
     event_name: ClassVar[str] = "dial.placed"
 
@@ -41,8 +41,8 @@ class DialPlaced(_DialFact):
     provider_call_id: str
 
 
-class DialRefused(_DialFact):
-    """The provider has refused for certain: the phone did not ring."""
+class DialRefused(_DialEvent):
+    """The attempt was certainly undialled: the provider refused it, or it was never sent."""
 
     event_name: ClassVar[str] = "dial.refused"
     version: ClassVar[int] = 2
@@ -52,16 +52,16 @@ class DialRefused(_DialFact):
     code: int | None = None
 
 
-class DialUnknown(_DialFact):
-    """The request left and no answer is known. Never dialled again; callbacks or a look-up settle it."""
+class DialUnknown(_DialEvent):
+    """The dial request was sent and no answer is known. It is never repeated; callbacks or a look-up settle it."""
 
     event_name: ClassVar[str] = "dial.unknown"
 
     reason: str
 
 
-class DialLookedUp(_DialFact):
-    """What the provider answered when it was asked for an overdue attempt; no status: it knows of no such call."""
+class DialLookedUp(_DialEvent):
+    """The provider's answer about an overdue attempt; without a status, it knows no such call."""
 
     event_name: ClassVar[str] = "dial.looked_up"
 

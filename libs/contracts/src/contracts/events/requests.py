@@ -1,4 +1,4 @@
-"""What upstream systems and the edge ask for (stream ``REQUESTS``). Unknown fields are errors here, and only here."""
+"""Requests and commands of upstream systems and the edge (stream ``REQUESTS``). They alone reject unknown fields."""
 
 from typing import Annotated, ClassVar, Self
 
@@ -8,7 +8,7 @@ from contracts.event import CallEvent, CampaignEvent, Event, Service
 from contracts.script import greeting, missing_variables, render
 from contracts.values import CampaignId, Language, PhoneNumber, RequestId
 
-_ASKERS = frozenset({Service.UPSTREAM, Service.EDGE})
+_REQUESTERS = frozenset({Service.UPSTREAM, Service.EDGE})
 
 Script = Annotated[str, StringConstraints(min_length=1, max_length=20_000, strip_whitespace=True)]
 Variables = Annotated[dict[str, Annotated[str, StringConstraints(max_length=2_000)]], Field(max_length=100)]
@@ -20,29 +20,31 @@ PauseReason = Annotated[str, StringConstraints(min_length=1, max_length=500, str
 
 
 class CallRequested(Event):
-    """Please call this person. The same ``request_id`` again is the same call."""
+    """A request for a call. The same ``request_id`` again is the same call."""
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
     event_name: ClassVar[str] = "call.requested"
-    owners: ClassVar[frozenset[Service]] = _ASKERS
+    owners: ClassVar[frozenset[Service]] = _REQUESTERS
 
-    request_id: RequestId | None = Field(default=None, description="identity of the request; best given")
+    request_id: RequestId | None = Field(
+        default=None, description="identity of the request; without one, the message id is used"
+    )
     campaign_id: CampaignId
     contact_id: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     phone_number: PhoneNumber = Field(description="E.164")
-    script_template: Script = Field(description="first paragraph: the greeting; the rest: what the call is for")
+    script_template: Script = Field(description="first paragraph: the greeting; the rest: the purpose of the call")
     variables: Variables = Field(default={}, description="values of the script's {{placeholders}}")
-    language: Language = Field(default="es", description="BCP 47; es and en are supplied")
-    scheduled_at: AwareDatetime | None = Field(default=None, description="not before; none: now")
+    language: Language = Field(default="es", description="BCP 47; es and en are supported")
+    scheduled_at: AwareDatetime | None = Field(default=None, description="not before this instant; null: now")
     max_retries: Retries | None = Field(default=None, description="dials after the first")
     retry_delay_seconds: RetryDelay | None = None
     call_timeout_seconds: RingTime | None = Field(default=None, description="how long it may ring")
-    metadata: Metadata = Field(default={}, description="kept with the call, not interpreted")
+    metadata: Metadata = Field(default={}, description="stored with the call, not interpreted")
 
     @property
     def subject(self) -> str:
-        """``call.requested``: there is no call yet, so there is no id in it."""
+        """``call.requested``, without an id: the call does not exist yet."""
         return self.event_name
 
     @classmethod
@@ -63,17 +65,17 @@ class CallRequested(Event):
 class _Command(CallEvent):
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
-    owners: ClassVar[frozenset[Service]] = _ASKERS
+    owners: ClassVar[frozenset[Service]] = _REQUESTERS
 
 
 class CallCancelRequested(_Command):
-    """Please do not call, or hang up."""
+    """A command not to call, or to hang up."""
 
     event_name: ClassVar[str] = "call.cancel_requested"
 
 
 class CallRetryRequested(_Command):
-    """Please dial once more a call that has ended without success; refused when its retries are used up."""
+    """A command to dial once more a call that ended without success; refused when its retries are used up."""
 
     event_name: ClassVar[str] = "call.retry_requested"
 
@@ -90,7 +92,7 @@ class CallChangeRequested(_Command):
     script_template: Script | None = None
     variables: Variables | None = None
     language: Language | None = None
-    scheduled_at: AwareDatetime | None = Field(default=None, description="an instant that has passed means: now")
+    scheduled_at: AwareDatetime | None = Field(default=None, description="a past instant means: now")
     max_retries: Retries | None = None
     retry_delay_seconds: RetryDelay | None = None
     call_timeout_seconds: RingTime | None = None
@@ -103,12 +105,12 @@ class CallChangeRequested(_Command):
         return self
 
     def changes(self) -> dict[str, object]:
-        """The fields that are given, by name."""
+        """Returns the fields that are present, by name."""
         return self.model_dump(exclude={"call_id"}, exclude_none=True)
 
 
 class _CampaignCommand(CampaignEvent):
-    """The edge's alone: over REST whoever stops or starts a campaign has a name, and stands in the audit."""
+    """Only the edge may publish it: over REST each act has the name of a key and is in the audit log."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -116,14 +118,14 @@ class _CampaignCommand(CampaignEvent):
 
 
 class CampaignPauseRequested(_CampaignCommand):
-    """Please begin no more calls of this campaign. It need not have any yet."""
+    """A command to grant no more slots to this campaign. The campaign need not have calls yet."""
 
     event_name: ClassVar[str] = "campaign.pause_requested"
 
-    reason: PauseReason | None = Field(default=None, description="for whoever finds it paused")
+    reason: PauseReason | None = Field(default=None, description="shown to everyone who finds the campaign paused")
 
 
 class CampaignResumeRequested(_CampaignCommand):
-    """Please go on with this campaign."""
+    """A command to grant slots to this campaign again."""
 
     event_name: ClassVar[str] = "campaign.resume_requested"

@@ -1,4 +1,4 @@
-"""What the telephone network reports, one callback a fact, in whatever order it comes."""
+"""Reports of the telephone network: one event per callback, in any order."""
 
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ from contracts.vocabulary import AnsweredBy, TelephonyStatus
 
 
 class TelephonyStatusReported(CallEvent):
-    """One callback of one attempt."""
+    """One status callback of one attempt."""
 
     event_name: ClassVar[str] = "telephony.status_reported"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.EDGE})
@@ -18,7 +18,7 @@ class TelephonyStatusReported(CallEvent):
     attempt: int
     provider_call_id: str
     status: TelephonyStatus
-    sequence_number: int | None = Field(default=None, description="the provider's, from 0; none on the voice webhook")
+    sequence_number: int | None = Field(default=None, description="the provider's, from 0; null on the voice webhook")
     duration_seconds: int | None = None
     is_permanent: bool = Field(
         default=False,
@@ -29,7 +29,7 @@ class TelephonyStatusReported(CallEvent):
 
 
 class AnswerClassified(CallEvent):
-    """Answering-machine detection has come to a result."""
+    """The result of answering-machine detection."""
 
     event_name: ClassVar[str] = "telephony.answer_classified"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.EDGE})

@@ -1,4 +1,4 @@
-"""Deadlines, kept by the server as scheduled messages (law 3)."""
+"""Deadlines, which the server keeps as scheduled messages (law 3)."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from contracts.event import CallEvent, Service
 
 
 class TimerDue(CallEvent):
-    """The deadline of a state has passed. A state whose deadline is another one ignores it."""
+    """The deadline of a state has passed. A state with a later deadline ignores it."""
 
     event_name: ClassVar[str] = "timer.due"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.SCHEDULER})
@@ -18,5 +18,5 @@ class TimerDue(CallEvent):
 
 
 def schedule_subject(call_id: object) -> str:
-    """Where a call's one schedule stands; a newer one replaces the older."""
+    """Returns the subject of the one schedule of a call; a newer schedule replaces the older."""
     return f"timer.set.{call_id}"
