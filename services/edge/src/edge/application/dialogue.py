@@ -14,6 +14,7 @@ import uuid_utils
 
 from chassis.event_log import Conflict, Guard, StoredEvent
 from contracts import AudioFailed, Call, ConversationEnded, SpeechHeard
+from contracts.vocabulary import CallStatus
 from edge.application.calls import call_in, last_decision
 from edge.application.errors import NotInProgress, UnknownCall
 from edge.application.unplayed import read_remainder
@@ -101,9 +102,8 @@ class DialogueService:
                         return await self._claim(loaded, claim)
                 case RefuseText():
                     status = loaded.dialogue.status
-                    raise NotInProgress(
-                        f"the call is {status}, or its conversation has ended; send text during a conversation"
-                    )
+                    state = "ending" if status is CallStatus.IN_PROGRESS else status.value
+                    raise NotInProgress(f"text is accepted during a conversation only, and this call is {state}")
                 case instruction:
                     return instruction
         raise Unavailable("other writers keep claiming the turn")
