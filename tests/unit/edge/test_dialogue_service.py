@@ -113,7 +113,7 @@ async def test_a_report_is_appended_after_the_state_that_it_followed(
 async def test_an_utterance_claims_the_turn_that_its_webhook_names(
     dialogue: DialogueService, log: FakeEventLog
 ) -> None:
-    assert await dialogue.receive_utterance(ID, received(1, "sí")) == play(1)
+    assert await dialogue.respond(ID, received(1, "sí")) == play(1)
     assert turns(log) == [(1, "sí")]
 
 
@@ -121,7 +121,7 @@ async def test_a_repeated_webhook_claims_nothing_and_has_the_same_instruction(
     dialogue: DialogueService, log: FakeEventLog
 ) -> None:
     for turn in (1, 2, 1):
-        assert await dialogue.receive_utterance(ID, received(turn)) == play(turn)
+        assert await dialogue.respond(ID, received(turn)) == play(turn)
 
     assert turns(log) == [(1, "hola"), (2, "hola")]
 
@@ -137,7 +137,7 @@ async def test_an_utterance_whose_turn_another_writer_claims_meanwhile_claims_th
 
     log.before_append = append_rival
 
-    assert await dialogue.receive_utterance(ID, received(1)) == play(2)
+    assert await dialogue.respond(ID, received(1)) == play(2)
     assert turns(log) == [(1, "desde fuera"), (2, "hola")]
 
 
@@ -151,7 +151,7 @@ async def test_the_same_utterance_at_two_replicas_claims_one_turn(dialogue: Dial
 
     log.before_append = append_rival
 
-    assert await dialogue.receive_utterance(ID, utterance) == play(1)
+    assert await dialogue.respond(ID, utterance) == play(1)
     assert turns(log) == [(1, "hola")]
 
 
@@ -162,7 +162,7 @@ async def test_an_utterance_gives_up_when_other_writers_always_append_first(
     log.before_append = lambda _: rivals.append(log.store(heard(len(rivals) + 1)))
 
     with pytest.raises(Unavailable):
-        await dialogue.receive_utterance(ID, received(1))
+        await dialogue.respond(ID, received(1))
 
     assert len(rivals) == MAX_CLAIMS
 
@@ -172,7 +172,7 @@ async def test_an_earlier_attempts_turns_do_not_count(log: FakeEventLog, dialogu
     second = CALL.model_copy(update={"attempt": 2})
     log.store(call_created(second))
 
-    instruction = await dialogue.receive_utterance(
+    instruction = await dialogue.respond(
         ID, UtteranceReceived(2, 1, Utterance("hola", None, "twilio/CA2/heard/1"), False)
     )
 
@@ -185,8 +185,8 @@ async def test_the_line_of_a_call_with_a_requested_hang_up_is_closed(
     log.store(call_created(CALL.model_copy(update={"hangup_reason": HangupReason.CANCELED})))
 
     assert await dialogue.answer(ANSWERED) == HangUp()
-    assert await dialogue.receive_utterance(ID, received(1)) == HangUp()
-    assert await dialogue.speak_remainder(ID, RemainderReported(1, 0, 0)) == HangUp()
+    assert await dialogue.respond(ID, received(1)) == HangUp()
+    assert await dialogue.respond(ID, RemainderReported(1, 0, 0)) == HangUp()
     assert turns(log) == []
 
 
@@ -196,8 +196,8 @@ async def test_a_silence_after_an_unplayed_remainder_claims_nothing_and_the_rema
     log.store(heard(1))
     store_reply(log, 1, "Hola.", "¿Puede venir?", unplayed=1)
 
-    assert await dialogue.receive_utterance(ID, received(2, "")) == SpeakText(ID, 1, "es", 1, "¿Puede venir?")
-    assert await dialogue.receive_utterance(ID, received(2, "", is_after_spoken_text=True)) == play(2)
+    assert await dialogue.respond(ID, received(2, "")) == SpeakText(ID, 1, "es", 1, "¿Puede venir?")
+    assert await dialogue.respond(ID, received(2, "", is_after_spoken_text=True)) == play(2)
     assert turns(log) == [(1, "desde fuera"), (2, "")]
 
 
@@ -207,7 +207,7 @@ async def test_a_silence_after_another_turns_failure_claims_a_turn(
     log.store(heard(1))
     log.store(failed(7, 0))
 
-    assert await dialogue.receive_utterance(ID, received(2, "")) == play(2)
+    assert await dialogue.respond(ID, received(2, "")) == play(2)
 
 
 async def test_a_failed_greeting_is_spoken_at_once(dialogue: DialogueService, log: FakeEventLog) -> None:
@@ -222,7 +222,7 @@ async def test_a_reported_remainder_is_spoken_from_its_sentence_on(
     log.store(heard(1))
     store_reply(log, 1, "Uno.", "Dos.", "Tres.")
 
-    assert await dialogue.speak_remainder(ID, RemainderReported(1, 1, 1)) == SpeakText(ID, 1, "es", 1, "Dos. Tres.")
+    assert await dialogue.respond(ID, RemainderReported(1, 1, 1)) == SpeakText(ID, 1, "es", 1, "Dos. Tres.")
 
 
 async def test_a_text_claims_the_next_turn_and_its_reply_is_streamed(
@@ -253,5 +253,5 @@ async def test_an_unknown_call_has_no_dialogue(speech: FakeSpeech) -> None:
     dialogue = DialogueService(FakeEventLog(), speech)
 
     with pytest.raises(UnknownCall):
-        await dialogue.receive_utterance(ID, received(1))
-    assert await dialogue.traceparent(ID) is None
+        await dialogue.respond(ID, received(1))
+    assert await dialogue.read_traceparent(ID) is None

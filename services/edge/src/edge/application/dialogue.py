@@ -25,7 +25,6 @@ from edge.domain.dialogue import (
     Occurrence,
     ReadRemainder,
     RefuseText,
-    RemainderReported,
     TextReceived,
     UtteranceReceived,
     decide,
@@ -55,7 +54,7 @@ class DialogueService:
         self._log = log
         self._speech = speech
 
-    async def traceparent(self, call_id: UUID) -> str | None:
+    async def read_traceparent(self, call_id: UUID) -> str | None:
         """Returns the trace context of the call's newest state, or none if it cannot be read."""
         with suppress(UnknownCall, Unavailable):
             return (await last_decision(self._log, call_id)).envelope.traceparent
@@ -69,31 +68,11 @@ class DialogueService:
     async def answer(self, report: Report) -> Instruction:
         """Appends that the callee has answered. Returns the instruction that plays or speaks the greeting."""
         call_id, answered = report.event.call_id, Answered(report.event.attempt)
-        _, instruction = await asyncio.gather(self.record(report), self._respond(call_id, answered))
+        _, instruction = await asyncio.gather(self.record(report), self.respond(call_id, answered))
         return instruction
 
-    async def receive_utterance(self, call_id: UUID, received: UtteranceReceived) -> Instruction:
-        """Claims a turn for the utterance unless the log contains it, and returns the next instruction."""
-        return await self._respond(call_id, received)
-
-    async def speak_remainder(self, call_id: UUID, reported: RemainderReported) -> Instruction:
-        """Returns the next instruction for a line that voice has redirected because of an unplayed remainder."""
-        return await self._respond(call_id, reported)
-
-    @asynccontextmanager
-    async def send_text(self, call_id: UUID, text: str) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Claims a turn for a text in place of an utterance. Yields the reply's ``audio/mpeg`` during its synthesis.
-
-        Raises NotInProgress and SpeechUnavailable.
-        """
-        utterance = Utterance(text, None, str(uuid_utils.uuid7()))
-        instruction = await self._respond(call_id, TextReceived(utterance))
-        assert isinstance(instruction, PlayTurn)  # noqa: S101  a text is refused, or claims a turn
-        async with self._speech.stream_turn(call_id, instruction.attempt, instruction.turn) as audio:
-            yield audio
-
-    async def _respond(self, call_id: UUID, occurrence: Occurrence) -> Instruction:
-        """Returns the next instruction, after it has claimed a turn if that is necessary."""
+    async def respond(self, call_id: UUID, occurrence: Occurrence) -> Instruction:
+        """Returns the next instruction. Claims a turn for an utterance first, unless the log contains the utterance."""
         for _ in range(MAX_CLAIMS):
             loaded = await self._load(call_id, occurrence)
             match await self._decide(loaded, occurrence):
@@ -107,6 +86,18 @@ class DialogueService:
                 case instruction:
                     return instruction
         raise Unavailable("other writers keep claiming the turn")
+
+    @asynccontextmanager
+    async def send_text(self, call_id: UUID, text: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Claims a turn for a text in place of an utterance. Yields the reply's ``audio/mpeg`` during its synthesis.
+
+        Raises NotInProgress and SpeechUnavailable.
+        """
+        utterance = Utterance(text, None, str(uuid_utils.uuid7()))
+        instruction = await self.respond(call_id, TextReceived(utterance))
+        assert isinstance(instruction, PlayTurn)  # noqa: S101  a text is refused, or claims a turn
+        async with self._speech.stream_turn(call_id, instruction.attempt, instruction.turn) as audio:
+            yield audio
 
     async def _decide(self, loaded: _Loaded, occurrence: Occurrence) -> Instruction | ClaimTurn | RefuseText:
         dialogue = loaded.dialogue

@@ -91,7 +91,7 @@ def _add_instruction_routes(router: APIRouter, provider: WebhookProvider, dialog
     ) -> Response:
         """The callee has spoken or stayed silent: the reply is played while it is synthesized."""
         received = UtteranceReceived(attempt, turn, provider.parse_utterance(turn, form), is_after_spoken_text)
-        return render(await dialogue.receive_utterance(call_id, received))
+        return render(await dialogue.respond(call_id, received))
 
     @router.post(Webhook.REMAINDER.template, name=Webhook.REMAINDER, **options)
     async def remainder(
@@ -101,7 +101,7 @@ def _add_instruction_routes(router: APIRouter, provider: WebhookProvider, dialog
         sentence: Annotated[int, Query(alias=FIRST_SENTENCE, ge=0, description="the first sentence to speak")] = 0,
     ) -> Response:
         """Voice could not synthesize the rest of this turn: the provider's own voice speaks it."""
-        return render(await dialogue.speak_remainder(call_id, RemainderReported(attempt, turn, sentence)))
+        return render(await dialogue.respond(call_id, RemainderReported(attempt, turn, sentence)))
 
 
 async def _form(request: Request) -> ImmutableMultiDict[str, str]:
@@ -164,7 +164,7 @@ class _Receiver:
     async def _handle(self, kind: str, request: Request, handle: Handler) -> Response:
         """Handles an authentic webhook. It carries no trace, so the trace of the call's last event continues."""
         call_id = UUID(str(request.path_params["call_id"]))
-        parent = await self._dialogue.traceparent(call_id) if tracing.is_enabled() else None
+        parent = await self._dialogue.read_traceparent(call_id) if tracing.is_enabled() else None
         with tracing.span(f"POST {self._provider.prefix}/{kind}", tracing.SERVE, parent):
             try:
                 return await handle(request)
