@@ -1,4 +1,4 @@
-"""What becomes of a message, whatever its body is and whatever its handler does, on a real nats-server."""
+"""Acknowledgement, retry and dead letters on a real nats-server, for every kind of body and of failure."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

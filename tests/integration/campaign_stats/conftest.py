@@ -1,4 +1,4 @@
-"""The service on real servers: a database of its own for each test, and replicas that can be stopped."""
+"""The service on real servers: a database for each test, and replicas that can be stopped."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -66,7 +66,7 @@ def store(database: Database) -> Store:
 
 @pytest.fixture
 def replica(nats_url: str, mongo_url: str, database: Database, bus_client: Client) -> Replica:
-    """Runs one more replica of the service for as long as the context is open; by default it is ready at the start."""
+    """Runs one more replica of the service while the context is open; by default waits until it is ready."""
 
     @asynccontextmanager
     async def running(*, ready: bool = True) -> AsyncIterator[ASGIApp]:
@@ -86,7 +86,7 @@ def replica(nats_url: str, mongo_url: str, database: Database, bus_client: Clien
 
 @pytest.fixture
 def journal(calls: EventLog) -> Journal:
-    """Appends the whole history of a call, by its name in `HISTORIES`; returns the last sequence of it."""
+    """Appends the whole history of a call, by its name in `HISTORIES`; returns its last sequence."""
 
     async def append(name: str, history: str) -> int:
         call = CALL.model_copy(update={"call_id": call_id_of(name), "campaign_id": name.split("/")[0]})
@@ -116,7 +116,7 @@ async def readiness(app: ASGIApp) -> tuple[int, str]:
 
 @pytest.fixture(name="readiness")
 def readiness_of() -> Callable[[ASGIApp], Awaitable[tuple[int, str]]]:
-    """The status and the body of ``/health/ready``."""
+    """Returns the status and the body of ``/health/ready``."""
     return readiness
 
 
@@ -127,13 +127,13 @@ async def _reaches(store: Store, sequence: int) -> None:
 
 @pytest.fixture
 def followed(store: Store) -> Callable[[int], Awaitable[None]]:
-    """Waits until the documents have followed the log up to a sequence."""
+    """Waits until the checkpoint has reached a sequence."""
     return lambda sequence: _reaches(store, sequence)
 
 
 @pytest.fixture
 def content(database: Database) -> Callable[[], Awaitable[dict[str, list[dict[str, Any]]]]]:
-    """Everything that the projection holds, the checkpoint included (not the list of sessions), by id."""
+    """Returns all documents of the projection with the checkpoint, but without the sessions, by id."""
 
     async def read() -> dict[str, list[dict[str, Any]]]:
         names = sorted(set(await database.list_collection_names()) - {"writers"})

@@ -1,4 +1,4 @@
-"""The documents follow the log, whatever happens to replicas and servers."""
+"""The documents follow the log through stops, races, lost consumers and dropped databases."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,6 +11,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from starlette.types import ASGIApp
 
 from campaign_stats import subscriber
+from campaign_stats.metrics import SKIPPED
 from campaign_stats.projection import ALL, Projected, project
 from campaign_stats.store import Conflict, Store
 from chassis.event_log import EventLog
@@ -36,7 +37,7 @@ CALLS_MADE = {
 
 
 async def write(journal: Journal) -> int:
-    """All the histories, interleaved as the appends happen to fall; returns the last sequence that is followed."""
+    """Appends all histories concurrently; returns the last sequence that the service follows."""
     return max(await asyncio.gather(*(journal(name, history) for name, history in CALLS_MADE.items())))
 
 
@@ -46,7 +47,7 @@ async def in_log(calls: EventLog) -> list[tuple[int, Event]]:
 
 
 def expected(log: list[tuple[int, Event]]) -> dict[str, dict[str, int]]:
-    """The counters, by the pure projection of the whole log at once."""
+    """Returns the counters that the pure projection computes from the whole log at once."""
     return {campaign: dict(sums) for campaign, sums in project({}, log).increments.items()}
 
 
@@ -80,25 +81,25 @@ async def test_each_status_and_each_retry_is_counted(
     assert (found[ALL]["total"], found[ALL]["pending"], found[ALL]["canceled"]) == (6, 1, 1)
 
 
-async def test_a_batch_that_comes_again_changes_nothing(
+async def test_a_batch_that_is_applied_again_changes_nothing(
     store: Store, journal: Journal, calls: EventLog, content: Content
 ) -> None:
     await store.prepare()
-    upto = await write(journal)
+    end_sequence = await write(journal)
     batch = await in_log(calls)
-    await store.apply(0, batch, upto=upto)
+    await store.apply(0, batch, end_sequence=end_sequence)
     before = await content()
     with pytest.raises(Conflict):
-        await store.apply(0, batch, upto=upto)
-    await store.apply(upto, batch, upto=upto)  # even past the checkpoint's guard, each document knows its place
+        await store.apply(0, batch, end_sequence=end_sequence)
+    await store.apply(end_sequence, batch, end_sequence=end_sequence)  # each document has its own sequence
     assert await content() == before
 
 
-async def test_a_batch_that_fails_half_way_leaves_nothing_behind(
+async def test_a_batch_that_fails_half_way_writes_nothing(
     store: Store, journal: Journal, calls: EventLog, content: Content, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.prepare()
-    upto = await write(journal)
+    end_sequence = await write(journal)
     write_all = Store._write
 
     async def write_and_fail(self: Store, projected: Projected, session: Any) -> None:
@@ -107,11 +108,11 @@ async def test_a_batch_that_fails_half_way_leaves_nothing_behind(
 
     monkeypatch.setattr(Store, "_write", write_and_fail)
     with pytest.raises(ConnectionError):
-        await store.apply(0, await in_log(calls), upto=upto)
+        await store.apply(0, await in_log(calls), end_sequence=end_sequence)
     assert not [item for items in (await content()).values() for item in items]
 
 
-async def test_a_service_that_is_stopped_and_started_again_goes_on_where_it_was(
+async def test_a_restarted_service_continues_from_the_checkpoint(
     replica: Replica,
     journal: Journal,
     followed: Followed,
@@ -120,16 +121,16 @@ async def test_a_service_that_is_stopped_and_started_again_goes_on_where_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(subscriber, "BATCH", 3)
-    upto = await write(journal)
-    for reached in range(4, upto, 6):
+    end_sequence = await write(journal)
+    for reached in range(4, end_sequence, 6):
         async with replica():
             await followed(reached)
     async with replica():
-        await followed(upto)
+        await followed(end_sequence)
     assert campaigns(await content()) == expected(await in_log(calls))
 
 
-async def test_two_replicas_at_once_make_the_same_documents_as_one(
+async def test_two_replicas_write_the_same_documents_as_one(
     replica: Replica,
     journal: Journal,
     followed: Followed,
@@ -139,12 +140,12 @@ async def test_two_replicas_at_once_make_the_same_documents_as_one(
 ) -> None:
     monkeypatch.setattr(subscriber, "BATCH", 4)
     async with replica(), replica():
-        upto = await write(journal)
-        await followed(upto)
+        end_sequence = await write(journal)
+        await followed(end_sequence)
     by_two = await content()
     await database.client.drop_database(database.name)
     async with replica():
-        await followed(upto)
+        await followed(end_sequence)
     assert await content() == by_two
 
 
@@ -152,17 +153,17 @@ async def test_a_database_dropped_under_a_running_service_is_rebuilt_equal(
     replica: Replica, journal: Journal, followed: Followed, content: Content, database: Database
 ) -> None:
     async with replica():
-        upto = await write(journal)
-        await followed(upto)
+        end_sequence = await write(journal)
+        await followed(end_sequence)
         before = await content()
         await database.client.drop_database(database.name)
-        await followed(upto)
+        await followed(end_sequence)
         assert await content() == before
         indexes = await database["calls"].index_information()
     assert len(indexes) > 1
 
 
-async def test_a_reading_position_that_the_server_forgot_is_taken_from_the_checkpoint(
+async def test_after_the_server_lost_the_consumer_reading_continues_from_the_checkpoint(
     replica: Replica, journal: Journal, followed: Followed, content: Content, bus_client: Client, calls: EventLog
 ) -> None:
     js = bus_client.jetstream()
@@ -171,24 +172,26 @@ async def test_a_reading_position_that_the_server_forgot_is_taken_from_the_check
         for info in await js.consumers_info(CALLS.name):
             if not info.config.durable_name:
                 await js.delete_consumer(CALLS.name, info.name)
-        upto = max([await journal(name, history) for name, history in CALLS_MADE.items() if name != "reminders/1"])
-        await followed(upto)
+        end_sequence = max(
+            [await journal(name, history) for name, history in CALLS_MADE.items() if name != "reminders/1"]
+        )
+        await followed(end_sequence)
     assert campaigns(await content()) == expected(await in_log(calls))
 
 
-async def test_a_message_that_is_no_event_is_passed_over_and_counted(
+async def test_a_message_that_is_no_event_is_skipped_and_counted(
     replica: Replica, journal: Journal, followed: Followed, content: Content, bus_client: Client
 ) -> None:
-    skipped = subscriber.SKIPPED._value.get()
+    skipped = SKIPPED._value.get()
     for subject in (f"call.created.{call_id_of('x')}.pending", "call.foretold.x.y"):
         await bus_client.jetstream().publish(subject, b'{"call": 1}')
     async with replica():
         await followed(await journal("survey/1", "waiting"))
     assert campaigns(await content())["survey"]["pending"] == 1
-    assert subscriber.SKIPPED._value.get() == skipped + 2
+    assert SKIPPED._value.get() == skipped + 2
 
 
-async def test_nothing_of_a_consumer_is_left_behind_by_a_service_that_stopped(
+async def test_a_stopped_service_leaves_no_consumer_on_the_server(
     replica: Replica, journal: Journal, followed: Followed, bus_client: Client
 ) -> None:
     js = bus_client.jetstream()
@@ -198,12 +201,12 @@ async def test_nothing_of_a_consumer_is_left_behind_by_a_service_that_stopped(
     assert {info.name for info in await js.consumers_info(CALLS.name)} == before
 
 
-async def test_a_checkpoint_from_another_log_is_named_and_nothing_is_overwritten(
+async def test_a_checkpoint_of_another_log_is_reported_and_nothing_is_overwritten(
     replica: Replica, journal: Journal, content: Content, store: Store, readiness: Readiness
 ) -> None:
     await journal("survey/1", "waiting")
     await store.prepare()
-    await store.apply(0, [(900, EXAMPLES["call.created"])], upto=900)
+    await store.apply(0, [(900, EXAMPLES["call.created"])], end_sequence=900)
     before = await content()
     async with replica(ready=False) as app:
         while "another log" not in (await readiness(app))[1]:

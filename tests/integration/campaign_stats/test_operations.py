@@ -1,4 +1,4 @@
-"""Servers that are away, replicas that die, questions over NATS, readiness and metrics."""
+"""Unavailable servers, replicas that die, queries over NATS, readiness and metrics."""
 
 import asyncio
 import os
@@ -17,10 +17,11 @@ from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
 from starlette.types import ASGIApp
 
 from campaign_stats.composition import build
+from campaign_stats.metrics import LAG_EVENTS
 from campaign_stats.projection import Projected
 from campaign_stats.settings import Settings
 from campaign_stats.store import CHECKPOINT, Store, connect
-from campaign_stats.subscriber import IDLE_SECONDS, LAG_EVENTS, Follower
+from campaign_stats.subscriber import IDLE_SECONDS, Follower
 from centralita.embedded.servers import mongo_server
 from chassis.serve import connect_bus
 from contracts import CampaignStatistics, CampaignStatisticsQuery, Event, Service
@@ -45,7 +46,7 @@ async def becomes(readiness: Readiness, app: ASGIApp, code: int) -> str:
     return found[1]
 
 
-async def test_a_campaigns_statistics_are_answered_over_request_and_reply(
+async def test_the_statistics_of_a_campaign_are_answered_over_nats(
     replica: Replica, journal: Journal, followed: Followed, bus_client: Client
 ) -> None:
     async with replica(), replica():
@@ -64,12 +65,12 @@ async def test_a_campaigns_statistics_are_answered_over_request_and_reply(
     assert (every.campaign_id, every.total, every.completed, every.no_answer) == (None, 2, 1, 1)
 
 
-async def test_a_campaign_that_nobody_has_heard_of_is_answered_with_zeros(replica: Replica, bus_client: Client) -> None:
+async def test_an_unknown_campaign_is_answered_with_zeros(replica: Replica, bus_client: Client) -> None:
     async with replica():
         assert await ask(bus_client, "unheard") == CampaignStatistics(campaign_id="unheard")
 
 
-async def test_an_answer_reads_no_call_however_many_there_are(
+async def test_an_answer_reads_no_call_documents(
     replica: Replica, journal: Journal, followed: Followed, bus_client: Client, database: Database
 ) -> None:
     async with replica():
@@ -78,7 +79,7 @@ async def test_an_answer_reads_no_call_however_many_there_are(
         assert (await ask(bus_client, "reminders")).completed == 1
 
 
-async def test_a_question_that_is_none_is_refused_with_its_reason(replica: Replica, bus_client: Client) -> None:
+async def test_an_invalid_query_is_refused_with_its_reason(replica: Replica, bus_client: Client) -> None:
     async with replica():
         answer = await bus_client.request(CampaignStatisticsQuery.subject, b'{"campaign_id": "a b"}', timeout=10)
     headers = answer.headers or {}
@@ -96,7 +97,7 @@ async def replica_with(url: str, nats_url: str) -> AsyncIterator[ASGIApp]:
     await bus.broker.stop()
 
 
-async def test_a_mongodb_that_comes_late_and_goes_away_is_waited_for_and_readiness_says_so(
+async def test_the_service_waits_for_mongodb_and_is_not_ready_meanwhile(
     nats_url: str, bus_client: Client, journal: Journal, readiness: Readiness, tmp_path: Path
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -118,7 +119,7 @@ async def test_a_mongodb_that_comes_late_and_goes_away_is_waited_for_and_readine
                 await asyncio.sleep(0.05)
 
 
-async def test_a_replica_killed_in_the_middle_of_a_transaction_does_not_hold_up_the_others(
+async def test_a_replica_killed_inside_a_transaction_does_not_block_the_others(
     replica: Replica,
     journal: Journal,
     followed: Followed,
@@ -129,48 +130,48 @@ async def test_a_replica_killed_in_the_middle_of_a_transaction_does_not_hold_up_
     await store.prepare()
     dead = connect(mongo_url)
     session = dead.start_session()
-    broken_off = asyncio.Event()
-    break_off = Store.break_off_others
+    killed = asyncio.Event()
+    kill = Store.kill_other_sessions
 
     async def observed(self: Store) -> None:
-        await break_off(self)
+        await kill(self)
         try:
             await session.commit_transaction()
         except OperationFailure:
-            broken_off.set()
+            killed.set()
 
-    monkeypatch.setattr(Store, "break_off_others", observed)
-    held = Store(dead, store._database.name)
-    await held._register(session)
+    monkeypatch.setattr(Store, "kill_other_sessions", observed)
+    blocker = Store(dead, store._database.name)
+    await blocker._register(session)
     await session.start_transaction()
-    await held._move(0, 77, session)  # and then: kill -9, so neither commit nor abort
+    await blocker._move_checkpoint(0, 77, session)  # then kill -9: neither commit nor abort
     async with replica():
         await followed(await journal("survey/1", "waiting"))
-    assert broken_off.is_set()
+    assert killed.is_set()
     await session.end_session()
     await dead.close()
 
 
-async def test_a_stop_in_the_middle_of_a_batch_lets_the_batch_come_to_its_end(
+async def test_a_cancellation_inside_a_batch_takes_effect_after_the_batch(
     store: Store, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, go_on = asyncio.Event(), asyncio.Event()
+    started, may_continue = asyncio.Event(), asyncio.Event()
     write = Store._write
 
     async def slowly(self: Store, projected: Projected, session: Any) -> None:
-        begun.set()
-        await go_on.wait()
+        started.set()
+        await may_continue.wait()
         await write(self, projected, session)
 
     monkeypatch.setattr(Store, "_write", slowly)
     await store.prepare()
     batch: list[tuple[int, Event]] = [(1, EXAMPLES["call.created"])]
-    applying = asyncio.create_task(store.apply(0, batch, upto=1))
-    await begun.wait()
+    applying = asyncio.create_task(store.apply(0, batch, end_sequence=1))
+    await started.wait()
     for _ in range(2):
         applying.cancel()
         await asyncio.sleep(0)
-    go_on.set()
+    may_continue.set()
     with pytest.raises(asyncio.CancelledError):
         await applying
     assert await store.checkpoint() == await database["calls"].count_documents({}) == 1
@@ -192,7 +193,7 @@ async def test_an_idle_service_stops_within_seconds(nats_url: str, mongo_url: st
     assert b"DrainTimeoutError" not in output
 
 
-async def test_the_lag_grows_while_a_batch_cannot_be_applied_and_is_gone_after_it(
+async def test_the_lag_grows_while_a_batch_cannot_be_applied_and_ends_with_it(
     store: Store, bus_client: Client, journal: Journal, followed: Followed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     apply = Store.apply
@@ -202,7 +203,7 @@ async def test_the_lag_grows_while_a_batch_cannot_be_applied_and_is_gone_after_i
         failed.set()
         raise ConnectionError
 
-    upto = await journal("survey/1", "waiting")
+    end_sequence = await journal("survey/1", "waiting")
     follower = Follower(bus_client, store)
     monkeypatch.setattr(Store, "apply", failing)
     following = asyncio.create_task(follower.run())
@@ -210,7 +211,7 @@ async def test_the_lag_grows_while_a_batch_cannot_be_applied_and_is_gone_after_i
     assert LAG_EVENTS._value.get() == 1
     assert follower.lag_seconds() > 0
     monkeypatch.setattr(Store, "apply", apply)
-    await followed(upto)
+    await followed(end_sequence)
     while follower.lag_seconds():
         await asyncio.sleep(0.01)
     assert LAG_EVENTS._value.get() == 0
@@ -218,7 +219,7 @@ async def test_the_lag_grows_while_a_batch_cannot_be_applied_and_is_gone_after_i
     await asyncio.wait([following])
 
 
-async def test_the_lag_grows_while_mongodb_is_away_although_nothing_has_been_read(
+async def test_the_lag_grows_while_mongodb_is_unavailable_although_nothing_was_read(
     store: Store, bus_client: Client, journal: Journal, followed: Followed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare, tries = Store.prepare, asyncio.Semaphore(0)
@@ -227,7 +228,7 @@ async def test_the_lag_grows_while_mongodb_is_away_although_nothing_has_been_rea
         tries.release()
         raise ServerSelectionTimeoutError
 
-    upto = await journal("survey/1", "waiting")
+    end_sequence = await journal("survey/1", "waiting")
     follower = Follower(bus_client, store)
     monkeypatch.setattr(Store, "prepare", away)
     following = asyncio.create_task(follower.run())
@@ -236,7 +237,7 @@ async def test_the_lag_grows_while_mongodb_is_away_although_nothing_has_been_rea
     await tries.acquire()
     assert follower.lag_seconds() > before
     monkeypatch.setattr(Store, "prepare", prepare)
-    await followed(upto)
+    await followed(end_sequence)
     while follower.lag_seconds():
         await asyncio.sleep(0.01)
     following.cancel()
@@ -247,6 +248,6 @@ async def test_the_checkpoint_is_one_document_that_an_operator_can_read(
     replica: Replica, journal: Journal, followed: Followed, database: Database
 ) -> None:
     async with replica():
-        upto = await journal("survey/1", "waiting")
-        await followed(upto)
-    assert await database["checkpoints"].find_one() == {"_id": CHECKPOINT, "sequence": upto}
+        end_sequence = await journal("survey/1", "waiting")
+        await followed(end_sequence)
+    assert await database["checkpoints"].find_one() == {"_id": CHECKPOINT, "sequence": end_sequence}

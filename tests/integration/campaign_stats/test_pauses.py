@@ -1,4 +1,4 @@
-"""What a campaign's document says of its pauses, and what of that is nobody's sum."""
+"""The state of a campaign in its document, beside the counters."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -23,7 +23,7 @@ def standing(campaign: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in campaign.items() if name in ("paused", "since", "reason")}
 
 
-async def test_a_document_says_whether_its_campaign_is_paused_since_when_and_why(
+async def test_a_document_has_whether_its_campaign_is_paused_since_when_and_why(
     replica: Replica, journal: Journal, followed: Followed, content: Content, calls: EventLog
 ) -> None:
     async with replica():
@@ -33,13 +33,13 @@ async def test_a_document_says_whether_its_campaign_is_paused_since_when_and_why
         await followed((await calls.append(RESUMED)).sequence)
         _, resumed = (await content())["campaigns"]
     assert (every["_id"], standing(every)) == ("*", {})
-    said = PAUSED.model_dump()["campaign"]
-    assert standing(paused) == {"paused": True, "since": said["changed_at"], "reason": said["reason"]}
+    campaign = PAUSED.model_dump()["campaign"]
+    assert standing(paused) == {"paused": True, "since": campaign["changed_at"], "reason": campaign["reason"]}
     assert standing(resumed) == {"paused": False, "since": RESUMED.model_dump()["occurred_at"], "reason": None}
     assert (resumed["total"], resumed["completed"]) == (1, 1)
 
 
-async def test_a_campaign_that_is_paused_before_its_first_call_lacks_no_sum(
+async def test_a_campaign_that_is_paused_before_its_first_call_lacks_no_counter(
     replica: Replica, journal: Journal, followed: Followed, content: Content, calls: EventLog, store: Store
 ) -> None:
     async with replica():

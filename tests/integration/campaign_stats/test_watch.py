@@ -1,4 +1,4 @@
-"""What is looked at from time to time: backlogs, dead letters, the busiest campaigns."""
+"""The polled gauges: backlogs, dead letters, the busiest campaigns."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ async def _shows(value: float, metric: str, **labels: str) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_what_waits_for_a_consumer_is_seen_of_every_consumer(replica: Replica, calls: EventLog) -> None:
+async def test_every_consumer_has_a_gauge_of_its_backlog(replica: Replica, calls: EventLog) -> None:
     await calls.append(EXAMPLES["speech.heard"])
     async with replica():
         await _shows(1, "centralita_consumer_pending_messages", consumer=CONVERSATION_TURNS.name)
@@ -33,13 +33,13 @@ async def test_what_waits_for_a_consumer_is_seen_of_every_consumer(replica: Repl
             )
 
 
-async def test_dead_letters_that_nobody_has_looked_at_are_counted(replica: Replica, bus_client: Client) -> None:
+async def test_the_gauge_of_dead_letters_counts_those_in_the_stream(replica: Replica, bus_client: Client) -> None:
     await bus_client.jetstream().publish("dead_letter.call.requested", b"{}")
     async with replica():
         await _shows(1, "centralita_dead_letter_messages")
 
 
-async def test_a_campaign_is_seen_with_its_calls_by_status(
+async def test_a_campaign_has_a_gauge_of_its_calls_by_status(
     replica: Replica, journal: Journal, followed: Callable[[int], Awaitable[None]]
 ) -> None:
     await journal("spring/1", "completed")
@@ -52,7 +52,7 @@ async def test_a_campaign_is_seen_with_its_calls_by_status(
         await _shows(1, "centralita_campaign_calls", campaign="*", status="pending")
 
 
-async def test_of_many_campaigns_those_with_most_open_calls_are_seen(
+async def test_of_many_campaigns_those_with_most_open_calls_have_gauges(
     store: Store, replica: Replica, journal: Journal, followed: Callable[[int], Awaitable[None]]
 ) -> None:
     await journal("over/1", "completed")

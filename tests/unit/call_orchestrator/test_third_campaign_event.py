@@ -28,5 +28,5 @@ def test_admission_keeps_the_campaign_paused() -> None:
 
 
 def test_the_statistics_keep_the_pause_and_its_instant() -> None:
-    [standing] = project({}, [(1, PAUSED), (2, LATER)]).standings.values()
+    [standing] = project({}, [(1, PAUSED), (2, LATER)]).campaigns.values()
     assert (standing.paused, standing.since, standing.reason) == (True, NOW, "public holiday")

@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.builders.events import campaign_paused
 
-from campaign_stats.projection import ALL, COUNTERS, CallDocument, contribution, project, statistics
+from campaign_stats.projection import (
+    ALL,
+    COMPLETED_WITHOUT_DURATION,
+    COUNTERS,
+    CallDocument,
+    contribution,
+    project,
+    statistics,
+)
 from contracts import (
     CallCreated,
     CallDecision,
@@ -72,7 +80,7 @@ def numbered(*events: Event) -> Log:
 
 
 def counted(log: Log, cuts: Sequence[int] = ()) -> tuple[dict[str, CallDocument], dict[str, dict[str, int]]]:
-    """What a store would hold after the log, taken in batches that end at `cuts`."""
+    """Returns the documents and counters that a store has after the log, applied in batches that end at `cuts`."""
     documents: dict[str, CallDocument] = {}
     sums: dict[str, Counter[str]] = {}
     edges = [0, *sorted(cuts), len(log)]
@@ -81,7 +89,12 @@ def counted(log: Log, cuts: Sequence[int] = ()) -> tuple[dict[str, CallDocument]
         documents.update(projected.documents)
         for campaign, increments in projected.increments.items():
             sums.setdefault(campaign, Counter()).update(increments)
-    return documents, {campaign: dict(counts) for campaign, counts in sums.items()}
+    return documents, {campaign: _stored(counts) for campaign, counts in sums.items()}
+
+
+def _stored(counts: Counter[str]) -> dict[str, int]:
+    """Without the one optional counter if it is zero: whether a document has it then depends on the batches."""
+    return {name: count for name, count in counts.items() if count or name in COUNTERS}
 
 
 @pytest.mark.parametrize(
@@ -102,7 +115,7 @@ def counted(log: Log, cuts: Sequence[int] = ()) -> tuple[dict[str, CallDocument]
 )
 def test_a_call_is_counted_under_its_present_status_only(status: CallStatus, counter: str) -> None:
     _, sums = counted(numbered(created(), moved(CallStatus.DIALING), moved(status)), cuts=[1, 2])
-    assert {name for name, count in sums["reminders"].items() if count} == {"total", counter}
+    assert {name for name in COUNTERS if sums["reminders"][name]} == {"total", counter}
     assert sums["reminders"] == sums[ALL]
 
 
@@ -112,7 +125,7 @@ def test_dials_after_the_first_are_retries() -> None:
     assert (sums["reminders"]["retries"], sums["reminders"]["total"]) == (1, 1)
 
 
-def test_an_attempt_that_never_rang_is_no_dial_and_what_follows_it_no_retry() -> None:
+def test_an_undialled_attempt_is_not_a_dial_so_the_next_one_is_not_a_retry() -> None:
     again = moved(CallStatus.DIALING, 2, undialled_attempts=1)
     log = numbered(created(), moved(CallStatus.DIALING, 1), moved(CallStatus.PENDING, 1, undialled_attempts=1), again)
     _, sums = counted(log, cuts=[3])
@@ -131,7 +144,30 @@ def test_talk_time_is_averaged_over_completed_calls_and_summed_over_all() -> Non
     assert (answer.duration_seconds, answer.average_duration_seconds, answer.completed) == (102, 45.0, 2)
 
 
-def test_a_campaign_that_nobody_has_heard_of_counts_nothing() -> None:
+def test_a_completed_call_without_a_duration_is_ignored_by_the_average() -> None:
+    first, second = (UUID(int=number) for number in range(2))
+    log = numbered(
+        *(created(call) for call in (first, second)),
+        moved(CallStatus.COMPLETED, seconds=30, call_id=first),
+        moved(CallStatus.COMPLETED, seconds=None, call_id=second),
+    )
+    sums = counted(log, cuts=[3])[1]["reminders"]
+    answer = statistics("reminders", sums)
+    assert (answer.completed, answer.average_duration_seconds) == (2, 30.0)
+    assert sums[COMPLETED_WITHOUT_DURATION] == 1
+
+
+def test_a_campaign_whose_completed_calls_have_no_duration_has_no_average() -> None:
+    sums = counted(numbered(created(), moved(CallStatus.COMPLETED)))[1]["reminders"]
+    assert statistics("reminders", sums).average_duration_seconds == 0.0
+
+
+def test_documents_have_the_counter_of_missing_durations_only_if_one_is_missing() -> None:
+    sums = counted(numbered(created(), moved(CallStatus.COMPLETED, seconds=30)))[1]["reminders"]
+    assert set(sums) == set(COUNTERS)
+
+
+def test_an_unknown_campaign_counts_nothing() -> None:
     answer = statistics("unheard", {})
     assert set(answer.model_dump(exclude={"campaign_id"}).values()) == {0}
 
@@ -149,7 +185,7 @@ def test_turns_of_different_attempts_are_different_turns() -> None:
     assert counted(log)[1]["reminders"]["turns"] == 2
 
 
-def test_the_disposition_of_the_conversation_holds_until_the_orchestrators_own() -> None:
+def test_the_disposition_of_the_conversation_is_kept_until_the_orchestrator_decides() -> None:
     ended = EXAMPLES["conversation.ended"]
     assert isinstance(ended, ConversationEnded)
     log = numbered(created(), moved(CallStatus.IN_PROGRESS), ended, moved(CallStatus.COMPLETED, seconds=20))
@@ -158,7 +194,7 @@ def test_the_disposition_of_the_conversation_holds_until_the_orchestrators_own()
     assert counted([*log, decided])[0][str(CALL_ID)].disposition is Disposition.DECLINED
 
 
-def test_the_disposition_of_an_earlier_attempt_does_not_hold_for_the_next() -> None:
+def test_the_disposition_of_an_attempt_is_not_that_of_the_next() -> None:
     log = numbered(
         created(), moved(CallStatus.IN_PROGRESS), EXAMPLES["conversation.ended"], moved(CallStatus.DIALING, 2)
     )
@@ -171,31 +207,31 @@ def test_a_stale_event_changes_nothing() -> None:
     assert (again.documents, again.increments) == ({}, {})
 
 
-def test_facts_of_a_call_that_was_never_created_change_nothing() -> None:
+def test_events_of_an_unknown_call_change_nothing() -> None:
     projected = project({}, numbered(replied(1), EXAMPLES["conversation.ended"], EXAMPLES["timer.due"]))
     assert (projected.documents, projected.increments) == ({}, {})
 
 
-def test_a_campaign_stands_as_its_last_fact_in_the_batch_says() -> None:
+def test_the_state_of_a_campaign_is_that_of_its_last_event() -> None:
     paused, resumed = EXAMPLES["campaign.paused"], EXAMPLES["campaign.resumed"]
     assert isinstance(paused, CampaignPaused)
     elsewhere = campaign_paused("elsewhere", reason="public holiday", at=paused.occurred_at)
-    standings = project({}, numbered(paused, created(), elsewhere, resumed)).standings
-    assert {name: standing.paused for name, standing in standings.items()} == {"reminders": False, "elsewhere": True}
-    assert standings["elsewhere"].reason == "public holiday"
-    assert standings["reminders"].reason is None
-    assert standings["reminders"].since - standings["elsewhere"].since == timedelta(days=1)
-    assert project({}, numbered(created())).standings == {}
+    campaigns = project({}, numbered(paused, created(), elsewhere, resumed)).campaigns
+    assert {name: state.paused for name, state in campaigns.items()} == {"reminders": False, "elsewhere": True}
+    assert campaigns["elsewhere"].reason == "public holiday"
+    assert campaigns["reminders"].reason is None
+    assert campaigns["reminders"].since - campaigns["elsewhere"].since == timedelta(days=1)
+    assert project({}, numbered(created())).campaigns == {}
 
 
-def test_an_event_that_moves_no_counter_increments_no_campaign() -> None:
+def test_an_event_that_changes_no_counter_increments_no_campaign() -> None:
     documents, _ = counted(numbered(created(), moved(CallStatus.DIALING)))
     projected = project(documents, [(3, moved(CallStatus.RINGING))])
     assert projected.increments == {}
     assert projected.documents[str(CALL_ID)].status is CallStatus.RINGING
 
 
-def test_no_number_no_script_and_no_word_that_was_spoken_is_kept() -> None:
+def test_no_phone_number_script_or_transcript_is_kept() -> None:
     log = numbered(created(), moved(CallStatus.IN_PROGRESS), replied(1), EXAMPLES["conversation.ended"])
     kept = counted(log)[0][str(CALL_ID)].model_dump_json()
     assert not [word for word in PERSONAL if word in kept]
@@ -214,15 +250,15 @@ STEPS = st.lists(
     ),
     max_size=25,
 )
-"""What happens to a few calls of two campaigns, interleaved: plain values, since events are slow to make."""
+"""Interleaved steps of a few calls of two campaigns, as plain values: events are slow to generate."""
 
 Step = tuple[UUID, str, int, int, CallStatus, int | None, Disposition | None]
 
 
-def told(steps: Sequence[Step]) -> Log:
-    """The log of these steps. A call is created at its first move; what is said of it before is of an unknown call."""
+def log_of(steps: Sequence[Step]) -> Log:
+    """Returns the log of these steps. A call is created at its first move; events before it are of an unknown call."""
     events: list[Event] = []
-    born: set[UUID] = set()
+    created_ids: set[UUID] = set()
     for call_id, kind, attempt, turn, status, seconds, disposition in steps:
         campaign = CAMPAIGN_OF[call_id]
         if kind == "reply":
@@ -232,8 +268,8 @@ def told(steps: Sequence[Step]) -> Log:
         elif kind == "end":
             changes = {"call_id": call_id, "attempt": attempt, "disposition": disposition or Disposition.ANSWERED}
             events.append(EXAMPLES["conversation.ended"].model_copy(update=changes))
-        elif call_id not in born:
-            born.add(call_id)
+        elif call_id not in created_ids:
+            created_ids.add(call_id)
             events.append(created(call_id, campaign))
         else:
             events.append(
@@ -243,18 +279,16 @@ def told(steps: Sequence[Step]) -> Log:
 
 
 @settings(deadline=None)
-@given(steps=STEPS, places=st.sets(st.integers(0, 25)))
-def test_wherever_the_log_is_cut_into_batches_documents_and_sums_are_the_same(
-    steps: list[Step], places: set[int]
-) -> None:
-    log = told(steps)
-    assert counted(log, [place for place in places if place <= len(log)]) == counted(log)
+@given(steps=STEPS, cuts=st.sets(st.integers(0, 25)))
+def test_documents_and_counters_do_not_depend_on_the_batches(steps: list[Step], cuts: set[int]) -> None:
+    log = log_of(steps)
+    assert counted(log, [cut for cut in cuts if cut <= len(log)]) == counted(log)
 
 
 @settings(deadline=None)
 @given(steps=STEPS, start=st.integers(0, 25))
 def test_batches_that_overlap_change_nothing(steps: list[Step], start: int) -> None:
-    log = told(steps)
+    log = log_of(steps)
     documents, _ = counted(log)
     again = project(documents, log[start:])
     assert (again.documents, again.increments) == ({}, {})
@@ -263,7 +297,7 @@ def test_batches_that_overlap_change_nothing(steps: list[Step], start: int) -> N
 @settings(deadline=None)
 @given(steps=STEPS)
 def test_the_counters_are_the_sums_over_the_calls(steps: list[Step]) -> None:
-    log = told(steps)
+    log = log_of(steps)
     documents, sums = counted(log)
     created_calls = {event.call_id for _, event in log if isinstance(event, CallDecision)}
     totals = sums.get(ALL, dict.fromkeys(COUNTERS, 0))
@@ -272,12 +306,12 @@ def test_the_counters_are_the_sums_over_the_calls(steps: list[Step]) -> None:
     for name in COUNTERS:
         assert totals[name] == sum(contribution(document)[name] for document in documents.values())
         assert totals[name] == sum(counts[name] for campaign, counts in sums.items() if campaign != ALL)
-    heard = {
+    answered = {
         (event.call_id, event.attempt, event.turn)
-        for position, event in log
-        if isinstance(event, ReplyGenerated) and event.turn and _exists(event.call_id, position, log)
+        for sequence, event in log
+        if isinstance(event, ReplyGenerated) and event.turn and _exists(event.call_id, sequence, log)
     }
-    assert totals["turns"] == len(heard)
+    assert totals["turns"] == len(answered)
 
 
 def _exists(call_id: UUID, position: int, log: Log) -> bool:

@@ -1,4 +1,4 @@
-"""A wrong setting stops the service with its name, and a password in it is not shown."""
+"""A wrong setting is named and stops the service; a password in it is not shown."""
 
 import pytest
 

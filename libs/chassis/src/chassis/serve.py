@@ -52,7 +52,7 @@ class Bus:
     must_stop: asyncio.Event = field(default_factory=asyncio.Event)
     """Set at a signal, and when the connection is closed for good."""
     before_drain: AsyncExitStack = field(default_factory=AsyncExitStack)
-    """Exits when the service is told to stop, before the connection is drained. For readers, on which a drain may wait
+    """Exits when the service must stop, before the connection is drained. For readers, on which a drain may wait
     for ever (nats-py), and for handlers that wait for their turn, whose messages another replica can handle."""
 
     def log(self, stream: Stream) -> EventLog:

@@ -32,7 +32,7 @@ class StoredEvent(Generic[E_co]):
 def stored_event_of(message: Msg) -> StoredEvent:
     """Returns the event that a consumer delivered. Raises InvalidMessage.
 
-    Its envelope carries the current span, so that whatever follows from the event belongs to that span.
+    Its envelope carries the current span, so that the events that follow from it belong to that span.
     """
     place, headers = message.metadata, message.headers or {}
     sequence = place.sequence.stream

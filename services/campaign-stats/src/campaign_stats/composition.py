@@ -1,4 +1,4 @@
-"""Puts the service together: MongoDB, the follower of the log, the query, the HTTP side."""
+"""The composition root: MongoDB, the follower of the log, the query, the gauges and the HTTP application."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ from chassis.serve import Bus, operations
 
 @asynccontextmanager
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
-    """Follows the log as long as the context is open. MongoDB need not be there yet."""
+    """Follows the log while the context is open. MongoDB may become available later."""
     client = connect(settings.mongo_url.get_secret_value())
     store = Store(client, settings.mongo_database)
     follower = Follower(bus.client, store)
@@ -32,13 +32,13 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     for task in tasks:
         bus.before_drain.push_async_callback(cancel_until_done, task)
     try:
-        # The first route that matches answers: readiness here asks for more than the chassis does.
+        # The first route that matches is used: this readiness includes the projection.
         yield Starlette(routes=[_readiness(bus.client, follower), *operations(bus.client)])
     finally:
         for task in tasks:
             await cancel_until_done(task)
         with suppress(PyMongoError):
-            await store.leave()
+            await store.unregister_sessions()
         await client.close()
 
 

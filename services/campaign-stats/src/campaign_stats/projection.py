@@ -1,6 +1,8 @@
-"""The fold of events into call documents, what each counts for in its campaign, and how campaigns stand. Pure.
+"""The pure fold of events into call documents, campaign counters and campaign states.
 
-No transcript, number or variable of a script is kept: personal data stays in the log.
+A campaign's counters are the sums of what each of its calls contributes. A batch changes them by the difference between
+the new and the old contributions of the calls that it changes. No transcript, phone number or script variable is kept:
+personal data stays in the log.
 """
 
 from collections import Counter
@@ -24,17 +26,21 @@ from contracts import (
 )
 
 ALL = "*"
-"""Stands for all campaigns where a campaign's id stands; no id can be it, since ids have no ``*``."""
+"""The id under which the sums of all campaigns are kept. Ids of campaigns contain no ``*``."""
 
 COMPLETED_SECONDS = "completed_seconds"
-"""The one counter that is no field of `CampaignStatistics`: talk time of completed calls, for their average."""
+"""The one counter that is not a field of `CampaignStatistics`: talk time of completed calls, for their average."""
+
+COMPLETED_WITHOUT_DURATION = "completed_without_duration"
+"""Completed calls that the average ignores. A campaign document has this counter only if it has such a call, so that
+documents of earlier versions stay equal to rebuilt ones."""
 
 COUNTERS = (*(set(CampaignStatistics.model_fields) - {"campaign_id", "average_duration_seconds"}), COMPLETED_SECONDS)
-"""Every sum that a campaign's document holds, from its first call on: none is ever missing, some are zero."""
+"""The counters of every campaign document with a call; a counter that is zero is present, too."""
 
 
 class CallDocument(BaseModel):
-    """One call as MongoDB has it. `sequence` is where the log stood; an event that is not after it is known already."""
+    """One call as MongoDB stores it. `sequence` is that of the last applied event; earlier ones change nothing."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -55,11 +61,11 @@ class CallDocument(BaseModel):
     answered_at: datetime | None
     ended_at: datetime | None
     answered_turns: tuple[str, ...] = ()
-    """``<attempt>/<turn>`` of every reply, each once however often it was published; turn 0, the greeting, is none."""
+    """``<attempt>/<turn>`` of each answered turn, once however often its reply was published; without the greeting."""
 
 
-class CampaignStanding(BaseModel):
-    """What a campaign's document says beside its sums, once it was ever paused. `reason`: why it is paused."""
+class CampaignState(BaseModel):
+    """Whether a campaign is paused, since when and why. Part of its document once it was ever paused."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -70,57 +76,57 @@ class CampaignStanding(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Projected:
-    """What a batch changes: documents to be written whole, sums to be added to each campaign's (and to `ALL`), and the
-    standings that campaigns have now."""
+    """What a batch changes: call documents to replace, increments of the counters of campaigns and of `ALL`, and new
+    states of campaigns."""
 
     documents: Mapping[str, CallDocument]
     increments: Mapping[str, Mapping[str, int]]
-    standings: Mapping[str, CampaignStanding]
+    campaigns: Mapping[str, CampaignState]
 
 
 def project(documents: Mapping[str, CallDocument], batch: Iterable[tuple[int, Event]]) -> Projected:
-    """Folds ``(sequence, event)`` pairs, in the order of the log, into the documents of what they are about."""
+    """Folds pairs of sequence and event, in the order of the log, into the documents of their calls."""
     after = dict(documents)
-    standings: dict[str, CampaignStanding] = {}
+    campaigns: dict[str, CampaignState] = {}
     for sequence, event in batch:
-        if isinstance(event, CampaignDecision) and (standing := _standing(event.campaign)):
-            standings[event.campaign_id] = standing
+        if isinstance(event, CampaignDecision) and (state := _state_of(event.campaign)):
+            campaigns[event.campaign_id] = state
         call_id = call_of(event)
         document = fold(after.get(call_id or ""), sequence, event)
         if document is not None:
             after[document.call_id] = document
     changed = {call_id: document for call_id, document in after.items() if document != documents.get(call_id)}
-    return Projected(changed, _increments(documents, changed), standings)
+    return Projected(changed, _increments(documents, changed), campaigns)
 
 
-def _standing(campaign: Campaign) -> CampaignStanding | None:
-    """Whether the campaign is paused; none if it was never paused."""
+def _state_of(campaign: Campaign) -> CampaignState | None:
+    """Returns None for a campaign that was never paused."""
     if campaign.changed_at is None:
         return None
-    return CampaignStanding(paused=campaign.is_paused, since=campaign.changed_at, reason=campaign.reason)
+    return CampaignState(paused=campaign.is_paused, since=campaign.changed_at, reason=campaign.reason)
 
 
 def call_of(event: Event) -> str | None:
-    """The call that an event is about; none for events about something else."""
+    """Returns the id of the call that the event is about, or None if it is about something else."""
     return str(event.call_id) if isinstance(event, CallDecision | CallEvent) else None
 
 
 def fold(document: CallDocument | None, sequence: int, event: Event) -> CallDocument | None:
-    """The document after the event. Facts of a call that was never created change nothing, nor do stale events."""
+    """Returns the document after the event. Stale events and events of an unknown call change nothing."""
     if document is not None and sequence <= document.sequence:
         return document
     if isinstance(event, CallDecision):
-        return _as_it_stands(document, sequence, event)
+        return _after_decision(document, sequence, event)
     if document is None:
         return None
-    return document.model_copy(update={"sequence": sequence, **_said(document, event)})
+    return document.model_copy(update={"sequence": sequence, **_changes(document, event)})
 
 
-def _as_it_stands(document: CallDocument | None, sequence: int, event: CallDecision) -> CallDocument:
+def _after_decision(document: CallDocument | None, sequence: int, event: CallDecision) -> CallDocument:
     call = event.call
     known = call.model_dump(include=set(CallDocument.model_fields) - {"call_id", "disposition"})
     renamed = {"never_rang": call.undialled_attempts, "since": call.status_changed_at}
-    # Between the end of the conversation and the orchestrator's word on it, the conversation's disposition holds.
+    # Until the orchestrator decides on the end of the conversation, the conversation's own disposition is kept.
     same_attempt = document is not None and document.attempt == call.attempt
     earlier = document.disposition if document is not None and same_attempt else None
     return CallDocument(
@@ -133,7 +139,7 @@ def _as_it_stands(document: CallDocument | None, sequence: int, event: CallDecis
     )
 
 
-def _said(document: CallDocument, event: Event) -> dict[str, object]:
+def _changes(document: CallDocument, event: Event) -> dict[str, object]:
     if isinstance(event, ConversationEnded) and event.attempt == document.attempt and not document.disposition:
         return {"disposition": event.disposition}
     if isinstance(event, ReplyGenerated) and event.turn > 0:
@@ -144,22 +150,25 @@ def _said(document: CallDocument, event: Event) -> dict[str, object]:
 
 
 def contribution(document: CallDocument) -> dict[str, int]:
-    """What one call counts for: a number for each of `COUNTERS`."""
-    seconds = document.duration_seconds or 0
+    """Returns what one call adds to each of `COUNTERS`, and to `COMPLETED_WITHOUT_DURATION` if it counts there."""
+    seconds, is_completed = document.duration_seconds or 0, document.status is CallStatus.COMPLETED
     status = CallStatus.IN_PROGRESS if document.status.is_live else document.status
-    return {
+    counts = {
         **dict.fromkeys(COUNTERS, 0),
         "total": 1,
         status.value: 1,
         "retries": max(document.attempt - document.never_rang - 1, 0),
         "duration_seconds": seconds,
         "turns": len(document.answered_turns),
-        COMPLETED_SECONDS: seconds if document.status is CallStatus.COMPLETED else 0,
+        COMPLETED_SECONDS: seconds if is_completed else 0,
     }
+    if is_completed and document.duration_seconds is None:
+        counts[COMPLETED_WITHOUT_DURATION] = 1
+    return counts
 
 
 def _increments(before: Mapping[str, CallDocument], changed: Mapping[str, CallDocument]) -> dict[str, Counter[str]]:
-    """New contributions minus old ones; campaigns whose sums stay as they are do not appear."""
+    """Returns new minus old contributions; campaigns whose counters do not change are left out."""
     sums: dict[str, Counter[str]] = {}
     for call_id, document in changed.items():
         for campaign in (document.campaign_id, ALL):
@@ -171,7 +180,10 @@ def _increments(before: Mapping[str, CallDocument], changed: Mapping[str, CallDo
 
 
 def statistics(campaign_id: str | None, sums: Mapping[str, int]) -> CampaignStatistics:
-    """The answer made from a campaign's sums; with none of them, all zero."""
-    completed = sums.get("completed", 0)
-    average = sums.get(COMPLETED_SECONDS, 0) / completed if completed else 0.0
+    """Returns the statistics of a campaign from its counters; without counters, all are zero.
+
+    The average duration is that of the completed calls whose duration is known.
+    """
+    timed = sums.get("completed", 0) - sums.get(COMPLETED_WITHOUT_DURATION, 0)
+    average = sums.get(COMPLETED_SECONDS, 0) / timed if timed > 0 else 0.0
     return CampaignStatistics.model_validate({**sums, "campaign_id": campaign_id, "average_duration_seconds": average})

@@ -1,4 +1,4 @@
-"""Questions answered over NATS request/reply: the counters of one campaign, or of all."""
+"""Answers requests over NATS for the counters of one campaign, or of all."""
 
 import structlog
 from faststream.nats import NatsResponse, NatsRouter
@@ -14,10 +14,11 @@ logger = structlog.get_logger()
 
 
 def build_router(store: Store) -> NatsRouter:
-    """One subscriber in a queue group: any replica answers, and reading changes nothing, so a repetition is harmless.
+    """Returns one subscriber in a queue group: any replica answers. Reading changes nothing, so a repeated request is
+    harmless.
 
-    An answer that is none has an empty body and the headers ``Nats-Service-Error-Code`` and ``Nats-Service-Error`` of
-    NATS services (ADR-32 of nats-architecture-and-design): 400 for what is no question, 503 while MongoDB is away.
+    An error has an empty body and the headers ``Nats-Service-Error-Code`` and ``Nats-Service-Error`` of NATS services
+    (ADR-32 of nats-architecture-and-design): 400 for an invalid query, 503 while MongoDB is unavailable.
     """
     router = NatsRouter()
 
@@ -29,13 +30,13 @@ def build_router(store: Store) -> NatsRouter:
             query = CampaignStatisticsQuery.model_validate_json(body or b"{}")
             return statistics(query.campaign_id, await store.sums(query.campaign_id))
         except ValidationError as error:
-            return _refusal(400, "; ".join(reasons_of(error)))
+            return _error(400, "; ".join(reasons_of(error)))
         except PyMongoError as error:
             logger.warning("query_failed", error=type(error).__name__)
-            return _refusal(503, "MongoDB does not answer")
+            return _error(503, "MongoDB is unavailable")
 
     return router
 
 
-def _refusal(code: int, reason: str) -> NatsResponse:
+def _error(code: int, reason: str) -> NatsResponse:
     return NatsResponse(b"", headers={"Nats-Service-Error-Code": str(code), "Nats-Service-Error": reason})

@@ -1,4 +1,4 @@
-"""What campaign-stats is told by its environment."""
+"""The settings of campaign-stats."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ def _mongo(url: SecretStr) -> SecretStr:
 
 
 class Settings(ServiceSettings):
-    """``MONGO_URL`` is taken as it is, ``retryWrites`` and all; it is secret because it may hold a password."""
+    """``MONGO_URL`` is used unchanged, with its options. It is secret, since it may contain a password."""
 
     mongo_url: Annotated[SecretStr, AfterValidator(_mongo)] = Field(
         description="a replica set: transactions need one, e.g. mongodb://127.0.0.1:27017/?replicaSet=rs0"

@@ -1,4 +1,19 @@
-"""MongoDB: the documents, the counters and the place in the log, moved together in one transaction (law 8)."""
+"""The documents in MongoDB, and the checkpoint that moves with them.
+
+The checkpoint is the sequence of the last event of the log that is in the documents. It is a document in the same
+database and moves in the transaction that writes the batch, by compare-and-set: the transaction fails unless the
+checkpoint still has the value from which the batch was read (law 8). From that follows:
+
+- An event is applied exactly once, also after a crash: documents, counters and checkpoint are committed together or not
+  at all.
+- Replicas need no coordination. Two that apply the same batch race for the checkpoint; the loser has written nothing.
+- The documents are disposable. In an empty database the checkpoint is 0, so the projection reads the log from its start
+  and arrives at the same documents.
+
+Each call document also names the sequence of its last event, so an event before it changes nothing. A process that is
+killed inside a transaction leaves the checkpoint locked for a minute (``transactionLifetimeLimitSeconds``). Replicas
+therefore register their sessions in ``writers``, and one that waits too long ends those of the others.
+"""
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
@@ -11,7 +26,15 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
-from campaign_stats.projection import ALL, COUNTERS, CallDocument, Projected, call_of, project
+from campaign_stats.projection import (
+    ALL,
+    COMPLETED_WITHOUT_DURATION,
+    COUNTERS,
+    CallDocument,
+    Projected,
+    call_of,
+    project,
+)
 from contracts import CallStatus, Event
 
 CHECKPOINT = "campaign-stats"
@@ -20,18 +43,18 @@ _ANSWER_MILLISECONDS = 20_000
 _WRITE_CONFLICT = 112
 """``WriteConflict`` in MongoDB's ``error_codes.yml``."""
 
-_REMEMBERED = 100
-_SUMS = dict.fromkeys(COUNTERS, 1)
+_MAX_SESSIONS = 100
+_SUMS = dict.fromkeys((*COUNTERS, COMPLETED_WITHOUT_DURATION), 1)
 
 Document = dict[str, Any]
 
 
 class Conflict(Exception):
-    """Another replica has moved the checkpoint; nothing of this batch was written."""
+    """Another replica moved the checkpoint; nothing of this batch was written."""
 
 
 class Store:
-    """The projection's collections: ``calls``, ``campaigns`` and ``checkpoints``; and ``writers``, the sessions."""
+    """The collections ``calls``, ``campaigns`` and ``checkpoints``, and the registered sessions in ``writers``."""
 
     def __init__(self, client: AsyncMongoClient[Document], database: str) -> None:
         self._client = client
@@ -40,32 +63,32 @@ class Store:
         self._campaigns = self._database["campaigns"]
         self._checkpoints = self._database["checkpoints"]
         self._writers = self._database["writers"]
-        self._own: set[Binary] = set()
+        self._session_ids: set[Binary] = set()
 
     async def prepare(self) -> None:
-        """Makes sure of the indexes. Safe to repeat, and repeated before each reading: the database may be dropped."""
+        """Creates the indexes if they are missing. Called before each reading: the database may have been dropped."""
         await self._calls.create_index([("campaign_id", 1), ("status", 1)])
         await self._calls.create_index([("campaign_id", 1), ("contact_id", 1)])
 
     async def checkpoint(self) -> int:
-        """The sequence of the last event that is in the documents; 0 in an empty database."""
-        found = await self._checkpoints.find_one({"_id": CHECKPOINT})
-        return int(found["sequence"]) if found else 0
+        """Returns the checkpoint; 0 in an empty database."""
+        checkpoint = await self._checkpoints.find_one({"_id": CHECKPOINT})
+        return int(checkpoint["sequence"]) if checkpoint else 0
 
-    async def apply(self, after: int, batch: Sequence[tuple[int, Event]], *, upto: int) -> None:
-        """Writes what the batch changes and moves the checkpoint from `after` to `upto`: all of it or nothing.
+    async def apply(self, checkpoint: int, batch: Sequence[tuple[int, Event]], *, end_sequence: int) -> None:
+        """Writes what the batch changes and moves the checkpoint to `end_sequence`, all or nothing.
 
-        Raises Conflict if the checkpoint does not stand at `after`. Applied twice, the second time is such a race.
-        Cancelled, it first comes to its end: what is broken off in the middle keeps its locks.
+        Raises Conflict if the checkpoint is no longer `checkpoint`, as for a batch that is applied a second time. A
+        cancellation takes effect after the transaction: one that is interrupted keeps its locks.
         """
-        await _to_its_end(self._apply(after, batch, upto))
+        await _finish(self._apply(checkpoint, batch, end_sequence))
 
-    async def _apply(self, after: int, batch: Sequence[tuple[int, Event]], upto: int) -> None:
+    async def _apply(self, checkpoint: int, batch: Sequence[tuple[int, Event]], end_sequence: int) -> None:
         async with self._client.start_session() as session:
             await self._register(session)
             try:
                 async with await session.start_transaction():
-                    await self._move(after, upto, session)
+                    await self._move_checkpoint(checkpoint, end_sequence, session)
                     await self._write(project(await self._load(batch, session), batch), session)
             except OperationFailure as error:
                 if error.code == _WRITE_CONFLICT or error.has_error_label("TransientTransactionError"):
@@ -73,43 +96,39 @@ class Store:
                 raise
 
     async def _register(self, session: AsyncClientSession) -> None:
-        """Puts the session down outside its transaction, once each: the driver has few and uses them again."""
+        """Stores the session's id, outside the transaction and once: the driver has few sessions and reuses them."""
         identity = session.session_id["id"]
-        if identity not in self._own:
+        if identity not in self._session_ids:
             await self._writers.replace_one({"_id": identity}, {"since": datetime.now(UTC)}, upsert=True)
-            self._own.add(identity)
+            self._session_ids.add(identity)
 
-    async def break_off_others(self) -> None:
-        """Ends the transactions of all other replicas, dead or alive. One that lives loses a race by it.
-
-        MongoDB keeps the locks of a process that was killed in the middle of a transaction for a minute
-        (``transactionLifetimeLimitSeconds``), and would keep everybody from moving the checkpoint for as long.
-        """
-        others = self._writers.find({"_id": {"$nin": list(self._own)}}).sort("since", -1).limit(_REMEMBERED)
+    async def kill_other_sessions(self) -> None:
+        """Ends the transactions of all other replicas, dead or alive. A living one raises Conflict and reads again."""
+        others = self._writers.find({"_id": {"$nin": list(self._session_ids)}}).sort("since", -1).limit(_MAX_SESSIONS)
         sessions = [{"id": other["_id"]} async for other in others]
         if sessions:
             await self._client.admin.command({"killSessions": sessions})
 
-    async def leave(self) -> None:
-        """Takes this replica's sessions off the list, at its orderly end."""
-        await self._writers.delete_many({"_id": {"$in": list(self._own)}})
+    async def unregister_sessions(self) -> None:
+        """Removes the sessions of this replica from ``writers``, when it stops."""
+        await self._writers.delete_many({"_id": {"$in": list(self._session_ids)}})
 
-    async def _move(self, after: int, upto: int, session: AsyncClientSession) -> None:
-        """First in the transaction, so that the replica that loses has done no work."""
-        place = {"_id": CHECKPOINT, "sequence": after}
+    async def _move_checkpoint(self, checkpoint: int, end_sequence: int, session: AsyncClientSession) -> None:
+        """First in the transaction, so that a replica that loses has done no work."""
+        expected = {"_id": CHECKPOINT, "sequence": checkpoint}
         try:
             moved = await self._checkpoints.update_one(
-                place, {"$set": {"sequence": upto}}, upsert=after == 0, session=session
+                expected, {"$set": {"sequence": end_sequence}}, upsert=checkpoint == 0, session=session
             )
-        except DuplicateKeyError as error:  # it stands elsewhere, so the upsert took it for missing
+        except DuplicateKeyError as error:  # the checkpoint exists with another value, so the upsert inserted a second
             raise Conflict from error
-        if after and not moved.matched_count:
+        if checkpoint and not moved.matched_count:
             raise Conflict
 
     async def _load(self, batch: Iterable[tuple[int, Event]], session: AsyncClientSession) -> dict[str, CallDocument]:
         ids = list({call_of(event) for _, event in batch})
-        found = self._calls.find({"_id": {"$in": ids}}, session=session)
-        return {item["_id"]: _read(item) async for item in found}
+        documents = self._calls.find({"_id": {"$in": ids}}, session=session)
+        return {document["_id"]: _read(document) async for document in documents}
 
     async def _write(self, projected: Projected, session: AsyncClientSession) -> None:
         calls = [ReplaceOne({"_id": key}, _written(call), upsert=True) for key, call in projected.documents.items()]
@@ -120,18 +139,18 @@ class Store:
             await self._campaigns.bulk_write(campaigns, ordered=False, session=session)
 
     async def sums(self, campaign_id: str | None) -> dict[str, int]:
-        """The counters of one campaign, or of all: one document by its id, however many calls there are."""
+        """Returns the counters of one campaign, or of all. Reads one document, however many calls there are."""
         return await self._campaigns.find_one({"_id": campaign_id or ALL}, {**_SUMS, "_id": 0}) or {}
 
-    async def busiest(self, most: int) -> dict[str, dict[str, int]]:
-        """The counters of the campaigns with most calls open, and under `ALL` those of all together."""
+    async def busiest(self, limit: int) -> dict[str, dict[str, int]]:
+        """Returns the counters of the campaigns with most open calls, and under `ALL` those of all campaigns."""
         order = [(CallStatus.IN_PROGRESS.value, -1), (CallStatus.PENDING.value, -1), ("_id", 1)]
-        found = await self._campaigns.find({}, _SUMS).sort(order).limit(most + 1).to_list()
-        return {item.pop("_id"): item for item in found}
+        campaigns = await self._campaigns.find({}, _SUMS).sort(order).limit(limit + 1).to_list()
+        return {campaign.pop("_id"): campaign for campaign in campaigns}
 
 
 def connect(url: str) -> AsyncMongoClient[Document]:
-    """A client that answers within seconds whether MongoDB is there. It connects at its first use."""
+    """Returns a client that connects at its first use, and that fails within seconds if MongoDB is unavailable."""
     return AsyncMongoClient(
         url,
         tz_aware=True,
@@ -142,11 +161,11 @@ def connect(url: str) -> AsyncMongoClient[Document]:
 
 
 def _updates(projected: Projected) -> Iterator[UpdateOne]:
-    """Of each campaign, what is added to its sums (all of them: a document lacks none) and how it stands now."""
-    for campaign in projected.increments.keys() | projected.standings.keys():
+    """Yields the update of each campaign: increments of its counters, of which none is ever missing, and its state."""
+    for campaign in projected.increments.keys() | projected.campaigns.keys():
         update: Document = {"$inc": dict(projected.increments.get(campaign) or dict.fromkeys(COUNTERS, 0))}
-        if standing := projected.standings.get(campaign):
-            update["$set"] = standing.model_dump()
+        if state := projected.campaigns.get(campaign):
+            update["$set"] = state.model_dump()
         yield UpdateOne({"_id": campaign}, update, upsert=True)
 
 
@@ -162,12 +181,12 @@ def _written(call: CallDocument) -> Document:
     }
 
 
-def _read(item: Document) -> CallDocument:
-    return CallDocument.model_validate({**item, "call_id": item["_id"]})
+def _read(document: Document) -> CallDocument:
+    return CallDocument.model_validate({**document, "call_id": document["_id"]})
 
 
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """Awaits `work` through a cancellation, which is raised afterwards."""
+async def _finish(work: Coroutine[Any, Any, None]) -> None:
+    """Awaits `work` to its end, also through a cancellation, which is raised afterwards."""
     task = asyncio.ensure_future(work)
     cancelled = False
     while not task.done():

@@ -130,7 +130,7 @@ class _Rebuild:
         await self._apply(stage, batch, last, last)
 
     async def _apply(self, stage: str, batch: list[tuple[int, Event]], sequence: int, last: int) -> None:
-        await self.new.store.apply(self.sequence, batch, upto=sequence)
+        await self.new.store.apply(self.sequence, batch, end_sequence=sequence)
         self.sequence = sequence
         self.report(stage, sequence, last)
 
