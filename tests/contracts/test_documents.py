@@ -43,7 +43,7 @@ def document() -> dict[str, Any]:
     return asyncapi()
 
 
-def test_the_stored_documents_are_what_the_code_says() -> None:
+def test_the_stored_documents_are_current() -> None:
     assert drift(BESIDE_THE_PACKAGE) == []
 
 
@@ -84,20 +84,20 @@ def test_an_event_belongs_to_exactly_one_stream(event: type[Event]) -> None:
 
 
 @every_event
-def test_every_owner_of_an_event_is_named_and_one_that_publishes(event: type[Event]) -> None:
+def test_every_owner_of_an_event_is_a_service_that_publishes(event: type[Event]) -> None:
     assert event.owners
     assert event.owners <= set(Service) - {Service.CAMPAIGN_STATS}
 
 
 @every_consumer
-def test_a_consumer_hears_only_what_its_stream_keeps(consumer: Consumer) -> None:
+def test_a_consumer_delivers_only_events_of_its_stream(consumer: Consumer) -> None:
     for wanted in consumer.filters:
         assert any(covers(subject, wanted) for subject in consumer.stream.subjects)
     assert {stream_of(event) for event in consumer.events} == {consumer.stream}
 
 
 @pytest.mark.parametrize("subject", [CALL_REQUEST, CampaignStatisticsQuery.subject])
-def test_a_question_is_kept_by_no_stream_so_that_no_acknowledgement_passes_for_its_answer(subject: str) -> None:
+def test_no_stream_stores_a_query_so_that_no_acknowledgement_is_taken_for_its_answer(subject: str) -> None:
     assert not [stream for stream in STREAMS if any(covers(kept, subject) for kept in stream.subjects)]
 
 
@@ -132,7 +132,7 @@ def test_every_channel_declares_the_parameters_of_its_address(document: dict[str
         assert channel["messages"]
 
 
-def test_every_owner_publishes_and_every_consumer_hears_in_the_asyncapi_document(document: dict[str, Any]) -> None:
+def test_the_asyncapi_document_has_every_owner_and_every_consumer(document: dict[str, Any]) -> None:
     actions = {name: operation["action"] for name, operation in document["operations"].items()}
     sent = {f"{owner}.publishes.{event.event_name}" for event in EVENTS.values() for owner in event.owners}
     heard = {f"{consumer.name}.consumes.{event.event_name}" for consumer in CONSUMERS for event in consumer.events}
@@ -140,7 +140,7 @@ def test_every_owner_publishes_and_every_consumer_hears_in_the_asyncapi_document
     assert {name for name, action in actions.items() if action == "receive"} > heard
 
 
-def test_every_operation_speaks_of_messages_of_its_own_channel(document: dict[str, Any]) -> None:
+def test_every_operation_names_messages_of_its_own_channel(document: dict[str, Any]) -> None:
     for operation in document["operations"].values():
         for side in (operation, *([operation["reply"]] if "reply" in operation else [])):
             channel = side["channel"]["$ref"]

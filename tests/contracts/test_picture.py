@@ -1,4 +1,4 @@
-"""The picture on the README's first screen is what the contracts say."""
+"""The picture on the README's first screen follows from the contracts."""
 
 from pathlib import Path
 

@@ -39,23 +39,21 @@ def check(folder: Path) -> int:
     return tooling.main(["check", "--folder", str(folder)])
 
 
-def test_what_was_just_stored_has_not_drifted(folder: Path) -> None:
+def test_documents_that_were_just_stored_are_current(folder: Path) -> None:
     assert check(folder) == 0
     before = contents(folder)
     assert tooling.main(["store", "--folder", str(folder)]) == 0
     assert contents(folder) == before
 
 
-def test_the_readmes_table_is_renewed_and_nothing_else_of_it(folder: Path) -> None:
+def test_only_the_table_of_the_readme_is_renewed(folder: Path) -> None:
     lines = (folder / "README.md").read_text(encoding="utf-8").splitlines()
     assert (lines[0], lines[-1]) == ("before", "after")
     assert len([line for line in lines if line.startswith("| `")]) == len(EVENTS)
     assert "old" not in lines
 
 
-def test_a_breaking_change_is_named_and_nothing_at_all_is_written(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_breaking_change_is_named_and_nothing_is_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rewrite(folder / SCHEMA, carrier={"type": "string"})
     (folder / "asyncapi.json").write_text("{}", encoding="utf-8")
     before = contents(folder)
@@ -99,7 +97,7 @@ def test_a_harmless_change_is_stored_without_a_new_version(folder: Path) -> None
     assert check(folder) == 0
 
 
-def test_an_event_that_is_gone_is_a_breaking_change(
+def test_a_removed_event_is_a_breaking_change(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     left: dict[str, type[Event]] = {fact: event for fact, event in EVENTS.items() if event is not DialPlaced}

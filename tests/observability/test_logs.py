@@ -28,7 +28,9 @@ def test_every_line_is_json_and_names_its_service(observed: Observed) -> None:
 
 def test_every_line_about_a_call_has_its_call_id_and_its_trace_id(observed: Observed) -> None:
     ids = {str(call_id) for call_id in observed.call_ids}
-    decided = [line for line in _lines(observed) if line["event"] in {"decided", "dialed", "message_failed"}]
+    decided = [
+        line for line in _lines(observed) if line["event"] in {"call_decided", "attempt_dialled", "message_failed"}
+    ]
     assert {line["call_id"] for line in decided} == ids
     traces = {str(call_id): observed.traces.trace_of(call_id)[0].trace_id for call_id in observed.call_ids}
     for line in decided:

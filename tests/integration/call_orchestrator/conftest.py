@@ -1,4 +1,4 @@
-"""Replicas of the orchestrator on a real nats-server, calls that are asked for, and what the log says of them."""
+"""Replicas of the orchestrator on a real nats-server, requests for calls, and the state of calls in the log."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -30,7 +30,7 @@ Ask = Callable[..., Awaitable[list[UUID]]]
 
 @asynccontextmanager
 async def running(nats_url: str, count: int, **settings: float) -> AsyncIterator[None]:
-    """So many replicas of the service, as one system."""
+    """Runs this many replicas of the service."""
     async with AsyncExitStack() as stack:
         for _ in range(count):
             bus = await connect_bus(Service.ORCHESTRATOR, nats_url)
@@ -42,7 +42,7 @@ async def running(nats_url: str, count: int, **settings: float) -> AsyncIterator
 
 @pytest.fixture
 def ask(bus_client: Client) -> Ask:
-    """Asks for so many calls of a campaign."""
+    """Requests this many calls of a campaign."""
 
     async def ask(campaign: str, count: int) -> list[UUID]:
         ids = []

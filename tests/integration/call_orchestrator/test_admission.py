@@ -40,7 +40,7 @@ async def most_live(calls: EventLog) -> int:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-async def test_all_calls_are_dialled_and_never_more_at_once_than_may_be(
+async def test_all_calls_are_dialled_and_the_limit_of_live_calls_is_kept(
     nats_url: str, bus_client: Client, calls: EventLog, ask: Ask, count: int
 ) -> None:
     async with running(nats_url, count, max_concurrent_calls=3, twilio_calls_per_second=100):
@@ -60,7 +60,7 @@ async def _all_busy(calls: EventLog, ids: list[UUID]) -> bool:
     return len(await with_status(calls, ids, CallStatus.BUSY)) == len(ids)
 
 
-async def test_a_campaign_keeps_to_its_own_limit_and_a_later_one_is_served_beside_it(
+async def test_a_campaign_keeps_its_own_limit_and_a_later_one_is_served_too(
     nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
 ) -> None:
     limits = {"max_concurrent_calls": 4, "max_concurrent_calls_per_campaign": 3, "twilio_calls_per_second": 100}
@@ -73,7 +73,7 @@ async def test_a_campaign_keeps_to_its_own_limit_and_a_later_one_is_served_besid
     assert len(await with_status(calls, large, CallStatus.DIALING)) == 3
 
 
-async def test_a_replica_that_comes_later_knows_of_the_slots_that_are_held(
+async def test_a_replica_that_starts_later_knows_the_occupied_slots(
     nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
 ) -> None:
     limits = {"max_concurrent_calls": 2, "twilio_calls_per_second": 100}
@@ -88,7 +88,7 @@ async def test_a_replica_that_comes_later_knows_of_the_slots_that_are_held(
     assert await most_live(calls) == 2
 
 
-async def test_a_slot_for_a_call_that_was_canceled_meanwhile_is_given_back(
+async def test_the_slot_of_a_call_that_was_canceled_meanwhile_is_released(
     nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
 ) -> None:
     async with running(nats_url, 2, max_concurrent_calls=1, twilio_calls_per_second=100):
@@ -120,7 +120,7 @@ async def test_a_slot_for_a_call_that_was_canceled_meanwhile_is_given_back(
         await until_dialing(calls, [last], 1)
 
 
-async def test_a_place_in_the_queue_of_a_call_that_waits_no_more_is_cleared_away(
+async def test_the_queue_entry_of_a_call_that_no_longer_waits_is_removed(
     nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
 ) -> None:
     stale = QueueJoined.model_validate(
@@ -141,7 +141,7 @@ async def test_a_place_in_the_queue_of_a_call_that_waits_no_more_is_cleared_away
     assert await most_live(calls) == 1
 
 
-async def test_a_queue_that_was_lost_is_made_anew_from_the_log(
+async def test_a_lost_queue_is_rebuilt_from_the_log(
     nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
 ) -> None:
     limits = {"max_concurrent_calls": 1, "twilio_calls_per_second": 100}

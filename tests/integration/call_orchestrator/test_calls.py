@@ -1,4 +1,4 @@
-"""The orchestrator on a real nats-server: what stands in the log is what was decided, once."""
+"""The orchestrator on a real nats-server: each input is decided once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -135,7 +135,7 @@ async def test_a_busy_line_is_dialled_again_until_its_retries_are_used_up(
     assert "max_retries is 2" in refused.reasons[0]
 
 
-async def test_a_dial_that_was_refused_is_made_all_the_same_and_uses_up_no_retry(
+async def test_a_refused_dial_is_tried_again_and_uses_up_no_retry(
     replicas: int, bus_client: Client, calls: EventLog
 ) -> None:
     outcome = await ask(bus_client, requested(max_retries=0))
@@ -151,7 +151,7 @@ async def test_a_dial_that_was_refused_is_made_all_the_same_and_uses_up_no_retry
     assert (call.attempt, call.undialled_attempts) == (3, 2)
 
 
-async def test_facts_in_any_order_from_many_sides_lead_to_one_end(
+async def test_callbacks_in_any_order_lead_to_one_final_status(
     replicas: int, bus_client: Client, calls: EventLog
 ) -> None:
     asked = await asyncio.gather(*(ask(bus_client, requested()) for _ in range(20)))

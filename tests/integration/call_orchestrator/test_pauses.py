@@ -1,4 +1,4 @@
-"""Paused campaigns on a real nats-server, by two replicas. That they grant, a call of another campaign shows."""
+"""Paused campaigns on a real nats-server with two replicas, which go on granting slots to other campaigns."""
 
 from itertools import cycle, islice
 from uuid import UUID
@@ -61,7 +61,7 @@ async def shown(*, campaigns: float, calls: float) -> bool:
     return [REGISTRY.get_sample_value(name) for name in names] == [campaigns, calls]
 
 
-async def test_nothing_of_a_paused_campaign_is_dialled_by_whoever_comes_and_all_of_it_once_when_it_goes_on(
+async def test_no_replica_dials_a_paused_campaign_and_after_its_resumption_each_call_is_dialled_once(
     nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
 ) -> None:
     async with running(nats_url, 2, **LIMITS):
@@ -69,7 +69,7 @@ async def test_nothing_of_a_paused_campaign_is_dialled_by_whoever_comes_and_all_
         held = await ask("held", 5)
         await until_queued(calls, held)
         await until(lambda: shown(campaigns=1, calls=5))
-    assert await granted(calls) == [], "nothing was ever granted: the log says of no grant where to begin"
+    assert await granted(calls) == [], "the log has no grant that tells from which sequence to read"
     others: list[UUID] = []
     for campaign in ("first", "second"):
         async with running(nats_url, 2, **LIMITS):
@@ -82,7 +82,7 @@ async def test_nothing_of_a_paused_campaign_is_dialled_by_whoever_comes_and_all_
     assert sorted(await granted(calls)) == sorted([*others, *held])
 
 
-async def test_a_call_that_has_its_slot_goes_on_and_the_next_one_waits(
+async def test_a_call_with_a_slot_goes_on_after_a_pause_and_the_next_one_waits(
     nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
 ) -> None:
     async with running(nats_url, 2, **{**LIMITS, "max_concurrent_calls": 1}):
@@ -99,7 +99,7 @@ async def test_a_call_that_has_its_slot_goes_on_and_the_next_one_waits(
         await until_dialing(calls, [waits], 1)
 
 
-async def test_what_waits_in_a_paused_campaign_is_canceled_changed_and_expires_as_ever(
+async def test_waiting_calls_of_a_paused_campaign_can_be_canceled_and_changed_and_expire(
     nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
 ) -> None:
     async with running(nats_url, 2, **LIMITS):
@@ -122,7 +122,7 @@ async def test_what_waits_in_a_paused_campaign_is_canceled_changed_and_expires_a
     assert call.metadata == {"a": "b"}
 
 
-async def test_what_stands_so_already_is_accepted_and_changes_nothing(
+async def test_a_command_without_effect_is_accepted_and_changes_nothing(
     nats_url: str, bus_client: Client, calls: EventLog
 ) -> None:
     async with running(nats_url, 2, **LIMITS):
@@ -135,7 +135,7 @@ async def test_what_stands_so_already_is_accepted_and_changes_nothing(
     assert paused.event.model_dump()["campaign"]["reason"] == "first"
 
 
-async def test_commands_are_carried_out_in_the_order_in_which_they_were_asked(
+async def test_commands_are_carried_out_in_the_order_of_their_stream(
     nats_url: str, bus_client: Client, calls: EventLog
 ) -> None:
     async with running(nats_url, 2, **LIMITS):
@@ -153,7 +153,7 @@ async def _said(calls: EventLog, count: int) -> bool:
 
 
 @pytest.mark.parametrize("campaign_id", ["*", "a.b", ">", "a b"])
-async def test_what_cannot_be_a_campaign_is_a_dead_letter_and_the_next_command_is_carried_out(
+async def test_an_invalid_campaign_id_is_a_dead_letter_and_the_next_command_is_carried_out(
     nats_url: str, bus_client: Client, calls: EventLog, campaign_id: str
 ) -> None:
     body = b'{"campaign_id": "%s"}' % campaign_id.encode()
@@ -165,8 +165,8 @@ async def test_what_cannot_be_a_campaign_is_a_dead_letter_and_the_next_command_i
     assert await said(calls, "*") == ["campaign.paused"]
 
 
-async def test_a_server_whose_log_took_every_word_of_a_campaign_is_brought_up_to_date(bus_client: Client) -> None:
-    """The commands and the facts share a family: the streams must be changed in the right order."""
+async def test_provisioning_moves_campaign_commands_from_the_log_to_the_request_stream(bus_client: Client) -> None:
+    """Commands and events share a family, so the streams must be changed in the right order."""
     js = bus_client.jetstream()
     for stream, subjects in ((REQUESTS, ["call.requested"]), (CALLS, ["call.*.*.*", "campaign.*.*"])):
         config = (await js.stream_info(stream.name)).config

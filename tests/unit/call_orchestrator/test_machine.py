@@ -1,4 +1,4 @@
-"""The laws of a call, and every state asked about every input."""
+"""The rules of a call, and a decision for every input in every state."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -41,15 +41,15 @@ def moved(state: State, input: inputs.Input) -> Pending | Dialing | Ringing | In
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: f"{case.state_name}-{case.input_name}")
-def test_every_state_answers_every_input_within_the_laws(case: Case) -> None:
+def test_every_decision_keeps_the_laws_in_every_state(case: Case) -> None:
     decision = case.decision
     if isinstance(decision, Ignored | Refused):
         assert decision.reason
         return
     after = evolve(case.state, decision)
-    assert (after.deadline_at is None) == isinstance(after, Ended), "every state but the last has one deadline"
+    assert (after.deadline_at is None) == isinstance(after, Ended), "every state but Ended has one deadline"
     if isinstance(case.state, Ended):
-        assert isinstance(case.input, inputs.CallRetryRequested), "only a person's request brings a call back"
+        assert isinstance(case.input, inputs.CallRetryRequested), "only a retry command returns a call to pending"
     begins = isinstance(after, Dialing) and not isinstance(case.state, Dialing)
     assert after.attempt == case.state.attempt + begins, "an attempt begins only with a dial"
     assert dials(after) <= TERMS.max_retries + 1 or not begins, "never more dials than agreed"
@@ -63,13 +63,13 @@ def test_each_status_is_reached() -> None:
     assert reached == set(CallStatus)
 
 
-def test_a_call_waits_for_its_time_and_one_without_a_time_is_due_at_once() -> None:
+def test_a_call_is_due_at_its_scheduled_time_and_without_one_at_once() -> None:
     assert create(inputs.CallRequested(scheduled_at=LATER), NOW) == CallCreated(state=Pending(attempt=0, due_at=LATER))
     assert create(inputs.CallRequested(), NOW).state.due_at == NOW
     assert create(inputs.CallRequested(scheduled_at=NOW - timedelta(days=1)), NOW).state.due_at == NOW
 
 
-def test_a_call_whose_time_has_come_waits_for_a_slot_and_is_dialled_when_it_has_one() -> None:
+def test_a_due_call_waits_for_a_slot_and_is_dialled_when_it_has_one() -> None:
     pending = Pending(attempt=0, due_at=NOW)
     due = decide(pending, TimerDue(deadline_at=NOW), TERMS, NOW)
     assert isinstance(due, CallDue)
@@ -91,7 +91,7 @@ def test_a_call_that_waits_for_a_slot_too_long_expires() -> None:
     assert late.state.status is CallStatus.EXPIRED
 
 
-def test_a_change_of_a_queued_call_takes_it_out_of_the_queue_but_not_out_of_its_turn() -> None:
+def test_a_changed_queued_call_leaves_the_queue_and_keeps_its_turn() -> None:
     queued = Pending(attempt=0, due_at=NOW - timedelta(minutes=5), queue_expires_at=LATER)
     for change in (inputs.CallChangeRequested(changes_terms=True), inputs.CallChangeRequested(scheduled_at=NOW)):
         decision = decide(queued, change, TERMS, NOW)
@@ -127,7 +127,7 @@ def test_a_retry_beyond_the_maximum_is_refused_with_its_code() -> None:
     assert refusal.code is RefusalCode.RETRIES_EXHAUSTED
 
 
-def test_a_busy_line_is_tried_again_after_its_delay() -> None:
+def test_a_busy_call_is_retried_after_its_delay() -> None:
     assert moved(DIALING, reported(TelephonyStatus.BUSY)) == Pending(attempt=1, due_at=NOW + TERMS.retry_delay)
 
 
@@ -138,12 +138,12 @@ def test_max_retries_counts_the_dials_after_the_first() -> None:
     assert after.status is CallStatus.BUSY
 
 
-def test_a_number_that_cannot_be_dialled_is_not_tried_again() -> None:
+def test_a_permanent_failure_is_not_retried() -> None:
     assert moved(DIALING, reported(TelephonyStatus.FAILED, is_permanent=True)).status is CallStatus.FAILED
 
 
 @pytest.mark.parametrize("state", [DIALING, replace(TALKING, hangup_reason=HangupReason.CANCELED)])
-def test_an_unknown_outcome_is_asked_for_and_never_dialled_again(state: Dialing | InProgress) -> None:
+def test_an_unknown_outcome_is_settled_and_never_dialled_again(state: Dialing | InProgress) -> None:
     seen: Dialing | Ringing | InProgress = state
     for _ in range(MAX_CHECKS):
         decision = decide(seen, TimerDue(deadline_at=seen.deadline_at), TERMS, NOW)
@@ -153,7 +153,7 @@ def test_an_unknown_outcome_is_asked_for_and_never_dialled_again(state: Dialing 
     assert moved(seen, TimerDue(deadline_at=seen.deadline_at)).status is CallStatus.FAILED
 
 
-def test_an_attempt_that_the_network_does_not_know_is_given_up_only_after_several_questions() -> None:
+def test_an_attempt_that_the_provider_does_not_know_fails_after_several_checks() -> None:
     unheard = inputs.DialLookedUp(attempt=1, status=None)
     assert isinstance(decide(replace(DIALING, settlement_checks=1), unheard, TERMS, NOW), Ignored)
     assert moved(replace(DIALING, settlement_checks=3), unheard).status is CallStatus.FAILED
@@ -164,7 +164,7 @@ def test_callbacks_out_of_order_never_move_a_call_back() -> None:
     assert moved(DIALING, reported(TelephonyStatus.COMPLETED)).status is CallStatus.COMPLETED
 
 
-def test_a_call_canceled_while_it_rings_ends_canceled_whatever_the_network_says() -> None:
+def test_a_call_canceled_while_it_rings_ends_canceled_for_every_network_status() -> None:
     decision = decide(DIALING, inputs.CallCancelRequested(), TERMS, NOW)
     assert isinstance(decision, CallHangupRequested)
     for status in (
@@ -177,7 +177,7 @@ def test_a_call_canceled_while_it_rings_ends_canceled_whatever_the_network_says(
         assert moved(decision.state, reported(status)).status is CallStatus.CANCELED
 
 
-def test_a_machine_is_hung_up_on_and_the_call_ends_as_voicemail() -> None:
+def test_a_machine_leads_to_a_hangup_and_the_status_voicemail() -> None:
     decision = decide(TALKING, inputs.AnswerClassified(attempt=1, answered_by=AnsweredBy.MACHINE), TERMS, NOW)
     assert isinstance(decision, CallHangupRequested)
     assert moved(decision.state, reported(TelephonyStatus.COMPLETED)).status is CallStatus.VOICEMAIL
@@ -189,7 +189,7 @@ def test_a_call_that_lasts_too_long_is_hung_up() -> None:
     assert decision.reason is HangupReason.TOO_LONG
 
 
-def test_after_the_goodbye_has_been_heard_the_line_is_closed() -> None:
+def test_after_the_goodbye_was_played_the_line_is_closed() -> None:
     ended = inputs.ConversationEnded(attempt=1, disposition=Disposition.CONFIRMED, goodbye_seconds=3)
     decision = decide(TALKING, ended, TERMS, NOW)
     assert isinstance(decision, CallConcluded)
@@ -210,6 +210,6 @@ def test_an_older_timer_changes_nothing() -> None:
     assert isinstance(decide(DIALING, TimerDue(deadline_at=NOW), TERMS, NOW), Ignored)
 
 
-def test_the_page_in_the_docs_is_what_the_code_does() -> None:
+def test_the_page_in_the_docs_is_current() -> None:
     page = Path(__file__).parents[3] / "docs" / "state-machine.md"
     assert page.read_text() == document(), "run make docs"

@@ -1,4 +1,4 @@
-"""Somebody was reached, and we could not hold the conversation: the call has failed, and says why."""
+"""The callee was reached, but the conversation failed: the call fails with that disposition."""
 
 from dataclasses import replace
 
@@ -29,14 +29,14 @@ def ended(state: InProgress | Ringing) -> CallStatusChanged:
 
 
 @pytest.mark.parametrize("hangup_reason", [HangupReason.CONCLUDED, None], ids=["we hung up", "they hung up"])
-def test_a_conversation_that_failed_fails_the_call_whoever_hangs_up(hangup_reason: HangupReason | None) -> None:
+def test_a_failed_conversation_fails_the_call_on_either_hangup(hangup_reason: HangupReason | None) -> None:
     decision = ended(replace(TALKING, hangup_reason=hangup_reason))
     assert isinstance(decision.state, Ended)
     assert (decision.state.status, decision.state.disposition) == (CallStatus.FAILED, "technical_failure")
     assert decision.reason == "technical_failure"
 
 
-def test_who_was_talked_to_is_not_dialled_again_even_if_the_answer_was_never_reported() -> None:
+def test_a_callee_who_was_reached_is_not_dialled_again_even_without_a_reported_answer() -> None:
     ringing = Ringing(attempt=1, dialed_at=NOW, deadline_at=LATER, disposition=Disposition.TECHNICAL_FAILURE)
     assert isinstance(ended(ringing).state, Ended)
 

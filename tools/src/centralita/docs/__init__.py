@@ -1,1 +1,1 @@
-"""Generators of the diagrams in the documentation."""
+"""Generators of the diagrams in the documentation; no service imports them."""

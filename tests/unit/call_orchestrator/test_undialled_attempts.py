@@ -1,4 +1,4 @@
-"""An attempt that never rang is no dial: it uses up no retry, and the call is tried again, though not for ever."""
+"""An undialled attempt is no dial: it uses up no retry, and the dial is tried again until it expires."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +24,7 @@ from call_orchestrator.domain.machine import ANSWER_MARGIN, decide
 from call_orchestrator.domain.states import Dialing, Ended, Pending, State, Terms, dials
 from call_orchestrator.domain.undialled import FIRST_PAUSE, MAX_FINAL_PAUSE, MIN_FINAL_PAUSE, MIN_PAUSE, pause
 from centralita.docs.state_machine import LATER, NOW, TERMS, states
+from contracts.call import Call, CallProgress
 from contracts.examples import CALL
 from contracts.vocabulary import CallStatus, TelephonyStatus
 
@@ -53,7 +54,7 @@ def dialed_again(state: Pending, now: datetime) -> State:
     return after(due, inputs.AdmissionGranted(attempt=state.attempt + 1), now)
 
 
-def test_an_attempt_that_never_rang_uses_up_no_retry() -> None:
+def test_an_undialled_attempt_uses_up_no_retry() -> None:
     last = replace(DIALING, attempt=TERMS.max_retries + 1)
     put_off = waiting(after(last, refused(last.attempt)))
     assert (put_off.attempt, dials(put_off)) == (last.attempt, last.attempt - 1)
@@ -65,22 +66,22 @@ def test_an_attempt_that_never_rang_uses_up_no_retry() -> None:
     assert busy.status is CallStatus.BUSY
 
 
-def test_the_wait_begins_short_and_becomes_that_of_a_busy_line() -> None:
+def test_the_pause_begins_short_and_grows_to_the_retry_delay() -> None:
     waits = [pause(refusals, timedelta(minutes=10)) for refusals in range(8)]
     assert waits == [timedelta(seconds=seconds) for seconds in (30, 60, 120, 240, 480, 600, 600, 600)]
 
 
-def test_a_call_without_a_delay_of_its_own_is_not_tried_all_day_long() -> None:
+def test_a_call_without_a_retry_delay_still_pauses_between_attempts() -> None:
     assert pause(0, timedelta()) == MIN_PAUSE
     assert pause(10_000, timedelta()) == MIN_FINAL_PAUSE
 
 
-def test_a_call_with_a_long_delay_of_its_own_does_not_sleep_through_the_time_it_has() -> None:
+def test_a_long_retry_delay_does_not_use_up_the_time_for_the_dial() -> None:
     assert pause(0, timedelta(days=7)) == FIRST_PAUSE
     assert pause(10_000, timedelta(days=7)) == MAX_FINAL_PAUSE
 
 
-def test_after_a_dial_the_wait_begins_anew() -> None:
+def test_after_a_dial_the_pause_begins_again() -> None:
     put_off = waiting(after(replace(DIALING, undialled_in_a_row=7), refused(1)))
     again = dialed_again(put_off, put_off.due_at)
     busy = waiting(after(again, TelephonyStatusReported(attempt=2, status=TelephonyStatus.BUSY)))
@@ -88,21 +89,21 @@ def test_after_a_dial_the_wait_begins_anew() -> None:
     assert busy.undialled_attempts == 1
 
 
-def test_each_attempt_at_a_dial_has_the_time_of_the_first() -> None:
+def test_all_attempts_at_a_dial_share_its_expiry() -> None:
     put_off = waiting(after(DIALING, refused(1)))
     again = dialed_again(put_off, put_off.due_at + SECOND)
     assert isinstance(again, Dialing)
     assert again.dial_expires_at == DIALING.dial_expires_at
 
 
-def test_a_call_that_can_no_longer_be_put_off_expires_and_says_why_it_was_refused() -> None:
+def test_a_call_whose_dial_expires_ends_with_the_reason_of_its_last_refusal() -> None:
     decision = decide(replace(DIALING, dial_expires_at=NOW + SECOND), refused(1), TERMS, NOW)
     assert isinstance(decision, CallStatusChanged)
     assert decision.state == Ended(status=CallStatus.EXPIRED, attempt=1, ended_at=NOW, undialled_attempts=1)
     assert decision.reason == "it could not be dialled in time: HTTP 401"
 
 
-def test_a_refused_call_that_gets_no_slot_in_time_says_why_it_was_refused() -> None:
+def test_a_refused_call_that_gets_no_slot_in_time_ends_with_the_reason() -> None:
     put_off = waiting(after(DIALING, refused(1)))
     due = decide(put_off, TimerDue(deadline_at=put_off.due_at), TERMS, put_off.due_at)
     assert isinstance(due, CallDue)
@@ -112,7 +113,7 @@ def test_a_refused_call_that_gets_no_slot_in_time_says_why_it_was_refused() -> N
     assert (over.state.status, over.reason) == (CallStatus.EXPIRED, "it could not be dialled in time: HTTP 401")
 
 
-def test_a_refusal_for_good_ends_the_call_and_was_no_dial_either() -> None:
+def test_a_permanent_refusal_ends_the_call_and_does_not_count_as_a_dial() -> None:
     failed = after(DIALING, refused(1, is_permanent=True))
     assert failed == Ended(status=CallStatus.FAILED, attempt=1, ended_at=NOW, undialled_attempts=1)
     never_again = replace(TERMS, max_retries=0)
@@ -137,20 +138,20 @@ def test_a_call_canceled_before_it_rang_ends_canceled() -> None:
     assert (ended.status, ended.undialled_attempts) == (CallStatus.CANCELED, 1)
 
 
-def test_who_changes_the_time_of_a_refused_call_gives_it_all_of_its_time_again() -> None:
+def test_a_change_of_a_refused_call_restores_the_full_time_for_its_dial() -> None:
     put_off = waiting(after(DIALING, refused(1)))
     changed = decide(put_off, inputs.CallChangeRequested(scheduled_at=NOW), TERMS, NOW)
     assert isinstance(changed, CallChanged)
     assert changed.state == Pending(attempt=1, due_at=NOW, undialled_attempts=1)
 
 
-def test_an_attempt_of_an_older_log_may_be_put_off_from_when_it_was_dialled() -> None:
+def test_an_attempt_of_an_older_log_expires_counted_from_when_it_began() -> None:
     older = replace(DIALING, dial_expires_at=None)
     assert waiting(after(older, refused(1))).dial_expires_at == older.dialed_at + TERMS.dial_within
 
 
 @pytest.mark.parametrize(("name", "state"), states().items(), ids=lambda one: one if isinstance(one, str) else "")
-def test_a_state_comes_back_from_the_log_as_it_was_decided(name: str, state: State) -> None:
+def test_a_state_survives_the_round_trip_through_its_snapshot(name: str, state: State) -> None:
     reason = state.reason if isinstance(state, Pending) else None
     written = call_after(CALL, CallStatusChanged(state=state, reason=reason), NOW)
     assert state_of(written) == state
@@ -162,7 +163,7 @@ def test_a_state_comes_back_from_the_log_as_it_was_decided(name: str, state: Sta
     dial_within=st.timedeltas(SECOND, timedelta(hours=6)),
     data=st.data(),
 )
-def test_every_call_ends_whatever_becomes_of_its_attempts(
+def test_every_call_ends_for_every_sequence_of_outcomes(
     max_retries: int, retry_delay: timedelta, dial_within: timedelta, data: st.DataObject
 ) -> None:
     terms = replace(TERMS, max_retries=max_retries, retry_delay=retry_delay, dial_within=dial_within)
@@ -205,3 +206,23 @@ def _life(
             decision = decide(state, TimerDue(deadline_at=state.deadline_at), terms, now)
         state = state if isinstance(decision, Ignored | Refused) else decision.state
     return state, now
+
+
+def test_a_decision_sets_every_field_that_the_state_determines() -> None:
+    terms = {
+        "call_id",
+        "request_id",
+        "campaign_id",
+        "contact_id",
+        "phone_number",
+        "script_template",
+        "variables",
+        "language",
+        "metadata",
+        "max_retries",
+        "retry_delay_seconds",
+        "call_timeout_seconds",
+        "max_call_seconds",
+        "created_at",
+    }
+    assert CallProgress.__annotations__.keys() == Call.model_fields.keys() - terms
