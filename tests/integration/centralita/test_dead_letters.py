@@ -129,7 +129,7 @@ def test_the_command_lists_shows_and_retries_dead_letters(
     url: dict[str, str], command: "Callable[..., Command]"
 ) -> None:
     found = command("dead-letters", "list", "--json", environment=url).json()
-    assert [(one["letter"], one["reasons"]) for one in found] == [(1, ["body: not JSON"]), (2, ["Conflict at try 9"])]
+    assert [(one["number"], one["reasons"]) for one in found] == [(1, ["body: not JSON"]), (2, ["Conflict at try 9"])]
     shown = command("dead-letters", "show", "2", environment=url)
     assert "+1••••••••23" in shown.out
     assert "+12125550123" not in shown.out
@@ -137,10 +137,10 @@ def test_the_command_lists_shows_and_retries_dead_letters(
     assert whole.json()["body"]["phone_number"] == json.loads(REQUEST)["phone_number"]
     retried = command("dead-letters", "retry", "2", "7", "--json", environment=url)
     assert retried.code == 1
-    assert [(one["letter"], bool(one["stored_at"]), one["reason"]) for one in retried.json()] == [
+    assert [(one["number"], bool(one["stored_sequence"]), one["reason"]) for one in retried.json()] == [
         (2, True, None),
         (7, False, "there is no dead letter 7; `centralita dead-letters list` shows all of them"),
     ]
     assert command("dead-letters", "retry", environment=url).code == 2
     assert command("dead-letters", "retry", "--all", environment=url).code == 0
-    assert "There are none." in command("dead-letters", "list", environment=url).out
+    assert "There are no dead letters." in command("dead-letters", "list", environment=url).out

@@ -36,8 +36,8 @@ def run_list(nats: options.NatsUrl = options.NATS_URL, json: options.Json = Fals
 
     async def work() -> None:
         async with connected(nats) as client:
-            found = [letter async for letter in read_dead_letters(client)]
-        print_json([_summary(letter) for letter in found]) if json else print_view(_table(found))
+            found = [stored async for stored in read_dead_letters(client)]
+        print_json([_summary(stored) for stored in found]) if json else print_view(_table(found))
 
     exit_codes.run(work())
 
@@ -53,12 +53,12 @@ def run_show(
 
     async def work() -> None:
         async with connected(nats) as client:
-            letter = await find_dead_letter(client, sequence)
+            stored = await find_dead_letter(client, sequence)
         if json:
-            fields = {**_summary(letter), "headers": letter.dead_letter.headers, "body": _body(letter)}
+            fields = {**_summary(stored), "headers": stored.dead_letter.headers, "body": _body(stored)}
             print_json(fields, numbers=numbers)
         else:
-            print_view(_details(letter), numbers=numbers)
+            print_view(_details(stored), numbers=numbers)
 
     try:
         exit_codes.run(work())
@@ -83,7 +83,7 @@ def run_retry(
 
     async def work() -> None:
         async with connected(nats, user=ADMIN) as client:
-            numbers = sequence or [letter.sequence async for letter in read_dead_letters(client)]
+            numbers = sequence or [one.sequence async for one in read_dead_letters(client)]
             results = [await _retried(client, number, force=force) for number in numbers]
         if json:
             print_json(results)
@@ -99,21 +99,21 @@ async def _retried(client: Client, sequence: int, *, force: bool) -> dict[str, A
     try:
         stored = await retry(client, await find_dead_letter(client, sequence), force=force)
     except (CannotRetry, APIError) as error:
-        return {"letter": sequence, "stored_at": None, "reason": str(error)}
-    return {"letter": sequence, "stored_at": stored, "reason": None}
+        return {"number": sequence, "stored_sequence": None, "reason": str(error)}
+    return {"number": sequence, "stored_sequence": stored, "reason": None}
 
 
 def _result(result: dict[str, Any]) -> RenderableType:
     if result["reason"]:
-        return Text(f"{result['letter']}: not retried: {result['reason']}", style="red")
-    return Text(f"{result['letter']}: published again with sequence {result['stored_at']}")
+        return Text(f"{result['number']}: not retried: {result['reason']}", style="red")
+    return Text(f"{result['number']}: published again with sequence {result['stored_sequence']}")
 
 
-def _summary(letter: StoredDeadLetter) -> dict[str, Any]:
-    dead = letter.dead_letter
+def _summary(stored: StoredDeadLetter) -> dict[str, Any]:
+    dead = stored.dead_letter
     return {
-        "letter": letter.sequence,
-        "at": letter.at,
+        "number": stored.sequence,
+        "at": stored.at,
         "consumer": dead.consumer,
         "stream": dead.stream,
         "sequence": dead.sequence,
@@ -127,25 +127,25 @@ def _table(found: list[StoredDeadLetter]) -> RenderableType:
     if not found:
         return Text("There are no dead letters.")
     table = Table("number", "at", "consumer", "subject", "reasons", box=None)
-    for letter in found:
-        dead = letter.dead_letter
+    for stored in found:
+        dead = stored.dead_letter
         reasons = Text("\n".join(dead.reasons))
-        table.add_row(str(letter.sequence), f"{letter.at:%Y-%m-%d %H:%M:%S}", dead.consumer, dead.subject, reasons)
+        table.add_row(str(stored.sequence), f"{stored.at:%Y-%m-%d %H:%M:%S}", dead.consumer, dead.subject, reasons)
     return table
 
 
-def _details(letter: StoredDeadLetter) -> RenderableType:
-    dead = letter.dead_letter
+def _details(stored: StoredDeadLetter) -> RenderableType:
+    dead = stored.dead_letter
     origin = f"{dead.subject}, {dead.stream} {dead.sequence}, delivered {dead.deliveries} times to {dead.consumer}"
     headers = [Text(f"{name}: {value}", style="dim") for name, value in dead.headers.items()]
-    body = _body(letter)
+    body = _body(stored)
     text = body if isinstance(body, str) else encoding.dumps(body, ensure_ascii=False, indent=2)
     reasons = [Text(reason, style="red") for reason in dead.reasons]
     return Group(Text(origin, style="bold"), *reasons, *headers, Text(text))
 
 
-def _body(letter: StoredDeadLetter) -> Any:
+def _body(stored: StoredDeadLetter) -> Any:
     try:
-        return encoding.loads(letter.message.body)
+        return encoding.loads(stored.message.body)
     except ValueError:
-        return letter.message.body.decode(errors="replace")
+        return stored.message.body.decode(errors="replace")

@@ -5,8 +5,8 @@ refused while a service subscribes in the target, and is meant for environments 
 
 **Whole or nothing.** Each imported message carries the header `import_headers.HEADER` with the import's id, its line
 and the number of lines. If the import fails or is cancelled, `undo_import` removes exactly the messages with that
-header. If its process is killed, the target holds fewer messages than the header's count. The next import finds them,
-is refused, and names the command that removes them.
+header. If its process is killed, the target contains fewer messages than the header's count. The next import is
+refused and names the command that removes them.
 
 **Headers.** The server's own headers (``Nats-*``) are not imported. Guards (``Nats-Expected-*``) are about the log that
 the message comes from. By ``Nats-Msg-Id`` the server silently drops what it received within two minutes, even if it was

@@ -1,7 +1,7 @@
 """Check that the permissions in force on the server are those of the contracts.
 
 The server reports a user's permissions only to that user. So the doctor connects as every user whose password it
-finds, and asks. It subscribes only to its own inbox, so it takes no message from a service.
+finds, and asks. It subscribes only to its own inbox, so no service misses a message.
 """
 
 import asyncio
