@@ -1,4 +1,4 @@
-"""What the faults demo asks for, and how it judges what it got."""
+"""The faults demo: its phases, and its judgement of the fallbacks that were used."""
 
 import re
 from uuid import UUID
@@ -6,14 +6,14 @@ from uuid import UUID
 import pytest
 
 from centralita.demo.campaign import requests
-from centralita.demo.fallbacks import BREAKERS, MODEL, SPEECH, BreakerBook, Ladder, source_of
+from centralita.demo.fallbacks import BREAKERS, MODEL, SPEECH, BreakerCounts, FallbackUsage, source_of
 from centralita.demo.faults import PHASES, SETTINGS, Phase, with_script_lines
 from contracts import AudioFailed, AudioReady, ConversationEnded, Disposition, Event, ReplyGenerated, ReplySource
 from contracts.script import fallback_line
 from contracts.vocabulary import SpeechFallback
 
 ID = UUID(int=7)
-WELL = BreakerBook(opened=2, closed=1, state=0)
+RECOVERED = BreakerCounts(opened=2, closed=1, state=0)
 USED = dict.fromkeys((*SPEECH, *MODEL), 1)
 
 
@@ -40,7 +40,7 @@ def ended(disposition: Disposition) -> Event:
 
 
 @pytest.mark.parametrize(
-    ("event", "step"),
+    ("event", "source"),
     [
         (ready(None), "voice"),
         (ready(SpeechFallback.CLIP), "clip"),
@@ -63,47 +63,47 @@ def ended(disposition: Disposition) -> Event:
         ),
     ],
 )
-def test_each_event_tells_of_its_step(event: Event, step: str | None) -> None:
-    assert source_of(event) == step
+def test_each_event_records_the_use_of_its_source(event: Event, source: str | None) -> None:
+    assert source_of(event) == source
 
 
-def test_a_run_that_used_every_step_and_closed_every_breaker_has_no_problems() -> None:
-    assert Ladder(USED, dict.fromkeys(BREAKERS, WELL)).problems == []
+def test_a_run_that_used_every_source_and_closed_every_breaker_has_no_problems() -> None:
+    assert FallbackUsage(USED, dict.fromkeys(BREAKERS, RECOVERED)).problems == []
 
 
 @pytest.mark.parametrize(
-    ("book", "problem"),
+    ("counts", "problem"),
     [
-        (BreakerBook(), "never opened"),
-        (BreakerBook(opened=1, state=2), "is not closed again"),
-        (BreakerBook(opened=2, closed=1, state=1), "is not closed again"),
+        (BreakerCounts(), "never opened"),
+        (BreakerCounts(opened=1, state=2), "is not closed again"),
+        (BreakerCounts(opened=2, closed=1, state=1), "is not closed again"),
     ],
 )
-def test_a_breaker_that_did_not_open_and_close_again_is_a_problem(book: BreakerBook, problem: str) -> None:
-    [found] = Ladder(USED, {**dict.fromkeys(BREAKERS, WELL), "openai": book}).problems
+def test_a_breaker_that_did_not_open_and_close_again_is_a_problem(counts: BreakerCounts, problem: str) -> None:
+    [found] = FallbackUsage(USED, {**dict.fromkeys(BREAKERS, RECOVERED), "openai": counts}).problems
     assert found == f"breaker openai {problem}"
 
 
-def test_a_step_that_was_not_used_is_a_problem() -> None:
-    assert Ladder({**USED, "clip": 0}, {}).problems == ["step clip was not used"]
+def test_a_source_that_was_not_used_is_a_problem() -> None:
+    assert FallbackUsage({**USED, "clip": 0}, {}).problems == ["clip was not used"]
 
 
-def test_a_phase_lasts_until_what_it_is_for_has_been_seen() -> None:
-    phase = Phase("", steps=("clip",), opened=("openai",), closed=("elevenlabs",))
-    known = {"openai": BreakerBook(), "elevenlabs": BreakerBook(opened=1)}
-    assert phase.missing({}, known) == ["step clip", "openai opened", "elevenlabs closed again"]
-    assert phase.missing({"clip": 1}, {"openai": WELL, "elevenlabs": WELL}) == []
+def test_a_phase_lasts_until_its_sources_were_used_and_its_breakers_moved() -> None:
+    phase = Phase("", sources=("clip",), opened=("openai",), closed=("elevenlabs",))
+    known = {"openai": BreakerCounts(), "elevenlabs": BreakerCounts(opened=1)}
+    assert phase.missing({}, known) == ["use of clip", "openai opened", "elevenlabs closed again"]
+    assert phase.missing({"clip": 1}, {"openai": RECOVERED, "elevenlabs": RECOVERED}) == []
 
 
-def test_every_step_and_every_breaker_has_a_phase() -> None:
-    assert {step for phase in PHASES for step in phase.steps} == {*SPEECH, *MODEL}
+def test_every_source_and_every_breaker_has_a_phase() -> None:
+    assert {source for phase in PHASES for source in phase.sources} == {*SPEECH, *MODEL}
     assert {name for phase in PHASES for name in phase.opened} == set(BREAKERS)
     assert set(PHASES[-1].closed) == set(BREAKERS)
     assert PHASES[-1].rules == ()
 
 
-def test_a_failing_first_model_is_told_from_the_second_by_what_is_asked_for() -> None:
-    rules = next(phase.rules for phase in PHASES if "second_model" in phase.steps)
+def test_requests_to_the_first_model_fail_and_requests_to_the_second_do_not() -> None:
+    rules = next(phase.rules for phase in PHASES if "second_model" in phase.sources)
     assert [bool(re.search(rule["request_body"], f'{{"model":"{SETTINGS["OPENAI_MODEL"]}"}}')) for rule in rules] == [
         True,
         False,
@@ -113,6 +113,6 @@ def test_a_failing_first_model_is_told_from_the_second_by_what_is_asked_for() ->
     )
 
 
-def test_only_the_english_scripts_have_a_line_of_their_own() -> None:
+def test_only_the_english_scripts_have_a_fallback_line() -> None:
     for request in with_script_lines(requests(run="x", count=6)):
         assert (fallback_line(request.script_template) is not None) is (request.language == "en")

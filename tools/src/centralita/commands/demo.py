@@ -24,7 +24,7 @@ def run_demo(
     """Runs a whole campaign on this machine: embedded servers, simulated vendors, no account."""
     console = Console()
     try:
-        asyncio.run(demo(console, count=calls, timeout=timeout, keep=keep, faults=faults))
+        asyncio.run(demo(console, count=calls, timeout=timeout, keep=keep, with_faults=faults))
     except (DemoFailed, CannotStart, TimeoutError) as error:
         console.print(f"[red]The demo failed:[/red] {error or type(error).__name__}")
         raise typer.Exit(ExitCode.NEGATIVE) from error

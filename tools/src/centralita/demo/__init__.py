@@ -1,1 +1,1 @@
-"""`centralita demo`: a campaign on this machine, and the checks that its records agree."""
+"""`centralita demo`: a campaign on this machine, and the check that its records agree."""

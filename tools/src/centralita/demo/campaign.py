@@ -1,4 +1,4 @@
-"""The demo's campaign: twenty-five people who are reminded of an appointment, on numbers of the fictional range."""
+"""The demo's campaign: reminders of an appointment, to phone numbers that are reserved for fiction."""
 
 from nats.aio.client import Client
 
@@ -21,7 +21,7 @@ _DAYS = {"en": ("Monday", "Tuesday", "Thursday"), "es": ("lunes", "martes", "jue
 
 
 def requests(run: str, count: int = 25) -> list[CallRequested]:
-    """`count` requests (at most 100); `run` makes their identities those of this run. Every third is in Spanish."""
+    """Returns `count` requests (at most 100), every third in Spanish. Their request ids begin with `run`."""
     return [_request(run, number) for number in range(count)]
 
 

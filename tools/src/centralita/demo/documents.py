@@ -1,4 +1,4 @@
-"""What campaign-stats has written to MongoDB, read back as any dashboard would."""
+"""The documents of campaign-stats in MongoDB, read as a dashboard reads them."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ Document = Mapping[str, Any]
 
 
 async def call_documents(mongo_url: str, ids: Iterable[UUID]) -> dict[UUID, Document]:
-    """The documents of these calls, by id."""
+    """Returns the documents of these calls, by call id."""
     wanted = [str(call_id) for call_id in ids]
     async with AsyncMongoClient[dict[str, Any]](mongo_url) as client:
         found = await client[DATABASE]["calls"].find({"_id": {"$in": wanted}}).to_list()
@@ -23,13 +23,13 @@ async def call_documents(mongo_url: str, ids: Iterable[UUID]) -> dict[UUID, Docu
 
 
 async def campaign_document(mongo_url: str, campaign_id: str) -> Document:
-    """The counters of a campaign; empty if there are none."""
+    """Returns the counters of a campaign; empty if there are none."""
     async with AsyncMongoClient[dict[str, Any]](mongo_url) as client:
         return await client[DATABASE]["campaigns"].find_one({"_id": campaign_id}) or {}
 
 
 async def wait_until_projected(mongo_url: str, ids: Iterable[UUID], *, timeout: float) -> None:
-    """Waits until every one of these calls has ended in MongoDB too. Raises TimeoutError."""
+    """Returns when MongoDB has a final status of each of these calls. Raises TimeoutError."""
     wanted = list(ids)
     final = set(FINAL_STATUSES)
     async with asyncio.timeout(timeout):

@@ -1,4 +1,4 @@
-"""Which steps of the ladders a run has used, from its log, and what its breakers did, from the services' metrics."""
+"""The fallbacks that a run has used, from its log, and what its circuit breakers did, from the services' metrics."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -15,27 +15,27 @@ from contracts import AudioFailed, AudioReady, ConversationEnded, Disposition, E
 from contracts.streams import CALLS
 
 SPEECH = {
-    "voice": "the voice that was asked for",
+    "voice": "the requested voice",
     "second_voice": "a second model or voice of ElevenLabs",
     "clip": "a clip of the same line",
-    "say": "Twilio's own voice, to the end of the turn",
+    "say": "Twilio's own voice, until the end of the turn",
 }
 MODEL = {
-    "model": "the model that was asked",
+    "model": "the configured model",
     "retry": "the same model once more",
     "second_model": "a second model",
-    "script_line": "the script's own line",
-    "last_resort": "the language's last resort",
-    "technical_failure": "a goodbye, and the call failed",
+    "script_line": "the fallback line of the script",
+    "last_resort": "the last resort of the language",
+    "technical_failure": "a goodbye; the call fails",
 }
-"""The steps of each ladder from the top to the bottom, and what each is."""
+"""Each fallback chain: its sources in order, with what the callee hears."""
 
 BREAKERS = ("elevenlabs", "elevenlabs_fallback", "openai", "openai_fallback", "twilio")
 
 
 @dataclass(frozen=True, slots=True)
-class BreakerBook:
-    """How often a breaker opened and closed, and its state now (0: closed)."""
+class BreakerCounts:
+    """How often a breaker has opened and closed, and its present state (0: closed)."""
 
     opened: int = 0
     closed: int = 0
@@ -43,32 +43,36 @@ class BreakerBook:
 
     @property
     def is_closed_again(self) -> bool:
-        """Whether it opened, and has closed since."""
+        """Whether the breaker has opened, and is closed now."""
         return self.opened > 0 and self.closed > 0 and self.state == 0
 
 
-Breakers = Mapping[str, BreakerBook]
+Breakers = Mapping[str, BreakerCounts]
 
 
 @dataclass(frozen=True, slots=True)
-class Ladder:
-    """What a run has used; `steps` by name, those that were not used at 0."""
+class FallbackUsage:
+    """How often a run has used each source (0: never), and its breakers."""
 
-    steps: Mapping[str, int]
+    sources: Mapping[str, int]
     breakers: Breakers
 
     @property
     def problems(self) -> list[str]:
-        """Every step that was not used, and every breaker that did not open and close again."""
+        """Every source that was not used, and every breaker that did not open and close again."""
         return [
-            *(f"step {name} was not used" for name, times in self.steps.items() if not times),
-            *(f"breaker {name} never opened" for name, book in self.breakers.items() if not book.opened),
-            *(f"breaker {name} is not closed again" for name, book in self.breakers.items() if not _is_well(book)),
+            *(f"{name} was not used" for name, count in self.sources.items() if not count),
+            *(f"breaker {name} never opened" for name, counts in self.breakers.items() if not counts.opened),
+            *(
+                f"breaker {name} is not closed again"
+                for name, counts in self.breakers.items()
+                if counts.opened and not counts.is_closed_again
+            ),
         ]
 
 
 def source_of(event: Event) -> str | None:
-    """The step that an event tells of; none if it tells of none."""
+    """Returns the source whose use the event records, or None."""
     match event:
         case AudioReady():
             return event.fallback.value if event.fallback else "voice"
@@ -81,35 +85,31 @@ def source_of(event: Event) -> str | None:
     return None
 
 
-async def ladder(client: Client, system: System, calls: Iterable[UUID]) -> Ladder:
-    """Reads the log of these calls, and asks voice and conversation for their breakers."""
+async def fallback_usage(client: Client, system: System, calls: Iterable[UUID]) -> FallbackUsage:
+    """Reads the events of these calls, and the breakers of voice and conversation."""
     log = EventLog(client, CALLS.name, source="demo")
     used: Counter[str] = Counter()
     for call_id in calls:
-        facts = await log.read([event.subject_for(call_id) for event in (AudioReady, AudioFailed, ReplyGenerated)])
-        facts += await log.read([ConversationEnded.subject_for(call_id)])
-        used.update(step for fact in facts if (step := source_of(fact.event)))
+        events = await log.read([event.subject_for(call_id) for event in (AudioReady, AudioFailed, ReplyGenerated)])
+        events += await log.read([ConversationEnded.subject_for(call_id)])
+        used.update(source for stored in events if (source := source_of(stored.event)))
     async with httpx.AsyncClient(timeout=10) as http:
-        books = await breakers(http, system)
-    return Ladder({step: used[step] for step in (*SPEECH, *MODEL)}, books)
+        counts = await breakers(http, system)
+    return FallbackUsage({source: used[source] for source in (*SPEECH, *MODEL)}, counts)
 
 
 async def breakers(http: httpx.AsyncClient, system: System) -> Breakers:
-    """Every breaker of `BREAKERS`, as the services count them."""
+    """Returns the counts of every breaker in `BREAKERS`, summed over the services."""
     opened: Counter[str] = Counter()
     closed: Counter[str] = Counter()
     state: Counter[str] = Counter()
     for service in ("voice", "conversation"):
-        answer = await http.get(f"{system.urls[service]}/metrics")
-        for family in text_string_to_metric_families(answer.raise_for_status().text):
+        response = await http.get(f"{system.urls[service]}/metrics")
+        for family in text_string_to_metric_families(response.raise_for_status().text):
             for sample in family.samples:
                 if sample.name == "centralita_breaker_transitions_total":
                     by_state = {"open": opened, "closed": closed}.get(sample.labels["state"], Counter())
                     by_state[sample.labels["provider"]] += int(sample.value)
                 elif sample.name == "centralita_breaker_state":
                     state[sample.labels["provider"]] += int(sample.value)
-    return {name: BreakerBook(opened[name], closed[name], state[name]) for name in BREAKERS}
-
-
-def _is_well(book: BreakerBook) -> bool:
-    return not book.opened or book.is_closed_again
+    return {name: BreakerCounts(opened[name], closed[name], state[name]) for name in BREAKERS}

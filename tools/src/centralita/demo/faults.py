@@ -1,7 +1,7 @@
-"""``centralita demo --faults``: the vendors fail in the middle of the campaign, step by step, and are healed again.
+"""``centralita demo --faults``: the vendors fail during the campaign, phase by phase, and recover.
 
-Each phase lasts until the log and the services' metrics show what it is for, so nothing here depends on how fast the
-machine is.
+Each phase lasts until the log and the services' metrics show its intended effect, so that the speed of the machine does
+not matter.
 """
 
 import asyncio
@@ -31,17 +31,17 @@ SETTINGS: Mapping[str, str] = {
     "BREAKER_COOL_DOWN_SECONDS": "1",
     "MAX_CONCURRENT_CALLS": "8",
 }
-"""Second models, breakers that a demo has time for, and few calls at once, so that there are some in every phase."""
+"""Second models, breakers that open and close quickly, and few concurrent calls, so that every phase has some."""
 
 SCRIPT_LINE = "Fallback: I am sorry, I cannot answer that just now. Could you say it once more, please?"
-"""For the English scripts; the Spanish ones have none, so theirs is the language's last resort."""
+"""For the English scripts. The Spanish scripts have none, so their calls use the last resort of the language."""
 
 Rule = dict[str, Any]
 _POLL_SECONDS = 0.2
 
 
-def _down(vendor: str, asks: str = "", probability: float = 1.0) -> Rule:
-    return {"target": vendor, "kind": "status", "status": 503, "request_body": asks, "probability": probability}
+def _down(vendor: str, request_body: str = "", probability: float = 1.0) -> Rule:
+    return {"target": vendor, "kind": "status", "status": 503, "request_body": request_body, "probability": probability}
 
 
 _CREDENTIALS_REFUSED: Rule = {"target": "twilio", "kind": "status", "status": 401}
@@ -50,57 +50,57 @@ _FIRST_MODEL_DOWN, _FIRST_SPEECH_DOWN = _down("openai", f'"{FIRST_MODEL}"'), _do
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Which requests fail, and what must have been seen before the next one: steps, breakers open, breakers closed."""
+    """Which requests fail, and what must happen before the next phase: sources used, breakers opened and closed."""
 
     title: str
     rules: tuple[Rule, ...] = ()
-    steps: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
     opened: tuple[str, ...] = ()
     closed: tuple[str, ...] = ()
 
-    def missing(self, steps: Mapping[str, int], known: Breakers) -> list[str]:
-        """What it still waits for."""
+    def missing(self, used: Mapping[str, int], known: Breakers) -> list[str]:
+        """Returns what has not happened yet."""
         return [
-            *(f"step {step}" for step in self.steps if not steps.get(step)),
+            *(f"use of {source}" for source in self.sources if not used.get(source)),
             *(f"{name} opened" for name in self.opened if not known[name].opened),
             *(f"{name} closed again" for name in self.closed if not known[name].is_closed_again),
         ]
 
 
 PHASES = (
-    Phase("all is well", steps=("model", "voice")),
-    Phase("Twilio refuses our credentials: nobody is dialled", (_CREDENTIALS_REFUSED,), opened=("twilio",)),
-    Phase("Twilio takes them again", closed=("twilio",)),
-    Phase("OpenAI fails now and then", (_down("openai", probability=0.5),), steps=("retry",)),
+    Phase("no vendor fails", sources=("model", "voice")),
+    Phase("Twilio refuses our credentials: no call is dialled", (_CREDENTIALS_REFUSED,), opened=("twilio",)),
+    Phase("Twilio accepts the credentials again", closed=("twilio",)),
+    Phase("OpenAI fails for half of the requests", (_down("openai", probability=0.5),), sources=("retry",)),
     Phase(
         "the first model and the first voice fail",
         (_FIRST_MODEL_DOWN, _FIRST_SPEECH_DOWN),
-        steps=("second_model", "second_voice"),
+        sources=("second_model", "second_voice"),
         opened=("openai", "elevenlabs"),
     ),
     Phase(
         "ElevenLabs is down",
         (_FIRST_MODEL_DOWN, _down("elevenlabs")),
-        steps=("clip", "say"),
+        sources=("clip", "say"),
         opened=("elevenlabs_fallback",),
     ),
     Phase(
         "ElevenLabs and OpenAI are down",
         (_down("openai"), _down("elevenlabs")),
-        steps=("script_line", "last_resort", "technical_failure"),
+        sources=("script_line", "last_resort", "technical_failure"),
         opened=("openai_fallback",),
     ),
     Phase(
-        "the second model and the second voice are healed",
+        "the second model and the second voice recover",
         (_FIRST_MODEL_DOWN, _FIRST_SPEECH_DOWN),
         closed=("openai_fallback", "elevenlabs_fallback"),
     ),
-    Phase("all is healed", closed=BREAKERS),
+    Phase("all vendors recover", closed=BREAKERS),
 )
 
 
 def with_script_lines(wanted: Iterable[CallRequested]) -> list[CallRequested]:
-    """The requests, the English ones with a line for when no model answers."""
+    """Returns the requests; the English scripts get a fallback line."""
     return [
         request.model_copy(update={"script_template": f"{request.script_template}\n\n{SCRIPT_LINE}"})
         if request.language == "en"
@@ -111,42 +111,42 @@ def with_script_lines(wanted: Iterable[CallRequested]) -> list[CallRequested]:
 
 @dataclass
 class Faults:
-    """Goes through the phases while calls are made. `phase`: the present one; none once all are through."""
+    """Goes through the phases while calls are made. `phase` is the present one, None after the last."""
 
     system: System
     client: Client
     phase: Phase | None = PHASES[0]
     missing: list[str] = field(default_factory=list)
-    _seen: Counter[str] = field(default_factory=Counter)
+    _used: Counter[str] = field(default_factory=Counter)
 
     async def watch(self) -> None:
-        """From now on the steps that are taken are seen; to be called before the first call is asked for."""
+        """Starts to record the used sources. Call it before the first call is requested."""
         for event in (AudioReady, AudioFailed, ReplyGenerated, ConversationEnded):
-            await self.client.subscribe(event.subjects(), cb=self._see)
+            await self.client.subscribe(event.subjects(), cb=self._count)
 
     async def run(self) -> None:
-        """Until the last phase has shown what it is for. The simulators are left in order."""
+        """Returns after the last phase. The simulators do not fail any more then."""
         async with httpx.AsyncClient(timeout=10) as http:
             try:
                 for self.phase in PHASES:
                     await self._set(http, self.phase.rules)
-                    await self._until_shown(http, self.phase)
+                    await self._complete(http, self.phase)
                 self.phase = None
             finally:
                 await self._set(http, ())
 
-    async def _until_shown(self, http: httpx.AsyncClient, phase: Phase) -> None:
+    async def _complete(self, http: httpx.AsyncClient, phase: Phase) -> None:
         while True:
-            self.missing = phase.missing(self._seen, await breakers(http, self.system))
+            self.missing = phase.missing(self._used, await breakers(http, self.system))
             if not self.missing:
                 return
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _set(self, http: httpx.AsyncClient, rules: Iterable[Rule]) -> None:
-        answer = await http.put(f"{self.system.vendors.control}/_simulator/faults", json=list(rules))
-        answer.raise_for_status()
+        response = await http.put(f"{self.system.vendors.control}/_simulator/faults", json=list(rules))
+        response.raise_for_status()
 
-    async def _see(self, message: Msg) -> None:
+    async def _count(self, message: Msg) -> None:
         with suppress(InvalidMessage):
-            if step := source_of(decode(message.subject, message.data)):
-                self._seen[step] += 1
+            if source := source_of(decode(message.subject, message.data)):
+                self._used[source] += 1

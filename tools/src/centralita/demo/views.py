@@ -1,4 +1,4 @@
-"""What a person sees of a run, as Rich renderables."""
+"""The progress and the results of the demo as Rich renderables."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from centralita.demo.documents import Document
-from centralita.demo.fallbacks import MODEL, SPEECH, Ladder
+from centralita.demo.fallbacks import MODEL, SPEECH, FallbackUsage
 from centralita.demo.reconciliation import Reconciliation
 from chassis.event_log import EventLog
 from contracts import AudioRequested, Call, CallStatus, ConversationEnded, ReplyGenerated, SpeechHeard
@@ -34,7 +34,7 @@ _COLOURS = {
 
 
 def progress(calls: Mapping[UUID, Call | None], title: str | None = None) -> RenderableType:
-    """Each call's state, then the totals, and what is going on besides."""
+    """Shows the status of each call, the totals, and a title below them."""
     cells = [_cell(number, call) for number, call in enumerate(calls.values())]
     totals = Counter(call.status if call else CallStatus.PENDING for call in calls.values())
     line = Text("  ").join(Text(f"{status} {n}", style=_COLOURS[status]) for status, n in sorted(totals.items()))
@@ -49,7 +49,7 @@ def _cell(number: int, call: Call | None) -> Text:
 
 
 def statistics(document: Document) -> RenderableType:
-    """A campaign's counters, as MongoDB has them."""
+    """Shows the counters of a campaign in MongoDB."""
     table = Table(title="Campaign statistics, read back from MongoDB", title_justify="left", min_width=44)
     table.add_column("counter")
     table.add_column("value", justify="right")
@@ -59,43 +59,47 @@ def statistics(document: Document) -> RenderableType:
     return table
 
 
-def agreement(findings: Reconciliation, messages: int) -> RenderableType:
-    """Whether the three books agree."""
-    if findings.problems:
-        return Panel("\n".join(findings.problems), title="The books do not agree", border_style="red")
+def agreement(result: Reconciliation, messages: int) -> RenderableType:
+    """Shows whether log, MongoDB and ledger agree. `messages`: the last sequence of the log."""
+    if result.problems:
+        return Panel(
+            "\n".join(result.problems),
+            title="The log, MongoDB and the simulator's ledger do not agree",
+            border_style="red",
+        )
     return Panel(
-        f"{findings.calls} calls, {findings.attempts} attempts, {findings.dials} dials in the simulator's ledger and "
-        f"{findings.refused} refused by it; no attempt was dialled more than "
-        f"{findings.max_dials_of_one_attempt} time(s). {messages} messages in the log.",
+        f"{result.calls} calls, {result.attempts} attempts, {result.dials} dials in the simulator's ledger and "
+        f"{result.refused} refused by it; no attempt was dialled more than "
+        f"{result.max_dials_of_one_attempt} time(s). {messages} messages in the log.",
         title="The log, MongoDB and the simulator's ledger agree, call by call",
         title_align="left",
         border_style="green",
     )
 
 
-def ladder(used: Ladder) -> RenderableType:
-    """What stood in for what, how often, and what the breakers did."""
-    table = Table(title="The ladder, from the log; the breakers, from the services' metrics", title_justify="left")
-    for column in ("", "step", "what the callee heard"):
+def fallbacks(usage: FallbackUsage) -> RenderableType:
+    """Shows how often each source of the fallback chains was used, and what the breakers did."""
+    table = Table(title="Fallback chains, from the log; breakers, from the services' metrics", title_justify="left")
+    for column in ("chain", "source", "what the callee heard"):
         table.add_column(column)
     table.add_column("times", justify="right")
-    for name, steps in (("speech", SPEECH), ("model", MODEL)):
-        for step, meaning in steps.items():
-            times = used.steps[step]
-            table.add_row(name, step, meaning, str(times), style=None if times else "red")
+    for name, chain in (("speech", SPEECH), ("model", MODEL)):
+        for source, meaning in chain.items():
+            count = usage.sources[source]
+            table.add_row(name, source, meaning, str(count), style=None if count else "red")
         table.add_section()
-    for provider, book in used.breakers.items():
-        now = "closed" if book.state == 0 else "not closed"
-        table.add_row("breaker", provider, f"opened {book.opened} times, closed {book.closed} times", now)
+    for provider, counts in usage.breakers.items():
+        state = "closed" if counts.state == 0 else "not closed"
+        table.add_row("breaker", provider, f"opened {counts.opened} times, closed {counts.closed} times", state)
     return table
 
 
 async def transcript(client: Client, call: Call) -> RenderableType:
-    """What was said in a call, from its log."""
+    """Shows the transcript of a call, from its log."""
     table = Table.grid(padding=(0, 2))
-    for recorded in await EventLog(client, CALLS.name, source="demo").read(call_filters(call.call_id)):
-        at = recorded.envelope.time.strftime("%H:%M:%S.%f")[:-4]
-        match recorded.event:
+    for stored in await EventLog(client, CALLS.name, source="demo").read(call_filters(call.call_id)):
+        at = stored.envelope.time.strftime("%H:%M:%S.%f")[:-4]
+        match stored.event:
             case AudioRequested(turn=0, text=text):
                 table.add_row(at, "[cyan]agent[/cyan]", text)
             case SpeechHeard(text=text):

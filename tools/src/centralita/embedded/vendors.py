@@ -1,4 +1,4 @@
-"""Which vendors a run talks to: the real ones where their settings are given, the simulators for the rest."""
+"""The vendors of a run: the real one if its settings are given, otherwise its simulator."""
 
 import asyncio
 import json
@@ -10,12 +10,12 @@ from pathlib import Path
 
 from centralita.embedded.servers import CannotStart
 
-NEEDED = {
+REQUIRED_SETTINGS = {
     "twilio": ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_PHONE_NUMBER"),
     "elevenlabs": ("ELEVENLABS_API_KEY",),
     "openai": ("OPENAI_API_KEY",),
 }
-SIMULATED = {
+SIMULATED_SETTINGS = {
     "TWILIO_ACCOUNT_SID": "AC" + "0" * 31 + "1",
     "TWILIO_AUTH_TOKEN": "simulated-auth-token",
     "TWILIO_PHONE_NUMBER": "+12125550100",
@@ -29,8 +29,10 @@ START_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Vendors:
-    """`environment` is what the services are told; `real` and `simulated` name the vendors; `control` is the URL of the
-    Twilio simulator, where its ledger is, if Twilio is simulated."""
+    """The vendors' settings for the services (`environment`), and the names of the real and the simulated vendors.
+
+    `control` is the address of the Twilio simulator with its ledger, None with the real Twilio.
+    """
 
     environment: dict[str, str]
     real: tuple[str, ...]
@@ -39,36 +41,36 @@ class Vendors:
 
 
 def real_vendors(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """The vendors whose settings are all given. Raises CannotStart when only some of a vendor's are."""
-    found = []
-    for vendor, names in NEEDED.items():
+    """Returns the vendors whose settings are complete. Raises CannotStart if only some of a vendor's are given."""
+    real = []
+    for vendor, names in REQUIRED_SETTINGS.items():
         given = [name for name in names if environment.get(name)]
         if given and len(given) < len(names):
             missing = ", ".join(name for name in names if name not in given)
             raise CannotStart(f"{vendor}: {', '.join(given)} is set but {missing} is not; set all of them or none")
         if given:
-            found.append(vendor)
-    if "twilio" in found and not environment.get("APP_BASE_URL", "").startswith("https://"):
+            real.append(vendor)
+    if "twilio" in real and not environment.get("APP_BASE_URL", "").startswith("https://"):
         raise CannotStart("APP_BASE_URL: Twilio must reach this machine; set it to your public https:// address")
-    if "elevenlabs" in found and not environment.get("ELEVENLABS_DEFAULT_VOICE"):
-        raise CannotStart("ELEVENLABS_DEFAULT_VOICE: set it to the id of the voice that shall speak")
-    return tuple(found)
+    if "elevenlabs" in real and not environment.get("ELEVENLABS_DEFAULT_VOICE"):
+        raise CannotStart("ELEVENLABS_DEFAULT_VOICE: set it to the id of a voice of your account")
+    return tuple(real)
 
 
 @asynccontextmanager
 async def vendors(
     environment: Mapping[str, str], *, seed: int, speed: float, log: Path, behaviours: str | None = None
 ) -> AsyncIterator[Vendors]:
-    """Starts the simulators for the vendors that are not real. Raises CannotStart."""
+    """Runs the simulators of the vendors that are not real during the block. Raises CannotStart."""
     real = real_vendors(environment)
-    simulated = tuple(name for name in NEEDED if name not in real)
-    told = {name: value for name, value in environment.items() if name.split("_")[0].lower() in NEEDED}
+    simulated = tuple(name for name in REQUIRED_SETTINGS if name not in real)
+    settings = {name: value for name, value in environment.items() if name.split("_")[0].lower() in REQUIRED_SETTINGS}
     if not simulated:
-        yield Vendors(told, real, simulated, None)
+        yield Vendors(settings, real, simulated, None)
         return
     command = [sys.executable, "-m", "simulators", "--seed", str(seed), "--speed", str(speed)]
     command += ["--behaviours", behaviours] if behaviours else []
-    child = {**environment, **{k: v for k, v in SIMULATED.items() if k.split("_")[0].lower() in simulated}}
+    child = {**environment, **{k: v for k, v in SIMULATED_SETTINGS.items() if k.split("_")[0].lower() in simulated}}
     with log.open("ab") as errors:
         process = await asyncio.create_subprocess_exec(
             *command, env=child, stdout=asyncio.subprocess.PIPE, stderr=errors, start_new_session=True
@@ -76,11 +78,11 @@ async def vendors(
     try:
         urls = await _urls(process, log)
         for vendor in simulated:
-            told |= {k: v for k, v in SIMULATED.items() if k.startswith(vendor.upper())}
-            if vendor == "twilio":  # the simulated account's pace is Twilio's own, in its faster time
-                told.setdefault("TWILIO_CALLS_PER_SECOND", f"{speed:g}")
-            told[f"{vendor.upper()}_BASE_URL"] = urls[vendor]
-        yield Vendors(told, real, simulated, urls["twilio"] if "twilio" in simulated else None)
+            settings |= {k: v for k, v in SIMULATED_SETTINGS.items() if k.startswith(vendor.upper())}
+            if vendor == "twilio":  # Twilio's own limit, one dial a second, in simulated time
+                settings.setdefault("TWILIO_CALLS_PER_SECOND", f"{speed:g}")
+            settings[f"{vendor.upper()}_BASE_URL"] = urls[vendor]
+        yield Vendors(settings, real, simulated, urls["twilio"] if "twilio" in simulated else None)
     finally:
         if process.returncode is None:
             process.terminate()
@@ -88,7 +90,7 @@ async def vendors(
 
 
 async def _urls(process: asyncio.subprocess.Process, log: Path) -> dict[str, str]:
-    assert process.stdout is not None  # noqa: S101  it was asked for
+    assert process.stdout is not None  # noqa: S101  stdout is a pipe
     try:
         line = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
         return dict(json.loads(line))
