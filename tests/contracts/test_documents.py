@@ -1,4 +1,4 @@
-"""The stored documents are what the code says, and hold together."""
+"""The generated documents are current and consistent."""
 
 import json
 import re
@@ -135,9 +135,9 @@ def test_every_channel_declares_the_parameters_of_its_address(document: dict[str
 def test_the_asyncapi_document_has_every_owner_and_every_consumer(document: dict[str, Any]) -> None:
     actions = {name: operation["action"] for name, operation in document["operations"].items()}
     sent = {f"{owner}.publishes.{event.event_name}" for event in EVENTS.values() for owner in event.owners}
-    heard = {f"{consumer.name}.consumes.{event.event_name}" for consumer in CONSUMERS for event in consumer.events}
+    consumed = {f"{consumer.name}.consumes.{event.event_name}" for consumer in CONSUMERS for event in consumer.events}
     assert {name for name, action in actions.items() if action == "send"} == sent
-    assert {name for name, action in actions.items() if action == "receive"} > heard
+    assert {name for name, action in actions.items() if action == "receive"} > consumed
 
 
 def test_every_operation_names_messages_of_its_own_channel(document: dict[str, Any]) -> None:

@@ -69,10 +69,10 @@ def test_check_names_a_breaking_change_and_every_document_that_has_drifted(
     (folder / "schemas/dial.claimed.v1.json").unlink()
     (folder / "asyncapi.json").write_text("{}", encoding="utf-8")
     assert check(folder) == 1
-    said = capsys.readouterr().err
-    assert f"{SCHEMA}: body.carrier: property removed" in said
-    assert "schemas/dial.claimed.v1.json: not stored" in said
-    assert "asyncapi.json: differs from the code" in said
+    errors = capsys.readouterr().err
+    assert f"{SCHEMA}: body.carrier: property removed" in errors
+    assert "schemas/dial.claimed.v1.json: not stored" in errors
+    assert "asyncapi.json: differs from the code" in errors
 
 
 def test_a_breaking_change_with_a_raised_version_is_stored_beside_the_old_one(
@@ -90,7 +90,7 @@ def test_a_breaking_change_with_a_raised_version_is_stored_beside_the_old_one(
 
 def test_a_harmless_change_is_stored_without_a_new_version(folder: Path) -> None:
     schema = json.loads((folder / SCHEMA).read_text(encoding="utf-8"))
-    schema["description"] = "said otherwise"
+    schema["description"] = "another description"
     (folder / SCHEMA).write_text(json.dumps(schema), encoding="utf-8")
     assert check(folder) == 1
     assert tooling.main(["store", "--folder", str(folder)]) == 0

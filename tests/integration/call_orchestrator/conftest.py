@@ -64,8 +64,8 @@ def ask(bus_client: Client) -> Ask:
 
 
 async def call_of(calls: EventLog, call_id: UUID) -> Call | None:
-    recorded = await calls.last(call_state_filter(call_id))
-    return recorded.event.call if recorded and isinstance(recorded.event, CallDecision) else None
+    stored = await calls.last(call_state_filter(call_id))
+    return stored.event.call if stored and isinstance(stored.event, CallDecision) else None
 
 
 async def with_status(calls: EventLog, ids: list[UUID], status: CallStatus) -> list[UUID]:

@@ -30,9 +30,9 @@ async def most_live(calls: EventLog) -> int:
     """The most calls that were live at once, by the log itself, which is in one order."""
     live: set[UUID] = set()
     most = 0
-    for recorded in await calls.read([call_state_filter("*")]):
-        if isinstance(recorded.event, CallDecision):
-            call = recorded.event.call
+    for stored in await calls.read([call_state_filter("*")]):
+        if isinstance(stored.event, CallDecision):
+            call = stored.event.call
             is_live = call.status.is_live
             live = live | {call.call_id} if is_live else live - {call.call_id}
             most = max(most, len(live))
@@ -102,18 +102,18 @@ async def test_the_slot_of_a_call_that_was_canceled_meanwhile_is_released(
         await bus_client.jetstream().publish(command.subject, command.model_dump_json().encode())
         await until(lambda: with_status(calls, [canceled], CallStatus.CANCELED))
         grants = await calls.read([AdmissionGranted.subjects()])
-        in_vain = AdmissionGranted(
+        useless = AdmissionGranted(
             call_id=canceled,
             campaign_id="reminders",
             attempt=1,
             due_sequence=due.sequence,
             replay_from_sequence=grants[0].sequence,
         )
-        granted = await calls.append(in_vain, guard=Guard(AdmissionGranted.subjects(), grants[-1].sequence))
+        granted = await calls.append(useless, guard=Guard(AdmissionGranted.subjects(), grants[-1].sequence))
 
         async def released() -> bool:
-            facts = [recorded.event for recorded in await calls.read(call_filters(canceled))]
-            return AdmissionReleased(call_id=canceled, attempt=1, grant_sequence=granted.sequence) in facts
+            events = [stored.event for stored in await calls.read(call_filters(canceled))]
+            return AdmissionReleased(call_id=canceled, attempt=1, grant_sequence=granted.sequence) in events
 
         await until(released)
         await end(calls, holder)

@@ -78,9 +78,9 @@ async def ask(client: Client, command: Event) -> CommandOutcome:
 async def until(calls: EventLog, call_id: UUID, status: CallStatus, *, attempt: int | None = None) -> Call:
     async with asyncio.timeout(10):
         while True:
-            recorded = await calls.last(call_state_filter(call_id))
-            if recorded and isinstance(recorded.event, CallDecision):
-                call = recorded.event.call
+            stored = await calls.last(call_state_filter(call_id))
+            if stored and isinstance(stored.event, CallDecision):
+                call = stored.event.call
                 if call.status is status and attempt in (None, call.attempt):
                     return call
             await asyncio.sleep(0.02)
@@ -106,8 +106,8 @@ async def test_a_request_becomes_a_call_that_is_dialled_at_once(
     assert outcome.call_id == call_id_of("r-1")
     call = await until(calls, outcome.call_id, CallStatus.DIALING)
     assert (call.attempt, call.max_retries, call.call_timeout_seconds) == (1, 3, 30)
-    facts = [recorded.event for recorded in await calls.read(call_filters(outcome.call_id))]
-    greetings = [event for event in facts if event.event_name == "audio.requested"]
+    events = [stored.event for stored in await calls.read(call_filters(outcome.call_id))]
+    greetings = [event for event in events if event.event_name == "audio.requested"]
     assert [event.model_dump()["text"] for event in greetings] == ["Hello Ada."]
 
 
@@ -154,8 +154,8 @@ async def test_a_refused_dial_is_tried_again_and_uses_up_no_retry(
 async def test_callbacks_in_any_order_lead_to_one_final_status(
     replicas: int, bus_client: Client, calls: EventLog
 ) -> None:
-    asked = await asyncio.gather(*(ask(bus_client, requested()) for _ in range(20)))
-    ids = [outcome.call_id for outcome in asked if outcome.call_id]
+    outcomes = await asyncio.gather(*(ask(bus_client, requested()) for _ in range(20)))
+    ids = [outcome.call_id for outcome in outcomes if outcome.call_id]
     await asyncio.gather(*(until(calls, call_id, CallStatus.DIALING) for call_id in ids))
     order = [TelephonyStatus.COMPLETED, TelephonyStatus.IN_PROGRESS, TelephonyStatus.RINGING]
     await asyncio.gather(*(calls.append(network(call_id, 1, status)) for call_id in ids for status in order))
@@ -201,9 +201,9 @@ async def test_an_invalid_request_is_a_dead_letter_with_its_reasons_and_the_next
     async with asyncio.timeout(10):
         while (await js.stream_info(DEAD_LETTERS.name)).state.messages < 1:
             await asyncio.sleep(0.02)
-    letter = await js.get_msg(DEAD_LETTERS.name, 1)
-    assert letter.subject == "dead_letter.call.requested"
-    body = (letter.data or b"").decode()
+    dead_letter = await js.get_msg(DEAD_LETTERS.name, 1)
+    assert dead_letter.subject == "dead_letter.call.requested"
+    body = (dead_letter.data or b"").decode()
     for field in ("contact_id", "script_template", "phone_number", "surprise"):
         assert f'"{field}: ' in body
 

@@ -34,8 +34,8 @@ from contracts import (
 from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS, campaign_state_filter
 
 LIMITS = {"max_concurrent_calls": 0, "twilio_calls_per_second": 100}
-PAUSE = CampaignPauseRequested(campaign_id="held", reason="a wrong number in the script")
-RESUME = CampaignResumeRequested(campaign_id="held")
+PAUSE = CampaignPauseRequested(campaign_id="spring", reason="a wrong number in the script")
+RESUME = CampaignResumeRequested(campaign_id="spring")
 
 
 async def command(client: Client, event: Event) -> CommandOutcome:
@@ -47,12 +47,12 @@ async def command(client: Client, event: Event) -> CommandOutcome:
     return CommandOutcome.model_validate_json(answer.data)
 
 
-async def said(calls: EventLog, campaign_id: str = "held") -> list[str]:
-    return [recorded.event.event_name for recorded in await calls.read([campaign_state_filter(campaign_id)])]
+async def event_names(calls: EventLog, campaign_id: str = "spring") -> list[str]:
+    return [stored.event.event_name for stored in await calls.read([campaign_state_filter(campaign_id)])]
 
 
 async def granted(calls: EventLog) -> list[UUID]:
-    grants = [recorded.event for recorded in await calls.read([AdmissionGranted.subjects()])]
+    grants = [stored.event for stored in await calls.read([AdmissionGranted.subjects()])]
     return [grant.call_id for grant in grants if isinstance(grant, AdmissionGranted)]
 
 
@@ -66,8 +66,8 @@ async def test_no_replica_dials_a_paused_campaign_and_after_its_resumption_each_
 ) -> None:
     async with running(nats_url, 2, **LIMITS):
         assert (await command(bus_client, PAUSE)).accepted
-        held = await ask("held", 5)
-        await until_queued(calls, held)
+        ids = await ask("spring", 5)
+        await until_queued(calls, ids)
         await until(lambda: shown(campaigns=1, calls=5))
     assert await granted(calls) == [], "the log has no grant that tells from which sequence to read"
     others: list[UUID] = []
@@ -77,22 +77,22 @@ async def test_no_replica_dials_a_paused_campaign_and_after_its_resumption_each_
         assert sorted(await granted(calls)) == sorted(others)
     async with running(nats_url, 2, **LIMITS):
         assert (await command(bus_client, RESUME)).accepted
-        await until_dialing(calls, held, 5)
+        await until_dialing(calls, ids, 5)
         await until(lambda: shown(campaigns=0, calls=0))
-    assert sorted(await granted(calls)) == sorted([*others, *held])
+    assert sorted(await granted(calls)) == sorted([*others, *ids])
 
 
 async def test_a_call_with_a_slot_goes_on_after_a_pause_and_the_next_one_waits(
     nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
 ) -> None:
     async with running(nats_url, 2, **{**LIMITS, "max_concurrent_calls": 1}):
-        held = await ask("held", 2)
-        [first] = await until_dialing(calls, held, 1)
+        ids = await ask("spring", 2)
+        [first] = await until_dialing(calls, ids, 1)
         await command(bus_client, PAUSE)
         await end(calls, first)
         await until(lambda: with_status(calls, [first], CallStatus.BUSY))
         [other] = await until_dialing(calls, await ask("other", 1), 1)
-        [waits] = [call_id for call_id in held if call_id != first]
+        [waits] = [call_id for call_id in ids if call_id != first]
         assert await granted(calls) == [first, other]
         await command(bus_client, RESUME)
         await end(calls, other)
@@ -104,8 +104,8 @@ async def test_waiting_calls_of_a_paused_campaign_can_be_canceled_and_changed_an
 ) -> None:
     async with running(nats_url, 2, **LIMITS):
         await command(bus_client, PAUSE)
-        canceled, changed, expired = held = await ask("held", 3)
-        await until_queued(calls, held)
+        canceled, changed, expired = ids = await ask("spring", 3)
+        await until_queued(calls, ids)
         await command(bus_client, CallCancelRequested(call_id=canceled))
         await command(bus_client, CallChangeRequested(call_id=changed, metadata={"a": "b"}))
         waiting = await call_of(calls, expired)
@@ -127,11 +127,11 @@ async def test_a_command_without_effect_is_accepted_and_changes_nothing(
 ) -> None:
     async with running(nats_url, 2, **LIMITS):
         assert (await command(bus_client, RESUME)).accepted
-        assert await said(calls) == []
+        assert await event_names(calls) == []
         for reason in ("first", "second"):
             outcome = await command(bus_client, PAUSE.model_copy(update={"reason": reason}))
-            assert (outcome.accepted, outcome.campaign_id, outcome.call_id) == (True, "held", None)
-    [paused] = await calls.read([campaign_state_filter("held")])
+            assert (outcome.accepted, outcome.campaign_id, outcome.call_id) == (True, "spring", None)
+    [paused] = await calls.read([campaign_state_filter("spring")])
     assert paused.event.model_dump()["campaign"]["reason"] == "first"
 
 
@@ -144,12 +144,12 @@ async def test_commands_are_carried_out_in_the_order_of_their_stream(
         for one in commands:
             await js.publish_async(one.subject, one.model_dump_json().encode())
         await js.publish_async_completed()
-        await until(lambda: _said(calls, 40))
-    assert await said(calls) == ["campaign.paused", "campaign.resumed"] * 20
+        await until(lambda: _has_events(calls, 40))
+    assert await event_names(calls) == ["campaign.paused", "campaign.resumed"] * 20
 
 
-async def _said(calls: EventLog, count: int) -> bool:
-    return len(await said(calls)) >= count
+async def _has_events(calls: EventLog, count: int) -> bool:
+    return len(await event_names(calls)) >= count
 
 
 @pytest.mark.parametrize("campaign_id", ["*", "a.b", ">", "a b"])
@@ -160,9 +160,9 @@ async def test_an_invalid_campaign_id_is_a_dead_letter_and_the_next_command_is_c
     await bus_client.jetstream().publish("campaign.pause_requested.x", body)
     async with running(nats_url, 2, **LIMITS):
         assert (await command(bus_client, PAUSE)).accepted
-    letter = await bus_client.jetstream().get_last_msg(DEAD_LETTERS.name, "dead_letter.campaign.pause_requested.x")
-    assert b"campaign_id: " in (letter.data or b"")
-    assert await said(calls, "*") == ["campaign.paused"]
+    dead_letter = await bus_client.jetstream().get_last_msg(DEAD_LETTERS.name, "dead_letter.campaign.pause_requested.x")
+    assert b"campaign_id: " in (dead_letter.data or b"")
+    assert await event_names(calls, "*") == ["campaign.paused"]
 
 
 async def test_provisioning_moves_campaign_commands_from_the_log_to_the_request_stream(bus_client: Client) -> None:

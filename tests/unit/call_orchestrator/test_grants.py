@@ -61,6 +61,6 @@ async def test_a_live_call_keeps_its_slot() -> None:
     assert not [event for event in log.events() if isinstance(event, AdmissionReleased)]
 
 
-async def test_a_read_that_is_older_than_the_grant_is_an_error() -> None:
+async def test_a_grant_is_retried_later_when_the_server_lags_behind_it() -> None:
     with pytest.raises(StaleRead):
         await carry_out(FakeEventLog.of(call_created(a_call()), GRANT), sequence=2)

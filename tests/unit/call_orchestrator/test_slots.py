@@ -137,35 +137,35 @@ def test_no_call_is_next_before_the_paused_campaigns_are_known() -> None:
 def test_calls_of_a_paused_campaign_keep_their_turn_and_others_are_next() -> None:
     slots = empty()
     for number in range(3):
-        slots.join(waiting(f"held{number}", "held", due=number))
-    assert grants(slots, 1) == ["held0"]
-    slots.update_paused({"held": True})
+        slots.join(waiting(f"paused{number}", "paused", due=number))
+    assert grants(slots, 1) == ["paused0"]
+    slots.update_paused({"paused": True})
     slots.join(waiting("late", "late", due=9, minutes=60))
     assert grants(slots, 9) == ["late"]
-    assert set(slots.occupied) == {"held0", "late"}, "a granted slot stays"
+    assert set(slots.occupied) == {"paused0", "late"}, "a granted slot stays"
     assert slots.waiting_in_paused() == 2
     slots.update_paused({"another": True})
-    assert slots.next_call() is None, "held has not changed"
-    slots.update_paused({"held": False})
-    assert grants(slots, 9) == ["held1", "held2"]
+    assert slots.next_call() is None, "paused is still paused"
+    slots.update_paused({"paused": False})
+    assert grants(slots, 9) == ["paused1", "paused2"]
     assert slots.waiting_in_paused() == 0
 
 
 def test_a_resumed_campaign_takes_turns_and_gets_no_extra_slots_for_its_pause() -> None:
     slots = empty()
-    slots.update_paused({"held": True})
+    slots.update_paused({"paused": True})
     for number in range(3):
-        slots.join(waiting(f"held{number}", "held", due=number))
+        slots.join(waiting(f"paused{number}", "paused", due=number))
         slots.join(waiting(f"other{number}", "other", due=10 + number))
     assert grants(slots, 1) == ["other0"]
-    slots.update_paused({"held": False})
-    assert grants(slots, 9) == ["held0", "other1", "held1", "other2", "held2"]
+    slots.update_paused({"paused": False})
+    assert grants(slots, 9) == ["paused0", "other1", "paused1", "other2", "paused2"]
 
 
 def test_a_call_of_a_paused_campaign_can_stop_waiting() -> None:
     slots = empty()
-    slots.update_paused({"held": True})
-    slots.join(waiting("c", "held", due=5))
-    assert slots.apply(Decided(6, "c", is_live=False)) == waiting("c", "held", due=5)
-    slots.update_paused({"held": False})
+    slots.update_paused({"paused": True})
+    slots.join(waiting("c", "paused", due=5))
+    assert slots.apply(Decided(6, "c", is_live=False)) == waiting("c", "paused", due=5)
+    slots.update_paused({"paused": False})
     assert slots.next_call() is None

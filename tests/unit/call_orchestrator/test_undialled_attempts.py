@@ -189,15 +189,15 @@ def _unknown(attempt: int) -> inputs.Input:
 def _life(
     terms: Terms, slot: timedelta, end_of: Callable[[int], Callable[[int], inputs.Input]]
 ) -> tuple[State, datetime]:
-    """A call's life: timers fire, a slot comes after `slot`; what becomes of an attempt is what `end_of` says."""
+    """Runs a call: timers fire, a slot is granted after `slot`, and `end_of` gives the outcome of each attempt."""
     state: State = Pending(attempt=0, due_at=NOW)
-    now, told = NOW, 0
+    now, last_attempt = NOW, 0
     for _ in range(MAX_STEPS):
         if isinstance(state, Ended):
             break
-        if isinstance(state, Dialing) and told < state.attempt:
-            told, now = state.attempt, now + SECOND
-            decision = decide(state, end_of(told - 1)(told), terms, now)
+        if isinstance(state, Dialing) and last_attempt < state.attempt:
+            last_attempt, now = state.attempt, now + SECOND
+            decision = decide(state, end_of(last_attempt - 1)(last_attempt), terms, now)
         elif isinstance(state, Pending) and state.queue_expires_at is not None and now + slot <= state.queue_expires_at:
             now += slot
             decision = decide(state, inputs.AdmissionGranted(attempt=state.attempt + 1), terms, now)

@@ -91,7 +91,7 @@ class Consumer:
     workers: int = 64
     backoff: tuple[float, ...] = field(default=(0.2, 1, 5, 15, 30, 60, 120, 300))
     extends_ack_deadline: bool = False
-    """While a handler runs, the server is told that work goes on: it may take longer than `ack_wait`."""
+    """While a handler runs, the ack deadline is extended, so it may take longer than `ack_wait`."""
     in_order: bool = False
     """One message at a time over all replicas; a message that is delivered again comes before the next one."""
 

@@ -6,11 +6,18 @@ from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.stored import load_call
 from call_orchestrator.domain import inputs
 from call_orchestrator.ports import Log
+from chassis.retry_later import RetryLater
 from contracts import AdmissionGranted, AdmissionReleased, Envelope
 
 
-class StaleRead(Exception):
-    """The server that answered does not have the event that the grant was based on; the grant is delivered again."""
+class StaleRead(RetryLater):
+    """The server that answered has not yet stored the event on which the grant is based.
+
+    The wait ends when that server has caught up with the leader of the stream.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(delay=0.2)
 
 
 class Grants:
@@ -29,7 +36,7 @@ class Grants:
         """
         before = await load_call(self._log, grant.call_id)
         if before is None or before.sequence < grant.due_sequence:
-            raise StaleRead(f"call {grant.call_id} is older than sequence {grant.due_sequence}")
+            raise StaleRead
         admission = inputs.AdmissionGranted(attempt=grant.attempt)
         await self._calls.handle(CallInput(grant.call_id, admission, cause, is_redelivered))
         after = await load_call(self._log, grant.call_id)
