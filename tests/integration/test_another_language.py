@@ -1,4 +1,4 @@
-"""A request that another language publishes is the same event, and its call's id the same id (nothing is Python's)."""
+"""A request that is published from another language is the same event with the same call id."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ NATS_FOR_NODE = "nats@2.29.3"
 
 @pytest.fixture(scope="module")
 def node_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the npm package ``nats``; the test is skipped where that cannot be had."""
+    """A folder with the npm package ``nats``; without that package the test is skipped."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if not node or not npm:
         pytest.skip("Node or npm is not installed")
@@ -40,15 +40,15 @@ def node_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def shown_in_readme(language: str, nats_url: str) -> str:
-    """The README's block in that language, on the test's server."""
+def readme_example(language: str, nats_url: str) -> str:
+    """Returns the README's example in that language, with the URL of the test server."""
     (block,) = re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     assert "nats://127.0.0.1:4222" in block
     return str(block).replace("nats://127.0.0.1:4222", nats_url)
 
 
 async def run(program: Path, *arguments: str, nats_url: str) -> str:
-    """Standard output of a program in Node or Python, by its suffix."""
+    """Runs a program in Node or Python, by its suffix; returns its standard output."""
     interpreter = sys.executable if program.suffix == ".py" else str(shutil.which("node"))
     process = await asyncio.create_subprocess_exec(
         interpreter,
@@ -64,8 +64,8 @@ async def run(program: Path, *arguments: str, nats_url: str) -> str:
     return output.decode()
 
 
-async def arrived(client: Client) -> CallRequested:
-    """The newest message in the stream of requests, as the contract reads it."""
+async def newest_request(client: Client) -> CallRequested:
+    """Returns the newest request in the stream."""
     message = await client.jetstream().get_last_msg(REQUESTS.name, REQUESTS.subjects[0])
     event = decode(message.subject or "", message.data or b"")
     assert isinstance(event, CallRequested)
@@ -79,12 +79,12 @@ async def publish(node_project: Path, nats_url: str, body: str) -> dict[str, Any
 
 
 @pytest.mark.parametrize("request_id", ["appointment-1027", "cita nº 7 — mañana", "予約/12"])
-async def test_a_request_published_from_node_is_the_event_and_its_call_id_is_ours(
+async def test_a_request_published_from_node_is_the_same_event_with_the_same_call_id(
     node_project: Path, nats_url: str, bus_client: Client, request_id: str
 ) -> None:
     sent = EXAMPLES[CallRequested.event_name].model_copy(update={"request_id": request_id})
     answer = await publish(node_project, nats_url, sent.model_dump_json())
-    assert await arrived(bus_client) == sent
+    assert await newest_request(bus_client) == sent
     assert answer == {
         "stream": REQUESTS.name,
         "sequence": 1,
@@ -99,22 +99,22 @@ async def test_a_request_without_an_id_has_no_call_id_yet(
     sent = EXAMPLES[CallRequested.event_name].model_copy(update={"request_id": None})
     answer = await publish(node_project, nats_url, sent.model_dump_json(exclude_none=True))
     assert answer["call_id"] is None
-    assert (await arrived(bus_client)).request_id is None
+    assert (await newest_request(bus_client)).request_id is None
 
 
-async def test_what_the_readme_shows_in_javascript_publishes_a_valid_request(
+async def test_the_javascript_example_in_the_readme_publishes_a_valid_request(
     node_project: Path, nats_url: str, bus_client: Client
 ) -> None:
     program = node_project / "readme.mjs"
-    program.write_text(shown_in_readme("js", nats_url), encoding="utf-8")
+    program.write_text(readme_example("js", nats_url), encoding="utf-8")
     await run(program, nats_url=nats_url)
-    assert (await arrived(bus_client)).request_id == "appointment-1028"
+    assert (await newest_request(bus_client)).request_id == "appointment-1028"
 
 
-async def test_what_the_readme_shows_in_python_publishes_a_valid_request(
+async def test_the_python_example_in_the_readme_publishes_a_valid_request(
     tmp_path: Path, nats_url: str, bus_client: Client
 ) -> None:
     program = tmp_path / "readme.py"
-    program.write_text(shown_in_readme("python", nats_url), encoding="utf-8")
+    program.write_text(readme_example("python", nats_url), encoding="utf-8")
     await run(program, nats_url=nats_url)
-    assert (await arrived(bus_client)).request_id == "appointment-1027"
+    assert (await newest_request(bus_client)).request_id == "appointment-1027"

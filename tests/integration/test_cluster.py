@@ -1,4 +1,4 @@
-"""Three nats-servers: what provisioning makes of them, what the doctor says, and what a client sees of a failure."""
+"""A cluster of three nats-servers: provisioning, the doctor, and clients during the failure of a node."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -35,7 +35,7 @@ def access() -> Credentials:
 
 @pytest.fixture
 def cluster(access: Credentials, tmp_path: Path) -> Iterator[Cluster]:
-    """One for each test: what a cluster forgets, it forgets after a while."""
+    """A cluster for each test: it forgets deleted streams only after a while."""
     with nats_cluster(tmp_path, access=access) as nodes:
         yield nodes
 
@@ -49,13 +49,13 @@ async def admin(cluster: Cluster, access: Credentials) -> AsyncIterator[Client]:
         await client.close()
 
 
-async def stand_on(client: Client) -> set[int]:
+async def replica_counts(client: Client) -> set[int]:
     js = client.jetstream()
     return {(await js.stream_info(name)).config.num_replicas or 1 for name in NAMES}
 
 
-async def consumers_stand_on(client: Client, nodes: int) -> None:
-    """Waits until every durable consumer is where its stream is."""
+async def wait_for_consumers_on(client: Client, nodes: int) -> None:
+    """Waits until every durable consumer is on as many nodes."""
     for consumer in CONSUMERS:
         while True:
             found = (await client.jetstream().consumer_info(consumer.stream.name, consumer.name)).cluster
@@ -64,61 +64,61 @@ async def consumers_stand_on(client: Client, nodes: int) -> None:
             await asyncio.sleep(0.1)
 
 
-async def test_everything_that_is_provisioned_stands_on_as_many_nodes_as_are_asked_for(admin: Client) -> None:
+async def test_streams_buckets_and_consumers_are_on_the_wanted_number_of_nodes(admin: Client) -> None:
     await provision(admin.jetstream(), replicas=NODES)
-    assert await stand_on(admin) == {NODES}
-    await consumers_stand_on(admin, NODES)
+    assert await replica_counts(admin) == {NODES}
+    await wait_for_consumers_on(admin, NODES)
 
 
-async def test_what_stood_on_one_node_is_given_replicas_and_keeps_what_it_held(admin: Client) -> None:
+async def test_streams_on_one_node_get_replicas_and_keep_their_messages(admin: Client) -> None:
     js = admin.jetstream()
     await provision(js)
-    assert await stand_on(admin) == {1}
+    assert await replica_counts(admin) == {1}
     await (await js.object_store(CLIPS.name)).put("a", b"clip")
     await provision(js, replicas=NODES)
-    assert await stand_on(admin) == {NODES}
-    await consumers_stand_on(admin, NODES)
+    assert await replica_counts(admin) == {NODES}
+    await wait_for_consumers_on(admin, NODES)
     assert (await (await js.object_store(CLIPS.name)).get("a")).data == b"clip"
 
 
-async def test_no_replica_is_ever_taken_away(admin: Client) -> None:
+async def test_provisioning_removes_no_replica(admin: Client) -> None:
     await provision(admin.jetstream(), replicas=NODES)
     await provision(admin.jetstream())
-    assert await stand_on(admin) == {NODES}
+    assert await replica_counts(admin) == {NODES}
 
 
-async def test_more_replicas_than_there_are_nodes_are_refused(admin: Client) -> None:
+async def test_more_replicas_than_nodes_are_refused(admin: Client) -> None:
     with pytest.raises(NotEnoughNodes):
         await provision(admin.jetstream(), replicas=NODES + 2)
 
 
-async def test_more_replicas_than_one_are_refused_by_a_server_that_is_alone(bus_client: Client) -> None:
+async def test_a_single_server_refuses_more_than_one_replica(bus_client: Client) -> None:
     with pytest.raises(NotEnoughNodes):
         await provision(bus_client.jetstream(), replicas=NODES)
 
 
 @pytest.mark.parametrize(
-    ("there", "asked", "result", "advice"),
+    ("existing", "wanted", "result", "advice"),
     [(1, NODES, Result.FAILED, PROVISION), (NODES, 1, Result.WARNING, MORE_REPLICAS)],
 )
-async def test_the_doctor_says_where_replicas_are_missing_or_were_not_asked_for(
-    admin: Client, there: int, asked: int, result: Result, advice: str
+async def test_the_doctor_finds_missing_and_surplus_replicas(
+    admin: Client, existing: int, wanted: int, result: Result, advice: str
 ) -> None:
-    await provision(admin.jetstream(), replicas=there)
-    findings = {one.check: one for one in await bus.check(admin, asked)}
+    await provision(admin.jetstream(), replicas=existing)
+    findings = {finding.check: finding for finding in await bus.check(admin, wanted)}
     for stream in STREAMS:
         finding = findings[f"stream {stream.name}"]
         assert (finding.result, finding.advice) == (result, advice)
-    await provision(admin.jetstream(), replicas=asked)
+    await provision(admin.jetstream(), replicas=wanted)
     healthy = await bus.check(admin, NODES)
-    assert {one.result for one in healthy if one.check.startswith("stream ")} == {Result.OK}
+    assert {finding.result for finding in healthy if finding.check.startswith("stream ")} == {Result.OK}
 
 
 def paused(name: str) -> CampaignPaused:
     return campaign_paused(name, at=datetime.now(UTC))
 
 
-async def test_what_was_appended_is_what_is_read_whichever_node_one_is_connected_to(
+async def test_an_appended_event_is_read_at_once_through_every_node(
     admin: Client, cluster: Cluster, access: Credentials
 ) -> None:
     await provision(admin.jetstream(), replicas=NODES)
@@ -134,18 +134,18 @@ async def test_what_was_appended_is_what_is_read_whichever_node_one_is_connected
         await client.close()
 
 
-async def test_of_many_who_append_under_one_guard_one_does_and_the_others_are_told_that_they_have_lost(
+async def test_of_many_appends_under_one_guard_one_succeeds_and_the_others_raise_conflict(
     admin: Client,
 ) -> None:
     await provision(admin.jetstream(), replicas=NODES)
     log, event = EventLog(admin, CALLS.name, source="test"), paused("contended")
     appends = [log.append(event, guard=Guard(event.subject, 0)) for _ in range(20)]
-    ended = await asyncio.gather(*appends, return_exceptions=True)
-    assert sum(isinstance(end, Conflict) for end in ended) == len(ended) - 1
+    results = await asyncio.gather(*appends, return_exceptions=True)
+    assert sum(isinstance(result, Conflict) for result in results) == len(results) - 1
     assert len(await log.read([event.subject])) == 1
 
 
-async def test_an_append_whose_acknowledgement_is_lost_is_no_rival_of_itself(admin: Client, bus_client: Client) -> None:
+async def test_a_repeated_append_does_not_conflict_with_itself(admin: Client, bus_client: Client) -> None:
     await provision(admin.jetstream(), replicas=NODES)
     for client in (admin, bus_client):
         log, event = EventLog(client, CALLS.name, source="test"), paused("again")
@@ -157,42 +157,42 @@ async def test_an_append_whose_acknowledgement_is_lost_is_no_rival_of_itself(adm
 
 
 @pytest.mark.timeout(180)
-async def test_who_reads_and_who_appends_go_on_when_the_leader_is_killed(
+async def test_followers_and_appends_continue_when_the_leader_is_killed(
     cluster: Cluster, admin: Client, access: Credentials
 ) -> None:
     await provision(admin.jetstream(), replicas=NODES)
-    # One address, and the user in it: the other nodes are heard of, and have to let the client in too.
+    # One address with the user in it: nodes that the client learns of later must accept that user, too.
     state = (await admin.jetstream().stream_info(CALLS.name)).cluster
     assert state
     leader = cluster.nodes[state.leader or ""]
     client = await nats.connect(**connection(access.url(leader.url, ADMIN)), reconnect_time_wait=0)
     log, event = EventLog(client, CALLS.name, source="test"), paused("going-on")
-    heard: list[int] = []
+    received: list[int] = []
 
-    async def hear() -> None:
+    async def receive() -> None:
         async for batch in follow(client, CALLS, [event.subject], start_sequence=1):
-            heard.extend(message.metadata.sequence.stream for message in batch)
+            received.extend(message.metadata.sequence.stream for message in batch)
 
-    hearing = asyncio.create_task(hear())
+    receiving = asyncio.create_task(receive())
     appended = [(await log.append(event)).sequence for _ in range(5)]
-    while heard != appended:
+    while received != appended:
         await asyncio.sleep(0.05)
     leader.kill()
     appended += [(await log.append(event)).sequence for _ in range(5)]
-    while heard != appended:
+    while received != appended:
         await asyncio.sleep(0.05)
-    assert [found.sequence for found in await log.read([event.subject])] == appended
+    assert [stored.sequence for stored in await log.read([event.subject])] == appended
     leader.start()
     await wait_until_recovered(cluster, admin)
-    hearing.cancel()
+    receiving.cancel()
     await client.close()
 
 
-async def test_who_has_left_the_queue_may_leave_it_again(admin: Client, bus_client: Client) -> None:
+async def test_leaving_the_queue_twice_is_harmless(admin: Client, bus_client: Client) -> None:
     await provision(admin.jetstream(), replicas=NODES)
     for client in (admin, bus_client):
         queue = NatsQueue(client, EventLog(client, QUEUE.name, source="test"))
-        place = (await client.jetstream().publish(f"queue.joined.{uuid4()}", b"{}")).seq
+        sequence = (await client.jetstream().publish(f"queue.joined.{uuid4()}", b"{}")).seq
         for _ in range(2):
-            await queue.leave(place)
+            await queue.leave(sequence)
         assert (await client.jetstream().stream_info(QUEUE.name)).state.messages == 0

@@ -1,4 +1,4 @@
-"""NATS_URL: one address or several, and one user for all of them."""
+"""NATS_URL: one or several addresses, and one user for all of them."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def test_without_a_user_none_is_presented() -> None:
     assert connection(THREE) == {"servers": THREE.split(","), "user": None, "password": None}
 
 
-def test_the_users_of_a_run_are_found_by_all_its_addresses() -> None:
+def test_the_credentials_of_a_run_are_found_by_all_its_addresses() -> None:
     access = Credentials.generate()
     url = access.url(THREE, OPERATOR)
     assert without_credentials(url) == THREE
@@ -38,7 +38,7 @@ def test_the_setting_accepts_several_addresses(url: str, monkeypatch: pytest.Mon
     assert ServiceSettings().nats_url == url.replace(" ", "")
 
 
-def test_one_user_and_the_bare_addresses_of_the_nodes_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_user_and_addresses_without_a_scheme_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NATS_URL", "nats://voice:secret@127.0.0.1:1,127.0.0.1:2")
     url = ServiceSettings().nats_url
     assert connection(url)["servers"] == ["nats://127.0.0.1:1", "nats://127.0.0.1:2"]

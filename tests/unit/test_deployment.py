@@ -1,4 +1,4 @@
-"""What an operator is handed: the example of settings, the compose file, the images' ingredients."""
+"""The files with which an operator deploys: .env.example, the compose file, the images and their lock files."""
 
 import json
 import os
@@ -34,7 +34,7 @@ SETTINGS: dict[Service, type[ServiceSettings]] = {
 }
 EVERY: tuple[type[ServiceSettings], ...] = (*SETTINGS.values(), Provisioning)
 PASSWORDS = {user.password_variable: f"of-{user.name}" for user in users()} | {"GRAFANA_PASSWORD": "another"}
-"""What compose alone reads, and refuses to start without."""
+"""The variables that only compose reads, and without which it does not start."""
 FILLED_IN = {
     "APP_BASE_URL": "https://calls.example.com",
     "API_KEYS": "a-key",
@@ -56,7 +56,7 @@ def _names(settings: type[ServiceSettings]) -> set[str]:
 
 
 def _example() -> dict[str, str]:
-    """The names that the example explains, each with the value it shows, be it commented out or not."""
+    """Returns the names in the example with their values, commented out or not."""
     text = (ROOT / ".env.example").read_text()
     return dict(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]*)=(.*)$", text, re.MULTILINE))
 
@@ -64,7 +64,7 @@ def _example() -> dict[str, str]:
 def _compose(**environment: str) -> subprocess.CompletedProcess[str]:
     package = find_spec("compose")
     assert package is not None
-    # The package's own command swallows the exit code: run the program inside it.
+    # The package's own command loses the exit code, so the program inside it is run.
     program = Path(package.origin or "").with_name("docker-compose")
     command = [str(program), "--env-file", ".env.example", "config", "--format", "json"]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, cwd=ROOT)
@@ -72,7 +72,7 @@ def _compose(**environment: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def composed() -> dict[str, Any]:
-    """The compose file as an operator gets it who has filled in everything."""
+    """The services of the compose file with every setting filled in."""
     answer = _compose(**FILLED_IN)
     assert answer.returncode == 0, answer.stderr
     return dict(json.loads(answer.stdout)["services"])
@@ -111,14 +111,14 @@ def test_the_example_shows_the_defaults(service: Service, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("service", SETTINGS)
-def test_what_must_be_filled_in_stands_empty_and_uncommented(service: Service) -> None:
+def test_a_required_setting_is_empty_and_not_commented_out(service: Service) -> None:
     text = (ROOT / ".env.example").read_text()
     required = {name.upper() for name, field in SETTINGS[service].model_fields.items() if field.is_required()}
     for name in required - set(SET_BY_COMPOSE):
         assert f"\n{name}=\n" in text, name
 
 
-def test_the_doctor_knows_what_compose_sets_itself() -> None:
+def test_the_doctor_knows_the_settings_that_compose_sets() -> None:
     lines = (ROOT / ".env.example").read_text().splitlines()
     required = {
         name.upper()
@@ -140,25 +140,25 @@ def test_compose_builds_exactly_the_five_services(composed: dict[str, Any]) -> N
         assert part["build"]["target"] == name
 
 
-def test_only_who_makes_the_streams_is_told_the_administrators_password(composed: dict[str, Any]) -> None:
-    told = {name for name, part in composed.items() if f"of-{ADMIN}" in json.dumps(part.get("environment"))}
-    assert told == {"nats", "provision"}
+def test_only_provisioning_has_the_password_of_the_admin(composed: dict[str, Any]) -> None:
+    environment = {name for name, part in composed.items() if f"of-{ADMIN}" in json.dumps(part.get("environment"))}
+    assert environment == {"nats", "provision"}
     for service in SETTINGS:
         assert composed[service]["depends_on"]["provision"]["condition"] == "service_completed_successfully"
 
 
-def test_nobody_is_told_the_password_of_another(composed: dict[str, Any]) -> None:
+def test_no_service_has_the_password_of_another(composed: dict[str, Any]) -> None:
     for service in SETTINGS:
-        told = json.dumps(composed[service]["environment"])
-        assert [password for password in PASSWORDS.values() if password in told] == [f"of-{service}"]
+        environment = json.dumps(composed[service]["environment"])
+        assert [password for password in PASSWORDS.values() if password in environment] == [f"of-{service}"]
 
 
-def test_the_server_takes_the_configuration_that_compose_gives_it(composed: dict[str, Any]) -> None:
+def test_the_server_accepts_the_configuration_from_compose(composed: dict[str, Any]) -> None:
     program = Path(sys.executable).with_name("nats-server")
-    told = {name: value for name, value in composed["nats"]["environment"].items() if name in PASSWORDS}
-    assert told.keys() == PASSWORDS.keys() - {"GRAFANA_PASSWORD"}
+    environment = {name: value for name, value in composed["nats"]["environment"].items() if name in PASSWORDS}
+    assert environment.keys() == PASSWORDS.keys() - {"GRAFANA_PASSWORD"}
     command = [str(program), "-c", "deploy/nats/nats.conf", "-t"]
-    answer = subprocess.run(command, env=told, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, cwd=ROOT)
     assert answer.returncode == 0, answer.stderr
 
 
@@ -167,19 +167,19 @@ def test_the_stored_permissions_are_those_of_the_contracts() -> None:
 
 
 @pytest.mark.parametrize("service", SETTINGS)
-def test_compose_tells_each_service_all_its_settings_and_no_other(service: Service, composed: dict[str, Any]) -> None:
-    told = composed[service]["environment"]
-    assert told.keys() == _names(SETTINGS[service]) - FIXED_BY_THE_IMAGE - NOT_IN_CONTAINERS
+def test_compose_passes_each_service_all_its_settings_and_no_other(service: Service, composed: dict[str, Any]) -> None:
+    environment = composed[service]["environment"]
+    assert environment.keys() == _names(SETTINGS[service]) - FIXED_BY_THE_IMAGE - NOT_IN_CONTAINERS
 
 
-def test_compose_tells_who_makes_the_streams_on_how_many_nodes(composed: dict[str, Any]) -> None:
-    told = composed["provision"]["environment"]
-    assert told.keys() == _names(Provisioning) - _names(ServiceSettings) | {"NATS_URL", "LOG_LEVEL"}
+def test_compose_passes_the_number_of_nodes_to_provisioning(composed: dict[str, Any]) -> None:
+    environment = composed["provision"]["environment"]
+    assert environment.keys() == _names(Provisioning) - _names(ServiceSettings) | {"NATS_URL", "LOG_LEVEL"}
     assert Provisioning.model_fields["nats_replicas"].default == int(_example()["NATS_REPLICAS"])
 
 
 @pytest.mark.parametrize("service", SETTINGS)
-def test_a_service_starts_with_what_compose_tells_it(
+def test_a_service_starts_with_the_settings_from_compose(
     service: Service, composed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [*os.environ]:
@@ -199,14 +199,14 @@ def test_each_service_is_a_target_whose_container_runs_its_module(service: Servi
     assert f'\nCMD ["python", "-m", "{module}"]' in own[0]
 
 
-def test_the_edge_asks_voice_inside_and_not_around_by_the_public_address(composed: dict[str, Any]) -> None:
+def test_the_edge_reaches_voice_on_an_internal_network(composed: dict[str, Any]) -> None:
     inside = composed["edge"]["networks"].keys() & composed["voice"]["networks"].keys()
     assert inside
     proxied = re.findall(r"reverse_proxy (voice:\d+)", (ROOT / "deploy/Caddyfile").read_text())
     assert [composed["edge"]["environment"]["VOICE_URL"]] == [f"http://{address}" for address in proxied]
 
 
-def test_containers_listen_on_all_addresses_at_the_port_that_the_others_ask() -> None:
+def test_containers_listen_on_all_addresses_at_the_port_that_others_use() -> None:
     image = (ROOT / "deploy/Dockerfile").read_text()
     assert re.search(r"^ +HTTP_HOST=0\.0\.0\.0 \\$", image, re.MULTILINE)
     port = re.findall(r"^ +HTTP_PORT=(\d+)$", image, re.MULTILINE)
@@ -217,43 +217,43 @@ def test_containers_listen_on_all_addresses_at_the_port_that_the_others_ask() ->
     assert f"port: {port[0]}\n" in (ROOT / "deploy/prometheus/prometheus.yml").read_text()
 
 
-def test_prometheus_asks_all_five_services() -> None:
-    asked = re.findall(r"names: \[(.*)\]", (ROOT / "deploy/prometheus/prometheus.yml").read_text())
-    assert [set(names.split(", ")) for names in asked] == [{str(service) for service in SETTINGS}]
+def test_prometheus_scrapes_all_five_services() -> None:
+    scraped = re.findall(r"names: \[(.*)\]", (ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    assert [set(names.split(", ")) for names in scraped] == [{str(service) for service in SETTINGS}]
 
 
-def test_caddy_writes_down_neither_the_key_of_a_request_nor_the_token_of_its_media() -> None:
+def test_caddy_logs_neither_api_keys_nor_media_tokens() -> None:
     log = re.search(r"^\tlog {\n(.*?)^\t}\n", (ROOT / "deploy/Caddyfile").read_text(), re.MULTILINE | re.DOTALL)
     assert log
     assert re.search(r"request>headers delete\n\s*request>uri query {\n\s*delete token\n", log[1])
 
 
-def test_a_service_that_has_gone_altogether_is_missed_by_its_name() -> None:
+def test_the_alert_on_a_missing_service_names_every_service() -> None:
     rules = (ROOT / "deploy/prometheus/rules/centralita.yml").read_text()
     missed = re.findall(r'absent\(up{job="centralita", service="([a-z-]+)"}\)', rules)
     assert sorted(missed) == sorted(str(service) for service in SETTINGS)
 
 
 def test_only_caddy_is_published_to_the_world(composed: dict[str, Any]) -> None:
-    to_all = {
+    published = {
         (name, port["published"])
         for name, part in composed.items()
         for port in part.get("ports", [])
         if port.get("host_ip") != "127.0.0.1"
     }
-    assert to_all == {("caddy", "80"), ("caddy", "443")}
+    assert published == {("caddy", "80"), ("caddy", "443")}
 
 
-def test_nats_is_published_to_this_machine_by_a_network_that_holds_nobody_else(composed: dict[str, Any]) -> None:
+def test_nats_is_published_to_this_machine_by_a_network_of_its_own(composed: dict[str, Any]) -> None:
     assert [(port["host_ip"], port["published"]) for port in composed["nats"]["ports"]] == [("127.0.0.1", "4222")]
     others = {name for part in composed.values() if part is not composed["nats"] for name in part["networks"]}
     [own] = composed["nats"]["networks"].keys() - others
     text = (ROOT / "docker-compose.yml").read_text()
-    # Internal, and Docker would publish nothing; with a masquerade, it would be a way out.
+    # Docker publishes no port of an internal network; with a masquerade, the network would reach the outside.
     assert re.search(rf"^  {own}:.*\n +driver_opts: {{.*enable_ip_masquerade: \"false\"}}$", text, re.MULTILINE)
 
 
-def test_the_database_is_alone_with_the_projection_on_a_network_without_a_way_out(composed: dict[str, Any]) -> None:
+def test_the_database_shares_an_internal_network_with_the_projection_only(composed: dict[str, Any]) -> None:
     networks = composed["mongo"]["networks"]
     reached = {name for name, part in composed.items() if part["networks"].keys() & networks.keys()}
     assert reached == {"mongo", "campaign-stats"}
@@ -261,7 +261,7 @@ def test_the_database_is_alone_with_the_projection_on_a_network_without_a_way_ou
     assert [name for name in networks if f"\n  {name}: {{internal: true}}\n" not in text] == []
 
 
-def test_every_container_is_read_only_unprivileged_and_started_again(composed: dict[str, Any]) -> None:
+def test_every_container_is_read_only_unprivileged_and_restarted(composed: dict[str, Any]) -> None:
     for name, part in composed.items():
         assert part["read_only"], name
         assert part["cap_drop"] == ["ALL"], name
@@ -279,7 +279,7 @@ def test_compose_refuses_to_start_without_a_password_and_names_it(password: str)
 @pytest.mark.parametrize(
     "file", ["requirements/production.txt", "requirements/build.txt", "deploy/Dockerfile", "docker-compose.yml"]
 )
-def test_no_image_carries_the_embedded_servers_or_the_simulators(file: str) -> None:
+def test_no_image_contains_the_embedded_servers_or_the_simulators(file: str) -> None:
     code = "\n".join(line.split("#")[0] for line in (ROOT / file).read_text().lower().splitlines())
     assert [name for name in NOT_FOR_PRODUCTION if name in code] == []
 
@@ -292,7 +292,7 @@ def test_only_libraries_and_services_are_sent_to_the_builder() -> None:
     assert admitted == {"libs", "services", "requirements", *locks}
 
 
-def test_the_production_lock_holds_every_dependency_of_the_services_by_hash() -> None:
+def test_the_production_lock_has_every_dependency_of_the_services_with_its_hash() -> None:
     lock = (ROOT / "requirements/production.txt").read_text()
     locked = set(re.findall(r"^([a-z0-9-]+)==", lock, re.MULTILINE))
     wanted: set[str] = set()
@@ -306,10 +306,10 @@ def test_the_production_lock_holds_every_dependency_of_the_services_by_hash() ->
 
 def test_no_committed_file_names_the_host_of_a_package_registry() -> None:
     hosts = re.compile("|".join(re.escape(".".join(host)) for host in REGISTRIES).encode())
-    guilty = {path.relative_to(ROOT).as_posix() for path in _committed() if hosts.search(path.read_bytes())}
-    assert guilty == set()
+    found = {path.relative_to(ROOT).as_posix() for path in _committed() if hosts.search(path.read_bytes())}
+    assert found == set()
 
 
-def test_no_lock_chooses_an_index_for_its_reader() -> None:
+def test_no_lock_file_chooses_a_package_index() -> None:
     for lock in (ROOT / "requirements").glob("*.txt"):
         assert not re.search(r"^(-i|-f|--index-url|--extra-index-url|--find-links)\b", lock.read_text(), re.MULTILINE)
