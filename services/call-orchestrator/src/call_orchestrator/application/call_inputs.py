@@ -69,6 +69,16 @@ def _input(event: DecidingEvent) -> inputs.Input:
             return inputs.CallCancelRequested()
         case CallRetryRequested():
             return inputs.CallRetryRequested()
+        case TimerDue():
+            return inputs.TimerDue(deadline_at=event.deadline_at)
+        case AdmissionGranted():
+            return inputs.AdmissionGranted(attempt=event.attempt)
+        case _:
+            return _attempt_input(event)
+
+
+def _attempt_input(event: AttemptEvent) -> inputs.Input:
+    match event:
         case DialPlaced():
             return inputs.DialPlaced(attempt=event.attempt)
         case DialRefused():
@@ -93,9 +103,5 @@ def _input(event: DecidingEvent) -> inputs.Input:
             return inputs.ConversationEnded(
                 attempt=event.attempt, disposition=event.disposition, goodbye_seconds=event.goodbye_seconds
             )
-        case TimerDue():
-            return inputs.TimerDue(deadline_at=event.deadline_at)
-        case AdmissionGranted():
-            return inputs.AdmissionGranted(attempt=event.attempt)
         case _:
             assert_never(event)

@@ -1,6 +1,6 @@
 """The rules for an attempt in progress: what follows from the network, the conversation, commands and deadlines."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -15,9 +15,10 @@ from call_orchestrator.domain.decisions import (
     Ignored,
     Refused,
 )
-from call_orchestrator.domain.states import Dialing, Ended, InProgress, Live, Pending, Ringing, Terms, dials
+from call_orchestrator.domain.outcomes import Outcome, end_attempt, fail_as_unknown
+from call_orchestrator.domain.states import Dialing, InProgress, Live, Ringing, Terms
 from call_orchestrator.domain.undialled import put_off
-from contracts.vocabulary import AnsweredBy, CallStatus, Disposition, HangupReason, TelephonyStatus
+from contracts.vocabulary import AnsweredBy, HangupReason, TelephonyStatus
 
 FIRST_WAIT = timedelta(seconds=30)
 """How long the network has to carry out a hang-up or to answer a settlement question before the next question."""
@@ -53,7 +54,7 @@ def decide_live(state: Live, input: inputs.Input, terms: Terms, now: datetime) -
         case inputs.DialRefused():
             return _refuse(state, input, terms, now)
         case inputs.TelephonyStatusReported():
-            return _follow(state, input.status, _Outcome.reported(input), terms, now)
+            return _follow(state, input.status, Outcome.reported(input), terms, now)
         case inputs.DialLookedUp():
             return _settle(state, input, terms, now)
         case inputs.AnswerClassified():
@@ -70,7 +71,7 @@ def _pass_deadline(state: Live, timer: inputs.TimerDue, now: datetime) -> Decisi
     if isinstance(state, InProgress) and state.hangup_reason is None:
         return _hang_up(state, HangupReason.CONCLUDED if state.disposition else HangupReason.TOO_LONG, now)
     if state.settlement_checks >= MAX_CHECKS:
-        return _fail_as_unknown(state, now)
+        return fail_as_unknown(state, now)
     wait = min(FIRST_WAIT * 2**state.settlement_checks, MAX_WAIT)
     checks = state.settlement_checks + 1
     return CallSettlementRequested(state=replace(state, settlement_checks=checks, deadline_at=now + wait))
@@ -113,8 +114,8 @@ def _refuse(state: Live, refusal: inputs.DialRefused, terms: Terms, now: datetim
         return Ignored("the network has reported that it rang")
     if refusal.is_permanent or state.hangup_reason is not None or state.disposition is not None:
         undialled = replace(state, undialled_attempts=state.undialled_attempts + 1)
-        outcome = _Outcome(reason=refusal.reason, is_permanent=True)
-        return _end_attempt(undialled, TelephonyStatus.FAILED, outcome, terms, now)
+        outcome = Outcome(reason=refusal.reason, is_permanent=True)
+        return end_attempt(undialled, TelephonyStatus.FAILED, outcome, terms, now)
     return put_off(state, refusal.reason, terms, now)
 
 
@@ -122,27 +123,14 @@ def _settle(state: Live, answer: inputs.DialLookedUp, terms: Terms, now: datetim
     """Follows the provider's answer. A hang-up that was not carried out is requested again."""
     if answer.status is None:
         is_lost = state.settlement_checks >= MAX_CHECKS_UNKNOWN
-        return _fail_as_unknown(state, now) if is_lost else Ignored("the provider is asked again at the next deadline")
+        return fail_as_unknown(state, now) if is_lost else Ignored("the provider is asked again at the next deadline")
     is_open = answer.status is TelephonyStatus.IN_PROGRESS and isinstance(state, InProgress)
     if is_open and state.hangup_reason is not None:
         return _hang_up(state, state.hangup_reason, now)
-    return _follow(state, answer.status, _Outcome(duration_seconds=answer.duration_seconds), terms, now)
+    return _follow(state, answer.status, Outcome(duration_seconds=answer.duration_seconds), terms, now)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Outcome:
-    """What is known about the end of an attempt beside its status."""
-
-    reason: str | None = None
-    is_permanent: bool = False
-    duration_seconds: int | None = None
-
-    @classmethod
-    def reported(cls, report: inputs.TelephonyStatusReported) -> "_Outcome":
-        return cls(reason=report.reason, is_permanent=report.is_permanent, duration_seconds=report.duration_seconds)
-
-
-def _follow(state: Live, status: TelephonyStatus, outcome: _Outcome, terms: Terms, now: datetime) -> Decision:
+def _follow(state: Live, status: TelephonyStatus, outcome: Outcome, terms: Terms, now: datetime) -> Decision:
     match status:
         case TelephonyStatus.QUEUED | TelephonyStatus.INITIATED:
             return Ignored("not ringing yet")
@@ -157,7 +145,7 @@ def _follow(state: Live, status: TelephonyStatus, outcome: _Outcome, terms: Term
             | TelephonyStatus.FAILED
             | TelephonyStatus.CANCELED
         ):
-            return _end_attempt(state, status, outcome, terms, now)
+            return end_attempt(state, status, outcome, terms, now)
         case _:
             assert_never(status)
 
@@ -192,55 +180,4 @@ def _answer(state: Live, terms: Terms, now: datetime) -> Decision:
             disposition=state.disposition,
             undialled_attempts=state.undialled_attempts,
         )
-    )
-
-
-def _end_attempt(state: Live, status: TelephonyStatus, outcome: _Outcome, terms: Terms, now: datetime) -> Decision:
-    """Returns the end of the call, or the wait for a retry if the callee was not reached and retries remain."""
-    final_status, reason = _final_status(state, status, outcome.reason)
-    is_unreached = final_status in (CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED)
-    is_unreached = is_unreached and not isinstance(state, InProgress)
-    may_retry = is_unreached and not outcome.is_permanent and state.hangup_reason is None and state.disposition is None
-    after: Pending | Ended = _ended(state, final_status, now)
-    if may_retry and dials(state) <= terms.max_retries:
-        after = Pending(
-            attempt=state.attempt, due_at=now + terms.retry_delay, undialled_attempts=state.undialled_attempts
-        )
-    return CallStatusChanged(state=after, reason=reason or final_status, duration_seconds=outcome.duration_seconds)
-
-
-def _final_status(state: Live, status: TelephonyStatus, reason: str | None) -> tuple[CallStatus, str | None]:
-    """Returns the status of the call at the end of an attempt, and its reason. Our hang-up explains the network's."""
-    if state.disposition is not None and status is TelephonyStatus.COMPLETED:
-        is_failed = state.disposition is Disposition.TECHNICAL_FAILURE
-        return CallStatus.FAILED if is_failed else CallStatus.COMPLETED, reason or state.disposition
-    match state.hangup_reason:
-        case HangupReason.CANCELED:
-            return CallStatus.CANCELED, "canceled by request"
-        case HangupReason.VOICEMAIL:
-            return CallStatus.VOICEMAIL, "a machine answered"
-        case HangupReason.FAX:
-            return CallStatus.FAILED, "a fax machine answered"
-        case HangupReason.TOO_LONG:
-            return CallStatus.COMPLETED, "the longest call time was reached"
-        case HangupReason.CONCLUDED | None:
-            return CallStatus(status.value), reason
-        case _:
-            assert_never(state.hangup_reason)
-
-
-def _fail_as_unknown(state: Live, now: datetime) -> Decision:
-    """Ends the call without a retry: the phone may have rung (law 9)."""
-    return CallStatusChanged(
-        state=_ended(state, CallStatus.FAILED, now), reason="outcome unknown: the network cannot say"
-    )
-
-
-def _ended(state: Live, status: CallStatus, now: datetime) -> Ended:
-    return Ended(
-        status=status,
-        attempt=state.attempt,
-        ended_at=now,
-        disposition=state.disposition,
-        undialled_attempts=state.undialled_attempts,
     )

@@ -1,1 +1,1 @@
-"""Decode, one call."""
+"""Subscribers: each decodes a message and makes one call."""
