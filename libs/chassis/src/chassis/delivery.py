@@ -53,10 +53,9 @@ class ConsumerDelivery:
         self.consumer = consumer
         self.failures = FailureCounts()
         self.unstored = FailureCounts()
+        # The series exist from the start: increase() does not see a series that begins with 1.
         for counter in (DEAD_LETTERS, TERMINATED):
-            counter.labels(
-                consumer=consumer.name
-            )  # the series exists from the start, so that increase() sees the first
+            counter.labels(consumer=consumer.name)
 
     def __call__(self, message: Msg | None, /, *, context: ContextRepo) -> "_Delivery":
         """Called by FastStream with the message."""
@@ -74,13 +73,12 @@ class _Delivery(BaseMiddleware[PublishCommand, Msg | None]):
 
     async def consume_scope(self, call_next: CallNext, msg: StreamMessage[Msg]) -> Any:
         """Calls the handler. FastStream acknowledges on return and carries out NackMessage and RejectMessage."""
-        message, ids = msg.raw_message, subject_ids(msg.raw_message.subject)
+        name, ids = self._consumer.name, subject_ids(msg.raw_message.subject)
+        traceparent = (msg.raw_message.headers or {}).get("traceparent")
         with (
-            tracing.span(
-                f"process {self._consumer.name}", tracing.PROCESS, (message.headers or {}).get("traceparent"), **ids
-            ),
-            bound_contextvars(consumer=self._consumer.name, **ids),
-            HANDLING_SECONDS.labels(consumer=self._consumer.name).time(),
+            tracing.span(f"process {name}", tracing.PROCESS, traceparent, **ids),
+            bound_contextvars(consumer=name, **ids),
+            HANDLING_SECONDS.labels(consumer=name).time(),
         ):
             wait = await self._handle(call_next, msg)
         if wait is not None:
@@ -144,6 +142,6 @@ class _Delivery(BaseMiddleware[PublishCommand, Msg | None]):
             stream=metadata.stream,
             sequence=metadata.sequence.stream,
             reasons=list(reasons),
-            error=f"no dead letter could be stored: {error or type(error).__name__}",
+            error=f"no dead letter could be stored: {str(error) or type(error).__name__}",
         )
         raise RejectMessage from error

@@ -65,14 +65,13 @@ async def follow(
     while not _is_ending(client):
         try:
             async with _push_consumer(client, stream, filters, start_sequence, inactive_seconds) as consumer:
-                while True:
+                while end_sequence is None or start_sequence <= end_sequence:
                     messages = await consumer.next()
                     failures = 0
                     if messages:
                         start_sequence = messages[-1].metadata.sequence.stream + 1
                         yield messages
-                    if end_sequence is not None and start_sequence > end_sequence:
-                        return
+                return
         except (NatsError, TimeoutError, OSError, Incomplete) as error:
             await _pause(client, stream, failures, error)
             failures = min(failures + 1, 16)
