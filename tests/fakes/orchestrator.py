@@ -18,11 +18,9 @@ class FakeTimers:
 
     def __init__(self) -> None:
         self.deadlines: dict[UUID, datetime] = {}
-        self.set_count = 0
 
     async def set(self, call_id: UUID, deadline_at: datetime, *, after_sequence: int, cause: Envelope) -> None:
         self.deadlines[call_id] = deadline_at
-        self.set_count += 1
 
     async def clear(self, call_id: UUID) -> None:
         self.deadlines.pop(call_id, None)
