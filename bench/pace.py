@@ -1,8 +1,8 @@
-"""``python -m bench.pace``: pace and caps with 1, 2 and 3 replicas of every service, by the provider's own ledger.
+"""``python -m bench.pace``: use of rate limit and slots with 1, 2 and 3 replicas, by the provider's ledger.
 
-Two campaigns for each number of replicas. The first meets busy lines, so that calls are short and the pace is what
-limits them; the second meets phones that ring unanswered, so that the slots are. The simulated account is faster than
-the limit that we are told, so it limits nothing. Exit code 1: a limit was exceeded, or less than 95 % of it was used.
+It runs two campaigns for each number of replicas. The first calls busy lines: calls are short, so the rate limit
+decides. The second calls phones that ring unanswered: calls are long, so the slots decide. The simulated account
+accepts more dials than our setting permits. Exit code 1: a limit was exceeded, or less than 95 % of it was used.
 """
 
 import asyncio
@@ -30,37 +30,37 @@ from contracts import CallRequested, call_id_of
 
 REPLICAS = (1, 2, 3)
 SPEED = 5.0
-PER_SECOND = 4
-AT_ONCE = 6
-BUSY, RINGS = "+12125550101", "+12125550102"
-CALLS = {BUSY: 80, RINGS: 42}
-ENOUGH = 0.95
+DIALS_PER_SECOND = 4
+SLOTS = 6
+BUSY, UNANSWERED = "+12125550101", "+12125550102"
+CALL_COUNTS = {BUSY: 80, UNANSWERED: 42}
+MIN_UTILIZATION = 0.95
 SETTINGS = {
-    "TWILIO_CALLS_PER_SECOND": str(PER_SECOND),
-    "MAX_CONCURRENT_CALLS": str(AT_ONCE),
+    "TWILIO_CALLS_PER_SECOND": str(DIALS_PER_SECOND),
+    "MAX_CONCURRENT_CALLS": str(SLOTS),
     "LOG_LEVEL": "WARNING",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """What one number of replicas has done: the most in any second and at once, and the shares that were used."""
+class Measurement:
+    """The highest rate and concurrency with one number of replicas, and the used share of each limit."""
 
     replicas: int
-    most_in_a_second: int
+    max_dials_in_a_second: int
     rate_utilization: float
     max_concurrent: int
     slot_utilization: float
 
     @property
-    def ok(self) -> bool:
-        """Never above, and used."""
-        within = self.most_in_a_second <= PER_SECOND and self.max_concurrent <= AT_ONCE
-        return within and min(self.rate_utilization, self.slot_utilization) >= ENOUGH
+    def is_ok(self) -> bool:
+        """Tells whether both limits were kept and used."""
+        within = self.max_dials_in_a_second <= DIALS_PER_SECOND and self.max_concurrent <= SLOTS
+        return within and min(self.rate_utilization, self.slot_utilization) >= MIN_UTILIZATION
 
 
 def requests(number: str) -> list[CallRequested]:
-    """A campaign of calls to one number."""
+    """Returns a campaign of calls to one number."""
     return [
         CallRequested(
             request_id=f"{number}-{index}",
@@ -72,46 +72,48 @@ def requests(number: str) -> list[CallRequested]:
             max_retries=0,
             call_timeout_seconds=30,
         )
-        for index in range(CALLS[number])
+        for index in range(CALL_COUNTS[number])
     ]
 
 
-async def measure(replicas: int) -> Figures:
-    """Both campaigns, one after the other, on a system of its own."""
+async def measure(replicas: int) -> Measurement:
+    """Runs both campaigns on a new system, one after the other."""
     with tempfile.TemporaryDirectory() as folder:
         async with running(Path(folder), speed=SPEED, settings=SETTINGS, replicas=replicas) as system:
             control = system.vendors.control or ""
             client = await nats.connect(system.nats_url)
-            for number, behaviour in ((BUSY, "busy"), (RINGS, "no_answer")):
+            for number, behaviour in ((BUSY, "busy"), (UNANSWERED, "no_answer")):
                 await set_callee_behaviour(control, number, behaviour)
                 wanted = requests(number)
                 await publish(client, wanted)
                 ids = [call_id_of(request.request_id or "") for request in wanted]
                 await wait_until_projected(system.mongo_url, ids, timeout=120)
             await client.close()
-            found = await dials(control)
-    short, long = found[: CALLS[BUSY]], found[CALLS[BUSY] :]
-    return Figures(
+            all_dials = await dials(control)
+    short, long = all_dials[: CALL_COUNTS[BUSY]], all_dials[CALL_COUNTS[BUSY] :]
+    return Measurement(
         replicas,
-        max_dials_in_window(dial.created_at for dial in found),
-        rate_utilization([dial.created_at for dial in short], PER_SECOND),
+        max_dials_in_window(dial.created_at for dial in all_dials),
+        rate_utilization([dial.created_at for dial in short], DIALS_PER_SECOND),
         max_concurrent(long),
-        slot_utilization(long, AT_ONCE),
+        slot_utilization(long, SLOTS),
     )
 
 
 async def main() -> int:
-    """Measures, prints the table, and says whether all was kept."""
-    table = Table(title=f"{PER_SECOND} dials a second, {AT_ONCE} calls at once: never above, and at least 95 % used")
-    for column in ("replicas", "most in a second", "pace used", "most at once", "slots used", ""):
+    """Measures, prints the table, and returns the exit code."""
+    table = Table(title=f"{DIALS_PER_SECOND} dials a second, {SLOTS} slots: never exceeded, at least 95 % used")
+    for column in ("replicas", "max dials in a second", "rate used", "max concurrent", "slots used", ""):
         table.add_column(column)
-    figures = [await measure(replicas) for replicas in REPLICAS]
-    for line in figures:
-        shares = (f"{line.rate_utilization:.1%}", f"{line.slot_utilization:.1%}")
-        most = (str(line.most_in_a_second), str(line.max_concurrent))
-        table.add_row(str(line.replicas), most[0], shares[0], most[1], shares[1], "ok" if line.ok else "NOT KEPT")
+    measurements = [await measure(replicas) for replicas in REPLICAS]
+    for measurement in measurements:
+        used = (f"{measurement.rate_utilization:.1%}", f"{measurement.slot_utilization:.1%}")
+        largest = (str(measurement.max_dials_in_a_second), str(measurement.max_concurrent))
+        table.add_row(
+            str(measurement.replicas), largest[0], used[0], largest[1], used[1], "ok" if measurement.is_ok else "FAILED"
+        )
     Console().print(table)
-    return 0 if all(line.ok for line in figures) else 1
+    return 0 if all(measurement.is_ok for measurement in measurements) else 1
 
 
 if __name__ == "__main__":

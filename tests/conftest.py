@@ -1,4 +1,4 @@
-"""Real servers for the tests: containers where a Docker engine answers, the embedded ones where none does."""
+"""Real servers for the tests: containers if a Docker engine answers, otherwise embedded servers."""
 
 import asyncio
 import re
@@ -28,7 +28,7 @@ START_SECONDS = 60
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares a server, or the one campaign that is observed, stays in one process of `pytest -n`."""
+    """Keeps the tests of a file, and all tests of observability, in one process of `pytest -n`: they share servers."""
     for item in items:
         shared = item.path.parent if item.path.parent.name == "observability" else item.path
         item.add_marker(pytest.mark.xdist_group(str(shared)))
@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def docker() -> bool:
-    """Whether a Docker engine answers."""
+    """Tells whether a Docker engine answers."""
     try:
         return subprocess.run(["docker", "info"], capture_output=True, timeout=20).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
@@ -45,13 +45,13 @@ def docker() -> bool:
 
 @pytest.fixture(scope="session")
 def nats_url(docker: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One NATS server for the whole run; each test has streams of its own by taking `bus_client`."""
+    """One NATS server for the whole run; `bus_client` gives a test new streams."""
     with ExitStack() as stack:
         if docker:
             from testcontainers.core.container import DockerContainer
             from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-            # Not NatsContainer: it warns of itself, and here a warning is an error.
+            # NatsContainer emits a deprecation warning, and warnings are errors here.
             container = DockerContainer(_image("nats")).with_command("-js").with_exposed_ports(4222)
             stack.enter_context(container.waiting_for(LogMessageWaitStrategy("Server is ready")))
             yield f"nats://{container.get_container_host_ip()}:{container.get_exposed_port(4222)}"
@@ -61,15 +61,15 @@ def nats_url(docker: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="session")
 def mongo_url(docker: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One MongoDB-wire server for the whole run; a test takes a database of its own."""
+    """One server of MongoDB's wire protocol for the whole run; each test uses its own database."""
     with ExitStack() as stack:
         if docker:
             from testcontainers.core.container import DockerContainer
 
-            # Not MongoDbContainer: it demands a password, with which a replica set wants a key file too.
+            # MongoDbContainer requires a password, with which a replica set needs a key file.
             container = DockerContainer(_image("mongo")).with_command("mongod --replSet rs0 --bind_ip_all")
             stack.enter_context(container.with_exposed_ports(27017))
-            _until_primary(container)
+            _wait_until_primary(container)
             host, port = container.get_container_host_ip(), container.get_exposed_port(27017)
             yield f"mongodb://{host}:{port}/?directConnection=true"
         else:
@@ -77,14 +77,14 @@ def mongo_url(docker: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def _image(service: str) -> str:
-    """As compose has it: what is tested is what is run."""
-    found = re.search(rf"^  {service}:\n(?:    .*\n)*?    image: (\S+)$", COMPOSE.read_text(), re.MULTILINE)
-    assert found, f"compose names no image for {service}"
-    return found[1]
+    """Returns the image that compose runs, so that the tests use the same."""
+    match = re.search(rf"^  {service}:\n(?:    .*\n)*?    image: (\S+)$", COMPOSE.read_text(), re.MULTILINE)
+    assert match, f"compose names no image for {service}"
+    return match[1]
 
 
-def _until_primary(container: "DockerContainer") -> None:
-    """Makes the replica set, without which there are no transactions, and waits until it can be written to."""
+def _wait_until_primary(container: "DockerContainer") -> None:
+    """Initiates the replica set, which transactions need, and waits until it accepts writes."""
     script = "try { rs.status() } catch (e) { rs.initiate() } quit(db.hello().isWritablePrimary ? 0 : 1)"
     deadline = time.monotonic() + START_SECONDS
     while (answer := container.exec(["mongosh", "--quiet", "--eval", script])).exit_code:
@@ -94,16 +94,16 @@ def _until_primary(container: "DockerContainer") -> None:
 
 @pytest.fixture
 async def bus_client(nats_url: str) -> AsyncIterator[Client]:
-    """A connection to a NATS server whose streams are fresh: everything that stood in them is gone."""
+    """A connection to a NATS server with new, empty streams."""
     client = await nats.connect(nats_url)
     try:
-        await _fresh(client.jetstream())
+        await _recreate_streams(client.jetstream())
         yield client
     finally:
         await client.close()
 
 
-async def _fresh(js: JetStreamContext) -> None:
+async def _recreate_streams(js: JetStreamContext) -> None:
     for stream in await js.streams_info():
         await js.delete_stream(stream.config.name or "")
     async with asyncio.timeout(10):
@@ -112,7 +112,7 @@ async def _fresh(js: JetStreamContext) -> None:
                 await provision(js)
                 break
             except ServerError as error:
-                # The server still removes the files of a stream that was deleted a moment ago.
+                # The server is still removing the files of the deleted stream.
                 if error.err_code != 10049:
                     raise
                 await asyncio.sleep(0.2)
@@ -120,5 +120,5 @@ async def _fresh(js: JetStreamContext) -> None:
 
 @pytest.fixture
 def calls(bus_client: Client) -> EventLog:
-    """The log of calls, as a test writes to it."""
+    """The log of calls, for events that a test appends."""
     return EventLog(bus_client, CALLS.name, source="test")

@@ -1,4 +1,4 @@
-"""``kill -9`` of each node of a NATS cluster in turn during a running campaign, the one that leads the log first."""
+"""``kill -9`` of each node of a NATS cluster in turn during a campaign, beginning with the leader of the log."""
 
 import asyncio
 from pathlib import Path
@@ -18,21 +18,21 @@ from contracts import call_id_of
 from contracts.streams import CALLS
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
-HOW_MANY = 30
-PER_SECOND, AT_ONCE = 6, 8
-SETTINGS = {"TWILIO_CALLS_PER_SECOND": str(PER_SECOND), "MAX_CONCURRENT_CALLS": str(AT_ONCE)}
-FLEET = {"call-orchestrator": 2, "voice": 2}
+CALL_COUNT = 30
+DIALS_PER_SECOND, SLOTS = 6, 8
+SETTINGS = {"TWILIO_CALLS_PER_SECOND": str(DIALS_PER_SECOND), "MAX_CONCURRENT_CALLS": str(SLOTS)}
+REPLICAS = {"call-orchestrator": 2, "voice": 2}
 
 
-async def leader_of_the_log(client: Client) -> str:
+async def log_leader(client: Client) -> str:
     cluster = (await client.jetstream().stream_info(CALLS.name)).cluster
     assert cluster
     assert cluster.leader
     return cluster.leader
 
 
-async def fail_one_after_the_other(cluster: Cluster, client: Client) -> None:
-    first = await leader_of_the_log(client)
+async def kill_each_node_in_turn(cluster: Cluster, client: Client) -> None:
+    first = await log_leader(client)
     for name in (first, *(name for name in cluster.nodes if name != first)):
         await asyncio.sleep(2)
         cluster.nodes[name].kill()
@@ -41,32 +41,32 @@ async def fail_one_after_the_other(cluster: Cluster, client: Client) -> None:
         await wait_until_recovered(cluster, client)
 
 
-async def campaign(system: System) -> tuple[Reconciliation, list[Dial]]:
+async def run_campaign(system: System) -> tuple[Reconciliation, list[Dial]]:
     assert system.cluster
     assert system.vendors.control
     client = await nats.connect(**connection(system.nats_url), max_reconnect_attempts=-1, reconnect_time_wait=1)
     wanted = [
-        request.model_copy(update={"call_timeout_seconds": 5}) for request in requests(run="nodes", count=HOW_MANY)
+        request.model_copy(update={"call_timeout_seconds": 5}) for request in requests(run="nodes", count=CALL_COUNT)
     ]
     ids = [call_id_of(request.request_id or "") for request in wanted]
     await publish(client, wanted)
-    await fail_one_after_the_other(system.cluster, client)
+    await kill_each_node_in_turn(system.cluster, client)
     await wait_until_projected(system.mongo_url, ids, timeout=300)
-    findings = await reconcile(client, system, ids)
+    result = await reconcile(client, system, ids)
     await client.close()
-    return findings, await dials(system.vendors.control)
+    return result, await dials(system.vendors.control)
 
 
 @pytest.mark.timeout(480)
-async def test_every_call_ends_and_none_is_dialled_twice_whichever_node_is_killed(tmp_path: Path) -> None:
-    running_on_three = running(
-        tmp_path, environment=ENVIRONMENT, seed=5, speed=10, settings=SETTINGS, replicas=FLEET, clustered=True
+async def test_every_call_ends_and_no_attempt_is_dialled_twice_when_any_node_is_killed(tmp_path: Path) -> None:
+    clustered_system = running(
+        tmp_path, environment=ENVIRONMENT, seed=5, speed=10, settings=SETTINGS, replicas=REPLICAS, clustered=True
     )
-    async with running_on_three as system:
-        findings, found = await campaign(system)
-    assert findings.problems == ()
-    assert findings.max_dials_of_one_attempt == 1
-    assert findings.dials + findings.refused + findings.unsent == findings.attempts
-    assert max_dials_in_window(dial.created_at for dial in found) <= PER_SECOND
-    assert max_concurrent(found) <= AT_ONCE
+    async with clustered_system as system:
+        result, all_dials = await run_campaign(system)
+    assert result.problems == ()
+    assert result.max_dials_of_one_attempt == 1
+    assert result.dials + result.refused + result.unsent == result.attempts
+    assert max_dials_in_window(dial.created_at for dial in all_dials) <= DIALS_PER_SECOND
+    assert max_concurrent(all_dials) <= SLOTS
     assert [name for name, service in system.services.items() if service.restarts] == []

@@ -1,4 +1,4 @@
-"""Three replicas share one pace and one set of slots: the provider's own ledger says that neither is ever exceeded."""
+"""Three replicas share one rate limit and one set of slots; the provider's own ledger shows that both are kept."""
 
 import asyncio
 from pathlib import Path
@@ -21,15 +21,15 @@ from centralita.embedded.system import System, running
 from contracts import CallRequested, call_id_of
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
-PER_SECOND, AT_ONCE, OF_ONE_CAMPAIGN = 6, 8, 7
-BUSY, RINGS = "+12125550101", "+12125550102"
+DIALS_PER_SECOND, SLOTS, CAMPAIGN_SLOTS = 6, 8, 7
+BUSY, UNANSWERED = "+12125550101", "+12125550102"
 SETTINGS = {
-    "TWILIO_CALLS_PER_SECOND": str(PER_SECOND),
-    "MAX_CONCURRENT_CALLS": str(AT_ONCE),
-    "MAX_CONCURRENT_CALLS_PER_CAMPAIGN": str(OF_ONE_CAMPAIGN),
+    "TWILIO_CALLS_PER_SECOND": str(DIALS_PER_SECOND),
+    "MAX_CONCURRENT_CALLS": str(SLOTS),
+    "MAX_CONCURRENT_CALLS_PER_CAMPAIGN": str(CAMPAIGN_SLOTS),
 }
-STALLED = 0.6
-"""Below it something waits that need not: `python -m bench.pace` measures the share on a machine of its own."""
+MIN_UTILIZATION = 0.6
+"""A lower utilization means needless waiting; `python -m bench.pace` measures it on an idle machine."""
 
 
 def requests(campaign: str, number: str, count: int) -> list[CallRequested]:
@@ -60,38 +60,38 @@ def ids(wanted: list[CallRequested]) -> set[str]:
 
 
 @pytest.mark.timeout(420)
-async def test_no_second_and_no_slot_holds_more_than_it_may_whatever_is_killed(tmp_path: Path) -> None:
-    fleet = {"call-orchestrator": 3, "voice": 3}
-    async with running(tmp_path, environment=ENVIRONMENT, speed=10, settings=SETTINGS, replicas=fleet) as system:
+async def test_rate_limit_and_slots_are_kept_when_replicas_are_killed(tmp_path: Path) -> None:
+    replicas = {"call-orchestrator": 3, "voice": 3}
+    async with running(tmp_path, environment=ENVIRONMENT, speed=10, settings=SETTINGS, replicas=replicas) as system:
         client = await nats.connect(system.nats_url)
         assert system.vendors.control
         await set_callee_behaviour(system.vendors.control, BUSY, "busy")
-        await set_callee_behaviour(system.vendors.control, RINGS, "no_answer")
+        await set_callee_behaviour(system.vendors.control, UNANSWERED, "no_answer")
 
         quick = requests("quick", BUSY, 36)
         await call_all(client, system, quick)
-        by_pace = await dials(system.vendors.control)
-        assert max_dials_in_window(dial.created_at for dial in by_pace) <= PER_SECOND
-        assert rate_utilization([dial.created_at for dial in by_pace], PER_SECOND) > STALLED
+        at_rate_limit = await dials(system.vendors.control)
+        assert max_dials_in_window(dial.created_at for dial in at_rate_limit) <= DIALS_PER_SECOND
+        assert rate_utilization([dial.created_at for dial in at_rate_limit], DIALS_PER_SECOND) > MIN_UTILIZATION
 
-        large, small = requests("large", RINGS, 30), requests("small", RINGS, 8)
+        large, small = requests("large", UNANSWERED, 30), requests("small", UNANSWERED, 8)
         await call_all(client, system, large, small)
-        by_slots = (await dials(system.vendors.control))[len(by_pace) :]
-        assert max_dials_in_window(dial.created_at for dial in by_slots) <= PER_SECOND
-        assert max_concurrent(by_slots) <= AT_ONCE
-        assert max_concurrent(dial for dial in by_slots if dial.call_id in ids(large)) <= OF_ONE_CAMPAIGN
-        assert slot_utilization(by_slots, AT_ONCE) > STALLED
-        order = [dial.call_id in ids(small) for dial in by_slots]
-        assert order.index(True) <= AT_ONCE, "the small campaign has not waited for the large one"
-        assert sum(order[: 2 * AT_ONCE + len(small)]) == len(small), "it took every other turn"
+        at_slot_limit = (await dials(system.vendors.control))[len(at_rate_limit) :]
+        assert max_dials_in_window(dial.created_at for dial in at_slot_limit) <= DIALS_PER_SECOND
+        assert max_concurrent(at_slot_limit) <= SLOTS
+        assert max_concurrent(dial for dial in at_slot_limit if dial.call_id in ids(large)) <= CAMPAIGN_SLOTS
+        assert slot_utilization(at_slot_limit, SLOTS) > MIN_UTILIZATION
+        order = [dial.call_id in ids(small) for dial in at_slot_limit]
+        assert order.index(True) <= SLOTS, "the small campaign did not wait for the large one"
+        assert sum(order[: 2 * SLOTS + len(small)]) == len(small), "the two campaigns were served alternately"
 
-        killed = requests("killed", RINGS, 24)
+        killed = requests("killed", UNANSWERED, 24)
         publishing = asyncio.create_task(call_all(client, system, killed))
         for name in ("call-orchestrator", "voice-2", "call-orchestrator-3"):
             await asyncio.sleep(0.7)
             system.services[name].kill()
         await publishing
-        through_it_all = (await dials(system.vendors.control))[len(by_pace) + len(by_slots) :]
-        assert max_dials_in_window(dial.created_at for dial in through_it_all) <= PER_SECOND
-        assert max_concurrent(through_it_all) <= AT_ONCE
+        during_kills = (await dials(system.vendors.control))[len(at_rate_limit) + len(at_slot_limit) :]
+        assert max_dials_in_window(dial.created_at for dial in during_kills) <= DIALS_PER_SECOND
+        assert max_concurrent(during_kills) <= SLOTS
         await client.close()

@@ -1,4 +1,4 @@
-"""The commands that a user types, as processes of their own."""
+"""The commands as processes, as a user runs them."""
 
 import asyncio
 import json
@@ -20,15 +20,15 @@ from centralita.embedded.vendors import real_vendors
 from contracts import CallRequested, CommandOutcome
 from contracts.queries import CALL_REQUEST
 
-NOTHING = {"PATH": "/usr/bin:/bin"}
+ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 
 
 def centralita(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command, told = [sys.executable, "-m", "centralita", *arguments], {**NOTHING, "COLUMNS": "200"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=110, env=told, cwd=folder)
+    command, environment = [sys.executable, "-m", "centralita", *arguments], {**ENVIRONMENT, "COLUMNS": "200"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=110, env=environment, cwd=folder)
 
 
-def test_the_demo_ends_every_call_and_its_three_books_agree() -> None:
+def test_the_demo_ends_every_call_and_its_three_records_agree() -> None:
     ended = centralita("demo", "--calls", "6")
     assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-2000:]
     assert "agree, call by call" in ended.stdout
@@ -42,7 +42,7 @@ def test_a_demo_whose_calls_do_not_end_in_time_fails_with_a_reason() -> None:
     assert "calls have not ended within" in ended.stdout
 
 
-def test_half_of_a_vendors_settings_are_refused_by_name() -> None:
+def test_incomplete_settings_of_a_vendor_are_refused_with_the_missing_names() -> None:
     with pytest.raises(CannotStart, match="TWILIO_AUTH_TOKEN, TWILIO_PHONE_NUMBER is not"):
         real_vendors({"TWILIO_ACCOUNT_SID": "AC1"})
     with pytest.raises(CannotStart, match="APP_BASE_URL"):
@@ -50,7 +50,7 @@ def test_half_of_a_vendors_settings_are_refused_by_name() -> None:
     assert real_vendors({"OPENAI_API_KEY": "x"}) == ("openai",)
 
 
-async def _ended(http: httpx.AsyncClient, path: str) -> dict[str, object]:
+async def _wait_until_ended(http: httpx.AsyncClient, path: str) -> dict[str, object]:
     async with asyncio.timeout(60):
         while True:
             call = (await http.get(path)).json()
@@ -59,7 +59,7 @@ async def _ended(http: httpx.AsyncClient, path: str) -> dict[str, object]:
             await asyncio.sleep(0.1)
 
 
-async def _over_rest(system: System) -> dict[str, object]:
+async def _request_over_rest(system: System) -> dict[str, object]:
     request = requests(run="rest", count=1)[0]
     body = json.loads(request.model_dump_json(exclude_none=True, exclude={"request_id"}))
     async with httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}, timeout=20) as http:
@@ -68,19 +68,19 @@ async def _over_rest(system: System) -> dict[str, object]:
         again = await http.post("/api/v1/calls", json=body, headers={"Idempotency-Key": "rest-1"})
         assert created.status_code == 201, created.text
         assert created.json()["id"] == again.json()["id"]
-        assert (await http.get(created.headers["Location"])).status_code == 200, "read your writes"
-        return await _ended(http, created.headers["Location"])
+        assert (await http.get(created.headers["Location"])).status_code == 200, "a created call can be read at once"
+        return await _wait_until_ended(http, created.headers["Location"])
 
 
-async def _refused_act(system: System, call: dict[str, object]) -> list[tuple[str, str]]:
-    """Asks once more for a call that has succeeded; what the audit then says."""
+async def _acts_of_a_refused_retry(system: System, call: dict[str, object]) -> list[tuple[str, str]]:
+    """Retries a completed call, and returns the call's acts in the audit log."""
     async with httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}, timeout=20) as http:
         assert (await http.post(f"/api/v1/calls/{call['id']}/retry")).status_code == 409
         entries = (await http.get("/api/v1/audit", params={"call_id": str(call["id"])})).json()["entries"]
         return [(entry["act"], entry["stage"]) for entry in entries]
 
 
-async def _over_the_bus(system: System) -> CommandOutcome:
+async def _request_over_nats(system: System) -> CommandOutcome:
     client = await nats.connect(system.nats_url)
     try:
         request: CallRequested = requests(run="bus", count=1)[0]
@@ -90,39 +90,39 @@ async def _over_the_bus(system: System) -> CommandOutcome:
         await client.close()
 
 
-async def test_the_commands_run_in_the_folder_of_a_running_system_need_no_setting(tmp_path: Path) -> None:
-    own = {**NOTHING, "OPENAI_MODEL": "gpt-4.1-mini", "LOG_LEVEL": "INFO"}
-    async with running(tmp_path / ".data", environment=own, settings={"API_KEYS": "k"}) as system:
+async def test_commands_in_the_folder_of_a_running_system_need_no_settings(tmp_path: Path) -> None:
+    environment = {**ENVIRONMENT, "OPENAI_MODEL": "gpt-4.1-mini", "LOG_LEVEL": "INFO"}
+    async with running(tmp_path / ".data", environment=environment, settings={"API_KEYS": "k"}) as system:
         where = ("--nats", without_credentials(system.nats_url), "--json")
         doctor = await asyncio.to_thread(centralita, "doctor", *where, folder=tmp_path)
         rebuilt = await asyncio.to_thread(centralita, "replay", "rebuild", "--check", *where, folder=tmp_path)
-        lost = await asyncio.to_thread(centralita, "replay", "rebuild", "--check", *where, folder=tmp_path.parent)
+        elsewhere = await asyncio.to_thread(centralita, "replay", "rebuild", "--check", *where, folder=tmp_path.parent)
     assert doctor.returncode == 0, doctor.stdout + doctor.stderr
     assert {finding["result"] for finding in json.loads(doctor.stdout)} <= {"ok", "warning"}
     assert rebuilt.returncode == 0, rebuilt.stdout + rebuilt.stderr
-    assert lost.returncode == 2
-    assert "--mongo" in lost.stderr
-    kept = tmp_path / ".data" / SETTINGS_FILE.name
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert "OPENAI_MODEL" not in kept.read_text(), "what the environment says is not copied"
+    assert elsewhere.returncode == 2
+    assert "--mongo" in elsewhere.stderr
+    stored = tmp_path / ".data" / SETTINGS_FILE.name
+    assert stat.S_IMODE(stored.stat().st_mode) == 0o600
+    assert "OPENAI_MODEL" not in stored.read_text(), "settings of the environment are not stored"
 
 
-async def test_a_running_system_is_used_over_rest_and_over_the_bus(tmp_path: Path) -> None:
+async def test_a_running_system_answers_over_rest_and_over_nats(tmp_path: Path) -> None:
     settings = {"API_KEYS": "k"}
     async with running(
-        tmp_path, environment=NOTHING, seed=3, speed=20, behaviours="human=1", settings=settings
+        tmp_path, environment=ENVIRONMENT, seed=3, speed=20, behaviours="human=1", settings=settings
     ) as system:
-        call = await _over_rest(system)
-        acts = await _refused_act(system, call)
-        outcome = await _over_the_bus(system)
+        call = await _request_over_rest(system)
+        acts = await _acts_of_a_refused_retry(system, call)
+        outcome = await _request_over_nats(system)
         async with httpx.AsyncClient(base_url=system.edge_url, headers={"X-API-Key": "k"}) as http:
-            by_request = await _ended(http, "/api/v1/calls/by-request/bus-00")
+            by_request = await _wait_until_ended(http, "/api/v1/calls/by-request/bus-00")
         logs = "".join(log.read_text() for log in tmp_path.glob("*.log"))
     assert call["status"] == "completed"
     assert acts == [("call.retry", "asked"), ("call.retry", "refused")]
     assert outcome.accepted
     assert by_request["id"] == str(outcome.call_id)
-    assert "+1212555" not in logs, "logs carry ids, never a number"
-    assert "appointment" not in logs, "nor what was said"
+    assert "+1212555" not in logs, "logs contain ids, no phone numbers"
+    assert "appointment" not in logs, "no spoken text"
     assert '"level": "error"' not in logs
     assert "Traceback" not in logs

@@ -1,4 +1,4 @@
-"""The passwords of an embedded run: one for each user, in a file of its owner, and never on a screen."""
+"""The passwords of an embedded run: one for each user, in a private file, never printed."""
 
 import io
 import stat
@@ -23,27 +23,27 @@ from contracts.permissions import ADMIN, OPERATOR, users
 ADDRESS = "nats://127.0.0.1:4222"
 
 
-def test_every_user_has_a_password_of_its_own_and_no_two_runs_the_same() -> None:
+def test_every_user_and_every_run_has_its_own_password() -> None:
     one, other = Credentials.generate(), Credentials.generate()
     assert one.passwords.keys() == {user.name for user in users()}
     assert len({*one.passwords.values(), *other.passwords.values()}) == 2 * len(users())
     assert not any(password in repr(one) for password in one.passwords.values())
 
 
-def test_the_command_line_finds_the_kept_user_of_that_very_bus_and_of_no_other(tmp_path: Path) -> None:
+def test_stored_credentials_are_used_for_the_address_of_the_run_and_for_no_other(tmp_path: Path) -> None:
     access, file = Credentials.generate(), tmp_path / "access.json"
     assert with_credentials(ADDRESS, OPERATOR, file) == ADDRESS
     access.store(file, ADDRESS)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert with_credentials(ADDRESS, OPERATOR, file) == access.url(ADDRESS, OPERATOR)
     assert with_credentials(ADDRESS, ADMIN, file) == access.url(ADDRESS, ADMIN)
-    for given in ("nats://127.0.0.1:4223", "nats://somebody:else@127.0.0.1:4222"):
+    for given in ("nats://127.0.0.1:4223", "nats://other:user@127.0.0.1:4222"):
         assert with_credentials(given, OPERATOR, file) == given
         assert not is_embedded_run(given, file)
     assert is_embedded_run(ADDRESS, file)
 
 
-def test_a_users_password_is_found_in_the_url_or_in_the_kept_run_of_that_very_bus(tmp_path: Path) -> None:
+def test_a_password_is_found_in_the_url_or_in_the_stored_credentials_of_its_address(tmp_path: Path) -> None:
     access, file = Credentials.generate(), tmp_path / "access.json"
     as_operator = access.url(ADDRESS, OPERATOR)
     assert find_password(as_operator, OPERATOR, file) == access.passwords[OPERATOR]
@@ -54,7 +54,7 @@ def test_a_users_password_is_found_in_the_url_or_in_the_kept_run_of_that_very_bu
     assert find_password("nats://127.0.0.1:4223", ADMIN, file) is None
 
 
-def test_what_is_shown_of_a_run_names_no_password() -> None:
+def test_the_view_of_a_running_system_contains_no_password() -> None:
     url = Credentials.generate().url(ADDRESS, OPERATOR)
     assert without_credentials(url) == ADDRESS
     vendors = SimpleNamespace(real=(), simulated=("twilio",))
@@ -66,7 +66,7 @@ def test_what_is_shown_of_a_run_names_no_password() -> None:
     assert OPERATOR not in shown
 
 
-async def test_a_refusal_is_an_error_in_the_log_with_no_id_in_it() -> None:
+async def test_a_permission_violation_is_logged_as_an_error_without_ids() -> None:
     with capture_logs() as lines:
         await on_bus_error(Exception('nats: permissions violation for publish to "dial.placed.0123-abcd"'))
         await on_bus_error(ConnectionResetError("of nats://voice:password@127.0.0.1"))
