@@ -87,7 +87,7 @@ def test_a_span_contains_the_type_of_an_error_and_never_its_message(monkeypatch:
     exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     monkeypatch.setattr(tracing, "TRACER", provider.get_tracer("test"))
-    monkeypatch.setattr(tracing, "on", lambda: True)
+    monkeypatch.setattr(tracing, "is_enabled", lambda: True)
     with pytest.raises(ValueError, match="Ada"), tracing.span("ask", tracing.ASK):
         raise ValueError("Ada is not at +12125550123") from TimeoutError("nor Grace")
     (span,) = exporter.get_finished_spans()
