@@ -6,6 +6,7 @@ import pytest
 from nats.aio.client import Client
 from tests.integration.call_orchestrator.conftest import (
     Ask,
+    call_of,
     end,
     running,
     until,
@@ -19,6 +20,7 @@ from contracts import (
     AdmissionGranted,
     AdmissionReleased,
     CallCancelRequested,
+    CallChangeRequested,
     CallDecision,
     CallStatus,
     QueueJoined,
@@ -157,3 +159,28 @@ async def test_a_lost_queue_is_rebuilt_from_the_log(
     async with running(nats_url, 2, **limits):
         await end(calls, first)
         await until_dialing(calls, waiting, 1)
+
+
+async def test_a_lost_queue_is_rebuilt_with_calls_whose_metadata_was_changed_while_they_waited(
+    nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
+) -> None:
+    js, limits = bus_client.jetstream(), {"max_concurrent_calls": 1, "twilio_calls_per_second": 100}
+    async with running(nats_url, 1, **limits):
+        ids = await ask("reminders", 2)
+        [live] = await until_dialing(calls, ids, 1)
+        [waiting] = [call_id for call_id in ids if call_id != live]
+        await until_queued(calls, [waiting])
+        command = CallChangeRequested(call_id=waiting, metadata={"desk": "7"})
+        await js.publish(command.subject, command.model_dump_json().encode())
+
+        async def is_changed() -> bool:
+            call = await call_of(calls, waiting)
+            return call is not None and call.metadata == {"desk": "7"}
+
+        await until(is_changed)
+    config = (await js.stream_info(QUEUE.name)).config
+    await js.delete_stream(QUEUE.name)
+    await js.add_stream(config)
+    async with running(nats_url, 1, **limits):
+        await end(calls, live)
+        await until_dialing(calls, [waiting], 1)

@@ -9,7 +9,7 @@ from nats.js.errors import APIError
 from chassis.event_log import EventLog
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from chassis.stream_reader import follow_events
-from contracts import Call, CallDue, Envelope, QueueJoined
+from contracts import Call, CallDecision, CallDue, Envelope, QueueJoined
 from contracts.streams import CALLS, QUEUE, call_state_filter
 
 _ALREADY_DELETED = (10037, 10043, 10057)
@@ -38,7 +38,8 @@ class NatsQueue:
 
     async def _restore(self, calls: EventLog, call_id: UUID) -> None:
         newest = await calls.last(call_state_filter(call_id))
-        if newest and isinstance(newest.event, CallDue):
+        # Not only after call.due: a change of the metadata leaves the call in the queue.
+        if newest and isinstance(newest.event, CallDecision) and newest.event.call.is_queued:
             await self.join(newest.event.call, due_sequence=newest.sequence, cause=newest.envelope)
 
     async def join(self, call: Call, *, due_sequence: int, cause: Envelope) -> None:
