@@ -11,7 +11,8 @@ from tests.fakes.orchestrator import FakeQueue, FakeTimers
 from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.grants import Grants, StaleRead
-from contracts import AdmissionGranted, AdmissionReleased, Call, CallDecision, CallDue, CallStatus
+from contracts import AdmissionGranted, AdmissionReleased, Call, CallChanged, CallDecision, CallDue, CallStatus
+from contracts.streams import call_state_filter
 
 POLICY = Policy(
     call_timeout=timedelta(seconds=30),
@@ -64,3 +65,11 @@ async def test_a_live_call_keeps_its_slot() -> None:
 async def test_a_grant_is_retried_later_when_the_server_lags_behind_it() -> None:
     with pytest.raises(StaleRead):
         await carry_out(FakeEventLog.of(call_created(a_call()), GRANT), sequence=2)
+
+
+async def test_a_grant_whose_slot_a_later_event_has_freed_does_not_dial() -> None:
+    log = log_of(QUEUED)
+    changed = log.store(CallChanged(call=QUEUED, occurred_at=NOW, changed=("metadata",)))
+    await carry_out(log)
+    assert (await log.last(call_state_filter(QUEUED.call_id))) == changed, "it is in the queue again"
+    assert not log.events(AdmissionReleased), "the fold of the slots has freed the slot already"

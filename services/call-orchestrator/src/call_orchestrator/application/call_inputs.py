@@ -39,13 +39,17 @@ DecidingEvent = CallCommand | AttemptEvent | TimerDue | AdmissionGranted
 
 @dataclass(frozen=True, slots=True)
 class CallInput:
-    """An input for one call and the envelope of its message. `request` is the message if it sets the call's terms."""
+    """An input for one call and the envelope of its message. `request` is the message if it sets the call's terms.
+
+    `grant_sequence`: the sequence of the message if it grants a slot.
+    """
 
     call_id: UUID
     input: inputs.Input
     cause: Envelope
     is_redelivered: bool = False
     request: CallRequested | CallChangeRequested | None = None
+    grant_sequence: int | None = None
 
 
 def call_input(event: DecidingEvent, cause: Envelope, *, is_redelivered: bool = False) -> CallInput:

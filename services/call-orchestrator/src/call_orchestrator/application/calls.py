@@ -65,7 +65,11 @@ class CallService:
 
     async def _decide(self, stored: StoredCall | None, call_input: CallInput) -> CommandOutcome:
         before = stored.call if stored else None
-        decision = decide_call(before, call_input, self._policy, self._now())
+        decision: CallDecision | Ignored | Refused
+        if stored and _is_slot_freed(stored, call_input):
+            decision = Ignored("a later event of the call has freed the slot")
+        else:
+            decision = decide_call(before, call_input, self._policy, self._now())
         if isinstance(decision, Refused):
             return CommandOutcome(
                 accepted=False,
@@ -126,6 +130,14 @@ class CallService:
         # One id per event: a greeting that was changed and changed back is requested again.
         event_id = uuid5(NAMESPACE_OID, f"{call.call_id}/greeting/{stored.sequence}")
         await self._log.append(request, event_id=str(event_id), cause=cause)
+
+
+def _is_slot_freed(stored: StoredCall, call_input: CallInput) -> bool:
+    """Whether the input is a grant, and an event of the call followed it before it could begin an attempt.
+
+    `call_orchestrator.domain.slots` frees the slot at such an event. A call that still waits is granted another one.
+    """
+    return call_input.grant_sequence is not None and stored.sequence > call_input.grant_sequence
 
 
 def _accepted(call: Call) -> CommandOutcome:

@@ -38,7 +38,8 @@ class Grants:
         if before is None or before.sequence < grant.due_sequence:
             raise StaleRead
         admission = inputs.AdmissionGranted(attempt=grant.attempt)
-        await self._calls.handle(CallInput(grant.call_id, admission, cause, is_redelivered))
+        call_input = CallInput(grant.call_id, admission, cause, is_redelivered, grant_sequence=sequence)
+        await self._calls.handle(call_input)
         after = await load_call(self._log, grant.call_id)
         if after and after.sequence < sequence and not after.call.status.is_live:
             release = AdmissionReleased(call_id=grant.call_id, attempt=grant.attempt, grant_sequence=sequence)
