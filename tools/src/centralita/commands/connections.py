@@ -65,7 +65,7 @@ async def _connect(
 
 
 def _failed(url: str, error: Exception, reported: list[Exception]) -> CommandFailed:
-    """Returns the error with a sentence for the user. `reported`: what the server told nats-py before it."""
+    """Returns the error with a sentence for the user. `reported`: earlier errors from the server."""
     address = without_credentials(url)
     texts = [str(one).lower() for one in (*reported, error)]
     if violation := next((text for text in texts if "permissions violation" in text), None):
