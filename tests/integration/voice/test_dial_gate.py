@@ -2,23 +2,33 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
+from faststream.nats import NatsRouter
 from prometheus_client import REGISTRY
+from tests.builders.calls import a_call
+from tests.builders.events import status_changed
 from tests.fakes.providers import provider
 from tests.integration.voice.conftest import ACCOUNT_SID, AUTH_TOKEN, CALLER, StartCall, cause_of, dial_events
 
-from chassis.event_log import EventLog
+from chassis.barrier import wait_until_processed
+from chassis.event_log import EventLog, StoredEvent
+from chassis.serve import connect_bus
+from chassis.subscriptions import subscribe
 from contracts import (
     CallHangupRequested,
     CallSettlementRequested,
+    CallStatus,
+    CallStatusChanged,
     DialClaimed,
     DialPlaced,
     DialRefused,
+    Service,
 )
+from contracts.streams import VOICE_DIALS
 from providers import BreakerState, CircuitBreaker
 from simulators.faults import FaultRule
 from simulators.server import Simulators
@@ -137,3 +147,41 @@ async def test_a_waiting_order_can_be_refused_and_is_then_not_dialled(
     refused = DialRefused(call_id=event.call_id, attempt=1, is_permanent=False, reason=reason)
     assert await dial_events(calls, event) == [DialClaimed(call_id=event.call_id, attempt=1), refused]
     assert simulators.ledger.calls == []
+
+
+@asynccontextmanager
+async def consuming(nats_url: str, gate: DialGate, received: "asyncio.Queue[int]") -> AsyncIterator[None]:
+    """Runs a consumer of dial orders that enter the gate. `received` gets the number of each delivery."""
+    router = NatsRouter()
+
+    async def on_dial_ordered(event: CallStatusChanged, stored: StoredEvent[CallStatusChanged]) -> None:
+        received.put_nowait(stored.deliveries)
+        async with gate.enter():
+            pass
+
+    subscribe(router, VOICE_DIALS, on_dial_ordered)
+    bus = await connect_bus(Service.VOICE, nats_url)
+    bus.broker.include_router(router)
+    await bus.broker.start()
+    await wait_until_processed(bus.client)
+    try:
+        yield
+    finally:
+        await bus.broker.stop()
+
+
+@pytest.mark.usefixtures("bus_client")
+async def test_an_order_that_waits_when_the_service_stops_is_delivered_soon_after_its_restart(
+    nats_url: str, calls: EventLog
+) -> None:
+    breaker, stopping = CircuitBreaker(max_failures=1, cooldown_seconds=3600), asyncio.Event()
+    breaker.failed(breaker.begin())
+    received: asyncio.Queue[int] = asyncio.Queue()
+    async with asyncio.timeout(VOICE_DIALS.ack_wait / 4):
+        async with consuming(nats_url, DialGate(breaker, stopping), received):
+            await calls.append(status_changed(a_call(CallStatus.DIALING)))
+            assert await received.get() == 1
+            stopping.set()
+        closed = CircuitBreaker(max_failures=1, cooldown_seconds=0)
+        async with consuming(nats_url, DialGate(closed, asyncio.Event()), received):
+            assert await received.get() > 1

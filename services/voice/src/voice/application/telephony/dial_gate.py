@@ -18,12 +18,18 @@ from chassis.retry_later import RetryLater
 from providers import BreakerState, CircuitBreaker
 from voice.metrics import GATED_DIALS
 
+_UNSUBSCRIBE_SECONDS = 1.0
+
 
 class ServiceStopping(RetryLater):
-    """This process stops before the order was dialled. Another replica receives the order at once."""
+    """This process stops before the order was dialled: another replica dials it, or this one after its restart.
+
+    The delay lets this process unsubscribe first. FastStream drops messages that arrive while it stops, and the server
+    would deliver them again only after the consumer's ``ack_wait``.
+    """
 
     def __init__(self) -> None:
-        super().__init__(delay=0.0)
+        super().__init__(delay=_UNSUBSCRIBE_SECONDS)
 
 
 class DialGate:
