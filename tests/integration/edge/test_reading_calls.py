@@ -90,6 +90,17 @@ async def test_a_dialled_call_shows_its_attempts_and_the_providers_id(
     assert datetime.fromisoformat(shown["updated_at"]) >= ended_at
 
 
+async def test_a_call_whose_provider_id_cannot_be_decoded_is_readable_and_can_be_canceled(
+    api: httpx.AsyncClient, talking: Call, bus_client: Client
+) -> None:
+    await bus_client.jetstream().publish(DialPlaced.subject_for(talking.call_id), b"no JSON")
+    path = f"/api/v1/calls/{talking.call_id}"
+
+    shown, canceled = await api.get(path), await api.post(f"{path}/cancel")
+
+    assert (shown.status_code, shown.json()["twilio_sid"], canceled.status_code) == (200, None, 202)
+
+
 async def test_an_unsuccessful_call_has_an_error_message(
     api: httpx.AsyncClient, talking: Call, orchestrator: "Orchestrator"
 ) -> None:

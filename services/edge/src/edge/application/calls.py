@@ -15,6 +15,7 @@ from contracts import (
     CampaignStatistics,
     CommandOutcome,
     DialPlaced,
+    InvalidMessage,
     TelephonyStatusReported,
     call_id_of,
 )
@@ -26,7 +27,7 @@ from edge.ports import CallLog, Requests, Statistics
 
 @dataclass(frozen=True, slots=True)
 class CallDetails:
-    """A call, the time of its last event, and the provider's id of its latest attempt, if any is known."""
+    """A call, the time of its last event, and the provider's id of the latest attempt that has one."""
 
     call: Call
     updated_at: datetime
@@ -114,11 +115,17 @@ class Calls:
         return call_in(created) if created else None
 
     async def _provider_call_id(self, call_id: UUID) -> str | None:
-        """Returns the id from the latest attempt. A callback carries it too when the answer to a dial was lost."""
-        stored = await asyncio.gather(
-            self._log.last(DialPlaced.subject_for(call_id)),
-            self._log.last(TelephonyStatusReported.subject_for(call_id)),
-        )
+        """Returns the id of the latest attempt that has one, or none if it cannot be decoded.
+
+        A callback carries the id too, when the answer to a dial was lost.
+        """
+        try:
+            stored = await asyncio.gather(
+                self._log.last(DialPlaced.subject_for(call_id)),
+                self._log.last(TelephonyStatusReported.subject_for(call_id)),
+            )
+        except InvalidMessage:  # the call must be readable, and cancellable, without this detail
+            return None
         events = [entry.event for entry in stored if entry]
         known = [event for event in events if isinstance(event, DialPlaced | TelephonyStatusReported)]
         latest = max(known, key=lambda event: event.attempt, default=None)
