@@ -19,7 +19,7 @@ from chassis.provision import stream_config
 from chassis.retry_later import RetryLater
 from chassis.serve import connect_bus
 from chassis.subscriptions import subscribe
-from contracts import Service, SpeechHeard
+from contracts import Service, SpeechHeard, decode
 from contracts.dead_letters import DeadLetter
 from contracts.examples import EXAMPLES
 from contracts.streams import CALLS, CONVERSATION_TURNS, DEAD_LETTERS
@@ -141,6 +141,24 @@ async def test_waiting_does_not_count_towards_a_dead_letter(nats_url: str, bus_c
     async with subscribed(nats_url, wait_then_fail):
         await calls.append(SPEECH)
         await until_settled(bus_client)
+    assert await dead_letters(bus_client) == 0
+
+
+async def test_a_message_is_retried_while_its_handler_cannot_decode_another_stored_event(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    deliveries = 0
+
+    async def read_undecodable_event(stored: StoredEvent[SpeechHeard]) -> None:
+        nonlocal deliveries
+        deliveries = stored.deliveries
+        if deliveries < 3:
+            decode(SPEECH.subject, b"no JSON")
+
+    async with subscribed(nats_url, read_undecodable_event):
+        await calls.append(SPEECH)
+        await until_settled(bus_client)
+    assert deliveries == 3
     assert await dead_letters(bus_client) == 0
 
 

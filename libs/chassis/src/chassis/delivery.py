@@ -3,7 +3,7 @@
 | the handler | the message | counted as a failure |
 |---|---|---|
 | returns | is acknowledged | no |
-| raises `InvalidMessage` | becomes a dead letter at once | |
+| is not called, because the message is no event | becomes a dead letter at once | |
 | raises `RetryLater` | is delivered again after the delay | no |
 | raises anything else | is delivered again after ``Consumer.backoff``; after that it becomes a dead letter | yes |
 
@@ -87,13 +87,17 @@ class _Delivery(BaseMiddleware[PublishCommand, Msg | None]):
     async def _handle(self, call_next: CallNext, msg: StreamMessage[Msg]) -> RetryLater | None:
         message = msg.raw_message
         try:
+            await msg.decode()  # FastStream keeps the result
+        except InvalidMessage as error:
+            await self._store_dead_letter(message, error.reasons)
+            return None
+        try:
             async with extend_ack_deadline(message, self._consumer):
                 await call_next(msg)
         except RetryLater as wait:
             logger.debug("message_waits", reason=type(wait).__name__, again_in_seconds=wait.delay)
             return wait
-        except InvalidMessage as error:
-            await self._store_dead_letter(message, error.reasons)
+        # Also InvalidMessage: a handler may read a stored event that it cannot decode (law 12).
         except Exception as error:  # noqa: BLE001  the message must survive every error of a handler
             await self._on_failure(message, error)
         self._failures.forget(message.metadata.sequence.stream)
