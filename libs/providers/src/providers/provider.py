@@ -21,7 +21,10 @@ logger = structlog.get_logger()
 
 @dataclass
 class Request:
-    """A request in progress. An adapter that does not raise RequestFailed records the outcome here."""
+    """A request in progress, and its outcome, which is counted when the request ends.
+
+    An adapter that does not raise RequestFailed records the outcome with these methods.
+    """
 
     outcome: str = "abandoned"
     has_succeeded: bool | None = field(default=None, init=False)
@@ -36,7 +39,7 @@ class Request:
         self.outcome, self.has_succeeded = failure.value, False
 
     def refused(self, failure: Failure) -> None:
-        """Records a failure that is not the provider's: a wrong request, or one that it may refuse."""
+        """Records a failure that is not the provider's: it refused a wrong or unacceptable request."""
         self.outcome, self.has_succeeded = failure.value, None
 
 

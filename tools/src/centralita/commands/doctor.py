@@ -31,7 +31,7 @@ def run_doctor(
     nats: options.NatsUrl = options.NATS_URL,
     json: options.Json = False,
 ) -> None:
-    """Checks settings, credentials, NATS with its permissions, clock and streams, and the public address.
+    """Checks settings, vendor credentials, the public address, and NATS: permissions, streams and clock.
 
     Run it with the environment of the services. It sends vendors only requests that are free of charge. It checks the
     permissions of each NATS user whose NATS_PASSWORD_... is among the settings. Exit code 1: a check failed.

@@ -33,7 +33,10 @@ EVENTS: Mapping[str, type[Event]] = {event.event_name: event for module in _MODU
 
 
 def decode(subject: str, body: bytes) -> Event:
-    """Returns the event of a message. Raises InvalidMessage."""
+    """Returns the event of a message.
+
+    Raises InvalidMessage if no event has this name, the body is invalid, or it belongs on another subject.
+    """
     event_name = ".".join(subject.split(".")[:2])
     if event_name not in EVENTS:
         raise InvalidMessage([f"subject: no event is named {event_name!r}"])

@@ -1,7 +1,8 @@
-"""Grants slots to waiting calls. The theory is in `call_orchestrator.domain.slots`.
+"""Grants slots, the permissions to begin an attempt, to waiting calls.
 
-What follows from a grant is decided with all other inputs, in `grants`: a replica that dies after its grant leaves
-nothing undone.
+Each replica follows the log and the queue, chooses the next call with `call_orchestrator.domain.slots` (which explains
+the theory), and appends a grant that is guarded by the previous one. Dialling does not happen here: the grant is an
+event, which `grants` consumes. So a replica may die right after its grant, and another one carries it out.
 """
 
 import asyncio

@@ -25,7 +25,7 @@ class NatsAnswerCache:
         self._expiry_seconds = expiry_seconds
 
     async def get(self, key: str) -> tuple[str, ...]:
-        """See the port."""
+        """Returns the sentences of the answer; none if there is none, or if the bucket cannot be read in time."""
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 entry = await self._bucket.get(key)
@@ -39,7 +39,7 @@ class NatsAnswerCache:
         return tuple(sentences)
 
     async def put(self, key: str, sentences: Sequence[str]) -> None:
-        """See the port. The first of two answers is stored; both are equally good."""
+        """Stores the sentences unless the key exists: an answer of another replica is equally good. Never raises."""
         body = json.dumps(list(sentences), ensure_ascii=False).encode()
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):

@@ -59,7 +59,7 @@ class OpenAIModel:
     def answer(
         self, messages: Sequence[Message], tools: Sequence[Tool], *, first_by: float, deadline_at: float
     ) -> AsyncGenerator[str | Completion, None]:
-        """See the port."""
+        """Yields pieces of text, and one `Completion` at the end of a complete answer. Raises RequestFailed."""
         return self._provider.stream(self._pieces(messages, tools, first_by, deadline_at), first_by=first_by)
 
     async def _pieces(

@@ -31,10 +31,10 @@ _POLL_SECONDS = 0.05
 
 @asynccontextmanager
 async def translate_errors(client: Client, failure: str) -> AsyncIterator[None]:
-    """Raises NATS errors as TooLarge or Unavailable with the text `failure`.
+    """Turns NATS errors of its block into TooLarge or Unavailable, with the text `failure`.
 
-    Without a connection it raises after 2 s instead of waiting for one: a provider repeats a refused webhook at once
-    or never, and within that time the client has switched from a lost node to another one.
+    Without a connection it raises Unavailable after 2 s. Within that time a client has switched from a lost node to
+    another one. A longer wait helps no webhook: a provider repeats a refused one at once or never.
     """
     try:
         async with asyncio.timeout(RECONNECT_SECONDS):
@@ -58,17 +58,17 @@ class NatsCallLog:
         self._log = log
 
     async def last(self, subject: str) -> StoredEvent | None:
-        """See the port."""
+        """Returns the newest event on a filter. Raises Unavailable."""
         async with translate_errors(self._client, "the log could not be read"):
             return await self._log.last(subject)
 
     async def read(self, subjects: Sequence[str]) -> list[StoredEvent]:
-        """See the port."""
+        """Returns every event on these filters, in log order. Raises Unavailable."""
         async with translate_errors(self._client, "the log could not be read"):
             return await self._log.read(subjects)
 
     async def append(self, event: Event, *, cause: Envelope, event_id: str, guard: Guard | None = None) -> None:
-        """See the port."""
+        """Appends an event; the same id is stored once. Raises Unavailable, and Conflict if the guard fails."""
         async with translate_errors(self._client, "the event could not be stored"):
             await self._log.append(event, cause=cause, event_id=event_id, guard=guard)
 
@@ -81,7 +81,7 @@ class NatsRequests:
         self._log = log
 
     async def send(self, request: Event) -> CommandOutcome | None:
-        """See the port."""
+        """Stores the request and waits for its outcome. None: it is stored and will be decided later."""
         async with translate_errors(self._client, "the request could not be stored"):
             inbox = self._client.new_inbox()
             replies = await self._client.subscribe(inbox, max_msgs=1)
@@ -107,7 +107,7 @@ class NatsStatistics:
         self._client = client
 
     async def of(self, campaign_id: str | None) -> CampaignStatistics:
-        """See the port."""
+        """Returns the counters of one campaign, or of all. Raises Unavailable."""
         query = CampaignStatisticsQuery(campaign_id=campaign_id)
         body = query.model_dump_json().encode()
         async with translate_errors(self._client, "campaign-stats does not answer"):
@@ -125,7 +125,7 @@ class NatsAudit:
         self._client = client
 
     async def append(self, entry: AuditEntry) -> None:
-        """See the port. ``Nats-Expected-Stream`` ensures that the entry is stored in this stream."""
+        """Stores the entry. ``Nats-Expected-Stream`` ensures that it is stored in this stream. Raises Unavailable."""
         body = entry.model_dump_json(exclude_none=True).encode()
         headers = {"Nats-Msg-Id": f"{entry.act_id}/{entry.stage}"}
         async with translate_errors(self._client, "the audit log cannot be written"):
@@ -134,7 +134,7 @@ class NatsAudit:
         AUDIT_ENTRIES.labels(stage=entry.stage).inc()
 
     async def page(self, *, since: datetime | None, after: int, limit: int, subject: str) -> EntryPage:
-        """See the port."""
+        """Returns up to `limit` entries on a filter after a sequence or, if `after` is 0, not before `since`."""
         async with translate_errors(self._client, "the audit log cannot be read"):
             page = await get_page(
                 self._client,

@@ -29,7 +29,7 @@ class VoiceMedia:
 
     @asynccontextmanager
     async def stream_turn(self, call_id: UUID, attempt: int, turn: int) -> AsyncIterator[AsyncIterator[bytes]]:
-        """See the port. The iterator raises SpeechUnavailable if the connection breaks."""
+        """Yields the turn's audio during its synthesis. Raises SpeechUnavailable, also from the iterator."""
         target = build_media_target(self._key, call_id, attempt, turn, is_aside=True)
         request = self._http.build_request("GET", self._media_url + target)
         try:

@@ -45,7 +45,7 @@ class ScopedRoute(APIRoute):
         return check_scope
 
     async def on_missing_scope(self, request: Request) -> None:
-        """Runs before a key without the scope is refused."""
+        """Runs before a key without the scope is refused; does nothing by default."""
 
 
 class ReadRoute(ScopedRoute):
@@ -61,9 +61,9 @@ class CallRoute(ScopedRoute):
 
 
 class ActRoute(CallRoute):
-    """An administrative act on the call or campaign in the path; the route's name is the act's name.
+    """A route that changes the one call or campaign in its path, which requires the scope `call`.
 
-    A refusal for a missing scope is audited.
+    Such an act is audited under the route's name, also if it is refused for the missing scope.
     """
 
     async def on_missing_scope(self, request: Request) -> None:

@@ -23,7 +23,7 @@ class ObjectStoreClips:
         self._store = store
 
     async def get(self, digest: str) -> bytes | None:
-        """See the port. The store verifies the object against its own digest."""
+        """Returns the clip, or none. The store verifies it against its own digest; a failure counts as none."""
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 clip = await self._store.get(digest)
@@ -36,7 +36,7 @@ class ObjectStoreClips:
         return clip.data
 
     async def put(self, digest: str, audio: bytes) -> None:
-        """See the port. A second clip under the same digest replaces an equal one."""
+        """Stores the clip; a failure is counted. A second clip under the same digest replaces an equal one."""
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 await self._store.put(digest, audio)

@@ -41,13 +41,13 @@ class ElevenLabs:
         self._is_only_voice = is_only_voice
 
     def build_request(self, sentence: AudioRequested) -> SynthesisRequest:
-        """See the port. The settings of the voice in the account apply, and are not part of the digest."""
+        """Returns the request for a sentence. The account's settings of the voice apply; they are not in the digest."""
         language = sentence.language.split("-")[0] if self._model.endswith(_ENFORCES_LANGUAGE) else ""
         voice = self._voice if self._is_only_voice else sentence.voice or self._voice
         return SynthesisRequest(voice, self._model, (OUTPUT_FORMAT, language), sentence.text)
 
     def synthesize(self, request: SynthesisRequest, *, first_by: float) -> AsyncGenerator[bytes, None]:
-        """See the port. Each further piece has a deadline, and so has the whole sentence."""
+        """Yields MP3 as it arrives. The first piece, each further one and the whole sentence have a deadline."""
         return self._provider.stream(self._pieces(request, first_by), first_by=first_by)
 
     async def _pieces(self, request: SynthesisRequest, first_by: float) -> AsyncGenerator[bytes, None]:

@@ -25,7 +25,7 @@ class SpeechEventReader:
 
     @asynccontextmanager
     async def follow(self, call_id: UUID) -> AsyncIterator[AsyncIterator[StoredEvent]]:
-        """See the port."""
+        """Follows the call's `audio.requested` and `reply.generated` events from the first one, without an end."""
         filters = [event.subject_for(call_id) for event in (AudioRequested, ReplyGenerated)]
         following = follow_events(self._client, CALLS, filters, start_sequence=1, inactive_seconds=INACTIVE_SECONDS)
         async with aclosing(following) as batches:
@@ -41,7 +41,7 @@ class DialEventReader:
 
     @asynccontextmanager
     async def follow(self) -> AsyncIterator[AsyncIterator[list[StoredEvent]]]:
-        """See the port. Without a permit in the log, reading starts at its end."""
+        """Follows permits and outcomes from the oldest that still counts; without a permit, from the log's end."""
         end_sequence = await last_sequence(self._client, CALLS.name)
         last = await self._calls.last(DialCleared.subjects())
         start = last.event.replay_from_sequence if last and isinstance(last.event, DialCleared) else end_sequence + 1

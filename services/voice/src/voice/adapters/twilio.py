@@ -148,7 +148,7 @@ class Twilio:
     provider: str = wire.NAME
 
     async def dial(self, order: DialOrder) -> str:
-        """See the port. Sends exactly one POST."""
+        """Sends exactly one POST and returns the call's SID. Raises DialFailed and no other exception."""
         urls, attempt = wire.build_urls(self.callbacks), (order.call_id, order.attempt)
         try:
             created = await self.client.calls.create_async(
@@ -173,18 +173,18 @@ class Twilio:
         return str(created.sid)
 
     async def hang_up(self, provider_call_id: str) -> None:
-        """See the port. The status ``completed`` ends a call in any state."""
+        """Ends a call in any state by setting its status to ``completed``; an ended call is no error."""
         await self._update(provider_call_id, status="completed")
 
     async def redirect_to_remainder(
         self, provider_call_id: str, call_id: UUID, attempt: int, turn: int, sentence: int
     ) -> None:
-        """See the port. Twilio calls this *modify live calls*."""
+        """Redirects the call to the edge (Twilio: *modify live calls*); an ended call is no error."""
         url = wire.build_urls(self.callbacks).remainder(call_id, attempt, turn, sentence)
         await self._update(provider_call_id, url=url, method="POST")
 
     async def fetch(self, provider_call_id: str) -> ProviderCall | None:
-        """See the port."""
+        """Returns the call's record, or none if Twilio has no such call."""
         try:
             return _provider_call(await self.client.calls(provider_call_id).fetch_async())
         except TwilioException as error:
@@ -193,7 +193,7 @@ class Twilio:
             raise
 
     async def list_calls(self, number: PhoneNumber, created_after: datetime) -> list[ProviderCall]:
-        """See the port. Twilio filters by day; calls in its queue have no start time and are listed separately."""
+        """Returns calls to a number. Twilio filters by day; queued calls have no start time and are listed apart."""
         numbers = {"to": number, "from_": self.number, "limit": _MAX_CALLS_PER_DAY}
         started = await self.client.calls.list_async(**numbers, start_time_after=created_after.date())
         queued = await self.client.calls.list_async(**numbers, status="queued")

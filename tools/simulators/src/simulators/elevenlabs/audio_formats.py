@@ -1,4 +1,4 @@
-"""The output formats of ElevenLabs that the simulator supports, encoded block by block."""
+"""The output formats of ElevenLabs that the simulator supports. Each encodes audio block by block."""
 
 import array
 from collections.abc import Iterator

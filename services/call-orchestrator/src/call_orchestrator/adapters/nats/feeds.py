@@ -34,7 +34,7 @@ class NatsFeeds:
 
     @asynccontextmanager
     async def slot_events(self) -> AsyncIterator[AsyncIterator[list[SlotEvent]]]:
-        """See `Feeds.slot_events`. The last grant tells from which sequence the log must be read."""
+        """Yields the events about slots in log order, from the sequence that the last grant names, and never ends."""
         end = await last_sequence(self._client, CALLS.name)
         last = await self._log.last(AdmissionGranted.subjects())
         start = last.event.replay_from_sequence if last and isinstance(last.event, AdmissionGranted) else end + 1
@@ -44,14 +44,14 @@ class NatsFeeds:
 
     @asynccontextmanager
     async def waiting(self) -> AsyncIterator[AsyncIterator[list[Waiting]]]:
-        """See `Feeds.waiting`."""
+        """Yields the calls that wait for a slot, from the stream ``QUEUE``, and never ends."""
         following = follow_events(self._client, QUEUE, [QueueJoined.subjects()], start_sequence=1)
         async with aclosing(following) as batches:
             yield ([waiting for stored in batch if (waiting := _waiting(stored))] async for batch in batches)
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[AsyncIterator[Mapping[str, bool]]]:
-        """See `Feeds.paused`. There are few such events, so each replica reads all of them first."""
+        """Yields whether campaigns are paused: first all of them (there are few such events), then each change."""
         filters = [campaign_state_filter("*")]
         present = await self._log.read(filters)
         start = present[-1].sequence + 1 if present else 1

@@ -43,7 +43,7 @@ class NatsQueue:
             await self.join(newest.event.call, due_sequence=newest.sequence, cause=newest.envelope)
 
     async def join(self, call: Call, *, due_sequence: int, cause: Envelope) -> None:
-        """See `Queue.join`."""
+        """Adds the call to the stream ``QUEUE``, which keeps one message per call: the newest."""
         assert call.due_at is not None  # noqa: S101  a call that waits has a due time
         joined = QueueJoined(
             call_id=call.call_id,
@@ -55,7 +55,7 @@ class NatsQueue:
         await self._queue.append(joined, cause=cause)
 
     async def leave(self, queue_sequence: int) -> None:
-        """See `Queue.leave`. By sequence, because the call may have joined again with a newer message."""
+        """Deletes the message of this sequence, if it exists: the call may have joined again with a newer one."""
         try:
             await retry_until_leader(lambda: self._js.delete_msg(QUEUE.name, queue_sequence))
         except APIError as error:

@@ -34,7 +34,7 @@ class NatsTimers:
         self._source = source
 
     async def set(self, call_id: UUID, deadline_at: datetime, *, after_sequence: int, cause: Envelope) -> None:
-        """See `Timers.set`."""
+        """Schedules `timer.due` in place of the call's previous timer. A guard rejects a timer of an older event."""
         timer = TimerDue(call_id=call_id, deadline_at=deadline_at)
         envelope = Envelope.of(
             timer, id=str(uuid_utils.uuid7()), source=self._source, time=datetime.now(UTC), cause=cause
@@ -49,5 +49,5 @@ class NatsTimers:
             await publish(self._js, schedule_subject(call_id), timer.model_dump_json().encode(), headers)
 
     async def clear(self, call_id: UUID) -> None:
-        """See `Timers.clear`."""
+        """Purges the call's scheduled message, if there is one."""
         await retry_until_leader(lambda: self._js.purge_stream(CALLS.name, subject=schedule_subject(call_id)))
