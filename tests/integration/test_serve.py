@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -124,8 +124,22 @@ async def test_a_wrong_setting_is_named_and_stops_the_service(nats_url: str) -> 
     assert b"DEFAULT_CALL_TIMEOUT: " in errors
 
 
+async def close(client: Client) -> None:
+    await client.close()
+
+
+async def violate_the_limit(client: Client) -> None:
+    """Makes the server report an error, after which nats-py closes the connection for good."""
+    await client.publish("dial.placed.x", headers={"name": "a" * 2 * client.max_payload})
+
+
 @pytest.mark.usefixtures("bus_client")
-async def test_a_service_whose_connection_is_closed_for_good_ends_with_an_error(nats_url: str) -> None:
+@pytest.mark.parametrize(
+    ("end", "reason"), [(close, "closed without an error"), (violate_the_limit, "maximum payload violation")]
+)
+async def test_a_service_whose_connection_is_closed_for_good_ends_with_the_reason(
+    nats_url: str, end: Callable[[Client], Awaitable[None]], reason: str
+) -> None:
     connected: asyncio.Future[Bus] = asyncio.get_running_loop().create_future()
 
     @asynccontextmanager
@@ -133,12 +147,12 @@ async def test_a_service_whose_connection_is_closed_for_good_ends_with_an_error(
         connected.set_result(bus)
         yield Starlette()
 
-    async def close() -> None:
+    async def end_connection() -> None:
         bus = await connected
         await asyncio.sleep(0.2)
-        await bus.client.close()
+        await end(bus.client)
 
-    closing = asyncio.create_task(close())
-    with pytest.raises(ConnectionClosed):
+    closing = asyncio.create_task(end_connection())
+    with pytest.raises(ConnectionClosed, match=reason):
         await asyncio.wait_for(run(Service.VOICE, ServiceSettings(nats_url=nats_url), build), 30)
     await closing

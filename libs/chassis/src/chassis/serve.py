@@ -61,7 +61,7 @@ class Bus:
 
 
 class ConnectionClosed(Exception):
-    """The connection to NATS is closed for good; the log line ``bus_error`` before this names the reason."""
+    """The connection to NATS is closed for good. The text is the last error of the connection, if there was one."""
 
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -76,7 +76,7 @@ def serve(service: Service, kind: type[S], build: Build[S]) -> None:
     try:
         asyncio.run(run(service, settings, build))
     except ConnectionClosed as error:
-        logger.critical("connection_closed", reason=error.__doc__)
+        logger.critical("connection_closed", reason=str(error))
         raise SystemExit(1) from error
 
 
@@ -102,7 +102,7 @@ async def run(service: Service, settings: S, build: Build[S]) -> None:
         await wait_until_processed(client)  # requests may arrive as soon as the port is printed
         await _serve_http(app, settings, bus)
         if client.is_closed:
-            raise ConnectionClosed
+            raise ConnectionClosed(str(client.last_error or "closed without an error"))
     logger.info("stopped")
 
 
