@@ -1,15 +1,21 @@
 """Reading a stream on a real nats-server: following it, up to a sequence, and in pages."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from typing import Any
 from uuid import UUID
 
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import NoRespondersError
+from nats.js import JetStreamContext
 
 from chassis.direct_get import MAX_PAGE, get_page
 from chassis.event_log import EventLog
-from chassis.stream_reader import follow, follow_events, last_sequence, read
+from chassis.stream_reader import Incomplete, follow, follow_events, last_sequence, read
 from contracts import DialPlaced, SpeechHeard
 from contracts.examples import EXAMPLES
 from contracts.streams import CALLS
@@ -55,6 +61,45 @@ async def test_following_ends_at_its_last_sequence(bus_client: Client, dials: li
     assert sequences[:2] == dials[:2]
     nothing = follow(bus_client, CALLS, DIALS, start_sequence=2, end_sequence=1)
     assert [batch async for batch in nothing] == []
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2], ids=["the first", "one in the middle", "the last"])
+async def test_following_reads_a_message_again_that_was_lost_on_the_way(
+    bus_client: Client, dials: list[int], lost: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscribe, deliveries = bus_client.subscribe, 0
+
+    async def subscribe_with_a_loss(subject: str, cb: Callable[[Msg], Awaitable[None]]) -> Subscription:
+        async def pass_on(message: Msg) -> None:
+            nonlocal deliveries
+            deliveries += 1
+            if deliveries != lost + 1:
+                await cb(message)
+
+        return await subscribe(subject, cb=pass_on)
+
+    monkeypatch.setattr(bus_client, "subscribe", subscribe_with_a_loss)
+    sequences = []
+    async with asyncio.timeout(20):
+        following = follow(bus_client, CALLS, DIALS, start_sequence=1, end_sequence=dials[-1])
+        async with aclosing(following) as batches:
+            async for batch in batches:
+                sequences += [message.metadata.sequence.stream for message in batch]
+    assert sequences == dials
+
+
+async def test_reading_raises_incomplete_when_a_message_was_lost_on_the_way(
+    bus_client: Client, dials: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch = JetStreamContext.PullSubscription.fetch
+
+    async def lose_the_second(self: JetStreamContext.PullSubscription, *args: Any, **options: Any) -> list[Msg]:
+        messages = await fetch(self, *args, **options)
+        return [messages[0], *messages[2:]]
+
+    monkeypatch.setattr(JetStreamContext.PullSubscription, "fetch", lose_the_second)
+    with pytest.raises(Incomplete, match="delivery 2 was lost"):
+        [message async for message in read(bus_client, CALLS.name, DIALS, end_sequence=dials[-1])]
 
 
 async def test_followed_events_are_decoded_without_messages_that_are_no_events(
