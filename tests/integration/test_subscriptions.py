@@ -193,6 +193,21 @@ async def test_a_message_that_fails_in_every_process_becomes_a_dead_letter(
     assert dead_letter.deliveries == 5
 
 
+async def test_a_message_that_waits_without_end_becomes_a_dead_letter(
+    nats_url: str, bus_client: Client, calls: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "MAX_DELIVERIES", 4)
+
+    async def wait(stored: StoredEvent[SpeechHeard]) -> None:
+        raise RetryLater(delay=0.01)
+
+    async with subscribed(nats_url, wait):
+        await calls.append(SPEECH)
+        dead_letter = await only_dead_letter(bus_client)
+        await until_settled(bus_client)
+    assert dead_letter.deliveries == 5
+
+
 async def test_a_message_too_large_for_a_dead_letter_is_terminated_and_counted(
     nats_url: str, bus_client: Client
 ) -> None:

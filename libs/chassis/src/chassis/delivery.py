@@ -4,7 +4,7 @@
 |---|---|---|
 | returns | is acknowledged | no |
 | is not called, because the message is no event | becomes a dead letter at once | |
-| raises `RetryLater` | is delivered again after the delay | no |
+| raises `RetryLater` | is delivered again after the delay, up to `MAX_DELIVERIES` | no |
 | raises anything else | is delivered again after ``Consumer.backoff``; after that it becomes a dead letter | yes |
 
 A dead letter is stored before the message is acknowledged, so no message is lost in between. A message whose dead
@@ -38,8 +38,8 @@ from contracts import InvalidMessage
 from contracts.streams import Consumer, subject_ids
 
 MAX_DELIVERIES = 200
-"""A failure of a message that was delivered more often than this turns it into a dead letter. Expected waiting ends
-after some tens of deliveries."""
+"""A message that was delivered more often than this becomes a dead letter at its next failure or wait. Expected waiting
+ends after some tens of deliveries; one that does not end would occupy a place in the consumer for ever."""
 
 CallNext = Callable[[StreamMessage[Msg]], Awaitable[Any]]
 
@@ -95,8 +95,10 @@ class _Delivery(BaseMiddleware[PublishCommand, Msg | None]):
             async with extend_ack_deadline(message, self._consumer):
                 await call_next(msg)
         except RetryLater as wait:
-            logger.debug("message_waits", reason=type(wait).__name__, again_in_seconds=wait.delay)
-            return wait
+            if message.metadata.num_delivered <= MAX_DELIVERIES:
+                logger.debug("message_waits", reason=type(wait).__name__, again_in_seconds=wait.delay)
+                return wait
+            await self._on_failure(message, wait)
         # Also InvalidMessage: a handler may read a stored event that it cannot decode (law 12).
         except Exception as error:  # noqa: BLE001  the message must survive every error of a handler
             await self._on_failure(message, error)

@@ -4,8 +4,8 @@
 class RetryLater(Exception):
     """Raised by a handler whose message must wait; the message is delivered again after `delay` seconds.
 
-    This is not a failure: it is not logged as one and never turns the message into a dead letter. Raise it only for a
-    wait that ends by itself.
+    This is not a failure and is not logged as one. Raise it only for a wait that ends by itself: a message that still
+    waits after `chassis.delivery.MAX_DELIVERIES` becomes a dead letter.
     """
 
     def __init__(self, delay: float) -> None:
