@@ -38,6 +38,12 @@ def test_case_accents_punctuation_and_the_callee_do_not_change_the_key() -> None
     )
 
 
+def test_a_key_is_that_of_earlier_versions() -> None:
+    key = "a2fb125af6e29416f9f994afcf96270bfb0d34e28759f29bf89e478f2996546e"
+
+    assert cache_key(conversation("¿Quién es usted?"), "m") == key
+
+
 @pytest.mark.parametrize(
     ("other", "model"),
     [

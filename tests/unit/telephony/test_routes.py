@@ -66,6 +66,12 @@ def test_a_media_url_is_parsed_as_it_was_built_and_its_token_is_valid() -> None:
     assert build_media_target("key", CALL, 2, 7, is_aside=True) == f"{url.path}?token={token}&aside=true"
 
 
+def test_a_media_token_is_that_of_earlier_versions() -> None:
+    token = "3d6555a1268dfc14bc9ef556b60471d7fdeea76e1b44996c506b40dbc6fe97d3"
+
+    assert build_media_target("key", CALL, 2, 7) == f"/media/{CALL}/2/7?token={token}"
+
+
 @pytest.mark.parametrize(("key", "turn"), [("another key", 7), ("key", 8)])
 def test_a_media_token_is_invalid_for_another_key_or_path(key: str, turn: int) -> None:
     _, _, token = build_media_target("key", CALL, 2, 7).partition("?token=")
