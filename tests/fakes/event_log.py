@@ -28,14 +28,19 @@ class FakeEventLog:
         event_id: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> StoredEvent:
-        """Returns the stored event; an event id that is stored already is not stored again. Raises Conflict."""
+        """Returns the stored event; an event id that is stored already is not stored again. Raises Conflict.
+
+        As on the server, the guard is checked before the id. A guard that fails because of the event itself is no
+        conflict.
+        """
         self.before_append(event)
-        known = next((stored for stored in self.stored if stored.envelope.id == event_id), None)
-        if known:
-            return known
         if guard and guard.sequence != max((stored.sequence for stored in self._on(guard.subject)), default=0):
-            raise Conflict(guard.subject)
-        return self.store(event, event_id, cause)
+            newest = await self.last(event.subject)
+            if newest is None or newest.envelope.id != event_id:
+                raise Conflict(guard.subject)
+            return newest
+        known = next((stored for stored in self.stored if stored.envelope.id == event_id), None)
+        return known or self.store(event, event_id, cause)
 
     def store(self, event: Event, event_id: str | None = None, cause: Envelope | None = None) -> StoredEvent:
         """Stores an event without a guard and returns it."""
