@@ -155,6 +155,22 @@ async def test_the_same_utterance_at_two_replicas_claims_one_turn(dialogue: Dial
     assert turns(log) == [(1, "hola")]
 
 
+async def test_a_turn_that_another_replica_claimed_for_the_same_utterance_is_played(
+    dialogue: DialogueService, log: FakeEventLog
+) -> None:
+    utterance = received(1)
+
+    def append_rivals(event: Event) -> None:
+        if not turns(log):
+            log.store(heard(1))
+            log.store(heard(2, "hola"), utterance.utterance.event_id)
+
+    log.before_append = append_rivals
+
+    assert await dialogue.respond(ID, utterance) == play(2)
+    assert turns(log) == [(1, "desde fuera"), (2, "hola")]
+
+
 async def test_an_utterance_gives_up_when_other_writers_always_append_first(
     dialogue: DialogueService, log: FakeEventLog
 ) -> None:

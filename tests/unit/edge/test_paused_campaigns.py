@@ -30,7 +30,7 @@ class Log:
     async def read(self, subjects: Sequence[str]) -> list[StoredEvent]:
         raise AssertionError("one read of the last event is enough")
 
-    async def append(self, event: Event, *, cause: Envelope, event_id: str, guard: Guard | None = None) -> None:
+    async def append(self, event: Event, *, cause: Envelope, event_id: str, guard: Guard | None = None) -> StoredEvent:
         raise AssertionError("reading appends nothing")
 
 

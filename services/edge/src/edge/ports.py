@@ -33,8 +33,11 @@ class CallLog(Protocol):
     async def read(self, subjects: Sequence[str]) -> list[StoredEvent]:
         """Returns every event on these filters, in log order."""
 
-    async def append(self, event: Event, *, cause: Envelope, event_id: str, guard: Guard | None = None) -> object:
-        """Appends an event. An event of the same id is stored once. Raises chassis.event_log.Conflict."""
+    async def append(self, event: Event, *, cause: Envelope, event_id: str, guard: Guard | None = None) -> StoredEvent:
+        """Appends an event and returns it as stored: an event of the same id is stored once, as it was at first.
+
+        Raises chassis.event_log.Conflict.
+        """
 
 
 class Requests(Protocol):

@@ -67,10 +67,10 @@ class NatsCallLog:
         async with translate_errors(self._client, "the log could not be read"):
             return await self._log.read(subjects)
 
-    async def append(self, event: Event, *, cause: Envelope, event_id: str, guard: Guard | None = None) -> None:
+    async def append(self, event: Event, *, cause: Envelope, event_id: str, guard: Guard | None = None) -> StoredEvent:
         """Appends an event; the same id is stored once. Raises Unavailable, and Conflict if the guard fails."""
         async with translate_errors(self._client, "the event could not be stored"):
-            await self._log.append(event, cause=cause, event_id=event_id, guard=guard)
+            return await self._log.append(event, cause=cause, event_id=event_id, guard=guard)
 
 
 class NatsRequests:

@@ -119,8 +119,10 @@ class DialogueService:
             language=dialogue.language,
         )
         guard = Guard(event.subject, loaded.last_heard.sequence if loaded.last_heard else 0)
-        await self._log.append(event, cause=loaded.newest.envelope, event_id=utterance.event_id, guard=guard)
-        return play(dialogue, claim.turn)
+        cause, event_id = loaded.newest.envelope, utterance.event_id
+        stored = await self._log.append(event, cause=cause, event_id=event_id, guard=guard)
+        # Another replica may have stored this utterance first, at another turn.
+        return play(dialogue, _turn_of(stored, call_in(loaded.newest)))
 
     async def _load(self, call_id: UUID, occurrence: Occurrence) -> _Loaded:
         newest, last_heard, ended, failed = await asyncio.gather(
