@@ -15,14 +15,14 @@ from chassis import delivery, leader_retry
 from chassis.barrier import wait_until_processed
 from chassis.event_log import EventLog, StoredEvent
 from chassis.metrics import TERMINATED
-from chassis.provision import stream_config
+from chassis.provision import consumer_config, stream_config
 from chassis.retry_later import RetryLater
 from chassis.serve import connect_bus
 from chassis.subscriptions import subscribe
 from contracts import Service, SpeechHeard, decode
 from contracts.dead_letters import DeadLetter
 from contracts.examples import EXAMPLES
-from contracts.streams import CALLS, CONVERSATION_TURNS, DEAD_LETTERS
+from contracts.streams import CALLS, CONVERSATION_TURNS, DEAD_LETTERS, Consumer
 
 CONSUMER = replace(CONVERSATION_TURNS, backoff=(0.01, 0.01, 0.01))
 SPEECH = EXAMPLES[SpeechHeard.event_name]
@@ -32,7 +32,7 @@ Handle = Callable[[StoredEvent[SpeechHeard]], Awaitable[None]]
 
 
 @asynccontextmanager
-async def subscribed(nats_url: str, handle: Handle) -> AsyncIterator[None]:
+async def subscribed(nats_url: str, handle: Handle, consumer: Consumer = CONSUMER) -> AsyncIterator[None]:
     """Runs one subscriber; `handle` is called with what its handler gets."""
     router = NatsRouter()
 
@@ -40,7 +40,7 @@ async def subscribed(nats_url: str, handle: Handle) -> AsyncIterator[None]:
         assert event is stored.event
         await handle(stored)
 
-    subscribe(router, CONSUMER, on_speech_heard)
+    subscribe(router, consumer, on_speech_heard)
     bus = await connect_bus(Service.CONVERSATION, nats_url)
     bus.broker.include_router(router)
     await bus.broker.start()
@@ -93,6 +93,27 @@ async def test_a_handler_gets_the_typed_event_with_its_envelope(
         appended = await calls.append(SPEECH)
         await until_settled(bus_client)
     assert received == [appended]
+
+
+@pytest.mark.parametrize(("extends", "is_repeated"), [(True, False), (False, True)])
+async def test_a_handler_may_take_longer_than_the_ack_wait_if_its_consumer_extends_the_deadline(
+    nats_url: str, bus_client: Client, calls: EventLog, extends: bool, is_repeated: bool
+) -> None:
+    consumer = replace(CONSUMER, ack_wait=1, extends_ack_deadline=extends)
+    await bus_client.jetstream().add_consumer(CALLS.name, config=consumer_config(consumer))
+    deliveries: list[int] = []
+
+    async def work(stored: StoredEvent[SpeechHeard]) -> None:
+        deliveries.append(stored.deliveries)
+        if stored.deliveries == 1:
+            await asyncio.sleep(2.5)
+
+    async with subscribed(nats_url, work, consumer):
+        await calls.append(SPEECH)
+        while not deliveries:
+            await asyncio.sleep(0.01)
+        await until_settled(bus_client)
+    assert (len(deliveries) > 1) is is_repeated
 
 
 @pytest.mark.parametrize("headers", [None, JSON], ids=["without a content type", "with a content type"])

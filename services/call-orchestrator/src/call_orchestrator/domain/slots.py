@@ -2,7 +2,8 @@
 
 A *grant* gives a due call a slot, and only a call with a slot is dialled. The slot is occupied until a later event of
 the call says that it is not live: it ended, or it waits for a retry. A grant for a call that no longer waits is
-*released* instead. So the log alone tells which slots are occupied, and nothing is counted beside it.
+*released* instead. A change of a waiting call between its grant and the dial frees the slot too: that grant is ignored,
+and the call is granted another one. So the log alone tells which slots are occupied, and nothing is counted beside it.
 
 All grants form one chain on one subject. Each grant is appended with a guard on the previous one, so of several
 replicas exactly one grants, and a replica that has not read the last grant cannot grant at all. Each replica folds the
