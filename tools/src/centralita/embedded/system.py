@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,42 +100,67 @@ async def running(
         await _provision(access.url(nats_url, ADMIN), replicas=NODES if cluster else 1)
         simulators = vendors(environment, seed=seed, speed=speed, log=folder / "simulators.log", behaviours=behaviours)
         async with simulators as running_vendors:
-            listeners = {name: _listen(name, ports.for_service(name)) for name in MODULES}
-            urls = {name: f"http://127.0.0.1:{listener.getsockname()[1]}" for name, listener in listeners.items()}
-            own = {
-                "EMBEDDED_RUN": "true",
-                "APP_BASE_URL": environment.get("APP_BASE_URL") or urls["edge"],
-                "MEDIA_BASE_URL": environment.get("MEDIA_BASE_URL") or environment.get("APP_BASE_URL") or urls["voice"],
-                "VOICE_URL": urls["voice"],
-                **running_vendors.environment,
-                "MONGO_URL": mongo_url,
-                **(settings or {}),
-            }
-            stored = {name: value for name, value in own.items() if environment.get(name) != value}
-            write_private_file(folder / SETTINGS_FILE.name, env_lines({**stored, "API_URL": urls["edge"]}))
-            service_environment = {**environment, **own}
-            replica_counts = replicas if isinstance(replicas, Mapping) else dict.fromkeys(MODULES, replicas)
-            services = {
-                label: _service(
-                    name,
-                    label,
-                    listeners[name],
-                    {**service_environment, "NATS_URL": access.url(nats_url, name)},
-                    folder,
-                )
-                for name in MODULES
-                for label in _labels(name, replica_counts.get(name, 1))
-            }
-            try:
-                await asyncio.gather(*(service.start() for service in services.values()))
-                await _wait_until_ready(urls, services)
-                yield System(
-                    access.url(nats_url, OPERATOR), access, mongo_url, urls, running_vendors, services, folder, cluster
-                )
-            finally:
-                await asyncio.gather(*(service.stop() for service in services.values()))
-                for listener in listeners.values():
-                    listener.close()
+            with _listening(ports) as listeners:
+                urls = {name: f"http://127.0.0.1:{listener.getsockname()[1]}" for name, listener in listeners.items()}
+                own = _own_settings(environment, urls, running_vendors, mongo_url, settings or {})
+                stored = {name: value for name, value in own.items() if environment.get(name) != value}
+                write_private_file(folder / SETTINGS_FILE.name, env_lines({**stored, "API_URL": urls["edge"]}))
+                environments = {
+                    name: {**environment, **own, "NATS_URL": access.url(nats_url, name)} for name in MODULES
+                }
+                services = _services(environments, listeners, replicas, folder)
+                async with _started(services, urls):
+                    operator_url = access.url(nats_url, OPERATOR)
+                    yield System(operator_url, access, mongo_url, urls, running_vendors, services, folder, cluster)
+
+
+def _own_settings(
+    environment: Mapping[str, str],
+    urls: Mapping[str, str],
+    running_vendors: Vendors,
+    mongo_url: str,
+    settings: Mapping[str, str],
+) -> dict[str, str]:
+    """Returns the settings that the run itself determines, or that its caller gives."""
+    return {
+        "EMBEDDED_RUN": "true",
+        "APP_BASE_URL": environment.get("APP_BASE_URL") or urls["edge"],
+        "MEDIA_BASE_URL": environment.get("MEDIA_BASE_URL") or environment.get("APP_BASE_URL") or urls["voice"],
+        "VOICE_URL": urls["voice"],
+        **running_vendors.environment,
+        "MONGO_URL": mongo_url,
+        **settings,
+    }
+
+
+def _services(
+    environments: Mapping[str, Mapping[str, str]],
+    listeners: Mapping[str, socket.socket],
+    replicas: int | Mapping[str, int],
+    folder: Path,
+) -> dict[str, SupervisedProcess]:
+    counts = replicas if isinstance(replicas, Mapping) else dict.fromkeys(MODULES, replicas)
+    return {
+        label: _service(name, label, listeners[name], environments[name], folder)
+        for name in MODULES
+        for label in _labels(name, counts.get(name, 1))
+    }
+
+
+@asynccontextmanager
+async def _started(services: Mapping[str, SupervisedProcess], urls: Mapping[str, str]) -> AsyncIterator[None]:
+    try:
+        await asyncio.gather(*(service.start() for service in services.values()))
+        await _wait_until_ready(urls, services)
+        yield
+    finally:
+        await asyncio.gather(*(service.stop() for service in services.values()))
+
+
+@contextmanager
+def _listening(ports: Ports) -> Iterator[dict[str, socket.socket]]:
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(_listen(name, ports.for_service(name))) for name in MODULES}
 
 
 @contextmanager
