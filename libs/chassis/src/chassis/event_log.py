@@ -115,14 +115,14 @@ class EventLog:
 
     async def _read(self, subject: str) -> list[StoredEvent]:
         newest = await self._newest(subject)
-        if newest is None:
-            return []
         async with asyncio.timeout(MAX_ELECTION_SECONDS):
-            while True:
+            while newest is not None:
                 messages = await retry_until_leader(lambda: self._pages(subject))
                 if messages and (messages[-1].seq or 0) >= (newest.seq or 0):
                     return self._decoded(messages)
                 await asyncio.sleep(_LAG_PAUSE_SECONDS)
+                newest = await self._newest(subject)  # the former may have been deleted, as a call's schedule is
+        return []
 
     async def _pages(self, subject: str) -> list[RawStreamMsg]:
         messages: list[RawStreamMsg] = []
