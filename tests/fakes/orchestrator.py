@@ -41,12 +41,12 @@ class FakeQueue:
 
 
 class FakeFeeds:
-    """Feeds whose batches a test puts into queues."""
+    """Feeds whose batches a test puts into queues; an exception in a queue interrupts the feed."""
 
     def __init__(self) -> None:
-        self.slot_batches: asyncio.Queue[list[SlotEvent]] = asyncio.Queue()
-        self.waiting_batches: asyncio.Queue[list[Waiting]] = asyncio.Queue()
-        self.paused_batches: asyncio.Queue[Mapping[str, bool]] = asyncio.Queue()
+        self.slot_batches: asyncio.Queue[list[SlotEvent] | Exception] = asyncio.Queue()
+        self.waiting_batches: asyncio.Queue[list[Waiting] | Exception] = asyncio.Queue()
+        self.paused_batches: asyncio.Queue[Mapping[str, bool] | Exception] = asyncio.Queue()
 
     @asynccontextmanager
     async def slot_events(self) -> AsyncIterator[AsyncIterator[list[SlotEvent]]]:
@@ -61,6 +61,9 @@ class FakeFeeds:
         yield _drain(self.paused_batches)
 
 
-async def _drain(batches: asyncio.Queue[T]) -> AsyncIterator[T]:
+async def _drain(batches: asyncio.Queue[T | Exception]) -> AsyncIterator[T]:
     while True:
-        yield await batches.get()
+        batch = await batches.get()
+        if isinstance(batch, Exception):
+            raise batch
+        yield batch

@@ -155,3 +155,21 @@ async def test_a_granted_call_leaves_the_queue() -> None:
     async with replica.running():
         await until(lambda: replica.queue.left == [1])
         assert replica.log.granted == [replica.ours]
+
+
+async def test_a_replica_forgets_the_slots_that_it_knew_before_its_reading_was_interrupted() -> None:
+    replica = Replica()
+    async with replica.running():
+        replica.feeds.slot_batches.put_nowait([Granted(7, str(replica.theirs), "reminders")])
+        await until(lambda: str(replica.theirs) in replica.slots.occupied)
+        replica.feeds.slot_batches.put_nowait(RuntimeError("interrupted"))
+        await until(lambda: not replica.slots.occupied)
+        assert replica.slots.last_grant_sequence == 0, "it must read the last grant before it can grant"
+
+
+async def test_a_replica_forgets_the_paused_campaigns_when_their_reading_is_interrupted() -> None:
+    replica = Replica()
+    async with replica.running():
+        await until(lambda: replica.slots.paused is not None)
+        replica.feeds.paused_batches.put_nowait(RuntimeError("interrupted"))
+        await until(lambda: replica.slots.paused is None)

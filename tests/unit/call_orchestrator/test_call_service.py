@@ -25,6 +25,7 @@ from contracts import (
     CallStatus,
     CommandOutcome,
     Event,
+    HangupReason,
     TelephonyStatus,
     TelephonyStatusReported,
     TimerDue,
@@ -136,6 +137,13 @@ async def test_an_ended_call_has_no_timer() -> None:
     await orchestrator.handle(reported(TelephonyStatus.COMPLETED))
     assert orchestrator.call.status is CallStatus.COMPLETED
     assert orchestrator.timers.deadlines == {}
+
+
+async def test_an_ended_call_keeps_the_reason_for_which_it_was_hung_up() -> None:
+    orchestrator = with_status(CallStatus.IN_PROGRESS)
+    await orchestrator.handle(CallCancelRequested(call_id=CALL_ID), "cancel")
+    await orchestrator.handle(reported(TelephonyStatus.COMPLETED), "report")
+    assert (orchestrator.call.status, orchestrator.call.hangup_reason) == (CallStatus.CANCELED, HangupReason.CANCELED)
 
 
 async def test_after_a_conflict_the_input_is_decided_again_on_the_new_state() -> None:
