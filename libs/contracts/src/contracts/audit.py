@@ -29,7 +29,7 @@ class AuditEntry(BaseModel):
     act_id: str = Field(description="the same in all entries of one act; UUIDv7")
     act: Annotated[str, StringConstraints(pattern=r"^[a-z]+\.[a-z_]+$")] = Field(examples=["call.cancel"])
     target: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$")] = Field(
-        description="the id of the call or campaign; the first word of the act tells which"
+        description="the id of the call or campaign; the act begins with `call` or `campaign`"
     )
     key_name: str = Field(validation_alias=AliasChoices("key_name", "who"), description="the name of the API key")
     recorded_at: AwareDatetime = Field(

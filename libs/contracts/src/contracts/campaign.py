@@ -9,7 +9,7 @@ from contracts.values import CampaignId
 
 
 class Campaign(BaseModel):
-    """A campaign as it is after an event. One without any event is as the defaults say."""
+    """A campaign as it is after an event. A campaign without events has the default values."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

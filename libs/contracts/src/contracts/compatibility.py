@@ -1,7 +1,8 @@
 """Compares two JSON schemas of an event and finds breaking changes.
 
-The rule: what was valid must stay valid, because the log keeps it and upstream systems go on sending it. No property
-that a reader may use disappears. Additions and relaxations are allowed. A breaking change needs a new version.
+The rule: a message that was valid must stay valid, because the log keeps old messages and upstream systems go on
+sending them. A property that a reader may use must not disappear. Additions and relaxations are allowed. A breaking
+change needs a new version.
 """
 
 from collections.abc import Iterator, Mapping

@@ -116,7 +116,10 @@ def inbox_of(user: str) -> str:
 
 
 def is_inbox(subject: str) -> bool:
-    """Returns whether a reply may be sent to a subject. A service that replies may publish more than the requester."""
+    """Returns whether a subject is an inbox, to which a reply may be sent.
+
+    A service must check this before it replies: it may publish on subjects on which the requester may not.
+    """
     return subject.startswith("_INBOX.")
 
 
@@ -178,7 +181,7 @@ def _operator() -> User:
         (*asked_from_outside(), OWN_PERMISSIONS, _STATISTICS, *api, *_following("*")),
         (">",),
         never_publish=tuple(_durable(stream.name for stream in STREAMS)),
-        never_subscribe=("deliver.>",),  # in the queue group of a consumer it would take messages away
+        never_subscribe=("deliver.>",),  # in the queue group of a consumer it would receive messages of a service
     )
 
 
@@ -191,7 +194,7 @@ def _handling(consumer: Consumer) -> Iterator[str]:
 
 
 def _following(stream: str) -> Iterator[str]:
-    """The requests for a temporary consumer. The server cannot limit which subjects of the stream it reads."""
+    """Yields the requests for a temporary consumer. The server cannot limit which subjects of the stream it reads."""
     yield f"{_API}.CONSUMER.CREATE.{stream}"
     yield f"{_API}.CONSUMER.CREATE.{stream}.>"
     yield f"{_API}.CONSUMER.INFO.{stream}.*"
@@ -201,7 +204,7 @@ def _following(stream: str) -> Iterator[str]:
 
 
 def _durable(names: Iterator[str]) -> Iterator[str]:
-    """The requests that recreate or delete the durable consumers of these streams."""
+    """Yields the requests that recreate or delete the durable consumers of these streams."""
     for name in names:
         for consumer in CONSUMERS:
             if consumer.stream.name == name:

@@ -20,7 +20,7 @@ def missing_variables(template: str, variables: Mapping[str, str]) -> list[str]:
 
 
 def render(template: str, variables: Mapping[str, str]) -> str:
-    """Returns the script of one call. Raises KeyError if a variable is missing; a valid request misses none."""
+    """Returns the script of one call. Raises KeyError if a variable is missing; a valid request has all."""
     return _PLACEHOLDER.sub(lambda match: variables[match[1]], template)
 
 
@@ -30,7 +30,10 @@ def greeting(script: str) -> str:
 
 
 def fallback_line(script: str) -> str | None:
-    """Returns the text of the paragraph that begins with ``Fallback:``, or none. The first paragraph cannot be it."""
+    """Returns the text of the paragraph that begins with ``Fallback:``, or none.
+
+    The first paragraph is always the greeting, never the fallback line.
+    """
     for paragraph in _paragraphs(script)[1:]:
         if (mark := _FALLBACK.match(paragraph)) and (line := _line(paragraph[mark.end() :])):
             return line

@@ -41,7 +41,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket of the server, shared by the replicas of a service. A full bucket refuses what is added."""
+    """A bucket of the server, shared by the replicas of a service. A full bucket rejects writes."""
 
     name: str
     description: str
@@ -65,7 +65,7 @@ class ObjectBucket(Bucket):
 
 @dataclass(frozen=True)
 class KeyValueBucket(Bucket):
-    """A bucket of the key-value store; every value has a limit, too."""
+    """A bucket of the key-value store. The size of each value is limited, too."""
 
     max_value_bytes: int
 
@@ -143,7 +143,7 @@ AUDIT = Stream(
     "AUDIT", (ALL_ENTRIES,), "The audit log: administrative acts, each with its API key's name", append_only=True
 )
 STREAMS = (CALLS, REQUESTS, QUEUE, DEAD_LETTERS, AUDIT)
-"""In the order of provisioning: subjects that CALLS gives up can then be added to REQUESTS."""
+"""In the order of provisioning: a subject that moves from CALLS to REQUESTS is removed from CALLS first."""
 
 ORCHESTRATOR_REQUESTS = Consumer(
     "orchestrator-requests",

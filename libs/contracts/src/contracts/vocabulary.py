@@ -85,7 +85,7 @@ class Disposition(StrEnum):
     OPT_OUT = "opt_out"
     UNRESPONSIVE = "unresponsive"
     TECHNICAL_FAILURE = "technical_failure"
-    """The callee was reached, but the agent could not hold the conversation."""
+    """The callee was reached, but the agent could not conduct the conversation."""
 
 
 class ReplySource(StrEnum):

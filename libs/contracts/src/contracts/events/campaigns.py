@@ -9,7 +9,7 @@ from contracts.event import CampaignDecision
 
 class _PauseChanged(CampaignDecision):
     is_pause: ClassVar[bool]
-    """What the type of a version 1 event meant: those carried no campaign."""
+    """Whether the event is a pause. Needed to read version 1 events, which carried no campaign."""
 
     @model_validator(mode="before")
     @classmethod

@@ -27,7 +27,7 @@ class DialCleared(_DialEvent):
 
 
 class DialClaimed(_DialEvent):
-    """One process alone may send the dial request of this attempt. Guarded, and stored before the request is sent."""
+    """The claim: only the process that appended it may send the dial request, and only afterwards. Guarded."""
 
     event_name: ClassVar[str] = "dial.claimed"
 
@@ -61,7 +61,7 @@ class DialUnknown(_DialEvent):
 
 
 class DialLookedUp(_DialEvent):
-    """The provider's answer about an overdue attempt; without a status, it knows no such call."""
+    """The provider's answer about an overdue attempt. Without a status, the provider has no such call."""
 
     event_name: ClassVar[str] = "dial.looked_up"
 

@@ -75,15 +75,16 @@ class CallCancelRequested(_Command):
 
 
 class CallRetryRequested(_Command):
-    """A command to dial once more a call that ended without success; refused when its retries are used up."""
+    """A command to dial a call again after it ended without success; refused when its retries are used up."""
 
     event_name: ClassVar[str] = "call.retry_requested"
 
 
 class CallChangeRequested(_Command):
-    """Changes a call before its first attempt, its time also between attempts, its metadata until it ends.
+    """A command to change a call. Fields that are left out keep their values.
 
-    Fields that are not given keep their values.
+    All fields can be changed before the first attempt, the scheduled time between attempts, the metadata until the
+    call ends.
     """
 
     event_name: ClassVar[str] = "call.change_requested"
@@ -110,7 +111,7 @@ class CallChangeRequested(_Command):
 
 
 class _CampaignCommand(CampaignEvent):
-    """Only the edge may publish it: over REST each act has the name of a key and is in the audit log."""
+    """A command about a campaign. Only the edge may publish it, because it records each act in the audit log."""
 
     model_config = ConfigDict(extra="forbid")
 
