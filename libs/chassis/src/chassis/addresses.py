@@ -17,8 +17,8 @@ class Connection(TypedDict):
 def connection(url: str) -> Connection:
     """Returns the arguments with which to connect to `url`. The user in its first address is used on every node.
 
-    The user is passed apart from the addresses: nats-py presents a user that is part of an address to that node only.
-    A node that it learned from another node would refuse it.
+    The user is passed separately: nats-py sends a user that is part of an address to that node only. A node whose
+    address nats-py learned from another node would then refuse the connection.
     """
     nodes = [urlsplit(node) for node in _split(url)]
     return {
@@ -33,7 +33,7 @@ def _without_user(node: SplitResult) -> str:
 
 
 def _split(url: str) -> list[str]:
-    """The scheme may be left out, as in other NATS clients."""
+    """Returns the addresses in `url`. Their scheme may be left out, as in other NATS clients."""
     return [node if "://" in node or not node else f"nats://{node}" for node in map(str.strip, url.split(","))]
 
 

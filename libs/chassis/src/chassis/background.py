@@ -20,8 +20,11 @@ async def run_in_background(work: Coroutine[None, None, None]) -> AsyncIterator[
 
 
 async def cancel_until_done(task: asyncio.Task[None]) -> None:
-    """Cancels the task until it ends. One request may be lost: on a closed connection nats-py turns it into its own
-    error, and before Python 3.12 `asyncio.wait_for` can swallow it (cpython gh-86296)."""
+    """Cancels the task repeatedly until it ends, because a single cancellation may be lost.
+
+    On a closed connection nats-py turns a cancellation into its own error. Before Python 3.12 `asyncio.wait_for` can
+    swallow it (cpython gh-86296).
+    """
     while not task.done():
         task.cancel()
         await asyncio.wait([task], timeout=_CANCEL_INTERVAL_SECONDS)

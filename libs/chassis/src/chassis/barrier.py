@@ -4,7 +4,7 @@ from nats.aio.client import Client
 
 
 async def wait_until_processed(client: Client) -> None:
-    """Returns when the server has processed everything that this connection sent before, subscriptions above all.
+    """Returns when the server has processed everything that this connection has sent, such as subscriptions.
 
     One `flush` of nats-py is not enough: it writes its PING before commands that wait for the flusher task
     (``Client._send_ping``, nats-py 2.16). When the first PONG arrives, that task has run; the second PONG follows what

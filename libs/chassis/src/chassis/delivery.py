@@ -39,7 +39,8 @@ from contracts.streams import Consumer, subject_ids
 
 MAX_DELIVERIES = 200
 """A message that was delivered more often than this becomes a dead letter at its next failure or wait. Expected waiting
-ends after some tens of deliveries; one that does not end would occupy a place in the consumer for ever."""
+ends after some tens of deliveries; one that does not end would use a part of the consumer's ``max_ack_pending`` for
+ever."""
 
 CallNext = Callable[[StreamMessage[Msg]], Awaitable[Any]]
 

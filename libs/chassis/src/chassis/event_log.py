@@ -44,7 +44,7 @@ class Guard:
     sequence: int
 
     def headers(self) -> dict[str, str]:
-        """Returns the headers that make the server check it (ADR-50 of nats-architecture-and-design)."""
+        """Returns the headers that make the server check the guard (ADR-50 of nats-architecture-and-design)."""
         return {
             "Nats-Expected-Last-Subject-Sequence": str(self.sequence),
             "Nats-Expected-Last-Subject-Sequence-Subject": self.subject,
@@ -69,11 +69,11 @@ class EventLog:
         event_id: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> StoredEvent:
-        """Publishes the event, waits until it is stored, and returns it. Raises Conflict.
+        """Publishes the event, waits until it is stored, and returns it. Raises Conflict if the guard fails.
 
         The server stores the same `event_id` once within the stream's duplicate window, so an append whose
-        acknowledgement was lost is repeated. If the guard of the repetition fails at its own first try, the stored
-        event is returned.
+        acknowledgement was lost is repeated. If the guard of the repetition fails because the first try was stored,
+        the stored event is returned.
         """
         identity, time = event_id or str(uuid_utils.uuid7()), datetime.now(UTC)
         envelope = Envelope.of(event, id=identity, source=self._source, time=time, cause=cause)
@@ -92,8 +92,8 @@ class EventLog:
     async def last(self, subject: str) -> StoredEvent | None:
         """Returns the newest event on a filter, or None if there is none.
 
-        It is read from the stream's leader. Any other node may lag behind what was acknowledged a moment ago, and a
-        decision not to append, made on an old state, would be noticed by no guard.
+        Reads from the stream's leader, because other nodes may lag. A guard rejects an append that is based on an old
+        state, but a decision not to append has no guard.
         """
         message = await self._newest(subject)
         return stored_event_of_raw(message, self._stream) if message else None
@@ -108,7 +108,7 @@ class EventLog:
         """Returns all events on these filters, in the order of the log; messages that are no events are skipped.
 
         Meant for the events of one call, not of a whole stream. The result is as new as that of `last`: a node that
-        lags is asked again.
+        lags is asked again. Raises TimeoutError after `MAX_ELECTION_SECONDS`.
         """
         events = [event for subject in subjects for event in await self._read(subject)]
         return sorted(events, key=lambda stored: stored.sequence)
@@ -143,7 +143,10 @@ class EventLog:
 
 
 async def publish(js: JetStreamContext, subject: str, body: bytes, headers: dict[str, str]) -> PubAck:
-    """Publishes until the message is stored; its ``Nats-Msg-Id`` makes that once. Raises Conflict if a guard fails."""
+    """Publishes a message and returns its acknowledgement. Raises Conflict if a guard fails.
+
+    Repeats the request while the cluster has no leader; the ``Nats-Msg-Id`` makes the server store the message once.
+    """
     try:
         return await retry_until_leader(lambda: js.publish(subject, body, headers=headers))
     except APIError as error:

@@ -22,9 +22,10 @@ T = TypeVar("T")
 
 
 async def retry_until_leader(request: Callable[[], Awaitable[T]]) -> T:
-    """Returns or raises what `request` does once it is answered, or its last error after `MAX_ELECTION_SECONDS`.
+    """Repeats `request` until it is answered, and returns its result or raises its error.
 
-    A request without an answer may have been carried out: use this only for what may be done twice.
+    After `MAX_ELECTION_SECONDS` it raises the last error. A request without an answer may have been carried out, so
+    use this only for requests that may be carried out twice.
     """
     clock = asyncio.get_running_loop().time
     deadline = clock() + MAX_ELECTION_SECONDS

@@ -55,7 +55,7 @@ class Settings(ServiceSettings):
 async def provision(js: JetStreamContext, *, replicas: int = 1) -> None:
     """Creates or updates every stream, durable consumer and bucket, each on at least `replicas` nodes.
 
-    A stream that already is on more nodes stays there, which is logged. Raises NotEnoughNodes.
+    A stream that is on more nodes already stays on them; this is logged. Raises NotEnoughNodes.
     """
     try:
         for stream in STREAMS:

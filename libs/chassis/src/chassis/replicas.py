@@ -9,7 +9,7 @@ logger = structlog.get_logger()
 
 
 class Replicas(IntEnum):
-    """The numbers of nodes that still have a majority when one or two of them are lost, and one node alone."""
+    """The permitted numbers of replicas: 1, or 3 and 5, which keep a majority when one or two nodes are lost."""
 
     ONE = 1
     THREE = 3

@@ -81,7 +81,7 @@ def serve(service: Service, kind: type[S], build: Build[S]) -> None:
 
 
 async def run(service: Service, settings: S, build: Build[S]) -> None:
-    """As `serve`, in a running event loop. Prints one JSON line with the HTTP port once it listens.
+    """Runs `service` in the running event loop. Prints one JSON line with the HTTP port once it listens.
 
     Raises ConnectionClosed.
     """
@@ -109,8 +109,8 @@ async def run(service: Service, settings: S, build: Build[S]) -> None:
 async def connect_bus(service: Service, url: str) -> Bus:
     """Connects to NATS as the user of `service`; ``bus.broker.start()`` then starts its subscribers.
 
-    A server that answers no ping is left after 9 s, before an append gives up. Handlers are called without FastDepends
-    (``apply_types=False``), which would resolve each of their parameters in a thread.
+    After 9 s without an answer to a ping the client changes to another server; an append retries for longer. Handlers
+    are called without FastDepends (``apply_types=False``), which would resolve each of their parameters in a thread.
     """
     to, must_stop = connection(url), asyncio.Event()
 
@@ -137,7 +137,10 @@ async def connect_bus(service: Service, url: str) -> Bus:
 
 
 async def _stop_broker(broker: NatsBroker, client: Client) -> None:
-    """Waits for running handlers and drains the connection. Without a server, what is not acknowledged comes again."""
+    """Waits for running handlers and drains the connection.
+
+    If that fails, the server delivers the unacknowledged messages again.
+    """
     try:
         await broker.stop()
     except NatsError as error:
@@ -164,7 +167,10 @@ async def _stop(server: uvicorn.Server, must_stop: asyncio.Event) -> None:
 
 
 def _listener(settings: ServiceSettings) -> socket.socket:
-    """Returns the socket of the parent process, if there is one: it keeps new connections while a service restarts."""
+    """Returns a listening socket: that of the parent process, if there is one.
+
+    The socket of the parent process queues new connections while the service restarts.
+    """
     if settings.http_fd is not None:
         return socket.socket(fileno=settings.http_fd)
     return socket.create_server((settings.http_host, settings.http_port))

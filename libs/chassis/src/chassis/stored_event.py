@@ -32,7 +32,7 @@ class StoredEvent(Generic[E_co]):
 def stored_event_of(message: Msg) -> StoredEvent:
     """Returns the event that a consumer delivered. Raises InvalidMessage.
 
-    Its envelope carries the current span, so that the events that follow from it belong to that span.
+    Its envelope carries the current span, which becomes the parent of the spans of events that it causes.
     """
     place, headers = message.metadata, message.headers or {}
     sequence = place.sequence.stream
@@ -50,5 +50,5 @@ def stored_event_of_raw(message: RawStreamMsg, stream: str) -> StoredEvent:
 
 
 def _envelope(headers: Mapping[str, str], subject: str, position: str, time: datetime) -> Envelope:
-    """An event without ``ce-id`` is identified by its ``Nats-Msg-Id``, or else by its position in the stream."""
+    """Returns the envelope. Without ``ce-id``, the id is the ``Nats-Msg-Id``, or else the position in the stream."""
     return Envelope.read(headers, subject=subject, id=headers.get("Nats-Msg-Id", position), time=time)

@@ -55,8 +55,9 @@ async def follow(
     """Yields the messages on `filters` from `start_sequence` on, in batches, each message exactly once.
 
     After a gap or a failure it asks the server again for what follows the last message that it yielded. It ends after
-    the first message at or beyond `end_sequence`; without one, close the generator to end it. On a connection that is
-    being closed it yields nothing more. The server removes the consumer `inactive_seconds` after the end.
+    the first message at or beyond `end_sequence`; without one, close the generator to end it. Once
+    the connection is being closed, it yields nothing more and waits until it is cancelled. The server removes the
+    consumer `inactive_seconds` after the end.
 
     nats-py's ordered consumer is not used, since it begins again at the head of the stream if it is interrupted before
     its first message; its pull subscriptions keep a connection from being drained.
@@ -133,7 +134,7 @@ class _PushConsumer:
         self._delivered = 0
 
     async def next(self) -> list[Msg]:
-        """Returns what was received; an empty list if nothing comes for a while.
+        """Returns the messages that were received; an empty list if none arrives for a while.
 
         Raises Incomplete at a gap, and an error of nats-py if the server has lost the consumer.
         """
@@ -181,10 +182,10 @@ class PullReader:
         self._delivered = 0
 
     async def fetch(self, limit: int, timeout_seconds: float) -> list[Msg]:
-        """Returns what there is, up to `limit` messages; an empty list if nothing comes in time. Raises Incomplete.
+        """Returns the stored messages, up to `limit`; an empty list if none arrives in time. Raises Incomplete.
 
         nats-py asks with ``no_wait`` and ``expires``: the server waits for a first message, sends what it has by then
-        and ends the request. So a live message comes at once, and a backlog in full batches.
+        and ends the request. So a new message is returned at once, and a backlog in full batches.
         """
         try:
             messages = await self._subscription.fetch(limit, timeout=timeout_seconds)
@@ -253,7 +254,7 @@ def _check_numbering(messages: Sequence[Msg], delivered: int) -> int:
     for message in messages:
         delivered += 1
         if message.metadata.sequence.consumer != delivered:
-            raise Incomplete(f"delivery {delivered} was lost, {message.metadata.sequence.consumer} came instead")
+            raise Incomplete(f"delivery {delivered} was lost, {message.metadata.sequence.consumer} followed")
     return delivered
 
 

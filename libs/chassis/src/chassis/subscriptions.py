@@ -25,9 +25,10 @@ event type or a union of them."""
 
 
 def subscribe(router: NatsRouter, consumer: Consumer, *handlers: Handler) -> None:
-    """Calls the handler of each message's event type, up to ``consumer.workers`` messages at a time.
+    """Subscribes to a consumer: calls the handler of each message's event type.
 
-    Raises SetupError unless the handlers together take exactly ``consumer.events``, each type once.
+    Handles up to ``consumer.workers`` messages at a time. Raises SetupError unless the handlers
+    together cover exactly ``consumer.events``, each type once.
     """
     by_type = _by_event_type(consumer, handlers)
 
@@ -66,7 +67,7 @@ def _by_event_type(consumer: Consumer, handlers: tuple[Handler, ...]) -> Mapping
     if sorted(_names(handled)) != sorted(_names(consumer.events)):
         raise SetupError(
             f"consumer {consumer.name} delivers {', '.join(_names(consumer.events))}, "
-            f"but its handlers take {', '.join(_names(handled)) or 'nothing'}"
+            f"but its handlers cover {', '.join(_names(handled)) or 'nothing'}"
         )
     return dict(pairs)
 

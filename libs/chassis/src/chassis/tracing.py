@@ -49,9 +49,9 @@ def with_current_span(envelope: Envelope) -> Envelope:
 
 
 def parent_context(traceparent: str | None) -> Context | None:
-    """Returns the context under which a new span belongs: that of `traceparent`, or None for the current span.
+    """Returns the parent context of a new span: that of `traceparent`, or None to use the current span.
 
-    It is None as well if the current span is part of the same trace.
+    Also returns None if the current span is part of the trace of `traceparent`.
     """
     remote = _W3C.extract({"traceparent": traceparent} if traceparent else {}, Context())
     remote_span, current_span = (trace.get_current_span(context).get_span_context() for context in (remote, None))
@@ -60,7 +60,7 @@ def parent_context(traceparent: str | None) -> Context | None:
 
 @contextmanager
 def span(name: str, kind: trace.SpanKind, traceparent: str | None = None, **attributes: str | int) -> Iterator[None]:
-    """Makes a span around the block. Of an error that leaves the block, its type is recorded, but not its text."""
+    """Makes a span around the block. If an error leaves the block, the span records its type but not its text."""
     if not is_enabled():
         yield
         return

@@ -7,7 +7,7 @@ callers use their fallback at once, and the provider can recover. It has three s
 - **Open**: no request is sent. After the cooldown it becomes half-open.
 - **Half-open**: one request at a time is sent, the **probe**. A success closes the breaker, a failure opens it again.
 
-A request ends in one of three results: success, failure, or *abandoned*. An abandoned request says nothing about the
+A request ends in one of three results: success, failure, or *abandoned*. An abandoned request shows nothing about the
 provider: the caller stopped waiting (the callee interrupted the sentence), or the request itself was refused. It does
 not count, and an abandoned probe makes room for the next one.
 
@@ -111,7 +111,7 @@ class CircuitBreaker:
             self._change(BreakerState.OPEN)
 
     def abandoned(self, generation: Generation) -> None:
-        """Records that the request ended without a result that says something about the provider."""
+        """Records that the request ended without a result that counts."""
         if generation == self._generation:
             self._has_probe = False
 

@@ -27,7 +27,7 @@ class Failure(StrEnum):
 
     @property
     def is_transient(self) -> bool:
-        """Whether the same request may succeed at once. A missed deadline leaves no time for it."""
+        """Whether an immediate retry may succeed. After a missed deadline there is no time for one."""
         return self in {Failure.UNREACHABLE, Failure.RATE_LIMITED, Failure.SERVER_ERROR, Failure.CUT_OFF}
 
     @property

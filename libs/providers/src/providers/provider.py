@@ -28,7 +28,7 @@ class Request:
 
     outcome: str = "abandoned"
     has_succeeded: bool | None = field(default=None, init=False)
-    """None if the outcome says nothing about the provider."""
+    """None if the outcome shows nothing about the provider: the request was abandoned or refused."""
 
     def succeeded(self) -> None:
         """Records a complete answer."""

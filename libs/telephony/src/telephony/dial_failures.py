@@ -1,4 +1,4 @@
-"""What a failed dial request means: the phone did not ring, or its fate is unknown (law 4)."""
+"""What a failed dial request means: the phone certainly did not ring, or the outcome is unknown (law 4)."""
 
 from enum import StrEnum
 
