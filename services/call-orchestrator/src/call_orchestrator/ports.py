@@ -1,4 +1,4 @@
-"""What the orchestrator needs of its streams, as far as fakes replace it in tests."""
+"""The interfaces to the orchestrator's streams, which fakes implement in tests."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -45,7 +45,7 @@ class Queue(Protocol):
     """The calls that wait for a slot."""
 
     async def join(self, call: Call, *, due_sequence: int, cause: Envelope) -> None:
-        """Adds the call, which waits since the event of this sequence. A second time replaces the first."""
+        """Adds the call, which has waited since the event `due_sequence`. Replaces an earlier entry of the call."""
 
     async def leave(self, queue_sequence: int) -> None:
         """Removes the entry of this sequence; nothing happens if it is gone or was replaced."""
@@ -55,10 +55,10 @@ class Feeds(Protocol):
     """What admission follows. Each feed begins with the present state and never ends."""
 
     def slot_events(self) -> AbstractAsyncContextManager[AsyncIterator[list[SlotEvent]]]:
-        """The events about slots in the order of the log, from where they tell of every occupied slot."""
+        """Yields the events about slots in log order, from where a reader finds every occupied slot."""
 
     def waiting(self) -> AbstractAsyncContextManager[AsyncIterator[list[Waiting]]]:
-        """The calls that wait for a slot; some of them may no longer wait."""
+        """Yields the calls that wait for a slot; some of them may no longer wait."""
 
     def paused(self) -> AbstractAsyncContextManager[AsyncIterator[Mapping[str, bool]]]:
-        """Whether campaigns are paused, by id: first every campaign with an event, then each change."""
+        """Yields whether campaigns are paused, by id: first every campaign with an event, then each change."""

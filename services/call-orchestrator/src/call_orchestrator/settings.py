@@ -20,5 +20,5 @@ class Settings(ServiceSettings):
         default=1, gt=0, description="rate limit of the account, which voice enforces; few calls are sent ahead of it"
     )
     dial_within_minutes: float = Field(
-        default=1440, gt=0, description="a call that could not be dialled this long after its due time expires"
+        default=1440, gt=0, description="how long after its due time a call may be dialled before it expires"
     )

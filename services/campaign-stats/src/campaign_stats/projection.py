@@ -65,7 +65,7 @@ class CallDocument(BaseModel):
 
 
 class CampaignState(BaseModel):
-    """Whether a campaign is paused, since when and why. Part of its document once it was ever paused."""
+    """Whether a campaign is paused, since when and why. Stored once the campaign has been paused."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -100,7 +100,7 @@ def project(documents: Mapping[str, CallDocument], batch: Iterable[tuple[int, Ev
 
 
 def _state_of(campaign: Campaign) -> CampaignState | None:
-    """Returns None for a campaign that was never paused."""
+    """Returns the state of a campaign, or None if it was never paused."""
     if campaign.changed_at is None:
         return None
     return CampaignState(paused=campaign.is_paused, since=campaign.changed_at, reason=campaign.reason)

@@ -14,9 +14,9 @@ def _mongo(url: SecretStr) -> SecretStr:
 
 
 class Settings(ServiceSettings):
-    """``MONGO_URL`` is used unchanged, with its options. It is secret, since it may contain a password."""
+    """The database of the projection. ``MONGO_URL`` is used unchanged; it is secret, as it may contain a password."""
 
     mongo_url: Annotated[SecretStr, AfterValidator(_mongo)] = Field(
-        description="a replica set: transactions need one, e.g. mongodb://127.0.0.1:27017/?replicaSet=rs0"
+        description="URL of a replica set, which transactions require, e.g. mongodb://127.0.0.1:27017/?replicaSet=rs0"
     )
     mongo_database: str = Field(default="centralita", pattern=r"^[A-Za-z0-9_-]{1,63}$")

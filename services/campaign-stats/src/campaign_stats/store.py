@@ -103,7 +103,7 @@ class Store:
             self._session_ids.add(identity)
 
     async def kill_other_sessions(self) -> None:
-        """Ends the transactions of all other replicas, dead or alive. A living one raises Conflict and reads again."""
+        """Ends the transactions of all other replicas. A replica that is alive raises Conflict and reads again."""
         others = self._writers.find({"_id": {"$nin": list(self._session_ids)}}).sort("since", -1).limit(_MAX_SESSIONS)
         sessions = [{"id": other["_id"]} async for other in others]
         if sessions:
@@ -114,7 +114,7 @@ class Store:
         await self._writers.delete_many({"_id": {"$in": list(self._session_ids)}})
 
     async def _move_checkpoint(self, checkpoint: int, end_sequence: int, session: AsyncClientSession) -> None:
-        """First in the transaction, so that a replica that loses has done no work."""
+        """Moves the checkpoint. Raises Conflict. Called first, so that a replica that loses has done no work."""
         expected = {"_id": CHECKPOINT, "sequence": checkpoint}
         try:
             moved = await self._checkpoints.update_one(
@@ -161,7 +161,10 @@ def connect(url: str) -> AsyncMongoClient[Document]:
 
 
 def _updates(projected: Projected) -> Iterator[UpdateOne]:
-    """Yields the update of each campaign: increments of its counters, of which none is ever missing, and its state."""
+    """Yields the update of each campaign: its state and the increments of its counters.
+
+    If only its state changes, increments of 0 create the counters that it lacks.
+    """
     for campaign in projected.increments.keys() | projected.campaigns.keys():
         update: Document = {"$inc": dict(projected.increments.get(campaign) or dict.fromkeys(COUNTERS, 0))}
         if state := projected.campaigns.get(campaign):
@@ -186,7 +189,7 @@ def _read(document: Document) -> CallDocument:
 
 
 async def _finish(work: Coroutine[Any, Any, None]) -> None:
-    """Awaits `work` to its end, also through a cancellation, which is raised afterwards."""
+    """Awaits `work` to its end, even if cancelled; raises the error of `work`, or else the cancellation."""
     task = asyncio.ensure_future(work)
     cancelled = False
     while not task.done():

@@ -36,7 +36,7 @@ _MAX_LOCKED_SECONDS = 3.0
 
 
 class OutOfSync(Exception):
-    """The checkpoint does not fit to the log, or moved back: read again from the checkpoint."""
+    """The checkpoint is beyond the end of the log, or moved back. The follower reads again from the checkpoint."""
 
 
 class Follower:
@@ -58,15 +58,15 @@ class Follower:
         LAG_SECONDS.set_function(self.lag_seconds)
 
     def lag_seconds(self) -> float:
-        """Returns the age of the oldest event that is known not to be in the documents.
+        """Returns the age of the oldest event that is known to be missing from the documents, or 0.
 
-        While the log cannot be followed and no such event is known, returns how long that has lasted; otherwise 0.
+        While the log cannot be followed, returns at least how long that has lasted.
         """
         instants = [instant for instant in (self._oldest_unapplied_at, self._interrupted_at) if instant]
         return (datetime.now(UTC) - min(instants)).total_seconds() if instants else 0.0
 
     async def run(self) -> None:
-        """Follows the log until cancelled or until the connection is closed; after a failure, again after a pause."""
+        """Follows the log until cancelled or until the connection is closed. Pauses and restarts after a failure."""
         while not self._client.is_closed:
             try:
                 await self._follow()

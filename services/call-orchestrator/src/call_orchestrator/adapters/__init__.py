@@ -1,1 +1,1 @@
-"""The streams behind the ports."""
+"""The adapters of the ports."""

@@ -1,4 +1,4 @@
-"""Inputs of calls: a stored message becomes an input of the state machine."""
+"""Translates stored messages into inputs of the state machine."""
 
 from dataclasses import dataclass
 from typing import assert_never
@@ -39,9 +39,9 @@ DecidingEvent = CallCommand | AttemptEvent | TimerDue | AdmissionGranted
 
 @dataclass(frozen=True, slots=True)
 class CallInput:
-    """An input for one call and the envelope of its message. `request` is the message if it sets the call's terms.
+    """An input for one call and the envelope of its message.
 
-    `grant_sequence`: the sequence of the message if it grants a slot.
+    `request` is the message if it requests or changes a call. `grant_sequence` is its sequence if it grants a slot.
     """
 
     call_id: UUID
@@ -53,7 +53,7 @@ class CallInput:
 
 
 def call_input(event: DecidingEvent, cause: Envelope, *, is_redelivered: bool = False) -> CallInput:
-    """Returns the input that a message is. A request without an id takes the id of its message."""
+    """Returns the input in a message. The id of its message identifies a request without an id."""
     if isinstance(event, CallRequested):
         request_id = event.request_id or cause.id
         request = event.model_copy(update={"request_id": request_id})

@@ -51,7 +51,7 @@ class CallService:
                 return await self._decide(stored, call_input)
             except Conflict:
                 continue
-        raise Conflict(f"call {call_input.call_id}: {MAX_CONFLICTS} conflicts in a row; the message comes again")
+        raise Conflict(f"call {call_input.call_id}: {MAX_CONFLICTS} conflicts in a row; the message is delivered again")
 
     async def _is_decided(self, stored: StoredCall, call_input: CallInput) -> bool:
         if stored.cause_id == call_input.cause.id:
@@ -102,9 +102,9 @@ class CallService:
         return StoredCall(call, appended.sequence, cause.id)
 
     async def _apply_effects(self, stored: StoredCall, cause: Envelope) -> None:
-        """Sets the timer, joins the queue or requests the greeting, as the snapshot demands. Idempotent.
+        """Sets or clears the timer; joins the queue or requests the greeting if the snapshot needs it. Idempotent.
 
-        So a crash between append and effects is repaired when the message arrives again.
+        After a crash between append and effects, the message is delivered again and the effects are applied then.
         """
         call = stored.call
         if call.deadline_at is None:
@@ -133,9 +133,9 @@ class CallService:
 
 
 def _is_slot_freed(stored: StoredCall, call_input: CallInput) -> bool:
-    """Whether the input is a grant, and an event of the call followed it before it could begin an attempt.
+    """Whether the input is a grant whose slot is free again, because the call has an event after the grant.
 
-    `call_orchestrator.domain.slots` frees the slot at such an event. A call that still waits is granted another one.
+    `call_orchestrator.domain.slots` frees the slot at such an event. A call that still waits is granted another slot.
     """
     return call_input.grant_sequence is not None and stored.sequence > call_input.grant_sequence
 

@@ -30,9 +30,9 @@ class Grants:
     async def carry_out(
         self, grant: AdmissionGranted, *, sequence: int, cause: Envelope, is_redelivered: bool = False
     ) -> None:
-        """Gives the call its slot. Releases the slot if no decision of the call follows from it. Raises StaleRead.
+        """Applies the grant to its call. Releases the slot if the call makes no decision. Raises StaleRead.
 
-        A second delivery is harmless: `CallService` decides a grant once, and the release has one id.
+        A second delivery is harmless: `CallService` decides a grant once, and the release always has the same id.
         """
         before = await load_call(self._log, grant.call_id)
         if before is None or before.sequence < grant.due_sequence:

@@ -120,7 +120,7 @@ def _refuse(state: Live, refusal: inputs.DialRefused, terms: Terms, now: datetim
 
 
 def _settle(state: Live, answer: inputs.DialLookedUp, terms: Terms, now: datetime) -> Decision:
-    """Follows the provider's answer. A hang-up that was not carried out is requested again."""
+    """Returns what follows from the provider's answer. A hang-up that was not carried out is requested again."""
     if answer.status is None:
         is_lost = state.settlement_checks >= MAX_CHECKS_UNKNOWN
         return fail_as_unknown(state, now) if is_lost else Ignored("the provider is asked again at the next deadline")

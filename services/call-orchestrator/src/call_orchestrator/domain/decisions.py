@@ -1,4 +1,4 @@
-"""The decisions of the state machine: one event, or none and the reason. Events have the names of the contracts'."""
+"""The decisions of the state machine: one event, or none and the reason. Events are named as in the contracts."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The inputs of the state machine. Each has the name of the message that it comes from.
+"""The inputs of the state machine. Each is named after the message that it comes from.
 
 Inputs about an attempt carry its number; those of another attempt are ignored.
 """

@@ -114,9 +114,10 @@ def _expire(state: Pending, now: datetime) -> Decision:
 
 
 def _change(state: Pending, request: inputs.CallChangeRequested, now: datetime) -> Decision:
-    """Returns the call to waiting for its time. A call that stays due keeps its due time, and so its turn.
+    """Decides a change of a waiting call. Unless only metadata changes, the call waits for its due time again.
 
-    Undialled attempts no longer shorten the time it has: a changed call may be dialled for all of `dial_within` again.
+    A call that is due and stays due keeps its due time, and with it its turn. Earlier undialled attempts no longer
+    limit when it may be dialled: all of `dial_within` is available again.
     """
     if request.is_metadata_only:
         return CallChanged(state=state)

@@ -20,7 +20,7 @@ class Outcome:
 
     @classmethod
     def reported(cls, report: inputs.TelephonyStatusReported) -> Self:
-        """Returns what a callback tells about the end."""
+        """Returns the outcome that a callback reports."""
         return cls(reason=report.reason, is_permanent=report.is_permanent, duration_seconds=report.duration_seconds)
 
 
@@ -39,7 +39,11 @@ def end_attempt(state: Live, status: TelephonyStatus, outcome: Outcome, terms: T
 
 
 def _final_status(state: Live, status: TelephonyStatus, reason: str | None) -> tuple[CallStatus, str | None]:
-    """Returns the status of the call at the end of an attempt, and its reason. Our hang-up explains the network's."""
+    """Returns the status of the call at the end of an attempt, and its reason.
+
+    The first that applies determines them: the disposition (if the network reports ``completed``), the reason of our
+    hang-up, the network's status.
+    """
     if state.disposition is not None and status is TelephonyStatus.COMPLETED:
         is_failed = state.disposition is Disposition.TECHNICAL_FAILURE
         return CallStatus.FAILED if is_failed else CallStatus.COMPLETED, reason or state.disposition

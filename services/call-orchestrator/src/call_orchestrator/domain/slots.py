@@ -1,9 +1,9 @@
 """Admission: which calls occupy a slot, which wait for one, and which is next. A fold of the log; pure.
 
 A *grant* gives a due call a slot, and only a call with a slot is dialled. The slot is occupied until a later event of
-the call says that it is not live: it ended, or it waits for a retry. A grant for a call that no longer waits is
+the call leaves it not live: it ended, or it waits for a retry. A grant for a call that no longer waits is
 *released* instead. A change of a waiting call between its grant and the dial frees the slot too: that grant is ignored,
-and the call is granted another one. So the log alone tells which slots are occupied, and nothing is counted beside it.
+and the call is granted another one. So the log alone determines which slots are occupied; there is no other counter.
 
 All grants form one chain on one subject. Each grant is appended with a guard on the previous one, so of several
 replicas exactly one grants, and a replica that has not read the last grant cannot grant at all. Each replica folds the
@@ -112,16 +112,16 @@ class Slots:
 
     @property
     def replay_from_sequence(self) -> int:
-        """The sequence from which the log tells of every occupied slot."""
+        """The sequence from which a reader of the log finds every occupied slot."""
         return min((slot.grant_sequence for slot in self.occupied.values()), default=self.last_grant_sequence + 1)
 
     def reset(self) -> None:
-        """Forgets the occupied slots before the log is read again. Without the last grant no grant is possible."""
+        """Forgets the occupied slots before the log is read again. No grant succeeds until the last one is read."""
         self.last_grant_sequence = 0
         self.occupied.clear()
 
     def apply(self, event: SlotEvent) -> Waiting | None:
-        """Folds an event of the log. Returns the call that no longer waits because of it, if it got no slot."""
+        """Folds an event of the log. Returns the waiting call that the event removed without granting it a slot."""
         slot = self.occupied.get(event.call_id)
         match event:
             case Granted(sequence, call_id, campaign_id):

@@ -1,4 +1,4 @@
-"""The states of a call. Each holds only what is true in it.
+"""The states of a call. Each has only the fields that apply in it.
 
 A call is dialled in attempts. Between attempts it is `Pending`: first until its scheduled time, then until it has a
 slot. An attempt moves forward through `Dialing`, `Ringing` and `InProgress`. It may skip any of them, because events
@@ -71,7 +71,7 @@ class LiveState:
 class Dialing(LiveState):
     """Ordered to be dialled, and not reported as ringing yet. `undialled_in_a_row`, `dial_expires_at`: see `Pending`.
 
-    A log written before `dial_expires_at` existed has none.
+    In logs that were written before `dial_expires_at` existed, it is None.
     """
 
     undialled_in_a_row: int = 0

@@ -9,9 +9,9 @@ from contracts.vocabulary import CallStatus
 FIRST_PAUSE = timedelta(seconds=30)
 MIN_PAUSE = timedelta(seconds=1)
 MIN_FINAL_PAUSE = timedelta(minutes=5)
-"""For calls with a shorter retry delay: a dial that is refused all day is not tried every second."""
+"""The pause grows at least to this, even if the retry delay is shorter, so a refused dial is not tried constantly."""
 MAX_FINAL_PAUSE = timedelta(hours=1)
-"""For calls with a longer retry delay: the pauses do not use up the time in which the dial may be made."""
+"""The pause grows at most to this, even if the retry delay is longer, so several tries fit in before the expiry."""
 _MAX_DOUBLINGS = 20
 
 

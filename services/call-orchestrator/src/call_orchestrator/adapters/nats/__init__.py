@@ -1,1 +1,1 @@
-"""The ports on NATS JetStream."""
+"""Implements the ports on NATS JetStream."""

@@ -26,7 +26,7 @@ _SLOT_EVENTS = (AdmissionGranted, AdmissionReleased, DialClaimed)
 
 
 class NatsFeeds:
-    """`Feeds`."""
+    """Implements `Feeds` with consumers of the streams CALLS and QUEUE."""
 
     def __init__(self, client: Client, log: EventLog) -> None:
         self._client = client

@@ -17,7 +17,7 @@ _ALREADY_DELETED = (10037, 10043, 10057)
 
 
 class NatsQueue:
-    """`Queue`: the stream keeps the newest message of each subject."""
+    """Implements `Queue`: the stream keeps the newest message of each subject."""
 
     def __init__(self, client: Client, queue: EventLog) -> None:
         self._client = client
@@ -25,7 +25,10 @@ class NatsQueue:
         self._queue = queue
 
     async def restore(self, calls: EventLog) -> None:
-        """Rebuilds the queue from the log if the stream never had a message: it was lost, or the log was imported."""
+        """Rebuilds the queue from the log if the stream ``QUEUE`` has never had a message.
+
+        That is so if the stream was lost and created again, or if the log was imported.
+        """
         last = await calls.last(CallDue.subjects())
         if last is None or (await self._js.stream_info(QUEUE.name)).state.last_seq:
             return
@@ -55,7 +58,7 @@ class NatsQueue:
         await self._queue.append(joined, cause=cause)
 
     async def leave(self, queue_sequence: int) -> None:
-        """Deletes the message of this sequence, if it exists: the call may have joined again with a newer one."""
+        """Deletes the message of this sequence, if it exists. A newer message of the same call stays."""
         try:
             await retry_until_leader(lambda: self._js.delete_msg(QUEUE.name, queue_sequence))
         except APIError as error:

@@ -4,10 +4,11 @@ Every state of a call but `Ended` has exactly one deadline (law 3). It is kept o
 one schedule subject per call, so a new deadline replaces the old one. There is no polling. At the deadline the server
 publishes ``timer.due`` into the log, and the orchestrator consumes it like any other event.
 
-A timer may fire that is no longer wanted: it was delivered before its replacement was stored. It carries the deadline
-that it was set for, and the state machine ignores one that is older than the deadline of the state. Each schedule is
-guarded by the event that it belongs to, so a slow replica cannot put an old deadline over a newer one. If a replica
-dies between the append and the schedule, the message that caused the event is delivered again, and sets the timer.
+An outdated timer may fire, if the server publishes it before its replacement is stored. ``timer.due`` carries the
+deadline that it was set for, and the state machine ignores a deadline that is older than that of the state. Each
+schedule is guarded by the event that it belongs to, so a slow replica cannot replace a newer deadline by an old one. If
+a replica dies between the append and the schedule, the message that caused the event is delivered again. The effects
+are then repeated, and the timer is set.
 
 Source: ADR-51 of nats-architecture-and-design.
 """
@@ -27,7 +28,7 @@ from contracts.streams import CALLS, call_state_filter
 
 
 class NatsTimers:
-    """`Timers`."""
+    """Implements `Timers` with scheduled messages."""
 
     def __init__(self, js: JetStreamContext, source: str) -> None:
         self._js = js
