@@ -13,7 +13,7 @@ class Settings(ServiceSettings):
         default="gpt-4.1-mini", min_length=1, description="a model whose first word comes quickly: without reasoning"
     )
     openai_fallback_model: str | None = Field(
-        default=None, min_length=1, description="the model to use when the first one fails; best of another family"
+        default=None, min_length=1, description="the model to use when the first fails; preferably of another family"
     )
     openai_max_concurrency: int = Field(
         default=16, ge=1, description="maximum number of requests that one replica has in progress"

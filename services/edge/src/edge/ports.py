@@ -34,9 +34,9 @@ class CallLog(Protocol):
         """Returns every event on these filters, in log order."""
 
     async def append(self, event: Event, *, cause: Envelope, event_id: str, guard: Guard | None = None) -> StoredEvent:
-        """Appends an event and returns it as stored: an event of the same id is stored once, as it was at first.
+        """Appends an event and returns it. Raises chassis.event_log.Conflict if the guard fails.
 
-        Raises chassis.event_log.Conflict.
+        An event with the same id is stored once: a second append leaves the first one as it is.
         """
 
 
@@ -44,9 +44,9 @@ class Requests(Protocol):
     """Requests and commands for the orchestrator."""
 
     async def send(self, request: Event) -> CommandOutcome | None:
-        """Stores the request and waits for its outcome. None: it is stored and will be decided later.
+        """Stores the request and returns its outcome; None if there is no outcome in time.
 
-        Raises Unavailable and TooLarge.
+        A request without an outcome is stored, and is decided later. Raises Unavailable and TooLarge.
         """
 
 

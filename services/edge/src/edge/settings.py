@@ -10,7 +10,7 @@ from edge.application.keys import Key, parse_keys
 
 
 class Settings(ServiceSettings):
-    """Credentials have no default; without them the service does not start."""
+    """Addresses, credentials and rate limits. Without credentials the service does not start."""
 
     model_config = SettingsConfigDict(hide_input_in_errors=True)
 

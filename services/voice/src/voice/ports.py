@@ -56,7 +56,7 @@ class Telephony(Protocol):
 
 
 class SpokenFallback(Protocol):
-    """The provider's own voice, which speaks a turn if no other can."""
+    """The provider's own voice, which speaks a turn when speech synthesis has failed."""
 
     async def redirect_to_remainder(
         self, provider_call_id: str, call_id: UUID, attempt: int, turn: int, sentence: int
@@ -102,7 +102,7 @@ class Synthesizer(Protocol):
 
 
 class Clips(Protocol):
-    """Stored speech, by the digest of its synthesis request. Never raises: a store that fails is an empty one."""
+    """Stored speech, by the digest of its synthesis request. Never raises: a store that fails counts as empty."""
 
     async def get(self, digest: str) -> bytes | None:
         """Returns the clip; none if there is none."""

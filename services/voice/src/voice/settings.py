@@ -1,4 +1,4 @@
-"""The only module of this service that reads the environment."""
+"""The settings of the service; the only module of it that reads the environment."""
 
 from pydantic import AnyHttpUrl, Field, SecretStr
 

@@ -57,7 +57,7 @@ class ReplyGenerator:
         return Answer(source, self._models[0].name)
 
     async def _cached(self, key: str | None, events: TurnEvents) -> Answer | None:
-        """Publishes the answer that another callee was given to the same question; none if there is none."""
+        """Publishes the cached answer to the same question and returns it; none if the cache has none."""
         sentences = await self._answer_cache.get(key) if self._answer_cache and key else ()
         for sentence in sentences:
             await events.publish_sentence(sentence, is_reusable=True)
@@ -79,7 +79,7 @@ class ReplyGenerator:
             await self._answer_cache.put(key, sentences)
 
     async def _fall_back(self, conversation: Conversation, answer: Answer, events: TurnEvents) -> None:
-        """Publishes a fallback, unless the first failure came after some sentences: they are the reply then."""
+        """Publishes a fallback. After a first failure, sentences that were published already are the reply instead."""
         turn = conversation.turns[-1].number
         logger.warning("model_failed", attempt=conversation.attempt, turn=turn, reason=answer.failure)
         is_second_failure = has_failed_before(conversation)

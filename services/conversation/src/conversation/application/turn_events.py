@@ -104,7 +104,7 @@ class TurnEvents:
 
 
 def _identity(event: Event) -> tuple[object, ...] | None:
-    """Returns what may exist once in a call: a claim and a reply per turn, an ending per attempt."""
+    """Returns a key that is unique in a call: one claim and one reply per turn, one ending per attempt."""
     match event:
         case AudioRequested() | ReplyGenerated():
             return type(event), event.attempt, event.turn

@@ -7,7 +7,7 @@ An answer may be reused only if it cannot contain anything about one person. So:
 - the utterance contains no number.
 
 The key is a digest of the script template, the language, the model, the agent's previous words and the utterance. The
-previous words are part of it because "yes" asks something else after another question. Case, accents, punctuation and
+previous words are part of it because "yes" means something else after another question. Case, accents, punctuation and
 the contact's variables are removed from both texts.
 """
 

@@ -38,7 +38,7 @@ class Turn:
 
     @property
     def is_silence(self) -> bool:
-        """Whether the callee was given the chance to speak and was silent."""
+        """Whether the callee's utterance is a silence; false if the log has no utterance for this turn."""
         return self.utterance is not None and not self.utterance.strip()
 
 

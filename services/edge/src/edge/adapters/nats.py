@@ -31,10 +31,10 @@ _POLL_SECONDS = 0.05
 
 @asynccontextmanager
 async def translate_errors(client: Client, failure: str) -> AsyncIterator[None]:
-    """Turns NATS errors of its block into TooLarge or Unavailable, with the text `failure`.
+    """Translates NATS errors of the block to TooLarge or Unavailable, with the text `failure`.
 
     Without a connection it raises Unavailable after 2 s. Within that time a client has switched from a lost node to
-    another one. A longer wait helps no webhook: a provider repeats a refused one at once or never.
+    another one. A longer wait does not help a webhook: a provider repeats a failed one at once or never.
     """
     try:
         async with asyncio.timeout(RECONNECT_SECONDS):
@@ -81,7 +81,7 @@ class NatsRequests:
         self._log = log
 
     async def send(self, request: Event) -> CommandOutcome | None:
-        """Stores the request and waits for its outcome. None: it is stored and will be decided later."""
+        """Stores the request and returns its outcome; None if there is no outcome in time. See the interface."""
         async with translate_errors(self._client, "the request could not be stored"):
             inbox = self._client.new_inbox()
             replies = await self._client.subscribe(inbox, max_msgs=1)

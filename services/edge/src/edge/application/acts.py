@@ -24,8 +24,8 @@ T = TypeVar("T", CallDetails, Campaign)
 class Acts:
     """Performs acts in the name of an API key. Every method raises Unavailable if the audit log cannot be written.
 
-    Unavailable after the first entry leaves open whether the act happened: the audit log calls it undecided, or holds
-    the first entry alone.
+    If it is raised after the first entry, the act may have happened. The audit log then has an `undecided` entry or
+    only the first entry.
     """
 
     def __init__(self, calls: Calls, campaigns: Campaigns, audit: Audit) -> None:

@@ -115,9 +115,9 @@ class Calls:
         return call_in(created) if created else None
 
     async def _provider_call_id(self, call_id: UUID) -> str | None:
-        """Returns the id of the latest attempt that has one, or none if it cannot be decoded.
+        """Returns the provider's id of the latest attempt that has one; none if an event cannot be decoded.
 
-        A callback carries the id too, when the answer to a dial was lost.
+        Reads callbacks too: they carry the id when the answer to the dial request was lost.
         """
         try:
             stored = await asyncio.gather(

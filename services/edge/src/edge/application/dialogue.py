@@ -147,7 +147,7 @@ class DialogueService:
         return _Loaded(dialogue, newest, last_heard)
 
     async def _claimed_turn(self, call: Call, last_turn: int, occurrence: Occurrence) -> int | None:
-        """Returns the turn that this utterance claimed earlier. Reads further events only if its turn is taken."""
+        """Returns the turn that this utterance claimed earlier. Reads further events only if its turn is claimed."""
         if not isinstance(occurrence, UtteranceReceived) or last_turn < occurrence.turn:
             return None
         for stored in await self._log.read((SpeechHeard.subject_for(call.call_id),)):

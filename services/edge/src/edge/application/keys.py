@@ -75,7 +75,7 @@ def parse_key(entry: str) -> Key:
 
 
 def parse_keys(entries: str) -> tuple[Key, ...]:
-    """Parses a comma-separated list of entries. Raises ValueError, which gives the number of the wrong entry."""
+    """Parses a comma-separated list of entries. Raises ValueError with the number of the wrong entry."""
     keys: list[Key] = []
     for number, entry in enumerate((part.strip() for part in entries.split(",") if part.strip()), start=1):
         try:

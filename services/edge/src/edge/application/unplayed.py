@@ -38,9 +38,9 @@ def join_sentences(events: Iterable[Event], attempt: int, turn: int, first_sente
 
 
 async def read_remainder(log: CallLog, call: Call, attempt: int, turn: int, first_sentence: int | None) -> str:
-    """Returns the text of a turn from a sentence on; no `first_sentence`: from the first unplayed one, if there is one.
+    """Returns the text of a turn from `first_sentence` on; if that is None, from the first unplayed sentence on.
 
-    Waits for the end of a reply that is still being generated, up to MAX_REPLY_SECONDS.
+    Empty if all of the turn was played. Waits up to MAX_REPLY_SECONDS for the end of a reply that is being generated.
     """
     if first_sentence is None:
         first_sentence = await _read_unplayed_sentence(log, call.call_id, attempt, turn)

@@ -1,4 +1,4 @@
-"""Turn-taking: from what the log says of a call and what just happened on its line to the next instruction.
+"""Turn-taking: the next instruction, from the events of a call and what just happened on its line.
 
 Turns
 -----
@@ -47,7 +47,7 @@ from telephony.instructions import (
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """What the log says of a call, as far as the next instruction depends on it."""
+    """The state of a call, as far as the next instruction depends on it. Read from the log."""
 
     call_id: UUID
     language: str
@@ -83,7 +83,7 @@ class UtteranceReceived:
     turn: int
     utterance: Utterance
     is_after_spoken_text: bool
-    """Whether nothing of the reply before can be unplayed, because the provider's own voice spoke it."""
+    """Whether all of the reply before was played or spoken: the last instruction was `SpeakText` or `Listen`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ async def cancel_call(dispatcher: Dispatcher, call_id: UUID) -> CallResource:
     responses={**problems(400, 404, 409)},
 )
 async def retry_call(dispatcher: Dispatcher, call_id: UUID) -> CallResource:
-    """Dials a call again that ended without success; beyond ``max_retries`` the answer is 400."""
+    """Dials a call again after it ended without success; beyond ``max_retries`` the answer is 400."""
     call, _ = await dispatcher.act_on_call(CallRetryRequested(call_id=call_id))
     return call
 

@@ -137,7 +137,7 @@ def _error_code(value: object) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Twilio:
-    """The ports `Telephony`, `SpokenFallback` and `CallDirectory`.
+    """Implements the ports `Telephony`, `SpokenFallback` and `CallDirectory`.
 
     `number` is the caller id; `callbacks` is the edge's public address, without a slash at its end.
     """

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from voice.domain.mp3 import FrameCutter
 
 START_SECONDS = 1.0
-"""Maximum time until audio sent to a silent line is heard. Too short cuts a word off; too long is a pause."""
+"""Maximum time until audio sent to a silent line is heard. A value that is too small cuts off a word; one that
+is too large makes a pause."""
 
 
 @dataclass

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 class RateLimit:
     """The fold of permits and outcomes. Instants are in seconds.
 
-    A rate below 1 allows one dial in each window of ``1 / per_second`` seconds; a fraction above 1 is dropped. An
+    A rate below 1 allows one dial in each window of ``1 / per_second`` seconds. A rate above 1 is rounded down. An
     attempt without an outcome stops counting after `max_pending_seconds`: then its request has been sent, or never
     will be.
     """
@@ -62,7 +62,7 @@ class RateLimit:
         self._finished.append((permit_sequence, now))
 
     def wait_seconds(self, now: float) -> float:
-        """Returns how long no permit is possible unless an outcome arrives; 0 if one is possible now."""
+        """Returns after how many seconds a permit is possible without a further outcome; 0: now."""
         while self._finished and self._finished[0][1] + self.window_seconds <= now:
             self._finished.popleft()
         expired = [key for key, (_, at) in self._pending.items() if at + self.max_pending_seconds <= now]

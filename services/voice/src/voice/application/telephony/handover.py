@@ -71,7 +71,7 @@ class Handover:
             log.info("turn_handed_over" if is_handed_over else "turn_overtaken")
 
     async def _speak(self, turn: TurnId, sentence: int) -> bool:
-        """Returns whether the call was redirected; false if its id is unknown or the turn is overtaken."""
+        """Redirects the call and returns true; returns false if its id is unknown or the turn is overtaken."""
         provider_call_id = (await load_attempt(self._calls, turn.call_id, turn.attempt)).provider_call_id
         if provider_call_id is None or await self._is_overtaken(turn):
             return False

@@ -18,7 +18,8 @@ class AmbiguousLookup(Exception):
 async def look_up(directory: CallDirectory, call: Call, attempt: Attempt) -> ProviderCall | None:
     """Returns the attempt's call at the provider; none if it has no such call. Raises AmbiguousLookup.
 
-    Without a provider call id, the call is the only one to the number that was created in the time after the claim.
+    If the provider's call id is unknown, it looks for the one call to this number that was created shortly after the
+    claim.
     """
     if attempt.provider_call_id is not None:
         return await directory.fetch(attempt.provider_call_id)

@@ -45,14 +45,14 @@ class DialRateLimiter:
                 await asyncio.sleep(_PAUSE_SECONDS)
 
     async def acquire(self, call_id: UUID, attempt: int, cause: Envelope) -> None:
-        """Waits until the attempt may be dialled, and appends its permit. Raises what prevents the append."""
+        """Waits until the attempt may be dialled, and appends its permit. Raises the error of the append."""
         with DIAL_WAIT_SECONDS.time():
             async with self._first:
                 while not await self._try_append(call_id, attempt, cause):
                     PERMIT_CONFLICTS.inc()
 
     async def _try_append(self, call_id: UUID, attempt: int, cause: Envelope) -> bool:
-        """Returns false if another replica appended a permit first."""
+        """Waits, then appends a permit. Returns false if another replica appended one first."""
         await self._wait_for_room()
         # Nothing is awaited between reading the rate limit and here, so the guard matches what was read.
         self._guard_sequence = self._rate_limit.last_permit_sequence
