@@ -1,1 +1,1 @@
-"""Figures, each as a ratio to a baseline that was measured in the same run."""
+"""Benchmarks: each figure is a ratio to a baseline that was measured in the same run."""

@@ -1,7 +1,7 @@
 """``make bench``: the cost of each operation as a ratio to a baseline, both measured alternately in one run.
 
-The baseline is the plain operation below it, such as a publish without a guard. The ratio is comparable between
-machines, the microseconds are not.
+The baseline is the underlying operation, such as a publish without a guard. The ratio is comparable between machines;
+the microseconds are not.
 """
 
 import asyncio
@@ -70,7 +70,7 @@ async def seconds(work: Work) -> float:
 
 
 async def compare(measured: Work, baseline: Work) -> tuple[float, float, float]:
-    """Returns the median seconds of both, and the median of their ratios, each pair run back to back."""
+    """Runs both in turn, in pairs. Returns the median seconds of each, and the median ratio of a pair."""
     pairs = [(await seconds(measured), await seconds(baseline)) for _ in range(ROUNDS)]
     measured_seconds, baseline_seconds = (statistics.median(side) for side in zip(*pairs, strict=True))
     return measured_seconds, baseline_seconds, statistics.median(a / b for a, b in pairs)

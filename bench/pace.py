@@ -54,7 +54,7 @@ class Measurement:
 
     @property
     def is_ok(self) -> bool:
-        """Tells whether both limits were kept and used."""
+        """Whether both limits were kept and used."""
         within = self.max_dials_in_a_second <= DIALS_PER_SECOND and self.max_concurrent <= SLOTS
         return within and min(self.rate_utilization, self.slot_utilization) >= MIN_UTILIZATION
 

@@ -1,1 +1,1 @@
-"""The command line: the system on one machine, from an empty folder."""
+"""The command line `centralita`: runs the system on one machine, and operates a running system."""

@@ -1,1 +1,1 @@
-"""Simulators of Twilio, ElevenLabs and OpenAI on their wire protocols. They know nothing of the system under test."""
+"""Simulators of Twilio, ElevenLabs and OpenAI on their wire protocols. They do not depend on the system under test."""

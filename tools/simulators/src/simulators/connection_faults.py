@@ -34,6 +34,6 @@ def _cycle(send: Send) -> RequestResponseCycle:
 
 
 async def _wait_for_disconnect(receive: Receive) -> None:
-    """Waits until uvicorn has noticed; otherwise it would answer 500."""
+    """Waits until uvicorn has noticed the disconnect; otherwise it would answer 500."""
     while (await receive())["type"] != "http.disconnect":
         pass

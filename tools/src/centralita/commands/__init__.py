@@ -1,1 +1,1 @@
-"""The commands, one a module: parse options, make one call, print the result. Exit codes: `commands.exit_codes`."""
+"""The commands, one per module: parse options, make one call, print the result. Exit codes: `commands.exit_codes`."""

@@ -84,7 +84,7 @@ def _request(
 
 
 def _address_and_key(api_url: str | None, api_key: str | None) -> tuple[str, str]:
-    """Completes both from the run files of `centralita up`. The key of that run is sent to no other address."""
+    """Returns both, completed from the files of `centralita up`. The key of that run is used for its address only."""
     own_url = read_setting("API_URL")
     url = api_url or own_url or API_URL
     if key := api_key or (_plain_key(read_setting("API_KEYS") or "") if url.rstrip("/") == own_url else None):

@@ -1,4 +1,4 @@
-"""Connections of the commands to NATS and MongoDB, with errors that say what is wrong and what to type."""
+"""Connections of the commands to NATS and MongoDB, with errors that name the problem and the command to run."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress

@@ -1,4 +1,4 @@
-"""``centralita doctor``: checks everything that a call needs, and says how to correct what is wrong."""
+"""``centralita doctor``: checks everything that a call needs, and prints a remedy for each problem."""
 
 from collections import Counter
 from pathlib import Path

@@ -27,7 +27,10 @@ def run_tail(
     numbers: options.Numbers = False,
     json: options.Json = False,
 ) -> None:
-    """Prints events as they happen: of one call until it has ended, otherwise until Ctrl-C. --json: one a line."""
+    """Prints events as they happen: of one call until it has ended, otherwise until Ctrl-C.
+
+    With --json, each line is one event.
+    """
 
     async def work() -> None:
         async with connected(nats, reconnects=True) as client:

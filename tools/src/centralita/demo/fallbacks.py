@@ -1,4 +1,4 @@
-"""The fallbacks that a run has used, from its log, and what its circuit breakers did, from the services' metrics."""
+"""The fallbacks that a run has used, read from its log, and its circuit breakers, read from the services' metrics."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

@@ -111,7 +111,7 @@ def with_script_lines(wanted: Iterable[CallRequested]) -> list[CallRequested]:
 
 @dataclass
 class Faults:
-    """Goes through the phases while calls are made. `phase` is the present one, None after the last."""
+    """Runs the phases while calls are made. `phase` is the present one, None after the last."""
 
     system: System
     client: Client
@@ -125,7 +125,7 @@ class Faults:
             await self.client.subscribe(event.subjects(), cb=self._count)
 
     async def run(self) -> None:
-        """Returns after the last phase. The simulators do not fail any more then."""
+        """Runs every phase. At the end it removes all faults from the simulators."""
         async with httpx.AsyncClient(timeout=10) as http:
             try:
                 for self.phase in PHASES:

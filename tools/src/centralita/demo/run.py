@@ -34,7 +34,7 @@ MAX_CALLS = 100
 
 
 class DemoFailed(RuntimeError):
-    """The demo did not reach its expected end; the message says why."""
+    """The demo failed; the message names the reason."""
 
 
 @dataclass

@@ -58,7 +58,7 @@ def _purpose(consumer: Consumer) -> str:
 
 
 def renewed(text: str) -> str:
-    """Returns the text of a page with the present chart behind ``<!-- picture -->``."""
+    """Returns the text of a page with the present chart after ``<!-- picture -->``."""
     return MARKED.sub(lambda _: f"<!-- picture -->\n```mermaid\n{flowchart()}\n```", text)
 
 

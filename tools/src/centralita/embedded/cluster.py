@@ -57,7 +57,7 @@ class Node:
             self._process.wait()
 
     def is_healthy(self) -> bool:
-        """Tells whether the node has caught up with the others. Raises CannotStart if it has ended."""
+        """Returns whether the node has caught up with the others. Raises CannotStart if it has ended."""
         if self._process and (code := self._process.poll()) is not None:
             raise CannotStart(f"nats-server {self.name} ended with code {code}: see {self.folder}")
         try:
@@ -66,7 +66,7 @@ class Node:
             return False
 
     def leads_all(self) -> bool:
-        """Tells whether the node leads the cluster and sees all others; before that, no stream can be created."""
+        """Returns whether the node leads the cluster and sees all others; before that, no stream can be created."""
         peers = self._get("jsz").json().get("meta_cluster", {}).get("replicas") or []
         return len([peer for peer in peers if peer["current"] and not peer.get("offline")]) == NODES - 1
 

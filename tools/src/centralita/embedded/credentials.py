@@ -53,7 +53,7 @@ def with_credentials(url: str, user: str, file: Path = CREDENTIALS_FILE) -> str:
 
 
 def is_embedded_run(url: str, file: Path = CREDENTIALS_FILE) -> bool:
-    """Tells whether the URL is the address of the embedded run and contains no user."""
+    """Returns whether the URL is the address of the embedded run and contains no user."""
     return with_credentials(url, OPERATOR, file) != url
 
 

@@ -18,7 +18,7 @@ START_SECONDS = 30
 
 
 class CannotStart(RuntimeError):
-    """The embedded system cannot start; the message says which part, why, and what to do."""
+    """The embedded system cannot start; the message names the part, the reason and the remedy."""
 
 
 def find_program(name: str) -> str:

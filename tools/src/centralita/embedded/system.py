@@ -121,7 +121,7 @@ def _own_settings(
     mongo_url: str,
     settings: Mapping[str, str],
 ) -> dict[str, str]:
-    """Returns the settings that the run itself determines, or that its caller gives."""
+    """Returns the settings that the run itself determines, or its caller passes."""
     return {
         "EMBEDDED_RUN": "true",
         "APP_BASE_URL": environment.get("APP_BASE_URL") or urls["edge"],

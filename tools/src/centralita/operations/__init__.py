@@ -1,1 +1,1 @@
-"""What an operator asks of a running system."""
+"""Operations on a running system: doctor, dead letters, following events, requests to the REST API."""

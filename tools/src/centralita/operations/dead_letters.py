@@ -2,8 +2,8 @@
 
 A message that is published again goes to every consumer of its subject, not only to the one that failed. That is
 harmless, because each consumer is idempotent (law 6). The message keeps its identity (``ce-id``), by which consumers
-recognise what they have handled. Its ``Nats-Msg-Id`` names the dead letter: the server would drop the original id as a
-duplicate, and a second retry of the same dead letter is stored only once.
+recognise what they have handled. Its ``Nats-Msg-Id`` names the dead letter, because the server would drop the original
+id as a duplicate. Thus a second retry of the same dead letter is not stored again.
 """
 
 from collections.abc import AsyncIterator
@@ -65,8 +65,8 @@ async def find_dead_letter(client: Client, sequence: int) -> StoredDeadLetter:
 async def retry(client: Client, stored: StoredDeadLetter, *, force: bool = False) -> int:
     """Publishes the message again, deletes the dead letter once it is stored, and returns its new sequence.
 
-    Raises CannotRetry, also (unless `force`) for an input on which the log contains a decision: a retry of a call that
-    is executed twice would dial a person twice.
+    Raises CannotRetry. Without `force`, this includes an input on which the log already contains a decision: a
+    ``call.retry_requested`` that is executed twice would dial a person twice.
     """
     message = stored.message
     if not stores_subject(message.stream, message.subject):

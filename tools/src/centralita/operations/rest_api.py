@@ -1,6 +1,6 @@
 """Requests to the REST API with an API key. Every problem document becomes one sentence.
 
-The API key is a secret: it is sent in a header only to the given URL, and is part of no error and of no log line.
+The API key is a secret. It is sent in a header, only to the given URL; errors and log lines do not contain it.
 """
 
 from types import TracebackType

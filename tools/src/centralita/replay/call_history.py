@@ -42,8 +42,8 @@ class CallHistory:
     def possible_states(self, ignored: Input) -> list[tuple[Call | None, datetime]]:
         """Returns the states that the call may have had when an ignored input was handled, each with its instant.
 
-        The log does not record when that was. The first is the state at the time of the input. The last is one decision
-        after all decisions on earlier inputs, because the orchestrator handles the inputs that are waiting together.
+        The log does not record that instant. The first state is that at the time of the input. The last is the state
+        one decision after all decisions on earlier inputs, because the orchestrator handles waiting inputs together.
         """
         time = ignored.message.time
         first = sum(decision.at <= time for decision in self.decisions)

@@ -1,7 +1,7 @@
 """The header by which the messages of an import are found again, by the import itself or by a later command.
 
-The header names the import, the message's line in the file and the number of lines. An import with fewer messages in
-the target than that was interrupted, or is running.
+The header names the import, the message's line in the file and the number of lines. If the target contains fewer
+messages of an import than its number of lines, the import was interrupted or is running.
 """
 
 import secrets

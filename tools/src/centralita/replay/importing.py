@@ -1,17 +1,18 @@
-"""Import: publishing an export in another environment, whole or not at all.
+"""Import: publishing an export in another environment, all or nothing.
 
-An imported ``call.status_changed.*.dialing`` is to voice what any other is: an order to dial. An import is therefore
-refused while a service subscribes in the target, and is meant for environments in which no service acts on it.
+For voice, an imported ``call.status_changed.*.dialing`` is an order to dial. An import is therefore refused while a
+service subscribes in the target, and is meant for environments in which no service acts on it.
 
-**Whole or nothing.** Each imported message carries the header `import_headers.HEADER` with the import's id, its line
+**All or nothing.** Each imported message carries the header `import_headers.HEADER` with the import's id, its line
 and the number of lines. If the import fails or is cancelled, `undo_import` removes exactly the messages with that
 header. If its process is killed, the target contains fewer messages than the header's count. The next import is
 refused and names the command that removes them.
 
-**Headers.** The server's own headers (``Nats-*``) are not imported. Guards (``Nats-Expected-*``) are about the log that
-the message comes from. By ``Nats-Msg-Id`` the server silently drops what it received within two minutes, even if it was
-deleted since: an import that follows an undone one would have gaps. A message that was identified only by its sequence
-(a request without headers) gets that identity as ``ce-id``, and its time as ``ce-time``.
+**Headers.** The server's own headers (``Nats-*``) are not imported. Guards (``Nats-Expected-*``) refer to the
+log that the message comes from. ``Nats-Msg-Id`` would leave gaps in an import that follows an undone one: the server
+silently drops an id that it received within two minutes, even if the message was deleted since. A message that was
+identified only by its sequence (a request without headers) gets that identity as ``ce-id``, and its time as
+``ce-time``.
 """
 
 import asyncio
@@ -40,7 +41,7 @@ UNDO_SECONDS = 60.0
 _MIN_PAUSE_SECONDS = 0.05
 
 Progress = Callable[[str, int, int], None]
-"""Called with the name of the stage, and with how much of how much is done."""
+"""Called with the name of the stage, the done amount and the total amount."""
 
 
 class ImportRefused(RuntimeError):
@@ -71,8 +72,8 @@ async def import_file(
     """Publishes every message of an export in its order, after the whole file has been read and checked.
 
     `speed`: how many times as fast as recorded; None: as fast as possible. `into_existing`: also into streams with
-    messages. `force`: also while services subscribe. A `client` that reconnects allows an import that fails because the
-    server was down to remove its messages. Raises DamagedExport, ImportRefused, ImportInterrupted; a CancelledError
+    messages. `force`: also while services subscribe. If `client` reconnects, an import that failed because the server
+    was down can still remove its messages. Raises DamagedExport, ImportRefused, ImportInterrupted; a CancelledError
     carries the message of ImportInterrupted as a note.
     """
     manifest = validate(path)

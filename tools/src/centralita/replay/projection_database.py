@@ -1,8 +1,8 @@
 """The projection's database, and a second database in which a rebuild builds it again. Needs the extra ``replay``.
 
-The live checkpoint is the switch. Campaign-stats writes a batch only if the checkpoint still has the sequence that it
-expects. A checkpoint that is set to `FENCE` therefore pauses every replica, and one that is set back lets them
-continue. The same document records the progress of a rebuild, so a run after a kill continues it.
+The live checkpoint controls the writers. Campaign-stats writes a batch only if the checkpoint still has the sequence
+that it expects. Thus a checkpoint that is set to `FENCE` pauses every replica, until it is set back. The same document
+records the progress of a rebuild, so a run after a kill continues it.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ProjectionState:
-    """The sequence of a projection (0: it has no documents), and how far a rebuild was that did not end.
+    """The sequence of a projection (0: it has no documents), and whether an unfinished rebuild has fenced it.
 
     `swap_sequence`: the sequence of the new documents if their swap has begun.
     """
@@ -71,7 +71,7 @@ class ProjectionDatabase:
                 return state.sequence
 
     async def begin_swap(self, new_sequence: int, fenced_sequence: int) -> None:
-        """Records that the new documents, whose sequence is `new_sequence`, replace these. There is no way back."""
+        """Records that the new documents, whose sequence is `new_sequence`, replace these. It cannot be undone."""
         checkpoint = {"sequence": FENCE, "stood_at": fenced_sequence, "swapping_to": new_sequence}
         await self._checkpoints.update_one({"_id": CHECKPOINT}, {"$set": checkpoint}, upsert=True)
 

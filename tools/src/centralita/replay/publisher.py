@@ -1,7 +1,7 @@
 """Publishing to streams in order, many messages at a time, with the result of each.
 
-nats-py's `publish_async` is not used: when the server refuses a message, nats-py 2.16 raises the error in a task that
-no caller awaits, so a full stream looks like a server that does not answer.
+nats-py's `publish_async` is not used. When the server refuses a message, nats-py 2.16 raises the error in a task that
+no caller awaits. A full stream would therefore look like a server that does not answer.
 """
 
 import asyncio

@@ -24,10 +24,10 @@ from contracts.streams import CALLS
 
 BATCH = 500
 MAX_LAG_BEFORE_FENCE = 1000
-"""The live documents are fenced once the new ones are at most so many sequences behind."""
+"""The live documents are fenced once the new ones are at most this many sequences behind."""
 
 Progress = Callable[[str, int, int], None]
-"""Called with the name of the stage, and with how many of how many sequences are done."""
+"""Called with the name of the stage, the number of done sequences and their total number."""
 
 
 class DifferentLog(RuntimeError):

@@ -106,7 +106,7 @@ async def export(
 ) -> Manifest:
     """Writes the messages that both streams contain now, ordered by time, and returns the manifest.
 
-    `progress` is called with how much of how much is done. Raises OSError and
+    `progress` is called with the done and the total amount. Raises OSError and
     `chassis.stream_reader.Incomplete`; the file at `path` is then as it was before.
     """
     snapshot = await StreamSnapshot.open(client, scope or Scope())

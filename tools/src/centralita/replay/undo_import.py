@@ -1,9 +1,8 @@
 """Undoing an import: removing exactly its messages, including those that were never acknowledged.
 
-What this connection published last may still be on its way into the stream when the messages are searched. A stream
-processes what a connection publishes in order. So a message that the stream must refuse is published first: once it is
-refused, every earlier message is stored or refused too. Then messages with the import's header are removed until none
-is found.
+The last messages that this connection published may not be stored yet when the search begins. A stream processes the
+messages of a connection in order. So a message that the stream must refuse is published first: once it is refused,
+every earlier message is stored or refused too. Then messages with the import's header are removed until none is found.
 """
 
 import asyncio
@@ -29,8 +28,9 @@ async def undo_import(
 ) -> int:
     """Removes all messages of an import and returns how many there were.
 
-    `after`: the last sequence of each stream when the import began, to search less. `timeout_seconds`: how long to
-    retry while the server does not answer. Raises nats.errors.Error, OSError, Incomplete.
+    `after`: the last sequence of each stream when the import began; the search starts there.
+    `timeout_seconds`: how long to retry while the server does not answer.
+    Raises nats.errors.Error, OSError, Incomplete.
     """
     loop = asyncio.get_running_loop()
     removed, deadline_at = 0, loop.time() + timeout_seconds

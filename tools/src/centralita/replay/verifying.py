@@ -1,19 +1,19 @@
 """Verify: every recorded input is decided again by the rules of this program and compared with the record.
 
-**Decisions are exact.** The log contains everything that a decision depends on: the state before it (carried by the
-call's previous decision), the input (its cause), and the instant (``occurred_at``). The operator's defaults of that day
-are in the call. A decision that differs now is a *drift*. Only the fields that the recorded message has are compared,
-by their meaning in the contract: a field that the contract renamed is read by its alias, and one that it gained later
-is not compared. One limit, ``DIAL_WITHIN_MINUTES``, is carried only by calls that wait for a slot. For others it is an
-argument; it matters only for a call that became due too late.
+**Decisions are exact.** A decision depends on the state before it, the input and the instant. The log contains all
+three: in the call's previous decision, in the cause, and in ``occurred_at``. The operator's defaults of that day are in
+the call. A decision that differs now is a *drift*. Only the fields of the recorded message are compared. A field that
+the contract has renamed is read by its alias; a field that it has added later is not compared. One limit,
+``DIAL_WITHIN_MINUTES``, is carried only by calls that wait for a slot. For others it is an argument; it matters only
+for a call that became due too late.
 
-**Ignored inputs are not exact.** An input without a decision leaves no record of when it was handled, so the state at
-that time is known only as one of a few (`centralita.replay.call_history.CallHistory.possible_states`). If it would lead
-to a decision in all of them, that is a *doubt* and not a drift: an input whose replica was killed is handled again
+**Ignored inputs are not exact.** The log does not record when an input without a decision was handled. The state at
+that time is one of a few (`centralita.replay.call_history.CallHistory.possible_states`). If the input leads to a
+decision in all of them now, that is a *doubt* and not a drift: an input whose replica was killed is handled again
 later, in another state.
 
-**Some inputs are not judged**: those that the orchestrator had not acknowledged, dead letters, and what a time range
-contains only in part.
+**Some messages are not judged**: inputs that the orchestrator had not acknowledged, dead letters, and, in a time range,
+messages whose cause or decision may be outside the range.
 """
 
 from collections.abc import Callable
@@ -77,7 +77,7 @@ class _Count:
 async def verify(
     record: Record, *, dial_within: timedelta = DIAL_WITHIN, progress: Callable[[int, int], None] | None = None
 ) -> Verification:
-    """Decides every input of the record again; `progress` is called with how many of how many calls are done."""
+    """Decides every input of the record again; `progress` is called with the done and the total number of calls."""
     histories = call_histories(record.messages)
     decisions, ignored = _Count(), _Count()
     for number, history in enumerate(histories, start=1):

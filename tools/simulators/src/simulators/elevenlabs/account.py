@@ -22,7 +22,7 @@ _VOICES = {
 
 
 async def voices(_: Request) -> Response:
-    """`GET /v1/voices`. Voice ids that are not listed can be synthesized, too."""
+    """`GET /v1/voices`. Other voice ids are also accepted for synthesis."""
     resources = [
         {
             "voice_id": voice_id,

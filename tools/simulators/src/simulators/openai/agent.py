@@ -1,7 +1,7 @@
-"""The agent that answers chat completions: a turn by fixed rules, a function of the seed and the messages.
+"""The agent that answers chat completions: fixed rules, applied to the seed and the messages.
 
-It acknowledges the last utterance, notes facts, and asks one question. After two to four answers of the callee, or
-after a goodbye, a refusal, a wrong number or a second silence in a row, it says goodbye and ends the call.
+It acknowledges the last utterance, notes facts, and asks one question. It says goodbye and ends the call after two to
+four answers of the callee. A goodbye, a refusal, a wrong number or a second silence in a row ends it earlier.
 """
 
 import hashlib

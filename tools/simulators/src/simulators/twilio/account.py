@@ -82,7 +82,7 @@ class Account:
             await self._lifecycles[call.sid].hang_up("completed")
 
     async def redirect(self, call: Call, url: str | None, method: str, twiml: str) -> None:
-        """Continues a call in progress with another document. Raises RequestRefused (21220) if it is not."""
+        """Continues a call with another document. Raises RequestRefused (21220) if it is not in progress."""
         if call.entry.status != "in-progress":
             raise RequestRefused(*_NOT_IN_PROGRESS)
         await self._lifecycles[call.sid].redirect(twiml if url is None else Fetch("redirect", url, method))

@@ -1,7 +1,7 @@
 """Simulated time: a telephone call with its real durations, run `speed` times faster.
 
-What the telephone network does (ringing, sound, pauses) takes `seconds / speed` of real time. What the application's
-servers take is real time and counts unscaled, so that a fast simulation does not magnify their latency.
+The durations of the telephone network (ringing, sound, pauses) take `seconds / speed` of real time. The latency of the
+application's servers counts unscaled, so that a fast simulation does not magnify it.
 """
 
 import asyncio

@@ -125,7 +125,10 @@ def _matches(call: Call, filters: Sequence[tuple[str, str]]) -> bool:
 
 
 def _matches_one(call: Call, name: str, value: str) -> bool:
-    """Compares times by the day, as Twilio does. A call without the time matches no range."""
+    """Returns whether the call matches one filter.
+
+    Times are compared by day, as Twilio does. A call without the time matches no range.
+    """
     match name:
         case "To":
             return call.entry.to == value

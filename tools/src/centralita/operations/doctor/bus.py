@@ -36,7 +36,7 @@ async def _anonymous_access(client: Client) -> Finding:
     assert client.connected_url is not None  # noqa: S101  it is connected
 
     async def ignore(_: Exception) -> None:
-        """A refusal is the expected result."""
+        """Ignores the reported error: a refusal is the expected result."""
 
     anonymous = Client()
     try:

@@ -1,7 +1,7 @@
 """Check that the permissions in force on the server are those of the contracts.
 
 The server reports a user's permissions only to that user. So the doctor connects as every user whose password it
-finds, and asks. It subscribes only to its own inbox, so no service misses a message.
+finds, and requests them. It subscribes only to its own inbox, so no service misses a message.
 """
 
 import asyncio
@@ -74,7 +74,7 @@ async def _check_user(area: str, address: str, user: User, password: str) -> Fin
 
 
 async def _ignore(_: Exception) -> None:
-    """The refusal becomes a finding."""
+    """Ignores the reported error: the failed request becomes a finding."""
 
 
 def differences(user: User, answer: Mapping[str, Any]) -> Iterable[str]:
