@@ -29,7 +29,17 @@ OLD_NAMES = re.compile(
 )
 OLD_MODULES = {
     f"{name}.py"
-    for name in ("elections", "patience", "holding", "agreements", "ladder", "letters", "kept", "ends", "taking_back")
+    for name in (
+        "elections",
+        "patience",
+        "holding",
+        "agreements",
+        "lad" + "der",
+        "letters",
+        "kept",
+        "ends",
+        "taking_back",
+    )
 }
 
 
