@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def docker() -> bool:
-    """Tells whether a Docker engine answers."""
+    """Returns whether a Docker engine answers."""
     try:
         return subprocess.run(["docker", "info"], capture_output=True, timeout=20).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
@@ -45,7 +45,7 @@ def docker() -> bool:
 
 @pytest.fixture(scope="session")
 def nats_url(docker: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One NATS server for the whole run; `bus_client` gives a test new streams."""
+    """One NATS server for the whole run; `bus_client` creates new streams for each test."""
     with ExitStack() as stack:
         if docker:
             from testcontainers.core.container import DockerContainer

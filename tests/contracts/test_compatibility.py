@@ -1,4 +1,4 @@
-"""What breaks a reader or an upstream system, on made-up changes, and what does not."""
+"""Which schema changes are breaking and which are harmless, on constructed examples."""
 
 import copy
 from collections.abc import Callable
@@ -113,7 +113,7 @@ HARMLESS: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("name", BREAKING)
-def test_it_is_breaking_that(name: str) -> None:
+def test_a_change_is_breaking(name: str) -> None:
     change, expected = BREAKING[name]
     found = breaking_changes(BEFORE, changed(change))
     assert len(found) == 1
@@ -121,12 +121,12 @@ def test_it_is_breaking_that(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_it_is_harmless_that(name: str) -> None:
+def test_a_change_is_harmless(name: str) -> None:
     assert breaking_changes(BEFORE, changed(HARMLESS[name])) == []
 
 
 @pytest.mark.parametrize("fact", EVENTS)
-def test_every_event_is_compatible_with_itself_and_not_with_one_that_lacks_a_property(fact: str) -> None:
+def test_removing_any_property_of_an_event_is_breaking(fact: str) -> None:
     schema = schema_of(EVENTS[fact])
     assert breaking_changes(schema, schema) == []
     for name in schema["properties"]:

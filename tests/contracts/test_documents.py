@@ -53,7 +53,7 @@ def test_every_event_and_the_readmes_table_are_among_the_stored_documents() -> N
     assert all(f"| `{address_of(event)}` |" in stored["README.md"] for event in EVENTS.values())
 
 
-def test_every_event_type_is_known_to_decode_under_a_subject_of_its_own() -> None:
+def test_every_event_type_is_registered_and_its_subject_begins_with_its_name() -> None:
     types = list(event_types())
     assert sorted(event.event_name for event in types) == sorted(EVENTS)
     assert all(event.subjects().split(".")[:2] == event.event_name.split(".") for event in types)
@@ -69,7 +69,7 @@ def test_an_event_decodes_from_its_own_example(event: type[Event]) -> None:
 
 
 @every_event
-def test_a_schema_is_sound_and_accepts_its_example(event: type[Event]) -> None:
+def test_a_schema_is_valid_and_accepts_its_example(event: type[Event]) -> None:
     schema = schema_of(event)
     jsonschema.Draft202012Validator.check_schema(schema)
     checker = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
@@ -97,8 +97,8 @@ def test_a_consumer_delivers_only_events_of_its_stream(consumer: Consumer) -> No
 
 
 @pytest.mark.parametrize("subject", [CALL_REQUEST, CampaignStatisticsQuery.subject])
-def test_no_stream_stores_a_query_so_that_no_acknowledgement_is_taken_for_its_answer(subject: str) -> None:
-    assert not [stream for stream in STREAMS if any(covers(kept, subject) for kept in stream.subjects)]
+def test_no_stream_stores_a_query_because_its_acknowledgement_would_be_the_answer(subject: str) -> None:
+    assert not [stream for stream in STREAMS if any(covers(stored, subject) for stored in stream.subjects)]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_subject_covers_another(wide: str, narrow: str, does: bool) -> None:
     assert covers(wide, narrow) is does
 
 
-def test_every_reference_in_the_asyncapi_document_leads_somewhere(document: dict[str, Any]) -> None:
+def test_every_reference_in_the_asyncapi_document_has_a_target(document: dict[str, Any]) -> None:
     for reference in references(document):
         node: Any = document
         for step in reference.removeprefix("#/").split("/"):
@@ -147,7 +147,7 @@ def test_every_operation_names_messages_of_its_own_channel(document: dict[str, A
             assert all(message["$ref"].startswith(f"{channel}/messages/") for message in side["messages"])
 
 
-def test_every_message_has_a_payload_whose_schema_is_sound_and_accepts_its_examples(document: dict[str, Any]) -> None:
+def test_every_message_has_a_payload_whose_schema_is_valid_and_accepts_its_examples(document: dict[str, Any]) -> None:
     for message in document["components"]["messages"].values():
         whole = {**message["payload"], "components": document["components"]}
         checker = jsonschema.Draft7Validator(whole)
@@ -157,7 +157,7 @@ def test_every_message_has_a_payload_whose_schema_is_sound_and_accepts_its_examp
         jsonschema.Draft7Validator.check_schema(schema)
 
 
-def test_the_outcome_that_the_readme_shows_is_one_and_its_id_follows_the_formula() -> None:
+def test_the_outcome_in_the_readme_is_valid_and_its_call_id_follows_from_its_request_id() -> None:
     (shown,) = re.findall(r"```json\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     outcome = CommandOutcome.model_validate_json(shown)
     assert outcome.request_id is not None
@@ -179,7 +179,7 @@ def test_no_document_names_this_machine() -> None:
 
 @pytest.mark.parametrize("campaign_id", ["a.b", "*", ">", "a b", "a\n", "", "ñ", "$JS", "a" * 101])
 @pytest.mark.parametrize("event", [event for event in EVENTS.values() if "campaign_id" in event.model_fields])
-def test_no_campaigns_id_can_be_more_or_less_than_one_token_of_a_subject(event: type[Event], campaign_id: str) -> None:
+def test_a_campaign_id_is_exactly_one_token_of_a_subject(event: type[Event], campaign_id: str) -> None:
     body = {**EXAMPLES[event.event_name].model_dump(), "campaign_id": campaign_id}
     with pytest.raises(ValidationError, match="campaign_id"):
         event.model_validate(body)

@@ -121,7 +121,7 @@ def test_a_snapshot_is_read_under_the_old_and_the_new_name(old_name: str, new_na
         assert decode(example.subject, json.dumps(body).encode()) == example
 
 
-def test_a_campaign_event_of_version_1_means_what_its_type_said() -> None:
+def test_a_campaign_event_of_version_1_is_paused_or_not_by_its_type() -> None:
     campaigns = [
         event.campaign
         for message in messages()

@@ -1,4 +1,4 @@
-"""``python -m contracts``: what is stored, what is refused, what has drifted."""
+"""``python -m contracts``: documents are stored, breaking changes refused, and outdated documents reported."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def rewrite(file: Path, **properties: Any) -> str:
-    """Makes the stored schema one that had these properties too."""
+    """Adds these properties to the stored schema, and returns its new text."""
     schema = json.loads(file.read_text(encoding="utf-8"))
     schema["properties"].update(properties)
     file.write_text(json.dumps(schema), encoding="utf-8")

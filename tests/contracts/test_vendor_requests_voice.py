@@ -189,7 +189,7 @@ async def sent() -> list[Sent]:
 
 
 def check(document: dict[str, Any], sent: Sent) -> None:
-    """Raises if the description does not contain the request's path, or one of its names, types or values."""
+    """Raises unless the description contains the request's path, and all its names, types and values."""
     operation = _operation(document, sent)
     parameters = {one["name"]: one["schema"] for one in operation.get("parameters", []) if one["in"] == "query"}
     _validate(document, {"type": "object", "properties": parameters}, _typed(parameters, sent.query))

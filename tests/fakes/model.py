@@ -1,4 +1,4 @@
-"""A server that speaks OpenAI's streamed chat completions and gives the answers that a test prepares."""
+"""A server that speaks OpenAI's streamed chat completions and returns the answers that a test prepares."""
 
 import asyncio
 import json

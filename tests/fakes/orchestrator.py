@@ -27,7 +27,7 @@ class FakeTimers:
 
 
 class FakeQueue:
-    """Keeps the sequence of the event by which each call came to wait, and the entries that were removed."""
+    """Keeps, for each queued call, the sequence of the event that queued it, and all removed entries."""
 
     def __init__(self) -> None:
         self.joined: dict[UUID, int] = {}

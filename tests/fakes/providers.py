@@ -15,7 +15,7 @@ def provider(
     cooldown_seconds: float = 60,
     clock: Callable[[], float] = time.monotonic,
 ) -> Provider:
-    """Returns a provider whose circuit breaker hardly ever opens, unless the test asks for another one."""
+    """Returns a provider. By default its circuit breaker opens only after 1,000 failures in a row."""
     if isinstance(capacity, int):
         capacity = asyncio.Semaphore(capacity)
     return Provider(name, capacity=capacity, max_failures=max_failures, cooldown_seconds=cooldown_seconds, clock=clock)

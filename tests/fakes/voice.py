@@ -14,7 +14,7 @@ from voice.ports import DialOrder, ProviderCall
 
 @dataclass
 class FakeSpokenFallback:
-    """Keeps the requests to speak: provider call id, call id, attempt, turn and sentence. `is_broken`: it raises."""
+    """Keeps the requests to speak: provider call id, call id, attempt, turn, sentence. Raises if `is_broken`."""
 
     requests: list[tuple[str, UUID, int, int, int]] = field(default_factory=list)
     is_broken: bool = False

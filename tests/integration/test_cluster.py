@@ -35,7 +35,7 @@ def access() -> Credentials:
 
 @pytest.fixture
 def cluster(access: Credentials, tmp_path: Path) -> Iterator[Cluster]:
-    """A cluster for each test: it forgets deleted streams only after a while."""
+    """A new cluster for each test, because a cluster removes deleted streams with a delay."""
     with nats_cluster(tmp_path, access=access) as nodes:
         yield nodes
 
@@ -55,7 +55,7 @@ async def replica_counts(client: Client) -> set[int]:
 
 
 async def wait_for_consumers_on(client: Client, nodes: int) -> None:
-    """Waits until every durable consumer is on as many nodes."""
+    """Waits until every durable consumer is on this number of nodes."""
     for consumer in CONSUMERS:
         while True:
             found = (await client.jetstream().consumer_info(consumer.stream.name, consumer.name)).cluster

@@ -54,7 +54,7 @@ async def build(settings, bus):
 
 serve(Service.VOICE, ServiceSettings, build)
 """
-"""A service whose only handler waits until the service is told to stop."""
+"""A service whose only handler waits until the service stops."""
 
 
 async def start(nats_url: str, *what: str, **environment: str) -> asyncio.subprocess.Process:

@@ -33,7 +33,7 @@ Handle = Callable[[StoredEvent[SpeechHeard]], Awaitable[None]]
 
 @asynccontextmanager
 async def subscribed(nats_url: str, handle: Handle, consumer: Consumer = CONSUMER) -> AsyncIterator[None]:
-    """Runs one subscriber; `handle` is called with what its handler gets."""
+    """Runs one subscriber; `handle` is called with each stored event that its handler receives."""
     router = NatsRouter()
 
     async def on_speech_heard(event: SpeechHeard, stored: StoredEvent[SpeechHeard]) -> None:
@@ -130,7 +130,7 @@ async def test_a_body_that_is_no_event_becomes_a_dead_letter_with_its_reason(
     assert dead_letter.reasons
 
 
-async def test_a_message_that_must_wait_is_delivered_again_and_never_a_failure(
+async def test_a_message_that_must_wait_is_delivered_again_and_not_counted_as_a_failure(
     nats_url: str, bus_client: Client, calls: EventLog
 ) -> None:
     deliveries = 0

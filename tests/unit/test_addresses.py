@@ -13,13 +13,13 @@ THREE = "nats://127.0.0.1:1,nats://127.0.0.1:2,nats://127.0.0.1:3"
 @pytest.mark.parametrize(
     "url", ["nats://operator:secret@127.0.0.1:1,nats://127.0.0.1:2", "nats://operator:secret@127.0.0.1:1"]
 )
-def test_the_user_of_the_first_address_is_presented_to_every_node(url: str) -> None:
+def test_the_user_of_the_first_address_is_sent_to_every_node(url: str) -> None:
     to = connection(url)
     assert [server.split(":")[1] for server in to["servers"]] == ["//127.0.0.1"] * len(url.split(","))
     assert (to["user"], to["password"]) == ("operator", "secret")
 
 
-def test_without_a_user_none_is_presented() -> None:
+def test_without_a_user_no_credentials_are_sent() -> None:
     assert connection(THREE) == {"servers": THREE.split(","), "user": None, "password": None}
 
 
@@ -38,7 +38,7 @@ def test_the_setting_accepts_several_addresses(url: str, monkeypatch: pytest.Mon
     assert ServiceSettings().nats_url == url.replace(" ", "")
 
 
-def test_one_user_and_addresses_without_a_scheme_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_addresses_without_a_scheme_and_with_one_user_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NATS_URL", "nats://voice:secret@127.0.0.1:1,127.0.0.1:2")
     url = ServiceSettings().nats_url
     assert connection(url)["servers"] == ["nats://127.0.0.1:1", "nats://127.0.0.1:2"]

@@ -220,26 +220,26 @@ async def pieces(failure: Failure | None = None) -> AsyncGenerator[str, None]:
         raise RequestFailed(failure)
 
 
-def soon() -> float:
+def in_one_second() -> float:
     return asyncio.get_running_loop().time() + 1
 
 
 async def test_a_stream_is_one_request_that_succeeds_at_its_end() -> None:
     streaming = provider("streaming")
-    assert [piece async for piece in streaming.stream(pieces(), first_by=soon())] == ["one", "two"]
+    assert [piece async for piece in streaming.stream(pieces(), first_by=in_one_second())] == ["one", "two"]
     assert value(REQUESTS, provider="streaming", outcome="succeeded") == 1
 
 
 async def test_a_stream_that_breaks_off_is_a_failure_of_the_provider() -> None:
     breaking = provider("breaking", max_failures=1)
     with pytest.raises(RequestFailed):
-        _ = [piece async for piece in breaking.stream(pieces(Failure.CUT_OFF), first_by=soon())]
+        _ = [piece async for piece in breaking.stream(pieces(Failure.CUT_OFF), first_by=in_one_second())]
     assert breaking.breaker.state is BreakerState.OPEN
 
 
 async def test_a_stream_that_its_reader_closes_is_abandoned_and_releases_capacity() -> None:
     closing = provider("closing", capacity=1, max_failures=1)
-    async with aclosing(closing.stream(pieces(), first_by=soon())) as stream:
+    async with aclosing(closing.stream(pieces(), first_by=in_one_second())) as stream:
         assert await anext(stream) == "one"
     assert value(REQUESTS, provider="closing", outcome="abandoned") == 1
-    assert [piece async for piece in closing.stream(pieces(), first_by=soon())] == ["one", "two"]
+    assert [piece async for piece in closing.stream(pieces(), first_by=in_one_second())] == ["one", "two"]

@@ -1,4 +1,4 @@
-"""Handlers and the consumer that they are for."""
+"""Which handlers a consumer accepts, and the count of failures by message."""
 
 import pytest
 from faststream.exceptions import SetupError

@@ -1,4 +1,4 @@
-"""Slots on a real nats-server: shared by replicas, never leaked, given in turns."""
+"""Slots on a real nats-server: shared by replicas, always released, granted to campaigns in turn."""
 
 from uuid import UUID, uuid4
 
@@ -29,7 +29,7 @@ from contracts.streams import QUEUE, call_filters, call_state_filter
 
 
 async def most_live(calls: EventLog) -> int:
-    """The most calls that were live at once, by the log itself, which is in one order."""
+    """Returns the largest number of calls that were live at once, computed from the log."""
     live: set[UUID] = set()
     most = 0
     for stored in await calls.read([call_state_filter("*")]):
@@ -55,7 +55,7 @@ async def test_all_calls_are_dialled_and_the_limit_of_live_calls_is_kept(
         await until(lambda: _all_busy(calls, ids))
     assert await most_live(calls) == 3
     grants = await calls.read([AdmissionGranted.subjects()])
-    assert len(grants) == len(ids), "each call was given one slot"
+    assert len(grants) == len(ids), "each call was granted one slot"
 
 
 async def _all_busy(calls: EventLog, ids: list[UUID]) -> bool:

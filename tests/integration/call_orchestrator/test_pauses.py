@@ -69,7 +69,7 @@ async def test_no_replica_dials_a_paused_campaign_and_after_its_resumption_each_
         ids = await ask("spring", 5)
         await until_queued(calls, ids)
         await until(lambda: shown(campaigns=1, calls=5))
-    assert await granted(calls) == [], "the log has no grant that tells from which sequence to read"
+    assert await granted(calls) == [], "the log has no grant that names the sequence from which to read"
     others: list[UUID] = []
     for campaign in ("first", "second"):
         async with running(nats_url, 2, **LIMITS):

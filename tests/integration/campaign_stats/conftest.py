@@ -46,7 +46,7 @@ HISTORIES: dict[str, list[tuple[CallStatus, int]]] = {
 
 @pytest.fixture(scope="session")
 def mongo_url(mongo_url: str) -> str:
-    """Polled, not streamed: a client closed while it opens its streaming connection leaves a socket unclosed."""
+    """The URL with polling: with streaming, a client that is closed while it connects leaves a socket open."""
     return f"{mongo_url}&serverMonitoringMode=poll"
 
 

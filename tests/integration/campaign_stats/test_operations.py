@@ -67,7 +67,7 @@ async def test_the_statistics_of_a_campaign_are_answered_over_nats(
 
 async def test_an_unknown_campaign_is_answered_with_zeros(replica: Replica, bus_client: Client) -> None:
     async with replica():
-        assert await ask(bus_client, "unheard") == CampaignStatistics(campaign_id="unheard")
+        assert await ask(bus_client, "unknown") == CampaignStatistics(campaign_id="unknown")
 
 
 async def test_an_answer_reads_no_call_documents(
@@ -222,19 +222,19 @@ async def test_the_lag_grows_while_a_batch_cannot_be_applied_and_ends_with_it(
 async def test_the_lag_grows_while_mongodb_is_unavailable_although_nothing_was_read(
     store: Store, bus_client: Client, journal: Journal, followed: Followed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepare, tries = Store.prepare, asyncio.Semaphore(0)
+    prepare, attempts = Store.prepare, asyncio.Semaphore(0)
 
-    async def away(self: Store) -> None:
-        tries.release()
+    async def fail_to_prepare(self: Store) -> None:
+        attempts.release()
         raise ServerSelectionTimeoutError
 
     end_sequence = await journal("survey/1", "waiting")
     follower = Follower(bus_client, store)
-    monkeypatch.setattr(Store, "prepare", away)
+    monkeypatch.setattr(Store, "prepare", fail_to_prepare)
     following = asyncio.create_task(follower.run())
-    await tries.acquire()
+    await attempts.acquire()
     before = follower.lag_seconds()
-    await tries.acquire()
+    await attempts.acquire()
     assert follower.lag_seconds() > before
     monkeypatch.setattr(Store, "prepare", prepare)
     await followed(end_sequence)

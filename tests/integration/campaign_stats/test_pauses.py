@@ -19,11 +19,11 @@ Content = Callable[[], Awaitable[dict[str, list[dict[str, Any]]]]]
 PAUSED, RESUMED = EXAMPLES["campaign.paused"], EXAMPLES["campaign.resumed"]
 
 
-def standing(campaign: dict[str, Any]) -> dict[str, Any]:
+def pause_state(campaign: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in campaign.items() if name in ("paused", "since", "reason")}
 
 
-async def test_a_document_has_whether_its_campaign_is_paused_since_when_and_why(
+async def test_a_document_shows_whether_its_campaign_is_paused_since_when_and_why(
     replica: Replica, journal: Journal, followed: Followed, content: Content, calls: EventLog
 ) -> None:
     async with replica():
@@ -32,14 +32,14 @@ async def test_a_document_has_whether_its_campaign_is_paused_since_when_and_why(
         every, paused = (await content())["campaigns"]
         await followed((await calls.append(RESUMED)).sequence)
         _, resumed = (await content())["campaigns"]
-    assert (every["_id"], standing(every)) == ("*", {})
+    assert (every["_id"], pause_state(every)) == ("*", {})
     campaign = PAUSED.model_dump()["campaign"]
-    assert standing(paused) == {"paused": True, "since": campaign["changed_at"], "reason": campaign["reason"]}
-    assert standing(resumed) == {"paused": False, "since": RESUMED.model_dump()["occurred_at"], "reason": None}
+    assert pause_state(paused) == {"paused": True, "since": campaign["changed_at"], "reason": campaign["reason"]}
+    assert pause_state(resumed) == {"paused": False, "since": RESUMED.model_dump()["occurred_at"], "reason": None}
     assert (resumed["total"], resumed["completed"]) == (1, 1)
 
 
-async def test_a_campaign_that_is_paused_before_its_first_call_lacks_no_counter(
+async def test_a_campaign_that_is_paused_before_its_first_call_has_every_counter(
     replica: Replica, journal: Journal, followed: Followed, content: Content, calls: EventLog, store: Store
 ) -> None:
     async with replica():
@@ -48,5 +48,5 @@ async def test_a_campaign_that_is_paused_before_its_first_call_lacks_no_counter(
         assert {name: campaign[name] for name in COUNTERS} == dict.fromkeys(COUNTERS, 0)
         await followed(await journal("reminders/1", "waiting"))
     assert statistics("reminders", await store.sums("reminders")).pending == 1
-    assert standing((await content())["campaigns"][1])["paused"] is True
+    assert pause_state((await content())["campaigns"][1])["paused"] is True
     assert set((await store.busiest(5))["reminders"]) == set(COUNTERS)

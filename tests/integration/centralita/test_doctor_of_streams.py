@@ -1,4 +1,4 @@
-"""The doctor compares every stream setting of the contracts, and its remedies are possible on a real nats-server."""
+"""The doctor compares every stream setting of the contracts, and its remedies work on a real nats-server."""
 
 import asyncio
 import dataclasses

@@ -1,4 +1,4 @@
-"""An import is whole or nothing, also if it is cancelled, its process is killed, or the server fails."""
+"""An import is all or nothing, also if it is cancelled, its process is killed, or the server fails."""
 
 import asyncio
 import os
@@ -55,7 +55,7 @@ def file(tmp_path: Path) -> Path:
 
 
 async def bodies(client: Client) -> dict[str, list[int]]:
-    """Returns the bodies in each of the two streams, in order; that of a foreign message is 0."""
+    """Returns the message bodies of each stream, in order; 0 for a message of no import."""
     return {
         name: [
             int(one.data or b"0") async for one in read(client, name, end_sequence=await last_sequence(client, name))
@@ -165,7 +165,7 @@ async def test_a_cancellation_that_a_library_swallows_still_stops_the_import(
 
 
 @pytest.mark.parametrize("existing", [0, 1])
-async def test_a_target_that_becomes_full_is_as_before(
+async def test_an_import_into_a_target_that_becomes_full_is_undone(
     bus_client: Client, file: Path, monkeypatch: pytest.MonkeyPatch, existing: int
 ) -> None:
     js = bus_client.jetstream()
@@ -191,7 +191,7 @@ async def test_messages_in_flight_when_an_import_fails_are_removed_too(bus_clien
         assert await bodies(bus_client) == NOTHING
 
 
-async def test_messages_that_the_server_has_received_but_not_stored_are_waited_for(bus_client: Client) -> None:
+async def test_undo_waits_until_received_messages_are_stored(bus_client: Client) -> None:
     """Measured: after 2,000 messages on one connection, stream info may be answered before any of them is stored."""
     for again in range(1, 11):
         for _ in range(2000):
@@ -201,7 +201,7 @@ async def test_messages_that_the_server_has_received_but_not_stored_are_waited_f
     assert await bodies(bus_client) == {CALLS.name: [0] * 20_000, REQUESTS.name: []}
 
 
-async def test_the_next_import_names_the_command_that_removes_a_killed_one(
+async def test_after_a_killed_import_the_next_one_names_the_undo_command(
     bus_client: Client, nats_url: str, file: Path, command: "Callable[..., Command]"
 ) -> None:
     script = (

@@ -35,7 +35,7 @@ HISTORY = ("call.created", "call.status_changed", "reply.generated", "conversati
 
 
 class Killed(BaseException):
-    """Interrupts a rebuild as a kill would."""
+    """Raised in a rebuild, to interrupt it as a kill would."""
 
 
 def kill_at(stage: str, min_done: int | None = None) -> Progress:

@@ -1,4 +1,4 @@
-"""Without its servers, a command says in one sentence what is missing and what to type."""
+"""A command without its servers prints one sentence: what is missing, and which command to run."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,7 +43,7 @@ def empty_server(credentials: Credentials, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.mark.parametrize("arguments", NEEDING_NATS, ids=" ".join)
-def test_without_nats_every_command_names_the_address_and_what_to_type(
+def test_without_nats_every_command_names_the_address_and_the_remedy(
     arguments: tuple[str, ...], command: "Callable[..., Command]"
 ) -> None:
     ended = command(*arguments, environment={"NATS_URL": "nats://127.0.0.1:1"})
@@ -70,7 +70,7 @@ def test_missing_streams_are_named_with_the_command_that_creates_them(
     assert "`python -m chassis.provision`" in ended.err
 
 
-def test_a_user_who_may_not_import_is_told_which_user_may(
+def test_an_import_by_the_operator_is_refused_and_the_error_names_the_user_admin(
     empty_server: str, credentials: Credentials, command: "Callable[..., Command]", tmp_path: Path
 ) -> None:
     with ExportWriter(tmp_path / "log.gz") as writer:

@@ -53,7 +53,7 @@ class ActiveCall:
         return stored
 
     async def append_sentence(self, turn: int, sentence: int, text: str) -> None:
-        """Appends a sentence, as another replica does that is answering."""
+        """Appends a sentence, as another replica does while it answers."""
         await self.log.append(a_sentence(self.call.call_id, turn, sentence, text))
 
     async def events(self, kind: type[E]) -> list[E]:

@@ -34,7 +34,7 @@ async def bucket(bus_client: Client) -> KeyValue:
 
 @pytest.fixture(autouse=True)
 def cache(active_call: ActiveCall, bucket: KeyValue) -> None:
-    """Gives the call an answer cache whose answers expire after a minute."""
+    """Enables an answer cache in the call; its answers expire after a minute."""
     use_cache(active_call, bucket, expiry_seconds=60)
 
 

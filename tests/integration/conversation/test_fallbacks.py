@@ -41,7 +41,7 @@ def providers(clock: ManualClock) -> dict[str, Provider]:
 async def two_models(
     active_call: ActiveCall, model_server: ModelServer, providers: dict[str, Provider], deadline_seconds: float
 ) -> AsyncIterator[None]:
-    """Gives the call a second model."""
+    """Configures a second model for the call."""
     first_provider, second_provider = providers.values()
     async with (
         openai_model("sk-fictional", FIRST, first_provider, base_url=model_server.url) as first,

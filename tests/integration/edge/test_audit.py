@@ -126,7 +126,7 @@ async def test_reading_and_creating_a_call_are_no_administrative_acts(
     assert await audit(as_) == []
 
 
-async def test_the_audit_log_holds_no_phone_number_and_no_personal_data(
+async def test_the_audit_log_contains_no_phone_number_and_no_personal_data(
     as_: "As", orchestrator: "Orchestrator", body: dict[str, object], bus_client: Client
 ) -> None:
     request = {

@@ -25,7 +25,7 @@ OnAPort = Callable[[ASGIApp], AbstractAsyncContextManager[str]]
 
 @pytest.fixture
 async def counted(bus_client: Client) -> None:
-    """A campaign-stats that has counted seven calls of every campaign."""
+    """Answers like a campaign-stats that has counted seven calls of each campaign."""
 
     async def count(message: Msg) -> None:
         query = CampaignStatisticsQuery.model_validate_json(message.data)
@@ -48,7 +48,7 @@ async def test_a_campaign_is_paused_shown_and_resumed(app: ASGIApp, on_a_port: O
     assert (resumed.returncode, resumed.stdout) == (0, "spring is not paused\n"), resumed.stderr
 
 
-async def test_a_wrong_key_and_a_missing_scope_are_wrong_use_and_change_nothing(
+async def test_a_wrong_key_or_a_missing_scope_is_wrong_use_and_changes_nothing(
     app: ASGIApp, on_a_port: OnAPort, orchestrator: "Orchestrator"
 ) -> None:
     async with on_a_port(app) as url:

@@ -24,7 +24,7 @@ SPRING = "/api/v1/campaigns/spring"
 
 @pytest.fixture
 async def counted(bus_client: Client) -> None:
-    """Answers as campaign-stats would that has counted seven calls of each campaign."""
+    """Answers like a campaign-stats that has counted seven calls of each campaign."""
 
     async def count(message: Msg) -> None:
         query = CampaignStatisticsQuery.model_validate_json(message.data)

@@ -90,7 +90,7 @@ async def test_the_same_request_twice_at_once_is_the_same_call(
 @pytest.mark.parametrize(
     "other", [{"phone_number": "+12125550124"}, {"variables": {"name": "Eva"}}, {"max_retries": 9}]
 )
-async def test_a_key_used_for_another_body_is_refused(
+async def test_an_idempotency_key_with_another_body_is_refused(
     api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object], other: dict[str, object]
 ) -> None:
     keyed = {"Idempotency-Key": "k-1"}
@@ -104,7 +104,7 @@ async def test_a_key_used_for_another_body_is_refused(
     assert [error["field"] for error in answer.json()["errors"]] == list(other)
 
 
-async def test_a_key_used_for_a_later_time_is_refused(
+async def test_an_idempotency_key_with_a_later_time_is_refused(
     api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object]
 ) -> None:
     keyed = {"Idempotency-Key": "k-1"}

@@ -201,7 +201,7 @@ async def test_metrics_are_unavailable_when_the_answer_is_invalid(api: httpx.Asy
     assert (await api.get("/api/v1/calls/metrics")).status_code == 503
 
 
-async def test_metrics_of_an_impossible_campaign_id_are_refused(api: httpx.AsyncClient) -> None:
+async def test_metrics_of_an_invalid_campaign_id_are_refused(api: httpx.AsyncClient) -> None:
     answer = await api.get("/api/v1/calls/metrics", params={"campaign_id": "a.b"})
 
     assert answer.status_code == 422

@@ -79,7 +79,7 @@ def templated(path: str) -> str:
 
 
 class TestRateLimit:
-    """Three requests at once, then one every fifty seconds."""
+    """The limit is a burst of three requests, then one request every fifty seconds."""
 
     @pytest.fixture
     def settings(self, settings: Settings) -> Settings:

@@ -129,7 +129,7 @@ async def test_the_turns_of_an_earlier_attempt_do_not_count(
     assert voice[0].requested_paths == [f"/media/{talking.call_id}/2/1"]
 
 
-async def test_a_client_that_disconnects_leaves_no_request_to_voice_open(
+async def test_a_client_that_disconnects_ends_the_request_to_voice(
     edge: httpx.AsyncClient, voice: tuple[FakeVoice, str], talking: Call
 ) -> None:
     path = f"/api/v1/calls/{talking.call_id}/response"

@@ -232,9 +232,9 @@ def store_reply(calls: EventLog, talking: Call) -> StoreReply:
 
 def spoken_text(answer: httpx.Response) -> str | None:
     """Returns the text that Twilio's own voice speaks, in Spanish."""
-    [say] = gather_of(answer)
-    assert (say.tag, say.attrib) == ("Say", {"language": "es-ES"})
-    return say.text
+    [spoken] = gather_of(answer)
+    assert (spoken.tag, spoken.attrib) == ("Say", {"language": "es-ES"})
+    return spoken.text
 
 
 @pytest.mark.parametrize(("unplayed_from", "rest"), [(0, "Hola <Ana> & compañía. ¿Puede venir?"), (1, "¿Puede venir?")])

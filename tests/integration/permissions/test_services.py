@@ -181,7 +181,7 @@ async def test_a_connection_without_a_password_is_refused(address: str) -> None:
 
 
 async def _ignore(_: Exception) -> None:
-    """The refusal is raised too."""
+    """Ignores the reported error: nats-py also raises it."""
 
 
 def test_a_refusal_is_logged_without_ids_keys_and_inboxes() -> None:

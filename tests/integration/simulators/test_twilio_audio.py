@@ -18,7 +18,7 @@ def test_the_rate_of_an_mp3_matches_the_length_of_its_samples(rate: int, kilobit
     assert len(mp3) / bytes_per_second(mp3[:4096], "audio/mpeg") == pytest.approx(10, rel=0.05)
 
 
-def test_an_id3_tag_is_not_taken_for_the_first_frame() -> None:
+def test_an_id3_tag_is_skipped_before_the_first_frame() -> None:
     tag = b"ID3\x04\x00\x00\x00\x00\x00\x04" + b"\xff\xfb\x90\x00"
     assert bytes_per_second(tag + b"\xff\xf3\x40\x00", "audio/mpeg") == 32_000 / 8
 

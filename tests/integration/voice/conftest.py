@@ -163,7 +163,7 @@ def fallback_count(fallback: SpeechFallback) -> float:
 
 
 async def speak(synthesis: SpeechSynthesis, sentence: Sentence) -> bytes:
-    """Speaks a sentence and returns its audio, as far as it came. A failure is recorded."""
+    """Speaks a sentence, records a failure, and returns the audio that was synthesized."""
     audio = bytearray()
     try:
         await synthesis.speak(sentence, audio.extend)

@@ -73,7 +73,7 @@ async def test_replicas_with_the_same_order_send_one_request(
     assert [type(one) for one in await dial_events(calls, event)] == [DialClaimed, DialPlaced]
 
 
-async def test_after_a_crash_behind_the_claim_the_outcome_is_unknown_and_nothing_is_dialled(
+async def test_after_a_crash_between_claim_and_request_the_outcome_is_unknown_and_nothing_is_dialled(
     telephony: Twilio, greetings: Greetings, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
     event = await start_call()

@@ -45,7 +45,7 @@ async def simulators() -> AsyncIterator[Simulators]:
 
 
 class PublicHost:
-    """One address for both services, as the reverse proxy has it. The services are set once it is known."""
+    """One address for voice and edge, like the reverse proxy's. Both are set once the address is known."""
 
     edge: ASGIApp
     voice: ASGIApp

@@ -181,7 +181,7 @@ async def test_a_turn_without_events_ends(voice: httpx.AsyncClient, start_call: 
     assert await played(voice, await start_call(), 1) == b""
 
 
-async def test_a_turn_without_an_end_is_played_as_far_as_it_goes(
+async def test_a_turn_whose_reply_never_ends_is_played_up_to_its_last_sentence(
     voice: httpx.AsyncClient, start_call: StartCall, request_audio: RequestAudio
 ) -> None:
     event = await start_call()

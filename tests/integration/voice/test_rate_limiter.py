@@ -1,4 +1,4 @@
-"""The rate limiter on a real nats-server: replicas share the limit, and at-most-once dialling holds with it."""
+"""The rate limiter on a real nats-server: replicas share the limit, and each attempt is still dialled at most once."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -36,7 +36,7 @@ CUT_OFF = FaultRule(target="elevenlabs", request_body="first", kind="cut_body")
 
 
 class FailingLog(EventLog):
-    """Appends no failure, and everything else with a delay."""
+    """Raises on `audio.failed`, and appends every other event with a delay."""
 
     async def append(self, event: Event, **rest: object) -> object:  # type: ignore[override]
         if isinstance(event, AudioFailed):

@@ -98,18 +98,18 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def settle() -> None:
-    """Lets every task run as far as it can without time passing."""
+    """Runs the tasks until all of them wait for an event."""
     for _ in range(20):
         await asyncio.sleep(0)
 
 
-async def test_a_grant_is_guarded_by_what_the_choice_was_based_on_not_by_what_was_read_since() -> None:
+async def test_a_grant_fails_if_another_replica_granted_after_the_choice() -> None:
     replica = Replica()
     replica.log.may_answer.clear()
     async with replica.running():
         await replica.log.is_asked.wait()
-        taken = replica.log.store(grant(replica.theirs, 2))  # another replica takes the only slot meanwhile
-        await until(lambda: replica.slots.last_grant_sequence == taken.sequence)
+        other_grant = replica.log.store(grant(replica.theirs, 2))  # another replica takes the only slot meanwhile
+        await until(lambda: replica.slots.last_grant_sequence == other_grant.sequence)
         replica.log.may_answer.set()
         await settle()
         assert replica.log.granted == [replica.theirs]

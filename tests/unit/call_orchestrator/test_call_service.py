@@ -90,7 +90,7 @@ def reported(status: TelephonyStatus) -> TelephonyStatusReported:
 
 
 def appended_first(log: FakeEventLog, *events: Event) -> Callable[[Event], None]:
-    """Lets another replica append one of these events before each of our decisions, as long as there are any."""
+    """Appends one of these events, as another replica would, before each of our decisions until all are used."""
     remaining = list(events)
 
     def append(event: Event) -> None:
@@ -108,7 +108,7 @@ async def test_a_request_creates_the_call_sets_its_timer_and_requests_its_greeti
     assert orchestrator.greetings == ["Hola Ana."]
 
 
-async def test_a_request_without_an_id_takes_the_id_of_its_message() -> None:
+async def test_a_request_without_an_id_gets_the_id_of_its_message() -> None:
     orchestrator = Orchestrator()
     outcome = await orchestrator.handle(REQUEST.model_copy(update={"request_id": None}), "message-7")
     assert outcome.call_id == call_id_of("message-7")
@@ -181,7 +181,7 @@ async def test_too_many_conflicts_are_raised() -> None:
         await orchestrator.handle(reported(TelephonyStatus.BUSY))
 
 
-async def test_an_input_survives_as_many_conflicts_as_are_allowed() -> None:
+async def test_an_input_is_decided_after_the_maximum_number_of_conflicts() -> None:
     orchestrator = with_status(CallStatus.DIALING)
     others = [status_changed(a_call(CallStatus.DIALING))] * (MAX_CONFLICTS - 1)
     orchestrator.log.before_append = appended_first(orchestrator.log, *others)

@@ -111,7 +111,7 @@ def test_a_changed_queued_call_leaves_the_queue_and_keeps_its_turn() -> None:
         TALKING,
     ],
 )
-def test_the_metadata_of_a_call_can_be_changed_until_it_ends_and_nothing_else_moves(state: State) -> None:
+def test_the_metadata_of_a_call_can_be_changed_until_it_ends_without_a_change_of_state(state: State) -> None:
     assert decide(state, inputs.CallChangeRequested(), TERMS, NOW) == CallChanged(state=state)  # type: ignore[arg-type]
 
 
@@ -154,9 +154,9 @@ def test_an_unknown_outcome_is_settled_and_never_dialled_again(state: Dialing | 
 
 
 def test_an_attempt_that_the_provider_does_not_know_fails_after_several_checks() -> None:
-    unheard = inputs.DialLookedUp(attempt=1, status=None)
-    assert isinstance(decide(replace(DIALING, settlement_checks=1), unheard, TERMS, NOW), Ignored)
-    assert moved(replace(DIALING, settlement_checks=3), unheard).status is CallStatus.FAILED
+    looked_up_nothing = inputs.DialLookedUp(attempt=1, status=None)
+    assert isinstance(decide(replace(DIALING, settlement_checks=1), looked_up_nothing, TERMS, NOW), Ignored)
+    assert moved(replace(DIALING, settlement_checks=3), looked_up_nothing).status is CallStatus.FAILED
 
 
 def test_callbacks_out_of_order_never_move_a_call_back() -> None:
@@ -206,7 +206,7 @@ def test_a_manual_retry_is_refused_with_a_clear_reason_at_the_maximum() -> None:
     assert "max_retries is 1" in decision.reason
 
 
-def test_an_older_timer_changes_nothing() -> None:
+def test_an_older_timer_is_ignored() -> None:
     assert isinstance(decide(DIALING, TimerDue(deadline_at=NOW), TERMS, NOW), Ignored)
 
 

@@ -1,4 +1,4 @@
-"""Which calls occupy a slot and which is next, as the log tells it."""
+"""Which calls occupy a slot and which call is next, computed from the log."""
 
 from datetime import timedelta
 

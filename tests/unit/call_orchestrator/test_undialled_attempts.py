@@ -31,7 +31,7 @@ from contracts.vocabulary import CallStatus, TelephonyStatus
 DIALING = Dialing(attempt=1, dialed_at=NOW, deadline_at=LATER, dial_expires_at=NOW + TERMS.dial_within)
 SECOND = timedelta(seconds=1)
 MAX_STEPS = 5_000
-"""More than any call needs that ends at all: an attempt every five minutes for six hours, five times."""
+"""More steps than a call needs: at most five dials, each tried every five minutes for six hours."""
 
 
 def refused(attempt: int, *, is_permanent: bool = False, reason: str = "HTTP 401") -> inputs.DialRefused:
@@ -56,9 +56,9 @@ def dialed_again(state: Pending, now: datetime) -> State:
 
 def test_an_undialled_attempt_uses_up_no_retry() -> None:
     last = replace(DIALING, attempt=TERMS.max_retries + 1)
-    put_off = waiting(after(last, refused(last.attempt)))
-    assert (put_off.attempt, dials(put_off)) == (last.attempt, last.attempt - 1)
-    again = dialed_again(put_off, put_off.due_at)
+    postponed = waiting(after(last, refused(last.attempt)))
+    assert (postponed.attempt, dials(postponed)) == (last.attempt, last.attempt - 1)
+    again = dialed_again(postponed, postponed.due_at)
     assert isinstance(again, Dialing)
     assert (again.attempt, dials(again)) == (last.attempt + 1, last.attempt), "the claim is keyed by the attempt"
     busy = after(again, TelephonyStatusReported(attempt=again.attempt, status=TelephonyStatus.BUSY))
@@ -82,16 +82,16 @@ def test_a_long_retry_delay_does_not_use_up_the_time_for_the_dial() -> None:
 
 
 def test_after_a_dial_the_pause_begins_again() -> None:
-    put_off = waiting(after(replace(DIALING, undialled_in_a_row=7), refused(1)))
-    again = dialed_again(put_off, put_off.due_at)
+    postponed = waiting(after(replace(DIALING, undialled_in_a_row=7), refused(1)))
+    again = dialed_again(postponed, postponed.due_at)
     busy = waiting(after(again, TelephonyStatusReported(attempt=2, status=TelephonyStatus.BUSY)))
     assert (busy.due_at, busy.undialled_in_a_row, busy.dial_expires_at) == (NOW + TERMS.retry_delay, 0, None)
     assert busy.undialled_attempts == 1
 
 
 def test_all_attempts_at_a_dial_share_its_expiry() -> None:
-    put_off = waiting(after(DIALING, refused(1)))
-    again = dialed_again(put_off, put_off.due_at + SECOND)
+    postponed = waiting(after(DIALING, refused(1)))
+    again = dialed_again(postponed, postponed.due_at + SECOND)
     assert isinstance(again, Dialing)
     assert again.dial_expires_at == DIALING.dial_expires_at
 
@@ -104,8 +104,8 @@ def test_a_call_whose_dial_expires_ends_with_the_reason_of_its_last_refusal() ->
 
 
 def test_a_refused_call_that_gets_no_slot_in_time_ends_with_the_reason() -> None:
-    put_off = waiting(after(DIALING, refused(1)))
-    due = decide(put_off, TimerDue(deadline_at=put_off.due_at), TERMS, put_off.due_at)
+    postponed = waiting(after(DIALING, refused(1)))
+    due = decide(postponed, TimerDue(deadline_at=postponed.due_at), TERMS, postponed.due_at)
     assert isinstance(due, CallDue)
     assert due.state.deadline_at == DIALING.dial_expires_at
     over = decide(due.state, TimerDue(deadline_at=due.state.deadline_at), TERMS, due.state.deadline_at)
@@ -116,17 +116,17 @@ def test_a_refused_call_that_gets_no_slot_in_time_ends_with_the_reason() -> None
 def test_a_permanent_refusal_ends_the_call_and_does_not_count_as_a_dial() -> None:
     failed = after(DIALING, refused(1, is_permanent=True))
     assert failed == Ended(status=CallStatus.FAILED, attempt=1, ended_at=NOW, undialled_attempts=1)
-    never_again = replace(TERMS, max_retries=0)
-    assert isinstance(decide(failed, inputs.CallRetryRequested(), never_again, NOW), CallStatusChanged), (
+    no_retries = replace(TERMS, max_retries=0)
+    assert isinstance(decide(failed, inputs.CallRetryRequested(), no_retries, NOW), CallStatusChanged), (
         "a retry command may follow once the number is unblocked"
     )
 
 
 def test_a_manual_retry_counts_dials() -> None:
-    rang_once = Ended(status=CallStatus.BUSY, attempt=TERMS.max_retries + 3, ended_at=NOW, undialled_attempts=3)
-    retried = waiting(after(rang_once, inputs.CallRetryRequested()))
+    dialled_once = Ended(status=CallStatus.BUSY, attempt=TERMS.max_retries + 3, ended_at=NOW, undialled_attempts=3)
+    retried = waiting(after(dialled_once, inputs.CallRetryRequested()))
     assert (retried.undialled_attempts, retried.undialled_in_a_row) == (3, 0)
-    used_up = decide(replace(rang_once, undialled_attempts=2), inputs.CallRetryRequested(), TERMS, NOW)
+    used_up = decide(replace(dialled_once, undialled_attempts=2), inputs.CallRetryRequested(), TERMS, NOW)
     assert isinstance(used_up, Refused)
     assert "dialled 2 times" in used_up.reason
 
@@ -139,8 +139,8 @@ def test_a_call_canceled_before_it_rang_ends_canceled() -> None:
 
 
 def test_a_change_of_a_refused_call_restores_the_full_time_for_its_dial() -> None:
-    put_off = waiting(after(DIALING, refused(1)))
-    changed = decide(put_off, inputs.CallChangeRequested(scheduled_at=NOW), TERMS, NOW)
+    postponed = waiting(after(DIALING, refused(1)))
+    changed = decide(postponed, inputs.CallChangeRequested(scheduled_at=NOW), TERMS, NOW)
     assert isinstance(changed, CallChanged)
     assert changed.state == Pending(attempt=1, due_at=NOW, undialled_attempts=1)
 
@@ -189,7 +189,7 @@ def _unknown(attempt: int) -> inputs.Input:
 def _life(
     terms: Terms, slot: timedelta, end_of: Callable[[int], Callable[[int], inputs.Input]]
 ) -> tuple[State, datetime]:
-    """Runs a call: timers fire, a slot is granted after `slot`, and `end_of` gives the outcome of each attempt."""
+    """Runs a call: timers fire, a slot is granted after `slot`, and `end_of` returns the outcome of each attempt."""
     state: State = Pending(attempt=0, due_at=NOW)
     now, last_attempt = NOW, 0
     for _ in range(MAX_STEPS):

@@ -83,8 +83,8 @@ def counted(log: Log, cuts: Sequence[int] = ()) -> tuple[dict[str, CallDocument]
     """Returns the documents and counters that a store has after the log, applied in batches that end at `cuts`."""
     documents: dict[str, CallDocument] = {}
     sums: dict[str, Counter[str]] = {}
-    edges = [0, *sorted(cuts), len(log)]
-    for start, end in itertools.pairwise(edges):
+    bounds = [0, *sorted(cuts), len(log)]
+    for start, end in itertools.pairwise(bounds):
         projected = project(documents, log[start:end])
         documents.update(projected.documents)
         for campaign, increments in projected.increments.items():
@@ -93,7 +93,7 @@ def counted(log: Log, cuts: Sequence[int] = ()) -> tuple[dict[str, CallDocument]
 
 
 def _stored(counts: Counter[str]) -> dict[str, int]:
-    """Without the one optional counter if it is zero: whether a document has it then depends on the batches."""
+    """Drops the optional counter if it is zero: whether a document contains a zero depends on the batches."""
     return {name: count for name, count in counts.items() if count or name in COUNTERS}
 
 
@@ -167,12 +167,12 @@ def test_documents_have_the_counter_of_missing_durations_only_if_one_is_missing(
     assert set(sums) == set(COUNTERS)
 
 
-def test_an_unknown_campaign_counts_nothing() -> None:
-    answer = statistics("unheard", {})
+def test_an_unknown_campaign_has_counters_of_zero() -> None:
+    answer = statistics("unknown", {})
     assert set(answer.model_dump(exclude={"campaign_id"}).values()) == {0}
 
 
-def test_a_turn_counts_once_however_often_its_reply_was_published_and_the_greeting_counts_nothing() -> None:
+def test_a_turn_with_a_repeated_reply_counts_once_and_the_greeting_is_not_counted() -> None:
     log = numbered(created(), moved(CallStatus.IN_PROGRESS), replied(0), replied(1), replied(1), replied(2))
     _, sums = counted(log, cuts=[4])
     assert sums["reminders"]["turns"] == 2
@@ -194,7 +194,7 @@ def test_the_disposition_of_the_conversation_is_kept_until_the_orchestrator_deci
     assert counted([*log, decided])[0][str(CALL_ID)].disposition is Disposition.DECLINED
 
 
-def test_the_disposition_of_an_attempt_is_not_that_of_the_next() -> None:
+def test_a_new_attempt_has_no_disposition() -> None:
     log = numbered(
         created(), moved(CallStatus.IN_PROGRESS), EXAMPLES["conversation.ended"], moved(CallStatus.DIALING, 2)
     )
@@ -233,8 +233,8 @@ def test_an_event_that_changes_no_counter_increments_no_campaign() -> None:
 
 def test_no_phone_number_script_or_transcript_is_kept() -> None:
     log = numbered(created(), moved(CallStatus.IN_PROGRESS), replied(1), EXAMPLES["conversation.ended"])
-    kept = counted(log)[0][str(CALL_ID)].model_dump_json()
-    assert not [word for word in PERSONAL if word in kept]
+    stored_text = counted(log)[0][str(CALL_ID)].model_dump_json()
+    assert not [word for word in PERSONAL if word in stored_text]
 
 
 CAMPAIGN_OF = {UUID(int=number): campaign for number, campaign in enumerate(["a", "b", "a"])}

@@ -1,4 +1,4 @@
-"""`centralita campaign`: what it sends, and what it makes of each answer."""
+"""`centralita campaign`: the request that it sends, and its output and exit code for each answer."""
 
 import json
 from collections.abc import Callable
@@ -82,7 +82,7 @@ def test_a_campaign_is_shown_for_people_and_as_json(answer: Answer) -> None:
     assert (code, json.loads(printed)) == (0, document)
 
 
-def test_a_resume_that_is_stored_but_not_decided_is_no_success(answer: Answer) -> None:
+def test_an_undecided_resume_is_an_error(answer: Answer) -> None:
     answer(httpx.Response(202, json={**STATE, "paused": True}))
     code, _, error = run("resume", "spring")
     assert code == ExitCode.UNREACHABLE
@@ -137,7 +137,7 @@ def test_an_address_at_which_nothing_listens_is_named() -> None:
 
 @pytest.mark.usefixtures("requests")
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://127.0.0.1", "http://", "http://[::1"])
-def test_an_address_that_is_none_is_wrong_use(url: str) -> None:
+def test_an_invalid_address_is_wrong_use(url: str) -> None:
     code, _, error = run("show", "spring", "--api-url", url)
     assert code == ExitCode.WRONG_USE
     assert "must begin with http:// or https://" in error
@@ -145,20 +145,20 @@ def test_an_address_that_is_none_is_wrong_use(url: str) -> None:
 
 @pytest.mark.usefixtures("requests")
 @pytest.mark.parametrize("key", [f"{KEY}\n", f"{KEY} x", f"{KEY}ñ"])
-def test_a_key_that_cannot_be_one_is_not_printed(key: str) -> None:
+def test_an_invalid_key_is_wrong_use_and_not_printed(key: str) -> None:
     code, _, error = run("show", "spring", key=key)
     assert code == ExitCode.WRONG_USE
     assert "characters that no API key has" in error
 
 
 @pytest.mark.usefixtures("requests")
-def test_without_a_key_the_command_says_what_to_give() -> None:
+def test_without_a_key_the_error_names_the_variable_and_the_option() -> None:
     code, _, error = run("show", "spring", key=None)
     assert code == ExitCode.WRONG_USE
     assert error.startswith("The API key is missing. Set API_KEY or give --api-key")
 
 
-def test_in_the_folder_of_a_run_its_address_and_key_are_found_and_the_key_is_sent_nowhere_else(
+def test_the_key_of_a_run_is_used_in_its_folder_and_only_for_its_address(
     answer: Answer, requests: list[httpx.Request]
 ) -> None:
     SETTINGS_FILE.parent.mkdir()

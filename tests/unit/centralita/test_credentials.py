@@ -70,9 +70,9 @@ async def test_a_permission_violation_is_logged_as_an_error_without_ids() -> Non
     with capture_logs() as lines:
         await on_bus_error(Exception('nats: permissions violation for publish to "dial.placed.0123-abcd"'))
         await on_bus_error(ConnectionResetError("of nats://voice:password@127.0.0.1"))
-    refused, trouble = lines
+    refused, connection_error = lines
     assert refused["log_level"] == "error"
     assert (refused["event"], refused["operation"], refused["family"]) == ("bus_refused", "publish", "dial.placed")
-    assert (trouble["log_level"], trouble["error"]) == ("warning", "ConnectionResetError")
+    assert (connection_error["log_level"], connection_error["error"]) == ("warning", "ConnectionResetError")
     assert "0123" not in str(lines)
     assert "password" not in str(lines)

@@ -1,4 +1,4 @@
-"""How a command ends."""
+"""Exit codes, and how Ctrl-C ends a command."""
 
 import subprocess
 import sys
@@ -32,14 +32,14 @@ except BaseException as error:
 """
 
 
-def test_ctrl_c_wakes_a_command_that_sleeps_whichever_thread_receives_the_signal() -> None:
+def test_ctrl_c_wakes_a_sleeping_command_if_another_thread_receives_the_signal() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", INTERRUPTED_IN_ANOTHER_THREAD], capture_output=True, text=True, timeout=60
     )
     assert (ended.returncode, ended.stdout) == (130, "cleaned up\n"), ended.stderr
 
 
-def test_the_table_is_complete_and_reads_as_documented() -> None:
+def test_the_table_is_complete_and_has_the_documented_text() -> None:
     assert MEANINGS.keys() == set(ExitCode)
     assert EPILOG == (
         "Exit codes: 0 success, 1 negative result, 2 wrong use, 3 a server does not answer, 130 interrupted"

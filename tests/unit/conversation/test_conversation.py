@@ -165,25 +165,25 @@ def test_the_model_cannot_choose_a_technical_failure() -> None:
 
 
 def test_two_silences_end_the_conversation_only_in_a_row() -> None:
-    apart = [
+    not_in_a_row = [
         *(utterance(1, ""), reply(1, "¿Hola?")),
         *(utterance(2, "sí"), reply(2, "Bien.")),
         *(utterance(3, ""), reply(3, "¿Oye?")),
     ]
-    assert decide_ending(conversation(*apart)) is None
-    assert ending_of(*apart, utterance(4, ""), reply(4, "Adiós.")).disposition is Disposition.UNRESPONSIVE
+    assert decide_ending(conversation(*not_in_a_row)) is None
+    assert ending_of(*not_in_a_row, utterance(4, ""), reply(4, "Adiós.")).disposition is Disposition.UNRESPONSIVE
 
 
 def test_two_fallbacks_end_the_conversation_only_in_a_row() -> None:
-    apart = [
+    not_in_a_row = [
         *(utterance(1, "a"), reply(1, "Lo siento.", is_fallback=True)),
         *(utterance(2, "b"), reply(2, "Bien.")),
         *(utterance(3, "c"), reply(3, "Lo siento.", is_fallback=True)),
     ]
-    assert decide_ending(conversation(*apart)) is None
-    ended = ending_of(*apart, utterance(4, "d"), reply(4, "Lo siento.", is_fallback=True))
+    assert decide_ending(conversation(*not_in_a_row)) is None
+    ended = ending_of(*not_in_a_row, utterance(4, "d"), reply(4, "Lo siento.", is_fallback=True))
     assert ended.disposition is Disposition.TECHNICAL_FAILURE
 
 
-def test_the_spanish_fallback_is_the_first_designs() -> None:
+def test_the_spanish_fallback_is_fixed() -> None:
     assert phrases_of("es-MX").fallback == "Lo siento, estoy experimentando problemas técnicos."

@@ -57,7 +57,7 @@ def received(turn: int, text: str = "hola", *, is_after_spoken_text: bool = Fals
     return UtteranceReceived(1, turn, Utterance(text, None, f"twilio/CA1/heard/{turn}"), is_after_spoken_text)
 
 
-def heard(turn: int, text: str = "desde fuera", call: Call = CALL) -> SpeechHeard:
+def speech_heard(turn: int, text: str = "desde fuera", call: Call = CALL) -> SpeechHeard:
     return SpeechHeard(call_id=call.call_id, attempt=1, turn=turn, text=text, language="es")
 
 
@@ -129,13 +129,13 @@ async def test_a_repeated_webhook_claims_nothing_and_has_the_same_instruction(
 async def test_an_utterance_whose_turn_another_writer_claims_meanwhile_claims_the_next_one(
     dialogue: DialogueService, log: FakeEventLog
 ) -> None:
-    rival: list[Event] = [heard(1)]
+    other_claim: list[Event] = [speech_heard(1)]
 
-    def append_rival(event: Event) -> None:
-        if rival:
-            log.store(rival.pop())
+    def append_other_claim(event: Event) -> None:
+        if other_claim:
+            log.store(other_claim.pop())
 
-    log.before_append = append_rival
+    log.before_append = append_other_claim
 
     assert await dialogue.respond(ID, received(1)) == play(2)
     assert turns(log) == [(1, "desde fuera"), (2, "hola")]
@@ -143,13 +143,13 @@ async def test_an_utterance_whose_turn_another_writer_claims_meanwhile_claims_th
 
 async def test_the_same_utterance_at_two_replicas_claims_one_turn(dialogue: DialogueService, log: FakeEventLog) -> None:
     utterance = received(1)
-    rival: list[Event] = [heard(1, "hola")]
+    other_claim: list[Event] = [speech_heard(1, "hola")]
 
-    def append_rival(event: Event) -> None:
-        if rival:
-            log.store(rival.pop(), utterance.utterance.event_id)
+    def append_other_claim(event: Event) -> None:
+        if other_claim:
+            log.store(other_claim.pop(), utterance.utterance.event_id)
 
-    log.before_append = append_rival
+    log.before_append = append_other_claim
 
     assert await dialogue.respond(ID, utterance) == play(1)
     assert turns(log) == [(1, "hola")]
@@ -160,31 +160,31 @@ async def test_a_turn_that_another_replica_claimed_for_the_same_utterance_is_pla
 ) -> None:
     utterance = received(1)
 
-    def append_rivals(event: Event) -> None:
+    def append_other_claims(event: Event) -> None:
         if not turns(log):
-            log.store(heard(1))
-            log.store(heard(2, "hola"), utterance.utterance.event_id)
+            log.store(speech_heard(1))
+            log.store(speech_heard(2, "hola"), utterance.utterance.event_id)
 
-    log.before_append = append_rivals
+    log.before_append = append_other_claims
 
     assert await dialogue.respond(ID, utterance) == play(2)
     assert turns(log) == [(1, "desde fuera"), (2, "hola")]
 
 
-async def test_an_utterance_gives_up_when_other_writers_always_append_first(
+async def test_an_utterance_fails_as_unavailable_when_other_writers_always_append_first(
     dialogue: DialogueService, log: FakeEventLog
 ) -> None:
-    rivals: list[StoredEvent] = []
-    log.before_append = lambda _: rivals.append(log.store(heard(len(rivals) + 1)))
+    other_claims: list[StoredEvent] = []
+    log.before_append = lambda _: other_claims.append(log.store(speech_heard(len(other_claims) + 1)))
 
     with pytest.raises(Unavailable):
         await dialogue.respond(ID, received(1))
 
-    assert len(rivals) == MAX_CLAIMS
+    assert len(other_claims) == MAX_CLAIMS
 
 
 async def test_an_earlier_attempts_turns_do_not_count(log: FakeEventLog, dialogue: DialogueService) -> None:
-    log.store(heard(4))
+    log.store(speech_heard(4))
     second = CALL.model_copy(update={"attempt": 2})
     log.store(call_created(second))
 
@@ -209,7 +209,7 @@ async def test_the_line_of_a_call_with_a_requested_hang_up_is_closed(
 async def test_a_silence_after_an_unplayed_remainder_claims_nothing_and_the_remainder_is_spoken(
     dialogue: DialogueService, log: FakeEventLog
 ) -> None:
-    log.store(heard(1))
+    log.store(speech_heard(1))
     store_reply(log, 1, "Hola.", "¿Puede venir?", unplayed=1)
 
     assert await dialogue.respond(ID, received(2, "")) == SpeakText(ID, 1, "es", 1, "¿Puede venir?")
@@ -220,7 +220,7 @@ async def test_a_silence_after_an_unplayed_remainder_claims_nothing_and_the_rema
 async def test_a_silence_after_another_turns_failure_claims_a_turn(
     dialogue: DialogueService, log: FakeEventLog
 ) -> None:
-    log.store(heard(1))
+    log.store(speech_heard(1))
     log.store(failed(7, 0))
 
     assert await dialogue.respond(ID, received(2, "")) == play(2)
@@ -235,7 +235,7 @@ async def test_a_failed_greeting_is_spoken_at_once(dialogue: DialogueService, lo
 async def test_a_reported_remainder_is_spoken_from_its_sentence_on(
     dialogue: DialogueService, log: FakeEventLog
 ) -> None:
-    log.store(heard(1))
+    log.store(speech_heard(1))
     store_reply(log, 1, "Uno.", "Dos.", "Tres.")
 
     assert await dialogue.respond(ID, RemainderReported(1, 1, 1)) == SpeakText(ID, 1, "es", 1, "Dos. Tres.")
@@ -244,7 +244,7 @@ async def test_a_reported_remainder_is_spoken_from_its_sentence_on(
 async def test_a_text_claims_the_next_turn_and_its_reply_is_streamed(
     dialogue: DialogueService, log: FakeEventLog, speech: FakeSpeech
 ) -> None:
-    log.store(heard(1))
+    log.store(speech_heard(1))
 
     async with dialogue.send_text(ID, "¿Quién es?") as audio:
         assert [chunk async for chunk in audio] == [b"audio"]

@@ -20,7 +20,7 @@ def test_an_entry_is_a_name_scopes_and_the_digest_of_the_key() -> None:
     assert find_key([key], "another-key") is None
 
 
-def test_the_digest_itself_is_no_key() -> None:
+def test_a_digest_is_not_accepted_as_a_key() -> None:
     assert find_key([parse_key(f"desk:read:{DIGEST}")], DIGEST) is None
     assert find_key([parse_key(f"desk:read:{DIGEST}")], f"desk:read:{DIGEST}") is None
 
@@ -52,7 +52,7 @@ def test_only_the_digest_of_a_plain_key_is_stored() -> None:
         ("desk:read:the-key-itself", "64 lower-case"),
     ],
 )
-def test_the_error_gives_the_number_of_a_wrong_entry_and_repeats_no_part_of_it(entry: str, named: str) -> None:
+def test_the_error_names_the_number_of_a_wrong_entry_and_repeats_no_part_of_it(entry: str, named: str) -> None:
     with pytest.raises(ValueError, match="entry 2") as refused:
         parse_keys(f"a-good-one, {entry}")
 

@@ -1,4 +1,4 @@
-"""The edge shows a campaign as the last event carries it."""
+"""The edge shows the campaign that the last event contains."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -19,7 +19,7 @@ class PaceChanged(CampaignDecision):
 
 
 class Log:
-    """A log whose last event of a campaign is given."""
+    """A log with one event, the last one of a campaign."""
 
     def __init__(self, event: Event) -> None:
         self.event = event
@@ -35,7 +35,7 @@ class Log:
 
 
 class NoRequests:
-    """The orchestrator is not asked."""
+    """Fails the test if a request is sent to the orchestrator."""
 
     async def send(self, request: Event) -> CommandOutcome | None:
         raise AssertionError("reading requests nothing")

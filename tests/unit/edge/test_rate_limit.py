@@ -15,7 +15,7 @@ def admitted(buckets: TokenBuckets, name: str, times: int) -> int:
     return [buckets.take(name) for _ in range(times)].count(None)
 
 
-def test_a_burst_is_admitted_and_no_more() -> None:
+def test_requests_beyond_the_burst_are_refused() -> None:
     assert admitted(TokenBuckets(RequestLimit(per_second=2, burst=5), Clock()), "a", 9) == 5
 
 
@@ -30,7 +30,7 @@ def test_tokens_return_at_the_rate_up_to_the_burst() -> None:
     assert admitted(buckets, "a", 9) == 5
 
 
-def test_a_refused_request_takes_no_token() -> None:
+def test_a_refused_request_consumes_no_token() -> None:
     clock = Clock()
     buckets = TokenBuckets(RequestLimit(per_second=1, burst=1), clock)
     admitted(buckets, "a", 100)

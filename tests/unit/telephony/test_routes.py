@@ -1,4 +1,4 @@
-"""URLs are built and parsed alike, and have the form that calls in progress use."""
+"""URLs are parsed as they were built, and keep the form that calls in progress use."""
 
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
@@ -86,5 +86,5 @@ def test_the_doctor_requests_paths_that_edge_and_voice_serve() -> None:
     assert urlsplit(build_media_target("key", no_call, 0, 0)).path == doctor.MEDIA_PATH
 
 
-def test_voice_gives_up_the_handover_before_the_edge_reacts_to_the_silence() -> None:
+def test_the_handover_by_voice_times_out_before_the_edge_reacts_to_the_silence() -> None:
     assert HANDOVER_SECONDS < SILENCE_SECONDS

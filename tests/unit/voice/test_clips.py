@@ -1,4 +1,4 @@
-"""The keys of clips, and which texts repeat."""
+"""The keys of clips, and which texts count as repeated."""
 
 import dataclasses
 

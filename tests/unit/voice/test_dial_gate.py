@@ -74,7 +74,7 @@ def waiting_count() -> float | None:
 
 
 def send_nothing(_: CircuitBreaker) -> None:
-    """No request was sent."""
+    """The outcome of an order that sent no request."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Which of the provider's calls is the attempt, if only its claim is known."""
+"""Finding the provider's call of an attempt of which only the claim is known."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +19,7 @@ CLAIMED_ATTEMPT = Attempt((), StoredEvent(CLAIM, Envelope.of(CLAIM, id="claim", 
 
 
 def directory(*seconds_after_claim: float | None) -> FakeCallDirectory:
-    """Contains calls CA0, CA1 …, created so many seconds after the claim; none: at an unknown time."""
+    """Returns calls CA0, CA1 … created that many seconds after the claim; None: at an unknown time."""
     return FakeCallDirectory(
         [
             ProviderCall(

@@ -1,4 +1,4 @@
-"""When the callee has heard what was sent."""
+"""The instant at which the audio that was sent has been played to the callee."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def ends_at(*sent: tuple[float, int]) -> float:
     return playback.ends_at
 
 
-def test_playback_of_nothing_has_ended() -> None:
+def test_playback_without_frames_has_ended() -> None:
     assert ends_at() == 0
 
 

@@ -20,7 +20,7 @@ def max_in_window(instants: list[float], window_seconds: float = 1.0) -> int:
 class World:
     """Replicas that receive events with random delays, and a provider with random latency.
 
-    The server is a number: the sequence of the last permit. Only a replica that has received it can append another.
+    The server is modelled by the sequence of the last permit; only a replica that has received it can append another.
     """
 
     def __init__(self, randomness: random.Random, *, replicas: int, per_second: float, max_delay: float) -> None:

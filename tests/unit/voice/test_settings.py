@@ -1,4 +1,4 @@
-"""Settings that are missing or wrong stop the service with their names."""
+"""A missing or invalid setting stops the service with a message that names it."""
 
 import pytest
 
