@@ -82,7 +82,7 @@ async def test_following_reads_a_message_again_that_was_lost_on_the_way(
 
     monkeypatch.setattr(bus_client, "subscribe", subscribe_with_a_loss)
     sequences = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(50):
         following = follow(bus_client, CALLS, DIALS, start_sequence=1, end_sequence=dials[-1])
         async with aclosing(following) as batches:
             async for batch in batches:
