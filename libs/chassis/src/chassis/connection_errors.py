@@ -1,6 +1,6 @@
 """Errors that the server reports on the connection, apart from the request that caused them.
 
-A refused publish gets no reply: its sender waits until its own timeout, and only this module knows why.
+A refused publish gets no reply: its sender waits until its own timeout, and only the error here names the cause.
 """
 
 import re

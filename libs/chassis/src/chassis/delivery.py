@@ -11,9 +11,9 @@ A dead letter is stored before the message is acknowledged, so no message is los
 letter cannot be stored is terminated, which raises an alert; it stays in its stream, and the log line names its
 sequence.
 
-Failures are counted here and not by the server's ``num_delivered``, which counts expected waiting too. The count is
-kept in the memory of one process. It begins again after a restart and in each replica, so a message that always fails
-is tried up to once per entry of ``backoff`` in each of them. `MAX_DELIVERIES` bounds the sum over all processes.
+Failures are counted here and not by the server's ``num_delivered``, which counts expected waiting too. Each process
+counts in its own memory, from 0 after a restart. So each replica may try a message that always fails once per entry of
+``backoff``. `MAX_DELIVERIES` bounds the sum over all processes.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

@@ -1,7 +1,7 @@
 """Appending events to a stream and reading the events of one call or campaign, over nats-py's JetStream context.
 
-Appends are guarded by optimistic concurrency on the server (law 1): a `Guard` names the last message that the decision
-was based on, and an append after which another event came first raises `Conflict`.
+Appends are guarded by optimistic concurrency on the server (law 1). A `Guard` names the last message that a decision is
+based on. If the server has stored another message since then, the append raises `Conflict`.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Creates the streams, durable consumers and buckets that the contracts describe. It may be run again at any time.
 
-Run ``python -m chassis.provision`` once before the services start and after every change of the contracts, with a
+Run ``python -m chassis.provision`` once before the services start and after every change of the contracts. Use a
 ``NATS_URL`` of the user ``admin``: services may not create or change a stream or a durable consumer.
 """
 

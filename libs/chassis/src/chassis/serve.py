@@ -1,7 +1,7 @@
 """Runs a service: settings, logs, connection, streams, subscribers and HTTP, and an orderly stop in reverse order.
 
 A service stops at SIGTERM or SIGINT with exit code 0. It exits with code 1 if its connection to NATS is closed for good
-(law 14): nats-py does not reconnect after an error that the server reports on the connection.
+(law 14). nats-py does not reconnect after an error that the server reports on the connection.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""An event together with what the stream knows about it."""
+"""An event together with its envelope and its sequence in the stream."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -55,12 +55,12 @@ async def follow(
     """Yields the messages on `filters` from `start_sequence` on, in batches, each message exactly once.
 
     After a gap or a failure it asks the server again for what follows the last message that it yielded. It ends after
-    the first message at or beyond `end_sequence`; without one, close the generator to end it. Once
-    the connection is being closed, it yields nothing more and waits until it is cancelled. The server removes the
-    consumer `inactive_seconds` after the end.
+    the first message at or beyond `end_sequence`; without one, close the generator to end it. Once the connection is
+    being closed, it yields nothing more and waits until it is cancelled. The server removes the consumer
+    `inactive_seconds` after the end.
 
-    nats-py's ordered consumer is not used, since it begins again at the head of the stream if it is interrupted before
-    its first message; its pull subscriptions keep a connection from being drained.
+    nats-py's ordered consumer is not used: if it is interrupted before its first message, it begins again at the head
+    of the stream. Its pull subscriptions are not used, because they keep a connection from being drained.
     """
     failures = 0
     while not _is_ending(client):

@@ -1,8 +1,10 @@
 """One trace per call: W3C trace context in NATS headers, and spans that are exported by OTLP if an endpoint is set.
 
-The spans of FastStream's middleware and of the HTTP clients' instrumentations are not used: they put call ids into
-span names, and error texts and URLs, which contain phone numbers and transcripts, into attributes. Without an endpoint
-the SDK is not imported and no span is made; `contracts.Envelope` then passes on the trace context that came in.
+The spans of FastStream's middleware and of the HTTP clients' instrumentations are not used. They put call ids into
+span names. Their attributes contain error texts and URLs, and these contain phone numbers and transcripts.
+
+Without an endpoint the SDK is not imported and no span is made; `contracts.Envelope` then passes on the trace context
+that came in.
 """
 
 from collections.abc import Callable, Iterator

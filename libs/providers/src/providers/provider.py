@@ -83,7 +83,7 @@ class Provider:
         """Surrounds one request, from its sending to the end of its answer. Raises RequestFailed if it is not sent.
 
         A block that ends normally has succeeded; one that raises RequestFailed has failed; any other exception
-        abandons the request. The deadline of the answer is the adapter's, which knows what part of it is late.
+        abandons the request. The adapter sets the deadlines of the answer and of its parts.
         """
         if not self.breaker.may_begin:  # a caller must not wait for capacity that it cannot use
             raise self._not_sent(Failure.BREAKER_OPEN)

@@ -48,7 +48,7 @@ class Queue(Protocol):
         """Adds the call, which has waited since the event `due_sequence`. Replaces an earlier entry of the call."""
 
     async def leave(self, queue_sequence: int) -> None:
-        """Removes the entry of this sequence; nothing happens if it is gone or was replaced."""
+        """Removes the entry of this sequence. Has no effect if the entry was removed or replaced."""
 
 
 class Feeds(Protocol):

@@ -14,11 +14,11 @@ logger = structlog.get_logger()
 
 
 def build_router(store: Store) -> NatsRouter:
-    """Returns one subscriber in a queue group: any replica answers. Reading changes nothing, so a repeated request is
-    harmless.
+    """Returns a router with one subscriber in a queue group: any replica answers.
 
-    An error has an empty body and the headers ``Nats-Service-Error-Code`` and ``Nats-Service-Error`` of NATS services
-    (ADR-32 of nats-architecture-and-design): 400 for an invalid query, 503 while MongoDB is unavailable.
+    A repeated request is harmless, because it only reads. An error has an empty body and the headers
+    ``Nats-Service-Error-Code`` and ``Nats-Service-Error`` of NATS services (ADR-32 of nats-architecture-and-design).
+    The codes are 400 for an invalid query and 503 while MongoDB is unavailable.
     """
     router = NatsRouter()
 

@@ -1,14 +1,14 @@
 """The documents in MongoDB, and the checkpoint that moves with them.
 
 The checkpoint is the sequence of the last event of the log that is in the documents. It is a document in the same
-database and moves in the transaction that writes the batch, by compare-and-set: the transaction fails unless the
-checkpoint still has the value from which the batch was read (law 8). From that follows:
+database and moves by compare-and-set in the transaction that writes the batch. The transaction fails if the checkpoint
+no longer has the value from which the batch was read (law 8). From that follows:
 
 - An event is applied exactly once, also after a crash: documents, counters and checkpoint are committed together or not
   at all.
 - Replicas need no coordination. Two that apply the same batch race for the checkpoint; the loser has written nothing.
 - The documents are disposable. In an empty database the checkpoint is 0, so the projection reads the log from its start
-  and arrives at the same documents.
+  and computes the same documents.
 
 Each call document also names the sequence of its last event, so an event before it changes nothing. A process that is
 killed inside a transaction leaves the checkpoint locked for a minute (``transactionLifetimeLimitSeconds``). Replicas

@@ -117,7 +117,7 @@ class SpeechEvents(Protocol):
     """The events of a call that make up its turns."""
 
     def follow(self, call_id: UUID) -> AbstractAsyncContextManager[AsyncIterator[StoredEvent]]:
-        """Returns every `audio.requested` and `reply.generated` of the call, stored and to come, without an end."""
+        """Yields every `audio.requested` and `reply.generated` of the call, stored and future ones, without an end."""
         ...
 
 
@@ -125,5 +125,5 @@ class DialEvents(Protocol):
     """The events of all replicas' dials."""
 
     def follow(self) -> AbstractAsyncContextManager[AsyncIterator[list[StoredEvent]]]:
-        """Returns permits and outcomes in log order, without an end, from the oldest one that still counts."""
+        """Yields permits and outcomes in log order, without an end, from the oldest one that still counts."""
         ...

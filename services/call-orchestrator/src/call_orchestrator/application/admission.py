@@ -1,8 +1,8 @@
 """Grants slots, the permissions to begin an attempt, to waiting calls.
 
-Each replica follows the log and the queue, chooses the next call with `call_orchestrator.domain.slots` (which explains
-the theory), and appends a grant that is guarded by the previous one. Dialling does not happen here: the grant is an
-event, which `grants` consumes. So a replica may die right after its grant, and another one carries it out.
+Each replica follows the log and the queue, and chooses the next call with `call_orchestrator.domain.slots`, which
+explains the theory. It appends a grant that is guarded by the previous one. Dialling does not happen here: the grant is
+an event, which `grants` consumes. If a replica dies right after its grant, another one carries the grant out.
 """
 
 import asyncio

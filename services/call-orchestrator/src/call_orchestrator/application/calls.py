@@ -1,9 +1,8 @@
 """Carries out inputs of calls: load, decide, append, effects.
 
-Any input may arrive twice, late or out of order (law 6). The append is guarded by the sequence that was loaded, so if
-two replicas decide at once, one of them gets a conflict and decides again on what the other appended. A message that
-arrives again after its decision was stored finds that decision by its causation id. Only the effects are repeated then,
-and each effect is idempotent.
+Any input may arrive twice, late or out of order (law 6). The append is guarded by the sequence that was loaded. If two
+replicas decide at once, one of them gets a conflict, loads what the other appended, and decides again. The causation id
+of an event shows that a message was decided before. Only its effects are repeated then, and each is idempotent.
 """
 
 from collections.abc import Callable

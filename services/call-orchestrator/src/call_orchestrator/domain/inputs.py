@@ -78,7 +78,7 @@ class DialUnknown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialLookedUp:
-    """The provider's answer to a settlement question; no status: it knows no such attempt."""
+    """The provider's answer to a settlement question. Without a status, the provider has no such attempt."""
 
     attempt: int
     status: TelephonyStatus | None

@@ -5,16 +5,16 @@ the call leaves it not live: it ended, or it waits for a retry. A grant for a ca
 *released* instead. A change of a waiting call between its grant and the dial frees the slot too: that grant is ignored,
 and the call is granted another one. So the log alone determines which slots are occupied; there is no other counter.
 
-All grants form one chain on one subject. Each grant is appended with a guard on the previous one, so of several
+All grants form one chain on one subject. Each grant is appended with a guard on the previous one. So of several
 replicas exactly one grants, and a replica that has not read the last grant cannot grant at all. Each replica folds the
 log into `Slots`, and all of them choose the same next call. A replica that has read the last grant knows every occupied
-slot; if it has not yet read that a call ended, it only waits longer than necessary. Each grant also carries the
-sequence from which the log must be read to find all occupied slots, so a restart reads a short part of the log.
+slot. If it has not yet read that a call ended, it only waits longer than necessary. Each grant also carries the
+sequence from which a reader finds all occupied slots, so a restart reads a short part of the log.
 
-Campaigns take turns: the next slot goes to the campaign whose last grant is the oldest, however many calls wait in it,
-and in it to the call that is due the longest. Calls of a paused campaign keep their turn and are granted no slot. No
-replica grants before it knows which campaigns are paused, and it checks the campaign at the leader before each grant. A
-grant and a pause that cross within that check are both valid: a call that has its slot goes on.
+Campaigns take turns: the next slot goes to the campaign whose last grant is the oldest, however many calls wait in it.
+In this campaign it goes to the call that is due the longest. Calls of a paused campaign keep their turn and are granted
+no slot. No replica grants before it knows which campaigns are paused, and it checks the campaign at the leader before
+each grant. A grant and a pause that cross within that check are both valid: a call that has its slot goes on.
 
 Few calls are granted a slot ahead of the dialler (`Limits.max_unclaimed`). Calls beyond the account's rate limit should
 wait here, where campaigns take turns, and not in the dialler's consumer, where they do not.

@@ -1,9 +1,14 @@
 """Generates the agent's reply to one utterance.
 
-The sources of a reply, in their order: a goodbye after too many silences, the answer cache, the models (see
-`conversation.application.model_chain`), the fallback line of the script, and the last resort: the fallback phrase of
-the language. After the second failure in a row a goodbye follows, because a fallback that repeats itself is worse than
-the end of the call.
+The sources of a reply, in their order:
+
+1. A goodbye, after too many silences.
+2. The answer cache.
+3. The models (`conversation.application.model_chain`).
+4. The fallback line of the script.
+5. The last resort: the fallback phrase of the language.
+
+After the second failure in a row a goodbye follows, because a repeated fallback is worse than the end of the call.
 """
 
 from collections.abc import Sequence

@@ -2,14 +2,14 @@
 
 **A turn.** `speech.heard` reports an utterance. The replica that receives it reads all events of the call and rebuilds
 the conversation, so any replica can answer any turn. It requests an answer from the model and appends one
-`audio.requested` per sentence, as soon as the sentence is complete: speech synthesis begins while the model still
+`audio.requested` per sentence, as soon as the sentence is complete. So speech synthesis begins while the model still
 writes. `reply.generated` closes the turn. `conversation.ended` follows if the reply ends the conversation.
 
 **Deadline.** A turn has one deadline, `TURN_DEADLINE_SECONDS`. The first model, its retry and the second model share
 it. If none of them answers, a fallback is published at once, so the callee always hears something (law 9).
 
-**Two replicas.** The same utterance may reach two replicas. The first sentence of a turn is therefore a claim: it is
-appended with a guard on the last `audio.requested` of the call, so the server accepts it from one replica only. The
+**Two replicas.** The same utterance may reach two replicas. The first sentence of a turn is therefore a claim. It
+is appended with a guard on the last `audio.requested` of the call, so the server accepts it from one replica only. The
 other one publishes nothing, and the message is delivered to it again later. Sentences of two answers are never mixed.
 
 **Second delivery.** What a message still needs follows from the log:

@@ -9,7 +9,7 @@ The callee must hear each sentence within its deadline. Four sources are tried i
 
 For a reusable sentence, a clip in the voice of source 1 or 2 replaces its synthesis. Each voice has an equal share of
 the deadline for its first audio, so a slow vendor counts as a failed one. Once any audio of a sentence has been passed
-on, only source 4 is left, which repeats the sentence from its beginning: half a sentence in one voice and half in
+on, only source 4 is left. It repeats the sentence from its beginning, because half a sentence in one voice and half in
 another cannot be understood. The log records the source of each sentence; docs/adr/0011 gives the reasons.
 """
 
@@ -44,7 +44,7 @@ Sentence = StoredEvent[AudioRequested]
 
 @dataclass
 class _AudioSink:
-    """Passes MP3 frames on, and knows whether it has passed any."""
+    """Passes MP3 frames on, and records whether it has passed any."""
 
     on_audio: Callable[[bytes], None]
     has_begun: bool = False

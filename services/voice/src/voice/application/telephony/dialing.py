@@ -7,13 +7,13 @@ lost may have been carried out. So an attempt goes through four phases:
    process alone gets the claim, and only that process may send the request.
 2. Request. One request is sent. It is repeated after HTTP 429 only, which is documented as never processed, and only
    within `REQUEST_WINDOW_SECONDS`.
-3. Outcome. `dial.placed` if the provider accepted the call; `dial.refused` if the attempt certainly did not reach the
-   network; `dial.unknown` in all other cases: no answer, a 5xx, a process that died after its claim.
+3. Outcome. `dial.placed` if the provider accepted the call. `dial.refused` if the attempt certainly did not reach the
+   network. `dial.unknown` in all other cases: no answer, a 5xx, a process that died after its claim.
 4. Settlement. An unknown attempt is never dialled again. The provider's callbacks name it, or `settlement` looks it up
    when its deadline has passed.
 
-An attempt without a claim can be ended from outside, by a hang-up or a settlement: these append the claim themselves,
-so no process can dial it afterwards. A process that dies between claim and request costs one call that was never made;
+A hang-up or a settlement can end an attempt that has no claim. It appends the claim itself, so no process can dial the
+attempt afterwards. A process that dies between claim and request costs one call that was never made;
 that is preferred to ringing twice (docs/adr/0004).
 
 Before its claim, an attempt passes the gate (`dial_gate`) and gets a permit (`rate_limiter`).

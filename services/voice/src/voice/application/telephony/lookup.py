@@ -18,8 +18,7 @@ class AmbiguousLookup(Exception):
 async def look_up(directory: CallDirectory, call: Call, attempt: Attempt) -> ProviderCall | None:
     """Returns the attempt's call at the provider; none if it has no such call. Raises AmbiguousLookup.
 
-    If the provider's call id is unknown, it looks for the one call to this number that was created shortly after the
-    claim.
+    Without a provider call id, it is the one call to this number that was created shortly after the claim.
     """
     if attempt.provider_call_id is not None:
         return await directory.fetch(attempt.provider_call_id)
