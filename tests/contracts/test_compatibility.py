@@ -70,14 +70,14 @@ BREAKING: dict[str, tuple[Change, str]] = {
         put("properties", "age", to={"type": "integer", "minimum": 0}),
         "body.age: no longer accepts null",
     ),
-    "a limit within an alternative tightens": (
+    "a minimum within an alternative increases": (
         put("properties", "age", to={"anyOf": [{"type": "integer", "minimum": 18}, {"type": "null"}]}),
         "body.age: minimum was 0, is 18",
     ),
-    "a ceiling comes down": (put("properties", "name", "maxLength", to=10), "body.name: maxLength was 20, is 10"),
-    "a floor appears": (put("properties", "name", "minLength", to=1), "body.name: minLength was open, is 1"),
-    "a pattern appears": (put("properties", "name", "pattern", to="^A"), "body.name: pattern was 'open', is '^A'"),
-    "an unknown keyword appears": (put("properties", "name", "x-must", to=1), "body.name: x-must"),
+    "a maximum length decreases": (put("properties", "name", "maxLength", to=10), "body.name: maxLength was 20, is 10"),
+    "a minimum length is added": (put("properties", "name", "minLength", to=1), "body.name: minLength was open, is 1"),
+    "a pattern is added": (put("properties", "name", "pattern", to="^A"), "body.name: pattern was 'open', is '^A'"),
+    "an unknown keyword is added": (put("properties", "name", "x-must", to=1), "body.name: x-must"),
     "unknown properties are refused": (put("additionalProperties", to=False), "body: properties that it does not name"),
     "an item's property is removed": (
         put("$defs", "Part", "properties", to={"part": {"$ref": "#/$defs/Part"}}),
@@ -97,18 +97,16 @@ HARMLESS: dict[str, Change] = {
     "a whole number becomes any number": put(
         "properties", "age", to={"anyOf": [{"type": "number", "minimum": 0}, {"type": "null"}]}
     ),
-    "null becomes acceptable": put(
+    "null becomes valid": put(
         "properties", "name", to={"anyOf": [{"type": "string", "maxLength": 20}, {"type": "null"}]}
     ),
-    "a limit is lifted": lambda s: s["properties"]["name"].pop("maxLength"),
+    "a maximum length is removed": lambda s: s["properties"]["name"].pop("maxLength"),
     "a description changes": put("properties", "name", "description", to="what they are called"),
     "a definition is renamed": lambda s: (
         s["$defs"].update(State=s["$defs"].pop("Status")),
         s["properties"].update(status={"$ref": "#/$defs/State"}),
     ),
-    "a definition is written where it is used": put(
-        "properties", "status", to={"type": "string", "enum": ["closed", "open"]}
-    ),
+    "a definition is inlined": put("properties", "status", to={"type": "string", "enum": ["closed", "open"]}),
 }
 
 

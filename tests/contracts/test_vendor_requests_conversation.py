@@ -83,7 +83,7 @@ def test_the_request_is_valid_according_to_the_vendors_document(
     assert [error.message for error in validator.iter_errors(body)] == []
     invalid: list[dict[str, Any]] = [{"messages": []}, {"stream": "yes"}, {"tools": [{"type": "function"}]}]
     assert not any(validator.is_valid(body | change) for change in invalid), (
-        "the document accepts everything, so this test proves nothing"
+        "the document accepts every request, so this test cannot fail"
     )
 
 

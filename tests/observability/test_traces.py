@@ -71,7 +71,7 @@ def test_without_an_endpoint_no_sdk_is_imported() -> None:
 
 
 def test_the_campaign_has_conversations(observed: Observed) -> None:
-    assert len(observed.spoken) > len(observed.requests), "otherwise the tests for absent text prove nothing"
+    assert len(observed.spoken) > len(observed.requests), "without spoken text, the tests for absent text cannot fail"
 
 
 async def test_without_traces_the_trace_of_a_message_is_passed_on(calls: EventLog) -> None:

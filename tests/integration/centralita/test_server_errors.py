@@ -58,7 +58,7 @@ def test_a_missing_user_and_a_wrong_password_are_wrong_use(
     assert "wrong" not in ended.err
     assert ended.err.startswith(f"NATS at {empty_server} ")
     assert "nats://USER:PASSWORD@HOST:PORT" in ended.err
-    assert ended.code in (2, 3), "3: the server closed the connection before nats-py read why"
+    assert ended.code in (2, 3), "3: the server closed the connection before nats-py read the reason"
 
 
 def test_missing_streams_are_named_with_the_command_that_creates_them(

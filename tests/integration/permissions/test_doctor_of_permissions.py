@@ -94,7 +94,7 @@ async def test_a_different_permission_is_named_with_its_user_and_the_remedy_work
         (
             without(Service.EDGE, OWN_PERMISSIONS),
             Service.EDGE,
-            f"it may not ask for its permissions ({OWN_PERMISSIONS})",
+            f"it may not request its permissions ({OWN_PERMISSIONS})",
         ),
         (without(OPERATOR, "$JS.API.STREAM.INFO.*"), OPERATOR, "may not publish $JS.API.STREAM.INFO.*"),
         (replaced("$NATS_PASSWORD_EDGE", "another"), Service.EDGE, "the server does not know this user"),

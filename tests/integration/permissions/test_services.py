@@ -62,7 +62,9 @@ async def test_a_service_subscribes_to_its_own_consumers_only_in_their_group(
     for consumer in own:
         assert await connection.may_subscribe(consumer.deliver_subject, queue=consumer.name)
     without_group = [consumer.deliver_subject for consumer in own]
-    assert len(await connection.refused_subscriptions(*without_group)) == len(without_group), "it would get copies"
+    assert len(await connection.refused_subscriptions(*without_group)) == len(without_group), (
+        "without its group, the service would receive copies"
+    )
     for consumer in CONSUMERS:
         if consumer not in own:
             refused = await connection.refused_subscriptions(consumer.deliver_subject, queue=consumer.name)

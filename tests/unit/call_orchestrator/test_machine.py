@@ -52,7 +52,7 @@ def test_every_decision_keeps_the_laws_in_every_state(case: Case) -> None:
         assert isinstance(case.input, inputs.CallRetryRequested), "only a retry command returns a call to pending"
     begins = isinstance(after, Dialing) and not isinstance(case.state, Dialing)
     assert after.attempt == case.state.attempt + begins, "an attempt begins only with a dial"
-    assert dials(after) <= TERMS.max_retries + 1 or not begins, "never more dials than agreed"
+    assert dials(after) <= TERMS.max_retries + 1 or not begins, "never more dials than max_retries permits"
     if begins:
         assert isinstance(case.state, Pending)
         assert isinstance(case.input, inputs.AdmissionGranted), "only a slot lets a call be dialled"

@@ -28,7 +28,9 @@ def ended(state: InProgress | Ringing) -> CallStatusChanged:
     return decision
 
 
-@pytest.mark.parametrize("hangup_reason", [HangupReason.CONCLUDED, None], ids=["we hung up", "they hung up"])
+@pytest.mark.parametrize(
+    "hangup_reason", [HangupReason.CONCLUDED, None], ids=["the system hung up", "the callee hung up"]
+)
 def test_a_failed_conversation_fails_the_call_on_either_hangup(hangup_reason: HangupReason | None) -> None:
     decision = ended(replace(TALKING, hangup_reason=hangup_reason))
     assert isinstance(decision.state, Ended)

@@ -173,7 +173,7 @@ def test_every_call_ends_for_every_sequence_of_outcomes(
     state, now = _life(terms, slot, lambda number: ends[number] if number < len(ends) else refused)
 
     assert isinstance(state, Ended)
-    assert dials(state) <= max_retries + 1, "never more dials than agreed"
+    assert dials(state) <= max_retries + 1, "never more dials than max_retries permits"
     asked = timedelta(hours=MAX_CHECKS)
     assert now - NOW <= (max_retries + 1) * (dial_within + terms.ring_time + ANSWER_MARGIN + asked + retry_delay)
 

@@ -148,7 +148,7 @@ def test_an_invalid_address_is_wrong_use(url: str) -> None:
 def test_an_invalid_key_is_wrong_use_and_not_printed(key: str) -> None:
     code, _, error = run("show", "spring", key=key)
     assert code == ExitCode.WRONG_USE
-    assert "characters that no API key has" in error
+    assert "a space or a character that is not printable ASCII" in error
 
 
 @pytest.mark.usefixtures("requests")

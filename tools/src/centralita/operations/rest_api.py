@@ -26,7 +26,8 @@ class RestApi:
     def __init__(self, url: str, api_key: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._url = _validated_url(url)
         if not (api_key.isascii() and api_key.isprintable() and " " not in api_key):
-            raise RequestFailed("The API key contains characters that no API key has. Check --api-key or API_KEY.", 401)
+            reason = "The API key contains a space or a character that is not printable ASCII"
+            raise RequestFailed(f"{reason}. Check --api-key or API_KEY.", 401)
         headers = {"X-API-Key": api_key, "Accept": "application/json"}
         self._http = httpx.AsyncClient(
             base_url=self._url, headers=headers, timeout=TIMEOUT_SECONDS, transport=transport

@@ -9,7 +9,7 @@ header. If its process is killed, the target contains fewer messages than the he
 refused and names the command that removes them.
 
 **Headers.** The server's own headers (``Nats-*``) are not imported. Guards (``Nats-Expected-*``) refer to the
-log that the message comes from. ``Nats-Msg-Id`` would leave gaps in an import that follows an undone one: the server
+log that the message comes from. ``Nats-Msg-Id`` would leave gaps in an import that follows an undone one. The server
 silently drops an id that it received within two minutes, even if the message was deleted since. A message that was
 identified only by its sequence (a request without headers) gets that identity as ``ce-id``, and its time as
 ``ce-time``.

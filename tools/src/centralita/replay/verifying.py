@@ -9,11 +9,11 @@ for a call that became due too late.
 
 **Ignored inputs are not exact.** The log does not record when an input without a decision was handled. The state at
 that time is one of a few (`centralita.replay.call_history.CallHistory.possible_states`). If the input leads to a
-decision in all of them now, that is a *doubt* and not a drift: an input whose replica was killed is handled again
-later, in another state.
+decision in all of them now, that is a *doubt*. It is not a drift, because an input whose replica was killed is handled
+again later, in another state.
 
-**Some messages are not judged**: inputs that the orchestrator had not acknowledged, dead letters, and, in a time range,
-messages whose cause or decision may be outside the range.
+**Some messages are not judged**: inputs that the orchestrator had not acknowledged, and dead letters. With a time
+range, these are also messages whose cause or decision may be outside the range.
 """
 
 from collections.abc import Callable

@@ -18,7 +18,7 @@ from contracts.nats_configuration import account_of
 from contracts.permissions import OWN_PERMISSIONS, User, inbox_of, users
 
 RELOAD = (
-    "`make contracts` writes deploy/nats/permissions.conf; then let NATS read it again: `docker compose kill -s HUP "
+    "`make contracts` writes deploy/nats/permissions.conf; then make NATS reload it: `docker compose kill -s HUP "
     "nats`. `make up` writes its own whenever it is started"
 )
 ANSWER_SECONDS = 5
@@ -65,7 +65,7 @@ async def _check_user(area: str, address: str, user: User, password: str) -> Fin
     try:
         answer = json.loads((await client.request(OWN_PERMISSIONS, timeout=ANSWER_SECONDS)).data)["data"]
     except NatsError:
-        return failed(area, name, f"it may not ask for its permissions ({OWN_PERMISSIONS})", RELOAD)
+        return failed(area, name, f"it may not request its permissions ({OWN_PERMISSIONS})", RELOAD)
     finally:
         await client.close()
     if different := "; ".join(differences(user, answer)):
