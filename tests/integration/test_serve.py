@@ -1,4 +1,4 @@
-"""A service as a process: it starts, names what is missing, and stops in order."""
+"""A service as a process: it starts, names missing settings, and stops in order."""
 
 import asyncio
 import json

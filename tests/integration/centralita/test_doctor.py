@@ -1,4 +1,4 @@
-"""The doctor finds what is wrong and gives advice."""
+"""The doctor names each problem and its remedy."""
 
 import os
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The fallback chain of speech, and what is recorded of each fallback."""
+"""The fallback chain of speech, and the recorded outcome of each fallback."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

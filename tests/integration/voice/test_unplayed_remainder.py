@@ -1,4 +1,4 @@
-"""A turn with a sentence that cannot be played: where its audio ends, what remains, and what is recorded."""
+"""A turn with a sentence that cannot be played: its audio, the unplayed remainder, and the recorded events."""
 
 import asyncio
 from collections.abc import Callable

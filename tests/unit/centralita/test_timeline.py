@@ -1,4 +1,4 @@
-"""The timeline of a call, and its state after any sequence."""
+"""The timeline of a call, and the call's state after any sequence."""
 
 from datetime import UTC, datetime, timedelta
 

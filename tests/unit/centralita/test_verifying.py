@@ -1,4 +1,4 @@
-"""Verification: equal decisions, drifts with both versions, doubts, and what is not judged."""
+"""Verification: equal decisions, drifts with both versions, doubts, and messages that are not judged."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -124,7 +124,7 @@ async def test_a_decision_without_its_cause_is_a_drift_in_a_whole_log(log: LogWr
     assert drift.reason == "the message id-1 that caused it is not in the record"
 
 
-async def test_what_a_time_range_contains_only_in_part_is_not_judged(log: LogWriter) -> None:
+async def test_in_a_time_range_messages_without_their_cause_or_decision_are_not_judged(log: LogWriter) -> None:
     part = [message for message in log.messages if message.stream == CALLS.name]
     found = await verify(log.record(messages=part, scope=Scope(since=STARTED_AT)))
     assert found.drifts == ()

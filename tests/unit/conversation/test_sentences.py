@@ -1,4 +1,4 @@
-"""Where streamed text is cut into sentences."""
+"""Splitting streamed text into sentences."""
 
 import pytest
 from hypothesis import example, given

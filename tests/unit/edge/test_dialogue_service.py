@@ -1,4 +1,4 @@
-"""Turn-taking on a log in memory: what is appended, who claims a turn, which remainder is read."""
+"""Turn-taking on a log in memory: which events are appended, which utterance claims a turn, which remainder is read."""
 
 import pytest
 from tests.builders.calls import a_call

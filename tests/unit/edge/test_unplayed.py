@@ -1,4 +1,4 @@
-"""Which sentence of a turn is the first unplayed one, and the text from a sentence on."""
+"""The first unplayed sentence of a turn, and the text from a sentence on."""
 
 from uuid import UUID
 

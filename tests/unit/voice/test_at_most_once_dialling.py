@@ -1,4 +1,4 @@
-"""Dialling with an event log in memory: who may send the request, and what is recorded."""
+"""Dialling with an event log in memory: which process may send the request, and the recorded outcome."""
 
 from datetime import UTC, datetime, timedelta
 from typing import cast

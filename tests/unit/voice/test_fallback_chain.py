@@ -1,4 +1,4 @@
-"""The fallback chain of speech with fakes: which source speaks, how often, and what is recorded."""
+"""The fallback chain of speech with fakes: which source speaks, how often, and the recorded outcome."""
 
 from dataclasses import dataclass, field
 from typing import cast

@@ -1,4 +1,4 @@
-"""How a command ends: the table of exit codes, on which scripts may rely, and the handling of expected errors."""
+"""The exit codes of the commands, on which scripts may rely, and the handling of expected errors and of Ctrl-C."""
 
 import asyncio
 import logging

@@ -45,7 +45,7 @@ async def traced_call(folder: Path, *, seed: int = 1) -> tuple[UUID, str, TraceR
 
 
 def is_complete(spans: list[Span]) -> bool:
-    """Returns whether the spans are one trace in which every service takes part."""
+    """Returns whether the spans are one trace with spans of every service."""
     return len({span.trace_id for span in spans}) == 1 and len({span.service for span in spans}) == 5
 
 

@@ -13,7 +13,7 @@ TIMEOUT_SECONDS = 30.0
 
 
 class RequestFailed(RuntimeError):
-    """The API did not do what was requested. `status` is the HTTP status, None if the server did not answer."""
+    """A request to the REST API failed. `status` is the HTTP status, None if the server did not answer."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)

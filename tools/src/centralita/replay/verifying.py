@@ -46,7 +46,7 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """How much was decided again, and what differs. `drifts` and `doubts` are in the order of the log.
+    """The number of compared decisions, and the differences. `drifts` and `doubts` are in the order of the log.
 
     `without_effect`: judged inputs without a decision. `unjudged`: decisions and inputs that were not judged.
     """

@@ -15,7 +15,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check. `found` never contains a secret; `advice`: what to do, if there is something to do."""
+    """One check. `found` never contains a secret; `advice`: the remedy, if one is needed."""
 
     area: str
     check: str
