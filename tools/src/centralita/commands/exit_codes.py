@@ -58,7 +58,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     # Log lines of libraries go to standard error, so that standard output holds the result only.
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # sys.stderr at the time of use
     )
     try:
         return asyncio.run(_cancelled_by_ctrl_c(work))
