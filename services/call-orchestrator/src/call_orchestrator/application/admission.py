@@ -1,8 +1,8 @@
 """Grants slots, the permissions to begin an attempt, to waiting calls.
 
 Each replica follows the log and the queue, and chooses the next call with `call_orchestrator.domain.slots`, which
-explains the theory. It appends a grant that is guarded by the previous one. Dialling does not happen here: the grant is
-an event, which `grants` consumes. If a replica dies right after its grant, another one carries the grant out.
+explains the theory. It appends a grant on the condition that no other replica has granted meanwhile. Dialling does not
+happen here: the module `grants` consumes the event. If a replica dies right after its grant, another carries it out.
 """
 
 import asyncio

@@ -39,7 +39,7 @@ class NatsAnswerCache:
         return tuple(sentences)
 
     async def put(self, key: str, sentences: Sequence[str]) -> None:
-        """Stores the sentences unless the key exists: an answer of another replica is equally good. Never raises."""
+        """Stores the sentences unless the key exists: another replica's answer is equally good. Logs NATS failures."""
         body = json.dumps(list(sentences), ensure_ascii=False).encode()
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):

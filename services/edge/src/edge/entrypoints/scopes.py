@@ -61,7 +61,7 @@ class CallRoute(ScopedRoute):
 
 
 class ActRoute(CallRoute):
-    """A route that changes the one call or campaign in its path, which requires the scope `call`.
+    """A route that changes the one call or campaign in its path, and requires the scope `call`.
 
     Such an act is audited under the route's name, also if it is refused for the missing scope.
     """

@@ -10,7 +10,7 @@ from simulators.twilio.callee_phrases import ANSWERS, GOODBYES, LONG_ANSWERS, MA
 
 
 class Behaviour(StrEnum):
-    """What a callee does in one call. `refused` fails the create request, `invalid` the accepted call."""
+    """What a callee does in one call. `refused` fails the create request; `invalid` fails the accepted call."""
 
     HUMAN = "human"
     BUSY = "busy"
