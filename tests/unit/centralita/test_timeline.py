@@ -8,7 +8,7 @@ from centralita.replay.messages import Message
 from centralita.replay.record import Record
 from centralita.replay.scope import Scope
 from centralita.replay.timeline import UnknownCall, timeline
-from contracts import CallStatus, Disposition
+from contracts import AudioRequested, CallStatus, Disposition
 from contracts.examples import EXAMPLES
 from contracts.streams import CALLS, REQUESTS
 
@@ -46,6 +46,21 @@ def test_the_whole_timeline_ends_with_the_present_state_of_the_call() -> None:
     assert whole.sequence == 17
     assert whole.call.disposition is Disposition.CONFIRMED
     assert [line.speaker for line in whole.conversation][-3:] == ["callee", "agent", "end"]
+
+
+def test_the_conversation_has_the_last_greeting_only() -> None:
+    greeting = EXAMPLES["audio.requested"]
+    assert isinstance(greeting, AudioRequested)
+    changed = greeting.model_copy(update={"attempt": 0, "turn": 0, "text": "Hello Eve!"})
+    first = greeting.model_copy(update={"attempt": 0, "turn": 0, "text": "Hello Ada!"})
+    again = [
+        Message(
+            CALLS.name, 0, STARTED_AT + timedelta(seconds=delay), event.subject, {}, event.model_dump_json().encode()
+        )
+        for delay, event in ((11.2, first), (11.4, changed))
+    ]
+    whole = timeline(Record(Scope(), [*record().messages, *again], {}, ()))
+    assert [line.text for line in whole.conversation if line.turn == 0 and line.speaker == "agent"] == ["Hello Eve!"]
 
 
 def test_at_a_sequence_the_state_is_that_after_the_sequence() -> None:

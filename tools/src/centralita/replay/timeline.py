@@ -75,7 +75,13 @@ def timeline(record: Record, at: int | None = None) -> Timeline:
         raise UnknownCall(
             f"the call did not exist at sequence {at}; its first event is later" if events else "there is no such call"
         )
-    return Timeline(shown[-1].sequence, call, tuple(entries), tuple(conversation))
+    return Timeline(shown[-1].sequence, call, tuple(entries), tuple(_without_replaced_greetings(conversation)))
+
+
+def _without_replaced_greetings(lines: list[ConversationLine]) -> list[ConversationLine]:
+    """Returns the lines with the last greeting only: a change of the call requests it anew, and only that is played."""
+    greetings = [line for line in lines if line.turn == 0 and line.speaker == "agent"]
+    return [line for line in lines if line not in greetings[:-1]]
 
 
 def _read(message: Message) -> tuple[TimelineEntry, list[ConversationLine], Call | None]:
