@@ -14,6 +14,9 @@ import nats
 import pytest
 from nats.aio.client import Client
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
 from centralita.embedded.servers import nats_server
 from chassis.provision import provision
@@ -114,6 +117,33 @@ async def test_a_service_whose_server_is_gone_stops_in_order(tmp_path: Path) -> 
     output, errors = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0, errors
     assert json.loads(output.splitlines()[-1])["event"] == "stopped"
+
+
+@pytest.mark.usefixtures("bus_client")
+async def test_a_client_on_the_same_machine_cannot_choose_its_address(
+    nats_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def client_address(request: Request) -> PlainTextResponse:
+        assert request.client
+        return PlainTextResponse(request.client.host)
+
+    @asynccontextmanager
+    async def build(_: ServiceSettings, bus: Bus) -> AsyncIterator[Starlette]:
+        stop.set_result(bus.must_stop)
+        yield Starlette(routes=[Route("/client", client_address)])
+
+    stop: asyncio.Future[asyncio.Event] = asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(run(Service.VOICE, ServiceSettings(nats_url=nats_url), build))
+    async with asyncio.timeout(30):
+        while not (line := capsys.readouterr().out):
+            await asyncio.sleep(0.05)
+    url = f"http://127.0.0.1:{json.loads(line)['port']}/client"
+    async with httpx.AsyncClient() as http:
+        answer = await http.get(url, headers={"X-Forwarded-For": "203.0.113.9"})
+    (await stop).set()
+    await running
+    assert answer.text == "127.0.0.1"
+    assert "server" not in answer.headers
 
 
 async def test_a_wrong_setting_is_named_and_stops_the_service(nats_url: str) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from importlib.util import find_spec
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,16 @@ def test_only_caddy_is_published_to_the_world(composed: dict[str, Any]) -> None:
         if port.get("host_ip") != "127.0.0.1"
     }
     assert published == {("caddy", "80"), ("caddy", "443")}
+
+
+def test_the_edge_believes_caddy_about_the_address_of_a_client_and_no_other_container(composed: dict[str, Any]) -> None:
+    [network] = composed["edge"]["networks"].keys() & composed["caddy"]["networks"].keys()
+    address = composed["caddy"]["networks"][network]["ipv4_address"]
+    assert composed["edge"]["environment"]["TRUSTED_PROXIES"] == address
+    [ranges] = json.loads(_compose(**FILLED_IN).stdout)["networks"][network]["ipam"]["config"]
+    assert ip_address(address) in ip_network(ranges["subnet"])
+    assert ip_address(address) not in ip_network(ranges["ip_range"])
+    assert "trusted_proxies" not in (ROOT / "deploy/Caddyfile").read_text()
 
 
 def test_nats_is_published_to_this_machine_by_a_network_of_its_own(composed: dict[str, Any]) -> None:

@@ -243,7 +243,9 @@ def twilio(anyone: httpx.AsyncClient) -> Twilio:
 @asynccontextmanager
 async def listening(app: ASGIApp) -> AsyncIterator[str]:
     """Serves `app` on a port chosen by the kernel, for tests that need a real connection."""
-    config = uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=10)
+    config = uvicorn.Config(
+        app, port=0, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=10, proxy_headers=False
+    )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:

@@ -154,7 +154,15 @@ async def _serve_http(app: ASGIApp, settings: ServiceSettings, bus: Bus) -> None
     port = listener.getsockname()[1]
     sys.stdout.write(json.dumps({"event": "listening", "service": bus.service, "port": port}) + "\n")
     sys.stdout.flush()
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5, lifespan="off")
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # true: uvicorn would believe X-Forwarded-For of every client on this machine
+        server_header=False,
+        timeout_graceful_shutdown=5,
+        lifespan="off",
+    )
     server = uvicorn.Server(config)
     # uvicorn also stops at a signal itself, and raises it again afterwards: the handler in `run` receives that.
     async with run_in_background(_stop(server, bus.must_stop)):

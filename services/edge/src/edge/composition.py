@@ -36,5 +36,6 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             Dependencies(calls, campaigns, Acts(calls, campaigns, audit), audit, dialogue, provider),
             keys=settings.api_keys,
             limit=RequestLimit(settings.rest_requests_per_second, settings.rest_burst),
+            trusted_proxies=settings.trusted_proxies,
             routes=operations(bus.client),
         )

@@ -1,5 +1,6 @@
 """Settings of the edge; the only module of this service that reads the environment."""
 
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated
 
 from pydantic import Field, HttpUrl, SecretStr, ValidationInfo, field_validator
@@ -22,6 +23,9 @@ class Settings(ServiceSettings):
     api_keys: Annotated[tuple[Key, ...], NoDecode] = Field(
         default=(), validate_default=True, description="keys of the REST API as name:scopes:sha256, comma-separated"
     )
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+        default=(), description="addresses or networks of the reverse proxies whose X-Forwarded-For names the client"
+    )
     rest_requests_per_second: float = Field(default=50, gt=0, description="average rate limit per API key and replica")
     rest_burst: int = Field(default=100, ge=1, description="requests at once per API key and replica")
 
@@ -30,6 +34,12 @@ class Settings(ServiceSettings):
     def _parse(cls, value: object) -> object:
         """Parses the entries; only digests are kept."""
         return parse_keys(value) if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Splits a comma-separated list."""
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @field_validator("api_keys")
     @classmethod

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from importlib.metadata import version
+from ipaddress import IPv4Network, IPv6Network
 
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from edge.application.acts import Acts
 from edge.application.calls import Calls
@@ -33,9 +35,17 @@ class Dependencies:
 
 
 def create_app(
-    dependencies: Dependencies, *, keys: Sequence[Key], limit: RequestLimit, routes: Sequence[BaseRoute] = ()
+    dependencies: Dependencies,
+    *,
+    keys: Sequence[Key],
+    limit: RequestLimit,
+    trusted_proxies: Sequence[IPv4Network | IPv6Network] = (),
+    routes: Sequence[BaseRoute] = (),
 ) -> FastAPI:
-    """Returns the REST API, the webhooks and `routes`. Without keys the REST API is open; `Settings` prevents that."""
+    """Returns the REST API, the webhooks and `routes`. Without keys the REST API is open; `Settings` prevents that.
+
+    ``request.client`` is the client that a trusted proxy names; otherwise it is the other end of the connection.
+    """
     app = FastAPI(
         title="Centralita",
         version=version("centralita-edge"),
@@ -48,6 +58,8 @@ def create_app(
     for field in fields(dependencies):
         setattr(app.state, field.name, getattr(dependencies, field.name))
     app.add_middleware(RequireKey, keys=keys, buckets=TokenBuckets(limit), prefix=PREFIX)
+    # The last one added runs first.
+    app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=[str(network) for network in trusted_proxies])
     rest = (calls.read_router, calls.call_router, acts.call_router, campaigns.read_router, acts.campaign_router)
     for router in (*rest, audit.router, webhooks.build_router(dependencies.provider, dependencies.dialogue)):
         app.include_router(router)
