@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -12,7 +13,8 @@ from centralita.commands.doctor import examine
 from centralita.operations.doctor import bus
 from centralita.operations.doctor.checks import Finding, Result
 from centralita.operations.doctor.public import STATUS_PATH, signature
-from contracts.streams import CALLS, VOICE_DIALS
+from chassis.provision import consumer_config
+from contracts.streams import CALLS, VOICE_DIALS, VOICE_SETTLEMENTS
 from simulators.server import DEFAULT_ACCOUNT_SID, DEFAULT_AUTH_TOKEN, Simulators, running
 
 NAMES = ("TWILIO", "ELEVENLABS", "OPENAI", "APP_BASE", "MEDIA_BASE", "API_KEYS", "MONGO", "NATS", "EMBEDDED")
@@ -133,10 +135,13 @@ async def test_a_nats_server_that_does_not_answer_is_found(settings: dict[str, s
 async def test_differences_between_contracts_and_server_are_found(bus_client: Client) -> None:
     js = bus_client.jetstream()
     await js.delete_consumer(CALLS.name, VOICE_DIALS.name)
+    settlements = replace(consumer_config(VOICE_SETTLEMENTS), max_ack_pending=256)
+    await js.add_consumer(CALLS.name, config=settlements)
     await js.delete_stream("DEAD_LETTERS")
     await js.add_stream(name="DEAD_LETTERS", subjects=["dead.>"])
     found = {one.check: one for one in await bus.check(bus_client)}
     assert found["consumer voice-dials"].found == "consumer not found"
+    assert found["consumer voice-settlements"].found.startswith("max_ack_pending is 256, not 10000")
     assert found["stream DEAD_LETTERS"].found.startswith("its subjects differ from the contracts; discard is old")
     assert found["consumer voice-hangups"].result is Result.WARNING, "no service subscribes"
     assert {found[name].result for name in ("connection", "clock", "stream CALLS")} == {Result.OK}

@@ -112,7 +112,7 @@ def consumer_config(consumer: Consumer) -> ConsumerConfig:
         filter_subjects=list(consumer.filters),
         ack_policy=AckPolicy.EXPLICIT,
         ack_wait=consumer.ack_wait,
-        max_ack_pending=1 if consumer.in_order else consumer.workers * 4,
+        max_ack_pending=consumer.max_ack_pending,
         deliver_subject=consumer.deliver_subject,
         deliver_group=consumer.name,
     )

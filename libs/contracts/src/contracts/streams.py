@@ -92,8 +92,14 @@ class Consumer:
     backoff: tuple[float, ...] = field(default=(0.2, 1, 5, 15, 30, 60, 120, 300))
     extends_ack_deadline: bool = False
     """While a handler runs, the ack deadline is extended, so it may take longer than `ack_wait`."""
-    in_order: bool = False
-    """One message at a time over all replicas; a message that is delivered again comes before the next one."""
+    max_ack_pending: int = 2_000
+    """How many messages may be delivered or wait for their next delivery, over all replicas. The server delivers no new
+    message beyond it, so messages that fail or wait must not reach it. One: messages are handled in the order of the
+    stream, and one that is delivered again comes before the next one.
+
+    Messages that no worker has begun wait in the process, and `ack_wait` counts for them, too. 64 workers finish 2,000
+    within 30 s if each takes less than a second. If they do not, the server delivers messages twice, which costs work
+    but is harmless (law 6)."""
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -145,6 +151,14 @@ AUDIT = Stream(
 STREAMS = (CALLS, REQUESTS, QUEUE, DEAD_LETTERS, AUDIT)
 """In the order of provisioning: a subject that moves from CALLS to REQUESTS is removed from CALLS first."""
 
+MAX_DELAYED = 10_000
+"""`Consumer.max_ack_pending` where a delayed message must never block a new one, which may concern another call. A cell
+has far fewer calls at a time than this, and one message of each that still matters."""
+OUTAGE_BACKOFF = (0.2, 1.0, 5.0, *[15.0] * 180)
+"""`Consumer.backoff` while the telephone provider is down: 45 minutes of short delays, so that a message is carried out
+soon after the outage. Messages that fail for longer become dead letters; the state machine asks again at its deadline.
+"""
+
 ORCHESTRATOR_REQUESTS = Consumer(
     "orchestrator-requests",
     REQUESTS,
@@ -156,7 +170,7 @@ ORCHESTRATOR_CAMPAIGNS = Consumer(
     (CampaignPauseRequested, CampaignResumeRequested),
     ack_wait=10,
     workers=1,
-    in_order=True,
+    max_ack_pending=1,
 )
 ORCHESTRATOR_FACTS = Consumer(
     "orchestrator-facts",
@@ -176,9 +190,19 @@ ORCHESTRATOR_FACTS = Consumer(
 VOICE_DIALS = Consumer(
     "voice-dials", CALLS, (CallStatusChanged,), status=CallStatus.DIALING, ack_wait=60, extends_ack_deadline=True
 )
-VOICE_HANGUPS = Consumer("voice-hangups", CALLS, (CallHangupRequested,))
-VOICE_SETTLEMENTS = Consumer("voice-settlements", CALLS, (CallSettlementRequested,))
-VOICE_GREETINGS = Consumer("voice-greetings", CALLS, (AudioRequested,), workers=4)
+VOICE_HANGUPS = Consumer(
+    "voice-hangups", CALLS, (CallHangupRequested,), max_ack_pending=MAX_DELAYED, backoff=OUTAGE_BACKOFF
+)
+VOICE_SETTLEMENTS = Consumer(
+    "voice-settlements", CALLS, (CallSettlementRequested,), max_ack_pending=MAX_DELAYED, backoff=OUTAGE_BACKOFF
+)
+VOICE_GREETINGS = Consumer(
+    "voice-greetings",
+    CALLS,
+    (AudioRequested,),
+    workers=4,
+    max_ack_pending=200,  # so many syntheses of half a second end within `ack_wait`
+)
 CONVERSATION_TURNS = Consumer("conversation-turns", CALLS, (SpeechHeard,))
 CONSUMERS = (
     ORCHESTRATOR_REQUESTS,

@@ -101,6 +101,9 @@ async def _consumer(client: Client, consumer: Consumer) -> Finding:
     filters = config.get("filter_subjects") or [config.get("filter_subject")]
     if set(filters) != set(expected.filter_subjects or []) or config.get("deliver_group") != expected.deliver_group:
         return failed(AREA, name, "its filters or its group differ from the contracts", PROVISION)
+    if config.get("max_ack_pending") != consumer.max_ack_pending:
+        found = f"max_ack_pending is {config.get('max_ack_pending')}, not {consumer.max_ack_pending}"
+        return failed(AREA, name, f"{found}: delayed messages block new ones", PROVISION)
     waiting = answer["num_pending"] + answer["num_ack_pending"]
     if not answer.get("push_bound"):
         found = f"no service subscribes to it; {waiting} messages wait"
