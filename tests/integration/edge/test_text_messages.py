@@ -24,7 +24,7 @@ from chassis.serve import Bus
 from contracts import Call, ConversationEnded, Disposition, Service, SpeechHeard
 from edge.composition import build
 from edge.settings import Settings
-from telephony.media import verify
+from telephony.media import derive_media_key, verify
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import Orchestrator
@@ -44,7 +44,7 @@ class FakeVoice:
 
     async def media(self, request: Request) -> Response:
         token = request.query_params["token"]
-        assert verify("0123456789abcdef0123456789abcdef", request.url.path, token)
+        assert verify(derive_media_key("0123456789abcdef0123456789abcdef"), request.url.path, token)
         self.requested_paths.append(request.url.path)
         if self.status != 200:
             return Response(status_code=self.status)

@@ -25,7 +25,7 @@ from contracts import (
     TelephonyStatusReported,
 )
 from contracts.streams import call_state_filter
-from telephony.media import verify
+from telephony.media import derive_media_key, verify
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import Orchestrator, Twilio
@@ -48,7 +48,7 @@ def played_path(answer: httpx.Response) -> str:
     assert play.tag == "Play"
     url = urlsplit(play.text or "")
     assert f"{url.scheme}://{url.netloc}" == "https://calls.example.com"
-    assert verify(AUTH_TOKEN, url.path, parse_qs(url.query)["token"][0])
+    assert verify(derive_media_key(AUTH_TOKEN), url.path, parse_qs(url.query)["token"][0])
     return url.path
 
 

@@ -37,7 +37,7 @@ from voice.domain.turns import TurnId
 from voice.entrypoints.media import build_routes
 from voice.ports import DialOrder
 
-KEY = "a-key"
+KEY = b"a-key"
 TEXTS = ("The first sentence.", "The second sentence.", "The third sentence.")
 NOW = 0.0
 """An instant in the past of every clock."""

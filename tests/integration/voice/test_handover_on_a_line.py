@@ -23,6 +23,7 @@ from simulators.faults import FaultRule
 from simulators.server import Simulators, running
 from simulators.serving import serving
 from simulators.twilio.ledger import CallEntry
+from telephony.media import derive_media_key
 from voice.adapters import twilio
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
@@ -79,7 +80,7 @@ async def public_url(
     ):
         settings = Settings.model_validate({"app_base_url": url, "twilio_auth_token": AUTH_TOKEN, "api_keys": "key"})
         async with build(settings, Bus(bus_client, NatsBroker(), Service.EDGE)) as host.edge:
-            host.voice = Starlette(routes=build_routes(player, handover, AUTH_TOKEN))
+            host.voice = Starlette(routes=build_routes(player, handover, derive_media_key(AUTH_TOKEN)))
             yield url
 
 

@@ -29,12 +29,13 @@ from contracts.streams import CALLS
 from simulators.faults import FaultRule
 from simulators.server import Simulators
 from simulators.serving import serving
-from telephony.media import sign
+from telephony.media import derive_media_key, sign
 from voice.composition import build
 from voice.domain.mp3 import FrameCutter
 from voice.settings import Settings
 
 TOKEN = "simulated-auth-token"
+KEY = derive_media_key(TOKEN)
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def path_of(event: CallStatusChanged, turn: int) -> str:
 @asynccontextmanager
 async def playing(voice: httpx.AsyncClient, event: CallStatusChanged, turn: int) -> AsyncIterator[httpx.Response]:
     path = path_of(event, turn)
-    async with voice.stream("GET", path, params={"token": sign(TOKEN, path)}) as response:
+    async with voice.stream("GET", path, params={"token": sign(KEY, path)}) as response:
         yield response
 
 
@@ -189,7 +190,7 @@ async def test_a_turn_whose_reply_never_ends_is_played_up_to_its_last_sentence(
     assert await played(voice, event, 1)
 
 
-@pytest.mark.parametrize("token", ["", "forged", sign("another key", "/media")])
+@pytest.mark.parametrize("token", ["", "forged", sign(b"another key", "/media")])
 async def test_a_forged_token_is_forbidden(
     token: str, voice: httpx.AsyncClient, start_call: StartCall, request_audio: RequestAudio
 ) -> None:
@@ -201,7 +202,7 @@ async def test_a_forged_token_is_forbidden(
 
 async def test_a_token_is_valid_for_one_turn_only(voice: httpx.AsyncClient, start_call: StartCall) -> None:
     event = await start_call()
-    response = await voice.get(path_of(event, 2), params={"token": sign(TOKEN, path_of(event, 1))})
+    response = await voice.get(path_of(event, 2), params={"token": sign(KEY, path_of(event, 1))})
     assert response.status_code == 403
 
 
@@ -254,4 +255,5 @@ async def test_a_requested_greeting_becomes_a_clip(
     await request_audio(event, 0, 0, "Hello, this is the clinic.", is_reusable=True)
     await wait_for(AudioReady.subject_for(event.call_id), calls)
     simulators.faults.rules = [FaultRule(target="elevenlabs", kind="status", status=500)]
-    assert await played(voice, event, 0)
+    ringing = await start_call(status=CallStatus.RINGING, call_id=event.call_id)
+    assert await played(voice, ringing, 0)

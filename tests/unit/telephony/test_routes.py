@@ -7,7 +7,7 @@ import pytest
 from starlette.routing import compile_path
 
 from centralita.operations.doctor import public as doctor
-from telephony.media import MEDIA_PATH, build_media_target, verify
+from telephony.media import MEDIA_PATH, build_media_target, derive_media_key, verify
 from telephony.routes import AFTER_SPOKEN_TEXT, FIRST_SENTENCE, Webhook
 from telephony.timing import HANDOVER_SECONDS, SILENCE_SECONDS
 from telephony.twilio import build_urls
@@ -57,24 +57,25 @@ def test_query_parameters_are_those_of_the_url() -> None:
 
 
 def test_a_media_url_is_parsed_as_it_was_built_and_its_token_is_valid() -> None:
-    url = urlsplit(build_media_target("key", CALL, 2, 7))
+    url = urlsplit(build_media_target(b"key", CALL, 2, 7))
     [token] = parse_qs(url.query)["token"]
 
     assert url.path == f"/media/{CALL}/2/7"
     assert parse(MEDIA_PATH, url.path) == {"call_id": CALL, "attempt": 2, "turn": 7}
-    assert verify("key", url.path, token)
-    assert build_media_target("key", CALL, 2, 7, is_aside=True) == f"{url.path}?token={token}&aside=true"
+    assert verify(b"key", url.path, token)
+    assert build_media_target(b"key", CALL, 2, 7, is_aside=True) == f"{url.path}?token={token}&aside=true"
 
 
-def test_a_media_token_is_that_of_earlier_versions() -> None:
-    token = "3d6555a1268dfc14bc9ef556b60471d7fdeea76e1b44996c506b40dbc6fe97d3"
+def test_a_media_token_is_signed_with_the_derived_key_and_that_of_every_replica() -> None:
+    key, token = derive_media_key("key"), "ceb3804275788ea3027dfda0c83621f9c850cb980d776d3aa9a272c956ca5a34"
 
-    assert build_media_target("key", CALL, 2, 7) == f"/media/{CALL}/2/7?token={token}"
+    assert build_media_target(key, CALL, 2, 7) == f"/media/{CALL}/2/7?token={token}"
+    assert not verify(b"key", f"/media/{CALL}/2/7", token)
 
 
-@pytest.mark.parametrize(("key", "turn"), [("another key", 7), ("key", 8)])
-def test_a_media_token_is_invalid_for_another_key_or_path(key: str, turn: int) -> None:
-    _, _, token = build_media_target("key", CALL, 2, 7).partition("?token=")
+@pytest.mark.parametrize(("key", "turn"), [(b"another key", 7), (b"key", 8)])
+def test_a_media_token_is_invalid_for_another_key_or_path(key: bytes, turn: int) -> None:
+    _, _, token = build_media_target(b"key", CALL, 2, 7).partition("?token=")
 
     assert not verify(key, f"/media/{CALL}/2/{turn}", token)
 
@@ -83,7 +84,7 @@ def test_the_doctor_requests_paths_that_edge_and_voice_serve() -> None:
     no_call = doctor.UNKNOWN_CALL_ID
 
     assert urlsplit(URLS.status(no_call, 0)).path == doctor.STATUS_PATH
-    assert urlsplit(build_media_target("key", no_call, 0, 0)).path == doctor.MEDIA_PATH
+    assert urlsplit(build_media_target(b"key", no_call, 0, 0)).path == doctor.MEDIA_PATH
 
 
 def test_the_handover_by_voice_times_out_before_the_edge_reacts_to_the_silence() -> None:

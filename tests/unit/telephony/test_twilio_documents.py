@@ -6,7 +6,7 @@ import pytest
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
 from telephony.instructions import HangUp, Instruction, Listen, PlayGreeting, PlayTurn, SpeakText
-from telephony.media import sign
+from telephony.media import derive_media_key, sign
 from telephony.twilio import TwilioWebhooks
 
 CALL = UUID("5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11")
@@ -27,7 +27,7 @@ def gather(turn: int, content: str, *, query: str = "", language: str = "es-ES")
 
 def play(turn: int) -> str:
     path = f"/media/{CALL}/2/{turn}"
-    return f"<Play>https://media.example.com{path}?token={sign('token', path)}</Play>"
+    return f"<Play>https://media.example.com{path}?token={sign(derive_media_key('token'), path)}</Play>"
 
 
 @pytest.mark.parametrize(

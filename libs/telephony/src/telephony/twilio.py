@@ -20,7 +20,7 @@ from telephony.instructions import (
     SpeakText,
     Utterance,
 )
-from telephony.media import build_media_target
+from telephony.media import build_media_target, derive_media_key
 from telephony.provider import Form, InvalidProviderData, Report
 from telephony.routes import WebhookUrls
 from telephony.timing import SILENCE_SECONDS
@@ -119,7 +119,7 @@ class TwilioWebhooks:
     media_type = "application/xml"
 
     def __init__(self, auth_token: str, public_url: str, media_url: str) -> None:
-        self._auth_token = auth_token
+        self._media_key = derive_media_key(auth_token)
         self._validator = RequestValidator(auth_token)
         self._public_url = public_url
         self._media_url = media_url
@@ -176,7 +176,7 @@ class TwilioWebhooks:
         response = VoiceResponse()
         match instruction:
             case PlayGreeting(call_id, attempt, turn=turn) | PlayTurn(call_id, attempt, turn=turn):
-                target = build_media_target(self._auth_token, call_id, attempt, turn)
+                target = build_media_target(self._media_key, call_id, attempt, turn)
                 self._gather(response, instruction).play(self._media_url + target)
             case SpeakText(text=text):
                 self._gather(response, instruction).say(text, language=_with_region(instruction.language))

@@ -17,6 +17,7 @@ from edge.application.rate_limit import RequestLimit
 from edge.entrypoints.http import Dependencies, create_app
 from edge.entrypoints.subscribers import build_router
 from edge.settings import Settings
+from telephony.media import derive_media_key
 from telephony.twilio import TwilioWebhooks
 
 
@@ -30,7 +31,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     calls, campaigns = Calls(log, requests, NatsStatistics(bus.client)), Campaigns(log, requests)
     bus.broker.include_router(build_router(calls))
     async with http_client() as http:
-        dialogue = DialogueService(log, VoiceMedia(http, settings.internal_media_url, token))
+        dialogue = DialogueService(log, VoiceMedia(http, settings.internal_media_url, derive_media_key(token)))
         provider = TwilioWebhooks(token, settings.public_url, settings.media_url)
         yield create_app(
             Dependencies(calls, campaigns, Acts(calls, campaigns, audit), audit, dialogue, provider),

@@ -18,7 +18,9 @@ class Settings(ServiceSettings):
     app_base_url: HttpUrl = Field(description="public URL of this service; Twilio signs URLs that begin with it")
     media_base_url: HttpUrl | None = Field(default=None, description="public URL of voice; default: APP_BASE_URL")
     voice_url: HttpUrl | None = Field(default=None, description="internal URL of voice; default: MEDIA_BASE_URL")
-    twilio_auth_token: SecretStr = Field(min_length=1, description="signs webhooks and media URLs")
+    twilio_auth_token: SecretStr = Field(
+        min_length=1, description="signs webhooks; the key of media URLs is derived from it"
+    )
     embedded_run: bool = Field(default=False, description="set by make demo and make up; API keys are optional")
     api_keys: Annotated[tuple[Key, ...], NoDecode] = Field(
         default=(), validate_default=True, description="keys of the REST API as name:scopes:sha256, comma-separated"

@@ -11,6 +11,7 @@ from chassis.background import run_in_background
 from chassis.serve import Bus, operations
 from contracts.streams import CALLS, CLIPS
 from providers import Provider
+from telephony.media import derive_media_key
 from voice.adapters import elevenlabs, twilio
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
@@ -68,7 +69,8 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             bus.broker.include_router(build_router(dialing, settlement, hangup, greetings))
             speech_events, max_silence_seconds = SpeechEventReader(bus.client), settings.media_turn_timeout_seconds
             player = TurnPlayer(calls, speech_events, synthesis, max_silence_seconds=max_silence_seconds)
-            yield Starlette(routes=[*build_routes(player, handover, token), *operations(bus.client)])
+            routes = [*build_routes(player, handover, derive_media_key(token)), *operations(bus.client)]
+            yield Starlette(routes=routes)
 
 
 def _voices(account: elevenlabs.Account, settings: Settings) -> list[Synthesizer]:

@@ -11,7 +11,9 @@ class Settings(ServiceSettings):
 
     app_base_url: AnyHttpUrl = Field(description="public URL of edge, to which Twilio sends webhooks")
     twilio_account_sid: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$", description="SID of the account that dials")
-    twilio_auth_token: SecretStr = Field(min_length=1, description="secret of the account; it also signs media URLs")
+    twilio_auth_token: SecretStr = Field(
+        min_length=1, description="secret of the account; the key of media URLs is derived from it"
+    )
     twilio_phone_number: PhoneNumber = Field(description="caller number in E.164 format")
     twilio_calls_per_second: float = Field(
         default=1, gt=0, description="rate limit of dials, for all replicas together"

@@ -22,7 +22,7 @@ def http_client() -> httpx.AsyncClient:
 class VoiceMedia:
     """`edge.ports.Speech`. `media_url` is voice's address; `key` is the secret that signs media paths."""
 
-    def __init__(self, http: httpx.AsyncClient, media_url: str, key: str) -> None:
+    def __init__(self, http: httpx.AsyncClient, media_url: str, key: bytes) -> None:
         self._http = http
         self._media_url = media_url
         self._key = key

@@ -10,7 +10,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from telephony.media import ASIDE, MEDIA_PATH, TOKEN, verify
-from voice.application.speech.turns import TurnPlayer, Write
+from voice.application.speech.turns import LineClosed, TurnPlayer, Write
 from voice.application.telephony.handover import Handover
 from voice.domain.playback import UnplayedRemainder
 from voice.domain.turns import TurnId
@@ -66,8 +66,11 @@ async def _wait_for_disconnect(receive: Receive) -> None:
         pass
 
 
-def build_routes(player: TurnPlayer, handover: Handover, key: str) -> list[Route]:
-    """Returns the media route. `key` signs the tokens in its URLs; a request without a valid token gets 403.
+def build_routes(player: TurnPlayer, handover: Handover, key: bytes) -> list[Route]:
+    """Returns the media route. `key` signs the tokens in its URLs.
+
+    A request without a valid token gets 403, before anything is read. A request for an attempt that is not in progress
+    gets 410, so nothing is synthesized for it.
 
     With ``aside=true`` the audio is not played on the call's line, so a remainder is not handed over.
     """
@@ -75,9 +78,13 @@ def build_routes(player: TurnPlayer, handover: Handover, key: str) -> list[Route
     async def media(request: Request) -> Response:
         if not verify(key, request.url.path, request.query_params.get(TOKEN, "")):
             return Response("the token is missing or does not belong to this path", 403, media_type="text/plain")
+        turn = TurnId(*(request.path_params[name] for name in ("call_id", "attempt", "turn")))
+        try:
+            await player.check_line(turn)
+        except LineClosed:
+            return Response("the call's attempt is not in progress", 410, media_type="text/plain")
         if request.method == "HEAD":
             return Response(media_type=MEDIA_TYPE)
-        turn = TurnId(*(request.path_params[name] for name in ("call_id", "attempt", "turn")))
         is_on_line = request.query_params.get(ASIDE) != "true"
 
         async def play(write: Write) -> UnplayedRemainder | None:

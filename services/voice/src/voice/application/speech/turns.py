@@ -14,6 +14,7 @@ from chassis import tracing
 from chassis.event_log import EventLog, StoredEvent
 from contracts import AudioRequested, ReplyGenerated
 from providers import RequestFailed
+from voice.application.call_state import load_call
 from voice.application.speech.greetings import load_greeting
 from voice.application.speech.synthesis import Sentence, SpeechSynthesis
 from voice.domain.playback import Playback, UnplayedRemainder
@@ -52,6 +53,10 @@ class _Output:
             self.is_measured = False
 
 
+class LineClosed(Exception):
+    """The attempt is not in progress, so none of its turns may be played."""
+
+
 class TurnPlayer:
     """Plays turns. A turn ends when no event of it arrives for `max_silence_seconds`."""
 
@@ -62,6 +67,12 @@ class TurnPlayer:
         self._events = events
         self._synthesis = synthesis
         self._max_silence_seconds = max_silence_seconds
+
+    async def check_line(self, turn: TurnId) -> None:
+        """Raises LineClosed if the turn's attempt may not use its line: it is over, or has not begun."""
+        call = await load_call(self._calls, turn.call_id)
+        if call is None or not call.may_use_line(turn.attempt):
+            raise LineClosed
 
     async def play(self, turn: TurnId, write: Write, *, is_on_line: bool = True) -> UnplayedRemainder | None:
         """Writes the turn's MP3 frames as they arrive, until its last sentence ends or no more events arrive.

@@ -27,10 +27,10 @@ from uuid import UUID
 import structlog
 
 from chassis.event_log import EventLog
-from contracts import CallDecision, CallStatus, CallStatusChanged, DialPlaced, DialRefused, DialUnknown, Envelope
+from contracts import CallStatus, CallStatusChanged, DialPlaced, DialRefused, DialUnknown, Envelope
 from contracts.call import Call
-from contracts.streams import call_state_filter
 from telephony.dial_failures import DialFailed, FailureClass
+from voice.application.call_state import load_call
 from voice.application.speech.greetings import Greetings
 from voice.application.telephony.attempts import (
     CALLED_OFF,
@@ -86,7 +86,7 @@ class Dialing:
         process may be dialling, and ServiceStopping.
         """
         call_id, attempt = event.call.call_id, event.attempt
-        if not _is_dialing(await self._load_call(call_id), attempt):
+        if not _is_dialing(await load_call(self._calls, call_id), attempt):
             return
         await self._greetings.prepare_before_dialing(call_id)
         has_claim = await is_claimed(self._calls, call_id, attempt)
@@ -107,7 +107,7 @@ class Dialing:
 
     async def _dial_claimed(self, call_id: UUID, attempt: int, last_request_at: float) -> Outcome:
         # The call is loaded again: only after the claim is it certain that no other process dials a canceled call.
-        call = await self._load_call(call_id)
+        call = await load_call(self._calls, call_id)
         if call is None or not _is_dialing(call, attempt) or call.hangup_reason is not None:
             DIALS.labels(outcome="called_off").inc()
             return DialRefused(call_id=call_id, attempt=attempt, is_permanent=False, reason=CALLED_OFF)
@@ -147,10 +147,6 @@ class Dialing:
         unknown = DialUnknown(call_id=call_id, attempt=attempt, reason="claimed before, no answer recorded")
         await self._calls.append(unknown, cause=cause, event_id=f"{existing.claim.envelope.id}/unknown")
         DIALS.labels(outcome=FailureClass.UNKNOWN).inc()
-
-    async def _load_call(self, call_id: UUID) -> Call | None:
-        newest = await self._calls.last(call_state_filter(call_id))
-        return newest.event.call if newest and isinstance(newest.event, CallDecision) else None
 
 
 def _is_dialing(call: Call | None, attempt: int) -> bool:

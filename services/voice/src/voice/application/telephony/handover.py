@@ -19,9 +19,9 @@ import structlog
 
 from chassis import tracing
 from chassis.event_log import EventLog
-from contracts import CallDecision, SpeechHeard
-from contracts.streams import call_state_filter
+from contracts import SpeechHeard
 from telephony.timing import HANDOVER_SECONDS
+from voice.application.call_state import load_call
 from voice.application.telephony.attempts import load_attempt
 from voice.domain.playback import UnplayedRemainder
 from voice.domain.turns import TurnId
@@ -86,7 +86,5 @@ class Handover:
         utterance = last.event if last else None
         if isinstance(utterance, SpeechHeard) and (utterance.attempt, utterance.turn) > (turn.attempt, turn.number):
             return True
-        newest = await self._calls.last(call_state_filter(turn.call_id))
-        if newest is None or not isinstance(newest.event, CallDecision):
-            return False
-        return not newest.event.call.may_use_line(turn.attempt)
+        call = await load_call(self._calls, turn.call_id)
+        return call is not None and not call.may_use_line(turn.attempt)
