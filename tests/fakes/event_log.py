@@ -26,7 +26,6 @@ class FakeEventLog:
         cause: Envelope | None = None,
         guard: Guard | None = None,
         event_id: str | None = None,
-        headers: dict[str, str] | None = None,
     ) -> StoredEvent:
         """Returns the stored event; an event id that is stored already is not stored again. Raises Conflict.
 

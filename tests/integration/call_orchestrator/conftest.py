@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from uuid import UUID
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
 
 import pytest
 from nats.aio.client import Client
@@ -17,11 +18,15 @@ from contracts import (
     CallDecision,
     CallRequested,
     CallStatus,
+    CommandOutcome,
     DialClaimed,
+    Envelope,
+    Event,
     Service,
     TelephonyStatus,
     TelephonyStatusReported,
     call_id_of,
+    outcome_subject,
 )
 from contracts.streams import call_state_filter
 
@@ -61,6 +66,16 @@ def ask(bus_client: Client) -> Ask:
         return ids
 
     return ask
+
+
+async def outcome_of(client: Client, command: Event) -> CommandOutcome:
+    """Publishes a request or command and returns its outcome."""
+    envelope = Envelope.of(command, id=str(uuid4()), source="test", time=datetime.now(UTC))
+    outcomes = await client.subscribe(outcome_subject(envelope.id))
+    await client.jetstream().publish(command.subject, command.model_dump_json().encode(), headers=envelope.headers())
+    message = await outcomes.next_msg(timeout=20)
+    await outcomes.unsubscribe()
+    return CommandOutcome.model_validate_json(message.data)
 
 
 async def call_of(calls: EventLog, call_id: UUID) -> Call | None:

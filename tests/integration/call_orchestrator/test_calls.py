@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from nats.aio.client import Client
+from tests.integration.call_orchestrator.conftest import outcome_of
 
 from call_orchestrator.adapters.nats.queue import NatsQueue
 from call_orchestrator.adapters.nats.timers import NatsTimers
@@ -29,7 +30,6 @@ from contracts import (
     CommandOutcome,
     DialRefused,
     Envelope,
-    Event,
     Service,
     TelephonyStatus,
     TelephonyStatusReported,
@@ -66,15 +66,6 @@ def requested(**changes: object) -> CallRequested:
     return CallRequested.model_validate({**fields, **changes})
 
 
-async def ask(client: Client, command: Event) -> CommandOutcome:
-    inbox = client.new_inbox()
-    subscription = await client.subscribe(inbox)
-    await client.jetstream().publish(command.subject, command.model_dump_json().encode(), headers={"reply_to": inbox})
-    message = await subscription.next_msg(timeout=10)
-    await subscription.unsubscribe()
-    return CommandOutcome.model_validate_json(message.data)
-
-
 async def until(calls: EventLog, call_id: UUID, status: CallStatus, *, attempt: int | None = None) -> Call:
     async with asyncio.timeout(10):
         while True:
@@ -101,7 +92,7 @@ async def statuses(calls: EventLog, call_id: UUID) -> list[str]:
 async def test_a_request_becomes_a_call_that_is_dialled_at_once(
     replicas: int, bus_client: Client, calls: EventLog
 ) -> None:
-    outcome = await ask(bus_client, requested(request_id="r-1"))
+    outcome = await outcome_of(bus_client, requested(request_id="r-1"))
     assert outcome.accepted
     assert outcome.call_id == call_id_of("r-1")
     call = await until(calls, outcome.call_id, CallStatus.DIALING)
@@ -113,7 +104,7 @@ async def test_a_request_becomes_a_call_that_is_dialled_at_once(
 
 async def test_the_same_request_sent_ten_times_is_one_call(replicas: int, bus_client: Client, calls: EventLog) -> None:
     request = requested(request_id="r-2", scheduled_at="2099-01-01T00:00:00Z")
-    outcomes = await asyncio.gather(*(ask(bus_client, request) for _ in range(10)))
+    outcomes = await asyncio.gather(*(outcome_of(bus_client, request) for _ in range(10)))
     assert {outcome.call_id for outcome in outcomes} == {call_id_of("r-2")}
     assert await statuses(calls, call_id_of("r-2")) == ["pending"]
 
@@ -121,7 +112,7 @@ async def test_the_same_request_sent_ten_times_is_one_call(replicas: int, bus_cl
 async def test_a_busy_line_is_dialled_again_until_its_retries_are_used_up(
     replicas: int, bus_client: Client, calls: EventLog
 ) -> None:
-    outcome = await ask(bus_client, requested(max_retries=2))
+    outcome = await outcome_of(bus_client, requested(max_retries=2))
     assert outcome.call_id
     for attempt in (1, 2, 3):
         await until(calls, outcome.call_id, CallStatus.DIALING, attempt=attempt)
@@ -130,7 +121,7 @@ async def test_a_busy_line_is_dialled_again_until_its_retries_are_used_up(
     assert (await until(calls, outcome.call_id, CallStatus.BUSY)).attempt == 3
     waits = ["pending", "pending"]  # for its time, then for a slot
     assert await statuses(calls, outcome.call_id) == [*waits, "dialing", *waits, "dialing", *waits, "dialing", "busy"]
-    refused = await ask(bus_client, CallRetryRequested(call_id=outcome.call_id))
+    refused = await outcome_of(bus_client, CallRetryRequested(call_id=outcome.call_id))
     assert not refused.accepted
     assert "max_retries is 2" in refused.reasons[0]
 
@@ -138,7 +129,7 @@ async def test_a_busy_line_is_dialled_again_until_its_retries_are_used_up(
 async def test_a_refused_dial_is_tried_again_and_uses_up_no_retry(
     replicas: int, bus_client: Client, calls: EventLog
 ) -> None:
-    outcome = await ask(bus_client, requested(max_retries=0))
+    outcome = await outcome_of(bus_client, requested(max_retries=0))
     assert outcome.call_id
     for attempt in (1, 2):
         await until(calls, outcome.call_id, CallStatus.DIALING, attempt=attempt)
@@ -154,7 +145,7 @@ async def test_a_refused_dial_is_tried_again_and_uses_up_no_retry(
 async def test_callbacks_in_any_order_lead_to_one_final_status(
     replicas: int, bus_client: Client, calls: EventLog
 ) -> None:
-    outcomes = await asyncio.gather(*(ask(bus_client, requested()) for _ in range(20)))
+    outcomes = await asyncio.gather(*(outcome_of(bus_client, requested()) for _ in range(20)))
     ids = [outcome.call_id for outcome in outcomes if outcome.call_id]
     await asyncio.gather(*(until(calls, call_id, CallStatus.DIALING) for call_id in ids))
     order = [TelephonyStatus.COMPLETED, TelephonyStatus.IN_PROGRESS, TelephonyStatus.RINGING]
@@ -168,26 +159,26 @@ async def test_callbacks_in_any_order_lead_to_one_final_status(
 async def test_a_scheduled_call_can_be_changed_initiated_and_canceled(
     replicas: int, bus_client: Client, calls: EventLog
 ) -> None:
-    outcome = await ask(bus_client, requested(scheduled_at="2099-01-01T00:00:00Z"))
+    outcome = await outcome_of(bus_client, requested(scheduled_at="2099-01-01T00:00:00Z"))
     assert outcome.call_id
     change = CallChangeRequested.model_validate({"call_id": outcome.call_id, "variables": {"name": "Grace"}})
-    assert (await ask(bus_client, change)).accepted
+    assert (await outcome_of(bus_client, change)).accepted
     lacking = CallChangeRequested.model_validate({"call_id": outcome.call_id, "script_template": "Hi {{surname}}."})
-    refused = await ask(bus_client, lacking)
+    refused = await outcome_of(bus_client, lacking)
     assert not refused.accepted
     assert "surname" in refused.reasons[0]
     now = CallChangeRequested.model_validate({"call_id": outcome.call_id, "scheduled_at": "2020-01-01T00:00:00Z"})
-    assert (await ask(bus_client, now)).accepted
+    assert (await outcome_of(bus_client, now)).accepted
     call = await until(calls, outcome.call_id, CallStatus.DIALING)
     assert call.variables == {"name": "Grace"}
-    assert not (await ask(bus_client, change)).accepted
-    assert (await ask(bus_client, CallCancelRequested(call_id=outcome.call_id))).accepted
+    assert not (await outcome_of(bus_client, change)).accepted
+    assert (await outcome_of(bus_client, CallCancelRequested(call_id=outcome.call_id))).accepted
     await calls.append(DialRefused(call_id=outcome.call_id, attempt=1, is_permanent=False, reason="canceled before"))
     assert (await until(calls, outcome.call_id, CallStatus.CANCELED)).reason == "canceled by request"
 
 
 async def test_a_command_for_an_unknown_call_is_refused(replicas: int, bus_client: Client) -> None:
-    outcome = await ask(bus_client, CallCancelRequested(call_id=uuid4()))
+    outcome = await outcome_of(bus_client, CallCancelRequested(call_id=uuid4()))
     assert not outcome.accepted
     assert outcome.reasons == ("there is no such call",)
 
@@ -197,7 +188,7 @@ async def test_an_invalid_request_is_a_dead_letter_with_its_reasons_and_the_next
 ) -> None:
     js = bus_client.jetstream()
     await js.publish("call.requested", b'{"campaign_id": "c", "phone_number": "12", "surprise": 1}')
-    assert (await ask(bus_client, requested())).accepted
+    assert (await outcome_of(bus_client, requested())).accepted
     async with asyncio.timeout(10):
         while (await js.stream_info(DEAD_LETTERS.name)).state.messages < 1:
             await asyncio.sleep(0.02)
@@ -246,13 +237,10 @@ async def test_a_retry_that_is_delivered_again_after_its_decision_does_not_dial_
     assert await statuses(calls, call_id) == before
 
 
-async def test_an_outcome_is_sent_to_an_inbox_and_never_into_the_log(
-    replicas: int, bus_client: Client, calls: EventLog
-) -> None:
+async def test_no_header_of_a_request_names_a_subject(replicas: int, bus_client: Client, calls: EventLog) -> None:
     request, js = requested(request_id="r-log"), bus_client.jetstream()
-    headers = {"reply_to": f"call.created.{call_id_of('r-log')}.pending"}
-    await js.publish(request.subject, request.model_dump_json().encode(), headers=headers)
+    created_subject = f"call.created.{call_id_of('r-log')}.pending"
+    await js.publish(request.subject, request.model_dump_json().encode(), headers={"reply_to": created_subject})
     await until(calls, call_id_of("r-log"), CallStatus.DIALING)
-    assert (await ask(bus_client, CallCancelRequested(call_id=call_id_of("r-log")))).accepted, "its state can be read"
-    created = await js.stream_info(CALLS.name, subjects_filter=headers["reply_to"])
-    assert created.state.subjects == {headers["reply_to"]: 1}
+    created = await js.stream_info(CALLS.name, subjects_filter=created_subject)
+    assert created.state.subjects == {created_subject: 1}

@@ -10,6 +10,7 @@ from tests.integration.call_orchestrator.conftest import (
     Ask,
     call_of,
     end,
+    outcome_of,
     running,
     until,
     until_dialing,
@@ -27,8 +28,6 @@ from contracts import (
     CampaignEvent,
     CampaignPauseRequested,
     CampaignResumeRequested,
-    CommandOutcome,
-    Event,
     TimerDue,
 )
 from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS, campaign_state_filter
@@ -36,15 +35,6 @@ from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS, campaign_state_filt
 LIMITS = {"max_concurrent_calls": 0, "twilio_calls_per_second": 100}
 PAUSE = CampaignPauseRequested(campaign_id="spring", reason="a wrong number in the script")
 RESUME = CampaignResumeRequested(campaign_id="spring")
-
-
-async def command(client: Client, event: Event) -> CommandOutcome:
-    inbox = client.new_inbox()
-    answers = await client.subscribe(inbox)
-    await client.jetstream().publish(event.subject, event.model_dump_json().encode(), headers={"reply_to": inbox})
-    answer = await answers.next_msg(timeout=20)
-    await answers.unsubscribe()
-    return CommandOutcome.model_validate_json(answer.data)
 
 
 async def event_names(calls: EventLog, campaign_id: str = "spring") -> list[str]:
@@ -65,7 +55,7 @@ async def test_no_replica_dials_a_paused_campaign_and_after_its_resumption_each_
     nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
 ) -> None:
     async with running(nats_url, 2, **LIMITS):
-        assert (await command(bus_client, PAUSE)).accepted
+        assert (await outcome_of(bus_client, PAUSE)).accepted
         ids = await ask("spring", 5)
         await until_queued(calls, ids)
         await until(lambda: shown(campaigns=1, calls=5))
@@ -76,7 +66,7 @@ async def test_no_replica_dials_a_paused_campaign_and_after_its_resumption_each_
             others += await until_dialing(calls, await ask(campaign, 2), 2)
         assert sorted(await granted(calls)) == sorted(others)
     async with running(nats_url, 2, **LIMITS):
-        assert (await command(bus_client, RESUME)).accepted
+        assert (await outcome_of(bus_client, RESUME)).accepted
         await until_dialing(calls, ids, 5)
         await until(lambda: shown(campaigns=0, calls=0))
     assert sorted(await granted(calls)) == sorted([*others, *ids])
@@ -88,13 +78,13 @@ async def test_a_call_with_a_slot_goes_on_after_a_pause_and_the_next_one_waits(
     async with running(nats_url, 2, **{**LIMITS, "max_concurrent_calls": 1}):
         ids = await ask("spring", 2)
         [first] = await until_dialing(calls, ids, 1)
-        await command(bus_client, PAUSE)
+        await outcome_of(bus_client, PAUSE)
         await end(calls, first)
         await until(lambda: with_status(calls, [first], CallStatus.BUSY))
         [other] = await until_dialing(calls, await ask("other", 1), 1)
         [waits] = [call_id for call_id in ids if call_id != first]
         assert await granted(calls) == [first, other]
-        await command(bus_client, RESUME)
+        await outcome_of(bus_client, RESUME)
         await end(calls, other)
         await until_dialing(calls, [waits], 1)
 
@@ -103,18 +93,18 @@ async def test_waiting_calls_of_a_paused_campaign_can_be_canceled_and_changed_an
     nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
 ) -> None:
     async with running(nats_url, 2, **LIMITS):
-        await command(bus_client, PAUSE)
+        await outcome_of(bus_client, PAUSE)
         canceled, changed, expired = ids = await ask("spring", 3)
         await until_queued(calls, ids)
-        await command(bus_client, CallCancelRequested(call_id=canceled))
-        await command(bus_client, CallChangeRequested(call_id=changed, metadata={"a": "b"}))
+        await outcome_of(bus_client, CallCancelRequested(call_id=canceled))
+        await outcome_of(bus_client, CallChangeRequested(call_id=changed, metadata={"a": "b"}))
         waiting = await call_of(calls, expired)
         assert waiting
         assert waiting.deadline_at
         await calls.append(TimerDue(call_id=expired, deadline_at=waiting.deadline_at))
         await until(lambda: with_status(calls, [expired], CallStatus.EXPIRED))
         await until_queued(calls, [changed])
-        await command(bus_client, RESUME)
+        await outcome_of(bus_client, RESUME)
         await until_dialing(calls, [changed], 1)
     assert await granted(calls) == [changed]
     assert await with_status(calls, [canceled], CallStatus.CANCELED) == [canceled]
@@ -126,10 +116,10 @@ async def test_a_command_without_effect_is_accepted_and_changes_nothing(
     nats_url: str, bus_client: Client, calls: EventLog
 ) -> None:
     async with running(nats_url, 2, **LIMITS):
-        assert (await command(bus_client, RESUME)).accepted
+        assert (await outcome_of(bus_client, RESUME)).accepted
         assert await event_names(calls) == []
         for reason in ("first", "second"):
-            outcome = await command(bus_client, PAUSE.model_copy(update={"reason": reason}))
+            outcome = await outcome_of(bus_client, PAUSE.model_copy(update={"reason": reason}))
             assert (outcome.accepted, outcome.campaign_id, outcome.call_id) == (True, "spring", None)
     [paused] = await calls.read([campaign_state_filter("spring")])
     assert paused.event.model_dump()["campaign"]["reason"] == "first"
@@ -159,7 +149,7 @@ async def test_an_invalid_campaign_id_is_a_dead_letter_and_the_next_command_is_c
     body = b'{"campaign_id": "%s"}' % campaign_id.encode()
     await bus_client.jetstream().publish("campaign.pause_requested.x", body)
     async with running(nats_url, 2, **LIMITS):
-        assert (await command(bus_client, PAUSE)).accepted
+        assert (await outcome_of(bus_client, PAUSE)).accepted
     dead_letter = await bus_client.jetstream().get_last_msg(DEAD_LETTERS.name, "dead_letter.campaign.pause_requested.x")
     assert b"campaign_id: " in (dead_letter.data or b"")
     assert await event_names(calls, "*") == ["campaign.paused"]

@@ -36,7 +36,7 @@ async def store_dead_letter(client: Client, **changes: object) -> int:
             "sequence": 3,
             "consumer": "orchestrator-requests",
             "subject": "call.requested",
-            "headers": {"reply_to": "_INBOX.gone", "Nats-Expected-Stream": "REQUESTS", "traceparent": "00-1-2-01"},
+            "headers": {"Nats-Expected-Stream": "REQUESTS", "traceparent": "00-1-2-01"},
             "body": REQUEST,
             "reasons": ("Conflict at try 9",),
             "deliveries": 9,

@@ -37,6 +37,7 @@ from contracts import (
     Service,
     call_id_of,
     decode,
+    outcome_subject,
 )
 from contracts.event import CallDecision
 from contracts.streams import CALLS, REQUESTS, call_state_filter
@@ -90,8 +91,8 @@ class Orchestrator:
         outcome = CommandOutcome(accepted=False, reasons=self.refusal, code=self.code)
         if not self.refusal:
             outcome = CommandOutcome(accepted=True, **await self.handle(decode(message.subject, message.data)))
-        headers = message.headers or {}
-        await self.client.publish(headers["reply_to"], outcome.model_dump_json().encode())
+        subject = outcome_subject((message.headers or {})["ce-id"])
+        await self.client.publish(subject, outcome.model_dump_json().encode())
 
     async def handle(self, event: Event) -> dict[str, Any]:
         if not isinstance(event, CampaignEvent):

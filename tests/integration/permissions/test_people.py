@@ -12,10 +12,10 @@ from nats.js.errors import APIError
 
 from chassis.barrier import wait_until_processed
 from chassis.stream_reader import last_sequence, read
-from contracts import EVENTS, CallRequested, Service
+from contracts import EVENTS, CallRequested, Service, outcome_subject
 from contracts.examples import EXAMPLES
 from contracts.nats_configuration import THEIRS
-from contracts.permissions import ADMIN, OPERATOR, OWN_PERMISSIONS, owned_by
+from contracts.permissions import ADMIN, OPERATOR, OWN_PERMISSIONS, WORK, inbox_of, owned_by, users
 from contracts.queries import CALL_REQUEST, CampaignStatisticsQuery
 from contracts.streams import CALLS, CONSUMERS, DEAD_LETTERS, REQUESTS, STREAMS
 
@@ -83,21 +83,34 @@ async def test_the_permissions_of_a_user_are_sent_to_that_user_and_not_to_the_lo
     assert upstream.refused == []
 
 
-async def test_an_upstream_system_receives_the_outcome_by_request_and_by_reply_to(connect: "Connect") -> None:
-    upstream, edge = await connect(Service.UPSTREAM), await connect(Service.EDGE)
+async def test_the_sender_of_a_request_receives_its_outcome(connect: "Connect") -> None:
+    upstream, edge, operator = await connect(Service.UPSTREAM), await connect(Service.EDGE), await connect(OPERATOR)
     orchestrator = await connect(Service.ORCHESTRATOR)
 
     async def answer(message: Msg) -> None:
         await message.respond(b"accepted")
 
     await edge.client.subscribe(CALL_REQUEST, queue=Service.EDGE, cb=answer)
-    inbox = upstream.client.new_inbox()
-    outcomes = await upstream.client.subscribe(inbox)
-    await asyncio.gather(wait_until_processed(edge.client), wait_until_processed(upstream.client))
+    senders = (upstream, edge, operator)
+    outcomes = [await sender.client.subscribe(outcome_subject("message-1")) for sender in senders]
+    await asyncio.gather(*(wait_until_processed(sender.client) for sender in senders))
     assert (await upstream.client.request(CALL_REQUEST, b"{}", timeout=5)).data == b"accepted"
-    await orchestrator.client.publish(inbox, b"outcome")
-    assert (await outcomes.next_msg(timeout=5)).data == b"outcome"
-    assert upstream.refused + edge.refused + orchestrator.refused == []
+    await orchestrator.client.publish(outcome_subject("message-1"), b"outcome")
+    assert [(await outcome.next_msg(timeout=5)).data for outcome in outcomes] == [b"outcome"] * 3
+    assert [sender.refused for sender in (*senders, orchestrator)] == [[], [], [], []]
+
+
+async def test_only_the_orchestrator_publishes_outcomes(connect: "Connect") -> None:
+    subject = outcome_subject("message-1")
+    for user in (*WORK, Service.UPSTREAM, OPERATOR):
+        refused = await (await connect(user)).refused_publishes(subject)
+        assert refused == ([] if user is Service.ORCHESTRATOR else [subject]), user
+
+
+async def test_the_orchestrator_publishes_to_no_inbox(connect: "Connect") -> None:
+    orchestrator = await connect(Service.ORCHESTRATOR)
+    inboxes = [f"{inbox_of(user.name)}.1".lower() for user in users()]
+    assert await orchestrator.refused_publishes(*inboxes) == inboxes
 
 
 async def test_the_operator_reads_every_stream(connect: "Connect") -> None:

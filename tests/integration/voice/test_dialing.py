@@ -106,9 +106,8 @@ class ConflictingLog(EventLog):
         cause: Envelope | None = None,
         guard: Guard | None = None,
         event_id: str | None = None,
-        headers: dict[str, str] | None = None,
     ) -> StoredEvent:
-        stored = await super().append(event, cause=cause, guard=guard, event_id=event_id, headers=headers)
+        stored = await super().append(event, cause=cause, guard=guard, event_id=event_id)
         if isinstance(event, DialClaimed):
             raise Conflict(event.subject)
         return stored

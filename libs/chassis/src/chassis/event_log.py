@@ -67,7 +67,6 @@ class EventLog:
         cause: Envelope | None = None,
         guard: Guard | None = None,
         event_id: str | None = None,
-        headers: dict[str, str] | None = None,
     ) -> StoredEvent:
         """Publishes the event, waits until it is stored, and returns it. Raises Conflict if the guard fails.
 
@@ -79,7 +78,7 @@ class EventLog:
         envelope = Envelope.of(event, id=identity, source=self._source, time=time, cause=cause)
         with tracing.span(f"publish {event.event_name}", tracing.PUBLISH, envelope.traceparent):
             envelope = tracing.with_current_span(envelope)
-            sent = {**(headers or {}), **envelope.headers(), **(guard.headers() if guard else {})}
+            sent = {**envelope.headers(), **(guard.headers() if guard else {})}
             try:
                 ack = await publish(self._js, event.subject, event.model_dump_json().encode(), sent)
             except Conflict:

@@ -11,6 +11,7 @@ from typing_extensions import TypeVar
 
 from chassis import tracing
 from contracts import Envelope, Event, decode
+from contracts.streams import REQUESTS
 
 E_co = TypeVar("E_co", bound=Event, covariant=True, default=Event)
 
@@ -36,7 +37,7 @@ def stored_event_of(message: Msg) -> StoredEvent:
     """
     place, headers = message.metadata, message.headers or {}
     sequence = place.sequence.stream
-    envelope = _envelope(headers, message.subject, f"{place.stream}/{sequence}", place.timestamp)
+    envelope = _envelope(headers, message.subject, place.stream, sequence, place.timestamp)
     event = decode(message.subject, message.data)
     return StoredEvent(event, tracing.with_current_span(envelope), sequence, place.num_delivered)
 
@@ -45,10 +46,17 @@ def stored_event_of_raw(message: RawStreamMsg, stream: str) -> StoredEvent:
     """Returns the event in a message that was read from `stream` without a consumer. Raises InvalidMessage."""
     subject, sequence = message.subject or "", message.seq or 0
     time = message.time or datetime.fromtimestamp(0, UTC)
-    envelope = _envelope(message.headers or {}, subject, f"{stream}/{sequence}", time)
+    envelope = _envelope(message.headers or {}, subject, stream, sequence, time)
     return StoredEvent(decode(subject, message.data or b""), envelope, sequence)
 
 
-def _envelope(headers: Mapping[str, str], subject: str, position: str, time: datetime) -> Envelope:
-    """Returns the envelope. Without ``ce-id``, the id is the ``Nats-Msg-Id``, or else the position in the stream."""
-    return Envelope.read(headers, subject=subject, id=headers.get("Nats-Msg-Id", position), time=time)
+def _envelope(headers: Mapping[str, str], subject: str, stream: str, sequence: int, time: datetime) -> Envelope:
+    """Returns the envelope. Without ``ce-id``, the id is the ``Nats-Msg-Id``, or else the position in the stream.
+
+    Others write the headers of a request, so their lengths are checked. Raises InvalidMessage.
+    """
+    id = headers.get("Nats-Msg-Id", f"{stream}/{sequence}")
+    envelope = Envelope.read(headers, subject=subject, id=id, time=time)
+    if stream == REQUESTS.name:
+        envelope.check_lengths()
+    return envelope

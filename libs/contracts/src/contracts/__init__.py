@@ -34,7 +34,7 @@ from contracts.events.requests import (
 from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
 from contracts.events.timers import TimerDue
 from contracts.invalid import InvalidMessage, reasons_of
-from contracts.queries import CampaignStatistics, CampaignStatisticsQuery, CommandOutcome
+from contracts.queries import CampaignStatistics, CampaignStatisticsQuery, CommandOutcome, outcome_subject
 from contracts.values import CallId, CampaignId, Language, PhoneNumber, call_id_of
 from contracts.vocabulary import (
     FINAL_STATUSES,
@@ -112,5 +112,6 @@ __all__ = [
     "ToolCall",
     "call_id_of",
     "decode",
+    "outcome_subject",
     "reasons_of",
 ]

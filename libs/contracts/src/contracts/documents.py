@@ -173,6 +173,12 @@ def _service_channels() -> Document:
             "description": "the inbox that the request names",
             "messages": {answer: _reference("components", "messages", answer)},
         }
+    channels["outcome"] = {
+        "address": "outcome.{id}",
+        "description": "id: the UUIDv5 of the request's ce-id in the name space of call ids",
+        "parameters": {"id": {}},
+        "messages": {CommandOutcome.__name__: _reference("components", "messages", CommandOutcome.__name__)},
+    }
     return channels
 
 
@@ -189,6 +195,15 @@ def _service_messages() -> Document:
 
 
 def _services() -> Iterator[tuple[str, Document]]:
+    yield (
+        f"{Service.ORCHESTRATOR}.publishes.outcome",
+        {
+            "action": "send",
+            "channel": _reference("channels", "outcome"),
+            "messages": [_reference("channels", "outcome", "messages", CommandOutcome.__name__)],
+            "description": "the outcome of each request and command, once; it is not stored",
+        },
+    )
     for subject, service, question, answer in _SERVICES:
         yield (
             f"{service}.answers.{subject}",

@@ -9,6 +9,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from contracts.event import Event
 from contracts.invalid import InvalidMessage, reasons_of
 
+MAX_HEADER_LENGTH = 200
+"""How many characters a header of a request may have that later events carry on."""
+
+_CARRIED_ON = ("id", "source", "correlation_id", "causation_id", "traceparent")
+
 
 class Envelope(BaseModel):
     """The attributes of a message: id, type, source, time, cause and trace.
@@ -27,7 +32,6 @@ class Envelope(BaseModel):
     correlation_id: str | None = Field(default=None, alias="centralita-correlation-id")
     causation_id: str | None = Field(default=None, alias="centralita-causation-id")
     traceparent: str | None = None
-    reply_to: str | None = Field(default=None, description="commands: the inbox to which the outcome is sent")
 
     @classmethod
     def of(cls, event: Event, *, id: str, source: str, time: datetime, cause: "Envelope | None" = None) -> Self:
@@ -61,6 +65,20 @@ class Envelope(BaseModel):
         except ValidationError as error:
             raise InvalidMessage([f"header {reason}" for reason in reasons_of(error)]) from error
 
+    def check_lengths(self) -> None:
+        """Raises InvalidMessage if a value that later events carry on is too long or not printable.
+
+        For requests, whose headers others write. Stored events are not checked again (law 12).
+        """
+        wrong = [name for name in _CARRIED_ON if not _is_short_text(getattr(self, name) or "")]
+        if wrong:
+            limit = f"at most {MAX_HEADER_LENGTH} printable characters are accepted"
+            raise InvalidMessage([f"header {type(self).model_fields[name].alias or name}: {limit}" for name in wrong])
+
     def headers(self) -> dict[str, str]:
         """Returns the headers of the message. ``Nats-Msg-Id`` equals ``ce-id``, so the server drops a repetition."""
         return {**self.model_dump(mode="json", by_alias=True, exclude_none=True), "Nats-Msg-Id": self.id}
+
+
+def _is_short_text(value: str) -> bool:
+    return len(value) <= MAX_HEADER_LENGTH and value.isprintable()

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Iterable
 
 from contracts.event import Service
-from contracts.permissions import ADMIN, User, asked_from_outside, inbox_of, users
+from contracts.permissions import ADMIN, User, asked_from_outside, users
+from contracts.queries import OUTCOMES
 
 OURS = "CENTRALITA"
 THEIRS = "UPSTREAM"
@@ -25,11 +26,11 @@ def configuration() -> str:
     known = users()
     ours = [user for user in known if account_of(user) == OURS]
     theirs = [user for user in known if account_of(user) == THEIRS]
-    asked, answers = asked_from_outside(), f"{inbox_of(Service.UPSTREAM)}.>"
+    asked = asked_from_outside()
     exports = [f"{{service: {_text(subject)}, accounts: [{THEIRS}]}}" for subject in asked]
-    exports.append(f"{{stream: {_text(answers)}, accounts: [{THEIRS}]}}")
+    exports.append(f"{{stream: {_text(OUTCOMES)}, accounts: [{THEIRS}]}}")
     imports = [f"{{service: {{account: {OURS}, subject: {_text(subject)}}}}}" for subject in asked]
-    imports.append(f"{{stream: {{account: {OURS}, subject: {_text(answers)}}}}}")
+    imports.append(f"{{stream: {{account: {OURS}, subject: {_text(OUTCOMES)}}}}}")
     parts = [
         "# Generated: `make contracts`. Users and permissions; see contracts.permissions and ADR 12.",
         "accounts {",

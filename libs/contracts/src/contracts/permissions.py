@@ -12,7 +12,7 @@ from contracts.audit import ALL_ENTRIES
 from contracts.event import Service
 from contracts.events import EVENTS
 from contracts.events.timers import schedule_subject
-from contracts.queries import CALL_REQUEST, CampaignStatisticsQuery
+from contracts.queries import CALL_REQUEST, OUTCOMES, CampaignStatisticsQuery
 from contracts.streams import ANSWERS, AUDIT, CALLS, CLIPS, CONSUMERS, DEAD_LETTERS, QUEUE, STREAMS, Consumer, Stream
 
 OPERATOR = "operator"
@@ -51,7 +51,8 @@ class Work:
 
     `handles`: durable consumers, whose messages it may store as dead letters. `reads`: streams from which it gets
     single messages. `follows`: streams that it reads in order with temporary consumers. `answers`: requests to which it
-    replies, each with its queue group. `publishes`: further subjects, each with its purpose beside it.
+    replies, each with its queue group. `publishes`: further subjects, each with its purpose beside it. `awaits`:
+    subjects of answers to which it subscribes, beside its own inboxes.
     """
 
     handles: tuple[Consumer, ...] = ()
@@ -59,6 +60,7 @@ class Work:
     follows: tuple[Stream, ...] = ()
     answers: tuple[tuple[str, str], ...] = ()
     publishes: tuple[str, ...] = ()
+    awaits: tuple[str, ...] = ()
 
 
 WORK: Mapping[Service, Work] = {
@@ -70,7 +72,7 @@ WORK: Mapping[Service, Work] = {
             schedule_subject("*"),
             f"{_API}.STREAM.PURGE.{CALLS.name}",  # clears a deadline
             f"{_API}.STREAM.MSG.DELETE.{QUEUE.name}",  # leaves the queue
-            "_INBOX.>",  # the outcome of a command, to the inbox that its header names
+            OUTCOMES,
         ),
     ),
     Service.VOICE: Work(
@@ -98,6 +100,7 @@ WORK: Mapping[Service, Work] = {
         reads=(CALLS, AUDIT),
         answers=((CALL_REQUEST, Service.EDGE),),
         publishes=(_STATISTICS, ALL_ENTRIES),
+        awaits=(OUTCOMES,),
     ),
     Service.CAMPAIGN_STATS: Work(
         follows=(CALLS,),
@@ -115,14 +118,6 @@ def inbox_of(user: str) -> str:
     return f"_INBOX.{user}"
 
 
-def is_inbox(subject: str) -> bool:
-    """Returns whether a subject is an inbox, to which a reply may be sent.
-
-    A service must check this before it replies: it may publish on subjects on which the requester may not.
-    """
-    return subject.startswith("_INBOX.")
-
-
 def owned_by(service: Service) -> tuple[str, ...]:
     """Returns the filters of the events that a service owns."""
     return tuple(event.subjects() for event in EVENTS.values() if service in event.owners)
@@ -137,7 +132,7 @@ def users() -> tuple[User, ...]:
     """Returns every user of the server."""
     services = tuple(_service(service, work) for service, work in WORK.items())
     asked = (*asked_from_outside(), OWN_PERMISSIONS)
-    upstream = User(Service.UPSTREAM, asked, ("_INBOX.>",))  # in its own account, which does not contain ours
+    upstream = User(Service.UPSTREAM, asked, (OUTCOMES, "_INBOX.>"))  # in its own account, which does not contain ours
     return (*services, upstream, _operator(), User(ADMIN))
 
 
@@ -156,6 +151,7 @@ def _service(service: Service, work: Work) -> User:
         publish += ["_INBOX.>", "_R_.>"]  # the second: requests through an import of another account
     subscribe = [f"{consumer.deliver_subject} {consumer.name}" for consumer in work.handles]
     subscribe += [f"{subject} {queue}" for subject, queue in work.answers]
+    subscribe += work.awaits
     return User(
         service,
         tuple(sorted(set(publish))),

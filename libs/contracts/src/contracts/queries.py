@@ -1,14 +1,27 @@
 """Queries over NATS request/reply, and the outcomes of commands."""
 
 from typing import ClassVar
+from uuid import uuid5
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.values import CallId, CampaignId
+from contracts.values import CALL_NAMESPACE, CallId, CampaignId
 from contracts.vocabulary import CallStatus, RefusalCode
 
 CALL_REQUEST = "call.request"
 """Service subject: send a ``call.requested`` body as a request; the reply is a `CommandOutcome`."""
+
+OUTCOMES = "outcome.*"
+"""The filter of all subjects of outcomes."""
+
+
+def outcome_subject(message_id: str) -> str:
+    """Returns the subject of the outcome of the request or command that was published with this id (``ce-id``).
+
+    Its last token is the UUIDv5 (RFC 9562) of the id in the name space of call ids, so any id gives a short and valid
+    subject. Subscribe before publishing: outcomes are not stored.
+    """
+    return f"outcome.{uuid5(CALL_NAMESPACE, message_id)}"
 
 
 class CommandOutcome(BaseModel):

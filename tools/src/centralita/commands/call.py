@@ -16,7 +16,7 @@ from centralita.commands.exit_codes import CommandFailed, ExitCode
 from centralita.commands.output import print_json, screen
 from centralita.commands.tail import print_events
 from centralita.operations.following import Follower
-from contracts import CallRequested, CommandOutcome, Envelope, call_id_of, reasons_of
+from contracts import CallRequested, CommandOutcome, Envelope, call_id_of, outcome_subject, reasons_of
 
 ANSWER_SECONDS = 10.0
 SCRIPT = "Hello, this is a call from Centralita.\n\nSay who you are, ask how they are, and say goodbye."
@@ -85,12 +85,11 @@ async def request_call(client: Client, request: CallRequested) -> CommandOutcome
 
     Raises nats.errors.TimeoutError if no answer arrives in time; the request is stored nevertheless.
     """
-    inbox = client.new_inbox()
-    answers = await client.subscribe(inbox, max_msgs=1)
     envelope = Envelope.of(request, id=str(uuid_utils.uuid7()), source="centralita-cli", time=datetime.now(UTC))
-    headers = {**envelope.headers(), "reply_to": inbox}
-    await client.jetstream().publish(request.subject, request.model_dump_json().encode(), headers=headers)
-    return CommandOutcome.model_validate_json((await answers.next_msg(timeout=ANSWER_SECONDS)).data)
+    outcomes = await client.subscribe(outcome_subject(envelope.id), max_msgs=1)
+    body = request.model_dump_json().encode()
+    await client.jetstream().publish(request.subject, body, headers=envelope.headers())
+    return CommandOutcome.model_validate_json((await outcomes.next_msg(timeout=ANSWER_SECONDS)).data)
 
 
 def _validated(fields: dict[str, object]) -> CallRequested:

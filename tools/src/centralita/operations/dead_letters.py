@@ -21,9 +21,6 @@ from chassis.stream_reader import last_sequence, read
 from contracts.dead_letters import DeadLetter
 from contracts.streams import CALLS, DEAD_LETTERS, call_state_filter
 
-_NOT_REPUBLISHED = ("nats-", "reply_to")
-"""Prefixes of headers that are left out: the server's own, and the inbox of a sender that no longer waits."""
-
 
 class CannotRetry(RuntimeError):
     """The message was not published again and the dead letter was kept. The message of the error names the reason."""
@@ -75,7 +72,7 @@ async def retry(client: Client, stored: StoredDeadLetter, *, force: bool = False
         raise CannotRetry(
             f"dead letter {stored.sequence}: the log contains the decision on it already; --force sends it anyway"
         )
-    own = {name: value for name, value in message.headers.items() if not name.lower().startswith(_NOT_REPUBLISHED)}
+    own = {name: value for name, value in message.headers.items() if not name.lower().startswith("nats-")}
     headers = {**own, "ce-id": message.identity, "Nats-Msg-Id": f"{DEAD_LETTERS.name}/{stored.sequence}"}
     js = client.jetstream()
     ack = await js.publish(message.subject, message.body, headers=headers)

@@ -9,8 +9,7 @@ from call_orchestrator.application.campaigns import CampaignCommand, CampaignSer
 from call_orchestrator.application.grants import Grants
 from chassis.event_log import StoredEvent
 from chassis.subscriptions import subscribe
-from contracts import AdmissionGranted, CommandOutcome, TimerDue
-from contracts.permissions import is_inbox
+from contracts import AdmissionGranted, CommandOutcome, TimerDue, outcome_subject
 from contracts.streams import ORCHESTRATOR_CAMPAIGNS, ORCHESTRATOR_FACTS, ORCHESTRATOR_REQUESTS
 
 
@@ -25,10 +24,10 @@ def build_router(calls: CallService, grants: Grants, campaigns: CampaignService,
         return await calls.handle(call_input(event, stored.envelope, is_redelivered=stored.deliveries > 1))
 
     async def on_call_command(event: CallCommand, stored: StoredEvent[CallCommand]) -> None:
-        await _reply(client, stored, await handle(event, stored))
+        await _publish_outcome(client, stored, await handle(event, stored))
 
     async def on_campaign_command(event: CampaignCommand, stored: StoredEvent[CampaignCommand]) -> None:
-        await _reply(client, stored, await campaigns.handle(event, stored.envelope))
+        await _publish_outcome(client, stored, await campaigns.handle(event, stored.envelope))
 
     async def on_call_event(event: AttemptEvent | TimerDue, stored: StoredEvent[AttemptEvent | TimerDue]) -> None:
         await handle(event, stored)
@@ -44,11 +43,6 @@ def build_router(calls: CallService, grants: Grants, campaigns: CampaignService,
     return router
 
 
-async def _reply(client: Client, stored: StoredEvent, outcome: CommandOutcome) -> None:
-    """Sends the outcome to the inbox that the command names.
-
-    Any other subject is ignored: the sender may not be allowed to publish there.
-    """
-    inbox = stored.envelope.reply_to
-    if inbox and is_inbox(inbox):
-        await client.publish(inbox, outcome.model_dump_json().encode())
+async def _publish_outcome(client: Client, stored: StoredEvent, outcome: CommandOutcome) -> None:
+    """Publishes the outcome on the subject that the command's id determines; no header names a subject."""
+    await client.publish(outcome_subject(stored.envelope.id), outcome.model_dump_json().encode())

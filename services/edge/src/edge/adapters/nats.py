@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 
+import uuid_utils
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 from chassis.direct_get import get_page
 from chassis.event_log import EventLog, Guard, StoredEvent
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
-from contracts import CampaignStatistics, CampaignStatisticsQuery, CommandOutcome, Envelope, Event
+from contracts import CampaignStatistics, CampaignStatisticsQuery, CommandOutcome, Envelope, Event, outcome_subject
 from contracts.audit import AuditEntry
 from contracts.streams import AUDIT
 from edge.metrics import AUDIT_ENTRIES
@@ -74,7 +75,7 @@ class NatsCallLog:
 
 
 class NatsRequests:
-    """Implements `edge.ports.Requests` with the stream REQUESTS; the outcome comes to the inbox in ``reply_to``."""
+    """Implements `edge.ports.Requests` with the stream REQUESTS; the outcome comes on `outcome_subject`."""
 
     def __init__(self, client: Client, log: EventLog) -> None:
         self._client = client
@@ -83,18 +84,18 @@ class NatsRequests:
     async def send(self, request: Event) -> CommandOutcome | None:
         """Stores the request and returns its outcome; None if there is no outcome in time. See the interface."""
         async with translate_errors(self._client, "the request could not be stored"):
-            inbox = self._client.new_inbox()
-            replies = await self._client.subscribe(inbox, max_msgs=1)
+            request_id = str(uuid_utils.uuid7())
+            outcomes = await self._client.subscribe(outcome_subject(request_id), max_msgs=1)
             try:
-                await self._log.append(request, headers={"reply_to": inbox})
-                return await self._outcome(replies)
+                await self._log.append(request, event_id=request_id)
+                return await self._outcome(outcomes)
             finally:
                 with suppress(NatsError):
-                    await replies.unsubscribe()
+                    await outcomes.unsubscribe()
 
-    async def _outcome(self, replies: Subscription) -> CommandOutcome | None:
+    async def _outcome(self, outcomes: Subscription) -> CommandOutcome | None:
         try:
-            reply = await replies.next_msg(timeout=OUTCOME_SECONDS)
+            reply = await outcomes.next_msg(timeout=OUTCOME_SECONDS)
         except NatsError:  # a timeout, or the connection was lost: the request is stored
             return None
         return CommandOutcome.model_validate_json(reply.data)
