@@ -11,7 +11,6 @@ from pymongo.asynchronous.database import AsyncDatabase
 from starlette.types import ASGIApp
 
 from campaign_stats import subscriber
-from campaign_stats.metrics import SKIPPED
 from campaign_stats.projection import ALL, Projected, project
 from campaign_stats.store import Conflict, Store
 from chassis.event_log import EventLog
@@ -177,18 +176,6 @@ async def test_after_the_server_lost_the_consumer_reading_continues_from_the_che
         )
         await followed(end_sequence)
     assert campaigns(await content()) == expected(await in_log(calls))
-
-
-async def test_a_message_that_is_no_event_is_skipped_and_counted(
-    replica: Replica, journal: Journal, followed: Followed, content: Content, bus_client: Client
-) -> None:
-    skipped = SKIPPED._value.get()
-    for subject in (f"call.created.{call_id_of('x')}.pending", "call.foretold.x.y"):
-        await bus_client.jetstream().publish(subject, b'{"call": 1}')
-    async with replica():
-        await followed(await journal("survey/1", "waiting"))
-    assert campaigns(await content())["survey"]["pending"] == 1
-    assert SKIPPED._value.get() == skipped + 2
 
 
 async def test_a_stopped_service_leaves_no_consumer_on_the_server(

@@ -81,6 +81,18 @@ async def test_a_dead_letter_of_an_unknown_subject_is_kept(bus_client: Client) -
     assert len(await all_dead_letters(bus_client)) == 1
 
 
+@pytest.mark.parametrize("force", [False, True])
+async def test_an_event_that_the_projection_left_out_is_never_published_again(bus_client: Client, force: bool) -> None:
+    event = EXAMPLES["call.created"]
+    sequence = await store_dead_letter(
+        bus_client, stream=CALLS.name, consumer="campaign-stats", subject=event.subject, body=event.model_dump_json()
+    )
+    with pytest.raises(CannotRetry, match="centralita replay rebuild"):
+        await retry(bus_client, await find_dead_letter(bus_client, sequence), force=force)
+    assert (await bus_client.jetstream().stream_info(CALLS.name)).state.messages == 0
+    assert len(await all_dead_letters(bus_client)) == 1
+
+
 async def test_an_input_with_a_decision_in_the_log_is_not_retried_without_force(
     bus_client: Client, calls: EventLog
 ) -> None:

@@ -17,7 +17,7 @@ from chassis.stream_reader import follow
 from contracts import EVENTS, Service, TimerDue
 from contracts.examples import EXAMPLES
 from contracts.permissions import ADMIN, WORK, inbox_of, users
-from contracts.streams import ANSWERS, CALLS, CLIPS, CONSUMERS, DEAD_LETTERS, REQUESTS, STREAMS
+from contracts.streams import ANSWERS, CALLS, CLIPS, CONSUMERS, DEAD_LETTERS, PROJECTION_FILTERS, REQUESTS, STREAMS
 
 if TYPE_CHECKING:
     from tests.integration.permissions.conftest import Connect
@@ -172,6 +172,10 @@ async def test_a_service_may_store_dead_letters_of_its_consumers(connect: "Conne
             for filters in consumer.filters:
                 await connection.js.publish(f"dead_letter.{filters.replace('*', 'x')}", b"{}")
         assert connection.refused == []
+    statistics = await connect(Service.CAMPAIGN_STATS)
+    for filters in PROJECTION_FILTERS:
+        await statistics.js.publish(f"dead_letter.{filters.replace('*', 'x')}", b"{}")
+    assert statistics.refused == []
 
 
 async def test_a_connection_without_a_password_is_refused(address: str) -> None:

@@ -11,7 +11,6 @@ from chassis.event_log import publish
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
 from chassis.metrics import DEAD_LETTERS
 from contracts.dead_letters import DeadLetter
-from contracts.streams import Consumer
 
 HEADER_ALLOWANCE_BYTES = 4096
 """What the headers of a dead letter and the protocol need at most. The server counts them towards its limit and closes
@@ -24,8 +23,8 @@ class DeadLetterRefused(Exception):
     """The message can never become a dead letter: it is too large, or the server refuses it."""
 
 
-async def store_dead_letter(client: Client, consumer: Consumer, message: Msg, reasons: Sequence[str]) -> None:
-    """Publishes the dead letter and waits until it is stored.
+async def store_dead_letter(client: Client, consumer: str, message: Msg, reasons: Sequence[str]) -> None:
+    """Publishes the dead letter of `consumer` and waits until it is stored.
 
     A second call for the same message stores nothing: both have the same ``Nats-Msg-Id``. Raises DeadLetterRefused, or
     an error of nats-py after which another attempt may succeed.
@@ -34,17 +33,17 @@ async def store_dead_letter(client: Client, consumer: Consumer, message: Msg, re
     body = dead_letter.model_dump_json().encode()
     if len(body) + HEADER_ALLOWANCE_BYTES > client.max_payload:
         raise DeadLetterRefused(f"{len(body)} bytes are more than the server accepts")
-    headers = {"Nats-Msg-Id": f"{consumer.name}/{dead_letter.stream}/{dead_letter.sequence}"}
+    headers = {"Nats-Msg-Id": f"{consumer}/{dead_letter.stream}/{dead_letter.sequence}"}
     js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
     try:
         await publish(js, dead_letter.dead_letter_subject, body, headers)
     except BadRequestError as error:
         raise DeadLetterRefused(str(error)) from error
-    DEAD_LETTERS.labels(consumer=consumer.name).inc()
+    DEAD_LETTERS.labels(consumer=consumer).inc()
     logger.error("dead_letter_stored", stream=dead_letter.stream, sequence=dead_letter.sequence, reasons=list(reasons))
 
 
-def _dead_letter(consumer: Consumer, message: Msg, reasons: Sequence[str]) -> DeadLetter:
+def _dead_letter(consumer: str, message: Msg, reasons: Sequence[str]) -> DeadLetter:
     try:
         text, data = message.data.decode(), None
     except UnicodeDecodeError:
@@ -52,7 +51,7 @@ def _dead_letter(consumer: Consumer, message: Msg, reasons: Sequence[str]) -> De
     return DeadLetter.model_construct(
         stream=message.metadata.stream,
         sequence=message.metadata.sequence.stream,
-        consumer=consumer.name,
+        consumer=consumer,
         subject=message.subject,
         headers=dict(message.headers or {}),
         body=text,

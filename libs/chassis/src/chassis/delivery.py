@@ -125,9 +125,9 @@ class _Delivery(BaseMiddleware[PublishCommand, Msg | None]):
         raise NackMessage(delay=delay) from error
 
     async def _store_dead_letter(self, message: Msg, reasons: Sequence[str]) -> None:
-        sequence = message.metadata.sequence.stream
+        sequence, client = message.metadata.sequence.stream, self.context.get_local("handler_").connection
         try:
-            await store_dead_letter(self.context.get_local("handler_").connection, self._consumer, message, reasons)
+            await store_dead_letter(client, self._consumer.name, message, reasons)
         except DeadLetterRefused as error:
             self._terminate(message, reasons, error)
         except (NatsError, TimeoutError, OSError) as error:

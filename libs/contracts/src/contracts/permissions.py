@@ -105,7 +105,9 @@ WORK: Mapping[Service, Work] = {
     Service.CAMPAIGN_STATS: Work(
         follows=(CALLS,),
         answers=((_STATISTICS, Service.CAMPAIGN_STATS),),
-        publishes=(  # its gauges: pending messages of each consumer, and the number of dead letters
+        publishes=(
+            *(f"dead_letter.{subjects}" for subjects in streams.PROJECTION_FILTERS),
+            # its gauges: pending messages of each consumer, and the number of dead letters
             *(f"{_API}.CONSUMER.INFO.{consumer.stream.name}.{consumer.name}" for consumer in CONSUMERS),
             f"{_API}.STREAM.INFO.{DEAD_LETTERS.name}",
         ),

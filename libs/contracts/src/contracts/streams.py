@@ -8,7 +8,7 @@ from contracts.event import Event
 from contracts.events.admissions import AdmissionGranted
 from contracts.events.audio import AudioRequested
 from contracts.events.calls import CallHangupRequested, CallSettlementRequested, CallStatusChanged
-from contracts.events.conversations import ConversationEnded, SpeechHeard
+from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard
 from contracts.events.dials import DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.requests import (
     CallCancelRequested,
@@ -250,3 +250,12 @@ def subject_ids(subject: str) -> dict[str, str]:
     """Returns the id in a subject by its field's name (``call_id`` or ``campaign_id``); empty if it has none."""
     family, _, *rest = subject.split(".")
     return {"campaign_id" if family == "campaign" else "call_id": rest[0]} if rest else {}
+
+
+PROJECTION_FILTERS = (
+    call_state_filter("*"),
+    ReplyGenerated.subjects(),
+    ConversationEnded.subjects(),
+    campaign_state_filter("*"),
+)
+"""What campaign-stats reads of CALLS. It has no durable consumer: its checkpoint is in MongoDB (ADR 6)."""

@@ -4,7 +4,8 @@ from prometheus_client import Counter, Gauge, Histogram
 
 APPLIED = Counter("centralita_projection_events", "Events of the log that are in the documents")
 SKIPPED = Counter(
-    "centralita_projection_skipped_events", "Messages on our subjects that are no events; they stay in the log"
+    "centralita_projection_skipped_events",
+    "Events of the log that cannot be decoded or written to MongoDB; each became a dead letter",
 )
 CONFLICTS = Counter("centralita_projection_lost_races", "Batches that another replica had applied first")
 BATCH_SECONDS = Histogram("centralita_projection_batch_seconds", "Time from the arrival of a batch to its commit")

@@ -6,11 +6,11 @@ personal data stays in the log.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contracts import (
     CallDecision,
@@ -23,6 +23,7 @@ from contracts import (
     Disposition,
     Event,
     ReplyGenerated,
+    reasons_of,
 )
 
 ALL = "*"
@@ -77,26 +78,45 @@ class CampaignState(BaseModel):
 @dataclass(frozen=True, slots=True)
 class Projected:
     """What a batch changes: call documents to replace, increments of the counters of campaigns and of `ALL`, and new
-    states of campaigns."""
+    states of campaigns. `refused`: the sequences of the events that were left out, each with its reasons."""
 
     documents: Mapping[str, CallDocument]
     increments: Mapping[str, Mapping[str, int]]
     campaigns: Mapping[str, CampaignState]
+    refused: Mapping[int, Sequence[str]]
 
 
-def project(documents: Mapping[str, CallDocument], batch: Iterable[tuple[int, Event]]) -> Projected:
-    """Folds pairs of sequence and event, in the order of the log, into the documents of their calls."""
+Refusals = Callable[[CallDocument | CampaignState], Sequence[str]]
+"""Returns the reasons why a document cannot be stored; none if it can."""
+
+
+def project(
+    documents: Mapping[str, CallDocument], batch: Iterable[tuple[int, Event]], refusals: Refusals = lambda _: ()
+) -> Projected:
+    """Folds pairs of sequence and event, in the order of the log, into the documents of their calls.
+
+    An event after which a document could not be stored changes nothing; the fold continues with the next event.
+    """
     after = dict(documents)
     campaigns: dict[str, CampaignState] = {}
+    refused: dict[int, Sequence[str]] = {}
     for sequence, event in batch:
-        if isinstance(event, CampaignDecision) and (state := _state_of(event.campaign)):
-            campaigns[event.campaign_id] = state
-        call_id = call_of(event)
-        document = fold(after.get(call_id or ""), sequence, event)
-        if document is not None:
-            after[document.call_id] = document
+        before = after.get(call_of(event) or "")
+        try:
+            item = _state_of(event.campaign) if isinstance(event, CampaignDecision) else fold(before, sequence, event)
+        except ValidationError as error:
+            refused[sequence] = reasons_of(error)
+            continue
+        if item is None or item is before:
+            continue
+        if reasons := refusals(item):
+            refused[sequence] = reasons
+        elif isinstance(item, CallDocument):
+            after[item.call_id] = item
+        elif isinstance(event, CampaignDecision):
+            campaigns[event.campaign_id] = item
     changed = {call_id: document for call_id, document in after.items() if document != documents.get(call_id)}
-    return Projected(changed, _increments(documents, changed), campaigns)
+    return Projected(changed, _increments(documents, changed), campaigns, refused)
 
 
 def _state_of(campaign: Campaign) -> CampaignState | None:
@@ -124,7 +144,8 @@ def fold(document: CallDocument | None, sequence: int, event: Event) -> CallDocu
 
 def _after_decision(document: CallDocument | None, sequence: int, event: CallDecision) -> CallDocument:
     call = event.call
-    known = call.model_dump(include=set(CallDocument.model_fields) - {"call_id", "disposition"})
+    # A value of a wrong type is refused below; a warning would contain it.
+    known = call.model_dump(include=set(CallDocument.model_fields) - {"call_id", "disposition"}, warnings=False)
     renamed = {"never_rang": call.undialled_attempts, "since": call.status_changed_at}
     # Until the orchestrator decides on the end of the conversation, the conversation's own disposition is kept.
     same_attempt = document is not None and document.attempt == call.attempt

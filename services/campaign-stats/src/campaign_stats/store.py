@@ -16,16 +16,17 @@ therefore register their sessions in ``writers``, and one that waits too long en
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from bson import Binary
-from pymongo import AsyncMongoClient, ReplaceOne, UpdateOne
+from pymongo import AsyncMongoClient, ReplaceOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
+from campaign_stats.documents import ENCODING_ERRORS, Document, read, refusals, updates, written
 from campaign_stats.projection import (
     ALL,
     COMPLETED_WITHOUT_DURATION,
@@ -43,14 +44,32 @@ _ANSWER_MILLISECONDS = 20_000
 _WRITE_CONFLICT = 112
 """``WriteConflict`` in MongoDB's ``error_codes.yml``."""
 
+_DOCUMENT_ERRORS = frozenset({15, 16, 22, 10334, 17280, 17419, 17420})
+"""``Overflow``, ``InvalidLength``, ``InvalidBSON``, ``BSONObjectTooLarge``, ``KeyTooLong``, and two for a document that
+an update makes too large. ``BadValue`` (2) is not among them: an option or a counter in the database causes it too, so
+it would discard every event."""
+
 _MAX_SESSIONS = 100
 _SUMS = dict.fromkeys((*COUNTERS, COMPLETED_WITHOUT_DURATION), 1)
-
-Document = dict[str, Any]
 
 
 class Conflict(Exception):
     """Another replica moved the checkpoint; nothing of this batch was written."""
+
+
+class EventsRefused(Exception):
+    """The documents after these events cannot be stored; nothing of this batch was written.
+
+    `reasons` has the sequence of each event. The batch without them can be applied.
+    """
+
+    def __init__(self, reasons: Mapping[int, Sequence[str]]) -> None:
+        super().__init__(f"{len(reasons)} events cannot be written")
+        self.reasons = reasons
+
+
+class BatchRejected(Exception):
+    """The driver or the server refused a document of this batch; nothing of it was written."""
 
 
 class Store:
@@ -78,7 +97,8 @@ class Store:
     async def apply(self, checkpoint: int, batch: Sequence[tuple[int, Event]], *, end_sequence: int) -> None:
         """Writes what the batch changes and moves the checkpoint to `end_sequence`, all or nothing.
 
-        Raises Conflict if the checkpoint is no longer `checkpoint`, as for a batch that is applied a second time. A
+        Raises Conflict if the checkpoint is no longer `checkpoint`, as for a batch that is applied a second time.
+        Raises EventsRefused or BatchRejected if a document cannot be stored (see `campaign_stats.applying`). A
         cancellation takes effect after the transaction: one that is interrupted keeps its locks.
         """
         await _finish(self._apply(checkpoint, batch, end_sequence))
@@ -89,11 +109,18 @@ class Store:
             try:
                 async with await session.start_transaction():
                     await self._move_checkpoint(checkpoint, end_sequence, session)
-                    await self._write(project(await self._load(batch, session), batch), session)
+                    projected = project(await self._load(batch, session), batch, refusals)
+                    if projected.refused:
+                        raise EventsRefused(projected.refused)
+                    await self._write(projected, session)
             except OperationFailure as error:
                 if error.code == _WRITE_CONFLICT or error.has_error_label("TransientTransactionError"):
                     raise Conflict from error
+                if _error_codes(error) & _DOCUMENT_ERRORS:
+                    raise BatchRejected(f"MongoDB refused a document with code {error.code}") from error
                 raise
+            except ENCODING_ERRORS as error:
+                raise BatchRejected(f"the driver cannot send a document ({type(error).__name__})") from error
 
     async def _register(self, session: AsyncClientSession) -> None:
         """Stores the session's id, outside the transaction and once: the driver has few sessions and reuses them."""
@@ -128,13 +155,13 @@ class Store:
     async def _load(self, batch: Iterable[tuple[int, Event]], session: AsyncClientSession) -> dict[str, CallDocument]:
         ids = list({call_of(event) for _, event in batch})
         documents = self._calls.find({"_id": {"$in": ids}}, session=session)
-        return {document["_id"]: _read(document) async for document in documents}
+        return {document["_id"]: read(document) async for document in documents}
 
     async def _write(self, projected: Projected, session: AsyncClientSession) -> None:
-        calls = [ReplaceOne({"_id": key}, _written(call), upsert=True) for key, call in projected.documents.items()]
+        calls = [ReplaceOne({"_id": key}, written(call), upsert=True) for key, call in projected.documents.items()]
         if calls:
             await self._calls.bulk_write(calls, ordered=False, session=session)
-        campaigns = list(_updates(projected))
+        campaigns = list(updates(projected))
         if campaigns:
             await self._campaigns.bulk_write(campaigns, ordered=False, session=session)
 
@@ -160,32 +187,10 @@ def connect(url: str) -> AsyncMongoClient[Document]:
     )
 
 
-def _updates(projected: Projected) -> Iterator[UpdateOne]:
-    """Yields the update of each campaign: its state and the increments of its counters.
-
-    If only its state changes, increments of 0 create the counters that it lacks.
-    """
-    for campaign in projected.increments.keys() | projected.campaigns.keys():
-        update: Document = {"$inc": dict(projected.increments.get(campaign) or dict.fromkeys(COUNTERS, 0))}
-        if state := projected.campaigns.get(campaign):
-            update["$set"] = state.model_dump()
-        yield UpdateOne({"_id": campaign}, update, upsert=True)
-
-
-def _written(call: CallDocument) -> Document:
-    fields = call.model_dump(exclude={"call_id"})
-    return {
-        **fields,
-        "_id": call.call_id,
-        "status": call.status.value,
-        "disposition": call.disposition.value if call.disposition else None,
-        "answered_turns": list(call.answered_turns),
-        "turns": len(call.answered_turns),
-    }
-
-
-def _read(document: Document) -> CallDocument:
-    return CallDocument.model_validate({**document, "call_id": document["_id"]})
+def _error_codes(error: OperationFailure) -> set[int | None]:
+    """Returns the code of the error and, of a bulk write, those of its operations."""
+    details: Mapping[str, Any] = error.details or {}
+    return {error.code, *(one.get("code") for one in details.get("writeErrors", ()))}
 
 
 async def _finish(work: Coroutine[Any, Any, None]) -> None:

@@ -2,10 +2,14 @@
 
 The service has no durable consumer. Its position is the checkpoint (see `campaign_stats.store`), so after a failure it
 reads again from there.
+
+An event that MongoDB cannot store becomes a dead letter, and the others of its batch are applied (see
+`campaign_stats.applying`). An event that this build cannot decode was probably written by a newer one. The follower
+waits `MAX_UNREADABLE_SECONDS` for a newer replica to apply it, then it becomes a dead letter, too (ADR 24).
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
@@ -15,17 +19,19 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from pymongo.errors import PyMongoError
 
+from campaign_stats.applying import apply_batch
 from campaign_stats.metrics import APPLIED, BATCH_SECONDS, CONFLICTS, LAG_EVENTS, LAG_SECONDS, SKIPPED
 from campaign_stats.store import Conflict, Store
 from chassis import tracing
+from chassis.dead_letters import DeadLetterRefused, store_dead_letter
+from chassis.metrics import DEAD_LETTERS, TERMINATED
 from chassis.stored_event import stored_event_of
 from chassis.stream_reader import Incomplete, PullReader, last_sequence, pull_reader
-from contracts import ConversationEnded, Event, InvalidMessage, ReplyGenerated
-from contracts.streams import CALLS, campaign_state_filter, subject_ids
+from contracts import Event, InvalidMessage, Service
+from contracts.streams import CALLS, PROJECTION_FILTERS, subject_ids
 
 logger = structlog.get_logger()
 
-FILTERS = ("call.*.*.*", ReplyGenerated.subjects(), ConversationEnded.subjects(), campaign_state_filter("*"))
 BATCH = 500
 IDLE_SECONDS = 2.0
 """How long a fetch waits for the first message. After it, NATS and MongoDB are asked whether they changed."""
@@ -33,6 +39,10 @@ _MAX_PAUSE_SECONDS = 10.0
 _CONFLICT_PAUSE_SECONDS = 0.02
 _MAX_LOCKED_SECONDS = 3.0
 """How long the checkpoint may be locked without moving before the replica that locked it counts as dead."""
+MAX_UNREADABLE_SECONDS = 45.0
+"""How long an event that cannot be decoded waits for a newer replica, as in a rolling upgrade. The server deletes a
+consumer that is not used for 60 s."""
+_UNREADABLE_PAUSE_SECONDS = 0.5
 
 
 class OutOfSync(Exception):
@@ -53,9 +63,14 @@ class Follower:
         self._oldest_unapplied_at: datetime | None = None
         self._interrupted_at: datetime | None = datetime.now(UTC)
         self._locked_at: float | None = None
+        self._unreadable_sequence = 0
+        self._unreadable_at = 0.0
         self.trouble: str | None = "has not started to read the log"
         """Why the documents do not follow the log at present; None if they do."""
         LAG_SECONDS.set_function(self.lag_seconds)
+        # The series exist from the start: increase() does not see a series that begins with 1.
+        for counter in (DEAD_LETTERS, TERMINATED):
+            counter.labels(consumer=Service.CAMPAIGN_STATS.value)
 
     def lag_seconds(self) -> float:
         """Returns the age of the oldest event that is known to be missing from the documents, or 0.
@@ -94,7 +109,7 @@ class Follower:
         await self._store.prepare()
         checkpoint = await self._store.checkpoint()
         await self._check_log(checkpoint)
-        async with pull_reader(self._client, CALLS.name, FILTERS, start_sequence=checkpoint + 1) as reader:
+        async with pull_reader(self._client, CALLS.name, PROJECTION_FILTERS, start_sequence=checkpoint + 1) as reader:
             self.trouble = self._interrupted_at = None
             while True:
                 checkpoint = await self._apply_next(reader, checkpoint)
@@ -114,34 +129,82 @@ class Follower:
         if messages:
             return await self._apply(checkpoint, messages)
         await reader.pending()  # raises if the server has lost the consumer, which is silent too
-        if await self._store.checkpoint() < checkpoint:
-            raise OutOfSync("the checkpoint moved back: the database was dropped or restored")
+        await self._present_checkpoint(checkpoint)
         return checkpoint
+
+    async def _present_checkpoint(self, checkpoint: int) -> int:
+        """Returns the checkpoint in the database. Raises OutOfSync if it is before `checkpoint`."""
+        present = await self._store.checkpoint()
+        if present < checkpoint:
+            raise OutOfSync("the checkpoint moved back: the database was dropped or restored")
+        return present
 
     async def _apply(self, checkpoint: int, messages: list[Msg]) -> int:
         """Brings the documents up to the last of the messages; returns the checkpoint after it."""
         newest = messages[-1].metadata
-        while unapplied := [message for message in messages if message.metadata.sequence.stream > checkpoint]:
+        while unapplied := [message for message in messages if _sequence(message) > checkpoint]:
             self._oldest_unapplied_at = unapplied[0].metadata.timestamp
             LAG_EVENTS.set(newest.num_pending + len(unapplied))
             try:
-                with BATCH_SECONDS.time(), _spans(unapplied):
-                    await self._store.apply(checkpoint, _events(unapplied), end_sequence=newest.sequence.stream)
-                APPLIED.inc(len(unapplied))
-                checkpoint, self._locked_at = newest.sequence.stream, None
+                checkpoint = await self._apply_readable(checkpoint, unapplied)
             except Conflict:
                 checkpoint = await self._after_conflict(checkpoint)
         self._oldest_unapplied_at = newest.timestamp if newest.num_pending else None
         LAG_EVENTS.set(newest.num_pending)
         return checkpoint
 
+    async def _apply_readable(self, checkpoint: int, messages: list[Msg]) -> int:
+        """Applies the messages, or those before an unreadable one that still waits; returns the checkpoint."""
+        events, unreadable = _decode(messages)
+        if unreadable and self._may_become_readable(min(unreadable), unreadable):
+            messages = [message for message in messages if _sequence(message) < min(unreadable)]
+            if not messages:
+                await asyncio.sleep(_UNREADABLE_PAUSE_SECONDS)
+                return await self._present_checkpoint(checkpoint)
+            events, unreadable = _decode(messages)
+        by_sequence = {_sequence(message): message for message in messages}
+
+        async def on_refused(reasons: Mapping[int, Sequence[str]]) -> None:
+            for sequence, lines in reasons.items():
+                await self._store_dead_letter(by_sequence[sequence], lines)
+
+        end_sequence = _sequence(messages[-1])
+        with BATCH_SECONDS.time(), _spans(messages):
+            await on_refused(unreadable)
+            await apply_batch(self._store, checkpoint, events, end_sequence=end_sequence, on_refused=on_refused)
+        APPLIED.inc(len(messages))
+        self._locked_at = None
+        return end_sequence
+
+    def _may_become_readable(self, sequence: int, reasons: Mapping[int, Sequence[str]]) -> bool:
+        """Whether to wait for a newer replica that can decode the event at `sequence`."""
+        now = asyncio.get_running_loop().time()
+        if sequence != self._unreadable_sequence:
+            self._unreadable_sequence, self._unreadable_at = sequence, now
+            logger.error("event_unreadable", sequence=sequence, reasons=list(reasons[sequence]))
+        return now - self._unreadable_at < MAX_UNREADABLE_SECONDS
+
+    async def _store_dead_letter(self, message: Msg, reasons: Sequence[str]) -> None:
+        """Stores a dead letter before the checkpoint moves past its message, so that none is skipped silently."""
+        consumer = Service.CAMPAIGN_STATS.value
+        try:
+            await store_dead_letter(self._client, consumer, message, reasons)
+        except DeadLetterRefused as error:
+            TERMINATED.labels(consumer=consumer).inc()
+            logger.critical(
+                "message_terminated",
+                stream=CALLS.name,
+                sequence=_sequence(message),
+                reasons=list(reasons),
+                error=f"no dead letter could be stored: {error}",
+            )
+        SKIPPED.inc()
+
     async def _after_conflict(self, checkpoint: int) -> int:
         """Returns the present checkpoint. If it does not move for long, ends the sessions of the other replicas."""
         CONFLICTS.inc()
         await asyncio.sleep(_CONFLICT_PAUSE_SECONDS)
-        present = await self._store.checkpoint()
-        if present < checkpoint:
-            raise OutOfSync("the checkpoint moved back: the database was dropped or restored")
+        present = await self._present_checkpoint(checkpoint)
         now = asyncio.get_running_loop().time()
         if present > checkpoint or self._locked_at is None:
             self._locked_at = now
@@ -152,17 +215,22 @@ class Follower:
         return present
 
 
-def _events(messages: list[Msg]) -> list[tuple[int, Event]]:
+def _sequence(message: Msg) -> int:
+    return message.metadata.sequence.stream
+
+
+def _decode(messages: list[Msg]) -> tuple[list[tuple[int, Event]], dict[int, Sequence[str]]]:
+    """Returns the events with their sequences, and the reasons why the other messages are no events."""
     events: list[tuple[int, Event]] = []
+    unreadable: dict[int, Sequence[str]] = {}
     for message in messages:
         try:
             stored = stored_event_of(message)
         except InvalidMessage as error:
-            SKIPPED.inc()
-            logger.error("event_skipped", sequence=message.metadata.sequence.stream, reasons=error.reasons)
+            unreadable[_sequence(message)] = error.reasons
         else:
             events.append((stored.sequence, stored.event))
-    return events
+    return events, unreadable
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from centralita.replay.messages import Message, stores_subject
 from centralita.replay.scope import call_of
 from chassis.event_log import EventLog
 from chassis.stream_reader import last_sequence, read
+from contracts import Service
 from contracts.dead_letters import DeadLetter
 from contracts.streams import CALLS, DEAD_LETTERS, call_state_filter
 
@@ -66,6 +67,11 @@ async def retry(client: Client, stored: StoredDeadLetter, *, force: bool = False
     ``call.retry_requested`` that is executed twice would dial a person twice.
     """
     message = stored.message
+    if stored.dead_letter.consumer == Service.CAMPAIGN_STATS:
+        raise CannotRetry(
+            f"dead letter {stored.sequence}: campaign-stats left out this event, which is still in the log; a second "
+            "copy there would change the call. Upgrade campaign-stats, then `centralita replay rebuild`"
+        )
     if not stores_subject(message.stream, message.subject):
         raise CannotRetry(f"dead letter {stored.sequence}: no stream stores the subject {message.subject} any more")
     if not force and await _was_decided(client, message):

@@ -15,7 +15,7 @@ from bson.json_util import dumps
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 
-from campaign_stats import projection
+from campaign_stats import documents, projection
 from campaign_stats.store import CHECKPOINT, Store
 
 FENCE = 2**62
@@ -130,4 +130,5 @@ def rebuild_identity(log_created_at: str) -> str:
 
     A rebuild that was begun with another identity is not continued.
     """
-    return total_digest({"log": log_created_at, "rules": inspect.getsource(projection)})
+    rules = "".join(inspect.getsource(module) for module in (projection, documents))
+    return total_digest({"log": log_created_at, "rules": rules})

@@ -5,22 +5,24 @@ A rebuild has three steps. Each may be interrupted at any moment, and the next r
 1. The new documents are built in a database beside the live one, up to the live sequence, in transactional batches.
 2. The live documents are fenced (see `projection_database`) while the new ones catch up and both are compared.
 3. The new documents replace the live ones, and campaign-stats continues from their sequence.
+
+An event that cannot be decoded or written is left out, as in campaign-stats, and reported.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from nats.aio.client import Client
 from pymongo import AsyncMongoClient
 
+from campaign_stats.applying import apply_batch
 from campaign_stats.store import connect
-from campaign_stats.subscriber import FILTERS
 from centralita.replay.messages import Message
 from centralita.replay.projection_database import Document, ProjectionDatabase, rebuild_identity, total_digest
 from chassis.stream_reader import read
-from contracts import Event
-from contracts.streams import CALLS
+from contracts import Event, InvalidMessage
+from contracts.streams import CALLS, PROJECTION_FILTERS
 
 BATCH = 500
 MAX_LAG_BEFORE_FENCE = 1000
@@ -39,7 +41,8 @@ class Rebuilt:
     """The result of a rebuild: `documents` documents, built up to `sequence`.
 
     `live_digest`: None if there were no live documents. `compared_sequence`: the sequence of both at the comparison.
-    `different`: ``<collection>/<id>`` of each document that was not equal.
+    `different`: ``<collection>/<id>`` of each document that was not equal. `left_out`: the sequences of the events that
+    this run could not decode or write, with the reasons.
     """
 
     sequence: int
@@ -49,6 +52,7 @@ class Rebuilt:
     documents: int
     different: tuple[str, ...]
     is_swapped: bool
+    left_out: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
     @property
     def is_equal(self) -> bool:
@@ -90,6 +94,7 @@ class _Rebuild:
     new: ProjectionDatabase
     sequence: int
     report: Progress
+    left_out: dict[int, Sequence[str]] = field(default_factory=dict)
 
     async def run(self, last: int, *, check: bool) -> Rebuilt:
         while (state := await self.live.state()).sequence - self.sequence > MAX_LAG_BEFORE_FENCE:
@@ -119,18 +124,23 @@ class _Rebuild:
         self.report(stage, self.sequence, last)
         if self.sequence >= last:
             return
-        events = read(self.client, CALLS.name, FILTERS, start_sequence=self.sequence + 1, end_sequence=last)
+        events = read(self.client, CALLS.name, PROJECTION_FILTERS, start_sequence=self.sequence + 1, end_sequence=last)
         async for delivered in events:
             message = Message.of(delivered)
-            if event := message.event():
-                batch.append((message.sequence, event))
+            try:
+                batch.append((message.sequence, message.stored_event().event))
+            except InvalidMessage as error:
+                self.left_out[message.sequence] = error.reasons
             if len(batch) == BATCH:
                 await self._apply(stage, batch, message.sequence, last)
                 batch = []
         await self._apply(stage, batch, last, last)
 
     async def _apply(self, stage: str, batch: list[tuple[int, Event]], sequence: int, last: int) -> None:
-        await self.new.store.apply(self.sequence, batch, end_sequence=sequence)
+        async def on_refused(reasons: Mapping[int, Sequence[str]]) -> None:
+            self.left_out.update(reasons)
+
+        await apply_batch(self.new.store, self.sequence, batch, end_sequence=sequence, on_refused=on_refused)
         self.sequence = sequence
         self.report(stage, sequence, last)
 
@@ -141,7 +151,8 @@ class _Rebuild:
         different = tuple(sorted(name for name in names if rebuilt.get(name) != (live or {}).get(name)))
         live_digest = None if live is None else total_digest(live)
         digest, count = total_digest(rebuilt), len(rebuilt)
-        return Rebuilt(self.sequence, digest, live_digest, self.sequence, count, different, is_swapped=False)
+        at, left_out = self.sequence, self.left_out  # the latter grows until the end of the log
+        return Rebuilt(at, digest, live_digest, at, count, different, is_swapped=False, left_out=left_out)
 
 
 async def _swap(

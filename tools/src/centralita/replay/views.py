@@ -87,6 +87,12 @@ def rebuild_view(rebuilt: "Rebuilt") -> RenderableType:
     else:
         lines.append(f"The live documents, at {rebuilt.compared_sequence}, differ: digest {rebuilt.live_digest}.")
         lines += [f"  {name}" for name in rebuilt.different[:_MAX_SHOWN]]
+    if rebuilt.left_out:
+        lines.append(f"{len(rebuilt.left_out)} events cannot be decoded or written to MongoDB and were left out:")
+        left_out = [
+            f"  {CALLS.name} {sequence}: {'; '.join(rebuilt.left_out[sequence])}" for sequence in rebuilt.left_out
+        ]
+        lines += left_out[:_MAX_SHOWN]
     lines.append("The live documents were replaced." if rebuilt.is_swapped else "Nothing was changed.")
     style = "green" if rebuilt.is_equal else "yellow"
     return Panel("\n".join(lines), title="MongoDB rebuilt from the log", border_style=style)

@@ -1,0 +1,76 @@
+"""The documents as MongoDB stores them, and why it cannot store one.
+
+`refusals` is a function of one document only. So replicas and a rebuild refuse the same events, in batches of any size.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import bson
+from bson.errors import BSONError
+from pymongo import UpdateOne
+
+from campaign_stats.projection import COUNTERS, CallDocument, CampaignState, Projected
+
+MAX_COUNT = 2**31 - 1
+"""A call adds at most this to a counter. A counter has 64 bits, so it cannot overflow before 2³² calls."""
+MAX_DOCUMENT_BYTES = 15 * 1024 * 1024
+"""MongoDB accepts 16 MB. The rest is for what the server adds to the document, and for the command around it."""
+ENCODING_ERRORS = (BSONError, OverflowError, UnicodeError)
+"""The errors of ``bson`` for a value that BSON cannot represent."""
+
+Document = dict[str, Any]
+
+
+def written(call: CallDocument) -> Document:
+    """Returns the document of a call."""
+    fields = call.model_dump(exclude={"call_id"})
+    return {
+        **fields,
+        "_id": call.call_id,
+        "status": call.status.value,
+        "disposition": call.disposition.value if call.disposition else None,
+        "answered_turns": list(call.answered_turns),
+        "turns": len(call.answered_turns),
+    }
+
+
+def read(document: Document) -> CallDocument:
+    """Returns the call of a document."""
+    return CallDocument.model_validate({**document, "call_id": document["_id"]})
+
+
+def updates(projected: Projected) -> Iterator[UpdateOne]:
+    """Yields the update of each campaign: its state and the increments of its counters.
+
+    If only its state changes, increments of 0 create the counters that it lacks.
+    """
+    for campaign in projected.increments.keys() | projected.campaigns.keys():
+        update: Document = {"$inc": dict(projected.increments.get(campaign) or dict.fromkeys(COUNTERS, 0))}
+        if state := projected.campaigns.get(campaign):
+            update["$set"] = state.model_dump()
+        yield UpdateOne({"_id": campaign}, update, upsert=True)
+
+
+def refusals(item: CallDocument | CampaignState) -> list[str]:
+    """Returns why MongoDB cannot store the item: a line per field, without any value. An empty list: it can."""
+    document = written(item) if isinstance(item, CallDocument) else item.model_dump()
+    try:
+        size = len(bson.encode(document))
+    except ENCODING_ERRORS:
+        return [reason for name, value in document.items() for reason in _refusals_of_field(name, value)]
+    if size > MAX_DOCUMENT_BYTES:
+        return [f"the document has {size} bytes; MongoDB stores at most {MAX_DOCUMENT_BYTES}"]
+    counts = {"attempt", "never_rang", "duration_seconds"} & document.keys()
+    return [
+        f"{name}: not between -{MAX_COUNT} and {MAX_COUNT}"
+        for name in sorted(counts)
+        if not -MAX_COUNT <= (document[name] or 0) <= MAX_COUNT
+    ]
+
+
+def _refusals_of_field(name: str, value: object) -> Iterator[str]:
+    try:
+        bson.encode({name: value})
+    except ENCODING_ERRORS as error:
+        yield f"{name}: MongoDB cannot store the value ({type(error).__name__})"
