@@ -38,7 +38,7 @@ PASSWORDS = {user.password_variable: f"of-{user.name}" for user in users()} | {"
 """The variables that only compose reads, and without which it does not start."""
 FILLED_IN = {
     "APP_BASE_URL": "https://calls.example.com",
-    "API_KEYS": "a-key",
+    "API_KEYS": f"desk:read+call:{'0' * 64}",
     "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
     "TWILIO_AUTH_TOKEN": "a-token",
     "TWILIO_PHONE_NUMBER": "+12125550100",

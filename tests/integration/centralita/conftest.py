@@ -90,6 +90,7 @@ def _run_commands(system: System, folder: Path, campaign: Campaign) -> None:
         "MONGO_URL": system.mongo_url,
         "APP_BASE_URL": system.urls["edge"],
         "MEDIA_BASE_URL": system.urls["voice"],
+        "EMBEDDED_RUN": "true",
         "API_KEYS": "k",
     }
     commands = campaign.commands

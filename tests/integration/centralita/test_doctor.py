@@ -41,7 +41,7 @@ def settings(vendors: Simulators, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "OPENAI_API_KEY": "good",
         "OPENAI_BASE_URL": vendors.openai_url,
         "APP_BASE_URL": vendors.twilio_url,
-        "API_KEYS": "a-key-of-some-length-for-the-tests",
+        "API_KEYS": f"desk:read+call:{'0' * 64}",
         "MONGO_URL": "mongodb://127.0.0.1:1",
     }
 

@@ -1,7 +1,6 @@
 """The edge on a real NATS server, with a simulated orchestrator, and webhooks signed by Twilio's SDK."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -42,6 +41,7 @@ from contracts import (
 from contracts.event import CallDecision
 from contracts.streams import CALLS, REQUESTS, call_state_filter
 from contracts.vocabulary import RefusalCode
+from edge.application.keys import digest_of
 from edge.composition import build
 from edge.settings import Settings
 
@@ -49,10 +49,18 @@ PUBLIC_URL = "https://calls.example.com"
 VOICE_URL = "http://voice.internal:8000"
 """The internal URL, which must not appear in any answer to the outside."""
 AUTH_TOKEN = "0123456789abcdef0123456789abcdef"
-API_KEY = "a-good-key"
 NAMED = {"reader": "read", "caller": "call", "desk": "read+call", "auditor": "admin"}
-"""Further key names and their scopes; each key is its name followed by ``-key``."""
+"""Names of keys and their scopes."""
+EVERY_SCOPE = {"good": "read+call+admin", "another": "read+call+admin"}
 SID = "CA00000000000000000000000000000001"
+
+
+def secret_of(name: str) -> str:
+    """Returns the key of a name, long enough to be valid."""
+    return f"{name}-key".ljust(32, "-")
+
+
+API_KEY = secret_of("good")
 DIALED = {"status": CallStatus.IN_PROGRESS, "attempt": 1}
 
 
@@ -166,10 +174,8 @@ def body() -> dict[str, object]:
 
 @pytest.fixture
 def settings() -> Settings:
-    entries = [
-        f"{name}:{scopes}:{hashlib.sha256(f'{name}-key'.encode()).hexdigest()}" for name, scopes in NAMED.items()
-    ]
-    keys = ",".join(["another-key", API_KEY, *entries])
+    named = {**EVERY_SCOPE, **NAMED}
+    keys = ",".join(f"{name}:{scopes}:{digest_of(secret_of(name))}" for name, scopes in named.items())
     values = {"app_base_url": PUBLIC_URL, "voice_url": VOICE_URL, "twilio_auth_token": AUTH_TOKEN, "api_keys": keys}
     return Settings.model_validate(values)
 
@@ -208,7 +214,7 @@ async def as_(app: ASGIApp) -> AsyncIterator[As]:
     """Returns a client with the key of a name in `NAMED`."""
     async with AsyncExitStack() as stack:
         clients = {
-            name: await stack.enter_async_context(client_of(app, **{"X-API-Key": f"{name}-key"})) for name in NAMED
+            name: await stack.enter_async_context(client_of(app, **{"X-API-Key": secret_of(name)})) for name in NAMED
         }
         yield clients.__getitem__
 

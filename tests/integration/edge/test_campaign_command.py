@@ -13,6 +13,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from starlette.types import ASGIApp
+from tests.integration.edge.conftest import secret_of
 
 from chassis.barrier import wait_until_processed
 from contracts import CampaignStatistics, CampaignStatisticsQuery
@@ -39,9 +40,9 @@ async def counted(bus_client: Client) -> None:
 @pytest.mark.usefixtures("orchestrator", "counted")
 async def test_a_campaign_is_paused_shown_and_resumed(app: ASGIApp, on_a_port: OnAPort) -> None:
     async with on_a_port(app) as url:
-        paused = await command(url, "caller-key", "pause", "spring", "--reason", "wrong price")
-        shown = await command(url, "reader-key", "show", "spring", "--json")
-        resumed = await command(url, "caller-key", "resume", "spring")
+        paused = await command(url, secret_of("caller"), "pause", "spring", "--reason", "wrong price")
+        shown = await command(url, secret_of("reader"), "show", "spring", "--json")
+        resumed = await command(url, secret_of("caller"), "resume", "spring")
     assert (paused.returncode, paused.stdout) == (0, "spring is paused (wrong price)\n"), paused.stderr
     document = json.loads(shown.stdout)
     assert (document["paused"], document["reason"], document["calls"]["total_calls"]) == (True, "wrong price", 7)
@@ -53,12 +54,12 @@ async def test_a_wrong_key_or_a_missing_scope_is_wrong_use_and_changes_nothing(
 ) -> None:
     async with on_a_port(app) as url:
         wrong = await command(url, "a-wrong-key", "pause", "spring")
-        missing = await command(url, "reader-key", "pause", "spring")
+        missing = await command(url, secret_of("reader"), "pause", "spring")
     assert (wrong.returncode, missing.returncode) == (2, 2)
     assert "refuses the API key" in wrong.stderr
     assert "The API key does not permit this" in missing.stderr
     assert "call" in missing.stderr, "the missing scope is named"
-    for ended, key in ((wrong, "a-wrong-key"), (missing, "reader-key")):
+    for ended, key in ((wrong, "a-wrong-key"), (missing, secret_of("reader"))):
         assert key not in ended.stdout + ended.stderr
     assert orchestrator.asked == []
 
@@ -67,8 +68,8 @@ async def test_a_reason_that_is_too_long_and_statistics_that_do_not_answer_are_e
     app: ASGIApp, on_a_port: OnAPort, orchestrator: "Orchestrator"
 ) -> None:
     async with on_a_port(app) as url:
-        invalid = await command(url, "caller-key", "pause", "spring", "--reason", "x" * 501)
-        unavailable = await command(url, "reader-key", "show", "spring")
+        invalid = await command(url, secret_of("caller"), "pause", "spring", "--reason", "x" * 501)
+        unavailable = await command(url, secret_of("reader"), "show", "spring")
     assert (invalid.returncode, unavailable.returncode) == (2, 3)
     assert "reason: " in invalid.stderr
     assert "The REST API is not available: " in unavailable.stderr

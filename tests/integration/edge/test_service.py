@@ -8,7 +8,11 @@ import sys
 import httpx
 import pytest
 
-ENOUGH = {"APP_BASE_URL": "https://calls.example.com", "TWILIO_AUTH_TOKEN": "a-token", "API_KEYS": "a-key,b-key"}
+from edge.application.keys import digest_of
+
+SECRET, OTHER = "a" * 32, "b" * 32
+ENTRIES = ",".join(f"desk:read:{digest_of(secret)}" for secret in (SECRET, OTHER))
+ENOUGH = {"APP_BASE_URL": "https://calls.example.com", "TWILIO_AUTH_TOKEN": "a-token", "API_KEYS": ENTRIES}
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -30,6 +34,21 @@ def test_the_service_exits_with_the_name_of_a_missing_setting(missing: str) -> N
     assert "a-token" not in result.stderr
 
 
+def test_the_service_exits_at_a_plain_key_and_names_the_entry_and_the_remedy() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "edge"],
+        env=environment(**{**ENOUGH, "API_KEYS": f"{ENTRIES},a-plain-key-of-more-than-32-characters"}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert result.returncode == 2
+    assert result.stderr.startswith("API_KEYS: entry 3: a key without name")
+    assert "python -m edge.make_key" in result.stderr
+    assert "a-plain-key" not in result.stderr
+
+
 @pytest.mark.usefixtures("bus_client")
 def test_the_service_answers_until_it_is_terminated(nats_url: str) -> None:
     with subprocess.Popen(
@@ -46,7 +65,7 @@ def test_the_service_answers_until_it_is_terminated(nats_url: str) -> None:
             with httpx.Client(base_url=url, trust_env=False) as http:
                 assert (http.get("/health/ready")).status_code == 200
                 assert (http.get("/api/v1/calls/by-request/x")).status_code == 401
-                known = http.get("/api/v1/calls/by-request/x", headers={"X-API-Key": "b-key"})
+                known = http.get("/api/v1/calls/by-request/x", headers={"X-API-Key": OTHER})
                 assert known.status_code == 404
         finally:
             process.terminate()

@@ -18,6 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 from structlog.testing import capture_logs
+from tests.integration.edge.conftest import API_KEY
 
 from chassis.event_log import EventLog
 from chassis.serve import Bus
@@ -79,7 +80,7 @@ async def edge(
     async with (
         build(with_voice, bus) as app,
         on_a_port(app) as url,
-        httpx.AsyncClient(base_url=url, headers={"X-API-Key": "a-good-key"}, trust_env=False) as http,
+        httpx.AsyncClient(base_url=url, headers={"X-API-Key": API_KEY}, trust_env=False) as http,
     ):
         yield http
 
@@ -172,7 +173,7 @@ async def test_an_unreachable_voice_is_answered_with_502(bus_client: Client, set
             answer = await http.post(
                 f"http://edge.internal/api/v1/calls/{talking.call_id}/response",
                 json={"message": "sí"},
-                headers={"X-API-Key": "a-good-key"},
+                headers={"X-API-Key": API_KEY},
             )
 
     assert answer.status_code == 502

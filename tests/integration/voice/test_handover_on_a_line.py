@@ -78,7 +78,7 @@ async def public_url(
         ) as telephony,
         aclosing(Handover(calls, telephony)) as handover,
     ):
-        settings = Settings.model_validate({"app_base_url": url, "twilio_auth_token": AUTH_TOKEN, "api_keys": "key"})
+        settings = Settings.model_validate({"app_base_url": url, "twilio_auth_token": AUTH_TOKEN, "embedded_run": True})
         async with build(settings, Bus(bus_client, NatsBroker(), Service.EDGE)) as host.edge:
             host.voice = Starlette(routes=build_routes(player, handover, derive_media_key(AUTH_TOKEN)))
             yield url

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from edge.application.keys import digest_of
 from edge.settings import Settings
 
+KEY = f"desk:read:{'0' * 64}"
 NAMES = (
     "APP_BASE_URL",
     "MEDIA_BASE_URL",
@@ -28,6 +29,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_keys_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMBEDDED_RUN", "true")
     monkeypatch.setenv("API_KEYS", " one, two ,,")
 
     assert [key.digest for key in Settings().api_keys] == [digest_of("one"), digest_of("two")]
@@ -50,8 +52,19 @@ def test_the_embedded_run_may_have_no_key(monkeypatch: pytest.MonkeyPatch) -> No
     assert Settings().api_keys == ()
 
 
+def test_a_plain_key_is_refused_by_name_outside_the_embedded_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEYS", "a-plain-key-of-more-than-32-characters")
+
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+
+    assert [detail["loc"] for detail in refused.value.errors()] == [("api_keys",)]
+    assert "entry 1" in str(refused.value)
+    assert "a-plain-key" not in str(refused.value)
+
+
 def test_media_url_defaults_to_the_public_url(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("API_KEYS", "one")
+    monkeypatch.setenv("API_KEYS", KEY)
     assert Settings().media_url == Settings().public_url == "https://calls.example.com"
 
     monkeypatch.setenv("MEDIA_BASE_URL", "http://127.0.0.1:9001/voice/")
@@ -59,7 +72,7 @@ def test_media_url_defaults_to_the_public_url(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_voice_url_overrides_the_public_media_url_inside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("API_KEYS", "one")
+    monkeypatch.setenv("API_KEYS", KEY)
     assert Settings().internal_media_url == "https://calls.example.com"
 
     monkeypatch.setenv("MEDIA_BASE_URL", "https://media.example.com/")
@@ -71,6 +84,7 @@ def test_voice_url_overrides_the_public_media_url_inside(monkeypatch: pytest.Mon
 
 
 def test_secrets_are_not_in_the_representation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMBEDDED_RUN", "true")
     monkeypatch.setenv("API_KEYS", "a-key")
 
     text = repr(Settings())
@@ -82,6 +96,7 @@ def test_secrets_are_not_in_the_representation(monkeypatch: pytest.MonkeyPatch) 
 def test_a_wrong_entry_is_refused_with_the_name_of_the_setting_and_without_the_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("EMBEDDED_RUN", "true")
     monkeypatch.setenv("API_KEYS", "a-plain-key,desk:read:not-a-digest")
 
     with pytest.raises(ValidationError) as refused:
@@ -97,7 +112,7 @@ def test_a_wrong_entry_is_refused_with_the_name_of_the_setting_and_without_the_k
     ("name", "value"), [("REST_REQUESTS_PER_SECOND", "0"), ("REST_BURST", "0"), ("TRUSTED_PROXIES", "caddy")]
 )
 def test_an_impossible_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    monkeypatch.setenv("API_KEYS", "one")
+    monkeypatch.setenv("API_KEYS", KEY)
     monkeypatch.setenv(name, value)
 
     with pytest.raises(ValidationError) as refused:

@@ -21,7 +21,9 @@ class Settings(ServiceSettings):
     twilio_auth_token: SecretStr = Field(
         min_length=1, description="signs webhooks; the key of media URLs is derived from it"
     )
-    embedded_run: bool = Field(default=False, description="set by make demo and make up; API keys are optional")
+    embedded_run: bool = Field(
+        default=False, description="set by make demo and make up; API keys may be missing or plain"
+    )
     api_keys: Annotated[tuple[Key, ...], NoDecode] = Field(
         default=(), validate_default=True, description="keys of the REST API as name:scopes:sha256, comma-separated"
     )
@@ -33,9 +35,10 @@ class Settings(ServiceSettings):
 
     @field_validator("api_keys", mode="before")
     @classmethod
-    def _parse(cls, value: object) -> object:
+    def _parse(cls, value: object, info: ValidationInfo) -> object:
         """Parses the entries; only digests are kept."""
-        return parse_keys(value) if isinstance(value, str) else value
+        may_be_plain = bool(info.data.get("embedded_run"))
+        return parse_keys(value, may_be_plain=may_be_plain) if isinstance(value, str) else value
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod

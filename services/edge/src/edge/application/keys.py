@@ -1,6 +1,7 @@
 """API keys as they are stored: a name, scopes, and the SHA-256 digest of the key; never the key itself.
 
-A key is a long random string, so one round of SHA-256 is enough: no dictionary contains it.
+A key is a long random string, so one round of SHA-256 is enough: no dictionary contains it. A digest does not show how
+long its key is, so `find_key` refuses short keys. Only the embedded run accepts plain keys, of any length.
 """
 
 import hashlib
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 KEY_BYTES = 32
+MIN_KEY_LENGTH = 32
+"""In characters; `create_key` makes 43. A shorter key matches no digest of an entry."""
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -34,6 +37,8 @@ class Key:
     name: str
     scopes: frozenset[Scope]
     digest: str
+    is_plain: bool = False
+    """Whether the entry was the key itself, which only the embedded run accepts."""
 
     def entry(self) -> str:
         """Returns the key's entry for ``API_KEYS``: ``name:scope+scope:digest``."""
@@ -56,13 +61,13 @@ def digest_of(secret: str) -> str:
 
 
 def parse_key(entry: str) -> Key:
-    """Parses an entry of ``API_KEYS``. An entry without a colon is the key itself, with every scope.
+    """Parses an entry of ``API_KEYS``. An entry without a colon is a plain key: the key itself, with every scope.
 
     Raises ValueError; its message repeats no part of the entry, which may be a key.
     """
     if ":" not in entry:
         digest = digest_of(entry)
-        return Key(f"plain-{digest[:8]}", frozenset(Scope), digest)
+        return Key(f"plain-{digest[:8]}", frozenset(Scope), digest, is_plain=True)
     name, _, rest = entry.partition(":")
     scopes, _, digest = rest.partition(":")
     if not _NAME.fullmatch(name):
@@ -74,21 +79,30 @@ def parse_key(entry: str) -> Key:
     return Key(name, frozenset(Scope(scope) for scope in names), digest)
 
 
-def parse_keys(entries: str) -> tuple[Key, ...]:
+def parse_keys(entries: str, *, may_be_plain: bool) -> tuple[Key, ...]:
     """Parses a comma-separated list of entries. Raises ValueError with the number of the wrong entry."""
     keys: list[Key] = []
     for number, entry in enumerate((part.strip() for part in entries.split(",") if part.strip()), start=1):
         try:
-            keys.append(parse_key(entry))
+            key = parse_key(entry)
         except ValueError as error:
             raise ValueError(f"entry {number}: {error}; `python -m edge.make_key` writes one") from None
-        if keys[-1].digest in {key.digest for key in keys[:-1]}:
+        if key.is_plain and not may_be_plain:
+            raise ValueError(
+                f"entry {number}: a key without name, scopes and digest works only in the embedded run; "
+                "create a key and its entry with `python -m edge.make_key`"
+            )
+        if key.digest in {earlier.digest for earlier in keys}:
             raise ValueError(f"entry {number}: the same key as an earlier entry")
+        keys.append(key)
     return tuple(keys)
 
 
 def find_key(keys: Sequence[Key], secret: str) -> Key | None:
-    """Returns the stored key of `secret`. Compares all digests in constant time, so timing reveals no key."""
-    digest = digest_of(secret)
-    matches = [key for key in keys if hmac.compare_digest(key.digest, digest)]
+    """Returns the stored key of `secret`; none if `secret` is short, unless it is a plain key.
+
+    Compares all digests in constant time, so timing reveals no key.
+    """
+    digest, is_long = digest_of(secret), len(secret) >= MIN_KEY_LENGTH
+    matches = [key for key in keys if hmac.compare_digest(key.digest, digest) and (is_long or key.is_plain)]
     return matches[0] if matches else None
