@@ -22,7 +22,7 @@ class FakeTimers:
     async def set(self, call_id: UUID, deadline_at: datetime, *, after_sequence: int, cause: Envelope) -> None:
         self.deadlines[call_id] = deadline_at
 
-    async def clear(self, call_id: UUID) -> None:
+    async def clear(self, call_id: UUID, *, after_sequence: int) -> None:
         self.deadlines.pop(call_id, None)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -37,6 +37,8 @@ from contracts import (
     call_id_of,
 )
 from contracts.streams import CALLS, DEAD_LETTERS, QUEUE, call_filters, call_state_filter
+
+SCHEDULED_AT = datetime.now(UTC) + timedelta(days=1)
 
 
 @pytest.fixture
@@ -103,7 +105,7 @@ async def test_a_request_becomes_a_call_that_is_dialled_at_once(
 
 
 async def test_the_same_request_sent_ten_times_is_one_call(replicas: int, bus_client: Client, calls: EventLog) -> None:
-    request = requested(request_id="r-2", scheduled_at="2099-01-01T00:00:00Z")
+    request = requested(request_id="r-2", scheduled_at=SCHEDULED_AT)
     outcomes = await asyncio.gather(*(outcome_of(bus_client, request) for _ in range(10)))
     assert {outcome.call_id for outcome in outcomes} == {call_id_of("r-2")}
     assert await statuses(calls, call_id_of("r-2")) == ["pending"]
@@ -159,7 +161,7 @@ async def test_callbacks_in_any_order_lead_to_one_final_status(
 async def test_a_scheduled_call_can_be_changed_initiated_and_canceled(
     replicas: int, bus_client: Client, calls: EventLog
 ) -> None:
-    outcome = await outcome_of(bus_client, requested(scheduled_at="2099-01-01T00:00:00Z"))
+    outcome = await outcome_of(bus_client, requested(scheduled_at=SCHEDULED_AT))
     assert outcome.call_id
     change = CallChangeRequested.model_validate({"call_id": outcome.call_id, "variables": {"name": "Grace"}})
     assert (await outcome_of(bus_client, change)).accepted

@@ -117,6 +117,19 @@ async def test_an_idempotency_key_with_a_later_time_is_refused(
     assert answer.json()["errors"][0]["field"] == "scheduled_at"
 
 
+@pytest.mark.parametrize("scheduled_at", ["9999-12-31T23:59:59-12:00", "2262-04-12T00:00:00Z", "2300-01-01T00:00:00Z"])
+async def test_a_time_more_than_400_days_ahead_is_refused_before_anything_is_sent(
+    api: httpx.AsyncClient, body: dict[str, object], bus_client: Client, scheduled_at: str
+) -> None:
+    answer = await api.post("/api/v1/calls", json={**body, "scheduled_at": scheduled_at})
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [
+        {"field": "scheduled_at", "message": "more than 400 days ahead; give an earlier instant"}
+    ]
+    assert (await bus_client.jetstream().stream_info(REQUESTS.name)).state.messages == 0
+
+
 async def test_a_scheduled_request_again_is_the_same_call(
     api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object]
 ) -> None:

@@ -131,6 +131,15 @@ async def test_a_due_call_joins_the_queue_with_the_sequence_of_its_event() -> No
     assert orchestrator.queue.joined == {CALL_ID: orchestrator.log.stored[-1].sequence}
 
 
+async def test_an_early_timer_changes_nothing_and_is_set_again_at_the_deadline() -> None:
+    orchestrator, scheduled_at = Orchestrator(), NOW + timedelta(hours=9)
+    await orchestrator.handle(REQUEST.model_copy(update={"scheduled_at": scheduled_at}), "message-1")
+    orchestrator.timers.deadlines.clear()  # the server deletes a schedule when it is due
+    await orchestrator.handle(TimerDue(call_id=CALL_ID, deadline_at=scheduled_at), "timer-1")
+    assert len(orchestrator.decisions) == 1
+    assert orchestrator.timers.deadlines == {CALL_ID: scheduled_at}
+
+
 async def test_an_ended_call_has_no_timer() -> None:
     orchestrator = with_status(CallStatus.IN_PROGRESS)
     orchestrator.timers.deadlines[CALL_ID] = NOW

@@ -5,9 +5,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from call_orchestrator.domain import inputs
-from call_orchestrator.domain.attempts import MAX_CHECKS
+from call_orchestrator.domain.attempts import GOODBYE_MARGIN, MAX_CHECKS
 from call_orchestrator.domain.decisions import (
     CallChanged,
     CallConcluded,
@@ -16,13 +18,17 @@ from call_orchestrator.domain.decisions import (
     CallHangupRequested,
     CallSettlementRequested,
     CallStatusChanged,
+    Decision,
     Ignored,
     Refused,
 )
 from call_orchestrator.domain.inputs import TelephonyStatusReported, TimerDue
-from call_orchestrator.domain.machine import create, decide, evolve
+from call_orchestrator.domain.machine import ANSWER_MARGIN, create, decide, evolve
 from call_orchestrator.domain.states import Dialing, Ended, InProgress, Pending, Ringing, State, dials
-from centralita.docs.state_machine import LATER, NOW, TERMS, Case, cases, document
+from call_orchestrator.domain.timers import EARLY_TOLERANCE
+from centralita.docs.state_machine import LATER, NOW, TERMS, Case, cases, document, states
+from contracts.events.requests import MIN_RING_SECONDS
+from contracts.streams import VOICE_DIALS
 from contracts.vocabulary import AnsweredBy, CallStatus, Disposition, HangupReason, RefusalCode, TelephonyStatus
 
 DIALING = Dialing(attempt=1, dialed_at=NOW, deadline_at=LATER)
@@ -38,6 +44,11 @@ def moved(state: State, input: inputs.Input) -> Pending | Dialing | Ringing | In
     decision = decide(state, input, TERMS, NOW)
     assert isinstance(decision, CallStatusChanged), decision
     return decision.state
+
+
+def at_deadline(state: State, early_by: timedelta = timedelta()) -> Decision:
+    assert state.deadline_at
+    return decide(state, TimerDue(deadline_at=state.deadline_at), TERMS, state.deadline_at - early_by)
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: f"{case.state_name}-{case.input_name}")
@@ -146,11 +157,13 @@ def test_a_permanent_failure_is_not_retried() -> None:
 def test_an_unknown_outcome_is_settled_and_never_dialled_again(state: Dialing | InProgress) -> None:
     seen: Dialing | Ringing | InProgress = state
     for _ in range(MAX_CHECKS):
-        decision = decide(seen, TimerDue(deadline_at=seen.deadline_at), TERMS, NOW)
+        decision = decide(seen, TimerDue(deadline_at=seen.deadline_at), TERMS, seen.deadline_at)
         assert isinstance(decision, CallSettlementRequested)
-        assert decision.state.deadline_at > NOW
+        assert decision.state.deadline_at > seen.deadline_at
         seen = decision.state
-    assert moved(seen, TimerDue(deadline_at=seen.deadline_at)).status is CallStatus.FAILED
+    last = decide(seen, TimerDue(deadline_at=seen.deadline_at), TERMS, seen.deadline_at)
+    assert isinstance(last, CallStatusChanged)
+    assert last.state.status is CallStatus.FAILED
 
 
 def test_an_attempt_that_the_provider_does_not_know_fails_after_several_checks() -> None:
@@ -184,7 +197,7 @@ def test_a_machine_leads_to_a_hangup_and_the_status_voicemail() -> None:
 
 
 def test_a_call_that_lasts_too_long_is_hung_up() -> None:
-    decision = decide(TALKING, TimerDue(deadline_at=LATER), TERMS, NOW)
+    decision = at_deadline(TALKING)
     assert isinstance(decision, CallHangupRequested)
     assert decision.reason is HangupReason.TOO_LONG
 
@@ -194,7 +207,7 @@ def test_after_the_goodbye_was_played_the_line_is_closed() -> None:
     decision = decide(TALKING, ended, TERMS, NOW)
     assert isinstance(decision, CallConcluded)
     assert NOW + timedelta(seconds=3) < decision.state.deadline_at < LATER
-    closing = decide(decision.state, TimerDue(deadline_at=decision.state.deadline_at), TERMS, NOW)
+    closing = at_deadline(decision.state)
     assert isinstance(closing, CallHangupRequested)
     assert closing.reason is HangupReason.CONCLUDED
 
@@ -208,6 +221,48 @@ def test_a_manual_retry_is_refused_with_a_clear_reason_at_the_maximum() -> None:
 
 def test_an_older_timer_is_ignored() -> None:
     assert isinstance(decide(DIALING, TimerDue(deadline_at=NOW), TERMS, NOW), Ignored)
+
+
+WITH_DEADLINE = {name: state for name, state in states().items() if state.deadline_at}
+
+
+@pytest.mark.parametrize("state", WITH_DEADLINE.values(), ids=WITH_DEADLINE)
+@given(early_seconds=st.floats(min_value=-86_400, max_value=3 * 86_400))
+def test_a_timer_counts_only_when_its_deadline_has_passed(state: State, early_seconds: float) -> None:
+    early_by = timedelta(seconds=early_seconds)
+    assert isinstance(at_deadline(state, early_by), Ignored) == (early_by > EARLY_TOLERANCE)
+
+
+def test_a_timer_that_was_set_for_a_later_time_does_not_count_before_the_deadline_either() -> None:
+    assert isinstance(decide(DIALING, TimerDue(deadline_at=LATER + timedelta(days=1)), TERMS, NOW), Ignored)
+
+
+@pytest.mark.parametrize(
+    ("state", "reports"),
+    [
+        (DIALING, (TelephonyStatus.RINGING, TelephonyStatus.IN_PROGRESS)),
+        (Ringing(attempt=1, dialed_at=NOW, deadline_at=LATER), (TelephonyStatus.IN_PROGRESS,)),
+    ],
+)
+def test_a_concluded_call_whose_answer_is_reported_late_is_hung_up_after_the_goodbye(
+    state: Dialing | Ringing, reports: tuple[TelephonyStatus, ...]
+) -> None:
+    ending = inputs.ConversationEnded(attempt=1, disposition=Disposition.CONFIRMED, goodbye_seconds=3)
+    concluded = decide(state, ending, TERMS, NOW)
+    assert isinstance(concluded, CallConcluded)
+    goodbye_ends_at = NOW + timedelta(seconds=3) + GOODBYE_MARGIN
+    assert concluded.state.deadline_at == goodbye_ends_at
+    for status in reports:
+        assert moved(concluded.state, reported(status)).deadline_at == goodbye_ends_at
+    closing = at_deadline(concluded.state)
+    assert isinstance(closing, CallHangupRequested), "also if no answer is reported at all"
+    assert closing.reason is HangupReason.CONCLUDED
+    assert moved(closing.state, reported(TelephonyStatus.COMPLETED)).status is CallStatus.COMPLETED
+
+
+def test_a_dial_order_reaches_another_replica_before_the_shortest_deadline_of_an_attempt() -> None:
+    assert VOICE_DIALS.ack_wait < MIN_RING_SECONDS + ANSWER_MARGIN.total_seconds()
+    assert VOICE_DIALS.extends_ack_deadline, "an order may wait at the gate for longer"
 
 
 def test_the_page_in_the_docs_is_current() -> None:

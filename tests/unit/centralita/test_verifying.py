@@ -41,10 +41,18 @@ class LogWriter:
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.call: Call | None = None
+        self.waited = timedelta()
+
+    async def pass_deadline(self) -> CallDecision | None:
+        """Adds the timer of the call at its deadline, and the decision on it."""
+        assert self.call
+        assert self.call.deadline_at
+        self.waited = max(self.waited, self.call.deadline_at - STARTED_AT)
+        return await self.decide(TimerDue(call_id=CALL_ID, deadline_at=self.call.deadline_at))
 
     def add(self, event: Event, *, cause: Envelope | None = None, stream: str = CALLS.name) -> Message:
         number = len(self.messages) + 1
-        time = STARTED_AT + timedelta(seconds=number)
+        time = STARTED_AT + self.waited + timedelta(seconds=number)
         envelope = Envelope.of(event, id=f"id-{number}", source="test", time=time, cause=cause)
         body = event.model_dump_json().encode()
         self.messages.append(Message(stream, number, time, event.subject, envelope.headers(), body))
@@ -81,9 +89,7 @@ async def log() -> LogWriter:
     assert isinstance(REQUEST, CallRequested)
     log = LogWriter()
     await log.decide(REQUEST, stream=REQUESTS.name)
-    assert log.call
-    assert log.call.deadline_at
-    await log.decide(TimerDue(call_id=CALL_ID, deadline_at=log.call.deadline_at))
+    await log.pass_deadline()
     grant = grant_of(REQUEST.campaign_id, attempt=1)
     await log.decide(grant)
     await log.decide(reported(TelephonyStatus.RINGING))
@@ -134,8 +140,7 @@ async def test_in_a_time_range_messages_without_their_cause_or_decision_are_not_
 async def test_the_time_within_which_a_refused_call_may_be_dialled_is_read_from_the_log(log: LogWriter) -> None:
     assert log.call
     grant = grant_of(log.call.campaign_id, attempt=2)
-    assert log.call.deadline_at
-    await log.decide(TimerDue(call_id=CALL_ID, deadline_at=log.call.deadline_at))
+    await log.pass_deadline()
     await log.decide(grant)
     refused = DialRefused(call_id=CALL_ID, attempt=2, is_permanent=False, reason="HTTP 401")
     assert await log.decide(refused)

@@ -36,6 +36,9 @@ def subscribe(router: NatsRouter, consumer: Consumer, *handlers: Handler) -> Non
         stored = stored_event_of(message.raw_message)
         if type(stored.event) not in by_type:  # the server's consumer is older or newer than this code
             raise InvalidMessage([f"subject: consumer {consumer.name} does not handle {stored.event.event_name}"])
+        # The time of storage, and not the present: a message that is delivered again later is judged the same.
+        if refusals := stored.event.refusals(message.raw_message.metadata.timestamp):
+            raise InvalidMessage(refusals)
         return stored
 
     async def handle(stored: Any) -> None:

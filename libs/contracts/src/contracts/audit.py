@@ -3,9 +3,10 @@
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints
 
 from contracts.event import Service
+from contracts.instants import Instant
 
 
 class Stage(StrEnum):
@@ -32,7 +33,7 @@ class AuditEntry(BaseModel):
         description="the id of the call or campaign; the act begins with `call` or `campaign`"
     )
     key_name: str = Field(validation_alias=AliasChoices("key_name", "who"), description="the name of the API key")
-    recorded_at: AwareDatetime = Field(
+    recorded_at: Instant = Field(
         validation_alias=AliasChoices("recorded_at", "at"), description="when this entry was written"
     )
     stage: Stage

@@ -3,8 +3,9 @@
 from datetime import datetime
 from typing import Self, TypedDict
 
-from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
+from contracts.instants import Instant
 from contracts.values import CallId, CampaignId, Language, PhoneNumber
 from contracts.vocabulary import CallStatus, Disposition, HangupReason
 
@@ -52,7 +53,7 @@ class Call(BaseModel):
     retry_delay_seconds: int
     call_timeout_seconds: int = Field(description="how long it may ring")
     max_call_seconds: int = Field(description="how long it may last once answered")
-    created_at: AwareDatetime
+    created_at: Instant
     status: CallStatus
     attempt: int = Field(description="number of the last or present attempt; 0 before the first")
     undialled_attempts: int = Field(
@@ -65,28 +66,28 @@ class Call(BaseModel):
         validation_alias=AliasChoices("undialled_in_a_row", "refusals"),
         description="pending, dialing: how many undialled attempts there were since the last dial",
     )
-    dial_expires_at: AwareDatetime | None = Field(
+    dial_expires_at: Instant | None = Field(
         default=None,
         validation_alias=AliasChoices("dial_expires_at", "dial_by"),
         description="dialing, and pending after an undialled attempt: until when this dial may be made",
     )
-    due_at: AwareDatetime | None = Field(default=None, description="pending: when it may be dialled")
+    due_at: Instant | None = Field(default=None, description="pending: when it may be dialled")
     is_queued: bool = Field(
         default=False,
         validation_alias=AliasChoices("is_queued", "queued"),
         description="pending: its scheduled time has come and it waits for a slot",
     )
-    deadline_at: AwareDatetime | None = Field(
+    deadline_at: Instant | None = Field(
         default=None,
         validation_alias=AliasChoices("deadline_at", "deadline"),
         description="when this state ends by itself; null in a final state",
     )
-    status_changed_at: AwareDatetime = Field(
+    status_changed_at: Instant = Field(
         validation_alias=AliasChoices("status_changed_at", "since"), description="when this status began"
     )
-    dialed_at: AwareDatetime | None = Field(default=None, description="when the last or present attempt began")
-    answered_at: AwareDatetime | None = None
-    ended_at: AwareDatetime | None = None
+    dialed_at: Instant | None = Field(default=None, description="when the last or present attempt began")
+    answered_at: Instant | None = None
+    ended_at: Instant | None = None
     duration_seconds: int | None = Field(default=None, description="talk time as the telephone network bills it")
     reason: str | None = Field(default=None, description="why the call has this status, for a person to read")
     disposition: Disposition | None = None

@@ -3,8 +3,9 @@
 from datetime import datetime
 from typing import Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from contracts.instants import Instant
 from contracts.values import CampaignId
 
 
@@ -15,7 +16,7 @@ class Campaign(BaseModel):
 
     campaign_id: CampaignId
     is_paused: bool = Field(default=False, description="no call of a paused campaign is granted a slot")
-    changed_at: AwareDatetime | None = Field(default=None, description="when it was last paused or resumed, if ever")
+    changed_at: Instant | None = Field(default=None, description="when it was last paused or resumed, if ever")
     reason: str | None = Field(default=None, description="why it is paused, if the command gave a reason")
 
     def paused(self, at: datetime, reason: str | None) -> Self:

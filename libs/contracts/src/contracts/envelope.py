@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contracts.event import Event
+from contracts.instants import Instant
 from contracts.invalid import InvalidMessage, reasons_of
 
 MAX_HEADER_LENGTH = 200
@@ -26,7 +27,7 @@ class Envelope(BaseModel):
     id: str = Field(alias="ce-id")
     type: str = Field(alias="ce-type")
     source: str = Field(alias="ce-source")
-    time: AwareDatetime = Field(alias="ce-time")
+    time: Instant = Field(alias="ce-time")
     subject: str = Field(alias="ce-subject")
     specversion: str = Field(default="1.0", alias="ce-specversion")
     correlation_id: str | None = Field(default=None, alias="centralita-correlation-id")

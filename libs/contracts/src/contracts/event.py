@@ -1,14 +1,16 @@
 """The base classes of events: a frozen model with one subject, named owners and a version."""
 
 from abc import abstractmethod
+from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 
 from contracts.call import Call
 from contracts.campaign import Campaign
+from contracts.instants import Instant
 from contracts.values import CallId, CampaignId
 
 
@@ -44,6 +46,13 @@ class Event(BaseModel):
     def subjects(cls) -> str:
         """Returns the filter that matches every event of this type."""
 
+    def refusals(self, now: datetime) -> list[str]:
+        """Returns why the event is not acceptable at this instant, one line per field, such as ``name: remedy``.
+
+        Asked where requests enter, not when a stored event is read again. Most events are always acceptable.
+        """
+        return []
+
     @classmethod
     def type_name(cls) -> str:
         """Returns the CloudEvents ``type``: name and version, e.g. ``dial.placed.v1``."""
@@ -78,7 +87,7 @@ class CallDecision(Event):
     version: ClassVar[int] = 2
 
     call: Call
-    occurred_at: AwareDatetime
+    occurred_at: Instant
 
     @property
     def call_id(self) -> UUID:
@@ -124,7 +133,7 @@ class CampaignDecision(Event):
     version: ClassVar[int] = 2
 
     campaign: Campaign
-    occurred_at: AwareDatetime
+    occurred_at: Instant
 
     @property
     def campaign_id(self) -> str:

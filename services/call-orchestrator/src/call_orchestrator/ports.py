@@ -37,8 +37,8 @@ class Timers(Protocol):
     async def set(self, call_id: UUID, deadline_at: datetime, *, after_sequence: int, cause: Envelope) -> None:
         """Replaces the deadline of the call, unless the log has a newer event of it than `after_sequence`."""
 
-    async def clear(self, call_id: UUID) -> None:
-        """Removes the deadline of the call, if it has one."""
+    async def clear(self, call_id: UUID, *, after_sequence: int) -> None:
+        """Removes the deadline of the call, unless it was set after the event `after_sequence`."""
 
 
 class Queue(Protocol):

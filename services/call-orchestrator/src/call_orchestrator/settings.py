@@ -3,12 +3,15 @@
 from pydantic import Field
 
 from chassis.settings import ServiceSettings
+from contracts.events.requests import MIN_RING_SECONDS
 
 
 class Settings(ServiceSettings):
     """Defaults for what a request leaves open, and the limits of every call."""
 
-    default_call_timeout: int = Field(default=30, ge=5, le=600, description="seconds that a phone may ring")
+    default_call_timeout: int = Field(
+        default=30, ge=MIN_RING_SECONDS, le=600, description="seconds that a phone may ring"
+    )
     max_retry_attempts: int = Field(default=3, ge=0, le=10, description="dials after the first")
     retry_delay_minutes: float = Field(default=60, ge=0, le=10_080, description="minutes between two dials")
     max_call_seconds: int = Field(default=600, ge=10, le=14_400, description="talk time after which we hang up")

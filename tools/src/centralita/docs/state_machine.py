@@ -23,6 +23,7 @@ TERMS = Terms(
     dial_within=timedelta(hours=24),
 )
 LATER = NOW + timedelta(minutes=1)
+_TIMER = "timer due"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ def states() -> dict[str, State]:
         "dialing (too late for another attempt)": replace(dialing, dial_expires_at=NOW),
         "dialing (three settlement checks)": replace(dialing, settlement_checks=3),
         "dialing (all settlement checks)": replace(dialing, settlement_checks=12),
+        "dialing (concluded)": replace(dialing, disposition=Disposition.CONFIRMED),
         "ringing": ringing,
         "ringing (last attempt)": replace(ringing, attempt=2),
         "in_progress": talking,
@@ -70,6 +72,7 @@ def _pending_states() -> dict[str, State]:
         attempt=1, due_at=NOW, undialled_attempts=1, undialled_in_a_row=1, dial_expires_at=LATER, reason="429"
     )
     return {
+        "pending (scheduled)": Pending(attempt=0, due_at=LATER),
         "pending": Pending(attempt=0, due_at=NOW),
         "pending (too late)": Pending(attempt=0, due_at=long_ago),
         "pending (retry)": Pending(attempt=1, due_at=NOW),
@@ -89,7 +92,8 @@ def all_inputs(attempt: int) -> dict[str, inputs.Input]:
         "change of terms requested": inputs.CallChangeRequested(changes_terms=True),
         "change of metadata requested": inputs.CallChangeRequested(),
         "change of time requested": inputs.CallChangeRequested(scheduled_at=LATER),
-        "timer due": inputs.TimerDue(deadline_at=LATER),
+        _TIMER: inputs.TimerDue(deadline_at=LATER),
+        "early timer due": inputs.TimerDue(deadline_at=LATER),
         "older timer due": inputs.TimerDue(deadline_at=NOW - timedelta(days=3)),
         "admission granted": inputs.AdmissionGranted(attempt=attempt + 1),
         "dial placed": inputs.DialPlaced(attempt=attempt),
@@ -115,7 +119,8 @@ def cases() -> Iterator[Case]:
     """Yields every pair of state and input."""
     for state_name, state in states().items():
         for input_name, input in all_inputs(state.attempt).items():
-            yield Case(state_name, input_name, state, input, decide(state, input, TERMS, NOW))
+            now = max(state.deadline_at or NOW, NOW) if input_name == _TIMER else NOW
+            yield Case(state_name, input_name, state, input, decide(state, input, TERMS, now))
 
 
 def cell(decision: Decision) -> str:

@@ -2,9 +2,10 @@
 
 from typing import ClassVar
 
-from pydantic import AliasChoices, AwareDatetime, Field
+from pydantic import AliasChoices, Field
 
 from contracts.event import CallEvent, Service
+from contracts.instants import Instant
 from contracts.values import CampaignId
 
 _ORCHESTRATOR = frozenset({Service.ORCHESTRATOR})
@@ -19,7 +20,7 @@ class QueueJoined(CallEvent):
 
     campaign_id: CampaignId
     attempt: int = Field(description="the attempt that the slot is for")
-    due_at: AwareDatetime
+    due_at: Instant
     due_sequence: int = Field(
         validation_alias=AliasChoices("due_sequence", "due"), description="sequence of the call.due event"
     )

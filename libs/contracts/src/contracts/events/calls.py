@@ -2,9 +2,10 @@
 
 from typing import ClassVar
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from contracts.event import CallDecision
+from contracts.instants import Instant
 from contracts.vocabulary import CallStatus
 
 
@@ -23,7 +24,7 @@ class CallStatusChanged(CallDecision):
     status: CallStatus
     attempt: int
     reason: str | None = None
-    next_attempt_at: AwareDatetime | None = None
+    next_attempt_at: Instant | None = None
 
 
 class CallChanged(CallDecision):

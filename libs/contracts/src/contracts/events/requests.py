@@ -1,21 +1,25 @@
 """Requests and commands of upstream systems and the edge (stream ``REQUESTS``). They alone reject unknown fields."""
 
+from datetime import datetime
 from typing import Annotated, ClassVar, Self
 
-from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from contracts.event import CallEvent, CampaignEvent, Event, Service
+from contracts.instants import Instant, schedule_refusals
 from contracts.script import greeting, missing_variables, render
 from contracts.values import CampaignId, Language, PhoneNumber, RequestId
 
 _REQUESTERS = frozenset({Service.UPSTREAM, Service.EDGE})
+
+MIN_RING_SECONDS = 5
 
 Script = Annotated[str, StringConstraints(min_length=1, max_length=20_000, strip_whitespace=True)]
 Variables = Annotated[dict[str, Annotated[str, StringConstraints(max_length=2_000)]], Field(max_length=100)]
 Metadata = Annotated[dict[str, Annotated[str, StringConstraints(max_length=2_000)]], Field(max_length=50)]
 Retries = Annotated[int, Field(ge=0, le=10)]
 RetryDelay = Annotated[int, Field(ge=0, le=604_800)]
-RingTime = Annotated[int, Field(ge=5, le=600)]
+RingTime = Annotated[int, Field(ge=MIN_RING_SECONDS, le=600)]
 PauseReason = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
 
 
@@ -36,11 +40,17 @@ class CallRequested(Event):
     script_template: Script = Field(description="first paragraph: the greeting; the rest: the purpose of the call")
     variables: Variables = Field(default={}, description="values of the script's {{placeholders}}")
     language: Language = Field(default="es", description="BCP 47; es and en are supported")
-    scheduled_at: AwareDatetime | None = Field(default=None, description="not before this instant; null: now")
+    scheduled_at: Instant | None = Field(
+        default=None, description="not before this instant; null: now; at most 400 days ahead"
+    )
     max_retries: Retries | None = Field(default=None, description="dials after the first")
     retry_delay_seconds: RetryDelay | None = None
     call_timeout_seconds: RingTime | None = Field(default=None, description="how long it may ring")
     metadata: Metadata = Field(default={}, description="stored with the call, not interpreted")
+
+    def refusals(self, now: datetime) -> list[str]:
+        """Refuses a scheduled time that is too far ahead."""
+        return schedule_refusals(self.scheduled_at, now)
 
     @property
     def subject(self) -> str:
@@ -93,7 +103,7 @@ class CallChangeRequested(_Command):
     script_template: Script | None = None
     variables: Variables | None = None
     language: Language | None = None
-    scheduled_at: AwareDatetime | None = Field(default=None, description="a past instant means: now")
+    scheduled_at: Instant | None = Field(default=None, description="at most 400 days ahead; a past instant means: now")
     max_retries: Retries | None = None
     retry_delay_seconds: RetryDelay | None = None
     call_timeout_seconds: RingTime | None = None
@@ -104,6 +114,10 @@ class CallChangeRequested(_Command):
         if not self.changes():
             raise ValueError("nothing to change: give at least one field")
         return self
+
+    def refusals(self, now: datetime) -> list[str]:
+        """Refuses a scheduled time that is too far ahead."""
+        return schedule_refusals(self.scheduled_at, now)
 
     def changes(self) -> dict[str, object]:
         """Returns the fields that are present, by name."""

@@ -2,9 +2,10 @@
 
 from typing import ClassVar
 
-from pydantic import AliasChoices, AwareDatetime, Field
+from pydantic import AliasChoices, Field
 
 from contracts.event import CallEvent, Service
+from contracts.instants import Instant
 
 
 class TimerDue(CallEvent):
@@ -14,7 +15,7 @@ class TimerDue(CallEvent):
     owners: ClassVar[frozenset[Service]] = frozenset({Service.SCHEDULER})
     version: ClassVar[int] = 2
 
-    deadline_at: AwareDatetime = Field(validation_alias=AliasChoices("deadline_at", "deadline"))
+    deadline_at: Instant = Field(validation_alias=AliasChoices("deadline_at", "deadline"))
 
 
 def schedule_subject(call_id: object) -> str:

@@ -107,7 +107,7 @@ class CallService:
         """
         call = stored.call
         if call.deadline_at is None:
-            await self._timers.clear(call.call_id)
+            await self._timers.clear(call.call_id, after_sequence=stored.sequence)
             return
         await self._timers.set(call.call_id, call.deadline_at, after_sequence=stored.sequence, cause=cause)
         if call.is_queued:

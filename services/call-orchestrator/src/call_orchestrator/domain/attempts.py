@@ -17,6 +17,7 @@ from call_orchestrator.domain.decisions import (
 )
 from call_orchestrator.domain.outcomes import Outcome, end_attempt, fail_as_unknown
 from call_orchestrator.domain.states import Dialing, InProgress, Live, Ringing, Terms
+from call_orchestrator.domain.timers import outdated_or_early
 from call_orchestrator.domain.undialled import put_off
 from contracts.vocabulary import AnsweredBy, HangupReason, TelephonyStatus
 
@@ -60,15 +61,15 @@ def decide_live(state: Live, input: inputs.Input, terms: Terms, now: datetime) -
         case inputs.AnswerClassified():
             return _classify(state, input.answered_by, now)
         case inputs.ConversationEnded():
-            return _conclude(state, input, now)
+            return _conclude(state, input, terms, now)
         case _:
             assert_never(input)
 
 
 def _pass_deadline(state: Live, timer: inputs.TimerDue, now: datetime) -> Decision:
-    if timer.deadline_at < state.deadline_at:
-        return Ignored("an older deadline")
-    if isinstance(state, InProgress) and state.hangup_reason is None:
+    if ignored := outdated_or_early(timer, state.deadline_at, now):
+        return ignored
+    if state.hangup_reason is None and (isinstance(state, InProgress) or state.disposition is not None):
         return _hang_up(state, HangupReason.CONCLUDED if state.disposition else HangupReason.TOO_LONG, now)
     if state.settlement_checks >= MAX_CHECKS:
         return fail_as_unknown(state, now)
@@ -101,11 +102,13 @@ def _classify(state: Live, answered_by: AnsweredBy, now: datetime) -> Decision:
             assert_never(answered_by)
 
 
-def _conclude(state: Live, ending: inputs.ConversationEnded, now: datetime) -> Decision:
+def _conclude(state: Live, ending: inputs.ConversationEnded, terms: Terms, now: datetime) -> Decision:
+    """Decides the end of the conversation: the line is closed after the goodbye, even if no answer was reported yet."""
     if state.disposition is not None or state.hangup_reason is not None:
         return Ignored("the conversation is over already")
     goodbye_ends_at = now + timedelta(seconds=ending.goodbye_seconds) + GOODBYE_MARGIN
-    deadline_at = min(state.deadline_at, goodbye_ends_at) if isinstance(state, InProgress) else state.deadline_at
+    talk_ends_at = state.deadline_at if isinstance(state, InProgress) else now + terms.max_talk
+    deadline_at = min(talk_ends_at, goodbye_ends_at)
     return CallConcluded(state=replace(state, disposition=ending.disposition, deadline_at=deadline_at))
 
 
@@ -157,7 +160,7 @@ def _ring(state: Live, now: datetime) -> Decision:
         state=Ringing(
             attempt=state.attempt,
             dialed_at=state.dialed_at,
-            deadline_at=max(state.deadline_at, now + FIRST_WAIT),
+            deadline_at=state.deadline_at if _is_goodbye(state) else max(state.deadline_at, now + FIRST_WAIT),
             settlement_checks=state.settlement_checks,
             hangup_reason=state.hangup_reason,
             disposition=state.disposition,
@@ -169,15 +172,24 @@ def _ring(state: Live, now: datetime) -> Decision:
 def _answer(state: Live, terms: Terms, now: datetime) -> Decision:
     if isinstance(state, InProgress):
         return Ignored("it was answered before")
-    is_closing = state.hangup_reason is not None
+    deadline_at = now + terms.max_talk
+    if state.hangup_reason is not None:
+        deadline_at = max(state.deadline_at, now + FIRST_WAIT)
+    elif _is_goodbye(state):
+        deadline_at = state.deadline_at
     return CallStatusChanged(
         state=InProgress(
             attempt=state.attempt,
             dialed_at=state.dialed_at,
             answered_at=now,
-            deadline_at=max(state.deadline_at, now + FIRST_WAIT) if is_closing else now + terms.max_talk,
+            deadline_at=deadline_at,
             hangup_reason=state.hangup_reason,
             disposition=state.disposition,
             undialled_attempts=state.undialled_attempts,
         )
     )
+
+
+def _is_goodbye(state: Live) -> bool:
+    """Whether the conversation is over and the line is to be closed at the deadline, after the goodbye."""
+    return state.disposition is not None and state.hangup_reason is None

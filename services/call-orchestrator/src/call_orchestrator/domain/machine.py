@@ -21,6 +21,7 @@ from call_orchestrator.domain.decisions import (
 )
 from call_orchestrator.domain.inputs import Input
 from call_orchestrator.domain.states import Dialing, Ended, InProgress, Pending, Ringing, State, Terms, dials
+from call_orchestrator.domain.timers import outdated_or_early
 from call_orchestrator.domain.undialled import expiry_reason
 from contracts.vocabulary import CallStatus, RefusalCode
 
@@ -84,8 +85,8 @@ def _decide_pending(state: Pending, input: Input, terms: Terms, now: datetime) -
 
 
 def _queue_or_expire(state: Pending, timer: inputs.TimerDue, terms: Terms, now: datetime) -> Decision:
-    if timer.deadline_at < state.deadline_at:
-        return Ignored("an older deadline")
+    if ignored := outdated_or_early(timer, state.deadline_at, now):
+        return ignored
     queue_expires_at = state.dial_expires_at or state.due_at + terms.dial_within
     if state.queue_expires_at is not None or now > queue_expires_at:
         return _expire(state, now)

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from chassis.event_log import StoredEvent
@@ -15,13 +15,14 @@ from contracts import (
     CampaignStatistics,
     CommandOutcome,
     DialPlaced,
+    Event,
     InvalidMessage,
     TelephonyStatusReported,
     call_id_of,
 )
 from contracts.streams import call_filters, call_state_filter
 from contracts.vocabulary import RefusalCode
-from edge.application.errors import KeyReused, Refused, RetriesExhausted, UnknownCall
+from edge.application.errors import KeyReused, Refused, RetriesExhausted, Unacceptable, UnknownCall
 from edge.ports import CallLog, Requests, Statistics
 
 
@@ -62,6 +63,11 @@ def raise_if_refused(outcome: CommandOutcome | None) -> None:
         raise (RetriesExhausted if outcome.code is RefusalCode.RETRIES_EXHAUSTED else Refused)(outcome.reasons)
 
 
+def _raise_if_unacceptable(event: Event) -> None:
+    if refusals := event.refusals(datetime.now(UTC)):
+        raise Unacceptable(tuple(refusals))
+
+
 class Calls:
     """Requests, commands and queries about calls. Every method raises Unavailable without a connection to NATS."""
 
@@ -72,6 +78,7 @@ class Calls:
 
     async def create(self, request: CallRequested, request_id: str) -> StoredRequest:
         """Requests a call. A repeated request returns the same call. Raises KeyReused, Refused and TooLarge."""
+        _raise_if_unacceptable(request)
         call_id = call_id_of(request_id)
         created = await self._created(call_id)
         if created is None:
@@ -89,6 +96,7 @@ class Calls:
 
         Raises UnknownCall, Refused and TooLarge.
         """
+        _raise_if_unacceptable(command)
         await last_decision(self._log, command.call_id)
         outcome = await self._requests.send(command)
         raise_if_refused(outcome)

@@ -21,11 +21,15 @@ class MissingScope(Exception):
 
 
 class Refused(Exception):
-    """The orchestrator refused; `reasons` are its own, one line per field."""
+    """The command was refused; `reasons` has one line per field, those of the orchestrator if it decided."""
 
     def __init__(self, reasons: tuple[str, ...]) -> None:
         super().__init__("; ".join(reasons))
         self.reasons = reasons
+
+
+class Unacceptable(Refused):
+    """The request is not acceptable now, such as a scheduled time that is too far ahead. It was not sent."""
 
 
 class RetriesExhausted(Refused):

@@ -11,13 +11,22 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from edge.application.errors import KeyReused, MissingScope, NotInProgress, Refused, RetriesExhausted, UnknownCall
+from edge.application.errors import (
+    KeyReused,
+    MissingScope,
+    NotInProgress,
+    Refused,
+    RetriesExhausted,
+    Unacceptable,
+    UnknownCall,
+)
 from edge.ports import SpeechUnavailable, TooLarge, Unavailable
 
 logger = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = "5"
+INVALID = "the request is not valid; see errors"
 
 
 class FieldError(BaseModel):
@@ -61,6 +70,8 @@ def _refusal(error: Refused) -> JSONResponse:
     errors = [FieldError(field=name, message=text) for name, colon, text in pairs if colon and name.isidentifier()]
     if isinstance(error, RetriesExhausted):
         return problem(400, str(error), kind="retries-exhausted", errors=errors)
+    if isinstance(error, Unacceptable):
+        return problem(422, INVALID, kind="invalid", errors=errors)
     return problem(409, str(error), kind="refused", errors=errors)
 
 
@@ -68,7 +79,7 @@ def _invalid(error: RequestValidationError) -> JSONResponse:
     errors = [
         FieldError(field=_field(one["loc"]), message=one["msg"].removeprefix("Value error, ")) for one in error.errors()
     ]
-    return problem(422, "the request is not valid; see errors", kind="invalid", errors=errors)
+    return problem(422, INVALID, kind="invalid", errors=errors)
 
 
 def _field(location: Sequence[str | int]) -> str:

@@ -5,8 +5,9 @@ one schedule subject per call, so a new deadline replaces the old one. There is 
 publishes ``timer.due`` into the log, and the orchestrator consumes it like any other event.
 
 An outdated timer may fire, if the server publishes it before its replacement is stored. ``timer.due`` carries the
-deadline that it was set for, and the state machine ignores a deadline that is older than that of the state. Each
-schedule is guarded by the event that it belongs to, so a slow replica cannot replace a newer deadline by an old one. If
+deadline that it was set for. The state machine ignores a deadline that is older than that of the state, and a timer
+that fires before its deadline; that timer is set again. Each schedule is guarded by the event that it belongs to, so a
+slow replica cannot replace a newer deadline by an old one, nor purge the timer of a call that was retried meanwhile. If
 a replica dies between the append and the schedule, the message that caused the event is delivered again. The effects
 are then repeated, and the timer is set.
 
@@ -49,6 +50,10 @@ class NatsTimers:
         with suppress(Conflict):  # the replica that appended the newer event sets its own deadline
             await publish(self._js, schedule_subject(call_id), timer.model_dump_json().encode(), headers)
 
-    async def clear(self, call_id: UUID) -> None:
-        """Purges the call's scheduled message, if there is one."""
-        await retry_until_leader(lambda: self._js.purge_stream(CALLS.name, subject=schedule_subject(call_id)))
+    async def clear(self, call_id: UUID, *, after_sequence: int) -> None:
+        """Purges the call's schedule if it was stored before `after_sequence`: the event that left no deadline.
+
+        A call that was retried meanwhile has a later schedule, which a slow replica does not purge.
+        """
+        subject = schedule_subject(call_id)
+        await retry_until_leader(lambda: self._js.purge_stream(CALLS.name, seq=after_sequence, subject=subject))
