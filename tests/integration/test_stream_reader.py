@@ -147,10 +147,10 @@ async def test_events_can_be_read_while_the_newest_of_them_is_deleted(
     stored = [await calls.append(SPEECH) for _ in range(remaining + 1)]
     read_pages = calls._pages
 
-    async def delete_and_read(subject: str) -> list[RawStreamMsg]:
+    async def delete_and_read(*filter_and_period: Any) -> list[RawStreamMsg]:
         with suppress(APIError):  # only the first time
             await bus_client.jetstream().delete_msg(CALLS.name, stored[-1].sequence)
-        return await read_pages(subject)
+        return await read_pages(*filter_and_period)
 
     monkeypatch.setattr(calls, "_pages", delete_and_read)
     async with asyncio.timeout(5):

@@ -46,10 +46,12 @@ class Attempt:
 
     @property
     def provider_call_id(self) -> str | None:
-        """The call's id at the provider, from the answer to our request or from a callback; none if unknown."""
-        placed = (event.provider_call_id for event in self.events if isinstance(event, DialPlaced))
-        reported = (event.provider_call_id for event in self.events if isinstance(event, TelephonyStatusReported))
-        return next(placed, None) or next(reported, None)
+        """The call's id at the provider: from the answer to our request, a callback or a lookup; none if unknown."""
+        for kind in (DialPlaced, TelephonyStatusReported, DialLookedUp):
+            for event in self.events:
+                if isinstance(event, kind) and event.provider_call_id is not None:
+                    return event.provider_call_id
+        return None
 
     @property
     def has_outcome(self) -> bool:

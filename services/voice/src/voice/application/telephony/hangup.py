@@ -37,7 +37,8 @@ class HangUp:
         """Closes the line of the call's current attempt, if it may have one.
 
         Idempotent: closing a closed line has no effect. An attempt without a claim is refused here, because its order
-        may wait at a gate for long. Raises AttemptInProgress while the dial request may be in progress.
+        may wait at a gate for long. Raises AttemptInProgress while the dial request may be in progress, and
+        AmbiguousLookup if its line may be that of another attempt.
         """
         call = event.call
         attempt = await load_attempt(self._calls, call.call_id, call.attempt)
@@ -50,7 +51,7 @@ class HangUp:
         if provider_call_id is None:
             if attempt.may_be_in_progress(self._max_pending_seconds):
                 raise AttemptInProgress
-            provider_call = await look_up(self._directory, call, attempt)
+            provider_call = await look_up(self._calls, self._directory, call, attempt)
             provider_call_id = provider_call.provider_call_id if provider_call else None
         if provider_call_id is not None:
             await self._telephony.hang_up(provider_call_id)

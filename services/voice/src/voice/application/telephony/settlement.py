@@ -48,7 +48,7 @@ class Settlement:
         await self._record_lookup(call, attempt, cause)
 
     async def _record_lookup(self, call: Call, attempt: Attempt, cause: Envelope) -> None:
-        provider_call = await look_up(self._directory, call, attempt)
+        provider_call = await look_up(self._calls, self._directory, call, attempt)
         event = DialLookedUp(
             call_id=call.call_id,
             attempt=call.attempt,
