@@ -16,12 +16,14 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
 from starlette.types import ASGIApp
 
+from campaign_stats import subscriber, writers
 from campaign_stats.composition import build
 from campaign_stats.metrics import LAG_EVENTS
 from campaign_stats.projection import Projected
 from campaign_stats.settings import Settings
 from campaign_stats.store import CHECKPOINT, Store, connect
 from campaign_stats.subscriber import IDLE_SECONDS, Follower
+from campaign_stats.writers import Heartbeats, Writers
 from centralita.embedded.servers import mongo_server
 from chassis.serve import connect_bus
 from contracts import CampaignStatistics, CampaignStatisticsQuery, Event, Service
@@ -127,22 +129,24 @@ async def test_a_replica_killed_inside_a_transaction_does_not_block_the_others(
     mongo_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(subscriber, "MAX_SILENT_SECONDS", 1.0)
     await store.prepare()
     dead = connect(mongo_url)
     session = dead.start_session()
     killed = asyncio.Event()
-    kill = Store.kill_other_sessions
+    end = Writers.end_silent
 
-    async def observed(self: Store) -> None:
-        await kill(self)
+    async def observed(self: Writers, since: Heartbeats) -> int:
+        ended = await end(self, since)
         try:
             await session.commit_transaction()
         except OperationFailure:
             killed.set()
+        return ended
 
-    monkeypatch.setattr(Store, "kill_other_sessions", observed)
+    monkeypatch.setattr(Writers, "end_silent", observed)
     blocker = Store(dead, store._database.name)
-    await blocker._register(session)
+    await blocker.writers.register(session)
     await session.start_transaction()
     await blocker._move_checkpoint(0, 77, session)  # then kill -9: neither commit nor abort
     async with replica():
@@ -150,6 +154,47 @@ async def test_a_replica_killed_inside_a_transaction_does_not_block_the_others(
     assert killed.is_set()
     await session.end_session()
     await dead.close()
+    assert await store._database["writers"].count_documents({}) == 0
+
+
+async def test_a_slow_replica_that_is_alive_keeps_its_transaction(
+    replica: Replica,
+    journal: Journal,
+    followed: Followed,
+    store: Store,
+    mongo_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(subscriber, "MAX_SILENT_SECONDS", 1.0)
+    monkeypatch.setattr(writers, "HEARTBEAT_SECONDS", 0.01)
+    rounds = asyncio.Semaphore(0)
+    end = Writers.end_silent
+
+    async def observed(self: Writers, since: Heartbeats) -> int:
+        ended = await end(self, since)
+        rounds.release()
+        return ended
+
+    monkeypatch.setattr(Writers, "end_silent", observed)
+    await store.prepare()
+    end_sequence = await journal("survey/1", "waiting")
+    other = connect(mongo_url)
+    slow = Store(other, store._database.name)
+    heartbeats = asyncio.create_task(slow.writers.send_heartbeats())
+    session = other.start_session()
+    await slow.writers.register(session)
+    await session.start_transaction()
+    await slow._move_checkpoint(0, end_sequence, session)
+    async with replica():
+        for _ in range(2):
+            await rounds.acquire()
+        await session.commit_transaction()  # raises if its session was ended
+        await followed(await journal("survey/2", "waiting"))
+    assert await store._database["calls"].count_documents({}) == 1, "the slow replica committed the first call"
+    heartbeats.cancel()
+    await asyncio.wait([heartbeats])
+    await session.end_session()
+    await other.close()
 
 
 async def test_a_cancellation_inside_a_batch_takes_effect_after_the_batch(

@@ -28,7 +28,8 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     store = Store(client, settings.mongo_database)
     follower = Follower(bus.client, store)
     bus.broker.include_router(build_router(store))
-    tasks = [asyncio.create_task(follower.run()), asyncio.create_task(watch(bus.client, store))]
+    running = (store.writers.send_heartbeats(), follower.run(), watch(bus.client, store))
+    tasks = [asyncio.create_task(work) for work in running]
     for task in tasks:
         bus.before_drain.push_async_callback(cancel_until_done, task)
     try:
@@ -38,7 +39,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         for task in tasks:
             await cancel_until_done(task)
         with suppress(PyMongoError):
-            await store.unregister_sessions()
+            await store.writers.unregister()
         await client.close()
 
 

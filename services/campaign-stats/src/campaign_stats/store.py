@@ -10,17 +10,14 @@ no longer has the value from which the batch was read (law 8). From that follows
 - The documents are disposable. In an empty database the checkpoint is 0, so the projection reads the log from its start
   and computes the same documents.
 
-Each call document also names the sequence of its last event, so an event before it changes nothing. A process that is
-killed inside a transaction leaves the checkpoint locked for a minute (``transactionLifetimeLimitSeconds``). Replicas
-therefore register their sessions in ``writers``, and one that waits too long ends those of the others.
+Each call document also names the sequence of its last event, so an event before it changes nothing. The transaction of
+a killed process locks the checkpoint; `campaign_stats.writers` ends it.
 """
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
-from bson import Binary
 from pymongo import AsyncMongoClient, ReplaceOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
@@ -36,6 +33,7 @@ from campaign_stats.projection import (
     call_of,
     project,
 )
+from campaign_stats.writers import Writers
 from contracts import CallStatus, Event
 
 CHECKPOINT = "campaign-stats"
@@ -49,7 +47,6 @@ _DOCUMENT_ERRORS = frozenset({15, 16, 22, 10334, 17280, 17419, 17420})
 an update makes too large. ``BadValue`` (2) is not among them: an option or a counter in the database causes it too, so
 it would discard every event."""
 
-_MAX_SESSIONS = 100
 _SUMS = dict.fromkeys((*COUNTERS, COMPLETED_WITHOUT_DURATION), 1)
 
 
@@ -73,7 +70,7 @@ class BatchRejected(Exception):
 
 
 class Store:
-    """The collections ``calls``, ``campaigns`` and ``checkpoints``, and the registered sessions in ``writers``."""
+    """The collections ``calls``, ``campaigns`` and ``checkpoints``, and the replicas in ``writers``."""
 
     def __init__(self, client: AsyncMongoClient[Document], database: str) -> None:
         self._client = client
@@ -81,8 +78,7 @@ class Store:
         self._calls = self._database["calls"]
         self._campaigns = self._database["campaigns"]
         self._checkpoints = self._database["checkpoints"]
-        self._writers = self._database["writers"]
-        self._session_ids: set[Binary] = set()
+        self.writers = Writers(self._database["writers"])
 
     async def prepare(self) -> None:
         """Creates the indexes if they are missing. Called before each reading: the database may have been dropped."""
@@ -105,7 +101,7 @@ class Store:
 
     async def _apply(self, checkpoint: int, batch: Sequence[tuple[int, Event]], end_sequence: int) -> None:
         async with self._client.start_session() as session:
-            await self._register(session)
+            await self.writers.register(session)
             try:
                 async with await session.start_transaction():
                     await self._move_checkpoint(checkpoint, end_sequence, session)
@@ -121,24 +117,6 @@ class Store:
                 raise
             except ENCODING_ERRORS as error:
                 raise BatchRejected(f"the driver cannot send a document ({type(error).__name__})") from error
-
-    async def _register(self, session: AsyncClientSession) -> None:
-        """Stores the session's id, outside the transaction and once: the driver has few sessions and reuses them."""
-        identity = session.session_id["id"]
-        if identity not in self._session_ids:
-            await self._writers.replace_one({"_id": identity}, {"since": datetime.now(UTC)}, upsert=True)
-            self._session_ids.add(identity)
-
-    async def kill_other_sessions(self) -> None:
-        """Ends the transactions of all other replicas. A replica that is alive raises Conflict and reads again."""
-        others = self._writers.find({"_id": {"$nin": list(self._session_ids)}}).sort("since", -1).limit(_MAX_SESSIONS)
-        sessions = [{"id": other["_id"]} async for other in others]
-        if sessions:
-            await self._client.admin.command({"killSessions": sessions})
-
-    async def unregister_sessions(self) -> None:
-        """Removes the sessions of this replica from ``writers``, when it stops."""
-        await self._writers.delete_many({"_id": {"$in": list(self._session_ids)}})
 
     async def _move_checkpoint(self, checkpoint: int, end_sequence: int, session: AsyncClientSession) -> None:
         """Moves the checkpoint. Raises Conflict. Called first, so that a replica that loses has done no work."""

@@ -22,6 +22,7 @@ from pymongo.errors import PyMongoError
 from campaign_stats.applying import apply_batch
 from campaign_stats.metrics import APPLIED, BATCH_SECONDS, CONFLICTS, LAG_EVENTS, LAG_SECONDS, SKIPPED
 from campaign_stats.store import Conflict, Store
+from campaign_stats.writers import MAX_SILENT_SECONDS, Heartbeats
 from chassis import tracing
 from chassis.dead_letters import DeadLetterRefused, store_dead_letter
 from chassis.metrics import DEAD_LETTERS, TERMINATED
@@ -37,8 +38,6 @@ IDLE_SECONDS = 2.0
 """How long a fetch waits for the first message. After it, NATS and MongoDB are asked whether they changed."""
 _MAX_PAUSE_SECONDS = 10.0
 _CONFLICT_PAUSE_SECONDS = 0.02
-_MAX_LOCKED_SECONDS = 3.0
-"""How long the checkpoint may be locked without moving before the replica that locked it counts as dead."""
 MAX_UNREADABLE_SECONDS = 45.0
 """How long an event that cannot be decoded waits for a newer replica, as in a rolling upgrade. The server deletes a
 consumer that is not used for 60 s."""
@@ -63,6 +62,7 @@ class Follower:
         self._oldest_unapplied_at: datetime | None = None
         self._interrupted_at: datetime | None = datetime.now(UTC)
         self._locked_at: float | None = None
+        self._heartbeats: Heartbeats = {}
         self._unreadable_sequence = 0
         self._unreadable_at = 0.0
         self.trouble: str | None = "has not started to read the log"
@@ -201,16 +201,20 @@ class Follower:
         SKIPPED.inc()
 
     async def _after_conflict(self, checkpoint: int) -> int:
-        """Returns the present checkpoint. If it does not move for long, ends the sessions of the other replicas."""
+        """Returns the present checkpoint. If it does not move for long, ends the transactions of dead replicas."""
         CONFLICTS.inc()
         await asyncio.sleep(_CONFLICT_PAUSE_SECONDS)
         present = await self._present_checkpoint(checkpoint)
-        now = asyncio.get_running_loop().time()
-        if present > checkpoint or self._locked_at is None:
-            self._locked_at = now
-        elif now - self._locked_at > _MAX_LOCKED_SECONDS:
-            logger.warning("checkpoint_locked", checkpoint=checkpoint, seconds=now - self._locked_at)
-            await self._store.kill_other_sessions()
+        now, writers = asyncio.get_running_loop().time(), self._store.writers
+        if present > checkpoint:
+            self._locked_at = None
+        elif self._locked_at is None:
+            self._locked_at, self._heartbeats = now, await writers.heartbeats()
+        elif now - self._locked_at > MAX_SILENT_SECONDS:
+            dead = await writers.end_silent(self._heartbeats)
+            logger.warning(
+                "checkpoint_locked", checkpoint=checkpoint, seconds=now - self._locked_at, dead_replicas=dead
+            )
             self._locked_at = None
         return present
 
