@@ -42,6 +42,7 @@ POLICY = Policy(
     retry_delay=timedelta(hours=1),
     max_talk=timedelta(minutes=10),
     dial_within=timedelta(days=1),
+    allowed_countries=frozenset({"US"}),
 )
 Work = Callable[[], Awaitable[None]]
 

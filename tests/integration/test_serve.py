@@ -64,7 +64,7 @@ async def start(nats_url: str, *what: str, **environment: str) -> asyncio.subpro
     return await asyncio.create_subprocess_exec(
         sys.executable,
         *(what or ("-m", "call_orchestrator")),
-        env={"PATH": os.environ["PATH"], "NATS_URL": nats_url, **environment},
+        env={"PATH": os.environ["PATH"], "NATS_URL": nats_url, "ALLOWED_COUNTRIES": "US", **environment},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

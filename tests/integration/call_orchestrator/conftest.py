@@ -33,6 +33,12 @@ from contracts.streams import call_state_filter
 Ask = Callable[..., Awaitable[list[UUID]]]
 
 
+@pytest.fixture(autouse=True)
+def _may_call_the_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The numbers of the tests are of the US. Without a country the service does not start."""
+    monkeypatch.setenv("ALLOWED_COUNTRIES", "US")
+
+
 @asynccontextmanager
 async def running(nats_url: str, count: int, **settings: float) -> AsyncIterator[None]:
     """Runs this many replicas of the service."""

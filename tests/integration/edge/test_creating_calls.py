@@ -192,6 +192,9 @@ async def test_a_request_that_is_stored_and_not_yet_decided_is_accepted(
         ({"max_retries": 99}, "max_retries"),
         ({"variables": {"name": ["Ana"]}}, "variables.name"),
         ({"campaign_id": "a b"}, "campaign_id"),
+        ({"phone_number": "+19002345678"}, "phone_number"),  # premium rate
+        ({"phone_number": "+34806123456"}, "phone_number"),
+        ({"phone_number": "+870773111632"}, "phone_number"),  # satellite
     ],
 )
 async def test_the_error_names_the_wrong_field(

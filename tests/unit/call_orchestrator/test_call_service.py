@@ -38,6 +38,7 @@ POLICY = Policy(
     retry_delay=timedelta(hours=1),
     max_talk=timedelta(minutes=10),
     dial_within=timedelta(days=1),
+    allowed_countries=frozenset({"US"}),
 )
 REQUEST = CallRequested(
     request_id="request-1",

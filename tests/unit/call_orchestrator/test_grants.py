@@ -20,6 +20,7 @@ POLICY = Policy(
     retry_delay=timedelta(hours=1),
     max_talk=timedelta(minutes=10),
     dial_within=timedelta(days=1),
+    allowed_countries=frozenset({"US"}),
 )
 QUEUED = a_call(is_queued=True, deadline_at=NOW + timedelta(days=1))
 GRANT = AdmissionGranted(

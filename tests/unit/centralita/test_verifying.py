@@ -33,6 +33,7 @@ REQUEST = EXAMPLES["call.requested"]
 assert isinstance(REQUEST, CallRequested)
 CALL_ID: UUID = call_id_of(REQUEST.request_id or "")
 DAY = timedelta(days=1)
+US = frozenset({"US"})
 
 
 class LogWriter:
@@ -62,7 +63,7 @@ class LogWriter:
         """Adds an input and the decision on it, if there is one, and returns the decision."""
         message = self.add(event, stream=stream)
         stored = message.stored_event()
-        decision = decide_again(self.call, stored, policy_of(self.call, DAY), message.time)
+        decision = decide_again(self.call, stored, policy_of(self.call, DAY, US), message.time)
         if decision:
             self.add(decision, cause=stored.envelope)
             self.call = decision.call
@@ -128,6 +129,15 @@ async def test_a_decision_without_its_cause_is_a_drift_in_a_whole_log(log: LogWr
     events = [message for message in log.messages if message.stream == CALLS.name]
     (drift,) = (await verify(log.record(messages=events))).drifts
     assert drift.reason == "the message id-1 that caused it is not in the record"
+
+
+@pytest.mark.parametrize(("number", "doubts"), [("+34612345678", 0), ("+12125550124", 1)])
+async def test_a_request_without_a_call_is_a_doubt_only_if_its_country_was_called(
+    log: LogWriter, number: str, doubts: int
+) -> None:
+    log.add(REQUEST.model_copy(update={"request_id": "another", "phone_number": number}), stream=REQUESTS.name)
+
+    assert len((await verify(log.record())).doubts) == doubts
 
 
 async def test_in_a_time_range_messages_without_their_cause_or_decision_are_not_judged(log: LogWriter) -> None:

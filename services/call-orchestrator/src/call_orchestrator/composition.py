@@ -34,6 +34,7 @@ def policy(settings: Settings) -> Policy:
         retry_delay=timedelta(minutes=settings.retry_delay_minutes),
         max_talk=timedelta(seconds=settings.max_call_seconds),
         dial_within=timedelta(minutes=settings.dial_within_minutes),
+        allowed_countries=settings.callable_countries,
     )
 
 

@@ -1,9 +1,14 @@
 """The settings of the service; the only module of it that reads the environment."""
 
-from pydantic import Field
+from typing import Annotated, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import NoDecode
 
 from chassis.settings import ServiceSettings
 from contracts.events.requests import MIN_RING_SECONDS
+from contracts.numbers import COUNTRIES, country_of
+from contracts.values import PhoneNumber
 
 
 class Settings(ServiceSettings):
@@ -25,3 +30,33 @@ class Settings(ServiceSettings):
     dial_within_minutes: float = Field(
         default=1440, gt=0, description="how long after its due time a call may be dialled before it expires"
     )
+    twilio_phone_number: PhoneNumber | None = Field(
+        default=None, description="caller number; its country is the default of ALLOWED_COUNTRIES"
+    )
+    allowed_countries: Annotated[frozenset[str], NoDecode] = Field(
+        default=frozenset(), description="countries that may be called, ISO 3166-1 alpha-2, comma-separated"
+    )
+
+    @field_validator("allowed_countries", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return {part.strip().upper() for part in value.split(",") if part.strip()} if isinstance(value, str) else value
+
+    @field_validator("allowed_countries")
+    @classmethod
+    def _are_countries(cls, countries: frozenset[str]) -> frozenset[str]:
+        if unknown := sorted(countries - COUNTRIES):
+            raise ValueError(f"{', '.join(unknown)}: no country code; write two letters (ISO 3166-1), such as US,ES")
+        return countries
+
+    @model_validator(mode="after")
+    def _one_names_a_country(self) -> Self:
+        if not self.callable_countries:
+            raise ValueError("set ALLOWED_COUNTRIES, or TWILIO_PHONE_NUMBER, whose country is the default")
+        return self
+
+    @property
+    def callable_countries(self) -> frozenset[str]:
+        """Returns ``ALLOWED_COUNTRIES``, or else the country of ``TWILIO_PHONE_NUMBER``."""
+        own = country_of(self.twilio_phone_number) if self.twilio_phone_number else None
+        return self.allowed_countries or frozenset({own} if own else ())

@@ -3,6 +3,7 @@
 The only module of the tools that knows a service's rules: it runs them and repeats none.
 """
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import get_args
 
@@ -11,6 +12,7 @@ from call_orchestrator.application.call_inputs import DecidingEvent, call_input
 from call_orchestrator.application.call_terms import Policy
 from chassis.event_log import StoredEvent
 from contracts import Call, CallDecision
+from contracts.numbers import country_of
 
 DIAL_WITHIN = timedelta(days=1)
 """The orchestrator's default of ``DIAL_WITHIN_MINUTES``, the only limit that some events do not carry."""
@@ -26,15 +28,22 @@ def decide_again(before: Call | None, stored: StoredEvent, policy: Policy, now: 
     return decision if isinstance(decision, CallDecision) else None
 
 
-def policy_of(call: Call | None, dial_within: timedelta) -> Policy:
+def policy_of(call: Call | None, dial_within: timedelta, allowed_countries: frozenset[str]) -> Policy:
     """Returns the defaults that were in force when a call was created, as far as the call carries them.
 
     A queued call shows by its deadline how late it may be dialled; for any other, `dial_within` is used. Without a call
-    the values do not matter, because no recorded decision is compared with the result.
+    the values do not matter, because no recorded decision is compared with the result. Only `allowed_countries` does.
     """
     if call is None:
         span = timedelta(minutes=1)
-        return Policy(call_timeout=span, max_retries=0, retry_delay=span, max_talk=span, dial_within=dial_within)
+        return Policy(
+            call_timeout=span,
+            max_retries=0,
+            retry_delay=span,
+            max_talk=span,
+            dial_within=dial_within,
+            allowed_countries=allowed_countries,
+        )
     if call.is_queued and call.deadline_at and call.due_at:
         dial_within = call.deadline_at - call.due_at
     return Policy(
@@ -43,4 +52,11 @@ def policy_of(call: Call | None, dial_within: timedelta) -> Policy:
         retry_delay=timedelta(seconds=call.retry_delay_seconds),
         max_talk=timedelta(seconds=call.max_call_seconds),
         dial_within=dial_within,
+        allowed_countries=allowed_countries,
     )
+
+
+def countries_of(calls: Iterable[Call]) -> frozenset[str]:
+    """Returns the countries of the calls' numbers: those that were certainly allowed."""
+    countries = {country_of(number) for number in {call.phone_number for call in calls}}
+    return frozenset(country for country in countries if country)

@@ -5,7 +5,8 @@ three: in the call's previous decision, in the cause, and in ``occurred_at``. Th
 the call. A decision that differs now is a *drift*. Only the fields of the recorded message are compared. A field that
 the contract has renamed is read by its alias; a field that it has added later is not compared. One limit,
 ``DIAL_WITHIN_MINUTES``, is carried only by calls that wait for a slot. For others it is an argument; it matters only
-for a call that became due too late.
+for a call that became due too late. ``ALLOWED_COUNTRIES`` is not in the log: the countries of the recorded calls are
+those that were allowed.
 
 **Ignored inputs are not exact.** The log does not record when an input without a decision was handled. The state at
 that time is one of a few (`centralita.replay.call_history.CallHistory.possible_states`). If the input leads to a
@@ -24,7 +25,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from centralita.replay.call_history import CallHistory, Decision, Input, call_histories
-from centralita.replay.decisions import DIAL_WITHIN, decide_again, policy_of
+from centralita.replay.decisions import DIAL_WITHIN, countries_of, decide_again, policy_of
 from centralita.replay.record import Record
 from contracts import CallCreated, CallDecision
 from contracts.streams import CALLS
@@ -79,13 +80,14 @@ async def verify(
 ) -> Verification:
     """Decides every input of the record again; `progress` is called with the done and the total number of calls."""
     histories = call_histories(record.messages)
+    countries = countries_of(decision.event.call for history in histories for decision in history.decisions)
     decisions, ignored = _Count(), _Count()
     for number, history in enumerate(histories, start=1):
         for index in range(len(history.decisions)):
-            drift, is_judged = await _judge_decision(history, index, record, dial_within)
+            drift, is_judged = await _judge_decision(history, index, record, dial_within, countries)
             decisions.add(drift, is_judged=is_judged)
         for ignored_input in history.ignored_inputs:
-            doubt, is_judged = await _judge_ignored(history, ignored_input, record, dial_within)
+            doubt, is_judged = await _judge_ignored(history, ignored_input, record, dial_within, countries)
             ignored.add(doubt, is_judged=is_judged)
         if progress:
             progress(number, len(histories))
@@ -96,7 +98,7 @@ async def verify(
 
 
 async def _judge_decision(
-    history: CallHistory, index: int, record: Record, dial_within: timedelta
+    history: CallHistory, index: int, record: Record, dial_within: timedelta, countries: frozenset[str]
 ) -> tuple[Drift | None, bool]:
     """Returns the drift of a decision, if any, and whether the decision could be judged."""
     recorded = history.decisions[index]
@@ -106,7 +108,7 @@ async def _judge_decision(
         if record.scope.is_time_range:
             return None, False
         return _drift(recorded, f"{missing} is not in the record"), True
-    policy = policy_of(recorded.event.call, dial_within)
+    policy = policy_of(recorded.event.call, dial_within, countries)
     now = decide_again(before, recorded.cause.stored, policy, recorded.event.occurred_at)
     cause, name = recorded.cause.stored.event.event_name, recorded.event.event_name
     if now is None:
@@ -117,7 +119,7 @@ async def _judge_decision(
 
 
 async def _judge_ignored(
-    history: CallHistory, ignored: Input, record: Record, dial_within: timedelta
+    history: CallHistory, ignored: Input, record: Record, dial_within: timedelta, countries: frozenset[str]
 ) -> tuple[Drift | None, bool]:
     """Returns the doubt about an ignored input, if any, and whether the input could be judged."""
     message = ignored.message
@@ -127,7 +129,7 @@ async def _judge_ignored(
         return None, False
     now: CallDecision | None = None
     for before, at in history.possible_states(ignored):
-        now = decide_again(before, ignored.stored, policy_of(before, dial_within), at)
+        now = decide_again(before, ignored.stored, policy_of(before, dial_within, countries), at)
         if now is None:
             return None, True
     assert now is not None  # noqa: S101  there is at least one state

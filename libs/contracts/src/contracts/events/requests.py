@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from contracts.event import CallEvent, CampaignEvent, Event, Service
 from contracts.instants import Instant, schedule_refusals
 from contracts.script import greeting, missing_variables, render
-from contracts.values import CampaignId, Language, PhoneNumber, RequestId
+from contracts.values import CalleeNumber, CampaignId, Language, RequestId
 
 _REQUESTERS = frozenset({Service.UPSTREAM, Service.EDGE})
 
@@ -36,7 +36,7 @@ class CallRequested(Event):
     )
     campaign_id: CampaignId
     contact_id: Annotated[str, StringConstraints(min_length=1, max_length=200)]
-    phone_number: PhoneNumber = Field(description="E.164")
+    phone_number: CalleeNumber = Field(description="E.164")
     script_template: Script = Field(description="first paragraph: the greeting; the rest: the purpose of the call")
     variables: Variables = Field(default={}, description="values of the script's {{placeholders}}")
     language: Language = Field(default="es", description="BCP 47; es and en are supported")
@@ -99,7 +99,7 @@ class CallChangeRequested(_Command):
 
     event_name: ClassVar[str] = "call.change_requested"
 
-    phone_number: PhoneNumber | None = None
+    phone_number: CalleeNumber | None = None
     script_template: Script | None = None
     variables: Variables | None = None
     language: Language | None = None

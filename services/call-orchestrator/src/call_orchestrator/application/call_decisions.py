@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from call_orchestrator.application.call_inputs import CallInput
-from call_orchestrator.application.call_terms import Policy, UnacceptableChange, changed_call, new_call
+from call_orchestrator.application.call_terms import Policy, UnacceptableTerms, changed_call, new_call
 from call_orchestrator.application.snapshots import event_of, state_of, terms_of
 from call_orchestrator.domain import inputs
 from call_orchestrator.domain.decisions import Ignored, Refused
@@ -24,8 +24,8 @@ def decide_call(
     if not isinstance(request, CallChangeRequested):
         return event_of(decision, before, now)
     try:
-        return event_of(decision, changed_call(before, request), now, tuple(request.changes()))
-    except UnacceptableChange as error:
+        return event_of(decision, changed_call(before, request, policy), now, tuple(request.changes()))
+    except UnacceptableTerms as error:
         return Refused(str(error))
 
 
@@ -33,4 +33,7 @@ def _create(call_input: CallInput, policy: Policy, now: datetime) -> CallDecisio
     input, request = call_input.input, call_input.request
     if not (isinstance(input, inputs.CallRequested) and isinstance(request, CallRequested)):
         return Refused("there is no such call")
-    return event_of(create(input, now), new_call(call_input.call_id, request, policy, now), now)
+    try:
+        return event_of(create(input, now), new_call(call_input.call_id, request, policy, now), now)
+    except UnacceptableTerms as error:
+        return Refused(str(error))

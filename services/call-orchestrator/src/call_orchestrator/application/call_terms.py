@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from contracts import Call, CallChangeRequested, CallRequested, CallStatus
+from contracts.numbers import country_of
 from contracts.script import missing_variables
 
 
@@ -17,14 +18,17 @@ class Policy:
     retry_delay: timedelta
     max_talk: timedelta
     dial_within: timedelta
+    allowed_countries: frozenset[str]
+    """The countries whose numbers may be called (ISO 3166-1 alpha-2)."""
 
 
-class UnacceptableChange(ValueError):
-    """A change after which the script lacks a variable."""
+class UnacceptableTerms(ValueError):
+    """A number in a country that is not allowed, or a change after which the script lacks a variable."""
 
 
 def new_call(call_id: UUID, request: CallRequested, policy: Policy, now: datetime) -> Call:
-    """Returns the call of a request, before its first event."""
+    """Returns the call of a request, before its first event. Raises UnacceptableTerms."""
+    _check_country(request.phone_number, policy)
     delay, ring = request.retry_delay_seconds, request.call_timeout_seconds
     return Call(
         call_id=call_id,
@@ -47,15 +51,26 @@ def new_call(call_id: UUID, request: CallRequested, policy: Policy, now: datetim
     )
 
 
-def changed_call(call: Call, request: CallChangeRequested) -> Call:
-    """Returns the call with the requested changes. Raises UnacceptableChange if its script then lacks a variable."""
+def changed_call(call: Call, request: CallChangeRequested, policy: Policy) -> Call:
+    """Returns the call with the requested changes. Raises UnacceptableTerms."""
+    if request.phone_number is not None:
+        _check_country(request.phone_number, policy)
     changes = request.changes()
     changes.pop("scheduled_at", None)
     after = call.model_copy(update=changes)
     try:
         missing = missing_variables(after.script_template, after.variables)
     except ValueError as error:
-        raise UnacceptableChange(str(error)) from error
+        raise UnacceptableTerms(str(error)) from error
     if missing:
-        raise UnacceptableChange(f"script_template asks for {', '.join(missing)}: give it in variables")
+        raise UnacceptableTerms(f"script_template asks for {', '.join(missing)}: give it in variables")
     return after
+
+
+def _check_country(phone_number: str, policy: Policy) -> None:
+    country = country_of(phone_number)
+    if country not in policy.allowed_countries:
+        allowed = ", ".join(sorted(policy.allowed_countries))
+        raise UnacceptableTerms(
+            f"phone_number: numbers of the country {country} are not called; allowed are {allowed} (ALLOWED_COUNTRIES)"
+        )
