@@ -17,6 +17,7 @@ import nats
 from rich.console import Console
 from rich.table import Table
 
+from bench.edge import FORM_OF_A_MEGABYTE, LARGEST_FORM, MAX_MICROSECONDS, edge_requests
 from bench.replay import log_comparisons
 from call_orchestrator.application.call_terms import Policy, new_call
 from call_orchestrator.application.snapshots import call_after
@@ -145,6 +146,17 @@ async def measure_memory(table: Table) -> None:
     row(table, "a span while traces are off", "decoding one event", await compare(spans, decodings), SIZE * 10)
 
 
+async def measure_edge(table: Table) -> None:
+    """Compares requests that the edge refuses with the cheapest of them."""
+    async with edge_requests() as request:
+        unsigned = request(b"", "")
+        large = await compare(request(FORM_OF_A_MEGABYTE, ""), unsigned)
+        forged = await compare(request(LARGEST_FORM, "forged"), unsigned)
+    limit = f"at most {MAX_MICROSECONDS:,} µs"
+    row(table, f"a form of 1 MB without a signature ({limit})", "an empty form without a signature", large, 1)
+    row(table, f"the largest form with a wrong signature ({limit})", "an empty form without a signature", forged, 1)
+
+
 def row(table: Table, name: str, baseline: str, figures: tuple[float, float, float], size: int = SIZE) -> None:
     """Adds a row: microseconds for one operation of each side, and the ratio."""
     measured, baseline_figure = (f"{seconds / size * 1e6:.1f}" for seconds in figures[:2])
@@ -163,6 +175,7 @@ async def main() -> None:
         with mongo_server(Path(folder) / "mongo") as mongo_url:
             await measure_log(url, mongo_url, table)
     await measure_memory(table)
+    await measure_edge(table)
     Console().print(table)
 
 

@@ -1,5 +1,8 @@
 """Each instruction as TwiML, and Twilio's signature."""
 
+import base64
+import hmac
+from typing import ClassVar
 from uuid import UUID
 
 import pytest
@@ -7,12 +10,13 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 
 from telephony.instructions import HangUp, Instruction, Listen, PlayGreeting, PlayTurn, SpeakText
 from telephony.media import derive_media_key, sign
+from telephony.provider import Form
 from telephony.twilio import TwilioWebhooks
 
 CALL = UUID("5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11")
 PROVIDER = TwilioWebhooks("token", "https://calls.example.com", "https://media.example.com")
 TARGET = f"/twilio/status/{CALL}/1"
-FORM = {"CallSid": "CA1", "CallStatus": "ringing"}
+FORM = Form({"CallSid": "CA1", "CallStatus": "ringing"}.items())
 
 
 def gather(turn: int, content: str, *, query: str = "", language: str = "es-ES") -> str:
@@ -51,9 +55,52 @@ def test_a_signature_of_the_public_url_and_the_form_is_authentic() -> None:
 
     assert PROVIDER.is_authentic(TARGET, FORM, signature)
     assert not PROVIDER.is_authentic(TARGET + "?x=1", FORM, signature)
-    assert not PROVIDER.is_authentic(TARGET, {**FORM, "CallStatus": "completed"}, signature)
+    assert not PROVIDER.is_authentic(TARGET, Form({**FORM, "CallStatus": "completed"}.items()), signature)
 
 
-@pytest.mark.parametrize("signature", [None, "", "forged"])
-def test_a_missing_or_wrong_signature_is_not_authentic(signature: str | None) -> None:
+@pytest.mark.parametrize("signature", ["", "forged", "é" * 28])
+def test_a_wrong_signature_is_not_authentic(signature: str) -> None:
     assert not PROVIDER.is_authentic(TARGET, FORM, signature)
+
+
+def test_the_signature_covers_each_value_of_a_repeated_field_once_and_in_order() -> None:
+    """https://www.twilio.com/docs/usage/security: names sorted, each followed by its values, sorted and unique."""
+    fields = [("B", "2"), ("A", "z"), ("B", "1"), ("B", "2"), ("a", ""), ("A", "é")]
+    signed = f"https://calls.example.com{TARGET}AzAéB1B2a"
+    signature = base64.b64encode(hmac.digest(b"token", signed.encode(), "sha1")).decode()
+
+    assert PROVIDER.is_authentic(TARGET, Form(fields), signature)
+    assert not PROVIDER.is_authentic(TARGET, Form(fields[1:4]), signature)
+    assert Form(fields)["B"] == "2"
+
+
+class CountedName(str):
+    """A field's name that counts how often it is compared."""
+
+    __slots__ = ()
+    comparisons: ClassVar[int] = 0
+
+    def __eq__(self, other: object) -> bool:
+        CountedName.comparisons += 1
+        return str(self) == str(other)
+
+    def __lt__(self, other: str) -> bool:
+        CountedName.comparisons += 1
+        return str(self) < str(other)
+
+    __hash__ = str.__hash__
+
+
+def comparisons_of(fields: Form) -> int:
+    CountedName.comparisons = 0
+    PROVIDER.is_authentic(TARGET, fields, "forged")
+    return CountedName.comparisons
+
+
+@pytest.mark.parametrize("are_equal", [True, False])
+def test_the_cost_of_the_check_does_not_grow_with_the_square_of_the_fields(are_equal: bool) -> None:
+    few, many = (
+        comparisons_of(Form((CountedName("x" if are_equal else f"{number:06}"), str(number)) for number in range(size)))
+        for size in (500, 5_000)
+    )
+    assert many <= 20 * few + 10  # ten times as many are sorted; the square would be a hundred times as many

@@ -6,15 +6,15 @@ import pytest
 
 from contracts import TelephonyStatus, TelephonyStatusReported
 from telephony import twilio
-from telephony.provider import InvalidProviderData
+from telephony.provider import Form, InvalidProviderData
 from telephony.twilio import TwilioWebhooks
 
 CALL = UUID("5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11")
 PROVIDER = TwilioWebhooks("token", "https://calls.example.com", "https://media.example.com")
 
 
-def form(**fields: str) -> dict[str, str]:
-    return {"CallSid": "CA1", **fields}
+def form(**fields: str) -> Form:
+    return Form({"CallSid": "CA1", **fields}.items())
 
 
 def status_event(**fields: str) -> TelephonyStatusReported:

@@ -1,6 +1,6 @@
 """The interface of a telephone provider, as the edge sees it: webhooks in, instructions out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -8,8 +8,30 @@ from uuid import UUID
 from contracts import AnswerClassified, TelephonyStatusReported
 from telephony.instructions import Instruction, Utterance
 
-Form = Mapping[str, str]
-"""The fields of a webhook's body."""
+
+class Form(Mapping[str, str]):
+    """The fields of a webhook's body. The value of a repeated field is its last one.
+
+    Each look-up takes constant time. (That of Starlette's and Werkzeug's immutable multi-dicts is a scan.)
+    """
+
+    def __init__(self, fields: Iterable[tuple[str, str]]) -> None:
+        self._values: dict[str, list[str]] = {}
+        for name, value in fields:
+            self._values.setdefault(name, []).append(value)
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name][-1]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def getlist(self, name: str) -> list[str]:
+        """Returns all values of a field, in their order. Django's name; Twilio's SDK calls it."""
+        return self._values[name]
 
 
 class InvalidProviderData(ValueError):
@@ -47,7 +69,7 @@ class WebhookProvider(Protocol):
         """The media type of rendered instructions."""
         ...
 
-    def is_authentic(self, target: str, form: Form, signature: str | None) -> bool:
+    def is_authentic(self, target: str, form: Form, signature: str) -> bool:
         """Whether the provider signed this form for `target`, a path with its query."""
         ...
 

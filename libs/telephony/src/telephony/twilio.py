@@ -125,10 +125,11 @@ class TwilioWebhooks:
         self._media_url = media_url
         self._urls = build_urls(public_url)
 
-    def is_authentic(self, target: str, form: Form, signature: str | None) -> bool:
-        """See the interface. Twilio signs the public URL; behind a proxy the service's own URL differs."""
-        if not signature:  # the validator raises TypeError if there is none
-            return False
+    def is_authentic(self, target: str, form: Form, signature: str) -> bool:
+        """See the interface. Twilio signs the public URL; behind a proxy the service's own URL differs.
+
+        The signature covers all values of a repeated field, sorted and without duplicates.
+        """
         return bool(self._validator.validate(self._public_url + target, form, signature))
 
     def parse_answer(self, call_id: UUID, attempt: int, form: Form) -> Report:

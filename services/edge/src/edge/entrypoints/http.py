@@ -16,6 +16,7 @@ from edge.application.dialogue import DialogueService
 from edge.application.keys import Key
 from edge.application.rate_limit import RequestLimit, TokenBuckets
 from edge.entrypoints import acts, audit, calls, campaigns, openapi, problems, webhooks
+from edge.entrypoints.body_limit import MAX_WEBHOOK_BYTES, LimitBody
 from edge.entrypoints.keys import RequireKey
 from edge.entrypoints.scopes import PREFIX
 from edge.ports import Audit
@@ -57,8 +58,9 @@ def create_app(
     )
     for field in fields(dependencies):
         setattr(app.state, field.name, getattr(dependencies, field.name))
-    app.add_middleware(RequireKey, keys=keys, buckets=TokenBuckets(limit), prefix=PREFIX)
     # The last one added runs first.
+    app.add_middleware(RequireKey, keys=keys, buckets=TokenBuckets(limit), prefix=PREFIX)
+    app.add_middleware(LimitBody, limits={f"{dependencies.provider.prefix}/": MAX_WEBHOOK_BYTES})
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=[str(network) for network in trusted_proxies])
     rest = (calls.read_router, calls.call_router, acts.call_router, campaigns.read_router, acts.campaign_router)
     for router in (*rest, audit.router, webhooks.build_router(dependencies.provider, dependencies.dialogue)):

@@ -13,7 +13,6 @@ import structlog
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from starlette.datastructures import ImmutableMultiDict
 from starlette.exceptions import HTTPException
 
 from chassis import tracing
@@ -30,6 +29,9 @@ from telephony.routes import AFTER_SPOKEN_TEXT, FIRST_SENTENCE, Webhook
 
 logger = structlog.get_logger()
 
+MAX_FIELDS = 200
+"""The fields of one form; Twilio sends about 40."""
+
 FORM_BODY = {
     "requestBody": {
         "description": "the fields that the provider sends",
@@ -44,7 +46,7 @@ def build_router(provider: WebhookProvider, dialogue: DialogueService) -> APIRou
         prefix=provider.prefix,
         tags=["Webhooks"],
         route_class=_Receiver(provider, dialogue).route_class(),
-        responses=problems(403, 404, 422, 503),
+        responses=problems(400, 403, 404, 413, 422, 503),
     )
     _add_report_routes(router, provider, dialogue)
     _add_instruction_routes(router, provider, dialogue)
@@ -104,12 +106,22 @@ def _add_instruction_routes(router: APIRouter, provider: WebhookProvider, dialog
         return render(await dialogue.respond(call_id, RemainderReported(attempt, turn, sentence)))
 
 
-async def _form(request: Request) -> ImmutableMultiDict[str, str]:
+async def _parse_form(request: Request) -> Form:
     """Returns all signed fields, including empty ones. Providers send no multipart forms, so none is parsed."""
-    return ImmutableMultiDict(parse_qsl((await request.body()).decode("latin-1"), keep_blank_values=True))
+    text = (await request.body()).decode("latin-1")
+    try:
+        return Form(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
+    except ValueError as error:
+        raise HTTPException(400, f"the form has more than {MAX_FIELDS} fields") from error
 
 
-FormBody = Annotated[Form, Depends(_form)]
+async def _authentic_form(request: Request) -> Form:
+    form: Form = request.state.form
+    return form
+
+
+FormBody = Annotated[Form, Depends(_authentic_form)]
+"""The form that `_Receiver` has parsed and found authentic."""
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -172,7 +184,11 @@ class _Receiver:
                 raise HTTPException(422, str(error)) from error
 
     async def _is_authentic(self, request: Request) -> bool:
+        """Whether the provider has signed the request. Does not read the body of a request without a signature."""
+        signature = request.headers.get(self._provider.signature_header)
+        if not signature:
+            return False
         query = request.scope["query_string"].decode("latin-1")
         target = request.scope["path"] + (f"?{query}" if query else "")
-        signature = request.headers.get(self._provider.signature_header)
-        return self._provider.is_authentic(target, await _form(request), signature)
+        request.state.form = await _parse_form(request)
+        return self._provider.is_authentic(target, request.state.form, signature)

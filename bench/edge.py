@@ -1,0 +1,51 @@
+"""What a request costs the edge before it is authenticated: client and server in one process, one connection each."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import uvicorn
+from structlog.testing import capture_logs
+
+from edge.application.rate_limit import RequestLimit
+from edge.entrypoints.http import Dependencies, create_app
+from telephony.twilio import TwilioWebhooks
+
+WEBHOOK = "/twilio/status/5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11/1"
+MAX_MICROSECONDS = 50_000
+"""The most that one unauthenticated request may cost (1 MB form without a signature)."""
+FORM_OF_A_MEGABYTE = "&".join(f"F{number}=" for number in range(125_000)).encode()
+LARGEST_FORM = "&".join(f"F{number}={'a' * 300}" for number in range(200)).encode()
+Work = Callable[[], Awaitable[None]]
+
+
+@asynccontextmanager
+async def edge_requests() -> AsyncIterator[Callable[[bytes, str], Work]]:
+    """Yields a function of a form and a signature ("" for none) that returns the request as work."""
+    provider = TwilioWebhooks("token", "https://calls.example.com", "https://calls.example.com")
+    dependencies = Dependencies(None, None, None, None, None, provider)  # type: ignore[arg-type]
+    app = create_app(dependencies, keys=(), limit=RequestLimit(50, 100))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none"))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+
+    def request(form: bytes, signature: str) -> Work:
+        lines = [f"POST {WEBHOOK} HTTP/1.1", "Host: edge", f"Content-Length: {len(form)}", "Connection: close"]
+        if signature:
+            lines.append(f"X-Twilio-Signature: {signature}")
+        head = "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
+
+        async def send() -> None:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(head + form)
+            await reader.readline()
+            writer.close()
+
+        return send
+
+    with capture_logs():  # otherwise each refusal is printed
+        yield request
+    server.should_exit = True
+    await serving
