@@ -62,8 +62,9 @@ format: install ## apply the corrections of ruff
 bench: install ## measure, as ratios to a baseline of the same run
 	$(BIN)/python -m bench
 
-chaos: install ## kill -9 each service, and each node of a NATS cluster, in turn during a running campaign
-	$(BIN)/pytest -q tests/chaos
+chaos: install ## faults during a running campaign (CALLS=1000 FAULTS=100 SEED=7: one large run)
+	CALLS=$(CALLS) FAULTS=$(FAULTS) SEED=$(SEED) $(BIN)/pytest -q \
+		$(if $(CALLS)$(FAULTS)$(SEED),tests/chaos/test_faults.py,-n 2 --dist loadfile tests/chaos)
 
 docs: install ## generate the page of the state machine and the README's diagram
 	$(BIN)/python -m centralita.docs.event_flow README.md README.es.md

@@ -30,11 +30,10 @@ async def campaign_document(mongo_url: str, campaign_id: str) -> Document:
 
 async def wait_until_projected(mongo_url: str, ids: Iterable[UUID], *, timeout: float) -> None:
     """Returns when MongoDB has a final status of each of these calls. Raises TimeoutError."""
-    wanted = list(ids)
-    final = set(FINAL_STATUSES)
-    async with asyncio.timeout(timeout):
+    wanted = [str(call_id) for call_id in ids]
+    ended = {"_id": {"$in": wanted}, "status": {"$in": list(FINAL_STATUSES)}}
+    async with asyncio.timeout(timeout), AsyncMongoClient[dict[str, Any]](mongo_url) as client:
         while True:
-            documents = await call_documents(mongo_url, wanted)
-            if len(documents) == len(wanted) and all(doc["status"] in final for doc in documents.values()):
+            if await client[DATABASE]["calls"].count_documents(ended) == len(wanted):
                 return
             await asyncio.sleep(0.1)

@@ -6,11 +6,10 @@ ports. A node keeps its ports while it is down, as a machine keeps its address.
 
 import asyncio
 import json
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -21,7 +20,7 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
 from centralita.embedded.credentials import Credentials
-from centralita.embedded.servers import START_SECONDS, CannotStart, find_program
+from centralita.embedded.servers import START_SECONDS, CannotStart, find_program, reserve_port
 from contracts.nats_configuration import configuration
 from contracts.streams import STREAMS
 
@@ -148,16 +147,8 @@ async def _all_follow(js: JetStreamContext) -> bool:
 
 def _node(name: str, folder: Path, access: Credentials, stack: ExitStack) -> Node:
     folder.mkdir(parents=True, exist_ok=True)
-    client, route, health = (_port(stack) for _ in range(3))
+    client, route, health = (reserve_port(stack) for _ in range(3))
     return Node(name, folder, client, route, health, access.environment())
-
-
-def _port(stack: ExitStack) -> int:
-    """Reserves a free port for the server: a bound socket that does not listen lets another process listen there."""
-    reserved = stack.enter_context(closing(socket.socket()))
-    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    reserved.bind(("127.0.0.1", 0))
-    return int(reserved.getsockname()[1])
 
 
 def _configure(node: Node, cluster: Cluster) -> None:

@@ -49,12 +49,23 @@ class SupervisedProcess:
 
     def kill(self) -> None:
         """Sends SIGKILL. The process is restarted."""
-        if self.process and self.process.returncode is None:
-            self.process.send_signal(signal.SIGKILL)
+        self._send(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Sends SIGSTOP: the process does nothing until `resume`."""
+        self._send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Sends SIGCONT. A process that was not paused is unaffected."""
+        self._send(signal.SIGCONT)
 
     def output(self) -> str:
         """Returns its output since `start`."""
         return self.log.read_bytes()[self._log_offset :].decode(errors="replace")
+
+    def _send(self, number: signal.Signals) -> None:
+        if self.process and self.process.returncode is None:
+            self.process.send_signal(number)
 
     async def _spawn(self) -> None:
         with self.log.open("ab") as output:

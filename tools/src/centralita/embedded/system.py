@@ -16,7 +16,12 @@ from centralita.embedded.cluster import NODES, Cluster, nats_cluster
 from centralita.embedded.credentials import CREDENTIALS_FILE, Credentials
 from centralita.embedded.processes import SupervisedProcess
 from centralita.embedded.run_files import SETTINGS_FILE, env_lines, write_private_file
-from centralita.embedded.servers import CannotStart, mongo_server, nats_server
+from centralita.embedded.servers import (
+    CannotStart,
+    Server,
+    restartable_mongo_server,
+    restartable_nats_server,
+)
 from centralita.embedded.vendors import Vendors, vendors
 from chassis.addresses import connection
 from chassis.provision import provision
@@ -54,7 +59,7 @@ class System:
     """A running system: its addresses and the processes of its services.
 
     Replicas of a service share its address; their names are ``voice``, ``voice-2`` and so on. `nats_url` contains the
-    user operator, who reads everything and requests calls; `access` has all users. `cluster` is None with one server.
+    user operator, who reads everything and requests calls; `access` has all users. Either `cluster` or `nats` is None.
     """
 
     nats_url: str
@@ -64,6 +69,8 @@ class System:
     vendors: Vendors
     services: dict[str, SupervisedProcess]
     folder: Path
+    mongo: Server
+    nats: Server | None = None
     cluster: Cluster | None = None
 
     @property
@@ -84,34 +91,45 @@ async def running(
     settings: Mapping[str, str] | None = None,
     replicas: int | Mapping[str, int] = 1,
     clustered: bool = False,
+    environments: Mapping[str, Mapping[str, str]] | None = None,
 ) -> AsyncIterator[System]:
     """Runs everything during the block, which begins when every service is ready. Raises CannotStart.
 
     `settings` override `environment` in every service. `replicas` of each service, or a number by name of the service.
     `clustered`: three nats-servers on ports that the kernel chooses, with three replicas of every stream.
+    `environments`: further variables of single processes, by their names, such as ``voice-2``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     access = Credentials.generate()
     with (
-        _bus(folder / "nats", ports, access, cluster=clustered) as (nats_url, cluster),
-        mongo_server(folder / "mongo", port=ports.mongo) as mongo_url,
+        _bus(folder / "nats", ports, access, clustered=clustered) as bus,
+        restartable_mongo_server(folder / "mongo", port=ports.mongo) as mongo,
     ):
+        nats_url, cluster = bus.url, bus if isinstance(bus, Cluster) else None
         access.store(folder / "nats" / CREDENTIALS_FILE.name, nats_url)
         await _provision(access.url(nats_url, ADMIN), replicas=NODES if cluster else 1)
         simulators = vendors(environment, seed=seed, speed=speed, log=folder / "simulators.log", behaviours=behaviours)
         async with simulators as running_vendors:
             with _listening(ports) as listeners:
                 urls = {name: f"http://127.0.0.1:{listener.getsockname()[1]}" for name, listener in listeners.items()}
-                own = _own_settings(environment, urls, running_vendors, mongo_url, settings or {})
+                own = _own_settings(environment, urls, running_vendors, mongo.url, settings or {})
                 stored = {name: value for name, value in own.items() if environment.get(name) != value}
                 write_private_file(folder / SETTINGS_FILE.name, env_lines({**stored, "API_URL": urls["edge"]}))
-                environments = {
-                    name: {**environment, **own, "NATS_URL": access.url(nats_url, name)} for name in MODULES
-                }
-                services = _services(environments, listeners, replicas, folder)
+                own_of = {name: {**environment, **own, "NATS_URL": access.url(nats_url, name)} for name in MODULES}
+                services = _services(own_of, environments or {}, listeners, replicas, folder)
                 async with _started(services, urls):
-                    operator_url = access.url(nats_url, OPERATOR)
-                    yield System(operator_url, access, mongo_url, urls, running_vendors, services, folder, cluster)
+                    yield System(
+                        nats_url=access.url(nats_url, OPERATOR),
+                        access=access,
+                        mongo_url=mongo.url,
+                        urls=urls,
+                        vendors=running_vendors,
+                        services=services,
+                        folder=folder,
+                        mongo=mongo,
+                        nats=None if isinstance(bus, Cluster) else bus,
+                        cluster=cluster,
+                    )
 
 
 def _own_settings(
@@ -134,14 +152,15 @@ def _own_settings(
 
 
 def _services(
-    environments: Mapping[str, Mapping[str, str]],
+    own: Mapping[str, Mapping[str, str]],
+    further: Mapping[str, Mapping[str, str]],
     listeners: Mapping[str, socket.socket],
     replicas: int | Mapping[str, int],
     folder: Path,
 ) -> dict[str, SupervisedProcess]:
     counts = replicas if isinstance(replicas, Mapping) else dict.fromkeys(MODULES, replicas)
     return {
-        label: _service(name, label, listeners[name], environments[name], folder)
+        label: _service(name, label, listeners[name], {**own[name], **further.get(label, {})}, folder)
         for name in MODULES
         for label in _labels(name, counts.get(name, 1))
     }
@@ -164,13 +183,13 @@ def _listening(ports: Ports) -> Iterator[dict[str, socket.socket]]:
 
 
 @contextmanager
-def _bus(folder: Path, ports: Ports, access: Credentials, *, cluster: bool) -> Iterator[tuple[str, Cluster | None]]:
-    if cluster:
-        with nats_cluster(folder, access=access) as nodes:
-            yield nodes.url, nodes
+def _bus(folder: Path, ports: Ports, access: Credentials, *, clustered: bool) -> Iterator[Server | Cluster]:
+    if clustered:
+        with nats_cluster(folder, access=access) as cluster:
+            yield cluster
     else:
-        with nats_server(folder, port=ports.nats or -1, access=access) as url:
-            yield url, None
+        with restartable_nats_server(folder, port=ports.nats, access=access) as server:
+            yield server
 
 
 async def _provision(admin_url: str, replicas: int) -> None:

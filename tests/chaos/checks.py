@@ -1,0 +1,182 @@
+"""What must be true after a chaos run. Each check reads the recorded log and returns a line per violation."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from uuid import UUID
+
+from tests.chaos.upstream import Command, Sent
+
+from centralita.replay.call_history import CallHistory, Decision, call_histories
+from centralita.replay.messages import Message
+from centralita.replay.record import Record
+from chassis.event_log import StoredEvent
+from contracts import (
+    LIVE_STATUSES,
+    AdmissionGranted,
+    AdmissionReleased,
+    Call,
+    CallCancelRequested,
+    CallRequested,
+    CallRetryRequested,
+    CommandOutcome,
+    HangupReason,
+    TimerDue,
+    call_id_of,
+)
+from contracts.streams import REQUESTS
+
+
+@dataclass
+class Log:
+    """The recorded log of a run, by call."""
+
+    record: Record
+
+    @cached_property
+    def histories(self) -> Mapping[UUID, CallHistory]:
+        """The decisions of each call that was requested or exists."""
+        return {UUID(history.call_id): history for history in call_histories(self.record.messages)}
+
+    @cached_property
+    def requests(self) -> Mapping[str, tuple[Message, StoredEvent]]:
+        """The messages of REQUESTS by their ids."""
+        stored = [(one, one.stored_event()) for one in self.record.messages if one.stream == REQUESTS.name]
+        return {event.envelope.id: (message, event) for message, event in stored}
+
+    @cached_property
+    def requested_at(self) -> Mapping[UUID, int]:
+        """The sequence of the first request of each call."""
+        first: dict[UUID, int] = {}
+        for message, stored in self.requests.values():
+            if isinstance(stored.event, CallRequested):
+                call_id = call_id_of(stored.event.request_id or "")
+                first[call_id] = min(message.sequence, first.get(call_id, message.sequence))
+        return first
+
+    def decisions(self, call_id: UUID) -> list[Decision]:
+        """Returns the decisions on a call, in the order of the log."""
+        history = self.histories.get(call_id)
+        return history.decisions if history else []
+
+    def last(self, call_id: UUID) -> Call | None:
+        """Returns the call as it is now; None if it does not exist."""
+        decisions = self.decisions(call_id)
+        return decisions[-1].event.call if decisions else None
+
+
+def lost_messages(log: Log, sent: Mapping[str, Sent]) -> Iterator[str]:
+    """Yields each acknowledged message that the stream does not have, and each abandoned request that it has."""
+    for message_id, one in sent.items():
+        if one.sequence and message_id not in log.requests:
+            yield f"{message_id}: acknowledged as {REQUESTS.name}/{one.sequence}, and not in the stream"
+        if one.is_abandoned and (message_id in log.requests or log.decisions(one.call_id)):
+            yield f"{message_id}: refused by the stream, but {one.call_id} exists"
+
+
+def lost_requests(log: Log, requested: Iterable[UUID]) -> Iterator[str]:
+    """Yields each requested call that does not exist."""
+    for call_id in requested:
+        if not log.decisions(call_id):
+            yield f"{call_id}: requested and acknowledged, but the log has no such call"
+
+
+def calls_without_end(log: Log) -> Iterator[str]:
+    """Yields each call without a final status, and each that left a final status without a retry command."""
+    for call_id, history in log.histories.items():
+        call = log.last(call_id)
+        if call and not call.status.is_final:
+            yield f"{call_id}: {call.status}, attempt {call.attempt}, deadline {call.deadline_at}"
+        for before, after in zip(history.decisions, history.decisions[1:], strict=False):
+            is_reopened = before.event.call.status.is_final and not after.event.call.status.is_final
+            if is_reopened and not (after.cause and isinstance(after.cause.stored.event, CallRetryRequested)):
+                yield f"{call_id}: {before.event.call.status} became {after.event.call.status} at {after.sequence}"
+
+
+def leaked_slots(log: Log) -> list[str]:
+    """Returns each call whose slot is occupied at the end of the log, folded as `call_orchestrator.domain.slots`."""
+    occupied: dict[str, int] = {}
+    for message in log.record.messages:
+        family, _, call_id, *status = [*message.subject.split("."), "", ""]
+        if family == "call" and message.stream != REQUESTS.name:
+            if status[0] not in LIVE_STATUSES and occupied.get(call_id, message.sequence) < message.sequence:
+                del occupied[call_id]
+        elif family == "admission":
+            event = message.event()
+            if isinstance(event, AdmissionGranted):
+                occupied[call_id] = message.sequence
+            elif isinstance(event, AdmissionReleased) and occupied.get(call_id) == event.grant_sequence:
+                del occupied[call_id]
+    return [f"{call_id}: its slot, granted at {sequence}, is occupied" for call_id, sequence in occupied.items()]
+
+
+def early_timers(log: Log) -> Iterator[str]:
+    """Yields each decision on a timer that was stored before the timer's deadline."""
+    for call_id, history in log.histories.items():
+        for decision in history.decisions:
+            timer = decision.cause.stored.event if decision.cause else None
+            if isinstance(timer, TimerDue) and decision.at < timer.deadline_at:
+                seconds = (timer.deadline_at - decision.at).total_seconds()
+                yield f"{call_id}: {decision.event.event_name} at {decision.sequence}, {seconds:.1f} s too early"
+
+
+def commands_out_of_order(log: Log) -> Iterator[str]:
+    """Yields each decision on a command that the log has before that on an earlier command or request."""
+    for call_id, history in log.histories.items():
+        newest = 0
+        for decision in history.decisions:
+            if decision.cause and decision.cause.message.stream == REQUESTS.name:
+                sequence = decision.cause.message.sequence
+                if sequence < newest:
+                    yield f"{call_id}: {REQUESTS.name}/{sequence} was decided after {newest}"
+                newest = max(newest, sequence)
+
+
+def repeated_decisions(log: Log) -> Iterator[str]:
+    """Yields each input on which a call was decided more than once."""
+    for call_id, history in log.histories.items():
+        decided = Counter(decision.cause_id for decision in history.decisions)
+        yield from (f"{call_id}: {count} decisions on {cause}" for cause, count in decided.items() if count > 1)
+
+
+def lost_commands(log: Log, outcomes: Mapping[str, CommandOutcome]) -> Iterator[str]:
+    """Yields each command in the stream without an effect and without a refusal that its call explains."""
+    decided = {decision.cause_id: decision.event.call for one in log.histories.values() for decision in one.decisions}
+    for message_id, (message, stored) in log.requests.items():
+        command = stored.event
+        if isinstance(command, CallRequested) or not isinstance(command, Command):
+            continue
+        if (after := decided.get(message_id)) is not None:
+            if isinstance(command, CallCancelRequested) and not _is_canceled(after):
+                yield f"{message_id}: a cancel led to {after.status}"
+            continue
+        first_request = log.requested_at.get(command.call_id, message.sequence)
+        was_requested_before = first_request < message.sequence
+        name, outcome = command.event_name, outcomes.get(message_id)
+        if outcome and outcome.accepted:
+            yield f"{message_id}: {name} was accepted, but the log has no decision on it"
+        elif outcome and outcome.status is None and was_requested_before:
+            yield f"{message_id}: {name} was refused ({outcome.reasons}), but {command.call_id} was requested before"
+        elif not outcome and was_requested_before and not _may_be_refused(log, command, message.time):
+            yield f"{message_id}: {name} has no outcome, and no state of {command.call_id} refuses it"
+
+
+def _is_canceled(call: Call) -> bool:
+    return call.hangup_reason is HangupReason.CANCELED or call.status.value == "canceled"
+
+
+def _may_be_refused(log: Log, command: Command, since: datetime) -> bool:
+    """Whether the call had a state that refuses the command, when it was stored or afterwards."""
+    decisions = log.decisions(command.call_id)
+    before = [one for one in decisions if one.at <= since][-1:]
+    states = [one.event.call for one in (*before, *(one for one in decisions if one.at > since))]
+    if isinstance(command, CallCancelRequested):
+        return any(call.status.is_final or call.hangup_reason for call in states)
+    return bool(states)  # changes and retries are refused in most states
+
+
+def counts(log: Log) -> Counter[str]:
+    """Returns how many calls have each status."""
+    return Counter(call.status.value for call_id in log.histories if (call := log.last(call_id)))

@@ -1,0 +1,174 @@
+"""One chaos run: a campaign with commands, faults meanwhile, and the comparison of all records at the end."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from nats.aio.client import Client
+from tests.chaos import checks
+from tests.chaos.injection import USUAL_CALLBACK_FAULTS, Injector, until_answered
+from tests.chaos.report import Report
+from tests.chaos.schedule import draw_faults
+from tests.chaos.upstream import Upstream, connect, draw_command, draw_commands, draw_request
+from tests.chaos.watching import Watcher, watching
+
+from centralita.demo import faults as demo_faults
+from centralita.demo.documents import DATABASE, wait_until_projected
+from centralita.demo.reconciliation import reconcile
+from centralita.embedded.system import System
+from centralita.operations.dead_letters import read_dead_letters
+from centralita.replay.rebuilding import rebuild
+from centralita.replay.record import export, from_streams
+from centralita.replay.scope import Scope
+from centralita.replay.verifying import verify
+from contracts import Service, call_id_of
+from contracts.permissions import ADMIN
+from contracts.streams import CONSUMERS, QUEUE
+
+SPEED = 20
+BEHAVIOURS = "human=0.25,busy=0.2,no_answer=0.15,invalid=0.05,refused=0.03,hangs_up=0.15,silent=0.02,voicemail=0.15"
+SETTINGS: Mapping[str, str] = {
+    **demo_faults.SETTINGS,
+    "MAX_CONCURRENT_CALLS": "40",
+    "MAX_CALL_SECONDS": "60",
+    "TWILIO_CALLS_PER_SECOND": str(SPEED),
+}
+REPLICAS = {"call-orchestrator": 2, "voice": 2}
+LOG_FILE = "log.jsonl.gz"
+"""The exported log, for ``centralita replay show --file``."""
+MAX_OPEN_CALLS = 100
+"""New calls are requested while fewer are open."""
+_MAX_FAULTS_AT_ONCE = 2
+_COMMANDS_PER_REQUEST = 0.2
+_RECENT_CALLS = 40
+_MAX_PAUSE_SECONDS = 0.1
+_PROJECTION_SECONDS = 120
+_POLL_SECONDS = 0.2
+_SETTLED_POLLS = 5
+
+
+@dataclass
+class ChaosRun:
+    """A run of `calls` requests and `faults` faults, drawn from `seed`."""
+
+    system: System
+    seed: int
+    calls: int
+    faults: int
+    log_line: Callable[[str], None]
+    clock: str
+
+    async def run(self, settle_seconds: float) -> Report:
+        """Runs the campaign, waits until all is settled or for `settle_seconds`, and compares the records."""
+        report, started_at = Report(self.seed, self.clock), time.monotonic()
+        admin = await connect(self.system.access.url(self.system.nats_url, ADMIN))
+        upstream = await Upstream.connect(self.system.access.url(self.system.nats_url, Service.UPSTREAM), self.seed)
+        try:
+            async with watching(admin) as watcher:
+                injector = Injector(
+                    self.system, admin, upstream, watcher, random.Random(f"{self.seed}:timers"), self.log_line
+                )
+                await injector.set_callback_faults(USUAL_CALLBACK_FAULTS)
+                await self._campaign(injector)
+                report.add("calls that did not settle", await self._settle(admin, upstream, watcher, settle_seconds))
+                report.faults = injector.done
+            report.duration_seconds = time.monotonic() - started_at
+            await self._compare(admin, upstream, report)
+        finally:
+            await upstream.client.close()
+            await admin.close()
+        return report
+
+    async def _campaign(self, injector: Injector) -> None:
+        """Requests all calls; faults and commands happen meanwhile."""
+        draw, upstream = random.Random(f"{self.seed}:requests"), injector.upstream
+        faults = draw_faults(self.seed, self.faults, calls=self.calls, services=list(self.system.services))
+        at_once, running = asyncio.Semaphore(_MAX_FAULTS_AT_ONCE), set[asyncio.Task[None]]()
+        for number in range(self.calls):
+            while len(upstream.call_ids) - len(upstream.abandoned) - injector.watcher.ended >= MAX_OPEN_CALLS:
+                await asyncio.sleep(_POLL_SECONDS)
+            for fault in (fault for fault in faults if fault.after_requests == number):
+                await at_once.acquire()
+                task = asyncio.create_task(injector.inject(fault))
+                task.add_done_callback(lambda _: at_once.release())
+                running.add(task)
+            request = draw_request(draw, f"chaos{self.seed}", number)
+            upstream.request(request, draw_commands(draw, call_id_of(request.request_id or "")))
+            if draw.random() < _COMMANDS_PER_REQUEST:
+                upstream.command(draw_command(draw, draw.choice(upstream.call_ids[-_RECENT_CALLS:])))
+            await asyncio.sleep(draw.uniform(0, _MAX_PAUSE_SECONDS))
+        await asyncio.gather(*running)
+
+    async def _settle(self, admin: Client, upstream: Upstream, watcher: Watcher, seconds: float) -> list[str]:
+        """Waits until no call is open and no consumer has work; returns what is open after `seconds`."""
+        deadline, calm_polls = time.monotonic() + seconds, 0
+        while calm_polls < _SETTLED_POLLS:
+            open_work = [*await self._open_work(admin), *_open_calls(upstream, watcher)]
+            calm_polls = 0 if open_work else calm_polls + 1
+            if time.monotonic() > deadline:
+                return open_work
+            await asyncio.sleep(_POLL_SECONDS)
+        return []
+
+    async def _open_work(self, admin: Client) -> list[str]:
+        js = admin.jetstream(timeout=5)
+        infos = [
+            await until_answered(lambda one=one: js.consumer_info(one.stream.name, one.name))  # type: ignore[misc]
+            for one in CONSUMERS
+        ]
+        return [
+            f"consumer {info.name}: {info.num_pending} pending, {info.num_ack_pending} not acknowledged"
+            for info in infos
+            if info.num_pending or info.num_ack_pending
+        ]
+
+    async def _compare(self, admin: Client, upstream: Upstream, report: Report) -> None:
+        await export(admin, self.system.folder / LOG_FILE)
+        record = await from_streams(admin, Scope())
+        log = checks.Log(record)
+        calls = {call_id: call for call_id in log.histories if (call := log.last(call_id))}
+        ended = [call_id for call_id, call in calls.items() if call.status.is_final]
+        report.statuses = checks.counts(log)
+        report.restarts = sum(service.restarts for service in self.system.services.values())
+        report.sent = Counter(one.event.event_name for one in upstream.sent.values() if one.sequence)
+        report.refusals, report.outcomes = upstream.refusals, len(upstream.outcomes)
+        await wait_until_projected(self.system.mongo_url, ended, timeout=_PROJECTION_SECONDS)
+        await self._compare_records(admin, list(calls), report)
+        report.add("messages that the stream lost", checks.lost_messages(log, upstream.sent))
+        report.add("lost requests", checks.lost_requests(log, upstream.requested))
+        report.add("calls without an end", checks.calls_without_end(log))
+        report.add("leaked slots", checks.leaked_slots(log))
+        report.add("calls left in the queue", await _left_in_queue(admin))
+        report.add("lost commands", checks.lost_commands(log, upstream.outcomes))
+        report.add("commands out of order", checks.commands_out_of_order(log))
+        report.add("inputs decided twice", checks.repeated_decisions(log))
+        report.add("early timers obeyed", checks.early_timers(log))
+        report.add("dead letters", [str(one.dead_letter) async for one in read_dead_letters(admin)])
+        report.verification = await verify(record)
+        report.add("drifts", (f"{one.call_id}: {one.reason}" for one in report.verification.drifts))
+
+    async def _compare_records(self, admin: Client, existing: list[UUID], report: Report) -> None:
+        result = report.reconciliation = await reconcile(admin, self.system, existing)
+        report.add("double dials", (problem for problem in result.problems if "was dialled" in problem))
+        report.add("differences of log, ledger and MongoDB", result.problems)
+        rebuilt = await rebuild(admin, self.system.mongo_url, DATABASE, check=True)
+        report.add("documents that a rebuild changes", rebuilt.different)
+
+
+def _open_calls(upstream: Upstream, watcher: Watcher) -> list[str]:
+    missing = upstream.requested - watcher.calls.keys()
+    waiting = [f"{len(upstream.tasks)} messages are not acknowledged"] if upstream.tasks else []
+    return [
+        *waiting,
+        *(f"{call.call_id}: {call.status}, deadline {call.deadline_at}" for call in watcher.open_calls),
+        *(f"{call_id}: requested, and not in the log" for call_id in missing),
+    ]
+
+
+async def _left_in_queue(admin: Client) -> list[str]:
+    info = await admin.jetstream().stream_info(QUEUE.name, subjects_filter=">")
+    return sorted(info.state.subjects or {})

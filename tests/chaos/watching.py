@@ -1,0 +1,51 @@
+"""The newest snapshot of every call, read from the log while faults happen."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from nats.aio.client import Client
+
+from chassis.stream_reader import follow_events
+from contracts import Call, CallDecision
+from contracts.streams import CALLS, call_state_filter
+
+
+@dataclass
+class Watcher:
+    """The calls in the log, by id."""
+
+    calls: dict[UUID, Call] = field(default_factory=dict)
+
+    @property
+    def ended(self) -> int:
+        """How many calls have a final status now."""
+        return sum(call.status.is_final for call in self.calls.values())
+
+    @property
+    def open_calls(self) -> list[Call]:
+        """The calls without a final status."""
+        return [call for call in self.calls.values() if not call.status.is_final]
+
+
+@asynccontextmanager
+async def watching(client: Client) -> AsyncIterator[Watcher]:
+    """Follows the log during the block; it survives restarts of the server."""
+    watcher = Watcher()
+
+    async def follow() -> None:
+        async with aclosing(follow_events(client, CALLS, [call_state_filter("*")], start_sequence=1)) as batches:
+            async for batch in batches:
+                for stored in batch:
+                    if isinstance(stored.event, CallDecision):
+                        watcher.calls[stored.event.call_id] = stored.event.call
+
+    task = asyncio.create_task(follow())
+    try:
+        yield watcher
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
