@@ -33,6 +33,7 @@ from chassis.provision import provision
 from contracts import CallCreated, CallRequested, decode
 from contracts.streams import CALLS, call_state_filter
 from contracts.vocabulary import TelephonyStatus
+from conversation.domain.sentences import sentences_of
 
 ROUNDS = 7
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -45,6 +46,7 @@ POLICY = Policy(
     dial_within=timedelta(days=1),
     allowed_countries=frozenset({"US"}),
 )
+SENTENCE = "Vaya a las 3. 30 p. m. a ver al Dr. Ruiz... "
 Work = Callable[[], Awaitable[None]]
 
 
@@ -142,6 +144,20 @@ async def measure_memory(table: Table) -> None:
             with tracing.span("process bench", tracing.PROCESS, TRACEPARENT, call_id="bench"):
                 pass
 
+    async def cuts_of_a_long_text() -> None:
+        sentences_of(SENTENCE * SIZE * 10)
+
+    async def cuts_of_short_texts() -> None:
+        for _ in range(10):
+            sentences_of(SENTENCE * SIZE)
+
+    row(
+        table,
+        "cutting a text into sentences",
+        "ten texts of a tenth of its length",
+        await compare(cuts_of_a_long_text, cuts_of_short_texts),
+        SIZE * 10,
+    )
     row(table, "a decision of the state machine", "decoding one event", await compare(decides, decodings), SIZE * 10)
     row(table, "a span while traces are off", "decoding one event", await compare(spans, decodings), SIZE * 10)
 

@@ -33,6 +33,16 @@ async def test_an_answer_is_published_sentence_by_sentence_and_then_closed(
     assert stored.envelope.causation_id == utterance.envelope.id
 
 
+async def test_half_a_character_of_the_model_is_not_spoken_and_stops_no_turn(
+    active_call: ActiveCall, model_server: ModelServer
+) -> None:
+    model_server.prepare("Muy bien\ud83d, gracias.", ("note", '{"field": "hour", "value": "a las\\udc00 diez"}'))
+    await active_call.callee_says(1, "Sí, soy yo")
+    assert await active_call.sentences(1) == ["Muy bien, gracias."]
+    [reply] = await active_call.events(ReplyGenerated)
+    assert not reply.is_fallback
+
+
 async def test_the_model_is_sent_the_conversation_so_far(active_call: ActiveCall, model_server: ModelServer) -> None:
     model_server.prepare("Muy bien. ¿Podrá venir mañana?", NOTE)
     await active_call.callee_says(1, "Sí, a las diez")

@@ -1,5 +1,7 @@
 """Splitting streamed text into sentences."""
 
+from typing import Any
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -77,3 +79,40 @@ def test_a_sentence_is_complete_once_two_words_have_begun_after_it() -> None:
     cutter = SentenceCutter()
     assert cutter.feed("Muy bien, gracias. ¿Podrá ") == []
     assert cutter.feed("ve") == ["Muy bien, gracias."]
+
+
+class CountedText(str):
+    """A text that counts the characters of the texts that are made from it."""
+
+    __slots__ = ()
+    copied = 0
+
+    @classmethod
+    def _counted(cls, text: str) -> "CountedText":
+        cls.copied += len(text)
+        return cls(text)
+
+    def __add__(self, other: str) -> "CountedText":
+        return self._counted(super().__add__(other))
+
+    def __radd__(self, other: str) -> "CountedText":
+        return self._counted(other + str(self))
+
+    def __getitem__(self, key: Any) -> "CountedText":
+        return self._counted(super().__getitem__(key))
+
+
+def copied_characters(text: str, piece_length: int) -> int:
+    """Returns how many characters are copied to cut a text that arrives in pieces."""
+    CountedText.copied = 0
+    cutter = SentenceCutter()
+    for start in range(0, len(text), piece_length):
+        cutter.feed(CountedText(text[start : start + piece_length]))
+    return CountedText.copied
+
+
+@pytest.mark.parametrize("unit", ["1. ", "Hola, Sr. ", "Muy bien. Sí. ", "a", ".", " ", "word "])
+@pytest.mark.parametrize("piece_length", [3, 1_000_000])
+def test_a_text_of_four_times_the_length_costs_four_times_the_work(unit: str, piece_length: int) -> None:
+    short, long = (copied_characters(unit * repetitions, piece_length) for repetitions in (50, 200))
+    assert long <= 4 * short + 4 * len(unit)

@@ -30,6 +30,11 @@ def test_arguments_that_are_not_a_json_object_stay_raw(raw: str) -> None:
     assert read_tool_use(ToolUse("1", "note", raw)) == ToolCall(name="note", arguments={"unreadable": raw})
 
 
+def test_arguments_that_are_nested_too_deeply_stay_raw() -> None:
+    raw = "[" * 100_000
+    assert read_tool_use(ToolUse("1", "note", raw)).arguments == {"unreadable": raw[:500]}
+
+
 def test_arguments_that_are_not_text_become_text() -> None:
     call = read_tool_use(ToolUse("1", "note", '{"field": "people", "value": 3}'))
     assert call.arguments == {"field": "people", "value": "3"}

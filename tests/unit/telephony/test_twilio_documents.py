@@ -2,16 +2,20 @@
 
 import base64
 import hmac
+import re
 from typing import ClassVar
 from uuid import UUID
+from xml.etree import ElementTree as ET
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
 from telephony.instructions import HangUp, Instruction, Listen, PlayGreeting, PlayTurn, SpeakText
 from telephony.media import derive_media_key, sign
 from telephony.provider import Form
-from telephony.twilio import TwilioWebhooks
+from telephony.twilio import MAX_SPOKEN_BYTES, TwilioWebhooks
 
 CALL = UUID("5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11")
 PROVIDER = TwilioWebhooks("token", "https://calls.example.com", "https://media.example.com")
@@ -48,6 +52,40 @@ def play(turn: int) -> str:
 )
 def test_an_instruction_becomes_twiml(instruction: Instruction, document: str) -> None:
     assert PROVIDER.render(instruction) == document
+
+
+def spoken(text: str) -> str:
+    """Returns what a document that speaks the text contains, after the document was parsed."""
+    document = PROVIDER.render(SpeakText(CALL, 2, "es", 3, text))
+    assert len(document.encode()) <= 64_000
+    [[say]] = ET.fromstring(document.encode())  # noqa: S314  our own document
+    return say.text or ""
+
+
+def without_white_space(text: str) -> str:
+    """Returns the text without white space, also in the form that an XML parser gives to it."""
+    return "".join(text.split())
+
+
+ANY_TEXT = st.text(st.characters(codec=None, categories=None), max_size=300)
+
+
+@given(ANY_TEXT)
+@example("a\x00b\x0bc\x1fd\x7fe\x85f")
+@example("a\ud800b\udfffc\ufffed\uffffe\U0001fffe")
+@example("<Say>&amp;</Say>]]>\r\n\u2028")
+def test_any_text_becomes_a_document_that_parses_and_speaks_the_rest_of_it(text: str) -> None:
+    allowed = re.sub("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]", " ", text)
+    assert without_white_space(spoken(text)) == without_white_space(allowed)
+
+
+@pytest.mark.parametrize("word", ["& ", '<>"', "ñandú ", "\U0001f600", "word "])
+def test_a_text_of_any_length_becomes_a_document_that_twilio_accepts(word: str) -> None:
+    text = word * 50_000
+    start = spoken(text)
+    assert len(start.encode()) <= MAX_SPOKEN_BYTES
+    assert len(start.encode()) >= MAX_SPOKEN_BYTES - len(word.encode()) - 1
+    assert text.startswith(start)
 
 
 def test_a_signature_of_the_public_url_and_the_form_is_authentic() -> None:

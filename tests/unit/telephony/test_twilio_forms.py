@@ -95,6 +95,12 @@ def test_an_invalid_confidence_is_left_out(confidence: str, parsed: float | None
     assert utterance.confidence == parsed
 
 
+def test_an_utterance_has_a_maximum_length() -> None:
+    utterance = PROVIDER.parse_utterance(1, form(SpeechResult="sí " * 20_000))
+
+    assert utterance.text == ("sí " * 20_000)[:2_000]
+
+
 @pytest.mark.parametrize("fields", [{"CallStatus": "dancing"}, {"CallStatus": "busy", "CallSid": ""}, {}])
 def test_an_invalid_form_is_refused_without_repeating_phone_numbers(fields: dict[str, str]) -> None:
     with pytest.raises(InvalidProviderData) as refused:

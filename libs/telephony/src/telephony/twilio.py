@@ -3,6 +3,7 @@
 Voice's adapter uses the URLs, statuses and error classes; the edge uses `TwilioWebhooks`.
 """
 
+import re
 from typing import assert_never
 from uuid import UUID
 
@@ -53,6 +54,16 @@ STATUSES = {
     "canceled": TelephonyStatus.CANCELED,
 }
 """The statuses of Twilio's Call resource, in callbacks and in the REST API."""
+
+MAX_SPOKEN_BYTES = 4_000
+"""The limit of the text in one ``<Say>`` (Twilio, "TwiML Voice: Say"), some minutes of speech.
+
+It also keeps a document below the 64 kB that Twilio accepts.
+"""
+MAX_UTTERANCE_CHARACTERS = 2_000
+"""More of an utterance is not used; it is several minutes of speech."""
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")
+"""Characters that no XML document may contain (XML 1.0, production 2): control characters, surrogates, U+FFFE."""
 
 NO_SUCH_NUMBER = frozenset({"404", "410", "484", "604"})
 """SIP responses (RFC 3261) that are final: not found, gone, address incomplete, does not exist anywhere."""
@@ -168,7 +179,7 @@ class TwilioWebhooks:
 
     def parse_utterance(self, turn: int, form: Form) -> Utterance:
         """See the interface. A ``<Gather>`` that timed out has no ``SpeechResult``."""
-        text = form.get("SpeechResult", "").strip()
+        text = form.get("SpeechResult", "").strip()[:MAX_UTTERANCE_CHARACTERS]
         event_id = f"{NAME}/{_required(form, 'CallSid')}/heard/{turn}"
         return Utterance(text, _confidence(form) if text else None, event_id)
 
@@ -180,7 +191,7 @@ class TwilioWebhooks:
                 target = build_media_target(self._media_key, call_id, attempt, turn)
                 self._gather(response, instruction).play(self._media_url + target)
             case SpeakText(text=text):
-                self._gather(response, instruction).say(text, language=_with_region(instruction.language))
+                self._gather(response, instruction).say(_speakable(text), language=_with_region(instruction.language))
             case Listen():
                 self._gather(response, instruction)
             case HangUp():
@@ -206,6 +217,15 @@ class TwilioWebhooks:
             barge_in=True,
             action_on_empty_result=True,
         )
+
+
+def _speakable(text: str) -> str:
+    """Returns what ``<Say>`` can speak of any text: without characters that XML forbids, and not too long."""
+    allowed = _NOT_IN_XML.sub(" ", text)
+    if len(allowed) * 4 <= MAX_SPOKEN_BYTES or len(encoded := allowed.encode()) <= MAX_SPOKEN_BYTES:
+        return allowed
+    start = encoded[:MAX_SPOKEN_BYTES].decode(errors="ignore")
+    return start.rpartition(" ")[0] or start
 
 
 def _with_region(language: str) -> str:

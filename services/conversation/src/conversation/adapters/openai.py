@@ -123,24 +123,24 @@ class _Answer:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
-    def add(self, chunk: ChatCompletionChunk) -> str | None:
+    def add(self, chunk: ChatCompletionChunk) -> str:
         """Adds a chunk and returns its text. The last chunk has the token counts and no choices."""
         self.has_begun = True
         if chunk.usage:
             self.prompt_tokens, self.completion_tokens = chunk.usage.prompt_tokens, chunk.usage.completion_tokens
         if not chunk.choices:
-            return None
+            return ""
         choice = chunk.choices[0]
         self.finish_reason = choice.finish_reason or self.finish_reason
         self._add_tool_calls(choice.delta.tool_calls or ())
-        return choice.delta.content
+        return _without_surrogates(choice.delta.content)
 
     def _add_tool_calls(self, deltas: Iterable[ChoiceDeltaToolCall]) -> None:
         for delta in deltas:
             call = self.tool_calls.setdefault(delta.index, _ToolCall(delta.id or f"call_{delta.index}"))
             if delta.function:
-                call.name += delta.function.name or ""
-                call.arguments += delta.function.arguments or ""
+                call.name += _without_surrogates(delta.function.name)
+                call.arguments += _without_surrogates(delta.function.arguments)
 
     def completion(self) -> Completion:
         """Returns the end of a complete answer. Raises RequestFailed if the answer is incomplete."""
@@ -150,6 +150,11 @@ class _Answer:
             raise RequestFailed(failure)
         uses = tuple(ToolUse(call.id, call.name, call.arguments) for _, call in sorted(self.tool_calls.items()))
         return Completion(uses, self.prompt_tokens, self.completion_tokens)
+
+
+def _without_surrogates(text: str | None) -> str:
+    """Returns the text without lone surrogates. JSON can contain them, but they are no characters: UTF-8 cannot."""
+    return (text or "").encode(errors="ignore").decode()
 
 
 def _failure(error: Exception, has_begun: bool) -> Failure:

@@ -65,12 +65,20 @@ def read_tool_use(use: ToolUse) -> ToolCall:
     """Returns the tool call with its arguments as text; arguments that are not a JSON object stay raw: `UNREADABLE`."""
     try:
         arguments = json.loads(use.arguments)
-    except ValueError:
+    except (ValueError, RecursionError):  # the second: nested too deeply
         arguments = None
     if not isinstance(arguments, dict):
         return ToolCall(name=use.name, arguments={UNREADABLE: use.arguments[:_MAX_RAW_CHARACTERS]})
-    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in arguments.items()}
-    return ToolCall(name=use.name, arguments=texts)
+    return ToolCall(name=use.name, arguments={_valid(name): _value(value) for name, value in arguments.items()})
+
+
+def _value(value: object) -> str:
+    return _valid(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _valid(text: str) -> str:
+    """Returns the text without surrogates, which JSON can contain but UTF-8 cannot."""
+    return text.encode(errors="ignore").decode()
 
 
 def result_of(call: ToolCall) -> str:
