@@ -51,6 +51,8 @@ VOICE_URL = "http://voice.internal:8000"
 AUTH_TOKEN = "0123456789abcdef0123456789abcdef"
 NAMED = {"reader": "read", "caller": "call", "desk": "read+call", "auditor": "admin"}
 """Names of keys and their scopes."""
+LIMITED = "limited"
+"""The name of a key with the scopes read and call that is limited to the campaigns `spring` and `autumn`."""
 EVERY_SCOPE = {"good": "read+call+admin", "another": "read+call+admin"}
 SID = "CA00000000000000000000000000000001"
 
@@ -175,7 +177,8 @@ def body() -> dict[str, object]:
 @pytest.fixture
 def settings() -> Settings:
     named = {**EVERY_SCOPE, **NAMED}
-    keys = ",".join(f"{name}:{scopes}:{digest_of(secret_of(name))}" for name, scopes in named.items())
+    entries = [f"{name}:{scopes}:{digest_of(secret_of(name))}" for name, scopes in named.items()]
+    keys = ",".join([*entries, f"{LIMITED}:read+call:{digest_of(secret_of(LIMITED))}:spring+autumn"])
     values = {"app_base_url": PUBLIC_URL, "voice_url": VOICE_URL, "twilio_auth_token": AUTH_TOKEN, "api_keys": keys}
     return Settings.model_validate(values)
 
@@ -211,10 +214,11 @@ As = Callable[[str], httpx.AsyncClient]
 
 @pytest.fixture
 async def as_(app: ASGIApp) -> AsyncIterator[As]:
-    """Returns a client with the key of a name in `NAMED`."""
+    """Returns a client with the key of a name in `NAMED`, or of `LIMITED`."""
     async with AsyncExitStack() as stack:
         clients = {
-            name: await stack.enter_async_context(client_of(app, **{"X-API-Key": secret_of(name)})) for name in NAMED
+            name: await stack.enter_async_context(client_of(app, **{"X-API-Key": secret_of(name)}))
+            for name in (*NAMED, LIMITED)
         }
         yield clients.__getitem__
 

@@ -117,13 +117,72 @@ async def test_an_act_whose_command_cannot_be_stored_is_undecided(as_: "As", wai
     assert stages(await audit(as_)) == ["asked", "undecided"]
 
 
-async def test_reading_and_creating_a_call_are_no_administrative_acts(
+async def test_creating_a_call_has_entries_with_the_key_and_the_masked_number(
     as_: "As", orchestrator: "Orchestrator", body: dict[str, object]
 ) -> None:
-    created = await as_("desk").post("/api/v1/calls", json=body)
-    assert (await as_("desk").get(created.headers["Location"])).status_code == 200
+    created = await as_("desk").post("/api/v1/calls", json={**body, "key_name": "another"})
 
-    assert await audit(as_) == []
+    assert (created.status_code, created.json()["key_name"]) == (201, "desk")
+    asked, done = await audit(as_)
+    for entry in (asked, done):
+        assert (entry["act"], entry["key_name"]) == ("call.create", "desk")
+        assert entry["target"] == created.json()["id"]
+        assert entry["request"] == {"campaign_id": "spring", "phone_number": "+1••••••••23"}
+    assert (asked["stage"], done["stage"], done["after"]) == ("asked", "accepted", {"status": "pending"})
+
+
+async def test_a_refused_request_for_a_call_has_an_entry_with_the_reasons(
+    as_: "As", orchestrator: "Orchestrator", body: dict[str, object]
+) -> None:
+    orchestrator.refusal = ("phone_number: numbers of the country ES are not called",)
+
+    assert (await as_("desk").post("/api/v1/calls", json=body)).status_code == 409
+
+    asked, refused = await audit(as_)
+    assert stages([asked, refused]) == ["asked", "refused"]
+    assert refused["reasons"] == list(orchestrator.refusal)
+
+
+async def test_another_request_under_a_used_id_is_refused_in_the_audit_log(
+    as_: "As", waiting: Call, body: dict[str, object]
+) -> None:
+    changed = {**body, "request_id": "r-1", "contact_id": "another"}
+    assert (await as_("desk").post("/api/v1/calls", json=changed)).status_code == 409
+
+    assert stages(await audit(as_)) == ["asked", "refused"]
+
+
+async def test_without_an_audit_log_no_call_is_placed_and_no_transcript_is_read(
+    as_: "As", waiting: Call, orchestrator: "Orchestrator", body: dict[str, object], bus_client: Client
+) -> None:
+    await bus_client.jetstream().delete_stream(AUDIT.name)
+
+    placed = await as_("desk").post("/api/v1/calls", json=body)
+    read = await as_("desk").get(f"/api/v1/calls/{waiting.call_id}/events")
+    sent = await as_("desk").post(f"/api/v1/calls/{waiting.call_id}/response", json={"message": "sí"})
+
+    assert [answer.status_code for answer in (placed, read, sent)] == [503, 503, 503]
+    assert orchestrator.asked == []
+
+
+async def test_reading_the_events_of_a_call_has_one_entry_a_minute_for_each_key(as_: "As", waiting: Call) -> None:
+    path = f"/api/v1/calls/{waiting.call_id}"
+    for name in ("desk", "desk", "reader"):
+        assert (await as_(name).get(f"{path}/events")).status_code == 200
+    assert (await as_("desk").get(path)).status_code == 200
+    assert (await as_("desk").get(f"/api/v1/calls/{uuid4()}/events")).status_code == 404
+
+    entries = [(entry["act"], entry["key_name"], entry["target"], entry["stage"]) for entry in await audit(as_)]
+    read = ("call.read_events", str(waiting.call_id), "accepted")
+    assert entries == [(read[0], name, *read[1:]) for name in ("desk", "reader")]
+
+
+async def test_a_text_sent_into_a_call_has_entries(as_: "As", waiting: Call) -> None:
+    answer = await as_("desk").post(f"/api/v1/calls/{waiting.call_id}/response", json={"message": "sí"})
+
+    assert answer.status_code == 409
+    entries = [(entry["act"], entry["key_name"], entry["stage"]) for entry in await audit(as_)]
+    assert entries == [("call.send_text", "desk", "asked"), ("call.send_text", "desk", "refused")]
 
 
 async def test_the_audit_log_contains_no_phone_number_and_no_personal_data(

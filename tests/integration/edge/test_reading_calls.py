@@ -65,6 +65,7 @@ async def test_a_waiting_call_shows_its_public_fields(api: httpx.AsyncClient, wa
         "script_template": waiting.script_template,
         "variables": {"name": "Ana"},
         "language": "es",
+        "key_name": None,
         "metadata": {},
         "error_message": None,
         "twilio_sid": None,

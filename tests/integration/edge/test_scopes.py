@@ -68,7 +68,10 @@ async def test_the_document_names_the_scope_of_every_route(anyone: httpx.AsyncCl
         if path.startswith("/api/v1")
         for method, operation in methods.items()
     }
-    expected = {(method, templated(path), f"The key lacks the scope `{scope}`") for method, path, scope in ROUTES}
+    expected = {
+        (method, templated(path), f"The key lacks the scope `{scope}`, or is limited to other campaigns")
+        for method, path, scope in ROUTES
+    }
     assert documented == expected
 
 
@@ -123,7 +126,7 @@ class TestRateLimit:
 
         after = await _refused(anyone)
         grown = {reason: after[reason] - before[reason] for reason in after}
-        assert grown == {"missing_scope": 3, "too_many": 2, "no_key": 1, "wrong_key": 1}
+        assert grown == {"missing_scope": 3, "other_campaign": 0, "too_many": 2, "no_key": 1, "wrong_key": 1}
 
 
 async def _refused(anyone: httpx.AsyncClient) -> dict[str, float]:

@@ -64,6 +64,11 @@ def test_only_the_digest_of_a_plain_key_is_stored() -> None:
         ("desk:read:", "64 lower-case"),
         ("desk:read", "64 lower-case"),
         (f"desk:read:{DIGEST[:-1]}", "64 lower-case"),
+        (f"desk:read:{DIGEST}:", "third colon"),
+        (f"desk:read:{DIGEST}:spring+", "third colon"),
+        (f"desk:read:{DIGEST}:sp.ring", "third colon"),
+        (f"desk:read:{DIGEST}:spring:autumn", "third colon"),
+        (f"desk:read+admin:{DIGEST}:spring", "the scope admin"),
         (f"desk:read:{DIGEST.upper()}", "64 lower-case"),
         ("desk:read:the-key-itself", "64 lower-case"),
     ],
@@ -98,6 +103,15 @@ def test_a_created_key_matches_its_entry() -> None:
     assert create_key("desk", "read")[0] != create_key("desk", "read")[0]
 
 
+def test_a_key_may_be_limited_to_campaigns() -> None:
+    entry = f"desk:read:{DIGEST}:autumn+spring"
+    key = parse_key(entry)
+
+    assert [key.may_reach(campaign) for campaign in ("spring", "autumn", "winter", "")] == [True, True, False, False]
+    assert key.entry() == entry
+    assert parse_key(f"desk:read:{DIGEST}").may_reach("winter")
+
+
 def _make_key(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "edge.make_key", *arguments], capture_output=True, text=True, timeout=60
@@ -113,6 +127,17 @@ def test_the_command_prints_a_key_and_its_entry() -> None:
     assert key is not None
     assert key.name == "desk"
     assert key.scopes == {Scope.READ, Scope.ADMIN}
+
+
+def test_the_command_limits_a_key_to_campaigns() -> None:
+    result = _make_key("desk", "read", "--campaign", "spring", "--campaign", "autumn")
+
+    assert result.returncode == 0, result.stderr
+    secret, entry = (line.split()[-1] for line in result.stdout.splitlines())
+    key = find_key(parse_keys(entry, may_be_plain=False), secret)
+    assert key is not None
+    assert key.campaigns == frozenset({"spring", "autumn"})
+    assert _make_key("desk", "read", "--campaign", "a:b").returncode == 2
 
 
 @pytest.mark.parametrize(

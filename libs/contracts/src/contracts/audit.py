@@ -40,6 +40,7 @@ class AuditEntry(BaseModel):
     fields: tuple[str, ...] = Field(default=(), description="the fields that the act was to change")
     before: dict[str, Any] | None = Field(default=None, description="the target before the act; null: unknown")
     after: dict[str, Any] | None = Field(default=None, description="the target when the act was answered")
+    request: dict[str, Any] | None = Field(default=None, description="call.create: what was requested")
     reasons: tuple[str, ...] = Field(default=(), description="why the act was refused or is undecided")
 
     @property

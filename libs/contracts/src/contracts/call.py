@@ -53,6 +53,9 @@ class Call(BaseModel):
     retry_delay_seconds: int
     call_timeout_seconds: int = Field(description="how long it may ring")
     max_call_seconds: int = Field(description="how long it may last once answered")
+    key_name: str | None = Field(
+        default=None, description="name of the API key that requested the call; null: requested on the bus"
+    )
     created_at: Instant
     status: CallStatus
     attempt: int = Field(description="number of the last or present attempt; 0 before the first")

@@ -47,6 +47,10 @@ class CallRequested(Event):
     retry_delay_seconds: RetryDelay | None = None
     call_timeout_seconds: RingTime | None = Field(default=None, description="how long it may ring")
     metadata: Metadata = Field(default={}, description="stored with the call, not interpreted")
+    key_name: Annotated[str, StringConstraints(max_length=64)] | None = Field(
+        default=None,
+        description="name of the API key that requested the call; REST sets it, whatever the body contains",
+    )
 
     def refusals(self, now: datetime) -> list[str]:
         """Refuses a scheduled time that is too far ahead."""

@@ -44,6 +44,7 @@ def new_call(call_id: UUID, request: CallRequested, policy: Policy, now: datetim
         retry_delay_seconds=int(policy.retry_delay.total_seconds()) if delay is None else delay,
         call_timeout_seconds=int(policy.call_timeout.total_seconds()) if ring is None else ring,
         max_call_seconds=int(policy.max_talk.total_seconds()),
+        key_name=request.key_name,
         created_at=now,
         status=CallStatus.PENDING,
         attempt=0,

@@ -1,24 +1,31 @@
-"""Administrative acts on calls and campaigns, each with its entries in the audit log.
+"""Acts on calls and campaigns, and reading what was spoken, each with its entries in the audit log.
 
 An entry is appended before the act, and a second one with its result before the answer. So no act happens without an
-audit entry: if the first entry cannot be appended, no command is sent.
+audit entry: if the first entry cannot be appended, no command is sent. A read has one entry, before the answer.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
+from uuid import UUID
 
 import uuid_utils
 
-from contracts import CallChangeRequested, CallEvent, CampaignEvent
+from chassis.event_log import StoredEvent
+from contracts import CallChangeRequested, CallEvent, CallRequested, CampaignEvent, call_id_of
 from contracts.audit import AuditEntry, Stage
-from edge.application.calls import CallDetails, Calls
+from edge.application.calls import CallDetails, Calls, StoredRequest
 from edge.application.campaigns import Campaign, Campaigns
-from edge.application.errors import Refused, UnknownCall
-from edge.application.masking import mask_call, mask_campaign, mask_numbers
-from edge.ports import Audit, TooLarge, Unavailable
+from edge.application.errors import CampaignNotAllowed, KeyReused, NotInProgress, Refused, UnknownCall
+from edge.application.keys import Key
+from edge.application.masking import mask_call, mask_campaign, mask_numbers, mask_request
+from edge.application.recent import RecentlySeen
+from edge.ports import Audit, SpeechUnavailable, TooLarge, Unavailable
 
-T = TypeVar("T", CallDetails, Campaign)
+READ_SECONDS = 60
+"""Further reads of one call by one key within this time have no entry of their own: a client may poll."""
+
+T = TypeVar("T")
 
 
 class Acts:
@@ -32,6 +39,45 @@ class Acts:
         self._calls = calls
         self._campaigns = campaigns
         self._audit = audit
+        self._reads = RecentlySeen(READ_SECONDS)
+
+    async def create(self, key: Key, request: CallRequested, request_id: str) -> StoredRequest:
+        """Requests a call in the name of a key. Raises CampaignNotAllowed, KeyReused, Refused and TooLarge."""
+        target = str(call_id_of(request_id))
+        trail = AuditTrail(
+            self._audit, act="call.create", target=target, key_name=key.name, request=mask_request(request)
+        )
+        if not key.may_reach(request.campaign_id):
+            refusal = CampaignNotAllowed(key)
+            await trail.append(Stage.REFUSED, reasons=[str(refusal)])
+            raise refusal
+
+        async def place() -> tuple[StoredRequest, bool]:
+            named = request.model_copy(update={"key_name": key.name})
+            stored = await self._calls.create(named, request_id)
+            return stored, stored.details is not None
+
+        stored, _ = await trail.surround(place, _status_of)
+        return stored
+
+    async def read_events(self, key_name: str, call_id: UUID) -> list[StoredEvent]:
+        """Returns the events of a call, which contain what was spoken. Raises UnknownCall."""
+        events = await self._calls.events(call_id)
+        if not self._reads.contains((key_name, call_id)):
+            trail = AuditTrail(self._audit, act="call.read_events", target=str(call_id), key_name=key_name)
+            await trail.append(Stage.ACCEPTED)
+            self._reads.add((key_name, call_id))
+        return events
+
+    async def send_text(self, key_name: str, call_id: UUID, send: Callable[[], Awaitable[T]]) -> T:
+        """Sends a text into a conversation by `send`, which returns the spoken reply. Re-raises its errors."""
+        trail = AuditTrail(self._audit, act="call.send_text", target=str(call_id), key_name=key_name)
+
+        async def act() -> tuple[T, bool]:
+            return await send(), True
+
+        reply, _ = await trail.surround(act, lambda _: None)
+        return reply
 
     async def act_on_call(self, key_name: str, act: str, command: CallEvent) -> tuple[CallDetails, bool]:
         """Returns the call after the command, and whether it is decided. Raises UnknownCall, Refused and TooLarge."""
@@ -61,6 +107,10 @@ class Acts:
         await trail.append(Stage.REFUSED, reasons=reasons)
 
 
+def _status_of(stored: StoredRequest) -> dict[str, Any] | None:
+    return {"status": stored.details.call.status} if stored.details else None
+
+
 class AuditTrail:
     """The entries of one act; `fields` are the values that all of them share."""
 
@@ -69,7 +119,7 @@ class AuditTrail:
         self._fields = {"act_id": str(uuid_utils.uuid7()), **fields}
 
     async def surround(
-        self, act: Callable[[], Awaitable[tuple[T, bool]]], mask: Callable[[T], dict[str, Any]]
+        self, act: Callable[[], Awaitable[tuple[T, bool]]], mask: Callable[[T], dict[str, Any] | None]
     ) -> tuple[T, bool]:
         """Performs the act between its two entries and returns its result. Re-raises its errors."""
         await self.append(Stage.ASKED)
@@ -78,10 +128,10 @@ class AuditTrail:
         except Refused as refusal:
             await self.append(Stage.REFUSED, reasons=refusal.reasons)
             raise
-        except TooLarge as error:
+        except (KeyReused, NotInProgress, TooLarge, UnknownCall) as error:
             await self.append(Stage.REFUSED, reasons=[str(error)])
             raise
-        except Unavailable as error:
+        except (SpeechUnavailable, Unavailable) as error:
             await self.append(Stage.UNDECIDED, reasons=[str(error)])
             raise
         try:

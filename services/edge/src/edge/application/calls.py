@@ -109,6 +109,10 @@ class Calls:
         provider_call_id = await self._provider_call_id(call_id) if call.attempt else None
         return CallDetails(call, newest.envelope.time, provider_call_id)
 
+    async def campaign_of(self, call_id: UUID) -> str:
+        """Returns the id of the call's campaign, which never changes. Raises UnknownCall."""
+        return call_in(await last_decision(self._log, call_id)).campaign_id
+
     async def events(self, call_id: UUID) -> list[StoredEvent]:
         """Returns every event of the call, in log order. Raises UnknownCall."""
         _, events = await asyncio.gather(last_decision(self._log, call_id), self._log.read(call_filters(call_id)))
@@ -144,8 +148,12 @@ def _differences(request: CallRequested, call: Call) -> list[str]:
     """Returns the fields in which the call, as it was created, differs from the request.
 
     Fields that the request leaves open do not differ. ``scheduled_at`` means "not before", so a later time matches.
+    Nothing else is compared with a call of another campaign: the key may be limited to campaigns. Any key may repeat a
+    request.
     """
-    wanted = request.model_dump(exclude={"request_id", "scheduled_at"}, exclude_none=True)
+    if request.campaign_id != call.campaign_id:
+        return ["campaign_id"]
+    wanted = request.model_dump(exclude={"request_id", "scheduled_at", "key_name"}, exclude_none=True)
     different = [name for name, value in wanted.items() if getattr(call, name) != value]
     if request.scheduled_at and request.scheduled_at > max(call.due_at or call.created_at, call.created_at):
         different.append("scheduled_at")

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from edge.application.keys import Scope
+from edge.application.keys import Key, Scope
 
 
 class UnknownCall(Exception):
@@ -18,6 +18,20 @@ class MissingScope(Exception):
 
     def __init__(self, scope: Scope) -> None:
         super().__init__(f"this key lacks the scope {scope}")
+
+
+class UnknownCampaign(Exception):
+    """The API key is limited to other campaigns."""
+
+    def __init__(self, campaign_id: str) -> None:
+        super().__init__(f"this key reaches no campaign with the id {campaign_id}")
+
+
+class CampaignNotAllowed(Exception):
+    """The request names no campaign to which the API key is limited."""
+
+    def __init__(self, key: Key) -> None:
+        super().__init__(f"this key is limited to the campaigns {', '.join(sorted(key.campaigns or ()))}")
 
 
 class Refused(Exception):

@@ -1,4 +1,4 @@
-"""API keys as they are stored: a name, scopes, and the SHA-256 digest of the key; never the key itself.
+"""API keys as they are stored: a name, scopes, the SHA-256 digest of the key, and campaigns; never the key itself.
 
 A key is a long random string, so one round of SHA-256 is enough: no dictionary contains it. A digest does not show how
 long its key is, so `find_key` refuses short keys. Only the embedded run accepts plain keys, of any length.
@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,6 +16,7 @@ KEY_BYTES = 32
 MIN_KEY_LENGTH = 32
 """In characters; `create_key` makes 43. A shorter key matches no digest of an entry."""
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_CAMPAIGN = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -37,22 +38,30 @@ class Key:
     name: str
     scopes: frozenset[Scope]
     digest: str
+    campaigns: frozenset[str] | None = None
+    """The campaigns to which the key is limited; none: every campaign."""
     is_plain: bool = False
     """Whether the entry was the key itself, which only the embedded run accepts."""
 
     def entry(self) -> str:
-        """Returns the key's entry for ``API_KEYS``: ``name:scope+scope:digest``."""
-        return f"{self.name}:{'+'.join(scope for scope in Scope if scope in self.scopes)}:{self.digest}"
+        """Returns the key's entry for ``API_KEYS``: ``name:scope+scope:digest``, then any campaigns."""
+        entry = f"{self.name}:{'+'.join(scope for scope in Scope if scope in self.scopes)}:{self.digest}"
+        return entry if self.campaigns is None else f"{entry}:{'+'.join(sorted(self.campaigns))}"
+
+    def may_reach(self, campaign_id: str) -> bool:
+        """Whether the key may be used for a campaign and its calls."""
+        return self.campaigns is None or campaign_id in self.campaigns
 
 
 ANONYMOUS = Key("anonymous", frozenset(Scope), "")
 """The key of every request when no keys are configured, which only the embedded run permits."""
 
 
-def create_key(name: str, scopes: str) -> tuple[str, Key]:
+def create_key(name: str, scopes: str, campaigns: Sequence[str] = ()) -> tuple[str, Key]:
     """Returns a new secret and its stored form; `scopes` are joined by ``+``. Raises ValueError."""
     secret = secrets.token_urlsafe(KEY_BYTES)
-    return secret, parse_key(f"{name}:{scopes}:{digest_of(secret)}")
+    parts = (name, scopes, digest_of(secret), *(["+".join(campaigns)] if campaigns else []))
+    return secret, parse_key(":".join(parts))
 
 
 def digest_of(secret: str) -> str:
@@ -68,15 +77,25 @@ def parse_key(entry: str) -> Key:
     if ":" not in entry:
         digest = digest_of(entry)
         return Key(f"plain-{digest[:8]}", frozenset(Scope), digest, is_plain=True)
-    name, _, rest = entry.partition(":")
-    scopes, _, digest = rest.partition(":")
+    name, scopes, digest, *limits = (*entry.split(":"), "", "")[: max(3, entry.count(":") + 1)]
     if not _NAME.fullmatch(name):
         raise ValueError("a name is 1 to 64 letters, digits, dots, dashes and underscores")
     if not _DIGEST.fullmatch(digest):
         raise ValueError("after the second colon comes the key's SHA-256: 64 lower-case hexadecimal digits")
     if not (names := set(scopes.split("+"))) <= set(Scope):
         raise ValueError(f"scopes are {', '.join(Scope)}, joined by +")
-    return Key(name, frozenset(Scope(scope) for scope in names), digest)
+    return Key(name, frozenset(Scope(scope) for scope in names), digest, _parse_campaigns(limits, names))
+
+
+def _parse_campaigns(limits: Sequence[str], scopes: Collection[str]) -> frozenset[str] | None:
+    if not limits:
+        return None
+    campaigns = limits[0].split("+")
+    if len(limits) > 1 or not all(_CAMPAIGN.fullmatch(campaign) for campaign in campaigns):
+        raise ValueError("after the third colon come ids of campaigns (letters, digits, _ and -), joined by +")
+    if Scope.ADMIN in scopes:
+        raise ValueError("a key with the scope admin cannot be limited to campaigns: it reads the whole audit log")
+    return frozenset(campaigns)
 
 
 def parse_keys(entries: str, *, may_be_plain: bool) -> tuple[Key, ...]:

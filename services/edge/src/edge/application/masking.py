@@ -4,7 +4,7 @@ import hashlib
 import re
 from typing import Any
 
-from contracts import Call
+from contracts import Call, CallRequested
 from edge.application.campaigns import Campaign
 
 _ID_OR_NUMBER = re.compile(r"(?P<id>\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b)|\+?[0-9](?:[ ().-]{0,2}[0-9]){6,}")
@@ -46,6 +46,14 @@ def mask_call(call: Call) -> dict[str, Any]:
         "reason": mask_numbers(call.reason) if call.reason else None,
         "hangup_reason": call.hangup_reason,
     }
+
+
+def mask_request(request: CallRequested) -> dict[str, Any]:
+    """Returns a request for a call for an audit entry."""
+    unmasked = request.model_dump(
+        mode="json", include={"campaign_id", "scheduled_at", "max_retries"}, exclude_none=True
+    )
+    return {**unmasked, "phone_number": mask_numbers(request.phone_number)}
 
 
 def mask_campaign(campaign: Campaign) -> dict[str, Any]:

@@ -114,7 +114,7 @@ async def retry_call(dispatcher: Dispatcher, call_id: UUID) -> CallResource:
     status_code=202,
     response_model=Campaign,
     response_description="The campaign; if it is not paused, the command is stored and not yet decided",
-    responses=problems(409),
+    responses=problems(404, 409),
 )
 async def pause_campaign(dispatcher: Dispatcher, campaign_id: CampaignId, pause: Pause | None = None) -> Campaign:
     """Pauses a campaign: none of its calls is granted a slot. Pausing a paused campaign changes nothing.
@@ -132,7 +132,7 @@ async def pause_campaign(dispatcher: Dispatcher, campaign_id: CampaignId, pause:
     status_code=202,
     response_model=Campaign,
     response_description="The campaign; if it is still paused, the command is stored and not yet decided",
-    responses=problems(409),
+    responses=problems(404, 409),
 )
 async def resume_campaign(dispatcher: Dispatcher, campaign_id: CampaignId) -> Campaign:
     """Resumes a campaign: its waiting calls are granted slots again. Resuming a running campaign changes nothing."""

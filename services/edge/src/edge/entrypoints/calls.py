@@ -1,6 +1,7 @@
 """The REST API of calls, under ``/api/v1/calls``."""
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Annotated
 from uuid import UUID
 
@@ -10,13 +11,15 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from contracts import CallRequested, CampaignId, call_id_of
 from contracts.values import RequestId
+from edge.application.acts import Acts
 from edge.application.calls import Calls
 from edge.application.dialogue import DialogueService
 from edge.entrypoints.openapi import problems
 from edge.entrypoints.resources import CallAccepted, CallMetrics, CallResource, EventResource, Message
-from edge.entrypoints.scopes import PREFIX, CallRoute, ReadRoute, create_router
+from edge.entrypoints.scopes import PREFIX, CallRoute, CreateRoute, ReadRoute, create_router, key_of
 
 read_router = create_router(ReadRoute, "/calls", "Calls")
+create_call_router = create_router(CreateRoute, "/calls", "Calls")
 call_router = create_router(CallRoute, "/calls", "Calls")
 
 
@@ -28,8 +31,8 @@ async def _calls(request: Request) -> Calls:
 CallsDependency = Annotated[Calls, Depends(_calls)]
 
 
-@call_router.post("/", include_in_schema=False, status_code=201, response_model=CallResource)
-@call_router.post(
+@create_call_router.post("/", include_in_schema=False, status_code=201, response_model=CallResource)
+@create_call_router.post(
     "",
     status_code=201,
     response_model=CallResource,
@@ -37,7 +40,7 @@ CallsDependency = Annotated[Calls, Depends(_calls)]
     responses={202: {"model": CallAccepted, "description": "Stored, not yet decided"}, **problems(409, 413)},
 )
 async def create_call(
-    calls: CallsDependency,
+    http_request: Request,
     request: CallRequested,
     response: Response,
     idempotency_key: Annotated[
@@ -47,7 +50,8 @@ async def create_call(
 ) -> CallResource | JSONResponse:
     """Creates a call. The same request id again returns the same call; with another body it is refused (409)."""
     request_id = request.request_id or idempotency_key or str(uuid_utils.uuid7())
-    stored = await calls.create(request, request_id)
+    acts: Acts = http_request.app.state.acts
+    stored = await acts.create(key_of(http_request), request, request_id)
     location = f"{PREFIX}/calls/{stored.call_id}"
     if stored.details is None:
         accepted = CallAccepted(id=stored.call_id, request_id=request_id)
@@ -56,7 +60,7 @@ async def create_call(
     return CallResource.of(stored.details)
 
 
-@read_router.get("/metrics", response_model=CallMetrics)
+@read_router.get("/metrics", response_model=CallMetrics, responses=problems(404))
 async def call_metrics(
     calls: CallsDependency,
     campaign_id: Annotated[CampaignId | None, Query(description="default: all campaigns")] = None,
@@ -78,16 +82,19 @@ async def get_call(calls: CallsDependency, call_id: UUID) -> CallResource:
 
 
 @read_router.get("/{call_id:uuid}/events", response_model=list[EventResource], responses=problems(404))
-async def call_events(calls: CallsDependency, call_id: UUID) -> list[EventResource]:
-    """Returns the call's events of all services, oldest first."""
-    return [EventResource.of(stored) for stored in await calls.events(call_id)]
+async def call_events(request: Request, call_id: UUID) -> list[EventResource]:
+    """Returns the call's events of all services, oldest first. They contain what was spoken, so reading is audited."""
+    acts: Acts = request.app.state.acts
+    return [EventResource.of(stored) for stored in await acts.read_events(key_of(request).name, call_id)]
 
 
 async def _reply(request: Request, call_id: UUID, body: Message) -> AsyncIterator[AsyncIterator[bytes]]:
     """Yields the reply's audio; closed when the response is sent or the client disconnects."""
     dialogue: DialogueService = request.app.state.dialogue
-    async with dialogue.send_text(call_id, body.message) as audio:
-        yield audio
+    acts: Acts = request.app.state.acts
+    async with AsyncExitStack() as stack:
+        sending = dialogue.send_text(call_id, body.message)
+        yield await acts.send_text(key_of(request).name, call_id, lambda: stack.enter_async_context(sending))
 
 
 @call_router.post(

@@ -7,13 +7,14 @@ from fastapi import Request
 from contracts import CampaignId
 from edge.application.calls import Calls
 from edge.application.campaigns import Campaigns
+from edge.entrypoints.openapi import problems
 from edge.entrypoints.resources import CallMetrics, CampaignResource
 from edge.entrypoints.scopes import CAMPAIGN, ReadRoute, create_router
 
 read_router = create_router(ReadRoute, "/campaigns", "Campaigns")
 
 
-@read_router.get(f"/{CAMPAIGN}", response_model=CampaignResource)
+@read_router.get(f"/{CAMPAIGN}", response_model=CampaignResource, responses=problems(404))
 async def get_campaign(request: Request, campaign_id: CampaignId) -> CampaignResource:
     """Returns a campaign from the log, with the counters of campaign-stats. A campaign without calls is no error."""
     campaigns: Campaigns = request.app.state.campaigns

@@ -62,7 +62,14 @@ def create_app(
     app.add_middleware(RequireKey, keys=keys, buckets=TokenBuckets(limit), prefix=PREFIX)
     app.add_middleware(LimitBody, limits={f"{dependencies.provider.prefix}/": MAX_WEBHOOK_BYTES})
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=[str(network) for network in trusted_proxies])
-    rest = (calls.read_router, calls.call_router, acts.call_router, campaigns.read_router, acts.campaign_router)
+    rest = (
+        calls.read_router,
+        calls.create_call_router,
+        calls.call_router,
+        acts.call_router,
+        campaigns.read_router,
+        acts.campaign_router,
+    )
     for router in (*rest, audit.router, webhooks.build_router(dependencies.provider, dependencies.dialogue)):
         app.include_router(router)
     problems.install(app)

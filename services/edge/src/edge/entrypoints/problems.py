@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from edge.application.errors import (
+    CampaignNotAllowed,
     KeyReused,
     MissingScope,
     NotInProgress,
@@ -19,6 +20,7 @@ from edge.application.errors import (
     RetriesExhausted,
     Unacceptable,
     UnknownCall,
+    UnknownCampaign,
 )
 from edge.ports import SpeechUnavailable, TooLarge, Unavailable
 
@@ -100,6 +102,11 @@ def problem_of(error: Exception) -> JSONResponse:
     match error:
         case UnknownCall():
             return problem(404, str(error), kind="unknown-call")
+        case UnknownCampaign():
+            return problem(404, str(error), kind="unknown-campaign")
+        case CampaignNotAllowed():
+            errors = [FieldError(field="campaign_id", message="name one of these campaigns")]
+            return problem(403, str(error), kind="campaign-not-allowed", errors=errors)
         case MissingScope():
             return problem(403, str(error), kind="missing-scope")
         case Refused():
@@ -131,6 +138,8 @@ async def _handle(_: Request, error: Exception) -> Response:
 
 EXPECTED: tuple[type[Exception], ...] = (
     UnknownCall,
+    UnknownCampaign,
+    CampaignNotAllowed,
     MissingScope,
     Refused,
     KeyReused,

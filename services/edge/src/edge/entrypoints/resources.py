@@ -48,6 +48,7 @@ class CallResource(BaseModel):
     variables: dict[str, str]
     language: str
     metadata: dict[str, str]
+    key_name: str | None = Field(description="name of the API key that requested it; null: requested over NATS")
 
     @classmethod
     def of(cls, details: CallDetails) -> "CallResource":
@@ -82,6 +83,7 @@ class CallResource(BaseModel):
             variables=call.variables,
             language=call.language,
             metadata=call.metadata,
+            key_name=call.key_name,
         )
 
 

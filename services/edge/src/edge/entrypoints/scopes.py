@@ -1,4 +1,4 @@
-"""The scope that each route requires, checked before the request is parsed."""
+"""The scope that each route requires, and the campaigns of the key, both checked before the request is parsed."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar
@@ -7,8 +7,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from starlette.convertors import StringConvertor, register_url_convertor
 
+from contracts import call_id_of
 from edge.application.acts import Acts
-from edge.application.errors import MissingScope
+from edge.application.calls import Calls
+from edge.application.errors import CampaignNotAllowed, MissingScope, UnknownCall, UnknownCampaign
 from edge.application.keys import Key, Scope
 from edge.entrypoints.keys import SECURITY_SCHEMES
 from edge.entrypoints.openapi import problems
@@ -35,17 +37,43 @@ class ScopedRoute(APIRoute):
         """Wraps the endpoint with the check (FastAPI's documented extension point)."""
         handle = super().get_route_handler()
 
-        async def check_scope(request: Request) -> Response:
-            if self.scope not in key_of(request).scopes:
-                REFUSED.labels(reason="missing_scope").inc()
-                await self.on_missing_scope(request)
-                raise MissingScope(self.scope)
+        async def check(request: Request) -> Response:
+            try:
+                if self.scope not in key_of(request).scopes:
+                    raise MissingScope(self.scope)
+                await self.check_campaign(request)
+            except (MissingScope, CampaignNotAllowed, UnknownCall, UnknownCampaign) as error:
+                reason = "missing_scope" if isinstance(error, MissingScope) else "other_campaign"
+                REFUSED.labels(reason=reason).inc()
+                await self.on_refusal(request, str(error))
+                raise
             return await handle(request)
 
-        return check_scope
+        return check
 
-    async def on_missing_scope(self, request: Request) -> None:
-        """Runs before a key without the scope is refused; does nothing by default."""
+    async def check_campaign(self, request: Request) -> None:
+        """Raises an error if the key is limited to campaigns, and the request is not about one of them.
+
+        A call of another campaign is answered like an unknown id, so the key learns nothing about it.
+        """
+        key, path = key_of(request), request.path_params
+        if key.campaigns is None:
+            return
+        if "call_id" in path or "request_id" in path:
+            calls: Calls = request.app.state.calls
+            call_id = path["call_id"] if "call_id" in path else call_id_of(path["request_id"])
+            if not key.may_reach(await calls.campaign_of(call_id)):
+                raise UnknownCall(call_id)
+            return
+        named = [path["campaign_id"]] if "campaign_id" in path else request.query_params.getlist("campaign_id")
+        if not named:
+            raise CampaignNotAllowed(key)
+        for campaign_id in named:
+            if not key.may_reach(campaign_id):
+                raise UnknownCampaign(campaign_id)
+
+    async def on_refusal(self, request: Request, reason: str) -> None:
+        """Runs before a key is refused; does nothing by default."""
 
 
 class ReadRoute(ScopedRoute):
@@ -55,21 +83,27 @@ class ReadRoute(ScopedRoute):
 
 
 class CallRoute(ScopedRoute):
-    """A route that creates calls or sends text in one."""
+    """A route that sends text in a call."""
 
     scope = Scope.CALL
+
+
+class CreateRoute(CallRoute):
+    """A route that creates calls. The campaign is in the body: `edge.application.acts.Acts.create` checks it."""
+
+    async def check_campaign(self, request: Request) -> None:
+        """Does nothing."""
 
 
 class ActRoute(CallRoute):
     """A route that changes the one call or campaign in its path, and requires the scope `call`.
 
-    Such an act is audited under the route's name, also if it is refused for the missing scope.
+    Such an act is audited under the route's name, also if it is refused because of its key.
     """
 
-    async def on_missing_scope(self, request: Request) -> None:
+    async def on_refusal(self, request: Request, reason: str) -> None:
         """Appends the refusal to the audit log."""
         acts: Acts = request.app.state.acts
-        reason = str(MissingScope(self.scope))
         [target] = request.path_params.values()
         await acts.record_refusal(key_of(request).name, self.name, str(target), [reason])
 
@@ -89,7 +123,7 @@ def key_of(request: Request) -> Key:
 def create_router(route: type[ScopedRoute], path: str, tag: str) -> APIRouter:
     """Returns a router under ``/api/v1`` whose routes require the scope of `route` and document it in OpenAPI."""
     responses = problems(401, 403, 422, 429, 503)
-    responses[403]["description"] = f"The key lacks the scope `{route.scope}`"
+    responses[403]["description"] = f"The key lacks the scope `{route.scope}`, or is limited to other campaigns"
     responses[429]["description"] = "Too many requests with this key; Retry-After gives the seconds to wait"
     return APIRouter(
         prefix=PREFIX + path, tags=[tag], dependencies=SECURITY_SCHEMES, route_class=route, responses=responses

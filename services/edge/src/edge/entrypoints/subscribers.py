@@ -33,7 +33,7 @@ async def _create(calls: Calls, request: CallRequested) -> CommandOutcome:
     request_id = request.request_id or str(uuid_utils.uuid7())
     outcome = CommandOutcome(accepted=False, call_id=call_id_of(request_id), request_id=request_id)
     try:
-        stored = await calls.create(request, request_id)
+        stored = await calls.create(request.model_copy(update={"key_name": None}), request_id)
     except Refused as refusal:
         return outcome.model_copy(update={"reasons": refusal.reasons})
     except KeyReused as reuse:
