@@ -16,6 +16,7 @@ from call_orchestrator.application.call_inputs import DecidingEvent, call_input
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.composition import build, policy
 from call_orchestrator.settings import Settings
+from chassis.bus_clock import wall_clock
 from chassis.event_log import EventLog
 from chassis.serve import connect_bus
 from contracts import (
@@ -207,7 +208,7 @@ async def test_a_retry_that_is_delivered_again_after_its_decision_does_not_dial_
     js = bus_client.jetstream()
     service = CallService(
         calls,
-        NatsTimers(js, "test"),
+        NatsTimers(js, "test", wall_clock),
         NatsQueue(bus_client, EventLog(bus_client, QUEUE.name, source="test")),
         policy(Settings()),
         now=lambda: datetime.now(UTC),

@@ -11,6 +11,7 @@ from tests.builders.events import an_envelope
 from tests.integration.call_orchestrator.conftest import Ask, call_of, running, until, until_dialing
 
 from call_orchestrator.adapters.nats.timers import NatsTimers
+from chassis.bus_clock import wall_clock
 from chassis.event_log import EventLog
 from contracts import CallChangeRequested, CallCreated, CallRequested, CallStatus, TimerDue, call_id_of
 from contracts.events.timers import schedule_subject
@@ -99,7 +100,7 @@ async def test_a_time_is_stored_in_utc(replicas: None, bus_client: Client, calls
 async def test_a_slow_replica_does_not_clear_the_timer_of_a_call_that_was_retried_meanwhile(
     bus_client: Client, calls: EventLog
 ) -> None:
-    timers, call_id, cause = NatsTimers(bus_client.jetstream(), "test"), uuid4(), an_envelope("cause")
+    timers, call_id, cause = NatsTimers(bus_client.jetstream(), "test", wall_clock), uuid4(), an_envelope("cause")
     call = CALL.model_copy(update={"call_id": call_id})
 
     async def decided() -> int:
@@ -121,7 +122,7 @@ async def test_a_slow_replica_does_not_clear_the_timer_of_a_call_that_was_retrie
 
 async def test_a_cleared_timer_does_not_fire_and_a_kept_one_does(bus_client: Client, calls: EventLog) -> None:
     """The server keeps its schedules in an index of its own, which a purge must change too."""
-    timers, cause = NatsTimers(bus_client.jetstream(), "test"), an_envelope("cause")
+    timers, cause = NatsTimers(bus_client.jetstream(), "test", wall_clock), an_envelope("cause")
     due_at, ids = datetime.now(UTC) + timedelta(seconds=1), [uuid4(), uuid4()]
     decided = []
     for call_id in ids:

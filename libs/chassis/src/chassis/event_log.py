@@ -5,7 +5,7 @@ based on. If the server has stored another message since then, the append raises
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from nats.js.api import PubAck, RawStreamMsg
 from nats.js.errors import APIError, NotFoundError
 
 from chassis import tracing
+from chassis.bus_clock import wall_clock
 from chassis.direct_get import get_page
 from chassis.leader_retry import MAX_ELECTION_SECONDS, REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from chassis.stored_event import StoredEvent, stored_event_of_raw
@@ -53,13 +54,14 @@ class Guard:
 
 
 class EventLog:
-    """One stream of events. `source` is the ``ce-source`` of the events that are appended here."""
+    """One stream of events. `source` is the ``ce-source`` of the events that are appended here, `now` their time."""
 
-    def __init__(self, client: Client, stream: str, *, source: str) -> None:
+    def __init__(self, client: Client, stream: str, *, source: str, now: Callable[[], datetime] = wall_clock) -> None:
         self._client = client
         self._js: JetStreamContext = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
         self._stream = stream
         self._source = source
+        self._now = now
 
     async def append(
         self,
@@ -75,7 +77,7 @@ class EventLog:
         acknowledgement was lost is repeated. If the guard of the repetition fails because the first try was stored,
         the stored event is returned.
         """
-        identity, time = event_id or str(uuid_utils.uuid7()), datetime.now(UTC)
+        identity, time = event_id or str(uuid_utils.uuid7()), self._now()
         envelope = Envelope.of(event, id=identity, source=self._source, time=time, cause=cause)
         with tracing.span(f"publish {event.event_name}", tracing.PUBLISH, envelope.traceparent):
             envelope = tracing.with_current_span(envelope)

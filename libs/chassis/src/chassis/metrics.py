@@ -1,6 +1,6 @@
 """The metrics of every service and the route that exposes them; each service defines its own in its ``metrics.py``."""
 
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, Info, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, Info, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -11,6 +11,9 @@ HANDLING_SECONDS = Histogram(
 DEAD_LETTERS = Counter("centralita_dead_letters", "Messages stored as dead letters", ["consumer"])
 TERMINATED = Counter(
     "centralita_terminated_messages", "Messages terminated because their dead letter could not be stored", ["consumer"]
+)
+CLOCK_DIFFERENCE_SECONDS = Gauge(
+    "centralita_clock_difference_seconds", "How far the clock of this machine is ahead of that of nats-server"
 )
 
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib.metadata import version
 from typing import TypeVar
 
@@ -30,6 +31,7 @@ from chassis import logging_setup, tracing
 from chassis.addresses import connection
 from chassis.background import run_in_background
 from chassis.barrier import wait_until_processed
+from chassis.bus_clock import wall_clock
 from chassis.connection_errors import on_bus_error
 from chassis.event_log import EventLog
 from chassis.metrics import BUILD, metrics
@@ -55,9 +57,9 @@ class Bus:
     """Exits when the service must stop, before the connection is drained. For readers, on which a drain may wait
     for ever (nats-py), and for handlers that wait for their turn, whose messages another replica can handle."""
 
-    def log(self, stream: Stream) -> EventLog:
+    def log(self, stream: Stream, now: Callable[[], datetime] = wall_clock) -> EventLog:
         """Returns the log of events in a stream; appended events name this service as their source."""
-        return EventLog(self.client, stream.name, source=self.service)
+        return EventLog(self.client, stream.name, source=self.service, now=now)
 
 
 class ConnectionClosed(Exception):

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from math import ceil
 
 from starlette.applications import Starlette
@@ -20,6 +20,7 @@ from call_orchestrator.domain.slots import Limits, Slots
 from call_orchestrator.entrypoints.subscribers import build_router
 from call_orchestrator.settings import Settings
 from chassis.background import run_in_background
+from chassis.bus_clock import running_clock
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
 from chassis.serve import Bus, operations
 from contracts import Service
@@ -49,17 +50,15 @@ def limits(settings: Settings) -> Limits:
 
 @asynccontextmanager
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
-    """Subscribes, runs admission and yields the HTTP app with metrics and health."""
-    log = bus.log(CALLS)
-    queue = NatsQueue(bus.client, bus.log(QUEUE))
-    await queue.restore(log)
-    timers = NatsTimers(bus.client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS), Service.ORCHESTRATOR)
-    calls = CallService(log, timers, queue, policy(settings), now=_now)
-    bus.broker.include_router(build_router(calls, Grants(calls, log), CampaignService(log, now=_now), bus.client))
-    admission = Admission(Slots(limits(settings)), log, queue, NatsFeeds(bus.client, log), now=_now)
-    async with run_in_background(admission.run()):
-        yield Starlette(routes=operations(bus.client))
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+    """Subscribes, runs admission and yields the HTTP app with metrics and health. Decides by the server's time."""
+    async with running_clock(bus.client) as clock:
+        log = bus.log(CALLS, clock.now)
+        queue = NatsQueue(bus.client, bus.log(QUEUE, clock.now))
+        await queue.restore(log)
+        timers = NatsTimers(bus.client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS), Service.ORCHESTRATOR, clock.now)
+        calls = CallService(log, timers, queue, policy(settings), clock.now)
+        campaigns = CampaignService(log, clock.now)
+        bus.broker.include_router(build_router(calls, Grants(calls, log), campaigns, bus.client))
+        admission = Admission(Slots(limits(settings)), log, queue, NatsFeeds(bus.client, log), clock.now)
+        async with run_in_background(admission.run()):
+            yield Starlette(routes=operations(bus.client))

@@ -24,6 +24,7 @@ TERMS = Terms(
 )
 LATER = NOW + timedelta(minutes=1)
 _TIMER = "timer due"
+_EARLY_TIMER = "early timer due"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def all_inputs(attempt: int) -> dict[str, inputs.Input]:
         "change of metadata requested": inputs.CallChangeRequested(),
         "change of time requested": inputs.CallChangeRequested(scheduled_at=LATER),
         _TIMER: inputs.TimerDue(deadline_at=LATER),
-        "early timer due": inputs.TimerDue(deadline_at=LATER),
+        _EARLY_TIMER: inputs.TimerDue(deadline_at=LATER),
         "older timer due": inputs.TimerDue(deadline_at=NOW - timedelta(days=3)),
         "admission granted": inputs.AdmissionGranted(attempt=attempt + 1),
         "dial placed": inputs.DialPlaced(attempt=attempt),
@@ -119,8 +120,14 @@ def cases() -> Iterator[Case]:
     """Yields every pair of state and input."""
     for state_name, state in states().items():
         for input_name, input in all_inputs(state.attempt).items():
-            now = max(state.deadline_at or NOW, NOW) if input_name == _TIMER else NOW
-            yield Case(state_name, input_name, state, input, decide(state, input, TERMS, now))
+            decision = decide(state, input, TERMS, _instant_of(input_name, state))
+            yield Case(state_name, input_name, state, input, decision)
+
+
+def _instant_of(input_name: str, state: State) -> datetime:
+    """Returns when the input is decided: a timer at the deadline of the state or before it, any other input now."""
+    deadline_at = state.deadline_at or NOW
+    return {_TIMER: max(deadline_at, NOW), _EARLY_TIMER: deadline_at - timedelta(hours=1)}.get(input_name, NOW)
 
 
 def cell(decision: Decision) -> str:

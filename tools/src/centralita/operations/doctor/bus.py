@@ -1,7 +1,8 @@
 """Checks of NATS: the connection, its clock, and that streams and consumers are as the contracts define them."""
 
 import json
-from datetime import UTC, datetime, timedelta
+import time
+from datetime import timedelta
 from typing import Any
 
 from nats.aio.client import Client
@@ -10,11 +11,12 @@ from nats.errors import Error as NatsError
 from centralita.embedded.credentials import without_credentials
 from centralita.operations.doctor.checks import Finding, failed, ok, warning
 from centralita.operations.doctor.stream_settings import PROVISION, check_settings
+from chassis.bus_clock import NoServerTime, read_server_time, wall_clock
 from chassis.provision import consumer_config
-from contracts.streams import CALLS, CONSUMERS, STREAMS, Consumer, Stream
+from contracts.streams import CONSUMERS, STREAMS, Consumer, Stream
 
 MAX_SKEW = timedelta(seconds=1)
-"""The orchestrator computes deadlines by its clock; the server keeps them by its own, to the second."""
+"""The orchestrator decides by the time of the server; logs, traces and the other services use that of their machine."""
 AREA = "NATS"
 _MAY_NOT_READ = "give NATS_URL of a user that may read JetStream's API: operator or admin"
 
@@ -65,14 +67,13 @@ async def _api(client: Client, subject: str) -> dict[str, Any]:
 
 
 async def _clock(client: Client) -> Finding:
-    before = datetime.now(UTC)
-    answer = await _api(client, f"STREAM.INFO.{CALLS.name}")
-    after = datetime.now(UTC)
-    if "ts" not in answer:
-        return warning(AREA, "clock", "the server's answer does not contain its time", PROVISION)
-    skew = datetime.fromisoformat(answer["ts"]) - (before + (after - before) / 2)
+    try:
+        reading = await read_server_time(client)
+    except NoServerTime as error:
+        return warning(AREA, "clock", "the server's answer does not contain its time", str(error))
+    skew = reading.time_at(time.monotonic()) - wall_clock()
     found = f"the server's clock differs by {skew.total_seconds():+.3f} s"
-    if abs(skew) > MAX_SKEW + (after - before) / 2:
+    if abs(skew) > MAX_SKEW + timedelta(seconds=reading.round_trip_seconds / 2):
         return failed(AREA, "clock", found, "run NTP on both machines")
     return ok(AREA, "clock", found)
 

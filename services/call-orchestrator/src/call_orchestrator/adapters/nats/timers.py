@@ -14,6 +14,7 @@ are then repeated, and the timer is set.
 Source: ADR-51 of nats-architecture-and-design.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID
@@ -31,16 +32,15 @@ from contracts.streams import CALLS, call_state_filter
 class NatsTimers:
     """Implements `Timers` with scheduled messages."""
 
-    def __init__(self, js: JetStreamContext, source: str) -> None:
+    def __init__(self, js: JetStreamContext, source: str, now: Callable[[], datetime]) -> None:
         self._js = js
         self._source = source
+        self._now = now
 
     async def set(self, call_id: UUID, deadline_at: datetime, *, after_sequence: int, cause: Envelope) -> None:
         """Schedules `timer.due` in place of the call's previous timer. A guard rejects a timer of an older event."""
         timer = TimerDue(call_id=call_id, deadline_at=deadline_at)
-        envelope = Envelope.of(
-            timer, id=str(uuid_utils.uuid7()), source=self._source, time=datetime.now(UTC), cause=cause
-        )
+        envelope = Envelope.of(timer, id=str(uuid_utils.uuid7()), source=self._source, time=self._now(), cause=cause)
         schedule = {
             "Nats-Schedule": f"@at {deadline_at.astimezone(UTC).isoformat().replace('+00:00', 'Z')}",
             "Nats-Schedule-Target": timer.subject,
