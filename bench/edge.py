@@ -27,7 +27,7 @@ async def edge_requests() -> AsyncIterator[Callable[[bytes, str], Work]]:
     app = create_app(dependencies, keys=(), limit=RequestLimit(50, 100))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none"))
     serving = asyncio.create_task(server.serve())
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110  uvicorn has no event for it
         await asyncio.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
 
