@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 import httpx
 import pytest
 from starlette.types import ASGIApp, Message
+from tests.integration.edge.conftest import API_KEY, AUTH_TOKEN, PUBLIC_URL, secret_of
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
 from contracts import Call
@@ -15,12 +16,10 @@ from edge.entrypoints.body_limit import MAX_BODY_BYTES, MAX_WEBHOOK_BYTES
 from edge.entrypoints.webhooks import MAX_FIELDS
 
 OnAPort = Callable[[ASGIApp], AbstractAsyncContextManager[str]]
-PUBLIC_URL = "https://calls.example.com"
-AUTH_TOKEN = "0123456789abcdef0123456789abcdef"
 CALL = "5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11"
 WEBHOOK = f"/twilio/status/{CALL}/1"
 SIGNED = {"X-Twilio-Signature": "forged"}
-KEY = {"X-API-Key": "a-good-key"}
+KEY = {"X-API-Key": API_KEY}
 PART = b"a" * 16_384
 
 
@@ -76,7 +75,7 @@ class Sender:
         ("/api/v1/calls", {"X-API-Key": "wrong"}, 401, MAX_BODY_BYTES, False),
         ("/api/v1/calls", {"Content-Length": str(MAX_BODY_BYTES + 1)}, 413, MAX_BODY_BYTES, False),
         ("/api/v1/calls", KEY, 413, MAX_BODY_BYTES, True),
-        (f"/api/v1/calls/{CALL}/retry", {"X-API-Key": "reader-key"}, 403, MAX_BODY_BYTES, False),
+        (f"/api/v1/calls/{CALL}/retry", {"X-API-Key": secret_of("reader")}, 403, MAX_BODY_BYTES, False),
         ("/nowhere", {}, 404, MAX_BODY_BYTES, False),
     ],
 )

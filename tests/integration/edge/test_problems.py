@@ -159,8 +159,8 @@ async def test_an_unexpected_error_reveals_no_details() -> None:
     assert "secret" not in answer.text
 
 
-async def test_the_openapi_document_describes_every_error(anyone: httpx.AsyncClient) -> None:
-    document = (await anyone.get("/openapi.json")).json()
+async def test_the_openapi_document_describes_every_error(api: httpx.AsyncClient) -> None:
+    document = (await api.get("/openapi.json")).json()
 
     rest = {path: methods for path, methods in document["paths"].items() if path.startswith("/api/v1/")}
     assert len(rest) == 13

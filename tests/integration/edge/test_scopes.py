@@ -59,8 +59,8 @@ async def test_the_one_required_scope_is_sufficient(
     assert answer.status_code in (200, 202, 404, 422, 503)  # any answer but 401 and 403: the key was sufficient
 
 
-async def test_the_document_names_the_scope_of_every_route(anyone: httpx.AsyncClient) -> None:
-    document = (await anyone.get("/openapi.json")).json()
+async def test_the_document_names_the_scope_of_every_route(as_: "As") -> None:
+    document = (await as_("reader").get("/openapi.json")).json()
 
     documented = {
         (method.upper(), path.removeprefix("/api/v1"), operation["responses"]["403"]["description"])

@@ -14,7 +14,7 @@ from telephony.hkdf import derive_key
 from telephony.routes import TURN_PATH, build_path
 
 MEDIA_PATH = "/media" + TURN_PATH
-"""The path's template, in Starlette's notation."""
+"""The path's template, in Starlette's notation (`chassis.path_numbers`)."""
 TOKEN = "token"  # noqa: S105  the name of the query parameter
 ASIDE = "aside"
 """Query parameter: the audio is not played on the call's line, so the line must not play its remainder either."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-ATTEMPT_PATH = "/{call_id:uuid}/{attempt:int}"
-TURN_PATH = ATTEMPT_PATH + "/{turn:int}"
+ATTEMPT_PATH = "/{call_id:uuid}/{attempt:number}"
+TURN_PATH = ATTEMPT_PATH + "/{turn:number}"
 
 AFTER_SPOKEN_TEXT = "said"
 """Query parameter of `Webhook.UTTERANCE`: the provider's own voice spoke before the callee did."""
@@ -36,7 +36,7 @@ class Webhook(StrEnum):
 
     @property
     def template(self) -> str:
-        """The path below the provider's prefix, with parameters in Starlette's notation."""
+        """The path below the provider's prefix, with parameters in Starlette's notation (`chassis.path_numbers`)."""
         has_turn = self in (Webhook.UTTERANCE, Webhook.REMAINDER)
         return f"/{self}{TURN_PATH if has_turn else ATTEMPT_PATH}"
 

@@ -38,5 +38,6 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             keys=settings.api_keys,
             limit=RequestLimit(settings.rest_requests_per_second, settings.rest_burst),
             trusted_proxies=settings.trusted_proxies,
+            is_document_public=settings.embedded_run,
             routes=operations(bus.client),
         )

@@ -6,14 +6,17 @@ from uuid import UUID
 
 from fastapi import Query, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from contracts import CampaignId
 from contracts.audit import ALL_ENTRIES, AuditEntry, acts_on_call, acts_on_campaign
+from contracts.instants import Instant
 from edge.entrypoints.scopes import PREFIX, AdminRoute, create_router
 from edge.ports import Audit
 
 MAX_LIMIT = 500
+MAX_SEQUENCE = 2**53 - 1
+"""The largest integer that every JSON client can represent."""
 router = create_router(AdminRoute, "/audit", "Audit")
 
 
@@ -33,11 +36,11 @@ class AuditPage(BaseModel):
 @router.get("", response_model=AuditPage)
 async def read_audit(
     request: Request,
-    since: Annotated[AwareDatetime | None, Query(description="not before this instant; default: the start")] = None,
+    since: Annotated[Instant | None, Query(description="not before this instant; default: the start")] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="maximum number of entries")] = 100,
     call_id: Annotated[UUID | None, Query(description="only acts on this call")] = None,
     campaign_id: Annotated[CampaignId | None, Query(description="only acts on this campaign")] = None,
-    after: Annotated[int, Query(ge=0, description="after this sequence; set by `next`")] = 0,
+    after: Annotated[int, Query(ge=0, le=MAX_SEQUENCE, description="after this sequence; set by `next`")] = 0,
 ) -> AuditPage:
     """Returns administrative acts, including refused ones: the key's name, the time, the target before and after.
 

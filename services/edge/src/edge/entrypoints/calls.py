@@ -70,7 +70,7 @@ async def call_metrics(
 
 
 @read_router.get("/by-request/{request_id:path}", response_model=CallResource, responses=problems(404))
-async def call_by_request(calls: CallsDependency, request_id: str) -> CallResource:
+async def call_by_request(calls: CallsDependency, request_id: RequestId) -> CallResource:
     """Returns the call of a request."""
     return CallResource.of(await calls.get(call_id_of(request_id)))
 

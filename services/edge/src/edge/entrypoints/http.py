@@ -41,25 +41,31 @@ def create_app(
     keys: Sequence[Key],
     limit: RequestLimit,
     trusted_proxies: Sequence[IPv4Network | IPv6Network] = (),
+    is_document_public: bool = False,
     routes: Sequence[BaseRoute] = (),
 ) -> FastAPI:
     """Returns the REST API, the webhooks and `routes`. Without keys the REST API is open; `Settings` prevents that.
 
-    ``request.client`` is the client that a trusted proxy names; otherwise it is the other end of the connection.
+    The OpenAPI document needs a key, too, unless `is_document_public`. ``request.client`` is the client that a trusted
+    proxy names; otherwise it is the other end of the connection.
     """
     app = FastAPI(
         title="Centralita",
         version=version("centralita-edge"),
         description=openapi.DESCRIPTION,
+        openapi_url=openapi.PATH,
         routes=list(routes),
         redirect_slashes=False,
+        docs_url=None,  # both pages load scripts from another host
+        redoc_url=None,
         # Only the REST API is traced here: a webhook continues the trace of its call.
         telemetry={"exclude": lambda scope: not scope["path"].startswith(PREFIX), "operation_spans": False},
     )
     for field in fields(dependencies):
         setattr(app.state, field.name, getattr(dependencies, field.name))
     # The last one added runs first.
-    app.add_middleware(RequireKey, keys=keys, buckets=TokenBuckets(limit), prefix=PREFIX)
+    protected = (PREFIX,) if is_document_public else (PREFIX, openapi.PATH)
+    app.add_middleware(RequireKey, keys=keys, buckets=TokenBuckets(limit), prefixes=protected)
     app.add_middleware(LimitBody, limits={f"{dependencies.provider.prefix}/": MAX_WEBHOOK_BYTES})
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=[str(network) for network in trusted_proxies])
     rest = (

@@ -24,20 +24,20 @@ logger = structlog.get_logger()
 
 
 class RequireKey:
-    """ASGI middleware for requests under `prefix`: 401 without one of `keys`, 429 above the key's rate limit.
+    """ASGI middleware for requests under `prefixes`: 401 without one of `keys`, 429 above the key's rate limit.
 
     Sets ``request.state.key``. Without any keys, every request is admitted as `ANONYMOUS`.
     """
 
-    def __init__(self, app: ASGIApp, *, keys: Sequence[Key], buckets: TokenBuckets, prefix: str) -> None:
+    def __init__(self, app: ASGIApp, *, keys: Sequence[Key], buckets: TokenBuckets, prefixes: tuple[str, ...]) -> None:
         self._app = app
         self._keys = tuple(keys)
         self._buckets = buckets
-        self._prefix = prefix
+        self._prefixes = prefixes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes on requests outside the prefix, and those with a valid key within its rate limit."""
-        if scope["type"] != "http" or not scope["path"].startswith(self._prefix):
+        """Passes on requests outside the prefixes, and those with a valid key within its rate limit."""
+        if scope["type"] != "http" or not scope["path"].startswith(self._prefixes):
             await self._app(scope, receive, send)
             return
         key = self._authenticate(Headers(scope=scope))

@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 
 from edge.entrypoints.problems import MEDIA_TYPE, Problem
 
+PATH = "/openapi.json"
 DESCRIPTION = """
 AI agents that make outbound phone calls. `POST /api/v1/calls` creates a call; its events show what happens to it.
 

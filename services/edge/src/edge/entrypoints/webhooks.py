@@ -10,12 +10,13 @@ from urllib.parse import parse_qsl
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from chassis import tracing
+from chassis.path_numbers import MAX_PATH_NUMBER
 from edge.application.dialogue import DialogueService
 from edge.application.errors import UnknownCall
 from edge.domain.dialogue import RemainderReported, UtteranceReceived
@@ -31,6 +32,9 @@ logger = structlog.get_logger()
 
 MAX_FIELDS = 200
 """The fields of one form; Twilio sends about 40."""
+
+Attempt = Annotated[int, Path(ge=1, le=MAX_PATH_NUMBER)]
+Turn = Annotated[int, Path(ge=1, le=MAX_PATH_NUMBER, description="the callee's turns count from 1")]
 
 FORM_BODY = {
     "requestBody": {
@@ -58,12 +62,12 @@ def _add_report_routes(router: APIRouter, provider: WebhookProvider, dialogue: D
     options: dict[str, Any] = {"status_code": 204, "openapi_extra": FORM_BODY}
 
     @router.post(Webhook.STATUS.template, name=Webhook.STATUS, **options)
-    async def status(call_id: UUID, attempt: int, form: FormBody) -> None:
+    async def status(call_id: UUID, attempt: Attempt, form: FormBody) -> None:
         """The status of the attempt has changed."""
         await dialogue.record(provider.parse_status(call_id, attempt, form))
 
     @router.post(Webhook.CLASSIFICATION.template, name=Webhook.CLASSIFICATION, **options)
-    async def classification(call_id: UUID, attempt: int, form: FormBody) -> None:
+    async def classification(call_id: UUID, attempt: Attempt, form: FormBody) -> None:
         """Answering-machine detection has finished."""
         await dialogue.record(provider.parse_classification(call_id, attempt, form))
 
@@ -77,15 +81,15 @@ def _add_instruction_routes(router: APIRouter, provider: WebhookProvider, dialog
         return Response(provider.render(instruction), media_type=provider.media_type)
 
     @router.post(Webhook.ANSWERED.template, name=Webhook.ANSWERED, **options)
-    async def answered(call_id: UUID, attempt: int, form: FormBody) -> Response:
+    async def answered(call_id: UUID, attempt: Attempt, form: FormBody) -> Response:
         """The callee has answered: the greeting is played."""
         return render(await dialogue.answer(provider.parse_answer(call_id, attempt, form)))
 
     @router.post(Webhook.UTTERANCE.template, name=Webhook.UTTERANCE, **options)
     async def utterance(
         call_id: UUID,
-        attempt: int,
-        turn: int,
+        attempt: Attempt,
+        turn: Turn,
         form: FormBody,
         is_after_spoken_text: Annotated[
             bool, Query(alias=AFTER_SPOKEN_TEXT, description="the provider's own voice spoke before the callee did")
@@ -98,9 +102,11 @@ def _add_instruction_routes(router: APIRouter, provider: WebhookProvider, dialog
     @router.post(Webhook.REMAINDER.template, name=Webhook.REMAINDER, **options)
     async def remainder(
         call_id: UUID,
-        attempt: int,
-        turn: int,
-        sentence: Annotated[int, Query(alias=FIRST_SENTENCE, ge=0, description="the first sentence to speak")] = 0,
+        attempt: Attempt,
+        turn: Annotated[int, Path(ge=0, le=MAX_PATH_NUMBER, description="0: the greeting")],
+        sentence: Annotated[
+            int, Query(alias=FIRST_SENTENCE, ge=0, le=MAX_PATH_NUMBER, description="the first sentence to speak")
+        ] = 0,
     ) -> Response:
         """Voice could not synthesize the rest of this turn: the provider's own voice speaks it."""
         return render(await dialogue.respond(call_id, RemainderReported(attempt, turn, sentence)))

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+import chassis.path_numbers  # noqa: F401  the convertor of MEDIA_PATH
 from telephony.media import ASIDE, MEDIA_PATH, TOKEN, verify
 from voice.application.speech.turns import LineClosed, TurnPlayer, Write
 from voice.application.telephony.handover import Handover
