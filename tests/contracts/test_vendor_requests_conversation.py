@@ -15,7 +15,15 @@ from starlette.routing import Route
 from tests.fakes.providers import provider
 
 from conversation.adapters.openai import openai_model
-from conversation.domain.messages import AgentMessage, CalleeMessage, Instructions, Message, ToolResult, ToolUse
+from conversation.domain.messages import (
+    AgentMessage,
+    CalleeMessage,
+    Instructions,
+    Message,
+    ScriptValues,
+    ToolResult,
+    ToolUse,
+)
 from conversation.domain.tools import TOOLS
 from providers import RequestFailed
 from simulators.serving import serving
@@ -23,6 +31,7 @@ from simulators.serving import serving
 USE = ToolUse("turn_1_0", "note", '{"field": "hour", "value": "ten"}')
 MESSAGES: list[Message] = [
     Instructions("Language: English (en)."),
+    ScriptValues('{"name": "Ana"}'),
     AgentMessage("Hello, Ana."),
     CalleeMessage("Yes, at ten."),
     AgentMessage("", (USE,)),
@@ -62,11 +71,12 @@ def test_the_request_has_the_intended_shape(
     assert set(body) == {"model", "messages", "tools", "stream", "stream_options", "max_completion_tokens"}
     assert (body["model"], body["stream"], body["stream_options"]) == ("gpt-4.1-mini", True, {"include_usage": True})
     roles = [message["role"] for message in body["messages"]]
-    assert roles == ["system", "assistant", "user", "assistant", "tool", "assistant", "tool", "user"]
+    assert roles == ["system", "user", "assistant", "user", "assistant", "tool", "assistant", "tool", "user"]
+    assert body["messages"][1] == {"role": "user", "name": "script_values", "content": '{"name": "Ana"}'}
     function = {"name": "note", "arguments": USE.arguments}
     calls = [{"id": "turn_1_0", "type": "function", "function": function}]
-    assert body["messages"][3] == {"role": "assistant", "content": None, "tool_calls": calls}
-    assert body["messages"][4] == {"role": "tool", "tool_call_id": "turn_1_0", "content": "noted"}
+    assert body["messages"][4] == {"role": "assistant", "content": None, "tool_calls": calls}
+    assert body["messages"][5] == {"role": "tool", "tool_call_id": "turn_1_0", "content": "noted"}
     assert [tool["function"]["name"] for tool in body["tools"]] == ["end_call", "note"]
     assert all(tool["type"] == "function" and tool["function"]["strict"] is True for tool in body["tools"])
 

@@ -170,6 +170,12 @@ async def test_a_scheduled_call_can_be_changed_initiated_and_canceled(
     refused = await outcome_of(bus_client, lacking)
     assert not refused.accepted
     assert "surname" in refused.reasons[0]
+    long = CallChangeRequested.model_validate({"call_id": outcome.call_id, "script_template": "{{name}}" * 2_000})
+    assert (await outcome_of(bus_client, long)).accepted
+    too_long = CallChangeRequested.model_validate({"call_id": outcome.call_id, "variables": {"name": "a" * 200}})
+    refused = await outcome_of(bus_client, too_long)
+    assert not refused.accepted
+    assert refused.reasons[0].startswith("script_template: 400000 bytes with its variables; at most 32768")
     now = CallChangeRequested.model_validate({"call_id": outcome.call_id, "scheduled_at": "2020-01-01T00:00:00Z"})
     assert (await outcome_of(bus_client, now)).accepted
     call = await until(calls, outcome.call_id, CallStatus.DIALING)

@@ -49,7 +49,8 @@ async def test_the_model_is_sent_the_conversation_so_far(active_call: ActiveCall
     await active_call.callee_says(2, "¿Adónde?")
     system, *others = model_server.requests[-1]["messages"]
     assert "Recuérdele su cita." in system["content"]
-    assert [(message["role"], message["content"]) for message in others] == [
+    assert others[0] == {"role": "user", "name": "script_values", "content": '{"name": "Ana"}'}
+    assert [(message["role"], message["content"]) for message in others[1:]] == [
         ("assistant", "Hola, Ana."),
         ("user", "Sí, a las diez"),
         ("assistant", "Muy bien. ¿Podrá venir mañana?"),

@@ -39,6 +39,14 @@ def seeds_where(utterances: Sequence[str], has_text: bool) -> list[int]:
     return [seed for seed in range(20) if bool(take_turn(seed, messages, TOOLS).text) is has_text]
 
 
+def test_a_user_message_with_a_name_is_no_utterance() -> None:
+    values = ChatMessage(role="user", name="script_values", content='{"name": "Ana"}')
+    system, *others = conversation("Yes, that is fine.")
+
+    turn = take_turn(1, [system, values, *others], TOOLS)
+    assert turn == take_turn(1, [system, *others], TOOLS)
+
+
 @pytest.mark.parametrize(
     ("instructions", "language"),
     [

@@ -9,7 +9,7 @@ from centralita.demo.campaign import requests
 from centralita.demo.fallbacks import BREAKERS, MODEL, SPEECH, BreakerCounts, FallbackUsage, source_of
 from centralita.demo.faults import PHASES, SETTINGS, Phase, with_script_lines
 from contracts import AudioFailed, AudioReady, ConversationEnded, Disposition, Event, ReplyGenerated, ReplySource
-from contracts.script import fallback_line
+from contracts.script import render_fallback_line
 from contracts.vocabulary import SpeechFallback
 
 ID = UUID(int=7)
@@ -115,4 +115,6 @@ def test_requests_to_the_first_model_fail_and_requests_to_the_second_do_not() ->
 
 def test_only_the_english_scripts_have_a_fallback_line() -> None:
     for request in with_script_lines(requests(run="x", count=6)):
-        assert (fallback_line(request.script_template) is not None) is (request.language == "en")
+        assert (render_fallback_line(request.script_template, request.variables) is not None) is (
+            request.language == "en"
+        )

@@ -3,51 +3,88 @@
 The first paragraph is the greeting. It is spoken word for word, so that it can be synthesized before the phone rings.
 The rest is the purpose of the call, for the model. A paragraph that begins with ``Fallback:`` is spoken word for word
 when no model answers. A placeholder is ``{{name}}``.
+
+The template alone determines the paragraphs: it is divided before a value is filled in. So a value can neither end the
+greeting nor begin a paragraph.
 """
 
 import re
 from collections.abc import Mapping
 
+MAX_SCRIPT_BYTES = 32_768
+"""The longest script with its values filled in, in UTF-8."""
 _FALLBACK = re.compile(r"\s*fallback:", re.IGNORECASE)
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 
 
 def missing_variables(template: str, variables: Mapping[str, str]) -> list[str]:
-    """Returns the placeholders without a value. Raises ValueError at a ``{{`` that does not begin ``{{name}}``."""
+    """Returns the placeholders without a value, each once. Raises ValueError at a ``{{`` that begins no placeholder."""
     if "{{" in _PLACEHOLDER.sub("", template):
         raise ValueError("script_template has a '{{' without a name and '}}' after it; write {{name}}")
-    return [name for name in _PLACEHOLDER.findall(template) if name not in variables]
+    return [name for name in _placeholders(template) if name not in variables]
 
 
-def render(template: str, variables: Mapping[str, str]) -> str:
-    """Returns the script of one call. Raises KeyError if a variable is missing; a valid request has all."""
-    return _PLACEHOLDER.sub(lambda match: variables[match[1]], template)
+def used_variables(template: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """Returns the variables that a template without missing ones uses, in its order."""
+    return {name: variables[name] for name in _placeholders(template)}
 
 
-def greeting(script: str) -> str:
-    """Returns the greeting: the first paragraph of a rendered script, as one line."""
-    return _line(_paragraphs(script)[0])
+def size_refusals(template: str, variables: Mapping[str, str]) -> list[str]:
+    """Returns why a script without missing variables is too long; empty if it is not. Computed without rendering it."""
+    byte_counts = {name: len(value.encode()) for name, value in used_variables(template, variables).items()}
+    size = len(_PLACEHOLDER.sub("", template).encode())
+    size += sum(byte_counts[name] for name in _PLACEHOLDER.findall(template))
+    if size <= MAX_SCRIPT_BYTES:
+        return []
+    remedy = "shorten it, or use its placeholders fewer times"
+    return [f"script_template: {size} bytes with its variables; at most {MAX_SCRIPT_BYTES} are accepted: {remedy}"]
 
 
-def fallback_line(script: str) -> str | None:
-    """Returns the text of the paragraph that begins with ``Fallback:``, or none.
+def is_empty(template: str, variables: Mapping[str, str]) -> bool:
+    """Whether a script without missing variables has no text."""
+    return not _PLACEHOLDER.sub("", template).strip() and not any(
+        value.strip() for value in used_variables(template, variables).values()
+    )
+
+
+def greeting(template: str) -> str:
+    """Returns the first paragraph of a template, as one line."""
+    return _line(_paragraphs(template)[0])
+
+
+def render_greeting(template: str, variables: Mapping[str, str]) -> str:
+    """Returns the greeting: the first paragraph with text, as one line. Raises KeyError if a variable is missing."""
+    lines = (_line(_render(paragraph, variables)) for paragraph in _paragraphs(template))
+    return next((line for line in lines if line), "")
+
+
+def render_fallback_line(template: str, variables: Mapping[str, str]) -> str | None:
+    """Returns the text of the paragraph that begins with ``Fallback:``, or none. Raises KeyError.
 
     The first paragraph is always the greeting, never the fallback line.
     """
-    for paragraph in _paragraphs(script)[1:]:
-        if (mark := _FALLBACK.match(paragraph)) and (line := _line(paragraph[mark.end() :])):
+    for paragraph in _paragraphs(template)[1:]:
+        if (mark := _FALLBACK.match(paragraph)) and (line := _line(_render(paragraph[mark.end() :], variables))):
             return line
     return None
 
 
-def without_fallback(script: str) -> str:
-    """Returns the script without its fallback paragraphs."""
-    first, *others = _paragraphs(script)
+def without_fallback(template: str) -> str:
+    """Returns the template without its fallback paragraphs."""
+    first, *others = _paragraphs(template)
     return "\n\n".join([first, *(paragraph for paragraph in others if not _FALLBACK.match(paragraph))])
 
 
-def _paragraphs(script: str) -> list[str]:
-    return re.split(r"\n\s*\n", script.strip())
+def _placeholders(template: str) -> list[str]:
+    return list(dict.fromkeys(_PLACEHOLDER.findall(template)))
+
+
+def _render(text: str, variables: Mapping[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda match: variables[match[1]], text)
+
+
+def _paragraphs(template: str) -> list[str]:
+    return re.split(r"\n\s*\n", template.strip())
 
 
 def _line(paragraph: str) -> str:

@@ -7,7 +7,8 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from contracts.event import CallEvent, CampaignEvent, Event, Service
 from contracts.instants import Instant, schedule_refusals
-from contracts.script import greeting, missing_variables, render
+from contracts.script import is_empty, missing_variables, size_refusals
+from contracts.texts import metadata_refusals, template_refusals, variable_refusals
 from contracts.values import CalleeNumber, CampaignId, Language, RequestId
 
 _REQUESTERS = frozenset({Service.UPSTREAM, Service.EDGE})
@@ -38,7 +39,9 @@ class CallRequested(Event):
     contact_id: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     phone_number: CalleeNumber = Field(description="E.164")
     script_template: Script = Field(description="first paragraph: the greeting; the rest: the purpose of the call")
-    variables: Variables = Field(default={}, description="values of the script's {{placeholders}}")
+    variables: Variables = Field(
+        default={}, description="values of the script's {{placeholders}}: one line each, at most 200 characters"
+    )
     language: Language = Field(default="es", description="BCP 47; es and en are supported")
     scheduled_at: Instant | None = Field(
         default=None, description="not before this instant; null: now; at most 400 days ahead"
@@ -53,8 +56,9 @@ class CallRequested(Event):
     )
 
     def refusals(self, now: datetime) -> list[str]:
-        """Refuses a scheduled time that is too far ahead."""
-        return schedule_refusals(self.scheduled_at, now)
+        """Refuses texts that are too long or have control characters, and a time that is too far ahead."""
+        refusals = _text_refusals(self) + schedule_refusals(self.scheduled_at, now)
+        return refusals or size_refusals(self.script_template, self.variables)
 
     @property
     def subject(self) -> str:
@@ -71,7 +75,7 @@ class CallRequested(Event):
         missing = missing_variables(self.script_template, self.variables)
         if missing:
             raise ValueError(f"script_template asks for {', '.join(missing)}: give it in variables")
-        if not greeting(render(self.script_template, self.variables)):
+        if is_empty(self.script_template, self.variables):
             raise ValueError("script_template has no text in its first paragraph: that is the greeting")
         return self
 
@@ -120,12 +124,23 @@ class CallChangeRequested(_Command):
         return self
 
     def refusals(self, now: datetime) -> list[str]:
-        """Refuses a scheduled time that is too far ahead."""
-        return schedule_refusals(self.scheduled_at, now)
+        """Refuses texts that are too long or have control characters, and a time that is too far ahead.
+
+        The length of the script depends on the call, so the orchestrator checks it.
+        """
+        return _text_refusals(self) + schedule_refusals(self.scheduled_at, now)
 
     def changes(self) -> dict[str, object]:
         """Returns the fields that are present, by name."""
         return self.model_dump(exclude={"call_id"}, exclude_none=True)
+
+
+def _text_refusals(request: CallRequested | CallChangeRequested) -> list[str]:
+    return [
+        *template_refusals(request.script_template),
+        *variable_refusals(request.variables),
+        *metadata_refusals(request.metadata),
+    ]
 
 
 class _CampaignCommand(CampaignEvent):

@@ -21,7 +21,7 @@ from call_orchestrator.domain.decisions import Ignored, Refused
 from call_orchestrator.ports import Log, Queue, Timers
 from chassis.event_log import Conflict, Guard
 from contracts import AudioRequested, Call, CallDecision, CallStatus, CommandOutcome, Envelope
-from contracts.script import greeting, render
+from contracts.script import render_greeting
 from contracts.streams import call_state_filter
 
 MAX_CONFLICTS = 20
@@ -122,7 +122,7 @@ class CallService:
             attempt=0,
             turn=0,
             sentence=0,
-            text=greeting(render(call.script_template, call.variables)),
+            text=render_greeting(call.script_template, call.variables),
             language=call.language,
             is_reusable=True,
         )

@@ -26,6 +26,7 @@ from conversation.domain.messages import (
     Completion,
     Instructions,
     Message,
+    ScriptValues,
     ToolResult,
     ToolUse,
 )
@@ -35,6 +36,8 @@ from providers import Failure, Provider, RequestFailed
 MAX_TOKENS = 1000
 """Limits the cost of one answer of a model that does not stop. The length of a turn is set by the prompt."""
 
+_VALUES_NAME = "script_values"
+"""The participant of a message that has no words of the callee. OpenAI knows no other role without authority."""
 _INCOMPLETE = {"length": Failure.TOO_LONG, "content_filter": Failure.FILTERED}
 
 
@@ -174,6 +177,8 @@ def _message(message: Message) -> ChatCompletionMessageParam:
     match message:
         case Instructions(text):
             return {"role": "system", "content": text}
+        case ScriptValues(text):
+            return {"role": "user", "name": _VALUES_NAME, "content": text}
         case CalleeMessage(text):
             return {"role": "user", "content": text}
         case AgentMessage():

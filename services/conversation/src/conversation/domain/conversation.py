@@ -1,6 +1,6 @@
 """The conversation of one attempt, folded from the events of its call."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -14,7 +14,7 @@ from contracts import (
     SpeechHeard,
     ToolCall,
 )
-from contracts.script import fallback_line, greeting, render, without_fallback
+from contracts.script import render_fallback_line, render_greeting, used_variables, without_fallback
 
 GREETING_TURN = 0
 
@@ -46,13 +46,14 @@ class Turn:
 class Conversation:
     """The call as it is now, and the turns of one attempt in their order.
 
-    `script` is what the model is sent: rendered, without the fallback line. `fallback_line` is spoken when no model
-    answers; none if the script has no such line.
+    `script` is the template without the fallback line, and `values` are those of its placeholders. `fallback_line` is
+    spoken when no model answers; none if the script has no such line.
     """
 
     call: Call
     attempt: int
     script: str
+    values: Mapping[str, str]
     greeting: str
     fallback_line: str | None = None
     turns: tuple[Turn, ...] = ()
@@ -64,8 +65,16 @@ class Conversation:
         call = next((event.call for event in reversed(events) if isinstance(event, CallDecision)), None)
         if call is None:
             return None
-        script = render(call.script_template, call.variables)
-        conversation = cls(call, attempt, without_fallback(script), greeting(script), fallback_line(script))
+        template, variables = call.script_template, call.variables
+        script = without_fallback(template)
+        conversation = cls(
+            call,
+            attempt,
+            script,
+            used_variables(script, variables),
+            render_greeting(template, variables),
+            render_fallback_line(template, variables),
+        )
         for event in events:
             conversation = conversation._after(event)
         return conversation

@@ -20,6 +20,13 @@ class Instructions:
 
 
 @dataclass(frozen=True, slots=True)
+class ScriptValues:
+    """The values of the script's placeholders: data, with the rights of the callee and not of the instructions."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class CalleeMessage:
     """An utterance of the callee."""
 
@@ -42,7 +49,7 @@ class ToolResult:
     text: str
 
 
-Message = Instructions | CalleeMessage | AgentMessage | ToolResult
+Message = Instructions | ScriptValues | CalleeMessage | AgentMessage | ToolResult
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from uuid import UUID
 
 from contracts import AudioFailed, AudioReady, AudioRequested, Call, Event, ReplyGenerated, SpeechFallback
-from contracts.script import greeting, render
+from contracts.script import render_greeting
 from edge.ports import CallLog
 from telephony.instructions import GREETING_TURN
 
@@ -47,7 +47,7 @@ async def read_remainder(log: CallLog, call: Call, attempt: int, turn: int, firs
     if first_sentence is None:
         return ""
     if turn == GREETING_TURN:
-        return greeting(render(call.script_template, call.variables))
+        return render_greeting(call.script_template, call.variables)
     with suppress(TimeoutError):
         async with asyncio.timeout(MAX_REPLY_SECONDS):
             await _wait_for_reply(log, call.call_id, attempt, turn)

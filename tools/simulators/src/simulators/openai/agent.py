@@ -34,7 +34,12 @@ class _Conversation:
 
     @property
     def utterances(self) -> list[str]:
-        return [message.text for message in self.messages if message.role == "user"]
+        """The words of the callee; a user message with a name is data of the application."""
+        return [message.text for message in self.messages if message.role == "user" and message.name is None]
+
+    @property
+    def _data(self) -> str:
+        return "".join(message.text for message in self.messages if message.role == "user" and message.name)
 
     @property
     def phrases(self) -> Phrases:
@@ -59,7 +64,7 @@ class _Conversation:
         if meanings[-1] is Meaning.SILENCE:
             return meanings[-2:] == [Meaning.SILENCE, Meaning.SILENCE]
         answers = sum(meaning is not Meaning.SILENCE for meaning in meanings)
-        limit = _MIN_TURNS + self.draw(self._instructions + self.utterances[0], _TURN_RANGE)
+        limit = _MIN_TURNS + self.draw(self._instructions + self._data + self.utterances[0], _TURN_RANGE)
         return meanings[-1] in _ENDING or answers >= limit
 
     def draw(self, text: str, limit: int) -> int:

@@ -1,0 +1,55 @@
+"""Limits of the texts of a request: what may enter a script, and the names under which values are given.
+
+Asked where requests enter, not when a stored event is read again: the limits may change, and old logs must be readable.
+A value is spoken and is shown to the model. So it is one line of bounded length, and has no character that changes how
+the text around it is read.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+
+MAX_NAME_CHARACTERS = 64
+MAX_VALUE_CHARACTERS = 200
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CONTROLS = frozenset({"Cc", "Zl", "Zp"})
+"""Categories of Unicode: control characters, the line separator and the paragraph separator."""
+_BIDIRECTIONAL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters with the property Bidi_Control (Unicode, annex 9): they change the order of the text around them."""
+_LAYOUT = frozenset("\n\r\t")
+
+
+def template_refusals(template: str | None) -> list[str]:
+    """Returns why a script template is refused; empty if it is acceptable."""
+    if template is None or not _has_controls(template, allowed=_LAYOUT):
+        return []
+    return ["script_template: it has a control character; use line breaks and tabs only"]
+
+
+def variable_refusals(variables: Mapping[str, str] | None) -> list[str]:
+    """Returns why variables are refused, one line per variable; empty if they are acceptable."""
+    refusals = []
+    for name, value in (variables or {}).items():
+        if len(name) > MAX_NAME_CHARACTERS or not _NAME.fullmatch(name):
+            remedy = f"write letters, digits and _, at most {MAX_NAME_CHARACTERS}"
+            refusals.append(f"variables: a name is not acceptable; {remedy}")
+        elif len(value) > MAX_VALUE_CHARACTERS:
+            limit = f"at most {MAX_VALUE_CHARACTERS} are accepted; shorten it"
+            refusals.append(f"variables: {name} has {len(value)} characters; {limit}")
+        elif _has_controls(value):
+            refusals.append(f"variables: {name} has a line break or a control character; write it as one plain line")
+    return refusals
+
+
+def metadata_refusals(metadata: Mapping[str, str] | None) -> list[str]:
+    """Returns why metadata are refused; empty if they are acceptable."""
+    if all(0 < len(name) <= MAX_NAME_CHARACTERS and not _has_controls(name) for name in metadata or {}):
+        return []
+    return [f"metadata: a name is not acceptable; write 1 to {MAX_NAME_CHARACTERS} characters, no control characters"]
+
+
+def _has_controls(text: str, *, allowed: frozenset[str] = frozenset()) -> bool:
+    return any(
+        character in _BIDIRECTIONAL or (unicodedata.category(character) in _CONTROLS and character not in allowed)
+        for character in set(text)
+    )
