@@ -43,6 +43,7 @@ class CallChanges(TypedDict, total=False):
     disposition: Disposition | None
     hangup_reason: HangupReason | None
     settlement_checks: int
+    command_sequence: int | None
 
 
 def a_call(status: CallStatus = CallStatus.PENDING, **changes: Unpack[CallChanges]) -> Call:

@@ -47,7 +47,7 @@ class FakeEventLog:
         envelope = Envelope.of(
             event, id=event_id or f"event-{sequence}", source="test", time=datetime.now(UTC), cause=cause
         )
-        stored = StoredEvent(event, envelope, sequence)
+        stored = StoredEvent(event, envelope, sequence, stored_at=envelope.time)
         self.stored.append(stored)
         return stored
 
@@ -55,9 +55,10 @@ class FakeEventLog:
         """Returns the newest event on a filter, or none."""
         return next(reversed(self._on(subject)), None)
 
-    async def read(self, subjects: Sequence[str]) -> list[StoredEvent]:
-        """Returns all events on the filters, in the order of the log."""
-        return [stored for stored in self.stored if any(matches(subject, stored.event.subject) for subject in subjects)]
+    async def read(self, subjects: Sequence[str], *, after_sequence: int = 0) -> list[StoredEvent]:
+        """Returns all events on the filters after a sequence, in the order of the log."""
+        later = self.stored[after_sequence:]
+        return [stored for stored in later if any(matches(subject, stored.event.subject) for subject in subjects)]
 
     @classmethod
     def of(cls, *events: Event) -> Self:

@@ -3,14 +3,32 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
 from call_orchestrator.domain.slots import SlotEvent, Waiting
-from contracts import Call, Envelope
+from chassis.event_log import StoredEvent
+from contracts import Call, CallCommand, Envelope
 
 T = TypeVar("T")
+
+
+@dataclass
+class FakeRequests:
+    """The commands in the stream REQUESTS, and the distance to the first undecided request."""
+
+    stored: list[StoredEvent[CallCommand]] = field(default_factory=list)
+    distance: int = 0
+
+    async def commands(self, call_id: UUID, after_sequence: int) -> list[StoredEvent[CallCommand]]:
+        """Returns the commands of the call after this position."""
+        return [one for one in self.stored if one.event.call_id == call_id and one.sequence > after_sequence]
+
+    async def undecided_before(self, sequence: int) -> int:
+        """Returns `distance`."""
+        return self.distance
 
 
 class FakeTimers:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -11,13 +12,15 @@ from nats.aio.client import Client
 from tests.integration.call_orchestrator.conftest import outcome_of
 
 from call_orchestrator.adapters.nats.queue import NatsQueue
+from call_orchestrator.adapters.nats.requests import NatsRequests
 from call_orchestrator.adapters.nats.timers import NatsTimers
 from call_orchestrator.application.call_inputs import DecidingEvent, call_input
 from call_orchestrator.application.calls import CallService
+from call_orchestrator.application.effects import Effects
 from call_orchestrator.composition import build, policy
 from call_orchestrator.settings import Settings
 from chassis.bus_clock import wall_clock
-from chassis.event_log import EventLog
+from chassis.event_log import EventLog, StoredEvent
 from chassis.serve import connect_bus
 from contracts import (
     AdmissionGranted,
@@ -37,7 +40,7 @@ from contracts import (
     TimerDue,
     call_id_of,
 )
-from contracts.streams import CALLS, DEAD_LETTERS, QUEUE, call_filters, call_state_filter
+from contracts.streams import CALLS, DEAD_LETTERS, QUEUE, REQUESTS, call_filters, call_state_filter
 
 SCHEDULED_AT = datetime.now(UTC) + timedelta(days=1)
 
@@ -212,10 +215,11 @@ async def test_a_retry_that_is_delivered_again_after_its_decision_does_not_dial_
     bus_client: Client, calls: EventLog
 ) -> None:
     js = bus_client.jetstream()
+    queue = NatsQueue(bus_client, EventLog(bus_client, QUEUE.name, source="test"))
     service = CallService(
         calls,
-        NatsTimers(js, "test", wall_clock),
-        NatsQueue(bus_client, EventLog(bus_client, QUEUE.name, source="test")),
+        NatsRequests(bus_client, EventLog(bus_client, REQUESTS.name, source="test")),
+        Effects(calls, NatsTimers(js, "test", wall_clock), queue),
         policy(Settings()),
         now=lambda: datetime.now(UTC),
     )
@@ -238,11 +242,12 @@ async def test_a_retry_that_is_delivered_again_after_its_decision_does_not_dial_
 
     await handle("request", requested(request_id="r-3"))
     await dial_and_fail(1)
-    retry = CallRetryRequested(call_id=call_id)
-    assert (await handle("retry", retry)).accepted
+    envelope = Envelope.read({}, subject="test", id="retry", time=datetime.now(UTC))
+    retry = StoredEvent(CallRetryRequested(call_id=call_id), envelope, sequence=1)
+    assert (await service.handle_command(retry)).accepted
     await dial_and_fail(2)
     before = await statuses(calls, call_id)
-    assert (await handle("retry", retry, is_redelivered=True)).status is CallStatus.FAILED
+    assert (await service.handle_command(replace(retry, deliveries=2))).status is CallStatus.FAILED
     assert await statuses(calls, call_id) == before
 
 

@@ -92,11 +92,14 @@ async def test_a_service_may_change_no_stream_and_no_durable_consumer(service: S
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_service_may_read_neither_requests_nor_dead_letters(service: Service, connect: "Connect") -> None:
+async def test_only_the_orchestrator_reads_requests_and_no_service_reads_dead_letters(
+    service: Service, connect: "Connect"
+) -> None:
     connection = await connect(service)
+    closed = [DEAD_LETTERS.name] if service is Service.ORCHESTRATOR else [REQUESTS.name, DEAD_LETTERS.name]
     subjects = [
         f"$JS.API.{verb}"
-        for stream in (REQUESTS.name, DEAD_LETTERS.name)
+        for stream in closed
         for verb in (f"STREAM.MSG.GET.{stream}", f"DIRECT.GET.{stream}", f"DIRECT.GET.{stream}.x")
     ]
     subjects += [f"$JS.API.CONSUMER.CREATE.{stream}.mine" for stream in (REQUESTS.name, DEAD_LETTERS.name)]

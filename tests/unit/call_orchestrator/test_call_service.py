@@ -2,23 +2,26 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.builders.calls import NOW, a_call
 from tests.builders.events import an_envelope, call_created, status_changed
 from tests.fakes.event_log import FakeEventLog
-from tests.fakes.orchestrator import FakeQueue, FakeTimers
+from tests.fakes.orchestrator import FakeQueue, FakeRequests, FakeTimers
 
 from call_orchestrator.application.call_inputs import DecidingEvent, call_input
 from call_orchestrator.application.call_terms import Policy
-from call_orchestrator.application.calls import MAX_CONFLICTS, CallService
-from chassis.event_log import Conflict
+from call_orchestrator.application.calls import MAX_CONFLICTS, CallService, EarlierRequestUndecided
+from call_orchestrator.application.effects import Effects
+from chassis.event_log import Conflict, StoredEvent
 from contracts import (
     AudioRequested,
     Call,
     CallCancelRequested,
     CallChangeRequested,
+    CallCommand,
+    CallCommandRefused,
     CallDecision,
     CallRequested,
     CallRetryRequested,
@@ -31,6 +34,7 @@ from contracts import (
     TimerDue,
     call_id_of,
 )
+from contracts.vocabulary import RefusalCode
 
 POLICY = Policy(
     call_timeout=timedelta(seconds=30),
@@ -58,12 +62,28 @@ class Orchestrator:
     log: FakeEventLog = field(default_factory=FakeEventLog)
     timers: FakeTimers = field(default_factory=FakeTimers)
     queue: FakeQueue = field(default_factory=FakeQueue)
+    requests: FakeRequests = field(default_factory=FakeRequests)
+    positions: dict[str, int] = field(default_factory=dict)
 
     async def handle(
         self, event: DecidingEvent, id: str = "cause-1", *, is_redelivered: bool = False
     ) -> CommandOutcome:
-        service = CallService(self.log, self.timers, self.queue, POLICY, now=lambda: NOW)
-        return await service.handle(call_input(event, an_envelope(id), is_redelivered=is_redelivered))
+        """Handles a message. Its position in the stream REQUESTS follows from the order of first deliveries."""
+        effects = Effects(self.log, self.timers, self.queue)
+        service = CallService(self.log, self.requests, effects, POLICY, now=lambda: NOW)
+        sequence = self.position(id)
+        if isinstance(event, CallCommand):
+            return await service.handle_command(command(event, id, sequence))
+        return await service.handle(
+            call_input(event, an_envelope(id), is_redelivered=is_redelivered, sequence=sequence)
+        )
+
+    def position(self, id: str) -> int:
+        return self.positions.setdefault(id, len(self.positions) + 1)
+
+    def store(self, event: CallCommand, id: str) -> None:
+        """Stores a command that is not delivered yet."""
+        self.requests.stored.append(command(event, id, self.position(id)))
 
     @property
     def decisions(self) -> list[CallDecision]:
@@ -78,12 +98,20 @@ class Orchestrator:
         return [event.text for event in self.log.events() if isinstance(event, AudioRequested)]
 
 
+def command(event: CallCommand, id: str, sequence: int) -> StoredEvent[CallCommand]:
+    return StoredEvent(event, an_envelope(id), sequence, stored_at=datetime.now(UTC))
+
+
 def orchestrator(*events: Event) -> Orchestrator:
     return Orchestrator(FakeEventLog.of(*events))
 
 
 def with_status(status: CallStatus) -> Orchestrator:
     return orchestrator(call_created(a_call()), status_changed(a_call(status)))
+
+
+def orchestrator_with_position(sequence: int) -> Orchestrator:
+    return orchestrator(call_created(a_call(command_sequence=sequence)))
 
 
 def reported(status: TelephonyStatus) -> TelephonyStatusReported:
@@ -238,11 +266,11 @@ async def test_a_command_for_an_unknown_call_is_refused() -> None:
 
 async def test_a_change_after_which_the_script_lacks_a_variable_is_refused_and_changes_nothing() -> None:
     orchestrator = with_status(CallStatus.PENDING)
-    before = orchestrator.log.events()
+    before = orchestrator.call
     outcome = await orchestrator.handle(CallChangeRequested(call_id=CALL_ID, script_template="Hola {{surname}}."))
     assert not outcome.accepted
     assert "surname" in outcome.reasons[0]
-    assert orchestrator.log.events() == before
+    assert orchestrator.call == before.model_copy(update={"command_sequence": 1})
 
 
 async def test_a_changed_greeting_is_requested_again_also_when_it_is_changed_back() -> None:
@@ -251,3 +279,106 @@ async def test_a_changed_greeting_is_requested_again_also_when_it_is_changed_bac
     for id, name in (("change-1", "Luz"), ("change-2", "Ana")):
         await orchestrator.handle(CallChangeRequested(call_id=CALL_ID, variables={"name": name}), id)
     assert orchestrator.greetings == ["Hola Ana.", "Hola Luz.", "Hola Ana."]
+
+
+async def test_commands_that_overtook_their_request_are_decided_before_any_effect_of_it() -> None:
+    orchestrator = Orchestrator()
+    orchestrator.position("request")
+    orchestrator.store(CallChangeRequested(call_id=CALL_ID, variables={"name": "Luz"}), "change")
+    orchestrator.store(CallCancelRequested(call_id=CALL_ID), "cancel")
+    outcome = await orchestrator.handle(REQUEST, "request")
+    names = [event.event_name for event in orchestrator.log.events()]
+    assert names == ["call.created", "call.changed", "call.status_changed"]
+    assert (outcome.accepted, outcome.status) == (True, CallStatus.CANCELED)
+    assert orchestrator.timers.deadlines == {}
+    assert orchestrator.call.command_sequence == orchestrator.position("cancel")
+
+
+async def test_a_request_that_is_delivered_again_after_a_crash_decides_the_commands_first() -> None:
+    orchestrator = Orchestrator()
+    await orchestrator.handle(REQUEST, "request")
+    orchestrator.timers.deadlines.clear()  # the replica died before it set the timer
+    orchestrator.store(CallCancelRequested(call_id=CALL_ID), "cancel")
+    await orchestrator.handle(REQUEST, "request", is_redelivered=True)
+    assert orchestrator.call.status is CallStatus.CANCELED
+    assert orchestrator.timers.deadlines == {}
+
+
+async def test_the_earlier_commands_of_a_call_are_decided_before_a_delivered_one() -> None:
+    orchestrator = Orchestrator()
+    await orchestrator.handle(REQUEST, "request")
+    first, second = (CallChangeRequested(call_id=CALL_ID, max_retries=count) for count in (1, 2))
+    orchestrator.store(first, "first")
+    await orchestrator.handle(second, "second")
+    outcome = await orchestrator.handle(first, "first")
+    assert outcome.accepted
+    assert [event.call.max_retries for event in orchestrator.decisions] == [3, 1, 2]
+
+
+async def test_a_decided_command_keeps_its_outcome_when_it_is_delivered_again() -> None:
+    orchestrator = Orchestrator()
+    await orchestrator.handle(REQUEST, "request")
+    retry = CallRetryRequested(call_id=CALL_ID)
+    refused = await orchestrator.handle(retry, "retry")
+    orchestrator.log.store(status_changed(a_call(CallStatus.FAILED, call_id=CALL_ID, command_sequence=2)))
+    again = await orchestrator.handle(retry, "retry")
+    assert (refused.accepted, again.accepted) == (False, False)
+    assert again.reasons == refused.reasons
+    assert orchestrator.call.status is CallStatus.FAILED, "now the retry would be accepted"
+    event = orchestrator.decisions[1]
+    assert isinstance(event, CallCommandRefused)
+    assert (event.command, event.reason) == ("call.retry_requested", refused.reasons[0])
+
+
+async def test_a_refused_command_of_a_queued_call_keeps_it_in_the_queue() -> None:
+    orchestrator = Orchestrator()
+    await orchestrator.handle(REQUEST, "request")
+    await orchestrator.handle(TimerDue(call_id=CALL_ID, deadline_at=NOW), "timer")
+    await orchestrator.handle(CallRetryRequested(call_id=CALL_ID), "retry")
+    assert orchestrator.call.is_queued
+    assert orchestrator.queue.joined == {CALL_ID: orchestrator.log.stored[-1].sequence}
+
+
+async def test_a_command_that_was_stored_before_the_request_of_its_call_is_refused() -> None:
+    orchestrator = Orchestrator()
+    cancel = command(CallCancelRequested(call_id=CALL_ID), "cancel", orchestrator.position("cancel"))
+    await orchestrator.handle(REQUEST, "request")
+    effects = Effects(orchestrator.log, orchestrator.timers, orchestrator.queue)
+    service = CallService(orchestrator.log, orchestrator.requests, effects, POLICY, now=lambda: NOW)
+    outcome = await service.handle_command(cancel)
+    assert (outcome.accepted, outcome.code) == (False, RefusalCode.NO_SUCH_CALL)
+    assert orchestrator.call.status is CallStatus.PENDING
+
+
+async def test_a_new_command_whose_position_an_import_made_smaller_is_decided() -> None:
+    orchestrator = orchestrator_with_position(1_000)
+    outcome = await orchestrator.handle(CallCancelRequested(call_id=CALL_ID), "cancel")
+    assert (outcome.accepted, orchestrator.call.status) == (True, CallStatus.CANCELED)
+    assert orchestrator.call.command_sequence == 1_000
+
+
+async def test_a_command_that_was_stored_twice_is_decided_once() -> None:
+    orchestrator = with_status(CallStatus.FAILED)
+    retry = CallRetryRequested(call_id=CALL_ID)
+    await orchestrator.handle(retry, "retry")
+    orchestrator.log.store(status_changed(a_call(CallStatus.FAILED, attempt=2, command_sequence=1)))
+    orchestrator.positions.clear()
+    orchestrator.position("another")
+    outcome = await orchestrator.handle(retry, "retry")
+    assert outcome.accepted
+    assert orchestrator.call.status is CallStatus.FAILED
+
+
+async def test_a_command_without_a_call_waits_while_an_earlier_request_is_undecided() -> None:
+    orchestrator = Orchestrator()
+    orchestrator.requests.distance = 1
+    with pytest.raises(EarlierRequestUndecided):
+        await orchestrator.handle(CallCancelRequested(call_id=CALL_ID))
+
+
+def test_the_wait_for_an_earlier_request_grows_and_is_unlimited() -> None:
+    waits = [EarlierRequestUndecided(deliveries, 1) for deliveries in (1, 2, 3, 20, 1_000_000)]
+    assert [wait.delay for wait in waits] == [0.1, 0.2, 0.4, 15, 15]
+    waits += [EarlierRequestUndecided(1, distance) for distance in (50, 3_000, 10_000)]
+    assert [wait.delay for wait in waits[5:]] == [0.1, 6, 15]
+    assert all(wait.is_unlimited for wait in waits)

@@ -6,10 +6,11 @@ import pytest
 from tests.builders.calls import NOW, a_call
 from tests.builders.events import an_envelope, call_created, status_changed
 from tests.fakes.event_log import FakeEventLog
-from tests.fakes.orchestrator import FakeQueue, FakeTimers
+from tests.fakes.orchestrator import FakeQueue, FakeRequests, FakeTimers
 
 from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.calls import CallService
+from call_orchestrator.application.effects import Effects
 from call_orchestrator.application.grants import Grants, StaleRead
 from contracts import AdmissionGranted, AdmissionReleased, Call, CallChanged, CallDecision, CallDue, CallStatus
 from contracts.streams import call_state_filter
@@ -34,7 +35,9 @@ def log_of(call: Call) -> FakeEventLog:
 
 
 async def carry_out(log: FakeEventLog, *, sequence: int = 3, is_redelivered: bool = False) -> None:
-    grants = Grants(CallService(log, FakeTimers(), FakeQueue(), POLICY, now=lambda: NOW), log)
+    grants = Grants(
+        CallService(log, FakeRequests(), Effects(log, FakeTimers(), FakeQueue()), POLICY, now=lambda: NOW), log
+    )
     await grants.carry_out(GRANT, sequence=sequence, cause=an_envelope("grant-1"), is_redelivered=is_redelivered)
 
 

@@ -224,5 +224,7 @@ def test_a_decision_sets_every_field_that_the_state_determines() -> None:
         "call_timeout_seconds",
         "max_call_seconds",
         "created_at",
+        "command_sequence",
+        "key_name",
     }
     assert CallProgress.__annotations__.keys() == Call.model_fields.keys() - terms

@@ -96,7 +96,7 @@ class _Delivery(BaseMiddleware[PublishCommand, Msg | None]):
             async with extend_ack_deadline(message, self._consumer):
                 await call_next(msg)
         except RetryLater as wait:
-            if message.metadata.num_delivered <= MAX_DELIVERIES:
+            if wait.is_unlimited or message.metadata.num_delivered <= MAX_DELIVERIES:
                 logger.debug("message_waits", reason=type(wait).__name__, again_in_seconds=wait.delay)
                 return wait
             await self._on_failure(message, wait)

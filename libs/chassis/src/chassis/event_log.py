@@ -106,39 +106,44 @@ class EventLog:
         except NotFoundError:
             return None
 
-    async def read(self, subjects: Sequence[str]) -> list[StoredEvent]:
+    async def read(self, subjects: Sequence[str], *, after_sequence: int = 0) -> list[StoredEvent]:
         """Returns all events on these filters, in the order of the log; messages that are no events are skipped.
+
+        With `after_sequence`, only those after it.
 
         Meant for the events of one call, not of a whole stream. The result is as new as that of `last`: a node that
         lags is asked again. Raises TimeoutError after `MAX_ELECTION_SECONDS`.
         """
-        events = [event for subject in subjects for event in await self._read(subject)]
-        return sorted(events, key=lambda stored: stored.sequence)
+        read = await asyncio.gather(*(self._read(subject, after_sequence) for subject in subjects))
+        return sorted((event for events in read for event in events), key=lambda stored: stored.sequence)
 
     async def read_period(self, subject: str, start_at: datetime, end_at: datetime) -> list[StoredEvent]:
         """Returns the events on a filter that the server stored from `start_at` to `end_at`, in the order of the log.
 
         The cost grows with the number of these events, not with the log. The rest is as for `read`.
         """
-        return await self._read(subject, start_at, end_at)
+        return await self._read(subject, 0, start_at, end_at)
 
     async def _read(
-        self, subject: str, start_at: datetime = _FIRST_INSTANT, end_at: datetime = _LAST_INSTANT
+        self, subject: str, after_sequence: int, start_at: datetime = _FIRST_INSTANT, end_at: datetime = _LAST_INSTANT
     ) -> list[StoredEvent]:
         newest = await self._newest(subject)
         async with asyncio.timeout(MAX_ELECTION_SECONDS):
-            while newest is not None and _time(newest) >= start_at:
-                messages = await retry_until_leader(lambda: self._pages(subject, start_at, end_at))
+            while newest is not None and (newest.seq or 0) > after_sequence and _time(newest) >= start_at:
+                messages = await retry_until_leader(lambda: self._pages(subject, after_sequence, start_at, end_at))
                 if messages and ((messages[-1].seq or 0) >= (newest.seq or 0) or _time(messages[-1]) > end_at):
                     return self._decoded([message for message in messages if _time(message) <= end_at])
                 await asyncio.sleep(_LAG_PAUSE_SECONDS)
                 newest = await self._newest(subject)  # the former may have been deleted, as a call's schedule is
         return []
 
-    async def _pages(self, subject: str, start_at: datetime, end_at: datetime) -> list[RawStreamMsg]:
-        """Returns the messages from `start_at` to the log's end, or to the first page that goes beyond `end_at`."""
-        first_time = start_at if start_at > _FIRST_INSTANT else None
-        page = await get_page(self._client, self._stream, subject, start_time=first_time)
+    async def _pages(
+        self, subject: str, after_sequence: int, start_at: datetime, end_at: datetime
+    ) -> list[RawStreamMsg]:
+        """Returns the messages after a sequence or from `start_at` on, to the first page that goes beyond `end_at`."""
+        start_time = start_at if start_at > _FIRST_INSTANT else None
+        first_sequence = after_sequence + 1
+        page = await get_page(self._client, self._stream, subject, start_sequence=first_sequence, start_time=start_time)
         messages = page.messages
         while page.has_more and _time(messages[-1]) <= end_at:
             start_sequence = (messages[-1].seq or 0) + 1

@@ -6,6 +6,7 @@ Run ``python -m chassis.provision`` once before the services start and after eve
 
 import asyncio
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -15,6 +16,8 @@ from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
+    ConsumerInfo,
+    DeliverPolicy,
     DiscardPolicy,
     RetentionPolicy,
     StorageType,
@@ -60,8 +63,8 @@ async def provision(js: JetStreamContext, *, replicas: int = 1) -> None:
     try:
         for stream in STREAMS:
             await _stream(js, stream_config(stream, replicas=replicas))
-        for consumer in CONSUMERS:
-            await js.add_consumer(consumer.stream.name, config=consumer_config(consumer))
+        for consumer in sorted(CONSUMERS, key=lambda one: one.split_from is None):  # before the other gives them up
+            await _consumer(js, consumer)
         await provision_buckets(js, replicas)
     except APIError as error:
         if error.err_code in _TOO_FEW_NODES:
@@ -77,6 +80,36 @@ async def _stream(js: JetStreamContext, config: StreamConfig) -> None:
             raise
         existing = (await js.stream_info(config.name or "")).config
         await js.update_stream(replace(config, num_replicas=at_least_existing(existing, config.num_replicas or 1)))
+
+
+async def _consumer(js: JetStreamContext, consumer: Consumer) -> None:
+    """Creates or updates a durable consumer. The server never changes where an existing one began."""
+    config = consumer_config(consumer)
+    if existing := await _existing(js, consumer):
+        begin = existing.config
+        config = replace(config, deliver_policy=begin.deliver_policy, opt_start_seq=begin.opt_start_seq)
+    elif (handled_sequence := await _handled_sequence(js, consumer)) is not None:
+        by_sequence = DeliverPolicy.BY_START_SEQUENCE
+        config = replace(config, deliver_policy=by_sequence, opt_start_seq=handled_sequence + 1)
+    await js.add_consumer(consumer.stream.name, config=config)
+
+
+async def _handled_sequence(js: JetStreamContext, consumer: Consumer) -> int | None:
+    """Returns up to which sequence another consumer of an older build has handled these events; None if there is none.
+
+    A new consumer that began at sequence 1 would deliver years of old commands again, and some would now be accepted.
+    """
+    former = await _existing(js, consumer.split_from) if consumer.split_from else None
+    if former is None or not set(consumer.filters) <= set(former.config.filter_subjects or ()):
+        return None
+    return former.ack_floor.stream_seq if former.ack_floor else 0
+
+
+async def _existing(js: JetStreamContext, consumer: Consumer) -> ConsumerInfo | None:
+    info: ConsumerInfo | None = None
+    with suppress(NotFoundError):
+        info = await js.consumer_info(consumer.stream.name, consumer.name)
+    return info
 
 
 def stream_config(stream: Stream, *, replicas: int = 1) -> StreamConfig:

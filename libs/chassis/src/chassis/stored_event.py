@@ -1,7 +1,7 @@
 """An event together with its envelope and its sequence in the stream."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Generic
 
@@ -21,13 +21,14 @@ class StoredEvent(Generic[E_co]):
     """An event as it is stored in a stream.
 
     `deliveries` counts how often the server has delivered the message to its consumer. With more than one, an earlier
-    delivery may have been handled.
+    delivery may have been handled. `stored_at`: when the server stored it; None if it was not read from there.
     """
 
     event: E_co
     envelope: Envelope
     sequence: int
     deliveries: int = 1
+    stored_at: datetime | None = field(default=None, compare=False)
 
 
 def stored_event_of(message: Msg) -> StoredEvent:
@@ -39,7 +40,7 @@ def stored_event_of(message: Msg) -> StoredEvent:
     sequence = place.sequence.stream
     envelope = _envelope(headers, message.subject, place.stream, sequence, place.timestamp)
     event = decode(message.subject, message.data)
-    return StoredEvent(event, tracing.with_current_span(envelope), sequence, place.num_delivered)
+    return StoredEvent(event, tracing.with_current_span(envelope), sequence, place.num_delivered, place.timestamp)
 
 
 def stored_event_of_raw(message: RawStreamMsg, stream: str) -> StoredEvent:
@@ -47,7 +48,7 @@ def stored_event_of_raw(message: RawStreamMsg, stream: str) -> StoredEvent:
     subject, sequence = message.subject or "", message.seq or 0
     time = message.time or datetime.fromtimestamp(0, UTC)
     envelope = _envelope(message.headers or {}, subject, stream, sequence, time)
-    return StoredEvent(decode(subject, message.data or b""), envelope, sequence)
+    return StoredEvent(decode(subject, message.data or b""), envelope, sequence, stored_at=message.time)
 
 
 def _envelope(headers: Mapping[str, str], subject: str, stream: str, sequence: int, time: datetime) -> Envelope:

@@ -13,6 +13,7 @@ from contracts.events.admissions import AdmissionGranted, AdmissionReleased, Que
 from contracts.events.audio import AudioFailed, AudioReady, AudioRequested
 from contracts.events.calls import (
     CallChanged,
+    CallCommandRefused,
     CallConcluded,
     CallCreated,
     CallDue,
@@ -26,6 +27,7 @@ from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialP
 from contracts.events.requests import (
     CallCancelRequested,
     CallChangeRequested,
+    CallCommand,
     CallRequested,
     CallRetryRequested,
     CampaignPauseRequested,
@@ -63,6 +65,8 @@ __all__ = [
     "CallCancelRequested",
     "CallChangeRequested",
     "CallChanged",
+    "CallCommand",
+    "CallCommandRefused",
     "CallConcluded",
     "CallCreated",
     "CallDecision",

@@ -99,6 +99,10 @@ class Call(BaseModel):
         validation_alias=AliasChoices("hangup_reason", "hangup"),
         description="why the orchestrator requested a hang-up, if it did",
     )
+    command_sequence: int | None = Field(
+        default=None,
+        description="position in the stream REQUESTS of the last request or command of this call that was decided",
+    )
     settlement_checks: int = Field(
         default=0,
         validation_alias=AliasChoices("settlement_checks", "checks"),

@@ -10,6 +10,7 @@ from contracts.events.admissions import AdmissionGranted, AdmissionReleased, Que
 from contracts.events.audio import AudioFailed, AudioReady, AudioRequested
 from contracts.events.calls import (
     CallChanged,
+    CallCommandRefused,
     CallConcluded,
     CallCreated,
     CallDue,
@@ -116,6 +117,12 @@ _ALL: tuple[Event, ...] = (
     AdmissionReleased(call_id=CALL_ID, attempt=1, grant_sequence=1043),
     CallStatusChanged(
         call=_DIALING, occurred_at=_DIALED, previous=CallStatus.PENDING, status=CallStatus.DIALING, attempt=1
+    ),
+    CallCommandRefused(
+        call=CALL,
+        occurred_at=_CREATED,
+        command="call.retry_requested",
+        reason="the call is waiting to be dialled; initiate it to dial now",
     ),
     CallChanged(call=CALL, occurred_at=_CREATED, changed=("max_retries",)),
     CallConcluded(call=_CONCLUDED, occurred_at=_ANSWERED + timedelta(seconds=30)),

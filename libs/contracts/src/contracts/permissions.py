@@ -13,7 +13,19 @@ from contracts.event import Service
 from contracts.events import EVENTS
 from contracts.events.timers import schedule_subject
 from contracts.queries import CALL_REQUEST, OUTCOMES, CampaignStatisticsQuery
-from contracts.streams import ANSWERS, AUDIT, CALLS, CLIPS, CONSUMERS, DEAD_LETTERS, QUEUE, STREAMS, Consumer, Stream
+from contracts.streams import (
+    ANSWERS,
+    AUDIT,
+    CALLS,
+    CLIPS,
+    CONSUMERS,
+    DEAD_LETTERS,
+    QUEUE,
+    REQUESTS,
+    STREAMS,
+    Consumer,
+    Stream,
+)
 
 OPERATOR = "operator"
 """The user of the command line: reads everything, requests calls, and changes nothing else."""
@@ -65,8 +77,13 @@ class Work:
 
 WORK: Mapping[Service, Work] = {
     Service.ORCHESTRATOR: Work(
-        handles=(streams.ORCHESTRATOR_REQUESTS, streams.ORCHESTRATOR_CAMPAIGNS, streams.ORCHESTRATOR_FACTS),
-        reads=(CALLS,),
+        handles=(
+            streams.ORCHESTRATOR_REQUESTS,
+            streams.ORCHESTRATOR_COMMANDS,
+            streams.ORCHESTRATOR_CAMPAIGNS,
+            streams.ORCHESTRATOR_FACTS,
+        ),
+        reads=(CALLS, REQUESTS),
         follows=(CALLS, QUEUE),
         publishes=(
             schedule_subject("*"),

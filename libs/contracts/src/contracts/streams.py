@@ -100,6 +100,8 @@ class Consumer:
     Messages that no worker has begun wait in the process, and `ack_wait` counts for them, too. 64 workers finish 2,000
     within 30 s if each takes less than a second. If they do not, the server delivers messages twice, which costs work
     but is harmless (law 6)."""
+    split_from: "Consumer | None" = None
+    """The consumer that delivered these events in older builds. Provisioning begins after what that one has handled."""
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -162,7 +164,14 @@ soon after the outage. Messages that fail for longer become dead letters; the st
 ORCHESTRATOR_REQUESTS = Consumer(
     "orchestrator-requests",
     REQUESTS,
-    (CallRequested, CallCancelRequested, CallRetryRequested, CallChangeRequested),
+    (CallRequested,),
+)
+ORCHESTRATOR_COMMANDS = Consumer(
+    "orchestrator-commands",
+    REQUESTS,
+    (CallCancelRequested, CallRetryRequested, CallChangeRequested),
+    max_ack_pending=20_000,  # commands whose request is still queued must not block commands of existing calls
+    split_from=ORCHESTRATOR_REQUESTS,
 )
 ORCHESTRATOR_CAMPAIGNS = Consumer(
     "orchestrator-campaigns",
@@ -208,6 +217,7 @@ VOICE_GREETINGS = Consumer(
 CONVERSATION_TURNS = Consumer("conversation-turns", CALLS, (SpeechHeard,))
 CONSUMERS = (
     ORCHESTRATOR_REQUESTS,
+    ORCHESTRATOR_COMMANDS,
     ORCHESTRATOR_CAMPAIGNS,
     ORCHESTRATOR_FACTS,
     VOICE_DIALS,

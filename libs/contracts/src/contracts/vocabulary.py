@@ -71,6 +71,8 @@ class RefusalCode(StrEnum):
 
     RETRIES_EXHAUSTED = "retries_exhausted"
     """A retry was requested, and the call has been dialled ``max_retries`` times after the first."""
+    NO_SUCH_CALL = "no_such_call"
+    """No request that was stored before the command created the call."""
 
 
 class Disposition(StrEnum):

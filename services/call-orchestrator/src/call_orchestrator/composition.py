@@ -10,11 +10,13 @@ from starlette.types import ASGIApp
 
 from call_orchestrator.adapters.nats.feeds import NatsFeeds
 from call_orchestrator.adapters.nats.queue import NatsQueue
+from call_orchestrator.adapters.nats.requests import NatsRequests
 from call_orchestrator.adapters.nats.timers import NatsTimers
 from call_orchestrator.application.admission import Admission
 from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.campaigns import CampaignService
+from call_orchestrator.application.effects import Effects
 from call_orchestrator.application.grants import Grants
 from call_orchestrator.domain.slots import Limits, Slots
 from call_orchestrator.entrypoints.subscribers import build_router
@@ -24,7 +26,7 @@ from chassis.bus_clock import running_clock
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
 from chassis.serve import Bus, operations
 from contracts import Service
-from contracts.streams import CALLS, QUEUE
+from contracts.streams import CALLS, QUEUE, REQUESTS
 
 
 def policy(settings: Settings) -> Policy:
@@ -56,7 +58,8 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         queue = NatsQueue(bus.client, bus.log(QUEUE, clock.now))
         await queue.restore(log)
         timers = NatsTimers(bus.client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS), Service.ORCHESTRATOR, clock.now)
-        calls = CallService(log, timers, queue, policy(settings), clock.now)
+        requests = NatsRequests(bus.client, bus.log(REQUESTS))
+        calls = CallService(log, requests, Effects(log, timers, queue), policy(settings), clock.now)
         campaigns = CampaignService(log, clock.now)
         bus.broker.include_router(build_router(calls, Grants(calls, log), campaigns, bus.client))
         admission = Admission(Slots(limits(settings)), log, queue, NatsFeeds(bus.client, log), clock.now)

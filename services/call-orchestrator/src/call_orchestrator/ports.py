@@ -8,7 +8,7 @@ from uuid import UUID
 
 from call_orchestrator.domain.slots import SlotEvent, Waiting
 from chassis.event_log import Guard, StoredEvent
-from contracts import Call, Envelope, Event
+from contracts import Call, CallCommand, Envelope, Event
 
 
 class Log(Protocol):
@@ -29,6 +29,19 @@ class Log(Protocol):
         event_id: str | None = None,
     ) -> StoredEvent:
         """Appends an event. Raises Conflict if the guard fails. The same `event_id` is stored once."""
+
+
+class Requests(Protocol):
+    """The stream of requests and commands."""
+
+    async def commands(self, call_id: UUID, after_sequence: int) -> list[StoredEvent[CallCommand]]:
+        """Returns the commands of the call after this position, in the order of the stream.
+
+        Commands that cannot be decoded are skipped: their own delivery makes them dead letters.
+        """
+
+    async def undecided_before(self, sequence: int) -> int:
+        """Returns how far before this position the first undecided request is; 0 if all before it are decided."""
 
 
 class Timers(Protocol):

@@ -7,6 +7,7 @@ from contracts import (
     AudioRequested,
     CallChanged,
     CallChangeRequested,
+    CallCommandRefused,
     CallDecision,
     CallHangupRequested,
     CallRequested,
@@ -65,6 +66,8 @@ def _decision(event: CallDecision) -> str:
             return f"{event.previous} → {event.status}{_why(event.reason)}{again}, attempt {event.attempt}"
         case CallChanged():
             return ", ".join(event.changed) or "nothing"
+        case CallCommandRefused():
+            return f"{event.command}: {event.reason}"
         case CallHangupRequested():
             return event.call.hangup_reason or ""
         case _:

@@ -16,9 +16,18 @@ from centralita.replay.scope import Scope, call_of, campaign_of
 from chassis.stream_reader import last_sequence, read
 from contracts import Call, CallCreated, CallDecision
 from contracts.dead_letters import DeadLetter
-from contracts.streams import CALLS, DEAD_LETTERS, ORCHESTRATOR_FACTS, ORCHESTRATOR_REQUESTS, REQUESTS, Consumer
+from contracts.streams import (
+    CALLS,
+    DEAD_LETTERS,
+    ORCHESTRATOR_COMMANDS,
+    ORCHESTRATOR_FACTS,
+    ORCHESTRATOR_REQUESTS,
+    REQUESTS,
+    Consumer,
+    Stream,
+)
 
-_DECIDERS = (ORCHESTRATOR_REQUESTS, ORCHESTRATOR_FACTS)
+_DECIDERS = (ORCHESTRATOR_REQUESTS, ORCHESTRATOR_COMMANDS, ORCHESTRATOR_FACTS)
 """The consumers by which the orchestrator receives its inputs."""
 
 
@@ -50,7 +59,7 @@ class StreamSnapshot:
         The acknowledged sequences are read first, so that the snapshot contains the decision of each acknowledged
         input. The end of REQUESTS is read last, so that it contains the cause of each decision.
         """
-        acknowledged = {decider.stream.name: await _acknowledged(client, decider) for decider in _DECIDERS}
+        acknowledged = {stream.name: await _acknowledged(client, stream) for stream in (REQUESTS, CALLS)}
         dead_letters = await _dead_letters(client)
         last_sequences = {stream.name: await last_sequence(client, stream.name) for stream in (CALLS, REQUESTS)}
         call_ids = await _calls_of(client, scope, last_sequences[CALLS.name]) if scope.campaign_id else frozenset()
@@ -151,12 +160,22 @@ async def _calls_of(client: Client, scope: Scope, end: int) -> frozenset[str]:
     return frozenset(call_of(message) or "" for message in created if campaign_of(message) == scope.campaign_id)
 
 
-async def _acknowledged(client: Client, consumer: Consumer) -> int:
+async def _acknowledged(client: Client, stream: Stream) -> int:
+    """Returns the sequence up to which every input of the orchestrator in this stream is acknowledged."""
     try:
-        floor = (await client.jetstream().consumer_info(consumer.stream.name, consumer.name)).ack_floor
+        end = await last_sequence(client, stream.name)
+        deciders = [decider for decider in _DECIDERS if decider.stream is stream]
+        return min([await _acknowledged_by(client, decider, end) for decider in deciders])
     except NotFoundError:
         return 0
-    return floor.stream_seq if floor else 0
+
+
+async def _acknowledged_by(client: Client, consumer: Consumer, end: int) -> int:
+    """Returns the consumer's ack floor. It stays behind messages that the consumer does not deliver."""
+    info = await client.jetstream().consumer_info(consumer.stream.name, consumer.name)
+    if not info.num_pending and not info.num_ack_pending:
+        return end
+    return info.ack_floor.stream_seq if info.ack_floor else 0
 
 
 async def _dead_letters(client: Client) -> tuple[str, ...]:

@@ -13,6 +13,9 @@ that time is one of a few (`centralita.replay.call_history.CallHistory.possible_
 decision in all of them now, that is a *doubt*. It is not a drift, because an input whose replica was killed is handled
 again later, in another state.
 
+A refused command is a decision, ``call.command_refused``; older builds recorded none. `Call.command_sequence` is not
+compared: it is a position in the stream REQUESTS, which an import changes.
+
 **Some messages are not judged**: inputs that the orchestrator had not acknowledged, and dead letters. With a time
 range, these are also messages whose cause or decision may be outside the range.
 """
@@ -27,7 +30,7 @@ from pydantic import BaseModel
 from centralita.replay.call_history import CallHistory, Decision, Input, call_histories
 from centralita.replay.decisions import DIAL_WITHIN, countries_of, decide_again, policy_of
 from centralita.replay.record import Record
-from contracts import CallCreated, CallDecision
+from contracts import CallCommandRefused, CallCreated, CallDecision
 from contracts.streams import CALLS
 
 Differences = tuple[tuple[str, Any, Any], ...]
@@ -130,7 +133,7 @@ async def _judge_ignored(
     now: CallDecision | None = None
     for before, at in history.possible_states(ignored):
         now = decide_again(before, ignored.stored, policy_of(before, dial_within, countries), at)
-        if now is None:
+        if now is None or isinstance(now, CallCommandRefused):  # older builds recorded no refusal
             return None, True
     assert now is not None  # noqa: S101  there is at least one state
     name = ignored.stored.event.event_name
@@ -143,7 +146,7 @@ def _drift(recorded: Decision, reason: str, differences: Differences = ()) -> Dr
 
 
 def _differences(recorded: CallDecision, now: CallDecision) -> Differences:
-    call = _different_fields(recorded.call, now.call, "call.")
+    call = _different_fields(recorded.call, now.call, "call.", exclude={"command_sequence"})
     if type(recorded) is not type(now):
         return (("event", recorded.event_name, now.event_name), *call)
     return (*_different_fields(recorded, now, "", exclude={"call"}), *call)

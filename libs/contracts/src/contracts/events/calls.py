@@ -6,7 +6,7 @@ from pydantic import Field
 
 from contracts.event import CallDecision
 from contracts.instants import Instant
-from contracts.vocabulary import CallStatus
+from contracts.vocabulary import CallStatus, RefusalCode
 
 
 class CallCreated(CallDecision):
@@ -33,6 +33,16 @@ class CallChanged(CallDecision):
     event_name: ClassVar[str] = "call.changed"
 
     changed: tuple[str, ...] = Field(description="names of the fields that the command set")
+
+
+class CallCommandRefused(CallDecision):
+    """A command was refused: it changes only the ``command_sequence`` of the call, so it is not decided again later."""
+
+    event_name: ClassVar[str] = "call.command_refused"
+
+    command: str = Field(description="the name of the command, such as call.retry_requested")
+    reason: str
+    code: RefusalCode | None = None
 
 
 class CallDue(CallDecision):

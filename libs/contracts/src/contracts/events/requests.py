@@ -143,6 +143,10 @@ def _text_refusals(request: CallRequested | CallChangeRequested) -> list[str]:
     ]
 
 
+CallCommand = CallCancelRequested | CallRetryRequested | CallChangeRequested
+"""A command on an existing call."""
+
+
 class _CampaignCommand(CampaignEvent):
     """A command about a campaign. Only the edge may publish it, because it records each act in the audit log."""
 

@@ -8,32 +8,56 @@ from call_orchestrator.application.snapshots import event_of, state_of, terms_of
 from call_orchestrator.domain import inputs
 from call_orchestrator.domain.decisions import Ignored, Refused
 from call_orchestrator.domain.machine import create, decide
-from contracts import Call, CallChangeRequested, CallDecision, CallRequested
+from contracts import Call, CallChangeRequested, CallCommandRefused, CallDecision
+from contracts.vocabulary import RefusalCode
+
+NO_SUCH_CALL = Refused("there is no such call", RefusalCode.NO_SUCH_CALL)
 
 
 def decide_call(
     before: Call | None, call_input: CallInput, policy: Policy, now: datetime
 ) -> CallDecision | Ignored | Refused:
-    """Returns the event that follows from an input, or why none does. `before`: the call, if it exists."""
+    """Returns the event that follows from an input, or why none does. `before`: the call, if it exists.
+
+    A refused command of an existing call is an event, too: `CallCommandRefused`.
+    """
     if before is None:
         return _create(call_input, policy, now)
+    decision = _decide(before, call_input, policy, now)
+    if isinstance(decision, Refused) and (command := call_input.command):
+        refused = _at(before, call_input)
+        return CallCommandRefused(
+            call=refused, occurred_at=now, command=command.event_name, reason=decision.reason, code=decision.code
+        )
+    return decision
+
+
+def _decide(before: Call, call_input: CallInput, policy: Policy, now: datetime) -> CallDecision | Ignored | Refused:
     decision = decide(state_of(before), call_input.input, terms_of(before, policy.dial_within), now)
     if isinstance(decision, Ignored | Refused):
         return decision
-    request = call_input.request
-    if not isinstance(request, CallChangeRequested):
-        return event_of(decision, before, now)
+    command, call = call_input.command, _at(before, call_input)
+    if not isinstance(command, CallChangeRequested):
+        return event_of(decision, call, now)
     try:
-        return event_of(decision, changed_call(before, request, policy), now, tuple(request.changes()))
+        return event_of(decision, changed_call(call, command, policy), now, tuple(command.changes()))
     except UnacceptableTerms as error:
         return Refused(str(error))
 
 
 def _create(call_input: CallInput, policy: Policy, now: datetime) -> CallDecision | Refused:
     input, request = call_input.input, call_input.request
-    if not (isinstance(input, inputs.CallRequested) and isinstance(request, CallRequested)):
-        return Refused("there is no such call")
+    if not (isinstance(input, inputs.CallRequested) and request):
+        return NO_SUCH_CALL
     try:
-        return event_of(create(input, now), new_call(call_input.call_id, request, policy, now), now)
+        call = new_call(call_input.call_id, request, policy, now)
     except UnacceptableTerms as error:
         return Refused(str(error))
+    return event_of(create(input, now), _at(call, call_input), now)
+
+
+def _at(call: Call, call_input: CallInput) -> Call:
+    """Returns the call with the position of this request or command. An input without a position changes nothing."""
+    if call_input.sequence is None:
+        return call
+    return call.model_copy(update={"command_sequence": max(call.command_sequence or 0, call_input.sequence)})

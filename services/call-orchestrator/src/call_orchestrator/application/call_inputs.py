@@ -10,6 +10,7 @@ from contracts import (
     AnswerClassified,
     CallCancelRequested,
     CallChangeRequested,
+    CallCommand,
     CallRequested,
     CallRetryRequested,
     ConversationEnded,
@@ -23,7 +24,6 @@ from contracts import (
     call_id_of,
 )
 
-CallCommand = CallRequested | CallChangeRequested | CallCancelRequested | CallRetryRequested
 AttemptEvent = (
     DialPlaced
     | DialRefused
@@ -33,7 +33,7 @@ AttemptEvent = (
     | AnswerClassified
     | ConversationEnded
 )
-DecidingEvent = CallCommand | AttemptEvent | TimerDue | AdmissionGranted
+DecidingEvent = CallRequested | CallCommand | AttemptEvent | TimerDue | AdmissionGranted
 """Every message that the orchestrator decides about a call."""
 
 
@@ -41,25 +41,35 @@ DecidingEvent = CallCommand | AttemptEvent | TimerDue | AdmissionGranted
 class CallInput:
     """An input for one call and the envelope of its message.
 
-    `request` is the message if it requests or changes a call. `grant_sequence` is its sequence if it grants a slot.
+    `request` and `command` are the message if it is one, and `sequence` is its position in the stream REQUESTS.
+    `grant_sequence` is its sequence if it grants a slot.
     """
 
     call_id: UUID
     input: inputs.Input
     cause: Envelope
     is_redelivered: bool = False
-    request: CallRequested | CallChangeRequested | None = None
+    request: CallRequested | None = None
+    command: CallCommand | None = None
+    sequence: int | None = None
     grant_sequence: int | None = None
 
 
-def call_input(event: DecidingEvent, cause: Envelope, *, is_redelivered: bool = False) -> CallInput:
-    """Returns the input in a message. The id of its message identifies a request without an id."""
+def call_input(
+    event: DecidingEvent, cause: Envelope, *, is_redelivered: bool = False, sequence: int | None = None
+) -> CallInput:
+    """Returns the input in a message. The id of its message identifies a request without an id.
+
+    `sequence`: the position of a request or command in the stream REQUESTS.
+    """
     if isinstance(event, CallRequested):
         request_id = event.request_id or cause.id
         request = event.model_copy(update={"request_id": request_id})
-        return CallInput(call_id_of(request_id), _input(event), cause, is_redelivered, request)
-    change = event if isinstance(event, CallChangeRequested) else None
-    return CallInput(event.call_id, _input(event), cause, is_redelivered, change)
+        return CallInput(
+            call_id_of(request_id), _input(event), cause, is_redelivered, request=request, sequence=sequence
+        )
+    command = event if isinstance(event, CallCommand) else None
+    return CallInput(event.call_id, _input(event), cause, is_redelivered, command=command, sequence=sequence)
 
 
 def _input(event: DecidingEvent) -> inputs.Input:

@@ -3,88 +3,178 @@
 Any input may arrive twice, late or out of order (law 6). The append is guarded by the sequence that was loaded. If two
 replicas decide at once, one of them gets a conflict, loads what the other appended, and decides again. The causation id
 of an event shows that a message was decided before. Only its effects are repeated then, and each is idempotent.
+
+Commands of one call take effect in stream order (ADR 21). Each request and each command is decided once, accepted or
+refused, and the decision records its position in the stream REQUESTS: `Call.command_sequence`. Before a command is
+decided, the earlier undecided commands of its call are read from the stream and decided. After a request has created
+its call, the commands that were stored meanwhile are decided before any effect, so before the call can be dialled. A
+command without a call waits until every earlier request is decided; only then there is no such call.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from uuid import NAMESPACE_OID, uuid5
+from uuid import UUID
 
 import structlog
 
 from call_orchestrator import metrics
-from call_orchestrator.application.call_decisions import decide_call
-from call_orchestrator.application.call_inputs import CallInput
+from call_orchestrator.application.call_decisions import NO_SUCH_CALL, decide_call
+from call_orchestrator.application.call_inputs import CallInput, call_input
 from call_orchestrator.application.call_terms import Policy
-from call_orchestrator.application.stored import StoredCall, load_call
-from call_orchestrator.domain import inputs
+from call_orchestrator.application.effects import Effects
+from call_orchestrator.application.stored import StoredCall, load_call, newest_of
 from call_orchestrator.domain.decisions import Ignored, Refused
-from call_orchestrator.ports import Log, Queue, Timers
-from chassis.event_log import Conflict, Guard
-from contracts import AudioRequested, Call, CallDecision, CallStatus, CommandOutcome, Envelope
-from contracts.script import render_greeting
+from call_orchestrator.ports import Log, Requests
+from chassis.event_log import Conflict, Guard, StoredEvent
+from chassis.retry_later import RetryLater
+from contracts import (
+    Call,
+    CallCommand,
+    CallCommandRefused,
+    CallCreated,
+    CallDecision,
+    CallStatus,
+    CommandOutcome,
+    Envelope,
+    Event,
+)
 from contracts.streams import call_state_filter
 
 MAX_CONFLICTS = 20
+_MIN_WAIT_SECONDS, _MAX_WAIT_SECONDS = 0.1, 15.0
+_REQUESTS_PER_SECOND = 500
+"""An upper estimate of how many requests the replicas decide."""
 
 logger = structlog.get_logger()
+
+
+class EarlierRequestUndecided(RetryLater):
+    """A request that was stored before the command, and may be that of its call, is not decided yet.
+
+    The wait ends when the requests consumer has come so far. The command is decided together with its request; the
+    wait only delays its outcome. Behind many requests it is longer, so that waiting commands cost little.
+    """
+
+    def __init__(self, deliveries: int, distance: int) -> None:
+        wait_seconds = max(_MIN_WAIT_SECONDS * 2 ** (min(deliveries, 16) - 1), distance / _REQUESTS_PER_SECOND)
+        super().__init__(min(wait_seconds, _MAX_WAIT_SECONDS), is_unlimited=True)
 
 
 class CallService:
     """Decides the inputs of calls."""
 
-    def __init__(self, log: Log, timers: Timers, queue: Queue, policy: Policy, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, log: Log, requests: Requests, effects: Effects, policy: Policy, now: Callable[[], datetime]
+    ) -> None:
         self._log = log
-        self._timers = timers
-        self._queue = queue
+        self._requests = requests
+        self._effects = effects
         self._policy = policy
         self._now = now
 
     async def handle(self, call_input: CallInput) -> CommandOutcome:
-        """Decides one input, appends the event and applies its effects. Raises Conflict after `MAX_CONFLICTS`."""
+        """Decides a request, a fact or a timer, and applies its effects. Raises Conflict after `MAX_CONFLICTS`."""
         for _ in range(MAX_CONFLICTS):
             stored = await load_call(self._log, call_input.call_id)
-            if stored and await self._is_decided(stored, call_input):
-                await self._apply_effects(stored, call_input.cause)
-                return _accepted(stored.call)
             try:
-                return await self._decide(stored, call_input)
+                return await self._handle(stored, call_input)
             except Conflict:
                 continue
-        raise Conflict(f"call {call_input.call_id}: {MAX_CONFLICTS} conflicts in a row; the message is delivered again")
+        raise _conflicts(call_input.call_id)
+
+    async def handle_command(self, command: StoredEvent[CallCommand]) -> CommandOutcome:
+        """Decides a command and the earlier undecided ones of its call.
+
+        Raises Conflict after `MAX_CONFLICTS`, and EarlierRequestUndecided.
+        """
+        call_id = command.event.call_id
+        for _ in range(MAX_CONFLICTS):
+            stored = await load_call(self._log, call_id)
+            if stored is None and (distance := await self._requests.undecided_before(command.sequence)):
+                raise EarlierRequestUndecided(command.deliveries, distance)
+            stored = stored or await load_call(self._log, call_id)  # the request may have been decided meanwhile
+            if stored is None:
+                return _refused(call_id, NO_SUCH_CALL)
+            try:
+                return await self._handle_command(stored, command)
+            except Conflict:
+                continue
+        raise _conflicts(call_id)
+
+    async def _handle(self, stored: StoredCall | None, call_input: CallInput) -> CommandOutcome:
+        if stored is None or not await self._is_decided(stored, call_input):
+            decision = self._decision(stored, call_input)
+            if isinstance(decision, Refused):
+                return _refused(call_input.call_id, decision)
+            if isinstance(decision, CallDecision):
+                stored = await self._append(decision, stored, call_input.cause)
+            else:
+                logger.debug("input_ignored", input=type(call_input.input).__name__, reason=decision.reason)
+        assert stored is not None  # noqa: S101  only inputs of existing calls are ignored
+        if call_input.request:
+            stored = await self._decide_waiting_commands(stored)
+        await self._effects.apply(stored, call_input.cause)
+        return _accepted(stored.call)
 
     async def _is_decided(self, stored: StoredCall, call_input: CallInput) -> bool:
         if stored.cause_id == call_input.cause.id:
             return True
-        # A new leader of the consumer may not know that the message was delivered; a retry must not count twice.
-        may_be_repeated = call_input.is_redelivered or isinstance(call_input.input, inputs.CallRetryRequested)
-        if not may_be_repeated:
+        if not call_input.is_redelivered or call_input.request:  # a request of an existing call is never decided again
             return False
         events = await self._log.read([call_state_filter(call_input.call_id)])
         return any(stored_event.envelope.causation_id == call_input.cause.id for stored_event in events)
 
-    async def _decide(self, stored: StoredCall | None, call_input: CallInput) -> CommandOutcome:
-        before = stored.call if stored else None
-        decision: CallDecision | Ignored | Refused
+    def _decision(self, stored: StoredCall | None, call_input: CallInput) -> CallDecision | Ignored | Refused:
         if stored and _is_slot_freed(stored, call_input):
-            decision = Ignored("a later event of the call has freed the slot")
-        else:
-            decision = decide_call(before, call_input, self._policy, self._now())
-        if isinstance(decision, Refused):
-            return CommandOutcome(
-                accepted=False,
-                call_id=call_input.call_id,
-                status=before.status if before else None,
-                reasons=(decision.reason,),
-                code=decision.code,
-            )
-        if stored and isinstance(decision, Ignored):
-            logger.debug("input_ignored", input=type(call_input.input).__name__, reason=decision.reason)
-            await self._apply_effects(stored, call_input.cause)
-            return _accepted(stored.call)
-        assert isinstance(decision, CallDecision)  # noqa: S101  only inputs of existing calls are ignored
-        after = await self._append(decision, stored, call_input.cause)
-        await self._apply_effects(after, call_input.cause)
-        return _accepted(after.call)
+            return Ignored("a later event of the call has freed the slot")
+        return decide_call(stored.call if stored else None, call_input, self._policy, self._now())
+
+    async def _handle_command(self, stored: StoredCall, command: StoredEvent[CallCommand]) -> CommandOutcome:
+        history = await self._log.read([call_state_filter(command.event.call_id)])
+        stored = newest_of(stored, history)
+        event = _decision_on(command, history)
+        if event is None:
+            if _precedes_call(command, stored.call, history):
+                return _refused(stored.call.call_id, NO_SUCH_CALL, stored.call.status)
+            stored = await self._decide_commands(stored, await self._undecided(stored.call, command), history)
+            event = stored.event
+        await self._effects.apply(stored, command.envelope)
+        if isinstance(event, CallCommandRefused):
+            return _refused(stored.call.call_id, Refused(event.reason, event.code), stored.call.status)
+        return _accepted(stored.call)
+
+    async def _decide_waiting_commands(self, stored: StoredCall) -> StoredCall:
+        """Decides the commands that were stored after the last decided one. A call of an older build has none."""
+        position = stored.call.command_sequence
+        if position is None or not (waiting := await self._requests.commands(stored.call.call_id, position)):
+            return stored
+        history = await self._log.read([call_state_filter(stored.call.call_id)])
+        return await self._decide_commands(newest_of(stored, history), waiting, history)
+
+    async def _undecided(self, call: Call, command: StoredEvent[CallCommand]) -> list[StoredEvent[CallCommand]]:
+        """Returns the undecided commands up to this one, which ends the list.
+
+        In a call of an older build, and after an import, `command_sequence` does not show which ones they are.
+        """
+        position = call.command_sequence
+        if position is None or command.sequence <= position:
+            return [command]
+        waiting = await self._requests.commands(call.call_id, position)
+        return [*(one for one in waiting if one.sequence < command.sequence), command]
+
+    async def _decide_commands(
+        self, stored: StoredCall, commands: Sequence[StoredEvent[CallCommand]], history: Sequence[StoredEvent]
+    ) -> StoredCall:
+        """Decides commands in this order. One whose id was decided before, because it was stored twice, is skipped."""
+        decided = _decided_ids(history)
+        for command in commands:
+            if command.envelope.id not in decided:
+                given = call_input(command.event, command.envelope, sequence=command.sequence)
+                decision = decide_call(stored.call, given, self._policy, self._now())
+                assert isinstance(decision, CallDecision)  # noqa: S101  a command of an existing call is an event
+                stored = await self._append(decision, stored, command.envelope)
+                decided.add(command.envelope.id)
+        return stored
 
     async def _append(self, event: CallDecision, stored: StoredCall | None, cause: Envelope) -> StoredCall:
         guard = Guard(call_state_filter(event.call_id), stored.sequence if stored else 0)
@@ -98,37 +188,7 @@ class CallService:
             status=call.status,
             attempt=call.attempt,
         )
-        return StoredCall(call, appended.sequence, cause.id)
-
-    async def _apply_effects(self, stored: StoredCall, cause: Envelope) -> None:
-        """Sets or clears the timer; joins the queue or requests the greeting if the snapshot needs it. Idempotent.
-
-        After a crash between append and effects, the message is delivered again and the effects are applied then.
-        """
-        call = stored.call
-        if call.deadline_at is None:
-            await self._timers.clear(call.call_id, after_sequence=stored.sequence)
-            return
-        await self._timers.set(call.call_id, call.deadline_at, after_sequence=stored.sequence, cause=cause)
-        if call.is_queued:
-            await self._queue.join(call, due_sequence=stored.sequence, cause=cause)
-        elif call.status is CallStatus.PENDING and call.attempt == 0:
-            await self._request_greeting(stored, cause)
-
-    async def _request_greeting(self, stored: StoredCall, cause: Envelope) -> None:
-        call = stored.call
-        request = AudioRequested(
-            call_id=call.call_id,
-            attempt=0,
-            turn=0,
-            sentence=0,
-            text=render_greeting(call.script_template, call.variables),
-            language=call.language,
-            is_reusable=True,
-        )
-        # One id per event: a greeting that was changed and changed back is requested again.
-        event_id = uuid5(NAMESPACE_OID, f"{call.call_id}/greeting/{stored.sequence}")
-        await self._log.append(request, event_id=str(event_id), cause=cause)
+        return StoredCall(event, appended.sequence, cause.id)
 
 
 def _is_slot_freed(stored: StoredCall, call_input: CallInput) -> bool:
@@ -139,5 +199,38 @@ def _is_slot_freed(stored: StoredCall, call_input: CallInput) -> bool:
     return call_input.grant_sequence is not None and stored.sequence > call_input.grant_sequence
 
 
+def _decided_ids(history: Sequence[StoredEvent]) -> set[str | None]:
+    """Returns the ids of the commands that were decided. A command with the id of its request is a command."""
+    return {known.envelope.causation_id for known in history if not isinstance(known.event, CallCreated)}
+
+
+def _decision_on(command: StoredEvent[CallCommand], history: Sequence[StoredEvent]) -> Event | None:
+    decisions = (
+        known.event
+        for known in history
+        if known.envelope.causation_id == command.envelope.id and not isinstance(known.event, CallCreated)
+    )
+    return next(decisions, None)
+
+
+def _precedes_call(command: StoredEvent[CallCommand], call: Call, history: Sequence[StoredEvent]) -> bool:
+    """Whether the command was stored before the request of its call.
+
+    An import gives messages other positions, so the times at which the server stored both are compared, too.
+    """
+    if call.command_sequence is None or command.sequence > call.command_sequence:
+        return False
+    created = next((known.stored_at for known in history if isinstance(known.event, CallCreated)), None)
+    return bool(created and command.stored_at and command.stored_at < created)
+
+
 def _accepted(call: Call) -> CommandOutcome:
     return CommandOutcome(accepted=True, call_id=call.call_id, request_id=call.request_id, status=call.status)
+
+
+def _refused(call_id: UUID, refused: Refused, status: CallStatus | None = None) -> CommandOutcome:
+    return CommandOutcome(accepted=False, call_id=call_id, status=status, reasons=(refused.reason,), code=refused.code)
+
+
+def _conflicts(call_id: object) -> Conflict:
+    return Conflict(f"call {call_id}: {MAX_CONFLICTS} conflicts in a row; the message is delivered again")

@@ -1,20 +1,27 @@
 """Loads calls and campaigns: each is one read of the last event about it, from the leader (law 1)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from call_orchestrator.ports import Log
+from chassis.event_log import StoredEvent
 from contracts import Call, CallDecision, Campaign, CampaignDecision
 from contracts.streams import call_state_filter, campaign_state_filter
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCall:
-    """A call, the sequence of its last event, and the id of the message that caused that event."""
+    """The last event of a call, its sequence, and the id of the message that caused it."""
 
-    call: Call
+    event: CallDecision
     sequence: int
     cause_id: str | None
+
+    @property
+    def call(self) -> Call:
+        """The call after the event."""
+        return self.event.call
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +34,19 @@ class StoredCampaign:
 
 async def load_call(log: Log, call_id: UUID) -> StoredCall | None:
     """Returns the call as its last event carries it, or none."""
-    last = await log.last(call_state_filter(call_id))
+    return _stored_call(await log.last(call_state_filter(call_id)))
+
+
+def newest_of(stored: StoredCall, history: Sequence[StoredEvent]) -> StoredCall:
+    """Returns the call after the last decision in `history`, which was read later, if that is newer."""
+    newer = [one for one in history if isinstance(one.event, CallDecision) and one.sequence > stored.sequence]
+    return _stored_call(newer[-1]) or stored if newer else stored
+
+
+def _stored_call(last: StoredEvent | None) -> StoredCall | None:
     if last is None or not isinstance(last.event, CallDecision):
         return None
-    return StoredCall(last.event.call, last.sequence, last.envelope.causation_id)
+    return StoredCall(last.event, last.sequence, last.envelope.causation_id)
 
 
 async def load_campaign(log: Log, campaign_id: str) -> StoredCampaign:

@@ -3,41 +3,48 @@
 from faststream.nats import NatsRouter
 from nats.aio.client import Client
 
-from call_orchestrator.application.call_inputs import AttemptEvent, CallCommand, call_input
+from call_orchestrator.application.call_inputs import AttemptEvent, call_input
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.campaigns import CampaignCommand, CampaignService
 from call_orchestrator.application.grants import Grants
 from chassis.event_log import StoredEvent
 from chassis.subscriptions import subscribe
-from contracts import AdmissionGranted, CommandOutcome, TimerDue, outcome_subject
-from contracts.streams import ORCHESTRATOR_CAMPAIGNS, ORCHESTRATOR_FACTS, ORCHESTRATOR_REQUESTS
+from contracts import AdmissionGranted, CallCommand, CallRequested, CommandOutcome, TimerDue, outcome_subject
+from contracts.streams import (
+    ORCHESTRATOR_CAMPAIGNS,
+    ORCHESTRATOR_COMMANDS,
+    ORCHESTRATOR_FACTS,
+    ORCHESTRATOR_REQUESTS,
+)
 
 
 def build_router(calls: CallService, grants: Grants, campaigns: CampaignService, client: Client) -> NatsRouter:
-    """Returns the subscriptions to the three consumers of this service.
+    """Returns the subscriptions to the four consumers of this service.
 
     `CallService`, `Grants` and `CampaignService` explain why a second delivery is harmless.
     """
     router = NatsRouter()
 
-    async def handle(event: CallCommand | AttemptEvent | TimerDue, stored: StoredEvent) -> CommandOutcome:
-        return await calls.handle(call_input(event, stored.envelope, is_redelivered=stored.deliveries > 1))
+    async def on_call_requested(event: CallRequested, stored: StoredEvent[CallRequested]) -> None:
+        outcome = await calls.handle(call_input(event, stored.envelope, sequence=stored.sequence))
+        await _publish_outcome(client, stored, outcome)
 
-    async def on_call_command(event: CallCommand, stored: StoredEvent[CallCommand]) -> None:
-        await _publish_outcome(client, stored, await handle(event, stored))
+    async def on_call_command(_: CallCommand, stored: StoredEvent[CallCommand]) -> None:
+        await _publish_outcome(client, stored, await calls.handle_command(stored))
 
     async def on_campaign_command(event: CampaignCommand, stored: StoredEvent[CampaignCommand]) -> None:
         await _publish_outcome(client, stored, await campaigns.handle(event, stored.envelope))
 
     async def on_call_event(event: AttemptEvent | TimerDue, stored: StoredEvent[AttemptEvent | TimerDue]) -> None:
-        await handle(event, stored)
+        await calls.handle(call_input(event, stored.envelope, is_redelivered=stored.deliveries > 1))
 
     async def on_admission_granted(event: AdmissionGranted, stored: StoredEvent[AdmissionGranted]) -> None:
         await grants.carry_out(
             event, sequence=stored.sequence, cause=stored.envelope, is_redelivered=stored.deliveries > 1
         )
 
-    subscribe(router, ORCHESTRATOR_REQUESTS, on_call_command)
+    subscribe(router, ORCHESTRATOR_REQUESTS, on_call_requested)
+    subscribe(router, ORCHESTRATOR_COMMANDS, on_call_command)
     subscribe(router, ORCHESTRATOR_CAMPAIGNS, on_campaign_command)
     subscribe(router, ORCHESTRATOR_FACTS, on_call_event, on_admission_granted)
     return router

@@ -1,0 +1,60 @@
+"""The stream REQUESTS as the orchestrator reads it: the commands of one call, and which requests are decided.
+
+Everything is read from the leader, or compared with what the leader has (ADR 18). The cost does not depend on the
+length of the stream: the commands of a call are on literal subjects (law 11).
+"""
+
+import asyncio
+from typing import cast
+from uuid import UUID
+
+from nats.aio.client import Client
+from nats.js.errors import NotFoundError
+
+from chassis.event_log import EventLog, StoredEvent
+from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
+from contracts import CallCancelRequested, CallChangeRequested, CallCommand, CallRequested, CallRetryRequested
+from contracts.streams import ORCHESTRATOR_REQUESTS, REQUESTS
+
+_COMMANDS = (CallCancelRequested, CallRetryRequested, CallChangeRequested)
+_FRESH_SECONDS = 0.1
+
+
+class NatsRequests:
+    """Implements `Requests` with the stream REQUESTS and the state of its consumer."""
+
+    def __init__(self, client: Client, requests: EventLog) -> None:
+        self._js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
+        self._requests = requests
+        self._undecided_sequence = 0
+        self._found_at = float("-inf")
+
+    async def commands(self, call_id: UUID, after_sequence: int) -> list[StoredEvent[CallCommand]]:
+        """Returns the commands of the call after this position, in the order of the stream."""
+        subjects = [command.subject_for(call_id) for command in _COMMANDS]
+        stored = await self._requests.read(subjects, after_sequence=after_sequence)
+        return cast("list[StoredEvent[CallCommand]]", stored)
+
+    async def undecided_before(self, sequence: int) -> int:
+        """Returns how far before this position the first undecided request is; 0 if all before it are decided.
+
+        A request is decided when it is acknowledged: its call exists, or it is a dead letter. The first undecided
+        request follows the consumer's ack floor. Many commands may wait for the same request, so it is looked up at
+        most every 100 ms.
+        """
+        clock = asyncio.get_running_loop().time
+        if sequence > self._undecided_sequence and clock() - self._found_at >= _FRESH_SECONDS:
+            undecided_sequence = await retry_until_leader(self._find_undecided)
+            if undecided_sequence is None:
+                return 0
+            self._undecided_sequence, self._found_at = undecided_sequence, clock()
+        return max(sequence - self._undecided_sequence, 0)
+
+    async def _find_undecided(self) -> int | None:
+        """Returns the position of the first undecided request, or None."""
+        floor = (await self._js.consumer_info(REQUESTS.name, ORCHESTRATOR_REQUESTS.name)).ack_floor
+        start = (floor.stream_seq if floor else 0) + 1
+        try:
+            return (await self._js.get_msg(REQUESTS.name, seq=start, subject=CallRequested.subjects(), next=True)).seq
+        except NotFoundError:
+            return None
