@@ -23,7 +23,7 @@ Work = Callable[[], Awaitable[None]]
 async def edge_requests() -> AsyncIterator[Callable[[bytes, str], Work]]:
     """Yields a function of a form and a signature ("" for none) that returns the request as work."""
     provider = TwilioWebhooks("token", "https://calls.example.com", "https://calls.example.com")
-    dependencies = Dependencies(None, None, None, None, None, provider)  # type: ignore[arg-type]
+    dependencies = Dependencies(None, None, None, None, None, provider, None)  # type: ignore[arg-type]
     app = create_app(dependencies, keys=(), limit=RequestLimit(50, 100))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none"))
     serving = asyncio.create_task(server.serve())

@@ -126,7 +126,14 @@ class TestRateLimit:
 
         after = await _refused(anyone)
         grown = {reason: after[reason] - before[reason] for reason in after}
-        assert grown == {"missing_scope": 3, "other_campaign": 0, "too_many": 2, "no_key": 1, "wrong_key": 1}
+        assert grown == {
+            "missing_scope": 3,
+            "other_campaign": 0,
+            "too_many": 2,
+            "no_key": 1,
+            "wrong_key": 1,
+            "wrong_key_slowed": 0,
+        }
 
 
 async def _refused(anyone: httpx.AsyncClient) -> dict[str, float]:

@@ -1,5 +1,8 @@
 """The token buckets of API keys."""
 
+import pytest
+
+from edge.application import rate_limit
 from edge.application.rate_limit import RequestLimit, TokenBuckets
 
 
@@ -37,6 +40,16 @@ def test_a_refused_request_consumes_no_token() -> None:
 
     clock.now += 1
     assert buckets.take("a") is None
+
+
+def test_the_number_of_buckets_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limit, "MAX_BUCKETS", 2)
+    buckets = TokenBuckets(RequestLimit(per_second=1, burst=1), Clock())
+    for name in ("a", "b", "a", "c"):
+        buckets.take(name)
+
+    assert buckets.take("a") is not None
+    assert buckets.take("b") is None  # the oldest bucket was removed
 
 
 def test_each_key_has_its_own_bucket() -> None:

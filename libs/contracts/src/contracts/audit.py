@@ -30,9 +30,11 @@ class AuditEntry(BaseModel):
     act_id: str = Field(description="the same in all entries of one act; UUIDv7")
     act: Annotated[str, StringConstraints(pattern=r"^[a-z]+\.[a-z_]+$")] = Field(examples=["call.cancel"])
     target: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$")] = Field(
-        description="the id of the call or campaign; the act begins with `call` or `campaign`"
+        description="the id of the call or campaign; the act begins with `call` or `campaign`. `key.use`: an address"
     )
-    key_name: str = Field(validation_alias=AliasChoices("key_name", "who"), description="the name of the API key")
+    key_name: str = Field(
+        validation_alias=AliasChoices("key_name", "who"), description="the name of the API key; `unknown`: a wrong key"
+    )
     recorded_at: Instant = Field(
         validation_alias=AliasChoices("recorded_at", "at"), description="when this entry was written"
     )
@@ -41,6 +43,8 @@ class AuditEntry(BaseModel):
     before: dict[str, Any] | None = Field(default=None, description="the target before the act; null: unknown")
     after: dict[str, Any] | None = Field(default=None, description="the target when the act was answered")
     request: dict[str, Any] | None = Field(default=None, description="call.create: what was requested")
+    address: str | None = Field(default=None, description="key.use: the client's IPv4 address or IPv6 network")
+    count: int | None = Field(default=None, description="key.use: how many wrong keys the address has sent")
     reasons: tuple[str, ...] = Field(default=(), description="why the act was refused or is undecided")
 
     @property

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from starlette.types import ASGIApp
 
+from chassis.background import run_in_background
 from chassis.serve import Bus, operations
 from contracts.streams import CALLS, REQUESTS
 from edge.adapters.nats import NatsAudit, NatsCallLog, NatsRequests, NatsStatistics
@@ -14,6 +15,7 @@ from edge.application.calls import Calls
 from edge.application.campaigns import Campaigns
 from edge.application.dialogue import DialogueService
 from edge.application.rate_limit import RequestLimit
+from edge.application.wrong_keys import WrongKeys
 from edge.entrypoints.http import Dependencies, create_app
 from edge.entrypoints.subscribers import build_router
 from edge.settings import Settings
@@ -30,14 +32,16 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     audit = NatsAudit(bus.client)
     calls, campaigns = Calls(log, requests, NatsStatistics(bus.client)), Campaigns(log, requests)
     bus.broker.include_router(build_router(calls))
-    async with http_client() as http:
+    wrong_keys = WrongKeys(audit)
+    async with http_client() as http, run_in_background(wrong_keys.run()):
         dialogue = DialogueService(log, VoiceMedia(http, settings.internal_media_url, derive_media_key(token)))
         provider = TwilioWebhooks(token, settings.public_url, settings.media_url)
         yield create_app(
-            Dependencies(calls, campaigns, Acts(calls, campaigns, audit), audit, dialogue, provider),
+            Dependencies(calls, campaigns, Acts(calls, campaigns, audit), audit, dialogue, provider, wrong_keys),
             keys=settings.api_keys,
             limit=RequestLimit(settings.rest_requests_per_second, settings.rest_burst),
             trusted_proxies=settings.trusted_proxies,
             is_document_public=settings.embedded_run,
             routes=operations(bus.client),
         )
+    await wrong_keys.flush()

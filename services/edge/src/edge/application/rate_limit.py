@@ -1,7 +1,8 @@
-"""The number of requests that an API key may make: one token bucket per key, in the memory of this replica."""
+"""Rate limits in the memory of this replica: a token bucket for each API key, and for each address with wrong keys."""
 
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,13 +15,17 @@ class RequestLimit:
     burst: int
 
 
+MAX_BUCKETS = 10_000
+"""More than the API keys of any installation. Clients' addresses may be more; the oldest bucket is then removed."""
+
+
 class TokenBuckets:
-    """One bucket per key digest. The settings bound their number, so buckets are never removed."""
+    """One bucket per name, such as a key's digest. The least recently used bucket is removed first."""
 
     def __init__(self, limit: RequestLimit, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit
         self._clock = clock
-        self._levels: dict[str, tuple[float, float]] = {}
+        self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, name: str) -> int | None:
         """Takes one token and returns None; without a token, returns the whole seconds to wait (at least 1)."""
@@ -29,4 +34,7 @@ class TokenBuckets:
         tokens = min(tokens + (now - updated_at) * self._limit.per_second, float(self._limit.burst))
         has_token = tokens >= 1
         self._levels[name] = (tokens - 1 if has_token else tokens, now)
+        self._levels.move_to_end(name)
+        if len(self._levels) > MAX_BUCKETS:
+            self._levels.popitem(last=False)
         return None if has_token else max(1, math.ceil((1 - tokens) / self._limit.per_second))

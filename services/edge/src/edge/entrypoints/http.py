@@ -15,6 +15,7 @@ from edge.application.campaigns import Campaigns
 from edge.application.dialogue import DialogueService
 from edge.application.keys import Key
 from edge.application.rate_limit import RequestLimit, TokenBuckets
+from edge.application.wrong_keys import WrongKeys
 from edge.entrypoints import acts, audit, calls, campaigns, openapi, problems, webhooks
 from edge.entrypoints.body_limit import MAX_WEBHOOK_BYTES, LimitBody
 from edge.entrypoints.keys import RequireKey
@@ -33,6 +34,7 @@ class Dependencies:
     audit: Audit
     dialogue: DialogueService
     provider: WebhookProvider
+    wrong_keys: WrongKeys
 
 
 def create_app(
@@ -65,7 +67,8 @@ def create_app(
         setattr(app.state, field.name, getattr(dependencies, field.name))
     # The last one added runs first.
     protected = (PREFIX,) if is_document_public else (PREFIX, openapi.PATH)
-    app.add_middleware(RequireKey, keys=keys, buckets=TokenBuckets(limit), prefixes=protected)
+    wrong_keys = dependencies.wrong_keys
+    app.add_middleware(RequireKey, keys=keys, buckets=TokenBuckets(limit), wrong_keys=wrong_keys, prefixes=protected)
     app.add_middleware(LimitBody, limits={f"{dependencies.provider.prefix}/": MAX_WEBHOOK_BYTES})
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=[str(network) for network in trusted_proxies])
     rest = (

@@ -124,7 +124,9 @@ def create_router(route: type[ScopedRoute], path: str, tag: str) -> APIRouter:
     """Returns a router under ``/api/v1`` whose routes require the scope of `route` and document it in OpenAPI."""
     responses = problems(401, 403, 422, 429, 503)
     responses[403]["description"] = f"The key lacks the scope `{route.scope}`, or is limited to other campaigns"
-    responses[429]["description"] = "Too many requests with this key; Retry-After gives the seconds to wait"
+    responses[429]["description"] = (
+        "Too many requests with this key, or wrong keys from this address; Retry-After gives the seconds to wait"
+    )
     return APIRouter(
         prefix=PREFIX + path, tags=[tag], dependencies=SECURITY_SCHEMES, route_class=route, responses=responses
     )
