@@ -22,7 +22,10 @@ from contracts import (
     CallRequested,
     CallRetryRequested,
     CommandOutcome,
+    DialLookedUp,
+    DialPlaced,
     HangupReason,
+    TelephonyStatusReported,
     TimerDue,
     call_id_of,
 )
@@ -175,6 +178,18 @@ def _may_be_refused(log: Log, command: Command, since: datetime) -> bool:
     if isinstance(command, CallCancelRequested):
         return any(call.status.is_final or call.hangup_reason for call in states)
     return bool(states)  # changes and retries are refused in most states
+
+
+def shared_provider_calls(log: Log) -> Iterator[str]:
+    """Yields each call of the provider that the log knows for more than one attempt."""
+    attempts: dict[str, set[tuple[str, int]]] = {}
+    for message in log.record.messages:
+        event = message.event() if message.subject.startswith(("dial.", "telephony.")) else None
+        if isinstance(event, DialPlaced | DialLookedUp | TelephonyStatusReported) and event.provider_call_id:
+            attempts.setdefault(event.provider_call_id, set()).add((str(event.call_id), event.attempt))
+    for provider_call_id, known in attempts.items():
+        if len(known) > 1:
+            yield f"{provider_call_id}: {', '.join(f'{call_id}/{attempt}' for call_id, attempt in sorted(known))}"
 
 
 def counts(log: Log) -> Counter[str]:

@@ -146,6 +146,7 @@ class ChaosRun:
         report.add("lost commands", checks.lost_commands(log, upstream.outcomes))
         report.add("commands out of order", checks.commands_out_of_order(log))
         report.add("inputs decided twice", checks.repeated_decisions(log))
+        report.add("provider calls of two attempts", checks.shared_provider_calls(log))
         report.add("early timers obeyed", checks.early_timers(log))
         report.add("dead letters", [str(one.dead_letter) async for one in read_dead_letters(admin)])
         report.verification = await verify(record)

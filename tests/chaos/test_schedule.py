@@ -20,6 +20,8 @@ from contracts import (
     CallStatus,
     CallStatusChanged,
     CommandOutcome,
+    DialLookedUp,
+    DialPlaced,
     Envelope,
     Event,
     TimerDue,
@@ -118,6 +120,16 @@ def test_a_slot_is_occupied_until_the_call_is_not_live_or_its_grant_is_released(
     ended = message(CALLS.name, 4, changed(CallStatus.BUSY))
     assert checks.leaked_slots(log(granted, dialing)) == [f"{CALL_ID}: its slot, granted at 2, is occupied"]
     assert checks.leaked_slots(log(granted, released)) == checks.leaked_slots(log(granted, dialing, ended)) == []
+
+
+def test_a_provider_call_that_two_attempts_have_is_found() -> None:
+    placed = DialPlaced(call_id=CALL_ID, attempt=1, provider_call_id="CA1")
+    again = DialLookedUp(call_id=CALL_ID, attempt=1, provider_call_id="CA1")
+    adopted = DialLookedUp(call_id=CALL_ID, attempt=2, provider_call_id="CA1")
+    recorded = log(message(CALLS.name, 1, placed), message(CALLS.name, 2, again))
+    assert list(checks.shared_provider_calls(recorded)) == []
+    recorded = log(message(CALLS.name, 1, placed), message(CALLS.name, 2, adopted))
+    assert list(checks.shared_provider_calls(recorded)) == [f"CA1: {CALL_ID}/1, {CALL_ID}/2"]
 
 
 def test_a_timer_that_is_obeyed_before_its_deadline_is_found() -> None:

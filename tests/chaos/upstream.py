@@ -30,6 +30,7 @@ from contracts.queries import OUTCOMES, outcome_subject
 AREA_CODES = ("212", "213", "305", "312", "404", "415", "503", "602", "617", "702", "713", "773")
 _ABANDONED = 0.2
 """The share of refused requests that is not published again."""
+_SHARED_PHONES = 5
 _STREAM_IS_FULL = 10077
 """The server's error code (``errors.json``) when it cannot store a message in the stream."""
 _PAUSE_SECONDS = 0.5
@@ -145,13 +146,14 @@ async def connect(url: str) -> Client:
 
 
 def draw_request(draw: random.Random, run: str, number: int) -> CallRequested:
-    """Returns a request: short ring times, some retries, some scheduled within seconds."""
+    """Returns a request: short ring times, some retries, some scheduled within seconds, some to the same phones."""
+    phone = draw.randrange(_SHARED_PHONES) if draw.random() < 0.2 else number
     scheduled_at = datetime.now(UTC) + timedelta(seconds=draw.uniform(2, 20)) if draw.random() < 0.2 else None
     return CallRequested(
         request_id=f"{run}-{number:04d}",
         campaign_id=f"{CAMPAIGN_ID}-{draw.randrange(3)}",
         contact_id=f"contact-{number:04d}",
-        phone_number=f"+1{AREA_CODES[number // 100 % len(AREA_CODES)]}55501{number % 100:02d}",
+        phone_number=f"+1{AREA_CODES[phone // 100 % len(AREA_CODES)]}55501{phone % 100:02d}",
         script_template=_TEMPLATE,
         variables={"name": "Ada", "day": "Monday"},
         language="en",
