@@ -135,12 +135,33 @@ async def test_the_queue_entry_of_a_call_that_no_longer_waits_is_removed(
         await until(lambda: with_status(calls, [ended], CallStatus.BUSY))
         gone = stale.model_copy(update={"call_id": ended})
         await bus_client.jetstream().publish(gone.subject, gone.model_dump_json().encode())
-
-        async def empty() -> bool:
-            return (await bus_client.jetstream().stream_info(QUEUE.name)).state.messages == 0
-
-        await until(empty)
+        await until(lambda: queue_is_empty(bus_client))
     assert await most_live(calls) == 1
+
+
+async def test_the_queue_entry_that_a_killed_replica_left_behind_is_removed_while_the_call_has_its_slot(
+    nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
+) -> None:
+    limits = {"max_concurrent_calls": 1, "twilio_calls_per_second": 100}
+    async with running(nats_url, 1, **limits):
+        [call_id] = await ask("reminders", 1)
+        await until_dialing(calls, [call_id], 1)
+        await until(lambda: queue_is_empty(bus_client))
+    [grant] = [one.event for one in await calls.read([AdmissionGranted.subjects()])]
+    assert isinstance(grant, AdmissionGranted)
+    fields = grant.model_dump(include={"call_id", "campaign_id", "attempt", "due_sequence"})
+    left_behind = QueueJoined.model_validate({**fields, "due_at": "2020-01-01T00:00:00Z"})
+    js = bus_client.jetstream()
+    await js.publish(left_behind.subject, left_behind.model_dump_json().encode())
+    async with running(nats_url, 2, **limits):
+        await until(lambda: queue_is_empty(bus_client))
+        await js.publish(left_behind.subject, left_behind.model_dump_json().encode())
+        await until(lambda: queue_is_empty(bus_client))
+    assert len(await calls.read([AdmissionGranted.subjects()])) == 1
+
+
+async def queue_is_empty(client: Client) -> bool:
+    return (await client.jetstream().stream_info(QUEUE.name)).state.messages == 0
 
 
 async def test_a_lost_queue_is_rebuilt_from_the_log(

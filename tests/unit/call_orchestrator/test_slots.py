@@ -107,10 +107,11 @@ def test_a_canceled_or_changed_call_stops_waiting_until_it_joins_again() -> None
 
 def test_a_repeated_queue_entry_of_a_call_with_a_slot_is_ignored() -> None:
     slots = empty()
-    slots.join(waiting("c", due=5))
-    slots.apply(Granted(6, "c", "reminders"))
-    slots.join(waiting("c", due=5))
+    assert slots.join(waiting("c", due=5))
+    assert slots.apply(Granted(6, "c", "reminders")) == waiting("c", due=5)
+    assert not slots.join(waiting("c", due=5))
     assert slots.next_call() is None
+    assert slots.join(waiting("c", due=7))
 
 
 def test_the_log_must_be_read_from_the_oldest_grant_of_an_occupied_slot() -> None:

@@ -3,10 +3,14 @@
 Each replica follows the log and the queue, and chooses the next call with `call_orchestrator.domain.slots`, which
 explains the theory. It appends a grant on the condition that no other replica has granted meanwhile. Dialling does not
 happen here: the module `grants` consumes the event. If a replica dies right after its grant, another carries it out.
+
+A call that no longer waits leaves the queue. Every replica that knew its entry deletes it, so that it is deleted also
+if the replica that granted its slot dies. A second deletion is harmless.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -37,22 +41,23 @@ class Admission:
         self._feeds = feeds
         self._now = now
         self._changed = asyncio.Event()
+        self._outdated: deque[Waiting] = deque()
+        self._has_outdated = asyncio.Event()
         metrics.register_slots(slots)
 
     async def run(self) -> None:
         """Grants slots until cancelled. A part that fails is logged and started again."""
         async with asyncio.TaskGroup() as tasks:
-            for part in (self._follow_slots, self._follow_campaigns, self._follow_waiting, self._grant_next):
+            parts = (self._follow_slots, self._follow_campaigns, self._follow_waiting, self._leave_queue)
+            for part in (*parts, self._grant_next):
                 tasks.create_task(_run_forever(part))
 
     async def _follow_slots(self) -> None:
         self._slots.reset()
         async with self._feeds.slot_events() as batches:
             async for batch in batches:
-                left = [call for event in batch if (call := self._slots.apply(event))]
+                self._discard(call for event in batch if (call := self._slots.apply(event)))
                 self._notify()
-                for call in left:
-                    await self._queue.leave(call.queue_sequence)
 
     async def _follow_campaigns(self) -> None:
         self._slots.paused = None
@@ -64,9 +69,20 @@ class Admission:
     async def _follow_waiting(self) -> None:
         async with self._feeds.waiting() as batches:
             async for batch in batches:
-                for call in batch:
-                    self._slots.join(call)
+                self._discard(call for call in batch if not self._slots.join(call))
                 self._notify()
+
+    async def _leave_queue(self) -> None:
+        """Deletes outdated entries of the queue; after a failure it begins again with the same entry."""
+        await self._has_outdated.wait()
+        while self._outdated:
+            await self._queue.leave(self._outdated[0].queue_sequence)
+            self._outdated.popleft()
+        self._has_outdated.clear()
+
+    def _discard(self, calls: Iterable[Waiting]) -> None:
+        self._outdated.extend(calls)
+        self._has_outdated.set()
 
     def _notify(self) -> None:
         metrics.show_slots(self._slots)
@@ -90,7 +106,7 @@ class Admission:
             return False
         if not (stored.call.is_queued and stored.sequence == call.due_sequence):
             self._slots.leave(call)
-            await self._queue.leave(call.queue_sequence)
+            self._discard([call])
             return False
         is_paused = (await load_campaign(self._log, call.campaign_id)).campaign.is_paused
         if is_paused:
@@ -113,7 +129,6 @@ class Admission:
             metrics.LOST_GRANTS.inc()
         else:
             metrics.SLOT_WAIT_SECONDS.observe((self._now() - call.due_at).total_seconds())
-            await self._queue.leave(call.queue_sequence)
         while self._slots.last_grant_sequence <= last_grant_sequence:
             self._changed.clear()
             await self._changed.wait()

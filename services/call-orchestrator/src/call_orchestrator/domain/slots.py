@@ -121,13 +121,13 @@ class Slots:
         self.occupied.clear()
 
     def apply(self, event: SlotEvent) -> Waiting | None:
-        """Folds an event of the log. Returns the waiting call that the event removed without granting it a slot."""
+        """Folds an event of the log. Returns the call that no longer waits after it, if it waited before."""
         slot = self.occupied.get(event.call_id)
         match event:
             case Granted(sequence, call_id, campaign_id):
                 self.last_grant_sequence = self._last_grants[campaign_id] = sequence
                 self.occupied[call_id] = Slot(campaign_id, sequence)
-                self._stop_waiting(call_id, before=sequence)
+                return self._stop_waiting(call_id, before=sequence)
             case Released(call_id, grant_sequence):
                 if slot and slot.grant_sequence == grant_sequence:
                     del self.occupied[call_id]
@@ -144,14 +144,16 @@ class Slots:
         known = self.waiting.get(call_id)
         return self.waiting.pop(call_id) if known and known.due_sequence < before else None
 
-    def join(self, call: Waiting) -> None:
-        """Adds a waiting call. It replaces an older entry of the same call, and is ignored if it is outdated."""
+    def join(self, call: Waiting) -> bool:
+        """Adds a waiting call, in place of an older entry of the same call. Returns False if it is outdated."""
         known, slot = self.waiting.get(call.call_id), self.occupied.get(call.call_id)
         is_newest = known is None or known.due_sequence <= call.due_sequence
-        if is_newest and (slot is None or slot.grant_sequence < call.due_sequence):
-            self.waiting[call.call_id] = call
-            entry = (call.due_at, call.due_sequence, call.call_id)
-            heapq.heappush(self._queues.setdefault(call.campaign_id, []), entry)
+        if not is_newest or (slot is not None and slot.grant_sequence > call.due_sequence):
+            return False
+        self.waiting[call.call_id] = call
+        entry = (call.due_at, call.due_sequence, call.call_id)
+        heapq.heappush(self._queues.setdefault(call.campaign_id, []), entry)
+        return True
 
     def leave(self, call: Waiting) -> None:
         """Removes a call that no longer waits, unless a newer entry has replaced it."""
