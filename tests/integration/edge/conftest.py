@@ -99,10 +99,16 @@ class Orchestrator:
         if self.silent:
             return
         outcome = CommandOutcome(accepted=False, reasons=self.refusal, code=self.code)
-        if not self.refusal:
-            outcome = CommandOutcome(accepted=True, **await self.handle(decode(message.subject, message.data)))
+        if await self.is_unknown(event := decode(message.subject, message.data)):
+            reasons, code = ("there is no such call",), RefusalCode.NO_SUCH_CALL
+            outcome = CommandOutcome(accepted=False, reasons=reasons, code=code)
+        elif not self.refusal:
+            outcome = CommandOutcome(accepted=True, **await self.handle(event))
         subject = outcome_subject((message.headers or {})["ce-id"])
         await self.client.publish(subject, outcome.model_dump_json().encode())
+
+    async def is_unknown(self, event: Event) -> bool:
+        return isinstance(event, CallEvent) and await self.log.last(call_state_filter(event.call_id)) is None
 
     async def handle(self, event: Event) -> dict[str, Any]:
         if not isinstance(event, CampaignEvent):

@@ -111,7 +111,7 @@ async def test_a_refused_command_is_a_conflict_with_the_reasons(
     assert answer.json()["errors"] == [{"field": "max_retries", "message": "all 3 retries are used up"}]
 
 
-@pytest.mark.parametrize(("method", "action", "sent"), COMMANDS)
+@pytest.mark.parametrize(("method", "action", "sent"), [one for one in COMMANDS if one[1] != "/cancel"])
 async def test_a_command_on_an_unknown_call_never_reaches_the_orchestrator(
     api: httpx.AsyncClient, orchestrator: "Orchestrator", method: str, action: str, sent: dict[str, object] | None
 ) -> None:
@@ -152,3 +152,33 @@ async def test_a_retry_beyond_the_maximum_is_a_bad_request(
     assert answer.status_code == 400
     assert answer.json()["type"] == "urn:centralita:problem:retries-exhausted"
     assert [error["field"] for error in answer.json()["errors"]] == ["max_retries"]
+
+
+async def test_a_cancel_of_an_unknown_call_is_answered_with_404_once_the_orchestrator_has_decided(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator"
+) -> None:
+    call_id = uuid4()
+    answer = await api.post(f"/api/v1/calls/{call_id}/cancel")
+
+    assert answer.status_code == 404
+    assert answer.json()["type"] == "urn:centralita:problem:unknown-call"
+    assert orchestrator.asked == [f"call.cancel_requested.{call_id}"]
+
+
+async def test_a_cancel_of_a_request_that_is_not_decided_is_stored(
+    api: httpx.AsyncClient,
+    orchestrator: "Orchestrator",
+    bus_client: Client,
+    body: dict[str, object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(adapter, "OUTCOME_SECONDS", 0.1)
+    orchestrator.silent = True
+    accepted = await api.post("/api/v1/calls", json=body)
+    call_id = accepted.json()["id"]
+
+    answer = await api.post(f"/api/v1/calls/{call_id}/cancel")
+
+    assert (accepted.status_code, answer.status_code) == (202, 202)
+    assert answer.json() == {"id": call_id}
+    assert (await last_request(bus_client))[0] == CallCancelRequested(call_id=call_id)

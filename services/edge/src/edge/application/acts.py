@@ -12,7 +12,7 @@ from uuid import UUID
 import uuid_utils
 
 from chassis.event_log import StoredEvent
-from contracts import CallChangeRequested, CallEvent, CallRequested, CampaignEvent, call_id_of
+from contracts import CallCancelRequested, CallChangeRequested, CallEvent, CallRequested, CampaignEvent, call_id_of
 from contracts.audit import AuditEntry, Stage
 from edge.application.calls import CallDetails, Calls, StoredRequest
 from edge.application.campaigns import Campaign, Campaigns
@@ -92,6 +92,17 @@ class Acts:
             self._audit, act=act, target=target, key_name=key_name, fields=fields, before=mask_call(before.call)
         )
         return await trail.surround(lambda: self._calls.command(command), lambda after: mask_call(after.call))
+
+    async def cancel(self, key_name: str, act: str, command: CallCancelRequested) -> tuple[CallDetails | None, bool]:
+        """Returns the call after the cancel, if its request is decided. Raises UnknownCall and Refused."""
+        try:
+            before = mask_call((await self._calls.get(command.call_id)).call)
+        except UnknownCall:  # its request may still be queued
+            before = None
+        trail = AuditTrail(self._audit, act=act, target=str(command.call_id), key_name=key_name, before=before)
+        return await trail.surround(
+            lambda: self._calls.cancel(command), lambda after: mask_call(after.call) if after else None
+        )
 
     async def act_on_campaign(self, key_name: str, act: str, command: CampaignEvent) -> tuple[Campaign, bool]:
         """Returns the campaign after the command, and whether it is decided. Raises Refused and TooLarge."""

@@ -8,6 +8,7 @@ from uuid import UUID
 from chassis.event_log import StoredEvent
 from contracts import (
     Call,
+    CallCancelRequested,
     CallCreated,
     CallDecision,
     CallEvent,
@@ -101,6 +102,21 @@ class Calls:
         outcome = await self._requests.send(command)
         raise_if_refused(outcome)
         return await self.get(command.call_id), outcome is not None
+
+    async def cancel(self, command: CallCancelRequested) -> tuple[CallDetails | None, bool]:
+        """Sends a cancel. Returns the call after it, and whether the cancel is decided.
+
+        The request of the call may still be queued: then the cancel takes effect before any dial, and there may be no
+        call to return yet. Raises UnknownCall if no earlier request created the call, and Refused.
+        """
+        outcome = await self._requests.send(command)
+        if outcome and outcome.code is RefusalCode.NO_SUCH_CALL:
+            raise UnknownCall(command.call_id)
+        raise_if_refused(outcome)
+        try:
+            return await self.get(command.call_id), outcome is not None
+        except UnknownCall:
+            return None, False
 
     async def get(self, call_id: UUID) -> CallDetails:
         """Returns the call. Raises UnknownCall."""

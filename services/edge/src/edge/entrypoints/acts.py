@@ -19,7 +19,7 @@ from contracts import (
 from edge.application.acts import Acts
 from edge.application.campaigns import Campaign
 from edge.entrypoints.openapi import problems
-from edge.entrypoints.resources import CallChange, CallResource, InitiatedCall, Pause
+from edge.entrypoints.resources import CallChange, CallResource, InitiatedCall, Pause, StoredCancel
 from edge.entrypoints.scopes import CAMPAIGN, ActRoute, create_router, key_of
 
 call_router = create_router(ActRoute, "/calls", "Calls")
@@ -38,6 +38,11 @@ class ActDispatcher:
         """Returns the call after the command, and whether the command is decided."""
         details, is_decided = await self._acts.act_on_call(self._key_name, self._act, command)
         return CallResource.of(details), is_decided
+
+    async def cancel(self, command: CallCancelRequested) -> CallResource | StoredCancel:
+        """Returns the call after the cancel; while its request is not decided, only that the cancel is stored."""
+        details, _ = await self._acts.cancel(self._key_name, self._act, command)
+        return CallResource.of(details) if details else StoredCancel(id=command.call_id)
 
     async def act_on_campaign(self, command: CampaignEvent) -> Campaign:
         """Returns the campaign after the command."""
@@ -86,13 +91,15 @@ async def initiate_call(dispatcher: Dispatcher, call_id: UUID) -> InitiatedCall:
     "/{call_id:uuid}/cancel",
     name="call.cancel",
     status_code=202,
-    response_model=CallResource,
+    response_model=CallResource | StoredCancel,
     responses=problems(404, 409),
 )
-async def cancel_call(dispatcher: Dispatcher, call_id: UUID) -> CallResource:
-    """Cancels a waiting call, or hangs up a live one."""
-    call, _ = await dispatcher.act_on_call(CallCancelRequested(call_id=call_id))
-    return call
+async def cancel_call(dispatcher: Dispatcher, call_id: UUID) -> CallResource | StoredCancel:
+    """Cancels a waiting call, or hangs up a live one.
+
+    A call whose request was answered with 202 can be canceled before it is decided: it is never dialled.
+    """
+    return await dispatcher.cancel(CallCancelRequested(call_id=call_id))
 
 
 @call_router.post(

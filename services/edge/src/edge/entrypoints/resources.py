@@ -101,6 +101,12 @@ class CallAccepted(BaseModel):
     request_id: str
 
 
+class StoredCancel(BaseModel):
+    """The cancel is stored; the request of the call is not decided yet."""
+
+    id: UUID
+
+
 class CallChange(CallChangeRequested):
     """The fields to change; others stay as they are."""
 
