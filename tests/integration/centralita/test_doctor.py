@@ -17,7 +17,19 @@ from chassis.provision import consumer_config
 from contracts.streams import CALLS, VOICE_DIALS, VOICE_SETTLEMENTS
 from simulators.server import DEFAULT_ACCOUNT_SID, DEFAULT_AUTH_TOKEN, Simulators, running
 
-NAMES = ("TWILIO", "ELEVENLABS", "OPENAI", "APP_BASE", "MEDIA_BASE", "API_KEYS", "MONGO", "NATS", "EMBEDDED")
+NAMES = (
+    "ALLOWED",
+    "MAX_",
+    "TWILIO",
+    "ELEVENLABS",
+    "OPENAI",
+    "APP_BASE",
+    "MEDIA_BASE",
+    "API_KEYS",
+    "MONGO",
+    "NATS",
+    "EMBEDDED",
+)
 
 
 @pytest.fixture
@@ -50,6 +62,25 @@ async def findings(nats_url: str, settings: dict[str, str], folder: Path) -> dic
     file = folder / "settings.env"
     file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     return {f"{one.area}: {one.check}": one for one in await examine(nats_url, file)}
+
+
+async def test_the_limits_are_shown(
+    bus_client: Client, nats_url: str, settings: dict[str, str], tmp_path: Path
+) -> None:
+    found = await findings(nats_url, settings, tmp_path)
+    assert found["limits: countries"].found.startswith("US (the country of TWILIO_PHONE_NUMBER)")
+    assert found["limits: dials per API key"].found == "10000 a day (UTC) (MAX_DIALS_PER_KEY_PER_DAY)"
+    assert found["limits: API keys"].found == "1, of which 0 limited to campaigns"
+    assert {finding.result for name, finding in found.items() if name.startswith("limits: ")} == {Result.OK}
+
+
+async def test_a_missing_limit_is_a_warning(
+    bus_client: Client, nats_url: str, settings: dict[str, str], tmp_path: Path
+) -> None:
+    unlimited = {"MAX_DIALS_PER_KEY_PER_DAY": "0", "ALLOWED_COUNTRIES": "es,US"}
+    found = await findings(nats_url, {**settings, **unlimited}, tmp_path)
+    assert found["limits: dials per API key"].result is Result.WARNING
+    assert found["limits: countries"].found.startswith("ES, US (ALLOWED_COUNTRIES)")
 
 
 async def test_valid_credentials_are_ok(

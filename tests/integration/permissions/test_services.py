@@ -17,7 +17,17 @@ from chassis.stream_reader import follow
 from contracts import EVENTS, Service, TimerDue
 from contracts.examples import EXAMPLES
 from contracts.permissions import ADMIN, WORK, inbox_of, users
-from contracts.streams import ANSWERS, CALLS, CLIPS, CONSUMERS, DEAD_LETTERS, PROJECTION_FILTERS, REQUESTS, STREAMS
+from contracts.streams import (
+    ANSWERS,
+    CALLS,
+    CLIPS,
+    CONSUMERS,
+    DEAD_LETTERS,
+    DIALS,
+    PROJECTION_FILTERS,
+    REQUESTS,
+    STREAMS,
+)
 
 if TYPE_CHECKING:
     from tests.integration.permissions.conftest import Connect
@@ -112,6 +122,7 @@ async def test_a_service_may_not_write_to_the_cache_of_another(service: Service,
     caches = {
         Service.CONVERSATION: f"$KV.{ANSWERS.name}.a",
         Service.VOICE: f"$O.{CLIPS.name}.M.a",
+        Service.EDGE: f"$KV.{DIALS.name}.a.20260302",
     }
     others = [subject for owner, subject in caches.items() if owner != service]
     assert await connection.refused_publishes(*others) == [subject.lower() for subject in others]

@@ -20,6 +20,7 @@ from contracts.streams import (
     CLIPS,
     CONSUMERS,
     DEAD_LETTERS,
+    DIALS,
     QUEUE,
     REQUESTS,
     STREAMS,
@@ -114,9 +115,9 @@ WORK: Mapping[Service, Work] = {
         publishes=(f"$KV.{ANSWERS.name}.*",),
     ),
     Service.EDGE: Work(
-        reads=(CALLS, AUDIT),
+        reads=(CALLS, AUDIT, DIALS.stream),
         answers=((CALL_REQUEST, Service.EDGE),),
-        publishes=(_STATISTICS, ALL_ENTRIES),
+        publishes=(_STATISTICS, ALL_ENTRIES, f"$KV.{DIALS.name}.*.*"),
         awaits=(OUTCOMES,),
     ),
     Service.CAMPAIGN_STATS: Work(

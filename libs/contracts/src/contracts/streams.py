@@ -240,7 +240,14 @@ ANSWERS = KeyValueBucket(
     max_age_seconds=24 * 3600,
     max_value_bytes=4096,
 )
-BUCKETS: tuple[Bucket, ...] = (CLIPS, ANSWERS)
+DIALS = KeyValueBucket(
+    "dials",
+    "Dials that each API key has reserved, under the key's name and the day",
+    max_bytes=16 * 1024 * 1024,
+    max_age_seconds=2 * 24 * 3600,
+    max_value_bytes=4096,
+)
+BUCKETS: tuple[Bucket, ...] = (CLIPS, ANSWERS, DIALS)
 
 
 def call_filters(call_id: object) -> tuple[str, str]:

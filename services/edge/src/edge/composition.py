@@ -7,12 +7,14 @@ from starlette.types import ASGIApp
 
 from chassis.background import run_in_background
 from chassis.serve import Bus, operations
-from contracts.streams import CALLS, REQUESTS
+from contracts.streams import CALLS, DIALS, REQUESTS
+from edge.adapters.dials import NatsDialCounter
 from edge.adapters.nats import NatsAudit, NatsCallLog, NatsRequests, NatsStatistics
 from edge.adapters.voice import VoiceMedia, http_client
 from edge.application.acts import Acts
 from edge.application.calls import Calls
 from edge.application.campaigns import Campaigns
+from edge.application.dial_cap import DialCap
 from edge.application.dialogue import DialogueService
 from edge.application.rate_limit import RequestLimit
 from edge.application.wrong_keys import WrongKeys
@@ -33,11 +35,18 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     calls, campaigns = Calls(log, requests, NatsStatistics(bus.client)), Campaigns(log, requests)
     bus.broker.include_router(build_router(calls))
     wrong_keys = WrongKeys(audit)
+    dial_cap = DialCap(
+        NatsDialCounter(bus.client, await bus.client.jetstream().key_value(DIALS.name)),
+        max_dials=settings.max_dials_per_key_per_day,
+        default_retries=settings.max_retry_attempts,
+    )
     async with http_client() as http, run_in_background(wrong_keys.run()):
         dialogue = DialogueService(log, VoiceMedia(http, settings.internal_media_url, derive_media_key(token)))
         provider = TwilioWebhooks(token, settings.public_url, settings.media_url)
         yield create_app(
-            Dependencies(calls, campaigns, Acts(calls, campaigns, audit), audit, dialogue, provider, wrong_keys),
+            Dependencies(
+                calls, campaigns, Acts(calls, campaigns, audit, dial_cap), audit, dialogue, provider, wrong_keys
+            ),
             keys=settings.api_keys,
             limit=RequestLimit(settings.rest_requests_per_second, settings.rest_burst),
             trusted_proxies=settings.trusted_proxies,

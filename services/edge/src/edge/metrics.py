@@ -9,7 +9,7 @@ WEBHOOKS = Counter("centralita_webhooks_total", "Webhooks of the telephone provi
 WEBHOOK_SECONDS = Histogram("centralita_webhook_seconds", "Time to answer a webhook", ["kind"])
 AUDIT_ENTRIES = Counter("centralita_audit_entries_total", "Entries of the audit log, by stage", ["stage"])
 
-for _reason in ("no_key", "wrong_key", "wrong_key_slowed", "missing_scope", "other_campaign", "too_many"):
+for _reason in ("no_key", "wrong_key", "wrong_key_slowed", "missing_scope", "other_campaign", "daily_cap", "too_many"):
     REFUSED.labels(reason=_reason)
 for _stage in Stage:
     AUDIT_ENTRIES.labels(stage=_stage)

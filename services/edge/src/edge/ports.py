@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -74,6 +74,16 @@ class Audit(Protocol):
 
     async def page(self, *, since: datetime | None, after: int, limit: int, subject: str) -> EntryPage:
         """Returns up to `limit` entries on a filter after a sequence or, if `after` is 0, not before `since`."""
+
+
+class DialCounter(Protocol):
+    """The dials that each API key has reserved, by day, for all replicas."""
+
+    async def add(self, key_name: str, day: date, dials: int, max_dials: int, call_id: UUID | None) -> bool:
+        """Adds dials to those of a key on a day; returns False if there would be more than `max_dials`.
+
+        For a call that was added before, returns True and adds nothing. Raises Unavailable.
+        """
 
 
 class Statistics(Protocol):

@@ -33,6 +33,15 @@ class Settings(ServiceSettings):
     rest_requests_per_second: float = Field(default=50, gt=0, description="average rate limit per API key and replica")
     rest_burst: int = Field(default=100, ge=1, description="requests at once per API key and replica")
 
+    max_dials_per_key_per_day: int = Field(
+        default=10_000,
+        ge=0,
+        description="dials, including retries, that a key may reserve a day (UTC); 0: no limit",
+    )
+    max_retry_attempts: int = Field(
+        default=3, ge=0, le=10, description="as in call-orchestrator: retries of a request that sets no number"
+    )
+
     @field_validator("api_keys", mode="before")
     @classmethod
     def _parse(cls, value: object, info: ValidationInfo) -> object:

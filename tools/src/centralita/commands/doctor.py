@@ -15,7 +15,7 @@ from centralita.commands.connections import connected
 from centralita.commands.exit_codes import ExitCode
 from centralita.commands.output import print_json, print_view
 from centralita.embedded.credentials import Credentials, without_credentials
-from centralita.operations.doctor import bus, permissions, public, settings, vendors
+from centralita.operations.doctor import bus, limits, permissions, public, settings, vendors
 from centralita.operations.doctor.checks import Finding, Result, failed
 from contracts.permissions import OPERATOR
 
@@ -46,6 +46,7 @@ async def examine(nats_url: str, env_file: Path | None = None) -> list[Finding]:
     """Runs all checks, in the order in which failures are best corrected."""
     env_file = env_file or settings.run_settings_file(nats_url)
     known, findings = settings.read(env_file)
+    findings += limits.check(known)
     findings += await vendors.check(known)
     findings += await _check_nats(nats_url, settings.passwords(nats_url, env_file), settings.replicas(env_file))
     return findings + await public.check(known)

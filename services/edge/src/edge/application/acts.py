@@ -16,7 +16,8 @@ from contracts import CallCancelRequested, CallChangeRequested, CallEvent, CallR
 from contracts.audit import AuditEntry, Stage
 from edge.application.calls import CallDetails, Calls, StoredRequest
 from edge.application.campaigns import Campaign, Campaigns
-from edge.application.errors import CampaignNotAllowed, KeyReused, NotInProgress, Refused, UnknownCall
+from edge.application.dial_cap import DialCap, further_dials
+from edge.application.errors import CampaignNotAllowed, DailyCapReached, KeyReused, NotInProgress, Refused, UnknownCall
 from edge.application.keys import Key
 from edge.application.masking import mask_call, mask_campaign, mask_numbers, mask_request
 from edge.application.recent import RecentlySeen
@@ -35,17 +36,21 @@ class Acts:
     only the first entry.
     """
 
-    def __init__(self, calls: Calls, campaigns: Campaigns, audit: Audit) -> None:
+    def __init__(self, calls: Calls, campaigns: Campaigns, audit: Audit, dial_cap: DialCap) -> None:
         self._calls = calls
+        self._dial_cap = dial_cap
         self._campaigns = campaigns
         self._audit = audit
         self._reads = RecentlySeen(READ_SECONDS)
 
     async def create(self, key: Key, request: CallRequested, request_id: str) -> StoredRequest:
-        """Requests a call in the name of a key. Raises CampaignNotAllowed, KeyReused, Refused and TooLarge."""
-        target = str(call_id_of(request_id))
+        """Requests a call in the name of a key.
+
+        Raises CampaignNotAllowed, DailyCapReached, KeyReused, Refused and TooLarge.
+        """
+        call_id = call_id_of(request_id)
         trail = AuditTrail(
-            self._audit, act="call.create", target=target, key_name=key.name, request=mask_request(request)
+            self._audit, act="call.create", target=str(call_id), key_name=key.name, request=mask_request(request)
         )
         if not key.may_reach(request.campaign_id):
             refusal = CampaignNotAllowed(key)
@@ -53,6 +58,8 @@ class Acts:
             raise refusal
 
         async def place() -> tuple[StoredRequest, bool]:
+            if self._dial_cap.is_limited and not await self._calls.is_created(call_id):
+                await self._dial_cap.reserve(key.name, self._dial_cap.dials_of(request), call_id)
             named = request.model_copy(update={"key_name": key.name})
             stored = await self._calls.create(named, request_id)
             return stored, stored.details is not None
@@ -80,7 +87,10 @@ class Acts:
         return reply
 
     async def act_on_call(self, key_name: str, act: str, command: CallEvent) -> tuple[CallDetails, bool]:
-        """Returns the call after the command, and whether it is decided. Raises UnknownCall, Refused and TooLarge."""
+        """Returns the call after the command, and whether it is decided.
+
+        Raises UnknownCall, DailyCapReached, Refused and TooLarge.
+        """
         target = str(command.call_id)
         try:
             before = await self._calls.get(command.call_id)
@@ -91,7 +101,12 @@ class Acts:
         trail = AuditTrail(
             self._audit, act=act, target=target, key_name=key_name, fields=fields, before=mask_call(before.call)
         )
-        return await trail.surround(lambda: self._calls.command(command), lambda after: mask_call(after.call))
+
+        async def send() -> tuple[CallDetails, bool]:
+            await self._dial_cap.reserve(key_name, further_dials(command, before.call))
+            return await self._calls.command(command)
+
+        return await trail.surround(send, lambda after: mask_call(after.call))
 
     async def cancel(self, key_name: str, act: str, command: CallCancelRequested) -> tuple[CallDetails | None, bool]:
         """Returns the call after the cancel, if its request is decided. Raises UnknownCall and Refused."""
@@ -139,7 +154,7 @@ class AuditTrail:
         except Refused as refusal:
             await self.append(Stage.REFUSED, reasons=refusal.reasons)
             raise
-        except (KeyReused, NotInProgress, TooLarge, UnknownCall) as error:
+        except (DailyCapReached, KeyReused, NotInProgress, TooLarge, UnknownCall) as error:
             await self.append(Stage.REFUSED, reasons=[str(error)])
             raise
         except (SpeechUnavailable, Unavailable) as error:

@@ -125,6 +125,10 @@ class Calls:
         provider_call_id = await self._provider_call_id(call_id) if call.attempt else None
         return CallDetails(call, newest.envelope.time, provider_call_id)
 
+    async def is_created(self, call_id: UUID) -> bool:
+        """Whether the call exists."""
+        return await self._created(call_id) is not None
+
     async def campaign_of(self, call_id: UUID) -> str:
         """Returns the id of the call's campaign, which never changes. Raises UnknownCall."""
         return call_in(await last_decision(self._log, call_id)).campaign_id

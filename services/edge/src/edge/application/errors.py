@@ -20,6 +20,14 @@ class MissingScope(Exception):
         super().__init__(f"this key lacks the scope {scope}")
 
 
+class DailyCapReached(Exception):
+    """The API key has reserved as many dials as it may on this day (UTC)."""
+
+    def __init__(self, max_dials: int, seconds: int) -> None:
+        super().__init__(f"this key may reserve {max_dials} dials a day (MAX_DIALS_PER_KEY_PER_DAY), from 00:00 UTC")
+        self.seconds = seconds
+
+
 class UnknownCampaign(Exception):
     """The API key is limited to other campaigns."""
 

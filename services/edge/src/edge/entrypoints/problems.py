@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from edge.application.errors import (
     CampaignNotAllowed,
+    DailyCapReached,
     KeyReused,
     MissingScope,
     NotInProgress,
@@ -107,6 +108,8 @@ def problem_of(error: Exception) -> JSONResponse:
         case CampaignNotAllowed():
             errors = [FieldError(field="campaign_id", message="name one of these campaigns")]
             return problem(403, str(error), kind="campaign-not-allowed", errors=errors)
+        case DailyCapReached():
+            return problem(429, str(error), kind="daily-cap", headers={"Retry-After": str(error.seconds)})
         case MissingScope():
             return problem(403, str(error), kind="missing-scope")
         case Refused():
@@ -140,6 +143,7 @@ EXPECTED: tuple[type[Exception], ...] = (
     UnknownCall,
     UnknownCampaign,
     CampaignNotAllowed,
+    DailyCapReached,
     MissingScope,
     Refused,
     KeyReused,

@@ -10,7 +10,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from contracts import call_id_of
 from edge.application.acts import Acts
 from edge.application.calls import Calls
-from edge.application.errors import CampaignNotAllowed, MissingScope, UnknownCall, UnknownCampaign
+from edge.application.errors import CampaignNotAllowed, DailyCapReached, MissingScope, UnknownCall, UnknownCampaign
 from edge.application.keys import Key, Scope
 from edge.entrypoints.keys import SECURITY_SCHEMES
 from edge.entrypoints.openapi import problems
@@ -47,7 +47,11 @@ class ScopedRoute(APIRoute):
                 REFUSED.labels(reason=reason).inc()
                 await self.on_refusal(request, str(error))
                 raise
-            return await handle(request)
+            try:
+                return await handle(request)
+            except DailyCapReached:
+                REFUSED.labels(reason="daily_cap").inc()
+                raise
 
         return check
 
@@ -126,7 +130,7 @@ def create_router(route: type[ScopedRoute], path: str, tag: str) -> APIRouter:
     responses[400]["description"] = "The body cannot be parsed"
     responses[403]["description"] = f"The key lacks the scope `{route.scope}`, or is limited to other campaigns"
     responses[429]["description"] = (
-        "Too many requests with this key, or wrong keys from this address; Retry-After gives the seconds to wait"
+        "Too many requests or dials with this key, or wrong keys from this address; Retry-After: the seconds to wait"
     )
     return APIRouter(
         prefix=PREFIX + path, tags=[tag], dependencies=SECURITY_SCHEMES, route_class=route, responses=responses
