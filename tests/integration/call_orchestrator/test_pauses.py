@@ -28,8 +28,10 @@ from contracts import (
     CampaignEvent,
     CampaignPauseRequested,
     CampaignResumeRequested,
+    TimerDue,
 )
-from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS, campaign_state_filter
+from contracts.examples import CALL
+from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS, call_state_filter, campaign_state_filter
 
 LIMITS = {"max_concurrent_calls": 0, "twilio_calls_per_second": 100}
 PAUSE = CampaignPauseRequested(campaign_id="spring", reason="a wrong number in the script")
@@ -104,6 +106,28 @@ async def test_waiting_calls_of_a_paused_campaign_can_be_canceled_and_changed(
     assert await with_status(calls, [canceled], CallStatus.CANCELED) == [canceled]
     assert (call := await call_of(calls, changed))
     assert call.metadata == {"a": "b"}
+
+
+async def test_waiting_calls_outlive_a_pause_that_is_longer_than_their_time(
+    nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
+) -> None:
+    async def fired(ids: list[UUID]) -> bool:
+        newest = [await calls.last(TimerDue.subject_for(call_id)) for call_id in ids]
+        deadlines = [(await call_of(calls, call_id) or CALL).deadline_at for call_id in ids]
+        return all(
+            one and isinstance(one.event, TimerDue) and deadline and one.event.deadline_at >= deadline
+            for one, deadline in zip(newest, deadlines, strict=True)
+        )
+
+    async with running(nats_url, 2, **{**LIMITS, "dial_within_minutes": 0.15}):
+        await outcome_of(bus_client, PAUSE)
+        waiting = await ask("spring", 3)
+        await until_queued(calls, waiting)
+        await until(lambda: fired(waiting))
+        events = [stored for call_id in waiting for stored in await calls.read([call_state_filter(call_id)])]
+        assert [stored.event.event_name for stored in events] == ["call.created", "call.due"] * 3
+        await outcome_of(bus_client, RESUME)
+        await until_dialing(calls, waiting, 3)
 
 
 async def test_a_command_without_effect_is_accepted_and_changes_nothing(

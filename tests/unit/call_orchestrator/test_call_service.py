@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.builders.calls import NOW, a_call
-from tests.builders.events import an_envelope, call_created, status_changed
+from tests.builders.events import an_envelope, call_created, campaign_paused, campaign_resumed, status_changed
 from tests.fakes.event_log import FakeEventLog
 from tests.fakes.orchestrator import FakeQueue, FakeRequests, FakeTimers
 
@@ -64,13 +64,14 @@ class Orchestrator:
     queue: FakeQueue = field(default_factory=FakeQueue)
     requests: FakeRequests = field(default_factory=FakeRequests)
     positions: dict[str, int] = field(default_factory=dict)
+    now: datetime = NOW
 
     async def handle(
         self, event: DecidingEvent, id: str = "cause-1", *, is_redelivered: bool = False
     ) -> CommandOutcome:
         """Handles a message. Its position in the stream REQUESTS follows from the order of first deliveries."""
         effects = Effects(self.log, self.timers, self.queue)
-        service = CallService(self.log, self.requests, effects, POLICY, now=lambda: NOW)
+        service = CallService(self.log, self.requests, effects, POLICY, now=lambda: self.now)
         sequence = self.position(id)
         if isinstance(event, CallCommand):
             return await service.handle_command(command(event, id, sequence))
@@ -167,6 +168,44 @@ async def test_an_early_timer_changes_nothing_and_is_set_again_at_the_deadline()
     await orchestrator.handle(TimerDue(call_id=CALL_ID, deadline_at=scheduled_at), "timer-1")
     assert len(orchestrator.decisions) == 1
     assert orchestrator.timers.deadlines == {CALL_ID: scheduled_at}
+
+
+async def queued(orchestrator: "Orchestrator") -> datetime:
+    """Queues a call and returns its deadline, by which it would expire."""
+    await orchestrator.handle(REQUEST, "message-1")
+    await orchestrator.handle(TimerDue(call_id=CALL_ID, deadline_at=NOW), "timer-1")
+    assert orchestrator.call.deadline_at
+    return orchestrator.call.deadline_at
+
+
+async def test_during_a_pause_the_timer_of_a_waiting_call_is_set_again_without_an_event() -> None:
+    orchestrator = Orchestrator()
+    deadline_at = await queued(orchestrator)
+    orchestrator.log.store(campaign_paused("reminders", at=NOW + timedelta(hours=1)))
+    stored = len(orchestrator.log.stored)
+    orchestrator.now = deadline_at
+    for delivery in (1, 2):
+        orchestrator.timers.deadlines.clear()
+        timer = TimerDue(call_id=CALL_ID, deadline_at=deadline_at)
+        await orchestrator.handle(timer, "timer-2", is_redelivered=delivery > 1)
+        assert orchestrator.timers.deadlines[CALL_ID] >= deadline_at + timedelta(hours=23)
+    assert len(orchestrator.log.stored) == stored
+
+
+async def test_after_a_pause_a_call_expires_when_its_time_is_over() -> None:
+    orchestrator = Orchestrator()
+    deadline_at = await queued(orchestrator)
+    orchestrator.log.store(campaign_paused("reminders", at=NOW + timedelta(hours=1)))
+    orchestrator.log.store(campaign_resumed("reminders", at=NOW + timedelta(hours=3)))
+    orchestrator.log.store(campaign_paused("another", at=NOW))
+    orchestrator.now = deadline_at
+    await orchestrator.handle(TimerDue(call_id=CALL_ID, deadline_at=deadline_at), "timer-2")
+    expires_at = deadline_at + timedelta(hours=2)
+    assert orchestrator.timers.deadlines == {CALL_ID: expires_at}
+    assert orchestrator.call.is_queued
+    orchestrator.now = expires_at
+    await orchestrator.handle(TimerDue(call_id=CALL_ID, deadline_at=expires_at), "timer-3")
+    assert orchestrator.call.status is CallStatus.EXPIRED
 
 
 async def test_an_ended_call_has_no_timer() -> None:

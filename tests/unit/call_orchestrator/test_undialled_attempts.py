@@ -214,6 +214,7 @@ def test_a_decision_sets_every_field_that_the_state_determines() -> None:
         "request_id",
         "campaign_id",
         "contact_id",
+        "key_name",
         "phone_number",
         "script_template",
         "variables",
@@ -225,6 +226,5 @@ def test_a_decision_sets_every_field_that_the_state_determines() -> None:
         "max_call_seconds",
         "created_at",
         "command_sequence",
-        "key_name",
     }
     assert CallProgress.__annotations__.keys() == Call.model_fields.keys() - terms

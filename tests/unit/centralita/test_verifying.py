@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from tests.builders.events import campaign_paused, campaign_resumed
 
 from call_orchestrator.domain import machine
 from centralita.replay.decisions import decide_again, policy_of
@@ -17,6 +18,7 @@ from contracts import (
     Call,
     CallDecision,
     CallRequested,
+    CallStatus,
     DialRefused,
     Envelope,
     Event,
@@ -63,7 +65,8 @@ class LogWriter:
         """Adds an input and the decision on it, if there is one, and returns the decision."""
         message = self.add(event, stream=stream)
         stored = message.stored_event()
-        decision = decide_again(self.call, stored, policy_of(self.call, DAY, US), message.time)
+        campaign_events = [one.stored_event().event for one in self.messages if one.subject.startswith("campaign.")]
+        decision = decide_again(self.call, stored, policy_of(self.call, DAY, US), message.time, campaign_events)
         if decision:
             self.add(decision, cause=stored.envelope)
             self.call = decision.call
@@ -156,6 +159,23 @@ async def test_the_time_within_which_a_refused_call_may_be_dialled_is_read_from_
     assert await log.decide(refused)
     assert log.call.undialled_attempts == 1
     assert await verify(log.record(), dial_within=timedelta(seconds=1)) == Verification(1, 8, 1, 0, ())
+
+
+async def test_the_pauses_of_the_campaign_are_read_from_the_record(log: LogWriter) -> None:
+    assert log.call
+    campaign_id = log.call.campaign_id
+    await log.pass_deadline()
+    log.add(campaign_paused(campaign_id, at=STARTED_AT + log.waited))
+    assert await log.pass_deadline() is None, "it would have expired"
+    log.waited += DAY
+    log.add(campaign_resumed(campaign_id, at=STARTED_AT + log.waited))
+    dialled = await log.decide(grant_of(campaign_id, attempt=2))
+    assert dialled
+    assert dialled.call.status is CallStatus.DIALING
+    assert await verify(log.record()) == Verification(1, 7, 2, 0, ())
+    calls_own = [message for message in log.messages if not message.subject.startswith("campaign.")]
+    alone = await verify(log.record(messages=calls_own, scope=Scope(call_id=CALL_ID)))
+    assert alone == Verification(1, 6, 1, 2, ()), "without the pauses, an expiry is not judged"
 
 
 async def test_an_ignored_input_that_would_lead_to_a_decision_now_is_a_doubt(log: LogWriter) -> None:

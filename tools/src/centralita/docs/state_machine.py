@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from call_orchestrator.domain import inputs
 from call_orchestrator.domain.decisions import CallStatusChanged, Decision, Ignored, Refused
 from call_orchestrator.domain.machine import decide
+from call_orchestrator.domain.pauses import NO_PAUSES, Pause, Pauses
 from call_orchestrator.domain.states import Dialing, Ended, InProgress, Pending, Ringing, State, Terms
 from contracts.vocabulary import FINAL_STATUSES, AnsweredBy, CallStatus, Disposition, HangupReason, TelephonyStatus
 
@@ -24,7 +25,9 @@ TERMS = Terms(
 )
 LATER = NOW + timedelta(minutes=1)
 _TIMER = "timer due"
+_PAUSED_TIMER = "timer due in a pause"
 _EARLY_TIMER = "early timer due"
+PAUSED = Pauses((Pause(NOW - timedelta(days=3)),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ def all_inputs(attempt: int) -> dict[str, inputs.Input]:
         "change of metadata requested": inputs.CallChangeRequested(),
         "change of time requested": inputs.CallChangeRequested(scheduled_at=LATER),
         _TIMER: inputs.TimerDue(deadline_at=LATER),
+        _PAUSED_TIMER: inputs.TimerDue(deadline_at=LATER),
         _EARLY_TIMER: inputs.TimerDue(deadline_at=LATER),
         "older timer due": inputs.TimerDue(deadline_at=NOW - timedelta(days=3)),
         "admission granted": inputs.AdmissionGranted(attempt=attempt + 1),
@@ -120,14 +124,17 @@ def cases() -> Iterator[Case]:
     """Yields every pair of state and input."""
     for state_name, state in states().items():
         for input_name, input in all_inputs(state.attempt).items():
-            decision = decide(state, input, TERMS, _instant_of(input_name, state))
+            pauses = PAUSED if input_name == _PAUSED_TIMER else NO_PAUSES
+            decision = decide(state, input, TERMS, _instant_of(input_name, state), pauses)
             yield Case(state_name, input_name, state, input, decision)
 
 
 def _instant_of(input_name: str, state: State) -> datetime:
     """Returns when the input is decided: a timer at the deadline of the state or before it, any other input now."""
     deadline_at = state.deadline_at or NOW
-    return {_TIMER: max(deadline_at, NOW), _EARLY_TIMER: deadline_at - timedelta(hours=1)}.get(input_name, NOW)
+    at_deadline = max(deadline_at, NOW)
+    early = deadline_at - timedelta(hours=1)
+    return {_TIMER: at_deadline, _PAUSED_TIMER: at_deadline, _EARLY_TIMER: early}.get(input_name, NOW)
 
 
 def cell(decision: Decision) -> str:

@@ -10,8 +10,9 @@ from typing import get_args
 from call_orchestrator.application.call_decisions import decide_call
 from call_orchestrator.application.call_inputs import DecidingEvent, call_input
 from call_orchestrator.application.call_terms import Policy
+from call_orchestrator.application.stored import pauses_of
 from chassis.event_log import StoredEvent
-from contracts import Call, CallDecision
+from contracts import Call, CallDecision, CallStatus, Event
 from contracts.numbers import country_of
 
 DIAL_WITHIN = timedelta(days=1)
@@ -20,11 +21,23 @@ INPUTS: tuple[type, ...] = get_args(DecidingEvent)
 """The event types that the orchestrator decides on."""
 
 
-def decide_again(before: Call | None, stored: StoredEvent, policy: Policy, now: datetime) -> CallDecision | None:
-    """Returns the decision on an input while the call is `before`; None if the input is ignored or refused."""
+def decide_again(
+    before: Call | None,
+    stored: StoredEvent,
+    policy: Policy,
+    now: datetime,
+    campaign_events: Iterable[Event] = (),
+) -> CallDecision | None:
+    """Returns the decision on an input while the call is `before`; None if the input is ignored or refused.
+
+    `campaign_events`: all of the call's campaign. Only a call that would expire needs them; later ones are ignored.
+    """
     if not isinstance(stored.event, DecidingEvent):
         raise TypeError(f"{stored.event.event_name} is not an input of the orchestrator")
-    decision = decide_call(before, call_input(stored.event, stored.envelope), policy, now)
+    decided_input = call_input(stored.event, stored.envelope)
+    decision = decide_call(before, decided_input, policy, now)
+    if isinstance(decision, CallDecision) and decision.call.status is CallStatus.EXPIRED:
+        decision = decide_call(before, decided_input, policy, now, pauses_of(campaign_events))
     return decision if isinstance(decision, CallDecision) else None
 
 

@@ -6,7 +6,7 @@ the call. A decision that differs now is a *drift*. Only the fields of the recor
 the contract has renamed is read by its alias; a field that it has added later is not compared. One limit,
 ``DIAL_WITHIN_MINUTES``, is carried only by calls that wait for a slot. For others it is an argument; it matters only
 for a call that became due too late. ``ALLOWED_COUNTRIES`` is not in the log: the countries of the recorded calls are
-those that were allowed.
+those that were allowed. Whether a call has expired also depends on the pauses of its campaign, up to that instant.
 
 **Ignored inputs are not exact.** The log does not record when an input without a decision was handled. The state at
 that time is one of a few (`centralita.replay.call_history.CallHistory.possible_states`). If the input leads to a
@@ -17,20 +17,28 @@ A refused command is a decision, ``call.command_refused``; older builds recorded
 compared: it is a position in the stream REQUESTS, which an import changes.
 
 **Some messages are not judged**: inputs that the orchestrator had not acknowledged, and dead letters. With a time
-range, these are also messages whose cause or decision may be outside the range.
+range, these are also messages whose cause or decision may be outside the range. In the record of one call or of a time
+range, the pauses are missing: an expiry that they may have prevented is not judged.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel
 
 from centralita.replay.call_history import CallHistory, Decision, Input, call_histories
-from centralita.replay.decisions import DIAL_WITHIN, countries_of, decide_again, policy_of
+from centralita.replay.decisions import (
+    DIAL_WITHIN,
+    countries_of,
+    decide_again,
+    policy_of,
+)
 from centralita.replay.record import Record
-from contracts import CallCommandRefused, CallCreated, CallDecision
+from chassis.event_log import StoredEvent
+from contracts import Call, CallCommandRefused, CallCreated, CallDecision, CallStatus, CampaignDecision, InvalidMessage
 from contracts.streams import CALLS
 
 Differences = tuple[tuple[str, Any, Any], ...]
@@ -78,19 +86,43 @@ class _Count:
         return tuple(sorted(self.drifts, key=lambda drift: (drift.stream, drift.sequence)))
 
 
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What a decision depends on beside the call and the input, as far as the record contains it."""
+
+    dial_within: timedelta
+    countries: frozenset[str]
+    campaign_events: Mapping[str, list[CampaignDecision]]
+    may_lack_pauses: bool
+
+    def decide(self, before: Call | None, stored: StoredEvent, call: Call | None, at: datetime) -> CallDecision | None:
+        policy = policy_of(call, self.dial_within, self.countries)
+        campaign_events = self.campaign_events.get(call.campaign_id, []) if call else []
+        return decide_again(before, stored, policy, at, campaign_events)
+
+    def is_uncertain(self, now: CallDecision | None) -> bool:
+        """Whether a pause that the record lacks may have prevented this expiry."""
+        return self.may_lack_pauses and now is not None and now.call.status is CallStatus.EXPIRED
+
+
 async def verify(
     record: Record, *, dial_within: timedelta = DIAL_WITHIN, progress: Callable[[int, int], None] | None = None
 ) -> Verification:
     """Decides every input of the record again; `progress` is called with the done and the total number of calls."""
     histories = call_histories(record.messages)
-    countries = countries_of(decision.event.call for history in histories for decision in history.decisions)
+    rules = _Rules(
+        dial_within,
+        countries_of(decision.event.call for history in histories for decision in history.decisions),
+        _campaign_events(record),
+        may_lack_pauses=record.scope.is_time_range or record.scope.call_id is not None,
+    )
     decisions, ignored = _Count(), _Count()
     for number, history in enumerate(histories, start=1):
         for index in range(len(history.decisions)):
-            drift, is_judged = await _judge_decision(history, index, record, dial_within, countries)
+            drift, is_judged = await _judge_decision(history, index, record, rules)
             decisions.add(drift, is_judged=is_judged)
         for ignored_input in history.ignored_inputs:
-            doubt, is_judged = await _judge_ignored(history, ignored_input, record, dial_within, countries)
+            doubt, is_judged = await _judge_ignored(history, ignored_input, record, rules)
             ignored.add(doubt, is_judged=is_judged)
         if progress:
             progress(number, len(histories))
@@ -100,9 +132,18 @@ async def verify(
     )
 
 
-async def _judge_decision(
-    history: CallHistory, index: int, record: Record, dial_within: timedelta, countries: frozenset[str]
-) -> tuple[Drift | None, bool]:
+def _campaign_events(record: Record) -> dict[str, list[CampaignDecision]]:
+    events: dict[str, list[CampaignDecision]] = {}
+    for message in record.messages:
+        if message.stream == CALLS.name and message.subject.startswith("campaign."):
+            with suppress(InvalidMessage):
+                event = message.stored_event().event
+                if isinstance(event, CampaignDecision):
+                    events.setdefault(event.campaign_id, []).append(event)
+    return events
+
+
+async def _judge_decision(history: CallHistory, index: int, record: Record, rules: _Rules) -> tuple[Drift | None, bool]:
     """Returns the drift of a decision, if any, and whether the decision could be judged."""
     recorded = history.decisions[index]
     before = history.decisions[index - 1].event.call if index else None
@@ -111,18 +152,19 @@ async def _judge_decision(
         if record.scope.is_time_range:
             return None, False
         return _drift(recorded, f"{missing} is not in the record"), True
-    policy = policy_of(recorded.event.call, dial_within, countries)
-    now = decide_again(before, recorded.cause.stored, policy, recorded.event.occurred_at)
+    now = rules.decide(before, recorded.cause.stored, recorded.event.call, recorded.event.occurred_at)
     cause, name = recorded.cause.stored.event.event_name, recorded.event.event_name
     if now is None:
         return _drift(recorded, f"{cause} led to {name}; now it leads to no decision"), True
     if differences := _differences(recorded.event, now):
+        if rules.is_uncertain(now):
+            return None, False
         return _drift(recorded, f"{cause} led to {name}; now the decision is different", differences), True
     return None, True
 
 
 async def _judge_ignored(
-    history: CallHistory, ignored: Input, record: Record, dial_within: timedelta, countries: frozenset[str]
+    history: CallHistory, ignored: Input, record: Record, rules: _Rules
 ) -> tuple[Drift | None, bool]:
     """Returns the doubt about an ignored input, if any, and whether the input could be judged."""
     message = ignored.message
@@ -132,9 +174,11 @@ async def _judge_ignored(
         return None, False
     now: CallDecision | None = None
     for before, at in history.possible_states(ignored):
-        now = decide_again(before, ignored.stored, policy_of(before, dial_within, countries), at)
+        now = rules.decide(before, ignored.stored, before, at)
         if now is None or isinstance(now, CallCommandRefused):  # older builds recorded no refusal
             return None, True
+        if rules.is_uncertain(now):
+            return None, False
     assert now is not None  # noqa: S101  there is at least one state
     name = ignored.stored.event.event_name
     reason = f"{name} led to no decision; now it leads to {now.event_name} ({now.call.status})"

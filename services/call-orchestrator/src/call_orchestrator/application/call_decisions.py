@@ -8,6 +8,7 @@ from call_orchestrator.application.snapshots import event_of, state_of, terms_of
 from call_orchestrator.domain import inputs
 from call_orchestrator.domain.decisions import Ignored, Refused
 from call_orchestrator.domain.machine import create, decide
+from call_orchestrator.domain.pauses import NO_PAUSES, Pauses
 from contracts import Call, CallChangeRequested, CallCommandRefused, CallDecision
 from contracts.vocabulary import RefusalCode
 
@@ -15,15 +16,16 @@ NO_SUCH_CALL = Refused("there is no such call", RefusalCode.NO_SUCH_CALL)
 
 
 def decide_call(
-    before: Call | None, call_input: CallInput, policy: Policy, now: datetime
+    before: Call | None, call_input: CallInput, policy: Policy, now: datetime, pauses: Pauses = NO_PAUSES
 ) -> CallDecision | Ignored | Refused:
     """Returns the event that follows from an input, or why none does. `before`: the call, if it exists.
 
-    A refused command of an existing call is an event, too: `CallCommandRefused`.
+    A refused command of an existing call is an event, too: `CallCommandRefused`. `pauses`, those of the campaign, only
+    prevent that the call expires.
     """
     if before is None:
         return _create(call_input, policy, now)
-    decision = _decide(before, call_input, policy, now)
+    decision = _decide(before, call_input, policy, now, pauses)
     if isinstance(decision, Refused) and (command := call_input.command):
         refused = _at(before, call_input)
         return CallCommandRefused(
@@ -32,8 +34,10 @@ def decide_call(
     return decision
 
 
-def _decide(before: Call, call_input: CallInput, policy: Policy, now: datetime) -> CallDecision | Ignored | Refused:
-    decision = decide(state_of(before), call_input.input, terms_of(before, policy.dial_within), now)
+def _decide(
+    before: Call, call_input: CallInput, policy: Policy, now: datetime, pauses: Pauses
+) -> CallDecision | Ignored | Refused:
+    decision = decide(state_of(before), call_input.input, terms_of(before, policy.dial_within), now, pauses)
     if isinstance(decision, Ignored | Refused):
         return decision
     command, call = call_input.command, _at(before, call_input)

@@ -22,7 +22,7 @@ from call_orchestrator.application.call_decisions import NO_SUCH_CALL, decide_ca
 from call_orchestrator.application.call_inputs import CallInput, call_input
 from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.effects import Effects
-from call_orchestrator.application.stored import StoredCall, load_call, newest_of
+from call_orchestrator.application.stored import StoredCall, load_call, load_pauses, newest_of
 from call_orchestrator.domain.decisions import Ignored, Refused
 from call_orchestrator.ports import Log, Requests
 from chassis.event_log import Conflict, Guard, StoredEvent
@@ -102,18 +102,20 @@ class CallService:
         raise _conflicts(call_id)
 
     async def _handle(self, stored: StoredCall | None, call_input: CallInput) -> CommandOutcome:
+        timer_at: datetime | None = None
         if stored is None or not await self._is_decided(stored, call_input):
-            decision = self._decision(stored, call_input)
+            decision = await self._decision(stored, call_input)
             if isinstance(decision, Refused):
                 return _refused(call_input.call_id, decision)
             if isinstance(decision, CallDecision):
                 stored = await self._append(decision, stored, call_input.cause)
             else:
+                timer_at = decision.timer_at
                 logger.debug("input_ignored", input=type(call_input.input).__name__, reason=decision.reason)
         assert stored is not None  # noqa: S101  only inputs of existing calls are ignored
         if call_input.request:
             stored = await self._decide_waiting_commands(stored)
-        await self._effects.apply(stored, call_input.cause)
+        await self._effects.apply(stored, call_input.cause, timer_at)
         return _accepted(stored.call)
 
     async def _is_decided(self, stored: StoredCall, call_input: CallInput) -> bool:
@@ -124,10 +126,16 @@ class CallService:
         events = await self._log.read([call_state_filter(call_input.call_id)])
         return any(stored_event.envelope.causation_id == call_input.cause.id for stored_event in events)
 
-    def _decision(self, stored: StoredCall | None, call_input: CallInput) -> CallDecision | Ignored | Refused:
+    async def _decision(self, stored: StoredCall | None, call_input: CallInput) -> CallDecision | Ignored | Refused:
+        """Decides the input. Only a call that would expire needs the pauses of its campaign, read from the leader."""
         if stored and _is_slot_freed(stored, call_input):
             return Ignored("a later event of the call has freed the slot")
-        return decide_call(stored.call if stored else None, call_input, self._policy, self._now())
+        before, now = stored.call if stored else None, self._now()
+        decision = decide_call(before, call_input, self._policy, now)
+        if before and isinstance(decision, CallDecision) and decision.call.status is CallStatus.EXPIRED:
+            pauses = await load_pauses(self._log, before.campaign_id)
+            return decide_call(before, call_input, self._policy, now, pauses)
+        return decision
 
     async def _handle_command(self, stored: StoredCall, command: StoredEvent[CallCommand]) -> CommandOutcome:
         history = await self._log.read([call_state_filter(command.event.call_id)])

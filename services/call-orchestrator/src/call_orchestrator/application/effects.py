@@ -1,5 +1,6 @@
 """The effects of a decision on a call: its timer, its place in the queue, the synthesis of its greeting."""
 
+from datetime import datetime
 from uuid import NAMESPACE_OID, uuid5
 
 from call_orchestrator.application.stored import StoredCall
@@ -19,13 +20,17 @@ class Effects:
         self._timers = timers
         self._queue = queue
 
-    async def apply(self, stored: StoredCall, cause: Envelope) -> None:
-        """Sets or clears the timer; joins the queue or requests the greeting if the snapshot needs it."""
+    async def apply(self, stored: StoredCall, cause: Envelope, timer_at: datetime | None = None) -> None:
+        """Sets or clears the timer; joins the queue or requests the greeting if the snapshot needs it.
+
+        `timer_at`: when the timer fires; None: at the deadline.
+        """
         call = stored.call
         if call.deadline_at is None:
             await self._timers.clear(call.call_id, after_sequence=stored.sequence)
             return
-        await self._timers.set(call.call_id, call.deadline_at, after_sequence=stored.sequence, cause=cause)
+        fires_at = timer_at or call.deadline_at
+        await self._timers.set(call.call_id, fires_at, after_sequence=stored.sequence, cause=cause)
         if call.is_queued:
             await self._queue.join(call, due_sequence=stored.sequence, cause=cause)
         elif call.status is CallStatus.PENDING and call.attempt == 0:

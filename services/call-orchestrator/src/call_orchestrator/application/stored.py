@@ -1,12 +1,13 @@
 """Loads calls and campaigns: each is one read of the last event about it, from the leader (law 1)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from call_orchestrator.domain.pauses import Pauses
 from call_orchestrator.ports import Log
 from chassis.event_log import StoredEvent
-from contracts import Call, CallDecision, Campaign, CampaignDecision
+from contracts import Call, CallDecision, Campaign, CampaignDecision, Event
 from contracts.streams import call_state_filter, campaign_state_filter
 
 
@@ -55,3 +56,14 @@ async def load_campaign(log: Log, campaign_id: str) -> StoredCampaign:
     if last is None or not isinstance(last.event, CampaignDecision):
         return StoredCampaign(Campaign(campaign_id=campaign_id), sequence=0)
     return StoredCampaign(last.event.campaign, last.sequence)
+
+
+async def load_pauses(log: Log, campaign_id: str) -> Pauses:
+    """Returns the pauses of a campaign. Reads all its events; they are few, and only a call that expires needs them."""
+    return pauses_of(stored.event for stored in await log.read([campaign_state_filter(campaign_id)]))
+
+
+def pauses_of(events: Iterable[Event]) -> Pauses:
+    """Returns the pauses in the events of one campaign."""
+    decisions = (event for event in events if isinstance(event, CampaignDecision))
+    return Pauses.of((decision.campaign.is_paused, decision.occurred_at) for decision in decisions)

@@ -16,6 +16,7 @@ from call_orchestrator.domain.decisions import (
     Refused,
 )
 from call_orchestrator.domain.outcomes import Outcome, end_attempt, fail_as_unknown
+from call_orchestrator.domain.pauses import Pauses
 from call_orchestrator.domain.states import Dialing, InProgress, Live, Ringing, Terms
 from call_orchestrator.domain.timers import outdated_or_early
 from call_orchestrator.domain.undialled import put_off
@@ -31,7 +32,7 @@ MAX_CHECKS = 12
 GOODBYE_MARGIN = timedelta(seconds=4)
 
 
-def decide_live(state: Live, input: inputs.Input, terms: Terms, now: datetime) -> Decision:
+def decide_live(state: Live, input: inputs.Input, terms: Terms, now: datetime, pauses: Pauses) -> Decision:
     """Returns what follows from an input while an attempt is in progress."""
     match input:
         case inputs.TimerDue():
@@ -53,7 +54,7 @@ def decide_live(state: Live, input: inputs.Input, terms: Terms, now: datetime) -
         case inputs.DialPlaced() | inputs.DialUnknown():
             return Ignored("the outcome follows by callback, or by settlement at the deadline")
         case inputs.DialRefused():
-            return _refuse(state, input, terms, now)
+            return _refuse(state, input, terms, now, pauses)
         case inputs.TelephonyStatusReported():
             return _follow(state, input.status, Outcome.reported(input), terms, now)
         case inputs.DialLookedUp():
@@ -112,14 +113,14 @@ def _conclude(state: Live, ending: inputs.ConversationEnded, terms: Terms, now: 
     return CallConcluded(state=replace(state, disposition=ending.disposition, deadline_at=deadline_at))
 
 
-def _refuse(state: Live, refusal: inputs.DialRefused, terms: Terms, now: datetime) -> Decision:
+def _refuse(state: Live, refusal: inputs.DialRefused, terms: Terms, now: datetime, pauses: Pauses) -> Decision:
     if not isinstance(state, Dialing):
         return Ignored("the network has reported that it rang")
     if refusal.is_permanent or state.hangup_reason is not None or state.disposition is not None:
         undialled = replace(state, undialled_attempts=state.undialled_attempts + 1)
         outcome = Outcome(reason=refusal.reason, is_permanent=True)
         return end_attempt(undialled, TelephonyStatus.FAILED, outcome, terms, now)
-    return put_off(state, refusal.reason, terms, now)
+    return put_off(state, refusal.reason, terms, now, pauses)
 
 
 def _settle(state: Live, answer: inputs.DialLookedUp, terms: Terms, now: datetime) -> Decision:

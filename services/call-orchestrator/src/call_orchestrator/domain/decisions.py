@@ -1,6 +1,7 @@
 """The decisions of the state machine: one event, or none and the reason. Events are named as in the contracts."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from call_orchestrator.domain.states import Ended, Live, Pending
 from contracts.vocabulary import HangupReason, RefusalCode
@@ -71,9 +72,13 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """The input changes nothing: it is late, repeated, or has no effect in this state."""
+    """The input changes nothing: it is late, repeated, or has no effect in this state.
+
+    `timer_at`: when the timer fires next; None: at the deadline of the state.
+    """
 
     reason: str
+    timer_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from call_orchestrator.domain.decisions import (
     Refused,
 )
 from call_orchestrator.domain.inputs import Input
+from call_orchestrator.domain.pauses import NO_PAUSES, Pauses
 from call_orchestrator.domain.states import Dialing, Ended, InProgress, Pending, Ringing, State, Terms, dials
 from call_orchestrator.domain.timers import outdated_or_early
 from call_orchestrator.domain.undialled import expiry_reason
@@ -38,13 +39,16 @@ def create(request: inputs.CallRequested, now: datetime) -> CallCreated:
     return CallCreated(state=Pending(attempt=0, due_at=max(request.scheduled_at or now, now)))
 
 
-def decide(state: State, input: Input, terms: Terms, now: datetime) -> Decision:
-    """Returns what follows from an input. Pure: the same arguments give the same decision."""
+def decide(state: State, input: Input, terms: Terms, now: datetime, pauses: Pauses = NO_PAUSES) -> Decision:
+    """Returns what follows from an input. Pure: the same arguments give the same decision.
+
+    `pauses`, those of the campaign, are needed only if the call would expire without them.
+    """
     match state:
         case Pending():
-            return _decide_pending(state, input, terms, now)
+            return _decide_pending(state, input, terms, now, pauses)
         case Dialing() | Ringing() | InProgress():
-            return decide_live(state, input, terms, now)
+            return decide_live(state, input, terms, now, pauses)
         case Ended():
             return _decide_ended(state, input, terms, now)
         case _:
@@ -56,12 +60,12 @@ def evolve(_: State | None, event: Event) -> State:
     return event.state
 
 
-def _decide_pending(state: Pending, input: Input, terms: Terms, now: datetime) -> Decision:
+def _decide_pending(state: Pending, input: Input, terms: Terms, now: datetime, pauses: Pauses) -> Decision:
     match input:
         case inputs.TimerDue():
-            return _queue_or_expire(state, input, terms, now)
+            return _queue_or_expire(state, input, terms, now, pauses)
         case inputs.AdmissionGranted():
-            return _begin_attempt(state, input, terms, now)
+            return _begin_attempt(state, input, terms, now, pauses)
         case inputs.CallCancelRequested():
             return CallStatusChanged(state=_end(CallStatus.CANCELED, state, now), reason="canceled by request")
         case inputs.CallRetryRequested():
@@ -84,19 +88,35 @@ def _decide_pending(state: Pending, input: Input, terms: Terms, now: datetime) -
             assert_never(input)
 
 
-def _queue_or_expire(state: Pending, timer: inputs.TimerDue, terms: Terms, now: datetime) -> Decision:
+def _queue_or_expire(state: Pending, timer: inputs.TimerDue, terms: Terms, now: datetime, pauses: Pauses) -> Decision:
     if ignored := outdated_or_early(timer, state.deadline_at, now):
         return ignored
-    queue_expires_at = state.dial_expires_at or state.due_at + terms.dial_within
-    if state.queue_expires_at is not None or now > queue_expires_at:
-        return _expire(state, now)
-    return CallDue(state=replace(state, queue_expires_at=queue_expires_at))
+    waits_since, expires_at = _wait(state, terms)
+    extended_at = pauses.extended(expires_at, waits_since=waits_since, now=now)
+    if state.queue_expires_at is None:
+        if now > extended_at and pauses.paused_since(now) is None:
+            return _expire(state, now)
+        return CallDue(state=replace(state, queue_expires_at=expires_at))
+    timer_at = pauses.recheck_at(extended_at, waits_since=waits_since, now=now)
+    if timer_at and pauses.periods:
+        return Ignored("a pause has given the call more time", timer_at=timer_at)
+    return _expire(state, now)
 
 
-def _begin_attempt(state: Pending, grant: inputs.AdmissionGranted, terms: Terms, now: datetime) -> Decision:
+def _wait(state: Pending, terms: Terms) -> tuple[datetime, datetime]:
+    """Returns since when and until when the call may be dialled. All attempts at one dial share both."""
+    if state.dial_expires_at:
+        return state.dial_expires_at - terms.dial_within, state.dial_expires_at
+    return state.due_at, state.queue_expires_at or state.due_at + terms.dial_within
+
+
+def _begin_attempt(
+    state: Pending, grant: inputs.AdmissionGranted, terms: Terms, now: datetime, pauses: Pauses
+) -> Decision:
     if state.queue_expires_at is None or grant.attempt != state.attempt + 1:
         return Ignored("the call waits for no slot, or for the slot of another attempt")
-    if now > state.queue_expires_at:
+    waits_since, expires_at = _wait(state, terms)
+    if now > pauses.extended(expires_at, waits_since=waits_since, now=now):
         return _expire(state, now)
     return CallStatusChanged(
         state=Dialing(

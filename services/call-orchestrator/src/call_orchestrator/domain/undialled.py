@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from call_orchestrator.domain.decisions import CallStatusChanged
+from call_orchestrator.domain.pauses import Pauses
 from call_orchestrator.domain.states import Dialing, Ended, Pending, Terms
 from contracts.vocabulary import CallStatus
 
@@ -20,11 +21,12 @@ def expiry_reason(reason: str | None) -> str:
     return "it could not be dialled in time" + (f": {reason}" if reason else "")
 
 
-def put_off(state: Dialing, reason: str, terms: Terms, now: datetime) -> CallStatusChanged:
+def put_off(state: Dialing, reason: str, terms: Terms, now: datetime, pauses: Pauses) -> CallStatusChanged:
     """Returns the wait for the next attempt at the same dial, or the end of the call if that would be too late."""
     undialled_attempts, due_at = state.undialled_attempts + 1, now + pause(state.undialled_in_a_row, terms.retry_delay)
     dial_expires_at = state.dial_expires_at or state.dialed_at + terms.dial_within
-    if due_at > dial_expires_at:
+    expires_at = pauses.extended(dial_expires_at, waits_since=dial_expires_at - terms.dial_within, now=now)
+    if due_at > expires_at and pauses.paused_since(now) is None:
         ended = Ended(
             status=CallStatus.EXPIRED, attempt=state.attempt, ended_at=now, undialled_attempts=undialled_attempts
         )
