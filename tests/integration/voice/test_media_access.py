@@ -111,3 +111,13 @@ async def test_a_token_of_another_key_is_forbidden_without_a_message_to_nats_and
         assert answer.status_code == 403
     assert bus_client.stats["out_msgs"] == sent
     assert synthesizer.first_by == []
+
+
+@pytest.mark.parametrize("number", ["9" * 5_000, "9" * 10, "-1", "1.0"])
+async def test_a_path_with_another_number_than_of_an_attempt_is_not_found(
+    number: str, media: httpx.AsyncClient, bus_client: Client
+) -> None:
+    sent = bus_client.stats["out_msgs"]
+    for path in (f"/media/{uuid4()}/{number}/1", f"/media/{uuid4()}/1/{number}"):
+        assert (await fetch(media, path)).status_code == 404
+    assert bus_client.stats["out_msgs"] == sent

@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 from starlette.routing import compile_path
 
+import chassis.path_numbers  # noqa: F401  the convertor of the paths
 from centralita.operations.doctor import public as doctor
 from telephony.media import MEDIA_PATH, build_media_target, derive_media_key, verify
 from telephony.routes import AFTER_SPOKEN_TEXT, FIRST_SENTENCE, Webhook

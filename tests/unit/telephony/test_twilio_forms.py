@@ -79,7 +79,7 @@ def test_event_ids_are_those_of_earlier_versions() -> None:
     assert ids == ["twilio/CA1/1", "twilio/CA1/busy", "twilio/CA1/answer", "twilio/CA1/amd", "twilio/CA1/heard/3"]
 
 
-@pytest.mark.parametrize("number", ["", "x", "-1", "²"])
+@pytest.mark.parametrize("number", ["", "x", "-1", "²", "1" * 5_000])
 def test_an_invalid_number_is_left_out(number: str) -> None:
     event = status_event(CallStatus="completed", SequenceNumber=number, CallDuration=number)
 
@@ -101,7 +101,16 @@ def test_an_utterance_has_a_maximum_length() -> None:
     assert utterance.text == ("sí " * 20_000)[:2_000]
 
 
-@pytest.mark.parametrize("fields", [{"CallStatus": "dancing"}, {"CallStatus": "busy", "CallSid": ""}, {}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"CallStatus": "dancing"},
+        {"CallStatus": "busy", "CallSid": ""},
+        {"CallStatus": "busy", "CallSid": "CA1\r\nNats-Rollup: all"},
+        {"CallStatus": "busy", "CallSid": "C" * 65},
+        {},
+    ],
+)
 def test_an_invalid_form_is_refused_without_repeating_phone_numbers(fields: dict[str, str]) -> None:
     with pytest.raises(InvalidProviderData) as refused:
         PROVIDER.parse_status(CALL, 1, form(To="+12125550123", **fields))

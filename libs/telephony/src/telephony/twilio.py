@@ -62,6 +62,10 @@ It also keeps a document below the 64 kB that Twilio accepts.
 """
 MAX_UTTERANCE_CHARACTERS = 2_000
 """More of an utterance is not used; it is several minutes of speech."""
+_MAX_DIGITS = 9
+"""The longest whole number of a form; longer ones are left out, as other invalid numbers are."""
+_WORD = re.compile(r"[!-~]{1,64}")
+"""An id or a status: it becomes part of a header of the stored event."""
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")
 """Characters that no XML document may contain (XML 1.0, production 2): control characters, surrogates, U+FFFE."""
 
@@ -154,7 +158,7 @@ class TwilioWebhooks:
     def parse_status(self, call_id: UUID, attempt: int, form: Form) -> Report:
         """See the interface. The id contains Twilio's sequence number, or the status if there is none."""
         sid, word = _required(form, "CallSid"), _required(form, "CallStatus")
-        number, sip_code = _whole_number(form, "SequenceNumber"), form.get("SipResponseCode", "")
+        number, sip_code = _whole_number(form, "SequenceNumber"), form.get("SipResponseCode", "")[:_MAX_DIGITS]
         event = TelephonyStatusReported(
             call_id=call_id,
             attempt=attempt,
@@ -235,12 +239,14 @@ def _with_region(language: str) -> str:
 def _required(form: Form, name: str) -> str:
     if not (value := form.get(name)):
         raise InvalidProviderData(f"{name} is missing")
+    if not _WORD.fullmatch(value):
+        raise InvalidProviderData(f"{name} is not a word of at most 64 characters")
     return value
 
 
 def _whole_number(form: Form, name: str) -> int | None:
     value = form.get(name, "")
-    return int(value) if value.isascii() and value.isdigit() else None
+    return int(value) if value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS else None
 
 
 def _confidence(form: Form) -> float | None:
