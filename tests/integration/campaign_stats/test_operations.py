@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from nats.aio.client import Client
@@ -26,7 +27,15 @@ from campaign_stats.subscriber import IDLE_SECONDS, Follower
 from campaign_stats.writers import Heartbeats, Writers
 from centralita.embedded.servers import mongo_server
 from chassis.serve import connect_bus
-from contracts import CampaignStatistics, CampaignStatisticsQuery, Event, Service
+from contracts import (
+    CampaignCalls,
+    CampaignCallsQuery,
+    CampaignStatistics,
+    CampaignStatisticsQuery,
+    Event,
+    Service,
+    call_id_of,
+)
 from contracts.examples import EXAMPLES
 
 Replica = Callable[..., AbstractAsyncContextManager[ASGIApp]]
@@ -79,6 +88,46 @@ async def test_an_answer_reads_no_call_documents(
         await followed(await journal("reminders/1", "completed"))
         await database["calls"].delete_many({})
         assert (await ask(bus_client, "reminders")).completed == 1
+
+
+async def page(client: Client, after: UUID | None = None, **query: Any) -> CampaignCalls:
+    asked = {"campaign_id": "reminders", "statuses": ["completed", "no_answer"], "limit": 2, **query}
+    body = CampaignCallsQuery.model_validate({**asked, "after": after}).model_dump_json().encode()
+    answer = await client.request(CampaignCallsQuery.subject, body, timeout=10)
+    return CampaignCalls.model_validate_json(answer.data)
+
+
+async def test_the_ids_of_a_campaigns_calls_are_answered_in_pages(
+    replica: Replica, journal: Journal, followed: Followed, bus_client: Client
+) -> None:
+    for number in range(5):
+        await journal(f"reminders/{number}", "completed" if number % 2 else "no answer")
+    await journal("reminders/5", "canceled")
+    end_sequence = await journal("survey/1", "completed")
+    async with replica():
+        await followed(end_sequence)
+        pages = [await page(bus_client)]
+        while pages[-1].has_more:
+            pages.append(await page(bus_client, pages[-1].call_ids[-1]))
+        none = await page(bus_client, statuses=["voicemail"])
+    assert [len(one.call_ids) for one in pages] == [2, 2, 1]
+    named = [call_id for one in pages for call_id in one.call_ids]
+    assert named == sorted(call_id_of(f"reminders/{number}") for number in range(5))
+    assert (none.call_ids, none.has_more) == ((), False)
+
+
+async def test_a_page_reads_an_index_that_has_its_order(store: Store, database: Database) -> None:
+    await store.prepare()
+    indexes = [index["key"] for index in (await database["calls"].index_information()).values()]
+    assert [("campaign_id", 1), ("status", 1), ("_id", 1)] in [[tuple(key) for key in keys] for keys in indexes]
+
+
+@pytest.mark.parametrize("limit", [0, 501])
+async def test_a_page_is_bounded(replica: Replica, bus_client: Client, limit: int) -> None:
+    body = f'{{"campaign_id": "reminders", "statuses": ["expired"], "limit": {limit}}}'
+    async with replica():
+        answer = await bus_client.request(CampaignCallsQuery.subject, body.encode(), timeout=10)
+    assert (answer.headers or {})["Nats-Service-Error-Code"] == "400"
 
 
 async def test_an_invalid_query_is_refused_with_its_reason(replica: Replica, bus_client: Client) -> None:

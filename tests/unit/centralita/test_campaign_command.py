@@ -82,6 +82,72 @@ def test_a_campaign_is_shown_for_people_and_as_json(answer: Answer) -> None:
     assert (code, json.loads(printed)) == (0, document)
 
 
+def pages(monkeypatch: pytest.MonkeyPatch, requests: list[httpx.Request], *responses: httpx.Response) -> None:
+    """Makes the API answer the requests with these responses, in order."""
+    left, client = list(responses), httpx.AsyncClient
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return left.pop(0)
+
+    def fake(**arguments: object) -> httpx.AsyncClient:
+        return client(**{**arguments, "transport": httpx.MockTransport(handle)})  # type: ignore[arg-type]
+
+    monkeypatch.setattr(httpx, "AsyncClient", fake)
+
+
+def retried(requested: int, refused: int = 0, undecided: int = 0, following: str | None = None) -> httpx.Response:
+    counts = {"requested": requested, "refused": refused, "undecided": undecided, "next": following}
+    return httpx.Response(202, json={"campaign_id": "spring", **counts})
+
+
+def test_a_bulk_retry_follows_the_cursor_and_prints_progress_and_totals(
+    monkeypatch: pytest.MonkeyPatch, requests: list[httpx.Request]
+) -> None:
+    pages(monkeypatch, requests, retried(2, following="c-1"), retried(1, 1, following="c-2"), retried(1))
+    code, out, err = run("retry", "spring", "--status", "expired", "--status", "failed", "--page", "2")
+    assert (code, out) == (ExitCode.NEGATIVE, "spring: 4 calls are dialled again, 1 refused\n")
+    assert err.splitlines() == [
+        "2 calls are dialled again, 0 refused so far",
+        "3 calls are dialled again, 1 refused so far",
+    ]
+    bodies = [json.loads(sent.content) for sent in requests]
+    assert [body["cursor"] for body in bodies] == [None, "c-1", "c-2"]
+    assert all((body["statuses"], body["limit"]) == (["expired", "failed"], 2) for body in bodies)
+    assert {str(sent.url) for sent in requests} == {"http://127.0.0.1:8000/api/v1/campaigns/spring/retry"}
+
+
+def test_a_bulk_retry_without_refusals_is_a_success(
+    monkeypatch: pytest.MonkeyPatch, requests: list[httpx.Request]
+) -> None:
+    pages(monkeypatch, requests, retried(3))
+    code, out, _ = run("retry", "spring", "--status", "expired", "--json")
+    assert (code, json.loads(out)["requested"]) == (ExitCode.SUCCESS, 3)
+
+
+def test_undecided_retries_are_an_error(monkeypatch: pytest.MonkeyPatch, requests: list[httpx.Request]) -> None:
+    pages(monkeypatch, requests, retried(3, 1, 2))
+    code, out, err = run("retry", "spring", "--status", "expired")
+    assert code == ExitCode.UNREACHABLE
+    assert "2 undecided" in out
+    assert "not decided yet" in err
+
+
+def test_an_interrupted_bulk_retry_names_the_cursor_at_which_it_continues(
+    monkeypatch: pytest.MonkeyPatch, requests: list[httpx.Request]
+) -> None:
+    pages(monkeypatch, requests, retried(2, following="c-1"), problem(503, "no NATS"))
+    code, _, err = run("retry", "spring", "--status", "expired")
+    assert code == ExitCode.UNREACHABLE
+    assert "Continue with --cursor c-1." in err
+
+
+@pytest.mark.usefixtures("requests")
+@pytest.mark.parametrize("arguments", [(), ("--status", "asleep"), ("--status", "expired", "--page", "501")])
+def test_a_bulk_retry_needs_known_statuses_and_a_bounded_page(arguments: tuple[str, ...]) -> None:
+    assert run("retry", "spring", *arguments)[0] == ExitCode.WRONG_USE
+
+
 def test_an_undecided_resume_is_an_error(answer: Answer) -> None:
     answer(httpx.Response(202, json={**STATE, "paused": True}))
     code, _, error = run("resume", "spring")

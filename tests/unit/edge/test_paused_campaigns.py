@@ -37,7 +37,7 @@ class Log:
 class NoRequests:
     """Fails the test if a request is sent to the orchestrator."""
 
-    async def send(self, request: Event) -> CommandOutcome | None:
+    async def send(self, request: Event, message_id: str | None = None) -> CommandOutcome | None:
         raise AssertionError("reading requests nothing")
 
 

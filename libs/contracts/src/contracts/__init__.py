@@ -36,16 +36,25 @@ from contracts.events.requests import (
 from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
 from contracts.events.timers import TimerDue
 from contracts.invalid import InvalidMessage, reasons_of
-from contracts.queries import CampaignStatistics, CampaignStatisticsQuery, CommandOutcome, outcome_subject
+from contracts.queries import (
+    CampaignCalls,
+    CampaignCallsQuery,
+    CampaignStatistics,
+    CampaignStatisticsQuery,
+    CommandOutcome,
+    outcome_subject,
+)
 from contracts.values import CallId, CampaignId, Language, PhoneNumber, call_id_of
 from contracts.vocabulary import (
     FINAL_STATUSES,
     LIVE_STATUSES,
+    RETRYABLE_STATUSES,
     AnsweredBy,
     CallStatus,
     Disposition,
     HangupReason,
     ReplySource,
+    RetryableStatus,
     SpeechFallback,
     TelephonyStatus,
 )
@@ -54,6 +63,7 @@ __all__ = [
     "EVENTS",
     "FINAL_STATUSES",
     "LIVE_STATUSES",
+    "RETRYABLE_STATUSES",
     "AdmissionGranted",
     "AdmissionReleased",
     "AnswerClassified",
@@ -80,6 +90,8 @@ __all__ = [
     "CallStatus",
     "CallStatusChanged",
     "Campaign",
+    "CampaignCalls",
+    "CampaignCallsQuery",
     "CampaignDecision",
     "CampaignEvent",
     "CampaignId",
@@ -107,6 +119,7 @@ __all__ = [
     "QueueJoined",
     "ReplyGenerated",
     "ReplySource",
+    "RetryableStatus",
     "Service",
     "SpeechFallback",
     "SpeechHeard",

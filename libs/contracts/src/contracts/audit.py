@@ -42,7 +42,7 @@ class AuditEntry(BaseModel):
     fields: tuple[str, ...] = Field(default=(), description="the fields that the act was to change")
     before: dict[str, Any] | None = Field(default=None, description="the target before the act; null: unknown")
     after: dict[str, Any] | None = Field(default=None, description="the target when the act was answered")
-    request: dict[str, Any] | None = Field(default=None, description="call.create: what was requested")
+    request: dict[str, Any] | None = Field(default=None, description="call.create, campaign.retry: what was requested")
     address: str | None = Field(default=None, description="key.use: the client's IPv4 address or IPv6 network")
     count: int | None = Field(default=None, description="key.use: how many wrong keys the address has sent")
     reasons: tuple[str, ...] = Field(default=(), description="why the act was refused or is undecided")

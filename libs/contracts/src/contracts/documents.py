@@ -11,7 +11,14 @@ from contracts.envelope import Envelope
 from contracts.event import CampaignDecision, CampaignEvent, Event, Service
 from contracts.events import EVENTS
 from contracts.examples import EXAMPLES
-from contracts.queries import CALL_REQUEST, CampaignStatistics, CampaignStatisticsQuery, CommandOutcome
+from contracts.queries import (
+    CALL_REQUEST,
+    CampaignCalls,
+    CampaignCallsQuery,
+    CampaignStatistics,
+    CampaignStatisticsQuery,
+    CommandOutcome,
+)
 from contracts.streams import CONSUMERS, STREAMS, Stream
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -63,6 +70,8 @@ def asyncapi() -> Document:
         CommandOutcome,
         CampaignStatisticsQuery,
         CampaignStatistics,
+        CampaignCallsQuery,
+        CampaignCalls,
     ]
     _, schemas = models_json_schema(
         [(body, "validation") for body in bodies], ref_template="#/components/schemas/{model}"
@@ -158,6 +167,7 @@ def _subscriptions() -> Iterator[tuple[str, Document]]:
 _SERVICES: tuple[tuple[str, Service, str, str], ...] = (
     (CALL_REQUEST, Service.EDGE, "CallRequested", "CommandOutcome"),
     (CampaignStatisticsQuery.subject, Service.CAMPAIGN_STATS, "CampaignStatisticsQuery", "CampaignStatistics"),
+    (CampaignCallsQuery.subject, Service.CAMPAIGN_STATS, "CampaignCallsQuery", "CampaignCalls"),
 )
 
 

@@ -12,7 +12,7 @@ from contracts.audit import ALL_ENTRIES
 from contracts.event import Service
 from contracts.events import EVENTS
 from contracts.events.timers import schedule_subject
-from contracts.queries import CALL_REQUEST, OUTCOMES, CampaignStatisticsQuery
+from contracts.queries import CALL_REQUEST, OUTCOMES, CampaignCallsQuery, CampaignStatisticsQuery
 from contracts.streams import (
     ANSWERS,
     AUDIT,
@@ -39,7 +39,7 @@ OWN_PERMISSIONS = "$SYS.REQ.USER.INFO"
 Every user may publish it, so that `centralita doctor` can compare the permissions in force with these."""
 
 _API = "$JS.API"
-_STATISTICS = CampaignStatisticsQuery.subject
+_STATISTICS, _CALL_IDS = CampaignStatisticsQuery.subject, CampaignCallsQuery.subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +117,12 @@ WORK: Mapping[Service, Work] = {
     Service.EDGE: Work(
         reads=(CALLS, AUDIT, DIALS.stream),
         answers=((CALL_REQUEST, Service.EDGE),),
-        publishes=(_STATISTICS, ALL_ENTRIES, f"$KV.{DIALS.name}.*.*"),
+        publishes=(_STATISTICS, _CALL_IDS, ALL_ENTRIES, f"$KV.{DIALS.name}.*.*"),
         awaits=(OUTCOMES,),
     ),
     Service.CAMPAIGN_STATS: Work(
         follows=(CALLS,),
-        answers=((_STATISTICS, Service.CAMPAIGN_STATS),),
+        answers=((_STATISTICS, Service.CAMPAIGN_STATS), (_CALL_IDS, Service.CAMPAIGN_STATS)),
         publishes=(
             *(f"dead_letter.{subjects}" for subjects in streams.PROJECTION_FILTERS),
             # its gauges: pending messages of each consumer, and the number of dead letters

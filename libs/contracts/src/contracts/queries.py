@@ -1,6 +1,6 @@
 """Queries over NATS request/reply, and the outcomes of commands."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 from uuid import uuid5
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,6 +10,9 @@ from contracts.vocabulary import CallStatus, RefusalCode
 
 CALL_REQUEST = "call.request"
 """Service subject: send a ``call.requested`` body as a request; the reply is a `CommandOutcome`."""
+
+MAX_PAGE = 500
+"""The maximum number of call ids in one answer."""
 
 OUTCOMES = "outcome.*"
 """The filter of all subjects of outcomes."""
@@ -46,6 +49,28 @@ class CampaignStatisticsQuery(BaseModel):
     subject: ClassVar[str] = "stats.campaign"
 
     campaign_id: CampaignId | None = None
+
+
+class CampaignCallsQuery(BaseModel):
+    """A query for the ids of one campaign's calls with these statuses, in pages in the order of the ids."""
+
+    model_config = ConfigDict(frozen=True)
+
+    subject: ClassVar[str] = "stats.calls"
+
+    campaign_id: CampaignId
+    statuses: Annotated[tuple[CallStatus, ...], Field(min_length=1, max_length=len(CallStatus))]
+    after: CallId | None = Field(default=None, description="the last id of the previous page")
+    limit: int = Field(ge=1, le=MAX_PAGE, description="maximum number of ids")
+
+
+class CampaignCalls(BaseModel):
+    """One page of call ids from MongoDB, which may be a moment behind the log."""
+
+    model_config = ConfigDict(frozen=True)
+
+    call_ids: tuple[CallId, ...]
+    has_more: bool = Field(description="whether further calls follow the last id")
 
 
 class CampaignStatistics(BaseModel):

@@ -1,6 +1,7 @@
 """The enumerations that all services share. Standard library only, so that a pure domain may import them."""
 
 from enum import StrEnum
+from typing import Literal, get_args
 
 
 class CallStatus(StrEnum):
@@ -31,6 +32,12 @@ class CallStatus(StrEnum):
 
 LIVE_STATUSES = frozenset({CallStatus.DIALING, CallStatus.RINGING, CallStatus.IN_PROGRESS})
 FINAL_STATUSES = frozenset(CallStatus) - LIVE_STATUSES - {CallStatus.PENDING}
+
+RetryableStatus = Literal[
+    CallStatus.NO_ANSWER, CallStatus.BUSY, CallStatus.FAILED, CallStatus.VOICEMAIL, CallStatus.EXPIRED
+]
+RETRYABLE_STATUSES: frozenset[CallStatus] = frozenset(get_args(RetryableStatus))
+"""The statuses from which a command may have a call dialled again."""
 
 
 class TelephonyStatus(StrEnum):

@@ -1,4 +1,7 @@
-"""Answers requests over NATS for the counters of one campaign, or of all."""
+"""Answers requests over NATS: the counters of one campaign, or of all, and the ids of a campaign's calls by status."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import structlog
 from faststream.nats import NatsResponse, NatsRouter
@@ -8,13 +11,22 @@ from pymongo.errors import PyMongoError
 from campaign_stats.projection import statistics
 from campaign_stats.store import Store
 from chassis.subscriptions import body_of
-from contracts import CampaignStatistics, CampaignStatisticsQuery, Service, reasons_of
+from contracts import (
+    CampaignCalls,
+    CampaignCallsQuery,
+    CampaignStatistics,
+    CampaignStatisticsQuery,
+    Service,
+    reasons_of,
+)
 
 logger = structlog.get_logger()
 
+A = TypeVar("A", CampaignCalls, CampaignStatistics)
+
 
 def build_router(store: Store) -> NatsRouter:
-    """Returns a router with one subscriber in a queue group: any replica answers.
+    """Returns a router with the subscribers in a queue group: any replica answers.
 
     A repeated request is harmless, because it only reads. An error has an empty body and the headers
     ``Nats-Service-Error-Code`` and ``Nats-Service-Error`` of NATS services (ADR-32 of nats-architecture-and-design).
@@ -25,17 +37,31 @@ def build_router(store: Store) -> NatsRouter:
     @router.subscriber(
         CampaignStatisticsQuery.subject, queue=Service.CAMPAIGN_STATS.value, max_workers=16, decoder=body_of
     )
-    async def answer(body: bytes) -> CampaignStatistics | NatsResponse:
-        try:
+    async def answer_statistics(body: bytes) -> CampaignStatistics | NatsResponse:
+        async def answer() -> CampaignStatistics:
             query = CampaignStatisticsQuery.model_validate_json(body or b"{}")
             return statistics(query.campaign_id, await store.sums(query.campaign_id))
-        except ValidationError as error:
-            return _error(400, "; ".join(reasons_of(error)))
-        except PyMongoError as error:
-            logger.warning("query_failed", error=type(error).__name__)
-            return _error(503, "MongoDB is unavailable")
+
+        return await _answer(answer)
+
+    @router.subscriber(CampaignCallsQuery.subject, queue=Service.CAMPAIGN_STATS.value, max_workers=16, decoder=body_of)
+    async def answer_calls(body: bytes) -> CampaignCalls | NatsResponse:
+        async def answer() -> CampaignCalls:
+            return await store.call_ids(CampaignCallsQuery.model_validate_json(body or b"{}"))
+
+        return await _answer(answer)
 
     return router
+
+
+async def _answer(answer: Callable[[], Awaitable[A]]) -> A | NatsResponse:
+    try:
+        return await answer()
+    except ValidationError as error:
+        return _error(400, "; ".join(reasons_of(error)))
+    except PyMongoError as error:
+        logger.warning("query_failed", error=type(error).__name__)
+        return _error(503, "MongoDB is unavailable")
 
 
 def _error(code: int, reason: str) -> NatsResponse:

@@ -17,6 +17,7 @@ a killed process locks the checkpoint; `campaign_stats.writers` ends it.
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from pymongo import AsyncMongoClient, ReplaceOne
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -34,7 +35,7 @@ from campaign_stats.projection import (
     project,
 )
 from campaign_stats.writers import Writers
-from contracts import CallStatus, Event
+from contracts import CallStatus, CampaignCalls, CampaignCallsQuery, Event
 
 CHECKPOINT = "campaign-stats"
 _CONNECT_MILLISECONDS = 3_000
@@ -82,7 +83,7 @@ class Store:
 
     async def prepare(self) -> None:
         """Creates the indexes if they are missing. Called before each reading: the database may have been dropped."""
-        await self._calls.create_index([("campaign_id", 1), ("status", 1)])
+        await self._calls.create_index([("campaign_id", 1), ("status", 1), ("_id", 1)])
         await self._calls.create_index([("campaign_id", 1), ("contact_id", 1)])
 
     async def checkpoint(self) -> int:
@@ -146,6 +147,15 @@ class Store:
     async def sums(self, campaign_id: str | None) -> dict[str, int]:
         """Returns the counters of one campaign, or of all. Reads one document, however many calls there are."""
         return await self._campaigns.find_one({"_id": campaign_id or ALL}, {**_SUMS, "_id": 0}) or {}
+
+    async def call_ids(self, query: CampaignCallsQuery) -> CampaignCalls:
+        """Returns one page of ids. Reads one index entry per id and status, however many calls there are."""
+        selected: Document = {"campaign_id": query.campaign_id, "status": {"$in": sorted(query.statuses)}}
+        if query.after:
+            selected["_id"] = {"$gt": str(query.after)}
+        found = await self._calls.find(selected, {"_id": 1}).sort("_id", 1).limit(query.limit + 1).to_list()
+        ids = tuple(UUID(document["_id"]) for document in found[: query.limit])
+        return CampaignCalls(call_ids=ids, has_more=len(found) > query.limit)
 
     async def busiest(self, limit: int) -> dict[str, dict[str, int]]:
         """Returns the counters of the campaigns with most open calls, and under `ALL` those of all campaigns."""

@@ -12,6 +12,7 @@ from edge.adapters.dials import NatsDialCounter
 from edge.adapters.nats import NatsAudit, NatsCallLog, NatsRequests, NatsStatistics
 from edge.adapters.voice import VoiceMedia, http_client
 from edge.application.acts import Acts
+from edge.application.bulk_retry import BulkRetry
 from edge.application.calls import Calls
 from edge.application.campaigns import Campaigns
 from edge.application.dial_cap import DialCap
@@ -32,7 +33,8 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     log = NatsCallLog(bus.client, bus.log(CALLS))
     requests = NatsRequests(bus.client, bus.log(REQUESTS))
     audit = NatsAudit(bus.client)
-    calls, campaigns = Calls(log, requests, NatsStatistics(bus.client)), Campaigns(log, requests)
+    statistics = NatsStatistics(bus.client)
+    calls, campaigns = Calls(log, requests, statistics), Campaigns(log, requests)
     bus.broker.include_router(build_router(calls))
     wrong_keys = WrongKeys(audit)
     dial_cap = DialCap(
@@ -40,13 +42,12 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         max_dials=settings.max_dials_per_key_per_day,
         default_retries=settings.max_retry_attempts,
     )
+    acts = Acts(calls, campaigns, BulkRetry(requests, statistics), audit, dial_cap)
     async with http_client() as http, run_in_background(wrong_keys.run()):
         dialogue = DialogueService(log, VoiceMedia(http, settings.internal_media_url, derive_media_key(token)))
         provider = TwilioWebhooks(token, settings.public_url, settings.media_url)
         yield create_app(
-            Dependencies(
-                calls, campaigns, Acts(calls, campaigns, audit, dial_cap), audit, dialogue, provider, wrong_keys
-            ),
+            Dependencies(calls, campaigns, acts, audit, dialogue, provider, wrong_keys),
             keys=settings.api_keys,
             limit=RequestLimit(settings.rest_requests_per_second, settings.rest_burst),
             trusted_proxies=settings.trusted_proxies,

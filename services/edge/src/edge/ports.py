@@ -8,7 +8,7 @@ from typing import Protocol
 from uuid import UUID
 
 from chassis.event_log import Guard, StoredEvent
-from contracts import CampaignStatistics, CommandOutcome, Envelope, Event
+from contracts import CampaignCalls, CampaignCallsQuery, CampaignStatistics, CommandOutcome, Envelope, Event
 from contracts.audit import AuditEntry
 
 
@@ -43,9 +43,10 @@ class CallLog(Protocol):
 class Requests(Protocol):
     """Requests and commands for the orchestrator."""
 
-    async def send(self, request: Event) -> CommandOutcome | None:
+    async def send(self, request: Event, message_id: str | None = None) -> CommandOutcome | None:
         """Stores the request and returns its outcome; None if there is no outcome in time.
 
+        A request with the same `message_id` is decided once; without one, every request has its own.
         A request without an outcome is stored, and is decided later. Raises Unavailable and TooLarge.
         """
 
@@ -87,10 +88,13 @@ class DialCounter(Protocol):
 
 
 class Statistics(Protocol):
-    """The counters of campaign-stats."""
+    """The counters and the call ids of campaign-stats. Every method raises Unavailable."""
 
     async def of(self, campaign_id: str | None) -> CampaignStatistics:
-        """Returns the counters of one campaign, or of all. Raises Unavailable."""
+        """Returns the counters of one campaign, or of all."""
+
+    async def calls(self, query: CampaignCallsQuery) -> CampaignCalls:
+        """Returns one page of the ids of a campaign's calls."""
 
 
 class Speech(Protocol):

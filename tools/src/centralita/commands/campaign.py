@@ -1,4 +1,4 @@
-"""``centralita campaign``: shows, pauses and resumes a campaign through the REST API, with an API key (ADR 17)."""
+"""``centralita campaign``: shows, pauses and resumes a campaign (ADR 17) and retries its calls, with an API key."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
@@ -14,11 +14,15 @@ from centralita.commands.options import Json
 from centralita.commands.output import print_json, print_view
 from centralita.embedded.run_files import read_setting
 from centralita.operations.rest_api import RequestFailed, RestApi
+from contracts import CallStatus
+from contracts.queries import MAX_PAGE
 
 API_URL = "http://127.0.0.1:8000"
 
 app = typer.Typer(
-    help="One campaign, through the REST API: show, pause, resume.", no_args_is_help=True, epilog=exit_codes.EPILOG
+    help="One campaign, through the REST API: show, pause, resume, retry.",
+    no_args_is_help=True,
+    epilog=exit_codes.EPILOG,
 )
 CampaignId = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="id of the campaign", show_default=False)]
 ApiUrl = Annotated[
@@ -66,6 +70,57 @@ def run_resume(campaign: CampaignId, api_url: ApiUrl = None, api_key: ApiKey = N
     """Resumes a paused campaign. The key needs the scope call."""
     document = _request(api_url, api_key, lambda api: api.resume(campaign))
     _print_result(document, campaign, paused=False, json=json)
+
+
+@app.command("retry", epilog=exit_codes.EPILOG)
+def run_retry(
+    campaign: CampaignId,
+    statuses: Annotated[
+        list[CallStatus],
+        typer.Option("--status", help="retry calls with this status; may be repeated", show_default=False),
+    ],
+    page: Annotated[int, typer.Option(min=1, max=MAX_PAGE, help="calls for each request to the REST API")] = 100,
+    cursor: Annotated[str | None, typer.Option(help="continue an interrupted retry at this cursor")] = None,
+    api_url: ApiUrl = None,
+    api_key: ApiKey = None,
+    json: Json = False,
+) -> None:
+    """Dials the calls with these statuses again, within their max_retries. The key needs the scope call.
+
+    Statuses: expired, failed, busy, no_answer, voicemail. Calls that are refused have been dialled max_retries times,
+    or no longer have the status.
+    """
+    names = list(dict.fromkeys(status.value for status in statuses))
+    totals = _request(api_url, api_key, lambda api: _retry_pages(api, campaign, names, page, cursor))
+    print_json(totals) if json else print_view(Text(f"{campaign}: {_counts(totals)}"))
+    if totals["undecided"]:
+        exit_codes.fail("Some retries are stored, but not decided yet.", code=ExitCode.UNREACHABLE)
+    if totals["refused"]:
+        raise typer.Exit(ExitCode.NEGATIVE)
+
+
+async def _retry_pages(
+    api: RestApi, campaign: str, statuses: list[str], limit: int, cursor: str | None
+) -> dict[str, Any]:
+    """Retries page after page, and prints the totals so far to standard error. Raises RequestFailed."""
+    totals: dict[str, Any] = {"campaign_id": campaign, "requested": 0, "refused": 0, "undecided": 0}
+    while True:
+        try:
+            document = await api.retry(campaign, statuses, limit=limit, cursor=cursor)
+        except RequestFailed as error:
+            again = f" Continue with --cursor {cursor}." if cursor else ""
+            raise RequestFailed(f"{error}{again}", error.status) from None
+        for name in ("requested", "refused", "undecided"):
+            totals[name] += int(document.get(name) or 0)
+        cursor = document.get("next")
+        if cursor is None:
+            return totals
+        exit_codes.errors.print(f"{_counts(totals)} so far", markup=False)
+
+
+def _counts(totals: dict[str, Any]) -> str:
+    counts = f"{totals['requested']} calls are dialled again, {totals['refused']} refused"
+    return f"{counts}, {totals['undecided']} undecided" if totals["undecided"] else counts
 
 
 def _request(

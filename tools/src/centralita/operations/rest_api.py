@@ -3,6 +3,7 @@
 The API key is a secret. It is sent in a header, only to the given URL; errors and log lines do not contain it.
 """
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -44,6 +45,13 @@ class RestApi:
     async def resume(self, campaign_id: str) -> dict[str, Any]:
         """Resumes the campaign and returns its state."""
         return await self._request("POST", f"{_path(campaign_id)}/resume")
+
+    async def retry(
+        self, campaign_id: str, statuses: Sequence[str], *, limit: int, cursor: str | None = None
+    ) -> dict[str, Any]:
+        """Retries one page of the campaign's calls and returns the counts, and the cursor of the next page."""
+        body = {"statuses": list(statuses), "limit": limit, "cursor": cursor}
+        return await self._request("POST", f"{_path(campaign_id)}/retry", body)
 
     async def __aenter__(self) -> Self:
         return self

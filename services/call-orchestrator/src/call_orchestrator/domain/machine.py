@@ -24,14 +24,10 @@ from call_orchestrator.domain.pauses import NO_PAUSES, Pauses
 from call_orchestrator.domain.states import Dialing, Ended, InProgress, Pending, Ringing, State, Terms, dials
 from call_orchestrator.domain.timers import outdated_or_early
 from call_orchestrator.domain.undialled import expiry_reason
-from contracts.vocabulary import CallStatus, RefusalCode
+from contracts.vocabulary import RETRYABLE_STATUSES, CallStatus, RefusalCode
 
 ANSWER_MARGIN = timedelta(seconds=20)
 """How long after the ring time the network may take to report the outcome before a settlement is requested."""
-
-_RETRYABLE = frozenset(
-    {CallStatus.NO_ANSWER, CallStatus.BUSY, CallStatus.FAILED, CallStatus.VOICEMAIL, CallStatus.EXPIRED}
-)
 
 
 def create(request: inputs.CallRequested, now: datetime) -> CallCreated:
@@ -174,7 +170,7 @@ def _decide_ended(state: Ended, input: Input, terms: Terms, now: datetime) -> De
 
 
 def _retry(state: Ended, terms: Terms, now: datetime) -> Decision:
-    if state.status not in _RETRYABLE:
+    if state.status not in RETRYABLE_STATUSES:
         return Refused(f"a call that is {state.status} is not dialled again")
     if dials(state) > terms.max_retries:
         reason = f"max_retries: dialled {dials(state)} times, max_retries is {terms.max_retries}"

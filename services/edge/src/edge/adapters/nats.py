@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from typing import TypeVar
 
 import uuid_utils
 from nats.aio.client import Client
@@ -16,7 +17,16 @@ from pydantic import ValidationError
 from chassis.direct_get import get_page
 from chassis.event_log import EventLog, Guard, StoredEvent
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
-from contracts import CampaignStatistics, CampaignStatisticsQuery, CommandOutcome, Envelope, Event, outcome_subject
+from contracts import (
+    CampaignCalls,
+    CampaignCallsQuery,
+    CampaignStatistics,
+    CampaignStatisticsQuery,
+    CommandOutcome,
+    Envelope,
+    Event,
+    outcome_subject,
+)
 from contracts.audit import AuditEntry
 from contracts.streams import AUDIT
 from edge.metrics import AUDIT_ENTRIES
@@ -28,6 +38,8 @@ OUTCOME_SECONDS = 5.0
 STATISTICS_SECONDS = 3.0
 RECONNECT_SECONDS = 2.0
 _POLL_SECONDS = 0.05
+
+A = TypeVar("A", CampaignStatistics, CampaignCalls)
 
 
 @asynccontextmanager
@@ -81,10 +93,10 @@ class NatsRequests:
         self._client = client
         self._log = log
 
-    async def send(self, request: Event) -> CommandOutcome | None:
+    async def send(self, request: Event, message_id: str | None = None) -> CommandOutcome | None:
         """Stores the request and returns its outcome; None if there is no outcome in time. See the interface."""
         async with translate_errors(self._client, "the request could not be stored"):
-            request_id = str(uuid_utils.uuid7())
+            request_id = message_id or str(uuid_utils.uuid7())
             outcomes = await self._client.subscribe(outcome_subject(request_id), max_msgs=1)
             try:
                 await self._log.append(request, event_id=request_id)
@@ -109,12 +121,18 @@ class NatsStatistics:
 
     async def of(self, campaign_id: str | None) -> CampaignStatistics:
         """Returns the counters of one campaign, or of all. Raises Unavailable."""
-        query = CampaignStatisticsQuery(campaign_id=campaign_id)
+        return await self._ask(CampaignStatisticsQuery(campaign_id=campaign_id), CampaignStatistics)
+
+    async def calls(self, query: CampaignCallsQuery) -> CampaignCalls:
+        """Returns one page of the ids of a campaign's calls. Raises Unavailable."""
+        return await self._ask(query, CampaignCalls)
+
+    async def _ask(self, query: CampaignStatisticsQuery | CampaignCallsQuery, answer: type[A]) -> A:
         body = query.model_dump_json().encode()
         async with translate_errors(self._client, "campaign-stats does not answer"):
             reply = await self._client.request(query.subject, body, timeout=STATISTICS_SECONDS)
         try:
-            return CampaignStatistics.model_validate_json(reply.data)
+            return answer.model_validate_json(reply.data)
         except ValidationError as error:
             raise Unavailable("campaign-stats sent an invalid answer") from error
 

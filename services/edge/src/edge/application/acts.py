@@ -12,8 +12,17 @@ from uuid import UUID
 import uuid_utils
 
 from chassis.event_log import StoredEvent
-from contracts import CallCancelRequested, CallChangeRequested, CallEvent, CallRequested, CampaignEvent, call_id_of
+from contracts import (
+    CallCancelRequested,
+    CallChangeRequested,
+    CallEvent,
+    CallRequested,
+    CallStatus,
+    CampaignEvent,
+    call_id_of,
+)
 from contracts.audit import AuditEntry, Stage
+from edge.application.bulk_retry import BulkRetry, Cursor, RetriedPage
 from edge.application.calls import CallDetails, Calls, StoredRequest
 from edge.application.campaigns import Campaign, Campaigns
 from edge.application.dial_cap import DialCap, further_dials
@@ -36,10 +45,13 @@ class Acts:
     only the first entry.
     """
 
-    def __init__(self, calls: Calls, campaigns: Campaigns, audit: Audit, dial_cap: DialCap) -> None:
+    def __init__(
+        self, calls: Calls, campaigns: Campaigns, bulk_retry: BulkRetry, audit: Audit, dial_cap: DialCap
+    ) -> None:
         self._calls = calls
         self._dial_cap = dial_cap
         self._campaigns = campaigns
+        self._bulk_retry = bulk_retry
         self._audit = audit
         self._reads = RecentlySeen(READ_SECONDS)
 
@@ -126,6 +138,26 @@ class Acts:
             self._audit, act=act, target=command.campaign_id, key_name=key_name, before=mask_campaign(before)
         )
         return await trail.surround(lambda: self._campaigns.command(command), mask_campaign)
+
+    async def retry_calls(
+        self, key_name: str, act: str, campaign_id: str, statuses: tuple[CallStatus, ...], limit: int, cursor: Cursor
+    ) -> RetriedPage:
+        """Retries one page of a campaign's calls; the entries have the statuses and the counts.
+
+        Raises DailyCapReached and TooLarge.
+        """
+        request = {"retry_id": cursor.retry_id, "statuses": statuses, "limit": limit, "after": cursor.after}
+        trail = AuditTrail(self._audit, act=act, target=campaign_id, key_name=key_name, request=request)
+
+        async def reserve(dials: int) -> None:
+            await self._dial_cap.reserve(key_name, dials)
+
+        async def retry() -> tuple[RetriedPage, bool]:
+            page = await self._bulk_retry.retry(campaign_id, statuses, limit=limit, cursor=cursor, reserve=reserve)
+            return page, not page.undecided
+
+        page, _ = await trail.surround(retry, lambda page: page.model_dump(exclude={"campaign_id"}))
+        return page
 
     async def record_refusal(self, key_name: str, act: str, target: str, reasons: Sequence[str]) -> None:
         """Appends an entry for an act that was refused before its target was read."""

@@ -17,9 +17,17 @@ from contracts import (
     CampaignResumeRequested,
 )
 from edge.application.acts import Acts
+from edge.application.bulk_retry import Cursor, RetriedPage
 from edge.application.campaigns import Campaign
 from edge.entrypoints.openapi import problems
-from edge.entrypoints.resources import CallChange, CallResource, InitiatedCall, Pause, StoredCancel
+from edge.entrypoints.resources import (
+    CallChange,
+    CallResource,
+    CallSelection,
+    InitiatedCall,
+    Pause,
+    StoredCancel,
+)
 from edge.entrypoints.scopes import CAMPAIGN, ActRoute, create_router, key_of
 
 call_router = create_router(ActRoute, "/calls", "Calls")
@@ -48,6 +56,13 @@ class ActDispatcher:
         """Returns the campaign after the command."""
         campaign, _ = await self._acts.act_on_campaign(self._key_name, self._act, command)
         return campaign
+
+    async def retry_calls(self, campaign_id: str, calls: CallSelection) -> RetriedPage:
+        """Retries one page of a campaign's calls."""
+        cursor = Cursor.parse(calls.cursor) if calls.cursor else Cursor.begin()
+        return await self._acts.retry_calls(
+            self._key_name, self._act, campaign_id, tuple(calls.statuses), calls.limit, cursor
+        )
 
 
 async def _dispatcher(request: Request) -> ActDispatcher:
@@ -145,3 +160,19 @@ async def pause_campaign(dispatcher: Dispatcher, campaign_id: CampaignId, pause:
 async def resume_campaign(dispatcher: Dispatcher, campaign_id: CampaignId) -> Campaign:
     """Resumes a campaign: its waiting calls are granted slots again. Resuming a running campaign changes nothing."""
     return await dispatcher.act_on_campaign(CampaignResumeRequested(campaign_id=campaign_id))
+
+
+@campaign_router.post(
+    f"/{CAMPAIGN}/retry",
+    name="campaign.retry",
+    status_code=202,
+    response_model=RetriedPage,
+    response_description="What became of these calls, and the cursor of the next page",
+)
+async def retry_calls(dispatcher: Dispatcher, campaign_id: CampaignId, calls: CallSelection) -> RetriedPage:
+    """Dials the campaign's calls with these statuses again, a page at a time, as `/calls/{id}/retry` does for one.
+
+    Repeat the request with `next` as the cursor until it is null. A page that is repeated retries no call twice. The
+    calls are those that MongoDB knows, which may be a moment behind the log.
+    """
+    return await dispatcher.retry_calls(campaign_id, calls)

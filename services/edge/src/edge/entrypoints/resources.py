@@ -9,11 +9,21 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
 from chassis.event_log import StoredEvent
-from contracts import CallChangeRequested, CallStatus, CampaignStatistics, Disposition
+from contracts import (
+    RETRYABLE_STATUSES,
+    CallChangeRequested,
+    CallStatus,
+    CampaignStatistics,
+    Disposition,
+    RetryableStatus,
+)
 from contracts.events.requests import PauseReason
+from contracts.queries import MAX_PAGE
 from edge.application.calls import CallDetails
 from edge.application.campaigns import Campaign
 
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_CURSOR = rf"^{_UUID}\.{_UUID}$"
 _UNSUCCESSFUL = frozenset({CallStatus.FAILED, CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.EXPIRED})
 
 
@@ -126,6 +136,18 @@ class Pause(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     reason: PauseReason | None = Field(default=None, description="shown with the campaign")
+
+
+class CallSelection(BaseModel):
+    """Which calls of a campaign to retry, and how many of them with this request."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    statuses: Annotated[list[RetryableStatus], Field(min_length=1, max_length=len(RETRYABLE_STATUSES))]
+    limit: int = Field(default=100, ge=1, le=MAX_PAGE, description="maximum number of calls")
+    cursor: Annotated[str, StringConstraints(pattern=_CURSOR)] | None = Field(
+        default=None, description="`next` of the previous page; without it, a new bulk retry begins"
+    )
 
 
 class Message(BaseModel):
