@@ -280,6 +280,12 @@ def test_every_container_is_read_only_unprivileged_and_restarted(composed: dict[
         assert part["restart"] == ("on-failure" if name == "provision" else "unless-stopped"), name
 
 
+def test_every_container_has_a_limit_of_memory_and_of_processes(composed: dict[str, Any]) -> None:
+    for name, part in composed.items():
+        assert 128 * 1024**2 <= int(part["mem_limit"]) <= 2 * 1024**3, name
+        assert 64 <= part["pids_limit"] <= 1024, name
+
+
 @pytest.mark.parametrize("password", PASSWORDS)
 def test_compose_refuses_to_start_without_a_password_and_names_it(password: str) -> None:
     answer = _compose(**{**FILLED_IN, password: ""})
