@@ -9,7 +9,7 @@ PACKAGES := libs/contracts libs/chassis libs/providers libs/telephony services/c
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .DEFAULT_GOAL := menu
-.PHONY: menu install demo up test lint ruff-check ruff-format mypy import-linter format bench chaos docs dashboards contracts lock clean
+.PHONY: menu install demo up test lint ruff-check ruff-format mypy import-linter format bench chaos docs dashboards contracts sbom lock clean
 
 menu: ## print this menu
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -77,8 +77,11 @@ contracts: install ## write the schemas and the AsyncAPI document; refuse a brea
 	$(BIN)/python -m contracts store
 	$(BIN)/python -m contracts.nats_configuration > deploy/nats/permissions.conf
 
+sbom: install ## write sbom.json: a CycloneDX list of the production packages
+	$(BIN)/cyclonedx-py requirements requirements/production.txt --output-reproducible --output-format JSON --output-file sbom.json
+
 lock: install ## resolve every dependency again, with hashes
 	UV=$(BIN)/uv sh requirements/lock.sh
 
 clean: ## delete the environment and all data
-	rm -rf $(VENV) .data .mypy_cache .ruff_cache .pytest_cache .lint-imports.log
+	rm -rf $(VENV) sbom.json .data .mypy_cache .ruff_cache .pytest_cache .lint-imports.log

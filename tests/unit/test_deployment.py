@@ -321,6 +321,21 @@ def test_the_production_lock_has_every_dependency_of_the_services_with_its_hash(
         assert "--hash=sha256:" in entry, entry
 
 
+@pytest.mark.timeout(240)  # the tool validates the document against its schema
+def test_the_bill_of_materials_lists_the_production_lock(tmp_path: Path) -> None:
+    recipe = re.search(r"^sbom:.*\n\t(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert recipe
+    file = tmp_path / "sbom.json"
+    command = recipe[1].replace("$(BIN)", str(Path(sys.executable).parent)).replace("sbom.json", str(file)).split()
+    subprocess.run(command, cwd=ROOT, check=True, timeout=200)
+    document = json.loads(file.read_text())
+    assert document["bomFormat"] == "CycloneDX"
+    listed = {(part["name"], part["version"]) for part in document["components"]}
+    lock = (ROOT / "requirements/production.txt").read_text()
+    assert listed == set(re.findall(r"^([a-z0-9._-]+)==(\S+)", lock, re.MULTILINE))
+    assert "\nsbom.json\n" in (ROOT / ".gitignore").read_text()
+
+
 def test_no_committed_file_names_the_host_of_a_package_registry() -> None:
     hosts = re.compile("|".join(re.escape(".".join(host)) for host in REGISTRIES).encode())
     found = {path.relative_to(ROOT).as_posix() for path in _committed() if hosts.search(path.read_bytes())}

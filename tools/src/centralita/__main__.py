@@ -1,5 +1,6 @@
 """``centralita`` and ``python -m centralita``."""
 
+import os
 from importlib.metadata import version
 from typing import Annotated
 
@@ -29,6 +30,8 @@ def main(
     ] = False,
 ) -> None:
     """AI agents that make phone calls."""
+    # Exports, logs and the servers of an embedded run contain personal data and secrets: for their owner only.
+    os.umask(0o077)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from dotenv import dotenv_values
 
@@ -17,8 +18,13 @@ Settings from its own environment are not stored, so that secrets of real vendor
 def write_private_file(file: Path, text: str) -> None:
     """Replaces a file; only its owner can read the new one."""
     file.unlink(missing_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-        stream.write(text)
+    with create_private_file(file) as stream:
+        stream.write(text.encode())
+
+
+def create_private_file(file: Path) -> BinaryIO:
+    """Opens a new file that only its owner can read, with any umask. Raises FileExistsError."""
+    return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def env_lines(settings: Mapping[str, str]) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from centralita.embedded.run_files import create_private_file
 from centralita.replay.manifest import CONTRACTS, DamagedExport, Manifest, StreamRange, read_manifest
 from centralita.replay.messages import Message, from_json, stores_subject, to_json
 from centralita.replay.scope import Scope
@@ -25,7 +26,10 @@ _CHECK = re.compile(rb',"check":"([0-9a-f]{16})"\}\n$')
 
 
 class ExportWriter:
-    """Writes an export to a temporary file; `close` moves it to `path`. Without `close`, `path` stays as it was."""
+    """Writes an export to a temporary file; `close` moves it to `path`. Without `close`, `path` stays as it was.
+
+    Only its owner can read the export: it contains personal data.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -61,7 +65,7 @@ class ExportWriter:
         )
         complete = Path(self._folder.name, "complete")
         # Concatenated gzip files are one gzip file (RFC 1952, 2.2), so the manifest can be written last and come first.
-        with complete.open("wb") as target, self._lines.open("rb") as lines:
+        with create_private_file(complete) as target, self._lines.open("rb") as lines:
             target.write(gzip.compress(manifest.model_dump_json().encode() + b"\n"))
             shutil.copyfileobj(lines, target)
         os.replace(complete, self._path)
