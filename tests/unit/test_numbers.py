@@ -1,12 +1,12 @@
 """Which types of numbers a request may name, and the country of a number."""
 
+from datetime import UTC, datetime
+
 import pytest
-from pydantic import TypeAdapter, ValidationError
 
-from contracts.numbers import country_of
-from contracts.values import CalleeNumber
-
-VALIDATED: TypeAdapter[str] = TypeAdapter(CalleeNumber)
+from contracts import decode
+from contracts.examples import EXAMPLES
+from contracts.numbers import country_of, number_refusals
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ VALIDATED: TypeAdapter[str] = TypeAdapter(CalleeNumber)
     ],
 )
 def test_fixed_mobile_and_toll_free_numbers_may_be_called(number: str) -> None:
-    assert VALIDATED.validate_python(number) == number
+    assert number_refusals(number) == []
 
 
 @pytest.mark.parametrize(
@@ -36,14 +36,16 @@ def test_fixed_mobile_and_toll_free_numbers_may_be_called(number: str) -> None:
     ],
 )
 def test_numbers_that_earn_money_or_forward_are_refused_in_every_country(number: str) -> None:
-    with pytest.raises(ValidationError, match="premium-rate, shared-cost, personal and access numbers"):
-        VALIDATED.validate_python(number)
+    (refusal,) = number_refusals(number)
+
+    assert refusal.startswith("phone_number: premium-rate, shared-cost, personal and access numbers are not called")
 
 
 @pytest.mark.parametrize("number", ["+870773111632", "+882161234567", "+883510012345678", "+979123456789"])
 def test_numbers_of_satellite_and_international_networks_are_refused(number: str) -> None:
-    with pytest.raises(ValidationError, match="belongs to no country"):
-        VALIDATED.validate_python(number)
+    (refusal,) = number_refusals(number)
+
+    assert refusal.startswith("phone_number: belongs to no country")
 
 
 @pytest.mark.parametrize(
@@ -60,3 +62,11 @@ def test_numbers_of_satellite_and_international_networks_are_refused(number: str
 )
 def test_countries_that_share_a_calling_code_are_distinguished(number: str, country: str | None) -> None:
     assert country_of(number) == country
+
+
+def test_a_stored_request_for_a_refused_number_is_still_read() -> None:
+    body = EXAMPLES["call.requested"].model_dump_json().replace("+12125550123", "+19002345678").encode()
+
+    request = decode("call.requested", body)
+
+    assert [refusal.split(":")[0] for refusal in request.refusals(datetime.now(UTC))] == ["phone_number"]

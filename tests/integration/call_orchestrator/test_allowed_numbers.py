@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from nats.aio.client import Client
+from structlog.testing import capture_logs
 from tests.integration.call_orchestrator.conftest import call_of, outcome_of, running, until
 
 from chassis.event_log import EventLog
@@ -51,6 +52,16 @@ async def test_a_request_to_another_country_is_refused_and_leaves_no_call(
     assert "ALLOWED_COUNTRIES" in reason
     assert number not in reason
     assert await call_of(calls, call_id_of("r-1")) is None
+
+
+@pytest.mark.usefixtures("_one_country")
+async def test_a_refused_request_is_logged_without_its_number(bus_client: Client) -> None:
+    with capture_logs() as logs:
+        await outcome_of(bus_client, requested("r-1", TO_SPAIN))
+
+    (line,) = (line for line in logs if line["event"] == "request_refused")
+    assert line["call_id"] == str(call_id_of("r-1"))
+    assert TO_SPAIN not in repr(logs)
 
 
 @pytest.mark.usefixtures("_one_country")

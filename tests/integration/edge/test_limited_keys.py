@@ -124,7 +124,9 @@ async def test_an_act_on_another_campaigns_call_is_in_the_audit_log(as_: "As", o
     assert entry["target"] == str(other.call_id)
 
 
-async def test_its_refusals_are_counted(as_: "As", anyone: httpx.AsyncClient, other: Call) -> None:
+async def test_its_refusals_are_counted(
+    as_: "As", anyone: httpx.AsyncClient, other: Call, body: dict[str, object]
+) -> None:
     async def count() -> float:
         lines = (await anyone.get("/metrics")).text.splitlines()
         (line,) = (line for line in lines if line.startswith('centralita_rest_refused_total{reason="other_campaign"'))
@@ -132,5 +134,6 @@ async def test_its_refusals_are_counted(as_: "As", anyone: httpx.AsyncClient, ot
 
     before = await count()
     await as_(LIMITED).get(f"/api/v1/calls/{other.call_id}")
+    await as_(LIMITED).post("/api/v1/calls", json={**body, "campaign_id": "winter"})
 
-    assert await count() - before == 1
+    assert await count() - before == 2

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import pytest
 from nats.aio.client import Client
@@ -13,6 +14,9 @@ from contracts.queries import CALL_REQUEST
 from contracts.streams import DEAD_LETTERS
 from edge.composition import build
 from edge.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.integration.edge.conftest import Orchestrator
 
 
 @pytest.fixture
@@ -37,6 +41,15 @@ async def test_the_reply_contains_the_id_of_the_call(
     assert outcome.accepted
     assert outcome.call_id == call_id_of("order-77")
     assert (await ask(bus_client, {**body, "request_id": "order-77"})).call_id == outcome.call_id
+
+
+async def test_a_request_over_nats_has_no_key(
+    listening: None, orchestrator: "Orchestrator", bus_client: Client, body: dict[str, object]
+) -> None:
+    outcome = await ask(bus_client, {**body, "request_id": "order-79", "key_name": "desk"})
+
+    assert outcome.accepted
+    assert (await orchestrator.call(call_id_of("order-79"))).key_name is None
 
 
 async def test_a_request_that_differs_from_the_first_of_its_id_is_refused_with_the_field(

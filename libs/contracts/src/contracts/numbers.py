@@ -2,6 +2,7 @@
 
 A call to a premium-rate or satellite number costs many times the usual price, and part of it is paid to the number's
 owner. A stolen API key would earn that part. The numbering plans of libphonenumber tell the types apart.
+Asked where requests enter, not when a stored event is read again: numbering plans change, and old logs stay readable.
 """
 
 import phonenumbers
@@ -34,13 +35,13 @@ def country_of(number: str) -> str | None:
     return region if region in COUNTRIES else None
 
 
-def check_callable(number: str) -> str:
-    """Returns a valid number in E.164. Raises ValueError if its type is never called, in any country."""
+def number_refusals(number: str | None) -> list[str]:
+    """Returns why a valid number is called in no country; empty if it may be called, or if there is no number."""
+    if number is None:
+        return []
     if country_of(number) is None:
-        raise ValueError("belongs to no country: satellite and international networks are not called")
+        return ["phone_number: belongs to no country: satellite and international networks are not called"]
     if phonenumbers.number_type(phonenumbers.parse(number)) not in CALLABLE_TYPES:
-        raise ValueError(
-            "premium-rate, shared-cost, personal and access numbers are not called; give a fixed-line, mobile, VoIP or "
-            "toll-free number"
-        )
-    return number
+        remedy = "give a fixed-line, mobile, VoIP or toll-free number"
+        return [f"phone_number: premium-rate, shared-cost, personal and access numbers are not called; {remedy}"]
+    return []

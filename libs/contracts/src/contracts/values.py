@@ -6,8 +6,6 @@ from uuid import UUID, uuid5
 import phonenumbers
 from pydantic import AfterValidator, StringConstraints
 
-from contracts.numbers import check_callable
-
 CALL_NAMESPACE = UUID("5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11")
 """The name space of call ids. It is public, so that any language computes the same id from a request id."""
 
@@ -43,9 +41,6 @@ _SUBJECT_PART = r"^[A-Za-z0-9_-]+$"  # one token of a NATS subject: no dot, no w
 
 PhoneNumber = Annotated[str, StringConstraints(max_length=16), AfterValidator(_e164)]
 """A telephone number in E.164. Personal data: never write it to a log line."""
-
-CalleeNumber = Annotated[PhoneNumber, AfterValidator(check_callable)]
-"""A number that a request may name: neither premium-rate nor satellite (`contracts.numbers`)."""
 
 CallId = UUID
 CampaignId = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=_SUBJECT_PART)]

@@ -7,9 +7,10 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from contracts.event import CallEvent, CampaignEvent, Event, Service
 from contracts.instants import Instant, schedule_refusals
+from contracts.numbers import number_refusals
 from contracts.script import is_empty, missing_variables, size_refusals
 from contracts.texts import metadata_refusals, template_refusals, variable_refusals
-from contracts.values import CalleeNumber, CampaignId, Language, RequestId
+from contracts.values import CampaignId, Language, PhoneNumber, RequestId
 
 _REQUESTERS = frozenset({Service.UPSTREAM, Service.EDGE})
 
@@ -37,7 +38,7 @@ class CallRequested(Event):
     )
     campaign_id: CampaignId
     contact_id: Annotated[str, StringConstraints(min_length=1, max_length=200)]
-    phone_number: CalleeNumber = Field(description="E.164")
+    phone_number: PhoneNumber = Field(description="E.164")
     script_template: Script = Field(description="first paragraph: the greeting; the rest: the purpose of the call")
     variables: Variables = Field(
         default={}, description="values of the script's {{placeholders}}: one line each, at most 200 characters"
@@ -56,8 +57,8 @@ class CallRequested(Event):
     )
 
     def refusals(self, now: datetime) -> list[str]:
-        """Refuses texts that are too long or have control characters, and a time that is too far ahead."""
-        refusals = _text_refusals(self) + schedule_refusals(self.scheduled_at, now)
+        """Refuses numbers that are never called, unacceptable texts, and a time that is too far ahead."""
+        refusals = _field_refusals(self) + schedule_refusals(self.scheduled_at, now)
         return refusals or size_refusals(self.script_template, self.variables)
 
     @property
@@ -107,7 +108,7 @@ class CallChangeRequested(_Command):
 
     event_name: ClassVar[str] = "call.change_requested"
 
-    phone_number: CalleeNumber | None = None
+    phone_number: PhoneNumber | None = None
     script_template: Script | None = None
     variables: Variables | None = None
     language: Language | None = None
@@ -124,19 +125,20 @@ class CallChangeRequested(_Command):
         return self
 
     def refusals(self, now: datetime) -> list[str]:
-        """Refuses texts that are too long or have control characters, and a time that is too far ahead.
+        """Refuses numbers that are never called, unacceptable texts, and a time that is too far ahead.
 
         The length of the script depends on the call, so the orchestrator checks it.
         """
-        return _text_refusals(self) + schedule_refusals(self.scheduled_at, now)
+        return _field_refusals(self) + schedule_refusals(self.scheduled_at, now)
 
     def changes(self) -> dict[str, object]:
         """Returns the fields that are present, by name."""
         return self.model_dump(exclude={"call_id"}, exclude_none=True)
 
 
-def _text_refusals(request: CallRequested | CallChangeRequested) -> list[str]:
+def _field_refusals(request: CallRequested | CallChangeRequested) -> list[str]:
     return [
+        *number_refusals(request.phone_number),
         *template_refusals(request.script_template),
         *variable_refusals(request.variables),
         *metadata_refusals(request.metadata),

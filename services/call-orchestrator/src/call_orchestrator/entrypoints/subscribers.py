@@ -1,5 +1,6 @@
 """Subscribes to requests and commands, to events of the other services, and to deadlines."""
 
+import structlog
 from faststream.nats import NatsRouter
 from nats.aio.client import Client
 
@@ -17,6 +18,8 @@ from contracts.streams import (
     ORCHESTRATOR_REQUESTS,
 )
 
+logger = structlog.get_logger()
+
 
 def build_router(calls: CallService, grants: Grants, campaigns: CampaignService, client: Client) -> NatsRouter:
     """Returns the subscriptions to the four consumers of this service.
@@ -27,6 +30,8 @@ def build_router(calls: CallService, grants: Grants, campaigns: CampaignService,
 
     async def on_call_requested(event: CallRequested, stored: StoredEvent[CallRequested]) -> None:
         outcome = await calls.handle(call_input(event, stored.envelope, sequence=stored.sequence))
+        if not outcome.accepted:  # a request on the bus may have no client that waits for its outcome
+            logger.warning("request_refused", call_id=str(outcome.call_id), reasons=list(outcome.reasons))
         await _publish_outcome(client, stored, outcome)
 
     async def on_call_command(_: CallCommand, stored: StoredEvent[CallCommand]) -> None:

@@ -49,8 +49,9 @@ class ScopedRoute(APIRoute):
                 raise
             try:
                 return await handle(request)
-            except DailyCapReached:
-                REFUSED.labels(reason="daily_cap").inc()
+            except (CampaignNotAllowed, DailyCapReached) as error:
+                reason = "daily_cap" if isinstance(error, DailyCapReached) else "other_campaign"
+                REFUSED.labels(reason=reason).inc()
                 raise
 
         return check
