@@ -17,6 +17,7 @@ import nats
 from rich.console import Console
 from rich.table import Table
 
+from bench.commands import MAX_CANCEL_SECONDS, QUEUED, cancel_times
 from bench.edge import FORM_OF_A_MEGABYTE, LARGEST_FORM, MAX_MICROSECONDS, edge_requests
 from bench.replay import log_comparisons
 from call_orchestrator.application.call_terms import Policy, new_call
@@ -179,6 +180,12 @@ def row(table: Table, name: str, baseline: str, figures: tuple[float, float, flo
     table.add_row(name, measured, baseline, baseline_figure, f"{figures[2]:.2f}")
 
 
+async def measure_cancel(url: str, table: Table) -> None:
+    """Compares a cancel of an existing call behind queued requests with one that nothing precedes."""
+    name = f"a cancel of a call behind {QUEUED:,} queued requests (at most {MAX_CANCEL_SECONDS} s)"
+    row(table, name, "the same cancel while nothing is queued", await cancel_times(url), size=1)
+
+
 async def main() -> None:
     """Runs all measurements and prints the table."""
     table = Table(
@@ -190,6 +197,8 @@ async def main() -> None:
         await measure_bus(url, table)
         with mongo_server(Path(folder) / "mongo") as mongo_url:
             await measure_log(url, mongo_url, table)
+    with tempfile.TemporaryDirectory() as folder, nats_server(Path(folder)) as url:
+        await measure_cancel(url, table)
     await measure_memory(table)
     await measure_edge(table)
     Console().print(table)
