@@ -33,11 +33,13 @@ up: install ## the same system on fixed ports until Ctrl-C, data in .data/
 test: install ## run all tests, in random order, on loopback
 	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
 
-lint: ruff-check ruff-format mypy import-linter ## ruff, mypy, the layers, the contracts, compose and Dockerfile
+lint: ruff-check ruff-format mypy import-linter ## ruff, mypy, the layers, the contracts, compose, Dockerfile and Caddyfile
 	$(BIN)/python -m contracts check
 	$(BIN)/python -m centralita.monitoring check
 	$(BIN)/python -m contracts.nats_configuration | diff deploy/nats/permissions.conf - || { echo 'run make contracts'; exit 1; }
 	$(BIN)/hadolint deploy/Dockerfile
+	$(BIN)/caddy fmt --diff deploy/Caddyfile > .caddy.log || { cat .caddy.log; exit 1; }
+	APP_BASE_URL=https://calls.example.com $(BIN)/caddy validate --config deploy/Caddyfile > .caddy.log 2>&1 || { cat .caddy.log; exit 1; }
 # The package's own command swallows the exit code: run the program inside it.
 	compose="$$($(BIN)/python -c 'import compose; print(compose.__path__[0])')/docker-compose"; \
 	env GRAFANA_PASSWORD=lint $$(sed -n 's/^\(NATS_PASSWORD_[A-Z_]*\)=$$/\1=lint/p' .env.example) \
@@ -84,4 +86,4 @@ lock: install ## resolve every dependency again, with hashes
 	UV=$(BIN)/uv sh requirements/lock.sh
 
 clean: ## delete the environment and all data
-	rm -rf $(VENV) sbom.json .data .mypy_cache .ruff_cache .pytest_cache .lint-imports.log
+	rm -rf $(VENV) sbom.json .data .mypy_cache .ruff_cache .pytest_cache .lint-imports.log .caddy.log

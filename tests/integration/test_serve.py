@@ -19,6 +19,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from centralita.embedded.servers import nats_server
+from chassis import serve
 from chassis.provision import provision
 from chassis.serve import Bus, ConnectionClosed, run
 from chassis.settings import ServiceSettings
@@ -144,6 +145,35 @@ async def test_a_client_on_the_same_machine_cannot_choose_its_address(
     await running
     assert answer.text == "127.0.0.1"
     assert "server" not in answer.headers
+
+
+@pytest.mark.usefixtures("bus_client")
+async def test_a_process_serves_a_limited_number_of_connections(
+    nats_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @asynccontextmanager
+    async def build(_: ServiceSettings, bus: Bus) -> AsyncIterator[Starlette]:
+        stop.set_result(bus.must_stop)
+        yield Starlette(routes=[Route("/", lambda _: PlainTextResponse("served"))])
+
+    monkeypatch.setattr(serve, "MAX_CONNECTIONS", 3)
+    stop: asyncio.Future[asyncio.Event] = asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(run(Service.VOICE, ServiceSettings(nats_url=nats_url), build))
+    async with asyncio.timeout(30):
+        while not (line := capsys.readouterr().out):
+            await asyncio.sleep(0.05)
+    port = json.loads(line)["port"]
+    statuses = []
+    async with httpx.AsyncClient() as http:
+        idle = []
+        for _ in range(3):
+            statuses.append((await http.get(f"http://127.0.0.1:{port}/", headers={"Connection": "close"})).status_code)
+            idle.append(await asyncio.open_connection("127.0.0.1", port))
+    for _, writer in idle:
+        writer.close()
+    (await stop).set()
+    await running
+    assert statuses == [200, 200, 503]
 
 
 async def test_a_wrong_setting_is_named_and_stops_the_service(nats_url: str) -> None:

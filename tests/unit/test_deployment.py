@@ -22,7 +22,9 @@ from contracts import Service
 from contracts.nats_configuration import configuration
 from contracts.permissions import ADMIN, users
 from conversation.settings import Settings as Conversation
+from edge.entrypoints.body_limit import MAX_BODY_BYTES, MAX_WEBHOOK_BYTES
 from edge.settings import Settings as Edge
+from telephony.twilio import TwilioWebhooks
 from voice.settings import Settings as Voice
 
 ROOT = Path(__file__).parents[2]
@@ -253,6 +255,24 @@ def test_the_edge_believes_caddy_about_the_address_of_a_client_and_no_other_cont
     assert ip_address(address) in ip_network(ranges["subnet"])
     assert ip_address(address) not in ip_network(ranges["ip_range"])
     assert "trusted_proxies" not in (ROOT / "deploy/Caddyfile").read_text()
+
+
+def test_caddy_and_the_edge_have_the_same_limits_of_bodies() -> None:
+    text = (ROOT / "deploy/Caddyfile").read_text()
+    [webhooks] = re.findall(r"request_body @webhooks {\s*max_size (\d+)KiB\s*}", text)
+    [rest] = re.findall(r"request_body @rest {\s*max_size (\d+)MB\s*}", text)
+    assert int(webhooks) * 1024 == MAX_WEBHOOK_BYTES
+    assert int(rest) * 1000**2 == MAX_BODY_BYTES
+    prefix = TwilioWebhooks.prefix
+    assert f"@webhooks path {prefix}/*\n" in text
+    assert f"@rest not path {prefix}/*\n" in text
+
+
+def test_caddy_limits_the_time_of_slow_clients_but_not_that_of_a_stream() -> None:
+    timeouts = re.search(r"timeouts {\n(.*?)\t\t}\n", (ROOT / "deploy/Caddyfile").read_text(), re.DOTALL)
+    assert timeouts
+    names = set(re.findall(r"^\t\t\t(\w+) \d+[sm]$", timeouts[1], re.MULTILINE))
+    assert names == {"read_header", "read_body", "idle", "write_idle"}
 
 
 def test_nats_is_published_to_this_machine_by_a_network_of_its_own(composed: dict[str, Any]) -> None:

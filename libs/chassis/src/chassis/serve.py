@@ -43,6 +43,9 @@ from contracts.streams import Stream
 
 logger = structlog.get_logger()
 
+MAX_CONNECTIONS = 1_000
+"""Connections of one process; uvicorn answers further requests with 503. It has no time limit for a slow request."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bus:
@@ -162,6 +165,7 @@ async def _serve_http(app: ASGIApp, settings: ServiceSettings, bus: Bus) -> None
         access_log=False,
         proxy_headers=False,  # true: uvicorn would believe X-Forwarded-For of every client on this machine
         server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=5,
         lifespan="off",
     )
