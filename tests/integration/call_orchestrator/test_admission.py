@@ -15,6 +15,7 @@ from tests.integration.call_orchestrator.conftest import (
     with_status,
 )
 
+from call_orchestrator.application.admission import Admission
 from chassis.event_log import EventLog, Guard
 from contracts import (
     AdmissionGranted,
@@ -158,6 +159,19 @@ async def test_the_queue_entry_that_a_killed_replica_left_behind_is_removed_whil
         await js.publish(left_behind.subject, left_behind.model_dump_json().encode())
         await until(lambda: queue_is_empty(bus_client))
     assert len(await calls.read([AdmissionGranted.subjects()])) == 1
+
+
+async def test_a_queue_that_is_newer_than_the_log_stops_no_replica(
+    nats_url: str, bus_client: Client, calls: EventLog, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Admission.__init__, "__kwdefaults__", {"max_lag_seconds": 0.0})
+    missing = QueueJoined.model_validate(
+        {"call_id": uuid4(), "campaign_id": "a", "attempt": 1, "due_at": "2020-01-01T00:00:00Z", "due_sequence": 10**6}
+    )
+    await bus_client.jetstream().publish(missing.subject, missing.model_dump_json().encode())
+    async with running(nats_url, 2, twilio_calls_per_second=100):
+        await until_dialing(calls, await ask("reminders", 3), 3)
+        await until(lambda: queue_is_empty(bus_client))
 
 
 async def queue_is_empty(client: Client) -> bool:

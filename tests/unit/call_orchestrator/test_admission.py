@@ -3,17 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
+import pytest
 from tests.builders.calls import NOW, a_call
 from tests.builders.events import campaign_paused, campaign_resumed
 from tests.fakes.event_log import FakeEventLog
 from tests.fakes.orchestrator import FakeFeeds, FakeQueue
 
 from call_orchestrator.application.admission import Admission
-from call_orchestrator.domain.slots import Granted, Limits, Slots, Waiting
+from call_orchestrator.domain.slots import Decided, Granted, Limits, Slots, Waiting
 from chassis.event_log import StoredEvent
-from contracts import AdmissionGranted, CallDue, Envelope, Event, call_id_of
+from contracts import AdmissionGranted, CallDue, Envelope, Event, InvalidMessage, call_id_of
 
 
 class SlowLog(FakeEventLog):
@@ -57,6 +60,7 @@ class Replica:
         due = [CallDue(call=a_call(request_id=name, is_queued=True), occurred_at=NOW) for name in ("ours", "theirs")]
         self.log = SlowLog(self.feeds, *due)
         self.queue = FakeQueue()
+        self.max_lag_seconds = 0.0
         self.slots = Slots(Limits(max_live=1, max_live_per_campaign=None, max_unclaimed=10))
         self.feeds.waiting_batches.put_nowait([waiting(self.ours, due_sequence=1)])
         if knows_campaigns:
@@ -64,7 +68,9 @@ class Replica:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        admission = Admission(self.slots, self.log, self.queue, self.feeds, now=lambda: NOW)
+        admission = Admission(
+            self.slots, self.log, self.queue, self.feeds, now=lambda: NOW, max_lag_seconds=self.max_lag_seconds
+        )
         running = asyncio.create_task(admission.run())
         try:
             yield
@@ -173,3 +179,58 @@ async def test_a_replica_forgets_the_paused_campaigns_when_their_reading_is_inte
         await until(lambda: replica.slots.paused is not None)
         replica.feeds.paused_batches.put_nowait(RuntimeError("interrupted"))
         await until(lambda: replica.slots.paused is None)
+
+
+async def test_an_entry_that_is_newer_than_the_log_blocks_no_other_call_and_is_removed() -> None:
+    replica = Replica()
+    missing = waiting(call_id_of("missing"), due_sequence=90)
+    replica.feeds.waiting_batches = asyncio.Queue()
+    replica.feeds.waiting_batches.put_nowait([replace(missing, due_at=NOW - timedelta(hours=1))])
+    replica.feeds.waiting_batches.put_nowait([waiting(replica.ours, due_sequence=1)])
+    async with replica.running():
+        await until(lambda: bool(replica.log.granted))
+        assert replica.log.granted == [replica.ours]
+        await until(lambda: sorted(replica.queue.left) == [1, 90])
+    assert replica.queue.joined == {}
+
+
+async def test_a_call_whose_entry_is_newer_than_the_log_joins_again_if_it_waits() -> None:
+    replica = Replica()
+    replica.feeds.waiting_batches = asyncio.Queue()
+    replica.feeds.waiting_batches.put_nowait([waiting(replica.ours, due_sequence=90)])
+    async with replica.running():
+        await until(lambda: replica.queue.joined == {replica.ours: 1})
+        replica.feeds.waiting_batches.put_nowait([waiting(replica.ours, due_sequence=1)])
+        await until(lambda: replica.log.granted == [replica.ours])
+
+
+async def test_an_entry_whose_event_follows_after_an_election_is_granted() -> None:
+    replica = Replica()
+    replica.max_lag_seconds = 60.0
+    replica.feeds.waiting_batches = asyncio.Queue()
+    replica.feeds.waiting_batches.put_nowait([waiting(replica.ours, due_sequence=3)])
+    async with replica.running():
+        await until(lambda: not replica.slots.waiting and replica.log.is_asked.is_set())
+        replica.log.store(CallDue(call=a_call(request_id="ours", is_queued=True), occurred_at=NOW))
+        await until(lambda: replica.log.granted == [replica.ours])
+    assert replica.queue.joined == {}
+
+
+async def test_a_call_that_this_build_cannot_read_is_set_aside_and_its_entry_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replica = Replica()
+    replica.feeds.waiting_batches.put_nowait([waiting(replica.theirs, due_sequence=2)])
+    last = replica.log.last
+
+    async def unreadable(subject: str) -> StoredEvent | None:
+        if str(replica.ours) in subject:
+            raise InvalidMessage(["call.status: no such status"])
+        return await last(subject)
+
+    monkeypatch.setattr(replica.log, "last", unreadable)
+    async with replica.running():
+        await until(lambda: replica.log.granted == [replica.theirs])
+        monkeypatch.undo()
+        replica.feeds.slot_batches.put_nowait([Decided(9, str(replica.theirs), is_live=False)])
+        await until(lambda: replica.log.granted == [replica.theirs, replica.ours])

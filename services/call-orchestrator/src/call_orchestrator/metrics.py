@@ -19,6 +19,13 @@ LIVE = Gauge("centralita_live_calls", "Calls that occupy a slot according to the
 LIVE_LIMIT = Gauge("centralita_live_calls_limit", "Calls that may be live at once; infinite without a limit")
 WAITING = Gauge("centralita_waiting_calls", "Due calls that wait for a slot")
 WAITING_PAUSED = Gauge("centralita_waiting_calls_paused", "Of the waiting calls, those of paused campaigns")
+GRANTABLE = Gauge(
+    "centralita_grantable_calls", "Waiting calls that could be granted a slot now, at most one of each campaign"
+)
+SET_ASIDE = Gauge("centralita_queue_entries_set_aside", "Entries of the queue whose event could not be read")
+DROPPED_ENTRIES = Counter(
+    "centralita_queue_entries_dropped", "Entries of the queue that were removed because the log has no such event"
+)
 PAUSED = Gauge("centralita_paused_campaigns", "Paused campaigns according to the log; the same in every replica")
 SLOT_WAIT_SECONDS = Histogram(
     "centralita_slot_wait_seconds",
@@ -46,6 +53,7 @@ def register_slots(slots: Slots) -> None:
     """Makes the gauges read the limit and the waiting calls of paused campaigns from `slots`."""
     LIVE_LIMIT.set(float("inf") if slots.limits.max_live is None else slots.limits.max_live)
     WAITING_PAUSED.set_function(slots.waiting_in_paused)
+    GRANTABLE.set_function(slots.grantable)
 
 
 def show_slots(slots: Slots) -> None:

@@ -6,6 +6,11 @@ happen here: the module `grants` consumes the event. If a replica dies right aft
 
 A call that no longer waits leaves the queue. Every replica that knew its entry deletes it, so that it is deleted also
 if the replica that granted its slot dies. A second deletion is harmless.
+
+An entry is set aside if the leader of the log lacks its event, or if this build cannot read it. Other calls are granted
+slots meanwhile. The event may follow when a new leader is elected. After `MAX_LAG_SECONDS` the log is certainly older
+than the queue, as after a restore, and the entry is removed. A call that waits according to the log joins the queue
+again. The entry of an unreadable event stays, because the next build may read it.
 """
 
 import asyncio
@@ -17,16 +22,20 @@ from uuid import UUID
 import structlog
 
 from call_orchestrator import metrics
-from call_orchestrator.application.stored import load_call, load_campaign
+from call_orchestrator.application.stored import StoredCall, load_call, load_campaign
 from call_orchestrator.domain.slots import Slots, Waiting
 from call_orchestrator.ports import Feeds, Log, Queue
 from chassis import tracing
 from chassis.event_log import Conflict, Guard
-from contracts import AdmissionGranted
+from chassis.leader_retry import MAX_ELECTION_SECONDS
+from contracts import AdmissionGranted, CallDecision, InvalidMessage
 from contracts.streams import call_state_filter
 
 _RESTART_SECONDS = 1.0
 _STALE_SECONDS = 0.05
+_RECHECK_SECONDS = 0.5
+MAX_LAG_SECONDS = MAX_ELECTION_SECONDS + 3
+"""How long the leader may lack the event of an entry: an election, and the reading of the new leader's log."""
 
 logger = structlog.get_logger()
 
@@ -34,7 +43,16 @@ logger = structlog.get_logger()
 class Admission:
     """Grants slots, one at a time."""
 
-    def __init__(self, slots: Slots, log: Log, queue: Queue, feeds: Feeds, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        slots: Slots,
+        log: Log,
+        queue: Queue,
+        feeds: Feeds,
+        now: Callable[[], datetime],
+        *,
+        max_lag_seconds: float = MAX_LAG_SECONDS,
+    ) -> None:
         self._slots = slots
         self._log = log
         self._queue = queue
@@ -43,13 +61,17 @@ class Admission:
         self._changed = asyncio.Event()
         self._outdated: deque[Waiting] = deque()
         self._has_outdated = asyncio.Event()
+        self._max_lag_seconds = max_lag_seconds
+        self._set_aside: dict[Waiting, float] = {}
+        """The entries that are set aside, each with its instant on the clock of the event loop."""
+        self._has_set_aside = asyncio.Event()
         metrics.register_slots(slots)
 
     async def run(self) -> None:
         """Grants slots until cancelled. A part that fails is logged and started again."""
         async with asyncio.TaskGroup() as tasks:
             parts = (self._follow_slots, self._follow_campaigns, self._follow_waiting, self._leave_queue)
-            for part in (*parts, self._grant_next):
+            for part in (*parts, self._recheck_set_aside, self._grant_next):
                 tasks.create_task(_run_forever(part))
 
     async def _follow_slots(self) -> None:
@@ -100,9 +122,9 @@ class Admission:
 
     async def _may_be_granted(self, call: Waiting) -> bool:
         """Checks at the leader that the call still waits and that its campaign is not paused."""
-        stored = await load_call(self._log, UUID(call.call_id))
-        if stored is None or stored.sequence < call.due_sequence:
-            await asyncio.sleep(_STALE_SECONDS)  # the answering server lags
+        stored = await self._load(call)
+        if stored is None:
+            self._put_aside(call)
             return False
         if not (stored.call.is_queued and stored.sequence == call.due_sequence):
             self._slots.leave(call)
@@ -112,6 +134,52 @@ class Admission:
         if is_paused:
             await asyncio.sleep(_STALE_SECONDS)  # this replica will receive the pause
         return not is_paused
+
+    async def _load(self, call: Waiting) -> StoredCall | None:
+        """Returns the call; None if the log has no such event, or if this build cannot read it."""
+        try:
+            stored = await load_call(self._log, UUID(call.call_id))
+        except InvalidMessage:
+            return None
+        return stored if stored and stored.sequence >= call.due_sequence else None
+
+    def _put_aside(self, call: Waiting) -> None:
+        self._slots.leave(call)
+        self._set_aside[call] = asyncio.get_running_loop().time()
+        metrics.SET_ASIDE.set(len(self._set_aside))
+        self._has_set_aside.set()
+        logger.warning("queue_entry_set_aside", call_id=call.call_id, due_sequence=call.due_sequence)
+
+    async def _recheck_set_aside(self) -> None:
+        """Returns entries to the waiting calls when their events can be read; removes those that have no event."""
+        await self._has_set_aside.wait()
+        await asyncio.sleep(_RECHECK_SECONDS)
+        for call, since in list(self._set_aside.items()):
+            if await self._load(call):
+                self._discard([] if self._slots.join(call) else [call])
+            elif asyncio.get_running_loop().time() - since < self._max_lag_seconds or not await self._remove(call):
+                continue
+            del self._set_aside[call]
+            self._notify()
+        metrics.SET_ASIDE.set(len(self._set_aside))
+        if not self._set_aside:
+            self._has_set_aside.clear()
+
+    async def _remove(self, call: Waiting) -> bool:
+        """Removes an entry that is newer than the log; a call that waits joins again.
+
+        Returns false if the call cannot be read.
+        """
+        try:
+            last = await self._log.last(call_state_filter(call.call_id))
+        except InvalidMessage:
+            return False
+        if last and isinstance(last.event, CallDecision) and last.event.call.is_queued:
+            await self._queue.join(last.event.call, due_sequence=last.sequence, cause=last.envelope)
+        self._discard([call])  # a newer entry has another position and stays
+        metrics.DROPPED_ENTRIES.inc()
+        logger.error("queue_entry_dropped", call_id=call.call_id, due_sequence=call.due_sequence)
+        return True
 
     async def _grant(self, call: Waiting, replay_from_sequence: int, last_grant_sequence: int) -> None:
         """Appends the grant, and waits until it, or the faster grant of another replica, is folded."""

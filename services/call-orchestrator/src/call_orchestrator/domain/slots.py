@@ -172,17 +172,24 @@ class Slots:
 
     def next_call(self) -> Waiting | None:
         """Returns the call that gets the next slot; none if no slot is free or no waiting call may use it."""
-        limits, paused = self.limits, self.paused
-        if paused is None:
-            return None
+        return None if self.paused is None else min(self._eligible(), key=self._turn, default=None)
+
+    def grantable(self) -> int:
+        """Returns how many calls could be granted a slot now, at most one of each campaign.
+
+        While it is unknown which campaigns are paused, none counts as paused: admission is blocked then.
+        """
+        return len(self._eligible())
+
+    def _eligible(self) -> list[Waiting]:
+        limits, paused = self.limits, self.paused or ()
         if limits.max_live is not None and len(self.occupied) >= limits.max_live:
-            return None
+            return []
         if sum(not slot.is_claimed for slot in self.occupied.values()) >= limits.max_unclaimed:
-            return None
+            return []
         running = [campaign_id for campaign_id in self._queues if campaign_id not in paused]
         heads = [head for campaign_id in running if (head := self._head(campaign_id))]
-        eligible = [head for head in heads if self._has_room(head.campaign_id)]
-        return min(eligible, key=self._turn, default=None)
+        return [head for head in heads if self._has_room(head.campaign_id)]
 
     def _turn(self, call: Waiting) -> tuple[int, datetime, int]:
         return self._last_grants.get(call.campaign_id, 0), call.due_at, call.due_sequence
