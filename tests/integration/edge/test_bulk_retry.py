@@ -210,3 +210,21 @@ async def test_each_retried_call_counts_towards_the_daily_cap_of_the_key(
         second = await caller.post(RETRY, json={**EXPIRED, "limit": 2, "cursor": first.json()["next"]})
     assert (first.status_code, second.status_code) == (202, 429)
     assert len(await requested(bus_client)) == 2
+
+
+class TestDailyCap:
+    """The key may reserve three dials a day."""
+
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return settings.model_copy(update={"max_dials_per_key_per_day": 3})
+
+    async def test_a_repeated_page_reserves_its_dials_once(self, as_: "As", expired: Calls) -> None:
+        await expired(3)
+        cursor = (await as_("caller").post(RETRY, json={**EXPIRED, "limit": 1})).json()["next"]
+        statuses = [
+            (await as_("caller").post(RETRY, json={**EXPIRED, "limit": 2, "cursor": cursor})).status_code
+            for _ in range(2)
+        ]
+        beyond = await as_("caller").post(RETRY, json={**EXPIRED, "limit": 1})
+        assert (statuses, beyond.status_code) == ([202, 202], 429)

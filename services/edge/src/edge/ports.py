@@ -80,10 +80,10 @@ class Audit(Protocol):
 class DialCounter(Protocol):
     """The dials that each API key has reserved, by day, for all replicas."""
 
-    async def add(self, key_name: str, day: date, dials: int, max_dials: int, call_id: UUID | None) -> bool:
+    async def add(self, key_name: str, day: date, dials: int, max_dials: int, reservation_id: UUID | None) -> bool:
         """Adds dials to those of a key on a day; returns False if there would be more than `max_dials`.
 
-        For a call that was added before, returns True and adds nothing. Raises Unavailable.
+        For an id that was added before, returns True and adds nothing. Raises Unavailable.
         """
 
 

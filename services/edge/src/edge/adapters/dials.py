@@ -13,22 +13,22 @@ from edge.adapters.nats import translate_errors
 from edge.ports import Unavailable
 
 MAX_CONFLICTS = 20
-MAX_CALLS = 100
-"""So many of the newest calls are remembered, so that a repeated request reserves no second time. An older call exists
-in the log by then, and is recognised there."""
+MAX_IDS = 100
+"""So many of the newest ids are remembered, so that a repeated request reserves no second time. An older call exists in
+the log by then, and is recognised there."""
 
 
 class _Reserved(BaseModel):
-    """The dials that a key has reserved on a day, and the newest calls for which it did."""
+    """The dials that a key has reserved on a day, and the newest ids of calls and pages for which it did."""
 
     model_config = ConfigDict(frozen=True)
 
     dials: int = 0
-    calls: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
 
-    def after(self, dials: int, call: str | None) -> "_Reserved":
-        calls = (*self.calls, call)[-MAX_CALLS:] if call else self.calls
-        return _Reserved(dials=self.dials + dials, calls=calls)
+    def after(self, dials: int, id: str | None) -> "_Reserved":
+        ids = (*self.ids, id)[-MAX_IDS:] if id else self.ids
+        return _Reserved(dials=self.dials + dials, ids=ids)
 
 
 class NatsDialCounter:
@@ -39,18 +39,18 @@ class NatsDialCounter:
         self._bucket = bucket
         self._lock = asyncio.Lock()  # requests of one replica do not conflict with each other
 
-    async def add(self, key_name: str, day: date, dials: int, max_dials: int, call_id: UUID | None) -> bool:
+    async def add(self, key_name: str, day: date, dials: int, max_dials: int, reservation_id: UUID | None) -> bool:
         """Adds dials; returns False if there would be more than `max_dials`. Raises Unavailable."""
         key = f"{key_name.replace('.', '=')}.{day:%Y%m%d}"  # a name contains no =, and a key no empty part
-        call = call_id.hex[:16] if call_id else None
+        id = reservation_id.hex[:16] if reservation_id else None
         async with translate_errors(self._client, "the daily cap of dials cannot be checked"), self._lock:
             for _ in range(MAX_CONFLICTS):
                 reserved, revision = await self._read(key)
-                if call and call in reserved.calls:
+                if id and id in reserved.ids:
                     return True
                 if reserved.dials + dials > max_dials:
                     return False
-                body = reserved.after(dials, call).model_dump_json().encode()
+                body = reserved.after(dials, id).model_dump_json().encode()
                 try:
                     await self._bucket.update(key, body, last=revision)
                 except KeyWrongLastSequenceError:

@@ -7,7 +7,7 @@ audit entry: if the first entry cannot be appended, no command is sent. A read h
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import uuid_utils
 
@@ -150,7 +150,8 @@ class Acts:
         trail = AuditTrail(self._audit, act=act, target=campaign_id, key_name=key_name, request=request)
 
         async def reserve(dials: int) -> None:
-            await self._dial_cap.reserve(key_name, dials)
+            page_id = uuid5(cursor.retry_id, str(cursor.after))  # a page may be repeated
+            await self._dial_cap.reserve(key_name, dials, page_id)
 
         async def retry() -> tuple[RetriedPage, bool]:
             page = await self._bulk_retry.retry(campaign_id, statuses, limit=limit, cursor=cursor, reserve=reserve)

@@ -42,15 +42,15 @@ class DialCap:
         """Returns the number of dials to which a request may lead."""
         return 1 + (self._default_retries if request.max_retries is None else request.max_retries)
 
-    async def reserve(self, key_name: str, dials: int, call_id: UUID | None = None) -> None:
-        """Reserves dials for today. Reserving for the same new call again has no effect.
+    async def reserve(self, key_name: str, dials: int, reservation_id: UUID | None = None) -> None:
+        """Reserves dials for today. Reserving again with the same id has no effect.
 
         Raises DailyCapReached, and Unavailable if the counter cannot be read and written.
         """
         if not (self.is_limited and dials):
             return
         now = self._now()
-        if await self._counter.add(key_name, now.date(), dials, self._max_dials, call_id):
+        if await self._counter.add(key_name, now.date(), dials, self._max_dials, reservation_id):
             return
         midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC)
         raise DailyCapReached(self._max_dials, max(1, round((midnight - now).total_seconds())))
