@@ -24,6 +24,7 @@ from chassis.metrics import DEAD_LETTERS
 from contracts import CallCreated, CallStatus, CampaignPaused, Event, call_id_of
 from contracts.dead_letters import DeadLetter
 from contracts.examples import CALL, EXAMPLES
+from contracts.instants import MAX_INSTANT
 from contracts.streams import CALLS
 
 Replica = Callable[..., AbstractAsyncContextManager[ASGIApp]]
@@ -34,7 +35,6 @@ Database = AsyncDatabase[dict[str, Any]]
 
 BEYOND_UTC = datetime.fromisoformat("9999-12-31T23:59:59-12:00")
 POISON: dict[str, dict[str, Any]] = {
-    "due_at": {"due_at": BEYOND_UTC},
     "attempt": {"attempt": 2**63},
     "duration_seconds": {"duration_seconds": 2**62, "status": CallStatus.COMPLETED},
     "never_rang": {"undialled_attempts": 2**31},
@@ -47,10 +47,10 @@ def call_event(name: str, **changes: Any) -> Event:
     return created.model_copy(update={"call": CALL.model_copy(update={**identity, **changes})})
 
 
-def poisonous_pause() -> Event:
+def large_pause() -> Event:
     pause = EXAMPLES["campaign.paused"]
     assert isinstance(pause, CampaignPaused)
-    campaign = pause.campaign.model_copy(update={"campaign_id": "poison", "changed_at": BEYOND_UTC})
+    campaign = pause.campaign.model_copy(update={"campaign_id": "poison", "reason": "x" * 10_000})
     return pause.model_copy(update={"campaign": campaign})
 
 
@@ -97,12 +97,22 @@ async def test_an_event_that_cannot_be_written_becomes_a_dead_letter_and_the_res
 async def test_a_later_event_of_the_same_call_is_applied(
     replica: Replica, followed: Followed, content: Content, calls: EventLog
 ) -> None:
-    await calls.append(call_event("poison/1", due_at=BEYOND_UTC))
+    await calls.append(call_event("poison/1", attempt=2**63))
     end = await calls.append(call_event("poison/1", contact_id="after"))
     async with replica():
         await followed(end.sequence)
     (call,) = (await content())["calls"]
     assert (call["contact_id"], call["sequence"]) == ("after", end.sequence)
+
+
+async def test_an_instant_that_no_reader_can_store_is_stored_as_the_last_one_of_the_contracts(
+    replica: Replica, followed: Followed, content: Content, calls: EventLog, bus_client: Client
+) -> None:
+    async with replica():
+        await followed((await calls.append(call_event("reminders/1", due_at=BEYOND_UTC))).sequence)
+    (call,) = (await content())["calls"]
+    assert call["due_at"] == MAX_INSTANT
+    assert await letters(bus_client) == []
 
 
 async def test_a_rebuild_leaves_out_the_same_events_and_names_them(
@@ -120,7 +130,8 @@ async def test_a_rebuild_leaves_out_the_same_events_and_names_them(
     monkeypatch.setattr(subscriber, "BATCH", 3)
     await journal("reminders/1", "completed")
     ack = await bus_client.jetstream().publish(f"call.created.{call_id_of('x')}.pending", b'{"call": 1}')
-    poison = [await calls.append(event) for event in (call_event("poison/1", due_at=BEYOND_UTC), poisonous_pause())]
+    monkeypatch.setattr(documents, "MAX_DOCUMENT_BYTES", 10_000)
+    poison = [await calls.append(event) for event in (call_event("poison/1", attempt=2**63), large_pause())]
     left_out = [ack.seq, *(stored.sequence for stored in poison)]
     await calls.append(call_event("poison/1"))
     async with replica(), replica():
