@@ -1,13 +1,15 @@
-"""Reading events of a period on a real nats-server."""
+"""Reading events of a period, and publishing near the payload limit, on a real nats-server."""
 
 import asyncio
 from datetime import timedelta
 from uuid import UUID
 
+import pytest
 from nats.aio.client import Client
+from nats.errors import MaxPayloadError
 
 from chassis.direct_get import MAX_PAGE
-from chassis.event_log import EventLog
+from chassis.event_log import MAX_HEADER_BYTES, EventLog, publish, size_of
 from contracts import DialClaimed, SpeechHeard
 from contracts.examples import EXAMPLES
 from contracts.streams import CALLS
@@ -46,3 +48,25 @@ async def test_a_period_without_events_of_the_filter_is_empty(calls: EventLog) -
     stored = await calls.append(SPEECH)
     hour = timedelta(hours=1)
     assert await calls.read_period(CLAIMS, stored.envelope.time - hour, stored.envelope.time + hour) == []
+
+
+@pytest.mark.parametrize("header_bytes", [0, 300, 60_000])
+async def test_a_message_is_published_exactly_up_to_the_payload_limit(bus_client: Client, header_bytes: int) -> None:
+    headers = {"note": "x" * header_bytes}
+    body = b"x" * (bus_client.max_payload - size_of(b"", headers))
+    await publish(bus_client, SPEECH.subject, body, headers)
+    with pytest.raises(MaxPayloadError):
+        await publish(bus_client, SPEECH.subject, body + b"x", headers)
+    assert await stored_messages(bus_client) == 1
+
+
+async def test_headers_that_no_stream_stores_are_not_sent(bus_client: Client) -> None:
+    with pytest.raises(MaxPayloadError):
+        await publish(bus_client, SPEECH.subject, b"", {"note": "x" * MAX_HEADER_BYTES})
+    assert await stored_messages(bus_client) == 0
+
+
+async def stored_messages(client: Client) -> int:
+    """Returns the number of messages in the log; raises an error if the server has closed the connection."""
+    await client.flush()
+    return (await client.jetstream().stream_info(CALLS.name)).state.messages

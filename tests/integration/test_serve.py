@@ -21,7 +21,7 @@ from starlette.routing import Route
 from centralita.embedded.servers import nats_server
 from chassis import serve
 from chassis.provision import provision
-from chassis.serve import Bus, ConnectionClosed, run
+from chassis.serve import Bus, ConnectionClosed, operations, run
 from chassis.settings import ServiceSettings
 from contracts import Service
 from contracts.examples import EXAMPLES
@@ -191,6 +191,15 @@ async def close(client: Client) -> None:
 async def violate_the_limit(client: Client) -> None:
     """Makes the server report an error, after which nats-py closes the connection for good."""
     await client.publish("dial.placed.x", headers={"name": "a" * 2 * client.max_payload})
+
+
+async def test_a_service_is_not_live_once_its_connection_is_closed_for_good(nats_url: str) -> None:
+    client = await nats.connect(nats_url)
+    transport = httpx.ASGITransport(Starlette(routes=operations(client)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://voice") as http:
+        assert (await http.get("/health/live")).status_code == 200
+        await client.close()
+        assert (await http.get("/health/live")).status_code == 503
 
 
 @pytest.mark.usefixtures("bus_client")

@@ -214,12 +214,11 @@ async def test_an_invalid_request_is_a_dead_letter_with_its_reasons_and_the_next
 async def test_a_retry_that_is_delivered_again_after_its_decision_does_not_dial_again(
     bus_client: Client, calls: EventLog
 ) -> None:
-    js = bus_client.jetstream()
     queue = NatsQueue(bus_client, EventLog(bus_client, QUEUE.name, source="test"))
     service = CallService(
         calls,
         NatsRequests(bus_client, EventLog(bus_client, REQUESTS.name, source="test")),
-        Effects(calls, NatsTimers(js, "test", wall_clock), queue),
+        Effects(calls, NatsTimers(bus_client, "test", wall_clock), queue),
         policy(Settings()),
         now=lambda: datetime.now(UTC),
     )

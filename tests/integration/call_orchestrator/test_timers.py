@@ -100,7 +100,7 @@ async def test_a_time_is_stored_in_utc(replicas: None, bus_client: Client, calls
 async def test_a_slow_replica_does_not_clear_the_timer_of_a_call_that_was_retried_meanwhile(
     bus_client: Client, calls: EventLog
 ) -> None:
-    timers, call_id, cause = NatsTimers(bus_client.jetstream(), "test", wall_clock), uuid4(), an_envelope("cause")
+    timers, call_id, cause = NatsTimers(bus_client, "test", wall_clock), uuid4(), an_envelope("cause")
     call = CALL.model_copy(update={"call_id": call_id})
 
     async def decided() -> int:
@@ -122,7 +122,7 @@ async def test_a_slow_replica_does_not_clear_the_timer_of_a_call_that_was_retrie
 
 async def test_a_cleared_timer_does_not_fire_and_a_kept_one_does(bus_client: Client, calls: EventLog) -> None:
     """The server keeps its schedules in an index of its own, which a purge must change too."""
-    timers, cause = NatsTimers(bus_client.jetstream(), "test", wall_clock), an_envelope("cause")
+    timers, cause = NatsTimers(bus_client, "test", wall_clock), an_envelope("cause")
     due_at, ids = datetime.now(UTC) + timedelta(seconds=1), [uuid4(), uuid4()]
     decided = []
     for call_id in ids:

@@ -8,7 +8,6 @@ from nats.aio.msg import Msg
 from nats.js.errors import BadRequestError
 
 from chassis.event_log import publish
-from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
 from chassis.metrics import DEAD_LETTERS
 from contracts.dead_letters import DeadLetter
 
@@ -34,9 +33,8 @@ async def store_dead_letter(client: Client, consumer: str, message: Msg, reasons
     if len(body) + HEADER_ALLOWANCE_BYTES > client.max_payload:
         raise DeadLetterRefused(f"{len(body)} bytes are more than the server accepts")
     headers = {"Nats-Msg-Id": f"{consumer}/{dead_letter.stream}/{dead_letter.sequence}"}
-    js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
     try:
-        await publish(js, dead_letter.dead_letter_subject, body, headers)
+        await publish(client, dead_letter.dead_letter_subject, body, headers)
     except BadRequestError as error:
         raise DeadLetterRefused(str(error)) from error
     DEAD_LETTERS.labels(consumer=consumer).inc()

@@ -5,13 +5,14 @@ based on. If the server has stored another message since then, the append raises
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import uuid_utils
 from nats.aio.client import Client
+from nats.errors import MaxPayloadError
 from nats.js import JetStreamContext
 from nats.js.api import PubAck, RawStreamMsg
 from nats.js.errors import APIError, NotFoundError
@@ -23,11 +24,13 @@ from chassis.leader_retry import MAX_ELECTION_SECONDS, REQUEST_TIMEOUT_SECONDS, 
 from chassis.stored_event import StoredEvent, stored_event_of_raw
 from contracts import Envelope, Event, InvalidMessage
 
-__all__ = ["Conflict", "EventLog", "Guard", "StoredEvent", "publish"]
+__all__ = ["Conflict", "EventLog", "Guard", "StoredEvent", "publish", "size_of"]
 
 _WRONG_LAST_SEQUENCE = 10071
 """The server's error code for a failed guard (nats-server ``errors.json``)."""
 _LAG_PAUSE_SECONDS = 0.02
+MAX_HEADER_BYTES = 65_535
+"""A stream stores no larger headers (nats-server ``errors.json``, 10097)."""
 _FIRST_INSTANT, _LAST_INSTANT = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
@@ -83,7 +86,7 @@ class EventLog:
             envelope = tracing.with_current_span(envelope)
             sent = {**envelope.headers(), **(guard.headers() if guard else {})}
             try:
-                ack = await publish(self._js, event.subject, event.model_dump_json().encode(), sent)
+                ack = await publish(self._client, event.subject, event.model_dump_json().encode(), sent)
             except Conflict:
                 newest = await self.last(event.subject)
                 if newest is None or newest.envelope.id != identity:
@@ -164,14 +167,27 @@ def _time(message: RawStreamMsg) -> datetime:
     return message.time or _FIRST_INSTANT
 
 
-async def publish(js: JetStreamContext, subject: str, body: bytes, headers: dict[str, str]) -> PubAck:
-    """Publishes a message and returns its acknowledgement. Raises Conflict if a guard fails.
+async def publish(client: Client, subject: str, body: bytes, headers: dict[str, str]) -> PubAck:
+    """Publishes a message to a stream and returns its acknowledgement. Raises Conflict if a guard fails.
 
     Repeats the request while the cluster has no leader; the ``Nats-Msg-Id`` makes the server store the message once.
+    Raises nats.errors.MaxPayloadError if headers and body are larger than the server accepts.
     """
+    if size_of(b"", headers) > MAX_HEADER_BYTES or size_of(body, headers) > client.max_payload:
+        raise MaxPayloadError
+    js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
     try:
         return await retry_until_leader(lambda: js.publish(subject, body, headers=headers))
     except APIError as error:
         if error.err_code == _WRONG_LAST_SEQUENCE:
             raise Conflict(subject) from error
         raise
+
+
+def size_of(body: bytes, headers: Mapping[str, str]) -> int:
+    """Returns the bytes that the server compares with its payload limit: headers and body.
+
+    nats-py compares the body alone. The server closes a connection that sends more, and nats-py does not reconnect.
+    """
+    lines = sum(len(name.encode()) + len(value.encode()) + len(": \r\n") for name, value in headers.items())
+    return len(body) + len("NATS/1.0\r\n") + lines + len("\r\n")

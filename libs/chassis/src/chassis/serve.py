@@ -191,9 +191,14 @@ def _listener(settings: ServiceSettings) -> socket.socket:
 
 
 def operations(client: Client) -> list[Route]:
-    """Returns the routes of every service: ``/metrics``, ``/health/live`` and ``/health/ready``."""
+    """Returns the routes of every service: ``/metrics``, ``/health/live`` and ``/health/ready``.
+
+    A service is not live once its connection to NATS is closed for good, also before its process has ended.
+    """
 
     async def live(_: Request) -> Response:
+        if client.is_closed:
+            return JSONResponse({"status": "not live", "reason": "NATS connection closed"}, status_code=503)
         return JSONResponse({"status": "live"})
 
     async def ready(_: Request) -> Response:

@@ -23,7 +23,6 @@ from call_orchestrator.entrypoints.subscribers import build_router
 from call_orchestrator.settings import Settings
 from chassis.background import run_in_background
 from chassis.bus_clock import running_clock
-from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
 from chassis.serve import Bus, operations
 from contracts import Service
 from contracts.streams import CALLS, QUEUE, REQUESTS
@@ -57,7 +56,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         log = bus.log(CALLS, clock.now)
         queue = NatsQueue(bus.client, bus.log(QUEUE, clock.now))
         await queue.restore(log)
-        timers = NatsTimers(bus.client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS), Service.ORCHESTRATOR, clock.now)
+        timers = NatsTimers(bus.client, Service.ORCHESTRATOR, clock.now)
         requests = NatsRequests(bus.client, bus.log(REQUESTS))
         calls = CallService(log, requests, Effects(log, timers, queue), policy(settings), clock.now)
         campaigns = CampaignService(log, clock.now)

@@ -15,8 +15,7 @@ from nats.js.api import RawStreamMsg
 from pydantic import ValidationError
 
 from chassis.direct_get import get_page
-from chassis.event_log import EventLog, Guard, StoredEvent
-from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
+from chassis.event_log import EventLog, Guard, StoredEvent, publish
 from contracts import (
     CampaignCalls,
     CampaignCallsQuery,
@@ -146,10 +145,9 @@ class NatsAudit:
     async def append(self, entry: AuditEntry) -> None:
         """Stores the entry. ``Nats-Expected-Stream`` ensures that it is stored in this stream. Raises Unavailable."""
         body = entry.model_dump_json(exclude_none=True).encode()
-        headers = {"Nats-Msg-Id": f"{entry.act_id}/{entry.stage}"}
+        headers = {"Nats-Msg-Id": f"{entry.act_id}/{entry.stage}", "Nats-Expected-Stream": AUDIT.name}
         async with translate_errors(self._client, "the audit log cannot be written"):
-            js = self._client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
-            await retry_until_leader(lambda: js.publish(entry.subject, body, stream=AUDIT.name, headers=headers))
+            await publish(self._client, entry.subject, body, headers)
         AUDIT_ENTRIES.labels(stage=entry.stage).inc()
 
     async def page(self, *, since: datetime | None, after: int, limit: int, subject: str) -> EntryPage:

@@ -20,10 +20,10 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import uuid_utils
-from nats.js import JetStreamContext
+from nats.aio.client import Client
 
 from chassis.event_log import Conflict, Guard, publish
-from chassis.leader_retry import retry_until_leader
+from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from contracts import Envelope, TimerDue
 from contracts.events.timers import schedule_subject
 from contracts.streams import CALLS, call_state_filter
@@ -32,8 +32,9 @@ from contracts.streams import CALLS, call_state_filter
 class NatsTimers:
     """Implements `Timers` with scheduled messages."""
 
-    def __init__(self, js: JetStreamContext, source: str, now: Callable[[], datetime]) -> None:
-        self._js = js
+    def __init__(self, client: Client, source: str, now: Callable[[], datetime]) -> None:
+        self._client = client
+        self._js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
         self._source = source
         self._now = now
 
@@ -48,7 +49,7 @@ class NatsTimers:
         guard = Guard(call_state_filter(call_id), after_sequence)
         headers = {**envelope.headers(), **schedule, **guard.headers()}
         with suppress(Conflict):  # the replica that appended the newer event sets its own deadline
-            await publish(self._js, schedule_subject(call_id), timer.model_dump_json().encode(), headers)
+            await publish(self._client, schedule_subject(call_id), timer.model_dump_json().encode(), headers)
 
     async def clear(self, call_id: UUID, *, after_sequence: int) -> None:
         """Purges the call's schedule if it was stored before `after_sequence`: the event that left no deadline.
