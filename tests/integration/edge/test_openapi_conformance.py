@@ -25,7 +25,16 @@ from starlette.types import ASGIApp
 from tests.integration.edge.conftest import API_KEY, AUTH_TOKEN, DIALED, Orchestrator, secret_of
 
 from chassis.serve import Bus
-from contracts import CallRequested, CallStatus, CampaignStatistics, CampaignStatisticsQuery, Service, call_id_of
+from contracts import (
+    CallRequested,
+    CallStatus,
+    CampaignCalls,
+    CampaignCallsQuery,
+    CampaignStatistics,
+    CampaignStatisticsQuery,
+    Service,
+    call_id_of,
+)
 from edge.adapters import nats as adapter
 from edge.composition import build
 from edge.settings import Settings
@@ -41,6 +50,7 @@ CHECKS = (
     "response_schema_conformance",
 )
 STATES: tuple[dict[str, object], ...] = ({}, DIALED, {"status": CallStatus.COMPLETED, "attempt": 1})
+pytestmark = pytest.mark.timeout(3_600 if "SCHEMATHESIS_EXAMPLES" in os.environ else 600)
 HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
 OnAPort = Callable[[ASGIApp], AbstractAsyncContextManager[str]]
 
@@ -76,7 +86,13 @@ async def complete_app(
         query = CampaignStatisticsQuery.model_validate_json(message.data)
         await message.respond(CampaignStatistics(campaign_id=query.campaign_id).model_dump_json().encode())
 
+    async def campaign_calls(message: Msg) -> None:
+        CampaignCallsQuery.model_validate_json(message.data)
+        page = CampaignCalls(call_ids=(call_id_of("r-0"), call_id_of("r-2")), has_more=True)
+        await message.respond(page.model_dump_json().encode())
+
     await bus_client.subscribe(CampaignStatisticsQuery.subject, cb=statistics)
+    await bus_client.subscribe(CampaignCallsQuery.subject, cb=campaign_calls)
     monkeypatch.setattr(adapter, "OUTCOME_SECONDS", 0.5)
     changes = {"rest_requests_per_second": 1e6, "rest_burst": 10**6, "voice_url": voice, "embedded_run": True}
     changed = Settings.model_validate({**settings.model_dump(), **changes})
@@ -125,7 +141,6 @@ def webhooks_counted(result: str) -> float:
     return sum(REGISTRY.get_sample_value(name, {"kind": kind, "result": result}) or 0 for kind in Webhook)
 
 
-@pytest.mark.timeout(3_600 if "SCHEMATHESIS_EXAMPLES" in os.environ else 240)
 async def test_every_answer_to_a_known_sender_is_documented_and_below_500(
     complete_app: ASGIApp, known_requests: list[str], on_a_port: OnAPort, tmp_path: Path
 ) -> None:

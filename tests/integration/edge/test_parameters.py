@@ -22,18 +22,12 @@ LATEST = quote("9999-12-31T23:59:59-12:00")
 CALL = "5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11"
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        f"/twilio/{webhook}"
-        for number in (MANY_DIGITS, "9" * 10, "-1", "1e3", "٣", "0x1", "1.0", "%00")
-        for webhook in (f"status/{CALL}/{number}", f"gather/{CALL}/1/{number}", f"say/{CALL}/{number}/1")
-    ],
-)
-async def test_a_webhook_with_an_impossible_number_has_no_route(anyone: httpx.AsyncClient, target: str) -> None:
-    answer = await anyone.post(target)
-    assert answer.status_code == 404
-    assert answer.headers["Content-Type"] == "application/problem+json"
+@pytest.mark.parametrize("webhook", ["status/{}/{}", "gather/{}/1/{}", "say/{}/{}/1"])
+async def test_a_webhook_with_an_impossible_number_has_no_route(anyone: httpx.AsyncClient, webhook: str) -> None:
+    for number in (MANY_DIGITS, "9" * 10, "-1", "1e3", "٣", "0x1", "1.0", "%00"):
+        answer = await anyone.post("/twilio/" + webhook.format(CALL, number))
+        assert answer.status_code == 404, number
+        assert answer.headers["Content-Type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,7 @@ async def resume_campaign(dispatcher: Dispatcher, campaign_id: CampaignId) -> Ca
     status_code=202,
     response_model=RetriedPage,
     response_description="What became of these calls, and the cursor of the next page",
+    responses=problems(404),
 )
 async def retry_calls(dispatcher: Dispatcher, campaign_id: CampaignId, calls: CallSelection) -> RetriedPage:
     """Dials the campaign's calls with these statuses again, a page at a time, as `/calls/{id}/retry` does for one.
