@@ -3,15 +3,17 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import timedelta
 from functools import cached_property
 from uuid import UUID
 
 from tests.chaos.upstream import Command, Sent
 
+from call_orchestrator.domain.timers import EARLY_TOLERANCE
 from centralita.replay.call_history import CallHistory, Decision, call_histories
 from centralita.replay.messages import Message
 from centralita.replay.record import Record
+from chassis.bus_clock import MAX_ROUND_TRIP_SECONDS
 from chassis.event_log import StoredEvent
 from contracts import (
     LIVE_STATUSES,
@@ -19,8 +21,10 @@ from contracts import (
     AdmissionReleased,
     Call,
     CallCancelRequested,
+    CallCommandRefused,
     CallRequested,
     CallRetryRequested,
+    CallStatus,
     CommandOutcome,
     DialLookedUp,
     DialPlaced,
@@ -30,6 +34,9 @@ from contracts import (
     call_id_of,
 )
 from contracts.streams import REQUESTS
+
+MAX_EARLY = EARLY_TOLERANCE + timedelta(seconds=MAX_ROUND_TRIP_SECONDS / 2)
+"""The orchestrator obeys a timer that is a little early, and knows the server's time with an error of half a trip."""
 
 
 @dataclass
@@ -116,11 +123,11 @@ def leaked_slots(log: Log) -> list[str]:
 
 
 def early_timers(log: Log) -> Iterator[str]:
-    """Yields each decision on a timer that was stored before the timer's deadline."""
+    """Yields each decision on a timer that was stored more than `MAX_EARLY` before the timer's deadline."""
     for call_id, history in log.histories.items():
         for decision in history.decisions:
             timer = decision.cause.stored.event if decision.cause else None
-            if isinstance(timer, TimerDue) and decision.at < timer.deadline_at:
+            if isinstance(timer, TimerDue) and decision.at < timer.deadline_at - MAX_EARLY:
                 seconds = (timer.deadline_at - decision.at).total_seconds()
                 yield f"{call_id}: {decision.event.event_name} at {decision.sequence}, {seconds:.1f} s too early"
 
@@ -145,39 +152,30 @@ def repeated_decisions(log: Log) -> Iterator[str]:
 
 
 def lost_commands(log: Log, outcomes: Mapping[str, CommandOutcome]) -> Iterator[str]:
-    """Yields each command in the stream without an effect and without a refusal that its call explains."""
-    decided = {decision.cause_id: decision.event.call for one in log.histories.values() for decision in one.decisions}
+    """Yields each stored command on which the log has no decision, although its call was requested before it.
+
+    A refused command of an existing call is a decision, too: ``call.command_refused`` with the reason.
+    """
+    decided = {decision.cause_id: decision.event for one in log.histories.values() for decision in one.decisions}
     for message_id, (message, stored) in log.requests.items():
         command = stored.event
         if isinstance(command, CallRequested) or not isinstance(command, Command):
             continue
-        if (after := decided.get(message_id)) is not None:
-            if isinstance(command, CallCancelRequested) and not _is_canceled(after):
-                yield f"{message_id}: a cancel led to {after.status}"
-            continue
-        first_request = log.requested_at.get(command.call_id, message.sequence)
-        was_requested_before = first_request < message.sequence
-        name, outcome = command.event_name, outcomes.get(message_id)
-        if outcome and outcome.accepted:
-            yield f"{message_id}: {name} was accepted, but the log has no decision on it"
-        elif outcome and outcome.status is None and was_requested_before:
-            yield f"{message_id}: {name} was refused ({outcome.reasons}), but {command.call_id} was requested before"
-        elif not outcome and was_requested_before and not _may_be_refused(log, command, message.time):
-            yield f"{message_id}: {name} has no outcome, and no state of {command.call_id} refuses it"
+        decision, outcome = decided.get(message_id), outcomes.get(message_id)
+        is_refused = isinstance(decision, CallCommandRefused)
+        if decision is None and log.requested_at.get(command.call_id, message.sequence) < message.sequence:
+            reasons = ", ".join(outcome.reasons) if outcome else "no outcome"
+            yield f"{message_id}: {command.event_name} led to nothing ({reasons}), but {command.call_id} was requested"
+        elif (
+            decision and not is_refused and isinstance(command, CallCancelRequested) and not _is_canceled(decision.call)
+        ):
+            yield f"{message_id}: a cancel led to {decision.call.status}"
+        elif decision and outcome and outcome.accepted is is_refused:
+            yield f"{message_id}: {command.event_name} led to {decision.event_name}, and its outcome says otherwise"
 
 
 def _is_canceled(call: Call) -> bool:
-    return call.hangup_reason is HangupReason.CANCELED or call.status.value == "canceled"
-
-
-def _may_be_refused(log: Log, command: Command, since: datetime) -> bool:
-    """Whether the call had a state that refuses the command, when it was stored or afterwards."""
-    decisions = log.decisions(command.call_id)
-    before = [one for one in decisions if one.at <= since][-1:]
-    states = [one.event.call for one in (*before, *(one for one in decisions if one.at > since))]
-    if isinstance(command, CallCancelRequested):
-        return any(call.status.is_final or call.hangup_reason for call in states)
-    return bool(states)  # changes and retries are refused in most states
+    return call.hangup_reason is HangupReason.CANCELED or call.status is CallStatus.CANCELED
 
 
 def shared_provider_calls(log: Log) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The results of a chaos run, as a table that can be pasted into a note."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from rich.table import Table
@@ -32,11 +32,10 @@ class Report:
         """Adds the violations that a check has found, also if there are none."""
         self.violations.setdefault(check, []).extend(lines)
 
-    def found(self, *, apart_from: Collection[str] = ()) -> list[str]:
-        """Returns all violations, without those of the checks in `apart_from`."""
-        return [
-            f"{check}: {line}" for check, lines in self.violations.items() for line in lines if check not in apart_from
-        ]
+    @property
+    def found(self) -> list[str]:
+        """All violations."""
+        return [f"{check}: {line}" for check, lines in self.violations.items() for line in lines]
 
     def table(self) -> Table:
         """Returns the report as a table."""

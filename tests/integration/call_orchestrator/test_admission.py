@@ -15,6 +15,7 @@ from tests.integration.call_orchestrator.conftest import (
     with_status,
 )
 
+from call_orchestrator.adapters.nats.queue import NatsQueue
 from call_orchestrator.application.admission import Admission
 from chassis.event_log import EventLog, Guard
 from contracts import (
@@ -172,6 +173,26 @@ async def test_a_queue_that_is_newer_than_the_log_stops_no_replica(
     async with running(nats_url, 2, twilio_calls_per_second=100):
         await until_dialing(calls, await ask("reminders", 3), 3)
         await until(lambda: queue_is_empty(bus_client))
+
+
+async def test_a_repeated_queue_entry_is_not_stored(
+    nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
+) -> None:
+    async with running(nats_url, 1, max_concurrent_calls=1, twilio_calls_per_second=100):
+        ids = await ask("reminders", 2)
+        [dialling] = await until_dialing(calls, ids, 1)
+        [waits] = [call_id for call_id in ids if call_id != dialling]
+        await until_queued(calls, [waits])
+        due = await calls.last(call_state_filter(waits))
+        assert due
+        assert isinstance(due.event, CallDecision)
+        queue = NatsQueue(bus_client, EventLog(bus_client, QUEUE.name, source="test"))
+        await queue.join(due.event.call, due_sequence=due.sequence, cause=due.envelope)
+        before = (await bus_client.jetstream().stream_info(QUEUE.name)).state.last_seq
+        await queue.join(due.event.call, due_sequence=due.sequence, cause=due.envelope)
+        assert (await bus_client.jetstream().stream_info(QUEUE.name)).state.last_seq == before
+        await queue.join(due.event.call, due_sequence=due.sequence + 1, cause=due.envelope)
+        assert (await bus_client.jetstream().stream_info(QUEUE.name)).state.last_seq == before + 1
 
 
 async def queue_is_empty(client: Client) -> bool:

@@ -46,7 +46,11 @@ class NatsQueue:
             await self.join(newest.event.call, due_sequence=newest.sequence, cause=newest.envelope)
 
     async def join(self, call: Call, *, due_sequence: int, cause: Envelope) -> None:
-        """Adds the call to the stream ``QUEUE``, which keeps one message per call: the newest."""
+        """Adds the call to the stream ``QUEUE``, which keeps one message per call: the newest.
+
+        A repetition is not stored. It would replace the entry, and nats-server shows a replaced message again if it is
+        killed after the newest one was deleted.
+        """
         assert call.due_at is not None  # noqa: S101  a call that waits has a due time
         joined = QueueJoined(
             call_id=call.call_id,
@@ -55,7 +59,7 @@ class NatsQueue:
             due_at=call.due_at,
             due_sequence=due_sequence,
         )
-        await self._queue.append(joined, cause=cause)
+        await self._queue.append(joined, cause=cause, event_id=f"{call.call_id}/queued/{due_sequence}")
 
     async def leave(self, queue_sequence: int) -> None:
         """Deletes the message of this sequence, if it exists. A newer message of the same call stays."""
