@@ -1,20 +1,30 @@
 """The doctor names each problem and its remedy."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import nats
 import pytest
 from nats.aio.client import Client
 
 from centralita.commands.doctor import examine
+from centralita.embedded.servers import restartable_nats_server
 from centralita.operations.doctor import bus
 from centralita.operations.doctor.checks import Finding, Result
+from centralita.operations.doctor.limits import check_payload
 from centralita.operations.doctor.public import STATUS_PATH, signature
+from chassis.dead_letters import HEADER_ALLOWANCE_BYTES
 from chassis.provision import consumer_config
-from contracts.streams import CALLS, VOICE_DIALS, VOICE_SETTLEMENTS
+from contracts.instants import MAX_SCHEDULE_AHEAD
+from contracts.script import MAX_SCRIPT_BYTES
+from contracts.streams import CALLS, VOICE_DIALS, VOICE_GREETINGS, VOICE_SETTLEMENTS
+from contracts.texts import MAX_VALUE_CHARACTERS
+from edge.entrypoints.body_limit import MAX_BODY_BYTES, MAX_WEBHOOK_BYTES
+from edge.entrypoints.webhooks import MAX_FIELDS
 from simulators.server import DEFAULT_ACCOUNT_SID, DEFAULT_AUTH_TOKEN, Simulators, running
 
 NAMES = (
@@ -71,7 +81,27 @@ async def test_the_limits_are_shown(
     assert found["limits: countries"].found.startswith("US (the country of TWILIO_PHONE_NUMBER)")
     assert found["limits: dials per API key"].found == "10000 a day (UTC) (MAX_DIALS_PER_KEY_PER_DAY)"
     assert found["limits: API keys"].found == "1, of which 0 limited to campaigns"
+    assert found["limits: webhook"].found == f"{MAX_WEBHOOK_BYTES} bytes, {MAX_FIELDS} fields"
+    assert found["limits: REST request"].found == f"{MAX_BODY_BYTES} bytes"
+    assert found["limits: variables"].found.startswith(f"one line of {MAX_VALUE_CHARACTERS} characters")
+    assert found["limits: script"].found.startswith(f"{MAX_SCRIPT_BYTES} bytes")
+    assert found["limits: scheduled_at"].found == f"{MAX_SCHEDULE_AHEAD.days} days ahead"
+    assert found["limits: wait of a call"].found.startswith("1440 minutes")
+    assert found["limits: dial rate"].found.startswith("1 a second")
     assert {finding.result for name, finding in found.items() if name.startswith("limits: ")} == {Result.OK}
+
+
+async def test_a_server_that_accepts_less_than_the_edge_is_found(tmp_path: Path) -> None:
+    with restartable_nats_server(tmp_path) as server:
+        server.kill()
+        (tmp_path / "small.conf").write_text("max_payload: 500000")
+        server.command = [*server.command, "-c", str(tmp_path / "small.conf")]
+        await asyncio.to_thread(server.start)
+        client = await nats.connect(server.url)
+        finding = check_payload(client)
+        await client.close()
+    assert finding.result is Result.FAILED
+    assert finding.found == f"the server accepts 500000 bytes, {MAX_BODY_BYTES + HEADER_ALLOWANCE_BYTES} are needed"
 
 
 async def test_a_missing_limit_is_a_warning(
@@ -168,11 +198,13 @@ async def test_differences_between_contracts_and_server_are_found(bus_client: Cl
     await js.delete_consumer(CALLS.name, VOICE_DIALS.name)
     settlements = replace(consumer_config(VOICE_SETTLEMENTS), max_ack_pending=256)
     await js.add_consumer(CALLS.name, config=settlements)
+    await js.add_consumer(CALLS.name, config=replace(consumer_config(VOICE_GREETINGS), ack_wait=7))
     await js.delete_stream("DEAD_LETTERS")
     await js.add_stream(name="DEAD_LETTERS", subjects=["dead.>"])
     found = {one.check: one for one in await bus.check(bus_client)}
     assert found["consumer voice-dials"].found == "consumer not found"
     assert found["consumer voice-settlements"].found.startswith("max_ack_pending is 256, not 10000")
+    assert found["consumer voice-greetings"].found.startswith(f"ack_wait is 7 s, not {VOICE_GREETINGS.ack_wait} s")
     assert found["stream DEAD_LETTERS"].found.startswith("its subjects differ from the contracts; discard is old")
     assert found["consumer voice-hangups"].result is Result.WARNING, "no service subscribes"
     assert {found[name].result for name in ("connection", "clock", "stream CALLS")} == {Result.OK}

@@ -10,6 +10,7 @@ from nats.errors import Error as NatsError
 
 from centralita.embedded.credentials import without_credentials
 from centralita.operations.doctor.checks import Finding, failed, ok, warning
+from centralita.operations.doctor.limits import check_payload
 from centralita.operations.doctor.stream_settings import PROVISION, check_settings
 from chassis.bus_clock import NoServerTime, read_server_time, wall_clock
 from chassis.provision import consumer_config
@@ -18,6 +19,8 @@ from contracts.streams import CONSUMERS, STREAMS, Consumer, Stream
 MAX_SKEW = timedelta(seconds=1)
 """The orchestrator decides by the time of the server; logs, traces and the other services use that of their machine."""
 AREA = "NATS"
+NANOSECONDS = 1_000_000_000
+"""Per second; durations in JetStream's API are in nanoseconds."""
 _MAY_NOT_READ = "give NATS_URL of a user that may read JetStream's API: operator or admin"
 
 
@@ -29,6 +32,7 @@ async def check(client: Client, replicas: int = 1) -> list[Finding]:
     await client.flush(timeout=5)
     version = str(client.connected_server_version).strip("<>")
     findings = [ok(AREA, "connection", version), await _anonymous_access(client), await _clock(client)]
+    findings.append(check_payload(client))
     findings += [await _stream(client, stream, replicas) for stream in STREAMS]
     return findings + [await _consumer(client, consumer) for consumer in CONSUMERS]
 
@@ -105,8 +109,15 @@ async def _consumer(client: Client, consumer: Consumer) -> Finding:
     if config.get("max_ack_pending") != consumer.max_ack_pending:
         found = f"max_ack_pending is {config.get('max_ack_pending')}, not {consumer.max_ack_pending}"
         return failed(AREA, name, f"{found}: delayed messages block new ones", PROVISION)
+    ack_wait = config.get("ack_wait", 0) / NANOSECONDS
+    if ack_wait != consumer.ack_wait:
+        found = f"ack_wait is {ack_wait:g} s, not {consumer.ack_wait} s"
+        return failed(
+            AREA, name, f"{found}: messages of a dead replica are delivered again too late or early", PROVISION
+        )
     waiting = answer["num_pending"] + answer["num_ack_pending"]
     if not answer.get("push_bound"):
         found = f"no service subscribes to it; {waiting} messages wait"
         return warning(AREA, name, found, f"start {consumer.name.partition('-')[0]}, unless it is stopped on purpose")
-    return ok(AREA, name, f"{waiting} messages wait")
+    found = f"{waiting} messages wait; max_ack_pending {consumer.max_ack_pending}, ack_wait {consumer.ack_wait} s"
+    return ok(AREA, name, found)
