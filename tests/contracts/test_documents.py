@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
@@ -179,8 +179,13 @@ def test_no_document_names_this_machine() -> None:
     assert str(BESIDE_THE_PACKAGE) not in stored
 
 
+def _validated_fields(event: type[Event]) -> Collection[str]:
+    """The fields of a request or command. Facts carry values of validated requests, which are not validated again."""
+    return event.model_fields if event.owners & {Service.UPSTREAM, Service.EDGE} else ()
+
+
 @pytest.mark.parametrize("campaign_id", ["a.b", "*", ">", "a b", "a\n", "", "ñ", "$JS", "a" * 101])
-@pytest.mark.parametrize("event", [event for event in EVENTS.values() if "campaign_id" in event.model_fields])
+@pytest.mark.parametrize("event", [event for event in EVENTS.values() if "campaign_id" in _validated_fields(event)])
 def test_a_campaign_id_is_exactly_one_token_of_a_subject(event: type[Event], campaign_id: str) -> None:
     body = {**EXAMPLES[event.event_name].model_dump(), "campaign_id": campaign_id}
     with pytest.raises(ValidationError, match="campaign_id"):

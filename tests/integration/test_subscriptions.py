@@ -13,13 +13,13 @@ from structlog.testing import capture_logs
 
 from chassis import delivery, leader_retry
 from chassis.barrier import wait_until_processed
-from chassis.event_log import EventLog, StoredEvent
-from chassis.metrics import TERMINATED
+from chassis.event_log import EventLog, StoredEvent, UnreadableEvent
+from chassis.metrics import TERMINATED, UNREADABLE
 from chassis.provision import consumer_config, stream_config
 from chassis.retry_later import RetryLater
 from chassis.serve import connect_bus
 from chassis.subscriptions import subscribe
-from contracts import Service, SpeechHeard, decode
+from contracts import ReplyGenerated, Service, SpeechHeard
 from contracts.dead_letters import DeadLetter
 from contracts.examples import EXAMPLES
 from contracts.streams import CALLS, CONVERSATION_TURNS, DEAD_LETTERS, Consumer
@@ -166,21 +166,44 @@ async def test_waiting_does_not_count_towards_a_dead_letter(nats_url: str, bus_c
 
 
 async def test_a_message_is_retried_while_its_handler_cannot_decode_another_stored_event(
-    nats_url: str, bus_client: Client, calls: EventLog
+    nats_url: str, bus_client: Client, calls: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(delivery, "UNREADABLE_DELAYS", (0.01,))
+    monkeypatch.setattr(delivery, "MAX_WAITS", 4)
+    met = UNREADABLE.labels(reader=CONSUMER.name)._value.get()
+    other = EXAMPLES[ReplyGenerated.event_name]
+    unreadable = await bus_client.jetstream().publish(other.subject, b"no JSON")
     deliveries = 0
 
-    async def read_undecodable_event(stored: StoredEvent[SpeechHeard]) -> None:
+    async def read_other_event(stored: StoredEvent[SpeechHeard]) -> None:
         nonlocal deliveries
         deliveries = stored.deliveries
-        if deliveries < 3:
-            decode(SPEECH.subject, b"no JSON")
+        if deliveries == 20:
+            await bus_client.jetstream().delete_msg(CALLS.name, unreadable.seq)
+        assert await calls.last(other.subject) is None
 
-    async with subscribed(nats_url, read_undecodable_event):
-        await calls.append(SPEECH)
-        await until_settled(bus_client)
-    assert deliveries == 3
+    with capture_logs() as lines:
+        async with subscribed(nats_url, read_other_event):
+            await calls.append(SPEECH)
+            await until_settled(bus_client)
+    assert deliveries == 20
     assert await dead_letters(bus_client) == 0
+    assert UNREADABLE.labels(reader=CONSUMER.name)._value.get() == met + 19
+    (line,) = [line for line in lines if line["event"] == "event_unreadable"]
+    assert (line["log_level"], line["stream"], line["sequence"]) == ("error", CALLS.name, unreadable.seq)
+
+
+async def test_a_decision_never_skips_an_event_that_cannot_be_decoded(bus_client: Client, calls: EventLog) -> None:
+    stored = await calls.append(SPEECH)
+    unreadable = await bus_client.jetstream().publish(SPEECH.subject, b"no JSON")
+    with pytest.raises(UnreadableEvent) as raised:
+        await calls.read([SPEECH.subject])
+    assert (raised.value.stream, raised.value.sequence) == (CALLS.name, unreadable.seq)
+    with pytest.raises(UnreadableEvent):
+        await calls.last(SPEECH.subject)
+    shown = await calls.read_for_display([SPEECH.subject])
+    assert [one.sequence for one in shown] == [stored.sequence, unreadable.seq]
+    assert isinstance(shown[1], UnreadableEvent)
 
 
 async def test_a_message_that_always_fails_becomes_a_dead_letter_after_its_last_retry(
@@ -198,26 +221,10 @@ async def test_a_message_that_always_fails_becomes_a_dead_letter_after_its_last_
     assert dead_letter.reasons == (f"RuntimeError: failed {tries} times in this process, delivered {tries} times",)
 
 
-async def test_a_message_that_fails_in_every_process_becomes_a_dead_letter(
-    nats_url: str, bus_client: Client, calls: EventLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(delivery, "MAX_DELIVERIES", 4)
-
-    async def fail_rarely(stored: StoredEvent[SpeechHeard]) -> None:
-        if stored.deliveries <= 4:
-            raise RetryLater(delay=0.01)
-        raise RuntimeError
-
-    async with subscribed(nats_url, fail_rarely):
-        await calls.append(SPEECH)
-        dead_letter = await only_dead_letter(bus_client)
-    assert dead_letter.deliveries == 5
-
-
 async def test_a_message_that_waits_without_end_becomes_a_dead_letter(
     nats_url: str, bus_client: Client, calls: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "MAX_DELIVERIES", 4)
+    monkeypatch.setattr(delivery, "MAX_WAITS", 4)
 
     async def wait(stored: StoredEvent[SpeechHeard]) -> None:
         raise RetryLater(delay=0.01)

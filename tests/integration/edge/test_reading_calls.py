@@ -144,7 +144,21 @@ async def test_the_events_of_a_call_are_returned_in_log_order(
         "provider": "twilio",
         "provider_call_id": "CA1",
     }
-    assert sorted(events[0]) == ["data", "sequence", "source", "time", "type"]
+    assert sorted(events[0]) == ["data", "sequence", "source", "time", "type", "unreadable"]
+
+
+async def test_an_event_that_cannot_be_decoded_is_shown_as_unreadable(
+    api: httpx.AsyncClient, talking: Call, bus_client: Client
+) -> None:
+    ack = await bus_client.jetstream().publish(DialPlaced.subject_for(talking.call_id), b'{"attempt": 1}')
+
+    shown = await api.get(f"/api/v1/calls/{talking.call_id}/events")
+    call = await api.get(f"/api/v1/calls/{talking.call_id}")
+
+    assert (shown.status_code, call.status_code) == (200, 200)
+    event = shown.json()[-1]
+    assert (event["sequence"], event["type"], event["data"]) == (ack.seq, "dial.placed", {})
+    assert event["unreadable"] == ["call_id: Field required", "provider_call_id: Field required"]
 
 
 async def test_an_unknown_call_is_answered_with_404(api: httpx.AsyncClient) -> None:

@@ -4,19 +4,24 @@
 |---|---|---|
 | returns | is acknowledged | no |
 | is not called, because the message is no event | becomes a dead letter at once | |
-| raises `RetryLater` | is delivered again after the delay, up to `MAX_DELIVERIES` | no |
+| meets a stored event that this build cannot decode | is delivered again, without an end, and raises an alert | no |
+| raises `RetryLater` | is delivered again after the delay, up to `MAX_WAITS` times | no |
 | raises anything else | is delivered again after ``Consumer.backoff``; after that it becomes a dead letter | yes |
 
 A dead letter is stored before the message is acknowledged, so no message is lost in between. A message whose dead
 letter cannot be stored is terminated, which raises an alert; it stays in its stream, and the log line names its
 sequence.
 
-Failures are counted here and not by the server's ``num_delivered``, which counts expected waiting too. Each process
-counts in its own memory, from 0 after a restart. So each replica may try a message that always fails once per entry of
-``backoff``. `MAX_DELIVERIES` bounds the sum over all processes.
+An unreadable event (`chassis.unreadable`) may be the message itself, or one that its handler reads. The message waits
+for a build that can decode it: another replica during a rolling upgrade, or the next deploy.
+
+Failures and waits are counted here and not by the server's ``num_delivered``, which counts both together, and also
+deliveries to builds that could not decode an event. Each process counts in its own memory, from 0 after a restart. So
+each replica may try a message that always fails once per entry of ``backoff``.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import structlog
@@ -34,17 +39,34 @@ from chassis.dead_letters import DeadLetterRefused, store_dead_letter
 from chassis.failure_counts import FailureCounts
 from chassis.metrics import DEAD_LETTERS, HANDLING_SECONDS, TERMINATED
 from chassis.retry_later import RetryLater
+from chassis.unreadable import UnreadableEvent, UnreadableEvents
 from contracts import InvalidMessage
 from contracts.streams import Consumer, subject_ids
 
-MAX_DELIVERIES = 200
-"""A message that was delivered more often than this becomes a dead letter at its next failure or wait. Expected waiting
-ends after some tens of deliveries; one that does not end would use a part of the consumer's ``max_ack_pending`` for
-ever."""
+MAX_WAITS = 200
+"""A message that waits more often than this in one process becomes a dead letter. Expected waiting ends after some tens
+of deliveries; one that does not end would use a part of the consumer's ``max_ack_pending`` for ever."""
+UNREADABLE_DELAYS = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
+"""The delays in seconds before a message that meets an unreadable event is delivered again; the last one repeats."""
 
 CallNext = Callable[[StreamMessage[Msg]], Awaitable[Any]]
 
 logger = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What happened to the messages of one consumer in this process."""
+
+    failures: FailureCounts = field(default_factory=FailureCounts)
+    waits: FailureCounts = field(default_factory=FailureCounts)
+    unreadable: FailureCounts = field(default_factory=FailureCounts)
+    unstored: FailureCounts = field(default_factory=FailureCounts)
+
+    def forget(self, sequence: int) -> None:
+        """Removes a message that needs no further delivery."""
+        for counts in (self.failures, self.waits, self.unreadable, self.unstored):
+            counts.forget(sequence)
 
 
 class ConsumerDelivery:
@@ -52,8 +74,8 @@ class ConsumerDelivery:
 
     def __init__(self, consumer: Consumer) -> None:
         self.consumer = consumer
-        self.failures = FailureCounts()
-        self.unstored = FailureCounts()
+        self.counts = Counts()
+        self.unreadable = UnreadableEvents(consumer.name)
         # The series exist from the start: increase() does not see a series that begins with 1.
         for counter in (DEAD_LETTERS, TERMINATED):
             counter.labels(consumer=consumer.name)
@@ -69,8 +91,8 @@ class _Delivery(BaseMiddleware[PublishCommand, Msg | None]):
     def __init__(self, message: Msg | None, /, *, context: ContextRepo, of: ConsumerDelivery) -> None:
         super().__init__(message, context=context)
         self._consumer = of.consumer
-        self._failures = of.failures
-        self._unstored = of.unstored
+        self._counts = of.counts
+        self._unreadable = of.unreadable
 
     async def consume_scope(self, call_next: CallNext, msg: StreamMessage[Msg]) -> Any:
         """Calls the handler. FastStream acknowledges on return and carries out NackMessage and RejectMessage."""
@@ -81,35 +103,40 @@ class _Delivery(BaseMiddleware[PublishCommand, Msg | None]):
             bound_contextvars(consumer=name, **ids),
             HANDLING_SECONDS.labels(consumer=name).time(),
         ):
-            wait = await self._handle(call_next, msg)
-        if wait is not None:
-            raise NackMessage(delay=wait.delay)
+            delay = await self._handle(call_next, msg)
+        if delay is not None:
+            raise NackMessage(delay=delay)
 
-    async def _handle(self, call_next: CallNext, msg: StreamMessage[Msg]) -> RetryLater | None:
+    async def _handle(self, call_next: CallNext, msg: StreamMessage[Msg]) -> float | None:
+        """Returns the seconds until the next delivery; None if the message needs no other."""
         message = msg.raw_message
+        sequence = message.metadata.sequence.stream
         try:
-            await msg.decode()  # FastStream keeps the result
-        except InvalidMessage as error:
-            await self._store_dead_letter(message, error.reasons)
-            return None
-        try:
-            async with extend_ack_deadline(message, self._consumer):
-                await call_next(msg)
+            if reasons := await _reasons_against(msg):
+                await self._store_dead_letter(message, reasons)
+            else:
+                async with extend_ack_deadline(message, self._consumer):
+                    await call_next(msg)
+        except (NackMessage, RejectMessage):  # no dead letter could be stored
+            raise
+        except UnreadableEvent as error:
+            self._unreadable.report(error)
+            tries = min(self._counts.unreadable.add(sequence), len(UNREADABLE_DELAYS))
+            return UNREADABLE_DELAYS[tries - 1]
         except RetryLater as wait:
-            if wait.is_unlimited or message.metadata.num_delivered <= MAX_DELIVERIES:
+            if self._counts.waits.add(sequence) <= MAX_WAITS or wait.is_unlimited:
                 logger.debug("message_waits", reason=type(wait).__name__, again_in_seconds=wait.delay)
-                return wait
-            await self._on_failure(message, wait)
-        # Also InvalidMessage: a handler may read a stored event that it cannot decode (law 12).
+                return wait.delay
+            await self._store_dead_letter(message, [f"{type(wait).__name__}: waited {MAX_WAITS} times in this process"])
         except Exception as error:  # noqa: BLE001  the message must survive every error of a handler
             await self._on_failure(message, error)
-        self._failures.forget(message.metadata.sequence.stream)
+        self._counts.forget(sequence)
         return None
 
     async def _on_failure(self, message: Msg, error: Exception) -> None:
-        failures = self._failures.add(message.metadata.sequence.stream)
+        failures = self._counts.failures.add(message.metadata.sequence.stream)
         deliveries, backoff = message.metadata.num_delivered, self._consumer.backoff
-        if failures > len(backoff) or deliveries > MAX_DELIVERIES:
+        if failures > len(backoff):
             reason = f"{type(error).__name__}: failed {failures} times in this process, delivered {deliveries} times"
             await self._store_dead_letter(message, [reason])
             return
@@ -131,18 +158,16 @@ class _Delivery(BaseMiddleware[PublishCommand, Msg | None]):
         except DeadLetterRefused as error:
             self._terminate(message, reasons, error)
         except (NatsError, TimeoutError, OSError) as error:
-            tries = self._unstored.add(sequence)
+            tries = self._counts.unstored.add(sequence)
             if tries > len(self._consumer.backoff):
                 self._terminate(message, reasons, error)
             delay = self._consumer.backoff[tries - 1]
             logger.error("dead_letter_not_stored", tries=tries, again_in_seconds=delay, error=type(error).__name__)
             raise NackMessage(delay=delay) from error
-        self._unstored.forget(sequence)
 
     def _terminate(self, message: Msg, reasons: Sequence[str], error: Exception) -> NoReturn:
         metadata = message.metadata
-        for counts in (self._failures, self._unstored):
-            counts.forget(metadata.sequence.stream)
+        self._counts.forget(metadata.sequence.stream)
         TERMINATED.labels(consumer=self._consumer.name).inc()
         logger.critical(
             "message_terminated",
@@ -152,3 +177,12 @@ class _Delivery(BaseMiddleware[PublishCommand, Msg | None]):
             error=f"no dead letter could be stored: {str(error) or type(error).__name__}",
         )
         raise RejectMessage from error
+
+
+async def _reasons_against(msg: StreamMessage[Msg]) -> Sequence[str]:
+    """Returns why the message is no event; empty if it is one. Raises UnreadableEvent. FastStream keeps the event."""
+    try:
+        await msg.decode()
+    except InvalidMessage as error:
+        return error.reasons
+    return ()

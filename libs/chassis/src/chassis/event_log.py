@@ -6,7 +6,6 @@ based on. If the server has stored another message since then, the append raises
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -22,9 +21,11 @@ from chassis.bus_clock import wall_clock
 from chassis.direct_get import get_page
 from chassis.leader_retry import MAX_ELECTION_SECONDS, REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from chassis.stored_event import StoredEvent, stored_event_of_raw
-from contracts import Envelope, Event, InvalidMessage
+from chassis.unreadable import UnreadableEvent
+from contracts import Envelope, Event
+from contracts.events.timers import is_schedule
 
-__all__ = ["Conflict", "EventLog", "Guard", "StoredEvent", "publish", "size_of"]
+__all__ = ["Conflict", "EventLog", "Guard", "StoredEvent", "UnreadableEvent", "publish", "size_of"]
 
 _WRONG_LAST_SEQUENCE = 10071
 """The server's error code for a failed guard (nats-server ``errors.json``)."""
@@ -95,7 +96,7 @@ class EventLog:
         return StoredEvent(event, envelope, ack.seq)
 
     async def last(self, subject: str) -> StoredEvent | None:
-        """Returns the newest event on a filter, or None if there is none.
+        """Returns the newest event on a filter, or None if there is none. Raises UnreadableEvent.
 
         Reads from the stream's leader, because other nodes may lag. A guard rejects an append that is based on an old
         state, but a decision not to append has no guard.
@@ -110,32 +111,47 @@ class EventLog:
             return None
 
     async def read(self, subjects: Sequence[str], *, after_sequence: int = 0) -> list[StoredEvent]:
-        """Returns all events on these filters, in the order of the log; messages that are no events are skipped.
+        """Returns all events on these filters, in the order of the log. Raises UnreadableEvent.
 
         With `after_sequence`, only those after it.
 
         Meant for the events of one call, not of a whole stream. The result is as new as that of `last`: a node that
         lags is asked again. Raises TimeoutError after `MAX_ELECTION_SECONDS`.
         """
-        read = await asyncio.gather(*(self._read(subject, after_sequence) for subject in subjects))
-        return sorted((event for events in read for event in events), key=lambda stored: stored.sequence)
+        return [stored_event_of_raw(message, self._stream) for message in await self._read(subjects, after_sequence)]
+
+    async def read_for_display(self, subjects: Sequence[str]) -> list[StoredEvent | UnreadableEvent]:
+        """As `read`, with an UnreadableEvent in place of each event that cannot be decoded. Never decide on it."""
+        return [self._event_or_error(message) for message in await self._read(subjects)]
 
     async def read_period(self, subject: str, start_at: datetime, end_at: datetime) -> list[StoredEvent]:
         """Returns the events on a filter that the server stored from `start_at` to `end_at`, in the order of the log.
 
         The cost grows with the number of these events, not with the log. The rest is as for `read`.
         """
-        return await self._read(subject, 0, start_at, end_at)
+        messages = await self._read_filter(subject, 0, start_at, end_at)
+        return [stored_event_of_raw(message, self._stream) for message in messages]
 
-    async def _read(
+    def _event_or_error(self, message: RawStreamMsg) -> StoredEvent | UnreadableEvent:
+        try:
+            return stored_event_of_raw(message, self._stream)
+        except UnreadableEvent as error:
+            return error
+
+    async def _read(self, subjects: Sequence[str], after_sequence: int = 0) -> list[RawStreamMsg]:
+        read = await asyncio.gather(*(self._read_filter(subject, after_sequence) for subject in subjects))
+        events = [message for messages in read for message in messages if not is_schedule(message.subject or "")]
+        return sorted(events, key=lambda message: message.seq or 0)
+
+    async def _read_filter(
         self, subject: str, after_sequence: int, start_at: datetime = _FIRST_INSTANT, end_at: datetime = _LAST_INSTANT
-    ) -> list[StoredEvent]:
+    ) -> list[RawStreamMsg]:
         newest = await self._newest(subject)
         async with asyncio.timeout(MAX_ELECTION_SECONDS):
             while newest is not None and (newest.seq or 0) > after_sequence and _time(newest) >= start_at:
                 messages = await retry_until_leader(lambda: self._pages(subject, after_sequence, start_at, end_at))
                 if messages and ((messages[-1].seq or 0) >= (newest.seq or 0) or _time(messages[-1]) > end_at):
-                    return self._decoded([message for message in messages if _time(message) <= end_at])
+                    return [message for message in messages if _time(message) <= end_at]
                 await asyncio.sleep(_LAG_PAUSE_SECONDS)
                 newest = await self._newest(subject)  # the former may have been deleted, as a call's schedule is
         return []
@@ -153,13 +169,6 @@ class EventLog:
             page = await get_page(self._client, self._stream, subject, start_sequence=start_sequence)
             messages += page.messages
         return messages
-
-    def _decoded(self, messages: list[RawStreamMsg]) -> list[StoredEvent]:
-        events = []
-        for message in messages:
-            with suppress(InvalidMessage):  # its durable consumers make it a dead letter
-                events.append(stored_event_of_raw(message, self._stream))
-        return events
 
 
 def _time(message: RawStreamMsg) -> datetime:

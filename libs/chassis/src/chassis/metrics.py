@@ -9,6 +9,9 @@ HANDLING_SECONDS = Histogram(
     "centralita_message_handling_seconds", "Time from the arrival of a message to the end of its handling", ["consumer"]
 )
 DEAD_LETTERS = Counter("centralita_dead_letters", "Messages stored as dead letters", ["consumer"])
+UNREADABLE = Counter(
+    "centralita_unreadable_events", "Times that a reader met a stored event that it cannot decode", ["reader"]
+)
 TERMINATED = Counter(
     "centralita_terminated_messages", "Messages terminated because their dead letter could not be stored", ["consumer"]
 )

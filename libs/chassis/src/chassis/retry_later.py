@@ -5,7 +5,7 @@ class RetryLater(Exception):
     """Raised by a handler whose message must wait; the message is delivered again after `delay` seconds.
 
     This is not a failure and is not logged as one. Raise it only for a wait that ends by itself: a message that still
-    waits after `chassis.delivery.MAX_DELIVERIES` becomes a dead letter. With `is_unlimited` it never does: for a wait
+    waits after `chassis.delivery.MAX_WAITS` becomes a dead letter. With `is_unlimited` it never does: for a wait
     that ends when earlier messages have been handled, however many there are.
     """
 

@@ -10,9 +10,11 @@ from nats.js.api import RawStreamMsg
 from typing_extensions import TypeVar
 
 from chassis import tracing
-from contracts import Envelope, Event, decode
+from chassis.unreadable import UnreadableEvent
+from contracts import Envelope, Event, InvalidMessage, Service, decode
 from contracts.streams import REQUESTS
 
+_OUR_SERVICES = frozenset(Service) - {Service.UPSTREAM}
 E_co = TypeVar("E_co", bound=Event, covariant=True, default=Event)
 
 
@@ -43,12 +45,37 @@ def stored_event_of(message: Msg) -> StoredEvent:
     return StoredEvent(event, tracing.with_current_span(envelope), sequence, place.num_delivered, place.timestamp)
 
 
+def event_to_handle(message: Msg) -> StoredEvent:
+    """As `stored_event_of`, for a message that must end handled.
+
+    Raises UnreadableEvent if one of our services published the message and only a newer build knows something in it.
+    Raises InvalidMessage for any other message that is no event.
+    """
+    try:
+        return stored_event_of(message)
+    except InvalidMessage as error:
+        if not error.may_be_newer or (message.headers or {}).get("ce-source") not in _OUR_SERVICES:
+            raise
+        raise unreadable(message, error) from error
+
+
+def unreadable(message: Msg, error: InvalidMessage) -> UnreadableEvent:
+    """Returns the error of a delivered message that cannot be decoded."""
+    metadata = message.metadata
+    return UnreadableEvent(
+        metadata.stream, metadata.sequence.stream, message.subject, metadata.timestamp, error.reasons
+    )
+
+
 def stored_event_of_raw(message: RawStreamMsg, stream: str) -> StoredEvent:
-    """Returns the event in a message that was read from `stream` without a consumer. Raises InvalidMessage."""
+    """Returns the event in a message that was read from `stream` without a consumer. Raises UnreadableEvent."""
     subject, sequence = message.subject or "", message.seq or 0
     time = message.time or datetime.fromtimestamp(0, UTC)
-    envelope = _envelope(message.headers or {}, subject, stream, sequence, time)
-    return StoredEvent(decode(subject, message.data or b""), envelope, sequence, stored_at=message.time)
+    try:
+        envelope = _envelope(message.headers or {}, subject, stream, sequence, time)
+        return StoredEvent(decode(subject, message.data or b""), envelope, sequence, stored_at=message.time)
+    except InvalidMessage as error:
+        raise UnreadableEvent(stream, sequence, subject, time, error.reasons) from error
 
 
 def _envelope(headers: Mapping[str, str], subject: str, stream: str, sequence: int, time: datetime) -> Envelope:

@@ -10,7 +10,7 @@ gap in these numbers means that a message was lost on the way. `chassis.direct_g
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 
 import structlog
@@ -21,7 +21,8 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
-from chassis.stored_event import StoredEvent, stored_event_of
+from chassis.stored_event import StoredEvent, stored_event_of, unreadable
+from chassis.unreadable import UnreadableEvent
 from contracts import InvalidMessage
 from contracts.streams import Stream
 
@@ -89,8 +90,12 @@ async def follow_events(
     start_sequence: int,
     end_sequence: int | None = None,
     inactive_seconds: float = _INACTIVE_SECONDS,
+    skip: Callable[[UnreadableEvent], None] | None = None,
 ) -> AsyncGenerator[list[StoredEvent], None]:
-    """As `follow`, decoded. Messages that are no events are skipped: their durable consumers make them dead letters."""
+    """As `follow`, decoded. Raises UnreadableEvent at an event that cannot be decoded, after all events before it.
+
+    With `skip`, such events are left out and passed to it: give it only if a missing event does no harm.
+    """
     following = follow(
         client,
         stream,
@@ -101,14 +106,16 @@ async def follow_events(
     )
     async with aclosing(following) as batches:
         async for batch in batches:
-            yield [stored for message in batch if (stored := _event_or_none(message))]
-
-
-def _event_or_none(message: Msg) -> StoredEvent | None:
-    try:
-        return stored_event_of(message)
-    except InvalidMessage:
-        return None
+            events: list[StoredEvent] = []
+            for message in batch:
+                try:
+                    events.append(stored_event_of(message))
+                except InvalidMessage as error:
+                    if skip is None:
+                        yield events
+                        raise unreadable(message, error) from error
+                    skip(unreadable(message, error))
+            yield events
 
 
 def _is_ending(client: Client) -> bool:

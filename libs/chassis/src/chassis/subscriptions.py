@@ -15,7 +15,7 @@ from faststream.exceptions import SetupError
 from faststream.nats import JStream, NatsMessage, NatsRouter
 
 from chassis.delivery import ConsumerDelivery
-from chassis.stored_event import StoredEvent, stored_event_of
+from chassis.stored_event import StoredEvent, event_to_handle, unreadable
 from contracts import Event, InvalidMessage
 from contracts.streams import Consumer
 
@@ -33,9 +33,10 @@ def subscribe(router: NatsRouter, consumer: Consumer, *handlers: Handler) -> Non
     by_type = _by_event_type(consumer, handlers)
 
     async def decode(message: NatsMessage) -> StoredEvent:
-        stored = stored_event_of(message.raw_message)
+        stored = event_to_handle(message.raw_message)
         if type(stored.event) not in by_type:  # the server's consumer is older or newer than this code
-            raise InvalidMessage([f"subject: consumer {consumer.name} does not handle {stored.event.event_name}"])
+            reason = f"subject: consumer {consumer.name} does not handle {stored.event.event_name}"
+            raise unreadable(message.raw_message, InvalidMessage([reason]))
         # The time of storage, and not the present: a message that is delivered again later is judged the same.
         if refusals := stored.event.refusals(message.raw_message.metadata.timestamp):
             raise InvalidMessage(refusals)

@@ -6,7 +6,7 @@ from typing import Self, TypedDict
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from contracts.instants import Instant
-from contracts.values import CallId, CampaignId, Language, PhoneNumber
+from contracts.values import CallId
 from contracts.vocabulary import CallStatus, Disposition, HangupReason
 
 
@@ -35,19 +35,22 @@ class CallProgress(TypedDict):
 class Call(BaseModel):
     """A call as it is after an event. Contains personal data (number, variables): never write it to a log line.
 
+    Its values are those of a validated request and are not validated again, so that a stored call stays readable when
+    the rules for requests become stricter (law 12).
+
     Second names in `AliasChoices` are those of logs written before version 2 of the ``call.*`` events.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
 
     call_id: CallId
     request_id: str
-    campaign_id: CampaignId
+    campaign_id: str
     contact_id: str
-    phone_number: PhoneNumber
+    phone_number: str
     script_template: str
     variables: dict[str, str]
-    language: Language
+    language: str
     metadata: dict[str, str]
     max_retries: int = Field(description="dials after the first")
     retry_delay_seconds: int

@@ -6,15 +6,14 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.instants import Instant
-from contracts.values import CampaignId
 
 
 class Campaign(BaseModel):
     """A campaign as it is after an event. A campaign without events has the default values."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="allow")
 
-    campaign_id: CampaignId
+    campaign_id: str
     is_paused: bool = Field(default=False, description="no call of a paused campaign is granted a slot")
     changed_at: Instant | None = Field(default=None, description="when it was last paused or resumed, if ever")
     reason: str | None = Field(default=None, description="why it is paused, if the command gave a reason")

@@ -1,14 +1,30 @@
-"""The error of a message that is no event."""
+"""The error of a message that is no event, or an event that only a newer build knows."""
+
+from typing import Self
 
 from pydantic import ValidationError
 
+_UNKNOWN_TO_THIS_BUILD = frozenset({"enum", "extra_forbidden"})
+"""The types of pydantic's errors that an additive change of a contract causes in an older build."""
+
 
 class InvalidMessage(ValueError):
-    """Raised for a message that is no event. `reasons` has a line per wrong field, without any of its values."""
+    """Raised for a message that is no event. `reasons` has a line per wrong field, without any of its values.
 
-    def __init__(self, reasons: list[str]) -> None:
+    `may_be_newer`: nothing is wrong but an event type, a field or a value that this build does not know. A newer build
+    may have published the message.
+    """
+
+    def __init__(self, reasons: list[str], *, may_be_newer: bool = False) -> None:
         super().__init__("; ".join(reasons))
         self.reasons = reasons
+        self.may_be_newer = may_be_newer
+
+    @classmethod
+    def of(cls, error: ValidationError) -> Self:
+        """Returns the error of a body that is not valid."""
+        types = {detail["type"] for detail in error.errors(include_input=False, include_url=False)}
+        return cls(reasons_of(error), may_be_newer=types <= _UNKNOWN_TO_THIS_BUILD)
 
 
 def reasons_of(error: ValidationError) -> list[str]:

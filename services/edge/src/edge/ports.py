@@ -7,13 +7,17 @@ from datetime import date, datetime
 from typing import Protocol
 from uuid import UUID
 
-from chassis.event_log import Guard, StoredEvent
+from chassis.event_log import Guard, StoredEvent, UnreadableEvent
 from contracts import CampaignCalls, CampaignCallsQuery, CampaignStatistics, CommandOutcome, Envelope, Event
 from contracts.audit import AuditEntry
 
 
 class Unavailable(Exception):
     """NATS or another service does not answer; the same request may succeed later."""
+
+
+class Unreadable(Unavailable):
+    """An event of the call cannot be decoded by this build; another replica, or the next deploy, can."""
 
 
 class TooLarge(Exception):
@@ -25,7 +29,7 @@ class SpeechUnavailable(Exception):
 
 
 class CallLog(Protocol):
-    """The log of calls. Every method raises Unavailable."""
+    """The log of calls. Every method raises Unavailable; `last`, `read` and `append` also raise Unreadable."""
 
     async def last(self, subject: str) -> StoredEvent | None:
         """Returns the newest event on a filter."""
@@ -38,6 +42,13 @@ class CallLog(Protocol):
 
         An event with the same id is stored once: a second append leaves the first one as it is.
         """
+
+
+class DisplayedLog(CallLog, Protocol):
+    """The log of calls, for people too."""
+
+    async def read_for_display(self, subjects: Sequence[str]) -> list[StoredEvent | UnreadableEvent]:
+        """As `read`, with an UnreadableEvent in place of each event that cannot be decoded."""
 
 
 class Requests(Protocol):

@@ -16,7 +16,7 @@ from nats.js.errors import NotFoundError
 
 from centralita.replay.messages import Message, stores_subject
 from centralita.replay.scope import call_of
-from chassis.event_log import EventLog
+from chassis.event_log import EventLog, UnreadableEvent
 from chassis.stream_reader import last_sequence, read
 from contracts import Service
 from contracts.dead_letters import DeadLetter
@@ -96,5 +96,8 @@ async def _was_decided(client: Client, message: Message) -> bool:
     call_id = call_of(message)
     if not call_id:
         return False
-    events = await EventLog(client, CALLS.name, source="dead-letters").read([call_state_filter(call_id)])
+    try:
+        events = await EventLog(client, CALLS.name, source="dead-letters").read([call_state_filter(call_id)])
+    except UnreadableEvent as error:
+        raise CannotRetry(f"{error}; run `centralita` of the newest build, or give --force") from error
     return any(stored.envelope.causation_id == message.identity for stored in events)

@@ -9,7 +9,7 @@ from nats.aio.client import Client
 
 from centralita.replay.messages import EVENT_FILTERS, Message, event_filters_of
 from centralita.replay.scope import call_of, campaign_of
-from chassis.event_log import EventLog
+from chassis.event_log import EventLog, UnreadableEvent
 from chassis.stream_reader import follow, last_sequence
 from contracts import CallDecision, Event
 from contracts.streams import CALLS, call_state_filter
@@ -50,7 +50,12 @@ class Follower:
             self._campaigns[call_id] = campaign_id
             return campaign_id
         if call_id not in self._campaigns:
-            last = await EventLog(self.client, CALLS.name, source="tail").last(call_state_filter(call_id))
-            call = last.event.call if last and isinstance(last.event, CallDecision) else None
-            self._campaigns[call_id] = call.campaign_id if call else None
+            self._campaigns[call_id] = await self._campaign_in_log(call_id)
         return self._campaigns[call_id]
+
+    async def _campaign_in_log(self, call_id: str) -> str | None:
+        try:
+            last = await EventLog(self.client, CALLS.name, source="tail").last(call_state_filter(call_id))
+        except UnreadableEvent:
+            return None
+        return last.event.call.campaign_id if last and isinstance(last.event, CallDecision) else None

@@ -17,7 +17,7 @@ from contracts.events import (
     telephony,
     timers,
 )
-from contracts.invalid import InvalidMessage, reasons_of
+from contracts.invalid import InvalidMessage
 
 _MODULES = (requests, calls, admissions, dials, telephony, conversations, audio, campaigns, timers)
 
@@ -39,11 +39,11 @@ def decode(subject: str, body: bytes) -> Event:
     """
     event_name = ".".join(subject.split(".")[:2])
     if event_name not in EVENTS:
-        raise InvalidMessage([f"subject: no event is named {event_name!r}"])
+        raise InvalidMessage([f"subject: no event is named {event_name!r}"], may_be_newer=True)
     try:
         event = EVENTS[event_name].model_validate_json(body)
     except ValidationError as error:
-        raise InvalidMessage(reasons_of(error)) from error
+        raise InvalidMessage.of(error) from error
     if event.subject != subject:
         raise InvalidMessage([f"subject: the body belongs on {event.subject!r}"])
     return event

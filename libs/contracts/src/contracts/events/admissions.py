@@ -6,7 +6,6 @@ from pydantic import AliasChoices, Field
 
 from contracts.event import CallEvent, Service
 from contracts.instants import Instant
-from contracts.values import CampaignId
 
 _ORCHESTRATOR = frozenset({Service.ORCHESTRATOR})
 
@@ -18,7 +17,7 @@ class QueueJoined(CallEvent):
     owners: ClassVar[frozenset[Service]] = _ORCHESTRATOR
     version: ClassVar[int] = 2
 
-    campaign_id: CampaignId
+    campaign_id: str
     attempt: int = Field(description="the attempt that the slot is for")
     due_at: Instant
     due_sequence: int = Field(
@@ -36,7 +35,7 @@ class AdmissionGranted(CallEvent):
     owners: ClassVar[frozenset[Service]] = _ORCHESTRATOR
     version: ClassVar[int] = 2
 
-    campaign_id: CampaignId
+    campaign_id: str
     attempt: int
     due_sequence: int = Field(
         validation_alias=AliasChoices("due_sequence", "due"), description="sequence of the call.due event"

@@ -5,7 +5,6 @@ from typing import ClassVar
 from pydantic import AliasChoices, Field
 
 from contracts.event import CallEvent, Service
-from contracts.values import Language
 from contracts.vocabulary import SpeechFallback
 
 
@@ -20,7 +19,7 @@ class AudioRequested(CallEvent):
     turn: int
     sentence: int = Field(description="from 0 in each turn")
     text: str
-    language: Language
+    language: str
     voice: str | None = Field(default=None, description="null: the default voice")
     is_reusable: bool = Field(
         default=False,

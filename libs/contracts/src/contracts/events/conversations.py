@@ -5,7 +5,6 @@ from typing import ClassVar
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from contracts.event import CallEvent, Service
-from contracts.values import Language
 from contracts.vocabulary import Disposition, ReplySource
 
 
@@ -19,7 +18,7 @@ class SpeechHeard(CallEvent):
     turn: int = Field(ge=1)
     text: str
     confidence: float | None = Field(default=None, ge=0, le=1)
-    language: Language
+    language: str
 
 
 class ToolCall(BaseModel):

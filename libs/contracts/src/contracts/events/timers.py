@@ -7,6 +7,8 @@ from pydantic import AliasChoices, Field
 from contracts.event import CallEvent, Service
 from contracts.instants import Instant
 
+_SCHEDULE = "timer.set"
+
 
 class TimerDue(CallEvent):
     """The deadline of a state has passed. A state with a later deadline ignores it."""
@@ -20,4 +22,9 @@ class TimerDue(CallEvent):
 
 def schedule_subject(call_id: object) -> str:
     """Returns the subject of the one schedule of a call; a newer schedule replaces the older."""
-    return f"timer.set.{call_id}"
+    return f"{_SCHEDULE}.{call_id}"
+
+
+def is_schedule(subject: str) -> bool:
+    """Returns whether a message is a schedule. It is kept by the server until it is due, and is no event."""
+    return subject.startswith(f"{_SCHEDULE}.")

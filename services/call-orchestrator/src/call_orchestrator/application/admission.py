@@ -26,9 +26,10 @@ from call_orchestrator.application.stored import StoredCall, load_call, load_cam
 from call_orchestrator.domain.slots import Slots, Waiting
 from call_orchestrator.ports import Feeds, Log, Queue
 from chassis import tracing
-from chassis.event_log import Conflict, Guard
+from chassis.event_log import Conflict, Guard, UnreadableEvent
 from chassis.leader_retry import MAX_ELECTION_SECONDS
-from contracts import AdmissionGranted, CallDecision, InvalidMessage
+from chassis.unreadable import UnreadableEvents
+from contracts import AdmissionGranted, CallDecision
 from contracts.streams import call_state_filter
 
 _RESTART_SECONDS = 1.0
@@ -139,7 +140,7 @@ class Admission:
         """Returns the call; None if the log has no such event, or if this build cannot read it."""
         try:
             stored = await load_call(self._log, UUID(call.call_id))
-        except InvalidMessage:
+        except UnreadableEvent:
             return None
         return stored if stored and stored.sequence >= call.due_sequence else None
 
@@ -172,7 +173,7 @@ class Admission:
         """
         try:
             last = await self._log.last(call_state_filter(call.call_id))
-        except InvalidMessage:
+        except UnreadableEvent:
             return False
         if last and isinstance(last.event, CallDecision) and last.event.call.is_queued:
             await self._queue.join(last.event.call, due_sequence=last.sequence, cause=last.envelope)
@@ -208,9 +209,13 @@ class Admission:
 
 
 async def _run_forever(part: Callable[[], Awaitable[None]]) -> None:
+    unreadable = UnreadableEvents("admission")
     while True:
         try:
             await part()
+        except UnreadableEvent as error:  # until a build that can decode it runs, this replica grants nothing
+            unreadable.report(error)
+            await asyncio.sleep(_RESTART_SECONDS)
         except Exception as error:
             logger.warning("admission_interrupted", part=part.__name__, exc_info=error)
             await asyncio.sleep(_RESTART_SECONDS)

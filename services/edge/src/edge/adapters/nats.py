@@ -15,7 +15,8 @@ from nats.js.api import RawStreamMsg
 from pydantic import ValidationError
 
 from chassis.direct_get import get_page
-from chassis.event_log import EventLog, Guard, StoredEvent, publish
+from chassis.event_log import EventLog, Guard, StoredEvent, UnreadableEvent, publish
+from chassis.unreadable import UnreadableEvents
 from contracts import (
     CampaignCalls,
     CampaignCallsQuery,
@@ -29,7 +30,7 @@ from contracts import (
 from contracts.audit import AuditEntry
 from contracts.streams import AUDIT
 from edge.metrics import AUDIT_ENTRIES
-from edge.ports import EntryPage, StoredEntry, TooLarge, Unavailable
+from edge.ports import EntryPage, StoredEntry, TooLarge, Unavailable, Unreadable
 
 OUTCOME_SECONDS = 5.0
 """How long a REST client waits for the orchestrator before it gets 202; the stored request is decided later."""
@@ -37,6 +38,7 @@ OUTCOME_SECONDS = 5.0
 STATISTICS_SECONDS = 3.0
 RECONNECT_SECONDS = 2.0
 _POLL_SECONDS = 0.05
+_UNREADABLE = UnreadableEvents("edge")
 
 A = TypeVar("A", CampaignStatistics, CampaignCalls)
 
@@ -58,6 +60,9 @@ async def translate_errors(client: Client, failure: str) -> AsyncIterator[None]:
         yield
     except MaxPayloadError as error:
         raise TooLarge(failure) from error
+    except UnreadableEvent as error:
+        _UNREADABLE.report(error)
+        raise Unreadable(f"{failure}: event {error.sequence} is of another version") from error
     except (NatsError, TimeoutError, OSError) as error:
         raise Unavailable(f"{failure}: {type(error).__name__}") from error
 
@@ -78,6 +83,11 @@ class NatsCallLog:
         """Returns every event on these filters, in log order. Raises Unavailable."""
         async with translate_errors(self._client, "the log could not be read"):
             return await self._log.read(subjects)
+
+    async def read_for_display(self, subjects: Sequence[str]) -> list[StoredEvent | UnreadableEvent]:
+        """As `read`, with an UnreadableEvent in place of each event that cannot be decoded."""
+        async with translate_errors(self._client, "the log could not be read"):
+            return await self._log.read_for_display(subjects)
 
     async def append(self, event: Event, *, cause: Envelope, event_id: str, guard: Guard | None = None) -> StoredEvent:
         """Appends an event; the same id is stored once. Raises Unavailable, and Conflict if the guard fails."""

@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 
 import uuid_utils
 
-from chassis.event_log import StoredEvent
+from chassis.event_log import StoredEvent, UnreadableEvent
 from contracts import (
     CallCancelRequested,
     CallChangeRequested,
@@ -79,7 +79,7 @@ class Acts:
         stored, _ = await trail.surround(place, _status_of)
         return stored
 
-    async def read_events(self, key_name: str, call_id: UUID) -> list[StoredEvent]:
+    async def read_events(self, key_name: str, call_id: UUID) -> list[StoredEvent | UnreadableEvent]:
         """Returns the events of a call, which contain what was spoken. Raises UnknownCall."""
         events = await self._calls.events(call_id)
         if not self._reads.contains((key_name, call_id)):

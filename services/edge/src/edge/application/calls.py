@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from chassis.event_log import StoredEvent
+from chassis.event_log import StoredEvent, UnreadableEvent
 from contracts import (
     Call,
     CallCancelRequested,
@@ -17,14 +17,13 @@ from contracts import (
     CommandOutcome,
     DialPlaced,
     Event,
-    InvalidMessage,
     TelephonyStatusReported,
     call_id_of,
 )
 from contracts.streams import call_filters, call_state_filter
 from contracts.vocabulary import RefusalCode
 from edge.application.errors import KeyReused, Refused, RetriesExhausted, Unacceptable, UnknownCall
-from edge.ports import CallLog, Requests, Statistics
+from edge.ports import CallLog, DisplayedLog, Requests, Statistics, Unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ def _raise_if_unacceptable(event: Event) -> None:
 class Calls:
     """Requests, commands and queries about calls. Every method raises Unavailable without a connection to NATS."""
 
-    def __init__(self, log: CallLog, requests: Requests, statistics: Statistics) -> None:
+    def __init__(self, log: DisplayedLog, requests: Requests, statistics: Statistics) -> None:
         self._log = log
         self._requests = requests
         self._statistics = statistics
@@ -133,9 +132,11 @@ class Calls:
         """Returns the id of the call's campaign, which never changes. Raises UnknownCall."""
         return call_in(await last_decision(self._log, call_id)).campaign_id
 
-    async def events(self, call_id: UUID) -> list[StoredEvent]:
+    async def events(self, call_id: UUID) -> list[StoredEvent | UnreadableEvent]:
         """Returns every event of the call, in log order. Raises UnknownCall."""
-        _, events = await asyncio.gather(last_decision(self._log, call_id), self._log.read(call_filters(call_id)))
+        events = await self._log.read_for_display(call_filters(call_id))
+        if not any(_subject_of(event).startswith("call.") for event in events):
+            raise UnknownCall(call_id)
         return events
 
     async def statistics(self, campaign_id: str | None) -> CampaignStatistics:
@@ -156,12 +157,16 @@ class Calls:
                 self._log.last(DialPlaced.subject_for(call_id)),
                 self._log.last(TelephonyStatusReported.subject_for(call_id)),
             )
-        except InvalidMessage:  # the call must be readable, and cancellable, without this detail
+        except Unreadable:  # the call must be readable, and cancellable, without this detail
             return None
         events = [entry.event for entry in stored if entry]
         known = [event for event in events if isinstance(event, DialPlaced | TelephonyStatusReported)]
         latest = max(known, key=lambda event: event.attempt, default=None)
         return latest.provider_call_id if latest else None
+
+
+def _subject_of(event: StoredEvent | UnreadableEvent) -> str:
+    return event.subject if isinstance(event, UnreadableEvent) else event.event.subject
 
 
 def _differences(request: CallRequested, call: Call) -> list[str]:

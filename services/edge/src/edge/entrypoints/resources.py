@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
-from chassis.event_log import StoredEvent
+from chassis.event_log import StoredEvent, UnreadableEvent
 from contracts import (
     RETRYABLE_STATUSES,
     CallChangeRequested,
@@ -197,10 +197,22 @@ class EventResource(BaseModel):
     time: datetime
     source: str = Field(description="the service that published it")
     data: dict[str, Any]
+    unreadable: list[str] = Field(
+        default=[], description="why this version cannot decode the event; then `data` is empty"
+    )
 
     @classmethod
-    def of(cls, stored: StoredEvent) -> "EventResource":
+    def of(cls, stored: StoredEvent | UnreadableEvent) -> "EventResource":
         """Returns the public form of a stored event."""
+        if isinstance(stored, UnreadableEvent):
+            return cls(
+                sequence=stored.sequence,
+                type=".".join(stored.subject.split(".")[:2]),
+                time=stored.time,
+                source="unknown",
+                data={},
+                unreadable=list(stored.reasons),
+            )
         envelope = stored.envelope
         return cls(
             sequence=stored.sequence,

@@ -8,20 +8,23 @@ from nats.aio.msg import Msg
 
 from call_orchestrator.domain.slots import Claimed, Decided, Granted, Released, SlotEvent, Waiting
 from chassis.event_log import EventLog, StoredEvent
+from chassis.stored_event import stored_event_of, unreadable
 from chassis.stream_reader import follow, follow_events, last_sequence
+from chassis.unreadable import UnreadableEvents
 from contracts import (
     LIVE_STATUSES,
     AdmissionGranted,
     AdmissionReleased,
+    CallStatus,
     CampaignDecision,
     DialClaimed,
     Event,
     InvalidMessage,
     QueueJoined,
-    decode,
 )
 from contracts.streams import CALLS, QUEUE, call_state_filter, campaign_state_filter
 
+_STATUSES = frozenset(CallStatus)
 _SLOT_EVENTS = (AdmissionGranted, AdmissionReleased, DialClaimed)
 
 
@@ -31,10 +34,14 @@ class NatsFeeds:
     def __init__(self, client: Client, log: EventLog) -> None:
         self._client = client
         self._log = log
+        self._unreadable = UnreadableEvents("waiting-calls")
 
     @asynccontextmanager
     async def slot_events(self) -> AsyncIterator[AsyncIterator[list[SlotEvent]]]:
-        """Yields the events about slots in log order, from the sequence that the last grant names, and never ends."""
+        """Yields the events about slots in log order, from the sequence that the last grant names, and never ends.
+
+        Raises UnreadableEvent: a replica that cannot decode one of them does not know which slots are occupied.
+        """
         end = await last_sequence(self._client, CALLS.name)
         last = await self._log.last(AdmissionGranted.subjects())
         start = last.event.replay_from_sequence if last and isinstance(last.event, AdmissionGranted) else end + 1
@@ -45,13 +52,18 @@ class NatsFeeds:
     @asynccontextmanager
     async def waiting(self) -> AsyncIterator[AsyncIterator[list[Waiting]]]:
         """Yields the calls that wait for a slot, from the stream ``QUEUE``, and never ends."""
-        following = follow_events(self._client, QUEUE, [QueueJoined.subjects()], start_sequence=1)
+        # An entry that is skipped stays in the queue, for a replica that can decode it.
+        skip = self._unreadable.report
+        following = follow_events(self._client, QUEUE, [QueueJoined.subjects()], start_sequence=1, skip=skip)
         async with aclosing(following) as batches:
             yield ([waiting for stored in batch if (waiting := _waiting(stored))] async for batch in batches)
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[AsyncIterator[Mapping[str, bool]]]:
-        """Yields whether campaigns are paused: first all of them (there are few such events), then each change."""
+        """Yields whether campaigns are paused: first all of them (there are few such events), then each change.
+
+        Raises UnreadableEvent: it may be a pause.
+        """
         filters = [campaign_state_filter("*")]
         present = await self._log.read(filters)
         start = present[-1].sequence + 1 if present else 1
@@ -75,12 +87,12 @@ def paused_by(events: Iterable[Event]) -> dict[str, bool]:
 def _slot_event(message: Msg) -> SlotEvent | None:
     sequence, tokens = message.metadata.sequence.stream, message.subject.split(".")
     call_id = tokens[2]
-    if tokens[0] == "call":  # the subject has all that is needed, and the body is long
+    if tokens[0] == "call" and tokens[3] in _STATUSES:  # the subject has all that is needed, and the body is long
         return Decided(sequence, call_id, is_live=tokens[3] in LIVE_STATUSES)
     try:
-        event = decode(message.subject, message.data)
-    except InvalidMessage:  # its consumer makes a dead letter of it
-        return None
+        event = stored_event_of(message).event
+    except InvalidMessage as error:
+        raise unreadable(message, error) from error
     match event:
         case AdmissionGranted():
             return Granted(sequence, call_id, event.campaign_id)

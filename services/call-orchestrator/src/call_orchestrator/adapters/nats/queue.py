@@ -9,6 +9,7 @@ from nats.js.errors import APIError
 from chassis.event_log import EventLog
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from chassis.stream_reader import follow_events
+from chassis.unreadable import UnreadableEvents
 from contracts import Call, CallDecision, CallDue, Envelope, QueueJoined
 from contracts.streams import CALLS, QUEUE, call_state_filter
 
@@ -32,7 +33,14 @@ class NatsQueue:
         last = await calls.last(CallDue.subjects())
         if last is None or (await self._js.stream_info(QUEUE.name)).state.last_seq:
             return
-        due = follow_events(self._client, CALLS, [CallDue.subjects()], start_sequence=1, end_sequence=last.sequence)
+        due = follow_events(
+            self._client,
+            CALLS,
+            [CallDue.subjects()],
+            start_sequence=1,
+            end_sequence=last.sequence,
+            skip=UnreadableEvents("queue-restoring").report,
+        )
         async with aclosing(due) as batches:
             async for batch in batches:
                 for stored in batch:

@@ -10,7 +10,8 @@ from uuid import UUID
 
 import structlog
 
-from chassis.event_log import Conflict, EventLog, Guard, StoredEvent
+from chassis.event_log import Conflict, EventLog, Guard, StoredEvent, UnreadableEvent
+from chassis.unreadable import UnreadableEvents
 from contracts import DialCleared, DialPlaced, DialRefused, DialUnknown, Envelope
 from voice.domain.rate_limit import RateLimit
 from voice.metrics import DIAL_RATE_LIMIT, DIAL_WAIT_SECONDS, PERMIT_CONFLICTS
@@ -29,6 +30,7 @@ class DialRateLimiter:
         self._rate_limit = rate_limit
         self._calls = calls
         self._events = events
+        self._unreadable = UnreadableEvents("rate-limiter")
         self._first = asyncio.Lock()
         self._changed = asyncio.Event()
         self._guard_sequence = _NONE
@@ -40,6 +42,9 @@ class DialRateLimiter:
         while True:
             try:
                 await self._follow()
+            except UnreadableEvent as error:  # until a build that can decode it runs, this replica permits nothing
+                self._unreadable.report(error)
+                await asyncio.sleep(_PAUSE_SECONDS)
             except Exception as error:
                 logger.warning("rate_limiter_interrupted", exc_info=error)
                 await asyncio.sleep(_PAUSE_SECONDS)
