@@ -130,6 +130,20 @@ async def test_a_body_that_is_no_event_becomes_a_dead_letter_with_its_reason(
     assert dead_letter.reasons
 
 
+async def test_a_message_whose_handler_publishes_more_than_the_server_accepts_becomes_a_dead_letter(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    async def publish_too_much(stored: StoredEvent[SpeechHeard]) -> None:
+        await calls.append(SPEECH.model_copy(update={"text": "x" * bus_client.max_payload}))
+
+    async with subscribed(nats_url, publish_too_much):
+        await calls.append(SPEECH)
+        dead_letter = await only_dead_letter(bus_client)
+        await until_settled(bus_client)
+    assert dead_letter.deliveries == 1
+    assert bus_client.is_connected
+
+
 async def test_a_message_that_must_wait_is_delivered_again_and_not_counted_as_a_failure(
     nats_url: str, bus_client: Client, calls: EventLog
 ) -> None:

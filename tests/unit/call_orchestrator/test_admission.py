@@ -15,8 +15,8 @@ from tests.fakes.orchestrator import FakeFeeds, FakeQueue
 
 from call_orchestrator.application.admission import Admission
 from call_orchestrator.domain.slots import Decided, Granted, Limits, Slots, Waiting
-from chassis.event_log import StoredEvent
-from contracts import AdmissionGranted, CallDue, Envelope, Event, InvalidMessage, call_id_of
+from chassis.event_log import StoredEvent, UnreadableEvent
+from contracts import AdmissionGranted, CallDue, Envelope, Event, call_id_of
 
 
 class SlowLog(FakeEventLog):
@@ -225,7 +225,7 @@ async def test_a_call_that_this_build_cannot_read_is_set_aside_and_its_entry_sta
 
     async def unreadable(subject: str) -> StoredEvent | None:
         if str(replica.ours) in subject:
-            raise InvalidMessage(["call.status: no such status"])
+            raise UnreadableEvent("CALLS", 1, subject, NOW, ["call.status: no such status"])
         return await last(subject)
 
     monkeypatch.setattr(replica.log, "last", unreadable)

@@ -6,6 +6,7 @@
 | is not called, because the message is no event | becomes a dead letter at once | |
 | meets a stored event that this build cannot decode | is delivered again, without an end, and raises an alert | no |
 | raises `RetryLater` | is delivered again after the delay, up to `MAX_WAITS` times | no |
+| publishes a message that is too large | becomes a dead letter at once | |
 | raises anything else | is delivered again after ``Consumer.backoff``; after that it becomes a dead letter | yes |
 
 A dead letter is stored before the message is acknowledged, so no message is lost in between. A message whose dead
@@ -31,6 +32,7 @@ from faststream.exceptions import NackMessage, RejectMessage
 from faststream.message import StreamMessage
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError
 from structlog.contextvars import bound_contextvars
 
 from chassis import tracing
@@ -128,6 +130,10 @@ class _Delivery(BaseMiddleware[PublishCommand, Msg | None]):
                 logger.debug("message_waits", reason=type(wait).__name__, again_in_seconds=wait.delay)
                 return wait.delay
             await self._store_dead_letter(message, [f"{type(wait).__name__}: waited {MAX_WAITS} times in this process"])
+        except MaxPayloadError:  # the handler would fail again
+            await self._store_dead_letter(
+                message, ["body: what follows from it is larger than NATS stores; shorten it"]
+            )
         except Exception as error:  # noqa: BLE001  the message must survive every error of a handler
             await self._on_failure(message, error)
         self._counts.forget(sequence)
