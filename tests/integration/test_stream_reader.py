@@ -18,6 +18,7 @@ from nats.js.errors import APIError
 from chassis.direct_get import MAX_PAGE, get_page
 from chassis.event_log import EventLog
 from chassis.stream_reader import Incomplete, follow, follow_events, last_sequence, read
+from chassis.unreadable import UnreadableEvent
 from contracts import DialPlaced, SpeechHeard
 from contracts.examples import EXAMPLES
 from contracts.streams import CALLS
@@ -109,9 +110,13 @@ async def test_followed_events_are_decoded_without_messages_that_are_no_events(
 ) -> None:
     await bus_client.jetstream().publish(SPEECH.subject, b"no JSON")
     stored = await calls.append(SPEECH)
-    following = follow_events(bus_client, CALLS, [SPEECH.subject], start_sequence=1, end_sequence=stored.sequence)
+    skipped: list[UnreadableEvent] = []
+    following = follow_events(
+        bus_client, CALLS, [SPEECH.subject], start_sequence=1, end_sequence=stored.sequence, skip=skipped.append
+    )
     async with aclosing(following) as batches:
         assert [event async for batch in batches for event in batch] == [stored]
+    assert [error.sequence for error in skipped] == [1]
 
 
 async def test_pages_continue_where_the_page_before_them_ends(bus_client: Client, calls: EventLog) -> None:

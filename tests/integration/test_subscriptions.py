@@ -215,7 +215,7 @@ async def test_a_decision_never_skips_an_event_that_cannot_be_decoded(bus_client
     assert (raised.value.stream, raised.value.sequence) == (CALLS.name, unreadable.seq)
     with pytest.raises(UnreadableEvent):
         await calls.last(SPEECH.subject)
-    shown = await calls.read_for_display([SPEECH.subject])
+    shown = await calls.read_all([SPEECH.subject])
     assert [one.sequence for one in shown] == [stored.sequence, unreadable.seq]
     assert isinstance(shown[1], UnreadableEvent)
 

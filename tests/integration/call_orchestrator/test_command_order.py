@@ -29,7 +29,7 @@ from contracts import (
     call_id_of,
     outcome_subject,
 )
-from contracts.streams import ORCHESTRATOR_COMMANDS, ORCHESTRATOR_REQUESTS, REQUESTS, call_state_filter
+from contracts.streams import DEAD_LETTERS, ORCHESTRATOR_COMMANDS, ORCHESTRATOR_REQUESTS, REQUESTS, call_state_filter
 from contracts.vocabulary import RefusalCode
 
 LIMITS = {"max_concurrent_calls": 0, "twilio_calls_per_second": 1000}
@@ -78,14 +78,16 @@ async def decisions(calls: EventLog, call_id: UUID) -> list[CallDecision]:
 
 
 @asynccontextmanager
-async def taking(client: Client, nats_url: str, subject: str, queue: str, count: int) -> AsyncIterator[None]:
-    """Receives up to `count` messages of a consumer and returns them, as a replica does that fails."""
+async def taking(
+    client: Client, nats_url: str, subject: str, queue: str, delays: Sequence[float | None]
+) -> AsyncIterator[None]:
+    """Receives messages of a consumer, and returns each with its delay, as a replica does that fails."""
     bus = await connect_bus(Service.ORCHESTRATOR, nats_url)
     taken = await bus.client.subscribe(subject, queue=queue)
     await bus.client.flush()
     try:
-        for _ in range(count):
-            await (await taken.next_msg(timeout=10)).nak()
+        for delay in delays:
+            await (await taken.next_msg(timeout=10)).nak(delay=delay)
         yield
     finally:
         await bus.client.close()
@@ -102,7 +104,7 @@ async def test_a_cancel_that_overtakes_its_request_is_decided_before_any_dial(
     ]
     await publish(bus_client, events)
     for consumer in (ORCHESTRATOR_REQUESTS, ORCHESTRATOR_COMMANDS):
-        async with taking(bus_client, nats_url, consumer.deliver_subject, consumer.name, 20):
+        async with taking(bus_client, nats_url, consumer.deliver_subject, consumer.name, [None] * 20):
             pass
     async with running(nats_url, 2, **LIMITS):
         await until_handled(bus_client)
@@ -254,3 +256,48 @@ async def test_an_undecodable_command_does_not_hold_up_later_ones(
         await bus_client.jetstream().publish(f"call.change_requested.{call_id}", b'{"surprise": 1}')
         assert (await outcome_of(bus_client, CallCancelRequested(call_id=call_id))).status is CallStatus.CANCELED
         assert not (await outcome_of(bus_client, CallCancelRequested(call_id=uuid4()))).accepted
+
+
+async def test_an_unacceptable_change_that_overtakes_its_request_changes_nothing(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    """The number is a premium-rate number, and the change would take effect before the call is dialled."""
+    call_id = call_id_of("r-1")
+    await publish(
+        bus_client,
+        [requested("r-1", LATER), CallChangeRequested(call_id=call_id, phone_number="+19002345678")],
+    )
+    async with running(nats_url, 1, **LIMITS):
+        await until_handled(bus_client)
+    assert [event.call.phone_number for event in await decisions(calls, call_id)] == ["+12125550123"]
+    assert await bus_client.jetstream().get_last_msg(DEAD_LETTERS.name, f"dead_letter.call.change_requested.{call_id}")
+
+
+@pytest.mark.parametrize("body", [b"", b"no JSON", b'{"surprise": 1}'])
+async def test_an_undecodable_command_that_overtakes_its_request_does_not_hold_it_up(
+    nats_url: str, bus_client: Client, calls: EventLog, body: bytes
+) -> None:
+    call_id = call_id_of("r-1")
+    await publish(bus_client, [requested("r-1", LATER)])
+    await bus_client.jetstream().publish(f"call.change_requested.{call_id}", body)
+    await publish(bus_client, [CallCancelRequested(call_id=call_id)])
+    async with running(nats_url, 1, **LIMITS):
+        await until_handled(bus_client)
+    assert (await decisions(calls, call_id))[-1].call.status is CallStatus.CANCELED
+
+
+async def test_a_command_between_a_request_and_its_repetition_takes_effect_whichever_is_decided_first(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    call_id = call_id_of("r-1")
+    request = requested("r-1", LATER)
+    await publish(bus_client, [request, CallCancelRequested(call_id=call_id), request])
+    # The first request is delivered again only after the repetition has created the call.
+    consumer = ORCHESTRATOR_REQUESTS
+    async with taking(bus_client, nats_url, consumer.deliver_subject, consumer.name, [6, 1]):
+        pass
+    async with running(nats_url, 1, **LIMITS):
+        await until_handled(bus_client)
+    events = await decisions(calls, call_id)
+    assert events[0].call.command_sequence == 3, "the repetition has created the call"
+    assert events[-1].call.status is CallStatus.CANCELED

@@ -47,7 +47,7 @@ def newer_contracts(tmp_path: Path) -> Path:
     shutil.copytree(Path(contracts.__file__).parent, package)
     for module, before, added in (
         ("vocabulary.py", '    CONFIRMED = "confirmed"\n', f'    ESCALATED = "{NEW_VALUE}"\n'),
-        ("call.py", "    created_at: AwareDatetime\n", "    priority: int = 0\n"),
+        ("call.py", "    created_at: Instant\n", "    priority: int = 0\n"),
     ):
         text = (package / module).read_text()
         assert text.count(before) == 1
@@ -59,7 +59,12 @@ def newer_contracts(tmp_path: Path) -> Path:
 async def newer_replica(nats_url: str, contracts_folder: Path) -> AsyncIterator[None]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "call_orchestrator"),
-        env={"PATH": os.environ["PATH"], "NATS_URL": nats_url, "PYTHONPATH": str(contracts_folder)},
+        env={
+            "PATH": os.environ["PATH"],
+            "NATS_URL": nats_url,
+            "ALLOWED_COUNTRIES": "US",
+            "PYTHONPATH": str(contracts_folder),
+        },
         stdout=asyncio.subprocess.PIPE,
     )
     try:

@@ -43,11 +43,14 @@ from chassis.metrics import DEAD_LETTERS, HANDLING_SECONDS, TERMINATED
 from chassis.retry_later import RetryLater
 from chassis.unreadable import UnreadableEvent, UnreadableEvents
 from contracts import InvalidMessage
-from contracts.streams import Consumer, subject_ids
+from contracts.streams import REQUESTS, Consumer, subject_ids
 
 MAX_WAITS = 200
 """A message that waits more often than this in one process becomes a dead letter. Expected waiting ends after some tens
 of deliveries; one that does not end would use a part of the consumer's ``max_ack_pending`` for ever."""
+MAX_REQUEST_TRIES = 40
+"""A request that cannot be decoded becomes a dead letter after this many tries, about half an hour. Upstream systems
+may publish it in the name of a service, so it need not come from a newer build, and it must not wait for ever."""
 UNREADABLE_DELAYS = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
 """The delays in seconds before a message that meets an unreadable event is delivered again; the last one repeats."""
 
@@ -123,8 +126,10 @@ class _Delivery(BaseMiddleware[PublishCommand, Msg | None]):
             raise
         except UnreadableEvent as error:
             self._unreadable.report(error)
-            tries = min(self._counts.unreadable.add(sequence), len(UNREADABLE_DELAYS))
-            return UNREADABLE_DELAYS[tries - 1]
+            tries = self._counts.unreadable.add(sequence)
+            if tries <= MAX_REQUEST_TRIES or (error.stream, error.sequence) != (REQUESTS.name, sequence):
+                return UNREADABLE_DELAYS[min(tries, len(UNREADABLE_DELAYS)) - 1]
+            await self._store_dead_letter(message, error.reasons)
         except RetryLater as wait:
             if self._counts.waits.add(sequence) <= MAX_WAITS or wait.is_unlimited:
                 logger.debug("message_waits", reason=type(wait).__name__, again_in_seconds=wait.delay)

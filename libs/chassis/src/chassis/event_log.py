@@ -120,9 +120,14 @@ class EventLog:
         """
         return [stored_event_of_raw(message, self._stream) for message in await self._read(subjects, after_sequence)]
 
-    async def read_for_display(self, subjects: Sequence[str]) -> list[StoredEvent | UnreadableEvent]:
-        """As `read`, with an UnreadableEvent in place of each event that cannot be decoded. Never decide on it."""
-        return [self._event_or_error(message) for message in await self._read(subjects)]
+    async def read_all(
+        self, subjects: Sequence[str], *, after_sequence: int = 0
+    ) -> list[StoredEvent | UnreadableEvent]:
+        """As `read`, with an UnreadableEvent in place of each event that cannot be decoded.
+
+        For display, and for requests, whose own delivery makes a dead letter of one that is invalid.
+        """
+        return [self._event_or_error(message) for message in await self._read(subjects, after_sequence)]
 
     async def read_period(self, subject: str, start_at: datetime, end_at: datetime) -> list[StoredEvent]:
         """Returns the events on a filter that the server stored from `start_at` to `end_at`, in the order of the log.

@@ -17,7 +17,7 @@ from faststream.nats import JStream, NatsMessage, NatsRouter
 from chassis.delivery import ConsumerDelivery
 from chassis.stored_event import StoredEvent, event_to_handle, unreadable
 from contracts import Event, InvalidMessage
-from contracts.streams import Consumer
+from contracts.streams import CONSUMERS, Consumer
 
 Handler = Callable[[Any, Any], Awaitable[None]]
 """``async def on_dial_placed(event: DialPlaced, stored: StoredEvent[DialPlaced]) -> None``. The first annotation is an
@@ -31,10 +31,12 @@ def subscribe(router: NatsRouter, consumer: Consumer, *handlers: Handler) -> Non
     together cover exactly ``consumer.events``, each type once.
     """
     by_type = _by_event_type(consumer, handlers)
+    # The server goes on redelivering what was pending when its consumer was split; the new consumer delivers it, too.
+    moved = {event for other in CONSUMERS if other.split_from == consumer for event in other.events}
 
     async def decode(message: NatsMessage) -> StoredEvent:
         stored = event_to_handle(message.raw_message)
-        if type(stored.event) not in by_type:  # the server's consumer is older or newer than this code
+        if type(stored.event) not in by_type and type(stored.event) not in moved:  # the server's consumer is newer
             reason = f"subject: consumer {consumer.name} does not handle {stored.event.event_name}"
             raise unreadable(message.raw_message, InvalidMessage([reason]))
         # The time of storage, and not the present: a message that is delivered again later is judged the same.
@@ -43,7 +45,8 @@ def subscribe(router: NatsRouter, consumer: Consumer, *handlers: Handler) -> Non
         return stored
 
     async def handle(stored: Any) -> None:
-        await by_type[type(stored.event)](stored.event, stored)
+        if handler := by_type.get(type(stored.event)):
+            await handler(stored.event, stored)
 
     of_consumer = NatsRouter(middlewares=[ConsumerDelivery(consumer)])
     of_consumer.subscriber(

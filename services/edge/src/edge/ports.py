@@ -47,7 +47,7 @@ class CallLog(Protocol):
 class DisplayedLog(CallLog, Protocol):
     """The log of calls, for people too."""
 
-    async def read_for_display(self, subjects: Sequence[str]) -> list[StoredEvent | UnreadableEvent]:
+    async def read_all(self, subjects: Sequence[str]) -> list[StoredEvent | UnreadableEvent]:
         """As `read`, with an UnreadableEvent in place of each event that cannot be decoded."""
 
 

@@ -129,6 +129,7 @@ class Admission:
             return False
         if not (stored.call.is_queued and stored.sequence == call.due_sequence):
             self._slots.leave(call)
+            await self._rejoin(call)
             self._discard([call])
             return False
         is_paused = (await load_campaign(self._log, call.campaign_id)).campaign.is_paused
@@ -172,15 +173,19 @@ class Admission:
         Returns false if the call cannot be read.
         """
         try:
-            last = await self._log.last(call_state_filter(call.call_id))
+            await self._rejoin(call)
         except UnreadableEvent:
             return False
-        if last and isinstance(last.event, CallDecision) and last.event.call.is_queued:
-            await self._queue.join(last.event.call, due_sequence=last.sequence, cause=last.envelope)
         self._discard([call])  # a newer entry has another position and stays
         metrics.DROPPED_ENTRIES.inc()
         logger.error("queue_entry_dropped", call_id=call.call_id, due_sequence=call.due_sequence)
         return True
+
+    async def _rejoin(self, call: Waiting) -> None:
+        """Adds a call that waits to the queue again: an outdated entry may have replaced its newest one."""
+        last = await self._log.last(call_state_filter(call.call_id))
+        if last and isinstance(last.event, CallDecision) and last.event.call.is_queued:
+            await self._queue.join(last.event.call, due_sequence=last.sequence, cause=last.envelope)
 
     async def _grant(self, call: Waiting, replay_from_sequence: int, last_grant_sequence: int) -> None:
         """Appends the grant, and waits until it, or the faster grant of another replica, is folded."""

@@ -33,6 +33,7 @@ from contracts import (
     CallCommandRefused,
     CallCreated,
     CallDecision,
+    CallRetryRequested,
     CallStatus,
     CommandOutcome,
     Envelope,
@@ -114,7 +115,7 @@ class CallService:
                 logger.debug("input_ignored", input=type(call_input.input).__name__, reason=decision.reason)
         assert stored is not None  # noqa: S101  only inputs of existing calls are ignored
         if call_input.request:
-            stored = await self._decide_waiting_commands(stored)
+            stored = await self._decide_waiting_commands(stored, call_input.sequence)
         await self._effects.apply(stored, call_input.cause, timer_at)
         return _accepted(stored.call)
 
@@ -138,11 +139,13 @@ class CallService:
         return decision
 
     async def _handle_command(self, stored: StoredCall, command: StoredEvent[CallCommand]) -> CommandOutcome:
-        history = await self._log.read([call_state_filter(command.event.call_id)])
+        history = await self._history(stored.call, command)
         stored = newest_of(stored, history)
         event = _decision_on(command, history)
         if event is None:
             if _precedes_call(command, stored.call, history):
+                if distance := await self._requests.undecided_before(command.sequence):
+                    raise EarlierRequestUndecided(command.deliveries, distance)
                 return _refused(stored.call.call_id, NO_SUCH_CALL, stored.call.status)
             stored = await self._decide_commands(stored, await self._undecided(stored.call, command), history)
             event = stored.event
@@ -151,10 +154,28 @@ class CallService:
             return _refused(stored.call.call_id, Refused(event.reason, event.code), stored.call.status)
         return _accepted(stored.call)
 
-    async def _decide_waiting_commands(self, stored: StoredCall) -> StoredCall:
-        """Decides the commands that were stored after the last decided one. A call of an older build has none."""
+    async def _history(self, call: Call, command: StoredEvent[CallCommand]) -> list[StoredEvent]:
+        """Returns the events of the call if they may contain a decision on the command; otherwise none.
+
+        A command after `command_sequence` was not decided. But a retry that was stored twice, with the same id, must
+        not dial twice. The cost grows with the events of the call, so other commands do not read them.
+        """
+        position = call.command_sequence
+        is_new = position is not None and command.sequence > position and command.deliveries == 1
+        if is_new and not isinstance(command.event, CallRetryRequested):
+            return []
+        return await self._log.read([call_state_filter(call.call_id)])
+
+    async def _decide_waiting_commands(self, stored: StoredCall, request_sequence: int | None) -> StoredCall:
+        """Decides the undecided commands that were stored after the request. A call of an older build has none.
+
+        A repeated request may have created the call before this one, and so before commands that follow this one.
+        """
         position = stored.call.command_sequence
-        if position is None or not (waiting := await self._requests.commands(stored.call.call_id, position)):
+        if position is None:
+            return stored
+        after_sequence = min(position, request_sequence or position)
+        if not (waiting := await self._requests.commands(stored.call.call_id, after_sequence)):
             return stored
         history = await self._log.read([call_state_filter(stored.call.call_id)])
         return await self._decide_commands(newest_of(stored, history), waiting, history)

@@ -84,10 +84,10 @@ class NatsCallLog:
         async with translate_errors(self._client, "the log could not be read"):
             return await self._log.read(subjects)
 
-    async def read_for_display(self, subjects: Sequence[str]) -> list[StoredEvent | UnreadableEvent]:
+    async def read_all(self, subjects: Sequence[str]) -> list[StoredEvent | UnreadableEvent]:
         """As `read`, with an UnreadableEvent in place of each event that cannot be decoded."""
         async with translate_errors(self._client, "the log could not be read"):
-            return await self._log.read_for_display(subjects)
+            return await self._log.read_all(subjects)
 
     async def append(self, event: Event, *, cause: Envelope, event_id: str, guard: Guard | None = None) -> StoredEvent:
         """Appends an event; the same id is stored once. Raises Unavailable, and Conflict if the guard fails."""

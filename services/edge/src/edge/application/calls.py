@@ -134,7 +134,7 @@ class Calls:
 
     async def events(self, call_id: UUID) -> list[StoredEvent | UnreadableEvent]:
         """Returns every event of the call, in log order. Raises UnknownCall."""
-        events = await self._log.read_for_display(call_filters(call_id))
+        events = await self._log.read_all(call_filters(call_id))
         if not any(_subject_of(event).startswith("call.") for event in events):
             raise UnknownCall(call_id)
         return events

@@ -30,10 +30,14 @@ class NatsRequests:
         self._found_at = float("-inf")
 
     async def commands(self, call_id: UUID, after_sequence: int) -> list[StoredEvent[CallCommand]]:
-        """Returns the commands of the call after this position, in the order of the stream."""
+        """Returns the valid commands of the call after this position, in the order of the stream.
+
+        Invalid and unacceptable ones are left out: their own delivery makes dead letters of them.
+        """
         subjects = [command.subject_for(call_id) for command in _COMMANDS]
-        stored = await self._requests.read(subjects, after_sequence=after_sequence)
-        return cast("list[StoredEvent[CallCommand]]", stored)
+        stored = await self._requests.read_all(subjects, after_sequence=after_sequence)
+        valid = [one for one in stored if isinstance(one, StoredEvent) and _is_acceptable(one)]
+        return cast("list[StoredEvent[CallCommand]]", valid)
 
     async def undecided_before(self, sequence: int) -> int:
         """Returns how far before this position the first undecided request is; 0 if all before it are decided.
@@ -58,3 +62,8 @@ class NatsRequests:
             return (await self._js.get_msg(REQUESTS.name, seq=start, subject=CallRequested.subjects(), next=True)).seq
         except NotFoundError:
             return None
+
+
+def _is_acceptable(stored: StoredEvent) -> bool:
+    """Whether the command was acceptable when the server stored it, as `chassis.subscriptions` judges it."""
+    return stored.stored_at is not None and not stored.event.refusals(stored.stored_at)
