@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from providers import BreakerState, CircuitBreaker
 from voice.application.telephony.dial_gate import DialGate, ServiceStopping
@@ -146,3 +147,13 @@ async def test_orders_wait_for_a_request_of_another_kind_that_is_the_probe(order
     assert orders.inside == []
     orders.breaker.succeeded(hang_up)
     await orders.wait_until_inside("a", "b")
+
+
+async def test_the_gate_logs_once_that_it_blocks_and_once_that_it_is_open_again(orders: Orders) -> None:
+    with capture_logs() as lines:
+        fail(orders.breaker)
+        orders.start("a", "b")
+        await orders.wait_until_inside("a")
+        await orders.end("a", succeed)
+        await orders.wait_until_inside("b")
+    assert [line["event"] for line in lines] == ["dials_blocked", "dials_unblocked"]

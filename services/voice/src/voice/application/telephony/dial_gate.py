@@ -14,11 +14,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+import structlog
+
 from chassis.retry_later import RetryLater
 from providers import BreakerState, CircuitBreaker
 from voice.metrics import GATED_DIALS
 
 _UNSUBSCRIBE_SECONDS = 1.0
+
+logger = structlog.get_logger()
 
 
 class ServiceStopping(RetryLater):
@@ -39,6 +43,7 @@ class DialGate:
         self._breaker = breaker
         self._stopping = stopping
         self._first = asyncio.Lock()
+        self._is_blocked = False
 
     @asynccontextmanager
     async def enter(self) -> AsyncIterator[None]:
@@ -47,13 +52,26 @@ class DialGate:
         While the breaker is not closed, one order at a time is in its block.
         """
         if not self._is_breaker_closed():
+            self._report_blocked()
             with GATED_DIALS.track_inprogress():
                 async with self._first:
                     await self._wait_for_cool_down()
                     if not self._is_breaker_closed():
                         yield
                         return
+        self._report_open()
         yield
+
+    def _report_blocked(self) -> None:
+        """Logs that the gate blocks all dials, once until it is open again (law 14)."""
+        if not self._is_blocked:
+            self._is_blocked = True
+            logger.warning("dials_blocked", breaker=self._breaker.state, wait_seconds=self._breaker.wait_seconds)
+
+    def _report_open(self) -> None:
+        if self._is_blocked:
+            self._is_blocked = False
+            logger.info("dials_unblocked")
 
     def _is_breaker_closed(self) -> bool:
         return self._breaker.state is BreakerState.CLOSED
