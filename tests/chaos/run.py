@@ -20,11 +20,11 @@ from centralita.demo import faults as demo_faults
 from centralita.demo.documents import DATABASE, wait_until_projected
 from centralita.demo.reconciliation import reconcile
 from centralita.embedded.system import System
-from centralita.operations.dead_letters import read_dead_letters
 from centralita.replay.rebuilding import rebuild
 from centralita.replay.record import export, from_streams
 from centralita.replay.scope import Scope
 from centralita.replay.verifying import verify
+from chassis.dead_letters import read_dead_letters
 from contracts import Service, call_id_of
 from contracts.permissions import ADMIN
 from contracts.streams import CONSUMERS, QUEUE

@@ -17,8 +17,8 @@ from campaign_stats.applying import apply_batch
 from campaign_stats.metrics import SKIPPED
 from campaign_stats.projection import Projected
 from campaign_stats.store import Store
-from centralita.operations.dead_letters import read_dead_letters
 from centralita.replay.rebuilding import rebuild
+from chassis.dead_letters import read_dead_letters
 from chassis.event_log import EventLog
 from chassis.metrics import DEAD_LETTERS
 from contracts import CallCreated, CallStatus, CampaignPaused, Event, call_id_of

@@ -15,9 +15,8 @@ from centralita.commands.doctor import examine
 from centralita.embedded.servers import restartable_nats_server
 from centralita.operations.doctor import bus
 from centralita.operations.doctor.checks import Finding, Result
-from centralita.operations.doctor.limits import check_payload
+from centralita.operations.doctor.limits import HEADER_ALLOWANCE_BYTES, check_payload
 from centralita.operations.doctor.public import STATUS_PATH, signature
-from chassis.dead_letters import HEADER_ALLOWANCE_BYTES
 from chassis.provision import consumer_config
 from contracts.instants import MAX_SCHEDULE_AHEAD
 from contracts.script import MAX_SCRIPT_BYTES

@@ -1,25 +1,34 @@
-"""Storing a message that could not be processed in the stream ``DEAD_LETTERS``."""
+"""Dead letters in the stream ``DEAD_LETTERS``: each refers to a message that could not be processed."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js.errors import BadRequestError
+from nats.js.errors import BadRequestError, NotFoundError
 
 from chassis.event_log import publish
-from chassis.metrics import DEAD_LETTERS
+from chassis.metrics import DEAD_LETTERS as STORED
+from chassis.stream_reader import last_sequence, read
 from contracts.dead_letters import DeadLetter
-
-HEADER_ALLOWANCE_BYTES = 4096
-"""What the headers of a dead letter and the protocol need at most. The server counts them towards its limit and closes
-the connection for good when a message exceeds it; nats-py counts the body alone."""
+from contracts.streams import DEAD_LETTERS
 
 logger = structlog.get_logger()
 
 
 class DeadLetterRefused(Exception):
-    """The message can never become a dead letter: it is too large, or the server refuses it."""
+    """The message can never become a dead letter: the server refuses it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDeadLetter:
+    """A dead letter, its sequence in DEAD_LETTERS, and when it was stored."""
+
+    sequence: int
+    at: datetime
+    dead_letter: DeadLetter
 
 
 async def store_dead_letter(client: Client, consumer: str, message: Msg, reasons: Sequence[str]) -> None:
@@ -28,32 +37,41 @@ async def store_dead_letter(client: Client, consumer: str, message: Msg, reasons
     A second call for the same message stores nothing: both have the same ``Nats-Msg-Id``. Raises DeadLetterRefused, or
     an error of nats-py after which another attempt may succeed.
     """
-    dead_letter = _dead_letter(consumer, message, reasons)
-    body = dead_letter.model_dump_json().encode()
-    if len(body) + HEADER_ALLOWANCE_BYTES > client.max_payload:
-        raise DeadLetterRefused(f"{len(body)} bytes are more than the server accepts")
-    headers = {"Nats-Msg-Id": f"{consumer}/{dead_letter.stream}/{dead_letter.sequence}"}
-    try:
-        await publish(client, dead_letter.dead_letter_subject, body, headers)
-    except BadRequestError as error:
-        raise DeadLetterRefused(str(error)) from error
-    DEAD_LETTERS.labels(consumer=consumer).inc()
-    logger.error("dead_letter_stored", stream=dead_letter.stream, sequence=dead_letter.sequence, reasons=list(reasons))
-
-
-def _dead_letter(consumer: str, message: Msg, reasons: Sequence[str]) -> DeadLetter:
-    try:
-        text, data = message.data.decode(), None
-    except UnicodeDecodeError:
-        text, data = None, message.data
-    return DeadLetter.model_construct(
+    dead_letter = DeadLetter.of(
         stream=message.metadata.stream,
         sequence=message.metadata.sequence.stream,
         consumer=consumer,
         subject=message.subject,
-        headers=dict(message.headers or {}),
-        body=text,
-        body_base64=data,
-        reasons=tuple(reasons),
+        reasons=reasons,
         deliveries=message.metadata.num_delivered,
     )
+    headers = {"Nats-Msg-Id": f"{consumer}/{dead_letter.stream}/{dead_letter.sequence}"}
+    body = dead_letter.model_dump_json(exclude_none=True).encode()
+    try:
+        await publish(client, dead_letter.dead_letter_subject, body, headers)
+    except BadRequestError as error:
+        raise DeadLetterRefused(str(error)) from error
+    STORED.labels(consumer=consumer).inc()
+    logger.error(
+        "dead_letter_stored",
+        stream=dead_letter.stream,
+        sequence=dead_letter.sequence,
+        reasons=list(dead_letter.reasons),
+    )
+
+
+async def read_dead_letters(client: Client) -> AsyncIterator[StoredDeadLetter]:
+    """Yields all dead letters, the oldest first. Raises NotFoundError if the stream does not exist."""
+    end_sequence = await last_sequence(client, DEAD_LETTERS.name)
+    async for message in read(client, DEAD_LETTERS.name, end_sequence=end_sequence):
+        metadata, dead_letter = message.metadata, DeadLetter.model_validate_json(message.data)
+        yield StoredDeadLetter(metadata.sequence.stream, metadata.timestamp, dead_letter)
+
+
+async def referenced_sequences(client: Client, stream: str) -> frozenset[int]:
+    """Returns the sequences of the stream's messages to which dead letters refer. They must not be deleted."""
+    try:
+        found = [one.dead_letter async for one in read_dead_letters(client)]
+    except NotFoundError:
+        return frozenset()
+    return frozenset(one.sequence for one in found if one.is_reference and one.stream == stream)

@@ -1,4 +1,4 @@
-"""``centralita dead-letters``: lists messages that could not be processed, shows one, publishes them again."""
+"""``centralita dead-letters``: lists messages that could not be processed, shows one, resends or drops them."""
 
 import json as encoding
 from typing import Annotated, Any
@@ -16,18 +16,25 @@ from centralita.commands.exit_codes import ExitCode
 from centralita.commands.output import print_json, print_view
 from centralita.operations.dead_letters import (
     CannotRetry,
-    StoredDeadLetter,
+    UnknownDeadLetter,
+    drop,
     find_dead_letter,
-    read_dead_letters,
+    message_of,
+    missing,
     retry,
 )
+from centralita.replay.messages import Message
+from chassis.dead_letters import StoredDeadLetter, read_dead_letters
 from contracts.permissions import ADMIN
 
 app = typer.Typer(
-    help="Messages that could not be processed: list, show, retry.", no_args_is_help=True, epilog=exit_codes.EPILOG
+    help="Messages that could not be processed: list, show, retry, drop.",
+    no_args_is_help=True,
+    epilog=exit_codes.EPILOG,
 )
 Sequence = Annotated[int, typer.Argument(min=1, help="its number in the list", show_default=False)]
 Sequences = Annotated[list[int] | None, typer.Argument(min=1, help="numbers in the list", show_default=False)]
+All = Annotated[bool, typer.Option("--all", help="all dead letters")]
 
 
 @app.command("list", epilog=exit_codes.EPILOG)
@@ -49,27 +56,30 @@ def run_show(
     numbers: options.Numbers = False,
     json: options.Json = False,
 ) -> None:
-    """Shows one dead letter with headers and body."""
+    """Shows one dead letter, with headers and body of its message. Exit code 1: the message no longer exists."""
 
     async def work() -> None:
         async with connected(nats) as client:
             stored = await find_dead_letter(client, sequence)
+            message = await message_of(client, stored)
         if json:
-            fields = {**_summary(stored), "headers": stored.dead_letter.headers, "body": _body(stored)}
-            print_json(fields, numbers=numbers)
+            found = {"headers": message.headers, "body": _body(message)} if message else {"headers": None, "body": None}
+            print_json({**_summary(stored), **found}, numbers=numbers)
         else:
-            print_view(_details(stored), numbers=numbers)
+            print_view(_details(stored, message), numbers=numbers)
+        if message is None:
+            exit_codes.fail(missing(stored))
 
     try:
         exit_codes.run(work())
-    except CannotRetry as error:
+    except UnknownDeadLetter as error:
         exit_codes.fail(str(error))
 
 
 @app.command("retry", epilog=exit_codes.EPILOG)
 def run_retry(
     sequence: Sequences = None,
-    all_of_them: Annotated[bool, typer.Option("--all", help="all dead letters")] = False,
+    all_of_them: All = False,
     force: Annotated[bool, typer.Option("--force", help="also if the log already contains its decision")] = False,
     nats: options.NatsUrl = options.NATS_URL,
     json: options.Json = False,
@@ -78,13 +88,11 @@ def run_retry(
 
     It needs the NATS user admin: the operator may not publish events. Exit code 1: some dead letters remain.
     """
-    if bool(sequence) == all_of_them:
-        exit_codes.fail("Give the numbers of dead letters, or --all.", code=ExitCode.WRONG_USE)
+    _require_selection(sequence, all_of_them)
 
     async def work() -> None:
         async with connected(nats, user=ADMIN) as client:
-            numbers = sequence or [one.sequence async for one in read_dead_letters(client)]
-            results = [await _retried(client, number, force=force) for number in numbers]
+            results = [await _retried(client, one, force=force) for one in await _selected(client, sequence)]
         if json:
             print_json(results)
         else:
@@ -95,12 +103,60 @@ def run_retry(
     exit_codes.run(work())
 
 
+@app.command("drop", epilog=exit_codes.EPILOG)
+def run_drop(
+    sequence: Sequences = None,
+    all_of_them: All = False,
+    is_confirmed: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    nats: options.NatsUrl = options.NATS_URL,
+    json: options.Json = False,
+) -> None:
+    """Deletes dead letters without publishing their messages, which stay in their streams like all others.
+
+    It needs the NATS user admin. Exit code 1: some numbers have no dead letter.
+    """
+    _require_selection(sequence, all_of_them)
+    if not is_confirmed:
+        names = "all dead letters" if all_of_them else f"dead letters {', '.join(map(str, sequence or ()))}"
+        typer.confirm(f"Drop {names}? Their messages will never be processed.", abort=True, err=True)
+
+    async def work() -> None:
+        async with connected(nats, user=ADMIN) as client:
+            results = [await _dropped(client, one) for one in await _selected(client, sequence)]
+        if json:
+            print_json(results)
+        else:
+            lines = [Text(f"{one['number']}: {one['reason'] or 'dropped'}") for one in results]
+            print_view(Group(*lines) if lines else Text("There are no dead letters."))
+        if any(result["reason"] for result in results):
+            raise typer.Exit(ExitCode.NEGATIVE)
+
+    exit_codes.run(work())
+
+
+def _require_selection(sequences: list[int] | None, all_of_them: bool) -> None:
+    if bool(sequences) == all_of_them:
+        exit_codes.fail("Give the numbers of dead letters, or --all.", code=ExitCode.WRONG_USE)
+
+
+async def _selected(client: Client, sequences: list[int] | None) -> list[int]:
+    return sequences or [one.sequence async for one in read_dead_letters(client)]
+
+
 async def _retried(client: Client, sequence: int, *, force: bool) -> dict[str, Any]:
     try:
         stored = await retry(client, await find_dead_letter(client, sequence), force=force)
-    except (CannotRetry, APIError) as error:
+    except (UnknownDeadLetter, CannotRetry, APIError) as error:
         return {"number": sequence, "stored_sequence": None, "reason": str(error)}
     return {"number": sequence, "stored_sequence": stored, "reason": None}
+
+
+async def _dropped(client: Client, sequence: int) -> dict[str, Any]:
+    try:
+        await drop(client, sequence)
+    except (UnknownDeadLetter, APIError) as error:
+        return {"number": sequence, "reason": str(error)}
+    return {"number": sequence, "reason": None}
 
 
 def _result(result: dict[str, Any]) -> RenderableType:
@@ -134,18 +190,23 @@ def _table(found: list[StoredDeadLetter]) -> RenderableType:
     return table
 
 
-def _details(stored: StoredDeadLetter) -> RenderableType:
+def _details(stored: StoredDeadLetter, message: Message | None) -> RenderableType:
     dead = stored.dead_letter
     origin = f"{dead.subject}, {dead.stream} {dead.sequence}, delivered {dead.deliveries} times to {dead.consumer}"
-    headers = [Text(f"{name}: {value}", style="dim") for name, value in dead.headers.items()]
-    body = _body(stored)
-    text = body if isinstance(body, str) else encoding.dumps(body, ensure_ascii=False, indent=2)
     reasons = [Text(reason, style="red") for reason in dead.reasons]
+    if message is None:
+        return Group(Text(origin, style="bold"), *reasons)
+    headers = [Text(f"{name}: {value}", style="dim") for name, value in message.headers.items()]
+    body = _body(message)
+    text = body if isinstance(body, str) else encoding.dumps(body, ensure_ascii=False, indent=2)
     return Group(Text(origin, style="bold"), *reasons, *headers, Text(text))
 
 
-def _body(stored: StoredDeadLetter) -> Any:
+def _body(message: Message) -> Any:
+    """Returns the body as JSON, or as text if Python cannot read it as JSON and print it."""
     try:
-        return encoding.loads(stored.message.body)
-    except ValueError:
-        return stored.message.body.decode(errors="replace")
+        value = encoding.loads(message.body)
+        encoding.dumps(value, ensure_ascii=False, indent=2).encode()
+    except (ValueError, RecursionError):
+        return message.body.decode(errors="replace")
+    return value

@@ -21,7 +21,7 @@ from centralita.replay.manifest import DamagedExport
 from centralita.replay.record import Record, export, from_file, from_streams
 from centralita.replay.scope import Scope, parse_call_id
 from centralita.replay.timeline import UnknownCall, timeline
-from centralita.replay.undo_import import undo_import
+from centralita.replay.undo_import import UndoRefused, undo_import
 from chassis.stream_reader import Incomplete
 from contracts.permissions import ADMIN
 
@@ -36,7 +36,7 @@ File = Annotated[
     Path | None,
     typer.Option("--file", exists=True, dir_okay=False, help="read an export instead of the running system"),
 ]
-_EXPECTED_ERRORS = (DamagedExport, ImportRefused, ImportInterrupted, Incomplete, UnknownCall, OSError)
+_EXPECTED_ERRORS = (DamagedExport, ImportRefused, ImportInterrupted, UndoRefused, Incomplete, UnknownCall, OSError)
 
 
 @app.command("export", epilog=exit_codes.EPILOG)

@@ -1,4 +1,4 @@
-"""Dead letters: reading them, and publishing their messages again.
+"""Dead letters: reading the messages to which they refer, publishing these again, and dropping dead letters.
 
 A message that is published again goes to every consumer of its subject, not only to the one that failed. That is
 harmless, because each consumer is idempotent (law 6). The message keeps its identity (``ce-id``), by which consumers
@@ -6,58 +6,53 @@ recognise what they have handled. Its ``Nats-Msg-Id`` names the dead letter, bec
 id as a duplicate. Thus a second retry of the same dead letter is not stored again.
 """
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import datetime
+import base64
+from datetime import UTC, datetime
 
 from nats.aio.client import Client
-from nats.aio.msg import Msg
+from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
 from centralita.replay.messages import Message, stores_subject
 from centralita.replay.scope import call_of
-from chassis.event_log import EventLog, UnreadableEvent
-from chassis.stream_reader import last_sequence, read
+from chassis.dead_letters import StoredDeadLetter
+from chassis.event_log import EventLog, UnreadableEvent, size_of
+from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
 from contracts import Service
 from contracts.dead_letters import DeadLetter
 from contracts.streams import CALLS, DEAD_LETTERS, call_state_filter
+
+
+class UnknownDeadLetter(LookupError):
+    """There is no dead letter with this number."""
 
 
 class CannotRetry(RuntimeError):
     """The message was not published again and the dead letter was kept. The message of the error names the reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredDeadLetter:
-    """A dead letter, its sequence in DEAD_LETTERS, and when it was stored."""
-
-    sequence: int
-    at: datetime
-    dead_letter: DeadLetter
-
-    @property
-    def message(self) -> Message:
-        """The message that could not be processed."""
-        dead = self.dead_letter
-        body = dead.body.encode() if dead.body is not None else dead.body_base64 or b""
-        return Message(dead.stream, dead.sequence, self.at, dead.subject, dead.headers, body)
-
-
-async def read_dead_letters(client: Client) -> AsyncIterator[StoredDeadLetter]:
-    """Yields all dead letters, the oldest first. Raises NotFoundError if the stream does not exist."""
-    end = await last_sequence(client, DEAD_LETTERS.name)
-    async for message in read(client, DEAD_LETTERS.name, end_sequence=end):
-        yield _stored(message)
-
-
 async def find_dead_letter(client: Client, sequence: int) -> StoredDeadLetter:
-    """Returns the dead letter at a sequence. Raises CannotRetry if there is none."""
+    """Returns the dead letter at a sequence. Raises UnknownDeadLetter."""
     try:
-        async for message in read(client, DEAD_LETTERS.name, start_sequence=sequence, end_sequence=sequence):
-            return _stored(message)
+        found = await client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS).get_msg(DEAD_LETTERS.name, sequence)
+    except NotFoundError as error:
+        raise UnknownDeadLetter(
+            f"there is no dead letter {sequence}; `centralita dead-letters list` shows all of them"
+        ) from error
+    return StoredDeadLetter(sequence, _time(found), DeadLetter.model_validate_json(found.data or b""))
+
+
+async def message_of(client: Client, stored: StoredDeadLetter) -> Message | None:
+    """Returns the message of a dead letter from the leader of its stream; None if it is no longer there."""
+    dead = stored.dead_letter
+    if dead.headers is not None:
+        body = dead.body.encode() if dead.body is not None else dead.body_base64 or b""
+        return Message(dead.stream, dead.sequence, stored.at, dead.subject, dead.headers, body)
+    try:
+        found = await client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS).get_msg(dead.stream, dead.sequence)
     except NotFoundError:
-        pass
-    raise CannotRetry(f"there is no dead letter {sequence}; `centralita dead-letters list` shows all of them")
+        return None
+    return Message(dead.stream, dead.sequence, _time(found), found.subject or "", _headers(found), found.data or b"")
 
 
 async def retry(client: Client, stored: StoredDeadLetter, *, force: bool = False) -> int:
@@ -66,12 +61,15 @@ async def retry(client: Client, stored: StoredDeadLetter, *, force: bool = False
     Raises CannotRetry. Without `force`, this includes an input on which the log already contains a decision: a
     ``call.retry_requested`` that is executed twice would dial a person twice.
     """
-    message = stored.message
     if stored.dead_letter.consumer == Service.CAMPAIGN_STATS:
         raise CannotRetry(
             f"dead letter {stored.sequence}: campaign-stats left out this event, which is still in the log; a second "
-            "copy there would change the call. Upgrade campaign-stats, then `centralita replay rebuild`"
+            "copy there would change the call. Upgrade campaign-stats, run `centralita replay rebuild`, then "
+            f"`centralita dead-letters drop {stored.sequence}`"
         )
+    message = await message_of(client, stored)
+    if message is None:
+        raise CannotRetry(f"dead letter {stored.sequence}: {missing(stored)}")
     if not stores_subject(message.stream, message.subject):
         raise CannotRetry(f"dead letter {stored.sequence}: no stream stores the subject {message.subject} any more")
     if not force and await _was_decided(client, message):
@@ -80,16 +78,41 @@ async def retry(client: Client, stored: StoredDeadLetter, *, force: bool = False
         )
     own = {name: value for name, value in message.headers.items() if not name.lower().startswith("nats-")}
     headers = {**own, "ce-id": message.identity, "Nats-Msg-Id": f"{DEAD_LETTERS.name}/{stored.sequence}"}
+    if (size := size_of(message.body, headers)) > client.max_payload:
+        raise CannotRetry(
+            f"dead letter {stored.sequence}: its headers and body have {size} bytes, and the server accepts "
+            f"{client.max_payload}. Raise max_payload of nats-server, or drop the dead letter"
+        )
     js = client.jetstream()
     ack = await js.publish(message.subject, message.body, headers=headers)
     await js.delete_msg(DEAD_LETTERS.name, stored.sequence)
     return ack.seq
 
 
-def _stored(message: Msg) -> StoredDeadLetter:
-    metadata = message.metadata
-    dead_letter = DeadLetter.model_validate_json(message.data)
-    return StoredDeadLetter(metadata.sequence.stream, metadata.timestamp, dead_letter)
+async def drop(client: Client, sequence: int) -> None:
+    """Deletes a dead letter, so that nothing protects its message any more. Raises UnknownDeadLetter."""
+    await find_dead_letter(client, sequence)
+    await client.jetstream().delete_msg(DEAD_LETTERS.name, sequence)
+
+
+def missing(stored: StoredDeadLetter) -> str:
+    """Returns the sentence for a dead letter whose message is no longer in its stream."""
+    dead = stored.dead_letter
+    return (
+        f"message {dead.sequence} of {dead.stream} no longer exists; `centralita dead-letters drop {stored.sequence}` "
+        "removes the dead letter"
+    )
+
+
+def _time(message: RawStreamMsg) -> datetime:
+    return message.time or datetime.fromtimestamp(0, UTC)
+
+
+def _headers(message: RawStreamMsg) -> dict[str, str]:
+    """Returns the headers as text. nats-py reads them as those of an e-mail, and replaces what is not ASCII."""
+    lines = base64.b64decode(message.hdrs or b"").decode(errors="replace").split("\r\n")
+    pairs = (line.partition(":") for line in lines if ":" in line)
+    return {name: value.strip() for name, _, value in pairs}
 
 
 async def _was_decided(client: Client, message: Message) -> bool:

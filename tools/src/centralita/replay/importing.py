@@ -29,7 +29,7 @@ from centralita.replay.import_headers import HEADER, TARGETS, ImportHeader, find
 from centralita.replay.manifest import Manifest
 from centralita.replay.messages import Message
 from centralita.replay.publisher import BatchPublisher
-from centralita.replay.undo_import import undo_import
+from centralita.replay.undo_import import UndoRefused, undo_import
 from chassis.provision import Settings, provision
 from chassis.settings import read
 from chassis.stream_reader import Incomplete, last_sequence
@@ -176,7 +176,7 @@ class _RunningImport:
         except asyncio.CancelledError as error:
             error.add_note(f"{stopped} {remaining}.")
             raise
-        except (NatsError, OSError, Incomplete) as error:
+        except (NatsError, OSError, Incomplete, UndoRefused) as error:
             return f"{stopped} {remaining} ({str(error) or type(error).__name__})."
         return f"{stopped} All messages that it had published are removed again."
 

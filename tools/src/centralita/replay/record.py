@@ -13,12 +13,11 @@ from centralita.replay.export_file import ExportWriter, read_messages, validate
 from centralita.replay.manifest import Manifest
 from centralita.replay.messages import EVENT_FILTERS, Message, event_filters_of
 from centralita.replay.scope import Scope, call_of, campaign_of
+from chassis.dead_letters import read_dead_letters
 from chassis.stream_reader import last_sequence, read
 from contracts import Call, CallCreated, CallDecision
-from contracts.dead_letters import DeadLetter
 from contracts.streams import (
     CALLS,
-    DEAD_LETTERS,
     ORCHESTRATOR_COMMANDS,
     ORCHESTRATOR_FACTS,
     ORCHESTRATOR_REQUESTS,
@@ -181,10 +180,8 @@ async def _acknowledged_by(client: Client, consumer: Consumer, end: int) -> int:
 async def _dead_letters(client: Client) -> tuple[str, ...]:
     """Returns ``<stream>/<sequence>`` of each input of the orchestrator that is a dead letter."""
     try:
-        end = await last_sequence(client, DEAD_LETTERS.name)
+        found = [stored.dead_letter async for stored in read_dead_letters(client)]
     except NotFoundError:
         return ()
-    delivered = read(client, DEAD_LETTERS.name, end_sequence=end)
-    dead_letters = [DeadLetter.model_validate_json(one.data) async for one in delivered]
     deciders = {consumer.name for consumer in _DECIDERS}
-    return tuple(f"{one.stream}/{one.sequence}" for one in dead_letters if one.consumer in deciders)
+    return tuple(f"{one.stream}/{one.sequence}" for one in found if one.consumer in deciders)

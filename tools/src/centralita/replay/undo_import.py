@@ -15,12 +15,17 @@ from nats.js.errors import BadRequestError, NotFoundError
 
 from centralita.replay.import_headers import TARGETS, imported_sequences
 from centralita.replay.messages import STREAMS
+from chassis.dead_letters import referenced_sequences
 from chassis.stream_reader import Incomplete
 
 _MAX_CONCURRENT_DELETIONS = 64
 _RETRY_SECONDS = 0.5
 _WRONG_STREAM_EXPECTED = 10060
 """The server's error code for a message whose ``Nats-Expected-Stream`` names another stream (``errors.json``)."""
+
+
+class UndoRefused(RuntimeError):
+    """Dead letters refer to messages of the import, so nothing was removed."""
 
 
 async def undo_import(
@@ -30,38 +35,59 @@ async def undo_import(
 
     `after`: the last sequence of each stream when the import began; the search starts there.
     `timeout_seconds`: how long to retry while the server does not answer.
-    Raises nats.errors.Error, OSError, Incomplete.
+    Raises UndoRefused, nats.errors.Error, OSError, Incomplete.
     """
     loop = asyncio.get_running_loop()
     removed, deadline_at = 0, loop.time() + timeout_seconds
     while True:
         try:
-            counts = [await _remove(client, name, import_id, (after or {}).get(name, 0)) for name in TARGETS]
+            found = {name: await _find(client, name, import_id, (after or {}).get(name, 0)) for name in TARGETS}
+            await _check_references(client, found)
+            for name, sequences in found.items():
+                await _remove(client, name, sequences)
         except (NatsError, OSError, Incomplete):
             if client.is_closed or loop.time() > deadline_at:
                 raise
             await asyncio.sleep(_RETRY_SECONDS)
         else:
-            if not sum(counts):
+            count = sum(map(len, found.values()))
+            if not count:
                 return removed
-            removed += sum(counts)
+            removed += count
 
 
-async def _remove(client: Client, stream: str, import_id: str, after_sequence: int) -> int:
+async def _find(client: Client, stream: str, import_id: str, after_sequence: int) -> list[int]:
     js = client.jetstream()
     try:
         await js.stream_info(stream)
     except NotFoundError:
-        return 0
+        return []
     await wait_until_processed(js, stream)
-    sequences = await imported_sequences(client, stream, import_id, after_sequence=after_sequence)
-    if sequences and (await js.stream_info(stream)).state.messages == len(sequences):  # it contains nothing else
+    return await imported_sequences(client, stream, import_id, after_sequence=after_sequence)
+
+
+async def _check_references(client: Client, found: Mapping[str, list[int]]) -> None:
+    """Raises UndoRefused if dead letters refer to some of these messages: they could not be resent any more."""
+    for stream, sequences in found.items():
+        referenced = (await referenced_sequences(client, stream)).intersection(sequences) if sequences else ()
+        if referenced:
+            raise UndoRefused(
+                f"Dead letters refer to {len(referenced)} messages of this import in {stream}, the first is message "
+                f"{min(referenced)}. Nothing was removed. Resend or drop them first: `centralita dead-letters list` "
+                "names their numbers, `retry` resends, `drop` drops."
+            )
+
+
+async def _remove(client: Client, stream: str, sequences: list[int]) -> None:
+    if not sequences:
+        return
+    js = client.jetstream()
+    if (await js.stream_info(stream)).state.messages == len(sequences):  # it contains nothing else
         await js.purge_stream(stream, seq=sequences[-1] + 1)
-        return len(sequences)
+        return
     for first in range(0, len(sequences), _MAX_CONCURRENT_DELETIONS):
         batch = sequences[first : first + _MAX_CONCURRENT_DELETIONS]
         await asyncio.gather(*(js.delete_msg(stream, sequence) for sequence in batch))
-    return len(sequences)
 
 
 async def wait_until_processed(js: JetStreamContext, stream: str) -> None:

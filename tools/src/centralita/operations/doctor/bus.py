@@ -7,20 +7,26 @@ from typing import Any
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
 
 from centralita.embedded.credentials import without_credentials
-from centralita.operations.doctor.checks import Finding, failed, ok, warning
+from centralita.operations.dead_letters import message_of
+from centralita.operations.doctor.checks import Finding, failed, ok, skipped, warning
 from centralita.operations.doctor.limits import check_payload
 from centralita.operations.doctor.stream_settings import PROVISION, check_settings
 from chassis.bus_clock import NoServerTime, read_server_time, wall_clock
+from chassis.dead_letters import read_dead_letters
 from chassis.provision import consumer_config
-from contracts.streams import CONSUMERS, STREAMS, Consumer, Stream
+from contracts.streams import CONSUMERS, DEAD_LETTERS, STREAMS, Consumer, Stream
 
 MAX_SKEW = timedelta(seconds=1)
 """The orchestrator decides by the time of the server; logs, traces and the other services use that of their machine."""
 AREA = "NATS"
 NANOSECONDS = 1_000_000_000
 """Per second; durations in JetStream's API are in nanoseconds."""
+MAX_DEAD_LETTERS = 1_000
+"""So many of the oldest dead letters are compared with their streams."""
+_MAX_SHOWN = 10
 _MAY_NOT_READ = "give NATS_URL of a user that may read JetStream's API: operator or admin"
 
 
@@ -34,7 +40,8 @@ async def check(client: Client, replicas: int = 1) -> list[Finding]:
     findings = [ok(AREA, "connection", version), await _anonymous_access(client), await _clock(client)]
     findings.append(check_payload(client))
     findings += [await _stream(client, stream, replicas) for stream in STREAMS]
-    return findings + [await _consumer(client, consumer) for consumer in CONSUMERS]
+    findings += [await _consumer(client, consumer) for consumer in CONSUMERS]
+    return [*findings, await _dead_letters(client)]
 
 
 async def _anonymous_access(client: Client) -> Finding:
@@ -121,3 +128,27 @@ async def _consumer(client: Client, consumer: Consumer) -> Finding:
         return warning(AREA, name, found, f"start {consumer.name.partition('-')[0]}, unless it is stopped on purpose")
     found = f"{waiting} messages wait; max_ack_pending {consumer.max_ack_pending}, ack_wait {consumer.ack_wait} s"
     return ok(AREA, name, found)
+
+
+async def _dead_letters(client: Client) -> Finding:
+    """Warns if dead letters refer to messages that no longer exist: these cannot be resent."""
+    name = "dead letters"
+    try:
+        found = [stored async for stored in read_dead_letters(client)]
+        oldest = [stored for stored in found if stored.dead_letter.is_reference][:MAX_DEAD_LETTERS]
+        lost = [str(stored.sequence) for stored in oldest if await message_of(client, stored) is None]
+    except NotFoundError:  # the stream has its own finding
+        return skipped(AREA, name, f"there is no stream {DEAD_LETTERS.name}")
+    except NatsError as error:
+        return failed(AREA, name, f"they could not be read ({type(error).__name__})", _MAY_NOT_READ)
+    if lost:
+        shown = " ".join(lost[:_MAX_SHOWN])
+        more = f" and {len(lost) - _MAX_SHOWN} more" if len(lost) > _MAX_SHOWN else ""
+        found_text = f"the messages of {len(lost)} no longer exist and cannot be resent: {shown}{more}"
+        advice = (
+            f"`centralita dead-letters show` shows their reasons, `centralita dead-letters drop {shown}` removes them"
+        )
+        return warning(AREA, name, found_text, advice)
+    if found:
+        return warning(AREA, name, f"{len(found)}", "`centralita dead-letters list` shows them with their reasons")
+    return ok(AREA, name, "none")
