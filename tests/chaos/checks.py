@@ -123,12 +123,13 @@ def leaked_slots(log: Log) -> list[str]:
 
 
 def early_timers(log: Log) -> Iterator[str]:
-    """Yields each decision on a timer that was stored more than `MAX_EARLY` before the timer's deadline."""
+    """Yields each decision on a timer that was stored more than `MAX_EARLY` before the deadline of the call."""
     for call_id, history in log.histories.items():
-        for decision in history.decisions:
-            timer = decision.cause.stored.event if decision.cause else None
-            if isinstance(timer, TimerDue) and decision.at < timer.deadline_at - MAX_EARLY:
-                seconds = (timer.deadline_at - decision.at).total_seconds()
+        for before, decision in zip(history.decisions, history.decisions[1:], strict=False):
+            is_timer = decision.cause and isinstance(decision.cause.stored.event, TimerDue)
+            deadline_at = before.event.call.deadline_at
+            if is_timer and deadline_at and decision.at < deadline_at - MAX_EARLY:
+                seconds = (deadline_at - decision.at).total_seconds()
                 yield f"{call_id}: {decision.event.event_name} at {decision.sequence}, {seconds:.1f} s too early"
 
 

@@ -133,11 +133,13 @@ def test_a_provider_call_that_two_attempts_have_is_found() -> None:
     assert list(checks.shared_provider_calls(recorded)) == [f"CA1: {CALL_ID}/1, {CALL_ID}/2"]
 
 
-def test_a_timer_that_is_obeyed_before_its_deadline_is_found() -> None:
-    timer = TimerDue(call_id=CALL_ID, deadline_at=NOW + timedelta(seconds=60))
-    early = log(message(CALLS.name, 1, timer, id="t"), message(CALLS.name, 1, created(), cause="t"))
-    in_time = log(message(CALLS.name, 1, timer, id="t"), message(CALLS.name, 59, created(), cause="t"))
-    assert list(checks.early_timers(early)) == [f"{CALL_ID}: call.created at 1, 59.0 s too early"]
+def test_a_timer_that_is_obeyed_before_the_deadline_of_the_call_is_found() -> None:
+    call = CALL.model_copy(update={"deadline_at": NOW + timedelta(seconds=60)})
+    waiting = message(CALLS.name, 1, CallCreated(call=call, occurred_at=NOW))
+    timer = message(CALLS.name, 2, TimerDue(call_id=CALL_ID, deadline_at=NOW + timedelta(seconds=90)), id="t")
+    early = log(waiting, timer, message(CALLS.name, 3, created(), cause="t"))
+    in_time = log(waiting, timer, message(CALLS.name, 60, created(), cause="t"))
+    assert list(checks.early_timers(early)) == [f"{CALL_ID}: call.created at 3, 57.0 s too early"]
     assert list(checks.early_timers(in_time)) == []
 
 
