@@ -18,6 +18,7 @@ from nats.js.api import DiscardPolicy, StreamConfig
 
 from centralita.commands.connections import connected
 from centralita.embedded.servers import nats_server
+from centralita.operations.dead_letters import drop
 from centralita.replay import importing
 from centralita.replay.export_file import ExportWriter
 from centralita.replay.import_headers import FoundImport, find_imports
@@ -25,9 +26,10 @@ from centralita.replay.importing import MAX_IN_FLIGHT, ImportInterrupted, Import
 from centralita.replay.messages import Message
 from centralita.replay.publisher import BatchPublisher
 from centralita.replay.scope import Scope
-from centralita.replay.undo_import import undo_import, wait_until_processed
+from centralita.replay.undo_import import UndoRefused, undo_import, wait_until_processed
 from chassis.provision import provision
 from chassis.stream_reader import last_sequence, read
+from contracts.dead_letters import DeadLetter
 from contracts.streams import CALLS, REQUESTS
 
 if TYPE_CHECKING:
@@ -100,6 +102,20 @@ async def test_an_import_stores_its_messages_in_order_and_can_be_undone(bus_clie
     assert await find_imports(bus_client) == [FoundImport(done.import_id, COUNT, COUNT)]
     assert await undo_import(bus_client, done.import_id) == COUNT
     assert await bodies(bus_client) == NOTHING
+
+
+async def test_an_import_with_a_dead_letter_is_undone_only_after_it_is_dropped(bus_client: Client, file: Path) -> None:
+    done = await import_file(bus_client, file, speed=None)
+    first = await bus_client.jetstream().get_msg(REQUESTS.name, 1)
+    dead_letter = DeadLetter.of(
+        stream=REQUESTS.name, sequence=1, consumer="test", subject=first.subject or "", reasons=[], deliveries=1
+    )
+    await bus_client.jetstream().publish(dead_letter.dead_letter_subject, dead_letter.model_dump_json().encode())
+    with pytest.raises(UndoRefused, match="Dead letters refer to 1 messages of this import in REQUESTS"):
+        await undo_import(bus_client, done.import_id)
+    assert await bodies(bus_client) == WHOLE
+    await drop(bus_client, 1)
+    assert await undo_import(bus_client, done.import_id) == COUNT
 
 
 async def test_an_import_right_after_an_undone_one_is_complete(bus_client: Client, file: Path) -> None:
