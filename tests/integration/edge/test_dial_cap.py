@@ -120,15 +120,36 @@ async def test_replicas_together_stay_within_the_cap(bus_client: Client) -> None
     assert await replicas[0].add("desk.one", date(2026, 3, 3), 1, 20, None)
 
 
-async def test_the_memory_of_calls_is_bounded(bus_client: Client) -> None:
-    bucket = await bus_client.jetstream().key_value(DIALS.name)
-    counter = NatsDialCounter(bus_client, bucket)
-    for _ in range(120):
-        assert await counter.add("desk", TODAY, 10, 10_000, uuid4())
+async def test_every_id_is_remembered(bus_client: Client) -> None:
+    counter = NatsDialCounter(bus_client, await bus_client.jetstream().key_value(DIALS.name))
+    ids = [uuid4() for _ in range(300)]
+    for _ in range(2):
+        assert all([await counter.add("desk", TODAY, 10, 3_000, id) for id in ids])
 
-    entry = await bucket.get("desk.20260302")
-    assert len(entry.value or b"") < 3_000
-    assert (entry.value or b"").startswith(b'{"dials":1200,')
+    assert not await counter.add("desk", TODAY, 1, 3_000, uuid4())
+
+
+async def test_more_dials_under_a_used_id_are_reserved(bus_client: Client) -> None:
+    counter = NatsDialCounter(bus_client, await bus_client.jetstream().key_value(DIALS.name))
+    call_id = uuid4()
+
+    assert await counter.add("desk", TODAY, 1, 10, call_id)
+    assert not await counter.add("desk", TODAY, 11, 10, call_id)
+    assert await counter.add("desk", TODAY, 9, 10, call_id)
+    assert await counter.add("desk", TODAY, 3, 10, call_id)
+    assert [await counter.add("desk", TODAY, 1, 10, uuid4()) for _ in range(2)] == [True, False]
+
+
+async def test_an_invalid_request_reserves_nothing(
+    as_: "As", waiting: Call, orchestrator: "Orchestrator", body: dict[str, object]
+) -> None:
+    premium = {"phone_number": "+19005550123", "request_id": "r-8"}
+    assert (await place(as_("desk"), body, **premium, max_retries=9)).status_code == 422
+    change = {"max_retries": 9, "metadata": {"\n": "x"}}
+    assert (await as_("desk").put(f"/api/v1/calls/{waiting.call_id}", json=change)).status_code == 422
+
+    assert (await place(as_("desk"), body, request_id="r-8", max_retries=10)).status_code == 429
+    assert (await place(as_("desk"), body, request_id="r-8", max_retries=9)).status_code == 201
 
 
 class TestWithoutACap:

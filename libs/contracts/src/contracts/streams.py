@@ -242,8 +242,8 @@ ANSWERS = KeyValueBucket(
 )
 DIALS = KeyValueBucket(
     "dials",
-    "Dials that each API key has reserved, under the key's name and the day",
-    max_bytes=16 * 1024 * 1024,
+    "Dials that each API key has reserved, under the key's name and the day, and for each id",
+    max_bytes=128 * 1024 * 1024,
     max_age_seconds=2 * 24 * 3600,
     max_value_bytes=4096,
 )

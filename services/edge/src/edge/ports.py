@@ -94,7 +94,7 @@ class DialCounter(Protocol):
     async def add(self, key_name: str, day: date, dials: int, max_dials: int, reservation_id: UUID | None) -> bool:
         """Adds dials to those of a key on a day; returns False if there would be more than `max_dials`.
 
-        For an id that was added before, returns True and adds nothing. Raises Unavailable.
+        For an id that was added before, adds only what exceeds the earlier number. Raises Unavailable.
         """
 
 

@@ -1,6 +1,10 @@
-"""The counter of reserved dials in a NATS key-value bucket, by compare-and-set: shared by all replicas."""
+"""The counter of reserved dials in a NATS key-value bucket, by compare-and-set: shared by all replicas.
+
+An entry for each key and day has the sum. An entry for each id has the part of the sum that was reserved for it.
+"""
 
 import asyncio
+from contextlib import suppress
 from datetime import date
 from uuid import UUID
 
@@ -13,22 +17,14 @@ from edge.adapters.nats import translate_errors
 from edge.ports import Unavailable
 
 MAX_CONFLICTS = 20
-MAX_IDS = 100
-"""So many of the newest ids are remembered, so that a repeated request reserves no second time. An older call exists in
-the log by then, and is recognised there."""
 
 
 class _Reserved(BaseModel):
-    """The dials that a key has reserved on a day, and the newest ids of calls and pages for which it did."""
+    """The dials that are reserved on a day by a key, or for one id."""
 
     model_config = ConfigDict(frozen=True)
 
     dials: int = 0
-    ids: tuple[str, ...] = ()
-
-    def after(self, dials: int, id: str | None) -> "_Reserved":
-        ids = (*self.ids, id)[-MAX_IDS:] if id else self.ids
-        return _Reserved(dials=self.dials + dials, ids=ids)
 
 
 class NatsDialCounter:
@@ -41,22 +37,35 @@ class NatsDialCounter:
 
     async def add(self, key_name: str, day: date, dials: int, max_dials: int, reservation_id: UUID | None) -> bool:
         """Adds dials; returns False if there would be more than `max_dials`. Raises Unavailable."""
-        key = f"{key_name.replace('.', '=')}.{day:%Y%m%d}"  # a name contains no =, and a key no empty part
-        id = reservation_id.hex[:16] if reservation_id else None
+        sum_key = f"{key_name.replace('.', '=')}.{day:%Y%m%d}"  # a name contains no =, and a key no empty part
         async with translate_errors(self._client, "the daily cap of dials cannot be checked"), self._lock:
-            for _ in range(MAX_CONFLICTS):
-                reserved, revision = await self._read(key)
-                if id and id in reserved.ids:
-                    return True
-                if reserved.dials + dials > max_dials:
-                    return False
-                body = reserved.after(dials, id).model_dump_json().encode()
-                try:
-                    await self._bucket.update(key, body, last=revision)
-                except KeyWrongLastSequenceError:
-                    continue
+            if reservation_id is None:
+                return await self._add(sum_key, dials, max_dials)
+            id_key = f"{sum_key}-{reservation_id.hex}"
+            earlier, revision = await self._read(id_key)
+            if dials <= earlier.dials:
                 return True
+            if not await self._add(sum_key, dials - earlier.dials, max_dials):
+                return False
+            # The sum is first: after a crash, or beside another replica, an id reserves too much and never too little.
+            with suppress(KeyWrongLastSequenceError):
+                await self._write(id_key, dials, revision)
+            return True
+
+    async def _add(self, key: str, dials: int, max_dials: int) -> bool:
+        for _ in range(MAX_CONFLICTS):
+            reserved, revision = await self._read(key)
+            if reserved.dials + dials > max_dials:
+                return False
+            try:
+                await self._write(key, reserved.dials + dials, revision)
+            except KeyWrongLastSequenceError:
+                continue
+            return True
         raise Unavailable("the daily cap of dials cannot be checked: other replicas keep changing it")
+
+    async def _write(self, key: str, dials: int, revision: int) -> None:
+        await self._bucket.update(key, _Reserved(dials=dials).model_dump_json().encode(), last=revision)
 
     async def _read(self, key: str) -> tuple[_Reserved, int]:
         try:

@@ -69,11 +69,12 @@ class Acts:
             await trail.append(Stage.REFUSED, reasons=[str(refusal)])
             raise refusal
 
+        async def reserve() -> None:
+            await self._dial_cap.reserve(key.name, self._dial_cap.dials_of(request), call_id)
+
         async def place() -> tuple[StoredRequest, bool]:
-            if self._dial_cap.is_limited and not await self._calls.is_created(call_id):
-                await self._dial_cap.reserve(key.name, self._dial_cap.dials_of(request), call_id)
             named = request.model_copy(update={"key_name": key.name})
-            stored = await self._calls.create(named, request_id)
+            stored = await self._calls.create(named, request_id, reserve)
             return stored, stored.details is not None
 
         stored, _ = await trail.surround(place, _status_of)
@@ -114,11 +115,10 @@ class Acts:
             self._audit, act=act, target=target, key_name=key_name, fields=fields, before=mask_call(before.call)
         )
 
-        async def send() -> tuple[CallDetails, bool]:
+        async def reserve() -> None:
             await self._dial_cap.reserve(key_name, further_dials(command, before.call))
-            return await self._calls.command(command)
 
-        return await trail.surround(send, lambda after: mask_call(after.call))
+        return await trail.surround(lambda: self._calls.command(command, reserve), lambda after: mask_call(after.call))
 
     async def cancel(self, key_name: str, act: str, command: CallCancelRequested) -> tuple[CallDetails | None, bool]:
         """Returns the call after the cancel, if its request is decided. Raises UnknownCall and Refused."""
@@ -149,9 +149,9 @@ class Acts:
         request = {"retry_id": cursor.retry_id, "statuses": statuses, "limit": limit, "after": cursor.after}
         trail = AuditTrail(self._audit, act=act, target=campaign_id, key_name=key_name, request=request)
 
-        async def reserve(dials: int) -> None:
-            page_id = uuid5(cursor.retry_id, str(cursor.after))  # a page may be repeated
-            await self._dial_cap.reserve(key_name, dials, page_id)
+        async def reserve(call_ids: Sequence[UUID]) -> None:
+            retries = uuid5(cursor.retry_id, " ".join(map(str, call_ids)))  # the same calls are retried once
+            await self._dial_cap.reserve(key_name, len(call_ids), retries)
 
         async def retry() -> tuple[RetriedPage, bool]:
             page = await self._bulk_retry.retry(campaign_id, statuses, limit=limit, cursor=cursor, reserve=reserve)

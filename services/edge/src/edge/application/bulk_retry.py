@@ -5,7 +5,7 @@ follows from the bulk retry and the call, so the orchestrator decides it once, h
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 from uuid import UUID, uuid5
@@ -65,16 +65,16 @@ class BulkRetry:
         *,
         limit: int,
         cursor: Cursor,
-        reserve: Callable[[int], Awaitable[None]],
+        reserve: Callable[[Sequence[UUID]], Awaitable[None]],
     ) -> RetriedPage:
-        """Retries up to `limit` calls after the cursor, once `reserve` has returned for as many dials.
+        """Retries up to `limit` calls after the cursor, once `reserve` has returned for them.
 
         Raises the errors of `reserve`, Unavailable and TooLarge. Some of the calls may have been retried then; the same
         page may be repeated.
         """
         query = CampaignCallsQuery(campaign_id=campaign_id, statuses=statuses, after=cursor.after, limit=limit)
         page = await self._statistics.calls(query)
-        await reserve(len(page.call_ids))
+        await reserve(page.call_ids)
         sending = [self._send(cursor.retry_id, call_id) for call_id in page.call_ids]
         results = await asyncio.gather(*sending, return_exceptions=True)
         for result in results:

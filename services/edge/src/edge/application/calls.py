@@ -1,6 +1,7 @@
 """Reading calls and sending commands about them, for the REST API and for requests over NATS."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -76,12 +77,20 @@ class Calls:
         self._requests = requests
         self._statistics = statistics
 
-    async def create(self, request: CallRequested, request_id: str) -> StoredRequest:
-        """Requests a call. A repeated request returns the same call. Raises KeyReused, Refused and TooLarge."""
+    async def create(
+        self, request: CallRequested, request_id: str, reserve: Callable[[], Awaitable[None]] | None = None
+    ) -> StoredRequest:
+        """Requests a call. A repeated request returns the same call.
+
+        `reserve` runs before an acceptable request of no known call is sent. Raises its errors, KeyReused, Refused and
+        TooLarge.
+        """
         _raise_if_unacceptable(request)
         call_id = call_id_of(request_id)
         created = await self._created(call_id)
         if created is None:
+            if reserve:
+                await reserve()
             outcome = await self._requests.send(request.model_copy(update={"request_id": request_id}))
             raise_if_refused(outcome)
             created = await self._created(call_id)
@@ -91,13 +100,14 @@ class Calls:
             raise KeyReused(different)
         return StoredRequest(call_id, await self.get(call_id))
 
-    async def command(self, command: CallEvent) -> tuple[CallDetails, bool]:
+    async def command(self, command: CallEvent, reserve: Callable[[], Awaitable[None]]) -> tuple[CallDetails, bool]:
         """Sends a command. Returns the call after it, and whether the command is decided.
 
-        Raises UnknownCall, Refused and TooLarge.
+        `reserve` runs before an acceptable command is sent. Raises its errors, UnknownCall, Refused and TooLarge.
         """
         _raise_if_unacceptable(command)
         await last_decision(self._log, command.call_id)
+        await reserve()
         outcome = await self._requests.send(command)
         raise_if_refused(outcome)
         return await self.get(command.call_id), outcome is not None
@@ -123,10 +133,6 @@ class Calls:
         call = call_in(newest)
         provider_call_id = await self._provider_call_id(call_id) if call.attempt else None
         return CallDetails(call, newest.envelope.time, provider_call_id)
-
-    async def is_created(self, call_id: UUID) -> bool:
-        """Whether the call exists."""
-        return await self._created(call_id) is not None
 
     async def campaign_of(self, call_id: UUID) -> str:
         """Returns the id of the call's campaign, which never changes. Raises UnknownCall."""

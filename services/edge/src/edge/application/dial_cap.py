@@ -33,21 +33,16 @@ class DialCap:
         self._default_retries = default_retries
         self._now = now
 
-    @property
-    def is_limited(self) -> bool:
-        """Whether there is a cap."""
-        return self._max_dials > 0
-
     def dials_of(self, request: CallRequested) -> int:
         """Returns the number of dials to which a request may lead."""
         return 1 + (self._default_retries if request.max_retries is None else request.max_retries)
 
     async def reserve(self, key_name: str, dials: int, reservation_id: UUID | None = None) -> None:
-        """Reserves dials for today. Reserving again with the same id has no effect.
+        """Reserves dials for today. Reserving again with the same id reserves only what exceeds the earlier number.
 
         Raises DailyCapReached, and Unavailable if the counter cannot be read and written.
         """
-        if not (self.is_limited and dials):
+        if not (self._max_dials and dials):
             return
         now = self._now()
         if await self._counter.add(key_name, now.date(), dials, self._max_dials, reservation_id):
