@@ -37,6 +37,7 @@ from chassis.event_log import EventLog
 from chassis.metrics import BUILD, metrics
 from chassis.provision import wait_until_provisioned
 from chassis.settings import ServiceSettings, read
+from chassis.subject_bytes import replace_invalid_subject_bytes
 from contracts import Service
 from contracts.permissions import inbox_of
 from contracts.streams import Stream
@@ -138,6 +139,7 @@ async def connect_bus(service: Service, url: str) -> Bus:
         apply_types=False,
     )
     client = await broker.connect()
+    replace_invalid_subject_bytes(client)
     return Bus(client, broker, service, must_stop)
 
 
