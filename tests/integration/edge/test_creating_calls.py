@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from contracts import call_id_of
 from contracts.streams import REQUESTS
 from edge.adapters import nats as adapter
+from edge.entrypoints.problems import MAX_ERRORS
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import Orchestrator
@@ -258,3 +259,12 @@ async def test_a_request_larger_than_a_message_is_answered_with_413(
 
     assert answer.status_code == 413
     assert answer.json()["detail"] == "shorten script_template, variables or metadata"
+
+
+async def test_an_answer_names_a_bounded_number_of_wrong_fields(
+    api: httpx.AsyncClient, body: dict[str, object]
+) -> None:
+    answer = await api.post("/api/v1/calls", json={**body, **{f"unknown{number}": "" for number in range(5_000)}})
+    assert answer.status_code == 422
+    assert len(answer.json()["errors"]) == MAX_ERRORS
+    assert "of 5000" in answer.json()["detail"]

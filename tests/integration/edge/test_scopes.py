@@ -28,6 +28,7 @@ ROUTES = [
     ("GET", "/campaigns/spring", "read"),
     ("POST", "/campaigns/spring/pause", "call"),
     ("POST", "/campaigns/spring/resume", "call"),
+    ("POST", "/campaigns/spring/retry", "call"),
     ("GET", "/audit", "admin"),
 ]
 OTHERS = {"read": ["caller", "auditor"], "call": ["reader", "auditor"], "admin": ["reader", "caller", "desk"]}

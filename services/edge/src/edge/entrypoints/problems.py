@@ -29,6 +29,8 @@ logger = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = "5"
+MAX_ERRORS = 20
+"""How many wrong fields an answer names. A body may have tens of thousands of unknown fields."""
 INVALID = "the request is not valid; see errors"
 
 
@@ -79,10 +81,13 @@ def _refusal(error: Refused) -> JSONResponse:
 
 
 def _invalid(error: RequestValidationError) -> JSONResponse:
+    found = error.errors()
     errors = [
-        FieldError(field=_field(one["loc"]), message=one["msg"].removeprefix("Value error, ")) for one in error.errors()
+        FieldError(field=_field(one["loc"]), message=one["msg"].removeprefix("Value error, "))
+        for one in found[:MAX_ERRORS]
     ]
-    return problem(422, INVALID, kind="invalid", errors=errors)
+    detail = INVALID if len(found) <= MAX_ERRORS else f"{INVALID}; the first {MAX_ERRORS} of {len(found)}"
+    return problem(422, detail, kind="invalid", errors=errors)
 
 
 def _field(location: Sequence[str | int]) -> str:
