@@ -197,7 +197,11 @@ def _differences(recorded: CallDecision, now: CallDecision) -> Differences:
 
 
 def _different_fields(recorded: BaseModel, now: BaseModel, prefix: str, exclude: set[str] | None = None) -> Differences:
-    """Compares the fields that the recorded message sets."""
+    """Compares the fields that the recorded message sets and this build knows; a newer build may have more."""
     then = recorded.model_dump(mode="json", exclude_unset=True, exclude=exclude, by_alias=False)
     values = now.model_dump(mode="json", by_alias=False)
-    return tuple((f"{prefix}{name}", value, values[name]) for name, value in then.items() if value != values[name])
+    return tuple(
+        (f"{prefix}{name}", value, values[name])
+        for name, value in then.items()
+        if name in values and value != values[name]
+    )
