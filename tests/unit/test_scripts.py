@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from contracts.script import (
     MAX_SCRIPT_BYTES,
     greeting,
+    greeting_refusals,
     missing_variables,
     render_fallback_line,
     render_greeting,
@@ -47,8 +48,14 @@ def test_no_value_ends_the_greeting_or_begins_a_paragraph(value: str) -> None:
     assert render_fallback_line(template, {"x": "Fallback: " + value}) is None
 
 
-def test_the_greeting_is_the_first_paragraph_with_text() -> None:
-    assert render_greeting("{{x}}\n\nHola.", {"x": " "}) == "Hola."
+def test_the_purpose_is_never_spoken_as_the_greeting() -> None:
+    template = "{{x}}\n\nTell only the debtor."
+
+    assert render_greeting(template, {"x": " "}) == ""
+    assert greeting_refusals(template, {"x": "Hola."}) == []
+    assert greeting_refusals(template, {"x": " "}) == [
+        "script_template has no text in its first paragraph: that is the greeting"
+    ]
 
 
 def test_a_missing_variable_is_named_once() -> None:

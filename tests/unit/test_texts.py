@@ -39,6 +39,25 @@ def test_a_value_with_a_line_break_or_a_control_character_is_refused(character: 
     assert request.refusals(NOW) == [f"variables: name {ONE_LINE}"]
 
 
+@pytest.mark.parametrize("character", ["\U000e0041", "\u200b", "\u00ad", "\ufff9", "\ufeff", "\ue000", "\U0003fffe"])
+def test_a_value_with_an_invisible_character_is_refused(character: str) -> None:
+    request = a_request(variables={"name": f"Ana{character}"})
+
+    assert request.refusals(NOW) == [
+        "variables: name has an invisible or unassigned character; write visible text only"
+    ]
+
+
+def test_a_value_may_have_joiners() -> None:
+    assert a_request(variables={"name": "👩\u200d👧 می\u200cخواهم"}).refusals(NOW) == []
+
+
+def test_a_request_without_a_greeting_is_refused_and_a_stored_one_is_read() -> None:
+    request = a_request(script_template="{{name}}\n\nTell only the debtor.", variables={"name": " "})
+
+    assert request.refusals(NOW) == ["script_template has no text in its first paragraph: that is the greeting"]
+
+
 def test_a_value_has_at_most_200_characters() -> None:
     request = a_request(variables={"name": "a" * 201, "other": "b" * 2_000})
 

@@ -47,15 +47,24 @@ def is_empty(template: str, variables: Mapping[str, str]) -> bool:
     )
 
 
+def greeting_refusals(template: str, variables: Mapping[str, str]) -> list[str]:
+    """Returns why a script without missing variables has no greeting; empty if it has one."""
+    if render_greeting(template, variables):
+        return []
+    return ["script_template has no text in its first paragraph: that is the greeting"]
+
+
 def greeting(template: str) -> str:
     """Returns the first paragraph of a template, as one line."""
     return _line(_paragraphs(template)[0])
 
 
 def render_greeting(template: str, variables: Mapping[str, str]) -> str:
-    """Returns the greeting: the first paragraph with text, as one line. Raises KeyError if a variable is missing."""
-    lines = (_line(_render(paragraph, variables)) for paragraph in _paragraphs(template))
-    return next((line for line in lines if line), "")
+    """Returns the first paragraph with its values, as one line. Raises KeyError if a variable is missing.
+
+    It is empty if its values are. The next paragraph is never the greeting: it is for the model only.
+    """
+    return _line(_render(_paragraphs(template)[0], variables))
 
 
 def render_fallback_line(template: str, variables: Mapping[str, str]) -> str | None:

@@ -14,6 +14,10 @@ MAX_VALUE_CHARACTERS = 200
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTROLS = frozenset({"Cc", "Zl", "Zp"})
 """Categories of Unicode: control characters, the line separator and the paragraph separator."""
+_INVISIBLE = frozenset({"Cf", "Cn", "Co", "Cs"})
+"""Categories of Unicode: format characters, unassigned, private and surrogate code points."""
+_JOINERS = frozenset("\u200c\u200d")
+"""Format characters that scripts and emoji need: the zero-width non-joiner and joiner."""
 _BIDIRECTIONAL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters with the property Bidi_Control (Unicode, annex 9): they change the order of the text around them."""
 _LAYOUT = frozenset("\n\r\t")
@@ -38,6 +42,8 @@ def variable_refusals(variables: Mapping[str, str] | None) -> list[str]:
             refusals.append(f"variables: {name} has {len(value)} characters; {limit}")
         elif _has_controls(value):
             refusals.append(f"variables: {name} has a line break or a control character; write it as one plain line")
+        elif _has_invisible(value):
+            refusals.append(f"variables: {name} has an invisible or unassigned character; write visible text only")
     return refusals
 
 
@@ -46,6 +52,10 @@ def metadata_refusals(metadata: Mapping[str, str] | None) -> list[str]:
     if all(0 < len(name) <= MAX_NAME_CHARACTERS and not _has_controls(name) for name in metadata or {}):
         return []
     return [f"metadata: a name is not acceptable; write 1 to {MAX_NAME_CHARACTERS} characters, no control characters"]
+
+
+def _has_invisible(text: str) -> bool:
+    return any(unicodedata.category(character) in _INVISIBLE for character in set(text) - _JOINERS)
 
 
 def _has_controls(text: str, *, allowed: frozenset[str] = frozenset()) -> bool:

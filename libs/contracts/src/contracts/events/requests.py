@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from contracts.event import CallEvent, CampaignEvent, Event, Service
 from contracts.instants import Instant, schedule_refusals
 from contracts.numbers import number_refusals
-from contracts.script import is_empty, missing_variables, size_refusals
+from contracts.script import greeting_refusals, is_empty, missing_variables, size_refusals
 from contracts.texts import metadata_refusals, template_refusals, variable_refusals
 from contracts.values import CampaignId, Language, PhoneNumber, RequestId
 
@@ -59,7 +59,8 @@ class CallRequested(Event):
     def refusals(self, now: datetime) -> list[str]:
         """Refuses numbers that are never called, unacceptable texts, and a time that is too far ahead."""
         refusals = _field_refusals(self) + schedule_refusals(self.scheduled_at, now)
-        return refusals or size_refusals(self.script_template, self.variables)
+        script, variables = self.script_template, self.variables
+        return refusals or size_refusals(script, variables) or greeting_refusals(script, variables)
 
     @property
     def subject(self) -> str:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from contracts import Call, CallChangeRequested, CallRequested, CallStatus
 from contracts.numbers import country_of
-from contracts.script import missing_variables, size_refusals
+from contracts.script import greeting_refusals, missing_variables, size_refusals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class Policy:
 
 
 class UnacceptableTerms(ValueError):
-    """A number in a country that is not allowed, or a change after which the script lacks a variable or is too long."""
+    """A number in a country that is not allowed, or a change after which the script is unacceptable."""
 
 
 def new_call(call_id: UUID, request: CallRequested, policy: Policy, now: datetime) -> Call:
@@ -67,7 +67,8 @@ def changed_call(call: Call, request: CallChangeRequested, policy: Policy) -> Ca
         raise UnacceptableTerms(f"script_template asks for {', '.join(missing)}: give it in variables")
     # A script that an older build accepted does not prevent a change of other terms.
     is_new_script = not {"script_template", "variables"}.isdisjoint(changes)
-    if is_new_script and (refusals := size_refusals(after.script_template, after.variables)):
+    script, variables = after.script_template, after.variables
+    if is_new_script and (refusals := size_refusals(script, variables) or greeting_refusals(script, variables)):
         raise UnacceptableTerms(refusals[0])
     return after
 
