@@ -44,7 +44,7 @@ async def look_up(calls: EventLog, directory: CallDirectory, call: Call, attempt
         return await directory.fetch(attempt.provider_call_id)
     if attempt.claim is None:
         return None
-    claimed_at = attempt.claim.envelope.time
+    claimed_at = _claimed_at(attempt.claim)
     listed = await directory.list_calls(call.phone_number, claimed_at - _CLOCK_TOLERANCE)
     candidates = [candidate for candidate in listed if _may_be_attempt(candidate, claimed_at)]
     if not candidates:
@@ -69,12 +69,12 @@ def _only_one(candidates: list[ProviderCall], others: list[Attempt]) -> Provider
 def _is_unknown_owner(other: Attempt, candidate: ProviderCall) -> bool:
     if other.claim is None or other.is_undialled or other.provider_call_id is not None:
         return False
-    return _may_be_attempt(candidate, other.claim.envelope.time)
+    return _may_be_attempt(candidate, _claimed_at(other.claim))
 
 
 async def _other_attempts(calls: EventLog, call: Call, claim: StoredEvent) -> list[Attempt]:
     """Returns the attempts to the same number that were claimed at about the same time."""
-    claimed_at = claim.envelope.time
+    claimed_at = _claimed_at(claim)
     claims = await calls.read_period(
         DialClaimed.subjects(), claimed_at - _MAX_CLAIM_DISTANCE, claimed_at + _MAX_CLAIM_DISTANCE
     )
@@ -90,6 +90,12 @@ async def _other_attempts(calls: EventLog, call: Call, claim: StoredEvent) -> li
 async def _may_have_number(calls: EventLog, call_id: UUID, call: Call) -> bool:
     other = await load_call(calls, call_id)
     return other is None or other.phone_number == call.phone_number
+
+
+def _claimed_at(claim: StoredEvent) -> datetime:
+    """Returns when the server stored the claim; the clock of the process that wrote it may be wrong."""
+    assert claim.stored_at is not None  # noqa: S101  it was read from the log
+    return claim.stored_at
 
 
 def _may_be_attempt(candidate: ProviderCall, claimed_at: datetime) -> bool:
