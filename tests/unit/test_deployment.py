@@ -216,7 +216,7 @@ def test_containers_listen_on_all_addresses_at_the_port_that_others_use() -> Non
     assert len(port) == 1
     assert f"127.0.0.1:{port[0]}/health/live" in image
     proxied = re.findall(r"reverse_proxy (\S+)", (ROOT / "deploy/Caddyfile").read_text())
-    assert sorted(proxied) == [f"edge:{port[0]}", f"voice:{port[0]}"]
+    assert sorted(set(proxied)) == [f"edge:{port[0]}", f"voice:{port[0]}"]
     assert f"port: {port[0]}\n" in (ROOT / "deploy/prometheus/prometheus.yml").read_text()
 
 
@@ -259,13 +259,10 @@ def test_the_edge_believes_caddy_about_the_address_of_a_client_and_no_other_cont
 
 def test_caddy_and_the_edge_have_the_same_limits_of_bodies() -> None:
     text = (ROOT / "deploy/Caddyfile").read_text()
-    [webhooks] = re.findall(r"request_body @webhooks {\s*max_size (\d+)KiB\s*}", text)
-    [rest] = re.findall(r"request_body @rest {\s*max_size (\d+)MB\s*}", text)
+    [webhooks] = re.findall(rf"handle {TwilioWebhooks.prefix}/\* {{\s*request_body {{\s*max_size (\d+)KiB\s*}}", text)
+    [rest] = re.findall(r"handle {\s*request_body {\s*max_size (\d+)MB\s*}", text)
     assert int(webhooks) * 1024 == MAX_WEBHOOK_BYTES
     assert int(rest) * 1000**2 == MAX_BODY_BYTES
-    prefix = TwilioWebhooks.prefix
-    assert f"@webhooks path {prefix}/*\n" in text
-    assert f"@rest not path {prefix}/*\n" in text
 
 
 def test_caddy_limits_the_time_of_slow_clients_but_not_that_of_a_stream() -> None:

@@ -12,6 +12,7 @@ from tests.integration.edge.conftest import API_KEY, AUTH_TOKEN, PUBLIC_URL, sec
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
 from contracts import Call
+from edge.entrypoints import webhooks
 from edge.entrypoints.body_limit import MAX_BODY_BYTES, MAX_WEBHOOK_BYTES
 from edge.entrypoints.webhooks import MAX_FIELDS
 
@@ -90,6 +91,27 @@ async def test_no_more_of_a_body_is_read_than_its_limit_and_nothing_before_the_s
     assert sender.read_bytes - sender.bytes_before_the_answer <= limit + len(PART), "discarded after the answer"
     assert sender.headers[b"content-type"] == b"application/problem+json"
     assert sender.headers[b"connection"] == b"close", "the server would read the rest of the body"
+
+
+class StalledSender(Sender):
+    """A client that sends one byte and neither ends the body nor closes the connection."""
+
+    async def _receive(self) -> Message:
+        if self.read_bytes:
+            await asyncio.Event().wait()
+        self.read_bytes += 1
+        return {"type": "http.request", "body": b"a", "more_body": True}
+
+
+async def test_a_webhook_whose_body_does_not_arrive_is_answered_with_408(
+    app: ASGIApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "MAX_BODY_SECONDS", 0.01)
+    sender = StalledSender(app)
+    await sender.post(WEBHOOK, {"Transfer-Encoding": "chunked", **SIGNED})
+    assert sender.status == 408
+    assert sender.headers[b"content-type"] == b"application/problem+json"
+    assert sender.headers[b"connection"] == b"close"
 
 
 async def endless() -> AsyncIterator[bytes]:

@@ -3,6 +3,7 @@
 A webhook is answered once its event is in the log. The answer 503 makes the provider repeat the webhook.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Annotated, Any
@@ -32,6 +33,8 @@ logger = structlog.get_logger()
 
 MAX_FIELDS = 200
 """The fields of one form; Twilio sends about 40."""
+MAX_BODY_SECONDS = 5.0
+"""How long the body of a webhook may take. The sender is not known before its end."""
 
 Attempt = Annotated[int, Path(ge=1, le=MAX_PATH_NUMBER)]
 Turn = Annotated[int, Path(ge=1, le=MAX_PATH_NUMBER, description="the callee's turns count from 1")]
@@ -50,7 +53,7 @@ def build_router(provider: WebhookProvider, dialogue: DialogueService) -> APIRou
         prefix=provider.prefix,
         tags=["Webhooks"],
         route_class=_Receiver(provider, dialogue).route_class(),
-        responses=problems(400, 403, 404, 413, 422, 503),
+        responses=problems(400, 403, 404, 408, 413, 422, 503),
     )
     _add_report_routes(router, provider, dialogue)
     _add_instruction_routes(router, provider, dialogue)
@@ -114,7 +117,11 @@ def _add_instruction_routes(router: APIRouter, provider: WebhookProvider, dialog
 
 async def _parse_form(request: Request) -> Form:
     """Returns all signed fields, including empty ones. Providers send no multipart forms, so none is parsed."""
-    text = (await request.body()).decode("latin-1")
+    try:
+        async with asyncio.timeout(MAX_BODY_SECONDS):
+            text = (await request.body()).decode("latin-1")
+    except TimeoutError as error:
+        raise HTTPException(408, f"the body did not arrive within {MAX_BODY_SECONDS:g} s") from error
     try:
         return Form(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
     except ValueError as error:
