@@ -86,7 +86,8 @@ async def demo(console: Console, *, count: int, timeout: float, keep: bool, with
         shutil.rmtree(folder, ignore_errors=True)
 
 
-SETTINGS: Mapping[str, str] = {"LOG_LEVEL": "INFO", "MAX_CONCURRENT_CALLS": "50"}
+SETTINGS: Mapping[str, str] = {"LOG_LEVEL": "INFO", "MAX_CONCURRENT_CALLS": "50", "ALLOWED_COUNTRIES": "US"}
+"""They override exported settings. All numbers of the demo are in the United States."""
 
 
 async def _campaign(console: Console, system: System, count: int, timeout: float, *, with_faults: bool) -> None:
