@@ -1,7 +1,6 @@
 """Twilio's webhooks: only authentic ones are stored, before they are answered, and once."""
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -9,6 +8,8 @@ import httpx
 import pytest
 from nats.aio.client import Client
 from prometheus_client import REGISTRY
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
 from chassis.event_log import EventLog, StoredEvent
@@ -146,22 +147,19 @@ async def test_an_invalid_callback_is_refused_and_counted(
 
 @pytest.mark.parametrize("path", ["voice/{}/1", "gather/{}/1/1", "status/{}/1", "amd/{}/1"])
 async def test_a_webhook_for_an_unknown_call_is_not_found_and_logged(
-    twilio: "Twilio", calls: EventLog, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], path: str
+    twilio: "Twilio", calls: EventLog, path: str
 ) -> None:
     call_id = uuid4()
-    caplog.set_level(logging.INFO)
-
-    answer = await twilio(
-        "/twilio/" + path.format(call_id), CallStatus="ringing", AnsweredBy="human", To="+12125550123"
-    )
+    with capture_logs(processors=[merge_contextvars]) as lines:
+        answer = await twilio(
+            "/twilio/" + path.format(call_id), CallStatus="ringing", AnsweredBy="human", To="+12125550123"
+        )
 
     assert answer.status_code == 404
     assert answer.json()["type"] == "urn:centralita:problem:unknown-call"
     assert await calls.read(call_filters(call_id)) == []
-    logged = caplog.text + capsys.readouterr().out
-    assert "webhook_for_unknown_call" in logged
-    assert str(call_id) in logged
-    assert "+12125550123" not in logged
+    assert [(line["event"], line["call_id"]) for line in lines] == [("webhook_for_unknown_call", str(call_id))]
+    assert "+12125550123" not in str(lines)
 
 
 @pytest.mark.parametrize("path", ["voice/{}/1", "gather/{}/1/1", "say/{}/1/1?from=1", "status/{}/1", "amd/{}/1"])
