@@ -53,7 +53,7 @@ class CallRequested(Event):
     metadata: Metadata = Field(default={}, description="stored with the call, not interpreted")
     key_name: Annotated[str, StringConstraints(max_length=64)] | None = Field(
         default=None,
-        description="name of the API key that requested the call; REST sets it, whatever the body contains",
+        description="name of the API key that requested the call; REST sets it and ignores the value in the body",
     )
 
     def refusals(self, now: datetime) -> list[str]:

@@ -32,7 +32,7 @@ from telephony.routes import AFTER_SPOKEN_TEXT, FIRST_SENTENCE, Webhook
 logger = structlog.get_logger()
 
 MAX_FIELDS = 200
-"""The fields of one form; Twilio sends about 40."""
+"""The fields of one form; the provider sends about 40."""
 MAX_BODY_SECONDS = 5.0
 """How long the body of a webhook may take. The sender is not known before its end."""
 
