@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import DiscardPolicy, RePublish, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, ServerError
 
 from centralita.operations.doctor import bus
@@ -28,6 +28,13 @@ DIFFERENCES: list[tuple[Stream, dict[str, Any], str, str]] = [
     (CALLS, {"max_bytes": 1_000_000}, "max_bytes is 1000000, not unlimited", PROVISION),
     (CALLS, {"max_msgs": 10}, "max_msgs is 10, not unlimited", PROVISION),
     (CALLS, {"max_msg_size": 10}, "max_msg_size is 10, not unlimited", PROVISION),
+    (CALLS, {"republish": None}, "republish is off, not > on live.CALLS.>", PROVISION),
+    (
+        QUEUE,
+        {"republish": RePublish(src="queue.>", dest="here.>", headers_only=True)},
+        "republish is queue.> on here.> (headers only), not > on live.QUEUE.>",
+        PROVISION,
+    ),
     (CALLS, {"no_ack": True}, "no_ack is on, not off", PROVISION),
     (REQUESTS, {"discard": DiscardPolicy.OLD}, "discard is old, not new", PROVISION),
     (QUEUE, {"discard_new_per_subject": True}, "discard_new_per_subject is on, not off", PROVISION),

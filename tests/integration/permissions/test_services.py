@@ -10,6 +10,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import ConsumerConfig
 
+from chassis.barrier import wait_until_processed
 from chassis.connection_errors import family_of
 from chassis.event_log import EventLog
 from chassis.provision import wait_until_provisioned
@@ -87,8 +88,29 @@ async def test_a_service_may_not_subscribe_to_wildcards_or_inboxes_of_others(
 ) -> None:
     connection = await connect(service)
     others = [f"{inbox_of(user.name)}.>" for user in users() if user.name != service]
-    wide = [">", "_INBOX.>", "call.>", "speech.heard.*", "$JS.>", "dead_letter.>", *others]
+    live = ["live.>", *(stream.live(">") for stream in STREAMS)]
+    wide = [">", "_INBOX.>", "call.>", "speech.heard.*", "$JS.>", "dead_letter.>", *live, *others]
     assert len(await connection.refused_subscriptions(*wide)) == len(wide)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_service_receives_the_stored_messages_that_it_follows(service: Service, connect: "Connect") -> None:
+    connection, admin = await connect(service), await connect(ADMIN)
+    for stream, subjects in WORK[service].follows:
+        for filters in subjects:
+            assert await connection.may_subscribe(stream.live(filters), queue="")
+            live = await connection.client.subscribe(stream.live(filters))
+            await wait_until_processed(connection.client)
+            subject = filters.replace("campaign.*", "campaign.paused").replace("*", "x")
+            stored = await admin.js.publish(subject, b"{}")
+            message = await live.next_msg(timeout=5)
+            assert message.subject == stream.live(subject)
+            assert message.headers == {
+                **(message.headers or {}),
+                "Nats-Subject": subject,
+                "Nats-Sequence": str(stored.seq),
+            }
+            await live.unsubscribe()
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -131,7 +153,7 @@ async def test_a_service_may_not_write_to_the_cache_of_another(service: Service,
 @pytest.mark.parametrize("service", SERVICES)
 async def test_a_service_cannot_replace_a_durable_consumer_by_its_own(service: Service, connect: "Connect") -> None:
     connection = await connect(service)
-    durable = next((consumer for consumer in CONSUMERS if consumer.stream in WORK[service].follows), None)
+    durable = next((consumer for consumer in CONSUMERS if consumer.stream in WORK[service].consumes), None)
     if durable is None:
         assert await connection.refused_publishes(f"$JS.API.CONSUMER.CREATE.{CALLS.name}") != []
         return
@@ -155,7 +177,7 @@ async def test_a_service_may_read_and_follow_the_log_as_far_as_it_needs(service:
         log = EventLog(connection.client, CALLS.name, source="test")
         assert [found.sequence for found in await log.read([f"*.*.{call_id}"])] == [stored.sequence]
         assert await log.last(f"timer.due.{call_id}") is not None
-    if CALLS in work.follows:
+    if CALLS in work.consumes:
         followed = follow(connection.client, CALLS, [f"timer.due.{call_id}"], start_sequence=1)
         assert [message.subject for message in await anext(followed)] == [f"timer.due.{call_id}"]
         await followed.aclose()

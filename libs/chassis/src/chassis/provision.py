@@ -19,6 +19,7 @@ from nats.js.api import (
     ConsumerInfo,
     DeliverPolicy,
     DiscardPolicy,
+    RePublish,
     RetentionPolicy,
     StorageType,
     StreamConfig,
@@ -130,6 +131,7 @@ def stream_config(stream: Stream, *, replicas: int = 1) -> StreamConfig:
         deny_delete=stream.append_only,
         deny_purge=stream.append_only,
         allow_direct=True,
+        republish=RePublish(src=">", dest=stream.live(">")),
         allow_msg_schedules=stream.schedules or None,
     )
 
@@ -156,7 +158,7 @@ async def wait_until_provisioned(js: JetStreamContext, service: Service) -> None
     work, pause = WORK[service], 0.2
     while True:
         try:
-            for stream in (*work.reads, *work.follows):
+            for stream in (*work.reads, *work.consumes):
                 await retry_until_leader(partial(js.stream_info, stream.name))
             for consumer in work.handles:
                 await retry_until_leader(partial(js.consumer_info, consumer.stream.name, consumer.name))

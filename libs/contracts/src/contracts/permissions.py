@@ -62,15 +62,17 @@ class User:
 class Work:
     """What a service does on NATS beside publishing its events.
 
-    `handles`: durable consumers, whose messages it may store as dead letters. `reads`: streams from which it gets
-    single messages. `follows`: streams that it reads in order with temporary consumers. `answers`: requests to which it
-    replies, each with its queue group. `publishes`: further subjects, each with its purpose beside it. `awaits`:
-    subjects of answers to which it subscribes, beside its own inboxes.
+    `handles`: durable consumers, whose messages it may store as dead letters. `reads`: streams of which it gets stored
+    messages. `follows`: the filters of their subjects whose messages it also receives as they are stored. `consumes`:
+    streams that it alone writes and reads with temporary consumers. `answers`: requests to which it replies, each with
+    its queue group. `publishes`: further subjects, each with its purpose beside it. `awaits`: subjects of answers to
+    which it subscribes, beside its own inboxes.
     """
 
     handles: tuple[Consumer, ...] = ()
     reads: tuple[Stream, ...] = ()
-    follows: tuple[Stream, ...] = ()
+    follows: tuple[tuple[Stream, tuple[str, ...]], ...] = ()
+    consumes: tuple[Stream, ...] = ()
     answers: tuple[tuple[str, str], ...] = ()
     publishes: tuple[str, ...] = ()
     awaits: tuple[str, ...] = ()
@@ -84,8 +86,9 @@ WORK: Mapping[Service, Work] = {
             streams.ORCHESTRATOR_CAMPAIGNS,
             streams.ORCHESTRATOR_FACTS,
         ),
-        reads=(CALLS, REQUESTS),
-        follows=(CALLS, QUEUE),
+        reads=(CALLS, REQUESTS, QUEUE),
+        follows=((CALLS, (*streams.SLOT_FILTERS, *streams.CAMPAIGN_FILTERS)), (QUEUE, QUEUE.subjects)),
+        consumes=(CALLS, QUEUE),
         publishes=(
             schedule_subject("*"),
             f"{_API}.STREAM.PURGE.{CALLS.name}",  # clears a deadline
@@ -101,7 +104,8 @@ WORK: Mapping[Service, Work] = {
             streams.VOICE_GREETINGS,
         ),
         reads=(CALLS,),
-        follows=(CALLS, CLIPS.stream),
+        follows=((CALLS, (*streams.DIAL_FILTERS, *streams.TURN_FILTERS)),),
+        consumes=(CALLS, CLIPS.stream),
         publishes=(
             f"$O.{CLIPS.name}.>",
             f"{_API}.STREAM.NAMES",  # nats-py finds the store's stream by its subject
@@ -121,7 +125,9 @@ WORK: Mapping[Service, Work] = {
         awaits=(OUTCOMES,),
     ),
     Service.CAMPAIGN_STATS: Work(
-        follows=(CALLS,),
+        reads=(CALLS,),
+        follows=((CALLS, streams.PROJECTION_FILTERS),),
+        consumes=(CALLS,),
         answers=((_STATISTICS, Service.CAMPAIGN_STATS), (_CALL_IDS, Service.CAMPAIGN_STATS)),
         publishes=(
             *(f"dead_letter.{subjects}" for subjects in streams.PROJECTION_FILTERS),
@@ -160,23 +166,24 @@ def _service(service: Service, work: Work) -> User:
     publish = [OWN_PERMISSIONS, *owned_by(service), *work.publishes]
     for consumer in work.handles:
         publish += _handling(consumer)
-    for stream in (*work.reads, *work.follows):
+    for stream in (*work.reads, *work.consumes):
         publish.append(f"{_API}.STREAM.INFO.{stream.name}")
     for stream in work.reads:
         publish += [f"{_API}.DIRECT.GET.{stream.name}", f"{_API}.DIRECT.GET.{stream.name}.>"]
         publish.append(f"{_API}.STREAM.MSG.GET.{stream.name}")  # from the leader, which does not lag
-    for stream in work.follows:
+    for stream in work.consumes:
         publish += _following(stream.name)
     if work.answers:
         publish += ["_INBOX.>", "_R_.>"]  # the second: requests through an import of another account
     subscribe = [f"{consumer.deliver_subject} {consumer.name}" for consumer in work.handles]
     subscribe += [f"{subject} {queue}" for subject, queue in work.answers]
+    subscribe += [stream.live(subject) for stream, subjects in work.follows for subject in subjects]
     subscribe += work.awaits
     return User(
         service,
         tuple(sorted(set(publish))),
         (*subscribe, f"{inbox_of(service)}.>"),
-        never_publish=tuple(_durable(stream.name for stream in work.follows)),
+        never_publish=tuple(_durable(stream.name for stream in work.consumes)),
     )
 
 

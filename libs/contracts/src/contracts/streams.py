@@ -5,11 +5,11 @@ from typing import ClassVar
 
 from contracts.audit import ALL_ENTRIES
 from contracts.event import Event
-from contracts.events.admissions import AdmissionGranted
+from contracts.events.admissions import AdmissionGranted, AdmissionReleased
 from contracts.events.audio import AudioRequested
 from contracts.events.calls import CallHangupRequested, CallSettlementRequested, CallStatusChanged
 from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard
-from contracts.events.dials import DialLookedUp, DialPlaced, DialRefused, DialUnknown
+from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.requests import (
     CallCancelRequested,
     CallChangeRequested,
@@ -20,7 +20,7 @@ from contracts.events.requests import (
 )
 from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
 from contracts.events.timers import TimerDue
-from contracts.vocabulary import CallStatus
+from contracts.vocabulary import LIVE_STATUSES, CallStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,13 @@ class Stream:
     """Only the newest message of each subject is kept."""
     append_only: bool = False
     """The server refuses every deletion and purge."""
+
+    def live(self, subject: str) -> str:
+        """Returns the subject on which the server publishes the messages of `subject` again, once they are stored.
+
+        Refused messages and duplicates do not appear there. The message has its sequence as a header.
+        """
+        return f"live.{self.name}.{subject}"
 
 
 @dataclass(frozen=True)
@@ -271,6 +278,17 @@ def subject_ids(subject: str) -> dict[str, str]:
     return {"campaign_id" if family == "campaign" else "call_id": rest[0]} if rest else {}
 
 
+SLOT_FILTERS = (
+    *(f"call.*.*.{status}" for status in CallStatus if status not in LIVE_STATUSES),
+    *(event.subjects() for event in (AdmissionGranted, AdmissionReleased, DialClaimed)),
+)
+"""What call-orchestrator reads of CALLS to compute which slots are occupied."""
+CAMPAIGN_FILTERS = (campaign_state_filter("*"),)
+"""What call-orchestrator reads of CALLS to know which campaigns are paused."""
+DIAL_FILTERS = tuple(event.subjects() for event in (DialCleared, DialPlaced, DialRefused, DialUnknown))
+"""What voice reads of CALLS to compute the permits of the rate limit."""
+TURN_FILTERS = (AudioRequested.subjects(), ReplyGenerated.subjects())
+"""What voice reads of CALLS to speak the sentences of a turn."""
 PROJECTION_FILTERS = (
     call_state_filter("*"),
     ReplyGenerated.subjects(),

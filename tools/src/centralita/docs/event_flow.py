@@ -36,7 +36,7 @@ def flowchart() -> str:
                 lines.append(f'    {_node(service)} -- "{", ".join(families)}" --> {stream.name}')
     for service, work in WORK.items():
         lines += [f'    {c.stream.name} -- "{_purpose(c)}" --> {_node(service)}' for c in work.handles]
-        if not work.handles and CALLS in work.follows:
+        if not work.handles and any(stream is CALLS for stream, _ in work.follows):
             lines.append(f'    {CALLS.name} -- "everything, in order" --> {_node(service)}')
         systems = _EXTERNAL_SYSTEMS.get(service, ())
         lines += [f'    {_node(service)} <--> {name.split()[0]}(["{name}"])' for name in systems]

@@ -7,7 +7,7 @@ be. Some cannot be switched off again once they are on, and a stream cannot move
 from enum import Enum
 from typing import Any
 
-from nats.js.api import RetentionPolicy, StreamConfig
+from nats.js.api import RePublish, RetentionPolicy, StreamConfig
 
 from centralita.operations.doctor.checks import Finding, failed, warning
 from chassis.provision import stream_config
@@ -46,6 +46,7 @@ SETTINGS = (
     "allow_rollup_hdrs",
     "allow_direct",
     "allow_msg_schedules",
+    "republish",
     "no_ack",
     "sealed",
 )
@@ -100,6 +101,8 @@ def _value(value: object) -> str:
             return "unlimited"
         case bool():
             return "on" if value else "off"
+        case RePublish():
+            return f"{value.src} on {value.dest}{' (headers only)' if value.headers_only else ''}"
         case Enum():
             return str(value.value)
         case _:
