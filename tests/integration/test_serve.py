@@ -47,7 +47,7 @@ async def build(settings, bus):
     bus.before_drain.callback(stopping.set)
 
     async def wait(event: CallStatusChanged, stored: StoredEvent[CallStatusChanged]) -> None:
-        print("waiting", flush=True)
+        print("waiting on", type(asyncio.get_running_loop()).__module__, flush=True)
         await stopping.wait()
         print("left", flush=True)
 
@@ -85,15 +85,16 @@ async def test_a_service_listens_becomes_ready_and_stops_in_order_at_sigterm(nat
     assert json.loads(output.splitlines()[-1])["event"] == "stopped"
 
 
-async def test_a_waiting_handler_ends_at_sigterm(nats_url: str, bus_client: Client) -> None:
+async def test_a_waiting_handler_runs_on_uvloop_and_ends_at_sigterm(nats_url: str, bus_client: Client) -> None:
     process = await start(nats_url, "-c", WAITING)
     dialing = EXAMPLES["call.status_changed"]
     subject = f"call.status_changed.{dialing.subject.split('.')[2]}.dialing"
     await bus_client.jetstream().publish(subject, dialing.model_dump_json().encode())
     assert process.stdout
     async with asyncio.timeout(30):
-        while b"waiting" not in await process.stdout.readline():
+        while not (line := await process.stdout.readline()).startswith(b"waiting"):
             continue
+    assert line == b"waiting on uvloop\n"
     process.send_signal(signal.SIGTERM)
     output, errors = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0, errors

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import structlog
 import uvicorn
+import uvloop
 from faststream.nats import NatsBroker
 from faststream.nats.security import NatsUserPassword
 from nats.aio.client import Client
@@ -76,11 +77,11 @@ Build = Callable[[S, Bus], AbstractAsyncContextManager[ASGIApp]]
 
 
 def serve(service: Service, kind: type[S], build: Build[S]) -> None:
-    """Runs `service` until SIGTERM or SIGINT."""
+    """Runs `service` on uvloop until SIGTERM or SIGINT."""
     settings = read(kind)
     logging_setup.configure(service, settings.log_level)
     try:
-        asyncio.run(run(service, settings, build))
+        uvloop.run(run(service, settings, build))
     except ConnectionClosed as error:
         logger.critical("connection_closed", reason=str(error))
         raise SystemExit(1) from error
