@@ -23,7 +23,7 @@ from chassis.provision import NotEnoughNodes, provision
 from chassis.stream_reader import follow
 from contracts import CampaignPaused
 from contracts.permissions import ADMIN
-from contracts.streams import BUCKETS, CALLS, CLIPS, CONSUMERS, QUEUE, STREAMS
+from contracts.streams import BUCKETS, CALLS, CLIPS, CONSUMERS, QUEUE, STREAMS, campaign_state_filter
 
 NAMES = tuple(stream.name for stream in (*STREAMS, *(bucket.stream for bucket in BUCKETS)))
 
@@ -131,6 +131,10 @@ async def test_an_appended_event_is_read_at_once_through_every_node(
             assert last
             assert last.sequence == read[-1].sequence == appended.sequence
             assert (last.event, last.envelope) == (read[-1].event, read[-1].envelope)
+            filter, first_sequence = campaign_state_filter(node.name), read[0].sequence
+            assert await log.read([filter]) == read
+            after = await log.read_after(filter, first_sequence, known_sequence=appended.sequence)
+            assert after == read[1:]
         await client.close()
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
@@ -12,8 +12,6 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import NoRespondersError
 from nats.js import JetStreamContext
-from nats.js.api import RawStreamMsg
-from nats.js.errors import APIError
 
 from chassis.direct_get import MAX_PAGE, get_page
 from chassis.event_log import EventLog
@@ -143,20 +141,3 @@ async def test_the_last_sequence_counts_deleted_messages(bus_client: Client, dia
     newest = await last_sequence(bus_client, CALLS.name)
     await bus_client.jetstream().delete_msg(CALLS.name, newest)
     assert await last_sequence(bus_client, CALLS.name) == newest > dials[-1]
-
-
-@pytest.mark.parametrize("remaining", [0, 1])
-async def test_events_can_be_read_while_the_newest_of_them_is_deleted(
-    bus_client: Client, calls: EventLog, monkeypatch: pytest.MonkeyPatch, remaining: int
-) -> None:
-    stored = [await calls.append(SPEECH) for _ in range(remaining + 1)]
-    read_pages = calls._pages
-
-    async def delete_and_read(*filter_and_period: Any) -> list[RawStreamMsg]:
-        with suppress(APIError):  # only the first time
-            await bus_client.jetstream().delete_msg(CALLS.name, stored[-1].sequence)
-        return await read_pages(*filter_and_period)
-
-    monkeypatch.setattr(calls, "_pages", delete_and_read)
-    async with asyncio.timeout(5):
-        assert await calls.read([SPEECH.subject]) == stored[:remaining]

@@ -8,6 +8,7 @@ No base class, no business terms; one concern per module.
 | `settings` | the settings that every service reads from its environment |
 | `addresses` | the addresses and the user in ``NATS_URL`` |
 | `event_log` | appending events under a guard; reading the events of one call or campaign |
+| `history` | how the messages of one call or campaign are found, at a constant cost |
 | `stream_reader`, `direct_get` | reading a stream: following it, up to a sequence, or in pages |
 | `stored_event` | an event with its envelope and its sequence |
 | `subscriptions` | typed handlers for a durable consumer |

@@ -4,35 +4,30 @@ Appends are guarded by optimistic concurrency on the server (law 1). A `Guard` n
 based on. If the server has stored another message since then, the append raises `Conflict`.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import uuid_utils
 from nats.aio.client import Client
 from nats.errors import MaxPayloadError
-from nats.js import JetStreamContext
 from nats.js.api import PubAck, RawStreamMsg
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError
 
 from chassis import tracing
 from chassis.bus_clock import wall_clock
-from chassis.direct_get import get_page
-from chassis.leader_retry import MAX_ELECTION_SECONDS, REQUEST_TIMEOUT_SECONDS, retry_until_leader
+from chassis.history import History
+from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from chassis.stored_event import StoredEvent, stored_event_of_raw
 from chassis.unreadable import UnreadableEvent
 from contracts import Envelope, Event
-from contracts.events.timers import is_schedule
 
 __all__ = ["Conflict", "EventLog", "Guard", "StoredEvent", "UnreadableEvent", "publish", "size_of"]
 
 _WRONG_LAST_SEQUENCE = 10071
 """The server's error code for a failed guard (nats-server ``errors.json``)."""
-_LAG_PAUSE_SECONDS = 0.02
 MAX_HEADER_BYTES = 65_535
 """A stream stores no larger headers (nats-server ``errors.json``, 10097)."""
-_FIRST_INSTANT, _LAST_INSTANT = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 class Conflict(Exception):
@@ -62,7 +57,7 @@ class EventLog:
 
     def __init__(self, client: Client, stream: str, *, source: str, now: Callable[[], datetime] = wall_clock) -> None:
         self._client = client
-        self._js: JetStreamContext = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
+        self._history = History(client, stream)
         self._stream = stream
         self._source = source
         self._now = now
@@ -101,24 +96,25 @@ class EventLog:
         Reads from the stream's leader, because other nodes may lag. A guard rejects an append that is based on an old
         state, but a decision not to append has no guard.
         """
-        message = await self._newest(subject)
-        return stored_event_of_raw(message, self._stream) if message else None
+        return self._event(await self._history.newest(subject))
 
-    async def _newest(self, subject: str) -> RawStreamMsg | None:
-        try:
-            return await retry_until_leader(lambda: self._js.get_last_msg(self._stream, subject))
-        except NotFoundError:
-            return None
+    async def last_of_any_node(self, subject: str) -> StoredEvent | None:
+        """As `last`, from any node: cheaper for the leader, but a node may lag for milliseconds.
+
+        For what a guard or a later reader corrects.
+        """
+        return self._event(await self._history.newest_of_any_node(subject))
 
     async def read(self, subjects: Sequence[str], *, after_sequence: int = 0) -> list[StoredEvent]:
         """Returns all events on these filters, in the order of the log. Raises UnreadableEvent.
 
         With `after_sequence`, only those after it.
 
-        Meant for the events of one call, not of a whole stream. The result is as new as that of `last`: a node that
-        lags is asked again. Raises TimeoutError after `MAX_ELECTION_SECONDS`.
+        Meant for the events of one call or campaign: its filters match few subjects, and each costs a request. The
+        length of the log does not matter. The result is as new as that of `last`: a node that lags is asked again.
+        Raises TimeoutError after `MAX_ELECTION_SECONDS`.
         """
-        return [stored_event_of_raw(message, self._stream) for message in await self._read(subjects, after_sequence)]
+        return self._events(await self._history.read(subjects, after_sequence))
 
     async def read_all(
         self, subjects: Sequence[str], *, after_sequence: int = 0
@@ -127,14 +123,32 @@ class EventLog:
 
         For display, and for requests, whose own delivery makes a dead letter of one that is invalid.
         """
-        return [self._event_or_error(message) for message in await self._read(subjects, after_sequence)]
+        return [self._event_or_error(message) for message in await self._history.read(subjects, after_sequence)]
+
+    async def read_after(
+        self, subject: str, after_sequence: int, *, known_sequence: int | None = None
+    ) -> list[StoredEvent]:
+        """Returns the events on a filter after a sequence that is near the end of the log. Raises UnreadableEvent.
+
+        One request, of any node. The result has no gap. It may lack the newest events, but it contains all up to
+        `known_sequence`, which is that of an event on the filter. Raises TimeoutError if no node has that event.
+
+        For the events of an attempt or a turn, from its first one on. The server's cost grows with the log after
+        `after_sequence`: read the history of an old call by `read` (law 11).
+        """
+        return self._events(await self._history.read_after(subject, after_sequence, known_sequence))
 
     async def read_period(self, subject: str, start_at: datetime, end_at: datetime) -> list[StoredEvent]:
         """Returns the events on a filter that the server stored from `start_at` to `end_at`, in the order of the log.
 
         The cost grows with the number of these events, not with the log. The rest is as for `read`.
         """
-        messages = await self._read_filter(subject, 0, start_at, end_at)
+        return self._events(await self._history.read_period(subject, start_at, end_at))
+
+    def _event(self, message: RawStreamMsg | None) -> StoredEvent | None:
+        return stored_event_of_raw(message, self._stream) if message else None
+
+    def _events(self, messages: Sequence[RawStreamMsg]) -> list[StoredEvent]:
         return [stored_event_of_raw(message, self._stream) for message in messages]
 
     def _event_or_error(self, message: RawStreamMsg) -> StoredEvent | UnreadableEvent:
@@ -142,43 +156,6 @@ class EventLog:
             return stored_event_of_raw(message, self._stream)
         except UnreadableEvent as error:
             return error
-
-    async def _read(self, subjects: Sequence[str], after_sequence: int = 0) -> list[RawStreamMsg]:
-        read = await asyncio.gather(*(self._read_filter(subject, after_sequence) for subject in subjects))
-        events = [message for messages in read for message in messages if not is_schedule(message.subject or "")]
-        return sorted(events, key=lambda message: message.seq or 0)
-
-    async def _read_filter(
-        self, subject: str, after_sequence: int, start_at: datetime = _FIRST_INSTANT, end_at: datetime = _LAST_INSTANT
-    ) -> list[RawStreamMsg]:
-        newest = await self._newest(subject)
-        async with asyncio.timeout(MAX_ELECTION_SECONDS):
-            while newest is not None and (newest.seq or 0) > after_sequence and _time(newest) >= start_at:
-                messages = await retry_until_leader(lambda: self._pages(subject, after_sequence, start_at, end_at))
-                if messages and ((messages[-1].seq or 0) >= (newest.seq or 0) or _time(messages[-1]) > end_at):
-                    return [message for message in messages if _time(message) <= end_at]
-                await asyncio.sleep(_LAG_PAUSE_SECONDS)
-                newest = await self._newest(subject)  # the former may have been deleted, as a call's schedule is
-        return []
-
-    async def _pages(
-        self, subject: str, after_sequence: int, start_at: datetime, end_at: datetime
-    ) -> list[RawStreamMsg]:
-        """Returns the messages after a sequence or from `start_at` on, to the first page that goes beyond `end_at`."""
-        start_time = start_at if start_at > _FIRST_INSTANT else None
-        first_sequence = after_sequence + 1
-        page = await get_page(self._client, self._stream, subject, start_sequence=first_sequence, start_time=start_time)
-        messages = page.messages
-        while page.has_more and _time(messages[-1]) <= end_at:
-            start_sequence = (messages[-1].seq or 0) + 1
-            page = await get_page(self._client, self._stream, subject, start_sequence=start_sequence)
-            messages += page.messages
-        return messages
-
-
-def _time(message: RawStreamMsg) -> datetime:
-    """Returns when the server stored the message."""
-    return message.time or _FIRST_INSTANT
 
 
 async def publish(client: Client, subject: str, body: bytes, headers: dict[str, str]) -> PubAck:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -26,6 +27,7 @@ from contracts.streams import CALLS, QUEUE, call_state_filter, campaign_state_fi
 
 _STATUSES = frozenset(CallStatus)
 _SLOT_EVENTS = (AdmissionGranted, AdmissionReleased, DialClaimed)
+_FIRST_INSTANT, _LAST_INSTANT = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 class NatsFeeds:
@@ -65,7 +67,7 @@ class NatsFeeds:
         Raises UnreadableEvent: it may be a pause.
         """
         filters = [campaign_state_filter("*")]
-        present = await self._log.read(filters)
+        present = await self._log.read_period(filters[0], _FIRST_INSTANT, _LAST_INSTANT)
         start = present[-1].sequence + 1 if present else 1
         async with aclosing(follow_events(self._client, CALLS, filters, start_sequence=start)) as batches:
             yield _paused(present, batches)
