@@ -113,6 +113,18 @@ async def test_a_token_of_another_key_is_forbidden_without_a_message_to_nats_and
     assert synthesizer.first_by == []
 
 
+async def test_a_token_of_another_sequence_is_forbidden(
+    media: httpx.AsyncClient, start_call: StartCall, request_audio: RequestAudio, synthesizer: FakeSynthesizer
+) -> None:
+    event = await start_call(CallStatus.IN_PROGRESS)
+    await request_audio(event, 0, 0, "Hello, this is the clinic.", is_reusable=True)
+    path = f"/media/{event.call_id}/1/0"
+    for query in ({"after": "8"}, {}, {"after": "07"}, {"after": "x"}):
+        answer = await media.get(path, params={"token": sign(KEY, path, 7), **query})
+        assert answer.status_code == (200 if query == {"after": "07"} else 403)
+    assert len(synthesizer.first_by) == 1
+
+
 @pytest.mark.parametrize("number", ["9" * 5_000, "9" * 10, "-1", "1.0"])
 async def test_a_path_with_another_number_than_of_an_attempt_is_not_found(
     number: str, media: httpx.AsyncClient, bus_client: Client

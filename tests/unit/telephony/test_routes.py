@@ -9,7 +9,7 @@ from starlette.routing import compile_path
 import chassis.path_numbers  # noqa: F401  the convertor of the paths
 from centralita.operations.doctor import public as doctor
 from telephony.media import MEDIA_PATH, build_media_target, derive_media_key, verify
-from telephony.routes import AFTER_SPOKEN_TEXT, FIRST_SENTENCE, Webhook
+from telephony.routes import AFTER_SEQUENCE, AFTER_SPOKEN_TEXT, FIRST_SENTENCE, Webhook, parse_sequence
 from telephony.timing import HANDOVER_SECONDS, SILENCE_SECONDS
 from telephony.twilio import build_urls
 
@@ -52,6 +52,26 @@ def test_webhook_urls_have_the_form_of_earlier_versions() -> None:
     assert URLS.utterance(CALL, 2, 7, is_after_spoken_text=False) == f"{BASE}/gather/{CALL}/2/7{RETRY}"
 
 
+@pytest.mark.parametrize("after_sequence", [1, 10**17])
+def test_a_url_of_a_turn_carries_its_sequence(after_sequence: int) -> None:
+    utterance = URLS.utterance(CALL, 2, 7, is_after_spoken_text=False, after_sequence=after_sequence)
+    after_spoken_text = URLS.utterance(CALL, 2, 7, is_after_spoken_text=True, after_sequence=after_sequence)
+    remainder = URLS.remainder(CALL, 2, 7, 3, after_sequence=after_sequence)
+    media = build_media_target(b"key", CALL, 2, 7, after_sequence=after_sequence)
+
+    assert utterance == f"{BASE}/gather/{CALL}/2/7?after={after_sequence}{RETRY}"
+    assert after_spoken_text == f"{BASE}/gather/{CALL}/2/7?said=true&after={after_sequence}{RETRY}"
+    assert remainder == f"{BASE}/say/{CALL}/2/7?from=3&after={after_sequence}{RETRY}"
+    for url in (utterance, after_spoken_text, remainder, media):
+        [value] = parse_qs(urlsplit(url).query)[AFTER_SEQUENCE]
+        assert parse_sequence(value) == after_sequence
+
+
+@pytest.mark.parametrize("value", [None, "", "-1", "1.5", "1e3", " 1", "+1", "\u0661", "9" * 19, "9" * 5_000])
+def test_what_is_no_sequence_is_as_if_it_was_missing(value: str | None) -> None:
+    assert parse_sequence(value) == 0
+
+
 def test_query_parameters_are_those_of_the_url() -> None:
     assert parse_qs(urlsplit(BUILT[Webhook.UTTERANCE]).query) == {AFTER_SPOKEN_TEXT: ["true"]}
     assert parse_qs(urlsplit(BUILT[Webhook.REMAINDER]).query) == {FIRST_SENTENCE: ["3"]}
@@ -74,11 +94,15 @@ def test_a_media_token_is_signed_with_the_derived_key_and_that_of_every_replica(
     assert not verify(b"key", f"/media/{CALL}/2/7", token)
 
 
-@pytest.mark.parametrize(("key", "turn"), [(b"another key", 7), (b"key", 8)])
-def test_a_media_token_is_invalid_for_another_key_or_path(key: bytes, turn: int) -> None:
-    _, _, token = build_media_target(b"key", CALL, 2, 7).partition("?token=")
+@pytest.mark.parametrize(
+    ("key", "turn", "after"), [(b"another key", 7, 5), (b"key", 8, 5), (b"key", 7, 6), (b"key", 7, 0)]
+)
+def test_a_media_token_is_invalid_for_another_key_path_or_sequence(key: bytes, turn: int, after: int) -> None:
+    [token] = parse_qs(urlsplit(build_media_target(b"key", CALL, 2, 7, after_sequence=5)).query)["token"]
 
-    assert not verify(key, f"/media/{CALL}/2/{turn}", token)
+    assert verify(b"key", f"/media/{CALL}/2/7", token, 5)
+    assert not verify(key, f"/media/{CALL}/2/{turn}", token, after)
+    assert token not in build_media_target(b"key", CALL, 2, 7)
 
 
 def test_the_doctor_requests_paths_that_edge_and_voice_serve() -> None:

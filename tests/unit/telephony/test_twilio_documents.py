@@ -33,9 +33,10 @@ def gather(turn: int, content: str, *, query: str = "", language: str = "es-ES")
     return f'<?xml version="1.0" encoding="UTF-8"?><Response>{element}</Response>'
 
 
-def play(turn: int) -> str:
+def play(turn: int, after: int = 0) -> str:
     path = f"/media/{CALL}/2/{turn}"
-    return f"<Play>https://media.example.com{path}?token={sign(derive_media_key('token'), path)}</Play>"
+    query = f"?token={sign(derive_media_key('token'), path, after)}" + (f"&amp;after={after}" if after else "")
+    return f"<Play>https://media.example.com{path}{query}</Play>"
 
 
 @pytest.mark.parametrize(
@@ -44,6 +45,12 @@ def play(turn: int) -> str:
         (PlayGreeting(CALL, 2, "es"), gather(1, play(0))),
         (PlayTurn(CALL, 2, "en", 3), gather(4, play(3), language="en-US")),
         (PlayTurn(CALL, 2, "es-MX", 3), gather(4, play(3), language="es-MX")),
+        (PlayTurn(CALL, 2, "es", 3, 81), gather(4, play(3, 81), query="?after=81")),
+        (
+            SpeakText(CALL, 2, "es", 3, "A", 81),
+            gather(4, '<Say language="es-ES">A</Say>', query="?said=true&amp;after=81"),
+        ),
+        (Listen(CALL, 2, "es", 3, 81), gather(4, "", query="?said=true&amp;after=81")),
         (SpeakText(CALL, 2, "es", 3, "A & B"), gather(4, '<Say language="es-ES">A &amp; B</Say>', query="?said=true")),
         (Listen(CALL, 2, "es", 3), gather(4, "", query="?said=true")),
         (HangUp(), '<?xml version="1.0" encoding="UTF-8"?><Response><Hangup /></Response>'),

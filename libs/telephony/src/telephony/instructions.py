@@ -1,7 +1,7 @@
 """Instructions to the telephone network for one line, and the utterances that it returns.
 
 A provider's module renders the instructions. Every instruction but `HangUp` then waits for the callee's next utterance,
-which belongs to the turn after `turn`.
+which belongs to the turn after `turn`. `after_sequence` becomes part of the URLs (`telephony.routes`).
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ class PlayGreeting:
     attempt: int
     language: str
     turn: int = GREETING_TURN
+    after_sequence: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class PlayTurn:
     attempt: int
     language: str
     turn: int
+    after_sequence: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class SpeakText:
     language: str
     turn: int
     text: str
+    after_sequence: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Listen:
     attempt: int
     language: str
     turn: int
+    after_sequence: int = 0
 
 
 @dataclass(frozen=True, slots=True)

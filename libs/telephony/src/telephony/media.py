@@ -1,9 +1,9 @@
 """The audio of a turn over HTTP: voice serves it, the telephone provider plays it, the edge relays it.
 
 The URL carries a token, because speech is personal data and the ids in the path are no secret. The token signs the
-path alone, so that it is valid under the public and the internal host name of voice. It is signed with a key that is
-derived from the provider's secret, so a signed URL reveals nothing about that secret. Voice serves a URL only while its
-attempt may use its line.
+path and the sequence in the URL (`telephony.routes`). It does not sign a host name, so it is valid under the public and
+the internal one of voice. It is signed with a key that is derived from the provider's secret, so a signed URL reveals
+nothing about that secret. Voice serves a URL only while its attempt may use its line.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import hmac
 from uuid import UUID
 
 from telephony.hkdf import derive_key
-from telephony.routes import TURN_PATH, build_path
+from telephony.routes import AFTER_SEQUENCE, TURN_PATH, build_path, build_query
 
 MEDIA_PATH = "/media" + TURN_PATH
 """The path's template, in Starlette's notation (`chassis.path_numbers`)."""
@@ -26,17 +26,26 @@ def derive_media_key(secret: str) -> bytes:
     return derive_key(secret.encode(), info=_PURPOSE)
 
 
-def build_media_target(key: bytes, call_id: UUID, attempt: int, turn: int, *, is_aside: bool = False) -> str:
+def build_media_target(
+    key: bytes, call_id: UUID, attempt: int, turn: int, *, after_sequence: int = 0, is_aside: bool = False
+) -> str:
     """Returns the path and query of a turn's audio. `key` is that of `derive_media_key`."""
     path = build_path(MEDIA_PATH, call_id=call_id, attempt=attempt, turn=turn)
-    return f"{path}?{TOKEN}={sign(key, path)}" + (f"&{ASIDE}=true" if is_aside else "")
+    return path + build_query(
+        {
+            TOKEN: sign(key, path, after_sequence),
+            AFTER_SEQUENCE: after_sequence or None,
+            ASIDE: "true" if is_aside else None,
+        }
+    )
 
 
-def sign(key: bytes, path: str) -> str:
-    """Returns the token of a path: HMAC-SHA256 (RFC 2104), in hexadecimal."""
-    return hmac.new(key, path.encode(), hashlib.sha256).hexdigest()
+def sign(key: bytes, path: str, after_sequence: int = 0) -> str:
+    """Returns the token of a path and a sequence: HMAC-SHA256 (RFC 2104), in hexadecimal."""
+    signed = path + build_query({AFTER_SEQUENCE: after_sequence or None})
+    return hmac.digest(key, signed.encode(), hashlib.sha256).hex()
 
 
-def verify(key: bytes, path: str, token: str) -> bool:
-    """Returns whether the token belongs to the path. Compares in constant time."""
-    return hmac.compare_digest(sign(key, path).encode(), token.encode())
+def verify(key: bytes, path: str, token: str, after_sequence: int = 0) -> bool:
+    """Returns whether the token belongs to the path and the sequence. Compares in constant time."""
+    return hmac.compare_digest(sign(key, path, after_sequence).encode(), token.encode())

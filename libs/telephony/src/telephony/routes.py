@@ -4,9 +4,15 @@ Voice builds these URLs when it dials or redirects a call, and an instruction na
 A URL names the call, the attempt and, where it matters, the turn. A webhook that arrives before the answer to the dial
 request therefore still finds its call. The form of a URL must not change: calls in progress during an upgrade use URLs
 of the previous version.
+
+A URL of a turn also carries the sequence of the turn's `speech.heard` (`AFTER_SEQUENCE`). All other events of the turn
+follow it in the log, so a reader of the turn reads one short page from there. The greeting has no `speech.heard` and no
+sequence; URLs of older builds have none either. The provider's signature covers the query of a webhook, and the token
+that of a media URL. So only we choose the sequence. Readers check what they find there nevertheless.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
@@ -16,8 +22,13 @@ TURN_PATH = ATTEMPT_PATH + "/{turn:number}"
 
 AFTER_SPOKEN_TEXT = "said"
 """Query parameter of `Webhook.UTTERANCE`: the provider's own voice spoke before the callee did."""
+AFTER_SEQUENCE = "after"
+"""Query parameter of URLs of a turn: the sequence of the turn's `speech.heard`. Without it, that is not known."""
 FIRST_SENTENCE = "from"
 """Query parameter of `Webhook.REMAINDER`: the number of the first sentence to speak."""
+
+_MAX_SEQUENCE_DIGITS = 18
+"""The server's sequences have 64 bits; a longer number is none of them."""
 
 
 class Webhook(StrEnum):
@@ -46,6 +57,18 @@ def build_path(template: str, **parameters: object) -> str:
     return re.sub(r"{(\w+):\w+}", lambda parameter: str(parameters[parameter[1]]), template)
 
 
+def build_query(parameters: Mapping[str, object]) -> str:
+    """Returns the query with its question mark, without parameters that are None; empty if all are."""
+    pairs = [f"{name}={value}" for name, value in parameters.items() if value is not None]
+    return "?" + "&".join(pairs) if pairs else ""
+
+
+def parse_sequence(text: str | None) -> int:
+    """Returns the value of `AFTER_SEQUENCE`, or 0 if there is none or it is not a sequence."""
+    is_sequence = text is not None and text.isascii() and text.isdigit() and len(text) <= _MAX_SEQUENCE_DIGITS
+    return int(text or 0) if is_sequence else 0
+
+
 @dataclass(frozen=True, slots=True)
 class WebhookUrls:
     """Builds the webhook URLs of one provider.
@@ -70,14 +93,21 @@ class WebhookUrls:
         """Returns the URL that is called with the result of answering-machine detection."""
         return self._build(Webhook.CLASSIFICATION, "", call_id=call_id, attempt=attempt)
 
-    def utterance(self, call_id: UUID, attempt: int, turn: int, *, is_after_spoken_text: bool) -> str:
-        """Returns the URL that is called with the utterance of `turn`."""
-        query = f"?{AFTER_SPOKEN_TEXT}=true" if is_after_spoken_text else ""
+    def utterance(
+        self, call_id: UUID, attempt: int, turn: int, *, is_after_spoken_text: bool, after_sequence: int = 0
+    ) -> str:
+        """Returns the URL that is called with the utterance of `turn`. `after_sequence` is that of the turn before."""
+        query = build_query(
+            {
+                AFTER_SPOKEN_TEXT: "true" if is_after_spoken_text else None,
+                AFTER_SEQUENCE: after_sequence or None,
+            }
+        )
         return self._build(Webhook.UTTERANCE, query, call_id=call_id, attempt=attempt, turn=turn)
 
-    def remainder(self, call_id: UUID, attempt: int, turn: int, sentence: int) -> str:
+    def remainder(self, call_id: UUID, attempt: int, turn: int, sentence: int, *, after_sequence: int = 0) -> str:
         """Returns the URL whose instruction speaks the unplayed remainder of `turn`, from `sentence` on."""
-        query = f"?{FIRST_SENTENCE}={sentence}"
+        query = build_query({FIRST_SENTENCE: sentence, AFTER_SEQUENCE: after_sequence or None})
         return self._build(Webhook.REMAINDER, query, call_id=call_id, attempt=attempt, turn=turn)
 
     def _build(self, webhook: Webhook, query: str, **parameters: object) -> str:

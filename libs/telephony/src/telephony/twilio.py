@@ -192,7 +192,8 @@ class TwilioWebhooks:
         response = VoiceResponse()
         match instruction:
             case PlayGreeting(call_id, attempt, turn=turn) | PlayTurn(call_id, attempt, turn=turn):
-                target = build_media_target(self._media_key, call_id, attempt, turn)
+                sequence = instruction.after_sequence
+                target = build_media_target(self._media_key, call_id, attempt, turn, after_sequence=sequence)
                 self._gather(response, instruction).play(self._media_url + target)
             case SpeakText(text=text):
                 self._gather(response, instruction).say(_speakable(text), language=_with_region(instruction.language))
@@ -210,6 +211,7 @@ class TwilioWebhooks:
             instruction.attempt,
             instruction.turn + 1,
             is_after_spoken_text=isinstance(instruction, SpeakText | Listen),
+            after_sequence=instruction.after_sequence,
         )
         return response.gather(
             input="speech",

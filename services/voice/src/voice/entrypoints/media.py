@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 import chassis.path_numbers  # noqa: F401  the convertor of MEDIA_PATH
 from telephony.media import ASIDE, MEDIA_PATH, TOKEN, verify
+from telephony.routes import AFTER_SEQUENCE, parse_sequence
 from voice.application.speech.turns import LineClosed, TurnPlayer, Write
 from voice.application.telephony.handover import Handover
 from voice.domain.playback import UnplayedRemainder
@@ -77,8 +78,10 @@ def build_routes(player: TurnPlayer, handover: Handover, key: bytes) -> list[Rou
     """
 
     async def media(request: Request) -> Response:
-        if not verify(key, request.url.path, request.query_params.get(TOKEN, "")):
-            return Response("the token is missing or does not belong to this path", 403, media_type="text/plain")
+        query = request.query_params
+        after_sequence = parse_sequence(query.get(AFTER_SEQUENCE))
+        if not verify(key, request.url.path, query.get(TOKEN, ""), after_sequence):
+            return Response("the token is missing or does not belong to this URL", 403, media_type="text/plain")
         turn = TurnId(*(request.path_params[name] for name in ("call_id", "attempt", "turn")))
         try:
             await player.check_line(turn)
@@ -86,7 +89,7 @@ def build_routes(player: TurnPlayer, handover: Handover, key: bytes) -> list[Rou
             return Response("the call's attempt is not in progress", 410, media_type="text/plain")
         if request.method == "HEAD":
             return Response(media_type=MEDIA_TYPE)
-        is_on_line = request.query_params.get(ASIDE) != "true"
+        is_on_line = query.get(ASIDE) != "true"
 
         async def play(write: Write) -> UnplayedRemainder | None:
             with structlog.contextvars.bound_contextvars(call_id=str(turn.call_id)):
