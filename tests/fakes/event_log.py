@@ -18,6 +18,8 @@ class FakeEventLog:
 
     stored: list[StoredEvent] = field(default_factory=list)
     before_append: Callable[[Event], None] = lambda _: None
+    filters_read: list[str] = field(default_factory=list)
+    """The filters of all reads."""
 
     async def append(
         self,
@@ -53,10 +55,12 @@ class FakeEventLog:
 
     async def last(self, subject: str) -> StoredEvent | None:
         """Returns the newest event on a filter, or none."""
+        self.filters_read.append(subject)
         return next(reversed(self._on(subject)), None)
 
     async def read(self, subjects: Sequence[str], *, after_sequence: int = 0) -> list[StoredEvent]:
         """Returns all events on the filters after a sequence, in the order of the log."""
+        self.filters_read += subjects
         later = self.stored[after_sequence:]
         return [stored for stored in later if any(matches(subject, stored.event.subject) for subject in subjects)]
 

@@ -20,7 +20,7 @@ from centralita.operations.doctor.public import STATUS_PATH, signature
 from chassis.provision import consumer_config
 from contracts.instants import MAX_SCHEDULE_AHEAD
 from contracts.script import MAX_SCRIPT_BYTES
-from contracts.streams import CALLS, VOICE_DIALS, VOICE_GREETINGS, VOICE_SETTLEMENTS
+from contracts.streams import CALLS, CONVERSATION_TURNS, VOICE_DIALS, VOICE_SETTLEMENTS
 from contracts.texts import MAX_VALUE_CHARACTERS
 from edge.entrypoints.body_limit import MAX_BODY_BYTES, MAX_WEBHOOK_BYTES
 from edge.entrypoints.webhooks import MAX_FIELDS
@@ -197,13 +197,15 @@ async def test_differences_between_contracts_and_server_are_found(bus_client: Cl
     await js.delete_consumer(CALLS.name, VOICE_DIALS.name)
     settlements = replace(consumer_config(VOICE_SETTLEMENTS), max_ack_pending=256)
     await js.add_consumer(CALLS.name, config=settlements)
-    await js.add_consumer(CALLS.name, config=replace(consumer_config(VOICE_GREETINGS), ack_wait=7))
+    await js.add_consumer(CALLS.name, config=replace(consumer_config(CONVERSATION_TURNS), ack_wait=7))
     await js.delete_stream("DEAD_LETTERS")
     await js.add_stream(name="DEAD_LETTERS", subjects=["dead.>"])
     found = {one.check: one for one in await bus.check(bus_client)}
     assert found["consumer voice-dials"].found == "consumer not found"
     assert found["consumer voice-settlements"].found.startswith("max_ack_pending is 256, not 10000")
-    assert found["consumer voice-greetings"].found.startswith(f"ack_wait is 7 s, not {VOICE_GREETINGS.ack_wait} s")
+    assert found["consumer conversation-turns"].found.startswith(
+        f"ack_wait is 7 s, not {CONVERSATION_TURNS.ack_wait} s"
+    )
     assert found["stream DEAD_LETTERS"].found.startswith("its subjects differ from the contracts; discard is old")
     assert found["consumer voice-hangups"].result is Result.WARNING, "no service subscribes"
     assert {found[name].result for name in ("connection", "clock", "stream CALLS")} == {Result.OK}

@@ -252,7 +252,7 @@ async def test_an_order_for_a_past_attempt_dials_nothing(
 ) -> None:
     event = await start_call()
     await start_call(call_id=event.call_id, **now)
-    await dialing.dial(event, cause_of(event))
+    await dialing.dial(event, cause_of(event), is_redelivered=True)
     assert simulators.ledger.calls == []
     assert await dial_events(calls, event) == []
 

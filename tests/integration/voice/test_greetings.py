@@ -1,35 +1,38 @@
 """Greetings are stored as clips before the phone rings."""
 
+import asyncio
+
 import pytest
-from tests.integration.voice.conftest import RequestAudio, StartCall, cause_of
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from tests.fakes.voice import FakeSynthesizer
+from tests.integration.voice.conftest import StartCall, cause_of
 
 from chassis.event_log import EventLog
-from contracts import AudioFailed, AudioReady, AudioRequested, CallStatusChanged, DialPlaced
+from contracts import AudioFailed, AudioRequested, CallStatusChanged, DialPlaced
+from contracts.streams import CLIPS
 from simulators.faults import FaultRule
 from simulators.server import Simulators
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
-from voice.application.speech.greetings import Greetings, load_greeting
+from voice.application.speech.greetings import Greetings, greeting_of
 from voice.application.speech.synthesis import SpeechSynthesis
 from voice.application.telephony.dialing import Dialing
 from voice.ports import DialOrder
 
 
 class FakeTelephony:
-    """Records whether the call's greeting was stored when the dial request was sent."""
+    """Records which clips were stored when a dial request was sent."""
 
     provider = "fake"
 
-    def __init__(self, calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips) -> None:
-        self._calls = calls
-        self._speech = speech
+    def __init__(self, clips: ObjectStoreClips) -> None:
         self._clips = clips
+        self.digest = ""
         self.was_ready: list[bool] = []
 
     async def dial(self, order: DialOrder) -> str:
-        greeting = await load_greeting(self._calls, order.call_id)
-        digest = self._speech.build_request(greeting.event).digest if greeting else ""
-        self.was_ready.append(await self._clips.get(digest) is not None)
+        self.was_ready.append(await self._clips.get(self.digest) is not None)
         return "CA" + "1" * 32
 
     async def hang_up(self, provider_call_id: str) -> None:
@@ -37,8 +40,8 @@ class FakeTelephony:
 
 
 @pytest.fixture
-def telephony(calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips) -> FakeTelephony:
-    return FakeTelephony(calls, speech, clips)
+def telephony(clips: ObjectStoreClips) -> FakeTelephony:
+    return FakeTelephony(clips)
 
 
 @pytest.fixture
@@ -46,52 +49,43 @@ def greetings(calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips) -> G
     return Greetings(calls, SpeechSynthesis([speech], clips, calls))
 
 
+@pytest.fixture
+async def event(start_call: StartCall, telephony: FakeTelephony, speech: ElevenLabs) -> CallStatusChanged:
+    """A call that is being dialled, and whose greeting `telephony` looks for."""
+    template = "Hello {{name}}, this is the clinic.\n\nConfirm the appointment."
+    event = await start_call(script_template=template, variables={"name": "Ada"})
+    telephony.digest = speech.build_request(greeting_of(event.call, 1)).digest
+    return event
+
+
 async def dial(calls: EventLog, telephony: FakeTelephony, greetings: Greetings, event: CallStatusChanged) -> None:
     await Dialing(calls, telephony, greetings).dial(event, cause_of(event))
 
 
 async def test_the_greeting_is_stored_before_the_dial_request_is_sent(
-    calls: EventLog, telephony: FakeTelephony, greetings: Greetings, start_call: StartCall, request_audio: RequestAudio
+    calls: EventLog, telephony: FakeTelephony, greetings: Greetings, event: CallStatusChanged
 ) -> None:
-    event = await start_call()
-    await request_audio(event, 0, 0, "Hello, this is the clinic.", is_reusable=True)
     await dial(calls, telephony, greetings, event)
     assert telephony.was_ready == [True]
+    assert await calls.last(f"audio.*.{event.call_id}") is None, "an unanswered call has no event about its greeting"
 
 
-async def test_a_changed_call_has_its_newest_greeting(
+async def test_a_greeting_that_fails_does_not_stop_the_dial_and_is_recorded(
     calls: EventLog,
     telephony: FakeTelephony,
     greetings: Greetings,
-    start_call: StartCall,
-    request_audio: RequestAudio,
-    clips: ObjectStoreClips,
-) -> None:
-    event = await start_call()
-    await request_audio(event, 0, 0, "Hello, this is the old clinic.", is_reusable=True)
-    await request_audio(event, 0, 0, "Hello, this is the new clinic.", is_reusable=True)
-    greeting = await load_greeting(calls, event.call_id)
-    assert greeting is not None
-    assert greeting.event.text == "Hello, this is the new clinic."
-    await dial(calls, telephony, greetings, event)
-    assert telephony.was_ready == [True]
-
-
-async def test_a_greeting_that_fails_does_not_stop_the_dial(
-    calls: EventLog,
-    telephony: FakeTelephony,
-    greetings: Greetings,
-    start_call: StartCall,
-    request_audio: RequestAudio,
+    event: CallStatusChanged,
     simulators: Simulators,
 ) -> None:
     simulators.faults.rules = [FaultRule(target="elevenlabs", kind="status", status=500)]
-    event = await start_call()
-    await request_audio(event, 0, 0, "Hello, this is the clinic.", is_reusable=True)
     await dial(calls, telephony, greetings, event)
     assert telephony.was_ready == [False]
     assert await calls.last(DialPlaced.subject_for(event.call_id)) is not None
-    assert await calls.last(AudioFailed.subject_for(event.call_id)) is not None
+    requested, failed = [stored.event for stored in await calls.read((f"audio.*.{event.call_id}",))]
+    assert isinstance(requested, AudioRequested)
+    assert isinstance(failed, AudioFailed)
+    assert (requested.attempt, requested.turn, requested.text) == (1, 0, "Hello Ada, this is the clinic.")
+    assert (failed.attempt, failed.turn, failed.fallback) == (1, 0, "say")
 
 
 async def test_a_greeting_that_is_late_does_not_stop_the_dial(
@@ -99,36 +93,45 @@ async def test_a_greeting_that_is_late_does_not_stop_the_dial(
     telephony: FakeTelephony,
     speech: ElevenLabs,
     clips: ObjectStoreClips,
-    start_call: StartCall,
-    request_audio: RequestAudio,
+    event: CallStatusChanged,
     simulators: Simulators,
 ) -> None:
     simulators.faults.rules = [FaultRule(target="elevenlabs", kind="latency", seconds=30)]
     impatient = Greetings(calls, SpeechSynthesis([speech], clips, calls), max_wait_seconds=0.2)
-    event = await start_call()
-    await request_audio(event, 0, 0, "Hello, this is the clinic.", is_reusable=True)
     await dial(calls, telephony, impatient, event)
     assert telephony.was_ready == [False]
     await impatient.aclose()
 
 
-async def test_a_greeting_is_synthesized_once_however_often_it_is_prepared(
-    calls: EventLog, greetings: Greetings, start_call: StartCall, request_audio: RequestAudio, simulators: Simulators
+async def test_calls_with_the_same_greeting_share_one_synthesis(
+    calls: EventLog, start_call: StartCall, clips: ObjectStoreClips
 ) -> None:
-    event = await start_call()
-    await request_audio(event, 0, 0, "Hello, this is the clinic.", is_reusable=True)
-    greeting = await load_greeting(calls, event.call_id)
-    assert greeting is not None
-    await greetings.prepare(greeting)
-    simulators.faults.rules = [FaultRule(target="elevenlabs", kind="status", status=500)]
-    await greetings.prepare(greeting)
-    events = [stored.event for stored in await calls.read((f"audio.*.{event.call_id}",))]
-    assert [type(event) for event in events] == [AudioRequested, AudioReady]
+    voice = FakeSynthesizer("a-voice", [b"\xff\xfb\x90\x00" + bytes(413)])
+    greetings = Greetings(calls, SpeechSynthesis([voice], clips, calls))
+    events = [await start_call(script_template="Hello.\n\nConfirm the appointment.") for _ in range(5)]
+    await asyncio.gather(*(greetings.prepare(event.call, 1, cause_of(event)) for event in events[:4]))
+    await greetings.prepare(events[4].call, 1, cause_of(events[4]))
+    assert len(voice.first_by) == 1
 
 
-async def test_sentences_of_later_turns_are_not_prepared(
-    calls: EventLog, greetings: Greetings, start_call: StartCall, request_audio: RequestAudio
+async def test_whether_a_clip_exists_is_read_from_its_metadata_once(
+    calls: EventLog, start_call: StartCall, clips: ObjectStoreClips, bus_client: Client
 ) -> None:
+    voice = FakeSynthesizer("a-voice", [b"\xff\xfb\x90\x00" + bytes(413)])
     event = await start_call()
-    await greetings.prepare(await request_audio(event, 1, 0, "One moment, please.", is_reusable=True))
-    assert await calls.last(AudioReady.subject_for(event.call_id)) is None
+    await Greetings(calls, SpeechSynthesis([voice], clips, calls)).prepare(event.call, 1, cause_of(event))
+    requests: list[str] = []
+
+    async def note(message: Msg) -> None:
+        requests.append(message.subject)
+
+    await bus_client.subscribe("$JS.API.>", cb=note)
+    await bus_client.flush()
+    store = await bus_client.jetstream().object_store(CLIPS.name)
+    requests.clear()
+    other_replica = Greetings(calls, SpeechSynthesis([voice], ObjectStoreClips(store), calls))
+    for _ in range(3):
+        await other_replica.prepare(event.call, 1, cause_of(event))
+    await bus_client.flush()
+    assert requests == [f"$JS.API.STREAM.MSG.GET.{CLIPS.stream.name}"]
+    assert len(voice.first_by) == 1

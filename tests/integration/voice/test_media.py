@@ -15,6 +15,7 @@ from chassis.serve import connect_bus
 from contracts import (
     AudioFailed,
     AudioReady,
+    AudioRequested,
     CallHangupRequested,
     CallSettlementRequested,
     CallStatus,
@@ -137,21 +138,22 @@ async def test_a_turn_whose_reply_is_complete_is_played_from_its_beginning_in_or
     assert await played(voice, event, 1) == await played(voice, in_order, 1) != b""
 
 
-async def test_the_greeting_serves_every_attempt(
-    voice: httpx.AsyncClient, start_call: StartCall, request_audio: RequestAudio
+async def test_the_greeting_is_that_of_the_call_and_is_recorded_when_it_is_played(
+    voice: httpx.AsyncClient, calls: EventLog, start_call: StartCall
 ) -> None:
-    event = await start_call(attempt=3, status=CallStatus.RINGING)
-    await request_audio(event, 0, 0, "Hello, this is the clinic.", is_reusable=True)
-    assert await played(voice, event, 0)
-
-
-async def test_a_late_greeting_is_awaited(
-    voice: httpx.AsyncClient, start_call: StartCall, request_audio: RequestAudio
-) -> None:
-    event = await start_call(status=CallStatus.RINGING)
-    async with playing(voice, event, 0) as response:
-        await request_audio(event, 0, 0, "Hello, this is the clinic.", is_reusable=True)
-        assert await response.aread()
+    event = await start_call(
+        attempt=3,
+        status=CallStatus.RINGING,
+        script_template="Hello {{name}}.\n\nConfirm the appointment.",
+        variables={"name": "Ada"},
+    )
+    audio = await played(voice, event, 0)
+    assert await played(voice, event, 0) == audio != b""
+    requested, ready = [stored.event for stored in await calls.read((f"audio.*.{event.call_id}",))]
+    assert isinstance(requested, AudioRequested)
+    assert isinstance(ready, AudioReady)
+    assert (requested.attempt, requested.turn, requested.text) == (3, 0, "Hello Ada.")
+    assert (ready.attempt, ready.turn, ready.sentence) == (3, 0, 0)
 
 
 async def test_the_audio_ends_before_a_sentence_that_fails(
@@ -191,11 +193,8 @@ async def test_a_turn_whose_reply_never_ends_is_played_up_to_its_last_sentence(
 
 
 @pytest.mark.parametrize("token", ["", "forged", sign(b"another key", "/media")])
-async def test_a_forged_token_is_forbidden(
-    token: str, voice: httpx.AsyncClient, start_call: StartCall, request_audio: RequestAudio
-) -> None:
+async def test_a_forged_token_is_forbidden(token: str, voice: httpx.AsyncClient, start_call: StartCall) -> None:
     event = await start_call()
-    await request_audio(event, 0, 0, "Hello, this is the clinic.", is_reusable=True)
     response = await voice.get(path_of(event, 0), params={"token": token})
     assert response.status_code == 403
 
@@ -244,16 +243,14 @@ async def test_the_consumers_dial_look_up_and_hang_up(
     assert 'centralita_dials_total{outcome="placed"}' in metrics
 
 
-async def test_a_requested_greeting_becomes_a_clip(
-    voice: httpx.AsyncClient,
-    calls: EventLog,
-    start_call: StartCall,
-    request_audio: RequestAudio,
-    simulators: Simulators,
+async def test_the_greeting_of_a_dialled_call_is_played_from_its_clip(
+    voice: httpx.AsyncClient, calls: EventLog, start_call: StartCall, simulators: Simulators
 ) -> None:
-    event = await start_call(status=CallStatus.PENDING, attempt=0)
-    await request_audio(event, 0, 0, "Hello, this is the clinic.", is_reusable=True)
-    await wait_for(AudioReady.subject_for(event.call_id), calls)
+    event = await start_call()
+    await wait_for(DialPlaced.subject_for(event.call_id), calls)
+    assert await calls.last(f"audio.*.{event.call_id}") is None, "nothing is recorded before it is played"
     simulators.faults.rules = [FaultRule(target="elevenlabs", kind="status", status=500)]
-    ringing = await start_call(status=CallStatus.RINGING, call_id=event.call_id)
-    assert await played(voice, ringing, 0)
+    assert await played(voice, event, 0)
+    ready = await wait_for(AudioReady.subject_for(event.call_id), calls)
+    assert isinstance(ready, AudioReady)
+    assert ready.is_cached

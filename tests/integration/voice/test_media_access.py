@@ -70,7 +70,6 @@ async def test_a_turn_of_an_attempt_that_is_over_is_gone_and_nothing_is_synthesi
 ) -> None:
     in_progress = await start_call(CallStatus.IN_PROGRESS)
     path = f"/media/{in_progress.call_id}/1/{turn}"
-    await request_audio(in_progress, 0, 0, "Hello, this is the clinic.", is_reusable=True)
     await request_audio(in_progress, 1, 0, "Your appointment is on Monday.")
     await start_call(status, call_id=in_progress.call_id, attempt=attempt, hangup_reason=hangup_reason)
 
@@ -86,10 +85,9 @@ async def test_a_turn_of_an_unknown_call_is_gone(media: httpx.AsyncClient) -> No
 
 
 async def test_a_turn_is_played_while_its_attempt_is_in_progress(
-    media: httpx.AsyncClient, start_call: StartCall, request_audio: RequestAudio, synthesizer: FakeSynthesizer
+    media: httpx.AsyncClient, start_call: StartCall, synthesizer: FakeSynthesizer
 ) -> None:
     event = await start_call(CallStatus.RINGING)
-    await request_audio(event, 0, 0, "Hello, this is the clinic.", is_reusable=True)
     answer = await fetch(media, f"/media/{event.call_id}/1/0")
     assert (answer.status_code, answer.content) == (200, b"".join(synthesizer.pieces))
 

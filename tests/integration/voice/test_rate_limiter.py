@@ -126,7 +126,7 @@ async def test_with_a_rate_limiter_an_order_delivered_to_many_replicas_is_one_re
         results = await asyncio.gather(*deliveries, return_exceptions=True)
         assert all(result is None or isinstance(result, AttemptInProgress) for result in results)
         permits = len(await calls.read([DialCleared.subjects()]))
-        await dialers[0].dial(event, cause_of(event.call_id))
+        await dialers[0].dial(event, cause_of(event.call_id), is_redelivered=True)
     assert len(simulators.ledger.calls) == 1
     assert len(await calls.read([DialClaimed.subject_for(event.call_id)])) == 1
     again = len(await calls.read([DialCleared.subjects()]))

@@ -136,6 +136,8 @@ async def test_a_synthesis_that_is_cut_off_is_not_retried_and_not_stored(
     start_call: StartCall,
     request_audio: RequestAudio,
     simulators: Simulators,
+    speech: ElevenLabs,
+    clips: ObjectStoreClips,
 ) -> None:
     simulators.faults.rules = [FaultRule(target="elevenlabs", kind="cut_body", remaining=1)]
     event = await start_call()
@@ -143,7 +145,7 @@ async def test_a_synthesis_that_is_cut_off_is_not_retried_and_not_stored(
     audio = await speak(synthesis, sentence)
     assert FrameCutter().feed(audio) == audio != b""
     assert [type(outcome) for outcome in await outcomes(calls, event)] == [AudioFailed]
-    assert not await synthesis.has_clip(sentence.event)
+    assert not await clips.has(speech.build_request(sentence.event).digest)
 
 
 async def test_a_vendor_that_misses_the_deadline_has_failed(

@@ -70,7 +70,7 @@ async def play(player: TurnPlayer, event: CallStatusChanged) -> tuple[UnplayedRe
         assert cutter.feed(frames) == frames
 
     async with asyncio.timeout(20):
-        return await player.play(TurnId(event.call_id, 1, 1), write), cutter.seconds
+        return await player.play(await player.open(TurnId(event.call_id, 1, 1)), write), cutter.seconds
 
 
 async def ready_seconds(calls: EventLog, event: CallStatusChanged) -> dict[int, float]:

@@ -16,7 +16,6 @@ from call_orchestrator.application.calls import MAX_CONFLICTS, CallService, Earl
 from call_orchestrator.application.effects import Effects
 from chassis.event_log import Conflict, StoredEvent
 from contracts import (
-    AudioRequested,
     Call,
     CallCancelRequested,
     CallChangeRequested,
@@ -70,7 +69,7 @@ class Orchestrator:
         self, event: DecidingEvent, id: str = "cause-1", *, is_redelivered: bool = False
     ) -> CommandOutcome:
         """Handles a message. Its position in the stream REQUESTS follows from the order of first deliveries."""
-        effects = Effects(self.log, self.timers, self.queue)
+        effects = Effects(self.timers, self.queue)
         service = CallService(self.log, self.requests, effects, POLICY, now=lambda: self.now)
         sequence = self.position(id)
         if isinstance(event, CallCommand):
@@ -93,10 +92,6 @@ class Orchestrator:
     @property
     def call(self) -> Call:
         return self.decisions[-1].call
-
-    @property
-    def greetings(self) -> list[str]:
-        return [event.text for event in self.log.events() if isinstance(event, AudioRequested)]
 
 
 def command(event: CallCommand, id: str, sequence: int) -> StoredEvent[CallCommand]:
@@ -130,12 +125,12 @@ def appended_first(log: FakeEventLog, *events: Event) -> Callable[[Event], None]
     return append
 
 
-async def test_a_request_creates_the_call_sets_its_timer_and_requests_its_greeting() -> None:
+async def test_a_request_creates_the_call_and_sets_its_timer() -> None:
     orchestrator = Orchestrator()
     outcome = await orchestrator.handle(REQUEST)
     assert (outcome.accepted, outcome.call_id, outcome.status) == (True, CALL_ID, CallStatus.PENDING)
     assert orchestrator.timers.deadlines == {CALL_ID: NOW}
-    assert orchestrator.greetings == ["Hola Ana."]
+    assert len(orchestrator.log.stored) == 1, "the greeting follows from the call"
 
 
 async def test_a_request_without_an_id_gets_the_id_of_its_message() -> None:
@@ -274,7 +269,6 @@ async def test_a_redelivery_right_after_the_decision_only_repeats_the_effects() 
     assert outcome.accepted
     assert len(orchestrator.decisions) == 1
     assert orchestrator.timers.deadlines == {CALL_ID: NOW}
-    assert orchestrator.greetings == ["Hola Ana."], "the greeting has one id"
 
 
 async def test_a_redelivered_change_is_not_decided_again_after_a_later_decision() -> None:
@@ -310,14 +304,6 @@ async def test_a_change_after_which_the_script_lacks_a_variable_is_refused_and_c
     assert not outcome.accepted
     assert "surname" in outcome.reasons[0]
     assert orchestrator.call == before.model_copy(update={"command_sequence": 1})
-
-
-async def test_a_changed_greeting_is_requested_again_also_when_it_is_changed_back() -> None:
-    orchestrator = Orchestrator()
-    await orchestrator.handle(REQUEST, "request")
-    for id, name in (("change-1", "Luz"), ("change-2", "Ana")):
-        await orchestrator.handle(CallChangeRequested(call_id=CALL_ID, variables={"name": name}), id)
-    assert orchestrator.greetings == ["Hola Ana.", "Hola Luz.", "Hola Ana."]
 
 
 async def test_commands_that_overtook_their_request_are_decided_before_any_effect_of_it() -> None:
@@ -382,7 +368,7 @@ async def test_a_command_that_was_stored_before_the_request_of_its_call_is_refus
     orchestrator = Orchestrator()
     cancel = command(CallCancelRequested(call_id=CALL_ID), "cancel", orchestrator.position("cancel"))
     await orchestrator.handle(REQUEST, "request")
-    effects = Effects(orchestrator.log, orchestrator.timers, orchestrator.queue)
+    effects = Effects(orchestrator.timers, orchestrator.queue)
     service = CallService(orchestrator.log, orchestrator.requests, effects, POLICY, now=lambda: NOW)
     outcome = await service.handle_command(cancel)
     assert (outcome.accepted, outcome.code) == (False, RefusalCode.NO_SUCH_CALL)

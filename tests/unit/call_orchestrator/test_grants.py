@@ -35,9 +35,7 @@ def log_of(call: Call) -> FakeEventLog:
 
 
 async def carry_out(log: FakeEventLog, *, sequence: int = 3, is_redelivered: bool = False) -> None:
-    grants = Grants(
-        CallService(log, FakeRequests(), Effects(log, FakeTimers(), FakeQueue()), POLICY, now=lambda: NOW), log
-    )
+    grants = Grants(CallService(log, FakeRequests(), Effects(FakeTimers(), FakeQueue()), POLICY, now=lambda: NOW), log)
     await grants.carry_out(GRANT, sequence=sequence, cause=an_envelope("grant-1"), is_redelivered=is_redelivered)
 
 

@@ -21,6 +21,7 @@ from contracts import (
     Event,
     HangupReason,
 )
+from contracts.streams import call_state_filter
 from telephony.dial_failures import DialFailed, FailureClass
 from voice.application.speech.greetings import Greetings
 from voice.application.speech.synthesis import SpeechSynthesis
@@ -53,6 +54,27 @@ async def test_an_order_is_claimed_and_then_sent_once() -> None:
     assert len(telephony.orders) == 1
     placed = DialPlaced(call_id=ORDER.call_id, attempt=1, provider="fake", provider_call_id="call-1")
     assert dial_events(log) == [CLAIM, placed]
+
+
+async def test_the_first_delivery_of_a_first_attempt_reads_the_call_once() -> None:
+    log, telephony = FakeEventLog.of(ORDER), FakeTelephony()
+    await dialing(log, telephony).dial(ORDER, an_envelope())
+    assert len(telephony.orders) == 1
+    assert log.filters_read == [call_state_filter(ORDER.call_id)]
+
+
+async def test_a_redelivered_order_of_a_past_attempt_claims_nothing() -> None:
+    log, telephony = FakeEventLog.of(ORDER, status_changed(a_call(CallStatus.PENDING))), FakeTelephony()
+    await dialing(log, telephony).dial(ORDER, an_envelope(), is_redelivered=True)
+    assert telephony.orders == []
+    assert dial_events(log) == []
+
+
+async def test_an_order_of_a_past_attempt_that_was_not_claimed_is_called_off() -> None:
+    log, telephony = FakeEventLog.of(ORDER, status_changed(a_call(CallStatus.FAILED))), FakeTelephony()
+    await dialing(log, telephony).dial(ORDER, an_envelope())
+    assert telephony.orders == []
+    assert [type(event) for event in dial_events(log)] == [DialClaimed, DialRefused]
 
 
 async def test_a_process_whose_claim_conflicts_sends_nothing() -> None:

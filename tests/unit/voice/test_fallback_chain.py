@@ -90,7 +90,7 @@ async def test_a_clip_in_any_voice_follows_the_voices() -> None:
     speech = Speech(
         first=FakeSynthesizer("first", failures=[Failure.REFUSED]),
         second=FakeSynthesizer("second", failures=[Failure.REFUSED]),
-        clips=FakeClips({text_key("en", "Hello."): b"digest", "digest": FRAME}),
+        clips=FakeClips({"digest": FRAME}, links={text_key("en", "Hello."): "digest"}),
     )
     assert await speech.speak() == FRAME
     assert (speech.ready.digest, speech.ready.is_cached, speech.ready.fallback) == ("digest", True, SpeechFallback.CLIP)

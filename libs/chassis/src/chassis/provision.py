@@ -36,7 +36,7 @@ from chassis.replicas import Replicas, at_least_existing
 from chassis.settings import ServiceSettings, read
 from contracts import Service
 from contracts.permissions import ADMIN, WORK
-from contracts.streams import CONSUMERS, STREAMS, Consumer, Stream
+from contracts.streams import CONSUMERS, RETIRED_CONSUMERS, STREAMS, Consumer, Stream
 
 _NAME_IN_USE = 10058
 _TOO_FEW_NODES = (10005, 10074)
@@ -59,6 +59,8 @@ class Settings(ServiceSettings):
 async def provision(js: JetStreamContext, *, replicas: int = 1) -> None:
     """Creates or updates every stream, durable consumer and bucket, each on at least `replicas` nodes.
 
+    Removes the consumers that only older builds read.
+
     A stream that is on more nodes already stays on them; this is logged. Raises NotEnoughNodes.
     """
     try:
@@ -66,6 +68,9 @@ async def provision(js: JetStreamContext, *, replicas: int = 1) -> None:
             await _stream(js, stream_config(stream, replicas=replicas))
         for consumer in sorted(CONSUMERS, key=lambda one: one.split_from is None):  # before the other gives them up
             await _consumer(js, consumer)
+        for stream, name in RETIRED_CONSUMERS:
+            with suppress(NotFoundError):
+                await js.delete_consumer(stream.name, name)
         await provision_buckets(js, replicas)
     except APIError as error:
         if error.err_code in _TOO_FEW_NODES:

@@ -101,7 +101,6 @@ WORK: Mapping[Service, Work] = {
             streams.VOICE_DIALS,
             streams.VOICE_HANGUPS,
             streams.VOICE_SETTLEMENTS,
-            streams.VOICE_GREETINGS,
         ),
         reads=(CALLS,),
         follows=((CALLS, (*streams.DIAL_FILTERS, *streams.TURN_FILTERS)),),

@@ -1,12 +1,10 @@
 """Streams, consumers and buckets as data: what must exist on the server before a service starts."""
 
-import json
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from contracts.audit import ALL_ENTRIES
-from contracts.event import ChainEvent, Event
-from contracts.events import EVENTS
+from contracts.event import Event
 from contracts.events.admissions import AdmissionGranted, AdmissionReleased
 from contracts.events.audio import AudioRequested
 from contracts.events.calls import CallHangupRequested, CallSettlementRequested, CallStatusChanged
@@ -115,7 +113,7 @@ class Consumer:
     @property
     def filters(self) -> tuple[str, ...]:
         """The subjects that the server delivers."""
-        subjects = (subject for event in self.events for subject in (event.subjects(), *event.former_subjects()))
+        subjects = (event.subjects() for event in self.events)
         return tuple(subject.removesuffix("*") + self.status if self.status else subject for subject in subjects)
 
     @property
@@ -140,9 +138,7 @@ CALLS = Stream(
     "CALLS",
     (
         "call.*.*.*",
-        "admission.granted",
-        "admission.released",
-        "admission.*.*",  # where older builds stored both
+        "admission.*.*",
         "dial.*.*",
         "telephony.*.*",
         "speech.*.*",
@@ -218,13 +214,6 @@ VOICE_HANGUPS = Consumer(
 VOICE_SETTLEMENTS = Consumer(
     "voice-settlements", CALLS, (CallSettlementRequested,), max_ack_pending=MAX_DELAYED, backoff=OUTAGE_BACKOFF
 )
-VOICE_GREETINGS = Consumer(
-    "voice-greetings",
-    CALLS,
-    (AudioRequested,),
-    workers=4,
-    max_ack_pending=200,  # so many syntheses of half a second end within `ack_wait`
-)
 CONVERSATION_TURNS = Consumer("conversation-turns", CALLS, (SpeechHeard,))
 CONSUMERS = (
     ORCHESTRATOR_REQUESTS,
@@ -234,9 +223,10 @@ CONSUMERS = (
     VOICE_DIALS,
     VOICE_HANGUPS,
     VOICE_SETTLEMENTS,
-    VOICE_GREETINGS,
     CONVERSATION_TURNS,
 )
+RETIRED_CONSUMERS = ((CALLS, "voice-greetings"),)
+"""Durable consumers of older builds, which provisioning removes."""
 
 CLIPS = ObjectBucket(
     "clips",
@@ -276,29 +266,15 @@ def campaign_state_filter(campaign_id: object) -> str:
     return f"campaign.*.{campaign_id}"
 
 
-_CHAINS = frozenset(name for name, event in EVENTS.items() if issubclass(event, ChainEvent))
-
-
 def subject_ids(subject: str) -> dict[str, str]:
     """Returns the id in a subject by its field's name (``call_id`` or ``campaign_id``); empty if it has none."""
     family, _, *rest = subject.split(".")
     return {"campaign_id" if family == "campaign" else "call_id": rest[0]} if rest else {}
 
 
-def message_ids(subject: str, body: bytes) -> dict[str, str]:
-    """As `subject_ids`; the id of an event of a chain is in its body."""
-    if subject not in _CHAINS:
-        return subject_ids(subject)
-    try:
-        return {"call_id": str(json.loads(body)["call_id"])}
-    except (ValueError, KeyError, TypeError):
-        return {}
-
-
-_SLOT_EVENTS: tuple[type[Event], ...] = (AdmissionGranted, AdmissionReleased, DialClaimed)
 SLOT_FILTERS = (
     *(f"call.*.*.{status}" for status in CallStatus if status not in LIVE_STATUSES),
-    *(subject for event in _SLOT_EVENTS for subject in (event.subjects(), *event.former_subjects())),
+    *(event.subjects() for event in (AdmissionGranted, AdmissionReleased, DialClaimed)),
 )
 """What call-orchestrator reads of CALLS to compute which slots are occupied."""
 CAMPAIGN_FILTERS = (campaign_state_filter("*"),)
@@ -307,8 +283,6 @@ DIAL_FILTERS = tuple(event.subjects() for event in (DialCleared, DialPlaced, Dia
 """What voice reads of CALLS to compute the permits of the rate limit."""
 TURN_FILTERS = (AudioRequested.subjects(), ReplyGenerated.subjects())
 """What voice reads of CALLS to speak the sentences of a turn."""
-
-
 PROJECTION_FILTERS = (
     call_state_filter("*"),
     ReplyGenerated.subjects(),

@@ -58,7 +58,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         await queue.restore(log)
         timers = NatsTimers(bus.client, Service.ORCHESTRATOR, clock.now)
         requests = NatsRequests(bus.client, bus.log(REQUESTS))
-        calls = CallService(log, requests, Effects(log, timers, queue), policy(settings), clock.now)
+        calls = CallService(log, requests, Effects(timers, queue), policy(settings), clock.now)
         campaigns = CampaignService(log, clock.now)
         bus.broker.include_router(build_router(calls, Grants(calls, log), campaigns, bus.client))
         admission = Admission(Slots(limits(settings)), log, queue, NatsFeeds(bus.client, log), clock.now)

@@ -66,7 +66,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             gate = DialGate(provider.breaker, stopping)
             dialing = Dialing(calls, telephony, greetings, gate=gate, rate_limiter=rate_limiter)
             settlement, hangup = Settlement(calls, telephony), HangUp(calls, telephony, telephony)
-            bus.broker.include_router(build_router(dialing, settlement, hangup, greetings))
+            bus.broker.include_router(build_router(dialing, settlement, hangup))
             speech_events, max_silence_seconds = SpeechEventReader(bus.client), settings.media_turn_timeout_seconds
             player = TurnPlayer(calls, speech_events, synthesis, max_silence_seconds=max_silence_seconds)
             routes = [*build_routes(player, handover, derive_media_key(token)), *operations(bus.client)]

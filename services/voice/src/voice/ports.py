@@ -104,12 +104,24 @@ class Synthesizer(Protocol):
 class Clips(Protocol):
     """Stored speech, by the digest of its synthesis request. Never raises: a store that fails counts as empty."""
 
+    async def has(self, digest: str) -> bool:
+        """Returns whether the clip is stored, without reading it."""
+        ...
+
     async def get(self, digest: str) -> bytes | None:
         """Returns the clip; none if there is none."""
         ...
 
     async def put(self, digest: str, audio: bytes) -> None:
         """Stores the clip if there is room."""
+        ...
+
+    async def find(self, name: str) -> str | None:
+        """Returns the digest that was linked to a name; none if there is none."""
+        ...
+
+    async def link(self, name: str, digest: str) -> None:
+        """Links a name to the digest of a clip, if there is room."""
         ...
 
 

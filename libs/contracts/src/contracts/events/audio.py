@@ -9,13 +9,13 @@ from contracts.vocabulary import SpeechFallback
 
 
 class AudioRequested(CallEvent):
-    """A sentence must be synthesized. Turn 0 is the greeting, which is synthesized before the phone rings."""
+    """A sentence must be spoken. Turn 0 is the greeting: voice appends it when it plays the greeting, or cannot."""
 
     event_name: ClassVar[str] = "audio.requested"
-    owners: ClassVar[frozenset[Service]] = frozenset({Service.ORCHESTRATOR, Service.CONVERSATION})
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.VOICE, Service.CONVERSATION})
     version: ClassVar[int] = 2
 
-    attempt: int = Field(description="0 for the greeting, which is the same in every attempt")
+    attempt: int = Field(description="0 for a greeting in a log of an older build")
     turn: int
     sentence: int = Field(description="from 0 in each turn")
     text: str

@@ -1,9 +1,11 @@
 """Clips in the NATS Object Store, which all replicas share. The bucket bounds their size."""
 
 import asyncio
+from collections import OrderedDict
 
 import structlog
 from nats.errors import Error as NatsError
+from nats.js.api import ObjectMeta
 from nats.js.errors import APIError, ObjectNotFoundError
 from nats.js.object_store import ObjectStore
 
@@ -12,36 +14,115 @@ from voice.metrics import CLIP_HITS, CLIP_MISSES, CLIPS_NOT_STORED
 DEADLINE_SECONDS = 2.0
 STORE_FULL = 10077
 """The server's error code for a stream that has reached its ``max_bytes`` (nats-server ``errors.json``)."""
+MAX_RECENT_BYTES = 32 * 1024 * 1024
+"""How many bytes of clips a process keeps in memory: about two hours of speech."""
+MAX_KNOWN = 65_536
+"""How many names of stored objects a process remembers."""
 
 logger = structlog.get_logger()
 
 
 class ObjectStoreClips:
-    """Implements `voice.ports.Clips`. A bucket that is full or unreachable costs one more synthesis."""
+    """Implements `voice.ports.Clips`. A bucket that is full or unreachable costs one more synthesis.
 
-    def __init__(self, store: ObjectStore) -> None:
+    A process keeps the clips that it used most recently, and the names of those that are stored. A name under which the
+    bucket has removed the clip meanwhile costs one synthesis when it is played.
+    """
+
+    def __init__(self, store: ObjectStore, *, max_recent_bytes: int = MAX_RECENT_BYTES) -> None:
         self._store = store
+        self._recent = _RecentClips(max_recent_bytes)
+        self._known: OrderedDict[str, str] = OrderedDict()
+        """Names of stored objects, each with the digest that it links to; empty for a clip."""
+
+    async def has(self, digest: str) -> bool:
+        """Returns whether the clip is stored. Reads its metadata only; a failure counts as not stored."""
+        if digest in self._known or self._recent.get(digest) is not None:
+            return True
+        return await self._read_description(digest) is not None
 
     async def get(self, digest: str) -> bytes | None:
         """Returns the clip, or none. The store verifies it against its own digest; a failure counts as none."""
+        if (recent := self._recent.get(digest)) is not None:
+            CLIP_HITS.inc()
+            return recent
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                clip = await self._store.get(digest)
+                clip = (await self._store.get(digest)).data or b""
         except (NatsError, TimeoutError) as error:
-            if not isinstance(error, ObjectNotFoundError):
-                logger.warning("clip_not_read", error=type(error).__name__)
+            self._known.pop(digest, None)
+            _report_unread(error)
             CLIP_MISSES.inc()
             return None
         CLIP_HITS.inc()
-        return clip.data
+        self._recent.add(digest, clip)
+        return clip
 
     async def put(self, digest: str, audio: bytes) -> None:
         """Stores the clip; a failure is counted. A second clip under the same digest replaces an equal one."""
+        self._recent.add(digest, audio)
+        await self._put(digest, audio)
+
+    async def find(self, name: str) -> str | None:
+        """Returns the digest that the link `name` has, or none."""
+        return self._known.get(name) or await self._read_description(name) or None
+
+    async def link(self, name: str, digest: str) -> None:
+        """Stores a link to a clip: an object without content, whose description is the digest."""
+        if self._known.get(name) != digest:
+            await self._put(name, b"", digest)
+
+    async def _read_description(self, name: str) -> str | None:
+        """Returns the description of a stored object, which is empty for a clip; none if there is no such object."""
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                await self._store.put(digest, audio)
+                description = (await self._store.get_info(name)).description or ""
+        except (NatsError, TimeoutError) as error:
+            _report_unread(error)
+            return None
+        self._remember(name, description)
+        return description
+
+    async def _put(self, name: str, content: bytes, description: str = "") -> None:
+        meta = ObjectMeta(name=name, description=description or None)
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                await self._store.put(name, content, meta)
         except (NatsError, TimeoutError) as error:
             is_full = isinstance(error, APIError) and error.err_code == STORE_FULL
             CLIPS_NOT_STORED.labels(reason="full" if is_full else "error").inc()
             if not is_full:
                 logger.warning("clip_not_stored", error=type(error).__name__)
+        else:
+            self._remember(name, description)
+
+    def _remember(self, name: str, description: str) -> None:
+        self._known[name] = description
+        if len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
+
+
+class _RecentClips:
+    """The clips that were used most recently, up to `max_bytes` together."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._clips: OrderedDict[str, bytes] = OrderedDict()
+
+    def get(self, digest: str) -> bytes | None:
+        if digest in self._clips:
+            self._clips.move_to_end(digest)
+        return self._clips.get(digest)
+
+    def add(self, digest: str, clip: bytes) -> None:
+        self._bytes += len(clip) - len(self._clips.pop(digest, b""))
+        self._clips[digest] = clip
+        while self._bytes > self._max_bytes:
+            _, removed = self._clips.popitem(last=False)
+            self._bytes -= len(removed)
+
+
+def _report_unread(error: Exception) -> None:
+    if not isinstance(error, ObjectNotFoundError):
+        logger.warning("clip_not_read", error=type(error).__name__)

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from chassis.event_log import EventLog
+from chassis.event_log import EventLog, StoredEvent
 from contracts import CallDecision
 from contracts.call import Call
 from contracts.streams import call_state_filter
@@ -10,5 +10,13 @@ from contracts.streams import call_state_filter
 
 async def load_call(calls: EventLog, call_id: UUID) -> Call | None:
     """Returns the call as it is now, read from the stream's leader; none if the log has no such call."""
+    state = await load_state(calls, call_id)
+    return state.event.call if state else None
+
+
+async def load_state(calls: EventLog, call_id: UUID) -> StoredEvent[CallDecision] | None:
+    """As `load_call`, with the envelope and the sequence of the decision that carries the call."""
     newest = await calls.last(call_state_filter(call_id))
-    return newest.event.call if newest and isinstance(newest.event, CallDecision) else None
+    if newest is None or not isinstance(newest.event, CallDecision):
+        return None
+    return StoredEvent(newest.event, newest.envelope, newest.sequence)

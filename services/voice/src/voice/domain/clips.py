@@ -24,7 +24,7 @@ class SynthesisRequest:
 
 
 def text_key(language: str, text: str) -> str:
-    """Returns the name of the object that contains the digest of a clip of this text, in any voice.
+    """Returns the name that is linked to the digest of a clip of this text, in any voice.
 
     Regions of a language share their clips.
     """

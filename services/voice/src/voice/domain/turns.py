@@ -19,7 +19,7 @@ class TurnId:
 
     @property
     def is_greeting(self) -> bool:
-        """Whether the turn is the greeting, which serves every attempt of the call."""
+        """Whether the turn is the greeting, whose text is the same in every attempt of the call."""
         return self.number == GREETING_TURN
 
 

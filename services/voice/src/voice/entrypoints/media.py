@@ -84,7 +84,7 @@ def build_routes(player: TurnPlayer, handover: Handover, key: bytes) -> list[Rou
             return Response("the token is missing or does not belong to this URL", 403, media_type="text/plain")
         turn = TurnId(*(request.path_params[name] for name in ("call_id", "attempt", "turn")))
         try:
-            await player.check_line(turn)
+            opened = await player.open(turn)
         except LineClosed:
             return Response("the call's attempt is not in progress", 410, media_type="text/plain")
         if request.method == "HEAD":
@@ -93,7 +93,7 @@ def build_routes(player: TurnPlayer, handover: Handover, key: bytes) -> list[Rou
 
         async def play(write: Write) -> UnplayedRemainder | None:
             with structlog.contextvars.bound_contextvars(call_id=str(turn.call_id)):
-                return await player.play(turn, write, is_on_line=is_on_line)
+                return await player.play(opened, write, is_on_line=is_on_line)
 
         def hand_over(remainder: UnplayedRemainder) -> None:
             with structlog.contextvars.bound_contextvars(call_id=str(turn.call_id)):

@@ -1,24 +1,25 @@
-"""Subscribes to the orchestrator's decisions about dialling, hanging up and settling, and to greetings to prepare."""
+"""Subscribes to the orchestrator's decisions about dialling, hanging up and settling."""
 
 from faststream.nats import NatsRouter
 
 from chassis.event_log import StoredEvent
 from chassis.subscriptions import subscribe
-from contracts import AudioRequested, CallHangupRequested, CallSettlementRequested, CallStatusChanged
-from contracts.streams import VOICE_DIALS, VOICE_GREETINGS, VOICE_HANGUPS, VOICE_SETTLEMENTS
-from voice.application.speech.greetings import Greetings
+from contracts import CallHangupRequested, CallSettlementRequested, CallStatusChanged
+from contracts.streams import VOICE_DIALS, VOICE_HANGUPS, VOICE_SETTLEMENTS
 from voice.application.telephony.dialing import Dialing
 from voice.application.telephony.hangup import HangUp
 from voice.application.telephony.settlement import Settlement
 
 
-def build_router(dialing: Dialing, settlement: Settlement, hangup: HangUp, greetings: Greetings) -> NatsRouter:
-    """Returns the subscriptions to the four consumers of this service. Each use case explains why a second delivery is
-    harmless."""
+def build_router(dialing: Dialing, settlement: Settlement, hangup: HangUp) -> NatsRouter:
+    """Returns the subscriptions to the three consumers of this service.
+
+    Each use case explains why a second delivery is harmless.
+    """
     router = NatsRouter()
 
     async def on_dial_ordered(event: CallStatusChanged, stored: StoredEvent[CallStatusChanged]) -> None:
-        await dialing.dial(event, stored.envelope)
+        await dialing.dial(event, stored.envelope, is_redelivered=stored.deliveries > 1)
 
     async def on_settlement_requested(
         event: CallSettlementRequested, stored: StoredEvent[CallSettlementRequested]
@@ -28,11 +29,7 @@ def build_router(dialing: Dialing, settlement: Settlement, hangup: HangUp, greet
     async def on_hangup_requested(event: CallHangupRequested, stored: StoredEvent[CallHangupRequested]) -> None:
         await hangup.hang_up(event, stored.envelope)
 
-    async def on_audio_requested(event: AudioRequested, stored: StoredEvent[AudioRequested]) -> None:
-        await greetings.prepare(stored)
-
     subscribe(router, VOICE_DIALS, on_dial_ordered)
     subscribe(router, VOICE_SETTLEMENTS, on_settlement_requested)
     subscribe(router, VOICE_HANGUPS, on_hangup_requested)
-    subscribe(router, VOICE_GREETINGS, on_audio_requested)
     return router

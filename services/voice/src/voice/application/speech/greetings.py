@@ -1,12 +1,17 @@
-"""Synthesizes greetings before the phone rings."""
+"""Greetings: their text follows from the call, and their clips are prepared before the phone rings.
+
+A greeting is the first paragraph of the call's script, so no event has to request it (docs/adr/0030). When voice is
+ordered to dial, it stores the greeting as a clip. `audio.requested` is appended when the greeting is played, or when
+its clip cannot be prepared; an unanswered call has none.
+"""
 
 import asyncio
-from uuid import UUID
 
 import structlog
 
 from chassis.event_log import EventLog, StoredEvent
-from contracts import AudioRequested
+from contracts import AudioRequested, Call, Envelope
+from contracts.script import render_greeting
 from providers import RequestFailed
 from voice.application.speech.synthesis import Sentence, SpeechSynthesis
 from voice.domain.turns import GREETING_TURN
@@ -16,16 +21,32 @@ MAX_PREPARATION_SECONDS = 4.0
 logger = structlog.get_logger()
 
 
-async def load_greeting(calls: EventLog, call_id: UUID) -> Sentence | None:
-    """Returns the newest greeting; a call that is changed before it is dialled gets a new one."""
-    for stored in reversed(await calls.read((AudioRequested.subject_for(call_id),))):
-        if isinstance(stored.event, AudioRequested) and stored.event.turn == GREETING_TURN:
-            return StoredEvent(stored.event, stored.envelope, stored.sequence)
-    return None
+def greeting_of(call: Call, attempt: int) -> AudioRequested:
+    """Returns the request to speak the greeting of a call in one attempt."""
+    return AudioRequested(
+        call_id=call.call_id,
+        attempt=attempt,
+        turn=GREETING_TURN,
+        sentence=0,
+        text=render_greeting(call.script_template, call.variables),
+        language=call.language,
+        is_reusable=True,
+    )
+
+
+async def request_greeting(calls: EventLog, call: Call, attempt: int, cause: Envelope) -> Sentence:
+    """Appends the greeting's `audio.requested` and returns it.
+
+    Idempotent within the stream's duplicate window: its id follows from the attempt. A player that fetches the greeting
+    again much later appends another one, which readers accept.
+    """
+    request = greeting_of(call, attempt)
+    stored = await calls.append(request, cause=cause, event_id=f"{call.call_id}/{attempt}/greeting")
+    return StoredEvent(request, stored.envelope, stored.sequence)
 
 
 class Greetings:
-    """Stores greetings as clips. One process synthesizes a greeting once, however many callers wait for it."""
+    """Stores greetings as clips. One process synthesizes a text once, however many calls wait for it."""
 
     def __init__(
         self, calls: EventLog, synthesis: SpeechSynthesis, *, max_wait_seconds: float = MAX_PREPARATION_SECONDS
@@ -33,28 +54,18 @@ class Greetings:
         self._calls = calls
         self._synthesis = synthesis
         self._max_wait_seconds = max_wait_seconds
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
 
-    async def prepare(self, sentence: Sentence) -> None:
-        """Stores the sentence as a clip if it is a reusable greeting.
+    async def prepare(self, call: Call, attempt: int, cause: Envelope) -> None:
+        """Stores the greeting as a clip, waiting a few seconds at most. A failure does not stop the dial (law 9).
 
-        Idempotent: a clip is stored under the digest of its content.
+        A failed synthesis is recorded, so that the provider's voice speaks the greeting as soon as the callee answers.
         """
-        if sentence.event.turn != GREETING_TURN or not sentence.event.is_reusable:
-            return
-        event_id = sentence.envelope.id
-        if event_id not in self._tasks:
-            task = asyncio.create_task(self._synthesize(sentence))
-            self._tasks[event_id] = task
-            task.add_done_callback(lambda done: self._remove(event_id, done))
-        await asyncio.shield(self._tasks[event_id])
-
-    async def prepare_before_dialing(self, call_id: UUID) -> None:
-        """Prepares the newest greeting, waiting a few seconds at most. A failure does not stop the dial (law 9)."""
         try:
             async with asyncio.timeout(self._max_wait_seconds):
-                if (greeting := await load_greeting(self._calls, call_id)) is not None:
-                    await self.prepare(greeting)
+                await self._prepare(greeting_of(call, attempt))
+        except RequestFailed as error:
+            await self._record_failure(call, attempt, cause, str(error))
         except Exception as error:  # noqa: BLE001  the call proceeds without the clip
             logger.warning("greeting_not_ready", error=type(error).__name__)
 
@@ -65,15 +76,22 @@ class Greetings:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _remove(self, event_id: str, done: asyncio.Task[None]) -> None:
-        del self._tasks[event_id]
+    async def _prepare(self, greeting: AudioRequested) -> None:
+        key = greeting.language, greeting.text
+        if key not in self._tasks:
+            task = asyncio.create_task(self._synthesis.prepare(greeting))
+            self._tasks[key] = task
+            task.add_done_callback(lambda done: self._remove(key, done))
+        await asyncio.shield(self._tasks[key])
+
+    def _remove(self, key: tuple[str, str], done: asyncio.Task[None]) -> None:
+        del self._tasks[key]
         if not done.cancelled() and (error := done.exception()) is not None:
             logger.warning("greeting_failed", error=type(error).__name__)
 
-    async def _synthesize(self, sentence: Sentence) -> None:
-        if await self._synthesis.has_clip(sentence.event):
-            return
+    async def _record_failure(self, call: Call, attempt: int, cause: Envelope, reason: str) -> None:
         try:
-            await self._synthesis.speak(sentence, lambda _: None)
-        except RequestFailed as error:
-            await self._synthesis.record_failure(sentence, str(error))
+            sentence = await request_greeting(self._calls, call, attempt, cause)
+            await self._synthesis.record_failure(sentence, reason)
+        except Exception as error:  # noqa: BLE001  the call proceeds, and the greeting is tried again when it is played
+            logger.warning("failure_not_recorded", error=type(error).__name__)

@@ -94,12 +94,7 @@ class SpeechSynthesis:
         completely; the caller then calls `record_failure`.
         """
         request = sentence.event
-        try:
-            spoken = await self._produce(request, _AudioSink(on_audio))
-        except RequestFailed as error:
-            SENTENCES.labels(outcome="failed").inc()
-            logger.warning("speech_failed", turn=request.turn, sentence=request.sentence, reason=str(error))
-            raise
+        spoken = await self._produce(request, _AudioSink(on_audio))
         on_audio(b"")
         await self._store_clip(request, spoken)
         await self._append_ready(sentence, spoken)
@@ -119,12 +114,22 @@ class SpeechSynthesis:
         )
         await self._append(failed, sentence, "failed")
 
-    async def has_clip(self, request: AudioRequested) -> bool:
-        """Returns whether a clip of the sentence in the requested voice is stored."""
-        return await self._clips.get(self._voices[0].build_request(request).digest) is not None
+    async def prepare(self, request: AudioRequested) -> None:
+        """Stores the sentence as a clip unless one in the requested voice is stored. Raises RequestFailed."""
+        if self._voices and await self._clips.has(self._voices[0].build_request(request).digest):
+            return
+        await self._store_clip(request, await self._produce(request, _AudioSink(lambda _: None)))
 
     async def _produce(self, request: AudioRequested, sink: _AudioSink) -> _SpokenSentence:
-        """Tries sources 1 to 3. Raises RequestFailed."""
+        """Tries sources 1 to 3, and counts a failure of all of them. Raises RequestFailed."""
+        try:
+            return await self._try_sources(request, sink)
+        except RequestFailed as error:
+            SENTENCES.labels(outcome="failed").inc()
+            logger.warning("speech_failed", turn=request.turn, sentence=request.sentence, reason=str(error))
+            raise
+
+    async def _try_sources(self, request: AudioRequested, sink: _AudioSink) -> _SpokenSentence:
         started_at = asyncio.get_running_loop().time()
         failure = RequestFailed(Failure.NO_CAPACITY, "no voice is configured")
         for index, voice in enumerate(self._voices):
@@ -163,11 +168,11 @@ class SpeechSynthesis:
 
     async def _play_any_clip(self, request: AudioRequested, sink: _AudioSink) -> _SpokenSentence | None:
         """Plays a clip of the same text in any voice; returns none if there is none."""
-        digest = await self._clips.get(text_key(request.language, request.text))
-        clip = await self._clips.get(digest.decode()) if digest else None
+        digest = await self._clips.find(text_key(request.language, request.text))
+        clip = await self._clips.get(digest) if digest else None
         if digest is None or clip is None:
             return None
-        return _play_clip(_SpokenSentence(digest.decode(), "clips", SpeechFallback.CLIP), clip, sink)
+        return _play_clip(_SpokenSentence(digest, "clips", SpeechFallback.CLIP), clip, sink)
 
     async def _store_clip(self, request: AudioRequested, spoken: _SpokenSentence) -> None:
         """Stores a synthesis if the sentence is reusable or its text was spoken recently."""
@@ -176,7 +181,7 @@ class SpeechSynthesis:
         key = text_key(request.language, request.text)
         if self._recent_texts.add(key) or request.is_reusable:
             await self._clips.put(spoken.digest, bytes(spoken.audio))
-            await self._clips.put(key, spoken.digest.encode())
+            await self._clips.link(key, spoken.digest)
 
     async def _append_ready(self, sentence: Sentence, spoken: _SpokenSentence) -> None:
         SENTENCES.labels(outcome="synthesized" if spoken.audio else "clip").inc()

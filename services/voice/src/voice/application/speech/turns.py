@@ -12,10 +12,10 @@ import structlog
 
 from chassis import tracing
 from chassis.event_log import EventLog, StoredEvent
-from contracts import AudioRequested, ReplyGenerated
+from contracts import AudioRequested, CallDecision, ReplyGenerated
 from providers import RequestFailed
-from voice.application.call_state import load_call
-from voice.application.speech.greetings import load_greeting
+from voice.application.call_state import load_state
+from voice.application.speech.greetings import request_greeting
 from voice.application.speech.synthesis import Sentence, SpeechSynthesis
 from voice.domain.playback import Playback, UnplayedRemainder
 from voice.domain.turns import SentenceOrder, TurnId
@@ -57,6 +57,14 @@ class LineClosed(Exception):
     """The attempt is not in progress, so none of its turns may be played."""
 
 
+@dataclass(frozen=True, slots=True)
+class OpenTurn:
+    """A turn whose attempt may use its line, and the decision that says so."""
+
+    id: TurnId
+    state: StoredEvent[CallDecision]
+
+
 class TurnPlayer:
     """Plays turns. A turn ends when no event of it arrives for `max_silence_seconds`."""
 
@@ -68,20 +76,22 @@ class TurnPlayer:
         self._synthesis = synthesis
         self._max_silence_seconds = max_silence_seconds
 
-    async def check_line(self, turn: TurnId) -> None:
-        """Raises LineClosed if the turn's attempt may not use its line: it is over, or has not begun."""
-        call = await load_call(self._calls, turn.call_id)
-        if call is None or not call.may_use_line(turn.attempt):
+    async def open(self, turn: TurnId) -> OpenTurn:
+        """Returns the turn, to be played. Raises LineClosed if its attempt may not use its line: it is over, or has
+        not begun."""
+        state = await load_state(self._calls, turn.call_id)
+        if state is None or not state.event.call.may_use_line(turn.attempt):
             raise LineClosed
+        return OpenTurn(turn, state)
 
-    async def play(self, turn: TurnId, write: Write, *, is_on_line: bool = True) -> UnplayedRemainder | None:
+    async def play(self, turn: OpenTurn, write: Write, *, is_on_line: bool = True) -> UnplayedRemainder | None:
         """Writes the turn's MP3 frames as they arrive, until its last sentence ends or no more events arrive.
 
         The audio ends at the first sentence that cannot be played completely, because what follows it could not be
         understood. That sentence is recorded as failed, and the remainder from its beginning is returned. A turn that
         is not played on the call's line (`is_on_line`) has no remainder to speak.
         """
-        output = _Output(write, is_measured=not turn.is_greeting)
+        output = _Output(write, is_measured=not turn.id.is_greeting)
         failure = await self._play(turn, output.send)
         if failure is None:
             return None
@@ -91,7 +101,7 @@ class TurnPlayer:
             return None
         return UnplayedRemainder(sentence.event.sentence, output.playback.ends_at, sentence.envelope.traceparent)
 
-    async def _play(self, turn: TurnId, write: Write) -> tuple[Sentence, Exception] | None:
+    async def _play(self, turn: OpenTurn, write: Write) -> tuple[Sentence, Exception] | None:
         """Returns the sentence that was not played completely, and why; none if there is none."""
         tracks: asyncio.Queue[_Track | None] = asyncio.Queue()
         syntheses: list[asyncio.Task[None]] = []  # indexed by sentence number
@@ -118,7 +128,7 @@ class TurnPlayer:
             logger.warning("failure_not_recorded", error=type(append_error).__name__, exc_info=append_error)
 
     async def _start_syntheses(
-        self, turn: TurnId, start_synthesis: Callable[[Sentence], None], tracks: asyncio.Queue[_Track | None]
+        self, turn: OpenTurn, start_synthesis: Callable[[Sentence], None], tracks: asyncio.Queue[_Track | None]
     ) -> None:
         try:
             async with aclosing(self._read_sentences(turn)) as sentences:
@@ -126,18 +136,22 @@ class TurnPlayer:
                     start_synthesis(sentence)
         except Exception as error:  # the sentences read so far are still played
             logger.warning(
-                "turn_interrupted", attempt=turn.attempt, turn=turn.number, error=type(error).__name__, exc_info=error
+                "turn_interrupted",
+                attempt=turn.id.attempt,
+                turn=turn.id.number,
+                error=type(error).__name__,
+                exc_info=error,
             )
         finally:
             tracks.put_nowait(None)
 
-    async def _read_sentences(self, turn: TurnId) -> AsyncGenerator[Sentence, None]:
+    async def _read_sentences(self, opened: OpenTurn) -> AsyncGenerator[Sentence, None]:
         """Yields the sentences of the turn in order, from the first on, as they are requested."""
-        if turn.is_greeting and (greeting := await load_greeting(self._calls, turn.call_id)):
-            yield greeting
+        turn, state = opened.id, opened.state
+        if turn.is_greeting:
+            yield await request_greeting(self._calls, state.event.call, turn.attempt, state.envelope)
             return
-        attempt = 0 if turn.is_greeting else turn.attempt
-        order = SentenceOrder[Sentence](count=1 if turn.is_greeting else None)
+        order = SentenceOrder[Sentence]()
         clock = asyncio.get_running_loop().time
         deadline_at = clock() + self._max_silence_seconds
         async with self._events.follow(turn.call_id) as events:
@@ -151,7 +165,7 @@ class TurnPlayer:
                 event = stored.event
                 if not isinstance(event, AudioRequested | ReplyGenerated):
                     continue
-                if (event.attempt, event.turn) != (attempt, turn.number):
+                if (event.attempt, event.turn) != (turn.attempt, turn.number):
                     continue
                 deadline_at = clock() + self._max_silence_seconds
                 if isinstance(event, ReplyGenerated):

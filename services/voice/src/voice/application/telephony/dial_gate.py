@@ -46,21 +46,22 @@ class DialGate:
         self._is_blocked = False
 
     @asynccontextmanager
-    async def enter(self) -> AsyncIterator[None]:
-        """Enters the block when the order may be dialled. Raises ServiceStopping.
+    async def enter(self) -> AsyncIterator[bool]:
+        """Enters the block when the order may be dialled, with whether it has waited. Raises ServiceStopping.
 
         While the breaker is not closed, one order at a time is in its block.
         """
-        if not self._is_breaker_closed():
+        has_waited = not self._is_breaker_closed()
+        if has_waited:
             self._report_blocked()
             with GATED_DIALS.track_inprogress():
                 async with self._first:
                     await self._wait_for_cool_down()
                     if not self._is_breaker_closed():
-                        yield
+                        yield True
                         return
         self._report_open()
-        yield
+        yield has_waited
 
     def _report_blocked(self) -> None:
         """Logs that the gate blocks all dials, once until it is open again (law 14)."""

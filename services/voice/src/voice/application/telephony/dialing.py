@@ -4,7 +4,8 @@ Theory. The provider has no idempotency key. A request that is sent twice may ri
 lost may have been carried out. So an attempt goes through four phases:
 
 1. Claim. `dial.claimed` is appended by compare-and-set on the call's last claim, before any request is sent. One
-   process alone gets the claim, and only that process may send the request.
+   process alone gets the claim, and only that process may send the request. So the first delivery of an order reads
+   nothing before its claim: its guard fails if the attempt was claimed before.
 2. Request. One request is sent. It is repeated after HTTP 429 only, which is documented as never processed, and only
    within `REQUEST_WINDOW_SECONDS`.
 3. Outcome. `dial.placed` if the provider accepted the call. `dial.refused` if the attempt certainly did not reach the
@@ -13,15 +14,15 @@ lost may have been carried out. So an attempt goes through four phases:
    when its deadline has passed.
 
 A hang-up or a settlement can end an attempt that has no claim. It appends the claim itself, so no process can dial the
-attempt afterwards. A process that dies between claim and request costs one call that was never made;
-that is preferred to ringing twice (docs/adr/0004).
+attempt afterwards. The process with the claim reads the call once more before its request. A hang-up that was requested
+before this read is seen by it; one that is requested later finds the claim, and closes the line. A process that dies
+between claim and request costs one call that was never made; that is preferred to ringing twice (docs/adr/0004).
 
 Before its claim, an attempt passes the gate (`dial_gate`) and gets a permit (`rate_limiter`).
 """
 
 import asyncio
 import random
-from contextlib import nullcontext
 from uuid import UUID
 
 import structlog
@@ -78,24 +79,27 @@ class Dialing:
         self._request_window_seconds = request_window_seconds
         self._max_pending_seconds = max_pending_seconds
 
-    async def dial(self, event: CallStatusChanged, cause: Envelope) -> None:
+    async def dial(self, event: CallStatusChanged, cause: Envelope, *, is_redelivered: bool = False) -> None:
         """Dials the attempt that `event` began.
 
         Idempotent: only the process that appends the claim sends a request. Any other delivery, also after a crash,
         finds the claim and at most records that the outcome is unknown. Raises AttemptInProgress while another
-        process may be dialling, and ServiceStopping.
+        process may be dialling, and ServiceStopping. With `is_redelivered`, the order may be out of date: the state of
+        its attempt is read before it waits for anything.
         """
         call_id, attempt = event.call.call_id, event.attempt
-        if not _is_dialing(await load_call(self._calls, call_id), attempt):
+        if is_redelivered and not _is_dialing(await load_call(self._calls, call_id), attempt):
             return
-        await self._greetings.prepare_before_dialing(call_id)
-        has_claim = await is_claimed(self._calls, call_id, attempt)
-        async with nullcontext() if has_claim or self._gate is None else self._gate.enter():
-            await self._dial_once(call_id, attempt, cause)
+        await self._greetings.prepare(event.call, attempt, cause)
+        if self._gate is None or (is_redelivered and await is_claimed(self._calls, call_id, attempt)):
+            await self._dial_once(call_id, attempt, cause, may_be_claimed=is_redelivered)
+            return
+        async with self._gate.enter() as has_waited:
+            await self._dial_once(call_id, attempt, cause, may_be_claimed=is_redelivered or has_waited)
 
-    async def _dial_once(self, call_id: UUID, attempt: int, cause: Envelope) -> None:
-        # The attempt may have been claimed while it waited at the gate; then it must not use up a permit.
-        if self._rate_limiter and not await is_claimed(self._calls, call_id, attempt):
+    async def _dial_once(self, call_id: UUID, attempt: int, cause: Envelope, *, may_be_claimed: bool) -> None:
+        # An attempt that was claimed meanwhile must not use up a permit.
+        if self._rate_limiter and not (may_be_claimed and await is_claimed(self._calls, call_id, attempt)):
             await self._rate_limiter.acquire(call_id, attempt, cause)
         last_request_at = asyncio.get_running_loop().time() + self._request_window_seconds
         if not await claim_attempt(self._calls, call_id, attempt, cause):
