@@ -13,6 +13,7 @@ from call_orchestrator.domain.timers import EARLY_TOLERANCE
 from centralita.replay.call_history import CallHistory, Decision, call_histories
 from centralita.replay.messages import Message
 from centralita.replay.record import Record
+from centralita.replay.scope import call_of
 from chassis.bus_clock import MAX_ROUND_TRIP_SECONDS
 from chassis.event_log import StoredEvent
 from contracts import (
@@ -109,9 +110,10 @@ def leaked_slots(log: Log) -> list[str]:
     """Returns each call whose slot is occupied at the end of the log, folded as `call_orchestrator.domain.slots`."""
     occupied: dict[str, int] = {}
     for message in log.record.messages:
-        family, _, call_id, *status = [*message.subject.split("."), "", ""]
+        family, *tokens = message.subject.split(".")
+        call_id = call_of(message) or ""
         if family == "call" and message.stream != REQUESTS.name:
-            if status[0] not in LIVE_STATUSES and occupied.get(call_id, message.sequence) < message.sequence:
+            if tokens[-1] not in LIVE_STATUSES and occupied.get(call_id, message.sequence) < message.sequence:
                 del occupied[call_id]
         elif family == "admission":
             event = message.event()

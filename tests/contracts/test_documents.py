@@ -9,12 +9,12 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 from pydantic import ValidationError
 
-from contracts import EVENTS, CommandOutcome, Event, Service, call_id_of, decode
+from contracts import EVENTS, ChainEvent, CommandOutcome, Event, InvalidMessage, Service, call_id_of, decode
 from contracts.__main__ import BESIDE_THE_PACKAGE, documents, drift
 from contracts.documents import address_of, asyncapi, covers, schema_of, stream_of
-from contracts.examples import EXAMPLES
+from contracts.examples import CALL_ID, EXAMPLES
 from contracts.queries import CALL_REQUEST, CampaignStatisticsQuery
-from contracts.streams import CONSUMERS, STREAMS, Consumer
+from contracts.streams import CONSUMERS, ORCHESTRATOR_FACTS, STREAMS, Consumer, message_ids
 
 README = BESIDE_THE_PACKAGE / "README.md"
 every_event = pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
@@ -66,6 +66,24 @@ def test_an_event_decodes_from_its_own_example(event: type[Event]) -> None:
     body = json.dumps(schema_of(event)["examples"][0]).encode()
     assert decode(example.subject, body) == example
     assert covers(event.subjects(), example.subject)
+
+
+@pytest.mark.parametrize("event", [event for event in EVENTS.values() if issubclass(event, ChainEvent)])
+def test_an_event_of_a_chain_is_on_one_literal_subject_and_read_from_its_former_one(event: type[ChainEvent]) -> None:
+    example = EXAMPLES[event.event_name]
+    assert example.subject == event.subjects() == event.event_name
+    body, former_subject = example.model_dump_json().encode(), f"{event.event_name}.{CALL_ID}"
+    assert decode(former_subject, body) == example
+    assert [covers(wide, former_subject) for wide in event.former_subjects()] == [True]
+    with pytest.raises(InvalidMessage, match="belongs on"):
+        decode(f"{event.event_name}.{call_id_of('another')}", body)
+    ids = {"call_id": str(CALL_ID)}
+    assert message_ids(event.event_name, body) == message_ids(former_subject, body) == ids
+    assert [message_ids(event.event_name, wrong) for wrong in (b"", b"[]", b"{}")] == [{}, {}, {}]
+
+
+def test_a_consumer_delivers_the_former_subjects_too() -> None:
+    assert {"admission.granted", "admission.granted.*"} < set(ORCHESTRATOR_FACTS.filters)
 
 
 @every_event

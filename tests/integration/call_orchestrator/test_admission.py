@@ -1,9 +1,11 @@
 """Slots on a real nats-server: shared by replicas, always released, granted to campaigns in turn."""
 
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
 from nats.aio.client import Client
+from tests.builders.calls import NOW, a_call
 from tests.integration.call_orchestrator.conftest import (
     Ask,
     call_of,
@@ -24,10 +26,11 @@ from contracts import (
     CallCancelRequested,
     CallChangeRequested,
     CallDecision,
+    CallDue,
     CallStatus,
     QueueJoined,
 )
-from contracts.streams import QUEUE, call_filters, call_state_filter
+from contracts.streams import QUEUE, call_state_filter
 
 
 async def most_live(calls: EventLog) -> int:
@@ -116,12 +119,33 @@ async def test_the_slot_of_a_call_that_was_canceled_meanwhile_is_released(
         granted = await calls.append(useless, guard=Guard(AdmissionGranted.subjects(), grants[-1].sequence))
 
         async def released() -> bool:
-            events = [stored.event for stored in await calls.read(call_filters(canceled))]
+            events = [stored.event for stored in await calls.read([AdmissionReleased.subjects()])]
             return AdmissionReleased(call_id=canceled, attempt=1, grant_sequence=granted.sequence) in events
 
         await until(released)
         await end(calls, holder)
         await until_dialing(calls, [last], 1)
+
+
+async def test_the_grants_of_an_older_build_count_and_are_carried_out(
+    nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
+) -> None:
+    queued = a_call(is_queued=True, due_at=datetime.now(UTC), deadline_at=datetime.now(UTC) + timedelta(days=1))
+    due = await calls.append(CallDue(call=queued, occurred_at=NOW))
+    old = AdmissionGranted(
+        call_id=queued.call_id, campaign_id="a", attempt=1, due_sequence=due.sequence, replay_from_sequence=1
+    )
+    await bus_client.jetstream().publish(f"{old.subject}.{old.call_id}", old.model_dump_json().encode())
+    async with running(nats_url, 2, max_concurrent_calls=1, twilio_calls_per_second=100):
+        await until_dialing(calls, [queued.call_id], 1)
+        [other] = await ask("reminders", 1)
+        await until_queued(calls, [other])
+        await end(calls, queued.call_id)
+        await until_dialing(calls, [other], 1)
+    assert await most_live(calls) == 1
+    [grant] = await calls.read([AdmissionGranted.subjects()])
+    assert isinstance(grant.event, AdmissionGranted)
+    assert grant.event.call_id == other
 
 
 async def test_the_queue_entry_of_a_call_that_no_longer_waits_is_removed(

@@ -1,7 +1,6 @@
 """Events about slots that a replica cannot decode."""
 
 import asyncio
-from uuid import uuid4
 
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
@@ -17,7 +16,7 @@ async def test_a_replica_that_cannot_decode_a_grant_grants_nothing_until_it_can(
 ) -> None:
     js, met = bus_client.jetstream(), UNREADABLE.labels(reader="admission")
     before = met._value.get()
-    unreadable = await js.publish(AdmissionGranted.subject_for(uuid4()), b'{"due_sequence": "of a newer build"}')
+    unreadable = await js.publish(AdmissionGranted.subjects(), b'{"due_sequence": "of a newer build"}')
     async with running(nats_url, 1):
         await ask("spring", 1)
         async with asyncio.timeout(60):

@@ -14,7 +14,7 @@ from tests.fakes.event_log import FakeEventLog
 from tests.fakes.orchestrator import FakeFeeds, FakeQueue
 
 from call_orchestrator.application.admission import Admission
-from call_orchestrator.domain.slots import Decided, Granted, Limits, Slots, Waiting
+from call_orchestrator.domain.slots import Begun, Decided, Granted, Limits, Slots, Waiting
 from chassis.event_log import StoredEvent, UnreadableEvent
 from contracts import AdmissionGranted, CallDue, Envelope, Event, call_id_of
 
@@ -62,6 +62,7 @@ class Replica:
         self.queue = FakeQueue()
         self.max_lag_seconds = 0.0
         self.slots = Slots(Limits(max_live=1, max_live_per_campaign=None, max_unclaimed=10))
+        self.feeds.slot_batches.put_nowait([Begun(0)])
         self.feeds.waiting_batches.put_nowait([waiting(self.ours, due_sequence=1)])
         if knows_campaigns:
             self.feeds.paused_batches.put_nowait({})

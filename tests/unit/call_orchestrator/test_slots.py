@@ -2,12 +2,13 @@
 
 from datetime import timedelta
 
-from call_orchestrator.domain.slots import Claimed, Decided, Granted, Limits, Released, Slots, Waiting
+from call_orchestrator.domain.slots import Begun, Claimed, Decided, Granted, Limits, Released, Slots, Waiting
 from centralita.docs.state_machine import NOW
 
 
 def empty(live: int | None = None, *, per_campaign: int | None = None, unclaimed: int = 100) -> Slots:
     slots = Slots(Limits(max_live=live, max_live_per_campaign=per_campaign, max_unclaimed=unclaimed))
+    slots.apply(Begun(0))
     slots.update_paused({})
     return slots
 
@@ -124,6 +125,30 @@ def test_the_log_must_be_read_from_the_oldest_grant_of_an_occupied_slot() -> Non
     assert slots.replay_from_sequence == 20
     slots.apply(Decided(26, "b", is_live=False))
     assert slots.replay_from_sequence == 21, "no slot is occupied: after the last grant"
+
+
+def test_no_call_is_next_before_the_last_grant_that_the_log_has_is_read() -> None:
+    slots = Slots(Limits(max_live=2, max_live_per_campaign=None, max_unclaimed=100))
+    slots.update_paused({})
+    slots.join(waiting("c", due=30))
+    assert slots.next_call() is None, "the log is not read yet"
+    slots.apply(Begun(20))
+    slots.apply(Granted(10, "a", "reminders", is_chained=False))
+    assert slots.next_call() is None
+    slots.apply(Granted(20, "b", "reminders", is_chained=False))
+    assert slots.next_call() is None, "no slot is free"
+    slots.apply(Decided(31, "a", is_live=False))
+    assert slots.next_call() == waiting("c", due=30)
+    slots.reset()
+    assert slots.next_call() is None
+
+
+def test_grants_of_older_builds_are_no_guard() -> None:
+    slots = empty()
+    slots.apply(Granted(10, "a", "reminders", is_chained=False))
+    assert (slots.last_grant_sequence, slots.guard_sequence) == (10, 0)
+    slots.apply(Granted(11, "b", "reminders"))
+    assert (slots.last_grant_sequence, slots.guard_sequence) == (11, 11)
 
 
 def test_no_call_is_next_before_the_paused_campaigns_are_known() -> None:

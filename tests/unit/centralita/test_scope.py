@@ -1,6 +1,7 @@
 """The messages that are in the scope of a campaign, a call or a time range."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -75,6 +76,14 @@ def test_schedules_are_not_events() -> None:
     )
     assert f"timer.due.{CALL_ID}" in event_filters_of(CALL_ID)
     assert f"call.*.{CALL_ID}.*" in event_filters_of(CALL_ID)
+    assert {"admission.granted", f"admission.*.{CALL_ID}"} < set(event_filters_of(CALL_ID))
+
+
+def test_grants_of_older_builds_name_their_call_too() -> None:
+    one = replace(message("admission.granted"), subject=f"admission.granted.{CALL_ID}")
+    assert call_of(one) == str(CALL_ID)
+    assert call_of(replace(one, subject="admission.granted", body=b"[]")) is None
+    assert stores_subject(one.stream, one.subject)
 
 
 def test_a_call_id_is_parsed_from_the_id_or_from_the_request_id() -> None:

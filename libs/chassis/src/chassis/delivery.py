@@ -43,7 +43,7 @@ from chassis.metrics import DEAD_LETTERS, HANDLING_SECONDS, TERMINATED
 from chassis.retry_later import RetryLater
 from chassis.unreadable import UnreadableEvent, UnreadableEvents
 from contracts import InvalidMessage
-from contracts.streams import REQUESTS, Consumer, subject_ids
+from contracts.streams import REQUESTS, Consumer, message_ids
 
 MAX_WAITS = 200
 """A message that waits more often than this in one process becomes a dead letter. Expected waiting ends after some tens
@@ -101,7 +101,7 @@ class _Delivery(BaseMiddleware[PublishCommand, Msg | None]):
 
     async def consume_scope(self, call_next: CallNext, msg: StreamMessage[Msg]) -> Any:
         """Calls the handler. FastStream acknowledges on return and carries out NackMessage and RejectMessage."""
-        name, ids = self._consumer.name, subject_ids(msg.raw_message.subject)
+        name, ids = self._consumer.name, message_ids(msg.raw_message.subject, msg.raw_message.data)
         traceparent = (msg.raw_message.headers or {}).get("traceparent")
         with (
             tracing.span(f"process {name}", tracing.PROCESS, traceparent, **ids),

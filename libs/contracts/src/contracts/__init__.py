@@ -7,7 +7,7 @@ specific to Python: ``schemas/`` and ``asyncapi.json`` beside this package descr
 from contracts.call import Call
 from contracts.campaign import Campaign
 from contracts.envelope import Envelope
-from contracts.event import CallDecision, CallEvent, CampaignDecision, CampaignEvent, Event, Service
+from contracts.event import CallDecision, CallEvent, CampaignDecision, CampaignEvent, ChainEvent, Event, Service
 from contracts.events import EVENTS, decode
 from contracts.events.admissions import AdmissionGranted, AdmissionReleased, QueueJoined
 from contracts.events.audio import AudioFailed, AudioReady, AudioRequested
@@ -101,6 +101,7 @@ __all__ = [
     "CampaignResumed",
     "CampaignStatistics",
     "CampaignStatisticsQuery",
+    "ChainEvent",
     "CommandOutcome",
     "ConversationEnded",
     "DialClaimed",

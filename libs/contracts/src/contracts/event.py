@@ -46,6 +46,15 @@ class Event(BaseModel):
     def subjects(cls) -> str:
         """Returns the filter that matches every event of this type."""
 
+    @classmethod
+    def former_subjects(cls) -> tuple[str, ...]:
+        """Returns the filters of events of this type that older builds stored; none if the subject never changed."""
+        return ()
+
+    def belongs_on(self, subject: str) -> bool:
+        """Whether this event is published on the subject, or was by an older build."""
+        return subject == self.subject
+
     def refusals(self, now: datetime) -> list[str]:
         """Returns why the event is not acceptable at this instant, one line per field, such as ``name: remedy``.
 
@@ -78,6 +87,36 @@ class CallEvent(Event):
     def subjects(cls) -> str:
         """``<family>.<fact>.*``."""
         return cls.subject_for("*")
+
+
+class ChainEvent(Event):
+    """An event about one call, on one literal subject for all calls; the id of the call is in the body.
+
+    Grants and permits form one chain each: each of them is guarded by the previous one, so the newest must stay in the
+    stream. The server resolves a wildcard in a guard across all matching subjects (law 11). Older builds stored these
+    events on ``<family>.<fact>.<call_id>``.
+    """
+
+    call_id: CallId
+
+    @property
+    def subject(self) -> str:
+        """``<family>.<fact>``."""
+        return self.event_name
+
+    @classmethod
+    def subjects(cls) -> str:
+        """``<family>.<fact>``."""
+        return cls.event_name
+
+    @classmethod
+    def former_subjects(cls) -> tuple[str, ...]:
+        """``<family>.<fact>.*``."""
+        return (f"{cls.event_name}.*",)
+
+    def belongs_on(self, subject: str) -> bool:
+        """Whether the subject is that of the chain, or the one on which older builds stored this event."""
+        return subject in (self.event_name, f"{self.event_name}.{self.call_id}")
 
 
 class CallDecision(Event):

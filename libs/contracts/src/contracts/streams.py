@@ -1,10 +1,12 @@
 """Streams, consumers and buckets as data: what must exist on the server before a service starts."""
 
+import json
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from contracts.audit import ALL_ENTRIES
-from contracts.event import Event
+from contracts.event import ChainEvent, Event
+from contracts.events import EVENTS
 from contracts.events.admissions import AdmissionGranted, AdmissionReleased
 from contracts.events.audio import AudioRequested
 from contracts.events.calls import CallHangupRequested, CallSettlementRequested, CallStatusChanged
@@ -113,7 +115,7 @@ class Consumer:
     @property
     def filters(self) -> tuple[str, ...]:
         """The subjects that the server delivers."""
-        subjects = (event.subjects() for event in self.events)
+        subjects = (subject for event in self.events for subject in (event.subjects(), *event.former_subjects()))
         return tuple(subject.removesuffix("*") + self.status if self.status else subject for subject in subjects)
 
     @property
@@ -138,7 +140,9 @@ CALLS = Stream(
     "CALLS",
     (
         "call.*.*.*",
-        "admission.*.*",
+        "admission.granted",
+        "admission.released",
+        "admission.*.*",  # where older builds stored both
         "dial.*.*",
         "telephony.*.*",
         "speech.*.*",
@@ -266,15 +270,29 @@ def campaign_state_filter(campaign_id: object) -> str:
     return f"campaign.*.{campaign_id}"
 
 
+_CHAINS = frozenset(name for name, event in EVENTS.items() if issubclass(event, ChainEvent))
+
+
 def subject_ids(subject: str) -> dict[str, str]:
     """Returns the id in a subject by its field's name (``call_id`` or ``campaign_id``); empty if it has none."""
     family, _, *rest = subject.split(".")
     return {"campaign_id" if family == "campaign" else "call_id": rest[0]} if rest else {}
 
 
+def message_ids(subject: str, body: bytes) -> dict[str, str]:
+    """As `subject_ids`; the id of an event of a chain is in its body."""
+    if subject not in _CHAINS:
+        return subject_ids(subject)
+    try:
+        return {"call_id": str(json.loads(body)["call_id"])}
+    except (ValueError, KeyError, TypeError):
+        return {}
+
+
+_SLOT_EVENTS: tuple[type[Event], ...] = (AdmissionGranted, AdmissionReleased, DialClaimed)
 SLOT_FILTERS = (
     *(f"call.*.*.{status}" for status in CallStatus if status not in LIVE_STATUSES),
-    *(event.subjects() for event in (AdmissionGranted, AdmissionReleased, DialClaimed)),
+    *(subject for event in _SLOT_EVENTS for subject in (event.subjects(), *event.former_subjects())),
 )
 """What call-orchestrator reads of CALLS to compute which slots are occupied."""
 CAMPAIGN_FILTERS = (campaign_state_filter("*"),)
@@ -283,6 +301,8 @@ DIAL_FILTERS = tuple(event.subjects() for event in (DialCleared, DialPlaced, Dia
 """What voice reads of CALLS to compute the permits of the rate limit."""
 TURN_FILTERS = (AudioRequested.subjects(), ReplyGenerated.subjects())
 """What voice reads of CALLS to speak the sentences of a turn."""
+
+
 PROJECTION_FILTERS = (
     call_state_filter("*"),
     ReplyGenerated.subjects(),

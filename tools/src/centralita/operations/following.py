@@ -41,6 +41,8 @@ class Follower:
                         return
 
     async def _is_included(self, message: Message) -> bool:
+        if self.call_id and call_of(message) != str(self.call_id):
+            return False
         return self.campaign_id is None or await self._campaign_of(message) == self.campaign_id
 
     async def _campaign_of(self, message: Message) -> str | None:

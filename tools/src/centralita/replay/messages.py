@@ -61,9 +61,9 @@ class Message:
 
 
 def event_filters_of(call_id: UUID) -> tuple[str, ...]:
-    """Returns `EVENT_FILTERS` narrowed to one call."""
+    """Returns `EVENT_FILTERS` narrowed to one call. Those of chains also match the events of other calls."""
     patterns = [subject.split(".") for subject in EVENT_FILTERS if not subject.startswith("campaign.")]
-    return tuple(".".join([*tokens[:2], str(call_id), *tokens[3:]]) for tokens in patterns)
+    return tuple(".".join([*one[:2], str(call_id), *one[3:]] if len(one) > 2 else one) for one in patterns)
 
 
 def stores_subject(stream: str, subject: str) -> bool:

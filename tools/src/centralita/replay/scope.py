@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from centralita.replay.messages import Message
 from contracts import CallId, CampaignId, call_id_of
-from contracts.streams import REQUESTS
+from contracts.streams import REQUESTS, message_ids
 
 
 class Scope(BaseModel):
@@ -47,8 +47,7 @@ class Scope(BaseModel):
 def call_of(message: Message) -> str | None:
     """Returns the id of the call that a message is about, also of a request; None if it is about something else."""
     if message.subject != "call.requested":
-        tokens = message.subject.split(".")
-        return tokens[2] if len(tokens) > 2 and tokens[0] != "campaign" else None
+        return message_ids(message.subject, message.body).get("call_id")
     request_id = _field(message, "request_id") or message.identity
     return str(call_id_of(str(request_id)))
 

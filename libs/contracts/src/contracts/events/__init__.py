@@ -44,6 +44,6 @@ def decode(subject: str, body: bytes) -> Event:
         event = EVENTS[event_name].model_validate_json(body)
     except ValidationError as error:
         raise InvalidMessage.of(error) from error
-    if event.subject != subject:
+    if not event.belongs_on(subject):
         raise InvalidMessage([f"subject: the body belongs on {event.subject!r}"])
     return event

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import AliasChoices, Field
 
-from contracts.event import CallEvent, Service
+from contracts.event import CallEvent, ChainEvent, Service
 from contracts.instants import Instant
 
 _ORCHESTRATOR = frozenset({Service.ORCHESTRATOR})
@@ -25,7 +25,7 @@ class QueueJoined(CallEvent):
     )
 
 
-class AdmissionGranted(CallEvent):
+class AdmissionGranted(ChainEvent):
     """The call has a slot. Each grant is guarded by the previous one, so all grants form one chain.
 
     The slot is occupied until a later event of the call leaves it not live, or until the grant is released.
@@ -46,7 +46,7 @@ class AdmissionGranted(CallEvent):
     )
 
 
-class AdmissionReleased(CallEvent):
+class AdmissionReleased(ChainEvent):
     """The slot is free again: when it was granted, the call no longer waited."""
 
     event_name: ClassVar[str] = "admission.released"

@@ -114,12 +114,12 @@ class Admission:
     async def _grant_next(self) -> None:
         self._changed.clear()
         # The guard must be what the choice was based on, even if newer grants are folded before the append.
-        call, last_grant_sequence = self._slots.next_call(), self._slots.last_grant_sequence
+        call, guard_sequence = self._slots.next_call(), self._slots.guard_sequence
         replay_from_sequence = self._slots.replay_from_sequence
         if call is None:
             await self._changed.wait()
         elif await self._may_be_granted(call):
-            await self._grant(call, replay_from_sequence, last_grant_sequence)
+            await self._grant(call, replay_from_sequence, guard_sequence)
 
     async def _may_be_granted(self, call: Waiting) -> bool:
         """Checks at the leader that the call still waits and that its campaign is not paused."""
@@ -187,7 +187,7 @@ class Admission:
         if last and isinstance(last.event, CallDecision) and last.event.call.is_queued:
             await self._queue.join(last.event.call, due_sequence=last.sequence, cause=last.envelope)
 
-    async def _grant(self, call: Waiting, replay_from_sequence: int, last_grant_sequence: int) -> None:
+    async def _grant(self, call: Waiting, replay_from_sequence: int, guard_sequence: int) -> None:
         """Appends the grant, and waits until it, or the faster grant of another replica, is folded."""
         grant = AdmissionGranted(
             call_id=UUID(call.call_id),
@@ -198,12 +198,12 @@ class Admission:
         )
         try:
             with tracing.span("grant slot", tracing.PROCESS, await self._trace_of(call.call_id)):
-                await self._log.append(grant, guard=Guard(AdmissionGranted.subjects(), last_grant_sequence))
+                await self._log.append(grant, guard=Guard(AdmissionGranted.subjects(), guard_sequence))
         except Conflict:
             metrics.LOST_GRANTS.inc()
         else:
             metrics.SLOT_WAIT_SECONDS.observe((self._now() - call.due_at).total_seconds())
-        while self._slots.last_grant_sequence <= last_grant_sequence:
+        while self._slots.guard_sequence <= guard_sequence:
             self._changed.clear()
             await self._changed.wait()
 

@@ -5,11 +5,14 @@ the call leaves it not live: it ended, or it waits for a retry. A grant for a ca
 *released* instead. A change of a waiting call between its grant and the dial frees the slot too: that grant is ignored,
 and the call is granted another one. So the log alone determines which slots are occupied; there is no other counter.
 
-All grants form one chain on one subject. Each grant is appended with a guard on the previous one. So of several
-replicas exactly one grants, and a replica that has not read the last grant cannot grant at all. Each replica folds the
-log into `Slots`, and all of them choose the same next call. A replica that has read the last grant knows every occupied
-slot. If it has not yet read that a call ended, it only waits longer than necessary. Each grant also carries the
-sequence from which a reader finds all occupied slots, so a restart reads a short part of the log.
+All grants form one chain on one literal subject. Each grant is appended with a guard on the previous one. So of several
+replicas exactly one grants, and a replica that has not read the last grant cannot grant at all. Grants of older builds
+are on other subjects, which the guard does not cover; a replica grants nothing before it has read them (`Begun`).
+
+Each replica folds the log into `Slots`, and all of them choose the same next call. A replica that has read the last
+grant knows every occupied slot. If it has not yet read that a call ended, it only waits longer than necessary. Each
+grant also carries the sequence from which a reader finds all occupied slots, so a restart reads a short part of the
+log.
 
 Campaigns take turns: the next slot goes to the campaign whose last grant is the oldest, however many calls wait in it.
 In this campaign it goes to the call that is due the longest. Calls of a paused campaign keep their turn and are granted
@@ -54,11 +57,12 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """A call was granted a slot by the event of this sequence."""
+    """A call was granted a slot by the event of this sequence. `is_chained`: false for a grant of an older build."""
 
     sequence: int
     call_id: str
     campaign_id: str
+    is_chained: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,14 @@ class Decided:
     is_live: bool
 
 
-SlotEvent = Granted | Released | Claimed | Decided
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The reading of the log begins. The last grant that it has now is of this sequence; 0: it has none."""
+
+    last_grant_sequence: int
+
+
+SlotEvent = Begun | Granted | Released | Claimed | Decided
 
 
 @dataclass(slots=True)
@@ -105,6 +116,10 @@ class Slots:
     occupied: dict[str, Slot] = field(default_factory=dict)
     waiting: dict[str, Waiting] = field(default_factory=dict)
     last_grant_sequence: int = 0
+    guard_sequence: int = 0
+    """The last grant on the subject of the chain: the guard of the next one."""
+    read_until_sequence: int | None = None
+    """No call is next before the grant of this sequence is folded; none: the log is not read yet."""
     paused: set[str] | None = None
     """The paused campaigns; none: not known yet, so no call is next."""
     _queues: dict[str, list[tuple[datetime, int, str]]] = field(default_factory=dict)
@@ -116,16 +131,22 @@ class Slots:
         return min((slot.grant_sequence for slot in self.occupied.values()), default=self.last_grant_sequence + 1)
 
     def reset(self) -> None:
-        """Forgets the occupied slots before the log is read again. No grant succeeds until the last one is read."""
-        self.last_grant_sequence = 0
+        """Forgets the occupied slots before the log is read again. No call is next until the last grant is read."""
+        self.last_grant_sequence = self.guard_sequence = 0
+        self.read_until_sequence = None
         self.occupied.clear()
 
     def apply(self, event: SlotEvent) -> Waiting | None:
         """Folds an event of the log. Returns the call that no longer waits after it, if it waited before."""
+        if isinstance(event, Begun):
+            self.read_until_sequence = event.last_grant_sequence
+            return None
         slot = self.occupied.get(event.call_id)
         match event:
-            case Granted(sequence, call_id, campaign_id):
+            case Granted(sequence, call_id, campaign_id, is_chained):
                 self.last_grant_sequence = self._last_grants[campaign_id] = sequence
+                if is_chained:
+                    self.guard_sequence = sequence
                 self.occupied[call_id] = Slot(campaign_id, sequence)
                 return self._stop_waiting(call_id, before=sequence)
             case Released(call_id, grant_sequence):
@@ -172,7 +193,8 @@ class Slots:
 
     def next_call(self) -> Waiting | None:
         """Returns the call that gets the next slot; none if no slot is free or no waiting call may use it."""
-        return None if self.paused is None else min(self._eligible(), key=self._turn, default=None)
+        is_read = self.read_until_sequence is not None and self.last_grant_sequence >= self.read_until_sequence
+        return min(self._eligible(), key=self._turn, default=None) if is_read and self.paused is not None else None
 
     def grantable(self) -> int:
         """Returns how many calls could be granted a slot now, at most one of each campaign.

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from call_orchestrator.domain.slots import Claimed, Decided, Granted, Released, SlotEvent, Waiting
+from call_orchestrator.domain.slots import Begun, Claimed, Decided, Granted, Released, SlotEvent, Waiting
 from chassis.event_log import EventLog, StoredEvent
 from chassis.stored_event import stored_event_of, unreadable
 from chassis.stream_reader import follow, follow_events, last_sequence
@@ -42,14 +42,22 @@ class NatsFeeds:
     async def slot_events(self) -> AsyncIterator[AsyncIterator[list[SlotEvent]]]:
         """Yields the events about slots in log order, from the sequence that the last grant names, and never ends.
 
+        The last grant is looked up among those of older builds only if the chain has none yet.
         Raises UnreadableEvent: a replica that cannot decode one of them does not know which slots are occupied.
         """
         end = await last_sequence(self._client, CALLS.name)
-        last = await self._log.last(AdmissionGranted.subjects())
+        last = await self._last_grant()
         start = last.event.replay_from_sequence if last and isinstance(last.event, AdmissionGranted) else end + 1
-        filters = [call_state_filter("*"), *(event.subjects() for event in _SLOT_EVENTS)]
+        of_slots = [subject for event in _SLOT_EVENTS for subject in (event.subjects(), *event.former_subjects())]
+        filters = [call_state_filter("*"), *of_slots]
         async with aclosing(follow(self._client, CALLS, filters, start_sequence=start)) as batches:
-            yield ([event for message in batch if (event := _slot_event(message))] async for batch in batches)
+            yield _slot_events(last.sequence if last else 0, batches)
+
+    async def _last_grant(self) -> StoredEvent | None:
+        for subject in (AdmissionGranted.subjects(), *AdmissionGranted.former_subjects()):
+            if last := await self._log.last(subject):
+                return last
+        return None
 
     @asynccontextmanager
     async def waiting(self) -> AsyncIterator[AsyncIterator[list[Waiting]]]:
@@ -86,22 +94,28 @@ def paused_by(events: Iterable[Event]) -> dict[str, bool]:
     return {event.campaign_id: event.campaign.is_paused for event in events if isinstance(event, CampaignDecision)}
 
 
+async def _slot_events(last_grant_sequence: int, batches: AsyncIterator[list[Msg]]) -> AsyncIterator[list[SlotEvent]]:
+    yield [Begun(last_grant_sequence)]
+    async for batch in batches:
+        yield [event for message in batch if (event := _slot_event(message))]
+
+
 def _slot_event(message: Msg) -> SlotEvent | None:
     sequence, tokens = message.metadata.sequence.stream, message.subject.split(".")
-    call_id = tokens[2]
     if tokens[0] == "call" and tokens[3] in _STATUSES:  # the subject has all that is needed, and the body is long
-        return Decided(sequence, call_id, is_live=tokens[3] in LIVE_STATUSES)
+        return Decided(sequence, tokens[2], is_live=tokens[3] in LIVE_STATUSES)
     try:
         event = stored_event_of(message).event
     except InvalidMessage as error:
         raise unreadable(message, error) from error
     match event:
         case AdmissionGranted():
-            return Granted(sequence, call_id, event.campaign_id)
+            is_chained = message.subject == AdmissionGranted.subjects()
+            return Granted(sequence, str(event.call_id), event.campaign_id, is_chained)
         case AdmissionReleased():
-            return Released(call_id, event.grant_sequence)
+            return Released(str(event.call_id), event.grant_sequence)
         case DialClaimed():
-            return Claimed(call_id)
+            return Claimed(str(event.call_id))
         case _:
             return None
 
