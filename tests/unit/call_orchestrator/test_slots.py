@@ -153,7 +153,7 @@ def test_grants_of_older_builds_are_no_guard() -> None:
 
 def test_no_call_is_next_before_the_paused_campaigns_are_known() -> None:
     slots = empty()
-    slots.paused = None
+    slots.forget_paused()
     slots.join(waiting("c"))
     assert slots.next_call() is None
     slots.update_paused({"reminders": False})

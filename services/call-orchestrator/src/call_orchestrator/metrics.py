@@ -50,14 +50,10 @@ def count_decision(before: Call | None, after: Call) -> None:
 
 
 def register_slots(slots: Slots) -> None:
-    """Makes the gauges read the limit and the waiting calls of paused campaigns from `slots`."""
+    """Makes the gauges read the present fold when they are scraped."""
     LIVE_LIMIT.set(float("inf") if slots.limits.max_live is None else slots.limits.max_live)
+    LIVE.set_function(lambda: len(slots.occupied))
+    WAITING.set_function(lambda: len(slots.waiting))
     WAITING_PAUSED.set_function(slots.waiting_in_paused)
     GRANTABLE.set_function(slots.grantable)
-
-
-def show_slots(slots: Slots) -> None:
-    """Sets the gauges to the present fold."""
-    LIVE.set(len(slots.occupied))
-    WAITING.set(len(slots.waiting))
-    PAUSED.set(len(slots.paused or ()))
+    PAUSED.set_function(lambda: len(slots.paused or ()))

@@ -80,20 +80,20 @@ class Admission:
         async with self._feeds.slot_events() as batches:
             async for batch in batches:
                 self._discard(call for event in batch if (call := self._slots.apply(event)))
-                self._notify()
+                self._changed.set()
 
     async def _follow_campaigns(self) -> None:
-        self._slots.paused = None
+        self._slots.forget_paused()
         async with self._feeds.paused() as batches:
             async for is_paused in batches:
                 self._slots.update_paused(is_paused)
-                self._notify()
+                self._changed.set()
 
     async def _follow_waiting(self) -> None:
         async with self._feeds.waiting() as batches:
             async for batch in batches:
                 self._discard(call for call in batch if not self._slots.join(call))
-                self._notify()
+                self._changed.set()
 
     async def _leave_queue(self) -> None:
         """Deletes outdated entries of the queue; after a failure it begins again with the same entry."""
@@ -106,10 +106,6 @@ class Admission:
     def _discard(self, calls: Iterable[Waiting]) -> None:
         self._outdated.extend(calls)
         self._has_outdated.set()
-
-    def _notify(self) -> None:
-        metrics.show_slots(self._slots)
-        self._changed.set()
 
     async def _grant_next(self) -> None:
         self._changed.clear()
@@ -162,7 +158,7 @@ class Admission:
             elif asyncio.get_running_loop().time() - since < self._max_lag_seconds or not await self._remove(call):
                 continue
             del self._set_aside[call]
-            self._notify()
+            self._changed.set()
         metrics.SET_ASIDE.set(len(self._set_aside))
         if not self._set_aside:
             self._has_set_aside.clear()

@@ -19,14 +19,23 @@ In this campaign it goes to the call that is due the longest. Calls of a paused 
 no slot. No replica grants before it knows which campaigns are paused, and it checks the campaign at the leader before
 each grant. A grant and a pause that cross within that check are both valid: a call that has its slot goes on.
 
+`Slots` counts what a choice depends on at each event, and keeps the campaigns that may be granted a slot in the order
+of their turns. So an event and a choice cost O(log n) of the waiting calls and the campaigns with them, and ended calls
+leave nothing behind (law 11).
+
 Few calls are granted a slot ahead of the dialler (`Limits.max_unclaimed`). Calls beyond the account's rate limit should
 wait here, where campaigns take turns, and not in the dialler's consumer, where they do not.
 """
 
-import heapq
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+
+from call_orchestrator.domain.priorities import Priorities
+
+MAX_PAST_CAMPAIGNS = 10_000
+"""Of how many campaigns without a waiting or live call the last grant is kept. Others are as if they had had none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,61 +118,71 @@ class Slot:
 
 
 @dataclass(slots=True)
+class _Campaign:
+    """A campaign with waiting or live calls. `queue`: its waiting calls, in the order of their due times."""
+
+    last_grant_sequence: int = 0
+    live: int = 0
+    queue: Priorities[str, tuple[datetime, int]] = field(default_factory=Priorities)
+
+
 class Slots:
     """The fold. Call ids are opaque; sequences are those of the log unless they name the queue."""
 
-    limits: Limits
-    occupied: dict[str, Slot] = field(default_factory=dict)
-    waiting: dict[str, Waiting] = field(default_factory=dict)
-    last_grant_sequence: int = 0
-    guard_sequence: int = 0
-    """The last grant on the subject of the chain: the guard of the next one."""
-    read_until_sequence: int | None = None
-    """No call is next before the grant of this sequence is folded; none: the log is not read yet."""
-    paused: set[str] | None = None
-    """The paused campaigns; none: not known yet, so no call is next."""
-    _queues: dict[str, list[tuple[datetime, int, str]]] = field(default_factory=dict)
-    _last_grants: dict[str, int] = field(default_factory=dict)
+    def __init__(self, limits: Limits, *, max_past_campaigns: int = MAX_PAST_CAMPAIGNS) -> None:
+        self.limits = limits
+        self.occupied: OrderedDict[str, Slot] = OrderedDict()
+        """In the order of the grants."""
+        self.waiting: dict[str, Waiting] = {}
+        self.paused: set[str] | None = None
+        """The paused campaigns; none: not known yet, so no call is next."""
+        self.last_grant_sequence = 0
+        self.guard_sequence = 0
+        """The last grant on the subject of the chain: the guard of the next one."""
+        self._read_until_sequence: int | None = None
+        """No call is next before the grant of this sequence is folded; none: the log is not read yet."""
+        self._unclaimed = 0
+        self._campaigns: dict[str, _Campaign] = {}
+        self._past: OrderedDict[str, int] = OrderedDict()
+        """The last grants of campaigns that have neither waiting nor live calls."""
+        self._max_past = max_past_campaigns
+        self._turns: Priorities[str, tuple[int, datetime, int]] = Priorities()
+        """The campaigns that may be granted a slot, by their last grant and by the call that is due the longest."""
 
     @property
     def replay_from_sequence(self) -> int:
         """The sequence from which a reader of the log finds every occupied slot."""
-        return min((slot.grant_sequence for slot in self.occupied.values()), default=self.last_grant_sequence + 1)
+        oldest = next(iter(self.occupied.values()), None)
+        return oldest.grant_sequence if oldest else self.last_grant_sequence + 1
 
     def reset(self) -> None:
         """Forgets the occupied slots before the log is read again. No call is next until the last grant is read."""
         self.last_grant_sequence = self.guard_sequence = 0
-        self.read_until_sequence = None
-        self.occupied.clear()
+        self._read_until_sequence = None
+        for call_id in list(self.occupied):
+            self._free(call_id)
 
     def apply(self, event: SlotEvent) -> Waiting | None:
         """Folds an event of the log. Returns the call that no longer waits after it, if it waited before."""
-        if isinstance(event, Begun):
-            self.read_until_sequence = event.last_grant_sequence
-            return None
-        slot = self.occupied.get(event.call_id)
         match event:
-            case Granted(sequence, call_id, campaign_id, is_chained):
-                self.last_grant_sequence = self._last_grants[campaign_id] = sequence
-                if is_chained:
-                    self.guard_sequence = sequence
-                self.occupied[call_id] = Slot(campaign_id, sequence)
+            case Begun(last_grant_sequence):
+                self._read_until_sequence = last_grant_sequence
+            case Granted(sequence, call_id):
+                self._occupy(event)
                 return self._stop_waiting(call_id, before=sequence)
             case Released(call_id, grant_sequence):
-                if slot and slot.grant_sequence == grant_sequence:
-                    del self.occupied[call_id]
-            case Claimed():
-                if slot:
+                if (slot := self.occupied.get(call_id)) and slot.grant_sequence == grant_sequence:
+                    self._free(call_id)
+            case Claimed(call_id):
+                if (slot := self.occupied.get(call_id)) and not slot.is_claimed:
                     slot.is_claimed = True
+                    self._unclaimed -= 1
             case Decided(sequence, call_id, is_live):
+                slot = self.occupied.get(call_id)
                 if slot and not is_live and slot.grant_sequence < sequence:
-                    del self.occupied[call_id]
+                    self._free(call_id)
                 return self._stop_waiting(call_id, before=sequence)
         return None
-
-    def _stop_waiting(self, call_id: str, *, before: int) -> Waiting | None:
-        known = self.waiting.get(call_id)
-        return self.waiting.pop(call_id) if known and known.due_sequence < before else None
 
     def join(self, call: Waiting) -> bool:
         """Adds a waiting call, in place of an older entry of the same call. Returns False if it is outdated."""
@@ -172,62 +191,108 @@ class Slots:
         if not is_newest or (slot is not None and slot.grant_sequence > call.due_sequence):
             return False
         self.waiting[call.call_id] = call
-        entry = (call.due_at, call.due_sequence, call.call_id)
-        heapq.heappush(self._queues.setdefault(call.campaign_id, []), entry)
+        self._campaign(call.campaign_id).queue.set(call.call_id, (call.due_at, call.due_sequence))
+        self._update_turn(call.campaign_id)
         return True
 
     def leave(self, call: Waiting) -> None:
         """Removes a call that no longer waits, unless a newer entry has replaced it."""
         if self.waiting.get(call.call_id) == call:
-            del self.waiting[call.call_id]
+            self._stop_waiting(call.call_id, before=call.due_sequence + 1)
 
     def update_paused(self, is_paused: Mapping[str, bool]) -> None:
         """Updates which campaigns are paused; the first update names all that have ever been paused."""
         now_paused = {campaign_id for campaign_id, paused in is_paused.items() if paused}
         self.paused = (self.paused or set()) - is_paused.keys() | now_paused
+        for campaign_id in is_paused:
+            self._update_turn(campaign_id)
+
+    def forget_paused(self) -> None:
+        """Forgets which campaigns are paused. No call is next until that is known again."""
+        forgotten, self.paused = self.paused or set(), None
+        for campaign_id in forgotten:
+            self._update_turn(campaign_id)
 
     def waiting_in_paused(self) -> int:
         """Returns how many calls wait in paused campaigns."""
-        paused = self.paused or ()
-        return sum(call.campaign_id in paused for call in self.waiting.values())
+        campaigns = (self._campaigns.get(campaign_id) for campaign_id in self.paused or ())
+        return sum(len(campaign.queue) for campaign in campaigns if campaign)
 
     def next_call(self) -> Waiting | None:
         """Returns the call that gets the next slot; none if no slot is free or no waiting call may use it."""
-        is_read = self.read_until_sequence is not None and self.last_grant_sequence >= self.read_until_sequence
-        return min(self._eligible(), key=self._turn, default=None) if is_read and self.paused is not None else None
+        is_read = self._read_until_sequence is not None and self.last_grant_sequence >= self._read_until_sequence
+        if not is_read or self.paused is None or not self._is_slot_free():
+            return None
+        campaign_id = self._turns.first()
+        return self._head(self._campaigns[campaign_id]) if campaign_id is not None else None
 
     def grantable(self) -> int:
         """Returns how many calls could be granted a slot now, at most one of each campaign.
 
         While it is unknown which campaigns are paused, none counts as paused: admission is blocked then.
         """
-        return len(self._eligible())
+        return len(self._turns) if self._is_slot_free() else 0
 
-    def _eligible(self) -> list[Waiting]:
-        limits, paused = self.limits, self.paused or ()
-        if limits.max_live is not None and len(self.occupied) >= limits.max_live:
-            return []
-        if sum(not slot.is_claimed for slot in self.occupied.values()) >= limits.max_unclaimed:
-            return []
-        running = [campaign_id for campaign_id in self._queues if campaign_id not in paused]
-        heads = [head for campaign_id in running if (head := self._head(campaign_id))]
-        return [head for head in heads if self._has_room(head.campaign_id)]
+    def _is_slot_free(self) -> bool:
+        max_live = self.limits.max_live
+        return (max_live is None or len(self.occupied) < max_live) and self._unclaimed < self.limits.max_unclaimed
 
-    def _turn(self, call: Waiting) -> tuple[int, datetime, int]:
-        return self._last_grants.get(call.campaign_id, 0), call.due_at, call.due_sequence
+    def _occupy(self, grant: Granted) -> None:
+        self._free(grant.call_id)
+        self.last_grant_sequence = grant.sequence
+        if grant.is_chained:
+            self.guard_sequence = grant.sequence
+        self.occupied[grant.call_id] = Slot(grant.campaign_id, grant.sequence)
+        self._unclaimed += 1
+        campaign = self._campaign(grant.campaign_id)
+        campaign.live += 1
+        campaign.last_grant_sequence = grant.sequence
+        self._update_turn(grant.campaign_id)
 
-    def _has_room(self, campaign_id: str) -> bool:
-        limit = self.limits.max_live_per_campaign
-        return limit is None or sum(slot.campaign_id == campaign_id for slot in self.occupied.values()) < limit
+    def _free(self, call_id: str) -> None:
+        if slot := self.occupied.pop(call_id, None):
+            self._unclaimed -= not slot.is_claimed
+            self._campaigns[slot.campaign_id].live -= 1
+            self._update_turn(slot.campaign_id)
 
-    def _head(self, campaign_id: str) -> Waiting | None:
-        """Returns the call of the campaign that is due the longest, and drops entries of calls that no longer wait."""
-        queue = self._queues[campaign_id]
-        while queue:
-            _, due_sequence, call_id = queue[0]
-            call = self.waiting.get(call_id)
-            if call and call.due_sequence == due_sequence:
-                return call
-            heapq.heappop(queue)
-        del self._queues[campaign_id]
-        return None
+    def _stop_waiting(self, call_id: str, *, before: int) -> Waiting | None:
+        call = self.waiting.get(call_id)
+        if call is None or call.due_sequence >= before:
+            return None
+        del self.waiting[call_id]
+        self._campaigns[call.campaign_id].queue.remove(call_id)
+        self._update_turn(call.campaign_id)
+        return call
+
+    def _campaign(self, campaign_id: str) -> _Campaign:
+        """Returns the campaign, and adds it if it had no waiting or live call."""
+        campaign = self._campaigns.get(campaign_id)
+        if campaign is None:
+            campaign = self._campaigns[campaign_id] = _Campaign(self._past.pop(campaign_id, 0))
+        return campaign
+
+    def _head(self, campaign: _Campaign) -> Waiting | None:
+        """Returns the call of the campaign that is due the longest."""
+        call_id = campaign.queue.first()
+        return None if call_id is None else self.waiting[call_id]
+
+    def _update_turn(self, campaign_id: str) -> None:
+        """Adds the campaign to those that may be granted a slot, or removes it, after something of it has changed."""
+        campaign = self._campaigns.get(campaign_id)
+        if campaign is None:
+            return
+        head, limit = self._head(campaign), self.limits.max_live_per_campaign
+        has_room = limit is None or campaign.live < limit
+        if head and has_room and campaign_id not in (self.paused or ()):
+            self._turns.set(campaign_id, (campaign.last_grant_sequence, head.due_at, head.due_sequence))
+            return
+        self._turns.remove(campaign_id)
+        if head is None and not campaign.live:
+            del self._campaigns[campaign_id]
+            self._keep_turn(campaign_id, campaign.last_grant_sequence)
+
+    def _keep_turn(self, campaign_id: str, last_grant_sequence: int) -> None:
+        if last_grant_sequence:
+            self._past[campaign_id] = last_grant_sequence
+        if len(self._past) > self._max_past:
+            self._past.popitem(last=False)
