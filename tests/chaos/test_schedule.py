@@ -1,5 +1,6 @@
 """The fault schedule and the checks of a chaos run, without any server."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -44,7 +45,7 @@ CALL = CREATED.call.model_copy(update={"call_id": CALL_ID})
 def message(stream: str, sequence: int, event: Event, *, id: str = "", cause: str | None = None) -> Message:
     at = NOW + timedelta(seconds=sequence)
     envelope = Envelope.of(event, id=id or f"{stream}/{sequence}", source="test", time=at)
-    headers = envelope.model_copy(update={"causation_id": cause}).headers()
+    headers = replace(envelope, causation_id=cause).headers()
     return Message(stream, sequence, at, event.subject, headers, event.model_dump_json().encode())
 
 

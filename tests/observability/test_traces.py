@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,8 @@ def test_the_campaign_has_conversations(observed: Observed) -> None:
 
 async def test_without_traces_the_trace_of_a_message_is_passed_on(calls: EventLog) -> None:
     traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    cause = (await calls.append(EXAMPLES["call.created"])).envelope.model_copy(update={"traceparent": traceparent})
+    created = await calls.append(EXAMPLES["call.created"])
+    cause = replace(created.envelope, traceparent=traceparent)
     await calls.append(EXAMPLES["speech.heard"], cause=cause)
     stored = await calls.last(SpeechHeard.subjects())
     assert stored

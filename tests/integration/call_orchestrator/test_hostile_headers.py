@@ -13,7 +13,8 @@ from contracts.envelope import MAX_HEADER_LENGTH
 from contracts.streams import DEAD_LETTERS
 
 LONG = "x" * 5_000
-CARRIED_ON = ["ce-id", "ce-source", "centralita-correlation-id", "centralita-causation-id", "traceparent"]
+FORMER_NAMES = {"centralita-correlation-id": "ce-correlationid", "centralita-causation-id": "ce-causationid"}
+CARRIED_ON = ["ce-id", "ce-source", "ce-correlationid", "ce-causationid", "traceparent", *FORMER_NAMES]
 
 
 def requested(request_id: str) -> CallRequested:
@@ -56,7 +57,7 @@ async def test_a_header_that_later_events_would_carry_on_is_limited(
         await until(lambda: dead_letters(bus_client))
         assert (await outcome_of(bus_client, requested("r-2"))).accepted, "the connection of the service is open"
         (dead_letter,) = await dead_letters(bus_client)
-        header = "ce-id" if name == "Nats-Msg-Id" else name
+        header = {"Nats-Msg-Id": "ce-id", **FORMER_NAMES}.get(name, name)
         assert dead_letter["reasons"] == [f"header {header}: at most 200 printable characters are accepted"]
         assert await call_of(calls, call_id_of("r-1")) is None
 

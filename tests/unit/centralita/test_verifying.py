@@ -57,7 +57,7 @@ class LogWriter:
         number = len(self.messages) + 1
         time = STARTED_AT + self.waited + timedelta(seconds=number)
         envelope = Envelope.of(event, id=f"id-{number}", source="test", time=time, cause=cause)
-        body = event.model_dump_json().encode()
+        body = event.body()
         self.messages.append(Message(stream, number, time, event.subject, envelope.headers(), body))
         return self.messages[-1]
 
@@ -207,6 +207,17 @@ async def test_a_field_that_the_recorded_event_does_not_have_is_not_compared(log
     assert b'"settlement_checks":0' in busy.body
     log.messages[-1] = replace_in_body(busy, b',"settlement_checks":0', b"")
     assert (await verify(log.record())).drifts == ()
+
+
+@pytest.mark.parametrize("has_nulls", [False, True])
+async def test_a_field_that_is_missing_is_null_unless_the_build_wrote_nulls(log: LogWriter, has_nulls: bool) -> None:
+    busy = log.messages[-1]
+    changed = replace_in_body(busy, b',"reason":"busy"', b"")
+    log.messages[-1] = replace(changed, headers={**busy.headers, **({"ce-subject": "x"} if has_nulls else {})})
+    drifts = (await verify(log.record())).drifts
+    assert [difference[:2] for drift in drifts for difference in drift.differences if difference[0] == "reason"] == (
+        [] if has_nulls else [("reason", None)]
+    )
 
 
 async def test_an_unknown_field_of_the_recorded_event_is_not_compared(log: LogWriter) -> None:

@@ -44,12 +44,15 @@ class Guard:
     subject: str
     sequence: int
 
-    def headers(self) -> dict[str, str]:
-        """Returns the headers that make the server check the guard (ADR-50 of nats-architecture-and-design)."""
-        return {
-            "Nats-Expected-Last-Subject-Sequence": str(self.sequence),
-            "Nats-Expected-Last-Subject-Sequence-Subject": self.subject,
-        }
+    def headers(self, appended_subject: str | None = None) -> dict[str, str]:
+        """Returns the headers that make the server check the guard (ADR-50 of nats-architecture-and-design).
+
+        The server stores them, so they do not name the subject again if the message is appended on it.
+        """
+        expected = {"Nats-Expected-Last-Subject-Sequence": str(self.sequence)}
+        if self.subject != appended_subject:
+            expected["Nats-Expected-Last-Subject-Sequence-Subject"] = self.subject
+        return expected
 
 
 class EventLog:
@@ -80,9 +83,9 @@ class EventLog:
         envelope = Envelope.of(event, id=identity, source=self._source, time=time, cause=cause)
         with tracing.span(f"publish {event.event_name}", tracing.PUBLISH, envelope.traceparent):
             envelope = tracing.with_current_span(envelope)
-            sent = {**envelope.headers(), **(guard.headers() if guard else {})}
+            sent = {**envelope.headers(), **(guard.headers(event.subject) if guard else {})}
             try:
-                ack = await publish(self._client, event.subject, event.model_dump_json().encode(), sent)
+                ack = await publish(self._client, event.subject, event.body(), sent)
             except Conflict:
                 newest = await self.last(event.subject)
                 if newest is None or newest.envelope.id != identity:

@@ -9,6 +9,7 @@ that came in.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -47,7 +48,7 @@ def with_current_span(envelope: Envelope) -> Envelope:
     """Returns the envelope with the current span as trace context, or the envelope itself if there is no span."""
     carrier: dict[str, str] = {}
     _W3C.inject(carrier)
-    return envelope.model_copy(update={"traceparent": carrier["traceparent"]}) if carrier else envelope
+    return replace(envelope, traceparent=carrier["traceparent"]) if carrier else envelope
 
 
 def parent_context(traceparent: str | None) -> Context | None:

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from contracts.envelope import Envelope
+from contracts.envelope import headers_schema
 from contracts.event import CampaignDecision, CampaignEvent, Event, Service
 from contracts.events import EVENTS
 from contracts.examples import EXAMPLES
@@ -66,7 +66,6 @@ def asyncapi() -> Document:
     """Returns the AsyncAPI 3.0 document of all messages on the bus."""
     bodies: list[type[BaseModel]] = [
         *EVENTS.values(),
-        Envelope,
         CommandOutcome,
         CampaignStatisticsQuery,
         CampaignStatistics,
@@ -90,7 +89,7 @@ def asyncapi() -> Document:
         "operations": dict([*_publications(), *_subscriptions(), *_services()]),
         "components": {
             "messages": {**{event.type_name(): _message(event) for event in EVENTS.values()}, **_service_messages()},
-            "schemas": schemas["$defs"],
+            "schemas": {**schemas["$defs"], "Envelope": headers_schema()},
         },
     }
 
@@ -106,7 +105,7 @@ def events_table() -> str:
 
 
 def _example(event: type[Event]) -> Any:
-    return json.loads(EXAMPLES[event.event_name].model_dump_json())
+    return json.loads(EXAMPLES[event.event_name].body())
 
 
 def _meaning(event: type[Event]) -> str:
@@ -136,7 +135,7 @@ def _message(event: type[Event]) -> Document:
         "title": event.__name__,
         "summary": _meaning(event) + note,
         "contentType": "application/json",
-        "headers": _reference("components", "schemas", Envelope.__name__),
+        "headers": _reference("components", "schemas", "Envelope"),
         "payload": _reference("components", "schemas", event.__name__),
         "examples": [{"payload": _example(event)}],
     }

@@ -62,6 +62,10 @@ class Event(BaseModel):
         """
         return []
 
+    def body(self) -> bytes:
+        """Returns the body of the message: JSON without the fields that are null, whose default is null."""
+        return self.model_dump_json(exclude_none=True).encode()
+
     @classmethod
     def type_name(cls) -> str:
         """Returns the CloudEvents ``type``: name and version, e.g. ``dial.placed.v1``."""

@@ -12,7 +12,7 @@ MAX_SCHEDULE_AHEAD = timedelta(days=400)
 """A call is scheduled at most this far ahead; a later time is almost certainly a mistake."""
 
 
-def _in_utc(instant: datetime) -> datetime:
+def clamped(instant: datetime) -> datetime:
     """Returns the instant in UTC, or the nearest one of the range. It never raises: old logs must be readable."""
     try:
         utc = instant.astimezone(UTC)
@@ -21,7 +21,7 @@ def _in_utc(instant: datetime) -> datetime:
     return min(max(utc, MIN_INSTANT), MAX_INSTANT)
 
 
-Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Instant = Annotated[AwareDatetime, AfterValidator(clamped)]
 """An instant in UTC from `MIN_INSTANT` to `MAX_INSTANT`."""
 
 

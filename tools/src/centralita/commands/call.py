@@ -87,7 +87,7 @@ async def request_call(client: Client, request: CallRequested) -> CommandOutcome
     """
     envelope = Envelope.of(request, id=str(uuid_utils.uuid7()), source="centralita-cli", time=datetime.now(UTC))
     outcomes = await client.subscribe(outcome_subject(envelope.id), max_msgs=1)
-    body = request.model_dump_json().encode()
+    body = request.body()
     await client.jetstream().publish(request.subject, body, headers=envelope.headers())
     return CommandOutcome.model_validate_json((await outcomes.next_msg(timeout=ANSWER_SECONDS)).data)
 

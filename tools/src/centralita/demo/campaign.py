@@ -45,4 +45,4 @@ async def publish(client: Client, wanted: list[CallRequested]) -> None:
     """Publishes the requests as any upstream system does: JSON on a subject, acknowledged by the stream."""
     js = client.jetstream()
     for request in wanted:
-        await js.publish(CallRequested.event_name, request.model_dump_json().encode())
+        await js.publish(CallRequested.event_name, request.body())

@@ -34,9 +34,7 @@ async def traced_call(folder: Path, *, seed: int = 1) -> tuple[UUID, str, TraceR
             client = await nats.connect(system.nats_url)
             try:
                 headers = {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
-                await client.jetstream().publish(
-                    CallRequested.event_name, request.model_dump_json().encode(), headers=headers
-                )
+                await client.jetstream().publish(CallRequested.event_name, request.body(), headers=headers)
                 await wait_until_projected(system.mongo_url, [call_id], timeout=_MAX_CALL_SECONDS)
             finally:
                 await client.close()

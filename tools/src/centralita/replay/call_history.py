@@ -22,13 +22,17 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A recorded decision. `cause`: the input that led to it; None if the record does not contain that."""
+    """A recorded decision. `cause`: the input that led to it; None if the record does not contain that.
+
+    `has_nulls`: the body has the fields that are null. Newer builds leave them out.
+    """
 
     event: CallDecision
     sequence: int
     cause_id: str | None
     at: datetime
     cause: Input | None
+    has_nulls: bool
 
 
 @dataclass(slots=True)
@@ -87,7 +91,8 @@ def _grouped(
         decided.add(cause_id or "")
         history = histories.setdefault(str(event.call_id), CallHistory(str(event.call_id)))
         cause = inputs.get(cause_id or "")
-        history.decisions.append(Decision(event, message.sequence, cause_id, message.time, cause))
+        has_nulls = "ce-subject" in message.headers  # builds that wrote nulls wrote this header, too
+        history.decisions.append(Decision(event, message.sequence, cause_id, message.time, cause, has_nulls))
     for current in sorted((*inputs.values(), *duplicates), key=lambda one: one.message.time):
         if current.stored.envelope.id not in decided:
             call_id = call_of(current.message) or ""

@@ -156,7 +156,7 @@ async def _judge_decision(history: CallHistory, index: int, record: Record, rule
     cause, name = recorded.cause.stored.event.event_name, recorded.event.event_name
     if now is None:
         return _drift(recorded, f"{cause} led to {name}; now it leads to no decision"), True
-    if differences := _differences(recorded.event, now):
+    if differences := _differences(recorded, now):
         if rules.is_uncertain(now):
             return None, False
         return _drift(recorded, f"{cause} led to {name}; now the decision is different", differences), True
@@ -189,16 +189,31 @@ def _drift(recorded: Decision, reason: str, differences: Differences = ()) -> Dr
     return Drift(str(recorded.event.call_id), CALLS.name, recorded.sequence, reason, differences)
 
 
-def _differences(recorded: CallDecision, now: CallDecision) -> Differences:
-    call = _different_fields(recorded.call, now.call, "call.", exclude={"command_sequence"})
-    if type(recorded) is not type(now):
-        return (("event", recorded.event_name, now.event_name), *call)
-    return (*_different_fields(recorded, now, "", exclude={"call"}), *call)
+def _differences(recorded: Decision, now: CallDecision) -> Differences:
+    then = recorded.event
+    known = _nullable_fields(then.call) if not recorded.has_nulls else set()
+    call = _different_fields(then.call, now.call, "call.", exclude={"command_sequence"}, known=known)
+    if type(then) is not type(now):
+        return (("event", then.event_name, now.event_name), *call)
+    known = _nullable_fields(then) if not recorded.has_nulls else set()
+    return (*_different_fields(then, now, "", exclude={"call"}, known=known), *call)
 
 
-def _different_fields(recorded: BaseModel, now: BaseModel, prefix: str, exclude: set[str] | None = None) -> Differences:
-    """Compares the fields that the recorded message sets and this build knows; a newer build may have more."""
-    then = recorded.model_dump(mode="json", exclude_unset=True, exclude=exclude, by_alias=False)
+def _nullable_fields(model: BaseModel) -> set[str]:
+    fields = type(model).model_fields
+    return {name for name, field in fields.items() if not field.is_required() and field.default is None}
+
+
+def _different_fields(
+    recorded: BaseModel, now: BaseModel, prefix: str, *, exclude: set[str], known: set[str]
+) -> Differences:
+    """Compares the fields that the recorded message sets and this build knows; a newer build may have more.
+
+    A field of `known` that the message does not set is null.
+    """
+    then = dict.fromkeys(known - exclude) | recorded.model_dump(
+        mode="json", exclude_unset=True, exclude=exclude, by_alias=False
+    )
     values = now.model_dump(mode="json", by_alias=False)
     return tuple(
         (f"{prefix}{name}", value, values[name])
