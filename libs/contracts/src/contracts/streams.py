@@ -164,6 +164,10 @@ AUDIT = Stream(
 STREAMS = (CALLS, REQUESTS, QUEUE, DEAD_LETTERS, AUDIT)
 """In the order of provisioning: a subject that moves from CALLS to REQUESTS is removed from CALLS first."""
 
+ARCHIVE_ID, ARCHIVED_SEQUENCE = "centralita-archive-id", "centralita-archived-sequence"
+"""Metadata of the stream CALLS on the server: which archive has the messages that are no longer in the stream, and the
+highest sequence of such a message. `centralita archive` sets both; provisioning keeps them."""
+
 MAX_DELAYED = 10_000
 """`Consumer.max_ack_pending` where a delayed message must never block a new one, which may concern another call. A cell
 has far fewer calls at a time than this, and one message of each that still matters."""

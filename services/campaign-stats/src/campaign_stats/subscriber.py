@@ -27,9 +27,9 @@ from chassis import tracing
 from chassis.dead_letters import DeadLetterRefused, store_dead_letter
 from chassis.metrics import DEAD_LETTERS, TERMINATED
 from chassis.stored_event import stored_event_of
-from chassis.stream_reader import Incomplete, PullReader, last_sequence, pull_reader
+from chassis.stream_reader import Incomplete, PullReader, pull_reader
 from contracts import Event, InvalidMessage, Service
-from contracts.streams import CALLS, PROJECTION_FILTERS, subject_ids
+from contracts.streams import ARCHIVED_SEQUENCE, CALLS, PROJECTION_FILTERS, subject_ids
 
 logger = structlog.get_logger()
 
@@ -45,7 +45,10 @@ _UNREADABLE_PAUSE_SECONDS = 0.5
 
 
 class OutOfSync(Exception):
-    """The checkpoint is beyond the end of the log, or moved back. The follower reads again from the checkpoint."""
+    """The checkpoint is beyond the end of the log or before archived events, or moved back.
+
+    The follower reads again from the checkpoint.
+    """
 
 
 class Follower:
@@ -116,7 +119,14 @@ class Follower:
                 self._failures = 0
 
     async def _check_log(self, checkpoint: int) -> None:
-        end_sequence = await last_sequence(self._client, CALLS.name)
+        info = await self._client.jetstream().stream_info(CALLS.name)
+        end_sequence = info.state.last_seq
+        archived_sequence = int((info.config.metadata or {}).get(ARCHIVED_SEQUENCE, 0))
+        if checkpoint < archived_sequence:
+            raise OutOfSync(
+                f"the log up to {archived_sequence} is archived in part, and the documents end at {checkpoint}: run "
+                "`centralita replay rebuild --archive` with the directory of the archive"
+            )
         if end_sequence < checkpoint:
             raise OutOfSync(
                 f"the log ends at {end_sequence}, before the checkpoint {checkpoint}: the documents were made from "

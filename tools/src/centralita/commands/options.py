@@ -1,6 +1,7 @@
 """Options that several commands have."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
@@ -14,6 +15,17 @@ NatsUrl = Annotated[str, typer.Option("--nats", envvar="NATS_URL", help="address
 MongoUrl = Annotated[
     str | None,
     typer.Option("--mongo", envvar="MONGO_URL", help="a MongoDB replica set; default: that of `centralita up` here"),
+]
+Database = Annotated[str, typer.Option(envvar="MONGO_DATABASE", help="database of campaign-stats")]
+ArchiveFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--archive",
+        envvar="ARCHIVE_DIR",
+        exists=True,
+        file_okay=False,
+        help="also read the archive in this directory (`centralita archive`)",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="print JSON, for scripts")]
 Numbers = Annotated[bool, typer.Option("--show-numbers", help="print phone numbers in full instead of masked")]

@@ -2,20 +2,23 @@
 
 import asyncio
 import dataclasses
-import importlib.util
 from collections.abc import Coroutine
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from nats.aio.client import Client
 from rich.text import Text
 
 from centralita.commands import exit_codes, options
 from centralita.commands.connections import connected, mongo_errors, mongo_url_of_embedded_run
 from centralita.commands.exit_codes import ExitCode
 from centralita.commands.output import print_json, print_view, progress_bar
+from centralita.commands.packages import require
 from centralita.replay import views
+from centralita.replay.archive_manifest import DamagedArchive
+from centralita.replay.archived_log import Archive, WrongArchive, archive_id_of
 from centralita.replay.importing import ImportInterrupted, ImportRefused, import_file
 from centralita.replay.manifest import DamagedExport
 from centralita.replay.record import Record, export, from_file, from_streams
@@ -36,7 +39,17 @@ File = Annotated[
     Path | None,
     typer.Option("--file", exists=True, dir_okay=False, help="read an export instead of the running system"),
 ]
-_EXPECTED_ERRORS = (DamagedExport, ImportRefused, ImportInterrupted, UndoRefused, Incomplete, UnknownCall, OSError)
+_EXPECTED_ERRORS = (
+    DamagedExport,
+    DamagedArchive,
+    WrongArchive,
+    ImportRefused,
+    ImportInterrupted,
+    UndoRefused,
+    Incomplete,
+    UnknownCall,
+    OSError,
+)
 
 
 @app.command("export", epilog=exit_codes.EPILOG)
@@ -46,6 +59,7 @@ def run_export(
     call: options.Call = None,
     since: options.Since = None,
     until: options.Until = None,
+    archive: options.ArchiveFolder = None,
     nats: options.NatsUrl = options.NATS_URL,
     json: options.Json = False,
 ) -> None:
@@ -54,8 +68,9 @@ def run_export(
 
     async def work() -> None:
         async with connected(nats) as client:
+            opened = await _opened(client, archive)
             with progress_bar("reading", hidden=json) as update:
-                manifest = await export(client, file, scope, lambda done, total: update("reading", done, total))
+                manifest = await export(client, file, scope, lambda done, total: update("reading", done, total), opened)
         print_json(manifest) if json else print_view(views.export_view(file, manifest))
 
     _run(work())
@@ -139,16 +154,17 @@ def run_verify(
     strict: Annotated[
         bool, typer.Option("--strict", help="count doubts as differences (killed services cause some)")
     ] = False,
+    archive: options.ArchiveFolder = None,
     nats: options.NatsUrl = options.NATS_URL,
     numbers: options.Numbers = False,
     json: options.Json = False,
 ) -> None:
     """Decides every recorded input again with this version's rules. Exit code 1: a decision differs."""
-    _require("call_orchestrator")
+    require("call_orchestrator")
     from centralita.replay.verifying import verify
 
     async def work() -> None:
-        record = await _record(file, nats, Scope(campaign_id=campaign, call_id=call))
+        record = await _record(file, nats, archive, Scope(campaign_id=campaign, call_id=call))
         with progress_bar("deciding again", hidden=json) as update:
             verification = await verify(
                 record,
@@ -167,8 +183,9 @@ def run_verify(
 @app.command("rebuild", epilog=exit_codes.EPILOG)
 def run_rebuild(
     mongo: options.MongoUrl = None,
-    database: Annotated[str, typer.Option(envvar="MONGO_DATABASE", help="database of campaign-stats")] = "centralita",
+    database: options.Database = "centralita",
     check: Annotated[bool, typer.Option("--check", help="only compare; exit code 1: the documents differ")] = False,
+    archive: options.ArchiveFolder = None,
     nats: options.NatsUrl = options.NATS_URL,
     json: options.Json = False,
 ) -> None:
@@ -176,15 +193,16 @@ def run_rebuild(
 
     An interrupted rebuild continues where it stopped.
     """
-    _require("campaign_stats")
+    require("campaign_stats")
     from centralita.replay.rebuilding import DifferentLog, rebuild
 
     async def work() -> None:
         mongo_url = mongo or mongo_url_of_embedded_run(nats)
         async with connected(nats) as client:
+            opened = await _opened(client, archive)
             with progress_bar("rebuilding", hidden=json) as update, mongo_errors(mongo_url):
                 try:
-                    rebuilt = await rebuild(client, mongo_url, database, check=check, progress=update)
+                    rebuilt = await rebuild(client, mongo_url, database, archive=opened, check=check, progress=update)
                 except DifferentLog as error:
                     exit_codes.fail(str(error))
         fields = {"is_equal": rebuilt.is_equal, **dataclasses.asdict(rebuilt)}
@@ -200,6 +218,7 @@ def run_show(
     call: Annotated[str, typer.Argument(help="call id or request id", show_default=False)],
     at: Annotated[int | None, typer.Option(min=1, help="as it was after this sequence of CALLS")] = None,
     file: File = None,
+    archive: options.ArchiveFolder = None,
     nats: options.NatsUrl = options.NATS_URL,
     numbers: options.Numbers = False,
     json: options.Json = False,
@@ -207,7 +226,7 @@ def run_show(
     """Shows one call as a timeline, with its state, deadline and conversation at that time."""
 
     async def work() -> None:
-        shown = timeline(await _record(file, nats, Scope(call_id=parse_call_id(call))), at)
+        shown = timeline(await _record(file, nats, archive, Scope(call_id=parse_call_id(call))), at)
         print_json(shown.as_json(), numbers=numbers) if json else print_view(
             views.timeline_view(shown), numbers=numbers
         )
@@ -215,11 +234,20 @@ def run_show(
     _run(work())
 
 
-async def _record(file: Path | None, nats: str, scope: Scope) -> Record:
+async def _record(file: Path | None, nats: str, archive: Path | None, scope: Scope) -> Record:
     if file is not None:
         return await asyncio.to_thread(from_file, file, scope)
     async with connected(nats) as client:
-        return await from_streams(client, scope)
+        return await from_streams(client, scope, await _opened(client, archive))
+
+
+async def _opened(client: Client, folder: Path | None) -> Archive | None:
+    """Returns the archive. Without one, tells the user if calls of this log are archived."""
+    if folder is not None:
+        return await asyncio.to_thread(Archive.open, folder)
+    if await archive_id_of(client):
+        typer.echo("Calls of this log are archived: give --archive, or set ARCHIVE_DIR, to include them.", err=True)
+    return None
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
@@ -228,11 +256,3 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
         exit_codes.run(work)
     except _EXPECTED_ERRORS as error:
         exit_codes.fail(str(error))
-
-
-def _require(package: str) -> None:
-    """Exits if a service's package, which the extra ``replay`` installs, is missing."""
-    if importlib.util.find_spec(package) is None:
-        exit_codes.fail(
-            f"{package} is not installed. Install it with `pip install 'centralita[replay]'`.", code=ExitCode.WRONG_USE
-        )

@@ -68,10 +68,11 @@ def event_filters_of(call_id: UUID) -> tuple[str, ...]:
 
 def stores_subject(stream: str, subject: str) -> bool:
     """Returns whether messages on this subject are stored in this stream."""
-    return stream in STREAMS and any(_matches(pattern, subject) for pattern in STREAMS[stream].subjects)
+    return stream in STREAMS and any(matches(pattern, subject) for pattern in STREAMS[stream].subjects)
 
 
-def _matches(pattern: str, subject: str) -> bool:
+def matches(pattern: str, subject: str) -> bool:
+    """Returns whether a subject is on a filter, whose only wildcard is ``*``."""
     expected, actual = pattern.split("."), subject.split(".")
     return len(expected) == len(actual) and all(a in ("*", b) and b for a, b in zip(expected, actual, strict=True))
 

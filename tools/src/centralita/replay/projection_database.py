@@ -16,7 +16,7 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 
 from campaign_stats import documents, projection
-from campaign_stats.store import CHECKPOINT, Store
+from campaign_stats.store import CHECKPOINT, Store, connect
 
 FENCE = 2**62
 """A sequence that no log reaches."""
@@ -113,6 +113,15 @@ class ProjectionDatabase:
             async for document in self._database[name].find():
                 digests[f"{name}/{document['_id']}"] = _digest_of(document)
         return digests
+
+
+async def projection_sequence(mongo_url: str, database: str) -> int:
+    """Returns the sequence of the log up to which campaign-stats has written its documents. Raises PyMongoError."""
+    client = connect(mongo_url)
+    try:
+        return (await ProjectionDatabase(client, database).state()).sequence
+    finally:
+        await client.close()
 
 
 def _digest_of(document: Mapping[str, Any]) -> str:

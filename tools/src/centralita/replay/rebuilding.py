@@ -18,11 +18,10 @@ from pymongo import AsyncMongoClient
 
 from campaign_stats.applying import apply_batch
 from campaign_stats.store import connect
-from centralita.replay.messages import Message
+from centralita.replay.archived_log import Archive, WrongArchive, check_archive, read_log
 from centralita.replay.projection_database import Document, ProjectionDatabase, rebuild_identity, total_digest
-from chassis.stream_reader import read
 from contracts import Event, InvalidMessage
-from contracts.streams import CALLS, PROJECTION_FILTERS
+from contracts.streams import ARCHIVED_SEQUENCE, CALLS, PROJECTION_FILTERS
 
 BATCH = 500
 MAX_LAG_BEFORE_FENCE = 1000
@@ -61,11 +60,27 @@ class Rebuilt:
 
 
 async def rebuild(
-    client: Client, mongo_url: str, database: str, *, check: bool = False, progress: Progress | None = None
+    client: Client,
+    mongo_url: str,
+    database: str,
+    *,
+    archive: Archive | None = None,
+    check: bool = False,
+    progress: Progress | None = None,
 ) -> Rebuilt:
-    """Builds the projection again and swaps it in; with `check`, only compares. Raises DifferentLog, PyMongoError."""
+    """Builds the projection again and swaps it in; with `check`, only compares.
+
+    Raises DifferentLog, WrongArchive, DamagedArchive, PyMongoError.
+    """
     report = progress or (lambda *_: None)
+    await check_archive(client, archive)
     info = await client.jetstream().stream_info(CALLS.name)
+    archived_sequence = (info.config.metadata or {}).get(ARCHIVED_SEQUENCE)
+    if archived_sequence and archive is None:
+        raise WrongArchive(
+            f"messages of the log up to {archived_sequence} are archived, and the documents need them. Give --archive "
+            "with the directory of the archive, or set ARCHIVE_DIR"
+        )
     async with _connected(mongo_url) as mongo:
         live, new = ProjectionDatabase(mongo, database), ProjectionDatabase(mongo, f"{database}_rebuild")
         state = await live.state()
@@ -81,7 +96,7 @@ async def rebuild(
         if sequence > state.sequence > 0:
             await new.drop()
             sequence = await new.begin_rebuild(identity)
-        running = _Rebuild(client, live, new, sequence, report)
+        running = _Rebuild(client, archive, live, new, sequence, report)
         return await running.run(info.state.last_seq, check=check)
 
 
@@ -90,6 +105,7 @@ class _Rebuild:
     """A rebuild in progress; `sequence` is that of the new documents."""
 
     client: Client
+    archive: Archive | None
     live: ProjectionDatabase
     new: ProjectionDatabase
     sequence: int
@@ -124,9 +140,9 @@ class _Rebuild:
         self.report(stage, self.sequence, last)
         if self.sequence >= last:
             return
-        events = read(self.client, CALLS.name, PROJECTION_FILTERS, start_sequence=self.sequence + 1, end_sequence=last)
-        async for delivered in events:
-            message = Message.of(delivered)
+        start, filters = self.sequence + 1, PROJECTION_FILTERS
+        events = read_log(self.client, self.archive, CALLS.name, filters, start_sequence=start, end_sequence=last)
+        async for message in events:
             try:
                 batch.append((message.sequence, message.stored_event().event))
             except InvalidMessage as error:

@@ -9,12 +9,13 @@ from uuid import UUID
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
+from centralita.replay.archived_log import Archive, check_archive, read_log
 from centralita.replay.export_file import ExportWriter, read_messages, validate
 from centralita.replay.manifest import Manifest
 from centralita.replay.messages import EVENT_FILTERS, Message, event_filters_of
 from centralita.replay.scope import Scope, call_of, campaign_of
 from chassis.dead_letters import read_dead_letters
-from chassis.stream_reader import last_sequence, read
+from chassis.stream_reader import last_sequence
 from contracts import Call, CallCreated, CallDecision
 from contracts.streams import (
     CALLS,
@@ -42,9 +43,13 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class StreamSnapshot:
-    """The streams CALLS and REQUESTS up to their last sequences at the time of `open`; later messages are ignored."""
+    """The streams CALLS and REQUESTS up to their last sequences at the time of `open`; later messages are ignored.
+
+    With `archive`, the messages that were moved from the streams to it belong to the snapshot.
+    """
 
     client: Client
+    archive: Archive | None
     scope: Scope
     campaign_call_ids: frozenset[str]
     last_sequences: dict[str, int]
@@ -52,17 +57,19 @@ class StreamSnapshot:
     dead_letters: tuple[str, ...]
 
     @classmethod
-    async def open(cls, client: Client, scope: Scope) -> Self:
-        """Reads the limits of the snapshot.
+    async def open(cls, client: Client, scope: Scope, archive: Archive | None = None) -> Self:
+        """Reads the limits of the snapshot. Raises WrongArchive.
 
         The acknowledged sequences are read first, so that the snapshot contains the decision of each acknowledged
         input. The end of REQUESTS is read last, so that it contains the cause of each decision.
         """
+        await check_archive(client, archive)
         acknowledged = {stream.name: await _acknowledged(client, stream) for stream in (REQUESTS, CALLS)}
         dead_letters = await _dead_letters(client)
         last_sequences = {stream.name: await last_sequence(client, stream.name) for stream in (CALLS, REQUESTS)}
-        call_ids = await _calls_of(client, scope, last_sequences[CALLS.name]) if scope.campaign_id else frozenset()
-        return cls(client, scope, call_ids, last_sequences, acknowledged, dead_letters)
+        end = last_sequences[CALLS.name]
+        call_ids = await _calls_of(client, archive, scope, end) if scope.campaign_id else frozenset()
+        return cls(client, archive, scope, call_ids, last_sequences, acknowledged, dead_letters)
 
     @property
     def size(self) -> int:
@@ -76,8 +83,7 @@ class StreamSnapshot:
     async def requests(self) -> AsyncIterator[Message]:
         """Yields the messages of REQUESTS that are in the scope."""
         end = self.last_sequences[REQUESTS.name]
-        async for delivered in read(self.client, REQUESTS.name, end_sequence=end):
-            message = Message.of(delivered)
+        async for message in read_log(self.client, self.archive, REQUESTS.name, end_sequence=end):
             if self.scope.includes(message, self.campaign_call_ids):
                 yield message
 
@@ -85,15 +91,14 @@ class StreamSnapshot:
         """Yields the events of CALLS that are in the scope."""
         filters = event_filters_of(self.scope.call_id) if self.scope.call_id else EVENT_FILTERS
         end = self.last_sequences[CALLS.name]
-        async for delivered in read(self.client, CALLS.name, filters, end_sequence=end):
-            message = Message.of(delivered)
+        async for message in read_log(self.client, self.archive, CALLS.name, filters, end_sequence=end):
             if self.scope.includes(message, self.campaign_call_ids):
                 yield message
 
 
-async def from_streams(client: Client, scope: Scope) -> Record:
+async def from_streams(client: Client, scope: Scope, archive: Archive | None = None) -> Record:
     """Returns the record of a system, running or stopped. It is held in memory: narrow a large log by `scope`."""
-    snapshot = await StreamSnapshot.open(client, scope)
+    snapshot = await StreamSnapshot.open(client, scope, archive)
     messages = [message async for message in snapshot.requests()]
     messages += [message async for message in snapshot.events()]
     return Record(scope, messages, snapshot.acknowledged, snapshot.dead_letters)
@@ -110,14 +115,18 @@ def from_file(path: Path, scope: Scope) -> Record:
 
 
 async def export(
-    client: Client, path: Path, scope: Scope | None = None, progress: Callable[[int, int], None] | None = None
+    client: Client,
+    path: Path,
+    scope: Scope | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    archive: Archive | None = None,
 ) -> Manifest:
-    """Writes the messages that both streams contain now, ordered by time, and returns the manifest.
+    """Writes the messages that both streams and the archive contain now, ordered by time, and returns the manifest.
 
-    `progress` is called with the done and the total amount. Raises OSError and
+    `progress` is called with the done and the total amount. Raises OSError, DamagedArchive, WrongArchive and
     `chassis.stream_reader.Incomplete`; the file at `path` is then as it was before.
     """
-    snapshot = await StreamSnapshot.open(client, scope or Scope())
+    snapshot = await StreamSnapshot.open(client, scope or Scope(), archive)
     with ExportWriter(path) as writer:
         async for message in _merge_by_time(snapshot.requests(), snapshot.events()):
             writer.write(message)
@@ -153,10 +162,9 @@ async def _merge_by_time(requests: AsyncIterator[Message], events: AsyncIterator
             event = await anext(events, None)
 
 
-async def _calls_of(client: Client, scope: Scope, end: int) -> frozenset[str]:
-    delivered = read(client, CALLS.name, (CallCreated.subjects(),), end_sequence=end)
-    created = [Message.of(one) async for one in delivered]
-    return frozenset(call_of(message) or "" for message in created if campaign_of(message) == scope.campaign_id)
+async def _calls_of(client: Client, archive: Archive | None, scope: Scope, end: int) -> frozenset[str]:
+    created = read_log(client, archive, CALLS.name, (CallCreated.subjects(),), end_sequence=end)
+    return frozenset([call_of(one) or "" async for one in created if campaign_of(one) == scope.campaign_id])
 
 
 async def _acknowledged(client: Client, stream: Stream) -> int:
