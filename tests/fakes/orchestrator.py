@@ -32,16 +32,18 @@ class FakeRequests:
 
 
 class FakeTimers:
-    """Keeps the deadline of each call."""
+    """Keeps when the timer of each call fires, and counts how often one was set."""
 
     def __init__(self) -> None:
         self.deadlines: dict[UUID, datetime] = {}
+        self.count = 0
 
-    async def set(self, call_id: UUID, deadline_at: datetime, *, after_sequence: int, cause: Envelope) -> None:
-        self.deadlines[call_id] = deadline_at
+    async def set(self, call: Call, fires_at: datetime, *, previous: Call | None, cause: Envelope) -> None:
+        self.deadlines[call.call_id] = fires_at
+        self.count += 1
 
-    async def clear(self, call_id: UUID, *, after_sequence: int) -> None:
-        self.deadlines.pop(call_id, None)
+    async def clear(self, previous: Call) -> None:
+        self.deadlines.pop(previous.call_id, None)
 
 
 class FakeQueue:

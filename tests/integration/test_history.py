@@ -21,7 +21,6 @@ from chassis.direct_get import MAX_PAGE, Page, get_newest_of_each, get_page
 from chassis.event_log import EventLog, StoredEvent
 from chassis.stream_reader import last_sequence, read
 from contracts import AudioFailed, CallStatus, ConversationEnded, DialClaimed, Event, SpeechHeard
-from contracts.events.timers import schedule_subject
 from contracts.examples import EXAMPLES
 from contracts.streams import CALLS, call_filters, call_state_filter
 
@@ -41,13 +40,10 @@ def an_event(chance: random.Random) -> Event:
     return EXAMPLES[chance.choice(KINDS).event_name].model_copy(update={"call_id": call_id})
 
 
-async def append_random_events(client: Client, calls: EventLog, count: int, chance: random.Random) -> None:
-    """Appends events of all calls. Between them are schedules, which are no events."""
+async def append_random_events(calls: EventLog, count: int, chance: random.Random) -> None:
+    """Appends events of all calls."""
     for _ in range(count):
         await calls.append(an_event(chance))
-        if chance.random() < 0.1:
-            body, subject = SPEECH.model_dump_json().encode(), schedule_subject(chance.choice(CALL_IDS))
-            await client.jetstream().publish(subject, body)
 
 
 async def sequences_in_the_log(client: Client, call_id: UUID, *, state_only: bool = False) -> list[int]:
@@ -56,9 +52,7 @@ async def sequences_in_the_log(client: Client, call_id: UUID, *, state_only: boo
     async with aclosing(read(client, CALLS.name, end_sequence=end)) as messages:
         found = [(message.subject.split("."), message.metadata.sequence.stream) async for message in messages]
     return [
-        sequence
-        for tokens, sequence in found
-        if tokens[2] == str(call_id) and tokens[0] != "timer" and (tokens[0] == "call" or not state_only)
+        sequence for tokens, sequence in found if tokens[2] == str(call_id) and (tokens[0] == "call" or not state_only)
     ]
 
 
@@ -89,7 +83,7 @@ async def test_the_history_of_a_call_is_all_of_its_events_in_log_order(
     bus_client: Client, calls: EventLog, seed: int
 ) -> None:
     chance = random.Random(seed)
-    await append_random_events(bus_client, calls, 120, chance)
+    await append_random_events(calls, 120, chance)
     for call_id in CALL_IDS:
         expected = await sequences_in_the_log(bus_client, call_id)
         decisions = await sequences_in_the_log(bus_client, call_id, state_only=True)
@@ -106,7 +100,7 @@ async def test_the_history_of_a_call_is_all_of_its_events_in_log_order(
 
 
 async def test_no_page_of_a_wildcard_begins_at_the_head_of_the_log(bus_client: Client, calls: EventLog) -> None:
-    await append_random_events(bus_client, calls, 60, random.Random(1))
+    await append_random_events(calls, 60, random.Random(1))
     for call_id in CALL_IDS:
         async with recorded_requests(bus_client) as requests:
             events = await calls.read(call_filters(call_id))
@@ -121,7 +115,7 @@ async def test_no_page_of_a_wildcard_begins_at_the_head_of_the_log(bus_client: C
 async def test_the_history_of_a_call_costs_the_same_number_of_requests_in_a_longer_log(
     bus_client: Client, calls: EventLog, other_calls: int
 ) -> None:
-    await append_random_events(bus_client, calls, other_calls, random.Random(other_calls))
+    await append_random_events(calls, other_calls, random.Random(other_calls))
     mine = a_call(CallStatus.DIALING, call_id=UUID(int=99))
     stored = [
         await calls.append(event)

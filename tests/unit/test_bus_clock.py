@@ -30,7 +30,7 @@ class Server:
         return SERVER_AT + timedelta(seconds=self.monotonic.now - self.started) + self.ahead
 
     async def request(self, subject: str, **_: Any) -> SimpleNamespace:
-        assert subject == "$JS.API.STREAM.INFO.CALLS"
+        assert subject == "$JS.API.STREAM.INFO.SCHEDULES"
         if self.failure:
             raise self.failure
         self.monotonic.now += self.round_trip_seconds / 2

@@ -1,22 +1,22 @@
 """Deadlines on a real nats-server: early timers, the timer of a retried call, and scheduled times out of range."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
 from nats.aio.client import Client
-from nats.js.errors import NotFoundError
 from tests.builders.events import an_envelope
 from tests.integration.call_orchestrator.conftest import Ask, call_of, running, until, until_dialing
 
 from call_orchestrator.adapters.nats.timers import NatsTimers
 from chassis.bus_clock import wall_clock
 from chassis.event_log import EventLog
-from contracts import CallChangeRequested, CallCreated, CallRequested, CallStatus, TimerDue, call_id_of
-from contracts.events.timers import schedule_subject
+from chassis.provision import provision, stream_config
+from contracts import Call, CallChangeRequested, CallCreated, CallRequested, CallStatus, TimerDue, call_id_of
 from contracts.examples import CALL
-from contracts.streams import CALLS, DEAD_LETTERS
+from contracts.streams import CALLS, DEAD_LETTERS, SCHEDULES
 
 LATER = datetime.now(UTC) + timedelta(hours=9)
 
@@ -41,13 +41,13 @@ def requested(scheduled_at: object) -> bytes:
     return body.encode()
 
 
-async def scheduled(client: Client, call_id: UUID) -> str | None:
-    """Returns when the server will publish the timer of a call."""
-    try:
-        message = await client.jetstream().get_last_msg(CALLS.name, schedule_subject(call_id))
-    except NotFoundError:
-        return None
-    return str((message.headers or {})["Nats-Schedule"]).removeprefix("@at ")
+async def schedules(client: Client, call_id: UUID) -> list[datetime]:
+    """Returns when the server will publish timers of a call."""
+    js = client.jetstream()
+    subjects = (await js.stream_info(SCHEDULES.name, subjects_filter=f"timer.set.{call_id}.*")).state.subjects or ()
+    messages = [await js.get_last_msg(SCHEDULES.name, subject) for subject in subjects]
+    times = [str((message.headers or {})["Nats-Schedule"]).removeprefix("@at ") for message in messages]
+    return sorted(map(datetime.fromisoformat, times))
 
 
 async def test_a_timer_nine_hours_early_is_set_again_and_the_call_keeps_waiting(
@@ -55,12 +55,12 @@ async def test_a_timer_nine_hours_early_is_set_again_and_the_call_keeps_waiting(
 ) -> None:
     call_id, js = call_id_of("scheduled"), bus_client.jetstream()
     await js.publish(CallRequested.event_name, requested(LATER.isoformat()))
-    await until(lambda: scheduled(bus_client, call_id))
-    await js.purge_stream(CALLS.name, subject=schedule_subject(call_id))  # as when the server has fired it
+    await until(lambda: schedules(bus_client, call_id))
+    await js.purge_stream(SCHEDULES.name, subject=f"timer.set.{call_id}.*")  # as when the server has fired it
     for deadline_at in (LATER, LATER + timedelta(hours=1)):
         await calls.append(TimerDue(call_id=call_id, deadline_at=deadline_at))
-    await until(lambda: scheduled(bus_client, call_id))
-    assert datetime.fromisoformat(await scheduled(bus_client, call_id) or "") == LATER
+    await until(lambda: schedules(bus_client, call_id))
+    assert await schedules(bus_client, call_id) == [LATER]
     call = await call_of(calls, call_id)
     assert call
     assert (call.status, call.is_queued, call.due_at) == (CallStatus.PENDING, False, LATER)
@@ -97,40 +97,100 @@ async def test_a_time_is_stored_in_utc(replicas: None, bus_client: Client, calls
     assert b'"due_at":"2027-07-02T04:30:00Z"' in (created.data or b"")
 
 
-async def test_a_slow_replica_does_not_clear_the_timer_of_a_call_that_was_retried_meanwhile(
+CAUSE = an_envelope("cause")
+
+
+def with_deadline(call_id: UUID, deadline_at: datetime | None, *, command_sequence: int = 1) -> Call:
+    update = {"call_id": call_id, "deadline_at": deadline_at, "command_sequence": command_sequence}
+    return CALL.model_copy(update=update)
+
+
+def timers(client: Client) -> NatsTimers:
+    return NatsTimers(client, "test", wall_clock)
+
+
+async def test_a_slow_replica_that_sets_an_older_deadline_does_not_replace_the_newer_one(bus_client: Client) -> None:
+    slow, fast, call_id = timers(bus_client), timers(bus_client), uuid4()
+    instants = [LATER, LATER + timedelta(hours=9), LATER + timedelta(hours=1)]
+    first, second, third = (with_deadline(call_id, instant) for instant in instants)
+    await slow.set(first, instants[0], previous=None, cause=CAUSE)
+    await fast.set(third, instants[2], previous=second, cause=CAUSE)
+    await slow.set(second, instants[1], previous=first, cause=CAUSE)
+    assert await schedules(bus_client, call_id) == [instants[2], instants[1]], "the older one fires late and is ignored"
+
+
+async def test_a_new_deadline_replaces_the_one_before_with_one_message(bus_client: Client) -> None:
+    replica, call_id, js = timers(bus_client), uuid4(), bus_client.jetstream()
+    first, second = (with_deadline(call_id, LATER + timedelta(hours=hours)) for hours in (0, 1))
+    await replica.set(first, LATER, previous=None, cause=CAUSE)
+    await replica.set(second, LATER + timedelta(hours=1), previous=first, cause=CAUSE)
+    assert await schedules(bus_client, call_id) == [LATER + timedelta(hours=1)]
+    assert (await js.stream_info(SCHEDULES.name)).state.last_seq == 2
+    await replica.set(second, LATER + timedelta(hours=2), previous=second, cause=CAUSE)
+    assert await schedules(bus_client, call_id) == [LATER + timedelta(hours=2)], "a pause sets the same deadline later"
+
+
+async def test_a_slow_replica_does_not_clear_the_timer_of_a_call_that_was_retried_meanwhile(bus_client: Client) -> None:
+    slow, fast, call_id = timers(bus_client), timers(bus_client), uuid4()
+    ringing, ended = with_deadline(call_id, LATER), with_deadline(call_id, None)
+    retried = with_deadline(call_id, LATER, command_sequence=2)
+    await slow.set(ringing, LATER, previous=None, cause=CAUSE)
+    await fast.set(retried, LATER, previous=ended, cause=CAUSE)
+    await slow.clear(ringing)
+    assert await schedules(bus_client, call_id) == [LATER], "the same instant, but after another command"
+    await fast.clear(retried)
+    assert await schedules(bus_client, call_id) == []
+
+
+async def test_a_replaced_or_cleared_timer_does_not_fire_and_the_present_one_does(
     bus_client: Client, calls: EventLog
 ) -> None:
-    timers, call_id, cause = NatsTimers(bus_client, "test", wall_clock), uuid4(), an_envelope("cause")
-    call = CALL.model_copy(update={"call_id": call_id})
-
-    async def decided() -> int:
-        return (await calls.append(CallCreated(call=call, occurred_at=LATER))).sequence
-
-    ringing = await decided()
-    await timers.set(call_id, LATER, after_sequence=ringing, cause=cause)
-    ended = await decided()
-    retried = await decided()
-    await timers.set(call_id, LATER + timedelta(hours=1), after_sequence=retried, cause=cause)
-    await timers.clear(call_id, after_sequence=ended)
-    assert datetime.fromisoformat(await scheduled(bus_client, call_id) or "") == LATER + timedelta(hours=1)
-    await timers.set(call_id, LATER, after_sequence=ringing, cause=cause)
-    assert datetime.fromisoformat(await scheduled(bus_client, call_id) or "") == LATER + timedelta(hours=1)
-    ended_again = await decided()
-    await timers.clear(call_id, after_sequence=ended_again)
-    assert await scheduled(bus_client, call_id) is None
-
-
-async def test_a_cleared_timer_does_not_fire_and_a_kept_one_does(bus_client: Client, calls: EventLog) -> None:
     """The server keeps its schedules in an index of its own, which a purge must change too."""
-    timers, cause = NatsTimers(bus_client, "test", wall_clock), an_envelope("cause")
-    due_at, ids = datetime.now(UTC) + timedelta(seconds=1), [uuid4(), uuid4()]
-    decided = []
-    for call_id in ids:
-        call = CALL.model_copy(update={"call_id": call_id})
-        decided.append((await calls.append(CallCreated(call=call, occurred_at=LATER))).sequence)
-        await timers.set(call_id, due_at, after_sequence=decided[-1], cause=cause)
-    cleared, kept = ids
-    await timers.clear(cleared, after_sequence=decided[-1])  # stored before this event
-    await timers.clear(kept, after_sequence=decided[-1])
-    await until(lambda: calls.last(TimerDue.subject_for(kept)))
-    assert await calls.last(TimerDue.subject_for(cleared)) is None
+    replica, ids = timers(bus_client), [uuid4(), uuid4()]
+    due_at = datetime.now(UTC) + timedelta(seconds=1)
+    cleared, kept = (with_deadline(call_id, due_at) for call_id in ids)
+    for call in (cleared, kept):
+        before = with_deadline(call.call_id, due_at - timedelta(milliseconds=500))
+        await replica.set(before, due_at - timedelta(milliseconds=500), previous=None, cause=CAUSE)
+        await replica.set(call, due_at, previous=before, cause=CAUSE)
+    await replica.clear(cleared)
+    await until(lambda: calls.last(TimerDue.subject_for(kept.call_id)))
+    fired = await calls.last(TimerDue.subject_for(kept.call_id))
+    assert fired
+    assert fired.event == TimerDue(call_id=kept.call_id, deadline_at=due_at)
+    assert fired.envelope.causation_id == CAUSE.id
+    [stored] = await calls.read(["*.*.*"])
+    assert stored.sequence == fired.sequence
+    assert await schedules(bus_client, kept.call_id) == []
+
+
+async def test_a_fired_message_leaves_the_stream_of_schedules_and_stays_in_the_log(
+    bus_client: Client, calls: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("call_orchestrator.adapters.nats.timers.FIRED_TTL_SECONDS", 1)
+    call, js = with_deadline(uuid4(), datetime.now(UTC)), bus_client.jetstream()
+    await timers(bus_client).set(call, datetime.now(UTC), previous=None, cause=CAUSE)
+    await until(lambda: calls.last(TimerDue.subject_for(call.call_id)))
+
+    async def is_empty() -> bool:
+        return (await js.stream_info(SCHEDULES.name)).state.messages == 0
+
+    await until(is_empty)
+    stored = await js.get_last_msg(CALLS.name, TimerDue.subject_for(call.call_id))
+    assert (stored.headers or {})["Nats-TTL"] == "1s", "CALLS must never apply it"
+
+
+async def test_a_deadline_that_fires_while_the_log_does_not_copy_it_is_copied_later(
+    bus_client: Client, calls: EventLog
+) -> None:
+    """As after an outage of the stream CALLS."""
+    js, call = bus_client.jetstream(), with_deadline(uuid4(), datetime.now(UTC))
+    await js.update_stream(replace(stream_config(CALLS), sources=None))
+    await timers(bus_client).set(call, datetime.now(UTC), previous=None, cause=CAUSE)
+
+    async def has_fired() -> bool:
+        return bool((await js.stream_info(SCHEDULES.name, subjects_filter="timer.fired.*")).state.subjects)
+
+    await until(has_fired)
+    await provision(js)
+    await until(lambda: calls.last(TimerDue.subject_for(call.call_id)))

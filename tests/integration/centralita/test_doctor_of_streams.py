@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, RePublish, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import DiscardPolicy, RePublish, RetentionPolicy, StorageType, StreamConfig, StreamSource
 from nats.js.errors import APIError, ServerError
 
 from centralita.operations.doctor import bus
 from centralita.operations.doctor.checks import Finding, Result
 from centralita.operations.doctor.stream_settings import PROVISION, RECREATE, SETTINGS
 from chassis.provision import provision, stream_config
-from contracts.streams import AUDIT, CALLS, DEAD_LETTERS, QUEUE, REQUESTS, STREAMS, Stream
+from contracts.streams import AUDIT, CALLS, DEAD_LETTERS, QUEUE, REQUESTS, SCHEDULES, STREAMS, Stream
 
 STILL_REMOVING = 10049
 """The server's error code while it still removes the files of a deleted stream."""
@@ -23,7 +23,17 @@ DIFFERENCES: list[tuple[Stream, dict[str, Any], str, str]] = [
     (AUDIT, {"deny_purge": False}, "deny_purge is off, not on", PROVISION),
     (QUEUE, {"max_msgs_per_subject": -1}, "max_msgs_per_subject is unlimited, not 1", PROVISION),
     (CALLS, {"allow_direct": False}, "allow_direct is off, not on", PROVISION),
-    (CALLS, {"allow_msg_schedules": None}, "allow_msg_schedules is off, not on", PROVISION),
+    (SCHEDULES, {"allow_msg_schedules": None}, "allow_msg_schedules is off, not on", PROVISION),
+    (SCHEDULES, {"allow_msg_ttl": None}, "allow_msg_ttl is off, not on", PROVISION),
+    (CALLS, {"allow_msg_ttl": True}, "allow_msg_ttl is on, not off", RECREATE),
+    (CALLS, {"duplicate_window": 60}, "duplicate_window is 60, not 120", PROVISION),
+    (CALLS, {"sources": None}, "sources is none, not SCHEDULES (timer.fired.* as timer.due.$1)", PROVISION),
+    (
+        CALLS,
+        {"sources": [StreamSource(name=SCHEDULES.name, filter_subject="timer.>")]},
+        "sources is SCHEDULES (timer.>), not SCHEDULES (timer.fired.* as timer.due.$1)",
+        PROVISION,
+    ),
     (CALLS, {"max_age": 3600}, "max_age is 3600, not unlimited", PROVISION),
     (CALLS, {"max_bytes": 1_000_000}, "max_bytes is 1000000, not unlimited", PROVISION),
     (CALLS, {"max_msgs": 10}, "max_msgs is 10, not unlimited", PROVISION),
@@ -123,5 +133,5 @@ async def test_provisioned_streams_have_no_differences(bus_client: Client) -> No
 
 def test_every_stream_setting_of_the_contracts_is_compared() -> None:
     defined = {name for stream in STREAMS for name, value in vars(stream_config(stream)).items() if value is not None}
-    defaults = {"template_owner", "duplicate_window"}
+    defaults = {"template_owner"}
     assert defined - set(SETTINGS) - defaults == {"name", "description"}

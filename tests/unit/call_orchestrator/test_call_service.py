@@ -203,6 +203,18 @@ async def test_after_a_pause_a_call_expires_when_its_time_is_over() -> None:
     assert orchestrator.call.status is CallStatus.EXPIRED
 
 
+async def test_a_timer_is_set_only_when_the_deadline_changes_and_on_every_redelivery() -> None:
+    orchestrator = with_status(CallStatus.DIALING)
+    for id, status in (("ringing", TelephonyStatus.RINGING), ("ringing again", TelephonyStatus.RINGING)):
+        await orchestrator.handle(reported(status), id)
+    assert (orchestrator.call.status, orchestrator.timers.count) == (CallStatus.RINGING, 1)
+    await orchestrator.handle(reported(TelephonyStatus.IN_PROGRESS), "answered")
+    assert orchestrator.timers.deadlines == {CALL_ID: orchestrator.call.deadline_at}
+    assert orchestrator.timers.count == 2
+    await orchestrator.handle(reported(TelephonyStatus.RINGING), "ringing", is_redelivered=True)
+    assert orchestrator.timers.count == 3
+
+
 async def test_an_ended_call_has_no_timer() -> None:
     orchestrator = with_status(CallStatus.IN_PROGRESS)
     orchestrator.timers.deadlines[CALL_ID] = NOW

@@ -1,9 +1,9 @@
 """The time of the NATS server, for decisions that must not depend on this machine's clock.
 
 Deadlines are kept by the server, so the time of a decision is the server's too (docs/adr/0022). The leader of the
-stream CALLS publishes the timers, and each of its JetStream replies carries its time. `BusClock` reads it once a minute
-and adds the monotonic time that has passed since. The middle of request and reply counts as the instant of the reading
-(Cristian 1989), so the error is at most half of the round trip.
+stream SCHEDULES publishes the timers, and each of its JetStream replies carries its time. `BusClock` reads it once a
+minute and adds the monotonic time that has passed since. The middle of request and reply counts as the instant of the
+reading (Cristian 1989), so the error is at most half of the round trip.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from nats.errors import Error as NatsError
 from chassis.background import run_in_background
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from chassis.metrics import CLOCK_DIFFERENCE_SECONDS
-from contracts.streams import CALLS
+from contracts.streams import SCHEDULES
 
 REFRESH_SECONDS = 60.0
 MAX_ROUND_TRIP_SECONDS = 1.0
@@ -55,10 +55,10 @@ def wall_clock() -> datetime:
 
 
 async def read_server_time(client: Client, monotonic: Callable[[], float] = time.monotonic) -> Reading:
-    """Returns the time of the leader of CALLS. Raises NoServerTime and nats.errors.Error."""
+    """Returns the time of the leader of SCHEDULES. Raises NoServerTime and nats.errors.Error."""
     before = monotonic()
     # The reply as it is on the wire: nats-py omits the time.
-    reply = await client.request(f"$JS.API.STREAM.INFO.{CALLS.name}", timeout=REQUEST_TIMEOUT_SECONDS)
+    reply = await client.request(f"$JS.API.STREAM.INFO.{SCHEDULES.name}", timeout=REQUEST_TIMEOUT_SECONDS)
     round_trip_seconds = monotonic() - before
     timestamp = json.loads(reply.data).get("ts")
     if timestamp is None:

@@ -26,7 +26,6 @@ from nats.js.errors import NotFoundError
 
 from chassis.direct_get import Page, get_newest, get_newest_of_each, get_page
 from chassis.leader_retry import MAX_ELECTION_SECONDS, REQUEST_TIMEOUT_SECONDS, retry_until_leader
-from contracts.events.timers import is_schedule
 
 _LAG_PAUSE_SECONDS = 0.02
 _FIRST_INSTANT, _LAST_INSTANT = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
@@ -74,11 +73,7 @@ class History:
             newest = await retry_until_leader(lambda: get_newest_of_each(self._client, self._stream, filters))
             if _last_sequence(newest) < required_sequence:
                 return None
-        subjects = [
-            last
-            for last in newest
-            if (last.seq or 0) > after_sequence and not is_schedule(last.subject or "")  # a schedule is no event
-        ]
+        subjects = [last for last in newest if (last.seq or 0) > after_sequence]
         pages = await asyncio.gather(*(self._pages(last.subject or "", after_sequence) for last in subjects))
         for last, messages in zip(subjects, pages, strict=True):
             if _last_sequence(messages) < (last.seq or 0):
@@ -93,7 +88,7 @@ class History:
             while True:
                 messages = await self._pages(filter, after_sequence)
                 if max(_last_sequence(messages), after_sequence) >= (known_sequence or 0):
-                    return [message for message in messages if not is_schedule(message.subject or "")]
+                    return messages
                 await asyncio.sleep(_LAG_PAUSE_SECONDS)
 
     async def read_period(self, filter: str, start_at: datetime, end_at: datetime) -> list[RawStreamMsg]:

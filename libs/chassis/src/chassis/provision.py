@@ -23,6 +23,8 @@ from nats.js.api import (
     RetentionPolicy,
     StorageType,
     StreamConfig,
+    StreamSource,
+    SubjectTransform,
 )
 from nats.js.errors import APIError, BadRequestError, NotFoundError
 from pydantic import Field
@@ -42,6 +44,8 @@ _NAME_IN_USE = 10058
 _TOO_FEW_NODES = (10005, 10074)
 """The server's error codes (``errors.json``): no suitable peers for placement; not a cluster."""
 _MAX_PAUSE_SECONDS = 5.0
+DUPLICATE_WINDOW_SECONDS = 120
+"""How long a stream remembers each ``Nats-Msg-Id``."""
 
 logger = structlog.get_logger()
 
@@ -137,9 +141,20 @@ def stream_config(stream: Stream, *, replicas: int = 1) -> StreamConfig:
         deny_delete=stream.append_only,
         deny_purge=stream.append_only,
         allow_direct=True,
-        republish=RePublish(src=">", dest=stream.live(">")),
+        republish=None if stream.schedules else RePublish(src=">", dest=stream.live(">")),
+        sources=_sources(stream),
+        # Written out, because the server gives none to a stream with sources: it would store an event twice.
+        duplicate_window=DUPLICATE_WINDOW_SECONDS,
         allow_msg_schedules=stream.schedules or None,
+        allow_msg_ttl=stream.schedules or None,
     )
+
+
+def _sources(stream: Stream) -> list[StreamSource] | None:
+    if (source := stream.source) is None:
+        return None
+    transform = SubjectTransform(src=source.subjects, dest=source.stored_as)
+    return [StreamSource(name=source.stream.name, subject_transforms=[transform])]
 
 
 def consumer_config(consumer: Consumer) -> ConsumerConfig:

@@ -11,7 +11,7 @@ from contracts import streams
 from contracts.audit import ALL_ENTRIES
 from contracts.event import Service
 from contracts.events import EVENTS
-from contracts.events.timers import schedule_subject
+from contracts.events.timers import SCHEDULES_OF_CALLS
 from contracts.queries import CALL_REQUEST, OUTCOMES, CampaignCallsQuery, CampaignStatisticsQuery
 from contracts.streams import (
     ANSWERS,
@@ -23,6 +23,7 @@ from contracts.streams import (
     DIALS,
     QUEUE,
     REQUESTS,
+    SCHEDULES,
     STREAMS,
     Consumer,
     Stream,
@@ -86,12 +87,12 @@ WORK: Mapping[Service, Work] = {
             streams.ORCHESTRATOR_CAMPAIGNS,
             streams.ORCHESTRATOR_FACTS,
         ),
-        reads=(CALLS, REQUESTS, QUEUE),
+        reads=(CALLS, REQUESTS, QUEUE, SCHEDULES),
         follows=((CALLS, (*streams.SLOT_FILTERS, *streams.CAMPAIGN_FILTERS)), (QUEUE, QUEUE.subjects)),
         consumes=(CALLS, QUEUE),
         publishes=(
-            schedule_subject("*"),
-            f"{_API}.STREAM.PURGE.{CALLS.name}",  # clears a deadline
+            SCHEDULES_OF_CALLS,
+            f"{_API}.STREAM.PURGE.{SCHEDULES.name}",  # clears a deadline
             f"{_API}.STREAM.MSG.DELETE.{QUEUE.name}",  # leaves the queue
             OUTCOMES,
         ),

@@ -21,7 +21,7 @@ from contracts.events.requests import (
     CampaignResumeRequested,
 )
 from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
-from contracts.events.timers import TimerDue
+from contracts.events.timers import SCHEDULES_OF_CALLS, TimerDue, fired_subject
 from contracts.vocabulary import LIVE_STATUSES, CallStatus
 
 
@@ -39,6 +39,8 @@ class Stream:
     """Only the newest message of each subject is kept."""
     append_only: bool = False
     """The server refuses every deletion and purge."""
+    source: "Source | None" = None
+    """Where the server copies further messages from."""
 
     def live(self, subject: str) -> str:
         """Returns the subject on which the server publishes the messages of `subject` again, once they are stored.
@@ -46,6 +48,17 @@ class Stream:
         Refused messages and duplicates do not appear there. The message has its sequence as a header.
         """
         return f"live.{self.name}.{subject}"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Messages of another stream that the server copies into a stream, each once, in their order."""
+
+    stream: Stream
+    subjects: str
+    """The filter of the messages in the other stream."""
+    stored_as: str
+    """The subject of the copies; ``$1`` is the first wildcard of `subjects`."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +149,12 @@ REQUESTS = Stream(
     ),
     "Requests and commands of upstream systems and the edge",
 )
+SCHEDULES = Stream(
+    "SCHEDULES",
+    (SCHEDULES_OF_CALLS, fired_subject("*")),
+    "The deadline of each open call, and the deadlines that have passed in the last days",
+    schedules=True,
+)
 CALLS = Stream(
     "CALLS",
     (
@@ -151,18 +170,18 @@ CALLS = Stream(
         "conversation.*.*",
         "campaign.paused.*",
         "campaign.resumed.*",
-        "timer.*.*",
+        TimerDue.subjects(),
     ),
     "All events of all calls: the system of record",
-    schedules=True,
+    source=Source(SCHEDULES, fired_subject("*"), TimerDue.subject_for("$1")),
 )
 QUEUE = Stream("QUEUE", ("queue.*.*",), "Calls that wait for a slot: an index of the log", newest_only=True)
 DEAD_LETTERS = Stream("DEAD_LETTERS", ("dead_letter.>",), "Messages that could not be processed, each with its reasons")
 AUDIT = Stream(
     "AUDIT", (ALL_ENTRIES,), "The audit log: administrative acts, each with its API key's name", append_only=True
 )
-STREAMS = (CALLS, REQUESTS, QUEUE, DEAD_LETTERS, AUDIT)
-"""In the order of provisioning: a subject that moves from CALLS to REQUESTS is removed from CALLS first."""
+STREAMS = (SCHEDULES, CALLS, REQUESTS, QUEUE, DEAD_LETTERS, AUDIT)
+"""In the order of provisioning: CALLS copies from SCHEDULES; a subject that moves to REQUESTS leaves CALLS before."""
 
 ARCHIVE_ID, ARCHIVED_SEQUENCE = "centralita-archive-id", "centralita-archived-sequence"
 """Metadata of the stream CALLS on the server: which archive has the messages that are no longer in the stream, and the

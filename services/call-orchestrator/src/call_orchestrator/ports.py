@@ -47,11 +47,11 @@ class Requests(Protocol):
 class Timers(Protocol):
     """One deadline per call."""
 
-    async def set(self, call_id: UUID, deadline_at: datetime, *, after_sequence: int, cause: Envelope) -> None:
-        """Replaces the deadline of the call, unless the log has a newer event of it than `after_sequence`."""
+    async def set(self, call: Call, fires_at: datetime, *, previous: Call | None, cause: Envelope) -> None:
+        """Schedules the timer of the call, and removes that of `previous`: the call before the last event, if known."""
 
-    async def clear(self, call_id: UUID, *, after_sequence: int) -> None:
-        """Removes the deadline of the call, unless it was set after the event `after_sequence`."""
+    async def clear(self, previous: Call) -> None:
+        """Removes the timer of a call that has ended; `previous` is its last state with a deadline."""
 
 
 class Queue(Protocol):

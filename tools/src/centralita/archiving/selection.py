@@ -17,7 +17,6 @@ from centralita.replay.scope import call_of
 from chassis.stored_event import stored_event_of_raw
 from chassis.unreadable import UnreadableEvent
 from contracts import CallDecision
-from contracts.events.timers import is_schedule
 from contracts.streams import call_state_filter
 
 MAX_CONCURRENT_READS = 16
@@ -47,7 +46,7 @@ class Selection:
 
     def _call_of(self, message: Message) -> str | None:
         """Returns the call with which the message goes; None if the message stays."""
-        if message.sequence in self._bounds.kept_sequences[message.stream] or is_schedule(message.subject):
+        if message.sequence in self._bounds.kept_sequences[message.stream]:
             return None
         call_id = call_of(message)
         return None if call_id in self._bounds.kept_calls else call_id

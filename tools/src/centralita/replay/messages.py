@@ -10,18 +10,13 @@ from uuid import UUID
 from nats.aio.msg import Msg
 
 from chassis.event_log import StoredEvent
-from contracts import Envelope, Event, InvalidMessage, TimerDue, decode
+from contracts import Envelope, Event, InvalidMessage, decode
 from contracts.streams import CALLS, REQUESTS
 
 STREAMS = {REQUESTS.name: REQUESTS, CALLS.name: CALLS}
 
-EVENT_FILTERS = (*(subject for subject in CALLS.subjects if not subject.startswith("timer.")), TimerDue.subjects())
-"""Filters that match every event of the stream CALLS, but none of its schedules.
-
-A schedule (``timer.set.*``) is the server's note of the deadline that a call has now. The server deletes it when it
-fires and stores ``timer.due`` instead. Published in another environment, a schedule would start a timer there.
-The stream QUEUE is an index of CALLS and is not part of the log.
-"""
+EVENT_FILTERS = CALLS.subjects
+"""Filters that match every event of the stream CALLS. The streams QUEUE and SCHEDULES are not part of the log."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,19 @@
 """Deadlines, which the server keeps as scheduled messages (law 3)."""
 
+from datetime import timedelta
 from typing import ClassVar
 
 from pydantic import AliasChoices, Field
 
+from contracts.call import Call
 from contracts.event import CallEvent, Service
-from contracts.instants import Instant
+from contracts.instants import MIN_INSTANT, Instant
 
-_SCHEDULE = "timer.set"
+SCHEDULES_OF_CALLS = "timer.set.*.*"
+"""The filter of all schedules. Older builds stored them in CALLS, on ``timer.set.<call_id>``."""
+FIRED_TTL_SECONDS = 7 * 24 * 3600
+"""How long the stream SCHEDULES keeps a message that it has fired. The stream CALLS has copied it within a second, or
+within a minute after the failure of a node."""
 
 
 class TimerDue(CallEvent):
@@ -20,11 +26,21 @@ class TimerDue(CallEvent):
     deadline_at: Instant = Field(validation_alias=AliasChoices("deadline_at", "deadline"))
 
 
-def schedule_subject(call_id: object) -> str:
-    """Returns the subject of the one schedule of a call; a newer schedule replaces the older."""
-    return f"{_SCHEDULE}.{call_id}"
+def schedule_subject(call: Call) -> str | None:
+    """Returns the subject of the schedule for the deadline of the call; None if it has no deadline.
+
+    The last token names the deadline, the last command and the attempt, so a call that gets the same deadline again
+    has another subject. `call_orchestrator.adapters.nats.timers` explains why it must.
+    """
+    if call.deadline_at is None:
+        return None
+    microseconds = (call.deadline_at - MIN_INSTANT) // timedelta(microseconds=1)
+    return f"timer.set.{call.call_id}.{microseconds}-{call.command_sequence or 0}-{call.attempt}"
 
 
-def is_schedule(subject: str) -> bool:
-    """Returns whether a message is a schedule. It is kept by the server until it is due, and is no event."""
-    return subject.startswith(f"{_SCHEDULE}.")
+def fired_subject(call_id: object) -> str:
+    """Returns the subject on which the server fires the schedule of a call, in the stream SCHEDULES.
+
+    The stream CALLS stores the message as `TimerDue`.
+    """
+    return f"timer.fired.{call_id}"

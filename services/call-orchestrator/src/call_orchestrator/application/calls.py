@@ -24,6 +24,7 @@ from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.effects import Effects
 from call_orchestrator.application.stored import StoredCall, load_call, load_pauses, newest_of
 from call_orchestrator.domain.decisions import Ignored, Refused
+from call_orchestrator.domain.inputs import TimerDue
 from call_orchestrator.ports import Log, Requests
 from chassis.event_log import Conflict, Guard, StoredEvent
 from chassis.retry_later import RetryLater
@@ -75,10 +76,10 @@ class CallService:
 
     async def handle(self, call_input: CallInput) -> CommandOutcome:
         """Decides a request, a fact or a timer, and applies its effects. Raises Conflict after `MAX_CONFLICTS`."""
-        for _ in range(MAX_CONFLICTS):
+        for conflicts in range(MAX_CONFLICTS):
             stored = await load_call(self._log, call_input.call_id)
             try:
-                return await self._handle(stored, call_input)
+                return await self._handle(stored, call_input, is_repeated=conflicts > 0)
             except Conflict:
                 continue
         raise _conflicts(call_input.call_id)
@@ -89,7 +90,7 @@ class CallService:
         Raises Conflict after `MAX_CONFLICTS`, and EarlierRequestUndecided.
         """
         call_id = command.event.call_id
-        for _ in range(MAX_CONFLICTS):
+        for conflicts in range(MAX_CONFLICTS):
             stored = await load_call(self._log, call_id)
             if stored is None and (distance := await self._requests.undecided_before(command.sequence)):
                 raise EarlierRequestUndecided(command.deliveries, distance)
@@ -97,26 +98,29 @@ class CallService:
             if stored is None:
                 return _refused(call_id, NO_SUCH_CALL)
             try:
-                return await self._handle_command(stored, command)
+                return await self._handle_command(stored, command, is_repeated=conflicts > 0)
             except Conflict:
                 continue
         raise _conflicts(call_id)
 
-    async def _handle(self, stored: StoredCall | None, call_input: CallInput) -> CommandOutcome:
-        timer_at: datetime | None = None
+    async def _handle(self, stored: StoredCall | None, call_input: CallInput, *, is_repeated: bool) -> CommandOutcome:
+        previous, timer_at = None, None
         if stored is None or not await self._is_decided(stored, call_input):
             decision = await self._decision(stored, call_input)
             if isinstance(decision, Refused):
                 return _refused(call_input.call_id, decision)
             if isinstance(decision, CallDecision):
+                previous = stored.call if stored else None
                 stored = await self._append(decision, stored, call_input.cause)
             else:
                 timer_at = decision.timer_at
+                is_timer_set = not (is_repeated or _may_lack_timer(call_input))
+                previous = stored.call if stored and is_timer_set else None
                 logger.debug("input_ignored", input=type(call_input.input).__name__, reason=decision.reason)
         assert stored is not None  # noqa: S101  only inputs of existing calls are ignored
         if call_input.request:
             stored = await self._decide_waiting_commands(stored, call_input.sequence)
-        await self._effects.apply(stored, call_input.cause, timer_at)
+        await self._effects.apply(stored, call_input.cause, previous=previous, timer_at=timer_at)
         return _accepted(stored.call)
 
     async def _is_decided(self, stored: StoredCall, call_input: CallInput) -> bool:
@@ -138,7 +142,10 @@ class CallService:
             return decide_call(before, call_input, self._policy, now, pauses)
         return decision
 
-    async def _handle_command(self, stored: StoredCall, command: StoredEvent[CallCommand]) -> CommandOutcome:
+    async def _handle_command(
+        self, stored: StoredCall, command: StoredEvent[CallCommand], *, is_repeated: bool
+    ) -> CommandOutcome:
+        previous = None
         history = await self._history(stored.call, command)
         stored = newest_of(stored, history)
         event = _decision_on(command, history)
@@ -147,9 +154,10 @@ class CallService:
                 if distance := await self._requests.undecided_before(command.sequence):
                     raise EarlierRequestUndecided(command.deliveries, distance)
                 return _refused(stored.call.call_id, NO_SUCH_CALL, stored.call.status)
+            previous = None if is_repeated else stored.call
             stored = await self._decide_commands(stored, await self._undecided(stored.call, command), history)
             event = stored.event
-        await self._effects.apply(stored, command.envelope)
+        await self._effects.apply(stored, command.envelope, previous=previous)
         if isinstance(event, CallCommandRefused):
             return _refused(stored.call.call_id, Refused(event.reason, event.code), stored.call.status)
         return _accepted(stored.call)
@@ -226,6 +234,11 @@ def _is_slot_freed(stored: StoredCall, call_input: CallInput) -> bool:
     `call_orchestrator.domain.slots` frees the slot at such an event. A call that still waits is granted another slot.
     """
     return call_input.grant_sequence is not None and stored.sequence > call_input.grant_sequence
+
+
+def _may_lack_timer(call_input: CallInput) -> bool:
+    """Whether the call may have no timer: it has fired, or an earlier delivery died before it set the timer."""
+    return isinstance(call_input.input, TimerDue) or call_input.is_redelivered or call_input.request is not None
 
 
 def _decided_ids(history: Sequence[StoredEvent]) -> set[str | None]:

@@ -4,7 +4,8 @@ from datetime import datetime
 
 from call_orchestrator.application.stored import StoredCall
 from call_orchestrator.ports import Queue, Timers
-from contracts import Envelope
+from contracts import Call, Envelope
+from contracts.events.timers import schedule_subject
 
 
 class Effects:
@@ -17,16 +18,20 @@ class Effects:
         self._timers = timers
         self._queue = queue
 
-    async def apply(self, stored: StoredCall, cause: Envelope, timer_at: datetime | None = None) -> None:
+    async def apply(
+        self, stored: StoredCall, cause: Envelope, *, previous: Call | None = None, timer_at: datetime | None = None
+    ) -> None:
         """Sets or clears the timer; joins the queue if the call waits for a slot.
 
-        `timer_at`: when the timer fires; None: at the deadline.
+        `previous`: the call when its timer was last set. The timer is set only if the deadline has changed since; None:
+        always. `timer_at`: when the timer fires; None: at the deadline.
         """
         call = stored.call
         if call.deadline_at is None:
-            await self._timers.clear(call.call_id, after_sequence=stored.sequence)
+            if previous and previous.deadline_at is not None:
+                await self._timers.clear(previous)
             return
-        fires_at = timer_at or call.deadline_at
-        await self._timers.set(call.call_id, fires_at, after_sequence=stored.sequence, cause=cause)
+        if previous is None or schedule_subject(previous) != schedule_subject(call):
+            await self._timers.set(call, timer_at or call.deadline_at, previous=previous, cause=cause)
         if call.is_queued:
             await self._queue.join(call, due_sequence=stored.sequence, cause=cause)

@@ -7,7 +7,7 @@ be. Some cannot be switched off again once they are on, and a stream cannot move
 from enum import Enum
 from typing import Any
 
-from nats.js.api import RePublish, RetentionPolicy, StreamConfig
+from nats.js.api import RePublish, RetentionPolicy, StreamConfig, StreamSource
 
 from centralita.operations.doctor.checks import Finding, failed, warning
 from chassis.provision import stream_config
@@ -22,7 +22,7 @@ RECREATE = (
     "the stream (CALLS and REQUESTS: `centralita replay export`), delete it as the user admin, then run `python -m "
     "chassis.provision`"
 )
-UPGRADE = f"upgrade to nats-server 2.12 or newer; then {PROVISION}"
+UPGRADE = f"upgrade to nats-server 2.15 or newer; then {PROVISION}"
 
 MORE_REPLICAS = (
     "provisioning never removes replicas. If this number is wanted, set NATS_REPLICAS to it. If not, run `nats stream "
@@ -46,12 +46,15 @@ SETTINGS = (
     "allow_rollup_hdrs",
     "allow_direct",
     "allow_msg_schedules",
+    "allow_msg_ttl",
+    "duplicate_window",
+    "sources",
     "republish",
     "no_ack",
     "sealed",
 )
 """The settings that are compared, by the names of `nats.js.api.StreamConfig`."""
-_IRREVERSIBLE = ("deny_delete", "deny_purge", "allow_msg_schedules", "sealed")
+_IRREVERSIBLE = ("deny_delete", "deny_purge", "allow_msg_schedules", "allow_msg_ttl", "sealed")
 _UNLIMITED = (None, 0, -1)
 
 
@@ -84,9 +87,16 @@ def _comparable(name: str, config: StreamConfig) -> object:
         return False  # the server switches it on for every stream with schedules
     if name == "subjects":
         return tuple(sorted(value or ()))
-    if name.startswith("max_"):
+    if name == "sources":
+        return tuple(_source(source) for source in value or ())
+    if name.startswith("max_") or name == "duplicate_window":
         return None if value in _UNLIMITED else int(value)
     return value or False
+
+
+def _source(source: StreamSource) -> str:
+    copies = [f"{one.src} as {one.dest}" for one in source.subject_transforms or ()]
+    return f"{source.name} ({', '.join(copies) or source.filter_subject or 'all'})"
 
 
 def _description(name: str, found: object, wanted: object) -> str:
@@ -103,6 +113,8 @@ def _value(value: object) -> str:
             return "on" if value else "off"
         case RePublish():
             return f"{value.src} on {value.dest}{' (headers only)' if value.headers_only else ''}"
+        case tuple():
+            return ", ".join(map(str, value)) or "none"
         case Enum():
             return str(value.value)
         case _:

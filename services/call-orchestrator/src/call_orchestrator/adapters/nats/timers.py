@@ -1,32 +1,43 @@
 """Deadlines as scheduled messages of the server.
 
-Every state of a call but `Ended` has exactly one deadline (law 3). It is kept on the server as a scheduled message, on
-one schedule subject per call, so a new deadline replaces the old one. There is no polling. At the deadline the server
-publishes ``timer.due`` into the log, and the orchestrator consumes it like any other event.
+Every state of a call but `Ended` has exactly one deadline (law 3). The server keeps it in the stream SCHEDULES as a
+scheduled message, and publishes it at the deadline. The stream CALLS copies it as ``timer.due``, and the orchestrator
+consumes that like any other event. There is no polling.
 
-An outdated timer may fire, if the server publishes it before its replacement is stored. ``timer.due`` carries the
-deadline that it was set for. The state machine ignores a deadline that is older than that of the state, and a timer
-that fires before its deadline; that timer is set again. Each schedule is guarded by the event that it belongs to, so a
-slow replica cannot replace a newer deadline by an old one, nor purge the timer of a call that was retried meanwhile. If
-a replica dies between the append and the schedule, the message that caused the event is delivered again. The effects
-are then repeated, and the timer is set.
+A schedule belongs to a deadline, not to a call: its subject names the call, the deadline, the last command and the
+attempt. The message that sets a new deadline also names the schedule of the state before, which the server then
+removes (the headers ``Nats-Schedule-Next: purge`` and ``Nats-Scheduler``). So a changed deadline costs one message, and
+no read and no guard, and the order in which replicas set their deadlines has no influence:
 
-Source: ADR-51 of nats-architecture-and-design.
+- Only the replica that decides on a state removes its schedule, after it has appended the next event. A slow replica
+  removes a schedule of the past, and never that of the present state.
+- A slow replica may set a schedule that was already removed. It fires, and the state machine ignores it: it is older
+  than the deadline of the state, or early. A schedule that is set again by mistake costs two messages.
+- Neither holds if a state could get the subject of an earlier state again, because a slow replica would then remove the
+  present schedule. A deadline returns to the same microsecond only by a command, as for a call that is scheduled for
+  eleven, then for twelve, then for eleven, or by an attempt that did not reach the network. Both are in the subject.
+
+`clear` removes the schedule of the last state before the end, and never that of a call that was retried meanwhile. If a
+replica dies between the append and the schedule, the message that caused the event is delivered again, and the timer is
+set then. If it dies before `clear`, the timer fires once and is ignored.
+
+A fired message stays in SCHEDULES for `FIRED_TTL_SECONDS`, so that CALLS copies it also after an outage.
+
+Sources: ADR-51 (schedules) and ADR-43 (``Nats-TTL``) of nats-architecture-and-design; nats-server 2.15, in which a
+client may remove a schedule with the message that replaces it.
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
-from uuid import UUID
 
 import uuid_utils
 from nats.aio.client import Client
 
-from chassis.event_log import Conflict, Guard, publish
+from chassis.event_log import publish
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
-from contracts import Envelope, TimerDue
-from contracts.events.timers import schedule_subject
-from contracts.streams import CALLS, call_state_filter
+from contracts import Call, Envelope, TimerDue
+from contracts.events.timers import FIRED_TTL_SECONDS, fired_subject, schedule_subject
+from contracts.streams import SCHEDULES
 
 
 class NatsTimers:
@@ -38,23 +49,24 @@ class NatsTimers:
         self._source = source
         self._now = now
 
-    async def set(self, call_id: UUID, deadline_at: datetime, *, after_sequence: int, cause: Envelope) -> None:
-        """Schedules `timer.due` in place of the call's previous timer. A guard rejects a timer of an older event."""
-        timer = TimerDue(call_id=call_id, deadline_at=deadline_at)
+    async def set(self, call: Call, fires_at: datetime, *, previous: Call | None, cause: Envelope) -> None:
+        """Schedules `timer.due` for the deadline of the call, and removes the schedule of the state before."""
+        timer = TimerDue(call_id=call.call_id, deadline_at=fires_at)
         envelope = Envelope.of(timer, id=str(uuid_utils.uuid7()), source=self._source, time=self._now(), cause=cause)
-        schedule = {
-            "Nats-Schedule": f"@at {deadline_at.astimezone(UTC).isoformat().replace('+00:00', 'Z')}",
-            "Nats-Schedule-Target": timer.subject,
+        subject, removed = schedule_subject(call), previous and schedule_subject(previous)
+        assert subject is not None  # noqa: S101  an ended call has no timer
+        headers = {
+            **envelope.headers(),
+            "Nats-Schedule": f"@at {fires_at.astimezone(UTC).isoformat().replace('+00:00', 'Z')}",
+            "Nats-Schedule-Target": fired_subject(call.call_id),
+            "Nats-Schedule-TTL": f"{FIRED_TTL_SECONDS}s",
         }
-        guard = Guard(call_state_filter(call_id), after_sequence)
-        headers = {**envelope.headers(), **schedule, **guard.headers()}
-        with suppress(Conflict):  # the replica that appended the newer event sets its own deadline
-            await publish(self._client, schedule_subject(call_id), timer.model_dump_json().encode(), headers)
+        if removed and removed != subject:
+            headers |= {"Nats-Schedule-Next": "purge", "Nats-Scheduler": removed}
+        await publish(self._client, subject, timer.body(), headers)
 
-    async def clear(self, call_id: UUID, *, after_sequence: int) -> None:
-        """Purges the call's schedule if it was stored before `after_sequence`: the event that left no deadline.
-
-        A call that was retried meanwhile has a later schedule, which a slow replica does not purge.
-        """
-        subject = schedule_subject(call_id)
-        await retry_until_leader(lambda: self._js.purge_stream(CALLS.name, seq=after_sequence, subject=subject))
+    async def clear(self, previous: Call) -> None:
+        """Removes the schedule of a call that has ended; `previous` is its last state with a deadline."""
+        subject = schedule_subject(previous)
+        assert subject is not None  # noqa: S101
+        await retry_until_leader(lambda: self._js.purge_stream(SCHEDULES.name, subject=subject))
