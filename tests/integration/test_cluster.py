@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -18,7 +19,9 @@ from centralita.operations.doctor import bus
 from centralita.operations.doctor.checks import Result
 from centralita.operations.doctor.stream_settings import MORE_REPLICAS, PROVISION
 from chassis.addresses import connection
+from chassis.background import cancel_until_done
 from chassis.event_log import Conflict, EventLog, Guard
+from chassis.live import Incomplete, listen
 from chassis.provision import NotEnoughNodes, provision
 from chassis.stream_reader import follow
 from contracts import CampaignPaused
@@ -190,6 +193,53 @@ async def test_followers_and_appends_continue_when_the_leader_is_killed(
     await wait_until_recovered(cluster, admin)
     receiving.cancel()
     await client.close()
+
+
+@pytest.mark.timeout(180)
+async def test_listeners_on_every_node_lose_nothing_when_the_leader_is_killed(
+    cluster: Cluster, admin: Client, access: Credentials
+) -> None:
+    await provision(admin.jetstream(), replicas=NODES)
+    clients = [
+        await nats.connect(**connection(access.url(node.url, ADMIN)), reconnect_time_wait=0)
+        for node in cluster.nodes.values()
+    ]
+    log, received = EventLog(admin, CALLS.name, source="test"), [list[int]() for _ in clients]
+    filters = ["campaign.*.*"]
+
+    async def receive(client: Client, sequences: list[int]) -> None:
+        while True:
+            start = sequences[-1] + 1 if sequences else 1
+            try:
+                async with aclosing(listen(client, CALLS, filters, start_sequence=start)) as batches:
+                    async for batch in batches:
+                        sequences += [message.seq for message in batch]
+            except Incomplete as error:
+                sequences[:] = [sequence for sequence in sequences if sequence <= error.complete_sequence]
+
+    async def append(number: int) -> list[int]:
+        event = paused(f"campaign-{number}")
+        return [(await log.append(event)).sequence for _ in range(30)]
+
+    receiving = [asyncio.create_task(receive(*one)) for one in zip(clients, received, strict=True)]
+    appending = [asyncio.create_task(append(number)) for number in range(8)]
+    while len(received[0]) < 40:
+        await asyncio.sleep(0.01)
+    state = (await admin.jetstream().stream_info(CALLS.name)).cluster
+    assert state
+    leader = cluster.nodes[state.leader or ""]
+    leader.kill()
+    appended = sorted(sequence for sequences in await asyncio.gather(*appending) for sequence in sequences)
+    leader.start()
+    await wait_until_recovered(cluster, admin)
+    appended.append((await log.append(paused("after"))).sequence)
+    for sequences in received:
+        while sequences != appended:
+            await asyncio.sleep(0.05)
+    for task in receiving:
+        await cancel_until_done(task)
+    for client in clients:
+        await client.close()
 
 
 async def test_leaving_the_queue_twice_is_harmless(admin: Client, bus_client: Client) -> None:

@@ -11,13 +11,12 @@ from uuid import UUID
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js.api import RawStreamMsg
 from nats.js.errors import APIError
 from tests.builders.calls import a_call
 from tests.builders.events import call_created, status_changed
 
 from chassis import history
-from chassis.direct_get import MAX_PAGE, Page, get_newest_of_each, get_page
+from chassis.direct_get import MAX_PAGE, Page, StoredMessage, get_newest_of_each, get_page
 from chassis.event_log import EventLog, StoredEvent
 from chassis.stream_reader import last_sequence, read
 from contracts import AudioFailed, CallStatus, ConversationEnded, DialClaimed, Event, SpeechHeard
@@ -147,7 +146,7 @@ class Lag:
     def __init__(self, count: int) -> None:
         self._remaining = {"page": count, "each": count}
 
-    def behind(self, kind: str, messages: list[RawStreamMsg]) -> list[RawStreamMsg]:
+    def behind(self, kind: str, messages: list[StoredMessage]) -> list[StoredMessage]:
         """Returns what the node has of the messages."""
         if not messages or not self._remaining[kind]:
             return messages
@@ -158,9 +157,9 @@ class Lag:
         """Lets the requests of `chassis.history` go to this node."""
 
         async def page(*query: Any, **options: Any) -> Page:
-            return Page(self.behind("page", (await get_page(*query, **options)).messages), False)
+            return Page(self.behind("page", (await get_page(*query, **options)).messages))
 
-        async def each(*query: Any) -> list[RawStreamMsg]:
+        async def each(*query: Any) -> list[StoredMessage]:
             return self.behind("each", await get_newest_of_each(*query))
 
         monkeypatch.setattr(history, "get_page", page)

@@ -9,6 +9,7 @@ No base class, no business terms; one concern per module.
 | `addresses` | the addresses and the user in ``NATS_URL`` |
 | `event_log` | appending events under a guard; reading the events of one call or campaign |
 | `history` | how the messages of one call or campaign are found, at a constant cost |
+| `live` | new messages of a stream as soon as they are stored |
 | `stream_reader`, `direct_get` | reading a stream: following it, up to a sequence, or in pages |
 | `stored_event` | an event with its envelope and its sequence |
 | `subscriptions` | typed handlers for a durable consumer |

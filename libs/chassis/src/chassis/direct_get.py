@@ -1,35 +1,60 @@
 """Reading stored messages in pages, or the newest of several subjects, without a consumer.
 
 This is the batched direct get of ADR-31 (nats-architecture-and-design), for which nats-py has no call. Any node of a
-cluster answers, also one that lags behind the leader.
+cluster answers, also one that lags behind the leader. A page is therefore the stored messages from a sequence on up to
+some sequence: it may lack newer ones, but it has no gap. Each message and the end of the page name the message before
+them, so a reply that was lost on the way is detected.
 
 The server counts the messages that follow a page. On a filter with a wildcard that costs as much as the log after the
-page is long: 21 ms at 1,200,000 messages (law 11). On one literal subject it costs the same from any sequence.
+page is long: 21 ms at 1,200,000 messages (law 11). On one literal subject, or on ``>``, it costs the same from any
+sequence.
 """
 
+import asyncio
+import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from weakref import WeakKeyDictionary
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import NoRespondersError
+from nats.errors import ConnectionDrainingError, NoRespondersError, TimeoutError
 from nats.js.api import RawStreamMsg
 from nats.js.errors import APIError
 
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
 
 MAX_PAGE = 256
+_MAX_PAGE_BYTES = 8 * 1024 * 1024
 _END_OF_PAGE, _NOTHING_FOUND, _NO_RESPONDERS = "204", "404", "503"
+_UNKNOWN = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass
+class StoredMessage(RawStreamMsg):
+    """A message of a stream. Unlike in nats-py, every field has a value."""
+
+    subject: str = ""
+    seq: int = 0
+    data: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    stream: str = ""
+    time: datetime = _UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Messages in the order of the stream, and whether more follow on the same filter."""
+    """Messages in the order of the stream, and how many more follow on the same filter."""
 
-    messages: list[RawStreamMsg]
-    has_more: bool
+    messages: list[StoredMessage]
+    pending: int = 0
+
+    @property
+    def has_more(self) -> bool:
+        """Whether more messages follow on the same filter."""
+        return self.pending > 0
 
 
 async def get_page(
@@ -43,13 +68,14 @@ async def get_page(
 ) -> Page:
     """Returns up to `limit` messages on `subject` from `start_sequence` on, or from `start_time` on if it is given.
 
-    Raises an error of nats-py.
+    Raises an error of nats-py; TimeoutError also if a part of the page was lost on the way.
     """
-    start = {"start_time": start_time.isoformat()} if start_time else {"seq": start_sequence}
-    return await _request(client, stream, {**start, "batch": limit, "next_by_subj": subject})
+    start = {"start_time": start_time.isoformat()} if start_time else {"seq": max(start_sequence, 1)}
+    query = {**start, "batch": limit, "max_bytes": _MAX_PAGE_BYTES, "next_by_subj": subject}
+    return await _request(client, stream, query)
 
 
-async def get_newest_of_each(client: Client, stream: str, filters: Sequence[str]) -> list[RawStreamMsg]:
+async def get_newest_of_each(client: Client, stream: str, filters: Sequence[str]) -> list[StoredMessage]:
     """Returns the newest message of each subject that matches a filter, in the order of the stream.
 
     The answer is a state that the stream had at one moment, unless a message was deleted meanwhile: then those after it
@@ -58,7 +84,7 @@ async def get_newest_of_each(client: Client, stream: str, filters: Sequence[str]
     return (await _request(client, stream, {"multi_last": list(filters)})).messages
 
 
-async def get_newest(client: Client, stream: str, filter: str) -> RawStreamMsg | None:
+async def get_newest(client: Client, stream: str, filter: str) -> StoredMessage | None:
     """Returns the newest message on a filter that the answering node has, or None. Raises an error of nats-py."""
     messages = (await _request(client, stream, {"last_by_subj": filter}, is_batch=False)).messages
     return messages[0] if messages else None
@@ -66,33 +92,113 @@ async def get_newest(client: Client, stream: str, filter: str) -> RawStreamMsg |
 
 async def _request(client: Client, stream: str, query: Mapping[str, object], *, is_batch: bool = True) -> Page:
     """Returns the messages of one request. The server ends those of a batch with a status, a single one with none."""
-    inbox = client.new_inbox()
-    subscription = await client.subscribe(inbox)
-    messages: list[RawStreamMsg] = []
+    replies = await _replies_of(client)
+    subject, reply = replies.expect(is_batch=is_batch)
     try:
-        await client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(query).encode(), reply=inbox)
-        while True:
-            message = await subscription.next_msg(timeout=REQUEST_TIMEOUT_SECONDS)
-            headers = message.headers or {}
-            match headers.get("Status"):
-                case None:
-                    messages.append(_raw_message(message, headers))
-                    if not is_batch:
-                        return Page(messages, False)
-                case status if status == _END_OF_PAGE:
-                    return Page(messages, int(headers.get("Nats-Num-Pending", "0")) > 0)
-                case status if status == _NOTHING_FOUND:
-                    return Page(messages, False)
-                case status if status == _NO_RESPONDERS:
-                    raise NoRespondersError
-                case status:
-                    raise APIError(code=int(status), description=headers.get("Description"))
+        await client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(query).encode(), reply=subject)
+        return await reply.page()
     finally:
-        await subscription.unsubscribe()
+        replies.forget(subject)
 
 
-def _raw_message(message: Msg, headers: dict[str, str]) -> RawStreamMsg:
-    return RawStreamMsg(
+class _Reply:
+    """The messages of one request, as they arrive."""
+
+    def __init__(self, *, is_batch: bool) -> None:
+        self._is_batch = is_batch
+        self._messages: list[StoredMessage] = []
+        self._last_sequence = 0
+        self._ended: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
+
+    def add(self, message: Msg) -> None:
+        if self._ended.done():
+            return
+        headers = message.headers or {}
+        if "Nats-Sequence" not in headers:  # a stored message may have a header "Status", too
+            self._end(headers)
+        elif not self._is_batch:
+            self._ended.set_result(Page([stored_message(message)]))
+        elif int(headers["Nats-Last-Sequence"]) != self._last_sequence:
+            self._ended.set_exception(TimeoutError())
+        else:
+            self._messages.append(stored_message(message))
+            self._last_sequence = self._messages[-1].seq
+
+    def _end(self, headers: Mapping[str, str]) -> None:
+        match headers.get("Status"):
+            case status if status == _END_OF_PAGE:
+                if int(headers.get("Nats-Last-Sequence", self._last_sequence)) != self._last_sequence:
+                    self._ended.set_exception(TimeoutError())
+                else:
+                    self._ended.set_result(Page(self._messages, int(headers.get("Nats-Num-Pending", "0"))))
+            case status if status == _NOTHING_FOUND:
+                self._ended.set_result(Page([]))
+            case status if status == _NO_RESPONDERS:
+                self._ended.set_exception(NoRespondersError())
+            case status:
+                code = int(status) if status else None
+                self._ended.set_exception(APIError(code=code, description=headers.get("Description")))
+
+    async def page(self) -> Page:
+        """Returns the page once it is complete. Raises TimeoutError if nothing more of it arrives in time."""
+        while True:
+            received = len(self._messages)
+            await asyncio.wait([self._ended], timeout=REQUEST_TIMEOUT_SECONDS)
+            if self._ended.done():
+                return self._ended.result()
+            if len(self._messages) == received:
+                raise TimeoutError
+
+
+class _Replies:
+    """The replies to all requests of one connection, on one subscription.
+
+    A subscription for each request would cost two more commands and a task of nats-py for each message.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._numbers = itertools.count()
+        self._expected: dict[str, _Reply] = {}
+
+    def expect(self, *, is_batch: bool) -> tuple[str, _Reply]:
+        """Returns the reply subject of a new request, and the reply to it."""
+        subject, reply = f"{self._prefix}.{next(self._numbers)}", _Reply(is_batch=is_batch)
+        self._expected[subject] = reply
+        return subject, reply
+
+    def forget(self, subject: str) -> None:
+        """Ignores what arrives for this request from now on."""
+        del self._expected[subject]
+
+    async def receive(self, message: Msg) -> None:
+        """Passes the message on to the request that it answers."""
+        if reply := self._expected.get(message.subject):
+            reply.add(message)
+
+
+_REPLIES: WeakKeyDictionary[Client, _Replies] = WeakKeyDictionary()
+
+
+async def _replies_of(client: Client) -> _Replies:
+    if client.is_draining:  # the subscription is drained, too
+        raise ConnectionDrainingError
+    replies = _REPLIES.get(client)
+    if replies is None:
+        prefix = client.new_inbox()
+        replies = _REPLIES[client] = _Replies(prefix)  # before the first await: other requests use the same
+        try:
+            await client.subscribe(f"{prefix}.*", cb=replies.receive, pending_msgs_limit=0, pending_bytes_limit=0)
+        except BaseException:
+            del _REPLIES[client]
+            raise
+    return replies
+
+
+def stored_message(message: Msg) -> StoredMessage:
+    """Returns a stored message that the server sent with its position in the headers: by direct get, or live."""
+    headers = message.headers or {}
+    return StoredMessage(
         subject=headers["Nats-Subject"],
         seq=int(headers["Nats-Sequence"]),
         data=message.data,

@@ -24,7 +24,7 @@ from nats.aio.client import Client
 from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
-from chassis.direct_get import Page, get_newest, get_newest_of_each, get_page
+from chassis.direct_get import Page, StoredMessage, get_newest, get_newest_of_each, get_page
 from chassis.leader_retry import MAX_ELECTION_SECONDS, REQUEST_TIMEOUT_SECONDS, retry_until_leader
 
 _LAG_PAUSE_SECONDS = 0.02
@@ -51,7 +51,7 @@ class History:
         """Returns the newest message on a filter, from any node."""
         return await retry_until_leader(lambda: get_newest(self._client, self._stream, filter))
 
-    async def read(self, filters: Sequence[str], after_sequence: int) -> list[RawStreamMsg]:
+    async def read(self, filters: Sequence[str], after_sequence: int) -> list[StoredMessage]:
         """Returns all messages on the filters after a sequence, in the order of the log. Raises TimeoutError."""
         async with asyncio.timeout(MAX_ELECTION_SECONDS):
             while True:
@@ -65,8 +65,8 @@ class History:
                 await asyncio.sleep(_LAG_PAUSE_SECONDS)  # then again: the newest may have been deleted
 
     async def _read_up_to(
-        self, newest: list[RawStreamMsg], filters: Sequence[str], after_sequence: int
-    ) -> list[RawStreamMsg] | None:
+        self, newest: Sequence[RawStreamMsg], filters: Sequence[str], after_sequence: int
+    ) -> list[StoredMessage] | None:
         """Returns the messages, or None if a node that lags has answered, or a message was deleted meanwhile."""
         if any(wildcard in filter for filter in filters for wildcard in _WILDCARDS):
             required_sequence = _last_sequence(newest)
@@ -82,7 +82,7 @@ class History:
         found = [message for messages in pages for message in messages if (message.seq or 0) <= end_sequence]
         return sorted(found, key=lambda message: message.seq or 0)
 
-    async def read_after(self, filter: str, after_sequence: int, known_sequence: int | None) -> list[RawStreamMsg]:
+    async def read_after(self, filter: str, after_sequence: int, known_sequence: int | None) -> list[StoredMessage]:
         """Returns the messages on a filter after a sequence; at least up to `known_sequence`. Raises TimeoutError."""
         async with asyncio.timeout(MAX_ELECTION_SECONDS):
             while True:
@@ -91,7 +91,7 @@ class History:
                     return messages
                 await asyncio.sleep(_LAG_PAUSE_SECONDS)
 
-    async def read_period(self, filter: str, start_at: datetime, end_at: datetime) -> list[RawStreamMsg]:
+    async def read_period(self, filter: str, start_at: datetime, end_at: datetime) -> list[StoredMessage]:
         """Returns the messages that the server stored from `start_at` to `end_at`. Raises TimeoutError."""
         newest = await self.newest(filter)
         async with asyncio.timeout(MAX_ELECTION_SECONDS):
@@ -105,7 +105,7 @@ class History:
 
     async def _pages(
         self, filter: str, after_sequence: int, start_at: datetime | None = None, end_at: datetime = _LAST_INSTANT
-    ) -> list[RawStreamMsg]:
+    ) -> list[StoredMessage]:
         """Returns the messages after a sequence or from `start_at` on, to the first page that goes beyond `end_at`."""
         page = await self._page(filter, after_sequence + 1, start_at)
         messages = page.messages

@@ -1,0 +1,258 @@
+"""Messages of a stream as soon as they are stored: first those from a sequence on, then each new one as it arrives.
+
+The server publishes each stored message again (`contracts.streams.Stream.live`), with its sequence. A subscription to
+these subjects costs the server less than a consumer, but the server does not repeat what is lost: when the connection
+is lost, when a leader ends after it stored a message, or when a node loses the connection to another one. `listen`
+yields all messages in their order, or it raises `Incomplete`. Then the caller begins again.
+
+**The beginning.** The subscription is made before the history is read. The history ends at a sequence up to which the
+leader has nothing more (`chassis.stream_scan`); live messages up to it are left out.
+
+**A lost message is found** in one of three ways.
+
+1. After a reconnect, anything may be lost.
+2. A message arrives whose sequence is not above that of the one before it, and it is no repetition: it is late.
+3. Every `CHECK_SECONDS` the stored messages are listed by pages after the last checked one, and the leader is asked
+   where the list is empty. A listed sequence that does not arrive within `GRACE_SECONDS` either is lost.
+
+**Why a check that finds nothing is a proof.** A page has no gap: it contains all stored messages up to its last one,
+even if the answering node lags. So after the check, each message up to the last listed one has arrived. If the leader
+has nothing more, the same is true up to the last sequence that the stream had before the leader was asked. The check
+compares sequences, not numbers of messages, so a late message cannot take the place of a lost one. The next check
+begins after the last listed message, so each stored message is in exactly one check.
+
+Until it is checked, a message may follow a lost one. So `Incomplete` names the sequence up to which all messages were
+yielded. A caller begins again after it, and discards what it received after it; or it begins where it began before.
+
+A number of pending messages (``Nats-Num-Pending``) is not used: two requests may be answered by nodes that lag by
+different amounts, and then a difference of such numbers may hide a loss.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from functools import partial
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+
+from chassis.background import run_in_background
+from chassis.barrier import wait_until_processed
+from chassis.direct_get import StoredMessage, get_page, stored_message
+from chassis.leader_retry import retry_until_leader
+from chassis.stored_event import StoredEvent
+from chassis.stream_scan import (
+    BATCH,
+    LAG_PAUSE_SECONDS,
+    Scan,
+    decoded,
+    end_without,
+    is_ending,
+    next_at_leader,
+    subscribed,
+    wait_until_cancelled,
+)
+from chassis.subject_filters import matcher, merged
+from chassis.unreadable import UnreadableEvent
+from contracts.streams import Stream
+
+CHECK_SECONDS = 2.0
+GRACE_SECONDS = 1.0
+_RECONNECT_CHECK_SECONDS = 0.25
+
+
+class Incomplete(Exception):
+    """A message was lost between the server and this process, or it is not certain that none was.
+
+    All messages up to `complete_sequence` were yielded, and perhaps some after it.
+    """
+
+    def __init__(self, reason: str, complete_sequence: int) -> None:
+        super().__init__(reason)
+        self.complete_sequence = complete_sequence
+
+
+async def listen(
+    client: Client, stream: Stream, filters: Sequence[str], *, start_sequence: int
+) -> AsyncGenerator[list[StoredMessage], None]:
+    """Yields the messages on `filters` from `start_sequence` on, in batches, each exactly once and as soon as possible.
+
+    Raises Incomplete; then begin again. Once the connection is being closed, it yields nothing more and waits until it
+    is cancelled. Close the generator to end it.
+    """
+    listener, scan = _Listener(client, stream, filters), Scan(client, stream.name, filters, start_sequence)
+    try:
+        async with listener.is_subscribed():
+            while True:
+                batch, has_more = await scan.next()
+                if batch.messages:
+                    yield batch.messages
+                if has_more:
+                    continue
+                if await scan.is_at_end():
+                    break
+                await asyncio.sleep(LAG_PAUSE_SECONDS)
+            async with listener.is_checked(scan.scanned_sequence):
+                while True:
+                    yield await listener.next()
+    except (_Lost, NatsError, TimeoutError, OSError) as error:
+        if not is_ending(client):
+            complete_sequence = max(scan.scanned_sequence, listener.complete_sequence)
+            raise Incomplete(str(error) or type(error).__name__, complete_sequence) from error
+    await wait_until_cancelled()
+
+
+async def listen_events(
+    client: Client,
+    stream: Stream,
+    filters: Sequence[str],
+    *,
+    start_sequence: int,
+    skip: Callable[[UnreadableEvent], None] | None = None,
+) -> AsyncGenerator[list[StoredEvent], None]:
+    """As `listen`, decoded. Raises UnreadableEvent at an event that cannot be decoded, after all events before it.
+
+    With `skip`, such events are left out and passed to it: give it only if a missing event does no harm.
+    """
+    async with aclosing(listen(client, stream, filters, start_sequence=start_sequence)) as batches:
+        async for events in decoded(batches, stream, skip):
+            yield events
+
+
+class _Lost(Exception):
+    """A message was lost."""
+
+
+class _Listener:
+    """The live messages of one subscription per filter, and what has arrived since the last check."""
+
+    def __init__(self, client: Client, stream: Stream, filters: Sequence[str]) -> None:
+        self._client = client
+        self._stream = stream
+        self._filters = filters
+        self._matches = matcher(filters)
+        self._subscriptions: list[Subscription] = []
+        self._reconnects = client.stats["reconnects"]
+        self._queue: list[StoredMessage] = []
+        self._has_news = asyncio.Event()
+        self._failure: Exception | None = None
+        self._last_sequence = 0
+        self._arrived: set[int] = set()
+        """The sequences that have arrived, of those after `_end_sequence`."""
+        self._end_sequence = 0
+        self._checked: dict[str, int] = {}
+        """Up to which sequence each filter has been compared with the stream."""
+
+    @asynccontextmanager
+    async def is_subscribed(self) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for filter in self._filters:
+                subscription = subscribed(self._client, self._stream.live(filter), self._receive)
+                self._subscriptions.append(await stack.enter_async_context(subscription))
+            await wait_until_processed(self._client)
+            yield
+
+    async def _receive(self, message: Msg) -> None:
+        stored = stored_message(message)
+        if stored.seq > self._end_sequence and stored.seq not in self._arrived:
+            self._arrived.add(stored.seq)
+            self._queue.append(stored)
+            self._has_news.set()
+
+    @asynccontextmanager
+    async def is_checked(self, end_sequence: int) -> AsyncIterator[None]:
+        """Compares what arrives after `end_sequence` with the stream while the block runs."""
+        self._checked = dict.fromkeys(merged(self._filters), end_sequence)
+        self._last_sequence = end_sequence
+        self._queue = [message for message in self._queue if message.seq > end_sequence]
+        self._forget(end_sequence)
+        async with run_in_background(self._check_until_failure()):
+            yield
+
+    @property
+    def complete_sequence(self) -> int:
+        """Up to which sequence all messages were returned by `next`, or belong to the history."""
+        return min([self._end_sequence, *(message.seq - 1 for message in self._queue)])
+
+    async def next(self) -> list[StoredMessage]:
+        """Returns the messages that have arrived, in the order of the stream. Raises _Lost."""
+        while True:
+            await self._has_news.wait()
+            await self._pass_on_pending()
+            self._has_news.clear()
+            self._check_connection()
+            if self._failure:
+                raise self._failure
+            messages, self._queue = self._queue, []
+            if messages:
+                messages.sort(key=lambda message: message.seq)
+                if messages[0].seq <= self._last_sequence:
+                    raise _Lost(f"message {messages[0].seq} arrived after {self._last_sequence}")
+                self._last_sequence = messages[-1].seq
+                return messages
+
+    async def _pass_on_pending(self) -> None:
+        """Waits until all parsed messages are in the queue: nats-py passes on those of each subscription by itself."""
+        while any(subscription.pending_msgs for subscription in self._subscriptions):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+    def _check_connection(self) -> None:
+        if self._client.stats["reconnects"] != self._reconnects:
+            raise _Lost("the connection was interrupted")
+
+    async def _check_until_failure(self) -> None:
+        clock = asyncio.get_running_loop().time
+        next_check_at = clock() + CHECK_SECONDS
+        try:
+            while True:
+                await asyncio.sleep(_RECONNECT_CHECK_SECONDS)
+                self._check_connection()
+                if clock() >= next_check_at:
+                    await self._check()
+                    next_check_at = clock() + CHECK_SECONDS
+        except Exception as error:  # noqa: BLE001  without checks, nothing may be yielded any more
+            self._failure = error
+            self._has_news.set()
+        await asyncio.get_running_loop().create_future()
+
+    async def _check(self) -> None:
+        """Compares what is stored after the last check with what has arrived. Raises _Lost, or an error of nats-py."""
+        listed: set[int] = set()
+        checked = dict(self._checked)
+        for filter, after_sequence in self._checked.items():
+            sequences, checked[filter] = await self._list(filter, after_sequence)
+            listed |= sequences
+        if missing := listed - self._arrived:
+            await asyncio.sleep(GRACE_SECONDS)
+            if missing := missing - self._arrived:
+                raise _Lost(f"message {min(missing)} of {self._stream.name} did not arrive")
+        self._checked = checked
+        self._forget(min(checked.values()))
+
+    def _forget(self, end_sequence: int) -> None:
+        """Drops the sequences up to this one: every message up to it has arrived."""
+        self._end_sequence = end_sequence
+        self._arrived = {sequence for sequence in self._arrived if sequence > end_sequence}
+
+    async def _list(self, filter: str, after_sequence: int) -> tuple[set[int], int]:
+        """Returns the sequences of stored messages, and up to which sequence these are all."""
+        name, sequences = self._stream.name, set[int]()
+        while True:
+            request = partial(get_page, self._client, name, filter, start_sequence=after_sequence + 1, limit=BATCH)
+            page = await retry_until_leader(request)
+            sequences |= {message.seq for message in page.messages if self._matches(message.subject)}
+            if page.messages:
+                after_sequence = page.messages[-1].seq
+            if not page.has_more:
+                break
+        if page.messages:
+            return sequences, after_sequence
+        end_sequence = await end_without(self._client, name, [filter], after_sequence)
+        if end_sequence is not None:
+            return sequences, max(after_sequence, end_sequence)
+        found = await next_at_leader(self._client, name, filter, after_sequence + 1)
+        if found and self._matches(found.subject or ""):
+            sequences.add(found.seq or 0)
+        return sequences, (found.seq or 0) if found else after_sequence

@@ -1,0 +1,242 @@
+"""Listening to a stream on a real nats-server: history, then new messages, each once and in order, or an error."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import nats
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from centralita.embedded.servers import restartable_nats_server
+from chassis import live
+from chassis.background import cancel_until_done, run_in_background
+from chassis.direct_get import StoredMessage, get_page
+from chassis.event_log import EventLog, publish
+from chassis.live import Incomplete, listen, listen_events
+from chassis.provision import provision
+from chassis.unreadable import UnreadableEvent
+from contracts import DialPlaced, SpeechHeard
+from contracts.examples import EXAMPLES
+from contracts.streams import CALLS, QUEUE, Stream
+
+FILTERS = ["dial.placed.*", "dial.refused.*", "audio.requested.*"]
+SPEECH = EXAMPLES[SpeechHeard.event_name]
+PUBLISHERS, MESSAGES = 64, 12
+
+
+@pytest.fixture(autouse=True)
+def _short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "CHECK_SECONDS", 0.3)
+    monkeypatch.setattr(live, "GRACE_SECONDS", 0.3)
+
+
+async def store(client: Client, subject: str) -> int:
+    return (await publish(client, subject, b"{}", {})).seq
+
+
+class Listening:
+    """A listener that begins again after each loss, as its callers do."""
+
+    def __init__(self, client: Client, stream: Stream = CALLS) -> None:
+        self.sequences: list[int] = []
+        self.losses = 0
+        self._client = client
+        self._stream = stream
+
+    async def run(self) -> None:
+        while True:
+            start = self.sequences[-1] + 1 if self.sequences else 1
+            filters = FILTERS if self._stream is CALLS else self._stream.subjects
+            try:
+                async with aclosing(listen(self._client, self._stream, filters, start_sequence=start)) as batches:
+                    async for batch in batches:
+                        self.sequences += [message.seq for message in batch]
+            except Incomplete as error:
+                self.losses += 1
+                self.sequences = [sequence for sequence in self.sequences if sequence <= error.complete_sequence]
+
+    async def wait_for(self, sequence: int) -> None:
+        async with asyncio.timeout(60):
+            while not self.sequences or self.sequences[-1] < sequence:
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def listening(client: Client, stream: Stream = CALLS) -> AsyncIterator[Listening]:
+    one = Listening(client, stream)
+    async with run_in_background(one.run()):
+        yield one
+
+
+async def publish_many(client: Client, number: int) -> list[int]:
+    """Stores messages, half of which match, and returns the sequences of these."""
+    families = ("dial.placed", "speech.heard", "audio.requested", "dial.claimed")
+    return [
+        sequence
+        for each in range(MESSAGES)
+        if (sequence := await store(client, f"{families[each % 4]}.{number}")) and each % 4 in (0, 2)
+    ]
+
+
+async def test_64_publishers_lose_nothing_and_nothing_arrives_twice_or_out_of_order(bus_client: Client) -> None:
+    before = await publish_many(bus_client, 0)
+    async with listening(bus_client) as one:
+        published = await asyncio.gather(*(publish_many(bus_client, number) for number in range(PUBLISHERS)))
+        expected = sorted([*before, *(sequence for sequences in published for sequence in sequences)])
+        await one.wait_for(expected[-1])
+        await asyncio.sleep(2 * live.CHECK_SECONDS)  # also what arrives late would be in the list
+        assert one.sequences == expected
+        assert one.losses == 0
+
+
+def lose(monkeypatch: pytest.MonkeyPatch, client: Client, *lost: int) -> None:
+    """Makes the client lose these live messages, each once."""
+    subscribe, waiting = client.subscribe, {*map(str, lost)}
+
+    async def subscribe_with_a_loss(
+        subject: str, *, cb: Callable[[Msg], Awaitable[None]], **limits: Any
+    ) -> Subscription:
+        async def pass_on(message: Msg) -> None:
+            sequence = (message.headers or {}).get("Nats-Sequence", "")
+            if message.subject.startswith("live.") and sequence in waiting:
+                waiting.discard(sequence)
+            else:
+                await cb(message)
+
+        return await subscribe(subject, cb=pass_on, **limits)
+
+    monkeypatch.setattr(client, "subscribe", subscribe_with_a_loss)
+
+
+@pytest.mark.parametrize("lost", [1, 3, 5], ids=["the first", "one in the middle", "the last"])
+async def test_a_lost_message_is_found_and_the_next_listener_yields_it(
+    bus_client: Client, lost: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await store(bus_client, "dial.placed.0")
+    lose(monkeypatch, bus_client, first + lost)
+    async with listening(bus_client) as one:
+        await one.wait_for(first)
+        await asyncio.sleep(0.5)  # the history ends before the message that is lost
+        subjects = [f"{family}.{number}" for number in range(2) for family in ("dial.placed", "audio.requested")]
+        sequences = [await store(bus_client, subject) for subject in [*subjects, "dial.refused.1"]]
+        async with asyncio.timeout(20):
+            while one.losses == 0:
+                await asyncio.sleep(0.01)
+        await one.wait_for(sequences[-1])
+        assert one.sequences == [first, *sequences]
+        assert one.losses == 1
+
+
+async def test_a_late_message_raises_incomplete_instead_of_coming_out_of_order(bus_client: Client) -> None:
+    await store(bus_client, "speech.heard.0")
+    message = StoredMessage(subject="dial.placed.1", seq=5, stream=CALLS.name)
+    batches = listen(bus_client, CALLS, FILTERS, start_sequence=1)
+    first = asyncio.ensure_future(anext(batches))
+    await asyncio.sleep(0.2)
+
+    async def forge(sequence: int) -> None:
+        headers = {"Nats-Stream": CALLS.name, "Nats-Subject": message.subject, "Nats-Sequence": str(sequence)}
+        headers["Nats-Time-Stamp"] = "2026-03-02T09:00:00Z"
+        await bus_client.publish(CALLS.live(message.subject), b"", headers=headers)
+
+    await forge(7)
+    assert [one.seq for one in await first] == [7]
+    await forge(7)  # a repetition is left out
+    await forge(6)
+    with pytest.raises(Incomplete, match="message 6 arrived after 7"):
+        await anext(batches)
+
+
+async def test_a_queue_entry_that_is_deleted_meanwhile_is_no_loss(bus_client: Client) -> None:
+    js = bus_client.jetstream()
+    async with listening(bus_client, QUEUE) as one:
+        await one.wait_for(await store(bus_client, "queue.joined.a"))
+        for number in range(10):
+            sequence = await store(bus_client, f"queue.joined.{number % 3}")
+            await one.wait_for(sequence)
+            if number % 2:
+                await js.delete_msg(QUEUE.name, sequence)
+        await asyncio.sleep(3 * live.CHECK_SECONDS)
+        assert one.sequences == list(range(1, 12))
+        assert one.losses == 0
+
+
+async def test_each_check_begins_where_the_one_before_it_ended(
+    bus_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = list[int]()
+
+    async def note(*arguments: Any, start_sequence: int, **options: Any) -> Any:
+        begun.append(start_sequence)
+        return await get_page(*arguments, start_sequence=start_sequence, **options)
+
+    monkeypatch.setattr(live, "get_page", note)
+    async with listening(bus_client) as one:
+        await one.wait_for(await store(bus_client, "dial.placed.0"))
+        for number in range(300):
+            last = await store(bus_client, f"speech.heard.{number}")
+        async with asyncio.timeout(20):
+            while not begun or min(begun[-2:]) <= last:
+                await asyncio.sleep(0.05)
+        assert one.losses == 0
+
+
+async def test_after_the_death_of_the_server_nothing_is_missing(tmp_path: Path) -> None:
+    with restartable_nats_server(tmp_path) as server:
+        clients = [await nats.connect(server.url, reconnect_time_wait=0.1) for _ in range(2)]
+        await provision(clients[0].jetstream())
+        async with listening(clients[0]) as one:
+            sequences = [await store(clients[1], f"dial.placed.{number}") for number in range(5)]
+            await one.wait_for(sequences[-1])
+            server.kill()
+            server.start()
+            sequences += [await store(clients[1], f"dial.placed.{number}") for number in range(5)]
+            await one.wait_for(sequences[-1])
+            assert one.sequences == sequences
+            assert one.losses > 0
+        for client in clients:
+            await client.close()
+
+
+async def test_events_are_decoded_and_one_that_cannot_be_ends_the_listener_or_is_skipped(
+    bus_client: Client, calls: EventLog
+) -> None:
+    stored = await calls.append(SPEECH)
+    await bus_client.jetstream().publish(SPEECH.subject, b"no JSON")
+    async with aclosing(listen_events(bus_client, CALLS, [SPEECH.subject], start_sequence=1)) as batches:
+        assert await anext(batches) == [stored]
+        with pytest.raises(UnreadableEvent):
+            await anext(batches)
+    skipped: list[UnreadableEvent] = []
+    listening_on = listen_events(bus_client, CALLS, [SPEECH.subject], start_sequence=1, skip=skipped.append)
+    async with aclosing(listening_on) as batches:
+        assert await anext(batches) == [stored]
+        following = await calls.append(DialPlaced(call_id=UUID(int=1), attempt=1, provider_call_id="CA1"))
+        last = await calls.append(SPEECH)
+        assert following.sequence < last.sequence
+        assert await anext(batches) == [last]
+    assert [error.sequence for error in skipped] == [2]
+
+
+async def test_on_a_connection_that_is_closed_a_listener_waits_until_it_is_cancelled(nats_url: str) -> None:
+    client = await nats.connect(nats_url)
+    await provision(client.jetstream())
+    batches = listen(client, CALLS, FILTERS, start_sequence=10**9)
+    waiting = asyncio.create_task(_consume(batches))
+    await asyncio.sleep(0.2)
+    await client.drain()
+    await asyncio.sleep(2 * live.CHECK_SECONDS)
+    assert not waiting.done()
+    await cancel_until_done(waiting)
+    assert waiting.cancelled()
+
+
+async def _consume(batches: AsyncIterator[list[StoredMessage]]) -> None:
+    async for _ in batches:
+        pass
