@@ -1,6 +1,6 @@
 """An event log in memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Self
@@ -63,6 +63,23 @@ class FakeEventLog:
         self.filters_read += subjects
         later = self.stored[after_sequence:]
         return [stored for stored in later if any(matches(subject, stored.event.subject) for subject in subjects)]
+
+    async def last_of_any_node(self, subject: str) -> StoredEvent | None:
+        """Returns the newest event on a filter, or none. This log has one node."""
+        return await self.last(subject)
+
+    async def read_after(
+        self,
+        subject: str,
+        after_sequence: int,
+        *,
+        known_sequence: int | None = None,
+        kinds: Collection[type[Event]] | None = None,
+    ) -> list[StoredEvent]:
+        """Returns the events on a filter after a sequence, of these types."""
+        found = await self.read([subject], after_sequence=after_sequence)
+        assert known_sequence is None or known_sequence <= after_sequence or found[-1].sequence >= known_sequence
+        return [stored for stored in found if kinds is None or isinstance(stored.event, tuple(kinds))]
 
     @classmethod
     def of(cls, *events: Event) -> Self:

@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from uuid import UUID
+
+from telephony.instructions import PlayTurn
 
 
 @dataclass
@@ -13,8 +14,8 @@ class FakeSpeech:
     requested: list[tuple[int, int]] = field(default_factory=list)
 
     @asynccontextmanager
-    async def stream_turn(self, call_id: UUID, attempt: int, turn: int) -> AsyncIterator[AsyncIterator[bytes]]:
-        self.requested.append((attempt, turn))
+    async def stream_turn(self, turn: PlayTurn) -> AsyncIterator[AsyncIterator[bytes]]:
+        self.requested.append((turn.attempt, turn.turn))
         yield _audio()
 
 

@@ -45,7 +45,8 @@ class FakeVoice:
 
     async def media(self, request: Request) -> Response:
         token = request.query_params["token"]
-        assert verify(derive_media_key("0123456789abcdef0123456789abcdef"), request.url.path, token)
+        after_sequence = int(request.query_params["after"])
+        assert verify(derive_media_key("0123456789abcdef0123456789abcdef"), request.url.path, token, after_sequence)
         self.requested_paths.append(request.url.path)
         if self.status != 200:
             return Response(status_code=self.status)

@@ -48,8 +48,16 @@ def played_path(answer: httpx.Response) -> str:
     assert play.tag == "Play"
     url = urlsplit(play.text or "")
     assert f"{url.scheme}://{url.netloc}" == "https://calls.example.com"
-    assert verify(derive_media_key(AUTH_TOKEN), url.path, parse_qs(url.query)["token"][0])
+    query = parse_qs(url.query)
+    after_sequence = int(query.get("after", ["0"])[0])
+    assert verify(derive_media_key(AUTH_TOKEN), url.path, query["token"][0], after_sequence)
     return url.path
+
+
+def next_target(answer: httpx.Response) -> str:
+    """Returns the path and query to which Twilio posts the next utterance."""
+    url = urlsplit(gather_of(answer).attrib["action"])
+    return url.path + (f"?{url.query}" if url.query else "")
 
 
 async def utterances(calls: EventLog, call: Call) -> list[StoredEvent]:
@@ -115,8 +123,10 @@ async def test_an_utterance_is_stored_and_its_reply_is_played(twilio: "Twilio", 
     answer = await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult=" Sí, claro. ", Confidence="0.91")
 
     assert played_path(answer) == f"/media/{talking.call_id}/1/1"
-    assert gather_of(answer).attrib["action"].split("#")[0].endswith(f"/{talking.call_id}/1/2")
     [stored] = await utterances(calls, talking)
+    assert next_target(answer) == f"/twilio/gather/{talking.call_id}/1/2?after={stored.sequence}"
+    [play] = gather_of(answer)
+    assert (play.text or "").endswith(f"&after={stored.sequence}")
     assert stored.event == SpeechHeard(
         call_id=talking.call_id, attempt=1, turn=1, text="Sí, claro.", confidence=0.91, language="es"
     )
@@ -247,10 +257,10 @@ async def test_twilio_speaks_an_unplayed_remainder_once_after_the_silence(
     answers = [await twilio(f"/twilio/gather/{talking.call_id}/1/2") for _ in range(2)]
 
     assert [spoken_text(answer) for answer in answers] == [rest, rest], "a repeated webhook is answered alike"
-    action = gather_of(answers[0]).attrib["action"]
-    assert action.endswith(f"/{talking.call_id}/1/2?said=true#rc=2&rp=ct,rt,5xx")
-    assert len(await utterances(calls, talking)) == 1, "this silence is no utterance"
-    again = await twilio(f"/twilio/gather/{talking.call_id}/1/2?said=true")
+    [heard] = await utterances(calls, talking)  # this silence is no utterance
+    target = f"/twilio/gather/{talking.call_id}/1/2?said=true&after={heard.sequence}"
+    assert next_target(answers[0]) == target
+    again = await twilio(target)
     assert played_path(again) == f"/media/{talking.call_id}/1/2"
     assert len(await utterances(calls, talking)) == 2
 
@@ -292,7 +302,7 @@ async def test_twilio_speaks_a_failed_greeting_at_once_and_after_a_silence(
 
 @pytest.mark.parametrize(("query", "rest"), [("", "Hola. ¿Puede venir?"), ("?from=1", "¿Puede venir?")])
 async def test_twilio_speaks_a_redirected_turn_from_the_reported_sentence_on(
-    twilio: "Twilio", talking: Call, store_reply: StoreReply, query: str, rest: str
+    twilio: "Twilio", talking: Call, calls: EventLog, store_reply: StoreReply, query: str, rest: str
 ) -> None:
     await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="hola")
     pending = asyncio.create_task(twilio(f"/twilio/say/{talking.call_id}/1/1{query}"))
@@ -303,7 +313,8 @@ async def test_twilio_speaks_a_redirected_turn_from_the_reported_sentence_on(
     answer = await pending
 
     assert spoken_text(answer) == rest
-    assert gather_of(answer).attrib["action"].endswith(f"/{talking.call_id}/1/2?said=true#rc=2&rp=ct,rt,5xx")
+    [heard] = await utterances(calls, talking)
+    assert next_target(answer) == f"/twilio/gather/{talking.call_id}/1/2?said=true&after={heard.sequence}"
 
 
 async def test_a_later_utterance_takes_precedence_over_a_redirected_turn(

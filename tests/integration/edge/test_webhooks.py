@@ -79,8 +79,7 @@ async def test_a_status_callback_is_stored_as_an_event(
     [stored] = await telephony_events(calls, talking)
     assert stored.event == event
     assert stored.envelope.source == "edge"
-    created = (await calls.read(call_filters(talking.call_id)))[0].envelope
-    assert stored.envelope.causation_id not in (None, created.id)
+    assert stored.envelope.causation_id is None
 
 
 async def test_a_repeated_callback_is_stored_once(twilio: "Twilio", talking: Call, calls: EventLog) -> None:
@@ -144,11 +143,25 @@ async def test_an_invalid_callback_is_refused_and_counted(
     assert webhooks_counted("status", "invalid") == before + 1
 
 
-@pytest.mark.parametrize("path", ["voice/{}/1", "gather/{}/1/1", "status/{}/1", "amd/{}/1"])
-async def test_a_webhook_for_an_unknown_call_is_not_found_and_logged(
+@pytest.mark.parametrize("path", ["status/{}/1", "amd/{}/1"])
+async def test_a_report_about_an_unknown_call_is_stored_without_a_read(
     twilio: "Twilio", calls: EventLog, path: str
 ) -> None:
     call_id = uuid4()
+
+    answer = await twilio("/twilio/" + path.format(call_id), CallStatus="ringing", AnsweredBy="human")
+
+    assert answer.status_code == 204
+    assert len(await calls.read(call_filters(call_id))) == 1
+
+
+@pytest.mark.parametrize("path", ["voice/{}/1", "gather/{}/1/1", "say/{}/1/1?from=1"])
+async def test_a_webhook_that_asks_for_an_instruction_of_an_unknown_call_is_not_found_and_logged(
+    twilio: "Twilio", calls: EventLog, path: str
+) -> None:
+    call_id = uuid4()
+    kind = path.partition("/")[0]
+    before = webhooks_counted(kind, "unknown_call")
     with capture_logs(processors=[merge_contextvars]) as lines:
         answer = await twilio(
             "/twilio/" + path.format(call_id), CallStatus="ringing", AnsweredBy="human", To="+12125550123"
@@ -156,7 +169,8 @@ async def test_a_webhook_for_an_unknown_call_is_not_found_and_logged(
 
     assert answer.status_code == 404
     assert answer.json()["type"] == "urn:centralita:problem:unknown-call"
-    assert await calls.read(call_filters(call_id)) == []
+    assert await calls.last(f"speech.heard.{call_id}") is None
+    assert webhooks_counted(kind, "unknown_call") == before + 1
     assert [(line["event"], line["call_id"]) for line in lines] == [("webhook_for_unknown_call", str(call_id))]
     assert "+12125550123" not in str(lines)
 

@@ -61,8 +61,19 @@ def speech_heard(turn: int, text: str = "desde fuera", call: Call = CALL) -> Spe
     return SpeechHeard(call_id=call.call_id, attempt=1, turn=turn, text=text, language="es")
 
 
-def play(turn: int) -> Instruction:
-    return PlayTurn(ID, 1, "es", turn)
+def play(log: FakeEventLog, turn: int, attempt: int = 1) -> Instruction:
+    """Returns the instruction for a turn that the log contains. Its URLs name the sequence of the turn."""
+    return PlayTurn(ID, attempt, "es", turn, heard_at(log, turn, attempt))
+
+
+def heard_at(log: FakeEventLog, turn: int, attempt: int = 1) -> int:
+    """Returns the sequence of the turn's `speech.heard`."""
+    [sequence] = [
+        stored.sequence
+        for stored in log.stored
+        if isinstance(stored.event, SpeechHeard) and (stored.event.attempt, stored.event.turn) == (attempt, turn)
+    ]
+    return sequence
 
 
 def turns(log: FakeEventLog) -> list[tuple[int, str]]:
@@ -101,19 +112,19 @@ async def test_an_answered_call_is_recorded_once_and_the_greeting_is_played(
     assert log.events(TelephonyStatusReported) == [ANSWERED.event]
 
 
-async def test_a_report_is_appended_after_the_state_that_it_followed(
-    dialogue: DialogueService, log: FakeEventLog
-) -> None:
-    await dialogue.record(ANSWERED)
+async def test_a_report_is_appended_without_a_cause_whether_or_not_the_log_has_its_call(speech: FakeSpeech) -> None:
+    log = FakeEventLog()
 
-    created, recorded = log.stored
-    assert (recorded.envelope.id, recorded.envelope.causation_id) == ("twilio/CA1/answer", created.envelope.id)
+    await DialogueService(log, speech).record(ANSWERED)
+
+    [recorded] = log.stored
+    assert (recorded.envelope.id, recorded.envelope.causation_id) == ("twilio/CA1/answer", None)
 
 
 async def test_an_utterance_claims_the_turn_that_its_webhook_names(
     dialogue: DialogueService, log: FakeEventLog
 ) -> None:
-    assert await dialogue.respond(ID, received(1, "sí")) == play(1)
+    assert await dialogue.respond(ID, received(1, "sí")) == play(log, 1)
     assert turns(log) == [(1, "sí")]
 
 
@@ -121,7 +132,7 @@ async def test_a_repeated_webhook_claims_nothing_and_has_the_same_instruction(
     dialogue: DialogueService, log: FakeEventLog
 ) -> None:
     for turn in (1, 2, 1):
-        assert await dialogue.respond(ID, received(turn)) == play(turn)
+        assert await dialogue.respond(ID, received(turn)) == play(log, turn)
 
     assert turns(log) == [(1, "hola"), (2, "hola")]
 
@@ -137,7 +148,7 @@ async def test_an_utterance_whose_turn_another_writer_claims_meanwhile_claims_th
 
     log.before_append = append_other_claim
 
-    assert await dialogue.respond(ID, received(1)) == play(2)
+    assert await dialogue.respond(ID, received(1)) == play(log, 2)
     assert turns(log) == [(1, "desde fuera"), (2, "hola")]
 
 
@@ -151,7 +162,7 @@ async def test_the_same_utterance_at_two_replicas_claims_one_turn(dialogue: Dial
 
     log.before_append = append_other_claim
 
-    assert await dialogue.respond(ID, utterance) == play(1)
+    assert await dialogue.respond(ID, utterance) == play(log, 1)
     assert turns(log) == [(1, "hola")]
 
 
@@ -167,7 +178,7 @@ async def test_a_turn_that_another_replica_claimed_for_the_same_utterance_is_pla
 
     log.before_append = append_other_claims
 
-    assert await dialogue.respond(ID, utterance) == play(2)
+    assert await dialogue.respond(ID, utterance) == play(log, 2)
     assert turns(log) == [(1, "desde fuera"), (2, "hola")]
 
 
@@ -192,7 +203,7 @@ async def test_an_earlier_attempts_turns_do_not_count(log: FakeEventLog, dialogu
         ID, UtteranceReceived(2, 1, Utterance("hola", None, "twilio/CA2/heard/1"), False)
     )
 
-    assert instruction == PlayTurn(ID, 2, "es", 1)
+    assert instruction == play(log, 1, attempt=2)
 
 
 async def test_the_line_of_a_call_with_a_requested_hang_up_is_closed(
@@ -212,8 +223,8 @@ async def test_a_silence_after_an_unplayed_remainder_claims_nothing_and_the_rema
     log.store(speech_heard(1))
     store_reply(log, 1, "Hola.", "¿Puede venir?", unplayed=1)
 
-    assert await dialogue.respond(ID, received(2, "")) == SpeakText(ID, 1, "es", 1, "¿Puede venir?")
-    assert await dialogue.respond(ID, received(2, "", is_after_spoken_text=True)) == play(2)
+    assert await dialogue.respond(ID, received(2, "")) == SpeakText(ID, 1, "es", 1, "¿Puede venir?", heard_at(log, 1))
+    assert await dialogue.respond(ID, received(2, "", is_after_spoken_text=True)) == play(log, 2)
     assert turns(log) == [(1, "desde fuera"), (2, "")]
 
 
@@ -223,7 +234,7 @@ async def test_a_silence_after_another_turns_failure_claims_a_turn(
     log.store(speech_heard(1))
     log.store(failed(7, 0))
 
-    assert await dialogue.respond(ID, received(2, "")) == play(2)
+    assert await dialogue.respond(ID, received(2, "")) == play(log, 2)
 
 
 async def test_a_failed_greeting_is_spoken_at_once(dialogue: DialogueService, log: FakeEventLog) -> None:
@@ -238,7 +249,9 @@ async def test_a_reported_remainder_is_spoken_from_its_sentence_on(
     log.store(speech_heard(1))
     store_reply(log, 1, "Uno.", "Dos.", "Tres.")
 
-    assert await dialogue.respond(ID, RemainderReported(1, 1, 1)) == SpeakText(ID, 1, "es", 1, "Dos. Tres.")
+    assert await dialogue.respond(ID, RemainderReported(1, 1, 1)) == SpeakText(
+        ID, 1, "es", 1, "Dos. Tres.", heard_at(log, 1)
+    )
 
 
 async def test_a_text_claims_the_next_turn_and_its_reply_is_streamed(

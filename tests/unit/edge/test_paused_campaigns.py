@@ -1,6 +1,6 @@
 """The edge shows the campaign that the last event contains."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import ClassVar
 
@@ -30,7 +30,22 @@ class Log:
     async def read(self, subjects: Sequence[str]) -> list[StoredEvent]:
         raise AssertionError("one read of the last event is enough")
 
-    async def append(self, event: Event, *, cause: Envelope, event_id: str, guard: Guard | None = None) -> StoredEvent:
+    async def last_of_any_node(self, subject: str) -> StoredEvent | None:
+        raise AssertionError("a campaign is read from the leader")
+
+    async def read_after(
+        self,
+        subject: str,
+        after_sequence: int,
+        *,
+        known_sequence: int | None = None,
+        kinds: Collection[type[Event]] | None = None,
+    ) -> list[StoredEvent]:
+        raise AssertionError("one read of the last event is enough")
+
+    async def append(
+        self, event: Event, *, cause: Envelope | None, event_id: str, guard: Guard | None = None
+    ) -> StoredEvent:
         raise AssertionError("reading appends nothing")
 
 

@@ -4,7 +4,7 @@ Appends are guarded by optimistic concurrency on the server (law 1). A `Guard` n
 based on. If the server has stored another message since then, the append raises `Conflict`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -129,7 +129,12 @@ class EventLog:
         return [self._event_or_error(message) for message in await self._history.read(subjects, after_sequence)]
 
     async def read_after(
-        self, subject: str, after_sequence: int, *, known_sequence: int | None = None
+        self,
+        subject: str,
+        after_sequence: int,
+        *,
+        known_sequence: int | None = None,
+        kinds: Collection[type[Event]] | None = None,
     ) -> list[StoredEvent]:
         """Returns the events on a filter after a sequence that is near the end of the log. Raises UnreadableEvent.
 
@@ -137,9 +142,14 @@ class EventLog:
         `known_sequence`, which is that of an event on the filter. Raises TimeoutError if no node has that event.
 
         For the events of an attempt or a turn, from its first one on. The server's cost grows with the log after
-        `after_sequence`: read the history of an old call by `read` (law 11).
+        `after_sequence`: read the history of an old call by `read` (law 11). With `kinds`, events of other types are
+        left out and not decoded.
         """
-        return self._events(await self._history.read_after(subject, after_sequence, known_sequence))
+        messages = await self._history.read_after(subject, after_sequence, known_sequence)
+        if kinds is not None:
+            names = {kind.event_name for kind in kinds}
+            messages = [message for message in messages if _event_name(message) in names]
+        return self._events(messages)
 
     async def read_period(self, subject: str, start_at: datetime, end_at: datetime) -> list[StoredEvent]:
         """Returns the events on a filter that the server stored from `start_at` to `end_at`, in the order of the log.
@@ -159,6 +169,10 @@ class EventLog:
             return stored_event_of_raw(message, self._stream)
         except UnreadableEvent as error:
             return error
+
+
+def _event_name(message: RawStreamMsg) -> str:
+    return ".".join((message.subject or "").split(".", 2)[:2])
 
 
 async def publish(client: Client, subject: str, body: bytes, headers: dict[str, str]) -> PubAck:

@@ -1,6 +1,6 @@
 """What the edge needs from NATS and from other services, each replaced by a fake in tests."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -10,6 +10,7 @@ from uuid import UUID
 from chassis.event_log import Guard, StoredEvent, UnreadableEvent
 from contracts import CampaignCalls, CampaignCallsQuery, CampaignStatistics, CommandOutcome, Envelope, Event
 from contracts.audit import AuditEntry
+from telephony.instructions import PlayTurn
 
 
 class Unavailable(Exception):
@@ -29,15 +30,33 @@ class SpeechUnavailable(Exception):
 
 
 class CallLog(Protocol):
-    """The log of calls. Every method raises Unavailable; `last`, `read` and `append` also raise Unreadable."""
+    """The log of calls. Every method raises Unavailable; those that return events also raise Unreadable."""
 
     async def last(self, subject: str) -> StoredEvent | None:
-        """Returns the newest event on a filter."""
+        """Returns the newest event on a filter, from the leader."""
+
+    async def last_of_any_node(self, subject: str) -> StoredEvent | None:
+        """Returns the newest event on a filter, from any node, which may lag."""
 
     async def read(self, subjects: Sequence[str]) -> list[StoredEvent]:
-        """Returns every event on these filters, in log order."""
+        """Returns every event on these filters, in log order, as new as the leader's."""
 
-    async def append(self, event: Event, *, cause: Envelope, event_id: str, guard: Guard | None = None) -> StoredEvent:
+    async def read_after(
+        self,
+        subject: str,
+        after_sequence: int,
+        *,
+        known_sequence: int | None = None,
+        kinds: Collection[type[Event]] | None = None,
+    ) -> list[StoredEvent]:
+        """Returns the events on a filter after a sequence near the end, of these types, in log order.
+
+        From any node: the newest may be missing, except up to `known_sequence`.
+        """
+
+    async def append(
+        self, event: Event, *, cause: Envelope | None, event_id: str, guard: Guard | None = None
+    ) -> StoredEvent:
         """Appends an event and returns it. Raises chassis.event_log.Conflict if the guard fails.
 
         An event with the same id is stored once: a second append leaves the first one as it is.
@@ -111,5 +130,5 @@ class Statistics(Protocol):
 class Speech(Protocol):
     """The synthesized speech of voice."""
 
-    def stream_turn(self, call_id: UUID, attempt: int, turn: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    def stream_turn(self, turn: PlayTurn) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Yields the turn's ``audio/mpeg`` during its synthesis. Entering raises SpeechUnavailable."""

@@ -41,7 +41,9 @@ def build_router(calls: CallService, grants: Grants, campaigns: CampaignService,
         await _publish_outcome(client, stored, await campaigns.handle(event, stored.envelope))
 
     async def on_call_event(event: AttemptEvent | TimerDue, stored: StoredEvent[AttemptEvent | TimerDue]) -> None:
-        await calls.handle(call_input(event, stored.envelope, is_redelivered=stored.deliveries > 1))
+        outcome = await calls.handle(call_input(event, stored.envelope, is_redelivered=stored.deliveries > 1))
+        if not outcome.accepted:  # only because the log has no such call; the event is kept and ignored
+            logger.warning("event_of_unknown_call", call_id=str(event.call_id), event_name=event.event_name)
 
     async def on_admission_granted(event: AdmissionGranted, stored: StoredEvent[AdmissionGranted]) -> None:
         await grants.carry_out(

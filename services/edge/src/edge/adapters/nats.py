@@ -1,7 +1,7 @@
 """The edge's streams and requests on NATS: the call log, the requests, the audit log and campaign-stats."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import TypeVar
@@ -79,6 +79,23 @@ class NatsCallLog:
         async with translate_errors(self._client, "the log could not be read"):
             return await self._log.last(subject)
 
+    async def last_of_any_node(self, subject: str) -> StoredEvent | None:
+        """Returns the newest event on a filter, from any node. Raises Unavailable."""
+        async with translate_errors(self._client, "the log could not be read"):
+            return await self._log.last_of_any_node(subject)
+
+    async def read_after(
+        self,
+        subject: str,
+        after_sequence: int,
+        *,
+        known_sequence: int | None = None,
+        kinds: Collection[type[Event]] | None = None,
+    ) -> list[StoredEvent]:
+        """Returns the events on a filter after a sequence. Raises Unavailable."""
+        async with translate_errors(self._client, "the log could not be read"):
+            return await self._log.read_after(subject, after_sequence, known_sequence=known_sequence, kinds=kinds)
+
     async def read(self, subjects: Sequence[str]) -> list[StoredEvent]:
         """Returns every event on these filters, in log order. Raises Unavailable."""
         async with translate_errors(self._client, "the log could not be read"):
@@ -89,7 +106,9 @@ class NatsCallLog:
         async with translate_errors(self._client, "the log could not be read"):
             return await self._log.read_all(subjects)
 
-    async def append(self, event: Event, *, cause: Envelope, event_id: str, guard: Guard | None = None) -> StoredEvent:
+    async def append(
+        self, event: Event, *, cause: Envelope | None, event_id: str, guard: Guard | None = None
+    ) -> StoredEvent:
         """Appends an event; the same id is stored once. Raises Unavailable, and Conflict if the guard fails."""
         async with translate_errors(self._client, "the event could not be stored"):
             return await self._log.append(event, cause=cause, event_id=event_id, guard=guard)

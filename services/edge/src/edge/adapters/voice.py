@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from uuid import UUID
 
 import httpx
 
 from edge.ports import SpeechUnavailable
+from telephony.instructions import PlayTurn
 from telephony.media import build_media_target
 
 CONNECT_SECONDS = 5.0
@@ -28,9 +28,11 @@ class VoiceMedia:
         self._key = key
 
     @asynccontextmanager
-    async def stream_turn(self, call_id: UUID, attempt: int, turn: int) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def stream_turn(self, turn: PlayTurn) -> AsyncIterator[AsyncIterator[bytes]]:
         """Yields the turn's audio during its synthesis. Raises SpeechUnavailable, also from the iterator."""
-        target = build_media_target(self._key, call_id, attempt, turn, is_aside=True)
+        target = build_media_target(
+            self._key, turn.call_id, turn.attempt, turn.turn, after_sequence=turn.after_sequence, is_aside=True
+        )
         request = self._http.build_request("GET", self._media_url + target)
         try:
             response = await self._http.send(request, stream=True)

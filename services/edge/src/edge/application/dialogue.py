@@ -2,10 +2,15 @@
 
 A webhook may arrive twice, or at two replicas at once. Its event id follows from the provider's ids, so the log stores
 the event once. The guard of `speech.heard` makes an utterance claim one turn only.
+
+What a webhook reads: the call, from the leader, and the events of the turn, as one page that begins at the sequence in
+the URL. The first event of the page must be the `speech.heard` that the URL means. If it is not, or if an append
+conflicts, the events of the call are read from the leader. So a node that lags, an old URL or a wrong sequence costs
+further reads and does no harm. A report of the network is appended without a read.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -13,10 +18,12 @@ from uuid import UUID
 import uuid_utils
 
 from chassis.event_log import Conflict, Guard, StoredEvent
-from contracts import AudioFailed, Call, ConversationEnded, SpeechHeard
+from contracts import AudioFailed, Call, ConversationEnded, Event, SpeechHeard
+from contracts.streams import call_state_filter
 from contracts.vocabulary import CallStatus
 from edge.application.calls import call_in, last_decision
-from edge.application.errors import NotInProgress, UnknownCall
+from edge.application.errors import NotInProgress
+from edge.application.facts import read_facts
 from edge.application.unplayed import read_remainder
 from edge.domain.dialogue import (
     Answered,
@@ -25,26 +32,30 @@ from edge.domain.dialogue import (
     Occurrence,
     ReadRemainder,
     RefuseText,
+    RemainderReported,
     TextReceived,
     UtteranceReceived,
     decide,
     play,
 )
 from edge.ports import CallLog, Speech, Unavailable
-from telephony.instructions import GREETING_TURN, Instruction, PlayTurn, Utterance
+from telephony.instructions import Instruction, PlayTurn, Utterance
 from telephony.provider import Report
 
 MAX_CLAIMS = 4
 """How often an utterance tries to claim a turn; two simultaneous writers need two."""
 
 
+_FACTS = (SpeechHeard, ConversationEnded, AudioFailed)
+
+
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """A dialogue, and the events that it was read from."""
+    """A dialogue, the decision that it was read from, and the sequence of the call's last `speech.heard` or 0."""
 
     dialogue: Dialogue
     newest: StoredEvent
-    last_heard: StoredEvent | None
+    last_heard_sequence: int
 
 
 class DialogueService:
@@ -56,14 +67,14 @@ class DialogueService:
 
     async def read_traceparent(self, call_id: UUID) -> str | None:
         """Returns the trace context of the call's newest state, or none if it cannot be read."""
-        with suppress(UnknownCall, Unavailable):
-            return (await last_decision(self._log, call_id)).envelope.traceparent
+        with suppress(Unavailable):
+            newest = await self._log.last_of_any_node(call_state_filter(call_id))
+            return newest.envelope.traceparent if newest else None
         return None
 
     async def record(self, report: Report) -> None:
-        """Appends the event of a report."""
-        newest = await last_decision(self._log, report.event.call_id)
-        await self._log.append(report.event, cause=newest.envelope, event_id=report.event_id)
+        """Appends the event of a report. Its cause is outside the log."""
+        await self._log.append(report.event, cause=None, event_id=report.event_id)
 
     async def answer(self, report: Report) -> Instruction:
         """Appends that the callee has answered. Returns the instruction that plays or speaks the greeting."""
@@ -73,8 +84,8 @@ class DialogueService:
 
     async def respond(self, call_id: UUID, occurrence: Occurrence) -> Instruction:
         """Returns the next instruction. Claims a turn for an utterance first, unless the log contains the utterance."""
-        for _ in range(MAX_CLAIMS):
-            loaded = await self._load(call_id, occurrence)
+        for claims in range(MAX_CLAIMS):
+            loaded = await self._load(call_id, occurrence, is_exact=claims > 0)
             match await self._decide(loaded, occurrence):
                 case ClaimTurn() as claim:
                     with suppress(Conflict):
@@ -96,14 +107,14 @@ class DialogueService:
         utterance = Utterance(text, None, str(uuid_utils.uuid7()))
         instruction = await self.respond(call_id, TextReceived(utterance))
         assert isinstance(instruction, PlayTurn)  # noqa: S101  a text is refused, or claims a turn
-        async with self._speech.stream_turn(call_id, instruction.attempt, instruction.turn) as audio:
+        async with self._speech.stream_turn(instruction) as audio:
             yield audio
 
     async def _decide(self, loaded: _Loaded, occurrence: Occurrence) -> Instruction | ClaimTurn | RefuseText:
         dialogue = loaded.dialogue
         while isinstance(decision := decide(dialogue, occurrence), ReadRemainder):
-            call = call_in(loaded.newest)
-            remainder = await read_remainder(self._log, call, dialogue.attempt, decision.turn, decision.sentence)
+            call, sequence = call_in(loaded.newest), dialogue.sequence_of(decision.turn)
+            remainder = await read_remainder(self._log, call, decision.turn, decision.sentence, sequence)
             dialogue = replace(dialogue, remainder=remainder)
         return decision
 
@@ -118,49 +129,65 @@ class DialogueService:
             confidence=utterance.confidence,
             language=dialogue.language,
         )
-        guard = Guard(event.subject, loaded.last_heard.sequence if loaded.last_heard else 0)
+        guard = Guard(event.subject, loaded.last_heard_sequence)
         cause, event_id = loaded.newest.envelope, utterance.event_id
         stored = await self._log.append(event, cause=cause, event_id=event_id, guard=guard)
         # Another replica may have stored this utterance first, at another turn.
-        return play(dialogue, _turn_of(stored, call_in(loaded.newest)))
+        turn = stored.event.turn if isinstance(stored.event, SpeechHeard) else claim.turn
+        return play(replace(dialogue, claimed_turn=turn, claimed_turn_sequence=stored.sequence), turn)
 
-    async def _load(self, call_id: UUID, occurrence: Occurrence) -> _Loaded:
-        newest, last_heard, ended, failed = await asyncio.gather(
-            last_decision(self._log, call_id),
-            self._log.last(SpeechHeard.subject_for(call_id)),
-            self._log.last(ConversationEnded.subject_for(call_id)),
-            self._log.last(AudioFailed.subject_for(call_id)),
-        )
-        call = call_in(newest)
-        last_turn = _turn_of(last_heard, call)
-        dialogue = Dialogue(
-            call_id=call_id,
-            language=call.language,
-            attempt=call.attempt,
-            status=call.status,
-            is_line_open=call.may_use_line(call.attempt),
-            last_turn=last_turn,
-            claimed_turn=await self._claimed_turn(call, last_turn, occurrence),
-            has_ended=_has_ended(ended, call),
-            has_failed_audio=failed is not None,
-        )
-        return _Loaded(dialogue, newest, last_heard)
+    async def _load(self, call_id: UUID, occurrence: Occurrence, *, is_exact: bool) -> _Loaded:
+        """Reads the dialogue; with `is_exact`, all of it from the leader."""
+        if isinstance(occurrence, Answered):
+            newest, failed = await asyncio.gather(
+                last_decision(self._log, call_id),
+                self._log.last_of_any_node(AudioFailed.subject_for(call_id)),  # it failed before the callee answered
+            )
+            return _loaded(newest, [failed] if failed else [], occurrence)
+        newest = await last_decision(self._log, call_id)
+        return _loaded(newest, await self._read_facts(call_in(newest), occurrence, is_exact=is_exact), occurrence)
 
-    async def _claimed_turn(self, call: Call, last_turn: int, occurrence: Occurrence) -> int | None:
-        """Returns the turn that this utterance claimed earlier. Reads further events only if its turn is claimed."""
-        if not isinstance(occurrence, UtteranceReceived) or last_turn < occurrence.turn:
-            return None
-        for stored in await self._log.read((SpeechHeard.subject_for(call.call_id),)):
-            if stored.envelope.id == occurrence.utterance.event_id:
-                return _turn_of(stored, call)
-        return None
+    async def _read_facts(
+        self, call: Call, occurrence: UtteranceReceived | RemainderReported | TextReceived, *, is_exact: bool
+    ) -> list[StoredEvent]:
+        """Returns the events on the line, at least those of the turn to which the occurrence belongs."""
+        if not call.may_use_line(call.attempt):
+            return []
+        if not is_exact and not isinstance(occurrence, TextReceived) and occurrence.attempt == call.attempt:
+            sequence = occurrence.after_sequence
+            facts = await read_facts(self._log, call.call_id, _FACTS, after_sequence=max(sequence - 1, 0))
+            if not sequence or (facts and _is_heard(facts[0], sequence, call.attempt, occurrence.known_turn)):
+                return facts
+        return await read_facts(self._log, call.call_id, _FACTS, after_sequence=0)
 
 
-def _turn_of(stored: StoredEvent | None, call: Call) -> int:
-    """Returns the turn of a `speech.heard`, or the greeting's if it belongs to an earlier attempt."""
-    event = stored.event if stored else None
-    return event.turn if isinstance(event, SpeechHeard) and event.attempt == call.attempt else GREETING_TURN
+def _is_heard(stored: StoredEvent, sequence: int, attempt: int, turn: int) -> bool:
+    """Returns whether this is the `speech.heard` of a turn, at this sequence."""
+    event = stored.event
+    return isinstance(event, SpeechHeard) and (stored.sequence, event.attempt, event.turn) == (sequence, attempt, turn)
 
 
-def _has_ended(ended: StoredEvent | None, call: Call) -> bool:
-    return ended is not None and isinstance(ended.event, ConversationEnded) and ended.event.attempt == call.attempt
+def _loaded(newest: StoredEvent, facts: Sequence[StoredEvent], occurrence: Occurrence) -> _Loaded:
+    """Returns the dialogue of the call's last attempt."""
+    call = call_in(newest)
+    heard = [(stored, stored.event) for stored in facts if isinstance(stored.event, SpeechHeard)]
+    dialogue = Dialogue(
+        call_id=call.call_id,
+        language=call.language,
+        attempt=call.attempt,
+        status=call.status,
+        is_line_open=call.may_use_line(call.attempt),
+        has_ended=any(_has_ended(stored.event, call.attempt) for stored in facts),
+        has_failed_audio=any(isinstance(stored.event, AudioFailed) for stored in facts),
+    )
+    for stored, event in heard:
+        if event.attempt != call.attempt:
+            continue
+        dialogue = replace(dialogue, last_turn=event.turn, last_turn_sequence=stored.sequence)
+        if isinstance(occurrence, UtteranceReceived) and stored.envelope.id == occurrence.utterance.event_id:
+            dialogue = replace(dialogue, claimed_turn=event.turn, claimed_turn_sequence=stored.sequence)
+    return _Loaded(dialogue, newest, heard[-1][0].sequence if heard else 0)
+
+
+def _has_ended(event: Event, attempt: int) -> bool:
+    return isinstance(event, ConversationEnded) and event.attempt == attempt

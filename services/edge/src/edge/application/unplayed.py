@@ -7,6 +7,7 @@ from uuid import UUID
 
 from contracts import AudioFailed, AudioReady, AudioRequested, Call, Event, ReplyGenerated, SpeechFallback
 from contracts.script import render_greeting
+from edge.application.facts import read_facts
 from edge.ports import CallLog
 from telephony.instructions import GREETING_TURN
 
@@ -37,34 +38,37 @@ def join_sentences(events: Iterable[Event], attempt: int, turn: int, first_sente
     return " ".join(text for sentence, text in sorted(texts.items()) if sentence >= first_sentence)
 
 
-async def read_remainder(log: CallLog, call: Call, attempt: int, turn: int, first_sentence: int | None) -> str:
+async def read_remainder(log: CallLog, call: Call, turn: int, first_sentence: int | None, turn_sequence: int) -> str:
     """Returns the text of a turn from `first_sentence` on; if that is None, from the first unplayed sentence on.
 
     Empty if all of the turn was played. Waits up to MAX_REPLY_SECONDS for the end of a reply that is being generated.
+    `turn_sequence` is that of the turn's `speech.heard`, 0 if it is not known.
     """
+    call_id, attempt = call.call_id, call.attempt
     if first_sentence is None:
-        first_sentence = await _read_unplayed_sentence(log, call.call_id, attempt, turn)
+        outcomes = await read_facts(log, call_id, (AudioFailed, AudioReady), after_sequence=turn_sequence)
+        first_sentence = find_unplayed_sentence((stored.event for stored in outcomes), attempt, turn)
     if first_sentence is None:
         return ""
     if turn == GREETING_TURN:
         return render_greeting(call.script_template, call.variables)
+    reply_sequence: int | None = None
     with suppress(TimeoutError):
         async with asyncio.timeout(MAX_REPLY_SECONDS):
-            await _wait_for_reply(log, call.call_id, attempt, turn)
-    requested = await log.read((AudioRequested.subject_for(call.call_id),))
+            reply_sequence = await _wait_for_reply(log, call_id, attempt, turn)
+    requested = await read_facts(
+        log, call_id, (AudioRequested,), after_sequence=turn_sequence, known_sequence=reply_sequence
+    )
     return join_sentences((stored.event for stored in requested), attempt, turn, first_sentence)
 
 
-async def _read_unplayed_sentence(log: CallLog, call_id: UUID, attempt: int, turn: int) -> int | None:
-    outcomes = await log.read((AudioFailed.subject_for(call_id), AudioReady.subject_for(call_id)))
-    return find_unplayed_sentence((stored.event for stored in outcomes), attempt, turn)
+async def _wait_for_reply(log: CallLog, call_id: UUID, attempt: int, turn: int) -> int:
+    """Returns the sequence of a `reply.generated` once the log contains every sentence of the turn.
 
-
-async def _wait_for_reply(log: CallLog, call_id: UUID, attempt: int, turn: int) -> None:
-    """Returns once the log contains every sentence of the turn."""
+    Each step is one direct get of a literal subject: a node that lags only delays the end.
+    """
     while True:
-        last = await log.last(ReplyGenerated.subject_for(call_id))
-        reply = last.event if last else None
-        if isinstance(reply, ReplyGenerated) and (reply.attempt, reply.turn) >= (attempt, turn):
-            return
+        last = await log.last_of_any_node(ReplyGenerated.subject_for(call_id))
+        if last and isinstance(last.event, ReplyGenerated) and (last.event.attempt, last.event.turn) >= (attempt, turn):
+            return last.sequence
         await asyncio.sleep(POLL_SECONDS)

@@ -66,6 +66,16 @@ class Dialogue:
     """Whether voice has failed to synthesize any sentence of the call."""
     remainder: str | None = None
     """The unplayed remainder that `ReadRemainder` requested: empty if nothing is unplayed, none if it was not read."""
+    last_turn_sequence: int = 0
+    """The sequence of the `speech.heard` of `last_turn`; 0: the greeting has none."""
+    claimed_turn_sequence: int = 0
+    """The sequence of the `speech.heard` of `claimed_turn`."""
+
+    def sequence_of(self, turn: int) -> int:
+        """Returns the sequence of the turn's `speech.heard`, or 0 if it is not known."""
+        if turn == self.claimed_turn:
+            return self.claimed_turn_sequence
+        return self.last_turn_sequence if turn == self.last_turn else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +94,13 @@ class UtteranceReceived:
     utterance: Utterance
     is_after_spoken_text: bool
     """Whether all of the reply before was played or spoken: the last instruction was `SpeakText` or `Listen`."""
+    after_sequence: int = 0
+    """The sequence that the URL names for the turn before; 0: none."""
+
+    @property
+    def known_turn(self) -> int:
+        """The turn whose `speech.heard` has `after_sequence`."""
+        return self.turn - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +110,13 @@ class RemainderReported:
     attempt: int
     turn: int
     sentence: int
+    after_sequence: int = 0
+    """The sequence that the URL names for the turn; 0: none."""
+
+    @property
+    def known_turn(self) -> int:
+        """The turn whose `speech.heard` has `after_sequence`."""
+        return self.turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +174,12 @@ def play(dialogue: Dialogue, turn: int) -> Instruction:
     """Returns the instruction that plays a turn."""
     if turn == GREETING_TURN:
         return PlayGreeting(dialogue.call_id, dialogue.attempt, dialogue.language)
-    return PlayTurn(dialogue.call_id, dialogue.attempt, dialogue.language, turn)
+    return PlayTurn(dialogue.call_id, dialogue.attempt, dialogue.language, turn, dialogue.sequence_of(turn))
 
 
 def _speak(dialogue: Dialogue, turn: int, text: str) -> Instruction:
-    return SpeakText(dialogue.call_id, dialogue.attempt, dialogue.language, turn, text)
+    sequence = dialogue.sequence_of(turn)
+    return SpeakText(dialogue.call_id, dialogue.attempt, dialogue.language, turn, text, sequence)
 
 
 def _after_text(dialogue: Dialogue, received: TextReceived) -> Decision:
@@ -193,4 +218,5 @@ def _after_remainder(dialogue: Dialogue, reported: RemainderReported) -> Decisio
         return _speak(dialogue, reported.turn, dialogue.remainder)
     if reported.sentence == 0:
         return play(dialogue, reported.turn)
-    return Listen(dialogue.call_id, dialogue.attempt, dialogue.language, reported.turn)
+    sequence = dialogue.sequence_of(reported.turn)
+    return Listen(dialogue.call_id, dialogue.attempt, dialogue.language, reported.turn, sequence)

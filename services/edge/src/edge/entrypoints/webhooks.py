@@ -27,7 +27,7 @@ from edge.metrics import WEBHOOK_SECONDS, WEBHOOKS
 from edge.ports import Unavailable
 from telephony.instructions import Instruction
 from telephony.provider import Form, InvalidProviderData, WebhookProvider
-from telephony.routes import AFTER_SPOKEN_TEXT, FIRST_SENTENCE, Webhook
+from telephony.routes import AFTER_SEQUENCE, AFTER_SPOKEN_TEXT, FIRST_SENTENCE, Webhook, parse_sequence
 
 logger = structlog.get_logger()
 
@@ -38,6 +38,9 @@ MAX_BODY_SECONDS = 5.0
 
 Attempt = Annotated[int, Path(ge=1, le=MAX_PATH_NUMBER)]
 Turn = Annotated[int, Path(ge=1, le=MAX_PATH_NUMBER, description="the callee's turns count from 1")]
+AfterSequence = Annotated[
+    str | None, Query(alias=AFTER_SEQUENCE, description="the sequence of the turn's `speech.heard`, if it is known")
+]
 
 FORM_BODY = {
     "requestBody": {
@@ -97,9 +100,11 @@ def _add_instruction_routes(router: APIRouter, provider: WebhookProvider, dialog
         is_after_spoken_text: Annotated[
             bool, Query(alias=AFTER_SPOKEN_TEXT, description="the provider's own voice spoke before the callee did")
         ] = False,
+        after: AfterSequence = None,
     ) -> Response:
         """The callee has spoken or stayed silent: the reply is played while it is synthesized."""
-        received = UtteranceReceived(attempt, turn, provider.parse_utterance(turn, form), is_after_spoken_text)
+        utterance = provider.parse_utterance(turn, form)
+        received = UtteranceReceived(attempt, turn, utterance, is_after_spoken_text, parse_sequence(after))
         return render(await dialogue.respond(call_id, received))
 
     @router.post(Webhook.REMAINDER.template, name=Webhook.REMAINDER, **options)
@@ -110,9 +115,11 @@ def _add_instruction_routes(router: APIRouter, provider: WebhookProvider, dialog
         sentence: Annotated[
             int, Query(alias=FIRST_SENTENCE, ge=0, le=MAX_PATH_NUMBER, description="the first sentence to speak")
         ] = 0,
+        after: AfterSequence = None,
     ) -> Response:
         """Voice could not synthesize the rest of this turn: the provider's own voice speaks it."""
-        return render(await dialogue.respond(call_id, RemainderReported(attempt, turn, sentence)))
+        reported = RemainderReported(attempt, turn, sentence, parse_sequence(after))
+        return render(await dialogue.respond(call_id, reported))
 
 
 async def _parse_form(request: Request) -> Form:
