@@ -188,7 +188,10 @@ def test_compose_passes_each_service_all_its_settings_and_no_other(service: Serv
 def test_compose_passes_the_number_of_nodes_to_provisioning(composed: dict[str, Any]) -> None:
     environment = composed["provision"]["environment"]
     assert environment.keys() == _names(Provisioning) - _names(ServiceSettings) | {"NATS_URL", "LOG_LEVEL"}
-    assert Provisioning.model_fields["nats_replicas"].default == int(_example()["NATS_REPLICAS"])
+    own = _names(Provisioning) - _names(ServiceSettings)
+    assert {name: int(_example()[name]) for name in own} == {
+        name: int(Provisioning.model_fields[name.lower()].default) for name in own
+    }
 
 
 @pytest.mark.parametrize("service", SETTINGS)

@@ -6,6 +6,7 @@ Run ``python -m chassis.provision`` once before the services start and after eve
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -38,7 +39,16 @@ from chassis.replicas import Replicas, at_least_existing
 from chassis.settings import ServiceSettings, read
 from contracts import Service
 from contracts.permissions import ADMIN, WORK
-from contracts.streams import CONSUMERS, RETIRED_CONSUMERS, STREAMS, Consumer, Stream
+from contracts.streams import (
+    AUDIT,
+    CONSUMERS,
+    MEGABYTE,
+    REQUESTS,
+    RETIRED_CONSUMERS,
+    STREAMS,
+    Consumer,
+    Stream,
+)
 
 _NAME_IN_USE = 10058
 _TOO_FEW_NODES = (10005, 10074)
@@ -58,10 +68,22 @@ class Settings(ServiceSettings):
     """The settings of ``python -m chassis.provision``."""
 
     nats_replicas: Replicas = Field(default=Replicas.ONE, description="nodes that keep each stream: 1, 3 or 5")
+    requests_max_megabytes: int = Field(default=2048, ge=1, description="size of REQUESTS at which it refuses more")
+    audit_max_megabytes: int = Field(default=512, ge=1, description="size of AUDIT at which it refuses more")
+
+    @property
+    def max_bytes(self) -> Mapping[str, int]:
+        """The sizes of streams that the operator chooses, by the stream's name."""
+        return {
+            REQUESTS.name: self.requests_max_megabytes * MEGABYTE,
+            AUDIT.name: self.audit_max_megabytes * MEGABYTE,
+        }
 
 
-async def provision(js: JetStreamContext, *, replicas: int = 1) -> None:
+async def provision(js: JetStreamContext, *, replicas: int = 1, max_bytes: Mapping[str, int] | None = None) -> None:
     """Creates or updates every stream, durable consumer and bucket, each on at least `replicas` nodes.
+
+    `max_bytes`: sizes that replace those of the contracts, by the stream's name.
 
     Removes the consumers that only older builds read.
 
@@ -69,7 +91,8 @@ async def provision(js: JetStreamContext, *, replicas: int = 1) -> None:
     """
     try:
         for stream in STREAMS:
-            await _stream(js, stream_config(stream, replicas=replicas))
+            size = (max_bytes or {}).get(stream.name, stream.max_bytes)
+            await _stream(js, stream_config(replace(stream, max_bytes=size), replicas=replicas))
         for consumer in sorted(CONSUMERS, key=lambda one: one.split_from is None):  # before the other gives them up
             await _consumer(js, consumer)
         for stream, name in RETIRED_CONSUMERS:
@@ -198,7 +221,7 @@ async def _main() -> None:
         **connection(settings.nats_url), name=ADMIN, error_cb=on_bus_error, allow_reconnect=False
     )
     try:
-        await provision(client.jetstream(), replicas=settings.nats_replicas)
+        await provision(client.jetstream(), replicas=settings.nats_replicas, max_bytes=settings.max_bytes)
     except NotEnoughNodes as error:
         sys.stderr.write(f"NATS_REPLICAS: {error} (see .env.example)\n")
         raise SystemExit(1) from None

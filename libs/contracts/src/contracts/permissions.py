@@ -19,7 +19,6 @@ from contracts.streams import (
     CALLS,
     CLIPS,
     CONSUMERS,
-    DEAD_LETTERS,
     DIALS,
     QUEUE,
     REQUESTS,
@@ -131,9 +130,9 @@ WORK: Mapping[Service, Work] = {
         answers=((_STATISTICS, Service.CAMPAIGN_STATS), (_CALL_IDS, Service.CAMPAIGN_STATS)),
         publishes=(
             *(f"dead_letter.{subjects}" for subjects in streams.PROJECTION_FILTERS),
-            # its gauges: pending messages of each consumer, and the number of dead letters
+            # its gauges: pending messages of each consumer, and the size of each stream
             *(f"{_API}.CONSUMER.INFO.{consumer.stream.name}.{consumer.name}" for consumer in CONSUMERS),
-            f"{_API}.STREAM.INFO.{DEAD_LETTERS.name}",
+            *(f"{_API}.STREAM.INFO.{stream.name}" for stream in streams.WATCHED_STREAMS),
         ),
     ),
 }

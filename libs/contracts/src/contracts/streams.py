@@ -24,10 +24,15 @@ from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
 from contracts.events.timers import SCHEDULES_OF_CALLS, TimerDue, fired_subject
 from contracts.vocabulary import LIVE_STATUSES, CallStatus
 
+MEGABYTE = 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A JetStream stream. Sizes are in bytes, ages in seconds; None means no limit."""
+    """A JetStream stream. Sizes are in bytes, ages in seconds; None means no limit.
+
+    A stream that has reached its `max_bytes` refuses new messages. Provisioning may be given other sizes.
+    """
 
     name: str
     subjects: tuple[str, ...]
@@ -148,6 +153,7 @@ REQUESTS = Stream(
         "campaign.resume_requested.*",
     ),
     "Requests and commands of upstream systems and the edge",
+    max_bytes=2048 * MEGABYTE,
 )
 SCHEDULES = Stream(
     "SCHEDULES",
@@ -175,10 +181,25 @@ CALLS = Stream(
     "All events of all calls: the system of record",
     source=Source(SCHEDULES, fired_subject("*"), TimerDue.subject_for("$1")),
 )
-QUEUE = Stream("QUEUE", ("queue.*.*",), "Calls that wait for a slot: an index of the log", newest_only=True)
-DEAD_LETTERS = Stream("DEAD_LETTERS", ("dead_letter.>",), "Messages that could not be processed, each with its reasons")
+QUEUE = Stream(
+    "QUEUE",
+    ("queue.*.*",),
+    "Calls that wait for a slot: an index of the log",
+    max_bytes=256 * MEGABYTE,
+    newest_only=True,
+)
+DEAD_LETTERS = Stream(
+    "DEAD_LETTERS",
+    ("dead_letter.>",),
+    "Messages that could not be processed, each with its reasons",
+    max_bytes=256 * MEGABYTE,
+)
 AUDIT = Stream(
-    "AUDIT", (ALL_ENTRIES,), "The audit log: administrative acts, each with its API key's name", append_only=True
+    "AUDIT",
+    (ALL_ENTRIES,),
+    "The audit log: administrative acts, each with its API key's name",
+    max_bytes=512 * MEGABYTE,
+    append_only=True,
 )
 STREAMS = (SCHEDULES, CALLS, REQUESTS, QUEUE, DEAD_LETTERS, AUDIT)
 """In the order of provisioning: CALLS copies from SCHEDULES; a subject that moves to REQUESTS leaves CALLS before."""
@@ -276,6 +297,8 @@ DIALS = KeyValueBucket(
     max_value_bytes=4096,
 )
 BUCKETS: tuple[Bucket, ...] = (CLIPS, ANSWERS, DIALS)
+WATCHED_STREAMS = (*STREAMS, *(bucket.stream for bucket in BUCKETS))
+"""The streams whose sizes campaign-stats exports as metrics."""
 
 
 def call_filters(call_id: object) -> tuple[str, str]:

@@ -23,6 +23,10 @@ REDELIVERED = Gauge(
     "centralita_consumer_redelivered_messages", "Of the unacknowledged messages, those delivered before", ["consumer"]
 )
 DEAD_LETTER_MESSAGES = Gauge("centralita_dead_letter_messages", "Messages in the stream of dead letters")
+STREAM_BYTES = Gauge("centralita_stream_bytes", "Size of a stream or bucket", ["stream"])
+STREAM_MAX_BYTES = Gauge(
+    "centralita_stream_max_bytes", "Size at which a stream or bucket refuses new messages, if it has one", ["stream"]
+)
 CAMPAIGN_CALLS = Gauge(
     "centralita_campaign_calls", "Calls by status, of the campaigns with most open calls", ["campaign", "status"]
 )

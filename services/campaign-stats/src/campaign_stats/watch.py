@@ -1,4 +1,4 @@
-"""Gauges that no event updates: backlog of each consumer, number of dead letters, calls of the busiest campaigns."""
+"""Gauges that no event updates: backlogs, sizes of streams, dead letters, calls of the busiest campaigns."""
 
 import asyncio
 
@@ -8,10 +8,18 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from pymongo.errors import PyMongoError
 
-from campaign_stats.metrics import CAMPAIGN_CALLS, DEAD_LETTER_MESSAGES, PENDING, REDELIVERED, UNACKNOWLEDGED
+from campaign_stats.metrics import (
+    CAMPAIGN_CALLS,
+    DEAD_LETTER_MESSAGES,
+    PENDING,
+    REDELIVERED,
+    STREAM_BYTES,
+    STREAM_MAX_BYTES,
+    UNACKNOWLEDGED,
+)
 from campaign_stats.store import Store
 from contracts import CallStatus
-from contracts.streams import CONSUMERS, DEAD_LETTERS, Consumer
+from contracts.streams import CONSUMERS, DEAD_LETTERS, WATCHED_STREAMS, Consumer, Stream
 
 INTERVAL_SECONDS = 5.0
 MAX_CAMPAIGNS = 20
@@ -31,7 +39,7 @@ async def watch(client: Client, store: Store) -> None:
             await _update_bus(client.jetstream())
             await _update_campaigns(store)
         except (NatsError, PyMongoError, TimeoutError) as error:
-            for gauge in (PENDING, UNACKNOWLEDGED, REDELIVERED, CAMPAIGN_CALLS):
+            for gauge in (PENDING, UNACKNOWLEDGED, REDELIVERED, CAMPAIGN_CALLS, STREAM_BYTES):
                 gauge.clear()
             logger.warning("gauges_not_updated", error=type(error).__name__)
         await asyncio.sleep(INTERVAL_SECONDS)
@@ -39,7 +47,7 @@ async def watch(client: Client, store: Store) -> None:
 
 async def _update_bus(js: JetStreamContext) -> None:
     await asyncio.gather(*(_update_consumer(js, consumer) for consumer in CONSUMERS))
-    DEAD_LETTER_MESSAGES.set((await js.stream_info(DEAD_LETTERS.name)).state.messages)
+    await asyncio.gather(*(_update_stream(js, stream) for stream in WATCHED_STREAMS))
 
 
 async def _update_consumer(js: JetStreamContext, consumer: Consumer) -> None:
@@ -47,6 +55,15 @@ async def _update_consumer(js: JetStreamContext, consumer: Consumer) -> None:
     PENDING.labels(consumer=consumer.name).set(info.num_pending or 0)
     UNACKNOWLEDGED.labels(consumer=consumer.name).set(info.num_ack_pending or 0)
     REDELIVERED.labels(consumer=consumer.name).set(info.num_redelivered or 0)
+
+
+async def _update_stream(js: JetStreamContext, stream: Stream) -> None:
+    info = await js.stream_info(stream.name)
+    STREAM_BYTES.labels(stream=stream.name).set(info.state.bytes)
+    if (max_bytes := info.config.max_bytes or 0) > 0:
+        STREAM_MAX_BYTES.labels(stream=stream.name).set(max_bytes)
+    if stream == DEAD_LETTERS:
+        DEAD_LETTER_MESSAGES.set(info.state.messages)
 
 
 async def _update_campaigns(store: Store) -> None:

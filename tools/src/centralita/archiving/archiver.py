@@ -12,16 +12,19 @@ projection that begins again does not take the rest of the log for all of it.
 """
 
 import fcntl
+import json
 import os
 import uuid
 from array import array
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from nats.aio.client import Client
+from nats.js.errors import APIError
 
 from centralita.archiving.bounds import ARCHIVED_STREAMS, Bound, Bounds, read_bounds
 from centralita.archiving.removal import remove
@@ -40,6 +43,7 @@ from chassis.stream_reader import read
 from contracts.streams import ARCHIVE_ID, ARCHIVED_SEQUENCE, CALLS, Stream
 
 MAX_PART_MESSAGES = 100_000
+API_SECONDS = 10.0
 _BATCH = 500
 
 Progress = Callable[[str, int, int], None]
@@ -193,12 +197,21 @@ class _Run:
         self.result.files.append(part.file)
 
     async def _set_metadata(self, manifest: ArchiveManifest) -> None:
-        js = self.client.jetstream()
-        config = (await js.stream_info(CALLS.name)).config
+        """Sets the metadata of CALLS. All other settings are sent back as they are, also those unknown to nats-py."""
+        config = (await self._request(f"STREAM.INFO.{CALLS.name}"))["config"]
         archive = {ARCHIVE_ID: str(manifest.archive_id), ARCHIVED_SEQUENCE: str(manifest.archived_sequence)}
-        metadata = {**(config.metadata or {}), **archive}
-        if metadata != config.metadata:
-            await js.update_stream(replace(config, metadata=metadata))
+        metadata = {**config.get("metadata", {}), **archive}
+        if metadata != config.get("metadata"):
+            await self._request(f"STREAM.UPDATE.{CALLS.name}", {**config, "metadata": metadata})
+
+    async def _request(self, subject: str, body: object = None) -> dict[str, Any]:
+        """Sends a request to JetStream's API and returns its answer. Raises APIError."""
+        data = json.dumps(body).encode() if body is not None else b""
+        answer = await self.client.request(f"$JS.API.{subject}", data, timeout=API_SECONDS)
+        result: dict[str, Any] = json.loads(answer.data)
+        if "error" in result:
+            APIError.from_error(result["error"])
+        return result
 
     async def _remove(self, part: ArchivePart, sequences: "array[int]") -> None:
         await self._set_metadata(self.manifest)

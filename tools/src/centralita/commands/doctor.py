@@ -17,6 +17,7 @@ from centralita.commands.output import print_json, print_view
 from centralita.embedded.credentials import Credentials, without_credentials
 from centralita.operations.doctor import bus, limits, permissions, public, settings, vendors
 from centralita.operations.doctor.checks import Finding, Result, failed
+from chassis.provision import Settings as Provisioning
 from contracts.permissions import OPERATOR
 
 app = typer.Typer()
@@ -48,11 +49,12 @@ async def examine(nats_url: str, env_file: Path | None = None) -> list[Finding]:
     known, findings = settings.read(env_file)
     findings += limits.check(known)
     findings += await vendors.check(known)
-    findings += await _check_nats(nats_url, settings.passwords(nats_url, env_file), settings.replicas(env_file))
+    wanted = settings.provisioning(env_file)
+    findings += await _check_nats(nats_url, settings.passwords(nats_url, env_file), wanted)
     return findings + await public.check(known)
 
 
-async def _check_nats(url: str, passwords: dict[str, str], replicas: int) -> list[Finding]:
+async def _check_nats(url: str, passwords: dict[str, str], wanted: Provisioning) -> list[Finding]:
     """Checks permissions first: they explain later failures. Connects as the operator if `url` contains no user."""
     findings: list[Finding] = []
     if "@" not in url and OPERATOR in passwords:
@@ -60,7 +62,7 @@ async def _check_nats(url: str, passwords: dict[str, str], replicas: int) -> lis
     try:
         async with connected(url) as client:
             findings += await permissions.check(bus.AREA, without_credentials(url), passwords)
-            findings += await bus.check(client, replicas)
+            findings += await bus.check(client, wanted.nats_replicas, wanted.max_bytes)
     except (NatsError, OSError) as error:
         advice = "start nats-server there, and put its user and password into NATS_URL"
         findings.append(failed(bus.AREA, "connection", str(error) or type(error).__name__, advice))

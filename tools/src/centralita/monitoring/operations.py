@@ -98,6 +98,20 @@ OPERATIONS = Dashboard(
                 unit=Unit.PER_SECOND,
             ),
         ),
+        "Streams": (
+            Panel(
+                "Streams and their limits",
+                "Size as a share of the limit, at which a stream or bucket refuses new messages",
+                {"{{stream}}": "max by (stream) (centralita_stream_bytes / centralita_stream_max_bytes)"},
+                unit=Unit.RATIO,
+            ),
+            Panel(
+                "Size of the streams",
+                "Also of those without a limit; `centralita archive` moves ended calls to files",
+                {"{{stream}}": "max by (stream) (centralita_stream_bytes)"},
+                unit=Unit.BYTES,
+            ),
+        ),
         "Webhooks and projection": (
             Panel(
                 "Webhooks",

@@ -80,7 +80,8 @@ async def import_file(
     if not force:
         await _check_no_subscriber(client)
     await _check_target(client, manifest, into_existing)
-    await provision(client.jetstream(), replicas=read(Settings).nats_replicas)
+    settings = read(Settings)
+    await provision(client.jetstream(), replicas=settings.nats_replicas, max_bytes=settings.max_bytes)
     before = {name: await last_sequence(client, name) for name in TARGETS}
     running = _RunningImport(client, manifest, new_import_id(manifest), before, progress or (lambda *_: None))
     try:

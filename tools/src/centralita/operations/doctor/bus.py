@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +15,7 @@ from centralita.embedded.credentials import without_credentials
 from centralita.operations.dead_letters import message_of
 from centralita.operations.doctor.checks import Finding, failed, ok, skipped, warning
 from centralita.operations.doctor.limits import check_payload
+from centralita.operations.doctor.storage import check_storage
 from centralita.operations.doctor.stream_settings import PROVISION, check_settings
 from chassis.bus_clock import NoServerTime, read_server_time, wall_clock
 from chassis.dead_letters import read_dead_letters
@@ -30,16 +33,19 @@ _MAX_SHOWN = 10
 _MAY_NOT_READ = "give NATS_URL of a user that may read JetStream's API: operator or admin"
 
 
-async def check(client: Client, replicas: int = 1) -> list[Finding]:
+async def check(client: Client, replicas: int = 1, max_bytes: Mapping[str, int] | None = None) -> list[Finding]:
     """Returns the findings about the server. Raises nats.errors.Error if it does not answer.
 
-    `replicas`: the number of replicas of each stream that the operator wants (``NATS_REPLICAS``).
+    `replicas`: the number of replicas of each stream that the operator wants (``NATS_REPLICAS``). `max_bytes`: sizes of
+    streams that differ from those of the contracts, by the stream's name.
     """
     await client.flush(timeout=5)
     version = str(client.connected_server_version).strip("<>")
     findings = [ok(AREA, "connection", version), await _anonymous_access(client), await _clock(client)]
     findings.append(check_payload(client))
-    findings += [await _stream(client, stream, replicas) for stream in STREAMS]
+    sized = [replace(stream, max_bytes=(max_bytes or {}).get(stream.name, stream.max_bytes)) for stream in STREAMS]
+    findings += [await _stream(client, stream, replicas) for stream in sized]
+    findings += await check_storage(client)
     findings += [await _consumer(client, consumer) for consumer in CONSUMERS]
     return [*findings, await _dead_letters(client)]
 

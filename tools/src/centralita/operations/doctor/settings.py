@@ -12,7 +12,6 @@ from centralita.embedded.credentials import find_password, is_embedded_run
 from centralita.embedded.run_files import SETTINGS_FILE
 from centralita.operations.doctor.checks import Finding, failed, ok, skipped
 from chassis.provision import Settings as ProvisioningSettings
-from chassis.replicas import Replicas
 from chassis.settings import ServiceSettings
 from contracts.permissions import users
 
@@ -46,13 +45,13 @@ def read(env_file: Path | None) -> tuple[dict[str, Any], list[Finding]]:
     return complete, findings
 
 
-def replicas(env_file: Path | None) -> int:
-    """Returns the number of replicas of each stream that the operator wants."""
+def provisioning(env_file: Path | None) -> ProvisioningSettings:
+    """Returns what the operator wants of the streams: replicas and sizes."""
+    settings: Any = ProvisioningSettings
     try:
-        settings: Any = ProvisioningSettings
-        return int(settings(_env_file=env_file).nats_replicas)
+        return settings(_env_file=env_file)  # type: ignore[no-any-return]
     except ValidationError:  # of another setting, which has its own finding
-        return Replicas.ONE
+        return ProvisioningSettings.model_construct()
 
 
 def passwords(nats_url: str, env_file: Path | None) -> dict[str, str]:
