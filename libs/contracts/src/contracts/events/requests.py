@@ -26,7 +26,7 @@ PauseReason = Annotated[str, StringConstraints(min_length=1, max_length=500, str
 
 
 class CallRequested(Event):
-    """A request for a call. The same ``request_id`` again is the same call."""
+    """A request for a call. The same ``request_id`` again is the same call, as long as the log keeps that call."""
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 

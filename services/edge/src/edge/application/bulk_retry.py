@@ -46,7 +46,7 @@ class RetriedPage(BaseModel):
 
     campaign_id: CampaignId
     requested: int = Field(description="calls that will be dialled again")
-    refused: int = Field(description="calls whose state refuses it: no longer ended, or dialled max_retries times")
+    refused: int = Field(description="calls that refuse it: no longer ended, archived, or dialled max_retries times")
     undecided: int = Field(description="calls whose retry is stored and not decided yet")
     next: str | None = Field(description="the cursor of the next page; null: this was the last one")
 

@@ -48,7 +48,10 @@ async def create_call(
         Header(alias="Idempotency-Key", description="the request's identity if the body has no request_id"),
     ] = None,
 ) -> CallResource | JSONResponse:
-    """Creates a call. The same request id again returns the same call; with another body it is refused (409)."""
+    """Creates a call. The same request id again returns the same call; with another body it is refused (409).
+
+    A request id is known as long as the log has its call: at least 7 days after its end.
+    """
     request_id = request.request_id or idempotency_key or str(uuid_utils.uuid7())
     acts: Acts = http_request.app.state.acts
     stored = await acts.create(key_of(http_request), request, request_id)
