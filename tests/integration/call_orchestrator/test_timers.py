@@ -167,7 +167,7 @@ async def test_a_replaced_or_cleared_timer_does_not_fire_and_the_present_one_doe
 async def test_a_fired_message_leaves_the_stream_of_schedules_and_stays_in_the_log(
     bus_client: Client, calls: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("call_orchestrator.adapters.nats.timers.FIRED_TTL_SECONDS", 1)
+    monkeypatch.setattr("contracts.events.timers.FIRED_TTL_SECONDS", 1)
     call, js = with_deadline(uuid4(), datetime.now(UTC)), bus_client.jetstream()
     await timers(bus_client).set(call, datetime.now(UTC), previous=None, cause=CAUSE)
     await until(lambda: calls.last(TimerDue.subject_for(call.call_id)))

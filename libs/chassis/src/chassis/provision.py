@@ -41,6 +41,7 @@ from contracts import Service
 from contracts.permissions import ADMIN, WORK
 from contracts.streams import (
     AUDIT,
+    CALLS,
     CONSUMERS,
     MEGABYTE,
     REQUESTS,
@@ -57,7 +58,20 @@ _MAX_PAUSE_SECONDS = 5.0
 DUPLICATE_WINDOW_SECONDS = 120
 """How long a stream remembers each ``Nats-Msg-Id``."""
 
+COPY_OF_CALLS = "CALLS_COPY"
+"""The stream that `chassis.migrate` needs meanwhile."""
+
 logger = structlog.get_logger()
+
+
+class NotMigrated(Exception):
+    """CALLS is that of an older build, or its migration was interrupted."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the stream CALLS contains the deadlines of an older build, which provisioning cannot move. Stop all "
+            "services and run `python -m chassis.migrate` with the NATS_URL of the user admin (docs/production.md)"
+        )
 
 
 class NotEnoughNodes(Exception):
@@ -87,8 +101,9 @@ async def provision(js: JetStreamContext, *, replicas: int = 1, max_bytes: Mappi
 
     Removes the consumers that only older builds read.
 
-    A stream that is on more nodes already stays on them; this is logged. Raises NotEnoughNodes.
+    A stream that is on more nodes already stays on them; this is logged. Raises NotMigrated, NotEnoughNodes.
     """
+    await _check_migrated(js)
     try:
         for stream in STREAMS:
             size = (max_bytes or {}).get(stream.name, stream.max_bytes)
@@ -103,6 +118,13 @@ async def provision(js: JetStreamContext, *, replicas: int = 1, max_bytes: Mappi
         if error.err_code in _TOO_FEW_NODES:
             raise NotEnoughNodes(f"fewer than {replicas} nodes keep streams: {error.description}") from error
         raise
+
+
+async def _check_migrated(js: JetStreamContext) -> None:
+    for name in (CALLS.name, COPY_OF_CALLS):
+        with suppress(NotFoundError):
+            if (await js.stream_info(name)).config.allow_msg_schedules or name == COPY_OF_CALLS:
+                raise NotMigrated
 
 
 async def _stream(js: JetStreamContext, config: StreamConfig) -> None:
@@ -224,6 +246,9 @@ async def _main() -> None:
         await provision(client.jetstream(), replicas=settings.nats_replicas, max_bytes=settings.max_bytes)
     except NotEnoughNodes as error:
         sys.stderr.write(f"NATS_REPLICAS: {error} (see .env.example)\n")
+        raise SystemExit(1) from None
+    except NotMigrated as error:
+        sys.stderr.write(f"Nothing was changed: {error}.\n")
         raise SystemExit(1) from None
     finally:
         await client.close()

@@ -24,7 +24,8 @@ from centralita.embedded.servers import (
 )
 from centralita.embedded.vendors import Vendors, vendors
 from chassis.addresses import connection
-from chassis.provision import provision
+from chassis.migrate import migrate
+from chassis.provision import NotMigrated, provision
 from contracts.permissions import ADMIN, OPERATOR
 
 MODULES = {
@@ -195,7 +196,10 @@ def _bus(folder: Path, ports: Ports, access: Credentials, *, clustered: bool) ->
 async def _provision(admin_url: str, replicas: int) -> None:
     client = await nats.connect(**connection(admin_url))
     try:
-        await provision(client.jetstream(), replicas=replicas)
+        try:
+            await provision(client.jetstream(), replicas=replicas)
+        except NotMigrated:
+            await migrate(client, replicas=replicas)
     finally:
         await client.close()
 

@@ -30,7 +30,7 @@ from centralita.replay.manifest import Manifest
 from centralita.replay.messages import Message
 from centralita.replay.publisher import BatchPublisher
 from centralita.replay.undo_import import UndoRefused, undo_import
-from chassis.provision import Settings, provision
+from chassis.provision import NotMigrated, Settings, provision
 from chassis.settings import read
 from chassis.stream_reader import Incomplete, last_sequence
 from contracts.streams import CONSUMERS
@@ -81,7 +81,10 @@ async def import_file(
         await _check_no_subscriber(client)
     await _check_target(client, manifest, into_existing)
     settings = read(Settings)
-    await provision(client.jetstream(), replicas=settings.nats_replicas, max_bytes=settings.max_bytes)
+    try:
+        await provision(client.jetstream(), replicas=settings.nats_replicas, max_bytes=settings.max_bytes)
+    except NotMigrated as error:
+        raise ImportRefused(str(error)) from error
     before = {name: await last_sequence(client, name) for name in TARGETS}
     running = _RunningImport(client, manifest, new_import_id(manifest), before, progress or (lambda *_: None))
     try:

@@ -44,3 +44,12 @@ def fired_subject(call_id: object) -> str:
     The stream CALLS stores the message as `TimerDue`.
     """
     return f"timer.fired.{call_id}"
+
+
+def schedule_headers(call_id: object, schedule: str) -> dict[str, str]:
+    """Returns the headers that make a message a schedule of the call. `schedule`: ``@at`` and an instant (ADR-51)."""
+    return {
+        "Nats-Schedule": schedule,
+        "Nats-Schedule-Target": fired_subject(call_id),
+        "Nats-Schedule-TTL": f"{FIRED_TTL_SECONDS}s",
+    }

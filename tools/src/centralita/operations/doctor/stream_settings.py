@@ -11,7 +11,7 @@ from nats.js.api import RePublish, RetentionPolicy, StreamConfig, StreamSource
 
 from centralita.operations.doctor.checks import Finding, failed, warning
 from chassis.provision import stream_config
-from contracts.streams import Stream
+from contracts.streams import CALLS, Stream
 
 PROVISION = (
     "run `python -m chassis.provision` with the NATS_URL of the user admin: it creates what is missing and corrects "
@@ -21,6 +21,10 @@ RECREATE = (
     "nats-server cannot change this setting of an existing stream. Let the open calls end, stop the services, export "
     "the stream (CALLS and REQUESTS: `centralita replay export`), delete it as the user admin, then run `python -m "
     "chassis.provision`"
+)
+MIGRATE = (
+    "stop all services, then run `python -m chassis.migrate` with the NATS_URL of the user admin: it keeps all "
+    "messages and positions (docs/production.md)"
 )
 UPGRADE = f"upgrade to nats-server 2.15 or newer; then {PROVISION}"
 
@@ -73,7 +77,7 @@ def check_settings(area: str, stream: Stream, config: dict[str, Any], replicas: 
     }
     if different:
         description = "; ".join(_description(name, *pair) for name, pair in different.items())
-        remedy = _remedy({name: found for name, (found, _) in different.items()})
+        remedy = _remedy(stream, {name: found for name, (found, _) in different.items()})
         return failed(area, f"stream {stream.name}", description, remedy)
     if actual_replicas > replicas:
         description = f"has {actual_replicas} replicas, NATS_REPLICAS is {replicas}"
@@ -121,7 +125,9 @@ def _value(value: object) -> str:
             return str(value)
 
 
-def _remedy(found: dict[str, object]) -> str:
+def _remedy(stream: Stream, found: dict[str, object]) -> str:
+    if stream.name == CALLS.name and found.get("allow_msg_schedules"):
+        return MIGRATE
     is_irreversible = any(found.get(name) for name in _IRREVERSIBLE)
     if is_irreversible or "storage" in found or found.get("retention") == RetentionPolicy.WORK_QUEUE:
         return RECREATE

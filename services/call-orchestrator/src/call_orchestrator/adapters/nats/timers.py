@@ -36,7 +36,7 @@ from nats.aio.client import Client
 from chassis.event_log import publish
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from contracts import Call, Envelope, TimerDue
-from contracts.events.timers import FIRED_TTL_SECONDS, fired_subject, schedule_subject
+from contracts.events.timers import schedule_headers, schedule_subject
 from contracts.streams import SCHEDULES
 
 
@@ -55,12 +55,8 @@ class NatsTimers:
         envelope = Envelope.of(timer, id=str(uuid_utils.uuid7()), source=self._source, time=self._now(), cause=cause)
         subject, removed = schedule_subject(call), previous and schedule_subject(previous)
         assert subject is not None  # noqa: S101  an ended call has no timer
-        headers = {
-            **envelope.headers(),
-            "Nats-Schedule": f"@at {fires_at.astimezone(UTC).isoformat().replace('+00:00', 'Z')}",
-            "Nats-Schedule-Target": fired_subject(call.call_id),
-            "Nats-Schedule-TTL": f"{FIRED_TTL_SECONDS}s",
-        }
+        schedule = f"@at {fires_at.astimezone(UTC).isoformat().replace('+00:00', 'Z')}"
+        headers = {**envelope.headers(), **schedule_headers(call.call_id, schedule)}
         if removed and removed != subject:
             headers |= {"Nats-Schedule-Next": "purge", "Nats-Scheduler": removed}
         await publish(self._client, subject, timer.body(), headers)

@@ -1,0 +1,266 @@
+"""``python -m chassis.migrate`` moves the deadlines of an older installation from CALLS to the stream SCHEDULES.
+
+Older builds stored deadlines in CALLS. nats-server never disables schedules of a stream, so CALLS is copied to a new
+stream and back (docs/adr/0027). All messages keep their sequences, headers and times; every durable consumer continues
+after its last acknowledged message. Messages that were acknowledged out of order are delivered again (law 6).
+
+Stop all services first; the command refuses while another client is connected. It needs free disk space of the size of
+CALLS. If it is interrupted, run it again: each step finds out from the server what is done. It may be run at any time.
+
+| found on the server | next step |
+|---|---|
+| CALLS with schedules | its subjects change, SCHEDULES is created, pending schedules are moved to it |
+| CALLS without a schedule | `COPY` is created as a mirror, which keeps all sequences |
+| `COPY` is complete | the positions of the consumers are written into it, and it becomes a stream of its own |
+| `COPY` is a stream of its own | CALLS is deleted, and created again as a mirror of `COPY` |
+| the new CALLS is complete | it becomes a stream of its own with all its settings; its consumers are created |
+| the consumers are created | `COPY` is deleted |
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import nats
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js import JetStreamContext
+from nats.js.api import DeliverPolicy, StorageType, StreamConfig, StreamInfo, StreamSource
+from nats.js.errors import NotFoundError, ServerError
+
+from chassis import logging_setup
+from chassis.addresses import connection
+from chassis.connection_errors import on_bus_error
+from chassis.provision import COPY_OF_CALLS as COPY
+from chassis.provision import NotEnoughNodes, Settings, consumer_config, provision, stream_config
+from chassis.settings import read as read_settings
+from chassis.stored_event import stored_event_of_raw
+from chassis.stream_reader import read
+from contracts import CallDecision
+from contracts.events.timers import TimerDue, schedule_headers, schedule_subject
+from contracts.permissions import ADMIN
+from contracts.streams import CALLS, CONSUMERS, SCHEDULES, call_state_filter
+
+OLD_SCHEDULES = "timer.set.*"
+"""The schedules of older builds, one for each call."""
+_COPY_SUBJECT = "migration.copy"
+"""A stream that is no mirror needs a subject."""
+_POSITIONS, _LAST_SEQUENCE = "centralita-positions", "centralita-last-sequence"
+"""The names in the metadata of `COPY`: the next sequence of each consumer, and the end of CALLS."""
+_CONNECTIONS = "$SYS.REQ.ACCOUNT.PING.CONNZ"
+"""Each server replies with the connections of the account that asks."""
+_STILL_REMOVING = 10049
+_PAUSE_SECONDS, _ANSWERS_SECONDS = 0.2, 1.0
+_CONCURRENT = 64
+
+Report = Callable[[str], None]
+"""Called before each step with what follows."""
+
+logger = structlog.get_logger()
+
+
+class MigrationRefused(Exception):
+    """Nothing was changed. The message names the reason and the remedy."""
+
+
+async def migrate(
+    client: Client,
+    *,
+    replicas: int = 1,
+    max_bytes: Mapping[str, int] | None = None,
+    report: Report | None = None,
+) -> None:
+    """Migrates the streams if necessary, and provisions. Raises MigrationRefused, and the errors of `provision`."""
+    await _check_alone(client)
+    await _Migration(client, report or (lambda step: logger.info("migration", step=step))).run()
+    await provision(client.jetstream(), replicas=replicas, max_bytes=max_bytes)
+
+
+async def _check_alone(client: Client) -> None:
+    """Raises MigrationRefused if another client is connected to the account of `client`."""
+    inbox = await client.subscribe(client.new_inbox())
+    await client.publish(_CONNECTIONS, b"{}", reply=inbox.subject)
+    connections: list[dict[str, Any]] = []
+    with suppress(NatsTimeoutError):
+        while True:
+            answer = await inbox.next_msg(timeout=_ANSWERS_SECONDS)
+            connections += json.loads(answer.data)["data"]["connections"]
+    await inbox.unsubscribe()
+    own = next((one for one in connections if one["cid"] == client.client_id), None)
+    others = sorted(str(one.get("name") or f"{one['ip']}:{one['port']}") for one in connections if one is not own)
+    if others:
+        raise MigrationRefused(f"other clients are connected: {', '.join(others)}. Stop all services first")
+
+
+class _Migration:
+    """One run of the migration. Each method does what is left to do of its step."""
+
+    def __init__(self, client: Client, report: Report) -> None:
+        self._client = client
+        self._js: JetStreamContext = client.jetstream(timeout=30)
+        self._report = report
+
+    async def run(self) -> None:
+        calls, copy = await self._info(CALLS.name), await self._info(COPY)
+        if calls and copy and _is_outdated(copy, calls):
+            self._report("a service has written to CALLS since the interruption: the copy is made again")
+            await self._js.delete_stream(COPY)
+            copy = None
+        if copy is None and (calls is None or not _has_schedules(calls)):
+            return
+        if calls and (copy is None or copy.config.mirror):
+            await self._move_schedules(calls)
+            await self._copy_calls(calls)
+        await self._recreate_calls()
+        await self._create_consumers()
+        self._report(f"the stream {COPY} is deleted")
+        await self._js.delete_stream(COPY)
+
+    async def _info(self, stream: str) -> StreamInfo | None:
+        with suppress(NotFoundError):
+            return await self._js.stream_info(stream)
+        return None
+
+    async def _move_schedules(self, calls: StreamInfo) -> None:
+        """Moves the pending schedules. One that fires meanwhile in both streams is ignored the second time."""
+        self._report("pending deadlines are moved to SCHEDULES")
+        subjects = [subject for subject in calls.config.subjects or () if not subject.startswith("timer.")]
+        await self._js.update_stream(replace(calls.config, subjects=[*subjects, TimerDue.subjects()]))
+        if await self._info(SCHEDULES.name) is None:
+            await self._js.add_stream(stream_config(SCHEDULES, replicas=calls.config.num_replicas or 1))
+        chunk: list[Msg] = []
+        async for message in read(self._client, CALLS.name, (OLD_SCHEDULES,), end_sequence=calls.state.last_seq):
+            chunk.append(message)
+            if len(chunk) == _CONCURRENT:
+                await asyncio.gather(*map(self._move_schedule, chunk))
+                chunk.clear()
+        await asyncio.gather(*map(self._move_schedule, chunk))
+        await self._js.purge_stream(CALLS.name, subject=OLD_SCHEDULES)
+
+    async def _move_schedule(self, message: Msg) -> None:
+        """Publishes the schedule again for the deadline of its call. A call without a state needs none."""
+        call_id, headers = message.subject.rpartition(".")[2], message.headers or {}
+        try:
+            newest = await self._js.get_last_msg(CALLS.name, call_state_filter(call_id))
+        except NotFoundError:
+            return
+        event = stored_event_of_raw(newest, CALLS.name).event
+        subject = schedule_subject(event.call) if isinstance(event, CallDecision) else None
+        if subject and "Nats-Schedule" in headers:
+            own = {name: value for name, value in headers.items() if not name.startswith("Nats-")}
+            schedule = schedule_headers(call_id, headers["Nats-Schedule"])
+            await self._js.publish(subject, message.data, headers={**own, **schedule})
+
+    async def _copy_calls(self, calls: StreamInfo) -> None:
+        self._report(f"CALLS is copied to {COPY}")
+        config = StreamConfig(
+            name=COPY,
+            storage=StorageType.FILE,
+            num_replicas=calls.config.num_replicas,
+            mirror=StreamSource(name=CALLS.name),
+        )
+        if await self._info(COPY) is None:
+            await self._js.add_stream(config)
+        end_sequence = await self._wait_until_equal(COPY, CALLS.name)
+        self._report("the positions of the consumers are recorded")
+        positions = {name: sequence async for name, sequence in self._positions(end_sequence)}
+        last_sequence = (await self._js.stream_info(CALLS.name)).state.last_seq
+        metadata = {_POSITIONS: json.dumps(positions), _LAST_SEQUENCE: str(last_sequence)}
+        await self._js.update_stream(replace(config, mirror=None, subjects=[_COPY_SUBJECT], metadata=metadata))
+
+    async def _positions(self, end_sequence: int) -> AsyncIterator[tuple[str, int]]:
+        """Yields each consumer of CALLS with the sequence from which it continues."""
+        for info in await self._js.consumers_info(CALLS.name):
+            floor = info.ack_floor.stream_seq if info.ack_floor else 0
+            is_done = not info.num_pending and not info.num_ack_pending
+            yield info.name, (end_sequence if is_done else min(floor, end_sequence)) + 1
+
+    async def _recreate_calls(self) -> None:
+        calls = await self._info(CALLS.name)
+        if calls and _has_schedules(calls):
+            self._report("CALLS is deleted")
+            await self._js.delete_stream(CALLS.name)
+            calls = None
+        copy = await self._js.stream_info(COPY)
+        config = stream_config(CALLS, replicas=copy.config.num_replicas or 1)
+        if calls is None:
+            self._report(f"CALLS is created from {COPY}")
+            await self._create(_as_mirror(config))
+        elif calls.config.mirror is None:
+            return
+        await self._wait_until_equal(CALLS.name, COPY)
+        self._report("CALLS gets its settings")
+        await self._js.update_stream(config)
+
+    async def _create(self, config: StreamConfig) -> None:
+        while True:
+            try:
+                await self._js.add_stream(config)
+                return
+            except ServerError as error:
+                if error.err_code != _STILL_REMOVING:
+                    raise
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _wait_until_equal(self, mirror: str, origin: str) -> int:
+        """Returns the last sequence of a mirror that has all messages. Deleted messages at the end have no copy."""
+        while True:
+            here, there = await self._js.stream_info(mirror), await self._js.stream_info(origin)
+            if here.state.messages == there.state.messages:
+                return here.state.last_seq
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _create_consumers(self) -> None:
+        self._report("the consumers of CALLS are created")
+        copy = await self._js.stream_info(COPY)
+        positions: Mapping[str, int] = json.loads((copy.config.metadata or {})[_POSITIONS])
+        existing = {info.name for info in await self._js.consumers_info(CALLS.name)}
+        for consumer in CONSUMERS:
+            if consumer.name in positions and consumer.name not in existing:
+                config = consumer_config(consumer)
+                config.deliver_policy, config.opt_start_seq = DeliverPolicy.BY_START_SEQUENCE, positions[consumer.name]
+                await self._js.add_consumer(CALLS.name, config=config)
+
+
+def _has_schedules(stream: StreamInfo) -> bool:
+    return bool(stream.config.allow_msg_schedules)
+
+
+def _is_outdated(copy: StreamInfo, calls: StreamInfo) -> bool:
+    """Returns whether the old CALLS has messages that it did not have when the copy was complete."""
+    if copy.config.mirror or not _has_schedules(calls):
+        return False
+    return int((copy.config.metadata or {})[_LAST_SEQUENCE]) != calls.state.last_seq
+
+
+def _as_mirror(config: StreamConfig) -> StreamConfig:
+    return replace(config, mirror=StreamSource(name=COPY), subjects=None, sources=None, republish=None)
+
+
+async def _main() -> None:
+    settings = read_settings(Settings)
+    logging_setup.configure("migrate", settings.log_level)
+    client = await nats.connect(
+        **connection(settings.nats_url), name=ADMIN, error_cb=on_bus_error, allow_reconnect=False
+    )
+    try:
+        await migrate(client, replicas=settings.nats_replicas, max_bytes=settings.max_bytes)
+    except MigrationRefused as error:
+        sys.stderr.write(f"Nothing was changed: {error}.\n")
+        raise SystemExit(1) from None
+    except NotEnoughNodes as error:
+        sys.stderr.write(f"NATS_REPLICAS: {error} (see .env.example)\n")
+        raise SystemExit(1) from None
+    finally:
+        await client.close()
+    logger.info("migrated")
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())
