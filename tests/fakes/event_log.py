@@ -18,6 +18,8 @@ class FakeEventLog:
 
     stored: list[StoredEvent] = field(default_factory=list)
     before_append: Callable[[Event], None] = lambda _: None
+    reads: list[str] = field(default_factory=list)
+    """The filters of which the newest event was read."""
     filters_read: list[str] = field(default_factory=list)
     """The filters of all reads."""
 
@@ -55,6 +57,7 @@ class FakeEventLog:
 
     async def last(self, subject: str) -> StoredEvent | None:
         """Returns the newest event on a filter, or none."""
+        self.reads.append(subject)
         self.filters_read.append(subject)
         return next(reversed(self._on(subject)), None)
 

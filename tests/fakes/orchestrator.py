@@ -50,11 +50,13 @@ class FakeQueue:
     """Keeps, for each queued call, the sequence of the event that queued it, and all removed entries."""
 
     def __init__(self) -> None:
+        self.joins = 0
         self.joined: dict[UUID, int] = {}
         self.left: list[int] = []
 
     async def join(self, call: Call, *, due_sequence: int, cause: Envelope) -> None:
         self.joined[call.call_id] = due_sequence
+        self.joins += 1
 
     async def leave(self, queue_sequence: int) -> None:
         self.left.append(queue_sequence)

@@ -48,7 +48,10 @@ def test_the_filters_of_a_consumer_follow_from_its_event_types() -> None:
     assert CONVERSATION_TURNS.filters == ("speech.heard.*",)
     assert VOICE_DIALS.filters == ("call.status_changed.*.dialing",)
     assert VOICE_DIALS.events == (CallStatusChanged,)
-    assert "dial.placed.*" in ORCHESTRATOR_FACTS.filters
+    assert "dial.refused.*" in ORCHESTRATOR_FACTS.filters
+    former = {event.subjects() for event in ORCHESTRATOR_FACTS.former_events}
+    assert former == {"dial.placed.*", "dial.unknown.*"}
+    assert former.isdisjoint(ORCHESTRATOR_FACTS.filters)
 
 
 def test_failures_are_counted_by_message_until_they_are_forgotten() -> None:

@@ -124,8 +124,8 @@ async def test_a_busy_line_is_dialled_again_until_its_retries_are_used_up(
         for _ in range(2):  # every callback may come twice
             await calls.append(network(outcome.call_id, attempt, TelephonyStatus.BUSY))
     assert (await until(calls, outcome.call_id, CallStatus.BUSY)).attempt == 3
-    waits = ["pending", "pending"]  # for its time, then for a slot
-    assert await statuses(calls, outcome.call_id) == [*waits, "dialing", *waits, "dialing", *waits, "dialing", "busy"]
+    attempt_statuses = ["pending", "dialing"]  # a call that is due waits for a slot at once
+    assert await statuses(calls, outcome.call_id) == [*(attempt_statuses * 3), "busy"]
     refused = await outcome_of(bus_client, CallRetryRequested(call_id=outcome.call_id))
     assert not refused.accepted
     assert "max_retries is 2" in refused.reasons[0]

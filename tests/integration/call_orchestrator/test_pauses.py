@@ -125,7 +125,7 @@ async def test_waiting_calls_outlive_a_pause_that_is_longer_than_their_time(
         await until_queued(calls, waiting)
         await until(lambda: fired(waiting))
         events = [stored for call_id in waiting for stored in await calls.read([call_state_filter(call_id)])]
-        assert [stored.event.event_name for stored in events] == ["call.created", "call.due"] * 3
+        assert [stored.event.event_name for stored in events] == ["call.created"] * 3
         await outcome_of(bus_client, RESUME)
         await until_dialing(calls, waiting, 3)
 

@@ -52,6 +52,7 @@ REQUEST = CallRequested(
     variables={"name": "Ana"},
 )
 CALL_ID = call_id_of("request-1")
+EXPIRES_AT = NOW + POLICY.dial_within
 
 
 @dataclass
@@ -125,11 +126,12 @@ def appended_first(log: FakeEventLog, *events: Event) -> Callable[[Event], None]
     return append
 
 
-async def test_a_request_creates_the_call_and_sets_its_timer() -> None:
+async def test_a_request_creates_the_call_queued_and_sets_its_timer() -> None:
     orchestrator = Orchestrator()
     outcome = await orchestrator.handle(REQUEST)
     assert (outcome.accepted, outcome.call_id, outcome.status) == (True, CALL_ID, CallStatus.PENDING)
-    assert orchestrator.timers.deadlines == {CALL_ID: NOW}
+    assert orchestrator.timers.deadlines == {CALL_ID: EXPIRES_AT}
+    assert orchestrator.queue.joined == {CALL_ID: 1}
     assert len(orchestrator.log.stored) == 1, "the greeting follows from the call"
 
 
@@ -148,10 +150,32 @@ async def test_a_second_request_with_the_same_id_is_accepted_and_changes_nothing
     assert [event.event_name for event in orchestrator.decisions] == ["call.created"]
 
 
-async def test_a_due_call_joins_the_queue_with_the_sequence_of_its_event() -> None:
+async def test_a_new_request_is_decided_without_a_read_of_the_call() -> None:
     orchestrator = Orchestrator()
     await orchestrator.handle(REQUEST, "message-1")
-    await orchestrator.handle(TimerDue(call_id=CALL_ID, deadline_at=NOW), "timer-1")
+    assert orchestrator.log.reads == []
+    await orchestrator.handle(REQUEST, "message-1", is_redelivered=True)
+    assert len(orchestrator.log.reads) == 1
+
+
+async def test_a_repeated_request_that_would_be_refused_is_accepted_because_its_call_exists() -> None:
+    orchestrator = Orchestrator()
+    await orchestrator.handle(REQUEST, "message-1")
+    elsewhere = REQUEST.model_copy(update={"phone_number": "+34612345678"})
+    outcome = await orchestrator.handle(elsewhere, "message-2")
+    assert (outcome.accepted, outcome.call_id) == (True, CALL_ID)
+    another = elsewhere.model_copy(update={"request_id": "request-2"})
+    refused = await orchestrator.handle(another, "message-3")
+    assert not refused.accepted
+    assert len(orchestrator.decisions) == 1
+
+
+async def test_a_scheduled_call_joins_the_queue_with_the_sequence_of_its_due_event() -> None:
+    orchestrator, scheduled_at = Orchestrator(), NOW + timedelta(hours=9)
+    await orchestrator.handle(REQUEST.model_copy(update={"scheduled_at": scheduled_at}), "message-1")
+    assert orchestrator.queue.joined == {}
+    orchestrator.now = scheduled_at
+    await orchestrator.handle(TimerDue(call_id=CALL_ID, deadline_at=scheduled_at), "timer-1")
     assert orchestrator.call.is_queued
     assert orchestrator.queue.joined == {CALL_ID: orchestrator.log.stored[-1].sequence}
 
@@ -168,7 +192,6 @@ async def test_an_early_timer_changes_nothing_and_is_set_again_at_the_deadline()
 async def queued(orchestrator: "Orchestrator") -> datetime:
     """Queues a call and returns its deadline, by which it would expire."""
     await orchestrator.handle(REQUEST, "message-1")
-    await orchestrator.handle(TimerDue(call_id=CALL_ID, deadline_at=NOW), "timer-1")
     assert orchestrator.call.deadline_at
     return orchestrator.call.deadline_at
 
@@ -213,6 +236,24 @@ async def test_a_timer_is_set_only_when_the_deadline_changes_and_on_every_redeli
     assert orchestrator.timers.count == 2
     await orchestrator.handle(reported(TelephonyStatus.RINGING), "ringing", is_redelivered=True)
     assert orchestrator.timers.count == 3
+
+
+async def test_an_input_that_changes_nothing_neither_sets_a_timer_nor_joins_the_queue() -> None:
+    orchestrator = Orchestrator()
+    await queued(orchestrator)
+    before = (orchestrator.timers.count, orchestrator.queue.joins)
+    await orchestrator.handle(reported(TelephonyStatus.RINGING), "late-report")
+    assert (orchestrator.timers.count, orchestrator.queue.joins) == before == (1, 1)
+    await orchestrator.handle(reported(TelephonyStatus.RINGING), "late-report", is_redelivered=True)
+    assert (orchestrator.timers.count, orchestrator.queue.joins) == (2, 2), "an earlier delivery may have died"
+
+
+async def test_a_change_of_a_waiting_call_joins_the_queue_again_with_its_own_event() -> None:
+    orchestrator = Orchestrator()
+    await queued(orchestrator)
+    await orchestrator.handle(CallChangeRequested(call_id=CALL_ID, metadata={"desk": "7"}), "change")
+    assert orchestrator.queue.joined == {CALL_ID: 2}
+    assert orchestrator.timers.deadlines == {CALL_ID: EXPIRES_AT}
 
 
 async def test_an_ended_call_has_no_timer() -> None:
@@ -280,7 +321,7 @@ async def test_a_redelivery_right_after_the_decision_only_repeats_the_effects() 
     outcome = await orchestrator.handle(REQUEST, is_redelivered=True)
     assert outcome.accepted
     assert len(orchestrator.decisions) == 1
-    assert orchestrator.timers.deadlines == {CALL_ID: NOW}
+    assert orchestrator.timers.deadlines == {CALL_ID: EXPIRES_AT}
 
 
 async def test_a_redelivered_change_is_not_decided_again_after_a_later_decision() -> None:

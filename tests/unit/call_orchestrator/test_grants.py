@@ -50,6 +50,15 @@ async def test_a_waiting_call_is_dialled_once_however_often_the_grant_is_deliver
     assert statuses(log) == [CallStatus.PENDING, CallStatus.PENDING, CallStatus.DIALING]
 
 
+async def test_a_grant_reads_the_call_once_and_the_call_carries_its_sequence() -> None:
+    log = log_of(QUEUED)
+    await carry_out(log)
+    assert log.reads == [call_state_filter(QUEUED.call_id)]
+    dialing = log.stored[-1].event
+    assert isinstance(dialing, CallDecision)
+    assert dialing.call.granted_sequence == 3
+
+
 async def test_the_slot_of_a_call_that_no_longer_waits_is_released_once() -> None:
     log = FakeEventLog.of(call_created(a_call()), status_changed(a_call(CallStatus.CANCELED)), GRANT)
     await carry_out(log)

@@ -74,10 +74,33 @@ def test_each_status_is_reached() -> None:
     assert reached == set(CallStatus)
 
 
-def test_a_call_is_due_at_its_scheduled_time_and_without_one_at_once() -> None:
-    assert create(inputs.CallRequested(scheduled_at=LATER), NOW) == CallCreated(state=Pending(attempt=0, due_at=LATER))
-    assert create(inputs.CallRequested(), NOW).state.due_at == NOW
-    assert create(inputs.CallRequested(scheduled_at=NOW - timedelta(days=1)), NOW).state.due_at == NOW
+def test_a_call_is_due_at_its_scheduled_time_and_without_one_is_created_queued() -> None:
+    scheduled = create(inputs.CallRequested(scheduled_at=LATER), TERMS, NOW)
+    assert scheduled == CallCreated(state=Pending(attempt=0, due_at=LATER))
+    queued = CallCreated(state=Pending(attempt=0, due_at=NOW, queue_expires_at=NOW + TERMS.dial_within))
+    assert create(inputs.CallRequested(), TERMS, NOW) == queued
+    assert create(inputs.CallRequested(scheduled_at=NOW - timedelta(days=1)), TERMS, NOW) == queued
+
+
+@pytest.mark.parametrize(
+    ("state", "input"),
+    [
+        (Pending(attempt=0, due_at=LATER), inputs.CallChangeRequested(scheduled_at=NOW)),
+        (Ended(status=CallStatus.BUSY, attempt=1, ended_at=NOW), inputs.CallRetryRequested()),
+    ],
+)
+def test_a_call_that_a_command_makes_due_now_is_queued_at_once(state: State, input: inputs.Input) -> None:
+    decision = decide(state, input, TERMS, NOW)
+    assert isinstance(decision, CallChanged | CallStatusChanged)
+    attempt = state.attempt
+    assert decision.state == Pending(attempt=attempt, due_at=NOW, queue_expires_at=NOW + TERMS.dial_within)
+
+
+def test_a_retry_without_a_delay_is_queued_at_once() -> None:
+    terms = replace(TERMS, retry_delay=timedelta())
+    decision = decide(DIALING, reported(TelephonyStatus.BUSY), terms, NOW)
+    assert isinstance(decision, CallStatusChanged)
+    assert decision.state == Pending(attempt=1, due_at=NOW, queue_expires_at=NOW + TERMS.dial_within)
 
 
 def test_a_due_call_waits_for_a_slot_and_is_dialled_when_it_has_one() -> None:
@@ -102,12 +125,13 @@ def test_a_call_that_waits_for_a_slot_too_long_expires() -> None:
     assert late.state.status is CallStatus.EXPIRED
 
 
-def test_a_changed_queued_call_leaves_the_queue_and_keeps_its_turn() -> None:
+def test_a_changed_queued_call_keeps_its_turn_until_it_is_not_due_any_more() -> None:
     queued = Pending(attempt=0, due_at=NOW - timedelta(minutes=5), queue_expires_at=LATER)
     for change in (inputs.CallChangeRequested(changes_terms=True), inputs.CallChangeRequested(scheduled_at=NOW)):
         decision = decide(queued, change, TERMS, NOW)
         assert isinstance(decision, CallChanged)
-        assert decision.state == Pending(attempt=0, due_at=queued.due_at)
+        expires_at = queued.due_at + TERMS.dial_within
+        assert decision.state == Pending(attempt=0, due_at=queued.due_at, queue_expires_at=expires_at)
     later = decide(queued, inputs.CallChangeRequested(scheduled_at=LATER), TERMS, NOW)
     assert isinstance(later, CallChanged)
     assert later.state == Pending(attempt=0, due_at=LATER)

@@ -142,7 +142,8 @@ def test_a_change_of_a_refused_call_restores_the_full_time_for_its_dial() -> Non
     postponed = waiting(after(DIALING, refused(1)))
     changed = decide(postponed, inputs.CallChangeRequested(scheduled_at=NOW), TERMS, NOW)
     assert isinstance(changed, CallChanged)
-    assert changed.state == Pending(attempt=1, due_at=NOW, undialled_attempts=1)
+    expires_at = NOW + TERMS.dial_within
+    assert changed.state == Pending(attempt=1, due_at=NOW, queue_expires_at=expires_at, undialled_attempts=1)
 
 
 def test_an_attempt_of_an_older_log_expires_counted_from_when_it_began() -> None:
@@ -183,7 +184,7 @@ def _busy(attempt: int) -> inputs.Input:
 
 
 def _unknown(attempt: int) -> inputs.Input:
-    return inputs.DialUnknown(attempt=attempt)
+    return TelephonyStatusReported(attempt=attempt, status=TelephonyStatus.INITIATED)
 
 
 def _life(
@@ -226,5 +227,6 @@ def test_a_decision_sets_every_field_that_the_state_determines() -> None:
         "max_call_seconds",
         "created_at",
         "command_sequence",
+        "granted_sequence",
     }
     assert CallProgress.__annotations__.keys() == Call.model_fields.keys() - terms

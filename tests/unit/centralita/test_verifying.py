@@ -93,7 +93,6 @@ async def log() -> LogWriter:
     assert isinstance(REQUEST, CallRequested)
     log = LogWriter()
     await log.decide(REQUEST, stream=REQUESTS.name)
-    await log.pass_deadline()
     grant = grant_of(REQUEST.campaign_id, attempt=1)
     await log.decide(grant)
     await log.decide(reported(TelephonyStatus.RINGING))
@@ -108,7 +107,7 @@ def replace_in_body(message: Message, old: bytes, new: bytes) -> Message:
 
 
 async def test_decisions_of_the_present_rules_have_no_drift(log: LogWriter) -> None:
-    assert await verify(log.record()) == Verification(1, 5, 1, 0, ())
+    assert await verify(log.record()) == Verification(1, 4, 1, 0, ())
 
 
 async def test_a_drift_names_both_versions_of_the_decision(log: LogWriter) -> None:
@@ -147,7 +146,7 @@ async def test_in_a_time_range_messages_without_their_cause_or_decision_are_not_
     part = [message for message in log.messages if message.stream == CALLS.name]
     found = await verify(log.record(messages=part, scope=Scope(since=STARTED_AT)))
     assert found.drifts == ()
-    assert (found.decisions, found.without_effect, found.unjudged) == (4, 0, 2)
+    assert (found.decisions, found.without_effect, found.unjudged) == (3, 0, 2)
 
 
 async def test_the_time_within_which_a_refused_call_may_be_dialled_is_read_from_the_log(log: LogWriter) -> None:
@@ -158,7 +157,7 @@ async def test_the_time_within_which_a_refused_call_may_be_dialled_is_read_from_
     refused = DialRefused(call_id=CALL_ID, attempt=2, is_permanent=False, reason="HTTP 401")
     assert await log.decide(refused)
     assert log.call.undialled_attempts == 1
-    assert await verify(log.record(), dial_within=timedelta(seconds=1)) == Verification(1, 8, 1, 0, ())
+    assert await verify(log.record(), dial_within=timedelta(seconds=1)) == Verification(1, 7, 1, 0, ())
 
 
 async def test_the_pauses_of_the_campaign_are_read_from_the_record(log: LogWriter) -> None:
@@ -172,10 +171,10 @@ async def test_the_pauses_of_the_campaign_are_read_from_the_record(log: LogWrite
     dialled = await log.decide(grant_of(campaign_id, attempt=2))
     assert dialled
     assert dialled.call.status is CallStatus.DIALING
-    assert await verify(log.record()) == Verification(1, 7, 2, 0, ())
+    assert await verify(log.record()) == Verification(1, 6, 2, 0, ())
     calls_own = [message for message in log.messages if not message.subject.startswith("campaign.")]
     alone = await verify(log.record(messages=calls_own, scope=Scope(call_id=CALL_ID)))
-    assert alone == Verification(1, 6, 1, 2, ()), "without the pauses, an expiry is not judged"
+    assert alone == Verification(1, 5, 1, 2, ()), "without the pauses, an expiry is not judged"
 
 
 async def test_an_ignored_input_that_would_lead_to_a_decision_now_is_a_doubt(log: LogWriter) -> None:

@@ -31,12 +31,13 @@ def subscribe(router: NatsRouter, consumer: Consumer, *handlers: Handler) -> Non
     together cover exactly ``consumer.events``, each type once.
     """
     by_type = _by_event_type(consumer, handlers)
-    # The server goes on redelivering what was pending when its consumer was split; the new consumer delivers it, too.
+    # The server goes on redelivering what was pending when the filters of its consumer changed.
     moved = {event for other in CONSUMERS if other.split_from == consumer for event in other.events}
+    former = moved | set(consumer.former_events)
 
     async def decode(message: NatsMessage) -> StoredEvent:
         stored = event_to_handle(message.raw_message)
-        if type(stored.event) not in by_type and type(stored.event) not in moved:  # the server's consumer is newer
+        if type(stored.event) not in by_type and type(stored.event) not in former:  # the server's consumer is newer
             reason = f"subject: consumer {consumer.name} does not handle {stored.event.event_name}"
             raise unreadable(message.raw_message, InvalidMessage([reason]))
         # The time of storage, and not the present: a message that is delivered again later is judged the same.

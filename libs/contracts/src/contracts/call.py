@@ -106,6 +106,10 @@ class Call(BaseModel):
         default=None,
         description="position in the stream REQUESTS of the last request or command of this call that was decided",
     )
+    granted_sequence: int | None = Field(
+        default=None,
+        description="sequence of the grant of the last attempt that began; every event of that attempt follows it",
+    )
     settlement_checks: int = Field(
         default=0,
         validation_alias=AliasChoices("settlement_checks", "checks"),

@@ -129,6 +129,8 @@ class Consumer:
     but is harmless (law 6)."""
     split_from: "Consumer | None" = None
     """The consumer that delivered these events in older builds. Provisioning begins after what that one has handled."""
+    former_events: tuple[type[Event], ...] = ()
+    """The event types that it delivered in older builds. What was pending then is acknowledged without a handler."""
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -240,9 +242,7 @@ ORCHESTRATOR_FACTS = Consumer(
     "orchestrator-facts",
     CALLS,
     (
-        DialPlaced,
         DialRefused,
-        DialUnknown,
         DialLookedUp,
         TelephonyStatusReported,
         AnswerClassified,
@@ -250,6 +250,7 @@ ORCHESTRATOR_FACTS = Consumer(
         TimerDue,
         AdmissionGranted,
     ),
+    former_events=(DialPlaced, DialUnknown),
 )
 VOICE_DIALS = Consumer(
     "voice-dials", CALLS, (CallStatusChanged,), status=CallStatus.DIALING, ack_wait=15, extends_ack_deadline=True
@@ -309,6 +310,11 @@ def call_filters(call_id: object) -> tuple[str, str]:
 def call_state_filter(call_id: object) -> str:
     """Returns the filter for the decisions on a call: its last message is the state, its sequence the guard (law 1)."""
     return f"call.*.{call_id}.*"
+
+
+def call_commands_filter(call_id: object) -> str:
+    """Returns the filter for the commands of a call in the stream REQUESTS."""
+    return f"call.*.{call_id}"
 
 
 def campaign_state_filter(campaign_id: object) -> str:

@@ -41,6 +41,20 @@ def decide_again(
     return decision if isinstance(decision, CallDecision) else None
 
 
+def by_former_rules(recorded: CallDecision, now: CallDecision) -> CallDecision:
+    """Returns the decision of today as the build that recorded it made it, where a rule has changed since.
+
+    In builds before ADR 29, a call that was due at once was not queued before its timer had fired.
+    """
+    then = recorded.call
+    waits_for_timer = then.status is CallStatus.PENDING and not then.is_queued
+    if not (waits_for_timer and then.due_at and then.due_at <= recorded.occurred_at and now.call.is_queued):
+        return now
+    return now.model_copy(
+        update={"call": now.call.model_copy(update={"is_queued": False, "deadline_at": now.call.due_at})}
+    )
+
+
 def policy_of(call: Call | None, dial_within: timedelta, allowed_countries: frozenset[str]) -> Policy:
     """Returns the defaults that were in force when a call was created, as far as the call carries them.
 

@@ -13,8 +13,9 @@ that time is one of a few (`centralita.replay.call_history.CallHistory.possible_
 decision in all of them now, that is a *doubt*. It is not a drift, because an input whose replica was killed is handled
 again later, in another state.
 
-A refused command is a decision, ``call.command_refused``; older builds recorded none. `Call.command_sequence` is not
-compared: it is a position in the stream REQUESTS, which an import changes.
+A refused command is a decision, ``call.command_refused``; older builds recorded none. `Call.command_sequence` and
+`Call.granted_sequence` are not compared: they are positions in streams, which an import changes. Where a rule has
+changed, a decision of an older build is compared with its own rule (`centralita.replay.decisions.by_former_rules`).
 
 **Some messages are not judged**: inputs that the orchestrator had not acknowledged, and dead letters. With a time
 range, these are also messages whose cause or decision may be outside the range. In the record of one call or of a time
@@ -32,6 +33,7 @@ from pydantic import BaseModel
 from centralita.replay.call_history import CallHistory, Decision, Input, call_histories
 from centralita.replay.decisions import (
     DIAL_WITHIN,
+    by_former_rules,
     countries_of,
     decide_again,
     policy_of,
@@ -156,7 +158,7 @@ async def _judge_decision(history: CallHistory, index: int, record: Record, rule
     cause, name = recorded.cause.stored.event.event_name, recorded.event.event_name
     if now is None:
         return _drift(recorded, f"{cause} led to {name}; now it leads to no decision"), True
-    if differences := _differences(recorded, now):
+    if differences := _differences(recorded, by_former_rules(recorded.event, now)):
         if rules.is_uncertain(now):
             return None, False
         return _drift(recorded, f"{cause} led to {name}; now the decision is different", differences), True
@@ -189,10 +191,13 @@ def _drift(recorded: Decision, reason: str, differences: Differences = ()) -> Dr
     return Drift(str(recorded.event.call_id), CALLS.name, recorded.sequence, reason, differences)
 
 
+_POSITIONS = {"command_sequence", "granted_sequence"}
+
+
 def _differences(recorded: Decision, now: CallDecision) -> Differences:
     then = recorded.event
     known = _nullable_fields(then.call) if not recorded.has_nulls else set()
-    call = _different_fields(then.call, now.call, "call.", exclude={"command_sequence"}, known=known)
+    call = _different_fields(then.call, now.call, "call.", exclude=_POSITIONS, known=known)
     if type(then) is not type(now):
         return (("event", then.event_name, now.event_name), *call)
     known = _nullable_fields(then) if not recorded.has_nulls else set()

@@ -29,8 +29,7 @@ from chassis import tracing
 from chassis.event_log import Conflict, Guard, UnreadableEvent
 from chassis.leader_retry import MAX_ELECTION_SECONDS
 from chassis.unreadable import UnreadableEvents
-from contracts import AdmissionGranted, CallDecision
-from contracts.streams import call_state_filter
+from contracts import AdmissionGranted
 
 _RESTART_SECONDS = 1.0
 _STALE_SECONDS = 0.05
@@ -114,24 +113,28 @@ class Admission:
         replay_from_sequence = self._slots.replay_from_sequence
         if call is None:
             await self._changed.wait()
-        elif await self._may_be_granted(call):
-            await self._grant(call, replay_from_sequence, guard_sequence)
+        elif stored := await self._check(call):
+            await self._grant(call, stored, replay_from_sequence, guard_sequence)
 
-    async def _may_be_granted(self, call: Waiting) -> bool:
-        """Checks at the leader that the call still waits and that its campaign is not paused."""
-        stored = await self._load(call)
+    async def _check(self, call: Waiting) -> StoredCall | None:
+        """Returns the call if it still waits and its campaign is not paused, both at the leader.
+
+        The campaign is read for each grant, although the replica follows pauses: no call is dialled after a pause was
+        acknowledged, also if the replica receives it late (law 9).
+        """
+        stored, campaign = await asyncio.gather(self._load(call), load_campaign(self._log, call.campaign_id))
         if stored is None:
             self._put_aside(call)
-            return False
+            return None
         if not (stored.call.is_queued and stored.sequence == call.due_sequence):
             self._slots.leave(call)
-            await self._rejoin(call)
+            await self._rejoin(stored)
             self._discard([call])
-            return False
-        is_paused = (await load_campaign(self._log, call.campaign_id)).campaign.is_paused
-        if is_paused:
+            return None
+        if campaign.campaign.is_paused:
             await asyncio.sleep(_STALE_SECONDS)  # this replica will receive the pause
-        return not is_paused
+            return None
+        return stored
 
     async def _load(self, call: Waiting) -> StoredCall | None:
         """Returns the call; None if the log has no such event, or if this build cannot read it."""
@@ -169,22 +172,26 @@ class Admission:
         Returns false if the call cannot be read.
         """
         try:
-            await self._rejoin(call)
+            stored = await load_call(self._log, UUID(call.call_id))
         except UnreadableEvent:
             return False
+        if stored:
+            await self._rejoin(stored)
         self._discard([call])  # a newer entry has another position and stays
         metrics.DROPPED_ENTRIES.inc()
         logger.error("queue_entry_dropped", call_id=call.call_id, due_sequence=call.due_sequence)
         return True
 
-    async def _rejoin(self, call: Waiting) -> None:
+    async def _rejoin(self, stored: StoredCall) -> None:
         """Adds a call that waits to the queue again: an outdated entry may have replaced its newest one."""
-        last = await self._log.last(call_state_filter(call.call_id))
-        if last and isinstance(last.event, CallDecision) and last.event.call.is_queued:
-            await self._queue.join(last.event.call, due_sequence=last.sequence, cause=last.envelope)
+        if stored.call.is_queued:
+            await self._queue.join(stored.call, due_sequence=stored.sequence, cause=stored.envelope)
 
-    async def _grant(self, call: Waiting, replay_from_sequence: int, guard_sequence: int) -> None:
-        """Appends the grant, and waits until it, or the faster grant of another replica, is folded."""
+    async def _grant(self, call: Waiting, stored: StoredCall, replay_from_sequence: int, guard_sequence: int) -> None:
+        """Appends the grant, and waits until it, or the faster grant of another replica, is folded.
+
+        A grant has no cause, but it belongs to the trace of the call.
+        """
         grant = AdmissionGranted(
             call_id=UUID(call.call_id),
             campaign_id=call.campaign_id,
@@ -193,7 +200,7 @@ class Admission:
             replay_from_sequence=replay_from_sequence,
         )
         try:
-            with tracing.span("grant slot", tracing.PROCESS, await self._trace_of(call.call_id)):
+            with tracing.span("grant slot", tracing.PROCESS, stored.envelope.traceparent):
                 await self._log.append(grant, guard=Guard(AdmissionGranted.subjects(), guard_sequence))
         except Conflict:
             metrics.LOST_GRANTS.inc()
@@ -202,11 +209,6 @@ class Admission:
         while self._slots.guard_sequence <= guard_sequence:
             self._changed.clear()
             await self._changed.wait()
-
-    async def _trace_of(self, call_id: str) -> str | None:
-        """A grant has no cause, but it belongs to the trace of the call."""
-        last = await self._log.last(call_state_filter(call_id)) if tracing.is_enabled() else None
-        return last.envelope.traceparent if last else None
 
 
 async def _run_forever(part: Callable[[], Awaitable[None]]) -> None:

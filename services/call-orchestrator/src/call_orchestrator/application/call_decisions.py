@@ -9,6 +9,7 @@ from call_orchestrator.domain import inputs
 from call_orchestrator.domain.decisions import Ignored, Refused
 from call_orchestrator.domain.machine import create, decide
 from call_orchestrator.domain.pauses import NO_PAUSES, Pauses
+from call_orchestrator.domain.states import Dialing
 from contracts import Call, CallChangeRequested, CallCommandRefused, CallDecision
 from contracts.vocabulary import RefusalCode
 
@@ -41,6 +42,8 @@ def _decide(
     if isinstance(decision, Ignored | Refused):
         return decision
     command, call = call_input.command, _at(before, call_input)
+    if isinstance(decision.state, Dialing) and call_input.grant_sequence is not None:
+        call = call.model_copy(update={"granted_sequence": call_input.grant_sequence})
     if not isinstance(command, CallChangeRequested):
         return event_of(decision, call, now)
     try:
@@ -57,7 +60,7 @@ def _create(call_input: CallInput, policy: Policy, now: datetime) -> CallDecisio
         call = new_call(call_input.call_id, request, policy, now)
     except UnacceptableTerms as error:
         return Refused(str(error))
-    return event_of(create(input, now), _at(call, call_input), now)
+    return event_of(create(input, terms_of(call, policy.dial_within), now), _at(call, call_input), now)
 
 
 def _at(call: Call, call_input: CallInput) -> Call:

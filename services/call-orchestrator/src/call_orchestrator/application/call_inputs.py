@@ -15,24 +15,14 @@ from contracts import (
     CallRetryRequested,
     ConversationEnded,
     DialLookedUp,
-    DialPlaced,
     DialRefused,
-    DialUnknown,
     Envelope,
     TelephonyStatusReported,
     TimerDue,
     call_id_of,
 )
 
-AttemptEvent = (
-    DialPlaced
-    | DialRefused
-    | DialUnknown
-    | DialLookedUp
-    | TelephonyStatusReported
-    | AnswerClassified
-    | ConversationEnded
-)
+AttemptEvent = DialRefused | DialLookedUp | TelephonyStatusReported | AnswerClassified | ConversationEnded
 DecidingEvent = CallRequested | CallCommand | AttemptEvent | TimerDue | AdmissionGranted
 """Every message that the orchestrator decides about a call."""
 
@@ -53,6 +43,11 @@ class CallInput:
     command: CallCommand | None = None
     sequence: int | None = None
     grant_sequence: int | None = None
+
+    @property
+    def is_new_request(self) -> bool:
+        """Whether it is a request that was not delivered before, so that there is probably no call yet."""
+        return self.request is not None and not self.is_redelivered
 
 
 def call_input(
@@ -93,12 +88,8 @@ def _input(event: DecidingEvent) -> inputs.Input:
 
 def _attempt_input(event: AttemptEvent) -> inputs.Input:
     match event:
-        case DialPlaced():
-            return inputs.DialPlaced(attempt=event.attempt)
         case DialRefused():
             return inputs.DialRefused(attempt=event.attempt, is_permanent=event.is_permanent, reason=event.reason)
-        case DialUnknown():
-            return inputs.DialUnknown(attempt=event.attempt)
         case DialLookedUp():
             return inputs.DialLookedUp(
                 attempt=event.attempt, status=event.status, duration_seconds=event.duration_seconds

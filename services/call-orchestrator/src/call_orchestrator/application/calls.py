@@ -76,12 +76,28 @@ class CallService:
 
     async def handle(self, call_input: CallInput) -> CommandOutcome:
         """Decides a request, a fact or a timer, and applies its effects. Raises Conflict after `MAX_CONFLICTS`."""
-        for conflicts in range(MAX_CONFLICTS):
-            stored = await load_call(self._log, call_input.call_id)
+        handled = await self.carry_out(call_input)
+        if isinstance(handled, Refused):
+            return _refused(call_input.call_id, handled)
+        return _accepted(handled.call)
+
+    async def carry_out(self, call_input: CallInput, loaded: StoredCall | None = None) -> StoredCall | Refused:
+        """As `handle`; returns the call after it. `loaded`: the call, if the caller has just loaded it.
+
+        A new request is decided as if there were no such call, without a read: the guard of the append shows whether
+        that is so. If it is not, or if the request is refused, it is decided again on what the log has.
+        """
+        for tries in range(MAX_CONFLICTS):
+            is_unread = tries == 0 and call_input.is_new_request
+            stored = loaded if tries == 0 else None
+            if stored is None and not is_unread:
+                stored = await load_call(self._log, call_input.call_id)
             try:
-                return await self._handle(stored, call_input, is_repeated=conflicts > 0)
+                handled = await self._handle(stored, call_input, is_repeated=tries > 0)
             except Conflict:
                 continue
+            if not (is_unread and isinstance(handled, Refused)):
+                return handled
         raise _conflicts(call_input.call_id)
 
     async def handle_command(self, command: StoredEvent[CallCommand]) -> CommandOutcome:
@@ -103,12 +119,14 @@ class CallService:
                 continue
         raise _conflicts(call_id)
 
-    async def _handle(self, stored: StoredCall | None, call_input: CallInput, *, is_repeated: bool) -> CommandOutcome:
+    async def _handle(
+        self, stored: StoredCall | None, call_input: CallInput, *, is_repeated: bool
+    ) -> StoredCall | Refused:
         previous, timer_at = None, None
         if stored is None or not await self._is_decided(stored, call_input):
             decision = await self._decision(stored, call_input)
             if isinstance(decision, Refused):
-                return _refused(call_input.call_id, decision)
+                return decision
             if isinstance(decision, CallDecision):
                 previous = stored.call if stored else None
                 stored = await self._append(decision, stored, call_input.cause)
@@ -121,7 +139,7 @@ class CallService:
         if call_input.request:
             stored = await self._decide_waiting_commands(stored, call_input.sequence)
         await self._effects.apply(stored, call_input.cause, previous=previous, timer_at=timer_at)
-        return _accepted(stored.call)
+        return stored
 
     async def _is_decided(self, stored: StoredCall, call_input: CallInput) -> bool:
         if stored.cause_id == call_input.cause.id:
@@ -225,7 +243,7 @@ class CallService:
             status=call.status,
             attempt=call.attempt,
         )
-        return StoredCall(event, appended.sequence, cause.id)
+        return StoredCall(event, appended.sequence, appended.envelope)
 
 
 def _is_slot_freed(stored: StoredCall, call_input: CallInput) -> bool:

@@ -23,8 +23,9 @@ class Effects:
     ) -> None:
         """Sets or clears the timer; joins the queue if the call waits for a slot.
 
-        `previous`: the call when its timer was last set. The timer is set only if the deadline has changed since; None:
-        always. `timer_at`: when the timer fires; None: at the deadline.
+        `previous`: the call when its effects were last applied; it is the present call if no event followed. The timer
+        is set only if the deadline has changed since, and the call joins only after an event. None: always.
+        `timer_at`: when the timer fires; None: at the deadline.
         """
         call = stored.call
         if call.deadline_at is None:
@@ -33,5 +34,5 @@ class Effects:
             return
         if previous is None or schedule_subject(previous) != schedule_subject(call):
             await self._timers.set(call, timer_at or call.deadline_at, previous=previous, cause=cause)
-        if call.is_queued:
+        if call.is_queued and previous is not call:
             await self._queue.join(call, due_sequence=stored.sequence, cause=cause)

@@ -5,6 +5,7 @@ from call_orchestrator.application.call_inputs import CallInput
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.stored import load_call
 from call_orchestrator.domain import inputs
+from call_orchestrator.domain.decisions import Refused
 from call_orchestrator.ports import Log
 from chassis.retry_later import RetryLater
 from contracts import AdmissionGranted, AdmissionReleased, Envelope
@@ -32,16 +33,16 @@ class Grants:
     ) -> None:
         """Applies the grant to its call. Releases the slot if the call makes no decision. Raises StaleRead.
 
-        A second delivery is harmless: `CallService` decides a grant once, and the release always has the same id.
+        The call is read once. A second delivery is harmless: `CallService` decides a grant once, and the release always
+        has the same id.
         """
         before = await load_call(self._log, grant.call_id)
         if before is None or before.sequence < grant.due_sequence:
             raise StaleRead
         admission = inputs.AdmissionGranted(attempt=grant.attempt)
         call_input = CallInput(grant.call_id, admission, cause, is_redelivered, grant_sequence=sequence)
-        await self._calls.handle(call_input)
-        after = await load_call(self._log, grant.call_id)
-        if after and after.sequence < sequence and not after.call.status.is_live:
+        after = await self._calls.carry_out(call_input, loaded=before)
+        if not isinstance(after, Refused) and after.sequence < sequence and not after.call.status.is_live:
             release = AdmissionReleased(call_id=grant.call_id, attempt=grant.attempt, grant_sequence=sequence)
             await self._log.append(release, cause=cause, event_id=f"{cause.id}/released")
             metrics.RELEASED_SLOTS.inc()

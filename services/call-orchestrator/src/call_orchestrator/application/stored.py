@@ -7,17 +7,22 @@ from uuid import UUID
 from call_orchestrator.domain.pauses import Pauses
 from call_orchestrator.ports import Log
 from chassis.event_log import StoredEvent
-from contracts import Call, CallDecision, Campaign, CampaignDecision, Event
+from contracts import Call, CallDecision, Campaign, CampaignDecision, Envelope, Event
 from contracts.streams import call_state_filter, campaign_state_filter
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCall:
-    """The last event of a call, its sequence, and the id of the message that caused it."""
+    """The last event of a call, its sequence, and its envelope."""
 
     event: CallDecision
     sequence: int
-    cause_id: str | None
+    envelope: Envelope
+
+    @property
+    def cause_id(self) -> str | None:
+        """The id of the message that caused the event."""
+        return self.envelope.causation_id
 
     @property
     def call(self) -> Call:
@@ -47,7 +52,7 @@ def newest_of(stored: StoredCall, history: Sequence[StoredEvent]) -> StoredCall:
 def _stored_call(last: StoredEvent | None) -> StoredCall | None:
     if last is None or not isinstance(last.event, CallDecision):
         return None
-    return StoredCall(last.event, last.sequence, last.envelope.causation_id)
+    return StoredCall(last.event, last.sequence, last.envelope)
 
 
 async def load_campaign(log: Log, campaign_id: str) -> StoredCampaign:

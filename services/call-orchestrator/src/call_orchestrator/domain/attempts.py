@@ -51,8 +51,6 @@ def decide_live(state: Live, input: inputs.Input, terms: Terms, now: datetime, p
             return Ignored("an event of another attempt")
         case inputs.AdmissionGranted():
             return Ignored("the attempt has its slot")
-        case inputs.DialPlaced() | inputs.DialUnknown():
-            return Ignored("the outcome follows by callback, or by settlement at the deadline")
         case inputs.DialRefused():
             return _refuse(state, input, terms, now, pauses)
         case inputs.TelephonyStatusReported():

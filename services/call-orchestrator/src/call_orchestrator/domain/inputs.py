@@ -1,6 +1,7 @@
 """The inputs of the state machine. Each is named after the message that it comes from.
 
-Inputs about an attempt carry its number; those of another attempt are ignored.
+Inputs about an attempt carry its number; those of another attempt are ignored. That the provider accepted an attempt
+(``dial.placed``), or may have (``dial.unknown``), is no input: callbacks follow, or a settlement at the deadline.
 """
 
 from dataclasses import dataclass
@@ -54,26 +55,12 @@ class AdmissionGranted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DialPlaced:
-    """The provider accepted the attempt."""
-
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DialRefused:
     """The attempt was undialled. `is_permanent`: dialling again cannot succeed."""
 
     attempt: int
     is_permanent: bool
     reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DialUnknown:
-    """Whether the provider accepted the attempt is unknown."""
-
-    attempt: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,13 +101,5 @@ class ConversationEnded:
 
 
 Command = CallRequested | CallCancelRequested | CallRetryRequested | CallChangeRequested
-AttemptInput = (
-    DialPlaced
-    | DialRefused
-    | DialUnknown
-    | DialLookedUp
-    | TelephonyStatusReported
-    | AnswerClassified
-    | ConversationEnded
-)
+AttemptInput = DialRefused | DialLookedUp | TelephonyStatusReported | AnswerClassified | ConversationEnded
 Input = Command | TimerDue | AdmissionGranted | AttemptInput

@@ -30,16 +30,26 @@ ANSWER_MARGIN = timedelta(seconds=20)
 """How long after the ring time the network may take to report the outcome before a settlement is requested."""
 
 
-def create(request: inputs.CallRequested, now: datetime) -> CallCreated:
+def create(request: inputs.CallRequested, terms: Terms, now: datetime) -> CallCreated:
     """Returns the first event of a call. A call without a scheduled time, or with a past one, is due now."""
-    return CallCreated(state=Pending(attempt=0, due_at=max(request.scheduled_at or now, now)))
+    state = Pending(attempt=0, due_at=max(request.scheduled_at or now, now))
+    return CallCreated(state=_queued_if_due(state, terms, now))
 
 
 def decide(state: State, input: Input, terms: Terms, now: datetime, pauses: Pauses = NO_PAUSES) -> Decision:
     """Returns what follows from an input. Pure: the same arguments give the same decision.
 
     `pauses`, those of the campaign, are needed only if the call would expire without them.
+
+    A call that waits after the decision and is due is queued at once: it needs no timer and no further decision.
     """
+    decision = _decide(state, input, terms, now, pauses)
+    if isinstance(decision, CallChanged | CallStatusChanged) and isinstance(decision.state, Pending):
+        return replace(decision, state=_queued_if_due(decision.state, terms, now))
+    return decision
+
+
+def _decide(state: State, input: Input, terms: Terms, now: datetime, pauses: Pauses) -> Decision:
     match state:
         case Pending():
             return _decide_pending(state, input, terms, now, pauses)
@@ -71,9 +81,7 @@ def _decide_pending(state: Pending, input: Input, terms: Terms, now: datetime, p
         case inputs.CallRequested():
             return Ignored("the call exists")
         case (
-            inputs.DialPlaced()
-            | inputs.DialRefused()
-            | inputs.DialUnknown()
+            inputs.DialRefused()
             | inputs.DialLookedUp()
             | inputs.TelephonyStatusReported()
             | inputs.AnswerClassified()
@@ -97,6 +105,14 @@ def _queue_or_expire(state: Pending, timer: inputs.TimerDue, terms: Terms, now: 
     if timer_at and pauses.periods:
         return Ignored("a pause has given the call more time", timer_at=timer_at)
     return _expire(state, now)
+
+
+def _queued_if_due(state: Pending, terms: Terms, now: datetime) -> Pending:
+    """Returns the state, waiting for a slot if its due time has come."""
+    if state.queue_expires_at is not None or state.due_at > now:
+        return state
+    _, expires_at = _wait(state, terms)
+    return replace(state, queue_expires_at=expires_at)
 
 
 def _wait(state: Pending, terms: Terms) -> tuple[datetime, datetime]:
@@ -131,7 +147,7 @@ def _expire(state: Pending, now: datetime) -> Decision:
 
 
 def _change(state: Pending, request: inputs.CallChangeRequested, now: datetime) -> Decision:
-    """Decides a change of a waiting call. Unless only metadata changes, the call waits for its due time again.
+    """Decides a change of a waiting call. Unless only metadata changes, its wait begins again.
 
     A call that is due and stays due keeps its due time, and with it its turn. Earlier undialled attempts no longer
     limit when it may be dialled: all of `dial_within` is available again.
@@ -156,9 +172,7 @@ def _decide_ended(state: Ended, input: Input, terms: Terms, now: datetime) -> De
         case (
             inputs.TimerDue()
             | inputs.AdmissionGranted()
-            | inputs.DialPlaced()
             | inputs.DialRefused()
-            | inputs.DialUnknown()
             | inputs.DialLookedUp()
             | inputs.TelephonyStatusReported()
             | inputs.AnswerClassified()

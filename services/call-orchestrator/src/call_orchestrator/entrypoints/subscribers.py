@@ -29,7 +29,9 @@ def build_router(calls: CallService, grants: Grants, campaigns: CampaignService,
     router = NatsRouter()
 
     async def on_call_requested(event: CallRequested, stored: StoredEvent[CallRequested]) -> None:
-        outcome = await calls.handle(call_input(event, stored.envelope, sequence=stored.sequence))
+        is_redelivered = stored.deliveries > 1
+        requested = call_input(event, stored.envelope, is_redelivered=is_redelivered, sequence=stored.sequence)
+        outcome = await calls.handle(requested)
         if not outcome.accepted:  # a request on the bus may have no client that waits for its outcome
             logger.warning("request_refused", call_id=str(outcome.call_id), reasons=list(outcome.reasons))
         await _publish_outcome(client, stored, outcome)

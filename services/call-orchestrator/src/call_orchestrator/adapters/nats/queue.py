@@ -10,9 +10,10 @@ from chassis.event_log import EventLog
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from chassis.stream_reader import follow_events
 from chassis.unreadable import UnreadableEvents
-from contracts import Call, CallDecision, CallDue, Envelope, QueueJoined
+from contracts import Call, CallDecision, CallStatus, Envelope, QueueJoined
 from contracts.streams import CALLS, QUEUE, call_state_filter
 
+_PENDING = f"call.*.*.{CallStatus.PENDING}"
 _ALREADY_DELETED = (10037, 10043, 10057)
 """The server's error codes (``errors.json``) for a deleted message: on one node, in a cluster, and in a race."""
 
@@ -30,26 +31,27 @@ class NatsQueue:
 
         That is so if the stream was lost and created again, or if the log was imported.
         """
-        last = await calls.last(CallDue.subjects())
-        if last is None or (await self._js.stream_info(QUEUE.name)).state.last_seq:
+        if (await self._js.stream_info(QUEUE.name)).state.last_seq:
             return
-        due = follow_events(
+        last = await calls.last(_PENDING)
+        if last is None:
+            return
+        pending = follow_events(
             self._client,
             CALLS,
-            [CallDue.subjects()],
+            [_PENDING],
             start_sequence=1,
             end_sequence=last.sequence,
             skip=UnreadableEvents("queue-restoring").report,
         )
-        async with aclosing(due) as batches:
+        async with aclosing(pending) as batches:
             async for batch in batches:
                 for stored in batch:
-                    if isinstance(stored.event, CallDue):
+                    if isinstance(stored.event, CallDecision) and stored.event.call.is_queued:
                         await self._restore(calls, stored.event.call_id)
 
     async def _restore(self, calls: EventLog, call_id: UUID) -> None:
         newest = await calls.last(call_state_filter(call_id))
-        # Not only after call.due: a change of the metadata leaves the call in the queue.
         if newest and isinstance(newest.event, CallDecision) and newest.event.call.is_queued:
             await self.join(newest.event.call, due_sequence=newest.sequence, cause=newest.envelope)
 

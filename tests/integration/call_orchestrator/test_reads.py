@@ -1,0 +1,110 @@
+"""How often the orchestrator reads at the leaders of its streams, and how many messages a call costs."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from tests.integration.call_orchestrator.conftest import Ask, running
+
+from chassis.event_log import EventLog
+from contracts import (
+    DialClaimed,
+    DialPlaced,
+    Event,
+    TelephonyStatus,
+    TelephonyStatusReported,
+)
+from contracts.streams import CALLS, QUEUE, REQUESTS, call_commands_filter, call_state_filter, campaign_state_filter
+
+
+class Traffic:
+    """The messages that the server stores, and the reads at the leaders."""
+
+    def __init__(self) -> None:
+        self.subjects: list[str] = []
+        self.reads: list[tuple[str, Any]] = []
+        self.consumed: Counter[str] = Counter()
+
+    async def on_stored(self, message: Msg) -> None:
+        self.subjects.append(message.subject.split(".", 2)[2])
+
+    async def on_read(self, message: Msg) -> None:
+        body = json.loads(message.data or b"{}")
+        self.reads.append((message.subject.rsplit(".", 1)[1], body.get("last_by_subj", body)))
+
+    async def on_acknowledged(self, message: Msg) -> None:
+        self.consumed[message.subject.split(".")[3]] += 1
+
+    def events(self, call_id: UUID) -> list[str]:
+        """The events of CALLS about a call, and those of the chains, without the id."""
+        return [one.replace(f".{call_id}", "") for one in self.subjects]
+
+
+@asynccontextmanager
+async def recorded(client: Client) -> AsyncIterator[Traffic]:
+    traffic = Traffic()
+    subscriptions = [
+        await client.subscribe(f"live.{CALLS.name}.>", cb=traffic.on_stored),
+        await client.subscribe("$JS.API.STREAM.MSG.GET.*", cb=traffic.on_read),
+        await client.subscribe("$JS.ACK.>", cb=traffic.on_acknowledged),
+    ]
+    await client.flush()
+    yield traffic
+    for subscription in subscriptions:
+        await subscription.unsubscribe()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+def report(call_id: UUID, status: TelephonyStatus) -> TelephonyStatusReported:
+    return TelephonyStatusReported(call_id=call_id, attempt=1, provider_call_id="CA1", status=status)
+
+
+async def test_an_unanswered_call_is_read_six_times_and_stores_few_messages(
+    nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
+) -> None:
+    async with running(nats_url, 1, twilio_calls_per_second=100), recorded(bus_client) as traffic:
+        await asyncio.sleep(1)  # the service reads the newest grant and the clock when it starts
+        traffic.reads.clear()
+        [call_id] = await ask("reminders", 1)
+        await until(lambda: f"call.status_changed.{call_id}.dialing" in traffic.subjects)
+        events: list[Event] = [
+            DialClaimed(call_id=call_id, attempt=1),
+            DialPlaced(call_id=call_id, attempt=1, provider_call_id="CA1"),
+            report(call_id, TelephonyStatus.RINGING),
+        ]
+        for event in events:
+            await calls.append(event)
+        await until(lambda: f"call.status_changed.{call_id}.ringing" in traffic.subjects)
+        await calls.append(report(call_id, TelephonyStatus.BUSY))
+        await until(lambda: f"call.status_changed.{call_id}.busy" in traffic.subjects)
+        await until(lambda: traffic.consumed["orchestrator-facts"] == 3)
+    state, campaign = call_state_filter(call_id), campaign_state_filter("reminders")
+    assert Counter(traffic.reads) == {
+        (REQUESTS.name, call_commands_filter(call_id)): 1,
+        (CALLS.name, state): 4,
+        (CALLS.name, campaign): 1,
+    }
+    assert traffic.events(call_id) == [
+        "call.created.pending",
+        "admission.granted",
+        "call.status_changed.dialing",
+        "dial.claimed",
+        "dial.placed",
+        "telephony.status_reported",
+        "call.status_changed.ringing",
+        "telephony.status_reported",
+        "call.status_changed.busy",
+    ]
+    assert traffic.consumed == {"orchestrator-requests": 1, "orchestrator-facts": 3}, "the grant and two reports"
+    assert (await bus_client.jetstream().stream_info(QUEUE.name)).state.last_seq == 1, "it joined the queue once"
