@@ -18,7 +18,15 @@ from centralita.embedded.system import running
 from centralita.monitoring.prometheus import INSTALLED, prometheus, series, stored_queries
 from centralita.monitoring.spans import TraceReceiver, receive_traces
 from chassis.event_log import EventLog
-from contracts import AudioRequested, CallRequested, ReplyGenerated, SpeechHeard, call_id_of
+from contracts import (
+    AudioRequested,
+    CallRequested,
+    ReplyGenerated,
+    SpeechHeard,
+    TelephonyStatus,
+    TelephonyStatusReported,
+    call_id_of,
+)
 from contracts.streams import CALLS, call_filters
 
 CALLS_MADE = 6
@@ -33,6 +41,8 @@ class Observed:
     traces: TraceReceiver
     logs: dict[str, str] = field(default_factory=dict)
     spoken: set[str] = field(default_factory=set)
+    reports: dict[tuple[UUID, int], list[TelephonyStatus]] = field(default_factory=dict)
+    """What the telephone network reported of each attempt, in log order."""
     series: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     rules: list[dict[str, Any]] = field(default_factory=list)
 
@@ -71,7 +81,7 @@ async def _observe(folder: Path) -> Observed:
             for request in observed.requests:
                 await client.jetstream().publish(CallRequested.event_name, request.model_dump_json().encode())
             await wait_until_projected(system.mongo_url, observed.call_ids, timeout=60)
-            observed.spoken = await _spoken_texts(client, observed.call_ids)
+            await _read_events(client, observed)
             if http:
                 await asyncio.sleep(SCRAPES_AFTER)
                 await _query_all(http, observed)
@@ -86,7 +96,12 @@ async def _query_all(http: httpx.AsyncClient, observed: Observed) -> None:
     observed.rules = [rule for group in answer.json()["data"]["groups"] for rule in group["rules"]]
 
 
-async def _spoken_texts(client: Client, ids: list[UUID]) -> set[str]:
+async def _read_events(client: Client, observed: Observed) -> None:
     log = EventLog(client, CALLS.name, source="test")
-    events = [stored.event for call_id in ids for stored in await log.read(call_filters(call_id))]
-    return {event.text for event in events if isinstance(event, AudioRequested | SpeechHeard | ReplyGenerated)} - {""}
+    for call_id in observed.call_ids:
+        for stored in await log.read(call_filters(call_id)):
+            match stored.event:
+                case AudioRequested() | SpeechHeard() | ReplyGenerated() as event if event.text:
+                    observed.spoken.add(event.text)
+                case TelephonyStatusReported() as event:
+                    observed.reports.setdefault((call_id, event.attempt), []).append(event.status)

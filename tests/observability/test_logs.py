@@ -5,6 +5,8 @@ from typing import Any
 
 from tests.observability.conftest import Observed
 
+from contracts import TelephonyStatus
+
 SERVICES = ("call-orchestrator", "voice", "conversation", "campaign-stats", "edge")
 
 
@@ -20,6 +22,17 @@ def test_no_number_and_no_spoken_sentence_is_in_any_log(observed: Observed) -> N
             assert request.phone_number.removeprefix("+") not in text, name
         for sentence in observed.spoken:
             assert sentence not in text, name
+
+
+def test_each_status_of_an_attempt_is_reported_once(observed: Observed) -> None:
+    assert {call_id for call_id, _ in observed.reports} == set(observed.call_ids)
+    ended = {TelephonyStatus.COMPLETED, TelephonyStatus.BUSY}
+    for statuses in observed.reports.values():
+        answered = TelephonyStatus.IN_PROGRESS in statuses
+        assert sorted(set(statuses) - ended) == sorted(
+            {TelephonyStatus.RINGING} | ({TelephonyStatus.IN_PROGRESS} if answered else set())
+        )
+        assert len(statuses) == len(set(statuses)) == (3 if answered else 2)
 
 
 def test_every_line_is_json_and_names_its_service(observed: Observed) -> None:

@@ -30,8 +30,13 @@ NAME = "twilio"
 PREFIX = "/twilio"
 SIGNATURE_HEADER = "X-Twilio-Signature"
 
-STATUS_EVENTS = ("initiated", "ringing", "answered", "completed")
-"""The status callbacks that a dial request asks for."""
+STATUS_EVENTS = ("ringing", "completed")
+"""The status callbacks that a dial request asks for.
+
+`completed` is the end of every call, which may also be busy, no-answer, failed or canceled (Twilio, "Call resource:
+StatusCallbackEvent"). `answered` would repeat what the webhook of the first instruction reports, and race with it.
+`initiated` decides nothing: the answer to the dial request, or the next report, names the call.
+"""
 
 RETRY_FRAGMENT = "#rc=2&rp=ct,rt,5xx"
 """Connection overrides: Twilio repeats a webhook twice, after failed connections, time-outs and 5xx.
