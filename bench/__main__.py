@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import nats
@@ -18,7 +19,14 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.commands import MAX_CANCEL_SECONDS, QUEUED, cancel_times
-from bench.edge import FORM_OF_A_MEGABYTE, LARGEST_FORM, MAX_MICROSECONDS, edge_requests
+from bench.edge import (
+    FORM_OF_A_MEGABYTE,
+    LARGEST_FORM,
+    MAX_MICROSECONDS,
+    STATUS_FORM,
+    edge_requests,
+    status_signature,
+)
 from bench.replay import log_comparisons
 from call_orchestrator.application.call_terms import Policy, new_call
 from call_orchestrator.application.snapshots import call_after
@@ -164,13 +172,15 @@ async def measure_memory(table: Table) -> None:
 
 
 async def measure_edge(table: Table) -> None:
-    """Compares requests that the edge refuses with the cheapest of them."""
+    """Compares requests with the cheapest that the edge refuses."""
     async with edge_requests() as request:
         unsigned = request(b"", "")
         large = await compare(request(FORM_OF_A_MEGABYTE, ""), unsigned)
         forged = await compare(request(LARGEST_FORM, "forged"), unsigned)
+        status = await compare(request(urlencode(STATUS_FORM).encode(), status_signature()), unsigned)
     limit = f"at most {MAX_MICROSECONDS:,} µs"
     row(table, f"a form of 1 MB without a signature ({limit})", "an empty form without a signature", large, 1)
+    row(table, "a status callback, without its append", "an empty form without a signature", status, 1)
     row(table, f"the largest form with a wrong signature ({limit})", "an empty form without a signature", forged, 1)
 
 

@@ -1,4 +1,4 @@
-"""What a request costs the edge before it is authenticated: client and server in one process, one connection each."""
+"""What a request costs the edge, without NATS: client and server in one process, one connection each."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -6,24 +6,46 @@ from contextlib import asynccontextmanager
 
 import uvicorn
 from structlog.testing import capture_logs
+from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
 from edge.application.rate_limit import RequestLimit
 from edge.entrypoints.http import Dependencies, create_app
+from telephony.provider import Report
 from telephony.twilio import TwilioWebhooks
 
+TOKEN, PUBLIC_URL = "token", "https://calls.example.com"
 WEBHOOK = "/twilio/status/5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11/1"
 MAX_MICROSECONDS = 50_000
 """The most that one unauthenticated request may cost (1 MB form without a signature)."""
+STATUS_FORM = {
+    **{f"Field{number}": f"value {number}" for number in range(22)},
+    "CallSid": "CA00000000000000000000000000000001",
+    "CallStatus": "ringing",
+    "SequenceNumber": "1",
+}
+"""As many fields as Twilio sends."""
 FORM_OF_A_MEGABYTE = "&".join(f"F{number}=" for number in range(125_000)).encode()
 LARGEST_FORM = "&".join(f"F{number}={'a' * 300}" for number in range(200)).encode()
 Work = Callable[[], Awaitable[None]]
 
 
+class _NoDialogue:
+    """Stores nothing."""
+
+    async def record(self, report: Report) -> None:
+        """Returns at once."""
+
+
+def status_signature() -> str:
+    """Returns the signature of `STATUS_FORM` for `WEBHOOK`."""
+    return str(RequestValidator(TOKEN).compute_signature(PUBLIC_URL + WEBHOOK, STATUS_FORM))
+
+
 @asynccontextmanager
 async def edge_requests() -> AsyncIterator[Callable[[bytes, str], Work]]:
     """Yields a function of a form and a signature ("" for none) that returns the request as work."""
-    provider = TwilioWebhooks("token", "https://calls.example.com", "https://calls.example.com")
-    dependencies = Dependencies(None, None, None, None, None, provider, None)  # type: ignore[arg-type]
+    provider = TwilioWebhooks(TOKEN, PUBLIC_URL, PUBLIC_URL)
+    dependencies = Dependencies(None, None, None, None, _NoDialogue(), provider, None)  # type: ignore[arg-type]
     app = create_app(dependencies, keys=(), limit=RequestLimit(50, 100))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none"))
     serving = asyncio.create_task(server.serve())

@@ -29,8 +29,8 @@ class Form(Mapping[str, str]):
     def __len__(self) -> int:
         return len(self._values)
 
-    def getlist(self, name: str) -> list[str]:
-        """Returns all values of a field, in their order. Django's name; Twilio's SDK calls it."""
+    def getall(self, name: str) -> list[str]:
+        """Returns all values of a field, in their order. Flask's name, which Twilio's SDK tries first."""
         return self._values[name]
 
 

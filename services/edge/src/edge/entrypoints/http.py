@@ -79,7 +79,8 @@ def create_app(
         campaigns.read_router,
         acts.campaign_router,
     )
-    for router in (*rest, audit.router, webhooks.build_router(dependencies.provider, dependencies.dialogue)):
+    # Routes are tried in this order, and most requests are webhooks.
+    for router in (webhooks.build_router(dependencies.provider, dependencies.dialogue), *rest, audit.router):
         app.include_router(router)
     problems.install(app)
     openapi.install(app)

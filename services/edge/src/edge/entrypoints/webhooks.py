@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -27,7 +27,7 @@ from edge.metrics import WEBHOOK_SECONDS, WEBHOOKS
 from edge.ports import Unavailable
 from telephony.instructions import Instruction
 from telephony.provider import Form, InvalidProviderData, WebhookProvider
-from telephony.routes import AFTER_SEQUENCE, AFTER_SPOKEN_TEXT, FIRST_SENTENCE, Webhook, parse_sequence
+from telephony.routes import AFTER_SEQUENCE, AFTER_SPOKEN_TEXT, FIRST_SENTENCE, MAX_SEQUENCE, Webhook
 
 logger = structlog.get_logger()
 
@@ -39,7 +39,10 @@ MAX_BODY_SECONDS = 5.0
 Attempt = Annotated[int, Path(ge=1, le=MAX_PATH_NUMBER)]
 Turn = Annotated[int, Path(ge=1, le=MAX_PATH_NUMBER, description="the callee's turns count from 1")]
 AfterSequence = Annotated[
-    str | None, Query(alias=AFTER_SEQUENCE, description="the sequence of the turn's `speech.heard`, if it is known")
+    int,
+    Query(
+        alias=AFTER_SEQUENCE, ge=0, le=MAX_SEQUENCE, description="the sequence of the turn's `speech.heard`; 0: unknown"
+    ),
 ]
 
 FORM_BODY = {
@@ -65,17 +68,19 @@ def build_router(provider: WebhookProvider, dialogue: DialogueService) -> APIRou
 
 def _add_report_routes(router: APIRouter, provider: WebhookProvider, dialogue: DialogueService) -> None:
     """Adds the webhooks that are answered without content."""
-    options: dict[str, Any] = {"status_code": 204, "openapi_extra": FORM_BODY}
+    options: dict[str, Any] = {"status_code": 204, "response_class": Response, "openapi_extra": FORM_BODY}
 
     @router.post(Webhook.STATUS.template, name=Webhook.STATUS, **options)
-    async def status(call_id: UUID, attempt: Attempt, form: FormBody) -> None:
+    async def status(request: Request, call_id: UUID, attempt: Attempt) -> Response:
         """The status of the attempt has changed."""
-        await dialogue.record(provider.parse_status(call_id, attempt, form))
+        await dialogue.record(provider.parse_status(call_id, attempt, _form_of(request)))
+        return Response(status_code=204)
 
     @router.post(Webhook.CLASSIFICATION.template, name=Webhook.CLASSIFICATION, **options)
-    async def classification(call_id: UUID, attempt: Attempt, form: FormBody) -> None:
+    async def classification(request: Request, call_id: UUID, attempt: Attempt) -> Response:
         """Answering-machine detection has finished."""
-        await dialogue.record(provider.parse_classification(call_id, attempt, form))
+        await dialogue.record(provider.parse_classification(call_id, attempt, _form_of(request)))
+        return Response(status_code=204)
 
 
 def _add_instruction_routes(router: APIRouter, provider: WebhookProvider, dialogue: DialogueService) -> None:
@@ -87,24 +92,24 @@ def _add_instruction_routes(router: APIRouter, provider: WebhookProvider, dialog
         return Response(provider.render(instruction), media_type=provider.media_type)
 
     @router.post(Webhook.ANSWERED.template, name=Webhook.ANSWERED, **options)
-    async def answered(call_id: UUID, attempt: Attempt, form: FormBody) -> Response:
+    async def answered(request: Request, call_id: UUID, attempt: Attempt) -> Response:
         """The callee has answered: the greeting is played."""
-        return render(await dialogue.answer(provider.parse_answer(call_id, attempt, form)))
+        return render(await dialogue.answer(provider.parse_answer(call_id, attempt, _form_of(request))))
 
     @router.post(Webhook.UTTERANCE.template, name=Webhook.UTTERANCE, **options)
     async def utterance(
+        request: Request,
         call_id: UUID,
         attempt: Attempt,
         turn: Turn,
-        form: FormBody,
         is_after_spoken_text: Annotated[
             bool, Query(alias=AFTER_SPOKEN_TEXT, description="the provider's own voice spoke before the callee did")
         ] = False,
-        after: AfterSequence = None,
+        after: AfterSequence = 0,
     ) -> Response:
         """The callee has spoken or stayed silent: the reply is played while it is synthesized."""
-        utterance = provider.parse_utterance(turn, form)
-        received = UtteranceReceived(attempt, turn, utterance, is_after_spoken_text, parse_sequence(after))
+        utterance = provider.parse_utterance(turn, _form_of(request))
+        received = UtteranceReceived(attempt, turn, utterance, is_after_spoken_text, after)
         return render(await dialogue.respond(call_id, received))
 
     @router.post(Webhook.REMAINDER.template, name=Webhook.REMAINDER, **options)
@@ -115,10 +120,10 @@ def _add_instruction_routes(router: APIRouter, provider: WebhookProvider, dialog
         sentence: Annotated[
             int, Query(alias=FIRST_SENTENCE, ge=0, le=MAX_PATH_NUMBER, description="the first sentence to speak")
         ] = 0,
-        after: AfterSequence = None,
+        after: AfterSequence = 0,
     ) -> Response:
         """Voice could not synthesize the rest of this turn: the provider's own voice speaks it."""
-        reported = RemainderReported(attempt, turn, sentence, parse_sequence(after))
+        reported = RemainderReported(attempt, turn, sentence, after)
         return render(await dialogue.respond(call_id, reported))
 
 
@@ -135,13 +140,12 @@ async def _parse_form(request: Request) -> Form:
         raise HTTPException(400, f"the form has more than {MAX_FIELDS} fields") from error
 
 
-async def _authentic_form(request: Request) -> Form:
+def _form_of(request: Request) -> Form:
+    """Returns the form that `_Receiver` has parsed and found authentic."""
     form: Form = request.state.form
     return form
 
 
-FormBody = Annotated[Form, Depends(_authentic_form)]
-"""The form that `_Receiver` has parsed and found authentic."""
 Handler = Callable[[Request], Awaitable[Response]]
 
 
