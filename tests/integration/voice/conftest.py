@@ -15,6 +15,7 @@ from tests.builders.calls import CallChanges, a_call
 from tests.builders.events import status_changed
 from tests.fakes.providers import provider
 
+from chassis.background import run_in_background
 from chassis.event_log import EventLog, StoredEvent
 from contracts import (
     AudioFailed,
@@ -33,6 +34,7 @@ from simulators.serving import serving
 from voice.adapters import elevenlabs, twilio
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
+from voice.adapters.turn_events import TurnEventReader
 from voice.adapters.twilio import Twilio
 from voice.application.speech.synthesis import Sentence, SpeechSynthesis
 
@@ -94,6 +96,14 @@ async def speech(simulators: Simulators) -> AsyncIterator[ElevenLabs]:
 async def clips(bus_client: Client) -> ObjectStoreClips:
     js = bus_client.jetstream()
     return ObjectStoreClips(await js.object_store(CLIPS.name))
+
+
+@pytest.fixture
+async def turn_events(bus_client: Client, calls: EventLog) -> AsyncIterator[TurnEventReader]:
+    """The events of turns, as a running service receives them."""
+    reader = TurnEventReader(bus_client, calls)
+    async with run_in_background(reader.run()):
+        yield reader
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from contextlib import aclosing
 
 import httpx
 import pytest
-from nats.aio.client import Client
 from starlette.applications import Starlette
 from tests.fakes.voice import FakeSpokenFallback
 from tests.integration.voice.conftest import RequestAudio, StartCall, failures, fallback_count
@@ -26,7 +25,7 @@ from simulators.serving import serving
 from telephony.media import sign
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
-from voice.adapters.nats import SpeechEventReader
+from voice.adapters.turn_events import TurnEventReader
 from voice.adapters.twilio import Twilio
 from voice.application.speech.synthesis import SpeechSynthesis
 from voice.application.speech.turns import TurnPlayer
@@ -59,11 +58,9 @@ async def handover(calls: EventLog, spoken_fallback: FakeSpokenFallback) -> Asyn
 
 
 @pytest.fixture
-def player(calls: EventLog, bus_client: Client, speech: ElevenLabs, clips: ObjectStoreClips) -> TurnPlayer:
+def player(calls: EventLog, turn_events: TurnEventReader, speech: ElevenLabs, clips: ObjectStoreClips) -> TurnPlayer:
     """A player that waits for the rest of a reply longer than the test may take."""
-    return TurnPlayer(
-        calls, SpeechEventReader(bus_client), SpeechSynthesis([speech], clips, calls), max_silence_seconds=3600
-    )
+    return TurnPlayer(calls, turn_events, SpeechSynthesis([speech], clips, calls), max_silence_seconds=3600)
 
 
 @pytest.fixture

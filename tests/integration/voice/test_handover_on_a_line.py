@@ -16,7 +16,7 @@ from tests.integration.voice.conftest import ACCOUNT_SID, AUTH_TOKEN, CALLEE, CA
 
 from chassis.event_log import EventLog
 from chassis.serve import Bus
-from contracts import CallStatus, DialPlaced, ReplyGenerated, Service
+from contracts import CallStatus, DialPlaced, ReplyGenerated, Service, SpeechHeard
 from edge.composition import build
 from edge.settings import Settings
 from simulators.faults import FaultRule
@@ -27,7 +27,7 @@ from telephony.media import derive_media_key
 from voice.adapters import twilio
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
-from voice.adapters.nats import SpeechEventReader
+from voice.adapters.turn_events import TurnEventReader
 from voice.application.speech.synthesis import SpeechSynthesis
 from voice.application.speech.turns import TurnPlayer
 from voice.application.telephony.handover import Handover
@@ -60,12 +60,17 @@ class PublicHost:
 
 @pytest.fixture
 async def public_url(
-    bus_client: Client, calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips, simulators: Simulators
+    bus_client: Client,
+    calls: EventLog,
+    turn_events: TurnEventReader,
+    speech: ElevenLabs,
+    clips: ObjectStoreClips,
+    simulators: Simulators,
 ) -> AsyncIterator[str]:
     """The media route of voice, and edge."""
     host = PublicHost()
     synthesis = SpeechSynthesis([speech], clips, calls)
-    player = TurnPlayer(calls, SpeechEventReader(bus_client), synthesis, max_silence_seconds=5)
+    player = TurnPlayer(calls, turn_events, synthesis, max_silence_seconds=5)
     async with (
         serving(host, "127.0.0.1") as url,
         twilio.connect(
@@ -95,6 +100,13 @@ async def line(
     """The ledger entry of a call whose first turn has a second sentence that cannot be synthesized."""
     simulators.faults.rules = [FaultRule(target="elevenlabs", request_body="Is it", kind="status", status=500)]
     event = await start_call(status=CallStatus.IN_PROGRESS)
+    form = {"To": CALLEE, "From": CALLER, "Url": f"{public_url}/twilio/gather/{event.call_id}/1/1"}
+    async with httpx.AsyncClient(base_url=simulators.twilio_url, auth=(ACCOUNT_SID, AUTH_TOKEN)) as http:
+        dialled = await http.post(f"/2010-04-01/Accounts/{ACCOUNT_SID}/Calls.json", data=form)
+    sid = dialled.raise_for_status().json()["sid"]
+    async with asyncio.timeout(30):
+        while await calls.last(SpeechHeard.subject_for(event.call_id)) is None:
+            await asyncio.sleep(0.02)
     fields = {"call_id": event.call_id, "attempt": 1, "turn": 1}
     for number, text in enumerate(TEXTS):
         await request_audio(event, 1, number, text)
@@ -103,10 +115,6 @@ async def line(
             {**fields, "text": " ".join(TEXTS), "sentences": 3, "model": "m", "latency_seconds": 0}
         )
     )
-    form = {"To": CALLEE, "From": CALLER, "Url": f"{public_url}/twilio/gather/{event.call_id}/1/1"}
-    async with httpx.AsyncClient(base_url=simulators.twilio_url, auth=(ACCOUNT_SID, AUTH_TOKEN)) as http:
-        dialled = await http.post(f"/2010-04-01/Accounts/{ACCOUNT_SID}/Calls.json", data=form)
-    sid = dialled.raise_for_status().json()["sid"]
     await calls.append(DialPlaced(call_id=event.call_id, attempt=1, provider_call_id=sid))
     return simulators.ledger.calls[0]
 

@@ -15,7 +15,7 @@ from chassis.event_log import EventLog
 from contracts import CallStatus, HangupReason
 from simulators.serving import serving
 from telephony.media import derive_media_key, sign
-from voice.adapters.nats import SpeechEventReader
+from voice.adapters.turn_events import TurnEventReader
 from voice.application.speech.synthesis import SpeechSynthesis
 from voice.application.speech.turns import TurnPlayer
 from voice.application.telephony.handover import Handover
@@ -34,7 +34,7 @@ def synthesizer() -> FakeSynthesizer:
 async def media(calls: EventLog, bus_client: Client, synthesizer: FakeSynthesizer) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the media route."""
     synthesis = SpeechSynthesis([synthesizer], FakeClips(), calls)
-    player = TurnPlayer(calls, SpeechEventReader(bus_client), synthesis, max_silence_seconds=3600)
+    player = TurnPlayer(calls, TurnEventReader(bus_client, calls), synthesis, max_silence_seconds=3600)
     async with aclosing(Handover(calls, FakeSpokenFallback())) as handover:
         app = Starlette(routes=build_routes(player, handover, KEY))
         async with serving(app, "127.0.0.1") as url, httpx.AsyncClient(base_url=url, timeout=20) as client:

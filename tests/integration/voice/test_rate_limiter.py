@@ -131,3 +131,18 @@ async def test_with_a_rate_limiter_an_order_delivered_to_many_replicas_is_one_re
     assert len(await calls.read([DialClaimed.subject_for(event.call_id)])) == 1
     again = len(await calls.read([DialCleared.subjects()]))
     assert again == permits, "a repeated delivery uses no permit"
+
+
+async def test_the_chain_follows_the_permits_of_an_older_build(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    former = DialCleared(call_id=uuid4(), attempt=1, replay_from_sequence=1)
+    headers = cause_of(former.call_id).headers()
+    subject = f"{DialCleared.subjects()}.{former.call_id}"
+    await bus_client.jetstream().publish(subject, former.model_dump_json().encode(), headers=headers)
+    await calls.append(DialPlaced(call_id=former.call_id, attempt=1, provider_call_id="CA1"))
+    dialled_at: list[float] = []
+    async with replicas(nats_url, 2, per_second=20) as running:
+        await asyncio.gather(*(dial(*running[number % 2], dialled_at) for number in range(4)))
+    assert len(await calls.read([DialCleared.subjects()])) == 4
+    assert [stored.event for stored in await calls.read(DialCleared.former_subjects())] == [former]

@@ -13,7 +13,7 @@ from simulators.faults import FaultRule
 from simulators.server import Simulators
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
-from voice.adapters.nats import SpeechEventReader
+from voice.adapters.turn_events import TurnEventReader
 from voice.application.speech.synthesis import SpeechSynthesis
 from voice.application.speech.turns import TurnPlayer
 from voice.domain.mp3 import FrameCutter
@@ -46,11 +46,9 @@ class FailingLog(EventLog):
 
 
 @pytest.fixture
-def make_player(bus_client: Client, speech: ElevenLabs, clips: ObjectStoreClips) -> MakePlayer:
+def make_player(turn_events: TurnEventReader, speech: ElevenLabs, clips: ObjectStoreClips) -> MakePlayer:
     """Makes a player that waits for the rest of a reply longer than the test may take."""
-    return lambda log: TurnPlayer(
-        log, SpeechEventReader(bus_client), SpeechSynthesis([speech], clips, log), max_silence_seconds=3600
-    )
+    return lambda log: TurnPlayer(log, turn_events, SpeechSynthesis([speech], clips, log), max_silence_seconds=3600)
 
 
 @pytest.fixture

@@ -117,3 +117,25 @@ def test_after_a_restart_no_permit_is_possible_until_the_last_one_is_known() -> 
     limit.add_permit(10, "a", 1, now=0.0)
     limit.restart()
     assert limit.last_permit_sequence == 0, "the server refuses an append with this guard"
+
+
+def test_no_permit_is_possible_before_the_last_one_of_the_log_is_applied() -> None:
+    limit = RateLimit(1, MAX_PENDING_SECONDS)
+    limit.restart()
+    assert not limit.is_current
+    limit.begin(7)
+    is_current_before = limit.is_current
+    limit.add_permit(7, "c1", 1, 0.0)
+    assert (is_current_before, limit.is_current, limit.guard_sequence) == (False, True, 7)
+
+
+def test_a_permit_of_an_older_build_counts_and_is_no_guard() -> None:
+    limit = RateLimit(1, MAX_PENDING_SECONDS)
+    limit.restart()
+    limit.begin(7, is_chained=False)
+    limit.add_permit(7, "c1", 1, 0.0)
+    assert limit.is_current
+    assert limit.guard_sequence == 0
+    assert limit.wait_seconds(0.0) > 0
+    limit.add_permit(9, "c2", 1, 1.0)
+    assert limit.guard_sequence == 9

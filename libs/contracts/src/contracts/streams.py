@@ -170,7 +170,8 @@ CALLS = Stream(
         "admission.granted",
         "admission.released",
         "admission.*.*",  # where older builds stored both
-        "dial.*.*",
+        "dial.cleared",
+        "dial.*.*",  # where older builds stored permits, too
         "telephony.*.*",
         "speech.*.*",
         "reply.*.*",
@@ -304,7 +305,12 @@ WATCHED_STREAMS = (*STREAMS, *(bucket.stream for bucket in BUCKETS))
 
 def call_filters(call_id: object) -> tuple[str, str]:
     """Returns the two filters that match every event of one call in the stream CALLS."""
-    return f"call.*.{call_id}.*", f"*.*.{call_id}"
+    return call_state_filter(call_id), call_facts_filter(call_id)
+
+
+def call_facts_filter(call_id: object) -> str:
+    """Returns the filter that matches the facts of one call: all of its events but the decisions."""
+    return f"*.*.{call_id}"
 
 
 def call_state_filter(call_id: object) -> str:
@@ -349,7 +355,11 @@ SLOT_FILTERS = (
 """What call-orchestrator reads of CALLS to compute which slots are occupied."""
 CAMPAIGN_FILTERS = (campaign_state_filter("*"),)
 """What call-orchestrator reads of CALLS to know which campaigns are paused."""
-DIAL_FILTERS = tuple(event.subjects() for event in (DialCleared, DialPlaced, DialRefused, DialUnknown))
+DIAL_FILTERS = tuple(
+    subject
+    for event in (DialCleared, DialPlaced, DialRefused, DialUnknown)
+    for subject in (event.subjects(), *event.former_subjects())
+)
 """What voice reads of CALLS to compute the permits of the rate limit."""
 TURN_FILTERS = (AudioRequested.subjects(), ReplyGenerated.subjects())
 """What voice reads of CALLS to speak the sentences of a turn."""

@@ -15,7 +15,8 @@ from telephony.media import derive_media_key
 from voice.adapters import elevenlabs, twilio
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
-from voice.adapters.nats import DialEventReader, SpeechEventReader
+from voice.adapters.nats import DialEventReader
+from voice.adapters.turn_events import TurnEventReader
 from voice.application.speech.greetings import Greetings
 from voice.application.speech.synthesis import SpeechSynthesis
 from voice.application.speech.turns import TurnPlayer
@@ -57,18 +58,20 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         synthesis = SpeechSynthesis(voices, clips, calls, deadline_seconds=settings.speech_deadline_seconds)
         rate_limit = RateLimit(settings.twilio_calls_per_second, MAX_PENDING_SECONDS)
         rate_limiter = DialRateLimiter(rate_limit, calls, DialEventReader(bus.client, calls))
+        turn_events = TurnEventReader(bus.client, calls)
         async with (
             aclosing(Greetings(calls, synthesis)) as greetings,
             aclosing(Handover(calls, telephony)) as handover,
             run_in_background(rate_limiter.run()),
+            run_in_background(turn_events.run()),
         ):
             bus.before_drain.callback(stopping.set)
             gate = DialGate(provider.breaker, stopping)
             dialing = Dialing(calls, telephony, greetings, gate=gate, rate_limiter=rate_limiter)
             settlement, hangup = Settlement(calls, telephony), HangUp(calls, telephony, telephony)
             bus.broker.include_router(build_router(dialing, settlement, hangup))
-            speech_events, max_silence_seconds = SpeechEventReader(bus.client), settings.media_turn_timeout_seconds
-            player = TurnPlayer(calls, speech_events, synthesis, max_silence_seconds=max_silence_seconds)
+            max_silence_seconds = settings.media_turn_timeout_seconds
+            player = TurnPlayer(calls, turn_events, synthesis, max_silence_seconds=max_silence_seconds)
             routes = [*build_routes(player, handover, derive_media_key(token)), *operations(bus.client)]
             yield Starlette(routes=routes)
 

@@ -125,17 +125,35 @@ class Clips(Protocol):
         ...
 
 
-class SpeechEvents(Protocol):
+class TurnEvents(Protocol):
     """The events of a call that make up its turns."""
 
-    def follow(self, call_id: UUID) -> AbstractAsyncContextManager[AsyncIterator[StoredEvent]]:
-        """Yields every `audio.requested` and `reply.generated` of the call, stored and future ones, without an end."""
+    def follow(self, call_id: UUID, after_sequence: int) -> AbstractAsyncContextManager[AsyncIterator[StoredEvent]]:
+        """Yields every `audio.requested` and `reply.generated` of the call, stored and future ones, without an end.
+
+        `after_sequence` is that of the `speech.heard` that began the turn; 0: from the beginning of the call. Events
+        may be out of order.
+        """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class LastPermit:
+    """The last permit in the log. `is_chained`: false for one of an older build, which no guard covers."""
+
+    sequence: int
+    replay_from_sequence: int
+    is_chained: bool
 
 
 class DialEvents(Protocol):
     """The events of all replicas' dials."""
 
-    def follow(self) -> AbstractAsyncContextManager[AsyncIterator[list[StoredEvent]]]:
-        """Yields permits and outcomes in log order, without an end, from the oldest one that still counts."""
+    def follow(
+        self,
+    ) -> AbstractAsyncContextManager[tuple[LastPermit | None, AsyncIterator[list[StoredEvent]]]]:
+        """Returns the last permit, and then permits and outcomes in log order, from the oldest that still counts.
+
+        The events are without an end.
+        """
         ...

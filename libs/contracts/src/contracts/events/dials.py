@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import AliasChoices, Field
 
-from contracts.event import CallEvent, Service
+from contracts.event import CallEvent, ChainEvent, Service
 from contracts.vocabulary import TelephonyStatus
 
 
@@ -14,12 +14,14 @@ class _DialEvent(CallEvent):
     attempt: int
 
 
-class DialCleared(_DialEvent):
+class DialCleared(ChainEvent):
     """The rate limiter permits this attempt. Each permit is guarded by the previous one, so all form one chain."""
 
     event_name: ClassVar[str] = "dial.cleared"
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.VOICE})
     version: ClassVar[int] = 2
 
+    attempt: int
     replay_from_sequence: int = Field(
         validation_alias=AliasChoices("replay_from_sequence", "since"),
         description="reading the log from here finds every permit that still counts after this one",

@@ -1,44 +1,15 @@
-"""Readers of this service's events in the stream ``CALLS``."""
+"""The reader of the events of all dials in the stream ``CALLS``."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from uuid import UUID
 
 from nats.aio.client import Client
 
 from chassis.event_log import EventLog, StoredEvent
 from chassis.stream_reader import follow_events, last_sequence
-from chassis.unreadable import UnreadableEvents
-from contracts import AudioRequested, DialCleared, DialPlaced, DialRefused, DialUnknown, ReplyGenerated
-from contracts.streams import CALLS
-
-INACTIVE_SECONDS = 5.0
-"""The server removes the consumer of a finished turn after this time."""
-
-_DIAL_FILTERS = tuple(event.subjects() for event in (DialCleared, DialPlaced, DialRefused, DialUnknown))
-
-
-class SpeechEventReader:
-    """Implements `voice.ports.SpeechEvents` with a consumer in memory, which the server replaces if its node fails."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._unreadable = UnreadableEvents("turns")
-
-    @asynccontextmanager
-    async def follow(self, call_id: UUID) -> AsyncIterator[AsyncIterator[StoredEvent]]:
-        """Follows the call's `audio.requested` and `reply.generated` events from the first one, without an end."""
-        filters = [event.subject_for(call_id) for event in (AudioRequested, ReplyGenerated)]
-        following = follow_events(
-            self._client,
-            CALLS,
-            filters,
-            start_sequence=1,
-            inactive_seconds=INACTIVE_SECONDS,
-            skip=self._unreadable.report,  # the turn then ends early, and its remainder is spoken
-        )
-        async with aclosing(following) as batches:
-            yield (event async for batch in batches for event in batch)
+from contracts import DialCleared
+from contracts.streams import CALLS, DIAL_FILTERS
+from voice.ports import LastPermit
 
 
 class DialEventReader:
@@ -49,13 +20,22 @@ class DialEventReader:
         self._calls = calls
 
     @asynccontextmanager
-    async def follow(self) -> AsyncIterator[AsyncIterator[list[StoredEvent]]]:
+    async def follow(self) -> AsyncIterator[tuple[LastPermit | None, AsyncIterator[list[StoredEvent]]]]:
         """Follows permits and outcomes from the oldest that still counts; without a permit, from the log's end.
 
         Raises UnreadableEvent: a permit that is not counted would exceed the account's rate limit.
         """
         end_sequence = await last_sequence(self._client, CALLS.name)
-        last = await self._calls.last(DialCleared.subjects())
-        start = last.event.replay_from_sequence if last and isinstance(last.event, DialCleared) else end_sequence + 1
-        async with aclosing(follow_events(self._client, CALLS, _DIAL_FILTERS, start_sequence=start)) as batches:
-            yield batches
+        last = await self._last_permit()
+        start = last.replay_from_sequence if last else end_sequence + 1
+        async with aclosing(follow_events(self._client, CALLS, DIAL_FILTERS, start_sequence=start)) as batches:
+            yield last, batches
+
+    async def _last_permit(self) -> LastPermit | None:
+        """Returns the last permit. It is looked up among those of older builds only if the chain has none yet."""
+        for subject in (DialCleared.subjects(), *DialCleared.former_subjects()):
+            last = await self._calls.last(subject)
+            if last and isinstance(last.event, DialCleared):
+                is_chained = subject == DialCleared.subjects()
+                return LastPermit(last.sequence, last.event.replay_from_sequence, is_chained)
+        return None

@@ -14,9 +14,13 @@ async def load_call(calls: EventLog, call_id: UUID) -> Call | None:
     return state.event.call if state else None
 
 
-async def load_state(calls: EventLog, call_id: UUID) -> StoredEvent[CallDecision] | None:
-    """As `load_call`, with the envelope and the sequence of the decision that carries the call."""
-    newest = await calls.last(call_state_filter(call_id))
+async def load_state(calls: EventLog, call_id: UUID, *, may_lag: bool = False) -> StoredEvent[CallDecision] | None:
+    """As `load_call`, with the envelope and the sequence of the decision that carries the call.
+
+    With `may_lag`, any node answers.
+    """
+    read = calls.last_of_any_node if may_lag else calls.last
+    newest = await read(call_state_filter(call_id))
     if newest is None or not isinstance(newest.event, CallDecision):
         return None
     return StoredEvent(newest.event, newest.envelope, newest.sequence)

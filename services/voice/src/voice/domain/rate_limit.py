@@ -31,6 +31,10 @@ class RateLimit:
     per_second: float
     max_pending_seconds: float
     last_permit_sequence: int = 0
+    _required_sequence: int | None = 0
+    """The permit that must be applied before a new one is possible; none while it is not known."""
+    _former_sequence: int = 0
+    """The last permit of an older build, which is on another subject than the chain."""
     _pending: dict[tuple[str, int], tuple[int, float]] = field(default_factory=dict)
     """Permit sequence and arrival of attempts without an outcome."""
     _finished: deque[tuple[int, float]] = field(default_factory=deque)
@@ -46,10 +50,26 @@ class RateLimit:
         """How long a dial counts after its outcome."""
         return max(1.0, 1 / self.per_second)
 
+    @property
+    def guard_sequence(self) -> int:
+        """The last permit of the chain; 0: it has none."""
+        return self.last_permit_sequence if self.last_permit_sequence > self._former_sequence else 0
+
+    @property
+    def is_current(self) -> bool:
+        """Whether every permit that was in the log when reading began has been applied."""
+        return self._required_sequence is not None and self.last_permit_sequence >= self._required_sequence
+
     def restart(self) -> None:
-        """Prepares for reading the log again. No permit can be appended until the last one is known."""
+        """Prepares for reading the log again. The rate limit is not current until `begin`."""
         self.last_permit_sequence = 0
+        self._required_sequence = None
         self._pending.clear()
+
+    def begin(self, last_permit_sequence: int, *, is_chained: bool = True) -> None:
+        """Sets the last permit in the log, which must be applied first; 0: the log has none."""
+        self._required_sequence = last_permit_sequence
+        self._former_sequence = 0 if is_chained else last_permit_sequence
 
     def add_permit(self, sequence: int, call_id: str, attempt: int, now: float) -> None:
         """Applies a permit that arrived at `now`."""

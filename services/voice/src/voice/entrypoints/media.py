@@ -84,7 +84,7 @@ def build_routes(player: TurnPlayer, handover: Handover, key: bytes) -> list[Rou
             return Response("the token is missing or does not belong to this URL", 403, media_type="text/plain")
         turn = TurnId(*(request.path_params[name] for name in ("call_id", "attempt", "turn")))
         try:
-            opened = await player.open(turn)
+            opened = await player.open(turn, after_sequence)
         except LineClosed:
             return Response("the call's attempt is not in progress", 410, media_type="text/plain")
         if request.method == "HEAD":

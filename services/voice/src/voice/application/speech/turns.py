@@ -20,7 +20,7 @@ from voice.application.speech.synthesis import Sentence, SpeechSynthesis
 from voice.domain.playback import Playback, UnplayedRemainder
 from voice.domain.turns import SentenceOrder, TurnId
 from voice.metrics import FIRST_AUDIO_SECONDS
-from voice.ports import SpeechEvents
+from voice.ports import TurnEvents
 
 Write = Callable[[bytes], Awaitable[None]]
 
@@ -59,30 +59,38 @@ class LineClosed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OpenTurn:
-    """A turn whose attempt may use its line, and the decision that says so."""
+    """A turn whose attempt may use its line, and the decision that says so.
+
+    `after_sequence` is that of the `speech.heard` that began the turn; 0 if it is not known.
+    """
 
     id: TurnId
     state: StoredEvent[CallDecision]
+    after_sequence: int
 
 
 class TurnPlayer:
     """Plays turns. A turn ends when no event of it arrives for `max_silence_seconds`."""
 
     def __init__(
-        self, calls: EventLog, events: SpeechEvents, synthesis: SpeechSynthesis, *, max_silence_seconds: float
+        self, calls: EventLog, events: TurnEvents, synthesis: SpeechSynthesis, *, max_silence_seconds: float
     ) -> None:
         self._calls = calls
         self._events = events
         self._synthesis = synthesis
         self._max_silence_seconds = max_silence_seconds
 
-    async def open(self, turn: TurnId) -> OpenTurn:
-        """Returns the turn, to be played. Raises LineClosed if its attempt may not use its line: it is over, or has
-        not begun."""
-        state = await load_state(self._calls, turn.call_id)
-        if state is None or not state.event.call.may_use_line(turn.attempt):
-            raise LineClosed
-        return OpenTurn(turn, state)
+    async def open(self, turn: TurnId, after_sequence: int = 0) -> OpenTurn:
+        """Returns the turn, to be played. Raises LineClosed if its attempt may not use its line.
+
+        Then the attempt is over, or has not begun. Any node may answer that the line is open: audio for a line that was
+        closed some milliseconds ago is not heard. That it is closed is asked of the leader.
+        """
+        for may_lag in (True, False):
+            state = await load_state(self._calls, turn.call_id, may_lag=may_lag)
+            if state is not None and state.event.call.may_use_line(turn.attempt):
+                return OpenTurn(turn, state, after_sequence)
+        raise LineClosed
 
     async def play(self, turn: OpenTurn, write: Write, *, is_on_line: bool = True) -> UnplayedRemainder | None:
         """Writes the turn's MP3 frames as they arrive, until its last sentence ends or no more events arrive.
@@ -154,7 +162,7 @@ class TurnPlayer:
         order = SentenceOrder[Sentence]()
         clock = asyncio.get_running_loop().time
         deadline_at = clock() + self._max_silence_seconds
-        async with self._events.follow(turn.call_id) as events:
+        async with self._events.follow(turn.call_id, opened.after_sequence) as events:
             while not order.is_complete:
                 try:
                     async with asyncio.timeout_at(deadline_at):

@@ -1,8 +1,9 @@
 """Enforces the account's rate limit of dials for all replicas together (theory: `domain.rate_limit`).
 
-A permit, `dial.cleared`, is appended before the claim. Its guard is the last permit of all attempts: the server puts
-permits in one order, and refuses a replica that has not seen the last one. The claim has a guard of its own, on the
-call, so at-most-once dialling does not depend on the rate limit.
+A permit, `dial.cleared`, is appended before the claim. All permits are on one subject, and the guard of each is the
+last one: the server puts permits in one order, and refuses a replica that has not seen the last one. Permits of older
+builds are on other subjects, which the guard does not cover; a replica permits nothing before it has read them. The
+claim has a guard of its own, on the call, so at-most-once dialling does not depend on the rate limit.
 """
 
 import asyncio
@@ -60,7 +61,7 @@ class DialRateLimiter:
         """Waits, then appends a permit. Returns false if another replica appended one first."""
         await self._wait_for_room()
         # Nothing is awaited between reading the rate limit and here, so the guard matches what was read.
-        self._guard_sequence = self._rate_limit.last_permit_sequence
+        self._guard_sequence = self._rate_limit.guard_sequence
         permit = DialCleared(
             call_id=call_id, attempt=attempt, replay_from_sequence=self._rate_limit.replay_from_sequence
         )
@@ -82,13 +83,15 @@ class DialRateLimiter:
                 continue
 
     def _wait_seconds(self) -> float:
-        if self._rate_limit.last_permit_sequence <= self._guard_sequence:
-            return _PAUSE_SECONDS  # the permit that followed the guard has not arrived yet
+        if not self._rate_limit.is_current or self._rate_limit.guard_sequence <= self._guard_sequence:
+            return _PAUSE_SECONDS  # the last permit, or the one that followed the guard, has not arrived yet
         return self._rate_limit.wait_seconds(asyncio.get_running_loop().time())
 
     async def _follow(self) -> None:
         self._rate_limit.restart()
-        async with self._events.follow() as batches:
+        async with self._events.follow() as (last, batches):
+            self._rate_limit.begin(last.sequence if last else 0, is_chained=last is None or last.is_chained)
+            self._changed.set()
             async for batch in batches:
                 now = asyncio.get_running_loop().time()
                 for stored in batch:

@@ -1,0 +1,150 @@
+"""The events of a turn: its history in one page, and the rest from one standing listener."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from tests.integration.voice.conftest import RequestAudio, StartCall
+
+from chassis.background import run_in_background
+from chassis.event_log import EventLog, StoredEvent
+from contracts import AudioRequested, CallStatusChanged, SpeechHeard
+from voice.adapters import turn_events as module
+from voice.adapters.turn_events import TurnEventReader
+
+
+async def hear(calls: EventLog, event: CallStatusChanged, turn: int) -> int:
+    """Appends an utterance and returns its sequence."""
+    heard = SpeechHeard(call_id=event.call_id, attempt=event.attempt, turn=turn, text="Yes.", language="en")
+    return (await calls.append(heard)).sequence
+
+
+async def next_texts(events: AsyncIterator[StoredEvent], count: int) -> list[str]:
+    """Returns the texts of the next sentences."""
+    texts: list[str] = []
+    async with asyncio.timeout(20):
+        while len(texts) < count:
+            event = (await anext(events)).event
+            if isinstance(event, AudioRequested):
+                texts.append(event.text)
+    return texts
+
+
+async def test_a_turn_has_the_sentences_after_its_utterance_stored_and_new_ones(
+    turn_events: TurnEventReader, calls: EventLog, start_call: StartCall, request_audio: RequestAudio
+) -> None:
+    event, other = await start_call(), await start_call()
+    await hear(calls, event, 1)
+    await request_audio(event, 1, 0, "Of the turn before.")
+    heard_sequence = await hear(calls, event, 2)
+    await request_audio(event, 2, 0, "Stored.")
+    async with turn_events.follow(event.call_id, heard_sequence) as events:
+        assert await next_texts(events, 1) == ["Stored."]
+        await request_audio(other, 2, 0, "Of another call.")
+        await request_audio(event, 2, 1, "New.")
+        assert await next_texts(events, 1) == ["New."]
+
+
+async def test_without_a_position_a_turn_is_read_from_the_beginning_of_its_call(
+    turn_events: TurnEventReader, calls: EventLog, start_call: StartCall, request_audio: RequestAudio
+) -> None:
+    event = await start_call()
+    await hear(calls, event, 1)
+    await request_audio(event, 1, 0, "Stored.")
+    async with turn_events.follow(event.call_id, 0) as events:
+        assert await next_texts(events, 1) == ["Stored."]
+
+
+async def test_a_turn_makes_one_request_however_many_turn_events_there_are(
+    turn_events: TurnEventReader,
+    calls: EventLog,
+    start_call: StartCall,
+    request_audio: RequestAudio,
+    bus_client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "SILENCE_SECONDS", 3600)
+    event, other = await start_call(), await start_call()
+    async with turn_events.follow(other.call_id, 0) as events:  # until the listener runs
+        await request_audio(other, 1, 0, "Received.")
+        assert await next_texts(events, 1) == ["Received."]
+    heard_sequence = await hear(calls, event, 1)
+    await request_audio(event, 1, 0, "Stored.")
+    requests: list[str] = []
+
+    async def note(message: Msg) -> None:
+        if str(event.call_id).encode() in message.data:
+            requests.append(message.subject)
+
+    await bus_client.subscribe("$JS.API.>", cb=note)
+    await bus_client.flush()
+    async with turn_events.follow(event.call_id, heard_sequence) as events:
+        assert await next_texts(events, 1) == ["Stored."]
+        for sentence in range(1, 4):
+            await request_audio(event, 1, sentence, f"New {sentence}.")
+        assert await next_texts(events, 3) == ["New 1.", "New 2.", "New 3."]
+    await bus_client.flush()
+    assert requests == ["$JS.API.DIRECT.GET.CALLS"]
+
+
+async def test_a_sentence_that_the_listener_did_not_receive_is_found_at_the_leader(
+    calls: EventLog, bus_client: Client, start_call: StartCall, request_audio: RequestAudio
+) -> None:
+    deaf = TurnEventReader(bus_client, calls)  # it does not run
+    event = await start_call()
+    heard_sequence = await hear(calls, event, 1)
+    await request_audio(event, 1, 0, "Stored.")
+    async with deaf.follow(event.call_id, heard_sequence) as events:
+        assert await next_texts(events, 1) == ["Stored."]
+        await request_audio(event, 1, 1, "Lost.")
+        assert await next_texts(events, 1) == ["Lost."]
+
+
+async def test_after_a_loss_every_waiting_turn_reads_its_history_again(
+    calls: EventLog,
+    bus_client: Client,
+    start_call: StartCall,
+    request_audio: RequestAudio,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "SILENCE_SECONDS", 3600)
+    reader = TurnEventReader(bus_client, calls)
+    event = await start_call()
+    heard_sequence = await hear(calls, event, 1)
+    await request_audio(event, 1, 0, "Stored.")
+    async with reader.follow(event.call_id, heard_sequence) as events:
+        assert await next_texts(events, 1) == ["Stored."]
+        await request_audio(event, 1, 1, "Lost.")
+        async with run_in_background(reader.run()):
+            assert await next_texts(events, 1) == ["Lost."]
+
+
+async def test_a_sentence_that_arrived_before_its_turn_is_kept_for_it(
+    calls: EventLog,
+    bus_client: Client,
+    start_call: StartCall,
+    request_audio: RequestAudio,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "SILENCE_SECONDS", 3600)
+    lagging = LaggingLog(bus_client, "CALLS", source="test")
+    reader = TurnEventReader(bus_client, lagging)
+    event = await start_call()
+    heard_sequence = await hear(calls, event, 1)
+    async with run_in_background(reader.run()):
+        async with reader.follow(event.call_id, heard_sequence) as first:
+            await request_audio(event, 1, 0, "Arrived before.")
+            assert await next_texts(first, 1) == ["Arrived before."]
+        async with reader.follow(event.call_id, heard_sequence) as second:
+            assert await next_texts(second, 1) == ["Arrived before."]
+
+
+class LaggingLog(EventLog):
+    """A log whose answering node has nothing after the utterance of the turn."""
+
+    async def read_after(self, *args: Any, known_sequence: int | None = None, **rest: Any) -> list[StoredEvent]:
+        read = await super().read_after(*args, known_sequence=known_sequence, **rest)
+        return [stored for stored in read if stored.sequence <= (known_sequence or 0)]
