@@ -75,7 +75,7 @@ async def rebuild(
     report = progress or (lambda *_: None)
     await check_archive(client, archive)
     info = await client.jetstream().stream_info(CALLS.name)
-    archived_sequence = (info.config.metadata or {}).get(ARCHIVED_SEQUENCE)
+    archived_sequence = int((info.config.metadata or {}).get(ARCHIVED_SEQUENCE, 0))
     if archived_sequence and archive is None:
         raise WrongArchive(
             f"messages of the log up to {archived_sequence} are archived, and the documents need them. Give --archive "
