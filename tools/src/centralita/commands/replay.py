@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 from nats.aio.client import Client
@@ -21,6 +22,7 @@ from centralita.replay.archive_manifest import DamagedArchive
 from centralita.replay.archived_log import Archive, WrongArchive, archive_id_of
 from centralita.replay.importing import ImportInterrupted, ImportRefused, import_file
 from centralita.replay.manifest import DamagedExport
+from centralita.replay.one_call import record_of_call
 from centralita.replay.record import Record, export, from_file, from_streams
 from centralita.replay.scope import Scope, parse_call_id
 from centralita.replay.timeline import UnknownCall, timeline
@@ -226,12 +228,20 @@ def run_show(
     """Shows one call as a timeline, with its state, deadline and conversation at that time."""
 
     async def work() -> None:
-        shown = timeline(await _record(file, nats, archive, Scope(call_id=parse_call_id(call))), at)
+        shown = timeline(await _record_of_call(file, nats, archive, parse_call_id(call)), at)
         print_json(shown.as_json(), numbers=numbers) if json else print_view(
             views.timeline_view(shown), numbers=numbers
         )
 
     _run(work())
+
+
+async def _record_of_call(file: Path | None, nats: str, archive: Path | None, call_id: UUID) -> Record:
+    if file or archive:
+        return await _record(file, nats, archive, Scope(call_id=call_id))
+    async with connected(nats) as client:
+        await _opened(client, None)
+        return await record_of_call(client, call_id)
 
 
 async def _record(file: Path | None, nats: str, archive: Path | None, scope: Scope) -> Record:
