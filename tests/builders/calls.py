@@ -44,6 +44,7 @@ class CallChanges(TypedDict, total=False):
     hangup_reason: HangupReason | None
     settlement_checks: int
     command_sequence: int | None
+    granted_sequence: int | None
 
 
 def a_call(status: CallStatus = CallStatus.PENDING, **changes: Unpack[CallChanges]) -> Call:

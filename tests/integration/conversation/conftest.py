@@ -44,7 +44,7 @@ class ActiveCall:
     async def deliver(self, stored: StoredEvent) -> None:
         """Delivers an utterance to the service."""
         assert isinstance(stored.event, SpeechHeard)
-        await self.turns.answer(stored.event, stored.envelope)
+        await self.turns.answer(StoredEvent(stored.event, stored.envelope, stored.sequence))
 
     async def callee_says(self, turn: int, text: str) -> StoredEvent:
         """Appends an utterance and delivers it."""
@@ -89,6 +89,7 @@ async def active_call(calls: EventLog, model_server: ModelServer, deadline_secon
         call_id=uuid4(),
         script_template="Hola, {{name}}.\n\nRecuérdele su cita.",
         max_retries=0,
+        granted_sequence=0,
     )
     async with openai_model("sk-fictional", "gpt-4.1-mini", provider("openai"), base_url=model_server.url) as model:
         active_call = ActiveCall(calls, Turns(calls, [model], deadline_seconds=deadline_seconds), call, [model])

@@ -1,6 +1,9 @@
 """Turns on a real nats-server with the official SDK: utterances are answered and turns are closed."""
 
 import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from tests.builders.turns import an_utterance
 from tests.fakes.model import ModelServer
 from tests.integration.conversation.conftest import ActiveCall
 
@@ -10,6 +13,50 @@ from conversation.domain.phrases import phrases_of
 GOODBYE = phrases_of("es").goodbye
 NOTE = ("note", '{"field": "hour", "value": "a las diez"}')
 END_CALL = ("end_call", '{"disposition": "confirmed"}')
+
+
+async def test_a_turn_reads_the_call_and_one_page_and_nothing_at_the_leader(
+    active_call: ActiveCall, model_server: ModelServer, bus_client: Client
+) -> None:
+    model_server.prepare("Muy bien, gracias. ¿Podrá venir mañana?")
+    utterance = await active_call.append_utterance(1, "Sí, soy yo")
+    requests: list[str] = []
+
+    async def note(message: Msg) -> None:
+        requests.append(message.subject)
+
+    await bus_client.subscribe("$JS.API.>", cb=note)
+    await bus_client.flush()
+    await active_call.deliver(utterance)
+    await bus_client.flush()
+    assert requests == ["$JS.API.DIRECT.GET.CALLS"] * 2
+
+
+async def test_a_call_of_an_older_build_without_the_sequence_of_its_grant_is_answered(
+    active_call: ActiveCall, model_server: ModelServer
+) -> None:
+    await active_call.change(granted_sequence=None)
+    model_server.prepare("Muy bien.")
+    await active_call.callee_says(1, "Sí, soy yo")
+    assert await active_call.sentences(1) == ["Muy bien."]
+
+
+async def test_the_first_turn_of_a_later_attempt_follows_the_turns_before_its_grant(
+    active_call: ActiveCall, model_server: ModelServer
+) -> None:
+    model_server.prepare("Muy bien.")
+    before = await active_call.callee_says(1, "Sí, soy yo")
+    [reply] = await active_call.events(ReplyGenerated)
+    last = await active_call.log.last(reply.subject)
+    assert last is not None
+    assert last.sequence > before.sequence
+    await active_call.change(attempt=2, granted_sequence=last.sequence)
+    heard = await active_call.log.append(
+        an_utterance(active_call.call.call_id, 1, "Hola").model_copy(update={"attempt": 2})
+    )
+    await active_call.deliver(heard)
+    replies = await active_call.events(ReplyGenerated)
+    assert [(one.attempt, one.text) for one in replies] == [(1, "Muy bien."), (2, "Muy bien.")]
 
 
 async def test_an_answer_is_published_sentence_by_sentence_and_then_closed(

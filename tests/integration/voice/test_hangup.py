@@ -19,7 +19,7 @@ from contracts import (
 from simulators.faults import FaultRule
 from simulators.server import Simulators
 from voice.adapters.twilio import Twilio
-from voice.application.telephony.attempts import AttemptInProgress
+from voice.application.telephony.attempts import AttemptInProgress, load_attempt
 from voice.application.telephony.hangup import HangUp
 from voice.ports import DialOrder
 
@@ -49,6 +49,24 @@ async def test_hanging_up_twice_closes_the_line_once(
     await calls.append(DialPlaced(call_id=event.call_id, attempt=1, provider_call_id=sid))
     await hang_up(hangup, event)
     await hang_up(hangup, event)
+    assert simulators.ledger.calls[0].status in ENDED_STATUSES
+
+
+async def test_the_attempt_is_found_after_its_grant(
+    hangup: HangUp, telephony: Twilio, start_call: StartCall, calls: EventLog, simulators: Simulators
+) -> None:
+    first = await start_call()
+    await calls.append(DialClaimed(call_id=first.call_id, attempt=1))
+    refused = DialRefused(call_id=first.call_id, attempt=1, is_permanent=False, reason="HTTP 500")
+    granted_sequence = (await calls.append(refused)).sequence
+    second = await start_call(call_id=first.call_id, attempt=2, granted_sequence=granted_sequence)
+    sid = await dial(telephony, second)
+    await calls.append(DialClaimed(call_id=first.call_id, attempt=2))
+    await calls.append(DialPlaced(call_id=first.call_id, attempt=2, provider_call_id=sid))
+    attempt = await load_attempt(calls, first.call_id, 2, granted_sequence=granted_sequence)
+    assert attempt == await load_attempt(calls, first.call_id, 2)
+    assert attempt.provider_call_id == sid
+    await hang_up(hangup, second)
     assert simulators.ledger.calls[0].status in ENDED_STATUSES
 
 

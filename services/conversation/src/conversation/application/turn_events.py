@@ -27,7 +27,10 @@ class TurnEvents:
     def __init__(
         self, log: EventLog, stored: list[StoredEvent], utterance: SpeechHeard, cause: Envelope, language: Language
     ) -> None:
-        """`stored` are the call's events at the start of the turn."""
+        """`stored` are the facts of the attempt at the start of the turn.
+
+        A guard that names none of an earlier attempt fails once; then all facts of its kind are read.
+        """
         self._log = log
         self._stored = stored
         self._utterance = utterance

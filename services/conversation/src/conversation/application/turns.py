@@ -1,9 +1,14 @@
 """Answers the callee's utterances, one turn at a time.
 
-**A turn.** `speech.heard` reports an utterance. The replica that receives it reads all events of the call and rebuilds
-the conversation, so any replica can answer any turn. It requests an answer from the model and appends one
-`audio.requested` per sentence, as soon as the sentence is complete. So speech synthesis begins while the model still
-writes. `reply.generated` closes the turn. `conversation.ended` follows if the reply ends the conversation.
+**A turn.** `speech.heard` reports an utterance. The replica that receives it reads the call and the facts of its
+attempt, and rebuilds the conversation, so any replica can answer any turn. It requests an answer from the model and
+appends one `audio.requested` per sentence, as soon as the sentence is complete. So speech synthesis begins while the
+model still writes. `reply.generated` closes the turn. `conversation.ended` follows if the reply ends the conversation.
+
+**Reads.** A turn makes two, of any node: the call, and one page of its facts from the grant of the attempt on. A node
+that lags changes nothing. The page contains the utterance, so it has all facts before it; a later fact that is missing
+makes the guard of an append fail, and the log is read again. Only an utterance that seems to belong to no live attempt
+is checked at the leader before it is ignored.
 
 **Deadline.** A turn has one deadline, `TURN_DEADLINE_SECONDS`. The first model, its retry and the second model share
 it. If none of them answers, a fallback is published at once, so the callee always hears something (law 9).
@@ -29,8 +34,8 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from chassis.event_log import EventLog, StoredEvent
-from contracts import AudioRequested, Envelope, ReplyGenerated, SpeechHeard
-from contracts.streams import call_filters
+from contracts import AudioRequested, Call, CallDecision, ReplyGenerated, SpeechHeard
+from contracts.streams import call_facts_filter, call_state_filter
 from conversation.application.model_chain import Answer
 from conversation.application.replies import ReplyGenerator
 from conversation.application.turn_events import TurnClaimed, TurnEvents
@@ -58,23 +63,41 @@ class Turns:
         self._replies = ReplyGenerator(models, answer_cache, deadline_seconds=deadline_seconds)
         self._deadline = timedelta(seconds=deadline_seconds)
 
-    async def answer(self, utterance: SpeechHeard, cause: Envelope) -> None:
+    async def answer(self, heard: StoredEvent[SpeechHeard]) -> None:
         """Answers one utterance; ignores it if its attempt is over. Raises TurnClaimed: handle it again later."""
-        stored = await self._log.read(call_filters(utterance.call_id))
-        conversation = Conversation.of([*(one.event for one in stored), utterance], utterance.attempt)
+        utterance = heard.event
+        state = await self._load_live(utterance)
+        facts = await self._read_facts(state.event.call, heard.sequence) if state else []
+        events_so_far = [*([state.event] if state else []), *(fact.event for fact in facts)]
+        conversation = Conversation.of(events_so_far, utterance.attempt)
         if conversation is None or not conversation.is_in_progress:
             logger.info("utterance_ignored", attempt=utterance.attempt, turn=utterance.turn)
             return
         conversation = conversation.up_to(utterance.turn)
-        events = TurnEvents(self._log, stored, utterance, cause, conversation.call.language)
+        events = TurnEvents(self._log, facts, utterance, heard.envelope, conversation.call.language)
         turn = conversation.turn(utterance.turn)
         if turn.reply is None:
-            reply = await self._reply(conversation, turn, stored, events)
+            reply = await self._reply(conversation, turn, facts, events)
             await events.close(reply)
             conversation = conversation.with_reply(reply)
         ended = decide_ending(conversation)
         if ended and await events.end_conversation(ended):
             count_ending(ended.disposition)
+
+    async def _load_live(self, utterance: SpeechHeard) -> StoredEvent[CallDecision] | None:
+        """Returns the state of the call if the attempt of the utterance may use its line; else none."""
+        for read in (self._log.last_of_any_node, self._log.last):
+            newest = await read(call_state_filter(utterance.call_id))
+            if newest and isinstance(newest.event, CallDecision) and newest.event.call.may_use_line(utterance.attempt):
+                return StoredEvent(newest.event, newest.envelope, newest.sequence)
+        return None
+
+    async def _read_facts(self, call: Call, heard_sequence: int) -> list[StoredEvent]:
+        """Returns the facts of the present attempt, at least up to the utterance."""
+        facts = call_facts_filter(call.call_id)
+        if call.granted_sequence is None:  # a log of an older build
+            return await self._log.read((facts,))
+        return await self._log.read_after(facts, call.granted_sequence, known_sequence=heard_sequence)
 
     async def _reply(
         self, conversation: Conversation, turn: Turn, stored: list[StoredEvent], events: TurnEvents

@@ -13,8 +13,8 @@ def build_router(turns: Turns) -> NatsRouter:
     """Returns a router with the service's one consumer. `Turns` explains why a second delivery is harmless."""
     router = NatsRouter()
 
-    async def on_speech_heard(event: SpeechHeard, stored: StoredEvent[SpeechHeard]) -> None:
-        await turns.answer(event, stored.envelope)
+    async def on_speech_heard(_: SpeechHeard, stored: StoredEvent[SpeechHeard]) -> None:
+        await turns.answer(stored)
 
     subscribe(router, CONVERSATION_TURNS, on_speech_heard)
     return router

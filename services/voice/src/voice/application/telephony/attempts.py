@@ -18,6 +18,7 @@ from contracts import (
     Envelope,
     TelephonyStatusReported,
 )
+from contracts.streams import call_facts_filter
 
 REQUEST_WINDOW_SECONDS = 20.0
 """The requests of an attempt are sent within this time after its claim."""
@@ -25,6 +26,8 @@ MAX_PENDING_SECONDS = 35.0
 """A claim of this age is no longer acted on: the request window and the deadline of the last request have passed."""
 
 CALLED_OFF = "called off before dialling"
+
+_KINDS = (DialClaimed, DialPlaced, DialRefused, DialUnknown, DialLookedUp, TelephonyStatusReported)
 
 
 class AttemptInProgress(RetryLater):
@@ -70,16 +73,31 @@ class Attempt:
         return (datetime.now(UTC) - self.claim.envelope.time).total_seconds() < max_pending_seconds
 
 
-async def load_attempt(calls: EventLog, call_id: UUID, number: int) -> Attempt:
-    """Returns the attempt `number` of a call."""
+async def load_attempt(calls: EventLog, call_id: UUID, number: int, *, granted_sequence: int | None = None) -> Attempt:
+    """Returns the attempt `number` of a call.
+
+    With `granted_sequence`, that of its grant, one page after it is read. Without it (a log of an older build, or an
+    earlier attempt), all events of the call's attempts are.
+    """
     events, claim = [], None
-    for stored in await calls.read((f"dial.*.{call_id}", TelephonyStatusReported.subject_for(call_id))):
+    for stored in await _read_attempts(calls, call_id, granted_sequence):
         event = stored.event
         if isinstance(event, DialClaimed) and event.attempt == number:
             claim = stored
         elif isinstance(event, DialPlaced | DialRefused | DialUnknown | DialLookedUp | TelephonyStatusReported):
             events += [event] if event.attempt == number else []
     return Attempt(tuple(events), claim)
+
+
+async def _read_attempts(calls: EventLog, call_id: UUID, granted_sequence: int | None) -> list[StoredEvent]:
+    """Returns the events of the call's attempts, as new as the leader has them."""
+    if granted_sequence is None:
+        return await calls.read((f"dial.*.{call_id}", TelephonyStatusReported.subject_for(call_id)))
+    facts = call_facts_filter(call_id)
+    newest = await calls.last(facts)
+    if newest is None:
+        return []
+    return await calls.read_after(facts, granted_sequence, known_sequence=newest.sequence, kinds=_KINDS)
 
 
 async def is_claimed(calls: EventLog, call_id: UUID, number: int) -> bool:

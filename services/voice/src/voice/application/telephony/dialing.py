@@ -92,18 +92,19 @@ class Dialing:
             return
         await self._greetings.prepare(event.call, attempt, cause)
         if self._gate is None or (is_redelivered and await is_claimed(self._calls, call_id, attempt)):
-            await self._dial_once(call_id, attempt, cause, may_be_claimed=is_redelivered)
+            await self._dial_once(event.call, attempt, cause, may_be_claimed=is_redelivered)
             return
         async with self._gate.enter() as has_waited:
-            await self._dial_once(call_id, attempt, cause, may_be_claimed=is_redelivered or has_waited)
+            await self._dial_once(event.call, attempt, cause, may_be_claimed=is_redelivered or has_waited)
 
-    async def _dial_once(self, call_id: UUID, attempt: int, cause: Envelope, *, may_be_claimed: bool) -> None:
+    async def _dial_once(self, call: Call, attempt: int, cause: Envelope, *, may_be_claimed: bool) -> None:
+        call_id = call.call_id
         # An attempt that was claimed meanwhile must not use up a permit.
         if self._rate_limiter and not (may_be_claimed and await is_claimed(self._calls, call_id, attempt)):
             await self._rate_limiter.acquire(call_id, attempt, cause)
         last_request_at = asyncio.get_running_loop().time() + self._request_window_seconds
         if not await claim_attempt(self._calls, call_id, attempt, cause):
-            await self._check_existing_claim(call_id, attempt, cause)
+            await self._check_existing_claim(call, attempt, cause)
             return
         outcome = await self._dial_claimed(call_id, attempt, last_request_at)
         await self._calls.append(outcome, cause=cause)
@@ -141,9 +142,10 @@ class Dialing:
                 )
         return _failed(order, DialFailed(FailureClass.TRANSIENT, "the time to dial it had passed"))
 
-    async def _check_existing_claim(self, call_id: UUID, attempt: int, cause: Envelope) -> None:
+    async def _check_existing_claim(self, call: Call, attempt: int, cause: Envelope) -> None:
         """Records an unknown outcome if the process that claimed the attempt did not record any."""
-        existing = await load_attempt(self._calls, call_id, attempt)
+        call_id, granted_sequence = call.call_id, call.granted_sequence
+        existing = await load_attempt(self._calls, call_id, attempt, granted_sequence=granted_sequence)
         if existing.claim is None or existing.has_outcome:
             return
         if existing.may_be_in_progress(self._max_pending_seconds):

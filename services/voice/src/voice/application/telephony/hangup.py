@@ -41,7 +41,8 @@ class HangUp:
         AmbiguousLookup if its line may be that of another attempt.
         """
         call = event.call
-        attempt = await load_attempt(self._calls, call.call_id, call.attempt)
+        granted_sequence = call.granted_sequence
+        attempt = await load_attempt(self._calls, call.call_id, call.attempt, granted_sequence=granted_sequence)
         if attempt.is_undialled:
             return
         provider_call_id = attempt.provider_call_id
