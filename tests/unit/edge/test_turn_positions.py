@@ -29,21 +29,21 @@ class ReadLog(FakeEventLog):
     """A log that records its reads. Its other nodes lack the newest `lag` events."""
 
     lag: int = 0
-    reads: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
 
     def _known(self) -> "FakeEventLog":
         return FakeEventLog(self.stored[: len(self.stored) - self.lag])
 
     async def last(self, subject: str) -> StoredEvent | None:
-        self.reads.append("leader")
+        self.asked.append("leader")
         return await super().last(subject)
 
     async def last_of_any_node(self, subject: str) -> StoredEvent | None:
-        self.reads.append("node")
+        self.asked.append("node")
         return await self._known().last(subject)
 
     async def read(self, subjects: Sequence[str], *, after_sequence: int = 0) -> list[StoredEvent]:
-        self.reads += ["leader"] * len(subjects)
+        self.asked += ["leader"] * len(subjects)
         return await super().read(subjects, after_sequence=after_sequence)
 
     async def read_after(
@@ -54,7 +54,7 @@ class ReadLog(FakeEventLog):
         known_sequence: int | None = None,
         kinds: Collection[type[Event]] | None = None,
     ) -> list[StoredEvent]:
-        self.reads.append("node")
+        self.asked.append("node")
         return await self._known().read_after(subject, after_sequence, kinds=kinds)
 
 
@@ -67,13 +67,13 @@ def received(turn: int, *, after_sequence: int = 0, text: str = "hola", turn_in_
     return UtteranceReceived(2, turn, utterance, False, after_sequence)
 
 
-def talking(*, lag: int = 0) -> ReadLog:
+def talking(*, lag: int = 0, granted_sequence: int | None = None) -> ReadLog:
     """Returns the log of a call whose second attempt has two turns; the first attempt had three."""
     log = ReadLog(lag=lag)
     log.store(call_created(FIRST))
     for turn in (1, 2, 3):
         log.store(heard(turn, attempt=1))
-    log.store(status_changed(CALL))
+    log.store(status_changed(CALL.model_copy(update={"granted_sequence": granted_sequence})))
     log.store(heard(1), "twilio/CA2/heard/1")
     log.store(heard(2), "twilio/CA2/heard/2")
     return log
@@ -84,7 +84,7 @@ async def test_an_utterance_reads_the_call_from_the_leader_and_one_page() -> Non
 
     await DialogueService(log, FakeSpeech()).respond(ID, received(3, after_sequence=len(log.stored)))
 
-    assert log.reads == ["leader", "node"]
+    assert log.asked == ["leader", "node"]
     assert log.stored[-1].event == heard(3)
 
 
@@ -96,7 +96,7 @@ async def test_an_answered_call_reads_the_call_from_the_leader_and_the_failed_au
 
     await DialogueService(log, FakeSpeech()).answer(Report(answered, "twilio/CA2/answer"))
 
-    assert sorted(log.reads) == ["leader", "node"]
+    assert sorted(log.asked) == ["leader", "node"]
 
 
 async def test_a_repeated_webhook_reads_the_same_and_appends_nothing() -> None:
@@ -105,17 +105,30 @@ async def test_a_repeated_webhook_reads_the_same_and_appends_nothing() -> None:
 
     again = await DialogueService(log, FakeSpeech()).respond(ID, received(2, after_sequence=6))
 
-    assert log.reads == ["leader", "node"]
+    assert log.asked == ["leader", "node"]
     assert (len(log.stored), again) == (before, await DialogueService(talking(), FakeSpeech()).respond(ID, received(2)))
 
 
-@pytest.mark.parametrize("after_sequence", [4, 5, 6, 8, 100])
-async def test_an_utterance_with_a_wrong_sequence_reads_all_from_the_leader(after_sequence: int) -> None:
-    log = talking()
+async def test_the_first_utterance_of_an_attempt_reads_one_page_from_its_grant() -> None:
+    log = ReadLog()
+    log.store(call_created(FIRST))
+    grant = log.store(heard(1, attempt=1)).sequence  # whatever has the sequence of the grant
+    log.store(status_changed(CALL.model_copy(update={"granted_sequence": grant})))
+
+    await DialogueService(log, FakeSpeech()).respond(ID, received(1))
+
+    # The guard names the subject, on which an earlier attempt spoke: it conflicts once, and all is read.
+    assert log.asked[:2] == ["leader", "node"]
+    assert log.events(SpeechHeard) == [heard(1, attempt=1), heard(1)]
+
+
+@pytest.mark.parametrize(("after_sequence", "pages"), [(4, 0), (5, 0), (6, 1), (8, 1), (100, 1)])
+async def test_an_utterance_with_a_wrong_sequence_reads_all_from_the_leader(after_sequence: int, pages: int) -> None:
+    log = talking(granted_sequence=5)
 
     await DialogueService(log, FakeSpeech()).respond(ID, received(3, after_sequence=after_sequence))
 
-    assert log.reads == ["leader", "node", *["leader"] * 3]
+    assert log.asked == ["leader", *["node"] * pages, *["leader"] * 3]
     assert log.stored[-1].event == heard(3)
 
 
@@ -134,13 +147,16 @@ EVENTS = st.sampled_from(
 def log_of(events: Sequence[Event], *, lag: int) -> ReadLog:
     """Returns a log that has the events, each `speech.heard` under the id of its webhook.
 
-    After the end of the conversation none is heard: the orchestrator's decision closes the line.
+    The turns of an attempt increase, as the guard ensures. After the end of the conversation none is heard: the
+    orchestrator's decision closes the line.
     """
     log = ReadLog()
     log.store(call_created(CALL))
     for event in events:
-        if isinstance(event, SpeechHeard) and ENDED in log.events():
-            continue
+        if isinstance(event, SpeechHeard):
+            turns = [one.turn for one in log.events() if isinstance(one, SpeechHeard) and one.attempt == event.attempt]
+            if ENDED in log.events() or event.turn <= max(turns, default=0):
+                continue
         id = f"twilio/CA{event.attempt}/heard/{event.turn}" if isinstance(event, SpeechHeard) else None
         if not any(stored.envelope.id == id for stored in log.stored):
             log.store(event, id)

@@ -106,24 +106,24 @@ class Acts:
         """
         target = str(command.call_id)
         try:
-            before = await self._calls.get(command.call_id)
+            before = await self._calls.state(command.call_id)
         except UnknownCall as error:
             await self.record_refusal(key_name, act, target, [str(error)])
             raise
         fields = tuple(command.changes()) if isinstance(command, CallChangeRequested) else ()
         trail = AuditTrail(
-            self._audit, act=act, target=target, key_name=key_name, fields=fields, before=mask_call(before.call)
+            self._audit, act=act, target=target, key_name=key_name, fields=fields, before=mask_call(before)
         )
 
         async def reserve() -> None:
-            await self._dial_cap.reserve(key_name, further_dials(command, before.call))
+            await self._dial_cap.reserve(key_name, further_dials(command, before))
 
         return await trail.surround(lambda: self._calls.command(command, reserve), lambda after: mask_call(after.call))
 
     async def cancel(self, key_name: str, act: str, command: CallCancelRequested) -> tuple[CallDetails | None, bool]:
         """Returns the call after the cancel, if its request is decided. Raises UnknownCall and Refused."""
         try:
-            before = mask_call((await self._calls.get(command.call_id)).call)
+            before = mask_call(await self._calls.state(command.call_id))
         except UnknownCall:  # its request may still be queued
             before = None
         trail = AuditTrail(self._audit, act=act, target=str(command.call_id), key_name=key_name, before=before)

@@ -87,26 +87,25 @@ class Calls:
         """
         _raise_if_unacceptable(request)
         call_id = call_id_of(request_id)
-        created = await self._created(call_id)
-        if created is None:
+        newest = await self._log.last(call_state_filter(call_id))
+        if newest is None:
             if reserve:
                 await reserve()
             outcome = await self._requests.send(request.model_copy(update={"request_id": request_id}))
             raise_if_refused(outcome)
-            created = await self._created(call_id)
-        if created is None:
+            newest = await self._log.last(call_state_filter(call_id))
+        if newest is None:
             return StoredRequest(call_id, None)
-        if different := _differences(request, created):
+        if _differences(request, call_in(newest)) and (different := await self._differences_at_first(request, newest)):
             raise KeyReused(different)
-        return StoredRequest(call_id, await self.get(call_id))
+        return StoredRequest(call_id, await self._details(newest))
 
     async def command(self, command: CallEvent, reserve: Callable[[], Awaitable[None]]) -> tuple[CallDetails, bool]:
-        """Sends a command. Returns the call after it, and whether the command is decided.
+        """Sends a command about a known call. Returns the call after it, and whether the command is decided.
 
-        `reserve` runs before an acceptable command is sent. Raises its errors, UnknownCall, Refused and TooLarge.
+        `reserve` runs before an acceptable command is sent. Raises its errors, Refused and TooLarge.
         """
         _raise_if_unacceptable(command)
-        await last_decision(self._log, command.call_id)
         await reserve()
         outcome = await self._requests.send(command)
         raise_if_refused(outcome)
@@ -128,15 +127,21 @@ class Calls:
             return None, False
 
     async def get(self, call_id: UUID) -> CallDetails:
-        """Returns the call. Raises UnknownCall."""
-        newest = await last_decision(self._log, call_id)
+        """Returns the call and its details. Raises UnknownCall."""
+        return await self._details(await last_decision(self._log, call_id))
+
+    async def state(self, call_id: UUID) -> Call:
+        """Returns the call alone, by one read. Raises UnknownCall."""
+        return call_in(await last_decision(self._log, call_id))
+
+    async def _details(self, newest: StoredEvent) -> CallDetails:
         call = call_in(newest)
-        provider_call_id = await self._provider_call_id(call_id) if call.attempt else None
+        provider_call_id = await self._provider_call_id(call.call_id) if call.attempt else None
         return CallDetails(call, newest.envelope.time, provider_call_id)
 
     async def campaign_of(self, call_id: UUID) -> str:
         """Returns the id of the call's campaign, which never changes. Raises UnknownCall."""
-        return call_in(await last_decision(self._log, call_id)).campaign_id
+        return (await self.state(call_id)).campaign_id
 
     async def events(self, call_id: UUID) -> list[StoredEvent | UnreadableEvent]:
         """Returns every event of the call, in log order. Raises UnknownCall."""
@@ -149,9 +154,10 @@ class Calls:
         """Returns the counters of one campaign, or of all."""
         return await self._statistics.of(campaign_id)
 
-    async def _created(self, call_id: UUID) -> Call | None:
-        created = await self._log.last(CallCreated.subject_for(call_id))
-        return call_in(created) if created else None
+    async def _differences_at_first(self, request: CallRequested, newest: StoredEvent) -> list[str]:
+        """Returns the fields in which the call differed from the request when it was created."""
+        created = await self._log.last(CallCreated.subject_for(call_in(newest).call_id))
+        return _differences(request, call_in(created or newest))
 
     async def _provider_call_id(self, call_id: UUID) -> str | None:
         """Returns the provider's id of the latest attempt that has one; none if an event cannot be decoded.
@@ -160,8 +166,8 @@ class Calls:
         """
         try:
             stored = await asyncio.gather(
-                self._log.last(DialPlaced.subject_for(call_id)),
-                self._log.last(TelephonyStatusReported.subject_for(call_id)),
+                self._log.last_of_any_node(DialPlaced.subject_for(call_id)),
+                self._log.last_of_any_node(TelephonyStatusReported.subject_for(call_id)),
             )
         except Unreadable:  # the call must be readable, and cancellable, without this detail
             return None

@@ -3,10 +3,11 @@
 A webhook may arrive twice, or at two replicas at once. Its event id follows from the provider's ids, so the log stores
 the event once. The guard of `speech.heard` makes an utterance claim one turn only.
 
-What a webhook reads: the call, from the leader, and the events of the turn, as one page that begins at the sequence in
-the URL. The first event of the page must be the `speech.heard` that the URL means. If it is not, or if an append
-conflicts, the events of the call are read from the leader. So a node that lags, an old URL or a wrong sequence costs
-further reads and does no harm. A report of the network is appended without a read.
+What a webhook reads: the call, from the leader, and the events of the turn, as one page. The page begins at the
+sequence in the URL, or at the attempt's grant if the URL has none. In a page from the URL, the first event must be the
+`speech.heard` that the URL means. If it is not, or if an append conflicts, the events of the call are read from the
+leader. So a node that lags, an old URL or a wrong sequence costs further reads and does no harm. A report of the
+network is appended without a read.
 """
 
 import asyncio
@@ -154,10 +155,13 @@ class DialogueService:
         if not call.may_use_line(call.attempt):
             return []
         if not is_exact and not isinstance(occurrence, TextReceived) and occurrence.attempt == call.attempt:
-            sequence = occurrence.after_sequence
-            facts = await read_facts(self._log, call.call_id, _FACTS, after_sequence=max(sequence - 1, 0))
-            if not sequence or (facts and _is_heard(facts[0], sequence, call.attempt, occurrence.known_turn)):
-                return facts
+            sequence, grant_sequence = occurrence.after_sequence, call.granted_sequence or 0
+            if not sequence:
+                return await read_facts(self._log, call.call_id, _FACTS, after_sequence=grant_sequence)
+            if sequence > grant_sequence:  # so the page is never longer than the attempt
+                facts = await read_facts(self._log, call.call_id, _FACTS, after_sequence=sequence - 1)
+                if facts and _is_heard(facts[0], sequence, call.attempt, occurrence.known_turn):
+                    return facts
         return await read_facts(self._log, call.call_id, _FACTS, after_sequence=0)
 
 

@@ -45,8 +45,9 @@ async def read_remainder(log: CallLog, call: Call, turn: int, first_sentence: in
     `turn_sequence` is that of the turn's `speech.heard`, 0 if it is not known.
     """
     call_id, attempt = call.call_id, call.attempt
+    after_sequence = turn_sequence or call.granted_sequence or 0
     if first_sentence is None:
-        outcomes = await read_facts(log, call_id, (AudioFailed, AudioReady), after_sequence=turn_sequence)
+        outcomes = await read_facts(log, call_id, (AudioFailed, AudioReady), after_sequence=after_sequence)
         first_sentence = find_unplayed_sentence((stored.event for stored in outcomes), attempt, turn)
     if first_sentence is None:
         return ""
@@ -57,7 +58,7 @@ async def read_remainder(log: CallLog, call: Call, turn: int, first_sentence: in
         async with asyncio.timeout(MAX_REPLY_SECONDS):
             reply_sequence = await _wait_for_reply(log, call_id, attempt, turn)
     requested = await read_facts(
-        log, call_id, (AudioRequested,), after_sequence=turn_sequence, known_sequence=reply_sequence
+        log, call_id, (AudioRequested,), after_sequence=after_sequence, known_sequence=reply_sequence
     )
     return join_sentences((stored.event for stored in requested), attempt, turn, first_sentence)
 
