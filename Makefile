@@ -9,10 +9,10 @@ PACKAGES := libs/contracts libs/chassis libs/providers libs/telephony services/c
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .DEFAULT_GOAL := menu
-.PHONY: menu install demo up test lint ruff-check ruff-format mypy import-linter format bench chaos docs dashboards contracts sbom lock clean
+.PHONY: menu install demo up test lint ruff-check ruff-format mypy import-linter format bench bench-calls chaos docs dashboards contracts sbom lock clean
 
 menu: ## print this menu
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 install: $(VENV)/.installed ## install everything into .venv, locked by hashes
 
@@ -63,6 +63,10 @@ format: install ## apply the corrections of ruff
 
 bench: install ## measure, as ratios to a baseline of the same run
 	$(BIN)/python -m bench
+
+bench-calls: install ## measure whole calls (quick: CALLS=1000 ROUNDS=1; BEFORE=<checkout>; OPTIONS=--help)
+	$(BIN)/python -m bench.calls $(if $(CALLS),--calls $(CALLS)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(BEFORE),--before $(BEFORE)) $(OPTIONS)
 
 chaos: install ## faults during a running campaign (CALLS=1000 FAULTS=100 SEED=7: one large run)
 	CALLS=$(CALLS) FAULTS=$(FAULTS) SEED=$(SEED) $(BIN)/pytest -q \
