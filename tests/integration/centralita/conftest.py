@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -75,6 +76,8 @@ async def _run(folder: Path, campaign: Campaign) -> None:
     campaign.ids = [call_id_of(request.request_id or "") for request in call_requests]
     async with running(folder, environment=NOTHING, seed=SEED, speed=20, settings={"API_KEYS": "k"}) as system:
         async with connected(system.nats_url) as client:
+            soon = datetime.now(UTC) + timedelta(seconds=1)  # only a scheduled call is due by a timer
+            call_requests[-1] = call_requests[-1].model_copy(update={"scheduled_at": soon})
             await publish(client, call_requests)
             await wait_until_projected(system.mongo_url, campaign.ids, timeout=60)
         await asyncio.to_thread(_run_commands, system, folder, campaign)

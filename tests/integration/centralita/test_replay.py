@@ -219,7 +219,7 @@ def test_a_call_is_shown_as_it_was_at_a_sequence(campaign: "Campaign", command: 
     then = command("replay", "show", campaign.ids[0], "--at", str(dialing["sequence"]), "--json", environment=here)
     assert then.json()["call"]["status"] == "dialing"
     assert then.json()["call"]["deadline_at"]
-    assert len(then.json()["conversation"]) == 1, "the greeting"
+    assert then.json()["conversation"] == [], "the greeting is not played yet"
     assert whole["call"]["status"] == "completed"
     assert len(whole["conversation"]) > 2
     shown = command("replay", "show", "replayed-00", environment=here)
