@@ -178,7 +178,7 @@ async def test_followers_and_appends_continue_when_the_leader_is_killed(
 
     async def receive() -> None:
         async for batch in follow(client, CALLS, [event.subject], start_sequence=1):
-            received.extend(message.metadata.sequence.stream for message in batch)
+            received.extend(message.seq for message in batch)
 
     receiving = asyncio.create_task(receive())
     appended = [(await log.append(event)).sequence for _ in range(5)]

@@ -49,7 +49,7 @@ async def sequences_in_the_log(client: Client, call_id: UUID, *, state_only: boo
     """Returns the sequences of a call's events, found by reading the whole log."""
     end = await last_sequence(client, CALLS.name)
     async with aclosing(read(client, CALLS.name, end_sequence=end)) as messages:
-        found = [(message.subject.split("."), message.metadata.sequence.stream) async for message in messages]
+        found = [(message.subject.split("."), message.seq) async for message in messages]
     return [
         sequence for tokens, sequence in found if tokens[2] == str(call_id) and (tokens[0] == "call" or not state_only)
     ]

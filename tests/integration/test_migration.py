@@ -170,7 +170,7 @@ class OldInstallation:
         end_sequence = await last_sequence(self.client, CALLS.name)
         async with aclosing(read(self.client, CALLS.name, end_sequence=end_sequence)) as delivered:
             return [
-                (one.metadata.sequence.stream, one.subject, one.headers, one.data, one.metadata.timestamp)
+                (one.seq, one.subject, one.headers, one.data, one.time)
                 async for one in delivered
                 if not one.subject.startswith("timer.set.")
             ]
@@ -204,7 +204,7 @@ async def check_migrated(old: OldInstallation, before: list[Stored]) -> None:
 
 async def check_deliveries(old: OldInstallation, before: list[Stored]) -> None:
     """Four facts and all orders to dial were acknowledged; the rest is delivered, and what comes then."""
-    due = await old.log.append(EXAMPLES["dial.placed"])
+    due = await old.log.append(EXAMPLES["telephony.status_reported"])
     facts = [
         sequence
         for sequence, subject, *_ in before
@@ -330,5 +330,6 @@ async def test_an_embedded_run_migrates_its_folder_by_itself(old: OldInstallatio
     before = await old.messages()
     await old.client.close()
     await _provision(old_url, replicas=1)
-    await old.client.connect(old_url)
-    await check_migrated(old, before)
+    client = await nats.connect(old_url)
+    await check_migrated(OldInstallation(client), before)
+    await client.close()

@@ -1,21 +1,20 @@
 """Reading a stream on a real nats-server: following it, up to a sequence, and in pages."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Iterable, Sequence
+from contextlib import aclosing, suppress
 from typing import Any
 from uuid import UUID
 
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 from nats.errors import NoRespondersError
-from nats.js import JetStreamContext
 
-from chassis.direct_get import MAX_PAGE, get_page
+from chassis import stream_reader, stream_scan
+from chassis.direct_get import MAX_PAGE, Page, StoredMessage, get_page
 from chassis.event_log import EventLog
-from chassis.stream_reader import Incomplete, follow, follow_events, last_sequence, read
+from chassis.stream_reader import follow, follow_events, last_sequence, read
 from chassis.unreadable import UnreadableEvent
 from contracts import DialPlaced, SpeechHeard
 from contracts.examples import EXAMPLES
@@ -37,70 +36,108 @@ async def dials(bus_client: Client, calls: EventLog) -> list[int]:
     return sequences
 
 
-async def test_reading_ends_at_its_last_sequence_and_leaves_no_consumer(bus_client: Client, dials: list[int]) -> None:
+def sequences_of(messages: Iterable[StoredMessage]) -> list[int]:
+    return [message.seq for message in messages]
+
+
+async def read_all(client: Client, *arguments: Any, **options: Any) -> list[int]:
+    return [message.seq async for message in read(client, CALLS.name, *arguments, **options)]
+
+
+async def follow_until(client: Client, filters: Sequence[str], end_sequence: int, start_sequence: int = 1) -> list[int]:
+    """Follows until the message with `end_sequence`, and returns the sequences of all messages."""
+    sequences: list[int] = []
+    async with asyncio.timeout(30), aclosing(follow(client, CALLS, filters, start_sequence=start_sequence)) as batches:
+        async for batch in batches:
+            sequences += sequences_of(batch)
+            if sequences[-1] >= end_sequence:
+                break
+    return sequences
+
+
+async def test_reading_ends_at_its_last_sequence_and_makes_no_consumer(bus_client: Client, dials: list[int]) -> None:
     consumers = (await bus_client.jetstream().stream_info(CALLS.name)).state.consumer_count
-    read_dials = [
-        message.metadata.sequence.stream
-        async for message in read(bus_client, CALLS.name, DIALS, start_sequence=dials[1], end_sequence=dials[1])
-    ]
-    assert read_dials == [dials[1]]
-    everything = [message async for message in read(bus_client, CALLS.name, end_sequence=dials[-1], headers_only=True)]
-    assert [message.metadata.sequence.stream for message in everything] == list(range(1, dials[-1] + 1))
-    assert {message.data for message in everything} == {b""}
+    assert await read_all(bus_client, DIALS, start_sequence=dials[1], end_sequence=dials[1]) == [dials[1]]
+    assert await read_all(bus_client, end_sequence=dials[-1]) == list(range(1, dials[-1] + 1))
+    literal = [f"dial.placed.{UUID(int=1)}"]
+    assert await read_all(bus_client, literal, end_sequence=dials[-1]) == [dials[1]]
     assert (await bus_client.jetstream().stream_info(CALLS.name)).state.consumer_count == consumers
 
 
 async def test_reading_beyond_the_end_of_the_stream_ends_with_the_stream(bus_client: Client, dials: list[int]) -> None:
-    messages = [message async for message in read(bus_client, CALLS.name, DIALS, end_sequence=10_000)]
-    assert [message.metadata.sequence.stream for message in messages] == dials
+    assert await read_all(bus_client, DIALS, end_sequence=10_000) == dials
+    await bus_client.jetstream().delete_msg(CALLS.name, dials[-1] + 1)
+    assert await read_all(bus_client, end_sequence=dials[-1] + 1) == list(range(1, dials[-1] + 1))
 
 
-async def test_following_ends_at_its_last_sequence(bus_client: Client, dials: list[int]) -> None:
-    following = follow(bus_client, CALLS, DIALS, start_sequence=1, end_sequence=dials[1])
-    async with aclosing(following) as batches:
-        sequences = [message.metadata.sequence.stream async for batch in batches for message in batch]
-    assert sequences[:2] == dials[:2]
-    nothing = follow(bus_client, CALLS, DIALS, start_sequence=2, end_sequence=1)
-    assert [batch async for batch in nothing] == []
+async def test_several_pages_are_read_without_a_gap(bus_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_scan, "BATCH", 4)
+    js, sequences = bus_client.jetstream(), []
+    for number in range(15):
+        stored = await js.publish(f"{'dial.placed' if number % 3 else 'speech.heard'}.{number}", b"{}")
+        sequences += [stored.seq] if number % 3 else []
+    await js.delete_msg(CALLS.name, sequences[4])
+    expected = [*sequences[:4], *sequences[5:]]
+    assert await read_all(bus_client, DIALS, end_sequence=15) == expected
+    assert await follow_until(bus_client, DIALS, expected[-1]) == expected
 
 
-@pytest.mark.parametrize("lost", [0, 1, 2], ids=["the first", "one in the middle", "the last"])
-async def test_following_reads_a_message_again_that_was_lost_on_the_way(
-    bus_client: Client, dials: list[int], lost: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("behind", [1, 3])
+async def test_a_node_that_lags_is_asked_again(
+    bus_client: Client, dials: list[int], behind: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    subscribe, deliveries = bus_client.subscribe, 0
+    lags = 5
 
-    async def subscribe_with_a_loss(subject: str, cb: Callable[[Msg], Awaitable[None]]) -> Subscription:
-        async def pass_on(message: Msg) -> None:
-            nonlocal deliveries
-            deliveries += 1
-            if deliveries != lost + 1:
-                await cb(message)
+    async def page_of_a_node_that_lags(*arguments: Any, **options: Any) -> Page:
+        nonlocal lags
+        page = await get_page(*arguments, **options)
+        lags -= 1
+        return Page(page.messages[:-behind]) if lags > 0 else page
 
-        return await subscribe(subject, cb=pass_on)
-
-    monkeypatch.setattr(bus_client, "subscribe", subscribe_with_a_loss)
-    sequences = []
-    async with asyncio.timeout(50):
-        following = follow(bus_client, CALLS, DIALS, start_sequence=1, end_sequence=dials[-1])
-        async with aclosing(following) as batches:
-            async for batch in batches:
-                sequences += [message.metadata.sequence.stream for message in batch]
-    assert sequences == dials
+    monkeypatch.setattr(stream_scan, "get_page", page_of_a_node_that_lags)
+    assert await read_all(bus_client, DIALS, end_sequence=dials[-1]) == dials
+    lags = 5
+    assert await follow_until(bus_client, DIALS, dials[-1]) == dials
 
 
-async def test_reading_raises_incomplete_when_a_message_was_lost_on_the_way(
+async def test_a_follower_that_hears_of_no_new_message_finds_it(
     bus_client: Client, dials: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fetch = JetStreamContext.PullSubscription.fetch
+    async def lose(self: Any, message: Msg) -> None:
+        pass
 
-    async def lose_the_second(self: JetStreamContext.PullSubscription, *args: Any, **options: Any) -> list[Msg]:
-        messages = await fetch(self, *args, **options)
-        return [messages[0], *messages[2:]]
+    monkeypatch.setattr(stream_reader, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(stream_reader.Reader, "_wake", lose)
+    end_sequence = dials[-1] + 7
+    following = asyncio.create_task(follow_until(bus_client, DIALS, end_sequence))
+    await asyncio.sleep(0.5)
+    js = bus_client.jetstream()
+    stored = [(await js.publish(f"dial.placed.{number}", b"{}")).seq for number in range(6)]
+    assert stored[-1] == end_sequence
+    assert await following == [*dials, *stored]
 
-    monkeypatch.setattr(JetStreamContext.PullSubscription, "fetch", lose_the_second)
-    with pytest.raises(Incomplete, match="delivery 2 was lost"):
-        [message async for message in read(bus_client, CALLS.name, DIALS, end_sequence=dials[-1])]
+
+async def test_an_idle_follower_does_not_read_again_what_does_not_match(
+    bus_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_reader, "IDLE_SECONDS", 0.2)
+    begun = list[int]()
+
+    async def note(*arguments: Any, start_sequence: int, **options: Any) -> Page:
+        begun.append(start_sequence)
+        return await get_page(*arguments, start_sequence=start_sequence, **options)
+
+    monkeypatch.setattr(stream_scan, "get_page", note)
+    js = bus_client.jetstream()
+    following = asyncio.create_task(follow_until(bus_client, DIALS, 1_000))
+    for number in range(60):
+        last = (await js.publish(f"speech.heard.{number}", b"{}")).seq
+    async with asyncio.timeout(20):
+        while not begun or begun[-1] <= last:
+            await asyncio.sleep(0.05)
+    following.cancel()
+    with suppress(asyncio.CancelledError):
+        await following
 
 
 async def test_followed_events_are_decoded_without_messages_that_are_no_events(
@@ -109,12 +146,14 @@ async def test_followed_events_are_decoded_without_messages_that_are_no_events(
     await bus_client.jetstream().publish(SPEECH.subject, b"no JSON")
     stored = await calls.append(SPEECH)
     skipped: list[UnreadableEvent] = []
-    following = follow_events(
-        bus_client, CALLS, [SPEECH.subject], start_sequence=1, end_sequence=stored.sequence, skip=skipped.append
-    )
+    following = follow_events(bus_client, CALLS, [SPEECH.subject], start_sequence=1, skip=skipped.append)
     async with aclosing(following) as batches:
-        assert [event async for batch in batches for event in batch] == [stored]
+        assert await anext(batches) == [stored]
     assert [error.sequence for error in skipped] == [1]
+    async with aclosing(follow_events(bus_client, CALLS, [SPEECH.subject], start_sequence=1)) as batches:
+        assert await anext(batches) == []
+        with pytest.raises(UnreadableEvent):
+            await anext(batches)
 
 
 async def test_pages_continue_where_the_page_before_them_ends(bus_client: Client, calls: EventLog) -> None:

@@ -1,4 +1,4 @@
-"""The documents follow the log through stops, races, lost consumers and dropped databases."""
+"""The documents follow the log through stops, races and dropped databases."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,9 +10,9 @@ from nats.aio.client import Client
 from pymongo.asynchronous.database import AsyncDatabase
 from starlette.types import ASGIApp
 
-from campaign_stats import subscriber
 from campaign_stats.projection import ALL, Projected, project
 from campaign_stats.store import Conflict, Store
+from chassis import stream_scan
 from chassis.event_log import EventLog
 from contracts import Event, call_id_of
 from contracts.examples import EXAMPLES
@@ -119,7 +119,7 @@ async def test_a_restarted_service_continues_from_the_checkpoint(
     calls: EventLog,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(subscriber, "BATCH", 3)
+    monkeypatch.setattr(stream_scan, "BATCH", 3)
     end_sequence = await write(journal)
     for reached in range(4, end_sequence, 6):
         async with replica():
@@ -137,7 +137,7 @@ async def test_two_replicas_write_the_same_documents_as_one(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(subscriber, "BATCH", 4)
+    monkeypatch.setattr(stream_scan, "BATCH", 4)
     async with replica(), replica():
         end_sequence = await write(journal)
         await followed(end_sequence)
@@ -162,30 +162,14 @@ async def test_a_database_dropped_under_a_running_service_is_rebuilt_equal(
     assert len(indexes) > 1
 
 
-async def test_after_the_server_lost_the_consumer_reading_continues_from_the_checkpoint(
-    replica: Replica, journal: Journal, followed: Followed, content: Content, bus_client: Client, calls: EventLog
-) -> None:
-    js = bus_client.jetstream()
-    async with replica():
-        await followed(await journal("reminders/1", "completed"))
-        for info in await js.consumers_info(CALLS.name):
-            if not info.config.durable_name:
-                await js.delete_consumer(CALLS.name, info.name)
-        end_sequence = max(
-            [await journal(name, history) for name, history in CALLS_MADE.items() if name != "reminders/1"]
-        )
-        await followed(end_sequence)
-    assert campaigns(await content()) == expected(await in_log(calls))
-
-
-async def test_a_stopped_service_leaves_no_consumer_on_the_server(
+async def test_the_service_makes_no_consumer(
     replica: Replica, journal: Journal, followed: Followed, bus_client: Client
 ) -> None:
     js = bus_client.jetstream()
     before = {info.name for info in await js.consumers_info(CALLS.name)}
     async with replica():
         await followed(await journal("survey/1", "waiting"))
-    assert {info.name for info in await js.consumers_info(CALLS.name)} == before
+        assert {info.name for info in await js.consumers_info(CALLS.name)} == before
 
 
 async def test_a_checkpoint_of_another_log_is_reported_and_nothing_is_overwritten(

@@ -23,10 +23,11 @@ from campaign_stats.metrics import LAG_EVENTS
 from campaign_stats.projection import Projected
 from campaign_stats.settings import Settings
 from campaign_stats.store import CHECKPOINT, Store, connect
-from campaign_stats.subscriber import IDLE_SECONDS, Follower
+from campaign_stats.subscriber import Follower
 from campaign_stats.writers import Heartbeats, Writers
 from centralita.embedded.servers import mongo_server
 from chassis.serve import connect_bus
+from chassis.stream_reader import IDLE_SECONDS
 from contracts import (
     CampaignCalls,
     CampaignCallsQuery,

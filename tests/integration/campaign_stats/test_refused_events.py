@@ -18,6 +18,7 @@ from campaign_stats.metrics import SKIPPED
 from campaign_stats.projection import Projected
 from campaign_stats.store import Store
 from centralita.replay.rebuilding import rebuild
+from chassis import stream_scan
 from chassis.dead_letters import read_dead_letters
 from chassis.event_log import EventLog
 from chassis.metrics import DEAD_LETTERS
@@ -69,7 +70,7 @@ async def test_an_event_that_cannot_be_written_becomes_a_dead_letter_and_the_res
     calls: EventLog,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(subscriber, "BATCH", 4)
+    monkeypatch.setattr(stream_scan, "BATCH", 4)
     counted = DEAD_LETTERS.labels(consumer="campaign-stats")._value.get()
     await journal("reminders/1", "completed")
     await calls.append(call_event("poison/1", contact_id="before"))
@@ -127,7 +128,7 @@ async def test_a_rebuild_leaves_out_the_same_events_and_names_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(subscriber, "MAX_UNREADABLE_SECONDS", 0)
-    monkeypatch.setattr(subscriber, "BATCH", 3)
+    monkeypatch.setattr(stream_scan, "BATCH", 3)
     await journal("reminders/1", "completed")
     ack = await bus_client.jetstream().publish(f"call.created.{call_id_of('x')}.pending", b'{"call": 1}')
     monkeypatch.setattr(documents, "MAX_DOCUMENT_BYTES", 10_000)

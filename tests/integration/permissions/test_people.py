@@ -120,7 +120,7 @@ async def test_the_operator_reads_every_stream(connect: "Connect") -> None:
         end = await last_sequence(operator.client, stream.name)
         assert end == stored.seq
         messages = read(operator.client, stream.name, start_sequence=end, end_sequence=end)
-        assert [one.metadata.sequence.stream async for one in messages] == [end]
+        assert [one.seq async for one in messages] == [end]
     for consumer in CONSUMERS:
         await operator.js.consumer_info(consumer.stream.name, consumer.name)
     assert {info.config.name for info in await operator.js.streams_info()} >= {stream.name for stream in STREAMS}

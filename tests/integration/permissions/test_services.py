@@ -1,23 +1,25 @@
 """Each service may publish its own events and subscribe to its own consumers; the server refuses everything else."""
 
 import asyncio
-import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from nats.js.api import ConsumerConfig
 
 from chassis.barrier import wait_until_processed
 from chassis.connection_errors import family_of
+from chassis.direct_get import StoredMessage
 from chassis.event_log import EventLog
+from chassis.live import listen
 from chassis.provision import wait_until_provisioned
 from chassis.stream_reader import follow
 from contracts import EVENTS, Service, TimerDue
 from contracts.examples import EXAMPLES
-from contracts.permissions import ADMIN, WORK, inbox_of, users
+from contracts.permissions import ADMIN, OPERATOR, WORK, inbox_of, users
 from contracts.streams import (
     ANSWERS,
     CALLS,
@@ -150,18 +152,22 @@ async def test_a_service_may_not_write_to_the_cache_of_another(service: Service,
     assert await connection.refused_publishes(*others) == [subject.lower() for subject in others]
 
 
-@pytest.mark.parametrize("service", SERVICES)
-async def test_a_service_cannot_replace_a_durable_consumer_by_its_own(service: Service, connect: "Connect") -> None:
-    connection = await connect(service)
-    durable = next((consumer for consumer in CONSUMERS if consumer.stream in WORK[service].consumes), None)
-    if durable is None:
-        assert await connection.refused_publishes(f"$JS.API.CONSUMER.CREATE.{CALLS.name}") != []
-        return
-    for name in ({"name": durable.name}, {"durable_name": durable.name}):
-        request = {"stream_name": durable.stream.name, "config": {**name, "ack_policy": "none"}}
-        api = f"$JS.API.CONSUMER.CREATE.{durable.stream.name}"
-        answer = await connection.client.request(api, json.dumps(request).encode(), timeout=5)
-        assert "error" in json.loads(answer.data)
+@pytest.mark.parametrize("user", [*SERVICES, OPERATOR])
+async def test_no_user_but_admin_creates_a_consumer_on_a_shared_stream(user: str, connect: "Connect") -> None:
+    connection = await connect(user)
+    acts = [
+        f"$JS.API.CONSUMER.{act}"
+        for stream in STREAMS
+        for act in (
+            f"CREATE.{stream.name}",
+            f"CREATE.{stream.name}.mine",
+            f"CREATE.{stream.name}.mine.{stream.subjects[0].replace('*', 'x')}",
+            f"DURABLE.CREATE.{stream.name}.mine",
+            f"MSG.NEXT.{stream.name}.mine",
+            f"DELETE.{stream.name}.mine",
+        )
+    ]
+    assert await connection.refused_publishes(*acts) == [act.lower() for act in acts]
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -177,14 +183,20 @@ async def test_a_service_may_read_and_follow_the_log_as_far_as_it_needs(service:
         log = EventLog(connection.client, CALLS.name, source="test")
         assert [found.sequence for found in await log.read([f"*.*.{call_id}"])] == [stored.sequence]
         assert await log.last(f"timer.due.{call_id}") is not None
-    if CALLS in work.consumes:
-        followed = follow(connection.client, CALLS, [f"timer.due.{call_id}"], start_sequence=1)
-        assert [message.subject for message in await anext(followed)] == [f"timer.due.{call_id}"]
-        await followed.aclose()
-        config = ConsumerConfig(filter_subjects=[f"timer.due.{call_id}"])
-        ordered = await connection.js.subscribe("", stream=CALLS.name, ordered_consumer=True, config=config)
-        assert (await ordered.next_msg(timeout=5)).subject == f"timer.due.{call_id}"
-        await ordered.unsubscribe()
+    for stream, filters in work.follows:
+        pattern = filters[-1].replace("campaign.*", "campaign.paused")
+        subjects = [pattern.replace("*", name) for name in ("a", "b", "c")]
+        first = await admin.js.publish(subjects[0], b"{}")
+        async with aclosing(follow(connection.client, stream, filters, start_sequence=first.seq)) as followed:
+            assert [message.seq for message in await anext(followed)] == [first.seq]
+            second = await admin.js.publish(subjects[1], b"{}")
+            assert [message.seq for message in await anext(followed)] == [second.seq]
+        async with aclosing(listen(connection.client, stream, filters, start_sequence=first.seq)) as listened:
+            assert [message.seq for message in await anext(listened)] == [first.seq, second.seq]
+            waiting = asyncio.create_task(_next(listened))
+            await asyncio.sleep(0.2)
+            third = await admin.js.publish(subjects[2], b"{}")
+            assert [message.seq for message in await waiting] == [third.seq]
     await asyncio.sleep(0)
     assert connection.refused == []
 
@@ -234,3 +246,7 @@ def test_a_refusal_is_logged_without_ids_keys_and_inboxes() -> None:
 
 
 _DEADLINE = EXAMPLES[TimerDue.event_name].model_dump()["deadline_at"]
+
+
+async def _next(batches: AsyncIterator[list[StoredMessage]]) -> list[StoredMessage]:
+    return await anext(batches)

@@ -11,6 +11,7 @@ No base class, no business terms; one concern per module.
 | `history` | how the messages of one call or campaign are found, at a constant cost |
 | `live` | new messages of a stream as soon as they are stored |
 | `stream_reader`, `direct_get` | reading a stream: following it, up to a sequence, or in pages |
+| `stream_scan`, `subject_filters` | the parts of these readers |
 | `stored_event` | an event with its envelope and its sequence |
 | `subscriptions` | typed handlers for a durable consumer |
 | `delivery` | acknowledgement, retry, dead letters, trace, metrics and log context of each message |

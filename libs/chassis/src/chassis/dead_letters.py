@@ -1,12 +1,11 @@
 """Dead letters in the stream ``DEAD_LETTERS``: each refers to a message that could not be processed."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.js.errors import BadRequestError, NotFoundError
 
 from chassis.event_log import publish
@@ -31,27 +30,19 @@ class StoredDeadLetter:
     dead_letter: DeadLetter
 
 
-async def store_dead_letter(client: Client, consumer: str, message: Msg, reasons: Sequence[str]) -> None:
-    """Publishes the dead letter of `consumer` and waits until it is stored.
+async def store_dead_letter(client: Client, dead_letter: DeadLetter) -> None:
+    """Publishes the dead letter and waits until it is stored.
 
-    A second call for the same message stores nothing: both have the same ``Nats-Msg-Id``. Raises DeadLetterRefused, or
-    an error of nats-py after which another attempt may succeed.
+    A second call for the same message and consumer stores nothing: both have the same ``Nats-Msg-Id``. Raises
+    DeadLetterRefused, or an error of nats-py after which another attempt may succeed.
     """
-    dead_letter = DeadLetter.of(
-        stream=message.metadata.stream,
-        sequence=message.metadata.sequence.stream,
-        consumer=consumer,
-        subject=message.subject,
-        reasons=reasons,
-        deliveries=message.metadata.num_delivered,
-    )
-    headers = {"Nats-Msg-Id": f"{consumer}/{dead_letter.stream}/{dead_letter.sequence}"}
+    headers = {"Nats-Msg-Id": f"{dead_letter.consumer}/{dead_letter.stream}/{dead_letter.sequence}"}
     body = dead_letter.model_dump_json(exclude_none=True).encode()
     try:
         await publish(client, dead_letter.dead_letter_subject, body, headers)
     except BadRequestError as error:
         raise DeadLetterRefused(str(error)) from error
-    STORED.labels(consumer=consumer).inc()
+    STORED.labels(consumer=dead_letter.consumer).inc()
     logger.error(
         "dead_letter_stored",
         stream=dead_letter.stream,
@@ -64,8 +55,7 @@ async def read_dead_letters(client: Client) -> AsyncIterator[StoredDeadLetter]:
     """Yields all dead letters, the oldest first. Raises NotFoundError if the stream does not exist."""
     end_sequence = await last_sequence(client, DEAD_LETTERS.name)
     async for message in read(client, DEAD_LETTERS.name, end_sequence=end_sequence):
-        metadata, dead_letter = message.metadata, DeadLetter.model_validate_json(message.data)
-        yield StoredDeadLetter(metadata.sequence.stream, metadata.timestamp, dead_letter)
+        yield StoredDeadLetter(message.seq, message.time, DeadLetter.model_validate_json(message.data))
 
 
 async def referenced_sequences(client: Client, stream: str) -> frozenset[int]:

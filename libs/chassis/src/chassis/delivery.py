@@ -43,6 +43,7 @@ from chassis.metrics import DEAD_LETTERS, HANDLING_SECONDS, TERMINATED
 from chassis.retry_later import RetryLater
 from chassis.unreadable import UnreadableEvent, UnreadableEvents
 from contracts import InvalidMessage
+from contracts.dead_letters import DeadLetter
 from contracts.streams import REQUESTS, Consumer, message_ids
 
 MAX_WAITS = 200
@@ -163,9 +164,18 @@ class _Delivery(BaseMiddleware[PublishCommand, Msg | None]):
         raise NackMessage(delay=delay) from error
 
     async def _store_dead_letter(self, message: Msg, reasons: Sequence[str]) -> None:
-        sequence, client = message.metadata.sequence.stream, self.context.get_local("handler_").connection
+        metadata, client = message.metadata, self.context.get_local("handler_").connection
+        sequence = metadata.sequence.stream
+        dead_letter = DeadLetter.of(
+            stream=metadata.stream,
+            sequence=sequence,
+            consumer=self._consumer.name,
+            subject=message.subject,
+            reasons=reasons,
+            deliveries=metadata.num_delivered,
+        )
         try:
-            await store_dead_letter(client, self._consumer.name, message, reasons)
+            await store_dead_letter(client, dead_letter)
         except DeadLetterRefused as error:
             self._terminate(message, reasons, error)
         except (NatsError, TimeoutError, OSError) as error:

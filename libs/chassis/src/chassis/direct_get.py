@@ -29,6 +29,14 @@ from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
 MAX_PAGE = 256
 _MAX_PAGE_BYTES = 8 * 1024 * 1024
 _END_OF_PAGE, _NOTHING_FOUND, _NO_RESPONDERS = "204", "404", "503"
+_POSITION_HEADERS = (
+    "Nats-Stream",
+    "Nats-Subject",
+    "Nats-Sequence",
+    "Nats-Time-Stamp",
+    "Nats-Last-Sequence",
+    "Nats-Num-Pending",
+)
 _UNKNOWN = datetime.fromtimestamp(0, UTC)
 
 
@@ -196,13 +204,17 @@ async def _replies_of(client: Client) -> _Replies:
 
 
 def stored_message(message: Msg) -> StoredMessage:
-    """Returns a stored message that the server sent with its position in the headers: by direct get, or live."""
+    """Returns a stored message that the server sent with its position in the headers: by direct get, or live.
+
+    The headers of the result are those of the sender.
+    """
     headers = message.headers or {}
+    position = {name: headers.pop(name, "") for name in _POSITION_HEADERS}
     return StoredMessage(
-        subject=headers["Nats-Subject"],
-        seq=int(headers["Nats-Sequence"]),
+        subject=position["Nats-Subject"],
+        seq=int(position["Nats-Sequence"]),
         data=message.data,
         headers=headers,
-        stream=headers["Nats-Stream"],
-        time=datetime.fromisoformat(headers["Nats-Time-Stamp"]),
+        stream=position["Nats-Stream"],
+        time=datetime.fromisoformat(position["Nats-Time-Stamp"]),
     )

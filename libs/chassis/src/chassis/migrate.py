@@ -28,7 +28,6 @@ from typing import Any
 import nats
 import structlog
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
 from nats.js.api import DeliverPolicy, StorageType, StreamConfig, StreamInfo, StreamSource
@@ -37,6 +36,7 @@ from nats.js.errors import NotFoundError, ServerError
 from chassis import logging_setup
 from chassis.addresses import connection
 from chassis.connection_errors import on_bus_error
+from chassis.direct_get import StoredMessage
 from chassis.provision import COPY_OF_CALLS as COPY
 from chassis.provision import NotEnoughNodes, Settings, consumer_config, provision, stream_config
 from chassis.settings import read as read_settings
@@ -134,7 +134,7 @@ class _Migration:
         await self._js.update_stream(replace(calls.config, subjects=[*subjects, TimerDue.subjects()]))
         if await self._info(SCHEDULES.name) is None:
             await self._js.add_stream(stream_config(SCHEDULES, replicas=calls.config.num_replicas or 1))
-        chunk: list[Msg] = []
+        chunk: list[StoredMessage] = []
         async for message in read(self._client, CALLS.name, (OLD_SCHEDULES,), end_sequence=calls.state.last_seq):
             chunk.append(message)
             if len(chunk) == _CONCURRENT:
@@ -143,9 +143,9 @@ class _Migration:
         await asyncio.gather(*map(self._move_schedule, chunk))
         await self._js.purge_stream(CALLS.name, subject=OLD_SCHEDULES)
 
-    async def _move_schedule(self, message: Msg) -> None:
+    async def _move_schedule(self, message: StoredMessage) -> None:
         """Publishes the schedule again for the deadline of its call. A call without a state needs none."""
-        call_id, headers = message.subject.rpartition(".")[2], message.headers or {}
+        call_id, headers = message.subject.rpartition(".")[2], message.headers
         try:
             newest = await self._js.get_last_msg(CALLS.name, call_state_filter(call_id))
         except NotFoundError:

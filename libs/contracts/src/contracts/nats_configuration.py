@@ -51,7 +51,7 @@ def _user(user: User) -> list[str]:
     if user.name == ADMIN:
         return [f"{{{head}}}"]
     allowed = [
-        *_list("publish", [], user.publish, user.never_publish),
+        *_list("publish", [], user.publish),
         *_list("subscribe", [], user.subscribe, user.never_subscribe),
     ]
     return [f"{{{head}, permissions: {{", *(f"  {line}" for line in allowed), "}}"]

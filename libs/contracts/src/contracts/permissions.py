@@ -23,7 +23,6 @@ from contracts.streams import (
     QUEUE,
     REQUESTS,
     SCHEDULES,
-    STREAMS,
     Consumer,
     Stream,
 )
@@ -49,7 +48,6 @@ class User:
     name: str
     publish: tuple[str, ...] = ()
     subscribe: tuple[str, ...] = ()
-    never_publish: tuple[str, ...] = ()
     never_subscribe: tuple[str, ...] = ()
 
     @property
@@ -64,9 +62,9 @@ class Work:
 
     `handles`: durable consumers, whose messages it may store as dead letters. `reads`: streams of which it gets stored
     messages. `follows`: the filters of their subjects whose messages it also receives as they are stored. `consumes`:
-    streams that it alone writes and reads with temporary consumers. `answers`: requests to which it replies, each with
-    its queue group. `publishes`: further subjects, each with its purpose beside it. `awaits`: subjects of answers to
-    which it subscribes, beside its own inboxes.
+    streams that it alone writes, and that it reads with temporary consumers. `answers`: requests to which it replies,
+    each with its queue group. `publishes`: further subjects, each with its purpose beside it. `awaits`: subjects of
+    answers to which it subscribes, beside its own inboxes.
     """
 
     handles: tuple[Consumer, ...] = ()
@@ -88,7 +86,6 @@ WORK: Mapping[Service, Work] = {
         ),
         reads=(CALLS, REQUESTS, QUEUE, SCHEDULES),
         follows=((CALLS, (*streams.SLOT_FILTERS, *streams.CAMPAIGN_FILTERS)), (QUEUE, QUEUE.subjects)),
-        consumes=(CALLS, QUEUE),
         publishes=(
             SCHEDULES_OF_CALLS,
             f"{_API}.STREAM.PURGE.{SCHEDULES.name}",  # clears a deadline
@@ -104,7 +101,7 @@ WORK: Mapping[Service, Work] = {
         ),
         reads=(CALLS,),
         follows=((CALLS, (*streams.DIAL_FILTERS, *streams.TURN_FILTERS)),),
-        consumes=(CALLS, CLIPS.stream),
+        consumes=(CLIPS.stream,),
         publishes=(
             f"$O.{CLIPS.name}.>",
             f"{_API}.STREAM.NAMES",  # nats-py finds the store's stream by its subject
@@ -126,7 +123,6 @@ WORK: Mapping[Service, Work] = {
     Service.CAMPAIGN_STATS: Work(
         reads=(CALLS,),
         follows=((CALLS, streams.PROJECTION_FILTERS),),
-        consumes=(CALLS,),
         answers=((_STATISTICS, Service.CAMPAIGN_STATS), (_CALL_IDS, Service.CAMPAIGN_STATS)),
         publishes=(
             *(f"dead_letter.{subjects}" for subjects in streams.PROJECTION_FILTERS),
@@ -171,7 +167,7 @@ def _service(service: Service, work: Work) -> User:
         publish += [f"{_API}.DIRECT.GET.{stream.name}", f"{_API}.DIRECT.GET.{stream.name}.>"]
         publish.append(f"{_API}.STREAM.MSG.GET.{stream.name}")  # from the leader, which does not lag
     for stream in work.consumes:
-        publish += _following(stream.name)
+        publish += _consuming(stream.name)
     if work.answers:
         publish += ["_INBOX.>", "_R_.>"]  # the second: requests through an import of another account
     subscribe = [f"{consumer.deliver_subject} {consumer.name}" for consumer in work.handles]
@@ -182,7 +178,6 @@ def _service(service: Service, work: Work) -> User:
         service,
         tuple(sorted(set(publish))),
         (*subscribe, f"{inbox_of(service)}.>"),
-        never_publish=tuple(_durable(stream.name for stream in work.consumes)),
     )
 
 
@@ -196,13 +191,12 @@ def _operator() -> User:
         "DIRECT.GET.*",
         "DIRECT.GET.*.>",
     )
-    consumers = ("CONSUMER.NAMES.*", "CONSUMER.LIST.*")
+    consumers = ("CONSUMER.NAMES.*", "CONSUMER.LIST.*", "CONSUMER.INFO.*.*")
     api = [f"{_API}.{verb}" for verb in (*info, *consumers)]
     return User(
         OPERATOR,
-        (*asked_from_outside(), OWN_PERMISSIONS, _STATISTICS, *api, *_following("*")),
+        (*asked_from_outside(), OWN_PERMISSIONS, _STATISTICS, *api),
         (">",),
-        never_publish=tuple(_durable(stream.name for stream in STREAMS)),
         never_subscribe=("deliver.>",),  # in the queue group of a consumer it would receive messages of a service
     )
 
@@ -215,21 +209,10 @@ def _handling(consumer: Consumer) -> Iterator[str]:
         yield f"dead_letter.{subjects}"
 
 
-def _following(stream: str) -> Iterator[str]:
-    """Yields the requests for a temporary consumer. The server cannot limit which subjects of the stream it reads."""
+def _consuming(stream: str) -> Iterator[str]:
+    """Yields the requests for temporary consumers of a stream that no other service reads (ADR 28)."""
     yield f"{_API}.CONSUMER.CREATE.{stream}"
     yield f"{_API}.CONSUMER.CREATE.{stream}.>"
     yield f"{_API}.CONSUMER.INFO.{stream}.*"
-    yield f"{_API}.CONSUMER.MSG.NEXT.{stream}.*"
     yield f"{_API}.CONSUMER.DELETE.{stream}.*"
     yield f"$JS.FC.{stream}.>"
-
-
-def _durable(names: Iterator[str]) -> Iterator[str]:
-    """Yields the requests that recreate or delete the durable consumers of these streams."""
-    for name in names:
-        for consumer in CONSUMERS:
-            if consumer.stream.name == name:
-                yield f"{_API}.CONSUMER.CREATE.{name}.{consumer.name}"
-                yield f"{_API}.CONSUMER.CREATE.{name}.{consumer.name}.>"
-                yield f"{_API}.CONSUMER.DELETE.{name}.{consumer.name}"

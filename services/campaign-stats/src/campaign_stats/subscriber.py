@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 
 import structlog
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from pymongo.errors import PyMongoError
 
@@ -25,22 +24,22 @@ from campaign_stats.store import Conflict, Store
 from campaign_stats.writers import MAX_SILENT_SECONDS, Heartbeats
 from chassis import tracing
 from chassis.dead_letters import DeadLetterRefused, store_dead_letter
+from chassis.direct_get import StoredMessage
 from chassis.metrics import DEAD_LETTERS, TERMINATED
-from chassis.stored_event import stored_event_of
-from chassis.stream_reader import Incomplete, PullReader, pull_reader
-from contracts import Event, InvalidMessage, Service
+from chassis.stored_event import stored_event_of_raw
+from chassis.stream_reader import Reader
+from chassis.stream_scan import Batch
+from chassis.unreadable import UnreadableEvent
+from contracts import Event, Service
+from contracts.dead_letters import DeadLetter
 from contracts.streams import ARCHIVED_SEQUENCE, CALLS, PROJECTION_FILTERS, subject_ids
 
 logger = structlog.get_logger()
 
-BATCH = 500
-IDLE_SECONDS = 2.0
-"""How long a fetch waits for the first message. After it, NATS and MongoDB are asked whether they changed."""
 _MAX_PAUSE_SECONDS = 10.0
 _CONFLICT_PAUSE_SECONDS = 0.02
 MAX_UNREADABLE_SECONDS = 45.0
-"""How long an event that cannot be decoded waits for a newer replica, as in a rolling upgrade. The server deletes a
-consumer that is not used for 60 s."""
+"""How long an event that cannot be decoded waits for a newer replica, as in a rolling upgrade."""
 _UNREADABLE_PAUSE_SECONDS = 0.5
 
 
@@ -95,10 +94,10 @@ class Follower:
     async def _pause(self, error: Exception) -> None:
         name = type(error).__name__
         self._interrupted_at = self._interrupted_at or datetime.now(UTC)
-        self.trouble = str(error) if isinstance(error, OutOfSync | Incomplete) else f"{name} while following the log"
+        self.trouble = str(error) if isinstance(error, OutOfSync) else f"{name} while following the log"
         seconds = min(0.1 * 2**self._failures, _MAX_PAUSE_SECONDS)
         self._failures = min(self._failures + 1, 16)
-        is_expected = isinstance(error, OutOfSync | Incomplete | PyMongoError | NatsError | TimeoutError)
+        is_expected = isinstance(error, OutOfSync | PyMongoError | NatsError | TimeoutError)
         logger.warning(
             "projection_interrupted",
             reason=self.trouble,
@@ -112,7 +111,8 @@ class Follower:
         await self._store.prepare()
         checkpoint = await self._store.checkpoint()
         await self._check_log(checkpoint)
-        async with pull_reader(self._client, CALLS.name, PROJECTION_FILTERS, start_sequence=checkpoint + 1) as reader:
+        reader = Reader(self._client, CALLS, PROJECTION_FILTERS, start_sequence=checkpoint + 1)
+        async with reader.is_woken_by_live():
             self.trouble = self._interrupted_at = None
             while True:
                 checkpoint = await self._apply_next(reader, checkpoint)
@@ -133,12 +133,12 @@ class Follower:
                 "another log; drop the database, and they are rebuilt from this one"
             )
 
-    async def _apply_next(self, reader: PullReader, checkpoint: int) -> int:
+    async def _apply_next(self, reader: Reader, checkpoint: int) -> int:
         """Applies the next batch, if there is one; returns the checkpoint after it."""
-        messages = await reader.fetch(BATCH, IDLE_SECONDS)
-        if messages:
-            return await self._apply(checkpoint, messages)
-        await reader.pending()  # raises if the server has lost the consumer, which is silent too
+        batch = await reader.next()
+        if batch.messages:
+            return await self._apply(checkpoint, batch)
+        self._show_lag(batch.pending, None)
         await self._present_checkpoint(checkpoint)
         return checkpoint
 
@@ -149,36 +149,37 @@ class Follower:
             raise OutOfSync("the checkpoint moved back: the database was dropped or restored")
         return present
 
-    async def _apply(self, checkpoint: int, messages: list[Msg]) -> int:
+    async def _apply(self, checkpoint: int, batch: Batch) -> int:
         """Brings the documents up to the last of the messages; returns the checkpoint after it."""
-        newest = messages[-1].metadata
-        while unapplied := [message for message in messages if _sequence(message) > checkpoint]:
-            self._oldest_unapplied_at = unapplied[0].metadata.timestamp
-            LAG_EVENTS.set(newest.num_pending + len(unapplied))
+        while unapplied := [message for message in batch.messages if message.seq > checkpoint]:
+            self._show_lag(batch.pending + len(unapplied), unapplied[0].time)
             try:
                 checkpoint = await self._apply_readable(checkpoint, unapplied)
             except Conflict:
                 checkpoint = await self._after_conflict(checkpoint)
-        self._oldest_unapplied_at = newest.timestamp if newest.num_pending else None
-        LAG_EVENTS.set(newest.num_pending)
+        self._show_lag(batch.pending, batch.messages[-1].time if batch.pending else None)
         return checkpoint
 
-    async def _apply_readable(self, checkpoint: int, messages: list[Msg]) -> int:
+    def _show_lag(self, events: int, oldest_unapplied_at: datetime | None) -> None:
+        self._oldest_unapplied_at = oldest_unapplied_at
+        LAG_EVENTS.set(events)
+
+    async def _apply_readable(self, checkpoint: int, messages: list[StoredMessage]) -> int:
         """Applies the messages, or those before an unreadable one that still waits; returns the checkpoint."""
         events, unreadable = _decode(messages)
         if unreadable and self._may_become_readable(min(unreadable), unreadable):
-            messages = [message for message in messages if _sequence(message) < min(unreadable)]
+            messages = [message for message in messages if message.seq < min(unreadable)]
             if not messages:
                 await asyncio.sleep(_UNREADABLE_PAUSE_SECONDS)
                 return await self._present_checkpoint(checkpoint)
             events, unreadable = _decode(messages)
-        by_sequence = {_sequence(message): message for message in messages}
+        by_sequence = {message.seq: message for message in messages}
 
         async def on_refused(reasons: Mapping[int, Sequence[str]]) -> None:
             for sequence, lines in reasons.items():
                 await self._store_dead_letter(by_sequence[sequence], lines)
 
-        end_sequence = _sequence(messages[-1])
+        end_sequence = messages[-1].seq
         with BATCH_SECONDS.time(), _spans(messages):
             await on_refused(unreadable)
             await apply_batch(self._store, checkpoint, events, end_sequence=end_sequence, on_refused=on_refused)
@@ -194,17 +195,25 @@ class Follower:
             logger.error("event_unreadable", sequence=sequence, reasons=list(reasons[sequence]))
         return now - self._unreadable_at < MAX_UNREADABLE_SECONDS
 
-    async def _store_dead_letter(self, message: Msg, reasons: Sequence[str]) -> None:
+    async def _store_dead_letter(self, message: StoredMessage, reasons: Sequence[str]) -> None:
         """Stores a dead letter before the checkpoint moves past its message, so that none is skipped silently."""
         consumer = Service.CAMPAIGN_STATS.value
+        dead_letter = DeadLetter.of(
+            stream=CALLS.name,
+            sequence=message.seq,
+            consumer=consumer,
+            subject=message.subject,
+            reasons=reasons,
+            deliveries=1,
+        )
         try:
-            await store_dead_letter(self._client, consumer, message, reasons)
+            await store_dead_letter(self._client, dead_letter)
         except DeadLetterRefused as error:
             TERMINATED.labels(consumer=consumer).inc()
             logger.critical(
                 "message_terminated",
                 stream=CALLS.name,
-                sequence=_sequence(message),
+                sequence=message.seq,
                 reasons=list(reasons),
                 error=f"no dead letter could be stored: {error}",
             )
@@ -229,31 +238,27 @@ class Follower:
         return present
 
 
-def _sequence(message: Msg) -> int:
-    return message.metadata.sequence.stream
-
-
-def _decode(messages: list[Msg]) -> tuple[list[tuple[int, Event]], dict[int, Sequence[str]]]:
+def _decode(messages: list[StoredMessage]) -> tuple[list[tuple[int, Event]], dict[int, Sequence[str]]]:
     """Returns the events with their sequences, and the reasons why the other messages are no events."""
     events: list[tuple[int, Event]] = []
     unreadable: dict[int, Sequence[str]] = {}
     for message in messages:
         try:
-            stored = stored_event_of(message)
-        except InvalidMessage as error:
-            unreadable[_sequence(message)] = error.reasons
+            stored = stored_event_of_raw(message, CALLS.name)
+        except UnreadableEvent as error:
+            unreadable[message.seq] = error.reasons
         else:
             events.append((stored.sequence, stored.event))
     return events, unreadable
 
 
 @contextmanager
-def _spans(messages: list[Msg]) -> Iterator[None]:
+def _spans(messages: list[StoredMessage]) -> Iterator[None]:
     """Makes a span around the batch in the trace of each of its messages."""
     with ExitStack() as stack:
         for message in messages if tracing.is_enabled() else ():
             family, fact, *_ = message.subject.split(".")
-            context = tracing.parent_context((message.headers or {}).get("traceparent"))
+            context = tracing.parent_context(message.headers.get("traceparent"))
             ids = subject_ids(message.subject)
             span = tracing.TRACER.start_span(f"project {family}.{fact}", context, tracing.PROCESS, ids)
             stack.callback(span.end)

@@ -19,7 +19,6 @@ from centralita.commands.packages import require
 from centralita.replay.archive_manifest import DamagedArchive
 from centralita.replay.archived_log import WrongArchive
 from chassis.bus_clock import NoServerTime, read_server_time, wall_clock
-from chassis.stream_reader import Incomplete
 from contracts.permissions import ADMIN
 
 MIN_RETENTION = timedelta(days=7)
@@ -80,7 +79,7 @@ def run_archive(
 
     try:
         exit_codes.run(work())
-    except (ArchiveBusy, DamagedArchive, WrongArchive, Incomplete, OSError) as error:
+    except (ArchiveBusy, DamagedArchive, WrongArchive, OSError) as error:
         exit_codes.fail(str(error))
 
 

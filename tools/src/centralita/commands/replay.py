@@ -27,7 +27,6 @@ from centralita.replay.record import Record, export, from_file, from_streams
 from centralita.replay.scope import Scope, parse_call_id
 from centralita.replay.timeline import UnknownCall, timeline
 from centralita.replay.undo_import import UndoRefused, undo_import
-from chassis.stream_reader import Incomplete
 from contracts.permissions import ADMIN
 
 app = typer.Typer(
@@ -48,7 +47,6 @@ _EXPECTED_ERRORS = (
     ImportRefused,
     ImportInterrupted,
     UndoRefused,
-    Incomplete,
     UnknownCall,
     OSError,
 )

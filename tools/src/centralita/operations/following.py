@@ -29,7 +29,6 @@ class Follower:
         """Yields every event without end; for one call, until its final status."""
         filters = event_filters_of(self.call_id) if self.call_id else EVENT_FILTERS
         start = 1 if self.past else await last_sequence(self.client, CALLS.name) + 1
-        # Closed explicitly: the consumer of an iterator that is only dropped stays on the server for a while.
         async with aclosing(follow(self.client, CALLS, filters, start_sequence=start)) as batches:
             async for batch in batches:
                 for message in map(Message.of, batch):

@@ -86,7 +86,7 @@ async def _import_headers(client: Client, stream: str, after_sequence: int) -> A
         end = await last_sequence(client, stream)
     except NotFoundError:
         return
-    messages = read(client, stream, start_sequence=after_sequence + 1, end_sequence=end, headers_only=True)
+    messages = read(client, stream, start_sequence=after_sequence + 1, end_sequence=end)
     async for message in messages:
-        if header := ImportHeader.parse(message.headers or {}):
-            yield message.metadata.sequence.stream, header
+        if header := ImportHeader.parse(message.headers):
+            yield message.seq, header

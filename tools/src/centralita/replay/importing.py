@@ -32,7 +32,7 @@ from centralita.replay.publisher import BatchPublisher
 from centralita.replay.undo_import import UndoRefused, undo_import
 from chassis.provision import NotMigrated, Settings, provision
 from chassis.settings import read
-from chassis.stream_reader import Incomplete, last_sequence
+from chassis.stream_reader import last_sequence
 from contracts.streams import CONSUMERS
 
 MAX_IN_FLIGHT = 64
@@ -180,7 +180,7 @@ class _RunningImport:
         except asyncio.CancelledError as error:
             error.add_note(f"{stopped} {remaining}.")
             raise
-        except (NatsError, OSError, Incomplete, UndoRefused) as error:
+        except (NatsError, OSError, UndoRefused) as error:
             return f"{stopped} {remaining} ({str(error) or type(error).__name__})."
         return f"{stopped} All messages that it had published are removed again."
 

@@ -7,8 +7,7 @@ from datetime import datetime
 from typing import Self
 from uuid import UUID
 
-from nats.aio.msg import Msg
-
+from chassis.direct_get import StoredMessage
 from chassis.event_log import StoredEvent
 from contracts import Envelope, Event, InvalidMessage, decode
 from contracts.streams import CALLS, REQUESTS
@@ -31,11 +30,9 @@ class Message:
     body: bytes
 
     @classmethod
-    def of(cls, delivered: Msg) -> Self:
-        """Returns a message that a consumer delivered."""
-        metadata, headers = delivered.metadata, dict(delivered.headers or {})
-        sequence = metadata.sequence.stream
-        return cls(metadata.stream, sequence, metadata.timestamp, delivered.subject, headers, delivered.data)
+    def of(cls, stored: StoredMessage) -> Self:
+        """Returns a message that was read from its stream."""
+        return cls(stored.stream, stored.seq, stored.time, stored.subject, stored.headers, stored.data)
 
     @property
     def identity(self) -> str:

@@ -16,7 +16,6 @@ from nats.js.errors import BadRequestError, NotFoundError
 from centralita.replay.import_headers import TARGETS, imported_sequences
 from centralita.replay.messages import STREAMS
 from chassis.dead_letters import referenced_sequences
-from chassis.stream_reader import Incomplete
 
 _MAX_CONCURRENT_DELETIONS = 64
 _RETRY_SECONDS = 0.5
@@ -35,7 +34,7 @@ async def undo_import(
 
     `after`: the last sequence of each stream when the import began; the search starts there.
     `timeout_seconds`: how long to retry while the server does not answer.
-    Raises UndoRefused, nats.errors.Error, OSError, Incomplete.
+    Raises UndoRefused, nats.errors.Error, OSError.
     """
     loop = asyncio.get_running_loop()
     removed, deadline_at = 0, loop.time() + timeout_seconds
@@ -45,7 +44,7 @@ async def undo_import(
             await _check_references(client, found)
             for name, sequences in found.items():
                 await _remove(client, name, sequences)
-        except (NatsError, OSError, Incomplete):
+        except (NatsError, OSError):
             if client.is_closed or loop.time() > deadline_at:
                 raise
             await asyncio.sleep(_RETRY_SECONDS)

@@ -6,7 +6,8 @@ from contextlib import aclosing, asynccontextmanager
 from nats.aio.client import Client
 
 from chassis.event_log import EventLog, StoredEvent
-from chassis.stream_reader import follow_events, last_sequence
+from chassis.live import listen_events
+from chassis.stream_reader import last_sequence
 from contracts import DialCleared
 from contracts.streams import CALLS, DIAL_FILTERS
 from voice.ports import LastPermit
@@ -23,12 +24,13 @@ class DialEventReader:
     async def follow(self) -> AsyncIterator[tuple[LastPermit | None, AsyncIterator[list[StoredEvent]]]]:
         """Follows permits and outcomes from the oldest that still counts; without a permit, from the log's end.
 
-        Raises UnreadableEvent: a permit that is not counted would exceed the account's rate limit.
+        Raises UnreadableEvent: a permit that is not counted would exceed the account's rate limit. Raises
+        `chassis.live.Incomplete`: then one may be missing, and they must be followed again.
         """
         end_sequence = await last_sequence(self._client, CALLS.name)
         last = await self._last_permit()
         start = last.replay_from_sequence if last else end_sequence + 1
-        async with aclosing(follow_events(self._client, CALLS, DIAL_FILTERS, start_sequence=start)) as batches:
+        async with aclosing(listen_events(self._client, CALLS, DIAL_FILTERS, start_sequence=start)) as batches:
             yield last, batches
 
     async def _last_permit(self) -> LastPermit | None:

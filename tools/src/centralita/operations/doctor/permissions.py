@@ -84,7 +84,7 @@ def differences(user: User, answer: Mapping[str, Any]) -> Iterable[str]:
     permissions = answer.get("permissions") or {}
     if permissions.get("responses"):
         yield "may publish to any reply subject (allow_responses)"
-    expected = {"publish": (user.publish, user.never_publish), "subscribe": (user.subscribe, user.never_subscribe)}
+    expected = {"publish": (user.publish, ()), "subscribe": (user.subscribe, user.never_subscribe)}
     for verb, (allow, deny) in expected.items():
         actual = permissions.get(verb) or {}
         act = "subscribe to" if verb == "subscribe" else verb

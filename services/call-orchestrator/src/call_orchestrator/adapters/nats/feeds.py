@@ -5,12 +5,13 @@ from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 
 from call_orchestrator.domain.slots import Begun, Claimed, Decided, Granted, Released, SlotEvent, Waiting
+from chassis.direct_get import StoredMessage
 from chassis.event_log import EventLog, StoredEvent
-from chassis.stored_event import stored_event_of, unreadable
-from chassis.stream_reader import follow, follow_events, last_sequence
+from chassis.live import listen
+from chassis.stored_event import stored_event_of_raw
+from chassis.stream_reader import follow_events, last_sequence
 from chassis.unreadable import UnreadableEvents
 from contracts import (
     LIVE_STATUSES,
@@ -20,18 +21,16 @@ from contracts import (
     CampaignDecision,
     DialClaimed,
     Event,
-    InvalidMessage,
     QueueJoined,
 )
-from contracts.streams import CALLS, QUEUE, call_state_filter, campaign_state_filter
+from contracts.streams import CALLS, CAMPAIGN_FILTERS, QUEUE, SLOT_FILTERS
 
 _STATUSES = frozenset(CallStatus)
-_SLOT_EVENTS = (AdmissionGranted, AdmissionReleased, DialClaimed)
 _FIRST_INSTANT, _LAST_INSTANT = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 class NatsFeeds:
-    """Implements `Feeds` with consumers of the streams CALLS and QUEUE."""
+    """Implements `Feeds` with the streams CALLS and QUEUE."""
 
     def __init__(self, client: Client, log: EventLog) -> None:
         self._client = client
@@ -43,14 +42,13 @@ class NatsFeeds:
         """Yields the events about slots in log order, from the sequence that the last grant names, and never ends.
 
         The last grant is looked up among those of older builds only if the chain has none yet.
-        Raises UnreadableEvent: a replica that cannot decode one of them does not know which slots are occupied.
+        Raises UnreadableEvent: a replica that cannot decode one of them does not know which slots are occupied. Raises
+        `chassis.live.Incomplete`: then some of the events may be missing, and the feed must be opened again.
         """
         end = await last_sequence(self._client, CALLS.name)
         last = await self._last_grant()
         start = last.event.replay_from_sequence if last and isinstance(last.event, AdmissionGranted) else end + 1
-        of_slots = [subject for event in _SLOT_EVENTS for subject in (event.subjects(), *event.former_subjects())]
-        filters = [call_state_filter("*"), *of_slots]
-        async with aclosing(follow(self._client, CALLS, filters, start_sequence=start)) as batches:
+        async with aclosing(listen(self._client, CALLS, SLOT_FILTERS, start_sequence=start)) as batches:
             yield _slot_events(last.sequence if last else 0, batches)
 
     async def _last_grant(self) -> StoredEvent | None:
@@ -74,10 +72,10 @@ class NatsFeeds:
 
         Raises UnreadableEvent: it may be a pause.
         """
-        filters = [campaign_state_filter("*")]
-        present = await self._log.read_period(filters[0], _FIRST_INSTANT, _LAST_INSTANT)
-        start = present[-1].sequence + 1 if present else 1
-        async with aclosing(follow_events(self._client, CALLS, filters, start_sequence=start)) as batches:
+        end = await last_sequence(self._client, CALLS.name)  # before the pauses are read: all up to here are among them
+        present = await self._log.read_period(*CAMPAIGN_FILTERS, _FIRST_INSTANT, _LAST_INSTANT)
+        start = max([end, *(stored.sequence for stored in present)]) + 1
+        async with aclosing(follow_events(self._client, CALLS, CAMPAIGN_FILTERS, start_sequence=start)) as batches:
             yield _paused(present, batches)
 
 
@@ -94,20 +92,19 @@ def paused_by(events: Iterable[Event]) -> dict[str, bool]:
     return {event.campaign_id: event.campaign.is_paused for event in events if isinstance(event, CampaignDecision)}
 
 
-async def _slot_events(last_grant_sequence: int, batches: AsyncIterator[list[Msg]]) -> AsyncIterator[list[SlotEvent]]:
+async def _slot_events(
+    last_grant_sequence: int, batches: AsyncIterator[list[StoredMessage]]
+) -> AsyncIterator[list[SlotEvent]]:
     yield [Begun(last_grant_sequence)]
     async for batch in batches:
         yield [event for message in batch if (event := _slot_event(message))]
 
 
-def _slot_event(message: Msg) -> SlotEvent | None:
-    sequence, tokens = message.metadata.sequence.stream, message.subject.split(".")
+def _slot_event(message: StoredMessage) -> SlotEvent | None:
+    sequence, tokens = message.seq, message.subject.split(".")
     if tokens[0] == "call" and tokens[3] in _STATUSES:  # the subject has all that is needed, and the body is long
         return Decided(sequence, tokens[2], is_live=tokens[3] in LIVE_STATUSES)
-    try:
-        event = stored_event_of(message).event
-    except InvalidMessage as error:
-        raise unreadable(message, error) from error
+    event = stored_event_of_raw(message, CALLS.name).event
     match event:
         case AdmissionGranted():
             is_chained = message.subject == AdmissionGranted.subjects()

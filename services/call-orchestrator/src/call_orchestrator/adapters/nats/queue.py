@@ -1,6 +1,6 @@
 """The queue of waiting calls: an index of the log in the stream ``QUEUE``, with one message per call."""
 
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from uuid import UUID
 
 from nats.aio.client import Client
@@ -8,12 +8,11 @@ from nats.js.errors import APIError
 
 from chassis.event_log import EventLog
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
-from chassis.stream_reader import follow_events
-from chassis.unreadable import UnreadableEvents
+from chassis.stream_reader import last_sequence, read
+from chassis.unreadable import UnreadableEvent, UnreadableEvents
 from contracts import Call, CallDecision, CallStatus, Envelope, QueueJoined
 from contracts.streams import CALLS, QUEUE, call_state_filter
 
-_PENDING = f"call.*.*.{CallStatus.PENDING}"
 _ALREADY_DELETED = (10037, 10043, 10057)
 """The server's error codes (``errors.json``) for a deleted message: on one node, in a cluster, and in a race."""
 
@@ -25,6 +24,7 @@ class NatsQueue:
         self._client = client
         self._js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
         self._queue = queue
+        self._unreadable = UnreadableEvents("queue-restoring")
 
     async def restore(self, calls: EventLog) -> None:
         """Rebuilds the queue from the log if the stream ``QUEUE`` has never had a message.
@@ -33,22 +33,22 @@ class NatsQueue:
         """
         if (await self._js.stream_info(QUEUE.name)).state.last_seq:
             return
-        last = await calls.last(_PENDING)
-        if last is None:
-            return
-        pending = follow_events(
-            self._client,
-            CALLS,
-            [_PENDING],
-            start_sequence=1,
-            end_sequence=last.sequence,
-            skip=UnreadableEvents("queue-restoring").report,
-        )
-        async with aclosing(pending) as batches:
-            async for batch in batches:
-                for stored in batch:
-                    if isinstance(stored.event, CallDecision) and stored.event.call.is_queued:
-                        await self._restore(calls, stored.event.call_id)
+        for call_id in await self._pending():
+            try:
+                await self._restore(calls, call_id)
+            except UnreadableEvent as error:
+                self._unreadable.report(error)
+
+    async def _pending(self) -> set[UUID]:
+        """Returns the calls whose newest decision in the log leaves them pending."""
+        pending: set[UUID] = set()
+        end = await last_sequence(self._client, CALLS.name)
+        async with aclosing(read(self._client, CALLS.name, [call_state_filter("*")], end_sequence=end)) as decisions:
+            async for message in decisions:
+                _, _, call_id, status = message.subject.split(".")
+                with suppress(ValueError):  # not an id: written by hand
+                    (pending.add if status == CallStatus.PENDING else pending.discard)(UUID(call_id))
+        return pending
 
     async def _restore(self, calls: EventLog, call_id: UUID) -> None:
         newest = await calls.last(call_state_filter(call_id))
