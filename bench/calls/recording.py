@@ -23,6 +23,8 @@ from contracts import call_id_of
 
 _IDS = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|CA[0-9a-f]{32}")
 _SEQUENCES = re.compile(rb'"(?P<field>[a-z_]*sequence)": ?(?P<number>[1-9][0-9]*)')
+_IDENTITIES = re.compile(rb"REQUESTS/(?P<position>[1-9][0-9]*)")
+"""The id of a request that was published without headers: later messages name it as their cause."""
 _REMOVED_HEADERS = re.compile(rb"(?mi)^(Nats-Expected-|Nats-Stream-Source:)[^\r\n]*\r\n")
 _END = b"\x00"
 _SCHEDULE = re.compile(rb"(?mi)^Nats-Schedule:")
@@ -54,7 +56,9 @@ class Template:
         self._ids: list[tuple[int, int]] = []
         self._sequences: list[tuple[int, str, int]] = []
         self._first = {one.stream: one.sequence for one in reversed(recording.messages)}
-        pattern = re.compile(b"|".join((re.escape(recording.request_id.encode()), _IDS.pattern, _SEQUENCES.pattern)))
+        request_id = re.escape(recording.request_id.encode())
+        patterns = (request_id, _IDS.pattern, _SEQUENCES.pattern, _IDENTITIES.pattern)
+        pattern = re.compile(b"|".join(patterns))
         for one in recording.messages:
             for text in (one.subject.encode(), one.header, one.body):
                 self._split(text, pattern)
@@ -79,11 +83,12 @@ class Template:
     def _split(self, text: bytes, pattern: re.Pattern[bytes]) -> None:
         end = 0
         for found in pattern.finditer(text):
-            begin = found.start("number") if found["number"] else found.start()
-            self._parts += [text[end:begin], found["number"] or found[0]]
-            if found["number"]:
-                stream = REQUESTS if found["field"] == b"command_sequence" else LOG
-                self._sequences.append((len(self._parts) - 1, stream, int(found["number"])))
+            number = found["number"] or found["position"]
+            begin = found.start("number" if found["number"] else "position") if number else found.start()
+            self._parts += [text[end:begin], number or found[0]]
+            if number:
+                stream = REQUESTS if found["position"] or found["field"] == b"command_sequence" else LOG
+                self._sequences.append((len(self._parts) - 1, stream, int(number)))
             else:
                 self._ids.append((len(self._parts) - 1, self._names.setdefault(found[0], len(self._names))))
             end = found.end()
