@@ -17,6 +17,7 @@ from contracts import (
     AdmissionGranted,
     Call,
     CallDecision,
+    CallDue,
     CallRequested,
     CallStatus,
     DialRefused,
@@ -28,7 +29,7 @@ from contracts import (
     call_id_of,
 )
 from contracts.examples import EXAMPLES
-from contracts.streams import CALLS, REQUESTS
+from contracts.streams import CALLS, MIN_BACKLOG_LIMIT, REQUESTS
 
 STARTED_AT = datetime(2026, 3, 2, 15, tzinfo=UTC)
 REQUEST = EXAMPLES["call.requested"]
@@ -223,3 +224,21 @@ async def test_an_unknown_field_of_the_recorded_event_is_not_compared(log: LogWr
     busy = log.messages[-1]
     log.messages[-1] = replace_in_body(busy, b'{"call":{', b'{"added":1,"call":{"added":2,')
     assert (await verify(log.record())).drifts == ()
+
+
+@pytest.mark.parametrize(("waiting", "doubts"), [(MIN_BACKLOG_LIMIT - 1, 1), (MIN_BACKLOG_LIMIT, 0)])
+async def test_a_request_without_a_call_is_a_doubt_unless_the_backlog_may_have_been_full(
+    waiting: int, doubts: int
+) -> None:
+    log = LogWriter()
+    assert isinstance(REQUEST, CallRequested)
+    for number in range(waiting):
+        request = REQUEST.model_copy(update={"request_id": f"r-{number}"})
+        log.call = None
+        created = await log.decide(request, stream=REQUESTS.name)
+        assert created
+        if not created.call.is_queued:
+            queued = created.call.model_copy(update={"is_queued": True})
+            log.add(CallDue(call=queued, occurred_at=log.messages[-1].time))
+    log.add(REQUEST.model_copy(update={"request_id": "refused"}), stream=REQUESTS.name)
+    assert len((await verify(log.record())).doubts) == doubts

@@ -117,7 +117,15 @@ WORK: Mapping[Service, Work] = {
     Service.EDGE: Work(
         reads=(CALLS, AUDIT, DIALS.stream),
         answers=((CALL_REQUEST, Service.EDGE),),
-        publishes=(_STATISTICS, _CALL_IDS, ALL_ENTRIES, f"$KV.{DIALS.name}.*.*"),
+        publishes=(
+            _STATISTICS,
+            _CALL_IDS,
+            ALL_ENTRIES,
+            f"$KV.{DIALS.name}.*.*",
+            # the backlog: calls that wait for a slot, and undecided requests
+            f"{_API}.STREAM.INFO.{QUEUE.name}",
+            f"{_API}.CONSUMER.INFO.{REQUESTS.name}.{streams.ORCHESTRATOR_REQUESTS.name}",
+        ),
         awaits=(OUTCOMES,),
     ),
     Service.CAMPAIGN_STATS: Work(

@@ -211,6 +211,8 @@ ARCHIVE_ID, ARCHIVED_SEQUENCE = "centralita-archive-id", "centralita-archived-se
 """Metadata of the stream CALLS on the server: which archive has the messages that are no longer in the stream, and the
 highest sequence of such a message. `centralita archive` sets both; provisioning keeps them."""
 
+MIN_BACKLOG_LIMIT = 20
+"""The smallest `MAX_BACKLOG`. While fewer calls wait for a slot, no request is refused because of the backlog."""
 MAX_DELAYED = 10_000
 """`Consumer.max_ack_pending` where a delayed message must never block a new one, which may concern another call. A cell
 has far fewer calls at a time than this, and one message of each that still matters."""

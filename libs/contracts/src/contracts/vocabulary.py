@@ -80,6 +80,8 @@ class RefusalCode(StrEnum):
     """A retry was requested, and the call has been dialled ``max_retries`` times after the first."""
     NO_SUCH_CALL = "no_such_call"
     """No request that was stored before the command created the call."""
+    BACKLOG_FULL = "backlog_full"
+    """So many calls wait for a slot that no further request is accepted. The same request may be accepted later."""
 
 
 class Disposition(StrEnum):

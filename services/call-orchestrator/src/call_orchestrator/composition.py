@@ -13,6 +13,7 @@ from call_orchestrator.adapters.nats.queue import NatsQueue
 from call_orchestrator.adapters.nats.requests import NatsRequests
 from call_orchestrator.adapters.nats.timers import NatsTimers
 from call_orchestrator.application.admission import Admission
+from call_orchestrator.application.backlog import Backlog
 from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.campaigns import CampaignService
@@ -58,9 +59,11 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         await queue.restore(log)
         timers = NatsTimers(bus.client, Service.ORCHESTRATOR, clock.now)
         requests = NatsRequests(bus.client, bus.log(REQUESTS))
-        calls = CallService(log, requests, Effects(timers, queue), policy(settings), clock.now)
+        slots = Slots(limits(settings))
+        backlog = Backlog(settings.max_backlog, lambda: slots.waiting)
+        calls = CallService(log, requests, Effects(timers, queue), policy(settings), clock.now, backlog)
         campaigns = CampaignService(log, clock.now)
         bus.broker.include_router(build_router(calls, Grants(calls, log), campaigns, bus.client))
-        admission = Admission(Slots(limits(settings)), log, queue, NatsFeeds(bus.client, log), clock.now)
+        admission = Admission(slots, log, queue, NatsFeeds(bus.client, log), clock.now)
         async with run_in_background(admission.run()):
             yield Starlette(routes=operations(bus.client))

@@ -4,6 +4,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from call_orchestrator.domain.slots import Slots
 from contracts import Call, CallStatus
+from contracts.vocabulary import RefusalCode
 
 MODE = "turn_based"
 """How conversations are held: callee and agent speak in turns."""
@@ -18,6 +19,8 @@ STATE_SECONDS = Histogram(
 LIVE = Gauge("centralita_live_calls", "Calls that occupy a slot according to the log; the same in every replica")
 LIVE_LIMIT = Gauge("centralita_live_calls_limit", "Calls that may be live at once; infinite without a limit")
 WAITING = Gauge("centralita_waiting_calls", "Due calls that wait for a slot")
+BACKLOG_LIMIT = Gauge("centralita_backlog_limit", "Calls that may wait for a slot; further requests are refused")
+REFUSED_REQUESTS = Counter("centralita_refused_requests", "Requests that were refused, by reason", ["reason"])
 WAITING_PAUSED = Gauge("centralita_waiting_calls_paused", "Of the waiting calls, those of paused campaigns")
 GRANTABLE = Gauge(
     "centralita_grantable_calls", "Waiting calls that could be granted a slot now, at most one of each campaign"
@@ -35,6 +38,7 @@ SLOT_WAIT_SECONDS = Histogram(
 LOST_GRANTS = Counter("centralita_lost_grants", "Grants that lost against a grant of another replica")
 RELEASED_SLOTS = Counter("centralita_released_slots", "Slots granted to calls that no longer waited")
 
+REFUSED_REQUESTS.labels(reason=RefusalCode.BACKLOG_FULL)
 for _status in CallStatus:
     CALLS.labels(status=_status.value, mode=MODE)
 

@@ -8,6 +8,7 @@ from pydantic_settings import NoDecode
 from chassis.settings import ServiceSettings
 from contracts.events.requests import MIN_RING_SECONDS
 from contracts.numbers import COUNTRIES, country_of
+from contracts.streams import MIN_BACKLOG_LIMIT
 from contracts.values import PhoneNumber
 
 
@@ -23,6 +24,11 @@ class Settings(ServiceSettings):
     max_concurrent_calls: int = Field(default=20, ge=0, description="calls that may be live at once; 0: no limit")
     max_concurrent_calls_per_campaign: int = Field(
         default=0, ge=0, description="calls of one campaign that may be live at once; 0: no limit"
+    )
+    max_backlog: int = Field(
+        default=100_000,
+        ge=MIN_BACKLOG_LIMIT,
+        description="calls that may wait for a slot; further requests that are due now are refused",
     )
     twilio_calls_per_second: float = Field(
         default=1, gt=0, description="rate limit of the account, which voice enforces; few calls are sent ahead of it"

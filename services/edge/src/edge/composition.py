@@ -8,6 +8,7 @@ from starlette.types import ASGIApp
 from chassis.background import run_in_background
 from chassis.serve import Bus, operations
 from contracts.streams import CALLS, DIALS, REQUESTS
+from edge.adapters.backlog import NatsBacklog
 from edge.adapters.dials import NatsDialCounter
 from edge.adapters.nats import NatsAudit, NatsCallLog, NatsRequests, NatsStatistics
 from edge.adapters.voice import VoiceMedia, http_client
@@ -34,7 +35,8 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     requests = NatsRequests(bus.client, bus.log(REQUESTS))
     audit = NatsAudit(bus.client)
     statistics = NatsStatistics(bus.client)
-    calls, campaigns = Calls(log, requests, statistics), Campaigns(log, requests)
+    backlog = NatsBacklog(bus.client, settings.max_backlog)
+    calls, campaigns = Calls(log, requests, statistics, backlog), Campaigns(log, requests)
     bus.broker.include_router(build_router(calls))
     wrong_keys = WrongKeys(audit)
     dial_cap = DialCap(
@@ -42,7 +44,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         max_dials=settings.max_dials_per_key_per_day,
         default_retries=settings.max_retry_attempts,
     )
-    acts = Acts(calls, campaigns, BulkRetry(requests, statistics), audit, dial_cap)
+    acts = Acts(calls, campaigns, BulkRetry(requests, statistics, backlog), audit, dial_cap)
     async with http_client() as http, run_in_background(wrong_keys.run()):
         dialogue = DialogueService(log, VoiceMedia(http, settings.internal_media_url, derive_media_key(token)))
         provider = TwilioWebhooks(token, settings.public_url, settings.media_url)

@@ -25,6 +25,10 @@ class TooLarge(Exception):
     """The request is larger than the maximum NATS message."""
 
 
+class BacklogFull(Exception):
+    """So many calls wait for a slot that no further one is accepted; the same request may succeed later."""
+
+
 class SpeechUnavailable(Exception):
     """Voice has no audio for this turn."""
 
@@ -79,6 +83,13 @@ class Requests(Protocol):
         A request with the same `message_id` is decided once; without one, every request has its own.
         A request without an outcome is stored, and is decided later. Raises Unavailable and TooLarge.
         """
+
+
+class Backlog(Protocol):
+    """The calls that wait for a slot and the requests that are not decided yet, and their limit."""
+
+    async def check(self) -> None:
+        """Raises BacklogFull if the limit is reached."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from pydantic import Field, HttpUrl, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from chassis.settings import ServiceSettings
+from contracts.streams import MIN_BACKLOG_LIMIT
 from edge.application.keys import Key, parse_keys
 
 
@@ -37,6 +38,11 @@ class Settings(ServiceSettings):
         default=10_000,
         ge=0,
         description="dials, including retries, that a key may reserve a day (UTC); 0: no limit",
+    )
+    max_backlog: int = Field(
+        default=100_000,
+        ge=MIN_BACKLOG_LIMIT,
+        description="as in call-orchestrator; undecided requests count, too, and the answer is 429",
     )
     max_retry_attempts: int = Field(
         default=3, ge=0, le=10, description="as in call-orchestrator: retries of a request that sets no number"

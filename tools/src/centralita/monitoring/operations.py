@@ -60,6 +60,7 @@ OPERATIONS = Dashboard(
                     "live": "max(centralita_live_calls)",
                     "limit": "max(centralita_live_calls_limit) < inf or max(centralita_live_calls)",
                     "waiting": "max(centralita_waiting_calls)",
+                    "waiting at most": "max(centralita_backlog_limit)",
                 },
             ),
             Panel(

@@ -39,6 +39,7 @@ from centralita.replay.decisions import (
     policy_of,
 )
 from centralita.replay.record import Record
+from centralita.replay.waiting_calls import WaitingCalls
 from chassis.event_log import StoredEvent
 from contracts import Call, CallCommandRefused, CallCreated, CallDecision, CallStatus, CampaignDecision, InvalidMessage
 from contracts.streams import CALLS
@@ -96,6 +97,7 @@ class _Rules:
     countries: frozenset[str]
     campaign_events: Mapping[str, list[CampaignDecision]]
     may_lack_pauses: bool
+    waiting: WaitingCalls
 
     def decide(self, before: Call | None, stored: StoredEvent, call: Call | None, at: datetime) -> CallDecision | None:
         policy = policy_of(call, self.dial_within, self.countries)
@@ -105,6 +107,11 @@ class _Rules:
     def is_uncertain(self, now: CallDecision | None) -> bool:
         """Whether a pause that the record lacks may have prevented this expiry."""
         return self.may_lack_pauses and now is not None and now.call.status is CallStatus.EXPIRED
+
+    def may_be_refused(self, now: CallDecision, requested_at: datetime) -> bool:
+        """Whether a full backlog may have prevented this call. The log does not record such refusals (ADR 33)."""
+        is_due = isinstance(now, CallCreated) and (now.call.due_at is None or now.call.due_at <= now.occurred_at)
+        return is_due and self.waiting.may_be_full_after(requested_at)
 
 
 async def verify(
@@ -117,6 +124,7 @@ async def verify(
         countries_of(decision.event.call for history in histories for decision in history.decisions),
         _campaign_events(record),
         may_lack_pauses=record.scope.is_time_range or record.scope.call_id is not None,
+        waiting=WaitingCalls(histories),
     )
     decisions, ignored = _Count(), _Count()
     for number, history in enumerate(histories, start=1):
@@ -179,7 +187,7 @@ async def _judge_ignored(
         now = rules.decide(before, ignored.stored, before, at)
         if now is None or isinstance(now, CallCommandRefused):  # older builds recorded no refusal
             return None, True
-        if rules.is_uncertain(now):
+        if rules.is_uncertain(now) or rules.may_be_refused(now, message.time):
             return None, False
     assert now is not None  # noqa: S101  there is at least one state
     name = ignored.stored.event.event_name

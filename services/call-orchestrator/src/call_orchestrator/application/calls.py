@@ -18,6 +18,7 @@ from uuid import UUID
 import structlog
 
 from call_orchestrator import metrics
+from call_orchestrator.application.backlog import Backlog
 from call_orchestrator.application.call_decisions import NO_SUCH_CALL, decide_call
 from call_orchestrator.application.call_inputs import CallInput, call_input
 from call_orchestrator.application.call_terms import Policy
@@ -41,6 +42,7 @@ from contracts import (
     Event,
 )
 from contracts.streams import call_state_filter
+from contracts.vocabulary import RefusalCode
 
 MAX_CONFLICTS = 20
 _MIN_WAIT_SECONDS, _MAX_WAIT_SECONDS = 0.1, 15.0
@@ -66,18 +68,27 @@ class CallService:
     """Decides the inputs of calls."""
 
     def __init__(
-        self, log: Log, requests: Requests, effects: Effects, policy: Policy, now: Callable[[], datetime]
+        self,
+        log: Log,
+        requests: Requests,
+        effects: Effects,
+        policy: Policy,
+        now: Callable[[], datetime],
+        backlog: Backlog | None = None,
     ) -> None:
         self._log = log
         self._requests = requests
         self._effects = effects
         self._policy = policy
         self._now = now
+        self._backlog = backlog or Backlog()
 
     async def handle(self, call_input: CallInput) -> CommandOutcome:
         """Decides a request, a fact or a timer, and applies its effects. Raises Conflict after `MAX_CONFLICTS`."""
         handled = await self.carry_out(call_input)
         if isinstance(handled, Refused):
+            if handled.code is RefusalCode.BACKLOG_FULL:
+                self._backlog.report_refusal()
             return _refused(call_input.call_id, handled)
         return _accepted(handled.call)
 
@@ -155,6 +166,8 @@ class CallService:
             return Ignored("a later event of the call has freed the slot")
         before, now = stored.call if stored else None, self._now()
         decision = decide_call(before, call_input, self._policy, now)
+        if isinstance(decision, CallCreated) and _is_due(decision.call, now):
+            return self._backlog.admit(str(call_input.call_id)) or decision
         if before and isinstance(decision, CallDecision) and decision.call.status is CallStatus.EXPIRED:
             pauses = await load_pauses(self._log, before.campaign_id)
             return decide_call(before, call_input, self._policy, now, pauses)
@@ -244,6 +257,10 @@ class CallService:
             attempt=call.attempt,
         )
         return StoredCall(event, appended.sequence, appended.envelope)
+
+
+def _is_due(call: Call, now: datetime) -> bool:
+    return call.is_queued or call.due_at is None or call.due_at <= now
 
 
 def _is_slot_freed(stored: StoredCall, call_input: CallInput) -> bool:

@@ -17,6 +17,7 @@ from contracts.streams import (
     ORCHESTRATOR_FACTS,
     ORCHESTRATOR_REQUESTS,
 )
+from contracts.vocabulary import RefusalCode
 
 logger = structlog.get_logger()
 
@@ -32,7 +33,8 @@ def build_router(calls: CallService, grants: Grants, campaigns: CampaignService,
         is_redelivered = stored.deliveries > 1
         requested = call_input(event, stored.envelope, is_redelivered=is_redelivered, sequence=stored.sequence)
         outcome = await calls.handle(requested)
-        if not outcome.accepted:  # a request on the bus may have no client that waits for its outcome
+        # A request on the bus may have no client that waits for its outcome. A full backlog has its own log line.
+        if not outcome.accepted and outcome.code is not RefusalCode.BACKLOG_FULL:
             logger.warning("request_refused", call_id=str(outcome.call_id), reasons=list(outcome.reasons))
         await _publish_outcome(client, stored, outcome)
 

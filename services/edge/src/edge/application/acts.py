@@ -30,7 +30,7 @@ from edge.application.errors import CampaignNotAllowed, DailyCapReached, KeyReus
 from edge.application.keys import Key
 from edge.application.masking import mask_call, mask_campaign, mask_numbers, mask_request
 from edge.application.recent import RecentlySeen
-from edge.ports import Audit, SpeechUnavailable, TooLarge, Unavailable
+from edge.ports import Audit, BacklogFull, SpeechUnavailable, TooLarge, Unavailable
 
 READ_SECONDS = 60
 """Further reads of one call by one key within this time have no entry of their own: a client may poll."""
@@ -58,7 +58,7 @@ class Acts:
     async def create(self, key: Key, request: CallRequested, request_id: str) -> StoredRequest:
         """Requests a call in the name of a key.
 
-        Raises CampaignNotAllowed, DailyCapReached, KeyReused, Refused and TooLarge.
+        Raises BacklogFull, CampaignNotAllowed, DailyCapReached, KeyReused, Refused and TooLarge.
         """
         call_id = call_id_of(request_id)
         trail = AuditTrail(
@@ -102,7 +102,7 @@ class Acts:
     async def act_on_call(self, key_name: str, act: str, command: CallEvent) -> tuple[CallDetails, bool]:
         """Returns the call after the command, and whether it is decided.
 
-        Raises UnknownCall, DailyCapReached, Refused and TooLarge.
+        Raises BacklogFull, UnknownCall, DailyCapReached, Refused and TooLarge.
         """
         target = str(command.call_id)
         try:
@@ -144,7 +144,7 @@ class Acts:
     ) -> RetriedPage:
         """Retries one page of a campaign's calls; the entries have the statuses and the counts.
 
-        Raises DailyCapReached and TooLarge.
+        Raises BacklogFull, DailyCapReached and TooLarge.
         """
         request = {"retry_id": cursor.retry_id, "statuses": statuses, "limit": limit, "after": cursor.after}
         trail = AuditTrail(self._audit, act=act, target=campaign_id, key_name=key_name, request=request)
@@ -187,7 +187,7 @@ class AuditTrail:
         except Refused as refusal:
             await self.append(Stage.REFUSED, reasons=refusal.reasons)
             raise
-        except (DailyCapReached, KeyReused, NotInProgress, TooLarge, UnknownCall) as error:
+        except (BacklogFull, DailyCapReached, KeyReused, NotInProgress, TooLarge, UnknownCall) as error:
             await self.append(Stage.REFUSED, reasons=[str(error)])
             raise
         except (SpeechUnavailable, Unavailable) as error:

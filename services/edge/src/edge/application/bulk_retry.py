@@ -14,7 +14,7 @@ import uuid_utils
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts import CallRetryRequested, CallStatus, CampaignCallsQuery, CampaignId, CommandOutcome
-from edge.ports import Requests, Statistics
+from edge.ports import Backlog, Requests, Statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,10 @@ class RetriedPage(BaseModel):
 class BulkRetry:
     """Retries pages of calls. Costs one request to campaign-stats and one command per call."""
 
-    def __init__(self, requests: Requests, statistics: Statistics) -> None:
+    def __init__(self, requests: Requests, statistics: Statistics, backlog: Backlog) -> None:
         self._requests = requests
         self._statistics = statistics
+        self._backlog = backlog
 
     async def retry(
         self,
@@ -69,11 +70,12 @@ class BulkRetry:
     ) -> RetriedPage:
         """Retries up to `limit` calls after the cursor, once `reserve` has returned for them.
 
-        Raises the errors of `reserve`, Unavailable and TooLarge. Some of the calls may have been retried then; the same
-        page may be repeated.
+        Raises the errors of `reserve`, BacklogFull, Unavailable and TooLarge. Some of the calls may have been retried
+        then; the same page may be repeated.
         """
         query = CampaignCallsQuery(campaign_id=campaign_id, statuses=statuses, after=cursor.after, limit=limit)
         page = await self._statistics.calls(query)
+        await self._backlog.check()
         await reserve(page.call_ids)
         sending = [self._send(cursor.retry_id, call_id) for call_id in page.call_ids]
         results = await asyncio.gather(*sending, return_exceptions=True)

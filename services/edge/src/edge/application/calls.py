@@ -14,6 +14,7 @@ from contracts import (
     CallDecision,
     CallEvent,
     CallRequested,
+    CallRetryRequested,
     CampaignStatistics,
     CommandOutcome,
     DialPlaced,
@@ -24,7 +25,7 @@ from contracts import (
 from contracts.streams import call_filters, call_state_filter
 from contracts.vocabulary import RefusalCode
 from edge.application.errors import KeyReused, Refused, RetriesExhausted, Unacceptable, UnknownCall
-from edge.ports import CallLog, DisplayedLog, Requests, Statistics, Unreadable
+from edge.ports import Backlog, BacklogFull, CallLog, DisplayedLog, Requests, Statistics, Unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,10 @@ def call_in(stored: StoredEvent) -> Call:
 
 
 def raise_if_refused(outcome: CommandOutcome | None) -> None:
-    """Raises Refused or RetriesExhausted if the orchestrator refused a command."""
+    """Raises Refused, RetriesExhausted or BacklogFull if the orchestrator refused a request or command."""
     if outcome and not outcome.accepted:
+        if outcome.code is RefusalCode.BACKLOG_FULL:
+            raise BacklogFull("; ".join(outcome.reasons))
         raise (RetriesExhausted if outcome.code is RefusalCode.RETRIES_EXHAUSTED else Refused)(outcome.reasons)
 
 
@@ -72,23 +75,26 @@ def _raise_if_unacceptable(event: Event) -> None:
 class Calls:
     """Requests, commands and queries about calls. Every method raises Unavailable without a connection to NATS."""
 
-    def __init__(self, log: DisplayedLog, requests: Requests, statistics: Statistics) -> None:
+    def __init__(self, log: DisplayedLog, requests: Requests, statistics: Statistics, backlog: Backlog) -> None:
         self._log = log
         self._requests = requests
         self._statistics = statistics
+        self._backlog = backlog
 
     async def create(
         self, request: CallRequested, request_id: str, reserve: Callable[[], Awaitable[None]] | None = None
     ) -> StoredRequest:
         """Requests a call. A repeated request returns the same call.
 
-        `reserve` runs before an acceptable request of no known call is sent. Raises its errors, KeyReused, Refused and
-        TooLarge.
+        `reserve` runs before an acceptable request of no known call is sent. Raises its errors, BacklogFull, KeyReused,
+        Refused and TooLarge.
         """
         _raise_if_unacceptable(request)
         call_id = call_id_of(request_id)
         newest = await self._log.last(call_state_filter(call_id))
         if newest is None:
+            if _is_due(request.scheduled_at):
+                await self._backlog.check()
             if reserve:
                 await reserve()
             outcome = await self._requests.send(request.model_copy(update={"request_id": request_id}))
@@ -103,9 +109,11 @@ class Calls:
     async def command(self, command: CallEvent, reserve: Callable[[], Awaitable[None]]) -> tuple[CallDetails, bool]:
         """Sends a command about a known call. Returns the call after it, and whether the command is decided.
 
-        `reserve` runs before an acceptable command is sent. Raises its errors, Refused and TooLarge.
+        `reserve` runs before an acceptable command is sent. Raises its errors, BacklogFull, Refused and TooLarge.
         """
         _raise_if_unacceptable(command)
+        if isinstance(command, CallRetryRequested):
+            await self._backlog.check()
         await reserve()
         outcome = await self._requests.send(command)
         raise_if_refused(outcome)
@@ -175,6 +183,10 @@ class Calls:
         known = [event for event in events if isinstance(event, DialPlaced | TelephonyStatusReported)]
         latest = max(known, key=lambda event: event.attempt, default=None)
         return latest.provider_call_id if latest else None
+
+
+def _is_due(scheduled_at: datetime | None) -> bool:
+    return scheduled_at is None or scheduled_at <= datetime.now(UTC)
 
 
 def _subject_of(event: StoredEvent | UnreadableEvent) -> str:

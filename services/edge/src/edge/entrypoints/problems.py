@@ -23,7 +23,8 @@ from edge.application.errors import (
     UnknownCall,
     UnknownCampaign,
 )
-from edge.ports import SpeechUnavailable, TooLarge, Unavailable
+from edge.metrics import REFUSED
+from edge.ports import BacklogFull, SpeechUnavailable, TooLarge, Unavailable
 
 logger = structlog.get_logger()
 
@@ -115,6 +116,9 @@ def problem_of(error: Exception) -> JSONResponse:
             return problem(403, str(error), kind="campaign-not-allowed", errors=errors)
         case DailyCapReached():
             return problem(429, str(error), kind="daily-cap", headers={"Retry-After": str(error.seconds)})
+        case BacklogFull():
+            REFUSED.labels(reason="backlog_full").inc()
+            return problem(429, str(error), kind="backlog-full", headers={"Retry-After": RETRY_AFTER_SECONDS})
         case MissingScope():
             return problem(403, str(error), kind="missing-scope")
         case Refused():
@@ -149,6 +153,7 @@ EXPECTED: tuple[type[Exception], ...] = (
     UnknownCampaign,
     CampaignNotAllowed,
     DailyCapReached,
+    BacklogFull,
     MissingScope,
     Refused,
     KeyReused,

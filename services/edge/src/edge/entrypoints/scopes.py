@@ -131,7 +131,8 @@ def create_router(route: type[ScopedRoute], path: str, tag: str) -> APIRouter:
     responses[400]["description"] = "The body cannot be parsed"
     responses[403]["description"] = f"The key lacks the scope `{route.scope}`, or is limited to other campaigns"
     responses[429]["description"] = (
-        "Too many requests or dials with this key, or wrong keys from this address; Retry-After: the seconds to wait"
+        "Too many requests or dials with this key, wrong keys from this address, or MAX_BACKLOG is reached; "
+        "Retry-After: the seconds to wait"
     )
     return APIRouter(
         prefix=PREFIX + path, tags=[tag], dependencies=SECURITY_SCHEMES, route_class=route, responses=responses

@@ -6,9 +6,10 @@ from faststream.nats import NatsRouter
 from chassis.subscriptions import body_of
 from contracts import CallRequested, CommandOutcome, InvalidMessage, call_id_of, decode
 from contracts.queries import CALL_REQUEST
+from contracts.vocabulary import RefusalCode
 from edge.application.calls import Calls
 from edge.application.errors import KeyReused, Refused
-from edge.ports import TooLarge, Unavailable
+from edge.ports import BacklogFull, TooLarge, Unavailable
 
 QUEUE = "edge"
 
@@ -39,6 +40,8 @@ async def _create(calls: Calls, request: CallRequested) -> CommandOutcome:
     except KeyReused as reuse:
         reasons = tuple(f"{name}: differs from the first request of this request_id" for name in reuse.fields)
         return outcome.model_copy(update={"reasons": reasons})
+    except BacklogFull as error:
+        return outcome.model_copy(update={"reasons": (str(error),), "code": RefusalCode.BACKLOG_FULL})
     except (TooLarge, Unavailable) as error:
         return outcome.model_copy(update={"reasons": (str(error),)})
     status = stored.details.call.status if stored.details else None

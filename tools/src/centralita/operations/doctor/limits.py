@@ -34,6 +34,8 @@ def check(known: Mapping[str, Any]) -> list[Finding]:
         countries = ", ".join(sorted(orchestrator.callable_countries))
         findings.append(ok(AREA, "countries", f"{countries} ({source}); no premium-rate or satellite numbers"))
         findings.append(_limit("live calls", "MAX_CONCURRENT_CALLS", orchestrator.max_concurrent_calls, "at once"))
+        waiting = f"{orchestrator.max_backlog} calls; further requests are refused (MAX_BACKLOG)"
+        findings.append(ok(AREA, "backlog", waiting))
         minutes = f"{orchestrator.dial_within_minutes:g} minutes after its due time (DIAL_WITHIN_MINUTES)"
         findings.append(ok(AREA, "wait of a call", minutes))
     if voice := known.get("voice"):
