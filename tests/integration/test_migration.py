@@ -331,5 +331,7 @@ async def test_an_embedded_run_migrates_its_folder_by_itself(old: OldInstallatio
     await old.client.close()
     await _provision(old_url, replicas=1)
     client = await nats.connect(old_url)
-    await check_migrated(OldInstallation(client), before)
+    migrated = OldInstallation(client)
+    migrated.waiting = old.waiting
+    await check_migrated(migrated, before)
     await client.close()

@@ -92,7 +92,8 @@ async def _check_alone(client: Client) -> None:
             answer = await inbox.next_msg(timeout=_ANSWERS_SECONDS)
             connections += json.loads(answer.data)["data"]["connections"]
     await inbox.unsubscribe()
-    own = next((one for one in connections if one["cid"] == client.client_id), None)
+    identity = (client.client_id, client.options["name"])  # the number alone is that of another client on another node
+    own = next((one for one in connections if (one["cid"], one.get("name")) == identity), None)
     others = sorted(str(one.get("name") or f"{one['ip']}:{one['port']}") for one in connections if one is not own)
     if others:
         raise MigrationRefused(f"other clients are connected: {', '.join(others)}. Stop all services first")
