@@ -21,7 +21,12 @@ from campaign_stats.store import Store, connect
 from campaign_stats.subscriber import Follower
 from centralita.archiving import archiver, removal
 from centralita.archiving.archiver import MAX_PART_MESSAGES, ArchiveBusy, Archived, archive_calls
-from centralita.replay.archive_manifest import MANIFEST_FILE, DamagedArchive, read_archive_manifest
+from centralita.replay.archive_manifest import (
+    MANIFEST_FILE,
+    DamagedArchive,
+    read_archive_manifest,
+    write_archive_manifest,
+)
 from centralita.replay.archive_part import read_part
 from centralita.replay.archived_log import Archive, WrongArchive, read_log
 from centralita.replay.importing import import_file
@@ -386,6 +391,18 @@ async def test_a_log_has_one_archive(filled: Log, tmp_path: Path) -> None:
     foreign = Archive(other, read_archive_manifest(other))
     with pytest.raises(WrongArchive):
         await from_streams(filled.client, EVERYTHING, foreign)
+
+
+async def test_a_message_that_two_files_have_is_read_once(filled: Log) -> None:
+    before = await filled.stored()
+    await filled.archive()
+    manifest = read_archive_manifest(filled.folder)
+    for part in manifest.parts:
+        copy = part.model_copy(update={"file": f"again-{part.file}"})
+        (filled.folder / copy.file).write_bytes((filled.folder / part.file).read_bytes())
+        manifest = manifest.with_part(copy)
+    write_archive_manifest(filled.folder, manifest)
+    assert await filled.whole() == before
 
 
 async def test_two_processes_never_write_to_one_archive(filled: Log) -> None:

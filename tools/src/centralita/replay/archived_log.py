@@ -41,16 +41,17 @@ class Archive:
     def messages(
         self, stream: str, filters: Sequence[str] = (), *, start_sequence: int = 1, end_sequence: int
     ) -> Iterator[Message]:
-        """Yields the archived messages of a stream in the order of their sequences. Raises DamagedArchive.
+        """Yields the archived messages of a stream, each once, in the order of their sequences. Raises DamagedArchive.
 
-        A file is opened when its first message is due, so few are open at a time.
+        A file is opened when its first message is due, so few are open at a time. Two files have the same message if a
+        node of a cluster still had it after the leader had deleted it.
         """
         parts = [
             part
             for part in self.manifest.parts
             if part.stream == stream and part.first_sequence <= end_sequence and part.last_sequence >= start_sequence
         ]
-        waiting = sorted(parts, key=lambda part: part.first_sequence, reverse=True)
+        waiting, last = sorted(parts, key=lambda part: part.first_sequence, reverse=True), start_sequence - 1
         opened: list[tuple[int, int, Message, Iterator[Message]]] = []
         while waiting or opened:
             while waiting and (not opened or waiting[-1].first_sequence <= opened[0][0]):
@@ -65,8 +66,9 @@ class Archive:
                 heapq.heapreplace(opened, (following.sequence, number, following, content))
             if sequence > end_sequence:
                 return
-            if sequence >= start_sequence and (not filters or any(matches(one, message.subject) for one in filters)):
+            if sequence > last and (not filters or any(matches(one, message.subject) for one in filters)):
                 yield message
+            last = max(last, sequence)
 
     def check_unchanged(self) -> None:
         """Raises WrongArchive if messages were archived since `open`: they may be missing from what was read."""
