@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import MaxPayloadError
 
 from chassis.direct_get import MAX_PAGE
@@ -42,6 +43,23 @@ async def test_the_events_of_a_period_are_those_that_the_server_stored_in_it(
     assert len(await calls.read_period(CLAIMS, first - timedelta(hours=1), last + timedelta(hours=1))) == COUNT
     assert await calls.read_period(CLAIMS, first - timedelta(hours=1), first - timedelta(minutes=59)) == []
     assert await calls.read_period(CLAIMS, last + timedelta(hours=1), last + timedelta(hours=2)) == []
+
+
+async def test_a_period_is_read_without_the_newest_message_of_a_wildcard(calls: EventLog, bus_client: Client) -> None:
+    await append_claims(calls, 3)
+    second = await bus_client.jetstream().get_msg(CALLS.name, 2, direct=True)
+    assert second.time
+    queries: list[bytes] = []
+
+    async def note(message: Msg) -> None:
+        queries.append(message.data)
+
+    await bus_client.subscribe(f"$JS.API.STREAM.MSG.GET.{CALLS.name}", cb=note)
+    await bus_client.flush()
+    assert len(await calls.read_period(CLAIMS, second.time, second.time + timedelta(hours=1))) == 2
+    await bus_client.flush()
+    assert len(queries) == 1
+    assert b"next_by_subj" in queries[0]
 
 
 async def test_a_period_without_events_of_the_filter_is_empty(calls: EventLog) -> None:

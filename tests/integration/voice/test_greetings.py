@@ -135,3 +135,18 @@ async def test_whether_a_clip_exists_is_read_from_its_metadata_once(
     await bus_client.flush()
     assert requests == [f"$JS.API.STREAM.MSG.GET.{CLIPS.stream.name}"]
     assert len(voice.first_by) == 1
+
+
+async def test_a_clip_that_is_known_to_be_stored_is_not_stored_again(
+    clips: ObjectStoreClips, bus_client: Client
+) -> None:
+    js = bus_client.jetstream()
+    await clips.put("digest", b"audio")
+    await clips.link("a-text", "digest")
+    stored = (await js.stream_info(CLIPS.stream.name)).state.last_seq
+    await clips.put("digest", b"audio")
+    await clips.link("a-text", "digest")
+    assert (await js.stream_info(CLIPS.stream.name)).state.last_seq == stored
+    other_replica = ObjectStoreClips(await js.object_store(CLIPS.name))
+    assert await other_replica.find("a-text") == "digest"
+    assert await other_replica.get("digest") == b"audio"

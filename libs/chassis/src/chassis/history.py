@@ -26,6 +26,7 @@ from nats.js.errors import NotFoundError
 
 from chassis.direct_get import Page, StoredMessage, get_newest, get_newest_of_each, get_page
 from chassis.leader_retry import MAX_ELECTION_SECONDS, REQUEST_TIMEOUT_SECONDS, retry_until_leader
+from chassis.stream_scan import next_at_leader
 
 _LAG_PAUSE_SECONDS = 0.02
 _FIRST_INSTANT, _LAST_INSTANT = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
@@ -93,15 +94,30 @@ class History:
 
     async def read_period(self, filter: str, start_at: datetime, end_at: datetime) -> list[StoredMessage]:
         """Returns the messages that the server stored from `start_at` to `end_at`. Raises TimeoutError."""
-        newest = await self.newest(filter)
         async with asyncio.timeout(MAX_ELECTION_SECONDS):
-            while newest is not None and _time(newest) >= start_at:
+            while True:
                 messages = await self._pages(filter, 0, start_at, end_at)
-                if messages and (_last_sequence(messages) >= (newest.seq or 0) or _time(messages[-1]) > end_at):
+                if await self._is_period_complete(filter, messages, start_at, end_at):
                     return [message for message in messages if _time(message) <= end_at]
                 await asyncio.sleep(_LAG_PAUSE_SECONDS)
-                newest = await self.newest(filter)  # the former may have been deleted
-        return []
+
+    async def _is_period_complete(
+        self, filter: str, messages: Sequence[StoredMessage], start_at: datetime, end_at: datetime
+    ) -> bool:
+        """Returns whether the leader has no further message of the period.
+
+        The leader finds the next message on a filter at the same cost from any sequence. The newest one, whose cost
+        grows with the log, is read only if the period has no message and an earlier one exists.
+        """
+        if messages and _time(messages[-1]) > end_at:
+            return True
+        following = await next_at_leader(self._client, self._stream, filter, _last_sequence(messages) + 1)
+        if following is None or _time(following) > end_at:
+            return True
+        if messages or _time(following) >= start_at:
+            return False
+        newest = await self.newest(filter)
+        return newest is None or _time(newest) < start_at
 
     async def _pages(
         self, filter: str, after_sequence: int, start_at: datetime | None = None, end_at: datetime = _LAST_INSTANT

@@ -59,9 +59,10 @@ class ObjectStoreClips:
         return clip
 
     async def put(self, digest: str, audio: bytes) -> None:
-        """Stores the clip; a failure is counted. A second clip under the same digest replaces an equal one."""
+        """Stores the clip unless it is known to be stored; a failure is counted."""
         self._recent.add(digest, audio)
-        await self._put(digest, audio)
+        if digest not in self._known:
+            await self._put(digest, audio)
 
     async def find(self, name: str) -> str | None:
         """Returns the digest that the link `name` has, or none."""

@@ -14,7 +14,6 @@ the same caller number, to the same number, within the same seconds.
 """
 
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from chassis.event_log import EventLog, StoredEvent
 from contracts import DialClaimed
@@ -78,18 +77,15 @@ async def _other_attempts(calls: EventLog, call: Call, claim: StoredEvent) -> li
     claims = await calls.read_period(
         DialClaimed.subjects(), claimed_at - _MAX_CLAIM_DISTANCE, claimed_at + _MAX_CLAIM_DISTANCE
     )
-    return [
-        await load_attempt(calls, other.event.call_id, other.event.attempt)
-        for other in claims
-        if isinstance(other.event, DialClaimed)
-        and other.sequence != claim.sequence
-        and await _may_have_number(calls, other.event.call_id, call)
-    ]
-
-
-async def _may_have_number(calls: EventLog, call_id: UUID, call: Call) -> bool:
-    other = await load_call(calls, call_id)
-    return other is None or other.phone_number == call.phone_number
+    attempts = []
+    for other in claims:
+        if isinstance(other.event, DialClaimed) and other.sequence != claim.sequence:
+            call_id, number = other.event.call_id, other.event.attempt
+            state = await load_call(calls, call_id)
+            if state is None or state.phone_number == call.phone_number:
+                granted_sequence = state.granted_sequence if state and state.attempt == number else None
+                attempts.append(await load_attempt(calls, call_id, number, granted_sequence=granted_sequence))
+    return attempts
 
 
 def _claimed_at(claim: StoredEvent) -> datetime:
