@@ -146,3 +146,15 @@ async def test_the_chain_follows_the_permits_of_an_older_build(
         await asyncio.gather(*(dial(*running[number % 2], dialled_at) for number in range(4)))
     assert len(await calls.read([DialCleared.subjects()])) == 4
     assert [stored.event for stored in await calls.read(DialCleared.former_subjects())] == [former]
+
+
+async def test_orders_that_are_refused_while_they_wait_use_no_permit(nats_url: str, bus_client: Client) -> None:
+    async with replicas(nats_url, 1, per_second=1) as [(rate_limiter, log)]:
+        first, *waiting = [uuid4() for _ in range(4)]
+        await rate_limiter.acquire(first, 1, cause_of(first))  # without an outcome, it counts for a long time
+        async with asyncio.timeout(20), asyncio.TaskGroup() as orders:
+            for call_id in waiting:
+                orders.create_task(rate_limiter.acquire(call_id, 1, cause_of(call_id)))
+            for call_id in waiting:
+                await log.append(DialRefused(call_id=call_id, attempt=1, is_permanent=False, reason="not in time"))
+        assert len(await log.read([DialCleared.subjects()])) == 1

@@ -139,3 +139,12 @@ def test_a_permit_of_an_older_build_counts_and_is_no_guard() -> None:
     assert limit.wait_seconds(0.0) > 0
     limit.add_permit(9, "c2", 1, 1.0)
     assert limit.guard_sequence == 9
+
+
+def test_a_permit_of_an_attempt_that_was_refused_before_counts_for_nothing() -> None:
+    limit = RateLimit(1, MAX_PENDING_SECONDS)
+    limit.add_outcome(5, "c1", 1, 0.0)
+    limit.add_permit(7, "c1", 1, 0.1)
+    assert limit.has_outcome("c1", 1)
+    assert not limit.has_outcome("c1", 2)
+    assert limit.wait_seconds(1.5) == 0

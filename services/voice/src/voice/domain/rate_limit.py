@@ -10,13 +10,19 @@ that permit, each of the others had its permit already. None of them had an outc
 outcome follows its arrival, and the arrival is within the same second. So all of them counted, and with the last one
 they are not more than the limit.
 
+An attempt that has an outcome before its permit was claimed without one: a settlement or a hang-up has refused it while
+its order waited. It is never dialled, so it gets no permit, and a permit that it has counts for nothing.
+
 Instants are those at which events arrive in this process, by its own clock. Events arrive after they happened, so a
 dial counts longer than it must, and never shorter. The price is the provider's latency: at one dial a second and an
 answer after 50 ms, 95 % of the limit is used.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+
+MAX_OUTCOMES = 10_000
+"""How many attempts with an outcome are remembered; more than may wait for a permit at the same time."""
 
 
 @dataclass(slots=True)
@@ -37,6 +43,8 @@ class RateLimit:
     """The last permit of an older build, which is on another subject than the chain."""
     _pending: dict[tuple[str, int], tuple[int, float]] = field(default_factory=dict)
     """Permit sequence and arrival of attempts without an outcome."""
+    _outcomes: OrderedDict[tuple[str, int], None] = field(default_factory=OrderedDict)
+    """The last attempts with an outcome."""
     _finished: deque[tuple[int, float]] = field(default_factory=deque)
     """Permit sequence and arrival of the outcome of attempts that may still count."""
 
@@ -74,12 +82,20 @@ class RateLimit:
     def add_permit(self, sequence: int, call_id: str, attempt: int, now: float) -> None:
         """Applies a permit that arrived at `now`."""
         self.last_permit_sequence = sequence
-        self._pending[call_id, attempt] = (sequence, now)
+        if not self.has_outcome(call_id, attempt):
+            self._pending[call_id, attempt] = (sequence, now)
+
+    def has_outcome(self, call_id: str, attempt: int) -> bool:
+        """Whether the attempt is known to have an outcome, so that it needs no permit."""
+        return (call_id, attempt) in self._outcomes
 
     def add_outcome(self, sequence: int, call_id: str, attempt: int, now: float) -> None:
         """Applies an outcome that arrived at `now`. Without a known permit, the outcome's own sequence counts."""
         permit_sequence, _ = self._pending.pop((call_id, attempt), (sequence, now))
         self._finished.append((permit_sequence, now))
+        self._outcomes[call_id, attempt] = None
+        if len(self._outcomes) > MAX_OUTCOMES:
+            self._outcomes.popitem(last=False)
 
     def wait_seconds(self, now: float) -> float:
         """Returns after how many seconds a permit is possible without a further outcome; 0: now."""

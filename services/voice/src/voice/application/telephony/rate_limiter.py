@@ -51,7 +51,10 @@ class DialRateLimiter:
                 await asyncio.sleep(_PAUSE_SECONDS)
 
     async def acquire(self, call_id: UUID, attempt: int, cause: Envelope) -> None:
-        """Waits until the attempt may be dialled, and appends its permit. Raises the error of the append."""
+        """Waits until the attempt may be dialled, and appends its permit. Raises the error of the append.
+
+        An attempt that gets an outcome while it waits gets no permit: its claim will fail.
+        """
         with DIAL_WAIT_SECONDS.time():
             async with self._first:
                 while not await self._try_append(call_id, attempt, cause):
@@ -59,7 +62,9 @@ class DialRateLimiter:
 
     async def _try_append(self, call_id: UUID, attempt: int, cause: Envelope) -> bool:
         """Waits, then appends a permit. Returns false if another replica appended one first."""
-        await self._wait_for_room()
+        await self._wait_for_room(call_id, attempt)
+        if self._rate_limit.has_outcome(str(call_id), attempt):
+            return True
         # Nothing is awaited between reading the rate limit and here, so the guard matches what was read.
         self._guard_sequence = self._rate_limit.guard_sequence
         permit = DialCleared(
@@ -74,8 +79,8 @@ class DialRateLimiter:
             raise
         return True
 
-    async def _wait_for_room(self) -> None:
-        while (seconds := self._wait_seconds()) > 0:
+    async def _wait_for_room(self, call_id: UUID, attempt: int) -> None:
+        while not self._rate_limit.has_outcome(str(call_id), attempt) and (seconds := self._wait_seconds()) > 0:
             self._changed.clear()
             try:
                 await asyncio.wait_for(self._changed.wait(), seconds)
