@@ -225,6 +225,7 @@ ORCHESTRATOR_REQUESTS = Consumer(
     "orchestrator-requests",
     REQUESTS,
     (CallRequested,),
+    max_ack_pending=500,  # so few are handled within `ack_wait` on a busy machine, too: a request is delivered once
 )
 ORCHESTRATOR_COMMANDS = Consumer(
     "orchestrator-commands",

@@ -88,7 +88,7 @@ class CallService:
         handled = await self.carry_out(call_input)
         if isinstance(handled, Refused):
             if handled.code is RefusalCode.BACKLOG_FULL:
-                self._backlog.report_refusal()
+                self._backlog.report_refusal(call_input.sequence)
             return _refused(call_input.call_id, handled)
         return _accepted(handled.call)
 
@@ -167,7 +167,7 @@ class CallService:
         before, now = stored.call if stored else None, self._now()
         decision = decide_call(before, call_input, self._policy, now)
         if isinstance(decision, CallCreated) and _is_due(decision.call, now):
-            return self._backlog.admit(str(call_input.call_id)) or decision
+            return self._backlog.admit(str(call_input.call_id), call_input.sequence) or decision
         if before and isinstance(decision, CallDecision) and decision.call.status is CallStatus.EXPIRED:
             pauses = await load_pauses(self._log, before.campaign_id)
             return decide_call(before, call_input, self._policy, now, pauses)
