@@ -188,7 +188,7 @@ async def test_an_import_into_a_target_that_becomes_full_is_undone(
     for _ in range(existing):
         await js.publish("call.requested", b"")
 
-    async def provision_small(_: object, *, replicas: int) -> None:
+    async def provision_small(*_: object, **__: object) -> None:
         await limit_requests(bus_client, COUNT // 10)
 
     monkeypatch.setattr(importing, "provision", provision_small)

@@ -84,7 +84,7 @@ def test_the_log_of_a_running_system_has_no_drift(campaign: "Campaign") -> None:
     found = ended.json()
     assert ended.code == 0, (found["drifts"] + found["doubts"])[:2]
     assert found["calls"] == 7
-    assert found["without_effect"] > 7
+    assert found["without_effect"] > 0
 
 
 def test_documents_are_rebuilt_equal_while_campaign_stats_runs(campaign: "Campaign") -> None:
