@@ -4,10 +4,15 @@ Each synthesis is an MP3 file of its own, which may contain tags and may be cut 
 files are one stream.
 """
 
+import struct
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
 
-_HEADER_BYTES = 4
+_HEADER = struct.Struct(">I")
 _TAG_HEADER_BYTES = 10
+_TAG = int.from_bytes(b"ID3")
+_TABLE_OF_CONTENTS = (b"Xing", b"Info")
 _MPEG_1_KBITS = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _MPEG_2_KBITS = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)  # MPEG 2 and 2.5
 _SAMPLE_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # Hz, by version bits
@@ -15,26 +20,25 @@ _MPEG_1 = 3
 _MONO = 3
 
 
-@dataclass(frozen=True, slots=True)
-class _Frame:
+class _Frame(NamedTuple):
     byte_count: int
     seconds: float
-    side_info_bytes: int
-    """Bytes between the header and the audio data, where an encoder may put a table of contents instead."""
+    data_offset: int
+    """Where the audio data begins. An encoder may put a table of contents there instead."""
 
 
-def _parse_header(header: bytes | bytearray) -> _Frame | None:
-    """Returns the frame that a header of four bytes describes; none if it is not a valid header."""
-    version, layer = header[1] >> 3 & 3, header[1] >> 1 & 3
-    bitrate, rate = header[2] >> 4, header[2] >> 2 & 3
-    if header[0] != 0xFF or header[1] >> 5 != 7 or version == 1 or layer != 1 or not 0 < bitrate < 15 or rate == 3:
+@lru_cache(maxsize=256)  # the headers of one stream differ in a few bits only
+def _parse_header(header: int) -> _Frame | None:
+    """Returns the frame that a header of 32 bits describes; none if it is not a valid header."""
+    version, layer, bitrate, rate = header >> 19 & 3, header >> 17 & 3, header >> 12 & 15, header >> 10 & 3
+    if header >> 21 != 0x7FF or version == 1 or layer != 1 or not 0 < bitrate < 15 or rate == 3:
         return None
-    is_mpeg_1, is_mono = version == _MPEG_1, header[3] >> 6 == _MONO
+    is_mpeg_1, is_mono = version == _MPEG_1, header >> 6 & 3 == _MONO
     samples, hertz = 1152 if is_mpeg_1 else 576, _SAMPLE_RATES[version][rate]
     bits_per_second = (_MPEG_1_KBITS if is_mpeg_1 else _MPEG_2_KBITS)[bitrate] * 1000
-    padding = header[2] >> 1 & 1
+    padding = header >> 9 & 1
     side_info_bytes = (17 if is_mono else 32) if is_mpeg_1 else (9 if is_mono else 17)
-    return _Frame(samples // 8 * bits_per_second // hertz + padding, samples / hertz, side_info_bytes)
+    return _Frame(samples // 8 * bits_per_second // hertz + padding, samples / hertz, _HEADER.size + side_info_bytes)
 
 
 @dataclass
@@ -49,38 +53,32 @@ class FrameCutter:
 
     def feed(self, data: bytes) -> bytes:
         """Returns the frames that `data` completes; empty if there is none."""
-        self._rest += data
+        rest = self._rest
+        rest += data
         frames = bytearray()
-        start = 0
-        while (end := self._end_of_unit(start)) is not None:
-            frame = _parse_header(self._rest[start : start + _HEADER_BYTES])
-            if frame and not self._is_table_of_contents(start, frame):
-                frames += self._rest[start:end]
+        kept_from = start = 0  # the units between the two are frames
+        while len(rest) - start >= _HEADER.size:
+            (header,) = _HEADER.unpack_from(rest, start)
+            frame = _parse_header(header)
+            if frame is not None:
+                end = start + frame.byte_count
+            else:
+                end = self._end_of_tag(start) if header >> 8 == _TAG else start + 1
+            if end > len(rest):
+                break
+            if frame is None or rest.startswith(_TABLE_OF_CONTENTS, start + frame.data_offset):
+                frames += rest[kept_from:start]
+                kept_from = end
+            else:
                 self.seconds += frame.seconds
             start = end
-        del self._rest[:start]
+        frames += rest[kept_from:start]
+        del rest[:start]
         return bytes(frames)
 
-    def _end_of_unit(self, start: int) -> int | None:
-        """Returns where the tag, frame or unknown byte at `start` ends; none if it has not arrived completely."""
-        if len(self._rest) - start < _HEADER_BYTES:
-            return None
-        if self._rest.startswith(b"ID3", start):
-            end = self._end_of_tag(start)
-        else:
-            frame = _parse_header(self._rest[start : start + _HEADER_BYTES])
-            end = start + (frame.byte_count if frame else 1)
-        return end if end is not None and end <= len(self._rest) else None
-
-    def _end_of_tag(self, start: int) -> int | None:
+    def _end_of_tag(self, start: int) -> int:
         """Returns where an ID3v2 tag ends. Its size is encoded in four bytes of seven bits each."""
-        if len(self._rest) - start < _TAG_HEADER_BYTES:
-            return None
         size = 0
         for byte in self._rest[start + 6 : start + _TAG_HEADER_BYTES]:
             size = size << 7 | byte & 0x7F
         return start + _TAG_HEADER_BYTES + size
-
-    def _is_table_of_contents(self, start: int, frame: _Frame) -> bool:
-        mark = start + _HEADER_BYTES + frame.side_info_bytes
-        return bytes(self._rest[mark : mark + 4]) in (b"Xing", b"Info")
