@@ -18,6 +18,7 @@ from conversation.adapters.openai import openai_model
 from conversation.domain.messages import (
     AgentMessage,
     CalleeMessage,
+    Completion,
     Instructions,
     Message,
     ScriptValues,
@@ -25,7 +26,7 @@ from conversation.domain.messages import (
     ToolUse,
 )
 from conversation.domain.tools import TOOLS
-from providers import RequestFailed
+from providers import Failure, RequestFailed
 from simulators.serving import serving
 
 USE = ToolUse("turn_1_0", "note", '{"field": "hour", "value": "ten"}')
@@ -61,6 +62,44 @@ async def request_on_the_wire() -> tuple[dict[str, str], dict[str, Any]]:
             async for _ in model.answer(MESSAGES, TOOLS, first_by=deadline_at, deadline_at=deadline_at):
                 pass
     return received[0]
+
+
+async def read_answer(*lines: str) -> list[str | Completion]:
+    """Returns what the adapter yields for an answer of these ``data:`` lines."""
+
+    async def complete(_: Request) -> Response:
+        return PlainTextResponse("".join(f"data: {line}\n\n" for line in lines), media_type="text/event-stream")
+
+    app = Starlette(routes=[Route("/v1/chat/completions", complete, methods=["POST"])])
+    async with (
+        serving(app, "127.0.0.1") as origin,
+        openai_model("sk-fictional", "gpt-4.1-mini", provider("wire"), base_url=f"{origin}/v1") as model,
+    ):
+        deadline_at = asyncio.get_running_loop().time() + 10
+        answer = model.answer(MESSAGES, TOOLS, first_by=deadline_at, deadline_at=deadline_at)
+        return [piece async for piece in answer]
+
+
+async def test_fields_that_are_absent_or_null_are_empty() -> None:
+    first = {"index": 0, "id": "call_a", "function": {"name": "note", "arguments": None}}
+    second = {"index": 0, "function": {"arguments": "{}"}}
+    deltas = [{"role": "assistant"}, {"content": "Yes.", "tool_calls": None}, None]
+    calls = [{"content": None, "tool_calls": [first]}, {"tool_calls": [second]}]
+    chunks = [
+        *({"choices": [{"index": 0, "delta": delta}], "usage": None} for delta in (*deltas, *calls)),
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]},
+        {"choices": None},
+        {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3}},
+    ]
+    pieces = await read_answer(*map(json.dumps, chunks), "[DONE]")
+    assert pieces == ["Yes.", Completion((ToolUse("call_a", "note", "{}"),), 7, 3)]
+
+
+@pytest.mark.parametrize("line", ['{"error": {"message": "overloaded"}}', "not json"])
+async def test_an_answer_that_ends_with_an_error_is_cut_off(line: str) -> None:
+    with pytest.raises(RequestFailed) as raised:
+        await read_answer('{"choices": [{"index": 0, "delta": {"content": "Yes"}}]}', line)
+    assert raised.value.failure is Failure.CUT_OFF
 
 
 def test_the_request_has_the_intended_shape(

@@ -1,5 +1,8 @@
 """OpenAI's chat completions, streamed with the official SDK.
 
+The SDK sends the request and decodes the stream. It builds no models of the chunks: an answer has one chunk for each
+word, and building its model takes longer than the rest of the work on it. The fields that are read here have types.
+
 The SDK raises nothing when a stream ends early. An answer without ``finish_reason`` is therefore a failure here.
 """
 
@@ -8,17 +11,16 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import Required, TypedDict, assert_never, cast
 
 import openai
 from openai.types.chat import (
     ChatCompletionAssistantMessageParam,
-    ChatCompletionChunk,
     ChatCompletionMessageFunctionToolCallParam,
     ChatCompletionMessageParam,
     ChatCompletionToolParam,
 )
-from openai.types.chat.chat_completion_chunk import ChoiceDeltaToolCall
+from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming
 
 from conversation.domain.messages import (
     AgentMessage,
@@ -39,6 +41,39 @@ MAX_TOKENS = 1000
 _VALUES_NAME = "script_values"
 """The participant of a message that has no words of the callee. OpenAI knows no other role without authority."""
 _INCOMPLETE = {"length": Failure.TOO_LONG, "content_filter": Failure.FILTERED}
+
+
+class _Function(TypedDict, total=False):
+    name: str | None
+    arguments: str | None
+
+
+class _ToolCallDelta(TypedDict, total=False):
+    index: Required[int]
+    id: str | None
+    function: _Function | None
+
+
+class _Delta(TypedDict, total=False):
+    content: str | None
+    tool_calls: list[_ToolCallDelta] | None
+
+
+class _Choice(TypedDict, total=False):
+    delta: _Delta
+    finish_reason: str | None
+
+
+class _Usage(TypedDict, total=False):
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class _Chunk(TypedDict, total=False):
+    """A chunk of an answer: the fields that are read, of ``CreateChatCompletionStreamResponse``."""
+
+    choices: list[_Choice]
+    usage: _Usage | None
 
 
 @asynccontextmanager
@@ -86,25 +121,35 @@ class OpenAIModel:
         tools: list[ChatCompletionToolParam],
         first_by: float,
         deadline_at: float,
-    ) -> AsyncGenerator[ChatCompletionChunk, None]:
+    ) -> AsyncGenerator[_Chunk, None]:
+        body: CompletionCreateParamsStreaming = {
+            "model": self.name,
+            "messages": messages,
+            "tools": tools,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "max_completion_tokens": MAX_TOKENS,
+        }
         async with asyncio.timeout_at(first_by):
-            stream = await self._client.chat.completions.create(
-                model=self.name,
-                messages=messages,
-                tools=tools,
+            stream = await self._client.post(
+                "/chat/completions",
+                body=body,
+                options={
+                    "timeout": max(0.001, deadline_at - asyncio.get_running_loop().time()),
+                    "security": {"bearer_auth": True},
+                },
+                cast_to=object,  # the SDK then yields each chunk as it was decoded from JSON
                 stream=True,
-                stream_options={"include_usage": True},
-                max_completion_tokens=MAX_TOKENS,
-                timeout=max(0.001, deadline_at - asyncio.get_running_loop().time()),
+                stream_cls=openai.AsyncStream[object],
             )
         async with stream:
             next_by = first_by
             while True:
                 async with asyncio.timeout_at(next_by):  # not around the yield: it would cancel the caller's work
-                    chunk = await anext(stream, None)
+                    chunk = cast("_Chunk | None", await anext(stream, None))
                 if chunk is None:
                     return
-                if any(choice.delta.content or choice.delta.tool_calls for choice in chunk.choices):
+                if any(_has_content(choice.get("delta") or {}) for choice in chunk.get("choices") or ()):
                     next_by = deadline_at  # the answer has begun; the first chunk, with the role only, does not count
                 yield chunk
 
@@ -126,24 +171,26 @@ class _Answer:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
-    def add(self, chunk: ChatCompletionChunk) -> str:
+    def add(self, chunk: _Chunk) -> str:
         """Adds a chunk and returns its text. The last chunk has the token counts and no choices."""
         self.has_begun = True
-        if chunk.usage:
-            self.prompt_tokens, self.completion_tokens = chunk.usage.prompt_tokens, chunk.usage.completion_tokens
-        if not chunk.choices:
+        if usage := chunk.get("usage"):
+            self.prompt_tokens, self.completion_tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        if not (choices := chunk.get("choices")):
             return ""
-        choice = chunk.choices[0]
-        self.finish_reason = choice.finish_reason or self.finish_reason
-        self._add_tool_calls(choice.delta.tool_calls or ())
-        return _without_surrogates(choice.delta.content)
+        choice = choices[0]
+        self.finish_reason = choice.get("finish_reason") or self.finish_reason
+        delta = choice.get("delta") or {}
+        self._add_tool_calls(delta.get("tool_calls") or ())
+        return _without_surrogates(delta.get("content"))
 
-    def _add_tool_calls(self, deltas: Iterable[ChoiceDeltaToolCall]) -> None:
+    def _add_tool_calls(self, deltas: Iterable[_ToolCallDelta]) -> None:
         for delta in deltas:
-            call = self.tool_calls.setdefault(delta.index, _ToolCall(delta.id or f"call_{delta.index}"))
-            if delta.function:
-                call.name += _without_surrogates(delta.function.name)
-                call.arguments += _without_surrogates(delta.function.arguments)
+            index = delta["index"]
+            call = self.tool_calls.setdefault(index, _ToolCall(delta.get("id") or f"call_{index}"))
+            if function := delta.get("function"):
+                call.name += _without_surrogates(function.get("name"))
+                call.arguments += _without_surrogates(function.get("arguments"))
 
     def completion(self) -> Completion:
         """Returns the end of a complete answer. Raises RequestFailed if the answer is incomplete."""
@@ -153,6 +200,10 @@ class _Answer:
             raise RequestFailed(failure)
         uses = tuple(ToolUse(call.id, call.name, call.arguments) for _, call in sorted(self.tool_calls.items()))
         return Completion(uses, self.prompt_tokens, self.completion_tokens)
+
+
+def _has_content(delta: _Delta) -> bool:
+    return bool(delta.get("content") or delta.get("tool_calls"))
 
 
 def _without_surrogates(text: str | None) -> str:
