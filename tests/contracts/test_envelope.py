@@ -51,6 +51,10 @@ def test_a_message_without_headers_is_identified_by_its_place() -> None:
     assert read({}) == Envelope("REQUESTS/1", "call.requested", "unnamed", NOW)
 
 
+def test_an_empty_id_counts_as_none() -> None:
+    assert read({"ce-id": ""}).id == "REQUESTS/1"
+
+
 @pytest.mark.parametrize(
     ("text", "time"),
     [

@@ -63,3 +63,10 @@ async def test_the_last_error_is_raised_when_no_leader_is_elected_in_time(monkey
     server = Server(*[NoStreamResponseError()] * 1_000_000)
     with pytest.raises(NoStreamResponseError):
         await retry_until_leader(server.answer)
+
+
+async def test_a_message_for_a_full_stream_is_not_sent_again() -> None:
+    server = Server(ServiceUnavailableError(code=503, err_code=10077, description="maximum bytes exceeded"))
+    with pytest.raises(ServiceUnavailableError):
+        await retry_until_leader(server.answer)
+    assert server.requests == 1

@@ -14,6 +14,7 @@ from campaign_stats.projection import ALL, Projected, project
 from campaign_stats.store import Conflict, Store
 from chassis import stream_scan
 from chassis.event_log import EventLog
+from chassis.provision import provision
 from contracts import Event, call_id_of
 from contracts.examples import EXAMPLES
 from contracts.streams import CALLS, call_filters
@@ -183,3 +184,15 @@ async def test_a_checkpoint_of_another_log_is_reported_and_nothing_is_overwritte
         while "another log" not in (await readiness(app))[1]:
             await asyncio.sleep(0.02)
     assert await content() == before
+
+
+async def test_a_log_that_begins_anew_is_reported(
+    replica: Replica, journal: Journal, followed: Followed, bus_client: Client, readiness: Readiness
+) -> None:
+    js = bus_client.jetstream()
+    async with replica() as app:
+        await followed(await journal("survey/1", "waiting"))
+        await js.delete_stream(CALLS.name)
+        await provision(js)
+        while "another log" not in (await readiness(app))[1]:
+            await asyncio.sleep(0.02)

@@ -1,5 +1,7 @@
 """The sizes of streams and buckets: chosen by the operator, shown by the doctor, enforced by the server."""
 
+from dataclasses import replace
+
 import pytest
 from nats.aio.client import Client
 from nats.js.errors import APIError
@@ -7,7 +9,9 @@ from nats.js.errors import APIError
 from centralita.operations.doctor import bus
 from centralita.operations.doctor.checks import Result
 from centralita.operations.doctor.storage import REMEDIES, check_storage
+from chassis.dead_letters import DeadLetterRefused, store_dead_letter
 from chassis.provision import Settings, provision
+from contracts.dead_letters import DeadLetter
 from contracts.streams import AUDIT, BUCKETS, CALLS, DEAD_LETTERS, MEGABYTE, REQUESTS, STREAMS, WATCHED_STREAMS
 
 
@@ -47,6 +51,22 @@ async def test_the_doctor_warns_before_a_stream_is_full_and_a_full_one_refuses(b
     assert "REQUESTS_MAX_MEGABYTES" in found_again.advice
     with pytest.raises(APIError, match="maximum bytes exceeded"):
         await js.publish("call.requested", b"x" * 300_000)
+
+
+async def test_a_full_stream_of_dead_letters_refuses_them(bus_client: Client) -> None:
+    js = bus_client.jetstream()
+    config = (await js.stream_info(DEAD_LETTERS.name)).config
+    await js.update_stream(replace(config, max_bytes=1))
+    message = DeadLetter.of(
+        stream=REQUESTS.name,
+        sequence=1,
+        consumer="orchestrator-requests",
+        subject="call.requested",
+        reasons=["phone_number: missing"],
+        deliveries=1,
+    )
+    with pytest.raises(DeadLetterRefused):
+        await store_dead_letter(bus_client, message)
 
 
 async def test_streams_that_hold_what_is_in_progress_have_no_limit(bus_client: Client) -> None:

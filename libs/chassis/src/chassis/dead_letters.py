@@ -6,9 +6,10 @@ from datetime import datetime
 
 import structlog
 from nats.aio.client import Client
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.errors import BadRequestError, NotFoundError, ServiceUnavailableError
 
 from chassis.event_log import publish
+from chassis.leader_retry import is_stream_full
 from chassis.metrics import DEAD_LETTERS as STORED
 from chassis.stream_reader import last_sequence, read
 from contracts.dead_letters import DeadLetter
@@ -40,7 +41,9 @@ async def store_dead_letter(client: Client, dead_letter: DeadLetter) -> None:
     body = dead_letter.model_dump_json(exclude_none=True).encode()
     try:
         await publish(client, dead_letter.dead_letter_subject, body, headers)
-    except BadRequestError as error:
+    except (BadRequestError, ServiceUnavailableError) as error:
+        if isinstance(error, ServiceUnavailableError) and not is_stream_full(error):
+            raise
         raise DeadLetterRefused(str(error)) from error
     STORED.labels(consumer=dead_letter.consumer).inc()
     logger.error(

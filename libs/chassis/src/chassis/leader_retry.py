@@ -16,9 +16,19 @@ _IN_PROCESS_PAUSE_SECONDS = 0.005
 _IN_PROCESS = (10158, 10164)
 """The server's error codes (``errors.json``) while another message with the same id, or under the same guard, is being
 replicated. If the leader dies meanwhile, that message may be lost."""
+_STORE_FAILED = 10_077
+"""The server's error code if a message cannot be stored, such as in a full stream. It has the status 503, as if there
+were no leader, but another try cannot succeed at once."""
 _NO_ANSWER = (NoRespondersError, NoStreamResponseError, ServiceUnavailableError, TimeoutError)
 
 T = TypeVar("T")
+
+
+def is_stream_full(error: Exception) -> bool:
+    """Whether the server refused a message because its stream has reached a limit."""
+    if not isinstance(error, APIError) or error.err_code != _STORE_FAILED:
+        return False
+    return "maximum" in (error.description or "")
 
 
 async def retry_until_leader(request: Callable[[], Awaitable[T]]) -> T:
@@ -32,9 +42,9 @@ async def retry_until_leader(request: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await request()
-        except _NO_ANSWER:
+        except _NO_ANSWER as error:
             pause = _PAUSE_SECONDS
-            if clock() > deadline:
+            if clock() > deadline or is_stream_full(error):
                 raise
         except APIError as error:
             pause = _IN_PROCESS_PAUSE_SECONDS

@@ -65,7 +65,7 @@ class Envelope:
         """
         get = headers.get
         return cls(
-            id=get("ce-id", id),
+            id=get("ce-id") or id,  # an empty id would be no cause of any event
             type=get("ce-type", subject),
             source=get("ce-source", "unnamed"),
             time=_instant(headers["ce-time"]) if "ce-time" in headers else time,

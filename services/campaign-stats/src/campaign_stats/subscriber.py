@@ -139,6 +139,7 @@ class Follower:
         if batch.messages:
             return await self._apply(checkpoint, batch)
         self._show_lag(batch.pending, None)
+        await self._check_log(checkpoint)  # NATS may have lost its data, and the reader would wait for their end
         await self._present_checkpoint(checkpoint)
         return checkpoint
 

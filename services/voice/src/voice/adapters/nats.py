@@ -29,7 +29,8 @@ class DialEventReader:
         """
         end_sequence = await last_sequence(self._client, CALLS.name)
         last = await self._last_permit()
-        start = last.replay_from_sequence if last else end_sequence + 1
+        # An import gives events other sequences.
+        start = min(last.replay_from_sequence, last.sequence) if last else end_sequence + 1
         async with aclosing(listen_events(self._client, CALLS, DIAL_FILTERS, start_sequence=start)) as batches:
             yield last, batches
 

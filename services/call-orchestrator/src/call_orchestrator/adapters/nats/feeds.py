@@ -47,7 +47,9 @@ class NatsFeeds:
         """
         end = await last_sequence(self._client, CALLS.name)
         last = await self._last_grant()
-        start = last.event.replay_from_sequence if last and isinstance(last.event, AdmissionGranted) else end + 1
+        start = end + 1
+        if last and isinstance(last.event, AdmissionGranted):
+            start = min(last.event.replay_from_sequence, last.sequence)  # an import gives events other sequences
         async with aclosing(listen(self._client, CALLS, SLOT_FILTERS, start_sequence=start)) as batches:
             yield _slot_events(last.sequence if last else 0, batches)
 
