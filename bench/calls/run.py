@@ -125,7 +125,8 @@ async def _stored(
     messages = [one async for one in read_stream(client, LOG, after_sequence=before[LOG].last_sequence)]
     size = after[LOG].bytes - before[LOG].bytes
     return {
-        "messages in CALLS": (after[LOG].messages - before[LOG].messages) / calls,
+        "messages in CALLS": published[LOG],
+        "messages that remain in CALLS": (after[LOG].messages - before[LOG].messages) / calls,
         "stored publishes": sum(count for name, count in published.items() if name != CLIPS),
         "stored publishes of clips": published.get(CLIPS, 0.0),
         "bytes in CALLS": size / calls,

@@ -96,7 +96,9 @@ class RunningSystem:
     async def admin(self) -> AsyncIterator[Client]:
         """Connects as the user admin."""
         addresses = self.admin_url.split(",")
-        client = await nats.connect(addresses, reconnect_time_wait=0.1, max_reconnect_attempts=-1)
+        client = await nats.connect(
+            addresses, reconnect_time_wait=0.1, max_reconnect_attempts=-1, error_cb=_ignore_error
+        )
         try:
             yield client
         finally:
@@ -217,6 +219,10 @@ def _nats(
             stack.callback(server.stop)
             server.start()
         yield servers
+
+
+async def _ignore_error(_: Exception) -> None:
+    """Ignores that a server is down for a moment, which nats-py would print."""
 
 
 def _find_nats_url(output: str) -> str | None:
