@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from nats.aio.client import Client
-from nats.js.api import DiscardPolicy, StreamConfig
+from nats.js.api import DiscardPolicy
 
 from centralita.commands.connections import connected
 from centralita.embedded.servers import nats_server
@@ -91,9 +92,9 @@ async def wait_for_first_message(client: Client) -> None:
 
 async def limit_requests(client: Client, max_messages: int) -> None:
     """Makes the stream REQUESTS refuse further messages once it has `max_messages`."""
-    subjects = list(REQUESTS.subjects)
-    config = StreamConfig(REQUESTS.name, subjects=subjects, discard=DiscardPolicy.NEW, max_msgs=max_messages)
-    await client.jetstream().update_stream(config)
+    js = client.jetstream()
+    config = (await js.stream_info(REQUESTS.name)).config
+    await js.update_stream(replace(config, discard=DiscardPolicy.NEW, max_msgs=max_messages))
 
 
 async def test_an_import_stores_its_messages_in_order_and_can_be_undone(bus_client: Client, file: Path) -> None:
