@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import count
 from typing import Any
 
 import pytest
@@ -134,7 +135,11 @@ async def test_a_sentence_that_arrived_before_its_turn_is_kept_for_it(
     reader = TurnEventReader(bus_client, lagging)
     event = await start_call()
     heard_sequence = await hear(calls, event, 1)
+    other, probes = await start_call(), count()
     async with run_in_background(reader.run()):
+        while not list(reader._recent.of(other.call_id)):  # until it listens
+            await request_audio(other, 1, next(probes), "Probe.")
+            await asyncio.sleep(0.02)
         async with reader.follow(event.call_id, heard_sequence) as first:
             await request_audio(event, 1, 0, "Arrived before.")
             assert await next_texts(first, 1) == ["Arrived before."]

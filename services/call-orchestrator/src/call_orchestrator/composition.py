@@ -56,9 +56,9 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     async with running_clock(bus.client) as clock:
         log = bus.log(CALLS, clock.now)
         queue = NatsQueue(bus.client, bus.log(QUEUE, clock.now))
-        await queue.restore(log)
         timers = NatsTimers(bus.client, Service.ORCHESTRATOR, clock.now)
         requests = NatsRequests(bus.client, bus.log(REQUESTS))
+        await queue.restore(log, requests)
         slots = Slots(limits(settings))
         backlog = Backlog(settings.max_backlog, lambda: slots.waiting)
         calls = CallService(log, requests, Effects(timers, queue), policy(settings), clock.now, backlog)

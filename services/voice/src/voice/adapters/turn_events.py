@@ -116,7 +116,7 @@ class TurnEventReader:
                 history = await self._read_at_leader(call_id, after_sequence)
             else:
                 may_ask = True
-                history = [received] if received else await self._read_history(call_id, after_sequence)
+                history = [received] if received else await self._read_at_leader(call_id, after_sequence)
 
     async def _read_history(self, call_id: UUID, after_sequence: int) -> list[StoredEvent]:
         """Returns the events of the turn in one page, from any node that has reached its `speech.heard`."""

@@ -6,11 +6,12 @@ from uuid import UUID
 from nats.aio.client import Client
 from nats.js.errors import APIError
 
+from call_orchestrator.adapters.nats.requests import NatsRequests
 from chassis.event_log import EventLog
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from chassis.stream_reader import last_sequence, read
 from chassis.unreadable import UnreadableEvent, UnreadableEvents
-from contracts import Call, CallDecision, CallStatus, Envelope, QueueJoined
+from contracts import Call, CallCreated, CallDecision, CallStatus, Envelope, QueueJoined
 from contracts.streams import CALLS, QUEUE, call_state_filter
 
 _ALREADY_DELETED = (10037, 10043, 10057)
@@ -26,16 +27,17 @@ class NatsQueue:
         self._queue = queue
         self._unreadable = UnreadableEvents("queue-restoring")
 
-    async def restore(self, calls: EventLog) -> None:
+    async def restore(self, calls: EventLog, requests: NatsRequests) -> None:
         """Rebuilds the queue from the log if the stream ``QUEUE`` has never had a message.
 
-        That is so if the stream was lost and created again, or if the log was imported.
+        That is so if the stream was lost and created again, if the log was imported, and until the first call waits. A
+        call with undecided commands is left out: its request or the commands are delivered again, and decide first.
         """
         if (await self._js.stream_info(QUEUE.name)).state.last_seq:
             return
         for call_id in await self._pending():
             try:
-                await self._restore(calls, call_id)
+                await self._restore(calls, requests, call_id)
             except UnreadableEvent as error:
                 self._unreadable.report(error)
 
@@ -50,10 +52,14 @@ class NatsQueue:
                     (pending.add if status == CallStatus.PENDING else pending.discard)(UUID(call_id))
         return pending
 
-    async def _restore(self, calls: EventLog, call_id: UUID) -> None:
+    async def _restore(self, calls: EventLog, requests: NatsRequests, call_id: UUID) -> None:
         newest = await calls.last(call_state_filter(call_id))
-        if newest and isinstance(newest.event, CallDecision) and newest.event.call.is_queued:
-            await self.join(newest.event.call, due_sequence=newest.sequence, cause=newest.envelope)
+        if not (newest and isinstance(newest.event, CallDecision) and newest.event.call.is_queued):
+            return
+        call = newest.event.call
+        is_created = isinstance(newest.event, CallCreated) and call.command_sequence is not None
+        if not (is_created and await requests.commands(call_id, call.command_sequence or 0)):
+            await self.join(call, due_sequence=newest.sequence, cause=newest.envelope)
 
     async def join(self, call: Call, *, due_sequence: int, cause: Envelope) -> None:
         """Adds the call to the stream ``QUEUE``, which keeps one message per call: the newest.
