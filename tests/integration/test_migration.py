@@ -150,7 +150,7 @@ class OldInstallation:
                 await asyncio.sleep(0.1)
 
     async def acknowledge(self, consumer: str, count: int) -> None:
-        """Acknowledges the first messages of a consumer; it delivers the others, and nobody acknowledges them."""
+        """Acknowledges the first messages of a consumer; it delivers the others, which stay unacknowledged."""
         received = await self.deliveries(consumer, count)
         for message in received[:count]:
             await message.ack_sync()

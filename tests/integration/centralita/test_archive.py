@@ -1,4 +1,4 @@
-"""Archiving ended calls: the archive and the stream together are the log as it was, whatever interrupts the run."""
+"""Archiving ended calls: the archive and the stream together are the log as it was, also after an interruption."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What the REST API reads from the log for each request, whatever the length of the log."""
+"""What the REST API reads from the log for each request; the length of the log does not matter."""
 
 from typing import TYPE_CHECKING
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""Schedules of a call: in whatever order replicas set and clear them, the present deadline keeps its schedule."""
+"""Schedules of a call: replicas set and clear them in any order, and the present deadline keeps its schedule."""
 
 from datetime import timedelta
 from itertools import accumulate, groupby

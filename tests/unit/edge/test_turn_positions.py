@@ -112,7 +112,7 @@ async def test_a_repeated_webhook_reads_the_same_and_appends_nothing() -> None:
 async def test_the_first_utterance_of_an_attempt_reads_one_page_from_its_grant() -> None:
     log = ReadLog()
     log.store(call_created(FIRST))
-    grant = log.store(heard(1, attempt=1)).sequence  # whatever has the sequence of the grant
+    grant = log.store(heard(1, attempt=1)).sequence  # an event with the sequence of the grant
     log.store(status_changed(CALL.model_copy(update={"granted_sequence": grant})))
 
     await DialogueService(log, FakeSpeech()).respond(ID, received(1))
