@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import nats
 import pytest
+import structlog
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import ServerError
@@ -32,6 +33,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         shared = item.path.parent if item.path.parent.name == "observability" else item.path
         item.add_marker(pytest.mark.xdist_group(str(shared)))
+
+
+@pytest.fixture(autouse=True)
+def default_logging() -> None:
+    """Undoes the log settings of an earlier test in this process: a command hides lines below the level WARNING."""
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
