@@ -329,7 +329,7 @@ async def test_a_cluster_is_migrated_and_keeps_its_replicas(tmp_path: Path) -> N
 async def test_an_embedded_run_migrates_its_folder_by_itself(old: OldInstallation, old_url: str) -> None:
     before = await old.messages()
     await old.client.close()
-    await _provision(old_url, replicas=1)
+    await _provision(old_url, None)
     client = await nats.connect(old_url)
     migrated = OldInstallation(client)
     migrated.waiting = old.waiting

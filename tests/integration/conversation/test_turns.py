@@ -23,7 +23,8 @@ async def test_a_turn_reads_the_call_and_one_page_and_nothing_at_the_leader(
     requests: list[str] = []
 
     async def note(message: Msg) -> None:
-        requests.append(message.subject)
+        if "JS_SRC" not in message.subject:  # a consumer of the server itself, for a stream that sources another
+            requests.append(message.subject)
 
     await bus_client.subscribe("$JS.API.>", cb=note)
     await bus_client.flush()

@@ -123,7 +123,8 @@ async def test_whether_a_clip_exists_is_read_from_its_metadata_once(
     requests: list[str] = []
 
     async def note(message: Msg) -> None:
-        requests.append(message.subject)
+        if "JS_SRC" not in message.subject:  # a consumer of the server itself, for a stream that sources another
+            requests.append(message.subject)
 
     await bus_client.subscribe("$JS.API.>", cb=note)
     await bus_client.flush()

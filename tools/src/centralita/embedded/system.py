@@ -17,6 +17,7 @@ from centralita.embedded.credentials import CREDENTIALS_FILE, Credentials
 from centralita.embedded.processes import SupervisedProcess
 from centralita.embedded.run_files import SETTINGS_FILE, env_lines, write_private_file
 from centralita.embedded.servers import (
+    START_SECONDS,
     CannotStart,
     Server,
     restartable_mongo_server,
@@ -25,7 +26,7 @@ from centralita.embedded.servers import (
 from centralita.embedded.vendors import Vendors, vendors
 from chassis.addresses import connection
 from chassis.migrate import migrate
-from chassis.provision import NotMigrated, provision
+from chassis.provision import NotEnoughNodes, NotMigrated, provision
 from contracts.permissions import ADMIN, OPERATOR
 
 MODULES = {
@@ -108,7 +109,7 @@ async def running(
     ):
         nats_url, cluster = bus.url, bus if isinstance(bus, Cluster) else None
         access.store(folder / "nats" / CREDENTIALS_FILE.name, nats_url)
-        await _provision(access.url(nats_url, ADMIN), replicas=NODES if cluster else 1)
+        await _provision(access.url(nats_url, ADMIN), cluster)
         simulators = vendors(environment, seed=seed, speed=speed, log=folder / "simulators.log", behaviours=behaviours)
         async with simulators as running_vendors:
             with _listening(ports) as listeners:
@@ -193,13 +194,24 @@ def _bus(folder: Path, ports: Ports, access: Credentials, *, clustered: bool) ->
             yield server
 
 
-async def _provision(admin_url: str, replicas: int) -> None:
+async def _provision(admin_url: str, cluster: Cluster | None) -> None:
+    """Provisions the bus. A node of the cluster may miss a heartbeat on a loaded machine: waits until it is back."""
+    replicas = NODES if cluster else 1
     client = await nats.connect(**connection(admin_url))
     try:
-        try:
-            await provision(client.jetstream(), replicas=replicas)
-        except NotMigrated:
-            await migrate(client, replicas=replicas)
+        async with asyncio.timeout(START_SECONDS):
+            while True:
+                try:
+                    return await provision(client.jetstream(), replicas=replicas)
+                except NotMigrated:
+                    return await migrate(client, replicas=replicas)
+                except NotEnoughNodes:
+                    if cluster is None:
+                        raise
+                    await asyncio.sleep(0.2)
+                    await asyncio.to_thread(cluster.wait_until_formed)
+    except TimeoutError as error:
+        raise CannotStart(f"the streams could not be created on {replicas} nodes within {START_SECONDS} s") from error
     finally:
         await client.close()
 
