@@ -40,7 +40,8 @@ from chassis import tracing
 from chassis.event_log import EventLog, Guard
 from chassis.provision import provision
 from contracts import CallCreated, CallRequested, decode
-from contracts.streams import CALLS, call_state_filter
+from contracts.filters import call_state_filter
+from contracts.streams import CALLS
 from contracts.vocabulary import TelephonyStatus
 from conversation.domain.sentences import sentences_of
 

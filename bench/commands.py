@@ -14,7 +14,8 @@ from call_orchestrator.settings import Settings
 from chassis.provision import provision
 from chassis.serve import connect_bus
 from contracts import CallCancelRequested, CallRequested, CommandOutcome, Event, Service, call_id_of, outcome_subject
-from contracts.streams import ORCHESTRATOR_REQUESTS, REQUESTS
+from contracts.consumers import ORCHESTRATOR_REQUESTS
+from contracts.streams import REQUESTS
 
 QUEUED = 3_000
 ROUNDS = 3

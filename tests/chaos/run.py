@@ -26,8 +26,9 @@ from centralita.replay.scope import Scope
 from centralita.replay.verifying import verify
 from chassis.dead_letters import read_dead_letters
 from contracts import Service, call_id_of
+from contracts.consumers import CONSUMERS
 from contracts.permissions import ADMIN
-from contracts.streams import CONSUMERS, QUEUE
+from contracts.streams import QUEUE
 
 SPEED = 20
 BEHAVIOURS = "human=0.25,busy=0.2,no_answer=0.15,invalid=0.05,refused=0.03,hangs_up=0.15,silent=0.02,voicemail=0.15"

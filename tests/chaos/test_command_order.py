@@ -31,14 +31,9 @@ from contracts import (
     HangupReason,
     call_id_of,
 )
-from contracts.streams import (
-    CALLS,
-    DEAD_LETTERS,
-    ORCHESTRATOR_COMMANDS,
-    ORCHESTRATOR_REQUESTS,
-    REQUESTS,
-    call_state_filter,
-)
+from contracts.consumers import ORCHESTRATOR_COMMANDS, ORCHESTRATOR_REQUESTS
+from contracts.filters import call_state_filter
+from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS
 
 PAIRS = int(os.environ.get("PAIRS", "1000"))
 BATCH = 500

@@ -10,7 +10,8 @@ from nats.aio.client import Client
 
 from chassis.stream_reader import follow_events
 from contracts import Call, CallDecision
-from contracts.streams import CALLS, call_state_filter
+from contracts.filters import call_state_filter
+from contracts.streams import CALLS
 
 
 @dataclass

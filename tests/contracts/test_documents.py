@@ -11,10 +11,12 @@ from pydantic import ValidationError
 
 from contracts import EVENTS, ChainEvent, CommandOutcome, Event, InvalidMessage, Service, call_id_of, decode
 from contracts.__main__ import BESIDE_THE_PACKAGE, documents, drift
+from contracts.consumers import CONSUMERS, ORCHESTRATOR_FACTS, Consumer
 from contracts.documents import address_of, asyncapi, covers, schema_of, stream_of
 from contracts.examples import CALL_ID, EXAMPLES
+from contracts.filters import message_ids
 from contracts.queries import CALL_REQUEST, CampaignStatisticsQuery
-from contracts.streams import CONSUMERS, ORCHESTRATOR_FACTS, STREAMS, Consumer, message_ids
+from contracts.streams import STREAMS
 
 README = BESIDE_THE_PACKAGE / "README.md"
 every_event = pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)

@@ -20,8 +20,8 @@ from nats.aio.client import Client
 
 from centralita.embedded.system import System
 from contracts import CallRequested, CommandOutcome
+from contracts.consumers import ORCHESTRATOR_REQUESTS
 from contracts.queries import CALL_REQUEST
-from contracts.streams import ORCHESTRATOR_REQUESTS
 from contracts.vocabulary import RefusalCode
 
 LIMIT = 20

@@ -25,8 +25,11 @@ from chassis.live import Incomplete, listen
 from chassis.provision import NotEnoughNodes, provision
 from chassis.stream_reader import follow
 from contracts import CampaignPaused
+from contracts.buckets import BUCKETS, CLIPS
+from contracts.consumers import CONSUMERS
+from contracts.filters import campaign_state_filter
 from contracts.permissions import ADMIN
-from contracts.streams import BUCKETS, CALLS, CLIPS, CONSUMERS, QUEUE, STREAMS, campaign_state_filter
+from contracts.streams import CALLS, QUEUE, STREAMS
 
 NAMES = tuple(stream.name for stream in (*STREAMS, *(bucket.stream for bucket in BUCKETS)))
 

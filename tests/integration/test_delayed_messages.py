@@ -16,7 +16,7 @@ from chassis.retry_later import RetryLater
 from chassis.serve import connect_bus
 from chassis.subscriptions import subscribe
 from contracts import CallHangupRequested, CallSettlementRequested, CallStatus, Service
-from contracts.streams import VOICE_HANGUPS, VOICE_SETTLEMENTS, Consumer
+from contracts.consumers import VOICE_HANGUPS, VOICE_SETTLEMENTS, Consumer
 
 Request = CallHangupRequested | CallSettlementRequested
 

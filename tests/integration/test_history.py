@@ -21,7 +21,8 @@ from chassis.event_log import EventLog, StoredEvent
 from chassis.stream_reader import last_sequence, read
 from contracts import AudioFailed, CallStatus, ConversationEnded, DialClaimed, Event, SpeechHeard
 from contracts.examples import EXAMPLES
-from contracts.streams import CALLS, call_filters, call_state_filter
+from contracts.filters import call_filters, call_state_filter
+from contracts.streams import CALLS
 
 CALL_IDS = [UUID(int=number) for number in range(4)]
 KINDS = (SpeechHeard, AudioFailed, ConversationEnded, DialClaimed)

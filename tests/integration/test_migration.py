@@ -32,10 +32,11 @@ from chassis.migrate import MigrationRefused, migrate
 from chassis.provision import COPY_OF_CALLS, NotMigrated, provision
 from chassis.stream_reader import last_sequence, read
 from contracts import Call, CallStatus, TimerDue
+from contracts.consumers import CONSUMERS
 from contracts.events.timers import schedule_subject
 from contracts.examples import EXAMPLES
 from contracts.permissions import ADMIN
-from contracts.streams import CALLS, CONSUMERS, SCHEDULES, STREAMS
+from contracts.streams import CALLS, SCHEDULES, STREAMS
 
 OLD_CALLS = StreamConfig(
     name="CALLS",

@@ -38,7 +38,7 @@ from chassis.settings import ServiceSettings
 from chassis.event_log import StoredEvent
 from chassis.subscriptions import subscribe
 from contracts import CallStatusChanged, Service
-from contracts.streams import VOICE_DIALS
+from contracts.consumers import VOICE_DIALS
 
 
 @asynccontextmanager

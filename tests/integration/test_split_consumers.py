@@ -5,8 +5,9 @@ from nats.js import JetStreamContext
 
 from chassis.provision import consumer_config, provision
 from contracts import CallCancelRequested, CallRequested, CallRetryRequested, Event, call_id_of
+from contracts.consumers import ORCHESTRATOR_COMMANDS, ORCHESTRATOR_REQUESTS
 from contracts.examples import EXAMPLES
-from contracts.streams import ORCHESTRATOR_COMMANDS, ORCHESTRATOR_REQUESTS, REQUESTS
+from contracts.streams import REQUESTS
 
 CALL_ID = call_id_of("r-1")
 REQUEST = EXAMPLES[CallRequested.event_name]

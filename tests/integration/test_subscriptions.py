@@ -20,9 +20,10 @@ from chassis.retry_later import RetryLater
 from chassis.serve import connect_bus
 from chassis.subscriptions import subscribe
 from contracts import ReplyGenerated, Service, SpeechHeard
+from contracts.consumers import CONVERSATION_TURNS, Consumer
 from contracts.dead_letters import DeadLetter
 from contracts.examples import EXAMPLES
-from contracts.streams import CALLS, CONVERSATION_TURNS, DEAD_LETTERS, Consumer
+from contracts.streams import CALLS, DEAD_LETTERS
 
 CONSUMER = replace(CONVERSATION_TURNS, backoff=(0.01, 0.01, 0.01))
 SPEECH = EXAMPLES[SpeechHeard.event_name]

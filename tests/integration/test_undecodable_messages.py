@@ -16,8 +16,9 @@ from chassis.event_log import StoredEvent
 from chassis.serve import connect_bus
 from chassis.subscriptions import subscribe
 from contracts import CallCancelRequested, CallDecision, Event, Service
+from contracts.consumers import CONSUMERS, ORCHESTRATOR_COMMANDS, Consumer
 from contracts.examples import EXAMPLES
-from contracts.streams import CONSUMERS, DEAD_LETTERS, ORCHESTRATOR_COMMANDS, Consumer
+from contracts.streams import DEAD_LETTERS
 
 MAX_DEAD_LETTER_BYTES = 4_096
 JSON = {"content-type": "application/json"}

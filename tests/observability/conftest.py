@@ -27,7 +27,8 @@ from contracts import (
     TelephonyStatusReported,
     call_id_of,
 )
-from contracts.streams import CALLS, call_filters
+from contracts.filters import call_filters
+from contracts.streams import CALLS
 
 CALLS_MADE = 6
 SCRAPES_AFTER = 3.0

@@ -8,7 +8,7 @@ from chassis.event_log import StoredEvent
 from chassis.failure_counts import FailureCounts
 from chassis.subscriptions import subscribe
 from contracts import CallStatusChanged, CampaignPauseRequested, CampaignResumeRequested, SpeechHeard
-from contracts.streams import CONVERSATION_TURNS, ORCHESTRATOR_CAMPAIGNS, ORCHESTRATOR_FACTS, VOICE_DIALS
+from contracts.consumers import CONVERSATION_TURNS, ORCHESTRATOR_CAMPAIGNS, ORCHESTRATOR_FACTS, VOICE_DIALS
 
 
 async def on_pause(event: CampaignPauseRequested, stored: StoredEvent[CampaignPauseRequested]) -> None: ...

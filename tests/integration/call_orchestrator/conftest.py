@@ -28,7 +28,7 @@ from contracts import (
     call_id_of,
     outcome_subject,
 )
-from contracts.streams import call_state_filter
+from contracts.filters import call_state_filter
 
 Ask = Callable[..., Awaitable[list[UUID]]]
 

@@ -30,7 +30,8 @@ from contracts import (
     CallStatus,
     QueueJoined,
 )
-from contracts.streams import QUEUE, call_state_filter
+from contracts.filters import call_state_filter
+from contracts.streams import QUEUE
 
 
 async def most_live(calls: EventLog) -> int:

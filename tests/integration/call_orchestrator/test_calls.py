@@ -40,7 +40,8 @@ from contracts import (
     TimerDue,
     call_id_of,
 )
-from contracts.streams import CALLS, DEAD_LETTERS, QUEUE, REQUESTS, call_filters, call_state_filter
+from contracts.filters import call_filters, call_state_filter
+from contracts.streams import CALLS, DEAD_LETTERS, QUEUE, REQUESTS
 
 SCHEDULED_AT = datetime.now(UTC) + timedelta(days=1)
 

@@ -29,7 +29,9 @@ from contracts import (
     call_id_of,
     outcome_subject,
 )
-from contracts.streams import DEAD_LETTERS, ORCHESTRATOR_COMMANDS, ORCHESTRATOR_REQUESTS, REQUESTS, call_state_filter
+from contracts.consumers import ORCHESTRATOR_COMMANDS, ORCHESTRATOR_REQUESTS
+from contracts.filters import call_state_filter
+from contracts.streams import DEAD_LETTERS, REQUESTS
 from contracts.vocabulary import RefusalCode
 
 LIMITS = {"max_concurrent_calls": 0, "twilio_calls_per_second": 1000}

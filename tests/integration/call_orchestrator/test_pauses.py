@@ -31,7 +31,8 @@ from contracts import (
     TimerDue,
 )
 from contracts.examples import CALL
-from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS, call_state_filter, campaign_state_filter
+from contracts.filters import call_state_filter, campaign_state_filter
+from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS
 
 LIMITS = {"max_concurrent_calls": 0, "twilio_calls_per_second": 100}
 PAUSE = CampaignPauseRequested(campaign_id="spring", reason="a wrong number in the script")

@@ -20,7 +20,8 @@ from contracts import (
     TelephonyStatus,
     TelephonyStatusReported,
 )
-from contracts.streams import CALLS, QUEUE, REQUESTS, call_commands_filter, call_state_filter, campaign_state_filter
+from contracts.filters import call_commands_filter, call_state_filter, campaign_state_filter
+from contracts.streams import CALLS, QUEUE, REQUESTS
 
 
 class Traffic:

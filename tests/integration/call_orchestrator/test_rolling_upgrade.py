@@ -34,7 +34,9 @@ from contracts import (
     TelephonyStatus,
     TelephonyStatusReported,
 )
-from contracts.streams import CALLS, DEAD_LETTERS, ORCHESTRATOR_FACTS, call_state_filter
+from contracts.consumers import ORCHESTRATOR_FACTS
+from contracts.filters import call_state_filter
+from contracts.streams import CALLS, DEAD_LETTERS
 
 COUNT = 12
 NEW_VALUE = "escalated"

@@ -17,7 +17,8 @@ from chassis.event_log import EventLog
 from chassis.provision import provision
 from contracts import Event, call_id_of
 from contracts.examples import EXAMPLES
-from contracts.streams import CALLS, call_filters
+from contracts.filters import call_filters
+from contracts.streams import CALLS
 
 Replica = Callable[..., AbstractAsyncContextManager[ASGIApp]]
 Journal = Callable[[str, str], Awaitable[int]]

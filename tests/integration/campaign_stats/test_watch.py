@@ -10,8 +10,8 @@ from starlette.types import ASGIApp
 
 from campaign_stats.store import Store
 from chassis.event_log import EventLog
+from contracts.consumers import CONSUMERS, CONVERSATION_TURNS
 from contracts.examples import EXAMPLES
-from contracts.streams import CONSUMERS, CONVERSATION_TURNS
 
 Replica = Callable[..., AbstractAsyncContextManager[ASGIApp]]
 Journal = Callable[[str, str], Awaitable[int]]

@@ -51,8 +51,9 @@ from contracts import (
     TimerDue,
     call_id_of,
 )
+from contracts.consumers import CONSUMERS, ORCHESTRATOR_FACTS, Consumer
 from contracts.examples import EXAMPLES
-from contracts.streams import ARCHIVED_SEQUENCE, CALLS, CONSUMERS, ORCHESTRATOR_FACTS, REQUESTS, Consumer
+from contracts.streams import ARCHIVED_SEQUENCE, CALLS, REQUESTS
 
 if TYPE_CHECKING:
     from tests.integration.centralita.conftest import Command

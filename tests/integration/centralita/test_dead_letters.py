@@ -22,7 +22,8 @@ from chassis.event_log import EventLog, size_of
 from contracts import CallCreated, Envelope
 from contracts.dead_letters import DeadLetter
 from contracts.examples import CALL_ID, EXAMPLES
-from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS, call_filters
+from contracts.filters import call_filters
+from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

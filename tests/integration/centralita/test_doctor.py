@@ -18,9 +18,10 @@ from centralita.operations.doctor.checks import Finding, Result
 from centralita.operations.doctor.limits import HEADER_ALLOWANCE_BYTES, check_payload
 from centralita.operations.doctor.public import STATUS_PATH, signature
 from chassis.provision import consumer_config
+from contracts.consumers import CONVERSATION_TURNS, VOICE_DIALS, VOICE_SETTLEMENTS
 from contracts.instants import MAX_SCHEDULE_AHEAD
 from contracts.script import MAX_SCRIPT_BYTES
-from contracts.streams import CALLS, CONVERSATION_TURNS, VOICE_DIALS, VOICE_SETTLEMENTS
+from contracts.streams import CALLS
 from contracts.texts import MAX_VALUE_CHARACTERS
 from edge.entrypoints.body_limit import MAX_BODY_BYTES, MAX_WEBHOOK_BYTES
 from edge.entrypoints.webhooks import MAX_FIELDS

@@ -23,8 +23,9 @@ from centralita.replay.verifying import verify
 from chassis.barrier import wait_until_processed
 from chassis.event_log import EventLog
 from contracts import CallRequested, CampaignDecision, Event
+from contracts.consumers import VOICE_DIALS
 from contracts.examples import EXAMPLES
-from contracts.streams import CALLS, REQUESTS, VOICE_DIALS
+from contracts.streams import CALLS, REQUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,9 @@ from centralita.operations.doctor.checks import Result
 from centralita.operations.doctor.storage import REMEDIES, check_storage
 from chassis.dead_letters import DeadLetterRefused, store_dead_letter
 from chassis.provision import Settings, provision
+from contracts.buckets import BUCKETS, WATCHED_STREAMS
 from contracts.dead_letters import DeadLetter
-from contracts.streams import AUDIT, BUCKETS, CALLS, DEAD_LETTERS, MEGABYTE, REQUESTS, STREAMS, WATCHED_STREAMS
+from contracts.streams import AUDIT, CALLS, DEAD_LETTERS, MEGABYTE, REQUESTS, STREAMS
 
 
 def test_the_default_sizes_are_those_of_the_contracts() -> None:

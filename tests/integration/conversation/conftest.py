@@ -14,7 +14,7 @@ from tests.fakes.providers import provider
 
 from chassis.event_log import EventLog, StoredEvent
 from contracts import AudioRequested, Call, CallStatus, Event, SpeechHeard
-from contracts.streams import call_filters
+from contracts.filters import call_filters
 from conversation.adapters.openai import openai_model
 from conversation.application.turns import Turns
 from conversation.ports import Model

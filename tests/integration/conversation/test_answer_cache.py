@@ -11,7 +11,7 @@ from tests.fakes.model import ModelServer
 from tests.integration.conversation.conftest import ActiveCall
 
 from contracts import AudioRequested, ReplyGenerated, ReplySource
-from contracts.streams import ANSWERS
+from contracts.buckets import ANSWERS
 from conversation.adapters.nats import NatsAnswerCache
 from conversation.application.turns import Turns
 

@@ -8,7 +8,7 @@ from tests.fakes.model import ModelServer
 from tests.integration.conversation.conftest import ActiveCall
 
 from contracts import ConversationEnded, ReplyGenerated, ToolCall
-from contracts.streams import call_filters
+from contracts.filters import call_filters
 from conversation.application.turn_events import TurnClaimed
 from conversation.domain.phrases import phrases_of
 

@@ -39,7 +39,8 @@ from contracts import (
     outcome_subject,
 )
 from contracts.event import CallDecision
-from contracts.streams import CALLS, REQUESTS, call_state_filter
+from contracts.filters import call_state_filter
+from contracts.streams import CALLS, REQUESTS
 from contracts.vocabulary import RefusalCode
 from edge.application.keys import digest_of
 from edge.composition import build

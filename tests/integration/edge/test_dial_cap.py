@@ -10,7 +10,7 @@ import pytest
 from nats.aio.client import Client
 
 from contracts import Call, CallStatus
-from contracts.streams import DIALS
+from contracts.buckets import DIALS
 from edge.adapters.dials import NatsDialCounter
 from edge.settings import Settings
 

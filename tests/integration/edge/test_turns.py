@@ -24,7 +24,7 @@ from contracts import (
     TelephonyStatus,
     TelephonyStatusReported,
 )
-from contracts.streams import call_state_filter
+from contracts.filters import call_state_filter
 from telephony.media import derive_media_key, verify
 
 if TYPE_CHECKING:

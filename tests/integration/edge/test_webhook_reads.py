@@ -13,7 +13,8 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 
 from chassis.event_log import EventLog
 from contracts import AudioRequested, Call, ReplyGenerated, SpeechHeard
-from contracts.streams import CALLS, call_state_filter
+from contracts.filters import call_state_filter
+from contracts.streams import CALLS
 
 if TYPE_CHECKING:
     import httpx

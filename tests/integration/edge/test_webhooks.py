@@ -14,7 +14,7 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 
 from chassis.event_log import EventLog, StoredEvent
 from contracts import AnswerClassified, AnsweredBy, Call, TelephonyStatus, TelephonyStatusReported
-from contracts.streams import call_filters
+from contracts.filters import call_filters
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import Twilio

@@ -13,11 +13,12 @@ from nats.js.errors import APIError
 from chassis.barrier import wait_until_processed
 from chassis.stream_reader import last_sequence, read
 from contracts import EVENTS, CallRequested, Service, outcome_subject
+from contracts.consumers import CONSUMERS
 from contracts.examples import EXAMPLES
 from contracts.nats_configuration import THEIRS
 from contracts.permissions import ADMIN, OPERATOR, OWN_PERMISSIONS, WORK, inbox_of, owned_by, users
 from contracts.queries import CALL_REQUEST, CampaignStatisticsQuery
-from contracts.streams import CALLS, CONSUMERS, DEAD_LETTERS, REQUESTS, STREAMS
+from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS, STREAMS
 
 if TYPE_CHECKING:
     from tests.integration.permissions.conftest import Connect

@@ -18,19 +18,12 @@ from chassis.live import listen
 from chassis.provision import wait_until_provisioned
 from chassis.stream_reader import follow
 from contracts import EVENTS, Service, TimerDue
+from contracts.buckets import ANSWERS, CLIPS, DIALS
+from contracts.consumers import CONSUMERS
 from contracts.examples import EXAMPLES
+from contracts.filters import PROJECTION_FILTERS
 from contracts.permissions import ADMIN, OPERATOR, WORK, inbox_of, users
-from contracts.streams import (
-    ANSWERS,
-    CALLS,
-    CLIPS,
-    CONSUMERS,
-    DEAD_LETTERS,
-    DIALS,
-    PROJECTION_FILTERS,
-    REQUESTS,
-    STREAMS,
-)
+from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS, STREAMS
 
 if TYPE_CHECKING:
     from tests.integration.permissions.conftest import Connect

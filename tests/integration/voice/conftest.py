@@ -27,7 +27,7 @@ from contracts import (
     Event,
     SpeechFallback,
 )
-from contracts.streams import CLIPS
+from contracts.buckets import CLIPS
 from providers import RequestFailed
 from simulators.server import Simulators, running
 from simulators.serving import serving

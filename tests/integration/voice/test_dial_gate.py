@@ -28,7 +28,7 @@ from contracts import (
     DialRefused,
     Service,
 )
-from contracts.streams import VOICE_DIALS
+from contracts.consumers import VOICE_DIALS
 from providers import BreakerState, CircuitBreaker
 from simulators.faults import FaultRule
 from simulators.server import Simulators

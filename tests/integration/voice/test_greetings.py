@@ -10,7 +10,7 @@ from tests.integration.voice.conftest import StartCall, cause_of
 
 from chassis.event_log import EventLog
 from contracts import AudioFailed, AudioRequested, CallStatusChanged, DialPlaced
-from contracts.streams import CLIPS
+from contracts.buckets import CLIPS
 from simulators.faults import FaultRule
 from simulators.server import Simulators
 from voice.adapters.clips import ObjectStoreClips

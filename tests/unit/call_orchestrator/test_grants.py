@@ -13,7 +13,7 @@ from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.effects import Effects
 from call_orchestrator.application.grants import Grants, StaleRead
 from contracts import AdmissionGranted, AdmissionReleased, Call, CallChanged, CallDecision, CallDue, CallStatus
-from contracts.streams import call_state_filter
+from contracts.filters import call_state_filter
 
 POLICY = Policy(
     call_timeout=timedelta(seconds=30),

@@ -21,7 +21,7 @@ from contracts import (
     Event,
     HangupReason,
 )
-from contracts.streams import call_state_filter
+from contracts.filters import call_state_filter
 from telephony.dial_failures import DialFailed, FailureClass
 from voice.application.speech.greetings import Greetings
 from voice.application.speech.synthesis import SpeechSynthesis

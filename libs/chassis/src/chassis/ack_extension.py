@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from contracts.streams import Consumer
+from contracts.consumers import Consumer
 
 _EXTENSIONS_PER_ACK_WAIT = 3
 """Two of three may be lost before the server delivers the message to another replica."""

@@ -1,4 +1,4 @@
-"""Creating the buckets that `contracts.streams` describes."""
+"""Creating the buckets that `contracts.buckets` describes."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ from nats.js.api import KeyValueConfig, ObjectStoreConfig
 from nats.js.errors import NotFoundError
 
 from chassis.replicas import at_least_existing
-from contracts.streams import BUCKETS, Bucket, KeyValueBucket, ObjectBucket
+from contracts.buckets import BUCKETS, Bucket, KeyValueBucket, ObjectBucket
 
 
 async def provision_buckets(js: JetStreamContext, replicas: int) -> None:

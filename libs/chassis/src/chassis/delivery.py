@@ -43,8 +43,10 @@ from chassis.metrics import DEAD_LETTERS, HANDLING_SECONDS, TERMINATED
 from chassis.retry_later import RetryLater
 from chassis.unreadable import UnreadableEvent, UnreadableEvents
 from contracts import InvalidMessage
+from contracts.consumers import Consumer
 from contracts.dead_letters import DeadLetter
-from contracts.streams import REQUESTS, Consumer, message_ids
+from contracts.filters import message_ids
+from contracts.streams import REQUESTS
 
 MAX_WAITS = 200
 """A message that waits more often than this in one process becomes a dead letter. Expected waiting ends after some tens

@@ -43,9 +43,11 @@ from chassis.settings import read as read_settings
 from chassis.stored_event import stored_event_of_raw
 from chassis.stream_reader import read
 from contracts import CallDecision
+from contracts.consumers import CONSUMERS
 from contracts.events.timers import TimerDue, schedule_headers, schedule_subject
+from contracts.filters import call_state_filter
 from contracts.permissions import ADMIN
-from contracts.streams import CALLS, CONSUMERS, SCHEDULES, call_state_filter
+from contracts.streams import CALLS, SCHEDULES
 
 OLD_SCHEDULES = "timer.set.*"
 """The schedules of older builds, one for each call."""

@@ -38,18 +38,9 @@ from chassis.leader_retry import retry_until_leader
 from chassis.replicas import Replicas, at_least_existing
 from chassis.settings import ServiceSettings, read
 from contracts import Service
+from contracts.consumers import CONSUMERS, RETIRED_CONSUMERS, Consumer
 from contracts.permissions import ADMIN, WORK
-from contracts.streams import (
-    AUDIT,
-    CALLS,
-    CONSUMERS,
-    MEGABYTE,
-    REQUESTS,
-    RETIRED_CONSUMERS,
-    STREAMS,
-    Consumer,
-    Stream,
-)
+from contracts.streams import AUDIT, CALLS, MEGABYTE, REQUESTS, STREAMS, Stream
 
 _NAME_IN_USE = 10058
 _TOO_FEW_NODES = (10005, 10074)

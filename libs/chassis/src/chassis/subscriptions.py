@@ -17,7 +17,7 @@ from faststream.nats import JStream, NatsMessage, NatsRouter
 from chassis.delivery import ConsumerDelivery
 from chassis.stored_event import StoredEvent, event_to_handle, unreadable
 from contracts import Event, InvalidMessage
-from contracts.streams import CONSUMERS, Consumer
+from contracts.consumers import CONSUMERS, Consumer
 
 Handler = Callable[[Any, Any], Awaitable[None]]
 """``async def on_dial_placed(event: DialPlaced, stored: StoredEvent[DialPlaced]) -> None``. The first annotation is an

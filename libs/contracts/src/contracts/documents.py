@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from contracts.consumers import CONSUMERS
 from contracts.envelope import headers_schema
 from contracts.event import CampaignDecision, CampaignEvent, Event, Service
 from contracts.events import EVENTS
@@ -19,7 +20,7 @@ from contracts.queries import (
     CampaignStatisticsQuery,
     CommandOutcome,
 )
-from contracts.streams import CONSUMERS, STREAMS, Stream
+from contracts.streams import STREAMS, Stream
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _PARAMETERS = {

@@ -7,25 +7,15 @@ own consumers and its own inbox. This module only computes; `contracts.nats_conf
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from contracts import streams
+from contracts import buckets, consumers, filters
 from contracts.audit import ALL_ENTRIES
+from contracts.buckets import ANSWERS, CLIPS, DIALS
+from contracts.consumers import CONSUMERS, Consumer
 from contracts.event import Service
 from contracts.events import EVENTS
 from contracts.events.timers import SCHEDULES_OF_CALLS
 from contracts.queries import CALL_REQUEST, OUTCOMES, CampaignCallsQuery, CampaignStatisticsQuery
-from contracts.streams import (
-    ANSWERS,
-    AUDIT,
-    CALLS,
-    CLIPS,
-    CONSUMERS,
-    DIALS,
-    QUEUE,
-    REQUESTS,
-    SCHEDULES,
-    Consumer,
-    Stream,
-)
+from contracts.streams import AUDIT, CALLS, QUEUE, REQUESTS, SCHEDULES, Stream
 
 OPERATOR = "operator"
 """The user of the command line: reads everything, requests calls, and changes nothing else."""
@@ -79,13 +69,13 @@ class Work:
 WORK: Mapping[Service, Work] = {
     Service.ORCHESTRATOR: Work(
         handles=(
-            streams.ORCHESTRATOR_REQUESTS,
-            streams.ORCHESTRATOR_COMMANDS,
-            streams.ORCHESTRATOR_CAMPAIGNS,
-            streams.ORCHESTRATOR_FACTS,
+            consumers.ORCHESTRATOR_REQUESTS,
+            consumers.ORCHESTRATOR_COMMANDS,
+            consumers.ORCHESTRATOR_CAMPAIGNS,
+            consumers.ORCHESTRATOR_FACTS,
         ),
         reads=(CALLS, REQUESTS, QUEUE, SCHEDULES),
-        follows=((CALLS, (*streams.SLOT_FILTERS, *streams.CAMPAIGN_FILTERS)), (QUEUE, QUEUE.subjects)),
+        follows=((CALLS, (*filters.SLOT_FILTERS, *filters.CAMPAIGN_FILTERS)), (QUEUE, QUEUE.subjects)),
         publishes=(
             SCHEDULES_OF_CALLS,
             f"{_API}.STREAM.PURGE.{SCHEDULES.name}",  # clears a deadline
@@ -95,12 +85,12 @@ WORK: Mapping[Service, Work] = {
     ),
     Service.VOICE: Work(
         handles=(
-            streams.VOICE_DIALS,
-            streams.VOICE_HANGUPS,
-            streams.VOICE_SETTLEMENTS,
+            consumers.VOICE_DIALS,
+            consumers.VOICE_HANGUPS,
+            consumers.VOICE_SETTLEMENTS,
         ),
         reads=(CALLS,),
-        follows=((CALLS, (*streams.DIAL_FILTERS, *streams.TURN_FILTERS)),),
+        follows=((CALLS, (*filters.DIAL_FILTERS, *filters.TURN_FILTERS)),),
         consumes=(CLIPS.stream,),
         publishes=(
             f"$O.{CLIPS.name}.>",
@@ -110,7 +100,7 @@ WORK: Mapping[Service, Work] = {
         ),
     ),
     Service.CONVERSATION: Work(
-        handles=(streams.CONVERSATION_TURNS,),
+        handles=(consumers.CONVERSATION_TURNS,),
         reads=(CALLS, ANSWERS.stream),
         publishes=(f"$KV.{ANSWERS.name}.*",),
     ),
@@ -124,19 +114,19 @@ WORK: Mapping[Service, Work] = {
             f"$KV.{DIALS.name}.*.*",
             # the backlog: calls that wait for a slot, and undecided requests
             f"{_API}.STREAM.INFO.{QUEUE.name}",
-            f"{_API}.CONSUMER.INFO.{REQUESTS.name}.{streams.ORCHESTRATOR_REQUESTS.name}",
+            f"{_API}.CONSUMER.INFO.{REQUESTS.name}.{consumers.ORCHESTRATOR_REQUESTS.name}",
         ),
         awaits=(OUTCOMES,),
     ),
     Service.CAMPAIGN_STATS: Work(
         reads=(CALLS,),
-        follows=((CALLS, streams.PROJECTION_FILTERS),),
+        follows=((CALLS, filters.PROJECTION_FILTERS),),
         answers=((_STATISTICS, Service.CAMPAIGN_STATS), (_CALL_IDS, Service.CAMPAIGN_STATS)),
         publishes=(
-            *(f"dead_letter.{subjects}" for subjects in streams.PROJECTION_FILTERS),
+            *(f"dead_letter.{subjects}" for subjects in filters.PROJECTION_FILTERS),
             # its gauges: pending messages of each consumer, and the size of each stream
             *(f"{_API}.CONSUMER.INFO.{consumer.stream.name}.{consumer.name}" for consumer in CONSUMERS),
-            *(f"{_API}.STREAM.INFO.{stream.name}" for stream in streams.WATCHED_STREAMS),
+            *(f"{_API}.STREAM.INFO.{stream.name}" for stream in buckets.WATCHED_STREAMS),
         ),
     ),
 }
@@ -199,8 +189,8 @@ def _operator() -> User:
         "DIRECT.GET.*",
         "DIRECT.GET.*.>",
     )
-    consumers = ("CONSUMER.NAMES.*", "CONSUMER.LIST.*", "CONSUMER.INFO.*.*")
-    api = [f"{_API}.{verb}" for verb in (*info, *consumers)]
+    of_consumers = ("CONSUMER.NAMES.*", "CONSUMER.LIST.*", "CONSUMER.INFO.*.*")
+    api = [f"{_API}.{verb}" for verb in (*info, *of_consumers)]
     return User(
         OPERATOR,
         (*asked_from_outside(), OWN_PERMISSIONS, _STATISTICS, *api),

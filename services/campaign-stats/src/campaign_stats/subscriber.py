@@ -32,7 +32,8 @@ from chassis.stream_scan import Batch
 from chassis.unreadable import UnreadableEvent
 from contracts import Event, Service
 from contracts.dead_letters import DeadLetter
-from contracts.streams import ARCHIVED_SEQUENCE, CALLS, PROJECTION_FILTERS, subject_ids
+from contracts.filters import PROJECTION_FILTERS, subject_ids
+from contracts.streams import ARCHIVED_SEQUENCE, CALLS
 
 logger = structlog.get_logger()
 

@@ -19,7 +19,9 @@ from campaign_stats.metrics import (
 )
 from campaign_stats.store import Store
 from contracts import CallStatus
-from contracts.streams import CONSUMERS, DEAD_LETTERS, WATCHED_STREAMS, Consumer, Stream
+from contracts.buckets import WATCHED_STREAMS
+from contracts.consumers import CONSUMERS, Consumer
+from contracts.streams import DEAD_LETTERS, Stream
 
 INTERVAL_SECONDS = 5.0
 MAX_CAMPAIGNS = 20

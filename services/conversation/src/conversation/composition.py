@@ -8,7 +8,8 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from chassis.serve import Bus, operations
-from contracts.streams import ANSWERS, CALLS
+from contracts.buckets import ANSWERS
+from contracts.streams import CALLS
 from conversation.adapters.nats import NatsAnswerCache
 from conversation.adapters.openai import openai_model
 from conversation.application.turns import Turns

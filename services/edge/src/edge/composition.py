@@ -7,7 +7,8 @@ from starlette.types import ASGIApp
 
 from chassis.background import run_in_background
 from chassis.serve import Bus, operations
-from contracts.streams import CALLS, DIALS, REQUESTS
+from contracts.buckets import DIALS
+from contracts.streams import CALLS, REQUESTS
 from edge.adapters.backlog import NatsBacklog
 from edge.adapters.dials import NatsDialCounter
 from edge.adapters.nats import NatsAudit, NatsCallLog, NatsRequests, NatsStatistics

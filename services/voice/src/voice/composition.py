@@ -9,7 +9,8 @@ from starlette.types import ASGIApp
 
 from chassis.background import run_in_background
 from chassis.serve import Bus, operations
-from contracts.streams import CALLS, CLIPS
+from contracts.buckets import CLIPS
+from contracts.streams import CALLS
 from providers import Provider
 from telephony.media import derive_media_key
 from voice.adapters import elevenlabs, twilio

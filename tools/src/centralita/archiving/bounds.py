@@ -26,7 +26,8 @@ from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from chassis.stored_event import stored_event_of_raw
 from chassis.stream_reader import last_sequence, read
 from contracts import AdmissionGranted, AdmissionReleased, DialCleared, TimerDue
-from contracts.streams import CALLS, CONSUMERS, REQUESTS, Consumer, Stream
+from contracts.consumers import CONSUMERS, Consumer
+from contracts.streams import CALLS, REQUESTS, Stream
 
 ARCHIVED_STREAMS = (CALLS, REQUESTS)
 _CHAINS = (AdmissionGranted, AdmissionReleased, DialCleared)

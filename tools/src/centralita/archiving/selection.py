@@ -17,7 +17,7 @@ from centralita.replay.scope import call_of
 from chassis.stored_event import stored_event_of_raw
 from chassis.unreadable import UnreadableEvent
 from contracts import CallDecision
-from contracts.streams import call_state_filter
+from contracts.filters import call_state_filter
 
 MAX_CONCURRENT_READS = 16
 """More do not raise the rate on two cores; with 64, other appends wait for up to 400 ms."""

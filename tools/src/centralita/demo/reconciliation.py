@@ -12,7 +12,8 @@ from centralita.embedded import ledger
 from centralita.embedded.system import System
 from chassis.event_log import EventLog
 from contracts import FINAL_STATUSES, Call, CallDecision, DialClaimed, DialPlaced, DialRefused, DialUnknown
-from contracts.streams import CALLS, call_filters
+from contracts.filters import call_filters
+from contracts.streams import CALLS
 
 Dials = Counter[tuple[str, str]]
 """How often each attempt was dialled; keys are (call id, attempt)."""

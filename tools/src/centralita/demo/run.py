@@ -24,7 +24,8 @@ from centralita.embedded.system import System, running
 from centralita.embedded.vendors import real_vendors
 from centralita.embedded.views import started
 from contracts import Call, CallDecision, CallRequested, CallStatus, call_id_of, decode
-from contracts.streams import CALLS, call_state_filter
+from contracts.filters import call_state_filter
+from contracts.streams import CALLS
 
 SEED = 363
 """The seed of the simulated callees: with this one, 25 callees show every behaviour."""

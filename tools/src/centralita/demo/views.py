@@ -16,7 +16,8 @@ from centralita.demo.fallbacks import MODEL, SPEECH, FallbackUsage
 from centralita.demo.reconciliation import Reconciliation
 from chassis.event_log import EventLog
 from contracts import AudioRequested, Call, CallStatus, ConversationEnded, ReplyGenerated, SpeechHeard
-from contracts.streams import CALLS, call_filters
+from contracts.filters import call_filters
+from contracts.streams import CALLS
 
 _COLOURS = {
     CallStatus.PENDING: "dim",

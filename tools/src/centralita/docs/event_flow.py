@@ -7,11 +7,12 @@ import re
 import sys
 from pathlib import Path
 
+from contracts.consumers import Consumer
 from contracts.documents import stream_of
 from contracts.event import Service
 from contracts.events import EVENTS
 from contracts.permissions import WORK
-from contracts.streams import CALLS, REQUESTS, Consumer, Stream
+from contracts.streams import CALLS, REQUESTS, Stream
 
 MARKED = re.compile(r"<!-- picture -->\n```mermaid\n(?P<chart>(?:(?!```).*\n)*)```$", re.MULTILINE)
 """The chart in a page: from its mark to the closing fence."""

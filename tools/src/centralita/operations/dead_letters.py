@@ -20,7 +20,8 @@ from chassis.event_log import EventLog, UnreadableEvent, size_of
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
 from contracts import Service
 from contracts.dead_letters import DeadLetter
-from contracts.streams import CALLS, DEAD_LETTERS, call_state_filter
+from contracts.filters import call_state_filter
+from contracts.streams import CALLS, DEAD_LETTERS
 
 
 class UnknownDeadLetter(LookupError):

@@ -12,7 +12,8 @@ from centralita.replay.scope import call_of, campaign_of
 from chassis.event_log import EventLog, UnreadableEvent
 from chassis.stream_reader import follow, last_sequence
 from contracts import CallDecision, Event
-from contracts.streams import CALLS, call_state_filter
+from contracts.filters import call_state_filter
+from contracts.streams import CALLS
 
 
 @dataclass

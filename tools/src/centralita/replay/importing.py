@@ -33,7 +33,7 @@ from centralita.replay.undo_import import UndoRefused, undo_import
 from chassis.provision import NotMigrated, Settings, provision
 from chassis.settings import read
 from chassis.stream_reader import last_sequence
-from contracts.streams import CONSUMERS
+from contracts.consumers import CONSUMERS
 
 MAX_IN_FLIGHT = 64
 UNDO_SECONDS = 60.0

@@ -27,7 +27,8 @@ from chassis.direct_get import get_page
 from chassis.history import History
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from contracts import AdmissionGranted, AdmissionReleased, Call, CallDecision, DialCleared
-from contracts.streams import CALLS, REQUESTS, call_commands_filter, call_filters
+from contracts.filters import call_commands_filter, call_filters
+from contracts.streams import CALLS, REQUESTS
 
 MAX_NEAR = 256
 """How many permits, grants or releases of all calls are searched."""

@@ -21,7 +21,8 @@ from campaign_stats.store import connect
 from centralita.replay.archived_log import Archive, WrongArchive, check_archive, read_log
 from centralita.replay.projection_database import Document, ProjectionDatabase, rebuild_identity, total_digest
 from contracts import Event, InvalidMessage
-from contracts.streams import ARCHIVED_SEQUENCE, CALLS, PROJECTION_FILTERS
+from contracts.filters import PROJECTION_FILTERS
+from contracts.streams import ARCHIVED_SEQUENCE, CALLS
 
 BATCH = 500
 MAX_LAG_BEFORE_FENCE = 1000

@@ -17,15 +17,8 @@ from centralita.replay.scope import Scope, call_of, campaign_of
 from chassis.dead_letters import read_dead_letters
 from chassis.stream_reader import last_sequence
 from contracts import Call, CallCreated, CallDecision
-from contracts.streams import (
-    CALLS,
-    ORCHESTRATOR_COMMANDS,
-    ORCHESTRATOR_FACTS,
-    ORCHESTRATOR_REQUESTS,
-    REQUESTS,
-    Consumer,
-    Stream,
-)
+from contracts.consumers import ORCHESTRATOR_COMMANDS, ORCHESTRATOR_FACTS, ORCHESTRATOR_REQUESTS, Consumer
+from contracts.streams import CALLS, REQUESTS, Stream
 
 _DECIDERS = (ORCHESTRATOR_REQUESTS, ORCHESTRATOR_COMMANDS, ORCHESTRATOR_FACTS)
 """The consumers by which the orchestrator receives its inputs."""

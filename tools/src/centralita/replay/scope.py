@@ -9,7 +9,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from centralita.replay.messages import Message
 from contracts import CallId, CampaignId, call_id_of
-from contracts.streams import REQUESTS, message_ids
+from contracts.filters import message_ids
+from contracts.streams import REQUESTS
 
 
 class Scope(BaseModel):

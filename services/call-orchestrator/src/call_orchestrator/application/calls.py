@@ -41,7 +41,7 @@ from contracts import (
     Envelope,
     Event,
 )
-from contracts.streams import call_state_filter
+from contracts.filters import call_state_filter
 from contracts.vocabulary import RefusalCode
 
 MAX_CONFLICTS = 20

@@ -18,7 +18,7 @@ from contracts import (
     CommandOutcome,
     Envelope,
 )
-from contracts.streams import campaign_state_filter
+from contracts.filters import campaign_state_filter
 
 CampaignCommand = CampaignPauseRequested | CampaignResumeRequested
 

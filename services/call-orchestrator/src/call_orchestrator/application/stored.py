@@ -8,7 +8,7 @@ from call_orchestrator.domain.pauses import Pauses
 from call_orchestrator.ports import Log
 from chassis.event_log import StoredEvent
 from contracts import Call, CallDecision, Campaign, CampaignDecision, Envelope, Event
-from contracts.streams import call_state_filter, campaign_state_filter
+from contracts.filters import call_state_filter, campaign_state_filter
 
 
 @dataclass(frozen=True, slots=True)

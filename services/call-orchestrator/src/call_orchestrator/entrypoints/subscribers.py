@@ -11,12 +11,7 @@ from call_orchestrator.application.grants import Grants
 from chassis.event_log import StoredEvent
 from chassis.subscriptions import subscribe
 from contracts import AdmissionGranted, CallCommand, CallRequested, CommandOutcome, TimerDue, outcome_subject
-from contracts.streams import (
-    ORCHESTRATOR_CAMPAIGNS,
-    ORCHESTRATOR_COMMANDS,
-    ORCHESTRATOR_FACTS,
-    ORCHESTRATOR_REQUESTS,
-)
+from contracts.consumers import ORCHESTRATOR_CAMPAIGNS, ORCHESTRATOR_COMMANDS, ORCHESTRATOR_FACTS, ORCHESTRATOR_REQUESTS
 from contracts.vocabulary import RefusalCode
 
 logger = structlog.get_logger()

@@ -35,7 +35,7 @@ import structlog
 
 from chassis.event_log import EventLog, StoredEvent
 from contracts import AudioRequested, Call, CallDecision, ReplyGenerated, SpeechHeard
-from contracts.streams import call_facts_filter, call_state_filter
+from contracts.filters import call_facts_filter, call_state_filter
 from conversation.application.model_chain import Answer
 from conversation.application.replies import ReplyGenerator
 from conversation.application.turn_events import TurnClaimed, TurnEvents

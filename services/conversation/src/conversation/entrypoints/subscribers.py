@@ -5,7 +5,7 @@ from faststream.nats import NatsRouter
 from chassis.event_log import StoredEvent
 from chassis.subscriptions import subscribe
 from contracts import SpeechHeard
-from contracts.streams import CONVERSATION_TURNS
+from contracts.consumers import CONVERSATION_TURNS
 from conversation.application.turns import Turns
 
 

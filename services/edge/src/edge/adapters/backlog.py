@@ -8,7 +8,8 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
-from contracts.streams import ORCHESTRATOR_REQUESTS, QUEUE, REQUESTS
+from contracts.consumers import ORCHESTRATOR_REQUESTS
+from contracts.streams import QUEUE, REQUESTS
 from edge.ports import BacklogFull
 
 READ_SECONDS = 1.0

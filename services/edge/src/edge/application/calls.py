@@ -22,7 +22,7 @@ from contracts import (
     TelephonyStatusReported,
     call_id_of,
 )
-from contracts.streams import call_filters, call_state_filter
+from contracts.filters import call_filters, call_state_filter
 from contracts.vocabulary import RefusalCode
 from edge.application.errors import KeyReused, Refused, RetriesExhausted, Unacceptable, UnknownCall
 from edge.ports import Backlog, BacklogFull, CallLog, DisplayedLog, Requests, Statistics, Unreadable

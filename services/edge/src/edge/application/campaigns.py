@@ -3,7 +3,7 @@
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from contracts import CampaignDecision, CampaignEvent, CampaignId
-from contracts.streams import campaign_state_filter
+from contracts.filters import campaign_state_filter
 from edge.application.calls import raise_if_refused
 from edge.ports import CallLog, Requests
 

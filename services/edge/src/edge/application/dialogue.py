@@ -20,7 +20,7 @@ import uuid_utils
 
 from chassis.event_log import Conflict, Guard, StoredEvent
 from contracts import AudioFailed, Call, ConversationEnded, Event, SpeechHeard
-from contracts.streams import call_state_filter
+from contracts.filters import call_state_filter
 from contracts.vocabulary import CallStatus
 from edge.application.calls import call_in, last_decision
 from edge.application.errors import NotInProgress

@@ -9,7 +9,8 @@ from chassis.event_log import EventLog, StoredEvent
 from chassis.live import listen_events
 from chassis.stream_reader import last_sequence
 from contracts import DialCleared
-from contracts.streams import CALLS, DIAL_FILTERS
+from contracts.filters import DIAL_FILTERS
+from contracts.streams import CALLS
 from voice.ports import LastPermit
 
 

@@ -27,7 +27,8 @@ from chassis.live import Incomplete, listen_events
 from chassis.stream_reader import last_sequence
 from chassis.unreadable import UnreadableEvents
 from contracts import AudioRequested, ReplyGenerated
-from contracts.streams import CALLS, TURN_FILTERS, call_facts_filter
+from contracts.filters import TURN_FILTERS, call_facts_filter
+from contracts.streams import CALLS
 
 SILENCE_SECONDS = 2.0
 MEMORY_SECONDS = 10.0

@@ -5,7 +5,7 @@ from uuid import UUID
 from chassis.event_log import EventLog, StoredEvent
 from contracts import CallDecision
 from contracts.call import Call
-from contracts.streams import call_state_filter
+from contracts.filters import call_state_filter
 
 
 async def load_call(calls: EventLog, call_id: UUID) -> Call | None:

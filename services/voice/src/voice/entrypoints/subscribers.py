@@ -5,7 +5,7 @@ from faststream.nats import NatsRouter
 from chassis.event_log import StoredEvent
 from chassis.subscriptions import subscribe
 from contracts import CallHangupRequested, CallSettlementRequested, CallStatusChanged
-from contracts.streams import VOICE_DIALS, VOICE_HANGUPS, VOICE_SETTLEMENTS
+from contracts.consumers import VOICE_DIALS, VOICE_HANGUPS, VOICE_SETTLEMENTS
 from voice.application.telephony.dialing import Dialing
 from voice.application.telephony.hangup import HangUp
 from voice.application.telephony.settlement import Settlement

@@ -20,7 +20,8 @@ from centralita.operations.doctor.stream_settings import PROVISION, check_settin
 from chassis.bus_clock import NoServerTime, read_server_time, wall_clock
 from chassis.dead_letters import read_dead_letters
 from chassis.provision import consumer_config
-from contracts.streams import CONSUMERS, DEAD_LETTERS, STREAMS, Consumer, Stream
+from contracts.consumers import CONSUMERS, Consumer
+from contracts.streams import DEAD_LETTERS, STREAMS, Stream
 
 MAX_SKEW = timedelta(seconds=1)
 """The orchestrator decides by the time of the server; logs, traces and the other services use that of their machine."""

@@ -6,22 +6,12 @@ from nats.js.errors import NotFoundError
 
 from centralita.operations.doctor.checks import Finding, ok, skipped, warning
 from centralita.operations.doctor.limits import AREA
-from contracts.streams import (
-    ANSWERS,
-    AUDIT,
-    CALLS,
-    CLIPS,
-    DEAD_LETTERS,
-    DIALS,
-    MEGABYTE,
-    QUEUE,
-    REQUESTS,
-    SCHEDULES,
-)
+from contracts.buckets import ANSWERS, CLIPS, DIALS
+from contracts.streams import AUDIT, CALLS, DEAD_LETTERS, MEGABYTE, QUEUE, REQUESTS, SCHEDULES
 
 NEARLY_FULL = 0.8
 _ARCHIVE = "archive ended calls (`centralita archive`, LOG_RETENTION_DAYS)"
-_EXPIRES = "its entries expire; if this lasts, raise its size in contracts.streams"
+_EXPIRES = "its entries expire; if this lasts, raise its size in contracts.buckets"
 REMEDIES = {
     CALLS: f"{_ARCHIVE}, or give nats-server a larger disk",
     SCHEDULES: "it has one message for each open call; give nats-server a larger disk",

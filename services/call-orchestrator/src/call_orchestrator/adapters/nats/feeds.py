@@ -23,7 +23,8 @@ from contracts import (
     Event,
     QueueJoined,
 )
-from contracts.streams import CALLS, CAMPAIGN_FILTERS, QUEUE, SLOT_FILTERS
+from contracts.filters import CAMPAIGN_FILTERS, SLOT_FILTERS
+from contracts.streams import CALLS, QUEUE
 
 _STATUSES = frozenset(CallStatus)
 _FIRST_INSTANT, _LAST_INSTANT = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)

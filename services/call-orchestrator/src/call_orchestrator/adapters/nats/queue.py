@@ -12,7 +12,8 @@ from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from chassis.stream_reader import last_sequence, read
 from chassis.unreadable import UnreadableEvent, UnreadableEvents
 from contracts import Call, CallCreated, CallDecision, CallStatus, Envelope, QueueJoined
-from contracts.streams import CALLS, QUEUE, call_state_filter
+from contracts.filters import call_state_filter
+from contracts.streams import CALLS, QUEUE
 
 _ALREADY_DELETED = (10037, 10043, 10057)
 """The server's error codes (``errors.json``) for a deleted message: on one node, in a cluster, and in a race."""

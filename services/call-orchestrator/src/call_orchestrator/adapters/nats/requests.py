@@ -14,7 +14,9 @@ from nats.js.errors import NotFoundError
 from chassis.event_log import EventLog, StoredEvent
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from contracts import CallCommand, CallRequested
-from contracts.streams import ORCHESTRATOR_REQUESTS, REQUESTS, call_commands_filter
+from contracts.consumers import ORCHESTRATOR_REQUESTS
+from contracts.filters import call_commands_filter
+from contracts.streams import REQUESTS
 
 _FRESH_SECONDS = 0.1
 

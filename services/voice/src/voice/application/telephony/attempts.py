@@ -18,7 +18,7 @@ from contracts import (
     Envelope,
     TelephonyStatusReported,
 )
-from contracts.streams import call_facts_filter
+from contracts.filters import call_facts_filter
 
 REQUEST_WINDOW_SECONDS = 20.0
 """The requests of an attempt are sent within this time after its claim."""

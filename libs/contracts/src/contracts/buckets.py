@@ -1,0 +1,64 @@
+"""Buckets as data: what the replicas of a service share beside the streams."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from contracts.streams import MEGABYTE, STREAMS, Stream
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket of the server, shared by the replicas of a service. A full bucket rejects writes."""
+
+    name: str
+    description: str
+    max_bytes: int
+    max_age_seconds: int
+
+    prefix: ClassVar[str]
+
+    @property
+    def stream(self) -> Stream:
+        """The stream in which the server keeps the bucket."""
+        return Stream(f"{self.prefix}_{self.name}", (), self.description)
+
+
+@dataclass(frozen=True)
+class ObjectBucket(Bucket):
+    """A bucket of the Object Store."""
+
+    prefix: ClassVar[str] = "OBJ"
+
+
+@dataclass(frozen=True)
+class KeyValueBucket(Bucket):
+    """A bucket of the key-value store. The size of each value is limited, too."""
+
+    max_value_bytes: int
+
+    prefix: ClassVar[str] = "KV"
+
+
+CLIPS = ObjectBucket(
+    "clips",
+    "Reusable speech, under the digest of voice and text",
+    max_bytes=512 * MEGABYTE,
+    max_age_seconds=7 * 24 * 3600,
+)
+ANSWERS = KeyValueBucket(
+    "answers",
+    "Answers to frequent questions, under the digest of the question; each expires by itself",
+    max_bytes=16 * MEGABYTE,
+    max_age_seconds=24 * 3600,
+    max_value_bytes=4096,
+)
+DIALS = KeyValueBucket(
+    "dials",
+    "Dials that each API key has reserved, under the key's name and the day, and for each id",
+    max_bytes=128 * MEGABYTE,
+    max_age_seconds=2 * 24 * 3600,
+    max_value_bytes=4096,
+)
+BUCKETS: tuple[Bucket, ...] = (CLIPS, ANSWERS, DIALS)
+WATCHED_STREAMS = (*STREAMS, *(bucket.stream for bucket in BUCKETS))
+"""The streams whose sizes campaign-stats exports as metrics."""

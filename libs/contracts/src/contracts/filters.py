@@ -1,0 +1,80 @@
+"""What is read of a stream: the filters of each reader, and the id in a subject."""
+
+import json
+
+from contracts.event import ChainEvent, Event
+from contracts.events import EVENTS
+from contracts.events.admissions import AdmissionGranted, AdmissionReleased
+from contracts.events.audio import AudioRequested
+from contracts.events.conversations import ConversationEnded, ReplyGenerated
+from contracts.events.dials import DialClaimed, DialCleared, DialPlaced, DialRefused, DialUnknown
+from contracts.vocabulary import LIVE_STATUSES, CallStatus
+
+
+def call_filters(call_id: object) -> tuple[str, str]:
+    """Returns the two filters that match every event of one call in the stream CALLS."""
+    return call_state_filter(call_id), call_facts_filter(call_id)
+
+
+def call_facts_filter(call_id: object) -> str:
+    """Returns the filter that matches the facts of one call: all of its events but the decisions."""
+    return f"*.*.{call_id}"
+
+
+def call_state_filter(call_id: object) -> str:
+    """Returns the filter for the decisions on a call: its last message is the state, its sequence the guard (law 1)."""
+    return f"call.*.{call_id}.*"
+
+
+def call_commands_filter(call_id: object) -> str:
+    """Returns the filter for the commands of a call in the stream REQUESTS."""
+    return f"call.*.{call_id}"
+
+
+def campaign_state_filter(campaign_id: object) -> str:
+    """Returns the filter for the decisions on a campaign in the stream CALLS; ``*``: on every campaign."""
+    return f"campaign.*.{campaign_id}"
+
+
+_CHAINS = frozenset(name for name, event in EVENTS.items() if issubclass(event, ChainEvent))
+
+
+def subject_ids(subject: str) -> dict[str, str]:
+    """Returns the id in a subject by its field's name (``call_id`` or ``campaign_id``); empty if it has none."""
+    family, _, *rest = subject.split(".")
+    return {"campaign_id" if family == "campaign" else "call_id": rest[0]} if rest else {}
+
+
+def message_ids(subject: str, body: bytes) -> dict[str, str]:
+    """As `subject_ids`; the id of an event of a chain is in its body."""
+    if subject not in _CHAINS:
+        return subject_ids(subject)
+    try:
+        return {"call_id": str(json.loads(body)["call_id"])}
+    except (ValueError, KeyError, TypeError):
+        return {}
+
+
+_SLOT_EVENTS: tuple[type[Event], ...] = (AdmissionGranted, AdmissionReleased, DialClaimed)
+SLOT_FILTERS = (
+    *(f"call.*.*.{status}" for status in CallStatus if status not in LIVE_STATUSES),
+    *(subject for event in _SLOT_EVENTS for subject in (event.subjects(), *event.former_subjects())),
+)
+"""What call-orchestrator reads of CALLS to compute which slots are occupied."""
+CAMPAIGN_FILTERS = (campaign_state_filter("*"),)
+"""What call-orchestrator reads of CALLS to know which campaigns are paused."""
+DIAL_FILTERS = tuple(
+    subject
+    for event in (DialCleared, DialPlaced, DialRefused, DialUnknown)
+    for subject in (event.subjects(), *event.former_subjects())
+)
+"""What voice reads of CALLS to compute the permits of the rate limit."""
+TURN_FILTERS = (AudioRequested.subjects(), ReplyGenerated.subjects())
+"""What voice reads of CALLS to speak the sentences of a turn."""
+PROJECTION_FILTERS = (
+    call_state_filter("*"),
+    ReplyGenerated.subjects(),
+    ConversationEnded.subjects(),
+    campaign_state_filter("*"),
+)
+"""What campaign-stats reads of CALLS. It has no durable consumer: its checkpoint is in MongoDB (ADR 6)."""
