@@ -194,9 +194,19 @@ class TurnPlayer:
 
 
 async def _write_audio(track: _Track, write: Write) -> Exception | None:
-    """Returns the error that ended the audio early; none if it was written completely."""
-    while frames := await track.audio.get():
-        if isinstance(frames, Exception):
-            return frames
-        await write(frames)
-    return None
+    """Returns the error that ended the audio early; none if it was written completely.
+
+    Frames that have arrived are written at once, in one piece.
+    """
+    while True:
+        frames = bytearray()
+        piece: bytes | Exception | None = await track.audio.get()
+        while isinstance(piece, bytes) and piece:
+            frames += piece
+            piece = None if track.audio.empty() else track.audio.get_nowait()
+        if frames:
+            await write(bytes(frames))
+        if isinstance(piece, Exception):
+            return piece
+        if piece is not None:  # empty bytes: the end
+            return None
