@@ -19,7 +19,8 @@ CONNECTION_SECONDS = 10
 """Limit of the HTTP client; the deadline of a sentence is shorter."""
 NEXT_PIECE_SECONDS = 5.0
 WHOLE_SENTENCE_SECONDS = 60.0
-_PIECE_BYTES = 512
+_AS_RECEIVED = cast("int", None)
+"""The SDK passes its `chunk_size` to httpx, which cuts the body anew unless it is None. The SDK's type lacks None."""
 _ENFORCES_LANGUAGE = "_v2_5"
 """Models with this suffix accept a language code; the others answer 400 to it."""
 
@@ -68,7 +69,7 @@ class ElevenLabs:
             output_format=OUTPUT_FORMAT,
             language_code=language or None,
             request_options={
-                "chunk_size": _PIECE_BYTES,
+                "chunk_size": _AS_RECEIVED,
                 "max_retries": 0,
                 "timeout_in_seconds": CONNECTION_SECONDS,
             },
