@@ -11,8 +11,10 @@ from tests.fakes.event_log import FakeEventLog
 from tests.fakes.orchestrator import FakeQueue, FakeRequests, FakeTimers
 
 from call_orchestrator.application.call_inputs import DecidingEvent, call_input
+from call_orchestrator.application.call_outcomes import MAX_CONFLICTS
 from call_orchestrator.application.call_terms import Policy
-from call_orchestrator.application.calls import MAX_CONFLICTS, CallService, EarlierRequestUndecided
+from call_orchestrator.application.calls import CallService
+from call_orchestrator.application.commands import EarlierRequestUndecided
 from call_orchestrator.application.effects import Effects
 from chassis.event_log import Conflict, StoredEvent
 from contracts import (

@@ -1,14 +1,23 @@
-"""Loads calls and campaigns: each is one read of the last event about it, from the leader (law 1)."""
+"""Loads calls and campaigns, and appends decisions on calls.
+
+Each load is one read of the last event, from the leader. Each decision is one event, appended on the condition that the
+loaded event is still the last one of the call (law 1).
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+import structlog
+
+from call_orchestrator import metrics
 from call_orchestrator.domain.pauses import Pauses
 from call_orchestrator.ports import Log
-from chassis.event_log import StoredEvent
+from chassis.event_log import Guard, StoredEvent
 from contracts import Call, CallDecision, Campaign, CampaignDecision, Envelope, Event
 from contracts.filters import call_state_filter, campaign_state_filter
+
+logger = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,22 @@ def _stored_call(last: StoredEvent | None) -> StoredCall | None:
     if last is None or not isinstance(last.event, CallDecision):
         return None
     return StoredCall(last.event, last.sequence, last.envelope)
+
+
+async def append_decision(log: Log, event: CallDecision, stored: StoredCall | None, cause: Envelope) -> StoredCall:
+    """Appends a decision on the call `stored`, or on a new one. Returns the call after it. Raises Conflict."""
+    guard = Guard(call_state_filter(event.call_id), stored.sequence if stored else 0)
+    appended = await log.append(event, cause=cause, guard=guard)
+    metrics.count_decision(stored.call if stored else None, event.call)
+    call = event.call
+    logger.info(
+        "call_decided",
+        event_name=event.event_name,
+        call_id=str(call.call_id),
+        status=call.status,
+        attempt=call.attempt,
+    )
+    return StoredCall(event, appended.sequence, appended.envelope)
 
 
 async def load_campaign(log: Log, campaign_id: str) -> StoredCampaign:
