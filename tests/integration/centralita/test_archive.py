@@ -21,6 +21,7 @@ from campaign_stats.store import Store, connect
 from campaign_stats.subscriber import Follower
 from centralita.archiving import archiver, removal
 from centralita.archiving.archiver import MAX_PART_MESSAGES, ArchiveBusy, Archived, archive_calls
+from centralita.archiving.bounds import ForeignCheckpoint
 from centralita.replay.archive_manifest import (
     MANIFEST_FILE,
     DamagedArchive,
@@ -305,7 +306,7 @@ async def test_calls_that_are_open_or_ended_later_stay_with_campaigns_and_chains
     await log.acknowledge()
     done = await log.archive(ended_before=LONG_AGO + timedelta(days=1))
     assert (done.calls, done.moved) == (0, {"CALLS": 0, "REQUESTS": 0})  # the test stores everything after the instant
-    await log.archive(ended_before=datetime.now(UTC), projection_sequence=10**6)
+    await log.archive(ended_before=datetime.now(UTC))
     left = await log.subjects()
     assert f"call.created.{ended}.pending" not in left
     for event in (AdmissionGranted, DialCleared, TimerDue):
@@ -322,6 +323,13 @@ async def test_nothing_goes_that_campaign_stats_has_not_applied(filled: Log) -> 
     assert [one for one in await filled.stored() if one.stream == CALLS.name] == [
         one for one in before if one.stream == CALLS.name
     ]
+
+
+async def test_the_checkpoint_of_another_log_is_refused(filled: Log) -> None:
+    before, end = await filled.stored(), await last_sequence(filled.client, CALLS.name)
+    with pytest.raises(ForeignCheckpoint, match=f"the log ends at {end}.*{end + 1}.*--database"):
+        await filled.archive(projection_sequence=end + 1)
+    assert await filled.stored() == before
 
 
 async def test_nothing_goes_that_a_consumer_has_not_acknowledged(log: Log) -> None:
@@ -481,6 +489,10 @@ async def test_the_command_archives_and_the_others_read_the_archive(
     without = await asyncio.to_thread(command, "replay", "show", "ended-2", environment=here)
     assert without.code == 1
     assert "ARCHIVE_DIR" in without.err
+    for arguments in (("verify",), ("verify", "--call", str(call_id_of("open-0"))), ("export", tmp_path / "part.gz")):
+        refused = await asyncio.to_thread(command, "replay", *arguments, environment=here)
+        assert (refused.code, "ARCHIVE_DIR" in refused.err) == (1, True), refused
+    assert not (tmp_path / "part.gz").exists()
     (file,) = [one for one in folder.iterdir() if one.name.startswith("CALLS-")]
     file.write_bytes(b"x")
     damaged = await asyncio.to_thread(command, "replay", "show", "ended-2", environment=with_archive)

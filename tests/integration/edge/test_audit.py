@@ -1,5 +1,6 @@
 """The audit log: an entry before each act, one with its result, and none can be removed."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -348,3 +349,22 @@ async def test_entries_are_counted_by_stage(as_: "As", waiting: Call, anyone: ht
     await as_("desk").post(f"/api/v1/calls/{waiting.call_id}/cancel")
 
     assert await count() - before == 2
+
+
+async def test_a_page_of_the_audit_log_costs_the_same_from_any_sequence(
+    as_: "As", waiting: Call, bus_client: Client
+) -> None:
+    """The server counts what follows a page; for a filter with ``*`` that costs as much as the log is long."""
+    filters: list[str] = []
+
+    async def record(message: Msg) -> None:
+        filters.append(json.loads(message.data)["next_by_subj"])
+
+    await bus_client.subscribe(f"$JS.API.DIRECT.GET.{AUDIT.name}", cb=record)
+    await bus_client.flush()
+    assert (await as_("desk").post(f"/api/v1/calls/{waiting.call_id}/cancel")).is_success
+    assert stages(await audit(as_)) == ["asked", "accepted"]
+    assert stages(await audit(as_, call_id=str(waiting.call_id))) == ["asked", "accepted"]
+    assert await audit(as_, campaign_id=waiting.campaign_id) == []
+    await bus_client.flush()
+    assert filters == [">", f"audit.call.{waiting.call_id}", f"audit.campaign.{waiting.campaign_id}"]

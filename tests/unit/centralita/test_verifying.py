@@ -242,3 +242,6 @@ async def test_a_request_without_a_call_is_a_doubt_unless_the_backlog_may_have_b
             log.add(CallDue(call=queued, occurred_at=log.messages[-1].time))
     log.add(REQUEST.model_copy(update={"request_id": "refused"}), stream=REQUESTS.name)
     assert len((await verify(log.record())).doubts) == doubts
+    for part in (Scope(call_id=call_id_of("refused")), Scope(campaign_id=REQUEST.campaign_id)):
+        found = await verify(log.record(scope=part))
+        assert (found.doubts, found.unjudged) == ((), 1), "the record lacks other waiting calls"

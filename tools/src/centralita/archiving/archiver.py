@@ -79,8 +79,8 @@ async def archive_calls(
 ) -> Archived:
     """Moves the calls that ended before an instant; with `dry_run`, only counts them.
 
-    `projection_sequence`: the checkpoint of campaign-stats. Raises ArchiveBusy, WrongArchive, DamagedArchive, OSError,
-    and the errors of nats-py.
+    `projection_sequence`: the checkpoint of campaign-stats. Raises ArchiveBusy, ForeignCheckpoint, WrongArchive,
+    DamagedArchive, OSError, and the errors of nats-py.
     """
     with _locked(folder, dry_run=dry_run):
         run = await _Run.open(client, folder, ended_before, dry_run=dry_run, progress=progress or (lambda *_: None))

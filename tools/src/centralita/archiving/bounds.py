@@ -35,6 +35,10 @@ PROJECTION = "campaign-stats"
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
+class ForeignCheckpoint(RuntimeError):
+    """The checkpoint of campaign-stats is beyond the end of this log. Names the remedy."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bound:
     """The last sequence of a stream that may be archived, and what bounds it; None: the end of the stream."""
@@ -53,11 +57,16 @@ class Bounds:
 
 
 async def read_bounds(client: Client, projection_sequence: int) -> Bounds:
-    """Returns the bounds. `projection_sequence`: the checkpoint of campaign-stats.
+    """Returns the bounds. `projection_sequence`: the checkpoint of campaign-stats. Raises ForeignCheckpoint.
 
     The ends of the streams are read first, so that what is stored meanwhile stays.
     """
     ends = {stream.name: Bound(await last_sequence(client, stream.name)) for stream in ARCHIVED_STREAMS}
+    if projection_sequence > (end := ends[CALLS.name].sequence):
+        raise ForeignCheckpoint(
+            f"the log ends at {end}, but the checkpoint of {PROJECTION} is {projection_sequence}: "
+            "it belongs to another log. Give the --mongo and --database of this log"
+        )
     ends[CALLS.name] = _smaller(ends[CALLS.name], projection_sequence, f"the checkpoint of {PROJECTION}")
     for consumer in CONSUMERS:
         if (first := await _first_unacknowledged(client, consumer)) is not None:

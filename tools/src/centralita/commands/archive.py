@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.panel import Panel
 
 from centralita.archiving.archiver import ArchiveBusy, Archived, archive_calls
+from centralita.archiving.bounds import ForeignCheckpoint
 from centralita.commands import exit_codes, options
 from centralita.commands.connections import connected, mongo_errors, mongo_url_of_embedded_run
 from centralita.commands.exit_codes import ExitCode
@@ -79,7 +80,7 @@ def run_archive(
 
     try:
         exit_codes.run(work())
-    except (ArchiveBusy, DamagedArchive, WrongArchive, OSError) as error:
+    except (ArchiveBusy, DamagedArchive, ForeignCheckpoint, WrongArchive, OSError) as error:
         exit_codes.fail(str(error))
 
 

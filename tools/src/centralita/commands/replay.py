@@ -19,7 +19,7 @@ from centralita.commands.output import print_json, print_view, progress_bar
 from centralita.commands.packages import require
 from centralita.replay import views
 from centralita.replay.archive_manifest import DamagedArchive
-from centralita.replay.archived_log import Archive, WrongArchive, archive_id_of
+from centralita.replay.archived_log import Archive, WrongArchive, archive_id_of, require_no_archive
 from centralita.replay.importing import ImportInterrupted, ImportRefused, import_file
 from centralita.replay.manifest import DamagedExport
 from centralita.replay.one_call import record_of_call
@@ -238,7 +238,8 @@ async def _record_of_call(file: Path | None, nats: str, archive: Path | None, ca
     if file or archive:
         return await _record(file, nats, archive, Scope(call_id=call_id))
     async with connected(nats) as client:
-        await _opened(client, None)
+        if await archive_id_of(client):
+            typer.echo("Calls of this log are archived: give --archive, or set ARCHIVE_DIR, to include them.", err=True)
         return await record_of_call(client, call_id)
 
 
@@ -250,11 +251,10 @@ async def _record(file: Path | None, nats: str, archive: Path | None, scope: Sco
 
 
 async def _opened(client: Client, folder: Path | None) -> Archive | None:
-    """Returns the archive. Without one, tells the user if calls of this log are archived."""
+    """Returns the archive. Raises WrongArchive if none is given and messages of this log are archived."""
     if folder is not None:
         return await asyncio.to_thread(Archive.open, folder)
-    if await archive_id_of(client):
-        typer.echo("Calls of this log are archived: give --archive, or set ARCHIVE_DIR, to include them.", err=True)
+    await require_no_archive(client)
     return None
 
 

@@ -16,7 +16,7 @@ from centralita.replay.archive_manifest import ArchiveManifest, DamagedArchive, 
 from centralita.replay.archive_part import check_part, read_part
 from centralita.replay.messages import Message, matches
 from chassis.stream_reader import read
-from contracts.streams import ARCHIVE_ID, CALLS
+from contracts.streams import ARCHIVE_ID, ARCHIVED_SEQUENCE, CALLS
 
 
 class WrongArchive(RuntimeError):
@@ -88,6 +88,16 @@ async def check_archive(client: Client, archive: Archive | None) -> None:
         )
 
 
+async def require_no_archive(client: Client) -> None:
+    """Raises WrongArchive if messages of this log are archived: the streams alone are not the log."""
+    metadata = (await client.jetstream().stream_info(CALLS.name)).config.metadata or {}
+    if archived_sequence := int(metadata.get(ARCHIVED_SEQUENCE, 0)):
+        raise WrongArchive(
+            f"messages of the log up to {archived_sequence} are archived, and this command needs them. Give --archive "
+            "with the directory of the archive, or set ARCHIVE_DIR"
+        )
+
+
 async def archive_id_of(client: Client) -> str | None:
     """Returns the id of the archive of this log; None if nothing was archived."""
     metadata = (await client.jetstream().stream_info(CALLS.name)).config.metadata or {}
@@ -132,4 +142,12 @@ async def read_log(
         archive.check_unchanged()
 
 
-__all__ = ["Archive", "DamagedArchive", "WrongArchive", "archive_id_of", "check_archive", "read_log"]
+__all__ = [
+    "Archive",
+    "DamagedArchive",
+    "WrongArchive",
+    "archive_id_of",
+    "check_archive",
+    "read_log",
+    "require_no_archive",
+]

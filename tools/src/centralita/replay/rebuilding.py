@@ -18,11 +18,11 @@ from pymongo import AsyncMongoClient
 
 from campaign_stats.applying import apply_batch
 from campaign_stats.store import connect
-from centralita.replay.archived_log import Archive, WrongArchive, check_archive, read_log
+from centralita.replay.archived_log import Archive, check_archive, read_log, require_no_archive
 from centralita.replay.projection_database import Document, ProjectionDatabase, rebuild_identity, total_digest
 from contracts import Event, InvalidMessage
 from contracts.filters import PROJECTION_FILTERS
-from contracts.streams import ARCHIVED_SEQUENCE, CALLS
+from contracts.streams import CALLS
 
 BATCH = 500
 MAX_LAG_BEFORE_FENCE = 1000
@@ -74,14 +74,10 @@ async def rebuild(
     Raises DifferentLog, WrongArchive, DamagedArchive, PyMongoError.
     """
     report = progress or (lambda *_: None)
+    if archive is None:
+        await require_no_archive(client)
     await check_archive(client, archive)
     info = await client.jetstream().stream_info(CALLS.name)
-    archived_sequence = int((info.config.metadata or {}).get(ARCHIVED_SEQUENCE, 0))
-    if archived_sequence and archive is None:
-        raise WrongArchive(
-            f"messages of the log up to {archived_sequence} are archived, and the documents need them. Give --archive "
-            "with the directory of the archive, or set ARCHIVE_DIR"
-        )
     async with _connected(mongo_url) as mongo:
         live, new = ProjectionDatabase(mongo, database), ProjectionDatabase(mongo, f"{database}_rebuild")
         state = await live.state()

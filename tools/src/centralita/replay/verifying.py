@@ -19,7 +19,8 @@ changed, a decision of an older build is compared with its own rule (`centralita
 
 **Some messages are not judged**: inputs that the orchestrator had not acknowledged, and dead letters. With a time
 range, these are also messages whose cause or decision may be outside the range. In the record of one call or of a time
-range, the pauses are missing: an expiry that they may have prevented is not judged.
+range, the pauses are missing: an expiry that they may have prevented is not judged. In the record of one call or
+campaign, other waiting calls are missing: a request that a full backlog may have refused is not judged.
 """
 
 from collections.abc import Callable, Mapping
@@ -97,7 +98,8 @@ class _Rules:
     countries: frozenset[str]
     campaign_events: Mapping[str, list[CampaignDecision]]
     may_lack_pauses: bool
-    waiting: WaitingCalls
+    waiting: WaitingCalls | None
+    """None: the record lacks calls that may have waited."""
 
     def decide(self, before: Call | None, stored: StoredEvent, call: Call | None, at: datetime) -> CallDecision | None:
         policy = policy_of(call, self.dial_within, self.countries)
@@ -111,7 +113,7 @@ class _Rules:
     def may_be_refused(self, now: CallDecision, requested_at: datetime) -> bool:
         """Whether a full backlog may have prevented this call. The log does not record such refusals (ADR 33)."""
         is_due = isinstance(now, CallCreated) and (now.call.due_at is None or now.call.due_at <= now.occurred_at)
-        return is_due and self.waiting.may_be_full_after(requested_at)
+        return is_due and (self.waiting is None or self.waiting.may_be_full_after(requested_at))
 
 
 async def verify(
@@ -119,12 +121,13 @@ async def verify(
 ) -> Verification:
     """Decides every input of the record again; `progress` is called with the done and the total number of calls."""
     histories = call_histories(record.messages)
+    has_all_calls = record.scope.call_id is None and record.scope.campaign_id is None
     rules = _Rules(
         dial_within,
         countries_of(decision.event.call for history in histories for decision in history.decisions),
         _campaign_events(record),
         may_lack_pauses=record.scope.is_time_range or record.scope.call_id is not None,
-        waiting=WaitingCalls(histories),
+        waiting=WaitingCalls(histories) if has_all_calls else None,
     )
     decisions, ignored = _Count(), _Count()
     for number, history in enumerate(histories, start=1):
