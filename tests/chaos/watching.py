@@ -8,7 +8,7 @@ from uuid import UUID
 
 from nats.aio.client import Client
 
-from chassis.stream_reader import follow_events
+from chassis.stream_reader import decoded, follow
 from contracts import Call, CallDecision
 from contracts.filters import call_state_filter
 from contracts.streams import CALLS
@@ -36,14 +36,15 @@ async def watching(client: Client) -> AsyncIterator[Watcher]:
     """Follows the log during the block; it survives restarts of the server."""
     watcher = Watcher()
 
-    async def follow() -> None:
-        async with aclosing(follow_events(client, CALLS, [call_state_filter("*")], start_sequence=1)) as batches:
+    async def record() -> None:
+        following = follow(client, CALLS, [call_state_filter("*")], start_sequence=1)
+        async with aclosing(decoded(following, CALLS)) as batches:
             async for batch in batches:
                 for stored in batch:
                     if isinstance(stored.event, CallDecision):
                         watcher.calls[stored.event.call_id] = stored.event.call
 
-    task = asyncio.create_task(follow())
+    task = asyncio.create_task(record())
     try:
         yield watcher
     finally:

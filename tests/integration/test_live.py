@@ -14,12 +14,13 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from centralita.embedded.servers import restartable_nats_server
-from chassis import live
+from chassis import live, stream_scan
 from chassis.background import cancel_until_done, run_in_background
 from chassis.direct_get import StoredMessage, get_page
 from chassis.event_log import EventLog, publish
-from chassis.live import Incomplete, listen, listen_events
+from chassis.live import Incomplete, listen
 from chassis.provision import provision
+from chassis.stream_scan import decoded
 from chassis.unreadable import UnreadableEvent
 from contracts import DialPlaced, SpeechHeard
 from contracts.examples import EXAMPLES
@@ -51,15 +52,14 @@ class Listening:
 
     async def run(self) -> None:
         while True:
-            start = self.sequences[-1] + 1 if self.sequences else 1
             filters = FILTERS if self._stream is CALLS else self._stream.subjects
             try:
-                async with aclosing(listen(self._client, self._stream, filters, start_sequence=start)) as batches:
+                async with aclosing(listen(self._client, self._stream, filters, start_sequence=1)) as batches:
                     async for batch in batches:
                         self.sequences += [message.seq for message in batch]
-            except Incomplete as error:
+            except Incomplete:
                 self.losses += 1
-                self.sequences = [sequence for sequence in self.sequences if sequence <= error.complete_sequence]
+                self.sequences = []
 
     async def wait_for(self, sequence: int) -> None:
         async with asyncio.timeout(60):
@@ -93,6 +93,39 @@ async def test_64_publishers_lose_nothing_and_nothing_arrives_twice_or_out_of_or
         await asyncio.sleep(2 * live.CHECK_SECONDS)  # also what arrives late would be in the list
         assert one.sequences == expected
         assert one.losses == 0
+
+
+async def test_the_history_ends_although_a_message_is_stored_after_each_page(
+    bus_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = 0
+
+    async def store_after_the_page(*arguments: Any, **options: Any) -> Any:
+        nonlocal pages
+        pages += 1
+        page = await get_page(*arguments, **options)
+        await store(bus_client, "dial.placed.0")
+        return page
+
+    await store(bus_client, "dial.placed.0")
+    monkeypatch.setattr(stream_scan, "get_page", store_after_the_page)
+    async with listening(bus_client) as one:
+        for number in range(20):
+            await one.wait_for(await store(bus_client, f"audio.requested.{number}"))
+        assert pages == 1
+        assert one.losses == 0
+
+
+async def test_a_listener_to_a_stream_that_was_created_again_is_incomplete(bus_client: Client) -> None:
+    for number in range(3):
+        await store(bus_client, f"dial.placed.{number}")
+    async with aclosing(listen(bus_client, CALLS, FILTERS, start_sequence=1)) as batches:
+        assert len(await anext(batches)) == 3
+        js = bus_client.jetstream()
+        await js.delete_stream(CALLS.name)
+        await provision(js)
+        with pytest.raises(Incomplete):
+            await anext(batches)
 
 
 def lose(monkeypatch: pytest.MonkeyPatch, client: Client, *lost: int) -> None:
@@ -209,13 +242,14 @@ async def test_events_are_decoded_and_one_that_cannot_be_ends_the_listener_or_is
 ) -> None:
     stored = await calls.append(SPEECH)
     await bus_client.jetstream().publish(SPEECH.subject, b"no JSON")
-    async with aclosing(listen_events(bus_client, CALLS, [SPEECH.subject], start_sequence=1)) as batches:
+    listening_on = listen(bus_client, CALLS, [SPEECH.subject], start_sequence=1)
+    async with aclosing(decoded(listening_on, CALLS)) as batches:
         assert await anext(batches) == [stored]
         with pytest.raises(UnreadableEvent):
             await anext(batches)
     skipped: list[UnreadableEvent] = []
-    listening_on = listen_events(bus_client, CALLS, [SPEECH.subject], start_sequence=1, skip=skipped.append)
-    async with aclosing(listening_on) as batches:
+    listening_on = listen(bus_client, CALLS, [SPEECH.subject], start_sequence=1)
+    async with aclosing(decoded(listening_on, CALLS, skip=skipped.append)) as batches:
         assert await anext(batches) == [stored]
         following = await calls.append(DialPlaced(call_id=UUID(int=1), attempt=1, provider_call_id="CA1"))
         last = await calls.append(SPEECH)
@@ -227,7 +261,7 @@ async def test_events_are_decoded_and_one_that_cannot_be_ends_the_listener_or_is
 async def test_on_a_connection_that_is_closed_a_listener_waits_until_it_is_cancelled(nats_url: str) -> None:
     client = await nats.connect(nats_url)
     await provision(client.jetstream())
-    batches = listen(client, CALLS, FILTERS, start_sequence=10**9)
+    batches = listen(client, CALLS, FILTERS, start_sequence=1)
     waiting = asyncio.create_task(_consume(batches))
     await asyncio.sleep(0.2)
     await client.drain()

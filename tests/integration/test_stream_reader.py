@@ -1,7 +1,7 @@
 """Reading a stream on a real nats-server: following it, up to a sequence, and in pages."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 from uuid import UUID
@@ -10,15 +10,18 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
+from nats.js.errors import APIError
 
 from chassis import stream_reader, stream_scan
+from chassis.background import run_in_background
 from chassis.direct_get import MAX_PAGE, Page, StoredMessage, get_page
 from chassis.event_log import EventLog
-from chassis.stream_reader import follow, follow_events, last_sequence, read
+from chassis.provision import provision
+from chassis.stream_reader import Reader, StreamRecreated, decoded, follow, last_sequence, read
 from chassis.unreadable import UnreadableEvent
 from contracts import DialPlaced, SpeechHeard
 from contracts.examples import EXAMPLES
-from contracts.streams import CALLS
+from contracts.streams import CALLS, QUEUE
 
 SPEECH = EXAMPLES[SpeechHeard.event_name]
 DIALS = [DialPlaced.subjects()]
@@ -140,17 +143,79 @@ async def test_an_idle_follower_does_not_read_again_what_does_not_match(
         await following
 
 
+async def test_a_message_that_is_deleted_before_it_is_read_does_not_keep_a_reader_busy(
+    bus_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    js, reader = bus_client.jetstream(), Reader(bus_client, QUEUE, QUEUE.subjects, start_sequence=1)
+
+    async def delete_first(*arguments: Any, start_sequence: int, **options: Any) -> Page:
+        with suppress(APIError):
+            await js.delete_msg(QUEUE.name, 2)
+        return await get_page(*arguments, start_sequence=start_sequence, **options)
+
+    async with asyncio.timeout(20), reader.is_woken_by_live():
+        await js.publish("queue.joined.a", b"{}")
+        assert sequences_of((await reader.next()).messages) == [1]
+        monkeypatch.setattr(stream_scan, "get_page", delete_first)
+        await js.publish("queue.joined.b", b"{}")
+        assert sequences_of((await reader.next()).messages) == []
+        await js.publish("queue.joined.c", b"{}")
+        assert sequences_of((await reader.next()).messages) == [3]
+
+
+@pytest.mark.parametrize("count", [0, 2, 9], ids=["empty", "shorter", "longer"])
+async def test_a_follower_notices_that_the_stream_was_created_again(
+    bus_client: Client, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_reader, "IDLE_SECONDS", 0.2)
+    js = bus_client.jetstream()
+    for number in range(5):
+        await js.publish(f"queue.joined.{number}", b"{}")
+    async with aclosing(follow(bus_client, QUEUE, QUEUE.subjects, start_sequence=1)) as batches:
+        assert sequences_of(await anext(batches)) == [1, 2, 3, 4, 5]
+        await js.delete_stream(QUEUE.name)
+        await provision(js)
+        for number in range(count):
+            await js.publish(f"queue.joined.{number}", b"{}")
+        with pytest.raises(StreamRecreated):
+            await _consume(batches)
+
+
+async def test_a_follower_of_a_new_stream_asks_although_messages_wake_it(
+    bus_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_reader, "IDLE_SECONDS", 0.5)
+    js, reader = bus_client.jetstream(), Reader(bus_client, QUEUE, QUEUE.subjects, start_sequence=1)
+
+    async def publish_without_an_end() -> None:
+        while True:
+            await js.publish("queue.joined.a", b"{}")
+            await asyncio.sleep(0.1)
+
+    async with asyncio.timeout(30), reader.is_woken_by_live():
+        for _ in range(1_000):
+            await js.publish("queue.joined.a", b"{}")
+        while (await reader.next()).messages:
+            pass
+        await js.delete_stream(QUEUE.name)
+        await provision(js)
+        async with run_in_background(publish_without_an_end()):
+            with pytest.raises(StreamRecreated):
+                await reader.next()
+
+
 async def test_followed_events_are_decoded_without_messages_that_are_no_events(
     bus_client: Client, calls: EventLog
 ) -> None:
     await bus_client.jetstream().publish(SPEECH.subject, b"no JSON")
     stored = await calls.append(SPEECH)
     skipped: list[UnreadableEvent] = []
-    following = follow_events(bus_client, CALLS, [SPEECH.subject], start_sequence=1, skip=skipped.append)
-    async with aclosing(following) as batches:
+    following = follow(bus_client, CALLS, [SPEECH.subject], start_sequence=1)
+    async with aclosing(decoded(following, CALLS, skip=skipped.append)) as batches:
         assert await anext(batches) == [stored]
     assert [error.sequence for error in skipped] == [1]
-    async with aclosing(follow_events(bus_client, CALLS, [SPEECH.subject], start_sequence=1)) as batches:
+    following = follow(bus_client, CALLS, [SPEECH.subject], start_sequence=1)
+    async with aclosing(decoded(following, CALLS)) as batches:
         assert await anext(batches) == []
         with pytest.raises(UnreadableEvent):
             await anext(batches)
@@ -180,3 +245,8 @@ async def test_the_last_sequence_counts_deleted_messages(bus_client: Client, dia
     newest = await last_sequence(bus_client, CALLS.name)
     await bus_client.jetstream().delete_msg(CALLS.name, newest)
     assert await last_sequence(bus_client, CALLS.name) == newest > dials[-1]
+
+
+async def _consume(batches: AsyncIterator[list[StoredMessage]]) -> None:
+    async for _ in batches:
+        pass

@@ -20,6 +20,7 @@ from tests.integration.call_orchestrator.conftest import (
 from call_orchestrator.adapters.nats.queue import NatsQueue
 from call_orchestrator.application.admission import Admission
 from chassis.event_log import EventLog, Guard
+from chassis.provision import provision
 from contracts import (
     AdmissionGranted,
     AdmissionReleased,
@@ -198,6 +199,17 @@ async def test_a_queue_that_is_newer_than_the_log_stops_no_replica(
     async with running(nats_url, 2, twilio_calls_per_second=100):
         await until_dialing(calls, await ask("reminders", 3), 3)
         await until(lambda: queue_is_empty(bus_client))
+
+
+async def test_calls_of_a_queue_that_was_created_again_are_granted_slots_by_the_running_replica(
+    nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
+) -> None:
+    js = bus_client.jetstream()
+    async with running(nats_url, 1, twilio_calls_per_second=100):
+        await until_dialing(calls, await ask("before", 3), 3)
+        await js.delete_stream(QUEUE.name)
+        await provision(js)
+        await until_dialing(calls, await ask("after", 2), 2)
 
 
 async def test_a_repeated_queue_entry_is_not_stored(

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
+from typing import NoReturn
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 from tests.builders.calls import NOW, a_call
 from tests.builders.events import campaign_paused, campaign_resumed
 from tests.fakes.event_log import FakeEventLog
@@ -16,6 +18,8 @@ from tests.fakes.orchestrator import FakeFeeds, FakeQueue
 from call_orchestrator.application.admission import Admission
 from call_orchestrator.domain.slots import Begun, Decided, Granted, Limits, Slots, Waiting
 from chassis.event_log import StoredEvent, UnreadableEvent
+from chassis.live import Incomplete
+from chassis.stream_reader import StreamRecreated
 from contracts import AdmissionGranted, CallDue, Envelope, Event, call_id_of
 
 
@@ -235,3 +239,19 @@ async def test_a_call_that_this_build_cannot_read_is_set_aside_and_its_entry_sta
         monkeypatch.undo()
         replica.feeds.slot_batches.put_nowait([Decided(9, str(replica.theirs), is_live=False)])
         await until(lambda: replica.log.granted == [replica.theirs, replica.ours])
+
+
+@pytest.mark.parametrize("error", [Incomplete("message 5 did not arrive"), StreamRecreated("QUEUE")])
+async def test_a_loss_of_messages_is_logged_in_one_line(error: Exception) -> None:
+    replica = Replica()
+
+    def fail() -> NoReturn:
+        raise error
+
+    replica.feeds.waiting = fail  # type: ignore[method-assign]
+    with capture_logs() as lines:
+        async with replica.running():
+            await until(lambda: bool(lines))
+    assert [line for line in lines if line["event"] == "admission_interrupted"] == [
+        {"event": "admission_interrupted", "log_level": "warning", "part": "_follow_waiting", "reason": str(error)}
+    ]

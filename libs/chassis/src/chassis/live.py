@@ -5,15 +5,16 @@ these subjects costs the server less than a consumer, but the server does not re
 is lost, when a leader ends after it stored a message, or when a node loses the connection to another one. `listen`
 yields all messages in their order, or it raises `Incomplete`. Then the caller begins again.
 
-**The beginning.** The subscription is made before the history is read. The history ends at a sequence up to which the
-leader has nothing more (`chassis.stream_scan`); live messages up to it are left out.
+**The beginning.** The subscription is made first, and then the leader is asked for the last sequence. The history is
+read up to it, and live messages up to it are left out. So the history ends, however many messages are stored meanwhile.
 
-**A lost message is found** in one of three ways.
+**A lost message is found** in one of these ways.
 
 1. After a reconnect, anything may be lost.
 2. A message arrives whose sequence is not above that of the one before it, and it is no repetition: it is late.
 3. Every `CHECK_SECONDS` the stored messages are listed by pages after the last checked one, and the leader is asked
-   where the list is empty. A listed sequence that does not arrive within `GRACE_SECONDS` either is lost.
+   where the list is empty. A listed sequence that does not arrive within `GRACE_SECONDS` either is lost. If the stream
+   is another one by then, all is lost.
 
 **Why a check that finds nothing is a proof.** A page has no gap: it contains all stored messages up to its last one,
 even if the answering node lags. So after the check, each message up to the last listed one has arrived. If the leader
@@ -21,16 +22,17 @@ has nothing more, the same is true up to the last sequence that the stream had b
 compares sequences, not numbers of messages, so a late message cannot take the place of a lost one. The next check
 begins after the last listed message, so each stored message is in exactly one check.
 
-Until it is checked, a message may follow a lost one. So `Incomplete` names the sequence up to which all messages were
-yielded. A caller begins again after it, and discards what it received after it; or it begins where it began before.
+Until it is checked, a message may follow a lost one. So a caller discards what it received, and begins again where it
+began before.
 
 A number of pending messages (``Nats-Num-Pending``) is not used: two requests may be answered by nodes that lag by
 different amounts, and then a difference of such numbers may hide a loss.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from datetime import datetime
 from functools import partial
 
 from nats.aio.client import Client
@@ -42,12 +44,10 @@ from chassis.background import run_in_background
 from chassis.barrier import wait_until_processed
 from chassis.direct_get import StoredMessage, get_page, stored_message
 from chassis.leader_retry import retry_until_leader
-from chassis.stored_event import StoredEvent
 from chassis.stream_scan import (
     BATCH,
-    LAG_PAUSE_SECONDS,
     Scan,
-    decoded,
+    StreamRecreated,
     end_without,
     is_ending,
     next_at_leader,
@@ -55,7 +55,6 @@ from chassis.stream_scan import (
     wait_until_cancelled,
 )
 from chassis.subject_filters import matcher, merged
-from chassis.unreadable import UnreadableEvent
 from contracts.streams import Stream
 
 CHECK_SECONDS = 2.0
@@ -64,14 +63,7 @@ _RECONNECT_CHECK_SECONDS = 0.25
 
 
 class Incomplete(Exception):
-    """A message was lost between the server and this process, or it is not certain that none was.
-
-    All messages up to `complete_sequence` were yielded, and perhaps some after it.
-    """
-
-    def __init__(self, reason: str, complete_sequence: int) -> None:
-        super().__init__(reason)
-        self.complete_sequence = complete_sequence
+    """A message was lost between the server and this process, or it is not certain that none was."""
 
 
 async def listen(
@@ -85,40 +77,16 @@ async def listen(
     listener, scan = _Listener(client, stream, filters), Scan(client, stream.name, filters, start_sequence)
     try:
         async with listener.is_subscribed():
-            while True:
-                batch, has_more = await scan.next()
-                if batch.messages:
-                    yield batch.messages
-                if has_more:
-                    continue
-                if await scan.is_at_end():
-                    break
-                await asyncio.sleep(LAG_PAUSE_SECONDS)
-            async with listener.is_checked(scan.scanned_sequence):
+            async with aclosing(scan.up_to(await scan.note_stream())) as pages:
+                async for messages in pages:
+                    yield messages
+            async with listener.is_checked(scan):
                 while True:
                     yield await listener.next()
-    except (_Lost, NatsError, TimeoutError, OSError) as error:
+    except (_Lost, StreamRecreated, NatsError, TimeoutError, OSError) as error:
         if not is_ending(client):
-            complete_sequence = max(scan.scanned_sequence, listener.complete_sequence)
-            raise Incomplete(str(error) or type(error).__name__, complete_sequence) from error
+            raise Incomplete(str(error) or type(error).__name__) from error
     await wait_until_cancelled()
-
-
-async def listen_events(
-    client: Client,
-    stream: Stream,
-    filters: Sequence[str],
-    *,
-    start_sequence: int,
-    skip: Callable[[UnreadableEvent], None] | None = None,
-) -> AsyncGenerator[list[StoredEvent], None]:
-    """As `listen`, decoded. Raises UnreadableEvent at an event that cannot be decoded, after all events before it.
-
-    With `skip`, such events are left out and passed to it: give it only if a missing event does no harm.
-    """
-    async with aclosing(listen(client, stream, filters, start_sequence=start_sequence)) as batches:
-        async for events in decoded(batches, stream, skip):
-            yield events
 
 
 class _Lost(Exception):
@@ -142,6 +110,7 @@ class _Listener:
         self._arrived: set[int] = set()
         """The sequences that have arrived, of those after `_end_sequence`."""
         self._end_sequence = 0
+        self._created_at: datetime | None = None
         self._checked: dict[str, int] = {}
         """Up to which sequence each filter has been compared with the stream."""
 
@@ -162,19 +131,15 @@ class _Listener:
             self._has_news.set()
 
     @asynccontextmanager
-    async def is_checked(self, end_sequence: int) -> AsyncIterator[None]:
-        """Compares what arrives after `end_sequence` with the stream while the block runs."""
+    async def is_checked(self, history: Scan) -> AsyncIterator[None]:
+        """Compares what arrives after the history with the stream while the block runs."""
+        end_sequence, self._created_at = history.scanned_sequence, history.created_at
         self._checked = dict.fromkeys(merged(self._filters), end_sequence)
         self._last_sequence = end_sequence
         self._queue = [message for message in self._queue if message.seq > end_sequence]
         self._forget(end_sequence)
         async with run_in_background(self._check_until_failure()):
             yield
-
-    @property
-    def complete_sequence(self) -> int:
-        """Up to which sequence all messages were returned by `next`, or belong to the history."""
-        return min([self._end_sequence, *(message.seq - 1 for message in self._queue)])
 
     async def next(self) -> list[StoredMessage]:
         """Returns the messages that have arrived, in the order of the stream. Raises _Lost."""
@@ -249,7 +214,7 @@ class _Listener:
                 break
         if page.messages:
             return sequences, after_sequence
-        end_sequence = await end_without(self._client, name, [filter], after_sequence)
+        end_sequence = await end_without(self._client, name, [filter], after_sequence, created_at=self._created_at)
         if end_sequence is not None:
             return sequences, max(after_sequence, end_sequence)
         found = await next_at_leader(self._client, name, filter, after_sequence + 1)

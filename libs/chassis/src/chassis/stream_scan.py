@@ -7,18 +7,22 @@ such a page at a constant cost. The client leaves out what does not match by its
 **The end.** A node that lags ends too early. So at the end the leader is asked whether a matching message follows. If
 none does, everything is read up to the sequence that was the stream's last before the question, and that part is not
 read again. The answer counts only if the leader has not changed meanwhile, because a new one may still apply its log.
+
+**Another stream.** A reader that continues where it is would miss messages of a stream that was created again. So the
+server's time of its creation is compared with the one at the beginning, whenever the leader is asked.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
-from nats.js.api import RawStreamMsg
+from nats.js.api import RawStreamMsg, StreamInfo
 from nats.js.errors import NotFoundError
 
 from chassis.direct_get import Page, StoredMessage, get_page
@@ -40,11 +44,22 @@ class Batch:
     pending: int
 
 
+class StreamRecreated(Exception):
+    """The stream was deleted and created again, or restored: its sequences are those of other messages."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(f"the stream {stream} was created again")
+
+
 class Scan:
-    """Reads a stream in pages. `scanned_sequence`: all messages up to this one have been read."""
+    """Reads a stream in pages. `scanned_sequence`: all messages up to this one have been read.
+
+    `created_at`: when the server created the stream, as `note_stream` has found.
+    """
 
     def __init__(self, client: Client, stream: str, filters: Sequence[str], start_sequence: int) -> None:
         self.scanned_sequence = max(start_sequence - 1, 0)
+        self.created_at: datetime | None = None
         self._client = client
         self._stream = stream
         self._filters = tuple(filters) or (">",)
@@ -64,30 +79,66 @@ class Scan:
             self._client, self._stream, self._page_filter, start_sequence=self.scanned_sequence + 1, limit=BATCH
         )
 
+    async def note_stream(self) -> int:
+        """Returns the last sequence of the stream, and notes which stream it is.
+
+        From then on, `is_at_end` and `note_stream` raise StreamRecreated if it is another one.
+        """
+        info = await _info(self._client, self._stream)
+        if self.created_at not in (None, info.created):
+            raise StreamRecreated(self._stream)
+        self.created_at = info.created
+        return info.state.last_seq
+
+    async def up_to(self, end_sequence: int) -> AsyncGenerator[list[StoredMessage], None]:
+        """Yields what matches, page by page, until each message up to `end_sequence` is read. The last page may go on.
+
+        A stream that ends earlier is read to its end.
+        """
+        while self.scanned_sequence < end_sequence:
+            batch, has_more = await self.next()
+            if batch.messages:
+                yield batch.messages
+            if not has_more and self.scanned_sequence < end_sequence:
+                if await self.is_at_end():
+                    return
+                await asyncio.sleep(LAG_PAUSE_SECONDS)
+
     async def is_at_end(self) -> bool:
         """Asks the leader whether nothing that matches follows; if so, what does not match counts as scanned."""
-        end_sequence = await end_without(self._client, self._stream, self._filters, self.scanned_sequence)
+        end_sequence = await end_without(
+            self._client, self._stream, self._filters, self.scanned_sequence, created_at=self.created_at
+        )
         if end_sequence is None:
             return False
         self.scanned_sequence = max(self.scanned_sequence, end_sequence)
         return True
 
 
-async def end_without(client: Client, stream: str, filters: Sequence[str], after_sequence: int) -> int | None:
+async def end_without(
+    client: Client, stream: str, filters: Sequence[str], after_sequence: int, *, created_at: datetime | None = None
+) -> int | None:
     """Returns a last sequence of the stream, if no message after `after_sequence` up to it matches a filter; or None.
 
-    None also if the leader has changed meanwhile. Asks the leader. Raises an error of nats-py.
+    None also if the leader has changed meanwhile. Asks the leader. Raises an error of nats-py. Raises StreamRecreated
+    if the stream was not created at `created_at`, or ends before `after_sequence`; without `created_at`, it does not.
     """
-    js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
-    before = await retry_until_leader(lambda: js.stream_info(stream))
+    before = await _info(client, stream)
+    if created_at and (before.created != created_at or before.state.last_seq < after_sequence):
+        raise StreamRecreated(stream)
     if before.state.last_seq <= after_sequence:
         return after_sequence
     for filter in filters:
         if await next_at_leader(client, stream, filter, after_sequence + 1):
             return None
-    after = await retry_until_leader(lambda: js.stream_info(stream))
+    after = await _info(client, stream)
     leaders = [info.cluster.leader if info.cluster else None for info in (before, after)]
     return before.state.last_seq if leaders[0] == leaders[1] else None
+
+
+async def _info(client: Client, stream: str) -> StreamInfo:
+    js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
+    return await retry_until_leader(lambda: js.stream_info(stream))
 
 
 async def next_at_leader(client: Client, stream: str, filter: str, start_sequence: int) -> RawStreamMsg | None:
@@ -113,20 +164,28 @@ async def subscribed(
 
 
 async def decoded(
-    batches: AsyncIterator[list[StoredMessage]], stream: Stream, skip: Callable[[UnreadableEvent], None] | None
+    batches: AsyncGenerator[list[StoredMessage], None],
+    stream: Stream,
+    *,
+    skip: Callable[[UnreadableEvent], None] | None = None,
 ) -> AsyncGenerator[list[StoredEvent], None]:
-    """Yields the events of the batches; see `follow_events`."""
-    async for batch in batches:
-        events: list[StoredEvent] = []
-        for message in batch:
-            try:
-                events.append(stored_event_of_raw(message, stream.name))
-            except UnreadableEvent as error:
-                if skip is None:
-                    yield events
-                    raise
-                skip(error)
-        yield events
+    """Yields the events of the batches of a reader, which it closes at its own end.
+
+    Raises UnreadableEvent at an event that cannot be decoded, after all events before it. With `skip`, such events are
+    left out and passed to it: give it only if a missing event does no harm.
+    """
+    async with aclosing(batches):
+        async for batch in batches:
+            events: list[StoredEvent] = []
+            for message in batch:
+                try:
+                    events.append(stored_event_of_raw(message, stream.name))
+                except UnreadableEvent as error:
+                    if skip is None:
+                        yield events
+                        raise
+                    skip(error)
+            yield events
 
 
 def is_ending(client: Client) -> bool:

@@ -30,7 +30,7 @@ from chassis.dead_letters import DeadLetterRefused, store_dead_letter
 from chassis.direct_get import StoredMessage
 from chassis.metrics import DEAD_LETTERS, TERMINATED
 from chassis.stored_event import stored_event_of_raw
-from chassis.stream_reader import Reader
+from chassis.stream_reader import Reader, StreamRecreated
 from chassis.stream_scan import Batch
 from chassis.unreadable import UnreadableEvent
 from contracts import Event, Service
@@ -104,7 +104,7 @@ class Follower:
         self.trouble = str(error) if isinstance(error, OutOfSync) else f"{name} while following the log"
         seconds = min(0.1 * 2**self._failures, _MAX_PAUSE_SECONDS)
         self._failures = min(self._failures + 1, 16)
-        is_expected = isinstance(error, OutOfSync | PyMongoError | NatsError | TimeoutError)
+        is_expected = isinstance(error, OutOfSync | StreamRecreated | PyMongoError | NatsError | TimeoutError)
         logger.warning(
             "projection_interrupted",
             reason=self.trouble,
@@ -149,7 +149,6 @@ class Follower:
                 await _wait_for_events()
             return checkpoint
         self._show_lag(batch.pending, None)
-        await self._check_log(checkpoint)  # NATS may have lost its data, and the reader would wait for their end
         await self._present_checkpoint(checkpoint)
         return checkpoint
 

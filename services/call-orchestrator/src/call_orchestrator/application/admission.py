@@ -28,6 +28,8 @@ from call_orchestrator.ports import Feeds, Log, Queue
 from chassis import tracing
 from chassis.event_log import Conflict, Guard, UnreadableEvent
 from chassis.leader_retry import MAX_ELECTION_SECONDS
+from chassis.live import Incomplete
+from chassis.stream_reader import StreamRecreated
 from chassis.unreadable import UnreadableEvents
 from contracts import AdmissionGranted
 
@@ -218,6 +220,9 @@ async def _run_forever(part: Callable[[], Awaitable[None]]) -> None:
             await part()
         except UnreadableEvent as error:  # until a build that can decode it runs, this replica grants nothing
             unreadable.report(error)
+            await asyncio.sleep(_RESTART_SECONDS)
+        except (Incomplete, StreamRecreated) as error:
+            logger.warning("admission_interrupted", part=part.__name__, reason=str(error))
             await asyncio.sleep(_RESTART_SECONDS)
         except Exception as error:
             logger.warning("admission_interrupted", part=part.__name__, exc_info=error)

@@ -6,8 +6,8 @@ from contextlib import aclosing, asynccontextmanager
 from nats.aio.client import Client
 
 from chassis.event_log import EventLog, StoredEvent
-from chassis.live import listen_events
-from chassis.stream_reader import last_sequence
+from chassis.live import listen
+from chassis.stream_reader import decoded, last_sequence
 from contracts import DialCleared
 from contracts.filters import DIAL_FILTERS
 from contracts.streams import CALLS
@@ -32,7 +32,8 @@ class DialEventReader:
         last = await self._last_permit()
         # An import gives events other sequences.
         start = min(last.replay_from_sequence, last.sequence) if last else end_sequence + 1
-        async with aclosing(listen_events(self._client, CALLS, DIAL_FILTERS, start_sequence=start)) as batches:
+        listening = listen(self._client, CALLS, DIAL_FILTERS, start_sequence=start)
+        async with aclosing(decoded(listening, CALLS)) as batches:
             yield last, batches
 
     async def _last_permit(self) -> LastPermit | None:

@@ -23,8 +23,8 @@ import structlog
 from nats.aio.client import Client
 
 from chassis.event_log import EventLog, StoredEvent
-from chassis.live import Incomplete, listen_events
-from chassis.stream_reader import last_sequence
+from chassis.live import Incomplete, listen
+from chassis.stream_reader import decoded, last_sequence
 from chassis.unreadable import UnreadableEvents
 from contracts import AudioRequested, ReplyGenerated
 from contracts.filters import TURN_FILTERS, call_facts_filter
@@ -89,8 +89,8 @@ class TurnEventReader:
                 inbox.put_nowait(None)
         # An event that cannot be decoded is left out: its turn ends early, and its remainder is spoken.
         skip = self._unreadable.report
-        listening = listen_events(self._client, CALLS, TURN_FILTERS, start_sequence=end_sequence + 1, skip=skip)
-        async with aclosing(listening) as batches:
+        listening = listen(self._client, CALLS, TURN_FILTERS, start_sequence=end_sequence + 1)
+        async with aclosing(decoded(listening, CALLS, skip=skip)) as batches:
             async for batch in batches:
                 for stored in batch:
                     self._deliver(stored)

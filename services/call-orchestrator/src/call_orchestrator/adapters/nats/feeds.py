@@ -11,7 +11,7 @@ from chassis.direct_get import StoredMessage
 from chassis.event_log import EventLog, StoredEvent
 from chassis.live import listen
 from chassis.stored_event import stored_event_of_raw
-from chassis.stream_reader import follow_events, last_sequence
+from chassis.stream_reader import decoded, follow, last_sequence
 from chassis.unreadable import UnreadableEvents
 from contracts import (
     LIVE_STATUSES,
@@ -65,8 +65,8 @@ class NatsFeeds:
         """Yields the calls that wait for a slot, from the stream ``QUEUE``, and never ends."""
         # An entry that is skipped stays in the queue, for a replica that can decode it.
         skip = self._unreadable.report
-        following = follow_events(self._client, QUEUE, [QueueJoined.subjects()], start_sequence=1, skip=skip)
-        async with aclosing(following) as batches:
+        following = follow(self._client, QUEUE, [QueueJoined.subjects()], start_sequence=1)
+        async with aclosing(decoded(following, QUEUE, skip=skip)) as batches:
             yield ([waiting for stored in batch if (waiting := _waiting(stored))] async for batch in batches)
 
     @asynccontextmanager
@@ -78,7 +78,8 @@ class NatsFeeds:
         end = await last_sequence(self._client, CALLS.name)  # before the pauses are read: all up to here are among them
         present = await self._log.read_period(*CAMPAIGN_FILTERS, _FIRST_INSTANT, _LAST_INSTANT)
         start = max([end, *(stored.sequence for stored in present)]) + 1
-        async with aclosing(follow_events(self._client, CALLS, CAMPAIGN_FILTERS, start_sequence=start)) as batches:
+        following = follow(self._client, CALLS, CAMPAIGN_FILTERS, start_sequence=start)
+        async with aclosing(decoded(following, CALLS)) as batches:
             yield _paused(present, batches)
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 import structlog
 
 from chassis.event_log import Conflict, EventLog, Guard, StoredEvent, UnreadableEvent
+from chassis.live import Incomplete
 from chassis.unreadable import UnreadableEvents
 from contracts import DialCleared, DialPlaced, DialRefused, DialUnknown, Envelope
 from voice.domain.rate_limit import RateLimit
@@ -45,6 +46,9 @@ class DialRateLimiter:
                 await self._follow()
             except UnreadableEvent as error:  # until a build that can decode it runs, this replica permits nothing
                 self._unreadable.report(error)
+                await asyncio.sleep(_PAUSE_SECONDS)
+            except Incomplete as error:
+                logger.warning("rate_limiter_interrupted", reason=str(error))
                 await asyncio.sleep(_PAUSE_SECONDS)
             except Exception as error:
                 logger.warning("rate_limiter_interrupted", exc_info=error)
