@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from faststream.nats import NatsRouter
 from nats.aio.client import Client
 from tests.builders.calls import NOW, a_call
 
@@ -50,10 +49,8 @@ async def test_a_request_is_carried_out_while_very_many_others_are_delayed(
         raise RetryLater(delay=3600)
 
     handle.__annotations__["event"] = consumer.events[0]
-    router = NatsRouter()
-    subscribe(router, consumer, handle)
     bus = await connect_bus(Service.VOICE, nats_url)
-    bus.broker.include_router(router)
+    subscribe(bus.broker, consumer, handle)
     count = 5 * consumer.workers
     for _ in range(count):
         await calls.append(request_of(uuid4()))

@@ -30,7 +30,6 @@ WAITING = """
 import asyncio
 from contextlib import asynccontextmanager
 
-from faststream.nats import NatsRouter
 from starlette.applications import Starlette
 
 from chassis.serve import serve
@@ -43,7 +42,7 @@ from contracts.consumers import VOICE_DIALS
 
 @asynccontextmanager
 async def build(settings, bus):
-    router, stopping = NatsRouter(), asyncio.Event()
+    stopping = asyncio.Event()
     bus.before_drain.callback(stopping.set)
 
     async def wait(event: CallStatusChanged, stored: StoredEvent[CallStatusChanged]) -> None:
@@ -51,8 +50,7 @@ async def build(settings, bus):
         await stopping.wait()
         print("left", flush=True)
 
-    subscribe(router, VOICE_DIALS, wait)
-    bus.broker.include_router(router)
+    subscribe(bus.broker, VOICE_DIALS, wait)
     yield Starlette()
 
 

@@ -6,12 +6,11 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from faststream.nats import NatsRouter
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 from structlog.testing import capture_logs
 
-from chassis import delivery, leader_retry
+from chassis import broker, delivery, leader_retry
 from chassis.barrier import wait_until_processed
 from chassis.event_log import EventLog, StoredEvent, UnreadableEvent
 from chassis.metrics import TERMINATED, UNREADABLE
@@ -35,15 +34,13 @@ Handle = Callable[[StoredEvent[SpeechHeard]], Awaitable[None]]
 @asynccontextmanager
 async def subscribed(nats_url: str, handle: Handle, consumer: Consumer = CONSUMER) -> AsyncIterator[None]:
     """Runs one subscriber; `handle` is called with each stored event that its handler receives."""
-    router = NatsRouter()
 
     async def on_speech_heard(event: SpeechHeard, stored: StoredEvent[SpeechHeard]) -> None:
         assert event is stored.event
         await handle(stored)
 
-    subscribe(router, consumer, on_speech_heard)
     bus = await connect_bus(Service.CONVERSATION, nats_url)
-    bus.broker.include_router(router)
+    subscribe(bus.broker, consumer, on_speech_heard)
     await bus.broker.start()
     await wait_until_processed(bus.client)
     try:
@@ -293,3 +290,63 @@ async def test_a_dead_letter_that_cannot_be_stored_yet_is_stored_later(
                     await asyncio.sleep(0.001)
             await bus_client.jetstream().add_stream(stream_config(DEAD_LETTERS))
             assert (await only_dead_letter(bus_client)).sequence == ack.seq
+
+
+async def test_no_more_handlers_run_at_a_time_than_the_consumer_has_workers(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    consumer = replace(CONSUMER, workers=3)
+    running, most, handled, may_end = 0, 0, 0, asyncio.Event()
+
+    async def work(stored: StoredEvent[SpeechHeard]) -> None:
+        nonlocal running, most, handled
+        running += 1
+        most = max(most, running)
+        if running == consumer.workers:
+            may_end.set()
+        await may_end.wait()
+        await asyncio.sleep(0)
+        running -= 1
+        handled += 1
+
+    for _ in range(10):
+        await calls.append(SPEECH)
+    async with subscribed(nats_url, work, consumer):
+        await until_settled(bus_client)
+    assert (most, handled) == (consumer.workers, 10)
+
+
+async def test_a_handler_that_runs_when_the_service_stops_ends_and_its_message_is_acknowledged(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    has_begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def work(stored: StoredEvent[SpeechHeard]) -> None:
+        has_begun.set()
+        await may_end.wait()
+
+    async with subscribed(nats_url, work):
+        await calls.append(SPEECH)
+        await has_begun.wait()
+        asyncio.get_running_loop().call_later(0.2, may_end.set)
+    assert (await bus_client.jetstream().consumer_info(CALLS.name, CONSUMER.name)).num_ack_pending == 0
+
+
+async def test_a_handler_that_does_not_end_is_canceled_and_its_message_stays_unacknowledged(
+    nats_url: str, bus_client: Client, calls: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker, "GRACEFUL_SECONDS", 0.1)
+    has_begun, is_canceled = asyncio.Event(), asyncio.Event()
+
+    async def work(stored: StoredEvent[SpeechHeard]) -> None:
+        has_begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            is_canceled.set()
+
+    async with subscribed(nats_url, work):
+        await calls.append(SPEECH)
+        await has_begun.wait()
+    await is_canceled.wait()
+    assert (await bus_client.jetstream().consumer_info(CALLS.name, CONSUMER.name)).num_ack_pending == 1

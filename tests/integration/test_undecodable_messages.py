@@ -7,7 +7,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from faststream.nats import NatsRouter
 from nats.aio.client import Client
 
 from chassis.barrier import wait_until_processed
@@ -56,16 +55,14 @@ def event_of(consumer: Consumer) -> Event:
 async def subscribed(nats_url: str, consumer: Consumer) -> AsyncIterator[list[Event]]:
     """Runs the consumer's subscriber; yields the list of the events that its handlers receive."""
     received: list[Event] = []
-    router = NatsRouter()
     types = consumer.events[0] if len(consumer.events) == 1 else _union(consumer.events)
 
     async def handle(event: Any, stored: StoredEvent[Any]) -> None:
         received.append(event)
 
     handle.__annotations__["event"] = types
-    subscribe(router, consumer, handle)
     bus = await connect_bus(Service.CONVERSATION, nats_url)
-    bus.broker.include_router(router)
+    subscribe(bus.broker, consumer, handle)
     await bus.broker.start()
     await wait_until_processed(bus.client)
     try:

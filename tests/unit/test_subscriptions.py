@@ -2,8 +2,8 @@
 
 import pytest
 from faststream.exceptions import SetupError
-from faststream.nats import NatsRouter
 
+from chassis.broker import Broker
 from chassis.event_log import StoredEvent
 from chassis.failure_counts import FailureCounts
 from chassis.subscriptions import subscribe
@@ -27,8 +27,8 @@ async def on_speech(event: SpeechHeard, stored: StoredEvent[SpeechHeard]) -> Non
 
 
 def test_handlers_of_all_event_types_of_the_consumer_are_accepted() -> None:
-    subscribe(NatsRouter(), ORCHESTRATOR_CAMPAIGNS, on_pause, on_resume)
-    subscribe(NatsRouter(), ORCHESTRATOR_CAMPAIGNS, on_either)
+    subscribe(Broker(), ORCHESTRATOR_CAMPAIGNS, on_pause, on_resume)
+    subscribe(Broker(), ORCHESTRATOR_CAMPAIGNS, on_either)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_handlers_of_all_event_types_of_the_consumer_are_accepted() -> None:
 )
 def test_handlers_of_other_event_types_than_those_of_the_consumer_are_refused(handlers: tuple[object, ...]) -> None:
     with pytest.raises(SetupError, match="orchestrator-campaigns delivers CampaignPauseRequested") as refused:
-        subscribe(NatsRouter(), ORCHESTRATOR_CAMPAIGNS, *handlers)  # type: ignore[arg-type]
+        subscribe(Broker(), ORCHESTRATOR_CAMPAIGNS, *handlers)  # type: ignore[arg-type]
     for handler in handlers:
         if handler is on_speech:
             assert "SpeechHeard" in str(refused.value)

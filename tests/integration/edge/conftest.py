@@ -11,13 +11,13 @@ from uuid import UUID
 import httpx
 import pytest
 import uvicorn
-from faststream.nats import NatsBroker
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from starlette.types import ASGIApp
 from tests.builders.events import campaign_paused, campaign_resumed
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
+from chassis.broker import Broker
 from chassis.event_log import EventLog
 from chassis.serve import Bus
 from contracts import (
@@ -192,7 +192,7 @@ def settings() -> Settings:
 
 @pytest.fixture
 async def app(bus_client: Client, settings: Settings) -> AsyncIterator[ASGIApp]:
-    bus = Bus(bus_client, NatsBroker(), Service.EDGE)
+    bus = Bus(bus_client, Broker(), Service.EDGE)
     async with build(settings, bus) as built:
         yield built
 

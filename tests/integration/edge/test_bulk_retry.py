@@ -7,7 +7,6 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from faststream.nats import NatsBroker
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from openapi_core import OpenAPI
@@ -15,6 +14,7 @@ from openapi_core.testing import MockRequest, MockResponse
 from tests.integration.edge.conftest import client_of, secret_of
 
 from chassis.barrier import wait_until_processed
+from chassis.broker import Broker
 from chassis.serve import Bus
 from contracts import CallRequested, CallStatus, CampaignCalls, CampaignCallsQuery, Service, call_id_of
 from contracts.streams import REQUESTS
@@ -203,7 +203,7 @@ async def test_each_retried_call_counts_towards_the_daily_cap_of_the_key(
 ) -> None:
     await expired(5)
     async with (
-        build(limited, Bus(bus_client, NatsBroker(), Service.EDGE)) as app,
+        build(limited, Bus(bus_client, Broker(), Service.EDGE)) as app,
         client_of(app, **{"X-API-Key": secret_of("caller")}) as caller,
     ):
         first = await caller.post(RETRY, json={**EXPIRED, "limit": 2})

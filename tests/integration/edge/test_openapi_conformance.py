@@ -13,7 +13,6 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
-from faststream.nats import NatsBroker
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from prometheus_client import REGISTRY
@@ -24,6 +23,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 from tests.integration.edge.conftest import API_KEY, AUTH_TOKEN, DIALED, Orchestrator, secret_of
 
+from chassis.broker import Broker
 from chassis.serve import Bus
 from contracts import (
     CallRequested,
@@ -96,7 +96,7 @@ async def complete_app(
     monkeypatch.setattr(adapter, "OUTCOME_SECONDS", 0.5)
     changes = {"rest_requests_per_second": 1e6, "rest_burst": 10**6, "voice_url": voice, "embedded_run": True}
     changed = Settings.model_validate({**settings.model_dump(), **changes})
-    async with build(changed, Bus(bus_client, NatsBroker(), Service.EDGE)) as app:
+    async with build(changed, Bus(bus_client, Broker(), Service.EDGE)) as app:
         yield app
 
 

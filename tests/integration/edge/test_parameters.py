@@ -7,11 +7,11 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from faststream.nats import NatsBroker
 from nats.aio.client import Client
 from tests.integration.edge.conftest import AUTH_TOKEN, PUBLIC_URL, client_of
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
+from chassis.broker import Broker
 from chassis.serve import Bus
 from contracts import Call, Service
 from edge.composition import build
@@ -123,6 +123,6 @@ async def test_the_openapi_document_needs_a_key(anyone: httpx.AsyncClient, api: 
 
 async def test_in_the_embedded_run_the_openapi_document_is_public(bus_client: Client, settings: Settings) -> None:
     embedded = settings.model_copy(update={"embedded_run": True})
-    async with build(embedded, Bus(bus_client, NatsBroker(), Service.EDGE)) as app, client_of(app) as anyone:
+    async with build(embedded, Bus(bus_client, Broker(), Service.EDGE)) as app, client_of(app) as anyone:
         assert (await anyone.get("/openapi.json")).status_code == 200
         assert (await anyone.get("/api/v1/calls/metrics")).status_code == 401

@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from faststream.nats import NatsBroker
 from nats.aio.client import Client
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -20,6 +19,7 @@ from starlette.types import ASGIApp
 from structlog.testing import capture_logs
 from tests.integration.edge.conftest import API_KEY
 
+from chassis.broker import Broker
 from chassis.event_log import EventLog
 from chassis.serve import Bus
 from contracts import Call, ConversationEnded, Disposition, Service, SpeechHeard
@@ -77,7 +77,7 @@ async def edge(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an edge on a real port that uses the fake voice."""
     with_voice = Settings.model_validate({**settings.model_dump(), "voice_url": voice[1]})
-    bus = Bus(bus_client, NatsBroker(), Service.EDGE)
+    bus = Bus(bus_client, Broker(), Service.EDGE)
     async with (
         build(with_voice, bus) as app,
         on_a_port(app) as url,
@@ -169,7 +169,7 @@ async def test_an_unreachable_voice_is_answered_with_502(bus_client: Client, set
         unused.bind(("127.0.0.1", 0))  # the port is bound but does not listen
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         unreachable = Settings.model_validate({**settings.model_dump(), "voice_url": url})
-        bus = Bus(bus_client, NatsBroker(), Service.EDGE)
+        bus = Bus(bus_client, Broker(), Service.EDGE)
         async with build(unreachable, bus) as app, httpx.AsyncClient(transport=httpx.ASGITransport(app)) as http:
             answer = await http.post(
                 f"http://edge.internal/api/v1/calls/{talking.call_id}/response",

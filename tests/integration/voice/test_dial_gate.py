@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
-from faststream.nats import NatsRouter
 from prometheus_client import REGISTRY
 from tests.builders.calls import a_call
 from tests.builders.events import status_changed
@@ -152,16 +151,14 @@ async def test_a_waiting_order_can_be_refused_and_is_then_not_dialled(
 @asynccontextmanager
 async def consuming(nats_url: str, gate: DialGate, received: "asyncio.Queue[int]") -> AsyncIterator[None]:
     """Runs a consumer of dial orders that enter the gate. `received` gets the number of each delivery."""
-    router = NatsRouter()
 
     async def on_dial_ordered(event: CallStatusChanged, stored: StoredEvent[CallStatusChanged]) -> None:
         received.put_nowait(stored.deliveries)
         async with gate.enter():
             pass
 
-    subscribe(router, VOICE_DIALS, on_dial_ordered)
     bus = await connect_bus(Service.VOICE, nats_url)
-    bus.broker.include_router(router)
+    subscribe(bus.broker, VOICE_DIALS, on_dial_ordered)
     await bus.broker.start()
     await wait_until_processed(bus.client)
     try:

@@ -7,13 +7,13 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from faststream.nats import NatsBroker
 from nats.aio.client import Client
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 from tests.fakes.providers import provider
 from tests.integration.voice.conftest import ACCOUNT_SID, AUTH_TOKEN, CALLEE, CALLER, RequestAudio, StartCall
 
+from chassis.broker import Broker
 from chassis.event_log import EventLog
 from chassis.serve import Bus
 from contracts import CallStatus, DialPlaced, ReplyGenerated, Service, SpeechHeard
@@ -84,7 +84,7 @@ async def public_url(
         aclosing(Handover(calls, telephony)) as handover,
     ):
         settings = Settings.model_validate({"app_base_url": url, "twilio_auth_token": AUTH_TOKEN, "embedded_run": True})
-        async with build(settings, Bus(bus_client, NatsBroker(), Service.EDGE)) as host.edge:
+        async with build(settings, Bus(bus_client, Broker(), Service.EDGE)) as host.edge:
             host.voice = Starlette(routes=build_routes(player, handover, derive_media_key(AUTH_TOKEN)))
             yield url
 

@@ -22,14 +22,12 @@ each replica may try a message that always fails once per entry of ``backoff``.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import structlog
-from faststream import BaseMiddleware, PublishCommand
-from faststream.context import ContextRepo
-from faststream.exceptions import NackMessage, RejectMessage
-from faststream.message import StreamMessage
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
@@ -41,6 +39,7 @@ from chassis.dead_letters import DeadLetterRefused, store_dead_letter
 from chassis.failure_counts import FailureCounts
 from chassis.metrics import DEAD_LETTERS, HANDLING_SECONDS, TERMINATED
 from chassis.retry_later import RetryLater
+from chassis.stored_event import StoredEvent
 from chassis.unreadable import UnreadableEvent, UnreadableEvents
 from contracts import InvalidMessage
 from contracts.consumers import Consumer
@@ -57,7 +56,9 @@ may publish it in the name of a service, so it need not come from a newer build,
 UNREADABLE_DELAYS = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
 """The delays in seconds before a message that meets an unreadable event is delivered again; the last one repeats."""
 
-CallNext = Callable[[StreamMessage[Msg]], Awaitable[Any]]
+Decode = Callable[[Msg], StoredEvent]
+"""Returns the event of a message. Raises InvalidMessage if it is none, and UnreadableEvent."""
+Handle = Callable[[StoredEvent], Awaitable[None]]
 
 logger = structlog.get_logger()
 
@@ -77,55 +78,70 @@ class Counts:
             counts.forget(sequence)
 
 
-class ConsumerDelivery:
-    """Makes the FastStream middleware of one consumer, a new one for each message."""
+class _DeliverAgain(Exception):
+    """The message failed and is delivered again after `delay` seconds."""
 
-    def __init__(self, consumer: Consumer) -> None:
-        self.consumer = consumer
-        self.counts = Counts()
-        self.unreadable = UnreadableEvents(consumer.name)
+    def __init__(self, delay: float) -> None:
+        super().__init__(delay)
+        self.delay = delay
+
+
+class _Terminate(Exception):
+    """The message failed, and no dead letter can be stored."""
+
+
+class ConsumerDelivery:
+    """Handles each message of one consumer."""
+
+    def __init__(self, consumer: Consumer, client: Client, decode: Decode, handle: Handle) -> None:
+        self._consumer = consumer
+        self._client = client
+        self._decode = decode
+        self._call = handle
+        self._counts = Counts()
+        self._unreadable = UnreadableEvents(consumer.name)
+        self._seconds = HANDLING_SECONDS.labels(consumer=consumer.name)
         # The series exist from the start: increase() does not see a series that begins with 1.
         for counter in (DEAD_LETTERS, TERMINATED):
             counter.labels(consumer=consumer.name)
 
-    def __call__(self, message: Msg | None, /, *, context: ContextRepo) -> "_Delivery":
-        """Called by FastStream with the message."""
-        return _Delivery(message, context=context, of=self)
+    async def deliver(self, message: Msg) -> None:
+        """Calls the handler and tells the server how the delivery ended.
 
+        Without a connection, the server delivers the message again.
+        """
+        name, ids = self._consumer.name, message_ids(message.subject, message.data)
+        traceparent = (message.headers or {}).get("traceparent")
+        end = message.ack
+        try:
+            with (
+                tracing.span(f"process {name}", tracing.PROCESS, traceparent, **ids),
+                bound_contextvars(consumer=name, **ids),
+                self._seconds.time(),
+            ):
+                delay = await self._handle(message)
+        except _DeliverAgain as failure:
+            delay = failure.delay
+        except _Terminate:
+            delay, end = None, message.term
+        with suppress(NatsError):
+            await (end() if delay is None else message.nak(delay))
 
-class _Delivery(BaseMiddleware[PublishCommand, Msg | None]):
-    """One delivery of one message."""
+    async def _handle(self, message: Msg) -> float | None:
+        """Returns the seconds until the next delivery; None if the message needs no other.
 
-    def __init__(self, message: Msg | None, /, *, context: ContextRepo, of: ConsumerDelivery) -> None:
-        super().__init__(message, context=context)
-        self._consumer = of.consumer
-        self._counts = of.counts
-        self._unreadable = of.unreadable
-
-    async def consume_scope(self, call_next: CallNext, msg: StreamMessage[Msg]) -> Any:
-        """Calls the handler. FastStream acknowledges on return and carries out NackMessage and RejectMessage."""
-        name, ids = self._consumer.name, message_ids(msg.raw_message.subject, msg.raw_message.data)
-        traceparent = (msg.raw_message.headers or {}).get("traceparent")
-        with (
-            tracing.span(f"process {name}", tracing.PROCESS, traceparent, **ids),
-            bound_contextvars(consumer=name, **ids),
-            HANDLING_SECONDS.labels(consumer=name).time(),
-        ):
-            delay = await self._handle(call_next, msg)
-        if delay is not None:
-            raise NackMessage(delay=delay)
-
-    async def _handle(self, call_next: CallNext, msg: StreamMessage[Msg]) -> float | None:
-        """Returns the seconds until the next delivery; None if the message needs no other."""
-        message = msg.raw_message
+        Raises _DeliverAgain after a failure, and _Terminate.
+        """
         sequence = message.metadata.sequence.stream
         try:
-            if reasons := await _reasons_against(msg):
-                await self._store_dead_letter(message, reasons)
+            try:
+                stored = self._decode(message)
+            except InvalidMessage as error:
+                await self._store_dead_letter(message, error.reasons)
             else:
                 async with extend_ack_deadline(message, self._consumer):
-                    await call_next(msg)
-        except (NackMessage, RejectMessage):  # no dead letter could be stored
+                    await self._call(stored)
+        except (_DeliverAgain, _Terminate):  # no dead letter could be stored
             raise
         except UnreadableEvent as error:
             self._unreadable.report(error)
@@ -163,10 +179,10 @@ class _Delivery(BaseMiddleware[PublishCommand, Msg | None]):
             error=type(error).__name__,
             exc_info=error,
         )
-        raise NackMessage(delay=delay) from error
+        raise _DeliverAgain(delay) from error
 
     async def _store_dead_letter(self, message: Msg, reasons: Sequence[str]) -> None:
-        metadata, client = message.metadata, self.context.get_local("handler_").connection
+        metadata = message.metadata
         sequence = metadata.sequence.stream
         dead_letter = DeadLetter.of(
             stream=metadata.stream,
@@ -177,7 +193,7 @@ class _Delivery(BaseMiddleware[PublishCommand, Msg | None]):
             deliveries=metadata.num_delivered,
         )
         try:
-            await store_dead_letter(client, dead_letter)
+            await store_dead_letter(self._client, dead_letter)
         except DeadLetterRefused as error:
             self._terminate(message, reasons, error)
         except (NatsError, TimeoutError, OSError) as error:
@@ -186,7 +202,7 @@ class _Delivery(BaseMiddleware[PublishCommand, Msg | None]):
                 self._terminate(message, reasons, error)
             delay = self._consumer.backoff[tries - 1]
             logger.error("dead_letter_not_stored", tries=tries, again_in_seconds=delay, error=type(error).__name__)
-            raise NackMessage(delay=delay) from error
+            raise _DeliverAgain(delay) from error
 
     def _terminate(self, message: Msg, reasons: Sequence[str], error: Exception) -> NoReturn:
         metadata = message.metadata
@@ -199,13 +215,4 @@ class _Delivery(BaseMiddleware[PublishCommand, Msg | None]):
             reasons=list(reasons),
             error=f"no dead letter could be stored: {str(error) or type(error).__name__}",
         )
-        raise RejectMessage from error
-
-
-async def _reasons_against(msg: StreamMessage[Msg]) -> Sequence[str]:
-    """Returns why the message is no event; empty if it is one. Raises UnreadableEvent. FastStream keeps the event."""
-    try:
-        await msg.decode()
-    except InvalidMessage as error:
-        return error.reasons
-    return ()
+        raise _Terminate from error

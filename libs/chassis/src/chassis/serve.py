@@ -19,7 +19,6 @@ from typing import TypeVar
 import structlog
 import uvicorn
 import uvloop
-from faststream.nats import NatsBroker
 from faststream.nats.security import NatsUserPassword
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -32,6 +31,7 @@ from chassis import logging_setup, tracing
 from chassis.addresses import connection
 from chassis.background import run_in_background
 from chassis.barrier import wait_until_processed
+from chassis.broker import GRACEFUL_SECONDS, Broker
 from chassis.bus_clock import wall_clock
 from chassis.connection_errors import on_bus_error
 from chassis.event_log import EventLog
@@ -54,7 +54,7 @@ class Bus:
     """The connection of `service` to NATS, and FastStream's broker on it."""
 
     client: Client
-    broker: NatsBroker
+    broker: Broker
     service: Service
     must_stop: asyncio.Event = field(default_factory=asyncio.Event)
     """Set at a signal, and when the connection is closed for good."""
@@ -124,7 +124,7 @@ async def connect_bus(service: Service, url: str) -> Bus:
     async def on_closed() -> None:
         must_stop.set()
 
-    broker = NatsBroker(
+    broker = Broker(
         to["servers"],
         security=NatsUserPassword(to["user"], to["password"] or "") if to["user"] else None,
         name=service,
@@ -135,7 +135,7 @@ async def connect_bus(service: Service, url: str) -> Bus:
         max_reconnect_attempts=-1,
         reconnect_time_wait=1,
         ping_interval=3,
-        graceful_timeout=10,
+        graceful_timeout=GRACEFUL_SECONDS,
         drain_timeout=10,
         apply_types=False,
     )
@@ -144,7 +144,7 @@ async def connect_bus(service: Service, url: str) -> Bus:
     return Bus(client, broker, service, must_stop)
 
 
-async def _stop_broker(broker: NatsBroker, client: Client) -> None:
+async def _stop_broker(broker: Broker, client: Client) -> None:
     """Waits for running handlers and drains the connection.
 
     If that fails, the server delivers the unacknowledged messages again.

@@ -1,8 +1,7 @@
-"""Durable consumers as FastStream subscribers with typed handlers.
+"""Durable consumers with typed handlers.
 
-`subscribe` registers one FastStream subscriber for a consumer. The decoder turns each message into a `StoredEvent`; the
-handler whose annotation names the event's type is called with it. `chassis.delivery` acknowledges, retries or stores a
-dead letter. FastStream never parses a body: its own decoder raises on malformed JSON before any handler is called.
+`subscribe` adds a consumer to the service's `Broker`. Each message is decoded into a `StoredEvent`; the handler whose
+annotation names the event's type is called with it. `chassis.delivery` acknowledges, retries or stores a dead letter.
 """
 
 import inspect
@@ -10,10 +9,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from faststream import AckPolicy
 from faststream.exceptions import SetupError
-from faststream.nats import JStream, NatsMessage, NatsRouter
+from faststream.nats import NatsMessage
+from nats.aio.client import Client
+from nats.aio.msg import Msg
 
+from chassis.broker import Broker
 from chassis.delivery import ConsumerDelivery
 from chassis.stored_event import StoredEvent, event_to_handle, unreadable
 from contracts import Event, InvalidMessage
@@ -24,7 +25,7 @@ Handler = Callable[[Any, Any], Awaitable[None]]
 event type or a union of them."""
 
 
-def subscribe(router: NatsRouter, consumer: Consumer, *handlers: Handler) -> None:
+def subscribe(broker: Broker, consumer: Consumer, *handlers: Handler) -> None:
     """Subscribes to a consumer: calls the handler of each message's event type.
 
     Handles up to ``consumer.workers`` messages at a time. Raises SetupError unless the handlers
@@ -35,33 +36,24 @@ def subscribe(router: NatsRouter, consumer: Consumer, *handlers: Handler) -> Non
     moved = {event for other in CONSUMERS if other.split_from == consumer for event in other.events}
     former = moved | set(consumer.former_events)
 
-    async def decode(message: NatsMessage) -> StoredEvent:
-        stored = event_to_handle(message.raw_message)
+    def decode(message: Msg) -> StoredEvent:
+        stored = event_to_handle(message)
         if type(stored.event) not in by_type and type(stored.event) not in former:  # the server's consumer is newer
             reason = f"subject: consumer {consumer.name} does not handle {stored.event.event_name}"
-            raise unreadable(message.raw_message, InvalidMessage([reason]))
+            raise unreadable(message, InvalidMessage([reason]))
         # The time of storage, and not the present: a message that is delivered again later is judged the same.
-        if refusals := stored.event.refusals(message.raw_message.metadata.timestamp):
+        if refusals := stored.event.refusals(message.metadata.timestamp):
             raise InvalidMessage(refusals)
         return stored
 
-    async def handle(stored: Any) -> None:
+    async def handle(stored: StoredEvent) -> None:
         if handler := by_type.get(type(stored.event)):
             await handler(stored.event, stored)
 
-    of_consumer = NatsRouter(middlewares=[ConsumerDelivery(consumer)])
-    of_consumer.subscriber(
-        consumer.deliver_subject,
-        queue=consumer.name,
-        stream=JStream(consumer.stream.name, declare=False),
-        decoder=decode,
-        ack_policy=AckPolicy.NACK_ON_ERROR,
-        max_workers=consumer.workers,
-        # Otherwise FastStream would publish what a handler returns to the subject in the header `reply_to`.
-        no_reply=True,
-        title=consumer.name,
-    )(handle)
-    router.include_router(of_consumer)
+    def delivery(client: Client) -> ConsumerDelivery:
+        return ConsumerDelivery(consumer, client, decode, handle)
+
+    broker.consume(consumer, delivery)
 
 
 async def body_of(message: NatsMessage) -> bytes:

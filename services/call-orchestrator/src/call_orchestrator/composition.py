@@ -20,7 +20,7 @@ from call_orchestrator.application.campaigns import CampaignService
 from call_orchestrator.application.effects import Effects
 from call_orchestrator.application.grants import Grants
 from call_orchestrator.domain.slots import Limits, Slots
-from call_orchestrator.entrypoints.subscribers import build_router
+from call_orchestrator.entrypoints.subscribers import subscribe_handlers
 from call_orchestrator.settings import Settings
 from chassis.background import run_in_background
 from chassis.bus_clock import running_clock
@@ -63,7 +63,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         backlog = Backlog(settings.max_backlog, lambda: slots.waiting)
         calls = CallService(log, requests, Effects(timers, queue), policy(settings), clock.now, backlog)
         campaigns = CampaignService(log, clock.now)
-        bus.broker.include_router(build_router(calls, Grants(calls, log), campaigns, bus.client))
+        subscribe_handlers(bus.broker, calls, Grants(calls, log), campaigns, bus.client)
         admission = Admission(slots, log, queue, NatsFeeds(bus.client, log), clock.now)
         async with run_in_background(admission.run()):
             yield Starlette(routes=operations(bus.client))

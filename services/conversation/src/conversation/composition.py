@@ -13,7 +13,7 @@ from contracts.streams import CALLS
 from conversation.adapters.nats import NatsAnswerCache
 from conversation.adapters.openai import openai_model
 from conversation.application.turns import Turns
-from conversation.entrypoints.subscribers import build_router
+from conversation.entrypoints.subscribers import subscribe_handlers
 from conversation.ports import AnswerCache, Model
 from conversation.settings import Settings
 from providers import Provider
@@ -26,7 +26,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         models = await _models(settings, stack)
         cache = await _answer_cache(settings, bus)
         turns = Turns(bus.log(CALLS), models, cache, deadline_seconds=settings.turn_deadline_seconds)
-        bus.broker.include_router(build_router(turns))
+        subscribe_handlers(bus.broker, turns)
         yield Starlette(routes=operations(bus.client))
 
 

@@ -30,7 +30,7 @@ from voice.application.telephony.rate_limiter import DialRateLimiter
 from voice.application.telephony.settlement import Settlement
 from voice.domain.rate_limit import RateLimit
 from voice.entrypoints.media import build_routes
-from voice.entrypoints.subscribers import build_router
+from voice.entrypoints.subscribers import subscribe_handlers
 from voice.ports import Synthesizer
 from voice.settings import Settings
 
@@ -70,7 +70,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             gate = DialGate(provider.breaker, stopping)
             dialing = Dialing(calls, telephony, greetings, gate=gate, rate_limiter=rate_limiter)
             settlement, hangup = Settlement(calls, telephony), HangUp(calls, telephony, telephony)
-            bus.broker.include_router(build_router(dialing, settlement, hangup))
+            subscribe_handlers(bus.broker, dialing, settlement, hangup)
             max_silence_seconds = settings.media_turn_timeout_seconds
             player = TurnPlayer(calls, turn_events, synthesis, max_silence_seconds=max_silence_seconds)
             routes = [*build_routes(player, handover, derive_media_key(token)), *operations(bus.client)]

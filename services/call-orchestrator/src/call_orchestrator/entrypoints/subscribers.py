@@ -1,13 +1,13 @@
 """Subscribes to requests and commands, to events of the other services, and to deadlines."""
 
 import structlog
-from faststream.nats import NatsRouter
 from nats.aio.client import Client
 
 from call_orchestrator.application.call_inputs import AttemptEvent, call_input
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.campaigns import CampaignCommand, CampaignService
 from call_orchestrator.application.grants import Grants
+from chassis.broker import Broker
 from chassis.event_log import StoredEvent
 from chassis.subscriptions import subscribe
 from contracts import AdmissionGranted, CallCommand, CallRequested, CommandOutcome, TimerDue, outcome_subject
@@ -17,12 +17,13 @@ from contracts.vocabulary import RefusalCode
 logger = structlog.get_logger()
 
 
-def build_router(calls: CallService, grants: Grants, campaigns: CampaignService, client: Client) -> NatsRouter:
-    """Returns the subscriptions to the four consumers of this service.
+def subscribe_handlers(
+    broker: Broker, calls: CallService, grants: Grants, campaigns: CampaignService, client: Client
+) -> None:
+    """Subscribes to the four consumers of this service.
 
     `CallService`, `Grants` and `CampaignService` explain why a second delivery is harmless.
     """
-    router = NatsRouter()
 
     async def on_call_requested(event: CallRequested, stored: StoredEvent[CallRequested]) -> None:
         is_redelivered = stored.deliveries > 1
@@ -49,11 +50,10 @@ def build_router(calls: CallService, grants: Grants, campaigns: CampaignService,
             event, sequence=stored.sequence, cause=stored.envelope, is_redelivered=stored.deliveries > 1
         )
 
-    subscribe(router, ORCHESTRATOR_REQUESTS, on_call_requested)
-    subscribe(router, ORCHESTRATOR_COMMANDS, on_call_command)
-    subscribe(router, ORCHESTRATOR_CAMPAIGNS, on_campaign_command)
-    subscribe(router, ORCHESTRATOR_FACTS, on_call_event, on_admission_granted)
-    return router
+    subscribe(broker, ORCHESTRATOR_REQUESTS, on_call_requested)
+    subscribe(broker, ORCHESTRATOR_COMMANDS, on_call_command)
+    subscribe(broker, ORCHESTRATOR_CAMPAIGNS, on_campaign_command)
+    subscribe(broker, ORCHESTRATOR_FACTS, on_call_event, on_admission_granted)
 
 
 async def _publish_outcome(client: Client, stored: StoredEvent, outcome: CommandOutcome) -> None:

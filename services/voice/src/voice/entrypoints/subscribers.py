@@ -1,7 +1,6 @@
 """Subscribes to the orchestrator's decisions about dialling, hanging up and settling."""
 
-from faststream.nats import NatsRouter
-
+from chassis.broker import Broker
 from chassis.event_log import StoredEvent
 from chassis.subscriptions import subscribe
 from contracts import CallHangupRequested, CallSettlementRequested, CallStatusChanged
@@ -11,12 +10,11 @@ from voice.application.telephony.hangup import HangUp
 from voice.application.telephony.settlement import Settlement
 
 
-def build_router(dialing: Dialing, settlement: Settlement, hangup: HangUp) -> NatsRouter:
-    """Returns the subscriptions to the three consumers of this service.
+def subscribe_handlers(broker: Broker, dialing: Dialing, settlement: Settlement, hangup: HangUp) -> None:
+    """Subscribes to the three consumers of this service.
 
     Each use case explains why a second delivery is harmless.
     """
-    router = NatsRouter()
 
     async def on_dial_ordered(event: CallStatusChanged, stored: StoredEvent[CallStatusChanged]) -> None:
         await dialing.dial(event, stored.envelope, is_redelivered=stored.deliveries > 1)
@@ -29,7 +27,6 @@ def build_router(dialing: Dialing, settlement: Settlement, hangup: HangUp) -> Na
     async def on_hangup_requested(event: CallHangupRequested, stored: StoredEvent[CallHangupRequested]) -> None:
         await hangup.hang_up(event, stored.envelope)
 
-    subscribe(router, VOICE_DIALS, on_dial_ordered)
-    subscribe(router, VOICE_SETTLEMENTS, on_settlement_requested)
-    subscribe(router, VOICE_HANGUPS, on_hangup_requested)
-    return router
+    subscribe(broker, VOICE_DIALS, on_dial_ordered)
+    subscribe(broker, VOICE_SETTLEMENTS, on_settlement_requested)
+    subscribe(broker, VOICE_HANGUPS, on_hangup_requested)
