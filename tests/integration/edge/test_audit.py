@@ -1,5 +1,6 @@
 """The audit log: an entry before each act, one with its result, and none can be removed."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,9 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.errors import APIError
+from structlog.testing import capture_logs
 
-from contracts import Call, CallRequested, call_id_of
+from contracts import Call, CallRequested, CommandOutcome, call_id_of, outcome_subject
 from contracts.audit import AuditEntry
 from contracts.streams import AUDIT
 from edge.adapters import nats as adapter
@@ -116,6 +118,34 @@ async def test_an_act_that_is_not_decided_in_time_is_undecided(
     assert (await as_("desk").post(f"/api/v1/calls/{waiting.call_id}/cancel")).status_code == 202
 
     assert stages(await audit(as_)) == ["asked", "undecided"]
+
+
+@pytest.mark.parametrize("is_accepted", [True, False])
+async def test_the_outcome_that_comes_after_the_202_is_the_last_entry(
+    as_: "As",
+    orchestrator: "Orchestrator",
+    body: dict[str, object],
+    bus_client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    is_accepted: bool,
+) -> None:
+    monkeypatch.setattr(adapter, "OUTCOME_SECONDS", 0.1)
+    orchestrator.silent = True
+    asked = await bus_client.subscribe("call.requested")
+    answer = await as_("desk").post("/api/v1/calls", json=body)
+    assert answer.status_code == 202
+    command_id = ((await asked.next_msg()).headers or {})["ce-id"]
+    reason = "100 calls wait for a slot already (MAX_BACKLOG)"
+    outcome = CommandOutcome(accepted=is_accepted, reasons=() if is_accepted else (reason,))
+    with capture_logs() as lines:
+        await bus_client.publish(outcome_subject(command_id), outcome.model_dump_json().encode())
+        while len(entries := await audit(as_, call_id=answer.json()["id"])) < 3:
+            await asyncio.sleep(0.01)
+    assert stages(entries) == ["asked", "undecided", "accepted" if is_accepted else "refused"]
+    assert len({entry["act_id"] for entry in entries}) == 1
+    assert entries[-1]["reasons"] == list(outcome.reasons)
+    refused = [line["call_id"] for line in lines if line["event"] == "stored_request_refused"]
+    assert refused == ([] if is_accepted else [answer.json()["id"]])
 
 
 async def test_an_act_whose_command_cannot_be_stored_is_undecided(as_: "As", waiting: Call, bus_client: Client) -> None:

@@ -10,6 +10,7 @@ from tests.builders.events import an_envelope, campaign_paused
 from chassis.event_log import Guard, StoredEvent
 from contracts import CampaignDecision, CommandOutcome, Envelope, Event
 from edge.application.campaigns import Campaigns
+from edge.ports import OnOutcome
 
 
 class PaceChanged(CampaignDecision):
@@ -52,7 +53,9 @@ class Log:
 class NoRequests:
     """Fails the test if a request is sent to the orchestrator."""
 
-    async def send(self, request: Event, message_id: str | None = None) -> CommandOutcome | None:
+    async def send(
+        self, request: Event, message_id: str | None = None, *, on_late_outcome: OnOutcome | None = None
+    ) -> CommandOutcome | None:
         raise AssertionError("reading requests nothing")
 
 

@@ -17,7 +17,7 @@ class Stage(StrEnum):
     ACCEPTED = "accepted"
     REFUSED = "refused"
     UNDECIDED = "undecided"
-    """No decision was known when the act was answered; the log of the call has the outcome."""
+    """No decision was known when the act was answered. `call.create` has a further entry with a later outcome."""
 
 
 class AuditEntry(BaseModel):

@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from contracts.audit import ALL_ENTRIES
 from contracts.events.timers import SCHEDULES_OF_CALLS, TimerDue, fired_subject
@@ -119,3 +120,5 @@ highest sequence of such a message. `centralita archive` sets both; provisioning
 
 MIN_BACKLOG_LIMIT = 20
 """The smallest `MAX_BACKLOG`. While fewer calls wait for a slot, no request is refused because of the backlog."""
+DUE_SOON = timedelta(minutes=5)
+"""A request for a time within this period counts as due now: a full backlog refuses it, too."""

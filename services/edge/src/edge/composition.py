@@ -57,4 +57,5 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             is_document_public=settings.embedded_run,
             routes=operations(bus.client),
         )
+    await requests.stop()
     await wrong_keys.flush()

@@ -1,6 +1,6 @@
 """What the edge needs from NATS and from other services, each replaced by a fake in tests."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -74,22 +74,29 @@ class DisplayedLog(CallLog, Protocol):
         """As `read`, with an UnreadableEvent in place of each event that cannot be decoded."""
 
 
+OnOutcome = Callable[[CommandOutcome], Awaitable[None]]
+"""Called with the outcome of a request."""
+
+
 class Requests(Protocol):
     """Requests and commands for the orchestrator."""
 
-    async def send(self, request: Event, message_id: str | None = None) -> CommandOutcome | None:
+    async def send(
+        self, request: Event, message_id: str | None = None, *, on_late_outcome: OnOutcome | None = None
+    ) -> CommandOutcome | None:
         """Stores the request and returns its outcome; None if there is no outcome in time.
 
-        A request with the same `message_id` is decided once; without one, every request has its own.
-        A request without an outcome is stored, and is decided later. Raises Unavailable and TooLarge.
+        A request with the same `message_id` is decided once; without one, every request has its own. A request without
+        an outcome is stored, and is decided later; `on_late_outcome` is then called with the outcome, unless it is
+        very late or this process ends before it. Raises Unavailable and TooLarge.
         """
 
 
 class Backlog(Protocol):
     """The calls that wait for a slot and the requests that are not decided yet, and their limit."""
 
-    async def check(self) -> None:
-        """Raises BacklogFull if the limit is reached."""
+    async def check(self, count: int = 1) -> None:
+        """Raises BacklogFull if the limit is reached; otherwise counts that many requests as undecided."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ from centralita.replay.record import Record
 from centralita.replay.waiting_calls import WaitingCalls
 from chassis.event_log import StoredEvent
 from contracts import Call, CallCommandRefused, CallCreated, CallDecision, CallStatus, CampaignDecision, InvalidMessage
-from contracts.streams import CALLS
+from contracts.streams import CALLS, DUE_SOON
 
 Differences = tuple[tuple[str, Any, Any], ...]
 """For each different field: its name, the recorded value, the value now."""
@@ -112,7 +112,8 @@ class _Rules:
 
     def may_be_refused(self, now: CallDecision, requested_at: datetime) -> bool:
         """Whether a full backlog may have prevented this call. The log does not record such refusals (ADR 33)."""
-        is_due = isinstance(now, CallCreated) and (now.call.due_at is None or now.call.due_at <= now.occurred_at)
+        due_before = now.occurred_at + DUE_SOON
+        is_due = isinstance(now, CallCreated) and (now.call.due_at is None or now.call.due_at <= due_before)
         return is_due and (self.waiting is None or self.waiting.may_be_full_after(requested_at))
 
 

@@ -27,6 +27,7 @@ from call_orchestrator.ports import Log, Requests
 from chassis.event_log import Conflict, StoredEvent
 from contracts import Call, CallCommand, CallCreated, CallDecision, CallStatus, CommandOutcome
 from contracts.filters import call_state_filter
+from contracts.streams import DUE_SOON
 from contracts.vocabulary import RefusalCode
 
 logger = structlog.get_logger()
@@ -119,7 +120,7 @@ class CallService:
             return Ignored("a later event of the call has freed the slot")
         before, now = stored.call if stored else None, self._now()
         decision = decide_call(before, call_input, self._policy, now)
-        if isinstance(decision, CallCreated) and _is_due(decision.call, now):
+        if isinstance(decision, CallCreated) and _is_due(decision.call, now + DUE_SOON):
             return self._backlog.admit(str(call_input.call_id), call_input.sequence) or decision
         if before and isinstance(decision, CallDecision) and decision.call.status is CallStatus.EXPIRED:
             pauses = await load_pauses(self._log, before.campaign_id)

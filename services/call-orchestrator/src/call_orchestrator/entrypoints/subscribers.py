@@ -29,9 +29,10 @@ def subscribe_handlers(
         is_redelivered = stored.deliveries > 1
         requested = call_input(event, stored.envelope, is_redelivered=is_redelivered, sequence=stored.sequence)
         outcome = await calls.handle(requested)
-        # A request on the bus may have no client that waits for its outcome. A full backlog has its own log line.
-        if not outcome.accepted and outcome.code is not RefusalCode.BACKLOG_FULL:
-            logger.warning("request_refused", call_id=str(outcome.call_id), reasons=list(outcome.reasons))
+        if not outcome.accepted:  # a request on the bus may have no client that waits for its outcome
+            # A full backlog has its own warning, one for many requests; this line has the id of each.
+            log = logger.info if outcome.code is RefusalCode.BACKLOG_FULL else logger.warning
+            log("request_refused", call_id=str(outcome.call_id), reasons=list(outcome.reasons))
         await _publish_outcome(client, stored, outcome)
 
     async def on_call_command(_: CallCommand, stored: StoredEvent[CallCommand]) -> None:

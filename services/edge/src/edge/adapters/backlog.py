@@ -1,4 +1,9 @@
-"""The backlog: calls that wait for a slot, and requests that are not decided yet, as nats-server counts them."""
+"""The backlog: calls that wait for a slot, and requests that are not decided yet, as nats-server counts them.
+
+The calls of paused campaigns are among those that wait, and only the orchestrator can tell them apart. So a full queue
+alone refuses nothing here: a few requests at a time go to the orchestrator, whose outcome then comes before the REST
+client is answered. What this limit prevents is a REQUESTS that grows, and a 202 for a request that is refused later.
+"""
 
 import asyncio
 import time
@@ -14,6 +19,8 @@ from edge.ports import BacklogFull
 
 READ_SECONDS = 1.0
 """The backlog is read at most this often, however many requests arrive."""
+MAX_UNDECIDED_WHEN_FULL = 100
+"""Undecided requests while the queue is full: less than the orchestrator decides within a second."""
 
 
 class NatsBacklog:
@@ -25,17 +32,23 @@ class NatsBacklog:
         self._monotonic = monotonic
         self._reading = asyncio.Lock()
         self._read_at: float | None = None
-        self._count = 0
+        self._queued = 0
+        self._undecided = 0
 
-    async def check(self) -> None:
-        """Raises BacklogFull if the limit is reached."""
+    async def check(self, count: int = 1) -> None:
+        """Raises BacklogFull if the limit is reached. Otherwise `count` requests are undecided until the next reading.
+
+        So one reading lets through no more than the limit, in each replica of this service.
+        """
         async with self._reading:
             now = self._monotonic()
             if self._read_at is None or now >= self._read_at + READ_SECONDS:
                 self._read_at = now
                 await self._read()
-        if self._count >= self._limit:
+        is_full = self._queued + self._undecided >= self._limit
+        if is_full and self._undecided >= min(MAX_UNDECIDED_WHEN_FULL, self._limit):
             raise BacklogFull(f"the limit of {self._limit} waiting calls and requests is reached (MAX_BACKLOG)")
+        self._undecided += count
 
     async def _read(self) -> None:
         try:
@@ -44,4 +57,5 @@ class NatsBacklog:
             )
         except (NatsError, TimeoutError, OSError):
             return
-        self._count = queue.state.messages + (undecided.num_pending or 0) + (undecided.num_ack_pending or 0)
+        self._queued = queue.state.messages
+        self._undecided = (undecided.num_pending or 0) + (undecided.num_ack_pending or 0)

@@ -30,11 +30,15 @@ from contracts import (
 from contracts.audit import AuditEntry
 from contracts.streams import AUDIT
 from edge.metrics import AUDIT_ENTRIES
-from edge.ports import EntryPage, StoredEntry, TooLarge, Unavailable, Unreadable
+from edge.ports import EntryPage, OnOutcome, StoredEntry, TooLarge, Unavailable, Unreadable
 
 OUTCOME_SECONDS = 5.0
 """How long a REST client waits for the orchestrator before it gets 202; the stored request is decided later."""
 
+LATE_OUTCOME_SECONDS = 600.0
+"""How long the outcome is waited for after that, for the audit log."""
+MAX_LATE = 10_000
+"""Requests whose late outcome is waited for at a time."""
 STATISTICS_SECONDS = 3.0
 RECONNECT_SECONDS = 2.0
 _POLL_SECONDS = 0.05
@@ -120,25 +124,54 @@ class NatsRequests:
     def __init__(self, client: Client, log: EventLog) -> None:
         self._client = client
         self._log = log
+        self._late: set[asyncio.Task[None]] = set()
 
-    async def send(self, request: Event, message_id: str | None = None) -> CommandOutcome | None:
+    async def send(
+        self, request: Event, message_id: str | None = None, *, on_late_outcome: OnOutcome | None = None
+    ) -> CommandOutcome | None:
         """Stores the request and returns its outcome; None if there is no outcome in time. See the interface."""
         async with translate_errors(self._client, "the request could not be stored"):
-            request_id = message_id or str(uuid_utils.uuid7())
+            request_id, is_late = message_id or str(uuid_utils.uuid7()), False
             outcomes = await self._client.subscribe(outcome_subject(request_id), max_msgs=1)
             try:
                 await self._log.append(request, event_id=request_id)
-                return await self._outcome(outcomes)
+                outcome = await _outcome(outcomes, OUTCOME_SECONDS)
+                is_late = outcome is None and on_late_outcome is not None and len(self._late) < MAX_LATE
             finally:
-                with suppress(NatsError):
-                    await outcomes.unsubscribe()
+                if not is_late:
+                    await _unsubscribe(outcomes)
+        if is_late and on_late_outcome:
+            task = asyncio.create_task(_pass_on(outcomes, on_late_outcome))
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
+        return outcome
 
-    async def _outcome(self, outcomes: Subscription) -> CommandOutcome | None:
-        try:
-            reply = await outcomes.next_msg(timeout=OUTCOME_SECONDS)
-        except NatsError:  # a timeout, or the connection was lost: the request is stored
-            return None
-        return CommandOutcome.model_validate_json(reply.data)
+    async def stop(self) -> None:
+        """Stops waiting for late outcomes."""
+        for task in self._late:
+            task.cancel()
+        await asyncio.gather(*self._late, return_exceptions=True)
+
+
+async def _outcome(outcomes: Subscription, timeout_seconds: float) -> CommandOutcome | None:
+    try:
+        reply = await outcomes.next_msg(timeout=timeout_seconds)
+    except NatsError:  # a timeout, or the connection was lost: the request is stored
+        return None
+    return CommandOutcome.model_validate_json(reply.data)
+
+
+async def _pass_on(outcomes: Subscription, on_outcome: OnOutcome) -> None:
+    try:
+        if outcome := await _outcome(outcomes, LATE_OUTCOME_SECONDS):
+            await on_outcome(outcome)
+    finally:
+        await _unsubscribe(outcomes)
+
+
+async def _unsubscribe(outcomes: Subscription) -> None:
+    with suppress(NatsError):
+        await outcomes.unsubscribe()
 
 
 class NatsStatistics:

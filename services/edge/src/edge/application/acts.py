@@ -4,11 +4,13 @@ An entry is appended before the act, and a second one with its result before the
 audit entry: if the first entry cannot be appended, no command is sent. A read has one entry, before the answer.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
+import structlog
 import uuid_utils
 
 from chassis.event_log import StoredEvent, UnreadableEvent
@@ -19,6 +21,7 @@ from contracts import (
     CallRequested,
     CallStatus,
     CampaignEvent,
+    CommandOutcome,
     call_id_of,
 )
 from contracts.audit import AuditEntry, Stage
@@ -36,6 +39,8 @@ READ_SECONDS = 60
 """Further reads of one call by one key within this time have no entry of their own: a client may poll."""
 
 T = TypeVar("T")
+
+logger = structlog.get_logger()
 
 
 class Acts:
@@ -72,12 +77,21 @@ class Acts:
         async def reserve() -> None:
             await self._dial_cap.reserve(key.name, self._dial_cap.dials_of(request), call_id)
 
+        is_answered = asyncio.Event()
+
+        async def record(outcome: CommandOutcome) -> None:
+            await is_answered.wait()  # so that this entry is the last one
+            await trail.append_outcome(outcome)
+
         async def place() -> tuple[StoredRequest, bool]:
             named = request.model_copy(update={"key_name": key.name})
-            stored = await self._calls.create(named, request_id, reserve)
+            stored = await self._calls.create(named, request_id, reserve, record)
             return stored, stored.details is not None
 
-        stored, _ = await trail.surround(place, _status_of)
+        try:
+            stored, _ = await trail.surround(place, _status_of)
+        finally:
+            is_answered.set()
         return stored
 
     async def read_events(self, key_name: str, call_id: UUID) -> list[StoredEvent | UnreadableEvent]:
@@ -118,7 +132,9 @@ class Acts:
         async def reserve() -> None:
             await self._dial_cap.reserve(key_name, further_dials(command, before))
 
-        return await trail.surround(lambda: self._calls.command(command, reserve), lambda after: mask_call(after.call))
+        return await trail.surround(
+            lambda: self._calls.command(before, command, reserve), lambda after: mask_call(after.call)
+        )
 
     async def cancel(self, key_name: str, act: str, command: CallCancelRequested) -> tuple[CallDetails | None, bool]:
         """Returns the call after the cancel, if its request is decided. Raises UnknownCall and Refused."""
@@ -198,6 +214,15 @@ class AuditTrail:
         except Unavailable as error:
             raise Unavailable(f"{error}; the act may have happened, check its target first") from error
         return after, is_decided
+
+    async def append_outcome(self, outcome: CommandOutcome) -> None:
+        """Appends the outcome of an act that was answered undecided. Logs an error if that is impossible."""
+        try:
+            stage = Stage.ACCEPTED if outcome.accepted else Stage.REFUSED
+            after = {"status": outcome.status} if outcome.accepted else None
+            await self.append(stage, after=after, reasons=outcome.reasons)
+        except Unavailable as error:
+            logger.error("late_outcome_not_recorded", act=self._fields["act"], error=str(error))
 
     async def append(self, stage: Stage, *, after: dict[str, Any] | None = None, reasons: Sequence[str] = ()) -> None:
         """Appends one entry."""

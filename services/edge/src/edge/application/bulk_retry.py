@@ -75,7 +75,7 @@ class BulkRetry:
         """
         query = CampaignCallsQuery(campaign_id=campaign_id, statuses=statuses, after=cursor.after, limit=limit)
         page = await self._statistics.calls(query)
-        await self._backlog.check()
+        await self._backlog.check(len(page.call_ids))
         await reserve(page.call_ids)
         sending = [self._send(cursor.retry_id, call_id) for call_id in page.call_ids]
         results = await asyncio.gather(*sending, return_exceptions=True)

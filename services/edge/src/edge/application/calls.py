@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+import structlog
+
 from chassis.event_log import StoredEvent, UnreadableEvent
 from contracts import (
     Call,
     CallCancelRequested,
+    CallChangeRequested,
     CallCreated,
     CallDecision,
     CallEvent,
@@ -23,9 +26,12 @@ from contracts import (
     call_id_of,
 )
 from contracts.filters import call_filters, call_state_filter
+from contracts.streams import DUE_SOON
 from contracts.vocabulary import RefusalCode
 from edge.application.errors import KeyReused, Refused, RetriesExhausted, Unacceptable, UnknownCall
-from edge.ports import Backlog, BacklogFull, CallLog, DisplayedLog, Requests, Statistics, Unreadable
+from edge.ports import Backlog, BacklogFull, CallLog, DisplayedLog, OnOutcome, Requests, Statistics, Unreadable
+
+logger = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +88,16 @@ class Calls:
         self._backlog = backlog
 
     async def create(
-        self, request: CallRequested, request_id: str, reserve: Callable[[], Awaitable[None]] | None = None
+        self,
+        request: CallRequested,
+        request_id: str,
+        reserve: Callable[[], Awaitable[None]] | None = None,
+        on_late_outcome: OnOutcome | None = None,
     ) -> StoredRequest:
         """Requests a call. A repeated request returns the same call.
 
-        `reserve` runs before an acceptable request of no known call is sent. Raises its errors, BacklogFull, KeyReused,
+        `reserve` runs before an acceptable request of no known call is sent. `on_late_outcome` is called with an
+        outcome that comes after this method has returned. Raises the errors of `reserve`, BacklogFull, KeyReused,
         Refused and TooLarge.
         """
         _raise_if_unacceptable(request)
@@ -97,8 +108,15 @@ class Calls:
                 await self._backlog.check()
             if reserve:
                 await reserve()
-            outcome = await self._requests.send(request.model_copy(update={"request_id": request_id}))
-            raise_if_refused(outcome)
+
+            async def report(late: CommandOutcome) -> None:
+                if not late.accepted:
+                    logger.warning("stored_request_refused", call_id=str(call_id), reasons=list(late.reasons))
+                if on_late_outcome:
+                    await on_late_outcome(late)
+
+            named = request.model_copy(update={"request_id": request_id})
+            raise_if_refused(await self._requests.send(named, on_late_outcome=report))
             newest = await self._log.last(call_state_filter(call_id))
         if newest is None:
             return StoredRequest(call_id, None)
@@ -106,13 +124,16 @@ class Calls:
             raise KeyReused(different)
         return StoredRequest(call_id, await self._details(newest))
 
-    async def command(self, command: CallEvent, reserve: Callable[[], Awaitable[None]]) -> tuple[CallDetails, bool]:
+    async def command(
+        self, before: Call, command: CallEvent, reserve: Callable[[], Awaitable[None]]
+    ) -> tuple[CallDetails, bool]:
         """Sends a command about a known call. Returns the call after it, and whether the command is decided.
 
-        `reserve` runs before an acceptable command is sent. Raises its errors, BacklogFull, Refused and TooLarge.
+        `before`: the call as the caller knows it. `reserve` runs before an acceptable command is sent. Raises its
+        errors, BacklogFull, Refused and TooLarge.
         """
         _raise_if_unacceptable(command)
-        if isinstance(command, CallRetryRequested):
+        if _may_join_queue(command, before):
             await self._backlog.check()
         await reserve()
         outcome = await self._requests.send(command)
@@ -186,7 +207,14 @@ class Calls:
 
 
 def _is_due(scheduled_at: datetime | None) -> bool:
-    return scheduled_at is None or scheduled_at <= datetime.now(UTC)
+    return scheduled_at is None or scheduled_at <= datetime.now(UTC) + DUE_SOON
+
+
+def _may_join_queue(command: CallEvent, before: Call) -> bool:
+    """Whether the call may wait for a slot because of the command, and does not wait yet."""
+    if isinstance(command, CallChangeRequested):
+        return not before.is_queued and command.scheduled_at is not None and _is_due(command.scheduled_at)
+    return isinstance(command, CallRetryRequested)
 
 
 def _subject_of(event: StoredEvent | UnreadableEvent) -> str:

@@ -142,8 +142,8 @@ async def pause_campaign(dispatcher: Dispatcher, campaign_id: CampaignId, pause:
     """Pauses a campaign: none of its calls is granted a slot. Pausing a paused campaign changes nothing.
 
     Calls that have a slot continue. Waiting calls do not expire during the pause, and after it they have as much time
-    as they had left before; they can be changed and canceled. New requests are accepted. A campaign may be paused
-    before it has calls.
+    as they had left before; they can be changed and canceled. New requests are accepted until `MAX_BACKLOG` of its
+    calls wait; those of other campaigns are not affected. A campaign may be paused before it has calls.
     """
     reason = pause.reason if pause else None
     return await dispatcher.act_on_campaign(CampaignPauseRequested(campaign_id=campaign_id, reason=reason))

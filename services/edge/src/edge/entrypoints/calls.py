@@ -51,6 +51,10 @@ async def create_call(
     """Creates a call. The same request id again returns the same call; with another body it is refused (409).
 
     A request id is known as long as the log has its call: at least 7 days after its end.
+
+    After a 202, the call is not found (404) until the request is decided, and for good if it is refused then. The same
+    request again, with its request id, is answered with the call, or with the reason why it is refused now. The audit
+    log has the reason of the first refusal.
     """
     request_id = request.request_id or idempotency_key or str(uuid_utils.uuid7())
     acts: Acts = http_request.app.state.acts
