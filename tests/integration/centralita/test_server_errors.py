@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from pymongo.errors import NetworkTimeout
 
+from centralita.commands.connections import mongo_errors
+from centralita.commands.exit_codes import CommandFailed, ExitCode
 from centralita.embedded.credentials import Credentials
 from centralita.embedded.servers import nats_server
 from centralita.replay.export_file import ExportWriter
@@ -91,3 +94,10 @@ def test_mongodb_that_does_not_answer_is_named(campaign: object, command: "Calla
         3,
         "MongoDB does not answer at 127.0.0.1:1. Start it with `centralita up`, or give --mongo.",
     )
+
+
+def test_mongodb_that_needs_too_long_is_not_reported_as_absent() -> None:
+    failed = pytest.raises(CommandFailed, match="did not answer in time")
+    with failed as raised, mongo_errors("mongodb://u:secret@127.0.0.1:27017/"):
+        raise NetworkTimeout("timed out")
+    assert raised.value.code == ExitCode.UNREACHABLE

@@ -39,7 +39,7 @@ from contracts import CallStatus, CampaignCalls, CampaignCallsQuery, Event
 
 CHECKPOINT = "campaign-stats"
 _CONNECT_MILLISECONDS = 3_000
-_ANSWER_MILLISECONDS = 20_000
+_ANSWER_SECONDS = 20
 _WRITE_CONFLICT = 112
 """``WriteConflict`` in MongoDB's ``error_codes.yml``."""
 
@@ -164,14 +164,17 @@ class Store:
         return {campaign.pop("_id"): campaign for campaign in campaigns}
 
 
-def connect(url: str) -> AsyncMongoClient[Document]:
-    """Returns a client that connects at its first use, and that fails within seconds if MongoDB is unavailable."""
+def connect(url: str, *, answer_seconds: int = _ANSWER_SECONDS) -> AsyncMongoClient[Document]:
+    """Returns a client that connects at its first use, and that fails within seconds if MongoDB is unavailable.
+
+    `answer_seconds`: how long it waits for an answer. Commands on whole collections need more than the default.
+    """
     return AsyncMongoClient(
         url,
         tz_aware=True,
         serverSelectionTimeoutMS=_CONNECT_MILLISECONDS,
         connectTimeoutMS=_CONNECT_MILLISECONDS,
-        socketTimeoutMS=_ANSWER_MILLISECONDS,
+        socketTimeoutMS=answer_seconds * 1000,
     )
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.errors import NoStreamResponseError, NotFoundError
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import NetworkTimeout, OperationFailure, PyMongoError
 
 from centralita.commands.exit_codes import CommandFailed, ExitCode
 from centralita.embedded.credentials import is_embedded_run, with_credentials, without_credentials
@@ -118,6 +118,11 @@ def mongo_errors(url: str) -> Iterator[None]:
         raise CommandFailed(
             f"MongoDB at {address} refuses the user or password. Give --mongo mongodb://USER:PASSWORD@HOST:PORT.",
             ExitCode.WRONG_USE,
+        ) from error
+    except NetworkTimeout as error:
+        raise CommandFailed(
+            f"MongoDB at {address} accepted a command but did not answer in time. Run this command again when MongoDB "
+            "is less busy."
         ) from error
     except PyMongoError as error:
         raise CommandFailed(

@@ -25,6 +25,8 @@ from contracts.filters import PROJECTION_FILTERS
 from contracts.streams import CALLS
 
 BATCH = 500
+COLLECTION_SECONDS = 600
+"""How long MongoDB may need for one command on a whole collection: the replacement, an index, or a full read."""
 MAX_LAG_BEFORE_FENCE = 1000
 """The live documents are fenced once the new ones are at most this many sequences behind."""
 
@@ -184,7 +186,7 @@ async def _swap(
 
 @asynccontextmanager
 async def _connected(url: str) -> AsyncIterator[AsyncMongoClient[Document]]:
-    client = connect(url)
+    client = connect(url, answer_seconds=COLLECTION_SECONDS)
     try:
         yield client
     finally:
