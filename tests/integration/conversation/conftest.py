@@ -13,7 +13,7 @@ from tests.fakes.model import ModelServer
 from tests.fakes.providers import provider
 
 from chassis.event_log import EventLog, StoredEvent
-from contracts import AudioRequested, Call, CallStatus, Event, SpeechHeard
+from contracts import AudioRequested, Call, CallStatus, Event, ReplyGenerated, SpeechHeard
 from contracts.filters import call_filters
 from conversation.adapters.openai import openai_model
 from conversation.application.turns import Turns
@@ -62,8 +62,10 @@ class ActiveCall:
         return [one.event for one in stored if isinstance(one.event, kind)]
 
     async def sentences(self, turn: int) -> list[str]:
-        """Returns the sentences of a turn, in the order of the log."""
-        return [event.text for event in await self.events(AudioRequested) if event.turn == turn]
+        """Returns the sentences of a turn, in the order of the log. The last one may be in the reply."""
+        requested = [event.text for event in await self.events(AudioRequested) if event.turn == turn]
+        replies = [event for event in await self.events(ReplyGenerated) if event.turn == turn]
+        return [*requested, *(reply.last_sentence for reply in replies if reply.last_sentence is not None)]
 
 
 @pytest.fixture

@@ -60,19 +60,20 @@ async def test_the_first_turn_of_a_later_attempt_follows_the_turns_before_its_gr
     assert [(one.attempt, one.text) for one in replies] == [(1, "Muy bien."), (2, "Muy bien.")]
 
 
-async def test_an_answer_is_published_sentence_by_sentence_and_then_closed(
+async def test_an_answer_is_published_sentence_by_sentence_and_closed_with_the_last_one(
     active_call: ActiveCall, model_server: ModelServer
 ) -> None:
-    model_server.prepare("Muy bien, gracias. ¿Podrá venir mañana?")
+    model_server.prepare("Muy bien, gracias. Le esperamos el lunes. ¿Podrá venir mañana?")
     utterance = await active_call.callee_says(1, "Sí, soy yo")
     sentences = [event for event in await active_call.events(AudioRequested) if event.turn == 1]
     assert [(event.sentence, event.text) for event in sentences] == [
         (0, "Muy bien, gracias."),
-        (1, "¿Podrá venir mañana?"),
+        (1, "Le esperamos el lunes."),
     ]
     assert {(event.attempt, event.language, event.is_reusable) for event in sentences} == {(1, "es", False)}
     [reply] = await active_call.events(ReplyGenerated)
-    assert (reply.text, reply.sentences) == ("Muy bien, gracias. ¿Podrá venir mañana?", 2)
+    assert (reply.text, reply.sentences) == ("Muy bien, gracias. Le esperamos el lunes. ¿Podrá venir mañana?", 3)
+    assert reply.last_sentence == "¿Podrá venir mañana?", "the reply replaces its request"
     assert (reply.model, reply.prompt_tokens, reply.completion_tokens) == ("gpt-4.1-mini", 100, 10)
     assert not reply.is_fallback
     assert reply.first_token_seconds is not None

@@ -176,7 +176,9 @@ async def speak(synthesis: SpeechSynthesis, sentence: Sentence) -> bytes:
     """Speaks a sentence, records a failure, and returns the audio that was synthesized."""
     audio = bytearray()
     try:
-        await synthesis.speak(sentence, audio.extend)
+        ready = await synthesis.speak(sentence.event, audio.extend)
     except RequestFailed as error:
         await synthesis.record_failure(sentence, str(error))
+    else:
+        await synthesis.record_ready(sentence, [ready])
     return bytes(audio)

@@ -57,7 +57,7 @@ class Replica:
 
 @pytest.fixture
 def greetings(calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips) -> Greetings:
-    return Greetings(calls, SpeechSynthesis([speech], clips, calls))
+    return Greetings(SpeechSynthesis([speech], clips, calls))
 
 
 @pytest.fixture

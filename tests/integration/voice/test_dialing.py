@@ -33,7 +33,7 @@ from voice.application.telephony.dialing import Dialing
 
 @pytest.fixture
 def greetings(calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips) -> Greetings:
-    return Greetings(calls, SpeechSynthesis([speech], clips, calls))
+    return Greetings(SpeechSynthesis([speech], clips, calls))
 
 
 @pytest.fixture

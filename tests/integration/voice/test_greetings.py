@@ -9,7 +9,7 @@ from tests.fakes.voice import FakeSynthesizer
 from tests.integration.voice.conftest import StartCall, cause_of
 
 from chassis.event_log import EventLog
-from contracts import AudioFailed, AudioRequested, CallStatusChanged, DialPlaced
+from contracts import AudioFailed, CallStatusChanged, DialPlaced
 from contracts.buckets import CLIPS
 from simulators.faults import FaultRule
 from simulators.server import Simulators
@@ -46,7 +46,7 @@ def telephony(clips: ObjectStoreClips) -> FakeTelephony:
 
 @pytest.fixture
 def greetings(calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips) -> Greetings:
-    return Greetings(calls, SpeechSynthesis([speech], clips, calls))
+    return Greetings(SpeechSynthesis([speech], clips, calls))
 
 
 @pytest.fixture
@@ -81,10 +81,8 @@ async def test_a_greeting_that_fails_does_not_stop_the_dial_and_is_recorded(
     await dial(calls, telephony, greetings, event)
     assert telephony.was_ready == [False]
     assert await calls.last(DialPlaced.subject_for(event.call_id)) is not None
-    requested, failed = [stored.event for stored in await calls.read((f"audio.*.{event.call_id}",))]
-    assert isinstance(requested, AudioRequested)
+    [failed] = [stored.event for stored in await calls.read((f"audio.*.{event.call_id}",))]
     assert isinstance(failed, AudioFailed)
-    assert (requested.attempt, requested.turn, requested.text) == (1, 0, "Hello Ada, this is the clinic.")
     assert (failed.attempt, failed.turn, failed.fallback) == (1, 0, "say")
 
 
@@ -97,7 +95,7 @@ async def test_a_greeting_that_is_late_does_not_stop_the_dial(
     simulators: Simulators,
 ) -> None:
     simulators.faults.rules = [FaultRule(target="elevenlabs", kind="latency", seconds=30)]
-    impatient = Greetings(calls, SpeechSynthesis([speech], clips, calls), max_wait_seconds=0.2)
+    impatient = Greetings(SpeechSynthesis([speech], clips, calls), max_wait_seconds=0.2)
     await dial(calls, telephony, impatient, event)
     assert telephony.was_ready == [False]
     await impatient.aclose()
@@ -107,7 +105,7 @@ async def test_calls_with_the_same_greeting_share_one_synthesis(
     calls: EventLog, start_call: StartCall, clips: ObjectStoreClips
 ) -> None:
     voice = FakeSynthesizer("a-voice", [b"\xff\xfb\x90\x00" + bytes(413)])
-    greetings = Greetings(calls, SpeechSynthesis([voice], clips, calls))
+    greetings = Greetings(SpeechSynthesis([voice], clips, calls))
     events = [await start_call(script_template="Hello.\n\nConfirm the appointment.") for _ in range(5)]
     await asyncio.gather(*(greetings.prepare(event.call, 1, cause_of(event)) for event in events[:4]))
     await greetings.prepare(events[4].call, 1, cause_of(events[4]))
@@ -119,7 +117,7 @@ async def test_whether_a_clip_exists_is_read_from_its_metadata_once(
 ) -> None:
     voice = FakeSynthesizer("a-voice", [b"\xff\xfb\x90\x00" + bytes(413)])
     event = await start_call()
-    await Greetings(calls, SpeechSynthesis([voice], clips, calls)).prepare(event.call, 1, cause_of(event))
+    await Greetings(SpeechSynthesis([voice], clips, calls)).prepare(event.call, 1, cause_of(event))
     requests: list[str] = []
 
     async def note(message: Msg) -> None:
@@ -130,7 +128,7 @@ async def test_whether_a_clip_exists_is_read_from_its_metadata_once(
     await bus_client.flush()
     store = await bus_client.jetstream().object_store(CLIPS.name)
     requests.clear()
-    other_replica = Greetings(calls, SpeechSynthesis([voice], ObjectStoreClips(store), calls))
+    other_replica = Greetings(SpeechSynthesis([voice], ObjectStoreClips(store), calls))
     for _ in range(3):
         await other_replica.prepare(event.call, 1, cause_of(event))
     await bus_client.flush()

@@ -90,7 +90,7 @@ def claim(calls: EventLog, start_call: StartCall) -> Dial:
 @pytest.fixture
 def dial(calls: EventLog, telephony: Twilio, start_call: StartCall, simulators: Simulators) -> Dial:
     """Dials the same number as every other call; `fault` is what happens to the request."""
-    dialing = Dialing(calls, telephony, Greetings(calls, SpeechSynthesis([], FakeClips(), calls)))
+    dialing = Dialing(calls, telephony, Greetings(SpeechSynthesis([], FakeClips(), calls)))
 
     async def dial(fault: str | None = None) -> CallStatusChanged:
         simulators.faults.rules = [FaultRule(target="twilio", method="POST", kind=fault)] if fault else []

@@ -15,7 +15,6 @@ from chassis.serve import connect_bus
 from contracts import (
     AudioFailed,
     AudioReady,
-    AudioRequested,
     CallHangupRequested,
     CallSettlementRequested,
     CallStatus,
@@ -83,7 +82,9 @@ async def played(voice: httpx.AsyncClient, event: CallStatusChanged, turn: int) 
         return await response.aread()
 
 
-async def reply(calls: EventLog, event: CallStatusChanged, turn: int, sentences: int) -> None:
+async def reply(
+    calls: EventLog, event: CallStatusChanged, turn: int, sentences: int, last_sentence: str | None = None
+) -> None:
     await calls.append(
         ReplyGenerated(
             call_id=event.call_id,
@@ -91,6 +92,7 @@ async def reply(calls: EventLog, event: CallStatusChanged, turn: int, sentences:
             turn=turn,
             text="",
             sentences=sentences,
+            last_sentence=last_sentence,
             model="m",
             latency_seconds=0,
         )
@@ -119,9 +121,38 @@ async def test_the_first_sentence_is_streamed_before_the_second_exists(
     cutter = FrameCutter()
     assert cutter.feed(audio) == audio
     ready = [stored.event for stored in await calls.read((AudioReady.subject_for(event.call_id),))]
-    lengths = [one.duration_seconds for one in ready if isinstance(one, AudioReady)]
-    assert len(lengths) == 2
-    assert cutter.seconds == pytest.approx(sum(lengths), abs=0.01)
+    lengths = [[audio.duration_seconds for audio in one.sentences] for one in ready if isinstance(one, AudioReady)]
+    assert [len(sentences) for sentences in lengths] == [2], "one event for the turn"
+    assert cutter.seconds == pytest.approx(sum(lengths[0]), abs=0.01)
+
+
+async def test_the_last_sentence_may_be_in_the_reply(
+    voice: httpx.AsyncClient, calls: EventLog, start_call: StartCall, request_audio: RequestAudio
+) -> None:
+    event, requested = await start_call(CallStatus.IN_PROGRESS), await start_call(CallStatus.IN_PROGRESS)
+    for one in (event, requested):
+        await request_audio(one, 1, 0, "Your appointment is on Monday.")
+    await reply(calls, event, 1, 2, last_sentence="Does that suit you?")
+    await request_audio(requested, 1, 1, "Does that suit you?")
+    await reply(calls, requested, 1, 2)
+    assert await played(voice, event, 1) == await played(voice, requested, 1) != b""
+
+
+async def test_what_was_played_is_recorded_if_the_client_disconnects(
+    voice: httpx.AsyncClient, calls: EventLog, start_call: StartCall, request_audio: RequestAudio
+) -> None:
+    event = await start_call(CallStatus.IN_PROGRESS)
+    await request_audio(event, 1, 0, "Yes.")
+    await request_audio(event, 1, 1, "This is a longer sentence, which begins when the first is complete.")
+    async with playing(voice, event, 1) as response:
+        audio = FrameCutter()
+        async for piece in response.aiter_raw():
+            audio.feed(piece)
+            if audio.seconds > 2:
+                break
+    ready = await wait_for(AudioReady.subject_for(event.call_id), calls)
+    assert isinstance(ready, AudioReady)
+    assert ready.sentence == 0
 
 
 async def test_a_turn_whose_reply_is_complete_is_played_from_its_beginning_in_order(
@@ -149,10 +180,8 @@ async def test_the_greeting_is_that_of_the_call_and_is_recorded_when_it_is_playe
     )
     audio = await played(voice, event, 0)
     assert await played(voice, event, 0) == audio != b""
-    requested, ready = [stored.event for stored in await calls.read((f"audio.*.{event.call_id}",))]
-    assert isinstance(requested, AudioRequested)
+    [ready] = [stored.event for stored in await calls.read((f"audio.*.{event.call_id}",))]
     assert isinstance(ready, AudioReady)
-    assert (requested.attempt, requested.turn, requested.text) == (3, 0, "Hello Ada.")
     assert (ready.attempt, ready.turn, ready.sentence) == (3, 0, 0)
 
 
@@ -166,10 +195,11 @@ async def test_the_audio_ends_before_a_sentence_that_fails(
     event = await start_call(CallStatus.IN_PROGRESS)
     await request_audio(event, 1, 0, "This one is played.")
     async with playing(voice, event, 1) as response:
-        await wait_for(AudioReady.subject_for(event.call_id), calls)
+        pieces = response.aiter_raw()
+        audio = await anext(pieces)  # the synthesis of the first sentence has begun
         simulators.faults.rules = [FaultRule(target="elevenlabs", kind="status", status=500, remaining=2)]
         await request_audio(event, 1, 1, "This one fails, and so does what follows.")
-        audio = await response.aread()
+        audio += b"".join([piece async for piece in pieces])
     failed = await wait_for(AudioFailed.subject_for(event.call_id), calls)
     assert isinstance(failed, AudioFailed)
     assert (failed.sentence, failed.fallback) == (1, "say")

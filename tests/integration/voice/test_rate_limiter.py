@@ -118,7 +118,7 @@ async def test_with_a_rate_limiter_an_order_delivered_to_many_replicas_is_one_re
     speech: ElevenLabs,
     clips: ObjectStoreClips,
 ) -> None:
-    greetings = Greetings(calls, SpeechSynthesis([speech], clips, calls))
+    greetings = Greetings(SpeechSynthesis([speech], clips, calls))
     event = await start_call()
     async with replicas(nats_url, 3, per_second=20) as running:
         dialers = [Dialing(log, telephony, greetings, rate_limiter=rate_limiter) for rate_limiter, log in running]

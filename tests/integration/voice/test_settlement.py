@@ -33,7 +33,7 @@ from voice.ports import DialOrder
 
 @pytest.fixture
 def dialing(calls: EventLog, telephony: Twilio, speech: ElevenLabs, clips: ObjectStoreClips) -> Dialing:
-    return Dialing(calls, telephony, Greetings(calls, SpeechSynthesis([speech], clips, calls)))
+    return Dialing(calls, telephony, Greetings(SpeechSynthesis([speech], clips, calls)))
 
 
 @pytest.fixture

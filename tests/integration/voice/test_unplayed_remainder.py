@@ -73,7 +73,8 @@ async def play(player: TurnPlayer, event: CallStatusChanged) -> tuple[UnplayedRe
 
 async def ready_seconds(calls: EventLog, event: CallStatusChanged) -> dict[int, float]:
     """The playing time of each sentence that was synthesized."""
-    return {one.sentence: one.duration_seconds for one in await outcomes(calls, event) if isinstance(one, AudioReady)}
+    ready = [one for one in await outcomes(calls, event) if isinstance(one, AudioReady)]
+    return {audio.sentence: audio.duration_seconds for one in ready for audio in one.sentences}
 
 
 @pytest.mark.parametrize(

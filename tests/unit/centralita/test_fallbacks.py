@@ -6,9 +6,18 @@ from uuid import UUID
 import pytest
 
 from centralita.demo.campaign import requests
-from centralita.demo.fallbacks import BREAKERS, MODEL, SPEECH, BreakerCounts, FallbackUsage, source_of
+from centralita.demo.fallbacks import BREAKERS, MODEL, SPEECH, BreakerCounts, FallbackUsage, sources_of
 from centralita.demo.faults import PHASES, SETTINGS, Phase, with_script_lines
-from contracts import AudioFailed, AudioReady, ConversationEnded, Disposition, Event, ReplyGenerated, ReplySource
+from contracts import (
+    AudioFailed,
+    AudioReady,
+    ConversationEnded,
+    Disposition,
+    Event,
+    ReplyGenerated,
+    ReplySource,
+    SentenceAudio,
+)
 from contracts.script import render_fallback_line
 from contracts.vocabulary import SpeechFallback
 
@@ -17,18 +26,15 @@ RECOVERED = BreakerCounts(opened=2, closed=1, state=0)
 USED = dict.fromkeys((*SPEECH, *MODEL), 1)
 
 
-def ready(fallback: SpeechFallback | None) -> Event:
-    return AudioReady(
-        call_id=ID,
-        attempt=1,
-        turn=1,
-        sentence=0,
-        digest="d",
-        duration_seconds=1,
-        is_cached=False,
-        provider="p",
-        fallback=fallback,
+def audio(sentence: int, fallback: SpeechFallback | None) -> SentenceAudio:
+    return SentenceAudio(
+        sentence=sentence, digest="d", duration_seconds=1, is_cached=False, provider="p", fallback=fallback
     )
+
+
+def ready(*fallbacks: SpeechFallback | None) -> Event:
+    first, *later = [audio(number, fallback) for number, fallback in enumerate(fallbacks)]
+    return AudioReady(call_id=ID, attempt=1, turn=1, later=tuple(later), **first.model_dump())
 
 
 def failed(fallback: str | None) -> Event:
@@ -40,14 +46,14 @@ def ended(disposition: Disposition) -> Event:
 
 
 @pytest.mark.parametrize(
-    ("event", "source"),
+    ("event", "sources"),
     [
-        (ready(None), "voice"),
-        (ready(SpeechFallback.CLIP), "clip"),
-        (failed("say"), "say"),
-        (failed(None), None),
-        (ended(Disposition.TECHNICAL_FAILURE), "technical_failure"),
-        (ended(Disposition.CONFIRMED), None),
+        (ready(None), ["voice"]),
+        (ready(SpeechFallback.CLIP, None), ["clip", "voice"]),
+        (failed("say"), ["say"]),
+        (failed(None), []),
+        (ended(Disposition.TECHNICAL_FAILURE), ["technical_failure"]),
+        (ended(Disposition.CONFIRMED), []),
         (
             ReplyGenerated(
                 call_id=ID,
@@ -59,12 +65,12 @@ def ended(disposition: Disposition) -> Event:
                 latency_seconds=1,
                 source=ReplySource.SCRIPT_LINE,
             ),
-            "script_line",
+            ["script_line"],
         ),
     ],
 )
-def test_each_event_records_the_use_of_its_source(event: Event, source: str | None) -> None:
-    assert source_of(event) == source
+def test_each_event_records_the_use_of_its_sources(event: Event, sources: list[str]) -> None:
+    assert sources_of(event) == sources
 
 
 def test_a_run_that_used_every_source_and_closed_every_breaker_has_no_problems() -> None:

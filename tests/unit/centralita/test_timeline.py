@@ -8,8 +8,9 @@ from centralita.replay.messages import Message
 from centralita.replay.record import Record
 from centralita.replay.scope import Scope
 from centralita.replay.timeline import UnknownCall, timeline
-from contracts import AudioRequested, CallStatus, Disposition
+from contracts import AudioReady, AudioRequested, CallStatus, Disposition
 from contracts.examples import EXAMPLES
+from contracts.script import render_greeting
 from contracts.streams import CALLS, REQUESTS
 
 STARTED_AT = datetime(2026, 3, 2, 15, tzinfo=UTC)
@@ -61,6 +62,24 @@ def test_the_conversation_has_the_last_greeting_only() -> None:
     ]
     whole = timeline(Record(Scope(), [*record().messages, *again], {}, ()))
     assert [line.text for line in whole.conversation if line.turn == 0 and line.speaker == "agent"] == ["Hello Eve!"]
+
+
+def test_the_greeting_is_that_of_the_call_when_it_was_played_and_that_of_its_request_in_an_old_log() -> None:
+    played = EXAMPLES["audio.ready"]
+    assert isinstance(played, AudioReady)
+    played = played.model_copy(update={"turn": 0, "sentence": 0, "later": ()})
+    body = played.model_dump_json().encode()
+    again = Message(CALLS.name, 13, STARTED_AT + timedelta(seconds=13.5), played.subject, {}, body)
+    old = record()
+    new = [message for message in old.messages if not message.subject.startswith("audio.requested")]
+    [line] = [line for line in timeline(Record(Scope(), [*new, again], {}, ())).conversation if line.turn == 0]
+    call = timeline(old).call
+    assert (line.speaker, line.text) == ("agent", render_greeting(call.script_template, call.variables))
+    requested = EXAMPLES["audio.requested"].model_copy(update={"attempt": 0, "turn": 0, "text": "Hello!"})
+    body = requested.model_dump_json().encode()
+    request = Message(CALLS.name, 12, STARTED_AT + timedelta(seconds=12), requested.subject, {}, body)
+    [line] = [line for line in timeline(Record(Scope(), [*new, request, again], {}, ())).conversation if not line.turn]
+    assert line.text == "Hello!"
 
 
 def test_at_a_sequence_the_state_is_that_after_the_sequence() -> None:

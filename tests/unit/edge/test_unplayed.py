@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from contracts import AudioFailed, AudioReady, AudioRequested, Event
+from contracts import AudioFailed, AudioReady, AudioRequested, Event, ReplyGenerated
 from edge.application.unplayed import find_unplayed_sentence, join_sentences
 
 ID = UUID("5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11")
@@ -14,17 +14,10 @@ def failed(sentence: int, fallback: str | None = "say", attempt: int = 1, turn: 
     return AudioFailed(call_id=ID, attempt=attempt, turn=turn, sentence=sentence, reason="?", fallback=fallback)
 
 
-def ready(sentence: int, turn: int = 2) -> AudioReady:
-    return AudioReady(
-        call_id=ID,
-        attempt=1,
-        turn=turn,
-        sentence=sentence,
-        digest="d",
-        duration_seconds=1,
-        is_cached=False,
-        provider="p",
-    )
+def ready(sentence: int, *later: int, turn: int = 2) -> AudioReady:
+    audio = {"digest": "d", "duration_seconds": 1, "is_cached": False, "provider": "p"}
+    first, *others = [{**audio, "sentence": number} for number in (sentence, *later)]
+    return AudioReady.model_validate({"call_id": ID, "attempt": 1, "turn": turn, **first, "later": others})
 
 
 def requested(sentence: int, text: str, attempt: int = 1, turn: int = 2) -> AudioRequested:
@@ -55,6 +48,7 @@ def test_the_first_unplayed_sentence_is_the_first_that_voice_left_to_the_provide
         [],
         [ready(0), ready(1)],
         [failed(0), ready(0)],
+        [failed(1), ready(0, 1)],
         [failed(0, None)],
         [failed(0, "a tone")],
         [failed(0, turn=1), failed(0, turn=3)],
@@ -64,6 +58,7 @@ def test_the_first_unplayed_sentence_is_the_first_that_voice_left_to_the_provide
         "no events",
         "all ready",
         "ready when repeated",
+        "ready with the sentence before it",
         "not on the line",
         "unknown fallback",
         "other turns",
@@ -94,3 +89,11 @@ def test_the_text_consists_of_the_turns_sentences_in_order_each_from_its_first_r
         "Three.",
         "",
     ]
+
+
+def test_the_last_sentence_may_be_in_the_reply() -> None:
+    fields = {"call_id": ID, "attempt": 1, "turn": 2, "text": "One. Two.", "model": "m", "latency_seconds": 1}
+    reply = ReplyGenerated.model_validate({**fields, "sentences": 2, "last_sentence": "Two."})
+    other = reply.model_copy(update={"turn": 3, "last_sentence": "Else."})
+    assert join_sentences([requested(0, "One."), reply, other], 1, 2, 0) == "One. Two."
+    assert join_sentences([requested(0, "One."), reply, other], 1, 2, 1) == "Two."

@@ -34,7 +34,7 @@ CLAIM = DialClaimed(call_id=ORDER.call_id, attempt=1)
 
 def dialing(log: FakeEventLog, telephony: FakeTelephony) -> Dialing:
     calls = cast("EventLog", log)
-    return Dialing(calls, telephony, Greetings(calls, SpeechSynthesis([], FakeClips(), calls)))
+    return Dialing(calls, telephony, Greetings(SpeechSynthesis([], FakeClips(), calls)))
 
 
 def dial_events(log: FakeEventLog) -> list[Event]:

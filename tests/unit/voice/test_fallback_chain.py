@@ -35,7 +35,7 @@ class Speech:
         event = AudioRequested(
             call_id=UUID(int=1),
             attempt=1,
-            turn=1,
+            turn=1 + len(self.log.events(AudioRequested)),
             sentence=0,
             text="Hello.",
             language="en",
@@ -46,7 +46,8 @@ class Speech:
 
     async def speak(self, *, is_reusable: bool = False) -> bytes:
         audio = bytearray()
-        await self.synthesis.speak(self.request(is_reusable=is_reusable), audio.extend)
+        sentence = self.request(is_reusable=is_reusable)
+        await self.synthesis.record_ready(sentence, [await self.synthesis.speak(sentence.event, audio.extend)])
         return bytes(audio)
 
     @property

@@ -10,7 +10,7 @@ from contracts.envelope import Envelope
 from contracts.event import CallDecision, CallEvent, CampaignDecision, CampaignEvent, ChainEvent, Event, Service
 from contracts.events import EVENTS, decode
 from contracts.events.admissions import AdmissionGranted, AdmissionReleased, QueueJoined
-from contracts.events.audio import AudioFailed, AudioReady, AudioRequested
+from contracts.events.audio import AudioFailed, AudioReady, AudioRequested, SentenceAudio
 from contracts.events.calls import (
     CallChanged,
     CallCommandRefused,
@@ -121,6 +121,7 @@ __all__ = [
     "ReplyGenerated",
     "ReplySource",
     "RetryableStatus",
+    "SentenceAudio",
     "Service",
     "SpeechFallback",
     "SpeechHeard",

@@ -7,7 +7,7 @@ from contracts.call import Call
 from contracts.campaign import Campaign
 from contracts.event import Event
 from contracts.events.admissions import AdmissionGranted, AdmissionReleased, QueueJoined
-from contracts.events.audio import AudioFailed, AudioReady, AudioRequested
+from contracts.events.audio import AudioFailed, AudioReady, AudioRequested, SentenceAudio
 from contracts.events.calls import (
     CallChanged,
     CallCommandRefused,
@@ -32,7 +32,14 @@ from contracts.events.requests import (
 from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
 from contracts.events.timers import TimerDue
 from contracts.values import call_id_of
-from contracts.vocabulary import AnsweredBy, CallStatus, Disposition, HangupReason, TelephonyStatus
+from contracts.vocabulary import (
+    AnsweredBy,
+    CallStatus,
+    Disposition,
+    HangupReason,
+    SpeechFallback,
+    TelephonyStatus,
+)
 
 REQUEST_ID = "appointment-1027"
 CALL_ID = call_id_of(REQUEST_ID)
@@ -175,8 +182,18 @@ _ALL: tuple[Event, ...] = (
         is_cached=False,
         provider="elevenlabs",
         first_byte_seconds=0.21,
+        later=(
+            SentenceAudio(
+                sentence=1,
+                digest="60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752",
+                duration_seconds=0.9,
+                is_cached=True,
+                provider="clips",
+                fallback=SpeechFallback.CLIP,
+            ),
+        ),
     ),
-    AudioFailed(call_id=CALL_ID, attempt=1, turn=1, sentence=1, reason="quota exceeded", fallback="say"),
+    AudioFailed(call_id=CALL_ID, attempt=1, turn=1, sentence=2, reason="quota exceeded", fallback="say"),
     ConversationEnded(
         call_id=CALL_ID,
         attempt=1,

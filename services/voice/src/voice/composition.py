@@ -60,9 +60,11 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         rate_limit = RateLimit(settings.twilio_calls_per_second, MAX_PENDING_SECONDS)
         rate_limiter = DialRateLimiter(rate_limit, calls, DialEventReader(bus.client, calls))
         turn_events = TurnEventReader(bus.client, calls)
+        max_silence_seconds = settings.media_turn_timeout_seconds
         async with (
-            aclosing(Greetings(calls, synthesis)) as greetings,
+            aclosing(Greetings(synthesis)) as greetings,
             aclosing(Handover(calls, telephony)) as handover,
+            aclosing(TurnPlayer(calls, turn_events, synthesis, max_silence_seconds=max_silence_seconds)) as player,
             run_in_background(rate_limiter.run()),
             run_in_background(turn_events.run()),
         ):
@@ -71,8 +73,6 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             dialing = Dialing(calls, telephony, greetings, gate=gate, rate_limiter=rate_limiter)
             settlement, hangup = Settlement(calls, telephony), HangUp(calls, telephony, telephony)
             subscribe_handlers(bus.broker, dialing, settlement, hangup)
-            max_silence_seconds = settings.media_turn_timeout_seconds
-            player = TurnPlayer(calls, turn_events, synthesis, max_silence_seconds=max_silence_seconds)
             routes = [*build_routes(player, handover, derive_media_key(token)), *operations(bus.client)]
             yield Starlette(routes=routes)
 

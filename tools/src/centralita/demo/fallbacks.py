@@ -71,18 +71,18 @@ class FallbackUsage:
         ]
 
 
-def source_of(event: Event) -> str | None:
-    """Returns the source whose use the event records, or None."""
+def sources_of(event: Event) -> list[str]:
+    """Returns the sources whose use the event records, one for each sentence or reply."""
     match event:
         case AudioReady():
-            return event.fallback.value if event.fallback else "voice"
+            return [audio.fallback.value if audio.fallback else "voice" for audio in event.sentences]
         case AudioFailed(fallback=SpeechFallback.SAY):
-            return SpeechFallback.SAY.value
+            return [SpeechFallback.SAY.value]
         case ReplyGenerated():
-            return event.source.value
+            return [event.source.value]
         case ConversationEnded(disposition=Disposition.TECHNICAL_FAILURE):
-            return Disposition.TECHNICAL_FAILURE.value
-    return None
+            return [Disposition.TECHNICAL_FAILURE.value]
+    return []
 
 
 async def fallback_usage(client: Client, system: System, calls: Iterable[UUID]) -> FallbackUsage:
@@ -92,7 +92,7 @@ async def fallback_usage(client: Client, system: System, calls: Iterable[UUID]) 
     for call_id in calls:
         events = await log.read([event.subject_for(call_id) for event in (AudioReady, AudioFailed, ReplyGenerated)])
         events += await log.read([ConversationEnded.subject_for(call_id)])
-        used.update(source for stored in events if (source := source_of(stored.event)))
+        used.update(source for stored in events for source in sources_of(stored.event))
     async with httpx.AsyncClient(timeout=10) as http:
         counts = await breakers(http, system)
     return FallbackUsage({source: used[source] for source in (*SPEECH, *MODEL)}, counts)

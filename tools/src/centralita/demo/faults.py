@@ -15,7 +15,7 @@ import httpx
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from centralita.demo.fallbacks import BREAKERS, Breakers, breakers, source_of
+from centralita.demo.fallbacks import BREAKERS, Breakers, breakers, sources_of
 from centralita.embedded.system import System
 from contracts import AudioFailed, AudioReady, CallRequested, ConversationEnded, InvalidMessage, ReplyGenerated, decode
 
@@ -148,5 +148,4 @@ class Faults:
 
     async def _count(self, message: Msg) -> None:
         with suppress(InvalidMessage):
-            if source := source_of(decode(message.subject, message.data)):
-                self._used[source] += 1
+            self._used.update(sources_of(decode(message.subject, message.data)))

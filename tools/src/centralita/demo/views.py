@@ -15,8 +15,9 @@ from centralita.demo.documents import Document
 from centralita.demo.fallbacks import MODEL, SPEECH, FallbackUsage
 from centralita.demo.reconciliation import Reconciliation
 from chassis.event_log import EventLog
-from contracts import AudioRequested, Call, CallStatus, ConversationEnded, ReplyGenerated, SpeechHeard
+from contracts import AudioReady, Call, CallStatus, ConversationEnded, ReplyGenerated, SpeechHeard
 from contracts.filters import call_filters
+from contracts.script import render_greeting
 from contracts.streams import CALLS
 
 _COLOURS = {
@@ -101,8 +102,9 @@ async def transcript(client: Client, call: Call) -> RenderableType:
     for stored in await EventLog(client, CALLS.name, source="demo").read(call_filters(call.call_id)):
         at = stored.envelope.time.strftime("%H:%M:%S.%f")[:-4]
         match stored.event:
-            case AudioRequested(turn=0, text=text):
-                table.add_row(at, "[cyan]agent[/cyan]", text)
+            case AudioReady(turn=0):
+                greeting = render_greeting(call.script_template, call.variables)
+                table.add_row(at, "[cyan]agent[/cyan]", greeting)
             case SpeechHeard(text=text):
                 table.add_row(at, "[green]callee[/green]", text or "(silence)")
             case ReplyGenerated(text=text):

@@ -39,7 +39,10 @@ def description(event: Event) -> str:
         case AudioRequested():
             return f"turn {event.turn}, sentence {event.sentence}: {event.text}"
         case AudioReady():
-            return f"turn {event.turn}, sentence {event.sentence}: {event.duration_seconds:.1f} s of {event.provider}"
+            return f"turn {event.turn}, " + ", ".join(
+                f"sentence {audio.sentence}: {audio.duration_seconds:.1f} s of {audio.provider}"
+                for audio in event.sentences
+            )
         case AudioFailed():
             instead = f" (then: {event.fallback})" if event.fallback else ""
             return f"turn {event.turn}, sentence {event.sentence}: {event.reason}{instead}"

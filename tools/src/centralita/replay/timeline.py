@@ -7,7 +7,19 @@ from typing import Any
 from centralita.replay.event_description import description
 from centralita.replay.messages import Message
 from centralita.replay.record import Record
-from contracts import AudioRequested, Call, CallDecision, ConversationEnded, InvalidMessage, ReplyGenerated, SpeechHeard
+from contracts import (
+    AudioFailed,
+    AudioReady,
+    AudioRequested,
+    Call,
+    CallDecision,
+    ConversationEnded,
+    InvalidMessage,
+    ReplyGenerated,
+    SpeechFallback,
+    SpeechHeard,
+)
+from contracts.script import render_greeting
 from contracts.streams import CALLS
 
 
@@ -67,7 +79,7 @@ def timeline(record: Record, at: int | None = None) -> Timeline:
     conversation: list[ConversationLine] = []
     call: Call | None = None
     for message in sorted((*shown_requests, *shown), key=lambda one: (one.time, one.stream == CALLS.name)):
-        entry, lines, call_after = _read(message)
+        entry, lines, call_after = _read(message, call, conversation)
         entries.append(entry)
         conversation += lines
         call = call_after or call
@@ -84,7 +96,9 @@ def _without_replaced_greetings(lines: list[ConversationLine]) -> list[Conversat
     return [line for line in lines if line not in greetings[:-1]]
 
 
-def _read(message: Message) -> tuple[TimelineEntry, list[ConversationLine], Call | None]:
+def _read(
+    message: Message, call_before: Call | None, before: list[ConversationLine]
+) -> tuple[TimelineEntry, list[ConversationLine], Call | None]:
     try:
         event = message.stored_event().event
     except InvalidMessage as error:
@@ -92,7 +106,23 @@ def _read(message: Message) -> tuple[TimelineEntry, list[ConversationLine], Call
         return TimelineEntry(message.stream, message.sequence, message.time, name, f"invalid: {error}"), [], None
     entry = TimelineEntry(message.stream, message.sequence, message.time, event.event_name, description(event))
     call = event.call if isinstance(event, CallDecision) else None
+    if isinstance(event, AudioReady | AudioFailed):
+        return entry, _greeting_lines(event, message.time, call_before, before), call
     return entry, _conversation_lines(event, message.time), call
+
+
+def _greeting_lines(
+    event: AudioReady | AudioFailed, at: datetime, call: Call | None, before: list[ConversationLine]
+) -> list[ConversationLine]:
+    """Returns the line of a greeting that was played, or left to the provider's voice, for the first time.
+
+    In a log of an older build, the line is that of its `audio.requested`, which has attempt 0 in the oldest ones.
+    """
+    is_spoken = isinstance(event, AudioReady) or event.fallback == SpeechFallback.SAY
+    has_line = any(line.turn == 0 and line.attempt in (0, event.attempt) for line in before)
+    if call is None or event.turn or has_line or not is_spoken:
+        return []
+    return [ConversationLine(at, event.attempt, 0, "agent", render_greeting(call.script_template, call.variables))]
 
 
 def _conversation_lines(event: object, at: datetime) -> list[ConversationLine]:

@@ -2,17 +2,17 @@
 
 from typing import ClassVar
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from contracts.event import CallEvent, Service
 from contracts.vocabulary import SpeechFallback
 
 
 class AudioRequested(CallEvent):
-    """A sentence must be spoken. Turn 0 is the greeting: voice appends it when it plays the greeting, or cannot."""
+    """A sentence of a reply must be spoken. The greeting, turn 0, is requested in logs of older builds only."""
 
     event_name: ClassVar[str] = "audio.requested"
-    owners: ClassVar[frozenset[Service]] = frozenset({Service.VOICE, Service.CONVERSATION})
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.CONVERSATION})
     version: ClassVar[int] = 2
 
     attempt: int = Field(description="0 for a greeting in a log of an older build")
@@ -24,19 +24,15 @@ class AudioRequested(CallEvent):
     is_reusable: bool = Field(
         default=False,
         validation_alias=AliasChoices("is_reusable", "repeats"),
-        description="a greeting or stock phrase, which is stored as a clip",
+        description="a stock phrase, which is stored as a clip",
     )
 
 
-class AudioReady(CallEvent):
-    """The sentence was synthesized, or its clip was found."""
+class SentenceAudio(BaseModel):
+    """The complete audio of one sentence: it was synthesized, or its clip was found."""
 
-    event_name: ClassVar[str] = "audio.ready"
-    owners: ClassVar[frozenset[Service]] = frozenset({Service.VOICE})
-    version: ClassVar[int] = 2
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
-    attempt: int
-    turn: int
     sentence: int
     digest: str = Field(description="SHA-256 of voice, model, settings and text")
     duration_seconds: float = Field(validation_alias=AliasChoices("duration_seconds", "seconds"))
@@ -44,6 +40,25 @@ class AudioReady(CallEvent):
     provider: str
     first_byte_seconds: float | None = None
     fallback: SpeechFallback | None = Field(default=None, description="null: the requested voice was used")
+
+
+class AudioReady(CallEvent, SentenceAudio):
+    """A turn was played: the audio of a sentence, and of the later sentences that became ready with it."""
+
+    event_name: ClassVar[str] = "audio.ready"
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.VOICE})
+    version: ClassVar[int] = 2
+
+    attempt: int
+    turn: int
+    later: tuple[SentenceAudio, ...] = Field(
+        default=(), description="empty in logs of older builds, which stored one event per sentence"
+    )
+
+    @property
+    def sentences(self) -> tuple[SentenceAudio, ...]:
+        """The audio of all sentences of this event, in their order."""
+        return self, *self.later
 
 
 class AudioFailed(CallEvent):

@@ -31,7 +31,7 @@ class ToolCall(BaseModel):
 
 
 class ReplyGenerated(CallEvent):
-    """The reply of a turn is complete: no more sentences follow. Its text is all sentences that were requested."""
+    """The reply of a turn is complete: no more sentences follow. Its text is all sentences of the turn."""
 
     event_name: ClassVar[str] = "reply.generated"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.CONVERSATION})
@@ -40,7 +40,10 @@ class ReplyGenerated(CallEvent):
     attempt: int
     turn: int
     text: str
-    sentences: int = Field(description="how many audio.requested events the turn has")
+    sentences: int = Field(description="how many sentences the turn has")
+    last_sentence: str | None = Field(
+        default=None, description="the last sentence, if no audio.requested has it; voice speaks it as well"
+    )
     model: str
     prompt_tokens: int | None = None
     completion_tokens: int | None = None

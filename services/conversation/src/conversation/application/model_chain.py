@@ -123,16 +123,14 @@ class ModelChain:
                     completion = piece
                 else:
                     answer.first_token_seconds = answer.first_token_seconds or self._clock() - self._started_at
-                    await self._publish(cutter.feed(piece))
+                    for sentence in cutter.feed(piece):
+                        await self._events.publish_sentence(sentence)
         if completion is None:
             raise RequestFailed(Failure.CUT_OFF)
-        await self._publish(cutter.flush())
+        for sentence in cutter.flush():
+            await self._events.publish_last_sentence(sentence)
         answer.add(completion)
         return completion
-
-    async def _publish(self, sentences: list[str]) -> None:
-        for sentence in sentences:
-            await self._events.publish_sentence(sentence)
 
 
 def _sum(total: int | None, addend: int | None) -> int | None:

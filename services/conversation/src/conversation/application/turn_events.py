@@ -38,6 +38,7 @@ class TurnEvents:
         self._language = language
         self._started_at = monotonic()
         self.sentences: list[str] = []
+        self.last_sentence: str | None = None
         self.first_sentence_seconds: float | None = None
 
     @property
@@ -64,6 +65,17 @@ class TurnEvents:
         else:
             await self._claim(event)
         self.sentences.append(text)
+
+    async def publish_last_sentence(self, text: str) -> None:
+        """Keeps the last sentence for `reply.generated`, which follows at once; publishes it if it is the only one.
+
+        The first sentence is the claim of the turn, so the reply cannot replace it.
+        """
+        if self.sentences:
+            self.sentences.append(text)
+            self.last_sentence = text
+        else:
+            await self.publish_sentence(text)
 
     async def _claim(self, event: AudioRequested) -> None:
         # Without an `event_id` of ours: the server may acknowledge a known id as a duplicate before it looks at the

@@ -3,7 +3,8 @@
 **A turn.** `speech.heard` reports an utterance. The replica that receives it reads the call and the facts of its
 attempt, and rebuilds the conversation, so any replica can answer any turn. It requests an answer from the model and
 appends one `audio.requested` per sentence, as soon as the sentence is complete. So speech synthesis begins while the
-model still writes. `reply.generated` closes the turn. `conversation.ended` follows if the reply ends the conversation.
+model still writes. `reply.generated` closes the turn and contains the last sentence, if there are several.
+`conversation.ended` follows if the reply ends the conversation.
 
 **Reads.** A turn makes two, of any node: the call, and one page of its facts from the grant of the attempt on. A node
 that lags changes nothing. The page contains the utterance, so it has all facts before it; a later fact that is missing
@@ -107,7 +108,8 @@ class Turns:
             answer, sentences = self._replies.recover(conversation, turn.sentences), list(turn.sentences)
         else:
             answer, sentences = await self._replies.generate(conversation, events), events.sentences
-        return _reply_of(conversation, turn, answer, sentences, events.elapsed_seconds)
+        reply = _reply_of(conversation, turn, answer, sentences, events.elapsed_seconds)
+        return reply.model_copy(update={"last_sentence": events.last_sentence})
 
     def _check_abandoned(self, conversation: Conversation, turn: Turn, stored: list[StoredEvent]) -> None:
         """Raises TurnClaimed while the replica that published this turn's sentences may still answer."""

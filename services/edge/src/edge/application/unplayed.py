@@ -24,8 +24,12 @@ def find_unplayed_sentence(events: Iterable[Event], attempt: int, turn: int) -> 
     attempts = (attempt,) if turn else (0, attempt)  # one greeting serves every attempt
     newest: dict[int, str | None] = {}
     for event in events:
-        if isinstance(event, AudioFailed | AudioReady) and event.turn == turn and event.attempt in attempts:
-            newest[event.sentence] = event.fallback if isinstance(event, AudioFailed) else None
+        if not isinstance(event, AudioFailed | AudioReady) or event.turn != turn or event.attempt not in attempts:
+            continue
+        if isinstance(event, AudioFailed):
+            newest[event.sentence] = event.fallback
+        else:
+            newest |= dict.fromkeys((audio.sentence for audio in event.sentences), None)
     return min((sentence for sentence, fallback in newest.items() if fallback == SpeechFallback.SAY), default=None)
 
 
@@ -33,8 +37,12 @@ def join_sentences(events: Iterable[Event], attempt: int, turn: int, first_sente
     """Returns the text of a turn from a sentence on, as far as the events contain it."""
     texts: dict[int, str] = {}
     for event in events:
-        if isinstance(event, AudioRequested) and (event.attempt, event.turn) == (attempt, turn):
+        if not isinstance(event, AudioRequested | ReplyGenerated) or (event.attempt, event.turn) != (attempt, turn):
+            continue
+        if isinstance(event, AudioRequested):
             texts.setdefault(event.sentence, event.text)
+        elif event.last_sentence is not None:
+            texts[event.sentences - 1] = event.last_sentence
     return " ".join(text for sentence, text in sorted(texts.items()) if sentence >= first_sentence)
 
 
@@ -58,7 +66,7 @@ async def read_remainder(log: CallLog, call: Call, turn: int, first_sentence: in
         async with asyncio.timeout(MAX_REPLY_SECONDS):
             reply_sequence = await _wait_for_reply(log, call_id, attempt, turn)
     requested = await read_facts(
-        log, call_id, (AudioRequested,), after_sequence=after_sequence, known_sequence=reply_sequence
+        log, call_id, (AudioRequested, ReplyGenerated), after_sequence=after_sequence, known_sequence=reply_sequence
     )
     return join_sentences((stored.event for stored in requested), attempt, turn, first_sentence)
 

@@ -1,15 +1,15 @@
 """Greetings: their text follows from the call, and their clips are prepared before the phone rings.
 
 A greeting is the first paragraph of the call's script, so no event has to request it (docs/adr/0030). When voice is
-ordered to dial, it stores the greeting as a clip. `audio.requested` is appended when the greeting is played, or when
-its clip cannot be prepared; an unanswered call has none.
+ordered to dial, it stores the greeting as a clip. `audio.failed` is appended if the clip cannot be prepared; otherwise
+an unanswered call has no event about its greeting.
 """
 
 import asyncio
 
 import structlog
 
-from chassis.event_log import EventLog, StoredEvent
+from chassis.event_log import StoredEvent
 from contracts import AudioRequested, Call, Envelope
 from contracts.script import render_greeting
 from providers import RequestFailed
@@ -34,24 +34,15 @@ def greeting_of(call: Call, attempt: int) -> AudioRequested:
     )
 
 
-async def request_greeting(calls: EventLog, call: Call, attempt: int, cause: Envelope) -> Sentence:
-    """Appends the greeting's `audio.requested` and returns it.
-
-    Idempotent within the stream's duplicate window: its id follows from the attempt. A player that fetches the greeting
-    again much later appends another one, which readers accept.
-    """
-    request = greeting_of(call, attempt)
-    stored = await calls.append(request, cause=cause, event_id=f"{call.call_id}/{attempt}/greeting")
-    return StoredEvent(request, stored.envelope, stored.sequence)
+def greeting_sentence(call: Call, attempt: int, cause: Envelope) -> Sentence:
+    """Returns the greeting as a sentence of `cause`, the event because of which it is spoken."""
+    return StoredEvent(greeting_of(call, attempt), cause, 0)
 
 
 class Greetings:
     """Stores greetings as clips. One process synthesizes a text once, however many calls wait for it."""
 
-    def __init__(
-        self, calls: EventLog, synthesis: SpeechSynthesis, *, max_wait_seconds: float = MAX_PREPARATION_SECONDS
-    ) -> None:
-        self._calls = calls
+    def __init__(self, synthesis: SpeechSynthesis, *, max_wait_seconds: float = MAX_PREPARATION_SECONDS) -> None:
         self._synthesis = synthesis
         self._max_wait_seconds = max_wait_seconds
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
@@ -91,7 +82,6 @@ class Greetings:
 
     async def _record_failure(self, call: Call, attempt: int, cause: Envelope, reason: str) -> None:
         try:
-            sentence = await request_greeting(self._calls, call, attempt, cause)
-            await self._synthesis.record_failure(sentence, reason)
+            await self._synthesis.record_failure(greeting_sentence(call, attempt, cause), reason)
         except Exception as error:  # noqa: BLE001  the call proceeds, and the greeting is tried again when it is played
             logger.warning("failure_not_recorded", error=type(error).__name__)

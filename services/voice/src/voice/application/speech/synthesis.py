@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from chassis.event_log import EventLog, StoredEvent
-from contracts import AudioFailed, AudioReady, AudioRequested, SpeechFallback
+from contracts import AudioFailed, AudioReady, AudioRequested, SentenceAudio, SpeechFallback
 from providers import FALLBACKS, Failure, RequestFailed
 from voice.domain.clips import RecentTexts, SynthesisRequest, text_key
 from voice.domain.mp3 import FrameCutter
@@ -39,7 +39,7 @@ logger = structlog.get_logger()
 
 
 Sentence = StoredEvent[AudioRequested]
-"""A request to speak a sentence."""
+"""A request to speak a sentence. The envelope and the sequence are those of the event that contains it."""
 
 
 @dataclass
@@ -67,7 +67,7 @@ class _SpokenSentence:
 
 
 class SpeechSynthesis:
-    """Speaks sentences and appends the outcome of each to the log.
+    """Speaks sentences and appends their outcomes to the log.
 
     `voices` are the requested one and its fallbacks, in order. The first audio of a sentence must arrive within
     `deadline_seconds`.
@@ -87,17 +87,29 @@ class SpeechSynthesis:
         self._deadline_seconds = deadline_seconds
         self._recent_texts = RecentTexts()
 
-    async def speak(self, sentence: Sentence, on_audio: Callable[[bytes], None]) -> None:
-        """Passes the sentence's MP3 frames to `on_audio` as they arrive, then empty bytes, and appends `audio.ready`.
+    async def speak(self, request: AudioRequested, on_audio: Callable[[bytes], None]) -> SentenceAudio:
+        """Passes the sentence's MP3 frames to `on_audio` as they arrive, then empty bytes.
 
-        Idempotent: the event's id derives from the request's. Raises RequestFailed if the sentence was not passed on
-        completely; the caller then calls `record_failure`.
+        Returns what `record_ready` appends. Raises RequestFailed if the sentence was not passed on completely; the
+        caller then calls `record_failure`.
         """
-        request = sentence.event
         spoken = await self._produce(request, _AudioSink(on_audio))
         on_audio(b"")
         await self._store_clip(request, spoken)
-        await self._append_ready(sentence, spoken)
+        return _audio_of(request, spoken)
+
+    async def record_ready(self, last: Sentence, audio: Sequence[SentenceAudio]) -> None:
+        """Appends one `audio.ready` for sentences of one turn, at least one; `last` is the last of them.
+
+        Idempotent: the event's id follows from the turn and the numbers of the sentences.
+        """
+        first, *later = sorted(audio, key=lambda one: one.sentence)
+        turn = last.event
+        ready = AudioReady(
+            call_id=turn.call_id, attempt=turn.attempt, turn=turn.turn, later=tuple(later), **first.model_dump()
+        )
+        numbers = ",".join(str(one.sentence) for one in ready.sentences)
+        await self._append(ready, last, f"ready/{numbers}")
 
     async def record_failure(self, sentence: Sentence, reason: str, *, is_on_line: bool = True) -> None:
         """Appends `audio.failed`. If the turn `is_on_line`, the provider's voice speaks it from this sentence on."""
@@ -112,7 +124,7 @@ class SpeechSynthesis:
             reason=reason,
             fallback=SpeechFallback.SAY.value if is_on_line else None,
         )
-        await self._append(failed, sentence, "failed")
+        await self._append(failed, sentence, f"failed/{request.sentence}")
 
     async def prepare(self, request: AudioRequested) -> None:
         """Stores the sentence as a clip unless one in the requested voice is stored. Raises RequestFailed."""
@@ -183,27 +195,25 @@ class SpeechSynthesis:
             await self._clips.put(spoken.digest, bytes(spoken.audio))
             await self._clips.link(key, spoken.digest)
 
-    async def _append_ready(self, sentence: Sentence, spoken: _SpokenSentence) -> None:
-        SENTENCES.labels(outcome="synthesized" if spoken.audio else "clip").inc()
-        if spoken.fallback is not None:
-            FALLBACKS.labels(step=spoken.fallback.value).inc()
-        request = sentence.event
-        ready = AudioReady(
-            call_id=request.call_id,
-            attempt=request.attempt,
-            turn=request.turn,
-            sentence=request.sentence,
-            digest=spoken.digest,
-            duration_seconds=round(spoken.cutter.seconds, 3),
-            is_cached=spoken.audio is None,
-            provider=spoken.provider,
-            first_byte_seconds=spoken.first_byte_seconds,
-            fallback=spoken.fallback,
-        )
-        await self._append(ready, sentence, "ready")
-
     async def _append(self, event: AudioReady | AudioFailed, sentence: Sentence, outcome: str) -> None:
-        await self._calls.append(event, cause=sentence.envelope, event_id=f"{sentence.envelope.id}/{outcome}")
+        event_id = f"{event.call_id}/{event.attempt}/{event.turn}/{outcome}"
+        await self._calls.append(event, cause=sentence.envelope, event_id=event_id)
+
+
+def _audio_of(request: AudioRequested, spoken: _SpokenSentence) -> SentenceAudio:
+    """Returns the audio of a sentence that was passed on completely, and counts it."""
+    SENTENCES.labels(outcome="synthesized" if spoken.audio else "clip").inc()
+    if spoken.fallback is not None:
+        FALLBACKS.labels(step=spoken.fallback.value).inc()
+    return SentenceAudio(
+        sentence=request.sentence,
+        digest=spoken.digest,
+        duration_seconds=round(spoken.cutter.seconds, 3),
+        is_cached=spoken.audio is None,
+        provider=spoken.provider,
+        first_byte_seconds=spoken.first_byte_seconds,
+        fallback=spoken.fallback,
+    )
 
 
 async def _synthesize(

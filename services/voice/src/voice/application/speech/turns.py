@@ -1,6 +1,7 @@
 """Plays a turn while its reply is still being generated: the sentences so far and those to come, in order.
 
 The synthesis of a sentence starts when it is requested, so that its audio is ready when the one before has been sent.
+One `audio.ready` at the end names every sentence of which the audio was complete, also if the client disconnected.
 """
 
 import asyncio
@@ -12,10 +13,10 @@ import structlog
 
 from chassis import tracing
 from chassis.event_log import EventLog, StoredEvent
-from contracts import AudioRequested, CallDecision, ReplyGenerated
+from contracts import AudioRequested, Call, CallDecision, ReplyGenerated, SentenceAudio
 from providers import RequestFailed
 from voice.application.call_state import load_state
-from voice.application.speech.greetings import request_greeting
+from voice.application.speech.greetings import greeting_sentence
 from voice.application.speech.synthesis import Sentence, SpeechSynthesis
 from voice.domain.playback import Playback, UnplayedRemainder
 from voice.domain.turns import SentenceOrder, TurnId
@@ -23,6 +24,9 @@ from voice.metrics import FIRST_AUDIO_SECONDS
 from voice.ports import TurnEvents
 
 Write = Callable[[bytes], Awaitable[None]]
+
+MAX_RECORDING_SECONDS = 1.0
+"""How long the end of a turn's audio waits until `audio.ready` is stored; after that, the append goes on alone."""
 
 logger = structlog.get_logger()
 
@@ -33,6 +37,10 @@ class _Track:
 
     sentence: Sentence
     audio: asyncio.Queue[bytes | Exception] = field(default_factory=asyncio.Queue)
+
+
+_Ready = list[tuple[Sentence, SentenceAudio]]
+"""The sentences whose audio is complete."""
 
 
 @dataclass
@@ -79,6 +87,11 @@ class TurnPlayer:
         self._events = events
         self._synthesis = synthesis
         self._max_silence_seconds = max_silence_seconds
+        self._recordings: set[asyncio.Task[None]] = set()
+
+    async def aclose(self) -> None:
+        """Waits until the turns that were played are recorded."""
+        await asyncio.gather(*self._recordings)
 
     async def open(self, turn: TurnId, after_sequence: int = 0) -> OpenTurn:
         """Returns the turn, to be played. Raises LineClosed if its attempt may not use its line.
@@ -100,7 +113,11 @@ class TurnPlayer:
         is not played on the call's line (`is_on_line`) has no remainder to speak.
         """
         output = _Output(write, is_measured=not turn.id.is_greeting)
-        failure = await self._play(turn, output.send)
+        ready: _Ready = []
+        try:
+            failure = await self._play(turn, output.send, ready)
+        finally:
+            await self._record_ready(ready)
         if failure is None:
             return None
         sentence, error = failure
@@ -109,24 +126,40 @@ class TurnPlayer:
             return None
         return UnplayedRemainder(sentence.event.sentence, output.playback.ends_at, sentence.envelope.traceparent)
 
-    async def _play(self, turn: OpenTurn, write: Write) -> tuple[Sentence, Exception] | None:
-        """Returns the sentence that was not played completely, and why; none if there is none."""
+    async def _play(self, turn: OpenTurn, write: Write, ready: _Ready) -> tuple[Sentence, Exception] | None:
+        """Returns the sentence that was not played completely, and why; none if there is none. Adds to `ready`."""
         tracks: asyncio.Queue[_Track | None] = asyncio.Queue()
         syntheses: list[asyncio.Task[None]] = []  # indexed by sentence number
         async with asyncio.TaskGroup() as tasks:
 
             def start_synthesis(sentence: Sentence) -> None:
                 tracks.put_nowait(track := _Track(sentence))
-                syntheses.append(tasks.create_task(self._synthesize(track)))
+                syntheses.append(tasks.create_task(self._synthesize(track, ready)))
 
             reading = tasks.create_task(self._start_syntheses(turn, start_synthesis, tracks))
             while (track := await tracks.get()) is not None:
                 if error := await _write_audio(track, write):
-                    # Earlier syntheses go on: they still have to record that their sentences were played.
+                    # Earlier syntheses go on: their clips are stored, and their sentences were played.
                     for task in (reading, *syntheses[track.sentence.event.sentence + 1 :]):
                         task.cancel()
                     return track.sentence, error
         return None
+
+    async def _record_ready(self, ready: _Ready) -> None:
+        """Appends `audio.ready`, also if this task is cancelled. Returns after `MAX_RECORDING_SECONDS` at most."""
+        if not ready:
+            return
+        recording = asyncio.create_task(self._append_ready(ready))
+        self._recordings.add(recording)
+        recording.add_done_callback(self._recordings.discard)
+        await asyncio.wait({recording}, timeout=MAX_RECORDING_SECONDS)
+
+    async def _append_ready(self, ready: _Ready) -> None:
+        last, _ = max(ready, key=lambda one: one[0].event.sentence)
+        try:
+            await self._synthesis.record_ready(last, [audio for _, audio in ready])
+        except Exception as error:  # what was played is played
+            logger.warning("turn_not_recorded", error=type(error).__name__, exc_info=error)
 
     async def _record_failure(self, sentence: Sentence, error: Exception, *, is_on_line: bool) -> None:
         reason = str(error) if isinstance(error, RequestFailed) else type(error).__name__
@@ -157,7 +190,7 @@ class TurnPlayer:
         """Yields the sentences of the turn in order, from the first on, as they are requested."""
         turn, state = opened.id, opened.state
         if turn.is_greeting:
-            yield await request_greeting(self._calls, state.event.call, turn.attempt, state.envelope)
+            yield greeting_sentence(state.event.call, turn.attempt, state.envelope)
             return
         order = SentenceOrder[Sentence]()
         clock = asyncio.get_running_loop().time
@@ -178,19 +211,35 @@ class TurnPlayer:
                 deadline_at = clock() + self._max_silence_seconds
                 if isinstance(event, ReplyGenerated):
                     order.close(event.sentences)
-                else:
-                    for sentence in order.add(event.sentence, StoredEvent(event, stored.envelope, stored.sequence)):
+                request = event if isinstance(event, AudioRequested) else _last_sentence(event, state.event.call)
+                if request is not None:
+                    for sentence in order.add(request.sentence, StoredEvent(request, stored.envelope, stored.sequence)):
                         yield sentence
 
-    async def _synthesize(self, track: _Track) -> None:
+    async def _synthesize(self, track: _Track, ready: _Ready) -> None:
         try:
             with tracing.span("speak", tracing.SERVE, track.sentence.envelope.traceparent):
-                await self._synthesis.speak(track.sentence, track.audio.put_nowait)
+                audio = await self._synthesis.speak(track.sentence.event, track.audio.put_nowait)
+                ready.append((track.sentence, audio))
         except RequestFailed as error:
             track.audio.put_nowait(error)
         except Exception as error:  # after the end of the audio, this error is in the queue but not read
             logger.warning("sentence_failed", error=type(error).__name__, exc_info=error)
             track.audio.put_nowait(error)
+
+
+def _last_sentence(reply: ReplyGenerated, call: Call) -> AudioRequested | None:
+    """Returns the sentence that the reply contains; none if each of its sentences was requested."""
+    if reply.last_sentence is None:
+        return None
+    return AudioRequested(
+        call_id=reply.call_id,
+        attempt=reply.attempt,
+        turn=reply.turn,
+        sentence=reply.sentences - 1,
+        text=reply.last_sentence,
+        language=call.language,
+    )
 
 
 async def _write_audio(track: _Track, write: Write) -> Exception | None:
