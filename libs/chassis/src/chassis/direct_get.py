@@ -11,20 +11,19 @@ sequence.
 """
 
 import asyncio
-import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from weakref import WeakKeyDictionary
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import ConnectionDrainingError, NoRespondersError, TimeoutError
+from nats.errors import NoRespondersError, TimeoutError
 from nats.js.api import RawStreamMsg
 from nats.js.errors import APIError
 
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
+from chassis.request_reply import replies_of
 
 MAX_PAGE = 256
 _MAX_PAGE_BYTES = 8 * 1024 * 1024
@@ -100,8 +99,8 @@ async def get_newest(client: Client, stream: str, filter: str) -> StoredMessage 
 
 async def _request(client: Client, stream: str, query: Mapping[str, object], *, is_batch: bool = True) -> Page:
     """Returns the messages of one request. The server ends those of a batch with a status, a single one with none."""
-    replies = await _replies_of(client)
-    subject, reply = replies.expect(is_batch=is_batch)
+    replies, reply = await replies_of(client), _Reply(is_batch=is_batch)
+    subject = replies.expect(reply.add)
     try:
         await client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(query).encode(), reply=subject)
         return await reply.page()
@@ -156,51 +155,6 @@ class _Reply:
                 return self._ended.result()
             if len(self._messages) == received:
                 raise TimeoutError
-
-
-class _Replies:
-    """The replies to all requests of one connection, on one subscription.
-
-    A subscription for each request would cost two more commands and a task of nats-py for each message.
-    """
-
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-        self._numbers = itertools.count()
-        self._expected: dict[str, _Reply] = {}
-
-    def expect(self, *, is_batch: bool) -> tuple[str, _Reply]:
-        """Returns the reply subject of a new request, and the reply to it."""
-        subject, reply = f"{self._prefix}.{next(self._numbers)}", _Reply(is_batch=is_batch)
-        self._expected[subject] = reply
-        return subject, reply
-
-    def forget(self, subject: str) -> None:
-        """Ignores what arrives for this request from now on."""
-        del self._expected[subject]
-
-    async def receive(self, message: Msg) -> None:
-        """Passes the message on to the request that it answers."""
-        if reply := self._expected.get(message.subject):
-            reply.add(message)
-
-
-_REPLIES: WeakKeyDictionary[Client, _Replies] = WeakKeyDictionary()
-
-
-async def _replies_of(client: Client) -> _Replies:
-    if client.is_draining:  # the subscription is drained, too
-        raise ConnectionDrainingError
-    replies = _REPLIES.get(client)
-    if replies is None:
-        prefix = client.new_inbox()
-        replies = _REPLIES[client] = _Replies(prefix)  # before the first await: other requests use the same
-        try:
-            await client.subscribe(f"{prefix}.*", cb=replies.receive, pending_msgs_limit=0, pending_bytes_limit=0)
-        except BaseException:
-            del _REPLIES[client]
-            raise
-    return replies
 
 
 def stored_message(message: Msg) -> StoredMessage:

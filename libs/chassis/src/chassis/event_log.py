@@ -10,14 +10,15 @@ from datetime import datetime
 
 import uuid_utils
 from nats.aio.client import Client
-from nats.errors import MaxPayloadError
+from nats.errors import MaxPayloadError, NoRespondersError
 from nats.js.api import PubAck, RawStreamMsg
-from nats.js.errors import APIError
+from nats.js.errors import APIError, NoStreamResponseError
 
 from chassis import tracing
 from chassis.bus_clock import wall_clock
 from chassis.history import History
-from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
+from chassis.leader_retry import retry_until_leader
+from chassis.request_reply import request_json
 from chassis.stored_event import StoredEvent, stored_event_of_raw
 from chassis.unreadable import UnreadableEvent
 from contracts import Envelope, Event
@@ -183,13 +184,15 @@ async def publish(client: Client, subject: str, body: bytes, headers: dict[str, 
     """
     if size_of(b"", headers) > MAX_HEADER_BYTES or size_of(body, headers) > client.max_payload:
         raise MaxPayloadError
-    js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
     try:
-        return await retry_until_leader(lambda: js.publish(subject, body, headers=headers))
+        ack = await retry_until_leader(lambda: request_json(client, subject, body, headers))
+    except NoRespondersError as error:
+        raise NoStreamResponseError from error
     except APIError as error:
         if error.err_code == _WRONG_LAST_SEQUENCE:
             raise Conflict(subject) from error
         raise
+    return PubAck(stream=ack["stream"], seq=ack["seq"], duplicate=ack.get("duplicate"))
 
 
 def size_of(body: bytes, headers: Mapping[str, str]) -> int:

@@ -25,7 +25,8 @@ from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
 from chassis.direct_get import Page, StoredMessage, get_newest, get_newest_of_each, get_page
-from chassis.leader_retry import MAX_ELECTION_SECONDS, REQUEST_TIMEOUT_SECONDS, retry_until_leader
+from chassis.leader_get import get_newest_of_leader
+from chassis.leader_retry import MAX_ELECTION_SECONDS, retry_until_leader
 from chassis.stream_scan import next_at_leader
 
 _LAG_PAUSE_SECONDS = 0.02
@@ -38,13 +39,12 @@ class History:
 
     def __init__(self, client: Client, stream: str) -> None:
         self._client = client
-        self._js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
         self._stream = stream
 
     async def newest(self, filter: str) -> RawStreamMsg | None:
         """Returns the newest message on a filter, from the leader."""
         try:
-            return await retry_until_leader(lambda: self._js.get_last_msg(self._stream, filter))
+            return await retry_until_leader(lambda: get_newest_of_leader(self._client, self._stream, filter))
         except NotFoundError:
             return None
 
