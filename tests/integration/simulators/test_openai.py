@@ -209,3 +209,30 @@ async def test_models_are_listed_and_an_unknown_one_is_not_found() -> None:
         with pytest.raises(openai.NotFoundError) as error:
             await complete(client, STOP, model="unheard-of")
     assert error.value.code == "model_not_found"
+
+
+async def written(speed: float) -> list[bytes]:
+    """Returns the parts of one streamed answer in which the simulator writes it."""
+    body = b'{"model": "gpt-4o", "stream": true, "messages": [{"role": "user", "content": "Who is calling, please?"}]}'
+    parts: list[bytes] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            parts.append(message["body"])
+
+    headers = [(b"authorization", b"Bearer sk-fictional")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": headers, "query_string": b""}
+    await create_app(speed=speed)({**scope, "asgi": {"spec_version": "2.4"}}, receive, send)
+    return [part for part in parts if part]
+
+
+async def test_chunks_that_are_due_together_are_written_together() -> None:
+    slow, fast = await written(50.0 / 3), await written(10_000.0)
+    events = [part.count(b"data: ") for part in fast]
+    assert events[:5] == [1] * 5
+    assert len(fast) == 6
+    assert sum(events) == sum(part.count(b"data: ") for part in slow)
+    assert b"".join(fast).count(b"[DONE]") == 1

@@ -13,6 +13,8 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 
+import uvloop
+
 from simulators.server import DEFAULT_ACCOUNT_SID, DEFAULT_AUTH_TOKEN, running
 
 
@@ -51,7 +53,7 @@ async def _serve(arguments: argparse.Namespace, environ: Mapping[str, str]) -> N
 def main(argv: Sequence[str] | None = None) -> int:
     """Serves until a signal. Returns 0 after a signal, 2 if the simulators cannot start."""
     try:
-        asyncio.run(_serve(_parse_arguments(argv), os.environ))
+        uvloop.run(_serve(_parse_arguments(argv), os.environ))
     except (OSError, ValueError) as error:
         print(f"simulators: {error}", file=sys.stderr)
         return 2

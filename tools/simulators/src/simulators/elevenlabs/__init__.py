@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from pydantic import BaseModel, Field, ValidationError
 from starlette.applications import Starlette
@@ -13,8 +13,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from simulators.elevenlabs.account import LANGUAGES_OF_MODEL, models, user, voices
-from simulators.elevenlabs.audio_formats import DEFAULT_FORMAT, FORMATS, AudioFormat, encode
-from simulators.elevenlabs.tone_speech import speak
+from simulators.elevenlabs.audio_formats import DEFAULT_FORMAT, FORMATS, AudioFormat
+from simulators.elevenlabs.clips import Clip, Clips
 from simulators.vendor_errors import elevenlabs_error
 
 DEFAULT_CONCURRENCY = 30
@@ -88,6 +88,7 @@ class _ElevenLabs:
         self._speed = speed
         self._api_key = api_key
         self._limit = _ConcurrencyLimit(concurrency)
+        self._clips = Clips()
 
     def authenticated(self, handler: _Handler) -> _Handler:
         """Returns the handler with a check of the API key; refusals become the vendor's error documents."""
@@ -116,15 +117,15 @@ class _ElevenLabs:
         _check(body)
         self._limit.acquire()
         voice = str(request.path_params["voice_id"])
-        audio = self._audio(encode(speak(body.text, voice, output.rate, body.speed), output))
+        audio = self._audio(Clip(body.text, voice, output, body.speed))
         response = _LimitedStream(audio, self._limit, output)
         response.headers["character-cost"] = str(len(body.text))
         response.headers["request-id"] = hashlib.sha256(f"{voice}:{body.text}".encode()).hexdigest()[:20]
         return response
 
-    async def _audio(self, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    async def _audio(self, clip: Clip) -> AsyncIterator[bytes]:
         await asyncio.sleep(_FIRST_BYTE_SECONDS / self._speed)
-        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+        async for piece in self._clips.pieces(clip):
             yield piece
 
 

@@ -18,7 +18,8 @@ from simulators.vendor_errors import openai_error
 
 _FIRST_TOKEN_SECONDS = 0.3
 _TOKENS_PER_SECOND = 60
-_MIN_SLEEP_SECONDS = 0.005  # shorter waits are added up: a sleep has a cost of its own
+_MIN_SLEEP_SECONDS = 0.005  # shorter waits are added up, and their chunks sent together: each has a cost of its own
+_SINGLE_CHUNKS = 5  # the first chunks are sent one by one at any speed, so that a client can lose the rest
 _MODELS = ("gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini", "gpt-4.1-nano", "gpt-5", "gpt-5-mini", "gpt-5-nano")
 _MODEL_FAMILIES = ("gpt-", "o1", "o3", "o4", "ft:")  # every model of these families exists
 _Handler = Callable[[Request], Awaitable[Response]]
@@ -64,14 +65,18 @@ class _OpenAI:
         return JSONResponse(answer.completion(), headers=headers)
 
     async def _events(self, answer: Answer) -> AsyncIterator[str]:
-        pending_seconds = _FIRST_TOKEN_SECONDS / self._speed
-        for chunk in answer.chunks():
-            if pending_seconds >= _MIN_SLEEP_SECONDS:
+        pending_seconds, due = _FIRST_TOKEN_SECONDS / self._speed, ""
+        for number, chunk in enumerate(answer.chunks()):
+            waits = pending_seconds >= _MIN_SLEEP_SECONDS
+            if due and (waits or number <= _SINGLE_CHUNKS):
+                yield due
+                due = ""
+            if waits:
                 await asyncio.sleep(pending_seconds)
                 pending_seconds = 0.0
-            yield f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
+            due += f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
             pending_seconds += 1 / _TOKENS_PER_SECOND / self._speed
-        yield "data: [DONE]\n\n"
+        yield f"{due}data: [DONE]\n\n"
 
     async def _wait(self, seconds: float) -> None:
         await asyncio.sleep(seconds / self._speed)
