@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -12,10 +13,11 @@ from nats.aio.client import Client
 from chassis.barrier import wait_until_processed
 from chassis.dead_letters import StoredDeadLetter, read_dead_letters
 from chassis.event_log import StoredEvent
+from chassis.provision import consumer_config
 from chassis.serve import connect_bus
 from chassis.subscriptions import subscribe
 from contracts import CallCancelRequested, CallDecision, Event, Service
-from contracts.consumers import CONSUMERS, ORCHESTRATOR_COMMANDS, Consumer
+from contracts.consumers import CONSUMERS, ORCHESTRATOR_COMMANDS, ORCHESTRATOR_REQUESTS, Consumer
 from contracts.examples import EXAMPLES
 from contracts.streams import DEAD_LETTERS
 
@@ -155,3 +157,25 @@ async def test_a_hostile_subject_becomes_a_dead_letter_on_a_safe_subject(
     assert stored.dead_letter.subject == f"{name}.{shown}"
     message = await bus_client.jetstream().get_msg(DEAD_LETTERS.name, stored.sequence)
     assert message.subject == f"dead_letter.{name}.{shown}"
+
+
+async def test_many_requests_of_a_newer_build_do_not_keep_others_from_being_delivered(
+    nats_url: str, bus_client: Client
+) -> None:
+    """Any upstream system may forge the header ``ce-source``, by which such requests are recognized."""
+    consumer = replace(ORCHESTRATOR_REQUESTS, max_ack_pending=20)
+    await bus_client.jetstream().add_consumer(consumer.stream.name, config=consumer_config(consumer))
+    js, good = bus_client.jetstream(), event_of(consumer)
+    newer = b'{"field_of_a_newer_build": 1, ' + good.body()[1:]
+    for _ in range(2 * consumer.max_ack_pending):
+        await js.publish(good.subject, newer, headers={"ce-source": Service.EDGE})
+    await js.publish(good.subject, good.body())
+    async with subscribed(nats_url, consumer) as received:
+        async with asyncio.timeout(60):
+            while not received:
+                await asyncio.sleep(0.02)
+        info = await js.consumer_info(consumer.stream.name, consumer.name)
+        assert (received, info.num_pending) == ([good], 0)
+        found = await dead_letters(bus_client)
+    assert len(found) >= 2 * consumer.max_ack_pending - consumer.max_ack_pending // 10
+    assert "field_of_a_newer_build" in found[0].dead_letter.reasons[0]

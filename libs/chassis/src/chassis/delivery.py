@@ -5,6 +5,7 @@
 | returns | is acknowledged | no |
 | is not called, because the message is no event | becomes a dead letter at once | |
 | meets a stored event that this build cannot decode | is delivered again, without an end, and raises an alert | no |
+| is not called, because only a newer build may decode the request | the same, up to `MAX_REQUEST_TRIES` times | no |
 | raises `RetryLater` | is delivered again after the delay, up to `MAX_WAITS` times | no |
 | publishes a message that is too large | becomes a dead letter at once | |
 | raises anything else | is delivered again after ``Consumer.backoff``; after that it becomes a dead letter | yes |
@@ -41,6 +42,7 @@ from chassis.metrics import DEAD_LETTERS, HANDLING_SECONDS, TERMINATED
 from chassis.retry_later import RetryLater
 from chassis.stored_event import StoredEvent
 from chassis.unreadable import UnreadableEvent, UnreadableEvents
+from chassis.waiting_requests import WaitingRequests
 from contracts import InvalidMessage
 from contracts.consumers import Consumer
 from contracts.dead_letters import DeadLetter
@@ -50,9 +52,10 @@ from contracts.streams import REQUESTS
 MAX_WAITS = 200
 """A message that waits more often than this in one process becomes a dead letter. Expected waiting ends after some tens
 of deliveries; one that does not end would use a part of the consumer's ``max_ack_pending`` for ever."""
-MAX_REQUEST_TRIES = 40
-"""A request that cannot be decoded becomes a dead letter after this many tries, about half an hour. Upstream systems
-may publish it in the name of a service, so it need not come from a newer build, and it must not wait for ever."""
+MAX_REQUEST_TRIES = 8
+"""A request that cannot be decoded becomes a dead letter after this many tries, about three minutes, or at once if many
+wait already (`chassis.waiting_requests`). Upstream systems may publish it in the name of a service, so it need not come
+from a newer build. It must neither wait for ever nor keep others from being delivered."""
 UNREADABLE_DELAYS = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
 """The delays in seconds before a message that meets an unreadable event is delivered again; the last one repeats."""
 
@@ -99,6 +102,7 @@ class ConsumerDelivery:
         self._decode = decode
         self._call = handle
         self._counts = Counts()
+        self._waiting = WaitingRequests(consumer)
         self._unreadable = UnreadableEvents(consumer.name)
         self._seconds = HANDLING_SECONDS.labels(consumer=consumer.name)
         # The series exist from the start: increase() does not see a series that begins with 1.
@@ -146,8 +150,10 @@ class ConsumerDelivery:
         except UnreadableEvent as error:
             self._unreadable.report(error)
             tries = self._counts.unreadable.add(sequence)
-            if tries <= MAX_REQUEST_TRIES or (error.stream, error.sequence) != (REQUESTS.name, sequence):
-                return UNREADABLE_DELAYS[min(tries, len(UNREADABLE_DELAYS)) - 1]
+            delay = UNREADABLE_DELAYS[min(tries, len(UNREADABLE_DELAYS)) - 1]
+            is_request = (error.stream, error.sequence) == (REQUESTS.name, sequence)
+            if not is_request or (tries <= MAX_REQUEST_TRIES and self._waiting.admit(sequence, delay)):
+                return delay
             await self._store_dead_letter(message, error.reasons)
         except RetryLater as wait:
             if self._counts.waits.add(sequence) <= MAX_WAITS or wait.is_unlimited:
