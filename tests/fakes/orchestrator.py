@@ -1,7 +1,7 @@
 """The ports of the orchestrator in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,6 +9,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from call_orchestrator.domain.slots import SlotEvent, Waiting
+from call_orchestrator.ports import PausedCampaigns
 from chassis.event_log import StoredEvent
 from contracts import Call, CallCommand, Envelope
 
@@ -68,7 +69,7 @@ class FakeFeeds:
     def __init__(self) -> None:
         self.slot_batches: asyncio.Queue[list[SlotEvent] | Exception] = asyncio.Queue()
         self.waiting_batches: asyncio.Queue[list[Waiting] | Exception] = asyncio.Queue()
-        self.paused_batches: asyncio.Queue[Mapping[str, bool] | Exception] = asyncio.Queue()
+        self.paused_batches: asyncio.Queue[PausedCampaigns | Exception] = asyncio.Queue()
 
     @asynccontextmanager
     async def slot_events(self) -> AsyncIterator[AsyncIterator[list[SlotEvent]]]:
@@ -79,7 +80,7 @@ class FakeFeeds:
         yield _drain(self.waiting_batches)
 
     @asynccontextmanager
-    async def paused(self) -> AsyncIterator[AsyncIterator[Mapping[str, bool]]]:
+    async def paused(self) -> AsyncIterator[AsyncIterator[PausedCampaigns]]:
         yield _drain(self.paused_batches)
 
 

@@ -1,7 +1,7 @@
 """Listening to a stream on a real nats-server: history, then new messages, each once and in order, or an error."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,14 @@ from uuid import UUID
 import nats
 import pytest
 from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
+from tests.fakes.lost_messages import lose
 
 from centralita.embedded.servers import restartable_nats_server
 from chassis import live, stream_scan
 from chassis.background import cancel_until_done, run_in_background
 from chassis.direct_get import StoredMessage, get_page
-from chassis.event_log import EventLog, publish
-from chassis.live import Incomplete, listen
+from chassis.event_log import EventLog, Guard, publish
+from chassis.live import Incomplete, chained, listen
 from chassis.provision import provision
 from chassis.stream_scan import decoded
 from chassis.unreadable import UnreadableEvent
@@ -128,25 +127,6 @@ async def test_a_listener_to_a_stream_that_was_created_again_is_incomplete(bus_c
             await anext(batches)
 
 
-def lose(monkeypatch: pytest.MonkeyPatch, client: Client, *lost: int) -> None:
-    """Makes the client lose these live messages, each once."""
-    subscribe, waiting = client.subscribe, {*map(str, lost)}
-
-    async def subscribe_with_a_loss(
-        subject: str, *, cb: Callable[[Msg], Awaitable[None]], **limits: Any
-    ) -> Subscription:
-        async def pass_on(message: Msg) -> None:
-            sequence = (message.headers or {}).get("Nats-Sequence", "")
-            if message.subject.startswith("live.") and sequence in waiting:
-                waiting.discard(sequence)
-            else:
-                await cb(message)
-
-        return await subscribe(subject, cb=pass_on, **limits)
-
-    monkeypatch.setattr(client, "subscribe", subscribe_with_a_loss)
-
-
 @pytest.mark.parametrize("lost", [1, 3, 5], ids=["the first", "one in the middle", "the last"])
 async def test_a_lost_message_is_found_and_the_next_listener_yields_it(
     bus_client: Client, lost: int, monkeypatch: pytest.MonkeyPatch
@@ -164,6 +144,46 @@ async def test_a_lost_message_is_found_and_the_next_listener_yields_it(
         await one.wait_for(sequences[-1])
         assert one.sequences == [first, *sequences]
         assert one.losses == 1
+
+
+CHAIN = "dial.cleared"
+
+
+async def link(client: Client, guard_sequence: int) -> int:
+    return (await publish(client, CHAIN, b"{}", Guard(CHAIN, guard_sequence).headers(CHAIN))).seq
+
+
+async def test_a_message_of_a_chain_that_was_lost_is_found_at_the_next_one(
+    bus_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "CHECK_SECONDS", 3600)
+    lose(monkeypatch, bus_client, 5)
+    first = await link(bus_client, 0)
+    listening_on = listen(bus_client, CALLS, [CHAIN, "speech.heard.*"], start_sequence=first)
+    async with aclosing(chained(listening_on, CHAIN, end_sequence=first)) as batches:
+        assert [message.seq for message in await anext(batches)] == [first]
+        await store(bus_client, "speech.heard.1")
+        assert [message.seq for message in await anext(batches)] == [2]
+        third = await link(bus_client, first)
+        assert [message.seq for message in await anext(batches)] == [third]
+        imported = await store(bus_client, CHAIN)
+        assert [message.seq for message in await anext(batches)] == [imported], "it has no guard"
+        lost = await link(bus_client, imported)
+        await link(bus_client, lost)
+        with pytest.raises(Incomplete, match=r"dial\.cleared 6 follows 5"):
+            await anext(batches)
+
+
+async def test_a_chain_may_lack_archived_messages_in_its_history(bus_client: Client) -> None:
+    sequence, sequences = 0, list[int]()
+    for _ in range(3):
+        sequences.append(sequence := await link(bus_client, sequence))
+    await bus_client.jetstream().delete_msg(CALLS.name, sequences[1])
+    listening_on = listen(bus_client, CALLS, [CHAIN], start_sequence=1)
+    async with aclosing(chained(listening_on, CHAIN, end_sequence=sequence)) as batches:
+        assert [message.seq for message in await anext(batches)] == [sequences[0], sequences[2]]
+        last = await link(bus_client, sequence)
+        assert [message.seq for message in await anext(batches)] == [last]
 
 
 async def test_a_late_message_raises_incomplete_instead_of_coming_out_of_order(bus_client: Client) -> None:

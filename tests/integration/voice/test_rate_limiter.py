@@ -9,10 +9,13 @@ from uuid import UUID, uuid4
 import nats
 import pytest
 from nats.aio.client import Client
+from tests.fakes.lost_messages import lose
 from tests.integration.voice.conftest import StartCall
 
+from chassis import live
 from chassis.background import run_in_background
-from chassis.event_log import EventLog
+from chassis.event_log import EventLog, Guard
+from chassis.live import Incomplete
 from contracts import (
     DialClaimed,
     DialCleared,
@@ -158,3 +161,30 @@ async def test_orders_that_are_refused_while_they_wait_use_no_permit(nats_url: s
             for call_id in waiting:
                 await log.append(DialRefused(call_id=call_id, attempt=1, is_permanent=False, reason="not in time"))
         assert len(await log.read([DialCleared.subjects()])) == 1
+
+
+async def permit(calls: EventLog, guard_sequence: int, replay_from_sequence: int = 1) -> int:
+    cleared = DialCleared(call_id=uuid4(), attempt=1, replay_from_sequence=replay_from_sequence)
+    return (await calls.append(cleared, guard=Guard(DialCleared.subjects(), guard_sequence))).sequence
+
+
+async def test_a_permit_that_was_lost_is_found_at_the_next_permit(
+    bus_client: Client, calls: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "CHECK_SECONDS", 3600)
+    first = await permit(calls, 0)
+    lose(monkeypatch, bus_client, first + 1)
+    async with DialEventReader(bus_client, calls).follow() as (_, batches):
+        assert [stored.sequence for stored in await anext(batches)] == [first]
+        lost = await permit(calls, first)
+        await permit(calls, lost)
+        with pytest.raises(Incomplete, match=r"dial\.cleared"):
+            await anext(batches)
+
+
+async def test_the_last_permit_of_an_imported_log_is_read_although_it_names_a_later_position(
+    bus_client: Client, calls: EventLog
+) -> None:
+    imported = await permit(calls, 0, replay_from_sequence=1_400)
+    async with DialEventReader(bus_client, calls).follow() as (_, batches):
+        assert [stored.sequence for stored in await anext(batches)] == [imported]

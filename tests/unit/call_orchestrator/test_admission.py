@@ -17,6 +17,7 @@ from tests.fakes.orchestrator import FakeFeeds, FakeQueue
 
 from call_orchestrator.application.admission import Admission
 from call_orchestrator.domain.slots import Begun, Decided, Granted, Limits, Slots, Waiting
+from call_orchestrator.ports import PausedCampaigns
 from chassis.event_log import StoredEvent, UnreadableEvent
 from chassis.live import Incomplete
 from chassis.stream_reader import StreamRecreated
@@ -69,7 +70,7 @@ class Replica:
         self.feeds.slot_batches.put_nowait([Begun(0)])
         self.feeds.waiting_batches.put_nowait([waiting(self.ours, due_sequence=1)])
         if knows_campaigns:
-            self.feeds.paused_batches.put_nowait({})
+            self.feeds.paused_batches.put_nowait(PausedCampaigns(0, {}))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -132,10 +133,10 @@ async def test_nothing_is_granted_before_the_paused_campaigns_are_known() -> Non
         await settle()
         assert list(replica.slots.waiting) == [str(replica.ours)]
         assert not replica.log.is_asked.is_set()
-        replica.feeds.paused_batches.put_nowait({"reminders": True})
+        replica.feeds.paused_batches.put_nowait(PausedCampaigns(5, {"reminders": True}))
         await settle()
         assert replica.log.granted == []
-        replica.feeds.paused_batches.put_nowait({"reminders": False})
+        replica.feeds.paused_batches.put_nowait(PausedCampaigns(6, {"reminders": False}))
         await settle()
         assert replica.log.granted == [replica.ours]
 
@@ -147,9 +148,32 @@ async def test_a_replica_that_has_not_received_a_pause_reads_it_from_the_log_bef
         await replica.log.campaign_is_asked.wait()
         await settle()
         assert replica.log.granted == []
-        replica.log.store(campaign_resumed("reminders"))
+        resumed = replica.log.store(campaign_resumed("reminders"))
+        replica.feeds.paused_batches.put_nowait(PausedCampaigns(resumed.sequence, {"reminders": False}))
         await until(lambda: bool(replica.log.granted))
         assert replica.log.granted == [replica.ours]
+
+
+async def test_a_pause_that_a_replica_has_not_received_stops_no_other_campaign() -> None:
+    replica = Replica()
+    replica.log.store(campaign_paused("reminders"))
+    another = replace(waiting(replica.theirs, due_sequence=2), campaign_id="another", due_at=NOW + timedelta(hours=1))
+    replica.feeds.waiting_batches.put_nowait([another])
+    async with replica.running():
+        await until(lambda: bool(replica.log.granted))
+        assert replica.log.granted == [replica.theirs]
+
+
+async def test_a_pause_that_is_older_than_what_a_replica_knows_is_not_noted() -> None:
+    replica = Replica(knows_campaigns=False)
+    paused = replica.log.store(campaign_paused("reminders"))
+    replica.feeds.paused_batches.put_nowait(PausedCampaigns(paused.sequence + 1, {"reminders": False}))
+    async with replica.running():
+        await replica.log.campaign_is_asked.wait()
+        await settle()
+        assert replica.slots.paused == set(), "the leader lags"
+        replica.log.store(campaign_resumed("reminders"))
+        await until(lambda: bool(replica.log.granted))
 
 
 async def test_a_call_that_no_longer_waits_leaves_the_queue_and_gets_no_slot() -> None:

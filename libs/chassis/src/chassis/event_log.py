@@ -35,6 +35,10 @@ class Conflict(Exception):
     """Another replica appended first: load the state again and decide again."""
 
 
+GUARD_SEQUENCE = "Nats-Expected-Last-Subject-Sequence"
+"""The header with the sequence of a guard. The server stores it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Guard:
     """The condition of an append: the last message on `subject` has this sequence; 0: there is no message on it.
@@ -50,7 +54,7 @@ class Guard:
 
         The server stores them, so they do not name the subject again if the message is appended on it.
         """
-        expected = {"Nats-Expected-Last-Subject-Sequence": str(self.sequence)}
+        expected = {GUARD_SEQUENCE: str(self.sequence)}
         if self.subject != appended_subject:
             expected["Nats-Expected-Last-Subject-Sequence-Subject"] = self.subject
         return expected

@@ -23,7 +23,7 @@ compares sequences, not numbers of messages, so a late message cannot take the p
 begins after the last listed message, so each stored message is in exactly one check.
 
 Until it is checked, a message may follow a lost one. So a caller discards what it received, and begins again where it
-began before.
+began before. `chained` finds the loss at once where a decision depends on the messages of one chain.
 
 A number of pending messages (``Nats-Num-Pending``) is not used: two requests may be answered by nodes that lag by
 different amounts, and then a difference of such numbers may hide a loss.
@@ -43,6 +43,7 @@ from nats.errors import Error as NatsError
 from chassis.background import run_in_background
 from chassis.barrier import wait_until_processed
 from chassis.direct_get import StoredMessage, get_page, stored_message
+from chassis.event_log import GUARD_SEQUENCE
 from chassis.leader_retry import retry_until_leader
 from chassis.stream_scan import (
     BATCH,
@@ -87,6 +88,28 @@ async def listen(
         if not is_ending(client):
             raise Incomplete(str(error) or type(error).__name__) from error
     await wait_until_cancelled()
+
+
+async def chained(
+    batches: AsyncGenerator[list[StoredMessage], None], chain: str, *, end_sequence: int
+) -> AsyncGenerator[list[StoredMessage], None]:
+    """Yields the batches of `listen`, and raises Incomplete as soon as a message of a chain shows that one was lost.
+
+    A chain is a literal subject on which each message is guarded by the one before it. So a message names the one
+    before it, and a loss is found before the next check. Messages up to `end_sequence` are not
+    compared: a history has no gap, but the archive may have removed messages from it. Imported messages have no guard.
+    """
+    last_sequence = 0
+    async with aclosing(batches):
+        async for batch in batches:
+            for message in batch:
+                if message.subject != chain:
+                    continue
+                guard = message.headers.get(GUARD_SEQUENCE)
+                if guard is not None and message.seq > end_sequence and guard != str(last_sequence):
+                    raise Incomplete(f"{chain} {message.seq} follows {guard}, which did not arrive")
+                last_sequence = message.seq
+            yield batch
 
 
 class _Lost(Exception):

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -9,6 +10,14 @@ from uuid import UUID
 from call_orchestrator.domain.slots import SlotEvent, Waiting
 from chassis.event_log import Guard, StoredEvent
 from contracts import Call, CallCommand, Envelope, Event
+
+
+@dataclass(frozen=True, slots=True)
+class PausedCampaigns:
+    """Whether campaigns are paused, by id, after the event of a campaign with this sequence in the log."""
+
+    sequence: int
+    is_paused: Mapping[str, bool]
 
 
 class Log(Protocol):
@@ -73,5 +82,5 @@ class Feeds(Protocol):
     def waiting(self) -> AbstractAsyncContextManager[AsyncIterator[list[Waiting]]]:
         """Yields the calls that wait for a slot; some of them may no longer wait."""
 
-    def paused(self) -> AbstractAsyncContextManager[AsyncIterator[Mapping[str, bool]]]:
+    def paused(self) -> AbstractAsyncContextManager[AsyncIterator[PausedCampaigns]]:
         """Yields whether campaigns are paused, by id: first every campaign with an event, then each change."""

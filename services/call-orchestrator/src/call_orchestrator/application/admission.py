@@ -22,7 +22,7 @@ from uuid import UUID
 import structlog
 
 from call_orchestrator import metrics
-from call_orchestrator.application.stored import StoredCall, load_call, load_campaign
+from call_orchestrator.application.stored import StoredCall, StoredCampaign, load_call, load_campaign
 from call_orchestrator.domain.slots import Slots, Waiting
 from call_orchestrator.ports import Feeds, Log, Queue
 from chassis import tracing
@@ -61,6 +61,8 @@ class Admission:
         self._feeds = feeds
         self._now = now
         self._changed = asyncio.Event()
+        self._campaigns_sequence = 0
+        """Up to which event of a campaign the paused campaigns are known."""
         self._outdated: deque[Waiting] = deque()
         self._has_outdated = asyncio.Event()
         self._max_lag_seconds = max_lag_seconds
@@ -85,9 +87,10 @@ class Admission:
 
     async def _follow_campaigns(self) -> None:
         self._slots.forget_paused()
-        async with self._feeds.paused() as batches:
-            async for is_paused in batches:
-                self._slots.update_paused(is_paused)
+        async with self._feeds.paused() as changes:
+            async for change in changes:
+                self._campaigns_sequence = change.sequence
+                self._slots.update_paused(change.is_paused)
                 self._changed.set()
 
     async def _follow_waiting(self) -> None:
@@ -134,9 +137,16 @@ class Admission:
             self._discard([call])
             return None
         if campaign.campaign.is_paused:
-            await asyncio.sleep(_STALE_SECONDS)  # this replica will receive the pause
+            await self._note_pause(campaign)
             return None
         return stored
+
+    async def _note_pause(self, campaign: StoredCampaign) -> None:
+        """Notes a pause that this replica has not received yet, so that other campaigns are granted slots meanwhile."""
+        if self._slots.paused is not None and campaign.sequence > self._campaigns_sequence:
+            self._slots.update_paused({campaign.campaign.campaign_id: True})
+        else:
+            await asyncio.sleep(_STALE_SECONDS)  # the leader lags, or the pauses are being read again
 
     async def _load(self, call: Waiting) -> StoredCall | None:
         """Returns the call; None if the log has no such event, or if this build cannot read it."""

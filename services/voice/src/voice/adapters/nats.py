@@ -6,7 +6,7 @@ from contextlib import aclosing, asynccontextmanager
 from nats.aio.client import Client
 
 from chassis.event_log import EventLog, StoredEvent
-from chassis.live import listen
+from chassis.live import chained, listen
 from chassis.stream_reader import decoded, last_sequence
 from contracts import DialCleared
 from contracts.filters import DIAL_FILTERS
@@ -33,7 +33,8 @@ class DialEventReader:
         # An import gives events other sequences.
         start = min(last.replay_from_sequence, last.sequence) if last else end_sequence + 1
         listening = listen(self._client, CALLS, DIAL_FILTERS, start_sequence=start)
-        async with aclosing(decoded(listening, CALLS)) as batches:
+        permits = chained(listening, DialCleared.subjects(), end_sequence=end_sequence)
+        async with aclosing(decoded(permits, CALLS)) as batches:
             yield last, batches
 
     async def _last_permit(self) -> LastPermit | None:

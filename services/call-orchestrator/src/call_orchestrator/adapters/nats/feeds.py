@@ -1,17 +1,18 @@
 """What admission follows: slots and campaigns in the log, waiting calls in the queue."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
-from datetime import UTC, datetime
 
 from nats.aio.client import Client
 
 from call_orchestrator.domain.slots import Begun, Claimed, Decided, Granted, Released, SlotEvent, Waiting
+from call_orchestrator.ports import PausedCampaigns
 from chassis.direct_get import StoredMessage
 from chassis.event_log import EventLog, StoredEvent
-from chassis.live import listen
+from chassis.live import chained, listen
 from chassis.stored_event import stored_event_of_raw
 from chassis.stream_reader import decoded, follow, last_sequence
+from chassis.stream_scan import end_without, next_at_leader
 from chassis.unreadable import UnreadableEvents
 from contracts import (
     LIVE_STATUSES,
@@ -27,7 +28,6 @@ from contracts.filters import CAMPAIGN_FILTERS, SLOT_FILTERS
 from contracts.streams import CALLS, QUEUE
 
 _STATUSES = frozenset(CallStatus)
-_FIRST_INSTANT, _LAST_INSTANT = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 class NatsFeeds:
@@ -51,7 +51,8 @@ class NatsFeeds:
         start = end + 1
         if last and isinstance(last.event, AdmissionGranted):
             start = min(last.event.replay_from_sequence, last.sequence)  # an import gives events other sequences
-        async with aclosing(listen(self._client, CALLS, SLOT_FILTERS, start_sequence=start)) as batches:
+        listening = listen(self._client, CALLS, SLOT_FILTERS, start_sequence=start)
+        async with aclosing(chained(listening, AdmissionGranted.subjects(), end_sequence=end)) as batches:
             yield _slot_events(last.sequence if last else 0, batches)
 
     async def _last_grant(self) -> StoredEvent | None:
@@ -70,25 +71,36 @@ class NatsFeeds:
             yield ([waiting for stored in batch if (waiting := _waiting(stored))] async for batch in batches)
 
     @asynccontextmanager
-    async def paused(self) -> AsyncIterator[AsyncIterator[Mapping[str, bool]]]:
+    async def paused(self) -> AsyncIterator[AsyncIterator[PausedCampaigns]]:
         """Yields whether campaigns are paused: first all of them (there are few such events), then each change.
 
         Raises UnreadableEvent: it may be a pause.
         """
-        end = await last_sequence(self._client, CALLS.name)  # before the pauses are read: all up to here are among them
-        present = await self._log.read_period(*CAMPAIGN_FILTERS, _FIRST_INSTANT, _LAST_INSTANT)
-        start = max([end, *(stored.sequence for stored in present)]) + 1
-        following = follow(self._client, CALLS, CAMPAIGN_FILTERS, start_sequence=start)
+        present = await self._present_campaigns()
+        following = follow(self._client, CALLS, CAMPAIGN_FILTERS, start_sequence=present.sequence + 1)
         async with aclosing(decoded(following, CALLS)) as batches:
             yield _paused(present, batches)
 
+    async def _present_campaigns(self) -> PausedCampaigns:
+        """Returns the pauses up to a sequence of the log. Each event costs one request to the leader, at any length."""
+        [filter], events, sequence = CAMPAIGN_FILTERS, list[Event](), 0
+        while True:
+            while found := await next_at_leader(self._client, CALLS.name, filter, sequence + 1):
+                stored = stored_event_of_raw(found, CALLS.name)
+                events.append(stored.event)
+                sequence = stored.sequence
+            end_sequence = await end_without(self._client, CALLS.name, CAMPAIGN_FILTERS, sequence)
+            if end_sequence is not None:  # otherwise one was stored meanwhile, or the leader has changed
+                return PausedCampaigns(end_sequence, paused_by(events))
+
 
 async def _paused(
-    present: list[StoredEvent], batches: AsyncIterator[list[StoredEvent]]
-) -> AsyncIterator[Mapping[str, bool]]:
-    yield paused_by(stored.event for stored in present)
+    present: PausedCampaigns, batches: AsyncIterator[list[StoredEvent]]
+) -> AsyncIterator[PausedCampaigns]:
+    yield present
     async for batch in batches:
-        yield paused_by(stored.event for stored in batch)
+        if batch:
+            yield PausedCampaigns(batch[-1].sequence, paused_by(stored.event for stored in batch))
 
 
 def paused_by(events: Iterable[Event]) -> dict[str, bool]:
