@@ -14,17 +14,17 @@ from voice.ports import DialOrder, ProviderCall
 
 @dataclass
 class FakeSpokenFallback:
-    """Keeps the requests to speak: provider call id, call id, attempt, turn, sentence. Raises if `is_broken`."""
+    """Keeps the requests to speak: provider call id, call id, attempt, turn, sentence, and the turn's sequence."""
 
-    requests: list[tuple[str, UUID, int, int, int]] = field(default_factory=list)
+    requests: list[tuple[str, UUID, int, int, int, int]] = field(default_factory=list)
     is_broken: bool = False
 
     async def redirect_to_remainder(
-        self, provider_call_id: str, call_id: UUID, attempt: int, turn: int, sentence: int
+        self, provider_call_id: str, call_id: UUID, attempt: int, turn: int, sentence: int, after_sequence: int = 0
     ) -> None:
         if self.is_broken:
             raise TimeoutError
-        self.requests.append((provider_call_id, call_id, attempt, turn, sentence))
+        self.requests.append((provider_call_id, call_id, attempt, turn, sentence, after_sequence))
 
 
 @dataclass

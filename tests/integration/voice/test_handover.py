@@ -81,9 +81,10 @@ async def event(calls: EventLog, start_call: StartCall, request_audio: RequestAu
     return event
 
 
-async def listen(media: httpx.AsyncClient, event: CallStatusChanged, **query: str) -> bytes:
+async def listen(media: httpx.AsyncClient, event: CallStatusChanged, after: int = 0, **query: str) -> bytes:
     path = f"/media/{event.call_id}/{event.attempt}/1"
-    answer = await media.get(path, params={"token": sign(KEY, path), **query})
+    position = {"after": str(after)} if after else {}
+    answer = await media.get(path, params={"token": sign(KEY, path, after), **position, **query})
     assert answer.status_code == 200
     return answer.content
 
@@ -95,13 +96,19 @@ async def until_requested(spoken_fallback: FakeSpokenFallback) -> None:
 
 
 async def test_the_remainder_of_a_turn_is_spoken_on_its_line(
-    media: httpx.AsyncClient, event: CallStatusChanged, simulators: Simulators, spoken_fallback: FakeSpokenFallback
+    media: httpx.AsyncClient,
+    calls: EventLog,
+    event: CallStatusChanged,
+    simulators: Simulators,
+    spoken_fallback: FakeSpokenFallback,
 ) -> None:
     simulators.faults.rules = fail("second")
-    audio = await listen(media, event)
+    before = await calls.last(DialPlaced.subject_for(event.call_id))
+    assert before is not None
+    audio = await listen(media, event, after=before.sequence)
     assert FrameCutter().feed(audio) == audio != b""
     await until_requested(spoken_fallback)
-    assert spoken_fallback.requests == [("CA1", event.call_id, 1, 1, 1)]
+    assert spoken_fallback.requests == [("CA1", event.call_id, 1, 1, 1, before.sequence)], "the edge reads from there"
 
 
 async def test_a_turn_that_is_not_played_on_the_line_is_not_handed_over(
@@ -119,7 +126,7 @@ async def test_a_turn_that_is_not_played_on_the_line_is_not_handed_over(
     simulators.faults.rules = fail("second")
     await listen(media, event)
     await until_requested(spoken_fallback)
-    assert [sentence for *_, sentence in spoken_fallback.requests] == [1]
+    assert [sentence for *_, sentence, _ in spoken_fallback.requests] == [1]
 
 
 async def test_a_hand_over_waits_until_the_audio_that_was_sent_has_been_played(
@@ -144,7 +151,7 @@ async def test_a_later_hand_over_replaces_an_earlier_one_of_the_same_call(
     await handover.schedule(TurnId(event.call_id, 1, 1), UnplayedRemainder(2, NOW))
     await asyncio.wait({replaced})
     assert replaced.cancelled()
-    assert spoken_fallback.requests == [("CA1", event.call_id, 1, 1, 2)]
+    assert spoken_fallback.requests == [("CA1", event.call_id, 1, 1, 2, 0)]
 
 
 async def test_scheduled_hand_overs_are_cancelled_when_the_service_stops(
@@ -224,8 +231,8 @@ async def test_a_call_in_progress_fetches_the_instructions_that_speak_the_turn(
     async with asyncio.timeout(20):
         while not any("/twilio/voice/" in url for url in await fetched()):
             await asyncio.sleep(0.02)
-        await telephony.redirect_to_remainder(sid, event.call_id, 1, 3, 2)
-        while not any(f"/twilio/say/{event.call_id}/1/3?from=2#" in url for url in await fetched()):
+        await telephony.redirect_to_remainder(sid, event.call_id, 1, 3, 2, after_sequence=7)
+        while not any(f"/twilio/say/{event.call_id}/1/3?from=2&after=7#" in url for url in await fetched()):
             await asyncio.sleep(0.02)
         await telephony.hang_up(sid)
         await telephony.redirect_to_remainder(sid, event.call_id, 1, 4, 0)

@@ -59,9 +59,11 @@ class SpokenFallback(Protocol):
     """The provider's own voice, which speaks a turn when speech synthesis has failed."""
 
     async def redirect_to_remainder(
-        self, provider_call_id: str, call_id: UUID, attempt: int, turn: int, sentence: int
+        self, provider_call_id: str, call_id: UUID, attempt: int, turn: int, sentence: int, after_sequence: int = 0
     ) -> None:
         """Redirects the call to the edge, whose instruction speaks the turn from `sentence` on.
+
+        `after_sequence` is that of the turn's `speech.heard`; 0 if it is not known.
 
         Has no effect if the call is over. Any exception means that the call was not redirected.
         """

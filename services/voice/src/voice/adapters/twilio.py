@@ -177,10 +177,11 @@ class Twilio:
         await self._update(provider_call_id, status="completed")
 
     async def redirect_to_remainder(
-        self, provider_call_id: str, call_id: UUID, attempt: int, turn: int, sentence: int
+        self, provider_call_id: str, call_id: UUID, attempt: int, turn: int, sentence: int, after_sequence: int = 0
     ) -> None:
         """Redirects the call to the edge (Twilio: *modify live calls*); an ended call is no error."""
-        url = wire.build_urls(self.callbacks).remainder(call_id, attempt, turn, sentence)
+        urls = wire.build_urls(self.callbacks)
+        url = urls.remainder(call_id, attempt, turn, sentence, after_sequence=after_sequence)
         await self._update(provider_call_id, url=url, method="POST")
 
     async def fetch(self, provider_call_id: str) -> ProviderCall | None:

@@ -37,3 +37,5 @@ class UnplayedRemainder:
     sentence: int
     speak_at: float
     traceparent: str | None = None
+    after_sequence: int = 0
+    """The sequence of the turn's `speech.heard`; 0 if it is not known."""

@@ -124,7 +124,9 @@ class TurnPlayer:
         await self._record_failure(sentence, error, is_on_line=is_on_line)
         if not is_on_line:
             return None
-        return UnplayedRemainder(sentence.event.sentence, output.playback.ends_at, sentence.envelope.traceparent)
+        return UnplayedRemainder(
+            sentence.event.sentence, output.playback.ends_at, sentence.envelope.traceparent, turn.after_sequence
+        )
 
     async def _play(self, turn: OpenTurn, write: Write, ready: _Ready) -> tuple[Sentence, Exception] | None:
         """Returns the sentence that was not played completely, and why; none if there is none. Adds to `ready`."""

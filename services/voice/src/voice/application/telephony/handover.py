@@ -64,19 +64,24 @@ class Handover:
         try:
             with tracing.span("hand over", tracing.SERVE, remainder.traceparent):
                 async with asyncio.timeout(HANDOVER_SECONDS):
-                    is_handed_over = await self._speak(turn, remainder.sentence)
+                    is_handed_over = await self._speak(turn, remainder)
         except Exception as error:  # noqa: BLE001  speech fails open (law 9)
             log.warning("handover_failed", error=type(error).__name__)
         else:
             log.info("turn_handed_over" if is_handed_over else "turn_overtaken")
 
-    async def _speak(self, turn: TurnId, sentence: int) -> bool:
+    async def _speak(self, turn: TurnId, remainder: UnplayedRemainder) -> bool:
         """Redirects the call and returns true; returns false if its id is unknown or the turn is overtaken."""
         provider_call_id = (await load_attempt(self._calls, turn.call_id, turn.attempt)).provider_call_id
         if provider_call_id is None or await self._is_overtaken(turn):
             return False
         await self._spoken_fallback.redirect_to_remainder(
-            provider_call_id, turn.call_id, turn.attempt, turn.number, sentence
+            provider_call_id,
+            turn.call_id,
+            turn.attempt,
+            turn.number,
+            remainder.sentence,
+            after_sequence=remainder.after_sequence,
         )
         return True
 
