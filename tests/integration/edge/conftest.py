@@ -19,6 +19,7 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 
 from chassis.broker import Broker
 from chassis.event_log import EventLog
+from chassis.http_protocol import LimitedHttpProtocol
 from chassis.serve import Bus
 from contracts import (
     Call,
@@ -262,7 +263,14 @@ def twilio(anyone: httpx.AsyncClient) -> Twilio:
 async def listening(app: ASGIApp) -> AsyncIterator[str]:
     """Serves `app` on a port chosen by the kernel, for tests that need a real connection."""
     config = uvicorn.Config(
-        app, port=0, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=10, proxy_headers=False
+        app,
+        http=LimitedHttpProtocol,
+        port=0,
+        log_config=None,
+        lifespan="off",
+        ws="none",
+        timeout_graceful_shutdown=10,
+        proxy_headers=False,
     )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())

@@ -35,6 +35,7 @@ from chassis.broker import GRACEFUL_SECONDS, Broker
 from chassis.bus_clock import wall_clock
 from chassis.connection_errors import on_bus_error
 from chassis.event_log import EventLog
+from chassis.http_protocol import LimitedHttpProtocol
 from chassis.metrics import BUILD, metrics
 from chassis.provision import wait_until_provisioned
 from chassis.settings import ServiceSettings, read
@@ -164,6 +165,8 @@ async def _serve_http(app: ASGIApp, settings: ServiceSettings, bus: Bus) -> None
     sys.stdout.flush()
     config = uvicorn.Config(
         app,
+        http=LimitedHttpProtocol,
+        ws="none",
         log_config=None,
         access_log=False,
         proxy_headers=False,  # true: uvicorn would believe X-Forwarded-For of every client on this machine
