@@ -15,16 +15,26 @@ is too large makes a pause."""
 
 @dataclass
 class Playback:
-    """The playback of one MP3 stream. `ends_at` is when the callee has heard all of it, by the clock of `add`."""
+    """The playback of one MP3 stream: the frames of one turn, and when they were sent.
 
-    ends_at: float = 0.0
-    _cutter: FrameCutter = field(default_factory=FrameCutter)
+    Their playing time is computed only if a turn has a remainder, which is rare; the frames of a turn are some 100 kB.
+    """
+
+    _sent: list[tuple[float, bytes]] = field(default_factory=list)
 
     def add(self, frames: bytes, *, now: float) -> None:
         """Adds frames that were sent at the instant `now`, in seconds."""
-        seconds_before = self._cutter.seconds
-        self._cutter.feed(frames)
-        self.ends_at = max(self.ends_at, now + START_SECONDS) + self._cutter.seconds - seconds_before
+        self._sent.append((now, frames))
+
+    @property
+    def ends_at(self) -> float:
+        """When the callee has heard all of it, by the clock of `add`."""
+        cutter, ends_at = FrameCutter(), 0.0
+        for now, frames in self._sent:
+            seconds_before = cutter.seconds
+            cutter.feed(frames)
+            ends_at = max(ends_at, now + START_SECONDS) + cutter.seconds - seconds_before
+        return ends_at
 
 
 @dataclass(frozen=True, slots=True)
