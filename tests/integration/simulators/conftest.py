@@ -54,6 +54,7 @@ class ReceivedRequest:
     query: str
     form: dict[str, str]
     has_valid_signature: bool
+    idempotency_token: str
 
 
 @dataclass
@@ -106,7 +107,8 @@ class WebApplication:
         signature = request.headers.get("X-Twilio-Signature", "")
         is_valid = RequestValidator(AUTH_TOKEN).validate(str(request.url), fields, signature)
         path = request.url.path
-        self.received.append(ReceivedRequest(path, request.method, request.url.query, fields, is_valid))
+        token = request.headers.get("I-Twilio-Idempotency-Token", "")
+        self.received.append(ReceivedRequest(path, request.method, request.url.query, fields, is_valid, token))
         answers = self._answers.get(path)
         if not answers:
             return Response(status_code=204)

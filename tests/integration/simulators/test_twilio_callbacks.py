@@ -146,6 +146,8 @@ async def test_a_url_fragment_requests_retries_and_is_neither_sent_nor_signed(si
     await simulator.wait_until(lambda: hook.seconds is not None)
     assert (hook.attempts, hook.status) == (3, 204)
     assert all(request.has_valid_signature for request in simulator.application.received)
+    attempts = [request for request in simulator.application.received if request.path == "/status"]
+    assert len({request.idempotency_token for request in attempts}) == 1
 
 
 async def test_a_slow_answer_is_a_timeout_without_retry(simulator: "SimulatedTwilio") -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 
 from starlette.datastructures import FormData
@@ -43,6 +44,7 @@ class Account:
         self._webhooks = Webhooks(auth_token)
         self._tasks = BackgroundTasks()
         self._lifecycles: dict[str, CallLifecycle] = {}
+        self._call_counts: Counter[str] = Counter()
 
     @property
     def calls(self) -> list[Call]:
@@ -91,6 +93,7 @@ class Account:
         """Stops and removes all calls, and clears the ledger, the callees' overrides and the callback faults."""
         await self._tasks.cancel_all()
         self._lifecycles.clear()
+        self._call_counts.clear()
         self.ledger.clear()
         self.population.reset()
         self.callback_faults = CallbackFaults()
@@ -119,8 +122,8 @@ class Account:
 
     def _new_sid(self, to: str) -> str:
         """Returns a SID that depends on the seed, the number and its count of calls, not on the order of calls."""
-        count = sum(1 for call in self.ledger.calls if call.to == to)
-        digest = hashlib.sha256(f"{self._seed}:{to}:{count}".encode()).hexdigest()
+        digest = hashlib.sha256(f"{self._seed}:{to}:{self._call_counts[to]}".encode()).hexdigest()
+        self._call_counts[to] += 1
         return f"CA{digest[:32]}"
 
     async def _wait_for_dial(self) -> int:

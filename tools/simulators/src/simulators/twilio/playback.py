@@ -3,7 +3,7 @@
 import asyncio
 import math
 
-import httpx
+import aiohttp
 
 from simulators.twilio.audio_rate import bytes_per_second
 from simulators.twilio.call import Call
@@ -59,16 +59,13 @@ class Playback:
     async def _download(self, playing: asyncio.Timeout, max_seconds: float) -> str:
         """Downloads the audio; its first byte starts the timeout `playing`. Returns played, cut or failed."""
         url, overrides = split_overrides(self._play.url)
-        timeout = httpx.Timeout(overrides.read_timeout, connect=overrides.connect_timeout)
-        client = self._webhooks.client
-        request = client.build_request("GET", url, headers=self._webhooks.signed_headers(url), timeout=timeout)
+        headers = self._webhooks.signed_headers(url)
         requested_at = asyncio.get_running_loop().time()
         try:
-            response = await client.send(request, stream=True)
-            try:
+            async with self._webhooks.request("GET", url, headers, b"", overrides) as response:
                 if not self._is_audio(response):
                     return "failed"
-                async for chunk in response.aiter_bytes():
+                async for chunk in response.content.iter_any():
                     if self._first_byte_at is None:
                         self._first_byte_at = asyncio.get_running_loop().time()
                         self._play.first_byte_seconds = round(self._first_byte_at - requested_at, 4)
@@ -76,17 +73,15 @@ class Playback:
                             playing.reschedule(self._first_byte_at + max_seconds / self._clock.speed)
                     self._play.bytes += len(chunk)
                     self._head += chunk[: _HEAD_BYTES - len(self._head)]
-            finally:
-                await response.aclose()
-        except httpx.HTTPError as error:
+        except aiohttp.ClientError as error:
             self._add_error(11200, f"audio: {type(error).__name__}")
             return "cut"
         return "played"
 
-    def _is_audio(self, response: httpx.Response) -> bool:
+    def _is_audio(self, response: aiohttp.ClientResponse) -> bool:
         self._content_type = response.headers.get("content-type", "")
-        if not response.is_success:
-            self._add_error(11200, f"audio answered {response.status_code}")
+        if not 200 <= response.status < 300:
+            self._add_error(11200, f"audio answered {response.status}")
             return False
         if not self._content_type.startswith("audio/"):
             self._add_error(12300, f"audio with content type {self._content_type!r}")

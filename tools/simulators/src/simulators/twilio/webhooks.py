@@ -2,18 +2,28 @@
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlencode
 
-import httpx
+import aiohttp
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+from yarl import URL
 
 from simulators.twilio.connection_overrides import ConnectionOverrides, split_overrides
 from simulators.twilio.ledger import WebhookEntry
 
 USER_AGENT = "TwilioProxy/1.1"
+_CONNECT_ERRORS = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.InvalidURL,
+    aiohttp.NonHttpUrlClientError,
+)
 _FORM = "application/x-www-form-urlencoded; charset=UTF-8"
+_Request = Callable[[], AbstractAsyncContextManager[aiohttp.ClientResponse]]
 
 
 @dataclass(frozen=True)
@@ -54,16 +64,23 @@ class Webhooks:
 
     def __init__(self, auth_token: str) -> None:
         self._validator = RequestValidator(auth_token)
-        self._client = httpx.AsyncClient(
-            trust_env=False,
-            follow_redirects=False,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-        )
+        self._session: aiohttp.ClientSession | None = None
 
-    @property
-    def client(self) -> httpx.AsyncClient:
-        """The HTTP client, for requests that are not webhooks: the download of a <Play>."""
-        return self._client
+    def request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, overrides: ConnectionOverrides
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """Returns a request for exactly `url`, which is sent when it is entered. Raises an error of aiohttp."""
+        if self._session is None:  # it belongs to the running event loop
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, force_close=True), cookie_jar=aiohttp.DummyCookieJar()
+            )
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=overrides.connect_timeout, sock_read=overrides.read_timeout
+        )
+        target = URL(url, encoded=url.isascii())
+        return self._session.request(
+            method, target, headers=headers, data=body or None, timeout=timeout, allow_redirects=False
+        )
 
     def signed_headers(self, url: str, form: Mapping[str, str] | None = None) -> dict[str, str]:
         """Returns the headers of a request to the application. `url` is the whole URL without its fragment."""
@@ -79,7 +96,7 @@ class Webhooks:
         With GET the form is part of the query string and thus of the signed URL.
         """
         url, overrides = split_overrides(url)
-        request = self._build_request(url, form, method, overrides)
+        send = partial(self.request, *self._prepare(url, form, method), overrides)
         loop = asyncio.get_running_loop()
         started_at = loop.time()
         deadline_at = started_at + overrides.total_timeout
@@ -87,7 +104,7 @@ class Webhooks:
         try:
             for attempt in range(1, overrides.retries + 2):
                 entry.attempts = attempt
-                answer = await self._send_once(request, deadline_at)
+                answer = await self._send_once(send, deadline_at)
                 kind = answer.retry_kind
                 if kind is None or not overrides.retries_after(kind) or loop.time() >= deadline_at:
                     break
@@ -96,28 +113,23 @@ class Webhooks:
             entry.seconds = round(loop.time() - started_at, 4)
         return answer
 
-    def _build_request(
-        self, url: str, form: Mapping[str, str], method: str, overrides: ConnectionOverrides
-    ) -> httpx.Request:
-        timeout = httpx.Timeout(overrides.read_timeout, connect=overrides.connect_timeout)
+    def _prepare(self, url: str, form: Mapping[str, str], method: str) -> tuple[str, str, dict[str, str], bytes]:
+        """Returns method, URL, headers and body, which are the same for each retry."""
         if method.upper() == "GET":
             url += ("&" if "?" in url else "?") + urlencode(form)
-            return self._client.build_request("GET", url, headers=self.signed_headers(url), timeout=timeout)
-        headers = self.signed_headers(url, form) | {"Content-Type": _FORM}
-        return self._client.build_request(
-            "POST", url, content=urlencode(form).encode(), headers=headers, timeout=timeout
-        )
+            return "GET", url, self.signed_headers(url), b""
+        return "POST", url, self.signed_headers(url, form) | {"Content-Type": _FORM}, urlencode(form).encode()
 
-    async def _send_once(self, request: httpx.Request, deadline_at: float) -> Answer:
+    async def _send_once(self, request: _Request, deadline_at: float) -> Answer:
         try:
-            async with asyncio.timeout_at(deadline_at):
-                response = await self._client.send(request)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol):
+            async with asyncio.timeout_at(deadline_at), request() as response:
+                return Answer(response.status, response.headers.get("content-type", ""), await response.read())
+        except _CONNECT_ERRORS:
             return Answer(failure="ct")
-        except (httpx.HTTPError, TimeoutError):
+        except (aiohttp.ClientError, TimeoutError):
             return Answer(failure="rt")
-        return Answer(response.status_code, response.headers.get("content-type", ""), response.content)
 
     async def aclose(self) -> None:
         """Closes the client."""
-        await self._client.aclose()
+        if self._session is not None:
+            await self._session.close()
