@@ -2,9 +2,10 @@
 
 from datetime import timedelta
 
+import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
-from tests.builders.calls import NOW
+from tests.builders.calls import NOW, a_call
 from tests.builders.events import an_envelope
 from tests.fakes.event_log import FakeEventLog
 from tests.fakes.orchestrator import FakeQueue, FakeRequests, FakeTimers
@@ -14,10 +15,32 @@ from call_orchestrator.application.backlog import MAX_REMEMBERED, Backlog
 from call_orchestrator.application.call_inputs import call_input
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.effects import Effects
-from contracts import CallRequested, CommandOutcome
+from call_orchestrator.domain.slots import Limits, Slots, Waiting
+from contracts import Call, CallRequested, CommandOutcome, call_id_of
 from contracts.vocabulary import RefusalCode
 
-FULL = Backlog(1, waiting=lambda: {"other"})
+
+def slots_with(*names: str, campaign_id: str = "reminders") -> Slots:
+    """Returns slots for which calls with these names wait."""
+    slots = Slots(Limits(max_live=1, max_live_per_campaign=None, max_unclaimed=10))
+    join(slots, *names, campaign_id=campaign_id)
+    return slots
+
+
+def join(slots: Slots, *names: str, campaign_id: str = "reminders") -> None:
+    for sequence, name in enumerate(names, start=1):
+        waiting = Waiting(
+            call_id=str(call_id_of(name)),
+            campaign_id=campaign_id,
+            attempt=1,
+            due_at=NOW,
+            due_sequence=sequence,
+            queue_sequence=sequence,
+        )
+        slots.join(waiting)
+
+
+FULL = Backlog(1, slots_with("other"))
 
 
 def service(log: FakeEventLog, backlog: Backlog) -> CallService:
@@ -51,18 +74,46 @@ async def test_a_repeated_request_of_an_existing_call_is_accepted_while_the_back
 
 
 def test_calls_that_were_just_created_count_until_they_wait() -> None:
-    now, waiting = [0.0], set[str]()
-    backlog = Backlog(2, lambda: waiting, lambda: now[0])
-    assert [backlog.admit(call_id, None) is None for call_id in ("a", "b", "c")] == [True, True, False]
-    waiting |= {"a"}
-    assert backlog.admit("d", None) is not None, "one waits and one was just created"
+    now, slots = [0.0], slots_with()
+    backlog = Backlog(2, slots, lambda: now[0])
+    for name in ("a", "b"):
+        assert backlog.check(queued(name), None) is None
+        backlog.note_created(queued(name))
+    assert backlog.check(queued("c"), None) is not None
+    join(slots, "a")
+    assert backlog.check(queued("d"), None) is not None, "one waits and one was just created"
     now[0] = 2.0
-    assert backlog.admit("d", None) is None, "the other one never waited"
+    assert backlog.check(queued("d"), None) is None, "the other one never waited"
+
+
+async def test_a_repeated_request_of_an_existing_call_takes_no_place() -> None:
+    log, backlog = FakeEventLog(), Backlog(2, slots_with())
+    calls = service(log, backlog)
+    for number in range(5):
+        assert (await handle(calls, REQUEST, f"cause-{number}")).accepted
+    another = REQUEST.model_copy(update={"request_id": "another"})
+    assert (await handle(calls, another)).accepted
+
+
+@pytest.mark.parametrize("campaign_id", ["reminders", "paused", "also-paused"])
+def test_calls_of_a_paused_campaign_count_for_its_own_requests_only(campaign_id: str) -> None:
+    slots = slots_with("a", "b", campaign_id="paused")
+    slots.update_paused({"paused": True, "also-paused": True})
+    backlog = Backlog(2, slots)
+    is_refused = backlog.check(queued("c", campaign_id), None) is not None
+    assert is_refused == (campaign_id == "paused")
+    backlog.note_created(queued("c", campaign_id))
+    backlog.note_created(queued("d", campaign_id))
+    assert backlog.check(queued("e", campaign_id), None) is not None, "calls of its own wait"
+
+
+def queued(name: str, campaign_id: str = "reminders") -> Call:
+    return a_call(request_id=name, campaign_id=campaign_id, is_queued=True, due_at=NOW)
 
 
 def test_refusals_are_counted_in_one_log_line_for_ten_seconds() -> None:
     now = [0.0]
-    backlog = Backlog(1, lambda: {"other"}, lambda: now[0])
+    backlog = Backlog(1, slots_with("other"), lambda: now[0])
     with capture_logs() as lines:
         for sequence in range(5):
             backlog.report_refusal(sequence)
@@ -72,11 +123,11 @@ def test_refusals_are_counted_in_one_log_line_for_ten_seconds() -> None:
 
 
 async def test_a_refused_request_that_is_delivered_again_is_refused_again_and_counted_once() -> None:
-    waiting, log = {"other"}, FakeEventLog()
-    calls = service(log, Backlog(1, lambda: waiting))
+    slots, log = slots_with("other"), FakeEventLog()
+    calls = service(log, Backlog(1, slots))
     assert not (await handle(calls, REQUEST)).accepted
     refused = REGISTRY.get_sample_value("centralita_refused_requests_total", {"reason": "backlog_full"})
-    waiting.clear()
+    slots.leave(slots.waiting[str(call_id_of("other"))])
     assert (await handle(calls, REQUEST)).code is RefusalCode.BACKLOG_FULL
     assert REGISTRY.get_sample_value("centralita_refused_requests_total", {"reason": "backlog_full"}) == refused
     repeated = await calls.handle(call_input(REQUEST, an_envelope("cause-2"), sequence=2))
@@ -84,10 +135,8 @@ async def test_a_refused_request_that_is_delivered_again_is_refused_again_and_co
 
 
 def test_a_bounded_number_of_refused_requests_is_remembered() -> None:
-    waiting = {"other"}
-    backlog = Backlog(1, lambda: waiting)
+    backlog = Backlog(1, slots_with())
     for sequence in range(MAX_REMEMBERED + 1):
         backlog.report_refusal(sequence)
-    waiting.clear()
-    assert backlog.admit("a", 0) is None, "the first one was forgotten"
-    assert backlog.admit("b", 1) is not None
+    assert backlog.check(queued("a"), 0) is None, "the first one was forgotten"
+    assert backlog.check(queued("b"), 1) is not None

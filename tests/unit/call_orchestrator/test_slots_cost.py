@@ -81,7 +81,7 @@ class Pair:
         fold, model = self.fold, self.model
         assert fold.next_call() == model.next_call()
         assert fold.grantable() == len(model.eligible())
-        assert fold.waiting_in_paused() == model.waiting_in_paused()
+        assert fold.waiting_in(fold.paused or ()) == model.waiting_in_paused()
         assert (dict(fold.occupied), fold.waiting) == (model.occupied, model.waiting)
         assert fold.replay_from_sequence == model.replay_from_sequence()
 

@@ -60,7 +60,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         requests = NatsRequests(bus.client, bus.log(REQUESTS))
         await queue.restore(log, requests)
         slots = Slots(limits(settings))
-        backlog = Backlog(settings.max_backlog, lambda: slots.waiting)
+        backlog = Backlog(settings.max_backlog, slots)
         calls = CallService(log, requests, Effects(timers, queue), policy(settings), clock.now, backlog)
         campaigns = CampaignService(log, clock.now)
         subscribe_handlers(bus.broker, calls, Grants(calls, log), campaigns, bus.client)

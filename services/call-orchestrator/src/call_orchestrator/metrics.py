@@ -58,6 +58,6 @@ def register_slots(slots: Slots) -> None:
     LIVE_LIMIT.set(float("inf") if slots.limits.max_live is None else slots.limits.max_live)
     LIVE.set_function(lambda: len(slots.occupied))
     WAITING.set_function(lambda: len(slots.waiting))
-    WAITING_PAUSED.set_function(slots.waiting_in_paused)
+    WAITING_PAUSED.set_function(lambda: slots.waiting_in(slots.paused or ()))
     GRANTABLE.set_function(slots.grantable)
     PAUSED.set_function(lambda: len(slots.paused or ()))

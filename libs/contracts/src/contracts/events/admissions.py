@@ -21,7 +21,8 @@ class QueueJoined(CallEvent):
     attempt: int = Field(description="the attempt that the slot is for")
     due_at: Instant
     due_sequence: int = Field(
-        validation_alias=AliasChoices("due_sequence", "due"), description="sequence of the call.due event"
+        validation_alias=AliasChoices("due_sequence", "due"),
+        description="sequence of the event since which the call waits",
     )
 
 
@@ -38,7 +39,8 @@ class AdmissionGranted(ChainEvent):
     campaign_id: str
     attempt: int
     due_sequence: int = Field(
-        validation_alias=AliasChoices("due_sequence", "due"), description="sequence of the call.due event"
+        validation_alias=AliasChoices("due_sequence", "due"),
+        description="sequence of the event since which the call waits",
     )
     replay_from_sequence: int = Field(
         validation_alias=AliasChoices("replay_from_sequence", "since"),

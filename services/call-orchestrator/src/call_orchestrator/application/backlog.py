@@ -1,5 +1,8 @@
 """Limits how many calls wait for a slot: further requests that are due now are refused (docs/adr/0033).
 
+Calls of paused campaigns wait for as long as the pause lasts. So they count only against their own campaign, and never
+stop the requests of the others.
+
 The limit is not exact. Each replica counts the waiting calls of its fold, and the calls that it created within the last
 second and does not find there yet. It does not count those that another replica creates at the same time.
 
@@ -9,12 +12,14 @@ refused request is refused again, although the backlog may have room by then: it
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 import structlog
 
 from call_orchestrator import metrics
 from call_orchestrator.domain.decisions import Refused
+from call_orchestrator.domain.slots import Slots
+from contracts import Call
 from contracts.vocabulary import RefusalCode
 
 LOG_SECONDS = 10.0
@@ -27,41 +32,50 @@ logger = structlog.get_logger()
 
 
 class Backlog:
-    """The calls that wait for a slot, and their limit. Without a limit, no request is refused.
-
-    `waiting` returns the ids of the waiting calls.
-    """
+    """The calls that wait for a slot, and their limit. Without a limit or without `slots`, no request is refused."""
 
     def __init__(
         self,
         limit: int | None = None,
-        waiting: Callable[[], Collection[str]] = tuple,
+        slots: Slots | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limit = limit
-        self._waiting = waiting
+        self._slots = slots
         self._monotonic = monotonic
-        self._created: deque[tuple[float, str]] = deque()
+        self._created: deque[tuple[float, Call]] = deque()
         self._refused: dict[int, None] = {}
         self._unlogged = 0
         self._logged_at: float | None = None
         metrics.BACKLOG_LIMIT.set(float("inf") if limit is None else limit)
 
-    def admit(self, call_id: str, sequence: int | None) -> Refused | None:
+    def check(self, call: Call, sequence: int | None) -> Refused | None:
         """Returns why a new call that is due now is refused; None if it may wait. `sequence`: that of its request."""
-        if self._limit is None:
+        if self._limit is None or self._slots is None:
             return None
-        reason = f"{self._limit} calls wait for a slot already (MAX_BACKLOG); request it again later"
-        refusal = Refused(reason, RefusalCode.BACKLOG_FULL)
-        if sequence in self._refused:
-            return refusal
-        now, waiting = self._monotonic(), self._waiting()
-        while self._created and (self._created[0][0] <= now - _SETTLE_SECONDS or self._created[0][1] in waiting):
+        if sequence in self._refused or self._count(self._slots, call.campaign_id) >= self._limit:
+            reason = f"{self._limit} calls wait for a slot already (MAX_BACKLOG); request it again later"
+            return Refused(reason, RefusalCode.BACKLOG_FULL)
+        return None
+
+    def note_created(self, call: Call) -> None:
+        """Counts a new call that waits until it is found among the waiting calls."""
+        if call.is_queued and self._limit is not None:
+            self._created.append((self._monotonic(), call))
+
+    def _count(self, slots: Slots, campaign_id: str) -> int:
+        """Returns how many calls count for a request of this campaign."""
+        settled_at = self._monotonic() - _SETTLE_SECONDS
+        while self._created and (
+            self._created[0][0] <= settled_at or str(self._created[0][1].call_id) in slots.waiting
+        ):
             self._created.popleft()
-        if len(waiting) + len(self._created) < self._limit:
-            self._created.append((now, call_id))
-            return None
-        return refusal
+        paused = slots.paused or set()
+        if campaign_id in paused:
+            created = sum(call.campaign_id == campaign_id for _, call in self._created)
+            return slots.waiting_in([campaign_id]) + created
+        created = sum(call.campaign_id not in paused for _, call in self._created)
+        return len(slots.waiting) - slots.waiting_in(paused) + created
 
     def report_refusal(self, sequence: int | None) -> None:
         """Remembers and counts one refused request, and logs how many there were every `LOG_SECONDS`."""

@@ -95,6 +95,8 @@ class CallService:
             if isinstance(decision, CallDecision):
                 previous = stored.call if stored else None
                 stored = await append_decision(self._log, decision, stored, call_input.cause)
+                if isinstance(decision, CallCreated):
+                    self._backlog.note_created(decision.call)
             else:
                 timer_at = decision.timer_at
                 is_timer_set = not (is_repeated or _may_lack_timer(call_input))
@@ -121,7 +123,7 @@ class CallService:
         before, now = stored.call if stored else None, self._now()
         decision = decide_call(before, call_input, self._policy, now)
         if isinstance(decision, CallCreated) and _is_due(decision.call, now + DUE_SOON):
-            return self._backlog.admit(str(call_input.call_id), call_input.sequence) or decision
+            return self._backlog.check(decision.call, call_input.sequence) or decision
         if before and isinstance(decision, CallDecision) and decision.call.status is CallStatus.EXPIRED:
             pauses = await load_pauses(self._log, before.campaign_id)
             return decide_call(before, call_input, self._policy, now, pauses)

@@ -28,7 +28,7 @@ wait here, where campaigns take turns, and not in the dialler's consumer, where 
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -52,8 +52,8 @@ class Limits:
 class Waiting:
     """A call that waits for a slot.
 
-    `due_sequence` is the sequence of its ``call.due`` event in the log, `queue_sequence` that of its message in the
-    stream ``QUEUE``.
+    `due_sequence` is the sequence of the event since which it waits, `queue_sequence` that of its message in the stream
+    ``QUEUE``.
     """
 
     call_id: str
@@ -213,9 +213,9 @@ class Slots:
         for campaign_id in forgotten:
             self._update_turn(campaign_id)
 
-    def waiting_in_paused(self) -> int:
-        """Returns how many calls wait in paused campaigns."""
-        campaigns = (self._campaigns.get(campaign_id) for campaign_id in self.paused or ())
+    def waiting_in(self, campaign_ids: Collection[str]) -> int:
+        """Returns how many calls wait in these campaigns."""
+        campaigns = (self._campaigns.get(campaign_id) for campaign_id in campaign_ids)
         return sum(len(campaign.queue) for campaign in campaigns if campaign)
 
     def next_call(self) -> Waiting | None:
