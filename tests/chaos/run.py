@@ -43,7 +43,7 @@ LOG_FILE = "log.jsonl.gz"
 """The exported log, for ``centralita replay show --file``."""
 MAX_OPEN_CALLS = 100
 """New calls are requested while fewer are open."""
-_MAX_FAULTS_AT_ONCE = 2
+_MAX_FAULTS_AT_ONCE = 3
 _COMMANDS_PER_REQUEST = 0.2
 _RECENT_CALLS = 40
 _MAX_PAUSE_SECONDS = 0.1
@@ -177,7 +177,7 @@ class ChaosRun:
 
 
 def _open_calls(upstream: Upstream, watcher: Watcher) -> list[str]:
-    missing = upstream.requested - watcher.calls.keys()
+    missing = upstream.requested - watcher.call_ids
     waiting = [f"{len(upstream.tasks)} messages are not acknowledged"] if upstream.tasks else []
     return [
         *waiting,

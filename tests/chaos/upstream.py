@@ -46,7 +46,6 @@ class Sent:
     event: Event
     call_id: UUID
     sequence: int | None = None
-    refusals: int = 0
     is_abandoned: bool = False
 
 
@@ -63,6 +62,12 @@ class Upstream:
     outcomes: dict[str, CommandOutcome] = field(default_factory=dict)
     """The last outcome of each command, by message id."""
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    abandoned: set[UUID] = field(default_factory=set)
+    """The calls whose requests were refused and not published again."""
+    requested: set[UUID] = field(default_factory=set)
+    """The calls whose requests were acknowledged."""
+    refusals: int = 0
+    """How often the stream refused a message."""
     _message_ids: dict[str, str] = field(default_factory=dict)
     """By the subject of the outcome."""
 
@@ -73,21 +78,6 @@ class Upstream:
         upstream = cls(client, random.Random(f"{seed}:upstream"))
         await client.subscribe(OUTCOMES, cb=upstream._on_outcome)
         return upstream
-
-    @property
-    def requested(self) -> set[UUID]:
-        """The calls whose requests were acknowledged."""
-        return {one.call_id for one in self.sent.values() if isinstance(one.event, CallRequested) and one.sequence}
-
-    @property
-    def abandoned(self) -> set[UUID]:
-        """The calls whose requests were refused and not published again."""
-        return {one.call_id for one in self.sent.values() if isinstance(one.event, CallRequested) and one.is_abandoned}
-
-    @property
-    def refusals(self) -> int:
-        """How often the stream refused a message."""
-        return sum(one.refusals for one in self.sent.values())
 
     def request(self, request: CallRequested, commands: Iterable[Command]) -> None:
         """Requests a call and sends commands for it in the same breath, without waiting for any acknowledgement."""
@@ -119,14 +109,17 @@ class Upstream:
             except APIError as error:
                 is_refused = error.err_code == _STREAM_IS_FULL
                 is_certain &= is_refused
-                sent.refusals += is_refused
+                self.refusals += is_refused
                 if is_certain and isinstance(sent.event, CallRequested) and self.draw.random() < _ABANDONED:
                     sent.is_abandoned = True
+                    self.abandoned.add(sent.call_id)
                     return
             except (NatsError, TimeoutError, OSError):
                 is_certain = False
             else:
                 sent.sequence = ack.seq
+                if isinstance(sent.event, CallRequested):
+                    self.requested.add(sent.call_id)
                 return
             await asyncio.sleep(_PAUSE_SECONDS)
 

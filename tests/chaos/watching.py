@@ -16,19 +16,30 @@ from contracts.streams import CALLS
 
 @dataclass
 class Watcher:
-    """The calls in the log, by id."""
+    """The calls in the log: all ids, and the newest snapshot of each call without a final status.
 
-    calls: dict[UUID, Call] = field(default_factory=dict)
+    A run asks several times a second, so no answer costs more with every call that has ended.
+    """
+
+    call_ids: set[UUID] = field(default_factory=set)
+    _open: dict[UUID, Call] = field(default_factory=dict)
 
     @property
     def ended(self) -> int:
         """How many calls have a final status now."""
-        return sum(call.status.is_final for call in self.calls.values())
+        return len(self.call_ids) - len(self._open)
 
     @property
     def open_calls(self) -> list[Call]:
         """The calls without a final status."""
-        return [call for call in self.calls.values() if not call.status.is_final]
+        return list(self._open.values())
+
+    def add(self, call: Call) -> None:
+        """Adds the newest snapshot of a call."""
+        self.call_ids.add(call.call_id)
+        self._open.pop(call.call_id, None)
+        if not call.status.is_final:
+            self._open[call.call_id] = call
 
 
 @asynccontextmanager
@@ -42,7 +53,7 @@ async def watching(client: Client) -> AsyncIterator[Watcher]:
             async for batch in batches:
                 for stored in batch:
                     if isinstance(stored.event, CallDecision):
-                        watcher.calls[stored.event.call_id] = stored.event.call
+                        watcher.add(stored.event.call)
 
     task = asyncio.create_task(record())
     try:

@@ -1,7 +1,7 @@
 """Compares three independent records of each call: the log, the documents in MongoDB, the Twilio simulator's ledger."""
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -15,8 +15,8 @@ from contracts import FINAL_STATUSES, Call, CallDecision, DialClaimed, DialPlace
 from contracts.filters import call_filters
 from contracts.streams import CALLS
 
-Dials = Counter[tuple[str, str]]
-"""How often each attempt was dialled; keys are (call id, attempt)."""
+Dials = Mapping[str, Counter[str]]
+"""How often each attempt was dialled: by call id, then by attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +54,14 @@ async def reconcile(client: Client, system: System, ids: Iterable[UUID]) -> Reco
         refused += refused_attempts
         problems += _document_differences(call, documents.get(call_id))
         if dials is not None:
-            never_sent = sum((str(call_id), str(attempt)) not in dials for attempt in unknown_attempts)
+            dialled = dials.get(str(call_id), Counter())
+            never_sent = sum(str(attempt) not in dialled for attempt in unknown_attempts)
             unsent += never_sent
-            problems += _dial_differences(call, refused_attempts + never_sent, dials)
+            problems += _dial_differences(call, refused_attempts + never_sent, dialled)
     for campaign_id in sorted({call.campaign_id for call in calls}):
         document = await campaign_document(system.mongo_url, campaign_id)
         problems += _counter_differences([call for call in calls if call.campaign_id == campaign_id], document)
-    known = {str(call_id) for call_id in call_ids}
-    counted = [count for (call_id, _), count in (dials or {}).items() if call_id in known]
+    counted = [count for call_id in call_ids for count in (dials or {}).get(str(call_id), Counter()).values()]
     return Reconciliation(
         len(call_ids), attempts, refused, unsent, sum(counted), max(counted, default=0), tuple(problems)
     )
@@ -83,7 +83,10 @@ async def _logged(client: Client, call_id: UUID) -> tuple[Call, int, set[int]]:
 
 
 async def _dials(control_url: str) -> Dials:
-    return Counter((dial.call_id, dial.attempt) for dial in await ledger.dials(control_url))
+    dials: dict[str, Counter[str]] = defaultdict(Counter)
+    for dial in await ledger.dials(control_url):
+        dials[dial.call_id][dial.attempt] += 1
+    return dials
 
 
 def _document_differences(call: Call, document: Document | None) -> list[str]:
@@ -108,8 +111,7 @@ def _counter_differences(calls: list[Call], document: Document) -> list[str]:
     ]
 
 
-def _dial_differences(call: Call, not_dialled: int, dials: Dials) -> list[str]:
-    by_attempt = {attempt: count for (call_id, attempt), count in dials.items() if call_id == str(call.call_id)}
+def _dial_differences(call: Call, not_dialled: int, by_attempt: Counter[str]) -> list[str]:
     problems = [
         f"{call.call_id}: attempt {attempt} was dialled {count} times"
         for attempt, count in by_attempt.items()

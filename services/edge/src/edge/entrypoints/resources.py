@@ -53,7 +53,7 @@ class CallResource(BaseModel):
     disposition: Disposition | None = Field(description="how the conversation ended")
     reason: str | None = Field(description="why the call has this status")
     error_message: str | None = Field(description="why the call ended without success")
-    twilio_sid: str | None = Field(description="Twilio's id of the latest attempt that has one")
+    twilio_sid: str | None = Field(description="the telephone provider's id of the latest attempt that has one")
     script_template: str
     variables: dict[str, str]
     language: str
