@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import tempfile
 from collections.abc import Coroutine
 from datetime import timedelta
 from pathlib import Path
@@ -161,16 +162,25 @@ def run_verify(
 ) -> None:
     """Decides every recorded input again with this version's rules. Exit code 1: a decision differs."""
     require("call_orchestrator")
+    from centralita.replay.split_record import SplitRecord, split_export, split_streams
     from centralita.replay.verifying import verify
 
+    async def split(scope: Scope, folder: Path) -> SplitRecord:
+        if file is not None:
+            return await asyncio.to_thread(split_export, file, scope, folder)
+        async with connected(nats) as client:
+            return await split_streams(client, scope, await _opened(client, archive), folder)
+
     async def work() -> None:
-        record = await _record(file, nats, archive, Scope(campaign_id=campaign, call_id=call))
-        with progress_bar("deciding again", hidden=json) as update:
-            verification = await verify(
-                record,
-                dial_within=timedelta(minutes=dial_within),
-                progress=lambda done, total: update("deciding again", done, total),
-            )
+        scope = Scope(campaign_id=campaign, call_id=call)
+        with tempfile.TemporaryDirectory(prefix="centralita-verify-") as folder:
+            record = await split(scope, Path(folder))
+            with progress_bar("deciding again", hidden=json) as update:
+                verification = await verify(
+                    record,
+                    dial_within=timedelta(minutes=dial_within),
+                    progress=lambda done, total: update("deciding again", done, total),
+                )
         print_json(verification, numbers=numbers) if json else print_view(
             views.verification_view(verification), numbers=numbers
         )

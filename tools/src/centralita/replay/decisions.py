@@ -3,7 +3,7 @@
 The only module of the tools that knows a service's rules: it runs them and repeats none.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import get_args
 
@@ -83,7 +83,6 @@ def policy_of(call: Call | None, dial_within: timedelta, allowed_countries: froz
     )
 
 
-def countries_of(calls: Iterable[Call]) -> frozenset[str]:
+def countries_of(numbers: Collection[str]) -> frozenset[str]:
     """Returns the countries of the calls' numbers: those that were certainly allowed."""
-    countries = {country_of(number) for number in {call.phone_number for call in calls}}
-    return frozenset(country for country in countries if country)
+    return frozenset(country for number in numbers if (country := country_of(number)))

@@ -1,6 +1,6 @@
 """A recorded log: read from the streams or from an export, written to an export, folded to the calls."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -32,6 +32,10 @@ class Record:
     messages: list[Message]
     acknowledged: dict[str, int]
     dead_letters: tuple[str, ...]
+
+    def parts(self) -> Iterator[list[Message]]:
+        """Yields all messages at once; a `centralita.replay.split_record.SplitRecord` yields several parts."""
+        yield self.messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +104,23 @@ async def from_streams(client: Client, scope: Scope, archive: Archive | None = N
 def from_file(path: Path, scope: Scope) -> Record:
     """Returns the record in an export. Raises `centralita.replay.manifest.DamagedExport`, OSError."""
     manifest = validate(path)
-    messages = list(read_messages(path))
-    call_ids = {call_of(message) or "" for message in messages if campaign_of(message) == scope.campaign_id}
-    within = manifest.scope if manifest.scope.is_time_range and not scope.is_time_range else scope
-    selected = [message for message in messages if scope.includes(message, call_ids)]
-    return Record(within, selected, manifest.acknowledged, manifest.dead_letters)
+    within = scope_within(manifest, scope)
+    return Record(within, list(messages_in_file(path, scope)), manifest.acknowledged, manifest.dead_letters)
+
+
+def scope_within(manifest: Manifest, scope: Scope) -> Scope:
+    """Returns the scope of what is selected by `scope` from an export."""
+    return manifest.scope if manifest.scope.is_time_range and not scope.is_time_range else scope
+
+
+def messages_in_file(path: Path, scope: Scope) -> Iterator[Message]:
+    """Yields the messages of a validated export that are in the scope."""
+    call_ids: set[str] = set()
+    if scope.campaign_id is not None:
+        call_ids = {
+            call_of(message) or "" for message in read_messages(path) if campaign_of(message) == scope.campaign_id
+        }
+    yield from (message for message in read_messages(path) if scope.includes(message, call_ids))
 
 
 async def export(

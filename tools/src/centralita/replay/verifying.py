@@ -24,7 +24,6 @@ campaign, other waiting calls are missing: a request that a full backlog may hav
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -39,12 +38,16 @@ from centralita.replay.decisions import (
     decide_again,
     policy_of,
 )
+from centralita.replay.messages import Message
 from centralita.replay.record import Record
+from centralita.replay.split_record import SplitRecord
 from centralita.replay.waiting_calls import WaitingCalls
 from chassis.event_log import StoredEvent
-from contracts import Call, CallCommandRefused, CallCreated, CallDecision, CallStatus, CampaignDecision, InvalidMessage
+from contracts import Call, CallCommandRefused, CallCreated, CallDecision, CallStatus, CampaignDecision
 from contracts.streams import CALLS, DUE_SOON
 
+Recorded = Record | SplitRecord
+"""A recorded log, in memory or in files."""
 Differences = tuple[tuple[str, Any, Any], ...]
 """For each different field: its name, the recorded value, the value now."""
 
@@ -118,46 +121,60 @@ class _Rules:
 
 
 async def verify(
-    record: Record, *, dial_within: timedelta = DIAL_WITHIN, progress: Callable[[int, int], None] | None = None
+    record: Recorded, *, dial_within: timedelta = DIAL_WITHIN, progress: Callable[[int, int], None] | None = None
 ) -> Verification:
-    """Decides every input of the record again; `progress` is called with the done and the total number of calls."""
-    histories = call_histories(record.messages)
+    """Decides every input of the record again; `progress` is called with the done and the total number of decisions."""
+    rules, total = _read_rules(record, dial_within)
+    calls, decisions, ignored = 0, _Count(), _Count()
+    for messages in record.parts():
+        for history in call_histories(messages):
+            calls += 1
+            for index in range(len(history.decisions)):
+                drift, is_judged = await _judge_decision(history, index, record, rules)
+                decisions.add(drift, is_judged=is_judged)
+            for ignored_input in history.ignored_inputs:
+                doubt, is_judged = await _judge_ignored(history, ignored_input, record, rules)
+                ignored.add(doubt, is_judged=is_judged)
+            if progress:
+                progress(decisions.judged + decisions.unjudged, total)
+    unjudged = decisions.unjudged + ignored.unjudged
+    return Verification(calls, decisions.judged, ignored.judged, unjudged, decisions.in_order(), ignored.in_order())
+
+
+def _read_rules(record: Recorded, dial_within: timedelta) -> tuple[_Rules, int]:
+    """Returns what decisions depend on beside their call, and the number of decisions on calls."""
+    countries: set[str] = set()
+    campaign_events: dict[str, list[CampaignDecision]] = {}
+    waiting, total = WaitingCalls(), 0
+    for messages in record.parts():
+        numbers: set[str] = set()
+        for message in messages:
+            event = message.event() if _is_decision(message) else None
+            if isinstance(event, CallDecision):
+                total += 1
+                numbers.add(event.call.phone_number)
+                waiting.add(event.call_id, message.time, is_waiting=event.call.is_queued)
+            elif isinstance(event, CampaignDecision):
+                campaign_events.setdefault(event.campaign_id, []).append(event)
+        countries |= countries_of(numbers)
     has_all_calls = record.scope.call_id is None and record.scope.campaign_id is None
     rules = _Rules(
         dial_within,
-        countries_of(decision.event.call for history in histories for decision in history.decisions),
-        _campaign_events(record),
+        frozenset(countries),
+        campaign_events,
         may_lack_pauses=record.scope.is_time_range or record.scope.call_id is not None,
-        waiting=WaitingCalls(histories) if has_all_calls else None,
+        waiting=waiting if has_all_calls else None,
     )
-    decisions, ignored = _Count(), _Count()
-    for number, history in enumerate(histories, start=1):
-        for index in range(len(history.decisions)):
-            drift, is_judged = await _judge_decision(history, index, record, rules)
-            decisions.add(drift, is_judged=is_judged)
-        for ignored_input in history.ignored_inputs:
-            doubt, is_judged = await _judge_ignored(history, ignored_input, record, rules)
-            ignored.add(doubt, is_judged=is_judged)
-        if progress:
-            progress(number, len(histories))
-    unjudged = decisions.unjudged + ignored.unjudged
-    return Verification(
-        len(histories), decisions.judged, ignored.judged, unjudged, decisions.in_order(), ignored.in_order()
-    )
+    return rules, total
 
 
-def _campaign_events(record: Record) -> dict[str, list[CampaignDecision]]:
-    events: dict[str, list[CampaignDecision]] = {}
-    for message in record.messages:
-        if message.stream == CALLS.name and message.subject.startswith("campaign."):
-            with suppress(InvalidMessage):
-                event = message.stored_event().event
-                if isinstance(event, CampaignDecision):
-                    events.setdefault(event.campaign_id, []).append(event)
-    return events
+def _is_decision(message: Message) -> bool:
+    return message.stream == CALLS.name and message.subject.startswith(("call.", "campaign."))
 
 
-async def _judge_decision(history: CallHistory, index: int, record: Record, rules: _Rules) -> tuple[Drift | None, bool]:
+async def _judge_decision(
+    history: CallHistory, index: int, record: Recorded, rules: _Rules
+) -> tuple[Drift | None, bool]:
     """Returns the drift of a decision, if any, and whether the decision could be judged."""
     recorded = history.decisions[index]
     before = history.decisions[index - 1].event.call if index else None
@@ -178,7 +195,7 @@ async def _judge_decision(history: CallHistory, index: int, record: Record, rule
 
 
 async def _judge_ignored(
-    history: CallHistory, ignored: Input, record: Record, rules: _Rules
+    history: CallHistory, ignored: Input, record: Recorded, rules: _Rules
 ) -> tuple[Drift | None, bool]:
     """Returns the doubt about an ignored input, if any, and whether the input could be judged."""
     message = ignored.message
