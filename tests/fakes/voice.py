@@ -67,7 +67,6 @@ class FakeClips:
     """Stores clips in memory."""
 
     stored: dict[str, bytes] = field(default_factory=dict)
-    links: dict[str, str] = field(default_factory=dict)
 
     async def has(self, digest: str) -> bool:
         return digest in self.stored
@@ -77,12 +76,6 @@ class FakeClips:
 
     async def put(self, digest: str, audio: bytes) -> None:
         self.stored[digest] = audio
-
-    async def find(self, name: str) -> str | None:
-        return self.links.get(name)
-
-    async def link(self, name: str, digest: str) -> None:
-        self.links[name] = digest
 
 
 @dataclass

@@ -107,7 +107,7 @@ async def test_a_clip_of_the_second_voice_replaces_its_synthesis(
     assert (reused.fallback, reused.is_cached, reused.digest) == (SpeechFallback.SECOND_VOICE, True, synthesized.digest)
 
 
-async def test_a_clip_of_the_same_text_in_any_voice_replaces_voices_that_fail(
+async def test_a_clip_of_the_same_text_in_one_of_the_voices_replaces_voices_that_fail(
     speak_sentence: SpeakSentence, simulators: Simulators
 ) -> None:
     simulators.faults.rules = FIRST_DOWN

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from voice.domain.clips import RecentTexts, SynthesisRequest, text_key
+from voice.domain.clips import RecentTexts, SynthesisRequest
 
 HELLO = SynthesisRequest(voice="george", model="flash", settings=("mp3_22050_32", "en"), text="Hello, this is Ada.")
 
@@ -33,15 +33,8 @@ def test_a_digest_has_sixty_four_hexadecimal_digits() -> None:
     assert int(HELLO.digest, 16) >= 0
 
 
-def test_keys_are_those_of_earlier_versions() -> None:
+def test_digests_are_those_of_earlier_versions() -> None:
     assert HELLO.digest == "d9756d7bca0f1c0b4af66246f24bab00b7e01055c235eb9e7cad8047f68f9a95"
-    assert text_key("es-MX", "Adiós.") == "line-f8fc70bff09c2aab4f1b4db61c141d48780b9b6b2a4191623791de25d8bb99d6"
-
-
-def test_a_text_has_one_key_in_all_regions_of_a_language() -> None:
-    assert text_key("es-MX", "Adiós.") == text_key("es", "Adiós.")
-    assert text_key("en", "Adiós.") != text_key("es", "Adiós.")
-    assert text_key("es", "Adiós.") != text_key("es", "Adiós")
 
 
 def test_a_text_repeats_from_the_second_time_on_and_only_recent_ones_count() -> None:

@@ -12,7 +12,6 @@ from chassis.event_log import EventLog, StoredEvent
 from contracts import AudioFailed, AudioReady, AudioRequested, SpeechFallback
 from providers import Failure, RequestFailed
 from voice.application.speech.synthesis import Sentence, SpeechSynthesis
-from voice.domain.clips import text_key
 
 FRAME = bytes([0xFF, 0xF3, 0x40, 0xC0]) + bytes(100)
 """One MP3 frame: MPEG 2 layer III, 32 kbit/s, 22050 Hz, mono."""
@@ -87,14 +86,15 @@ async def test_a_sentence_that_was_cut_off_has_no_fallback_in_another_voice() ->
     assert (len(speech.first.first_by), len(speech.second.first_by)) == (1, 0)
 
 
-async def test_a_clip_in_any_voice_follows_the_voices() -> None:
+async def test_a_clip_in_one_of_the_voices_follows_the_voices() -> None:
     speech = Speech(
         first=FakeSynthesizer("first", failures=[Failure.REFUSED]),
         second=FakeSynthesizer("second", failures=[Failure.REFUSED]),
-        clips=FakeClips({"digest": FRAME}, links={text_key("en", "Hello."): "digest"}),
     )
+    digest = speech.second.build_request(speech.request().event).digest
+    speech.clips.stored[digest] = FRAME
     assert await speech.speak() == FRAME
-    assert (speech.ready.digest, speech.ready.is_cached, speech.ready.fallback) == ("digest", True, SpeechFallback.CLIP)
+    assert (speech.ready.digest, speech.ready.is_cached, speech.ready.fallback) == (digest, True, SpeechFallback.CLIP)
 
 
 async def test_a_clip_of_a_reusable_sentence_replaces_its_synthesis() -> None:

@@ -118,14 +118,6 @@ class Clips(Protocol):
         """Stores the clip if there is room."""
         ...
 
-    async def find(self, name: str) -> str | None:
-        """Returns the digest that was linked to a name; none if there is none."""
-        ...
-
-    async def link(self, name: str, digest: str) -> None:
-        """Links a name to the digest of a clip, if there is room."""
-        ...
-
 
 class TurnEvents(Protocol):
     """The events of a call that make up its turns."""

@@ -5,7 +5,6 @@ from collections import OrderedDict
 
 import structlog
 from nats.errors import Error as NatsError
-from nats.js.api import ObjectMeta
 from nats.js.errors import APIError, ObjectNotFoundError
 from nats.js.object_store import ObjectStore
 
@@ -17,7 +16,7 @@ STORE_FULL = 10077
 MAX_RECENT_BYTES = 32 * 1024 * 1024
 """How many bytes of clips a process keeps in memory: about two hours of speech."""
 MAX_KNOWN = 65_536
-"""How many names of stored objects a process remembers."""
+"""How many digests of stored clips a process remembers."""
 
 logger = structlog.get_logger()
 
@@ -25,21 +24,28 @@ logger = structlog.get_logger()
 class ObjectStoreClips:
     """Implements `voice.ports.Clips`. A bucket that is full or unreachable costs one more synthesis.
 
-    A process keeps the clips that it used most recently, and the names of those that are stored. A name under which the
-    bucket has removed the clip meanwhile costs one synthesis when it is played.
+    A process keeps the clips that it used most recently, and the digests of those that are stored. If the bucket has
+    removed such a clip meanwhile, it costs one synthesis when it is played.
     """
 
     def __init__(self, store: ObjectStore, *, max_recent_bytes: int = MAX_RECENT_BYTES) -> None:
         self._store = store
         self._recent = _RecentClips(max_recent_bytes)
-        self._known: OrderedDict[str, str] = OrderedDict()
-        """Names of stored objects, each with the digest that it links to; empty for a clip."""
+        self._known: OrderedDict[str, None] = OrderedDict()
+        """The digests of clips that are stored."""
 
     async def has(self, digest: str) -> bool:
         """Returns whether the clip is stored. Reads its metadata only; a failure counts as not stored."""
         if digest in self._known or self._recent.get(digest) is not None:
             return True
-        return await self._read_description(digest) is not None
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                await self._store.get_info(digest)
+        except (NatsError, TimeoutError) as error:
+            _report_unread(error)
+            return False
+        self._remember(digest)
+        return True
 
     async def get(self, digest: str) -> bytes | None:
         """Returns the clip, or none. The store verifies it against its own digest; a failure counts as none."""
@@ -61,44 +67,21 @@ class ObjectStoreClips:
     async def put(self, digest: str, audio: bytes) -> None:
         """Stores the clip unless it is known to be stored; a failure is counted."""
         self._recent.add(digest, audio)
-        if digest not in self._known:
-            await self._put(digest, audio)
-
-    async def find(self, name: str) -> str | None:
-        """Returns the digest that the link `name` has, or none."""
-        return self._known.get(name) or await self._read_description(name) or None
-
-    async def link(self, name: str, digest: str) -> None:
-        """Stores a link to a clip: an object without content, whose description is the digest."""
-        if self._known.get(name) != digest:
-            await self._put(name, b"", digest)
-
-    async def _read_description(self, name: str) -> str | None:
-        """Returns the description of a stored object, which is empty for a clip; none if there is no such object."""
+        if digest in self._known:
+            return
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                description = (await self._store.get_info(name)).description or ""
-        except (NatsError, TimeoutError) as error:
-            _report_unread(error)
-            return None
-        self._remember(name, description)
-        return description
-
-    async def _put(self, name: str, content: bytes, description: str = "") -> None:
-        meta = ObjectMeta(name=name, description=description or None)
-        try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
-                await self._store.put(name, content, meta)
+                await self._store.put(digest, audio)
         except (NatsError, TimeoutError) as error:
             is_full = isinstance(error, APIError) and error.err_code == STORE_FULL
             CLIPS_NOT_STORED.labels(reason="full" if is_full else "error").inc()
             if not is_full:
                 logger.warning("clip_not_stored", error=type(error).__name__)
         else:
-            self._remember(name, description)
+            self._remember(digest)
 
-    def _remember(self, name: str, description: str) -> None:
-        self._known[name] = description
+    def _remember(self, digest: str) -> None:
+        self._known[digest] = None
         if len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
 

@@ -23,28 +23,20 @@ class SynthesisRequest:
         return _digest(*astuple(self))
 
 
-def text_key(language: str, text: str) -> str:
-    """Returns the name that is linked to the digest of a clip of this text, in any voice.
-
-    Regions of a language share their clips.
-    """
-    return f"line-{_digest(language.split('-')[0], text)}"
-
-
 @dataclass
 class RecentTexts:
     """The `max_count` texts that were spoken most recently. A text that repeats is worth storing as a clip."""
 
     max_count: int = MAX_RECENT_TEXTS
-    _keys: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    _texts: OrderedDict[str, None] = field(default_factory=OrderedDict)
 
-    def add(self, key: str) -> bool:
+    def add(self, text: str) -> bool:
         """Adds a text, and returns whether it was spoken recently."""
-        is_repeated = key in self._keys
-        self._keys[key] = None
-        self._keys.move_to_end(key)
-        if len(self._keys) > self.max_count:
-            self._keys.popitem(last=False)
+        is_repeated = text in self._texts
+        self._texts[text] = None
+        self._texts.move_to_end(text)
+        if len(self._texts) > self.max_count:
+            self._texts.popitem(last=False)
         return is_repeated
 
 

@@ -4,7 +4,7 @@ The callee must hear each sentence within its deadline. Four sources are tried i
 
 1. The requested voice. A transient failure is retried once.
 2. The second voice or model, if one is configured.
-3. A clip of the same text, in any voice.
+3. A clip of the same text in one of these voices.
 4. The telephone provider's own voice, which speaks the turn from this sentence on (`telephony.handover`).
 
 For a reusable sentence, a clip in the voice of source 1 or 2 replaces its synthesis. Each voice has an equal share of
@@ -23,7 +23,7 @@ import structlog
 from chassis.event_log import EventLog, StoredEvent
 from contracts import AudioFailed, AudioReady, AudioRequested, SentenceAudio, SpeechFallback
 from providers import FALLBACKS, Failure, RequestFailed
-from voice.domain.clips import RecentTexts, SynthesisRequest, text_key
+from voice.domain.clips import RecentTexts, SynthesisRequest
 from voice.domain.mp3 import FrameCutter
 from voice.metrics import FIRST_BYTE_SECONDS, SENTENCES
 from voice.ports import Clips, Synthesizer
@@ -179,21 +179,19 @@ class SpeechSynthesis:
                     raise
 
     async def _play_any_clip(self, request: AudioRequested, sink: _AudioSink) -> _SpokenSentence | None:
-        """Plays a clip of the same text in any voice; returns none if there is none."""
-        digest = await self._clips.find(text_key(request.language, request.text))
-        clip = await self._clips.get(digest) if digest else None
-        if digest is None or clip is None:
-            return None
-        return _play_clip(_SpokenSentence(digest, "clips", SpeechFallback.CLIP), clip, sink)
+        """Plays a clip of the sentence in the voice of the first source that has one; returns none if none has."""
+        for voice in self._voices:
+            digest = voice.build_request(request).digest
+            if (clip := await self._clips.get(digest)) is not None:
+                return _play_clip(_SpokenSentence(digest, "clips", SpeechFallback.CLIP), clip, sink)
+        return None
 
     async def _store_clip(self, request: AudioRequested, spoken: _SpokenSentence) -> None:
         """Stores a synthesis if the sentence is reusable or its text was spoken recently."""
         if spoken.audio is None:
             return
-        key = text_key(request.language, request.text)
-        if self._recent_texts.add(key) or request.is_reusable:
+        if self._recent_texts.add(request.text) or request.is_reusable:
             await self._clips.put(spoken.digest, bytes(spoken.audio))
-            await self._clips.link(key, spoken.digest)
 
     async def _append(self, event: AudioReady | AudioFailed, sentence: Sentence, outcome: str) -> None:
         event_id = f"{event.call_id}/{event.attempt}/{event.turn}/{outcome}"
