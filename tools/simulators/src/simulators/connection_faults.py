@@ -1,4 +1,4 @@
-"""Breaks a connection as a failing network does, under uvicorn's h11 protocol.
+"""Breaks a connection as a failing network does, under uvicorn's httptools protocol.
 
 An exception in an application becomes a 500 answer. Only the transport can make the client see a broken connection.
 """
@@ -7,7 +7,7 @@ import socket
 import struct
 
 from starlette.types import Receive, Send
-from uvicorn.protocols.http.h11_impl import RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 
@@ -29,7 +29,7 @@ async def close_connection(receive: Receive, send: Send) -> None:
 def _cycle(send: Send) -> RequestResponseCycle:
     cycle = getattr(send, "__self__", None)
     if not isinstance(cycle, RequestResponseCycle):
-        raise TypeError("connection faults need uvicorn's h11 protocol and the fault middleware as the outermost app")
+        raise TypeError("connection faults need httptools, and the fault middleware as the outermost app")
     return cycle
 
 

@@ -19,7 +19,7 @@ class _Server(uvicorn.Server):
     def __init__(self, app: ASGIApp) -> None:
         config = uvicorn.Config(
             _reset_on_shutdown(app),
-            http="h11",  # connection faults use the internals of this protocol
+            http="httptools",  # connection faults use the internals of this protocol
             ws="none",
             lifespan="on",
             log_config=None,
