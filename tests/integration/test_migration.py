@@ -36,7 +36,7 @@ from contracts.consumers import CONSUMERS
 from contracts.events.timers import schedule_subject
 from contracts.examples import EXAMPLES
 from contracts.permissions import ADMIN
-from contracts.streams import CALLS, SCHEDULES, STREAMS
+from contracts.streams import ARCHIVE_ID, ARCHIVED_SEQUENCE, CALLS, SCHEDULES, STREAMS
 
 OLD_CALLS = StreamConfig(
     name="CALLS",
@@ -60,6 +60,7 @@ OLD_CALLS = StreamConfig(
     discard=DiscardPolicy.OLD,
     allow_direct=True,
     allow_msg_schedules=True,
+    metadata={ARCHIVE_ID: "an-archive", ARCHIVED_SEQUENCE: "0"},
 )
 """The stream of the builds before the stream SCHEDULES."""
 OLD_FACTS = ["dial.placed.*", "telephony.status_reported.*", "timer.due.*", "admission.granted.*"]
@@ -186,6 +187,8 @@ async def old(client: Client) -> OldInstallation:
 
 async def check_migrated(old: OldInstallation, before: list[Stored]) -> None:
     assert await old.messages() == before
+    metadata = (await old.js.stream_info(CALLS.name)).config.metadata or {}
+    assert {name: metadata.get(name) for name in (ARCHIVE_ID, ARCHIVED_SEQUENCE)} == OLD_CALLS.metadata
     schedules = (await old.js.stream_info(SCHEDULES.name, subjects_filter=">")).state.subjects or {}
     assert set(schedules) == {schedule_subject(call) for call in old.waiting}
     for call in old.waiting:

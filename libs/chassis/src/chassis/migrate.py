@@ -30,7 +30,7 @@ import structlog
 from nats.aio.client import Client
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
-from nats.js.api import DeliverPolicy, StorageType, StreamConfig, StreamInfo, StreamSource
+from nats.js.api import StorageType, StreamConfig, StreamInfo, StreamSource
 from nats.js.errors import NotFoundError, ServerError
 
 from chassis import logging_setup
@@ -47,7 +47,7 @@ from contracts.consumers import CONSUMERS
 from contracts.events.timers import TimerDue, schedule_headers, schedule_subject
 from contracts.filters import call_state_filter
 from contracts.permissions import ADMIN
-from contracts.streams import CALLS, SCHEDULES
+from contracts.streams import ARCHIVE_ID, ARCHIVED_SEQUENCE, CALLS, SCHEDULES
 
 OLD_SCHEDULES = "timer.set.*"
 """The schedules of older builds, one for each call."""
@@ -174,7 +174,7 @@ class _Migration:
         self._report("the positions of the consumers are recorded")
         positions = {name: sequence async for name, sequence in self._positions(end_sequence)}
         last_sequence = (await self._js.stream_info(CALLS.name)).state.last_seq
-        metadata = {_POSITIONS: json.dumps(positions), _LAST_SEQUENCE: str(last_sequence)}
+        metadata = {_POSITIONS: json.dumps(positions), _LAST_SEQUENCE: str(last_sequence), **_archive(calls)}
         await self._js.update_stream(replace(config, mirror=None, subjects=[_COPY_SUBJECT], metadata=metadata))
 
     async def _positions(self, end_sequence: int) -> AsyncIterator[tuple[str, int]]:
@@ -191,7 +191,7 @@ class _Migration:
             await self._js.delete_stream(CALLS.name)
             calls = None
         copy = await self._js.stream_info(COPY)
-        config = stream_config(CALLS, replicas=copy.config.num_replicas or 1)
+        config = replace(stream_config(CALLS, replicas=copy.config.num_replicas or 1), metadata=_archive(copy))
         if calls is None:
             self._report(f"CALLS is created from {COPY}")
             await self._create(_as_mirror(config))
@@ -226,13 +226,18 @@ class _Migration:
         existing = {info.name for info in await self._js.consumers_info(CALLS.name)}
         for consumer in CONSUMERS:
             if consumer.name in positions and consumer.name not in existing:
-                config = consumer_config(consumer)
-                config.deliver_policy, config.opt_start_seq = DeliverPolicy.BY_START_SEQUENCE, positions[consumer.name]
+                config = consumer_config(consumer, start_sequence=positions[consumer.name])
                 await self._js.add_consumer(CALLS.name, config=config)
 
 
 def _has_schedules(stream: StreamInfo) -> bool:
     return bool(stream.config.allow_msg_schedules)
+
+
+def _archive(stream: StreamInfo) -> dict[str, str]:
+    """Returns the metadata that names the archive of the stream; empty if it has none."""
+    metadata = stream.config.metadata or {}
+    return {name: metadata[name] for name in (ARCHIVE_ID, ARCHIVED_SEQUENCE) if name in metadata}
 
 
 def _is_outdated(copy: StreamInfo, calls: StreamInfo) -> bool:

@@ -136,8 +136,7 @@ async def _consumer(js: JetStreamContext, consumer: Consumer) -> None:
         begin = existing.config
         config = replace(config, deliver_policy=begin.deliver_policy, opt_start_seq=begin.opt_start_seq)
     elif (handled_sequence := await _handled_sequence(js, consumer)) is not None:
-        by_sequence = DeliverPolicy.BY_START_SEQUENCE
-        config = replace(config, deliver_policy=by_sequence, opt_start_seq=handled_sequence + 1)
+        config = consumer_config(consumer, start_sequence=handled_sequence + 1)
     await js.add_consumer(consumer.stream.name, config=config)
 
 
@@ -193,8 +192,8 @@ def _sources(stream: Stream) -> list[StreamSource] | None:
     return [StreamSource(name=source.stream.name, subject_transforms=[transform])]
 
 
-def consumer_config(consumer: Consumer) -> ConsumerConfig:
-    """Returns the server's configuration of a durable push consumer with a queue group.
+def consumer_config(consumer: Consumer, *, start_sequence: int | None = None) -> ConsumerConfig:
+    """Returns the server's configuration of a durable push consumer with a queue group, which begins at a sequence.
 
     The server delivers a message to one replica, and to another one if that replica dies. ``max_deliver`` is unlimited:
     `chassis.delivery` ends the retries and keeps the message as a dead letter.
@@ -207,6 +206,8 @@ def consumer_config(consumer: Consumer) -> ConsumerConfig:
         max_ack_pending=consumer.max_ack_pending,
         deliver_subject=consumer.deliver_subject,
         deliver_group=consumer.name,
+        deliver_policy=DeliverPolicy.ALL if start_sequence is None else DeliverPolicy.BY_START_SEQUENCE,
+        opt_start_seq=start_sequence,
     )
 
 
