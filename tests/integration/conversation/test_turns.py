@@ -33,10 +33,11 @@ async def test_a_turn_reads_the_call_and_one_page_and_nothing_at_the_leader(
     assert requests == ["$JS.API.DIRECT.GET.CALLS"] * 2
 
 
-async def test_a_call_of_an_older_build_without_the_sequence_of_its_grant_is_answered(
-    active_call: ActiveCall, model_server: ModelServer
+@pytest.mark.parametrize("granted_sequence", [None, 1_100_000], ids=["of an older build", "imported"])
+async def test_a_call_without_the_sequence_of_its_grant_in_this_log_is_answered(
+    active_call: ActiveCall, model_server: ModelServer, granted_sequence: int | None
 ) -> None:
-    await active_call.change(granted_sequence=None)
+    await active_call.change(granted_sequence=granted_sequence)
     model_server.prepare("Muy bien.")
     await active_call.callee_says(1, "Sí, soy yo")
     assert await active_call.sentences(1) == ["Muy bien."]

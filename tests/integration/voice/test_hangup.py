@@ -70,6 +70,16 @@ async def test_the_attempt_is_found_after_its_grant(
     assert simulators.ledger.calls[0].status in ENDED_STATUSES
 
 
+async def test_the_attempt_of_an_imported_call_is_found_although_its_grant_has_the_position_of_another_log(
+    start_call: StartCall, calls: EventLog
+) -> None:
+    event = await start_call(granted_sequence=1_100_000)
+    await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
+    await calls.append(DialPlaced(call_id=event.call_id, attempt=1, provider_call_id="CA1"))
+    attempt = await load_attempt(calls, event.call_id, 1, granted_sequence=1_100_000)
+    assert (attempt.claim is not None, attempt.provider_call_id) == (True, "CA1")
+
+
 async def test_a_call_that_the_provider_does_not_know_is_not_hung_up(
     hangup: HangUp, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:

@@ -94,9 +94,12 @@ class Turns:
         return None
 
     async def _read_facts(self, call: Call, heard_sequence: int) -> list[StoredEvent]:
-        """Returns the facts of the present attempt, at least up to the utterance."""
+        """Returns the facts of the present attempt, at least up to the utterance.
+
+        The call has no position of its grant in a log of an older build, and that of another log after an import.
+        """
         facts = call_facts_filter(call.call_id)
-        if call.granted_sequence is None:  # a log of an older build
+        if call.granted_sequence is None or call.granted_sequence >= heard_sequence:
             return await self._log.read((facts,))
         return await self._log.read_after(facts, call.granted_sequence, known_sequence=heard_sequence)
 

@@ -90,14 +90,19 @@ async def load_attempt(calls: EventLog, call_id: UUID, number: int, *, granted_s
 
 
 async def _read_attempts(calls: EventLog, call_id: UUID, granted_sequence: int | None) -> list[StoredEvent]:
-    """Returns the events of the call's attempts, as new as the leader has them."""
-    if granted_sequence is None:
-        return await calls.read((f"dial.*.{call_id}", TelephonyStatusReported.subject_for(call_id)))
-    facts = call_facts_filter(call_id)
-    newest = await calls.last(facts)
-    if newest is None:
-        return []
-    return await calls.read_after(facts, granted_sequence, known_sequence=newest.sequence, kinds=_KINDS)
+    """Returns the events of the call's attempts, as new as the leader has them.
+
+    If none follows the grant, the attempt has none yet, or the position of the grant is that of another log: an import
+    gives events other positions.
+    """
+    if granted_sequence is not None:
+        facts = call_facts_filter(call_id)
+        newest = await calls.last(facts)
+        if newest is None:
+            return []
+        if newest.sequence > granted_sequence:
+            return await calls.read_after(facts, granted_sequence, known_sequence=newest.sequence, kinds=_KINDS)
+    return await calls.read((f"dial.*.{call_id}", TelephonyStatusReported.subject_for(call_id)))
 
 
 async def is_claimed(calls: EventLog, call_id: UUID, number: int) -> bool:
