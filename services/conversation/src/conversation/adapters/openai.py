@@ -1,18 +1,21 @@
 """OpenAI's chat completions, streamed with the official SDK.
 
-The SDK sends the request and decodes the stream. It builds no models of the chunks: an answer has one chunk for each
-word, and building its model takes longer than the rest of the work on it. The fields that are read here have types.
+The SDK sends the request and returns the response. The stream of server-sent events is read here, as its bytes arrive:
+an answer has one chunk for each word, and the SDK's decoder and models take longer than the rest of the work on it.
+The fields that are read have types.
 
-The SDK raises nothing when a stream ends early. An answer without ``finish_reason`` is therefore a failure here.
+A stream may end early without an error. An answer without ``finish_reason`` is therefore a failure.
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Required, TypedDict, assert_never, cast
 
+import httpx2
 import openai
 from openai.types.chat import (
     ChatCompletionAssistantMessageParam,
@@ -40,6 +43,9 @@ MAX_TOKENS = 1000
 
 _VALUES_NAME = "script_values"
 """The participant of a message that has no words of the callee. OpenAI knows no other role without authority."""
+_DONE = b"[DONE]"
+_END_SECONDS = 0.1
+"""How long the end of a response may take after the last event. A connection that takes longer is not used again."""
 _INCOMPLETE = {"length": Failure.TOO_LONG, "content_filter": Failure.FILTERED}
 
 
@@ -110,7 +116,7 @@ class OpenAIModel:
                 async for chunk in chunks:
                     if text := answer.add(chunk):
                         yield text
-        except (openai.OpenAIError, TimeoutError, ValueError) as error:  # ValueError: a chunk that is not JSON
+        except (openai.OpenAIError, httpx2.TransportError, TimeoutError, ValueError) as error:  # not JSON: ValueError
             if answer.finish_reason is None:  # otherwise only the token counts are lost
                 raise RequestFailed(_failure(error, answer.has_begun)) from error
         yield answer.completion()
@@ -138,20 +144,46 @@ class OpenAIModel:
                     "timeout": max(0.001, deadline_at - asyncio.get_running_loop().time()),
                     "security": {"bearer_auth": True},
                 },
-                cast_to=object,  # the SDK then yields each chunk as it was decoded from JSON
+                cast_to=object,
                 stream=True,
                 stream_cls=openai.AsyncStream[object],
             )
-        async with stream:
-            next_by = first_by
-            while True:
-                async with asyncio.timeout_at(next_by):  # not around the yield: it would cancel the caller's work
-                    chunk = cast("_Chunk | None", await anext(stream, None))
-                if chunk is None:
-                    return
-                if any(_has_content(choice.get("delta") or {}) for choice in chunk.get("choices") or ()):
-                    next_by = deadline_at  # the answer has begun; the first chunk, with the role only, does not count
-                yield chunk
+        async with stream, aclosing(_read_events(stream.response, first_by, deadline_at)) as events:
+            async for event in events:
+                yield event
+
+
+async def _read_events(response: httpx2.Response, first_by: float, deadline_at: float) -> AsyncGenerator[_Chunk, None]:
+    """Yields the chunks of a stream of server-sent events. Raises TimeoutError, ValueError and httpx2.TransportError.
+
+    Each event is one line ``data: <JSON>``. ``[DONE]`` is the last one. The end of the response behind it is read, so
+    that its connection can be used again.
+    """
+    next_by, rest = first_by, b""
+    received = aiter(response.aiter_bytes())
+    while True:
+        async with asyncio.timeout_at(next_by):  # not around the yield: it would cancel the caller's work
+            data = await anext(received, None)
+        if data is None:
+            return
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            name, _, value = line.partition(b":")
+            if name != b"data":
+                continue
+            if (value := value.strip()) == _DONE:
+                with suppress(TimeoutError, httpx2.TransportError):
+                    async with asyncio.timeout(_END_SECONDS):
+                        async for _ in received:
+                            await asyncio.sleep(0)  # the timeout ends also what has already arrived
+                return
+            decoded = json.loads(value)
+            if not isinstance(decoded, dict) or decoded.get("error"):
+                raise ValueError("no chunk of an answer")
+            chunk = cast("_Chunk", decoded)
+            if any(_has_content(choice.get("delta") or {}) for choice in chunk.get("choices") or ()):
+                next_by = deadline_at  # the answer has begun; the first chunk, with the role only, does not count
+            yield chunk
 
 
 @dataclass
@@ -213,7 +245,7 @@ def _without_surrogates(text: str | None) -> str:
 
 def _failure(error: Exception, has_begun: bool) -> Failure:
     match error:
-        case TimeoutError() | openai.APITimeoutError():
+        case TimeoutError() | openai.APITimeoutError() | httpx2.TimeoutException():
             return Failure.DEADLINE
         case openai.RateLimitError():
             return Failure.RATE_LIMITED
