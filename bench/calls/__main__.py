@@ -35,7 +35,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--conversations", type=int, default=DRIVEN["conversation"], help="the same of this kind")
     parser.add_argument("--profile", action="store_true", help="print the top functions of each service instead")
     parser.add_argument("--recovery", action="store_true", help="kill each process during load instead")
-    parser.add_argument("--look-ups", action="store_true", help="measure the look-up of unknown attempts, too")
     parser.add_argument("--details", action="store_true", help="print requests by service, and events by type, too")
     parser.add_argument("--folder", type=Path, help="where logs are written (default: a temporary folder)")
     parser.add_argument("--json", type=Path, help="a file for the figures of each round")
@@ -62,29 +61,30 @@ async def main(argv: Sequence[str] | None = None) -> None:
         for number in range(arguments.rounds):
             for filled in logs if number % 2 == 0 else logs[::-1]:
                 print(f"round {number + 1} of {arguments.rounds}: {filled.checkout.label}, {filled.calls}", flush=True)
-                figures = await _round(filled, folder / "round", variant, driven, arguments, number)
+                if arguments.recovery:
+                    figures = await measure_recovery(filled, folder / "round", variant)
+                else:
+                    figures = await measure(filled, folder / "round", variant, driven)
                 columns[filled.checkout.label, filled.calls].append(figures)
+            if number < OPERATION_ROUNDS and not arguments.recovery:
+                await _add_operations(logs, columns, folder / "round", variant, look_ups=number == 0)
     if arguments.json:
         arguments.json.write_text(json.dumps({f"{label} {calls}": one for (label, calls), one in columns.items()}))
     print_table(columns, variant, driven, details=arguments.details)
 
 
-async def _round(
-    filled: Filled,
-    folder: Path,
-    variant: Variant,
-    driven: Mapping[str, int],
-    arguments: argparse.Namespace,
-    number: int,
-) -> Figures:
-    """Measures one filled log once; single operations in the first rounds, at the smallest and the largest size."""
-    if arguments.recovery:
-        return await measure_recovery(filled, folder, variant)
-    figures = await measure(filled, folder, variant, driven)
-    has_ratio = len(arguments.calls) > 1 and filled.calls in (min(arguments.calls), max(arguments.calls))
-    if has_ratio and number < OPERATION_ROUNDS:
-        figures |= await measure_operations(filled, folder, variant, look_ups=arguments.look_ups and number == 0)
-    return figures
+async def _add_operations(
+    logs: Sequence[Filled], columns: Mapping[Column, list[Figures]], folder: Path, variant: Variant, *, look_ups: bool
+) -> None:
+    """Adds single operations to the last round, at the smallest and the largest size of each checkout."""
+    for label in dict.fromkeys(filled.checkout.label for filled in logs):
+        own = sorted((filled for filled in logs if filled.checkout.label == label), key=lambda filled: filled.calls)
+        if len(own) > 1:
+            print(f"operations: {label}, {own[0].calls} and {own[-1].calls}", flush=True)
+            pair = (own[0], own[-1])
+            measured = await measure_operations(pair, folder, variant, look_ups=look_ups)
+            for filled, figures in zip(pair, measured, strict=True):
+                columns[label, filled.calls][-1].update(figures)
 
 
 async def _fill(checkout: Checkout, calls: int, folder: Path, variant: Variant) -> Filled:

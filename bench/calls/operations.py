@@ -9,7 +9,9 @@ import json
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -25,46 +27,88 @@ from bench.calls.streams import LOG, StoredMessage, read_stream, stream_states
 from bench.calls.system import RunningSystem, Variant, running_services
 from contracts import call_id_of
 
-REPETITIONS = 20
-LOOK_UPS = 5
+REPETITIONS = {"unanswered": 30, "conversation": 15}
+"""Calls of each kind in one round, for each log."""
+REST_REQUESTS = 60
+LOOK_UPS = 10
+SPREAD = "ms between its quartiles"
+_UNMEASURED = 4
 _LOOK_UP_SECONDS = 180
+Samples = dict[str, list[float]]
 
 
-async def measure_operations(filled: Filled, folder: Path, variant: Variant, *, look_ups: bool) -> Figures:
-    """Returns the median milliseconds of each operation. Calls run one after the other."""
-    async with copy_of(filled, folder, variant) as (system, client), running_services(system, variant):
+@dataclass(frozen=True)
+class _Measured:
+    """A running system; `samples`: the seconds of each operation."""
+
+    filled: Filled
+    system: RunningSystem
+    client: Client
+    samples: Samples = field(default_factory=lambda: defaultdict(list))
+
+
+async def measure_operations(
+    logs: Sequence[Filled], folder: Path, variant: Variant, *, look_ups: bool
+) -> list[Figures]:
+    """Returns, for each log, the median milliseconds of each operation and the distance of its quartiles.
+
+    All systems run at the same time. Operations take turns, one after the other, so that each log is measured under
+    the same load of the machine.
+    """
+    async with AsyncExitStack() as stack:
+        running = []
+        for number, filled in enumerate(logs):
+            own = folder.with_name(f"{folder.name}-{number}")
+            system, client = await stack.enter_async_context(copy_of(filled, own, variant))
+            await stack.enter_async_context(running_services(system, variant))
+            running.append(_Measured(filled, system, client))
         await wait_until_quiet()
-        for kind in KINDS:
-            await drive(client, system.control_url, kind, WARM_UP_CALLS, skip=1)
-        before = (await stream_states(client))[LOG].last_sequence
         skip = 1 + WARM_UP_CALLS
-        for kind, count in (("unanswered", REPETITIONS), ("conversation", REPETITIONS // 2)):
+        for one in running:
+            for kind in KINDS:
+                await drive(one.client, one.system.control_url, kind, WARM_UP_CALLS, skip=1)
+        before = [(await stream_states(one.client))[LOG].last_sequence for one in running]
+        for kind, count in REPETITIONS.items():
             for number in range(count):
-                await drive(client, system.control_url, kind, 1, skip=skip + number)
+                for one in running if number % 2 == 0 else running[::-1]:
+                    await drive(one.client, one.system.control_url, kind, 1, skip=skip + number)
         await wait_until_quiet()
-        messages = [one async for one in read_stream(client, LOG, after_sequence=before)]
-        figures = _from_log(messages) | await _from_ledger(system.control_url, skip) | await _from_rest(system, filled)
+        for one, sequence in zip(running, before, strict=True):
+            _add_from_log(
+                one.samples, [message async for message in read_stream(one.client, LOG, after_sequence=sequence)]
+            )
+            await _add_from_ledger(one.samples, one.system.control_url, skip)
+        await _add_from_rest(running)
         if look_ups:
-            figures |= await _look_ups(client, system, skip + REPETITIONS)
-    return {f"operation: {name}, ms": value for name, value in figures.items()}
+            await asyncio.gather(*(_add_look_ups(one, skip + max(REPETITIONS.values())) for one in running))
+    return [_figures(one.samples) for one in running]
 
 
-def _from_log(messages: Iterable[StoredMessage]) -> Figures:
-    """Returns the medians of the times between two events of a call."""
+def _figures(samples: Samples) -> Figures:
+    """Returns the median of each operation with at least two samples, and the distance of its quartiles."""
+    figures: Figures = {}
+    for name, seconds in samples.items():
+        if len(seconds) > 1:
+            first, median, third = (one * 1000 for one in statistics.quantiles(seconds, n=4, method="inclusive"))
+            figures[f"operation: {name}, ms"] = median
+            figures[f"operation: {name}, {SPREAD}"] = third - first
+    return figures
+
+
+def _add_from_log(samples: Samples, messages: Iterable[StoredMessage]) -> None:
+    """Adds the times between two events of a call."""
     pairs = {
-        "slot (waiting for it until it is granted)": (("call.due", "call.created"), "admission.granted"),
+        "grant (a call waits until it has a slot)": (("call.due", "call.created"), "admission.granted"),
         "dial (ordered until placed, with the provider's answer)": (("call.status_changed.dialing",), "dial.placed"),
-        "first sentence of a turn (speech until audio is requested)": (("speech.heard",), "audio.requested"),
+        "turn (speech until its first sentence is requested)": (("speech.heard",), "audio.requested"),
         "report of the network (stored until decided)": (
             ("telephony.status_reported",),
             "call.status_changed.no_answer",
         ),
     }
-    found: dict[str, list[float]] = defaultdict(list)
     for events in _by_call(messages).values():
         for name, (firsts, last) in pairs.items():
-            found[name] += _spans(events, firsts, last)
-    return {name: statistics.median(found[name]) * 1000 for name in pairs if found[name]}
+            samples[name] += _spans(events, firsts, last)
 
 
 def _by_call(messages: Iterable[StoredMessage]) -> dict[str, list[tuple[str, float]]]:
@@ -95,63 +139,56 @@ def _spans(events: Sequence[tuple[str, float]], firsts: Sequence[str], last: str
     return spans
 
 
-async def _from_ledger(control_url: str, skip: int) -> Figures:
-    """Returns what the provider measured: the answers to its webhooks, and the first byte of each audio."""
-    wanted = {number for kind in KINDS for number in islice(numbers(kind), skip, skip + REPETITIONS)}
+async def _add_from_ledger(samples: Samples, control_url: str, skip: int) -> None:
+    """Adds what the provider measured: the answers to its webhooks, and the first byte of each audio."""
+    wanted = {number for kind, count in REPETITIONS.items() for number in islice(numbers(kind), skip, skip + count)}
     async with httpx.AsyncClient(timeout=30) as http:
         calls = (await http.get(f"{control_url}/_simulator/ledger")).json()["calls"]
-    entries = [call for call in calls if call["to"] in wanted]
-    seconds: dict[str, list[float]] = defaultdict(list)
-    for call in entries:
+    for call in calls:
+        if call["to"] not in wanted:
+            continue
         for webhook in call["webhooks"]:
-            seconds[f"webhook: {webhook['kind']}"].append(webhook["seconds"])
-        greeting, *turns = [play["first_byte_seconds"] for play in call["plays"]] or [None]
-        seconds["first byte of the greeting"].append(greeting)
-        seconds["first byte of a turn's audio"] += turns
-    known = {name: [one for one in values if one is not None] for name, values in seconds.items()}
-    return {name: statistics.median(values) * 1000 for name, values in known.items() if values}
+            if webhook["seconds"] is not None:
+                samples[f"webhook: {webhook['kind']}"].append(webhook["seconds"])
+        for number, play in enumerate(call["plays"]):
+            if play["first_byte_seconds"] is not None:
+                name = "first byte of a turn's audio" if number else "first byte of the greeting"
+                samples[name].append(play["first_byte_seconds"])
 
 
-async def _from_rest(system: RunningSystem, filled: Filled) -> Figures:
-    """Returns the times of REST requests about calls of the filled log."""
-    ids = filled.prefill.call_ids[:: max(1, len(filled.prefill.call_ids) // (2 * REPETITIONS))]
-    url = f"{system.urls['edge']}/api/v1/calls"
-    paths: dict[str, Callable[[str], str]] = {
-        "GET of an ended call": lambda call_id: f"{url}/{call_id}",
-        "GET of its events": lambda call_id: f"{url}/{call_id}/events",
-    }
-    figures: Figures = {}
+async def _add_from_rest(running: Sequence[_Measured]) -> None:
+    """Adds the times of REST requests about calls of the filled logs."""
+    paths = {"look-up: GET of an ended call": "", "look-up: GET of its events": "/events"}
     async with httpx.AsyncClient(timeout=30) as http:
         for name, path in paths.items():
-            times = []
-            for call_id in ids:
-                began_at = time.perf_counter()
-                (await http.get(path(call_id))).raise_for_status()
-                times.append(time.perf_counter() - began_at)
+            for number in range(-_UNMEASURED, REST_REQUESTS):
+                for one in running if number % 2 == 0 else running[::-1]:
+                    ids = one.filled.prefill.call_ids
+                    call_id = ids[number % REST_REQUESTS * len(ids) // REST_REQUESTS]
+                    began_at = time.perf_counter()
+                    (await http.get(f"{one.system.urls['edge']}/api/v1/calls/{call_id}{path}")).raise_for_status()
+                    if number >= 0:
+                        one.samples[name].append(time.perf_counter() - began_at)
                 await asyncio.sleep(0.02)
-            figures[name] = statistics.median(times) * 1000
-    return figures
 
 
-async def _look_ups(client: Client, system: RunningSystem, skip: int) -> Figures:
-    """Loses the answer of each dial and all reports, and returns how long the look-up takes once it is requested."""
+async def _add_look_ups(one: _Measured, skip: int) -> None:
+    """Loses the answer of each dial and all reports, and adds how long the look-up takes once it is requested."""
     rule = {"target": "twilio", "method": "POST", "path": "/Calls\\.json$", "kind": "lost_response"}
     wanted = list(islice(numbers("unanswered"), skip, skip + LOOK_UPS))
-    await prepare_callees(system.control_url, "unanswered", wanted)
-    before = (await stream_states(client))[LOG].last_sequence
-    await _set_faults(system.control_url, [rule], drop=1)
+    control_url = one.system.control_url
+    await prepare_callees(control_url, "unanswered", wanted)
+    before = (await stream_states(one.client))[LOG].last_sequence
+    await _set_faults(control_url, [rule], drop=1)
     try:
-        ids = [await _request(client, number) for number in wanted]
-        await _wait_for_look_ups(client, before, ids)
+        ids = [await _request(one.client, number) for number in wanted]
+        await _wait_for_look_ups(one.client, before, ids)
     finally:
-        await _set_faults(system.control_url, [], drop=0)
-    messages = [one async for one in read_stream(client, LOG, after_sequence=before)]
-    spans = [
-        span
-        for events in _by_call(messages).values()
-        for span in _spans(events, ("call.settlement_requested",), "dial.looked_up")
-    ]
-    return {"look-up of an attempt without answer": statistics.median(spans) * 1000} if spans else {}
+        await _set_faults(control_url, [], drop=0)
+    messages = [message async for message in read_stream(one.client, LOG, after_sequence=before)]
+    for events in _by_call(messages).values():
+        spans = _spans(events, ("call.settlement_requested",), "dial.looked_up")
+        one.samples["look-up: attempt without an answer of the provider"] += spans
 
 
 async def _set_faults(control_url: str, rules: list[dict[str, Any]], *, drop: float) -> None:

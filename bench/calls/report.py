@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.calls.driving import IN_FLIGHT, SPEED_NOTE
+from bench.calls.operations import SPREAD
 from bench.calls.run import Figures
 from bench.calls.system import SETTINGS, Variant
 
@@ -33,9 +34,12 @@ def print_table(
     ratios = _ratios(medians)
     for label in ratios:
         table.add_column(f"{label}\nlargest / smallest", justify="right")
+    changes = _changes(medians)
+    for calls in changes:
+        table.add_column(f"present / before\n{calls:,} calls", justify="right")
     for name in row_names(list(medians.values())):
         if details or "detail: " not in name:
-            cells = [_text(figures.get(name)) for figures in [*medians.values(), *ratios.values()]]
+            cells = [_text(figures.get(name)) for figures in [*medians.values(), *ratios.values(), *changes.values()]]
             table.add_row(name, *cells)
     console.print(table)
 
@@ -47,8 +51,18 @@ def _ratios(medians: Mapping[Column, Figures]) -> dict[str, Figures]:
         sizes = [calls for one, calls in medians if one == label]
         small, large = medians[label, min(sizes)], medians[label, max(sizes)]
         if len(sizes) > 1:
-            ratios[label] = {name: large[name] / small[name] for name in large if small.get(name)}
+            ratios[label] = _quotients(large, small)
     return ratios
+
+
+def _changes(medians: Mapping[Column, Figures]) -> dict[int, Figures]:
+    """Returns, by size of the log, each figure of the present checkout divided by that of the one before."""
+    sizes = [calls for label, calls in medians if label == "present" and ("before", calls) in medians]
+    return {calls: _quotients(medians["present", calls], medians["before", calls]) for calls in sizes}
+
+
+def _quotients(figures: Figures, divisors: Figures) -> Figures:
+    return {name: figures[name] / divisors[name] for name in figures if divisors.get(name) and SPREAD not in name}
 
 
 def median_figures(rounds: Sequence[Figures]) -> Figures:
