@@ -5,7 +5,6 @@ A webhook is answered once its event is in the log. The answer 503 makes the pro
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -15,6 +14,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from chassis import tracing
 from chassis.path_numbers import MAX_PATH_NUMBER
@@ -114,6 +114,7 @@ def _add_instruction_routes(router: APIRouter, provider: WebhookProvider, dialog
 
     @router.post(Webhook.REMAINDER.template, name=Webhook.REMAINDER, **options)
     async def remainder(
+        _: Request,
         call_id: UUID,
         attempt: Attempt,
         turn: Annotated[int, Path(ge=0, le=MAX_PATH_NUMBER, description="0: the greeting")],
@@ -146,9 +147,6 @@ def _form_of(request: Request) -> Form:
     return form
 
 
-Handler = Callable[[Request], Awaitable[Response]]
-
-
 class _Receiver:
     """Handles a webhook only if the provider has signed it, and counts the results."""
 
@@ -157,29 +155,33 @@ class _Receiver:
         self._dialogue = dialogue
 
     def route_class(self) -> type[APIRoute]:
-        """Returns the class of the routes (FastAPI's documented way to check a request before it is parsed)."""
-        receive = self._receive
+        """Returns the class of the routes. FastAPI documents them; each request is handled here.
+
+        FastAPI would parse nothing of a webhook but its path and its query, in two thirds of the time of the request.
+        """
+        receiver = self
 
         class SignedWebhook(APIRoute):
-            def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-                handle = super().get_route_handler()
+            def __init__(self, *arguments: Any, **options: Any) -> None:
+                super().__init__(*arguments, **options)
+                self.app = self._serve
 
-                async def receive_signed(request: Request) -> Response:
-                    return await receive(self.name, request, handle)
-
-                return receive_signed
+            async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+                response = await receiver.receive(self, Request(scope, receive))
+                await response(scope, receive, send)
 
         return SignedWebhook
 
-    async def _receive(self, kind: str, request: Request, handle: Handler) -> Response:
-        started_at, result = time.perf_counter(), "error"
+    async def receive(self, route: APIRoute, request: Request) -> Response:
+        """Returns the answer to a webhook."""
+        started_at, result, kind = time.perf_counter(), "error", route.name
         structlog.contextvars.bind_contextvars(call_id=str(request.path_params["call_id"]))
         try:
             if not await self._is_authentic(request):
                 result = "forged"
                 logger.warning("webhook_forged", kind=kind)
                 return problem(403, f"{self._provider.signature_header} is missing or wrong", kind="forged")
-            response = await self._handle(kind, request, handle)
+            response = await self._handle(route, request)
             result = "answered"
             return response
         except UnknownCall:
@@ -197,13 +199,14 @@ class _Receiver:
             WEBHOOKS.labels(kind=kind, result=result).inc()
             WEBHOOK_SECONDS.labels(kind=kind).observe(time.perf_counter() - started_at)
 
-    async def _handle(self, kind: str, request: Request, handle: Handler) -> Response:
+    async def _handle(self, route: APIRoute, request: Request) -> Response:
         """Handles an authentic webhook. It carries no trace, so the trace of the call's last event continues."""
-        call_id = UUID(str(request.path_params["call_id"]))
+        call_id: UUID = request.path_params["call_id"]
         parent = await self._dialogue.read_traceparent(call_id) if tracing.is_enabled() else None
-        with tracing.span(f"POST {self._provider.prefix}/{kind}", tracing.SERVE, parent):
+        with tracing.span(f"POST {self._provider.prefix}/{route.name}", tracing.SERVE, parent):
             try:
-                return await handle(request)
+                response: Response = await route.endpoint(request, **_parse_parameters(route, request))
+                return response
             except InvalidProviderData as error:
                 raise HTTPException(422, str(error)) from error
 
@@ -216,3 +219,23 @@ class _Receiver:
         target = request.scope["path"] + (f"?{query}" if query else "")
         request.state.form = await _parse_form(request)
         return self._provider.is_authentic(target, request.state.form, signature)
+
+
+def _parse_parameters(route: APIRoute, request: Request) -> dict[str, Any]:
+    """Returns the parameters that the route declares. Raises RequestValidationError."""
+    declared, errors, values = route.dependant, [], {}
+    places = (
+        ("path", declared.path_params, request.path_params),
+        ("query", declared.query_params, request.query_params),
+    )
+    for place, parameters, given in places:
+        for parameter in parameters:
+            name = parameter.alias
+            if name in given:
+                values[parameter.name], found = parameter.validate(given[name], loc=(place, name))
+                errors += found
+            else:  # only a parameter of the query can be absent, and each of them has a default
+                values[parameter.name] = parameter.get_default()
+    if errors:
+        raise RequestValidationError(errors)
+    return values
