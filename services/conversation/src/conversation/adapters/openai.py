@@ -37,6 +37,7 @@ from conversation.domain.messages import (
 )
 from conversation.domain.tools import Tool
 from providers import Failure, Provider, RequestFailed
+from providers.connections import connection_failure
 
 MAX_TOKENS = 1000
 """Limits the cost of one answer of a model that does not stop. The length of a turn is set by the prompt."""
@@ -88,7 +89,8 @@ async def openai_model(api_key: str, model: str, provider: Provider, *, base_url
     # At DEBUG the SDK logs whole requests, which contain the callee's words.
     logging.getLogger("openai").setLevel(logging.WARNING)
     # No retries in the SDK: the turn decides about them, counts and records them.
-    async with openai.AsyncOpenAI(api_key=api_key, base_url=base_url, max_retries=0) as client:
+    http = openai.DefaultAioHttpClient()
+    async with openai.AsyncOpenAI(api_key=api_key, base_url=base_url, max_retries=0, http_client=http) as client:
         yield OpenAIModel(client, model, provider)
 
 
@@ -244,6 +246,8 @@ def _without_surrogates(text: str | None) -> str:
 
 
 def _failure(error: Exception, has_begun: bool) -> Failure:
+    if connection_failure(error):
+        return Failure.CUT_OFF if has_begun else Failure.UNREACHABLE
     match error:
         case TimeoutError() | openai.APITimeoutError() | httpx2.TimeoutException():
             return Failure.DEADLINE

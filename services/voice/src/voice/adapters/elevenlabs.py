@@ -8,9 +8,11 @@ from typing import cast
 import httpx
 from elevenlabs.client import AsyncElevenLabs
 from elevenlabs.core.api_error import ApiError
+from httpx_aiohttp import HttpxAiohttpClient
 
 from contracts import AudioRequested
 from providers import Failure, Provider, RequestFailed
+from providers.connections import connection_failure
 from voice.domain.clips import SynthesisRequest
 
 OUTPUT_FORMAT = "mp3_22050_32"
@@ -85,11 +87,9 @@ async def _next_piece(pieces: AsyncGenerator[bytes, None], deadline_at: float) -
     except ApiError as error:
         raise RequestFailed(_failure(error.status_code or 0), _reason(error)) from error
     except (TimeoutError, httpx.TimeoutException) as error:
-        raise RequestFailed(Failure.DEADLINE, type(error).__name__) from error
-    except httpx.ConnectError as error:
-        raise RequestFailed(Failure.UNREACHABLE, type(error).__name__) from error
+        raise RequestFailed(connection_failure(error) or Failure.DEADLINE, type(error).__name__) from error
     except Exception as error:  # of the network, or an answer that the SDK cannot parse
-        raise RequestFailed(Failure.CUT_OFF, type(error).__name__) from error
+        raise RequestFailed(connection_failure(error) or Failure.CUT_OFF, type(error).__name__) from error
 
 
 def _failure(status: int) -> Failure:
@@ -108,5 +108,5 @@ def _reason(error: ApiError) -> str:
 @asynccontextmanager
 async def connect(*, api_key: str, base_url: str) -> AsyncIterator[AsyncElevenLabs]:
     """Yields a client of one account, and closes its connections at the end."""
-    async with httpx.AsyncClient(timeout=CONNECTION_SECONDS) as http:
+    async with HttpxAiohttpClient(timeout=CONNECTION_SECONDS) as http:
         yield AsyncElevenLabs(api_key=api_key, base_url=base_url.rstrip("/"), httpx_client=http)
