@@ -4,6 +4,9 @@ Any input may arrive twice, late or out of order (law 6). The append is guarded 
 replicas decide at once, one of them gets a conflict, loads what the other appended, and decides again. The causation id
 of an event shows that a message was decided before. Only its effects are repeated then, and each is idempotent.
 
+An input that was not delivered before is decided on what this replica appended last, if it knows the call
+(`recent_calls`). That counts only if an event follows and its append succeeds. Otherwise the call is loaded.
+
 The module `commands` decides the commands of existing calls. A request is decided here, and then the commands that were
 stored after it.
 """
@@ -20,6 +23,7 @@ from call_orchestrator.application.call_outcomes import MAX_CONFLICTS, accepted,
 from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.commands import CommandService
 from call_orchestrator.application.effects import Effects
+from call_orchestrator.application.recent_calls import RecentCalls
 from call_orchestrator.application.stored import StoredCall, append_decision, load_call, load_pauses
 from call_orchestrator.domain.decisions import Ignored, Refused
 from call_orchestrator.domain.inputs import TimerDue
@@ -50,6 +54,7 @@ class CallService:
         self._policy = policy
         self._now = now
         self._backlog = backlog or Backlog()
+        self._recent = RecentCalls()
         self._commands = CommandService(log, requests, effects, policy, now)
 
     async def handle(self, call_input: CallInput) -> CommandOutcome:
@@ -67,6 +72,8 @@ class CallService:
         A new request is decided as if there were no such call, without a read: the guard of the append shows whether
         that is so. If it is not, or if the request is refused, it is decided again on what the log has.
         """
+        if loaded is None and (decided := await self.decide_recent(call_input)):
+            return decided
         for tries in range(MAX_CONFLICTS):
             is_unread = tries == 0 and call_input.is_new_request
             stored = loaded if tries == 0 else None
@@ -80,9 +87,33 @@ class CallService:
                 return handled
         raise too_many_conflicts(call_input.call_id)
 
+    async def decide_recent(self, call_input: CallInput) -> StoredCall | None:
+        """Appends the event that follows from a first delivery, decided without a read, and applies its effects.
+
+        Returns the call after it. Returns None if nothing was appended: load the call and decide on that.
+        """
+        stored = self._recent.get(call_input.call_id, self._now())
+        if stored is None or call_input.is_redelivered or call_input.request:
+            return None
+        if stored.cause_id == call_input.cause.id:
+            return None
+        decision = await self._decision(stored, call_input)
+        if not isinstance(decision, CallDecision):
+            return None
+        try:
+            appended = await self._append(decision, stored, call_input)
+        except Conflict:
+            self._recent.note_conflict(stored, self._now())
+            return None
+        await self._effects.apply(appended, call_input.cause, previous=stored.call)
+        return appended
+
     async def handle_command(self, command: StoredEvent[CallCommand]) -> CommandOutcome:
         """Decides a command and the earlier undecided ones of its call. See `CommandService`."""
-        return await self._commands.handle(command)
+        try:
+            return await self._commands.handle(command)
+        finally:
+            self._recent.forget(command.event.call_id)
 
     async def _handle(
         self, stored: StoredCall | None, call_input: CallInput, *, is_repeated: bool
@@ -94,9 +125,7 @@ class CallService:
                 return decision
             if isinstance(decision, CallDecision):
                 previous = stored.call if stored else None
-                stored = await append_decision(self._log, decision, stored, call_input.cause)
-                if isinstance(decision, CallCreated):
-                    self._backlog.note_created(decision.call)
+                stored = await self._append(decision, stored, call_input)
             else:
                 timer_at = decision.timer_at
                 is_timer_set = not (is_repeated or _may_lack_timer(call_input))
@@ -105,8 +134,16 @@ class CallService:
         assert stored is not None  # noqa: S101  only inputs of existing calls are ignored
         if call_input.request:
             stored = await self._commands.decide_waiting(stored, call_input.sequence)
+        self._recent.note(stored)
         await self._effects.apply(stored, call_input.cause, previous=previous, timer_at=timer_at)
         return stored
+
+    async def _append(self, decision: CallDecision, stored: StoredCall | None, call_input: CallInput) -> StoredCall:
+        appended = await append_decision(self._log, decision, stored, call_input.cause)
+        if isinstance(decision, CallCreated):
+            self._backlog.note_created(decision.call)
+        self._recent.note(appended)
+        return appended
 
     async def _is_decided(self, stored: StoredCall, call_input: CallInput) -> bool:
         if stored.cause_id == call_input.cause.id:

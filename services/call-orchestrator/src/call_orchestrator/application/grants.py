@@ -33,14 +33,16 @@ class Grants:
     ) -> None:
         """Applies the grant to its call. Releases the slot if the call makes no decision. Raises StaleRead.
 
-        The call is read once. A second delivery is harmless: `CallService` decides a grant once, and the release always
-        has the same id.
+        The call is read once, unless it is dialled without a read. A second delivery is harmless: `CallService` decides
+        a grant once, and the release always has the same id.
         """
+        admission = inputs.AdmissionGranted(attempt=grant.attempt)
+        call_input = CallInput(grant.call_id, admission, cause, is_redelivered, grant_sequence=sequence)
+        if await self._calls.decide_recent(call_input):
+            return
         before = await load_call(self._log, grant.call_id)
         if before is None or before.sequence < grant.due_sequence:
             raise StaleRead
-        admission = inputs.AdmissionGranted(attempt=grant.attempt)
-        call_input = CallInput(grant.call_id, admission, cause, is_redelivered, grant_sequence=sequence)
         after = await self._calls.carry_out(call_input, loaded=before)
         if not isinstance(after, Refused) and after.sequence < sequence and not after.call.status.is_live:
             release = AdmissionReleased(call_id=grant.call_id, attempt=grant.attempt, grant_sequence=sequence)
