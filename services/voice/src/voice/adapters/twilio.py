@@ -6,12 +6,12 @@ answer. Webhook URLs, statuses and error classes are those of `telephony.twilio`
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
 from aiohttp import ClientConnectorError, ClientError, ClientSession, TCPConnector, encode_basic_auth
@@ -68,7 +68,14 @@ class _HttpClient(AsyncTwilioHttpClient):  # type: ignore[misc]
         self._provider = provider
 
     async def request(
-        self, method: str, url: str, *, auth: tuple[str, str] | None = None, headers: Any = None, **rest: Any
+        self,
+        method: str,
+        url: str,
+        *,
+        data: Mapping[str, Any] | None = None,
+        auth: tuple[str, str] | None = None,
+        headers: Any = None,
+        **rest: Any,
     ) -> Response:
         """Sends one request.
 
@@ -79,6 +86,8 @@ class _HttpClient(AsyncTwilioHttpClient):  # type: ignore[misc]
         url = urlunsplit((self._base.scheme, self._base.netloc, path, original.query, ""))
         if auth is not None:  # the SDK would use aiohttp's BasicAuth, which aiohttp has deprecated
             headers = {**(headers or {}), "Authorization": encode_basic_auth(*auth)}
+        if data:  # aiohttp would do the same by way of a multipart writer; the SDK has set Content-Type
+            rest["data"] = urlencode(data, doseq=True).encode()
         async with self._provider.request(max_wait_seconds=MAX_WAIT_SECONDS) as request:
             try:
                 async with asyncio.timeout(DEADLINE_SECONDS):
