@@ -186,7 +186,8 @@ async def publish(client: Client, subject: str, body: bytes, headers: dict[str, 
     Repeats the request while the cluster has no leader; the ``Nats-Msg-Id`` makes the server store the message once.
     Raises nats.errors.MaxPayloadError if headers and body are larger than the server accepts.
     """
-    if size_of(b"", headers) > MAX_HEADER_BYTES or size_of(body, headers) > client.max_payload:
+    header_bytes = size_of(b"", headers)
+    if header_bytes > MAX_HEADER_BYTES or header_bytes + len(body) > client.max_payload:
         raise MaxPayloadError
     try:
         ack = await retry_until_leader(lambda: request_json(client, subject, body, headers))
@@ -204,5 +205,5 @@ def size_of(body: bytes, headers: Mapping[str, str]) -> int:
 
     nats-py compares the body alone. The server closes a connection that sends more, and nats-py does not reconnect.
     """
-    lines = sum(len(name.encode()) + len(value.encode()) + len(": \r\n") for name, value in headers.items())
-    return len(body) + len("NATS/1.0\r\n") + lines + len("\r\n")
+    text = "".join([*headers, *headers.values()])
+    return len(body) + len("NATS/1.0\r\n") + len(text.encode()) + len(headers) * len(": \r\n") + len("\r\n")
