@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import phonenumbers
 import pytest
 
 from contracts import decode
@@ -70,3 +71,20 @@ def test_a_stored_request_for_a_refused_number_is_still_read() -> None:
     request = decode("call.requested", body)
 
     assert [refusal.split(":")[0] for refusal in request.refusals(datetime.now(UTC))] == ["phone_number"]
+
+
+def test_the_checks_of_a_request_parse_its_number_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed_numbers, parse = [], phonenumbers.parse
+
+    def counting_parse(number: str) -> phonenumbers.PhoneNumber:
+        parsed_numbers.append(number)
+        return parse(number)
+
+    monkeypatch.setattr(phonenumbers, "parse", counting_parse)
+    body = EXAMPLES["call.requested"].model_dump_json().replace("+12125550123", "+12125550187").encode()
+
+    request = decode("call.requested", body)
+
+    assert request.refusals(datetime.now(UTC)) == []
+    assert country_of("+12125550187") == "US"
+    assert parsed_numbers == ["+12125550187"]

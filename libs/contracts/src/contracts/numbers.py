@@ -5,8 +5,10 @@ owner. A stolen API key would earn that part. The numbering plans of libphonenum
 Asked where requests enter, not when a stored event is read again: numbering plans change, and old logs stay readable.
 """
 
+from functools import lru_cache
+
 import phonenumbers
-from phonenumbers import PhoneNumberType
+from phonenumbers import PhoneNumber, PhoneNumberType
 
 CALLABLE_TYPES = frozenset(
     {
@@ -23,13 +25,23 @@ COUNTRIES = frozenset(phonenumbers.SUPPORTED_REGIONS)
 """The codes of all countries and territories with a numbering plan (ISO 3166-1 alpha-2)."""
 
 
+@lru_cache(maxsize=256)
+def parsed(number: str) -> PhoneNumber:
+    """Returns the parts of a number; do not change them. Raises phonenumbers.NumberParseException.
+
+    A request is checked in several places, and parsing costs more than each check.
+    """
+    return phonenumbers.parse(number)
+
+
+@lru_cache(maxsize=256)
 def country_of(number: str) -> str | None:
     """Returns the country code (ISO 3166-1 alpha-2) of a number; none for international networks and invalid numbers.
 
     Countries that share a calling code are distinguished: +1 876 is ``JM``, +1 212 ``US``.
     """
     try:
-        region = phonenumbers.region_code_for_number(phonenumbers.parse(number))
+        region = phonenumbers.region_code_for_number(parsed(number))
     except phonenumbers.NumberParseException:
         return None
     return region if region in COUNTRIES else None
@@ -41,7 +53,7 @@ def number_refusals(number: str | None) -> list[str]:
         return []
     if country_of(number) is None:
         return ["phone_number: belongs to no country: satellite and international networks are not called"]
-    if phonenumbers.number_type(phonenumbers.parse(number)) not in CALLABLE_TYPES:
+    if phonenumbers.number_type(parsed(number)) not in CALLABLE_TYPES:
         remedy = "give a fixed-line, mobile, VoIP or toll-free number"
         return [f"phone_number: premium-rate, shared-cost, personal and access numbers are not called; {remedy}"]
     return []

@@ -6,6 +6,8 @@ from uuid import UUID, uuid5
 import phonenumbers
 from pydantic import AfterValidator, StringConstraints
 
+from contracts.numbers import parsed
+
 CALL_NAMESPACE = UUID("5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11")
 """The name space of call ids. It is public, so that any language computes the same id from a request id."""
 
@@ -21,12 +23,12 @@ def call_id_of(request_id: str) -> UUID:
 def _e164(number: str) -> str:
     """Accepts only numbers in E.164 (ITU-T) that are valid in the numbering plan of their country."""
     try:
-        parsed = phonenumbers.parse(number)
+        parts = parsed(number)
     except phonenumbers.NumberParseException as error:
         raise ValueError(f"not a phone number in E.164, such as +12125550123 ({error})") from error
-    if phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) != number:
+    if phonenumbers.format_number(parts, phonenumbers.PhoneNumberFormat.E164) != number:
         raise ValueError("not in E.164: write + and digits only, such as +12125550123")
-    if not phonenumbers.is_valid_number(parsed):
+    if not phonenumbers.is_valid_number(parts):
         raise ValueError("no such number in its country's numbering plan; check the area code and the length")
     return number
 
