@@ -62,7 +62,7 @@ async def copy_of(filled: Filled, folder: Path, variant: Variant) -> AsyncIterat
 
 async def measure(filled: Filled, folder: Path, variant: Variant, driven: Mapping[str, int]) -> Figures:
     """Runs one round and returns its figures. Counting is a run of its own, because it disturbs the others."""
-    figures: Figures = {}
+    figures: Figures = {"log: bytes on disk for each call in it": _disk_bytes(filled.folder) / filled.calls}
     async with copy_of(filled, folder, variant) as (system, client):
         began_at = time.perf_counter()
         async with running_services(system, variant):
@@ -83,6 +83,12 @@ async def measure(filled: Filled, folder: Path, variant: Variant, driven: Mappin
             figures |= _named(kind, await _baseline(client, filled, kind, driven[kind], figures))
         figures["chain: guarded appends per second"] = await chain_per_second(client)
     return figures
+
+
+def _disk_bytes(folder: Path) -> int:
+    """Returns the bytes that the log takes on the disk of one server."""
+    logs = sorted(folder.rglob(f"streams/{LOG}"))
+    return sum(file.stat().st_size for file in logs[0].rglob("*") if file.is_file())
 
 
 def operations_of(figures: Figures, kind: str) -> Operations:
