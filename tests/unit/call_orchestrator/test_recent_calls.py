@@ -47,10 +47,18 @@ class Replica:
     log: FakeEventLog = field(default_factory=FakeEventLog)
     now: datetime = NOW
     appends: int = 0
+    reconnections: int = 0
 
     def __post_init__(self) -> None:
         effects = Effects(FakeTimers(), FakeQueue())
-        self.calls = CallService(self.log, FakeRequests(), effects, POLICY, now=lambda: self.now)
+        self.calls = CallService(
+            self.log,
+            FakeRequests(),
+            effects,
+            POLICY,
+            now=lambda: self.now,
+            reconnections=lambda: self.reconnections,
+        )
         self.log.before_append = self._count
 
     def _count(self, _: object) -> None:
@@ -101,6 +109,15 @@ async def test_a_replica_carries_out_an_attempt_without_reads_of_its_call() -> N
     assert replica.log.reads == []
 
 
+async def test_after_a_reconnection_the_calls_are_read_again() -> None:
+    replica = await dialing()
+    replica.reconnections = 1
+    await replica.report(TelephonyStatus.RINGING, "ringing")
+    assert replica.log.reads == [LOADED]
+    await replica.report(TelephonyStatus.NO_ANSWER, "no-answer")
+    assert replica.log.reads == [LOADED]
+
+
 async def test_a_stale_call_costs_one_conflict_and_is_decided_on_what_the_log_has() -> None:
     replica = await dialing()
     replica.log.store(status_changed(a_call(CallStatus.RINGING, call_id=CALL_ID, attempt=1, max_retries=0)))
@@ -147,7 +164,7 @@ def a_stored_call(sequence: int, status: CallStatus = CallStatus.DIALING, *, cal
 
 
 def test_an_older_event_does_not_replace_a_newer_one_and_an_ended_call_is_forgotten() -> None:
-    recent, newer = RecentCalls(), a_stored_call(7)
+    recent, newer = RecentCalls(lambda: 0), a_stored_call(7)
     recent.note(newer)
     recent.note(a_stored_call(5))
     assert recent.get(newer.call.call_id, NOW) is newer
@@ -156,7 +173,7 @@ def test_an_older_event_does_not_replace_a_newer_one_and_an_ended_call_is_forgot
 
 
 def test_a_conflict_between_two_inputs_of_one_replica_does_not_prevent_the_use_of_recent_calls() -> None:
-    recent, used, appended = RecentCalls(), a_stored_call(7), a_stored_call(9)
+    recent, used, appended = RecentCalls(lambda: 0), a_stored_call(7), a_stored_call(9)
     recent.note(used)
     recent.note(appended)
     recent.note_conflict(used, NOW)
@@ -165,7 +182,7 @@ def test_a_conflict_between_two_inputs_of_one_replica_does_not_prevent_the_use_o
 
 @pytest.mark.parametrize("excess", [1, 3])
 def test_the_number_of_recent_calls_is_limited(excess: int) -> None:
-    recent = RecentCalls()
+    recent = RecentCalls(lambda: 0)
     calls = [a_stored_call(sequence, call_id=uuid4()) for sequence in range(1, MAX_RECENT_CALLS + excess + 1)]
     for stored in calls:
         recent.note(stored)

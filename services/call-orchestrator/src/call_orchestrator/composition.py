@@ -61,7 +61,10 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         await queue.restore(log, requests)
         slots = Slots(limits(settings))
         backlog = Backlog(settings.max_backlog, slots)
-        calls = CallService(log, requests, Effects(timers, queue), policy(settings), clock.now, backlog)
+        effects = Effects(timers, queue)
+        calls = CallService(
+            log, requests, effects, policy(settings), clock.now, backlog, lambda: bus.client.stats["reconnects"]
+        )
         campaigns = CampaignService(log, clock.now)
         subscribe_handlers(bus.broker, calls, Grants(calls, log), campaigns, bus.client)
         admission = Admission(slots, log, queue, NatsFeeds(bus.client, log), clock.now)

@@ -48,13 +48,15 @@ class CallService:
         policy: Policy,
         now: Callable[[], datetime],
         backlog: Backlog | None = None,
+        reconnections: Callable[[], int] = lambda: 0,
     ) -> None:
+        """`reconnections`: how often the connection to the log was restored."""
         self._log = log
         self._effects = effects
         self._policy = policy
         self._now = now
         self._backlog = backlog or Backlog()
-        self._recent = RecentCalls()
+        self._recent = RecentCalls(reconnections)
         self._commands = CommandService(log, requests, effects, policy, now)
 
     async def handle(self, call_input: CallInput) -> CommandOutcome:

@@ -4,9 +4,13 @@ Another replica may have appended an event since, so a recent call is only good 
 it costs a conflict and nothing else. A decision that appends nothing has no guard, and needs a read from the leader
 (ADR 18). With several replicas nearly every recent call is stale: after a conflict with another replica, none is used
 for `UNUSED_AFTER_CONFLICT`.
+
+A guard compares a sequence, not the event there. A log that was restored from a backup may have another event at the
+same sequence, so calls from before a reconnection are not used.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -19,7 +23,10 @@ UNUSED_AFTER_CONFLICT = timedelta(minutes=1)
 class RecentCalls:
     """The last event of each call, of those that this replica appended or read last. Ended calls are left out."""
 
-    def __init__(self) -> None:
+    def __init__(self, reconnections: Callable[[], int]) -> None:
+        """`reconnections`: how often the connection to the log was restored."""
+        self._reconnections = reconnections
+        self._since = reconnections()
         self._calls: OrderedDict[UUID, StoredCall] = OrderedDict()
         self._unused_until: datetime | None = None
 
@@ -37,6 +44,9 @@ class RecentCalls:
 
     def get(self, call_id: UUID, now: datetime) -> StoredCall | None:
         """Returns the call as this replica knows it, perhaps stale; None if it is not known or may not be used."""
+        if (since := self._reconnections()) != self._since:
+            self._since = since
+            self._calls.clear()
         if self._unused_until and now < self._unused_until:
             return None
         return self._calls.get(call_id)
