@@ -23,7 +23,6 @@ from nats.js.api import (
     RePublish,
     RetentionPolicy,
     StorageType,
-    StoreCompression,
     StreamConfig,
     StreamSource,
     SubjectTransform,
@@ -167,7 +166,6 @@ def stream_config(stream: Stream, *, replicas: int = 1) -> StreamConfig:
         subjects=list(stream.subjects),
         retention=RetentionPolicy.LIMITS,
         storage=StorageType.FILE,
-        compression=StoreCompression.S2 if stream.compressed else StoreCompression.NONE,
         num_replicas=replicas,
         # A full stream refuses new messages before they are accepted (law 5). The server refuses this setting in a
         # stream with schedules (error 10052). That stream has no limits, so it never drops its oldest message.

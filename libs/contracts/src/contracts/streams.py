@@ -29,8 +29,6 @@ class Stream:
     """Only the newest message of each subject is kept."""
     append_only: bool = False
     """The server refuses every deletion and purge."""
-    compressed: bool = False
-    """The server compresses the messages on its disk. `max_bytes` counts them uncompressed."""
     source: "Source | None" = None
     """Where the server copies further messages from."""
 
@@ -65,7 +63,6 @@ REQUESTS = Stream(
     ),
     "Requests and commands of upstream systems and the edge",
     max_bytes=2048 * MEGABYTE,
-    compressed=True,
 )
 SCHEDULES = Stream(
     "SCHEDULES",
@@ -92,7 +89,6 @@ CALLS = Stream(
         TimerDue.subjects(),
     ),
     "All events of all calls: the system of record",
-    compressed=True,
     source=Source(SCHEDULES, fired_subject("*"), TimerDue.subject_for("$1")),
 )
 QUEUE = Stream(
@@ -107,7 +103,6 @@ DEAD_LETTERS = Stream(
     ("dead_letter.>",),
     "Messages that could not be processed, each with its reasons",
     max_bytes=256 * MEGABYTE,
-    compressed=True,
 )
 AUDIT = Stream(
     "AUDIT",
@@ -115,7 +110,6 @@ AUDIT = Stream(
     "The audit log: administrative acts, each with its API key's name",
     max_bytes=512 * MEGABYTE,
     append_only=True,
-    compressed=True,
 )
 STREAMS = (SCHEDULES, CALLS, REQUESTS, QUEUE, DEAD_LETTERS, AUDIT)
 """In the order of provisioning: CALLS copies from SCHEDULES; a subject that moves to REQUESTS leaves CALLS before."""

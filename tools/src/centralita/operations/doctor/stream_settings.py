@@ -7,7 +7,7 @@ be. Some cannot be switched off again once they are on, and a stream cannot move
 from enum import Enum
 from typing import Any
 
-from nats.js.api import RePublish, RetentionPolicy, StoreCompression, StreamConfig, StreamSource
+from nats.js.api import RePublish, RetentionPolicy, StreamConfig, StreamSource
 
 from centralita.operations.doctor.checks import Finding, failed, warning
 from chassis.provision import stream_config
@@ -54,7 +54,6 @@ SETTINGS = (
     "duplicate_window",
     "sources",
     "republish",
-    "compression",
     "no_ack",
     "sealed",
 )
@@ -94,8 +93,6 @@ def _comparable(name: str, config: StreamConfig) -> object:
         return tuple(sorted(value or ()))
     if name == "sources":
         return tuple(_source(source) for source in value or ())
-    if name == "compression":
-        return StoreCompression(value or StoreCompression.NONE).value  # nats-py reads it as a string
     if name.startswith("max_") or name == "duplicate_window":
         return None if value in _UNLIMITED else int(value)
     return value or False
