@@ -1,4 +1,4 @@
-"""How the adapter reads the bytes of a streamed answer, whatever pieces they arrive in."""
+"""The adapter reads the bytes of a streamed answer that arrive in pieces of any size."""
 
 import asyncio
 import json
