@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pymongo.errors import NetworkTimeout
 
+from campaign_stats.store import connect
 from centralita.commands.connections import mongo_errors
 from centralita.commands.exit_codes import CommandFailed, ExitCode
 from centralita.embedded.credentials import Credentials
@@ -92,7 +93,8 @@ def test_mongodb_that_does_not_answer_is_named(campaign: object, command: "Calla
     )
     assert (ended.code, ended.err.strip()) == (
         3,
-        "MongoDB does not answer at 127.0.0.1:1. Start it with `centralita up`, or give --mongo.",
+        "MongoDB does not answer at 127.0.0.1:1 (ServerSelectionTimeoutError). Start it with `centralita up`, or give "
+        "--mongo.",
     )
 
 
@@ -101,3 +103,12 @@ def test_mongodb_that_needs_too_long_is_not_reported_as_absent() -> None:
     with failed as raised, mongo_errors("mongodb://u:secret@127.0.0.1:27017/"):
         raise NetworkTimeout("timed out")
     assert raised.value.code == ExitCode.UNREACHABLE
+
+
+async def test_a_client_for_whole_collections_waits_as_long_for_heartbeats_and_connections() -> None:
+    """A server that is busy with a command on 100,000 documents answers neither of them for more than 3 seconds."""
+    client = connect("mongodb://127.0.0.1:1/", collection_seconds=600)
+    options = client.options
+    assert options.server_selection_timeout == 600
+    assert options.pool_options.connect_timeout == options.pool_options.socket_timeout == 600
+    await client.close()

@@ -164,17 +164,19 @@ class Store:
         return {campaign.pop("_id"): campaign for campaign in campaigns}
 
 
-def connect(url: str, *, answer_seconds: int = _ANSWER_SECONDS) -> AsyncMongoClient[Document]:
+def connect(url: str, *, collection_seconds: int | None = None) -> AsyncMongoClient[Document]:
     """Returns a client that connects at its first use, and that fails within seconds if MongoDB is unavailable.
 
-    `answer_seconds`: how long it waits for an answer. Commands on whole collections need more than the default.
+    `collection_seconds`: for commands on whole collections, how long it waits for an answer. A server that is busy
+    with such a command answers the driver's heartbeats and new connections late too, so it waits as long for them.
     """
+    connect_milliseconds = _CONNECT_MILLISECONDS if collection_seconds is None else collection_seconds * 1000
     return AsyncMongoClient(
         url,
         tz_aware=True,
-        serverSelectionTimeoutMS=_CONNECT_MILLISECONDS,
-        connectTimeoutMS=_CONNECT_MILLISECONDS,
-        socketTimeoutMS=answer_seconds * 1000,
+        serverSelectionTimeoutMS=connect_milliseconds,
+        connectTimeoutMS=connect_milliseconds,
+        socketTimeoutMS=(_ANSWER_SECONDS if collection_seconds is None else collection_seconds) * 1000,
     )
 
 

@@ -126,5 +126,6 @@ def mongo_errors(url: str) -> Iterator[None]:
         ) from error
     except PyMongoError as error:
         raise CommandFailed(
-            f"MongoDB does not answer at {address}. Start it with `centralita up`, or give --mongo."
+            f"MongoDB does not answer at {address} ({type(error).__name__}). Start it with `centralita up`, or give "
+            "--mongo."
         ) from error

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
+import pymongo
 from nats.aio.client import Client
 from pymongo import AsyncMongoClient
 
@@ -27,6 +28,7 @@ from contracts.streams import CALLS
 BATCH = 500
 COLLECTION_SECONDS = 600
 """How long MongoDB may need for one command on a whole collection: the replacement, an index, or a full read."""
+CONNECT_SECONDS = 5
 MAX_LAG_BEFORE_FENCE = 1000
 """The live documents are fenced once the new ones are at most this many sequences behind."""
 
@@ -186,8 +188,10 @@ async def _swap(
 
 @asynccontextmanager
 async def _connected(url: str) -> AsyncIterator[AsyncMongoClient[Document]]:
-    client = connect(url, answer_seconds=COLLECTION_SECONDS)
+    client = connect(url, collection_seconds=COLLECTION_SECONDS)
     try:
+        with pymongo.timeout(CONNECT_SECONDS):  # a missing server is reported at once
+            await client.admin.command("ping")
         yield client
     finally:
         await client.close()
