@@ -8,6 +8,7 @@ import uvicorn
 from structlog.testing import capture_logs
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
+from chassis.serve import http_config
 from edge.application.rate_limit import RequestLimit
 from edge.entrypoints.http import Dependencies, create_app
 from telephony.provider import Report
@@ -47,7 +48,9 @@ async def edge_requests() -> AsyncIterator[Callable[[bytes, str], Work]]:
     provider = TwilioWebhooks(TOKEN, PUBLIC_URL, PUBLIC_URL)
     dependencies = Dependencies(None, None, None, None, _NoDialogue(), provider, None)  # type: ignore[arg-type]
     app = create_app(dependencies, keys=(), limit=RequestLimit(50, 100))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none"))
+    config = http_config(app)
+    config.port = 0
+    server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110  uvicorn has no event for it
         await asyncio.sleep(0.01)

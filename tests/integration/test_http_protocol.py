@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from chassis.http_protocol import MAX_HEAD_BYTES, LimitedHttpProtocol
+from chassis.http_protocol import MAX_HEAD_BYTES, MAX_PIPELINED, LimitedHttpProtocol
 
 START = b"POST /a HTTP/1.1\r\nHost: h\r\n"
 PART = b"a" * 4096
@@ -29,7 +30,7 @@ async def count_body(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @pytest.fixture
-async def port() -> AsyncIterator[int]:
+async def server() -> AsyncIterator[uvicorn.Server]:
     config = uvicorn.Config(
         count_body, http=LimitedHttpProtocol, ws="none", port=0, lifespan="off", log_config=None, access_log=False
     )
@@ -37,9 +38,14 @@ async def port() -> AsyncIterator[int]:
     serving = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()[1]
+    yield server
     server.should_exit = True
     await serving
+
+
+@pytest.fixture
+def port(server: uvicorn.Server) -> int:
+    return int(server.servers[0].sockets[0].getsockname()[1])
 
 
 async def send_without_end(port: int, start: bytes, part: bytes) -> tuple[bytes, int]:
@@ -85,4 +91,24 @@ async def test_bodies_are_not_limited_and_a_connection_serves_several_requests(p
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 200")
             assert await reader.readexactly(6) == b"%d" % (50 * len(PART))
+    writer.close()
+
+
+async def test_few_requests_wait_for_the_answer_to_an_earlier_one(server: uvicorn.Server, port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(START + b"Content-Length: 1\r\n\r\na" + (START + b"Content-Length: 0\r\n\r\n") * 5_000)
+    with suppress(ConnectionError):  # the server does not read the rest
+        await reader.read()
+    writer.close()
+    assert server.server_state.total_requests <= 1 + MAX_PIPELINED
+
+
+async def test_requests_that_were_sent_together_are_answered_in_their_order(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    bodies = [b"a" * size for size in range(1 + MAX_PIPELINED)]
+    writer.write(b"".join(START + b"Content-Length: %d\r\n\r\n" % len(body) + body for body in bodies))
+    for body in bodies:
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200")
+        assert await reader.readexactly(len(str(len(body)))) == b"%d" % len(body)
     writer.close()

@@ -157,13 +157,9 @@ async def _stop_broker(broker: Broker, client: Client) -> None:
         await client.close()
 
 
-async def _serve_http(app: ASGIApp, settings: ServiceSettings, bus: Bus) -> None:
-    """Serves HTTP until the service must stop."""
-    listener = _listener(settings)
-    port = listener.getsockname()[1]
-    sys.stdout.write(json.dumps({"event": "listening", "service": bus.service, "port": port}) + "\n")
-    sys.stdout.flush()
-    config = uvicorn.Config(
+def http_config(app: ASGIApp) -> uvicorn.Config:
+    """Returns how every service serves HTTP."""
+    return uvicorn.Config(
         app,
         http=LimitedHttpProtocol,
         ws="none",
@@ -175,7 +171,15 @@ async def _serve_http(app: ASGIApp, settings: ServiceSettings, bus: Bus) -> None
         timeout_graceful_shutdown=5,
         lifespan="off",
     )
-    server = uvicorn.Server(config)
+
+
+async def _serve_http(app: ASGIApp, settings: ServiceSettings, bus: Bus) -> None:
+    """Serves HTTP until the service must stop."""
+    listener = _listener(settings)
+    port = listener.getsockname()[1]
+    sys.stdout.write(json.dumps({"event": "listening", "service": bus.service, "port": port}) + "\n")
+    sys.stdout.flush()
+    server = uvicorn.Server(http_config(app))
     # uvicorn also stops at a signal itself, and raises it again afterwards: the handler in `run` receives that.
     async with run_in_background(_stop(server, bus.must_stop)):
         await server.serve(sockets=[listener])
