@@ -144,7 +144,7 @@ async def test_a_waiting_order_can_be_refused_and_is_then_not_dialled(
             overdue = CallSettlementRequested(call=event.call, occurred_at=now)
             await Settlement(calls, telephony).settle(overdue, cause_of(event))
     refused = DialRefused(call_id=event.call_id, attempt=1, is_permanent=False, reason=reason)
-    assert await dial_events(calls, event) == [DialClaimed(call_id=event.call_id, attempt=1), refused]
+    assert await dial_events(calls, event) == [DialClaimed.of(event.call, 1), refused]
     assert simulators.ledger.calls == []
 
 

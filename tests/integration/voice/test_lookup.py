@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
 from tests.builders.calls import a_call
 from tests.builders.events import an_envelope
 from tests.fakes.voice import FakeCallDirectory, FakeClips
@@ -25,6 +27,7 @@ from contracts import (
     TelephonyStatus,
     TelephonyStatusReported,
 )
+from contracts.streams import CALLS
 from simulators.faults import FaultRule
 from simulators.server import Simulators
 from voice.adapters.twilio import Twilio
@@ -81,7 +84,7 @@ def claim(calls: EventLog, start_call: StartCall) -> Dial:
 
     async def claim(number: str = CALLEE) -> CallStatusChanged:
         event = await start_call(phone_number=number)
-        await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
+        await calls.append(DialClaimed.of(event.call, 1))
         return event
 
     return claim
@@ -198,6 +201,35 @@ async def test_an_undialled_attempt_and_one_to_another_number_are_no_rivals(call
     await claim("+12125550199")
     await calls.append(DialRefused(call_id=refused.call_id, attempt=1, is_permanent=False, reason="HTTP 400"))
     assert await find(calls, created_now(OUR_ID), ours) == OUR_ID
+
+
+async def test_a_lookup_reads_no_call_to_another_number(calls: EventLog, claim: Dial, bus_client: Client) -> None:
+    ours, same_number = await claim(), await claim()
+    others = [await claim(f"+1212555019{number}") for number in range(8)]
+    reads: list[str] = []
+
+    async def on_read(message: Msg) -> None:
+        reads.append(message.data.decode())
+
+    await bus_client.subscribe(f"$JS.API.*.MSG.GET.{CALLS.name}", cb=on_read)
+    await bus_client.subscribe(f"$JS.API.DIRECT.GET.{CALLS.name}", cb=on_read)
+    await bus_client.flush()
+    with pytest.raises(AmbiguousLookup):
+        await find(calls, created_now(OUR_ID), ours)
+    await bus_client.flush()
+    assert any(str(same_number.call_id) in read for read in reads)
+    assert not [read for read in reads for other in others if str(other.call_id) in read]
+
+
+async def test_the_claim_of_an_older_build_which_has_no_digest_may_be_to_the_same_number(
+    calls: EventLog, claim: Dial, start_call: StartCall
+) -> None:
+    ours, other, another = await claim(), await start_call(), await start_call(phone_number="+12125550199")
+    for event in (other, another):
+        await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
+    await calls.append(DialPlaced(call_id=other.call_id, attempt=1, provider_call_id=OTHER_ID))
+    assert await find(calls, created_now(OTHER_ID, OUR_ID), ours) == OUR_ID
+    assert await find(calls, created_now(OTHER_ID), ours) is None
 
 
 @pytest.mark.parametrize("is_first_lost", [True, False])

@@ -29,7 +29,7 @@ from voice.application.telephony.attempts import MAX_PENDING_SECONDS, AttemptInP
 from voice.application.telephony.dialing import Dialing
 
 ORDER = status_changed(a_call(CallStatus.DIALING))
-CLAIM = DialClaimed(call_id=ORDER.call_id, attempt=1)
+CLAIM = DialClaimed.of(ORDER.call, 1)
 
 
 def dialing(log: FakeEventLog, telephony: FakeTelephony) -> Dialing:
@@ -97,7 +97,7 @@ async def test_an_old_claim_without_an_outcome_is_unknown_and_never_sent() -> No
     for _ in range(2):
         await dialing(log, telephony).dial(ORDER, an_envelope())
     assert telephony.orders == []
-    assert [type(event) for event in dial_events(log)] == [DialClaimed, DialUnknown]
+    assert [event.event_name for event in dial_events(log)] == ["dial.claimed", "dial.unknown"]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ async def test_a_call_that_is_canceled_between_order_and_claim_is_not_dialled() 
 
 async def test_an_attempt_that_was_recorded_as_undialled_is_never_sent() -> None:
     log, telephony = FakeEventLog.of(ORDER), FakeTelephony()
-    await record_undialled(cast("EventLog", log), ORDER.call_id, 1, an_envelope(), "not dialled in time")
+    await record_undialled(cast("EventLog", log), ORDER.call, an_envelope(), "not dialled in time")
     await dialing(log, telephony).dial(ORDER, an_envelope())
     assert telephony.orders == []
     assert [type(event) for event in dial_events(log)] == [DialClaimed, DialRefused]

@@ -136,7 +136,7 @@ _ALL: tuple[Event, ...] = (
     CallHangupRequested(call=_HANGING_UP, occurred_at=_ANSWERED + timedelta(seconds=40)),
     CallSettlementRequested(call=_DIALING, occurred_at=_DIALED + timedelta(seconds=60)),
     DialCleared(call_id=CALL_ID, attempt=1, replay_from_sequence=1031),
-    DialClaimed(call_id=CALL_ID, attempt=1),
+    DialClaimed.of(CALL, 1),
     DialPlaced(call_id=CALL_ID, attempt=1, provider_call_id=_PROVIDER_CALL_ID),
     DialRefused(call_id=CALL_ID, attempt=1, is_permanent=True, reason="the number cannot be dialled", code=21211),
     DialUnknown(call_id=CALL_ID, attempt=1, reason="no answer within 15 s"),

@@ -1,9 +1,11 @@
 """Events about dialling. An attempt is dialled at most once (law 4)."""
 
-from typing import ClassVar
+import hashlib
+from typing import ClassVar, Self
 
 from pydantic import AliasChoices, Field
 
+from contracts.call import Call
 from contracts.event import CallEvent, ChainEvent, Service
 from contracts.vocabulary import TelephonyStatus
 
@@ -32,6 +34,20 @@ class DialClaimed(_DialEvent):
     """The claim: only the process that appended it may send the dial request, and only afterwards. Guarded."""
 
     event_name: ClassVar[str] = "dial.claimed"
+
+    number_digest: str | None = Field(
+        default=None,
+        description="16 bits of the SHA-256 of the phone number, in hexadecimal: thousands of numbers share each value",
+    )
+
+    @classmethod
+    def of(cls, call: Call, attempt: int) -> Self:
+        """Returns the claim of an attempt of a call."""
+        return cls(call_id=call.call_id, attempt=attempt, number_digest=_digest_of_number(call.phone_number))
+
+    def may_dial(self, phone_number: str) -> bool:
+        """Returns false if the attempt is certainly to another number."""
+        return self.number_digest in (None, _digest_of_number(phone_number))
 
 
 class DialPlaced(_DialEvent):
@@ -70,3 +86,8 @@ class DialLookedUp(_DialEvent):
     provider_call_id: str | None = None
     status: TelephonyStatus | None = None
     duration_seconds: int | None = None
+
+
+def _digest_of_number(phone_number: str) -> str:
+    """Returns a digest that tells most numbers apart and identifies none of them."""
+    return hashlib.sha256(phone_number.encode()).hexdigest()[:4]

@@ -18,6 +18,7 @@ from contracts import (
     Envelope,
     TelephonyStatusReported,
 )
+from contracts.call import Call
 from contracts.filters import call_facts_filter
 
 REQUEST_WINDOW_SECONDS = 20.0
@@ -110,14 +111,14 @@ async def is_claimed(calls: EventLog, call_id: UUID, number: int) -> bool:
     return _covers(await calls.last(DialClaimed.subject_for(call_id)), number)
 
 
-async def claim_attempt(calls: EventLog, call_id: UUID, number: int, cause: Envelope) -> bool:
+async def claim_attempt(calls: EventLog, call: Call, number: int, cause: Envelope) -> bool:
     """Claims the attempt by compare-and-set. Returns false if it, or a later one, has been claimed before.
 
     No claim precedes that of the first attempt, so its guard is known without a read.
 
     Each claim has its own id. With a common id, the server would accept a second claim as a repetition of the first.
     """
-    claim = DialClaimed(call_id=call_id, attempt=number)
+    claim = DialClaimed.of(call, number)
     last = await calls.last(claim.subject) if number > 1 else None
     if _covers(last, number):
         return False
@@ -131,14 +132,14 @@ async def claim_attempt(calls: EventLog, call_id: UUID, number: int, cause: Enve
     return True
 
 
-async def record_undialled(calls: EventLog, call_id: UUID, number: int, cause: Envelope, reason: str) -> None:
-    """Appends `dial.refused` for an attempt that has no claim, after claiming it, so that no process dials it.
+async def record_undialled(calls: EventLog, call: Call, cause: Envelope, reason: str) -> None:
+    """Appends `dial.refused` for the current attempt, which has no claim, after claiming it: no process dials it then.
 
     Raises AttemptInProgress if another process has claimed it.
     """
-    if not await claim_attempt(calls, call_id, number, cause):
+    if not await claim_attempt(calls, call, call.attempt, cause):
         raise AttemptInProgress
-    refused = DialRefused(call_id=call_id, attempt=number, is_permanent=False, reason=reason)
+    refused = DialRefused(call_id=call.call_id, attempt=call.attempt, is_permanent=False, reason=reason)
     await calls.append(refused, cause=cause, event_id=f"{cause.id}/refused")
 
 

@@ -103,7 +103,7 @@ class Dialing:
         if self._rate_limiter and not (may_be_claimed and await is_claimed(self._calls, call_id, attempt)):
             await self._rate_limiter.acquire(call_id, attempt, cause)
         last_request_at = asyncio.get_running_loop().time() + self._request_window_seconds
-        if not await claim_attempt(self._calls, call_id, attempt, cause):
+        if not await claim_attempt(self._calls, call, attempt, cause):
             await self._check_existing_claim(call, attempt, cause)
             return
         outcome = await self._dial_claimed(call_id, attempt, last_request_at)

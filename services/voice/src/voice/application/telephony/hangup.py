@@ -47,7 +47,7 @@ class HangUp:
             return
         provider_call_id = attempt.provider_call_id
         if attempt.claim is None and provider_call_id is None:
-            await record_undialled(self._calls, call.call_id, call.attempt, cause, CALLED_OFF)
+            await record_undialled(self._calls, call, cause, CALLED_OFF)
             return
         if provider_call_id is None:
             if attempt.may_be_in_progress(self._max_pending_seconds):

@@ -37,7 +37,7 @@ async def look_up(calls: EventLog, directory: CallDirectory, call: Call, attempt
     """Returns the attempt's call at the provider; none if it has no such call. Raises AmbiguousLookup.
 
     With a known provider call id it is one request. Otherwise the claims of some seconds are read too, as many as the
-    account may dial in this time.
+    account may dial in this time, and the calls of those that may be to the same number.
     """
     if attempt.provider_call_id is not None:
         return await directory.fetch(attempt.provider_call_id)
@@ -79,12 +79,15 @@ async def _other_attempts(calls: EventLog, call: Call, claim: StoredEvent) -> li
     )
     attempts = []
     for other in claims:
-        if isinstance(other.event, DialClaimed) and other.sequence != claim.sequence:
-            call_id, number = other.event.call_id, other.event.attempt
-            state = await load_call(calls, call_id)
-            if state is None or state.phone_number == call.phone_number:
-                granted_sequence = state.granted_sequence if state and state.attempt == number else None
-                attempts.append(await load_attempt(calls, call_id, number, granted_sequence=granted_sequence))
+        if not isinstance(other.event, DialClaimed) or other.sequence == claim.sequence:
+            continue
+        if not other.event.may_dial(call.phone_number):
+            continue
+        call_id, number = other.event.call_id, other.event.attempt
+        state = await load_call(calls, call_id)
+        if state is None or state.phone_number == call.phone_number:
+            granted_sequence = state.granted_sequence if state and state.attempt == number else None
+            attempts.append(await load_attempt(calls, call_id, number, granted_sequence=granted_sequence))
     return attempts
 
 

@@ -40,7 +40,7 @@ class Settlement:
         granted_sequence = call.granted_sequence
         attempt = await load_attempt(self._calls, call.call_id, call.attempt, granted_sequence=granted_sequence)
         if attempt.claim is None and attempt.provider_call_id is None:
-            await record_undialled(self._calls, call.call_id, call.attempt, cause, NOT_DIALLED_IN_TIME)
+            await record_undialled(self._calls, call, cause, NOT_DIALLED_IN_TIME)
             return
         if attempt.is_undialled:
             return
