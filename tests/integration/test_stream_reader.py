@@ -110,7 +110,7 @@ async def test_a_follower_that_hears_of_no_new_message_finds_it(
         pass
 
     monkeypatch.setattr(stream_reader, "IDLE_SECONDS", 0.2)
-    monkeypatch.setattr(stream_reader.Reader, "_wake", lose)
+    monkeypatch.setattr(stream_reader.Reader, "_receive", lose)
     end_sequence = dials[-1] + 7
     following = asyncio.create_task(follow_until(bus_client, DIALS, end_sequence))
     await asyncio.sleep(0.5)
@@ -120,10 +120,9 @@ async def test_a_follower_that_hears_of_no_new_message_finds_it(
     assert await following == [*dials, *stored]
 
 
-async def test_an_idle_follower_does_not_read_again_what_does_not_match(
-    bus_client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stream_reader, "IDLE_SECONDS", 0.2)
+@pytest.fixture
+def pages(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sequence at which each page begins that a reader has requested."""
     begun = list[int]()
 
     async def note(*arguments: Any, start_sequence: int, **options: Any) -> Page:
@@ -131,36 +130,83 @@ async def test_an_idle_follower_does_not_read_again_what_does_not_match(
         return await get_page(*arguments, start_sequence=start_sequence, **options)
 
     monkeypatch.setattr(stream_scan, "get_page", note)
-    js = bus_client.jetstream()
-    following = asyncio.create_task(follow_until(bus_client, DIALS, 1_000))
-    for number in range(60):
-        last = (await js.publish(f"speech.heard.{number}", b"{}")).seq
-    async with asyncio.timeout(20):
-        while not begun or begun[-1] <= last:
-            await asyncio.sleep(0.05)
-    following.cancel()
-    with suppress(asyncio.CancelledError):
-        await following
+    return begun
+
+
+async def test_an_idle_follower_reads_no_page_of_what_does_not_match(
+    bus_client: Client, pages: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_reader, "IDLE_SECONDS", 0.2)
+    js, reader = bus_client.jetstream(), Reader(bus_client, CALLS, DIALS, start_sequence=1)
+    async with asyncio.timeout(20), reader.is_woken_by_live():
+        dial = await js.publish("dial.placed.a", b"{}")
+        assert sequences_of((await reader.next()).messages) == [dial.seq]
+        begun = list(pages)
+        for number in range(60):
+            await js.publish(f"speech.heard.{number}", b"{}")
+        assert (await reader.next()).messages == []
+        dial = await js.publish("dial.placed.b", b"{}")
+        assert sequences_of((await reader.next()).messages) == [dial.seq]
+    assert pages == begun, "the leader was asked once, and the live message follows directly"
+
+
+async def test_a_live_message_that_follows_directly_is_returned_without_a_request(
+    bus_client: Client, pages: list[int]
+) -> None:
+    js, reader = bus_client.jetstream(), Reader(bus_client, QUEUE, QUEUE.subjects, start_sequence=1)
+    async with asyncio.timeout(20), reader.is_woken_by_live():
+        await js.publish("queue.joined.a", b"first")
+        assert sequences_of((await reader.next()).messages) == [1]
+        begun = list(pages)
+        for body in (b"second", b"third"):
+            await js.publish("queue.joined.a", body, headers={"ce-id": "an id"})
+            [message] = (await reader.next()).messages
+            assert (message.subject, message.data, message.headers) == ("queue.joined.a", body, {"ce-id": "an id"})
+        assert message == (await get_page(bus_client, QUEUE.name, ">")).messages[-1]
+    assert pages == begun
+
+
+async def test_a_page_is_read_where_a_live_message_is_missing(
+    bus_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    js, reader, receive = bus_client.jetstream(), Reader(bus_client, QUEUE, QUEUE.subjects, start_sequence=1), []
+
+    async def lose_the_second(self: Reader, message: Msg) -> None:
+        receive.append(message)
+        if len(receive) != 2:
+            await original(self, message)
+
+    original = Reader._receive
+    monkeypatch.setattr(Reader, "_receive", lose_the_second)
+    async with asyncio.timeout(20), reader.is_woken_by_live():
+        for number in range(4):
+            await js.publish(f"queue.joined.{number}", b"{}")
+        read = list[int]()
+        while len(read) < 4:
+            read += sequences_of((await reader.next()).messages)
+        assert read == [1, 2, 3, 4]
 
 
 async def test_a_message_that_is_deleted_before_it_is_read_does_not_keep_a_reader_busy(
     bus_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    js, reader = bus_client.jetstream(), Reader(bus_client, QUEUE, QUEUE.subjects, start_sequence=1)
+    js, reader = bus_client.jetstream(), Reader(bus_client, CALLS, DIALS, start_sequence=1)
 
-    async def delete_first(*arguments: Any, start_sequence: int, **options: Any) -> Page:
+    async def delete_third(*arguments: Any, start_sequence: int, **options: Any) -> Page:
         with suppress(APIError):
-            await js.delete_msg(QUEUE.name, 2)
+            await js.delete_msg(CALLS.name, 3)
         return await get_page(*arguments, start_sequence=start_sequence, **options)
 
     async with asyncio.timeout(20), reader.is_woken_by_live():
-        await js.publish("queue.joined.a", b"{}")
+        await js.publish("dial.placed.a", b"{}")
         assert sequences_of((await reader.next()).messages) == [1]
-        monkeypatch.setattr(stream_scan, "get_page", delete_first)
-        await js.publish("queue.joined.b", b"{}")
+        monkeypatch.setattr(stream_scan, "get_page", delete_third)
+        await js.publish("speech.heard.b", b"{}")
+        await js.publish("dial.placed.b", b"{}")
         assert sequences_of((await reader.next()).messages) == []
-        await js.publish("queue.joined.c", b"{}")
-        assert sequences_of((await reader.next()).messages) == [3]
+        await js.publish("dial.placed.c", b"{}")
+        read = (await reader.next()).messages or (await reader.next()).messages
+        assert sequences_of(read) == [4]
 
 
 @pytest.mark.parametrize("count", [0, 2, 9], ids=["empty", "shorter", "longer"])

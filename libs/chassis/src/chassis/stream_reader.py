@@ -9,8 +9,9 @@
 `decoded` decodes what they yield. All read pages; `chassis.stream_scan` says why no message is missing or repeated.
 `chassis.live` yields new messages sooner and with less work, and may lose one.
 
-The server publishes stored messages again (`contracts.streams.Stream.live`). They only wake the reader, so a lost one
-costs time and nothing else: after `IDLE_SECONDS` in which nothing was read, the leader is asked whether there is more.
+The server publishes stored messages again (`contracts.streams.Stream.live`). A live message that directly follows what
+has been read needs no request. Any other one wakes the reader, which reads pages up to it. So a lost message costs time
+and nothing else: after `IDLE_SECONDS` without a live message, the leader is asked whether there is more.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from chassis.direct_get import StoredMessage
+from chassis.direct_get import StoredMessage, stored_message
 from chassis.stream_scan import (
     BATCH,
     LAG_PAUSE_SECONDS,
@@ -70,20 +71,38 @@ class Reader:
         self._live = [stream.live(filter) for filter in filters]
         self._scan = Scan(client, stream.name, filters, start_sequence)
         self._live_sequence = 0
+        self._following: list[StoredMessage] = []
+        """Live messages whose sequences follow the scanned one without a gap."""
+        self._may_have_more = True
         self._is_woken = asyncio.Event()
 
     @asynccontextmanager
     async def is_woken_by_live(self) -> AsyncIterator[None]:
         """Receives new messages while the block runs. Raises an error of nats-py, and StreamRecreated."""
+        self._may_have_more, self._following = True, []
         async with AsyncExitStack() as stack:
             for subject in self._live:
-                await stack.enter_async_context(subscribed(self._client, subject, self._wake))
+                await stack.enter_async_context(subscribed(self._client, subject, self._receive))
             await self._scan.note_stream()
             yield
 
-    async def _wake(self, message: Msg) -> None:
-        self._live_sequence = max(self._live_sequence, int((message.headers or {}).get("Nats-Sequence", "0")))
+    async def _receive(self, message: Msg) -> None:
+        sequence = int((message.headers or {}).get("Nats-Sequence", "0"))
+        self._live_sequence = max(self._live_sequence, sequence)
+        last_sequence = self._following[-1].seq if self._following else self._scan.scanned_sequence
+        if sequence == last_sequence + 1 and len(self._following) < BATCH:
+            self._following.append(stored_message(message))
         self._is_woken.set()
+
+    def _take_following(self) -> list[StoredMessage]:
+        """Returns the live messages that follow the scanned one, if no later one is known: pages read more at once."""
+        following, self._following = self._following, []
+        following = [message for message in following if message.seq > self._scan.scanned_sequence]
+        if not following or following[-1].seq < self._live_sequence:
+            return []
+        self._scan.skip_to(following[-1].seq)
+        self._may_have_more = False
+        return following
 
     async def next(self) -> Batch:
         """Returns what matches in the next page, perhaps nothing; nothing also if no message is stored for a while.
@@ -94,9 +113,13 @@ class Reader:
         idle_at = clock() + IDLE_SECONDS
         while True:
             self._is_woken.clear()
-            before, (batch, has_more) = self._scan.scanned_sequence, await self._scan.next()
-            if has_more or self._scan.scanned_sequence > before:
-                return batch
+            if messages := self._take_following():
+                return Batch(messages, 0)
+            before = self._scan.scanned_sequence
+            if self._may_have_more or before < self._live_sequence:
+                batch, self._may_have_more = await self._scan.next()
+                if self._may_have_more or self._scan.scanned_sequence > before:
+                    return batch
             is_behind = self._scan.scanned_sequence < self._live_sequence
             if is_behind:  # the answering node lags, or the message was deleted
                 await asyncio.sleep(LAG_PAUSE_SECONDS)
@@ -107,7 +130,7 @@ class Reader:
             if (was_behind and is_behind) or clock() >= idle_at:
                 if await self._scan.is_at_end():
                     return Batch([], 0)
-                idle_at = clock() + IDLE_SECONDS
+                self._may_have_more, idle_at = True, clock() + IDLE_SECONDS
             was_behind = is_behind
 
 

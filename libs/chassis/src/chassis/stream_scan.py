@@ -74,6 +74,10 @@ class Scan:
         matching = [message for message in page.messages if self._matches(message.subject)]
         return Batch(matching, page.pending), page.has_more
 
+    def skip_to(self, sequence: int) -> None:
+        """Counts all messages up to `sequence` as read: the caller has received them otherwise."""
+        self.scanned_sequence = sequence
+
     async def _page(self) -> Page:
         return await get_page(
             self._client, self._stream, self._page_filter, start_sequence=self.scanned_sequence + 1, limit=BATCH
