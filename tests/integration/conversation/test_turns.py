@@ -33,6 +33,15 @@ async def test_a_turn_reads_the_call_and_one_page_and_nothing_at_the_leader(
     assert requests == ["$JS.API.DIRECT.GET.CALLS"] * 2
 
 
+async def test_facts_that_are_not_part_of_the_conversation_are_not_decoded(
+    active_call: ActiveCall, model_server: ModelServer, bus_client: Client
+) -> None:
+    model_server.prepare("Muy bien, gracias.")
+    await bus_client.jetstream().publish(f"dial.placed.{active_call.call.call_id}", b"no JSON")
+    await active_call.callee_says(1, "¿Diga?")
+    assert model_server.requests[-1]["messages"][-1] == {"role": "user", "content": "¿Diga?"}
+
+
 @pytest.mark.parametrize("granted_sequence", [None, 1_100_000], ids=["of an older build", "imported"])
 async def test_a_call_without_the_sequence_of_its_grant_in_this_log_is_answered(
     active_call: ActiveCall, model_server: ModelServer, granted_sequence: int | None

@@ -21,6 +21,8 @@ from contracts import Envelope
 PUBLISH, PROCESS, SERVE, ASK = (trace.SpanKind[kind] for kind in ("PRODUCER", "CONSUMER", "SERVER", "CLIENT"))
 TRACER = trace.get_tracer("centralita")
 _W3C = TraceContextTextMapPropagator()
+_exporting: list[trace.TracerProvider] = []
+"""The provider of this process. OpenTelemetry reads the environment each time it is asked for one that is not set."""
 
 
 def start(service: str, endpoint: str) -> Callable[[], None]:
@@ -36,16 +38,19 @@ def start(service: str, endpoint: str) -> Callable[[], None]:
     exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=5)
     provider.add_span_processor(export.BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
+    _exporting.append(provider)
     return provider.shutdown
 
 
 def is_enabled() -> bool:
     """Whether spans are made in this process."""
-    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+    return bool(_exporting)
 
 
 def with_current_span(envelope: Envelope) -> Envelope:
     """Returns the envelope with the current span as trace context, or the envelope itself if there is no span."""
+    if not is_enabled():
+        return envelope
     carrier: dict[str, str] = {}
     _W3C.inject(carrier)
     return replace(envelope, traceparent=carrier["traceparent"]) if carrier else envelope

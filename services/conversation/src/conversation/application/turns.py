@@ -35,7 +35,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from chassis.event_log import EventLog, StoredEvent
-from contracts import AudioRequested, Call, CallDecision, ReplyGenerated, SpeechHeard
+from contracts import AudioRequested, Call, CallDecision, ConversationEnded, ReplyGenerated, SpeechHeard
 from contracts.filters import call_facts_filter, call_state_filter
 from conversation.application.model_chain import Answer
 from conversation.application.replies import ReplyGenerator
@@ -44,6 +44,9 @@ from conversation.domain.conversation import Conversation, Turn
 from conversation.domain.ending import decide_ending
 from conversation.metrics import count_ending
 from conversation.ports import AnswerCache, Model
+
+_KINDS = (SpeechHeard, AudioRequested, ReplyGenerated, ConversationEnded)
+"""The facts of which a conversation consists. Others are not decoded."""
 
 logger = structlog.get_logger()
 
@@ -101,7 +104,7 @@ class Turns:
         facts = call_facts_filter(call.call_id)
         if call.granted_sequence is None or call.granted_sequence >= heard_sequence:
             return await self._log.read((facts,))
-        return await self._log.read_after(facts, call.granted_sequence, known_sequence=heard_sequence)
+        return await self._log.read_after(facts, call.granted_sequence, known_sequence=heard_sequence, kinds=_KINDS)
 
     async def _reply(
         self, conversation: Conversation, turn: Turn, stored: list[StoredEvent], events: TurnEvents
