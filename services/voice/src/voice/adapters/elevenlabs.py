@@ -1,15 +1,14 @@
 """Streamed speech synthesis of ElevenLabs, through the official SDK. The only module that imports it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, cast
+from typing import cast
 
 import httpx
-from aiohttp import ClientSession, ClientTimeout, DummyCookieJar
 from elevenlabs.client import AsyncElevenLabs
 from elevenlabs.core.api_error import ApiError
-from httpx_aiohttp.transport import AiohttpResponseStream
+from httpx_aiohttp import HttpxAiohttpClient
 
 from contracts import AudioRequested
 from providers import Failure, Provider, RequestFailed
@@ -28,43 +27,6 @@ _ENFORCES_LANGUAGE = "_v2_5"
 """Models with this suffix accept a language code; the others answer 400 to it."""
 
 Account = AsyncElevenLabs
-
-
-class _HttpClient(httpx.AsyncClient):
-    """The client that the SDK streams with: aiohttp sends what the SDK has built.
-
-    httpx would build the request once more, and keep cookies, of which the API has none.
-    """
-
-    def __init__(self, session: ClientSession) -> None:
-        super().__init__(trust_env=False)
-        self._session = session
-
-    @asynccontextmanager
-    async def stream(  # type: ignore[override]  # the arguments that the SDK uses for a synthesis
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: dict[str, str],
-        params: Sequence[tuple[str, str]] | None,
-        json: dict[str, Any],
-        timeout: float,
-        **_: None,
-    ) -> AsyncIterator[httpx.Response]:
-        """Sends a request, and yields its answer when the head has arrived. Raises an error of aiohttp, or of httpx."""
-        answer = await self._session.request(
-            method,
-            url,
-            params=params,
-            json=json,
-            headers=headers,
-            allow_redirects=False,
-            auto_decompress=False,
-            timeout=ClientTimeout(total=None, connect=timeout, sock_read=timeout),
-        )
-        async with answer:
-            yield httpx.Response(answer.status, headers=answer.raw_headers, stream=AiohttpResponseStream(answer))
 
 
 class ElevenLabs:
@@ -146,5 +108,5 @@ def _reason(error: ApiError) -> str:
 @asynccontextmanager
 async def connect(*, api_key: str, base_url: str) -> AsyncIterator[AsyncElevenLabs]:
     """Yields a client of one account, and closes its connections at the end."""
-    async with ClientSession(cookie_jar=DummyCookieJar()) as session, _HttpClient(session) as http:
+    async with HttpxAiohttpClient(timeout=CONNECTION_SECONDS) as http:
         yield AsyncElevenLabs(api_key=api_key, base_url=base_url.rstrip("/"), httpx_client=http)
