@@ -116,7 +116,7 @@ async def test_a_batch_of_a_killed_replica_is_counted_once(
     other = Store(killed, store._database.name)
     await other.writers.register(session)
     await session.start_transaction()
-    await other._move_checkpoint(0, end_sequence, session)
+    await other._move_checkpoint(0, {"sequence": end_sequence}, session)
     await other._write(project({}, [(1, EXAMPLES["call.created"])]), session)  # then kill -9: neither commit nor abort
     async with replica():
         await followed(end_sequence)

@@ -26,6 +26,7 @@ from campaign_stats.store import CHECKPOINT, Store, connect
 from campaign_stats.subscriber import Follower
 from campaign_stats.writers import Heartbeats, Writers
 from centralita.embedded.servers import mongo_server
+from chassis.leader_get import get_of_leader
 from chassis.serve import connect_bus
 from chassis.stream_reader import IDLE_SECONDS
 from contracts import (
@@ -38,6 +39,7 @@ from contracts import (
     call_id_of,
 )
 from contracts.examples import EXAMPLES
+from contracts.streams import CALLS
 
 Replica = Callable[..., AbstractAsyncContextManager[ASGIApp]]
 Journal = Callable[[str, str], Awaitable[int]]
@@ -198,7 +200,7 @@ async def test_a_replica_killed_inside_a_transaction_does_not_block_the_others(
     blocker = Store(dead, store._database.name)
     await blocker.writers.register(session)
     await session.start_transaction()
-    await blocker._move_checkpoint(0, 77, session)  # then kill -9: neither commit nor abort
+    await blocker._move_checkpoint(0, {"sequence": 77}, session)  # then kill -9: neither commit nor abort
     async with replica():
         await followed(await journal("survey/1", "waiting"))
     assert killed.is_set()
@@ -234,7 +236,7 @@ async def test_a_slow_replica_that_is_alive_keeps_its_transaction(
     session = other.start_session()
     await slow.writers.register(session)
     await session.start_transaction()
-    await slow._move_checkpoint(0, end_sequence, session)
+    await slow._move_checkpoint(0, {"sequence": end_sequence}, session)
     async with replica():
         for _ in range(2):
             await rounds.acquire()
@@ -340,9 +342,11 @@ async def test_the_lag_grows_while_mongodb_is_unavailable_although_nothing_was_r
 
 
 async def test_the_checkpoint_is_one_document_that_an_operator_can_read(
-    replica: Replica, journal: Journal, followed: Followed, database: Database
+    replica: Replica, journal: Journal, followed: Followed, database: Database, bus_client: Client
 ) -> None:
     async with replica():
         end_sequence = await journal("survey/1", "waiting")
         await followed(end_sequence)
-    assert await database["checkpoints"].find_one() == {"_id": CHECKPOINT, "sequence": end_sequence}
+    stored_at = (await get_of_leader(bus_client, CALLS.name, end_sequence)).time.isoformat()
+    event = {"sequence": end_sequence, "stored_at": stored_at}
+    assert await database["checkpoints"].find_one() == {"_id": CHECKPOINT, "sequence": end_sequence, "event": event}

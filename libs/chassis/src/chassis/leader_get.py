@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64decode
+from collections.abc import Mapping
 from datetime import datetime
 
 from nats.aio.client import Client
@@ -15,8 +16,17 @@ async def get_newest_of_leader(client: Client, stream: str, filter: str) -> Stor
 
     ``get_last_msg`` of nats-py parses the headers as those of an e-mail, which takes longer than all else.
     """
-    query = json.dumps({"last_by_subj": filter}).encode()
-    message = (await request_json(client, f"$JS.API.STREAM.MSG.GET.{stream}", query))["message"]
+    return await _get(client, stream, {"last_by_subj": filter})
+
+
+async def get_of_leader(client: Client, stream: str, sequence: int) -> StoredMessage:
+    """Returns the message at a sequence. Raises an error of nats-py; NotFoundError if there is none."""
+    return await _get(client, stream, {"seq": sequence})
+
+
+async def _get(client: Client, stream: str, query: Mapping[str, object]) -> StoredMessage:
+    subject = f"$JS.API.STREAM.MSG.GET.{stream}"
+    message = (await request_json(client, subject, json.dumps(query).encode()))["message"]
     return StoredMessage(
         subject=message["subject"],
         seq=message["seq"],

@@ -12,6 +12,8 @@ batch is applied again later.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
 
 from campaign_stats.store import BatchRejected, EventsRefused, Store
 from contracts import Event
@@ -21,23 +23,31 @@ OnRefused = Callable[[Mapping[int, Sequence[str]]], Awaitable[None]]
 
 
 async def apply_batch(
-    store: Store, checkpoint: int, batch: Sequence[tuple[int, Event]], *, end_sequence: int, on_refused: OnRefused
+    store: Store,
+    checkpoint: int,
+    batch: Sequence[tuple[int, Event]],
+    *,
+    end_sequence: int,
+    on_refused: OnRefused,
+    stored_at: datetime | None = None,
 ) -> None:
     """Applies the batch without the events that cannot be written. Raises what `Store.apply` raises otherwise."""
+    apply = partial(store.apply, end_sequence=end_sequence, stored_at=stored_at)
+    apply_rest = partial(apply_batch, store, end_sequence=end_sequence, on_refused=on_refused, stored_at=stored_at)
     try:
-        await store.apply(checkpoint, batch, end_sequence=end_sequence)
+        await apply(checkpoint, batch)
     except EventsRefused as error:
         await on_refused(error.reasons)
         rest = [(sequence, event) for sequence, event in batch if sequence not in error.reasons]
-        await apply_batch(store, checkpoint, rest, end_sequence=end_sequence, on_refused=on_refused)
+        await apply_rest(checkpoint, rest)
     except BatchRejected as error:
         if not batch:
             raise
         if len(batch) == 1:
             await on_refused({batch[0][0]: [str(error)]})
-            await store.apply(checkpoint, [], end_sequence=end_sequence)
+            await apply(checkpoint, [])
             return
         half = len(batch) // 2
         middle = batch[half - 1][0]
         await apply_batch(store, checkpoint, batch[:half], end_sequence=middle, on_refused=on_refused)
-        await apply_batch(store, middle, batch[half:], end_sequence=end_sequence, on_refused=on_refused)
+        await apply_rest(middle, batch[half:])

@@ -10,12 +10,17 @@ no longer has the value from which the batch was read (law 8). From that follows
 - The documents are disposable. In an empty database the checkpoint is 0, so the projection reads the log from its start
   and computes the same documents.
 
+A sequence alone does not say of which log it is. So the checkpoint also has the time at which nats-server stored the
+event there. A restored, copied or migrated log keeps these times; a log into which events were published or imported
+again has others. Without that time, as in a checkpoint of an older build, the log at the next start counts as the same.
+
 Each call document also names the sequence of its last event, so an event before it changes nothing. The transaction of
 a killed process locks the checkpoint; `campaign_stats.writers` ends it.
 """
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -91,21 +96,43 @@ class Store:
         checkpoint = await self._checkpoints.find_one({"_id": CHECKPOINT})
         return int(checkpoint["sequence"]) if checkpoint else 0
 
-    async def apply(self, checkpoint: int, batch: Sequence[tuple[int, Event]], *, end_sequence: int) -> None:
+    async def checkpoint_stored_at(self, checkpoint: int) -> datetime | None:
+        """Returns when nats-server stored the event at the checkpoint; None if that is not recorded."""
+        found = await self._checkpoints.find_one({"_id": CHECKPOINT, "event.sequence": checkpoint})
+        return datetime.fromisoformat(found["event"]["stored_at"]) if found else None
+
+    async def record_stored_at(self, checkpoint: int, stored_at: datetime) -> None:
+        """Records when nats-server stored the event at the checkpoint, unless the checkpoint has moved."""
+        event = _event(checkpoint, stored_at)
+        await self._checkpoints.update_one({"_id": CHECKPOINT, "sequence": checkpoint}, {"$set": {"event": event}})
+
+    async def apply(
+        self,
+        checkpoint: int,
+        batch: Sequence[tuple[int, Event]],
+        *,
+        end_sequence: int,
+        stored_at: datetime | None = None,
+    ) -> None:
         """Writes what the batch changes and moves the checkpoint to `end_sequence`, all or nothing.
+
+        `stored_at`: when nats-server stored the event at `end_sequence`, if that is known.
 
         Raises Conflict if the checkpoint is no longer `checkpoint`, as for a batch that is applied a second time.
         Raises EventsRefused or BatchRejected if a document cannot be stored (see `campaign_stats.applying`). A
         cancellation takes effect after the transaction: one that is interrupted keeps its locks.
         """
-        await _finish(self._apply(checkpoint, batch, end_sequence))
+        present: Document = {"sequence": end_sequence}
+        if stored_at:
+            present["event"] = _event(end_sequence, stored_at)
+        await _finish(self._apply(checkpoint, batch, present))
 
-    async def _apply(self, checkpoint: int, batch: Sequence[tuple[int, Event]], end_sequence: int) -> None:
+    async def _apply(self, checkpoint: int, batch: Sequence[tuple[int, Event]], present: Document) -> None:
         async with self._client.start_session() as session:
             await self.writers.register(session)
             try:
                 async with await session.start_transaction():
-                    await self._move_checkpoint(checkpoint, end_sequence, session)
+                    await self._move_checkpoint(checkpoint, present, session)
                     projected = project(await self._load(batch, session), batch, refusals)
                     if projected.refused:
                         raise EventsRefused(projected.refused)
@@ -119,12 +146,12 @@ class Store:
             except ENCODING_ERRORS as error:
                 raise BatchRejected(f"the driver cannot send a document ({type(error).__name__})") from error
 
-    async def _move_checkpoint(self, checkpoint: int, end_sequence: int, session: AsyncClientSession) -> None:
+    async def _move_checkpoint(self, checkpoint: int, present: Document, session: AsyncClientSession) -> None:
         """Moves the checkpoint. Raises Conflict. Called first, so that a replica that loses has done no work."""
         expected = {"_id": CHECKPOINT, "sequence": checkpoint}
         try:
             moved = await self._checkpoints.update_one(
-                expected, {"$set": {"sequence": end_sequence}}, upsert=checkpoint == 0, session=session
+                expected, {"$set": present}, upsert=checkpoint == 0, session=session
             )
         except DuplicateKeyError as error:  # the checkpoint exists with another value, so the upsert inserted a second
             raise Conflict from error
@@ -178,6 +205,11 @@ def connect(url: str, *, collection_seconds: int | None = None) -> AsyncMongoCli
         connectTimeoutMS=connect_milliseconds,
         socketTimeoutMS=(_ANSWER_SECONDS if collection_seconds is None else collection_seconds) * 1000,
     )
+
+
+def _event(sequence: int, stored_at: datetime) -> Document:
+    """Returns the event at a checkpoint. Its time is a text, because a date of BSON has only milliseconds."""
+    return {"sequence": sequence, "stored_at": stored_at.isoformat()}
 
 
 def _error_codes(error: OperationFailure) -> set[int | None]:

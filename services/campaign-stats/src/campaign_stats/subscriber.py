@@ -15,10 +15,12 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
 from pymongo.errors import PyMongoError
 
 from campaign_stats.applying import apply_batch
@@ -28,6 +30,7 @@ from campaign_stats.writers import MAX_SILENT_SECONDS, Heartbeats
 from chassis import tracing
 from chassis.dead_letters import DeadLetterRefused, store_dead_letter
 from chassis.direct_get import StoredMessage
+from chassis.leader_get import get_of_leader
 from chassis.metrics import DEAD_LETTERS, TERMINATED
 from chassis.stored_event import stored_event_of_raw
 from chassis.stream_reader import Reader, StreamRecreated
@@ -51,7 +54,7 @@ _UNREADABLE_PAUSE_SECONDS = 0.5
 
 
 class OutOfSync(Exception):
-    """The checkpoint is beyond the end of the log or before archived events, or moved back.
+    """The checkpoint is of another log, before archived events, or moved back.
 
     The follower reads again from the checkpoint.
     """
@@ -139,6 +142,23 @@ class Follower:
                 f"the log ends at {end_sequence}, before the checkpoint {checkpoint}: the documents were made from "
                 "another log; drop the database, and they are rebuilt from this one"
             )
+        if checkpoint:
+            await self._check_event(checkpoint)
+
+    async def _check_event(self, checkpoint: int) -> None:
+        """Raises OutOfSync if the log has another event at the checkpoint than the one from which it was made."""
+        try:
+            stored = await get_of_leader(self._client, CALLS.name, checkpoint)
+        except NotFoundError:  # it was archived, or an import was undone
+            return
+        recorded_at = await self._store.checkpoint_stored_at(checkpoint)
+        if recorded_at is None:
+            await self._store.record_stored_at(checkpoint, stored.time)
+        elif recorded_at != stored.time:
+            raise OutOfSync(
+                f"the event at the checkpoint {checkpoint} was stored at {stored.time}, not at {recorded_at}: the "
+                "documents were made from another log; drop the database, and they are rebuilt from this one"
+            )
 
     async def _apply_next(self, reader: Reader, checkpoint: int) -> int:
         """Applies the next batch, if there is one; returns the checkpoint after it."""
@@ -192,7 +212,8 @@ class Follower:
         end_sequence = messages[-1].seq
         with BATCH_SECONDS.time(), _spans(messages):
             await on_refused(unreadable)
-            await apply_batch(self._store, checkpoint, events, end_sequence=end_sequence, on_refused=on_refused)
+            apply = partial(apply_batch, end_sequence=end_sequence, stored_at=messages[-1].time)
+            await apply(self._store, checkpoint, events, on_refused=on_refused)
         APPLIED.inc(len(messages))
         self._locked_at = None
         return end_sequence

@@ -73,11 +73,13 @@ class ProjectionDatabase:
     async def begin_swap(self, new_sequence: int, fenced_sequence: int) -> None:
         """Records that the new documents, whose sequence is `new_sequence`, replace these. It cannot be undone."""
         checkpoint = {"sequence": FENCE, "stood_at": fenced_sequence, "swapping_to": new_sequence}
-        await self._checkpoints.update_one({"_id": CHECKPOINT}, {"$set": checkpoint}, upsert=True)
+        change = {"$set": checkpoint, "$unset": {"event": ""}}  # the documents may have been made from another log
+        await self._checkpoints.update_one({"_id": CHECKPOINT}, change, upsert=True)
 
     async def release(self, sequence: int) -> None:
         """Lets the writers continue from `sequence`."""
-        await self._checkpoints.replace_one({"_id": CHECKPOINT}, {"_id": CHECKPOINT, "sequence": sequence}, upsert=True)
+        change = {"$set": {"sequence": sequence}, "$unset": {"stood_at": "", "swapping_to": ""}}
+        await self._checkpoints.update_one({"_id": CHECKPOINT}, change, upsert=True)
 
     async def begin_rebuild(self, identity: str) -> int:
         """Returns the sequence at which an interrupted rebuild continues. Drops a rebuild with another `identity`."""
