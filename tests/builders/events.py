@@ -40,4 +40,4 @@ def campaign_resumed(campaign_id: str, *, at: datetime = NOW) -> CampaignResumed
 
 def an_envelope(id: str = "cause-1") -> Envelope:
     """Returns the envelope of a message with this id, such as the cause of an event."""
-    return Envelope.read({}, subject="test", id=id, time=NOW)
+    return Envelope.read({}, id=id, time=NOW)

@@ -119,7 +119,7 @@ class Injector:
         for call in self.draw.sample(open_calls, min(_EARLY_TIMERS, len(open_calls))):
             assert call.deadline_at
             timer = TimerDue(call_id=call.call_id, deadline_at=call.deadline_at)
-            envelope = Envelope.of(timer, id=str(uuid4()), source="chaos", time=datetime.now(UTC))
+            envelope = Envelope.of(id=str(uuid4()), source="chaos", time=datetime.now(UTC))
             body, headers = timer.model_dump_json().encode(), envelope.headers()
             await until_answered(lambda s=timer.subject, b=body, h=headers: js.publish(s, b, headers=h))  # type: ignore[misc]
 

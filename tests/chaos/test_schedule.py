@@ -44,7 +44,7 @@ CALL = CREATED.call.model_copy(update={"call_id": CALL_ID})
 
 def message(stream: str, sequence: int, event: Event, *, id: str = "", cause: str | None = None) -> Message:
     at = NOW + timedelta(seconds=sequence)
-    envelope = Envelope.of(event, id=id or f"{stream}/{sequence}", source="test", time=at)
+    envelope = Envelope.of(id=id or f"{stream}/{sequence}", source="test", time=at)
     headers = replace(envelope, causation_id=cause).headers()
     return Message(stream, sequence, at, event.subject, headers, event.model_dump_json().encode())
 

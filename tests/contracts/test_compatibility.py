@@ -46,6 +46,11 @@ def put(*path: str, to: object) -> Change:
 
 
 BREAKING: dict[str, tuple[Change, str]] = {
+    "a default changes": (put("properties", "age", "default", to=0), "body.age: default was None, is 0"),
+    "a default is removed": (
+        lambda s: s["properties"]["age"].pop("default"),
+        "body.age: default was None, is 'no default'",
+    ),
     "a property is removed": (lambda s: s["properties"].pop("age"), "body.age: property removed"),
     "a property is renamed": (
         lambda s: s["properties"].update(full_name=s["properties"].pop("name")),
@@ -67,11 +72,11 @@ BREAKING: dict[str, tuple[Change, str]] = {
         "body.name: only certain values are accepted now",
     ),
     "null is no longer accepted": (
-        put("properties", "age", to={"type": "integer", "minimum": 0}),
+        put("properties", "age", to={"type": "integer", "minimum": 0, "default": None}),
         "body.age: no longer accepts null",
     ),
     "a minimum within an alternative increases": (
-        put("properties", "age", to={"anyOf": [{"type": "integer", "minimum": 18}, {"type": "null"}]}),
+        put("properties", "age", "anyOf", to=[{"type": "integer", "minimum": 18}, {"type": "null"}]),
         "body.age: minimum was 0, is 18",
     ),
     "a maximum length decreases": (put("properties", "name", "maxLength", to=10), "body.name: maxLength was 20, is 10"),
@@ -95,7 +100,7 @@ HARMLESS: dict[str, Change] = {
     "a required property becomes optional": lambda s: s["required"].remove("name"),
     "an enumeration widens": put("$defs", "Status", "enum", to=["open", "closed", "ajar"]),
     "a whole number becomes any number": put(
-        "properties", "age", to={"anyOf": [{"type": "number", "minimum": 0}, {"type": "null"}]}
+        "properties", "age", "anyOf", to=[{"type": "number", "minimum": 0}, {"type": "null"}]
     ),
     "null becomes valid": put(
         "properties", "name", to={"anyOf": [{"type": "string", "maxLength": 20}, {"type": "null"}]}

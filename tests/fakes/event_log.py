@@ -22,6 +22,7 @@ class FakeEventLog:
     """The filters of which the newest event was read."""
     filters_read: list[str] = field(default_factory=list)
     """The filters of all reads."""
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     async def append(
         self,
@@ -48,9 +49,7 @@ class FakeEventLog:
     def store(self, event: Event, event_id: str | None = None, cause: Envelope | None = None) -> StoredEvent:
         """Stores an event without a guard and returns it."""
         sequence = len(self.stored) + 1
-        envelope = Envelope.of(
-            event, id=event_id or f"event-{sequence}", source="test", time=datetime.now(UTC), cause=cause
-        )
+        envelope = Envelope.of(id=event_id or f"event-{sequence}", source="test", time=self.now(), cause=cause)
         stored = StoredEvent(event, envelope, sequence, stored_at=envelope.time)
         self.stored.append(stored)
         return stored

@@ -1,4 +1,4 @@
-"""Reading events of a period, and publishing near the payload limit, on a real nats-server."""
+"""Stored headers, reading events of a period, and publishing near the payload limit, on a real nats-server."""
 
 import asyncio
 from datetime import timedelta
@@ -10,7 +10,7 @@ from nats.aio.msg import Msg
 from nats.errors import MaxPayloadError
 
 from chassis.direct_get import MAX_PAGE
-from chassis.event_log import MAX_HEADER_BYTES, EventLog, publish, size_of
+from chassis.event_log import GUARD_SEQUENCE, MAX_HEADER_BYTES, EventLog, Guard, publish, size_of
 from contracts import DialClaimed, SpeechHeard
 from contracts.examples import EXAMPLES
 from contracts.streams import CALLS
@@ -66,6 +66,19 @@ async def test_a_period_without_events_of_the_filter_is_empty(calls: EventLog) -
     stored = await calls.append(SPEECH)
     hour = timedelta(hours=1)
     assert await calls.read_period(CLAIMS, stored.envelope.time - hour, stored.envelope.time + hour) == []
+
+
+async def test_a_stored_event_has_no_header_that_its_message_implies(calls: EventLog, bus_client: Client) -> None:
+    appended = await calls.append(SPEECH, guard=Guard(SPEECH.subject, 0))
+    message = await bus_client.jetstream().get_msg(CALLS.name, appended.sequence)
+    assert message.headers == {
+        "Nats-Msg-Id": appended.envelope.id,
+        "ce-source": appended.envelope.source,
+        GUARD_SEQUENCE: "0",
+    }
+    stored = await calls.last(SPEECH.subject)
+    assert stored
+    assert (stored.envelope.id, stored.envelope.time) == (appended.envelope.id, message.time)
 
 
 @pytest.mark.parametrize("header_bytes", [0, 300, 60_000])

@@ -225,7 +225,7 @@ async def test_a_retry_that_is_delivered_again_after_its_decision_does_not_dial_
     call_id = call_id_of("r-3")
 
     async def handle(cause: str, event: DecidingEvent, *, is_redelivered: bool = False) -> CommandOutcome:
-        envelope = Envelope.read({}, subject="test", id=cause, time=datetime.now(UTC))
+        envelope = Envelope.read({}, id=cause, time=datetime.now(UTC))
         return await service.handle(call_input(event, envelope, is_redelivered=is_redelivered))
 
     async def dial_and_fail(attempt: int) -> None:
@@ -241,7 +241,7 @@ async def test_a_retry_that_is_delivered_again_after_its_decision_does_not_dial_
 
     await handle("request", requested(request_id="r-3"))
     await dial_and_fail(1)
-    envelope = Envelope.read({}, subject="test", id="retry", time=datetime.now(UTC))
+    envelope = Envelope.read({}, id="retry", time=datetime.now(UTC))
     retry = StoredEvent(CallRetryRequested(call_id=call_id), envelope, sequence=1)
     assert (await service.handle_command(retry)).accepted
     await dial_and_fail(2)

@@ -82,7 +82,7 @@ async def append_as_newer_build(client: Client, event: CallDecision, **call: obj
     """Appends the event with fields of its call replaced, as the newer build writes it."""
     body = event.model_dump(mode="json")
     body["call"] |= call
-    envelope = Envelope.of(event, id=str(uuid4()), source=Service.ORCHESTRATOR, time=NOW)
+    envelope = Envelope.of(id=str(uuid4()), source=Service.ORCHESTRATOR, time=NOW)
     await client.jetstream().publish(event.subject, json.dumps(body).encode(), headers=envelope.headers())
     return event.call_id
 
@@ -112,7 +112,7 @@ async def test_a_rolling_upgrade_over_an_additive_change_loses_nothing(
                     call_id=call_id, attempt=1, turn=1, disposition=Disposition.CONFIRMED, summary=""
                 )
                 body = ended.model_dump(mode="json") | {"disposition": NEW_VALUE}
-                headers = Envelope.of(ended, id=str(uuid4()), source=Service.CONVERSATION, time=NOW).headers()
+                headers = Envelope.of(id=str(uuid4()), source=Service.CONVERSATION, time=NOW).headers()
                 await js.publish(ended.subject, json.dumps(body).encode(), headers=headers)
             await calls.append(
                 TelephonyStatusReported(

@@ -198,7 +198,7 @@ async def test_an_input_with_a_decision_in_the_log_is_not_retried_without_force(
 ) -> None:
     created = EXAMPLES["call.created"]
     assert isinstance(created, CallCreated)
-    cause = Envelope.read({}, subject=CANCEL.subject, id="REQUESTS/1", time=created.occurred_at)
+    cause = Envelope.read({}, id="REQUESTS/1", time=created.occurred_at)
     await calls.append(created, cause=cause)
     sequence = await store_dead_letter(bus_client, subject=CANCEL.subject, body=CANCEL.model_dump_json().encode())
     with pytest.raises(CannotRetry, match="the log contains the decision on it already"):

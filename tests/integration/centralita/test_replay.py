@@ -22,7 +22,7 @@ from centralita.replay.scope import Scope, call_of
 from centralita.replay.verifying import verify
 from chassis.barrier import wait_until_processed
 from chassis.event_log import EventLog
-from contracts import CallRequested, CampaignDecision, Event
+from contracts import CallRequested, CampaignDecision, Envelope, Event
 from contracts.consumers import VOICE_DIALS
 from contracts.examples import EXAMPLES
 from contracts.streams import CALLS, REQUESTS
@@ -49,6 +49,10 @@ def imported_content(message: Message) -> tuple[str, str, dict[str, str], bytes]
     return message.stream, message.subject, {**headers, "ce-id": message.identity}, message.body
 
 
+def envelope_of(message: Message) -> Envelope:
+    return Envelope.read(message.headers, id=message.identity, time=message.time)
+
+
 async def message_counts(client: Client) -> list[int]:
     js = client.jetstream()
     return [(await js.stream_info(stream.name)).state.messages for stream in (CALLS, REQUESTS)]
@@ -67,6 +71,9 @@ async def test_an_exported_and_imported_log_is_unchanged(
         actual = [imported_content(message) for message in target.messages if message.stream == stream]
         assert [(one[0], one[1], one[3]) for one in actual] == [(one[0], one[1], one[3]) for one in expected]
         assert all(old[2].items() <= new[2].items() for old, new in zip(expected, actual, strict=True))
+    stored_at = {one.identity: one.time for one in source.messages}
+    assert {one.identity: envelope_of(one).time for one in source.messages} == stored_at
+    assert {one.identity: envelope_of(one).time for one in target.messages} == stored_at
 
 
 async def test_an_imported_log_has_no_drift(exported: Path, bus_client: Client) -> None:

@@ -106,7 +106,7 @@ class Orchestrator:
             outcome = CommandOutcome(accepted=False, reasons=reasons, code=code)
         elif not self.refusal:
             outcome = CommandOutcome(accepted=True, **await self.handle(event))
-        subject = outcome_subject((message.headers or {})["ce-id"])
+        subject = outcome_subject((message.headers or {})["Nats-Msg-Id"])
         await self.client.publish(subject, outcome.model_dump_json().encode())
 
     async def is_unknown(self, event: Event) -> bool:

@@ -60,7 +60,9 @@ async def requested(client: Client) -> list[tuple[str, str]]:
     last = (await js.stream_info(REQUESTS.name)).state.last_seq
     messages = [await js.get_msg(REQUESTS.name, sequence) for sequence in range(1, last + 1)]
     assert {(message.subject or "").rpartition(".")[0] for message in messages} <= {"call.retry_requested"}
-    return [(json.loads(message.data or b"")["call_id"], (message.headers or {})["ce-id"]) for message in messages]
+    return [
+        (json.loads(message.data or b"")["call_id"], (message.headers or {})["Nats-Msg-Id"]) for message in messages
+    ]
 
 
 async def audit(as_: "As") -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ async def last_request(bus_client: Client) -> tuple[Event, Envelope]:
     assert message.subject
     assert message.data
     assert message.headers
-    envelope = Envelope.read(message.headers, subject=message.subject, id="", time=datetime.now(UTC))
+    envelope = Envelope.read(message.headers, id="", time=datetime.now(UTC))
     return decode(message.subject, message.data), envelope
 
 

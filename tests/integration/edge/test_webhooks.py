@@ -34,7 +34,7 @@ SAMPLES = {
 
 async def telephony_events(calls: EventLog, call: Call) -> list[StoredEvent]:
     """Returns the stored `telephony.*` events of the call."""
-    return [r for r in await calls.read(call_filters(call.call_id)) if r.envelope.type.startswith("telephony.")]
+    return [r for r in await calls.read(call_filters(call.call_id)) if r.event.event_name.startswith("telephony.")]
 
 
 def webhooks_counted(kind: str, result: str) -> float:

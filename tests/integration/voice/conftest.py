@@ -144,7 +144,7 @@ def request_audio(calls: EventLog) -> RequestAudio:
 
 def cause_of(event: CallStatusChanged) -> Envelope:
     """The envelope of a message about the call."""
-    return Envelope.of(event, id=f"cause/{event.call_id}", source="test", time=event.occurred_at)
+    return Envelope.of(id=f"cause/{event.call_id}", source="test", time=event.occurred_at)
 
 
 async def dial_events(calls: EventLog, event: CallStatusChanged) -> list[Event]:

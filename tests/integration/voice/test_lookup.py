@@ -43,7 +43,7 @@ from voice.ports import ProviderCall
 CLAIMED_AT = datetime(2030, 1, 15, 12, 0, 0, 500_000, tzinfo=UTC)
 CALL = a_call(CallStatus.DIALING)
 CLAIM = DialClaimed(call_id=CALL.call_id, attempt=1)
-ENVELOPE = Envelope.of(CLAIM, id="claim", source="voice", time=CLAIMED_AT - timedelta(hours=1))
+ENVELOPE = Envelope.of(id="claim", source="voice", time=CLAIMED_AT - timedelta(hours=1))
 CLAIMED_ATTEMPT = Attempt((), StoredEvent(CLAIM, ENVELOPE, 1, stored_at=CLAIMED_AT))
 """The clock of the process that claimed it is slow."""
 ENDED = ("completed", "canceled")

@@ -57,7 +57,7 @@ async def replicas(
 
 
 def cause_of(call_id: UUID) -> Envelope:
-    return Envelope.read({}, subject="test", id=f"cause/{call_id}", time=datetime.now(UTC))
+    return Envelope.read({}, id=f"cause/{call_id}", time=datetime.now(UTC))
 
 
 async def dial(rate_limiter: DialRateLimiter, log: EventLog, dialled_at: list[float]) -> None:

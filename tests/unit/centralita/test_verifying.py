@@ -37,6 +37,9 @@ assert isinstance(REQUEST, CallRequested)
 CALL_ID: UUID = call_id_of(REQUEST.request_id or "")
 DAY = timedelta(days=1)
 US = frozenset({"US"})
+WROTE_ALL = {"ce-specversion": "1.0", "ce-subject": "x"}
+WROTE_DEFAULTS = {"ce-specversion": "1.0"}
+"""Headers by which the builds are recognized that wrote nulls, and those that wrote other defaults."""
 
 
 class LogWriter:
@@ -57,7 +60,7 @@ class LogWriter:
     def add(self, event: Event, *, cause: Envelope | None = None, stream: str = CALLS.name) -> Message:
         number = len(self.messages) + 1
         time = STARTED_AT + self.waited + timedelta(seconds=number)
-        envelope = Envelope.of(event, id=f"id-{number}", source="test", time=time, cause=cause)
+        envelope = Envelope.of(id=f"id-{number}", source="test", time=time, cause=cause)
         body = event.body()
         self.messages.append(Message(stream, number, time, event.subject, envelope.headers(), body))
         return self.messages[-1]
@@ -204,20 +207,32 @@ async def test_an_input_that_is_a_dead_letter_is_not_judged(log: LogWriter) -> N
 
 async def test_a_field_that_the_recorded_event_does_not_have_is_not_compared(log: LogWriter) -> None:
     busy = log.messages[-1]
-    assert b'"settlement_checks":0' in busy.body
-    log.messages[-1] = replace_in_body(busy, b',"settlement_checks":0', b"")
+    changed = replace_in_body(busy, b',"reason":"busy"', b"")
+    log.messages[-1] = replace(changed, headers={**busy.headers, **WROTE_ALL})
     assert (await verify(log.record())).drifts == ()
 
 
-@pytest.mark.parametrize("has_nulls", [False, True])
-async def test_a_field_that_is_missing_is_null_unless_the_build_wrote_nulls(log: LogWriter, has_nulls: bool) -> None:
-    busy = log.messages[-1]
-    changed = replace_in_body(busy, b',"reason":"busy"', b"")
-    log.messages[-1] = replace(changed, headers={**busy.headers, **({"ce-subject": "x"} if has_nulls else {})})
-    drifts = (await verify(log.record())).drifts
-    assert [difference[:2] for drift in drifts for difference in drift.differences if difference[0] == "reason"] == (
-        [] if has_nulls else [("reason", None)]
-    )
+@pytest.mark.parametrize(
+    ("headers", "differences"),
+    [
+        (WROTE_ALL, []),
+        (WROTE_DEFAULTS, [("reason", None)]),
+        ({}, [("reason", None), ("call.undialled_attempts", 0)]),
+    ],
+)
+async def test_a_missing_field_has_the_value_that_the_build_left_out(
+    log: LogWriter, headers: dict[str, str], differences: list[tuple[str, object]]
+) -> None:
+    busy_index = len(log.messages) - 1
+    assert isinstance(REQUEST, CallRequested)
+    assert await log.pass_deadline()
+    await log.decide(grant_of(REQUEST.campaign_id, attempt=2))
+    assert await log.decide(DialRefused(call_id=CALL_ID, attempt=2, is_permanent=False, reason="no credit"))
+    for index, field in ((busy_index, b',"reason":"busy"'), (-1, b',"undialled_attempts":1')):
+        changed = replace_in_body(log.messages[index], field, b"")
+        log.messages[index] = replace(changed, headers={**changed.headers, **headers})
+    found = [difference[:2] for drift in (await verify(log.record())).drifts for difference in drift.differences]
+    assert [one for one in found if one[0] in ("reason", "call.undialled_attempts")] == differences
 
 
 async def test_an_unknown_field_of_the_recorded_event_is_not_compared(log: LogWriter) -> None:

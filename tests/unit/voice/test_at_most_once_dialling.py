@@ -42,8 +42,8 @@ def dial_events(log: FakeEventLog) -> list[Event]:
 
 
 def store_claim(log: FakeEventLog, *, age_seconds: float) -> None:
-    time = datetime.now(UTC) - timedelta(seconds=age_seconds)
-    envelope = Envelope.of(CLAIM, id="claim-of-another", source="voice", time=time)
+    time = log.now() - timedelta(seconds=age_seconds)
+    envelope = Envelope.of(id="claim-of-another", source="voice", time=time)
     log.stored.append(StoredEvent(CLAIM, envelope, len(log.stored) + 1))
 
 
@@ -88,6 +88,15 @@ async def test_a_process_whose_claim_conflicts_sends_nothing() -> None:
     with pytest.raises(AttemptInProgress):
         await dialing(log, telephony).dial(ORDER, an_envelope())
     assert telephony.orders == []
+    assert dial_events(log) == [CLAIM]
+
+
+async def test_the_age_of_a_claim_is_measured_by_the_clock_of_the_log() -> None:
+    log, telephony = FakeEventLog.of(ORDER), FakeTelephony()
+    log.now = lambda: datetime.now(UTC) - timedelta(hours=1)  # this machine is ahead of the server
+    store_claim(log, age_seconds=0)
+    with pytest.raises(AttemptInProgress):
+        await dialing(log, telephony).dial(ORDER, an_envelope(), is_redelivered=True)
     assert dial_events(log) == [CLAIM]
 
 

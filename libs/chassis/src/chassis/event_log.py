@@ -61,14 +61,17 @@ class Guard:
 
 
 class EventLog:
-    """One stream of events. `source` is the ``ce-source`` of the events that are appended here, `now` their time."""
+    """One stream of events. `source` is the ``ce-source`` of the events that are appended here.
+
+    `now`: the present time, to compare with that of events: the server's, or that of this machine if both are equal.
+    """
 
     def __init__(self, client: Client, stream: str, *, source: str, now: Callable[[], datetime] = wall_clock) -> None:
         self._client = client
         self._history = History(client, stream)
         self._stream = stream
         self._source = source
-        self._now = now
+        self.now = now
 
     async def append(
         self,
@@ -84,8 +87,8 @@ class EventLog:
         acknowledgement was lost is repeated. If the guard of the repetition fails because the first try was stored,
         the stored event is returned.
         """
-        identity, time = event_id or str(uuid_utils.uuid7()), self._now()
-        envelope = Envelope.of(event, id=identity, source=self._source, time=time, cause=cause)
+        identity, time = event_id or str(uuid_utils.uuid7()), self.now()
+        envelope = Envelope.of(id=identity, source=self._source, time=time, cause=cause)
         with tracing.span(f"publish {event.event_name}", tracing.PUBLISH, envelope.traceparent):
             envelope = tracing.with_current_span(envelope)
             sent = {**envelope.headers(), **(guard.headers(event.subject) if guard else {})}

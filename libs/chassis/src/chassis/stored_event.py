@@ -84,7 +84,7 @@ def _envelope(headers: Mapping[str, str], subject: str, stream: str, sequence: i
     Others write the headers of a request, so their lengths are checked. Raises InvalidMessage.
     """
     id = headers.get("Nats-Msg-Id") or f"{stream}/{sequence}"
-    envelope = Envelope.read(headers, subject=subject, id=id, time=time)
+    envelope = Envelope.read(headers, id=id, time=time)
     if stream == REQUESTS.name:
         envelope.check_lengths()
     return envelope

@@ -1,8 +1,8 @@
 """Compares two JSON schemas of an event and finds breaking changes.
 
 The rule: a message that was valid must stay valid, because the log keeps old messages and upstream systems go on
-sending them. A property that a reader may use must not disappear. Additions and relaxations are allowed. A breaking
-change needs a new version.
+sending them. A property that a reader may use must not disappear. A default must stay, because a message does not
+contain a value that is the default. Additions and relaxations are allowed. A breaking change needs a new version.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,6 +18,7 @@ _COMPARED = frozenset(
 _ANNOTATIONS = frozenset({"$schema", "$id", "$defs", "title", "description", "default", "examples", "deprecated"})
 _UNORDERED = _COMPARED | _ANNOTATIONS | {*_CEILINGS, *_FLOORS}
 """Every other keyword (``pattern``, ``format``, unknown ones) must stay unchanged."""
+_NONE = "no default"
 
 
 def breaking_changes(old_schema: Schema, new_schema: Schema) -> list[str]:
@@ -72,6 +73,7 @@ class _Comparison:
             if name not in after:
                 yield f"{where}.{name}: property removed"
             else:
+                yield from _default(before[name], after[name], f"{where}.{name}")
                 yield from self.of(before[name], after[name], f"{where}.{name}", seen)
         for name in new.get("required", ()):
             if name not in old.get("required", ()):
@@ -110,6 +112,11 @@ def _values(old: Schema, new: Schema, where: str) -> Iterator[str]:
     for value in was:
         if value not in allowed:
             yield f"{where}: value {value!r} is no longer accepted"
+
+
+def _default(old: Schema, new: Schema, where: str) -> Iterator[str]:
+    if "default" in old and new.get("default", _NONE) != old["default"]:
+        yield f"{where}: default was {old['default']!r}, is {new.get('default', _NONE)!r}"
 
 
 def _limits(old: Schema, new: Schema, where: str) -> Iterator[str]:

@@ -81,7 +81,7 @@ def asyncapi() -> Document:
         "info": {
             "title": "Centralita",
             "version": "1.0.0",
-            "description": "Phone calls by AI agents: every event on NATS JetStream, as CloudEvents in binary mode",
+            "description": "Phone calls by AI agents: every event on NATS JetStream, with CloudEvents attributes",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",

@@ -1,27 +1,33 @@
-"""The envelope: CloudEvents 1.0 in NATS binary mode. The attributes are headers, and the body is only the event.
+"""The envelope: the attributes of CloudEvents 1.0, as headers of a NATS message whose body is only the event.
 
-Headers are stored with every message, so only those are written that a reader cannot derive. Older logs have more of
-them, and the cause and the correlation under longer names.
+Headers are stored with every message, so only those are written that the message does not imply (ADR 36):
+
+| attribute | without its header |
+|---|---|
+| ``specversion`` | always ``1.0`` |
+| ``id`` | the ``Nats-Msg-Id``, and without it the position in the stream |
+| ``type`` | the name is the first two tokens of the subject; the version is that of the reader's contract |
+| ``time`` | when the server stored the message |
+
+A reader prefers the header: requests, imported messages and older logs have more of them. Older logs have the cause
+and the correlation under longer names.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from contracts.event import Event
 from contracts.instants import Instant, clamped
 from contracts.invalid import InvalidMessage
 
 MAX_HEADER_LENGTH = 200
 """How many characters a header of a request may have that later events carry on."""
 
-SPEC_VERSION = "1.0"
 HEADERS: Mapping[str, str] = {
     "id": "ce-id",
-    "type": "ce-type",
     "source": "ce-source",
     "time": "ce-time",
     "correlation_id": "ce-correlationid",
@@ -36,14 +42,15 @@ _INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """The attributes of a message: id, type, source, time, cause and trace.
+    """The attributes of a message: id, source, time, cause and trace. Its type is that of its event.
 
-    ``causation_id`` is the id of the message that led to this one. ``correlation_id`` is that of the request, if its
-    sender set one; without it the id in the subject (of the call or the campaign) correlates the messages.
+    ``time`` is when the server stored the message, or what the header of an imported or older message says. In the
+    envelope of an event that this process appended it is the time of the process. ``causation_id`` is the id of the
+    message that led to this one. ``correlation_id`` is that of the request, if its sender set one; without it the id in
+    the subject (of the call or the campaign) correlates the messages.
     """
 
     id: str
-    type: str
     source: str
     time: datetime
     correlation_id: str | None = None
@@ -51,22 +58,21 @@ class Envelope:
     traceparent: str | None = None
 
     @classmethod
-    def of(cls, event: Event, *, id: str, source: str, time: datetime, cause: "Envelope | None" = None) -> Self:
+    def of(cls, *, id: str, source: str, time: datetime, cause: "Envelope | None" = None) -> Self:
         """Returns the envelope of an event that `cause` led to. An event from outside the log has no cause."""
         if cause is None:
-            return cls(id, event.type_name(), source, time)
-        return cls(id, event.type_name(), source, time, cause.correlation_id, cause.id, cause.traceparent)
+            return cls(id, source, time)
+        return cls(id, source, time, cause.correlation_id, cause.id, cause.traceparent)
 
     @classmethod
-    def read(cls, headers: Mapping[str, str], *, subject: str, id: str, time: datetime) -> Self:
-        """Returns the envelope in `headers`; missing headers are filled in from the message. Raises InvalidMessage.
+    def read(cls, headers: Mapping[str, str], *, id: str, time: datetime) -> Self:
+        """Returns the envelope in `headers`. Without their headers, the message has this id and time.
 
-        Upstream systems need not send any header.
+        Upstream systems need not send any header. Raises InvalidMessage.
         """
         get = headers.get
         return cls(
             id=get("ce-id") or id,  # an empty id would be no cause of any event
-            type=get("ce-type", subject),
             source=get("ce-source", "unnamed"),
             time=_instant(headers["ce-time"]) if "ce-time" in headers else time,
             correlation_id=get("ce-correlationid") or get(_FORMER_CORRELATION),
@@ -85,15 +91,8 @@ class Envelope:
             raise InvalidMessage([f"header {HEADERS[name]}: {limit}" for name in wrong])
 
     def headers(self) -> dict[str, str]:
-        """Returns the headers of the message. ``Nats-Msg-Id`` equals ``ce-id``, so the server drops a repetition."""
-        headers = {
-            "ce-specversion": SPEC_VERSION,
-            "ce-id": self.id,
-            "ce-type": self.type,
-            "ce-source": self.source,
-            "ce-time": self.time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-            "Nats-Msg-Id": self.id,
-        }
+        """Returns the headers of the message. The server stores a ``Nats-Msg-Id`` once, so it drops a repetition."""
+        headers = {"Nats-Msg-Id": self.id, HEADERS["source"]: self.source}
         if self.correlation_id is not None:
             headers["ce-correlationid"] = self.correlation_id
         if self.causation_id is not None:
@@ -108,19 +107,22 @@ def headers_schema() -> dict[str, Any]:
     text = {"type": "string"}
     return {
         "title": "Envelope",
-        "description": "CloudEvents 1.0 in NATS binary mode. No header of a request is required.",
+        "description": "CloudEvents 1.0; attributes that the message implies have no header. A request needs none.",
         "type": "object",
         "properties": {
-            "ce-specversion": {"const": SPEC_VERSION},
-            HEADERS["id"]: {**text, "description": "identifies the message; also the Nats-Msg-Id"},
-            HEADERS["type"]: {**text, "description": "name and version of the event, such as dial.placed.v1"},
+            "Nats-Msg-Id": {**text, "description": "identifies the message, unless it has a ce-id"},
+            HEADERS["id"]: {**text, "description": "identifies the message; in requests, imports and older logs"},
             HEADERS["source"]: {**text, "description": "the service that published the message"},
-            HEADERS["time"]: {**text, "format": "date-time"},
+            HEADERS["time"]: {
+                **text,
+                "format": "date-time",
+                "description": "in imports and older logs; otherwise the time at which the server stored the message",
+            },
             HEADERS["correlation_id"]: {
                 **text,
                 "description": "set by a requester; all events that follow carry it. Without it, the id in the subject",
             },
-            HEADERS["causation_id"]: {**text, "description": "the ce-id of the message that led to this one"},
+            HEADERS["causation_id"]: {**text, "description": "the id of the message that led to this one"},
             HEADERS["traceparent"]: {**text, "description": "W3C trace context"},
         },
     }

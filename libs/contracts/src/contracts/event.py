@@ -63,8 +63,11 @@ class Event(BaseModel):
         return []
 
     def body(self) -> bytes:
-        """Returns the body of the message: JSON without the fields that are null, whose default is null."""
-        return self.model_dump_json(exclude_none=True).encode()
+        """Returns the body of the message: JSON without the fields that have their default.
+
+        So a default is part of the stored form and never changes; `contracts.compatibility` refuses a change.
+        """
+        return self.model_dump_json(exclude_defaults=True).encode()
 
     @classmethod
     def type_name(cls) -> str:

@@ -29,6 +29,8 @@ Every user may publish it, so that `centralita doctor` can compare the permissio
 
 _API = "$JS.API"
 _STATISTICS, _CALL_IDS = CampaignStatisticsQuery.subject, CampaignCallsQuery.subject
+_SERVER_TIME = f"{_API}.STREAM.INFO.{SCHEDULES.name}"
+"""The request whose answer has the time of the server (`chassis.bus_clock`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ WORK: Mapping[Service, Work] = {
         follows=((CALLS, (*filters.DIAL_FILTERS, *filters.TURN_FILTERS)),),
         consumes=(CLIPS.stream,),
         publishes=(
+            _SERVER_TIME,
             f"$O.{CLIPS.name}.>",
             f"{_API}.STREAM.NAMES",  # nats-py finds the store's stream by its subject
             f"{_API}.STREAM.MSG.GET.{CLIPS.stream.name}",
@@ -102,7 +105,7 @@ WORK: Mapping[Service, Work] = {
     Service.CONVERSATION: Work(
         handles=(consumers.CONVERSATION_TURNS,),
         reads=(CALLS, ANSWERS.stream),
-        publishes=(f"$KV.{ANSWERS.name}.*",),
+        publishes=(_SERVER_TIME, f"$KV.{ANSWERS.name}.*"),
     ),
     Service.EDGE: Work(
         reads=(CALLS, AUDIT, DIALS.stream),

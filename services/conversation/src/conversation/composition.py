@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
+from chassis.bus_clock import running_clock
 from chassis.serve import Bus, operations
 from contracts.buckets import ANSWERS
 from contracts.streams import CALLS
@@ -25,7 +26,8 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     async with AsyncExitStack() as stack:
         models = await _models(settings, stack)
         cache = await _answer_cache(settings, bus)
-        turns = Turns(bus.log(CALLS), models, cache, deadline_seconds=settings.turn_deadline_seconds)
+        clock = await stack.enter_async_context(running_clock(bus.client))
+        turns = Turns(bus.log(CALLS, clock.now), models, cache, deadline_seconds=settings.turn_deadline_seconds)
         subscribe_handlers(bus.broker, turns)
         yield Starlette(routes=operations(bus.client))
 

@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from chassis.background import run_in_background
+from chassis.bus_clock import running_clock
 from chassis.serve import Bus, operations
 from contracts.buckets import CLIPS
 from contracts.streams import CALLS
@@ -39,10 +40,11 @@ from voice.settings import Settings
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     """Adds the subscribers to the broker, and yields the HTTP application: media, metrics, health."""
     token = settings.twilio_auth_token.get_secret_value()
-    stopping, calls = asyncio.Event(), bus.log(CALLS)
+    stopping = asyncio.Event()
     provider = _provider("twilio", asyncio.Semaphore(settings.twilio_max_concurrency), settings)
     clips = ObjectStoreClips(await bus.client.jetstream().object_store(CLIPS.name))
     async with (
+        running_clock(bus.client) as clock,
         twilio.connect(
             account_sid=settings.twilio_account_sid,
             auth_token=token,
@@ -55,7 +57,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             api_key=settings.elevenlabs_api_key.get_secret_value(), base_url=str(settings.elevenlabs_base_url)
         ) as speech_account,
     ):
-        voices = _voices(speech_account, settings)
+        calls, voices = bus.log(CALLS, clock.now), _voices(speech_account, settings)
         synthesis = SpeechSynthesis(voices, clips, calls, deadline_seconds=settings.speech_deadline_seconds)
         rate_limit = RateLimit(settings.twilio_calls_per_second, MAX_PENDING_SECONDS)
         rate_limiter = DialRateLimiter(rate_limit, calls, DialEventReader(bus.client, calls))

@@ -85,7 +85,7 @@ async def request_call(client: Client, request: CallRequested) -> CommandOutcome
 
     Raises nats.errors.TimeoutError if no answer arrives in time; the request is stored nevertheless.
     """
-    envelope = Envelope.of(request, id=str(uuid_utils.uuid7()), source="centralita-cli", time=datetime.now(UTC))
+    envelope = Envelope.of(id=str(uuid_utils.uuid7()), source="centralita-cli", time=datetime.now(UTC))
     outcomes = await client.subscribe(outcome_subject(envelope.id), max_msgs=1)
     body = request.body()
     await client.jetstream().publish(request.subject, body, headers=envelope.headers())

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum, auto
 
 from centralita.replay.decisions import INPUTS
 from centralita.replay.messages import Message
@@ -20,11 +21,19 @@ class Input:
     stored: StoredEvent
 
 
+class LeftOut(Enum):
+    """The fields of a decision that a build did not write into its body."""
+
+    NONE = auto()
+    NULLS = auto()
+    DEFAULTS = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """A recorded decision. `cause`: the input that led to it; None if the record does not contain that.
 
-    `has_nulls`: the body has the fields that are null. Newer builds leave them out.
+    `left_out`: the fields that the build did not write into the body.
     """
 
     event: CallDecision
@@ -32,7 +41,7 @@ class Decision:
     cause_id: str | None
     at: datetime
     cause: Input | None
-    has_nulls: bool
+    left_out: LeftOut
 
 
 @dataclass(slots=True)
@@ -81,6 +90,13 @@ def call_histories(messages: Iterable[Message]) -> list[CallHistory]:
     return _grouped(inputs, duplicates, decisions)
 
 
+def _left_out(message: Message) -> LeftOut:
+    """Returns what the build of this message left out. Its headers name the build: it left out some of them, too."""
+    if "ce-subject" in message.headers:
+        return LeftOut.NONE
+    return LeftOut.NULLS if "ce-specversion" in message.headers else LeftOut.DEFAULTS
+
+
 def _grouped(
     inputs: dict[str, Input], duplicates: list[Input], decisions: list[tuple[CallDecision, StoredEvent, Message]]
 ) -> list[CallHistory]:
@@ -91,8 +107,8 @@ def _grouped(
         decided.add(cause_id or "")
         history = histories.setdefault(str(event.call_id), CallHistory(str(event.call_id)))
         cause = inputs.get(cause_id or "")
-        has_nulls = "ce-subject" in message.headers  # builds that wrote nulls wrote this header, too
-        history.decisions.append(Decision(event, message.sequence, cause_id, message.time, cause, has_nulls))
+        left_out = _left_out(message)
+        history.decisions.append(Decision(event, message.sequence, cause_id, message.time, cause, left_out))
     for current in sorted((*inputs.values(), *duplicates), key=lambda one: one.message.time):
         if current.stored.envelope.id not in decided:
             call_id = call_of(current.message) or ""

@@ -41,7 +41,7 @@ class Message:
 
     def stored_event(self) -> StoredEvent:
         """Returns the event with its envelope, as a service receives it. Raises InvalidMessage."""
-        envelope = Envelope.read(self.headers, subject=self.subject, id=self.identity, time=self.time)
+        envelope = Envelope.read(self.headers, id=self.identity, time=self.time)
         return StoredEvent(decode(self.subject, self.body), envelope, self.sequence)
 
     def event(self) -> Event | None:

@@ -29,8 +29,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
-from centralita.replay.call_history import CallHistory, Decision, Input, call_histories
+from centralita.replay.call_history import CallHistory, Decision, Input, LeftOut, call_histories
 from centralita.replay.decisions import (
     DIAL_WITHIN,
     by_former_rules,
@@ -225,27 +226,31 @@ _POSITIONS = {"command_sequence", "granted_sequence"}
 
 def _differences(recorded: Decision, now: CallDecision) -> Differences:
     then = recorded.event
-    known = _nullable_fields(then.call) if not recorded.has_nulls else set()
+    known = _left_out_fields(then.call, recorded.left_out)
     call = _different_fields(then.call, now.call, "call.", exclude=_POSITIONS, known=known)
     if type(then) is not type(now):
         return (("event", then.event_name, now.event_name), *call)
-    known = _nullable_fields(then) if not recorded.has_nulls else set()
+    known = _left_out_fields(then, recorded.left_out)
     return (*_different_fields(then, now, "", exclude={"call"}, known=known), *call)
 
 
-def _nullable_fields(model: BaseModel) -> set[str]:
+def _left_out_fields(model: BaseModel, left_out: LeftOut) -> dict[str, object]:
+    """Returns the value of each field that the build left out if it had this value."""
+    if left_out is LeftOut.NONE:
+        return {}
     fields = type(model).model_fields
-    return {name for name, field in fields.items() if not field.is_required() and field.default is None}
+    defaults = {name: to_jsonable_python(field.default) for name, field in fields.items() if not field.is_required()}
+    return {name: value for name, value in defaults.items() if value is None or left_out is LeftOut.DEFAULTS}
 
 
 def _different_fields(
-    recorded: BaseModel, now: BaseModel, prefix: str, *, exclude: set[str], known: set[str]
+    recorded: BaseModel, now: BaseModel, prefix: str, *, exclude: set[str], known: dict[str, object]
 ) -> Differences:
     """Compares the fields that the recorded message sets and this build knows; a newer build may have more.
 
-    A field of `known` that the message does not set is null.
+    A field that the message does not set has its value in `known`.
     """
-    then = dict.fromkeys(known - exclude) | recorded.model_dump(
+    then = {name: value for name, value in known.items() if name not in exclude} | recorded.model_dump(
         mode="json", exclude_unset=True, exclude=exclude, by_alias=False
     )
     values = now.model_dump(mode="json", by_alias=False)

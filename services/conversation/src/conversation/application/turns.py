@@ -30,7 +30,7 @@ All events have ids that follow from call, attempt and turn, or a guard, so a re
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
@@ -125,7 +125,7 @@ class Turns:
             if isinstance(one.event, AudioRequested)
             and (one.event.attempt, one.event.turn) == (conversation.attempt, turn.number)
         )
-        if datetime.now(UTC) - last_sentence_at < self._deadline:
+        if self._log.now() - last_sentence_at < self._deadline:
             raise TurnClaimed
 
 

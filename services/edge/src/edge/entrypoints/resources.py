@@ -216,7 +216,7 @@ class EventResource(BaseModel):
         envelope = stored.envelope
         return cls(
             sequence=stored.sequence,
-            type=envelope.type,
+            type=stored.event.type_name(),
             time=envelope.time,
             source=envelope.source,
             data=stored.event.model_dump(mode="json"),

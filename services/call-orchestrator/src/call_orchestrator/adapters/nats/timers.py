@@ -52,7 +52,7 @@ class NatsTimers:
     async def set(self, call: Call, fires_at: datetime, *, previous: Call | None, cause: Envelope) -> None:
         """Schedules `timer.due` for the deadline of the call, and removes the schedule of the state before."""
         timer = TimerDue(call_id=call.call_id, deadline_at=fires_at)
-        envelope = Envelope.of(timer, id=str(uuid_utils.uuid7()), source=self._source, time=self._now(), cause=cause)
+        envelope = Envelope.of(id=str(uuid_utils.uuid7()), source=self._source, time=self._now(), cause=cause)
         subject, removed = schedule_subject(call), previous and schedule_subject(previous)
         assert subject is not None  # noqa: S101  an ended call has no timer
         schedule = f"@at {fires_at.astimezone(UTC).isoformat().replace('+00:00', 'Z')}"

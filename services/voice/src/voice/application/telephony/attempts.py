@@ -1,7 +1,7 @@
 """The recorded state of one attempt, and its claim (theory: `dialing`)."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 import uuid_utils
@@ -67,11 +67,14 @@ class Attempt:
         """Whether the attempt certainly did not reach the network."""
         return any(isinstance(event, DialRefused) for event in self.events)
 
-    def may_be_in_progress(self, max_pending_seconds: float) -> bool:
-        """Whether a process may be about to send the request or be waiting for its answer."""
+    def may_be_in_progress(self, now: datetime, max_pending_seconds: float) -> bool:
+        """Whether a process may be about to send the request or be waiting for its answer.
+
+        `now`: the server's time, because the claim has the time at which the server stored it.
+        """
         if self.claim is None or self.has_outcome:
             return False
-        return (datetime.now(UTC) - self.claim.envelope.time).total_seconds() < max_pending_seconds
+        return (now - self.claim.envelope.time).total_seconds() < max_pending_seconds
 
 
 async def load_attempt(calls: EventLog, call_id: UUID, number: int, *, granted_sequence: int | None = None) -> Attempt:

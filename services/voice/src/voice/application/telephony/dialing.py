@@ -148,7 +148,7 @@ class Dialing:
         existing = await load_attempt(self._calls, call_id, attempt, granted_sequence=granted_sequence)
         if existing.claim is None or existing.has_outcome:
             return
-        if existing.may_be_in_progress(self._max_pending_seconds):
+        if existing.may_be_in_progress(self._calls.now(), self._max_pending_seconds):
             raise AttemptInProgress
         unknown = DialUnknown(call_id=call_id, attempt=attempt, reason="claimed before, no answer recorded")
         await self._calls.append(unknown, cause=cause, event_id=f"{existing.claim.envelope.id}/unknown")

@@ -50,7 +50,7 @@ class HangUp:
             await record_undialled(self._calls, call, cause, CALLED_OFF)
             return
         if provider_call_id is None:
-            if attempt.may_be_in_progress(self._max_pending_seconds):
+            if attempt.may_be_in_progress(self._calls.now(), self._max_pending_seconds):
                 raise AttemptInProgress
             provider_call = await look_up(self._calls, self._directory, call, attempt)
             provider_call_id = provider_call.provider_call_id if provider_call else None

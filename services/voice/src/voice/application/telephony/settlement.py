@@ -44,7 +44,8 @@ class Settlement:
             return
         if attempt.is_undialled:
             return
-        if attempt.provider_call_id is None and attempt.may_be_in_progress(self._max_pending_seconds):
+        may_be_in_progress = attempt.may_be_in_progress(self._calls.now(), self._max_pending_seconds)
+        if attempt.provider_call_id is None and may_be_in_progress:
             raise AttemptInProgress
         await self._record_lookup(call, attempt, cause)
 
