@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -201,6 +202,22 @@ async def test_an_undialled_attempt_and_one_to_another_number_are_no_rivals(call
     await claim("+12125550199")
     await calls.append(DialRefused(call_id=refused.call_id, attempt=1, is_permanent=False, reason="HTTP 400"))
     assert await find(calls, created_now(OUR_ID), ours) == OUR_ID
+
+
+async def test_a_call_that_starts_while_the_provider_is_asked_is_listed(
+    telephony: Twilio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = SimpleNamespace(sid=OUR_ID, status="queued", date_created=CLAIMED_AT, duration=None)
+
+    async def list_then_start(**filters: object) -> list[SimpleNamespace]:
+        is_listed = ("status" in filters) == (call.status == "queued")
+        listed = [SimpleNamespace(**vars(call))] if is_listed else []
+        call.status = "ringing"
+        return listed
+
+    monkeypatch.setattr(telephony.client.calls, "list_async", list_then_start)
+    ringing = ProviderCall(OUR_ID, TelephonyStatus.RINGING, CLAIMED_AT, None)
+    assert await telephony.list_calls(CALLEE, CLAIMED_AT) == [ringing]
 
 
 async def test_a_lookup_reads_no_call_to_another_number(calls: EventLog, claim: Dial, bus_client: Client) -> None:

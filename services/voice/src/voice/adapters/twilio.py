@@ -203,10 +203,13 @@ class Twilio:
             raise
 
     async def list_calls(self, number: PhoneNumber, created_after: datetime) -> list[ProviderCall]:
-        """Returns calls to a number. Twilio filters by day; queued calls have no start time and are listed apart."""
+        """Returns calls to a number. Twilio filters by day; queued calls have no start time and are listed apart.
+
+        They are listed first: a call that starts meanwhile is in both lists, and in the other order it is in none.
+        """
         numbers = {"to": number, "from_": self.number, "limit": _MAX_CALLS_PER_DAY}
-        started = await self.client.calls.list_async(**numbers, start_time_after=created_after.date())
         queued = await self.client.calls.list_async(**numbers, status="queued")
+        started = await self.client.calls.list_async(**numbers, start_time_after=created_after.date())
         return list({call.sid: _provider_call(call) for call in [*queued, *started]}.values())
 
     async def _update(self, provider_call_id: str, **changes: str) -> None:
