@@ -16,6 +16,7 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 from nats.aio.client import Client
@@ -30,10 +31,12 @@ from contracts import call_id_of
 REPETITIONS = {"unanswered": 30, "conversation": 15}
 """Calls of each kind in one round, for each log."""
 REST_REQUESTS = 60
+FIRST_READS = 10
 LOOK_UPS = 10
 SPREAD = "ms between its quartiles"
 _UNMEASURED = 4
 _LOOK_UP_SECONDS = 180
+_RECONNECT_SECONDS = 60
 Samples = dict[str, list[float]]
 
 
@@ -81,6 +84,7 @@ async def measure_operations(
         await _add_from_rest(running)
         if look_ups:
             await asyncio.gather(*(_add_look_ups(one, skip + max(REPETITIONS.values())) for one in running))
+            await _add_first_reads(running)
     return [_figures(one.samples) for one in running]
 
 
@@ -157,19 +161,56 @@ async def _add_from_ledger(samples: Samples, control_url: str, skip: int) -> Non
 
 
 async def _add_from_rest(running: Sequence[_Measured]) -> None:
-    """Adds the times of REST requests about calls of the filled logs."""
-    paths = {"look-up: GET of an ended call": "", "look-up: GET of its events": "/events"}
+    """Adds the times of REST requests about calls that were read a moment before, so nats-server has them in memory."""
     async with httpx.AsyncClient(timeout=30) as http:
-        for name, path in paths.items():
-            for number in range(-_UNMEASURED, REST_REQUESTS):
-                for one in running if number % 2 == 0 else running[::-1]:
-                    ids = one.filled.prefill.call_ids
-                    call_id = ids[number % REST_REQUESTS * len(ids) // REST_REQUESTS]
-                    began_at = time.perf_counter()
-                    (await http.get(f"{one.system.urls['edge']}/api/v1/calls/{call_id}{path}")).raise_for_status()
-                    if number >= 0:
-                        one.samples[name].append(time.perf_counter() - began_at)
-                await asyncio.sleep(0.02)
+        for number in range(-_UNMEASURED, REST_REQUESTS):
+            for one in running if number % 2 == 0 else running[::-1]:
+                ids = one.filled.prefill.call_ids
+                url = _url(one, ids[number % REST_REQUESTS * len(ids) // REST_REQUESTS])
+                await _seconds_of(http, url)
+                call_seconds, events_seconds = await _seconds_of(http, url), await _seconds_of(http, f"{url}/events")
+                if number >= 0:
+                    one.samples["look-up: GET of an ended call, again"].append(call_seconds)
+                    one.samples["look-up: GET of its events"].append(events_seconds)
+            await asyncio.sleep(0.02)
+
+
+async def _add_first_reads(running: Sequence[_Measured]) -> None:
+    """Adds the times of the first read of an old call after a start of nats-server, which loads a block from disk.
+
+    The calls are from the first half of the log, where also the smallest log has a full block.
+    """
+    async with httpx.AsyncClient(timeout=30) as http:
+        for number in range(FIRST_READS):
+            for one in running:
+                for server in one.system.servers:
+                    await asyncio.to_thread(server.stop)
+                    await asyncio.to_thread(server.start)
+                await _wait_until_connected(http, one)
+            await wait_until_quiet()
+            for one in running if number % 2 == 0 else running[::-1]:
+                ids = one.filled.prefill.call_ids
+                url = _url(one, ids[number * len(ids) // 2 // FIRST_READS])
+                one.samples["look-up: GET of an ended call, first after a start of nats-server"].append(
+                    await _seconds_of(http, url)
+                )
+
+
+async def _wait_until_connected(http: httpx.AsyncClient, one: _Measured) -> None:
+    """Returns when the edge can read the log again: it answers that an unknown call does not exist."""
+    async with asyncio.timeout(_RECONNECT_SECONDS):
+        while (await http.get(_url(one, str(uuid4())))).status_code != httpx.codes.NOT_FOUND:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+
+
+def _url(one: _Measured, call_id: str) -> str:
+    return f"{one.system.urls['edge']}/api/v1/calls/{call_id}"
+
+
+async def _seconds_of(http: httpx.AsyncClient, url: str) -> float:
+    began_at = time.perf_counter()
+    (await http.get(url)).raise_for_status()
+    return time.perf_counter() - began_at
 
 
 async def _add_look_ups(one: _Measured, skip: int) -> None:
