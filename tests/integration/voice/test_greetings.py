@@ -1,6 +1,7 @@
 """Greetings are stored as clips before the phone rings."""
 
 import asyncio
+from typing import NoReturn
 
 import pytest
 from nats.aio.client import Client
@@ -9,15 +10,19 @@ from tests.fakes.voice import FakeSynthesizer
 from tests.integration.voice.conftest import StartCall, cause_of
 
 from chassis.event_log import EventLog
-from contracts import AudioFailed, CallStatusChanged, DialPlaced
+from contracts import AudioFailed, CallStatusChanged, DialPlaced, Event
 from contracts.buckets import CLIPS
+from contracts.streams import CALLS
 from simulators.faults import FaultRule
 from simulators.server import Simulators
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
+from voice.adapters.turn_events import TurnEventReader
 from voice.application.speech.greetings import Greetings, greeting_of
 from voice.application.speech.synthesis import SpeechSynthesis
+from voice.application.speech.turns import TurnPlayer
 from voice.application.telephony.dialing import Dialing
+from voice.domain.turns import TurnId
 from voice.ports import DialOrder
 
 
@@ -148,3 +153,55 @@ async def test_a_clip_that_is_known_to_be_stored_is_not_stored_again(
     assert (await js.stream_info(CLIPS.stream.name)).state.last_seq == stored
     other_replica = ObjectStoreClips(await js.object_store(CLIPS.name))
     assert await other_replica.get("digest") == b"audio"
+
+
+class RefusingLog(EventLog):
+    """Stores nothing, as a server that cannot be reached."""
+
+    async def append(self, event: Event, **_: object) -> NoReturn:
+        raise ConnectionError(event.event_name)
+
+
+@pytest.fixture
+def refusing(bus_client: Client) -> RefusingLog:
+    return RefusingLog(bus_client, CALLS.name, source="voice")
+
+
+async def test_a_failure_that_cannot_be_recorded_does_not_stop_the_dial(
+    calls: EventLog,
+    refusing: RefusingLog,
+    telephony: FakeTelephony,
+    speech: ElevenLabs,
+    clips: ObjectStoreClips,
+    event: CallStatusChanged,
+    simulators: Simulators,
+) -> None:
+    simulators.faults.rules = [FaultRule(target="elevenlabs", kind="status", status=500)]
+    await dial(calls, telephony, Greetings(SpeechSynthesis([speech], clips, refusing)), event)
+    assert await calls.last(DialPlaced.subject_for(event.call_id)) is not None
+    assert await calls.last(f"audio.*.{event.call_id}") is None
+
+
+@pytest.mark.parametrize("is_spoken", [True, False])
+async def test_a_greeting_is_played_or_handed_over_although_neither_can_be_recorded(
+    calls: EventLog,
+    refusing: RefusingLog,
+    turn_events: TurnEventReader,
+    speech: ElevenLabs,
+    clips: ObjectStoreClips,
+    event: CallStatusChanged,
+    simulators: Simulators,
+    is_spoken: bool,
+) -> None:
+    if not is_spoken:
+        simulators.faults.rules = [FaultRule(target="elevenlabs", kind="status", status=500)]
+    player = TurnPlayer(calls, turn_events, SpeechSynthesis([speech], clips, refusing), max_silence_seconds=3600)
+    audio = bytearray()
+
+    async def write(frames: bytes) -> None:
+        audio.extend(frames)
+
+    remainder = await player.play(await player.open(TurnId(event.call_id, 1, 0)), write)
+    assert (bool(audio), remainder is None) == (is_spoken, is_spoken)
+    assert remainder is None or remainder.sentence == 0
+    assert await calls.last(f"audio.*.{event.call_id}") is None

@@ -1,7 +1,7 @@
 """The composed service: the media route that streams turns, and the consumers."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import httpx
@@ -23,6 +23,7 @@ from contracts import (
     DialLookedUp,
     DialPlaced,
     ReplyGenerated,
+    SentenceAudio,
     Service,
 )
 from contracts.streams import CALLS
@@ -30,6 +31,8 @@ from simulators.faults import FaultRule
 from simulators.server import Simulators
 from simulators.serving import serving
 from telephony.media import derive_media_key, sign
+from voice.application.speech import turns
+from voice.application.speech.synthesis import Sentence, SpeechSynthesis
 from voice.composition import build
 from voice.domain.mp3 import FrameCutter
 from voice.settings import Settings
@@ -39,11 +42,8 @@ KEY = derive_media_key(TOKEN)
 
 
 @pytest.fixture
-async def voice(
-    nats_url: str, bus_client: Client, simulators: Simulators, edge_url: str
-) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the running service's HTTP routes."""
-    settings = Settings(
+def settings(nats_url: str, bus_client: Client, simulators: Simulators, edge_url: str) -> Settings:
+    return Settings(
         nats_url=nats_url,
         app_base_url=AnyHttpUrl(edge_url),
         twilio_account_sid="AC" + "0" * 31 + "1",
@@ -54,6 +54,11 @@ async def voice(
         elevenlabs_base_url=AnyHttpUrl(simulators.elevenlabs_url),
         media_turn_timeout_seconds=6,
     )
+
+
+@pytest.fixture
+async def voice(nats_url: str, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the running service's HTTP routes."""
     bus = await connect_bus(Service.VOICE, nats_url)
     try:
         async with build(settings, bus) as app, serving(app, "127.0.0.1") as url:
@@ -282,3 +287,34 @@ async def test_the_greeting_of_a_dialled_call_is_played_from_its_clip(
     ready = await wait_for(AudioReady.subject_for(event.call_id), calls)
     assert isinstance(ready, AudioReady)
     assert ready.is_cached
+
+
+async def test_a_turn_that_is_being_recorded_is_recorded_before_the_service_stops(
+    nats_url: str,
+    settings: Settings,
+    calls: EventLog,
+    start_call: StartCall,
+    request_audio: RequestAudio,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    may_append, record_ready = asyncio.Event(), SpeechSynthesis.record_ready
+
+    async def record_late(self: SpeechSynthesis, last: Sentence, audio: Sequence[SentenceAudio]) -> None:
+        await may_append.wait()
+        await record_ready(self, last, audio)
+
+    monkeypatch.setattr(SpeechSynthesis, "record_ready", record_late)
+    monkeypatch.setattr(turns, "MAX_RECORDING_SECONDS", 0.05)
+    event = await start_call(CallStatus.IN_PROGRESS)
+    await request_audio(event, 1, 0, "Your appointment is on Monday.")
+    await reply(calls, event, 1, 1)
+    bus = await connect_bus(Service.VOICE, nats_url)
+    async with build(settings, bus) as app, serving(app, "127.0.0.1") as url:
+        await bus.broker.start()
+        async with httpx.AsyncClient(base_url=url, timeout=10) as caller:
+            assert await played(caller, event, 1)
+        # As `chassis.serve.run` stops a service.
+        asyncio.get_running_loop().call_later(1, may_append.set)
+        await bus.before_drain.aclose()
+        await bus.broker.stop()
+    assert await calls.last(AudioReady.subject_for(event.call_id)) is not None

@@ -63,13 +63,14 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         rate_limiter = DialRateLimiter(rate_limit, calls, DialEventReader(bus.client, calls))
         turn_events = TurnEventReader(bus.client, calls)
         max_silence_seconds = settings.media_turn_timeout_seconds
+        player = TurnPlayer(calls, turn_events, synthesis, max_silence_seconds=max_silence_seconds)
         async with (
             aclosing(Greetings(synthesis)) as greetings,
             aclosing(Handover(calls, telephony)) as handover,
-            aclosing(TurnPlayer(calls, turn_events, synthesis, max_silence_seconds=max_silence_seconds)) as player,
             run_in_background(rate_limiter.run()),
             run_in_background(turn_events.run()),
         ):
+            bus.before_drain.push_async_callback(player.aclose)
             bus.before_drain.callback(stopping.set)
             gate = DialGate(provider.breaker, stopping)
             dialing = Dialing(calls, telephony, greetings, gate=gate, rate_limiter=rate_limiter)

@@ -90,7 +90,7 @@ class TurnPlayer:
         self._recordings: set[asyncio.Task[None]] = set()
 
     async def aclose(self) -> None:
-        """Waits until the turns that were played are recorded."""
+        """Waits until the turns that were played are recorded. Called while the connection can still append."""
         await asyncio.gather(*self._recordings)
 
     async def open(self, turn: TurnId, after_sequence: int = 0) -> OpenTurn:
