@@ -1,7 +1,8 @@
-"""The events of a turn: its history in one page, and the rest from one standing listener."""
+"""The events of a turn: from one standing listener, or its history in one page and the rest from the listener."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 
@@ -11,7 +12,9 @@ from nats.aio.msg import Msg
 from tests.integration.voice.conftest import RequestAudio, StartCall
 
 from chassis.background import run_in_background
+from chassis.direct_get import StoredMessage
 from chassis.event_log import EventLog, StoredEvent
+from chassis.stored_event import stored_event_of_raw
 from contracts import AudioRequested, CallStatusChanged, SpeechHeard
 from voice.adapters import turn_events as module
 from voice.adapters.turn_events import TurnEventReader
@@ -59,7 +62,33 @@ async def test_without_a_position_a_turn_is_read_from_the_beginning_of_its_call(
         assert await next_texts(events, 1) == ["Stored."]
 
 
-async def test_a_turn_makes_one_request_however_many_turn_events_there_are(
+async def listens(reader: TurnEventReader, event: CallStatusChanged, request_audio: RequestAudio) -> None:
+    """Returns when the listener runs. `event` is that of a call without a turn."""
+    probes = count()
+    while not reader._recent.of(str(event.call_id)):
+        await request_audio(event, 1, next(probes), "Probe.")
+        await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def requests_about(client: Client, event: CallStatusChanged) -> AsyncIterator[list[str]]:
+    """Yields the subjects of the requests to JetStream that name the call."""
+    requests: list[str] = []
+
+    async def note(message: Msg) -> None:
+        if str(event.call_id).encode() in message.data:
+            requests.append(message.subject)
+
+    subscription = await client.subscribe("$JS.API.>", cb=note)
+    await client.flush()
+    try:
+        yield requests
+    finally:
+        await client.flush()
+        await subscription.unsubscribe()
+
+
+async def test_a_turn_that_began_after_the_listener_reads_nothing(
     turn_events: TurnEventReader,
     calls: EventLog,
     start_call: StartCall,
@@ -69,26 +98,83 @@ async def test_a_turn_makes_one_request_however_many_turn_events_there_are(
 ) -> None:
     monkeypatch.setattr(module, "SILENCE_SECONDS", 3600)
     event, other = await start_call(), await start_call()
-    async with turn_events.follow(other.call_id, 0) as events:  # until the listener runs
-        await request_audio(other, 1, 0, "Received.")
-        assert await next_texts(events, 1) == ["Received."]
+    await listens(turn_events, other, request_audio)
     heard_sequence = await hear(calls, event, 1)
     await request_audio(event, 1, 0, "Stored.")
-    requests: list[str] = []
-
-    async def note(message: Msg) -> None:
-        if str(event.call_id).encode() in message.data:
-            requests.append(message.subject)
-
-    await bus_client.subscribe("$JS.API.>", cb=note)
-    await bus_client.flush()
-    async with turn_events.follow(event.call_id, heard_sequence) as events:
+    following = turn_events.follow(event.call_id, heard_sequence)
+    async with requests_about(bus_client, event) as requests, following as events:
         assert await next_texts(events, 1) == ["Stored."]
         for sentence in range(1, 4):
             await request_audio(event, 1, sentence, f"New {sentence}.")
         assert await next_texts(events, 3) == ["New 1.", "New 2.", "New 3."]
-    await bus_client.flush()
+    assert requests == []
+
+
+async def test_a_turn_that_began_before_the_listener_reads_one_page(
+    calls: EventLog,
+    start_call: StartCall,
+    request_audio: RequestAudio,
+    bus_client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "SILENCE_SECONDS", 3600)
+    event, other = await start_call(), await start_call()
+    heard_sequence = await hear(calls, event, 1)
+    await request_audio(event, 1, 0, "Stored.")
+    reader = TurnEventReader(bus_client, calls)
+    async with run_in_background(reader.run()):
+        await listens(reader, other, request_audio)
+        following = reader.follow(event.call_id, heard_sequence)
+        async with requests_about(bus_client, event) as requests, following as events:
+            assert await next_texts(events, 1) == ["Stored."]
+            await request_audio(event, 1, 1, "New.")
+            assert await next_texts(events, 1) == ["New."]
     assert requests == ["$JS.API.DIRECT.GET.CALLS"]
+
+
+async def test_a_turn_of_which_the_memory_has_forgotten_something_reads_its_history(
+    turn_events: TurnEventReader,
+    calls: EventLog,
+    start_call: StartCall,
+    request_audio: RequestAudio,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "SILENCE_SECONDS", 3600)
+    monkeypatch.setattr(module, "MAX_RECENT", 3)
+    event, other, third = await start_call(), await start_call(), await start_call()
+    await listens(turn_events, other, request_audio)
+    heard_sequence = await hear(calls, event, 1)
+    await request_audio(event, 1, 0, "Forgotten.")
+    for sentence in range(3):
+        await request_audio(third, 1, sentence, "Kept.")
+    async with asyncio.timeout(20):
+        while len(turn_events._recent.of(str(third.call_id))) < 3:
+            await asyncio.sleep(0.02)
+    async with turn_events.follow(event.call_id, heard_sequence) as events:
+        assert await next_texts(events, 1) == ["Forgotten."]
+
+
+async def test_events_of_calls_without_a_turn_here_are_not_decoded(
+    turn_events: TurnEventReader,
+    calls: EventLog,
+    start_call: StartCall,
+    request_audio: RequestAudio,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    event, other = await start_call(), await start_call()
+    await listens(turn_events, other, request_audio)
+    heard_sequence, decoded = await hear(calls, event, 1), list[str]()
+
+    def decode(message: StoredMessage, stream: str) -> StoredEvent:
+        decoded.append(message.subject)
+        return stored_event_of_raw(message, stream)
+
+    monkeypatch.setattr(module, "stored_event_of_raw", decode)
+    async with turn_events.follow(event.call_id, heard_sequence) as events:
+        await request_audio(other, 2, 0, "Of another call.")
+        await request_audio(event, 1, 0, "New.")
+        assert await next_texts(events, 1) == ["New."]
+    assert decoded == [f"audio.requested.{event.call_id}"]
 
 
 async def test_a_sentence_that_the_listener_did_not_receive_is_found_at_the_leader(
@@ -135,11 +221,9 @@ async def test_a_sentence_that_arrived_before_its_turn_is_kept_for_it(
     reader = TurnEventReader(bus_client, lagging)
     event = await start_call()
     heard_sequence = await hear(calls, event, 1)
-    other, probes = await start_call(), count()
+    other = await start_call()
     async with run_in_background(reader.run()):
-        while not list(reader._recent.of(other.call_id)):  # until it listens
-            await request_audio(other, 1, next(probes), "Probe.")
-            await asyncio.sleep(0.02)
+        await listens(reader, other, request_audio)
         async with reader.follow(event.call_id, heard_sequence) as first:
             await request_audio(event, 1, 0, "Arrived before.")
             assert await next_texts(first, 1) == ["Arrived before."]

@@ -1,16 +1,17 @@
 """The sentences and replies of all calls, for the turns that this process plays.
 
 Theory. One standing listener receives every `audio.requested` and `reply.generated` of the stream, and hands them to
-the turns that wait (docs/adr/0030). So a turn creates nothing on the server: it registers, and reads its history once,
-one page from the `speech.heard` that began it. Nothing is missed:
+the turns that wait (docs/adr/0030). So a turn creates nothing on the server: it registers, and gets its events here:
 
-- An event that was stored before the turn registered is in the page, or arrived within the last seconds and is still in
-  memory. The page contains the `speech.heard`, so the node that answers has reached the turn.
-- An event that is stored later arrives at the listener. If the listener lost one, it begins again at the end of the
-  stream, and every waiting turn reads its history again.
+- The listener has been listening since before the `speech.heard` that began the turn, and has forgotten nothing after
+  it: all events of the turn are in memory, or will arrive. Most turns are of this kind, and read nothing.
+- Otherwise, the turn reads its history, one page from the `speech.heard` on. The page contains the `speech.heard`, so
+  the node that answers has reached the turn. What is stored after the page arrives at the listener.
+- If the listener lost an event, it begins again at the end of the stream, and every waiting turn reads its history.
 - A turn that receives nothing for `SILENCE_SECONDS` asks the leader once.
 
-Events may therefore arrive out of order; `domain.turns.SentenceOrder` accepts that.
+Events may therefore arrive out of order; `domain.turns.SentenceOrder` accepts that. An event is decoded when a turn of
+this process needs it; the turns of other replicas cost no decoding.
 """
 
 import asyncio
@@ -22,10 +23,12 @@ from uuid import UUID
 import structlog
 from nats.aio.client import Client
 
+from chassis.direct_get import StoredMessage
 from chassis.event_log import EventLog, StoredEvent
 from chassis.live import Incomplete, listen
-from chassis.stream_reader import decoded, last_sequence
-from chassis.unreadable import UnreadableEvents
+from chassis.stored_event import stored_event_of_raw
+from chassis.stream_reader import last_sequence
+from chassis.unreadable import UnreadableEvent, UnreadableEvents
 from contracts import AudioRequested, ReplyGenerated
 from contracts.filters import TURN_FILTERS, call_facts_filter
 from contracts.streams import CALLS
@@ -39,8 +42,8 @@ _KINDS = (AudioRequested, ReplyGenerated)
 
 logger = structlog.get_logger()
 
-_Inbox = asyncio.Queue[StoredEvent | None]
-"""The events of one waiting turn. None: read the history again."""
+_Inbox = asyncio.Queue[StoredMessage | None]
+"""The messages of one waiting turn. None: read the history again."""
 
 
 class TurnEventReader:
@@ -50,8 +53,8 @@ class TurnEventReader:
         self._client = client
         self._calls = calls
         self._unreadable = UnreadableEvents("turns")
-        self._inboxes: defaultdict[UUID, set[_Inbox]] = defaultdict(set)
-        self._recent = _RecentEvents()
+        self._inboxes: defaultdict[str, set[_Inbox]] = defaultdict(set)
+        self._recent = _RecentMessages()
 
     async def run(self) -> None:
         """Listens until it is cancelled."""
@@ -70,40 +73,52 @@ class TurnEventReader:
 
         With the sequence 0, from the beginning of the call.
         """
-        inbox = _Inbox()
-        self._inboxes[call_id].add(inbox)
-        for stored in self._recent.of(call_id):
-            inbox.put_nowait(stored)
+        inbox, key = _Inbox(), str(call_id)
+        self._inboxes[key].add(inbox)
+        for message in self._recent.of(key):
+            if message.seq > after_sequence:
+                inbox.put_nowait(message)
         try:
             async with aclosing(self._events(call_id, after_sequence, inbox)) as events:
                 yield events
         finally:
-            self._inboxes[call_id].discard(inbox)
-            if not self._inboxes[call_id]:
-                del self._inboxes[call_id]
+            self._inboxes[key].discard(inbox)
+            if not self._inboxes[key]:
+                del self._inboxes[key]
 
     async def _listen(self) -> None:
         end_sequence = await last_sequence(self._client, CALLS.name)
         for inboxes in self._inboxes.values():
             for inbox in inboxes:
                 inbox.put_nowait(None)
-        # An event that cannot be decoded is left out: its turn ends early, and its remainder is spoken.
-        skip = self._unreadable.report
+        self._recent.begin(end_sequence)
         listening = listen(self._client, CALLS, TURN_FILTERS, start_sequence=end_sequence + 1)
-        async with aclosing(decoded(listening, CALLS, skip=skip)) as batches:
-            async for batch in batches:
-                for stored in batch:
-                    self._deliver(stored)
+        try:
+            async with aclosing(listening) as batches:
+                async for batch in batches:
+                    for message in batch:
+                        self._deliver(message)
+        finally:
+            self._recent.end()
 
-    def _deliver(self, stored: StoredEvent) -> None:
-        if isinstance(stored.event, _KINDS):
-            self._recent.add(stored.event.call_id, stored)
-            for inbox in self._inboxes.get(stored.event.call_id, ()):
-                inbox.put_nowait(stored)
+    def _deliver(self, message: StoredMessage) -> None:
+        call_id = message.subject.rpartition(".")[2]
+        self._recent.add(call_id, message)
+        for inbox in self._inboxes.get(call_id, ()):
+            inbox.put_nowait(message)
+
+    def _decode(self, message: StoredMessage) -> list[StoredEvent]:
+        """Returns the event, or nothing if it cannot be decoded: its turn ends early, and its remainder is spoken."""
+        try:
+            return [stored_event_of_raw(message, CALLS.name)]
+        except UnreadableEvent as error:
+            self._unreadable.report(error)
+            return []
 
     async def _events(self, call_id: UUID, after_sequence: int, inbox: _Inbox) -> AsyncGenerator[StoredEvent, None]:
         yielded: set[int] = set()
-        history, may_ask = await self._read_history(call_id, after_sequence), True
+        has_all = after_sequence > 0 and self._recent.has_all_after(after_sequence)
+        history, may_ask = [] if has_all else await self._read_history(call_id, after_sequence), True
         while True:
             for stored in history:
                 if stored.sequence > after_sequence and stored.sequence not in yielded:
@@ -117,7 +132,7 @@ class TurnEventReader:
                 history = await self._read_at_leader(call_id, after_sequence)
             else:
                 may_ask = True
-                history = [received] if received else await self._read_at_leader(call_id, after_sequence)
+                history = self._decode(received) if received else await self._read_at_leader(call_id, after_sequence)
 
     async def _read_history(self, call_id: UUID, after_sequence: int) -> list[StoredEvent]:
         """Returns the events of the turn in one page, from any node that has reached its `speech.heard`."""
@@ -132,25 +147,41 @@ class TurnEventReader:
         return await self._calls.read(subjects, after_sequence=after_sequence)
 
 
-class _RecentEvents:
-    """The events of the last `MEMORY_SECONDS`, by call."""
+class _RecentMessages:
+    """The messages of the last `MEMORY_SECONDS` since the listener began, by call."""
 
     def __init__(self) -> None:
-        self._arrivals: deque[tuple[float, UUID]] = deque()
-        self._events: defaultdict[UUID, deque[StoredEvent]] = defaultdict(deque)
+        self._arrivals: deque[tuple[float, str]] = deque()
+        self._messages: defaultdict[str, deque[StoredMessage]] = defaultdict(deque)
+        self._complete_after: int | None = None
+        """Each message after this sequence has been kept, or has yet to arrive. None: the listener does not run."""
 
-    def add(self, call_id: UUID, stored: StoredEvent) -> None:
+    def begin(self, end_sequence: int) -> None:
+        """The listener receives what is stored after this sequence."""
+        self._complete_after = end_sequence
+
+    def end(self) -> None:
+        """The listener has ended, perhaps because it lost a message."""
+        self._complete_after = None
+
+    def has_all_after(self, sequence: int) -> bool:
+        """Whether each message after this one has been kept, or has yet to arrive."""
+        return self._complete_after is not None and self._complete_after <= sequence
+
+    def add(self, call_id: str, message: StoredMessage) -> None:
         now = asyncio.get_running_loop().time()
         self._arrivals.append((now, call_id))
-        self._events[call_id].append(stored)
+        self._messages[call_id].append(message)
         while len(self._arrivals) > MAX_RECENT or self._arrivals[0][0] + MEMORY_SECONDS < now:
             self._remove_oldest()
 
-    def of(self, call_id: UUID) -> list[StoredEvent]:
-        return list(self._events.get(call_id, ()))
+    def of(self, call_id: str) -> list[StoredMessage]:
+        return list(self._messages.get(call_id, ()))
 
     def _remove_oldest(self) -> None:
         _, call_id = self._arrivals.popleft()
-        self._events[call_id].popleft()
-        if not self._events[call_id]:
-            del self._events[call_id]
+        removed = self._messages[call_id].popleft()
+        if self._complete_after is not None:
+            self._complete_after = max(self._complete_after, removed.seq)
+        if not self._messages[call_id]:
+            del self._messages[call_id]

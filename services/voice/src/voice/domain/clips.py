@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import OrderedDict
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 
 MAX_RECENT_TEXTS = 4096
 
@@ -20,7 +20,7 @@ class SynthesisRequest:
     @property
     def digest(self) -> str:
         """SHA-256 of voice, model, settings and text, in hexadecimal: the name of the clip in the Object Store."""
-        return _digest(*astuple(self))
+        return _digest(self.voice, self.model, self.settings, self.text)
 
 
 @dataclass
