@@ -1,8 +1,11 @@
 """Hang-ups: of lines, of attempts in progress, of attempts that were not dialled."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
 from tests.builders.events import an_envelope
 from tests.integration.voice.conftest import StartCall, dial_events
 
@@ -15,6 +18,8 @@ from contracts import (
     DialRefused,
     DialUnknown,
     HangupReason,
+    TelephonyStatus,
+    TelephonyStatusReported,
 )
 from simulators.faults import FaultRule
 from simulators.server import Simulators
@@ -49,6 +54,51 @@ async def test_hanging_up_twice_closes_the_line_once(
     await calls.append(DialPlaced(call_id=event.call_id, attempt=1, provider_call_id=sid))
     await hang_up(hangup, event)
     await hang_up(hangup, event)
+    assert simulators.ledger.calls[0].status in ENDED_STATUSES
+
+
+async def test_hanging_up_a_placed_attempt_reads_one_message(
+    hangup: HangUp,
+    telephony: Twilio,
+    start_call: StartCall,
+    calls: EventLog,
+    bus_client: Client,
+    simulators: Simulators,
+) -> None:
+    event = await start_call()
+    await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
+    sid = await dial(telephony, event)
+    await calls.append(DialPlaced(call_id=event.call_id, attempt=1, provider_call_id=sid))
+    requests: list[str] = []
+
+    async def note(message: Msg) -> None:
+        if str(event.call_id).encode() in message.data:
+            requests.append(message.subject)
+
+    await bus_client.subscribe("$JS.API.>", cb=note)
+    await bus_client.flush()
+    await hang_up(hangup, event)
+    await bus_client.flush()
+    async with asyncio.timeout(20):
+        while not requests:  # what has arrived is handled at once
+            await asyncio.sleep(0.02)
+    assert requests == ["$JS.API.DIRECT.GET.CALLS"]
+    assert simulators.ledger.calls[0].status in ENDED_STATUSES
+
+
+async def test_the_line_of_an_earlier_attempt_is_not_closed_in_place_of_the_present_one(
+    hangup: HangUp, telephony: Twilio, start_call: StartCall, calls: EventLog, simulators: Simulators
+) -> None:
+    first = await start_call()
+    await calls.append(DialPlaced(call_id=first.call_id, attempt=1, provider_call_id="CA" + "0" * 32))
+    second = await start_call(call_id=first.call_id, attempt=2)
+    sid = await dial(telephony, second)
+    await calls.append(DialClaimed(call_id=first.call_id, attempt=2))
+    reported = TelephonyStatusReported(
+        call_id=first.call_id, attempt=2, provider_call_id=sid, status=TelephonyStatus.RINGING
+    )
+    await calls.append(reported)
+    await hang_up(hangup, second)
     assert simulators.ledger.calls[0].status in ENDED_STATUSES
 
 

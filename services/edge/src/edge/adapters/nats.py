@@ -54,12 +54,8 @@ async def translate_errors(client: Client, failure: str) -> AsyncIterator[None]:
     Without a connection it raises Unavailable after 2 s. Within that time a client has switched from a lost node to
     another one. A longer wait does not help a webhook: a provider repeats a failed one at once or never.
     """
-    try:
-        async with asyncio.timeout(RECONNECT_SECONDS):
-            while not client.is_connected:  # noqa: ASYNC110  nats-py has no event for it
-                await asyncio.sleep(_POLL_SECONDS)
-    except TimeoutError as error:
-        raise Unavailable("no connection to NATS") from error
+    if not client.is_connected:
+        await _wait_for_connection(client)
     try:
         yield
     except MaxPayloadError as error:
@@ -69,6 +65,15 @@ async def translate_errors(client: Client, failure: str) -> AsyncIterator[None]:
         raise Unreadable(f"{failure}: event {error.sequence} is of another version") from error
     except (NatsError, TimeoutError, OSError) as error:
         raise Unavailable(f"{failure}: {type(error).__name__}") from error
+
+
+async def _wait_for_connection(client: Client) -> None:
+    try:
+        async with asyncio.timeout(RECONNECT_SECONDS):
+            while not client.is_connected:  # noqa: ASYNC110  nats-py has no event for it
+                await asyncio.sleep(_POLL_SECONDS)
+    except TimeoutError as error:
+        raise Unavailable("no connection to NATS") from error
 
 
 class NatsCallLog:

@@ -109,6 +109,16 @@ async def _read_attempts(calls: EventLog, call_id: UUID, granted_sequence: int |
     return await calls.read((f"dial.*.{call_id}", TelephonyStatusReported.subject_for(call_id)))
 
 
+async def find_placed(calls: EventLog, call_id: UUID, number: int) -> DialPlaced | None:
+    """Returns the event that the provider accepted the attempt; none if the answering node has none.
+
+    One read of any node. An attempt with this event was dialled, so a hang-up needs nothing else of it.
+    """
+    newest = await calls.last_of_any_node(DialPlaced.subject_for(call_id))
+    placed = newest.event if newest else None
+    return placed if isinstance(placed, DialPlaced) and placed.attempt == number else None
+
+
 async def is_claimed(calls: EventLog, call_id: UUID, number: int) -> bool:
     """Returns whether the attempt, or a later one, has been claimed."""
     return _covers(await calls.last(DialClaimed.subject_for(call_id)), number)

@@ -8,6 +8,7 @@ from voice.application.telephony.attempts import (
     CALLED_OFF,
     MAX_PENDING_SECONDS,
     AttemptInProgress,
+    find_placed,
     load_attempt,
     record_undialled,
 )
@@ -41,6 +42,10 @@ class HangUp:
         AmbiguousLookup if its line may be that of another attempt.
         """
         call = event.call
+        placed = await find_placed(self._calls, call.call_id, call.attempt)
+        if placed is not None:
+            await self._close_line(call.attempt, placed.provider_call_id)
+            return
         granted_sequence = call.granted_sequence
         attempt = await load_attempt(self._calls, call.call_id, call.attempt, granted_sequence=granted_sequence)
         if attempt.is_undialled:
@@ -55,5 +60,8 @@ class HangUp:
             provider_call = await look_up(self._calls, self._directory, call, attempt)
             provider_call_id = provider_call.provider_call_id if provider_call else None
         if provider_call_id is not None:
-            await self._telephony.hang_up(provider_call_id)
-            logger.info("call_hung_up", attempt=call.attempt)
+            await self._close_line(call.attempt, provider_call_id)
+
+    async def _close_line(self, attempt: int, provider_call_id: str) -> None:
+        await self._telephony.hang_up(provider_call_id)
+        logger.info("call_hung_up", attempt=attempt)
