@@ -90,7 +90,9 @@ async def test_a_handler_gets_the_typed_event_with_its_envelope(
     async with subscribed(nats_url, handle):
         appended = await calls.append(SPEECH)
         await until_settled(bus_client)
-    assert received == [appended]
+    [one] = received
+    assert (one.event, one.sequence, one.envelope.id) == (SPEECH, appended.sequence, appended.envelope.id)
+    assert one.envelope.time == one.stored_at, "the server's time: the message has none of its own"
 
 
 @pytest.mark.parametrize(("extends", "is_repeated"), [(True, False), (False, True)])
@@ -350,3 +352,27 @@ async def test_a_handler_that_does_not_end_is_canceled_and_its_message_stays_una
         await has_begun.wait()
     await is_canceled.wait()
     assert (await bus_client.jetstream().consumer_info(CALLS.name, CONSUMER.name)).num_ack_pending == 1
+
+
+async def test_messages_that_wait_for_a_worker_are_returned_when_the_service_stops(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    """Another replica receives them at once, not after ``ack_wait``, which is far longer than this test."""
+    consumer = replace(CONSUMER, workers=1)
+    has_begun, may_end = asyncio.Event(), asyncio.Event()
+    received: asyncio.Queue[int] = asyncio.Queue()
+
+    async def work(stored: StoredEvent[SpeechHeard]) -> None:
+        has_begun.set()
+        await may_end.wait()
+
+    async def note(stored: StoredEvent[SpeechHeard]) -> None:
+        received.put_nowait(stored.sequence)
+
+    async with subscribed(nats_url, work, consumer):
+        sequences = [(await calls.append(SPEECH)).sequence for _ in range(4)]
+        await has_begun.wait()
+        await wait_until_processed(bus_client)
+        asyncio.get_running_loop().call_later(0.2, may_end.set)
+    async with subscribed(nats_url, note), asyncio.timeout(CONSUMER.ack_wait / 2):
+        assert sorted([await received.get() for _ in range(3)]) == sequences[1:]

@@ -50,7 +50,8 @@ class Broker(NatsBroker):
     ) -> None:
         """Waits for running handlers, for `GRACEFUL_SECONDS` at most, and drains the connection.
 
-        The server delivers the message of a canceled handler again.
+        Messages that no handler has begun are returned to the server, which delivers them to another replica at once.
+        The message of a canceled handler is delivered again after its ``ack_wait``.
         """
         await asyncio.gather(*(consumption.stop() for consumption in self._consumptions))
         await super().stop(exc_type, exc_val, exc_tb)
@@ -65,12 +66,17 @@ class _Consumption:
         self._free_workers = asyncio.Semaphore(consumer.workers)
         self._running: set[asyncio.Task[None]] = set()
         self._subscription: Subscription | None = None
+        self._is_stopping = False
 
     async def start(self, client: Client) -> None:
         delivery = self._make_delivery(client)
 
         async def receive(message: Msg) -> None:
             await self._free_workers.acquire()
+            if self._is_stopping:
+                self._free_workers.release()
+                await message.nak()
+                return
             task = asyncio.create_task(delivery.deliver(message))
             self._running.add(task)
             task.add_done_callback(self._on_done)
@@ -85,11 +91,18 @@ class _Consumption:
             logger.error("delivery_failed", consumer=self._consumer.name, exc_info=error)
 
     async def stop(self) -> None:
-        if subscription := self._subscription:
-            self._subscription = None
-            with suppress(NatsError):
-                await subscription.unsubscribe()
+        self._is_stopping = True
+        returned = asyncio.create_task(self._return_waiting())
         if running := set(self._running):
             await asyncio.wait(running, timeout=GRACEFUL_SECONDS)
         for task in list(self._running):
             task.cancel()
+        await returned
+
+    async def _return_waiting(self) -> None:
+        """Ends the subscription, after its last messages have arrived and `receive` has returned them."""
+        if subscription := self._subscription:
+            self._subscription = None
+            with suppress(NatsError, TimeoutError):
+                async with asyncio.timeout(2 * GRACEFUL_SECONDS):
+                    await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py gives no return type
