@@ -283,7 +283,8 @@ async def test_an_unremoved_file_that_was_damaged_deletes_nothing(filled: Log, m
     before = await filled.stored()
     (part,) = read_archive_manifest(filled.folder).parts
     file = filled.folder / part.file
-    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(DamagedArchive):
         await filled.archive()
     assert await filled.stored() == before

@@ -67,8 +67,10 @@ class _Consumption:
         self._running: set[asyncio.Task[None]] = set()
         self._subscription: Subscription | None = None
         self._is_stopping = False
+        self._client: Client | None = None
 
     async def start(self, client: Client) -> None:
+        self._client = client
         delivery = self._make_delivery(client)
 
         async def receive(message: Msg) -> None:
@@ -101,8 +103,8 @@ class _Consumption:
 
     async def _return_waiting(self) -> None:
         """Ends the subscription, after its last messages have arrived and `receive` has returned them."""
-        if subscription := self._subscription:
-            self._subscription = None
+        subscription, self._subscription = self._subscription, None
+        if subscription and self._client and self._client.is_connected:
             with suppress(NatsError, TimeoutError):
                 async with asyncio.timeout(2 * GRACEFUL_SECONDS):
                     await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py gives no return type

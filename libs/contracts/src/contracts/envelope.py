@@ -14,7 +14,7 @@ and the correlation under longer names.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
@@ -45,14 +45,14 @@ class Envelope:
     """The attributes of a message: id, source, time, cause and trace. Its type is that of its event.
 
     ``time`` is when the server stored the message, or what the header of an imported or older message says. In the
-    envelope of an event that this process appended it is the time of the process. ``causation_id`` is the id of the
-    message that led to this one. ``correlation_id`` is that of the request, if its sender set one; without it the id in
-    the subject (of the call or the campaign) correlates the messages.
+    envelope of an event that this process appended it is the time of the process, so it is not compared.
+    ``causation_id`` is the id of the message that led to this one. ``correlation_id`` is that of the request, if
+    its sender set one; without it the id in the subject (of the call or the campaign) correlates the messages.
     """
 
     id: str
     source: str
-    time: datetime
+    time: datetime = field(compare=False)
     correlation_id: str | None = None
     causation_id: str | None = None
     traceparent: str | None = None
