@@ -5,6 +5,7 @@ from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
 from contracts import Call, CallStatus, Disposition, HangupReason, call_id_of
+from contracts.retry_policy import RetryPolicy
 
 NOW = datetime(2030, 1, 15, 12, tzinfo=UTC)
 """The instant of every default: when the call was created and when its status began."""
@@ -24,6 +25,8 @@ class CallChanges(TypedDict, total=False):
     metadata: dict[str, str]
     max_retries: int
     retry_delay_seconds: int
+    retry_policy: RetryPolicy | None
+    outcome_retries: dict[str, int]
     call_timeout_seconds: int
     max_call_seconds: int
     created_at: datetime

@@ -24,6 +24,8 @@ from chassis.event_log import EventLog, StoredEvent
 from chassis.serve import connect_bus
 from contracts import (
     AdmissionGranted,
+    AnswerClassified,
+    AnsweredBy,
     Call,
     CallCancelRequested,
     CallChangeRequested,
@@ -130,6 +132,35 @@ async def test_a_busy_line_is_dialled_again_until_its_retries_are_used_up(
     refused = await outcome_of(bus_client, CallRetryRequested(call_id=outcome.call_id))
     assert not refused.accepted
     assert "max_retries is 2" in refused.reasons[0]
+
+
+async def test_each_outcome_of_a_retry_policy_has_its_own_maximum(
+    replicas: int, bus_client: Client, calls: EventLog
+) -> None:
+    once, after_a_minute = {"max_retries": 1, "delay_seconds": 0}, {"max_retries": 1, "delay_seconds": 60}
+    policy = {"busy": once, "voicemail": once, "hung_up_early": after_a_minute}
+    outcome = await outcome_of(bus_client, requested(max_retries=5, retry_policy=policy))
+    assert outcome.call_id
+    call_id = outcome.call_id
+    for attempt, status in ((1, TelephonyStatus.BUSY), (2, TelephonyStatus.IN_PROGRESS)):
+        await until(calls, call_id, CallStatus.DIALING, attempt=attempt)
+        await calls.append(network(call_id, attempt, status))
+    await until(calls, call_id, CallStatus.IN_PROGRESS, attempt=2)
+    await calls.append(
+        AnswerClassified(call_id=call_id, attempt=2, provider_call_id="CA2", answered_by=AnsweredBy.MACHINE)
+    )
+    for _ in range(2):  # every callback may come twice
+        await calls.append(network(call_id, 2, TelephonyStatus.COMPLETED))
+    await until(calls, call_id, CallStatus.DIALING, attempt=3)
+    await calls.append(network(call_id, 3, TelephonyStatus.COMPLETED))
+    waiting = await until(calls, call_id, CallStatus.PENDING, attempt=3)
+    assert waiting.due_at == waiting.status_changed_at + timedelta(seconds=60)
+    assert waiting.outcome_retries == {"busy": 1, "voicemail": 1, "hung_up_early": 1}
+    assert (await outcome_of(bus_client, CallChangeRequested(call_id=call_id, scheduled_at=datetime.now(UTC)))).accepted
+    await until(calls, call_id, CallStatus.DIALING, attempt=4)
+    await calls.append(network(call_id, 4, TelephonyStatus.BUSY))
+    ended = await until(calls, call_id, CallStatus.BUSY)
+    assert (ended.attempt, ended.outcome_retries) == (4, waiting.outcome_retries)
 
 
 async def test_a_refused_dial_is_tried_again_and_uses_up_no_retry(

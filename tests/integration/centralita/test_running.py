@@ -48,6 +48,18 @@ def test_an_invalid_request_is_refused_before_it_is_published(command: "Callable
     assert "+1212555" not in ended.err
 
 
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [("{", "--retry-policy: no JSON: "), ('{"busy": {"max_retries": 1}}', "retry_policy.busy.delay_seconds: ")],
+)
+def test_a_wrong_retry_policy_is_refused_with_its_field(
+    command: "Callable[..., Command]", policy: str, message: str
+) -> None:
+    nowhere = {"NATS_URL": "nats://127.0.0.1:1"}
+    ended = command("call", "+12125550177", "--retry-policy", policy, environment=nowhere)
+    assert (ended.code, ended.err[: len(message)]) == (2, message)
+
+
 async def test_a_request_without_an_answer_is_stored(bus_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("centralita.commands.call.ANSWER_SECONDS", 0.05)
     request = EXAMPLES["call.requested"]

@@ -132,6 +132,8 @@ class Orchestrator:
         if isinstance(event, CallChangeRequested):
             before = await self.call(event.call_id)
             changed = event.changes()
+            if event.retry_policy:
+                changed["retry_policy"] = event.retry_policy.stored()
             if "scheduled_at" in changed:
                 changed["due_at"] = changed.pop("scheduled_at")
             after = before.model_copy(update=changed)

@@ -43,6 +43,21 @@ async def test_a_change_is_returned_at_once(api: httpx.AsyncClient, waiting: Cal
     assert (await api.get(path)).json() == answer.json()
 
 
+async def test_a_change_of_the_retry_policy_is_sent_shown_and_recorded(
+    api: httpx.AsyncClient, waiting: Call, orchestrator: "Orchestrator"
+) -> None:
+    path, rule = f"/api/v1/calls/{waiting.call_id}", {"max_retries": 2, "delay_seconds": 60}
+
+    answer = await api.put(path, json={"retry_policy": {"hung_up_early": rule}})
+
+    shown = answer.json()["retry_policy"]["hung_up_early"]
+    assert shown == {**rule, "backoff": 1.0, "max_delay_seconds": None, "early_seconds": 10}
+    assert answer.json()["retry_policy"]["busy"] is None
+    entries = (await api.get("/api/v1/audit", params={"call_id": str(waiting.call_id)})).json()["entries"]
+    assert [entry["before"]["retry_policy"] for entry in entries] == [None, None]
+    assert entries[-1]["after"]["retry_policy"] == answer.json()["retry_policy"]
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

@@ -88,6 +88,21 @@ async def test_the_same_request_twice_at_once_is_the_same_call(
     assert answers[0].json()["id"] == answers[1].json()["id"]
 
 
+async def test_a_request_with_a_retry_policy_again_is_the_same_call(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object]
+) -> None:
+    rule = {"max_retries": 2, "delay_seconds": 60}
+    request = {**body, "request_id": "r-1", "retry_policy": {"busy": rule, "hung_up_early": rule}}
+
+    answers = [await api.post("/api/v1/calls", json=request) for _ in range(2)]
+    other = await api.post("/api/v1/calls", json={**request, "retry_policy": {"busy": rule}})
+
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].json()["retry_policy"]["busy"]["delay_seconds"] == 60
+    assert other.status_code == 409
+    assert [error["field"] for error in other.json()["errors"]] == ["retry_policy"]
+
+
 @pytest.mark.parametrize(
     "other", [{"phone_number": "+12125550124"}, {"variables": {"name": "Eva"}}, {"max_retries": 9}]
 )
@@ -191,6 +206,7 @@ async def test_a_request_that_is_stored_and_not_yet_decided_is_accepted(
         ({"language": "fr"}, "language"),
         ({"colour": "red"}, "colour"),
         ({"max_retries": 99}, "max_retries"),
+        ({"retry_policy": {"busy": {"max_retries": 1, "delay_seconds": -1}}}, "retry_policy.busy.delay_seconds"),
         ({"variables": {"name": ["Ana"]}}, "variables.name"),
         ({"campaign_id": "a b"}, "campaign_id"),
         ({"phone_number": "+19002345678"}, "phone_number"),  # premium rate

@@ -60,6 +60,8 @@ async def test_a_waiting_call_shows_its_public_fields(api: httpx.AsyncClient, wa
         "retry_attempts": 0,
         "max_retries": 3,
         "retry_delay_seconds": 3600,
+        "retry_policy": None,
+        "outcome_retries": {},
         "call_timeout_seconds": 30,
         "max_call_seconds": 600,
         "script_template": waiting.script_template,

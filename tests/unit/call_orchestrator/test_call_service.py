@@ -35,6 +35,7 @@ from contracts import (
     TimerDue,
     call_id_of,
 )
+from contracts.retry_policy import RequestedRetryPolicy
 from contracts.vocabulary import RefusalCode
 
 POLICY = Policy(
@@ -54,6 +55,7 @@ REQUEST = CallRequested(
     variables={"name": "Ana"},
 )
 CALL_ID = call_id_of("request-1")
+NO_RULES = RequestedRetryPolicy()
 EXPIRES_AT = NOW + POLICY.dial_within
 
 
@@ -335,6 +337,24 @@ async def test_a_redelivered_change_is_not_decided_again_after_a_later_decision(
     await orchestrator.handle(change, "change-1", is_redelivered=True)
     assert orchestrator.call.max_retries == 2
     assert len(orchestrator.decisions) == 3
+
+
+async def test_a_retry_policy_is_replaced_before_the_first_attempt_and_not_after_it() -> None:
+    policies = [{"busy": {"max_retries": 1, "delay_seconds": 60}}, {"failed": {"max_retries": 2, "delay_seconds": 9}}]
+    asked, other = (RequestedRetryPolicy.model_validate(policy) for policy in policies)
+    orchestrator = Orchestrator()
+    await orchestrator.handle(REQUEST.model_copy(update={"retry_policy": asked}), "request")
+    assert orchestrator.call.retry_policy == asked.stored()
+    change = CallChangeRequested(call_id=CALL_ID, retry_policy=other)
+    assert (await orchestrator.handle(change, "change-1")).accepted
+    assert orchestrator.call.retry_policy == other.stored()
+    await orchestrator.handle(CallChangeRequested(call_id=CALL_ID, max_retries=1), "change-2")
+    assert orchestrator.call.retry_policy == other.stored()
+    assert (await orchestrator.handle(change.model_copy(update={"retry_policy": NO_RULES}), "change-3")).accepted
+    assert orchestrator.call.retry_policy == NO_RULES.stored()
+    orchestrator.log.store(status_changed(a_call(attempt=1, due_at=NOW, retry_policy=other.stored())))
+    assert not (await orchestrator.handle(change, "change-4")).accepted
+    assert orchestrator.call.retry_policy == other.stored()
 
 
 async def test_a_retry_command_is_never_decided_twice_even_if_no_redelivery_is_reported() -> None:

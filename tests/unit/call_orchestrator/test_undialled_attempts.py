@@ -223,6 +223,7 @@ def test_a_decision_sets_every_field_that_the_state_determines() -> None:
         "metadata",
         "max_retries",
         "retry_delay_seconds",
+        "retry_policy",
         "call_timeout_seconds",
         "max_call_seconds",
         "created_at",

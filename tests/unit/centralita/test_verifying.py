@@ -15,6 +15,8 @@ from centralita.replay.scope import Scope
 from centralita.replay.verifying import Verification, verify
 from contracts import (
     AdmissionGranted,
+    AnswerClassified,
+    AnsweredBy,
     Call,
     CallDecision,
     CallDue,
@@ -29,6 +31,7 @@ from contracts import (
     call_id_of,
 )
 from contracts.examples import EXAMPLES
+from contracts.retry_policy import RequestedRetryPolicy
 from contracts.streams import CALLS, MIN_BACKLOG_LIMIT, REQUESTS
 
 STARTED_AT = datetime(2026, 3, 2, 15, tzinfo=UTC)
@@ -112,6 +115,31 @@ def replace_in_body(message: Message, old: bytes, new: bytes) -> Message:
 
 async def test_decisions_of_the_present_rules_have_no_drift(log: LogWriter) -> None:
     assert await verify(log.record()) == Verification(1, 4, 1, 0, ())
+
+
+async def test_the_decisions_of_a_retry_policy_have_no_drift() -> None:
+    assert isinstance(REQUEST, CallRequested)
+    rule = {"max_retries": 2, "delay_seconds": 90, "backoff": 2}
+    policy = RequestedRetryPolicy.model_validate(dict.fromkeys(("busy", "voicemail", "hung_up_early"), rule))
+    log = LogWriter()
+    await log.decide(REQUEST.model_copy(update={"retry_policy": policy}), stream=REQUESTS.name)
+    machine_found = AnswerClassified(call_id=CALL_ID, attempt=2, provider_call_id="CA2", answered_by=AnsweredBy.MACHINE)
+    attempts: tuple[list[Event], ...] = (
+        [reported(TelephonyStatus.BUSY)],
+        [reported(TelephonyStatus.IN_PROGRESS, 2), machine_found, reported(TelephonyStatus.COMPLETED, 2)],
+        [reported(TelephonyStatus.IN_PROGRESS, 3), reported(TelephonyStatus.COMPLETED, 3)],
+    )
+    for attempt, ends in enumerate(attempts, start=1):
+        assert await log.decide(grant_of(REQUEST.campaign_id, attempt=attempt))
+        for end in ends:
+            assert await log.decide(end)
+        decision = await log.pass_deadline()
+        assert decision
+        assert decision.call.is_queued
+    assert decision
+    assert decision.call.outcome_retries == {"busy": 1, "voicemail": 1, "hung_up_early": 1}
+    found = await verify(log.record())
+    assert (found.drifts, found.doubts) == ((), ())
 
 
 async def test_a_drift_names_both_versions_of_the_decision(log: LogWriter) -> None:

@@ -1,11 +1,13 @@
 """The snapshot of a call, which every ``call.*`` event carries (law 1)."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Self, TypedDict
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from contracts.instants import Instant
+from contracts.retry_policy import RetryPolicy
 from contracts.values import CallId
 from contracts.vocabulary import CallStatus, Disposition, HangupReason
 
@@ -17,6 +19,7 @@ class CallProgress(TypedDict):
     attempt: int
     undialled_attempts: int
     undialled_in_a_row: int
+    outcome_retries: Mapping[str, int]
     dial_expires_at: datetime | None
     due_at: datetime | None
     is_queued: bool
@@ -54,6 +57,7 @@ class Call(BaseModel):
     metadata: dict[str, str]
     max_retries: int = Field(description="dials after the first")
     retry_delay_seconds: int
+    retry_policy: RetryPolicy | None = Field(default=None, description="rules of retries by outcome, if it has any")
     call_timeout_seconds: int = Field(description="how long it may ring")
     max_call_seconds: int = Field(description="how long it may last once answered")
     key_name: str | None = Field(
@@ -71,6 +75,9 @@ class Call(BaseModel):
         default=0,
         validation_alias=AliasChoices("undialled_in_a_row", "refusals"),
         description="pending, dialing: how many undialled attempts there were since the last dial",
+    )
+    outcome_retries: dict[str, int] = Field(
+        default={}, description="how many retries followed each outcome that has a rule in retry_policy"
     )
     dial_expires_at: Instant | None = Field(
         default=None,

@@ -73,6 +73,17 @@ class HangupReason(StrEnum):
     CONCLUDED = "concluded"
 
 
+class RetryOutcome(StrEnum):
+    """The ends of an attempt for which a retry policy may have a rule."""
+
+    BUSY = "busy"
+    NO_ANSWER = "no_answer"
+    FAILED = "failed"
+    VOICEMAIL = "voicemail"
+    HUNG_UP_EARLY = "hung_up_early"
+    """A person answered and hung up soon, and the conversation has no disposition."""
+
+
 class RefusalCode(StrEnum):
     """The reasons of a refusal that a client may need to distinguish."""
 

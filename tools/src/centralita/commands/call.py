@@ -1,6 +1,7 @@
 """``centralita call``: requests one call over NATS, as an upstream system does."""
 
 from datetime import UTC, datetime
+from json import loads
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,7 @@ ANSWER_SECONDS = 10.0
 SCRIPT = "Hello, this is a call from Centralita.\n\nSay who you are, ask how they are, and say goodbye."
 
 app = typer.Typer()
+_RETRY_POLICY = 'rules by outcome, such as {"busy": {"max_retries": 3, "delay_seconds": 120, "backoff": 2}}'
 _Pairs = Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="may be repeated")]
 
 
@@ -40,6 +42,7 @@ def run_call(
     at: Annotated[datetime | None, typer.Option(help="not before this instant, in UTC")] = None,
     retries: Annotated[int | None, typer.Option(help="number of attempts after the first")] = None,
     retry_delay: Annotated[int | None, typer.Option(help="seconds between two attempts")] = None,
+    retry_policy: Annotated[str | None, typer.Option(metavar="JSON", help=_RETRY_POLICY)] = None,
     ring: Annotated[int | None, typer.Option(help="maximum seconds of ringing")] = None,
     request_id: Annotated[str | None, typer.Option(help="the same request id is the same call")] = None,
     follow: Annotated[bool, typer.Option("--watch", help="print the call's events until it has ended")] = False,
@@ -60,6 +63,7 @@ def run_call(
         "scheduled_at": options.in_utc(at),
         "max_retries": retries,
         "retry_delay_seconds": retry_delay,
+        "retry_policy": _json(retry_policy, "--retry-policy"),
         "call_timeout_seconds": ring,
     }
     exit_codes.run(_request(nats, _validated(fields), follow=follow, numbers=numbers, json=json))
@@ -104,6 +108,13 @@ def _pairs(arguments: list[str] | None, option: str) -> dict[str, str]:
     if not all(name and sign for name, sign, _ in pairs):
         exit_codes.fail(f"{option}: write it as NAME=VALUE", code=ExitCode.WRONG_USE)
     return {name: value for name, _, value in pairs}
+
+
+def _json(text: str | None, option: str) -> object:
+    try:
+        return None if text is None else loads(text)
+    except ValueError as error:
+        exit_codes.fail(f"{option}: no JSON: {error}", code=ExitCode.WRONG_USE)
 
 
 def _print_outcome(outcome: CommandOutcome, *, json: bool) -> None:

@@ -12,8 +12,17 @@ from call_orchestrator.domain import inputs
 from call_orchestrator.domain.decisions import CallStatusChanged, Decision, Ignored, Refused
 from call_orchestrator.domain.machine import decide
 from call_orchestrator.domain.pauses import NO_PAUSES, Pause, Pauses
+from call_orchestrator.domain.retry_rules import RetryRule
 from call_orchestrator.domain.states import Dialing, Ended, InProgress, Pending, Ringing, State, Terms
-from contracts.vocabulary import FINAL_STATUSES, AnsweredBy, CallStatus, Disposition, HangupReason, TelephonyStatus
+from contracts.vocabulary import (
+    FINAL_STATUSES,
+    AnsweredBy,
+    CallStatus,
+    Disposition,
+    HangupReason,
+    RetryOutcome,
+    TelephonyStatus,
+)
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 TERMS = Terms(
@@ -23,6 +32,10 @@ TERMS = Terms(
     max_talk=timedelta(minutes=10),
     dial_within=timedelta(hours=24),
 )
+_RULE = RetryRule(max_retries=1, delay=timedelta(minutes=60))
+RETRY_POLICY_TERMS = replace(TERMS, retry_rules={RetryOutcome.VOICEMAIL: _RULE, RetryOutcome.HUNG_UP_EARLY: _RULE})
+"""The terms of the states whose name ends in `_RETRY_POLICY`."""
+_RETRY_POLICY = "(retry policy)"
 LATER = NOW + timedelta(minutes=1)
 _TIMER = "timer due"
 _PAUSED_TIMER = "timer due in a pause"
@@ -61,6 +74,7 @@ def states() -> dict[str, State]:
     }
     for reason in HangupReason:
         found[f"in_progress (hang-up: {reason})"] = replace(talking, hangup_reason=reason)
+    found |= _states_of_a_retry_policy(talking)
     for status in (status for status in CallStatus if status in FINAL_STATUSES):
         found[str(status)] = Ended(status=status, attempt=1, ended_at=NOW)
         found[f"{status} (retries used up)"] = Ended(status=status, attempt=2, ended_at=NOW)
@@ -68,6 +82,15 @@ def states() -> dict[str, State]:
         status=CallStatus.FAILED, attempt=2, ended_at=NOW, undialled_attempts=1
     )
     return found
+
+
+def _states_of_a_retry_policy(talking: InProgress) -> dict[str, State]:
+    hung_up_early: dict[str, int] = {RetryOutcome.HUNG_UP_EARLY: 1}
+    return {
+        f"in_progress {_RETRY_POLICY}": talking,
+        f"in_progress (hang-up: voicemail) {_RETRY_POLICY}": replace(talking, hangup_reason=HangupReason.VOICEMAIL),
+        f"pending (after an early hang-up) {_RETRY_POLICY}": Pending(attempt=1, due_at=LATER, retries=hung_up_early),
+    }
 
 
 def _pending_states() -> dict[str, State]:
@@ -123,7 +146,8 @@ def cases() -> Iterator[Case]:
     for state_name, state in states().items():
         for input_name, input in all_inputs(state.attempt).items():
             pauses = PAUSED if input_name == _PAUSED_TIMER else NO_PAUSES
-            decision = decide(state, input, TERMS, _instant_of(input_name, state), pauses)
+            terms = RETRY_POLICY_TERMS if state_name.endswith(_RETRY_POLICY) else TERMS
+            decision = decide(state, input, terms, _instant_of(input_name, state), pauses)
             yield Case(state_name, input_name, state, input, decision)
 
 

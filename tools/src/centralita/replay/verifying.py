@@ -251,7 +251,7 @@ def _different_fields(
     A field that the message does not set has its value in `known`.
     """
     then = {name: value for name, value in known.items() if name not in exclude} | recorded.model_dump(
-        mode="json", exclude_unset=True, exclude=exclude, by_alias=False
+        mode="json", include=recorded.model_fields_set, exclude=exclude, by_alias=False
     )
     values = now.model_dump(mode="json", by_alias=False)
     return tuple(

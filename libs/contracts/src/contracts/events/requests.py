@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from contracts.event import CallEvent, CampaignEvent, Event, Service
 from contracts.instants import Instant, schedule_refusals
 from contracts.numbers import number_refusals
+from contracts.retry_policy import RequestedRetryPolicy, Retries, RetryDelay
 from contracts.script import greeting_refusals, is_empty, missing_variables, size_refusals
 from contracts.texts import metadata_refusals, template_refusals, variable_refusals
 from contracts.values import CampaignId, Language, PhoneNumber, RequestId
@@ -19,8 +20,6 @@ MIN_RING_SECONDS = 5
 Script = Annotated[str, StringConstraints(min_length=1, max_length=20_000, strip_whitespace=True)]
 Variables = Annotated[dict[str, Annotated[str, StringConstraints(max_length=2_000)]], Field(max_length=100)]
 Metadata = Annotated[dict[str, Annotated[str, StringConstraints(max_length=2_000)]], Field(max_length=50)]
-Retries = Annotated[int, Field(ge=0, le=10)]
-RetryDelay = Annotated[int, Field(ge=0, le=604_800)]
 RingTime = Annotated[int, Field(ge=MIN_RING_SECONDS, le=600)]
 PauseReason = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
 
@@ -49,6 +48,9 @@ class CallRequested(Event):
     )
     max_retries: Retries | None = Field(default=None, description="dials after the first")
     retry_delay_seconds: RetryDelay | None = None
+    retry_policy: RequestedRetryPolicy | None = Field(
+        default=None, description="rules of retries by outcome; null: max_retries and retry_delay_seconds alone"
+    )
     call_timeout_seconds: RingTime | None = Field(default=None, description="how long it may ring")
     metadata: Metadata = Field(default={}, description="stored with the call, not interpreted")
     key_name: Annotated[str, StringConstraints(max_length=64)] | None = Field(
@@ -116,6 +118,7 @@ class CallChangeRequested(_Command):
     scheduled_at: Instant | None = Field(default=None, description="at most 400 days ahead; a past instant means: now")
     max_retries: Retries | None = None
     retry_delay_seconds: RetryDelay | None = None
+    retry_policy: RequestedRetryPolicy | None = Field(default=None, description="replaces all rules; {}: no rules")
     call_timeout_seconds: RingTime | None = None
     metadata: Metadata | None = None
 

@@ -42,6 +42,7 @@ def new_call(call_id: UUID, request: CallRequested, policy: Policy, now: datetim
         metadata=request.metadata,
         max_retries=policy.max_retries if request.max_retries is None else request.max_retries,
         retry_delay_seconds=int(policy.retry_delay.total_seconds()) if delay is None else delay,
+        retry_policy=request.retry_policy.stored() if request.retry_policy else None,
         call_timeout_seconds=int(policy.call_timeout.total_seconds()) if ring is None else ring,
         max_call_seconds=int(policy.max_talk.total_seconds()),
         key_name=request.key_name,
@@ -58,6 +59,8 @@ def changed_call(call: Call, request: CallChangeRequested, policy: Policy) -> Ca
         _check_country(request.phone_number, policy)
     changes = request.changes()
     changes.pop("scheduled_at", None)
+    if request.retry_policy is not None:
+        changes["retry_policy"] = request.retry_policy.stored()
     after = call.model_copy(update=changes)
     try:
         missing = missing_variables(after.script_template, after.variables)

@@ -1,9 +1,11 @@
 """Translates between the contract's `Call`, which the log carries, and the domain's state and terms, which decide."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TypedDict, assert_never
 
 from call_orchestrator.domain import decisions
+from call_orchestrator.domain.retry_rules import EARLY_HANGUP, MAX_DELAY, RetryRule
 from call_orchestrator.domain.states import Dialing, Ended, InProgress, Live, LiveState, Pending, Ringing, State, Terms
 from contracts import (
     Call,
@@ -20,17 +22,40 @@ from contracts import (
     HangupReason,
 )
 from contracts.call import CallProgress
+from contracts.retry_policy import RetryPolicy
+from contracts.retry_policy import RetryRule as StoredRule
+from contracts.vocabulary import RetryOutcome
 
 
 def terms_of(call: Call, dial_within: timedelta) -> Terms:
     """Returns the terms of the call."""
+    early = call.retry_policy.hung_up_early if call.retry_policy else None
     return Terms(
         max_retries=call.max_retries,
         retry_delay=timedelta(seconds=call.retry_delay_seconds),
         ring_time=timedelta(seconds=call.call_timeout_seconds),
         max_talk=timedelta(seconds=call.max_call_seconds),
         dial_within=dial_within,
+        retry_rules=_rules_of(call.retry_policy) if call.retry_policy else {},
+        early_hangup=timedelta(seconds=early.early_seconds) if early else EARLY_HANGUP,
     )
+
+
+def _rules_of(policy: RetryPolicy) -> dict[RetryOutcome, RetryRule]:
+    rules: dict[RetryOutcome, StoredRule | None] = {
+        RetryOutcome.BUSY: policy.busy,
+        RetryOutcome.NO_ANSWER: policy.no_answer,
+        RetryOutcome.FAILED: policy.failed,
+        RetryOutcome.VOICEMAIL: policy.voicemail,
+        RetryOutcome.HUNG_UP_EARLY: policy.hung_up_early,
+    }
+    return {outcome: _rule_of(rule) for outcome, rule in rules.items() if rule}
+
+
+def _rule_of(rule: StoredRule) -> RetryRule:
+    max_delay = MAX_DELAY if rule.max_delay_seconds is None else timedelta(seconds=rule.max_delay_seconds)
+    delay = timedelta(seconds=rule.delay_seconds)
+    return RetryRule(max_retries=rule.max_retries, delay=delay, backoff=rule.backoff, max_delay=max_delay)
 
 
 def state_of(call: Call) -> State:
@@ -44,6 +69,7 @@ def state_of(call: Call) -> State:
             undialled_in_a_row=call.undialled_in_a_row,
             dial_expires_at=call.dial_expires_at,
             reason=call.reason if call.undialled_in_a_row else None,
+            retries=call.outcome_retries,
         )
     if call.status.is_final:
         return Ended(
@@ -52,6 +78,7 @@ def state_of(call: Call) -> State:
             ended_at=_present(call.ended_at, "ended_at"),
             disposition=call.disposition,
             undialled_attempts=call.undialled_attempts,
+            retries=call.outcome_retries,
         )
     return _live_state(call)
 
@@ -64,6 +91,7 @@ class _LiveFields(TypedDict):
     hangup_reason: HangupReason | None
     disposition: Disposition | None
     undialled_attempts: int
+    retries: Mapping[str, int]
 
 
 def _live_state(call: Call) -> Live:
@@ -75,6 +103,7 @@ def _live_state(call: Call) -> Live:
         "hangup_reason": call.hangup_reason,
         "disposition": call.disposition,
         "undialled_attempts": call.undialled_attempts,
+        "retries": call.outcome_retries,
     }
     if call.status is CallStatus.DIALING:
         return Dialing(**fields, undialled_in_a_row=call.undialled_in_a_row, dial_expires_at=call.dial_expires_at)
@@ -106,6 +135,7 @@ def call_after(before: Call, event: decisions.Event, now: datetime) -> Call:
         "attempt": state.attempt,
         "undialled_attempts": state.undialled_attempts,
         "undialled_in_a_row": to_dial.undialled_in_a_row if to_dial else 0,
+        "outcome_retries": state.retries,
         "dial_expires_at": to_dial.dial_expires_at if to_dial else None,
         "due_at": state.due_at if isinstance(state, Pending) else None,
         "is_queued": isinstance(state, Pending) and state.queue_expires_at is not None,

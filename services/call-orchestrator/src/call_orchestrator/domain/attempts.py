@@ -164,6 +164,7 @@ def _ring(state: Live, now: datetime) -> Decision:
             hangup_reason=state.hangup_reason,
             disposition=state.disposition,
             undialled_attempts=state.undialled_attempts,
+            retries=state.retries,
         )
     )
 
@@ -185,6 +186,7 @@ def _answer(state: Live, terms: Terms, now: datetime) -> Decision:
             hangup_reason=state.hangup_reason,
             disposition=state.disposition,
             undialled_attempts=state.undialled_attempts,
+            retries=state.retries,
         )
     )
 

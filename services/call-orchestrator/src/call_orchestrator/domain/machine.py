@@ -20,6 +20,7 @@ from call_orchestrator.domain.decisions import (
     Refused,
 )
 from call_orchestrator.domain.inputs import Input
+from call_orchestrator.domain.outcomes import conclude_after_hangup
 from call_orchestrator.domain.pauses import NO_PAUSES, Pauses
 from call_orchestrator.domain.states import Dialing, Ended, InProgress, Pending, Ringing, State, Terms, dials
 from call_orchestrator.domain.timers import outdated_or_early
@@ -80,12 +81,10 @@ def _decide_pending(state: Pending, input: Input, terms: Terms, now: datetime, p
             return _change(state, input, now)
         case inputs.CallRequested():
             return Ignored("the call exists")
+        case inputs.ConversationEnded():
+            return conclude_after_hangup(state, input, now)
         case (
-            inputs.DialRefused()
-            | inputs.DialLookedUp()
-            | inputs.TelephonyStatusReported()
-            | inputs.AnswerClassified()
-            | inputs.ConversationEnded()
+            inputs.DialRefused() | inputs.DialLookedUp() | inputs.TelephonyStatusReported() | inputs.AnswerClassified()
         ):
             return Ignored("no attempt is in progress")
         case _:
@@ -138,6 +137,7 @@ def _begin_attempt(
             undialled_attempts=state.undialled_attempts,
             undialled_in_a_row=state.undialled_in_a_row,
             dial_expires_at=state.queue_expires_at,
+            retries=state.retries,
         )
     )
 
@@ -158,7 +158,10 @@ def _change(state: Pending, request: inputs.CallChangeRequested, now: datetime) 
         return Refused("there was an attempt to dial it; only its time and its metadata can still be changed")
     wanted_at = state.due_at if request.scheduled_at is None else max(request.scheduled_at, now)
     due_at = min(wanted_at, state.due_at) if wanted_at <= now else wanted_at
-    return CallChanged(state=Pending(attempt=state.attempt, due_at=due_at, undialled_attempts=state.undialled_attempts))
+    waiting = Pending(
+        attempt=state.attempt, due_at=due_at, undialled_attempts=state.undialled_attempts, retries=state.retries
+    )
+    return CallChanged(state=waiting)
 
 
 def _decide_ended(state: Ended, input: Input, terms: Terms, now: datetime) -> Decision:
@@ -189,9 +192,17 @@ def _retry(state: Ended, terms: Terms, now: datetime) -> Decision:
     if dials(state) > terms.max_retries:
         reason = f"max_retries: dialled {dials(state)} times, max_retries is {terms.max_retries}"
         return Refused(reason, RefusalCode.RETRIES_EXHAUSTED)
-    waiting = Pending(attempt=state.attempt, due_at=now, undialled_attempts=state.undialled_attempts)
+    waiting = Pending(
+        attempt=state.attempt, due_at=now, undialled_attempts=state.undialled_attempts, retries=state.retries
+    )
     return CallStatusChanged(state=waiting, reason="retry requested")
 
 
 def _end(status: CallStatus, state: Pending, now: datetime) -> Ended:
-    return Ended(status=status, attempt=state.attempt, ended_at=now, undialled_attempts=state.undialled_attempts)
+    return Ended(
+        status=status,
+        attempt=state.attempt,
+        ended_at=now,
+        undialled_attempts=state.undialled_attempts,
+        retries=state.retries,
+    )

@@ -1,13 +1,15 @@
 """The end of an attempt: the final status of the call, or a retry."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self, assert_never
 
 from call_orchestrator.domain import inputs
-from call_orchestrator.domain.decisions import CallStatusChanged, Decision
+from call_orchestrator.domain.decisions import CallStatusChanged, Decision, Ignored
+from call_orchestrator.domain.retry_rules import RETRIED_WITHOUT_RULE
 from call_orchestrator.domain.states import Ended, InProgress, Live, Pending, Terms, dials
-from contracts.vocabulary import CallStatus, Disposition, HangupReason, TelephonyStatus
+from contracts.vocabulary import CallStatus, Disposition, HangupReason, RetryOutcome, TelephonyStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,17 +27,80 @@ class Outcome:
 
 
 def end_attempt(state: Live, status: TelephonyStatus, outcome: Outcome, terms: Terms, now: datetime) -> Decision:
-    """Returns the end of the call, or the wait for a retry if the callee was not reached and retries remain."""
+    """Returns the end of the call, or the wait for a retry if its outcome is retried and retries remain."""
     final_status, reason = _final_status(state, status, outcome.reason)
-    is_unreached = final_status in (CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED)
-    is_unreached = is_unreached and not isinstance(state, InProgress)
-    may_retry = is_unreached and not outcome.is_permanent and state.hangup_reason is None and state.disposition is None
+    retry_outcome = _retry_outcome(state, final_status, outcome, terms, now)
     after: Pending | Ended = _ended(state, final_status, now)
-    if may_retry and dials(state) <= terms.max_retries:
+    if retry_outcome and (delay := _retry_delay(state, retry_outcome, terms)) is not None:
         after = Pending(
-            attempt=state.attempt, due_at=now + terms.retry_delay, undialled_attempts=state.undialled_attempts
+            attempt=state.attempt,
+            due_at=now + delay,
+            undialled_attempts=state.undialled_attempts,
+            retries=_counted(state, retry_outcome, terms),
         )
+    if retry_outcome is RetryOutcome.HUNG_UP_EARLY:
+        reason = "the callee hung up early"
     return CallStatusChanged(state=after, reason=reason or final_status, duration_seconds=outcome.duration_seconds)
+
+
+def conclude_after_hangup(state: Pending, ending: inputs.ConversationEnded, now: datetime) -> Decision:
+    """Ends a call that waits for a retry after an early hang-up, if its conversation had a result after all.
+
+    The model may find the disposition, such as an opt-out, after the network has reported the hang-up (law 9).
+    """
+    is_of_last_attempt = ending.attempt == state.attempt and RetryOutcome.HUNG_UP_EARLY in state.retries
+    if not is_of_last_attempt:
+        return Ignored("no attempt is in progress")
+    is_failed = ending.disposition is Disposition.TECHNICAL_FAILURE
+    ended = Ended(
+        status=CallStatus.FAILED if is_failed else CallStatus.COMPLETED,
+        attempt=state.attempt,
+        ended_at=now,
+        disposition=ending.disposition,
+        undialled_attempts=state.undialled_attempts,
+        retries=state.retries,
+    )
+    return CallStatusChanged(state=ended, reason=ending.disposition)
+
+
+def _retry_outcome(
+    state: Live, final_status: CallStatus, outcome: Outcome, terms: Terms, now: datetime
+) -> RetryOutcome | None:
+    """Returns the outcome whose rule determines whether the call is dialled again; None: it is not."""
+    if outcome.is_permanent or state.disposition is not None:
+        return None
+    if state.hangup_reason is not None:
+        return RetryOutcome.VOICEMAIL if state.hangup_reason is HangupReason.VOICEMAIL else None
+    match final_status:
+        case CallStatus.BUSY | CallStatus.NO_ANSWER | CallStatus.FAILED:
+            return None if isinstance(state, InProgress) else RetryOutcome(final_status.value)
+        case CallStatus.COMPLETED if RetryOutcome.HUNG_UP_EARLY in terms.retry_rules:
+            talk = _talk_time(state, outcome, now)
+            return RetryOutcome.HUNG_UP_EARLY if talk is not None and talk <= terms.early_hangup else None
+        case _:
+            return None
+
+
+def _talk_time(state: Live, outcome: Outcome, now: datetime) -> timedelta | None:
+    if outcome.duration_seconds is not None:
+        return timedelta(seconds=outcome.duration_seconds)
+    return now - state.answered_at if isinstance(state, InProgress) else None
+
+
+def _retry_delay(state: Live, outcome: RetryOutcome, terms: Terms) -> timedelta | None:
+    """Returns the delay of the next retry; None if no retry remains."""
+    if dials(state) > terms.max_retries:
+        return None
+    if rule := terms.retry_rules.get(outcome):
+        return rule.next_delay(state.retries.get(outcome, 0))
+    return terms.retry_delay if outcome in RETRIED_WITHOUT_RULE else None
+
+
+def _counted(state: Live, outcome: RetryOutcome, terms: Terms) -> Mapping[str, int]:
+    """Returns the counts after one more retry. An outcome without a rule is not counted."""
+    if outcome not in terms.retry_rules:
+        return state.retries
+    return {**state.retries, outcome.value: state.retries.get(outcome, 0) + 1}
 
 
 def _final_status(state: Live, status: TelephonyStatus, reason: str | None) -> tuple[CallStatus, str | None]:
@@ -76,4 +141,5 @@ def _ended(state: Live, status: CallStatus, now: datetime) -> Ended:
         ended_at=now,
         disposition=state.disposition,
         undialled_attempts=state.undialled_attempts,
+        retries=state.retries,
     )

@@ -8,12 +8,16 @@ has exactly one deadline (law 3), so no call can be stuck.
 An attempt that certainly never reached the network is *undialled* and does not count as a dial. `undialled_attempts`
 counts those attempts; all others are dials, and `max_retries` limits dials. After an undialled attempt the same dial is
 tried again until `dial_expires_at`.
+
+`retries` counts the retries that followed each outcome that has a rule in `Terms.retry_rules`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from contracts.vocabulary import CallStatus, Disposition, HangupReason
+from call_orchestrator.domain.retry_rules import EARLY_HANGUP, RetryRule
+from contracts.vocabulary import CallStatus, Disposition, HangupReason, RetryOutcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +29,8 @@ class Terms:
     ring_time: timedelta
     max_talk: timedelta
     dial_within: timedelta
+    retry_rules: Mapping[RetryOutcome, RetryRule] = field(default_factory=dict)
+    early_hangup: timedelta = EARLY_HANGUP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +48,7 @@ class Pending:
     undialled_in_a_row: int = 0
     dial_expires_at: datetime | None = None
     reason: str | None = None
+    retries: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def status(self) -> CallStatus:
@@ -65,6 +72,7 @@ class LiveState:
     hangup_reason: HangupReason | None = None
     disposition: Disposition | None = None
     undialled_attempts: int = 0
+    retries: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +122,7 @@ class Ended:
     ended_at: datetime
     disposition: Disposition | None = None
     undialled_attempts: int = 0
+    retries: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def deadline_at(self) -> None:

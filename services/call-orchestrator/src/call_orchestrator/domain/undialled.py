@@ -28,7 +28,11 @@ def put_off(state: Dialing, reason: str, terms: Terms, now: datetime, pauses: Pa
     expires_at = pauses.extended(dial_expires_at, waits_since=dial_expires_at - terms.dial_within, now=now)
     if due_at > expires_at and pauses.paused_since(now) is None:
         ended = Ended(
-            status=CallStatus.EXPIRED, attempt=state.attempt, ended_at=now, undialled_attempts=undialled_attempts
+            status=CallStatus.EXPIRED,
+            attempt=state.attempt,
+            ended_at=now,
+            undialled_attempts=undialled_attempts,
+            retries=state.retries,
         )
         return CallStatusChanged(state=ended, reason=expiry_reason(reason))
     waiting = Pending(
@@ -38,6 +42,7 @@ def put_off(state: Dialing, reason: str, terms: Terms, now: datetime, pauses: Pa
         undialled_in_a_row=state.undialled_in_a_row + 1,
         dial_expires_at=dial_expires_at,
         reason=reason,
+        retries=state.retries,
     )
     return CallStatusChanged(state=waiting, reason=reason)
 

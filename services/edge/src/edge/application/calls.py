@@ -231,7 +231,8 @@ def _differences(request: CallRequested, call: Call) -> list[str]:
     if request.campaign_id != call.campaign_id:
         return ["campaign_id"]
     wanted = request.model_dump(exclude={"request_id", "scheduled_at", "key_name"}, exclude_none=True)
-    different = [name for name, value in wanted.items() if getattr(call, name) != value]
+    known = call.model_dump(include=set(wanted), exclude_none=True)
+    different = [name for name, value in wanted.items() if known.get(name) != value]
     if request.scheduled_at and request.scheduled_at > max(call.due_at or call.created_at, call.created_at):
         different.append("scheduled_at")
     return different

@@ -16,6 +16,7 @@ _UNMASKED = (
     "language",
     "max_retries",
     "retry_delay_seconds",
+    "retry_policy",
     "call_timeout_seconds",
     "ended_at",
 )
@@ -51,7 +52,7 @@ def mask_call(call: Call) -> dict[str, Any]:
 def mask_request(request: CallRequested) -> dict[str, Any]:
     """Returns a request for a call for an audit entry."""
     unmasked = request.model_dump(
-        mode="json", include={"campaign_id", "scheduled_at", "max_retries"}, exclude_none=True
+        mode="json", include={"campaign_id", "scheduled_at", "max_retries", "retry_policy"}, exclude_none=True
     )
     return {**unmasked, "phone_number": mask_numbers(request.phone_number)}
 

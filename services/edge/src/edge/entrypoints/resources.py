@@ -19,6 +19,7 @@ from contracts import (
 )
 from contracts.events.requests import PauseReason
 from contracts.queries import MAX_PAGE
+from contracts.retry_policy import RetryPolicy
 from edge.application.calls import CallDetails
 from edge.application.campaigns import Campaign
 
@@ -47,6 +48,8 @@ class CallResource(BaseModel):
     retry_attempts: int = Field(description="times that it was dialled after the first; at most max_retries")
     max_retries: int
     retry_delay_seconds: int
+    retry_policy: RetryPolicy | None = Field(description="rules of retries by outcome; null: none")
+    outcome_retries: dict[str, int] = Field(description="retries so far, by outcome that has a rule in retry_policy")
     call_timeout_seconds: int = Field(description="maximum ring time")
     max_call_seconds: int = Field(description="maximum talk time")
     duration: int | None = Field(description="talk time in seconds, as the provider bills it")
@@ -82,6 +85,8 @@ class CallResource(BaseModel):
             retry_attempts=max(0, call.attempt - call.undialled_attempts - 1),
             max_retries=call.max_retries,
             retry_delay_seconds=call.retry_delay_seconds,
+            retry_policy=call.retry_policy,
+            outcome_retries=call.outcome_retries,
             call_timeout_seconds=call.call_timeout_seconds,
             max_call_seconds=call.max_call_seconds,
             duration=call.duration_seconds,
