@@ -26,10 +26,14 @@ from tests.integration.edge.conftest import API_KEY, AUTH_TOKEN, DIALED, Orchest
 from chassis.broker import Broker
 from chassis.serve import Bus
 from contracts import (
+    CallList,
+    CallListQuery,
     CallRequested,
     CallStatus,
     CampaignCalls,
     CampaignCallsQuery,
+    CampaignList,
+    CampaignListQuery,
     CampaignStatistics,
     CampaignStatisticsQuery,
     Service,
@@ -91,6 +95,14 @@ async def complete_app(
         page = CampaignCalls(call_ids=(call_id_of("r-0"), call_id_of("r-2")), has_more=True)
         await message.respond(page.model_dump_json().encode())
 
+    async def lists(message: Msg) -> None:
+        is_of_calls = message.subject == CallListQuery.subject
+        page = CallList(calls=(), has_more=False) if is_of_calls else CampaignList(campaigns=(), has_more=False)
+        (CallListQuery if is_of_calls else CampaignListQuery).model_validate_json(message.data)
+        await message.respond(page.model_dump_json().encode())
+
+    await bus_client.subscribe(CallListQuery.subject, cb=lists)
+    await bus_client.subscribe(CampaignListQuery.subject, cb=lists)
     await bus_client.subscribe(CampaignStatisticsQuery.subject, cb=statistics)
     await bus_client.subscribe(CampaignCallsQuery.subject, cb=campaign_calls)
     monkeypatch.setattr(adapter, "OUTCOME_SECONDS", 0.5)

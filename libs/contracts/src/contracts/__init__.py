@@ -37,14 +37,18 @@ from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
 from contracts.events.timers import TimerDue
 from contracts.invalid import InvalidMessage, reasons_of
 from contracts.queries import (
+    CallList,
+    CallListQuery,
     CampaignCalls,
     CampaignCallsQuery,
+    CampaignList,
+    CampaignListQuery,
     CampaignStatistics,
     CampaignStatisticsQuery,
     CommandOutcome,
     outcome_subject,
 )
-from contracts.values import CallId, CampaignId, Language, PhoneNumber, call_id_of
+from contracts.values import CallId, CampaignId, ContactId, Language, PhoneNumber, call_id_of
 from contracts.vocabulary import (
     FINAL_STATUSES,
     LIVE_STATUSES,
@@ -84,6 +88,8 @@ __all__ = [
     "CallEvent",
     "CallHangupRequested",
     "CallId",
+    "CallList",
+    "CallListQuery",
     "CallRequested",
     "CallRetryRequested",
     "CallSettlementRequested",
@@ -95,6 +101,8 @@ __all__ = [
     "CampaignDecision",
     "CampaignEvent",
     "CampaignId",
+    "CampaignList",
+    "CampaignListQuery",
     "CampaignPauseRequested",
     "CampaignPaused",
     "CampaignResumeRequested",
@@ -103,6 +111,7 @@ __all__ = [
     "CampaignStatisticsQuery",
     "ChainEvent",
     "CommandOutcome",
+    "ContactId",
     "ConversationEnded",
     "DialClaimed",
     "DialCleared",

@@ -14,8 +14,12 @@ from contracts.events import EVENTS
 from contracts.examples import EXAMPLES
 from contracts.queries import (
     CALL_REQUEST,
+    CallList,
+    CallListQuery,
     CampaignCalls,
     CampaignCallsQuery,
+    CampaignList,
+    CampaignListQuery,
     CampaignStatistics,
     CampaignStatisticsQuery,
     CommandOutcome,
@@ -72,6 +76,10 @@ def asyncapi() -> Document:
         CampaignStatistics,
         CampaignCallsQuery,
         CampaignCalls,
+        CallListQuery,
+        CallList,
+        CampaignListQuery,
+        CampaignList,
     ]
     _, schemas = models_json_schema(
         [(body, "validation") for body in bodies], ref_template="#/components/schemas/{model}"
@@ -168,6 +176,8 @@ _SERVICES: tuple[tuple[str, Service, str, str], ...] = (
     (CALL_REQUEST, Service.EDGE, "CallRequested", "CommandOutcome"),
     (CampaignStatisticsQuery.subject, Service.CAMPAIGN_STATS, "CampaignStatisticsQuery", "CampaignStatistics"),
     (CampaignCallsQuery.subject, Service.CAMPAIGN_STATS, "CampaignCallsQuery", "CampaignCalls"),
+    (CallListQuery.subject, Service.CAMPAIGN_STATS, "CallListQuery", "CallList"),
+    (CampaignListQuery.subject, Service.CAMPAIGN_STATS, "CampaignListQuery", "CampaignList"),
 )
 
 

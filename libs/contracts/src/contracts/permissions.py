@@ -14,7 +14,14 @@ from contracts.consumers import CONSUMERS, Consumer
 from contracts.event import Service
 from contracts.events import EVENTS
 from contracts.events.timers import SCHEDULES_OF_CALLS
-from contracts.queries import CALL_REQUEST, OUTCOMES, CampaignCallsQuery, CampaignStatisticsQuery
+from contracts.queries import (
+    CALL_REQUEST,
+    OUTCOMES,
+    CallListQuery,
+    CampaignCallsQuery,
+    CampaignListQuery,
+    CampaignStatisticsQuery,
+)
 from contracts.streams import AUDIT, CALLS, QUEUE, REQUESTS, SCHEDULES, Stream
 
 OPERATOR = "operator"
@@ -28,7 +35,9 @@ OWN_PERMISSIONS = "$SYS.REQ.USER.INFO"
 Every user may publish it, so that `centralita doctor` can compare the permissions in force with these."""
 
 _API = "$JS.API"
-_STATISTICS, _CALL_IDS = CampaignStatisticsQuery.subject, CampaignCallsQuery.subject
+_STATISTICS = CampaignStatisticsQuery.subject
+_QUERIES = (_STATISTICS, CampaignCallsQuery.subject, CallListQuery.subject, CampaignListQuery.subject)
+"""What campaign-stats answers from MongoDB."""
 _SERVER_TIME = f"{_API}.STREAM.INFO.{SCHEDULES.name}"
 """The request whose answer has the time of the server (`chassis.bus_clock`)."""
 
@@ -111,8 +120,7 @@ WORK: Mapping[Service, Work] = {
         reads=(CALLS, AUDIT, DIALS.stream),
         answers=((CALL_REQUEST, Service.EDGE),),
         publishes=(
-            _STATISTICS,
-            _CALL_IDS,
+            *_QUERIES,
             ALL_ENTRIES,
             f"$KV.{DIALS.name}.*.*",
             # the backlog: calls that wait for a slot, and undecided requests
@@ -124,7 +132,7 @@ WORK: Mapping[Service, Work] = {
     Service.CAMPAIGN_STATS: Work(
         reads=(CALLS,),
         follows=((CALLS, filters.PROJECTION_FILTERS),),
-        answers=((_STATISTICS, Service.CAMPAIGN_STATS), (_CALL_IDS, Service.CAMPAIGN_STATS)),
+        answers=tuple((subject, Service.CAMPAIGN_STATS) for subject in _QUERIES),
         publishes=(
             *(f"dead_letter.{subjects}" for subjects in filters.PROJECTION_FILTERS),
             # its gauges: pending messages of each consumer, and the size of each stream

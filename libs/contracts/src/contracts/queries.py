@@ -5,14 +5,18 @@ from uuid import uuid5
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.values import CALL_NAMESPACE, CallId, CampaignId
-from contracts.vocabulary import CallStatus, RefusalCode
+from contracts.instants import Instant
+from contracts.values import CALL_NAMESPACE, CallId, CampaignId, ContactId
+from contracts.vocabulary import CallStatus, Disposition, RefusalCode
 
 CALL_REQUEST = "call.request"
 """Service subject: send a ``call.requested`` body as a request; the reply is a `CommandOutcome`."""
 
 MAX_PAGE = 500
 """The maximum number of call ids in one answer."""
+
+MAX_LIST = 200
+"""The maximum number of calls or campaigns in one answer. A page of them stays below the payload limit of NATS."""
 
 OUTCOMES = "outcome.*"
 """The filter of all subjects of outcomes."""
@@ -93,3 +97,92 @@ class CampaignStatistics(BaseModel):
     duration_seconds: int = Field(default=0, description="talk time of all calls")
     average_duration_seconds: float = Field(default=0.0, description="average talk time of completed calls")
     turns: int = Field(default=0, description="utterances of callees that were answered")
+
+
+class CallPosition(BaseModel):
+    """The place of a call in a list: when it was created, in milliseconds, and its id. Neither ever changes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    created_at: Instant
+    call_id: CallId
+
+
+class CallListQuery(BaseModel):
+    """A query for the calls that match each given field, newest first, in pages."""
+
+    model_config = ConfigDict(frozen=True)
+
+    subject: ClassVar[str] = "stats.call_list"
+
+    campaign_id: CampaignId | None = None
+    status: CallStatus | None = None
+    disposition: Disposition | None = None
+    contact_id: ContactId | None = None
+    created_after: Instant | None = Field(default=None, description="not before this instant, in milliseconds")
+    before: CallPosition | None = Field(default=None, description="the last call of the previous page")
+    limit: int = Field(ge=1, le=MAX_LIST, description="maximum number of calls")
+
+
+class ListedCall(BaseModel):
+    """A call as MongoDB has it: without its number, script, variables and metadata."""
+
+    model_config = ConfigDict(frozen=True)
+
+    call_id: CallId
+    campaign_id: str
+    contact_id: str
+    status: CallStatus
+    attempt: int
+    undialled_attempts: int
+    reason: str | None
+    disposition: Disposition | None
+    duration_seconds: int | None
+    created_at: Instant
+    status_changed_at: Instant
+    due_at: Instant | None
+    dialed_at: Instant | None
+    answered_at: Instant | None
+    ended_at: Instant | None
+
+
+class CallList(BaseModel):
+    """One page of calls from MongoDB, which may be a moment behind the log."""
+
+    model_config = ConfigDict(frozen=True)
+
+    calls: tuple[ListedCall, ...]
+    has_more: bool = Field(description="whether further calls follow the last one")
+
+
+class CampaignListQuery(BaseModel):
+    """A query for the campaigns that have calls or were paused, in pages in the order of their ids."""
+
+    model_config = ConfigDict(frozen=True)
+
+    subject: ClassVar[str] = "stats.campaign_list"
+
+    campaign_ids: tuple[CampaignId, ...] | None = Field(default=None, description="only these; null: every campaign")
+    after: CampaignId | None = Field(default=None, description="the last campaign of the previous page")
+    limit: int = Field(ge=1, le=MAX_LIST, description="maximum number of campaigns")
+
+
+class ListedCampaign(BaseModel):
+    """A campaign with its counters."""
+
+    model_config = ConfigDict(frozen=True)
+
+    campaign_id: str
+    is_paused: bool = False
+    changed_at: Instant | None = Field(default=None, description="when it was last paused or resumed, if ever")
+    reason: str | None = Field(default=None, description="why it is paused, if the command gave a reason")
+    statistics: CampaignStatistics
+
+
+class CampaignList(BaseModel):
+    """One page of campaigns from MongoDB, which may be a moment behind the log."""
+
+    model_config = ConfigDict(frozen=True)
+
+    campaigns: tuple[ListedCampaign, ...]
+    has_more: bool = Field(description="whether further campaigns follow the last one")

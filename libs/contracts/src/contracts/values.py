@@ -48,6 +48,9 @@ CallId = UUID
 CampaignId = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=_SUBJECT_PART)]
 """Identifies a campaign. It is one token of a subject."""
 
+ContactId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+"""Identifies a person to the upstream system. Any text."""
+
 RequestId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[A-Z]{2})?$"), AfterValidator(_supplied)]
 """A BCP 47 tag of a supported language, with or without a region: ``es``, ``es-MX``, ``en-US``."""

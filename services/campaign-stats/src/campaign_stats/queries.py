@@ -1,4 +1,4 @@
-"""Answers requests over NATS: the counters of one campaign, or of all, and the ids of a campaign's calls by status."""
+"""Answers requests over NATS: counters, the ids of a campaign's calls by status, and lists of calls and campaigns."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -6,14 +6,18 @@ from typing import TypeVar
 import structlog
 from faststream.nats import NatsResponse, NatsRouter
 from pydantic import ValidationError
-from pymongo.errors import PyMongoError
+from pymongo.errors import ExecutionTimeout, PyMongoError
 
 from campaign_stats.projection import statistics
 from campaign_stats.store import Store
 from chassis.subscriptions import body_of
 from contracts import (
+    CallList,
+    CallListQuery,
     CampaignCalls,
     CampaignCallsQuery,
+    CampaignList,
+    CampaignListQuery,
     CampaignStatistics,
     CampaignStatisticsQuery,
     Service,
@@ -22,7 +26,7 @@ from contracts import (
 
 logger = structlog.get_logger()
 
-A = TypeVar("A", CampaignCalls, CampaignStatistics)
+A = TypeVar("A", CallList, CampaignCalls, CampaignList, CampaignStatistics)
 
 
 def build_router(store: Store) -> NatsRouter:
@@ -51,6 +55,20 @@ def build_router(store: Store) -> NatsRouter:
 
         return await _answer(answer)
 
+    @router.subscriber(CallListQuery.subject, queue=Service.CAMPAIGN_STATS.value, max_workers=16, decoder=body_of)
+    async def answer_call_list(body: bytes) -> CallList | NatsResponse:
+        async def answer() -> CallList:
+            return await store.list_calls(CallListQuery.model_validate_json(body or b"{}"))
+
+        return await _answer(answer)
+
+    @router.subscriber(CampaignListQuery.subject, queue=Service.CAMPAIGN_STATS.value, max_workers=16, decoder=body_of)
+    async def answer_campaign_list(body: bytes) -> CampaignList | NatsResponse:
+        async def answer() -> CampaignList:
+            return await store.list_campaigns(CampaignListQuery.model_validate_json(body or b"{}"))
+
+        return await _answer(answer)
+
     return router
 
 
@@ -59,6 +77,8 @@ async def _answer(answer: Callable[[], Awaitable[A]]) -> A | NatsResponse:
         return await answer()
     except ValidationError as error:
         return _error(400, "; ".join(reasons_of(error)))
+    except ExecutionTimeout:
+        return _error(503, "the query read too many calls: name a campaign, or fewer other fields")
     except PyMongoError as error:
         logger.warning("query_failed", error=type(error).__name__)
         return _error(503, "MongoDB is unavailable")

@@ -29,18 +29,26 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
+from campaign_stats import lists
 from campaign_stats.documents import ENCODING_ERRORS, Document, read, refusals, updates, written
 from campaign_stats.projection import (
     ALL,
-    COMPLETED_WITHOUT_DURATION,
-    COUNTERS,
     CallDocument,
     Projected,
     call_of,
     project,
 )
 from campaign_stats.writers import Writers
-from contracts import CallStatus, CampaignCalls, CampaignCallsQuery, Event
+from contracts import (
+    CallList,
+    CallListQuery,
+    CallStatus,
+    CampaignCalls,
+    CampaignCallsQuery,
+    CampaignList,
+    CampaignListQuery,
+    Event,
+)
 
 CHECKPOINT = "campaign-stats"
 _CONNECT_MILLISECONDS = 3_000
@@ -52,8 +60,6 @@ _DOCUMENT_ERRORS = frozenset({15, 16, 22, 10334, 17280, 17419, 17420})
 """``Overflow``, ``InvalidLength``, ``InvalidBSON``, ``BSONObjectTooLarge``, ``KeyTooLong``, and two for a document that
 an update makes too large. ``BadValue`` (2) is not among them: an option or a counter in the database causes it too, so
 it would discard every event."""
-
-_SUMS = dict.fromkeys((*COUNTERS, COMPLETED_WITHOUT_DURATION), 1)
 
 
 class Conflict(Exception):
@@ -89,7 +95,7 @@ class Store:
     async def prepare(self) -> None:
         """Creates the indexes if they are missing. Called before each reading: the database may have been dropped."""
         await self._calls.create_index([("campaign_id", 1), ("status", 1), ("_id", 1)])
-        await self._calls.create_index([("campaign_id", 1), ("contact_id", 1)])
+        await self._calls.create_indexes(lists.call_indexes())
 
     async def checkpoint(self) -> int:
         """Returns the checkpoint; 0 in an empty database."""
@@ -173,7 +179,7 @@ class Store:
 
     async def sums(self, campaign_id: str | None) -> dict[str, int]:
         """Returns the counters of one campaign, or of all. Reads one document, however many calls there are."""
-        return await self._campaigns.find_one({"_id": campaign_id or ALL}, {**_SUMS, "_id": 0}) or {}
+        return await self._campaigns.find_one({"_id": campaign_id or ALL}, {**lists.SUMS, "_id": 0}) or {}
 
     async def call_ids(self, query: CampaignCallsQuery) -> CampaignCalls:
         """Returns one page of ids. Reads one index entry per id and status, however many calls there are."""
@@ -184,10 +190,18 @@ class Store:
         ids = tuple(UUID(document["_id"]) for document in found[: query.limit])
         return CampaignCalls(call_ids=ids, has_more=len(found) > query.limit)
 
+    async def list_calls(self, query: CallListQuery) -> CallList:
+        """Returns one page of calls, newest first."""
+        return await lists.list_calls(self._calls, query)
+
+    async def list_campaigns(self, query: CampaignListQuery) -> CampaignList:
+        """Returns one page of campaigns."""
+        return await lists.list_campaigns(self._campaigns, query)
+
     async def busiest(self, limit: int) -> dict[str, dict[str, int]]:
         """Returns the counters of the campaigns with most open calls, and under `ALL` those of all campaigns."""
         order = [(CallStatus.IN_PROGRESS.value, -1), (CallStatus.PENDING.value, -1), ("_id", 1)]
-        campaigns = await self._campaigns.find({}, _SUMS).sort(order).limit(limit + 1).to_list()
+        campaigns = await self._campaigns.find({}, lists.SUMS).sort(order).limit(limit + 1).to_list()
         return {campaign.pop("_id"): campaign for campaign in campaigns}
 
 

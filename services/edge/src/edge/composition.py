@@ -19,6 +19,7 @@ from edge.application.calls import Calls
 from edge.application.campaigns import Campaigns
 from edge.application.dial_cap import DialCap
 from edge.application.dialogue import DialogueService
+from edge.application.lists import Lists
 from edge.application.rate_limit import RequestLimit
 from edge.application.wrong_keys import WrongKeys
 from edge.entrypoints.http import Dependencies, create_app
@@ -50,7 +51,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         dialogue = DialogueService(log, VoiceMedia(http, settings.internal_media_url, derive_media_key(token)))
         provider = TwilioWebhooks(token, settings.public_url, settings.media_url)
         yield create_app(
-            Dependencies(calls, campaigns, acts, audit, dialogue, provider, wrong_keys),
+            Dependencies(calls, campaigns, Lists(statistics), acts, audit, dialogue, provider, wrong_keys),
             keys=settings.api_keys,
             limit=RequestLimit(settings.rest_requests_per_second, settings.rest_burst),
             trusted_proxies=settings.trusted_proxies,

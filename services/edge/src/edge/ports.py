@@ -8,7 +8,18 @@ from typing import Protocol
 from uuid import UUID
 
 from chassis.event_log import Guard, StoredEvent, UnreadableEvent
-from contracts import CampaignCalls, CampaignCallsQuery, CampaignStatistics, CommandOutcome, Envelope, Event
+from contracts import (
+    CallList,
+    CallListQuery,
+    CampaignCalls,
+    CampaignCallsQuery,
+    CampaignList,
+    CampaignListQuery,
+    CampaignStatistics,
+    CommandOutcome,
+    Envelope,
+    Event,
+)
 from contracts.audit import AuditEntry
 from telephony.instructions import PlayTurn
 
@@ -136,13 +147,19 @@ class DialCounter(Protocol):
 
 
 class Statistics(Protocol):
-    """The counters and the call ids of campaign-stats. Every method raises Unavailable."""
+    """What campaign-stats reads from MongoDB. Every method raises Unavailable."""
 
     async def of(self, campaign_id: str | None) -> CampaignStatistics:
         """Returns the counters of one campaign, or of all."""
 
     async def calls(self, query: CampaignCallsQuery) -> CampaignCalls:
         """Returns one page of the ids of a campaign's calls."""
+
+    async def list_calls(self, query: CallListQuery) -> CallList:
+        """Returns one page of calls, newest first."""
+
+    async def list_campaigns(self, query: CampaignListQuery) -> CampaignList:
+        """Returns one page of campaigns."""
 
 
 class Speech(Protocol):

@@ -11,7 +11,7 @@ from contracts.numbers import number_refusals
 from contracts.retry_policy import RequestedRetryPolicy, Retries, RetryDelay
 from contracts.script import greeting_refusals, is_empty, missing_variables, size_refusals
 from contracts.texts import metadata_refusals, template_refusals, variable_refusals
-from contracts.values import CampaignId, Language, PhoneNumber, RequestId
+from contracts.values import CampaignId, ContactId, Language, PhoneNumber, RequestId
 
 _REQUESTERS = frozenset({Service.UPSTREAM, Service.EDGE})
 
@@ -36,7 +36,7 @@ class CallRequested(Event):
         default=None, description="identity of the request; without one, the message id is used"
     )
     campaign_id: CampaignId
-    contact_id: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    contact_id: ContactId
     phone_number: PhoneNumber = Field(description="E.164")
     script_template: Script = Field(description="first paragraph: the greeting; the rest: the purpose of the call")
     variables: Variables = Field(

@@ -18,8 +18,12 @@ from chassis.direct_get import get_page
 from chassis.event_log import EventLog, Guard, StoredEvent, UnreadableEvent, publish
 from chassis.unreadable import UnreadableEvents
 from contracts import (
+    CallList,
+    CallListQuery,
     CampaignCalls,
     CampaignCallsQuery,
+    CampaignList,
+    CampaignListQuery,
     CampaignStatistics,
     CampaignStatisticsQuery,
     CommandOutcome,
@@ -44,7 +48,8 @@ RECONNECT_SECONDS = 2.0
 _POLL_SECONDS = 0.05
 _UNREADABLE = UnreadableEvents("edge")
 
-A = TypeVar("A", CampaignStatistics, CampaignCalls)
+A = TypeVar("A", CampaignStatistics, CampaignCalls, CallList, CampaignList)
+Query = CampaignStatisticsQuery | CampaignCallsQuery | CallListQuery | CampaignListQuery
 
 
 @asynccontextmanager
@@ -193,10 +198,20 @@ class NatsStatistics:
         """Returns one page of the ids of a campaign's calls. Raises Unavailable."""
         return await self._ask(query, CampaignCalls)
 
-    async def _ask(self, query: CampaignStatisticsQuery | CampaignCallsQuery, answer: type[A]) -> A:
+    async def list_calls(self, query: CallListQuery) -> CallList:
+        """Returns one page of calls, newest first. Raises Unavailable."""
+        return await self._ask(query, CallList)
+
+    async def list_campaigns(self, query: CampaignListQuery) -> CampaignList:
+        """Returns one page of campaigns. Raises Unavailable."""
+        return await self._ask(query, CampaignList)
+
+    async def _ask(self, query: Query, answer: type[A]) -> A:
         body = query.model_dump_json().encode()
         async with translate_errors(self._client, "campaign-stats does not answer"):
             reply = await self._client.request(query.subject, body, timeout=STATISTICS_SECONDS)
+        if reason := (reply.headers or {}).get("Nats-Service-Error"):
+            raise Unavailable(f"campaign-stats: {reason}")
         try:
             return answer.model_validate_json(reply.data)
         except ValidationError as error:

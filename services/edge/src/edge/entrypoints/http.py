@@ -14,9 +14,10 @@ from edge.application.calls import Calls
 from edge.application.campaigns import Campaigns
 from edge.application.dialogue import DialogueService
 from edge.application.keys import Key
+from edge.application.lists import Lists
 from edge.application.rate_limit import RequestLimit, TokenBuckets
 from edge.application.wrong_keys import WrongKeys
-from edge.entrypoints import acts, audit, calls, campaigns, openapi, problems, webhooks
+from edge.entrypoints import acts, audit, calls, campaigns, lists, openapi, problems, webhooks
 from edge.entrypoints.body_limit import MAX_WEBHOOK_BYTES, LimitBody
 from edge.entrypoints.keys import RequireKey
 from edge.entrypoints.scopes import PREFIX
@@ -30,6 +31,7 @@ class Dependencies:
 
     calls: Calls
     campaigns: Campaigns
+    lists: Lists
     acts: Acts
     audit: Audit
     dialogue: DialogueService
@@ -73,10 +75,12 @@ def create_app(
     app.add_middleware(LimitBody, limits={f"{dependencies.provider.prefix}/": MAX_WEBHOOK_BYTES})
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=[str(network) for network in trusted_proxies])
     rest = (
+        lists.calls_router,
         calls.read_router,
         calls.create_call_router,
         calls.call_router,
         acts.call_router,
+        lists.campaigns_router,
         campaigns.read_router,
         acts.campaign_router,
     )

@@ -87,6 +87,13 @@ class ReadRoute(ScopedRoute):
     scope = Scope.READ
 
 
+class CampaignListRoute(ReadRoute):
+    """A route that lists campaigns: of a key that is limited to campaigns, only these."""
+
+    async def check_campaign(self, request: Request) -> None:
+        """Does nothing: the endpoint asks for the campaigns of the key."""
+
+
 class CallRoute(ScopedRoute):
     """A route that sends text in a call."""
 

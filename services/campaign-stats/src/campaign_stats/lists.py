@@ -1,0 +1,117 @@
+"""Lists of calls and campaigns, a page at a time, each read from the index that has its order.
+
+**Calls** are listed from the newest to the oldest, by the instant of their creation and by their id. Both are constant.
+So a page begins where the previous one ended, also if calls change meanwhile: no call appears twice, and each call that
+matches all the time appears. New calls come before the first page.
+
+Each index begins with fields that a query compares for equality, and ends with the order. So MongoDB reads as many
+entries as the page has calls, and sorts nothing. Fields that the index lacks are compared call by call: the status of
+calls with a disposition, and every other field of the calls of one contact. Both are few. A query that reads too many
+calls ends after `MAX_QUERY_MILLISECONDS`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.cursor import AsyncCursor
+
+from campaign_stats.documents import Document
+from campaign_stats.projection import ALL, COMPLETED_WITHOUT_DURATION, COUNTERS, statistics
+from contracts import CallList, CallListQuery, CampaignList, CampaignListQuery
+from contracts.queries import ListedCall, ListedCampaign
+
+MAX_QUERY_MILLISECONDS = 2_000
+"""Less than the edge waits for an answer."""
+EQUAL = (
+    ("contact_id",),
+    ("campaign_id", "disposition"),
+    ("campaign_id", "status"),
+    ("campaign_id",),
+    ("disposition",),
+    ("status",),
+    (),
+)
+"""The first fields of each index. A query reads the first index of these whose fields it names."""
+_ORDER = ("created_at", "_id")
+_WITH_DISPOSITION: Document = {"disposition": {"$gt": ""}}
+"""Most calls of a running campaign have none: they are not in an index of dispositions."""
+SUMS = dict.fromkeys((*COUNTERS, COMPLETED_WITHOUT_DURATION), 1)
+"""The counters of a campaign document."""
+_CALL_FIELDS = dict.fromkeys(ListedCall.model_fields, 1) | {"never_rang": 1, "since": 1}
+
+
+def call_indexes() -> list[IndexModel]:
+    """Returns the indexes of the lists of calls."""
+    return [
+        IndexModel(
+            [(name, ASCENDING) for name in (*fields, *_ORDER)],
+            **({"partialFilterExpression": _WITH_DISPOSITION} if "disposition" in fields else {}),
+        )
+        for fields in EQUAL
+    ]
+
+
+def find_calls(calls: AsyncCollection[Document], query: CallListQuery) -> AsyncCursor[Document]:
+    """Returns the cursor of a page, with one call more than the page has."""
+    given = query.model_dump(
+        include={"campaign_id", "status", "disposition", "contact_id"}, exclude_none=True, mode="json"
+    )
+    index = next(fields for fields in EQUAL if given.keys() >= set(fields))
+    return (
+        calls.find({**given, **_range_of(query)}, _CALL_FIELDS)
+        .sort([(name, DESCENDING) for name in _ORDER])
+        .hint([(name, ASCENDING) for name in (*index, *_ORDER)])
+        .max_time_ms(MAX_QUERY_MILLISECONDS)
+        .limit(query.limit + 1)
+    )
+
+
+def _range_of(query: CallListQuery) -> Document:
+    """Returns the condition on the order. The instants of MongoDB have milliseconds."""
+    created_at = {"$gte": query.created_after} if query.created_after else {}
+    if (before := query.before) is None:
+        return {"created_at": created_at} if created_at else {}
+    earlier: list[Document] = [{"created_at": {"$lt": before.created_at}}, {"_id": {"$lt": str(before.call_id)}}]
+    return {"created_at": {**created_at, "$lte": before.created_at}, "$or": earlier}
+
+
+async def list_calls(calls: AsyncCollection[Document], query: CallListQuery) -> CallList:
+    """Returns one page of calls."""
+    found = await find_calls(calls, query).to_list()
+    return CallList(
+        calls=tuple(_listed_call(document) for document in found[: query.limit]), has_more=len(found) > query.limit
+    )
+
+
+def _listed_call(document: Document) -> ListedCall:
+    renamed = {
+        "call_id": document["_id"],
+        "undialled_attempts": document.get("never_rang", 0),
+        "status_changed_at": document["since"],
+    }
+    return ListedCall.model_validate({**document, **renamed})
+
+
+async def list_campaigns(campaigns: AsyncCollection[Document], query: CampaignListQuery) -> CampaignList:
+    """Returns one page of campaigns in the order of their ids."""
+    ids: Document = {"$gt": query.after or ALL}
+    if query.campaign_ids is not None:
+        ids["$in"] = list(query.campaign_ids)
+    fields = {**SUMS, "paused": 1, "since": 1, "reason": 1}
+    cursor = campaigns.find({"_id": ids}, fields).sort("_id", ASCENDING)
+    found = await cursor.max_time_ms(MAX_QUERY_MILLISECONDS).limit(query.limit + 1).to_list()
+    listed = tuple(_listed_campaign(document) for document in found[: query.limit])
+    return CampaignList(campaigns=listed, has_more=len(found) > query.limit)
+
+
+def _listed_campaign(document: Mapping[str, Any]) -> ListedCampaign:
+    counters = {name: document[name] for name in SUMS if name in document}
+    return ListedCampaign(
+        campaign_id=document["_id"],
+        is_paused=document.get("paused", False),
+        changed_at=document.get("since"),
+        reason=document.get("reason"),
+        statistics=statistics(document["_id"], counters),
+    )
