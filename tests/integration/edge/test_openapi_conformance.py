@@ -40,6 +40,7 @@ from contracts import (
     call_id_of,
 )
 from edge.adapters import nats as adapter
+from edge.application import event_streams
 from edge.composition import build
 from edge.settings import Settings
 from telephony.routes import Webhook
@@ -106,6 +107,7 @@ async def complete_app(
     await bus_client.subscribe(CampaignStatisticsQuery.subject, cb=statistics)
     await bus_client.subscribe(CampaignCallsQuery.subject, cb=campaign_calls)
     monkeypatch.setattr(adapter, "OUTCOME_SECONDS", 0.5)
+    monkeypatch.setattr(event_streams, "MAX_STREAM_SECONDS", 0.2)
     changes = {"rest_requests_per_second": 1e6, "rest_burst": 10**6, "voice_url": voice, "embedded_run": True}
     changed = Settings.model_validate({**settings.model_dump(), **changes})
     async with build(changed, Bus(bus_client, Broker(), Service.EDGE)) as app:

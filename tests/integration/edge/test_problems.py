@@ -148,7 +148,7 @@ async def test_an_unexpected_error_reveals_no_details() -> None:
             raise RuntimeError("the secret inside")
 
     provider = TwilioWebhooks("token", "https://calls.example.com", "https://calls.example.com")
-    dependencies = Dependencies(Broken(), None, None, None, None, None, provider, None)  # type: ignore[arg-type]
+    dependencies = Dependencies(Broken(), None, None, None, None, None, provider, None, None)  # type: ignore[arg-type]
     app = create_app(dependencies, keys=(), limit=RequestLimit(1, 1))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://edge.internal") as http:

@@ -70,3 +70,23 @@ def test_the_service_answers_until_it_is_terminated(nats_url: str) -> None:
         finally:
             process.terminate()
         assert process.wait(timeout=20) == 0
+
+
+@pytest.mark.usefixtures("bus_client")
+def test_an_open_stream_of_events_is_completed_when_the_service_is_terminated(nats_url: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "edge"],
+        env=environment(**ENOUGH, NATS_URL=nats_url),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout
+            url = f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}/api/v1/events"
+            with httpx.stream("GET", url, headers={"X-API-Key": SECRET}, trust_env=False, timeout=30) as answer:
+                assert answer.status_code == 200
+                process.terminate()
+                assert answer.read() == b""  # raises an error if the last chunk is missing
+        finally:
+            process.terminate()
+        assert process.wait(timeout=20) == 0

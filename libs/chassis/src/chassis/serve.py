@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
+from types import FrameType
 from typing import TypeVar
 
 import structlog
@@ -179,10 +180,23 @@ async def _serve_http(app: ASGIApp, settings: ServiceSettings, bus: Bus) -> None
     port = listener.getsockname()[1]
     sys.stdout.write(json.dumps({"event": "listening", "service": bus.service, "port": port}) + "\n")
     sys.stdout.flush()
-    server = uvicorn.Server(http_config(app))
-    # uvicorn also stops at a signal itself, and raises it again afterwards: the handler in `run` receives that.
+    server = _Server(http_config(app), bus.must_stop)
     async with run_in_background(_stop(server, bus.must_stop)):
         await server.serve(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """A server that reports a signal when it arrives. uvicorn alone raises it again, after all responses have ended."""
+
+    def __init__(self, config: uvicorn.Config, must_stop: asyncio.Event) -> None:
+        super().__init__(config)
+        self._must_stop = must_stop
+        self._loop = asyncio.get_running_loop()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begins the stop. Python calls it between two instructions of the main thread."""
+        super().handle_exit(sig, frame)
+        self._loop.call_soon_threadsafe(self._must_stop.set)
 
 
 async def _stop(server: uvicorn.Server, must_stop: asyncio.Event) -> None:

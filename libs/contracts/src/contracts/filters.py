@@ -71,6 +71,8 @@ DIAL_FILTERS = tuple(
 """What voice reads of CALLS to compute the permits of the rate limit."""
 TURN_FILTERS = (AudioRequested.subjects(), ReplyGenerated.subjects())
 """What voice reads of CALLS to speak the sentences of a turn."""
+DECISION_FILTERS = (call_state_filter("*"), campaign_state_filter("*"))
+"""The decisions on all calls and campaigns, each with the call or the campaign after it."""
 PROJECTION_FILTERS = (
     call_state_filter("*"),
     ReplyGenerated.subjects(),

@@ -118,6 +118,7 @@ WORK: Mapping[Service, Work] = {
     ),
     Service.EDGE: Work(
         reads=(CALLS, AUDIT, DIALS.stream),
+        follows=((CALLS, CALLS.subjects),),
         answers=((CALL_REQUEST, Service.EDGE),),
         publishes=(
             *_QUERIES,

@@ -1,5 +1,6 @@
 """The composition root: the only module of this service that names concrete adapters."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,6 +12,7 @@ from contracts.buckets import DIALS
 from contracts.streams import CALLS, REQUESTS
 from edge.adapters.backlog import NatsBacklog
 from edge.adapters.dials import NatsDialCounter
+from edge.adapters.feed import NatsEventFeed
 from edge.adapters.nats import NatsAudit, NatsCallLog, NatsRequests, NatsStatistics
 from edge.adapters.voice import VoiceMedia, http_client
 from edge.application.acts import Acts
@@ -19,6 +21,7 @@ from edge.application.calls import Calls
 from edge.application.campaigns import Campaigns
 from edge.application.dial_cap import DialCap
 from edge.application.dialogue import DialogueService
+from edge.application.event_streams import EventStreams
 from edge.application.lists import Lists
 from edge.application.rate_limit import RequestLimit
 from edge.application.wrong_keys import WrongKeys
@@ -47,11 +50,27 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         default_retries=settings.max_retry_attempts,
     )
     acts = Acts(calls, campaigns, BulkRetry(requests, statistics, backlog), audit, dial_cap)
-    async with http_client() as http, run_in_background(wrong_keys.run()):
+    feed = NatsEventFeed(bus.client)
+    bus.before_drain.push_async_callback(feed.close)
+    async with (
+        http_client() as http,
+        run_in_background(wrong_keys.run()),
+        run_in_background(_end_streams(feed, bus.must_stop)),
+    ):
         dialogue = DialogueService(log, VoiceMedia(http, settings.internal_media_url, derive_media_key(token)))
         provider = TwilioWebhooks(token, settings.public_url, settings.media_url)
         yield create_app(
-            Dependencies(calls, campaigns, Lists(statistics), acts, audit, dialogue, provider, wrong_keys),
+            Dependencies(
+                calls,
+                campaigns,
+                Lists(statistics),
+                acts,
+                audit,
+                dialogue,
+                provider,
+                wrong_keys,
+                EventStreams(feed, acts),
+            ),
             keys=settings.api_keys,
             limit=RequestLimit(settings.rest_requests_per_second, settings.rest_burst),
             trusted_proxies=settings.trusted_proxies,
@@ -60,3 +79,11 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         )
     await requests.stop()
     await wrong_keys.flush()
+
+
+async def _end_streams(feed: NatsEventFeed, must_stop: asyncio.Event) -> None:
+    """Ends the streams of events when the service must stop: the HTTP server waits for them."""
+    try:
+        await must_stop.wait()
+    finally:
+        await feed.close()

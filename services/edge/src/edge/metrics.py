@@ -10,7 +10,7 @@ WEBHOOK_SECONDS = Histogram("centralita_webhook_seconds", "Time to answer a webh
 AUDIT_ENTRIES = Counter("centralita_audit_entries_total", "Entries of the audit log, by stage", ["stage"])
 
 _BY_KEY = ("no_key", "wrong_key", "wrong_key_slowed", "missing_scope", "other_campaign", "daily_cap", "too_many")
-for _reason in (*_BY_KEY, "backlog_full"):
+for _reason in (*_BY_KEY, "backlog_full", "too_many_streams"):
     REFUSED.labels(reason=_reason)
 for _stage in Stage:
     AUDIT_ENTRIES.labels(stage=_stage)

@@ -28,6 +28,14 @@ class DailyCapReached(Exception):
         self.seconds = seconds
 
 
+class TooManyStreams(Exception):
+    """The API key, or this process, has as many open streams of events as it may have."""
+
+
+class TooOld(Exception):
+    """The stream of events cannot continue after `Last-Event-ID`."""
+
+
 class UnknownCampaign(Exception):
     """The API key is limited to other campaigns."""
 

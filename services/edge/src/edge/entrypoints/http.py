@@ -13,11 +13,12 @@ from edge.application.acts import Acts
 from edge.application.calls import Calls
 from edge.application.campaigns import Campaigns
 from edge.application.dialogue import DialogueService
+from edge.application.event_streams import EventStreams
 from edge.application.keys import Key
 from edge.application.lists import Lists
 from edge.application.rate_limit import RequestLimit, TokenBuckets
 from edge.application.wrong_keys import WrongKeys
-from edge.entrypoints import acts, audit, calls, campaigns, lists, openapi, problems, webhooks
+from edge.entrypoints import acts, audit, calls, campaigns, events, lists, openapi, problems, webhooks
 from edge.entrypoints.body_limit import MAX_WEBHOOK_BYTES, LimitBody
 from edge.entrypoints.keys import RequireKey
 from edge.entrypoints.scopes import PREFIX
@@ -37,6 +38,7 @@ class Dependencies:
     dialogue: DialogueService
     provider: WebhookProvider
     wrong_keys: WrongKeys
+    event_streams: EventStreams
 
 
 def create_app(
@@ -84,7 +86,7 @@ def create_app(
         campaigns.read_router,
         acts.campaign_router,
     )
-    for router in (*rest, audit.router):
+    for router in (*rest, events.router, audit.router):
         app.include_router(router)
     problems.install(app)
     openapi.install(app)

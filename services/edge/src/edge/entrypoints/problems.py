@@ -19,6 +19,7 @@ from edge.application.errors import (
     NotInProgress,
     Refused,
     RetriesExhausted,
+    TooManyStreams,
     Unacceptable,
     UnknownCall,
     UnknownCampaign,
@@ -119,6 +120,9 @@ def problem_of(error: Exception) -> JSONResponse:
         case BacklogFull():
             REFUSED.labels(reason="backlog_full").inc()
             return problem(429, str(error), kind="backlog-full", headers={"Retry-After": RETRY_AFTER_SECONDS})
+        case TooManyStreams():
+            REFUSED.labels(reason="too_many_streams").inc()
+            return problem(429, str(error), kind="too-many-streams", headers={"Retry-After": RETRY_AFTER_SECONDS})
         case MissingScope():
             return problem(403, str(error), kind="missing-scope")
         case Refused():
@@ -154,6 +158,7 @@ EXPECTED: tuple[type[Exception], ...] = (
     CampaignNotAllowed,
     DailyCapReached,
     BacklogFull,
+    TooManyStreams,
     MissingScope,
     Refused,
     KeyReused,

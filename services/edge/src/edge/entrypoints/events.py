@@ -1,0 +1,124 @@
+"""The REST API of live events, as server-sent events (HTML standard, section 9.2), under ``/api/v1/events``."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import aclosing
+from typing import Annotated, Any
+from uuid import UUID
+
+import structlog
+from fastapi import Depends, Header, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.types import Message, Receive, Scope, Send
+
+from contracts import CampaignId
+from edge.application.calls import Calls
+from edge.application.errors import CampaignNotAllowed, TooOld, UnknownCall
+from edge.application.event_streams import EventSelection, EventStreams
+from edge.entrypoints.audit import MAX_SEQUENCE
+from edge.entrypoints.openapi import problems
+from edge.entrypoints.resources import EventResource
+from edge.entrypoints.scopes import ReadRoute, create_router, key_of
+from edge.ports import FeedEvent, Unavailable
+
+SEND_SECONDS = 30.0
+"""A client that does not read for this long is disconnected."""
+
+logger = structlog.get_logger()
+
+
+class _WithinSeconds(Response):
+    """Sends another response. Ends it if one part cannot be sent within `SEND_SECONDS`: the client does not read."""
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends the response. The server closes the connection of an incomplete one."""
+
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(SEND_SECONDS):
+                await send(message)
+
+        try:
+            await self._response(scope, receive, send_in_time)
+        except TimeoutError:
+            logger.warning("event_stream_not_read", seconds=SEND_SECONDS)
+
+
+class StreamRoute(ReadRoute):
+    """A route of streams. Its call, or its campaign, is in the query."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wraps the response with the limit of its time to send."""
+        handle = super().get_route_handler()
+
+        async def respond(request: Request) -> Response:
+            return _WithinSeconds(await handle(request))
+
+        return respond
+
+    async def check_campaign(self, request: Request) -> None:
+        """As for any read; the campaign of a call is looked up."""
+        key, named = key_of(request), request.query_params.getlist("call_id")
+        if key.campaigns is None or not named:
+            await super().check_campaign(request)
+            return
+        calls: Calls = request.app.state.calls
+        for text in named:
+            try:
+                call_id = UUID(text)
+            except ValueError:
+                raise CampaignNotAllowed(key) from None
+            if not key.may_reach(await calls.campaign_of(call_id)):
+                raise UnknownCall(call_id)
+
+
+router = create_router(StreamRoute, "/events", "Events")
+
+
+async def _events(
+    request: Request,
+    campaign_id: Annotated[CampaignId | None, Query(description="only the decisions of this campaign")] = None,
+    call_id: Annotated[UUID | None, Query(description="all events of this call, from its first one on")] = None,
+    last_event_id: Annotated[
+        int | None,
+        Header(alias="Last-Event-ID", ge=0, le=MAX_SEQUENCE, description="continue after the event with this id"),
+    ] = None,
+) -> AsyncIterator[AsyncGenerator[FeedEvent, None]]:
+    """Yields the events of the stream; closed when the client disconnects."""
+    if call_id and campaign_id:
+        raise _invalid(("query", "campaign_id"), "give call_id or campaign_id, not both")
+    streams: EventStreams = request.app.state.event_streams
+    selection = EventSelection(call_id=call_id, campaign_id=campaign_id)
+    try:
+        async with streams.open(key_of(request), selection, last_event_id) as events, aclosing(events):
+            yield events
+    except TooOld as error:
+        raise _invalid(("header", "Last-Event-ID"), str(error)) from error
+
+
+def _invalid(location: tuple[str, str], message: str) -> RequestValidationError:
+    return RequestValidationError([{"type": "value_error", "loc": location, "msg": message}])
+
+
+@router.get("", response_class=EventSourceResponse, responses=problems(404))
+async def stream_events(
+    events: Annotated[AsyncGenerator[FeedEvent, None], Depends(_events)],
+) -> AsyncIterator[ServerSentEvent]:
+    """Streams events as they are stored. The `id` is the sequence in the log, the `data` as in `/calls/{id}/events`.
+
+    With `call_id`: all events of the call, from its first one on. They contain what was spoken, so the read is audited.
+    Otherwise the decisions `call.*` and `campaign.*` from now on, of one campaign or of all. To continue after a lost
+    connection, send the last `id` in `Last-Event-ID`, as browsers do. Without `call_id`, at most 100,000 messages of
+    the log may follow it.
+
+    The stream ends after an hour, and when its client reads too slowly. Connect again to continue.
+    """
+    try:
+        async for event in events:
+            resource = EventResource.of(event)
+            yield ServerSentEvent(id=str(resource.sequence), event=resource.type, data=resource)
+    except Unavailable as error:  # the answer has begun: it ends, and the client connects again
+        logger.warning("event_stream_interrupted", reason=str(error))
