@@ -110,6 +110,17 @@ class Disposition(StrEnum):
     """The callee was reached, but the agent could not conduct the conversation."""
 
 
+class Purpose(StrEnum):
+    """Why a person is called. Calling hours and frequency caps differ by it (docs/compliance.md)."""
+
+    SALES = "sales"
+    SERVICE = "service"
+    COLLECTION = "collection"
+    RESEARCH = "research"
+    EMERGENCY = "emergency"
+    """Danger to life, health or property: no calling hours and no caps."""
+
+
 class ReplySource(StrEnum):
     """What produced a reply: the model, or a fallback (docs/adr/0011)."""
 

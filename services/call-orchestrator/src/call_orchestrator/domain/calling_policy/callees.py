@@ -1,0 +1,92 @@
+"""Where a person may be, from the telephone number: country, regions and time zones.
+
+A number does not locate a phone. Mobile numbers of many countries belong to all zones of the country. Numbers of the
+United States and Canada move with their owner, often within their area code. So a number of these two countries has
+each zone of its area code, and the regions of that code (``area_codes.csv``, from libphonenumber's geocoder).
+"""
+
+import csv
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from phonenumbers import timezone
+from phonenumbers.tzdata import TIMEZONE_DATA
+
+from contracts.numbers import country_of, parsed
+
+TERRITORIES = (
+    dict.fromkeys(("PR", "VI", "GU", "AS", "MP"), "US")
+    | dict.fromkeys(("GP", "MQ", "GF", "RE", "YT"), "FR")
+    | dict.fromkeys(("CX", "CC"), "AU")
+)
+"""Territories with a country code of their own in which the law of a country applies; they are its regions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callee:
+    """Where the person may be.
+
+    `country`: ISO 3166-1 alpha-2, empty if unknown. `regions`: all to which the number may belong, ISO 3166-2 without
+    the country; empty: unknown within the country. `zones`: all possible IANA time zones; empty: unknown.
+    """
+
+    country: str
+    regions: tuple[str, ...]
+    zones: tuple[str, ...]
+
+
+@lru_cache(maxsize=256)
+def callee_of(phone_number: str, zone: str | None = None) -> Callee:
+    """Returns where the person with an E.164 number may be. A given IANA zone replaces the zones of the number.
+
+    A given zone that does not exist leaves the zones unknown.
+    """
+    country = country_of(phone_number)
+    if country is None:
+        return Callee(country="", regions=(), zones=())
+    if zone is not None:
+        zones: tuple[str, ...] = (zone,) if is_zone(zone) else ()
+    else:
+        zones = _zones_of(phone_number, country)
+    if country in TERRITORIES:
+        return Callee(country=TERRITORIES[country], regions=(country,), zones=zones)
+    return Callee(country=country, regions=_regions_of(phone_number, country), zones=zones)
+
+
+@lru_cache(maxsize=1024)
+def is_zone(name: str) -> bool:
+    """Returns whether an IANA time zone of this name exists."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def _regions_of(phone_number: str, country: str) -> tuple[str, ...]:
+    return _regions_by_area_code().get(phone_number[2:5], ()) if country in ("US", "CA") else ()
+
+
+def _zones_of(phone_number: str, country: str) -> tuple[str, ...]:
+    known = _zones_by_area_code().get(phone_number[2:5]) if country in ("US", "CA") else None
+    zones = known or timezone.time_zones_for_number(parsed(phone_number))
+    return tuple(sorted(zone for zone in zones if zone != timezone.UNKNOWN_TIMEZONE and is_zone(zone)))
+
+
+@lru_cache(maxsize=1)
+def _regions_by_area_code() -> dict[str, tuple[str, ...]]:
+    table = (resources.files(__package__) / "area_codes.csv").read_text(encoding="utf-8")
+    return {row["area_code"]: tuple(row["regions"].split()) for row in csv.DictReader(table.splitlines())}
+
+
+@lru_cache(maxsize=1)
+def _zones_by_area_code() -> dict[str, frozenset[str]]:
+    """Returns the zones of all prefixes of each area code of +1."""
+    zones: dict[str, set[str]] = defaultdict(set)
+    for prefix, names in TIMEZONE_DATA.items():
+        if prefix[0] == "1" and len(prefix) >= 4:
+            zones[prefix[1:4]].update(names)
+    return {area_code: frozenset(names) for area_code, names in zones.items()}

@@ -1,0 +1,125 @@
+"""The decision: whether a person may be called at an instant, or else when."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+
+from call_orchestrator.domain.calling_policy.callees import Callee
+from call_orchestrator.domain.calling_policy.rules import Rule
+from call_orchestrator.domain.calling_policy.schedule import MAX_SEARCH, Schedule
+from call_orchestrator.domain.calling_policy.table import override_rows, replaced, rules_of, shipped_rows
+from call_orchestrator.domain.calling_policy.windows import WeeklyHours
+from contracts.vocabulary import Purpose
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why the policy decided so.
+
+    `rule`: ``calling_hours``, ``holiday``, ``campaign_hours``, ``frequency``, ``no_permitted_time``, ``emergency``,
+    ``unknown_country`` or ``unknown_zone``. `detail`: for a person to read, without the number.
+    """
+
+    rule: str
+    detail: str
+    policy_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permitted:
+    """The person may be called at that instant."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutOff:
+    """The person may not be called at that instant. `until`: the first later instant that is permitted."""
+
+    until: datetime
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forbidden:
+    """The person may not be called at that instant, nor within the period of the search."""
+
+    reason: Reason
+
+
+class CallingPolicy:
+    """The calling policy of a set of rules; immutable. `version` is a digest of the rules."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.version = _digest(rules)
+        self._schedule = Schedule(rules)
+
+    @classmethod
+    def shipped(cls, overrides: Path | None = None) -> Self:
+        """Returns the policy of the shipped table. `overrides`: a CSV file whose rows replace those of the same place.
+
+        Reads files, so it is called once, when the service starts. Raises InvalidRules, which names the file, the line,
+        the column and the remedy.
+        """
+        rows = shipped_rows()
+        return cls(rules_of(replaced(rows, override_rows(overrides)) if overrides else rows))
+
+    def next_permitted(
+        self,
+        callee: Callee,
+        *,
+        purpose: Purpose | None,
+        at: datetime,
+        hours: WeeklyHours | None = None,
+        dialed_at: Sequence[datetime] = (),
+    ) -> Permitted | PutOff | Forbidden:
+        """Returns whether the person may be called at an instant, or else the next permitted instant.
+
+        `purpose`: None applies the rules of all purposes. `hours`: the campaign's own hours, which apply as well, even
+        to an emergency. `dialed_at`: when this person was dialled before, as far back as the longest cap; in any order.
+        """
+        at = at.astimezone(UTC)
+        if purpose is Purpose.EMERGENCY and hours is None:
+            return Permitted(reason=self._reason("emergency", "an emergency has neither calling hours nor caps"))
+        if not callee.country:
+            return Forbidden(reason=self._reason("unknown_country", "the country of the number is unknown"))
+        if not callee.zones:
+            remedy = "give the IANA time zone of the person, such as Europe/Madrid"
+            return Forbidden(reason=self._reason("unknown_zone", f"the time zone of the number is unknown; {remedy}"))
+        free_at, cap = self._free_at(callee, purpose, at, dialed_at)
+        until = self._schedule.next_open(callee, purpose, hours, free_at)
+        if until == at:
+            return Permitted(reason=self._reason("calling_hours", self._schedule.describe_open(callee, purpose, at)))
+        closed = self._schedule.closed(callee, purpose, hours, at)
+        rule, detail = (closed.rule, closed.detail) if closed else ("frequency", cap)
+        if until is None:
+            detail = f"no permitted time in the {MAX_SEARCH.days} days from {free_at:%Y-%m-%d %H:%M} UTC on; {detail}"
+            return Forbidden(reason=self._reason("no_permitted_time", detail))
+        return PutOff(until=until, reason=self._reason(rule, detail))
+
+    def _free_at(
+        self, callee: Callee, purpose: Purpose | None, at: datetime, dialed_at: Sequence[datetime]
+    ) -> tuple[datetime, str]:
+        """Returns the first instant from `at` on that exceeds no cap, and a description of the cap that ends last."""
+        free_at, detail = at, ""
+        for rule in self._schedule.capping(callee, purpose) if dialed_at else ():
+            for cap in rule.caps:
+                recent = sorted(dialed for dialed in dialed_at if dialed > at - cap.within)
+                if len(recent) >= cap.max_calls and (end := recent[-cap.max_calls] + cap.within) > free_at:
+                    hours = int(cap.within.total_seconds()) // 3600
+                    free_at = end.astimezone(UTC)
+                    detail = (
+                        f"dialled {len(recent)} times within {hours} h, permitted: {cap.max_calls} ({rule.described})"
+                    )
+        return free_at, detail
+
+    def _reason(self, rule: str, detail: str) -> Reason:
+        return Reason(rule=rule, detail=detail, policy_version=self.version)
+
+
+def _digest(rules: Sequence[Rule]) -> str:
+    """Returns a short digest of everything in the rules that a decision depends on."""
+    return sha256("\n".join(sorted(rule.canonical for rule in rules)).encode()).hexdigest()[:12]

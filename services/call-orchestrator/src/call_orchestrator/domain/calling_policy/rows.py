@@ -1,0 +1,166 @@
+"""One row of a table of rules: its columns, and the check of their values."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TypeVar
+
+from call_orchestrator.domain.calling_policy.public_holidays import regions_of
+from call_orchestrator.domain.calling_policy.rules import DEFAULT_COUNTRY, HOLIDAY, HOLIDAY_EVE, Cap, Kind
+from call_orchestrator.domain.calling_policy.windows import CLOSED, Windows, parse_weekdays, parse_window
+from contracts.numbers import COUNTRIES
+from contracts.vocabulary import Purpose
+
+COLUMNS = (
+    *("country", "region", "purposes", "voice", "days", "opens_at", "closes_at", "max_calls", "within_hours"),
+    *("requires_consent", "kind", "basis", "source", "confidence"),
+)
+PURPOSES = tuple(purpose for purpose in Purpose if purpose is not Purpose.EMERGENCY)
+MAX_CALLS = 1000
+MAX_WITHIN_HOURS = 366 * 24
+
+RuleKey = tuple[str, str, frozenset[Purpose], str, str]
+"""What identifies a rule: country, region, purposes, voice and basis."""
+_T = TypeVar("_T")
+
+
+class InvalidRules(ValueError):
+    """A table of rules is invalid; the message names the file, the line, the column and the remedy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One valid row. `windows` of a day: one window, or none if the day is closed."""
+
+    line: int
+    country: str
+    region: str
+    purposes: frozenset[Purpose]
+    voice: str
+    windows: dict[str, Windows]
+    cap: Cap | None
+    requires_consent: bool
+    kind: Kind
+    basis: str
+
+    @property
+    def key(self) -> RuleKey:
+        """The identity of the rule to which the row belongs."""
+        return self.country, self.region, self.purposes, self.voice, self.basis
+
+
+def checked_row(name: str, line: int, cells: dict[str, str]) -> Row:
+    """Returns the row with these cells. Raises InvalidRules, which names the file `name`, the line and the column."""
+
+    def value(column: str, convert: Callable[[str], _T]) -> _T:
+        try:
+            return convert(cells[column])
+        except ValueError as error:
+            raise InvalidRules(f"{name}, line {line}, column {column}: {error}") from error
+
+    country = value("country", _country)
+    days = value("days", _days)
+    value("confidence", _one_of("low", "medium", "high"))
+    max_calls = value("max_calls", _number(MAX_CALLS))
+    within_hours = value("within_hours", lambda text: _within_hours(text, max_calls))
+    window = value("opens_at", lambda text: _window(text, cells["closes_at"], days))
+    return Row(
+        line=line,
+        country=country,
+        region=value("region", lambda text: _region(text, country)),
+        purposes=value("purposes", _purposes),
+        voice=value("voice", _one_of("automated", "any")),
+        windows=dict.fromkeys(days, window),
+        cap=Cap(max_calls, timedelta(hours=within_hours)) if max_calls and within_hours else None,
+        requires_consent=value("requires_consent", _one_of("yes", "no")) == "yes",
+        kind=Kind(value("kind", _one_of(*Kind))),
+        basis=value("basis", _basis),
+    )
+
+
+def _country(text: str) -> str:
+    if text != DEFAULT_COUNTRY and text not in COUNTRIES:
+        raise ValueError(f"{text!r} is no country; write two capital letters (ISO 3166-1), or * for the default")
+    return text
+
+
+def _region(text: str, country: str) -> str:
+    known = regions_of(country)
+    if text and country == DEFAULT_COUNTRY:
+        raise ValueError("the default (country *) has no regions; leave it empty")
+    if text and text not in known:
+        remedy = f"one of {' '.join(known)}" if known else "nothing"
+        raise ValueError(f"{text!r} is no region of {country}; write {remedy}, or leave it empty for the whole country")
+    return text
+
+
+def _purposes(text: str) -> frozenset[Purpose]:
+    words = text.split()
+    if words == ["*"]:
+        return frozenset()
+    if not words or any(word not in PURPOSES for word in words):
+        raise ValueError(f"{text!r} names no purpose; write * for all, or some of {' '.join(PURPOSES)}")
+    return frozenset(Purpose(word) for word in words)
+
+
+def _days(text: str) -> list[str]:
+    return [day for word in text.split() for day in _days_of(word)]
+
+
+def _days_of(word: str) -> list[str]:
+    if word in (HOLIDAY, HOLIDAY_EVE):
+        return [word]
+    if word[0].isdigit():
+        try:
+            return [date.fromisoformat(word).isoformat()]
+        except ValueError:
+            raise ValueError(f"{word!r} is no date; write it as 2026-12-24") from None
+    try:
+        return parse_weekdays(word)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; hol is a public holiday, eve the day before one; put spaces between words"
+        ) from None
+
+
+def _window(opens_at: str, closes_at: str, days: list[str]) -> Windows:
+    if not opens_at and not closes_at:
+        return CLOSED
+    if not opens_at or not closes_at:
+        raise ValueError("opens_at and closes_at belong together; give both, or neither if the days are closed")
+    if not days:
+        raise ValueError("hours without days; name the days in the column days, such as mon-fri")
+    return (parse_window(opens_at, closes_at),)
+
+
+def _number(maximum: int) -> Callable[[str], int | None]:
+    def convert(text: str) -> int | None:
+        if not text:
+            return None
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= maximum:
+            raise ValueError(f"{text!r} is no number from 1 to {maximum}; correct it, or leave it empty for no cap")
+        return int(text)
+
+    return convert
+
+
+def _within_hours(text: str, max_calls: int | None) -> int | None:
+    hours = _number(MAX_WITHIN_HOURS)(text)
+    if (hours is None) != (max_calls is None):
+        raise ValueError("max_calls and within_hours belong together; give both, or neither for no cap")
+    return hours
+
+
+def _one_of(*values: str) -> Callable[[str], str]:
+    def convert(text: str) -> str:
+        if text not in values:
+            raise ValueError(f"{text!r} is not known; write one of {' '.join(values)}")
+        return text
+
+    return convert
+
+
+def _basis(text: str) -> str:
+    if not text:
+        raise ValueError("empty; name the law or the decision on which the row is based")
+    return text

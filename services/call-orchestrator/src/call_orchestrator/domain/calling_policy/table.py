@@ -1,0 +1,105 @@
+"""Reads the rows of rules from CSV files, and makes rules of them."""
+
+import csv
+import io
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+
+from call_orchestrator.domain.calling_policy.rows import COLUMNS, InvalidRules, Row, RuleKey, checked_row
+from call_orchestrator.domain.calling_policy.rules import DEFAULT_COUNTRY, Rule
+from call_orchestrator.domain.calling_policy.windows import WEEKDAYS, Windows, united
+
+
+def shipped_rows() -> list[Row]:
+    """Returns the rows of the package's own table."""
+    name = "rules.csv"
+    return read_rows((resources.files(__package__) / name).read_bytes(), name)
+
+
+def override_rows(path: Path) -> list[Row]:
+    """Returns the rows of an operator's file. Raises InvalidRules."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidRules(f"{path}: {error.strerror or error}; CALLING_RULES names a readable CSV file") from error
+    return read_rows(content, str(path))
+
+
+def replaced(rows: list[Row], by: list[Row]) -> list[Row]:
+    """Returns the rows, without those of each country and region that the other rows name, and the other rows."""
+    places = {(row.country, row.region) for row in by}
+    return [row for row in rows if (row.country, row.region) not in places] + by
+
+
+def read_rows(content: bytes, name: str) -> list[Row]:
+    """Returns the rows of a CSV file. Raises InvalidRules, which names `name`, line, column and remedy."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise InvalidRules(f"{name}, line {line}: not UTF-8; save the file as UTF-8") from error
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: list[Row] = []
+    try:
+        header = next(lines, [])
+        if sorted(header) != sorted(COLUMNS):
+            raise InvalidRules(f"{name}, line 1: the header must have these columns: {','.join(COLUMNS)}")
+        for cells in lines:
+            line = lines.line_num
+            if not any(cells):
+                continue
+            if len(cells) != len(COLUMNS):
+                raise InvalidRules(
+                    f"{name}, line {line}: {len(cells)} columns instead of {len(COLUMNS)}; quote a cell with a comma"
+                )
+            fields = {column: cell.strip() for column, cell in zip(header, cells, strict=True)}
+            rows.append(checked_row(name, line, fields))
+    except csv.Error as error:
+        raise InvalidRules(f"{name}, line {lines.line_num}: {error}; write CSV with double quotes") from error
+    _check_default(rows, name)
+    rules_of(rows, name)
+    return rows
+
+
+def rules_of(rows: Iterable[Row], name: str = "rules") -> list[Rule]:
+    """Returns the rules that the rows make. Raises InvalidRules if a rule both opens and closes a day."""
+    by_rule: dict[RuleKey, list[Row]] = {}
+    for row in rows:
+        by_rule.setdefault(row.key, []).append(row)
+    return [_rule_of(together, name) for together in by_rule.values()]
+
+
+def _rule_of(rows: list[Row], name: str) -> Rule:
+    windows: dict[str, Windows] = {}
+    for row in rows:
+        for day, window in row.windows.items():
+            known = windows.setdefault(day, window)
+            if bool(known) != bool(window):
+                raise InvalidRules(
+                    f"{name}, line {row.line}, column days: another row of the same rule closes or opens {day} "
+                    "differently; leave the day out of one of them"
+                )
+            windows[day] = united((*known, *window))
+    first = rows[0]
+    return Rule(
+        country=first.country,
+        region=first.region,
+        purposes=first.purposes,
+        kind=first.kind,
+        basis=first.basis,
+        windows=windows,
+        caps=tuple(dict.fromkeys(row.cap for row in rows if row.cap)),
+        requires_consent=any(row.requires_consent for row in rows),
+    )
+
+
+def _check_default(rows: list[Row], name: str) -> None:
+    """Raises InvalidRules if rows of the house default leave a weekday out, which would be open all day."""
+    default = [row for row in rows if row.country == DEFAULT_COUNTRY]
+    named = {day for row in default if not row.purposes for day in row.windows}
+    if default and (missing := [day for day in WEEKDAYS if day not in named]):
+        raise InvalidRules(
+            f"{name}, line {default[0].line}, column days: the default (country *) does not name {' '.join(missing)} "
+            "for all purposes; add a row with purposes * and these days, without hours if they are closed"
+        )
