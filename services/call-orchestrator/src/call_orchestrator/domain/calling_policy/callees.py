@@ -1,8 +1,8 @@
 """Where a person may be, from the telephone number: country, regions and time zones.
 
-A number does not locate a phone. Mobile numbers of many countries belong to all zones of the country. Numbers of the
-United States and Canada move with their owner, often within their area code. So a number of these two countries has
-each zone of its area code, and the regions of that code (``area_codes.csv``, from libphonenumber's geocoder).
+A number does not locate a phone. Mobile numbers of many countries belong to all zones of the country. Numbers of +1
+move with their owner, often within their area code. So they have each zone of their area code, and those of the United
+States and Canada the regions of that code (``area_codes.csv``, from libphonenumber's geocoder).
 """
 
 import csv
@@ -17,12 +17,15 @@ from phonenumbers.tzdata import TIMEZONE_DATA
 
 from contracts.numbers import country_of, parsed
 
-TERRITORIES = (
-    dict.fromkeys(("PR", "VI", "GU", "AS", "MP"), "US")
-    | dict.fromkeys(("GP", "MQ", "GF", "RE", "YT"), "FR")
-    | dict.fromkeys(("CX", "CC"), "AU")
-)
-"""Territories with a country code of their own in which the law of a country applies; they are its regions."""
+TERRITORIES = {
+    **{territory: ("US", territory) for territory in ("PR", "VI", "GU", "AS", "MP")},
+    "GP": ("FR", "971"),
+    "MQ": ("FR", "972"),
+    "GF": ("FR", "973"),
+    "RE": ("FR", "974"),
+    "YT": ("FR", "976"),
+}
+"""Territories with a country code of their own in which the law of a country applies: the country, and their region."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +53,10 @@ def callee_of(phone_number: str, zone: str | None = None) -> Callee:
     if zone is not None:
         zones: tuple[str, ...] = (zone,) if is_zone(zone) else ()
     else:
-        zones = _zones_of(phone_number, country)
+        zones = _zones_of(phone_number)
     if country in TERRITORIES:
-        return Callee(country=TERRITORIES[country], regions=(country,), zones=zones)
+        of, region = TERRITORIES[country]
+        return Callee(country=of, regions=(region,), zones=zones)
     return Callee(country=country, regions=_regions_of(phone_number, country), zones=zones)
 
 
@@ -70,8 +74,8 @@ def _regions_of(phone_number: str, country: str) -> tuple[str, ...]:
     return _regions_by_area_code().get(phone_number[2:5], ()) if country in ("US", "CA") else ()
 
 
-def _zones_of(phone_number: str, country: str) -> tuple[str, ...]:
-    known = _zones_by_area_code().get(phone_number[2:5]) if country in ("US", "CA") else None
+def _zones_of(phone_number: str) -> tuple[str, ...]:
+    known = _zones_by_area_code().get(phone_number[2:5]) if phone_number.startswith("+1") else None
     zones = known or timezone.time_zones_for_number(parsed(phone_number))
     return tuple(sorted(zone for zone in zones if zone != timezone.UNKNOWN_TIMEZONE and is_zone(zone)))
 

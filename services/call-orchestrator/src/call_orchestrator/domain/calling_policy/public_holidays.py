@@ -17,23 +17,23 @@ def is_holiday(day: date, country: str, region: str) -> bool:
     return day in _holidays_of(country, region, day.year)
 
 
+@lru_cache(maxsize=512)
 def regions_of(country: str) -> tuple[str, ...]:
-    """Returns the codes of the regions whose holidays are known; empty if the country is not known."""
-    return tuple(_supported_countries().get(country, ()))
-
-
-@lru_cache(maxsize=1)
-def _supported_countries() -> dict[str, list[str]]:
-    return holidays.list_supported_countries(include_aliases=False)
+    """Returns the codes of the regions whose holidays are known; empty if there are none, or no such country."""
+    try:
+        return tuple(holidays.country_holidays(country).subdivisions)
+    except NotImplementedError:
+        return ()
 
 
 @lru_cache(maxsize=4096)
 def _holidays_of(country: str, region: str, year: int) -> frozenset[date]:
     """Returns the holidays of a year. A region that is not known has those of the country."""
-    if country not in _supported_countries():
-        return frozenset()
     known = regions_of(country)
     if region == ALL_REGIONS:
         return frozenset().union(*(_holidays_of(country, one, year) for one in ("", *known)))
     subdivision = region if region in known else None
-    return frozenset(holidays.country_holidays(country, subdiv=subdivision, years=year))
+    try:
+        return frozenset(holidays.country_holidays(country, subdiv=subdivision, years=year))
+    except NotImplementedError:
+        return frozenset()

@@ -16,6 +16,9 @@ COLUMNS = (
     *("requires_consent", "kind", "basis", "source", "confidence"),
 )
 PURPOSES = tuple(purpose for purpose in Purpose if purpose is not Purpose.EMERGENCY)
+EVERY_REGION = "*"
+"""As the region in an operator's file: the row replaces those of the country and of all its regions; with the country
+``*``, the whole shipped table."""
 MAX_CALLS = 1000
 MAX_WITHIN_HOURS = 366 * 24
 
@@ -85,6 +88,8 @@ def _country(text: str) -> str:
 
 
 def _region(text: str, country: str) -> str:
+    if text == EVERY_REGION:
+        return text
     known = regions_of(country)
     if text and country == DEFAULT_COUNTRY:
         raise ValueError("the default (country *) has no regions; leave it empty")

@@ -79,5 +79,5 @@ class Rule:
         return weekday if weekday in self.windows else None
 
     def _is_holiday(self, day: date, country: str, region: str) -> bool:
-        """Whether a date is a holiday. In an unknown region a law counts those of all regions, other rules none of them."""
+        """Whether a date is a holiday. In an unknown region, a law counts the holidays of every region."""
         return is_holiday(day, country, region or (ALL_REGIONS if self.kind is Kind.LAW else ""))

@@ -36,11 +36,13 @@ MAX_CACHED = 8192
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A rule as it applies to a local date: by which name it knows the date, and its windows then."""
+    """A rule as it applies to a local date: its windows then. `is_holiday`: they are not those of the weekday."""
 
     rule: Rule
-    day_name: str
     windows: Windows
+    is_holiday: bool
+    outside: str
+    """What an instant outside the windows is, for a person to read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +107,8 @@ class Schedule:
             for region in self._regions(callee):
                 for one in self._applied(callee.country, region, purpose, local.date()):
                     if not _is_within(local, one.windows):
-                        return _closed_by(one, local, callee)
+                        detail = f"{_shown(local, callee)} is {one.outside}"
+                        return Closed(rule="holiday" if one.is_holiday else "calling_hours", detail=detail)
         for local in locals_ if hours else ():
             if hours and not _is_within(local, windows := hours.on(local.date())):
                 shown = f"the campaign's hours: {format_windows(windows)}"
@@ -139,7 +142,7 @@ class Schedule:
         default = tuple(rule for rule in self._default if rule.applies_to(purpose))
         for rules in (self._rules_of(country, region, purpose), default):
             names = ((rule, rule.day_name(day, country, region)) for rule in rules)
-            if applied := tuple(Applied(rule, name, rule.windows[name]) for rule, name in names if name):
+            if applied := tuple(_applied(rule, name, day) for rule, name in names if name):
                 return applied
         return ()
 
@@ -160,12 +163,12 @@ class Schedule:
         return spans or ()
 
 
-def _closed_by(applied: Applied, local: datetime, callee: Callee) -> Closed:
-    is_holiday = applied.day_name == HOLIDAY
-    hours = f"outside {format_windows(applied.windows)}" if applied.windows else "on a closed day"
-    day = ", a public holiday" if is_holiday else ""
-    detail = f"{_shown(local, callee)} is {hours}{day} ({applied.rule.described})"
-    return Closed(rule="holiday" if is_holiday else "calling_hours", detail=detail)
+def _applied(rule: Rule, day_name: str, day: date) -> Applied:
+    windows = rule.windows[day_name]
+    is_holiday = day_name == HOLIDAY and windows != rule.windows.get(WEEKDAYS[day.weekday()])
+    hours = f"outside {format_windows(windows)}" if windows else "on a closed day"
+    kind = ", a public holiday" if is_holiday else ""
+    return Applied(rule, windows, is_holiday, f"{hours}{kind} ({rule.described})")
 
 
 def _is_within(local: datetime, windows: Windows) -> bool:
@@ -177,4 +180,4 @@ def _shown(local: datetime, callee: Callee) -> str:
     """Returns a local time with its zone, and the number of other possible zones."""
     others = len(callee.zones) - 1
     more = f" (one of {others + 1} possible zones)" if others else ""
-    return f"{local:%Y-%m-%d %H:%M} ({WEEKDAYS[local.weekday()]}) in {local.tzinfo}{more}"
+    return f"{local.isoformat(' ', 'minutes')[:16]} ({WEEKDAYS[local.weekday()]}) in {local.tzinfo}{more}"

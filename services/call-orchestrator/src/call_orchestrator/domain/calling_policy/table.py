@@ -3,10 +3,11 @@
 import csv
 import io
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
-from call_orchestrator.domain.calling_policy.rows import COLUMNS, InvalidRules, Row, RuleKey, checked_row
+from call_orchestrator.domain.calling_policy.rows import COLUMNS, EVERY_REGION, InvalidRules, Row, RuleKey, checked_row
 from call_orchestrator.domain.calling_policy.rules import DEFAULT_COUNTRY, Rule
 from call_orchestrator.domain.calling_policy.windows import WEEKDAYS, Windows, united
 
@@ -29,7 +30,10 @@ def override_rows(path: Path) -> list[Row]:
 def replaced(rows: list[Row], by: list[Row]) -> list[Row]:
     """Returns the rows, without those of each country and region that the other rows name, and the other rows."""
     places = {(row.country, row.region) for row in by}
-    return [row for row in rows if (row.country, row.region) not in places] + by
+    whole = {country for country, region in places if region == EVERY_REGION}
+    kept = [row for row in rows if row.country not in whole and (row.country, row.region) not in places]
+    of_country = [replace(row, region="") if row.region == EVERY_REGION else row for row in by]
+    return ([] if DEFAULT_COUNTRY in whole else kept) + of_country
 
 
 def read_rows(content: bytes, name: str) -> list[Row]:
@@ -72,7 +76,13 @@ def rules_of(rows: Iterable[Row], name: str = "rules") -> list[Rule]:
 
 def _rule_of(rows: list[Row], name: str) -> Rule:
     windows: dict[str, Windows] = {}
+    first = rows[0]
     for row in rows:
+        if row.kind != first.kind:
+            raise InvalidRules(
+                f"{name}, line {row.line}, column kind: line {first.line} has the same rule and the kind {first.kind}; "
+                "write the same kind, or another basis"
+            )
         for day, window in row.windows.items():
             known = windows.setdefault(day, window)
             if bool(known) != bool(window):
@@ -81,7 +91,6 @@ def _rule_of(rows: list[Row], name: str) -> Rule:
                     "differently; leave the day out of one of them"
                 )
             windows[day] = united((*known, *window))
-    first = rows[0]
     return Rule(
         country=first.country,
         region=first.region,

@@ -1,0 +1,189 @@
+"""The table of rules: what is shipped, how an operator's file changes it, and how errors are reported."""
+
+import csv
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tests.unit.call_orchestrator.calling_policy.minute_scan import SHIPPED
+
+from call_orchestrator.domain.calling_policy import CallingPolicy, Forbidden, InvalidRules, Permitted, PutOff, callee_of
+from contracts.vocabulary import Purpose
+
+HEADER = SHIPPED.read_text(encoding="utf-8").splitlines()[0]
+VALID = "US,FL,sales,any,mon-fri hol,09:00,18:00,2,24,no,law,our counsel,memo 7,high"
+NOON = datetime(2026, 12, 1, 17, tzinfo=UTC)
+
+
+def write(tmp_path: Path, *lines: str, header: str = HEADER) -> Path:
+    file = tmp_path / "rules.csv"
+    file.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return file
+
+
+def decide(policy: CallingPolicy, number: str, at: datetime = NOON) -> Permitted | PutOff | Forbidden:
+    return policy.next_permitted(callee_of(number), purpose=Purpose.SALES, at=at)
+
+
+def test_every_shipped_row_names_its_basis_source_and_confidence() -> None:
+    with SHIPPED.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert len(rows) == 89
+    assert all(row["basis"] and row["source"] and row["confidence"] in ("low", "medium", "high") for row in rows)
+    assert {row["country"] for row in rows if row["kind"] == "house_default"} == {"*", "GB", "DE", "AT"}
+
+
+def test_the_page_for_users_names_every_country_and_region_of_the_table() -> None:
+    page = (Path(__file__).parents[4] / "docs/compliance.md").read_text(encoding="utf-8")
+    covered = page.partition("## What is covered")[2].partition("## What is not covered")[0]
+    named = {word.strip(":,|") for line in covered.splitlines() for word in line.partition("| ")[2].split()}
+    with SHIPPED.open(encoding="utf-8", newline="") as lines:
+        places = {place for row in csv.DictReader(lines) for place in (row["country"], row["region"])}
+    assert places - {"*", ""} <= named
+
+
+def test_rows_of_a_file_replace_those_of_the_same_country_and_region(tmp_path: Path) -> None:
+    policy = CallingPolicy.shipped(write(tmp_path, VALID))
+    in_florida = decide(policy, "+13055550123", NOON.replace(hour=13, minute=30))
+    assert isinstance(in_florida, PutOff)
+    assert "outside 09:00-18:00 (US-FL: our counsel)" in in_florida.reason.detail
+    shipped = CallingPolicy.shipped()
+    assert decide(policy, "+12065550123").reason.detail == decide(shipped, "+12065550123").reason.detail
+    saturday = datetime(2026, 12, 5, 13, 30, tzinfo=UTC)
+    assert isinstance(decide(policy, "+13055550123", saturday), Permitted), "the rule of the country remains"
+    assert policy.version != shipped.version
+
+
+def test_rows_without_days_remove_the_shipped_rules_of_a_region(tmp_path: Path) -> None:
+    policy = CallingPolicy.shipped(write(tmp_path, "US,ME,*,any,,,,,,no,law,checked by counsel,,high"))
+    evening = datetime(2026, 12, 1, 23, tzinfo=UTC)
+    assert isinstance(decide(CallingPolicy.shipped(), "+12075550123", evening), PutOff)
+    assert isinstance(decide(policy, "+12075550123", evening), Permitted)
+
+
+def test_rows_of_the_region_star_replace_a_country_with_all_its_regions(tmp_path: Path) -> None:
+    row = "US,*,*,any,mon-sun hol,06:00,24:00,,,no,law,checked by counsel,,high"
+    policy = CallingPolicy.shipped(write(tmp_path, row))
+    late = datetime(2026, 12, 6, 4, 30, tzinfo=UTC)
+    assert isinstance(decide(policy, "+13055550123", late), Permitted)
+    assert isinstance(decide(policy, "+12075550123", late), Permitted)
+    assert isinstance(decide(policy, "+34612345678", late), PutOff), "other countries keep their rules"
+
+
+def test_rows_of_the_country_star_with_the_region_star_replace_the_whole_table(tmp_path: Path) -> None:
+    policy = CallingPolicy.shipped(write(tmp_path, "*,*,*,any,mon-sun,00:00,24:00,,,no,house_default,tests,,high"))
+    sunday_night = datetime(2026, 12, 6, 3, tzinfo=UTC)
+    for number in ("+13055550123", "+34612345678", "+254712345678"):
+        assert isinstance(decide(policy, number, sunday_night), Permitted)
+
+
+def test_rows_of_the_country_star_replace_the_house_default(tmp_path: Path) -> None:
+    kenya, evening = "+254712345678", datetime(2026, 12, 1, 18, tzinfo=UTC)
+    assert isinstance(decide(CallingPolicy.shipped(), kenya, evening), PutOff)
+    policy = CallingPolicy.shipped(write(tmp_path, "*,,*,any,mon-sun,08:00,22:00,2,24,no,house_default,ours,,low"))
+    assert isinstance(decide(policy, kenya, evening), Permitted)
+    capped = policy.next_permitted(callee_of(kenya), purpose=Purpose.SALES, at=evening, dialed_at=[evening] * 2)
+    assert isinstance(capped, PutOff)
+    assert capped.reason.rule == "frequency"
+
+
+def test_a_date_of_a_file_comes_before_weekday_and_holiday(tmp_path: Path) -> None:
+    policy = CallingPolicy.shipped(
+        write(
+            tmp_path,
+            "EG,,*,any,mon-sun hol,09:00,20:00,,,no,law,x,,low",
+            "EG,,*,any,2026-12-01,,,,,no,law,x,,low",
+        )
+    )
+    decision = decide(policy, "+201001234567")
+    assert isinstance(decision, PutOff)
+    assert decision.until == datetime(2026, 12, 2, 7, tzinfo=UTC)
+
+
+def test_the_version_identifies_the_rules_and_not_the_order_of_their_rows(tmp_path: Path) -> None:
+    other = VALID.replace("FL", "TX")
+    first = CallingPolicy.shipped(write(tmp_path, VALID, other)).version
+    assert CallingPolicy.shipped(write(tmp_path, other, VALID)).version == first
+    assert CallingPolicy.shipped(write(tmp_path, VALID, other.replace("18:00", "18:30"))).version != first
+
+
+def test_spreadsheets_may_write_a_byte_order_mark_and_other_line_ends(tmp_path: Path) -> None:
+    file = tmp_path / "rules.csv"
+    file.write_bytes(f"{HEADER}\r\n{VALID}\r\n\r\n".encode("utf-8-sig"))
+    assert CallingPolicy.shipped(file).version == CallingPolicy.shipped(write(tmp_path, VALID)).version
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "problem"),
+    [
+        ("country", "XX", "'XX' is no country; write two capital letters"),
+        ("country", "*", "the default (country *) has no regions"),
+        ("region", "ZZ", "'ZZ' is no region of US; write one of AK AL"),
+        ("purposes", "marketing", "'marketing' names no purpose; write * for all, or some of sales service"),
+        ("purposes", "emergency", "'emergency' names no purpose"),
+        ("purposes", "", "'' names no purpose"),
+        ("voice", "robot", "'robot' is not known; write one of automated any"),
+        ("days", "weekend", "'weekend' names no weekday"),
+        ("days", "fri-mon", "'fri-mon' is no range"),
+        ("days", "mon-", "'mon-' is no range"),
+        ("days", "2026-13-01", "'2026-13-01' is no date; write it as 2026-12-24"),
+        ("days", "", "hours without days"),
+        ("opens_at", "9", "'9' is no time; write HH:MM"),
+        ("opens_at", "", "opens_at and closes_at belong together"),
+        ("closes_at", "", "opens_at and closes_at belong together"),
+        ("closes_at", "09:00", "09:00 is not after 09:00"),
+        ("closes_at", "25:00", "'25:00' is no time"),
+        ("max_calls", "0", "'0' is no number from 1 to"),
+        ("max_calls", "many", "'many' is no number"),
+        ("max_calls", "", "max_calls and within_hours belong together"),
+        ("within_hours", "", "max_calls and within_hours belong together"),
+        ("requires_consent", "maybe", "'maybe' is not known; write one of yes no"),
+        ("kind", "rumour", "'rumour' is not known; write one of law code house_default"),
+        ("basis", "", "empty; name the law"),
+        ("confidence", "none", "'none' is not known; write one of low medium high"),
+    ],
+)
+def test_an_invalid_value_is_reported_with_file_line_column_and_remedy(
+    tmp_path: Path, column: str, value: str, problem: str
+) -> None:
+    cells = dict(zip(HEADER.split(","), VALID.split(","), strict=True)) | {column: value}
+    file = write(tmp_path, VALID.replace("FL", "TX"), ",".join(cells.values()))
+    with pytest.raises(InvalidRules) as raised:
+        CallingPolicy.shipped(file)
+    assert str(raised.value).startswith(f"{file}, line 3, column ")
+    assert problem in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        (["US,FL"], "line 2: 2 columns instead of 14"),
+        (
+            [VALID, VALID.replace("mon-fri hol,09:00,18:00", "fri,,")],
+            "line 3, column days: another row of the same rule",
+        ),
+        ([VALID, VALID.replace("law", "code")], "line 3, column kind: line 2 has the same rule and the kind law"),
+        (
+            ["*,,*,any,mon-fri,09:00,20:00,,,no,house_default,x,,low"],
+            "line 2, column days: the default (country *) does",
+        ),
+        (['"US,FL'], "line 2: unexpected end of data"),
+    ],
+)
+def test_contradictory_and_broken_rows_are_reported_with_their_line(
+    tmp_path: Path, lines: list[str], problem: str
+) -> None:
+    with pytest.raises(InvalidRules) as raised:
+        CallingPolicy.shipped(write(tmp_path, *lines))
+    assert problem in str(raised.value)
+
+
+def test_a_wrong_header_a_wrong_encoding_and_a_missing_file_are_reported(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRules, match=r"line 1: the header must have these columns: country,region"):
+        CallingPolicy.shipped(write(tmp_path, VALID, header=HEADER.replace("basis", "law")))
+    latin = tmp_path / "latin.csv"
+    latin.write_bytes(f"{HEADER}\n{VALID}\n".encode() + VALID.replace("memo 7", "n° 7").encode("latin-1"))
+    with pytest.raises(InvalidRules, match=r"latin.csv, line 3: not UTF-8"):
+        CallingPolicy.shipped(latin)
+    with pytest.raises(InvalidRules, match=r"missing.csv: No such file .*; CALLING_RULES names a readable CSV file"):
+        CallingPolicy.shipped(tmp_path / "missing.csv")
