@@ -67,7 +67,7 @@ def test_every_message_decodes_and_keeps_every_value() -> None:
         if isinstance(event, CampaignDecision):
             assert event.campaign_id == old.pop("campaign_id")
             assert event.campaign.reason == old.pop("reason", None)
-            old["campaign"] = event.campaign.model_dump(mode="json")
+            old["campaign"] = event.campaign.model_dump(mode="json", exclude_unset=True)
         for event_name, old_name, new_name in RENAMED:
             if event.event_name == event_name and old_name in old:
                 old[new_name] = old.pop(old_name)

@@ -9,7 +9,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from call_orchestrator.domain.slots import SlotEvent, Waiting
-from call_orchestrator.ports import PausedCampaigns
+from call_orchestrator.ports import CampaignStates
 from chassis.event_log import StoredEvent
 from contracts import Call, CallCommand, Envelope
 
@@ -69,7 +69,7 @@ class FakeFeeds:
     def __init__(self) -> None:
         self.slot_batches: asyncio.Queue[list[SlotEvent] | Exception] = asyncio.Queue()
         self.waiting_batches: asyncio.Queue[list[Waiting] | Exception] = asyncio.Queue()
-        self.paused_batches: asyncio.Queue[PausedCampaigns | Exception] = asyncio.Queue()
+        self.campaign_batches: asyncio.Queue[CampaignStates | Exception] = asyncio.Queue()
 
     @asynccontextmanager
     async def slot_events(self) -> AsyncIterator[AsyncIterator[list[SlotEvent]]]:
@@ -80,8 +80,8 @@ class FakeFeeds:
         yield _drain(self.waiting_batches)
 
     @asynccontextmanager
-    async def paused(self) -> AsyncIterator[AsyncIterator[PausedCampaigns]]:
-        yield _drain(self.paused_batches)
+    async def campaigns(self) -> AsyncIterator[AsyncIterator[CampaignStates]]:
+        yield _drain(self.campaign_batches)
 
 
 async def _drain(batches: asyncio.Queue[T | Exception]) -> AsyncIterator[T]:

@@ -8,7 +8,10 @@ from chassis.event_log import StoredEvent
 from chassis.failure_counts import FailureCounts
 from chassis.subscriptions import subscribe
 from contracts import CallStatusChanged, CampaignPauseRequested, CampaignResumeRequested, SpeechHeard
-from contracts.consumers import CONVERSATION_TURNS, ORCHESTRATOR_CAMPAIGNS, ORCHESTRATOR_FACTS, VOICE_DIALS
+from contracts.consumers import CONVERSATION_TURNS, ORCHESTRATOR_FACTS, VOICE_DIALS, Consumer
+from contracts.streams import REQUESTS
+
+PAUSES = Consumer("pauses", REQUESTS, (CampaignPauseRequested, CampaignResumeRequested))
 
 
 async def on_pause(event: CampaignPauseRequested, stored: StoredEvent[CampaignPauseRequested]) -> None: ...
@@ -27,8 +30,8 @@ async def on_speech(event: SpeechHeard, stored: StoredEvent[SpeechHeard]) -> Non
 
 
 def test_handlers_of_all_event_types_of_the_consumer_are_accepted() -> None:
-    subscribe(Broker(), ORCHESTRATOR_CAMPAIGNS, on_pause, on_resume)
-    subscribe(Broker(), ORCHESTRATOR_CAMPAIGNS, on_either)
+    subscribe(Broker(), PAUSES, on_pause, on_resume)
+    subscribe(Broker(), PAUSES, on_either)
 
 
 @pytest.mark.parametrize(
@@ -37,8 +40,8 @@ def test_handlers_of_all_event_types_of_the_consumer_are_accepted() -> None:
     ids=["none", "one is missing", "one is too many", "one twice", "another"],
 )
 def test_handlers_of_other_event_types_than_those_of_the_consumer_are_refused(handlers: tuple[object, ...]) -> None:
-    with pytest.raises(SetupError, match="orchestrator-campaigns delivers CampaignPauseRequested") as refused:
-        subscribe(Broker(), ORCHESTRATOR_CAMPAIGNS, *handlers)  # type: ignore[arg-type]
+    with pytest.raises(SetupError, match="pauses delivers CampaignPauseRequested") as refused:
+        subscribe(Broker(), PAUSES, *handlers)  # type: ignore[arg-type]
     for handler in handlers:
         if handler is on_speech:
             assert "SpeechHeard" in str(refused.value)

@@ -58,16 +58,15 @@ async def test_the_last_grant_of_an_imported_log_is_read_although_it_names_a_lat
         assert await anext(batches) == [Granted(imported.sequence, str(UUID(int=1)), "spring")]
 
 
-async def test_the_paused_campaigns_are_read_at_the_leader_and_then_followed(
-    bus_client: Client, calls: EventLog
-) -> None:
+async def test_the_campaigns_are_read_at_the_leader_and_then_followed(bus_client: Client, calls: EventLog) -> None:
     for event in (campaign_paused("a"), SPEECH, campaign_paused("b"), campaign_resumed("a"), SPEECH):
         last = await calls.append(event)
-    async with recorded_requests(bus_client) as requests, NatsFeeds(bus_client, calls).paused() as changes:
+    async with recorded_requests(bus_client) as requests, NatsFeeds(bus_client, calls).campaigns() as changes:
         present = await anext(changes)
-        assert (present.sequence, present.is_paused) == (last.sequence, {"a": False, "b": True})
+        assert present.sequence == last.sequence
+        assert {name: one.is_paused for name, one in present.campaigns.items()} == {"a": False, "b": True}
         resumed = await calls.append(campaign_resumed("b"))
         change = await anext(changes)
-        assert (change.sequence, change.is_paused) == (resumed.sequence, {"b": False})
+        assert (change.sequence, change.campaigns["b"].is_paused) == (resumed.sequence, False)
     pages = [request for request in requests if "DIRECT" in request[0]]
     assert pages_of_wildcards(pages) == []

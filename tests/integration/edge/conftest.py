@@ -14,7 +14,6 @@ import uvicorn
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from starlette.types import ASGIApp
-from tests.builders.events import campaign_paused, campaign_resumed
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
 from chassis.broker import Broker
@@ -30,8 +29,20 @@ from contracts import (
     CallRequested,
     CallStatus,
     CallStatusChanged,
+    Campaign,
+    CampaignChanged,
+    CampaignChangeRequested,
+    CampaignCreated,
+    CampaignCreateRequested,
+    CampaignDecision,
     CampaignEvent,
+    CampaignFinished,
+    CampaignFinishRequested,
+    CampaignPaused,
     CampaignPauseRequested,
+    CampaignResumed,
+    CampaignStarted,
+    CampaignStartRequested,
     CommandOutcome,
     Event,
     Service,
@@ -40,7 +51,7 @@ from contracts import (
     outcome_subject,
 )
 from contracts.event import CallDecision
-from contracts.filters import call_state_filter
+from contracts.filters import call_state_filter, campaign_state_filter
 from contracts.streams import CALLS, REQUESTS
 from contracts.vocabulary import RefusalCode
 from edge.application.keys import digest_of
@@ -85,6 +96,24 @@ def new_call(request: CallRequested) -> Call:
     )
 
 
+def after_command(command: CampaignEvent, campaign: Campaign) -> CampaignDecision:
+    """Returns the event that a command about a campaign leads to, without checks."""
+    now = datetime.now(UTC)
+    match command:
+        case CampaignPauseRequested(reason=reason):
+            return CampaignPaused(campaign=campaign.paused(now, reason), occurred_at=now)
+        case CampaignCreateRequested(terms=terms):
+            return CampaignCreated(campaign=campaign.created(now, terms.stored()), occurred_at=now)
+        case CampaignChangeRequested(terms=terms):
+            return CampaignChanged(campaign=campaign.changed(terms.stored()), occurred_at=now)
+        case CampaignStartRequested():
+            return CampaignStarted(campaign=campaign.started(now), occurred_at=now)
+        case CampaignFinishRequested():
+            return CampaignFinished(campaign=campaign.finished(now), occurred_at=now)
+        case _:
+            return CampaignResumed(campaign=campaign.resumed(now), occurred_at=now)
+
+
 @dataclass
 class Orchestrator:
     """A simulated orchestrator. It refuses with `refusal` and `code`, and does not answer when `silent`."""
@@ -115,11 +144,9 @@ class Orchestrator:
     async def handle(self, event: Event) -> dict[str, Any]:
         if not isinstance(event, CampaignEvent):
             return {"call_id": await self.decide(event)}
-        now = datetime.now(UTC)
-        if isinstance(event, CampaignPauseRequested):
-            await self.log.append(campaign_paused(event.campaign_id, reason=event.reason, at=now))
-        else:
-            await self.log.append(campaign_resumed(event.campaign_id, at=now))
+        last = await self.log.last(campaign_state_filter(event.campaign_id))
+        campaign = last.event.campaign if last and isinstance(last.event, CampaignDecision) else None
+        await self.log.append(after_command(event, campaign or Campaign(campaign_id=event.campaign_id)))
         return {"campaign_id": event.campaign_id}
 
     async def decide(self, event: Event) -> UUID:

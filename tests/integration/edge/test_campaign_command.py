@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,6 +48,28 @@ async def test_a_campaign_is_paused_shown_and_resumed(app: ASGIApp, on_a_port: O
     document = json.loads(shown.stdout)
     assert (document["paused"], document["reason"], document["calls"]["total_calls"]) == (True, "wrong price", 7)
     assert (resumed.returncode, resumed.stdout) == (0, "spring is not paused\n"), resumed.stderr
+
+
+@pytest.mark.usefixtures("orchestrator", "counted")
+async def test_a_campaign_is_created_changed_started_and_finished(
+    app: ASGIApp, on_a_port: OnAPort, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    first.write_text(json.dumps({"campaign_id": "spring", "max_concurrent_calls": 5}))
+    second.write_text(json.dumps({"campaign_id": "spring", "ends_at": "2020-01-01T00:00:00Z"}))
+    key = secret_of("caller")
+    async with on_a_port(app) as url:
+        created = await command(url, key, "create", "--file", str(first))
+        refused = await command(url, key, "change", "--file", str(second))
+        changed = await command(url, key, "change", "--file", str(first), "--json")
+        started = await command(url, key, "start", "spring")
+        finished = await command(url, key, "finish", "spring")
+    assert (created.returncode, created.stdout) == (0, "spring is draft\n"), created.stderr
+    assert refused.returncode == 2
+    assert "ends_at: is over; give a later instant, or leave it out" in refused.stderr
+    assert json.loads(changed.stdout)["terms"]["max_concurrent_calls"] == 5, changed.stderr
+    assert (started.returncode, started.stdout) == (0, "spring is running\n"), started.stderr
+    assert (finished.returncode, finished.stdout) == (0, "spring is finished\n"), finished.stderr
 
 
 async def test_a_wrong_key_or_a_missing_scope_is_wrong_use_and_changes_nothing(

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from call_orchestrator.domain.slots import Claimed, Decided, Granted, Limits, Released, Slot, SlotEvent, Waiting
+from call_orchestrator.domain.limits import OPEN, CampaignLimits, Limits
+from call_orchestrator.domain.slots import Claimed, Decided, Granted, Released, Slot, SlotEvent, Waiting
 
 
 @dataclass
@@ -12,7 +13,7 @@ class SimpleSlots:
     limits: Limits
     occupied: dict[str, Slot] = field(default_factory=dict)
     waiting: dict[str, Waiting] = field(default_factory=dict)
-    paused: set[str] = field(default_factory=set)
+    campaigns: dict[str, CampaignLimits] = field(default_factory=dict)
     last_grants: dict[str, int] = field(default_factory=dict)
 
     def apply(self, event: SlotEvent) -> Waiting | None:
@@ -63,10 +64,16 @@ class SimpleSlots:
             return []
         if sum(not slot.is_claimed for slot in slots) >= limits.max_unclaimed:
             return []
-        campaigns = {call.campaign_id for call in self.waiting.values()} - self.paused
-        room = limits.max_live_per_campaign
-        with_room = [one for one in campaigns if room is None or sum(s.campaign_id == one for s in slots) < room]
+        with_room = {call.campaign_id for call in self.waiting.values() if self._has_room(call.campaign_id)}
         return [min((call for call in self.waiting.values() if call.campaign_id == one), key=_due) for one in with_room]
+
+    def _has_room(self, campaign_id: str) -> bool:
+        own, live = self._of(campaign_id), sum(slot.campaign_id == campaign_id for slot in self.occupied.values())
+        limits = [one for one in (own.max_live, self.limits.max_live_per_campaign) if one is not None]
+        return own.is_open and live < min(limits, default=live + 1)
+
+    def _of(self, campaign_id: str) -> CampaignLimits:
+        return self.campaigns.get(campaign_id, OPEN)
 
     def next_call(self) -> Waiting | None:
         """The call of the campaign whose last grant is the oldest."""
@@ -74,9 +81,9 @@ class SimpleSlots:
             self.eligible(), key=lambda call: (self.last_grants.get(call.campaign_id, 0), *_due(call)), default=None
         )
 
-    def waiting_in_paused(self) -> int:
-        """How many calls wait in paused campaigns."""
-        return sum(call.campaign_id in self.paused for call in self.waiting.values())
+    def waiting_in_closed(self) -> int:
+        """How many calls wait in closed campaigns."""
+        return sum(not self._of(call.campaign_id).is_open for call in self.waiting.values())
 
 
 def _due(call: Waiting) -> tuple[object, ...]:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NoReturn
 from uuid import UUID
 
@@ -16,12 +16,26 @@ from tests.fakes.event_log import FakeEventLog
 from tests.fakes.orchestrator import FakeFeeds, FakeQueue
 
 from call_orchestrator.application.admission import Admission
-from call_orchestrator.domain.slots import Begun, Decided, Granted, Limits, Slots, Waiting
-from call_orchestrator.ports import PausedCampaigns
+from call_orchestrator.application.open_campaigns import OpenCampaigns
+from call_orchestrator.domain.limits import Limits
+from call_orchestrator.domain.slots import Begun, Decided, Granted, Slots, Waiting
+from call_orchestrator.ports import CampaignStates
 from chassis.event_log import StoredEvent, UnreadableEvent
 from chassis.live import Incomplete
 from chassis.stream_reader import StreamRecreated
-from contracts import AdmissionGranted, CallDue, Envelope, Event, call_id_of
+from contracts import (
+    AdmissionGranted,
+    CallDue,
+    Campaign,
+    CampaignStarted,
+    CampaignTerms,
+    Envelope,
+    Event,
+    call_id_of,
+)
+
+PAUSED = {"reminders": campaign_paused("reminders").campaign}
+RESUMED = {"reminders": campaign_resumed("reminders").campaign}
 
 
 class SlowLog(FakeEventLog):
@@ -66,16 +80,27 @@ class Replica:
         self.log = SlowLog(self.feeds, *due)
         self.queue = FakeQueue()
         self.max_lag_seconds = 0.0
+        self.time = NOW
         self.slots = Slots(Limits(max_live=1, max_live_per_campaign=None, max_unclaimed=10))
         self.feeds.slot_batches.put_nowait([Begun(0)])
         self.feeds.waiting_batches.put_nowait([waiting(self.ours, due_sequence=1)])
         if knows_campaigns:
-            self.feeds.paused_batches.put_nowait(PausedCampaigns(0, {}))
+            self.feeds.campaign_batches.put_nowait(CampaignStates(0, {}))
+
+    def now(self) -> datetime:
+        return self.time
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
+        campaigns = OpenCampaigns(self.slots, self.now)
         admission = Admission(
-            self.slots, self.log, self.queue, self.feeds, now=lambda: NOW, max_lag_seconds=self.max_lag_seconds
+            self.slots,
+            campaigns,
+            self.log,
+            self.queue,
+            self.feeds,
+            now=self.now,
+            max_lag_seconds=self.max_lag_seconds,
         )
         running = asyncio.create_task(admission.run())
         try:
@@ -133,10 +158,10 @@ async def test_nothing_is_granted_before_the_paused_campaigns_are_known() -> Non
         await settle()
         assert list(replica.slots.waiting) == [str(replica.ours)]
         assert not replica.log.is_asked.is_set()
-        replica.feeds.paused_batches.put_nowait(PausedCampaigns(5, {"reminders": True}))
+        replica.feeds.campaign_batches.put_nowait(CampaignStates(5, PAUSED))
         await settle()
         assert replica.log.granted == []
-        replica.feeds.paused_batches.put_nowait(PausedCampaigns(6, {"reminders": False}))
+        replica.feeds.campaign_batches.put_nowait(CampaignStates(6, RESUMED))
         await settle()
         assert replica.log.granted == [replica.ours]
 
@@ -149,7 +174,7 @@ async def test_a_replica_that_has_not_received_a_pause_reads_it_from_the_log_bef
         await settle()
         assert replica.log.granted == []
         resumed = replica.log.store(campaign_resumed("reminders"))
-        replica.feeds.paused_batches.put_nowait(PausedCampaigns(resumed.sequence, {"reminders": False}))
+        replica.feeds.campaign_batches.put_nowait(CampaignStates(resumed.sequence, RESUMED))
         await until(lambda: bool(replica.log.granted))
         assert replica.log.granted == [replica.ours]
 
@@ -167,13 +192,44 @@ async def test_a_pause_that_a_replica_has_not_received_stops_no_other_campaign()
 async def test_a_pause_that_is_older_than_what_a_replica_knows_is_not_noted() -> None:
     replica = Replica(knows_campaigns=False)
     paused = replica.log.store(campaign_paused("reminders"))
-    replica.feeds.paused_batches.put_nowait(PausedCampaigns(paused.sequence + 1, {"reminders": False}))
+    replica.feeds.campaign_batches.put_nowait(CampaignStates(paused.sequence + 1, RESUMED))
     async with replica.running():
         await replica.log.campaign_is_asked.wait()
         await settle()
-        assert replica.slots.paused == set(), "the leader lags"
+        assert replica.slots.closed == set(), "the leader lags"
         replica.log.store(campaign_resumed("reminders"))
         await until(lambda: bool(replica.log.granted))
+
+
+async def test_no_call_is_granted_a_slot_after_the_end_of_its_campaign_and_another_campaign_goes_on() -> None:
+    replica = Replica(knows_campaigns=False)
+    ending = Campaign(campaign_id="reminders").created(NOW, CampaignTerms(ends_at=NOW + timedelta(hours=1)))
+    stored = replica.log.store(CampaignStarted(campaign=ending.started(NOW), occurred_at=NOW))
+    replica.feeds.campaign_batches.put_nowait(CampaignStates(stored.sequence, {"reminders": ending.started(NOW)}))
+    replica.log.may_answer.clear()
+    async with replica.running():
+        await replica.log.is_asked.wait()
+        replica.time = NOW + timedelta(hours=1)  # between the choice and the answer of the leader
+        another = replace(waiting(replica.theirs, due_sequence=2), campaign_id="another")
+        replica.feeds.waiting_batches.put_nowait([another])
+        replica.log.may_answer.set()
+        await until(lambda: bool(replica.log.granted))
+        assert replica.log.granted == [replica.theirs]
+        assert replica.slots.closed == {"reminders"}
+
+
+async def test_a_lower_limit_that_a_replica_has_not_received_is_read_before_it_grants() -> None:
+    replica = Replica()
+    replica.slots.limits = replace(replica.slots.limits, max_live=5)
+    terms = CampaignTerms(max_concurrent_calls=1)
+    limited = Campaign(campaign_id="reminders").created(NOW, terms).started(NOW)
+    replica.log.store(CampaignStarted(campaign=limited, occurred_at=NOW))
+    replica.feeds.waiting_batches.put_nowait([waiting(replica.theirs, due_sequence=2)])
+    async with replica.running():
+        await until(lambda: bool(replica.log.granted))
+        await settle()
+        assert replica.log.granted == [replica.ours]
+        assert list(replica.slots.waiting) == [str(replica.theirs)]
 
 
 async def test_a_call_that_no_longer_waits_leaves_the_queue_and_gets_no_slot() -> None:
@@ -205,9 +261,9 @@ async def test_a_replica_forgets_the_slots_that_it_knew_before_its_reading_was_i
 async def test_a_replica_forgets_the_paused_campaigns_when_their_reading_is_interrupted() -> None:
     replica = Replica()
     async with replica.running():
-        await until(lambda: replica.slots.paused is not None)
-        replica.feeds.paused_batches.put_nowait(RuntimeError("interrupted"))
-        await until(lambda: replica.slots.paused is None)
+        await until(lambda: replica.slots.closed is not None)
+        replica.feeds.campaign_batches.put_nowait(RuntimeError("interrupted"))
+        await until(lambda: replica.slots.closed is None)
 
 
 async def test_an_entry_that_is_newer_than_the_log_blocks_no_other_call_and_is_removed() -> None:

@@ -15,7 +15,8 @@ from call_orchestrator.application.backlog import MAX_REMEMBERED, Backlog
 from call_orchestrator.application.call_inputs import call_input
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.effects import Effects
-from call_orchestrator.domain.slots import Limits, Slots, Waiting
+from call_orchestrator.domain.limits import CampaignLimits, Limits
+from call_orchestrator.domain.slots import Slots, Waiting
 from contracts import Call, CallRequested, CommandOutcome, call_id_of
 from contracts.vocabulary import RefusalCode
 
@@ -98,7 +99,7 @@ async def test_a_repeated_request_of_an_existing_call_takes_no_place() -> None:
 @pytest.mark.parametrize("campaign_id", ["reminders", "paused", "also-paused"])
 def test_calls_of_a_paused_campaign_count_for_its_own_requests_only(campaign_id: str) -> None:
     slots = slots_with("a", "b", campaign_id="paused")
-    slots.update_paused({"paused": True, "also-paused": True})
+    slots.update_campaigns(dict.fromkeys(("paused", "also-paused"), CampaignLimits(is_open=False)))
     backlog = Backlog(2, slots)
     is_refused = backlog.check(queued("c", campaign_id), None) is not None
     assert is_refused == (campaign_id == "paused")

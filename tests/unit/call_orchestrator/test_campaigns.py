@@ -1,21 +1,55 @@
 """Commands on campaigns, each delivered once or several times."""
 
+from datetime import datetime, timedelta
+
 import pytest
 from tests.builders.calls import NOW
 from tests.builders.events import an_envelope, campaign_paused, campaign_resumed
 from tests.fakes.event_log import FakeEventLog
 
-from call_orchestrator.application.campaigns import CampaignCommand, CampaignService
+from call_orchestrator.application.campaigns import CampaignService
 from chassis.event_log import Conflict
-from contracts import CampaignPauseRequested, CampaignResumeRequested, Event
+from contracts import (
+    Campaign,
+    CampaignChangeRequested,
+    CampaignCommand,
+    CampaignCreateRequested,
+    CampaignDecision,
+    CampaignFinishRequested,
+    CampaignPauseRequested,
+    CampaignResumeRequested,
+    CampaignStartRequested,
+    CommandOutcome,
+    Event,
+    RequestedTerms,
+)
 
 PAUSE = CampaignPauseRequested(campaign_id="a", reason="lunch")
 RESUME = CampaignResumeRequested(campaign_id="a")
+TERMS = RequestedTerms(name="Spring", max_concurrent_calls=2, ends_at=NOW + timedelta(days=1))
+CREATE = CampaignCreateRequested(campaign_id="a", terms=TERMS)
+CHANGE = CampaignChangeRequested(campaign_id="a", terms=RequestedTerms(max_concurrent_calls=1))
+START = CampaignStartRequested(campaign_id="a")
+FINISH = CampaignFinishRequested(campaign_id="a")
 
 
 async def handle(log: FakeEventLog, *commands: CampaignCommand) -> list[bool]:
-    service = CampaignService(log, now=lambda: NOW)
-    return [(await service.handle(command, an_envelope())).accepted for command in commands]
+    return [outcome.accepted for outcome in await outcomes(log, *commands)]
+
+
+async def outcomes(log: FakeEventLog, *commands: CampaignCommand, now: datetime = NOW) -> list[CommandOutcome]:
+    service = CampaignService(log, now=lambda: now)
+    return [await service.handle(command, an_envelope()) for command in commands]
+
+
+def names(log: FakeEventLog) -> list[str]:
+    return [event.event_name.removeprefix("campaign.") for event in log.events()]
+
+
+def last_state(log: FakeEventLog) -> Campaign:
+    event = log.events()[-1]
+    assert isinstance(event, CampaignDecision)
+    return event.campaign
 
 
 async def test_a_pause_carries_its_instant_and_its_reason() -> None:
@@ -48,3 +82,59 @@ async def test_a_command_that_meets_a_conflict_is_not_decided_again() -> None:
     with pytest.raises(Conflict):
         await handle(log, PAUSE)
     assert log.events() == [campaign_paused("a", reason="faster")]
+
+
+async def test_a_campaign_is_created_changed_started_and_finished() -> None:
+    log = FakeEventLog()
+    assert await handle(log, CREATE, CHANGE, START, FINISH) == [True] * 4
+    assert names(log) == ["created", "changed", "started", "finished"]
+    changed = CHANGE.terms.stored()
+    assert last_state(log) == Campaign(campaign_id="a", terms=changed, created_at=NOW, started_at=NOW, finished_at=NOW)
+
+
+@pytest.mark.parametrize("times", [2, 3])
+async def test_a_command_that_is_delivered_again_changes_nothing(times: int) -> None:
+    log = FakeEventLog()
+    commands = [command for command in (CREATE, CHANGE, START, FINISH) for _ in range(times)]
+    assert all(await handle(log, *commands))
+    assert names(log) == ["created", "changed", "started", "finished"]
+
+
+@pytest.mark.parametrize("command", [CHANGE, START, FINISH])
+async def test_a_campaign_that_was_never_created_is_not_changed_started_or_finished(command: CampaignCommand) -> None:
+    log = FakeEventLog()
+    [outcome] = await outcomes(log, command)
+    assert (outcome.accepted, log.events()) == (False, [])
+    assert outcome.reasons == ("campaign_id: no campaign was created with this id; create it first",)
+
+
+@pytest.mark.parametrize("command", [CREATE, CHANGE, START, PAUSE, RESUME])
+async def test_a_finished_campaign_stays_finished(command: CampaignCommand) -> None:
+    log = FakeEventLog()
+    await handle(log, CREATE, FINISH)
+    [outcome] = await outcomes(log, command)
+    assert outcome.reasons == ("campaign_id: the campaign is finished; create another one",)
+    assert names(log) == ["created", "finished"]
+
+
+async def test_a_campaign_is_not_created_again_with_other_terms() -> None:
+    log = FakeEventLog()
+    other = CREATE.model_copy(update={"terms": CHANGE.terms})
+    assert await handle(log, CREATE, other) == [True, False]
+    assert names(log) == ["created"]
+
+
+async def test_a_campaign_whose_period_is_over_is_not_started() -> None:
+    log = FakeEventLog()
+    await handle(log, CREATE)
+    [outcome] = await outcomes(log, START, now=NOW + timedelta(days=1))
+    assert outcome.reasons == ("ends_at: the period of the campaign is over; change it first",)
+    assert names(log) == ["created"]
+
+
+async def test_a_pause_stays_when_its_campaign_is_created_and_ends_with_the_campaign() -> None:
+    log = FakeEventLog()
+    await handle(log, PAUSE, CREATE, START)
+    assert (last_state(log).is_paused, last_state(log).reason, last_state(log).status) == (True, "lunch", "paused")
+    await handle(log, FINISH)
+    assert (last_state(log).is_paused, last_state(log).reason, last_state(log).status) == (False, None, "finished")

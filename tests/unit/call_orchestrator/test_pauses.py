@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from call_orchestrator.application.stored import pauses_of
 from call_orchestrator.domain import inputs
 from call_orchestrator.domain.decisions import CallDue, CallStatusChanged, Decision, Ignored
 from call_orchestrator.domain.machine import decide
 from call_orchestrator.domain.pauses import NO_PAUSES, Pause, Pauses
 from call_orchestrator.domain.states import Dialing, Pending
 from centralita.docs.state_machine import LATER, NOW, TERMS
+from contracts import Campaign, CampaignChanged, CampaignCreated, CampaignFinished, CampaignStarted, CampaignTerms
 from contracts.vocabulary import CallStatus
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -96,6 +98,22 @@ def test_pauses_are_folded_from_a_history() -> None:
     changes = [(False, NOW), (True, NOW + HOUR), (True, NOW + 2 * HOUR), (False, NOW + 3 * HOUR), (True, NOW + DAY)]
     assert Pauses.of(changes) == Pauses((Pause(NOW + HOUR, NOW + 3 * HOUR), Pause(NOW + DAY)))
     assert Pauses.of([]) == NO_PAUSES
+
+
+def test_the_clock_also_stops_before_the_start_and_the_period_of_a_campaign_and_runs_after_both() -> None:
+    draft = Campaign(campaign_id="a").created(NOW, CampaignTerms(starts_at=NOW + 5 * HOUR, ends_at=NOW + 6 * HOUR))
+    created = CampaignCreated(campaign=draft, occurred_at=NOW)
+    assert pauses_of([created]) == Pauses((Pause(NOW),))
+    early = CampaignStarted(campaign=draft.started(NOW + HOUR), occurred_at=NOW + HOUR)
+    assert pauses_of([created, early]) == Pauses((Pause(NOW, NOW + 5 * HOUR),))
+    late = CampaignStarted(campaign=draft.started(NOW + 7 * HOUR), occurred_at=NOW + 7 * HOUR)
+    assert pauses_of([created, late]) == Pauses((Pause(NOW, NOW + 7 * HOUR),))
+    finished = CampaignFinished(campaign=draft.started(NOW).finished(NOW + 3 * HOUR), occurred_at=NOW + 3 * HOUR)
+    assert pauses_of([created, early, finished]) == Pauses((Pause(NOW, NOW + 3 * HOUR),))
+    postponed = draft.started(NOW + HOUR).changed(CampaignTerms(starts_at=NOW + 9 * HOUR))
+    changed = CampaignChanged(campaign=postponed, occurred_at=NOW + 6 * HOUR)
+    periods = (Pause(NOW, NOW + 5 * HOUR), Pause(NOW + 6 * HOUR, NOW + 9 * HOUR))
+    assert pauses_of([created, early, changed]) == Pauses(periods)
 
 
 MINUTES = st.lists(st.integers(min_value=-3 * 1440, max_value=6 * 1440), unique=True, max_size=8).map(sorted)

@@ -2,14 +2,17 @@
 
 from datetime import timedelta
 
-from call_orchestrator.domain.slots import Begun, Claimed, Decided, Granted, Limits, Released, Slots, Waiting
+from call_orchestrator.domain.limits import OPEN, CampaignLimits, Limits
+from call_orchestrator.domain.slots import Begun, Claimed, Decided, Granted, Released, Slots, Waiting
 from centralita.docs.state_machine import NOW
+
+CLOSED = CampaignLimits(is_open=False)
 
 
 def empty(live: int | None = None, *, per_campaign: int | None = None, unclaimed: int = 100) -> Slots:
     slots = Slots(Limits(max_live=live, max_live_per_campaign=per_campaign, max_unclaimed=unclaimed))
     slots.apply(Begun(0))
-    slots.update_paused({})
+    slots.update_campaigns({})
     return slots
 
 
@@ -52,6 +55,33 @@ def test_a_campaign_has_its_own_limit_and_another_one_fills_the_rest() -> None:
     for number, campaign in enumerate("aabbcc"):
         slots.join(waiting(f"{campaign}{number}", campaign, due=number))
     assert grants(slots, 6) == ["a0", "b2", "c4"]
+
+
+def test_the_lower_of_both_limits_of_a_campaign_counts_and_it_can_change() -> None:
+    slots = empty(per_campaign=2)
+    slots.update_campaigns({"a": CampaignLimits(max_live=1), "b": CampaignLimits(max_live=9)})
+    for number, campaign in enumerate("aaabbbccc"):
+        slots.join(waiting(f"{campaign}{number}", campaign, due=number))
+    assert grants(slots, 9) == ["a0", "b3", "c6", "b4", "c7"]
+    slots.update_campaigns({"a": CampaignLimits(max_live=2)})
+    assert grants(slots, 9) == ["a1"]
+    slots.update_campaigns({"a": CampaignLimits(max_live=1)})
+    slots.apply(Decided(9000, "a0", is_live=False))
+    assert grants(slots, 9) == [], "one call is live, which is the limit now"
+    slots.update_campaigns({"a": OPEN})
+    assert grants(slots, 9) == ["a2"]
+
+
+def test_limits_of_campaigns_are_forgotten_before_they_are_read_again() -> None:
+    slots = empty()
+    slots.update_campaigns({"a": CampaignLimits(max_live=1), "b": CLOSED})
+    for number, campaign in enumerate("aabb"):
+        slots.join(waiting(f"{campaign}{number}", campaign, due=number))
+    assert grants(slots, 9) == ["a0"]
+    slots.forget_campaigns()
+    assert slots.next_call() is None
+    slots.update_campaigns({})
+    assert grants(slots, 9) == ["b2", "a1", "b3"]
 
 
 def test_a_small_campaign_takes_turns_with_a_large_one_that_was_first() -> None:
@@ -129,7 +159,7 @@ def test_the_log_must_be_read_from_the_oldest_grant_of_an_occupied_slot() -> Non
 
 def test_no_call_is_next_before_the_last_grant_that_the_log_has_is_read() -> None:
     slots = Slots(Limits(max_live=2, max_live_per_campaign=None, max_unclaimed=100))
-    slots.update_paused({})
+    slots.update_campaigns({})
     slots.join(waiting("c", due=30))
     assert slots.next_call() is None, "the log is not read yet"
     slots.apply(Begun(20))
@@ -153,10 +183,10 @@ def test_grants_of_older_builds_are_no_guard() -> None:
 
 def test_no_call_is_next_before_the_paused_campaigns_are_known() -> None:
     slots = empty()
-    slots.forget_paused()
+    slots.forget_campaigns()
     slots.join(waiting("c"))
     assert slots.next_call() is None
-    slots.update_paused({"reminders": False})
+    slots.update_campaigns({"reminders": OPEN})
     assert grants(slots, 2) == ["c"]
 
 
@@ -165,33 +195,33 @@ def test_calls_of_a_paused_campaign_keep_their_turn_and_others_are_next() -> Non
     for number in range(3):
         slots.join(waiting(f"paused{number}", "paused", due=number))
     assert grants(slots, 1) == ["paused0"]
-    slots.update_paused({"paused": True})
+    slots.update_campaigns({"paused": CLOSED})
     slots.join(waiting("late", "late", due=9, minutes=60))
     assert grants(slots, 9) == ["late"]
     assert set(slots.occupied) == {"paused0", "late"}, "a granted slot stays"
-    assert slots.waiting_in(slots.paused or ()) == 2
-    slots.update_paused({"another": True})
+    assert slots.waiting_in(slots.closed or ()) == 2
+    slots.update_campaigns({"another": CLOSED})
     assert slots.next_call() is None, "paused is still paused"
-    slots.update_paused({"paused": False})
+    slots.update_campaigns({"paused": OPEN})
     assert grants(slots, 9) == ["paused1", "paused2"]
-    assert slots.waiting_in(slots.paused or ()) == 0
+    assert slots.waiting_in(slots.closed or ()) == 0
 
 
 def test_a_resumed_campaign_takes_turns_and_gets_no_extra_slots_for_its_pause() -> None:
     slots = empty()
-    slots.update_paused({"paused": True})
+    slots.update_campaigns({"paused": CLOSED})
     for number in range(3):
         slots.join(waiting(f"paused{number}", "paused", due=number))
         slots.join(waiting(f"other{number}", "other", due=10 + number))
     assert grants(slots, 1) == ["other0"]
-    slots.update_paused({"paused": False})
+    slots.update_campaigns({"paused": OPEN})
     assert grants(slots, 9) == ["paused0", "other1", "paused1", "other2", "paused2"]
 
 
 def test_a_call_of_a_paused_campaign_can_stop_waiting() -> None:
     slots = empty()
-    slots.update_paused({"paused": True})
+    slots.update_campaigns({"paused": CLOSED})
     slots.join(waiting("c", "paused", due=5))
     assert slots.apply(Decided(6, "c", is_live=False)) == waiting("c", "paused", due=5)
-    slots.update_paused({"paused": False})
+    slots.update_campaigns({"paused": OPEN})
     assert slots.next_call() is None

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tests.unit.call_orchestrator.simple_slots import SimpleSlots
 
 from call_orchestrator.domain import priorities, slots
-from call_orchestrator.domain.slots import Begun, Claimed, Decided, Granted, Limits, Released, Slots, Waiting
+from call_orchestrator.domain.limits import CampaignLimits, Limits
+from call_orchestrator.domain.slots import Begun, Claimed, Decided, Granted, Released, Slots, Waiting
 from centralita.docs.state_machine import NOW
 
 LIMITS = st.builds(
@@ -25,7 +26,7 @@ LIMITS = st.builds(
 )
 CALLS = [f"{campaign}{number}" for campaign in "abcd" for number in range(4)]
 ACTS = st.tuples(
-    st.sampled_from(["join", "join again", "leave", "grant", "claim", "end", "decide", "release", "pause", "resume"]),
+    st.sampled_from(["join", "join again", "leave", "grant", "claim", "end", "decide", "release", "close", "open"]),
     st.sampled_from(CALLS),
     st.integers(min_value=0, max_value=3),
 )
@@ -48,7 +49,7 @@ class Pair:
     def __init__(self, limits: Limits) -> None:
         self.fold, self.model, self.sequence = Slots(limits), SimpleSlots(limits), 0
         self.fold.apply(Begun(0))
-        self.fold.update_paused({})
+        self.fold.update_campaigns({})
 
     def act(self, act: str, call_id: str, number: int) -> None:
         self.sequence += 1
@@ -70,9 +71,10 @@ class Pair:
                 self.both(lambda one: one.apply(decided))
             case "release" if slot:
                 self.both(lambda one: one.apply(Released(call_id, slot.grant_sequence - (number == 0))))
-            case "pause" | "resume":
-                self.fold.update_paused({call_id[0]: act == "pause"})
-                (self.model.paused.add if act == "pause" else self.model.paused.discard)(call_id[0])
+            case "close" | "open":
+                limits = CampaignLimits(is_open=act == "open", max_live=number % 3 or None)
+                self.fold.update_campaigns({call_id[0]: limits})
+                self.model.campaigns[call_id[0]] = limits
 
     def both(self, act: Callable[[Any], object]) -> None:
         assert act(self.fold) == act(self.model)
@@ -81,7 +83,7 @@ class Pair:
         fold, model = self.fold, self.model
         assert fold.next_call() == model.next_call()
         assert fold.grantable() == len(model.eligible())
-        assert fold.waiting_in(fold.paused or ()) == model.waiting_in_paused()
+        assert fold.waiting_in(fold.closed or ()) == model.waiting_in_closed()
         assert (dict(fold.occupied), fold.waiting) == (model.occupied, model.waiting)
         assert fold.replay_from_sequence == model.replay_from_sequence()
 
@@ -136,7 +138,7 @@ def operations(campaigns: int, calls_of_each: int, rounds: int = 200) -> float:
     """Returns the operations of a call from its grant to its end, while these calls wait and each end lets one join."""
     fold, sequence = Slots(Limits(max_live=20, max_live_per_campaign=None, max_unclaimed=20)), 1
     fold.apply(Begun(0))
-    fold.update_paused({f"{number}": number % 10 == 0 for number in range(campaigns)})
+    fold.update_campaigns({f"{number}": CampaignLimits(is_open=number % 10 != 0) for number in range(campaigns)})
     for number in range(campaigns * calls_of_each):
         sequence += 1
         fold.join(replace(waiting(f"c{number}", Counted(sequence)), campaign_id=f"{number % campaigns}"))
@@ -180,7 +182,7 @@ def test_the_memory_does_not_grow_with_ended_calls_and_past_campaigns() -> None:
     limits = Limits(max_live=5, max_live_per_campaign=None, max_unclaimed=5)
     fold, sequence, sizes = Slots(limits, max_past_campaigns=10), 0, []
     fold.apply(Begun(0))
-    fold.update_paused({"waits": True})
+    fold.update_campaigns({"waits": CampaignLimits(is_open=False)})
     fold.join(replace(waiting("w", 1), campaign_id="waits"))
     for number in range(3_000):
         campaign_id = f"campaign{number // 10}"
@@ -202,7 +204,7 @@ def test_the_memory_does_not_grow_with_ended_calls_and_past_campaigns() -> None:
 def test_a_campaign_whose_calls_have_all_ended_keeps_its_turn() -> None:
     fold = Slots(Limits(max_live=None, max_live_per_campaign=None, max_unclaimed=9))
     fold.apply(Begun(0))
-    fold.update_paused({})
+    fold.update_campaigns({})
     fold.apply(Granted(1, "a1", "a"))
     fold.apply(Granted(2, "b1", "b"))
     fold.apply(Decided(3, "b1", is_live=False))

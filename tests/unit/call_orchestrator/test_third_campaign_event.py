@@ -6,7 +6,7 @@ from typing import ClassVar
 from tests.builders.calls import NOW
 from tests.builders.events import campaign_paused, campaign_resumed
 
-from call_orchestrator.adapters.nats.feeds import paused_by
+from call_orchestrator.adapters.nats.feeds import campaigns_after
 from campaign_stats.projection import project
 from contracts import CampaignDecision
 
@@ -23,8 +23,8 @@ LATER = PaceChanged(campaign=PAUSED.campaign, occurred_at=NOW + timedelta(hours=
 
 
 def test_admission_keeps_the_campaign_paused() -> None:
-    assert paused_by([PAUSED, LATER]) == {"reminders": True}
-    assert paused_by([PAUSED, LATER, campaign_resumed("reminders")]) == {"reminders": False}
+    assert campaigns_after([PAUSED, LATER])["reminders"].is_paused
+    assert not campaigns_after([PAUSED, LATER, campaign_resumed("reminders")])["reminders"].is_paused
 
 
 def test_the_statistics_keep_the_pause_and_its_instant() -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.builders.calls import NOW
 from tests.builders.events import campaign_paused
 
 from campaign_stats.projection import (
@@ -31,7 +32,7 @@ from contracts import (
     Event,
     ReplyGenerated,
 )
-from contracts.events.campaigns import CampaignPaused
+from contracts.events.campaigns import CampaignFinished, CampaignPaused, CampaignStarted
 from contracts.examples import CALL, CALL_ID, EXAMPLES
 
 Log = Sequence[tuple[int, Event]]
@@ -222,6 +223,16 @@ def test_the_state_of_a_campaign_is_that_of_its_last_event() -> None:
     assert campaigns["reminders"].reason is None
     assert campaigns["reminders"].since - campaigns["elsewhere"].since == timedelta(days=1)
     assert project({}, numbered(created())).campaigns == {}
+
+
+def test_other_events_of_campaigns_keep_a_pause_and_the_finish_ends_it() -> None:
+    names = ("created", "changed", "started", "finished")
+    assert project({}, numbered(*(EXAMPLES[f"campaign.{name}"] for name in names))).campaigns == {}
+    paused = campaign_paused("reminders").campaign
+    started = CampaignStarted(campaign=paused.started(NOW), occurred_at=NOW)
+    finished = CampaignFinished(campaign=started.campaign.finished(NOW), occurred_at=NOW)
+    assert project({}, numbered(started)).campaigns["reminders"].paused
+    assert not project({}, numbered(started, finished)).campaigns["reminders"].paused
 
 
 def test_an_event_that_changes_no_counter_increments_no_campaign() -> None:

@@ -13,7 +13,7 @@ from centralita.commands.exit_codes import ExitCode
 from centralita.embedded.run_files import SETTINGS_FILE, env_lines
 
 KEY = "key-that-must-not-be-printed"
-STATE = {"campaign_id": "spring", "paused": False, "reason": None}
+STATE = {"campaign_id": "spring", "status": "undeclared", "paused": False, "reason": None}
 Answers = list[httpx.Response | Exception]
 
 
@@ -63,7 +63,7 @@ Answer = Callable[[httpx.Response], None]
 def test_a_pause_sends_the_key_and_the_reason_and_prints_the_new_state(
     answer: Answer, requests: list[httpx.Request]
 ) -> None:
-    answer(httpx.Response(202, json={**STATE, "paused": True, "reason": "wrong price"}))
+    answer(httpx.Response(202, json={**STATE, "status": "paused", "paused": True, "reason": "wrong price"}))
     assert run("pause", "spring/1", "--reason", "wrong price") == (0, "spring is paused (wrong price)\n", "")
     (sent,) = requests
     assert (sent.method, str(sent.url)) == ("POST", "http://127.0.0.1:8000/api/v1/campaigns/spring%2F1/pause")
@@ -80,6 +80,67 @@ def test_a_campaign_is_shown_for_people_and_as_json(answer: Answer) -> None:
     assert "total calls   7" in shown
     code, printed, _ = run("show", "spring", "--json")
     assert (code, json.loads(printed)) == (0, document)
+
+
+CAMPAIGN = {
+    "campaign_id": "spring",
+    "name": "Spring",
+    "max_concurrent_calls": 5,
+    "ends_at": "2026-03-02T16:00:00+01:00",
+}
+TERMS = {"name": "Spring", "mode": "turn_based", "starts_at": None, "ends_at": "2026-03-02T15:00:00Z"}
+DRAFT = {**STATE, "status": "draft", "terms": {**TERMS, "max_concurrent_calls": 5}, "started_at": None}
+
+
+def test_a_campaign_is_created_and_changed_from_a_file(
+    answer: Answer, requests: list[httpx.Request], tmp_path: Path
+) -> None:
+    file = tmp_path / "campaign.json"
+    file.write_text(json.dumps(CAMPAIGN))
+    answer(httpx.Response(201, json=DRAFT))
+    assert run("create", "--file", str(file)) == (0, "spring is draft\n", "")
+    assert run("change", "--file", str(file)) == (0, "spring is draft\n", "")
+    assert [(sent.method, sent.url.path) for sent in requests] == [
+        ("POST", "/api/v1/campaigns"),
+        ("PUT", "/api/v1/campaigns/spring"),
+    ]
+    terms = {name: value for name, value in CAMPAIGN.items() if name != "campaign_id"}
+    assert [json.loads(sent.content) for sent in requests] == [CAMPAIGN, terms]
+
+
+@pytest.mark.parametrize("act", ["create", "change", "start", "finish"])
+def test_an_undecided_act_is_an_error(answer: Answer, tmp_path: Path, act: str) -> None:
+    file = tmp_path / "campaign.json"
+    file.write_text(json.dumps({**CAMPAIGN, "max_concurrent_calls": 2}))
+    before = STATE if act == "create" else DRAFT
+    answer(httpx.Response(202, json=before))
+    arguments = ("--file", str(file)) if act in ("create", "change") else ("spring",)
+    code, _, error = run(act, *arguments)
+    assert code == ExitCode.UNREACHABLE
+    assert "not decided yet. Look again with `centralita campaign show spring`" in error
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "cannot be read: No such file or directory."),
+        (b"\xff", "is not UTF-8. Save it as UTF-8."),
+        (b'{"campaign_id":\n spring}', "is not JSON: Expecting value, line 2, column 2."),
+        (b"[]", "names no campaign. Write"),
+        (b'{"name": "Spring"}', "names no campaign. Write"),
+    ],
+)
+def test_a_file_without_a_campaign_is_wrong_use_and_nothing_is_sent(
+    answer: Answer, requests: list[httpx.Request], tmp_path: Path, content: bytes | None, reason: str
+) -> None:
+    file = tmp_path / "campaign.json"
+    if content is not None:
+        file.write_bytes(content)
+    answer(httpx.Response(201, json=DRAFT))
+    for act in ("create", "change"):
+        code, _, error = run(act, "--file", str(file))
+        assert (code, reason in error) == (ExitCode.WRONG_USE, True), error
+    assert requests == []
 
 
 def pages(monkeypatch: pytest.MonkeyPatch, requests: list[httpx.Request], *responses: httpx.Response) -> None:
@@ -99,6 +160,22 @@ def pages(monkeypatch: pytest.MonkeyPatch, requests: list[httpx.Request], *respo
 def retried(requested: int, refused: int = 0, undecided: int = 0, following: str | None = None) -> httpx.Response:
     counts = {"requested": requested, "refused": refused, "undecided": undecided, "next": following}
     return httpx.Response(202, json={"campaign_id": "spring", **counts})
+
+
+def test_a_campaign_is_started_shown_with_its_terms_and_finished(
+    monkeypatch: pytest.MonkeyPatch, requests: list[httpx.Request]
+) -> None:
+    running = {**DRAFT, "status": "running", "started_at": "2026-03-02T15:00:00Z"}
+    finished = {**running, "status": "finished", "finished_at": "2026-03-02T16:00:00Z"}
+    pages(monkeypatch, requests, *(httpx.Response(202, json=one) for one in (running, running, finished)))
+    assert run("start", "spring") == (0, "spring is running\n", "")
+    code, shown, _ = run("show", "spring")
+    assert code == 0
+    assert "max concurrent calls  5" in shown
+    assert "starts at" not in shown
+    assert run("finish", "spring") == (0, "spring is finished\n", "")
+    paths = [sent.url.path.removeprefix("/api/v1/campaigns/spring") for sent in requests]
+    assert paths == ["/start", "", "/finish"]
 
 
 def test_a_bulk_retry_follows_the_cursor_and_prints_progress_and_totals(
@@ -149,7 +226,7 @@ def test_a_bulk_retry_needs_known_statuses_and_a_bounded_page(arguments: tuple[s
 
 
 def test_an_undecided_resume_is_an_error(answer: Answer) -> None:
-    answer(httpx.Response(202, json={**STATE, "paused": True}))
+    answer(httpx.Response(202, json={**STATE, "status": "paused", "paused": True}))
     code, _, error = run("resume", "spring")
     assert code == ExitCode.UNREACHABLE
     assert "not decided yet. Look again with `centralita campaign show spring`" in error

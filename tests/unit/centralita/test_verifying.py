@@ -22,6 +22,10 @@ from contracts import (
     CallDue,
     CallRequested,
     CallStatus,
+    Campaign,
+    CampaignFinished,
+    CampaignStarted,
+    CampaignTerms,
     DialRefused,
     Envelope,
     Event,
@@ -288,3 +292,21 @@ async def test_a_request_without_a_call_is_a_doubt_unless_the_backlog_may_have_b
     for part in (Scope(call_id=call_id_of("refused")), Scope(campaign_id=REQUEST.campaign_id)):
         found = await verify(log.record(scope=part))
         assert (found.doubts, found.unjudged) == ((), 1), "the record lacks other waiting calls"
+
+
+@pytest.mark.parametrize(("is_finished", "doubts"), [(False, 1), (True, 0)])
+async def test_a_request_without_a_call_is_a_doubt_unless_its_campaign_was_finished(
+    is_finished: bool, doubts: int
+) -> None:
+    log = LogWriter()
+    assert isinstance(REQUEST, CallRequested)
+    assert await log.decide(REQUEST, stream=REQUESTS.name)
+    running = Campaign(campaign_id=REQUEST.campaign_id).created(STARTED_AT, CampaignTerms()).started(STARTED_AT)
+    log.add(CampaignStarted(campaign=running, occurred_at=STARTED_AT))
+    if is_finished:
+        log.add(CampaignFinished(campaign=running.finished(STARTED_AT), occurred_at=STARTED_AT))
+    for scheduled_at in (None, STARTED_AT + DAY):
+        refused = REQUEST.model_copy(update={"request_id": "refused", "scheduled_at": scheduled_at})
+        log.add(refused, stream=REQUESTS.name)
+        assert len((await verify(log.record())).doubts) == doubts
+        log.messages.remove(log.messages[-1])

@@ -5,7 +5,8 @@ specific to Python: ``schemas/`` and ``asyncapi.json`` beside this package descr
 """
 
 from contracts.call import Call
-from contracts.campaign import Campaign
+from contracts.campaign import Campaign, CampaignTerms
+from contracts.campaign_terms import RequestedTerms
 from contracts.envelope import Envelope
 from contracts.event import CallDecision, CallEvent, CampaignDecision, CampaignEvent, ChainEvent, Event, Service
 from contracts.events import EVENTS, decode
@@ -21,7 +22,14 @@ from contracts.events.calls import (
     CallSettlementRequested,
     CallStatusChanged,
 )
-from contracts.events.campaigns import CampaignPaused, CampaignResumed
+from contracts.events.campaigns import (
+    CampaignChanged,
+    CampaignCreated,
+    CampaignFinished,
+    CampaignPaused,
+    CampaignResumed,
+    CampaignStarted,
+)
 from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard, ToolCall
 from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.requests import (
@@ -30,8 +38,13 @@ from contracts.events.requests import (
     CallCommand,
     CallRequested,
     CallRetryRequested,
+    CampaignChangeRequested,
+    CampaignCommand,
+    CampaignCreateRequested,
+    CampaignFinishRequested,
     CampaignPauseRequested,
     CampaignResumeRequested,
+    CampaignStartRequested,
 )
 from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
 from contracts.events.timers import TimerDue
@@ -55,6 +68,7 @@ from contracts.vocabulary import (
     RETRYABLE_STATUSES,
     AnsweredBy,
     CallStatus,
+    CampaignStatus,
     Disposition,
     HangupReason,
     ReplySource,
@@ -98,8 +112,15 @@ __all__ = [
     "Campaign",
     "CampaignCalls",
     "CampaignCallsQuery",
+    "CampaignChangeRequested",
+    "CampaignChanged",
+    "CampaignCommand",
+    "CampaignCreateRequested",
+    "CampaignCreated",
     "CampaignDecision",
     "CampaignEvent",
+    "CampaignFinishRequested",
+    "CampaignFinished",
     "CampaignId",
     "CampaignList",
     "CampaignListQuery",
@@ -107,8 +128,12 @@ __all__ = [
     "CampaignPaused",
     "CampaignResumeRequested",
     "CampaignResumed",
+    "CampaignStartRequested",
+    "CampaignStarted",
     "CampaignStatistics",
     "CampaignStatisticsQuery",
+    "CampaignStatus",
+    "CampaignTerms",
     "ChainEvent",
     "CommandOutcome",
     "ContactId",
@@ -129,6 +154,7 @@ __all__ = [
     "QueueJoined",
     "ReplyGenerated",
     "ReplySource",
+    "RequestedTerms",
     "RetryableStatus",
     "SentenceAudio",
     "Service",

@@ -6,10 +6,29 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.instants import Instant
+from contracts.vocabulary import CampaignStatus
+
+
+class CampaignTerms(BaseModel):
+    """What the operator has set for a campaign. `contracts.campaign_terms` validates the terms of a command."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str | None = Field(default=None, description="for people; the id identifies the campaign")
+    mode: str = Field(default="turn_based", description="how conversations are held")
+    starts_at: Instant | None = Field(default=None, description="no call is granted a slot before; null: no such limit")
+    ends_at: Instant | None = Field(default=None, description="no call is granted a slot from then on; null: no end")
+    max_concurrent_calls: int | None = Field(
+        default=None, description="calls that may be live at once; null: as the installation permits"
+    )
 
 
 class Campaign(BaseModel):
-    """A campaign as it is after an event. A campaign without events has the default values."""
+    """A campaign as it is after an event. A campaign without events has the default values.
+
+    A campaign without terms is undeclared: it runs unless it is paused. One with terms runs from its start to its
+    finish.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -17,6 +36,42 @@ class Campaign(BaseModel):
     is_paused: bool = Field(default=False, description="no call of a paused campaign is granted a slot")
     changed_at: Instant | None = Field(default=None, description="when it was last paused or resumed, if ever")
     reason: str | None = Field(default=None, description="why it is paused, if the command gave a reason")
+    terms: CampaignTerms | None = Field(default=None, description="null: it was never created")
+    created_at: Instant | None = None
+    started_at: Instant | None = None
+    finished_at: Instant | None = None
+
+    @property
+    def status(self) -> CampaignStatus:
+        """Finished, paused, undeclared, draft or running: the first of them that applies."""
+        if self.finished_at:
+            return CampaignStatus.FINISHED
+        if self.is_paused:
+            return CampaignStatus.PAUSED
+        if self.terms is None:
+            return CampaignStatus.UNDECLARED
+        return CampaignStatus.RUNNING if self.started_at else CampaignStatus.DRAFT
+
+    @property
+    def is_held(self) -> bool:
+        """Whether its calls wait for a command: it is paused or not started."""
+        return self.status in (CampaignStatus.PAUSED, CampaignStatus.DRAFT)
+
+    @property
+    def starts_at(self) -> datetime | None:
+        """The begin of its period, if it has one."""
+        return self.terms.starts_at if self.terms else None
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """The end of its period, if it has one."""
+        return self.terms.ends_at if self.terms else None
+
+    def is_open(self, at: datetime) -> bool:
+        """Whether its calls may be granted slots at this instant: it runs, and the instant is within its period."""
+        if self.is_held or self.finished_at:
+            return False
+        return (self.starts_at is None or self.starts_at <= at) and (self.ends_at is None or at < self.ends_at)
 
     def paused(self, at: datetime, reason: str | None) -> Self:
         """Returns the campaign after a pause."""
@@ -25,3 +80,19 @@ class Campaign(BaseModel):
     def resumed(self, at: datetime) -> Self:
         """Returns the campaign after it was resumed."""
         return self.model_copy(update={"is_paused": False, "changed_at": at, "reason": None})
+
+    def created(self, at: datetime, terms: CampaignTerms) -> Self:
+        """Returns the campaign after its creation."""
+        return self.model_copy(update={"created_at": at, "terms": terms})
+
+    def changed(self, terms: CampaignTerms) -> Self:
+        """Returns the campaign with other terms."""
+        return self.model_copy(update={"terms": terms})
+
+    def started(self, at: datetime) -> Self:
+        """Returns the campaign after its start."""
+        return self.model_copy(update={"started_at": at})
+
+    def finished(self, at: datetime) -> Self:
+        """Returns the campaign after its finish, which also ends a pause, so that its waiting calls expire."""
+        return (self.resumed(at) if self.is_paused else self).model_copy(update={"finished_at": at})

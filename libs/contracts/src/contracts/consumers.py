@@ -12,8 +12,12 @@ from contracts.events.requests import (
     CallChangeRequested,
     CallRequested,
     CallRetryRequested,
+    CampaignChangeRequested,
+    CampaignCreateRequested,
+    CampaignFinishRequested,
     CampaignPauseRequested,
     CampaignResumeRequested,
+    CampaignStartRequested,
 )
 from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
 from contracts.events.timers import TimerDue
@@ -90,7 +94,14 @@ ORCHESTRATOR_COMMANDS = Consumer(
 ORCHESTRATOR_CAMPAIGNS = Consumer(
     "orchestrator-campaigns",
     REQUESTS,
-    (CampaignPauseRequested, CampaignResumeRequested),
+    (
+        CampaignPauseRequested,
+        CampaignResumeRequested,
+        CampaignCreateRequested,
+        CampaignChangeRequested,
+        CampaignStartRequested,
+        CampaignFinishRequested,
+    ),
     ack_wait=10,
     workers=1,
     max_ack_pending=1,

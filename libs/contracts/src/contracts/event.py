@@ -176,7 +176,6 @@ class CampaignDecision(Event):
     """A decision of the orchestrator about a campaign, with the campaign after it."""
 
     owners: ClassVar[frozenset[Service]] = frozenset({Service.ORCHESTRATOR})
-    version: ClassVar[int] = 2
 
     campaign: Campaign
     occurred_at: Instant

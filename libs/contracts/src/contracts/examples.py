@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from contracts.call import Call
 from contracts.campaign import Campaign
+from contracts.campaign_terms import RequestedTerms
 from contracts.event import Event
 from contracts.events.admissions import AdmissionGranted, AdmissionReleased, QueueJoined
 from contracts.events.audio import AudioFailed, AudioReady, AudioRequested, SentenceAudio
@@ -18,7 +19,14 @@ from contracts.events.calls import (
     CallSettlementRequested,
     CallStatusChanged,
 )
-from contracts.events.campaigns import CampaignPaused, CampaignResumed
+from contracts.events.campaigns import (
+    CampaignChanged,
+    CampaignCreated,
+    CampaignFinished,
+    CampaignPaused,
+    CampaignResumed,
+    CampaignStarted,
+)
 from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard, ToolCall
 from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.requests import (
@@ -26,8 +34,12 @@ from contracts.events.requests import (
     CallChangeRequested,
     CallRequested,
     CallRetryRequested,
+    CampaignChangeRequested,
+    CampaignCreateRequested,
+    CampaignFinishRequested,
     CampaignPauseRequested,
     CampaignResumeRequested,
+    CampaignStartRequested,
 )
 from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
 from contracts.events.timers import TimerDue
@@ -99,6 +111,15 @@ _QUEUED = CALL.model_copy(update={"is_queued": True, "deadline_at": _CREATED + t
 
 _PAUSED = Campaign(campaign_id=CAMPAIGN_ID).paused(_CREATED, "public holiday")
 _RESUMED = _CREATED + timedelta(days=1)
+_TERMS = RequestedTerms(
+    name="Appointment reminders",
+    starts_at=_CREATED + timedelta(hours=1),
+    ends_at=_CREATED + timedelta(days=30),
+    max_concurrent_calls=5,
+)
+_FEWER = RequestedTerms(name="Appointment reminders", max_concurrent_calls=2)
+_DRAFT = Campaign(campaign_id=CAMPAIGN_ID).created(_CREATED, _TERMS.stored())
+_STARTED = _DRAFT.started(_CREATED)
 
 _ALL: tuple[Event, ...] = (
     CallRequested(
@@ -117,6 +138,10 @@ _ALL: tuple[Event, ...] = (
     CallChangeRequested(call_id=CALL_ID, scheduled_at=_CREATED + timedelta(hours=2), max_retries=1),
     CampaignPauseRequested(campaign_id=CAMPAIGN_ID, reason="public holiday"),
     CampaignResumeRequested(campaign_id=CAMPAIGN_ID),
+    CampaignCreateRequested(campaign_id=CAMPAIGN_ID, terms=_TERMS),
+    CampaignChangeRequested(campaign_id=CAMPAIGN_ID, terms=_FEWER),
+    CampaignStartRequested(campaign_id=CAMPAIGN_ID),
+    CampaignFinishRequested(campaign_id=CAMPAIGN_ID),
     CallCreated(call=CALL, occurred_at=_CREATED),
     CallDue(call=_QUEUED, occurred_at=_CREATED),
     QueueJoined(call_id=CALL_ID, campaign_id=CAMPAIGN_ID, attempt=1, due_at=_CREATED, due_sequence=1041),
@@ -205,6 +230,10 @@ _ALL: tuple[Event, ...] = (
     ),
     CampaignPaused(campaign=_PAUSED, occurred_at=_CREATED),
     CampaignResumed(campaign=_PAUSED.resumed(_RESUMED), occurred_at=_RESUMED),
+    CampaignCreated(campaign=_DRAFT, occurred_at=_CREATED),
+    CampaignChanged(campaign=_STARTED.changed(_FEWER.stored()), occurred_at=_RESUMED),
+    CampaignStarted(campaign=_STARTED, occurred_at=_CREATED),
+    CampaignFinished(campaign=_STARTED.finished(_RESUMED), occurred_at=_RESUMED),
     TimerDue(call_id=CALL_ID, deadline_at=_DIALED + timedelta(seconds=60)),
 )
 

@@ -25,8 +25,8 @@ Instant = Annotated[AwareDatetime, AfterValidator(clamped)]
 """An instant in UTC from `MIN_INSTANT` to `MAX_INSTANT`."""
 
 
-def schedule_refusals(scheduled_at: datetime | None, now: datetime) -> list[str]:
-    """Returns why a request for this time is refused; empty if it is acceptable."""
+def schedule_refusals(scheduled_at: datetime | None, now: datetime, field: str = "scheduled_at") -> list[str]:
+    """Returns why a request for this time is refused, under the name of its field; empty if it is acceptable."""
     if scheduled_at is None or scheduled_at <= now + MAX_SCHEDULE_AHEAD:
         return []
-    return [f"scheduled_at: more than {MAX_SCHEDULE_AHEAD.days} days ahead; give an earlier instant"]
+    return [f"{field}: more than {MAX_SCHEDULE_AHEAD.days} days ahead; give an earlier instant"]

@@ -54,6 +54,13 @@ def metadata_refusals(metadata: Mapping[str, str] | None) -> list[str]:
     return [f"metadata: a name is not acceptable; write 1 to {MAX_NAME_CHARACTERS} characters, no control characters"]
 
 
+def name_refusals(name: str | None) -> list[str]:
+    """Returns why the name of a campaign is refused; empty if it is acceptable."""
+    if name is None or not (_has_controls(name) or _has_invisible(name)):
+        return []
+    return ["name: it has a line break, a control character or an invisible character; write one plain line"]
+
+
 def _has_invisible(text: str) -> bool:
     return any(unicodedata.category(character) in _INVISIBLE for character in set(text) - _JOINERS)
 

@@ -40,6 +40,20 @@ RETRYABLE_STATUSES: frozenset[CallStatus] = frozenset(get_args(RetryableStatus))
 """The statuses from which a command may have a call dialled again."""
 
 
+class CampaignStatus(StrEnum):
+    """The status of a campaign, as users see it."""
+
+    UNDECLARED = "undeclared"
+    """It was never created: it has no terms, and runs unless it is paused."""
+    DRAFT = "draft"
+    """It was created and not started."""
+    RUNNING = "running"
+    """It was started. Its period may still lie ahead, or be over."""
+    PAUSED = "paused"
+    FINISHED = "finished"
+    """No call of it is granted a slot again, and requests for it are refused."""
+
+
 class TelephonyStatus(StrEnum):
     """The status of one attempt as the telephone network reports it, in the order in which it can occur."""
 

@@ -19,7 +19,9 @@ from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.campaigns import CampaignService
 from call_orchestrator.application.effects import Effects
 from call_orchestrator.application.grants import Grants
-from call_orchestrator.domain.slots import Limits, Slots
+from call_orchestrator.application.open_campaigns import OpenCampaigns
+from call_orchestrator.domain.limits import Limits
+from call_orchestrator.domain.slots import Slots
 from call_orchestrator.entrypoints.subscribers import subscribe_handlers
 from call_orchestrator.settings import Settings
 from chassis.background import run_in_background
@@ -62,11 +64,19 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         slots = Slots(limits(settings))
         backlog = Backlog(settings.max_backlog, slots)
         effects = Effects(timers, queue)
+        open_campaigns = OpenCampaigns(slots, clock.now)
         calls = CallService(
-            log, requests, effects, policy(settings), clock.now, backlog, lambda: bus.client.stats["reconnects"]
+            log,
+            requests,
+            effects,
+            policy(settings),
+            clock.now,
+            backlog,
+            open_campaigns,
+            lambda: bus.client.stats["reconnects"],
         )
         campaigns = CampaignService(log, clock.now)
         subscribe_handlers(bus.broker, calls, Grants(calls, log), campaigns, bus.client)
-        admission = Admission(slots, log, queue, NatsFeeds(bus.client, log), clock.now)
+        admission = Admission(slots, open_campaigns, log, queue, NatsFeeds(bus.client, log), clock.now)
         async with run_in_background(admission.run()):
             yield Starlette(routes=operations(bus.client))

@@ -21,7 +21,10 @@ LIVE_LIMIT = Gauge("centralita_live_calls_limit", "Calls that may be live at onc
 WAITING = Gauge("centralita_waiting_calls", "Due calls that wait for a slot")
 BACKLOG_LIMIT = Gauge("centralita_backlog_limit", "Calls that may wait for a slot; further requests are refused")
 REFUSED_REQUESTS = Counter("centralita_refused_requests", "Requests that were refused, by reason", ["reason"])
-WAITING_PAUSED = Gauge("centralita_waiting_calls_paused", "Of the waiting calls, those of paused campaigns")
+WAITING_PAUSED = Gauge(
+    "centralita_waiting_calls_paused",
+    "Of the waiting calls, those of closed campaigns: paused, not started, outside their period, finished",
+)
 GRANTABLE = Gauge(
     "centralita_grantable_calls", "Waiting calls that could be granted a slot now, at most one of each campaign"
 )
@@ -58,6 +61,5 @@ def register_slots(slots: Slots) -> None:
     LIVE_LIMIT.set(float("inf") if slots.limits.max_live is None else slots.limits.max_live)
     LIVE.set_function(lambda: len(slots.occupied))
     WAITING.set_function(lambda: len(slots.waiting))
-    WAITING_PAUSED.set_function(lambda: slots.waiting_in(slots.paused or ()))
+    WAITING_PAUSED.set_function(lambda: slots.waiting_in(slots.closed or ()))
     GRANTABLE.set_function(slots.grantable)
-    PAUSED.set_function(lambda: len(slots.paused or ()))

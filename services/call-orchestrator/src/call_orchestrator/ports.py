@@ -9,15 +9,15 @@ from uuid import UUID
 
 from call_orchestrator.domain.slots import SlotEvent, Waiting
 from chassis.event_log import Guard, StoredEvent
-from contracts import Call, CallCommand, Envelope, Event
+from contracts import Call, CallCommand, Campaign, Envelope, Event
 
 
 @dataclass(frozen=True, slots=True)
-class PausedCampaigns:
-    """Whether campaigns are paused, by id, after the event of a campaign with this sequence in the log."""
+class CampaignStates:
+    """Campaigns by id, as they are after the event of a campaign with this sequence in the log."""
 
     sequence: int
-    is_paused: Mapping[str, bool]
+    campaigns: Mapping[str, Campaign]
 
 
 class Log(Protocol):
@@ -82,5 +82,5 @@ class Feeds(Protocol):
     def waiting(self) -> AbstractAsyncContextManager[AsyncIterator[list[Waiting]]]:
         """Yields the calls that wait for a slot; some of them may no longer wait."""
 
-    def paused(self) -> AbstractAsyncContextManager[AsyncIterator[PausedCampaigns]]:
-        """Yields whether campaigns are paused, by id: first every campaign with an event, then each change."""
+    def campaigns(self) -> AbstractAsyncContextManager[AsyncIterator[CampaignStates]]:
+        """Yields the states of campaigns: first every campaign with an event, then each change."""

@@ -1,6 +1,8 @@
-"""``centralita campaign``: shows, pauses and resumes a campaign (ADR 17) and retries its calls, with an API key."""
+"""``centralita campaign``: acts on one campaign (ADR 17) and retries its calls, with an API key."""
 
 from collections.abc import Awaitable, Callable
+from json import JSONDecodeError, loads
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,17 +16,21 @@ from centralita.commands.options import Json
 from centralita.commands.output import print_json, print_view
 from centralita.embedded.run_files import read_setting
 from centralita.operations.rest_api import RequestFailed, RestApi
-from contracts import CallStatus
+from contracts import CallStatus, CampaignStatus, CampaignTerms, RequestedTerms
 from contracts.queries import MAX_PAGE
 
 API_URL = "http://127.0.0.1:8000"
 
 app = typer.Typer(
-    help="One campaign, through the REST API: show, pause, resume, retry.",
+    help="One campaign, through the REST API: create, change, start, show, pause, resume, finish, retry.",
     no_args_is_help=True,
     epilog=exit_codes.EPILOG,
 )
 CampaignId = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="id of the campaign", show_default=False)]
+File = Annotated[
+    Path,
+    typer.Option("--file", help='JSON: {"campaign_id": "spring", "max_concurrent_calls": 5, …}', show_default=False),
+]
 ApiUrl = Annotated[
     str | None,
     typer.Option("--api-url", envvar="API_URL", help=f"address of the REST API; default: `centralita up` or {API_URL}"),
@@ -47,9 +53,44 @@ _EXIT_CODES = {
 
 @app.command("show", epilog=exit_codes.EPILOG)
 def run_show(campaign: CampaignId, api_url: ApiUrl = None, api_key: ApiKey = None, json: Json = False) -> None:
-    """Shows whether a campaign is paused, and how its calls ended. The key needs the scope read."""
+    """Shows the status of a campaign, and how its calls ended. The key needs the scope read."""
     document = _request(api_url, api_key, lambda api: api.campaign(campaign))
     print_json(document) if json else print_view(_view(document))
+
+
+@app.command("create", epilog=exit_codes.EPILOG)
+def run_create(file: File, api_url: ApiUrl = None, api_key: ApiKey = None, json: Json = False) -> None:
+    """Creates a campaign as a draft: none of its calls begins before `start`. The key needs the scope call."""
+    campaign_id, terms = _read_campaign(file)
+    document = _request(api_url, api_key, lambda api: api.create({"campaign_id": campaign_id, **terms}))
+    _print_result(document, campaign_id, is_decided=document.get("terms") is not None, json=json)
+
+
+@app.command("change", epilog=exit_codes.EPILOG)
+def run_change(file: File, api_url: ApiUrl = None, api_key: ApiKey = None, json: Json = False) -> None:
+    """Replaces the terms of a campaign by those of the file. The key needs the scope call."""
+    campaign_id, terms = _read_campaign(file)
+    document = _request(api_url, api_key, lambda api: api.change(campaign_id, terms))
+    after = CampaignTerms.model_validate(document.get("terms") or {})
+    is_decided = after == RequestedTerms.model_validate(terms).stored()
+    _print_result(document, campaign_id, is_decided=is_decided, json=json)
+
+
+@app.command("start", epilog=exit_codes.EPILOG)
+def run_start(campaign: CampaignId, api_url: ApiUrl = None, api_key: ApiKey = None, json: Json = False) -> None:
+    """Starts a campaign: its calls begin, within its period. The key needs the scope call."""
+    document = _request(api_url, api_key, lambda api: api.start(campaign))
+    _print_result(document, campaign, is_decided=document.get("started_at") is not None, json=json)
+
+
+@app.command("finish", epilog=exit_codes.EPILOG)
+def run_finish(campaign: CampaignId, api_url: ApiUrl = None, api_key: ApiKey = None, json: Json = False) -> None:
+    """Finishes a campaign for good: calls in progress continue, and no further call begins.
+
+    Its waiting calls expire, and requests for it are refused. The key needs the scope call.
+    """
+    document = _request(api_url, api_key, lambda api: api.finish(campaign))
+    _print_result(document, campaign, is_decided=document.get("finished_at") is not None, json=json)
 
 
 @app.command("pause", epilog=exit_codes.EPILOG)
@@ -62,14 +103,14 @@ def run_pause(
 ) -> None:
     """Pauses a campaign: no further call of it begins; calls in progress continue. The key needs the scope call."""
     document = _request(api_url, api_key, lambda api: api.pause(campaign, reason))
-    _print_result(document, campaign, paused=True, json=json)
+    _print_result(document, campaign, is_decided=document.get("paused") is True, json=json)
 
 
 @app.command("resume", epilog=exit_codes.EPILOG)
 def run_resume(campaign: CampaignId, api_url: ApiUrl = None, api_key: ApiKey = None, json: Json = False) -> None:
     """Resumes a paused campaign. The key needs the scope call."""
     document = _request(api_url, api_key, lambda api: api.resume(campaign))
-    _print_result(document, campaign, paused=False, json=json)
+    _print_result(document, campaign, is_decided=document.get("paused") is False, json=json)
 
 
 @app.command("retry", epilog=exit_codes.EPILOG)
@@ -138,6 +179,24 @@ def _request(
     return exit_codes.run(work())
 
 
+def _read_campaign(file: Path) -> tuple[str, dict[str, Any]]:
+    """Returns the id and the terms in a file. The REST API validates the terms."""
+    try:
+        campaign = loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        exit_codes.fail(f"{file} cannot be read: {error.strerror}.", code=ExitCode.WRONG_USE)
+    except UnicodeDecodeError:
+        exit_codes.fail(f"{file} is not UTF-8. Save it as UTF-8.", code=ExitCode.WRONG_USE)
+    except JSONDecodeError as error:
+        exit_codes.fail(
+            f"{file} is not JSON: {error.msg}, line {error.lineno}, column {error.colno}.", code=ExitCode.WRONG_USE
+        )
+    campaign_id = campaign.pop("campaign_id", None) if isinstance(campaign, dict) else None
+    if not isinstance(campaign_id, str):
+        exit_codes.fail(f'{file} names no campaign. Write {{"campaign_id": "…", …}}.', code=ExitCode.WRONG_USE)
+    return campaign_id, campaign
+
+
 def _address_and_key(api_url: str | None, api_key: str | None) -> tuple[str, str]:
     """Returns both, completed from the files of `centralita up`. The key of that run is used for its address only."""
     own_url = read_setting("API_URL")
@@ -156,10 +215,10 @@ def _plain_key(api_keys: str) -> str | None:
     return next((entry for entry in entries if entry and ":" not in entry), None)
 
 
-def _print_result(document: dict[str, Any], campaign: str, *, paused: bool, json: bool) -> None:
+def _print_result(document: dict[str, Any], campaign: str, *, is_decided: bool, json: bool) -> None:
     if json:
         print_json(document)
-    if document.get("paused") is not paused:
+    if not is_decided:
         exit_codes.fail(
             f"The request is stored, but not decided yet. Look again with `centralita campaign show {campaign}`.",
             code=ExitCode.UNREACHABLE,
@@ -169,13 +228,17 @@ def _print_result(document: dict[str, Any], campaign: str, *, paused: bool, json
 
 
 def _state(document: dict[str, Any]) -> str:
-    state = "paused" if document.get("paused") else "not paused"
+    status = document.get("status")
+    state = "not paused" if status == CampaignStatus.UNDECLARED else status
     reason = f" ({document['reason']})" if document.get("reason") else ""
     return f"{document.get('campaign_id')} is {state}{reason}"
 
 
 def _view(document: dict[str, Any]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
+    for name, value in (document.get("terms") or {}).items():
+        if value is not None:
+            table.add_row(name.replace("_", " "), str(value))
     for name, value in (document.get("calls") or {}).items():
         if isinstance(value, int | float):
             table.add_row(name.replace("_", " "), f"{value:g}")

@@ -55,7 +55,7 @@ OPERATIONS = Dashboard(
             ),
             Panel(
                 "Live and waiting calls",
-                "Waiting: calls that are due and wait for a slot, or whose campaign is paused",
+                "Waiting: calls that are due and wait for a slot, or whose campaign is closed",
                 {
                     "live": "max(centralita_live_calls)",
                     "limit": "max(centralita_live_calls_limit) < inf or max(centralita_live_calls)",
@@ -65,7 +65,7 @@ OPERATIONS = Dashboard(
             ),
             Panel(
                 "Paused campaigns",
-                "Paused campaigns, and the due calls in them",
+                "Paused campaigns, and the due calls in all closed ones",
                 {
                     "campaigns": "max(centralita_paused_campaigns)",
                     "calls": "max(centralita_waiting_calls_paused)",

@@ -3,7 +3,7 @@
 The API key is a secret. It is sent in a header, only to the given URL; errors and log lines do not contain it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -35,8 +35,24 @@ class RestApi:
         )
 
     async def campaign(self, campaign_id: str) -> dict[str, Any]:
-        """Returns whether the campaign is paused, and how many calls it has."""
+        """Returns the campaign and the counters of its calls."""
         return await self._request("GET", _path(campaign_id))
+
+    async def create(self, campaign: Mapping[str, Any]) -> dict[str, Any]:
+        """Creates a campaign with this id and these terms, and returns its state."""
+        return await self._request("POST", "/api/v1/campaigns", dict(campaign))
+
+    async def change(self, campaign_id: str, terms: Mapping[str, Any]) -> dict[str, Any]:
+        """Replaces the terms of the campaign and returns its state."""
+        return await self._request("PUT", _path(campaign_id), dict(terms))
+
+    async def start(self, campaign_id: str) -> dict[str, Any]:
+        """Starts the campaign and returns its state."""
+        return await self._request("POST", f"{_path(campaign_id)}/start")
+
+    async def finish(self, campaign_id: str) -> dict[str, Any]:
+        """Finishes the campaign and returns its state."""
+        return await self._request("POST", f"{_path(campaign_id)}/finish")
 
     async def pause(self, campaign_id: str, reason: str | None = None) -> dict[str, Any]:
         """Pauses the campaign and returns its state."""

@@ -20,7 +20,8 @@ changed, a decision of an older build is compared with its own rule (`centralita
 **Some messages are not judged**: inputs that the orchestrator had not acknowledged, and dead letters. With a time
 range, these are also messages whose cause or decision may be outside the range. In the record of one call or of a time
 range, the pauses are missing: an expiry that they may have prevented is not judged. In the record of one call or
-campaign, other waiting calls are missing: a request that a full backlog may have refused is not judged.
+campaign, other waiting calls are missing: a request that a full backlog may have refused is not judged. Nor is one that
+may have been refused because its campaign was finished.
 """
 
 from collections.abc import Callable, Mapping
@@ -101,7 +102,8 @@ class _Rules:
     dial_within: timedelta
     countries: frozenset[str]
     campaign_events: Mapping[str, list[CampaignDecision]]
-    may_lack_pauses: bool
+    may_lack_campaigns: bool
+    """Whether events of campaigns may be missing."""
     waiting: WaitingCalls | None
     """None: the record lacks calls that may have waited."""
 
@@ -112,12 +114,19 @@ class _Rules:
 
     def is_uncertain(self, now: CallDecision | None) -> bool:
         """Whether a pause that the record lacks may have prevented this expiry."""
-        return self.may_lack_pauses and now is not None and now.call.status is CallStatus.EXPIRED
+        return self.may_lack_campaigns and now is not None and now.call.status is CallStatus.EXPIRED
 
     def may_be_refused(self, now: CallDecision, requested_at: datetime) -> bool:
-        """Whether a full backlog may have prevented this call. The log does not record such refusals (ADR 33)."""
-        due_before = now.occurred_at + DUE_SOON
-        is_due = isinstance(now, CallCreated) and (now.call.due_at is None or now.call.due_at <= due_before)
+        """Whether a full backlog or a finished campaign may have prevented this call.
+
+        The log records no such refusal (ADR 33).
+        """
+        if not isinstance(now, CallCreated):
+            return False
+        campaign_events = self.campaign_events.get(now.call.campaign_id, [])
+        if self.may_lack_campaigns or any(event.campaign.finished_at for event in campaign_events):
+            return True
+        is_due = now.call.due_at is None or now.call.due_at <= now.occurred_at + DUE_SOON
         return is_due and (self.waiting is None or self.waiting.may_be_full_after(requested_at))
 
 
@@ -163,7 +172,7 @@ def _read_rules(record: Recorded, dial_within: timedelta) -> tuple[_Rules, int]:
         dial_within,
         frozenset(countries),
         campaign_events,
-        may_lack_pauses=record.scope.is_time_range or record.scope.call_id is not None,
+        may_lack_campaigns=record.scope.is_time_range or record.scope.call_id is not None,
         waiting=waiting if has_all_calls else None,
     )
     return rules, total

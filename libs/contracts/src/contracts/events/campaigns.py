@@ -8,6 +8,7 @@ from contracts.event import CampaignDecision
 
 
 class _PauseChanged(CampaignDecision):
+    version: ClassVar[int] = 2
     is_pause: ClassVar[bool]
     """Whether the event is a pause. Needed to read version 1 events, which carried no campaign."""
 
@@ -37,3 +38,27 @@ class CampaignResumed(_PauseChanged):
 
     event_name: ClassVar[str] = "campaign.resumed"
     is_pause: ClassVar[bool] = False
+
+
+class CampaignCreated(CampaignDecision):
+    """The campaign was declared with its terms. Its calls are granted no slots until it is started."""
+
+    event_name: ClassVar[str] = "campaign.created"
+
+
+class CampaignChanged(CampaignDecision):
+    """The campaign has other terms, which apply to all calls that have no slot yet."""
+
+    event_name: ClassVar[str] = "campaign.changed"
+
+
+class CampaignStarted(CampaignDecision):
+    """The campaign was started: its calls are granted slots within its period."""
+
+    event_name: ClassVar[str] = "campaign.started"
+
+
+class CampaignFinished(CampaignDecision):
+    """The campaign is finished: its live calls go on, its waiting calls expire, and requests for it are refused."""
+
+    event_name: ClassVar[str] = "campaign.finished"

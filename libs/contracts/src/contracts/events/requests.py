@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
+from contracts.campaign_terms import RequestedTerms
 from contracts.event import CallEvent, CampaignEvent, Event, Service
 from contracts.instants import Instant, schedule_refusals
 from contracts.numbers import number_refusals
@@ -173,3 +174,46 @@ class CampaignResumeRequested(_CampaignCommand):
     """A command to grant slots to this campaign again."""
 
     event_name: ClassVar[str] = "campaign.resume_requested"
+
+
+class _TermsRequested(_CampaignCommand):
+    terms: RequestedTerms
+
+    def refusals(self, now: datetime) -> list[str]:
+        """Refuses terms that are not acceptable at this instant."""
+        return self.terms.refusals(now)
+
+
+class CampaignCreateRequested(_TermsRequested):
+    """A command to declare a campaign with its terms. It is then a draft: no call of it is granted a slot."""
+
+    event_name: ClassVar[str] = "campaign.create_requested"
+
+
+class CampaignChangeRequested(_TermsRequested):
+    """A command to replace the terms of a campaign. They apply to all calls that have no slot yet."""
+
+    event_name: ClassVar[str] = "campaign.change_requested"
+
+
+class CampaignStartRequested(_CampaignCommand):
+    """A command to start a campaign: its calls are granted slots within its period."""
+
+    event_name: ClassVar[str] = "campaign.start_requested"
+
+
+class CampaignFinishRequested(_CampaignCommand):
+    """A command to finish a campaign for good: its live calls continue, and no further call begins."""
+
+    event_name: ClassVar[str] = "campaign.finish_requested"
+
+
+CampaignCommand = (
+    CampaignPauseRequested
+    | CampaignResumeRequested
+    | CampaignCreateRequested
+    | CampaignChangeRequested
+    | CampaignStartRequested
+    | CampaignFinishRequested
+)
+"""A command about a campaign."""

@@ -22,7 +22,8 @@ from uuid import UUID
 import structlog
 
 from call_orchestrator import metrics
-from call_orchestrator.application.stored import StoredCall, StoredCampaign, load_call, load_campaign
+from call_orchestrator.application.open_campaigns import OpenCampaigns
+from call_orchestrator.application.stored import StoredCall, load_call, load_campaign
 from call_orchestrator.domain.slots import Slots, Waiting
 from call_orchestrator.ports import Feeds, Log, Queue
 from chassis import tracing
@@ -48,6 +49,7 @@ class Admission:
     def __init__(
         self,
         slots: Slots,
+        campaigns: OpenCampaigns,
         log: Log,
         queue: Queue,
         feeds: Feeds,
@@ -61,8 +63,7 @@ class Admission:
         self._feeds = feeds
         self._now = now
         self._changed = asyncio.Event()
-        self._campaigns_sequence = 0
-        """Up to which event of a campaign the paused campaigns are known."""
+        self._campaigns = campaigns
         self._outdated: deque[Waiting] = deque()
         self._has_outdated = asyncio.Event()
         self._max_lag_seconds = max_lag_seconds
@@ -75,7 +76,7 @@ class Admission:
         """Grants slots until cancelled. A part that fails is logged and started again."""
         async with asyncio.TaskGroup() as tasks:
             parts = (self._follow_slots, self._follow_campaigns, self._follow_waiting, self._leave_queue)
-            for part in (*parts, self._recheck_set_aside, self._grant_next):
+            for part in (*parts, self._follow_periods, self._recheck_set_aside, self._grant_next):
                 tasks.create_task(_run_forever(part))
 
     async def _follow_slots(self) -> None:
@@ -86,12 +87,15 @@ class Admission:
                 self._changed.set()
 
     async def _follow_campaigns(self) -> None:
-        self._slots.forget_paused()
-        async with self._feeds.paused() as changes:
+        self._campaigns.forget()
+        async with self._feeds.campaigns() as changes:
             async for change in changes:
-                self._campaigns_sequence = change.sequence
-                self._slots.update_paused(change.is_paused)
+                self._campaigns.update(change)
                 self._changed.set()
+
+    async def _follow_periods(self) -> None:
+        await self._campaigns.wait_for_period()
+        self._changed.set()
 
     async def _follow_waiting(self) -> None:
         async with self._feeds.waiting() as batches:
@@ -122,10 +126,11 @@ class Admission:
             await self._grant(call, stored, replay_from_sequence, guard_sequence)
 
     async def _check(self, call: Waiting) -> StoredCall | None:
-        """Returns the call if it still waits and its campaign is not paused, both at the leader.
+        """Returns the call if it still waits and its campaign is open, both at the leader.
 
-        The campaign is read for each grant, although the replica follows pauses: no call is dialled after a pause was
-        acknowledged, also if the replica receives it late (law 9).
+        The campaign is read for each grant, although the replica follows campaigns: no call is dialled after a pause
+        was acknowledged, also if the replica receives it late (law 9). The next call is chosen again after a newer
+        state of the campaign was noted, which may have a lower limit.
         """
         stored, campaign = await asyncio.gather(self._load(call), load_campaign(self._log, call.campaign_id))
         if stored is None:
@@ -136,17 +141,13 @@ class Admission:
             await self._rejoin(stored)
             self._discard([call])
             return None
-        if campaign.campaign.is_paused:
-            await self._note_pause(campaign)
+        if self._campaigns.note(campaign):
+            return None
+        if not campaign.campaign.is_open(self._now()):
+            self._campaigns.refresh()
+            await asyncio.sleep(_STALE_SECONDS)  # its period is over now, the leader lags, or it is being read again
             return None
         return stored
-
-    async def _note_pause(self, campaign: StoredCampaign) -> None:
-        """Notes a pause that this replica has not received yet, so that other campaigns are granted slots meanwhile."""
-        if self._slots.paused is not None and campaign.sequence > self._campaigns_sequence:
-            self._slots.update_paused({campaign.campaign.campaign_id: True})
-        else:
-            await asyncio.sleep(_STALE_SECONDS)  # the leader lags, or the pauses are being read again
 
     async def _load(self, call: Waiting) -> StoredCall | None:
         """Returns the call; None if the log has no such event, or if this build cannot read it."""

@@ -1,7 +1,7 @@
 """Limits how many calls wait for a slot: further requests that are due now are refused (docs/adr/0033).
 
-Calls of paused campaigns wait for as long as the pause lasts. So they count only against their own campaign, and never
-stop the requests of the others.
+Calls of closed campaigns wait for as long as a pause lasts, or until the campaign starts. So they count only against
+their own campaign, and never stop the requests of the others.
 
 The limit is not exact. Each replica counts the waiting calls of its fold, and the calls that it created within the last
 second and does not find there yet. It does not count those that another replica creates at the same time.
@@ -70,12 +70,12 @@ class Backlog:
             self._created[0][0] <= settled_at or str(self._created[0][1].call_id) in slots.waiting
         ):
             self._created.popleft()
-        paused = slots.paused or set()
-        if campaign_id in paused:
+        closed = slots.closed or set()
+        if campaign_id in closed:
             created = sum(call.campaign_id == campaign_id for _, call in self._created)
             return slots.waiting_in([campaign_id]) + created
-        created = sum(call.campaign_id not in paused for _, call in self._created)
-        return len(slots.waiting) - slots.waiting_in(paused) + created
+        created = sum(call.campaign_id not in closed for _, call in self._created)
+        return len(slots.waiting) - slots.waiting_in(closed) + created
 
     def report_refusal(self, sequence: int | None) -> None:
         """Remembers and counts one refused request, and logs how many there were every `LOG_SECONDS`."""

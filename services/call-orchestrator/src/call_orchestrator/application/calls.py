@@ -23,6 +23,7 @@ from call_orchestrator.application.call_outcomes import MAX_CONFLICTS, accepted,
 from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.commands import CommandService
 from call_orchestrator.application.effects import Effects
+from call_orchestrator.application.open_campaigns import OpenCampaigns
 from call_orchestrator.application.recent_calls import RecentCalls
 from call_orchestrator.application.stored import StoredCall, append_decision, load_call, load_pauses
 from call_orchestrator.domain.decisions import Ignored, Refused
@@ -48,6 +49,7 @@ class CallService:
         policy: Policy,
         now: Callable[[], datetime],
         backlog: Backlog | None = None,
+        campaigns: OpenCampaigns | None = None,
         reconnections: Callable[[], int] = lambda: 0,
     ) -> None:
         """`reconnections`: how often the connection to the log was restored."""
@@ -56,6 +58,7 @@ class CallService:
         self._policy = policy
         self._now = now
         self._backlog = backlog or Backlog()
+        self._campaigns = campaigns
         self._recent = RecentCalls(reconnections)
         self._commands = CommandService(log, requests, effects, policy, now)
 
@@ -161,12 +164,18 @@ class CallService:
             return Ignored("a later event of the call has freed the slot")
         before, now = stored.call if stored else None, self._now()
         decision = decide_call(before, call_input, self._policy, now)
-        if isinstance(decision, CallCreated) and _is_due(decision.call, now + DUE_SOON):
-            return self._backlog.check(decision.call, call_input.sequence) or decision
+        if isinstance(decision, CallCreated):
+            return self._refusal(decision.call, call_input.sequence, now) or decision
         if before and isinstance(decision, CallDecision) and decision.call.status is CallStatus.EXPIRED:
             pauses = await load_pauses(self._log, before.campaign_id)
             return decide_call(before, call_input, self._policy, now, pauses)
         return decision
+
+    def _refusal(self, call: Call, sequence: int | None, now: datetime) -> Refused | None:
+        """Returns why a new call is refused; its request has this sequence."""
+        if self._campaigns and (refusal := self._campaigns.refusal(call.campaign_id)):
+            return refusal
+        return self._backlog.check(call, sequence) if _is_due(call, now + DUE_SOON) else None
 
 
 def _is_due(call: Call, now: datetime) -> bool:

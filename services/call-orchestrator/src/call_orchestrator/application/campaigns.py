@@ -1,4 +1,4 @@
-"""Pauses and resumes campaigns: load, decide, append, as for calls."""
+"""Decides commands about campaigns: load, decide, append, as for calls."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -6,21 +6,33 @@ from datetime import datetime
 import structlog
 
 from call_orchestrator.application.stored import load_campaign
+from call_orchestrator.domain.decisions import Refused
 from call_orchestrator.ports import Log
 from chassis.event_log import Guard
 from contracts import (
     Campaign,
+    CampaignChanged,
+    CampaignChangeRequested,
+    CampaignCommand,
+    CampaignCreated,
+    CampaignCreateRequested,
     CampaignDecision,
+    CampaignFinished,
+    CampaignFinishRequested,
     CampaignPaused,
     CampaignPauseRequested,
     CampaignResumed,
     CampaignResumeRequested,
+    CampaignStarted,
+    CampaignStartRequested,
     CommandOutcome,
     Envelope,
+    RequestedTerms,
 )
 from contracts.filters import campaign_state_filter
 
-CampaignCommand = CampaignPauseRequested | CampaignResumeRequested
+_UNDECLARED = Refused("campaign_id: no campaign was created with this id; create it first")
+_FINISHED = Refused("campaign_id: the campaign is finished; create another one")
 
 logger = structlog.get_logger()
 
@@ -33,24 +45,74 @@ class CampaignService:
         self._now = now
 
     async def handle(self, command: CampaignCommand, cause: Envelope) -> CommandOutcome:
-        """Pauses or resumes the campaign; changes nothing if it is so already. Raises Conflict.
+        """Carries out the command; changes nothing if the campaign is so already. Raises Conflict.
 
         A second delivery is harmless: the consumer delivers in order, so it arrives before the next command and finds
         what the first one did. After a conflict the command is not decided again here; it is delivered again.
         """
         stored = await load_campaign(self._log, command.campaign_id)
-        if event := _decide(command, stored.campaign, self._now()):
+        decision = decide_campaign(command, stored.campaign, self._now())
+        if isinstance(decision, Refused):
+            return CommandOutcome(accepted=False, campaign_id=command.campaign_id, reasons=(decision.reason,))
+        if decision:
             guard = Guard(campaign_state_filter(command.campaign_id), stored.sequence)
-            await self._log.append(event, cause=cause, guard=guard)
-            logger.info("campaign_decided", event_name=event.event_name)
+            await self._log.append(decision, cause=cause, guard=guard)
+            logger.info("campaign_decided", event_name=decision.event_name)
         return CommandOutcome(accepted=True, campaign_id=command.campaign_id)
 
 
-def _decide(command: CampaignCommand, campaign: Campaign, now: datetime) -> CampaignDecision | None:
+def decide_campaign(command: CampaignCommand, campaign: Campaign, now: datetime) -> CampaignDecision | Refused | None:
+    """Returns the event that follows from a command, why it is refused, or None if the campaign is so already."""
+    if isinstance(command, CampaignFinishRequested):
+        return _finish(campaign, now)
+    if campaign.finished_at:
+        return _FINISHED
     match command:
         case CampaignPauseRequested() if not campaign.is_paused:
             return CampaignPaused(campaign=campaign.paused(now, command.reason), occurred_at=now)
         case CampaignResumeRequested() if campaign.is_paused:
             return CampaignResumed(campaign=campaign.resumed(now), occurred_at=now)
+        case CampaignCreateRequested():
+            return _create(campaign, command.terms, now)
+        case CampaignChangeRequested():
+            return _change(campaign, command.terms, now)
+        case CampaignStartRequested():
+            return _start(campaign, now)
         case _:
             return None
+
+
+def _create(campaign: Campaign, requested: RequestedTerms, now: datetime) -> CampaignDecision | Refused | None:
+    terms = requested.stored()
+    if campaign.terms is None:
+        return CampaignCreated(campaign=campaign.created(now, terms), occurred_at=now)
+    if campaign.terms == terms:
+        return None
+    return Refused("campaign_id: the campaign exists with other terms; change it, or choose another id")
+
+
+def _change(campaign: Campaign, requested: RequestedTerms, now: datetime) -> CampaignDecision | Refused | None:
+    terms = requested.stored()
+    if campaign.terms is None:
+        return _UNDECLARED
+    if campaign.terms == terms:
+        return None
+    return CampaignChanged(campaign=campaign.changed(terms), occurred_at=now)
+
+
+def _start(campaign: Campaign, now: datetime) -> CampaignDecision | Refused | None:
+    if campaign.terms is None:
+        return _UNDECLARED
+    if campaign.started_at:
+        return None
+    if campaign.ends_at and campaign.ends_at <= now:
+        return Refused("ends_at: the period of the campaign is over; change it first")
+    return CampaignStarted(campaign=campaign.started(now), occurred_at=now)
+
+
+def _finish(campaign: Campaign, now: datetime) -> CampaignDecision | Refused | None:
+    if campaign.terms is None:
+        return _UNDECLARED
+    if campaign.finished_at:
+        return None
+    return CampaignFinished(campaign=campaign.finished(now), occurred_at=now)

@@ -6,6 +6,7 @@ loaded event is still the last one of the call (law 1).
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import structlog
@@ -94,6 +95,18 @@ async def load_pauses(log: Log, campaign_id: str) -> Pauses:
 
 
 def pauses_of(events: Iterable[Event]) -> Pauses:
-    """Returns the pauses in the events of one campaign."""
-    decisions = (event for event in events if isinstance(event, CampaignDecision))
-    return Pauses.of((decision.campaign.is_paused, decision.occurred_at) for decision in decisions)
+    """Returns when the calls of a campaign had to wait, from its events: in a pause, and before its start and period.
+
+    After the end of its period and after its finish the calls wait in vain, so their clock runs.
+    """
+    changes: list[tuple[bool, datetime]] = []
+    opens_at: datetime | None = None
+    for event in events:
+        if isinstance(event, CampaignDecision):
+            if opens_at and opens_at < event.occurred_at:
+                changes.append((False, opens_at))
+            campaign = event.campaign
+            opens_at = None if campaign.is_held or campaign.finished_at else campaign.starts_at
+            is_early = opens_at is not None and event.occurred_at < opens_at
+            changes.append((campaign.is_held or is_early, event.occurred_at))
+    return Pauses.of([*changes, (False, opens_at)] if opens_at else changes)

@@ -15,9 +15,10 @@ grant also carries the sequence from which a reader finds all occupied slots, so
 log.
 
 Campaigns take turns: the next slot goes to the campaign whose last grant is the oldest, however many calls wait in it.
-In this campaign it goes to the call that is due the longest. Calls of a paused campaign keep their turn and are granted
-no slot. No replica grants before it knows which campaigns are paused, and it checks the campaign at the leader before
-each grant. A grant and a pause that cross within that check are both valid: a call that has its slot goes on.
+In this campaign it goes to the call that is due the longest. A campaign is closed while it is paused, not started,
+outside its period or finished: its calls keep their turn and are granted no slot. No replica grants before it knows
+which campaigns are closed, and it checks the campaign at the leader before each grant. A grant and a pause that cross
+within that check are both valid: a call that has its slot goes on.
 
 `Slots` counts what a choice depends on at each event, and keeps the campaigns that may be granted a slot in the order
 of their turns. So an event and a choice cost O(log n) of the waiting calls and the campaigns with them, and ended calls
@@ -32,20 +33,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from call_orchestrator.domain.limits import CampaignLimits, Limits
 from call_orchestrator.domain.priorities import Priorities
 
 MAX_PAST_CAMPAIGNS = 10_000
 """Of how many campaigns without a waiting or live call the last grant is kept. Others are as if they had had none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How many calls may be live at once, in all and per campaign (none: no limit), and how many unclaimed."""
-
-    max_live: int | None
-    max_live_per_campaign: int | None
-    max_unclaimed: int
-    """Calls with a slot whose attempt the dialler has not claimed yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,8 +126,10 @@ class Slots:
         self.occupied: OrderedDict[str, Slot] = OrderedDict()
         """In the order of the grants."""
         self.waiting: dict[str, Waiting] = {}
-        self.paused: set[str] | None = None
-        """The paused campaigns; none: not known yet, so no call is next."""
+        self.closed: set[str] | None = None
+        """The campaigns that are granted no slots; none: not known yet, so no call is next."""
+        self._max_live: dict[str, int] = {}
+        """The limits that campaigns have of their own."""
         self.last_grant_sequence = 0
         self.guard_sequence = 0
         """The last grant on the subject of the chain: the guard of the next one."""
@@ -200,16 +194,21 @@ class Slots:
         if self.waiting.get(call.call_id) == call:
             self._stop_waiting(call.call_id, before=call.due_sequence + 1)
 
-    def update_paused(self, is_paused: Mapping[str, bool]) -> None:
-        """Updates which campaigns are paused; the first update names all that have ever been paused."""
-        now_paused = {campaign_id for campaign_id, paused in is_paused.items() if paused}
-        self.paused = (self.paused or set()) - is_paused.keys() | now_paused
-        for campaign_id in is_paused:
+    def update_campaigns(self, campaigns: Mapping[str, CampaignLimits]) -> None:
+        """Updates the limits of campaigns; the first update names all that have an event."""
+        now_closed = {campaign_id for campaign_id, one in campaigns.items() if not one.is_open}
+        self.closed = (self.closed or set()) - campaigns.keys() | now_closed
+        for campaign_id, one in campaigns.items():
+            self._max_live.pop(campaign_id, None)
+            if one.max_live is not None:
+                self._max_live[campaign_id] = one.max_live
             self._update_turn(campaign_id)
 
-    def forget_paused(self) -> None:
-        """Forgets which campaigns are paused. No call is next until that is known again."""
-        forgotten, self.paused = self.paused or set(), None
+    def forget_campaigns(self) -> None:
+        """Forgets the limits of campaigns. No call is next until they are known again."""
+        forgotten = (self.closed or set()) | self._max_live.keys()
+        self.closed = None
+        self._max_live.clear()
         for campaign_id in forgotten:
             self._update_turn(campaign_id)
 
@@ -221,7 +220,7 @@ class Slots:
     def next_call(self) -> Waiting | None:
         """Returns the call that gets the next slot; none if no slot is free or no waiting call may use it."""
         is_read = self._read_until_sequence is not None and self.last_grant_sequence >= self._read_until_sequence
-        if not is_read or self.paused is None or not self._is_slot_free():
+        if not is_read or self.closed is None or not self._is_slot_free():
             return None
         campaign_id = self._turns.first()
         return self._head(self._campaigns[campaign_id]) if campaign_id is not None else None
@@ -229,7 +228,7 @@ class Slots:
     def grantable(self) -> int:
         """Returns how many calls could be granted a slot now, at most one of each campaign.
 
-        While it is unknown which campaigns are paused, none counts as paused: admission is blocked then.
+        While it is unknown which campaigns are closed, none counts as closed: admission is blocked then.
         """
         return len(self._turns) if self._is_slot_free() else 0
 
@@ -281,9 +280,9 @@ class Slots:
         campaign = self._campaigns.get(campaign_id)
         if campaign is None:
             return
-        head, limit = self._head(campaign), self.limits.max_live_per_campaign
-        has_room = limit is None or campaign.live < limit
-        if head and has_room and campaign_id not in (self.paused or ()):
+        head, limits = self._head(campaign), (self.limits.max_live_per_campaign, self._max_live.get(campaign_id))
+        has_room = all(limit is None or campaign.live < limit for limit in limits)
+        if head and has_room and campaign_id not in (self.closed or ()):
             self._turns.set(campaign_id, (campaign.last_grant_sequence, head.due_at, head.due_sequence))
             return
         self._turns.remove(campaign_id)

@@ -5,12 +5,20 @@ from nats.aio.client import Client
 
 from call_orchestrator.application.call_inputs import AttemptEvent, call_input
 from call_orchestrator.application.calls import CallService
-from call_orchestrator.application.campaigns import CampaignCommand, CampaignService
+from call_orchestrator.application.campaigns import CampaignService
 from call_orchestrator.application.grants import Grants
 from chassis.broker import Broker
 from chassis.event_log import StoredEvent
 from chassis.subscriptions import subscribe
-from contracts import AdmissionGranted, CallCommand, CallRequested, CommandOutcome, TimerDue, outcome_subject
+from contracts import (
+    AdmissionGranted,
+    CallCommand,
+    CallRequested,
+    CampaignCommand,
+    CommandOutcome,
+    TimerDue,
+    outcome_subject,
+)
 from contracts.consumers import ORCHESTRATOR_CAMPAIGNS, ORCHESTRATOR_COMMANDS, ORCHESTRATOR_FACTS, ORCHESTRATOR_REQUESTS
 from contracts.vocabulary import RefusalCode
 

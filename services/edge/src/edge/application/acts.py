@@ -20,7 +20,9 @@ from contracts import (
     CallEvent,
     CallRequested,
     CallStatus,
-    CampaignEvent,
+    CampaignChangeRequested,
+    CampaignCommand,
+    CampaignCreateRequested,
     CommandOutcome,
     call_id_of,
 )
@@ -147,11 +149,25 @@ class Acts:
             lambda: self._calls.cancel(command), lambda after: mask_call(after.call) if after else None
         )
 
-    async def act_on_campaign(self, key_name: str, act: str, command: CampaignEvent) -> tuple[Campaign, bool]:
+    async def create_campaign(self, key: Key, act: str, command: CampaignCreateRequested) -> tuple[Campaign, bool]:
+        """Returns the new campaign, and whether the command is decided. Raises CampaignNotAllowed and Refused."""
+        if not key.may_reach(command.campaign_id):
+            refusal = CampaignNotAllowed(key)
+            await self.record_refusal(key.name, act, command.campaign_id, [str(refusal)])
+            raise refusal
+        return await self.act_on_campaign(key.name, act, command)
+
+    async def act_on_campaign(self, key_name: str, act: str, command: CampaignCommand) -> tuple[Campaign, bool]:
         """Returns the campaign after the command, and whether it is decided. Raises Refused and TooLarge."""
         before = await self._campaigns.get(command.campaign_id)
+        fields = _changed_terms(before, command) if isinstance(command, CampaignChangeRequested) else ()
         trail = AuditTrail(
-            self._audit, act=act, target=command.campaign_id, key_name=key_name, before=mask_campaign(before)
+            self._audit,
+            act=act,
+            target=command.campaign_id,
+            key_name=key_name,
+            fields=fields,
+            before=mask_campaign(before),
         )
         return await trail.surround(lambda: self._campaigns.command(command), mask_campaign)
 
@@ -180,6 +196,12 @@ class Acts:
         """Appends an entry for an act that was refused before its target was read."""
         trail = AuditTrail(self._audit, act=act, target=target, key_name=key_name)
         await trail.append(Stage.REFUSED, reasons=reasons)
+
+
+def _changed_terms(before: Campaign, command: CampaignChangeRequested) -> tuple[str, ...]:
+    """Returns the names of the terms that the command changes."""
+    terms = before.terms.model_dump() if before.terms else {}
+    return tuple(name for name, value in command.terms.model_dump().items() if terms.get(name) != value)
 
 
 def _status_of(stored: StoredRequest) -> dict[str, Any] | None:

@@ -73,7 +73,8 @@ def raise_if_refused(outcome: CommandOutcome | None) -> None:
         raise (RetriesExhausted if outcome.code is RefusalCode.RETRIES_EXHAUSTED else Refused)(outcome.reasons)
 
 
-def _raise_if_unacceptable(event: Event) -> None:
+def raise_if_unacceptable(event: Event) -> None:
+    """Raises Unacceptable if a request or command is not acceptable now."""
     if refusals := event.refusals(datetime.now(UTC)):
         raise Unacceptable(tuple(refusals))
 
@@ -100,7 +101,7 @@ class Calls:
         outcome that comes after this method has returned. Raises the errors of `reserve`, BacklogFull, KeyReused,
         Refused and TooLarge.
         """
-        _raise_if_unacceptable(request)
+        raise_if_unacceptable(request)
         call_id = call_id_of(request_id)
         newest = await self._log.last(call_state_filter(call_id))
         if newest is None:
@@ -132,7 +133,7 @@ class Calls:
         `before`: the call as the caller knows it. `reserve` runs before an acceptable command is sent. Raises its
         errors, BacklogFull, Refused and TooLarge.
         """
-        _raise_if_unacceptable(command)
+        raise_if_unacceptable(command)
         if _may_join_queue(command, before):
             await self._backlog.check()
         await reserve()

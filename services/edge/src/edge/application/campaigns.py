@@ -2,21 +2,28 @@
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from contracts import CampaignDecision, CampaignEvent, CampaignId
+from contracts import CampaignCommand, CampaignDecision, CampaignId, CampaignStatus, CampaignTerms
 from contracts.filters import campaign_state_filter
-from edge.application.calls import raise_if_refused
+from edge.application.calls import raise_if_refused, raise_if_unacceptable
 from edge.ports import CallLog, Requests
 
 
 class Campaign(BaseModel):
-    """Whether a campaign is paused. A paused campaign begins no attempts; its live calls continue."""
+    """A campaign: its terms and its status. Calls begin while it runs, within its period."""
 
     model_config = ConfigDict(frozen=True)
 
     campaign_id: CampaignId
+    status: CampaignStatus = Field(
+        default=CampaignStatus.UNDECLARED, description="undeclared: it was never created, and its calls begin"
+    )
     paused: bool = False
     since: AwareDatetime | None = Field(default=None, description="when it was paused or resumed; null: never")
     reason: str | None = Field(default=None, description="why it is paused, if a reason was given")
+    terms: CampaignTerms | None = Field(default=None, description="null: it was never created")
+    created_at: AwareDatetime | None = None
+    started_at: AwareDatetime | None = None
+    finished_at: AwareDatetime | None = None
 
 
 class Campaigns:
@@ -32,10 +39,24 @@ class Campaigns:
         if last is None or not isinstance(last.event, CampaignDecision):
             return Campaign(campaign_id=campaign_id)
         state = last.event.campaign
-        return Campaign(campaign_id=campaign_id, paused=state.is_paused, since=state.changed_at, reason=state.reason)
+        return Campaign(
+            campaign_id=campaign_id,
+            status=state.status,
+            paused=state.is_paused,
+            since=state.changed_at,
+            reason=state.reason,
+            terms=state.terms,
+            created_at=state.created_at,
+            started_at=state.started_at,
+            finished_at=state.finished_at,
+        )
 
-    async def command(self, command: CampaignEvent) -> tuple[Campaign, bool]:
-        """Sends a command. Returns the campaign after it, and whether the command is decided. Raises Refused."""
+    async def command(self, command: CampaignCommand) -> tuple[Campaign, bool]:
+        """Sends a command. Returns the campaign after it, and whether the command is decided.
+
+        Raises Refused, also if the command is not acceptable now and was not sent.
+        """
+        raise_if_unacceptable(command)
         outcome = await self._requests.send(command)
         raise_if_refused(outcome)
         return await self.get(command.campaign_id), outcome is not None

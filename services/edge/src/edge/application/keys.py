@@ -26,7 +26,7 @@ class Scope(StrEnum):
     READ = "read"
     """Read calls, their events, campaigns and statistics."""
     CALL = "call"
-    """Create, change, cancel and retry calls, send text in a call, pause and resume campaigns."""
+    """Create, change, cancel and retry calls, send text in a call, and act on campaigns."""
     ADMIN = "admin"
     """Read the audit log."""
 

@@ -59,5 +59,8 @@ def mask_request(request: CallRequested) -> dict[str, Any]:
 
 def mask_campaign(campaign: Campaign) -> dict[str, Any]:
     """Returns a campaign for an audit entry."""
-    reason = mask_numbers(campaign.reason) if campaign.reason else None
-    return {**campaign.model_dump(mode="json", exclude={"campaign_id"}), "reason": reason}
+    masked = campaign.model_dump(mode="json", exclude={"campaign_id"})
+    masked["reason"] = mask_numbers(campaign.reason) if campaign.reason else None
+    if campaign.terms and campaign.terms.name:
+        masked["terms"]["name"] = mask_numbers(campaign.terms.name)
+    return masked

@@ -11,10 +11,14 @@ from contracts import (
     CallChangeRequested,
     CallEvent,
     CallRetryRequested,
-    CampaignEvent,
+    CampaignChangeRequested,
+    CampaignCommand,
+    CampaignFinishRequested,
     CampaignId,
     CampaignPauseRequested,
     CampaignResumeRequested,
+    CampaignStartRequested,
+    RequestedTerms,
 )
 from edge.application.acts import Acts
 from edge.application.bulk_retry import Cursor, RetriedPage
@@ -25,13 +29,15 @@ from edge.entrypoints.resources import (
     CallResource,
     CallSelection,
     InitiatedCall,
+    NewCampaign,
     Pause,
     StoredCancel,
 )
-from edge.entrypoints.scopes import CAMPAIGN, ActRoute, create_router, key_of
+from edge.entrypoints.scopes import CAMPAIGN, PREFIX, ActRoute, CreateRoute, create_router, key_of
 
 call_router = create_router(ActRoute, "/calls", "Calls")
 campaign_router = create_router(ActRoute, "/campaigns", "Campaigns")
+create_campaign_router = create_router(CreateRoute, "/campaigns", "Campaigns")
 
 
 class ActDispatcher:
@@ -52,10 +58,9 @@ class ActDispatcher:
         details, _ = await self._acts.cancel(self._key_name, self._act, command)
         return CallResource.of(details) if details else StoredCancel(id=command.call_id)
 
-    async def act_on_campaign(self, command: CampaignEvent) -> Campaign:
-        """Returns the campaign after the command."""
-        campaign, _ = await self._acts.act_on_campaign(self._key_name, self._act, command)
-        return campaign
+    async def act_on_campaign(self, command: CampaignCommand) -> tuple[Campaign, bool]:
+        """Returns the campaign after the command, and whether the command is decided."""
+        return await self._acts.act_on_campaign(self._key_name, self._act, command)
 
     async def retry_calls(self, campaign_id: str, calls: CallSelection) -> RetriedPage:
         """Retries one page of a campaign's calls."""
@@ -130,6 +135,72 @@ async def retry_call(dispatcher: Dispatcher, call_id: UUID) -> CallResource:
     return call
 
 
+@create_campaign_router.post(
+    "",
+    name="campaign.create",
+    status_code=201,
+    response_model=Campaign,
+    responses={202: {"model": Campaign, "description": "Stored, not yet decided"}, **problems(409)},
+)
+async def create_campaign(request: Request, campaign: NewCampaign, response: Response) -> Campaign:
+    """Creates a campaign. It is a draft: no call of it is granted a slot before it is started.
+
+    The same campaign again changes nothing; one with other terms is refused (409). An id that calls already use may be
+    created, too: its waiting calls then wait for the start.
+    """
+    acts: Acts = request.app.state.acts
+    created, is_decided = await acts.create_campaign(key_of(request), "campaign.create", campaign.command())
+    response.status_code = 201 if is_decided else 202
+    response.headers["Location"] = f"{PREFIX}/campaigns/{campaign.campaign_id}"
+    return created
+
+
+@campaign_router.put(
+    f"/{CAMPAIGN}",
+    name="campaign.change",
+    response_model=Campaign,
+    response_description="The campaign after the change",
+    responses={202: {"model": Campaign, "description": "Stored, not yet decided"}, **problems(404, 409)},
+)
+async def change_campaign(
+    dispatcher: Dispatcher, campaign_id: CampaignId, terms: RequestedTerms, response: Response
+) -> Campaign:
+    """Replaces the terms of a campaign, for all of its calls that have no slot yet. Left out: the default."""
+    campaign, is_decided = await dispatcher.act_on_campaign(
+        CampaignChangeRequested(campaign_id=campaign_id, terms=terms)
+    )
+    response.status_code = 200 if is_decided else 202
+    return campaign
+
+
+@campaign_router.post(
+    f"/{CAMPAIGN}/start",
+    name="campaign.start",
+    status_code=202,
+    response_model=Campaign,
+    response_description="The campaign; if it is a draft, the command is stored and not yet decided",
+    responses=problems(404, 409),
+)
+async def start_campaign(dispatcher: Dispatcher, campaign_id: CampaignId) -> Campaign:
+    """Starts a campaign: its calls are granted slots within its period. Starting it again changes nothing."""
+    campaign, _ = await dispatcher.act_on_campaign(CampaignStartRequested(campaign_id=campaign_id))
+    return campaign
+
+
+@campaign_router.post(
+    f"/{CAMPAIGN}/finish",
+    name="campaign.finish",
+    status_code=202,
+    response_model=Campaign,
+    response_description="The campaign; if it is not finished, the command is stored and not yet decided",
+    responses=problems(404, 409),
+)
+async def finish_campaign(dispatcher: Dispatcher, campaign_id: CampaignId) -> Campaign:
+    """Finishes a campaign for good. Its live calls continue, its waiting calls expire, and requests are refused."""
+    campaign, _ = await dispatcher.act_on_campaign(CampaignFinishRequested(campaign_id=campaign_id))
+    return campaign
+
+
 @campaign_router.post(
     f"/{CAMPAIGN}/pause",
     name="campaign.pause",
@@ -146,7 +217,8 @@ async def pause_campaign(dispatcher: Dispatcher, campaign_id: CampaignId, pause:
     calls wait; those of other campaigns are not affected. A campaign may be paused before it has calls.
     """
     reason = pause.reason if pause else None
-    return await dispatcher.act_on_campaign(CampaignPauseRequested(campaign_id=campaign_id, reason=reason))
+    campaign, _ = await dispatcher.act_on_campaign(CampaignPauseRequested(campaign_id=campaign_id, reason=reason))
+    return campaign
 
 
 @campaign_router.post(
@@ -159,7 +231,8 @@ async def pause_campaign(dispatcher: Dispatcher, campaign_id: CampaignId, pause:
 )
 async def resume_campaign(dispatcher: Dispatcher, campaign_id: CampaignId) -> Campaign:
     """Resumes a campaign: its waiting calls are granted slots again. Resuming a running campaign changes nothing."""
-    return await dispatcher.act_on_campaign(CampaignResumeRequested(campaign_id=campaign_id))
+    campaign, _ = await dispatcher.act_on_campaign(CampaignResumeRequested(campaign_id=campaign_id))
+    return campaign
 
 
 @campaign_router.post(

@@ -84,6 +84,7 @@ def create_app(
         acts.call_router,
         lists.campaigns_router,
         campaigns.read_router,
+        acts.create_campaign_router,
         acts.campaign_router,
     )
     for router in (*rest, events.router, audit.router):

@@ -13,8 +13,11 @@ from contracts import (
     RETRYABLE_STATUSES,
     CallChangeRequested,
     CallStatus,
+    CampaignCreateRequested,
+    CampaignId,
     CampaignStatistics,
     Disposition,
+    RequestedTerms,
     RetryableStatus,
 )
 from contracts.events.requests import PauseReason
@@ -141,6 +144,17 @@ class Pause(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     reason: PauseReason | None = Field(default=None, description="shown with the campaign")
+
+
+class NewCampaign(RequestedTerms):
+    """A campaign to create: its id and its terms."""
+
+    campaign_id: CampaignId
+
+    def command(self) -> CampaignCreateRequested:
+        """Returns the command that creates it."""
+        terms = RequestedTerms.model_validate(self.model_dump(exclude={"campaign_id"}))
+        return CampaignCreateRequested(campaign_id=self.campaign_id, terms=terms)
 
 
 class CallSelection(BaseModel):

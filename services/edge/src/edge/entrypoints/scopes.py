@@ -101,7 +101,7 @@ class CallRoute(ScopedRoute):
 
 
 class CreateRoute(CallRoute):
-    """A route that creates calls. The campaign is in the body: `edge.application.acts.Acts.create` checks it."""
+    """A route that creates a call or a campaign. `edge.application.acts.Acts` checks the campaign in the body."""
 
     async def check_campaign(self, request: Request) -> None:
         """Does nothing."""

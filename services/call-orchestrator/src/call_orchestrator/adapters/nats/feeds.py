@@ -6,7 +6,7 @@ from contextlib import aclosing, asynccontextmanager
 from nats.aio.client import Client
 
 from call_orchestrator.domain.slots import Begun, Claimed, Decided, Granted, Released, SlotEvent, Waiting
-from call_orchestrator.ports import PausedCampaigns
+from call_orchestrator.ports import CampaignStates
 from chassis.direct_get import StoredMessage
 from chassis.event_log import EventLog, StoredEvent
 from chassis.live import chained, listen
@@ -19,6 +19,7 @@ from contracts import (
     AdmissionGranted,
     AdmissionReleased,
     CallStatus,
+    Campaign,
     CampaignDecision,
     DialClaimed,
     Event,
@@ -71,18 +72,18 @@ class NatsFeeds:
             yield ([waiting for stored in batch if (waiting := _waiting(stored))] async for batch in batches)
 
     @asynccontextmanager
-    async def paused(self) -> AsyncIterator[AsyncIterator[PausedCampaigns]]:
-        """Yields whether campaigns are paused: first all of them (there are few such events), then each change.
+    async def campaigns(self) -> AsyncIterator[AsyncIterator[CampaignStates]]:
+        """Yields the states of campaigns: first all of them (they have few events), then each change.
 
         Raises UnreadableEvent: it may be a pause.
         """
         present = await self._present_campaigns()
         following = follow(self._client, CALLS, CAMPAIGN_FILTERS, start_sequence=present.sequence + 1)
         async with aclosing(decoded(following, CALLS)) as batches:
-            yield _paused(present, batches)
+            yield _states(present, batches)
 
-    async def _present_campaigns(self) -> PausedCampaigns:
-        """Returns the pauses up to a sequence of the log. Each event costs one request to the leader, at any length."""
+    async def _present_campaigns(self) -> CampaignStates:
+        """Returns the campaigns up to a sequence of the log. Each event costs one request to the leader."""
         [filter], events, sequence = CAMPAIGN_FILTERS, list[Event](), 0
         while True:
             while found := await next_at_leader(self._client, CALLS.name, filter, sequence + 1):
@@ -91,21 +92,19 @@ class NatsFeeds:
                 sequence = stored.sequence
             end_sequence = await end_without(self._client, CALLS.name, CAMPAIGN_FILTERS, sequence)
             if end_sequence is not None:  # otherwise one was stored meanwhile, or the leader has changed
-                return PausedCampaigns(end_sequence, paused_by(events))
+                return CampaignStates(end_sequence, campaigns_after(events))
 
 
-async def _paused(
-    present: PausedCampaigns, batches: AsyncIterator[list[StoredEvent]]
-) -> AsyncIterator[PausedCampaigns]:
+async def _states(present: CampaignStates, batches: AsyncIterator[list[StoredEvent]]) -> AsyncIterator[CampaignStates]:
     yield present
     async for batch in batches:
         if batch:
-            yield PausedCampaigns(batch[-1].sequence, paused_by(stored.event for stored in batch))
+            yield CampaignStates(batch[-1].sequence, campaigns_after(stored.event for stored in batch))
 
 
-def paused_by(events: Iterable[Event]) -> dict[str, bool]:
-    """Returns whether each campaign is paused after these events, by its id."""
-    return {event.campaign_id: event.campaign.is_paused for event in events if isinstance(event, CampaignDecision)}
+def campaigns_after(events: Iterable[Event]) -> dict[str, Campaign]:
+    """Returns the campaigns after these events, by id."""
+    return {event.campaign_id: event.campaign for event in events if isinstance(event, CampaignDecision)}
 
 
 async def _slot_events(

@@ -1,0 +1,112 @@
+"""Which campaigns are open, from their events and the time.
+
+`call_orchestrator.domain.slots` has no clock. So `OpenCampaigns` updates it at each event of a campaign, and at each
+begin and end of a campaign's period.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
+
+from call_orchestrator import metrics
+from call_orchestrator.application.stored import StoredCampaign
+from call_orchestrator.domain.decisions import Refused
+from call_orchestrator.domain.limits import OPEN, CampaignLimits
+from call_orchestrator.domain.slots import Slots
+from call_orchestrator.ports import CampaignStates
+from contracts import Campaign
+
+MAX_SLEEP_SECONDS = 60.0
+"""The clock of the server may be corrected meanwhile."""
+_MIN_SLEEP_SECONDS = 0.01
+
+
+class OpenCampaigns:
+    """The campaigns that this replica has read, without those that were never closed and have no terms."""
+
+    def __init__(self, slots: Slots, now: Callable[[], datetime]) -> None:
+        self._slots = slots
+        self._now = now
+        self._sequence = 0
+        """Up to which event of a campaign the campaigns are known."""
+        self._known: dict[str, Campaign] = {}
+        self._finished: set[str] = set()
+        self._has_changed = asyncio.Event()
+
+    def forget(self) -> None:
+        """Forgets all campaigns before their events are read again. No call is granted a slot until then."""
+        self._known.clear()
+        self._finished.clear()
+        self._slots.forget_campaigns()
+
+    def update(self, states: CampaignStates) -> None:
+        """Notes campaigns that were received; the first update after `forget` has all that have an event."""
+        self._sequence = states.sequence
+        self._keep(states.campaigns)
+
+    def note(self, stored: StoredCampaign) -> bool:
+        """Notes a campaign that was read at the leader. Returns whether it is newer than what was received."""
+        campaign = stored.campaign
+        if self._slots.closed is None or stored.sequence <= self._sequence or self._is_known(campaign):
+            return False
+        self._keep({campaign.campaign_id: campaign})
+        return True
+
+    def refusal(self, campaign_id: str) -> Refused | None:
+        """Returns why a request for a call of this campaign is refused, if it is. A replica may learn it late."""
+        if campaign_id in self._finished:
+            return Refused(f"campaign_id: the campaign {campaign_id} is finished; create another one")
+        return None
+
+    def refresh(self) -> None:
+        """Opens and closes campaigns whose period has begun or ended."""
+        if self._slots.closed is not None:
+            self._update_slots(one for one in self._known.values() if one.starts_at or one.ends_at)
+
+    async def wait_for_period(self) -> None:
+        """Returns after the next begin or end of a period has come, or earlier."""
+        self._has_changed.clear()
+        next_at, now = self._next_change_at(), self._now()
+        seconds = max((next_at - now).total_seconds(), _MIN_SLEEP_SECONDS) if next_at else None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds and min(seconds, MAX_SLEEP_SECONDS)):
+                await self._has_changed.wait()
+        self.refresh()
+
+    def _is_known(self, campaign: Campaign) -> bool:
+        if campaign.finished_at:
+            return campaign.campaign_id in self._finished
+        return self._known.get(campaign.campaign_id) == (campaign if _is_kept(campaign) else None)
+
+    def _keep(self, campaigns: Mapping[str, Campaign]) -> None:
+        for campaign_id, campaign in campaigns.items():
+            if campaign.finished_at:
+                self._finished.add(campaign_id)
+            if _is_kept(campaign):
+                self._known[campaign_id] = campaign
+            else:
+                self._known.pop(campaign_id, None)
+        self._update_slots(campaigns.values())
+        metrics.PAUSED.set(sum(one.is_paused for one in self._known.values()))
+        self._has_changed.set()
+
+    def _update_slots(self, campaigns: Iterable[Campaign]) -> None:
+        now = self._now()
+        self._slots.update_campaigns({one.campaign_id: _limits(one, now) for one in campaigns})
+
+    def _next_change_at(self) -> datetime | None:
+        now = self._now()
+        instants = (at for one in self._known.values() for at in (one.starts_at, one.ends_at))
+        return min((at for at in instants if at and at > now), default=None)
+
+
+def _is_kept(campaign: Campaign) -> bool:
+    return not campaign.finished_at and (campaign.is_paused or campaign.terms is not None)
+
+
+def _limits(campaign: Campaign, now: datetime) -> CampaignLimits:
+    if not _is_kept(campaign) and not campaign.finished_at:
+        return OPEN
+    max_live = campaign.terms.max_concurrent_calls if campaign.terms else None
+    return CampaignLimits(is_open=campaign.is_open(now), max_live=max_live)

@@ -1,0 +1,90 @@
+"""Campaigns in the contracts: which terms a command may have, and when the calls of a campaign may begin."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from contracts import Campaign, CampaignCreated, CampaignStatus, CampaignTerms, RequestedTerms, decode
+
+NOW = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+DRAFT = Campaign(campaign_id="a").created(NOW, CampaignTerms())
+
+
+@pytest.mark.parametrize(
+    ("terms", "field", "remedy"),
+    [
+        ({"mode": "live"}, "mode", "live conversations are not available; use turn_based"),
+        ({"mode": "chat"}, "mode", "Input should be 'turn_based'"),
+        (
+            {"starts_at": NOW, "ends_at": NOW},
+            "ends_at",
+            "is not after starts_at; give a later instant, or leave it out",
+        ),
+        ({"max_concurrent_calls": 0}, "max_concurrent_calls", "greater than or equal to 1"),
+        ({"name": " "}, "name", "at least 1 character"),
+        ({"pace": 3}, "pace", "Extra inputs are not permitted"),
+        ({"starts_at": "2026-03-02T15:00:00"}, "starts_at", "timezone"),
+    ],
+)
+def test_unacceptable_terms_are_refused_with_their_field_and_a_remedy(
+    terms: dict[str, Any], field: str, remedy: str
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        RequestedTerms.model_validate(terms)
+    [error] = refused.value.errors()
+    assert error["loc"] == (field,)
+    assert remedy in error["msg"]
+
+
+@pytest.mark.parametrize(
+    ("terms", "refusals"),
+    [
+        (RequestedTerms(starts_at=NOW - HOUR, ends_at=NOW + HOUR), []),
+        (RequestedTerms(ends_at=NOW), ["ends_at: is over; give a later instant, or leave it out"]),
+        (
+            RequestedTerms(starts_at=NOW + timedelta(days=401)),
+            ["starts_at: more than 400 days ahead; give an earlier instant"],
+        ),
+        (
+            RequestedTerms(name="a\u202eb"),
+            ["name: it has a line break, a control character or an invisible character; write one plain line"],
+        ),
+    ],
+)
+def test_terms_that_are_not_acceptable_now_are_refused(terms: RequestedTerms, refusals: list[str]) -> None:
+    assert terms.refusals(NOW) == refusals
+
+
+def test_stored_terms_are_not_validated_again_and_keep_unknown_fields() -> None:
+    body = (
+        b'{"campaign": {"campaign_id": "a", "terms": {"mode": "live", "pace": 3}}, "occurred_at": "2026-03-02T15:00Z"}'
+    )
+    event = decode("campaign.created.a", body)
+    assert isinstance(event, CampaignCreated)
+    assert event.campaign.terms
+    assert event.campaign.terms.model_dump(exclude_unset=True) == {"mode": "live", "pace": 3}
+
+
+def test_the_status_of_a_campaign_follows_from_its_acts() -> None:
+    running = DRAFT.started(NOW)
+    statuses = [one.status for one in (Campaign(campaign_id="a"), DRAFT, running, running.paused(NOW, None))]
+    assert statuses == [
+        CampaignStatus.UNDECLARED,
+        CampaignStatus.DRAFT,
+        CampaignStatus.RUNNING,
+        CampaignStatus.PAUSED,
+    ]
+    assert running.paused(NOW, None).finished(NOW).status is CampaignStatus.FINISHED
+
+
+def test_a_campaign_is_open_while_it_runs_within_its_period() -> None:
+    limited = CampaignTerms(starts_at=NOW, ends_at=NOW + HOUR)
+    running = DRAFT.changed(limited).started(NOW)
+    instants = (NOW - HOUR / 60, NOW, NOW + HOUR - HOUR / 60, NOW + HOUR)
+    assert [running.is_open(at) for at in instants] == [False, True, True, False]
+    for closed in (DRAFT, running.paused(NOW, None), running.finished(NOW)):
+        assert not any(closed.is_open(at) for at in instants)
+    assert all(Campaign(campaign_id="a").is_open(at) for at in instants)
