@@ -8,6 +8,7 @@ from starlette.types import ASGIApp
 
 from contracts import Call
 from edge.adapters import nats as adapter
+from edge.application import event_streams
 from edge.settings import Settings
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 ID = "5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11"
 ROUTES = [
+    ("GET", "/calls", "read"),
     ("GET", "/calls/metrics", "read"),
     ("GET", "/calls/by-request/r-1", "read"),
     ("GET", f"/calls/{ID}", "read"),
@@ -25,6 +27,8 @@ ROUTES = [
     ("POST", f"/calls/{ID}/cancel", "call"),
     ("POST", f"/calls/{ID}/retry", "call"),
     ("POST", f"/calls/{ID}/response", "call"),
+    ("GET", "/campaigns", "read"),
+    ("GET", "/events", "read"),
     ("GET", "/campaigns/spring", "read"),
     ("POST", "/campaigns", "call"),
     ("PUT", "/campaigns/spring", "call"),
@@ -57,6 +61,7 @@ async def test_the_one_required_scope_is_sufficient(
     as_: "As", method: str, path: str, scope: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adapter, "OUTCOME_SECONDS", 0.1)
+    monkeypatch.setattr(event_streams, "MAX_STREAM_SECONDS", 0.1)
     name = {"read": "reader", "call": "caller", "admin": "auditor"}[scope]
 
     answer = await as_(name).request(method, f"/api/v1{path}")
