@@ -40,7 +40,17 @@ def install(app: FastAPI) -> None:
             schemas = schema.setdefault("components", {}).setdefault("schemas", {})
             described = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas |= {**described.pop("$defs"), "Problem": described}
+            _describe_streams(schema)
             app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]
+
+
+def _describe_streams(schema: dict[str, Any]) -> None:
+    """Describes streams of events as text. FastAPI uses `itemSchema`, which OpenAPI 3.1 does not have."""
+    for operation in (one for methods in schema["paths"].values() for one in methods.values()):
+        for response in operation["responses"].values():
+            for media in response.get("content", {}).values():
+                if media.pop("itemSchema", None):
+                    media["schema"] = {"type": "string"}
