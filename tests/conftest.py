@@ -1,6 +1,7 @@
 """Real servers for the tests: containers if a Docker engine answers, otherwise embedded servers."""
 
 import asyncio
+import os
 import re
 import subprocess
 import time
@@ -17,6 +18,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import ServerError
 
 from centralita.embedded.servers import mongo_server, nats_server
+from centralita.embedded.vendors import ANY_TIME
 from chassis.event_log import EventLog
 from chassis.provision import provision
 from contracts.streams import CALLS
@@ -24,6 +26,7 @@ from contracts.streams import CALLS
 if TYPE_CHECKING:
     from testcontainers.core.container import DockerContainer
 
+os.environ.setdefault("CALLING_RULES", ANY_TIME)  # the tests and their processes call simulators, at any hour
 COMPOSE = Path(__file__).parents[1] / "docker-compose.yml"
 START_SECONDS = 60
 

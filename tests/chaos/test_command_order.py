@@ -17,6 +17,7 @@ from nats.aio.client import Client
 
 from centralita.embedded.processes import SupervisedProcess
 from centralita.embedded.servers import nats_server
+from centralita.embedded.vendors import ANY_TIME
 from centralita.replay.messages import Message
 from chassis.provision import provision
 from chassis.stream_reader import last_sequence, read
@@ -88,6 +89,7 @@ async def test_no_cancel_is_lost_when_orchestrators_are_killed(tmp_path: Path) -
             "NATS_URL": url,
             "LOG_LEVEL": "WARNING",
             "ALLOWED_COUNTRIES": "US",
+            "CALLING_RULES": ANY_TIME,
         }
         services = [
             SupervisedProcess(name, [sys.executable, "-m", "call_orchestrator"], environment, tmp_path / f"{name}.log")

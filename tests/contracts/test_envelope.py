@@ -119,6 +119,7 @@ VERSION_2 = {
     "call.created",
     "call.due",
     "call.hangup_requested",
+    "call.put_off",
     "call.settlement_requested",
     "call.status_changed",
     "campaign.paused",

@@ -20,6 +20,7 @@ from tests.builders.calls import NOW, a_call
 from tests.integration.call_orchestrator.conftest import running
 
 import contracts
+from centralita.embedded.vendors import ANY_TIME
 from chassis import delivery
 from chassis.event_log import EventLog
 from chassis.metrics import UNREADABLE
@@ -65,6 +66,7 @@ async def newer_replica(nats_url: str, contracts_folder: Path) -> AsyncIterator[
             "PATH": os.environ["PATH"],
             "NATS_URL": nats_url,
             "ALLOWED_COUNTRIES": "US",
+            "CALLING_RULES": ANY_TIME,
             "PYTHONPATH": str(contracts_folder),
         },
         stdout=asyncio.subprocess.PIPE,

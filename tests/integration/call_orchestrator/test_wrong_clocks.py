@@ -13,6 +13,7 @@ import pytest
 from nats.aio.client import Client
 from tests.integration.call_orchestrator.conftest import Ask, call_of, end, until, until_dialing, with_status
 
+from centralita.embedded.vendors import ANY_TIME
 from chassis.event_log import EventLog
 from contracts import Call, CallRequested, CallStatus, TimerDue, call_id_of
 from contracts.streams import CALLS
@@ -28,6 +29,7 @@ async def replica(nats_url: str, clock: str) -> AsyncIterator[None]:
         "PATH": os.environ["PATH"],
         "NATS_URL": nats_url,
         "ALLOWED_COUNTRIES": "US",
+        "CALLING_RULES": ANY_TIME,
         "TWILIO_CALLS_PER_SECOND": "100",
         "LD_PRELOAD": str(LIBRARY),
         "FAKETIME": clock,

@@ -1,6 +1,6 @@
 """Reading calls, their events and the metrics over REST."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -11,6 +11,7 @@ from nats.aio.msg import Msg
 from chassis.event_log import EventLog
 from contracts import (
     Call,
+    CallPutOff,
     CallStatus,
     CampaignStatistics,
     CampaignStatisticsQuery,
@@ -20,6 +21,7 @@ from contracts import (
     TelephonyStatusReported,
     call_id_of,
 )
+from contracts.call import Permission
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import Orchestrator
@@ -48,7 +50,10 @@ async def test_a_waiting_call_shows_its_public_fields(api: httpx.AsyncClient, wa
     assert datetime.fromisoformat(shown.pop("updated_at")) >= waiting.created_at
     assert datetime.fromisoformat(shown.pop("scheduled_at")) == waiting.due_at
     assert datetime.fromisoformat(shown.pop("created_at")) == waiting.created_at
-    nothing_yet = ("next_attempt_at", "dialed_at", "answered_at", "ended_at", "duration", "disposition", "reason")
+    nothing_yet = (
+        *("next_attempt_at", "dialed_at", "answered_at", "ended_at", "duration", "disposition", "reason"),
+        *("permission", "purpose", "time_zone"),
+    )
     assert shown == {
         "id": str(waiting.call_id),
         "request_id": "r-1",
@@ -149,6 +154,25 @@ async def test_the_events_of_a_call_are_returned_in_log_order(
     assert sorted(events[0]) == ["data", "sequence", "source", "time", "type", "unreadable"]
 
 
+async def test_the_decisions_about_a_call_name_the_rule_of_the_calling_policy(
+    api: httpx.AsyncClient, waiting: Call, calls: EventLog
+) -> None:
+    opens_at = waiting.created_at + timedelta(hours=12)
+    permission = Permission(rule="calling_hours", detail="22:00 is outside 08:00-21:00", policy_version="1")
+    put_off = waiting.model_copy(update={"due_at": opens_at, "deadline_at": opens_at, "permission": permission})
+    await calls.append(CallPutOff(call=put_off, occurred_at=waiting.created_at))
+    await calls.append(DialClaimed(call_id=waiting.call_id, attempt=1))
+
+    created, decided = (await api.get(f"/api/v1/calls/{waiting.call_id}/decisions")).json()
+
+    assert (created["type"], created["status"], created["permission"]) == ("call.created.v2", "pending", None)
+    assert (decided["type"], decided["status"]) == ("call.put_off.v2", "pending")
+    assert decided["permission"] == permission.model_dump()
+    assert datetime.fromisoformat(decided["due_at"]) == opens_at
+    shown = (await api.get(f"/api/v1/calls/{waiting.call_id}")).json()
+    assert shown["permission"] == permission.model_dump()
+
+
 async def test_an_event_that_cannot_be_decoded_is_shown_as_unreadable(
     api: httpx.AsyncClient, talking: Call, bus_client: Client
 ) -> None:
@@ -165,7 +189,7 @@ async def test_an_event_that_cannot_be_decoded_is_shown_as_unreadable(
 
 async def test_an_unknown_call_is_answered_with_404(api: httpx.AsyncClient) -> None:
     unknown = uuid4()
-    for path in (f"{unknown}", f"{unknown}/events", "by-request/unknown"):
+    for path in (f"{unknown}", f"{unknown}/events", f"{unknown}/decisions", "by-request/unknown"):
         answer = await api.get(f"/api/v1/calls/{path}")
 
         assert answer.status_code == 404, path

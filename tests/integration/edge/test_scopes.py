@@ -21,6 +21,7 @@ ROUTES = [
     ("GET", "/calls/by-request/r-1", "read"),
     ("GET", f"/calls/{ID}", "read"),
     ("GET", f"/calls/{ID}/events", "read"),
+    ("GET", f"/calls/{ID}/decisions", "read"),
     ("POST", "/calls", "call"),
     ("PUT", f"/calls/{ID}", "call"),
     ("POST", f"/calls/{ID}/initiate", "call"),

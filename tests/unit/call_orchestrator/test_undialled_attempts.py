@@ -226,6 +226,8 @@ def test_a_decision_sets_every_field_that_the_state_determines() -> None:
         "retry_policy",
         "call_timeout_seconds",
         "max_call_seconds",
+        "purpose",
+        "time_zone",
         "created_at",
         "command_sequence",
         "granted_sequence",

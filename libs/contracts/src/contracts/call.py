@@ -9,7 +9,17 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from contracts.instants import Instant
 from contracts.retry_policy import RetryPolicy
 from contracts.values import CallId
-from contracts.vocabulary import CallStatus, Disposition, HangupReason
+from contracts.vocabulary import CallStatus, Disposition, HangupReason, Purpose
+
+
+class Permission(BaseModel):
+    """What the calling policy said about a dial: that it is permitted, later, or never."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    rule: str = Field(description="the rule that decided, such as calling_hours or unknown_zone")
+    detail: str = Field(description="its inputs and result, for a person to read")
+    policy_version: str = Field(description="identifies the rules and settings that were in force")
 
 
 class CallProgress(TypedDict):
@@ -33,6 +43,7 @@ class CallProgress(TypedDict):
     disposition: Disposition | None
     hangup_reason: HangupReason | None
     settlement_checks: int
+    permission: Permission | None
 
 
 class Call(BaseModel):
@@ -62,6 +73,12 @@ class Call(BaseModel):
     max_call_seconds: int = Field(description="how long it may last once answered")
     key_name: str | None = Field(
         default=None, description="name of the API key that requested the call; null: requested on the bus"
+    )
+    purpose: Purpose | None = Field(
+        default=None, description="why the person is called; null: unknown, so the rules of all purposes apply"
+    )
+    time_zone: str | None = Field(
+        default=None, description="IANA time zone of the callee; null: that of the number, or all that it may have"
     )
     created_at: Instant
     status: CallStatus
@@ -121,6 +138,12 @@ class Call(BaseModel):
         default=0,
         validation_alias=AliasChoices("settlement_checks", "checks"),
         description="how often the provider was asked what became of this attempt",
+    )
+
+    permission: Permission | None = Field(
+        default=None,
+        description="what the calling policy said at this event; null: the event decided nothing about a dial, or the "
+        "dial that it decided on is not delayed",
     )
 
     def may_use_line(self, attempt: int) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from contracts.call import Call
+from contracts.call import Call, Permission
 from contracts.campaign import Campaign
 from contracts.campaign_terms import RequestedTerms
 from contracts.event import Event
@@ -16,6 +16,7 @@ from contracts.events.calls import (
     CallCreated,
     CallDue,
     CallHangupRequested,
+    CallPutOff,
     CallSettlementRequested,
     CallStatusChanged,
 )
@@ -109,6 +110,20 @@ _HANGING_UP = _CONCLUDED.model_copy(update={"hangup_reason": HangupReason.CONCLU
 
 _QUEUED = CALL.model_copy(update={"is_queued": True, "deadline_at": _CREATED + timedelta(days=1)})
 
+_OPENS = _CREATED + timedelta(hours=17)
+_PUT_OFF = CALL.model_copy(
+    update={
+        "due_at": _OPENS,
+        "deadline_at": _OPENS,
+        "dial_expires_at": _OPENS + timedelta(days=1),
+        "permission": Permission(
+            rule="calling_hours",
+            detail="22:00 on Monday in America/New_York; sales calls to US are permitted from 08:00 to 21:00",
+            policy_version="3f1c9a2b",
+        ),
+    }
+)
+
 _PAUSED = Campaign(campaign_id=CAMPAIGN_ID).paused(_CREATED, "public holiday")
 _RESUMED = _CREATED + timedelta(days=1)
 _TERMS = RequestedTerms(
@@ -144,6 +159,7 @@ _ALL: tuple[Event, ...] = (
     CampaignFinishRequested(campaign_id=CAMPAIGN_ID),
     CallCreated(call=CALL, occurred_at=_CREATED),
     CallDue(call=_QUEUED, occurred_at=_CREATED),
+    CallPutOff(call=_PUT_OFF, occurred_at=_CREATED),
     QueueJoined(call_id=CALL_ID, campaign_id=CAMPAIGN_ID, attempt=1, due_at=_CREATED, due_sequence=1041),
     AdmissionGranted(call_id=CALL_ID, campaign_id=CAMPAIGN_ID, attempt=1, due_sequence=1041, replay_from_sequence=988),
     AdmissionReleased(call_id=CALL_ID, attempt=1, grant_sequence=1043),

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 from uuid import UUID, uuid5
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import phonenumbers
 from pydantic import AfterValidator, StringConstraints
@@ -43,6 +44,18 @@ _SUBJECT_PART = r"^[A-Za-z0-9_-]+$"  # one token of a NATS subject: no dot, no w
 
 PhoneNumber = Annotated[str, StringConstraints(max_length=16), AfterValidator(_e164)]
 """A telephone number in E.164. Personal data: never write it to a log line."""
+
+
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"no time zone {name!r}; write its IANA name, such as America/New_York") from error
+    return name
+
+
+TimeZone = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_+/-]{1,64}$"), AfterValidator(_time_zone)]
+"""The IANA name of a time zone."""
 
 CallId = UUID
 CampaignId = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=_SUBJECT_PART)]

@@ -1,10 +1,12 @@
 """The settings of the service; the only module of it that reads the environment."""
 
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
+from call_orchestrator.domain.calling_policy import CallingPolicy
 from chassis.settings import ServiceSettings
 from contracts.events.requests import MIN_RING_SECONDS
 from contracts.numbers import COUNTRIES, country_of
@@ -42,6 +44,16 @@ class Settings(ServiceSettings):
     allowed_countries: Annotated[frozenset[str], NoDecode] = Field(
         default=frozenset(), description="countries that may be called, ISO 3166-1 alpha-2, comma-separated"
     )
+
+    calling_rules: Path | None = Field(
+        default=None, description="CSV file with calling rules in place of the shipped ones; docs/compliance.md"
+    )
+
+    @field_validator("calling_rules")
+    @classmethod
+    def _are_valid_rules(cls, file: Path | None) -> Path | None:
+        CallingPolicy.shipped(file)
+        return file
 
     @field_validator("allowed_countries", mode="before")
     @classmethod

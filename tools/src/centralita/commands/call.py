@@ -17,7 +17,7 @@ from centralita.commands.exit_codes import CommandFailed, ExitCode
 from centralita.commands.output import print_json, screen
 from centralita.commands.tail import print_events
 from centralita.operations.following import Follower
-from contracts import CallRequested, CommandOutcome, Envelope, call_id_of, outcome_subject, reasons_of
+from contracts import CallRequested, CommandOutcome, Envelope, Purpose, call_id_of, outcome_subject, reasons_of
 
 ANSWER_SECONDS = 10.0
 SCRIPT = "Hello, this is a call from Centralita.\n\nSay who you are, ask how they are, and say goodbye."
@@ -39,6 +39,12 @@ def run_call(
     variable: _Pairs = None,
     metadata: _Pairs = None,
     language: Annotated[str, typer.Option(help="es or en, with or without a region")] = "en",
+    purpose: Annotated[
+        Purpose | None, typer.Option(help="why the person is called; default: the rules of all purposes apply")
+    ] = None,
+    time_zone: Annotated[
+        str | None, typer.Option(help="of the callee, such as America/New_York; default: that of the number")
+    ] = None,
     at: Annotated[datetime | None, typer.Option(help="not before this instant, in UTC")] = None,
     retries: Annotated[int | None, typer.Option(help="number of attempts after the first")] = None,
     retry_delay: Annotated[int | None, typer.Option(help="seconds between two attempts")] = None,
@@ -60,6 +66,8 @@ def run_call(
         "variables": _pairs(variable, "--variable"),
         "metadata": _pairs(metadata, "--metadata"),
         "language": language,
+        "purpose": purpose,
+        "time_zone": time_zone,
         "scheduled_at": options.in_utc(at),
         "max_retries": retries,
         "retry_delay_seconds": retry_delay,

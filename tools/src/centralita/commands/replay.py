@@ -152,6 +152,10 @@ def run_verify(
     dial_within: Annotated[
         float, typer.Option(envvar="DIAL_WITHIN_MINUTES", min=0, help="minutes; the orchestrator's setting")
     ] = 1440,
+    calling_rules: Annotated[
+        Path | None,
+        typer.Option(envvar="CALLING_RULES", exists=True, dir_okay=False, help="file; the orchestrator's setting"),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="count doubts as differences (killed services cause some)")
     ] = False,
@@ -162,8 +166,14 @@ def run_verify(
 ) -> None:
     """Decides every recorded input again with this version's rules. Exit code 1: a decision differs."""
     require("call_orchestrator")
+    from centralita.replay.decisions import read_calling_policy
     from centralita.replay.split_record import SplitRecord, split_export, split_streams
     from centralita.replay.verifying import verify
+
+    try:
+        calling_policy = read_calling_policy(calling_rules)
+    except ValueError as error:
+        exit_codes.fail(str(error), code=ExitCode.WRONG_USE)
 
     async def split(scope: Scope, folder: Path) -> SplitRecord:
         if file is not None:
@@ -179,6 +189,7 @@ def run_verify(
                 verification = await verify(
                     record,
                     dial_within=timedelta(minutes=dial_within),
+                    calling_policy=calling_policy,
                     progress=lambda done, total: update("deciding again", done, total),
                 )
         print_json(verification, numbers=numbers) if json else print_view(

@@ -23,7 +23,7 @@ from centralita.embedded.servers import (
     restartable_mongo_server,
     restartable_nats_server,
 )
-from centralita.embedded.vendors import Vendors, vendors
+from centralita.embedded.vendors import ANY_TIME, Vendors, vendors
 from chassis.addresses import connection
 from chassis.migrate import migrate
 from chassis.provision import NotEnoughNodes, NotMigrated, provision
@@ -147,6 +147,7 @@ def _own_settings(
         "APP_BASE_URL": environment.get("APP_BASE_URL") or urls["edge"],
         "MEDIA_BASE_URL": environment.get("MEDIA_BASE_URL") or environment.get("APP_BASE_URL") or urls["voice"],
         "VOICE_URL": urls["voice"],
+        **({} if "twilio" in running_vendors.real else {"CALLING_RULES": environment.get("CALLING_RULES") or ANY_TIME}),
         **running_vendors.environment,
         "MONGO_URL": mongo_url,
         **settings,

@@ -24,6 +24,8 @@ SIMULATED_SETTINGS = {
     "ELEVENLABS_MAX_CONCURRENCY": "20",
     "OPENAI_API_KEY": "simulated-key",
 }
+ANY_TIME = str(Path(__file__).with_name("any_time.csv"))
+"""`CALLING_RULES` of a run with the simulator of Twilio, unless another file is given: no person is called."""
 START_SECONDS = 30
 
 

@@ -1,16 +1,18 @@
 """Deciding one input again by the orchestrator's own rules. Needs the extra ``replay``.
 
-The only module of the tools that knows a service's rules: it runs them and repeats none.
+The only module of the tools that runs a service's rules; it repeats none.
 """
 
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import get_args
 
 from call_orchestrator.application.call_decisions import decide_call
 from call_orchestrator.application.call_inputs import DecidingEvent, call_input
 from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.stored import pauses_of
+from call_orchestrator.domain.calling_policy import CallingPolicy
 from chassis.event_log import StoredEvent
 from contracts import Call, CallDecision, CallStatus, Event
 from contracts.numbers import country_of
@@ -55,7 +57,12 @@ def by_former_rules(recorded: CallDecision, now: CallDecision) -> CallDecision:
     )
 
 
-def policy_of(call: Call | None, dial_within: timedelta, allowed_countries: frozenset[str]) -> Policy:
+def policy_of(
+    call: Call | None,
+    dial_within: timedelta,
+    allowed_countries: frozenset[str],
+    calling_policy: CallingPolicy | None = None,
+) -> Policy:
     """Returns the defaults that were in force when a call was created, as far as the call carries them.
 
     A queued call shows by its deadline how late it may be dialled; for any other, `dial_within` is used. Without a call
@@ -70,6 +77,7 @@ def policy_of(call: Call | None, dial_within: timedelta, allowed_countries: froz
             max_talk=span,
             dial_within=dial_within,
             allowed_countries=allowed_countries,
+            calling_policy=calling_policy,
         )
     if call.is_queued and call.deadline_at and call.due_at:
         dial_within = call.deadline_at - call.due_at
@@ -80,7 +88,16 @@ def policy_of(call: Call | None, dial_within: timedelta, allowed_countries: froz
         max_talk=timedelta(seconds=call.max_call_seconds),
         dial_within=dial_within,
         allowed_countries=allowed_countries,
+        calling_policy=calling_policy,
     )
+
+
+def read_calling_policy(file: Path | None = None) -> CallingPolicy:
+    """Returns the shipped calling policy, with the rules of a file in place of the shipped ones.
+
+    Raises ValueError, which names the file, the line, the column and the remedy.
+    """
+    return CallingPolicy.shipped(file)
 
 
 def countries_of(numbers: Collection[str]) -> frozenset[str]:

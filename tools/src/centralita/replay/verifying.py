@@ -17,6 +17,9 @@ A refused command is a decision, ``call.command_refused``; older builds recorded
 `Call.granted_sequence` are not compared: they are positions in streams, which an import changes. Where a rule has
 changed, a decision of an older build is compared with its own rule (`centralita.replay.decisions.by_former_rules`).
 
+A decision that the calling policy delayed, permitted or refused carries the version of its rules. It is judged if that
+is the version here: give the file of ``CALLING_RULES`` if the installation had one.
+
 **Some messages are not judged**: inputs that the orchestrator had not acknowledged, and dead letters. With a time
 range, these are also messages whose cause or decision may be outside the range. In the record of one call or of a time
 range, the pauses are missing: an expiry that they may have prevented is not judged. In the record of one call or
@@ -32,6 +35,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
+from call_orchestrator.domain.calling_policy import CallingPolicy
 from centralita.replay.call_history import CallHistory, Decision, Input, LeftOut, call_histories
 from centralita.replay.decisions import (
     DIAL_WITHIN,
@@ -39,6 +43,7 @@ from centralita.replay.decisions import (
     countries_of,
     decide_again,
     policy_of,
+    read_calling_policy,
 )
 from centralita.replay.messages import Message
 from centralita.replay.record import Record
@@ -101,14 +106,18 @@ class _Rules:
 
     dial_within: timedelta
     countries: frozenset[str]
+    calling_policy: CallingPolicy
     campaign_events: Mapping[str, list[CampaignDecision]]
     may_lack_campaigns: bool
     """Whether events of campaigns may be missing."""
     waiting: WaitingCalls | None
     """None: the record lacks calls that may have waited."""
 
-    def decide(self, before: Call | None, stored: StoredEvent, call: Call | None, at: datetime) -> CallDecision | None:
-        policy = policy_of(call, self.dial_within, self.countries)
+    def decide(
+        self, before: Call | None, stored: StoredEvent, call: Call | None, at: datetime, *, asks_policy: bool = True
+    ) -> CallDecision | None:
+        calling_policy = self.calling_policy if asks_policy else None
+        policy = policy_of(call, self.dial_within, self.countries, calling_policy)
         campaign_events = self.campaign_events.get(call.campaign_id, []) if call else []
         return decide_again(before, stored, policy, at, campaign_events)
 
@@ -131,10 +140,17 @@ class _Rules:
 
 
 async def verify(
-    record: Recorded, *, dial_within: timedelta = DIAL_WITHIN, progress: Callable[[int, int], None] | None = None
+    record: Recorded,
+    *,
+    dial_within: timedelta = DIAL_WITHIN,
+    calling_policy: CallingPolicy | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Verification:
-    """Decides every input of the record again; `progress` is called with the done and the total number of decisions."""
-    rules, total = _read_rules(record, dial_within)
+    """Decides every input of the record again; `progress` is called with the done and the total number of decisions.
+
+    `calling_policy`: the shipped one by default. Decisions by another one are not judged.
+    """
+    rules, total = _read_rules(record, dial_within, calling_policy or read_calling_policy())
     calls, decisions, ignored = 0, _Count(), _Count()
     for messages in record.parts():
         for history in call_histories(messages):
@@ -151,7 +167,7 @@ async def verify(
     return Verification(calls, decisions.judged, ignored.judged, unjudged, decisions.in_order(), ignored.in_order())
 
 
-def _read_rules(record: Recorded, dial_within: timedelta) -> tuple[_Rules, int]:
+def _read_rules(record: Recorded, dial_within: timedelta, calling_policy: CallingPolicy) -> tuple[_Rules, int]:
     """Returns what decisions depend on beside their call, and the number of decisions on calls."""
     countries: set[str] = set()
     campaign_events: dict[str, list[CampaignDecision]] = {}
@@ -171,6 +187,7 @@ def _read_rules(record: Recorded, dial_within: timedelta) -> tuple[_Rules, int]:
     rules = _Rules(
         dial_within,
         frozenset(countries),
+        calling_policy,
         campaign_events,
         may_lack_campaigns=record.scope.is_time_range or record.scope.call_id is not None,
         waiting=waiting if has_all_calls else None,
@@ -193,7 +210,16 @@ async def _judge_decision(
         if record.scope.is_time_range:
             return None, False
         return _drift(recorded, f"{missing} is not in the record"), True
-    now = rules.decide(before, recorded.cause.stored, recorded.event.call, recorded.event.occurred_at)
+    call = recorded.event.call
+    if call.permission and call.permission.policy_version != rules.calling_policy.version:
+        return None, False
+    now = rules.decide(
+        before,
+        recorded.cause.stored,
+        call,
+        recorded.event.occurred_at,
+        asks_policy=call.permission is not None,  # if it did not ask, as in older builds, the dial was not delayed
+    )
     cause, name = recorded.cause.stored.event.event_name, recorded.event.event_name
     if now is None:
         return _drift(recorded, f"{cause} led to {name}; now it leads to no decision"), True

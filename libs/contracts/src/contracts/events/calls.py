@@ -51,6 +51,12 @@ class CallDue(CallDecision):
     event_name: ClassVar[str] = "call.due"
 
 
+class CallPutOff(CallDecision):
+    """The call had a slot, but it may not be dialled now: it waits until ``due_at``, the next permitted time."""
+
+    event_name: ClassVar[str] = "call.put_off"
+
+
 class CallConcluded(CallDecision):
     """The conversation is over; the line stays open while the goodbye is played."""
 

@@ -12,7 +12,8 @@ from contracts.numbers import number_refusals
 from contracts.retry_policy import RequestedRetryPolicy, Retries, RetryDelay
 from contracts.script import greeting_refusals, is_empty, missing_variables, size_refusals
 from contracts.texts import metadata_refusals, template_refusals, variable_refusals
-from contracts.values import CampaignId, ContactId, Language, PhoneNumber, RequestId
+from contracts.values import CampaignId, ContactId, Language, PhoneNumber, RequestId, TimeZone
+from contracts.vocabulary import Purpose
 
 _REQUESTERS = frozenset({Service.UPSTREAM, Service.EDGE})
 
@@ -44,6 +45,13 @@ class CallRequested(Event):
         default={}, description="values of the script's {{placeholders}}: one line each, at most 200 characters"
     )
     language: Language = Field(default="es", description="BCP 47; es and en are supported")
+    purpose: Purpose | None = Field(
+        default=None,
+        description="sales, service, collection, research or emergency; null: the rules of all purposes apply",
+    )
+    time_zone: TimeZone | None = Field(
+        default=None, description="IANA time zone of the callee; null: that of the number, or all that it may have"
+    )
     scheduled_at: Instant | None = Field(
         default=None, description="not before this instant; null: now; at most 400 days ahead"
     )
@@ -116,6 +124,9 @@ class CallChangeRequested(_Command):
     script_template: Script | None = None
     variables: Variables | None = None
     language: Language | None = None
+    time_zone: TimeZone | None = Field(
+        default=None, description="IANA time zone of the callee; left out with a new number: that of the number"
+    )
     scheduled_at: Instant | None = Field(default=None, description="at most 400 days ahead; a past instant means: now")
     max_retries: Retries | None = None
     retry_delay_seconds: RetryDelay | None = None

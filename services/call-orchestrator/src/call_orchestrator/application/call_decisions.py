@@ -4,13 +4,13 @@ from datetime import datetime
 
 from call_orchestrator.application.call_inputs import CallInput
 from call_orchestrator.application.call_terms import Policy, UnacceptableTerms, changed_call, new_call
-from call_orchestrator.application.snapshots import event_of, state_of, terms_of
+from call_orchestrator.application.snapshots import event_of, permission_of, state_of, terms_of
 from call_orchestrator.domain import inputs
 from call_orchestrator.domain.decisions import Ignored, Refused
 from call_orchestrator.domain.machine import create, decide
 from call_orchestrator.domain.pauses import NO_PAUSES, Pauses
 from call_orchestrator.domain.states import Dialing
-from contracts import Call, CallChangeRequested, CallCommandRefused, CallDecision
+from contracts import Call, CallChangeRequested, CallCommand, CallCommandRefused, CallDecision
 from contracts.vocabulary import RefusalCode
 
 NO_SUCH_CALL = Refused("there is no such call", RefusalCode.NO_SUCH_CALL)
@@ -28,7 +28,7 @@ def decide_call(
         return _create(call_input, policy, now)
     decision = _decide(before, call_input, policy, now, pauses)
     if isinstance(decision, Refused) and (command := call_input.command):
-        refused = _at(before, call_input)
+        refused = _at(before, call_input).model_copy(update={"permission": permission_of(decision)})
         return CallCommandRefused(
             call=refused, occurred_at=now, command=command.event_name, reason=decision.reason, code=decision.code
         )
@@ -38,10 +38,11 @@ def decide_call(
 def _decide(
     before: Call, call_input: CallInput, policy: Policy, now: datetime, pauses: Pauses
 ) -> CallDecision | Ignored | Refused:
-    decision = decide(state_of(before), call_input.input, terms_of(before, policy.dial_within), now, pauses)
+    command, call = call_input.command, _at(before, call_input)
+    terms = terms_of(_with_callee(before, command), policy.dial_within, policy.calling_policy)
+    decision = decide(state_of(before), call_input.input, terms, now, pauses)
     if isinstance(decision, Ignored | Refused):
         return decision
-    command, call = call_input.command, _at(before, call_input)
     if isinstance(decision.state, Dialing) and call_input.grant_sequence is not None:
         call = call.model_copy(update={"granted_sequence": call_input.grant_sequence})
     if not isinstance(command, CallChangeRequested):
@@ -60,7 +61,16 @@ def _create(call_input: CallInput, policy: Policy, now: datetime) -> CallDecisio
         call = new_call(call_input.call_id, request, policy, now)
     except UnacceptableTerms as error:
         return Refused(str(error))
-    return event_of(create(input, terms_of(call, policy.dial_within), now), _at(call, call_input), now)
+    created = create(input, terms_of(call, policy.dial_within, policy.calling_policy), now)
+    return created if isinstance(created, Refused) else event_of(created, _at(call, call_input), now)
+
+
+def _with_callee(call: Call, command: CallCommand | None) -> Call:
+    """Returns the call with the number and the time zone that a change gives it: they determine when it is dialled."""
+    if not isinstance(command, CallChangeRequested) or not (command.phone_number or command.time_zone):
+        return call
+    number = command.phone_number or call.phone_number
+    return call.model_copy(update={"phone_number": number, "time_zone": command.time_zone})
 
 
 def _at(call: Call, call_input: CallInput) -> Call:

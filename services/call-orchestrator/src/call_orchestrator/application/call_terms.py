@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from call_orchestrator.domain.calling_policy import CallingPolicy
 from contracts import Call, CallChangeRequested, CallRequested, CallStatus
 from contracts.numbers import country_of
 from contracts.script import greeting_refusals, missing_variables, size_refusals
@@ -20,6 +21,8 @@ class Policy:
     dial_within: timedelta
     allowed_countries: frozenset[str]
     """The countries whose numbers may be called (ISO 3166-1 alpha-2)."""
+    calling_policy: CallingPolicy | None = None
+    """When people may be called; None: always, as in builds without a calling policy."""
 
 
 class UnacceptableTerms(ValueError):
@@ -45,6 +48,8 @@ def new_call(call_id: UUID, request: CallRequested, policy: Policy, now: datetim
         retry_policy=request.retry_policy.stored() if request.retry_policy else None,
         call_timeout_seconds=int(policy.call_timeout.total_seconds()) if ring is None else ring,
         max_call_seconds=int(policy.max_talk.total_seconds()),
+        purpose=request.purpose,
+        time_zone=request.time_zone,
         key_name=request.key_name,
         created_at=now,
         status=CallStatus.PENDING,
@@ -61,6 +66,8 @@ def changed_call(call: Call, request: CallChangeRequested, policy: Policy) -> Ca
     changes.pop("scheduled_at", None)
     if request.retry_policy is not None:
         changes["retry_policy"] = request.retry_policy.stored()
+    if request.phone_number is not None:
+        changes.setdefault("time_zone", None)
     after = call.model_copy(update=changes)
     try:
         missing = missing_variables(after.script_template, after.variables)

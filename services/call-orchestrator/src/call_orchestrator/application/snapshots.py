@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from typing import TypedDict, assert_never
 
 from call_orchestrator.domain import decisions
+from call_orchestrator.domain.calling_policy import CallingPolicy
+from call_orchestrator.domain.dial_times import DialTimes
 from call_orchestrator.domain.retry_rules import EARLY_HANGUP, MAX_DELAY, RetryRule
 from call_orchestrator.domain.states import Dialing, Ended, InProgress, Live, LiveState, Pending, Ringing, State, Terms
 from contracts import (
@@ -15,21 +17,29 @@ from contracts import (
     CallDecision,
     CallDue,
     CallHangupRequested,
+    CallPutOff,
     CallSettlementRequested,
     CallStatus,
     CallStatusChanged,
     Disposition,
     HangupReason,
 )
-from contracts.call import CallProgress
+from contracts.call import CallProgress, Permission
 from contracts.retry_policy import RetryPolicy
 from contracts.retry_policy import RetryRule as StoredRule
 from contracts.vocabulary import RetryOutcome
 
 
-def terms_of(call: Call, dial_within: timedelta) -> Terms:
-    """Returns the terms of the call."""
+def terms_of(call: Call, dial_within: timedelta, calling_policy: CallingPolicy | None = None) -> Terms:
+    """Returns the terms of the call. Without a `calling_policy`, it may be dialled at any time."""
     early = call.retry_policy.hung_up_early if call.retry_policy else None
+    dial_times = (
+        None
+        if calling_policy is None
+        else DialTimes(
+            policy=calling_policy, phone_number=call.phone_number, time_zone=call.time_zone, purpose=call.purpose
+        )
+    )
     return Terms(
         max_retries=call.max_retries,
         retry_delay=timedelta(seconds=call.retry_delay_seconds),
@@ -38,6 +48,7 @@ def terms_of(call: Call, dial_within: timedelta) -> Terms:
         dial_within=dial_within,
         retry_rules=_rules_of(call.retry_policy) if call.retry_policy else {},
         early_hangup=timedelta(seconds=early.early_seconds) if early else EARLY_HANGUP,
+        dial_times=dial_times,
     )
 
 
@@ -149,8 +160,26 @@ def call_after(before: Call, event: decisions.Event, now: datetime) -> Call:
         "disposition": None if isinstance(state, Pending) else state.disposition,
         "hangup_reason": live.hangup_reason if live else before.hangup_reason if ended else None,
         "settlement_checks": live.settlement_checks if live else 0,
+        "permission": permission_of(event),
     }
     return before.after(progress)
+
+
+def permission_of(decision: decisions.Event | decisions.Refused) -> Permission | None:
+    """Returns what the calling policy said, if it was asked."""
+    if not isinstance(
+        decision,
+        decisions.CallCreated
+        | decisions.CallStatusChanged
+        | decisions.CallPutOff
+        | decisions.CallChanged
+        | decisions.Refused,
+    ):
+        return None
+    if decision.permission is None:
+        return None
+    reason = decision.permission.reason
+    return Permission(rule=reason.rule, detail=reason.detail, policy_version=reason.policy_version)
 
 
 def _answered_at(before: Call, state: State) -> datetime | None:
@@ -177,6 +206,8 @@ def event_of(event: decisions.Event, before: Call, now: datetime, changed: tuple
             )
         case decisions.CallDue():
             return CallDue(call=call, occurred_at=now)
+        case decisions.CallPutOff():
+            return CallPutOff(call=call, occurred_at=now)
         case decisions.CallChanged():
             return CallChanged(call=call, occurred_at=now, changed=changed)
         case decisions.CallConcluded():

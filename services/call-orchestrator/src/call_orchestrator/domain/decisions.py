@@ -1,8 +1,12 @@
-"""The decisions of the state machine: one event, or none and the reason. Events are named as in the contracts."""
+"""The decisions of the state machine: one event, or none and the reason. Events are named as in the contracts.
+
+`permission`: what the calling policy said when the event was decided; None if it was not asked.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
 
+from call_orchestrator.domain.dial_times import Permission
 from call_orchestrator.domain.states import Ended, Live, Pending
 from contracts.vocabulary import HangupReason, RefusalCode
 
@@ -12,6 +16,7 @@ class CallCreated:
     """The call exists."""
 
     state: Pending
+    permission: Permission | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +26,7 @@ class CallStatusChanged:
     state: Pending | Live | Ended
     reason: str | None = None
     duration_seconds: int | None = None
+    permission: Permission | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +37,19 @@ class CallDue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallPutOff:
+    """A call that was granted a slot may not be dialled now: it waits for the next permitted time."""
+
+    state: Pending
+    permission: Permission
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallChanged:
     """A pending call was changed, or the metadata of a live one."""
 
     state: Pending | Live
+    permission: Permission | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +78,7 @@ Event = (
     CallCreated
     | CallStatusChanged
     | CallDue
+    | CallPutOff
     | CallChanged
     | CallConcluded
     | CallHangupRequested
@@ -87,6 +103,7 @@ class Refused:
 
     reason: str
     code: RefusalCode | None = None
+    permission: Permission | None = None
 
 
 Decision = Event | Ignored | Refused

@@ -9,16 +9,19 @@ from typing import assert_never
 
 from call_orchestrator.domain import inputs
 from call_orchestrator.domain.attempts import decide_live
+from call_orchestrator.domain.calling_policy import Forbidden, PutOff
 from call_orchestrator.domain.decisions import (
     CallChanged,
     CallCreated,
     CallDue,
+    CallPutOff,
     CallStatusChanged,
     Decision,
     Event,
     Ignored,
     Refused,
 )
+from call_orchestrator.domain.dial_times import dial_at, not_permitted
 from call_orchestrator.domain.inputs import Input
 from call_orchestrator.domain.outcomes import conclude_after_hangup
 from call_orchestrator.domain.pauses import NO_PAUSES, Pauses
@@ -31,10 +34,18 @@ ANSWER_MARGIN = timedelta(seconds=20)
 """How long after the ring time the network may take to report the outcome before a settlement is requested."""
 
 
-def create(request: inputs.CallRequested, terms: Terms, now: datetime) -> CallCreated:
-    """Returns the first event of a call. A call without a scheduled time, or with a past one, is due now."""
-    state = Pending(attempt=0, due_at=max(request.scheduled_at or now, now))
-    return CallCreated(state=_queued_if_due(state, terms, now))
+def create(request: inputs.CallRequested, terms: Terms, now: datetime) -> CallCreated | Refused:
+    """Returns the first event of a call, or why it is never dialled.
+
+    A call without a scheduled time, or with a past one, is due at the next instant at which it may be dialled.
+    """
+    due_at, permission = dial_at(terms.dial_times, max(request.scheduled_at or now, now))
+    if isinstance(permission, Forbidden):
+        return Refused(not_permitted(permission), permission=permission)
+    state = Pending(attempt=0, due_at=due_at)
+    return CallCreated(
+        state=_queued_if_due(state, terms, now), permission=permission if isinstance(permission, PutOff) else None
+    )
 
 
 def decide(state: State, input: Input, terms: Terms, now: datetime, pauses: Pauses = NO_PAUSES) -> Decision:
@@ -78,7 +89,7 @@ def _decide_pending(state: Pending, input: Input, terms: Terms, now: datetime, p
         case inputs.CallRetryRequested():
             return Refused("the call is waiting to be dialled; initiate it to dial now")
         case inputs.CallChangeRequested():
-            return _change(state, input, now)
+            return _change(state, input, terms, now)
         case inputs.CallRequested():
             return Ignored("the call exists")
         case inputs.ConversationEnded():
@@ -129,7 +140,14 @@ def _begin_attempt(
     waits_since, expires_at = _wait(state, terms)
     if now > pauses.extended(expires_at, waits_since=waits_since, now=now):
         return _expire(state, now)
+    until, permission = dial_at(terms.dial_times, now)
+    if isinstance(permission, PutOff):
+        return CallPutOff(state=_put_off(state, until, expires_at, now), permission=permission)
+    if isinstance(permission, Forbidden):
+        ended = _end(CallStatus.FAILED, state, now)
+        return CallStatusChanged(state=ended, reason=not_permitted(permission), permission=permission)
     return CallStatusChanged(
+        permission=permission,
         state=Dialing(
             attempt=grant.attempt,
             dialed_at=now,
@@ -138,15 +156,20 @@ def _begin_attempt(
             undialled_in_a_row=state.undialled_in_a_row,
             dial_expires_at=state.queue_expires_at,
             retries=state.retries,
-        )
+        ),
     )
+
+
+def _put_off(state: Pending, until: datetime, expires_at: datetime, now: datetime) -> Pending:
+    """Returns the wait until the next permitted time. Hours in which nobody may be called use up no `dial_within`."""
+    return replace(state, due_at=until, queue_expires_at=None, dial_expires_at=expires_at + (until - now))
 
 
 def _expire(state: Pending, now: datetime) -> Decision:
     return CallStatusChanged(state=_end(CallStatus.EXPIRED, state, now), reason=expiry_reason(state.reason))
 
 
-def _change(state: Pending, request: inputs.CallChangeRequested, now: datetime) -> Decision:
+def _change(state: Pending, request: inputs.CallChangeRequested, terms: Terms, now: datetime) -> Decision:
     """Decides a change of a waiting call. Unless only metadata changes, its wait begins again.
 
     A call that is due and stays due keeps its due time, and with it its turn. Earlier undialled attempts no longer
@@ -158,10 +181,17 @@ def _change(state: Pending, request: inputs.CallChangeRequested, now: datetime) 
         return Refused("there was an attempt to dial it; only its time and its metadata can still be changed")
     wanted_at = state.due_at if request.scheduled_at is None else max(request.scheduled_at, now)
     due_at = min(wanted_at, state.due_at) if wanted_at <= now else wanted_at
+    permitted_at, permission = dial_at(terms.dial_times, max(due_at, now))
+    if isinstance(permission, Forbidden):
+        return Refused(not_permitted(permission), permission=permission)
+    is_put_off = isinstance(permission, PutOff)
     waiting = Pending(
-        attempt=state.attempt, due_at=due_at, undialled_attempts=state.undialled_attempts, retries=state.retries
+        attempt=state.attempt,
+        due_at=permitted_at if is_put_off else due_at,
+        undialled_attempts=state.undialled_attempts,
+        retries=state.retries,
     )
-    return CallChanged(state=waiting)
+    return CallChanged(state=waiting, permission=permission if is_put_off else None)
 
 
 def _decide_ended(state: Ended, input: Input, terms: Terms, now: datetime) -> Decision:
@@ -192,10 +222,14 @@ def _retry(state: Ended, terms: Terms, now: datetime) -> Decision:
     if dials(state) > terms.max_retries:
         reason = f"max_retries: dialled {dials(state)} times, max_retries is {terms.max_retries}"
         return Refused(reason, RefusalCode.RETRIES_EXHAUSTED)
+    due_at, permission = dial_at(terms.dial_times, now)
+    if isinstance(permission, Forbidden):
+        return Refused(not_permitted(permission), permission=permission)
     waiting = Pending(
-        attempt=state.attempt, due_at=now, undialled_attempts=state.undialled_attempts, retries=state.retries
+        attempt=state.attempt, due_at=due_at, undialled_attempts=state.undialled_attempts, retries=state.retries
     )
-    return CallStatusChanged(state=waiting, reason="retry requested")
+    permission = permission if isinstance(permission, PutOff) else None
+    return CallStatusChanged(state=waiting, reason="retry requested", permission=permission)
 
 
 def _end(status: CallStatus, state: Pending, now: datetime) -> Ended:

@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 from typing import Self, assert_never
 
 from call_orchestrator.domain import inputs
+from call_orchestrator.domain.calling_policy import Forbidden, Permitted
 from call_orchestrator.domain.decisions import CallStatusChanged, Decision, Ignored
+from call_orchestrator.domain.dial_times import Permission, dial_at
 from call_orchestrator.domain.retry_rules import RETRIED_WITHOUT_RULE
 from call_orchestrator.domain.states import Ended, InProgress, Live, Pending, Terms, dials
 from contracts.vocabulary import CallStatus, Disposition, HangupReason, RetryOutcome, TelephonyStatus
@@ -31,16 +33,24 @@ def end_attempt(state: Live, status: TelephonyStatus, outcome: Outcome, terms: T
     final_status, reason = _final_status(state, status, outcome.reason)
     retry_outcome = _retry_outcome(state, final_status, outcome, terms, now)
     after: Pending | Ended = _ended(state, final_status, now)
+    permission: Permission | None = None
     if retry_outcome and (delay := _retry_delay(state, retry_outcome, terms)) is not None:
-        after = Pending(
-            attempt=state.attempt,
-            due_at=now + delay,
-            undialled_attempts=state.undialled_attempts,
-            retries=_counted(state, retry_outcome, terms),
-        )
+        due_at, permission = dial_at(terms.dial_times, now + delay)
+        if not isinstance(permission, Forbidden):
+            after = Pending(
+                attempt=state.attempt,
+                due_at=due_at,
+                undialled_attempts=state.undialled_attempts,
+                retries=_counted(state, retry_outcome, terms),
+            )
     if retry_outcome is RetryOutcome.HUNG_UP_EARLY:
         reason = "the callee hung up early"
-    return CallStatusChanged(state=after, reason=reason or final_status, duration_seconds=outcome.duration_seconds)
+    return CallStatusChanged(
+        state=after,
+        reason=reason or final_status,
+        duration_seconds=outcome.duration_seconds,
+        permission=None if isinstance(permission, Permitted) else permission,
+    )
 
 
 def conclude_after_hangup(state: Pending, ending: inputs.ConversationEnded, now: datetime) -> Decision:

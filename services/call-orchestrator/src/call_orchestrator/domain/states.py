@@ -16,13 +16,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from call_orchestrator.domain.dial_times import DialTimes
 from call_orchestrator.domain.retry_rules import EARLY_HANGUP, RetryRule
 from contracts.vocabulary import CallStatus, Disposition, HangupReason, RetryOutcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What was agreed for the call. `dial_within`: how long after its due time it may still be dialled."""
+    """What was agreed for the call. `dial_within`: how long after its due time it may still be dialled.
+
+    `dial_times`: when the calling policy permits a dial; None: always, as in builds before the calling policy.
+    """
 
     max_retries: int
     retry_delay: timedelta
@@ -31,6 +35,7 @@ class Terms:
     dial_within: timedelta
     retry_rules: Mapping[RetryOutcome, RetryRule] = field(default_factory=dict)
     early_hangup: timedelta = EARLY_HANGUP
+    dial_times: DialTimes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,9 @@
 
 from datetime import datetime, timedelta
 
+from call_orchestrator.domain.calling_policy import Forbidden, PutOff
 from call_orchestrator.domain.decisions import CallStatusChanged
+from call_orchestrator.domain.dial_times import dial_at, not_permitted
 from call_orchestrator.domain.pauses import Pauses
 from call_orchestrator.domain.states import Dialing, Ended, Pending, Terms
 from contracts.vocabulary import CallStatus
@@ -35,16 +37,23 @@ def put_off(state: Dialing, reason: str, terms: Terms, now: datetime, pauses: Pa
             retries=state.retries,
         )
         return CallStatusChanged(state=ended, reason=expiry_reason(reason))
+    permitted_at, permission = dial_at(terms.dial_times, due_at)
+    if isinstance(permission, Forbidden):
+        ended = Ended(
+            status=CallStatus.FAILED, attempt=state.attempt, ended_at=now, undialled_attempts=undialled_attempts
+        )
+        return CallStatusChanged(state=ended, reason=not_permitted(permission), permission=permission)
     waiting = Pending(
         attempt=state.attempt,
-        due_at=due_at,
+        due_at=permitted_at,
         undialled_attempts=undialled_attempts,
         undialled_in_a_row=state.undialled_in_a_row + 1,
-        dial_expires_at=dial_expires_at,
+        dial_expires_at=dial_expires_at + (permitted_at - due_at),
         reason=reason,
         retries=state.retries,
     )
-    return CallStatusChanged(state=waiting, reason=reason)
+    permission = permission if isinstance(permission, PutOff) else None
+    return CallStatusChanged(state=waiting, reason=reason, permission=permission)
 
 
 def pause(undialled_in_a_row: int, retry_delay: timedelta) -> timedelta:

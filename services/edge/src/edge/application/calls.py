@@ -180,6 +180,13 @@ class Calls:
             raise UnknownCall(call_id)
         return events
 
+    async def decisions(self, call_id: UUID) -> list[StoredEvent]:
+        """Returns the orchestrator's decisions about the call, in log order. Raises UnknownCall and Unreadable."""
+        decisions = await self._log.read([call_state_filter(call_id)])
+        if not decisions:
+            raise UnknownCall(call_id)
+        return decisions
+
     async def statistics(self, campaign_id: str | None) -> CampaignStatistics:
         """Returns the counters of one campaign, or of all."""
         return await self._statistics.of(campaign_id)

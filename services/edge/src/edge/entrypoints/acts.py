@@ -99,11 +99,13 @@ async def change_call(dispatcher: Dispatcher, call_id: UUID, change: CallChange,
     responses=problems(404, 409),
 )
 async def initiate_call(dispatcher: Dispatcher, call_id: UUID) -> InitiatedCall:
-    """Makes a waiting call due now, even before its scheduled time."""
+    """Makes a waiting call due now, or at the next time at which it may be dialled, even before its scheduled time."""
     call, is_decided = await dispatcher.act_on_call(
         CallChangeRequested(call_id=call_id, scheduled_at=datetime.now(UTC))
     )
     message = "the call is due now and is dialled when it has a slot" if is_decided else "stored, not yet decided"
+    if is_decided and call.permission:
+        message = f"the call may not be dialled now; it is due at the next permitted time: {call.permission.detail}"
     return InitiatedCall(message=message, call=call)
 
 

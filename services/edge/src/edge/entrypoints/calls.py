@@ -15,7 +15,7 @@ from edge.application.acts import Acts
 from edge.application.calls import Calls
 from edge.application.dialogue import DialogueService
 from edge.entrypoints.openapi import problems
-from edge.entrypoints.resources import CallAccepted, CallMetrics, CallResource, EventResource, Message
+from edge.entrypoints.resources import CallAccepted, CallMetrics, CallResource, DecisionResource, EventResource, Message
 from edge.entrypoints.scopes import PREFIX, CallRoute, CreateRoute, ReadRoute, create_router, key_of
 
 read_router = create_router(ReadRoute, "/calls", "Calls")
@@ -86,6 +86,12 @@ async def call_by_request(calls: CallsDependency, request_id: RequestId) -> Call
 async def get_call(calls: CallsDependency, call_id: UUID) -> CallResource:
     """Returns a call."""
     return CallResource.of(await calls.get(call_id))
+
+
+@read_router.get("/{call_id:uuid}/decisions", response_model=list[DecisionResource], responses=problems(404))
+async def call_decisions(calls: CallsDependency, call_id: UUID) -> list[DecisionResource]:
+    """Returns why the call was dialled, delayed or ended: each decision with its reason, oldest first."""
+    return [DecisionResource.of(stored) for stored in await calls.decisions(call_id)]
 
 
 @read_router.get("/{call_id:uuid}/events", response_model=list[EventResource], responses=problems(404))

@@ -12,18 +12,21 @@ from chassis.event_log import StoredEvent, UnreadableEvent
 from contracts import (
     RETRYABLE_STATUSES,
     CallChangeRequested,
+    CallCommandRefused,
     CallStatus,
     CampaignCreateRequested,
     CampaignId,
     CampaignStatistics,
     Disposition,
+    Purpose,
     RequestedTerms,
     RetryableStatus,
 )
+from contracts.call import Permission
 from contracts.events.requests import PauseReason
 from contracts.queries import MAX_PAGE
 from contracts.retry_policy import RetryPolicy
-from edge.application.calls import CallDetails
+from edge.application.calls import CallDetails, call_in
 from edge.application.campaigns import Campaign
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -58,11 +61,16 @@ class CallResource(BaseModel):
     duration: int | None = Field(description="talk time in seconds, as the provider bills it")
     disposition: Disposition | None = Field(description="how the conversation ended")
     reason: str | None = Field(description="why the call has this status")
+    permission: Permission | None = Field(
+        description="what the calling policy said at the last event; null: it was not asked, or it permitted the dial"
+    )
     error_message: str | None = Field(description="why the call ended without success")
     twilio_sid: str | None = Field(description="the telephone provider's id of the latest attempt that has one")
     script_template: str
     variables: dict[str, str]
     language: str
+    purpose: Purpose | None = Field(description="why the person is called; null: unknown")
+    time_zone: str | None = Field(description="IANA time zone of the callee; null: that of the number")
     metadata: dict[str, str]
     key_name: str | None = Field(description="name of the API key that requested it; null: requested over NATS")
 
@@ -95,11 +103,14 @@ class CallResource(BaseModel):
             duration=call.duration_seconds,
             disposition=call.disposition,
             reason=call.reason,
+            permission=call.permission,
             error_message=call.reason if call.status in _UNSUCCESSFUL else None,
             twilio_sid=details.provider_call_id,
             script_template=call.script_template,
             variables=call.variables,
             language=call.language,
+            purpose=call.purpose,
+            time_zone=call.time_zone,
             metadata=call.metadata,
             key_name=call.key_name,
         )
@@ -206,6 +217,34 @@ class CampaignResource(Campaign):
     """A campaign and the counters of its calls."""
 
     calls: CallMetrics
+
+
+class DecisionResource(BaseModel):
+    """One decision about a call, without what was spoken."""
+
+    sequence: int = Field(description="position in the log of all calls")
+    type: str = Field(examples=["call.put_off.v1"])
+    time: datetime
+    status: CallStatus = Field(description="after the decision")
+    attempt: int
+    due_at: datetime | None = Field(description="waiting: not dialled before this instant")
+    reason: str | None = Field(description="why the call has this status")
+    permission: Permission | None = Field(description="what the calling policy said; null: it was not asked")
+
+    @classmethod
+    def of(cls, stored: StoredEvent) -> "DecisionResource":
+        """Returns the public form of a decision."""
+        call, event = call_in(stored), stored.event
+        return cls(
+            sequence=stored.sequence,
+            type=event.type_name(),
+            time=stored.envelope.time,
+            status=call.status,
+            attempt=call.attempt,
+            due_at=call.due_at,
+            reason=event.reason if isinstance(event, CallCommandRefused) else call.reason,
+            permission=call.permission,
+        )
 
 
 class EventResource(BaseModel):

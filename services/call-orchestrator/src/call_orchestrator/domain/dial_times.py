@@ -1,0 +1,38 @@
+"""When a call may be dialled: the calling policy as it applies to one call."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from call_orchestrator.domain.calling_policy import CallingPolicy, Forbidden, Permitted, PutOff, callee_of
+from contracts.vocabulary import Purpose
+
+Permission = Permitted | PutOff | Forbidden
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialTimes:
+    """The calling policy, and what it depends on in one call."""
+
+    policy: CallingPolicy
+    phone_number: str
+    time_zone: str | None
+    purpose: Purpose | None
+
+    def at(self, instant: datetime) -> Permission:
+        """Returns whether the call may be dialled at an instant, or else when."""
+        callee = callee_of(self.phone_number, self.time_zone)
+        return self.policy.next_permitted(callee, purpose=self.purpose, at=instant)
+
+
+def not_permitted(forbidden: Forbidden) -> str:
+    """Returns why a call is never dialled, for a person to read."""
+    return f"not permitted by the calling policy: {forbidden.reason.detail}"
+
+
+def dial_at(dial_times: DialTimes | None, instant: datetime) -> tuple[datetime, Permission | None]:
+    """Returns the first permitted instant that is not before `instant`, and why. Without a policy, that is `instant`.
+
+    If the call may not be dialled at all, returns `instant` and the reason; the caller decides what follows.
+    """
+    permission = dial_times.at(instant) if dial_times else None
+    return (permission.until if isinstance(permission, PutOff) else instant), permission

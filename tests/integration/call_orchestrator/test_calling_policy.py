@@ -1,0 +1,129 @@
+"""Calling hours on a real server: outside them nobody is dialled, and the log says for which rule."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from nats.aio.client import Client
+from pydantic import ValidationError
+from tests.integration.call_orchestrator.conftest import (
+    Ask,
+    call_of,
+    outcome_of,
+    running,
+    until,
+    until_dialing,
+    until_queued,
+)
+
+from call_orchestrator.domain.calling_policy import CallingPolicy
+from call_orchestrator.settings import Settings
+from centralita.replay.record import from_streams
+from centralita.replay.scope import Scope
+from centralita.replay.verifying import verify
+from chassis.event_log import EventLog
+from contracts import CallPutOff, CallRequested, CallStatus, call_id_of
+from contracts.filters import call_state_filter
+
+HEADER = (
+    "country,region,purposes,voice,days,opens_at,closes_at,max_calls,within_hours,requires_consent,kind,basis,source,"
+    "confidence\n"
+)
+ZONE = ZoneInfo("America/New_York")
+"""The zone of the number that `Ask` calls."""
+
+
+def tomorrow() -> datetime:
+    """09:00 on the next day in New York."""
+    day = datetime.now(ZONE).date() + timedelta(days=1)
+    return datetime(day.year, day.month, day.day, 9, tzinfo=ZONE).astimezone(UTC)
+
+
+@pytest.fixture
+def closed_today(tmp_path: Path) -> Path:
+    """Rules that close every day but tomorrow, from 09:00."""
+    file = tmp_path / "closed.csv"
+    opens_on = tomorrow().astimezone(ZONE).date().isoformat()
+    closed = "*,*,*,any,mon-sun,,,,,no,house_default,test,test,high\n"
+    file.write_text(f"{HEADER}{closed}*,*,*,any,{opens_on},09:00,20:00,,,no,house_default,test,test,high\n")
+    return file
+
+
+async def test_a_call_that_is_requested_outside_the_hours_waits_for_them(
+    nats_url: str, bus_client: Client, calls: EventLog, ask: Ask, closed_today: Path
+) -> None:
+    async with running(nats_url, 1, calling_rules=closed_today):
+        (call_id,) = await ask("night", 1)
+
+        async def exists() -> bool:
+            return await call_of(calls, call_id) is not None
+
+        await until(exists)
+        call = await call_of(calls, call_id)
+    assert call
+    assert (call.status, call.is_queued, call.due_at) == (CallStatus.PENDING, False, tomorrow())
+    assert call.permission
+    assert call.permission.policy_version == CallingPolicy.shipped(closed_today).version
+
+
+async def test_a_call_that_waits_for_a_slot_when_the_hours_end_is_put_off_and_its_slot_is_free(
+    nats_url: str, bus_client: Client, calls: EventLog, ask: Ask, closed_today: Path
+) -> None:
+    async with running(nats_url, 1, max_concurrent_calls=1):
+        ids = await ask("evening", 3)
+        await until_queued(calls, ids[1:])
+        (dialled,) = await until_dialing(calls, ids, 1)
+    waiting = [call_id for call_id in ids if call_id != dialled]
+    async with running(nats_url, 1, calling_rules=closed_today, max_concurrent_calls=2):
+
+        async def are_put_off() -> bool:
+            return all([(call := await call_of(calls, one)) and call.due_at == tomorrow() for one in waiting])
+
+        await until(are_put_off)
+    for one in waiting:
+        stored = await calls.last(call_state_filter(one))
+        assert stored
+        assert isinstance(stored.event, CallPutOff)
+        assert stored.event.call.permission
+    first = await calls.last(call_state_filter(dialled))
+    assert first
+    policy = CallingPolicy.shipped(closed_today)
+    verification = await verify(await from_streams(bus_client, Scope()), calling_policy=policy)
+    assert (verification.drifts, verification.doubts) == ((), ())
+
+
+async def test_a_person_without_a_known_zone_is_refused_with_the_reason(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    with pytest.raises(ValidationError, match="no time zone 'Mars/Olympus'; write its IANA name"):
+        request("r-1", time_zone="Mars/Olympus")
+    async with running(nats_url, 1):
+        outcome = await outcome_of(bus_client, request("r-2", time_zone="America/Denver"))
+    assert outcome.accepted
+    call = await call_of(calls, call_id_of("r-2"))
+    assert call
+    assert call.time_zone == "America/Denver"
+
+
+def request(request_id: str, **fields: str) -> CallRequested:
+    return CallRequested.model_validate(
+        {
+            "request_id": request_id,
+            "campaign_id": "reminders",
+            "contact_id": "c-1",
+            "phone_number": "+12125550123",
+            "script_template": "Hello.",
+            "language": "en",
+            **fields,
+        }
+    )
+
+
+def test_an_invalid_file_of_rules_stops_the_service_and_names_the_line(tmp_path: Path) -> None:
+    file = tmp_path / "rules.csv"
+    file.write_text(f"{HEADER}US,,*,any,mon-fri,9,21:00,,,no,law,test,test,high\n")
+    with pytest.raises(ValidationError, match=r"rules\.csv, line 2, column opens_at: .*write HH:MM"):
+        Settings(calling_rules=file)
+    with pytest.raises(ValidationError, match="CALLING_RULES names a readable CSV file"):
+        Settings(calling_rules=tmp_path / "missing.csv")

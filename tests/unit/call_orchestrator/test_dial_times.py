@@ -1,0 +1,137 @@
+"""The calling policy in the state machine: a dial outside the callee's hours is put off, never made."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from call_orchestrator.domain import inputs
+from call_orchestrator.domain.calling_policy import CallingPolicy
+from call_orchestrator.domain.decisions import CallChanged, CallCreated, CallDue, CallPutOff, CallStatusChanged, Refused
+from call_orchestrator.domain.dial_times import DialTimes
+from call_orchestrator.domain.machine import create, decide
+from call_orchestrator.domain.states import Dialing, Ended, Pending, Terms
+from centralita.docs.state_machine import TERMS
+from contracts.vocabulary import CallStatus, Purpose, TelephonyStatus
+
+HOUR = timedelta(hours=1)
+NOON = datetime(2026, 3, 3, 17, tzinfo=UTC)
+"""12:00 on a Tuesday in New York."""
+NIGHT = NOON + 11 * HOUR
+OPENS = datetime(2026, 3, 4, 13, tzinfo=UTC)
+"""08:00 on the next day, when sales calls in the US are permitted again."""
+GRANT = inputs.AdmissionGranted(attempt=1)
+
+
+def terms(
+    phone_number: str = "+12125550123", purpose: Purpose | None = Purpose.SALES, zone: str | None = None
+) -> Terms:
+    dial_times = DialTimes(policy=CallingPolicy.shipped(), phone_number=phone_number, time_zone=zone, purpose=purpose)
+    return replace(TERMS, dial_times=dial_times)
+
+
+def queued(at: datetime) -> Pending:
+    return Pending(attempt=0, due_at=at, queue_expires_at=at + TERMS.dial_within)
+
+
+def test_a_call_that_is_requested_at_night_is_due_when_the_hours_begin() -> None:
+    created = create(inputs.CallRequested(), terms(), NIGHT)
+    assert isinstance(created, CallCreated)
+    assert created.state == Pending(attempt=0, due_at=OPENS)
+    assert created.permission is not None
+    assert created.permission.reason.rule == "calling_hours"
+
+
+def test_a_call_that_is_requested_in_the_hours_is_queued_at_once() -> None:
+    created = create(inputs.CallRequested(), terms(), NOON)
+    assert created == CallCreated(state=queued(NOON))
+
+
+def test_a_scheduled_time_at_night_is_moved_to_the_next_hours() -> None:
+    created = create(inputs.CallRequested(scheduled_at=NIGHT), terms(), NOON)
+    assert isinstance(created, CallCreated)
+    assert created.state.due_at == OPENS
+
+
+def test_a_call_in_an_emergency_is_dialled_at_night() -> None:
+    assert create(inputs.CallRequested(), terms(purpose=Purpose.EMERGENCY), NIGHT) == CallCreated(state=queued(NIGHT))
+
+
+def test_the_zone_of_the_callee_counts_and_not_that_of_the_number() -> None:
+    in_hawaii = create(inputs.CallRequested(), terms(zone="Pacific/Honolulu"), NIGHT)
+    assert in_hawaii == CallCreated(state=queued(NIGHT)), "18:00 there"
+
+
+def test_a_slot_that_is_granted_after_the_hours_is_not_used() -> None:
+    before = queued(NIGHT - 8 * HOUR)
+    decision = decide(before, GRANT, terms(), NIGHT)
+    assert isinstance(decision, CallPutOff)
+    assert decision.state.due_at == OPENS
+    assert decision.state.queue_expires_at is None, "it waits for no slot at night"
+    assert decision.permission.reason.rule == "calling_hours"
+
+
+def test_hours_in_which_nobody_may_be_called_use_up_nothing_of_the_time_to_dial() -> None:
+    before = queued(NIGHT - 8 * HOUR)
+    decision = decide(before, GRANT, terms(), NIGHT)
+    assert isinstance(decision, CallPutOff)
+    due = decide(decision.state, inputs.TimerDue(deadline_at=OPENS), terms(), OPENS)
+    assert isinstance(due, CallDue)
+    assert due.state.deadline_at == OPENS + TERMS.dial_within - 8 * HOUR
+
+
+def test_a_dial_records_why_it_was_permitted() -> None:
+    decision = decide(queued(NOON), GRANT, terms(), NOON)
+    assert isinstance(decision, CallStatusChanged)
+    assert isinstance(decision.state, Dialing)
+    assert decision.permission is not None
+    assert decision.permission.reason.policy_version == CallingPolicy.shipped().version
+
+
+def test_a_retry_after_the_hours_waits_until_the_next_ones() -> None:
+    at = NOON + 8 * HOUR  # 20:00; the retry would be after 21:00
+    calling = replace(terms(), retry_delay=2 * HOUR)
+    state = Dialing(attempt=1, dialed_at=at, deadline_at=at + HOUR)
+    busy = inputs.TelephonyStatusReported(attempt=1, status=TelephonyStatus.BUSY)
+    decision = decide(state, busy, calling, at)
+    assert isinstance(decision, CallStatusChanged)
+    assert decision.state == Pending(attempt=1, due_at=OPENS)
+    assert decision.permission is not None
+
+
+def test_an_undialled_attempt_after_the_hours_waits_and_keeps_its_remaining_time() -> None:
+    at = OPENS - timedelta(hours=11, minutes=0, seconds=1)  # one second before 21:00
+    state = Dialing(attempt=1, dialed_at=at, deadline_at=at + HOUR)
+    refused = inputs.DialRefused(attempt=1, is_permanent=False, reason="HTTP 503")
+    decision = decide(state, refused, terms(), at)
+    assert isinstance(decision, CallStatusChanged)
+    assert isinstance(decision.state, Pending)
+    assert decision.state.due_at == OPENS
+    assert decision.state.dial_expires_at is not None
+    assert decision.state.dial_expires_at > OPENS + TERMS.dial_within - HOUR
+
+
+@pytest.mark.parametrize("attempt", [0, 1])
+def test_a_change_to_now_at_night_is_put_off(attempt: int) -> None:
+    state = Pending(attempt=attempt, due_at=OPENS + 24 * HOUR)
+    decision = decide(state, inputs.CallChangeRequested(scheduled_at=NIGHT), terms(), NIGHT)
+    assert isinstance(decision, CallChanged)
+    assert decision.state == Pending(attempt=attempt, due_at=OPENS)
+    assert decision.permission is not None
+
+
+def test_a_retry_by_command_at_night_is_put_off() -> None:
+    ended = Ended(status=CallStatus.BUSY, attempt=1, ended_at=NIGHT)
+    decision = decide(ended, inputs.CallRetryRequested(), terms(), NIGHT)
+    assert isinstance(decision, CallStatusChanged)
+    assert decision.state == Pending(attempt=1, due_at=OPENS)
+
+
+def test_a_person_in_an_unknown_zone_is_not_called() -> None:
+    unknown = terms("+8816325550123")  # a satellite network
+    assert isinstance(create(inputs.CallRequested(), unknown, NOON), Refused)
+    ended = decide(queued(NOON), GRANT, unknown, NOON)
+    assert isinstance(ended, CallStatusChanged)
+    assert isinstance(ended.state, Ended)
+    assert ended.state.status is CallStatus.FAILED
+    assert "not permitted by the calling policy" in (ended.reason or "")
