@@ -16,6 +16,7 @@ from nats.js.api import DeliverPolicy
 from pymongo.asynchronous.database import AsyncDatabase
 from tests.builders.calls import a_call
 from tests.builders.events import call_created, campaign_paused, status_changed
+from tests.builders.policies import ANY_TIME_POLICY
 
 from campaign_stats.store import Store, connect
 from campaign_stats.subscriber import Follower
@@ -178,7 +179,7 @@ async def test_archive_and_stream_are_exported_verified_and_rebuilt_as_the_log_b
     await log.acknowledge()
     before = await log.stored()
     exported = await export(log.client, tmp_path / "before.gz")
-    verified = await verify(await from_streams(log.client, EVERYTHING))
+    verified = await verify(await from_streams(log.client, EVERYTHING), calling_policy=ANY_TIME_POLICY)
     rebuilt = await rebuild(log.client, mongo_url, database.name)
     done = await log.archive(ended_before=instant)
     assert done.calls == 130
@@ -186,7 +187,7 @@ async def test_archive_and_stream_are_exported_verified_and_rebuilt_as_the_log_b
     assert len(await log.stored()) == len(before) - sum(done.moved.values()) < len(before) / 2
     assert await log.whole() == before
     assert (await export(log.client, tmp_path / "after.gz", archive=archive)).digest == exported.digest
-    assert await verify(await from_streams(log.client, EVERYTHING, archive)) == verified
+    assert await verify(await from_streams(log.client, EVERYTHING, archive), calling_policy=ANY_TIME_POLICY) == verified
     again = await rebuild(log.client, mongo_url, database.name, archive=archive)
     assert (again.digest, again.is_equal, again.documents) == (rebuilt.digest, True, rebuilt.documents)
 
@@ -470,7 +471,7 @@ async def test_the_command_archives_and_the_others_read_the_archive(
     folder = tmp_path / "archive"
     here = {"NATS_URL": nats_url, "MONGO_URL": mongo_url, "MONGO_DATABASE": database.name}
     scope, recent = Scope(), (datetime.now(UTC) + timedelta(minutes=1)).isoformat()[:19]
-    verified = await verify(await from_streams(filled.client, scope))
+    verified = await verify(await from_streams(filled.client, scope), calling_policy=ANY_TIME_POLICY)
     keeps = await asyncio.to_thread(command, "archive", "--archive", folder, environment=here)
     assert keeps.code == 2
     assert "LOG_RETENTION_DAYS" in keeps.err

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from nats.aio.client import Client
+from tests.builders.policies import ANY_TIME_POLICY
 
 from call_orchestrator.domain import machine
 from centralita.demo.campaign import CAMPAIGN_ID
@@ -78,7 +79,7 @@ async def test_an_exported_and_imported_log_is_unchanged(
 
 async def test_an_imported_log_has_no_drift(exported: Path, bus_client: Client) -> None:
     await import_file(bus_client, exported, speed=None)
-    result = await verify(await from_streams(bus_client, WHOLE))
+    result = await verify(await from_streams(bus_client, WHOLE), calling_policy=ANY_TIME_POLICY)
     assert result.drifts == ()
     assert result.decisions > 30
 
@@ -102,7 +103,7 @@ async def test_an_export_of_a_call_contains_all_its_messages_and_no_others(
     assert [m for m in whole.messages if call_of(m) == str(call_id)] == sorted(
         record.messages, key=lambda m: (m.stream != REQUESTS.name, m.sequence)
     )
-    assert (await verify(record)).drifts == ()
+    assert (await verify(record, calling_policy=ANY_TIME_POLICY)).drifts == ()
 
 
 async def test_an_export_of_a_campaign_contains_no_other_calls(log_client: Client, tmp_path: Path) -> None:
@@ -133,7 +134,7 @@ async def test_an_export_of_a_campaign_contains_its_pauses_and_they_are_not_drif
     record = from_file(tmp_path / "campaign.gz", WHOLE)
     subjects = [message.subject for message in record.messages if message.subject.startswith("campaign.")]
     assert sorted(subjects) == sorted(f"{name}.{CAMPAIGN_ID}" for name in names)
-    result = await verify(record)
+    result = await verify(record, calling_policy=ANY_TIME_POLICY)
     assert (result.calls, result.drifts, result.doubts) == (6, (), ())
 
 
@@ -143,7 +144,7 @@ async def test_calls_that_a_time_range_contains_only_in_part_are_not_judged(expo
     for time_range in (Scope(since=middle), Scope(until=middle)):
         part = from_file(exported, time_range)
         assert 0 < len(part.messages) < len(whole.messages)
-        assert (await verify(part)).drifts == ()
+        assert (await verify(part, calling_policy=ANY_TIME_POLICY)).drifts == ()
 
 
 async def test_a_damaged_export_leaves_the_target_unchanged(exported: Path, bus_client: Client) -> None:
@@ -194,7 +195,7 @@ async def test_a_changed_rule_is_reported_at_its_first_decision(
 ) -> None:
     monkeypatch.setattr(machine, "ANSWER_MARGIN", timedelta(seconds=21))
     record = await from_streams(log_client, WHOLE)
-    first, *others = (await verify(record)).drifts
+    first, *others = (await verify(record, calling_policy=ANY_TIME_POLICY)).drifts
     assert first.sequence == min(drift.sequence for drift in (first, *others))
     dialing = next(m for m in record.messages if m.sequence == first.sequence and m.stream == CALLS.name)
     assert dialing.subject == f"call.status_changed.{first.call_id}.dialing"

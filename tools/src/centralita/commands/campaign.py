@@ -1,6 +1,5 @@
 """``centralita campaign``: acts on one campaign (ADR 17) and retries its calls, with an API key."""
 
-from collections.abc import Awaitable, Callable
 from json import JSONDecodeError, loads
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,15 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from centralita.commands import exit_codes
-from centralita.commands.exit_codes import CommandFailed, ExitCode
+from centralita.commands.exit_codes import ExitCode
 from centralita.commands.options import Json
 from centralita.commands.output import print_json, print_view
-from centralita.embedded.run_files import read_setting
+from centralita.commands.rest_access import ApiKey, ApiUrl, request
 from centralita.operations.rest_api import RequestFailed, RestApi
 from contracts import CallStatus, CampaignStatus, CampaignTerms, RequestedTerms
 from contracts.queries import MAX_PAGE
-
-API_URL = "http://127.0.0.1:8000"
 
 app = typer.Typer(
     help="One campaign, through the REST API: create, change, start, show, pause, resume, finish, retry.",
@@ -31,30 +28,12 @@ File = Annotated[
     Path,
     typer.Option("--file", help='JSON: {"campaign_id": "spring", "max_concurrent_calls": 5, …}', show_default=False),
 ]
-ApiUrl = Annotated[
-    str | None,
-    typer.Option("--api-url", envvar="API_URL", help=f"address of the REST API; default: `centralita up` or {API_URL}"),
-]
-ApiKey = Annotated[
-    str | None,
-    typer.Option("--api-key", envvar="API_KEY", help="API key; default: that of `centralita up` in this folder"),
-]
-
-_EXIT_CODES = {
-    401: ExitCode.WRONG_USE,
-    403: ExitCode.WRONG_USE,
-    422: ExitCode.WRONG_USE,
-    429: ExitCode.UNREACHABLE,
-    503: ExitCode.UNREACHABLE,
-    None: ExitCode.UNREACHABLE,
-}
-"""By HTTP status; None: no answer. Every other status is a negative result."""
 
 
 @app.command("show", epilog=exit_codes.EPILOG)
 def run_show(campaign: CampaignId, api_url: ApiUrl = None, api_key: ApiKey = None, json: Json = False) -> None:
     """Shows the status of a campaign, and how its calls ended. The key needs the scope read."""
-    document = _request(api_url, api_key, lambda api: api.campaign(campaign))
+    document = request(api_url, api_key, lambda api: api.campaign(campaign))
     print_json(document) if json else print_view(_view(document))
 
 
@@ -62,7 +41,7 @@ def run_show(campaign: CampaignId, api_url: ApiUrl = None, api_key: ApiKey = Non
 def run_create(file: File, api_url: ApiUrl = None, api_key: ApiKey = None, json: Json = False) -> None:
     """Creates a campaign as a draft: none of its calls begins before `start`. The key needs the scope call."""
     campaign_id, terms = _read_campaign(file)
-    document = _request(api_url, api_key, lambda api: api.create({"campaign_id": campaign_id, **terms}))
+    document = request(api_url, api_key, lambda api: api.create({"campaign_id": campaign_id, **terms}))
     _print_result(document, campaign_id, is_decided=document.get("terms") is not None, json=json)
 
 
@@ -70,7 +49,7 @@ def run_create(file: File, api_url: ApiUrl = None, api_key: ApiKey = None, json:
 def run_change(file: File, api_url: ApiUrl = None, api_key: ApiKey = None, json: Json = False) -> None:
     """Replaces the terms of a campaign by those of the file. The key needs the scope call."""
     campaign_id, terms = _read_campaign(file)
-    document = _request(api_url, api_key, lambda api: api.change(campaign_id, terms))
+    document = request(api_url, api_key, lambda api: api.change(campaign_id, terms))
     after = CampaignTerms.model_validate(document.get("terms") or {})
     is_decided = after == RequestedTerms.model_validate(terms).stored()
     _print_result(document, campaign_id, is_decided=is_decided, json=json)
@@ -79,7 +58,7 @@ def run_change(file: File, api_url: ApiUrl = None, api_key: ApiKey = None, json:
 @app.command("start", epilog=exit_codes.EPILOG)
 def run_start(campaign: CampaignId, api_url: ApiUrl = None, api_key: ApiKey = None, json: Json = False) -> None:
     """Starts a campaign: its calls begin, within its period. The key needs the scope call."""
-    document = _request(api_url, api_key, lambda api: api.start(campaign))
+    document = request(api_url, api_key, lambda api: api.start(campaign))
     _print_result(document, campaign, is_decided=document.get("started_at") is not None, json=json)
 
 
@@ -89,7 +68,7 @@ def run_finish(campaign: CampaignId, api_url: ApiUrl = None, api_key: ApiKey = N
 
     Its waiting calls expire, and requests for it are refused. The key needs the scope call.
     """
-    document = _request(api_url, api_key, lambda api: api.finish(campaign))
+    document = request(api_url, api_key, lambda api: api.finish(campaign))
     _print_result(document, campaign, is_decided=document.get("finished_at") is not None, json=json)
 
 
@@ -102,14 +81,14 @@ def run_pause(
     json: Json = False,
 ) -> None:
     """Pauses a campaign: no further call of it begins; calls in progress continue. The key needs the scope call."""
-    document = _request(api_url, api_key, lambda api: api.pause(campaign, reason))
+    document = request(api_url, api_key, lambda api: api.pause(campaign, reason))
     _print_result(document, campaign, is_decided=document.get("paused") is True, json=json)
 
 
 @app.command("resume", epilog=exit_codes.EPILOG)
 def run_resume(campaign: CampaignId, api_url: ApiUrl = None, api_key: ApiKey = None, json: Json = False) -> None:
     """Resumes a paused campaign. The key needs the scope call."""
-    document = _request(api_url, api_key, lambda api: api.resume(campaign))
+    document = request(api_url, api_key, lambda api: api.resume(campaign))
     _print_result(document, campaign, is_decided=document.get("paused") is False, json=json)
 
 
@@ -132,7 +111,7 @@ def run_retry(
     or no longer have the status.
     """
     names = list(dict.fromkeys(status.value for status in statuses))
-    totals = _request(api_url, api_key, lambda api: _retry_pages(api, campaign, names, page, cursor))
+    totals = request(api_url, api_key, lambda api: _retry_pages(api, campaign, names, page, cursor))
     print_json(totals) if json else print_view(Text(f"{campaign}: {_counts(totals)}"))
     if totals["undecided"]:
         exit_codes.fail("Some retries are stored, but not decided yet.", code=ExitCode.UNREACHABLE)
@@ -164,21 +143,6 @@ def _counts(totals: dict[str, Any]) -> str:
     return f"{counts}, {totals['undecided']} undecided" if totals["undecided"] else counts
 
 
-def _request(
-    api_url: str | None, api_key: str | None, request: Callable[[RestApi], Awaitable[dict[str, Any]]]
-) -> dict[str, Any]:
-    async def work() -> dict[str, Any]:
-        url, key = _address_and_key(api_url, api_key)
-        try:
-            async with RestApi(url, key) as api:
-                return await request(api)
-        except RequestFailed as error:
-            code = _EXIT_CODES.get(error.status, ExitCode.NEGATIVE)
-            raise CommandFailed(str(error), code) from None
-
-    return exit_codes.run(work())
-
-
 def _read_campaign(file: Path) -> tuple[str, dict[str, Any]]:
     """Returns the id and the terms in a file. The REST API validates the terms."""
     try:
@@ -195,24 +159,6 @@ def _read_campaign(file: Path) -> tuple[str, dict[str, Any]]:
     if not isinstance(campaign_id, str):
         exit_codes.fail(f'{file} names no campaign. Write {{"campaign_id": "…", …}}.', code=ExitCode.WRONG_USE)
     return campaign_id, campaign
-
-
-def _address_and_key(api_url: str | None, api_key: str | None) -> tuple[str, str]:
-    """Returns both, completed from the files of `centralita up`. The key of that run is used for its address only."""
-    own_url = read_setting("API_URL")
-    url = api_url or own_url or API_URL
-    if key := api_key or (_plain_key(read_setting("API_KEYS") or "") if url.rstrip("/") == own_url else None):
-        return url, key
-    raise CommandFailed(
-        "The API key is missing. Set API_KEY or give --api-key, or run the command in the folder of `centralita up`.",
-        ExitCode.WRONG_USE,
-    )
-
-
-def _plain_key(api_keys: str) -> str | None:
-    """Returns the first key of the setting API_KEYS; an entry with a colon contains only the digest of a key."""
-    entries = (entry.strip() for entry in api_keys.split(","))
-    return next((entry for entry in entries if entry and ":" not in entry), None)
 
 
 def _print_result(document: dict[str, Any], campaign: str, *, is_decided: bool, json: bool) -> None:

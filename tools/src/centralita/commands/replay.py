@@ -18,6 +18,8 @@ from centralita.commands.connections import connected, mongo_errors, mongo_url_o
 from centralita.commands.exit_codes import ExitCode
 from centralita.commands.output import print_json, print_view, progress_bar
 from centralita.commands.packages import require
+from centralita.embedded.credentials import is_embedded_run
+from centralita.embedded.run_files import read_setting
 from centralita.replay import views
 from centralita.replay.archive_manifest import DamagedArchive
 from centralita.replay.archived_log import Archive, WrongArchive, archive_id_of, require_no_archive
@@ -170,6 +172,8 @@ def run_verify(
     from centralita.replay.split_record import SplitRecord, split_export, split_streams
     from centralita.replay.verifying import verify
 
+    if calling_rules is None and file is None and is_embedded_run(nats) and (own := read_setting("CALLING_RULES")):
+        calling_rules = Path(own)
     try:
         calling_policy = read_calling_policy(calling_rules)
     except ValueError as error:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
+from uuid import UUID
 
 import httpx
 
@@ -69,6 +70,13 @@ class RestApi:
         body = {"statuses": list(statuses), "limit": limit, "cursor": cursor}
         return await self._request("POST", f"{_path(campaign_id)}/retry", body)
 
+    async def decisions(self, call_id: UUID) -> list[dict[str, Any]]:
+        """Returns the decisions about the call, oldest first."""
+        response = await self._send("GET", f"/api/v1/calls/{call_id}/decisions")
+        if response.is_success and isinstance(document := _document(response), list):
+            return document
+        raise self._failure(response)
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -76,18 +84,25 @@ class RestApi:
         await self._http.aclose()
 
     async def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        response = await self._send(method, path, body)
+        if response.is_success and isinstance(document := _document(response), dict):
+            return document
+        raise self._failure(response)
+
+    async def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         try:
-            response = await self._http.request(method, path, json=body)
+            return await self._http.request(method, path, json=body)
         except httpx.TimeoutException:
             raise RequestFailed(f"The REST API at {self._url} did not answer within {TIMEOUT_SECONDS:.0f} s.") from None
         except httpx.HTTPError:
             raise RequestFailed(
                 f"The REST API does not answer at {self._url}. Start it with `centralita up`, or give --api-url."
             ) from None
+
+    def _failure(self, response: httpx.Response) -> RequestFailed:
         document = _document(response)
-        if response.is_success and document is not None:
-            return document
-        raise RequestFailed(_sentence(self._url, response, document or {}), response.status_code)
+        problem = document if isinstance(document, dict) else {}
+        return RequestFailed(_sentence(self._url, response, problem), response.status_code)
 
 
 def _validated_url(url: str) -> httpx.URL:
@@ -105,12 +120,11 @@ def _path(campaign_id: str) -> str:
     return f"/api/v1/campaigns/{quote(campaign_id, safe='')}"
 
 
-def _document(response: httpx.Response) -> dict[str, Any] | None:
+def _document(response: httpx.Response) -> Any:
     try:
-        document = response.json()
+        return response.json()
     except ValueError:
         return None
-    return document if isinstance(document, dict) else None
 
 
 def _sentence(url: httpx.URL, response: httpx.Response, document: dict[str, Any]) -> str:
