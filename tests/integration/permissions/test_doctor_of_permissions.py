@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -34,7 +35,9 @@ def server_with(tmp_path: Path, access: Credentials, monkeypatch: pytest.MonkeyP
     def server(text: str) -> Iterator[tuple[str, Callable[[str], None]]]:
         monkeypatch.setattr(embedded, "configuration", lambda: text)
         with embedded.nats_server(tmp_path / "server", access=access) as address:
-            (ports,) = (tmp_path / "server" / "ports").glob("*.ports")
+            while not (files := list((tmp_path / "server" / "ports").glob("*.ports"))):
+                time.sleep(0.01)  # the server writes it after it is ready
+            (ports,) = files
 
             def reload(new_text: str) -> None:
                 (tmp_path / "server" / "permissions.conf").write_text(new_text)
