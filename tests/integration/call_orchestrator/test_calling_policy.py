@@ -1,4 +1,4 @@
-"""Calling hours on a real server: outside them nobody is dialled, and the log says for which rule."""
+"""Calling hours on a real server: outside them no one is dialled, and the log says for which rule."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -71,7 +71,7 @@ def test_a_slot_that_is_granted_after_the_hours_is_not_used() -> None:
     assert decision.permission.reason.rule == "calling_hours"
 
 
-def test_hours_in_which_nobody_may_be_called_use_up_nothing_of_the_time_to_dial() -> None:
+def test_closed_hours_use_up_nothing_of_the_time_to_dial() -> None:
     before = queued(NIGHT - 8 * HOUR)
     decision = decide(before, GRANT, terms(), NIGHT)
     assert isinstance(decision, CallPutOff)

@@ -161,7 +161,7 @@ def _begin_attempt(
 
 
 def _put_off(state: Pending, until: datetime, expires_at: datetime, now: datetime) -> Pending:
-    """Returns the wait until the next permitted time. Hours in which nobody may be called use up no `dial_within`."""
+    """Returns the wait until the next permitted time. Hours that the policy closes use up no `dial_within`."""
     return replace(state, due_at=until, queue_expires_at=None, dial_expires_at=expires_at + (until - now))
 
 
