@@ -17,6 +17,7 @@ from tests.integration.call_orchestrator.conftest import (
     until_queued,
 )
 
+from call_orchestrator.domain import calling_policy
 from call_orchestrator.domain.calling_policy import CallingPolicy
 from call_orchestrator.settings import Settings
 from centralita.replay.record import from_streams
@@ -86,21 +87,29 @@ async def test_a_call_that_waits_for_a_slot_when_the_hours_end_is_put_off_and_it
         assert stored
         assert isinstance(stored.event, CallPutOff)
         assert stored.event.call.permission
-    first = await calls.last(call_state_filter(dialled))
+    first = await call_of(calls, dialled)
     assert first
+    assert first.status is CallStatus.DIALING, "an attempt that has begun goes on"
     policy = CallingPolicy.shipped(closed_today)
     verification = await verify(await from_streams(bus_client, Scope()), calling_policy=policy)
     assert (verification.drifts, verification.doubts) == ((), ())
 
 
-async def test_a_person_without_a_known_zone_is_refused_with_the_reason(
+async def test_a_time_zone_is_kept_and_a_number_of_too_many_zones_is_refused_without_one(
     nats_url: str, bus_client: Client, calls: EventLog
 ) -> None:
     with pytest.raises(ValidationError, match="no time zone 'Mars/Olympus'; write its IANA name"):
         request("r-1", time_zone="Mars/Olympus")
     async with running(nats_url, 1):
         outcome = await outcome_of(bus_client, request("r-2", time_zone="America/Denver"))
+    shipped = Path(calling_policy.__file__).with_name("rules.csv")
+    async with running(nats_url, 1, calling_rules=shipped):
+        refused = await outcome_of(bus_client, request("r-3", phone_number="+18005550123"))
     assert outcome.accepted
+    assert not refused.accepted
+    assert refused.reasons[0].startswith("not permitted by the calling policy: ")
+    assert "no permitted time" in refused.reasons[0]
+    assert await call_of(calls, call_id_of("r-3")) is None
     call = await call_of(calls, call_id_of("r-2"))
     assert call
     assert call.time_zone == "America/Denver"
