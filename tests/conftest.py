@@ -16,6 +16,7 @@ import structlog
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import ServerError
+from tests.builders.secret_keys import TEST_KEYS
 
 from centralita.embedded.servers import mongo_server, nats_server
 from centralita.embedded.vendors import ANY_TIME
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from testcontainers.core.container import DockerContainer
 
 os.environ.setdefault("CALLING_RULES", ANY_TIME)  # the tests and their processes call simulators, at any hour
+for name, key in TEST_KEYS.items():
+    os.environ.setdefault(name, key)
 COMPOSE = Path(__file__).parents[1] / "docker-compose.yml"
 START_SECONDS = 60
 

@@ -14,6 +14,7 @@ from uuid import UUID
 import nats
 import pytest
 from nats.aio.client import Client
+from tests.builders.secret_keys import TEST_KEYS
 
 from centralita.embedded.processes import SupervisedProcess
 from centralita.embedded.servers import nats_server
@@ -90,6 +91,7 @@ async def test_no_cancel_is_lost_when_orchestrators_are_killed(tmp_path: Path) -
             "LOG_LEVEL": "WARNING",
             "ALLOWED_COUNTRIES": "US",
             "CALLING_RULES": ANY_TIME,
+            **TEST_KEYS,
         }
         services = [
             SupervisedProcess(name, [sys.executable, "-m", "call_orchestrator"], environment, tmp_path / f"{name}.log")

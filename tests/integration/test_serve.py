@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from tests.builders.secret_keys import TEST_KEYS
 
 from centralita.embedded.servers import nats_server
 from chassis import serve
@@ -63,7 +64,7 @@ async def start(nats_url: str, *what: str, **environment: str) -> asyncio.subpro
     return await asyncio.create_subprocess_exec(
         sys.executable,
         *(what or ("-m", "call_orchestrator")),
-        env={"PATH": os.environ["PATH"], "NATS_URL": nats_url, "ALLOWED_COUNTRIES": "US", **environment},
+        env={"PATH": os.environ["PATH"], "NATS_URL": nats_url, "ALLOWED_COUNTRIES": "US", **TEST_KEYS, **environment},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

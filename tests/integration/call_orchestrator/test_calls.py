@@ -36,6 +36,7 @@ from contracts import (
     CommandOutcome,
     DialRefused,
     Envelope,
+    HangupReason,
     Service,
     TelephonyStatus,
     TelephonyStatusReported,
@@ -75,13 +76,24 @@ def requested(**changes: object) -> CallRequested:
     return CallRequested.model_validate({**fields, **changes})
 
 
-async def until(calls: EventLog, call_id: UUID, status: CallStatus, *, attempt: int | None = None) -> Call:
-    async with asyncio.timeout(10):
+async def until(
+    calls: EventLog,
+    call_id: UUID,
+    status: CallStatus,
+    *,
+    attempt: int | None = None,
+    hangup_reason: HangupReason | None = None,
+) -> Call:
+    async with asyncio.timeout(60):
         while True:
             stored = await calls.last(call_state_filter(call_id))
             if stored and isinstance(stored.event, CallDecision):
                 call = stored.event.call
-                if call.status is status and attempt in (None, call.attempt):
+                if (
+                    call.status is status
+                    and attempt in (None, call.attempt)
+                    and hangup_reason in (None, call.hangup_reason)
+                ):
                     return call
             await asyncio.sleep(0.02)
 
@@ -149,6 +161,7 @@ async def test_each_outcome_of_a_retry_policy_has_its_own_maximum(
     await calls.append(
         AnswerClassified(call_id=call_id, attempt=2, provider_call_id="CA2", answered_by=AnsweredBy.MACHINE)
     )
+    await until(calls, call_id, CallStatus.IN_PROGRESS, hangup_reason=HangupReason.VOICEMAIL)
     for _ in range(2):  # every callback may come twice
         await calls.append(network(call_id, 2, TelephonyStatus.COMPLETED))
     await until(calls, call_id, CallStatus.DIALING, attempt=3)

@@ -17,6 +17,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 from tests.builders.calls import NOW, a_call
+from tests.builders.secret_keys import TEST_KEYS
 from tests.integration.call_orchestrator.conftest import running
 
 import contracts
@@ -67,6 +68,7 @@ async def newer_replica(nats_url: str, contracts_folder: Path) -> AsyncIterator[
             "NATS_URL": nats_url,
             "ALLOWED_COUNTRIES": "US",
             "CALLING_RULES": ANY_TIME,
+            **TEST_KEYS,
             "PYTHONPATH": str(contracts_folder),
         },
         stdout=asyncio.subprocess.PIPE,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
+from tests.builders.secret_keys import TEST_KEYS
 from tests.integration.call_orchestrator.conftest import Ask, call_of, end, until, until_dialing, with_status
 
 from centralita.embedded.vendors import ANY_TIME
@@ -30,6 +31,7 @@ async def replica(nats_url: str, clock: str) -> AsyncIterator[None]:
         "NATS_URL": nats_url,
         "ALLOWED_COUNTRIES": "US",
         "CALLING_RULES": ANY_TIME,
+        **TEST_KEYS,
         "TWILIO_CALLS_PER_SECOND": "100",
         "LD_PRELOAD": str(LIBRARY),
         "FAKETIME": clock,

@@ -10,6 +10,7 @@ import httpx
 import nats
 import pytest
 from nats.aio.client import Client
+from tests.builders.secret_keys import TEST_KEYS
 
 from centralita.commands.doctor import examine
 from centralita.embedded.servers import restartable_nats_server
@@ -65,6 +66,7 @@ def settings(vendors: Simulators, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "APP_BASE_URL": vendors.twilio_url,
         "API_KEYS": f"desk:read+call:{'0' * 64}",
         "MONGO_URL": "mongodb://127.0.0.1:1",
+        **TEST_KEYS,
     }
 
 

@@ -1,12 +1,35 @@
 """The settings of a service, read from its environment."""
 
 import sys
-from typing import TypeVar
+from base64 import b64decode
+from typing import Annotated, TypeVar
 
-from pydantic import AnyHttpUrl, Field, ValidationError
+from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chassis.addresses import NatsUrl
+
+SECRET_KEY_BYTES = 32
+
+
+def key_bytes(secret: SecretStr) -> bytes:
+    """Returns the bytes of a secret key. Raises ValueError if it is not 32 bytes in base64."""
+    try:
+        key = b64decode(secret.get_secret_value(), validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != SECRET_KEY_BYTES:
+        raise ValueError("not 32 bytes in base64; generate a key with: openssl rand -base64 32")
+    return key
+
+
+def _checked(secret: SecretStr) -> SecretStr:
+    key_bytes(secret)
+    return secret
+
+
+SecretKey = Annotated[SecretStr, AfterValidator(_checked)]
+"""A secret key of 32 bytes, written in base64; `key_bytes` returns the bytes."""
 
 
 class ServiceSettings(BaseSettings):

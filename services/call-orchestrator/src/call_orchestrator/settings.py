@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from call_orchestrator.domain.calling_policy import CallingPolicy
-from chassis.settings import ServiceSettings
+from chassis.settings import SecretKey, ServiceSettings
 from contracts.events.requests import MIN_RING_SECONDS
 from contracts.numbers import COUNTRIES, country_of
 from contracts.streams import MIN_BACKLOG_LIMIT
@@ -17,6 +17,9 @@ from contracts.values import PhoneNumber
 class Settings(ServiceSettings):
     """Defaults for what a request leaves open, and the limits of every call."""
 
+    number_digest_key: SecretKey = Field(
+        description="secret of the digests of phone numbers, the same in edge; never replace it"
+    )
     default_call_timeout: int = Field(
         default=30, ge=MIN_RING_SECONDS, le=600, description="seconds that a phone may ring"
     )

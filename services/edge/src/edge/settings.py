@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, HttpUrl, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from chassis.settings import ServiceSettings
+from chassis.settings import SecretKey, ServiceSettings
 from contracts.streams import MIN_BACKLOG_LIMIT
 from edge.application.keys import Key, parse_keys
 
@@ -21,6 +21,9 @@ class Settings(ServiceSettings):
     voice_url: HttpUrl | None = Field(default=None, description="internal URL of voice; default: MEDIA_BASE_URL")
     twilio_auth_token: SecretStr = Field(
         min_length=1, description="signs webhooks; the key of media URLs is derived from it"
+    )
+    number_digest_key: SecretKey = Field(
+        description="secret of the digests of phone numbers, the same in call-orchestrator; never replace it"
     )
     embedded_run: bool = Field(
         default=False, description="set by make demo and make up; API keys may be missing or plain"

@@ -16,6 +16,7 @@ from centralita.embedded.cluster import NODES, Cluster, nats_cluster
 from centralita.embedded.credentials import CREDENTIALS_FILE, Credentials
 from centralita.embedded.processes import SupervisedProcess
 from centralita.embedded.run_files import SETTINGS_FILE, env_lines, write_private_file
+from centralita.embedded.secret_keys import secret_keys
 from centralita.embedded.servers import (
     START_SECONDS,
     CannotStart,
@@ -114,7 +115,8 @@ async def running(
         async with simulators as running_vendors:
             with _listening(ports) as listeners:
                 urls = {name: f"http://127.0.0.1:{listener.getsockname()[1]}" for name, listener in listeners.items()}
-                own = _own_settings(environment, urls, running_vendors, mongo.url, settings or {})
+                own = _own_settings(environment, urls, running_vendors, mongo.url)
+                own |= {**secret_keys(folder, environment), **(settings or {})}
                 stored = {name: value for name, value in own.items() if environment.get(name) != value}
                 write_private_file(folder / SETTINGS_FILE.name, env_lines({**stored, "API_URL": urls["edge"]}))
                 own_of = {name: {**environment, **own, "NATS_URL": access.url(nats_url, name)} for name in MODULES}
@@ -135,13 +137,9 @@ async def running(
 
 
 def _own_settings(
-    environment: Mapping[str, str],
-    urls: Mapping[str, str],
-    running_vendors: Vendors,
-    mongo_url: str,
-    settings: Mapping[str, str],
+    environment: Mapping[str, str], urls: Mapping[str, str], running_vendors: Vendors, mongo_url: str
 ) -> dict[str, str]:
-    """Returns the settings that the run itself determines, or its caller passes."""
+    """Returns the settings that the run itself determines."""
     return {
         "EMBEDDED_RUN": "true",
         "APP_BASE_URL": environment.get("APP_BASE_URL") or urls["edge"],
@@ -150,7 +148,6 @@ def _own_settings(
         **({} if "twilio" in running_vendors.real else {"CALLING_RULES": environment.get("CALLING_RULES") or ANY_TIME}),
         **running_vendors.environment,
         "MONGO_URL": mongo_url,
-        **settings,
     }
 
 

@@ -15,7 +15,7 @@ logger = structlog.get_logger()
 
 MAX_BODY_BYTES = 1_000_000
 MAX_WEBHOOK_BYTES = 65_536
-"""A webhook's form has about 2 kB. `deploy/Caddyfile` has both limits, too."""
+"""A webhook's form has about 2 kB. `deploy/Caddyfile` has twice both limits, so that the edge answers."""
 DISCARD_SECONDS = 2
 
 
@@ -81,14 +81,14 @@ class _Body:
         return HTTPException(413, f"the body has more than {self._limit:,} bytes")
 
     async def _discard(self) -> None:
-        """Reads what the client is still sending, up to the limit and for a short time.
+        """Reads what the client is still sending, up to twice the limit and for a short time.
 
         Closing a connection with unread data resets it, and a client that is still sending would not see the answer.
         """
         discarded_bytes = 0
         with suppress(TimeoutError):
             async with asyncio.timeout(DISCARD_SECONDS):
-                while discarded_bytes < self._limit:
+                while discarded_bytes < 2 * self._limit:
                     message = await self._receive()
                     if not message.get("more_body", False):
                         return
