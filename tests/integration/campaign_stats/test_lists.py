@@ -175,6 +175,7 @@ async def test_lists_are_answered_over_nats(
     await journal("reminders/1", "busy, then completed")
     await journal("survey/1", "waiting")
     async with replica():
+        await calls.append(EXAMPLES["campaign.created"])
         await followed((await calls.append(campaign_paused("empty", reason="a holiday"))).sequence)
         listed = CallList.model_validate_json(await asked(bus_client, CallListQuery(campaign_id="reminders", limit=10)))
         campaigns = CampaignList.model_validate_json(await asked(bus_client, CampaignListQuery(limit=10)))
@@ -185,10 +186,14 @@ async def test_lists_are_answered_over_nats(
     (call,) = listed.calls
     assert (call.call_id, call.status, call.attempt) == (call_id_of("reminders/1"), CallStatus.COMPLETED, 2)
     assert (call.duration_seconds, listed.has_more) == (42, False)
-    assert [campaign.campaign_id for campaign in campaigns.campaigns] == ["empty", "reminders", "survey"]
+    assert [(campaign.campaign_id, campaign.name, campaign.status) for campaign in campaigns.campaigns] == [
+        ("empty", None, "paused"),
+        ("reminders", "Appointment reminders", "draft"),
+        ("survey", None, "undeclared"),
+    ]
     assert [campaign.is_paused for campaign in campaigns.campaigns] == [True, False, False]
-    assert campaigns.campaigns[0].reason == "a holiday"
     assert campaigns.campaigns[1].statistics.completed == 1
+    assert campaigns.campaigns[0].reason == "a holiday"
     assert [campaign.campaign_id for campaign in one.campaigns] == ["survey"]
     assert ([campaign.campaign_id for campaign in rest.campaigns], rest.has_more) == (["reminders"], True)
 

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.js.api import RawStreamMsg
 from openapi_core import OpenAPI
 from openapi_core.testing import MockRequest, MockResponse
 from tests.integration.edge.conftest import client_of, secret_of
@@ -54,11 +55,16 @@ async def expired(orchestrator: "Orchestrator", body: dict[str, object], bus_cli
     return make
 
 
-async def requested(client: Client) -> list[tuple[str, str]]:
-    """Returns the call and the message id of each stored retry command."""
+async def commands(client: Client) -> list[RawStreamMsg]:
+    """Returns the stored commands."""
     js = client.jetstream()
     last = (await js.stream_info(REQUESTS.name)).state.last_seq
-    messages = [await js.get_msg(REQUESTS.name, sequence) for sequence in range(1, last + 1)]
+    return [await js.get_msg(REQUESTS.name, sequence) for sequence in range(1, last + 1)]
+
+
+async def requested(client: Client) -> list[tuple[str, str]]:
+    """Returns the call and the message id of each stored retry command."""
+    messages = await commands(client)
     assert {(message.subject or "").rpartition(".")[0] for message in messages} <= {"call.retry_requested"}
     return [
         (json.loads(message.data or b"")["call_id"], (message.headers or {})["Nats-Msg-Id"]) for message in messages
@@ -125,6 +131,24 @@ async def test_retries_without_an_outcome_are_undecided(
     orchestrator.silent = True
     assert (await as_("desk").post(RETRY, json=EXPIRED)).json()["undecided"] == 2
     assert [entry["stage"] for entry in await audit(as_)] == ["asked", "undecided"]
+
+
+async def test_the_calls_of_a_finished_campaign_are_not_retried(
+    as_: "As", expired: Calls, bus_client: Client, body: dict[str, object]
+) -> None:
+    await expired(2)
+    await as_("caller").post("/api/v1/campaigns", json={"campaign_id": "spring"})
+    assert (await as_("caller").post("/api/v1/campaigns/spring/finish")).status_code == 202
+    sent = len(await commands(bus_client))
+
+    answer = await as_("desk").post(RETRY, json=EXPIRED)
+
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (409, "campaign_id")
+    assert len(await commands(bus_client)) == sent
+    assert [(entry["act"], entry["stage"]) for entry in await audit(as_)][-2:] == [
+        ("campaign.retry", "asked"),
+        ("campaign.retry", "refused"),
+    ]
 
 
 @pytest.mark.usefixtures("orchestrator")

@@ -19,6 +19,7 @@ from contracts import (
     CampaignList,
     CampaignListQuery,
     CampaignStatistics,
+    CampaignStatus,
     call_id_of,
 )
 from contracts.queries import MAX_LIST, ListedCall, ListedCampaign
@@ -46,6 +47,8 @@ CALL = ListedCall(
 )
 CAMPAIGN = ListedCampaign(
     campaign_id="spring",
+    name="Spring reminders",
+    status=CampaignStatus.PAUSED,
     is_paused=True,
     changed_at=CREATED_AT,
     reason="a holiday",
@@ -105,6 +108,7 @@ async def test_a_page_of_campaigns_names_the_path_of_the_next_one(api: httpx.Asy
     ]
     (campaign,) = page["campaigns"]
     assert (campaign["campaign_id"], campaign["paused"], campaign["reason"]) == ("spring", True, "a holiday")
+    assert (campaign["name"], campaign["status"]) == ("Spring reminders", "paused")
     assert campaign["calls"]["total_calls"] == 3
 
 

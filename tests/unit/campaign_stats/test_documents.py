@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from campaign_stats import documents
-from campaign_stats.documents import MAX_COUNT, refusals
+from campaign_stats.documents import MAX_COUNT, refusals, written_state
 from campaign_stats.projection import CallDocument, CampaignState, fold, project
+from contracts import CampaignStatus
 from contracts.examples import CALL, EXAMPLES
 
 BEYOND_UTC = datetime.fromisoformat("9999-12-31T23:59:59-12:00")
@@ -45,6 +46,13 @@ def test_a_document_near_the_limit_of_mongodb_is_refused() -> None:
 def test_the_state_of_a_campaign_is_checked_too() -> None:
     state = CampaignState(paused=True, since=BEYOND_UTC, reason="x")
     assert refusals(state) == ["since: MongoDB cannot store the value (OverflowError)"]
+
+
+def test_a_campaign_that_was_never_created_has_the_document_of_older_builds() -> None:
+    state = CampaignState(paused=True, since=CALL.created_at, reason="x")
+    assert written_state(state) == {"paused": True, "since": CALL.created_at, "reason": "x"}
+    created = state.model_copy(update={"name": None, "status": CampaignStatus.DRAFT})
+    assert written_state(created) == {**written_state(state), "name": None, "status": "draft"}
 
 
 def test_an_event_whose_document_is_invalid_is_left_out_and_the_fold_continues() -> None:

@@ -221,18 +221,29 @@ def test_the_state_of_a_campaign_is_that_of_its_last_event() -> None:
     assert {name: state.paused for name, state in campaigns.items()} == {"reminders": False, "elsewhere": True}
     assert campaigns["elsewhere"].reason == "public holiday"
     assert campaigns["reminders"].reason is None
-    assert campaigns["reminders"].since - campaigns["elsewhere"].since == timedelta(days=1)
+    since, earlier = campaigns["reminders"].since, campaigns["elsewhere"].since
+    assert since
+    assert earlier
+    assert since - earlier == timedelta(days=1)
     assert project({}, numbered(created())).campaigns == {}
 
 
 def test_other_events_of_campaigns_keep_a_pause_and_the_finish_ends_it() -> None:
-    names = ("created", "changed", "started", "finished")
-    assert project({}, numbered(*(EXAMPLES[f"campaign.{name}"] for name in names))).campaigns == {}
     paused = campaign_paused("reminders").campaign
     started = CampaignStarted(campaign=paused.started(NOW), occurred_at=NOW)
     finished = CampaignFinished(campaign=started.campaign.finished(NOW), occurred_at=NOW)
     assert project({}, numbered(started)).campaigns["reminders"].paused
     assert not project({}, numbered(started, finished)).campaigns["reminders"].paused
+
+
+def test_a_created_campaign_has_its_name_and_its_status_also_without_calls() -> None:
+    names, campaigns = ("created", "changed", "started", "finished"), []
+    for count in range(1, len(names) + 1):
+        events = [EXAMPLES[f"campaign.{name}"] for name in names[:count]]
+        campaigns.append(project({}, numbered(*events)).campaigns["reminders"])
+    assert {one.name for one in campaigns} == {"Appointment reminders"}
+    assert [one.status for one in campaigns] == ["draft", "running", "running", "finished"]
+    assert {(one.paused, one.since, one.reason) for one in campaigns} == {(False, None, None)}
 
 
 def test_an_event_that_changes_no_counter_increments_no_campaign() -> None:

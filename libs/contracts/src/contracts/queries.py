@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.instants import Instant
 from contracts.values import CALL_NAMESPACE, CallId, CampaignId, ContactId
-from contracts.vocabulary import CallStatus, Disposition, RefusalCode
+from contracts.vocabulary import CallStatus, CampaignStatus, Disposition, RefusalCode
 
 CALL_REQUEST = "call.request"
 """Service subject: send a ``call.requested`` body as a request; the reply is a `CommandOutcome`."""
@@ -156,7 +156,7 @@ class CallList(BaseModel):
 
 
 class CampaignListQuery(BaseModel):
-    """A query for the campaigns that have calls or were paused, in pages in the order of their ids."""
+    """A query for the campaigns that have calls, were created or were paused, in pages in the order of their ids."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -173,6 +173,10 @@ class ListedCampaign(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     campaign_id: str
+    name: str | None = Field(default=None, description="for people, if it was created with a name")
+    status: CampaignStatus = Field(
+        default=CampaignStatus.UNDECLARED, description="undeclared: it was never created, and is not paused"
+    )
     is_paused: bool = False
     changed_at: Instant | None = Field(default=None, description="when it was last paused or resumed, if ever")
     reason: str | None = Field(default=None, description="why it is paused, if the command gave a reason")

@@ -35,6 +35,12 @@ def written(call: CallDocument) -> Document:
     }
 
 
+def written_state(state: CampaignState) -> Document:
+    """Returns the fields of a campaign's state. Those of a created campaign are left out of every other one."""
+    fields = state.model_dump(exclude={"name", "status"})
+    return {**fields, "name": state.name, "status": state.status.value} if state.status else fields
+
+
 def read(document: Document) -> CallDocument:
     """Returns the call of a document."""
     return CallDocument.model_validate({**document, "call_id": document["_id"]})
@@ -48,13 +54,13 @@ def updates(projected: Projected) -> Iterator[UpdateOne]:
     for campaign in projected.increments.keys() | projected.campaigns.keys():
         update: Document = {"$inc": dict(projected.increments.get(campaign) or dict.fromkeys(COUNTERS, 0))}
         if state := projected.campaigns.get(campaign):
-            update["$set"] = state.model_dump()
+            update["$set"] = written_state(state)
         yield UpdateOne({"_id": campaign}, update, upsert=True)
 
 
 def refusals(item: CallDocument | CampaignState) -> list[str]:
     """Returns why MongoDB cannot store the item: a line per field, without any value. An empty list: it can."""
-    document = written(item) if isinstance(item, CallDocument) else item.model_dump()
+    document = written(item) if isinstance(item, CallDocument) else written_state(item)
     try:
         size = len(bson.encode(document))
     except ENCODING_ERRORS:

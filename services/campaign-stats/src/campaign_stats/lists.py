@@ -19,7 +19,7 @@ from pymongo.asynchronous.cursor import AsyncCursor
 
 from campaign_stats.documents import Document
 from campaign_stats.projection import ALL, COMPLETED_WITHOUT_DURATION, COUNTERS, statistics
-from contracts import CallList, CallListQuery, CampaignList, CampaignListQuery
+from contracts import CallList, CallListQuery, CampaignList, CampaignListQuery, CampaignStatus
 from contracts.queries import ListedCall, ListedCampaign
 
 MAX_QUERY_MILLISECONDS = 2_000
@@ -99,7 +99,7 @@ async def list_campaigns(campaigns: AsyncCollection[Document], query: CampaignLi
     ids: Document = {"$gt": query.after or ALL}
     if query.campaign_ids is not None:
         ids["$in"] = list(query.campaign_ids)
-    fields = {**SUMS, "paused": 1, "since": 1, "reason": 1}
+    fields = {**SUMS, "paused": 1, "since": 1, "reason": 1, "name": 1, "status": 1}
     cursor = campaigns.find({"_id": ids}, fields).sort("_id", ASCENDING)
     found = await cursor.max_time_ms(MAX_QUERY_MILLISECONDS).limit(query.limit + 1).to_list()
     listed = tuple(_listed_campaign(document) for document in found[: query.limit])
@@ -108,9 +108,12 @@ async def list_campaigns(campaigns: AsyncCollection[Document], query: CampaignLi
 
 def _listed_campaign(document: Mapping[str, Any]) -> ListedCampaign:
     counters = {name: document[name] for name in SUMS if name in document}
+    is_paused = document.get("paused", False)
     return ListedCampaign(
         campaign_id=document["_id"],
-        is_paused=document.get("paused", False),
+        name=document.get("name"),
+        status=document.get("status") or (CampaignStatus.PAUSED if is_paused else CampaignStatus.UNDECLARED),
+        is_paused=is_paused,
         changed_at=document.get("since"),
         reason=document.get("reason"),
         statistics=statistics(document["_id"], counters),

@@ -19,6 +19,7 @@ from contracts import (
     Campaign,
     CampaignDecision,
     CampaignStatistics,
+    CampaignStatus,
     ConversationEnded,
     Disposition,
     Event,
@@ -66,13 +67,19 @@ class CallDocument(BaseModel):
 
 
 class CampaignState(BaseModel):
-    """Whether a campaign is paused, since when and why. Stored once the campaign has been paused."""
+    """Whether a campaign is paused, since when and why; of a created one, its name and status, too.
+
+    Stored once the campaign has been created or paused.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     paused: bool
-    since: datetime
+    since: datetime | None
     reason: str | None
+    name: str | None = None
+    status: CampaignStatus | None = None
+    """None: it was never created."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +127,16 @@ def project(
 
 
 def _state_of(campaign: Campaign) -> CampaignState | None:
-    """Returns the state of a campaign, or None if it was never paused."""
-    if campaign.changed_at is None:
+    """Returns the state of a campaign, or None if it was neither created nor paused."""
+    if campaign.changed_at is None and campaign.terms is None:
         return None
-    return CampaignState(paused=campaign.is_paused, since=campaign.changed_at, reason=campaign.reason)
+    return CampaignState(
+        paused=campaign.is_paused,
+        since=campaign.changed_at,
+        reason=campaign.reason,
+        name=campaign.terms.name if campaign.terms else None,
+        status=campaign.status if campaign.terms else None,
+    )
 
 
 def call_of(event: Event) -> str | None:

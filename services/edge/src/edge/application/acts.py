@@ -176,7 +176,7 @@ class Acts:
     ) -> RetriedPage:
         """Retries one page of a campaign's calls; the entries have the statuses and the counts.
 
-        Raises BacklogFull, DailyCapReached and TooLarge.
+        Raises BacklogFull, DailyCapReached, Refused and TooLarge.
         """
         request = {"retry_id": cursor.retry_id, "statuses": statuses, "limit": limit, "after": cursor.after}
         trail = AuditTrail(self._audit, act=act, target=campaign_id, key_name=key_name, request=request)
@@ -186,6 +186,7 @@ class Acts:
             await self._dial_cap.reserve(key_name, len(call_ids), retries)
 
         async def retry() -> tuple[RetriedPage, bool]:
+            await self._campaigns.raise_if_finished(campaign_id)
             page = await self._bulk_retry.retry(campaign_id, statuses, limit=limit, cursor=cursor, reserve=reserve)
             return page, not page.undecided
 

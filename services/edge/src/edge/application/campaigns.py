@@ -5,6 +5,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from contracts import CampaignCommand, CampaignDecision, CampaignId, CampaignStatus, CampaignTerms
 from contracts.filters import campaign_state_filter
 from edge.application.calls import raise_if_refused, raise_if_unacceptable
+from edge.application.errors import Refused
 from edge.ports import CallLog, Requests
 
 
@@ -50,6 +51,11 @@ class Campaigns:
             started_at=state.started_at,
             finished_at=state.finished_at,
         )
+
+    async def raise_if_finished(self, campaign_id: CampaignId) -> None:
+        """Raises Refused if the campaign is finished, so that no call of it is dialled again."""
+        if (await self.get(campaign_id)).finished_at:
+            raise Refused(("campaign_id: the campaign is finished, and its calls are not dialled; create another one",))
 
     async def command(self, command: CampaignCommand) -> tuple[Campaign, bool]:
         """Sends a command. Returns the campaign after it, and whether the command is decided.

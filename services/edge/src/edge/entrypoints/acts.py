@@ -243,12 +243,12 @@ async def resume_campaign(dispatcher: Dispatcher, campaign_id: CampaignId) -> Ca
     status_code=202,
     response_model=RetriedPage,
     response_description="What became of these calls, and the cursor of the next page",
-    responses=problems(404),
+    responses=problems(404, 409),
 )
 async def retry_calls(dispatcher: Dispatcher, campaign_id: CampaignId, calls: CallSelection) -> RetriedPage:
     """Dials the campaign's calls with these statuses again, a page at a time, as `/calls/{id}/retry` does for one.
 
     Repeat the request with `next` as the cursor until it is null. A page that is repeated retries no call twice. The
-    calls are those that MongoDB knows, which may be a moment behind the log.
+    calls are those that MongoDB knows, which may be a moment behind the log. Refused if the campaign is finished (409).
     """
     return await dispatcher.retry_calls(campaign_id, calls)

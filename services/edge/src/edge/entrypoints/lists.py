@@ -10,7 +10,7 @@ from fastapi import Depends, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 
-from contracts import CallListQuery, CallStatus, CampaignId, ContactId, Disposition
+from contracts import CallListQuery, CallStatus, CampaignId, CampaignStatus, ContactId, Disposition
 from contracts.instants import Instant
 from contracts.queries import MAX_LIST, ListedCall, ListedCampaign
 from edge.application.lists import Lists, parse_call_cursor, parse_campaign_cursor
@@ -67,6 +67,8 @@ class CampaignSummary(BaseModel):
     """One campaign of a list, with the counters of its calls."""
 
     campaign_id: str
+    name: str | None = Field(description="for people, if it was created with a name")
+    status: CampaignStatus = Field(description="undeclared: it was never created, and is not paused")
     paused: bool
     since: datetime | None = Field(description="when it was paused or resumed; null: never")
     reason: str | None = Field(description="why it is paused, if a reason was given")
@@ -77,6 +79,8 @@ class CampaignSummary(BaseModel):
         """Returns the public form of a listed campaign."""
         return cls(
             campaign_id=campaign.campaign_id,
+            name=campaign.name,
+            status=campaign.status,
             paused=campaign.is_paused,
             since=campaign.changed_at,
             reason=campaign.reason,
@@ -141,7 +145,7 @@ async def list_calls(
 async def list_campaigns(
     request: Request, lists: ListsDependency, cursor: Cursor = None, limit: Limit = 100
 ) -> CampaignPageResource:
-    """Lists the campaigns that have calls or were paused, as campaign-stats has projected them.
+    """Lists the campaigns that have calls, were created or were paused, as campaign-stats has projected them.
 
     A key that is limited to campaigns lists only these.
     """
