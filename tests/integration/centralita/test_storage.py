@@ -13,12 +13,12 @@ from chassis.dead_letters import DeadLetterRefused, store_dead_letter
 from chassis.provision import Settings, provision
 from contracts.buckets import BUCKETS, WATCHED_STREAMS
 from contracts.dead_letters import DeadLetter
-from contracts.streams import AUDIT, CALLS, DEAD_LETTERS, MEGABYTE, REQUESTS, STREAMS
+from contracts.streams import AUDIT, CALLS, CONTACTS, DEAD_LETTERS, MEGABYTE, REQUESTS, STREAMS
 
 
 def test_the_default_sizes_are_those_of_the_contracts() -> None:
     defaults = Settings.model_construct().max_bytes
-    assert defaults == {stream.name: stream.max_bytes for stream in (REQUESTS, AUDIT)}
+    assert defaults == {stream.name: stream.max_bytes for stream in (REQUESTS, CONTACTS, AUDIT)}
 
 
 def test_every_stream_and_bucket_has_a_remedy_and_a_gauge() -> None:

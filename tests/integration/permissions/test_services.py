@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from nats.js.api import ConsumerConfig
 
 from chassis.barrier import wait_until_processed
 from chassis.connection_errors import family_of
@@ -17,13 +18,13 @@ from chassis.event_log import EventLog
 from chassis.live import listen
 from chassis.provision import wait_until_provisioned
 from chassis.stream_reader import follow
-from contracts import EVENTS, Service, TimerDue
+from contracts import EVENTS, ContactAdded, Service, TimerDue
 from contracts.buckets import ANSWERS, CLIPS, DIALS
 from contracts.consumers import CONSUMERS
 from contracts.examples import EXAMPLES
 from contracts.filters import PROJECTION_FILTERS
 from contracts.permissions import ADMIN, OPERATOR, WORK, inbox_of, users
-from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS, STREAMS
+from contracts.streams import CALLS, CONTACTS, DEAD_LETTERS, REQUESTS, STREAMS
 
 if TYPE_CHECKING:
     from tests.integration.permissions.conftest import Connect
@@ -44,7 +45,8 @@ def test_every_service_has_permissions_and_every_consumer_has_one_service() -> N
 
 @pytest.mark.parametrize("service", SERVICES)
 async def test_a_service_may_publish_each_event_that_it_owns(service: Service, connect: "Connect") -> None:
-    connection = await connect(service)
+    connection, admin = await connect(service), await connect(ADMIN)
+    await admin.js.purge_stream(CONTACTS.name)  # which refuses a contact of another owner's test
     for name in own_events(service):
         ack = await connection.js.publish(EXAMPLES[name].subject, b"{}")
         assert ack.seq, name
@@ -151,6 +153,7 @@ async def test_no_user_but_admin_creates_a_consumer_on_a_shared_stream(user: str
     acts = [
         f"$JS.API.CONSUMER.{act}"
         for stream in STREAMS
+        if not (user == Service.ORCHESTRATOR and stream is CONTACTS)
         for act in (
             f"CREATE.{stream.name}",
             f"CREATE.{stream.name}.mine",
@@ -192,6 +195,24 @@ async def test_a_service_may_read_and_follow_the_log_as_far_as_it_needs(service:
             assert [message.seq for message in await waiting] == [third.seq]
     await asyncio.sleep(0)
     assert connection.refused == []
+
+
+async def test_the_orchestrator_alone_takes_contacts_and_removes_those_of_a_campaign(connect: "Connect") -> None:
+    orchestrator, edge, admin = await connect(Service.ORCHESTRATOR), await connect(Service.EDGE), await connect(ADMIN)
+    await admin.js.purge_stream(CONTACTS.name)
+    for digest in ("d1", "d2"):
+        await edge.js.publish(f"contact.added.c.g.{digest}", b"{}")
+    config = ConsumerConfig(durable_name="c-g", filter_subject=ContactAdded.subjects("c", "g"))
+    await orchestrator.js.add_consumer(CONTACTS.name, config)
+    pulled = await orchestrator.js.pull_subscribe_bind(durable="c-g", stream=CONTACTS.name)
+    (message,) = await pulled.fetch(1, timeout=5)
+    await message.ack_sync()
+    assert await orchestrator.js.delete_consumer(CONTACTS.name, "c-g")
+    assert await orchestrator.js.purge_stream(CONTACTS.name, subject=ContactAdded.subjects("c"))
+    assert (await admin.js.stream_info(CONTACTS.name)).state.messages == 0
+    assert edge.refused == orchestrator.refused == []
+    acts = [f"$JS.API.CONSUMER.MSG.NEXT.{CONTACTS.name}.c-g", f"$JS.API.STREAM.PURGE.{CONTACTS.name}"]
+    assert await edge.refused_publishes(*acts) == [act.lower() for act in acts]
 
 
 async def test_voice_may_store_clips_and_conversation_answers(connect: "Connect") -> None:

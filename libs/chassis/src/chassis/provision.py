@@ -40,7 +40,7 @@ from chassis.settings import ServiceSettings, read
 from contracts import Service
 from contracts.consumers import CONSUMERS, RETIRED_CONSUMERS, Consumer
 from contracts.permissions import ADMIN, WORK
-from contracts.streams import AUDIT, CALLS, MEGABYTE, REQUESTS, STREAMS, Stream
+from contracts.streams import AUDIT, CALLS, CONTACTS, MEGABYTE, REQUESTS, STREAMS, Stream
 
 _NAME_IN_USE = 10058
 _TOO_FEW_NODES = (10005, 10074)
@@ -74,6 +74,7 @@ class Settings(ServiceSettings):
 
     nats_replicas: Replicas = Field(default=Replicas.ONE, description="nodes that keep each stream: 1, 3 or 5")
     requests_max_megabytes: int = Field(default=2048, ge=1, description="size of REQUESTS at which it refuses more")
+    contacts_max_megabytes: int = Field(default=2048, ge=1, description="size of CONTACTS at which it refuses more")
     audit_max_megabytes: int = Field(default=512, ge=1, description="size of AUDIT at which it refuses more")
 
     @property
@@ -81,6 +82,7 @@ class Settings(ServiceSettings):
         """The sizes of streams that the operator chooses, by the stream's name."""
         return {
             REQUESTS.name: self.requests_max_megabytes * MEGABYTE,
+            CONTACTS.name: self.contacts_max_megabytes * MEGABYTE,
             AUDIT.name: self.audit_max_megabytes * MEGABYTE,
         }
 
@@ -164,7 +166,7 @@ def stream_config(stream: Stream, *, replicas: int = 1) -> StreamConfig:
         name=stream.name,
         description=stream.description,
         subjects=list(stream.subjects),
-        retention=RetentionPolicy.LIMITS,
+        retention=RetentionPolicy.WORK_QUEUE if stream.work_queue else RetentionPolicy.LIMITS,
         storage=StorageType.FILE,
         num_replicas=replicas,
         # A full stream refuses new messages before they are accepted (law 5). The server refuses this setting in a
@@ -172,7 +174,8 @@ def stream_config(stream: Stream, *, replicas: int = 1) -> StreamConfig:
         discard=DiscardPolicy.OLD if stream.schedules else DiscardPolicy.NEW,
         max_age=stream.max_age,
         max_bytes=stream.max_bytes,
-        max_msgs_per_subject=1 if stream.newest_only else -1,
+        max_msgs_per_subject=1 if stream.newest_only or stream.work_queue else -1,
+        discard_new_per_subject=stream.work_queue,
         deny_delete=stream.append_only,
         deny_purge=stream.append_only,
         allow_direct=True,

@@ -31,6 +31,7 @@ from contracts.events.campaigns import (
     CampaignResumed,
     CampaignStarted,
 )
+from contracts.events.contacts import ContactAdded, ContactGroupAdded
 from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard, ToolCall
 from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.requests import (
@@ -46,6 +47,7 @@ from contracts.events.requests import (
     CampaignPauseRequested,
     CampaignResumeRequested,
     CampaignStartRequested,
+    ContactRequested,
 )
 from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
 from contracts.events.timers import TimerDue
@@ -139,7 +141,10 @@ __all__ = [
     "CampaignTerms",
     "ChainEvent",
     "CommandOutcome",
+    "ContactAdded",
+    "ContactGroupAdded",
     "ContactId",
+    "ContactRequested",
     "ConversationEnded",
     "DialClaimed",
     "DialCleared",

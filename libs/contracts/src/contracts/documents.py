@@ -31,6 +31,8 @@ _PARAMETERS = {
     "call_id": "the call's id, a UUID; the partition key",
     "campaign_id": "the campaign's id",
     "status": "the call's status after the event",
+    "zone_group": "identifies where the person may be: country, regions and time zones",
+    "number_digest": "keyed digest of the number",
 }
 
 Document = dict[str, Any]
@@ -63,7 +65,8 @@ def covers(wide: str, narrow: str) -> bool:
 def address_of(event: type[Event]) -> str:
     """Returns the subject with named parameters, e.g. ``call.created.{call_id}.{status}``."""
     family, fact, *wildcards = event.subjects().split(".")
-    names = ["campaign_id" if issubclass(event, CampaignEvent | CampaignDecision) else "call_id", "status"]
+    is_of_campaign = issubclass(event, CampaignEvent | CampaignDecision)
+    names = ("campaign_id", "zone_group", "number_digest") if is_of_campaign else ("call_id", "status")
     return ".".join([family, fact, *(f"{{{name}}}" for name in names[: len(wildcards)])])
 
 

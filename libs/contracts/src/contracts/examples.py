@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from contracts.call import Call, Permission
+from contracts.callees import callee_of
 from contracts.campaign import Campaign
 from contracts.campaign_terms import RequestedTerms
 from contracts.event import Event
@@ -28,6 +29,7 @@ from contracts.events.campaigns import (
     CampaignResumed,
     CampaignStarted,
 )
+from contracts.events.contacts import ContactAdded, ContactGroupAdded
 from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard, ToolCall
 from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.requests import (
@@ -41,6 +43,7 @@ from contracts.events.requests import (
     CampaignPauseRequested,
     CampaignResumeRequested,
     CampaignStartRequested,
+    ContactRequested,
 )
 from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
 from contracts.events.timers import TimerDue
@@ -84,6 +87,7 @@ CALL = Call(
     status_changed_at=_CREATED,
 )
 """The call when it was created."""
+_CALLEE = callee_of(CALL.phone_number)
 
 _DIALING = CALL.model_copy(
     update={
@@ -250,6 +254,28 @@ _ALL: tuple[Event, ...] = (
     CampaignChanged(campaign=_STARTED.changed(_FEWER.stored()), occurred_at=_RESUMED),
     CampaignStarted(campaign=_STARTED, occurred_at=_CREATED),
     CampaignFinished(campaign=_STARTED.finished(_RESUMED), occurred_at=_RESUMED),
+    ContactRequested(
+        campaign_id=CAMPAIGN_ID,
+        contact_id=CALL.contact_id,
+        phone_number=CALL.phone_number,
+        variables={"name": "Ana García", "time": "10:00"},
+    ),
+    ContactAdded(
+        campaign_id=CAMPAIGN_ID,
+        zone_group=_CALLEE.zone_group,
+        number_digest="6f1c7a0b9d2e4f58a3b1c6d7e8f90a12",
+        contact_id=CALL.contact_id,
+        phone_number=CALL.phone_number,
+        variables={"name": "Ana García", "time": "10:00"},
+        created_at=_CREATED,
+    ),
+    ContactGroupAdded(
+        campaign_id=CAMPAIGN_ID,
+        zone_group=_CALLEE.zone_group,
+        country=_CALLEE.country,
+        regions=_CALLEE.regions,
+        zones=_CALLEE.zones,
+    ),
     TimerDue(call_id=CALL_ID, deadline_at=_DIALED + timedelta(seconds=60)),
 )
 

@@ -2,10 +2,11 @@
 
 import json
 
-from contracts.event import ChainEvent, Event
+from contracts.event import CampaignDecision, CampaignEvent, ChainEvent, Event
 from contracts.events import EVENTS
 from contracts.events.admissions import AdmissionGranted, AdmissionReleased
 from contracts.events.audio import AudioRequested
+from contracts.events.contacts import ContactGroupAdded
 from contracts.events.conversations import ConversationEnded, ReplyGenerated
 from contracts.events.dials import DialClaimed, DialCleared, DialPlaced, DialRefused, DialUnknown
 from contracts.vocabulary import LIVE_STATUSES, CallStatus
@@ -36,13 +37,15 @@ def campaign_state_filter(campaign_id: object) -> str:
     return f"campaign.*.{campaign_id}"
 
 
+_OF_CAMPAIGNS = frozenset(name for name, event in EVENTS.items() if issubclass(event, CampaignEvent | CampaignDecision))
 _CHAINS = frozenset(name for name, event in EVENTS.items() if issubclass(event, ChainEvent))
 
 
 def subject_ids(subject: str) -> dict[str, str]:
     """Returns the id in a subject by its field's name (``call_id`` or ``campaign_id``); empty if it has none."""
-    family, _, *rest = subject.split(".")
-    return {"campaign_id" if family == "campaign" else "call_id": rest[0]} if rest else {}
+    family, fact, *rest = subject.split(".")
+    is_of_campaign = family == "campaign" or f"{family}.{fact}" in _OF_CAMPAIGNS
+    return {"campaign_id" if is_of_campaign else "call_id": rest[0]} if rest else {}
 
 
 def message_ids(subject: str, body: bytes) -> dict[str, str]:
@@ -63,6 +66,8 @@ SLOT_FILTERS = (
 """What call-orchestrator reads of CALLS to compute which slots are occupied."""
 CAMPAIGN_FILTERS = (campaign_state_filter("*"),)
 """What call-orchestrator reads of CALLS to know which campaigns are paused."""
+CONTACT_GROUP_FILTERS = (ContactGroupAdded.subjects(),)
+"""What call-orchestrator reads of CONTACTS to know which groups of contacts exist."""
 DIAL_FILTERS = tuple(
     subject
     for event in (DialCleared, DialPlaced, DialRefused, DialUnknown)

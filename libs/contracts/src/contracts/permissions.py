@@ -22,7 +22,7 @@ from contracts.queries import (
     CampaignListQuery,
     CampaignStatisticsQuery,
 )
-from contracts.streams import AUDIT, CALLS, QUEUE, REQUESTS, SCHEDULES, Stream
+from contracts.streams import AUDIT, CALLS, CONTACTS, QUEUE, REQUESTS, SCHEDULES, Stream
 
 OPERATOR = "operator"
 """The user of the command line: reads everything, requests calls, and changes nothing else."""
@@ -62,15 +62,17 @@ class Work:
     """What a service does on NATS beside publishing its events.
 
     `handles`: durable consumers, whose messages it may store as dead letters. `reads`: streams of which it gets stored
-    messages. `follows`: the filters of their subjects whose messages it also receives as they are stored. `consumes`:
-    streams that it alone writes, and that it reads with temporary consumers. `answers`: requests to which it replies,
-    each with its queue group. `publishes`: further subjects, each with its purpose beside it. `awaits`: subjects of
-    answers to which it subscribes, beside its own inboxes.
+    messages. `follows`: the filters of their subjects whose messages it also receives as they are stored. `takes`: work
+    queues whose messages it removes, with pull consumers that it creates and deletes. `consumes`: streams that it alone
+    writes, and that it reads with temporary consumers. `answers`: requests to which it replies, each with its queue
+    group. `publishes`: further subjects, each with its purpose beside it. `awaits`: subjects of answers to which it
+    subscribes, beside its own inboxes.
     """
 
     handles: tuple[Consumer, ...] = ()
     reads: tuple[Stream, ...] = ()
     follows: tuple[tuple[Stream, tuple[str, ...]], ...] = ()
+    takes: tuple[Stream, ...] = ()
     consumes: tuple[Stream, ...] = ()
     answers: tuple[tuple[str, str], ...] = ()
     publishes: tuple[str, ...] = ()
@@ -85,8 +87,13 @@ WORK: Mapping[Service, Work] = {
             consumers.ORCHESTRATOR_CAMPAIGNS,
             consumers.ORCHESTRATOR_FACTS,
         ),
-        reads=(CALLS, REQUESTS, QUEUE, SCHEDULES),
-        follows=((CALLS, (*filters.SLOT_FILTERS, *filters.CAMPAIGN_FILTERS)), (QUEUE, QUEUE.subjects)),
+        reads=(CALLS, REQUESTS, CONTACTS, QUEUE, SCHEDULES),
+        follows=(
+            (CALLS, (*filters.SLOT_FILTERS, *filters.CAMPAIGN_FILTERS)),
+            (CONTACTS, filters.CONTACT_GROUP_FILTERS),
+            (QUEUE, QUEUE.subjects),
+        ),
+        takes=(CONTACTS,),
         publishes=(
             SCHEDULES_OF_CALLS,
             f"{_API}.STREAM.PURGE.{SCHEDULES.name}",  # clears a deadline
@@ -117,7 +124,7 @@ WORK: Mapping[Service, Work] = {
         publishes=(_SERVER_TIME, f"$KV.{ANSWERS.name}.*"),
     ),
     Service.EDGE: Work(
-        reads=(CALLS, AUDIT, DIALS.stream),
+        reads=(CALLS, CONTACTS, AUDIT, DIALS.stream),
         follows=((CALLS, CALLS.subjects),),
         answers=((CALL_REQUEST, Service.EDGE),),
         publishes=(
@@ -176,6 +183,8 @@ def _service(service: Service, work: Work) -> User:
     for stream in work.reads:
         publish += [f"{_API}.DIRECT.GET.{stream.name}", f"{_API}.DIRECT.GET.{stream.name}.>"]
         publish.append(f"{_API}.STREAM.MSG.GET.{stream.name}")  # from the leader, which does not lag
+    for stream in work.takes:
+        publish += _taking(stream.name)
     for stream in work.consumes:
         publish += _consuming(stream.name)
     if work.answers:
@@ -217,6 +226,18 @@ def _handling(consumer: Consumer) -> Iterator[str]:
     yield f"{_API}.CONSUMER.INFO.{path}"
     for subjects in consumer.filters:
         yield f"dead_letter.{subjects}"
+
+
+def _taking(stream: str) -> Iterator[str]:
+    """Yields the requests for the pull consumers of a work queue, and for removing its messages."""
+    yield f"{_API}.CONSUMER.CREATE.{stream}.>"
+    yield f"{_API}.CONSUMER.DURABLE.CREATE.{stream}.*"  # by which nats-py creates one with several filters
+    yield f"{_API}.CONSUMER.INFO.{stream}.*"
+    yield f"{_API}.CONSUMER.LIST.{stream}"
+    yield f"{_API}.CONSUMER.MSG.NEXT.{stream}.*"
+    yield f"{_API}.CONSUMER.DELETE.{stream}.*"
+    yield f"{_API}.STREAM.PURGE.{stream}"
+    yield f"$JS.ACK.{stream}.>"
 
 
 def _consuming(stream: str) -> Iterator[str]:

@@ -27,6 +27,9 @@ class Stream:
     schedules: bool = False
     newest_only: bool = False
     """Only the newest message of each subject is kept."""
+    work_queue: bool = False
+    """A message leaves the stream once its consumer has acknowledged it. While it is there, the server refuses another
+    one on the same subject."""
     append_only: bool = False
     """The server refuses every deletion and purge."""
     source: "Source | None" = None
@@ -64,6 +67,7 @@ REQUESTS = Stream(
         "campaign.finish_requested.*",
         "campaign.pause_requested.*",
         "campaign.resume_requested.*",
+        "contact.requested.*",
     ),
     "Requests and commands of upstream systems and the edge",
     max_bytes=2048 * MEGABYTE,
@@ -99,6 +103,13 @@ CALLS = Stream(
     "All events of all calls: the system of record",
     source=Source(SCHEDULES, fired_subject("*"), TimerDue.subject_for("$1")),
 )
+CONTACTS = Stream(
+    "CONTACTS",
+    ("contact.added.*.*.*", "contact.group_added.*.*"),
+    "Contacts of campaigns that wait for their calls, and the groups that they form",
+    max_bytes=2048 * MEGABYTE,
+    work_queue=True,
+)
 QUEUE = Stream(
     "QUEUE",
     ("queue.*.*",),
@@ -119,7 +130,7 @@ AUDIT = Stream(
     max_bytes=512 * MEGABYTE,
     append_only=True,
 )
-STREAMS = (SCHEDULES, CALLS, REQUESTS, QUEUE, DEAD_LETTERS, AUDIT)
+STREAMS = (SCHEDULES, CALLS, REQUESTS, CONTACTS, QUEUE, DEAD_LETTERS, AUDIT)
 """In the order of provisioning: CALLS copies from SCHEDULES; a subject that moves to REQUESTS leaves CALLS before."""
 
 ARCHIVE_ID, ARCHIVED_SEQUENCE = "centralita-archive-id", "centralita-archived-sequence"

@@ -6,14 +6,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from call_orchestrator.domain.calling_policy import (
-    Callee,
     CallingPolicy,
     Forbidden,
     Permitted,
     PutOff,
     WeeklyHours,
-    callee_of,
 )
+from contracts.callees import Callee, callee_of
 from contracts.vocabulary import Purpose
 
 POLICY = CallingPolicy.shipped()

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.call_orchestrator.calling_policy.minute_scan import MinuteScan
 
-from call_orchestrator.domain.calling_policy import Callee, CallingPolicy, Forbidden, Permitted, PutOff, WeeklyHours
+from call_orchestrator.domain.calling_policy import CallingPolicy, Forbidden, Permitted, PutOff, WeeklyHours
+from contracts.callees import Callee
 from contracts.vocabulary import Purpose
 
 PLACES: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from tests.unit.call_orchestrator.calling_policy.minute_scan import SHIPPED
 
-from call_orchestrator.domain.calling_policy import CallingPolicy, Forbidden, InvalidRules, Permitted, PutOff, callee_of
+from call_orchestrator.domain.calling_policy import CallingPolicy, Forbidden, InvalidRules, Permitted, PutOff
+from contracts.callees import callee_of
 from contracts.vocabulary import Purpose
 
 HEADER = SHIPPED.read_text(encoding="utf-8").splitlines()[0]

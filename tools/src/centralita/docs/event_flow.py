@@ -12,7 +12,7 @@ from contracts.documents import stream_of
 from contracts.event import Service
 from contracts.events import EVENTS
 from contracts.permissions import WORK
-from contracts.streams import CALLS, REQUESTS, Stream
+from contracts.streams import CALLS, CONTACTS, REQUESTS, Stream
 
 MARKED = re.compile(r"<!-- picture -->\n```mermaid\n(?P<chart>(?:(?!```).*\n)*)```$", re.MULTILINE)
 """The chart in a page: from its mark to the closing fence."""
@@ -23,7 +23,7 @@ _EXTERNAL_SYSTEMS = {
     Service.EDGE: ("REST and webhooks",),
     Service.CAMPAIGN_STATS: ("MongoDB",),
 }
-_DRAWN_STREAMS = (REQUESTS, CALLS)
+_DRAWN_STREAMS = (REQUESTS, CONTACTS, CALLS)
 
 
 def flowchart() -> str:
@@ -37,6 +37,7 @@ def flowchart() -> str:
                 lines.append(f'    {_node(service)} -- "{", ".join(families)}" --> {stream.name}')
     for service, work in WORK.items():
         lines += [f'    {c.stream.name} -- "{_purpose(c)}" --> {_node(service)}' for c in work.handles]
+        lines += [f'    {stream.name} -- "contacts" --> {_node(service)}' for stream in work.takes]
         if not work.handles and any(stream is CALLS for stream, _ in work.follows):
             lines.append(f'    {CALLS.name} -- "everything, in order" --> {_node(service)}')
         systems = _EXTERNAL_SYSTEMS.get(service, ())

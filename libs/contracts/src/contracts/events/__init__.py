@@ -11,6 +11,7 @@ from contracts.events import (
     audio,
     calls,
     campaigns,
+    contacts,
     conversations,
     dials,
     requests,
@@ -19,7 +20,7 @@ from contracts.events import (
 )
 from contracts.invalid import InvalidMessage
 
-_MODULES = (requests, calls, admissions, dials, telephony, conversations, audio, campaigns, timers)
+_MODULES = (requests, calls, admissions, dials, telephony, conversations, audio, campaigns, contacts, timers)
 
 
 def _events(module: ModuleType) -> Iterator[type[Event]]:

@@ -69,7 +69,11 @@ class CallRequested(Event):
 
     def refusals(self, now: datetime) -> list[str]:
         """Refuses numbers that are never called, unacceptable texts, and a time that is too far ahead."""
-        refusals = _field_refusals(self) + schedule_refusals(self.scheduled_at, now)
+        refusals = [
+            *_field_refusals(self),
+            *template_refusals(self.script_template),
+            *schedule_refusals(self.scheduled_at, now),
+        ]
         script, variables = self.script_template, self.variables
         return refusals or size_refusals(script, variables) or greeting_refusals(script, variables)
 
@@ -145,17 +149,20 @@ class CallChangeRequested(_Command):
 
         The length of the script depends on the call, so the orchestrator checks it.
         """
-        return _field_refusals(self) + schedule_refusals(self.scheduled_at, now)
+        return [
+            *_field_refusals(self),
+            *template_refusals(self.script_template),
+            *schedule_refusals(self.scheduled_at, now),
+        ]
 
     def changes(self) -> dict[str, object]:
         """Returns the fields that are present, by name."""
         return self.model_dump(exclude={"call_id"}, exclude_none=True)
 
 
-def _field_refusals(request: CallRequested | CallChangeRequested) -> list[str]:
+def _field_refusals(request: "CallRequested | CallChangeRequested | ContactRequested") -> list[str]:
     return [
         *number_refusals(request.phone_number),
-        *template_refusals(request.script_template),
         *variable_refusals(request.variables),
         *metadata_refusals(request.metadata),
     ]
@@ -217,6 +224,33 @@ class CampaignFinishRequested(_CampaignCommand):
     """A command to finish a campaign for good: its live calls continue, and no further call begins."""
 
     event_name: ClassVar[str] = "campaign.finish_requested"
+
+
+class ContactRequested(CampaignEvent):
+    """A request to add a contact to a declared campaign; it is called within the terms of the campaign.
+
+    The same contact again is a duplicate while the first one waits, and the same call afterwards.
+    """
+
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+
+    event_name: ClassVar[str] = "contact.requested"
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.UPSTREAM})
+
+    contact_id: ContactId | None = Field(default=None, description="null: a digest of the number")
+    phone_number: PhoneNumber = Field(description="E.164")
+    variables: Variables = Field(
+        default={}, description="values of the script's {{placeholders}}: one line each, at most 200 characters"
+    )
+    language: Language | None = Field(default=None, description="BCP 47; null: that of the campaign")
+    time_zone: TimeZone | None = Field(
+        default=None, description="IANA time zone of the callee; null: that of the number, or all that it may have"
+    )
+    metadata: Metadata = Field(default={}, description="stored with the call, not interpreted")
+
+    def refusals(self, now: datetime) -> list[str]:
+        """Refuses numbers that are never called and unacceptable texts. The script is the campaign's."""
+        return _field_refusals(self)
 
 
 CampaignCommand = (

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from call_orchestrator.domain.calling_policy import CallingPolicy, Forbidden, Permitted, PutOff, callee_of
+from call_orchestrator.domain.calling_policy import CallingPolicy, Forbidden, Permitted, PutOff
+from contracts.callees import callee_of
 from contracts.vocabulary import Purpose
 
 Permission = Permitted | PutOff | Forbidden

@@ -7,7 +7,7 @@ from nats.js.errors import NotFoundError
 from centralita.operations.doctor.checks import Finding, ok, skipped, warning
 from centralita.operations.doctor.limits import AREA
 from contracts.buckets import ANSWERS, CLIPS, DIALS
-from contracts.streams import AUDIT, CALLS, DEAD_LETTERS, MEGABYTE, QUEUE, REQUESTS, SCHEDULES
+from contracts.streams import AUDIT, CALLS, CONTACTS, DEAD_LETTERS, MEGABYTE, QUEUE, REQUESTS, SCHEDULES
 
 NEARLY_FULL = 0.8
 _ARCHIVE = "archive ended calls (`centralita archive`, LOG_RETENTION_DAYS)"
@@ -16,6 +16,8 @@ REMEDIES = {
     CALLS: f"{_ARCHIVE}, or give nats-server a larger disk",
     SCHEDULES: "it has one message for each open call; give nats-server a larger disk",
     REQUESTS: f"{_ARCHIVE}, or raise REQUESTS_MAX_MEGABYTES and run `python -m chassis.provision`",
+    CONTACTS: "let the contacts be called, finish campaigns, or raise CONTACTS_MAX_MEGABYTES and run `python -m "
+    "chassis.provision`",
     QUEUE: "more calls wait than are dialled: raise MAX_CONCURRENT_CALLS, or request fewer calls",
     DEAD_LETTERS: "resend or drop dead letters: `centralita dead-letters list`",
     AUDIT: "export it (`GET /api/v1/audit`), raise AUDIT_MAX_MEGABYTES and run `python -m chassis.provision`",

@@ -7,18 +7,17 @@ A date that no rule names has the hours of the house default, the rows of the co
 A number often leaves open where the person is. A call is permitted if it is permitted in every possible region and
 time zone. If no zone or no country is known, it is forbidden (law 9). An emergency has neither hours nor caps.
 
-``callees`` derives country, regions and zones from a number, ``table`` reads and checks the rows, ``rules`` applies
-them to a date, ``public_holidays`` knows the holidays, ``local_time`` converts windows of a date to UTC, ``policy``
-decides. The table is read when the service starts; a decision does no input or output. docs/compliance.md is for users.
+`contracts.callees` derives country, regions and zones from a number. ``table`` reads and checks the rows, ``rules``
+applies them to a date, ``public_holidays`` knows the holidays, ``local_time`` converts windows of a date to UTC,
+``policy`` decides. The table is read when the service starts; a decision does no input or output.
+docs/compliance.md is for users.
 """
 
-from call_orchestrator.domain.calling_policy.callees import Callee, callee_of
 from call_orchestrator.domain.calling_policy.policy import CallingPolicy, Forbidden, Permitted, PutOff, Reason
 from call_orchestrator.domain.calling_policy.rows import InvalidRules
 from call_orchestrator.domain.calling_policy.windows import WeeklyHours
 
 __all__ = [
-    "Callee",
     "CallingPolicy",
     "Forbidden",
     "InvalidRules",
@@ -26,5 +25,4 @@ __all__ = [
     "PutOff",
     "Reason",
     "WeeklyHours",
-    "callee_of",
 ]

@@ -7,11 +7,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-from call_orchestrator.domain.calling_policy.callees import Callee
 from call_orchestrator.domain.calling_policy.rules import Rule
 from call_orchestrator.domain.calling_policy.schedule import MAX_SEARCH, Schedule
 from call_orchestrator.domain.calling_policy.table import override_rows, replaced, rules_of, shipped_rows
 from call_orchestrator.domain.calling_policy.windows import WeeklyHours
+from contracts.callees import Callee
 from contracts.vocabulary import Purpose
 
 

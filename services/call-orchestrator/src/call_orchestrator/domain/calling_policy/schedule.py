@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 
-from call_orchestrator.domain.calling_policy.callees import Callee
 from call_orchestrator.domain.calling_policy.local_time import (
     Spans,
     begin_of_utc_day,
@@ -26,6 +25,7 @@ from call_orchestrator.domain.calling_policy.windows import (
     format_windows,
     intersected,
 )
+from contracts.callees import Callee
 from contracts.vocabulary import Purpose
 
 MAX_SEARCH = timedelta(days=15)

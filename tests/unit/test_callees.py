@@ -7,10 +7,10 @@ import phonenumbers
 import pytest
 from phonenumbers.tzdata import TIMEZONE_DATA
 
-import call_orchestrator
-from call_orchestrator.domain.calling_policy import callee_of
+import contracts
+from contracts.callees import Callee, callee_of
 
-AREA_CODES = Path(call_orchestrator.__file__).parent / "domain/calling_policy/area_codes.csv"
+AREA_CODES = Path(contracts.__file__).parent / "area_codes.csv"
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,15 @@ def test_every_area_code_of_the_united_states_and_canada_has_a_region() -> None:
         number = phonenumbers.parse(f"+1{area_code}5550123")
         if phonenumbers.region_code_for_number(number) in ("US", "CA"):
             assert regions.get(area_code), f"area code {area_code} has no region in area_codes.csv"
+
+
+def test_numbers_of_the_same_regions_and_zones_are_one_group_and_others_are_not() -> None:
+    miami, orlando, madrid, mobile = "+13055550123", "+14075550123", "+34912345678", "+34612345678"
+    groups = [callee_of(number).zone_group for number in (miami, orlando, madrid, mobile)]
+    assert groups[0] == groups[1]
+    assert len(set(groups)) == 3
+    assert callee_of(mobile, "Europe/Madrid").zone_group == groups[2]
+    assert (
+        Callee(country="US", regions=("A", "B"), zones=()).zone_group
+        != Callee(country="US", regions=("A",), zones=("B",)).zone_group
+    )

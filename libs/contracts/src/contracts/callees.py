@@ -9,6 +9,7 @@ import csv
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from importlib import resources
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -39,6 +40,12 @@ class Callee:
     country: str
     regions: tuple[str, ...]
     zones: tuple[str, ...]
+
+    @property
+    def zone_group(self) -> str:
+        """Identifies country, regions and zones: 12 hex digits of a digest. The same calling hours apply to a group."""
+        values = "|".join((self.country, " ".join(self.regions), " ".join(self.zones)))
+        return sha256(values.encode()).hexdigest()[:12]
 
 
 @lru_cache(maxsize=256)
