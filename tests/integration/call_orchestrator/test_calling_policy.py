@@ -17,6 +17,7 @@ from tests.integration.call_orchestrator.conftest import (
     until_queued,
 )
 
+from call_orchestrator.composition import policy
 from call_orchestrator.domain import calling_policy
 from call_orchestrator.domain.calling_policy import CallingPolicy
 from call_orchestrator.settings import Settings
@@ -136,3 +137,11 @@ def test_an_invalid_file_of_rules_stops_the_service_and_names_the_line(tmp_path:
         Settings(calling_rules=file)
     with pytest.raises(ValidationError, match="CALLING_RULES names a readable CSV file"):
         Settings(calling_rules=tmp_path / "missing.csv")
+
+
+def test_the_rules_are_read_once_at_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "rules.csv"
+    file.write_text(f"{HEADER}US,,*,any,mon-fri,09:00,21:00,,,no,law,test,test,high\n")
+    settings = Settings(calling_rules=file)
+    file.unlink()
+    assert policy(settings).calling_policy is settings.calling_policy

@@ -22,6 +22,7 @@ from contracts import Call, CallRequested, SpeechHeard, call_id_of
 from edge.adapters import feed
 from edge.application import event_streams
 from edge.entrypoints import events as entrypoint
+from edge.ports import Unavailable
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import Orchestrator
@@ -283,6 +284,24 @@ async def test_a_stream_that_falls_behind_ends(monkeypatch: pytest.MonkeyPatch, 
     live.add(stored[3], 1)
 
     assert await live.next(ends_at) is None
+
+
+async def test_a_stream_that_is_opened_while_the_service_stops_is_refused(
+    bus_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopping = feed.NatsEventFeed(bus_client)
+    last_sequence = stopping.last_sequence
+
+    async def closed_meanwhile() -> int:
+        await stopping.close()
+        return await last_sequence()
+
+    monkeypatch.setattr(stopping, "last_sequence", closed_meanwhile)
+    before = asyncio.all_tasks()
+    with pytest.raises(Unavailable, match="this process stops"):
+        async with stopping.subscribe(event_streams.EventSelection()):
+            pass
+    assert asyncio.all_tasks() == before, "no follower is left"
 
 
 async def test_a_stream_ends_after_its_time(edge: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,6 +111,16 @@ def test_an_undialled_attempt_after_the_hours_waits_and_keeps_its_remaining_time
     assert decision.state.dial_expires_at > OPENS + TERMS.dial_within - HOUR
 
 
+def test_an_undialled_attempt_that_may_never_be_repeated_ends_the_call_with_its_counts() -> None:
+    state = Dialing(attempt=2, dialed_at=NOON, deadline_at=NOON + HOUR, undialled_attempts=1, retries={"busy": 1})
+    refused = inputs.DialRefused(attempt=2, is_permanent=False, reason="HTTP 503")
+    decision = decide(state, refused, terms("+8816325550123"), NOON)
+    assert isinstance(decision, CallStatusChanged)
+    assert decision.state == Ended(
+        status=CallStatus.FAILED, attempt=2, ended_at=NOON, undialled_attempts=2, retries={"busy": 1}
+    )
+
+
 @pytest.mark.parametrize("attempt", [0, 1])
 def test_a_change_to_now_at_night_is_put_off(attempt: int) -> None:
     state = Pending(attempt=attempt, due_at=OPENS + 24 * HOUR)

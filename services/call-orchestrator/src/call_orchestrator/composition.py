@@ -20,7 +20,6 @@ from call_orchestrator.application.campaigns import CampaignService
 from call_orchestrator.application.effects import Effects
 from call_orchestrator.application.grants import Grants
 from call_orchestrator.application.open_campaigns import OpenCampaigns
-from call_orchestrator.domain.calling_policy import CallingPolicy
 from call_orchestrator.domain.limits import Limits
 from call_orchestrator.domain.slots import Slots
 from call_orchestrator.entrypoints.subscribers import subscribe_handlers
@@ -41,7 +40,7 @@ def policy(settings: Settings) -> Policy:
         max_talk=timedelta(seconds=settings.max_call_seconds),
         dial_within=timedelta(minutes=settings.dial_within_minutes),
         allowed_countries=settings.callable_countries,
-        calling_policy=CallingPolicy.shipped(settings.calling_rules),
+        calling_policy=settings.calling_policy,
     )
 
 

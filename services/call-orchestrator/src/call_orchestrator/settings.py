@@ -1,5 +1,6 @@
 """The settings of the service; the only module of it that reads the environment."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -12,6 +13,12 @@ from contracts.events.requests import MIN_RING_SECONDS
 from contracts.numbers import COUNTRIES, country_of
 from contracts.streams import MIN_BACKLOG_LIMIT
 from contracts.values import PhoneNumber
+
+
+@lru_cache(maxsize=1)
+def read_rules(file: Path | None) -> CallingPolicy:
+    """Returns the policy of the shipped rules and of an operator's file, read once. Raises InvalidRules."""
+    return CallingPolicy.shipped(file)
 
 
 class Settings(ServiceSettings):
@@ -55,7 +62,7 @@ class Settings(ServiceSettings):
     @field_validator("calling_rules")
     @classmethod
     def _are_valid_rules(cls, file: Path | None) -> Path | None:
-        CallingPolicy.shipped(file)
+        read_rules(file)
         return file
 
     @field_validator("allowed_countries", mode="before")
@@ -75,6 +82,11 @@ class Settings(ServiceSettings):
         if not self.callable_countries:
             raise ValueError("set ALLOWED_COUNTRIES, or TWILIO_PHONE_NUMBER, whose country is the default")
         return self
+
+    @property
+    def calling_policy(self) -> CallingPolicy:
+        """Returns the policy of ``CALLING_RULES``."""
+        return read_rules(self.calling_rules)
 
     @property
     def callable_countries(self) -> frozenset[str]:

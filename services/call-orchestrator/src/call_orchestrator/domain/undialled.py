@@ -29,20 +29,11 @@ def put_off(state: Dialing, reason: str, terms: Terms, now: datetime, pauses: Pa
     dial_expires_at = state.dial_expires_at or state.dialed_at + terms.dial_within
     expires_at = pauses.extended(dial_expires_at, waits_since=dial_expires_at - terms.dial_within, now=now)
     if due_at > expires_at and pauses.paused_since(now) is None:
-        ended = Ended(
-            status=CallStatus.EXPIRED,
-            attempt=state.attempt,
-            ended_at=now,
-            undialled_attempts=undialled_attempts,
-            retries=state.retries,
-        )
-        return CallStatusChanged(state=ended, reason=expiry_reason(reason))
+        return CallStatusChanged(state=_ended(state, CallStatus.EXPIRED, now), reason=expiry_reason(reason))
     permitted_at, permission = dial_at(terms.dial_times, due_at)
     if isinstance(permission, Forbidden):
-        ended = Ended(
-            status=CallStatus.FAILED, attempt=state.attempt, ended_at=now, undialled_attempts=undialled_attempts
-        )
-        return CallStatusChanged(state=ended, reason=not_permitted(permission), permission=permission)
+        failed = _ended(state, CallStatus.FAILED, now)
+        return CallStatusChanged(state=failed, reason=not_permitted(permission), permission=permission)
     waiting = Pending(
         attempt=state.attempt,
         due_at=permitted_at,
@@ -54,6 +45,17 @@ def put_off(state: Dialing, reason: str, terms: Terms, now: datetime, pauses: Pa
     )
     permission = permission if isinstance(permission, PutOff) else None
     return CallStatusChanged(state=waiting, reason=reason, permission=permission)
+
+
+def _ended(state: Dialing, status: CallStatus, now: datetime) -> Ended:
+    """Returns the end of the call after one more undialled attempt."""
+    return Ended(
+        status=status,
+        attempt=state.attempt,
+        ended_at=now,
+        undialled_attempts=state.undialled_attempts + 1,
+        retries=state.retries,
+    )
 
 
 def pause(undialled_in_a_row: int, retry_delay: timedelta) -> timedelta:

@@ -92,11 +92,12 @@ class NatsEventFeed:
     async def subscribe(self, selection: Selection) -> AsyncIterator[NatsLiveEvents]:
         """Yields the events from now on. Raises Unavailable."""
         async with self._starting:
-            if self._is_closed:
+            start_sequence = await self.last_sequence() if self._follower is None else self._sequence
+            if self._is_closed:  # also if `close` came meanwhile
                 raise Unavailable("this process stops")
             if self._follower is None:
-                self._sequence = await self.last_sequence()
-                self._follower = asyncio.create_task(self._follow(self._sequence + 1))
+                self._sequence = start_sequence
+                self._follower = asyncio.create_task(self._follow(start_sequence + 1))
             live = NatsLiveEvents(selection, self._sequence)
             self._streams.add(live)
         try:
