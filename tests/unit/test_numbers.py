@@ -7,7 +7,7 @@ import pytest
 
 from contracts import decode
 from contracts.examples import EXAMPLES
-from contracts.numbers import country_of, number_refusals
+from contracts.numbers import country_of, line_type, number_refusals
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,14 @@ def test_numbers_that_earn_money_or_forward_are_refused_in_every_country(number:
     (refusal,) = number_refusals(number)
 
     assert refusal.startswith("phone_number: premium-rate, shared-cost, personal and access numbers are not called")
+
+
+def test_a_number_has_a_type_if_and_only_if_it_is_valid() -> None:
+    for country_code in (1, 34, 44, 52, 800, 881):
+        for start in range(100, 1000, 7):
+            number = f"+{country_code}{start}5550123"
+            is_valid = phonenumbers.is_valid_number(phonenumbers.parse(number))
+            assert (line_type(number) != phonenumbers.PhoneNumberType.UNKNOWN) is is_valid, number
 
 
 @pytest.mark.parametrize("number", ["+870773111632", "+882161234567", "+883510012345678", "+979123456789"])

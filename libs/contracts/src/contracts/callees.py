@@ -27,6 +27,7 @@ TERRITORIES = {
     "YT": ("FR", "976"),
 }
 """Territories with a country code of their own in which the law of a country applies: the country, and their region."""
+_CODES_OF_TERRITORIES: dict[tuple[str, ...], str] = {place: code for code, place in TERRITORIES.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,11 @@ class Callee:
     country: str
     regions: tuple[str, ...]
     zones: tuple[str, ...]
+
+    @property
+    def number_country(self) -> str:
+        """The country code of the number itself, which a territory has besides that of its country."""
+        return _CODES_OF_TERRITORIES.get((self.country, *self.regions), self.country)
 
     @property
     def zone_group(self) -> str:

@@ -18,6 +18,7 @@ from contracts.events.requests import (
     CampaignPauseRequested,
     CampaignResumeRequested,
     CampaignStartRequested,
+    ContactRequested,
 )
 from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
 from contracts.events.timers import TimerDue
@@ -106,6 +107,7 @@ ORCHESTRATOR_CAMPAIGNS = Consumer(
     workers=1,
     max_ack_pending=1,
 )
+ORCHESTRATOR_CONTACTS = Consumer("orchestrator-contacts", REQUESTS, (ContactRequested,))
 ORCHESTRATOR_FACTS = Consumer(
     "orchestrator-facts",
     CALLS,
@@ -136,6 +138,7 @@ CONSUMERS = (
     ORCHESTRATOR_REQUESTS,
     ORCHESTRATOR_COMMANDS,
     ORCHESTRATOR_CAMPAIGNS,
+    ORCHESTRATOR_CONTACTS,
     ORCHESTRATOR_FACTS,
     VOICE_DIALS,
     VOICE_HANGUPS,

@@ -14,6 +14,8 @@ from contracts.events import EVENTS
 from contracts.examples import EXAMPLES
 from contracts.queries import (
     CALL_REQUEST,
+    CallingTimes,
+    CallingTimesQuery,
     CallList,
     CallListQuery,
     CampaignCalls,
@@ -83,6 +85,8 @@ def asyncapi() -> Document:
         CallList,
         CampaignListQuery,
         CampaignList,
+        CallingTimesQuery,
+        CallingTimes,
     ]
     _, schemas = models_json_schema(
         [(body, "validation") for body in bodies], ref_template="#/components/schemas/{model}"
@@ -181,6 +185,7 @@ _SERVICES: tuple[tuple[str, Service, str, str], ...] = (
     (CampaignCallsQuery.subject, Service.CAMPAIGN_STATS, "CampaignCallsQuery", "CampaignCalls"),
     (CallListQuery.subject, Service.CAMPAIGN_STATS, "CallListQuery", "CallList"),
     (CampaignListQuery.subject, Service.CAMPAIGN_STATS, "CampaignListQuery", "CampaignList"),
+    (CallingTimesQuery.subject, Service.ORCHESTRATOR, "CallingTimesQuery", "CallingTimes"),
 )
 
 

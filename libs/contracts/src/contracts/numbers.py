@@ -47,13 +47,22 @@ def country_of(number: str) -> str | None:
     return region if region in COUNTRIES else None
 
 
+@lru_cache(maxsize=256)
+def line_type(number: str) -> int:
+    """Returns the `PhoneNumberType` of a number; UNKNOWN: no such number. Raises phonenumbers.NumberParseException.
+
+    A number with another type is valid, so the numbering plan of its country is searched once.
+    """
+    return phonenumbers.number_type(parsed(number))
+
+
 def number_refusals(number: str | None) -> list[str]:
     """Returns why a valid number is called in no country; empty if it may be called, or if there is no number."""
     if number is None:
         return []
     if country_of(number) is None:
         return ["phone_number: belongs to no country: satellite and international networks are not called"]
-    if phonenumbers.number_type(parsed(number)) not in CALLABLE_TYPES:
+    if line_type(number) not in CALLABLE_TYPES:
         remedy = "give a fixed-line, mobile, VoIP or toll-free number"
         return [f"phone_number: premium-rate, shared-cost, personal and access numbers are not called; {remedy}"]
     return []

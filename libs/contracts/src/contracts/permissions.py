@@ -17,6 +17,7 @@ from contracts.events.timers import SCHEDULES_OF_CALLS
 from contracts.queries import (
     CALL_REQUEST,
     OUTCOMES,
+    CallingTimesQuery,
     CallListQuery,
     CampaignCallsQuery,
     CampaignListQuery,
@@ -85,6 +86,7 @@ WORK: Mapping[Service, Work] = {
             consumers.ORCHESTRATOR_REQUESTS,
             consumers.ORCHESTRATOR_COMMANDS,
             consumers.ORCHESTRATOR_CAMPAIGNS,
+            consumers.ORCHESTRATOR_CONTACTS,
             consumers.ORCHESTRATOR_FACTS,
         ),
         reads=(CALLS, REQUESTS, CONTACTS, QUEUE, SCHEDULES),
@@ -94,6 +96,7 @@ WORK: Mapping[Service, Work] = {
             (QUEUE, QUEUE.subjects),
         ),
         takes=(CONTACTS,),
+        answers=((CallingTimesQuery.subject, Service.ORCHESTRATOR),),
         publishes=(
             SCHEDULES_OF_CALLS,
             f"{_API}.STREAM.PURGE.{SCHEDULES.name}",  # clears a deadline
@@ -129,6 +132,7 @@ WORK: Mapping[Service, Work] = {
         answers=((CALL_REQUEST, Service.EDGE),),
         publishes=(
             *_QUERIES,
+            CallingTimesQuery.subject,
             ALL_ENTRIES,
             f"$KV.{DIALS.name}.*.*",
             # the backlog: calls that wait for a slot, and undecided requests

@@ -99,6 +99,29 @@ class CampaignStatistics(BaseModel):
     turns: int = Field(default=0, description="utterances of callees that were answered")
 
 
+class CallingTimesQuery(BaseModel):
+    """A query for when the contacts of one group may first be called in a campaign. call-orchestrator answers."""
+
+    model_config = ConfigDict(frozen=True)
+
+    subject: ClassVar[str] = "campaign.calling_times"
+
+    campaign_id: CampaignId
+    country: str
+    regions: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
+
+
+class CallingTimes(BaseModel):
+    """When a group of contacts may first be called, from now on, and the rule and its inputs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    first_at: Instant | None = Field(description="null: never within the campaign's period or the next 15 days")
+    rule: str = Field(description="as in the decisions of a call, such as calling_hours or unknown_zone")
+    detail: str = Field(description="the inputs and the result of the rule, for a person to read")
+
+
 class CallPosition(BaseModel):
     """The place of a call in a list: when it was created, in milliseconds, and its id. Neither ever changes."""
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import phonenumbers
 from pydantic import AfterValidator, StringConstraints
 
-from contracts.numbers import parsed
+from contracts.numbers import line_type, parsed
 
 CALL_NAMESPACE = UUID("5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11")
 """The name space of call ids. It is public, so that any language computes the same id from a request id."""
@@ -29,7 +29,7 @@ def _e164(number: str) -> str:
         raise ValueError(f"not a phone number in E.164, such as +12125550123 ({error})") from error
     if phonenumbers.format_number(parts, phonenumbers.PhoneNumberFormat.E164) != number:
         raise ValueError("not in E.164: write + and digits only, such as +12125550123")
-    if not phonenumbers.is_valid_number(parts):
+    if line_type(number) == phonenumbers.PhoneNumberType.UNKNOWN:
         raise ValueError("no such number in its country's numbering plan; check the area code and the length")
     return number
 

@@ -8,6 +8,7 @@ from math import ceil
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
+from call_orchestrator.adapters.nats.contacts import NatsContacts
 from call_orchestrator.adapters.nats.feeds import NatsFeeds
 from call_orchestrator.adapters.nats.queue import NatsQueue
 from call_orchestrator.adapters.nats.requests import NatsRequests
@@ -15,20 +16,25 @@ from call_orchestrator.adapters.nats.timers import NatsTimers
 from call_orchestrator.application.admission import Admission
 from call_orchestrator.application.backlog import Backlog
 from call_orchestrator.application.call_terms import Policy
+from call_orchestrator.application.calling_times import CallingTimesService
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.campaigns import CampaignService
 from call_orchestrator.application.effects import Effects
 from call_orchestrator.application.grants import Grants
+from call_orchestrator.application.new_contacts import NewContacts
 from call_orchestrator.application.open_campaigns import OpenCampaigns
 from call_orchestrator.domain.limits import Limits
 from call_orchestrator.domain.slots import Slots
+from call_orchestrator.entrypoints.queries import build_router
 from call_orchestrator.entrypoints.subscribers import subscribe_handlers
 from call_orchestrator.settings import Settings
 from chassis.background import run_in_background
 from chassis.bus_clock import running_clock
 from chassis.serve import Bus, operations
+from chassis.settings import key_bytes
 from contracts import Service
-from contracts.streams import CALLS, QUEUE, REQUESTS
+from contracts.number_digests import NumberDigests
+from contracts.streams import CALLS, CONTACTS, QUEUE, REQUESTS
 
 
 def policy(settings: Settings) -> Policy:
@@ -63,6 +69,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         requests = NatsRequests(bus.client, bus.log(REQUESTS))
         await queue.restore(log, requests)
         slots = Slots(limits(settings))
+        terms = policy(settings)
         backlog = Backlog(settings.max_backlog, slots)
         effects = Effects(timers, queue)
         open_campaigns = OpenCampaigns(slots, clock.now)
@@ -70,14 +77,17 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             log,
             requests,
             effects,
-            policy(settings),
+            terms,
             clock.now,
             backlog,
             open_campaigns,
             lambda: bus.client.stats["reconnects"],
         )
         campaigns = CampaignService(log, clock.now)
-        subscribe_handlers(bus.broker, calls, Grants(calls, log), campaigns, bus.client)
+        digests = NumberDigests(key_bytes(settings.number_digest_key))
+        contacts = NewContacts(log, NatsContacts(bus.log(CONTACTS)), terms, digests, clock.now)
+        subscribe_handlers(bus.broker, calls, Grants(calls, log), campaigns, contacts, bus.client)
+        bus.broker.include_router(build_router(CallingTimesService(log, terms, clock.now)))
         admission = Admission(slots, open_campaigns, log, queue, NatsFeeds(bus.client, log), clock.now)
         async with run_in_background(admission.run()):
             yield Starlette(routes=operations(bus.client))

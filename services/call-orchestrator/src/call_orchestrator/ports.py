@@ -9,7 +9,7 @@ from uuid import UUID
 
 from call_orchestrator.domain.slots import SlotEvent, Waiting
 from chassis.event_log import Guard, StoredEvent
-from contracts import Call, CallCommand, Campaign, Envelope, Event
+from contracts import Call, CallCommand, Campaign, ContactAdded, ContactGroupAdded, Envelope, Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,16 @@ class Queue(Protocol):
 
     async def leave(self, queue_sequence: int) -> None:
         """Removes the entry of this sequence. Has no effect if the entry was removed or replaced."""
+
+
+class WaitingContacts(Protocol):
+    """The contacts of campaigns that wait for their calls."""
+
+    async def add(self, contact: ContactAdded, group: ContactGroupAdded, cause: Envelope) -> bool:
+        """Adds the contact, and before it its group. Returns False if its number already waits in the campaign.
+
+        The same `cause` adds its contact once while the contact waits, and returns True each time.
+        """
 
 
 class Feeds(Protocol):

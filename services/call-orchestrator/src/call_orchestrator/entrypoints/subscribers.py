@@ -7,6 +7,7 @@ from call_orchestrator.application.call_inputs import AttemptEvent, call_input
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.campaigns import CampaignService
 from call_orchestrator.application.grants import Grants
+from call_orchestrator.application.new_contacts import NewContacts
 from chassis.broker import Broker
 from chassis.event_log import StoredEvent
 from chassis.subscriptions import subscribe
@@ -16,21 +17,33 @@ from contracts import (
     CallRequested,
     CampaignCommand,
     CommandOutcome,
+    ContactRequested,
     TimerDue,
     outcome_subject,
 )
-from contracts.consumers import ORCHESTRATOR_CAMPAIGNS, ORCHESTRATOR_COMMANDS, ORCHESTRATOR_FACTS, ORCHESTRATOR_REQUESTS
+from contracts.consumers import (
+    ORCHESTRATOR_CAMPAIGNS,
+    ORCHESTRATOR_COMMANDS,
+    ORCHESTRATOR_CONTACTS,
+    ORCHESTRATOR_FACTS,
+    ORCHESTRATOR_REQUESTS,
+)
 from contracts.vocabulary import RefusalCode
 
 logger = structlog.get_logger()
 
 
 def subscribe_handlers(
-    broker: Broker, calls: CallService, grants: Grants, campaigns: CampaignService, client: Client
+    broker: Broker,
+    calls: CallService,
+    grants: Grants,
+    campaigns: CampaignService,
+    contacts: NewContacts,
+    client: Client,
 ) -> None:
-    """Subscribes to the four consumers of this service.
+    """Subscribes to the five consumers of this service.
 
-    `CallService`, `Grants` and `CampaignService` explain why a second delivery is harmless.
+    `CallService`, `Grants`, `CampaignService` and `NewContacts` explain why a second delivery is harmless.
     """
 
     async def on_call_requested(event: CallRequested, stored: StoredEvent[CallRequested]) -> None:
@@ -49,6 +62,12 @@ def subscribe_handlers(
     async def on_campaign_command(event: CampaignCommand, stored: StoredEvent[CampaignCommand]) -> None:
         await _publish_outcome(client, stored, await campaigns.handle(event, stored.envelope))
 
+    async def on_contact_requested(event: ContactRequested, stored: StoredEvent[ContactRequested]) -> None:
+        outcome = await contacts.handle(event, stored.envelope)
+        if not outcome.accepted:  # a request on the bus may have no client that waits for its outcome
+            logger.warning("contact_refused", campaign_id=event.campaign_id, reasons=list(outcome.reasons))
+        await _publish_outcome(client, stored, outcome)
+
     async def on_call_event(event: AttemptEvent | TimerDue, stored: StoredEvent[AttemptEvent | TimerDue]) -> None:
         outcome = await calls.handle(call_input(event, stored.envelope, is_redelivered=stored.deliveries > 1))
         if not outcome.accepted:  # only because the log has no such call; the event is kept and ignored
@@ -62,6 +81,7 @@ def subscribe_handlers(
     subscribe(broker, ORCHESTRATOR_REQUESTS, on_call_requested)
     subscribe(broker, ORCHESTRATOR_COMMANDS, on_call_command)
     subscribe(broker, ORCHESTRATOR_CAMPAIGNS, on_campaign_command)
+    subscribe(broker, ORCHESTRATOR_CONTACTS, on_contact_requested)
     subscribe(broker, ORCHESTRATOR_FACTS, on_call_event, on_admission_granted)
 
 

@@ -1,0 +1,48 @@
+"""How a request for a contact becomes a waiting contact: shared by edge, which imports files, and call-orchestrator."""
+
+from datetime import datetime
+
+from contracts.callees import Callee
+from contracts.campaign import Campaign
+from contracts.events.contacts import ContactAdded, ContactGroupAdded
+from contracts.events.requests import ContactRequested
+from contracts.number_digests import NumberDigests
+
+
+def campaign_refusal(campaign: Campaign, now: datetime) -> str | None:
+    """Returns why no contact can be added to a campaign at this instant; None if contacts can be added."""
+    if campaign.terms is None:
+        return "campaign_id: no campaign was created with this id; create it first"
+    if campaign.finished_at:
+        return "campaign_id: the campaign is finished; create another one"
+    if campaign.ends_at and campaign.ends_at <= now:
+        return "ends_at: the period of the campaign is over; change it first"
+    return None
+
+
+def waiting_contact(request: ContactRequested, callee: Callee, digests: NumberDigests, now: datetime) -> ContactAdded:
+    """Returns the contact of a request, which is in the group of `callee`. Without an id, it has that of its number."""
+    digest = digests.of(request.phone_number)
+    return ContactAdded.model_construct(
+        campaign_id=request.campaign_id,
+        zone_group=callee.zone_group,
+        number_digest=digest,
+        contact_id=request.contact_id or digest,
+        phone_number=request.phone_number,
+        variables=request.variables,
+        time_zone=request.time_zone,
+        language=request.language,
+        metadata=request.metadata,
+        created_at=now,
+    )
+
+
+def group_of(campaign_id: str, callee: Callee) -> ContactGroupAdded:
+    """Returns the event that names the group of `callee` in a campaign."""
+    return ContactGroupAdded(
+        campaign_id=campaign_id,
+        zone_group=callee.zone_group,
+        country=callee.country,
+        regions=callee.regions,
+        zones=callee.zones,
+    )

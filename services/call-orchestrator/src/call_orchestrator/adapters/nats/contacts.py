@@ -1,0 +1,29 @@
+"""The contacts of campaigns that wait for their calls, in the stream CONTACTS."""
+
+from nats.js.errors import APIError
+
+from chassis.event_log import EventLog
+from contracts import ContactAdded, ContactGroupAdded, Envelope
+from contracts.streams import MAX_MESSAGES_ERROR
+
+
+class NatsContacts:
+    """Implements `call_orchestrator.ports.WaitingContacts`. The server refuses the second contact of a number."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+
+    async def add(self, contact: ContactAdded, group: ContactGroupAdded, cause: Envelope) -> bool:
+        """Adds the group and then the contact, so that each waiting contact has a group."""
+        await self._append(group, cause)
+        return await self._append(contact, cause)
+
+    async def _append(self, event: ContactAdded | ContactGroupAdded, cause: Envelope) -> bool:
+        try:
+            await self._log.append(event, cause=cause)
+        except APIError as error:
+            if error.err_code != MAX_MESSAGES_ERROR:
+                raise
+            waiting = await self._log.last(event.subject)
+            return waiting is not None and waiting.envelope.causation_id == cause.id
+        return True

@@ -1,0 +1,34 @@
+"""Answers requests over NATS: when the contacts of a group may first be called."""
+
+from faststream.nats import NatsResponse, NatsRouter
+from nats.errors import Error as NatsError
+from pydantic import ValidationError
+
+from call_orchestrator.application.calling_times import CallingTimesService
+from chassis.subscriptions import body_of
+from contracts import Service, reasons_of
+from contracts.queries import CallingTimes, CallingTimesQuery
+
+
+def build_router(calling_times: CallingTimesService) -> NatsRouter:
+    """Returns a router with the subscriber in a queue group: any replica answers.
+
+    A repeated request is harmless, because it only reads. An error has an empty body and the headers
+    ``Nats-Service-Error-Code`` and ``Nats-Service-Error`` of NATS services (ADR-32 of nats-architecture-and-design).
+    """
+    router = NatsRouter()
+
+    @router.subscriber(CallingTimesQuery.subject, queue=Service.ORCHESTRATOR.value, max_workers=16, decoder=body_of)
+    async def answer_calling_times(body: bytes) -> CallingTimes | NatsResponse:
+        try:
+            return await calling_times.handle(CallingTimesQuery.model_validate_json(body))
+        except ValidationError as error:
+            return _error("400", "; ".join(reasons_of(error)))
+        except (NatsError, TimeoutError) as error:
+            return _error("503", f"the log could not be read: {type(error).__name__}")
+
+    return router
+
+
+def _error(code: str, reason: str) -> NatsResponse:
+    return NatsResponse(b"", headers={"Nats-Service-Error-Code": code, "Nats-Service-Error": reason})
