@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from contracts import Campaign, CampaignCreated, CampaignStatus, CampaignTerms, RequestedTerms, decode
+from contracts import Campaign, CampaignCreated, CampaignStatus, CampaignTerms, Disposition, RequestedTerms, decode
+from contracts.retry_policy import RequestedRetryPolicy
 
 NOW = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+GOAL_MISSED = RequestedRetryPolicy.model_validate({"goal_missed": {"max_retries": 1, "delay_seconds": 60}})
 DRAFT = Campaign(campaign_id="a").created(NOW, CampaignTerms())
 
 
@@ -27,6 +29,12 @@ DRAFT = Campaign(campaign_id="a").created(NOW, CampaignTerms())
         ({"name": " "}, "name", "at least 1 character"),
         ({"pace": 3}, "pace", "Extra inputs are not permitted"),
         ({"starts_at": "2026-03-02T15:00:00"}, "starts_at", "timezone"),
+        ({"script_template": "Hello {{name"}, "script_template", "write {{name}}"),
+        ({"language": "fr"}, "language", "use one of es, en"),
+        ({"max_attempts": 0}, "max_attempts", "greater than or equal to 1"),
+        ({"max_attempts": 12}, "max_attempts", "less than or equal to 11"),
+        ({"call_timeout_seconds": 4}, "call_timeout_seconds", "greater than or equal to 5"),
+        ({"goal": "opt_out"}, "goal", "Input should be"),
     ],
 )
 def test_unacceptable_terms_are_refused_with_their_field_and_a_remedy(
@@ -51,6 +59,37 @@ def test_unacceptable_terms_are_refused_with_their_field_and_a_remedy(
         (
             RequestedTerms(name="a\u202eb"),
             ["name: it has a line break, a control character or an invisible character; write one plain line"],
+        ),
+        (
+            RequestedTerms(script_template="Hello\x00", variables={"a b": "x"}),
+            [
+                "script_template: it has a control character; use line breaks and tabs only",
+                "variables: a name is not acceptable; write letters, digits and _, at most 64",
+            ],
+        ),
+        (
+            RequestedTerms(variables={"name": "Ada"}),
+            ["variables: have no effect without a script; give script_template, or leave them out"],
+        ),
+        (
+            RequestedTerms(goal=Disposition.CONFIRMED),
+            ["goal: has no effect without a rule for goal_missed; give it in retry_policy, or leave goal out"],
+        ),
+        (
+            RequestedTerms(retry_policy=GOAL_MISSED),
+            ["retry_policy: goal_missed needs a goal; give goal, or leave the rule out"],
+        ),
+        (
+            RequestedTerms(retry_policy=GOAL_MISSED, goal=Disposition.CONFIRMED, max_attempts=1),
+            ["max_attempts: 1 permits no retry; raise it, or leave retry_policy out"],
+        ),
+        (RequestedTerms(retry_policy=GOAL_MISSED, goal=Disposition.CONFIRMED, max_attempts=2), []),
+        (
+            RequestedTerms(script_template="é" * 20_000),
+            [
+                "script_template: 40000 bytes with its variables; at most 32768 are accepted: shorten it, or use its "
+                "placeholders fewer times"
+            ],
         ),
     ],
 )

@@ -79,7 +79,7 @@ async def outcome_of(client: Client, command: Event) -> CommandOutcome:
     """Publishes a request or command and returns its outcome."""
     envelope = Envelope.of(id=str(uuid4()), source="test", time=datetime.now(UTC))
     outcomes = await client.subscribe(outcome_subject(envelope.id))
-    await client.jetstream().publish(command.subject, command.model_dump_json().encode(), headers=envelope.headers())
+    await client.jetstream().publish(command.subject, command.body(), headers=envelope.headers())
     message = await outcomes.next_msg(timeout=20)
     await outcomes.unsubscribe()
     return CommandOutcome.model_validate_json(message.data)

@@ -76,6 +76,12 @@ def secret_of(name: str) -> str:
 
 
 API_KEY = secret_of("good")
+CAMPAIGN_TERMS: dict[str, Any] = {
+    "script_template": "Hello {{name}}, this is {{company}}.",
+    "variables": {"company": "Acme"},
+    "language": "en",
+}
+"""What the simulated orchestrator adds to a request without a script, as from the terms of its campaign."""
 DIALED = {"status": CallStatus.IN_PROGRESS, "attempt": 1}
 
 
@@ -83,6 +89,8 @@ def new_call(request: CallRequested) -> Call:
     now = datetime.now(UTC)
     assert request.request_id
     given = request.model_dump(exclude={"scheduled_at"}, exclude_none=True)
+    if request.script_template is None:
+        given |= {**CAMPAIGN_TERMS, "variables": {**CAMPAIGN_TERMS["variables"], **request.variables}}
     defaults = {"max_retries": 3, "retry_delay_seconds": 3600, "call_timeout_seconds": 30, "max_call_seconds": 600}
     state = {"status": CallStatus.PENDING, "attempt": 0, "status_changed_at": now, "created_at": now}
     return Call.model_validate(

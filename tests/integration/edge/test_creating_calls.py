@@ -1,6 +1,7 @@
 """`POST /calls`."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -284,3 +285,30 @@ async def test_an_answer_names_a_bounded_number_of_wrong_fields(
     assert answer.status_code == 422
     assert len(answer.json()["errors"]) == MAX_ERRORS
     assert "of 5000" in answer.json()["detail"]
+
+
+async def test_a_request_without_a_script_is_completed_by_its_campaign_and_again_is_the_same_call(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object], bus_client: Client
+) -> None:
+    given = {name: value for name, value in body.items() if name not in ("script_template", "language")}
+    request = {**given, "request_id": "r-1"}
+
+    created, again = [await api.post("/api/v1/calls", json=request) for _ in range(2)]
+    other = await api.post("/api/v1/calls", json={**request, "variables": {"name": "Ada"}})
+    spoken = await api.post("/api/v1/calls", json={**request, "language": "es"})
+
+    assert (created.status_code, created.json()["language"]) == (201, "en")
+    assert created.json()["variables"] == {"name": "Ana", "company": "Acme"}
+    assert (again.status_code, again.json()) == (201, created.json())
+    assert [answer.status_code for answer in (other, spoken)] == [409, 409]
+    assert [answer.json()["errors"][0]["field"] for answer in (other, spoken)] == ["variables", "language"]
+    stored = await bus_client.jetstream().get_last_msg(REQUESTS.name, "call.requested")
+    assert {"script_template", "language"}.isdisjoint(json.loads(stored.data or b""))
+
+
+async def test_a_given_language_is_stored_with_the_request_also_if_it_is_the_default(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object], bus_client: Client
+) -> None:
+    assert (await api.post("/api/v1/calls", json={**body, "language": "es"})).status_code == 201
+    stored = await bus_client.jetstream().get_last_msg(REQUESTS.name, "call.requested")
+    assert json.loads(stored.data or b"")["language"] == "es"

@@ -7,7 +7,7 @@ import pytest
 from nats.aio.client import Client
 from tests.integration.edge.conftest import LIMITED
 
-from contracts import decode
+from contracts import CampaignTerms, decode
 from contracts.streams import REQUESTS
 from edge.adapters import nats as adapter
 
@@ -23,6 +23,7 @@ TERMS = {
     "ends_at": "2200-03-02T15:00:00Z",
     "max_concurrent_calls": 5,
 }
+DEFAULTS = CampaignTerms().model_dump(mode="json")
 
 
 async def entries(as_: "As", campaign_id: str = "spring") -> list[dict[str, Any]]:
@@ -42,8 +43,8 @@ async def test_a_campaign_is_created_changed_started_and_finished(as_: "As") -> 
     assert created.headers["Location"] == SPRING
     statuses = [one.json()["status"] for one in (created, changed, started, finished)]
     assert statuses == ["draft", "draft", "running", "finished"]
-    assert created.json()["terms"] == TERMS
-    assert finished.json()["terms"] == {**TERMS, "max_concurrent_calls": 2}
+    assert created.json()["terms"] == {**DEFAULTS, **TERMS}
+    assert finished.json()["terms"] == {**DEFAULTS, **TERMS, "max_concurrent_calls": 2}
     assert None not in [finished.json()[name] for name in ("created_at", "started_at", "finished_at")]
 
 
@@ -52,8 +53,7 @@ async def test_left_out_terms_have_their_defaults_also_in_a_change(api: httpx.As
     await api.post(CAMPAIGNS, json={"campaign_id": "spring", **TERMS})
     changed = await api.put(SPRING, json={"name": "Spring"})
 
-    nothing = {"mode": "turn_based", "starts_at": None, "ends_at": None, "max_concurrent_calls": None}
-    assert changed.json()["terms"] == {"name": "Spring", **nothing}
+    assert changed.json()["terms"] == {**DEFAULTS, "name": "Spring"}
     command = await bus_client.jetstream().get_last_msg(REQUESTS.name, "campaign.change_requested.spring")
     stored = decode(command.subject or "", command.data or b"").model_dump(exclude_unset=True)
     assert stored == {"campaign_id": "spring", "terms": {"name": "Spring"}}
@@ -61,7 +61,8 @@ async def test_left_out_terms_have_their_defaults_also_in_a_change(api: httpx.As
 
 @pytest.mark.usefixtures("orchestrator")
 async def test_each_act_is_audited_with_the_campaign_before_and_after(as_: "As") -> None:
-    await as_("desk").post(CAMPAIGNS, json={"campaign_id": "spring", "name": "ask +12125550123"})
+    script = {"script_template": "Call {{name}} on +12125550123.", "variables": {"name": "Ada +12125550123"}}
+    await as_("desk").post(CAMPAIGNS, json={"campaign_id": "spring", "name": "ask +12125550123", **script})
     await as_("caller").put(SPRING, json={"max_concurrent_calls": 2})
     for act in ("start", "finish"):
         await as_("caller").post(f"{SPRING}/{act}")
@@ -72,7 +73,9 @@ async def test_each_act_is_audited_with_the_campaign_before_and_after(as_: "As")
         for act, key_name in (("create", "desk"), ("change", "caller"), ("start", "caller"), ("finish", "caller"))
         for stage in ("asked", "accepted")
     ]
-    assert recorded[2]["fields"] == ["name", "max_concurrent_calls"]
+    assert recorded[2]["fields"] == ["name", "max_concurrent_calls", "script_template", "variables"]
+    assert recorded[2]["before"]["terms"]["variables"] == ["name"]
+    assert "2125550123" not in str(recorded)
     assert recorded[2]["before"]["terms"]["name"] == "ask +1••••••••23"
     assert recorded[3]["after"]["terms"]["max_concurrent_calls"] == 2
     assert [entry["after"]["status"] for entry in recorded[1::2]] == ["draft", "draft", "running", "finished"]
@@ -87,6 +90,9 @@ async def test_each_act_is_audited_with_the_campaign_before_and_after(as_: "As")
         ({"starts_at": "2199-01-01T00:00:00Z"}, "starts_at", "more than 400 days ahead; give an earlier instant"),
         ({"max_concurrent_calls": 0}, "max_concurrent_calls", "Input should be greater than or equal to 1"),
         ({"pace": 1}, "pace", "Extra inputs are not permitted"),
+        ({"script_template": "Hello {{name"}, "script_template", "write {{name}}"),
+        ({"variables": {"name": "Ada"}}, "variables", "have no effect without a script; give script_template"),
+        ({"goal": "confirmed"}, "goal", "has no effect without a rule for goal_missed; give it in retry_policy"),
     ],
 )
 @pytest.mark.parametrize("method", ["POST", "PUT"])

@@ -165,3 +165,13 @@ class TestWithoutACap:
         await bus_client.jetstream().delete_key_value(DIALS.name)
 
         assert (await place(as_("desk"), body)).status_code == 201
+
+
+async def test_a_request_reserves_the_attempts_that_its_campaign_permits(
+    as_: "As", orchestrator: "Orchestrator", body: dict[str, object]
+) -> None:
+    await as_("caller").post("/api/v1/campaigns", json={"campaign_id": "spring", "max_attempts": 9})
+
+    placed = [(await place(as_("desk"), body, **retries)).status_code for retries in ({}, {"max_retries": 1})]
+
+    assert placed == [201, 429]

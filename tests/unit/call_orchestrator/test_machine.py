@@ -28,7 +28,7 @@ from call_orchestrator.domain.states import Dialing, Ended, InProgress, Pending,
 from call_orchestrator.domain.timers import EARLY_TOLERANCE
 from centralita.docs.state_machine import LATER, NOW, TERMS, Case, cases, document, states
 from contracts.consumers import VOICE_DIALS
-from contracts.events.requests import MIN_RING_SECONDS
+from contracts.values import MIN_RING_SECONDS
 from contracts.vocabulary import AnsweredBy, CallStatus, Disposition, HangupReason, RefusalCode, TelephonyStatus
 
 DIALING = Dialing(attempt=1, dialed_at=NOW, deadline_at=LATER)

@@ -21,7 +21,7 @@ from centralita.docs.state_machine import LATER, NOW, TERMS
 from contracts.retry_policy import RetryPolicy
 from contracts.vocabulary import CallStatus, Disposition, HangupReason, RetryOutcome, TelephonyStatus
 
-BUSY, NO_ANSWER, FAILED, VOICEMAIL, EARLY = RetryOutcome
+BUSY, NO_ANSWER, FAILED, VOICEMAIL, EARLY, GOAL_MISSED = RetryOutcome
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
 DIALING = Dialing(attempt=1, dialed_at=NOW, deadline_at=LATER)
@@ -62,6 +62,8 @@ def ending_with(outcome: RetryOutcome, attempt: int, retries: object) -> tuple[L
             return heard, reported(TelephonyStatus.COMPLETED, attempt)
         case RetryOutcome.HUNG_UP_EARLY:
             return talking, reported(TelephonyStatus.COMPLETED, attempt, duration_seconds=3)
+        case RetryOutcome.GOAL_MISSED:
+            return replace(talking, disposition=Disposition.ANSWERED), reported(TelephonyStatus.COMPLETED, attempt)
         case _:
             assert_never(outcome)
 
@@ -72,6 +74,7 @@ FINAL = {
     FAILED: CallStatus.FAILED,
     VOICEMAIL: CallStatus.VOICEMAIL,
     EARLY: CallStatus.COMPLETED,
+    GOAL_MISSED: CallStatus.COMPLETED,
 }
 RULES = st.builds(
     RetryRule,
@@ -91,7 +94,8 @@ RULES = st.builds(
 def test_each_outcome_has_its_own_maximum_and_delays_and_max_retries_limits_their_sum(
     rules: dict[RetryOutcome, RetryRule], outcomes: list[RetryOutcome], max_retries: int, delay: timedelta
 ) -> None:
-    agreed = replace(TERMS, max_retries=max_retries, retry_rules=rules, retry_delay=delay)
+    goal = Disposition.CONFIRMED
+    agreed = replace(TERMS, max_retries=max_retries, retry_rules=rules, retry_delay=delay, goal=goal)
     counted: Counter[RetryOutcome] = Counter()
     retries: object = {}
     for attempt, outcome in enumerate(outcomes, start=1):
@@ -222,3 +226,23 @@ def test_a_stored_policy_of_another_build_is_readable() -> None:
     assert state_of(call).retries == {"x": 1}
     assert call.retry_policy
     assert call.retry_policy.model_dump(exclude_unset=True) == stored
+
+
+@pytest.mark.parametrize("disposition", list(Disposition))
+@pytest.mark.parametrize("goal", [None, Disposition.CONFIRMED, Disposition.RESCHEDULED])
+def test_only_a_missed_goal_after_which_a_call_may_continue_is_retried(
+    disposition: Disposition, goal: Disposition | None
+) -> None:
+    agreed = replace(terms(GOAL_MISSED), goal=goal)
+    concluded = replace(TALKING, disposition=disposition, hangup_reason=HangupReason.CONCLUDED)
+
+    ended = after(concluded, reported(TelephonyStatus.COMPLETED), agreed)
+
+    may_continue = disposition in {"rescheduled", "callback_requested", "answered", "unresponsive", "technical_failure"}
+    assert isinstance(ended, Pending) is (goal is not None and disposition != goal and may_continue)
+
+
+def test_a_canceled_call_is_not_retried_for_its_goal() -> None:
+    canceled = replace(TALKING, disposition=Disposition.ANSWERED, hangup_reason=HangupReason.CANCELED)
+    agreed = replace(terms(GOAL_MISSED), goal=Disposition.CONFIRMED)
+    assert isinstance(after(canceled, reported(TelephonyStatus.COMPLETED), agreed), Ended)

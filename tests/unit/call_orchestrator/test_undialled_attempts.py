@@ -224,6 +224,8 @@ def test_a_decision_sets_every_field_that_the_state_determines() -> None:
         "max_retries",
         "retry_delay_seconds",
         "retry_policy",
+        "max_attempts",
+        "goal",
         "call_timeout_seconds",
         "max_call_seconds",
         "purpose",

@@ -121,6 +121,5 @@ def test_requests_to_the_first_model_fail_and_requests_to_the_second_do_not() ->
 
 def test_only_the_english_scripts_have_a_fallback_line() -> None:
     for request in with_script_lines(requests(run="x", count=6)):
-        assert (render_fallback_line(request.script_template, request.variables) is not None) is (
-            request.language == "en"
-        )
+        script = request.script_template or ""
+        assert (render_fallback_line(script, request.variables) is not None) is (request.language == "en")

@@ -294,14 +294,17 @@ async def test_a_request_without_a_call_is_a_doubt_unless_the_backlog_may_have_b
         assert (found.doubts, found.unjudged) == ((), 1), "the record lacks other waiting calls"
 
 
-@pytest.mark.parametrize(("is_finished", "doubts"), [(False, 1), (True, 0)])
-async def test_a_request_without_a_call_is_a_doubt_unless_its_campaign_was_finished(
-    is_finished: bool, doubts: int
+@pytest.mark.parametrize(
+    ("terms", "is_finished", "doubts"),
+    [(CampaignTerms(), False, 1), (CampaignTerms(), True, 0), (CampaignTerms(max_attempts=1), False, 0)],
+)
+async def test_a_request_without_a_call_is_a_doubt_unless_its_campaign_may_have_refused_it(
+    terms: CampaignTerms, is_finished: bool, doubts: int
 ) -> None:
     log = LogWriter()
     assert isinstance(REQUEST, CallRequested)
     assert await log.decide(REQUEST, stream=REQUESTS.name)
-    running = Campaign(campaign_id=REQUEST.campaign_id).created(STARTED_AT, CampaignTerms()).started(STARTED_AT)
+    running = Campaign(campaign_id=REQUEST.campaign_id).created(STARTED_AT, terms).started(STARTED_AT)
     log.add(CampaignStarted(campaign=running, occurred_at=STARTED_AT))
     if is_finished:
         log.add(CampaignFinished(campaign=running.finished(STARTED_AT), occurred_at=STARTED_AT))

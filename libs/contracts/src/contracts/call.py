@@ -69,6 +69,12 @@ class Call(BaseModel):
     max_retries: int = Field(description="dials after the first")
     retry_delay_seconds: int
     retry_policy: RetryPolicy | None = Field(default=None, description="rules of retries by outcome, if it has any")
+    max_attempts: int | None = Field(
+        default=None, description="dials in all that the campaign permitted when the call was created; null: no limit"
+    )
+    goal: Disposition | None = Field(
+        default=None, description="the campaign's goal: other dispositions may be retried by goal_missed"
+    )
     call_timeout_seconds: int = Field(description="how long it may ring")
     max_call_seconds: int = Field(description="how long it may last once answered")
     key_name: str | None = Field(

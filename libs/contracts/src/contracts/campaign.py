@@ -6,11 +6,16 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.instants import Instant
-from contracts.vocabulary import CampaignStatus
+from contracts.retry_policy import RetryPolicy
+from contracts.vocabulary import CampaignStatus, Disposition
 
 
 class CampaignTerms(BaseModel):
-    """What the operator has set for a campaign. `contracts.campaign_terms` validates the terms of a command."""
+    """What the operator has set for a campaign. `contracts.campaign_terms` validates the terms of a command.
+
+    A call takes each field from the terms that its request leaves out, when it is created (docs/campaigns.md). The
+    others apply to the campaign as it is at each moment.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -20,6 +25,17 @@ class CampaignTerms(BaseModel):
     ends_at: Instant | None = Field(default=None, description="no call is granted a slot from then on; null: no end")
     max_concurrent_calls: int | None = Field(
         default=None, description="calls that may be live at once; null: as the installation permits"
+    )
+    script_template: str | None = Field(default=None, description="script of calls whose request has none")
+    variables: dict[str, str] = Field(
+        default={}, description="values of this script's placeholders; those of a request take precedence"
+    )
+    language: str | None = Field(default=None, description="language of calls whose request names none")
+    retry_policy: RetryPolicy | None = Field(default=None, description="rules of retries by outcome")
+    call_timeout_seconds: int | None = Field(default=None, description="how long a call may ring")
+    max_attempts: int | None = Field(default=None, description="dials of one call in all; null: as the request says")
+    goal: Disposition | None = Field(
+        default=None, description="the disposition that completes a call; others may be retried by goal_missed"
     )
 
 

@@ -7,10 +7,22 @@ from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field
 
 from contracts.campaign import CampaignTerms
 from contracts.instants import Instant, schedule_refusals
-from contracts.texts import name_refusals
+from contracts.retry_policy import MAX_RETRIES, RequestedRetryPolicy
+from contracts.script import missing_variables, template_size_refusals
+from contracts.texts import name_refusals, template_refusals, variable_refusals
+from contracts.values import Language, RingTime, Script, Variables
+from contracts.vocabulary import Disposition
 
 CampaignName = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 MAX_CONCURRENT_CALLS = 100_000
+Goal = Literal[
+    Disposition.CONFIRMED,
+    Disposition.DECLINED,
+    Disposition.RESCHEDULED,
+    Disposition.CALLBACK_REQUESTED,
+    Disposition.ANSWERED,
+]
+"""The dispositions of a conversation that may be what a campaign is for."""
 
 
 class RequestedTerms(CampaignTerms):
@@ -25,6 +37,21 @@ class RequestedTerms(CampaignTerms):
     )
     max_concurrent_calls: Annotated[int, Field(ge=1, le=MAX_CONCURRENT_CALLS)] | None = Field(
         default=None, description="calls that may be live at once; null: as the installation permits"
+    )
+    script_template: Script | None = Field(default=None, description="script of calls whose request has none")
+    variables: Variables = Field(
+        default={}, description="values of this script's placeholders; those of a request take precedence"
+    )
+    language: Language | None = Field(default=None, description="language of calls whose request names none")
+    retry_policy: RequestedRetryPolicy | None = Field(  # type: ignore[assignment]  # the form that is validated
+        default=None, description="rules of retries by outcome, for calls whose request has none"
+    )
+    call_timeout_seconds: RingTime | None = Field(default=None, description="how long a call may ring")
+    max_attempts: Annotated[int, Field(ge=1, le=MAX_RETRIES + 1)] | None = Field(
+        default=None, description="dials of one call in all; null: as the request says"
+    )
+    goal: Goal | None = Field(
+        default=None, description="the disposition that completes a call; others are retried by goal_missed"
     )
 
     @field_validator("mode", mode="before")
@@ -42,13 +69,43 @@ class RequestedTerms(CampaignTerms):
             raise ValueError("is not after starts_at; give a later instant, or leave it out")
         return ends_at
 
+    @field_validator("script_template")
+    @classmethod
+    def _has_valid_placeholders(cls, script_template: str | None) -> str | None:
+        missing_variables(script_template or "", {})
+        return script_template
+
     def refusals(self, now: datetime) -> list[str]:
         """Returns why the terms are not acceptable at this instant, one line per field."""
-        refusals = [*name_refusals(self.name), *schedule_refusals(self.starts_at, now, "starts_at")]
+        refusals = [
+            *name_refusals(self.name),
+            *schedule_refusals(self.starts_at, now, "starts_at"),
+            *template_refusals(self.script_template),
+            *variable_refusals(self.variables),
+            *template_size_refusals(self.script_template or ""),
+            *self._contradictions(),
+        ]
         if self.ends_at and self.ends_at <= now:
             refusals.append("ends_at: is over; give a later instant, or leave it out")
         return refusals
 
+    def _contradictions(self) -> list[str]:
+        """Returns which fields have no effect, or contradict each other."""
+        found = []
+        has_goal_rule = self.retry_policy is not None and self.retry_policy.goal_missed is not None
+        if self.variables and self.script_template is None:
+            found.append("variables: have no effect without a script; give script_template, or leave them out")
+        if self.goal and not has_goal_rule:
+            found.append(
+                "goal: has no effect without a rule for goal_missed; give it in retry_policy, or leave goal out"
+            )
+        if has_goal_rule and not self.goal:
+            found.append("retry_policy: goal_missed needs a goal; give goal, or leave the rule out")
+        if self.max_attempts == 1 and self.retry_policy and self.retry_policy.model_fields_set:
+            found.append("max_attempts: 1 permits no retry; raise it, or leave retry_policy out")
+        return found
+
     def stored(self) -> CampaignTerms:
         """Returns the terms as the log stores them."""
-        return CampaignTerms.model_validate(self.model_dump())
+        policy = self.retry_policy.stored() if self.retry_policy else None
+        return CampaignTerms.model_validate({**self.model_dump(), "retry_policy": policy})

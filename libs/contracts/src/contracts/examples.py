@@ -148,7 +148,6 @@ _ALL: tuple[Event, ...] = (
         phone_number=CALL.phone_number,
         script_template=CALL.script_template,
         variables=CALL.variables,
-        language="es",
         max_retries=3,
         metadata=CALL.metadata,
     ),

@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 MAX_DELAY_SECONDS = 604_800
 MIN_DELAY_AFTER_HANGUP_SECONDS = 60
-"""A person who has hung up is not called again sooner. An opt-out that the model finds meanwhile ends the call."""
+"""A person who has answered is not called again sooner. An opt-out that the model finds meanwhile ends the call."""
 
-Retries = Annotated[int, Field(ge=0, le=10)]
+MAX_RETRIES = 10
+Retries = Annotated[int, Field(ge=0, le=MAX_RETRIES)]
 RetryDelay = Annotated[int, Field(ge=0, le=MAX_DELAY_SECONDS)]
 _DelayAfterHangup = Annotated[int, Field(ge=MIN_DELAY_AFTER_HANGUP_SECONDS, le=MAX_DELAY_SECONDS)]
 
@@ -38,7 +39,7 @@ class RetryPolicy(BaseModel):
     """The rules by outcome.
 
     An outcome without a rule: busy, no_answer and failed follow `max_retries` and `retry_delay_seconds` of the call;
-    voicemail and hung_up_early are not retried.
+    voicemail, hung_up_early and goal_missed are not retried.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -48,6 +49,7 @@ class RetryPolicy(BaseModel):
     failed: RetryRule | None = None
     voicemail: RetryRule | None = None
     hung_up_early: EarlyHangupRule | None = None
+    goal_missed: RetryRule | None = None
 
 
 class RequestedRetryRule(BaseModel):
@@ -80,11 +82,17 @@ class RequestedEarlyHangupRule(RequestedRetryRule):
     )
 
 
+class RequestedGoalRule(RequestedRetryRule):
+    """The rule after a conversation with another disposition than the goal of the campaign."""
+
+    delay_seconds: _DelayAfterHangup = Field(description="delay before the first of these retries")
+
+
 class RequestedRetryPolicy(BaseModel):
     """Rules of retries by outcome.
 
     An outcome without a rule: busy, no_answer and failed follow `max_retries` and `retry_delay_seconds` of the call;
-    voicemail and hung_up_early are not retried.
+    voicemail, hung_up_early and goal_missed are not retried.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -95,6 +103,9 @@ class RequestedRetryPolicy(BaseModel):
     voicemail: RequestedRetryRule | None = Field(default=None, description="a machine answered")
     hung_up_early: RequestedEarlyHangupRule | None = Field(
         default=None, description="a person answered and hung up within early_seconds"
+    )
+    goal_missed: RequestedGoalRule | None = Field(
+        default=None, description="the conversation did not reach the campaign's goal, and may be continued"
     )
 
     def stored(self) -> RetryPolicy:

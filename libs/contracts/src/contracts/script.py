@@ -40,6 +40,11 @@ def size_refusals(template: str, variables: Mapping[str, str]) -> list[str]:
     return [f"script_template: {size} bytes with its variables; at most {MAX_SCRIPT_BYTES} are accepted: {remedy}"]
 
 
+def template_size_refusals(template: str) -> list[str]:
+    """Returns why a template is too long without its values; empty if it is not."""
+    return size_refusals(template, dict.fromkeys(_placeholders(template), ""))
+
+
 def is_empty(template: str, variables: Mapping[str, str]) -> bool:
     """Whether a script without missing variables has no text."""
     return not _PLACEHOLDER.sub("", template).strip() and not any(

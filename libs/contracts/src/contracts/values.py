@@ -5,7 +5,7 @@ from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import phonenumbers
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from contracts.numbers import line_type, parsed
 
@@ -67,3 +67,8 @@ ContactId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 RequestId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[A-Z]{2})?$"), AfterValidator(_supplied)]
 """A BCP 47 tag of a supported language, with or without a region: ``es``, ``es-MX``, ``en-US``."""
+
+MIN_RING_SECONDS = 5
+RingTime = Annotated[int, Field(ge=MIN_RING_SECONDS, le=600)]
+Script = Annotated[str, StringConstraints(min_length=1, max_length=20_000, strip_whitespace=True)]
+Variables = Annotated[dict[str, Annotated[str, StringConstraints(max_length=2_000)]], Field(max_length=100)]

@@ -96,6 +96,8 @@ class RetryOutcome(StrEnum):
     VOICEMAIL = "voicemail"
     HUNG_UP_EARLY = "hung_up_early"
     """A person answered and hung up soon, and the conversation has no disposition."""
+    GOAL_MISSED = "goal_missed"
+    """The conversation has a disposition that is not the goal of the campaign, and after which a call may continue."""
 
 
 class RefusalCode(StrEnum):

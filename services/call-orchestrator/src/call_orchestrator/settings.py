@@ -9,10 +9,9 @@ from pydantic_settings import NoDecode
 
 from call_orchestrator.domain.calling_policy import CallingPolicy
 from chassis.settings import SecretKey, ServiceSettings
-from contracts.events.requests import MIN_RING_SECONDS
 from contracts.numbers import COUNTRIES, country_of
 from contracts.streams import MIN_BACKLOG_LIMIT
-from contracts.values import PhoneNumber
+from contracts.values import MIN_RING_SECONDS, PhoneNumber
 
 
 @lru_cache(maxsize=1)

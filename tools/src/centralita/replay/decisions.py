@@ -10,11 +10,11 @@ from typing import get_args
 
 from call_orchestrator.application.call_decisions import decide_call
 from call_orchestrator.application.call_inputs import DecidingEvent, call_input
-from call_orchestrator.application.call_terms import Policy
+from call_orchestrator.application.call_terms import NO_TERMS, Policy
 from call_orchestrator.application.stored import pauses_of
 from call_orchestrator.domain.calling_policy import CallingPolicy
 from chassis.event_log import StoredEvent
-from contracts import Call, CallDecision, CallStatus, Event
+from contracts import Call, CallDecision, CallStatus, CampaignTerms, Event
 from contracts.numbers import country_of
 
 DIAL_WITHIN = timedelta(days=1)
@@ -29,15 +29,17 @@ def decide_again(
     policy: Policy,
     now: datetime,
     campaign_events: Iterable[Event] = (),
+    campaign: CampaignTerms = NO_TERMS,
 ) -> CallDecision | None:
     """Returns the decision on an input while the call is `before`; None if the input is ignored or refused.
 
     `campaign_events`: all of the call's campaign. Only a call that would expire needs them; later ones are ignored.
+    `campaign`: the terms that were in force.
     """
     if not isinstance(stored.event, DecidingEvent):
         raise TypeError(f"{stored.event.event_name} is not an input of the orchestrator")
     decided_input = call_input(stored.event, stored.envelope)
-    decision = decide_call(before, decided_input, policy, now)
+    decision = decide_call(before, decided_input, policy, now, campaign=campaign)
     if isinstance(decision, CallDecision) and decision.call.status is CallStatus.EXPIRED:
         decision = decide_call(before, decided_input, policy, now, pauses_of(campaign_events))
     return decision if isinstance(decision, CallDecision) else None
@@ -89,6 +91,24 @@ def policy_of(
         dial_within=dial_within,
         allowed_countries=allowed_countries,
         calling_policy=calling_policy,
+    )
+
+
+def terms_of_new_call(call: Call | None) -> CampaignTerms:
+    """Returns the terms of the campaign that were in force when a call was created, as far as the call carries them.
+
+    What its request contains precedes them, so only what the call took from its campaign matters.
+    """
+    if call is None:
+        return NO_TERMS
+    return CampaignTerms(
+        script_template=call.script_template,
+        variables=call.variables,
+        language=call.language,
+        retry_policy=call.retry_policy,
+        call_timeout_seconds=call.call_timeout_seconds,
+        max_attempts=call.max_attempts,
+        goal=call.goal,
     )
 
 

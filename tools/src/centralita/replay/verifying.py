@@ -23,20 +23,17 @@ is the version here: give the file of ``CALLING_RULES`` if the installation had 
 **Some messages are not judged**: inputs that the orchestrator had not acknowledged, and dead letters. With a time
 range, these are also messages whose cause or decision may be outside the range. In the record of one call or of a time
 range, the pauses are missing: an expiry that they may have prevented is not judged. In the record of one call or
-campaign, other waiting calls are missing: a request that a full backlog may have refused is not judged. Nor is one that
-may have been refused because its campaign was finished.
+campaign, other waiting calls are missing: a request that a full backlog may have refused is not judged. Nor is a
+refused request for a campaign that was created: it may have been finished, or the request may contradict its terms.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
-
-from pydantic import BaseModel
-from pydantic_core import to_jsonable_python
 
 from call_orchestrator.domain.calling_policy import CallingPolicy
-from centralita.replay.call_history import CallHistory, Decision, Input, LeftOut, call_histories
+from centralita.replay.call_history import CallHistory, Decision, Input, call_histories
+from centralita.replay.comparison import Differences, differences_of
 from centralita.replay.decisions import (
     DIAL_WITHIN,
     by_former_rules,
@@ -44,19 +41,27 @@ from centralita.replay.decisions import (
     decide_again,
     policy_of,
     read_calling_policy,
+    terms_of_new_call,
 )
 from centralita.replay.messages import Message
 from centralita.replay.record import Record
 from centralita.replay.split_record import SplitRecord
 from centralita.replay.waiting_calls import WaitingCalls
 from chassis.event_log import StoredEvent
-from contracts import Call, CallCommandRefused, CallCreated, CallDecision, CallStatus, CampaignDecision
+from contracts import (
+    Call,
+    CallCommandRefused,
+    CallCreated,
+    CallDecision,
+    CallStatus,
+    Campaign,
+    CampaignDecision,
+    CampaignTerms,
+)
 from contracts.streams import CALLS, DUE_SOON
 
 Recorded = Record | SplitRecord
 """A recorded log, in memory or in files."""
-Differences = tuple[tuple[str, Any, Any], ...]
-"""For each different field: its name, the recorded value, the value now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,21 +124,21 @@ class _Rules:
         calling_policy = self.calling_policy if asks_policy else None
         policy = policy_of(call, self.dial_within, self.countries, calling_policy)
         campaign_events = self.campaign_events.get(call.campaign_id, []) if call else []
-        return decide_again(before, stored, policy, at, campaign_events)
+        return decide_again(before, stored, policy, at, campaign_events, terms_of_new_call(call))
 
     def is_uncertain(self, now: CallDecision | None) -> bool:
         """Whether a pause that the record lacks may have prevented this expiry."""
         return self.may_lack_campaigns and now is not None and now.call.status is CallStatus.EXPIRED
 
     def may_be_refused(self, now: CallDecision, requested_at: datetime) -> bool:
-        """Whether a full backlog or a finished campaign may have prevented this call.
+        """Whether a full backlog, a finished campaign or the terms of one may have prevented this call.
 
         The log records no such refusal (ADR 33).
         """
         if not isinstance(now, CallCreated):
             return False
         campaign_events = self.campaign_events.get(now.call.campaign_id, [])
-        if self.may_lack_campaigns or any(event.campaign.finished_at for event in campaign_events):
+        if self.may_lack_campaigns or any(_may_refuse(event.campaign) for event in campaign_events):
             return True
         is_due = now.call.due_at is None or now.call.due_at <= now.occurred_at + DUE_SOON
         return is_due and (self.waiting is None or self.waiting.may_be_full_after(requested_at))
@@ -223,7 +228,7 @@ async def _judge_decision(
     cause, name = recorded.cause.stored.event.event_name, recorded.event.event_name
     if now is None:
         return _drift(recorded, f"{cause} led to {name}; now it leads to no decision"), True
-    if differences := _differences(recorded, by_former_rules(recorded.event, now)):
+    if differences := differences_of(recorded, by_former_rules(recorded.event, now)):
         if rules.is_uncertain(now):
             return None, False
         return _drift(recorded, f"{cause} led to {name}; now the decision is different", differences), True
@@ -252,45 +257,9 @@ async def _judge_ignored(
     return Drift(history.call_id, message.stream, message.sequence, reason), True
 
 
+def _may_refuse(campaign: Campaign) -> bool:
+    return bool(campaign.finished_at) or campaign.terms not in (None, CampaignTerms())
+
+
 def _drift(recorded: Decision, reason: str, differences: Differences = ()) -> Drift:
     return Drift(str(recorded.event.call_id), CALLS.name, recorded.sequence, reason, differences)
-
-
-_POSITIONS = {"command_sequence", "granted_sequence"}
-
-
-def _differences(recorded: Decision, now: CallDecision) -> Differences:
-    then = recorded.event
-    known = _left_out_fields(then.call, recorded.left_out)
-    call = _different_fields(then.call, now.call, "call.", exclude=_POSITIONS, known=known)
-    if type(then) is not type(now):
-        return (("event", then.event_name, now.event_name), *call)
-    known = _left_out_fields(then, recorded.left_out)
-    return (*_different_fields(then, now, "", exclude={"call"}, known=known), *call)
-
-
-def _left_out_fields(model: BaseModel, left_out: LeftOut) -> dict[str, object]:
-    """Returns the value of each field that the build left out if it had this value."""
-    if left_out is LeftOut.NONE:
-        return {}
-    fields = type(model).model_fields
-    defaults = {name: to_jsonable_python(field.default) for name, field in fields.items() if not field.is_required()}
-    return {name: value for name, value in defaults.items() if value is None or left_out is LeftOut.DEFAULTS}
-
-
-def _different_fields(
-    recorded: BaseModel, now: BaseModel, prefix: str, *, exclude: set[str], known: dict[str, object]
-) -> Differences:
-    """Compares the fields that the recorded message sets and this build knows; a newer build may have more.
-
-    A field that the message does not set has its value in `known`.
-    """
-    then = {name: value for name, value in known.items() if name not in exclude} | recorded.model_dump(
-        mode="json", include=recorded.model_fields_set, exclude=exclude, by_alias=False
-    )
-    values = now.model_dump(mode="json", by_alias=False)
-    return tuple(
-        (f"{prefix}{name}", value, values[name])
-        for name, value in then.items()
-        if name in values and value != values[name]
-    )

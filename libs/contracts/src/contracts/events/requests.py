@@ -12,22 +12,30 @@ from contracts.numbers import number_refusals
 from contracts.retry_policy import RequestedRetryPolicy, Retries, RetryDelay
 from contracts.script import greeting_refusals, is_empty, missing_variables, size_refusals
 from contracts.texts import metadata_refusals, template_refusals, variable_refusals
-from contracts.values import CampaignId, ContactId, Language, PhoneNumber, RequestId, TimeZone
+from contracts.values import (
+    CampaignId,
+    ContactId,
+    Language,
+    PhoneNumber,
+    RequestId,
+    RingTime,
+    Script,
+    TimeZone,
+    Variables,
+)
 from contracts.vocabulary import Purpose
 
 _REQUESTERS = frozenset({Service.UPSTREAM, Service.EDGE})
 
-MIN_RING_SECONDS = 5
-
-Script = Annotated[str, StringConstraints(min_length=1, max_length=20_000, strip_whitespace=True)]
-Variables = Annotated[dict[str, Annotated[str, StringConstraints(max_length=2_000)]], Field(max_length=100)]
 Metadata = Annotated[dict[str, Annotated[str, StringConstraints(max_length=2_000)]], Field(max_length=50)]
-RingTime = Annotated[int, Field(ge=MIN_RING_SECONDS, le=600)]
 PauseReason = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
 
 
 class CallRequested(Event):
-    """A request for a call. The same ``request_id`` again is the same call, as long as the log keeps that call."""
+    """A request for a call. The same ``request_id`` again is the same call, as long as the log keeps that call.
+
+    A field that it leaves out has its value from the terms of the campaign, if they have one.
+    """
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
@@ -40,11 +48,16 @@ class CallRequested(Event):
     campaign_id: CampaignId
     contact_id: ContactId
     phone_number: PhoneNumber = Field(description="E.164")
-    script_template: Script = Field(description="first paragraph: the greeting; the rest: the purpose of the call")
+    script_template: Script | None = Field(
+        default=None,
+        description="first paragraph: the greeting; the rest: the purpose of the call; null: that of the campaign",
+    )
     variables: Variables = Field(
         default={}, description="values of the script's {{placeholders}}: one line each, at most 200 characters"
     )
-    language: Language = Field(default="es", description="BCP 47; es and en are supported")
+    language: Language = Field(
+        default="es", description="BCP 47; es and en are supported; left out: that of the campaign, or else es"
+    )
     purpose: Purpose | None = Field(
         default=None,
         description="sales, service, collection, research or emergency; null: the rules of all purposes apply",
@@ -75,7 +88,16 @@ class CallRequested(Event):
             *schedule_refusals(self.scheduled_at, now),
         ]
         script, variables = self.script_template, self.variables
-        return refusals or size_refusals(script, variables) or greeting_refusals(script, variables)
+        if refusals or script is None:
+            return refusals
+        return size_refusals(script, variables) or greeting_refusals(script, variables)
+
+    def body(self) -> bytes:
+        """Returns the body of the message: JSON of the given fields.
+
+        A given value takes precedence over that of the campaign, also if it is the default.
+        """
+        return self.model_dump_json(exclude_unset=True, exclude_none=True).encode()
 
     @property
     def subject(self) -> str:
@@ -89,6 +111,8 @@ class CallRequested(Event):
 
     @model_validator(mode="after")
     def _script_is_complete(self) -> Self:
+        if self.script_template is None:
+            return self
         missing = missing_variables(self.script_template, self.variables)
         if missing:
             raise ValueError(f"script_template asks for {', '.join(missing)}: give it in variables")

@@ -3,29 +3,34 @@
 from datetime import datetime
 
 from call_orchestrator.application.call_inputs import CallInput
-from call_orchestrator.application.call_terms import Policy, UnacceptableTerms, changed_call, new_call
+from call_orchestrator.application.call_terms import NO_TERMS, Policy, UnacceptableTerms, changed_call, new_call
 from call_orchestrator.application.snapshots import event_of, permission_of, state_of, terms_of
 from call_orchestrator.domain import inputs
 from call_orchestrator.domain.decisions import Ignored, Refused
 from call_orchestrator.domain.machine import create, decide
 from call_orchestrator.domain.pauses import NO_PAUSES, Pauses
 from call_orchestrator.domain.states import Dialing
-from contracts import Call, CallChangeRequested, CallCommand, CallCommandRefused, CallDecision
+from contracts import Call, CallChangeRequested, CallCommand, CallCommandRefused, CallDecision, CampaignTerms
 from contracts.vocabulary import RefusalCode
 
 NO_SUCH_CALL = Refused("there is no such call", RefusalCode.NO_SUCH_CALL)
 
 
 def decide_call(
-    before: Call | None, call_input: CallInput, policy: Policy, now: datetime, pauses: Pauses = NO_PAUSES
+    before: Call | None,
+    call_input: CallInput,
+    policy: Policy,
+    now: datetime,
+    pauses: Pauses = NO_PAUSES,
+    campaign: CampaignTerms = NO_TERMS,
 ) -> CallDecision | Ignored | Refused:
     """Returns the event that follows from an input, or why none does. `before`: the call, if it exists.
 
     A refused command of an existing call is an event, too: `CallCommandRefused`. `pauses`, those of the campaign, only
-    prevent that the call expires.
+    prevent that the call expires. `campaign`: its terms, from which a new call takes what its request leaves out.
     """
     if before is None:
-        return _create(call_input, policy, now)
+        return _create(call_input, policy, now, campaign)
     decision = _decide(before, call_input, policy, now, pauses)
     if isinstance(decision, Refused) and (command := call_input.command):
         refused = _at(before, call_input).model_copy(update={"permission": permission_of(decision)})
@@ -53,12 +58,12 @@ def _decide(
         return Refused(str(error))
 
 
-def _create(call_input: CallInput, policy: Policy, now: datetime) -> CallDecision | Refused:
+def _create(call_input: CallInput, policy: Policy, now: datetime, campaign: CampaignTerms) -> CallDecision | Refused:
     input, request = call_input.input, call_input.request
     if not (isinstance(input, inputs.CallRequested) and request):
         return NO_SUCH_CALL
     try:
-        call = new_call(call_input.call_id, request, policy, now)
+        call = new_call(call_input.call_id, request, policy, now, campaign)
     except UnacceptableTerms as error:
         return Refused(str(error))
     created = create(input, terms_of(call, policy.dial_within, policy.calling_policy), now)

@@ -1,12 +1,14 @@
-"""The terms of a call: what its request sets, and the defaults of the installation for the rest."""
+"""The terms of a call: what its request sets, then its campaign, and the defaults of the installation for the rest."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from call_orchestrator.domain.calling_policy import CallingPolicy
-from contracts import Call, CallChangeRequested, CallRequested, CallStatus
+from contracts import Call, CallChangeRequested, CallRequested, CallStatus, CampaignTerms, Disposition
 from contracts.numbers import country_of
+from contracts.retry_policy import RetryPolicy
 from contracts.script import greeting_refusals, missing_variables, size_refusals
 
 
@@ -26,26 +28,41 @@ class Policy:
 
 
 class UnacceptableTerms(ValueError):
-    """A number in a country that is not allowed, or a change after which the script is unacceptable."""
+    """A number in a country that is not allowed, or terms that are incomplete or contradict those of the campaign."""
 
 
-def new_call(call_id: UUID, request: CallRequested, policy: Policy, now: datetime) -> Call:
-    """Returns the call of a request, before its first event. Raises UnacceptableTerms."""
+NO_TERMS = CampaignTerms()
+"""The terms of a campaign that was never created."""
+
+
+def new_call(
+    call_id: UUID, request: CallRequested, policy: Policy, now: datetime, campaign: CampaignTerms = NO_TERMS
+) -> Call:
+    """Returns the call of a request, before its first event. Raises UnacceptableTerms.
+
+    `campaign`: the terms of its campaign. They precede the defaults of the installation.
+    """
     _check_country(request.phone_number, policy)
-    delay, ring = request.retry_delay_seconds, request.call_timeout_seconds
+    script_template, variables = _script(request, campaign)
+    delay = request.retry_delay_seconds
+    ring = request.call_timeout_seconds or campaign.call_timeout_seconds
+    retry_policy = request.retry_policy.stored() if request.retry_policy else campaign.retry_policy
+    _check_goal(retry_policy, campaign.goal)
     return Call(
         call_id=call_id,
         request_id=request.request_id or "",
         campaign_id=request.campaign_id,
         contact_id=request.contact_id,
         phone_number=request.phone_number,
-        script_template=request.script_template,
-        variables=request.variables,
-        language=request.language,
+        script_template=script_template,
+        variables=variables,
+        language=_language(request, campaign),
         metadata=request.metadata,
-        max_retries=policy.max_retries if request.max_retries is None else request.max_retries,
+        max_retries=_max_retries(request, policy, campaign),
+        max_attempts=campaign.max_attempts,
         retry_delay_seconds=int(policy.retry_delay.total_seconds()) if delay is None else delay,
-        retry_policy=request.retry_policy.stored() if request.retry_policy else None,
+        retry_policy=retry_policy,
+        goal=campaign.goal,
         call_timeout_seconds=int(policy.call_timeout.total_seconds()) if ring is None else ring,
         max_call_seconds=int(policy.max_talk.total_seconds()),
         purpose=request.purpose,
@@ -56,6 +73,58 @@ def new_call(call_id: UUID, request: CallRequested, policy: Policy, now: datetim
         attempt=0,
         status_changed_at=now,
     )
+
+
+def _script(request: CallRequested, campaign: CampaignTerms) -> tuple[str, dict[str, str]]:
+    """Returns the script and its variables. Those of a request that has a script were checked where it entered."""
+    if request.script_template is not None:
+        return request.script_template, request.variables
+    if campaign.script_template is None:
+        remedy = "give it in the request or in the terms of the campaign"
+        raise UnacceptableTerms(f"script_template: neither the request nor its campaign has one; {remedy}")
+    variables = {**campaign.variables, **request.variables}
+    _check_script(campaign.script_template, variables)
+    return campaign.script_template, variables
+
+
+def _language(request: CallRequested, campaign: CampaignTerms) -> str:
+    is_given = "language" in request.model_fields_set
+    return request.language if is_given else campaign.language or request.language
+
+
+def _max_retries(request: CallRequested, policy: Policy, campaign: CampaignTerms) -> int:
+    if request.max_retries is not None:
+        _check_attempts(request.max_retries, campaign.max_attempts)
+        return request.max_retries
+    return policy.max_retries if campaign.max_attempts is None else campaign.max_attempts - 1
+
+
+def _check_attempts(max_retries: int, max_attempts: int | None) -> None:
+    if max_attempts is not None and max_retries >= max_attempts:
+        permitted = f"its campaign permits {max_attempts} attempts in all"
+        raise UnacceptableTerms(f"max_retries: {permitted}; give at most {max_attempts - 1}, or leave it out")
+
+
+def _check_goal(retry_policy: RetryPolicy | None, goal: Disposition | None) -> None:
+    if retry_policy and retry_policy.goal_missed and goal is None:
+        raise UnacceptableTerms("retry_policy: goal_missed needs a campaign with a goal; leave this rule out")
+
+
+def _check_script(script_template: str, variables: Mapping[str, str]) -> None:
+    """Raises UnacceptableTerms if variables are missing, or if the script is too long or has no greeting."""
+    _check_variables(script_template, variables)
+    refusals = size_refusals(script_template, variables) or greeting_refusals(script_template, variables)
+    if refusals:
+        raise UnacceptableTerms(refusals[0])
+
+
+def _check_variables(script_template: str, variables: Mapping[str, str]) -> None:
+    try:
+        missing = missing_variables(script_template, variables)
+    except ValueError as error:
+        raise UnacceptableTerms(str(error)) from error
+    if missing:
+        raise UnacceptableTerms(f"script_template asks for {', '.join(missing)}: give it in variables")
 
 
 def changed_call(call: Call, request: CallChangeRequested, policy: Policy) -> Call:
@@ -69,17 +138,13 @@ def changed_call(call: Call, request: CallChangeRequested, policy: Policy) -> Ca
     if request.phone_number is not None:
         changes.setdefault("time_zone", None)
     after = call.model_copy(update=changes)
-    try:
-        missing = missing_variables(after.script_template, after.variables)
-    except ValueError as error:
-        raise UnacceptableTerms(str(error)) from error
-    if missing:
-        raise UnacceptableTerms(f"script_template asks for {', '.join(missing)}: give it in variables")
+    if request.max_retries is not None:
+        _check_attempts(request.max_retries, call.max_attempts)
+    _check_goal(after.retry_policy, after.goal)
     # A script that an older build accepted does not prevent a change of other terms.
     is_new_script = not {"script_template", "variables"}.isdisjoint(changes)
-    script, variables = after.script_template, after.variables
-    if is_new_script and (refusals := size_refusals(script, variables) or greeting_refusals(script, variables)):
-        raise UnacceptableTerms(refusals[0])
+    check = _check_script if is_new_script else _check_variables
+    check(after.script_template, after.variables)
     return after
 
 

@@ -20,17 +20,26 @@ from call_orchestrator.application.backlog import Backlog
 from call_orchestrator.application.call_decisions import decide_call
 from call_orchestrator.application.call_inputs import CallInput
 from call_orchestrator.application.call_outcomes import MAX_CONFLICTS, accepted, refused, too_many_conflicts
-from call_orchestrator.application.call_terms import Policy
+from call_orchestrator.application.call_terms import NO_TERMS, Policy
 from call_orchestrator.application.commands import CommandService
 from call_orchestrator.application.effects import Effects
 from call_orchestrator.application.open_campaigns import OpenCampaigns
 from call_orchestrator.application.recent_calls import RecentCalls
-from call_orchestrator.application.stored import StoredCall, append_decision, load_call, load_pauses
+from call_orchestrator.application.stored import StoredCall, append_decision, load_call, load_campaign, load_pauses
 from call_orchestrator.domain.decisions import Ignored, Refused
 from call_orchestrator.domain.inputs import TimerDue
 from call_orchestrator.ports import Log, Requests
 from chassis.event_log import Conflict, StoredEvent
-from contracts import Call, CallCommand, CallCreated, CallDecision, CallStatus, CommandOutcome
+from contracts import (
+    Call,
+    CallCommand,
+    CallCreated,
+    CallDecision,
+    CallRequested,
+    CallStatus,
+    CampaignTerms,
+    CommandOutcome,
+)
 from contracts.filters import call_state_filter
 from contracts.streams import DUE_SOON
 from contracts.vocabulary import RefusalCode
@@ -163,13 +172,21 @@ class CallService:
         if stored and _is_slot_freed(stored, call_input):
             return Ignored("a later event of the call has freed the slot")
         before, now = stored.call if stored else None, self._now()
-        decision = decide_call(before, call_input, self._policy, now)
+        terms = await self._terms(call_input.request) if before is None and call_input.request else NO_TERMS
+        decision = decide_call(before, call_input, self._policy, now, campaign=terms)
         if isinstance(decision, CallCreated):
             return self._refusal(decision.call, call_input.sequence, now) or decision
         if before and isinstance(decision, CallDecision) and decision.call.status is CallStatus.EXPIRED:
             pauses = await load_pauses(self._log, before.campaign_id)
             return decide_call(before, call_input, self._policy, now, pauses)
         return decision
+
+    async def _terms(self, request: CallRequested) -> CampaignTerms:
+        """Returns the terms of the campaign of a request, from the leader if they lack the script that it needs."""
+        known = self._campaigns.terms(request.campaign_id) if self._campaigns else NO_TERMS
+        if request.script_template is not None or known.script_template is not None:
+            return known
+        return (await load_campaign(self._log, request.campaign_id)).campaign.terms or NO_TERMS
 
     def _refusal(self, call: Call, sequence: int | None, now: datetime) -> Refused | None:
         """Returns why a new call is refused; its request has this sequence."""

@@ -10,12 +10,13 @@ from contextlib import suppress
 from datetime import datetime
 
 from call_orchestrator import metrics
+from call_orchestrator.application.call_terms import NO_TERMS
 from call_orchestrator.application.stored import StoredCampaign
 from call_orchestrator.domain.decisions import Refused
 from call_orchestrator.domain.limits import OPEN, CampaignLimits
 from call_orchestrator.domain.slots import Slots
 from call_orchestrator.ports import CampaignStates
-from contracts import Campaign
+from contracts import Campaign, CampaignTerms
 
 MAX_SLEEP_SECONDS = 60.0
 """The clock of the server may be corrected meanwhile."""
@@ -58,6 +59,11 @@ class OpenCampaigns:
         if campaign_id in self._finished:
             return Refused(f"campaign_id: the campaign {campaign_id} is finished; create another one")
         return None
+
+    def terms(self, campaign_id: str) -> CampaignTerms:
+        """Returns the terms of the campaign as this replica knows them; those of none if it was never created."""
+        campaign = self._known.get(campaign_id)
+        return campaign.terms if campaign and campaign.terms else NO_TERMS
 
     def refresh(self) -> None:
         """Opens and closes campaigns whose period has begun or ended."""

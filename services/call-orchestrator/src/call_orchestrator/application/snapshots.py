@@ -49,6 +49,7 @@ def terms_of(call: Call, dial_within: timedelta, calling_policy: CallingPolicy |
         retry_rules=_rules_of(call.retry_policy) if call.retry_policy else {},
         early_hangup=timedelta(seconds=early.early_seconds) if early else EARLY_HANGUP,
         dial_times=dial_times,
+        goal=call.goal,
     )
 
 
@@ -59,6 +60,7 @@ def _rules_of(policy: RetryPolicy) -> dict[RetryOutcome, RetryRule]:
         RetryOutcome.FAILED: policy.failed,
         RetryOutcome.VOICEMAIL: policy.voicemail,
         RetryOutcome.HUNG_UP_EARLY: policy.hung_up_early,
+        RetryOutcome.GOAL_MISSED: policy.goal_missed,
     }
     return {outcome: _rule_of(rule) for outcome, rule in rules.items() if rule}
 

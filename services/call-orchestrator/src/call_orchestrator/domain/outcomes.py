@@ -9,7 +9,7 @@ from call_orchestrator.domain import inputs
 from call_orchestrator.domain.calling_policy import Forbidden, Permitted
 from call_orchestrator.domain.decisions import CallStatusChanged, Decision, Ignored
 from call_orchestrator.domain.dial_times import Permission, dial_at
-from call_orchestrator.domain.retry_rules import RETRIED_WITHOUT_RULE
+from call_orchestrator.domain.retry_rules import CONTINUABLE, RETRIED_WITHOUT_RULE
 from call_orchestrator.domain.states import Ended, InProgress, Live, Pending, Terms, dials
 from contracts.vocabulary import CallStatus, Disposition, HangupReason, RetryOutcome, TelephonyStatus
 
@@ -45,6 +45,8 @@ def end_attempt(state: Live, status: TelephonyStatus, outcome: Outcome, terms: T
             )
     if retry_outcome is RetryOutcome.HUNG_UP_EARLY:
         reason = "the callee hung up early"
+    elif retry_outcome is RetryOutcome.GOAL_MISSED:
+        reason = f"the goal {terms.goal} was not reached: {state.disposition}"
     return CallStatusChanged(
         state=after,
         reason=reason or final_status,
@@ -77,8 +79,10 @@ def _retry_outcome(
     state: Live, final_status: CallStatus, outcome: Outcome, terms: Terms, now: datetime
 ) -> RetryOutcome | None:
     """Returns the outcome whose rule determines whether the call is dialled again; None: it is not."""
-    if outcome.is_permanent or state.disposition is not None:
+    if outcome.is_permanent:
         return None
+    if state.disposition is not None:
+        return RetryOutcome.GOAL_MISSED if _is_goal_missed(state, terms) else None
     if state.hangup_reason is not None:
         return RetryOutcome.VOICEMAIL if state.hangup_reason is HangupReason.VOICEMAIL else None
     match final_status:
@@ -89,6 +93,12 @@ def _retry_outcome(
             return RetryOutcome.HUNG_UP_EARLY if talk is not None and talk <= terms.early_hangup else None
         case _:
             return None
+
+
+def _is_goal_missed(state: Live, terms: Terms) -> bool:
+    """Whether the conversation ended without the goal of the campaign, in a way after which a call may continue."""
+    is_over = state.hangup_reason in (None, HangupReason.CONCLUDED)
+    return is_over and terms.goal not in (None, state.disposition) and state.disposition in CONTINUABLE
 
 
 def _talk_time(state: Live, outcome: Outcome, now: datetime) -> timedelta | None:

@@ -5,17 +5,29 @@ outcome, and after which delay. The delay grows by a factor with each of them. E
 `max_retries` of the call limits the sum, because it limits dials.
 
 Without a rule, a call that was busy, not answered or failed is dialled again after `retry_delay`. One that reached a
-voicemail, or whose callee hung up early, is not.
+voicemail, or whose callee hung up early, is not. Nor is one whose conversation has a disposition: only a campaign with
+a goal may have a rule for conversations that did not reach it.
 """
 
 from dataclasses import dataclass
 from datetime import timedelta
 
-from contracts.vocabulary import RetryOutcome
+from contracts.vocabulary import Disposition, RetryOutcome
 
 MAX_DELAY = timedelta(days=7)
 EARLY_HANGUP = timedelta(seconds=10)
 RETRIED_WITHOUT_RULE = frozenset({RetryOutcome.BUSY, RetryOutcome.NO_ANSWER, RetryOutcome.FAILED})
+CONTINUABLE = frozenset(
+    {
+        Disposition.RESCHEDULED,
+        Disposition.CALLBACK_REQUESTED,
+        Disposition.ANSWERED,
+        Disposition.UNRESPONSIVE,
+        Disposition.TECHNICAL_FAILURE,
+    }
+)
+"""After these dispositions a person may be called again for the goal of the campaign. A person who has confirmed or
+declined, is another one, or wants no calls is not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,8 @@ class Terms:
     retry_rules: Mapping[RetryOutcome, RetryRule] = field(default_factory=dict)
     early_hangup: timedelta = EARLY_HANGUP
     dial_times: DialTimes | None = None
+    goal: Disposition | None = None
+    """The disposition that the campaign is for; None: a call with any disposition is complete."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

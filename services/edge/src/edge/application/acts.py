@@ -77,7 +77,9 @@ class Acts:
             raise refusal
 
         async def reserve() -> None:
-            await self._dial_cap.reserve(key.name, self._dial_cap.dials_of(request), call_id)
+            is_open = self._dial_cap.needs_terms(request)
+            terms = (await self._campaigns.get(request.campaign_id)).terms if is_open else None
+            await self._dial_cap.reserve(key.name, self._dial_cap.dials_of(request, terms), call_id)
 
         is_answered = asyncio.Event()
 

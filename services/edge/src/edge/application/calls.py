@@ -232,14 +232,17 @@ def _subject_of(event: StoredEvent | UnreadableEvent) -> str:
 def _differences(request: CallRequested, call: Call) -> list[str]:
     """Returns the fields in which the call, as it was created, differs from the request.
 
-    Fields that the request leaves open do not differ. ``scheduled_at`` means "not before", so a later time matches.
-    Nothing else is compared with a call of another campaign: the key may be limited to campaigns. Any key may repeat a
-    request.
+    Fields that the request leaves out do not differ: they are those of its campaign. To variables without a script,
+    the campaign adds its own. ``scheduled_at`` means "not before", so a later time matches. Nothing else is compared
+    with a call of another campaign: the key may be limited to campaigns. Any key may repeat a request.
     """
     if request.campaign_id != call.campaign_id:
         return ["campaign_id"]
-    wanted = request.model_dump(exclude={"request_id", "scheduled_at", "key_name"}, exclude_none=True)
+    given = request.model_fields_set - {"request_id", "scheduled_at", "key_name"}
+    wanted = request.model_dump(include=given, exclude_none=True)
     known = call.model_dump(include=set(wanted), exclude_none=True)
+    if "variables" in wanted and request.script_template is None:
+        wanted["variables"] = {**call.variables, **request.variables}
     different = [name for name, value in wanted.items() if known.get(name) != value]
     if request.scheduled_at and request.scheduled_at > max(call.due_at or call.created_at, call.created_at):
         different.append("scheduled_at")

@@ -4,7 +4,7 @@ import hashlib
 import re
 from typing import Any
 
-from contracts import Call, CallRequested
+from contracts import Call, CallRequested, CampaignTerms
 from edge.application.campaigns import Campaign
 
 _ID_OR_NUMBER = re.compile(r"(?P<id>\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b)|\+?[0-9](?:[ ().-]{0,2}[0-9]){6,}")
@@ -41,7 +41,7 @@ def mask_call(call: Call) -> dict[str, Any]:
     return {
         **{name: unmasked[name] for name in _UNMASKED},
         "phone_number": mask_numbers(call.phone_number),
-        "script_template": f"sha256:{hashlib.sha256(call.script_template.encode()).hexdigest()}",
+        "script_template": _digest(call.script_template),
         "variables": sorted(mask_numbers(name) for name in call.variables),
         "metadata": sorted(mask_numbers(name) for name in call.metadata),
         "reason": mask_numbers(call.reason) if call.reason else None,
@@ -61,6 +61,19 @@ def mask_campaign(campaign: Campaign) -> dict[str, Any]:
     """Returns a campaign for an audit entry."""
     masked = campaign.model_dump(mode="json", exclude={"campaign_id"})
     masked["reason"] = mask_numbers(campaign.reason) if campaign.reason else None
-    if campaign.terms and campaign.terms.name:
-        masked["terms"]["name"] = mask_numbers(campaign.terms.name)
+    if campaign.terms:
+        masked["terms"] |= _masked_terms(campaign.terms)
     return masked
+
+
+def _masked_terms(terms: CampaignTerms) -> dict[str, Any]:
+    """Returns those terms that an audit entry has in another form."""
+    return {
+        "name": mask_numbers(terms.name) if terms.name else None,
+        "script_template": _digest(terms.script_template) if terms.script_template else None,
+        "variables": sorted(mask_numbers(name) for name in terms.variables),
+    }
+
+
+def _digest(script_template: str) -> str:
+    return f"sha256:{hashlib.sha256(script_template.encode()).hexdigest()}"

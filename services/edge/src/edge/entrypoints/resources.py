@@ -53,8 +53,10 @@ class CallResource(BaseModel):
     attempts: int = Field(description="attempts so far, including those that never reached the network")
     retry_attempts: int = Field(description="times that it was dialled after the first; at most max_retries")
     max_retries: int
+    max_attempts: int | None = Field(description="dials in all that its campaign permits; null: no such limit")
     retry_delay_seconds: int
     retry_policy: RetryPolicy | None = Field(description="rules of retries by outcome; null: none")
+    goal: Disposition | None = Field(description="the goal of its campaign, for the rule goal_missed; null: none")
     outcome_retries: dict[str, int] = Field(description="retries so far, by outcome that has a rule in retry_policy")
     call_timeout_seconds: int = Field(description="maximum ring time")
     max_call_seconds: int = Field(description="maximum talk time")
@@ -95,8 +97,10 @@ class CallResource(BaseModel):
             attempts=call.attempt,
             retry_attempts=max(0, call.attempt - call.undialled_attempts - 1),
             max_retries=call.max_retries,
+            max_attempts=call.max_attempts,
             retry_delay_seconds=call.retry_delay_seconds,
             retry_policy=call.retry_policy,
+            goal=call.goal,
             outcome_retries=call.outcome_retries,
             call_timeout_seconds=call.call_timeout_seconds,
             max_call_seconds=call.max_call_seconds,

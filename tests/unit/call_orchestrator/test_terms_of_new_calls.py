@@ -1,0 +1,121 @@
+"""What a new call takes from the terms of its campaign, and which requests and changes contradict them."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from tests.builders.calls import NOW
+
+from call_orchestrator.application.call_terms import Policy, UnacceptableTerms, changed_call, new_call
+from contracts import Call, CallChangeRequested, CallRequested, CampaignTerms, RequestedTerms, decode
+
+POLICY = Policy(
+    call_timeout=timedelta(seconds=30),
+    max_retries=3,
+    retry_delay=timedelta(hours=1),
+    max_talk=timedelta(minutes=10),
+    dial_within=timedelta(days=1),
+    allowed_countries=frozenset({"US"}),
+)
+TERMS = RequestedTerms.model_validate(
+    {
+        "script_template": "Hello {{name}}, this is {{company}}.\n\nAsk for the reading.",
+        "variables": {"company": "Acme", "name": "neighbour"},
+        "language": "en",
+        "retry_policy": {
+            "busy": {"max_retries": 2, "delay_seconds": 60},
+            "goal_missed": {"max_retries": 1, "delay_seconds": 3600},
+        },
+        "call_timeout_seconds": 20,
+        "max_attempts": 2,
+        "goal": "confirmed",
+    }
+).stored()
+NUMBER = "+12125550123"
+
+
+def requested(**fields: object) -> CallRequested:
+    """Returns a request as the orchestrator decodes it from the stored message."""
+    given = {"campaign_id": "spring", "contact_id": "c-1", "phone_number": NUMBER, **fields}
+    request = CallRequested.model_validate(given)
+    decoded = decode(request.subject, request.body())
+    assert isinstance(decoded, CallRequested)
+    return decoded
+
+
+def call_of(request: CallRequested, campaign: CampaignTerms = TERMS) -> Call:
+    return new_call(UUID(int=1), request, POLICY, NOW, campaign)
+
+
+def test_a_call_has_what_its_request_leaves_out_from_its_campaign() -> None:
+    call = call_of(requested(variables={"name": "Ada"}))
+    assert (call.script_template, call.language) == (TERMS.script_template, "en")
+    assert call.variables == {"company": "Acme", "name": "Ada"}
+    assert (call.retry_policy, call.goal) == (TERMS.retry_policy, "confirmed")
+    assert (call.call_timeout_seconds, call.max_retries, call.max_attempts) == (20, 1, 2)
+
+
+def test_what_the_request_gives_takes_precedence_also_if_it_is_the_default() -> None:
+    call = call_of(
+        requested(
+            script_template="Hola.",
+            language="es",
+            retry_policy={"busy": {"max_retries": 1, "delay_seconds": 5}},
+            call_timeout_seconds=45,
+            max_retries=0,
+        )
+    )
+    assert (call.script_template, call.variables, call.language) == ("Hola.", {}, "es")
+    assert call.retry_policy
+    assert (call.retry_policy.busy.delay_seconds if call.retry_policy.busy else None) == 5
+    assert (call.call_timeout_seconds, call.max_retries) == (45, 0)
+
+
+def test_without_terms_the_defaults_of_the_installation_apply() -> None:
+    call = call_of(requested(script_template="Hola."), CampaignTerms())
+    assert (call.language, call.call_timeout_seconds, call.max_retries) == ("es", 30, 3)
+    assert (call.retry_policy, call.goal, call.max_attempts) == (None, None, None)
+    stored = call.model_dump(exclude_defaults=True)
+    assert {"goal", "max_attempts"}.isdisjoint(stored), "a call without them has no bytes for them"
+
+
+@pytest.mark.parametrize(
+    ("request_", "campaign", "reason"),
+    [
+        (requested(), CampaignTerms(), "script_template: neither the request nor its campaign has one; give it in"),
+        (
+            requested(),
+            TERMS.model_copy(update={"variables": {}}),
+            "script_template asks for name, company: give it in variables",
+        ),
+        (
+            requested(),
+            CampaignTerms(script_template="{{name}}", variables={"name": " "}),
+            "script_template has no text in its first paragraph: that is the greeting",
+        ),
+        (
+            requested(max_retries=2),
+            TERMS,
+            "max_retries: its campaign permits 2 attempts in all; give at most 1, or leave it out",
+        ),
+        (
+            requested(script_template="Hola.", retry_policy={"goal_missed": {"max_retries": 1, "delay_seconds": 60}}),
+            CampaignTerms(),
+            "retry_policy: goal_missed needs a campaign with a goal; leave this rule out",
+        ),
+    ],
+)
+def test_an_incomplete_or_contradictory_request_is_refused_with_field_and_remedy(
+    request_: CallRequested, campaign: CampaignTerms, reason: str
+) -> None:
+    with pytest.raises(UnacceptableTerms) as refused:
+        call_of(request_, campaign)
+    assert str(refused.value).startswith(reason)
+
+
+def test_a_change_beyond_the_attempts_of_the_campaign_is_refused() -> None:
+    call = call_of(requested())
+    change = CallChangeRequested(call_id=call.call_id, max_retries=2)
+    with pytest.raises(UnacceptableTerms, match="its campaign permits 2 attempts in all"):
+        changed_call(call, change, POLICY)
+    assert changed_call(call, change.model_copy(update={"max_retries": 0}), POLICY).max_retries == 0
