@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -41,7 +40,7 @@ def _may_call_the_us(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def running(nats_url: str, count: int, **settings: float | Path) -> AsyncIterator[None]:
+async def running(nats_url: str, count: int, **settings: object) -> AsyncIterator[None]:
     """Runs this many replicas of the service."""
     async with AsyncExitStack() as stack:
         for _ in range(count):

@@ -21,6 +21,7 @@ from nats.errors import Error as NatsError
 from chassis.background import run_in_background
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from chassis.metrics import CLOCK_DIFFERENCE_SECONDS
+from chassis.time_mapping import REAL_TIME, TimeMapping
 from contracts.streams import SCHEDULES
 
 REFRESH_SECONDS = 60.0
@@ -67,15 +68,17 @@ async def read_server_time(client: Client, monotonic: Callable[[], float] = time
 
 
 class BusClock:
-    """The server's time. `wall_clock` is only compared with it."""
+    """The server's time, as `mapping` converts it. `wall_clock` is only compared with the unconverted time."""
 
     def __init__(
         self,
         client: Client,
+        mapping: TimeMapping = REAL_TIME,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], datetime] = wall_clock,
     ) -> None:
+        self.mapping = mapping
         self._client = client
         self._monotonic = monotonic
         self._wall_clock = wall_clock
@@ -83,7 +86,10 @@ class BusClock:
         self._is_reported = False
 
     def now(self) -> datetime:
-        """Returns the server's time. `measure` must have succeeded once."""
+        """Returns the present time. `measure` must have succeeded once."""
+        return self.mapping.simulated(self._real_now())
+
+    def _real_now(self) -> datetime:
         assert self._reading is not None  # noqa: S101  `running_clock` measures before it yields
         return self._reading.time_at(self._monotonic())
 
@@ -104,7 +110,7 @@ class BusClock:
                 logger.warning("server_time_not_read", error=type(error).__name__)
 
     def _compare(self) -> None:
-        difference = self._wall_clock() - self.now()
+        difference = self._wall_clock() - self._real_now()
         CLOCK_DIFFERENCE_SECONDS.set(difference.total_seconds())
         is_wrong = abs(difference) > MAX_DIFFERENCE
         if is_wrong and not self._is_reported:
@@ -117,9 +123,9 @@ class BusClock:
 
 
 @asynccontextmanager
-async def running_clock(client: Client) -> AsyncIterator[BusClock]:
+async def running_clock(client: Client, mapping: TimeMapping = REAL_TIME) -> AsyncIterator[BusClock]:
     """Yields a clock that is measured now and every `REFRESH_SECONDS`."""
-    clock = BusClock(client)
+    clock = BusClock(client, mapping)
     await clock.measure()
     async with run_in_background(clock.refresh()):
         yield clock

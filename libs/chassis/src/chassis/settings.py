@@ -43,6 +43,9 @@ class ServiceSettings(BaseSettings):
     http_fd: int | None = Field(default=None, description="a listening socket opened by the parent process")
     otel_exporter_otlp_endpoint: AnyHttpUrl | None = Field(default=None, description="where traces are sent")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    embedded_run: bool = Field(
+        default=False, description="set by make demo and make up; permits plain API keys, and a simulated clock"
+    )
 
 
 S = TypeVar("S", bound=ServiceSettings)

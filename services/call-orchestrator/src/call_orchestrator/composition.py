@@ -62,17 +62,18 @@ def limits(settings: Settings) -> Limits:
 @asynccontextmanager
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     """Subscribes, runs admission and yields the HTTP app with metrics and health. Decides by the server's time."""
-    async with running_clock(bus.client) as clock:
+    mapping = settings.time_mapping
+    async with running_clock(bus.client, mapping) as clock:
         log = bus.log(CALLS, clock.now)
         queue = NatsQueue(bus.client, bus.log(QUEUE, clock.now))
-        timers = NatsTimers(bus.client, Service.ORCHESTRATOR, clock.now)
+        timers = NatsTimers(bus.client, Service.ORCHESTRATOR, clock.now, mapping)
         requests = NatsRequests(bus.client, bus.log(REQUESTS))
         await queue.restore(log, requests)
         slots = Slots(limits(settings))
         terms = policy(settings)
         backlog = Backlog(settings.max_backlog, slots)
         effects = Effects(timers, queue)
-        open_campaigns = OpenCampaigns(slots, clock.now)
+        open_campaigns = OpenCampaigns(slots, clock.now, mapping)
         calls = CallService(
             log,
             requests,

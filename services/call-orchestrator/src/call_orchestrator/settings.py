@@ -4,11 +4,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from call_orchestrator.domain.calling_policy import CallingPolicy
 from chassis.settings import SecretKey, ServiceSettings
+from chassis.time_mapping import REAL_TIME, TimeMapping
 from contracts.numbers import COUNTRIES, country_of
 from contracts.streams import MIN_BACKLOG_LIMIT
 from contracts.values import MIN_RING_SECONDS, PhoneNumber
@@ -58,6 +59,22 @@ class Settings(ServiceSettings):
         default=None, description="CSV file with calling rules in place of the shipped ones; docs/compliance.md"
     )
 
+    simulated_clock: Annotated[TimeMapping | None, NoDecode] = Field(
+        default=None, description="only in embedded runs: the mapping from real to simulated time, as JSON"
+    )
+
+    @field_validator("simulated_clock", mode="before")
+    @classmethod
+    def _parse_mapping(cls, value: object) -> object:
+        return TimeMapping.model_validate_json(value) if isinstance(value, str) else value
+
+    @field_validator("simulated_clock")
+    @classmethod
+    def _is_embedded(cls, mapping: TimeMapping | None, info: ValidationInfo) -> TimeMapping | None:
+        if mapping and not info.data.get("embedded_run"):
+            raise ValueError("only embedded runs have a simulated clock; leave it out")
+        return mapping
+
     @field_validator("calling_rules")
     @classmethod
     def _are_valid_rules(cls, file: Path | None) -> Path | None:
@@ -81,6 +98,11 @@ class Settings(ServiceSettings):
         if not self.callable_countries:
             raise ValueError("set ALLOWED_COUNTRIES, or TWILIO_PHONE_NUMBER, whose country is the default")
         return self
+
+    @property
+    def time_mapping(self) -> TimeMapping:
+        """Returns the mapping of the simulated clock; without one, that of real time."""
+        return self.simulated_clock or REAL_TIME
 
     @property
     def calling_policy(self) -> CallingPolicy:

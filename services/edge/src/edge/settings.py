@@ -25,9 +25,6 @@ class Settings(ServiceSettings):
     number_digest_key: SecretKey = Field(
         description="secret of the digests of phone numbers, the same in call-orchestrator; never replace it"
     )
-    embedded_run: bool = Field(
-        default=False, description="set by make demo and make up; API keys may be missing or plain"
-    )
     api_keys: Annotated[tuple[Key, ...], NoDecode] = Field(
         default=(), validate_default=True, description="keys of the REST API as name:scopes:sha256, comma-separated"
     )

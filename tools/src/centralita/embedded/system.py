@@ -28,6 +28,7 @@ from centralita.embedded.vendors import ANY_TIME, Vendors, vendors
 from chassis.addresses import connection
 from chassis.migrate import migrate
 from chassis.provision import NotEnoughNodes, NotMigrated, provision
+from chassis.time_mapping import TimeMapping
 from contracts.permissions import ADMIN, OPERATOR
 
 MODULES = {
@@ -95,12 +96,14 @@ async def running(
     replicas: int | Mapping[str, int] = 1,
     clustered: bool = False,
     environments: Mapping[str, Mapping[str, str]] | None = None,
+    simulated_clock: TimeMapping | None = None,
 ) -> AsyncIterator[System]:
     """Runs everything during the block, which begins when every service is ready. Raises CannotStart.
 
     `settings` override `environment` in every service. `replicas` of each service, or a number by name of the service.
     `clustered`: three nats-servers on ports that the kernel chooses, with three replicas of every stream.
-    `environments`: further variables of single processes, by their names, such as ``voice-2``.
+    `environments`: further variables of single processes, by their names, such as ``voice-2``. `simulated_clock`: only
+    with the simulator of Twilio.
     """
     folder.mkdir(parents=True, exist_ok=True)
     access = Credentials.generate()
@@ -117,6 +120,7 @@ async def running(
                 urls = {name: f"http://127.0.0.1:{listener.getsockname()[1]}" for name, listener in listeners.items()}
                 own = _own_settings(environment, urls, running_vendors, mongo.url)
                 own |= {**secret_keys(folder, environment), **(settings or {})}
+                own |= _clock_setting(environment, running_vendors, simulated_clock)
                 stored = {name: value for name, value in own.items() if environment.get(name) != value}
                 write_private_file(folder / SETTINGS_FILE.name, env_lines({**stored, "API_URL": urls["edge"]}))
                 own_of = {name: {**environment, **own, "NATS_URL": access.url(nats_url, name)} for name in MODULES}
@@ -149,6 +153,17 @@ def _own_settings(
         **running_vendors.environment,
         "MONGO_URL": mongo_url,
     }
+
+
+def _clock_setting(
+    environment: Mapping[str, str], running_vendors: Vendors, simulated_clock: TimeMapping | None
+) -> dict[str, str]:
+    """Returns the setting of the simulated clock; an exported one is ignored. Raises CannotStart."""
+    if simulated_clock is None:
+        return {"SIMULATED_CLOCK": ""} if "SIMULATED_CLOCK" in environment else {}
+    if "twilio" in running_vendors.real:
+        raise CannotStart("a simulated clock would call people at night: unset the settings of twilio")
+    return {"SIMULATED_CLOCK": simulated_clock.model_dump_json()}
 
 
 def _services(

@@ -16,6 +16,7 @@ from call_orchestrator.domain.decisions import Refused
 from call_orchestrator.domain.limits import OPEN, CampaignLimits
 from call_orchestrator.domain.slots import Slots
 from call_orchestrator.ports import CampaignStates
+from chassis.time_mapping import REAL_TIME, TimeMapping
 from contracts import Campaign, CampaignTerms
 
 MAX_SLEEP_SECONDS = 60.0
@@ -26,9 +27,11 @@ _MIN_SLEEP_SECONDS = 0.01
 class OpenCampaigns:
     """The campaigns that this replica has read, without those that were never closed and have no terms."""
 
-    def __init__(self, slots: Slots, now: Callable[[], datetime]) -> None:
+    def __init__(self, slots: Slots, now: Callable[[], datetime], mapping: TimeMapping = REAL_TIME) -> None:
+        """`mapping`: from the time of `now` to that in which it waits."""
         self._slots = slots
         self._now = now
+        self._mapping = mapping
         self._sequence = 0
         """Up to which event of a campaign the campaigns are known."""
         self._known: dict[str, Campaign] = {}
@@ -74,7 +77,7 @@ class OpenCampaigns:
         """Returns after the next begin or end of a period has come, or earlier."""
         self._has_changed.clear()
         next_at, now = self._next_change_at(), self._now()
-        seconds = max((next_at - now).total_seconds(), _MIN_SLEEP_SECONDS) if next_at else None
+        seconds = max(self._mapping.real_seconds(next_at - now), _MIN_SLEEP_SECONDS) if next_at else None
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds and min(seconds, MAX_SLEEP_SECONDS)):
                 await self._has_changed.wait()

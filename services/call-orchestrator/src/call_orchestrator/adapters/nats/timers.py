@@ -35,6 +35,7 @@ from nats.aio.client import Client
 
 from chassis.event_log import publish
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
+from chassis.time_mapping import REAL_TIME, TimeMapping
 from contracts import Call, Envelope, TimerDue
 from contracts.events.timers import schedule_headers, schedule_subject
 from contracts.streams import SCHEDULES
@@ -43,11 +44,15 @@ from contracts.streams import SCHEDULES
 class NatsTimers:
     """Implements `Timers` with scheduled messages."""
 
-    def __init__(self, client: Client, source: str, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, client: Client, source: str, now: Callable[[], datetime], mapping: TimeMapping = REAL_TIME
+    ) -> None:
+        """`mapping`: from the time of deadlines to that of the server, which fires the schedules."""
         self._client = client
         self._js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
         self._source = source
         self._now = now
+        self._mapping = mapping
 
     async def set(self, call: Call, fires_at: datetime, *, previous: Call | None, cause: Envelope) -> None:
         """Schedules `timer.due` for the deadline of the call, and removes the schedule of the state before."""
@@ -55,7 +60,7 @@ class NatsTimers:
         envelope = Envelope.of(id=str(uuid_utils.uuid7()), source=self._source, time=self._now(), cause=cause)
         subject, removed = schedule_subject(call), previous and schedule_subject(previous)
         assert subject is not None  # noqa: S101  an ended call has no timer
-        schedule = f"@at {fires_at.astimezone(UTC).isoformat().replace('+00:00', 'Z')}"
+        schedule = f"@at {self._mapping.real(fires_at).astimezone(UTC).isoformat().replace('+00:00', 'Z')}"
         headers = {**envelope.headers(), **schedule_headers(call.call_id, schedule)}
         if removed and removed != subject:
             headers |= {"Nats-Schedule-Next": "purge", "Nats-Scheduler": removed}
