@@ -35,6 +35,7 @@ DRAFT = Campaign(campaign_id="a").created(NOW, CampaignTerms())
         ({"max_attempts": 12}, "max_attempts", "less than or equal to 11"),
         ({"call_timeout_seconds": 4}, "call_timeout_seconds", "greater than or equal to 5"),
         ({"goal": "opt_out"}, "goal", "Input should be"),
+        ({"purpose": "fun"}, "purpose", "Input should be"),
     ],
 )
 def test_unacceptable_terms_are_refused_with_their_field_and_a_remedy(
@@ -127,3 +128,33 @@ def test_a_campaign_is_open_while_it_runs_within_its_period() -> None:
     for closed in (DRAFT, running.paused(NOW, None), running.finished(NOW)):
         assert not any(closed.is_open(at) for at in instants)
     assert all(Campaign(campaign_id="a").is_open(at) for at in instants)
+
+
+@pytest.mark.parametrize(
+    ("hours", "field", "remedy"),
+    [
+        ({"days": ["mon"], "opens_at": "18:00", "closes_at": "09:00"}, (), "a window ends on its day: give one until"),
+        ({"days": ["mon"], "opens_at": "09:00", "closes_at": "09:00"}, (), "closes_at (09:00) is not after opens_at"),
+        ({"days": [], "opens_at": "09:00", "closes_at": "18:00"}, ("days",), "at least 1 item"),
+        ({"days": ["monday"], "opens_at": "09:00", "closes_at": "18:00"}, ("days", 0), "Input should be 'mon'"),
+        ({"days": ["mon"], "opens_at": "9:00", "closes_at": "18:00"}, ("opens_at",), "should match pattern"),
+        ({"days": ["mon"], "opens_at": "24:00", "closes_at": "24:00"}, ("opens_at",), "should match pattern"),
+        ({"days": ["mon"], "opens_at": "09:00", "closes_at": "25:00"}, ("closes_at",), "should match pattern"),
+        ({"days": ["mon"], "opens_at": "09:00", "closes_at": "18:00", "zone": "x"}, ("zone",), "Extra inputs"),
+    ],
+)
+def test_impossible_hours_are_refused_with_their_field_and_a_remedy(
+    hours: dict[str, Any], field: tuple[str | int, ...], remedy: str
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        RequestedTerms.model_validate({"weekly_hours": [hours]})
+    error, *_ = refused.value.errors()
+    assert error["loc"] == ("weekly_hours", 0, *field)
+    assert remedy in error["msg"]
+
+
+def test_the_end_of_the_day_closes_a_window_and_terms_without_hours_restrict_no_dial() -> None:
+    hours = {"days": ["sat", "sun"], "opens_at": "18:00", "closes_at": "24:00"}
+    terms = RequestedTerms.model_validate({"weekly_hours": [hours], "purpose": "sales"}).stored()
+    assert terms.dial_terms.model_dump(mode="json") == {"purpose": "sales", "weekly_hours": [hours]}
+    assert CampaignTerms().dial_terms is Campaign(campaign_id="a").dial_terms

@@ -7,7 +7,7 @@ import pytest
 from tests.builders.calls import NOW
 
 from call_orchestrator.application.call_terms import Policy, UnacceptableTerms, changed_call, new_call
-from contracts import Call, CallChangeRequested, CallRequested, CampaignTerms, RequestedTerms, decode
+from contracts import Call, CallChangeRequested, CallRequested, CampaignTerms, Purpose, RequestedTerms, decode
 
 POLICY = Policy(
     call_timeout=timedelta(seconds=30),
@@ -97,6 +97,11 @@ def test_without_terms_the_defaults_of_the_installation_apply() -> None:
             requested(max_retries=2),
             TERMS,
             "max_retries: its campaign permits 2 attempts in all; give at most 1, or leave it out",
+        ),
+        (
+            requested(script_template="Hola.", purpose="sales"),
+            CampaignTerms(purpose=Purpose.SERVICE),
+            "purpose: its campaign is for service; leave purpose out, or use another campaign",
         ),
         (
             requested(script_template="Hola.", retry_policy={"goal_missed": {"max_retries": 1, "delay_seconds": 60}}),

@@ -6,6 +6,7 @@ from typing import Self, TypedDict
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
+from contracts.dial_terms import NO_DIAL_TERMS, DialTerms
 from contracts.instants import Instant
 from contracts.retry_policy import RetryPolicy
 from contracts.values import CallId
@@ -20,6 +21,7 @@ class Permission(BaseModel):
     rule: str = Field(description="the rule that decided, such as calling_hours or unknown_zone")
     detail: str = Field(description="its inputs and result, for a person to read")
     policy_version: str = Field(description="identifies the rules and settings that were in force")
+    campaign: DialTerms = Field(default=NO_DIAL_TERMS, description="what of the campaign's terms applied")
 
 
 class CallProgress(TypedDict):

@@ -5,9 +5,10 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from contracts.dial_terms import NO_DIAL_TERMS, DialTerms, OpenHours
 from contracts.instants import Instant
 from contracts.retry_policy import RetryPolicy
-from contracts.vocabulary import CampaignStatus, Disposition
+from contracts.vocabulary import CampaignStatus, Disposition, Purpose
 
 
 class CampaignTerms(BaseModel):
@@ -26,6 +27,10 @@ class CampaignTerms(BaseModel):
     max_concurrent_calls: int | None = Field(
         default=None, description="calls that may be live at once; null: as the installation permits"
     )
+    purpose: Purpose | None = Field(default=None, description="why people are called; null: as each request says")
+    weekly_hours: tuple[OpenHours, ...] = Field(
+        default=(), description="when people are called, in their local time; empty: as the calling rules permit"
+    )
     script_template: str | None = Field(default=None, description="script of calls whose request has none")
     variables: dict[str, str] = Field(
         default={}, description="values of this script's placeholders; those of a request take precedence"
@@ -37,6 +42,13 @@ class CampaignTerms(BaseModel):
     goal: Disposition | None = Field(
         default=None, description="the disposition that completes a call; others may be retried by goal_missed"
     )
+
+    @property
+    def dial_terms(self) -> DialTerms:
+        """The terms that restrict when calls may be dialled."""
+        if self.purpose is None and not self.weekly_hours:
+            return NO_DIAL_TERMS
+        return DialTerms(purpose=self.purpose, weekly_hours=self.weekly_hours)
 
 
 class Campaign(BaseModel):
@@ -82,6 +94,11 @@ class Campaign(BaseModel):
     def ends_at(self) -> datetime | None:
         """The end of its period, if it has one."""
         return self.terms.ends_at if self.terms else None
+
+    @property
+    def dial_terms(self) -> DialTerms:
+        """The terms that restrict when its calls may be dialled."""
+        return self.terms.dial_terms if self.terms else NO_DIAL_TERMS
 
     def is_open(self, at: datetime) -> bool:
         """Whether its calls may be granted slots at this instant: it runs, and the instant is within its period."""

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
 from contracts.campaign import CampaignTerms
+from contracts.dial_terms import RequestedOpenHours
 from contracts.instants import Instant, schedule_refusals
 from contracts.retry_policy import MAX_RETRIES, RequestedRetryPolicy
 from contracts.script import missing_variables, template_size_refusals
@@ -37,6 +38,9 @@ class RequestedTerms(CampaignTerms):
     )
     max_concurrent_calls: Annotated[int, Field(ge=1, le=MAX_CONCURRENT_CALLS)] | None = Field(
         default=None, description="calls that may be live at once; null: as the installation permits"
+    )
+    weekly_hours: Annotated[tuple[RequestedOpenHours, ...], Field(max_length=50)] = Field(
+        default=(), description="when people are called, in their local time; empty: as the calling rules permit"
     )
     script_template: Script | None = Field(default=None, description="script of calls whose request has none")
     variables: Variables = Field(

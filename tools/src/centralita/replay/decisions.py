@@ -15,6 +15,7 @@ from call_orchestrator.application.stored import pauses_of
 from call_orchestrator.domain.calling_policy import CallingPolicy
 from chassis.event_log import StoredEvent
 from contracts import Call, CallDecision, CallStatus, CampaignTerms, Event
+from contracts.dial_terms import NO_DIAL_TERMS
 from contracts.numbers import country_of
 
 DIAL_WITHIN = timedelta(days=1)
@@ -94,14 +95,17 @@ def policy_of(
     )
 
 
-def terms_of_new_call(call: Call | None) -> CampaignTerms:
-    """Returns the terms of the campaign that were in force when a call was created, as far as the call carries them.
+def terms_in(call: Call | None) -> CampaignTerms:
+    """Returns the terms of the campaign that a decision used, as far as the call after it carries them.
 
-    What its request contains precedes them, so only what the call took from its campaign matters.
+    What a request contains precedes them, so for a new call only what it took from its campaign matters.
     """
     if call is None:
         return NO_TERMS
+    dial_terms = call.permission.campaign if call.permission else NO_DIAL_TERMS
     return CampaignTerms(
+        purpose=dial_terms.purpose,
+        weekly_hours=dial_terms.weekly_hours,
         script_template=call.script_template,
         variables=call.variables,
         language=call.language,

@@ -41,7 +41,7 @@ from centralita.replay.decisions import (
     decide_again,
     policy_of,
     read_calling_policy,
-    terms_of_new_call,
+    terms_in,
 )
 from centralita.replay.messages import Message
 from centralita.replay.record import Record
@@ -124,7 +124,7 @@ class _Rules:
         calling_policy = self.calling_policy if asks_policy else None
         policy = policy_of(call, self.dial_within, self.countries, calling_policy)
         campaign_events = self.campaign_events.get(call.campaign_id, []) if call else []
-        return decide_again(before, stored, policy, at, campaign_events, terms_of_new_call(call))
+        return decide_again(before, stored, policy, at, campaign_events, terms_in(call))
 
     def is_uncertain(self, now: CallDecision | None) -> bool:
         """Whether a pause that the record lacks may have prevented this expiry."""

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from pydantic import AliasChoices, Field
 
+from contracts.dial_terms import NO_DIAL_TERMS, DialTerms
 from contracts.event import CallEvent, ChainEvent, Service
 from contracts.instants import Instant
 
@@ -45,6 +46,9 @@ class AdmissionGranted(ChainEvent):
     replay_from_sequence: int = Field(
         validation_alias=AliasChoices("replay_from_sequence", "since"),
         description="reading the log from here finds every slot that is occupied after this grant",
+    )
+    dial_terms: DialTerms = Field(
+        default=NO_DIAL_TERMS, description="what of the campaign's terms restricts the dial, read from the leader"
     )
 
 

@@ -32,7 +32,7 @@ from chassis.leader_retry import MAX_ELECTION_SECONDS
 from chassis.live import Incomplete
 from chassis.stream_reader import StreamRecreated
 from chassis.unreadable import UnreadableEvents
-from contracts import AdmissionGranted
+from contracts import AdmissionGranted, Campaign
 
 _RESTART_SECONDS = 1.0
 _STALE_SECONDS = 0.05
@@ -122,11 +122,19 @@ class Admission:
         replay_from_sequence = self._slots.replay_from_sequence
         if call is None:
             await self._changed.wait()
-        elif stored := await self._check(call):
-            await self._grant(call, stored, replay_from_sequence, guard_sequence)
+        elif checked := await self._check(call):
+            grant = AdmissionGranted(
+                call_id=UUID(call.call_id),
+                campaign_id=call.campaign_id,
+                attempt=call.attempt,
+                due_sequence=call.due_sequence,
+                replay_from_sequence=replay_from_sequence,
+                dial_terms=checked[1].dial_terms,
+            )
+            await self._grant(call, grant, checked[0], guard_sequence)
 
-    async def _check(self, call: Waiting) -> StoredCall | None:
-        """Returns the call if it still waits and its campaign is open, both at the leader.
+    async def _check(self, call: Waiting) -> tuple[StoredCall, Campaign] | None:
+        """Returns the call and its campaign if it still waits and the campaign is open, both at the leader.
 
         The campaign is read for each grant, although the replica follows campaigns: no call is dialled after a pause
         was acknowledged, also if the replica receives it late (law 9). The next call is chosen again after a newer
@@ -147,7 +155,7 @@ class Admission:
             self._campaigns.refresh()
             await asyncio.sleep(_STALE_SECONDS)  # its period is over now, the leader lags, or it is being read again
             return None
-        return stored
+        return stored, campaign.campaign
 
     async def _load(self, call: Waiting) -> StoredCall | None:
         """Returns the call; None if the log has no such event, or if this build cannot read it."""
@@ -200,18 +208,11 @@ class Admission:
         if stored.call.is_queued:
             await self._queue.join(stored.call, due_sequence=stored.sequence, cause=stored.envelope)
 
-    async def _grant(self, call: Waiting, stored: StoredCall, replay_from_sequence: int, guard_sequence: int) -> None:
+    async def _grant(self, call: Waiting, grant: AdmissionGranted, stored: StoredCall, guard_sequence: int) -> None:
         """Appends the grant, and waits until it, or the faster grant of another replica, is folded.
 
         A grant has no cause, but it belongs to the trace of the call.
         """
-        grant = AdmissionGranted(
-            call_id=UUID(call.call_id),
-            campaign_id=call.campaign_id,
-            attempt=call.attempt,
-            due_sequence=call.due_sequence,
-            replay_from_sequence=replay_from_sequence,
-        )
         try:
             with tracing.span("grant slot", tracing.PROCESS, stored.envelope.traceparent):
                 await self._log.append(grant, guard=Guard(AdmissionGranted.subjects(), guard_sequence))

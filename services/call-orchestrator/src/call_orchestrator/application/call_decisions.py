@@ -11,6 +11,7 @@ from call_orchestrator.domain.machine import create, decide
 from call_orchestrator.domain.pauses import NO_PAUSES, Pauses
 from call_orchestrator.domain.states import Dialing
 from contracts import Call, CallChangeRequested, CallCommand, CallCommandRefused, CallDecision, CampaignTerms
+from contracts.dial_terms import DialTerms
 from contracts.vocabulary import RefusalCode
 
 NO_SUCH_CALL = Refused("there is no such call", RefusalCode.NO_SUCH_CALL)
@@ -27,13 +28,15 @@ def decide_call(
     """Returns the event that follows from an input, or why none does. `before`: the call, if it exists.
 
     A refused command of an existing call is an event, too: `CallCommandRefused`. `pauses`, those of the campaign, only
-    prevent that the call expires. `campaign`: its terms, from which a new call takes what its request leaves out.
+    prevent that the call expires. `campaign`: its terms, from which a new call takes what its request leaves out. They
+    restrict when the call is dialled, except that a grant carries its own `DialTerms`.
     """
     if before is None:
         return _create(call_input, policy, now, campaign)
-    decision = _decide(before, call_input, policy, now, pauses)
+    dial_terms = campaign.dial_terms if call_input.dial_terms is None else call_input.dial_terms
+    decision = _decide(before, call_input, policy, now, pauses, dial_terms)
     if isinstance(decision, Refused) and (command := call_input.command):
-        refused = _at(before, call_input).model_copy(update={"permission": permission_of(decision)})
+        refused = _at(before, call_input).model_copy(update={"permission": permission_of(decision, dial_terms)})
         return CallCommandRefused(
             call=refused, occurred_at=now, command=command.event_name, reason=decision.reason, code=decision.code
         )
@@ -41,19 +44,19 @@ def decide_call(
 
 
 def _decide(
-    before: Call, call_input: CallInput, policy: Policy, now: datetime, pauses: Pauses
+    before: Call, call_input: CallInput, policy: Policy, now: datetime, pauses: Pauses, dial_terms: DialTerms
 ) -> CallDecision | Ignored | Refused:
     command, call = call_input.command, _at(before, call_input)
-    terms = terms_of(_with_callee(before, command), policy.dial_within, policy.calling_policy)
+    terms = terms_of(_with_callee(before, command), policy.dial_within, policy.calling_policy, dial_terms)
     decision = decide(state_of(before), call_input.input, terms, now, pauses)
     if isinstance(decision, Ignored | Refused):
         return decision
     if isinstance(decision.state, Dialing) and call_input.grant_sequence is not None:
         call = call.model_copy(update={"granted_sequence": call_input.grant_sequence})
     if not isinstance(command, CallChangeRequested):
-        return event_of(decision, call, now)
+        return event_of(decision, call, now, campaign=dial_terms)
     try:
-        return event_of(decision, changed_call(call, command, policy), now, tuple(command.changes()))
+        return event_of(decision, changed_call(call, command, policy), now, tuple(command.changes()), dial_terms)
     except UnacceptableTerms as error:
         return Refused(str(error))
 
@@ -66,8 +69,11 @@ def _create(call_input: CallInput, policy: Policy, now: datetime, campaign: Camp
         call = new_call(call_input.call_id, request, policy, now, campaign)
     except UnacceptableTerms as error:
         return Refused(str(error))
-    created = create(input, terms_of(call, policy.dial_within, policy.calling_policy), now)
-    return created if isinstance(created, Refused) else event_of(created, _at(call, call_input), now)
+    dial_terms = campaign.dial_terms
+    created = create(input, terms_of(call, policy.dial_within, policy.calling_policy, dial_terms), now)
+    if isinstance(created, Refused):
+        return created
+    return event_of(created, _at(call, call_input), now, campaign=dial_terms)
 
 
 def _with_callee(call: Call, command: CallCommand | None) -> Call:

@@ -21,6 +21,7 @@ from contracts import (
     TimerDue,
     call_id_of,
 )
+from contracts.dial_terms import DialTerms
 
 AttemptEvent = DialRefused | DialLookedUp | TelephonyStatusReported | AnswerClassified | ConversationEnded
 DecidingEvent = CallRequested | CallCommand | AttemptEvent | TimerDue | AdmissionGranted
@@ -43,6 +44,8 @@ class CallInput:
     command: CallCommand | None = None
     sequence: int | None = None
     grant_sequence: int | None = None
+    dial_terms: DialTerms | None = None
+    """What of the campaign's terms restricts the dial, as its grant carries it. None: the input is no grant."""
 
     @property
     def is_new_request(self) -> bool:
@@ -64,7 +67,10 @@ def call_input(
             call_id_of(request_id), _input(event), cause, is_redelivered, request=request, sequence=sequence
         )
     command = event if isinstance(event, CallCommand) else None
-    return CallInput(event.call_id, _input(event), cause, is_redelivered, command=command, sequence=sequence)
+    dial_terms = event.dial_terms if isinstance(event, AdmissionGranted) else None
+    return CallInput(
+        event.call_id, _input(event), cause, is_redelivered, command=command, sequence=sequence, dial_terms=dial_terms
+    )
 
 
 def _input(event: DecidingEvent) -> inputs.Input:

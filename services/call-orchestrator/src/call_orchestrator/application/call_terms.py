@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from call_orchestrator.domain.calling_policy import CallingPolicy
-from contracts import Call, CallChangeRequested, CallRequested, CallStatus, CampaignTerms, Disposition
+from contracts import Call, CallChangeRequested, CallRequested, CallStatus, CampaignTerms, Disposition, Purpose
 from contracts.numbers import country_of
 from contracts.retry_policy import RetryPolicy
 from contracts.script import greeting_refusals, missing_variables, size_refusals
@@ -48,6 +48,7 @@ def new_call(
     ring = request.call_timeout_seconds or campaign.call_timeout_seconds
     retry_policy = request.retry_policy.stored() if request.retry_policy else campaign.retry_policy
     _check_goal(retry_policy, campaign.goal)
+    _check_purpose(request.purpose, campaign.purpose)
     return Call(
         call_id=call_id,
         request_id=request.request_id or "",
@@ -108,6 +109,11 @@ def _check_attempts(max_retries: int, max_attempts: int | None) -> None:
 def _check_goal(retry_policy: RetryPolicy | None, goal: Disposition | None) -> None:
     if retry_policy and retry_policy.goal_missed and goal is None:
         raise UnacceptableTerms("retry_policy: goal_missed needs a campaign with a goal; leave this rule out")
+
+
+def _check_purpose(purpose: Purpose | None, campaign: Purpose | None) -> None:
+    if purpose and campaign and purpose is not campaign:
+        raise UnacceptableTerms(f"purpose: its campaign is for {campaign}; leave purpose out, or use another campaign")
 
 
 def _check_script(script_template: str, variables: Mapping[str, str]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from call_orchestrator.application.call_terms import Policy
+from call_orchestrator.application.snapshots import weekly_hours_of
 from call_orchestrator.application.stored import load_campaign
 from call_orchestrator.domain.calling_policy import Forbidden, PutOff
 from call_orchestrator.ports import Log
@@ -36,7 +37,9 @@ def calling_times(campaign: Campaign, callee: Callee, policy: Policy, now: datet
     at = max(now, campaign.starts_at or now)
     if policy.calling_policy is None:
         return CallingTimes(first_at=at, rule="no_policy", detail="no calling policy applies")
-    permission = policy.calling_policy.next_permitted(callee, purpose=None, at=at)
+    permission = policy.calling_policy.next_permitted(
+        callee, purpose=campaign.dial_terms.purpose, at=at, hours=weekly_hours_of(campaign.dial_terms.weekly_hours)
+    )
     if isinstance(permission, Forbidden):
         return CallingTimes(first_at=None, rule=permission.reason.rule, detail=permission.reason.detail)
     first_at = permission.until if isinstance(permission, PutOff) else at

@@ -69,7 +69,8 @@ class CallService:
         self._backlog = backlog or Backlog()
         self._campaigns = campaigns
         self._recent = RecentCalls(reconnections)
-        self._commands = CommandService(log, requests, effects, policy, now)
+        terms_of = campaigns.terms if campaigns else lambda _: NO_TERMS
+        self._commands = CommandService(log, requests, effects, policy, now, terms_of)
 
     async def handle(self, call_input: CallInput) -> CommandOutcome:
         """Decides a request, a fact or a timer, and applies its effects. Raises Conflict after `MAX_CONFLICTS`."""
@@ -172,21 +173,27 @@ class CallService:
         if stored and _is_slot_freed(stored, call_input):
             return Ignored("a later event of the call has freed the slot")
         before, now = stored.call if stored else None, self._now()
-        terms = await self._terms(call_input.request) if before is None and call_input.request else NO_TERMS
+        terms = await self._terms(before, call_input.request)
         decision = decide_call(before, call_input, self._policy, now, campaign=terms)
         if isinstance(decision, CallCreated):
             return self._refusal(decision.call, call_input.sequence, now) or decision
         if before and isinstance(decision, CallDecision) and decision.call.status is CallStatus.EXPIRED:
             pauses = await load_pauses(self._log, before.campaign_id)
-            return decide_call(before, call_input, self._policy, now, pauses)
+            return decide_call(before, call_input, self._policy, now, pauses, terms)
         return decision
 
-    async def _terms(self, request: CallRequested) -> CampaignTerms:
-        """Returns the terms of the campaign of a request, from the leader if they lack the script that it needs."""
-        known = self._campaigns.terms(request.campaign_id) if self._campaigns else NO_TERMS
-        if request.script_template is not None or known.script_template is not None:
+    async def _terms(self, before: Call | None, request: CallRequested | None) -> CampaignTerms:
+        """Returns the terms of the campaign as this replica knows them.
+
+        A new call that needs a script and would get none has them from the leader.
+        """
+        named = before or request
+        if self._campaigns is None or named is None:
+            return NO_TERMS
+        known = self._campaigns.terms(named.campaign_id)
+        if before or (request and request.script_template is not None) or known.script_template is not None:
             return known
-        return (await load_campaign(self._log, request.campaign_id)).campaign.terms or NO_TERMS
+        return (await load_campaign(self._log, named.campaign_id)).campaign.terms or NO_TERMS
 
     def _refusal(self, call: Call, sequence: int | None, now: datetime) -> Refused | None:
         """Returns why a new call is refused; its request has this sequence."""

@@ -30,6 +30,7 @@ from contracts import (
     CallCreated,
     CallDecision,
     CallRetryRequested,
+    CampaignTerms,
     CommandOutcome,
     Event,
 )
@@ -56,13 +57,21 @@ class CommandService:
     """Decides the commands of calls."""
 
     def __init__(
-        self, log: Log, requests: Requests, effects: Effects, policy: Policy, now: Callable[[], datetime]
+        self,
+        log: Log,
+        requests: Requests,
+        effects: Effects,
+        policy: Policy,
+        now: Callable[[], datetime],
+        terms_of: Callable[[str], CampaignTerms],
     ) -> None:
+        """`terms_of`: the terms of a campaign as this replica knows them."""
         self._log = log
         self._requests = requests
         self._effects = effects
         self._policy = policy
         self._now = now
+        self._terms_of = terms_of
 
     async def handle(self, command: StoredEvent[CallCommand]) -> CommandOutcome:
         """Decides a command and the earlier undecided ones of its call.
@@ -148,7 +157,8 @@ class CommandService:
         for command in commands:
             if command.envelope.id not in decided:
                 given = call_input(command.event, command.envelope, sequence=command.sequence)
-                decision = decide_call(stored.call, given, self._policy, self._now())
+                terms = self._terms_of(stored.call.campaign_id)
+                decision = decide_call(stored.call, given, self._policy, self._now(), campaign=terms)
                 assert isinstance(decision, CallDecision)  # noqa: S101  a command of an existing call is an event
                 stored = await append_decision(self._log, decision, stored, command.envelope)
                 decided.add(command.envelope.id)

@@ -1,10 +1,11 @@
 """Carries out grants: the call is dialled, or its slot is released."""
 
+from dataclasses import replace
+
 from call_orchestrator import metrics
-from call_orchestrator.application.call_inputs import CallInput
+from call_orchestrator.application.call_inputs import call_input
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.stored import load_call
-from call_orchestrator.domain import inputs
 from call_orchestrator.domain.decisions import Refused
 from call_orchestrator.ports import Log
 from chassis.retry_later import RetryLater
@@ -36,14 +37,14 @@ class Grants:
         The call is read once, unless it is dialled without a read. A second delivery is harmless: `CallService` decides
         a grant once, and the release always has the same id.
         """
-        admission = inputs.AdmissionGranted(attempt=grant.attempt)
-        call_input = CallInput(grant.call_id, admission, cause, is_redelivered, grant_sequence=sequence)
-        if await self._calls.decide_recent(call_input):
+        decoded = call_input(grant, cause, is_redelivered=is_redelivered)
+        given = replace(decoded, grant_sequence=sequence)
+        if await self._calls.decide_recent(given):
             return
         before = await load_call(self._log, grant.call_id)
         if before is None or before.sequence < grant.due_sequence:
             raise StaleRead
-        after = await self._calls.carry_out(call_input, loaded=before)
+        after = await self._calls.carry_out(given, loaded=before)
         if not isinstance(after, Refused) and after.sequence < sequence and not after.call.status.is_live:
             release = AdmissionReleased(call_id=grant.call_id, attempt=grant.attempt, grant_sequence=sequence)
             await self._log.append(release, cause=cause, event_id=f"{cause.id}/released")

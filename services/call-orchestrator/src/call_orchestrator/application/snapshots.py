@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TypedDict, assert_never
 
 from call_orchestrator.domain import decisions
-from call_orchestrator.domain.calling_policy import CallingPolicy
+from call_orchestrator.domain.calling_policy import CallingPolicy, WeeklyHours
 from call_orchestrator.domain.dial_times import DialTimes
 from call_orchestrator.domain.retry_rules import EARLY_HANGUP, MAX_DELAY, RetryRule
 from call_orchestrator.domain.states import Dialing, Ended, InProgress, Live, LiveState, Pending, Ringing, State, Terms
@@ -25,19 +26,29 @@ from contracts import (
     HangupReason,
 )
 from contracts.call import CallProgress, Permission
+from contracts.dial_terms import NO_DIAL_TERMS, DialTerms, OpenHours
 from contracts.retry_policy import RetryPolicy
 from contracts.retry_policy import RetryRule as StoredRule
 from contracts.vocabulary import RetryOutcome
 
 
-def terms_of(call: Call, dial_within: timedelta, calling_policy: CallingPolicy | None = None) -> Terms:
+def terms_of(
+    call: Call,
+    dial_within: timedelta,
+    calling_policy: CallingPolicy | None = None,
+    campaign: DialTerms = NO_DIAL_TERMS,
+) -> Terms:
     """Returns the terms of the call. Without a `calling_policy`, it may be dialled at any time."""
     early = call.retry_policy.hung_up_early if call.retry_policy else None
     dial_times = (
         None
         if calling_policy is None
         else DialTimes(
-            policy=calling_policy, phone_number=call.phone_number, time_zone=call.time_zone, purpose=call.purpose
+            policy=calling_policy,
+            phone_number=call.phone_number,
+            time_zone=call.time_zone,
+            purpose=campaign.purpose or call.purpose,
+            hours=weekly_hours_of(campaign.weekly_hours),
         )
     )
     return Terms(
@@ -51,6 +62,13 @@ def terms_of(call: Call, dial_within: timedelta, calling_policy: CallingPolicy |
         dial_times=dial_times,
         goal=call.goal,
     )
+
+
+@lru_cache(maxsize=256)
+def weekly_hours_of(hours: tuple[OpenHours, ...]) -> WeeklyHours | None:
+    """Returns the weekly hours of a campaign; None if it has none. Raises ValueError if they are not valid."""
+    rows = [(" ".join(one.days), one.opens_at, one.closes_at) for one in hours]
+    return WeeklyHours.of(rows) if rows else None
 
 
 def _rules_of(policy: RetryPolicy) -> dict[RetryOutcome, RetryRule]:
@@ -131,8 +149,8 @@ def _present(instant: datetime | None, name: str) -> datetime:
     return instant
 
 
-def call_after(before: Call, event: decisions.Event, now: datetime) -> Call:
-    """Returns the snapshot after an event."""
+def call_after(before: Call, event: decisions.Event, now: datetime, campaign: DialTerms = NO_DIAL_TERMS) -> Call:
+    """Returns the snapshot after an event. `campaign`: what of the campaign's terms the decision used."""
     state = event.state
     live = state if isinstance(state, LiveState) else None
     ended = state if isinstance(state, Ended) else None
@@ -162,13 +180,15 @@ def call_after(before: Call, event: decisions.Event, now: datetime) -> Call:
         "disposition": None if isinstance(state, Pending) else state.disposition,
         "hangup_reason": live.hangup_reason if live else before.hangup_reason if ended else None,
         "settlement_checks": live.settlement_checks if live else 0,
-        "permission": permission_of(event),
+        "permission": permission_of(event, campaign),
     }
     return before.after(progress)
 
 
-def permission_of(decision: decisions.Event | decisions.Refused) -> Permission | None:
-    """Returns what the calling policy said, if it was asked."""
+def permission_of(
+    decision: decisions.Event | decisions.Refused, campaign: DialTerms = NO_DIAL_TERMS
+) -> Permission | None:
+    """Returns what the calling policy said, if it was asked, and what of the campaign's terms it was asked with."""
     if not isinstance(
         decision,
         decisions.CallCreated
@@ -181,7 +201,7 @@ def permission_of(decision: decisions.Event | decisions.Refused) -> Permission |
     if decision.permission is None:
         return None
     reason = decision.permission.reason
-    return Permission(rule=reason.rule, detail=reason.detail, policy_version=reason.policy_version)
+    return Permission(rule=reason.rule, detail=reason.detail, policy_version=reason.policy_version, campaign=campaign)
 
 
 def _answered_at(before: Call, state: State) -> datetime | None:
@@ -190,9 +210,15 @@ def _answered_at(before: Call, state: State) -> datetime | None:
     return before.answered_at if isinstance(state, Ended) else None
 
 
-def event_of(event: decisions.Event, before: Call, now: datetime, changed: tuple[str, ...] = ()) -> CallDecision:
+def event_of(
+    event: decisions.Event,
+    before: Call,
+    now: datetime,
+    changed: tuple[str, ...] = (),
+    campaign: DialTerms = NO_DIAL_TERMS,
+) -> CallDecision:
     """Returns the message of an event, with the call after it. `changed`: the fields that a command changes."""
-    call = call_after(before, event, now)
+    call = call_after(before, event, now, campaign)
     match event:
         case decisions.CallCreated():
             return CallCreated(call=call, occurred_at=now)

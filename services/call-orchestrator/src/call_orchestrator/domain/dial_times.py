@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from call_orchestrator.domain.calling_policy import CallingPolicy, Forbidden, Permitted, PutOff
+from call_orchestrator.domain.calling_policy import CallingPolicy, Forbidden, Permitted, PutOff, WeeklyHours
 from contracts.callees import callee_of
 from contracts.vocabulary import Purpose
 
@@ -18,11 +18,13 @@ class DialTimes:
     phone_number: str
     time_zone: str | None
     purpose: Purpose | None
+    hours: WeeklyHours | None = None
+    """The weekly hours of the campaign."""
 
     def at(self, instant: datetime) -> Permission:
         """Returns whether the call may be dialled at an instant, or else when."""
         callee = callee_of(self.phone_number, self.time_zone)
-        return self.policy.next_permitted(callee, purpose=self.purpose, at=instant)
+        return self.policy.next_permitted(callee, purpose=self.purpose, at=instant, hours=self.hours)
 
 
 def not_permitted(forbidden: Forbidden) -> str:
