@@ -28,7 +28,6 @@ from call_orchestrator.domain.slots import Slots
 from call_orchestrator.entrypoints.queries import build_router
 from call_orchestrator.entrypoints.subscribers import subscribe_handlers
 from call_orchestrator.settings import Settings
-from chassis.background import run_in_background
 from chassis.bus_clock import running_clock
 from chassis.serve import Bus, operations
 from chassis.settings import key_bytes
@@ -90,5 +89,5 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         subscribe_handlers(bus.broker, calls, Grants(calls, log), campaigns, contacts, bus.client)
         bus.broker.include_router(build_router(CallingTimesService(log, terms, clock.now)))
         admission = Admission(slots, open_campaigns, log, queue, NatsFeeds(bus.client, log), clock.now)
-        async with run_in_background(admission.run()):
+        async with admission.running():
             yield Starlette(routes=operations(bus.client))

@@ -15,7 +15,8 @@ again. The entry of an unreadable event stays, because the next build may read i
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from uuid import UUID
 
@@ -27,6 +28,7 @@ from call_orchestrator.application.stored import StoredCall, load_call, load_cam
 from call_orchestrator.domain.slots import Slots, Waiting
 from call_orchestrator.ports import Feeds, Log, Queue
 from chassis import tracing
+from chassis.background import run_in_background
 from chassis.event_log import Conflict, Guard, UnreadableEvent
 from chassis.leader_retry import MAX_ELECTION_SECONDS
 from chassis.live import Incomplete
@@ -72,12 +74,18 @@ class Admission:
         self._has_set_aside = asyncio.Event()
         metrics.register_slots(slots)
 
-    async def run(self) -> None:
-        """Grants slots until cancelled. A part that fails is logged and started again."""
-        async with asyncio.TaskGroup() as tasks:
-            parts = (self._follow_slots, self._follow_campaigns, self._follow_waiting, self._leave_queue)
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Grants slots while the block runs. A part that fails is logged and started again.
+
+        Each part is cancelled until it ends. A task group passes a second cancellation on to none of its tasks, so one
+        task that loses the first would keep the service from stopping.
+        """
+        parts = (self._follow_slots, self._follow_campaigns, self._follow_waiting, self._leave_queue)
+        async with AsyncExitStack() as stack:
             for part in (*parts, self._follow_periods, self._recheck_set_aside, self._grant_next):
-                tasks.create_task(_run_forever(part))
+                await stack.enter_async_context(run_in_background(_run_forever(part)))
+            yield
 
     async def _follow_slots(self) -> None:
         self._slots.reset()
