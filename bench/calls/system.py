@@ -22,6 +22,7 @@ import nats
 from nats.aio.client import Client
 
 from centralita.embedded.processes import SupervisedProcess
+from centralita.embedded.secret_keys import secret_keys
 from centralita.embedded.servers import Server, find_program, reserve_port, restartable_mongo_server
 from centralita.embedded.vendors import ANY_TIME, vendors
 
@@ -126,7 +127,7 @@ async def running_servers(checkout: Checkout, folder: Path, variant: Variant) ->
         with restartable_mongo_server(folder / "mongo") as mongo:
             simulators = vendors({"PATH": os.environ["PATH"]}, seed=1, speed=SPEED, log=folder / "simulators.log")
             async with simulators as running:
-                own = {**running.environment, **SETTINGS, "MONGO_URL": mongo.url}
+                own = {**running.environment, **secret_keys(folder, {}), **SETTINGS, "MONGO_URL": mongo.url}
                 (folder / "settings.json").write_text(json.dumps(own))
                 yield RunningSystem(checkout, folder, servers, admin_url, mongo.url, running.control or "")
 
