@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from centralita.demo.documents import wait_until_projected
-from centralita.embedded.ledger import set_callee_behaviour
+from centralita.embedded.fictional_numbers import fictional_number
 from centralita.embedded.system import System, running
 from contracts import CallRequested, CommandOutcome, call_id_of
 from contracts.queries import OUTCOMES, outcome_subject
@@ -33,7 +33,6 @@ from contracts.vocabulary import RefusalCode
 LIMIT = 1_000
 OVERLOAD = 10
 CAMPAIGN = "flood"
-BUSY = "+12125550101"
 MAX_GROWTH_MB = 30
 MAX_PENDING = 500
 """Requests whose acknowledgement by the stream is awaited at a time."""
@@ -58,8 +57,7 @@ async def flooded_system(folder: Path, limit: int) -> AsyncIterator[tuple[System
         "LOG_LEVEL": "WARNING",
         "ALLOWED_COUNTRIES": "US",
     }
-    async with running(folder, speed=20, settings=settings) as system:
-        await set_callee_behaviour(system.vendors.control or "", BUSY, "busy")
+    async with running(folder, speed=20, settings=settings, behaviours="busy=1") as system:
         client = await nats.connect(system.nats_url)
         try:
             yield system, client
@@ -68,12 +66,13 @@ async def flooded_system(folder: Path, limit: int) -> AsyncIterator[tuple[System
 
 
 def request(request_id: str) -> CallRequested:
-    """Returns a request that is due now."""
+    """Returns a request that is due now. The number at the end of its id determines that of the callee."""
+    *_, index = request_id.split("-")
     return CallRequested(
         request_id=request_id,
         campaign_id=CAMPAIGN,
         contact_id="1",
-        phone_number=BUSY,
+        phone_number=fictional_number(int(index) if index.isdecimal() else 0),
         script_template="Hello.",
         language="en",
         max_retries=0,

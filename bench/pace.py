@@ -17,6 +17,7 @@ from rich.table import Table
 
 from centralita.demo.campaign import publish
 from centralita.demo.documents import wait_until_projected
+from centralita.embedded.fictional_numbers import fictional_number
 from centralita.embedded.ledger import (
     dials,
     max_concurrent,
@@ -32,8 +33,7 @@ REPLICAS = (1, 2, 3)
 SPEED = 5.0
 DIALS_PER_SECOND = 4
 SLOTS = 6
-BUSY, UNANSWERED = "+12125550101", "+12125550102"
-CALL_COUNTS = {BUSY: 80, UNANSWERED: 42}
+CALL_COUNTS = {"busy": 80, "no_answer": 42}
 MIN_UTILIZATION = 0.95
 SETTINGS = {
     "TWILIO_CALLS_PER_SECOND": str(DIALS_PER_SECOND),
@@ -59,20 +59,21 @@ class Measurement:
         return within and min(self.rate_utilization, self.slot_utilization) >= MIN_UTILIZATION
 
 
-def requests(number: str) -> list[CallRequested]:
-    """Returns a campaign of calls to one number."""
+def requests(behaviour: str) -> list[CallRequested]:
+    """Returns a campaign of calls, each to another number. Campaigns of different behaviours share no number."""
+    first = list(CALL_COUNTS).index(behaviour) * 100
     return [
         CallRequested(
-            request_id=f"{number}-{index}",
+            request_id=f"{behaviour}-{index}",
             campaign_id="bench",
             contact_id=str(index),
-            phone_number=number,
+            phone_number=fictional_number(first + index),
             script_template="Hello.",
             language="en",
             max_retries=0,
             call_timeout_seconds=30,
         )
-        for index in range(CALL_COUNTS[number])
+        for index in range(CALL_COUNTS[behaviour])
     ]
 
 
@@ -82,15 +83,16 @@ async def measure(replicas: int) -> Measurement:
         async with running(Path(folder), speed=SPEED, settings=SETTINGS, replicas=replicas) as system:
             control = system.vendors.control or ""
             client = await nats.connect(system.nats_url)
-            for number, behaviour in ((BUSY, "busy"), (UNANSWERED, "no_answer")):
-                await set_callee_behaviour(control, number, behaviour)
-                wanted = requests(number)
+            for behaviour in CALL_COUNTS:
+                wanted = requests(behaviour)
+                for request in wanted:
+                    await set_callee_behaviour(control, request.phone_number, behaviour)
                 await publish(client, wanted)
                 ids = [call_id_of(request.request_id or "") for request in wanted]
                 await wait_until_projected(system.mongo_url, ids, timeout=120)
             await client.close()
             all_dials = await dials(control)
-    short, long = all_dials[: CALL_COUNTS[BUSY]], all_dials[CALL_COUNTS[BUSY] :]
+    short, long = all_dials[: CALL_COUNTS["busy"]], all_dials[CALL_COUNTS["busy"] :]
     return Measurement(
         replicas,
         max_dials_in_window(dial.created_at for dial in all_dials),

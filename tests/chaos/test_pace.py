@@ -9,6 +9,7 @@ from nats.aio.client import Client
 
 from centralita.demo.campaign import publish
 from centralita.demo.documents import wait_until_projected
+from centralita.embedded.fictional_numbers import fictional_number
 from centralita.embedded.ledger import (
     dials,
     max_concurrent,
@@ -22,7 +23,6 @@ from contracts import CallRequested, call_id_of
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 DIALS_PER_SECOND, SLOTS, CAMPAIGN_SLOTS = 6, 8, 7
-BUSY, UNANSWERED = "+12125550101", "+12125550102"
 SETTINGS = {
     "TWILIO_CALLS_PER_SECOND": str(DIALS_PER_SECOND),
     "MAX_CONCURRENT_CALLS": str(SLOTS),
@@ -32,13 +32,13 @@ MIN_UTILIZATION = 0.6
 """A lower utilization means needless waiting; `python -m bench.pace` measures it on an idle machine."""
 
 
-def requests(campaign: str, number: str, count: int) -> list[CallRequested]:
+def requests(campaign: str, first: int, count: int) -> list[CallRequested]:
     return [
         CallRequested(
             request_id=f"{campaign}-{index}",
             campaign_id=campaign,
             contact_id=str(index),
-            phone_number=number,
+            phone_number=fictional_number(first + index),
             script_template="Hello.",
             language="en",
             max_retries=0,
@@ -65,16 +65,17 @@ async def test_rate_limit_and_slots_are_kept_when_replicas_are_killed(tmp_path: 
     async with running(tmp_path, environment=ENVIRONMENT, speed=10, settings=SETTINGS, replicas=replicas) as system:
         client = await nats.connect(system.nats_url)
         assert system.vendors.control
-        await set_callee_behaviour(system.vendors.control, BUSY, "busy")
-        await set_callee_behaviour(system.vendors.control, UNANSWERED, "no_answer")
+        for index in range(300):
+            behaviour = "busy" if index < 100 else "no_answer"
+            await set_callee_behaviour(system.vendors.control, fictional_number(index), behaviour)
 
-        quick = requests("quick", BUSY, 36)
+        quick = requests("quick", 0, 36)
         await call_all(client, system, quick)
         at_rate_limit = await dials(system.vendors.control)
         assert max_dials_in_window(dial.created_at for dial in at_rate_limit) <= DIALS_PER_SECOND
         assert rate_utilization([dial.created_at for dial in at_rate_limit], DIALS_PER_SECOND) > MIN_UTILIZATION
 
-        large, small = requests("large", UNANSWERED, 30), requests("small", UNANSWERED, 8)
+        large, small = requests("large", 100, 30), requests("small", 150, 8)
         await call_all(client, system, large, small)
         at_slot_limit = (await dials(system.vendors.control))[len(at_rate_limit) :]
         assert max_dials_in_window(dial.created_at for dial in at_slot_limit) <= DIALS_PER_SECOND
@@ -85,7 +86,7 @@ async def test_rate_limit_and_slots_are_kept_when_replicas_are_killed(tmp_path: 
         assert order.index(True) <= SLOTS, "the small campaign did not wait for the large one"
         assert sum(order[: 2 * SLOTS + len(small)]) == len(small), "the two campaigns were served alternately"
 
-        killed = requests("killed", UNANSWERED, 24)
+        killed = requests("killed", 200, 24)
         publishing = asyncio.create_task(call_all(client, system, killed))
         for name in ("call-orchestrator", "voice-2", "call-orchestrator-3"):
             await asyncio.sleep(0.7)

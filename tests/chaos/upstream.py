@@ -30,7 +30,8 @@ from contracts.queries import OUTCOMES, outcome_subject
 AREA_CODES = ("212", "213", "305", "312", "404", "415", "503", "602", "617", "702", "713", "773")
 _ABANDONED = 0.2
 """The share of refused requests that is not published again."""
-_SHARED_PHONES = 5
+_SHARING = 4
+"""A call to the phone of another one is to that of a request which is fewer than this before it."""
 _STREAM_IS_FULL = 10077
 """The server's error code (``errors.json``) when it cannot store a message in the stream."""
 _PAUSE_SECONDS = 0.5
@@ -139,8 +140,8 @@ async def connect(url: str) -> Client:
 
 
 def draw_request(draw: random.Random, run: str, number: int) -> CallRequested:
-    """Returns a request: short ring times, some retries, some scheduled within seconds, some to the same phones."""
-    phone = draw.randrange(_SHARED_PHONES) if draw.random() < 0.2 else number
+    """Returns a request: short ring times, some retries, some scheduled within seconds, some to one phone."""
+    phone = max(number - draw.randrange(1, _SHARING), 0) if draw.random() < 0.2 else number
     scheduled_at = datetime.now(UTC) + timedelta(seconds=draw.uniform(2, 20)) if draw.random() < 0.2 else None
     return CallRequested(
         request_id=f"{run}-{number:04d}",

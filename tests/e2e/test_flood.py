@@ -5,7 +5,6 @@ from pathlib import Path
 
 import httpx
 from bench.flood import (
-    BUSY,
     CAMPAIGN,
     MAX_GROWTH_MB,
     calls_in_log,
@@ -61,7 +60,7 @@ async def test_a_flood_is_refused_with_a_reason_and_every_accepted_call_ends(tmp
             request_id="later",
             campaign_id=CAMPAIGN,
             contact_id="1",
-            phone_number=BUSY,
+            phone_number="+12125550101",
             script_template="Hello.",
             language="en",
             scheduled_at=datetime.now(UTC) + timedelta(days=1),

@@ -31,8 +31,11 @@ class FakeEventLog:
         cause: Envelope | None = None,
         guard: Guard | None = None,
         event_id: str | None = None,
+        ttl_seconds: int | None = None,
     ) -> StoredEvent:
         """Returns the stored event; an event id that is stored already is not stored again. Raises Conflict.
+
+        Nothing expires.
 
         As on the server, the guard is checked before the id. A guard that fails because of the event itself is no
         conflict.

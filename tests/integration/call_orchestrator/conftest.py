@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from nats.aio.client import Client
+from tests.builders.numbers import number_for
 
 from call_orchestrator.composition import build
 from call_orchestrator.settings import Settings
@@ -53,7 +54,7 @@ async def running(nats_url: str, count: int, **settings: object) -> AsyncIterato
 
 @pytest.fixture
 def ask(bus_client: Client) -> Ask:
-    """Requests this many calls of a campaign."""
+    """Requests this many calls of a campaign, each to another number."""
 
     async def ask(campaign: str, count: int) -> list[UUID]:
         ids = []
@@ -62,7 +63,7 @@ def ask(bus_client: Client) -> Ask:
                 request_id=f"{campaign}-{number}",
                 campaign_id=campaign,
                 contact_id="c-1",
-                phone_number="+12125550123",
+                phone_number=number_for(f"{campaign}-{number}"),
                 script_template="Hello.",
                 language="en",
                 max_retries=0,

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from nats.aio.client import Client
+from tests.builders.numbers import number_for
 from tests.integration.call_orchestrator.conftest import outcome_of
 
 from call_orchestrator.adapters.nats.queue import NatsQueue
@@ -63,11 +64,12 @@ async def replicas(nats_url: str, bus_client: Client) -> AsyncIterator[int]:
 
 
 def requested(**changes: object) -> CallRequested:
+    request_id = f"r-{uuid4()}"
     fields: dict[str, object] = {
-        "request_id": f"r-{uuid4()}",
+        "request_id": request_id,
         "campaign_id": "reminders",
         "contact_id": "c-1",
-        "phone_number": "+12125550123",
+        "phone_number": number_for(str(changes.get("request_id", request_id))),
         "script_template": "Hello {{name}}.\n\nRemind them of their appointment.",
         "variables": {"name": "Ada"},
         "language": "en",

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from nats.aio.client import Client
+from tests.builders.numbers import number_for
 from tests.integration.call_orchestrator.conftest import call_of, outcome_of, running, until
 
 from chassis.event_log import EventLog
@@ -43,7 +44,7 @@ def requested(request_id: str, scheduled_at: datetime | None = None) -> CallRequ
         request_id=request_id,
         campaign_id="reminders",
         contact_id="c-1",
-        phone_number="+12125550123",
+        phone_number=number_for(request_id),
         script_template="Hello.",
         language="en",
         max_retries=1,
@@ -271,7 +272,7 @@ async def test_an_unacceptable_change_that_overtakes_its_request_changes_nothing
     )
     async with running(nats_url, 1, **LIMITS):
         await until_handled(bus_client)
-    assert [event.call.phone_number for event in await decisions(calls, call_id)] == ["+12125550123"]
+    assert [event.call.phone_number for event in await decisions(calls, call_id)] == [number_for("r-1")]
     assert await bus_client.jetstream().get_last_msg(DEAD_LETTERS.name, f"dead_letter.call.change_requested.{call_id}")
 
 

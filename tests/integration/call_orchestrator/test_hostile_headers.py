@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from nats.aio.client import Client
+from tests.builders.numbers import number_for
 from tests.integration.call_orchestrator.conftest import call_of, outcome_of, running, until
 
 from chassis.event_log import EventLog
@@ -22,7 +23,7 @@ def requested(request_id: str) -> CallRequested:
         request_id=request_id,
         campaign_id="reminders",
         contact_id="c-1",
-        phone_number="+12125550123",
+        phone_number=number_for(request_id),
         script_template="Hello.",
         language="en",
     )

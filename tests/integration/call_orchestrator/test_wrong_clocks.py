@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
+from tests.builders.numbers import number_for
 from tests.builders.secret_keys import TEST_KEYS
 from tests.integration.call_orchestrator.conftest import Ask, call_of, end, until, until_dialing, with_status
 
@@ -67,7 +68,7 @@ async def test_a_replica_whose_clock_is_an_hour_off_dials_due_calls_only_and_set
             request_id="later",
             campaign_id="spring",
             contact_id="c-1",
-            phone_number="+12125550123",
+            phone_number=number_for("later"),
             script_template="Hello.",
             language="en",
             scheduled_at=datetime.now(UTC) + HALF_AN_HOUR,

@@ -105,8 +105,9 @@ class ConflictingLog(EventLog):
         cause: Envelope | None = None,
         guard: Guard | None = None,
         event_id: str | None = None,
+        ttl_seconds: int | None = None,
     ) -> StoredEvent:
-        stored = await super().append(event, cause=cause, guard=guard, event_id=event_id)
+        stored = await super().append(event, cause=cause, guard=guard, event_id=event_id, ttl_seconds=ttl_seconds)
         if isinstance(event, DialClaimed):
             raise Conflict(event.subject)
         return stored

@@ -80,18 +80,21 @@ class EventLog:
         cause: Envelope | None = None,
         guard: Guard | None = None,
         event_id: str | None = None,
+        ttl_seconds: int | None = None,
     ) -> StoredEvent:
         """Publishes the event, waits until it is stored, and returns it. Raises Conflict if the guard fails.
 
         The server stores the same `event_id` once within the stream's duplicate window, so an append whose
         acknowledgement was lost is repeated. If the guard of the repetition fails because the first try was stored,
-        the stored event is returned.
+        the stored event is returned. `ttl_seconds`: when the server removes it, in a stream that allows that.
         """
         identity, time = event_id or str(uuid_utils.uuid7()), self.now()
         envelope = Envelope.of(id=identity, source=self._source, time=time, cause=cause)
         with tracing.span(f"publish {event.event_name}", tracing.PUBLISH, envelope.traceparent):
             envelope = tracing.with_current_span(envelope)
             sent = {**envelope.headers(), **(guard.headers(event.subject) if guard else {})}
+            if ttl_seconds is not None:
+                sent["Nats-TTL"] = f"{ttl_seconds}s"
             try:
                 ack = await publish(self._client, event.subject, event.body(), sent)
             except Conflict:

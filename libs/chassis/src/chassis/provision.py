@@ -184,7 +184,7 @@ def stream_config(stream: Stream, *, replicas: int = 1) -> StreamConfig:
         # Written out, because the server gives none to a stream with sources: it would store an event twice.
         duplicate_window=DUPLICATE_WINDOW_SECONDS,
         allow_msg_schedules=stream.schedules or None,
-        allow_msg_ttl=stream.schedules or None,
+        allow_msg_ttl=stream.schedules or stream.has_ttls or None,
     )
 
 

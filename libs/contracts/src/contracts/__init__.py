@@ -34,6 +34,7 @@ from contracts.events.campaigns import (
 from contracts.events.contacts import ContactAdded, ContactGroupAdded
 from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard, ToolCall
 from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
+from contracts.events.numbers import NumberChanged
 from contracts.events.requests import (
     CallCancelRequested,
     CallChangeRequested,
@@ -52,6 +53,7 @@ from contracts.events.requests import (
 from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
 from contracts.events.timers import TimerDue
 from contracts.invalid import InvalidMessage, reasons_of
+from contracts.number_state import NumberState
 from contracts.queries import (
     CallList,
     CallListQuery,
@@ -158,6 +160,8 @@ __all__ = [
     "HangupReason",
     "InvalidMessage",
     "Language",
+    "NumberChanged",
+    "NumberState",
     "PhoneNumber",
     "Purpose",
     "QueueJoined",

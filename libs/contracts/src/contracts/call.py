@@ -10,7 +10,17 @@ from contracts.dial_terms import NO_DIAL_TERMS, DialTerms
 from contracts.instants import Instant
 from contracts.retry_policy import RetryPolicy
 from contracts.values import CallId
-from contracts.vocabulary import CallStatus, Disposition, HangupReason, Purpose
+from contracts.vocabulary import CallStatus, Disposition, DoNotCallSource, HangupReason, Purpose
+
+
+class Listing(BaseModel):
+    """The entry of a do-not-call list that forbade a dial."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    listed_at: Instant
+    source: DoNotCallSource
+    campaign_id: str | None = Field(default=None, description="null: the list of all campaigns")
 
 
 class Permission(BaseModel):
@@ -22,6 +32,13 @@ class Permission(BaseModel):
     detail: str = Field(description="its inputs and result, for a person to read")
     policy_version: str = Field(description="identifies the rules and settings that were in force")
     campaign: DialTerms = Field(default=NO_DIAL_TERMS, description="what of the campaign's terms applied")
+    dialed_at: tuple[Instant, ...] = Field(
+        default=(), description="at a grant: earlier dials of the number that a frequency cap counts"
+    )
+    in_use_until: Instant | None = Field(
+        default=None, description="at a grant: when another call to the number ends at the latest"
+    )
+    listing: Listing | None = Field(default=None, description="at a grant: the entry that lists the number, if any")
 
 
 class CallProgress(TypedDict):

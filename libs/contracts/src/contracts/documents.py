@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from contracts.consumers import CONSUMERS
 from contracts.envelope import headers_schema
-from contracts.event import CampaignDecision, CampaignEvent, Event, Service
+from contracts.event import CampaignDecision, CampaignEvent, Event, NumberEvent, Service
 from contracts.events import EVENTS
 from contracts.examples import EXAMPLES
 from contracts.queries import (
@@ -67,8 +67,12 @@ def covers(wide: str, narrow: str) -> bool:
 def address_of(event: type[Event]) -> str:
     """Returns the subject with named parameters, e.g. ``call.created.{call_id}.{status}``."""
     family, fact, *wildcards = event.subjects().split(".")
-    is_of_campaign = issubclass(event, CampaignEvent | CampaignDecision)
-    names = ("campaign_id", "zone_group", "number_digest") if is_of_campaign else ("call_id", "status")
+    if issubclass(event, NumberEvent):
+        names: tuple[str, ...] = ("number_digest",)
+    elif issubclass(event, CampaignEvent | CampaignDecision):
+        names = ("campaign_id", "zone_group", "number_digest")
+    else:
+        names = ("call_id", "status")
     return ".".join([family, fact, *(f"{{{name}}}" for name in names[: len(wildcards)])])
 
 

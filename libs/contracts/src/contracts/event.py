@@ -172,6 +172,30 @@ class CampaignEvent(Event):
         return f"{cls.event_name}.*"
 
 
+class NumberEvent(Event):
+    """An event about one telephone number, whose digest is the third token of the subject."""
+
+    @property
+    @abstractmethod
+    def digest(self) -> str:
+        """The digest of the number."""
+
+    @property
+    def subject(self) -> str:
+        """``number.<fact>.<digest>``."""
+        return self.subject_for(self.digest)
+
+    @classmethod
+    def subject_for(cls, digest: str) -> str:
+        """Returns the subject of this event for a number."""
+        return f"{cls.event_name}.{digest}"
+
+    @classmethod
+    def subjects(cls) -> str:
+        """``number.<fact>.*``."""
+        return cls.subject_for("*")
+
+
 class CampaignDecision(Event):
     """A decision of the orchestrator about a campaign, with the campaign after it."""
 

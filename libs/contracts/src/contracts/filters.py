@@ -42,10 +42,11 @@ _CHAINS = frozenset(name for name, event in EVENTS.items() if issubclass(event, 
 
 
 def subject_ids(subject: str) -> dict[str, str]:
-    """Returns the id in a subject by its field's name (``call_id`` or ``campaign_id``); empty if it has none."""
+    """Returns the id in a subject by its name (``call_id``, ``campaign_id``, ``number_digest``); empty: it has none."""
     family, fact, *rest = subject.split(".")
     is_of_campaign = family == "campaign" or f"{family}.{fact}" in _OF_CAMPAIGNS
-    return {"campaign_id" if is_of_campaign else "call_id": rest[0]} if rest else {}
+    name = "campaign_id" if is_of_campaign else "number_digest" if family == "number" else "call_id"
+    return {name: rest[0]} if rest else {}
 
 
 def message_ids(subject: str, body: bytes) -> dict[str, str]:

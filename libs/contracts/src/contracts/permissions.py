@@ -23,7 +23,7 @@ from contracts.queries import (
     CampaignListQuery,
     CampaignStatisticsQuery,
 )
-from contracts.streams import AUDIT, CALLS, CONTACTS, QUEUE, REQUESTS, SCHEDULES, Stream
+from contracts.streams import AUDIT, CALLS, CONTACTS, NUMBERS, QUEUE, REQUESTS, SCHEDULES, Stream
 
 OPERATOR = "operator"
 """The user of the command line: reads everything, requests calls, and changes nothing else."""
@@ -89,7 +89,7 @@ WORK: Mapping[Service, Work] = {
             consumers.ORCHESTRATOR_CONTACTS,
             consumers.ORCHESTRATOR_FACTS,
         ),
-        reads=(CALLS, REQUESTS, CONTACTS, QUEUE, SCHEDULES),
+        reads=(CALLS, REQUESTS, CONTACTS, QUEUE, NUMBERS, SCHEDULES),
         follows=(
             (CALLS, (*filters.SLOT_FILTERS, *filters.CAMPAIGN_FILTERS)),
             (CONTACTS, filters.CONTACT_GROUP_FILTERS),

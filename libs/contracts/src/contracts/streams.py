@@ -32,6 +32,8 @@ class Stream:
     work_queue: bool = False
     """A message leaves the stream once its consumer has acknowledged it. While it is there, the server refuses another
     one on the same subject."""
+    has_ttls: bool = False
+    """A message may name the time after which the server removes it."""
     append_only: bool = False
     """The server refuses every deletion and purge."""
     source: "Source | None" = None
@@ -119,6 +121,13 @@ QUEUE = Stream(
     max_bytes=256 * MEGABYTE,
     newest_only=True,
 )
+NUMBERS = Stream(
+    "NUMBERS",
+    ("number.changed.*",),
+    "The newest state of each number: do-not-call entries, its live attempt and its dials",
+    newest_only=True,
+    has_ttls=True,
+)
 DEAD_LETTERS = Stream(
     "DEAD_LETTERS",
     ("dead_letter.>",),
@@ -132,7 +141,7 @@ AUDIT = Stream(
     max_bytes=512 * MEGABYTE,
     append_only=True,
 )
-STREAMS = (SCHEDULES, CALLS, REQUESTS, CONTACTS, QUEUE, DEAD_LETTERS, AUDIT)
+STREAMS = (SCHEDULES, CALLS, REQUESTS, CONTACTS, QUEUE, NUMBERS, DEAD_LETTERS, AUDIT)
 """In the order of provisioning: CALLS copies from SCHEDULES; a subject that moves to REQUESTS leaves CALLS before."""
 
 ARCHIVE_ID, ARCHIVED_SEQUENCE = "centralita-archive-id", "centralita-archived-sequence"

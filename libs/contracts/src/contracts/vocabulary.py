@@ -107,6 +107,8 @@ class RefusalCode(StrEnum):
     """A retry was requested, and the call has been dialled ``max_retries`` times after the first."""
     NO_SUCH_CALL = "no_such_call"
     """No request that was stored before the command created the call."""
+    DO_NOT_CALL = "do_not_call"
+    """The number is on the do-not-call list."""
     BACKLOG_FULL = "backlog_full"
     """So many calls wait for a slot that no further request is accepted. The same request may be accepted later."""
 
@@ -124,6 +126,18 @@ class Disposition(StrEnum):
     UNRESPONSIVE = "unresponsive"
     TECHNICAL_FAILURE = "technical_failure"
     """The callee was reached, but the agent could not conduct the conversation."""
+
+
+class DoNotCallSource(StrEnum):
+    """What led to an entry of a do-not-call list."""
+
+    REQUEST = "request"
+    """An operator, over REST."""
+    IMPORT = "import"
+    OPT_OUT = "opt_out"
+    """The person said so in a call."""
+    KEY = "key"
+    """The person pressed the opt-out key in a call."""
 
 
 class Purpose(StrEnum):

@@ -22,6 +22,8 @@ from call_orchestrator.application.campaigns import CampaignService
 from call_orchestrator.application.effects import Effects
 from call_orchestrator.application.grants import Grants
 from call_orchestrator.application.new_contacts import NewContacts
+from call_orchestrator.application.number_claims import NumberClaims
+from call_orchestrator.application.numbers import Numbers
 from call_orchestrator.application.open_campaigns import OpenCampaigns
 from call_orchestrator.domain.limits import Limits
 from call_orchestrator.domain.slots import Slots
@@ -33,7 +35,7 @@ from chassis.serve import Bus, operations
 from chassis.settings import key_bytes
 from contracts import Service
 from contracts.number_digests import NumberDigests
-from contracts.streams import CALLS, CONTACTS, QUEUE, REQUESTS
+from contracts.streams import CALLS, CONTACTS, NUMBERS, QUEUE, REQUESTS
 
 
 def policy(settings: Settings) -> Policy:
@@ -71,7 +73,11 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         slots = Slots(limits(settings))
         terms = policy(settings)
         backlog = Backlog(settings.max_backlog, slots)
-        effects = Effects(timers, queue)
+        digests = NumberDigests(key_bytes(settings.number_digest_key))
+        longest_cap = terms.calling_policy.longest_cap if terms.calling_policy else timedelta(0)
+        numbers = Numbers(bus.log(NUMBERS, clock.now), digests, longest_cap, lambda: bus.client.stats["reconnects"])
+        claims = NumberClaims(numbers, log, terms.calling_policy)
+        effects = Effects(timers, queue, claims)
         open_campaigns = OpenCampaigns(slots, clock.now, mapping)
         calls = CallService(
             log,
@@ -82,9 +88,9 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             backlog,
             open_campaigns,
             lambda: bus.client.stats["reconnects"],
+            claims,
         )
         campaigns = CampaignService(log, clock.now)
-        digests = NumberDigests(key_bytes(settings.number_digest_key))
         contacts = NewContacts(log, NatsContacts(bus.log(CONTACTS)), terms, digests, clock.now)
         subscribe_handlers(bus.broker, calls, Grants(calls, log), campaigns, contacts, bus.client)
         bus.broker.include_router(build_router(CallingTimesService(log, terms, clock.now)))

@@ -1,6 +1,6 @@
 """The interfaces to the orchestrator's streams, which fakes implement in tests."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +38,30 @@ class Log(Protocol):
         event_id: str | None = None,
     ) -> StoredEvent:
         """Appends an event. Raises Conflict if the guard fails. The same `event_id` is stored once."""
+
+
+class NumberLog(Protocol):
+    """The states of numbers, as `chassis.event_log.EventLog` offers them."""
+
+    @property
+    def now(self) -> Callable[[], datetime]:
+        """The present time of the server."""
+
+    async def last(self, subject: str) -> StoredEvent | None:
+        """Returns the newest event of a number, or none."""
+
+    async def last_of_any_node(self, subject: str) -> StoredEvent | None:
+        """As `last`, from any node, which may lag."""
+
+    async def append(
+        self,
+        event: Event,
+        *,
+        cause: Envelope | None = None,
+        guard: Guard | None = None,
+        ttl_seconds: int | None = None,
+    ) -> StoredEvent:
+        """Appends an event, which the server removes after `ttl_seconds`. Raises Conflict if the guard fails."""
 
 
 class Requests(Protocol):

@@ -12,7 +12,7 @@ from contracts.documents import stream_of
 from contracts.event import Service
 from contracts.events import EVENTS
 from contracts.permissions import WORK
-from contracts.streams import CALLS, CONTACTS, REQUESTS, Stream
+from contracts.streams import CALLS, CONTACTS, NUMBERS, REQUESTS, Stream
 
 MARKED = re.compile(r"<!-- picture -->\n```mermaid\n(?P<chart>(?:(?!```).*\n)*)```$", re.MULTILINE)
 """The chart in a page: from its mark to the closing fence."""
@@ -23,7 +23,7 @@ _EXTERNAL_SYSTEMS = {
     Service.EDGE: ("REST and webhooks",),
     Service.CAMPAIGN_STATS: ("MongoDB",),
 }
-_DRAWN_STREAMS = (REQUESTS, CONTACTS, CALLS)
+_DRAWN_STREAMS = (REQUESTS, CONTACTS, NUMBERS, CALLS)
 
 
 def flowchart() -> str:

@@ -11,10 +11,13 @@ from typing import get_args
 from call_orchestrator.application.call_decisions import decide_call
 from call_orchestrator.application.call_inputs import DecidingEvent, call_input
 from call_orchestrator.application.call_terms import NO_TERMS, Policy
+from call_orchestrator.application.snapshots import number_use_of
 from call_orchestrator.application.stored import pauses_of
 from call_orchestrator.domain.calling_policy import CallingPolicy
+from call_orchestrator.domain.number_use import UNUSED
 from chassis.event_log import StoredEvent
 from contracts import Call, CallDecision, CallStatus, CampaignTerms, Event
+from contracts.call import Permission
 from contracts.dial_terms import NO_DIAL_TERMS
 from contracts.numbers import country_of
 
@@ -31,18 +34,21 @@ def decide_again(
     now: datetime,
     campaign_events: Iterable[Event] = (),
     campaign: CampaignTerms = NO_TERMS,
+    permission: Permission | None = None,
 ) -> CallDecision | None:
     """Returns the decision on an input while the call is `before`; None if the input is ignored or refused.
 
     `campaign_events`: all of the call's campaign. Only a call that would expire needs them; later ones are ignored.
-    `campaign`: the terms that were in force.
+    `campaign`: the terms that were in force. `permission`: that of the recorded decision, which names what was known
+    about the number.
     """
     if not isinstance(stored.event, DecidingEvent):
         raise TypeError(f"{stored.event.event_name} is not an input of the orchestrator")
     decided_input = call_input(stored.event, stored.envelope)
-    decision = decide_call(before, decided_input, policy, now, campaign=campaign)
+    number = number_use_of(permission) if permission else UNUSED
+    decision = decide_call(before, decided_input, policy, now, campaign=campaign, number=number)
     if isinstance(decision, CallDecision) and decision.call.status is CallStatus.EXPIRED:
-        decision = decide_call(before, decided_input, policy, now, pauses_of(campaign_events))
+        decision = decide_call(before, decided_input, policy, now, pauses_of(campaign_events), campaign, number)
     return decision if isinstance(decision, CallDecision) else None
 
 

@@ -56,7 +56,7 @@ def call_of(message: Message) -> str | None:
 def campaign_of(message: Message) -> str | None:
     """Returns the campaign that a message names; None if it names only its call."""
     family, *rest = message.subject.split(".")
-    if family == "campaign":
+    if family in ("campaign", "contact"):
         return rest[1] if len(rest) > 1 else None
     if message.subject == "call.requested":
         return _text(_field(message, "campaign_id"))

@@ -18,7 +18,8 @@ A refused command is a decision, ``call.command_refused``; older builds recorded
 changed, a decision of an older build is compared with its own rule (`centralita.replay.decisions.by_former_rules`).
 
 A decision that the calling policy delayed, permitted or refused carries the version of its rules. It is judged if that
-is the version here: give the file of ``CALLING_RULES`` if the installation had one.
+is the version here: give the file of ``CALLING_RULES`` if the installation had one. It also carries what was known
+about the number: the earlier dials that a cap counts, another call to the number, and its do-not-call entry.
 
 **Some messages are not judged**: inputs that the orchestrator had not acknowledged, and dead letters. With a time
 range, these are also messages whose cause or decision may be outside the range. In the record of one call or of a time
@@ -58,6 +59,7 @@ from contracts import (
     CampaignDecision,
     CampaignTerms,
 )
+from contracts.call import Permission
 from contracts.streams import CALLS, DUE_SOON
 
 Recorded = Record | SplitRecord
@@ -119,12 +121,19 @@ class _Rules:
     """None: the record lacks calls that may have waited."""
 
     def decide(
-        self, before: Call | None, stored: StoredEvent, call: Call | None, at: datetime, *, asks_policy: bool = True
+        self,
+        before: Call | None,
+        stored: StoredEvent,
+        call: Call | None,
+        at: datetime,
+        *,
+        asks_policy: bool = True,
+        permission: Permission | None = None,
     ) -> CallDecision | None:
         calling_policy = self.calling_policy if asks_policy else None
         policy = policy_of(call, self.dial_within, self.countries, calling_policy)
         campaign_events = self.campaign_events.get(call.campaign_id, []) if call else []
-        return decide_again(before, stored, policy, at, campaign_events, terms_in(call))
+        return decide_again(before, stored, policy, at, campaign_events, terms_in(call), permission)
 
     def is_uncertain(self, now: CallDecision | None) -> bool:
         """Whether a pause that the record lacks may have prevented this expiry."""
@@ -223,6 +232,7 @@ async def _judge_decision(
         recorded.cause.stored,
         call,
         recorded.event.occurred_at,
+        permission=call.permission,
         asks_policy=call.permission is not None,  # if it did not ask, as in older builds, the dial was not delayed
     )
     cause, name = recorded.cause.stored.event.event_name, recorded.event.event_name

@@ -14,13 +14,14 @@ from contracts.events import (
     contacts,
     conversations,
     dials,
+    numbers,
     requests,
     telephony,
     timers,
 )
 from contracts.invalid import InvalidMessage
 
-_MODULES = (requests, calls, admissions, dials, telephony, conversations, audio, campaigns, contacts, timers)
+_MODULES = (requests, calls, admissions, dials, telephony, conversations, audio, campaigns, contacts, numbers, timers)
 
 
 def _events(module: ModuleType) -> Iterator[type[Event]]:

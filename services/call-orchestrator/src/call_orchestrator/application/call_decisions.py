@@ -4,10 +4,11 @@ from datetime import datetime
 
 from call_orchestrator.application.call_inputs import CallInput
 from call_orchestrator.application.call_terms import NO_TERMS, Policy, UnacceptableTerms, changed_call, new_call
-from call_orchestrator.application.snapshots import event_of, permission_of, state_of, terms_of
+from call_orchestrator.application.snapshots import event_of, permission_of, state_of, terms_of, with_number_use
 from call_orchestrator.domain import inputs
 from call_orchestrator.domain.decisions import Ignored, Refused
 from call_orchestrator.domain.machine import create, decide
+from call_orchestrator.domain.number_use import UNUSED, NumberUse
 from call_orchestrator.domain.pauses import NO_PAUSES, Pauses
 from call_orchestrator.domain.states import Dialing
 from contracts import Call, CallChangeRequested, CallCommand, CallCommandRefused, CallDecision, CampaignTerms
@@ -24,17 +25,19 @@ def decide_call(
     now: datetime,
     pauses: Pauses = NO_PAUSES,
     campaign: CampaignTerms = NO_TERMS,
+    number: NumberUse = UNUSED,
 ) -> CallDecision | Ignored | Refused:
     """Returns the event that follows from an input, or why none does. `before`: the call, if it exists.
 
     A refused command of an existing call is an event, too: `CallCommandRefused`. `pauses`, those of the campaign, only
     prevent that the call expires. `campaign`: its terms, from which a new call takes what its request leaves out. They
-    restrict when the call is dialled, except that a grant carries its own `DialTerms`.
+    restrict when the call is dialled, except that a grant carries its own `DialTerms`. `number`: how its number is
+    used, if the input grants a slot.
     """
     if before is None:
         return _create(call_input, policy, now, campaign)
     dial_terms = campaign.dial_terms if call_input.dial_terms is None else call_input.dial_terms
-    decision = _decide(before, call_input, policy, now, pauses, dial_terms)
+    decision = _decide(before, call_input, policy, now, pauses, dial_terms, number)
     if isinstance(decision, Refused) and (command := call_input.command):
         refused = _at(before, call_input).model_copy(update={"permission": permission_of(decision, dial_terms)})
         return CallCommandRefused(
@@ -44,17 +47,24 @@ def decide_call(
 
 
 def _decide(
-    before: Call, call_input: CallInput, policy: Policy, now: datetime, pauses: Pauses, dial_terms: DialTerms
+    before: Call,
+    call_input: CallInput,
+    policy: Policy,
+    now: datetime,
+    pauses: Pauses,
+    dial_terms: DialTerms,
+    number: NumberUse,
 ) -> CallDecision | Ignored | Refused:
     command, call = call_input.command, _at(before, call_input)
-    terms = terms_of(_with_callee(before, command), policy.dial_within, policy.calling_policy, dial_terms)
+    terms = terms_of(_with_callee(before, command), policy.dial_within, policy.calling_policy, dial_terms, number)
     decision = decide(state_of(before), call_input.input, terms, now, pauses)
     if isinstance(decision, Ignored | Refused):
         return decision
     if isinstance(decision.state, Dialing) and call_input.grant_sequence is not None:
         call = call.model_copy(update={"granted_sequence": call_input.grant_sequence})
     if not isinstance(command, CallChangeRequested):
-        return event_of(decision, call, now, campaign=dial_terms)
+        event = event_of(decision, call, now, campaign=dial_terms)
+        return event.model_copy(update={"call": with_number_use(event.call, number)})
     try:
         return event_of(decision, changed_call(call, command, policy), now, tuple(command.changes()), dial_terms)
     except UnacceptableTerms as error:

@@ -23,11 +23,13 @@ from call_orchestrator.application.call_outcomes import MAX_CONFLICTS, accepted,
 from call_orchestrator.application.call_terms import NO_TERMS, Policy
 from call_orchestrator.application.commands import CommandService
 from call_orchestrator.application.effects import Effects
+from call_orchestrator.application.number_claims import NumberClaims
 from call_orchestrator.application.open_campaigns import OpenCampaigns
 from call_orchestrator.application.recent_calls import RecentCalls
 from call_orchestrator.application.stored import StoredCall, append_decision, load_call, load_campaign, load_pauses
 from call_orchestrator.domain.decisions import Ignored, Refused
 from call_orchestrator.domain.inputs import TimerDue
+from call_orchestrator.domain.number_use import UNUSED, NumberUse
 from call_orchestrator.ports import Log, Requests
 from chassis.event_log import Conflict, StoredEvent
 from contracts import (
@@ -60,6 +62,7 @@ class CallService:
         backlog: Backlog | None = None,
         campaigns: OpenCampaigns | None = None,
         reconnections: Callable[[], int] = lambda: 0,
+        claims: NumberClaims | None = None,
     ) -> None:
         """`reconnections`: how often the connection to the log was restored."""
         self._log = log
@@ -68,6 +71,7 @@ class CallService:
         self._now = now
         self._backlog = backlog or Backlog()
         self._campaigns = campaigns
+        self._claims = claims
         self._recent = RecentCalls(reconnections)
         terms_of = campaigns.terms if campaigns else lambda _: NO_TERMS
         self._commands = CommandService(log, requests, effects, policy, now, terms_of)
@@ -112,10 +116,10 @@ class CallService:
             return None
         if stored.cause_id == call_input.cause.id:
             return None
-        decision = await self._decision(stored, call_input)
-        if not isinstance(decision, CallDecision):
-            return None
         try:
+            decision = await self._decision(stored, call_input)
+            if not isinstance(decision, CallDecision):
+                return None
             appended = await self._append(decision, stored, call_input)
         except Conflict:
             self._recent.note_conflict(stored, self._now())
@@ -169,17 +173,31 @@ class CallService:
         return any(stored_event.envelope.causation_id == call_input.cause.id for stored_event in events)
 
     async def _decision(self, stored: StoredCall | None, call_input: CallInput) -> CallDecision | Ignored | Refused:
-        """Decides the input. Only a call that would expire needs the pauses of its campaign, read from the leader."""
-        if stored and _is_slot_freed(stored, call_input):
+        """Decides the input. A grant is decided on the state of the number, too, which it claims."""
+        if stored is None or call_input.grant_sequence is None:
+            return await self._decide(stored, call_input)
+        if _is_slot_freed(stored, call_input):
+            if self._claims:
+                await self._claims.release_grant(stored.call, call_input)
             return Ignored("a later event of the call has freed the slot")
+        if self._claims is None:
+            return await self._decide(stored, call_input)
+        return await self._claims.decide(
+            stored.call, call_input, lambda number: self._decide(stored, call_input, number), self._now()
+        )
+
+    async def _decide(
+        self, stored: StoredCall | None, call_input: CallInput, number: NumberUse = UNUSED
+    ) -> CallDecision | Ignored | Refused:
+        """Decides the input. Only a call that would expire needs the pauses of its campaign, read from the leader."""
         before, now = stored.call if stored else None, self._now()
         terms = await self._terms(before, call_input.request)
-        decision = decide_call(before, call_input, self._policy, now, campaign=terms)
+        decision = decide_call(before, call_input, self._policy, now, campaign=terms, number=number)
         if isinstance(decision, CallCreated):
-            return self._refusal(decision.call, call_input.sequence, now) or decision
+            return await self._refusal(decision.call, call_input.sequence, now) or decision
         if before and isinstance(decision, CallDecision) and decision.call.status is CallStatus.EXPIRED:
             pauses = await load_pauses(self._log, before.campaign_id)
-            return decide_call(before, call_input, self._policy, now, pauses, terms)
+            return decide_call(before, call_input, self._policy, now, pauses, terms, number)
         return decision
 
     async def _terms(self, before: Call | None, request: CallRequested | None) -> CampaignTerms:
@@ -195,9 +213,11 @@ class CallService:
             return known
         return (await load_campaign(self._log, named.campaign_id)).campaign.terms or NO_TERMS
 
-    def _refusal(self, call: Call, sequence: int | None, now: datetime) -> Refused | None:
+    async def _refusal(self, call: Call, sequence: int | None, now: datetime) -> Refused | None:
         """Returns why a new call is refused; its request has this sequence."""
         if self._campaigns and (refusal := self._campaigns.refusal(call.campaign_id)):
+            return refusal
+        if self._claims and (refusal := await self._claims.refusal(call)):
             return refusal
         return self._backlog.check(call, sequence) if _is_due(call, now + DUE_SOON) else None
 

@@ -1,7 +1,8 @@
-"""The effects of a decision on a call: its timer and its place in the queue."""
+"""The effects of a decision on a call: its timer, its place in the queue, and the release of its number."""
 
 from datetime import datetime
 
+from call_orchestrator.application.number_claims import NumberClaims
 from call_orchestrator.application.stored import StoredCall
 from call_orchestrator.ports import Queue, Timers
 from contracts import Call, Envelope
@@ -14,20 +15,23 @@ class Effects:
     After a crash between append and effects, the message is delivered again and the effects are applied then.
     """
 
-    def __init__(self, timers: Timers, queue: Queue) -> None:
+    def __init__(self, timers: Timers, queue: Queue, claims: NumberClaims | None = None) -> None:
         self._timers = timers
         self._queue = queue
+        self._claims = claims
 
     async def apply(
         self, stored: StoredCall, cause: Envelope, *, previous: Call | None = None, timer_at: datetime | None = None
     ) -> None:
-        """Sets or clears the timer; joins the queue if the call waits for a slot.
+        """Sets or clears the timer; joins the queue if the call waits for a slot; releases its number after an attempt.
 
         `previous`: the call when its effects were last applied; it is the present call if no event followed. The timer
         is set only if the deadline has changed since, and the call joins only after an event. None: always.
         `timer_at`: when the timer fires; None: at the deadline.
         """
         call = stored.call
+        if self._claims and call.attempt and not call.status.is_live and (previous is None or previous.status.is_live):
+            await self._claims.release(call, cause)
         if call.deadline_at is None:
             if previous and previous.deadline_at is not None:
                 await self._timers.clear(previous)

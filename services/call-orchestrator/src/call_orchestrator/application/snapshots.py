@@ -8,6 +8,7 @@ from typing import TypedDict, assert_never
 from call_orchestrator.domain import decisions
 from call_orchestrator.domain.calling_policy import CallingPolicy, WeeklyHours
 from call_orchestrator.domain.dial_times import DialTimes
+from call_orchestrator.domain.number_use import UNUSED, Listing, NumberUse
 from call_orchestrator.domain.retry_rules import EARLY_HANGUP, MAX_DELAY, RetryRule
 from call_orchestrator.domain.states import Dialing, Ended, InProgress, Live, LiveState, Pending, Ringing, State, Terms
 from contracts import (
@@ -26,6 +27,7 @@ from contracts import (
     HangupReason,
 )
 from contracts.call import CallProgress, Permission
+from contracts.call import Listing as StoredListing
 from contracts.dial_terms import NO_DIAL_TERMS, DialTerms, OpenHours
 from contracts.retry_policy import RetryPolicy
 from contracts.retry_policy import RetryRule as StoredRule
@@ -37,6 +39,7 @@ def terms_of(
     dial_within: timedelta,
     calling_policy: CallingPolicy | None = None,
     campaign: DialTerms = NO_DIAL_TERMS,
+    number: NumberUse = UNUSED,
 ) -> Terms:
     """Returns the terms of the call. Without a `calling_policy`, it may be dialled at any time."""
     early = call.retry_policy.hung_up_early if call.retry_policy else None
@@ -49,6 +52,7 @@ def terms_of(
             time_zone=call.time_zone,
             purpose=campaign.purpose or call.purpose,
             hours=weekly_hours_of(campaign.weekly_hours),
+            number=number,
         )
     )
     return Terms(
@@ -202,6 +206,32 @@ def permission_of(
         return None
     reason = decision.permission.reason
     return Permission(rule=reason.rule, detail=reason.detail, policy_version=reason.policy_version, campaign=campaign)
+
+
+def with_number_use(call: Call, number: NumberUse) -> Call:
+    """Returns the call whose permission, if it has one, names what was known about its number."""
+    if call.permission is None or number == UNUSED:
+        return call
+    listing = number.listing
+    known = {
+        "dialed_at": number.dialed_at,
+        "in_use_until": number.in_use_until,
+        "listing": listing
+        and StoredListing(listed_at=listing.listed_at, source=listing.source, campaign_id=listing.campaign_id),
+    }
+    return call.model_copy(update={"permission": call.permission.model_copy(update=known)})
+
+
+def number_use_of(permission: Permission) -> NumberUse:
+    """Returns what was known about the number when the permission was decided."""
+    listing, stored = None, permission.listing
+    if stored:
+        listing = Listing(listed_at=stored.listed_at, source=stored.source, campaign_id=stored.campaign_id)
+    return NumberUse(
+        dialed_at=permission.dialed_at,
+        in_use_until=permission.in_use_until,
+        listing=listing,
+    )
 
 
 def _answered_at(before: Call, state: State) -> datetime | None:

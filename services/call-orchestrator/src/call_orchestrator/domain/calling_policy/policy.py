@@ -1,8 +1,8 @@
 """The decision: whether a person may be called at an instant, or else when."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Self
@@ -20,7 +20,8 @@ class Reason:
     """Why the policy decided so.
 
     `rule`: ``calling_hours``, ``holiday``, ``campaign_hours``, ``frequency``, ``no_permitted_time``, ``emergency``,
-    ``unknown_country`` or ``unknown_zone``. `detail`: for a person to read, without the number.
+    ``unknown_country``, ``unknown_zone``, ``do_not_call`` or ``number_in_use``. `detail`: for a person to read, without
+    the number.
     """
 
     rule: str
@@ -56,6 +57,9 @@ class CallingPolicy:
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.version = _digest(rules)
         self._schedule = Schedule(rules)
+        caps = [cap for rule in rules for cap in rule.caps]
+        self.longest_cap = max((cap.within for cap in caps), default=timedelta(0))
+        """How far back the dials of a person count."""
 
     @classmethod
     def shipped(cls, overrides: Path | None = None) -> Self:
@@ -99,6 +103,14 @@ class CallingPolicy:
             detail = f"no permitted time in the {MAX_SEARCH.days} days from {free_at:%Y-%m-%d %H:%M} UTC on; {detail}"
             return Forbidden(reason=self._reason("no_permitted_time", detail))
         return PutOff(until=until, reason=self._reason(rule, detail))
+
+    def counted(
+        self, callee: Callee, *, purpose: Purpose | None, dialed_at: Iterable[datetime], at: datetime
+    ) -> tuple[datetime, ...]:
+        """Returns the dials that a cap on calls of this purpose counts at an instant; without a cap, none."""
+        caps = [cap.within for rule in self._schedule.capping(callee, purpose) for cap in rule.caps]
+        longest = max(caps, default=timedelta(0))
+        return tuple(dialed for dialed in dialed_at if dialed > at - longest)
 
     def _free_at(
         self, callee: Callee, purpose: Purpose | None, at: datetime, dialed_at: Sequence[datetime]

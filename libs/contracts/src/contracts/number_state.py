@@ -1,0 +1,78 @@
+"""The state of a telephone number, which every ``number.changed`` event carries (law 1).
+
+A number that is neither listed nor dialled has no event. `application.number_claims` of call-orchestrator explains how
+the state keeps two calls from dialling the same number.
+"""
+
+from datetime import datetime
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.instants import Instant
+from contracts.values import CallId
+from contracts.vocabulary import DoNotCallSource
+
+MAX_DIALS = 64
+"""How many of the newest dials of a number are kept. A frequency cap of more calls counts only these."""
+
+
+class DoNotCallEntry(BaseModel):
+    """Whether the number may be called in one campaign, or in all. The newest change of a scope determines it."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    campaign_id: str | None = Field(default=None, description="null: all campaigns")
+    is_listed: bool = Field(default=True, description="false: the entry was removed")
+    changed_at: Instant = Field(description="when the server stored the request or the fact that led to the entry")
+    source: DoNotCallSource
+    call_id: CallId | None = Field(default=None, description="the call in which the person opted out")
+
+
+class LiveAttempt(BaseModel):
+    """The attempt that may dial the number. No other one may meanwhile."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    call_id: CallId
+    attempt: int
+    grant_sequence: int = Field(description="sequence of the grant that the attempt begins with")
+    dialed_at: Instant = Field(description="when the attempt began")
+    undialled_attempts: int = Field(default=0, description="undialled attempts of the call before this one")
+
+
+class NumberState(BaseModel):
+    """A number as it is after an event. The digest stands for the number, which is present only while it is listed."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    number_digest: str
+    phone_number: str | None = Field(default=None, description="E.164, while an entry lists it. Personal data")
+    do_not_call: tuple[DoNotCallEntry, ...] = ()
+    live: LiveAttempt | None = None
+    dialed_at: tuple[Instant, ...] = Field(
+        default=(), description="when ended attempts dialled the number, as far back as the longest cap; oldest first"
+    )
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether an entry lists the number, in all campaigns or in one."""
+        return any(entry.is_listed for entry in self.do_not_call)
+
+    def listing(self, campaign_id: str) -> DoNotCallEntry | None:
+        """Returns the entry that forbids calls of this campaign; that of all campaigns before that of the campaign."""
+        listed = {entry.campaign_id: entry for entry in self.do_not_call if entry.is_listed}
+        return listed.get(None) or listed.get(campaign_id)
+
+    def claimed(self, live: LiveAttempt) -> Self:
+        """Returns the number while this attempt dials it."""
+        return self.model_copy(update={"live": live})
+
+    def released(self, *, is_dialled: bool) -> Self:
+        """Returns the number without its live attempt, whose dial counts unless it did not reach the network."""
+        dials = (*self.dialed_at, self.live.dialed_at) if self.live and is_dialled else self.dialed_at
+        return self.model_copy(update={"live": None, "dialed_at": tuple(sorted(dials))[-MAX_DIALS:]})
+
+    def without_dials_before(self, instant: datetime) -> Self:
+        """Returns the number with its newer dials only."""
+        return self.model_copy(update={"dialed_at": tuple(dialed for dialed in self.dialed_at if dialed > instant)})

@@ -1,0 +1,196 @@
+"""Claims the number of a call before its attempt begins, so that no two calls dial one number at a time.
+
+A grant is decided on the state of the number: it may be listed, another call may be dialling it, or a frequency cap may
+be reached. If the call may be dialled, its attempt claims the number, and then the decision on the call is appended.
+The claim is guarded by the state that was decided on. So of several grants for one number, exactly one is carried out.
+The end of the attempt releases the claim, and then the dial counts for the caps, unless the attempt was undialled.
+
+**A claim never outlives its call.** It is in force while its attempt is live, or while its call waits to begin it. Who
+finds the claim of another call reads that call. If neither is so, the claim was leaked by a replica that died, and it
+is taken over. A grant that is delivered again finds its own claim. A grant that leads to no attempt releases the claim
+that it made. A second grant for the same attempt may have followed a change of the call, so claims carry the sequence
+of their grant: an older grant neither replaces nor releases the claim of a newer one.
+
+A state that this replica remembers is good enough to dial, because the claim is guarded. Any other result is decided
+again on the state at the leader. The request of a call is checked against the list only, and on any node: the grant
+checks it again.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+from call_orchestrator.application.call_inputs import CallInput
+from call_orchestrator.application.call_outcomes import MAX_CONFLICTS, too_many_conflicts
+from call_orchestrator.application.numbers import Numbers, StoredNumber
+from call_orchestrator.application.stored import load_call
+from call_orchestrator.domain.calling_policy import CallingPolicy
+from call_orchestrator.domain.decisions import Ignored, Refused
+from call_orchestrator.domain.number_use import Listing, NumberUse
+from call_orchestrator.ports import Log
+from chassis.event_log import Conflict
+from contracts import Call, CallDecision, CallStatus, Envelope, NumberState
+from contracts.callees import callee_of
+from contracts.number_state import DoNotCallEntry, LiveAttempt
+from contracts.vocabulary import RefusalCode
+
+RECHECK = timedelta(seconds=30)
+"""When a number is checked again whose other call has not begun its attempt yet."""
+MIN_WAIT = timedelta(seconds=5)
+"""The shortest wait for another call, whose deadline may have passed."""
+
+Decision = CallDecision | Ignored | Refused
+Decide = Callable[[NumberUse], Awaitable[Decision]]
+
+
+class NumberClaims:
+    """Decides grants on the state of the number, and claims and releases it."""
+
+    def __init__(self, numbers: Numbers, log: Log, policy: CallingPolicy | None) -> None:
+        self._numbers = numbers
+        self._log = log
+        self._policy = policy
+
+    async def refusal(self, call: Call) -> Refused | None:
+        """Returns why a new call is refused, if its number is listed."""
+        stored = await self._numbers.load_of_any_node(call.phone_number)
+        entry = stored.number.listing(call.campaign_id)
+        if entry is None:
+            return None
+        return Refused(f"phone_number: {_listing(entry).described}", RefusalCode.DO_NOT_CALL)
+
+    async def decide(self, call: Call, grant: CallInput, decide: Decide, now: datetime) -> Decision:
+        """Returns the decision on a grant. If it begins the attempt, the number is claimed for it.
+
+        Raises Conflict if the call was changed after the grant.
+        """
+        stored = await self._numbers.recent(call.phone_number)
+        for _ in range(MAX_CONFLICTS):
+            use, number = await self._use(call, grant, stored.number, now)
+            decision = await decide(use)
+            claim = _claim(call, decision, grant)
+            if claim and _is_outdated(claim, stored.number.live):
+                raise Conflict(stored.number.number_digest)
+            try:
+                if claim:
+                    await self._numbers.append(stored, number.claimed(claim), grant.cause)
+                elif stored.is_fresh:
+                    await self._release_grant(stored, grant)
+                if claim or stored.is_fresh:
+                    return decision
+            except Conflict:
+                pass
+            stored = await self._numbers.load(call.phone_number)
+        raise too_many_conflicts(call.call_id)
+
+    async def release_grant(self, call: Call, grant: CallInput) -> None:
+        """Releases the claim of a grant that leads to no attempt, if one of its deliveries has made it."""
+        load = self._numbers.load if grant.is_redelivered else self._numbers.recent
+        stored = await load(call.phone_number)
+        try:
+            await self._release_grant(stored, grant)
+        except Conflict:
+            await self._release_grant(await self._numbers.load(call.phone_number), grant)
+
+    async def release(self, call: Call, cause: Envelope) -> None:
+        """Releases the number after the last attempt of the call. A repetition changes nothing. Raises Conflict."""
+        stored = await self._numbers.recent(call.phone_number)
+        for _ in range(MAX_CONFLICTS):
+            live = stored.number.live
+            if live and live.call_id == call.call_id and live.attempt <= call.attempt:
+                try:
+                    await self._numbers.append(stored, _released(stored.number, call), cause)
+                except Conflict:
+                    stored = await self._numbers.load(call.phone_number)
+                    continue
+                return
+            if stored.is_fresh:
+                return
+            stored = await self._numbers.load(call.phone_number)
+        raise too_many_conflicts(call.call_id)
+
+    async def _use(
+        self, call: Call, grant: CallInput, number: NumberState, now: datetime
+    ) -> tuple[NumberUse, NumberState]:
+        """Returns how the number is used, and the number without a leaked claim."""
+        live, in_use_until = number.live, None
+        if live and not _is_next_attempt(live, call):
+            holder = call if live.call_id == call.call_id else await self._call(live)
+            in_use_until = None if holder is call else _in_use_until(live, holder, call, now)
+            if in_use_until is None:
+                number = _released(number, holder)
+        entry = number.listing(call.campaign_id)
+        use = NumberUse(
+            dialed_at=self._counted(call, grant, number, now),
+            in_use_until=in_use_until,
+            listing=_listing(entry) if entry else None,
+        )
+        return use, number
+
+    async def _call(self, live: LiveAttempt) -> Call | None:
+        stored = await load_call(self._log, live.call_id)
+        return stored.call if stored else None
+
+    def _counted(self, call: Call, grant: CallInput, number: NumberState, now: datetime) -> tuple[datetime, ...]:
+        if self._policy is None or not number.dialed_at:
+            return ()
+        callee = callee_of(call.phone_number, call.time_zone)
+        purpose = (grant.dial_terms.purpose if grant.dial_terms else None) or call.purpose
+        return self._policy.counted(callee, purpose=purpose, dialed_at=number.dialed_at, at=now)
+
+    async def _release_grant(self, stored: StoredNumber, grant: CallInput) -> None:
+        live = stored.number.live
+        if live and live.call_id == grant.call_id and live.grant_sequence == grant.grant_sequence:
+            await self._numbers.append(stored, stored.number.released(is_dialled=False), grant.cause)
+
+
+def _claim(call: Call, decision: Decision, grant: CallInput) -> LiveAttempt | None:
+    """Returns the claim of the attempt that the decision begins; None if it begins none."""
+    if not isinstance(decision, CallDecision) or not decision.call.status.is_live:
+        return None
+    assert decision.call.dialed_at and grant.grant_sequence  # noqa: S101, PT018  it begins by a grant
+    return LiveAttempt(
+        call_id=call.call_id,
+        attempt=decision.call.attempt,
+        grant_sequence=grant.grant_sequence,
+        dialed_at=decision.call.dialed_at,
+        undialled_attempts=call.undialled_attempts,
+    )
+
+
+def _is_outdated(claim: LiveAttempt, live: LiveAttempt | None) -> bool:
+    """Whether a newer grant of the call has claimed the number: the call has changed since the older grant."""
+    return live is not None and live.call_id == claim.call_id and live.grant_sequence > claim.grant_sequence
+
+
+def _is_next_attempt(live: LiveAttempt, call: Call) -> bool:
+    return live.call_id == call.call_id and live.attempt == call.attempt + 1
+
+
+def _in_use_until(live: LiveAttempt, holder: Call | None, call: Call, now: datetime) -> datetime | None:
+    """Returns until when the attempt of another call may use the number of `call`; None: its claim was leaked.
+
+    A call that was changed to another number never dials the former one: that decision would be based on an old state.
+    """
+    if holder is None or holder.phone_number != call.phone_number:
+        return None
+    if holder.status.is_live and holder.attempt == live.attempt:
+        return max(holder.deadline_at or now, now + MIN_WAIT)
+    if holder.status is CallStatus.PENDING and holder.attempt == live.attempt - 1:
+        return now + RECHECK
+    return None
+
+
+def _released(number: NumberState, holder: Call | None) -> NumberState:
+    """Returns the number after its live attempt. `holder`: the call of that attempt; None: it does not exist."""
+    return number.released(is_dialled=number.live is not None and _is_dialled(number.live, holder))
+
+
+def _is_dialled(live: LiveAttempt, holder: Call | None) -> bool:
+    """Whether the attempt, which has ended, may have reached the network."""
+    if holder is None or holder.attempt < live.attempt:
+        return False
+    return holder.attempt > live.attempt or holder.undialled_attempts == live.undialled_attempts
+
+
+def _listing(entry: DoNotCallEntry) -> Listing:
+    return Listing(listed_at=entry.changed_at, source=entry.source, campaign_id=entry.campaign_id)

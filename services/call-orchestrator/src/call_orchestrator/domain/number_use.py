@@ -1,0 +1,38 @@
+"""What is known about the number of a call when a slot is granted: its list entry, its dials, another call to it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from contracts.vocabulary import DoNotCallSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """The entry that lists the number. `campaign_id`: None forbids calls of all campaigns."""
+
+    listed_at: datetime
+    source: DoNotCallSource
+    campaign_id: str | None
+
+    @property
+    def described(self) -> str:
+        """The entry for a person to read."""
+        scope = f"the campaign {self.campaign_id}" if self.campaign_id else "all campaigns"
+        since = f"since {self.listed_at:%Y-%m-%d %H:%M} UTC"
+        return f"the number is on the do-not-call list of {scope} {since} (source: {self.source})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberUse:
+    """How the number of a call is used otherwise.
+
+    `dialed_at`: its earlier dials that a frequency cap counts. `in_use_until`: when another call to it ends at the
+    latest; None: no other call may dial it now.
+    """
+
+    dialed_at: tuple[datetime, ...] = ()
+    in_use_until: datetime | None = None
+    listing: Listing | None = None
+
+
+UNUSED = NumberUse()
