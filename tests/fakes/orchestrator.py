@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
-from call_orchestrator.domain.slots import SlotEvent, Waiting
+from call_orchestrator.domain.slot_events import SlotEvent, Waiting
 from call_orchestrator.ports import CampaignStates
 from chassis.event_log import StoredEvent
 from contracts import Call, CallCommand, Envelope

@@ -9,7 +9,7 @@ from tests.fakes.lost_messages import lose
 from tests.integration.test_history import pages_of_wildcards, recorded_requests
 
 from call_orchestrator.adapters.nats.feeds import NatsFeeds
-from call_orchestrator.domain.slots import Begun, Granted
+from call_orchestrator.domain.slot_events import Begun, Granted
 from chassis import live
 from chassis.event_log import EventLog, Guard
 from chassis.live import Incomplete
@@ -29,6 +29,12 @@ def grant(number: int, replay_from_sequence: int = 1) -> AdmissionGranted:
     )
 
 
+async def granted(calls: EventLog, sequence: int) -> Granted:
+    """Returns the first grant as the feed has it, with the time at which the server stored it."""
+    [stored] = [one for one in await calls.read([AdmissionGranted.subjects()]) if one.sequence == sequence]
+    return Granted(sequence, str(UUID(int=1)), "spring", granted_at=stored.stored_at)
+
+
 async def append(calls: EventLog, number: int, guard_sequence: int) -> int:
     guard = Guard(AdmissionGranted.subjects(), guard_sequence)
     return (await calls.append(grant(number), guard=guard)).sequence
@@ -42,7 +48,7 @@ async def test_a_grant_that_was_lost_is_found_at_the_next_grant(
     lose(monkeypatch, bus_client, first + 1)
     async with NatsFeeds(bus_client, calls).slot_events() as batches:
         assert await anext(batches) == [Begun(first)]
-        assert await anext(batches) == [Granted(first, str(UUID(int=1)), "spring")]
+        assert await anext(batches) == [await granted(calls, first)]
         lost = await append(calls, 2, first)
         await append(calls, 3, lost)
         with pytest.raises(Incomplete, match=r"admission\.granted"):
@@ -55,7 +61,7 @@ async def test_the_last_grant_of_an_imported_log_is_read_although_it_names_a_lat
     imported = await calls.append(grant(1, replay_from_sequence=1_400))
     async with NatsFeeds(bus_client, calls).slot_events() as batches:
         assert await anext(batches) == [Begun(imported.sequence)]
-        assert await anext(batches) == [Granted(imported.sequence, str(UUID(int=1)), "spring")]
+        assert await anext(batches) == [await granted(calls, imported.sequence)]
 
 
 async def test_the_campaigns_are_read_at_the_leader_and_then_followed(bus_client: Client, calls: EventLog) -> None:

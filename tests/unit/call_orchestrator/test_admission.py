@@ -18,7 +18,8 @@ from tests.fakes.orchestrator import FakeFeeds, FakeQueue
 from call_orchestrator.application.admission import Admission
 from call_orchestrator.application.open_campaigns import OpenCampaigns
 from call_orchestrator.domain.limits import Limits
-from call_orchestrator.domain.slots import Begun, Decided, Granted, Slots, Waiting
+from call_orchestrator.domain.slot_events import Begun, Decided, Granted, Waiting
+from call_orchestrator.domain.slots import Slots
 from call_orchestrator.ports import CampaignStates
 from chassis.event_log import StoredEvent, UnreadableEvent
 from chassis.live import Incomplete

@@ -16,7 +16,8 @@ from call_orchestrator.application.call_inputs import call_input
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.effects import Effects
 from call_orchestrator.domain.limits import CampaignLimits, Limits
-from call_orchestrator.domain.slots import Slots, Waiting
+from call_orchestrator.domain.slot_events import Waiting
+from call_orchestrator.domain.slots import Slots
 from contracts import Call, CallRequested, CommandOutcome, call_id_of
 from contracts.vocabulary import RefusalCode
 

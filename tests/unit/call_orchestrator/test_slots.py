@@ -3,7 +3,8 @@
 from datetime import timedelta
 
 from call_orchestrator.domain.limits import OPEN, CampaignLimits, Limits
-from call_orchestrator.domain.slots import Begun, Claimed, Decided, Granted, Released, Slots, Waiting
+from call_orchestrator.domain.slot_events import Begun, Claimed, Decided, Granted, Released, Waiting
+from call_orchestrator.domain.slots import Slots
 from centralita.docs.state_machine import NOW
 
 CLOSED = CampaignLimits(is_open=False)

@@ -15,7 +15,8 @@ from tests.unit.call_orchestrator.simple_slots import SimpleSlots
 
 from call_orchestrator.domain import priorities, slots
 from call_orchestrator.domain.limits import CampaignLimits, Limits
-from call_orchestrator.domain.slots import Begun, Claimed, Decided, Granted, Released, Slots, Waiting
+from call_orchestrator.domain.slot_events import Begun, Claimed, Decided, Granted, Released, Waiting
+from call_orchestrator.domain.slots import Slots
 from centralita.docs.state_machine import NOW
 
 LIMITS = st.builds(

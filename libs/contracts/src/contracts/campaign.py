@@ -27,6 +27,7 @@ class CampaignTerms(BaseModel):
     max_concurrent_calls: int | None = Field(
         default=None, description="calls that may be live at once; null: as the installation permits"
     )
+    calls_per_minute: float | None = Field(default=None, description="calls that may begin in a minute; null: no limit")
     purpose: Purpose | None = Field(default=None, description="why people are called; null: as each request says")
     weekly_hours: tuple[OpenHours, ...] = Field(
         default=(), description="when people are called, in their local time; empty: as the calling rules permit"

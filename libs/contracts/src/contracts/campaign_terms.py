@@ -39,6 +39,9 @@ class RequestedTerms(CampaignTerms):
     max_concurrent_calls: Annotated[int, Field(ge=1, le=MAX_CONCURRENT_CALLS)] | None = Field(
         default=None, description="calls that may be live at once; null: as the installation permits"
     )
+    calls_per_minute: Annotated[float, Field(ge=0.1, le=6_000, allow_inf_nan=False)] | None = Field(
+        default=None, description="calls that may begin in a minute; null: no limit"
+    )
     weekly_hours: Annotated[tuple[RequestedOpenHours, ...], Field(max_length=50)] = Field(
         default=(), description="when people are called, in their local time; empty: as the calling rules permit"
     )

@@ -94,6 +94,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         contacts = NewContacts(log, NatsContacts(bus.log(CONTACTS)), terms, digests, clock.now)
         subscribe_handlers(bus.broker, calls, Grants(calls, log), campaigns, contacts, bus.client)
         bus.broker.include_router(build_router(CallingTimesService(log, terms, clock.now)))
-        admission = Admission(slots, open_campaigns, log, queue, NatsFeeds(bus.client, log), clock.now)
+        feeds = NatsFeeds(bus.client, log, mapping)
+        admission = Admission(slots, open_campaigns, log, queue, feeds, clock.now, mapping=mapping)
         async with admission.running():
             yield Starlette(routes=operations(bus.client))

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from call_orchestrator.domain.slots import SlotEvent, Waiting
+from call_orchestrator.domain.slot_events import SlotEvent, Waiting
 from chassis.event_log import Guard, StoredEvent
 from contracts import Call, CallCommand, Campaign, ContactAdded, ContactGroupAdded, Envelope, Event
 

@@ -16,7 +16,7 @@ again. The entry of an unreadable event stays, because the next build may read i
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from uuid import UUID
 
@@ -25,7 +25,8 @@ import structlog
 from call_orchestrator import metrics
 from call_orchestrator.application.open_campaigns import OpenCampaigns
 from call_orchestrator.application.stored import StoredCall, load_call, load_campaign
-from call_orchestrator.domain.slots import Slots, Waiting
+from call_orchestrator.domain.slot_events import Waiting
+from call_orchestrator.domain.slots import Slots
 from call_orchestrator.ports import Feeds, Log, Queue
 from chassis import tracing
 from chassis.background import run_in_background
@@ -33,11 +34,13 @@ from chassis.event_log import Conflict, Guard, UnreadableEvent
 from chassis.leader_retry import MAX_ELECTION_SECONDS
 from chassis.live import Incomplete
 from chassis.stream_reader import StreamRecreated
+from chassis.time_mapping import REAL_TIME, TimeMapping
 from chassis.unreadable import UnreadableEvents
 from contracts import AdmissionGranted, Campaign
 
 _RESTART_SECONDS = 1.0
 _STALE_SECONDS = 0.05
+_MIN_SLEEP_SECONDS = 0.001
 _RECHECK_SECONDS = 0.5
 MAX_LAG_SECONDS = MAX_ELECTION_SECONDS + 3
 """How long the leader may lack the event of an entry: an election, and the reading of the new leader's log."""
@@ -58,12 +61,15 @@ class Admission:
         now: Callable[[], datetime],
         *,
         max_lag_seconds: float = MAX_LAG_SECONDS,
+        mapping: TimeMapping = REAL_TIME,
     ) -> None:
+        """`mapping`: from the time of `now` to that in which it waits."""
         self._slots = slots
         self._log = log
         self._queue = queue
         self._feeds = feeds
         self._now = now
+        self._mapping = mapping
         self._changed = asyncio.Event()
         self._campaigns = campaigns
         self._outdated: deque[Waiting] = deque()
@@ -125,11 +131,12 @@ class Admission:
 
     async def _grant_next(self) -> None:
         self._changed.clear()
+        self._slots.begin_paced(self._now())
         # The guard must be what the choice was based on, even if newer grants are folded before the append.
         call, guard_sequence = self._slots.next_call(), self._slots.guard_sequence
         replay_from_sequence = self._slots.replay_from_sequence
         if call is None:
-            await self._changed.wait()
+            await self._wait_for_change()
         elif checked := await self._check(call):
             grant = AdmissionGranted(
                 call_id=UUID(call.call_id),
@@ -140,6 +147,14 @@ class Admission:
                 dial_terms=checked[1].dial_terms,
             )
             await self._grant(call, grant, checked[0], guard_sequence)
+
+    async def _wait_for_change(self) -> None:
+        """Returns after something has changed, or when the pace of a campaign permits its next grant."""
+        next_at = self._slots.next_pace_at
+        seconds = max(self._mapping.real_seconds(next_at - self._now()), _MIN_SLEEP_SECONDS) if next_at else None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
 
     async def _check(self, call: Waiting) -> tuple[StoredCall, Campaign] | None:
         """Returns the call and its campaign if it still waits and the campaign is open, both at the leader.

@@ -117,5 +117,10 @@ def _is_kept(campaign: Campaign) -> bool:
 def _limits(campaign: Campaign, now: datetime) -> CampaignLimits:
     if not _is_kept(campaign) and not campaign.finished_at:
         return OPEN
-    max_live = campaign.terms.max_concurrent_calls if campaign.terms else None
-    return CampaignLimits(is_open=campaign.is_open(now), max_live=max_live)
+    if campaign.finished_at or campaign.terms is None:
+        return CampaignLimits(is_open=campaign.is_open(now))
+    return CampaignLimits(
+        is_open=campaign.is_open(now),
+        max_live=campaign.terms.max_concurrent_calls,
+        calls_per_minute=campaign.terms.calls_per_minute,
+    )

@@ -15,10 +15,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignLimits:
-    """Whether calls of a campaign may be granted slots now, and how many of them may be live (none: no own limit)."""
+    """Whether calls of a campaign may be granted slots now, how many may be live, and how many may begin in a minute.
+
+    None: the campaign has no such limit of its own.
+    """
 
     is_open: bool = True
     max_live: int | None = None
+    calls_per_minute: float | None = None
 
 
 OPEN = CampaignLimits()

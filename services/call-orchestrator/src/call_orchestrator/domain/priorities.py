@@ -24,6 +24,9 @@ class Priorities(Generic[K, P]):
     def __len__(self) -> int:
         return len(self._by_key)
 
+    def __contains__(self, key: K) -> bool:
+        return key in self._by_key
+
     def set(self, key: K, priority: P) -> None:
         """Adds the key, or replaces its priority."""
         if self._by_key.get(key) == priority:
@@ -40,9 +43,14 @@ class Priorities(Generic[K, P]):
 
     def first(self) -> K | None:
         """Returns the key with the smallest priority; none if there is no key."""
+        item = self.first_item()
+        return None if item is None else item[1]
+
+    def first_item(self) -> tuple[P, K] | None:
+        """Returns the smallest priority and its key; none if there is no key."""
         while self._heap:
             priority, key = self._heap[0]
             if self._by_key.get(key) == priority:
-                return key
+                return priority, key
             heapq.heappop(self._heap)
         return None

@@ -24,6 +24,9 @@ within that check are both valid: a call that has its slot goes on.
 of their turns. So an event and a choice cost O(log n) of the waiting calls and the campaigns with them, and ended calls
 leave nothing behind (law 11).
 
+A campaign may have a pace (`call_orchestrator.domain.pace`). After each grant it has no turn until its next one is
+permitted.
+
 Few calls are granted a slot ahead of the dialler (`Limits.max_unclaimed`). Calls beyond the account's rate limit should
 wait here, where campaigns take turns, and not in the dialler's consumer, where they do not.
 """
@@ -34,70 +37,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from call_orchestrator.domain.limits import CampaignLimits, Limits
+from call_orchestrator.domain.pace import Paces
 from call_orchestrator.domain.priorities import Priorities
+from call_orchestrator.domain.slot_events import Begun, Claimed, Decided, Granted, Released, SlotEvent, Waiting
 
 MAX_PAST_CAMPAIGNS = 10_000
 """Of how many campaigns without a waiting or live call the last grant is kept. Others are as if they had had none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """A call that waits for a slot.
-
-    `due_sequence` is the sequence of the event since which it waits, `queue_sequence` that of its message in the stream
-    ``QUEUE``.
-    """
-
-    call_id: str
-    campaign_id: str
-    attempt: int
-    due_at: datetime
-    due_sequence: int
-    queue_sequence: int
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """A call was granted a slot by the event of this sequence. `is_chained`: false for a grant of an older build."""
-
-    sequence: int
-    call_id: str
-    campaign_id: str
-    is_chained: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Released:
-    """The grant of this sequence was released."""
-
-    call_id: str
-    grant_sequence: int
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """The dialler has claimed the attempt of the call."""
-
-    call_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """A decision on the call has this sequence; `is_live`: whether the call is live after it."""
-
-    sequence: int
-    call_id: str
-    is_live: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """The reading of the log begins. The last grant that it has now is of this sequence; 0: it has none."""
-
-    last_grant_sequence: int
-
-
-SlotEvent = Begun | Granted | Released | Claimed | Decided
 
 
 @dataclass(slots=True)
@@ -130,6 +75,7 @@ class Slots:
         """The campaigns that are granted no slots; none: not known yet, so no call is next."""
         self._max_live: dict[str, int] = {}
         """The limits that campaigns have of their own."""
+        self._paces = Paces()
         self.last_grant_sequence = 0
         self.guard_sequence = 0
         """The last grant on the subject of the chain: the guard of the next one."""
@@ -145,9 +91,15 @@ class Slots:
 
     @property
     def replay_from_sequence(self) -> int:
-        """The sequence from which a reader of the log finds every occupied slot."""
+        """The sequence from which a reader of the log finds every occupied slot, and the grants that paces count."""
         oldest = next(iter(self.occupied.values()), None)
-        return oldest.grant_sequence if oldest else self.last_grant_sequence + 1
+        sequence = oldest.grant_sequence if oldest else self.last_grant_sequence + 1
+        return min(sequence, self._paces.first_sequence or sequence)
+
+    @property
+    def next_pace_at(self) -> datetime | None:
+        """When the pace of a campaign permits its next grant; None if no campaign waits for its pace."""
+        return self._paces.next_at
 
     def reset(self) -> None:
         """Forgets the occupied slots before the log is read again. No call is next until the last grant is read."""
@@ -166,7 +118,7 @@ class Slots:
                 return self._stop_waiting(call_id, before=sequence)
             case Released(call_id, grant_sequence):
                 if (slot := self.occupied.get(call_id)) and slot.grant_sequence == grant_sequence:
-                    self._free(call_id)
+                    self._end(call_id, slot)
             case Claimed(call_id):
                 if (slot := self.occupied.get(call_id)) and not slot.is_claimed:
                     slot.is_claimed = True
@@ -174,7 +126,7 @@ class Slots:
             case Decided(sequence, call_id, is_live):
                 slot = self.occupied.get(call_id)
                 if slot and not is_live and slot.grant_sequence < sequence:
-                    self._free(call_id)
+                    self._end(call_id, slot)
                 return self._stop_waiting(call_id, before=sequence)
         return None
 
@@ -202,6 +154,7 @@ class Slots:
             self._max_live.pop(campaign_id, None)
             if one.max_live is not None:
                 self._max_live[campaign_id] = one.max_live
+            self._paces.update(campaign_id, one.calls_per_minute)
             self._update_turn(campaign_id)
 
     def forget_campaigns(self) -> None:
@@ -210,6 +163,11 @@ class Slots:
         self.closed = None
         self._max_live.clear()
         for campaign_id in forgotten:
+            self._update_turn(campaign_id)
+
+    def begin_paced(self, now: datetime) -> None:
+        """Returns the campaigns to their turns whose pace permits a grant now."""
+        for campaign_id in self._paces.due(now):
             self._update_turn(campaign_id)
 
     def waiting_in(self, campaign_ids: Collection[str]) -> int:
@@ -242,11 +200,18 @@ class Slots:
         if grant.is_chained:
             self.guard_sequence = grant.sequence
         self.occupied[grant.call_id] = Slot(grant.campaign_id, grant.sequence)
+        if grant.granted_at:
+            self._paces.count(grant.campaign_id, grant.sequence, grant.granted_at)
         self._unclaimed += 1
         campaign = self._campaign(grant.campaign_id)
         campaign.live += 1
         campaign.last_grant_sequence = grant.sequence
         self._update_turn(grant.campaign_id)
+
+    def _end(self, call_id: str, slot: Slot) -> None:
+        if not slot.is_claimed:
+            self._paces.undo(slot.campaign_id, slot.grant_sequence)
+        self._free(call_id)
 
     def _free(self, call_id: str) -> None:
         if slot := self.occupied.pop(call_id, None):
@@ -282,7 +247,8 @@ class Slots:
             return
         head, limits = self._head(campaign), (self.limits.max_live_per_campaign, self._max_live.get(campaign_id))
         has_room = all(limit is None or campaign.live < limit for limit in limits)
-        if head and has_room and campaign_id not in (self.closed or ()):
+        is_paced = self._paces.is_waiting(campaign_id)
+        if head and has_room and not is_paced and campaign_id not in (self.closed or ()):
             self._turns.set(campaign_id, (campaign.last_grant_sequence, head.due_at, head.due_sequence))
             return
         self._turns.remove(campaign_id)

@@ -5,7 +5,7 @@ from contextlib import aclosing, asynccontextmanager
 
 from nats.aio.client import Client
 
-from call_orchestrator.domain.slots import Begun, Claimed, Decided, Granted, Released, SlotEvent, Waiting
+from call_orchestrator.domain.slot_events import Begun, Claimed, Decided, Granted, Released, SlotEvent, Waiting
 from call_orchestrator.ports import CampaignStates
 from chassis.direct_get import StoredMessage
 from chassis.event_log import EventLog, StoredEvent
@@ -13,6 +13,7 @@ from chassis.live import chained, listen
 from chassis.stored_event import stored_event_of_raw
 from chassis.stream_reader import decoded, follow, last_sequence
 from chassis.stream_scan import end_without, next_at_leader
+from chassis.time_mapping import REAL_TIME, TimeMapping
 from chassis.unreadable import UnreadableEvents
 from contracts import (
     LIVE_STATUSES,
@@ -34,8 +35,10 @@ _STATUSES = frozenset(CallStatus)
 class NatsFeeds:
     """Implements `Feeds` with the streams CALLS and QUEUE."""
 
-    def __init__(self, client: Client, log: EventLog) -> None:
+    def __init__(self, client: Client, log: EventLog, mapping: TimeMapping = REAL_TIME) -> None:
+        """`mapping`: from the time of the server, which stores the grants, to that of decisions."""
         self._client = client
+        self._mapping = mapping
         self._log = log
         self._unreadable = UnreadableEvents("waiting-calls")
 
@@ -54,7 +57,7 @@ class NatsFeeds:
             start = min(last.event.replay_from_sequence, last.sequence)  # an import gives events other sequences
         listening = listen(self._client, CALLS, SLOT_FILTERS, start_sequence=start)
         async with aclosing(chained(listening, AdmissionGranted.subjects(), end_sequence=end)) as batches:
-            yield _slot_events(last.sequence if last else 0, batches)
+            yield _slot_events(last.sequence if last else 0, batches, self._mapping)
 
     async def _last_grant(self) -> StoredEvent | None:
         for subject in (AdmissionGranted.subjects(), *AdmissionGranted.former_subjects()):
@@ -108,14 +111,14 @@ def campaigns_after(events: Iterable[Event]) -> dict[str, Campaign]:
 
 
 async def _slot_events(
-    last_grant_sequence: int, batches: AsyncIterator[list[StoredMessage]]
+    last_grant_sequence: int, batches: AsyncIterator[list[StoredMessage]], mapping: TimeMapping
 ) -> AsyncIterator[list[SlotEvent]]:
     yield [Begun(last_grant_sequence)]
     async for batch in batches:
-        yield [event for message in batch if (event := _slot_event(message))]
+        yield [event for message in batch if (event := _slot_event(message, mapping))]
 
 
-def _slot_event(message: StoredMessage) -> SlotEvent | None:
+def _slot_event(message: StoredMessage, mapping: TimeMapping) -> SlotEvent | None:
     sequence, tokens = message.seq, message.subject.split(".")
     if tokens[0] == "call" and tokens[3] in _STATUSES:  # the subject has all that is needed, and the body is long
         return Decided(sequence, tokens[2], is_live=tokens[3] in LIVE_STATUSES)
@@ -123,7 +126,8 @@ def _slot_event(message: StoredMessage) -> SlotEvent | None:
     match event:
         case AdmissionGranted():
             is_chained = message.subject == AdmissionGranted.subjects()
-            return Granted(sequence, str(event.call_id), event.campaign_id, is_chained)
+            granted_at = mapping.simulated(message.time)
+            return Granted(sequence, str(event.call_id), event.campaign_id, is_chained, granted_at)
         case AdmissionReleased():
             return Released(str(event.call_id), event.grant_sequence)
         case DialClaimed():
