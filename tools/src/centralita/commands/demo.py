@@ -8,8 +8,10 @@ from rich.console import Console
 
 from centralita.commands import exit_codes
 from centralita.commands.exit_codes import ExitCode
+from centralita.demo.campaign_day import demo_campaigns
 from centralita.demo.run import DemoFailed, demo
 from centralita.embedded.servers import CannotStart
+from centralita.operations.rest_api import RequestFailed
 
 app = typer.Typer()
 
@@ -17,14 +19,24 @@ app = typer.Typer()
 @app.command("demo", epilog=exit_codes.EPILOG)
 def run_demo(
     calls: Annotated[int, typer.Option(min=1, max=100, help="number of calls")] = 25,
-    timeout: Annotated[float, typer.Option(help="seconds within which every call must end")] = 120,
+    timeout: Annotated[
+        float | None, typer.Option(help="seconds within which every call must end; default: 120, with --campaigns 300")
+    ] = None,
     keep: Annotated[bool, typer.Option(help="keep the folder with logs and data")] = False,
     faults: Annotated[bool, typer.Option("--faults", help="Twilio, ElevenLabs and OpenAI fail during the run")] = False,
+    campaigns: Annotated[
+        bool, typer.Option("--campaigns", help="two campaigns in three time zones, on a simulated morning")
+    ] = False,
 ) -> None:
     """Runs a whole campaign on this machine: embedded servers, simulated vendors, no account."""
+    if campaigns and faults:
+        exit_codes.fail("Give --campaigns or --faults, not both.", code=ExitCode.WRONG_USE)
     console = Console()
     try:
-        asyncio.run(demo(console, count=calls, timeout=timeout, keep=keep, with_faults=faults))
-    except (DemoFailed, CannotStart, TimeoutError) as error:
+        if campaigns:
+            asyncio.run(demo_campaigns(console, timeout=timeout or 300, keep=keep))
+        else:
+            asyncio.run(demo(console, count=calls, timeout=timeout or 120, keep=keep, with_faults=faults))
+    except (DemoFailed, CannotStart, RequestFailed, TimeoutError) as error:
         console.print(f"[red]The demo failed:[/red] {error or type(error).__name__}")
         raise typer.Exit(ExitCode.NEGATIVE) from error

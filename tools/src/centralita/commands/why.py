@@ -1,16 +1,15 @@
 """``centralita why``: each decision about one call with its reason, through the REST API."""
 
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import typer
-from rich.table import Table
 
 from centralita.commands import exit_codes
 from centralita.commands.options import Json
 from centralita.commands.output import print_json, print_view
 from centralita.commands.rest_access import ApiKey, ApiUrl, request
+from centralita.operations.explained_call import decisions_table
 
 app = typer.Typer()
 
@@ -27,28 +26,4 @@ def run_why(
     The key needs the scope read.
     """
     decisions = request(api_url, api_key, lambda api: api.decisions(call))
-    print_json(decisions) if json else print_view(_view(decisions))
-
-
-def _view(decisions: list[dict[str, Any]]) -> Table:
-    table = Table("time (UTC)", "decision", "status", "attempt", "due (UTC)", "why")
-    for one in decisions:
-        table.add_row(
-            _instant(one.get("time")),
-            str(one.get("type", "")).removeprefix("call.").rpartition(".")[0],
-            str(one.get("status", "")),
-            str(one.get("attempt", "")),
-            _instant(one.get("due_at")),
-            _why(one),
-        )
-    return table
-
-
-def _why(decision: dict[str, Any]) -> str:
-    permission = decision.get("permission") or {}
-    rule = f"{permission['rule']}: {permission['detail']}" if permission else None
-    return "; ".join(str(part) for part in (decision.get("reason"), rule) if part)
-
-
-def _instant(text: object) -> str:
-    return f"{datetime.fromisoformat(str(text)):%Y-%m-%d %H:%M:%S}" if text else ""
+    print_json(decisions) if json else print_view(decisions_table(decisions))

@@ -20,7 +20,7 @@ from contracts.filters import call_filters
 from contracts.script import render_greeting
 from contracts.streams import CALLS
 
-_COLOURS = {
+COLOURS = {
     CallStatus.PENDING: "dim",
     CallStatus.DIALING: "yellow",
     CallStatus.RINGING: "yellow",
@@ -39,7 +39,7 @@ def progress(calls: Mapping[UUID, Call | None], title: str | None = None) -> Ren
     """Shows the status of each call, the totals, and a title below them."""
     cells = [_cell(number, call) for number, call in enumerate(calls.values())]
     totals = Counter(call.status if call else CallStatus.PENDING for call in calls.values())
-    line = Text("  ").join(Text(f"{status} {n}", style=_COLOURS[status]) for status, n in sorted(totals.items()))
+    line = Text("  ").join(Text(f"{status} {n}", style=COLOURS[status]) for status, n in sorted(totals.items()))
     return Group(Columns(cells, equal=True, expand=False), line, *([Text(title, style="bold")] if title else []))
 
 
@@ -47,7 +47,7 @@ def _cell(number: int, call: Call | None) -> Text:
     if call is None:
         return Text(f"{number:02d} requested", style="dim")
     again = f" #{call.attempt}" if call.attempt > 1 else ""
-    return Text(f"{number:02d} {call.status}{again}", style=_COLOURS[call.status])
+    return Text(f"{number:02d} {call.status}{again}", style=COLOURS[call.status])
 
 
 def statistics(document: Document) -> RenderableType:

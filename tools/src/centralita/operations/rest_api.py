@@ -70,6 +70,15 @@ class RestApi:
         body = {"statuses": list(statuses), "limit": limit, "cursor": cursor}
         return await self._request("POST", f"{_path(campaign_id)}/retry", body)
 
+    async def request_call(self, call: Mapping[str, Any]) -> dict[str, Any]:
+        """Requests a call and returns its state."""
+        return await self._request("POST", "/api/v1/calls", dict(call))
+
+    async def calls(self, campaign_id: str) -> list[dict[str, Any]]:
+        """Returns the newest calls of the campaign, at most one page."""
+        page = await self._request("GET", f"/api/v1/calls?campaign_id={quote(campaign_id, safe='')}")
+        return list(page["calls"])
+
     async def decisions(self, call_id: UUID) -> list[dict[str, Any]]:
         """Returns the decisions about the call, oldest first."""
         response = await self._send("GET", f"/api/v1/calls/{call_id}/decisions")

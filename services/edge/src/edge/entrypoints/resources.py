@@ -13,6 +13,7 @@ from contracts import (
     RETRYABLE_STATUSES,
     CallChangeRequested,
     CallCommandRefused,
+    CallDecision,
     CallStatus,
     CampaignCreateRequested,
     CampaignId,
@@ -228,7 +229,7 @@ class DecisionResource(BaseModel):
 
     sequence: int = Field(description="position in the log of all calls")
     type: str = Field(examples=["call.put_off.v1"])
-    time: datetime
+    time: datetime = Field(description="when it was decided")
     status: CallStatus = Field(description="after the decision")
     attempt: int
     due_at: datetime | None = Field(description="waiting: not dialled before this instant")
@@ -239,10 +240,11 @@ class DecisionResource(BaseModel):
     def of(cls, stored: StoredEvent) -> "DecisionResource":
         """Returns the public form of a decision."""
         call, event = call_in(stored), stored.event
+        assert isinstance(event, CallDecision)  # noqa: S101  `call_in` has checked it
         return cls(
             sequence=stored.sequence,
             type=event.type_name(),
-            time=stored.envelope.time,
+            time=event.occurred_at,
             status=call.status,
             attempt=call.attempt,
             due_at=call.due_at,

@@ -1,0 +1,50 @@
+"""The plan of the demo's two campaigns: its day, its contacts, its terms and its expected outcomes."""
+
+from datetime import UTC, datetime, timedelta
+
+import phonenumbers
+import pytest
+from typer.testing import CliRunner
+
+from centralita.__main__ import app
+from centralita.demo.campaign_plan import EASTERN, EXPECTED, EXPLAINED, LATE, OFFERS, REMINDERS, clock, contacts, terms
+from contracts import RequestedTerms
+from contracts.script import missing_variables
+
+
+@pytest.mark.parametrize(
+    ("now", "day"),
+    [
+        (datetime(2026, 7, 1, 12, tzinfo=UTC), "2026-07-02"),
+        (datetime(2026, 7, 2, 12, tzinfo=UTC), "2026-07-06"),  # Independence Day is observed on Friday
+        (datetime(2026, 12, 24, 12, tzinfo=UTC), "2026-12-28"),
+        (datetime(2027, 3, 13, 12, tzinfo=UTC), "2027-03-15"),  # summer time begins on Sunday
+    ],
+)
+def test_the_simulated_day_is_the_next_working_day(now: datetime, day: str) -> None:
+    begin = clock(now).starts_at.astimezone(EASTERN)
+    assert f"{begin:%Y-%m-%d %H:%M}" == f"{day} 08:50"
+    assert begin - now > timedelta(hours=12)
+
+
+@pytest.mark.parametrize("campaign_id", [REMINDERS, OFFERS])
+def test_the_terms_are_acceptable_and_fit_the_contacts(campaign_id: str) -> None:
+    now = datetime.now(UTC)
+    requested = RequestedTerms.model_validate(terms(clock(now).starts_at)[campaign_id])
+    assert requested.refusals(now) == []
+    for row in contacts(campaign_id):
+        assert phonenumbers.is_possible_number(phonenumbers.parse(row["phone_number"]))
+        assert row["phone_number"][5:9] == "5550", "a number that is reserved for fiction"
+        assert missing_variables(requested.script_template or "", row) == []
+
+
+def test_each_contact_has_an_expected_outcome() -> None:
+    rows = [row["contact_id"] for campaign_id in (REMINDERS, OFFERS) for row in contacts(campaign_id)]
+    assert [*rows, LATE] == list(EXPECTED)
+    assert set(EXPLAINED) <= EXPECTED.keys()
+
+
+def test_the_two_kinds_of_demo_exclude_each_other() -> None:
+    refused = CliRunner().invoke(app, ["demo", "--campaigns", "--faults"])
+    assert refused.exit_code == 2
+    assert "not both" in refused.output
