@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from contracts import Campaign, CampaignCreated, CampaignStatus, CampaignTerms, Disposition, RequestedTerms, decode
+from contracts import (
+    Campaign,
+    CampaignCreated,
+    CampaignStatus,
+    CampaignTerms,
+    Disposition,
+    RequestedTerms,
+    RequestedVoicemail,
+    decode,
+)
 from contracts.retry_policy import RequestedRetryPolicy
 
 NOW = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
@@ -30,6 +39,7 @@ DRAFT = Campaign(campaign_id="a").created(NOW, CampaignTerms())
         ({"pace": 3}, "pace", "Extra inputs are not permitted"),
         ({"starts_at": "2026-03-02T15:00:00"}, "starts_at", "timezone"),
         ({"script_template": "Hello {{name"}, "script_template", "write {{name}}"),
+        ({"voicemail": {"message": "Hello {{name"}}, "voicemail.message", "write {{name}}"),
         ({"language": "fr"}, "language", "use one of es, en"),
         ({"max_attempts": 0}, "max_attempts", "greater than or equal to 1"),
         ({"max_attempts": 12}, "max_attempts", "less than or equal to 11"),
@@ -44,7 +54,7 @@ def test_unacceptable_terms_are_refused_with_their_field_and_a_remedy(
     with pytest.raises(ValidationError) as refused:
         RequestedTerms.model_validate(terms)
     [error] = refused.value.errors()
-    assert error["loc"] == (field,)
+    assert ".".join(map(str, error["loc"])) == field
     assert remedy in error["msg"]
 
 
@@ -67,6 +77,10 @@ def test_unacceptable_terms_are_refused_with_their_field_and_a_remedy(
                 "script_template: it has a control character; use line breaks and tabs only",
                 "variables: a name is not acceptable; write letters, digits and _, at most 64",
             ],
+        ),
+        (
+            RequestedTerms(voicemail=RequestedVoicemail(message="Hello\x00")),
+            ["voicemail.message: it has a control character; use line breaks and tabs only"],
         ),
         (
             RequestedTerms(variables={"name": "Ada"}),

@@ -99,6 +99,8 @@ async def test_a_busy_number_may_answer_the_second_time(simulator: "SimulatedTwi
         ("voicemail", "Enable", "machine_start"),
         ("voicemail", "DetectMessageEnd", "machine_end_beep"),
         ("silent", "Enable", "unknown"),
+        ("fax", "DetectMessageEnd", "fax"),
+        ("mistaken_human", "DetectMessageEnd", "machine_end_silence"),
     ],
 )
 async def test_asynchronous_detection_reports_who_answered(

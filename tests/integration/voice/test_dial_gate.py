@@ -35,7 +35,7 @@ from voice.adapters import twilio
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.twilio import Twilio
-from voice.application.speech.greetings import Greetings
+from voice.application.speech.prepared_clips import PreparedClips
 from voice.application.speech.synthesis import SpeechSynthesis
 from voice.application.telephony.attempts import CALLED_OFF
 from voice.application.telephony.dial_gate import DialGate
@@ -56,13 +56,13 @@ class Replica:
 
 
 @pytest.fixture
-def greetings(calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips) -> Greetings:
-    return Greetings(SpeechSynthesis([speech], clips, calls))
+def prepared(calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips) -> PreparedClips:
+    return PreparedClips(SpeechSynthesis([speech], clips, calls))
 
 
 @pytest.fixture
 async def replicas(
-    calls: EventLog, simulators: Simulators, edge_url: str, greetings: Greetings
+    calls: EventLog, simulators: Simulators, edge_url: str, prepared: PreparedClips
 ) -> AsyncIterator[list[Replica]]:
     async with AsyncExitStack() as stack:
         started = []
@@ -78,7 +78,7 @@ async def replicas(
             )
             telephony = await stack.enter_async_context(connecting)
             gate = DialGate(twilio_provider.breaker, asyncio.Event())
-            started.append(Replica(twilio_provider.breaker, Dialing(calls, telephony, greetings, gate=gate)))
+            started.append(Replica(twilio_provider.breaker, Dialing(calls, telephony, prepared, gate=gate)))
         yield started
 
 
@@ -123,12 +123,17 @@ async def test_while_the_account_is_refused_few_orders_try_and_then_each_is_dial
 
 @pytest.mark.parametrize("reason", [CALLED_OFF, NOT_DIALLED_IN_TIME])
 async def test_a_waiting_order_can_be_refused_and_is_then_not_dialled(
-    reason: str, start_call: StartCall, calls: EventLog, telephony: Twilio, greetings: Greetings, simulators: Simulators
+    reason: str,
+    start_call: StartCall,
+    calls: EventLog,
+    telephony: Twilio,
+    prepared: PreparedClips,
+    simulators: Simulators,
 ) -> None:
     breaker = CircuitBreaker(max_failures=1, cooldown_seconds=0)
     breaker.failed(breaker.begin())
     gate = DialGate(breaker, asyncio.Event())
-    dialing = Dialing(calls, telephony, greetings, gate=gate)
+    dialing = Dialing(calls, telephony, prepared, gate=gate)
     event = await start_call()
     async with asyncio.TaskGroup() as orders, gate.enter():  # another order tries
         for _ in range(2):  # the same order, delivered twice

@@ -24,20 +24,20 @@ from voice.adapters import twilio
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.twilio import Twilio
-from voice.application.speech.greetings import Greetings
+from voice.application.speech.prepared_clips import PreparedClips
 from voice.application.speech.synthesis import SpeechSynthesis
 from voice.application.telephony.attempts import AttemptInProgress
 from voice.application.telephony.dialing import Dialing
 
 
 @pytest.fixture
-def greetings(calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips) -> Greetings:
-    return Greetings(SpeechSynthesis([speech], clips, calls))
+def prepared(calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips) -> PreparedClips:
+    return PreparedClips(SpeechSynthesis([speech], clips, calls))
 
 
 @pytest.fixture
-def dialing(calls: EventLog, telephony: Twilio, greetings: Greetings) -> Dialing:
-    return Dialing(calls, telephony, greetings)
+def dialing(calls: EventLog, telephony: Twilio, prepared: PreparedClips) -> Dialing:
+    return Dialing(calls, telephony, prepared)
 
 
 async def test_a_call_is_dialled_with_its_number_and_its_callback_urls(
@@ -55,14 +55,14 @@ async def test_a_call_is_dialled_with_its_number_and_its_callback_urls(
 
 async def test_replicas_with_the_same_order_send_one_request(
     telephony: Twilio,
-    greetings: Greetings,
+    prepared: PreparedClips,
     start_call: StartCall,
     bus_client: Client,
     simulators: Simulators,
     calls: EventLog,
 ) -> None:
     event = await start_call()
-    replicas = [Dialing(EventLog(bus_client, CALLS.name, source="voice"), telephony, greetings) for _ in range(8)]
+    replicas = [Dialing(EventLog(bus_client, CALLS.name, source="voice"), telephony, prepared) for _ in range(8)]
     results = await asyncio.gather(
         *(replica.dial(event, cause_of(event)) for replica in replicas), return_exceptions=True
     )
@@ -73,11 +73,11 @@ async def test_replicas_with_the_same_order_send_one_request(
 
 
 async def test_after_a_crash_between_claim_and_request_the_outcome_is_unknown_and_nothing_is_dialled(
-    telephony: Twilio, greetings: Greetings, start_call: StartCall, calls: EventLog, simulators: Simulators
+    telephony: Twilio, prepared: PreparedClips, start_call: StartCall, calls: EventLog, simulators: Simulators
 ) -> None:
     event = await start_call()
     await calls.append(DialClaimed(call_id=event.call_id, attempt=1))
-    after = Dialing(calls, telephony, greetings, max_pending_seconds=0)
+    after = Dialing(calls, telephony, prepared, max_pending_seconds=0)
     await after.dial(event, cause_of(event))
     await after.dial(event, cause_of(event))
     assert simulators.ledger.calls == []
@@ -114,10 +114,10 @@ class ConflictingLog(EventLog):
 
 
 async def test_a_claim_whose_acknowledgement_was_lost_still_counts(
-    telephony: Twilio, greetings: Greetings, start_call: StartCall, bus_client: Client, simulators: Simulators
+    telephony: Twilio, prepared: PreparedClips, start_call: StartCall, bus_client: Client, simulators: Simulators
 ) -> None:
     event = await start_call()
-    await Dialing(ConflictingLog(bus_client, CALLS.name, source="voice"), telephony, greetings).dial(
+    await Dialing(ConflictingLog(bus_client, CALLS.name, source="voice"), telephony, prepared).dial(
         event, cause_of(event)
     )
     assert len(simulators.ledger.calls) == 1
@@ -183,7 +183,7 @@ async def test_a_late_answer_is_unknown(
 
 
 async def test_an_unreachable_provider_is_a_refusal(
-    greetings: Greetings, start_call: StartCall, calls: EventLog, unused_tcp_port: int
+    prepared: PreparedClips, start_call: StartCall, calls: EventLog, unused_tcp_port: int
 ) -> None:
     event = await start_call()
     nowhere = f"http://127.0.0.1:{unused_tcp_port}"
@@ -195,12 +195,12 @@ async def test_an_unreachable_provider_is_a_refusal(
         callbacks=nowhere,
         provider=provider("nowhere", max_failures=1),
     ) as telephony:
-        await Dialing(calls, telephony, greetings).dial(event, cause_of(event))
+        await Dialing(calls, telephony, prepared).dial(event, cause_of(event))
         [_, refused] = await dial_events(calls, event)
         assert isinstance(refused, DialRefused)
         assert not refused.is_permanent
         later = await start_call()
-        await Dialing(calls, telephony, greetings).dial(later, cause_of(later))
+        await Dialing(calls, telephony, prepared).dial(later, cause_of(later))
     [_, not_sent] = await dial_events(calls, later)
     assert isinstance(not_sent, DialRefused)
     assert (not_sent.is_permanent, not_sent.reason) == (False, "not sent: breaker_open")
@@ -225,7 +225,7 @@ async def test_429_beyond_the_request_window_is_a_temporary_refusal(
     request_window_seconds: float,
     retry_after: float | None,
     telephony: Twilio,
-    greetings: Greetings,
+    prepared: PreparedClips,
     start_call: StartCall,
     calls: EventLog,
     simulators: Simulators,
@@ -234,7 +234,7 @@ async def test_429_beyond_the_request_window_is_a_temporary_refusal(
         FaultRule(target="twilio", method="POST", kind="status", status=429, retry_after=retry_after)
     ]
     event = await start_call()
-    await Dialing(calls, telephony, greetings, request_window_seconds=request_window_seconds).dial(
+    await Dialing(calls, telephony, prepared, request_window_seconds=request_window_seconds).dial(
         event, cause_of(event)
     )
     [_, refused] = await dial_events(calls, event)

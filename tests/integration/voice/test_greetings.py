@@ -18,7 +18,7 @@ from simulators.server import Simulators
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.turn_events import TurnEventReader
-from voice.application.speech.greetings import Greetings, greeting_of
+from voice.application.speech.prepared_clips import PreparedClips, greeting_sentence
 from voice.application.speech.synthesis import SpeechSynthesis
 from voice.application.speech.turns import TurnPlayer
 from voice.application.telephony.dialing import Dialing
@@ -50,8 +50,8 @@ def telephony(clips: ObjectStoreClips) -> FakeTelephony:
 
 
 @pytest.fixture
-def greetings(calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips) -> Greetings:
-    return Greetings(SpeechSynthesis([speech], clips, calls))
+def prepared(calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips) -> PreparedClips:
+    return PreparedClips(SpeechSynthesis([speech], clips, calls))
 
 
 @pytest.fixture
@@ -59,18 +59,18 @@ async def event(start_call: StartCall, telephony: FakeTelephony, speech: ElevenL
     """A call that is being dialled, and whose greeting `telephony` looks for."""
     template = "Hello {{name}}, this is the clinic.\n\nConfirm the appointment."
     event = await start_call(script_template=template, variables={"name": "Ada"})
-    telephony.digest = speech.build_request(greeting_of(event.call, 1)).digest
+    telephony.digest = speech.build_request(greeting_sentence(event.call, 1, cause_of(event)).event).digest
     return event
 
 
-async def dial(calls: EventLog, telephony: FakeTelephony, greetings: Greetings, event: CallStatusChanged) -> None:
-    await Dialing(calls, telephony, greetings).dial(event, cause_of(event))
+async def dial(calls: EventLog, telephony: FakeTelephony, prepared: PreparedClips, event: CallStatusChanged) -> None:
+    await Dialing(calls, telephony, prepared).dial(event, cause_of(event))
 
 
 async def test_the_greeting_is_stored_before_the_dial_request_is_sent(
-    calls: EventLog, telephony: FakeTelephony, greetings: Greetings, event: CallStatusChanged
+    calls: EventLog, telephony: FakeTelephony, prepared: PreparedClips, event: CallStatusChanged
 ) -> None:
-    await dial(calls, telephony, greetings, event)
+    await dial(calls, telephony, prepared, event)
     assert telephony.was_ready == [True]
     assert await calls.last(f"audio.*.{event.call_id}") is None, "an unanswered call has no event about its greeting"
 
@@ -78,12 +78,12 @@ async def test_the_greeting_is_stored_before_the_dial_request_is_sent(
 async def test_a_greeting_that_fails_does_not_stop_the_dial_and_is_recorded(
     calls: EventLog,
     telephony: FakeTelephony,
-    greetings: Greetings,
+    prepared: PreparedClips,
     event: CallStatusChanged,
     simulators: Simulators,
 ) -> None:
     simulators.faults.rules = [FaultRule(target="elevenlabs", kind="status", status=500)]
-    await dial(calls, telephony, greetings, event)
+    await dial(calls, telephony, prepared, event)
     assert telephony.was_ready == [False]
     assert await calls.last(DialPlaced.subject_for(event.call_id)) is not None
     [failed] = [stored.event for stored in await calls.read((f"audio.*.{event.call_id}",))]
@@ -100,7 +100,7 @@ async def test_a_greeting_that_is_late_does_not_stop_the_dial(
     simulators: Simulators,
 ) -> None:
     simulators.faults.rules = [FaultRule(target="elevenlabs", kind="latency", seconds=30)]
-    impatient = Greetings(SpeechSynthesis([speech], clips, calls), max_wait_seconds=0.2)
+    impatient = PreparedClips(SpeechSynthesis([speech], clips, calls), max_wait_seconds=0.2)
     await dial(calls, telephony, impatient, event)
     assert telephony.was_ready == [False]
     await impatient.aclose()
@@ -110,10 +110,10 @@ async def test_calls_with_the_same_greeting_share_one_synthesis(
     calls: EventLog, start_call: StartCall, clips: ObjectStoreClips
 ) -> None:
     voice = FakeSynthesizer("a-voice", [b"\xff\xfb\x90\x00" + bytes(413)])
-    greetings = Greetings(SpeechSynthesis([voice], clips, calls))
+    prepared = PreparedClips(SpeechSynthesis([voice], clips, calls))
     events = [await start_call(script_template="Hello.\n\nConfirm the appointment.") for _ in range(5)]
-    await asyncio.gather(*(greetings.prepare(event.call, 1, cause_of(event)) for event in events[:4]))
-    await greetings.prepare(events[4].call, 1, cause_of(events[4]))
+    await asyncio.gather(*(prepared.prepare(greeting_sentence(event.call, 1, cause_of(event))) for event in events[:4]))
+    await prepared.prepare(greeting_sentence(events[4].call, 1, cause_of(events[4])))
     assert len(voice.first_by) == 1
 
 
@@ -122,7 +122,9 @@ async def test_whether_a_clip_exists_is_read_from_its_metadata_once(
 ) -> None:
     voice = FakeSynthesizer("a-voice", [b"\xff\xfb\x90\x00" + bytes(413)])
     event = await start_call()
-    await Greetings(SpeechSynthesis([voice], clips, calls)).prepare(event.call, 1, cause_of(event))
+    await PreparedClips(SpeechSynthesis([voice], clips, calls)).prepare(
+        greeting_sentence(event.call, 1, cause_of(event))
+    )
     requests: list[str] = []
 
     async def note(message: Msg) -> None:
@@ -133,9 +135,9 @@ async def test_whether_a_clip_exists_is_read_from_its_metadata_once(
     await bus_client.flush()
     store = await bus_client.jetstream().object_store(CLIPS.name)
     requests.clear()
-    other_replica = Greetings(SpeechSynthesis([voice], ObjectStoreClips(store), calls))
+    other_replica = PreparedClips(SpeechSynthesis([voice], ObjectStoreClips(store), calls))
     for _ in range(3):
-        await other_replica.prepare(event.call, 1, cause_of(event))
+        await other_replica.prepare(greeting_sentence(event.call, 1, cause_of(event)))
     await bus_client.flush()
     assert requests == [f"$JS.API.STREAM.MSG.GET.{CLIPS.stream.name}"]
     assert len(voice.first_by) == 1
@@ -177,7 +179,7 @@ async def test_a_failure_that_cannot_be_recorded_does_not_stop_the_dial(
     simulators: Simulators,
 ) -> None:
     simulators.faults.rules = [FaultRule(target="elevenlabs", kind="status", status=500)]
-    await dial(calls, telephony, Greetings(SpeechSynthesis([speech], clips, refusing)), event)
+    await dial(calls, telephony, PreparedClips(SpeechSynthesis([speech], clips, refusing)), event)
     assert await calls.last(DialPlaced.subject_for(event.call_id)) is not None
     assert await calls.last(f"audio.*.{event.call_id}") is None
 

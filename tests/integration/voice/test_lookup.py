@@ -32,7 +32,7 @@ from contracts.streams import CALLS
 from simulators.faults import FaultRule
 from simulators.server import Simulators
 from voice.adapters.twilio import Twilio
-from voice.application.speech.greetings import Greetings
+from voice.application.speech.prepared_clips import PreparedClips
 from voice.application.speech.synthesis import SpeechSynthesis
 from voice.application.telephony.attempts import Attempt, load_attempt
 from voice.application.telephony.dialing import Dialing
@@ -94,7 +94,7 @@ def claim(calls: EventLog, start_call: StartCall) -> Dial:
 @pytest.fixture
 def dial(calls: EventLog, telephony: Twilio, start_call: StartCall, simulators: Simulators) -> Dial:
     """Dials the same number as every other call; `fault` is what happens to the request."""
-    dialing = Dialing(calls, telephony, Greetings(SpeechSynthesis([], FakeClips(), calls)))
+    dialing = Dialing(calls, telephony, PreparedClips(SpeechSynthesis([], FakeClips(), calls)))
 
     async def dial(fault: str | None = None) -> CallStatusChanged:
         simulators.faults.rules = [FaultRule(target="twilio", method="POST", kind=fault)] if fault else []

@@ -29,7 +29,7 @@ from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.nats import DialEventReader
 from voice.adapters.twilio import Twilio
-from voice.application.speech.greetings import Greetings
+from voice.application.speech.prepared_clips import PreparedClips
 from voice.application.speech.synthesis import SpeechSynthesis
 from voice.application.telephony.attempts import MAX_PENDING_SECONDS, AttemptInProgress
 from voice.application.telephony.dialing import Dialing
@@ -121,10 +121,10 @@ async def test_with_a_rate_limiter_an_order_delivered_to_many_replicas_is_one_re
     speech: ElevenLabs,
     clips: ObjectStoreClips,
 ) -> None:
-    greetings = Greetings(SpeechSynthesis([speech], clips, calls))
+    prepared = PreparedClips(SpeechSynthesis([speech], clips, calls))
     event = await start_call()
     async with replicas(nats_url, 3, per_second=20) as running:
-        dialers = [Dialing(log, telephony, greetings, rate_limiter=rate_limiter) for rate_limiter, log in running]
+        dialers = [Dialing(log, telephony, prepared, rate_limiter=rate_limiter) for rate_limiter, log in running]
         deliveries = (dialer.dial(event, cause_of(event.call_id)) for dialer in [*dialers, *dialers])
         results = await asyncio.gather(*deliveries, return_exceptions=True)
         assert all(result is None or isinstance(result, AttemptInProgress) for result in results)

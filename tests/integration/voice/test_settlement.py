@@ -22,7 +22,7 @@ from simulators.server import Simulators
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.twilio import Twilio
-from voice.application.speech.greetings import Greetings
+from voice.application.speech.prepared_clips import PreparedClips
 from voice.application.speech.synthesis import SpeechSynthesis
 from voice.application.telephony.attempts import AttemptInProgress
 from voice.application.telephony.dialing import Dialing
@@ -33,7 +33,7 @@ from voice.ports import DialOrder
 
 @pytest.fixture
 def dialing(calls: EventLog, telephony: Twilio, speech: ElevenLabs, clips: ObjectStoreClips) -> Dialing:
-    return Dialing(calls, telephony, Greetings(SpeechSynthesis([speech], clips, calls)))
+    return Dialing(calls, telephony, PreparedClips(SpeechSynthesis([speech], clips, calls)))
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.builders.calls import a_call
 
-from call_orchestrator.application.snapshots import call_after, state_of, terms_of
+from call_orchestrator.application.decision_terms import terms_of
+from call_orchestrator.application.snapshots import call_after, state_of
 from call_orchestrator.domain import inputs
 from call_orchestrator.domain.decisions import CallStatusChanged, Ignored
 from call_orchestrator.domain.inputs import ConversationEnded, TelephonyStatusReported

@@ -7,7 +7,16 @@ import pytest
 from tests.builders.calls import NOW
 
 from call_orchestrator.application.call_terms import Policy, UnacceptableTerms, changed_call, new_call
-from contracts import Call, CallChangeRequested, CallRequested, CampaignTerms, Purpose, RequestedTerms, decode
+from contracts import (
+    Call,
+    CallChangeRequested,
+    CallRequested,
+    CampaignTerms,
+    Purpose,
+    RequestedTerms,
+    VoicemailPolicy,
+    decode,
+)
 
 POLICY = Policy(
     call_timeout=timedelta(seconds=30),
@@ -69,6 +78,16 @@ def test_what_the_request_gives_takes_precedence_also_if_it_is_the_default() -> 
     assert call.retry_policy
     assert (call.retry_policy.busy.delay_seconds if call.retry_policy.busy else None) == 5
     assert (call.call_timeout_seconds, call.max_retries) == (45, 0)
+
+
+def test_a_call_has_the_message_of_its_campaign_unless_its_request_has_one() -> None:
+    campaign = TERMS.model_copy(update={"voicemail": VoicemailPolicy(message="{{company}} called.")})
+    assert call_of(requested(), campaign).voicemail == campaign.voicemail
+    own = call_of(requested(voicemail={"message": "Hello {{name}}."}), campaign)
+    assert own.voicemail == VoicemailPolicy(message="Hello {{name}}.")
+    assert call_of(requested()).voicemail is None
+    with pytest.raises(UnacceptableTerms, match=r"voicemail\.message: asks for company: give it in variables"):
+        call_of(requested(script_template="Hello."), campaign)
 
 
 def test_without_terms_the_defaults_of_the_installation_apply() -> None:

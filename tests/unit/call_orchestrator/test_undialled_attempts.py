@@ -230,6 +230,7 @@ def test_a_decision_sets_every_field_that_the_state_determines() -> None:
         "max_call_seconds",
         "purpose",
         "time_zone",
+        "voicemail",
         "created_at",
         "command_sequence",
         "granted_sequence",

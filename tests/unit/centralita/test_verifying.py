@@ -29,9 +29,13 @@ from contracts import (
     DialRefused,
     Envelope,
     Event,
+    MessageReported,
+    PersonRecognized,
+    RequestedVoicemail,
     TelephonyStatus,
     TelephonyStatusReported,
     TimerDue,
+    VoicemailDelivery,
     call_id_of,
 )
 from contracts.examples import EXAMPLES
@@ -144,6 +148,33 @@ async def test_the_decisions_of_a_retry_policy_have_no_drift() -> None:
     assert decision.call.outcome_retries == {"busy": 1, "voicemail": 1, "hung_up_early": 1}
     found = await verify(log.record())
     assert (found.drifts, found.doubts) == ((), ())
+
+
+async def test_the_decisions_about_a_message_to_a_machine_have_no_drift() -> None:
+    assert isinstance(REQUEST, CallRequested)
+    log, voicemail = LogWriter(), RequestedVoicemail(message="Hello {{name}}.")
+    await log.decide(REQUEST.model_copy(update={"voicemail": voicemail}), stream=REQUESTS.name)
+    machine_found = AnswerClassified(call_id=CALL_ID, attempt=1, provider_call_id="CA1", answered_by=AnsweredBy.MACHINE)
+    begins = MessageReported(call_id=CALL_ID, attempt=1, provider_call_id="CA1")
+    happened: tuple[Event, ...] = (
+        grant_of(REQUEST.campaign_id, attempt=1),
+        reported(TelephonyStatus.IN_PROGRESS),
+        machine_found,
+        PersonRecognized(call_id=CALL_ID, attempt=1, turn=1),
+        machine_found,
+        begins,
+        begins.model_copy(update={"is_finished": True}),
+        reported(TelephonyStatus.COMPLETED),
+    )
+    for event in happened:
+        assert await log.decide(event), event
+    assert log.call
+    assert (log.call.status, log.call.voicemail_delivery) == (CallStatus.VOICEMAIL, VoicemailDelivery.WHOLE)
+    found = await verify(log.record())
+    assert (found.drifts, found.doubts) == ((), ())
+    log.messages[0] = replace_in_body(log.messages[0], b',"voicemail":{"message":"Hello {{name}}."}', b"")
+    found = await verify(log.record())
+    assert (found.drifts, found.doubts) == ((), ()), "the same with the message of its campaign"
 
 
 async def test_a_drift_names_both_versions_of_the_decision(log: LogWriter) -> None:

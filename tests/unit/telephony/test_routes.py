@@ -21,6 +21,7 @@ BUILT = {
     Webhook.CLASSIFICATION: URLS.classification(CALL, 2),
     Webhook.UTTERANCE: URLS.utterance(CALL, 2, 7, is_after_spoken_text=True),
     Webhook.REMAINDER: URLS.remainder(CALL, 2, 7, 3),
+    Webhook.MESSAGE: URLS.message(CALL, 2, is_finished=True, is_after_spoken_text=True),
 }
 BASE = "https://calls.example.com/twilio"
 RETRY = "#rc=2&rp=ct,rt,5xx"
@@ -48,8 +49,10 @@ def test_webhook_urls_have_the_form_of_earlier_versions() -> None:
         Webhook.CLASSIFICATION: f"{BASE}/amd/{CALL}/2{RETRY}",
         Webhook.UTTERANCE: f"{BASE}/gather/{CALL}/2/7?said=true{RETRY}",
         Webhook.REMAINDER: f"{BASE}/say/{CALL}/2/7?from=3{RETRY}",
+        Webhook.MESSAGE: f"{BASE}/message/{CALL}/2?finished=true&said=true{RETRY}",
     } == BUILT
     assert URLS.utterance(CALL, 2, 7, is_after_spoken_text=False) == f"{BASE}/gather/{CALL}/2/7{RETRY}"
+    assert URLS.message(CALL, 2) == f"{BASE}/message/{CALL}/2{RETRY}"
 
 
 @pytest.mark.parametrize("after_sequence", [1, 10**17])

@@ -12,7 +12,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
-from telephony.instructions import HangUp, Instruction, Listen, PlayGreeting, PlayTurn, SpeakText
+from telephony.instructions import (
+    MESSAGE_TURN,
+    HangUp,
+    Instruction,
+    Listen,
+    PlayGreeting,
+    PlayMessage,
+    PlayTurn,
+    RestartMessage,
+    SpeakMessage,
+    SpeakText,
+)
 from telephony.media import derive_media_key, sign
 from telephony.provider import Form
 from telephony.twilio import MAX_SPOKEN_BYTES, TwilioWebhooks
@@ -39,9 +50,41 @@ def play(turn: int, after: int = 0) -> str:
     return f"<Play>https://media.example.com{path}{query}</Play>"
 
 
+def redirect(query: str = "") -> str:
+    url = f"https://calls.example.com/twilio/message/{CALL}/2{query}#rc=2&amp;rp=ct,rt,5xx"
+    return f'<Redirect method="POST">{url}</Redirect>'
+
+
+def response(*verbs: str) -> str:
+    return f'<?xml version="1.0" encoding="UTF-8"?><Response>{"".join(verbs)}</Response>'
+
+
+def message_gather(content: str) -> str:
+    action = f"https://calls.example.com/twilio/gather/{CALL}/2/4?said=true&amp;after=81#rc=2&amp;rp=ct,rt,5xx"
+    attributes = (
+        f'action="{action}" actionOnEmptyResult="false" bargeIn="true" input="speech" language="es-ES" '
+        'method="POST" speechTimeout="auto" timeout="1"'
+    )
+    return f"<Gather {attributes}>{content}</Gather>"
+
+
+SPOKEN = '<Say language="es-ES">A</Say>'
+
+
 @pytest.mark.parametrize(
     ("instruction", "document"),
     [
+        (PlayMessage(CALL, 2, "es", 3, 81), response(play(MESSAGE_TURN), redirect("?finished=true"))),
+        (
+            PlayMessage(CALL, 2, "es", 3, 81, is_interruptible=True),
+            response(message_gather(play(MESSAGE_TURN)), redirect("?finished=true")),
+        ),
+        (SpeakMessage(CALL, 2, "es", 3, "A", 81), response(SPOKEN, redirect("?finished=true&amp;said=true"))),
+        (
+            SpeakMessage(CALL, 2, "es", 3, "A", 81, is_interruptible=True),
+            response(message_gather(SPOKEN), redirect("?finished=true&amp;said=true")),
+        ),
+        (RestartMessage(CALL, 2), response(redirect())),
         (PlayGreeting(CALL, 2, "es"), gather(1, play(0))),
         (PlayTurn(CALL, 2, "en", 3), gather(4, play(3), language="en-US")),
         (PlayTurn(CALL, 2, "es-MX", 3), gather(4, play(3), language="es-MX")),

@@ -23,7 +23,7 @@ from contracts import (
 )
 from contracts.filters import call_state_filter
 from telephony.dial_failures import DialFailed, FailureClass
-from voice.application.speech.greetings import Greetings
+from voice.application.speech.prepared_clips import PreparedClips
 from voice.application.speech.synthesis import SpeechSynthesis
 from voice.application.telephony.attempts import MAX_PENDING_SECONDS, AttemptInProgress, record_undialled
 from voice.application.telephony.dialing import Dialing
@@ -34,7 +34,7 @@ CLAIM = DialClaimed.of(ORDER.call, 1)
 
 def dialing(log: FakeEventLog, telephony: FakeTelephony) -> Dialing:
     calls = cast("EventLog", log)
-    return Dialing(calls, telephony, Greetings(SpeechSynthesis([], FakeClips(), calls)))
+    return Dialing(calls, telephony, PreparedClips(SpeechSynthesis([], FakeClips(), calls)))
 
 
 def dial_events(log: FakeEventLog) -> list[Event]:

@@ -19,6 +19,9 @@ from contracts.events.calls import (
     CallCreated,
     CallDue,
     CallHangupRequested,
+    CallMessageRequested,
+    CallMessageStarted,
+    CallMessageWithdrawn,
     CallPutOff,
     CallSettlementRequested,
     CallStatusChanged,
@@ -50,7 +53,7 @@ from contracts.events.requests import (
     CampaignStartRequested,
     ContactRequested,
 )
-from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
+from contracts.events.telephony import AnswerClassified, MessageReported, PersonRecognized, TelephonyStatusReported
 from contracts.events.timers import TimerDue
 from contracts.invalid import InvalidMessage, reasons_of
 from contracts.number_state import NumberState
@@ -81,7 +84,9 @@ from contracts.vocabulary import (
     RetryableStatus,
     SpeechFallback,
     TelephonyStatus,
+    VoicemailDelivery,
 )
+from contracts.voicemail import RequestedVoicemail, VoicemailPolicy
 
 __all__ = [
     "EVENTS",
@@ -110,6 +115,9 @@ __all__ = [
     "CallId",
     "CallList",
     "CallListQuery",
+    "CallMessageRequested",
+    "CallMessageStarted",
+    "CallMessageWithdrawn",
     "CallPutOff",
     "CallRequested",
     "CallRetryRequested",
@@ -160,14 +168,17 @@ __all__ = [
     "HangupReason",
     "InvalidMessage",
     "Language",
+    "MessageReported",
     "NumberChanged",
     "NumberState",
+    "PersonRecognized",
     "PhoneNumber",
     "Purpose",
     "QueueJoined",
     "ReplyGenerated",
     "ReplySource",
     "RequestedTerms",
+    "RequestedVoicemail",
     "RetryableStatus",
     "SentenceAudio",
     "Service",
@@ -177,6 +188,8 @@ __all__ = [
     "TelephonyStatusReported",
     "TimerDue",
     "ToolCall",
+    "VoicemailDelivery",
+    "VoicemailPolicy",
     "call_id_of",
     "decode",
     "outcome_subject",

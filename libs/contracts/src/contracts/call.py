@@ -10,7 +10,15 @@ from contracts.dial_terms import NO_DIAL_TERMS, DialTerms
 from contracts.instants import Instant
 from contracts.retry_policy import RetryPolicy
 from contracts.values import CallId
-from contracts.vocabulary import CallStatus, Disposition, DoNotCallSource, HangupReason, Purpose
+from contracts.vocabulary import (
+    CallStatus,
+    Disposition,
+    DoNotCallSource,
+    HangupReason,
+    Purpose,
+    VoicemailDelivery,
+)
+from contracts.voicemail import VoicemailPolicy
 
 
 class Listing(BaseModel):
@@ -63,6 +71,8 @@ class CallProgress(TypedDict):
     hangup_reason: HangupReason | None
     settlement_checks: int
     permission: Permission | None
+    voicemail_delivery: VoicemailDelivery | None
+    is_after_beep: bool
 
 
 class Call(BaseModel):
@@ -104,6 +114,9 @@ class Call(BaseModel):
     )
     time_zone: str | None = Field(
         default=None, description="IANA time zone of the callee; null: that of the number, or all that it may have"
+    )
+    voicemail: VoicemailPolicy | None = Field(
+        default=None, description="the message to leave when a machine answers; null: none, the line is closed"
     )
     created_at: Instant
     status: CallStatus
@@ -169,6 +182,14 @@ class Call(BaseModel):
         default=None,
         description="what the calling policy said at this event; null: the event decided nothing about a dial, or the "
         "dial that it decided on is not delayed",
+    )
+
+    voicemail_delivery: VoicemailDelivery | None = Field(
+        default=None,
+        description="how much of the message was left in the last attempt; null: no machine answered, or no message",
+    )
+    is_after_beep: bool = Field(
+        default=False, description="the beep of a voicemail was heard, so what answered is certainly a machine"
     )
 
     def may_use_line(self, attempt: int) -> bool:

@@ -9,6 +9,7 @@ from contracts.dial_terms import NO_DIAL_TERMS, DialTerms, OpenHours
 from contracts.instants import Instant
 from contracts.retry_policy import RetryPolicy
 from contracts.vocabulary import CampaignStatus, Disposition, Purpose
+from contracts.voicemail import VoicemailPolicy
 
 
 class CampaignTerms(BaseModel):
@@ -39,6 +40,7 @@ class CampaignTerms(BaseModel):
     language: str | None = Field(default=None, description="language of calls whose request names none")
     retry_policy: RetryPolicy | None = Field(default=None, description="rules of retries by outcome")
     call_timeout_seconds: int | None = Field(default=None, description="how long a call may ring")
+    voicemail: VoicemailPolicy | None = Field(default=None, description="message of calls whose request has none")
     max_attempts: int | None = Field(default=None, description="dials of one call in all; null: as the request says")
     goal: Disposition | None = Field(
         default=None, description="the disposition that completes a call; others may be retried by goal_missed"

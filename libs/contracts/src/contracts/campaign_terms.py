@@ -13,6 +13,7 @@ from contracts.script import missing_variables, template_size_refusals
 from contracts.texts import name_refusals, template_refusals, variable_refusals
 from contracts.values import Language, RingTime, Script, Variables
 from contracts.vocabulary import Disposition
+from contracts.voicemail import RequestedVoicemail
 
 CampaignName = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 MAX_CONCURRENT_CALLS = 100_000
@@ -54,6 +55,9 @@ class RequestedTerms(CampaignTerms):
         default=None, description="rules of retries by outcome, for calls whose request has none"
     )
     call_timeout_seconds: RingTime | None = Field(default=None, description="how long a call may ring")
+    voicemail: RequestedVoicemail | None = Field(  # type: ignore[assignment]  # the form that is validated
+        default=None, description="message to leave when a machine answers, for calls whose request has none"
+    )
     max_attempts: Annotated[int, Field(ge=1, le=MAX_RETRIES + 1)] | None = Field(
         default=None, description="dials of one call in all; null: as the request says"
     )
@@ -90,6 +94,7 @@ class RequestedTerms(CampaignTerms):
             *template_refusals(self.script_template),
             *variable_refusals(self.variables),
             *template_size_refusals(self.script_template or ""),
+            *(self.voicemail.refusals() if self.voicemail else []),
             *self._contradictions(),
         ]
         if self.ends_at and self.ends_at <= now:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from contracts.event import Event
 from contracts.events.admissions import AdmissionGranted
-from contracts.events.calls import CallHangupRequested, CallSettlementRequested, CallStatusChanged
+from contracts.events.calls import CallHangupRequested, CallMessageRequested, CallSettlementRequested, CallStatusChanged
 from contracts.events.conversations import ConversationEnded, SpeechHeard
 from contracts.events.dials import DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.requests import (
@@ -20,7 +20,7 @@ from contracts.events.requests import (
     CampaignStartRequested,
     ContactRequested,
 )
-from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
+from contracts.events.telephony import AnswerClassified, MessageReported, PersonRecognized, TelephonyStatusReported
 from contracts.events.timers import TimerDue
 from contracts.streams import CALLS, REQUESTS, Stream
 from contracts.vocabulary import CallStatus
@@ -116,6 +116,8 @@ ORCHESTRATOR_FACTS = Consumer(
         DialLookedUp,
         TelephonyStatusReported,
         AnswerClassified,
+        MessageReported,
+        PersonRecognized,
         ConversationEnded,
         TimerDue,
         AdmissionGranted,
@@ -130,6 +132,9 @@ the report of the network. So if a replica dies before its claim, another one di
 VOICE_HANGUPS = Consumer(
     "voice-hangups", CALLS, (CallHangupRequested,), max_ack_pending=MAX_DELAYED, backoff=OUTAGE_BACKOFF
 )
+VOICE_MESSAGES = Consumer(
+    "voice-messages", CALLS, (CallMessageRequested,), max_ack_pending=MAX_DELAYED, backoff=OUTAGE_BACKOFF
+)
 VOICE_SETTLEMENTS = Consumer(
     "voice-settlements", CALLS, (CallSettlementRequested,), max_ack_pending=MAX_DELAYED, backoff=OUTAGE_BACKOFF
 )
@@ -142,6 +147,7 @@ CONSUMERS = (
     ORCHESTRATOR_FACTS,
     VOICE_DIALS,
     VOICE_HANGUPS,
+    VOICE_MESSAGES,
     VOICE_SETTLEMENTS,
     CONVERSATION_TURNS,
 )

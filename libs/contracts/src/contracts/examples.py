@@ -17,6 +17,9 @@ from contracts.events.calls import (
     CallCreated,
     CallDue,
     CallHangupRequested,
+    CallMessageRequested,
+    CallMessageStarted,
+    CallMessageWithdrawn,
     CallPutOff,
     CallSettlementRequested,
     CallStatusChanged,
@@ -46,7 +49,7 @@ from contracts.events.requests import (
     CampaignStartRequested,
     ContactRequested,
 )
-from contracts.events.telephony import AnswerClassified, TelephonyStatusReported
+from contracts.events.telephony import AnswerClassified, MessageReported, PersonRecognized, TelephonyStatusReported
 from contracts.events.timers import TimerDue
 from contracts.number_digests import NumberDigests
 from contracts.number_state import DoNotCallEntry, NumberState
@@ -59,7 +62,9 @@ from contracts.vocabulary import (
     HangupReason,
     SpeechFallback,
     TelephonyStatus,
+    VoicemailDelivery,
 )
+from contracts.voicemail import VoicemailPolicy
 
 REQUEST_ID = "appointment-1027"
 CALL_ID = call_id_of(REQUEST_ID)
@@ -113,6 +118,13 @@ _TALKING = _DIALING.model_copy(
 )
 _CONCLUDED = _TALKING.model_copy(
     update={"disposition": Disposition.CONFIRMED, "deadline_at": _ANSWERED + timedelta(seconds=40)}
+)
+_MACHINE = _TALKING.model_copy(
+    update={
+        "voicemail": VoicemailPolicy(message="Hola {{name}}, le llamaremos mañana."),
+        "voicemail_delivery": VoicemailDelivery.NONE,
+        "deadline_at": _ANSWERED + timedelta(seconds=60),
+    }
 )
 _HANGING_UP = _CONCLUDED.model_copy(update={"hangup_reason": HangupReason.CONCLUDED})
 
@@ -188,6 +200,14 @@ _ALL: tuple[Event, ...] = (
     CallChanged(call=CALL, occurred_at=_CREATED, changed=("max_retries",)),
     CallConcluded(call=_CONCLUDED, occurred_at=_ANSWERED + timedelta(seconds=30)),
     CallHangupRequested(call=_HANGING_UP, occurred_at=_ANSWERED + timedelta(seconds=40)),
+    CallMessageRequested(call=_MACHINE, occurred_at=_ANSWERED + timedelta(seconds=6)),
+    CallMessageStarted(
+        call=_MACHINE.model_copy(update={"voicemail_delivery": VoicemailDelivery.CUT}),
+        occurred_at=_ANSWERED + timedelta(seconds=7),
+    ),
+    CallMessageWithdrawn(
+        call=_MACHINE.model_copy(update={"voicemail_delivery": None}), occurred_at=_ANSWERED + timedelta(seconds=9)
+    ),
     CallSettlementRequested(call=_DIALING, occurred_at=_DIALED + timedelta(seconds=60)),
     DialCleared(call_id=CALL_ID, attempt=1, replay_from_sequence=1031),
     DialClaimed.of(CALL, 1),
@@ -209,6 +229,8 @@ _ALL: tuple[Event, ...] = (
         sequence_number=1,
     ),
     AnswerClassified(call_id=CALL_ID, attempt=1, provider_call_id=_PROVIDER_CALL_ID, answered_by=AnsweredBy.HUMAN),
+    MessageReported(call_id=CALL_ID, attempt=1, provider_call_id=_PROVIDER_CALL_ID, is_finished=True),
+    PersonRecognized(call_id=CALL_ID, attempt=1, turn=2),
     SpeechHeard(call_id=CALL_ID, attempt=1, turn=1, text="Sí, allí estaré.", confidence=0.93, language="es"),
     ReplyGenerated(
         call_id=CALL_ID,

@@ -108,6 +108,7 @@ WORK: Mapping[Service, Work] = {
         handles=(
             consumers.VOICE_DIALS,
             consumers.VOICE_HANGUPS,
+            consumers.VOICE_MESSAGES,
             consumers.VOICE_SETTLEMENTS,
         ),
         reads=(CALLS,),

@@ -17,10 +17,10 @@ _FALLBACK = re.compile(r"\s*fallback:", re.IGNORECASE)
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 
 
-def missing_variables(template: str, variables: Mapping[str, str]) -> list[str]:
+def missing_variables(template: str, variables: Mapping[str, str], field: str = "script_template") -> list[str]:
     """Returns the placeholders without a value, each once. Raises ValueError at a ``{{`` that begins no placeholder."""
     if "{{" in _PLACEHOLDER.sub("", template):
-        raise ValueError("script_template has a '{{' without a name and '}}' after it; write {{name}}")
+        raise ValueError(f"{field} has a '{{{{' without a name and '}}}}' after it; write {{{{name}}}}")
     return [name for name in _placeholders(template) if name not in variables]
 
 
@@ -70,6 +70,11 @@ def render_greeting(template: str, variables: Mapping[str, str]) -> str:
     It is empty if its values are. The next paragraph is never the greeting: it is for the model only.
     """
     return _line(_render(_paragraphs(template)[0], variables))
+
+
+def render_line(template: str, variables: Mapping[str, str]) -> str:
+    """Returns all of a template with its values, as one line. Raises KeyError if a variable is missing."""
+    return _line(_render(template, variables))
 
 
 def render_fallback_line(template: str, variables: Mapping[str, str]) -> str | None:

@@ -23,11 +23,11 @@ _BIDIRECTIONAL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u20
 _LAYOUT = frozenset("\n\r\t")
 
 
-def template_refusals(template: str | None) -> list[str]:
-    """Returns why a script template is refused; empty if it is acceptable."""
+def template_refusals(template: str | None, field: str = "script_template") -> list[str]:
+    """Returns why a template is refused; empty if it is acceptable."""
     if template is None or not _has_controls(template, allowed=_LAYOUT):
         return []
-    return ["script_template: it has a control character; use line breaks and tabs only"]
+    return [f"{field}: it has a control character; use line breaks and tabs only"]
 
 
 def variable_refusals(variables: Mapping[str, str] | None) -> list[str]:

@@ -87,6 +87,17 @@ class HangupReason(StrEnum):
     CONCLUDED = "concluded"
 
 
+class VoicemailDelivery(StrEnum):
+    """How much of a message was left on the voicemail of the callee."""
+
+    NONE = "none"
+    """A machine answered, and the message has not begun."""
+    CUT = "cut"
+    """The message has begun; if the call has ended, the line closed before its end."""
+    WHOLE = "whole"
+    """The message was played to its end."""
+
+
 class RetryOutcome(StrEnum):
     """The ends of an attempt for which a retry policy may have a rule."""
 

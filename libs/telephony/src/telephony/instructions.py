@@ -1,13 +1,15 @@
 """Instructions to the telephone network for one line, and the utterances that it returns.
 
-A provider's module renders the instructions. Every instruction but `HangUp` then waits for the callee's next utterance,
-which belongs to the turn after `turn`. `after_sequence` becomes part of the URLs (`telephony.routes`).
+A provider's module renders the instructions. Most of them then wait for the callee's next utterance, which belongs to
+the turn after `turn`. `after_sequence` becomes part of the URLs (`telephony.routes`).
 """
 
 from dataclasses import dataclass
 from uuid import UUID
 
 GREETING_TURN = 0
+MESSAGE_TURN = 999_999_999
+"""The turn of the message to a machine: no conversation has as many turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,42 @@ class Listen:
 
 
 @dataclass(frozen=True, slots=True)
+class PlayMessage:
+    """Play the audio of the message to a machine, then report its end.
+
+    `is_interruptible`: the callee may be a person, whose utterance belongs to the turn after `turn`.
+    """
+
+    call_id: UUID
+    attempt: int
+    language: str
+    turn: int
+    after_sequence: int = 0
+    is_interruptible: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakMessage:
+    """Speak the message to a machine in the provider's own voice, then report its end. As `PlayMessage`."""
+
+    call_id: UUID
+    attempt: int
+    language: str
+    turn: int
+    text: str
+    after_sequence: int = 0
+    is_interruptible: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RestartMessage:
+    """Ask for the message to a machine, from its beginning."""
+
+    call_id: UUID
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class HangUp:
     """End the call."""
 
@@ -69,4 +107,4 @@ class Utterance:
     event_id: str
 
 
-Instruction = PlayGreeting | PlayTurn | SpeakText | Listen | HangUp
+Instruction = PlayGreeting | PlayTurn | SpeakText | Listen | PlayMessage | SpeakMessage | RestartMessage | HangUp

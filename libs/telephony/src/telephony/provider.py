@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from contracts import AnswerClassified, TelephonyStatusReported
+from contracts import AnswerClassified, MessageReported, TelephonyStatusReported
 from telephony.instructions import Instruction, Utterance
 
 
@@ -42,7 +42,7 @@ class InvalidProviderData(ValueError):
 class Report:
     """An event that a webhook reports. A repeated webhook has the same `event_id`, so the log stores it once."""
 
-    event: TelephonyStatusReported | AnswerClassified
+    event: TelephonyStatusReported | AnswerClassified | MessageReported
     event_id: str
 
 
@@ -83,6 +83,10 @@ class WebhookProvider(Protocol):
 
     def parse_classification(self, call_id: UUID, attempt: int, form: Form) -> Report:
         """Returns the event of `Webhook.CLASSIFICATION`."""
+        ...
+
+    def parse_message(self, call_id: UUID, attempt: int, form: Form, *, is_finished: bool) -> Report:
+        """Returns the event of `Webhook.MESSAGE`."""
         ...
 
     def parse_utterance(self, turn: int, form: Form) -> Utterance:

@@ -21,9 +21,11 @@ ATTEMPT_PATH = "/{call_id:uuid}/{attempt:number}"
 TURN_PATH = ATTEMPT_PATH + "/{turn:number}"
 
 AFTER_SPOKEN_TEXT = "said"
-"""Query parameter of `Webhook.UTTERANCE`: the provider's own voice spoke before the callee did."""
+"""Query parameter of `Webhook.UTTERANCE` and `MESSAGE`: the provider's own voice has spoken."""
 AFTER_SEQUENCE = "after"
 """Query parameter of URLs of a turn: the sequence of the turn's `speech.heard`. Without it, that is not known."""
+FINISHED = "finished"
+"""Query parameter of `Webhook.MESSAGE`: the message was played to its end."""
 FIRST_SENTENCE = "from"
 """Query parameter of `Webhook.REMAINDER`: the number of the first sentence to speak."""
 
@@ -40,6 +42,8 @@ class Webhook(StrEnum):
     """The callee has spoken, or stayed silent; the provider asks for the next instruction."""
     REMAINDER = "say"
     """Voice has redirected the call: the provider asks for the unplayed remainder of a turn."""
+    MESSAGE = "message"
+    """A machine answered: the provider asks for the message to it, or reports that it has played the message."""
     STATUS = "status"
     """The status of the attempt has changed."""
     CLASSIFICATION = "amd"
@@ -109,6 +113,18 @@ class WebhookUrls:
         """Returns the URL whose instruction speaks the unplayed remainder of `turn`, from `sentence` on."""
         query = build_query({FIRST_SENTENCE: sentence, AFTER_SEQUENCE: after_sequence or None})
         return self._build(Webhook.REMAINDER, query, call_id=call_id, attempt=attempt, turn=turn)
+
+    def message(
+        self, call_id: UUID, attempt: int, *, is_finished: bool = False, is_after_spoken_text: bool = False
+    ) -> str:
+        """Returns the URL whose instruction plays the message to a machine, or that reports the end of the message."""
+        query = build_query(
+            {
+                FINISHED: "true" if is_finished else None,
+                AFTER_SPOKEN_TEXT: "true" if is_after_spoken_text else None,
+            }
+        )
+        return self._build(Webhook.MESSAGE, query, call_id=call_id, attempt=attempt)
 
     def _build(self, webhook: Webhook, query: str, **parameters: object) -> str:
         return self.base_url + self.prefix + build_path(webhook.template, **parameters) + query + self.fragment

@@ -9,3 +9,5 @@ HANDOVER_SECONDS = 3.0
 """The longest time that voice tries to redirect a call."""
 SILENCE_SECONDS = 5
 """The silence after which the provider reports an utterance without text."""
+MESSAGE_SILENCE_SECONDS = 1
+"""The silence after the message to a machine after which the message counts as played to its end."""

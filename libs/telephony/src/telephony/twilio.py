@@ -11,21 +11,25 @@ from uuid import UUID
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 from twilio.twiml.voice_response import Gather, VoiceResponse  # type: ignore[import-untyped]
 
-from contracts import AnswerClassified, AnsweredBy, TelephonyStatus, TelephonyStatusReported
+from contracts import AnswerClassified, AnsweredBy, MessageReported, TelephonyStatus, TelephonyStatusReported
 from telephony.dial_failures import FailureClass
 from telephony.instructions import (
+    MESSAGE_TURN,
     HangUp,
     Instruction,
     Listen,
     PlayGreeting,
+    PlayMessage,
     PlayTurn,
+    RestartMessage,
+    SpeakMessage,
     SpeakText,
     Utterance,
 )
 from telephony.media import build_media_target, derive_media_key
 from telephony.provider import Form, InvalidProviderData, Report
 from telephony.routes import WebhookUrls
-from telephony.timing import SILENCE_SECONDS
+from telephony.timing import MESSAGE_SILENCE_SECONDS, SILENCE_SECONDS
 
 NAME = "twilio"
 PREFIX = "/twilio"
@@ -75,8 +79,13 @@ _WORD = re.compile(r"[!-~]{1,64}")
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")
 """Characters that no XML document may contain (XML 1.0, production 2): control characters, surrogates, U+FFFE."""
 
+MACHINE_BEEP = "machine_end_beep"
+"""The verdict of detection in the mode `DetectMessageEnd` when a machine's greeting ends with a beep."""
+
 NO_SUCH_NUMBER = frozenset({"404", "410", "484", "604"})
 """SIP responses (RFC 3261) that are final: not found, gone, address incomplete, does not exist anywhere."""
+
+_Prompt = PlayGreeting | PlayTurn | SpeakText | Listen | PlayMessage | SpeakMessage
 
 _CODES: dict[FailureClass, frozenset[int]] = {
     FailureClass.NUMBER: frozenset({21201, 21202, 21211, 21214, 21217, 13223, 13224}),
@@ -189,8 +198,20 @@ class TwilioWebhooks:
             answered_by = AnsweredBy.MACHINE
         else:
             answered_by = AnsweredBy(word) if word in set(AnsweredBy) else AnsweredBy.UNKNOWN
-        event = AnswerClassified(call_id=call_id, attempt=attempt, provider_call_id=sid, answered_by=answered_by)
+        event = AnswerClassified(
+            call_id=call_id,
+            attempt=attempt,
+            provider_call_id=sid,
+            answered_by=answered_by,
+            is_after_beep=word == MACHINE_BEEP,
+        )
         return Report(event, f"{NAME}/{sid}/amd")
+
+    def parse_message(self, call_id: UUID, attempt: int, form: Form, *, is_finished: bool) -> Report:
+        """See the interface. A message that is played again begins once."""
+        sid = _required(form, "CallSid")
+        event = MessageReported(call_id=call_id, attempt=attempt, provider_call_id=sid, is_finished=is_finished)
+        return Report(event, f"{NAME}/{sid}/message/{'finished' if is_finished else 'started'}")
 
     def parse_utterance(self, turn: int, form: Form) -> Utterance:
         """See the interface. A ``<Gather>`` that timed out has no ``SpeechResult``."""
@@ -210,29 +231,45 @@ class TwilioWebhooks:
                 self._gather(response, instruction).say(_speakable(text), language=_with_region(instruction.language))
             case Listen():
                 self._gather(response, instruction)
+            case PlayMessage() | SpeakMessage():
+                self._render_message(response, instruction)
+            case RestartMessage(call_id, attempt):
+                response.redirect(self._urls.message(call_id, attempt), method="POST")
             case HangUp():
                 response.hangup()
             case _:
                 assert_never(instruction)
         return str(response)
 
-    def _gather(self, response: VoiceResponse, instruction: PlayGreeting | PlayTurn | SpeakText | Listen) -> Gather:
+    def _render_message(self, response: VoiceResponse, message: PlayMessage | SpeakMessage) -> None:
+        """Adds the message. Twilio executes the ``<Redirect>`` after the message, unless the callee has spoken."""
+        call_id, attempt, is_spoken = message.call_id, message.attempt, isinstance(message, SpeakMessage)
+        parent = self._gather(response, message) if message.is_interruptible else response
+        if isinstance(message, SpeakMessage):
+            parent.say(_speakable(message.text), language=_with_region(message.language))
+        else:
+            parent.play(self._media_url + build_media_target(self._media_key, call_id, attempt, MESSAGE_TURN))
+        url = self._urls.message(call_id, attempt, is_finished=True, is_after_spoken_text=is_spoken)
+        response.redirect(url, method="POST")
+
+    def _gather(self, response: VoiceResponse, instruction: _Prompt) -> Gather:
+        is_message = isinstance(instruction, PlayMessage | SpeakMessage)
         url = self._urls.utterance(
             instruction.call_id,
             instruction.attempt,
             instruction.turn + 1,
-            is_after_spoken_text=isinstance(instruction, SpeakText | Listen),
+            is_after_spoken_text=not isinstance(instruction, PlayGreeting | PlayTurn),
             after_sequence=instruction.after_sequence,
         )
         return response.gather(
             input="speech",
             action=url,
             method="POST",
-            timeout=SILENCE_SECONDS,
+            timeout=MESSAGE_SILENCE_SECONDS if is_message else SILENCE_SECONDS,
             speech_timeout="auto",
             language=_with_region(instruction.language),
             barge_in=True,
-            action_on_empty_result=True,
+            action_on_empty_result=not is_message,
         )
 
 

@@ -19,7 +19,7 @@ from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.nats import DialEventReader
 from voice.adapters.turn_events import TurnEventReader
-from voice.application.speech.greetings import Greetings
+from voice.application.speech.prepared_clips import PreparedClips
 from voice.application.speech.synthesis import SpeechSynthesis
 from voice.application.speech.turns import TurnPlayer
 from voice.application.telephony.attempts import MAX_PENDING_SECONDS
@@ -27,6 +27,7 @@ from voice.application.telephony.dial_gate import DialGate
 from voice.application.telephony.dialing import Dialing
 from voice.application.telephony.handover import Handover
 from voice.application.telephony.hangup import HangUp
+from voice.application.telephony.messages import Messages
 from voice.application.telephony.rate_limiter import DialRateLimiter
 from voice.application.telephony.settlement import Settlement
 from voice.domain.rate_limit import RateLimit
@@ -65,7 +66,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         max_silence_seconds = settings.media_turn_timeout_seconds
         player = TurnPlayer(calls, turn_events, synthesis, max_silence_seconds=max_silence_seconds)
         async with (
-            aclosing(Greetings(synthesis)) as greetings,
+            aclosing(PreparedClips(synthesis)) as prepared,
             aclosing(Handover(calls, telephony)) as handover,
             run_in_background(rate_limiter.run()),
             run_in_background(turn_events.run()),
@@ -73,9 +74,10 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             bus.before_drain.push_async_callback(player.aclose)
             bus.before_drain.callback(stopping.set)
             gate = DialGate(provider.breaker, stopping)
-            dialing = Dialing(calls, telephony, greetings, gate=gate, rate_limiter=rate_limiter)
+            dialing = Dialing(calls, telephony, prepared, gate=gate, rate_limiter=rate_limiter)
             settlement, hangup = Settlement(calls, telephony), HangUp(calls, telephony, telephony)
-            subscribe_handlers(bus.broker, dialing, settlement, hangup)
+            messages = Messages(calls, prepared, telephony)
+            subscribe_handlers(bus.broker, dialing, settlement, hangup, messages)
             routes = [*build_routes(player, handover, derive_media_key(token)), *operations(bus.client)]
             yield Starlette(routes=routes)
 

@@ -70,6 +70,17 @@ class SpokenFallback(Protocol):
         ...
 
 
+class MessageLine(Protocol):
+    """The line on which a message is left."""
+
+    async def redirect_to_message(self, provider_call_id: str, call_id: UUID, attempt: int) -> None:
+        """Redirects the call to the edge, whose instruction plays the message to a machine.
+
+        Has no effect if the call is over. Any exception means that the call was not redirected.
+        """
+        ...
+
+
 class CallDirectory(Protocol):
     """The provider's records of calls. Any exception means that they could not be read."""
 

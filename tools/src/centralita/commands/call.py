@@ -49,6 +49,9 @@ def run_call(
     retries: Annotated[int | None, typer.Option(help="number of attempts after the first")] = None,
     retry_delay: Annotated[int | None, typer.Option(help="seconds between two attempts")] = None,
     retry_policy: Annotated[str | None, typer.Option(metavar="JSON", help=_RETRY_POLICY)] = None,
+    voicemail: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="message to leave when a machine answers; default: hang up")
+    ] = None,
     ring: Annotated[int | None, typer.Option(help="maximum seconds of ringing")] = None,
     request_id: Annotated[str | None, typer.Option(help="the same request id is the same call")] = None,
     follow: Annotated[bool, typer.Option("--watch", help="print the call's events until it has ended")] = False,
@@ -73,6 +76,7 @@ def run_call(
         "retry_delay_seconds": retry_delay,
         "retry_policy": _json(retry_policy, "--retry-policy"),
         "call_timeout_seconds": ring,
+        "voicemail": {"message": voicemail} if voicemail else None,
     }
     exit_codes.run(_request(nats, _validated(fields), follow=follow, numbers=numbers, json=json))
 

@@ -13,7 +13,7 @@ from call_orchestrator.domain.decisions import CallStatusChanged, Decision, Igno
 from call_orchestrator.domain.machine import decide
 from call_orchestrator.domain.pauses import NO_PAUSES, Pause, Pauses
 from call_orchestrator.domain.retry_rules import RetryRule
-from call_orchestrator.domain.states import Dialing, Ended, InProgress, Pending, Ringing, State, Terms
+from call_orchestrator.domain.states import Dialing, Ended, InProgress, Message, Pending, Ringing, State, Terms
 from contracts.vocabulary import (
     FINAL_STATUSES,
     AnsweredBy,
@@ -22,6 +22,7 @@ from contracts.vocabulary import (
     HangupReason,
     RetryOutcome,
     TelephonyStatus,
+    VoicemailDelivery,
 )
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -36,6 +37,9 @@ _RULE = RetryRule(max_retries=1, delay=timedelta(minutes=60))
 RETRY_POLICY_TERMS = replace(TERMS, retry_rules={RetryOutcome.VOICEMAIL: _RULE, RetryOutcome.HUNG_UP_EARLY: _RULE})
 """The terms of the states whose name ends in `_RETRY_POLICY`."""
 _RETRY_POLICY = "(retry policy)"
+_MESSAGE = "(voicemail message)"
+"""The end of the names of states whose call has a message for machines."""
+MESSAGE_TERMS = replace(TERMS, message_time=timedelta(minutes=1))
 LATER = NOW + timedelta(minutes=1)
 _TIMER = "timer due"
 _PAUSED_TIMER = "timer due in a pause"
@@ -75,6 +79,7 @@ def states() -> dict[str, State]:
     for reason in HangupReason:
         found[f"in_progress (hang-up: {reason})"] = replace(talking, hangup_reason=reason)
     found |= _states_of_a_retry_policy(talking)
+    found |= _states_of_a_message(talking)
     for status in (status for status in CallStatus if status in FINAL_STATUSES):
         found[str(status)] = Ended(status=status, attempt=1, ended_at=NOW)
         found[f"{status} (retries used up)"] = Ended(status=status, attempt=2, ended_at=NOW)
@@ -90,6 +95,18 @@ def _states_of_a_retry_policy(talking: InProgress) -> dict[str, State]:
         f"in_progress {_RETRY_POLICY}": talking,
         f"in_progress (hang-up: voicemail) {_RETRY_POLICY}": replace(talking, hangup_reason=HangupReason.VOICEMAIL),
         f"pending (after an early hang-up) {_RETRY_POLICY}": Pending(attempt=1, due_at=LATER, retries=hung_up_early),
+    }
+
+
+def _states_of_a_message(talking: InProgress) -> dict[str, State]:
+    beginning, playing = Message(), Message(delivery=VoicemailDelivery.CUT)
+    return {
+        f"in_progress {_MESSAGE}": talking,
+        f"in_progress, message requested {_MESSAGE}": replace(talking, message=beginning),
+        f"in_progress, message requested after the beep {_MESSAGE}": replace(
+            talking, message=replace(beginning, is_after_beep=True)
+        ),
+        f"in_progress, message being played {_MESSAGE}": replace(talking, message=playing),
     }
 
 
@@ -134,6 +151,10 @@ def all_inputs(attempt: int) -> dict[str, inputs.Input]:
         ),
         "event of another attempt": inputs.DialRefused(attempt=attempt + 5, is_permanent=True, reason="?"),
     }
+    for is_finished in (False, True):
+        name = "message played to its end" if is_finished else "message begins"
+        found[name] = inputs.MessageReported(attempt=attempt, is_finished=is_finished)
+    found["person recognized"] = inputs.PersonRecognized(attempt=attempt)
     for status in TelephonyStatus:
         found[f"reported: {status}"] = reported(attempt=attempt, status=status)
     for answered_by in AnsweredBy:
@@ -146,9 +167,14 @@ def cases() -> Iterator[Case]:
     for state_name, state in states().items():
         for input_name, input in all_inputs(state.attempt).items():
             pauses = PAUSED if input_name == _PAUSED_TIMER else NO_PAUSES
-            terms = RETRY_POLICY_TERMS if state_name.endswith(_RETRY_POLICY) else TERMS
-            decision = decide(state, input, terms, _instant_of(input_name, state), pauses)
+            decision = decide(state, input, _terms_of(state_name), _instant_of(input_name, state), pauses)
             yield Case(state_name, input_name, state, input, decision)
+
+
+def _terms_of(state_name: str) -> Terms:
+    if state_name.endswith(_RETRY_POLICY):
+        return RETRY_POLICY_TERMS
+    return MESSAGE_TERMS if state_name.endswith(_MESSAGE) else TERMS
 
 
 def _instant_of(input_name: str, state: State) -> datetime:

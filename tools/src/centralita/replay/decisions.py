@@ -117,6 +117,7 @@ def terms_in(call: Call | None) -> CampaignTerms:
         language=call.language,
         retry_policy=call.retry_policy,
         call_timeout_seconds=call.call_timeout_seconds,
+        voicemail=call.voicemail,
         max_attempts=call.max_attempts,
         goal=call.goal,
     )

@@ -20,6 +20,8 @@ from contracts import (
     DialRefused,
     DialUnknown,
     Event,
+    MessageReported,
+    PersonRecognized,
     ReplyGenerated,
     SpeechHeard,
     TelephonyStatusReported,
@@ -82,7 +84,11 @@ def _telephony(event: Event) -> str:
         case TelephonyStatusReported():
             return f"attempt {event.attempt}: {event.status}{_why(event.reason)}"
         case AnswerClassified():
-            return f"attempt {event.attempt}: {event.answered_by}"
+            return f"attempt {event.attempt}: {event.answered_by}{', after its beep' if event.is_after_beep else ''}"
+        case MessageReported():
+            return f"attempt {event.attempt}: {'played to its end' if event.is_finished else 'begins'}"
+        case PersonRecognized():
+            return f"attempt {event.attempt}, turn {event.turn}"
         case DialPlaced():
             return f"attempt {event.attempt}: {event.provider_call_id}"
         case DialRefused() | DialUnknown():

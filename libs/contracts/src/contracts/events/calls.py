@@ -69,6 +69,24 @@ class CallHangupRequested(CallDecision):
     event_name: ClassVar[str] = "call.hangup_requested"
 
 
+class CallMessageRequested(CallDecision):
+    """A machine answered, and the call has a message for it: voice plays the message on the line."""
+
+    event_name: ClassVar[str] = "call.message_requested"
+
+
+class CallMessageStarted(CallDecision):
+    """The message to the machine is being played."""
+
+    event_name: ClassVar[str] = "call.message_started"
+
+
+class CallMessageWithdrawn(CallDecision):
+    """The callee spoke after a machine verdict: a person answered, and the conversation goes on."""
+
+    event_name: ClassVar[str] = "call.message_withdrawn"
+
+
 class CallSettlementRequested(CallDecision):
     """The deadline passed without an event. Voice asks the provider what became of the attempt."""
 

@@ -24,6 +24,7 @@ from contracts.values import (
     Variables,
 )
 from contracts.vocabulary import Purpose
+from contracts.voicemail import RequestedVoicemail, message_refusals
 
 _REQUESTERS = frozenset({Service.UPSTREAM, Service.EDGE})
 
@@ -74,6 +75,10 @@ class CallRequested(Event):
         default=None, description="rules of retries by outcome; null: max_retries and retry_delay_seconds alone"
     )
     call_timeout_seconds: RingTime | None = Field(default=None, description="how long it may ring")
+    voicemail: RequestedVoicemail | None = Field(
+        default=None,
+        description="message to leave when a machine answers; null: that of the campaign, or none",
+    )
     metadata: Metadata = Field(default={}, description="stored with the call, not interpreted")
     key_name: Annotated[str, StringConstraints(max_length=64)] | None = Field(
         default=None,
@@ -85,12 +90,15 @@ class CallRequested(Event):
         refusals = [
             *_field_refusals(self),
             *template_refusals(self.script_template),
+            *(self.voicemail.refusals() if self.voicemail else []),
             *schedule_refusals(self.scheduled_at, now),
         ]
         script, variables = self.script_template, self.variables
         if refusals or script is None:
             return refusals
-        return size_refusals(script, variables) or greeting_refusals(script, variables)
+        message = self.voicemail.message if self.voicemail else None
+        spoken = greeting_refusals(script, variables) or message_refusals(message, variables)
+        return size_refusals(script, variables) or spoken
 
     def body(self) -> bytes:
         """Returns the body of the message: JSON of the given fields.

@@ -37,3 +37,27 @@ class AnswerClassified(CallEvent):
     attempt: int
     provider_call_id: str
     answered_by: AnsweredBy
+    is_after_beep: bool = Field(
+        default=False, description="a machine, and its beep was heard; otherwise its greeting ended in silence"
+    )
+
+
+class MessageReported(CallEvent):
+    """The network plays the message to a machine, or has played it to its end."""
+
+    event_name: ClassVar[str] = "telephony.message_reported"
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.EDGE})
+
+    attempt: int
+    provider_call_id: str
+    is_finished: bool = Field(default=False, description="false: it begins")
+
+
+class PersonRecognized(CallEvent):
+    """The callee spoke after a machine verdict, and not as a voicemail does: a person answered."""
+
+    event_name: ClassVar[str] = "telephony.person_recognized"
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.EDGE})
+
+    attempt: int
+    turn: int = Field(description="the turn of the utterance")

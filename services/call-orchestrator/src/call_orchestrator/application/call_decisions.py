@@ -4,7 +4,8 @@ from datetime import datetime
 
 from call_orchestrator.application.call_inputs import CallInput
 from call_orchestrator.application.call_terms import NO_TERMS, Policy, UnacceptableTerms, changed_call, new_call
-from call_orchestrator.application.snapshots import event_of, permission_of, state_of, terms_of, with_number_use
+from call_orchestrator.application.decision_terms import terms_of
+from call_orchestrator.application.snapshots import event_of, permission_of, state_of, with_number_use
 from call_orchestrator.domain import inputs
 from call_orchestrator.domain.decisions import Ignored, Refused
 from call_orchestrator.domain.machine import create, decide

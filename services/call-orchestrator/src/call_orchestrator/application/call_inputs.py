@@ -17,13 +17,23 @@ from contracts import (
     DialLookedUp,
     DialRefused,
     Envelope,
+    MessageReported,
+    PersonRecognized,
     TelephonyStatusReported,
     TimerDue,
     call_id_of,
 )
 from contracts.dial_terms import DialTerms
 
-AttemptEvent = DialRefused | DialLookedUp | TelephonyStatusReported | AnswerClassified | ConversationEnded
+AttemptEvent = (
+    DialRefused
+    | DialLookedUp
+    | TelephonyStatusReported
+    | AnswerClassified
+    | MessageReported
+    | PersonRecognized
+    | ConversationEnded
+)
 DecidingEvent = CallRequested | CallCommand | AttemptEvent | TimerDue | AdmissionGranted
 """Every message that the orchestrator decides about a call."""
 
@@ -109,7 +119,13 @@ def _attempt_input(event: AttemptEvent) -> inputs.Input:
                 reason=event.reason,
             )
         case AnswerClassified():
-            return inputs.AnswerClassified(attempt=event.attempt, answered_by=event.answered_by)
+            return inputs.AnswerClassified(
+                attempt=event.attempt, answered_by=event.answered_by, is_after_beep=event.is_after_beep
+            )
+        case MessageReported():
+            return inputs.MessageReported(attempt=event.attempt, is_finished=event.is_finished)
+        case PersonRecognized():
+            return inputs.PersonRecognized(attempt=event.attempt)
         case ConversationEnded():
             return inputs.ConversationEnded(
                 attempt=event.attempt, disposition=event.disposition, goodbye_seconds=event.goodbye_seconds

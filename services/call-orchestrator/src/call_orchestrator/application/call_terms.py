@@ -10,6 +10,7 @@ from contracts import Call, CallChangeRequested, CallRequested, CallStatus, Camp
 from contracts.numbers import country_of
 from contracts.retry_policy import RetryPolicy
 from contracts.script import greeting_refusals, missing_variables, size_refusals
+from contracts.voicemail import VoicemailPolicy, message_refusals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,8 @@ def new_call(
     retry_policy = request.retry_policy.stored() if request.retry_policy else campaign.retry_policy
     _check_goal(retry_policy, campaign.goal)
     _check_purpose(request.purpose, campaign.purpose)
+    voicemail = request.voicemail.stored() if request.voicemail else campaign.voicemail
+    _check_message(voicemail, variables)
     return Call(
         call_id=call_id,
         request_id=request.request_id or "",
@@ -66,6 +69,7 @@ def new_call(
         goal=campaign.goal,
         call_timeout_seconds=int(policy.call_timeout.total_seconds()) if ring is None else ring,
         max_call_seconds=int(policy.max_talk.total_seconds()),
+        voicemail=voicemail,
         purpose=request.purpose,
         time_zone=request.time_zone,
         key_name=request.key_name,
@@ -116,6 +120,11 @@ def _check_purpose(purpose: Purpose | None, campaign: Purpose | None) -> None:
         raise UnacceptableTerms(f"purpose: its campaign is for {campaign}; leave purpose out, or use another campaign")
 
 
+def _check_message(voicemail: VoicemailPolicy | None, variables: Mapping[str, str]) -> None:
+    if voicemail and (refusals := message_refusals(voicemail.message, variables)):
+        raise UnacceptableTerms(refusals[0])
+
+
 def _check_script(script_template: str, variables: Mapping[str, str]) -> None:
     """Raises UnacceptableTerms if variables are missing, or if the script is too long or has no greeting."""
     _check_variables(script_template, variables)
@@ -151,6 +160,8 @@ def changed_call(call: Call, request: CallChangeRequested, policy: Policy) -> Ca
     is_new_script = not {"script_template", "variables"}.isdisjoint(changes)
     check = _check_script if is_new_script else _check_variables
     check(after.script_template, after.variables)
+    if is_new_script:
+        _check_message(after.voicemail, after.variables)
     return after
 
 

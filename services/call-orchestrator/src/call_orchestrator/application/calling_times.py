@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from call_orchestrator.application.call_terms import Policy
-from call_orchestrator.application.snapshots import weekly_hours_of
+from call_orchestrator.application.decision_terms import weekly_hours_of
 from call_orchestrator.application.stored import load_campaign
 from call_orchestrator.domain.calling_policy import Forbidden, PutOff
 from call_orchestrator.ports import Log

@@ -1,16 +1,22 @@
-"""Translates between the contract's `Call`, which the log carries, and the domain's state and terms, which decide."""
+"""Translates between the contract's `Call`, which the log carries, and the domain's state, which decides."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from functools import lru_cache
+from datetime import datetime
 from typing import TypedDict, assert_never
 
 from call_orchestrator.domain import decisions
-from call_orchestrator.domain.calling_policy import CallingPolicy, WeeklyHours
-from call_orchestrator.domain.dial_times import DialTimes
 from call_orchestrator.domain.number_use import UNUSED, Listing, NumberUse
-from call_orchestrator.domain.retry_rules import EARLY_HANGUP, MAX_DELAY, RetryRule
-from call_orchestrator.domain.states import Dialing, Ended, InProgress, Live, LiveState, Pending, Ringing, State, Terms
+from call_orchestrator.domain.states import (
+    Dialing,
+    Ended,
+    InProgress,
+    Live,
+    LiveState,
+    Message,
+    Pending,
+    Ringing,
+    State,
+)
 from contracts import (
     Call,
     CallChanged,
@@ -19,6 +25,9 @@ from contracts import (
     CallDecision,
     CallDue,
     CallHangupRequested,
+    CallMessageRequested,
+    CallMessageStarted,
+    CallMessageWithdrawn,
     CallPutOff,
     CallSettlementRequested,
     CallStatus,
@@ -28,69 +37,8 @@ from contracts import (
 )
 from contracts.call import CallProgress, Permission
 from contracts.call import Listing as StoredListing
-from contracts.dial_terms import NO_DIAL_TERMS, DialTerms, OpenHours
-from contracts.retry_policy import RetryPolicy
-from contracts.retry_policy import RetryRule as StoredRule
-from contracts.vocabulary import RetryOutcome
-
-
-def terms_of(
-    call: Call,
-    dial_within: timedelta,
-    calling_policy: CallingPolicy | None = None,
-    campaign: DialTerms = NO_DIAL_TERMS,
-    number: NumberUse = UNUSED,
-) -> Terms:
-    """Returns the terms of the call. Without a `calling_policy`, it may be dialled at any time."""
-    early = call.retry_policy.hung_up_early if call.retry_policy else None
-    dial_times = (
-        None
-        if calling_policy is None
-        else DialTimes(
-            policy=calling_policy,
-            phone_number=call.phone_number,
-            time_zone=call.time_zone,
-            purpose=campaign.purpose or call.purpose,
-            hours=weekly_hours_of(campaign.weekly_hours),
-            number=number,
-        )
-    )
-    return Terms(
-        max_retries=call.max_retries,
-        retry_delay=timedelta(seconds=call.retry_delay_seconds),
-        ring_time=timedelta(seconds=call.call_timeout_seconds),
-        max_talk=timedelta(seconds=call.max_call_seconds),
-        dial_within=dial_within,
-        retry_rules=_rules_of(call.retry_policy) if call.retry_policy else {},
-        early_hangup=timedelta(seconds=early.early_seconds) if early else EARLY_HANGUP,
-        dial_times=dial_times,
-        goal=call.goal,
-    )
-
-
-@lru_cache(maxsize=256)
-def weekly_hours_of(hours: tuple[OpenHours, ...]) -> WeeklyHours | None:
-    """Returns the weekly hours of a campaign; None if it has none. Raises ValueError if they are not valid."""
-    rows = [(" ".join(one.days), one.opens_at, one.closes_at) for one in hours]
-    return WeeklyHours.of(rows) if rows else None
-
-
-def _rules_of(policy: RetryPolicy) -> dict[RetryOutcome, RetryRule]:
-    rules: dict[RetryOutcome, StoredRule | None] = {
-        RetryOutcome.BUSY: policy.busy,
-        RetryOutcome.NO_ANSWER: policy.no_answer,
-        RetryOutcome.FAILED: policy.failed,
-        RetryOutcome.VOICEMAIL: policy.voicemail,
-        RetryOutcome.HUNG_UP_EARLY: policy.hung_up_early,
-        RetryOutcome.GOAL_MISSED: policy.goal_missed,
-    }
-    return {outcome: _rule_of(rule) for outcome, rule in rules.items() if rule}
-
-
-def _rule_of(rule: StoredRule) -> RetryRule:
-    max_delay = MAX_DELAY if rule.max_delay_seconds is None else timedelta(seconds=rule.max_delay_seconds)
-    delay = timedelta(seconds=rule.delay_seconds)
-    return RetryRule(max_retries=rule.max_retries, delay=delay, backoff=rule.backoff, max_delay=max_delay)
+from contracts.dial_terms import NO_DIAL_TERMS, DialTerms
+from contracts.vocabulary import VoicemailDelivery
 
 
 def state_of(call: Call) -> State:
@@ -125,6 +73,7 @@ class _LiveFields(TypedDict):
     settlement_checks: int
     hangup_reason: HangupReason | None
     disposition: Disposition | None
+    message: Message | None
     undialled_attempts: int
     retries: Mapping[str, int]
 
@@ -137,6 +86,7 @@ def _live_state(call: Call) -> Live:
         "settlement_checks": call.settlement_checks,
         "hangup_reason": call.hangup_reason,
         "disposition": call.disposition,
+        "message": _message_of(call),
         "undialled_attempts": call.undialled_attempts,
         "retries": call.outcome_retries,
     }
@@ -145,6 +95,12 @@ def _live_state(call: Call) -> Live:
     if call.status is CallStatus.RINGING:
         return Ringing(**fields)
     return InProgress(**fields, answered_at=_present(call.answered_at, "answered_at"))
+
+
+def _message_of(call: Call) -> Message | None:
+    if call.voicemail_delivery is None:
+        return None
+    return Message(delivery=VoicemailDelivery(call.voicemail_delivery), is_after_beep=call.is_after_beep)
 
 
 def _present(instant: datetime | None, name: str) -> datetime:
@@ -158,6 +114,7 @@ def call_after(before: Call, event: decisions.Event, now: datetime, campaign: Di
     state = event.state
     live = state if isinstance(state, LiveState) else None
     ended = state if isinstance(state, Ended) else None
+    message = live.message if live else _message_of(before) if ended else None
     to_dial = state if isinstance(state, Pending | Dialing) else None
     reason: str | None = before.reason
     duration_seconds = before.duration_seconds
@@ -185,6 +142,8 @@ def call_after(before: Call, event: decisions.Event, now: datetime, campaign: Di
         "hangup_reason": live.hangup_reason if live else before.hangup_reason if ended else None,
         "settlement_checks": live.settlement_checks if live else 0,
         "permission": permission_of(event, campaign),
+        "voicemail_delivery": message.delivery if message else None,
+        "is_after_beep": message is not None and message.is_after_beep,
     }
     return before.after(progress)
 
@@ -272,6 +231,12 @@ def event_of(
             return CallConcluded(call=call, occurred_at=now)
         case decisions.CallHangupRequested():
             return CallHangupRequested(call=call, occurred_at=now)
+        case decisions.CallMessageRequested():
+            return CallMessageRequested(call=call, occurred_at=now)
+        case decisions.CallMessageStarted():
+            return CallMessageStarted(call=call, occurred_at=now)
+        case decisions.CallMessageWithdrawn():
+            return CallMessageWithdrawn(call=call, occurred_at=now)
         case decisions.CallSettlementRequested():
             return CallSettlementRequested(call=call, occurred_at=now)
         case _:

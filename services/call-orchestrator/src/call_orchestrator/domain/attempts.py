@@ -8,13 +8,14 @@ from call_orchestrator.domain import inputs
 from call_orchestrator.domain.decisions import (
     CallChanged,
     CallConcluded,
-    CallHangupRequested,
     CallSettlementRequested,
     CallStatusChanged,
     Decision,
     Ignored,
     Refused,
 )
+from call_orchestrator.domain.hangups import FIRST_WAIT, hang_up
+from call_orchestrator.domain.messages import follow_message, meet_machine, recognize_person
 from call_orchestrator.domain.outcomes import Outcome, end_attempt, fail_as_unknown
 from call_orchestrator.domain.pauses import Pauses
 from call_orchestrator.domain.states import Dialing, InProgress, Live, Ringing, Terms
@@ -22,8 +23,6 @@ from call_orchestrator.domain.timers import outdated_or_early
 from call_orchestrator.domain.undialled import put_off
 from contracts.vocabulary import AnsweredBy, HangupReason, TelephonyStatus
 
-FIRST_WAIT = timedelta(seconds=30)
-"""How long the network has to carry out a hang-up or to answer a settlement question before the next question."""
 MAX_WAIT = timedelta(hours=1)
 MAX_CHECKS_UNKNOWN = 3
 """After this many questions, an attempt that the provider does not know fails and is not dialled again (law 9)."""
@@ -58,7 +57,11 @@ def decide_live(state: Live, input: inputs.Input, terms: Terms, now: datetime, p
         case inputs.DialLookedUp():
             return _settle(state, input, terms, now)
         case inputs.AnswerClassified():
-            return _classify(state, input.answered_by, now)
+            return _classify(state, input, terms, now)
+        case inputs.MessageReported():
+            return follow_message(state, input, now)
+        case inputs.PersonRecognized():
+            return recognize_person(state, terms)
         case inputs.ConversationEnded():
             return _conclude(state, input, terms, now)
         case _:
@@ -69,7 +72,7 @@ def _pass_deadline(state: Live, timer: inputs.TimerDue, now: datetime) -> Decisi
     if ignored := outdated_or_early(timer, state.deadline_at, now):
         return ignored
     if state.hangup_reason is None and (isinstance(state, InProgress) or state.disposition is not None):
-        return _hang_up(state, HangupReason.CONCLUDED if state.disposition else HangupReason.TOO_LONG, now)
+        return hang_up(state, _reason_at_deadline(state), now)
     if state.settlement_checks >= MAX_CHECKS:
         return fail_as_unknown(state, now)
     wait = min(FIRST_WAIT * 2**state.settlement_checks, MAX_WAIT)
@@ -77,34 +80,38 @@ def _pass_deadline(state: Live, timer: inputs.TimerDue, now: datetime) -> Decisi
     return CallSettlementRequested(state=replace(state, settlement_checks=checks, deadline_at=now + wait))
 
 
+def _reason_at_deadline(state: Live) -> HangupReason:
+    if state.message is not None:
+        return HangupReason.VOICEMAIL
+    return HangupReason.CONCLUDED if state.disposition else HangupReason.TOO_LONG
+
+
 def _cancel(state: Live, now: datetime) -> Decision:
     if state.hangup_reason is not None:
         return Refused("the line is being closed already")
-    return _hang_up(state, HangupReason.CANCELED, now)
+    return hang_up(state, HangupReason.CANCELED, now)
 
 
-def _hang_up(state: Live, reason: HangupReason, now: datetime) -> Decision:
-    return CallHangupRequested(state=replace(state, hangup_reason=reason, deadline_at=now + FIRST_WAIT), reason=reason)
-
-
-def _classify(state: Live, answered_by: AnsweredBy, now: datetime) -> Decision:
+def _classify(state: Live, verdict: inputs.AnswerClassified, terms: Terms, now: datetime) -> Decision:
     if state.hangup_reason is not None:
         return Ignored("the line is being closed already")
-    match answered_by:
+    match verdict.answered_by:
         case AnsweredBy.MACHINE:
-            return _hang_up(state, HangupReason.VOICEMAIL, now)
+            return meet_machine(state, is_after_beep=verdict.is_after_beep, terms=terms, now=now)
         case AnsweredBy.FAX:
-            return _hang_up(state, HangupReason.FAX, now)
+            return hang_up(state, HangupReason.FAX, now)
         case AnsweredBy.HUMAN | AnsweredBy.UNKNOWN:
             return Ignored("the conversation goes on")
         case _:
-            assert_never(answered_by)
+            assert_never(verdict.answered_by)
 
 
 def _conclude(state: Live, ending: inputs.ConversationEnded, terms: Terms, now: datetime) -> Decision:
     """Decides the end of the conversation: the line is closed after the goodbye, even if no answer was reported yet."""
     if state.disposition is not None or state.hangup_reason is not None:
         return Ignored("the conversation is over already")
+    if state.message is not None:
+        return Ignored("a machine answered")
     goodbye_ends_at = now + timedelta(seconds=ending.goodbye_seconds) + GOODBYE_MARGIN
     talk_ends_at = state.deadline_at if isinstance(state, InProgress) else now + terms.max_talk
     deadline_at = min(talk_ends_at, goodbye_ends_at)
@@ -128,7 +135,7 @@ def _settle(state: Live, answer: inputs.DialLookedUp, terms: Terms, now: datetim
         return fail_as_unknown(state, now) if is_lost else Ignored("the provider is asked again at the next deadline")
     is_open = answer.status is TelephonyStatus.IN_PROGRESS and isinstance(state, InProgress)
     if is_open and state.hangup_reason is not None:
-        return _hang_up(state, state.hangup_reason, now)
+        return hang_up(state, state.hangup_reason, now)
     return _follow(state, answer.status, Outcome(duration_seconds=answer.duration_seconds), terms, now)
 
 
@@ -159,10 +166,11 @@ def _ring(state: Live, now: datetime) -> Decision:
         state=Ringing(
             attempt=state.attempt,
             dialed_at=state.dialed_at,
-            deadline_at=state.deadline_at if _is_goodbye(state) else max(state.deadline_at, now + FIRST_WAIT),
+            deadline_at=state.deadline_at if _has_own_deadline(state) else max(state.deadline_at, now + FIRST_WAIT),
             settlement_checks=state.settlement_checks,
             hangup_reason=state.hangup_reason,
             disposition=state.disposition,
+            message=state.message,
             undialled_attempts=state.undialled_attempts,
             retries=state.retries,
         )
@@ -175,7 +183,7 @@ def _answer(state: Live, terms: Terms, now: datetime) -> Decision:
     deadline_at = now + terms.max_talk
     if state.hangup_reason is not None:
         deadline_at = max(state.deadline_at, now + FIRST_WAIT)
-    elif _is_goodbye(state):
+    elif _has_own_deadline(state):
         deadline_at = state.deadline_at
     return CallStatusChanged(
         state=InProgress(
@@ -185,12 +193,13 @@ def _answer(state: Live, terms: Terms, now: datetime) -> Decision:
             deadline_at=deadline_at,
             hangup_reason=state.hangup_reason,
             disposition=state.disposition,
+            message=state.message,
             undialled_attempts=state.undialled_attempts,
             retries=state.retries,
         )
     )
 
 
-def _is_goodbye(state: Live) -> bool:
-    """Whether the conversation is over and the line is to be closed at the deadline, after the goodbye."""
-    return state.disposition is not None and state.hangup_reason is None
+def _has_own_deadline(state: Live) -> bool:
+    """Whether the line is to be closed at the deadline: after the goodbye, or after the message to a machine."""
+    return (state.disposition is not None or state.message is not None) and state.hangup_reason is None

@@ -68,6 +68,27 @@ class CallHangupRequested:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallMessageRequested:
+    """The message must be played to the machine that answered."""
+
+    state: Live
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallMessageStarted:
+    """The message is being played."""
+
+    state: Live
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallMessageWithdrawn:
+    """A person answered after all; the conversation goes on."""
+
+    state: Live
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallSettlementRequested:
     """The provider must be asked what became of the attempt."""
 
@@ -82,6 +103,9 @@ Event = (
     | CallChanged
     | CallConcluded
     | CallHangupRequested
+    | CallMessageRequested
+    | CallMessageStarted
+    | CallMessageWithdrawn
     | CallSettlementRequested
 )
 

@@ -89,6 +89,22 @@ class AnswerClassified:
 
     attempt: int
     answered_by: AnsweredBy
+    is_after_beep: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageReported:
+    """The message to a machine begins, or was played to its end."""
+
+    attempt: int
+    is_finished: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonRecognized:
+    """The callee spoke after a machine verdict, as a person does."""
+
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,5 +117,8 @@ class ConversationEnded:
 
 
 Command = CallRequested | CallCancelRequested | CallRetryRequested | CallChangeRequested
-AttemptInput = DialRefused | DialLookedUp | TelephonyStatusReported | AnswerClassified | ConversationEnded
+MessageInput = MessageReported | PersonRecognized
+AttemptInput = (
+    DialRefused | DialLookedUp | TelephonyStatusReported | AnswerClassified | MessageInput | ConversationEnded
+)
 Input = Command | TimerDue | AdmissionGranted | AttemptInput

@@ -95,7 +95,12 @@ def _decide_pending(state: Pending, input: Input, terms: Terms, now: datetime, p
         case inputs.ConversationEnded():
             return conclude_after_hangup(state, input, now)
         case (
-            inputs.DialRefused() | inputs.DialLookedUp() | inputs.TelephonyStatusReported() | inputs.AnswerClassified()
+            inputs.DialRefused()
+            | inputs.DialLookedUp()
+            | inputs.TelephonyStatusReported()
+            | inputs.AnswerClassified()
+            | inputs.MessageReported()
+            | inputs.PersonRecognized()
         ):
             return Ignored("no attempt is in progress")
         case _:
@@ -209,6 +214,8 @@ def _decide_ended(state: Ended, input: Input, terms: Terms, now: datetime) -> De
             | inputs.DialLookedUp()
             | inputs.TelephonyStatusReported()
             | inputs.AnswerClassified()
+            | inputs.MessageReported()
+            | inputs.PersonRecognized()
             | inputs.ConversationEnded()
         ):
             return Ignored("the call has ended")

@@ -85,6 +85,8 @@ def _retry_outcome(
         return RetryOutcome.GOAL_MISSED if _is_goal_missed(state, terms) else None
     if state.hangup_reason is not None:
         return RetryOutcome.VOICEMAIL if state.hangup_reason is HangupReason.VOICEMAIL else None
+    if state.message is not None:
+        return RetryOutcome.VOICEMAIL
     match final_status:
         case CallStatus.BUSY | CallStatus.NO_ANSWER | CallStatus.FAILED:
             return None if isinstance(state, InProgress) else RetryOutcome(final_status.value)
@@ -127,7 +129,7 @@ def _final_status(state: Live, status: TelephonyStatus, reason: str | None) -> t
     """Returns the status of the call at the end of an attempt, and its reason.
 
     The first that applies determines them: the disposition (if the network reports ``completed``), the reason of our
-    hang-up, the network's status.
+    hang-up or that a machine answered, the network's status.
     """
     if state.disposition is not None and status is TelephonyStatus.COMPLETED:
         is_failed = state.disposition is Disposition.TECHNICAL_FAILURE
@@ -141,6 +143,8 @@ def _final_status(state: Live, status: TelephonyStatus, reason: str | None) -> t
             return CallStatus.FAILED, "a fax machine answered"
         case HangupReason.TOO_LONG:
             return CallStatus.COMPLETED, "the longest call time was reached"
+        case None if state.message is not None:
+            return CallStatus.VOICEMAIL, "a machine answered"
         case HangupReason.CONCLUDED | None:
             return CallStatus(status.value), reason
         case _:

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 
 from call_orchestrator.domain.dial_times import DialTimes
 from call_orchestrator.domain.retry_rules import EARLY_HANGUP, RetryRule
-from contracts.vocabulary import CallStatus, Disposition, HangupReason, RetryOutcome
+from contracts.vocabulary import CallStatus, Disposition, HangupReason, RetryOutcome, VoicemailDelivery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,7 @@ class Terms:
     """What was agreed for the call. `dial_within`: how long after its due time it may still be dialled.
 
     `dial_times`: when the calling policy permits a dial; None: always, as in builds before the calling policy.
+    `message_time`: the longest time for the message to a machine; None: there is no message, the line is closed.
     """
 
     max_retries: int
@@ -38,6 +39,7 @@ class Terms:
     dial_times: DialTimes | None = None
     goal: Disposition | None = None
     """The disposition that the campaign is for; None: a call with any disposition is complete."""
+    message_time: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +71,19 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """The message to the machine that answered. `is_after_beep`: its beep was heard, so it is certainly a machine."""
+
+    delivery: VoicemailDelivery = VoicemailDelivery.NONE
+    is_after_beep: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LiveState:
-    """An attempt in progress. `settlement_checks`: how often the provider was asked since its deadline first passed."""
+    """An attempt in progress. `settlement_checks`: how often the provider was asked since its deadline first passed.
+
+    `message`: the message that is left, or was left, to the machine that answered; None: a person may be on the line.
+    """
 
     attempt: int
     dialed_at: datetime
@@ -78,6 +91,7 @@ class LiveState:
     settlement_checks: int = 0
     hangup_reason: HangupReason | None = None
     disposition: Disposition | None = None
+    message: Message | None = None
     undialled_attempts: int = 0
     retries: Mapping[str, int] = field(default_factory=dict)
 

@@ -19,7 +19,7 @@ from uuid import UUID
 import uuid_utils
 
 from chassis.event_log import Conflict, Guard, StoredEvent
-from contracts import AudioFailed, Call, ConversationEnded, Event, SpeechHeard
+from contracts import AudioFailed, Call, ConversationEnded, Event, PersonRecognized, SpeechHeard
 from contracts.filters import call_state_filter
 from contracts.vocabulary import CallStatus
 from edge.application.calls import call_in, last_decision
@@ -30,6 +30,7 @@ from edge.domain.dialogue import (
     Answered,
     ClaimTurn,
     Dialogue,
+    MessageAwaited,
     Occurrence,
     ReadRemainder,
     RefuseText,
@@ -40,7 +41,15 @@ from edge.domain.dialogue import (
     play,
 )
 from edge.ports import CallLog, Speech, Unavailable
-from telephony.instructions import Instruction, PlayTurn, Utterance
+from telephony.instructions import (
+    MESSAGE_TURN,
+    HangUp,
+    Instruction,
+    PlayMessage,
+    PlayTurn,
+    SpeakMessage,
+    Utterance,
+)
 from telephony.provider import Report
 
 MAX_CLAIMS = 4
@@ -81,6 +90,17 @@ class DialogueService:
         """Appends that the callee has answered. Returns the instruction that plays or speaks the greeting."""
         call_id, answered = report.event.call_id, Answered(report.event.attempt)
         _, instruction = await asyncio.gather(self.record(report), self.respond(call_id, answered))
+        return instruction
+
+    async def leave_message(self, report: Report, awaited: MessageAwaited) -> Instruction:
+        """Returns the instruction that plays the message to a machine, or closes the line after it.
+
+        Appends the report if the message begins or has ended.
+        """
+        instruction = await self.respond(report.event.call_id, awaited)
+        is_reported = isinstance(instruction, HangUp if awaited.is_finished else PlayMessage | SpeakMessage)
+        if is_reported:
+            await self.record(report)
         return instruction
 
     async def respond(self, call_id: UUID, occurrence: Occurrence) -> Instruction:
@@ -135,6 +155,9 @@ class DialogueService:
         stored = await self._log.append(event, cause=cause, event_id=event_id, guard=guard)
         # Another replica may have stored this utterance first, at another turn.
         turn = stored.event.turn if isinstance(stored.event, SpeechHeard) else claim.turn
+        if claim.is_of_person:
+            person = PersonRecognized(call_id=dialogue.call_id, attempt=dialogue.attempt, turn=turn)
+            await self._log.append(person, cause=cause, event_id=f"{event_id}/person")
         return play(replace(dialogue, claimed_turn=turn, claimed_turn_sequence=stored.sequence), turn)
 
     async def _load(self, call_id: UUID, occurrence: Occurrence, *, is_exact: bool) -> _Loaded:
@@ -145,6 +168,13 @@ class DialogueService:
                 self._log.last_of_any_node(AudioFailed.subject_for(call_id)),  # it failed before the callee answered
             )
             return _loaded(newest, [failed] if failed else [], occurrence)
+        if isinstance(occurrence, MessageAwaited):
+            newest, heard, failed = await asyncio.gather(
+                last_decision(self._log, call_id),
+                self._log.last(SpeechHeard.subject_for(call_id)),
+                self._log.last(AudioFailed.subject_for(call_id)),
+            )
+            return _loaded(newest, [fact for fact in (heard, failed) if fact], occurrence)
         newest = await last_decision(self._log, call_id)
         return _loaded(newest, await self._read_facts(call_in(newest), occurrence, is_exact=is_exact), occurrence)
 
@@ -183,6 +213,9 @@ def _loaded(newest: StoredEvent, facts: Sequence[StoredEvent], occurrence: Occur
         is_line_open=call.may_use_line(call.attempt),
         has_ended=any(_has_ended(stored.event, call.attempt) for stored in facts),
         has_failed_audio=any(isinstance(stored.event, AudioFailed) for stored in facts),
+        message=call.voicemail.render(call.variables) if call.voicemail and call.voicemail_delivery else None,
+        is_after_beep=call.is_after_beep,
+        has_failed_message=any(_has_failed_message(stored.event, call.attempt) for stored in facts),
     )
     for stored, event in heard:
         if event.attempt != call.attempt:
@@ -191,6 +224,10 @@ def _loaded(newest: StoredEvent, facts: Sequence[StoredEvent], occurrence: Occur
         if isinstance(occurrence, UtteranceReceived) and stored.envelope.id == occurrence.utterance.event_id:
             dialogue = replace(dialogue, claimed_turn=event.turn, claimed_turn_sequence=stored.sequence)
     return _Loaded(dialogue, newest, heard[-1][0].sequence if heard else 0)
+
+
+def _has_failed_message(event: Event, attempt: int) -> bool:
+    return isinstance(event, AudioFailed) and (event.attempt, event.turn) == (attempt, MESSAGE_TURN)
 
 
 def _has_ended(event: Event, attempt: int) -> bool:

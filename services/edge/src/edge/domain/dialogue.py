@@ -24,6 +24,13 @@ A silence is an utterance without text and claims a turn like any other, with on
 synthesize the rest of the reply, the callee is silent because the line was. The provider's own voice then speaks the
 unplayed remainder, and the same turn is awaited again. A silence after that is a real one.
 
+Messages to machines
+--------------------
+When detection has found a machine, and the call has a message for it, voice redirects the call to `Webhook.MESSAGE`,
+and the message is played. What the callee says meanwhile is no turn of a conversation, with one exception: if no beep
+was heard, and the words are not those of a voicemail, a person has answered. The utterance then claims its turn, and
+the conversation goes on (docs/adr/0041).
+
 Reading the remainder takes time. `decide` therefore returns `ReadRemainder` only when it needs the text, and is called
 again with it, at most once.
 """
@@ -33,13 +40,17 @@ from typing import assert_never
 from uuid import UUID
 
 from contracts.vocabulary import CallStatus
+from edge.domain.machine_words import is_of_voicemail
 from telephony.instructions import (
     GREETING_TURN,
     HangUp,
     Instruction,
     Listen,
     PlayGreeting,
+    PlayMessage,
     PlayTurn,
+    RestartMessage,
+    SpeakMessage,
     SpeakText,
     Utterance,
 )
@@ -70,6 +81,12 @@ class Dialogue:
     """The sequence of the `speech.heard` of `last_turn`; 0: the greeting has none."""
     claimed_turn_sequence: int = 0
     """The sequence of the `speech.heard` of `claimed_turn`."""
+    message: str | None = None
+    """The message to the machine that answered, while it is left; none while a person may be on the line."""
+    is_after_beep: bool = False
+    """Whether the beep of the machine was heard."""
+    has_failed_message: bool = False
+    """Whether voice has failed to synthesize the message in this attempt."""
 
     def sequence_of(self, turn: int) -> int:
         """Returns the sequence of the turn's `speech.heard`, or 0 if it is not known."""
@@ -120,21 +137,34 @@ class RemainderReported:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageAwaited:
+    """The network asks for the message to a machine, or reports that it has played the message to its end."""
+
+    attempt: int
+    is_finished: bool
+    is_after_spoken_text: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TextReceived:
     """A person has sent a text over REST in place of an utterance. It belongs to the call's last attempt."""
 
     utterance: Utterance
 
 
-Occurrence = Answered | UtteranceReceived | RemainderReported | TextReceived
+Occurrence = Answered | UtteranceReceived | RemainderReported | MessageAwaited | TextReceived
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimTurn:
-    """Append `speech.heard` at `turn`; its reply is played next."""
+    """Append `speech.heard` at `turn`; its reply is played next.
+
+    `is_of_person`: append also that a person has answered, and not the machine that was found.
+    """
 
     turn: int
     utterance: Utterance
+    is_of_person: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +196,8 @@ def decide(dialogue: Dialogue, occurrence: Occurrence) -> Decision:
             return _after_utterance(dialogue, occurrence)
         case RemainderReported():
             return _after_remainder(dialogue, occurrence)
+        case MessageAwaited():
+            return _after_machine(dialogue, occurrence)
         case _:
             assert_never(occurrence)
 
@@ -183,7 +215,8 @@ def _speak(dialogue: Dialogue, turn: int, text: str) -> Instruction:
 
 
 def _after_text(dialogue: Dialogue, received: TextReceived) -> Decision:
-    is_talking = dialogue.is_line_open and dialogue.status is CallStatus.IN_PROGRESS and not dialogue.has_ended
+    is_in_progress = dialogue.is_line_open and dialogue.status is CallStatus.IN_PROGRESS
+    is_talking = is_in_progress and not dialogue.has_ended and dialogue.message is None
     return ClaimTurn(dialogue.last_turn + 1, received.utterance) if is_talking else RefuseText()
 
 
@@ -197,8 +230,13 @@ def _after_answer(dialogue: Dialogue) -> Decision:
 
 
 def _after_utterance(dialogue: Dialogue, received: UtteranceReceived) -> Decision:
+    is_person = _is_person(dialogue, received.utterance.text)
     if dialogue.claimed_turn is not None:
+        if is_person:  # a crash may have prevented the report that a person has answered
+            return ClaimTurn(dialogue.claimed_turn, received.utterance, is_of_person=True)
         return play(dialogue, dialogue.claimed_turn)
+    if dialogue.message is not None and not is_person:
+        return RestartMessage(dialogue.call_id, dialogue.attempt)
     if not received.utterance.text and not received.is_after_spoken_text and dialogue.has_failed_audio:
         if dialogue.remainder is None:
             return ReadRemainder(received.turn - 1)
@@ -206,7 +244,28 @@ def _after_utterance(dialogue: Dialogue, received: UtteranceReceived) -> Decisio
             return _speak(dialogue, received.turn - 1, dialogue.remainder)
     if dialogue.has_ended:
         return HangUp()
-    return ClaimTurn(max(received.turn, dialogue.last_turn + 1), received.utterance)
+    return ClaimTurn(max(received.turn, dialogue.last_turn + 1), received.utterance, is_of_person=is_person)
+
+
+def _is_person(dialogue: Dialogue, transcript: str) -> bool:
+    """Whether these words show that a person has answered, after a machine was found."""
+    is_machine_possible = dialogue.message is not None and not dialogue.is_after_beep
+    return is_machine_possible and bool(transcript) and not is_of_voicemail(transcript)
+
+
+def _after_machine(dialogue: Dialogue, awaited: MessageAwaited) -> Decision:
+    """Plays the message, or speaks it if voice could not synthesize it. After its end, the line is closed.
+
+    If the message was withdrawn meanwhile, the person on the line has spoken and hears the reply.
+    """
+    turn, sequence = dialogue.last_turn, dialogue.sequence_of(dialogue.last_turn)
+    if dialogue.message is None:
+        return play(dialogue, turn)
+    line = (dialogue.call_id, dialogue.attempt, dialogue.language, turn)
+    is_interruptible = not dialogue.is_after_beep
+    if dialogue.has_failed_message and not awaited.is_after_spoken_text:
+        return SpeakMessage(*line, dialogue.message, sequence, is_interruptible)
+    return HangUp() if awaited.is_finished else PlayMessage(*line, sequence, is_interruptible)
 
 
 def _after_remainder(dialogue: Dialogue, reported: RemainderReported) -> Decision:

@@ -22,6 +22,8 @@ from contracts import (
     Purpose,
     RequestedTerms,
     RetryableStatus,
+    VoicemailDelivery,
+    VoicemailPolicy,
 )
 from contracts.call import Permission
 from contracts.events.requests import PauseReason
@@ -61,6 +63,10 @@ class CallResource(BaseModel):
     outcome_retries: dict[str, int] = Field(description="retries so far, by outcome that has a rule in retry_policy")
     call_timeout_seconds: int = Field(description="maximum ring time")
     max_call_seconds: int = Field(description="maximum talk time")
+    voicemail: VoicemailPolicy | None = Field(description="message to leave when a machine answers; null: none")
+    voicemail_delivery: VoicemailDelivery | None = Field(
+        description="how much of the message was left in the last attempt; null: no machine answered, or no message"
+    )
     duration: int | None = Field(description="talk time in seconds, as the provider bills it")
     disposition: Disposition | None = Field(description="how the conversation ended")
     reason: str | None = Field(description="why the call has this status")
@@ -105,6 +111,8 @@ class CallResource(BaseModel):
             outcome_retries=call.outcome_retries,
             call_timeout_seconds=call.call_timeout_seconds,
             max_call_seconds=call.max_call_seconds,
+            voicemail=call.voicemail,
+            voicemail_delivery=call.voicemail_delivery,
             duration=call.duration_seconds,
             disposition=call.disposition,
             reason=call.reason,

@@ -20,14 +20,14 @@ from chassis import tracing
 from chassis.path_numbers import MAX_PATH_NUMBER
 from edge.application.dialogue import DialogueService
 from edge.application.errors import UnknownCall
-from edge.domain.dialogue import RemainderReported, UtteranceReceived
+from edge.domain.dialogue import MessageAwaited, RemainderReported, UtteranceReceived
 from edge.entrypoints.openapi import problems
 from edge.entrypoints.problems import problem
 from edge.metrics import WEBHOOK_SECONDS, WEBHOOKS
 from edge.ports import Unavailable
 from telephony.instructions import Instruction
 from telephony.provider import Form, InvalidProviderData, WebhookProvider
-from telephony.routes import AFTER_SEQUENCE, AFTER_SPOKEN_TEXT, FIRST_SENTENCE, MAX_SEQUENCE, Webhook
+from telephony.routes import AFTER_SEQUENCE, AFTER_SPOKEN_TEXT, FINISHED, FIRST_SENTENCE, MAX_SEQUENCE, Webhook
 
 logger = structlog.get_logger()
 
@@ -111,6 +111,23 @@ def _add_instruction_routes(router: APIRouter, provider: WebhookProvider, dialog
         utterance = provider.parse_utterance(turn, _form_of(request))
         received = UtteranceReceived(attempt, turn, utterance, is_after_spoken_text, after)
         return render(await dialogue.respond(call_id, received))
+
+    @router.post(Webhook.MESSAGE.template, name=Webhook.MESSAGE, **options)
+    async def message(
+        request: Request,
+        call_id: UUID,
+        attempt: Attempt,
+        is_finished: Annotated[
+            bool, Query(alias=FINISHED, description="the message was played to its end, or to where its audio ended")
+        ] = False,
+        is_after_spoken_text: Annotated[
+            bool, Query(alias=AFTER_SPOKEN_TEXT, description="the provider's own voice spoke the message")
+        ] = False,
+    ) -> Response:
+        """A machine answered: the message to it is played, and the line is closed after it."""
+        report = provider.parse_message(call_id, attempt, _form_of(request), is_finished=is_finished)
+        awaited = MessageAwaited(attempt, is_finished, is_after_spoken_text)
+        return render(await dialogue.leave_message(report, awaited))
 
     @router.post(Webhook.REMAINDER.template, name=Webhook.REMAINDER, **options)
     async def remainder(

@@ -146,7 +146,7 @@ def _error_code(value: object) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Twilio:
-    """Implements the ports `Telephony`, `SpokenFallback` and `CallDirectory`.
+    """Implements the ports `Telephony`, `SpokenFallback`, `MessageLine` and `CallDirectory`.
 
     `number` is the caller id; `callbacks` is the edge's public address, without a slash at its end.
     """
@@ -191,6 +191,11 @@ class Twilio:
         """Redirects the call to the edge (Twilio: *modify live calls*); an ended call is no error."""
         urls = wire.build_urls(self.callbacks)
         url = urls.remainder(call_id, attempt, turn, sentence, after_sequence=after_sequence)
+        await self._update(provider_call_id, url=url, method="POST")
+
+    async def redirect_to_message(self, provider_call_id: str, call_id: UUID, attempt: int) -> None:
+        """Redirects the call to the edge; an ended call is no error."""
+        url = wire.build_urls(self.callbacks).message(call_id, attempt)
         await self._update(provider_call_id, url=url, method="POST")
 
     async def fetch(self, provider_call_id: str) -> ProviderCall | None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 from uuid import UUID
 
-GREETING_TURN = 0
+from telephony.instructions import GREETING_TURN, MESSAGE_TURN
 
 S = TypeVar("S")
 
@@ -21,6 +21,11 @@ class TurnId:
     def is_greeting(self) -> bool:
         """Whether the turn is the greeting, whose text is the same in every attempt of the call."""
         return self.number == GREETING_TURN
+
+    @property
+    def is_message(self) -> bool:
+        """Whether the turn is the message to a machine."""
+        return self.number == MESSAGE_TURN
 
 
 @dataclass

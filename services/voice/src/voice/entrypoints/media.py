@@ -74,7 +74,8 @@ def build_routes(player: TurnPlayer, handover: Handover, key: bytes) -> list[Rou
     A request without a valid token gets 403, before anything is read. A request for an attempt that is not in progress
     gets 410, so nothing is synthesized for it.
 
-    With ``aside=true`` the audio is not played on the call's line, so a remainder is not handed over.
+    With ``aside=true`` the audio is not played on the call's line, so a remainder is not handed over. That of a message
+    to a machine is not either: at the end of the audio the edge finds the failure in the log, and repeats the message.
     """
 
     async def media(request: Request) -> Response:
@@ -96,6 +97,8 @@ def build_routes(player: TurnPlayer, handover: Handover, key: bytes) -> list[Rou
                 return await player.play(opened, write, is_on_line=is_on_line)
 
         def hand_over(remainder: UnplayedRemainder) -> None:
+            if turn.is_message:
+                return
             with structlog.contextvars.bound_contextvars(call_id=str(turn.call_id)):
                 handover.schedule(turn, remainder)
 

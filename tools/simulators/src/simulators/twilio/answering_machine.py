@@ -16,6 +16,11 @@ class Detection:
     seconds: float
 
     @property
+    def is_after_beep(self) -> bool:
+        """Whether the machine has just given its beep."""
+        return self.answered_by == "machine_end_beep"
+
+    @property
     def milliseconds(self) -> str:
         """The value of MachineDetectionDuration."""
         return str(round(self.seconds * 1000))
@@ -27,6 +32,14 @@ def detect(mode: str | None, behaviour: Behaviour) -> Detection | None:
         return None
     if behaviour is Behaviour.SILENT:
         return Detection("unknown", 5.0)
-    if behaviour is not Behaviour.VOICEMAIL:
+    if behaviour is Behaviour.FAX:
+        return Detection("fax", 4.1)
+    if behaviour not in (Behaviour.VOICEMAIL, Behaviour.MISTAKEN_HUMAN):
         return Detection("human", 2.9)
-    return Detection("machine_end_beep", 7.5) if mode == "DetectMessageEnd" else Detection("machine_start", 3.2)
+    if mode != "DetectMessageEnd":
+        return Detection("machine_start", 3.2)
+    return (
+        Detection("machine_end_beep", 7.5)
+        if behaviour is Behaviour.VOICEMAIL
+        else Detection("machine_end_silence", 3.6)
+    )

@@ -129,6 +129,8 @@ class CallLifecycle:
         if call.is_over:
             return
         call.entry.answered_by = detection.answered_by
+        if detection.is_after_beep:
+            call.entry.beep_at = now().isoformat()
         if (url := parameters.async_amd_status_callback) is None:
             return
         form = {

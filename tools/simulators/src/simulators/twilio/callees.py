@@ -10,7 +10,10 @@ from simulators.twilio.callee_phrases import ANSWERS, GOODBYES, LONG_ANSWERS, MA
 
 
 class Behaviour(StrEnum):
-    """What a callee does in one call. `refused` fails the create request; `invalid` fails the accepted call."""
+    """What a callee does in one call. `refused` fails the create request; `invalid` fails the accepted call.
+
+    `mistaken_human` is a person whom detection takes for a machine; it interrupts what is played.
+    """
 
     HUMAN = "human"
     BUSY = "busy"
@@ -21,6 +24,8 @@ class Behaviour(StrEnum):
     SILENT = "silent"
     VOICEMAIL = "voicemail"
     LONG_TALKER = "long_talker"
+    MISTAKEN_HUMAN = "mistaken_human"
+    FAX = "fax"
 
 
 DEFAULT_WEIGHTS: Mapping[Behaviour, float] = {
@@ -98,12 +103,12 @@ class Callee:
 
     def hangs_up_in_silence(self) -> bool:
         """Returns whether the callee hangs up now: after its goodbye, or after too many silent turns."""
-        if self.behaviour in (Behaviour.SILENT, Behaviour.VOICEMAIL):
+        if self.behaviour in (Behaviour.SILENT, Behaviour.VOICEMAIL, Behaviour.FAX):
             return self._silent_turns >= _MAX_SILENT_TURNS
         return self._silent_turns > 0
 
     def _text(self, language: Language) -> str | None:
-        if self.behaviour is Behaviour.SILENT:
+        if self.behaviour in (Behaviour.SILENT, Behaviour.FAX):
             return None
         if self.behaviour is Behaviour.VOICEMAIL:
             return MACHINE_GREETING[language] if self._turn == 1 else None
@@ -120,6 +125,8 @@ class Callee:
         return phrases[(self._first_phrase + self._turn) % len(phrases)]
 
     def _barge_in_seconds(self) -> float:
+        if self.behaviour is Behaviour.MISTAKEN_HUMAN and self._turn == 2:
+            return self.draw.uniform(1.0, 3.0)
         may_interrupt = self.behaviour in (Behaviour.HUMAN, Behaviour.LONG_TALKER) and self._turn > 1
         interrupts = may_interrupt and self.draw.random() < _BARGE_IN_PROBABILITY
         return self.draw.uniform(1.0, 3.0) if interrupts else math.inf

@@ -73,7 +73,10 @@ class ErrorEntry:
 
 @dataclass
 class CallEntry:
-    """One accepted create request. `status` is the resource's; `duration` is in simulated seconds since the answer."""
+    """One accepted create request. `status` is the resource's; `duration` is in simulated seconds since the answer.
+
+    `beep_at` is when the voicemail gave its beep, if one answered and detection waited for it.
+    """
 
     sid: str
     to: str
@@ -85,6 +88,7 @@ class CallEntry:
     duration: int | None = None
     answered_by: str | None = None
     ended_by: str | None = None
+    beep_at: str | None = None
     statuses: list[StatusEntry] = field(default_factory=list)
     webhooks: list[WebhookEntry] = field(default_factory=list)
     plays: list[PlayEntry] = field(default_factory=list)

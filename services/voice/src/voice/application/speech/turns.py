@@ -16,7 +16,7 @@ from chassis.event_log import EventLog, StoredEvent
 from contracts import AudioRequested, Call, CallDecision, ReplyGenerated, SentenceAudio
 from providers import RequestFailed
 from voice.application.call_state import load_state
-from voice.application.speech.greetings import greeting_sentence
+from voice.application.speech.prepared_clips import greeting_sentence, message_sentence
 from voice.application.speech.synthesis import Sentence, SpeechSynthesis
 from voice.domain.playback import Playback, UnplayedRemainder
 from voice.domain.turns import SentenceOrder, TurnId
@@ -112,7 +112,7 @@ class TurnPlayer:
         understood. That sentence is recorded as failed, and the remainder from its beginning is returned. A turn that
         is not played on the call's line (`is_on_line`) has no remainder to speak.
         """
-        output = _Output(write, is_measured=not turn.id.is_greeting)
+        output = _Output(write, is_measured=not (turn.id.is_greeting or turn.id.is_message))
         ready: _Ready = []
         try:
             failure = await self._play(turn, output.send, ready)
@@ -193,6 +193,10 @@ class TurnPlayer:
         turn, state = opened.id, opened.state
         if turn.is_greeting:
             yield greeting_sentence(state.event.call, turn.attempt, state.envelope)
+            return
+        if turn.is_message:
+            if message := message_sentence(state.event.call, turn.attempt, state.envelope):
+                yield message
             return
         order = SentenceOrder[Sentence]()
         clock = asyncio.get_running_loop().time

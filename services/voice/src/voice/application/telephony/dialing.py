@@ -32,7 +32,7 @@ from contracts import CallStatus, CallStatusChanged, DialPlaced, DialRefused, Di
 from contracts.call import Call
 from telephony.dial_failures import DialFailed, FailureClass
 from voice.application.call_state import load_call
-from voice.application.speech.greetings import Greetings
+from voice.application.speech.prepared_clips import PreparedClips, greeting_sentence
 from voice.application.telephony.attempts import (
     CALLED_OFF,
     MAX_PENDING_SECONDS,
@@ -64,7 +64,7 @@ class Dialing:
         self,
         calls: EventLog,
         telephony: Telephony,
-        greetings: Greetings,
+        clips: PreparedClips,
         *,
         gate: DialGate | None = None,
         rate_limiter: DialRateLimiter | None = None,
@@ -73,7 +73,7 @@ class Dialing:
     ) -> None:
         self._calls = calls
         self._telephony = telephony
-        self._greetings = greetings
+        self._clips = clips
         self._gate = gate
         self._rate_limiter = rate_limiter
         self._request_window_seconds = request_window_seconds
@@ -90,7 +90,7 @@ class Dialing:
         call_id, attempt = event.call.call_id, event.attempt
         if is_redelivered and not _is_dialing(await load_call(self._calls, call_id), attempt):
             return
-        await self._greetings.prepare(event.call, attempt, cause)
+        await self._clips.prepare(greeting_sentence(event.call, attempt, cause))
         if self._gate is None or (is_redelivered and await is_claimed(self._calls, call_id, attempt)):
             await self._dial_once(event.call, attempt, cause, may_be_claimed=is_redelivered)
             return

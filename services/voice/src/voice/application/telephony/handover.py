@@ -86,10 +86,10 @@ class Handover:
         return True
 
     async def _is_overtaken(self, turn: TurnId) -> bool:
-        """Returns whether the callee has begun a later turn or the line of the attempt is closed."""
+        """Returns whether the callee has begun a later turn, a machine gets its message, or the line is closed."""
         last = await self._calls.last(SpeechHeard.subject_for(turn.call_id))
         utterance = last.event if last else None
         if isinstance(utterance, SpeechHeard) and (utterance.attempt, utterance.turn) > (turn.attempt, turn.number):
             return True
         call = await load_call(self._calls, turn.call_id)
-        return call is not None and not call.may_use_line(turn.attempt)
+        return call is not None and (not call.may_use_line(turn.attempt) or call.voicemail_delivery is not None)

@@ -1,0 +1,95 @@
+"""Sentences whose text follows from the call: greetings and messages to machines. Their clips are prepared.
+
+A greeting is the first paragraph of the call's script, so no event has to request it (docs/adr/0030). When voice is
+ordered to dial, it stores the greeting as a clip. A message is stored before the line is redirected to it. If a clip
+cannot be prepared, `audio.failed` is appended; otherwise an unanswered call has no event about its greeting.
+"""
+
+import asyncio
+
+import structlog
+
+from chassis.event_log import StoredEvent
+from contracts import AudioRequested, Call, Envelope
+from contracts.script import render_greeting
+from providers import RequestFailed
+from telephony.instructions import GREETING_TURN, MESSAGE_TURN
+from voice.application.speech.synthesis import Sentence, SpeechSynthesis
+
+MAX_PREPARATION_SECONDS = 4.0
+
+logger = structlog.get_logger()
+
+
+def greeting_sentence(call: Call, attempt: int, cause: Envelope) -> Sentence:
+    """Returns the greeting of a call, as a sentence of `cause`, the event because of which it is spoken."""
+    text = render_greeting(call.script_template, call.variables)
+    return _sentence(call, attempt, GREETING_TURN, text, cause)
+
+
+def message_sentence(call: Call, attempt: int, cause: Envelope) -> Sentence | None:
+    """Returns the message of a call to a machine, as `greeting_sentence`; none if it has no message."""
+    if call.voicemail is None:
+        return None
+    return _sentence(call, attempt, MESSAGE_TURN, call.voicemail.render(call.variables), cause)
+
+
+def _sentence(call: Call, attempt: int, turn: int, text: str, cause: Envelope) -> Sentence:
+    request = AudioRequested(
+        call_id=call.call_id,
+        attempt=attempt,
+        turn=turn,
+        sentence=0,
+        text=text,
+        language=call.language,
+        is_reusable=True,
+    )
+    return StoredEvent(request, cause, 0)
+
+
+class PreparedClips:
+    """Stores sentences as clips. One process synthesizes a text once, however many calls wait for it."""
+
+    def __init__(self, synthesis: SpeechSynthesis, *, max_wait_seconds: float = MAX_PREPARATION_SECONDS) -> None:
+        self._synthesis = synthesis
+        self._max_wait_seconds = max_wait_seconds
+        self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+
+    async def prepare(self, sentence: Sentence) -> None:
+        """Stores the sentence as a clip, waiting a few seconds at most. A failure does not stop the call (law 9).
+
+        A failed synthesis is recorded, so that the provider's voice speaks the sentence as soon as it is to be heard.
+        """
+        try:
+            async with asyncio.timeout(self._max_wait_seconds):
+                await self._prepare(sentence.event)
+        except RequestFailed as error:
+            await self._record_failure(sentence, str(error))
+        except Exception as error:  # noqa: BLE001  the call proceeds without the clip
+            logger.warning("clip_not_ready", turn=sentence.event.turn, error=type(error).__name__)
+
+    async def aclose(self) -> None:
+        """Cancels the syntheses in progress."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _prepare(self, request: AudioRequested) -> None:
+        key = request.language, request.text
+        if key not in self._tasks:
+            task = asyncio.create_task(self._synthesis.prepare(request))
+            self._tasks[key] = task
+            task.add_done_callback(lambda done: self._remove(key, done))
+        await asyncio.shield(self._tasks[key])
+
+    def _remove(self, key: tuple[str, str], done: asyncio.Task[None]) -> None:
+        del self._tasks[key]
+        if not done.cancelled() and (error := done.exception()) is not None:
+            logger.warning("clip_failed", error=type(error).__name__)
+
+    async def _record_failure(self, sentence: Sentence, reason: str) -> None:
+        try:
+            await self._synthesis.record_failure(sentence, reason)
+        except Exception as error:  # noqa: BLE001  the call proceeds, and the sentence is tried again when it is played
+            logger.warning("failure_not_recorded", error=type(error).__name__)

@@ -1,0 +1,102 @@
+"""Who answers decides what follows: machines get their message, people a conversation. With the real services."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from centralita.embedded.system import System, running
+from telephony.instructions import MESSAGE_TURN
+
+ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
+MESSAGE = "Hello {{name}}, this is the clinic. Please call us back about your appointment."
+
+
+class Line:
+    """Calls callees of a given behaviour, and reads what the simulated network recorded."""
+
+    def __init__(self, system: System, http: httpx.AsyncClient) -> None:
+        self._control = system.vendors.control
+        self._http = http
+        self._numbers = count(100)
+
+    async def call(self, name: str, behaviour: str, **fields: object) -> dict[str, Any]:
+        """Calls a callee, and returns the call when it has ended."""
+        number = f"+1212555{next(self._numbers):04d}"
+        await self._http.put(f"{self._control}/_simulator/callees/{number}", json={"behaviour": behaviour})
+        body = {
+            "campaign_id": "answers",
+            "contact_id": name,
+            "request_id": name,
+            "phone_number": number,
+            "script_template": "Hello {{name}}, this is the clinic.\n\nConfirm the appointment tomorrow at ten.",
+            "variables": {"name": "Ada"},
+            "language": "en",
+            **fields,
+        }
+        created = await self._http.post("/api/v1/calls", json=body)
+        assert created.status_code == 201, created.text
+        async with asyncio.timeout(90):
+            while not (call := (await self._http.get(created.headers["Location"])).json())["ended_at"]:
+                await asyncio.sleep(0.1)
+        return dict(call)
+
+    async def events(self, call: dict[str, Any]) -> list[str]:
+        """Returns the names of the call's events, in the order of the log."""
+        events = (await self._http.get(f"/api/v1/calls/{call['id']}/events")).json()
+        return [event["type"].rpartition(".")[0] for event in events]
+
+    async def entry(self, call: dict[str, Any]) -> dict[str, Any]:
+        """Returns what the network recorded of the call."""
+        ledger = (await self._http.get(f"{self._control}/_simulator/ledger")).json()
+        return next(entry for entry in ledger["calls"] if entry["sid"] == call["twilio_sid"])
+
+
+@pytest.fixture
+async def line(tmp_path: Path) -> AsyncIterator[Line]:
+    settings = {"API_KEYS": "k"}
+    headers = {"X-API-Key": "k"}
+    async with (
+        running(tmp_path, environment=ENVIRONMENT, seed=3, speed=10, settings=settings) as system,
+        httpx.AsyncClient(base_url=system.edge_url, headers=headers, timeout=20) as http,
+    ):
+        yield Line(system, http)
+
+
+def spoken(entry: dict[str, Any]) -> list[str]:
+    """Returns what was played on the line, by the last part of its path, in order."""
+    return [play["url"].partition("?")[0].rpartition("/")[2] for play in entry["plays"]]
+
+
+async def test_who_answers_decides_what_follows(line: Line) -> None:
+    voicemail = {"message": MESSAGE}
+    machine, silent_machine, person, fax = await asyncio.gather(
+        line.call("machine", "voicemail", voicemail=voicemail),
+        line.call("machine without a message", "voicemail"),
+        line.call("person", "mistaken_human", voicemail=voicemail),
+        line.call("fax", "fax", voicemail=voicemail),
+    )
+
+    assert (machine["status"], machine["voicemail_delivery"]) == ("voicemail", "whole")
+    events = await line.events(machine)
+    steps = ("telephony.answer_classified", "call.message_requested", "call.message_started", "call.hangup_requested")
+    assert [event for event in events if event in steps] == list(steps)
+    entry = await line.entry(machine)
+    assert spoken(entry) == ["0", str(MESSAGE_TURN)]
+    assert entry["plays"][-1]["outcome"] == "played"
+    assert entry["plays"][-1]["at"] > entry["beep_at"], "the message begins after the beep"
+
+    assert (silent_machine["status"], silent_machine["voicemail_delivery"]) == ("voicemail", None)
+    assert spoken(await line.entry(silent_machine)) == ["0"]
+
+    assert (person["status"], person["voicemail_delivery"]) == ("completed", None)
+    assert person["disposition"]
+    events = await line.events(person)
+    assert events.index("call.message_withdrawn") < events.index("reply.generated") < events.index("conversation.ended")
+
+    assert (fax["status"], fax["error_message"]) == ("failed", "a fax machine answered")
+    assert spoken(await line.entry(fax)) == ["0"]
