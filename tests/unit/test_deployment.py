@@ -280,11 +280,11 @@ def test_caddy_accepts_bodies_of_twice_the_limits_of_the_edge_which_answers() ->
     assert int(rest) * 1000**2 == 2 * MAX_BODY_BYTES
 
 
-def test_caddy_limits_the_time_of_slow_clients_but_not_that_of_a_stream() -> None:
+def test_caddy_limits_the_time_of_slow_clients_but_not_that_of_a_stream_or_a_file() -> None:
     timeouts = re.search(r"timeouts {\n(.*?)\t\t}\n", (ROOT / "deploy/Caddyfile").read_text(), re.DOTALL)
     assert timeouts
     names = set(re.findall(r"^\t\t\t(\w+) \d+[sm]$", timeouts[1], re.MULTILINE))
-    assert names == {"read_header", "read_body", "idle", "write_idle"}
+    assert names == {"read_header", "read_body_idle", "idle", "write_idle"}
 
 
 def test_nats_is_published_to_this_machine_by_a_network_of_its_own(composed: dict[str, Any]) -> None:

@@ -37,7 +37,8 @@ def contact(number: str = NEW_YORK, **given: object) -> ContactRequested:
 
 
 async def create(client: Client, **terms: object) -> None:
-    command = CampaignCreateRequested(campaign_id="spring", terms=RequestedTerms.model_validate(terms))
+    given = {"script_template": "Hello.", **terms}
+    command = CampaignCreateRequested(campaign_id="spring", terms=RequestedTerms.model_validate(given))
     assert (await outcome_of(client, command)).accepted
 
 

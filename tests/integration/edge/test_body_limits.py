@@ -14,11 +14,13 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 from contracts import Call
 from edge.entrypoints import webhooks
 from edge.entrypoints.body_limit import MAX_BODY_BYTES, MAX_WEBHOOK_BYTES
+from edge.entrypoints.contacts import MAX_IMPORT_BYTES
 from edge.entrypoints.webhooks import MAX_FIELDS
 
 OnAPort = Callable[[ASGIApp], AbstractAsyncContextManager[str]]
 CALL = "5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11"
 WEBHOOK = f"/twilio/status/{CALL}/1"
+CONTACTS = "/api/v1/campaigns/spring/contacts"
 SIGNED = {"X-Twilio-Signature": "forged"}
 KEY = {"X-API-Key": API_KEY}
 PART = b"a" * 16_384
@@ -77,6 +79,12 @@ class Sender:
         ("/api/v1/calls", {"Content-Length": str(MAX_BODY_BYTES + 1)}, 413, MAX_BODY_BYTES, False),
         ("/api/v1/calls", KEY, 413, MAX_BODY_BYTES, True),
         (f"/api/v1/calls/{CALL}/retry", {"X-API-Key": secret_of("reader")}, 403, MAX_BODY_BYTES, False),
+        (CONTACTS, {}, 401, MAX_BODY_BYTES, False),
+        (CONTACTS, {"X-API-Key": "wrong"}, 401, MAX_BODY_BYTES, False),
+        (CONTACTS, {"X-API-Key": secret_of("reader")}, 403, MAX_BODY_BYTES, False),
+        (CONTACTS, {"Content-Length": str(MAX_IMPORT_BYTES + 1)}, 413, MAX_BODY_BYTES, False),
+        (CONTACTS, KEY, 415, MAX_BODY_BYTES, False),
+        (CONTACTS, {**KEY, "Content-Type": "text/csv"}, 409, MAX_BODY_BYTES, False),
         ("/nowhere", {}, 404, MAX_BODY_BYTES, False),
     ],
 )

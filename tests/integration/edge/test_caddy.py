@@ -79,7 +79,7 @@ async def proxied(settings: Settings, on_a_port: OnAPort, tmp_path: Path) -> Asy
     """A client of Caddy, with a valid key."""
     provider = TwilioWebhooks("token", "https://calls.example.com", "https://calls.example.com")
     app = create_app(
-        Dependencies(None, None, None, None, None, None, provider, None, None),  # type: ignore[arg-type]
+        Dependencies(None, None, None, None, None, None, provider, None, None, None, None),  # type: ignore[arg-type]
         keys=settings.api_keys,
         limit=RequestLimit(50, 100),
         trusted_proxies=[IPv4Network("127.0.0.1")],
@@ -102,6 +102,8 @@ async def test_caddy_limits_bodies_and_names_the_client(proxied: httpx.AsyncClie
         (WEBHOOK, signed, MAX_WEBHOOK_BYTES, 403),
         ("/api/v1/calls", {}, MAX_BODY_BYTES, 422),
     )
+    contacts = "/api/v1/campaigns/spring/contacts"
+    assert (await proxied.post(contacts, content=b"a" * 4 * MAX_BODY_BYTES)).status_code == 415
     for path, headers, limit, below in limits:
         assert (await proxied.post(path, content=b"a" * limit, headers=headers)).status_code == below
         assert (await proxied.post(path, content=b"a" * (limit + 1), headers=headers)).status_code == 413

@@ -19,6 +19,8 @@ replicated. If the leader dies meanwhile, that message may be lost."""
 _STORE_FAILED = 10_077
 """The server's error code if a message cannot be stored, such as in a full stream. It has the status 503, as if there
 were no leader, but another try cannot succeed at once."""
+SUBJECT_TAKEN = "maximum messages per subject"
+"""The begin of its description of that error if a message of a work queue is on the same subject."""
 _NO_ANSWER = (NoRespondersError, NoStreamResponseError, ServiceUnavailableError, TimeoutError)
 
 T = TypeVar("T")
@@ -29,6 +31,11 @@ def is_stream_full(error: Exception) -> bool:
     if not isinstance(error, APIError) or error.err_code != _STORE_FAILED:
         return False
     return "maximum" in (error.description or "")
+
+
+def is_subject_taken(error: APIError) -> bool:
+    """Whether the server refused a message of a work queue because one is on the same subject already."""
+    return error.err_code == _STORE_FAILED and SUBJECT_TAKEN in (error.description or "")
 
 
 async def retry_until_leader(request: Callable[[], Awaitable[T]]) -> T:

@@ -1,12 +1,14 @@
 """How a request for a contact becomes a waiting contact: shared by edge, which imports files, and call-orchestrator."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from contracts.callees import Callee
-from contracts.campaign import Campaign
+from contracts.campaign import Campaign, CampaignTerms
 from contracts.events.contacts import ContactAdded, ContactGroupAdded
 from contracts.events.requests import ContactRequested
 from contracts.number_digests import NumberDigests
+from contracts.script import accepts_all_values, greeting_refusals, missing_variables, size_refusals
 
 
 def campaign_refusal(campaign: Campaign, now: datetime) -> str | None:
@@ -17,7 +19,30 @@ def campaign_refusal(campaign: Campaign, now: datetime) -> str | None:
         return "campaign_id: the campaign is finished; create another one"
     if campaign.ends_at and campaign.ends_at <= now:
         return "ends_at: the period of the campaign is over; change it first"
+    if campaign.terms.script_template is None:
+        return "script_template: the campaign has no script for its contacts; change it first"
     return None
+
+
+class ContactScript:
+    """The script of a campaign's contacts, with the values that the terms have."""
+
+    def __init__(self, terms: CampaignTerms) -> None:
+        self._template = terms.script_template or ""
+        self._values = terms.variables
+        self.required = tuple(missing_variables(self._template, terms.variables))
+        """The variables that each contact must have."""
+        self._is_always_acceptable = accepts_all_values(self._template)
+
+    def refusals(self, variables: Mapping[str, str]) -> list[str]:
+        """Returns why the script with the values of a contact is refused, one line per field; empty if it is not."""
+        missing = [name for name in self.required if name not in variables]
+        if missing:
+            return [f"variables.{name}: the script of the campaign needs this value; give it" for name in missing]
+        if self._is_always_acceptable:
+            return []
+        values = {**self._values, **variables}
+        return size_refusals(self._template, values) or greeting_refusals(self._template, values)
 
 
 def waiting_contact(request: ContactRequested, callee: Callee, digests: NumberDigests, now: datetime) -> ContactAdded:

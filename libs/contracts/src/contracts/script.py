@@ -11,6 +11,9 @@ greeting nor begin a paragraph.
 import re
 from collections.abc import Mapping
 
+from contracts.texts import MAX_VALUE_CHARACTERS
+
+_MAX_CHARACTER_BYTES = 4
 MAX_SCRIPT_BYTES = 32_768
 """The longest script with its values filled in, in UTF-8."""
 _FALLBACK = re.compile(r"\s*fallback:", re.IGNORECASE)
@@ -43,6 +46,14 @@ def size_refusals(template: str, variables: Mapping[str, str]) -> list[str]:
 def template_size_refusals(template: str) -> list[str]:
     """Returns why a template is too long without its values; empty if it is not."""
     return size_refusals(template, dict.fromkeys(_placeholders(template), ""))
+
+
+def accepts_all_values(template: str) -> bool:
+    """Whether the script is short enough and has a greeting, whatever acceptable values its variables have."""
+    max_bytes = (
+        len(template.encode()) + len(_PLACEHOLDER.findall(template)) * MAX_VALUE_CHARACTERS * _MAX_CHARACTER_BYTES
+    )
+    return max_bytes <= MAX_SCRIPT_BYTES and bool(_PLACEHOLDER.sub("", greeting(template)).strip())
 
 
 def is_empty(template: str, variables: Mapping[str, str]) -> bool:

@@ -10,8 +10,6 @@ from contracts.audit import ALL_ENTRIES
 from contracts.events.timers import SCHEDULES_OF_CALLS, TimerDue, fired_subject
 
 MEGABYTE = 1024 * 1024
-MAX_MESSAGES_ERROR = 10077
-"""The server's error code for a second message on a subject of a work queue (nats-server ``errors.json``)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
+MAX_VARIABLES = 100
 MAX_NAME_CHARACTERS = 64
 MAX_VALUE_CHARACTERS = 200
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

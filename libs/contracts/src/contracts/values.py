@@ -8,6 +8,7 @@ import phonenumbers
 from pydantic import AfterValidator, Field, StringConstraints
 
 from contracts.numbers import line_type, parsed
+from contracts.texts import MAX_VARIABLES
 
 CALL_NAMESPACE = UUID("5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11")
 """The name space of call ids. It is public, so that any language computes the same id from a request id."""
@@ -71,4 +72,4 @@ Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[A-Z]{2})?$"), 
 MIN_RING_SECONDS = 5
 RingTime = Annotated[int, Field(ge=MIN_RING_SECONDS, le=600)]
 Script = Annotated[str, StringConstraints(min_length=1, max_length=20_000, strip_whitespace=True)]
-Variables = Annotated[dict[str, Annotated[str, StringConstraints(max_length=2_000)]], Field(max_length=100)]
+Variables = Annotated[dict[str, Annotated[str, StringConstraints(max_length=2_000)]], Field(max_length=MAX_VARIABLES)]

@@ -8,9 +8,12 @@ from starlette.types import ASGIApp
 
 from chassis.background import run_in_background
 from chassis.serve import Bus, operations
+from chassis.settings import key_bytes
 from contracts.buckets import DIALS
-from contracts.streams import CALLS, REQUESTS
+from contracts.number_digests import NumberDigests
+from contracts.streams import CALLS, CONTACTS, REQUESTS
 from edge.adapters.backlog import NatsBacklog
+from edge.adapters.contacts import NatsContacts
 from edge.adapters.dials import NatsDialCounter
 from edge.adapters.feed import NatsEventFeed
 from edge.adapters.nats import NatsAudit, NatsCallLog, NatsRequests, NatsStatistics
@@ -19,6 +22,7 @@ from edge.application.acts import Acts
 from edge.application.bulk_retry import BulkRetry
 from edge.application.calls import Calls
 from edge.application.campaigns import Campaigns
+from edge.application.contact_import import ContactImports
 from edge.application.dial_cap import DialCap
 from edge.application.dialogue import DialogueService
 from edge.application.event_streams import EventStreams
@@ -51,6 +55,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     )
     acts = Acts(calls, campaigns, BulkRetry(requests, statistics, backlog), audit, dial_cap)
     feed = NatsEventFeed(bus.client)
+    contacts = NatsContacts(bus.client, bus.log(CONTACTS))
     bus.before_drain.push_async_callback(feed.close)
     async with (
         http_client() as http,
@@ -70,6 +75,8 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
                 provider,
                 wrong_keys,
                 EventStreams(feed, acts),
+                contacts,
+                ContactImports(contacts, campaigns, NumberDigests(key_bytes(settings.number_digest_key))),
             ),
             keys=settings.api_keys,
             limit=RequestLimit(settings.rest_requests_per_second, settings.rest_burst),

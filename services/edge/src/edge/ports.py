@@ -17,10 +17,13 @@ from contracts import (
     CampaignListQuery,
     CampaignStatistics,
     CommandOutcome,
+    ContactAdded,
+    ContactGroupAdded,
     Envelope,
     Event,
 )
 from contracts.audit import AuditEntry
+from contracts.queries import CallingTimes, CallingTimesQuery
 from telephony.instructions import PlayTurn
 
 
@@ -160,6 +163,56 @@ class Statistics(Protocol):
 
     async def list_campaigns(self, query: CampaignListQuery) -> CampaignList:
         """Returns one page of campaigns."""
+
+
+class Importer(Protocol):
+    """Adds the contacts of one import, or in a dry run finds out which ones would be added."""
+
+    async def add(self, contact: ContactAdded, line: int, on_result: Callable[[bool], None]) -> None:
+        """Begins to add a contact; waits while too many are in progress.
+
+        `on_result` is called later: True if the contact is added, False if its number waits already. Raises
+        Unavailable.
+        """
+
+    async def flush(self) -> None:
+        """Returns when each contact has its result. Raises Unavailable."""
+
+    def first_open_line(self) -> int | None:
+        """Returns the first line whose contact has no result yet; None: each has one."""
+
+    def close(self) -> None:
+        """Forgets the contacts that have no result yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContactPage:
+    """Waiting contacts in the order in which they were added, each with its sequence."""
+
+    contacts: Sequence[tuple[int, ContactAdded]]
+    has_more: bool
+
+
+class Contacts(Protocol):
+    """The contacts of campaigns that wait for their calls. Every method raises Unavailable."""
+
+    async def groups(self, campaign_id: str) -> set[str]:
+        """Returns the zone groups of a campaign."""
+
+    async def add_group(self, group: ContactGroupAdded) -> None:
+        """Adds a group, if the campaign does not have it."""
+
+    def importer(self) -> Importer:
+        """Returns an importer that adds contacts."""
+
+    async def waiting(self, subjects: Sequence[str]) -> set[str]:
+        """Returns those of the subjects of contacts on which a contact waits."""
+
+    async def page(self, campaign_id: str, *, after_sequence: int, limit: int) -> ContactPage:
+        """Returns the waiting contacts of a campaign after a sequence."""
+
+    async def calling_times(self, query: CallingTimesQuery) -> CallingTimes:
+        """Returns when a group of contacts may first be called in a campaign. call-orchestrator answers."""
 
 
 FeedEvent = StoredEvent | UnreadableEvent

@@ -9,7 +9,7 @@ from call_orchestrator.application.stored import load_campaign
 from call_orchestrator.ports import Log, WaitingContacts
 from contracts import CommandOutcome, ContactRequested, Envelope
 from contracts.callees import callee_of
-from contracts.contacts import campaign_refusal, group_of, waiting_contact
+from contracts.contacts import ContactScript, campaign_refusal, group_of, waiting_contact
 from contracts.number_digests import NumberDigests
 
 DUPLICATE = "phone_number: a contact with this number already waits in the campaign"
@@ -42,6 +42,8 @@ class NewContacts:
         stored = await load_campaign(self._log, request.campaign_id)
         if refusal := campaign_refusal(stored.campaign, now):
             return _refused(request, refusal)
+        if stored.campaign.terms and (refusals := ContactScript(stored.campaign.terms).refusals(request.variables)):
+            return _refused(request, refusals[0])
         callee = callee_of(request.phone_number, request.time_zone)
         times = calling_times(stored.campaign, callee, self._policy, now)
         if times.first_at is None:

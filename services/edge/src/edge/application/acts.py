@@ -32,6 +32,7 @@ from edge.application.calls import CallDetails, Calls, StoredRequest
 from edge.application.campaigns import Campaign, Campaigns
 from edge.application.dial_cap import DialCap, further_dials
 from edge.application.errors import CampaignNotAllowed, DailyCapReached, KeyReused, NotInProgress, Refused, UnknownCall
+from edge.application.import_result import ImportCounts, ImportResult
 from edge.application.keys import Key
 from edge.application.masking import mask_call, mask_campaign, mask_numbers, mask_request
 from edge.application.recent import RecentlySeen
@@ -195,6 +196,21 @@ class Acts:
         page, _ = await trail.surround(retry, lambda page: page.model_dump(exclude={"campaign_id"}))
         return page
 
+    async def import_contacts(
+        self, key_name: str, counts: ImportCounts, work: Callable[[], Awaitable[None]]
+    ) -> ImportResult:
+        """Runs the import and returns its result; a dry run is no act. Raises Refused and ImportInterrupted."""
+
+        async def run() -> tuple[ImportResult, bool]:
+            await work()
+            return counts.result(), True
+
+        if counts.is_dry_run:
+            return (await run())[0]
+        trail = AuditTrail(self._audit, act="campaign.import_contacts", target=counts.campaign_id, key_name=key_name)
+        result, _ = await trail.surround(run, _counts_of)
+        return result
+
     async def record_refusal(self, key_name: str, act: str, target: str, reasons: Sequence[str]) -> None:
         """Appends an entry for an act that was refused before its target was read."""
         trail = AuditTrail(self._audit, act=act, target=target, key_name=key_name)
@@ -205,6 +221,10 @@ def _changed_terms(before: Campaign, command: CampaignChangeRequested) -> tuple[
     """Returns the names of the terms that the command changes."""
     terms = before.terms.model_dump() if before.terms else {}
     return tuple(name for name, value in command.terms.model_dump().items() if terms.get(name) != value)
+
+
+def _counts_of(result: ImportResult) -> dict[str, Any]:
+    return result.model_dump(include={"rows", "added", "duplicates", "refused"})
 
 
 def _status_of(stored: StoredRequest) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from contracts import CampaignCommand, CampaignDecision, CampaignId, CampaignStatus, CampaignTerms
+from contracts.campaign import Campaign as CampaignState
 from contracts.filters import campaign_state_filter
 from edge.application.calls import raise_if_refused, raise_if_unacceptable
 from edge.application.errors import Refused
@@ -34,12 +35,16 @@ class Campaigns:
         self._log = log
         self._requests = requests
 
-    async def get(self, campaign_id: CampaignId) -> Campaign:
-        """Returns the campaign as its last event describes it."""
+    async def state(self, campaign_id: CampaignId) -> CampaignState:
+        """Returns the campaign as its last event carries it."""
         last = await self._log.last(campaign_state_filter(campaign_id))
         if last is None or not isinstance(last.event, CampaignDecision):
-            return Campaign(campaign_id=campaign_id)
-        state = last.event.campaign
+            return CampaignState(campaign_id=campaign_id)
+        return last.event.campaign
+
+    async def get(self, campaign_id: CampaignId) -> Campaign:
+        """Returns the campaign as its last event describes it."""
+        state = await self.state(campaign_id)
         return Campaign(
             campaign_id=campaign_id,
             status=state.status,

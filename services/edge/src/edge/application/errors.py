@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from edge.application.keys import Key, Scope
+from edge.ports import Unavailable
 
 
 class UnknownCall(Exception):
@@ -59,7 +60,7 @@ class Refused(Exception):
 
 
 class Unacceptable(Refused):
-    """The request is not acceptable now, such as a scheduled time that is too far ahead. It was not sent."""
+    """The request is not acceptable now, such as a scheduled time that is too far ahead. Nothing was sent."""
 
 
 class RetriesExhausted(Refused):
@@ -76,3 +77,18 @@ class KeyReused(Exception):
 
 class NotInProgress(Exception):
     """The call is not in progress, or its conversation has ended."""
+
+
+class TooManyImports(Exception):
+    """The API key, or this process, has as many running imports as it may have."""
+
+
+class ImportInterrupted(Unavailable):
+    """An import ended before the end of its file. `line`: the first line whose row has no result."""
+
+    def __init__(self, line: int, added: int, reason: str) -> None:
+        super().__init__(
+            f"{reason}; {added} contacts were added. Send the file again with from_line={line}, or the whole file: "
+            "contacts that wait already are counted as duplicates"
+        )
+        self.line = line

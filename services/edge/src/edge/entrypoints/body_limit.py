@@ -1,6 +1,7 @@
 """Limits of request bodies, enforced before authentication and parsing."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -22,21 +23,22 @@ DISCARD_SECONDS = 2
 class LimitBody:
     """ASGI middleware: answers 413 to a body above the limit of its path.
 
-    `limits` are the bytes by the beginning of the path; `MAX_BODY_BYTES` is the limit of all other paths. A connection
+    `limits` are the bytes by a pattern of the path; `MAX_BODY_BYTES` is the limit of all other paths. A connection
     is closed if its request is answered before the body is complete; the server would read the rest without a limit.
     (Starlette's middleware answers in plain text, and leaves the connection open.)
     """
 
     def __init__(self, app: ASGIApp, *, limits: Mapping[str, int]) -> None:
         self._app = app
-        self._limits = limits
+        self._limits = [(re.compile(pattern), size) for pattern, size in limits.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuses a body whose declared length is too large; counts the bytes of any other."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = next((size for start, size in self._limits.items() if scope["path"].startswith(start)), MAX_BODY_BYTES)
+        path = scope["path"]
+        limit = next((size for pattern, size in self._limits if pattern.fullmatch(path)), MAX_BODY_BYTES)
         headers = Headers(scope=scope)
         length = int(headers.get("content-length", 0))
         body = _Body(limit, receive, send, is_complete=not length and "transfer-encoding" not in headers)
@@ -81,14 +83,14 @@ class _Body:
         return HTTPException(413, f"the body has more than {self._limit:,} bytes")
 
     async def _discard(self) -> None:
-        """Reads what the client is still sending, up to twice the limit and for a short time.
+        """Reads what the client is still sending, up to twice the limit of most paths and for a short time.
 
         Closing a connection with unread data resets it, and a client that is still sending would not see the answer.
         """
         discarded_bytes = 0
         with suppress(TimeoutError):
             async with asyncio.timeout(DISCARD_SECONDS):
-                while discarded_bytes < 2 * self._limit:
+                while discarded_bytes < 2 * min(self._limit, MAX_BODY_BYTES):
                     message = await self._receive()
                     if not message.get("more_body", False):
                         return

@@ -12,17 +12,18 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from edge.application.acts import Acts
 from edge.application.calls import Calls
 from edge.application.campaigns import Campaigns
+from edge.application.contact_import import ContactImports
 from edge.application.dialogue import DialogueService
 from edge.application.event_streams import EventStreams
 from edge.application.keys import Key
 from edge.application.lists import Lists
 from edge.application.rate_limit import RequestLimit, TokenBuckets
 from edge.application.wrong_keys import WrongKeys
-from edge.entrypoints import acts, audit, calls, campaigns, events, lists, openapi, problems, webhooks
+from edge.entrypoints import acts, audit, calls, campaigns, contacts, events, lists, openapi, problems, webhooks
 from edge.entrypoints.body_limit import MAX_WEBHOOK_BYTES, LimitBody
 from edge.entrypoints.keys import RequireKey
 from edge.entrypoints.scopes import PREFIX
-from edge.ports import Audit
+from edge.ports import Audit, Contacts
 from telephony.provider import WebhookProvider
 
 
@@ -39,6 +40,8 @@ class Dependencies:
     provider: WebhookProvider
     wrong_keys: WrongKeys
     event_streams: EventStreams
+    contacts: Contacts
+    contact_imports: ContactImports
 
 
 def create_app(
@@ -74,7 +77,8 @@ def create_app(
     protected = (PREFIX,) if is_document_public else (PREFIX, openapi.PATH)
     wrong_keys = dependencies.wrong_keys
     app.add_middleware(RequireKey, keys=keys, buckets=TokenBuckets(limit), wrong_keys=wrong_keys, prefixes=protected)
-    app.add_middleware(LimitBody, limits={f"{dependencies.provider.prefix}/": MAX_WEBHOOK_BYTES})
+    limits = {f"{dependencies.provider.prefix}/.*": MAX_WEBHOOK_BYTES, contacts.IMPORT_PATH: contacts.MAX_IMPORT_BYTES}
+    app.add_middleware(LimitBody, limits=limits)
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=[str(network) for network in trusted_proxies])
     rest = (
         lists.calls_router,
@@ -86,6 +90,8 @@ def create_app(
         campaigns.read_router,
         acts.create_campaign_router,
         acts.campaign_router,
+        contacts.read_router,
+        contacts.import_router,
     )
     for router in (*rest, events.router, audit.router):
         app.include_router(router)

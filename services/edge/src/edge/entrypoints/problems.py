@@ -14,11 +14,13 @@ from starlette.responses import JSONResponse, Response
 from edge.application.errors import (
     CampaignNotAllowed,
     DailyCapReached,
+    ImportInterrupted,
     KeyReused,
     MissingScope,
     NotInProgress,
     Refused,
     RetriesExhausted,
+    TooManyImports,
     TooManyStreams,
     Unacceptable,
     UnknownCall,
@@ -123,6 +125,9 @@ def problem_of(error: Exception) -> JSONResponse:
         case TooManyStreams():
             REFUSED.labels(reason="too_many_streams").inc()
             return problem(429, str(error), kind="too-many-streams", headers={"Retry-After": RETRY_AFTER_SECONDS})
+        case TooManyImports():
+            REFUSED.labels(reason="too_many_imports").inc()
+            return problem(429, str(error), kind="too-many-imports", headers={"Retry-After": RETRY_AFTER_SECONDS})
         case MissingScope():
             return problem(403, str(error), kind="missing-scope")
         case Refused():
@@ -136,6 +141,10 @@ def problem_of(error: Exception) -> JSONResponse:
             return problem(413, "shorten script_template, variables or metadata", kind="too-large")
         case SpeechUnavailable():
             return problem(502, "voice has no audio for this turn", kind="no-speech")
+        case ImportInterrupted():
+            errors = [FieldError(field="from_line", message=str(error.line))]
+            headers = {"Retry-After": RETRY_AFTER_SECONDS}
+            return problem(503, str(error), kind="import-interrupted", errors=errors, headers=headers)
         case Unavailable():
             headers = {"Retry-After": RETRY_AFTER_SECONDS}
             return problem(503, f"try again later: {error}", kind="unavailable", headers=headers)
@@ -159,6 +168,7 @@ EXPECTED: tuple[type[Exception], ...] = (
     DailyCapReached,
     BacklogFull,
     TooManyStreams,
+    TooManyImports,
     MissingScope,
     Refused,
     KeyReused,

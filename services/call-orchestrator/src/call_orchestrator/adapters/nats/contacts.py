@@ -3,8 +3,8 @@
 from nats.js.errors import APIError
 
 from chassis.event_log import EventLog
+from chassis.leader_retry import is_subject_taken
 from contracts import ContactAdded, ContactGroupAdded, Envelope
-from contracts.streams import MAX_MESSAGES_ERROR
 
 
 class NatsContacts:
@@ -22,7 +22,7 @@ class NatsContacts:
         try:
             await self._log.append(event, cause=cause)
         except APIError as error:
-            if error.err_code != MAX_MESSAGES_ERROR:
+            if not is_subject_taken(error):
                 raise
             waiting = await self._log.last(event.subject)
             return waiting is not None and waiting.envelope.causation_id == cause.id

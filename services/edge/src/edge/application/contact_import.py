@@ -1,0 +1,191 @@
+"""Imports a file of contacts into a campaign, or says in a dry run what would become of its rows.
+
+The rows are read as the body arrives, so the memory does not depend on their number. Each row is checked like a
+request on the bus. Rows of a new zone group wait until call-orchestrator has answered when the group may be called:
+once for each group. Good rows continue after a refused one.
+
+An import that is interrupted names the line from which on rows have no result. The same file can be imported again:
+contacts that wait already are counted as duplicates.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from pydantic import ValidationError
+
+from contracts import ContactRequested, InvalidMessage
+from contracts.callees import Callee, callee_of
+from contracts.contacts import ContactScript, campaign_refusal, group_of, waiting_contact
+from contracts.number_digests import NumberDigests
+from contracts.queries import CallingTimes, CallingTimesQuery
+from edge.application.campaigns import Campaigns
+from edge.application.dry_run import DryRun
+from edge.application.errors import ImportInterrupted, Refused, TooManyImports, Unacceptable
+from edge.application.import_result import ImportCounts
+from edge.application.keys import Key
+from edge.domain.contact_rows import BrokenRow, CsvRows, JsonRows, Row, RowReader, WrongHeader
+from edge.domain.records import Record, RecordSplitter
+from edge.ports import Contacts, Importer, Unavailable
+
+MAX_IMPORTS = 4
+"""Imports of one process at a time, and one of each API key. Each uses up to a core."""
+MAX_GROUPS = 2_000
+"""Zone groups of one campaign: call-orchestrator reads each one by itself."""
+_ROWS_A_TURN = 20
+"""After so many rows other requests of the process have their turn: about 2 ms."""
+
+
+class BodyInterrupted(Exception):
+    """The body of the request ended before its time; the message says why."""
+
+
+class ContactImports:
+    """Runs imports, within their limits."""
+
+    def __init__(self, contacts: Contacts, campaigns: Campaigns, digests: NumberDigests) -> None:
+        self._contacts = contacts
+        self._campaigns = campaigns
+        self._digests = digests
+        self._running: set[str] = set()
+
+    @contextmanager
+    def counted(self, key: Key) -> Iterator[None]:
+        """Counts an import of a key while the block runs. Raises TooManyImports."""
+        if key.digest in self._running:
+            raise TooManyImports("an import with this key is running; wait for its end")
+        if len(self._running) >= MAX_IMPORTS:
+            raise TooManyImports(f"{MAX_IMPORTS} imports are running; try again later")
+        self._running.add(key.digest)
+        try:
+            yield
+        finally:
+            self._running.discard(key.digest)
+
+    async def run(self, parts: AsyncIterator[bytes], counts: ImportCounts, *, is_csv: bool, from_line: int = 1) -> None:
+        """Imports the rows from a line on into `counts`. Raises Refused, ImportInterrupted and Unavailable."""
+        campaign = await self._campaigns.state(counts.campaign_id)
+        if (refusal := campaign_refusal(campaign, datetime.now(UTC))) or not campaign.terms:
+            raise Refused((refusal or "",))
+        script = ContactScript(campaign.terms)
+        reader = CsvRows(script.required) if is_csv else JsonRows()
+        groups = await self._contacts.groups(counts.campaign_id)
+        importer: Importer = DryRun(self._contacts, groups) if counts.is_dry_run else self._contacts.importer()
+        run = _Run(self._contacts, importer, self._digests, script, counts, groups)
+        try:
+            await run.read(parts, reader, from_line)
+            await importer.flush()
+        except (BodyInterrupted, Unavailable) as error:
+            raise ImportInterrupted(importer.first_open_line() or run.next_line, counts.added, str(error)) from error
+        finally:
+            importer.close()
+
+
+class _Run:
+    """One import."""
+
+    def __init__(
+        self,
+        contacts: Contacts,
+        importer: Importer,
+        digests: NumberDigests,
+        script: ContactScript,
+        counts: ImportCounts,
+        zone_groups: Collection[str],
+    ) -> None:
+        self._contacts = contacts
+        self._importer = importer
+        self._digests = digests
+        self._script = script
+        self._counts = counts
+        self._zone_groups = set(zone_groups)
+        self._groups: dict[Callee, tuple[CallingTimes, list[int]]] = {}
+        self._created_at = datetime.now(UTC)
+        self.next_line = 1
+        """The first line that has not been read."""
+
+    async def read(self, parts: AsyncIterator[bytes], reader: RowReader, from_line: int) -> None:
+        """Reads all records. Raises Unacceptable for a wrong header, BodyInterrupted and Unavailable."""
+        records = RecordSplitter(is_csv=reader.is_csv)
+        async for part in parts:
+            await self._read(records.feed(part), reader, from_line)
+            self.next_line = records.next_line
+        await self._read(records.end(), reader, from_line)
+        if not reader.columns():
+            raise Unacceptable(("header: the file is empty; its first line names the columns",))
+
+    async def _read(self, records: Iterator[Record], reader: RowReader, from_line: int) -> None:
+        for number, record in enumerate(records, start=1):
+            self.next_line = record.line
+            if record.line < from_line and reader.columns():
+                continue
+            try:
+                row = reader.read(record)
+            except WrongHeader as error:
+                raise Unacceptable((str(error),)) from None
+            if row is None:
+                self._counts.begin_refused(reader)
+                continue
+            self._counts.rows += 1
+            if isinstance(row, BrokenRow):
+                self._counts.refuse(row, "row", "row", row.reason)
+            else:
+                await self._import(row)
+            if number % _ROWS_A_TURN == 0:
+                await asyncio.sleep(0)
+
+    async def _import(self, row: Row) -> None:
+        try:
+            request = self._request(row.fields)
+        except InvalidMessage as error:
+            column, _, reason = error.reasons[0].partition(": ")
+            field = column.partition(".")[0]
+            kind = field if field in ContactRequested.model_fields else "row"  # the sender chooses names of fields
+            self._counts.refuse(row, kind, column.removeprefix("variables."), reason)
+            return
+        callee = callee_of(request.phone_number, request.time_zone)
+        times, counter = self._groups.get(callee) or await self._open_group(callee)
+        if times.first_at is None:
+            column = "time_zone" if times.rule == "unknown_zone" else "phone_number"
+            self._counts.refuse(row, times.rule, column, times.detail)
+            return
+        contact = waiting_contact(request, callee, self._digests, self._created_at)
+        await self._importer.add(contact, row.line, partial(self._count, counter))
+
+    def _count(self, counter: list[int], is_added: bool) -> None:
+        if is_added:
+            self._counts.added += 1
+            counter[0] += 1
+        else:
+            self._counts.duplicates += 1
+
+    def _request(self, fields: dict[str, Any]) -> ContactRequested:
+        """Returns the contact of a row as a valid request. Raises InvalidMessage."""
+        if "campaign_id" in fields:
+            raise InvalidMessage(["campaign_id: the path names the campaign; leave it out"])
+        try:
+            request = ContactRequested.model_validate({**fields, "campaign_id": self._counts.campaign_id})
+        except ValidationError as error:
+            raise InvalidMessage.of(error) from None
+        if refusals := request.refusals(self._created_at) or self._script.refusals(request.variables):
+            raise InvalidMessage(refusals)
+        return request
+
+    async def _open_group(self, callee: Callee) -> tuple[CallingTimes, list[int]]:
+        """Asks when a group may first be called, and adds the group to the campaign. Raises Unavailable."""
+        campaign_id = self._counts.campaign_id
+        if len(self._zone_groups | {callee.zone_group}) > MAX_GROUPS:
+            detail = f"the campaign has {MAX_GROUPS} combinations of country, region and time zone; create another one"
+            return CallingTimes(first_at=None, rule="too_many_groups", detail=detail), [0]
+        query = CallingTimesQuery(
+            campaign_id=campaign_id, country=callee.country, regions=callee.regions, zones=callee.zones
+        )
+        times = await self._contacts.calling_times(query)
+        if times.first_at and not self._counts.is_dry_run:
+            await self._contacts.add_group(group_of(campaign_id, callee))
+        self._zone_groups.add(callee.zone_group)
+        self._groups[callee] = (times, self._counts.open_group(callee, times))
+        return self._groups[callee]

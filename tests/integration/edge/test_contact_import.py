@@ -1,0 +1,406 @@
+"""Importing contacts over REST into the stream CONTACTS of a real server: rows, duplicates, refusals, interruptions."""
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from starlette.types import ASGIApp
+from tests.integration.edge.conftest import API_KEY, As, client_of
+
+from chassis.barrier import wait_until_processed
+from chassis.direct_get import get_page
+from chassis.event_log import EventLog
+from contracts import (
+    CampaignCreateRequested,
+    CampaignFinishRequested,
+    ContactAdded,
+    ContactGroupAdded,
+    RequestedTerms,
+)
+from contracts.audit import AuditEntry
+from contracts.queries import CallingTimes, CallingTimesQuery
+from contracts.streams import AUDIT, CONTACTS
+from edge.adapters import contacts as adapter
+from edge.application import contact_import
+from edge.entrypoints import contacts as entrypoint
+
+if TYPE_CHECKING:
+    from tests.integration.edge.conftest import Orchestrator
+
+CSV, JSON_LINES = {"Content-Type": "text/csv"}, {"Content-Type": "application/x-ndjson"}
+FIRST_AT = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
+PATH = "/api/v1/campaigns/spring/contacts"
+SCRIPT = "Hello {{name}}, this is {{company}}.\n\nConfirm the visit."
+
+
+def us_number(number: int) -> str:
+    return f"+1212555{number:04}"
+
+
+def file(count: int) -> bytes:
+    """Returns a CSV file with this many valid rows."""
+    rows = [f"{us_number(number)},c-{number},Ana" for number in range(count)]
+    return "\n".join(["phone_number,contact_id,name", *rows, ""]).encode()
+
+
+@pytest.fixture
+async def asked(bus_client: Client) -> list[str]:
+    """Answers when a group may be called, as an orchestrator that may not call Spain; collects the asked countries."""
+    countries: list[str] = []
+
+    async def answer(message: Msg) -> None:
+        query = CallingTimesQuery.model_validate_json(message.data)
+        countries.append(query.country)
+        is_allowed = query.country != "ES"
+        times = CallingTimes(
+            first_at=FIRST_AT if is_allowed else None,
+            rule="calling_hours" if is_allowed else "country_not_allowed",
+            detail="within the hours" if is_allowed else "numbers of the country ES are not called",
+        )
+        await message.respond(times.model_dump_json().encode())
+
+    await bus_client.subscribe(CallingTimesQuery.subject, cb=answer)
+    await wait_until_processed(bus_client)
+    return countries
+
+
+@pytest.fixture
+async def campaign(orchestrator: "Orchestrator", asked: list[str]) -> list[str]:
+    """The declared campaign spring, whose script needs a name; returns the asked countries."""
+    terms = RequestedTerms(script_template=SCRIPT, variables={"company": "Acme"})
+    await orchestrator.handle(CampaignCreateRequested(campaign_id="spring", terms=terms))
+    return asked
+
+
+async def groups(client: Client) -> list[str]:
+    stored = await EventLog(client, CONTACTS.name, source="test").read([ContactGroupAdded.subjects("spring")])
+    return [one.event.zone_group for one in stored if isinstance(one.event, ContactGroupAdded)]
+
+
+async def added(client: Client) -> list[ContactAdded]:
+    found: list[ContactAdded] = []
+    sequence, has_more = 0, True
+    while has_more:
+        page = await get_page(client, CONTACTS.name, ContactAdded.subjects("spring"), start_sequence=sequence + 1)
+        found += [ContactAdded.model_validate_json(message.data) for message in page.messages]
+        sequence, has_more = page.messages[-1].seq if page.messages else 0, page.has_more
+    return found
+
+
+async def entries(client: Client) -> list[AuditEntry]:
+    js = client.jetstream()
+    count = (await js.stream_info(AUDIT.name)).state.messages
+    return [AuditEntry.model_validate_json((await js.get_msg(AUDIT.name, n)).data or b"") for n in range(1, count + 1)]
+
+
+async def test_rows_become_waiting_contacts_with_their_fields_in_their_order(
+    api: httpx.AsyncClient, campaign: list[str], bus_client: Client
+) -> None:
+    body = (
+        "\ufeffphone_number,contact_id,time_zone,language,metadata.branch,name\r\n"
+        '+12125550001,c-1,America/Chicago,en,"north, 2",Ana\r\n'
+        "+12125550002,,,,,Luis\r\n"
+    )
+    answer = await api.post(PATH, content=body.encode(), headers=CSV)
+    assert answer.status_code == 200, answer.text
+    document = answer.json()
+    assert (document["rows"], document["added"], document["duplicates"], document["refused"]) == (2, 2, 0, {})
+    assert document["first_at"] == "2026-03-02T15:00:00Z"
+    assert [(group["zones"], group["contacts"]) for group in document["groups"]] == [
+        (["America/Chicago"], 1),
+        (["America/New_York"], 1),
+    ]
+    first, second = await added(bus_client)
+    assert first.phone_number == "+12125550001"
+    assert (first.contact_id, first.time_zone, first.language) == ("c-1", "America/Chicago", "en")
+    assert (first.variables, first.metadata) == ({"name": "Ana"}, {"branch": "north, 2"})
+    assert (second.contact_id, second.time_zone) == (second.number_digest, None)
+    assert await groups(bus_client) == [first.zone_group, second.zone_group]
+    assert campaign == ["US", "US"], "one question for each group"
+
+
+async def test_json_lines_are_imported_and_unknown_fields_refused(
+    api: httpx.AsyncClient, campaign: list[str], bus_client: Client
+) -> None:
+    lines: list[dict[str, Any]] = [
+        {"phone_number": us_number(1), "variables": {"name": "Ana"}, "contact_id": 7},
+        {"phone_number": us_number(2), "variables": {"name": "Ana"}, "campaign_id": "autumn"},
+        {"phone_number": us_number(3), "variables": {"name": "Ana"}, "prénom": "Ana"},
+    ]
+    answer = await api.post(PATH, content="\n".join(map(json.dumps, lines)).encode(), headers=JSON_LINES)
+    document = answer.json()
+    assert (document["added"], document["refused"]) == (1, {"campaign_id": 1, "row": 1})
+    assert [row["line"] for row in document["refused_rows"]] == [2, 3]
+    assert [contact.contact_id for contact in await added(bus_client)] == ["7"]
+
+
+REFUSED = {
+    "+12125550001,,": ("variables", "name", "the script of the campaign needs this value"),
+    "+1212555000,Ana,": ("phone_number", "phone_number", "no such number"),
+    "2125550001,Ana,": ("phone_number", "phone_number", "not a phone number in E.164"),
+    "+19002345678,Ana,": ("phone_number", "phone_number", "premium-rate"),
+    "+34912345678,Ana,": ("country_not_allowed", "phone_number", "numbers of the country ES are not called"),
+    "+12125550002,Ana,Mars/Base": ("time_zone", "time_zone", "no time zone"),
+    '+12125550003,"A\nna",': ("variables", "variables", "line break"),
+    "+12125550004,A\u202ena,": ("variables", "variables", "control character"),
+    "+12125550005,A\0na,": ("variables", "variables", "control character"),
+    f"+12125550006,{'a' * 201},": ("variables", "variables", "201 characters"),
+    "+12125550007,Ana": ("row", "row", "2 cells instead of 3"),
+    '+12125550008,"Ana" x,': ("row", "row", "double quotes"),
+    f"+12125550009,{'x' * 70_000},": ("row", "row", "longer than"),
+}
+
+
+@pytest.mark.usefixtures("campaign")
+async def test_wrong_rows_are_refused_with_line_column_and_reason_and_good_rows_continue(
+    api: httpx.AsyncClient, bus_client: Client
+) -> None:
+    good = [f"{us_number(100 + number)},Ana," for number in range(len(REFUSED))]
+    rows = [row for pair in zip(REFUSED, good, strict=True) for row in pair]
+    answer = await api.post(PATH, content="\n".join(["phone_number,name,time_zone", *rows]).encode(), headers=CSV)
+    document = answer.json()
+    assert document["added"] == len(good), document
+    kinds = [kind for kind, _, _ in REFUSED.values()]
+    assert document["refused"] == {kind: kinds.count(kind) for kind in kinds}
+    starts = [2 + sum(row.count("\n") + 1 for row in rows[:number]) for number in range(0, len(rows), 2)]
+    for found, start, (_, column, reason) in zip(document["refused_rows"], starts, REFUSED.values(), strict=True):
+        assert (found["line"], found["column"]) == (start, column)
+        assert reason in found["reason"]
+        assert "5550001" not in found["reason"]
+    assert len(await added(bus_client)) == len(good)
+
+
+@pytest.mark.usefixtures("campaign")
+async def test_the_refused_rows_as_csv_can_be_corrected_and_sent_again(
+    api: httpx.AsyncClient, bus_client: Client
+) -> None:
+    body = 'phone_number,name,metadata.note\n+1212555,"An, a",x\n+12125550001,Ana,\n+12125550002,\n'
+    answer = await api.post(PATH, content=body.encode(), headers={**CSV, "Accept": "text/csv"})
+    assert answer.headers["content-type"].startswith("text/csv")
+    assert json.loads(answer.headers["Import-Result"])["added"] == 1
+    header, wrong, broken = csv.reader(io.StringIO(answer.text))
+    assert header[3:] == ["phone_number", "name", "metadata.note"]
+    assert (wrong[:2], wrong[3:]) == (["2", "phone_number"], ["+1212555", "An, a", "x"])
+    assert (broken[:2], broken[3:]) == (["4", "row"], ["+12125550002,"])
+    corrected = answer.text.replace("+1212555,", "+12125550003,").rsplit("\r\n", 2)[0]
+    again = await api.post(PATH, content=corrected.encode(), headers=CSV)
+    assert again.json()["added"] == 1, again.text
+    assert [contact.metadata for contact in await added(bus_client)] == [{}, {"note": "x"}]
+
+
+@pytest.mark.usefixtures("campaign")
+async def test_the_same_file_again_adds_nothing_and_counts_duplicates(
+    api: httpx.AsyncClient, bus_client: Client
+) -> None:
+    counts = []
+    for _ in range(2):
+        document = (await api.post(PATH, content=file(1_200), headers=CSV)).json()
+        counts.append((document["added"], document["duplicates"]))
+    assert counts == [(1_200, 0), (0, 1_200)]
+    assert len(await added(bus_client)) == 1_200
+    assert len(await groups(bus_client)) == 1
+    acts = [(entry.act, entry.stage, entry.after) for entry in await entries(bus_client)]
+    assert [(act, stage) for act, stage, _ in acts] == [
+        ("campaign.import_contacts", stage) for stage in ("asked", "accepted") * 2
+    ]
+    assert acts[1][2] == {"rows": 1200, "added": 1200, "duplicates": 0, "refused": {}}
+
+
+@pytest.mark.usefixtures("campaign")
+async def test_two_keys_that_import_the_same_file_at_once_add_each_contact_once(
+    app: ASGIApp, as_: As, bus_client: Client
+) -> None:
+    answers = await asyncio.gather(
+        *(as_(name).post(PATH, content=file(800), headers=CSV) for name in ("caller", "desk"))
+    )
+    documents = [answer.json() for answer in answers]
+    assert sum(document["added"] for document in documents) == 800
+    assert sum(document["duplicates"] for document in documents) == 800
+    assert len(await added(bus_client)) == 800
+
+
+async def test_a_dry_run_adds_nothing_and_says_what_would_be_called_when(
+    api: httpx.AsyncClient, campaign: list[str], bus_client: Client
+) -> None:
+    await api.post(PATH, content=file(3), headers=CSV)
+    before = (await bus_client.jetstream().stream_info(CONTACTS.name)).state
+    body = file(5) + b"+12125550004,c-9,Ana\n+34912345678,c-10,Ana\n+13055550123,c-11,Ana\n,c-12,Ana\n"
+    answer = await api.post(f"{PATH}?dry_run=true", content=body, headers=CSV)
+    document = answer.json()
+    assert (document["dry_run"], document["rows"], document["added"]) == (True, 9, 3)
+    assert document["duplicates"] == 4, "three wait already, one is in the file twice"
+    assert document["refused"] == {"country_not_allowed": 1, "phone_number": 1}
+    assert {tuple(group["regions"]): group["contacts"] for group in document["groups"]} == {("NY",): 2, ("FL",): 1}
+    assert (await bus_client.jetstream().stream_info(CONTACTS.name)).state == before
+    assert campaign == ["US", "US", "ES", "US"]
+    assert len(await entries(bus_client)) == 2, "a dry run is no act"
+    assert len(await added(bus_client)) == 3
+
+
+@pytest.mark.parametrize(
+    ("header", "column"),
+    [("number,name", "phone_number"), ("phone_number,company", "name"), ("", "header"), ("x" * 70_000, "header")],
+)
+@pytest.mark.usefixtures("campaign")
+async def test_a_wrong_header_refuses_the_file_at_once(
+    api: httpx.AsyncClient, bus_client: Client, header: str, column: str
+) -> None:
+    parts = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal parts
+        yield header.encode() + (b"\n" if header else b"")
+        while header and parts < 1_000:
+            parts += 1
+            yield b"+12125550001,Ana\n"
+            await asyncio.sleep(0)
+
+    answer = await api.post(PATH, content=endless(), headers=CSV)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == column
+    assert not await added(bus_client)
+
+
+async def test_contacts_are_added_to_a_declared_unfinished_campaign_with_a_script_only(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator", asked: list[str]
+) -> None:
+    undeclared = await api.post(PATH, content=file(1), headers=CSV)
+    await orchestrator.handle(CampaignCreateRequested(campaign_id="spring", terms=RequestedTerms()))
+    without_script = await api.post(PATH, content=file(1), headers=CSV)
+    await orchestrator.handle(CampaignFinishRequested(campaign_id="spring"))
+    finished = await api.post(PATH, content=file(1), headers=CSV)
+    assert [answer.status_code for answer in (undeclared, without_script, finished)] == [409] * 3
+    fields = [answer.json()["errors"][0]["field"] for answer in (undeclared, without_script, finished)]
+    assert fields == ["campaign_id", "script_template", "campaign_id"]
+    assert asked == []
+
+
+@pytest.mark.usefixtures("campaign")
+async def test_another_media_type_and_another_campaign_of_a_limited_key_are_refused(
+    api: httpx.AsyncClient, as_: As
+) -> None:
+    assert (await api.post(PATH, content=file(1), headers={"Content-Type": "application/json"})).status_code == 415
+    assert (await as_("reader").post(PATH, content=file(1), headers=CSV)).status_code == 403
+    other = await as_("limited").post(PATH.replace("spring", "winter"), content=file(1), headers=CSV)
+    assert other.status_code == 404
+
+
+async def test_one_import_of_a_key_runs_at_a_time(app: ASGIApp, api: httpx.AsyncClient, campaign: list[str]) -> None:
+    must_end = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield file(1)
+        await must_end.wait()
+
+    async with client_of(app, Authorization=f"Bearer {API_KEY}") as second:
+        running = asyncio.create_task(api.post(PATH, content=slow(), headers=CSV))
+        async with asyncio.timeout(20):
+            while not campaign:
+                await asyncio.sleep(0.01)
+        refused = await second.post(PATH, content=file(1), headers=CSV)
+        must_end.set()
+        assert (await running).json()["added"] == 1
+        assert refused.status_code == 429
+        assert refused.json()["type"].endswith("too-many-imports")
+        assert (await second.post(PATH, content=file(1), headers=CSV)).json()["duplicates"] == 1
+
+
+@pytest.mark.usefixtures("campaign")
+async def test_a_body_that_stops_ends_the_import_with_the_line_to_continue_from(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, bus_client: Client
+) -> None:
+    monkeypatch.setattr(entrypoint, "PART_SECONDS", 0.05)
+
+    async def stops() -> AsyncIterator[bytes]:
+        yield file(10)[:-10]
+        await asyncio.Event().wait()
+
+    answer = await api.post(PATH, content=stops(), headers=CSV)
+    document = answer.json()
+    assert (answer.status_code, document["type"]) == (503, "urn:centralita:problem:import-interrupted")
+    assert document["errors"] == [{"field": "from_line", "message": "11"}]
+    assert "Retry-After" in answer.headers
+    again = await api.post(f"{PATH}?from_line=11", content=file(10), headers=CSV)
+    assert (again.json()["rows"], again.json()["added"]) == (1, 1)
+    assert len(await added(bus_client)) == 10
+    assert [entry.stage for entry in await entries(bus_client)][:2] == ["asked", "undecided"]
+
+
+async def test_an_outage_ends_the_import_with_the_line_to_continue_from(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator", bus_client: Client
+) -> None:
+    """Without call-orchestrator, rows of a new group have no result."""
+    terms = RequestedTerms(script_template=SCRIPT, variables={"company": "Acme"})
+    await orchestrator.handle(CampaignCreateRequested(campaign_id="spring", terms=terms))
+
+    async def answer_the_first(message: Msg) -> None:
+        query = CallingTimesQuery.model_validate_json(message.data)
+        if query.regions == ("NY",):
+            times = CallingTimes(first_at=FIRST_AT, rule="calling_hours", detail="")
+            await message.respond(times.model_dump_json().encode())
+        else:
+            await message.respond(b"not json")
+
+    await bus_client.subscribe(CallingTimesQuery.subject, cb=answer_the_first)
+    await wait_until_processed(bus_client)
+    body = file(600) + b"+13055550123,c-9999,Ana\n" + b"+12125559998,c-9998,Ana\n"
+    answer = await api.post(PATH, content=body, headers=CSV)
+    assert answer.status_code == 503
+    line = int(answer.json()["errors"][0]["message"])
+    contacts = await added(bus_client)
+    assert line <= 602
+    assert len(contacts) >= line - 2, "each row before the line has its contact"
+
+
+@pytest.mark.usefixtures("campaign")
+async def test_contacts_whose_acknowledgement_is_lost_are_published_again_and_counted_once(
+    api: httpx.AsyncClient, bus_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "REQUEST_TIMEOUT_SECONDS", 0.2)
+    receive, lost = adapter.ContactPublisher._receive, 0
+
+    def lose_some(self: adapter.ContactPublisher, message: Msg) -> None:
+        nonlocal lost
+        if lost < 20:
+            lost += 1  # stored, but the acknowledgement never arrives
+        else:
+            receive(self, message)
+
+    monkeypatch.setattr(adapter.ContactPublisher, "_receive", lose_some)
+    document = (await api.post(PATH, content=file(50) + b"+12125550003,c-3,Ana\n", headers=CSV)).json()
+    assert lost == 20
+    assert (document["added"], document["duplicates"]) == (50, 1)
+    assert len(await added(bus_client)) == 50
+
+
+@pytest.mark.usefixtures("campaign")
+async def test_a_campaign_has_a_bounded_number_of_groups(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contact_import, "MAX_GROUPS", 2)
+    zones = ["America/New_York", "America/Chicago", "America/Denver", "America/Chicago"]
+    rows = [f"{us_number(number)},{zone},Ana" for number, zone in enumerate(zones)]
+    body = "\n".join(["phone_number,time_zone,name", *rows]).encode()
+    document = (await api.post(PATH, content=body, headers=CSV)).json()
+    assert (document["added"], document["refused"]) == (3, {"too_many_groups": 1})
+
+
+@pytest.mark.usefixtures("campaign")
+async def test_waiting_contacts_are_listed_in_pages_with_masked_numbers(api: httpx.AsyncClient) -> None:
+    await api.post(PATH, content=file(25), headers=CSV)
+    path, found = f"{PATH}?limit=10", []
+    while path:
+        page = (await api.get(path)).json()
+        found += page["contacts"]
+        path = page["next"]
+    assert [contact["contact_id"] for contact in found] == [f"c-{number}" for number in range(25)]
+    assert found[3]["phone_number"] == "+1••••••••03"
+    assert (await api.get(PATH.replace("spring", "autumn"))).json() == {"contacts": [], "next": None}
