@@ -1,6 +1,6 @@
 """The states of numbers on a real server: one live call per number, and how long a state is kept."""
 
-from base64 import b64encode
+from base64 import b64decode
 from datetime import timedelta
 
 import pytest
@@ -9,20 +9,42 @@ from nats.js.errors import NotFoundError
 from tests.builders.calls import NOW, a_call
 from tests.builders.events import an_envelope
 from tests.builders.policies import ANY_TIME_POLICY
-from tests.integration.call_orchestrator.conftest import Ask, call_of, end, running, until, until_dialing, with_status
+from tests.builders.secret_keys import TEST_KEYS
+from tests.integration.call_orchestrator.conftest import (
+    Ask,
+    call_of,
+    end,
+    outcome_of,
+    running,
+    until,
+    until_dialing,
+    with_status,
+)
 
+from call_orchestrator.application.do_not_call import DoNotCall
 from call_orchestrator.application.numbers import MIN_RETENTION, Numbers
 from centralita.replay.record import from_streams
 from centralita.replay.scope import Scope
 from centralita.replay.verifying import verify
 from chassis.event_log import Conflict, EventLog
-from contracts import CallRequested, CallStatus, NumberChanged, call_id_of
+from contracts import (
+    CallRequested,
+    CallStatus,
+    ConversationEnded,
+    Disposition,
+    NumberBlockRequested,
+    NumberChanged,
+    NumberCommand,
+    NumberUnblockRequested,
+    call_id_of,
+)
 from contracts.number_digests import NumberDigests
 from contracts.number_state import DoNotCallEntry, LiveAttempt
 from contracts.streams import NUMBERS
-from contracts.vocabulary import DoNotCallSource
+from contracts.vocabulary import DoNotCallSource, RefusalCode
 
 NUMBER = "+12125550123"
+DIGESTS = NumberDigests(b64decode(TEST_KEYS["NUMBER_DIGEST_KEY"]))
 LIVE = LiveAttempt(call_id=a_call().call_id, attempt=1, grant_sequence=1, dialed_at=NOW)
 
 
@@ -92,7 +114,7 @@ async def test_a_call_claims_and_releases_its_number_by_two_messages(
 @pytest.fixture
 async def numbers(bus_client: Client) -> Numbers:
     log = EventLog(bus_client, NUMBERS.name, source="test")
-    return Numbers(log, NumberDigests(b"test"), timedelta(days=30))
+    return Numbers(log, DIGESTS, timedelta(days=30))
 
 
 async def test_a_state_is_kept_as_long_as_the_longest_cap_and_an_entry_of_a_list_for_ever(
@@ -133,9 +155,8 @@ async def test_a_claim_of_a_replica_that_died_is_taken_over(
     nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
 ) -> None:
     """The claim is in the stream before its call exists in the log: a replica died, and the log was restored."""
-    digests = NumberDigests(bytes(range(32)))
-    async with running(nats_url, 1, number_digest_key=b64encode(bytes(range(32))).decode()):
-        numbers = Numbers(EventLog(bus_client, NUMBERS.name, source="test"), digests, MIN_RETENTION)
+    async with running(nats_url, 1):
+        numbers = Numbers(EventLog(bus_client, NUMBERS.name, source="test"), DIGESTS, MIN_RETENTION)
         stored = await numbers.load(NUMBER)
         await numbers.append(stored, stored.number.claimed(LIVE), an_envelope())
         await bus_client.jetstream().publish("call.requested", request(0).body())
@@ -143,3 +164,77 @@ async def test_a_claim_of_a_replica_that_died_is_taken_over(
     number = (await numbers.load(NUMBER)).number
     assert number.live
     assert number.live.call_id == dialled
+
+
+def block(campaign_id: str | None = None, phone_number: str = NUMBER) -> NumberBlockRequested:
+    return NumberBlockRequested(
+        number_digest=DIGESTS.of(phone_number), phone_number=phone_number, campaign_id=campaign_id
+    )
+
+
+async def test_an_opt_out_lists_the_number_and_ends_the_retry_that_waits_in_another_campaign(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    js = bus_client.jetstream()
+    first, second = (request(index).model_copy(update={"max_retries": 1}) for index in range(2))
+    second = second.model_copy(update={"retry_delay_seconds": 3})
+    async with running(nats_url, 2):
+        await js.publish("call.requested", second.body())
+        (retried,) = await until_dialing(calls, [call_id_of("same-1")], 1)
+        await end(calls, retried)
+        await until(lambda: with_status(calls, [retried], CallStatus.PENDING))
+        await js.publish("call.requested", first.body())
+        (talking,) = await until_dialing(calls, [call_id_of("same-0")], 1)
+        await calls.append(
+            ConversationEnded(call_id=talking, attempt=1, turn=1, disposition=Disposition.OPT_OUT, summary="")
+        )
+        await until(lambda: with_status(calls, [retried], CallStatus.FAILED))
+        refused = await outcome_of(bus_client, request(2))
+        other = await outcome_of(bus_client, request(3).model_copy(update={"phone_number": "+12125550124"}))
+    ended = await call_of(calls, retried)
+    assert ended
+    assert ended.permission
+    assert ended.permission.rule == "do_not_call"
+    assert ended.permission.listing
+    assert ended.permission.listing.source is DoNotCallSource.OPT_OUT
+    assert ended.attempt == 1, "the retry was not dialled"
+    assert (refused.accepted, refused.code) == (False, RefusalCode.DO_NOT_CALL)
+    assert other.accepted
+    verification = await verify(await from_streams(bus_client, Scope()), calling_policy=ANY_TIME_POLICY)
+    assert (verification.drifts, verification.doubts) == ((), ())
+
+
+async def test_a_number_is_listed_and_removed_by_commands_for_one_campaign_and_for_all(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    unblock = NumberUnblockRequested(number_digest=DIGESTS.of(NUMBER))
+    async with running(nats_url, 2):
+        assert (await outcome_of(bus_client, block("campaign-1"))).accepted
+        assert not (await outcome_of(bus_client, request(1))).accepted
+        assert (await outcome_of(bus_client, request(0))).accepted, "the list of another campaign"
+        assert (await outcome_of(bus_client, block())).accepted
+        assert not (await outcome_of(bus_client, request(3))).accepted
+        assert (await outcome_of(bus_client, unblock)).accepted
+        assert (await outcome_of(bus_client, request(6))).accepted
+        assert not (await outcome_of(bus_client, request(4))).accepted, "the entry of the campaign stays"
+        wrong = await outcome_of(bus_client, block().model_copy(update={"phone_number": "+12125550124"}))
+    assert not wrong.accepted
+    assert "NUMBER_DIGEST_KEY" in wrong.reasons[0]
+    verification = await verify(await from_streams(bus_client, Scope()), calling_policy=ANY_TIME_POLICY)
+    assert (verification.drifts, verification.doubts) == ((), ())
+
+
+async def test_the_newest_change_of_a_list_counts_in_any_order_of_deliveries(
+    bus_client: Client, calls: EventLog, numbers: Numbers
+) -> None:
+    commands: list[NumberCommand] = [block(), NumberUnblockRequested(number_digest=DIGESTS.of(NUMBER)), block()]
+    for count, is_listed in ((2, False), (3, True)):
+        do_not_call = DoNotCall(numbers, calls)
+        delivered = list(enumerate(commands[:count], start=count * 10))
+        for position, command in (*reversed(delivered), *delivered):
+            at = NOW + timedelta(seconds=position)
+            assert (await do_not_call.handle(command, at, an_envelope(f"c-{position}"))).accepted
+        number = (await numbers.load(NUMBER)).number
+        assert number.is_listed is is_listed
+        assert number.phone_number == (NUMBER if is_listed else None)
+        assert len(number.do_not_call) == 1

@@ -33,6 +33,28 @@ async def test_a_turn_reads_the_call_and_one_page_and_nothing_at_the_leader(
     assert requests == ["$JS.API.DIRECT.GET.CALLS"] * 2
 
 
+async def test_a_person_who_wants_no_more_calls_is_answered_without_the_model(
+    active_call: ActiveCall, model_server: ModelServer
+) -> None:
+    await active_call.callee_says(1, "No me llamen más, por favor.")
+    assert model_server.requests == []
+    assert await active_call.sentences(1) == [phrases_of("es").opted_out]
+    [ended] = await active_call.events(ConversationEnded)
+    assert ended.disposition is Disposition.OPT_OUT
+
+
+async def test_an_opt_out_that_arrives_after_the_end_of_the_line_is_recorded_once(
+    active_call: ActiveCall, model_server: ModelServer
+) -> None:
+    await active_call.change(status=CallStatus.COMPLETED)
+    utterance = await active_call.append_utterance(1, "¡No vuelvan a llamarme!")
+    for _ in range(2):
+        await active_call.deliver(utterance)
+    [ended] = await active_call.events(ConversationEnded)
+    assert (ended.disposition, ended.turn) == (Disposition.OPT_OUT, 1)
+    assert await active_call.sentences(1) == []
+
+
 async def test_facts_that_are_not_part_of_the_conversation_are_not_decoded(
     active_call: ActiveCall, model_server: ModelServer, bus_client: Client
 ) -> None:

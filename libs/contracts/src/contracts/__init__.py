@@ -37,7 +37,7 @@ from contracts.events.campaigns import (
 from contracts.events.contacts import ContactAdded, ContactGroupAdded
 from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard, ToolCall
 from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
-from contracts.events.numbers import NumberChanged
+from contracts.events.numbers import NumberBlockRequested, NumberChanged, NumberCommand, NumberUnblockRequested
 from contracts.events.requests import (
     CallCancelRequested,
     CallChangeRequested,
@@ -169,8 +169,11 @@ __all__ = [
     "InvalidMessage",
     "Language",
     "MessageReported",
+    "NumberBlockRequested",
     "NumberChanged",
+    "NumberCommand",
     "NumberState",
+    "NumberUnblockRequested",
     "PersonRecognized",
     "PhoneNumber",
     "Purpose",

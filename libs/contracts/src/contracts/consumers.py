@@ -7,6 +7,7 @@ from contracts.events.admissions import AdmissionGranted
 from contracts.events.calls import CallHangupRequested, CallMessageRequested, CallSettlementRequested, CallStatusChanged
 from contracts.events.conversations import ConversationEnded, SpeechHeard
 from contracts.events.dials import DialLookedUp, DialPlaced, DialRefused, DialUnknown
+from contracts.events.numbers import NumberBlockRequested, NumberUnblockRequested
 from contracts.events.requests import (
     CallCancelRequested,
     CallChangeRequested,
@@ -139,11 +140,18 @@ VOICE_SETTLEMENTS = Consumer(
     "voice-settlements", CALLS, (CallSettlementRequested,), max_ack_pending=MAX_DELAYED, backoff=OUTAGE_BACKOFF
 )
 CONVERSATION_TURNS = Consumer("conversation-turns", CALLS, (SpeechHeard,))
+ORCHESTRATOR_NUMBERS = Consumer(
+    "orchestrator-numbers",
+    REQUESTS,
+    (NumberBlockRequested, NumberUnblockRequested),
+    max_ack_pending=500,
+)
 CONSUMERS = (
     ORCHESTRATOR_REQUESTS,
     ORCHESTRATOR_COMMANDS,
     ORCHESTRATOR_CAMPAIGNS,
     ORCHESTRATOR_CONTACTS,
+    ORCHESTRATOR_NUMBERS,
     ORCHESTRATOR_FACTS,
     VOICE_DIALS,
     VOICE_HANGUPS,

@@ -35,7 +35,6 @@ from contracts.events.campaigns import (
 from contracts.events.contacts import ContactAdded, ContactGroupAdded
 from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard, ToolCall
 from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
-from contracts.events.numbers import NumberChanged
 from contracts.events.requests import (
     CallCancelRequested,
     CallChangeRequested,
@@ -51,14 +50,12 @@ from contracts.events.requests import (
 )
 from contracts.events.telephony import AnswerClassified, MessageReported, PersonRecognized, TelephonyStatusReported
 from contracts.events.timers import TimerDue
-from contracts.number_digests import NumberDigests
-from contracts.number_state import DoNotCallEntry, NumberState
+from contracts.number_examples import NUMBER_EXAMPLES
 from contracts.values import call_id_of
 from contracts.vocabulary import (
     AnsweredBy,
     CallStatus,
     Disposition,
-    DoNotCallSource,
     HangupReason,
     SpeechFallback,
     TelephonyStatus,
@@ -144,12 +141,6 @@ _PUT_OFF = CALL.model_copy(
     }
 )
 
-_NUMBER = NumberState(
-    number_digest=NumberDigests(b"example").of(CALL.phone_number),
-    phone_number=CALL.phone_number,
-    do_not_call=(DoNotCallEntry(changed_at=_ANSWERED, source=DoNotCallSource.OPT_OUT, call_id=CALL_ID),),
-    dialed_at=(_DIALED,),
-)
 _PAUSED = Campaign(campaign_id=CAMPAIGN_ID).paused(_CREATED, "public holiday")
 _RESUMED = _CREATED + timedelta(days=1)
 _TERMS = RequestedTerms(
@@ -307,7 +298,7 @@ _ALL: tuple[Event, ...] = (
         regions=_CALLEE.regions,
         zones=_CALLEE.zones,
     ),
-    NumberChanged(number=_NUMBER, occurred_at=_RESUMED),
+    *NUMBER_EXAMPLES,
     TimerDue(call_id=CALL_ID, deadline_at=_DIALED + timedelta(seconds=60)),
 )
 

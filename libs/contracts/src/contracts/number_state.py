@@ -64,6 +64,19 @@ class NumberState(BaseModel):
         listed = {entry.campaign_id: entry for entry in self.do_not_call if entry.is_listed}
         return listed.get(None) or listed.get(campaign_id)
 
+    def with_entry(self, entry: DoNotCallEntry, phone_number: str | None) -> Self:
+        """Returns the number after a change of one scope; unchanged if a later change of this scope was applied.
+
+        Changes may arrive in any order. Of two at the same instant, the one that lists the number counts.
+        """
+        known = next((one for one in self.do_not_call if one.campaign_id == entry.campaign_id), None)
+        if known and (known.changed_at, known.is_listed) >= (entry.changed_at, entry.is_listed):
+            return self
+        others = tuple(one for one in self.do_not_call if one.campaign_id != entry.campaign_id)
+        after = self.model_copy(update={"do_not_call": (*others, entry)})
+        number = (phone_number or self.phone_number) if after.is_listed else None
+        return after.model_copy(update={"phone_number": number})
+
     def claimed(self, live: LiveAttempt) -> Self:
         """Returns the number while this attempt dials it."""
         return self.model_copy(update={"live": live})

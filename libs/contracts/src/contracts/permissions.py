@@ -87,6 +87,7 @@ WORK: Mapping[Service, Work] = {
             consumers.ORCHESTRATOR_COMMANDS,
             consumers.ORCHESTRATOR_CAMPAIGNS,
             consumers.ORCHESTRATOR_CONTACTS,
+            consumers.ORCHESTRATOR_NUMBERS,
             consumers.ORCHESTRATOR_FACTS,
         ),
         reads=(CALLS, REQUESTS, CONTACTS, QUEUE, NUMBERS, SCHEDULES),

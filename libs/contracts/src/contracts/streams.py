@@ -70,6 +70,8 @@ REQUESTS = Stream(
         "campaign.pause_requested.*",
         "campaign.resume_requested.*",
         "contact.requested.*",
+        "number.block_requested.*",
+        "number.unblock_requested.*",
     ),
     "Requests and commands of upstream systems and the edge",
     max_bytes=2048 * MEGABYTE,

@@ -58,6 +58,9 @@ def _time_zone(name: str) -> str:
 TimeZone = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_+/-]{1,64}$"), AfterValidator(_time_zone)]
 """The IANA name of a time zone."""
 
+NumberDigest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+"""The keyed digest of a number, of `contracts.number_digests`."""
+
 CallId = UUID
 CampaignId = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=_SUBJECT_PART)]
 """Identifies a campaign. It is one token of a subject."""

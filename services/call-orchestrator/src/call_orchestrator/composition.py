@@ -19,6 +19,7 @@ from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.calling_times import CallingTimesService
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.campaigns import CampaignService
+from call_orchestrator.application.do_not_call import DoNotCall
 from call_orchestrator.application.effects import Effects
 from call_orchestrator.application.grants import Grants
 from call_orchestrator.application.new_contacts import NewContacts
@@ -92,7 +93,9 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         )
         campaigns = CampaignService(log, clock.now)
         contacts = NewContacts(log, NatsContacts(bus.log(CONTACTS)), terms, digests, clock.now)
-        subscribe_handlers(bus.broker, calls, Grants(calls, log), campaigns, contacts, bus.client)
+        subscribe_handlers(
+            bus.broker, calls, Grants(calls, log), campaigns, contacts, DoNotCall(numbers, log), bus.client
+        )
         bus.broker.include_router(build_router(CallingTimesService(log, terms, clock.now)))
         feeds = NatsFeeds(bus.client, log, mapping)
         admission = Admission(slots, open_campaigns, log, queue, feeds, clock.now, mapping=mapping)

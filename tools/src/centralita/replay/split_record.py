@@ -88,4 +88,4 @@ class _Files:
 
 def _is_needed(message: Message) -> bool:
     family, *rest = message.subject.split(".", 2)
-    return family in ("call", "campaign") or ".".join([family, *rest[:1]]) in _INPUT_NAMES
+    return family in ("call", "campaign", "number") or ".".join([family, *rest[:1]]) in _INPUT_NAMES

@@ -25,7 +25,7 @@ about the number: the earlier dials that a cap counts, another call to the numbe
 range, these are also messages whose cause or decision may be outside the range. In the record of one call or of a time
 range, the pauses are missing: an expiry that they may have prevented is not judged. In the record of one call or
 campaign, other waiting calls are missing: a request that a full backlog may have refused is not judged. Nor is a
-refused request for a campaign that was created: it may have been finished, or the request may contradict its terms.
+may have been refused because its campaign was finished, or because its number was on a do-not-call list.
 """
 
 from collections.abc import Callable, Mapping
@@ -58,9 +58,11 @@ from contracts import (
     Campaign,
     CampaignDecision,
     CampaignTerms,
+    Disposition,
+    NumberBlockRequested,
 )
 from contracts.call import Permission
-from contracts.streams import CALLS, DUE_SOON
+from contracts.streams import CALLS, DUE_SOON, REQUESTS
 
 Recorded = Record | SplitRecord
 """A recorded log, in memory or in files."""
@@ -119,6 +121,8 @@ class _Rules:
     """Whether events of campaigns may be missing."""
     waiting: WaitingCalls | None
     """None: the record lacks calls that may have waited."""
+    listed_numbers: frozenset[str]
+    """The numbers that were on a do-not-call list at some time."""
 
     def decide(
         self,
@@ -140,7 +144,7 @@ class _Rules:
         return self.may_lack_campaigns and now is not None and now.call.status is CallStatus.EXPIRED
 
     def may_be_refused(self, now: CallDecision, requested_at: datetime) -> bool:
-        """Whether a full backlog, a finished campaign or the terms of one may have prevented this call.
+        """Whether a full backlog, a do-not-call list, or a finished or declared campaign may have prevented this call.
 
         The log records no such refusal (ADR 33).
         """
@@ -148,6 +152,8 @@ class _Rules:
             return False
         campaign_events = self.campaign_events.get(now.call.campaign_id, [])
         if self.may_lack_campaigns or any(_may_refuse(event.campaign) for event in campaign_events):
+            return True
+        if now.call.phone_number in self.listed_numbers:
             return True
         is_due = now.call.due_at is None or now.call.due_at <= now.occurred_at + DUE_SOON
         return is_due and (self.waiting is None or self.waiting.may_be_full_after(requested_at))
@@ -185,15 +191,19 @@ def _read_rules(record: Recorded, dial_within: timedelta, calling_policy: Callin
     """Returns what decisions depend on beside their call, and the number of decisions on calls."""
     countries: set[str] = set()
     campaign_events: dict[str, list[CampaignDecision]] = {}
-    waiting, total = WaitingCalls(), 0
+    waiting, total, listed_numbers = WaitingCalls(), 0, set[str]()
     for messages in record.parts():
         numbers: set[str] = set()
         for message in messages:
-            event = message.event() if _is_decision(message) else None
+            event = message.event() if _is_read(message) else None
             if isinstance(event, CallDecision):
                 total += 1
                 numbers.add(event.call.phone_number)
+                if event.call.disposition is Disposition.OPT_OUT:
+                    listed_numbers.add(event.call.phone_number)
                 waiting.add(event.call_id, message.time, is_waiting=event.call.is_queued)
+            elif isinstance(event, NumberBlockRequested):
+                listed_numbers.add(event.phone_number)
             elif isinstance(event, CampaignDecision):
                 campaign_events.setdefault(event.campaign_id, []).append(event)
         countries |= countries_of(numbers)
@@ -205,11 +215,14 @@ def _read_rules(record: Recorded, dial_within: timedelta, calling_policy: Callin
         campaign_events,
         may_lack_campaigns=record.scope.is_time_range or record.scope.call_id is not None,
         waiting=waiting if has_all_calls else None,
+        listed_numbers=frozenset(listed_numbers),
     )
     return rules, total
 
 
-def _is_decision(message: Message) -> bool:
+def _is_read(message: Message) -> bool:
+    if message.stream == REQUESTS.name:
+        return message.subject.startswith(f"{NumberBlockRequested.event_name}.")
     return message.stream == CALLS.name and message.subject.startswith(("call.", "campaign."))
 
 

@@ -20,6 +20,6 @@ def refused(call_id: UUID, refused: Refused, status: CallStatus | None = None) -
     return CommandOutcome(accepted=False, call_id=call_id, status=status, reasons=(refused.reason,), code=refused.code)
 
 
-def too_many_conflicts(call_id: object) -> Conflict:
-    """Returns the error after `MAX_CONFLICTS`."""
-    return Conflict(f"call {call_id}: {MAX_CONFLICTS} conflicts in a row; the message is delivered again")
+def too_many_conflicts(id: object) -> Conflict:
+    """Returns the error after `MAX_CONFLICTS`. `id`: of a call, or the digest of a number."""
+    return Conflict(f"{id}: {MAX_CONFLICTS} conflicts in a row; the message is delivered again")

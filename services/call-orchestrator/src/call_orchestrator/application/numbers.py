@@ -49,6 +49,10 @@ class Numbers:
         self._since = reconnections()
         self._recent: OrderedDict[str, StoredNumber] = OrderedDict()
 
+    def digest_of(self, phone_number: str) -> str:
+        """Returns the digest of a number."""
+        return self._digests.of(phone_number)
+
     async def recent(self, phone_number: str) -> StoredNumber:
         """Returns the number as this replica knows it, perhaps stale, or else as `load`."""
         if (since := self._reconnections()) != self._since:
@@ -58,7 +62,10 @@ class Numbers:
 
     async def load(self, phone_number: str) -> StoredNumber:
         """Returns the number as the leader has it."""
-        digest = self._digests.of(phone_number)
+        return await self.load_digest(self._digests.of(phone_number))
+
+    async def load_digest(self, digest: str) -> StoredNumber:
+        """As `load`, by the digest of the number."""
         return self._note(digest, await self._log.last(NumberChanged.subject_for(digest)))
 
     async def load_of_any_node(self, phone_number: str) -> StoredNumber:

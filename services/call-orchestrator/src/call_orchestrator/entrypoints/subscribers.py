@@ -1,11 +1,14 @@
 """Subscribes to requests and commands, to events of the other services, and to deadlines."""
 
+from typing import cast
+
 import structlog
 from nats.aio.client import Client
 
 from call_orchestrator.application.call_inputs import AttemptEvent, call_input
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.campaigns import CampaignService
+from call_orchestrator.application.do_not_call import DoNotCall
 from call_orchestrator.application.grants import Grants
 from call_orchestrator.application.new_contacts import NewContacts
 from chassis.broker import Broker
@@ -18,6 +21,8 @@ from contracts import (
     CampaignCommand,
     CommandOutcome,
     ContactRequested,
+    ConversationEnded,
+    NumberCommand,
     TimerDue,
     outcome_subject,
 )
@@ -26,6 +31,7 @@ from contracts.consumers import (
     ORCHESTRATOR_COMMANDS,
     ORCHESTRATOR_CONTACTS,
     ORCHESTRATOR_FACTS,
+    ORCHESTRATOR_NUMBERS,
     ORCHESTRATOR_REQUESTS,
 )
 from contracts.vocabulary import RefusalCode
@@ -39,11 +45,12 @@ def subscribe_handlers(
     grants: Grants,
     campaigns: CampaignService,
     contacts: NewContacts,
+    do_not_call: DoNotCall,
     client: Client,
 ) -> None:
-    """Subscribes to the five consumers of this service.
+    """Subscribes to the six consumers of this service.
 
-    `CallService`, `Grants`, `CampaignService` and `NewContacts` explain why a second delivery is harmless.
+    `CallService`, `Grants`, `CampaignService`, `NewContacts` and `DoNotCall` explain why a second delivery is harmless.
     """
 
     async def on_call_requested(event: CallRequested, stored: StoredEvent[CallRequested]) -> None:
@@ -68,7 +75,13 @@ def subscribe_handlers(
             logger.warning("contact_refused", campaign_id=event.campaign_id, reasons=list(outcome.reasons))
         await _publish_outcome(client, stored, outcome)
 
+    async def on_number_command(event: NumberCommand, stored: StoredEvent[NumberCommand]) -> None:
+        stored_at = stored.stored_at or stored.envelope.time
+        await _publish_outcome(client, stored, await do_not_call.handle(event, stored_at, stored.envelope))
+
     async def on_call_event(event: AttemptEvent | TimerDue, stored: StoredEvent[AttemptEvent | TimerDue]) -> None:
+        if isinstance(event, ConversationEnded):
+            await do_not_call.note_opt_out(cast("StoredEvent[ConversationEnded]", stored))
         outcome = await calls.handle(call_input(event, stored.envelope, is_redelivered=stored.deliveries > 1))
         if not outcome.accepted:  # only because the log has no such call; the event is kept and ignored
             logger.warning("event_of_unknown_call", call_id=str(event.call_id), event_name=event.event_name)
@@ -82,6 +95,7 @@ def subscribe_handlers(
     subscribe(broker, ORCHESTRATOR_COMMANDS, on_call_command)
     subscribe(broker, ORCHESTRATOR_CAMPAIGNS, on_campaign_command)
     subscribe(broker, ORCHESTRATOR_CONTACTS, on_contact_requested)
+    subscribe(broker, ORCHESTRATOR_NUMBERS, on_number_command)
     subscribe(broker, ORCHESTRATOR_FACTS, on_call_event, on_admission_granted)
 
 

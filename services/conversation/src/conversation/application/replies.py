@@ -2,7 +2,7 @@
 
 The sources of a reply, in their order:
 
-1. A goodbye, after too many silences.
+1. A goodbye to a person who wants no more calls, or after too many silences.
 2. The answer cache.
 3. The models (`conversation.application.model_chain`).
 4. The fallback line of the script.
@@ -44,6 +44,9 @@ class ReplyGenerator:
         Raises TurnClaimed if another replica answers the turn.
         """
         first_model = self._models[0].name
+        if conversation.has_opted_out:
+            await events.publish_sentence(phrases_of(conversation.call.language).opted_out, is_reusable=True)
+            return Answer(ReplySource.STOCK_PHRASE, first_model)
         if conversation.last_silences >= MAX_SILENCES:
             await self._publish_goodbye(conversation, events)
             return Answer(ReplySource.STOCK_PHRASE, first_model)
@@ -57,8 +60,11 @@ class ReplyGenerator:
         source, script_line = ReplySource.MODEL, sentences_of(conversation.fallback_line or "")
         if script_line and list(sentences) == script_line[: len(sentences)]:
             source = ReplySource.SCRIPT_LINE
-        if phrases_of(conversation.call.language).fallback in sentences:
+        phrases = phrases_of(conversation.call.language)
+        if phrases.fallback in sentences:
             source = ReplySource.LAST_RESORT
+        if phrases.opted_out in sentences:
+            source = ReplySource.STOCK_PHRASE
         return Answer(source, self._models[0].name)
 
     async def _cached(self, key: str | None, events: TurnEvents) -> Answer | None:

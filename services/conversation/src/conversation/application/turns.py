@@ -41,7 +41,8 @@ from conversation.application.model_chain import Answer
 from conversation.application.replies import ReplyGenerator
 from conversation.application.turn_events import TurnClaimed, TurnEvents
 from conversation.domain.conversation import Conversation, Turn
-from conversation.domain.ending import decide_ending
+from conversation.domain.ending import decide_ending, late_opt_out
+from conversation.domain.opt_out import is_opt_out
 from conversation.metrics import count_ending
 from conversation.ports import AnswerCache, Model
 
@@ -75,6 +76,10 @@ class Turns:
         events_so_far = [*([state.event] if state else []), *(fact.event for fact in facts)]
         conversation = Conversation.of(events_so_far, utterance.attempt)
         if conversation is None or not conversation.is_in_progress:
+            if is_opt_out(utterance.text):  # the line may have been closed before the utterance arrived
+                await TurnEvents(self._log, facts, utterance, heard.envelope, utterance.language).end_conversation(
+                    late_opt_out(utterance)
+                )
             logger.info("utterance_ignored", attempt=utterance.attempt, turn=utterance.turn)
             return
         conversation = conversation.up_to(utterance.turn)

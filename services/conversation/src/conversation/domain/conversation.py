@@ -15,6 +15,7 @@ from contracts import (
     ToolCall,
 )
 from contracts.script import render_fallback_line, render_greeting, used_variables, without_fallback
+from conversation.domain.opt_out import is_opt_out
 
 GREETING_TURN = 0
 
@@ -119,6 +120,11 @@ class Conversation:
         callee has answered.
         """
         return not self.has_ended and self.call.may_use_line(self.attempt)
+
+    @property
+    def has_opted_out(self) -> bool:
+        """Whether the person wants no more calls, by the words of the last utterance."""
+        return bool(self.turns and self.turns[-1].utterance and is_opt_out(self.turns[-1].utterance))
 
     @property
     def last_silences(self) -> int:

@@ -3,7 +3,7 @@
 Both follow from the log alone, so a replica that finds a closed turn can append an ending that a crash prevented.
 """
 
-from contracts import ConversationEnded, Disposition
+from contracts import ConversationEnded, Disposition, SpeechHeard
 from conversation.domain.conversation import Conversation
 from conversation.domain.tools import END_CALL, disposition_of, fields_of
 
@@ -30,6 +30,17 @@ def decide_ending(conversation: Conversation) -> ConversationEnded | None:
     )
 
 
+def late_opt_out(utterance: SpeechHeard) -> ConversationEnded:
+    """Returns the ending by a person who wants no more calls, and whose line closed before a reply."""
+    return ConversationEnded(
+        call_id=utterance.call_id,
+        attempt=utterance.attempt,
+        turn=utterance.turn,
+        disposition=Disposition.OPT_OUT,
+        summary=f"The callee's last words: “{utterance.text}”. The line was closed.",
+    )
+
+
 def has_failed_before(conversation: Conversation) -> bool:
     """Whether the reply to the turn before the last one was a fallback."""
     previous = conversation.turns[-2].reply if len(conversation.turns) > 1 else None
@@ -40,6 +51,8 @@ def _disposition(conversation: Conversation) -> Disposition | None:
     reply = conversation.turns[-1].reply
     if reply is None:
         return None
+    if conversation.has_opted_out:
+        return Disposition.OPT_OUT
     if reply.is_fallback and has_failed_before(conversation):
         return Disposition.TECHNICAL_FAILURE
     for call in reply.tool_calls:

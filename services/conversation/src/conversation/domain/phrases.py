@@ -16,6 +16,8 @@ class Phrases:
     """The last fallback when no model answers."""
     goodbye: str
     """Spoken before hanging up if the model did not say goodbye."""
+    opted_out: str
+    """Spoken before hanging up to a person who wants no more calls."""
 
 
 _PHRASES: Mapping[str, Phrases] = {
@@ -23,11 +25,13 @@ _PHRASES: Mapping[str, Phrases] = {
         language="Spanish",
         fallback="Lo siento, estoy experimentando problemas técnicos.",
         goodbye="Muchas gracias por su tiempo. Adiós.",
+        opted_out="De acuerdo, no le volveremos a llamar. Adiós.",
     ),
     "en": Phrases(
         language="English",
         fallback="I'm sorry, I'm having technical problems.",
         goodbye="Thank you very much for your time. Goodbye.",
+        opted_out="All right, we will not call you again. Goodbye.",
     ),
 }
 

@@ -1,0 +1,69 @@
+"""Lists numbers that must not be called, on command and when a person opts out in a call, and removes entries.
+
+An entry is part of the state of its number, and each grant is decided on that state (`number_claims`). So no call to
+the number begins after the entry is stored, in any campaign, also if it waits for a retry.
+
+A second delivery is harmless, and so is any order of deliveries: an entry carries the instant at which the server
+stored the command or the fact, and the newest change of a scope counts.
+"""
+
+from datetime import datetime
+
+import structlog
+
+from call_orchestrator.application.call_outcomes import MAX_CONFLICTS, too_many_conflicts
+from call_orchestrator.application.numbers import Numbers
+from call_orchestrator.application.stored import load_call
+from call_orchestrator.ports import Log
+from chassis.event_log import Conflict, StoredEvent
+from contracts import CommandOutcome, ConversationEnded, Disposition, Envelope, NumberBlockRequested, NumberCommand
+from contracts.number_state import DoNotCallEntry
+from contracts.vocabulary import DoNotCallSource
+
+logger = structlog.get_logger()
+
+
+class DoNotCall:
+    """The do-not-call lists: one of all campaigns, and one of each."""
+
+    def __init__(self, numbers: Numbers, log: Log) -> None:
+        self._numbers = numbers
+        self._log = log
+
+    async def handle(self, command: NumberCommand, stored_at: datetime, cause: Envelope) -> CommandOutcome:
+        """Carries out a command that the server stored at this instant. Raises Conflict."""
+        is_listed = isinstance(command, NumberBlockRequested)
+        phone_number = command.phone_number if isinstance(command, NumberBlockRequested) else None
+        source = command.source if isinstance(command, NumberBlockRequested) else DoNotCallSource.REQUEST
+        if phone_number and self._numbers.digest_of(phone_number) != command.number_digest:
+            reason = "number_digest: is not that of phone_number; give edge and call-orchestrator one NUMBER_DIGEST_KEY"
+            return CommandOutcome(accepted=False, campaign_id=command.campaign_id, reasons=(reason,))
+        entry = DoNotCallEntry(
+            campaign_id=command.campaign_id, is_listed=is_listed, changed_at=stored_at, source=source
+        )
+        await self._apply(command.number_digest, entry, phone_number, cause)
+        return CommandOutcome(accepted=True, campaign_id=command.campaign_id)
+
+    async def note_opt_out(self, fact: StoredEvent[ConversationEnded]) -> None:
+        """Lists the number of the call for all campaigns, if the person opted out. Raises Conflict."""
+        event = fact.event
+        stored = await load_call(self._log, event.call_id) if event.disposition is Disposition.OPT_OUT else None
+        if stored is None:
+            return
+        entry = DoNotCallEntry(changed_at=fact.envelope.time, source=DoNotCallSource.OPT_OUT, call_id=event.call_id)
+        number = stored.call.phone_number
+        await self._apply(self._numbers.digest_of(number), entry, number, fact.envelope)
+        logger.info("number_listed", call_id=str(event.call_id), source=entry.source)
+
+    async def _apply(self, digest: str, entry: DoNotCallEntry, phone_number: str | None, cause: Envelope) -> None:
+        for _ in range(MAX_CONFLICTS):
+            stored = await self._numbers.load_digest(digest)
+            number = stored.number.with_entry(entry, phone_number)
+            if number == stored.number:
+                return
+            try:
+                await self._numbers.append(stored, number, cause)
+            except Conflict:
+                continue
+            return
+        raise too_many_conflicts(digest)
