@@ -4,8 +4,13 @@ import asyncio
 import csv
 import io
 import json
-from collections.abc import AsyncIterator
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -13,7 +18,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from starlette.types import ASGIApp
-from tests.integration.edge.conftest import API_KEY, As, client_of
+from tests.integration.edge.conftest import API_KEY, As, client_of, secret_of
 
 from chassis.barrier import wait_until_processed
 from chassis.direct_get import get_page
@@ -35,6 +40,7 @@ from edge.entrypoints import contacts as entrypoint
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import Orchestrator
 
+OnAPort = Callable[[ASGIApp], AbstractAsyncContextManager[str]]
 CSV, JSON_LINES = {"Content-Type": "text/csv"}, {"Content-Type": "application/x-ndjson"}
 FIRST_AT = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 PATH = "/api/v1/campaigns/spring/contacts"
@@ -404,3 +410,47 @@ async def test_waiting_contacts_are_listed_in_pages_with_masked_numbers(api: htt
     assert [contact["contact_id"] for contact in found] == [f"c-{number}" for number in range(25)]
     assert found[3]["phone_number"] == "+1••••••••03"
     assert (await api.get(PATH.replace("spring", "autumn"))).json() == {"contacts": [], "next": None}
+
+
+async def command(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "centralita", "campaign", "import", "spring", *arguments]
+    environment = {"PATH": os.environ["PATH"], "COLUMNS": "200", "API_URL": url, "API_KEY": secret_of("caller")}
+    return await asyncio.to_thread(subprocess.run, line, env=environment, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.usefixtures("campaign")
+async def test_the_command_line_imports_a_file_and_writes_the_refused_rows(
+    app: ASGIApp, on_a_port: OnAPort, bus_client: Client, tmp_path: Path
+) -> None:
+    contacts, refused = tmp_path / "contacts.csv", tmp_path / "refused.csv"
+    contacts.write_bytes(file(3) + b"+1212,c-9,Ana\n+34912345678,c-10,Ana\n")
+    async with on_a_port(app) as url:
+        dry = await command(url, str(contacts), "--dry-run")
+        added_some = await command(url, str(contacts), "--refused", str(refused))
+        again = await command(url, str(contacts), "--json")
+        corrected = refused.read_text().replace("+1212,", "+12125559999,").replace("+34912345678", "+12125559998")
+        refused.write_text(corrected)
+        rest = await command(url, str(refused))
+    first_at = "2026-03-02T15:00:00Z"
+    assert dry.returncode == 1, dry.stderr
+    assert dry.stdout.startswith(f"spring: 3 callable (first at {first_at}), 2 not: ")
+    assert "1 country_not_allowed" in dry.stdout
+    assert "line 5, phone_number: " in dry.stdout
+    assert "spring: 3 contacts added, 2 not: " in added_some.stdout, added_some.stderr
+    assert f"2 refused rows are in {refused}" in added_some.stdout
+    assert json.loads(again.stdout)["duplicates"] == 3
+    assert (rest.returncode, rest.stdout) == (0, "spring: 2 contacts added\n"), rest.stderr
+    assert len(await added(bus_client)) == 5
+
+
+@pytest.mark.usefixtures("campaign")
+async def test_the_command_line_explains_a_wrong_file(app: ASGIApp, on_a_port: OnAPort, tmp_path: Path) -> None:
+    header, sheet = tmp_path / "contacts.csv", tmp_path / "contacts.xlsx"
+    header.write_text("number;name\n")
+    sheet.write_text("")
+    async with on_a_port(app) as url:
+        wrong, other, missing = [await command(url, str(name)) for name in (header, sheet, tmp_path / "none.csv")]
+    assert [ended.returncode for ended in (wrong, other, missing)] == [2, 2, 2]
+    assert "phone_number: no such column; separate the columns by commas" in wrong.stderr
+    assert "Name it .csv, .jsonl or .ndjson" in other.stderr
+    assert "no such file" in missing.stderr

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from centralita.commands import exit_codes
+from centralita.commands.campaign_import import run_import
 from centralita.commands.exit_codes import ExitCode
 from centralita.commands.options import Json
 from centralita.commands.output import print_json, print_view
@@ -19,7 +20,7 @@ from contracts import CallStatus, CampaignStatus, CampaignTerms, RequestedTerms
 from contracts.queries import MAX_PAGE
 
 app = typer.Typer(
-    help="One campaign, through the REST API: create, change, start, show, pause, resume, finish, retry.",
+    help="One campaign, through the REST API: create, change, import, start, show, pause, resume, finish, retry.",
     no_args_is_help=True,
     epilog=exit_codes.EPILOG,
 )
@@ -28,6 +29,9 @@ File = Annotated[
     Path,
     typer.Option("--file", help='JSON: {"campaign_id": "spring", "max_concurrent_calls": 5, …}', show_default=False),
 ]
+
+
+app.command("import", epilog=exit_codes.EPILOG)(run_import)
 
 
 @app.command("show", epilog=exit_codes.EPILOG)

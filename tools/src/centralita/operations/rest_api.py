@@ -3,7 +3,10 @@
 The API key is a secret. It is sent in a header, only to the given URL; errors and log lines do not contain it.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -12,6 +15,9 @@ from uuid import UUID
 import httpx
 
 TIMEOUT_SECONDS = 30.0
+IMPORT_SECONDS = 300.0
+"""How long the answer to an import is waited for once its file is sent."""
+_PART_BYTES = 65_536
 
 
 class RequestFailed(RuntimeError):
@@ -20,6 +26,29 @@ class RequestFailed(RuntimeError):
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class ContactFile:
+    """A file of contacts. `on_progress` is called with the bytes that were sent, and with all of them."""
+
+    path: Path
+    media_type: str
+    on_progress: Callable[[int, int], None]
+
+    @property
+    def size(self) -> int:
+        """The number of bytes."""
+        return self.path.stat().st_size
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        """Yields the content in parts."""
+        sent, size = 0, self.size
+        with self.path.open("rb") as file:
+            while part := file.read(_PART_BYTES):
+                yield part
+                sent += len(part)
+                self.on_progress(sent, size)
 
 
 class RestApi:
@@ -79,6 +108,35 @@ class RestApi:
         page = await self._request("GET", f"/api/v1/calls?campaign_id={quote(campaign_id, safe='')}")
         return list(page["calls"])
 
+    async def import_contacts(
+        self, campaign_id: str, file: ContactFile, *, dry_run: bool, from_line: int, refused: Path | None
+    ) -> dict[str, Any]:
+        """Sends a file of contacts and returns the result; writes the refused rows to `refused` as CSV, if given."""
+        headers = {"Content-Type": file.media_type, "Content-Length": str(file.size)}
+        if refused:
+            headers["Accept"] = "text/csv"
+        sent = self._http.build_request(
+            "POST",
+            f"{_path(campaign_id)}/contacts",
+            params={"dry_run": dry_run, "from_line": from_line},
+            headers=headers,
+            content=file.parts(),
+            timeout=httpx.Timeout(TIMEOUT_SECONDS, read=IMPORT_SECONDS),
+        )
+        response = await self._answer(self._http.send(sent, stream=True))
+        try:
+            if refused and response.is_success:
+                with refused.open("wb") as written:
+                    async for part in response.aiter_bytes():
+                        written.write(part)
+                return dict(json.loads(response.headers["Import-Result"]))
+            await response.aread()
+        finally:
+            await response.aclose()
+        if response.is_success and isinstance(document := _document(response), dict):
+            return document
+        raise self._failure(response)
+
     async def decisions(self, call_id: UUID) -> list[dict[str, Any]]:
         """Returns the decisions about the call, oldest first."""
         response = await self._send("GET", f"/api/v1/calls/{call_id}/decisions")
@@ -99,8 +157,11 @@ class RestApi:
         raise self._failure(response)
 
     async def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        return await self._answer(self._http.request(method, path, json=body))
+
+    async def _answer(self, request: Awaitable[httpx.Response]) -> httpx.Response:
         try:
-            return await self._http.request(method, path, json=body)
+            return await request
         except httpx.TimeoutException:
             raise RequestFailed(f"The REST API at {self._url} did not answer within {TIMEOUT_SECONDS:.0f} s.") from None
         except httpx.HTTPError:
