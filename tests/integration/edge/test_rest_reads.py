@@ -56,7 +56,7 @@ async def test_creating_a_call_reads_the_leader_before_and_after_the_outcome(
 
     assert (created.status_code, again.status_code) == (201, 201)
     orchestrators = 1  # the simulated orchestrator reads the call, too
-    assert counted(requests) == (2 + orchestrators, 0, 0)
+    assert counted(requests) == (2 + orchestrators, 1, 0)  # from any node: how many dials the campaign permits
     assert counted(requests_again) == (1, 0, 0)
 
 

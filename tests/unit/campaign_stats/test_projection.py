@@ -338,3 +338,17 @@ def test_the_counters_are_the_sums_over_the_calls(steps: list[Step]) -> None:
 
 def _exists(call_id: UUID, position: int, log: Log) -> bool:
     return any(isinstance(event, CallDecision) and event.call_id == call_id for at, event in log if at < position)
+
+
+def test_contacts_without_a_call_are_counted_also_in_a_campaign_without_calls() -> None:
+    refused, expired = EXAMPLES["contact.refused"], EXAMPLES["campaign.contacts_expired"]
+    increments = project({}, numbered(refused, expired, refused)).increments
+    assert set(increments) == {"reminders", ALL}
+    for counts in increments.values():
+        assert (counts["contacts_refused"], counts["contacts_expired"], counts["total"]) == (2, 188, 0)
+        assert set(COUNTERS) < set(counts)
+    both = project({}, numbered(refused, created())).increments["reminders"]
+    assert (both["contacts_refused"], both["total"]) == (1, 1)
+    assert "contacts_refused" not in project({}, numbered(created())).increments["reminders"]
+    shown = statistics("reminders", increments["reminders"])
+    assert (shown.contacts_refused, shown.contacts_expired) == (2, 188)

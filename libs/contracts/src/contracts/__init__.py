@@ -28,13 +28,14 @@ from contracts.events.calls import (
 )
 from contracts.events.campaigns import (
     CampaignChanged,
+    CampaignContactsExpired,
     CampaignCreated,
     CampaignFinished,
     CampaignPaused,
     CampaignResumed,
     CampaignStarted,
 )
-from contracts.events.contacts import ContactAdded, ContactGroupAdded
+from contracts.events.contacts import ContactAdded, ContactGroupAdded, ContactRefused
 from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard, ToolCall
 from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.numbers import NumberBlockRequested, NumberChanged, NumberCommand, NumberUnblockRequested
@@ -130,6 +131,7 @@ __all__ = [
     "CampaignChangeRequested",
     "CampaignChanged",
     "CampaignCommand",
+    "CampaignContactsExpired",
     "CampaignCreateRequested",
     "CampaignCreated",
     "CampaignDecision",
@@ -154,6 +156,7 @@ __all__ = [
     "ContactAdded",
     "ContactGroupAdded",
     "ContactId",
+    "ContactRefused",
     "ContactRequested",
     "ConversationEnded",
     "DialClaimed",

@@ -103,6 +103,10 @@ class Campaign(BaseModel):
         """The terms that restrict when its calls may be dialled."""
         return self.terms.dial_terms if self.terms else NO_DIAL_TERMS
 
+    def is_over(self, at: datetime) -> bool:
+        """Whether none of its calls begins from this instant on: it is finished, or its period is over."""
+        return self.finished_at is not None or (self.ends_at is not None and self.ends_at <= at)
+
     def is_open(self, at: datetime) -> bool:
         """Whether its calls may be granted slots at this instant: it runs, and the instant is within its period."""
         if self.is_held or self.finished_at:

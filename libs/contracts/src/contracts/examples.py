@@ -26,13 +26,14 @@ from contracts.events.calls import (
 )
 from contracts.events.campaigns import (
     CampaignChanged,
+    CampaignContactsExpired,
     CampaignCreated,
     CampaignFinished,
     CampaignPaused,
     CampaignResumed,
     CampaignStarted,
 )
-from contracts.events.contacts import ContactAdded, ContactGroupAdded
+from contracts.events.contacts import ContactAdded, ContactGroupAdded, ContactRefused
 from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard, ToolCall
 from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.requests import (
@@ -276,6 +277,7 @@ _ALL: tuple[Event, ...] = (
     CampaignChanged(campaign=_STARTED.changed(_FEWER.stored()), occurred_at=_RESUMED),
     CampaignStarted(campaign=_STARTED, occurred_at=_CREATED),
     CampaignFinished(campaign=_STARTED.finished(_RESUMED), occurred_at=_RESUMED),
+    CampaignContactsExpired(campaign=_STARTED.finished(_RESUMED), occurred_at=_RESUMED, count=188),
     ContactRequested(
         campaign_id=CAMPAIGN_ID,
         contact_id=CALL.contact_id,
@@ -297,6 +299,13 @@ _ALL: tuple[Event, ...] = (
         country=_CALLEE.country,
         regions=_CALLEE.regions,
         zones=_CALLEE.zones,
+    ),
+    ContactRefused(
+        call_id=call_id_of("reminders:contact-89"),
+        campaign_id=CAMPAIGN_ID,
+        contact_id="contact-89",
+        reason="script_template asks for name: give it in variables",
+        refused_at=_CREATED,
     ),
     *NUMBER_EXAMPLES,
     TimerDue(call_id=CALL_ID, deadline_at=_DIALED + timedelta(seconds=60)),

@@ -6,7 +6,7 @@ from contracts.event import CampaignDecision, CampaignEvent, ChainEvent, Event
 from contracts.events import EVENTS
 from contracts.events.admissions import AdmissionGranted, AdmissionReleased
 from contracts.events.audio import AudioRequested
-from contracts.events.contacts import ContactGroupAdded
+from contracts.events.contacts import ContactGroupAdded, ContactRefused
 from contracts.events.conversations import ConversationEnded, ReplyGenerated
 from contracts.events.dials import DialClaimed, DialCleared, DialPlaced, DialRefused, DialUnknown
 from contracts.vocabulary import LIVE_STATUSES, CallStatus
@@ -84,5 +84,6 @@ PROJECTION_FILTERS = (
     ReplyGenerated.subjects(),
     ConversationEnded.subjects(),
     campaign_state_filter("*"),
+    ContactRefused.subjects(),
 )
 """What campaign-stats reads of CALLS. It has no durable consumer: its checkpoint is in MongoDB (ADR 6)."""

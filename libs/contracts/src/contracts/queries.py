@@ -97,6 +97,8 @@ class CampaignStatistics(BaseModel):
     duration_seconds: int = Field(default=0, description="talk time of all calls")
     average_duration_seconds: float = Field(default=0.0, description="average talk time of completed calls")
     turns: int = Field(default=0, description="utterances of callees that were answered")
+    contacts_refused: int = Field(default=0, description="contacts whose call was not created")
+    contacts_expired: int = Field(default=0, description="contacts that still waited when the campaign was over")
 
 
 class CallingTimesQuery(BaseModel):

@@ -102,6 +102,8 @@ CALLS = Stream(
         "campaign.finished.*",
         "campaign.paused.*",
         "campaign.resumed.*",
+        "campaign.contacts_expired.*",
+        "contact.refused.*",
         TimerDue.subjects(),
     ),
     "All events of all calls: the system of record",

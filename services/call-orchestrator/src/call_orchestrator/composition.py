@@ -8,6 +8,7 @@ from math import ceil
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
+from call_orchestrator.adapters.nats.contact_queue import NatsContactQueue
 from call_orchestrator.adapters.nats.contacts import NatsContacts
 from call_orchestrator.adapters.nats.feeds import NatsFeeds
 from call_orchestrator.adapters.nats.queue import NatsQueue
@@ -19,6 +20,7 @@ from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.calling_times import CallingTimesService
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.campaigns import CampaignService
+from call_orchestrator.application.contacts import ContactTaker
 from call_orchestrator.application.do_not_call import DoNotCall
 from call_orchestrator.application.effects import Effects
 from call_orchestrator.application.grants import Grants
@@ -98,6 +100,9 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         )
         bus.broker.include_router(build_router(CallingTimesService(log, terms, clock.now)))
         feeds = NatsFeeds(bus.client, log, mapping)
-        admission = Admission(slots, open_campaigns, log, queue, feeds, clock.now, mapping=mapping)
-        async with admission.running():
+        taker = ContactTaker(log, NatsContactQueue(bus.client), calls, open_campaigns, slots, terms, clock.now, mapping)
+        admission = Admission(
+            slots, open_campaigns, log, queue, feeds, clock.now, mapping=mapping, on_change=taker.note_change
+        )
+        async with admission.running(), taker.running():
             yield Starlette(routes=operations(bus.client))

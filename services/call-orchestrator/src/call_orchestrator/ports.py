@@ -1,6 +1,6 @@
 """The interfaces to the orchestrator's streams, which fakes implement in tests."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -118,3 +118,31 @@ class Feeds(Protocol):
 
     def campaigns(self) -> AbstractAsyncContextManager[AsyncIterator[CampaignStates]]:
         """Yields the states of campaigns: first every campaign with an event, then each change."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenContact:
+    """A contact that the server has delivered. It is delivered again unless it is acknowledged.
+
+    `put_back`: has it delivered again after this many seconds.
+    """
+
+    stored: StoredEvent[ContactAdded]
+    acknowledge: Callable[[], Awaitable[None]]
+    put_back: Callable[[float], Awaitable[None]]
+
+
+class ContactQueue(Protocol):
+    """The contacts that wait, in groups of a campaign whose members have the same calling hours."""
+
+    def groups(self) -> AbstractAsyncContextManager[AsyncIterator[list[ContactGroupAdded]]]:
+        """Yields all groups: first those that exist, then each new one."""
+
+    async def take(self, campaign_id: str, zone_group: str, count: int, wait_seconds: float) -> list[TakenContact]:
+        """Returns up to `count` contacts of a group. If there is none, waits this long for one."""
+
+    async def count(self, campaign_id: str, zone_groups: Iterable[str]) -> int:
+        """Returns how many contacts of these groups wait, delivered ones included."""
+
+    async def remove(self, campaign_id: str, zone_groups: Iterable[str]) -> None:
+        """Removes the contacts and the groups of a campaign."""

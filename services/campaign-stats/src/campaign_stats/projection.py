@@ -17,9 +17,11 @@ from contracts import (
     CallEvent,
     CallStatus,
     Campaign,
+    CampaignContactsExpired,
     CampaignDecision,
     CampaignStatistics,
     CampaignStatus,
+    ContactRefused,
     ConversationEnded,
     Disposition,
     Event,
@@ -37,7 +39,11 @@ COMPLETED_WITHOUT_DURATION = "completed_without_duration"
 """Completed calls that the average ignores. A campaign document has this counter only if it has such a call, so that
 documents of earlier versions stay equal to rebuilt ones."""
 
-COUNTERS = (*(set(CampaignStatistics.model_fields) - {"campaign_id", "average_duration_seconds"}), COMPLETED_SECONDS)
+OF_CONTACTS = ("contacts_refused", "contacts_expired")
+"""What contacts without a call add. A campaign document has these counters only if they are not zero."""
+
+_OTHER_FIELDS = {"campaign_id", "average_duration_seconds", *OF_CONTACTS}
+COUNTERS = (*(set(CampaignStatistics.model_fields) - _OTHER_FIELDS), COMPLETED_SECONDS)
 """The counters of every campaign document with a call; a counter that is zero is present, too."""
 
 
@@ -107,7 +113,10 @@ def project(
     after = dict(documents)
     campaigns: dict[str, CampaignState] = {}
     refused: dict[int, Sequence[str]] = {}
+    contacts: dict[str, Counter[str]] = {}
     for sequence, event in batch:
+        for campaign in (event.campaign_id, ALL) if isinstance(event, ContactRefused | CampaignContactsExpired) else ():
+            contacts.setdefault(campaign, Counter()).update(_contacts_in(event))
         before = after.get(call_of(event) or "")
         try:
             item = _state_of(event.campaign) if isinstance(event, CampaignDecision) else fold(before, sequence, event)
@@ -123,7 +132,27 @@ def project(
         elif isinstance(event, CampaignDecision):
             campaigns[event.campaign_id] = item
     changed = {call_id: document for call_id, document in after.items() if document != documents.get(call_id)}
-    return Projected(changed, _increments(documents, changed), campaigns, refused)
+    return Projected(changed, _with_contacts(_increments(documents, changed), contacts), campaigns, refused)
+
+
+def _contacts_in(event: Event) -> dict[str, int]:
+    """Returns what contacts without a call add to the counters."""
+    match event:
+        case ContactRefused():
+            return {"contacts_refused": 1}
+        case CampaignContactsExpired(count=count):
+            return {"contacts_expired": count}
+        case _:
+            return {}
+
+
+def _with_contacts(
+    increments: Mapping[str, Mapping[str, int]], contacts: Mapping[str, Mapping[str, int]]
+) -> dict[str, Mapping[str, int]]:
+    """Returns the increments with those of contacts. A campaign that has no call yet gets every counter, too."""
+    zeros = dict.fromkeys(COUNTERS, 0)
+    with_contacts = {name: {**zeros, **increments.get(name, {}), **counts} for name, counts in contacts.items()}
+    return {**increments, **with_contacts}
 
 
 def _state_of(campaign: Campaign) -> CampaignState | None:

@@ -16,7 +16,7 @@ from call_orchestrator.application.stored import pauses_of
 from call_orchestrator.domain.calling_policy import CallingPolicy
 from call_orchestrator.domain.number_use import UNUSED
 from chassis.event_log import StoredEvent
-from contracts import Call, CallDecision, CallStatus, CampaignTerms, Event
+from contracts import Call, CallCreated, CallDecision, CallRequested, CallStatus, CampaignTerms, Envelope, Event
 from contracts.call import Permission
 from contracts.dial_terms import NO_DIAL_TERMS
 from contracts.numbers import country_of
@@ -99,6 +99,26 @@ def policy_of(
         allowed_countries=allowed_countries,
         calling_policy=calling_policy,
     )
+
+
+def request_of_contact(event: CallDecision, cause_id: str | None) -> StoredEvent[CallRequested] | None:
+    """Returns the request for a call that was created from a contact, as far as the call carries it; None for others.
+
+    The contact left its stream when its call was created. What the request left out is in `terms_in`.
+    """
+    call = event.call
+    if not isinstance(event, CallCreated) or call.request_id != f"{call.campaign_id}:{call.contact_id}":
+        return None
+    request = CallRequested.model_construct(
+        request_id=call.request_id,
+        campaign_id=call.campaign_id,
+        contact_id=call.contact_id,
+        phone_number=call.phone_number,
+        variables=call.variables,
+        time_zone=call.time_zone,
+        metadata=call.metadata,
+    )
+    return StoredEvent(request, Envelope.read({}, id=cause_id or "", time=event.occurred_at), sequence=0)
 
 
 def terms_in(call: Call | None) -> CampaignTerms:

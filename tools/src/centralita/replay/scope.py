@@ -56,9 +56,9 @@ def call_of(message: Message) -> str | None:
 def campaign_of(message: Message) -> str | None:
     """Returns the campaign that a message names; None if it names only its call."""
     family, *rest = message.subject.split(".")
-    if family in ("campaign", "contact"):
+    if family == "campaign":
         return rest[1] if len(rest) > 1 else None
-    if message.subject == "call.requested":
+    if message.subject == "call.requested" or family == "contact":
         return _text(_field(message, "campaign_id"))
     call = _field(message, "call") if family == "call" and message.stream != REQUESTS.name else None
     return _text(call.get("campaign_id")) if isinstance(call, dict) else None

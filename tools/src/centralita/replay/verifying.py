@@ -21,6 +21,8 @@ A decision that the calling policy delayed, permitted or refused carries the ver
 is the version here: give the file of ``CALLING_RULES`` if the installation had one. It also carries what was known
 about the number: the earlier dials that a cap counts, another call to the number, and its do-not-call entry.
 
+A call that was created from a contact is decided on what the call carries: the contact is no longer in its stream.
+
 **Some messages are not judged**: inputs that the orchestrator had not acknowledged, and dead letters. With a time
 range, these are also messages whose cause or decision may be outside the range. In the record of one call or of a time
 range, the pauses are missing: an expiry that they may have prevented is not judged. In the record of one call or
@@ -42,6 +44,7 @@ from centralita.replay.decisions import (
     decide_again,
     policy_of,
     read_calling_policy,
+    request_of_contact,
     terms_in,
 )
 from centralita.replay.messages import Message
@@ -232,8 +235,9 @@ async def _judge_decision(
     """Returns the drift of a decision, if any, and whether the decision could be judged."""
     recorded = history.decisions[index]
     before = history.decisions[index - 1].event.call if index else None
-    if recorded.cause is None or (before is None and not isinstance(recorded.event, CallCreated)):
-        missing = f"the message {recorded.cause_id} that caused it" if recorded.cause is None else "the event before it"
+    cause = recorded.cause.stored if recorded.cause else request_of_contact(recorded.event, recorded.cause_id)
+    if cause is None or (before is None and not isinstance(recorded.event, CallCreated)):
+        missing = f"the message {recorded.cause_id} that caused it" if cause is None else "the event before it"
         if record.scope.is_time_range:
             return None, False
         return _drift(recorded, f"{missing} is not in the record"), True
@@ -242,19 +246,19 @@ async def _judge_decision(
         return None, False
     now = rules.decide(
         before,
-        recorded.cause.stored,
+        cause,
         call,
         recorded.event.occurred_at,
         permission=call.permission,
         asks_policy=call.permission is not None,  # if it did not ask, as in older builds, the dial was not delayed
     )
-    cause, name = recorded.cause.stored.event.event_name, recorded.event.event_name
+    caused_by, name = cause.event.event_name, recorded.event.event_name
     if now is None:
-        return _drift(recorded, f"{cause} led to {name}; now it leads to no decision"), True
+        return _drift(recorded, f"{caused_by} led to {name}; now it leads to no decision"), True
     if differences := differences_of(recorded, by_former_rules(recorded.event, now)):
         if rules.is_uncertain(now):
             return None, False
-        return _drift(recorded, f"{cause} led to {name}; now the decision is different", differences), True
+        return _drift(recorded, f"{caused_by} led to {name}; now the decision is different", differences), True
     return None, True
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from contracts.event import CampaignDecision
 
@@ -62,3 +62,11 @@ class CampaignFinished(CampaignDecision):
     """The campaign is finished: its live calls go on, its waiting calls expire, and requests for it are refused."""
 
     event_name: ClassVar[str] = "campaign.finished"
+
+
+class CampaignContactsExpired(CampaignDecision):
+    """The campaign is over, and its contacts that still waited are not called. They are removed after this event."""
+
+    event_name: ClassVar[str] = "campaign.contacts_expired"
+
+    count: int = Field(description="how many contacts waited")

@@ -8,8 +8,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from contracts.event import CampaignEvent, Service
+from contracts.event import CallEvent, CampaignEvent, Service
 from contracts.instants import Instant
+from contracts.values import CampaignId
 
 _ADDERS = frozenset({Service.EDGE, Service.ORCHESTRATOR})
 
@@ -61,3 +62,15 @@ class ContactGroupAdded(CampaignEvent):
     def subjects(cls, campaign_id: str = "*") -> str:
         """Returns the filter for the groups of a campaign; by default of all."""
         return f"{cls.event_name}.{campaign_id}.*"
+
+
+class ContactRefused(CallEvent):
+    """The contact was taken, and its call was not created. In the log (stream ``CALLS``), once per contact."""
+
+    event_name: ClassVar[str] = "contact.refused"
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.ORCHESTRATOR})
+
+    campaign_id: CampaignId
+    contact_id: str
+    reason: str = Field(description="why it is not called, without the number")
+    refused_at: Instant

@@ -62,14 +62,19 @@ class Admission:
         *,
         max_lag_seconds: float = MAX_LAG_SECONDS,
         mapping: TimeMapping = REAL_TIME,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
-        """`mapping`: from the time of `now` to that in which it waits."""
+        """`mapping`: from the time of `now` to that in which it waits.
+
+        `on_change`: called after slots, waiting calls or campaigns have changed.
+        """
         self._slots = slots
         self._log = log
         self._queue = queue
         self._feeds = feeds
         self._now = now
         self._mapping = mapping
+        self._on_change = on_change
         self._changed = asyncio.Event()
         self._campaigns = campaigns
         self._outdated: deque[Waiting] = deque()
@@ -93,29 +98,33 @@ class Admission:
                 await stack.enter_async_context(run_in_background(_run_forever(part)))
             yield
 
+    def _note_change(self) -> None:
+        self._changed.set()
+        self._on_change()
+
     async def _follow_slots(self) -> None:
         self._slots.reset()
         async with self._feeds.slot_events() as batches:
             async for batch in batches:
                 self._discard(call for event in batch if (call := self._slots.apply(event)))
-                self._changed.set()
+                self._note_change()
 
     async def _follow_campaigns(self) -> None:
         self._campaigns.forget()
         async with self._feeds.campaigns() as changes:
             async for change in changes:
                 self._campaigns.update(change)
-                self._changed.set()
+                self._note_change()
 
     async def _follow_periods(self) -> None:
         await self._campaigns.wait_for_period()
-        self._changed.set()
+        self._note_change()
 
     async def _follow_waiting(self) -> None:
         async with self._feeds.waiting() as batches:
             async for batch in batches:
                 self._discard(call for call in batch if not self._slots.join(call))
-                self._changed.set()
+                self._note_change()
 
     async def _leave_queue(self) -> None:
         """Deletes outdated entries of the queue; after a failure it begins again with the same entry."""

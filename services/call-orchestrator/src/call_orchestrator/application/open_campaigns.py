@@ -63,6 +63,15 @@ class OpenCampaigns:
             return Refused(f"campaign_id: the campaign {campaign_id} is finished; create another one")
         return None
 
+    def get(self, campaign_id: str) -> Campaign | None:
+        """Returns the campaign as this replica knows it; None if it is finished, or neither created nor paused."""
+        return self._known.get(campaign_id)
+
+    def is_over(self, campaign_id: str) -> bool:
+        """Whether the campaign is finished or its period is over."""
+        campaign = self._known.get(campaign_id)
+        return campaign_id in self._finished or (campaign is not None and campaign.is_over(self._now()))
+
     def terms(self, campaign_id: str) -> CampaignTerms:
         """Returns the terms of the campaign as this replica knows them; those of none if it was never created."""
         campaign = self._known.get(campaign_id)

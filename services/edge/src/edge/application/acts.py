@@ -78,9 +78,9 @@ class Acts:
             raise refusal
 
         async def reserve() -> None:
-            is_open = self._dial_cap.needs_terms(request)
-            terms = (await self._campaigns.get(request.campaign_id)).terms if is_open else None
-            await self._dial_cap.reserve(key.name, self._dial_cap.dials_of(request, terms), call_id)
+            is_open = self._dial_cap.depends_on_campaign(request)
+            max_attempts = await self._campaigns.max_attempts(request.campaign_id) if is_open else None
+            await self._dial_cap.reserve(key.name, self._dial_cap.dials_of(request, max_attempts), call_id)
 
         is_answered = asyncio.Event()
 

@@ -57,6 +57,12 @@ class Campaigns:
             finished_at=state.finished_at,
         )
 
+    async def max_attempts(self, campaign_id: CampaignId) -> int | None:
+        """Returns how many dials of a call the campaign permits, from any node, which may lag; None: as requested."""
+        last = await self._log.last_of_any_node(campaign_state_filter(campaign_id))
+        terms = last.event.campaign.terms if last and isinstance(last.event, CampaignDecision) else None
+        return terms.max_attempts if terms else None
+
     async def raise_if_finished(self, campaign_id: CampaignId) -> None:
         """Raises Refused if the campaign is finished, so that no call of it is dialled again."""
         if (await self.get(campaign_id)).finished_at:

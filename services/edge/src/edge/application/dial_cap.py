@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from contracts import Call, CallChangeRequested, CallEvent, CallRequested, CallRetryRequested, CampaignTerms
+from contracts import Call, CallChangeRequested, CallEvent, CallRequested, CallRetryRequested
 from edge.application.errors import DailyCapReached
 from edge.ports import DialCounter
 
@@ -33,15 +33,14 @@ class DialCap:
         self._default_retries = default_retries
         self._now = now
 
-    def needs_terms(self, request: CallRequested) -> bool:
+    def depends_on_campaign(self, request: CallRequested) -> bool:
         """Whether the terms of the campaign may determine how many dials of a request count."""
         return bool(self._max_dials) and request.max_retries is None
 
-    def dials_of(self, request: CallRequested, terms: CampaignTerms | None) -> int:
-        """Returns the number of dials to which a request may lead. `terms`: those of its campaign, if it needs them."""
+    def dials_of(self, request: CallRequested, max_attempts: int | None) -> int:
+        """Returns the number of dials to which a request may lead. `max_attempts`: that of its campaign."""
         if request.max_retries is not None:
             return 1 + request.max_retries
-        max_attempts = terms.max_attempts if terms else None
         return 1 + self._default_retries if max_attempts is None else max_attempts
 
     async def reserve(self, key_name: str, dials: int, reservation_id: UUID | None = None) -> None:

@@ -211,6 +211,8 @@ class CallMetrics(BaseModel):
     no_answer_calls: int
     busy_calls: int
     avg_duration: float = Field(description="average talk time in seconds of completed calls with a known duration")
+    contacts_refused: int = Field(description="contacts whose call was not created")
+    contacts_expired: int = Field(description="contacts that still waited when the campaign was over")
 
     @classmethod
     def of(cls, statistics: CampaignStatistics) -> "CallMetrics":
@@ -223,6 +225,8 @@ class CallMetrics(BaseModel):
             no_answer_calls=statistics.no_answer,
             busy_calls=statistics.busy,
             avg_duration=statistics.average_duration_seconds,
+            contacts_refused=statistics.contacts_refused,
+            contacts_expired=statistics.contacts_expired,
         )
 
 

@@ -1,0 +1,104 @@
+"""The waiting contacts in the work queue CONTACTS: one durable pull consumer per campaign and group.
+
+The server shares the contacts of a group out among the replicas that pull, and removes each one that is acknowledged.
+So the stream contains exactly the contacts that wait, and no replica keeps a position.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import aclosing, asynccontextmanager, suppress
+from functools import partial
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import ConsumerConfig, ConsumerInfo
+from nats.js.errors import APIError, NotFoundError
+
+from call_orchestrator.ports import TakenContact
+from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
+from chassis.stored_event import stored_event_of, unreadable
+from chassis.stream_reader import decoded, follow
+from chassis.unreadable import UnreadableEvents
+from contracts import ContactAdded, ContactGroupAdded, InvalidMessage
+from contracts.filters import CONTACT_GROUP_FILTERS
+from contracts.streams import CONTACTS
+
+ACK_WAIT_SECONDS = 30.0
+UNREADABLE_PAUSE_SECONDS = 30.0
+_MAX_ACK_PENDING = 1_000
+
+
+class NatsContactQueue:
+    """Implements `call_orchestrator.ports.ContactQueue`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
+        self._subscriptions: dict[str, JetStreamContext.PullSubscription] = {}
+        self._unreadable = UnreadableEvents("waiting-contacts")
+
+    @asynccontextmanager
+    async def groups(self) -> AsyncIterator[AsyncIterator[list[ContactGroupAdded]]]:
+        """Yields all groups: first those that exist, then each new one."""
+        following = follow(self._client, CONTACTS, CONTACT_GROUP_FILTERS, start_sequence=1)
+        async with aclosing(decoded(following, CONTACTS, skip=self._unreadable.report)) as batches:
+            yield ([one.event for one in batch if isinstance(one.event, ContactGroupAdded)] async for batch in batches)
+
+    async def take(self, campaign_id: str, zone_group: str, count: int, wait_seconds: float) -> list[TakenContact]:
+        """Returns up to `count` contacts of a group. If there is none, waits this long for one."""
+        name = _consumer_name(campaign_id, zone_group)
+        if name not in self._subscriptions:
+            await self._consumer(campaign_id, zone_group)
+            self._subscriptions[name] = await self._js.pull_subscribe_bind(consumer=name, stream=CONTACTS.name)
+        try:
+            messages = await self._subscriptions[name].fetch(count, timeout=wait_seconds)
+        except TimeoutError:
+            return []
+        except APIError:  # the consumer was deleted, or its stream has no leader: begin again
+            await self._unsubscribe(name)
+            return []
+        return [taken for message in messages if (taken := await self._taken(message))]
+
+    async def count(self, campaign_id: str, zone_groups: Iterable[str]) -> int:
+        """Returns how many contacts of these groups wait, delivered ones included."""
+        found = [await self._consumer(campaign_id, zone_group) for zone_group in zone_groups]
+        return sum((info.num_pending or 0) + (info.num_ack_pending or 0) for info in found)
+
+    async def remove(self, campaign_id: str, zone_groups: Iterable[str]) -> None:
+        """Removes the contacts and the groups of a campaign, and their consumers. Harmless if they are removed."""
+        for zone_group in zone_groups:
+            name = _consumer_name(campaign_id, zone_group)
+            await self._unsubscribe(name)
+            with suppress(NotFoundError):
+                await retry_until_leader(partial(self._js.delete_consumer, CONTACTS.name, name))
+        for subjects in (ContactAdded.subjects(campaign_id), ContactGroupAdded.subjects(campaign_id)):
+            await retry_until_leader(partial(self._js.purge_stream, CONTACTS.name, subject=subjects))
+
+    async def _consumer(self, campaign_id: str, zone_group: str) -> ConsumerInfo:
+        """Returns the consumer of a group, which is created if it is missing."""
+        config = ConsumerConfig(
+            durable_name=_consumer_name(campaign_id, zone_group),
+            filter_subject=ContactAdded.subjects(campaign_id, zone_group),
+            ack_wait=ACK_WAIT_SECONDS,
+            max_ack_pending=_MAX_ACK_PENDING,
+        )
+        return await retry_until_leader(partial(self._js.add_consumer, CONTACTS.name, config))
+
+    async def _unsubscribe(self, name: str) -> None:
+        if subscription := self._subscriptions.pop(name, None):
+            await subscription.unsubscribe()
+
+    async def _taken(self, message: Msg) -> TakenContact | None:
+        """Returns the contact. One that this build cannot decode is delivered again later, perhaps to a newer one."""
+        try:
+            stored = stored_event_of(message)
+        except InvalidMessage as error:
+            self._unreadable.report(unreadable(message, error))
+            await message.nak(delay=UNREADABLE_PAUSE_SECONDS)
+            return None
+        return TakenContact(stored, message.ack, message.nak)  # type: ignore[arg-type]  # of ContactAdded, by its filter
+
+
+def _consumer_name(campaign_id: str, zone_group: str) -> str:
+    """Returns the name of the consumer of a group. The group has a fixed length, so no two have the same."""
+    return f"{campaign_id}-{zone_group}"

@@ -1,0 +1,278 @@
+"""Takes waiting contacts of running campaigns, and creates their calls.
+
+A contact becomes a call only when it may be dialled soon. Its campaign must be open, the calling hours of its group
+must be open now, and few calls of the campaign wait for a slot (`ahead`). So a campaign of a million contacts has a
+few calls, and its contacts need no timers. The server keeps the position: a contact leaves its stream when it is
+acknowledged.
+
+Each replica takes contacts for itself. `ahead` holds for one replica, so with three of them up to three times as many
+calls wait. The id of the call follows from campaign and contact. So a contact that is delivered twice is the same call,
+and one that is not acknowledged because its replica died is taken by another one. A contact that may not be called is
+a fact of the log, `contact.refused`, once.
+
+When a campaign is over, one event counts the contacts that remain, and then they are removed. The event is guarded by
+the last one of the campaign, so one replica appends it. If that replica dies before it removes them, another one does.
+A contact whose call is being created at that moment may be counted, too.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import datetime
+from math import ceil
+
+import structlog
+
+from call_orchestrator.application.call_inputs import call_input
+from call_orchestrator.application.call_terms import Policy
+from call_orchestrator.application.calls import CallService
+from call_orchestrator.application.decision_terms import weekly_hours_of
+from call_orchestrator.application.open_campaigns import OpenCampaigns
+from call_orchestrator.domain.calling_policy import PutOff
+from call_orchestrator.domain.decisions import Refused
+from call_orchestrator.domain.slots import Slots
+from call_orchestrator.ports import ContactQueue, Log, TakenContact
+from chassis.background import cancel_until_done, run_in_background
+from chassis.event_log import Conflict, Guard
+from chassis.time_mapping import REAL_TIME, TimeMapping
+from contracts import (
+    CallRequested,
+    Campaign,
+    CampaignContactsExpired,
+    CampaignDecision,
+    ContactAdded,
+    ContactRefused,
+    call_id_of,
+)
+from contracts.callees import Callee
+from contracts.filters import campaign_state_filter
+from contracts.vocabulary import RefusalCode
+
+MIN_AHEAD = 20
+AHEAD_MINUTES = 2
+"""So many minutes' worth of the pace may wait for a slot, and at least `MIN_AHEAD` calls."""
+_PULL_SECONDS = 1.0
+_EMPTY_PULL_SECONDS = 10.0
+"""How long a pull from a group waits that was empty before: a new contact is delivered at once."""
+_MIN_PAUSE_SECONDS = 0.02
+_MAX_PAUSE_SECONDS = 60.0
+_FAILURE_PAUSE_SECONDS = 1.0
+_FULL_PAUSE_SECONDS = 5.0
+_SETTLE_SECONDS = 1.0
+"""So long a new call counts as waiting, although the queue does not show it yet."""
+
+logger = structlog.get_logger()
+
+Group = tuple[str, str]
+"""A campaign and a group of its contacts."""
+
+
+class ContactTaker:
+    """Takes contacts, as many as the campaigns need."""
+
+    def __init__(
+        self,
+        log: Log,
+        queue: ContactQueue,
+        calls: CallService,
+        campaigns: OpenCampaigns,
+        slots: Slots,
+        policy: Policy,
+        now: Callable[[], datetime],
+        mapping: TimeMapping = REAL_TIME,
+    ) -> None:
+        """`mapping`: from the time of `now` to that in which it waits."""
+        self._log = log
+        self._queue = queue
+        self._calls = calls
+        self._campaigns = campaigns
+        self._slots = slots
+        self._policy = policy
+        self._now = now
+        self._mapping = mapping
+        self._groups: dict[str, dict[str, Callee]] = {}
+        self._pulls: dict[Group, asyncio.Task[None]] = {}
+        self._reserved: Counter[str] = Counter()
+        self._empty: set[Group] = set()
+        self._created: dict[str, tuple[str, float]] = {}
+        """The new calls that may not be among the waiting ones yet: campaign and time of creation."""
+        self._changed = asyncio.Event()
+
+    def note_change(self) -> None:
+        """Considers all campaigns again: slots, waiting calls or campaigns have changed."""
+        self._changed.set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Takes contacts while the block runs."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._stop)
+            for part in (self._follow_groups, self._consider_all):
+                await stack.enter_async_context(run_in_background(_run_forever(part)))
+            yield
+
+    async def _stop(self) -> None:
+        for task in list(self._pulls.values()):
+            await cancel_until_done(task)
+
+    async def _follow_groups(self) -> None:
+        async with self._queue.groups() as batches:
+            async for batch in batches:
+                for group in batch:
+                    callee = Callee(country=group.country, regions=group.regions, zones=group.zones)
+                    self._groups.setdefault(group.campaign_id, {})[group.zone_group] = callee
+                self._changed.set()
+
+    async def _consider_all(self) -> None:
+        """Begins the pulls that are needed now; returns after something has changed, or when calling hours begin."""
+        self._changed.clear()
+        opens_at: datetime | None = None
+        for campaign_id in list(self._groups):
+            if self._campaigns.is_over(campaign_id):
+                await self._expire(campaign_id)
+            elif (campaign := self._campaigns.get(campaign_id)) and campaign.is_open(self._now()):
+                opens_at = min(filter(None, (opens_at, self._begin_pulls(campaign))), default=None)
+        await asyncio.sleep(_MIN_PAUSE_SECONDS)
+        seconds = self._mapping.real_seconds(opens_at - self._now()) if opens_at else _MAX_PAUSE_SECONDS
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(max(seconds, 0), _MAX_PAUSE_SECONDS)):
+                await self._changed.wait()
+
+    def _begin_pulls(self, campaign: Campaign) -> datetime | None:
+        """Begins a pull from each open group that has none, while there is room. Returns when the next group opens."""
+        opens_at: datetime | None = None
+        for zone_group, callee in self._groups[campaign.campaign_id].items():
+            group = (campaign.campaign_id, zone_group)
+            if group in self._pulls:
+                continue
+            permission = self._permission(campaign, callee)
+            if isinstance(permission, PutOff):
+                opens_at = min(opens_at or permission.until, permission.until)
+            elif room := self._room(campaign):
+                reserved = 0 if group in self._empty else room
+                self._reserved[campaign.campaign_id] += reserved
+                self._pulls[group] = asyncio.create_task(self._pull(group, reserved))
+        return opens_at
+
+    def _permission(self, campaign: Campaign, callee: Callee) -> object:
+        """Returns what the calling policy says about the group now. A group that is never callable is refused."""
+        if self._policy.calling_policy is None:
+            return None
+        terms = campaign.dial_terms
+        hours = weekly_hours_of(terms.weekly_hours)
+        return self._policy.calling_policy.next_permitted(callee, purpose=terms.purpose, at=self._now(), hours=hours)
+
+    def _room(self, campaign: Campaign) -> int:
+        """Returns how many contacts of the campaign may be taken now: none, or at least a quarter of `ahead`."""
+        campaign_id, most = campaign.campaign_id, ahead(campaign)
+        settled_at = time.monotonic() - _SETTLE_SECONDS
+        self._created = {
+            call_id: one
+            for call_id, one in self._created.items()
+            if one[1] > settled_at and call_id not in self._slots.waiting and call_id not in self._slots.occupied
+        }
+        created = sum(one[0] == campaign_id for one in self._created.values())
+        room = most - self._slots.waiting_in([campaign_id]) - self._reserved[campaign_id] - created
+        return room if room >= ceil(most / 4) else 0
+
+    async def _pull(self, group: Group, reserved: int) -> None:
+        """Takes contacts of one group. A group that was empty before reserves nothing while it waits for a contact."""
+        campaign_id = group[0]
+        try:
+            taken = await self._queue.take(*group, reserved or 1, _PULL_SECONDS if reserved else _EMPTY_PULL_SECONDS)
+            (self._empty.discard if taken else self._empty.add)(group)
+            for one in taken:
+                await self._handle(one)
+        except Exception as error:  # noqa: BLE001  the contacts are delivered again
+            logger.warning("contacts_not_taken", campaign_id=campaign_id, error=repr(error))
+            await asyncio.sleep(_FAILURE_PAUSE_SECONDS)
+        finally:
+            self._reserved[campaign_id] -= reserved
+            del self._pulls[group]
+            self._changed.set()
+
+    async def _handle(self, taken: TakenContact) -> None:
+        """Creates the call of a contact, or records why it is refused, and acknowledges the contact."""
+        contact, cause = taken.stored.event, taken.stored.envelope
+        campaign = self._campaigns.get(contact.campaign_id)
+        if campaign is None or not campaign.is_open(self._now()):
+            await taken.put_back(0)
+            return
+        request = request_of(contact)
+        handled = await self._calls.carry_out(call_input(request, cause, is_redelivered=taken.stored.deliveries > 1))
+        if isinstance(handled, Refused) and handled.code is RefusalCode.BACKLOG_FULL:
+            await taken.put_back(_FULL_PAUSE_SECONDS)
+            return
+        if isinstance(handled, Refused):
+            await self._refuse(taken, request.request_id or "", handled.reason)
+        elif handled.call.phone_number != contact.phone_number:
+            remedy = "give each contact an id of its own"
+            reason = f"contact_id: another number of the campaign has this id; {remedy}"
+            await self._refuse(taken, f"{request.request_id}:{contact.number_digest}", reason)
+        else:
+            self._created[str(handled.call.call_id)] = (contact.campaign_id, time.monotonic())
+        await taken.acknowledge()
+
+    async def _refuse(self, taken: TakenContact, request_id: str, reason: str) -> None:
+        contact = taken.stored.event
+        refused = ContactRefused(
+            call_id=call_id_of(request_id),
+            campaign_id=contact.campaign_id,
+            contact_id=contact.contact_id,
+            reason=reason,
+            refused_at=self._now(),
+        )
+        with suppress(Conflict):  # it is recorded already
+            await self._log.append(refused, cause=taken.stored.envelope, guard=Guard(refused.subject, 0))
+
+    async def _expire(self, campaign_id: str) -> None:
+        """Counts and removes the contacts of a campaign that is over, also at the leader."""
+        last = await self._log.last(campaign_state_filter(campaign_id))
+        if last is None or not isinstance(last.event, CampaignDecision):
+            return
+        campaign, groups = last.event.campaign, list(self._groups[campaign_id])
+        if not campaign.is_over(self._now()):
+            return
+        if not isinstance(last.event, CampaignContactsExpired) and (
+            count := await self._queue.count(campaign_id, groups)
+        ):
+            expired = CampaignContactsExpired(campaign=campaign, count=count, occurred_at=self._now())
+            try:
+                await self._log.append(expired, guard=Guard(campaign_state_filter(campaign_id), last.sequence))
+            except Conflict:  # another replica has, or the campaign has changed
+                self._changed.set()
+                return
+            logger.info("contacts_expired", campaign_id=campaign_id, count=count)
+        await self._queue.remove(campaign_id, groups)
+        del self._groups[campaign_id]
+
+
+def ahead(campaign: Campaign) -> int:
+    """Returns how many calls of the campaign may wait for a slot before no further contact is taken."""
+    calls_per_minute = campaign.terms.calls_per_minute if campaign.terms else None
+    return max(MIN_AHEAD, ceil(AHEAD_MINUTES * (calls_per_minute or 0)))
+
+
+def request_of(contact: ContactAdded) -> CallRequested:
+    """Returns the request for the call of a contact. It was validated when the contact was added."""
+    request = CallRequested.model_construct(
+        request_id=f"{contact.campaign_id}:{contact.contact_id}",
+        campaign_id=contact.campaign_id,
+        contact_id=contact.contact_id,
+        phone_number=contact.phone_number,
+        variables=contact.variables,
+        time_zone=contact.time_zone,
+        metadata=contact.metadata,
+    )
+    return request.model_copy(update={"language": contact.language}) if contact.language else request
+
+
+async def _run_forever(part: Callable[[], Coroutine[None, None, None]]) -> None:
+    while True:
+        try:
+            await part()
+        except Exception as error:  # noqa: BLE001  it begins again
+            logger.warning("contacts_interrupted", part=part.__name__, error=repr(error))
+            await asyncio.sleep(_FAILURE_PAUSE_SECONDS)

@@ -1,0 +1,230 @@
+"""Contacts of declared campaigns become calls, on a real nats-server with several replicas."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from nats.aio.client import Client
+from tests.builders.policies import ANY_TIME_POLICY
+from tests.integration.call_orchestrator.conftest import outcome_of, running, until
+
+from call_orchestrator.adapters.nats import contact_queue
+from call_orchestrator.adapters.nats.contact_queue import NatsContactQueue
+from call_orchestrator.application.contacts import MIN_AHEAD
+from centralita.replay.record import from_streams
+from centralita.replay.scope import Scope
+from centralita.replay.verifying import verify
+from chassis.event_log import EventLog
+from contracts import (
+    Call,
+    CallCreated,
+    CampaignContactsExpired,
+    CampaignCreateRequested,
+    CampaignFinishRequested,
+    CampaignPauseRequested,
+    CampaignResumeRequested,
+    CampaignStartRequested,
+    ContactRefused,
+    ContactRequested,
+    RequestedTerms,
+)
+from contracts.callees import callee_of
+from contracts.contacts import group_of, waiting_contact
+from contracts.event import CampaignEvent
+from contracts.number_digests import NumberDigests
+from contracts.streams import CONTACTS
+
+LIMITS = {"max_concurrent_calls": 0, "twilio_calls_per_second": 100}
+DIGESTS = NumberDigests(b"k" * 32)
+NOW = datetime.now(UTC)
+CREATE = CampaignCreateRequested(
+    campaign_id="spring",
+    terms=RequestedTerms(script_template="Hello {{name}}.", variables={"name": "neighbour"}, language="en"),
+)
+START = CampaignStartRequested(campaign_id="spring")
+
+
+def number(index: int) -> str:
+    """Returns one of two hundred numbers of the fictional range, in two time zones."""
+    return f"+1{'212' if index % 2 else '310'}5550{100 + index // 2}"
+
+
+class Contacts:
+    """The waiting contacts of the campaign, added as edge and the orchestrator add them."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._log = EventLog(client, CONTACTS.name, source="test")
+
+    async def add(self, *indexes: int, **fields: object) -> None:
+        for index in indexes:
+            given = {"campaign_id": "spring", "contact_id": f"c-{index}", "phone_number": number(index), **fields}
+            request = ContactRequested.model_validate(given)
+            callee = callee_of(request.phone_number, request.time_zone)
+            group = group_of(request.campaign_id, callee)
+            if await self._log.last(group.subject) is None:
+                await self._log.append(group)
+            await self._log.append(waiting_contact(request, callee, DIGESTS, NOW))
+
+    async def waiting(self) -> int:
+        """Returns how many contacts are in the stream."""
+        info = await self._client.jetstream().stream_info(CONTACTS.name, subjects_filter="contact.added.>")
+        return sum((info.state.subjects or {}).values())
+
+    async def is_empty(self) -> bool:
+        return not await self.waiting()
+
+
+@pytest.fixture
+def contacts(bus_client: Client) -> Contacts:
+    return Contacts(bus_client)
+
+
+async def created(calls: EventLog) -> list[Call]:
+    events = [stored.event for stored in await calls.read([CallCreated.subjects()])]
+    return [event.call for event in events if isinstance(event, CallCreated)]
+
+
+async def accept(client: Client, *commands: CampaignEvent) -> None:
+    for command in commands:
+        outcome = await outcome_of(client, command)
+        assert outcome.accepted, outcome.reasons
+
+
+async def test_each_contact_becomes_one_call_with_three_replicas_and_verify_decides_the_same(
+    nats_url: str, bus_client: Client, calls: EventLog, contacts: Contacts
+) -> None:
+    async with running(nats_url, 3, **LIMITS):
+        await accept(bus_client, CREATE)
+        await contacts.add(*range(60), metadata={"branch": "north"})
+        await accept(bus_client, START)
+        await contacts.add(*range(60, 70), language="es", variables={"name": "Ada"})
+        await until(contacts.is_empty)
+    found = await created(calls)
+    assert sorted(call.contact_id for call in found) == sorted(f"c-{index}" for index in range(70))
+    assert {call.request_id for call in found} == {f"spring:c-{index}" for index in range(70)}
+    by_id = {call.contact_id: call for call in found}
+    assert (by_id["c-1"].phone_number, by_id["c-1"].metadata) == (number(1), {"branch": "north"})
+    assert (by_id["c-1"].language, by_id["c-1"].variables) == ("en", {"name": "neighbour"})
+    assert (by_id["c-60"].language, by_id["c-60"].variables) == ("es", {"name": "Ada"})
+    verification = await verify(await from_streams(bus_client, Scope()), calling_policy=ANY_TIME_POLICY)
+    assert (verification.drifts, verification.doubts) == ((), ())
+    assert verification.decisions >= len(found)
+
+
+async def test_contacts_of_a_draft_and_of_a_paused_campaign_wait(
+    nats_url: str, bus_client: Client, calls: EventLog, contacts: Contacts
+) -> None:
+    async with running(nats_url, 2, **LIMITS):
+        await accept(bus_client, CREATE)
+        await contacts.add(1, 2)
+        await accept(bus_client, START)
+        await until(contacts.is_empty)
+        await accept(bus_client, CampaignPauseRequested(campaign_id="spring"))
+        await contacts.add(3, 4)
+        other = CampaignCreateRequested(campaign_id="other", terms=CREATE.terms)
+        await accept(bus_client, other, CampaignStartRequested(campaign_id="other"))
+        await contacts.add(5, 6, campaign_id="other")
+
+        async def are_later_ones_called() -> bool:
+            return len(await created(calls)) == 4
+
+        await until(are_later_ones_called)
+        assert sorted(call.contact_id for call in await created(calls)) == ["c-1", "c-2", "c-5", "c-6"]
+        assert await contacts.waiting() == 2
+        await accept(bus_client, CampaignResumeRequested(campaign_id="spring"))
+        await until(contacts.is_empty)
+    assert sorted(call.contact_id for call in await created(calls)) == [f"c-{number}" for number in range(1, 7)]
+
+
+async def test_contacts_are_taken_only_so_far_ahead_as_calls_may_wait(
+    nats_url: str, bus_client: Client, calls: EventLog, contacts: Contacts
+) -> None:
+    one_at_a_time = RequestedTerms.model_validate({**CREATE.terms.model_dump(), "max_concurrent_calls": 1})
+    async with running(nats_url, 1, **LIMITS):
+        await accept(bus_client, CampaignCreateRequested(campaign_id="spring", terms=one_at_a_time), START)
+        await contacts.add(*range(5 * MIN_AHEAD))
+
+        async def has_enough() -> bool:
+            return len(await created(calls)) >= MIN_AHEAD
+
+        await until(has_enough)
+        await contacts.add(5 * MIN_AHEAD)
+        assert await contacts.waiting() > 2 * MIN_AHEAD
+        assert len(await created(calls)) < 2 * MIN_AHEAD
+
+
+async def test_a_contact_that_may_not_be_called_is_a_fact_of_the_log_once(
+    nats_url: str, bus_client: Client, calls: EventLog, contacts: Contacts
+) -> None:
+    terms = RequestedTerms(script_template="Hello {{name}}.", language="en", purpose=None)
+    async with running(nats_url, 2, **LIMITS):
+        await accept(bus_client, CampaignCreateRequested(campaign_id="spring", terms=terms))
+        await contacts.add(1, 2, variables={"name": "Ada"})
+        await contacts.add(3)
+        await contacts.add(4, contact_id="c-2", variables={"name": "Luz"})
+        await accept(bus_client, START)
+        await until(contacts.is_empty)
+    refused = [stored.event for stored in await calls.read([ContactRefused.subjects()])]
+    reasons = sorted((one.contact_id, one.reason) for one in refused if isinstance(one, ContactRefused))
+    assert reasons == [
+        ("c-2", "contact_id: another number of the campaign has this id; give each contact an id of its own"),
+        ("c-3", "script_template asks for name: give it in variables"),
+    ]
+    assert sorted(call.contact_id for call in await created(calls)) == ["c-1", "c-2"]
+
+
+async def test_when_the_campaign_is_finished_the_remaining_contacts_are_counted_and_removed(
+    nats_url: str, bus_client: Client, calls: EventLog, contacts: Contacts
+) -> None:
+    async with running(nats_url, 3, **LIMITS):
+        await accept(bus_client, CREATE)
+        await contacts.add(*range(7))
+        await accept(bus_client, CampaignFinishRequested(campaign_id="spring"))
+
+        async def is_removed() -> bool:
+            return not (await bus_client.jetstream().stream_info(CONTACTS.name)).state.messages
+
+        await until(is_removed)
+    expired = [stored.event for stored in await calls.read([CampaignContactsExpired.subjects()])]
+    assert [one.count for one in expired if isinstance(one, CampaignContactsExpired)] == [7]
+    assert await created(calls) == []
+    assert (await bus_client.jetstream().stream_info(CONTACTS.name)).state.consumer_count == 0
+
+
+async def test_contacts_that_a_dead_replica_had_taken_are_called_by_another_one(
+    nats_url: str, bus_client: Client, calls: EventLog, contacts: Contacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contact_queue, "ACK_WAIT_SECONDS", 1.0)
+    async with running(nats_url, 1, **LIMITS):
+        await accept(bus_client, CREATE)
+    await contacts.add(*range(0, 20, 2))
+    dead = NatsContactQueue(bus_client)
+    lost = await dead.take("spring", callee_of(number(0)).zone_group, 4, 5.0)
+    assert len(lost) == 4
+    async with running(nats_url, 2, **LIMITS):
+        await accept(bus_client, START)
+        await until(contacts.is_empty)
+    assert sorted(call.contact_id for call in await created(calls)) == sorted(f"c-{n}" for n in range(0, 20, 2))
+
+
+async def test_only_groups_whose_hours_are_open_are_taken(
+    nats_url: str, bus_client: Client, calls: EventLog, contacts: Contacts
+) -> None:
+    zones = [f"Etc/GMT{offset:+}" for offset in range(-12, 13)]
+    open_zone = next(zone for zone in zones if datetime.now(ZoneInfo(zone)).hour == 12)
+    closed_zone = next(zone for zone in zones if datetime.now(ZoneInfo(zone)).hour in (3, 21))
+    days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+    hours = [{"days": days, "opens_at": "08:00", "closes_at": "18:00"}]
+    terms = RequestedTerms.model_validate({**CREATE.terms.model_dump(), "weekly_hours": hours})
+    async with running(nats_url, 2, **LIMITS):
+        await accept(bus_client, CampaignCreateRequested(campaign_id="spring", terms=terms), START)
+        await contacts.add(1, 2, time_zone=closed_zone)
+        await contacts.add(*range(3, 30), time_zone=open_zone)
+
+        async def are_called() -> bool:
+            return len(await created(calls)) == 27
+
+        await until(are_called)
+    assert await contacts.waiting() == 2
+    assert {call.time_zone for call in await created(calls)} == {open_zone}
