@@ -8,7 +8,6 @@ import pytest
 
 from chassis.event_log import EventLog
 from contracts import (
-    AnsweredBy,
     AudioFailed,
     Call,
     Event,
@@ -133,13 +132,3 @@ async def test_no_message_is_played_on_a_line_that_is_being_closed(
     await orchestrator.move(talking.call_id, hangup_reason=HangupReason.CANCELED)
     assert verbs(await twilio(target)) == ["Hangup"]
     assert await facts(calls, talking) == []
-
-
-@pytest.mark.parametrize("word", ["machine_end_beep", "machine_end_silence", "machine_end_other", "machine_start"])
-async def test_a_classification_says_whether_the_beep_was_heard(
-    twilio: "Twilio", talking: Call, calls: EventLog, word: str
-) -> None:
-    await twilio(f"/twilio/amd/{talking.call_id}/1", AnsweredBy=word)
-    [stored] = await calls.read([f"telephony.answer_classified.{talking.call_id}"])
-    body = stored.event.model_dump()
-    assert (body["answered_by"], body["is_after_beep"]) == (AnsweredBy.MACHINE, word == "machine_end_beep")

@@ -66,6 +66,8 @@ async def test_a_waiting_call_shows_its_public_fields(api: httpx.AsyncClient, wa
         "max_retries": 3,
         "retry_delay_seconds": 3600,
         "retry_policy": None,
+        "goal": None,
+        "max_attempts": None,
         "voicemail": None,
         "voicemail_delivery": None,
         "outcome_retries": {},

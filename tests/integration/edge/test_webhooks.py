@@ -122,7 +122,11 @@ async def test_the_result_of_machine_detection_is_stored_as_an_event(
     assert [answer.status_code for answer in answers] == [204, 204]
     [stored] = await telephony_events(calls, talking)
     assert stored.event == AnswerClassified(
-        call_id=talking.call_id, attempt=1, provider_call_id=SID, answered_by=answered_by
+        call_id=talking.call_id,
+        attempt=1,
+        provider_call_id=SID,
+        answered_by=answered_by,
+        is_after_beep=word == "machine_end_beep",
     )
 
 
