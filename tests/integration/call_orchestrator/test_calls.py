@@ -253,7 +253,7 @@ async def test_an_invalid_request_is_a_dead_letter_with_its_reasons_and_the_next
     dead_letter = await js.get_msg(DEAD_LETTERS.name, 1)
     assert dead_letter.subject == "dead_letter.call.requested"
     body = (dead_letter.data or b"").decode()
-    for field in ("contact_id", "script_template", "phone_number", "surprise"):
+    for field in ("contact_id", "phone_number", "surprise"):
         assert f'"{field}: ' in body
 
 

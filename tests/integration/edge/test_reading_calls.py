@@ -171,7 +171,7 @@ async def test_the_decisions_about_a_call_name_the_rule_of_the_calling_policy(
 
     assert (created["type"], created["status"], created["permission"]) == ("call.created.v2", "pending", None)
     assert (decided["type"], decided["status"]) == ("call.put_off.v2", "pending")
-    assert decided["permission"] == permission.model_dump()
+    assert decided["permission"] == permission.model_dump(mode="json")
     assert datetime.fromisoformat(decided["due_at"]) == opens_at
     shown = (await api.get(f"/api/v1/calls/{waiting.call_id}")).json()
     assert shown["permission"] == permission.model_dump()
