@@ -74,11 +74,12 @@ def spoken(entry: dict[str, Any]) -> list[str]:
 
 async def test_who_answers_decides_what_follows(line: Line) -> None:
     voicemail = {"message": MESSAGE}
-    machine, silent_machine, person, fax = await asyncio.gather(
+    machine, silent_machine, person, fax, screened = await asyncio.gather(
         line.call("machine", "voicemail", voicemail=voicemail),
         line.call("machine without a message", "voicemail"),
         line.call("person", "mistaken_human", voicemail=voicemail),
         line.call("fax", "fax", voicemail=voicemail),
+        line.call("screened", "screened", voicemail=voicemail),
     )
 
     assert (machine["status"], machine["voicemail_delivery"]) == ("voicemail", "whole")
@@ -94,9 +95,14 @@ async def test_who_answers_decides_what_follows(line: Line) -> None:
     assert spoken(await line.entry(silent_machine)) == ["0"]
 
     assert (person["status"], person["voicemail_delivery"]) == ("completed", None)
-    assert person["disposition"]
     events = await line.events(person)
-    assert events.index("call.message_withdrawn") < events.index("reply.generated") < events.index("conversation.ended")
+    withdrawn = ("call.message_requested", "telephony.person_recognized", "call.message_withdrawn")
+    assert [event for event in events if event in withdrawn] == list(withdrawn)
+    assert "reply.generated" in events
 
     assert (fax["status"], fax["error_message"]) == ("failed", "a fax machine answered")
     assert spoken(await line.entry(fax)) == ["0"]
+
+    assert (screened["status"], screened["voicemail_delivery"]) == ("completed", None)
+    greeting, answer, *_ = (await line.entry(screened))["plays"]
+    assert (answer["bytes"], answer["outcome"]) == (greeting["bytes"], "played"), "the assistant hears who calls"

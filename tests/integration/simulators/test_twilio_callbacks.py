@@ -100,6 +100,7 @@ async def test_a_busy_number_may_answer_the_second_time(simulator: "SimulatedTwi
         ("voicemail", "DetectMessageEnd", "machine_end_beep"),
         ("silent", "Enable", "unknown"),
         ("fax", "DetectMessageEnd", "fax"),
+        ("screened", "DetectMessageEnd", "human"),
         ("mistaken_human", "DetectMessageEnd", "machine_end_silence"),
     ],
 )

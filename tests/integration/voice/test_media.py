@@ -34,7 +34,7 @@ from telephony.media import derive_media_key, sign
 from voice.application.speech import turns
 from voice.application.speech.synthesis import Sentence, SpeechSynthesis
 from voice.composition import build
-from voice.domain.mp3 import FrameCutter
+from voice.domain.mp3 import SILENCE, FrameCutter
 from voice.settings import Settings
 
 TOKEN = "simulated-auth-token"
@@ -215,8 +215,20 @@ async def test_the_audio_ends_before_a_sentence_that_fails(
     assert cutter.seconds == pytest.approx(ready.duration_seconds, abs=0.01)
 
 
+async def test_a_turn_without_sentences_is_a_moment_of_silence(
+    voice: httpx.AsyncClient, start_call: StartCall, calls: EventLog
+) -> None:
+    event = await start_call(CallStatus.IN_PROGRESS)
+    reply = ReplyGenerated(
+        call_id=event.call_id, attempt=1, turn=1, text="", sentences=0, model="m", latency_seconds=0.1
+    )
+    await calls.append(reply)
+    assert await played(voice, event, 1) == SILENCE
+    assert await calls.last(f"audio.*.{event.call_id}") is None
+
+
 async def test_a_turn_without_events_ends(voice: httpx.AsyncClient, start_call: StartCall) -> None:
-    assert await played(voice, await start_call(CallStatus.IN_PROGRESS), 1) == b""
+    assert await played(voice, await start_call(CallStatus.IN_PROGRESS), 1) == SILENCE
 
 
 async def test_a_turn_whose_reply_never_ends_is_played_up_to_its_last_sentence(

@@ -31,6 +31,7 @@ from voice.application.speech.turns import TurnPlayer
 from voice.application.telephony.attempts import AttemptInProgress
 from voice.application.telephony.handover import Handover
 from voice.application.telephony.messages import Messages
+from voice.domain.mp3 import SILENCE
 from voice.domain.playback import UnplayedRemainder
 from voice.domain.turns import TurnId
 
@@ -178,10 +179,13 @@ async def test_a_call_without_a_message_has_no_audio_for_it(
     event = await start_call(CallStatus.IN_PROGRESS)
     player = TurnPlayer(calls, turn_events, synthesis, max_silence_seconds=3600)
 
-    async def write(_: bytes) -> None:
-        raise AssertionError
+    audio = bytearray()
+
+    async def write(frames: bytes) -> None:
+        audio.extend(frames)
 
     assert await player.play(await player.open(TurnId(event.call_id, 1, MESSAGE_TURN)), write) is None
+    assert audio == SILENCE
 
 
 async def test_the_remainder_of_a_turn_does_not_interrupt_a_message(

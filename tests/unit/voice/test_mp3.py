@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voice.domain.mp3 import FrameCutter
+from voice.domain.mp3 import SILENCE, FrameCutter
 
 HEADER = bytes([0xFF, 0xF3, 0x40, 0xC0])  # MPEG 2 layer III, 32 kbit/s, 22050 Hz, mono: 104 bytes, 576 samples
 FRAME = HEADER + bytes(100)
@@ -29,6 +29,12 @@ def test_an_incomplete_last_frame_is_never_returned() -> None:
     audio, seconds = cut(FRAME + FRAME[:50])
     assert audio == FRAME
     assert seconds == pytest.approx(FRAME_SECONDS)
+
+
+def test_silence_is_one_whole_frame() -> None:
+    audio, seconds = cut(SILENCE)
+    assert audio == SILENCE
+    assert seconds == pytest.approx(1152 / 44100)
 
 
 def test_tags_and_tables_of_contents_are_dropped() -> None:

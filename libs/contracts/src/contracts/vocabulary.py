@@ -177,6 +177,8 @@ class ReplySource(StrEnum):
     """The language's built-in line for this case."""
     STOCK_PHRASE = "stock_phrase"
     """A fixed phrase; no model was called, because the callee was silent."""
+    SCREENING_ANSWER = "screening_answer"
+    """The greeting, for a call-screening assistant that asked who calls; without sentences if it asked again."""
 
 
 class SpeechFallback(StrEnum):

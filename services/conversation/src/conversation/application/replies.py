@@ -3,10 +3,11 @@
 The sources of a reply, in their order:
 
 1. A goodbye to a person who wants no more calls, or after too many silences.
-2. The answer cache.
-3. The models (`conversation.application.model_chain`).
-4. The fallback line of the script.
-5. The last resort: the fallback phrase of the language.
+2. The greeting, for a call-screening assistant that asks who calls and why. If it asks again, the reply is empty.
+3. The answer cache.
+4. The models (`conversation.application.model_chain`).
+5. The fallback line of the script.
+6. The last resort: the fallback phrase of the language.
 
 After the second failure in a row a goodbye follows, because a repeated fallback is worse than the end of the call.
 """
@@ -39,7 +40,7 @@ class ReplyGenerator:
         self._deadline_seconds = deadline_seconds
 
     async def generate(self, conversation: Conversation, events: TurnEvents) -> Answer:
-        """Publishes the sentences of the reply to the last utterance: at least one, also if every model fails.
+        """Publishes the sentences of the reply to the last utterance, also if every model fails.
 
         Raises TurnClaimed if another replica answers the turn.
         """
@@ -50,6 +51,10 @@ class ReplyGenerator:
         if conversation.last_silences >= MAX_SILENCES:
             await self._publish_goodbye(conversation, events)
             return Answer(ReplySource.STOCK_PHRASE, first_model)
+        if prompts := conversation.screening_prompts:
+            if prompts == 1:
+                await events.publish_sentence(conversation.greeting, is_reusable=True)
+            return Answer(ReplySource.SCREENING_ANSWER, first_model)
         key = cache_key(conversation, first_model) if self._answer_cache else None
         answer = await self._cached(key, events) or await self._generated(conversation, key, events)
         _observe(answer, events)
@@ -58,6 +63,8 @@ class ReplyGenerator:
     def recover(self, conversation: Conversation, sentences: Sequence[str]) -> Answer:
         """Returns the answer of a turn whose replica crashed; its source follows from the published sentences."""
         source, script_line = ReplySource.MODEL, sentences_of(conversation.fallback_line or "")
+        if conversation.screening_prompts:
+            source = ReplySource.SCREENING_ANSWER
         if script_line and list(sentences) == script_line[: len(sentences)]:
             source = ReplySource.SCRIPT_LINE
         phrases = phrases_of(conversation.call.language)

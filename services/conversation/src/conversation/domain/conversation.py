@@ -16,6 +16,7 @@ from contracts import (
 )
 from contracts.script import render_fallback_line, render_greeting, used_variables, without_fallback
 from conversation.domain.opt_out import is_opt_out
+from conversation.domain.screening import MAX_SCREENED_TURNS, is_screening_prompt
 
 GREETING_TURN = 0
 
@@ -41,6 +42,11 @@ class Turn:
     def is_silence(self) -> bool:
         """Whether the callee's utterance is a silence; false if the log has no utterance for this turn."""
         return self.utterance is not None and not self.utterance.strip()
+
+    @property
+    def is_screening_prompt(self) -> bool:
+        """Whether the utterance is that of a screening assistant, which only speaks first."""
+        return self.number <= MAX_SCREENED_TURNS and bool(self.utterance) and is_screening_prompt(self.utterance or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +141,12 @@ class Conversation:
                 break
             count += 1
         return count
+
+    @property
+    def screening_prompts(self) -> int:
+        """How often a screening assistant has asked who calls; 0 if the last utterance does not ask that."""
+        prompts = [turn.number for turn in self.turns if turn.is_screening_prompt]
+        return len(prompts) if prompts and prompts[-1] == self.turns[-1].number else 0
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:

@@ -6,8 +6,9 @@ opt-out, and "don't call me before ten" is none.
 """
 
 import re
-import unicodedata
 from collections.abc import Mapping
+
+from contracts.plain_words import plain_words
 
 _ANYWHERE: Mapping[str, tuple[str, ...]] = {
     "en": (
@@ -46,12 +47,5 @@ _PATTERNS += [re.compile(rf"\b(?:{phrase})$") for phrases in _AT_END.values() fo
 
 def is_opt_out(utterance: str) -> bool:
     """Returns whether the person wants no more calls."""
-    clauses = (_normalized(clause) for clause in _CLAUSE_END.split(utterance))
+    clauses = (plain_words(clause) for clause in _CLAUSE_END.split(utterance))
     return any(pattern.search(clause) for clause in clauses for pattern in _PATTERNS)
-
-
-def _normalized(text: str) -> str:
-    """Returns the words in lower case, without accents and punctuation."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    letters = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
-    return " ".join(re.sub(r"[^a-z0-9]+", " ", letters).split())

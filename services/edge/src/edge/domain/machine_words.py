@@ -4,7 +4,8 @@ The transcript of a greeting often arrives after the verdict of detection, so it
 """
 
 import re
-import unicodedata
+
+from contracts.plain_words import plain_words
 
 _PHRASES = (
     # English
@@ -22,16 +23,16 @@ _PHRASES = (
     "voice mail",
     "mailbox",
     "you have reached",
-    "youve reached",
+    "you ve reached",
     "not available",
     "unavailable",
     "cannot take your call",
-    "cant take your call",
+    "can t take your call",
     "unable to take your call",
     "cannot come to the phone",
-    "cant come to the phone",
+    "can t come to the phone",
     "unable to answer",
-    "cant answer",
+    "can t answer",
     "will call you back",
     "when you have finished recording",
     # Spanish
@@ -65,6 +66,4 @@ _PATTERN = re.compile(r"\b(?:" + "|".join(_PHRASES) + r")\b")
 
 def is_of_voicemail(transcript: str) -> bool:
     """Returns whether a transcript has words of a voicemail's greeting. Case, accents and punctuation do not matter."""
-    decomposed = unicodedata.normalize("NFD", transcript.casefold())
-    letters = "".join(character for character in decomposed if character.isalnum() or character.isspace())
-    return _PATTERN.search(" ".join(letters.split())) is not None
+    return _PATTERN.search(plain_words(transcript)) is not None

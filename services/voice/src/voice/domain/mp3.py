@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
+SILENCE = bytes.fromhex("fffb90c0") + bytes(413)
+"""One frame of silence: MPEG 1, 128 kbit/s, 44.1 kHz, mono; its side information and its data are empty."""
 _HEADER = struct.Struct(">I")
 _TAG_HEADER_BYTES = 10
 _TAG = int.from_bytes(b"ID3")

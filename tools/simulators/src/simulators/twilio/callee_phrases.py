@@ -57,6 +57,10 @@ MACHINE_GREETING: Mapping[Language, str] = {
     "en": "You have reached the mailbox of this number. Please leave a message after the tone.",
     "es": "Ha llamado al buzón de voz de este número. Deje su mensaje después de la señal.",
 }
+SCREENING_PROMPT: Mapping[Language, str] = {
+    "en": "Hi, if you record your name and reason for calling, I'll see if this person is available.",
+    "es": "Hola. Si graba su nombre y el motivo de la llamada, veré si esta persona está disponible.",
+}
 
 
 def language_of(tag: str) -> Language:

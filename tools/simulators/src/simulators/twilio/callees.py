@@ -6,13 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from simulators.twilio.callee_phrases import ANSWERS, GOODBYES, LONG_ANSWERS, MACHINE_GREETING, OPENINGS, Language
+from simulators.twilio.callee_phrases import (
+    ANSWERS,
+    GOODBYES,
+    LONG_ANSWERS,
+    MACHINE_GREETING,
+    OPENINGS,
+    SCREENING_PROMPT,
+    Language,
+)
 
 
 class Behaviour(StrEnum):
     """What a callee does in one call. `refused` fails the create request; `invalid` fails the accepted call.
 
-    `mistaken_human` is a person whom detection takes for a machine; it interrupts what is played.
+    `mistaken_human` is a person whom detection takes for a machine; it interrupts what is played. `screened` is one
+    whose call-screening assistant asks first who calls.
     """
 
     HUMAN = "human"
@@ -25,6 +34,7 @@ class Behaviour(StrEnum):
     VOICEMAIL = "voicemail"
     LONG_TALKER = "long_talker"
     MISTAKEN_HUMAN = "mistaken_human"
+    SCREENED = "screened"
     FAX = "fax"
 
 
@@ -84,6 +94,8 @@ class Callee:
         if self.behaviour is Behaviour.LONG_TALKER:
             self._last_turn = self.draw.randint(8, 12)
             self.max_call_seconds = 900.0
+        if self.behaviour is Behaviour.MISTAKEN_HUMAN:
+            self._last_turn = self.draw.randint(5, 7)
         if self.behaviour is Behaviour.HANGS_UP:
             self.listening_seconds = self.draw.uniform(1.5, 3.0)
 
@@ -112,20 +124,25 @@ class Callee:
             return None
         if self.behaviour is Behaviour.VOICEMAIL:
             return MACHINE_GREETING[language] if self._turn == 1 else None
-        if self._turn > self._last_turn:
+        if self.behaviour is Behaviour.SCREENED:
+            return SCREENING_PROMPT[language] if self._turn == 1 else self._text_of_person(self._turn - 1, language)
+        return self._text_of_person(self._turn, language)
+
+    def _text_of_person(self, turn: int, language: Language) -> str | None:
+        if turn > self._last_turn:
             return None
-        if self._turn == self._last_turn:
+        if turn == self._last_turn:
             return self.draw.choice(GOODBYES[language])
         if self.behaviour is Behaviour.LONG_TALKER:
             return self._next_phrase(LONG_ANSWERS[language])
-        return self._next_phrase((OPENINGS if self._turn == 1 else ANSWERS)[language])
+        return self._next_phrase((OPENINGS if turn == 1 else ANSWERS)[language])
 
     def _next_phrase(self, phrases: Sequence[str]) -> str:
         """Returns the phrases in rotation from a random start, so that none is repeated in the next turn."""
         return phrases[(self._first_phrase + self._turn) % len(phrases)]
 
     def _barge_in_seconds(self) -> float:
-        if self.behaviour is Behaviour.MISTAKEN_HUMAN and self._turn == 2:
+        if self.behaviour is Behaviour.MISTAKEN_HUMAN and self._turn > 1:
             return self.draw.uniform(1.0, 3.0)
         may_interrupt = self.behaviour in (Behaviour.HUMAN, Behaviour.LONG_TALKER) and self._turn > 1
         interrupts = may_interrupt and self.draw.random() < _BARGE_IN_PROBABILITY

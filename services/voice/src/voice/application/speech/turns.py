@@ -18,6 +18,7 @@ from providers import RequestFailed
 from voice.application.call_state import load_state
 from voice.application.speech.prepared_clips import greeting_sentence, message_sentence
 from voice.application.speech.synthesis import Sentence, SpeechSynthesis
+from voice.domain.mp3 import SILENCE
 from voice.domain.playback import Playback, UnplayedRemainder
 from voice.domain.turns import SentenceOrder, TurnId
 from voice.metrics import FIRST_AUDIO_SECONDS
@@ -109,7 +110,8 @@ class TurnPlayer:
         """Writes the turn's MP3 frames as they arrive, until its last sentence ends or no more events arrive.
 
         The audio ends at the first sentence that cannot be played completely, because what follows it could not be
-        understood. That sentence is recorded as failed, and the remainder from its beginning is returned. A turn that
+        understood. That sentence is recorded as failed, and the remainder from its beginning is returned. A turn
+        without sentences is a moment of silence: a provider may reject audio without bytes. A turn that
         is not played on the call's line (`is_on_line`) has no remainder to speak.
         """
         output = _Output(write, is_measured=not (turn.id.is_greeting or turn.id.is_message))
@@ -145,6 +147,8 @@ class TurnPlayer:
                     for task in (reading, *syntheses[track.sentence.event.sentence + 1 :]):
                         task.cancel()
                     return track.sentence, error
+        if not syntheses:
+            await write(SILENCE)
         return None
 
     async def _record_ready(self, ready: _Ready) -> None:
