@@ -8,7 +8,9 @@ from nats.aio.client import Client
 from tests.integration.call_orchestrator.conftest import outcome_of, running
 
 from call_orchestrator.adapters.nats.contacts import NatsContacts
+from call_orchestrator.settings import Settings
 from chassis.event_log import EventLog
+from chassis.settings import key_bytes
 from contracts import (
     CampaignCreateRequested,
     CampaignFinishRequested,
@@ -16,6 +18,7 @@ from contracts import (
     ContactGroupAdded,
     ContactRequested,
     Envelope,
+    NumberBlockRequested,
     RequestedTerms,
 )
 from contracts.callees import callee_of
@@ -23,6 +26,7 @@ from contracts.contacts import group_of, waiting_contact
 from contracts.number_digests import NumberDigests
 from contracts.queries import CallingTimes, CallingTimesQuery
 from contracts.streams import CONTACTS
+from contracts.vocabulary import RefusalCode
 
 NEW_YORK = "+12125550123"
 
@@ -92,6 +96,17 @@ async def test_a_contact_is_refused_with_its_field_unless_it_can_be_called(
     assert accepted.accepted
     assert finished.reasons == ("campaign_id: the campaign is finished; create another one",)
     assert [found.time_zone for found in await added(waiting)] == ["America/Chicago"]
+
+
+async def test_a_listed_number_is_no_contact(nats_url: str, bus_client: Client, waiting: EventLog) -> None:
+    async with running(nats_url, 1):
+        await create(bus_client)
+        digest = NumberDigests(key_bytes(Settings.model_validate({}).number_digest_key)).of(NEW_YORK)
+        await outcome_of(bus_client, NumberBlockRequested(number_digest=digest, phone_number=NEW_YORK))
+        refused = await outcome_of(bus_client, contact())
+    assert refused.code == RefusalCode.DO_NOT_CALL
+    assert refused.reasons[0].startswith("phone_number: the number is on the do-not-call list of all campaigns")
+    assert await added(waiting) == []
 
 
 async def test_the_same_request_that_is_delivered_again_is_accepted_and_adds_nothing(

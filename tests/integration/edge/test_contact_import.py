@@ -23,19 +23,25 @@ from tests.integration.edge.conftest import API_KEY, As, client_of, secret_of
 from chassis.barrier import wait_until_processed
 from chassis.direct_get import get_page
 from chassis.event_log import EventLog
+from chassis.settings import key_bytes
 from contracts import (
     CampaignCreateRequested,
     CampaignFinishRequested,
     ContactAdded,
     ContactGroupAdded,
+    NumberChanged,
     RequestedTerms,
 )
 from contracts.audit import AuditEntry
+from contracts.number_digests import NumberDigests
+from contracts.number_state import DoNotCallEntry, NumberState
 from contracts.queries import CallingTimes, CallingTimesQuery
-from contracts.streams import AUDIT, CONTACTS
+from contracts.streams import AUDIT, CONTACTS, NUMBERS
+from contracts.vocabulary import DoNotCallSource
 from edge.adapters import contacts as adapter
 from edge.application import contact_import
 from edge.entrypoints import contacts as entrypoint
+from edge.settings import Settings
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import Orchestrator
@@ -410,6 +416,29 @@ async def test_waiting_contacts_are_listed_in_pages_with_masked_numbers(api: htt
     assert [contact["contact_id"] for contact in found] == [f"c-{number}" for number in range(25)]
     assert found[3]["phone_number"] == "+1••••••••03"
     assert (await api.get(PATH.replace("spring", "autumn"))).json() == {"contacts": [], "next": None}
+
+
+@pytest.mark.usefixtures("campaign")
+async def test_numbers_on_a_do_not_call_list_of_the_campaign_are_refused_also_in_a_dry_run(
+    api: httpx.AsyncClient, bus_client: Client, settings: Settings
+) -> None:
+    digests = NumberDigests(key_bytes(settings.number_digest_key))
+    numbers = EventLog(bus_client, NUMBERS.name, source="test")
+    for number, campaign_id in ((1, None), (2, "spring"), (3, "autumn"), (4, None)):
+        entry = DoNotCallEntry(
+            campaign_id=campaign_id, is_listed=number != 4, changed_at=FIRST_AT, source=DoNotCallSource.REQUEST
+        )
+        state = NumberState(number_digest=digests.of(us_number(number)), do_not_call=(entry,))
+        await numbers.append(NumberChanged(number=state, occurred_at=FIRST_AT))
+    for query in ("?dry_run=true", ""):
+        document = (await api.post(PATH + query, content=file(450) + b"bad,c-9,Ana\n", headers=CSV)).json()
+        assert (document["added"], document["refused"]) == (448, {"do_not_call": 2, "phone_number": 1})
+        rows = [(row["line"], row["reason"][:52]) for row in document["refused_rows"][:2]]
+        assert rows == [
+            (3, "the number is on the do-not-call list of all campaigns"[:52]),
+            (4, "the number is on the do-not-call list of the campaign"[:52]),
+        ]
+    assert len(await added(bus_client)) == 448
 
 
 async def command(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:

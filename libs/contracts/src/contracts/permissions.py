@@ -129,7 +129,7 @@ WORK: Mapping[Service, Work] = {
         publishes=(_SERVER_TIME, f"$KV.{ANSWERS.name}.*"),
     ),
     Service.EDGE: Work(
-        reads=(CALLS, CONTACTS, AUDIT, DIALS.stream),
+        reads=(CALLS, CONTACTS, NUMBERS, AUDIT, DIALS.stream),
         follows=((CALLS, CALLS.subjects),),
         answers=((CALL_REQUEST, Service.EDGE),),
         publishes=(

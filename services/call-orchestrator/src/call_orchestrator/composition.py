@@ -94,7 +94,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             claims,
         )
         campaigns = CampaignService(log, clock.now)
-        contacts = NewContacts(log, NatsContacts(bus.log(CONTACTS)), terms, digests, clock.now)
+        contacts = NewContacts(log, NatsContacts(bus.log(CONTACTS)), claims, terms, digests, clock.now)
         subscribe_handlers(
             bus.broker, calls, Grants(calls, log), campaigns, contacts, DoNotCall(numbers, log), bus.client
         )

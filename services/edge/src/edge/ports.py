@@ -1,6 +1,6 @@
 """What the edge needs from NATS and from other services, each replaced by a fake in tests."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -207,6 +207,9 @@ class Contacts(Protocol):
 
     async def waiting(self, subjects: Sequence[str]) -> set[str]:
         """Returns those of the subjects of contacts on which a contact waits."""
+
+    async def listed(self, campaign_id: str, digests: Sequence[str]) -> Mapping[str, str]:
+        """Returns the numbers that are on a do-not-call list of the campaign: the digest and the reason of each."""
 
     async def page(self, campaign_id: str, *, after_sequence: int, limit: int) -> ContactPage:
         """Returns the waiting contacts of a campaign after a sequence."""

@@ -217,7 +217,7 @@ class CallService:
         """Returns why a new call is refused; its request has this sequence."""
         if self._campaigns and (refusal := self._campaigns.refusal(call.campaign_id)):
             return refusal
-        if self._claims and (refusal := await self._claims.refusal(call)):
+        if self._claims and (refusal := await self._claims.refusal(call.phone_number, call.campaign_id)):
             return refusal
         return self._backlog.check(call, sequence) if _is_due(call, now + DUE_SOON) else None
 

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.calling_times import calling_times
+from call_orchestrator.application.number_claims import NumberClaims
 from call_orchestrator.application.stored import load_campaign
 from call_orchestrator.ports import Log, WaitingContacts
 from contracts import CommandOutcome, ContactRequested, Envelope
@@ -22,12 +23,14 @@ class NewContacts:
         self,
         log: Log,
         contacts: WaitingContacts,
+        claims: NumberClaims,
         policy: Policy,
         digests: NumberDigests,
         now: Callable[[], datetime],
     ) -> None:
         self._log = log
         self._contacts = contacts
+        self._claims = claims
         self._policy = policy
         self._digests = digests
         self._now = now
@@ -48,6 +51,8 @@ class NewContacts:
         times = calling_times(stored.campaign, callee, self._policy, now)
         if times.first_at is None:
             return _refused(request, f"phone_number: {times.detail}")
+        if listed := await self._claims.refusal(request.phone_number, request.campaign_id):
+            return _refused(request, listed.reason).model_copy(update={"code": listed.code})
         contact = waiting_contact(request, callee, self._digests, now)
         if not await self._contacts.add(contact, group_of(request.campaign_id, callee), cause):
             return _refused(request, DUPLICATE)

@@ -50,10 +50,10 @@ class NumberClaims:
         self._log = log
         self._policy = policy
 
-    async def refusal(self, call: Call) -> Refused | None:
-        """Returns why a new call is refused, if its number is listed."""
-        stored = await self._numbers.load_of_any_node(call.phone_number)
-        entry = stored.number.listing(call.campaign_id)
+    async def refusal(self, phone_number: str, campaign_id: str) -> Refused | None:
+        """Returns why a new call or contact of a campaign is refused, if its number is listed."""
+        stored = await self._numbers.load_of_any_node(phone_number)
+        entry = stored.number.listing(campaign_id)
         if entry is None:
             return None
         return Refused(f"phone_number: {_listing(entry).described}", RefusalCode.DO_NOT_CALL)

@@ -21,10 +21,12 @@ from chassis.leader_retry import (
     retry_until_leader,
 )
 from chassis.request_reply import Replies, replies_of
-from contracts import ContactAdded, ContactGroupAdded, Service
+from chassis.stored_event import stored_event_of_raw
+from contracts import ContactAdded, ContactGroupAdded, NumberChanged, Service
 from contracts.envelope import HEADERS
+from contracts.number_state import DoNotCallEntry
 from contracts.queries import CallingTimes, CallingTimesQuery
-from contracts.streams import CONTACTS
+from contracts.streams import CONTACTS, NUMBERS
 from edge.adapters.nats import translate_errors
 from edge.ports import ContactPage, Unavailable
 
@@ -68,6 +70,16 @@ class NatsContacts:
             found = await retry_until_leader(lambda: get_newest_of_each(self._client, CONTACTS.name, subjects))
         return {message.subject for message in found}
 
+    async def listed(self, campaign_id: str, digests: Sequence[str]) -> dict[str, str]:
+        """Returns the listed numbers and the reasons, from any node. A node may lag; a dial is checked again."""
+        subjects = [NumberChanged.subject_for(digest) for digest in digests]
+        async with translate_errors(self._client, "the do-not-call lists cannot be read"):
+            found = await retry_until_leader(lambda: get_newest_of_each(self._client, NUMBERS.name, subjects))
+            states = [stored_event_of_raw(message, NUMBERS.name).event for message in found]
+        numbers = [state.number for state in states if isinstance(state, NumberChanged)]
+        listings = {number.number_digest: number.listing(campaign_id) for number in numbers}
+        return {digest: _reason(entry) for digest, entry in listings.items() if entry}
+
     async def page(self, campaign_id: str, *, after_sequence: int, limit: int) -> ContactPage:
         """Returns the waiting contacts of a campaign after a sequence. Raises Unavailable."""
         filter, start = ContactAdded.subjects(campaign_id), after_sequence + 1
@@ -89,6 +101,11 @@ class NatsContacts:
             return CallingTimes.model_validate_json(reply.data)
         except ValidationError as error:
             raise Unavailable("call-orchestrator sent an invalid answer") from error
+
+
+def _reason(entry: DoNotCallEntry) -> str:
+    scope = "the campaign" if entry.campaign_id else "all campaigns"
+    return f"the number is on the do-not-call list of {scope} (source: {entry.source})"
 
 
 def _unavailable(error: Exception) -> Unavailable:

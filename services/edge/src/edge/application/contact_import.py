@@ -9,7 +9,8 @@ contacts that wait already are counted as duplicates.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -17,7 +18,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from contracts import ContactRequested, InvalidMessage
+from contracts import ContactAdded, ContactRequested, InvalidMessage
 from contracts.callees import Callee, callee_of
 from contracts.contacts import ContactScript, campaign_refusal, group_of, waiting_contact
 from contracts.number_digests import NumberDigests
@@ -35,6 +36,8 @@ MAX_IMPORTS = 4
 """Imports of one process at a time, and one of each API key. Each uses up to a core."""
 MAX_GROUPS = 2_000
 """Zone groups of one campaign: call-orchestrator reads each one by itself."""
+BATCH = 200
+"""Contacts whose numbers one request compares with the do-not-call lists."""
 _ROWS_A_TURN = 20
 """After so many rows other requests of the process have their turn: about 2 ms."""
 
@@ -76,10 +79,13 @@ class ContactImports:
         importer: Importer = DryRun(self._contacts, groups) if counts.is_dry_run else self._contacts.importer()
         run = _Run(self._contacts, importer, self._digests, script, counts, groups)
         try:
-            await run.read(parts, reader, from_line)
+            interruption = await run.read(parts, reader, from_line)
+            await run.pass_on()
             await importer.flush()
+            if interruption:
+                raise interruption
         except (BodyInterrupted, Unavailable) as error:
-            raise ImportInterrupted(importer.first_open_line() or run.next_line, counts.added, str(error)) from error
+            raise ImportInterrupted(run.first_open_line(), counts.added, str(error)) from error
         finally:
             importer.close()
 
@@ -104,22 +110,31 @@ class _Run:
         self._zone_groups = set(zone_groups)
         self._groups: dict[Callee, tuple[CallingTimes, list[int]]] = {}
         self._created_at = datetime.now(UTC)
-        self.next_line = 1
+        self._batch: deque[tuple[Row, ContactAdded, Callable[[bool], None]]] = deque()
+        """Contacts whose numbers are compared with the do-not-call lists together."""
+        self._next_line = 1
         """The first line that has not been read."""
 
-    async def read(self, parts: AsyncIterator[bytes], reader: RowReader, from_line: int) -> None:
-        """Reads all records. Raises Unacceptable for a wrong header, BodyInterrupted and Unavailable."""
+    async def read(self, parts: AsyncIterator[bytes], reader: RowReader, from_line: int) -> BodyInterrupted | None:
+        """Reads all records. Returns why the body ended before its time, if it did.
+
+        Raises Unacceptable for a wrong header, and Unavailable.
+        """
         records = RecordSplitter(is_csv=reader.is_csv)
-        async for part in parts:
-            await self._read(records.feed(part), reader, from_line)
-            self.next_line = records.next_line
+        try:
+            async for part in parts:
+                await self._read(records.feed(part), reader, from_line)
+                self._next_line = records.next_line
+        except BodyInterrupted as interruption:
+            return interruption
         await self._read(records.end(), reader, from_line)
         if not reader.columns():
             raise Unacceptable(("header: the file is empty; its first line names the columns",))
+        return None
 
     async def _read(self, records: Iterator[Record], reader: RowReader, from_line: int) -> None:
         for number, record in enumerate(records, start=1):
-            self.next_line = record.line
+            self._next_line = record.line
             if record.line < from_line and reader.columns():
                 continue
             try:
@@ -153,7 +168,28 @@ class _Run:
             self._counts.refuse(row, times.rule, column, times.detail)
             return
         contact = waiting_contact(request, callee, self._digests, self._created_at)
-        await self._importer.add(contact, row.line, partial(self._count, counter))
+        self._batch.append((row, contact, partial(self._count, counter)))
+        if len(self._batch) >= BATCH:
+            await self.pass_on()
+
+    async def pass_on(self) -> None:
+        """Refuses the collected contacts whose numbers are listed, and adds the others. Raises Unavailable."""
+        if not self._batch:
+            return
+        digests = [contact.number_digest for _, contact, _ in self._batch]
+        listed = await self._contacts.listed(self._counts.campaign_id, digests)
+        while self._batch:
+            row, contact, on_result = self._batch[0]
+            if reason := listed.get(contact.number_digest):
+                self._counts.refuse(row, "do_not_call", "phone_number", reason)
+            else:
+                await self._importer.add(contact, row.line, on_result)
+            self._batch.popleft()
+
+    def first_open_line(self) -> int:
+        """Returns the first line that has no result yet."""
+        in_batch = self._batch[0][0].line if self._batch else None
+        return min(line for line in (self._importer.first_open_line(), in_batch, self._next_line) if line)
 
     def _count(self, counter: list[int], is_added: bool) -> None:
         if is_added:

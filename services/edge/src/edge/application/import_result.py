@@ -140,5 +140,5 @@ class ImportCounts:
             refused=dict(self._refused),
             first_at=groups[0].first_at if groups else None,
             groups=groups[:MAX_LISTED_GROUPS],
-            refused_rows=self._refused_rows,
+            refused_rows=sorted(self._refused_rows, key=lambda row: row.line),
         )
