@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from centralita.embedded.system import System, running
-from telephony.instructions import MESSAGE_TURN
+from contracts.vocabulary import MESSAGE_TURN
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 MESSAGE = "Hello {{name}}, this is the clinic. Please call us back about your appointment."

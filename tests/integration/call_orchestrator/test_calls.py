@@ -31,6 +31,7 @@ from contracts import (
     CallCancelRequested,
     CallChangeRequested,
     CallDecision,
+    CallMessageStarted,
     CallRequested,
     CallRetryRequested,
     CallStatus,
@@ -38,10 +39,12 @@ from contracts import (
     DialRefused,
     Envelope,
     HangupReason,
+    MessageReported,
     Service,
     TelephonyStatus,
     TelephonyStatusReported,
     TimerDue,
+    VoicemailDelivery,
     call_id_of,
 )
 from contracts.filters import call_filters, call_state_filter
@@ -239,6 +242,28 @@ async def test_a_command_for_an_unknown_call_is_refused(replicas: int, bus_clien
     outcome = await outcome_of(bus_client, CallCancelRequested(call_id=uuid4()))
     assert not outcome.accepted
     assert outcome.reasons == ("there is no such call",)
+
+
+async def test_a_message_whose_line_closes_before_its_end_is_cut(
+    replicas: int, bus_client: Client, calls: EventLog
+) -> None:
+    outcome = await outcome_of(bus_client, requested(voicemail={"message": "Hello {{name}}."}))
+    assert outcome.call_id
+    call_id = outcome.call_id
+    await until(calls, call_id, CallStatus.DIALING)
+    await calls.append(network(call_id, 1, TelephonyStatus.IN_PROGRESS))
+    await until(calls, call_id, CallStatus.IN_PROGRESS)
+    machine = AnswerClassified(call_id=call_id, attempt=1, provider_call_id="CA1", answered_by=AnsweredBy.MACHINE)
+    begins = MessageReported(call_id=call_id, attempt=1, provider_call_id="CA1")
+    for event in (machine, begins):
+        for _ in range(2):  # every callback may come twice
+            await calls.append(event)
+    async with asyncio.timeout(60):
+        while await calls.last(CallMessageStarted.subject_for(call_id)) is None:
+            await asyncio.sleep(0.02)
+    await calls.append(network(call_id, 1, TelephonyStatus.COMPLETED))
+    ended = await until(calls, call_id, CallStatus.VOICEMAIL)
+    assert (ended.voicemail_delivery, ended.reason) == (VoicemailDelivery.CUT, "a machine answered")
 
 
 async def test_an_invalid_request_is_a_dead_letter_with_its_reasons_and_the_next_one_is_served(

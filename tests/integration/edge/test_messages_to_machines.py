@@ -19,7 +19,7 @@ from contracts import (
     VoicemailPolicy,
 )
 from contracts.filters import call_filters
-from telephony.instructions import MESSAGE_TURN
+from contracts.vocabulary import MESSAGE_TURN
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import Orchestrator, Twilio

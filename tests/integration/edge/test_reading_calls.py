@@ -174,7 +174,7 @@ async def test_the_decisions_about_a_call_name_the_rule_of_the_calling_policy(
     assert decided["permission"] == permission.model_dump(mode="json")
     assert datetime.fromisoformat(decided["due_at"]) == opens_at
     shown = (await api.get(f"/api/v1/calls/{waiting.call_id}")).json()
-    assert shown["permission"] == permission.model_dump()
+    assert shown["permission"] == permission.model_dump(mode="json")
 
 
 async def test_an_event_that_cannot_be_decoded_is_shown_as_unreadable(
@@ -224,6 +224,8 @@ async def test_metrics_are_the_counters_of_campaign_stats(api: httpx.AsyncClient
         "no_answer_calls": 1,
         "busy_calls": 1,
         "avg_duration": 41.5,
+        "contacts_refused": 0,
+        "contacts_expired": 0,
     }
     assert (await api.get("/api/v1/calls/metrics")).json()["campaign_id"] is None
 

@@ -19,9 +19,9 @@ from contracts import (
     VoicemailDelivery,
     VoicemailPolicy,
 )
+from contracts.vocabulary import MESSAGE_TURN
 from simulators.faults import FaultRule
 from simulators.server import Simulators
-from telephony.instructions import MESSAGE_TURN
 from voice.adapters.clips import ObjectStoreClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.turn_events import TurnEventReader

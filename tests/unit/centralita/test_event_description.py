@@ -8,12 +8,20 @@ from tests.builders.events import campaign_paused
 from centralita.replay.event_description import description
 from contracts import AudioFailed
 from contracts.examples import EXAMPLES
+from contracts.vocabulary import MESSAGE_TURN
 
 
 @pytest.mark.parametrize(("fallback", "ending"), [("say", "HTTP 503 (then: say)"), (None, "HTTP 503")])
 def test_a_failed_synthesis_names_its_fallback(fallback: str | None, ending: str) -> None:
     failed = AudioFailed(call_id=UUID(int=7), attempt=1, turn=2, sentence=3, reason="HTTP 503", fallback=fallback)
     assert description(failed) == f"turn 2, sentence 3: {ending}"
+
+
+def test_the_message_to_a_machine_is_named_in_place_of_its_turn() -> None:
+    failed = AudioFailed(call_id=UUID(int=7), attempt=1, turn=MESSAGE_TURN, sentence=0, reason="HTTP 503")
+    assert description(failed) == "message, sentence 0: HTTP 503"
+    assert description(EXAMPLES["telephony.message_reported"]) == "attempt 1: played to its end"
+    assert description(EXAMPLES["telephony.person_recognized"]) == "attempt 1, turn 2"
 
 
 @pytest.mark.parametrize("name", [name for name in EXAMPLES if name.startswith("campaign.")])

@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
+from contracts.vocabulary import MESSAGE_TURN
 from telephony.instructions import (
-    MESSAGE_TURN,
     HangUp,
     Instruction,
     Listen,

@@ -3,6 +3,9 @@
 from enum import StrEnum
 from typing import Literal, get_args
 
+MESSAGE_TURN = 999_999_999
+"""The turn of the message to a machine, in events about speech: no conversation has as many turns."""
+
 
 class CallStatus(StrEnum):
     """The status of a call, as users see it."""

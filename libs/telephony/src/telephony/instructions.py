@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 GREETING_TURN = 0
-MESSAGE_TURN = 999_999_999
-"""The turn of the message to a machine: no conversation has as many turns."""
 
 
 @dataclass(frozen=True, slots=True)

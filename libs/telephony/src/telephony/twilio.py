@@ -12,9 +12,9 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 from twilio.twiml.voice_response import Gather, VoiceResponse  # type: ignore[import-untyped]
 
 from contracts import AnswerClassified, AnsweredBy, MessageReported, TelephonyStatus, TelephonyStatusReported
+from contracts.vocabulary import MESSAGE_TURN
 from telephony.dial_failures import FailureClass
 from telephony.instructions import (
-    MESSAGE_TURN,
     HangUp,
     Instruction,
     Listen,

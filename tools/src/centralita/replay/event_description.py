@@ -27,6 +27,7 @@ from contracts import (
     TelephonyStatusReported,
     TimerDue,
 )
+from contracts.vocabulary import MESSAGE_TURN
 
 
 def description(event: Event) -> str:
@@ -41,13 +42,13 @@ def description(event: Event) -> str:
         case AudioRequested():
             return f"turn {event.turn}, sentence {event.sentence}: {event.text}"
         case AudioReady():
-            return f"turn {event.turn}, " + ", ".join(
+            return f"{_turn(event.turn)}, " + ", ".join(
                 f"sentence {audio.sentence}: {audio.duration_seconds:.1f} s of {audio.provider}"
                 for audio in event.sentences
             )
         case AudioFailed():
             instead = f" (then: {event.fallback})" if event.fallback else ""
-            return f"turn {event.turn}, sentence {event.sentence}: {event.reason}{instead}"
+            return f"{_turn(event.turn)}, sentence {event.sentence}: {event.reason}{instead}"
         case ConversationEnded():
             return f"{event.disposition}: {event.summary}"
         case CallRequested():
@@ -97,6 +98,10 @@ def _telephony(event: Event) -> str:
             return f"attempt {event.attempt}: {event.status or 'no such call'}"
         case _:
             return ""
+
+
+def _turn(number: int) -> str:
+    return "message" if number == MESSAGE_TURN else f"turn {number}"
 
 
 def _why(reason: str | None) -> str:

@@ -21,7 +21,7 @@ import uuid_utils
 from chassis.event_log import Conflict, Guard, StoredEvent
 from contracts import AudioFailed, Call, ConversationEnded, Event, PersonRecognized, SpeechHeard
 from contracts.filters import call_state_filter
-from contracts.vocabulary import CallStatus
+from contracts.vocabulary import MESSAGE_TURN, CallStatus
 from edge.application.calls import call_in, last_decision
 from edge.application.errors import NotInProgress
 from edge.application.facts import read_facts
@@ -42,7 +42,6 @@ from edge.domain.dialogue import (
 )
 from edge.ports import CallLog, Speech, Unavailable
 from telephony.instructions import (
-    MESSAGE_TURN,
     HangUp,
     Instruction,
     PlayMessage,

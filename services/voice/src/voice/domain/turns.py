@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 from uuid import UUID
 
-from telephony.instructions import GREETING_TURN, MESSAGE_TURN
+from contracts.vocabulary import MESSAGE_TURN
+from telephony.instructions import GREETING_TURN
 
 S = TypeVar("S")
 

@@ -12,8 +12,9 @@ import structlog
 from chassis.event_log import StoredEvent
 from contracts import AudioRequested, Call, Envelope
 from contracts.script import render_greeting
+from contracts.vocabulary import MESSAGE_TURN
 from providers import RequestFailed
-from telephony.instructions import GREETING_TURN, MESSAGE_TURN
+from telephony.instructions import GREETING_TURN
 from voice.application.speech.synthesis import Sentence, SpeechSynthesis
 
 MAX_PREPARATION_SECONDS = 4.0
