@@ -100,6 +100,10 @@ def test_unacceptable_terms_are_refused_with_their_field_and_a_remedy(
         ),
         (RequestedTerms(retry_policy=GOAL_MISSED, goal=Disposition.CONFIRMED, max_attempts=2), []),
         (
+            RequestedTerms(max_attempts=2, max_attempts_per_day=3),
+            ["max_attempts_per_day: exceeds max_attempts (2); lower it, or leave it out"],
+        ),
+        (
             RequestedTerms(script_template="é" * 20_000),
             [
                 "script_template: 40000 bytes with its variables; at most 32768 are accepted: shorten it, or use its "

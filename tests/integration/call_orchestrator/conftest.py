@@ -115,9 +115,9 @@ async def until_dialing(calls: EventLog, ids: list[UUID], count: int) -> list[UU
     return await with_status(calls, ids, CallStatus.DIALING)
 
 
-async def end(calls: EventLog, call_id: UUID) -> None:
-    await calls.append(DialClaimed(call_id=call_id, attempt=1))
+async def end(calls: EventLog, call_id: UUID, attempt: int = 1) -> None:
+    await calls.append(DialClaimed(call_id=call_id, attempt=attempt))
     report = TelephonyStatusReported(
-        call_id=call_id, attempt=1, provider_call_id="CA1", status=TelephonyStatus.BUSY, sequence_number=1
+        call_id=call_id, attempt=attempt, provider_call_id="CA1", status=TelephonyStatus.BUSY, sequence_number=1
     )
     await calls.append(report)

@@ -1,5 +1,7 @@
 """What the calls of a declared campaign take from its terms, on a real nats-server with two replicas."""
 
+from datetime import timedelta
+
 from nats.aio.client import Client
 from tests.builders.policies import ANY_TIME_POLICY
 from tests.integration.call_orchestrator.conftest import call_of, end, outcome_of, running, until, until_dialing
@@ -17,7 +19,8 @@ TERMS = {
     "language": "en",
     "retry_policy": {"busy": {"max_retries": 2, "delay_seconds": 0}},
     "call_timeout_seconds": 20,
-    "max_attempts": 2,
+    "max_attempts": 3,
+    "max_attempts_per_day": 2,
 }
 
 
@@ -35,14 +38,14 @@ async def test_a_call_takes_what_its_request_leaves_out_and_verify_decides_the_s
         accepted = await outcome_of(bus_client, request("r-1", variables={"name": "Ada"}))
         refused = [
             await outcome_of(bus_client, request("r-2")),
-            await outcome_of(bus_client, request("r-3", variables={"name": "Ada"}, max_retries=2)),
+            await outcome_of(bus_client, request("r-3", variables={"name": "Ada"}, max_retries=3)),
             await outcome_of(bus_client, request("r-4").model_copy(update={"campaign_id": "undeclared"})),
         ]
         assert accepted.call_id, accepted.reasons
         call = await call_of(calls, accepted.call_id)
         assert call
         assert (call.script_template, call.variables) == (TERMS["script_template"], {"company": "Acme", "name": "Ada"})
-        assert (call.language, call.call_timeout_seconds, call.max_retries) == ("en", 20, 1)
+        assert (call.language, call.call_timeout_seconds, call.max_retries) == ("en", 20, 2)
         assert [one.reasons[0].partition(":")[0] for one in refused] == [
             "script_template asks for name",
             "max_retries",
@@ -58,6 +61,19 @@ async def test_a_call_takes_what_its_request_leaves_out_and_verify_decides_the_s
             return present is not None and (present.attempt, present.status) == (2, "dialing")
 
         await until(is_dialled_again)
+        await end(calls, call.call_id, attempt=2)
+
+        async def waits_for_the_next_day() -> bool:
+            present = await call_of(calls, accepted.call_id) if accepted.call_id else None
+            return present is not None and (present.attempt, present.status) == (2, "pending")
+
+        await until(waits_for_the_next_day)
+        waiting = await call_of(calls, call.call_id)
+        assert waiting
+        assert waiting.due_at
+        assert waiting.permission
+        assert waiting.permission.rule == "attempts_per_day"
+        assert waiting.due_at - waiting.recent_dials[0] == timedelta(hours=24)
     verification = await verify(await from_streams(bus_client, Scope()), calling_policy=ANY_TIME_POLICY)
     assert (verification.drifts, verification.doubts) == ((), ())
     assert verification.decisions >= 4

@@ -4,7 +4,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.builders.calls import a_call
+from tests.builders.policies import ANY_TIME_POLICY
 
+from call_orchestrator.application.snapshots import call_after, state_of
 from call_orchestrator.domain import inputs
 from call_orchestrator.domain.calling_policy import CallingPolicy
 from call_orchestrator.domain.decisions import CallChanged, CallCreated, CallDue, CallPutOff, CallStatusChanged, Refused
@@ -145,3 +148,72 @@ def test_a_person_in_an_unknown_zone_is_not_called() -> None:
     assert isinstance(ended.state, Ended)
     assert ended.state.status is CallStatus.FAILED
     assert "not permitted by the calling policy" in (ended.reason or "")
+
+
+def limited(max_per_day: int, *recent_dials: datetime) -> Terms:
+    """Returns terms with a daily limit for calls that may be dialled at any hour."""
+    dial_times = DialTimes(
+        policy=ANY_TIME_POLICY,
+        phone_number="+12125550123",
+        time_zone=None,
+        purpose=None,
+        max_per_day=max_per_day,
+        recent_dials=recent_dials,
+    )
+    return replace(TERMS, dial_times=dial_times, retry_delay=HOUR)
+
+
+@pytest.mark.parametrize(("max_per_day", "due_at"), [(1, NOON + 24 * HOUR), (2, NOON + 22 * HOUR), (3, NOON + HOUR)])
+def test_a_retry_beyond_the_daily_limit_waits_until_24_hours_after_the_first_counted_dial(
+    max_per_day: int, due_at: datetime
+) -> None:
+    state = Dialing(attempt=1, dialed_at=NOON, deadline_at=NOON + HOUR)
+    busy = inputs.TelephonyStatusReported(attempt=1, status=TelephonyStatus.BUSY)
+    decision = decide(state, busy, limited(max_per_day, NOON - 2 * HOUR), NOON)
+    assert isinstance(decision, CallStatusChanged)
+    assert decision.state == Pending(attempt=1, due_at=due_at)
+    rule = decision.permission.reason.rule if decision.permission else None
+    assert rule == ("attempts_per_day" if max_per_day < 3 else None)
+
+
+def test_a_grant_and_a_command_before_the_end_of_the_daily_limit_are_put_off() -> None:
+    ends_at = NOON + 22 * HOUR
+    decision = decide(queued(NOON), GRANT, limited(1, NOON - 2 * HOUR), NOON)
+    assert isinstance(decision, CallPutOff)
+    assert decision.state.due_at == ends_at
+    assert "the campaign permits 1" in decision.permission.reason.detail
+    ended = Ended(status=CallStatus.BUSY, attempt=1, ended_at=NOON)
+    retried = decide(ended, inputs.CallRetryRequested(), limited(1, NOON - 2 * HOUR), NOON)
+    assert isinstance(retried, CallStatusChanged)
+    assert retried.state == Pending(attempt=1, due_at=ends_at)
+    assert isinstance(decide(queued(ends_at), GRANT, limited(1, NOON - 2 * HOUR), ends_at), CallStatusChanged)
+
+
+def test_an_undialled_attempt_does_not_count_for_the_daily_limit() -> None:
+    state = Dialing(attempt=1, dialed_at=NOON, deadline_at=NOON + HOUR)
+    refused = inputs.DialRefused(attempt=1, is_permanent=False, reason="HTTP 503")
+    decision = decide(state, refused, limited(1), NOON)
+    assert isinstance(decision, CallStatusChanged)
+    assert isinstance(decision.state, Pending)
+    assert decision.state.due_at < NOON + HOUR
+
+
+def test_a_snapshot_keeps_the_dials_that_its_daily_limit_counts() -> None:
+    calling = limited(2)
+    call, dialled = a_call(CallStatus.DIALING, dialed_at=NOON).model_copy(update={"max_attempts_per_day": 2}), []
+    for attempt in range(1, 4):
+        at = NOON + attempt * 24 * HOUR
+        call = call.model_copy(update={"status": CallStatus.DIALING, "attempt": attempt, "dialed_at": at})
+        call = call.model_copy(update={"deadline_at": at + HOUR, "ended_at": None})
+        is_undialled = attempt == 2
+        report: inputs.Input = inputs.TelephonyStatusReported(attempt=attempt, status=TelephonyStatus.BUSY)
+        if is_undialled:
+            report = inputs.DialRefused(attempt=attempt, is_permanent=False, reason="HTTP 503")
+        else:
+            dialled.append(at)
+        decision = decide(state_of(call), report, calling, at)
+        assert isinstance(decision, CallStatusChanged)
+        call = call_after(call, decision, at)
+        assert call.recent_dials == tuple(dialled)
+    unlimited = call.model_copy(update={"max_attempts_per_day": None, "recent_dials": ()})
+    assert {"recent_dials", "max_attempts_per_day"}.isdisjoint(unlimited.model_dump(exclude_defaults=True))

@@ -57,6 +57,7 @@ class CallProgress(TypedDict):
     undialled_attempts: int
     undialled_in_a_row: int
     outcome_retries: Mapping[str, int]
+    recent_dials: tuple[datetime, ...]
     dial_expires_at: datetime | None
     due_at: datetime | None
     is_queued: bool
@@ -100,6 +101,12 @@ class Call(BaseModel):
     retry_policy: RetryPolicy | None = Field(default=None, description="rules of retries by outcome, if it has any")
     max_attempts: int | None = Field(
         default=None, description="dials in all that the campaign permitted when the call was created; null: no limit"
+    )
+    max_attempts_per_day: int | None = Field(
+        default=None, description="dials in 24 hours that the campaign permitted then; null: no limit"
+    )
+    recent_dials: tuple[Instant, ...] = Field(
+        default=(), description="when its last ended attempts dialled, as far as max_attempts_per_day counts them"
     )
     goal: Disposition | None = Field(
         default=None, description="the campaign's goal: other dispositions may be retried by goal_missed"

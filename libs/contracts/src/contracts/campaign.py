@@ -42,6 +42,7 @@ class CampaignTerms(BaseModel):
     call_timeout_seconds: int | None = Field(default=None, description="how long a call may ring")
     voicemail: VoicemailPolicy | None = Field(default=None, description="message of calls whose request has none")
     max_attempts: int | None = Field(default=None, description="dials of one call in all; null: as the request says")
+    max_attempts_per_day: int | None = Field(default=None, description="dials of one call in 24 hours; null: no limit")
     goal: Disposition | None = Field(
         default=None, description="the disposition that completes a call; others may be retried by goal_missed"
     )

@@ -61,6 +61,9 @@ class RequestedTerms(CampaignTerms):
     max_attempts: Annotated[int, Field(ge=1, le=MAX_RETRIES + 1)] | None = Field(
         default=None, description="dials of one call in all; null: as the request says"
     )
+    max_attempts_per_day: Annotated[int, Field(ge=1, le=MAX_RETRIES + 1)] | None = Field(
+        default=None, description="dials of one call in 24 hours; null: no limit"
+    )
     goal: Goal | None = Field(
         default=None, description="the disposition that completes a call; others are retried by goal_missed"
     )
@@ -115,6 +118,8 @@ class RequestedTerms(CampaignTerms):
             found.append("retry_policy: goal_missed needs a goal; give goal, or leave the rule out")
         if self.max_attempts == 1 and self.retry_policy and self.retry_policy.model_fields_set:
             found.append("max_attempts: 1 permits no retry; raise it, or leave retry_policy out")
+        if self.max_attempts and self.max_attempts_per_day and self.max_attempts_per_day > self.max_attempts:
+            found.append(f"max_attempts_per_day: exceeds max_attempts ({self.max_attempts}); lower it, or leave it out")
         return found
 
     def stored(self) -> CampaignTerms:

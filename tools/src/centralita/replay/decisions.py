@@ -139,6 +139,7 @@ def terms_in(call: Call | None) -> CampaignTerms:
         call_timeout_seconds=call.call_timeout_seconds,
         voicemail=call.voicemail,
         max_attempts=call.max_attempts,
+        max_attempts_per_day=call.max_attempts_per_day,
         goal=call.goal,
     )
 

@@ -39,6 +39,8 @@ def terms_of(
             purpose=campaign.purpose or call.purpose,
             hours=weekly_hours_of(campaign.weekly_hours),
             number=number,
+            max_per_day=call.max_attempts_per_day,
+            recent_dials=call.recent_dials,
         )
     )
     return Terms(

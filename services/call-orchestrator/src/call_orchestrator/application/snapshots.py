@@ -128,6 +128,7 @@ def call_after(before: Call, event: decisions.Event, now: datetime, campaign: Di
         "undialled_attempts": state.undialled_attempts,
         "undialled_in_a_row": to_dial.undialled_in_a_row if to_dial else 0,
         "outcome_retries": state.retries,
+        "recent_dials": _recent_dials(before, state),
         "dial_expires_at": to_dial.dial_expires_at if to_dial else None,
         "due_at": state.due_at if isinstance(state, Pending) else None,
         "is_queued": isinstance(state, Pending) and state.queue_expires_at is not None,
@@ -146,6 +147,15 @@ def call_after(before: Call, event: decisions.Event, now: datetime, campaign: Di
         "is_after_beep": message is not None and message.is_after_beep,
     }
     return before.after(progress)
+
+
+def _recent_dials(before: Call, state: State) -> tuple[datetime, ...]:
+    """Returns the dials of ended attempts that the daily limit of the call may count, the last one included."""
+    most, is_ended = before.max_attempts_per_day, before.status.is_live and not state.status.is_live
+    is_undialled = state.undialled_attempts > before.undialled_attempts
+    if most is None or not is_ended or is_undialled or before.dialed_at is None:
+        return before.recent_dials
+    return (*before.recent_dials, before.dialed_at)[-most:]
 
 
 def permission_of(

@@ -1,7 +1,8 @@
 """When a call may be dialled: the calling policy as it applies to one call."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Self
 
 from call_orchestrator.domain.calling_policy import (
     CallingPolicy,
@@ -16,6 +17,7 @@ from contracts.callees import callee_of
 from contracts.vocabulary import Purpose
 
 Permission = Permitted | PutOff | Forbidden
+DAY = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,14 @@ class DialTimes:
     """The weekly hours of the campaign."""
     number: NumberUse = UNUSED
     """Read when a slot is granted; before that, only the policy decides when the call is due."""
+    max_per_day: int | None = None
+    """How often the campaign permits a dial of this call in 24 hours."""
+    recent_dials: tuple[datetime, ...] = ()
+    """When the last ended attempts of this call dialled, as far as `max_per_day` counts them."""
+
+    def after_dial(self, dialed_at: datetime) -> Self:
+        """Returns the times after one more dial."""
+        return replace(self, recent_dials=(*self.recent_dials, dialed_at))
 
     def at(self, instant: datetime) -> Permission:
         """Returns whether the call may be dialled at an instant, or else when.
@@ -38,16 +48,28 @@ class DialTimes:
         """
         if listing := self.number.listing:
             return Forbidden(reason=self._reason("do_not_call", listing.described))
-        free_at = max(instant, self.number.in_use_until or instant)
+        free_at, rule, detail = self._free_at(instant)
         callee = callee_of(self.phone_number, self.time_zone)
         permission = self.policy.next_permitted(
             callee, purpose=self.purpose, at=free_at, hours=self.hours, dialed_at=self.number.dialed_at
         )
         if free_at == instant or isinstance(permission, Forbidden):
             return permission
-        detail = f"another call to the number ends at {free_at:%Y-%m-%d %H:%M:%S} UTC at the latest"
         until = permission.until if isinstance(permission, PutOff) else free_at
-        return PutOff(until=until, reason=self._reason("number_in_use", detail))
+        return PutOff(until=until, reason=self._reason(rule, detail))
+
+    def _free_at(self, instant: datetime) -> tuple[datetime, str, str]:
+        """Returns when neither another call nor the daily limit delays the call, and which of them is the longer."""
+        free_at, rule, detail = instant, "", ""
+        in_use_until = self.number.in_use_until
+        if in_use_until and in_use_until > free_at:
+            free_at, rule = in_use_until, "number_in_use"
+            detail = f"another call to the number ends at {free_at:%Y-%m-%d %H:%M:%S} UTC at the latest"
+        most = self.max_per_day
+        if most and len(self.recent_dials) >= most and (ends_at := self.recent_dials[-most] + DAY) > free_at:
+            free_at, rule = ends_at, "attempts_per_day"
+            detail = f"dialled {most} times within 24 h; the campaign permits {most}"
+        return free_at, rule, detail
 
     def _reason(self, rule: str, detail: str) -> Reason:
         return Reason(rule=rule, detail=detail, policy_version=self.policy.version)

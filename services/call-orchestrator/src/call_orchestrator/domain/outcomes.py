@@ -35,7 +35,8 @@ def end_attempt(state: Live, status: TelephonyStatus, outcome: Outcome, terms: T
     after: Pending | Ended = _ended(state, final_status, now)
     permission: Permission | None = None
     if retry_outcome and (delay := _retry_delay(state, retry_outcome, terms)) is not None:
-        due_at, permission = dial_at(terms.dial_times, now + delay)
+        dial_times = terms.dial_times.after_dial(state.dialed_at) if terms.dial_times else None
+        due_at, permission = dial_at(dial_times, now + delay)
         if not isinstance(permission, Forbidden):
             after = Pending(
                 attempt=state.attempt,

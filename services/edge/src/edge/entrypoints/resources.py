@@ -57,6 +57,7 @@ class CallResource(BaseModel):
     retry_attempts: int = Field(description="times that it was dialled after the first; at most max_retries")
     max_retries: int
     max_attempts: int | None = Field(description="dials in all that its campaign permits; null: no such limit")
+    max_attempts_per_day: int | None = Field(description="dials in 24 hours that its campaign permits; null: no limit")
     retry_delay_seconds: int
     retry_policy: RetryPolicy | None = Field(description="rules of retries by outcome; null: none")
     goal: Disposition | None = Field(description="the goal of its campaign, for the rule goal_missed; null: none")
@@ -105,6 +106,7 @@ class CallResource(BaseModel):
             retry_attempts=max(0, call.attempt - call.undialled_attempts - 1),
             max_retries=call.max_retries,
             max_attempts=call.max_attempts,
+            max_attempts_per_day=call.max_attempts_per_day,
             retry_delay_seconds=call.retry_delay_seconds,
             retry_policy=call.retry_policy,
             goal=call.goal,
