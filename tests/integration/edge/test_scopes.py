@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tests.integration.edge.conftest import As, Orchestrator, Twilio
 
 ID = "5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11"
+DIGEST = "6f1c7a0b9d2e4f58a3b1c6d7e8f90a12"
 ROUTES = [
     ("GET", "/calls", "read"),
     ("GET", "/calls/metrics", "read"),
@@ -40,6 +41,11 @@ ROUTES = [
     ("POST", "/campaigns/spring/pause", "call"),
     ("POST", "/campaigns/spring/resume", "call"),
     ("POST", "/campaigns/spring/retry", "call"),
+    ("GET", "/do-not-call", "read"),
+    ("POST", "/do-not-call/check", "read"),
+    ("POST", "/do-not-call", "call"),
+    ("POST", "/do-not-call/import", "call"),
+    ("DELETE", f"/do-not-call/{DIGEST}", "call"),
     ("GET", "/audit", "admin"),
 ]
 OTHERS = {"read": ["caller", "auditor"], "call": ["reader", "auditor"], "admin": ["reader", "caller", "desk"]}
@@ -89,7 +95,8 @@ async def test_the_document_names_the_scope_of_every_route(as_: "As") -> None:
 
 
 def templated(path: str) -> str:
-    for value, name in ((ID, "{call_id}"), ("r-1", "{request_id}"), ("spring", "{campaign_id}")):
+    names = {ID: "{call_id}", "r-1": "{request_id}", "spring": "{campaign_id}", DIGEST: "{number_id}"}
+    for value, name in names.items():
         path = path.replace(value, name)
     return path
 

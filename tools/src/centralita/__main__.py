@@ -6,13 +6,27 @@ from typing import Annotated
 
 import typer
 
-from centralita.commands import archive, call, campaign, dead_letters, demo, doctor, exit_codes, replay, tail, up, why
+from centralita.commands import (
+    archive,
+    call,
+    campaign,
+    dead_letters,
+    demo,
+    do_not_call,
+    doctor,
+    exit_codes,
+    replay,
+    tail,
+    up,
+    why,
+)
 
 # Local variables may contain credentials, so no traceback shows them.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False)
 for command in (demo, up, call, tail, why, archive, doctor):
     app.add_typer(command.app)
 app.add_typer(campaign.app, name="campaign")
+app.add_typer(do_not_call.app, name="do-not-call")
 app.add_typer(replay.app, name="replay")
 app.add_typer(dead_letters.app, name="dead-letters")
 

@@ -11,12 +11,13 @@ from chassis.serve import Bus, operations
 from chassis.settings import key_bytes
 from contracts.buckets import DIALS
 from contracts.number_digests import NumberDigests
-from contracts.streams import CALLS, CONTACTS, REQUESTS
+from contracts.streams import CALLS, CONTACTS, NUMBERS, REQUESTS
 from edge.adapters.backlog import NatsBacklog
 from edge.adapters.contacts import NatsContacts
 from edge.adapters.dials import NatsDialCounter
 from edge.adapters.feed import NatsEventFeed
 from edge.adapters.nats import NatsAudit, NatsCallLog, NatsRequests, NatsStatistics
+from edge.adapters.numbers import NatsNumbers
 from edge.adapters.voice import VoiceMedia, http_client
 from edge.application.acts import Acts
 from edge.application.bulk_retry import BulkRetry
@@ -25,8 +26,10 @@ from edge.application.campaigns import Campaigns
 from edge.application.contact_import import ContactImports
 from edge.application.dial_cap import DialCap
 from edge.application.dialogue import DialogueService
+from edge.application.do_not_call import DoNotCallLists
 from edge.application.event_streams import EventStreams
 from edge.application.lists import Lists
+from edge.application.number_acts import NumberActs
 from edge.application.rate_limit import RequestLimit
 from edge.application.wrong_keys import WrongKeys
 from edge.entrypoints.http import Dependencies, create_app
@@ -56,6 +59,8 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     acts = Acts(calls, campaigns, BulkRetry(requests, statistics, backlog), audit, dial_cap)
     feed = NatsEventFeed(bus.client)
     contacts = NatsContacts(bus.client, bus.log(CONTACTS))
+    digests = NumberDigests(key_bytes(settings.number_digest_key))
+    do_not_call = DoNotCallLists(NatsNumbers(bus.client, bus.log(NUMBERS)), requests, digests)
     bus.before_drain.push_async_callback(feed.close)
     async with (
         http_client() as http,
@@ -76,7 +81,8 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
                 wrong_keys,
                 EventStreams(feed, acts),
                 contacts,
-                ContactImports(contacts, campaigns, NumberDigests(key_bytes(settings.number_digest_key))),
+                ContactImports(contacts, campaigns, digests),
+                NumberActs(do_not_call, audit),
             ),
             keys=settings.api_keys,
             limit=RequestLimit(settings.rest_requests_per_second, settings.rest_burst),

@@ -21,6 +21,7 @@ from contracts import (
     ContactGroupAdded,
     Envelope,
     Event,
+    NumberState,
 )
 from contracts.audit import AuditEntry
 from contracts.queries import CallingTimes, CallingTimesQuery
@@ -127,6 +128,25 @@ class EntryPage:
 
     entries: Sequence[StoredEntry]
     has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NumberPage:
+    """States of numbers; `last_sequence`: of the last one; `has_more`: further states are stored."""
+
+    numbers: Sequence[NumberState]
+    last_sequence: int
+    has_more: bool
+
+
+class Numbers(Protocol):
+    """The states of numbers. Every method raises Unavailable."""
+
+    async def get(self, number_digest: str) -> NumberState:
+        """Returns the state of a number, from the leader; one without entries if there is none."""
+
+    async def page(self, *, after_sequence: int, limit: int) -> NumberPage:
+        """Returns up to `limit` states after a sequence."""
 
 
 class Audit(Protocol):

@@ -18,6 +18,7 @@ TIMEOUT_SECONDS = 30.0
 IMPORT_SECONDS = 300.0
 """How long the answer to an import is waited for once its file is sent."""
 _PART_BYTES = 65_536
+_NUMBERS = "/api/v1/do-not-call"
 
 
 class RequestFailed(RuntimeError):
@@ -144,20 +145,51 @@ class RestApi:
             return document
         raise self._failure(response)
 
+    async def list_number(self, phone_number: str, campaign_id: str | None) -> dict[str, Any]:
+        """Lists a number that must not be called, and returns its entries."""
+        body = {"phone_number": phone_number, "campaign_id": campaign_id}
+        return await self._request("POST", _NUMBERS, body)
+
+    async def unlist_number(self, number_id: str, campaign_id: str | None) -> dict[str, Any]:
+        """Removes an entry of the do-not-call lists, and returns those that remain."""
+        return await self._request("DELETE", f"{_NUMBERS}/{number_id}{_of_campaign(campaign_id)}")
+
+    async def check_number(self, phone_number: str, campaign_id: str | None = None) -> dict[str, Any]:
+        """Returns the entries of a number, and its id."""
+        path = f"{_NUMBERS}/check{_of_campaign(campaign_id)}"
+        return await self._request("POST", path, {"phone_number": phone_number})
+
+    async def import_numbers(self, text: str) -> dict[str, Any]:
+        """Lists the numbers of a CSV text, and returns the counts and the refused rows."""
+        return await self._request("POST", f"{_NUMBERS}/import", content=text.encode())
+
+    async def listed_numbers(self, campaign_id: str | None) -> AsyncIterator[dict[str, Any]]:
+        """Yields the listed numbers, each with its entries."""
+        path: str | None = f"{_NUMBERS}{_of_campaign(campaign_id)}"
+        while path:
+            page = await self._request("GET", path)
+            for number in page["numbers"]:
+                yield number
+            path = page["next"]
+
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         await self._http.aclose()
 
-    async def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        response = await self._send(method, path, body)
+    async def _request(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, content: bytes | None = None
+    ) -> dict[str, Any]:
+        response = await self._send(method, path, body, content=content)
         if response.is_success and isinstance(document := _document(response), dict):
             return document
         raise self._failure(response)
 
-    async def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
-        return await self._answer(self._http.request(method, path, json=body))
+    async def _send(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, content: bytes | None = None
+    ) -> httpx.Response:
+        return await self._answer(self._http.request(method, path, json=body, content=content))
 
     async def _answer(self, request: Awaitable[httpx.Response]) -> httpx.Response:
         try:
@@ -184,6 +216,10 @@ def _validated_url(url: str) -> httpx.URL:
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise RequestFailed("The address of the REST API must begin with http:// or https://. Check --api-url.", 422)
     return parsed.copy_with(username=None, password=None)
+
+
+def _of_campaign(campaign_id: str | None) -> str:
+    return f"?campaign_id={quote(campaign_id, safe='')}" if campaign_id else ""
 
 
 def _path(campaign_id: str) -> str:

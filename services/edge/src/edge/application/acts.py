@@ -269,6 +269,10 @@ class AuditTrail:
         except Unavailable as error:
             logger.error("late_outcome_not_recorded", act=self._fields["act"], error=str(error))
 
+    async def refuse(self, reason: str) -> None:
+        """Appends the entry of an act that is refused before it begins."""
+        await self.append(Stage.REFUSED, reasons=[reason])
+
     async def append(self, stage: Stage, *, after: dict[str, Any] | None = None, reasons: Sequence[str] = ()) -> None:
         """Appends one entry."""
         entry = {

@@ -17,9 +17,22 @@ from edge.application.dialogue import DialogueService
 from edge.application.event_streams import EventStreams
 from edge.application.keys import Key
 from edge.application.lists import Lists
+from edge.application.number_acts import NumberActs
 from edge.application.rate_limit import RequestLimit, TokenBuckets
 from edge.application.wrong_keys import WrongKeys
-from edge.entrypoints import acts, audit, calls, campaigns, contacts, events, lists, openapi, problems, webhooks
+from edge.entrypoints import (
+    acts,
+    audit,
+    calls,
+    campaigns,
+    contacts,
+    do_not_call,
+    events,
+    lists,
+    openapi,
+    problems,
+    webhooks,
+)
 from edge.entrypoints.body_limit import MAX_WEBHOOK_BYTES, LimitBody
 from edge.entrypoints.keys import RequireKey
 from edge.entrypoints.scopes import PREFIX
@@ -42,6 +55,7 @@ class Dependencies:
     event_streams: EventStreams
     contacts: Contacts
     contact_imports: ContactImports
+    number_acts: NumberActs
 
 
 def create_app(
@@ -92,6 +106,8 @@ def create_app(
         acts.campaign_router,
         contacts.read_router,
         contacts.import_router,
+        do_not_call.read_router,
+        do_not_call.act_router,
     )
     for router in (*rest, events.router, audit.router):
         app.include_router(router)

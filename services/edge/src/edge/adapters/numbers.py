@@ -1,0 +1,40 @@
+"""The states of numbers in the stream ``NUMBERS``."""
+
+from nats.aio.client import Client
+
+from chassis.direct_get import get_page
+from chassis.event_log import EventLog
+from chassis.stored_event import stored_event_of_raw
+from contracts import NumberChanged, NumberState
+from contracts.streams import NUMBERS
+from edge.adapters.nats import translate_errors
+from edge.ports import NumberPage
+
+_FAILURE = "the do-not-call lists could not be read"
+
+
+class NatsNumbers:
+    """Implements `edge.ports.Numbers`."""
+
+    def __init__(self, client: Client, log: EventLog) -> None:
+        self._client = client
+        self._log = log
+
+    async def get(self, number_digest: str) -> NumberState:
+        """Returns the state of a number; one without entries if there is none. Raises Unavailable."""
+        async with translate_errors(self._client, _FAILURE):
+            stored = await self._log.last(NumberChanged.subject_for(number_digest))
+        if stored and isinstance(stored.event, NumberChanged):
+            return stored.event.number
+        return NumberState(number_digest=number_digest)
+
+    async def page(self, *, after_sequence: int, limit: int) -> NumberPage:
+        """Returns up to `limit` states after a sequence. Raises Unavailable.
+
+        The filter matches every subject of the stream, so that a page costs the same at any sequence.
+        """
+        async with translate_errors(self._client, _FAILURE):
+            page = await get_page(self._client, NUMBERS.name, ">", start_sequence=after_sequence + 1, limit=limit)
+            events = [stored_event_of_raw(message, NUMBERS.name).event for message in page.messages]
+        last = page.messages[-1].seq if page.messages else after_sequence
+        return NumberPage([one.number for one in events if isinstance(one, NumberChanged)], last, page.has_more)

@@ -1,0 +1,185 @@
+"""The do-not-call lists over REST, with the real orchestrator."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from nats.aio.client import Client
+from starlette.types import ASGIApp
+from tests.integration.call_orchestrator.conftest import running
+from tests.integration.edge.conftest import LIMITED, secret_of
+
+from centralita.commands.do_not_call import PART_LINES, _parts
+
+if TYPE_CHECKING:
+    from tests.integration.edge.conftest import As
+
+OnAPort = Callable[[ASGIApp], AbstractAsyncContextManager[str]]
+LIST = "/api/v1/do-not-call"
+NUMBER, OTHER = "+12125550123", "+12125550124"
+
+
+@pytest.fixture
+async def _orchestrators(nats_url: str, bus_client: Client, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    monkeypatch.setenv("ALLOWED_COUNTRIES", "US")
+    async with running(nats_url, 2):
+        yield
+
+
+pytestmark = pytest.mark.usefixtures("_orchestrators")
+
+
+def scopes(number: dict[str, Any]) -> list[str | None]:
+    return sorted((entry["campaign_id"] for entry in number["entries"]), key=str)
+
+
+async def check(client: httpx.AsyncClient, number: str = NUMBER, **query: str) -> dict[str, Any]:
+    answer = await client.post(f"{LIST}/check", json={"phone_number": number}, params=query)
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_a_number_is_added_checked_listed_and_removed(as_: "As", api: httpx.AsyncClient) -> None:
+    assert (await check(as_("reader")))["entries"] == []
+    added = await as_("caller").post(LIST, json={"phone_number": NUMBER})
+    again = await as_("caller").post(LIST, json={"phone_number": NUMBER, "campaign_id": "spring"})
+    assert (added.status_code, again.status_code) == (201, 201)
+    assert scopes(again.json()) == [None, "spring"]
+    assert scopes(await check(as_("reader"), campaign_id="autumn")) == [None]
+    listed = (await as_("reader").get(LIST)).json()
+    assert [one["phone_number"] for one in listed["numbers"]] == [NUMBER]
+    assert listed["next"] is None
+    refused = await api.post("/api/v1/calls", json=request(), headers={"Idempotency-Key": "k-1"})
+    assert refused.status_code == 409
+    assert "do-not-call list" in refused.json()["detail"]
+    path = f"{LIST}/{added.json()['id']}"
+    assert scopes((await as_("caller").delete(path)).json()) == ["spring"]
+    removed = await as_("caller").delete(path, params={"campaign_id": "spring"})
+    assert (removed.status_code, removed.json()["entries"]) == (200, [])
+    assert (await as_("reader").get(LIST)).json()["numbers"] == []
+    assert (await api.post("/api/v1/calls", json=request(), headers={"Idempotency-Key": "k-2"})).status_code == 201
+
+
+def request() -> dict[str, object]:
+    return {
+        "campaign_id": "autumn",
+        "contact_id": "c-1",
+        "phone_number": NUMBER,
+        "script_template": "Hello.",
+        "language": "en",
+    }
+
+
+async def test_a_csv_file_is_imported_and_wrong_rows_are_named(as_: "As") -> None:
+    text = f"\ufeffphone_number,campaign_id\r\n{NUMBER},\r\n{OTHER},spring\r\n12,\r\n+12125550125,no campaign\r\n"
+    answer = await as_("caller").post(f"{LIST}/import", content=text.encode())
+    assert answer.status_code == 200
+    result = answer.json()
+    assert (result["added"], result["refused"], result["undecided"]) == (2, 2, 0)
+    assert [row["line"] for row in result["refused_rows"]] == [4, 5]
+    assert result["refused_rows"][0]["reason"].startswith("phone_number: not a phone number in E.164")
+    assert result["refused_rows"][1]["reason"].startswith("campaign_id: ")
+    assert scopes(await check(as_("reader"), OTHER)) == ["spring"]
+    assert (await check(as_("reader")))["entries"][0]["source"] == "import"
+    repeated = (await as_("caller").post(f"{LIST}/import", content=text.encode())).json()
+    assert repeated == result
+    assert len((await as_("reader").get(LIST)).json()["numbers"]) == 2
+
+
+@pytest.mark.parametrize(("body", "message"), [(b"number\n1\n", "no column phone_number"), (b"\xff\xfe", "UTF-8")])
+async def test_a_file_without_the_column_or_in_another_encoding_is_refused(
+    as_: "As", body: bytes, message: str
+) -> None:
+    answer = await as_("caller").post(f"{LIST}/import", content=body)
+    assert answer.status_code == 422
+    assert message in answer.json()["errors"][0]["message"]
+
+
+async def test_pages_contain_each_listed_number(as_: "As") -> None:
+    rows = "\n".join(["phone_number", *(f"+121255501{index:02}" for index in range(30))])
+    assert (await as_("caller").post(f"{LIST}/import", content=rows.encode())).json()["added"] == 30
+    found, path = [], f"{LIST}?limit=7"
+    while path:
+        page = (await as_("reader").get(path)).json()
+        found += [one["phone_number"] for one in page["numbers"]]
+        path = page["next"]
+    assert sorted(found) == [f"+121255501{index:02}" for index in range(30)]
+
+
+async def test_a_limited_key_changes_only_the_lists_of_its_campaigns(as_: "As") -> None:
+    everywhere = await as_(LIMITED).post(LIST, json={"phone_number": NUMBER})
+    elsewhere = await as_(LIMITED).post(LIST, json={"phone_number": NUMBER, "campaign_id": "winter"})
+    own = await as_(LIMITED).post(LIST, json={"phone_number": NUMBER, "campaign_id": "spring"})
+    assert [one.status_code for one in (everywhere, elsewhere, own)] == [403, 403, 201]
+    path = f"{LIST}/{own.json()['id']}"
+    assert (await as_(LIMITED).delete(path)).status_code == 403
+    assert (await as_(LIMITED).delete(path, params={"campaign_id": "spring"})).status_code == 200
+    rows = f"phone_number,campaign_id\n{NUMBER},\n{NUMBER},spring\n"
+    imported = (await as_(LIMITED).post(f"{LIST}/import", content=rows.encode())).json()
+    assert (imported["added"], imported["refused"]) == (1, 1)
+
+
+async def test_acts_are_audited_with_the_digest_and_without_the_number(as_: "As") -> None:
+    added = await as_("caller").post(LIST, json={"phone_number": NUMBER})
+    await as_("caller").delete(f"{LIST}/{added.json()['id']}")
+    await as_("caller").post(f"{LIST}/import", content=f"phone_number\n{OTHER}\n".encode())
+    answer = await as_("auditor").get("/api/v1/audit")
+    entries = answer.json()["entries"]
+    assert [(one["act"], one["stage"]) for one in entries] == [
+        (act, stage) for act in ("number.block", "number.unblock", "number.import") for stage in ("asked", "accepted")
+    ]
+    assert {one["target"] for one in entries[:4]} == {added.json()["id"]}
+    assert "5550" not in answer.text
+
+
+async def test_reading_and_changing_need_their_scopes(as_: "As") -> None:
+    assert (await as_("reader").post(LIST, json={"phone_number": NUMBER})).status_code == 403
+    assert (await as_("caller").get(LIST)).status_code == 403
+    wrong = await as_("caller").post(LIST, json={"phone_number": "12"})
+    assert wrong.status_code == 422
+    assert wrong.json()["errors"][0]["field"] == "phone_number"
+
+
+async def test_the_command_line_adds_checks_removes_imports_and_exports(
+    app: ASGIApp, on_a_port: OnAPort, tmp_path: Path
+) -> None:
+    source, target = tmp_path / "list.csv", tmp_path / "export.csv"
+    source.write_text(f"phone_number,campaign_id\n{OTHER},spring\n12,\n")
+    async with on_a_port(app) as url:
+        added = await command(url, "add", NUMBER)
+        checked = await command(url, "check", NUMBER)
+        imported = await command(url, "import", str(source))
+        exported = await command(url, "export", str(target))
+        removed = await command(url, "remove", NUMBER)
+        free = await command(url, "check", NUMBER)
+        existing = await command(url, "export", str(target))
+    assert (added.returncode, checked.returncode, removed.returncode, free.returncode) == (0, 1, 0, 0), added.stderr
+    assert checked.stdout.startswith("not called in any campaign since 20")
+    assert free.stdout == "not listed\n"
+    assert (imported.returncode, exported.returncode, existing.returncode) == (1, 0, 2), imported.stderr
+    assert imported.stdout.startswith("1 listed, 1 refused, 0 undecided\nline 3: phone_number: ")
+    rows = [row.split(",") for row in target.read_text().splitlines()]
+    assert [(row[0], row[1], row[3]) for row in rows[1:]] == [(NUMBER, "", "request"), (OTHER, "spring", "import")]
+    assert target.stat().st_mode & 0o077 == 0
+
+
+def test_a_large_file_is_sent_in_parts_with_the_columns_above_each(tmp_path: Path) -> None:
+    file = tmp_path / "list.csv"
+    file.write_text("\ufeffphone_number\n" + "".join(f"+1{index}\n" for index in range(2 * PART_LINES + 1)))
+    parts = list(_parts(file))
+    assert [first_line for first_line, _ in parts] == [2, PART_LINES + 2, 2 * PART_LINES + 2]
+    assert {part.splitlines()[0] for _, part in parts} == {"phone_number"}
+    assert sum(len(part.splitlines()) - 1 for _, part in parts) == 2 * PART_LINES + 1
+
+
+async def command(url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    line = [sys.executable, "-m", "centralita", "do-not-call", *arguments, "--api-url", url]
+    environment = {**os.environ, "API_KEY": secret_of("desk")}
+    return await asyncio.to_thread(subprocess.run, line, capture_output=True, text=True, env=environment, timeout=60)

@@ -1,0 +1,164 @@
+"""``centralita do-not-call``: the lists of numbers that must not be called, through the REST API."""
+
+import csv
+import sys
+from collections.abc import Iterator
+from io import TextIOWrapper
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from centralita.commands import exit_codes
+from centralita.commands.exit_codes import ExitCode
+from centralita.commands.options import Json
+from centralita.commands.output import print_json, print_view, progress_bar
+from centralita.commands.rest_access import ApiKey, ApiUrl, request
+from centralita.embedded.run_files import create_private_file
+from centralita.operations.rest_api import RestApi
+
+PART_LINES = 2_000
+"""Lines of a file in one request."""
+COLUMNS = ("phone_number", "campaign_id", "listed_at", "source")
+
+app = typer.Typer(
+    help="Numbers that must not be called, through the REST API: add, remove, check, import, export.",
+    no_args_is_help=True,
+    epilog=exit_codes.EPILOG,
+)
+Number = Annotated[str, typer.Argument(help="in E.164, such as +12125550123", show_default=False)]
+Campaign = Annotated[str | None, typer.Option("--campaign", help="only this campaign; default: all campaigns")]
+
+
+@app.command("add", epilog=exit_codes.EPILOG)
+def run_add(
+    number: Number, campaign: Campaign = None, api_url: ApiUrl = None, api_key: ApiKey = None, json: Json = False
+) -> None:
+    """Lists a number: no call to it begins from now on. The key needs the scope call."""
+    _print(request(api_url, api_key, lambda api: api.list_number(number, campaign)), json=json)
+
+
+@app.command("remove", epilog=exit_codes.EPILOG)
+def run_remove(
+    number: Number, campaign: Campaign = None, api_url: ApiUrl = None, api_key: ApiKey = None, json: Json = False
+) -> None:
+    """Removes the entry of all campaigns, or that of one. The key needs the scopes read and call."""
+
+    async def remove(api: RestApi) -> dict[str, Any]:
+        return await api.unlist_number((await api.check_number(number))["id"], campaign)
+
+    _print(request(api_url, api_key, remove), json=json)
+
+
+@app.command("check", epilog=exit_codes.EPILOG)
+def run_check(
+    number: Number, campaign: Campaign = None, api_url: ApiUrl = None, api_key: ApiKey = None, json: Json = False
+) -> None:
+    """Shows the entries of a number; exit code 1: it is listed. The key needs the scope read."""
+    found = request(api_url, api_key, lambda api: api.check_number(number, campaign))
+    _print(found, json=json)
+    if found["entries"]:
+        raise typer.Exit(ExitCode.NEGATIVE)
+
+
+@app.command("import", epilog=exit_codes.EPILOG)
+def run_import(
+    file: Annotated[Path, typer.Argument(help="CSV with the columns phone_number and campaign_id", show_default=False)],
+    api_url: ApiUrl = None,
+    api_key: ApiKey = None,
+    json: Json = False,
+) -> None:
+    """Lists the numbers of a CSV file. The key needs the scope call.
+
+    A row without campaign_id counts for all campaigns. Wrong rows are shown, and the others are added. The same file
+    again changes nothing, so repeat an interrupted import.
+    """
+    total = _count_lines(file)
+
+    async def send(api: RestApi) -> dict[str, Any]:
+        totals: dict[str, Any] = {"added": 0, "undecided": 0, "refused": 0, "refused_rows": []}
+        with progress_bar("importing", hidden=json) as update:
+            for first_line, part in _parts(file):
+                result = await api.import_numbers(part)
+                for name in ("added", "undecided", "refused"):
+                    totals[name] += result[name]
+                rows = ({**row, "line": first_line + row["line"] - 2} for row in result["refused_rows"])
+                totals["refused_rows"] += rows
+                update("importing", min(first_line + PART_LINES - 1, total), total)
+        return totals
+
+    totals = request(api_url, api_key, send)
+    if json:
+        print_json(totals)
+    else:
+        rows = [f"line {row['line']}: {row['reason']}" for row in totals["refused_rows"]]
+        counts = f"{totals['added']} listed, {totals['refused']} refused, {totals['undecided']} undecided"
+        print_view(Text("\n".join([counts, *rows])))
+    if totals["undecided"]:
+        exit_codes.fail("Some rows are stored, but not decided yet.", code=ExitCode.UNREACHABLE)
+    if totals["refused"]:
+        raise typer.Exit(ExitCode.NEGATIVE)
+
+
+@app.command("export", epilog=exit_codes.EPILOG)
+def run_export(
+    file: Annotated[Path, typer.Argument(help="a new CSV file, readable by its owner only", show_default=False)],
+    campaign: Campaign = None,
+    api_url: ApiUrl = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Writes the listed numbers to a CSV file, which `import` accepts. The key needs the scope read."""
+
+    async def write(api: RestApi) -> int:
+        count = 0
+        with TextIOWrapper(create_private_file(file), encoding="utf-8", newline="") as target:
+            rows = csv.writer(target, lineterminator="\n")
+            rows.writerow(COLUMNS)
+            async for number in api.listed_numbers(campaign):
+                for entry in number["entries"]:
+                    rows.writerow([number["phone_number"], *(entry[name] for name in COLUMNS[1:])])
+                    count += 1
+        return count
+
+    try:
+        count = request(api_url, api_key, write)
+    except FileExistsError:
+        exit_codes.fail(f"{file} exists. Choose another name.", code=ExitCode.WRONG_USE)
+    except OSError as error:
+        exit_codes.fail(f"{file} cannot be written: {error.strerror}.", code=ExitCode.WRONG_USE)
+    sys.stderr.write(f"{count} entries are in {file}.\n")
+
+
+def _print(number: dict[str, Any], *, json: bool) -> None:
+    if json:
+        print_json(number)
+        return
+    entries = [
+        f"not called in {entry['campaign_id'] or 'any campaign'} since {entry['listed_at']} ({entry['source']})"
+        for entry in number["entries"]
+    ]
+    print_view(Text("\n".join(entries) or "not listed"))
+
+
+def _count_lines(file: Path) -> int:
+    try:
+        with file.open(encoding="utf-8-sig") as lines:
+            return sum(1 for _ in lines)
+    except OSError as error:
+        exit_codes.fail(f"{file} cannot be read: {error.strerror}.", code=ExitCode.WRONG_USE)
+    except UnicodeDecodeError:
+        exit_codes.fail(f"{file} is not UTF-8. Save it as UTF-8.", code=ExitCode.WRONG_USE)
+
+
+def _parts(file: Path) -> Iterator[tuple[int, str]]:
+    """Yields parts of the file, each with its first line, and below the names of the columns."""
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        header, first_line = lines.readline(), 2
+        part = list(islice(lines, PART_LINES))
+        while True:
+            yield first_line, header + "".join(part)
+            first_line += len(part)
+            if not (part := list(islice(lines, PART_LINES))):
+                return
