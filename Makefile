@@ -24,7 +24,7 @@ $(VENV)/.installed: requirements/uv.txt requirements/development.txt $(addsuffix
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
 	@touch $@
 
-demo: install ## a campaign of 25 calls on this machine: no account, no Docker (FAULTS=1: vendors fail; CAMPAIGN=1: a simulated morning)
+demo: install ## a campaign of 25 calls on this machine: no account, no Docker (FAULTS=1: vendors fail; CAMPAIGN=1: two campaigns)
 	$(BIN)/centralita demo $(if $(FAULTS),--faults) $(if $(CAMPAIGN),--campaigns)
 
 up: install ## the same system on fixed ports until Ctrl-C, data in .data/

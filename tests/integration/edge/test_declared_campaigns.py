@@ -62,6 +62,7 @@ async def test_left_out_terms_have_their_defaults_also_in_a_change(api: httpx.As
 @pytest.mark.usefixtures("orchestrator")
 async def test_each_act_is_audited_with_the_campaign_before_and_after(as_: "As") -> None:
     script = {"script_template": "Call {{name}} on +12125550123.", "variables": {"name": "Ada +12125550123"}}
+    script["voicemail"] = {"message": "Please call +12125550123."}
     await as_("desk").post(CAMPAIGNS, json={"campaign_id": "spring", "name": "ask +12125550123", **script})
     await as_("caller").put(SPRING, json={"max_concurrent_calls": 2})
     for act in ("start", "finish"):
@@ -73,8 +74,9 @@ async def test_each_act_is_audited_with_the_campaign_before_and_after(as_: "As")
         for act, key_name in (("create", "desk"), ("change", "caller"), ("start", "caller"), ("finish", "caller"))
         for stage in ("asked", "accepted")
     ]
-    assert recorded[2]["fields"] == ["name", "max_concurrent_calls", "script_template", "variables"]
+    assert recorded[2]["fields"] == ["name", "max_concurrent_calls", "script_template", "variables", "voicemail"]
     assert recorded[2]["before"]["terms"]["variables"] == ["name"]
+    assert recorded[2]["before"]["terms"]["voicemail"]["message"].startswith("sha256:")
     assert "2125550123" not in str(recorded)
     assert recorded[2]["before"]["terms"]["name"] == "ask +1••••••••23"
     assert recorded[3]["after"]["terms"]["max_concurrent_calls"] == 2

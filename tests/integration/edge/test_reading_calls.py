@@ -15,6 +15,7 @@ from contracts import (
     CallStatus,
     CampaignStatistics,
     CampaignStatisticsQuery,
+    ContactRefused,
     DialClaimed,
     DialPlaced,
     TelephonyStatus,
@@ -191,6 +192,21 @@ async def test_an_event_that_cannot_be_decoded_is_shown_as_unreadable(
     assert event["unreadable"] == ["call_id: Field required", "provider_call_id: Field required"]
 
 
+async def test_the_reason_why_a_contact_was_refused_is_shown_in_place_of_its_events(
+    api: httpx.AsyncClient, calls: EventLog
+) -> None:
+    call_id = call_id_of("spring:c-1")
+    refused = ContactRefused(
+        call_id=call_id, campaign_id="spring", contact_id="c-1", reason="listed", refused_at=datetime.now(UTC)
+    )
+    await calls.append(refused)
+
+    [event] = (await api.get(f"/api/v1/calls/{call_id}/events")).json()
+
+    assert (event["type"], event["data"]["reason"]) == ("contact.refused.v1", "listed")
+    assert (await api.get(f"/api/v1/calls/{call_id}")).status_code == 404
+
+
 async def test_an_unknown_call_is_answered_with_404(api: httpx.AsyncClient) -> None:
     unknown = uuid4()
     for path in (f"{unknown}", f"{unknown}/events", f"{unknown}/decisions", "by-request/unknown"):
@@ -211,6 +227,8 @@ async def test_metrics_are_the_counters_of_campaign_stats(api: httpx.AsyncClient
             no_answer=1,
             busy=1,
             average_duration_seconds=41.5,
+            contacts_refused=4,
+            contacts_expired=5,
         )
         await message.respond(counted.model_dump_json().encode())
 
@@ -224,8 +242,8 @@ async def test_metrics_are_the_counters_of_campaign_stats(api: httpx.AsyncClient
         "no_answer_calls": 1,
         "busy_calls": 1,
         "avg_duration": 41.5,
-        "contacts_refused": 0,
-        "contacts_expired": 0,
+        "contacts_refused": 4,
+        "contacts_expired": 5,
     }
     assert (await api.get("/api/v1/calls/metrics")).json()["campaign_id"] is None
 

@@ -88,6 +88,15 @@ async def test_a_human_says_goodbye_and_then_hangs_up(simulator: "SimulatedTwili
     assert entry.ended_by == "callee"
 
 
+async def test_a_callee_who_wants_no_more_calls_says_so_once_and_hangs_up(simulator: "SimulatedTwilio") -> None:
+    await simulator.set_behaviours("opts_out")
+    for path in ("/voice", "/gather"):
+        simulator.application.set_twiml(path, gather())
+    entry = await simulator.wait_for_end((await simulator.create_call()).sid)
+    assert texts_of(entry, "callee") == ["No, thank you. Please take me off your list."]
+    assert entry.ended_by == "callee"
+
+
 async def test_a_long_talker_speaks_in_many_turns(simulator: "SimulatedTwilio") -> None:
     await simulator.set_behaviours("long_talker")
     simulator.application.set_twiml("/voice", gather())

@@ -25,7 +25,7 @@ def run_demo(
     keep: Annotated[bool, typer.Option(help="keep the folder with logs and data")] = False,
     faults: Annotated[bool, typer.Option("--faults", help="Twilio, ElevenLabs and OpenAI fail during the run")] = False,
     campaigns: Annotated[
-        bool, typer.Option("--campaigns", help="two campaigns in three time zones, on a simulated morning")
+        bool, typer.Option("--campaigns", help="two campaigns in three time zones, in simulated time")
     ] = False,
 ) -> None:
     """Runs a whole campaign on this machine: embedded servers, simulated vendors, no account."""

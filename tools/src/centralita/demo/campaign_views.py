@@ -21,20 +21,26 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ExplainedCall:
-    """One call as the REST API lists it, and the decisions about it, oldest first."""
+    """A contact, its call as the REST API shows it (None: it was refused), and the decisions, oldest first."""
 
-    call: Document
+    contact_id: str
+    campaign_id: str
+    call: Document | None
     decisions: list[Document]
 
     @property
-    def contact_id(self) -> str:
-        """The contact of the call."""
-        return str(self.call["contact_id"])
-
-    @property
     def reason(self) -> str:
-        """The newest decision that has a reason."""
-        return next(filter(None, (reason_of(decision) for decision in reversed(self.decisions))), "")
+        """The newest reason of a decision, and how much of a message was left."""
+        reason = next(filter(None, (reason_of(decision) for decision in reversed(self.decisions))), "")
+        left = self.call and self.call["voicemail_delivery"]
+        return f"{reason}; message left: {left}" if left else reason
+
+
+def imported(result: Document) -> RenderableType:
+    """Shows what became of the rows of a CSV file."""
+    refused = [f"line {row['line']}, {row['column']}: {row['reason']}" for row in result["refused_rows"]]
+    counts = f"{result['added']} added, {result['duplicates']} duplicates, {len(refused)} refused"
+    return Text("\n  ".join([f"{result['campaign_id']}.csv: {counts}", *refused]))
 
 
 def progress(now: datetime, calls: Mapping[str, Document], step: str) -> RenderableType:
@@ -46,25 +52,24 @@ def progress(now: datetime, calls: Mapping[str, Document], step: str) -> Rendera
 
 def outcomes(campaign_id: str, explained: Iterable[ExplainedCall]) -> RenderableType:
     """Shows what became of each contact of a campaign, what that shows, and why."""
-    table = Table(title=f"Outcomes of {campaign_id}", title_justify="left", min_width=100)
+    table = Table(title=f"Outcomes of {campaign_id}", title_justify="left")
     for column in ("contact", "status", "dials", "dialled", "shows", "why"):
         table.add_column(column)
     for one in explained:
-        status = CallStatus(one.call["status"])
-        shown = Text(status, style=COLOURS[status])
-        dialled = _time(one.call["dialed_at"])
-        shows = EXPECTED[one.contact_id].shows
-        table.add_row(one.contact_id, shown, str(one.call["attempts"]), dialled, shows, one.reason)
+        shows, call = EXPECTED[one.contact_id].shows, one.call
+        if call is None:
+            table.add_row(one.contact_id, Text("refused", style="red"), "0", "", shows, one.reason)
+            continue
+        status = Text(call["status"], style=COLOURS[CallStatus(call["status"])])
+        table.add_row(one.contact_id, status, str(call["attempts"]), _time(call["dialed_at"]), shows, one.reason)
     return table
 
 
 def explanation(one: ExplainedCall) -> RenderableType:
     """Shows each decision about a call, as `centralita why` does."""
-    return Panel(
-        decisions_table(one.decisions),
-        title=f"centralita why {one.call['id']}  ({one.contact_id}: {EXPECTED[one.contact_id].shows})",
-        title_align="left",
-    )
+    call_id = one.call["id"] if one.call else None
+    title = f"centralita why {call_id}  ({one.contact_id}: {EXPECTED[one.contact_id].shows})"
+    return Panel(decisions_table(one.decisions), title=title, title_align="left")
 
 
 def _time(text: str | None) -> str:

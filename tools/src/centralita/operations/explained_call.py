@@ -19,10 +19,11 @@ def decisions_table(decisions: list[dict[str, Any]]) -> Table:
 
 
 def reason_of(decision: dict[str, Any]) -> str:
-    """Returns why a decision was made: its reason, and what the calling policy said."""
-    permission = decision.get("permission") or {}
-    rule = f"{permission['rule']}: {permission['detail']}" if permission else None
-    return "; ".join(str(part) for part in (decision.get("reason"), rule) if part)
+    """Returns why a decision was made: its reason, and what the calling policy said, unless the reason repeats it."""
+    reason, permission = str(decision.get("reason") or ""), decision.get("permission")
+    if not permission or (reason and permission["detail"] in reason):
+        return reason
+    return "; ".join(filter(None, (reason, f"{permission['rule']}: {permission['detail']}")))
 
 
 def _decision(decision: dict[str, Any]) -> str:

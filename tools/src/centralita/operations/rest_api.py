@@ -104,6 +104,10 @@ class RestApi:
         """Requests a call and returns its state."""
         return await self._request("POST", "/api/v1/calls", dict(call))
 
+    async def call(self, call_id: UUID) -> dict[str, Any]:
+        """Returns one call."""
+        return await self._request("GET", f"/api/v1/calls/{call_id}")
+
     async def calls(self, campaign_id: str) -> list[dict[str, Any]]:
         """Returns the newest calls of the campaign, at most one page."""
         page = await self._request("GET", f"/api/v1/calls?campaign_id={quote(campaign_id, safe='')}")
@@ -140,7 +144,14 @@ class RestApi:
 
     async def decisions(self, call_id: UUID) -> list[dict[str, Any]]:
         """Returns the decisions about the call, oldest first."""
-        response = await self._send("GET", f"/api/v1/calls/{call_id}/decisions")
+        return await self._list(f"/api/v1/calls/{call_id}/decisions")
+
+    async def events(self, call_id: UUID) -> list[dict[str, Any]]:
+        """Returns the events of the call, or why its contact was refused."""
+        return await self._list(f"/api/v1/calls/{call_id}/events")
+
+    async def _list(self, path: str) -> list[dict[str, Any]]:
+        response = await self._send("GET", path)
         if response.is_success and isinstance(document := _document(response), list):
             return document
         raise self._failure(response)

@@ -174,9 +174,9 @@ class Calls:
         return (await self.state(call_id)).campaign_id
 
     async def events(self, call_id: UUID) -> list[StoredEvent | UnreadableEvent]:
-        """Returns every event of the call, in log order. Raises UnknownCall."""
+        """Returns every event of the call, or why its contact was refused, in log order. Raises UnknownCall."""
         events = await self._log.read_all(call_filters(call_id))
-        if not any(_subject_of(event).startswith("call.") for event in events):
+        if not any(_subject_of(event).startswith(("call.", "contact.refused.")) for event in events):
             raise UnknownCall(call_id)
         return events
 

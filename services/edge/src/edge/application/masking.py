@@ -72,8 +72,9 @@ def _masked_terms(terms: CampaignTerms) -> dict[str, Any]:
         "name": mask_numbers(terms.name) if terms.name else None,
         "script_template": _digest(terms.script_template) if terms.script_template else None,
         "variables": sorted(mask_numbers(name) for name in terms.variables),
+        "voicemail": {"message": _digest(terms.voicemail.message)} if terms.voicemail else None,
     }
 
 
-def _digest(script_template: str) -> str:
-    return f"sha256:{hashlib.sha256(script_template.encode()).hexdigest()}"
+def _digest(template: str) -> str:
+    return f"sha256:{hashlib.sha256(template.encode()).hexdigest()}"

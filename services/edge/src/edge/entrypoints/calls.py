@@ -96,7 +96,10 @@ async def call_decisions(calls: CallsDependency, call_id: UUID) -> list[Decision
 
 @read_router.get("/{call_id:uuid}/events", response_model=list[EventResource], responses=problems(404))
 async def call_events(request: Request, call_id: UUID) -> list[EventResource]:
-    """Returns the call's events of all services, oldest first. They contain what was spoken, so reading is audited."""
+    """Returns the call's events of all services, oldest first. They contain what was spoken, so reading is audited.
+
+    A contact whose call was refused has one event, with the reason.
+    """
     acts: Acts = request.app.state.acts
     return [EventResource.of(stored) for stored in await acts.read_events(key_of(request).name, call_id)]
 

@@ -53,6 +53,10 @@ GOODBYES: Mapping[Language, tuple[str, ...]] = {
     "en": ("Thank you, goodbye.", "That is all, thanks. Bye.", "Okay, goodbye."),
     "es": ("Gracias, adiós.", "Eso es todo, gracias. Adiós.", "Vale, hasta luego."),
 }
+OPT_OUTS: Mapping[Language, str] = {
+    "en": "No, thank you. Please take me off your list.",
+    "es": "No, gracias. Por favor, no me llamen más.",
+}
 MACHINE_GREETING: Mapping[Language, str] = {
     "en": "You have reached the mailbox of this number. Please leave a message after the tone.",
     "es": "Ha llamado al buzón de voz de este número. Deje su mensaje después de la señal.",

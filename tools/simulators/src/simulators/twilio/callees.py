@@ -12,6 +12,7 @@ from simulators.twilio.callee_phrases import (
     LONG_ANSWERS,
     MACHINE_GREETING,
     OPENINGS,
+    OPT_OUTS,
     SCREENING_PROMPT,
     Language,
 )
@@ -36,6 +37,7 @@ class Behaviour(StrEnum):
     MISTAKEN_HUMAN = "mistaken_human"
     SCREENED = "screened"
     FAX = "fax"
+    OPTS_OUT = "opts_out"
 
 
 DEFAULT_WEIGHTS: Mapping[Behaviour, float] = {
@@ -124,6 +126,8 @@ class Callee:
             return None
         if self.behaviour is Behaviour.VOICEMAIL:
             return MACHINE_GREETING[language] if self._turn == 1 else None
+        if self.behaviour is Behaviour.OPTS_OUT:
+            return OPT_OUTS[language] if self._turn == 1 else None
         if self.behaviour is Behaviour.SCREENED:
             return SCREENING_PROMPT[language] if self._turn == 1 else self._text_of_person(self._turn - 1, language)
         return self._text_of_person(self._turn, language)
