@@ -16,13 +16,17 @@ import structlog
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import ServerError
+from pydantic import SecretStr
 from tests.builders.secret_keys import TEST_KEYS
 
 from centralita.embedded.servers import mongo_server, nats_server
 from centralita.embedded.vendors import ANY_TIME
 from chassis.event_log import EventLog
+from chassis.keyring import Keyring
 from chassis.provision import provision
+from chassis.settings import key_bytes
 from contracts.streams import CALLS
+from sealing import MasterKey
 
 if TYPE_CHECKING:
     from testcontainers.core.container import DockerContainer
@@ -132,6 +136,13 @@ async def _recreate_streams(js: JetStreamContext) -> None:
 
 
 @pytest.fixture
-def calls(bus_client: Client) -> EventLog:
-    """The log of calls, for events that a test appends."""
-    return EventLog(bus_client, CALLS.name, source="test")
+async def keyring(bus_client: Client) -> AsyncIterator[Keyring]:
+    """The keys of persons, under the master key of the services that tests run."""
+    async with Keyring(bus_client, MasterKey(key_bytes(SecretStr(TEST_KEYS["MASTER_KEY"])))).is_current() as keyring:
+        yield keyring
+
+
+@pytest.fixture
+def calls(bus_client: Client, keyring: Keyring) -> EventLog:
+    """The log of calls, for events that a test appends and reads."""
+    return EventLog(bus_client, CALLS.name, source="test", keyring=keyring)

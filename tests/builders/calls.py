@@ -19,6 +19,7 @@ class CallChanges(TypedDict, total=False):
     campaign_id: str
     contact_id: str
     phone_number: str
+    number_digest: str | None
     script_template: str
     variables: dict[str, str]
     language: str

@@ -14,11 +14,13 @@ import uvicorn
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from starlette.types import ASGIApp
+from tests.builders.sealed_messages import opened
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
 from chassis.broker import Broker
 from chassis.event_log import EventLog
 from chassis.http_protocol import LimitedHttpProtocol
+from chassis.keyring import Keyring
 from chassis.serve import Bus
 from contracts import (
     Call,
@@ -47,7 +49,6 @@ from contracts import (
     Event,
     Service,
     call_id_of,
-    decode,
     outcome_subject,
 )
 from contracts.event import CallDecision
@@ -128,6 +129,7 @@ class Orchestrator:
 
     client: Client
     log: EventLog
+    keyring: Keyring
     refusal: tuple[str, ...] = ()
     code: RefusalCode | None = None
     silent: bool = False
@@ -138,7 +140,8 @@ class Orchestrator:
         if self.silent:
             return
         outcome = CommandOutcome(accepted=False, reasons=self.refusal, code=self.code)
-        if await self.is_unknown(event := decode(message.subject, message.data)):
+        event = await opened(message.subject, message.data, message.headers, self.keyring)
+        if await self.is_unknown(event):
             reasons, code = ("there is no such call",), RefusalCode.NO_SUCH_CALL
             outcome = CommandOutcome(accepted=False, reasons=reasons, code=code)
         elif not self.refusal:
@@ -199,8 +202,9 @@ class Orchestrator:
 
 
 @pytest.fixture
-async def orchestrator(bus_client: Client) -> Orchestrator:
-    simulated = Orchestrator(bus_client, EventLog(bus_client, CALLS.name, source=Service.ORCHESTRATOR))
+async def orchestrator(bus_client: Client, keyring: Keyring) -> Orchestrator:
+    log = EventLog(bus_client, CALLS.name, source=Service.ORCHESTRATOR, keyring=keyring)
+    simulated = Orchestrator(bus_client, log, keyring)
     for subject in REQUESTS.subjects:
         await bus_client.subscribe(subject, cb=simulated.on_message)
     return simulated

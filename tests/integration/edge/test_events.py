@@ -289,7 +289,7 @@ async def test_a_stream_that_falls_behind_ends(monkeypatch: pytest.MonkeyPatch, 
 async def test_a_stream_that_is_opened_while_the_service_stops_is_refused(
     bus_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stopping = feed.NatsEventFeed(bus_client)
+    stopping = feed.NatsEventFeed(bus_client, EventLog(bus_client, "CALLS", source="test"))
     last_sequence = stopping.last_sequence
 
     async def closed_meanwhile() -> int:

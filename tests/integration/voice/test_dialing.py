@@ -106,8 +106,11 @@ class ConflictingLog(EventLog):
         guard: Guard | None = None,
         event_id: str | None = None,
         ttl_seconds: int | None = None,
+        person: str | None = None,
     ) -> StoredEvent:
-        stored = await super().append(event, cause=cause, guard=guard, event_id=event_id, ttl_seconds=ttl_seconds)
+        stored = await super().append(
+            event, cause=cause, guard=guard, event_id=event_id, ttl_seconds=ttl_seconds, person=person
+        )
         if isinstance(event, DialClaimed):
             raise Conflict(event.subject)
         return stored

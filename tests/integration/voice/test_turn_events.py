@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.js.api import RawStreamMsg
 from tests.integration.voice.conftest import RequestAudio, StartCall
 
 from chassis.background import run_in_background
-from chassis.direct_get import StoredMessage
 from chassis.event_log import EventLog, StoredEvent
-from chassis.stored_event import stored_event_of_raw
 from contracts import AudioRequested, CallStatusChanged, SpeechHeard
 from voice.adapters import turn_events as module
 from voice.adapters.turn_events import TurnEventReader
@@ -165,11 +164,13 @@ async def test_events_of_calls_without_a_turn_here_are_not_decoded(
     await listens(turn_events, other, request_audio)
     heard_sequence, decoded = await hear(calls, event, 1), list[str]()
 
-    def decode(message: StoredMessage, stream: str) -> StoredEvent:
-        decoded.append(message.subject)
-        return stored_event_of_raw(message, stream)
+    decode = calls.decode
 
-    monkeypatch.setattr(module, "stored_event_of_raw", decode)
+    async def note(message: RawStreamMsg) -> StoredEvent:
+        decoded.append(message.subject or "")
+        return await decode(message)
+
+    monkeypatch.setattr(calls, "decode", note)
     async with turn_events.follow(event.call_id, heard_sequence) as events:
         await request_audio(other, 2, 0, "Of another call.")
         await request_audio(event, 1, 0, "New.")

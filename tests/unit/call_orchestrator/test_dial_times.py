@@ -15,6 +15,7 @@ from call_orchestrator.domain.dial_times import DialTimes
 from call_orchestrator.domain.machine import create, decide
 from call_orchestrator.domain.states import Dialing, Ended, Pending, Terms
 from centralita.docs.state_machine import TERMS
+from contracts.callees import callee_of
 from contracts.vocabulary import CallStatus, Purpose, TelephonyStatus
 
 HOUR = timedelta(hours=1)
@@ -29,7 +30,7 @@ GRANT = inputs.AdmissionGranted(attempt=1)
 def terms(
     phone_number: str = "+12125550123", purpose: Purpose | None = Purpose.SALES, zone: str | None = None
 ) -> Terms:
-    dial_times = DialTimes(policy=CallingPolicy.shipped(), phone_number=phone_number, time_zone=zone, purpose=purpose)
+    dial_times = DialTimes(policy=CallingPolicy.shipped(), callee=callee_of(phone_number, zone), purpose=purpose)
     return replace(TERMS, dial_times=dial_times)
 
 
@@ -154,8 +155,7 @@ def limited(max_per_day: int, *recent_dials: datetime) -> Terms:
     """Returns terms with a daily limit for calls that may be dialled at any hour."""
     dial_times = DialTimes(
         policy=ANY_TIME_POLICY,
-        phone_number="+12125550123",
-        time_zone=None,
+        callee=callee_of("+12125550123"),
         purpose=None,
         max_per_day=max_per_day,
         recent_dials=recent_dials,

@@ -54,7 +54,12 @@ class NoRequests:
     """Fails the test if a request is sent to the orchestrator."""
 
     async def send(
-        self, request: Event, message_id: str | None = None, *, on_late_outcome: OnOutcome | None = None
+        self,
+        request: Event,
+        message_id: str | None = None,
+        *,
+        on_late_outcome: OnOutcome | None = None,
+        person: str | None = None,
     ) -> CommandOutcome | None:
         raise AssertionError("reading requests nothing")
 

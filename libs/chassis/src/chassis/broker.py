@@ -18,6 +18,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from chassis.delivery import ConsumerDelivery
+from chassis.keyring import Keyring
 from contracts.consumers import Consumer
 
 GRACEFUL_SECONDS = 10.0
@@ -27,7 +28,9 @@ logger = structlog.get_logger()
 
 
 class Broker(NatsBroker):
-    """The broker of one service."""
+    """The broker of one service. `keyring`: opens the personal fields of what it consumes, if the service has keys."""
+
+    keyring: Keyring | None = None
 
     _consumptions: "tuple[_Consumption, ...]" = ()
 

@@ -59,7 +59,7 @@ from a newer build. It must neither wait for ever nor keep others from being del
 UNREADABLE_DELAYS = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
 """The delays in seconds before a message that meets an unreadable event is delivered again; the last one repeats."""
 
-Decode = Callable[[Msg], StoredEvent]
+Decode = Callable[[Msg], Awaitable[StoredEvent]]
 """Returns the event of a message. Raises InvalidMessage if it is none, and UnreadableEvent."""
 Handle = Callable[[StoredEvent], Awaitable[None]]
 
@@ -139,7 +139,7 @@ class ConsumerDelivery:
         sequence = message.metadata.sequence.stream
         try:
             try:
-                stored = self._decode(message)
+                stored = await self._decode(message)
             except InvalidMessage as error:
                 await self._store_dead_letter(message, error.reasons)
             else:

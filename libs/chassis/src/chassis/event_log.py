@@ -5,8 +5,9 @@ based on. If the server has stored another message since then, the append raises
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import uuid_utils
 from nats.aio.client import Client
@@ -19,9 +20,13 @@ from chassis.bus_clock import wall_clock
 from chassis.history import History
 from chassis.leader_retry import retry_until_leader
 from chassis.request_reply import request_json
-from chassis.stored_event import StoredEvent, stored_event_of_raw
+from chassis.stored_event import StoredEvent, load_keys, stored_event_of_raw
 from chassis.unreadable import UnreadableEvent
-from contracts import Envelope, Event
+from contracts import CallDecision, Envelope, Event
+from contracts.personal import PERSON_HEADER, has_personal_fields
+
+if TYPE_CHECKING:
+    from chassis.keyring import Keyring  # it publishes by `publish`
 
 __all__ = ["Conflict", "EventLog", "Guard", "StoredEvent", "UnreadableEvent", "publish", "size_of"]
 
@@ -64,13 +69,23 @@ class EventLog:
     """One stream of events. `source` is the ``ce-source`` of the events that are appended here.
 
     `now`: the present time, to compare with that of events: the server's, or that of this machine if both are equal.
+    `keyring`: seals and opens personal fields; without one, a reader sees `contracts.personal.HIDDEN`.
     """
 
-    def __init__(self, client: Client, stream: str, *, source: str, now: Callable[[], datetime] = wall_clock) -> None:
+    def __init__(
+        self,
+        client: Client,
+        stream: str,
+        *,
+        source: str,
+        now: Callable[[], datetime] = wall_clock,
+        keyring: "Keyring | None" = None,
+    ) -> None:
         self._client = client
         self._history = History(client, stream)
         self._stream = stream
         self._source = source
+        self._keyring = keyring
         self.now = now
 
     async def append(
@@ -81,22 +96,30 @@ class EventLog:
         guard: Guard | None = None,
         event_id: str | None = None,
         ttl_seconds: int | None = None,
+        person: str | None = None,
     ) -> StoredEvent:
         """Publishes the event, waits until it is stored, and returns it. Raises Conflict if the guard fails.
 
         The server stores the same `event_id` once within the stream's duplicate window, so an append whose
         acknowledgement was lost is repeated. If the guard of the repetition fails because the first try was stored,
         the stored event is returned. `ttl_seconds`: when the server removes it, in a stream that allows that.
+
+        Personal fields are sealed under the key of the person: that of the call in a decision, `person`, or else that
+        of the cause. An event about a call of an older build has no person, and is stored as it is.
         """
         identity, time = event_id or str(uuid_utils.uuid7()), self.now()
         envelope = Envelope.of(id=identity, source=self._source, time=time, cause=cause)
+        if isinstance(event, CallDecision):
+            person = event.call.number_digest
+        envelope = replace(envelope, person=person or envelope.person)
         with tracing.span(f"publish {event.event_name}", tracing.PUBLISH, envelope.traceparent):
             envelope = tracing.with_current_span(envelope)
             sent = {**envelope.headers(), **(guard.headers(event.subject) if guard else {})}
             if ttl_seconds is not None:
                 sent["Nats-TTL"] = f"{ttl_seconds}s"
+            body = await self._body(event, envelope, sent)
             try:
-                ack = await publish(self._client, event.subject, event.body(), sent)
+                ack = await publish(self._client, event.subject, body, sent)
             except Conflict:
                 newest = await self.last(event.subject)
                 if newest is None or newest.envelope.id != identity:
@@ -110,14 +133,14 @@ class EventLog:
         Reads from the stream's leader, because other nodes may lag. A guard rejects an append that is based on an old
         state, but a decision not to append has no guard.
         """
-        return self._event(await self._history.newest(subject))
+        return await self._event(await self._history.newest(subject))
 
     async def last_of_any_node(self, subject: str) -> StoredEvent | None:
         """As `last`, from any node: cheaper for the leader, but a node may lag for milliseconds.
 
         For what a guard or a later reader corrects.
         """
-        return self._event(await self._history.newest_of_any_node(subject))
+        return await self._event(await self._history.newest_of_any_node(subject))
 
     async def read(self, subjects: Sequence[str], *, after_sequence: int = 0) -> list[StoredEvent]:
         """Returns all events on these filters, in the order of the log. Raises UnreadableEvent.
@@ -128,7 +151,7 @@ class EventLog:
         length of the log does not matter. The result is as new as that of `last`: a node that lags is asked again.
         Raises TimeoutError after `MAX_ELECTION_SECONDS`.
         """
-        return self._events(await self._history.read(subjects, after_sequence))
+        return await self._events(await self._history.read(subjects, after_sequence))
 
     async def read_all(
         self, subjects: Sequence[str], *, after_sequence: int = 0
@@ -137,7 +160,9 @@ class EventLog:
 
         For display, and for requests, whose own delivery makes a dead letter of one that is invalid.
         """
-        return [self._event_or_error(message) for message in await self._history.read(subjects, after_sequence)]
+        messages = await self._history.read(subjects, after_sequence)
+        await load_keys(messages, self._keyring)
+        return [self._event_or_error(message) for message in messages]
 
     async def read_after(
         self,
@@ -160,24 +185,39 @@ class EventLog:
         if kinds is not None:
             names = {kind.event_name for kind in kinds}
             messages = [message for message in messages if _event_name(message) in names]
-        return self._events(messages)
+        return await self._events(messages)
 
     async def read_period(self, subject: str, start_at: datetime, end_at: datetime) -> list[StoredEvent]:
         """Returns the events on a filter that the server stored from `start_at` to `end_at`, in the order of the log.
 
         The cost grows with the number of these events, not with the log. The rest is as for `read`.
         """
-        return self._events(await self._history.read_period(subject, start_at, end_at))
+        return await self._events(await self._history.read_period(subject, start_at, end_at))
 
-    def _event(self, message: RawStreamMsg | None) -> StoredEvent | None:
-        return stored_event_of_raw(message, self._stream) if message else None
+    async def decode(self, message: RawStreamMsg) -> StoredEvent:
+        """Returns the event in a message of this stream that was read otherwise. Raises UnreadableEvent."""
+        return (await self._events([message]))[0]
 
-    def _events(self, messages: Sequence[RawStreamMsg]) -> list[StoredEvent]:
-        return [stored_event_of_raw(message, self._stream) for message in messages]
+    async def _body(self, event: Event, envelope: Envelope, headers: dict[str, str]) -> bytes:
+        """Returns the body, and adds the header of its person if it is sealed."""
+        if envelope.person is None or not has_personal_fields(type(event)):
+            return event.body()
+        if self._keyring is None:
+            raise RuntimeError(f"{event.event_name} has personal fields, and this process has no keys")
+        headers[PERSON_HEADER] = envelope.person
+        return await self._keyring.seal(event, envelope.person)
+
+    async def _event(self, message: RawStreamMsg | None) -> StoredEvent | None:
+        events = await self._events([message] if message else [])
+        return events[0] if events else None
+
+    async def _events(self, messages: Sequence[RawStreamMsg]) -> list[StoredEvent]:
+        await load_keys(messages, self._keyring)
+        return [stored_event_of_raw(message, self._stream, self._keyring) for message in messages]
 
     def _event_or_error(self, message: RawStreamMsg) -> StoredEvent | UnreadableEvent:
         try:
-            return stored_event_of_raw(message, self._stream)
+            return stored_event_of_raw(message, self._stream, self._keyring)
         except UnreadableEvent as error:
             return error
 

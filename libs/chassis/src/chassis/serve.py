@@ -23,6 +23,7 @@ import uvloop
 from faststream.nats.security import NatsUserPassword
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
+from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -37,13 +38,15 @@ from chassis.bus_clock import wall_clock
 from chassis.connection_errors import on_bus_error
 from chassis.event_log import EventLog
 from chassis.http_protocol import LimitedHttpProtocol
+from chassis.keyring import Keyring
 from chassis.metrics import BUILD, metrics
 from chassis.provision import wait_until_provisioned
-from chassis.settings import ServiceSettings, read
+from chassis.settings import ServiceSettings, key_bytes, read
 from chassis.subject_bytes import replace_invalid_subject_bytes
 from contracts import Service
 from contracts.permissions import inbox_of
 from contracts.streams import Stream
+from sealing import MasterKey, WrongMasterKey
 
 logger = structlog.get_logger()
 
@@ -64,9 +67,21 @@ class Bus:
     """Exits when the service must stop, before the connection is drained. For readers, on which a drain may wait
     for ever (nats-py), and for handlers that wait for their turn, whose messages another replica can handle."""
 
+    @property
+    def keyring(self) -> Keyring | None:
+        """The keys of persons; None: the service reads no personal data."""
+        return self.broker.keyring
+
+    async def open_keys(self, master_key: SecretStr) -> None:
+        """Lets the service seal and open personal data. Call it before `log`. Raises WrongMasterKey."""
+        keyring = Keyring(self.client, MasterKey(key_bytes(master_key)))
+        await keyring.start()
+        self.before_drain.push_async_callback(keyring.stop)
+        self.broker.keyring = keyring
+
     def log(self, stream: Stream, now: Callable[[], datetime] = wall_clock) -> EventLog:
         """Returns the log of events in a stream; appended events name this service as their source."""
-        return EventLog(self.client, stream.name, source=self.service, now=now)
+        return EventLog(self.client, stream.name, source=self.service, now=now, keyring=self.keyring)
 
 
 class ConnectionClosed(Exception):
@@ -87,12 +102,15 @@ def serve(service: Service, kind: type[S], build: Build[S]) -> None:
     except ConnectionClosed as error:
         logger.critical("connection_closed", reason=str(error))
         raise SystemExit(1) from error
+    except WrongMasterKey as error:
+        sys.stderr.write(f"MASTER_KEY: {error} (see .env.example)\n")
+        raise SystemExit(2) from None
 
 
 async def run(service: Service, settings: S, build: Build[S]) -> None:
     """Runs `service` in the running event loop. Prints one JSON line with the HTTP port once it listens.
 
-    Raises ConnectionClosed.
+    Raises ConnectionClosed and WrongMasterKey.
     """
     bus = await connect_bus(service, settings.nats_url)
     broker, client = bus.broker, bus.client

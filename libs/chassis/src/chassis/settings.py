@@ -48,6 +48,14 @@ class ServiceSettings(BaseSettings):
     )
 
 
+class KeySettings(ServiceSettings):
+    """The settings of a service that reads personal data."""
+
+    master_key: SecretKey = Field(
+        description="32 bytes in base64: the key under which the keys of persons are stored; the same in all services"
+    )
+
+
 S = TypeVar("S", bound=ServiceSettings)
 
 

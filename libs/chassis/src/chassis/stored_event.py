@@ -1,9 +1,9 @@
 """An event together with its envelope and its sequence in the stream."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Generic
+from typing import TYPE_CHECKING, Generic
 
 from nats.aio.msg import Msg
 from nats.js.api import RawStreamMsg
@@ -12,7 +12,11 @@ from typing_extensions import TypeVar
 from chassis import tracing
 from chassis.unreadable import UnreadableEvent
 from contracts import Envelope, Event, InvalidMessage, Service, decode
+from contracts.personal import PERSON_HEADER, hidden
 from contracts.streams import REQUESTS
+
+if TYPE_CHECKING:
+    from chassis.keyring import Keyring
 
 _OUR_SERVICES = frozenset(Service) - {Service.UPSTREAM}
 E_co = TypeVar("E_co", bound=Event, covariant=True, default=Event)
@@ -33,26 +37,34 @@ class StoredEvent(Generic[E_co]):
     stored_at: datetime | None = field(default=None, compare=False)
 
 
-def stored_event_of(message: Msg) -> StoredEvent:
+async def load_keys(messages: Iterable[Msg | RawStreamMsg], keyring: "Keyring | None") -> None:
+    """Reads the keys that the following functions need for these messages."""
+    if keyring is not None:
+        await keyring.load([(message.headers or {}).get(PERSON_HEADER) for message in messages])
+
+
+def stored_event_of(message: Msg, keyring: "Keyring | None" = None) -> StoredEvent:
     """Returns the event that a consumer delivered. Raises InvalidMessage.
+
+    A `keyring`, for which `load_keys` was called, opens the personal fields. Without one, they are hidden.
 
     Its envelope carries the current span, which becomes the parent of the spans of events that it causes.
     """
     place, headers = message.metadata, message.headers or {}
     sequence = place.sequence.stream
     envelope = _envelope(headers, message.subject, place.stream, sequence, place.timestamp)
-    event = decode(message.subject, message.data)
+    event = _decoded(message.subject, message.data, envelope, keyring)
     return StoredEvent(event, tracing.with_current_span(envelope), sequence, place.num_delivered, place.timestamp)
 
 
-def event_to_handle(message: Msg) -> StoredEvent:
+def event_to_handle(message: Msg, keyring: "Keyring | None" = None) -> StoredEvent:
     """As `stored_event_of`, for a message that must end handled.
 
     Raises UnreadableEvent if one of our services published the message and only a newer build knows something in it.
     Raises InvalidMessage for any other message that is no event.
     """
     try:
-        return stored_event_of(message)
+        return stored_event_of(message, keyring)
     except InvalidMessage as error:
         if not error.may_be_newer or (message.headers or {}).get("ce-source") not in _OUR_SERVICES:
             raise
@@ -67,15 +79,28 @@ def unreadable(message: Msg, error: InvalidMessage) -> UnreadableEvent:
     )
 
 
-def stored_event_of_raw(message: RawStreamMsg, stream: str) -> StoredEvent:
-    """Returns the event in a message that was read from `stream` without a consumer. Raises UnreadableEvent."""
+def stored_event_of_raw(message: RawStreamMsg, stream: str, keyring: "Keyring | None" = None) -> StoredEvent:
+    """Returns the event in a message that was read from `stream` without a consumer. Raises UnreadableEvent.
+
+    `keyring`: as for `stored_event_of`.
+    """
     subject, sequence = message.subject or "", message.seq or 0
     time = message.time or datetime.fromtimestamp(0, UTC)
     try:
         envelope = _envelope(message.headers or {}, subject, stream, sequence, time)
-        return StoredEvent(decode(subject, message.data or b""), envelope, sequence, stored_at=message.time)
+        event = _decoded(subject, message.data or b"", envelope, keyring)
+        return StoredEvent(event, envelope, sequence, stored_at=message.time)
     except InvalidMessage as error:
         raise UnreadableEvent(stream, sequence, subject, time, error.reasons) from error
+
+
+def _decoded(subject: str, body: bytes, envelope: Envelope, keyring: "Keyring | None") -> Event:
+    """Returns the event of a body, which is sealed if its envelope has a person. Raises InvalidMessage."""
+    if envelope.person is None:
+        return decode(subject, body)
+    if keyring is None:
+        return decode(subject, body, hidden)
+    return decode(subject, body, keyring.opener(envelope.person, ".".join(subject.split(".", 2)[:2])))
 
 
 def _envelope(headers: Mapping[str, str], subject: str, stream: str, sequence: int, time: datetime) -> Envelope:

@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 
 from chassis.broker import Broker
 from chassis.delivery import ConsumerDelivery
-from chassis.stored_event import StoredEvent, event_to_handle, unreadable
+from chassis.stored_event import StoredEvent, event_to_handle, load_keys, unreadable
 from contracts import Event, InvalidMessage
 from contracts.consumers import CONSUMERS, Consumer
 
@@ -36,8 +36,9 @@ def subscribe(broker: Broker, consumer: Consumer, *handlers: Handler) -> None:
     moved = {event for other in CONSUMERS if other.split_from == consumer for event in other.events}
     former = moved | set(consumer.former_events)
 
-    def decode(message: Msg) -> StoredEvent:
-        stored = event_to_handle(message)
+    async def decode(message: Msg) -> StoredEvent:
+        await load_keys([message], broker.keyring)
+        stored = event_to_handle(message, broker.keyring)
         if type(stored.event) not in by_type and type(stored.event) not in former:  # the server's consumer is newer
             reason = f"subject: consumer {consumer.name} does not handle {stored.event.event_name}"
             raise unreadable(message, InvalidMessage([reason]))

@@ -6,8 +6,10 @@ from typing import Self, TypedDict
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
+from contracts.callees import Callee
 from contracts.dial_terms import NO_DIAL_TERMS, DialTerms
 from contracts.instants import Instant
+from contracts.personal import PersonalText, PersonalTexts
 from contracts.retry_policy import RetryPolicy
 from contracts.values import CallId
 from contracts.vocabulary import (
@@ -91,11 +93,14 @@ class Call(BaseModel):
     request_id: str
     campaign_id: str
     contact_id: str
-    phone_number: str
-    script_template: str
-    variables: dict[str, str]
+    phone_number: PersonalText
+    number_digest: str | None = Field(
+        default=None, description="keyed digest of the number, which names the person; null in logs of older builds"
+    )
+    script_template: PersonalText
+    variables: PersonalTexts
     language: str
-    metadata: dict[str, str]
+    metadata: PersonalTexts
     max_retries: int = Field(description="dials after the first")
     retry_delay_seconds: int
     retry_policy: RetryPolicy | None = Field(default=None, description="rules of retries by outcome, if it has any")
@@ -124,6 +129,12 @@ class Call(BaseModel):
     )
     voicemail: VoicemailPolicy | None = Field(
         default=None, description="the message to leave when a machine answers; null: none, the line is closed"
+    )
+    message_characters: int | None = Field(
+        default=None, description="length of the voicemail message as it is spoken; null: none, or of an older build"
+    )
+    callee: Callee | None = Field(
+        default=None, description="where the person may be; null in logs of older builds: it follows from the number"
     )
     created_at: Instant
     status: CallStatus

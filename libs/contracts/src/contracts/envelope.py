@@ -9,6 +9,9 @@ Headers are stored with every message, so only those are written that the messag
 | ``type`` | the name is the first two tokens of the subject; the version is that of the reader's contract |
 | ``time`` | when the server stored the message |
 
+The header ``ce-person`` is written if the body is sealed (`contracts.personal`). It is the digest of the telephone
+number whose key opens the body. Events that follow are sealed under the same key.
+
 A reader prefers the header: requests, imported messages and older logs have more of them. Older logs have the cause
 and the correlation under longer names.
 """
@@ -22,6 +25,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from contracts.instants import Instant, clamped
 from contracts.invalid import InvalidMessage
+from contracts.personal import PERSON_HEADER
 
 MAX_HEADER_LENGTH = 200
 """How many characters a header of a request may have that later events carry on."""
@@ -33,10 +37,11 @@ HEADERS: Mapping[str, str] = {
     "correlation_id": "ce-correlationid",
     "causation_id": "ce-causationid",
     "traceparent": "traceparent",
+    "person": PERSON_HEADER,
 }
 """The header of each field of the envelope."""
 _FORMER_CORRELATION, _FORMER_CAUSATION = "centralita-correlation-id", "centralita-causation-id"
-_CARRIED_ON = ("id", "source", "correlation_id", "causation_id", "traceparent")
+_CARRIED_ON = ("id", "source", "correlation_id", "causation_id", "traceparent", "person")
 _INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
 
 
@@ -48,6 +53,7 @@ class Envelope:
     envelope of an event that this process appended it is the time of the process, so it is not compared.
     ``causation_id`` is the id of the message that led to this one. ``correlation_id`` is that of the request, if
     its sender set one; without it the id in the subject (of the call or the campaign) correlates the messages.
+    ``person``: the digest under whose key the body is sealed.
     """
 
     id: str
@@ -56,13 +62,14 @@ class Envelope:
     correlation_id: str | None = None
     causation_id: str | None = None
     traceparent: str | None = None
+    person: str | None = None
 
     @classmethod
     def of(cls, *, id: str, source: str, time: datetime, cause: "Envelope | None" = None) -> Self:
         """Returns the envelope of an event that `cause` led to. An event from outside the log has no cause."""
         if cause is None:
             return cls(id, source, time)
-        return cls(id, source, time, cause.correlation_id, cause.id, cause.traceparent)
+        return cls(id, source, time, cause.correlation_id, cause.id, cause.traceparent, cause.person)
 
     @classmethod
     def read(cls, headers: Mapping[str, str], *, id: str, time: datetime) -> Self:
@@ -78,6 +85,7 @@ class Envelope:
             correlation_id=get("ce-correlationid") or get(_FORMER_CORRELATION),
             causation_id=get("ce-causationid") or get(_FORMER_CAUSATION),
             traceparent=get("traceparent"),
+            person=get(PERSON_HEADER) or None,
         )
 
     def check_lengths(self) -> None:
@@ -91,7 +99,10 @@ class Envelope:
             raise InvalidMessage([f"header {HEADERS[name]}: {limit}" for name in wrong])
 
     def headers(self) -> dict[str, str]:
-        """Returns the headers of the message. The server stores a ``Nats-Msg-Id`` once, so it drops a repetition."""
+        """Returns the headers of the message, without that of its person: a body that is not sealed has none.
+
+        The server stores a ``Nats-Msg-Id`` once, so it drops a repetition.
+        """
         headers = {"Nats-Msg-Id": self.id, HEADERS["source"]: self.source}
         if self.correlation_id is not None:
             headers["ce-correlationid"] = self.correlation_id
@@ -124,6 +135,7 @@ def headers_schema() -> dict[str, Any]:
             },
             HEADERS["causation_id"]: {**text, "description": "the id of the message that led to this one"},
             HEADERS["traceparent"]: {**text, "description": "W3C trace context"},
+            HEADERS["person"]: {**text, "description": "the body is sealed under the key of this person (a digest)"},
         },
     }
 

@@ -23,7 +23,7 @@ from contracts.queries import (
     CampaignListQuery,
     CampaignStatisticsQuery,
 )
-from contracts.streams import AUDIT, CALLS, CONTACTS, NUMBERS, QUEUE, REQUESTS, SCHEDULES, Stream
+from contracts.streams import AUDIT, CALLS, CHECKED_KEY, CONTACTS, KEYS, NUMBERS, QUEUE, REQUESTS, SCHEDULES, Stream
 
 OPERATOR = "operator"
 """The user of the command line: reads everything, requests calls, and changes nothing else."""
@@ -41,6 +41,9 @@ _QUERIES = (_STATISTICS, CampaignCallsQuery.subject, CallListQuery.subject, Camp
 """What campaign-stats answers from MongoDB."""
 _SERVER_TIME = f"{_API}.STREAM.INFO.{SCHEDULES.name}"
 """The request whose answer has the time of the server (`chassis.bus_clock`)."""
+
+_KEY_CHANGES = (KEYS, KEYS.subjects)
+"""Followed by every service that reads personal data, so that it drops a destroyed key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +93,17 @@ WORK: Mapping[Service, Work] = {
             consumers.ORCHESTRATOR_NUMBERS,
             consumers.ORCHESTRATOR_FACTS,
         ),
-        reads=(CALLS, REQUESTS, CONTACTS, QUEUE, NUMBERS, SCHEDULES),
+        reads=(CALLS, REQUESTS, CONTACTS, QUEUE, NUMBERS, SCHEDULES, KEYS),
         follows=(
             (CALLS, (*filters.SLOT_FILTERS, *filters.CAMPAIGN_FILTERS)),
             (CONTACTS, filters.CONTACT_GROUP_FILTERS),
             (QUEUE, QUEUE.subjects),
+            _KEY_CHANGES,
         ),
         takes=(CONTACTS,),
         answers=((CallingTimesQuery.subject, Service.ORCHESTRATOR),),
         publishes=(
+            *KEYS.subjects,
             SCHEDULES_OF_CALLS,
             f"{_API}.STREAM.PURGE.{SCHEDULES.name}",  # clears a deadline
             f"{_API}.STREAM.MSG.DELETE.{QUEUE.name}",  # leaves the queue
@@ -112,10 +117,11 @@ WORK: Mapping[Service, Work] = {
             consumers.VOICE_MESSAGES,
             consumers.VOICE_SETTLEMENTS,
         ),
-        reads=(CALLS,),
-        follows=((CALLS, (*filters.DIAL_FILTERS, *filters.TURN_FILTERS)),),
+        reads=(CALLS, KEYS),
+        follows=((CALLS, (*filters.DIAL_FILTERS, *filters.TURN_FILTERS)), _KEY_CHANGES),
         consumes=(CLIPS.stream,),
         publishes=(
+            CHECKED_KEY,
             _SERVER_TIME,
             f"$O.{CLIPS.name}.>",
             f"{_API}.STREAM.NAMES",  # nats-py finds the store's stream by its subject
@@ -125,16 +131,18 @@ WORK: Mapping[Service, Work] = {
     ),
     Service.CONVERSATION: Work(
         handles=(consumers.CONVERSATION_TURNS,),
-        reads=(CALLS, ANSWERS.stream),
-        publishes=(_SERVER_TIME, f"$KV.{ANSWERS.name}.*"),
+        reads=(CALLS, KEYS, ANSWERS.stream),
+        follows=(_KEY_CHANGES,),
+        publishes=(CHECKED_KEY, _SERVER_TIME, f"$KV.{ANSWERS.name}.*"),
     ),
     Service.EDGE: Work(
-        reads=(CALLS, CONTACTS, NUMBERS, AUDIT, DIALS.stream),
-        follows=((CALLS, CALLS.subjects),),
+        reads=(CALLS, CONTACTS, NUMBERS, KEYS, AUDIT, DIALS.stream),
+        follows=((CALLS, CALLS.subjects), _KEY_CHANGES),
         answers=((CALL_REQUEST, Service.EDGE),),
         publishes=(
             *_QUERIES,
             CallingTimesQuery.subject,
+            *KEYS.subjects,
             ALL_ENTRIES,
             f"$KV.{DIALS.name}.*.*",
             # the backlog: calls that wait for a slot, and undecided requests

@@ -143,7 +143,17 @@ AUDIT = Stream(
     max_bytes=512 * MEGABYTE,
     append_only=True,
 )
-STREAMS = (SCHEDULES, CALLS, REQUESTS, CONTACTS, QUEUE, NUMBERS, DEAD_LETTERS, AUDIT)
+KEYS = Stream(
+    "KEYS",
+    ("key.*",),
+    "The key of each person, wrapped under the master key, on the digest of the telephone number",
+    max_bytes=1024 * MEGABYTE,
+    newest_only=True,
+)
+"""Not a bucket of the key-value store: its client forbids to delete a value and overwrite its bytes on disk."""
+CHECKED_KEY = "key.check"
+"""The key that shows under which master key all others are wrapped. The first service that starts makes it."""
+STREAMS = (SCHEDULES, CALLS, REQUESTS, CONTACTS, QUEUE, NUMBERS, DEAD_LETTERS, AUDIT, KEYS)
 """In the order of provisioning: CALLS copies from SCHEDULES; a subject that moves to REQUESTS leaves CALLS before."""
 
 ARCHIVE_ID, ARCHIVED_SEQUENCE = "centralita-archive-id", "centralita-archived-sequence"

@@ -5,13 +5,17 @@ from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import phonenumbers
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo
 
 from contracts.numbers import line_type, parsed
+from contracts.personal import PERSONAL, PLACEHOLDERS
 from contracts.texts import MAX_VARIABLES
 
 CALL_NAMESPACE = UUID("5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11")
 """The name space of call ids. It is public, so that any language computes the same id from a request id."""
+
+STORED = "stored"
+"""The context in which pydantic validates a sealed event that was read from a stream."""
 
 SUPPLIED_LANGUAGES = ("es", "en")
 """Primary language tags with stock phrases and a fallback line."""
@@ -22,8 +26,13 @@ def call_id_of(request_id: str) -> UUID:
     return uuid5(CALL_NAMESPACE, request_id)
 
 
-def _e164(number: str) -> str:
-    """Accepts only numbers in E.164 (ITU-T) that are valid in the numbering plan of their country."""
+def _e164(number: str, info: ValidationInfo) -> str:
+    """Accepts only numbers in E.164 (ITU-T) that are valid in the numbering plan of their country.
+
+    In a stored event, also what stands for a number that the reader cannot open.
+    """
+    if info.context == STORED and number in PLACEHOLDERS:
+        return number
     try:
         parts = parsed(number)
     except phonenumbers.NumberParseException as error:
@@ -43,7 +52,7 @@ def _supplied(tag: str) -> str:
 
 _SUBJECT_PART = r"^[A-Za-z0-9_-]+$"  # one token of a NATS subject: no dot, no wildcard, no space
 
-PhoneNumber = Annotated[str, StringConstraints(max_length=16), AfterValidator(_e164)]
+PhoneNumber = Annotated[str, StringConstraints(max_length=16), AfterValidator(_e164), PERSONAL]
 """A telephone number in E.164. Personal data: never write it to a log line."""
 
 
@@ -74,5 +83,7 @@ Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[A-Z]{2})?$"), 
 
 MIN_RING_SECONDS = 5
 RingTime = Annotated[int, Field(ge=MIN_RING_SECONDS, le=600)]
-Script = Annotated[str, StringConstraints(min_length=1, max_length=20_000, strip_whitespace=True)]
-Variables = Annotated[dict[str, Annotated[str, StringConstraints(max_length=2_000)]], Field(max_length=MAX_VARIABLES)]
+Script = Annotated[str, StringConstraints(min_length=1, max_length=20_000, strip_whitespace=True), PERSONAL]
+Variables = Annotated[
+    dict[str, Annotated[str, StringConstraints(max_length=2_000)]], Field(max_length=MAX_VARIABLES), PERSONAL
+]

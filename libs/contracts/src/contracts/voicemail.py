@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+from contracts.personal import PERSONAL, PersonalText
 from contracts.script import missing_variables, render_line
 from contracts.texts import template_refusals
 
@@ -22,7 +23,7 @@ class VoicemailPolicy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    message: str = Field(description="a template; its placeholders are those of the variables")
+    message: PersonalText = Field(description="a template; its placeholders are those of the variables")
 
     def render(self, variables: Mapping[str, str]) -> str:
         """Returns the message with its values, as one line. Raises KeyError if a variable is missing."""
@@ -34,7 +35,9 @@ class RequestedVoicemail(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    message: Annotated[str, StringConstraints(min_length=1, max_length=MAX_MESSAGE_CHARACTERS, strip_whitespace=True)]
+    message: Annotated[
+        str, StringConstraints(min_length=1, max_length=MAX_MESSAGE_CHARACTERS, strip_whitespace=True), PERSONAL
+    ]
 
     def stored(self) -> VoicemailPolicy:
         """Returns the policy as a call carries it."""

@@ -51,6 +51,7 @@ def policy(settings: Settings) -> Policy:
         dial_within=timedelta(minutes=settings.dial_within_minutes),
         allowed_countries=settings.callable_countries,
         calling_policy=settings.calling_policy,
+        digest_of=NumberDigests(key_bytes(settings.number_digest_key)).of,
     )
 
 
@@ -66,6 +67,7 @@ def limits(settings: Settings) -> Limits:
 @asynccontextmanager
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     """Subscribes, runs admission and yields the HTTP app with metrics and health. Decides by the server's time."""
+    await bus.open_keys(settings.master_key)
     mapping = settings.time_mapping
     async with running_clock(bus.client, mapping) as clock:
         log = bus.log(CALLS, clock.now)

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from call_orchestrator.domain.calling_policy import CallingPolicy
-from chassis.settings import SecretKey, ServiceSettings
+from chassis.settings import KeySettings, SecretKey
 from chassis.time_mapping import REAL_TIME, TimeMapping
 from contracts.numbers import COUNTRIES, country_of
 from contracts.streams import MIN_BACKLOG_LIMIT
@@ -21,7 +21,7 @@ def read_rules(file: Path | None) -> CallingPolicy:
     return CallingPolicy.shipped(file)
 
 
-class Settings(ServiceSettings):
+class Settings(KeySettings):
     """Defaults for what a request leaves open, and the limits of every call."""
 
     number_digest_key: SecretKey = Field(

@@ -2,10 +2,10 @@
 
 from pydantic import Field, HttpUrl, SecretStr
 
-from chassis.settings import ServiceSettings
+from chassis.settings import KeySettings
 
 
-class Settings(ServiceSettings):
+class Settings(KeySettings):
     """The OpenAI account, the limits of a turn, and the answer cache."""
 
     openai_api_key: SecretStr = Field(min_length=1)

@@ -42,9 +42,11 @@ from telephony.twilio import TwilioWebhooks
 @asynccontextmanager
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     """Yields the HTTP application and subscribes to requests over NATS."""
+    await bus.open_keys(settings.master_key)
     token = settings.twilio_auth_token.get_secret_value()
-    log = NatsCallLog(bus.client, bus.log(CALLS))
-    requests = NatsRequests(bus.client, bus.log(REQUESTS))
+    events = bus.log(CALLS)
+    log = NatsCallLog(bus.client, events)
+    requests = NatsRequests(bus.client, bus.log(REQUESTS), NumberDigests(key_bytes(settings.number_digest_key)))
     audit = NatsAudit(bus.client)
     statistics = NatsStatistics(bus.client)
     backlog = NatsBacklog(bus.client, settings.max_backlog)
@@ -57,7 +59,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         default_retries=settings.max_retry_attempts,
     )
     acts = Acts(calls, campaigns, BulkRetry(requests, statistics, backlog), audit, dial_cap)
-    feed = NatsEventFeed(bus.client)
+    feed = NatsEventFeed(bus.client, events)
     contacts = NatsContacts(bus.client, bus.log(CONTACTS))
     digests = NumberDigests(key_bytes(settings.number_digest_key))
     do_not_call = DoNotCallLists(NatsNumbers(bus.client, bus.log(NUMBERS)), requests, digests)

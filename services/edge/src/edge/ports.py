@@ -97,9 +97,16 @@ class Requests(Protocol):
     """Requests and commands for the orchestrator."""
 
     async def send(
-        self, request: Event, message_id: str | None = None, *, on_late_outcome: OnOutcome | None = None
+        self,
+        request: Event,
+        message_id: str | None = None,
+        *,
+        on_late_outcome: OnOutcome | None = None,
+        person: str | None = None,
     ) -> CommandOutcome | None:
         """Stores the request and returns its outcome; None if there is no outcome in time.
+
+        A request that contains no number is sealed under the key of `person`, the digest of its call's number.
 
         A request with the same `message_id` is decided once; without one, every request has its own. A request without
         an outcome is stored, and is decided later; `on_late_outcome` is then called with the outcome, unless it is

@@ -6,12 +6,12 @@ from typing import Annotated
 from pydantic import Field, HttpUrl, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from chassis.settings import SecretKey, ServiceSettings
+from chassis.settings import KeySettings, SecretKey
 from contracts.streams import MIN_BACKLOG_LIMIT
 from edge.application.keys import Key, parse_keys
 
 
-class Settings(ServiceSettings):
+class Settings(KeySettings):
     """Addresses, credentials and rate limits. Without credentials the service does not start."""
 
     model_config = SettingsConfigDict(hide_input_in_errors=True)

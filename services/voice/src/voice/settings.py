@@ -2,11 +2,11 @@
 
 from pydantic import AnyHttpUrl, Field, SecretStr
 
-from chassis.settings import ServiceSettings
+from chassis.settings import KeySettings
 from contracts import PhoneNumber
 
 
-class Settings(ServiceSettings):
+class Settings(KeySettings):
     """The accounts at Twilio and ElevenLabs, and the limits of their use."""
 
     app_base_url: AnyHttpUrl = Field(description="public URL of edge, to which Twilio sends webhooks")

@@ -18,6 +18,7 @@ from nats.aio.msg import Msg
 from centralita.demo.fallbacks import BREAKERS, Breakers, breakers, sources_of
 from centralita.embedded.system import System
 from contracts import AudioFailed, AudioReady, CallRequested, ConversationEnded, InvalidMessage, ReplyGenerated, decode
+from contracts.personal import without_keys
 
 FIRST_MODEL, SECOND_MODEL = "gpt-4.1-mini", "gpt-4o-mini"
 FIRST_SPEECH, SECOND_SPEECH = "eleven_flash_v2_5", "eleven_multilingual_v2"
@@ -148,4 +149,4 @@ class Faults:
 
     async def _count(self, message: Msg) -> None:
         with suppress(InvalidMessage):
-            self._used.update(sources_of(decode(message.subject, message.data)))
+            self._used.update(sources_of(decode(message.subject, message.data, without_keys(message.headers))))

@@ -12,6 +12,7 @@ from uuid import UUID
 import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from pydantic import SecretStr
 from rich.console import Console
 from rich.live import Live
 
@@ -23,9 +24,14 @@ from centralita.demo.reconciliation import reconcile
 from centralita.embedded.system import System, running
 from centralita.embedded.vendors import real_vendors
 from centralita.embedded.views import started
+from chassis.event_log import EventLog
+from chassis.keyring import Keyring
+from chassis.settings import key_bytes
 from contracts import Call, CallDecision, CallRequested, CallStatus, call_id_of, decode
-from contracts.filters import call_state_filter
+from contracts.filters import call_filters, call_state_filter
+from contracts.personal import without_keys
 from contracts.streams import CALLS
+from sealing import MasterKey
 
 SEED = 363
 """The seed of the simulated callees: with this one, 25 callees show every behaviour."""
@@ -109,7 +115,7 @@ async def _campaign(console: Console, system: System, count: int, timeout: float
         console.print(views.agreement(result, last))
         if result.problems:
             raise DemoFailed("; ".join(result.problems))
-        await _transcript(console, client, progress)
+        await _transcript(console, client, system, progress)
         if with_faults:
             await _print_fallbacks(console, client, system, progress)
     finally:
@@ -157,7 +163,7 @@ async def _watch(client: Client) -> Progress:
     progress = Progress()
 
     async def update(message: Msg) -> None:
-        event = decode(message.subject, message.data)
+        event = decode(message.subject, message.data, without_keys(message.headers))
         if isinstance(event, CallDecision):
             progress.update(event.call)
 
@@ -177,9 +183,12 @@ async def _wait_until_ended(progress: Progress, live: Live, timeout: float) -> N
         raise DemoFailed(message) from error
 
 
-async def _transcript(console: Console, client: Client, progress: Progress) -> None:
+async def _transcript(console: Console, client: Client, system: System, progress: Progress) -> None:
     completed = [call for call in progress.calls.values() if call and call.status is CallStatus.COMPLETED]
     shown = max(completed, key=lambda call: bool(call.disposition), default=None)
     if shown is None:
         raise DemoFailed("no call was completed, so there is no transcript to show")
-    console.print(await views.transcript(client, shown))
+    master_key = MasterKey(key_bytes(SecretStr(system.master_key)))
+    async with Keyring(client, master_key).is_current() as keyring:
+        log = EventLog(client, CALLS.name, source="demo", keyring=keyring)
+        console.print(views.transcript(await log.read(call_filters(shown.call_id))))

@@ -1,10 +1,9 @@
 """The progress and the results of the demo as Rich renderables."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from nats.aio.client import Client
 from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -14,11 +13,9 @@ from rich.text import Text
 from centralita.demo.documents import Document
 from centralita.demo.fallbacks import MODEL, SPEECH, FallbackUsage
 from centralita.demo.reconciliation import Reconciliation
-from chassis.event_log import EventLog
-from contracts import AudioReady, Call, CallStatus, ConversationEnded, ReplyGenerated, SpeechHeard
-from contracts.filters import call_filters
+from chassis.event_log import StoredEvent
+from contracts import AudioReady, Call, CallDecision, CallStatus, ConversationEnded, ReplyGenerated, SpeechHeard
 from contracts.script import render_greeting
-from contracts.streams import CALLS
 
 COLOURS = {
     CallStatus.PENDING: "dim",
@@ -96,10 +93,11 @@ def fallbacks(usage: FallbackUsage) -> RenderableType:
     return table
 
 
-async def transcript(client: Client, call: Call) -> RenderableType:
-    """Shows the transcript of a call, from its log."""
+def transcript(events: Sequence[StoredEvent]) -> RenderableType:
+    """Shows the transcript of a call, from all its events."""
     table = Table.grid(padding=(0, 2))
-    for stored in await EventLog(client, CALLS.name, source="demo").read(call_filters(call.call_id)):
+    call = [stored.event.call for stored in events if isinstance(stored.event, CallDecision)][-1]
+    for stored in events:
         at = stored.envelope.time.strftime("%H:%M:%S.%f")[:-4]
         match stored.event:
             case AudioReady(turn=0):

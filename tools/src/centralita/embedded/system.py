@@ -6,7 +6,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -74,6 +74,7 @@ class System:
     services: dict[str, SupervisedProcess]
     folder: Path
     mongo: Server
+    master_key: str = field(repr=False)
     nats: Server | None = None
     cluster: Cluster | None = None
 
@@ -135,6 +136,7 @@ async def running(
                         services=services,
                         folder=folder,
                         mongo=mongo,
+                        master_key=own["MASTER_KEY"],
                         nats=None if isinstance(bus, Cluster) else bus,
                         cluster=cluster,
                     )

@@ -6,19 +6,23 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from centralita.replay.call_history import Decision, LeftOut
-from contracts import CallDecision
+from contracts import Call, CallDecision
+from contracts.personal import PLACEHOLDERS, personal_names
 
 Differences = tuple[tuple[str, Any, Any], ...]
 """For each different field: its name, the recorded value, the value now."""
 _POSITIONS = {"command_sequence", "granted_sequence"}
 """Positions in streams, which an import changes."""
+_SEALED = _POSITIONS | personal_names(Call) | {"message_characters"}
+"""What is sealed, and what follows from it."""
 
 
 def differences_of(recorded: Decision, now: CallDecision) -> Differences:
-    """Returns the fields of a recorded decision that are different now."""
+    """Returns the fields of a recorded decision that are different now. Sealed fields are not compared."""
     then = recorded.event
     known = _left_out_fields(then.call, recorded.left_out)
-    call = _different_fields(then.call, now.call, "call.", exclude=_POSITIONS, known=known)
+    exclude = _SEALED if then.call.phone_number in PLACEHOLDERS else _POSITIONS
+    call = _different_fields(then.call, now.call, "call.", exclude=exclude, known=known)
     if type(then) is not type(now):
         return (("event", then.event_name, now.event_name), *call)
     known = _left_out_fields(then, recorded.left_out)

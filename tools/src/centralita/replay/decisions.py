@@ -3,7 +3,7 @@
 The only module of the tools that runs a service's rules; it repeats none.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import get_args
@@ -16,10 +16,23 @@ from call_orchestrator.application.stored import pauses_of
 from call_orchestrator.domain.calling_policy import CallingPolicy
 from call_orchestrator.domain.number_use import UNUSED
 from chassis.event_log import StoredEvent
-from contracts import Call, CallCreated, CallDecision, CallRequested, CallStatus, CampaignTerms, Envelope, Event
+from contracts import (
+    Call,
+    CallChanged,
+    CallCommandRefused,
+    CallCreated,
+    CallDecision,
+    CallRequested,
+    CallStatus,
+    CampaignTerms,
+    Envelope,
+    Event,
+)
 from contracts.call import Permission
+from contracts.callees import TERRITORIES
 from contracts.dial_terms import NO_DIAL_TERMS
 from contracts.numbers import country_of
+from contracts.personal import PLACEHOLDERS
 
 DIAL_WITHIN = timedelta(days=1)
 """The orchestrator's default of ``DIAL_WITHIN_MINUTES``, the only limit that some events do not carry."""
@@ -66,6 +79,12 @@ def by_former_rules(recorded: CallDecision, now: CallDecision) -> CallDecision:
     )
 
 
+def is_refused_by_sealed_text(recorded: CallDecision, now: CallDecision) -> bool:
+    """Returns whether a recorded refusal of a change may depend on texts that are sealed."""
+    is_sealed = recorded.call.phone_number in PLACEHOLDERS
+    return is_sealed and isinstance(recorded, CallCommandRefused) and isinstance(now, CallChanged)
+
+
 def policy_of(
     call: Call | None,
     dial_within: timedelta,
@@ -76,6 +95,7 @@ def policy_of(
 
     A queued call shows by its deadline how late it may be dialled; for any other, `dial_within` is used. Without a call
     the values do not matter, because no recorded decision is compared with the result. Only `allowed_countries` does.
+    The digest and the place of a sealed number are those of the call.
     """
     if call is None:
         span = timedelta(minutes=1)
@@ -98,6 +118,8 @@ def policy_of(
         dial_within=dial_within,
         allowed_countries=allowed_countries,
         calling_policy=calling_policy,
+        digest_of=lambda _: call.number_digest,
+        callee_of=lambda *_: call.callee,
     )
 
 
@@ -152,6 +174,9 @@ def read_calling_policy(file: Path | None = None) -> CallingPolicy:
     return CallingPolicy.shipped(file)
 
 
-def countries_of(numbers: Collection[str]) -> frozenset[str]:
-    """Returns the countries of the calls' numbers: those that were certainly allowed."""
-    return frozenset(country for number in numbers if (country := country_of(number)))
+def country_called(call: Call) -> str | None:
+    """Returns the country of the call's number, which was certainly allowed. That of a sealed number is in the call."""
+    if call.phone_number not in PLACEHOLDERS or call.callee is None:
+        return country_of(call.phone_number)
+    place = call.callee.country, *call.callee.regions
+    return next((code for code, territory in TERRITORIES.items() if territory == place), call.callee.country)

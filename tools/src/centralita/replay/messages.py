@@ -10,6 +10,7 @@ from uuid import UUID
 from chassis.direct_get import StoredMessage
 from chassis.event_log import StoredEvent
 from contracts import Envelope, Event, InvalidMessage, decode
+from contracts.personal import without_keys
 from contracts.streams import CALLS, REQUESTS
 
 STREAMS = {REQUESTS.name: REQUESTS, CALLS.name: CALLS}
@@ -40,9 +41,10 @@ class Message:
         return self.headers.get("ce-id") or self.headers.get("Nats-Msg-Id") or f"{self.stream}/{self.sequence}"
 
     def stored_event(self) -> StoredEvent:
-        """Returns the event with its envelope, as a service receives it. Raises InvalidMessage."""
+        """Returns the event with its envelope, as a service without keys receives it. Raises InvalidMessage."""
         envelope = Envelope.read(self.headers, id=self.identity, time=self.time)
-        return StoredEvent(decode(self.subject, self.body), envelope, self.sequence)
+        event = decode(self.subject, self.body, without_keys(self.headers))
+        return StoredEvent(event, envelope, self.sequence)
 
     def event(self) -> Event | None:
         """Returns the event, or None if the message is invalid. (Its consumers make a dead letter of it.)"""

@@ -14,7 +14,8 @@ decision in all of them now, that is a *doubt*. It is not a drift, because an in
 again later, in another state.
 
 A refused command is a decision, ``call.command_refused``; older builds recorded none. `Call.command_sequence` and
-`Call.granted_sequence` are not compared: they are positions in streams, which an import changes. Where a rule has
+`Call.granted_sequence` are not compared: they are positions in streams, which an import changes. Nor are fields that
+are sealed: verifying needs no key. Where a rule has
 changed, a decision of an older build is compared with its own rule (`centralita.replay.decisions.by_former_rules`).
 
 A decision that the calling policy delayed, permitted or refused carries the version of its rules. It is judged if that
@@ -40,8 +41,9 @@ from centralita.replay.comparison import Differences, differences_of
 from centralita.replay.decisions import (
     DIAL_WITHIN,
     by_former_rules,
-    countries_of,
+    country_called,
     decide_again,
+    is_refused_by_sealed_text,
     policy_of,
     read_calling_policy,
     request_of_contact,
@@ -65,6 +67,7 @@ from contracts import (
     NumberBlockRequested,
 )
 from contracts.call import Permission
+from contracts.personal import HIDDEN
 from contracts.streams import CALLS, DUE_SOON, REQUESTS
 
 Recorded = Record | SplitRecord
@@ -125,7 +128,7 @@ class _Rules:
     waiting: WaitingCalls | None
     """None: the record lacks calls that may have waited."""
     listed_numbers: frozenset[str]
-    """The numbers that were on a do-not-call list at some time."""
+    """The numbers that were on a do-not-call list at some time; of sealed ones it is only known that there were any."""
 
     def decide(
         self,
@@ -156,7 +159,7 @@ class _Rules:
         campaign_events = self.campaign_events.get(now.call.campaign_id, [])
         if self.may_lack_campaigns or any(_may_refuse(event.campaign) for event in campaign_events):
             return True
-        if now.call.phone_number in self.listed_numbers:
+        if not self.listed_numbers.isdisjoint({now.call.phone_number, HIDDEN}):
             return True
         is_due = now.call.due_at is None or now.call.due_at <= now.occurred_at + DUE_SOON
         return is_due and (self.waiting is None or self.waiting.may_be_full_after(requested_at))
@@ -196,20 +199,18 @@ def _read_rules(record: Recorded, dial_within: timedelta, calling_policy: Callin
     campaign_events: dict[str, list[CampaignDecision]] = {}
     waiting, total, listed_numbers = WaitingCalls(), 0, set[str]()
     for messages in record.parts():
-        numbers: set[str] = set()
         for message in messages:
             event = message.event() if _is_read(message) else None
             if isinstance(event, CallDecision):
                 total += 1
-                numbers.add(event.call.phone_number)
                 if event.call.disposition is Disposition.OPT_OUT:
                     listed_numbers.add(event.call.phone_number)
+                countries.add(country_called(event.call) or "")
                 waiting.add(event.call_id, message.time, is_waiting=event.call.is_queued)
             elif isinstance(event, NumberBlockRequested):
                 listed_numbers.add(event.phone_number)
             elif isinstance(event, CampaignDecision):
                 campaign_events.setdefault(event.campaign_id, []).append(event)
-        countries |= countries_of(numbers)
     has_all_calls = record.scope.call_id is None and record.scope.campaign_id is None
     rules = _Rules(
         dial_within,
@@ -256,7 +257,7 @@ async def _judge_decision(
     if now is None:
         return _drift(recorded, f"{caused_by} led to {name}; now it leads to no decision"), True
     if differences := differences_of(recorded, by_former_rules(recorded.event, now)):
-        if rules.is_uncertain(now):
+        if rules.is_uncertain(now) or is_refused_by_sealed_text(recorded.event, now):
             return None, False
         return _drift(recorded, f"{caused_by} led to {name}; now the decision is different", differences), True
     return None, True

@@ -5,6 +5,7 @@ from typing import ClassVar
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from contracts.event import CallEvent, Service
+from contracts.personal import PersonalText
 from contracts.vocabulary import SpeechFallback
 
 
@@ -18,7 +19,7 @@ class AudioRequested(CallEvent):
     attempt: int = Field(description="0 for a greeting in a log of an older build")
     turn: int
     sentence: int = Field(description="from 0 in each turn")
-    text: str
+    text: PersonalText
     language: str
     voice: str | None = Field(default=None, description="null: the default voice")
     is_reusable: bool = Field(

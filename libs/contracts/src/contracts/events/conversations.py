@@ -1,10 +1,11 @@
 """Utterances and replies. Turn 0 is the greeting; turn n is the n-th utterance of the callee and its reply."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from contracts.event import CallEvent, Service
+from contracts.personal import PERSONAL, PersonalText, PersonalTexts
 from contracts.vocabulary import Disposition, ReplySource
 
 
@@ -16,7 +17,7 @@ class SpeechHeard(CallEvent):
 
     attempt: int
     turn: int = Field(ge=1)
-    text: str
+    text: PersonalText
     confidence: float | None = Field(default=None, ge=0, le=1)
     language: str
 
@@ -39,9 +40,9 @@ class ReplyGenerated(CallEvent):
 
     attempt: int
     turn: int
-    text: str
+    text: PersonalText
     sentences: int = Field(description="how many sentences the turn has")
-    last_sentence: str | None = Field(
+    last_sentence: PersonalText | None = Field(
         default=None, description="the last sentence, if no audio.requested has it; voice speaks it as well"
     )
     model: str
@@ -59,7 +60,7 @@ class ReplyGenerated(CallEvent):
         validation_alias=AliasChoices("source", "step"),
         description="what produced the reply",
     )
-    tool_calls: tuple[ToolCall, ...] = ()
+    tool_calls: Annotated[tuple[ToolCall, ...], PERSONAL] = ()
 
 
 class ConversationEnded(CallEvent):
@@ -71,6 +72,6 @@ class ConversationEnded(CallEvent):
     attempt: int
     turn: int
     disposition: Disposition
-    summary: str
-    fields: dict[str, str] = Field(default={}, description="what the model recorded with the tool note(field, value)")
+    summary: PersonalText
+    fields: PersonalTexts = Field(default={}, description="what the model recorded with the tool note(field, value)")
     goodbye_seconds: float = Field(default=0.0, description="estimated duration of the last words")

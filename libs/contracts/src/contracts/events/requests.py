@@ -9,6 +9,7 @@ from contracts.campaign_terms import RequestedTerms
 from contracts.event import CallEvent, CampaignEvent, Event, Service
 from contracts.instants import Instant, schedule_refusals
 from contracts.numbers import number_refusals
+from contracts.personal import PERSONAL
 from contracts.retry_policy import RequestedRetryPolicy, Retries, RetryDelay
 from contracts.script import greeting_refusals, is_empty, missing_variables, size_refusals
 from contracts.texts import metadata_refusals, template_refusals, variable_refusals
@@ -28,7 +29,7 @@ from contracts.voicemail import RequestedVoicemail, message_refusals
 
 _REQUESTERS = frozenset({Service.UPSTREAM, Service.EDGE})
 
-Metadata = Annotated[dict[str, Annotated[str, StringConstraints(max_length=2_000)]], Field(max_length=50)]
+Metadata = Annotated[dict[str, Annotated[str, StringConstraints(max_length=2_000)]], Field(max_length=50), PERSONAL]
 PauseReason = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
 
 

@@ -3,7 +3,14 @@
 from datetime import datetime
 
 from call_orchestrator.application.call_inputs import CallInput
-from call_orchestrator.application.call_terms import NO_TERMS, Policy, UnacceptableTerms, changed_call, new_call
+from call_orchestrator.application.call_terms import (
+    NO_TERMS,
+    Policy,
+    UnacceptableTerms,
+    callee_changes,
+    changed_call,
+    new_call,
+)
 from call_orchestrator.application.decision_terms import terms_of
 from call_orchestrator.application.snapshots import event_of, permission_of, state_of, with_number_use
 from call_orchestrator.domain import inputs
@@ -57,7 +64,9 @@ def _decide(
     number: NumberUse,
 ) -> CallDecision | Ignored | Refused:
     command, call = call_input.command, _at(before, call_input)
-    terms = terms_of(_with_callee(before, command), policy.dial_within, policy.calling_policy, dial_terms, number)
+    terms = terms_of(
+        _with_callee(before, command, policy), policy.dial_within, policy.calling_policy, dial_terms, number
+    )
     decision = decide(state_of(before), call_input.input, terms, now, pauses)
     if isinstance(decision, Ignored | Refused):
         return decision
@@ -87,12 +96,11 @@ def _create(call_input: CallInput, policy: Policy, now: datetime, campaign: Camp
     return event_of(created, _at(call, call_input), now, campaign=dial_terms)
 
 
-def _with_callee(call: Call, command: CallCommand | None) -> Call:
+def _with_callee(call: Call, command: CallCommand | None, policy: Policy) -> Call:
     """Returns the call with the number and the time zone that a change gives it: they determine when it is dialled."""
-    if not isinstance(command, CallChangeRequested) or not (command.phone_number or command.time_zone):
+    if not isinstance(command, CallChangeRequested):
         return call
-    number = command.phone_number or call.phone_number
-    return call.model_copy(update={"phone_number": number, "time_zone": command.time_zone})
+    return call.model_copy(update=callee_changes(call, command, policy))
 
 
 def _at(call: Call, call_input: CallInput) -> Call:

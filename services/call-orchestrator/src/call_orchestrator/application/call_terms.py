@@ -1,13 +1,15 @@
 """The terms of a call: what its request sets, then its campaign, and the defaults of the installation for the rest."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from call_orchestrator.domain.calling_policy import CallingPolicy
 from contracts import Call, CallChangeRequested, CallRequested, CallStatus, CampaignTerms, Disposition, Purpose
+from contracts.callees import Callee, callee_of
 from contracts.numbers import country_of
+from contracts.personal import PLACEHOLDERS
 from contracts.retry_policy import RetryPolicy
 from contracts.script import greeting_refusals, missing_variables, size_refusals
 from contracts.voicemail import VoicemailPolicy, message_refusals
@@ -26,6 +28,10 @@ class Policy:
     """The countries whose numbers may be called (ISO 3166-1 alpha-2)."""
     calling_policy: CallingPolicy | None = None
     """When people may be called; None: always, as in builds without a calling policy."""
+    digest_of: Callable[[str], str | None] = lambda _: None
+    """Returns the digest of a number; None: the call has none, as in builds that sealed no personal data."""
+    callee_of: Callable[[str, str | None], Callee | None] = callee_of
+    """Returns where the person with a number, and perhaps a time zone, may be; None: as in builds without it."""
 
 
 class UnacceptableTerms(ValueError):
@@ -51,13 +57,17 @@ def new_call(
     _check_goal(retry_policy, campaign.goal)
     _check_purpose(request.purpose, campaign.purpose)
     voicemail = request.voicemail.stored() if request.voicemail else campaign.voicemail
-    _check_message(voicemail, variables)
+    is_sealed = request.phone_number in PLACEHOLDERS
+    if not is_sealed:
+        _check_message(voicemail, variables)
     return Call(
         call_id=call_id,
         request_id=request.request_id or "",
         campaign_id=request.campaign_id,
         contact_id=request.contact_id,
         phone_number=request.phone_number,
+        number_digest=policy.digest_of(request.phone_number),
+        callee=policy.callee_of(request.phone_number, request.time_zone),
         script_template=script_template,
         variables=variables,
         language=_language(request, campaign),
@@ -71,6 +81,7 @@ def new_call(
         call_timeout_seconds=int(policy.call_timeout.total_seconds()) if ring is None else ring,
         max_call_seconds=int(policy.max_talk.total_seconds()),
         voicemail=voicemail,
+        message_characters=None if is_sealed else _message_characters(voicemail, variables),
         purpose=request.purpose,
         time_zone=request.time_zone,
         key_name=request.key_name,
@@ -89,7 +100,8 @@ def _script(request: CallRequested, campaign: CampaignTerms) -> tuple[str, dict[
         remedy = "give it in the request or in the terms of the campaign"
         raise UnacceptableTerms(f"script_template: neither the request nor its campaign has one; {remedy}")
     variables = {**campaign.variables, **request.variables}
-    _check_script(campaign.script_template, variables)
+    if request.phone_number not in PLACEHOLDERS:
+        _check_script(campaign.script_template, variables)
     return campaign.script_template, variables
 
 
@@ -126,6 +138,10 @@ def _check_message(voicemail: VoicemailPolicy | None, variables: Mapping[str, st
         raise UnacceptableTerms(refusals[0])
 
 
+def _message_characters(voicemail: VoicemailPolicy | None, variables: Mapping[str, str]) -> int | None:
+    return len(voicemail.render(variables)) if voicemail else None
+
+
 def _check_script(script_template: str, variables: Mapping[str, str]) -> None:
     """Raises UnacceptableTerms if variables are missing, or if the script is too long or has no greeting."""
     _check_variables(script_template, variables)
@@ -152,21 +168,36 @@ def changed_call(call: Call, request: CallChangeRequested, policy: Policy) -> Ca
     if request.retry_policy is not None:
         changes["retry_policy"] = request.retry_policy.stored()
     if request.phone_number is not None:
-        changes.setdefault("time_zone", None)
+        changes["number_digest"] = policy.digest_of(request.phone_number)
+    changes |= callee_changes(call, request, policy)
     after = call.model_copy(update=changes)
     if request.max_retries is not None:
         _check_attempts(request.max_retries, call.max_attempts)
     _check_goal(after.retry_policy, after.goal)
+    if call.phone_number in PLACEHOLDERS:  # read without the key: its texts were checked when this was decided
+        return after
     # A script that an older build accepted does not prevent a change of other terms.
     is_new_script = not {"script_template", "variables"}.isdisjoint(changes)
     check = _check_script if is_new_script else _check_variables
     check(after.script_template, after.variables)
-    if is_new_script:
-        _check_message(after.voicemail, after.variables)
-    return after
+    if not is_new_script:
+        return after
+    _check_message(after.voicemail, after.variables)
+    return after.model_copy(update={"message_characters": _message_characters(after.voicemail, after.variables)})
+
+
+def callee_changes(call: Call, request: CallChangeRequested, policy: Policy) -> dict[str, object]:
+    """Returns what a change sets of where the person may be: nothing without a new number or time zone."""
+    if request.phone_number is None and request.time_zone is None:
+        return {}
+    number = request.phone_number or call.phone_number
+    callee = policy.callee_of(number, request.time_zone)
+    return {"phone_number": number, "time_zone": request.time_zone, "callee": callee}
 
 
 def _check_country(phone_number: str, policy: Policy) -> None:
+    if phone_number in PLACEHOLDERS:
+        return
     country = country_of(phone_number)
     if country not in policy.allowed_countries:
         allowed = ", ".join(sorted(policy.allowed_countries))

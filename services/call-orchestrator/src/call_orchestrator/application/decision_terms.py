@@ -9,6 +9,7 @@ from call_orchestrator.domain.number_use import UNUSED, NumberUse
 from call_orchestrator.domain.retry_rules import EARLY_HANGUP, MAX_DELAY, RetryRule
 from call_orchestrator.domain.states import Terms
 from contracts import Call
+from contracts.callees import callee_of
 from contracts.dial_terms import NO_DIAL_TERMS, DialTerms, OpenHours
 from contracts.retry_policy import RetryPolicy
 from contracts.retry_policy import RetryRule as StoredRule
@@ -34,8 +35,7 @@ def terms_of(
         if calling_policy is None
         else DialTimes(
             policy=calling_policy,
-            phone_number=call.phone_number,
-            time_zone=call.time_zone,
+            callee=call.callee or callee_of(call.phone_number, call.time_zone),
             purpose=campaign.purpose or call.purpose,
             hours=weekly_hours_of(campaign.weekly_hours),
             number=number,
@@ -67,8 +67,10 @@ def weekly_hours_of(hours: tuple[OpenHours, ...]) -> WeeklyHours | None:
 def _message_time(call: Call) -> timedelta | None:
     if call.voicemail is None:
         return None
-    seconds = len(call.voicemail.render(call.variables)) / CHARACTERS_PER_SECOND
-    return timedelta(seconds=round(seconds)) + MESSAGE_MARGIN
+    characters = call.message_characters
+    if characters is None:
+        characters = len(call.voicemail.render(call.variables))
+    return timedelta(seconds=round(characters / CHARACTERS_PER_SECOND)) + MESSAGE_MARGIN
 
 
 def _rules_of(policy: RetryPolicy) -> dict[RetryOutcome, RetryRule]:

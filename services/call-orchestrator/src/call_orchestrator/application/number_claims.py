@@ -133,7 +133,7 @@ class NumberClaims:
     def _counted(self, call: Call, grant: CallInput, number: NumberState, now: datetime) -> tuple[datetime, ...]:
         if self._policy is None or not number.dialed_at:
             return ()
-        callee = callee_of(call.phone_number, call.time_zone)
+        callee = call.callee or callee_of(call.phone_number, call.time_zone)
         purpose = (grant.dial_terms.purpose if grant.dial_terms else None) or call.purpose
         return self._policy.counted(callee, purpose=purpose, dialed_at=number.dialed_at, at=now)
 

@@ -13,7 +13,7 @@ from call_orchestrator.domain.calling_policy import (
     WeeklyHours,
 )
 from call_orchestrator.domain.number_use import UNUSED, NumberUse
-from contracts.callees import callee_of
+from contracts.callees import Callee
 from contracts.vocabulary import Purpose
 
 Permission = Permitted | PutOff | Forbidden
@@ -25,8 +25,7 @@ class DialTimes:
     """The calling policy, and what it depends on in one call."""
 
     policy: CallingPolicy
-    phone_number: str
-    time_zone: str | None
+    callee: Callee
     purpose: Purpose | None
     hours: WeeklyHours | None = None
     """The weekly hours of the campaign."""
@@ -49,9 +48,8 @@ class DialTimes:
         if listing := self.number.listing:
             return Forbidden(reason=self._reason("do_not_call", listing.described))
         free_at, rule, detail = self._free_at(instant)
-        callee = callee_of(self.phone_number, self.time_zone)
         permission = self.policy.next_permitted(
-            callee, purpose=self.purpose, at=free_at, hours=self.hours, dialed_at=self.number.dialed_at
+            self.callee, purpose=self.purpose, at=free_at, hours=self.hours, dialed_at=self.number.dialed_at
         )
         if free_at == instant or isinstance(permission, Forbidden):
             return permission

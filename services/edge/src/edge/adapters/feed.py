@@ -19,7 +19,7 @@ from nats.aio.client import Client
 from chassis import stream_reader
 from chassis.background import cancel_until_done
 from chassis.direct_get import StoredMessage
-from chassis.stored_event import stored_event_of_raw
+from chassis.event_log import EventLog
 from chassis.unreadable import UnreadableEvent
 from contracts.filters import DECISION_FILTERS
 from contracts.streams import CALLS
@@ -79,8 +79,9 @@ class NatsLiveEvents:
 class NatsEventFeed:
     """Implements `edge.ports.EventFeed` with the stream CALLS."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, log: EventLog) -> None:
         self._client = client
+        self._log = log
         self._streams: set[NatsLiveEvents] = set()
         self._follower: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
@@ -122,8 +123,10 @@ class NatsEventFeed:
         )
         async with translate_errors(self._client, "the log could not be read"), aclosing(messages):
             async for message in messages:
-                if selection.may_include(message.subject) and selection.includes(event := _decoded(message)):
-                    yield event
+                if selection.may_include(message.subject):
+                    event = await self._decoded(message)
+                    if selection.includes(event):
+                        yield event
 
     async def close(self) -> None:
         """Ends all streams, and permits no new ones."""
@@ -156,7 +159,7 @@ class NatsEventFeed:
                 return
             subject = message.subject
             if interested := [live for live in self._streams if live.selection.may_include(subject)]:
-                event, size = _decoded(message), len(message.data)
+                event, size = await self._decoded(message), len(message.data)
                 for live in interested:
                     if live.selection.includes(event):
                         live.add(event, size)
@@ -164,9 +167,8 @@ class NatsEventFeed:
             if number % _FAIR_SHARE == 0:
                 await asyncio.sleep(0)
 
-
-def _decoded(message: StoredMessage) -> FeedEvent:
-    try:
-        return stored_event_of_raw(message, CALLS.name)
-    except UnreadableEvent as error:
-        return error
+    async def _decoded(self, message: StoredMessage) -> FeedEvent:
+        try:
+            return await self._log.decode(message)
+        except UnreadableEvent as error:
+            return error

@@ -32,6 +32,7 @@ from contracts import (
     outcome_subject,
 )
 from contracts.audit import AuditEntry
+from contracts.number_digests import NumberDigests
 from contracts.streams import AUDIT
 from edge.metrics import AUDIT_ENTRIES
 from edge.ports import EntryPage, OnOutcome, StoredEntry, TooLarge, Unavailable, Unreadable
@@ -131,20 +132,28 @@ class NatsCallLog:
 class NatsRequests:
     """Implements `edge.ports.Requests` with the stream REQUESTS; the outcome comes on `outcome_subject`."""
 
-    def __init__(self, client: Client, log: EventLog) -> None:
+    def __init__(self, client: Client, log: EventLog, digests: NumberDigests) -> None:
         self._client = client
         self._log = log
+        self._digests = digests
         self._late: set[asyncio.Task[None]] = set()
 
     async def send(
-        self, request: Event, message_id: str | None = None, *, on_late_outcome: OnOutcome | None = None
+        self,
+        request: Event,
+        message_id: str | None = None,
+        *,
+        on_late_outcome: OnOutcome | None = None,
+        person: str | None = None,
     ) -> CommandOutcome | None:
         """Stores the request and returns its outcome; None if there is no outcome in time. See the interface."""
+        number = getattr(request, "phone_number", None)
+        person = self._digests.of(number) if number else person
         async with translate_errors(self._client, "the request could not be stored"):
             request_id, is_late = message_id or str(uuid_utils.uuid7()), False
             outcomes = await self._client.subscribe(outcome_subject(request_id), max_msgs=1)
             try:
-                await self._log.append(request, event_id=request_id)
+                await self._log.append(request, event_id=request_id, person=person)
                 outcome = await _outcome(outcomes, OUTCOME_SECONDS)
                 is_late = outcome is None and on_late_outcome is not None and len(self._late) < MAX_LATE
             finally:

@@ -137,7 +137,7 @@ class Calls:
         if _may_join_queue(command, before):
             await self._backlog.check()
         await reserve()
-        outcome = await self._requests.send(command)
+        outcome = await self._requests.send(command, person=before.number_digest)
         raise_if_refused(outcome)
         return await self.get(command.call_id), outcome is not None
 

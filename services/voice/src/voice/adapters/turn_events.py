@@ -26,7 +26,6 @@ from nats.aio.client import Client
 from chassis.direct_get import StoredMessage
 from chassis.event_log import EventLog, StoredEvent
 from chassis.live import Incomplete, listen
-from chassis.stored_event import stored_event_of_raw
 from chassis.stream_reader import last_sequence
 from chassis.unreadable import UnreadableEvent, UnreadableEvents
 from contracts import AudioRequested, ReplyGenerated
@@ -107,10 +106,10 @@ class TurnEventReader:
         for inbox in self._inboxes.get(call_id, ()):
             inbox.put_nowait(message)
 
-    def _decode(self, message: StoredMessage) -> list[StoredEvent]:
+    async def _decode(self, message: StoredMessage) -> list[StoredEvent]:
         """Returns the event, or nothing if it cannot be decoded: its turn ends early, and its remainder is spoken."""
         try:
-            return [stored_event_of_raw(message, CALLS.name)]
+            return [await self._calls.decode(message)]
         except UnreadableEvent as error:
             self._unreadable.report(error)
             return []
@@ -132,7 +131,8 @@ class TurnEventReader:
                 history = await self._read_at_leader(call_id, after_sequence)
             else:
                 may_ask = True
-                history = self._decode(received) if received else await self._read_at_leader(call_id, after_sequence)
+                read = self._decode(received) if received else self._read_at_leader(call_id, after_sequence)
+                history = await read
 
     async def _read_history(self, call_id: UUID, after_sequence: int) -> list[StoredEvent]:
         """Returns the events of the turn in one page, from any node that has reached its `speech.heard`."""

@@ -1,0 +1,184 @@
+"""The keys of persons, in the stream ``KEYS``, and the bodies that are sealed under them (`contracts.personal`).
+
+A person is a telephone number, and is named by its digest. An event that carries the number makes the key, if there is
+none. Any other event about the person never makes one: once the key is destroyed, the event is stored without its
+personal fields.
+
+The keys that were used last are kept in memory. The server publishes each change of KEYS again, so a destroyed key is
+dropped at once, and a new one is known before it is needed. Such a message may be lost. So a kept key is read again
+after `MAX_AGE_SECONDS`, and after a reconnect.
+"""
+
+import base64
+import re
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from time import monotonic
+from typing import Self
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
+from pydantic_core import from_json
+
+from chassis.direct_get import StoredMessage, get_newest, stored_message
+from chassis.event_log import Conflict, Guard, publish
+from chassis.leader_get import get_newest_of_leader
+from chassis.leader_retry import retry_until_leader
+from contracts import CallDecision, Event
+from contracts.personal import ERASED, HIDDEN, PLACEHOLDERS, Open, Opened, clear_and_personal, with_sealed
+from contracts.streams import CHECKED_KEY, KEYS
+from sealing import MasterKey, PersonKey, WrongKey
+
+MAX_KEYS = 10_000
+MAX_AGE_SECONDS = 300.0
+_CHECK = CHECKED_KEY.rpartition(".")[2]
+"""Takes the place of a person."""
+_PERSON = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(slots=True)
+class _Known:
+    """The newest message of a person: the wrapped key, or nothing. It is unwrapped at its first use."""
+
+    wrapped: bytes
+    read_at: float
+    key: PersonKey | None = None
+
+
+class Keyring:
+    """The keys of persons, which one connection reads and makes."""
+
+    def __init__(self, client: Client, master_key: MasterKey) -> None:
+        self._client = client
+        self._master_key = master_key
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._reconnects = client.stats["reconnects"]
+        self._changes: Subscription | None = None
+
+    async def start(self) -> None:
+        """Begins to follow the changes of keys. Raises `sealing.WrongMasterKey`."""
+        changes = KEYS.live(KEYS.subjects[0])
+        self._changes = await self._client.subscribe(changes, cb=self._receive, pending_msgs_limit=0)
+        await self._read(_CHECK)
+        if self._key(_CHECK) is None:
+            await self._made_key(_CHECK)
+
+    async def stop(self) -> None:
+        """Follows no more changes."""
+        if self._changes:
+            with suppress(NatsError):
+                await self._changes.unsubscribe()
+
+    @asynccontextmanager
+    async def is_current(self) -> AsyncIterator[Self]:
+        """Follows the changes of keys while the block runs. Raises as `start`."""
+        await self.start()
+        try:
+            yield self
+        finally:
+            await self.stop()
+
+    async def seal(self, event: Event, person: str) -> bytes:
+        """Returns the body of an event, with its personal fields sealed under the key of the person.
+
+        Without them if the key is destroyed, and the event does not carry the number.
+        """
+        clear, personal = clear_and_personal(event.body(), type(event))
+        number = getattr(event.call if isinstance(event, CallDecision) else event, "phone_number", None)
+        if number == HIDDEN:
+            raise ValueError(f"{event.event_name}: was read without the key of its person")
+        if number and number not in PLACEHOLDERS:
+            key = self._key(person) or await self._made_key(person)
+        else:
+            await self.load([person])
+            if (found := self._key(person)) is None:
+                return clear
+            key = found
+        return with_sealed(clear, base64.b64encode(key.seal(personal, event.event_name.encode())))
+
+    async def load(self, persons: Collection[str | None]) -> None:
+        """Reads the keys of these persons, unless they are known. Needed before `opener`."""
+        for person in persons:
+            if person is not None and self._find(person) is None and _PERSON.fullmatch(person):
+                await self._read(person)
+
+    def opener(self, person: str, event_name: str) -> Open:
+        """Returns the function that opens the personal fields of an event about a person whose key was loaded."""
+
+        def open(sealed: bytes | None) -> Opened | str:
+            key = self._key(person)
+            if sealed is None or key is None or not key.has_sealed(sealed):
+                return ERASED
+            try:
+                opened: Mapping[str, object] = from_json(key.open(sealed, event_name.encode()))
+            except WrongKey as error:
+                raise ValueError(str(error)) from error
+            return opened
+
+        return open
+
+    async def _made_key(self, person: str) -> PersonKey:
+        """Returns a new key of a person, or the one that another process has made meanwhile."""
+        subject, last_sequence = _subject(person), 0
+        while True:
+            key = PersonKey.generate()
+            wrapped = self._master_key.wrap(key, person)
+            try:
+                await publish(self._client, subject, wrapped, Guard(subject, last_sequence).headers(subject))
+            except Conflict:
+                message = await self._read_at_leader(person)
+                if other := self._key(person):
+                    return other
+                last_sequence = message.seq if message else 0
+            else:
+                self._note(person, wrapped)
+                return key
+
+    async def _read(self, person: str) -> None:
+        """Notes the newest message of a person. Asks the leader if the node that answers first has none."""
+        message = await retry_until_leader(lambda: get_newest(self._client, KEYS.name, _subject(person)))
+        if message is None:
+            await self._read_at_leader(person)
+        else:
+            self._note(person, message.data)
+
+    async def _read_at_leader(self, person: str) -> StoredMessage | None:
+        message: StoredMessage | None = None
+        with suppress(NotFoundError):
+            message = await retry_until_leader(lambda: get_newest_of_leader(self._client, KEYS.name, _subject(person)))
+        self._note(person, message.data if message else b"")
+        return message
+
+    async def _receive(self, message: Msg) -> None:
+        stored = stored_message(message)
+        self._note(stored.subject.rpartition(".")[2], stored.data)
+
+    def _note(self, person: str, wrapped: bytes) -> None:
+        self._known[person] = _Known(wrapped, monotonic())
+        self._known.move_to_end(person)
+        if len(self._known) > MAX_KEYS:
+            self._known.popitem(last=False)
+
+    def _find(self, person: str) -> _Known | None:
+        if (reconnects := self._client.stats["reconnects"]) != self._reconnects:
+            self._reconnects = reconnects
+            self._known.clear()
+        known = self._known.get(person)
+        return known if known and monotonic() - known.read_at < MAX_AGE_SECONDS else None
+
+    def _key(self, person: str) -> PersonKey | None:
+        """Returns the key of a person, if it is known. Raises `sealing.WrongMasterKey`."""
+        known = self._find(person)
+        if known is None or not known.wrapped:
+            return None
+        known.key = known.key or self._master_key.unwrap(known.wrapped, person)
+        return known.key
+
+
+def _subject(person: str) -> str:
+    return f"key.{person}"

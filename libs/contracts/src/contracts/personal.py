@@ -1,0 +1,179 @@
+"""Personal data in events: which fields they are, and the sealed form of a body (law 13).
+
+**Marking.** ``Annotated[str, PERSONAL]`` marks a field of an event, or of a model in it. Texts, mappings and lists can
+be marked. A marked field of a call is sealed in every event that carries the call.
+
+**The sealed form.** The marked fields are taken out of the body. They are one JSON object, sealed under the key of the
+person, as ``sealed`` in base64. The header ``ce-person`` names the person: the digest of the telephone number. The rest
+of the body stays readable. A marked field that has a value other than its default stays as an empty one, so that a
+reader without keys knows that it was given.
+
+**Without the key**, a reader sees `HIDDEN` in place of each text. If the key is destroyed, it sees `ERASED`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import from_json, to_json
+
+HIDDEN = "[sealed]"
+"""Stands for each personal text where a reader has no keys."""
+ERASED = "[erased]"
+"""Stands for each personal text whose key is destroyed."""
+PLACEHOLDERS = frozenset({HIDDEN, ERASED})
+SEALED = "sealed"
+"""The member of a sealed body that contains its personal fields."""
+PERSON_HEADER = "ce-person"
+"""The header of each message whose body is sealed: the person under whose key it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Personal:
+    """Marks a field with personal data."""
+
+
+PERSONAL = Personal()
+
+PersonalText = Annotated[str, PERSONAL]
+PersonalTexts = Annotated[dict[str, str], PERSONAL]
+
+Body = dict[str, Any]
+Opened = Mapping[str, Any]
+"""The personal fields of a body."""
+Open = Callable[[bytes | None], "Opened | str"]
+"""Returns the personal fields in sealed bytes, or else what stands for each text: `HIDDEN` or `ERASED`. None: the
+message was appended after the key was destroyed. Raises ValueError if they cannot be opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """A personal field: the path to it, whether it is required, and its empty value."""
+
+    path: tuple[str, ...]
+    is_required: bool
+    empty: Any
+
+
+def hidden(_: bytes | None) -> str:
+    """Opens nothing: the reader has no keys."""
+    return HIDDEN
+
+
+def without_keys(headers: Mapping[str, str] | None) -> Open | None:
+    """Returns what a reader without keys passes to `contracts.decode`: the headers show if the body is sealed."""
+    return hidden if headers and headers.get(PERSON_HEADER) else None
+
+
+def has_personal_fields(model: type[BaseModel]) -> bool:
+    """Returns whether a model has personal fields."""
+    return bool(_fields(model))
+
+
+def personal_names(model: type[BaseModel]) -> frozenset[str]:
+    """Returns the names of the fields of a model that are personal, or that contain one that is."""
+    return frozenset(field.path[0] for field in _fields(model))
+
+
+def clear_and_personal(body: bytes, model: type[BaseModel]) -> tuple[bytes, bytes]:
+    """Returns a body without its personal fields, and these fields. Both are JSON."""
+    clear: Body = from_json(body)
+    personal: Body = {}
+    for field in _fields(model):
+        owner, name = _owner(clear, field.path), field.path[-1]
+        if owner is not None and name in owner:
+            _set(personal, field.path, owner.pop(name))
+            if not field.is_required:
+                owner[name] = field.empty
+    return to_json(clear), to_json(personal)
+
+
+def with_sealed(clear: bytes, sealed: bytes) -> bytes:
+    """Returns the sealed form of a body. `sealed`: base64."""
+    separator = b"," if len(clear) > len(b"{}") else b""
+    return b'%b%b"%b":"%b"}' % (clear[:-1], separator, SEALED.encode(), sealed)
+
+
+def with_personal(body: Body, personal: Opened | str, model: type[BaseModel]) -> Body:
+    """Returns the body with its personal fields, or with a text that stands for them. Changes `body`."""
+    if not isinstance(personal, str):
+        return _merged(body, personal)
+    for field in _fields(model):
+        owner = _owner(body, field.path)
+        if owner is not None and (field.is_required or field.path[-1] in owner):
+            owner[field.path[-1]] = personal if isinstance(field.empty, str) else field.empty
+    return body
+
+
+def _merged(body: Body, personal: Opened) -> Body:
+    for name, value in personal.items():
+        known = body.get(name)
+        if isinstance(known, dict) and isinstance(value, dict):
+            _merged(known, value)
+        else:
+            body[name] = value
+    return body
+
+
+def _owner(body: Any, path: tuple[str, ...]) -> Body | None:
+    """Returns the object that has the field; None if the body does not have it."""
+    for name in path[:-1]:
+        body = body.get(name)
+        if not isinstance(body, dict):
+            return None
+    return body if isinstance(body, dict) else None
+
+
+def _set(body: Body, path: tuple[str, ...], value: Any) -> None:
+    for name in path[:-1]:
+        body = body.setdefault(name, {})
+    body[path[-1]] = value
+
+
+@lru_cache(maxsize=256)
+def _fields(model: type[BaseModel]) -> tuple[_Field, ...]:
+    return tuple(_personal_fields(model, ()))
+
+
+def _personal_fields(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[_Field]:
+    for name, info in model.model_fields.items():
+        if PERSONAL in info.metadata or PERSONAL in _metadata(info.annotation):
+            yield _Field((*path, name), info.is_required(), _empty(info.annotation))
+        else:
+            for nested in _models(info.annotation):
+                yield from _personal_fields(nested, (*path, name))
+
+
+def _metadata(annotation: Any) -> tuple[Any, ...]:
+    """Returns the metadata of an annotation, or of the members of a union, such as ``PersonalText | None``."""
+    if get_origin(annotation) is Annotated:
+        return tuple(annotation.__metadata__)
+    if get_origin(annotation) in (Union, UnionType):
+        return tuple(found for member in get_args(annotation) for found in _metadata(member))
+    return ()
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in (Union, UnionType, Annotated):
+        for member in get_args(annotation):
+            yield from _models(member)
+
+
+def _empty(annotation: Any) -> Any:
+    if get_origin(annotation) is Annotated:
+        return _empty(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return _empty(next(member for member in get_args(annotation) if member is not type(None)))
+    kind = get_origin(annotation) or annotation
+    if issubclass(kind, str):
+        return ""
+    if issubclass(kind, dict):
+        return {}
+    if issubclass(kind, tuple | list):
+        return []
+    raise TypeError(f"{annotation}: only texts, mappings and lists can be personal data")

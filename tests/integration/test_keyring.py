@@ -1,0 +1,284 @@
+"""Sealed events on a real server: what is stored, who can read it, and what remains once a key is destroyed."""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import nats
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from tests.builders.calls import a_call
+from tests.builders.events import call_created, status_changed
+
+from chassis.event_log import EventLog, StoredEvent, UnreadableEvent
+from chassis.keyring import Keyring
+from contracts import (
+    CallChangeRequested,
+    CallDecision,
+    CallRequested,
+    CallStatus,
+    ConversationEnded,
+    Disposition,
+    Envelope,
+    Event,
+    ReplyGenerated,
+    SpeechHeard,
+    ToolCall,
+)
+from contracts.filters import call_facts_filter, call_state_filter
+from contracts.personal import ERASED, HIDDEN
+from contracts.streams import CALLS, KEYS, REQUESTS
+from sealing import MasterKey, WrongMasterKey
+
+MASTER_KEY, PERSON, OTHER_PERSON = bytes(range(32)), "ab" * 16, "cd" * 16
+NUMBER, WORDS = "+12125550123", "My doctor is called Ferrán"
+CALL = a_call(phone_number=NUMBER, number_digest=PERSON, variables={"name": "Ana Belén"}, metadata={"crm": "A-77"})
+SECRETS = (NUMBER, WORDS, "Ferr", "Ana", "A-77", "Confirma")
+
+
+@asynccontextmanager
+async def keyring_of(client: Client, master_key: bytes = MASTER_KEY) -> AsyncIterator[Keyring]:
+    keyring = Keyring(client, MasterKey(master_key))
+    async with keyring.is_current():
+        yield keyring
+
+
+@pytest.fixture
+async def keyring(bus_client: Client) -> AsyncIterator[Keyring]:
+    async with keyring_of(bus_client) as keyring:
+        yield keyring
+
+
+@pytest.fixture
+def log(bus_client: Client, keyring: Keyring) -> EventLog:
+    return EventLog(bus_client, CALLS.name, source="test", keyring=keyring)
+
+
+@pytest.fixture
+def log_without_keys(bus_client: Client) -> EventLog:
+    return EventLog(bus_client, CALLS.name, source="test")
+
+
+def heard(text: str = WORDS) -> SpeechHeard:
+    return SpeechHeard(call_id=CALL.call_id, attempt=1, turn=1, text=text, language="es")
+
+
+async def stored_bytes(client: Client, stream: str) -> bytes:
+    js = client.jetstream()
+    last_sequence = (await js.stream_info(stream)).state.last_seq
+    messages = [await js.get_msg(stream, sequence) for sequence in range(1, last_sequence + 1)]
+    return b"\n".join((message.data or b"") + str(message.headers).encode() for message in messages)
+
+
+async def destroy(client: Client, person: str = PERSON) -> None:
+    await client.jetstream().publish(f"key.{person}", b"")
+
+
+async def last_of(log: EventLog) -> StoredEvent:
+    last = await log.last(call_facts_filter(CALL.call_id))
+    assert last
+    return last
+
+
+async def call_of(log: EventLog) -> Any:
+    last = await log.last(call_state_filter(CALL.call_id))
+    assert last
+    assert isinstance(last.event, CallDecision)
+    return last.event.call
+
+
+async def test_no_personal_data_of_an_event_is_readable_in_the_stream(log: EventLog, bus_client: Client) -> None:
+    created = await log.append(call_created(CALL))
+    events: list[Event] = [
+        heard(),
+        ReplyGenerated(
+            call_id=CALL.call_id,
+            attempt=1,
+            turn=1,
+            text=f"Confirma. {WORDS}",
+            sentences=2,
+            last_sentence=WORDS,
+            model="m",
+            latency_seconds=1,
+            tool_calls=(ToolCall(name="note", arguments={"doctor": "Ferrán"}),),
+        ),
+        ConversationEnded(
+            call_id=CALL.call_id,
+            attempt=1,
+            turn=1,
+            disposition=Disposition.CONFIRMED,
+            summary=WORDS,
+            fields={"doctor": "Ferrán"},
+        ),
+    ]
+    for event in events:
+        await log.append(event, cause=created.envelope)
+
+    stored = await stored_bytes(bus_client, CALLS.name)
+    assert [secret for secret in SECRETS if secret.encode() in stored] == []
+    assert b"Ferr" not in stored.replace(b"\\u00e1", b"")
+    assert (await log.read([call_state_filter(CALL.call_id)]))[0].event == created.event
+    assert [one.event for one in await log.read([call_facts_filter(CALL.call_id)])] == events
+    assert (await last_of(log)).envelope.person == PERSON
+
+
+async def test_a_reader_without_keys_sees_which_fields_were_given(log: EventLog, log_without_keys: EventLog) -> None:
+    cause = (await log.append(call_created(CALL))).envelope
+    reply = ReplyGenerated(
+        call_id=CALL.call_id, attempt=1, turn=1, text=WORDS, sentences=1, model="m", latency_seconds=1
+    )
+    await log.append(reply, cause=cause)
+    hidden = (await last_of(log_without_keys)).event
+    assert hidden == reply.model_copy(update={"text": HIDDEN})
+    await log.append(reply.model_copy(update={"last_sentence": WORDS}), cause=cause)
+    hidden = (await last_of(log_without_keys)).event
+    assert hidden == reply.model_copy(update={"text": HIDDEN, "last_sentence": HIDDEN})
+    call = await call_of(log_without_keys)
+    hidden_fields = {"phone_number": HIDDEN, "script_template": HIDDEN, "variables": {}, "metadata": {}}
+    assert call == CALL.model_copy(update=hidden_fields)
+
+
+async def test_a_call_that_was_read_without_keys_cannot_be_appended(log: EventLog, log_without_keys: EventLog) -> None:
+    await log.append(call_created(CALL))
+    with pytest.raises(ValueError, match="without the key"):
+        await log.append(call_created(await call_of(log_without_keys)))
+
+
+async def test_a_process_without_keys_does_not_store_personal_data(log_without_keys: EventLog) -> None:
+    with pytest.raises(RuntimeError, match="has no keys"):
+        await log_without_keys.append(call_created(CALL))
+
+
+async def test_processes_that_make_a_key_at_once_use_the_same(bus_client: Client, nats_url: str) -> None:
+    clients = [await nats.connect(nats_url) for _ in range(4)]
+    try:
+        async with asyncio.timeout(30), keyring_of(bus_client) as reader:
+            logs = []
+            for client in clients:
+                keyring = Keyring(client, MasterKey(MASTER_KEY))  # it follows no changes
+                logs.append(EventLog(client, CALLS.name, source="test", keyring=keyring))
+            await asyncio.gather(*(log.append(call_created(CALL)) for log in logs))
+            log = EventLog(bus_client, CALLS.name, source="test", keyring=reader)
+            events = await log.read([call_state_filter(CALL.call_id)])
+            assert [one.event for one in events] == 4 * [call_created(CALL)]
+    finally:
+        for client in clients:
+            await client.close()
+    assert (await bus_client.jetstream().stream_info(KEYS.name)).state.messages == 2  # the person's and the checked one
+
+
+async def test_a_second_append_about_a_person_reads_no_key(log: EventLog, bus_client: Client) -> None:
+    created = await log.append(call_created(CALL))
+    requests: list[str] = []
+
+    async def note(message: Msg) -> None:
+        requests.append(message.subject)
+
+    for subject in (f"$JS.API.DIRECT.GET.{KEYS.name}", f"$JS.API.STREAM.MSG.GET.{KEYS.name}", *KEYS.subjects):
+        await bus_client.subscribe(subject, cb=note)
+    await log.append(heard(), cause=created.envelope)
+    await last_of(log)
+    await bus_client.flush()
+    assert requests == []
+
+
+async def test_what_was_sealed_under_a_destroyed_key_is_erased_for_every_reader(
+    log: EventLog, bus_client: Client, nats_url: str
+) -> None:
+    created = await log.append(call_created(CALL))
+    await log.append(heard(), cause=created.envelope)
+    await destroy(bus_client)
+    await bus_client.flush()
+    other = await nats.connect(nats_url)
+    try:
+        async with asyncio.timeout(30), keyring_of(other) as keyring:
+            for reader in (log, EventLog(other, CALLS.name, source="test", keyring=keyring)):
+                assert (await last_of(reader)).event == heard(ERASED)
+                assert (await call_of(reader)).phone_number == ERASED
+    finally:
+        await other.close()
+
+
+async def test_events_of_a_forgotten_person_make_no_new_key(log: EventLog, bus_client: Client) -> None:
+    created = await log.append(call_created(CALL))
+    await destroy(bus_client)
+    await bus_client.flush()
+    await log.append(heard(), cause=created.envelope)
+    ended = status_changed(await call_of(log), previous=CallStatus.PENDING)
+    await log.append(ended, cause=created.envelope)
+    assert WORDS.encode() not in await stored_bytes(bus_client, CALLS.name)
+    assert (await last_of(log)).event == heard(ERASED)
+    assert (await call_of(log)) == ended.call
+    key = await bus_client.jetstream().get_last_msg(KEYS.name, f"key.{PERSON}")
+    assert not key.data
+
+
+async def test_a_new_request_of_a_forgotten_person_has_a_new_key_and_the_old_events_stay_erased(
+    log: EventLog, bus_client: Client
+) -> None:
+    created = await log.append(call_created(CALL))
+    await log.append(heard(), cause=created.envelope)
+    await destroy(bus_client)
+    await bus_client.flush()
+    await log.append(call_created(CALL))
+    assert (await call_of(log)) == CALL
+    assert (await last_of(log)).event == heard(ERASED)
+
+
+async def test_another_master_key_is_refused(keyring: Keyring, bus_client: Client) -> None:
+    with pytest.raises(WrongMasterKey, match="another MASTER_KEY"):
+        async with keyring_of(bus_client, bytes(32)):
+            pass
+
+
+@pytest.mark.parametrize("header", [PERSON, OTHER_PERSON, "*", "a b", ""])
+async def test_a_body_that_nobody_sealed_is_unreadable_or_erased(
+    log: EventLog, bus_client: Client, header: str
+) -> None:
+    await log.append(call_created(CALL))
+    body = heard().body()[:-1] + b',"sealed":"' + b64encode(b"forged") + b'"}'
+    await bus_client.jetstream().publish(heard().subject, body, headers={"ce-person": header})
+    assert (await last_of(log)).event == heard(ERASED if header else WORDS)
+    forged = await stored_bytes(bus_client, CALLS.name)
+    sealed = forged.split(b'"sealed":"')[1].split(b'"')[0]
+    body = heard().body()[:-1] + b',"sealed":"' + sealed + b'"}'  # it was sealed as part of another event
+    await bus_client.jetstream().publish(heard().subject, body, headers={"ce-person": PERSON})
+    with pytest.raises(UnreadableEvent):
+        await last_of(log)
+
+
+async def test_a_request_is_sealed_and_a_change_too(bus_client: Client, keyring: Keyring) -> None:
+    requests = EventLog(bus_client, REQUESTS.name, source="test", keyring=keyring)
+    fields = {
+        "campaign_id": "c",
+        "contact_id": "1",
+        "phone_number": NUMBER,
+        "script_template": "Hola {{name}}.",
+        "variables": {"name": "Ana"},
+    }
+    requested = CallRequested.model_validate(fields)
+    change = CallChangeRequested(call_id=CALL.call_id, variables={"name": "Ferrán"})
+    await requests.append(requested, person=PERSON)
+    await requests.append(change, person=PERSON)
+    stored = await stored_bytes(bus_client, REQUESTS.name)
+    assert [secret for secret in SECRETS if secret.encode() in stored] == []
+    assert (await requests.read([CallRequested.subjects()]))[0].event == requested
+    assert (await requests.read([change.subject]))[0].event == change
+    without_keys = EventLog(bus_client, REQUESTS.name, source="test")
+    hidden = (await without_keys.read([CallRequested.subjects()]))[0].event
+    assert isinstance(hidden, CallRequested)
+    assert hidden.phone_number == HIDDEN
+    hidden = (await without_keys.read([change.subject]))[0].event
+    assert isinstance(hidden, CallChangeRequested)
+    assert hidden.changes() == {"variables": {}}
+
+
+async def test_events_of_older_builds_stay_readable(log: EventLog, log_without_keys: EventLog) -> None:
+    former = CALL.model_copy(update={"number_digest": None})
+    await log_without_keys.append(call_created(former))
+    await log_without_keys.append(heard(), cause=Envelope.of(id="1", source="edge", time=CALL.created_at))
+    assert await call_of(log) == former
+    assert (await last_of(log)).event == heard()
