@@ -69,6 +69,7 @@ async def test_a_waiting_call_shows_its_public_fields(api: httpx.AsyncClient, wa
         "retry_policy": None,
         "goal": None,
         "max_attempts": None,
+        "max_attempts_per_day": None,
         "voicemail": None,
         "voicemail_delivery": None,
         "outcome_retries": {},
