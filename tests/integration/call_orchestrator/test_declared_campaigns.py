@@ -15,6 +15,7 @@ from tests.integration.call_orchestrator.conftest import (
     with_status,
 )
 
+from call_orchestrator.domain.timers import EARLY_TOLERANCE
 from chassis.event_log import EventLog
 from contracts import (
     AdmissionGranted,
@@ -94,12 +95,12 @@ async def test_calls_begin_at_the_begin_of_the_period_and_not_after_its_end(
         [first] = await until_dialing(calls, ids, 1)
         [grant] = await calls.read([AdmissionGranted.subjects()])
         assert grant.stored_at
-        assert grant.stored_at >= starts_at
+        assert grant.stored_at > starts_at - EARLY_TOLERANCE
         ends_at = datetime.now(UTC) + timedelta(seconds=1)
         await accept(bus_client, change(ends_at=ends_at, max_concurrent_calls=1))
 
         async def is_over() -> bool:
-            return datetime.now(UTC) > ends_at + timedelta(seconds=0.2)
+            return datetime.now(UTC) > ends_at + 2 * EARLY_TOLERANCE
 
         await until(is_over)
         await end(calls, first)

@@ -11,6 +11,8 @@ from contracts import AdmissionGranted, CampaignCreateRequested, CampaignStartRe
 
 LIMITS = {"max_concurrent_calls": 0, "twilio_calls_per_second": 100}
 CALLS_PER_MINUTE = 600
+CLOCK_ERROR = timedelta(seconds=0.5)
+"""The error of a replica's estimate of the server's time on a busy machine, beyond that in `MARGIN`."""
 INTERVAL = (timedelta(minutes=1) + MARGIN) / CALLS_PER_MINUTE
 
 
@@ -44,4 +46,4 @@ async def test_three_replicas_never_exceed_the_pace_and_other_campaigns_do_not_w
     assert len(await granted_at(calls, "other")) == len(others)
     for first, begin in enumerate(times):
         for last, end in enumerate(times[first:]):
-            assert end - begin >= last * INTERVAL - MARGIN
+            assert end - begin >= last * INTERVAL - MARGIN - CLOCK_ERROR

@@ -89,13 +89,14 @@ async def test_a_contact_is_refused_with_its_field_unless_it_can_be_called(
         await create(bus_client)
         not_allowed = await outcome_of(bus_client, contact("+34912345678"))
         accepted = await outcome_of(bus_client, contact(time_zone="America/Chicago"))
+        found = await added(waiting)
         await outcome_of(bus_client, CampaignFinishRequested(campaign_id="spring"))
         finished = await outcome_of(bus_client, contact())
     assert undeclared.reasons == ("campaign_id: no campaign was created with this id; create it first",)
     assert not_allowed.reasons[0].startswith("phone_number: numbers of the country ES are not called")
     assert accepted.accepted
     assert finished.reasons == ("campaign_id: the campaign is finished; create another one",)
-    assert [found.time_zone for found in await added(waiting)] == ["America/Chicago"]
+    assert [one.time_zone for one in found] == ["America/Chicago"]
 
 
 async def test_a_listed_number_is_no_contact(nats_url: str, bus_client: Client, waiting: EventLog) -> None:
