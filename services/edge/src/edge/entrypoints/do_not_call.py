@@ -123,7 +123,7 @@ async def import_numbers(request: Request) -> ImportedNumbers:
     name="number.unblock",
     response_model=DoNotCallNumber,
     response_description="The entries that remain",
-    responses={202: {"model": DoNotCallNumber, "description": "Stored, not yet decided"}, **problems(409)},
+    responses={202: {"model": DoNotCallNumber, "description": "Stored, not yet decided"}, **problems(404, 409)},
 )
 async def remove_number(
     request: Request, number_id: str, response: Response, campaign_id: OfCampaign = None
