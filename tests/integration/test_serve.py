@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,11 +22,13 @@ from tests.builders.secret_keys import TEST_KEYS
 
 from centralita.embedded.servers import nats_server
 from chassis import serve
+from chassis.keyring import Keyring
 from chassis.provision import provision
 from chassis.serve import Bus, ConnectionClosed, operations, run
-from chassis.settings import ServiceSettings
+from chassis.settings import SECRET_KEY_BYTES, ServiceSettings
 from contracts import Service
 from contracts.examples import EXAMPLES
+from sealing import MasterKey
 
 WAITING = """
 import asyncio
@@ -225,3 +228,13 @@ async def test_a_service_whose_connection_is_closed_for_good_ends_with_the_reaso
     with pytest.raises(ConnectionClosed, match=reason):
         await asyncio.wait_for(run(Service.VOICE, ServiceSettings(nats_url=nats_url), build), 30)
     await closing
+
+
+async def test_a_service_with_another_master_key_ends_with_a_reason(nats_url: str, bus_client: Client) -> None:
+    async with Keyring(bus_client, MasterKey(bytes(SECRET_KEY_BYTES))).is_current():
+        other = b64encode(bytes([1]) * SECRET_KEY_BYTES).decode()
+        service = await start(nats_url, MASTER_KEY=other)
+        async with asyncio.timeout(60):
+            _, errors = await service.communicate()
+    assert service.returncode == 2
+    assert errors.decode().splitlines()[-1].startswith("MASTER_KEY: the stored keys were wrapped under another")
