@@ -1,8 +1,11 @@
 """Contacts of declared campaigns become calls, on a real nats-server with several replicas."""
 
+import asyncio
 from datetime import UTC, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import nats
 import pytest
 from nats.aio.client import Client
 from tests.builders.policies import ANY_TIME_POLICY
@@ -11,10 +14,12 @@ from tests.integration.call_orchestrator.conftest import outcome_of, running, un
 from call_orchestrator.adapters.nats import contact_queue
 from call_orchestrator.adapters.nats.contact_queue import NatsContactQueue
 from call_orchestrator.application.contacts import MIN_AHEAD
+from centralita.embedded.servers import restartable_nats_server
 from centralita.replay.record import from_streams
 from centralita.replay.scope import Scope
 from centralita.replay.verifying import verify
 from chassis.event_log import EventLog
+from chassis.provision import provision
 from contracts import (
     Call,
     CallCreated,
@@ -206,6 +211,30 @@ async def test_contacts_that_a_dead_replica_had_taken_are_called_by_another_one(
         await accept(bus_client, START)
         await until(contacts.is_empty)
     assert sorted(call.contact_id for call in await created(calls)) == sorted(f"c-{n}" for n in range(0, 20, 2))
+
+
+async def test_the_contacts_that_wait_are_counted_after_the_server_was_killed(tmp_path: Path) -> None:
+    with restartable_nats_server(tmp_path) as server:
+        client = await nats.connect(server.url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
+        await provision(client.jetstream())
+        contacts, queue, zone_group = Contacts(client), NatsContactQueue(client), callee_of(number(0)).zone_group
+        await contacts.add(*range(0, 12, 2))
+        for taken in await queue.take("spring", zone_group, 6, 5.0):
+            await taken.acknowledge()
+        await until(contacts.is_empty)
+        server.kill()
+        await asyncio.to_thread(server.start)
+
+        async def is_connected() -> bool:
+            return client.is_connected
+
+        await until(is_connected)
+        await contacts.add(12, 14, 16)
+        assert await queue.count("spring") == 3
+        await queue.take("spring", zone_group, 1, 5.0)
+        assert await queue.count("spring") == 3
+        assert await queue.count("other") == 0
+        await client.close()
 
 
 async def test_only_groups_whose_hours_are_open_are_taken(

@@ -141,8 +141,8 @@ class ContactQueue(Protocol):
     async def take(self, campaign_id: str, zone_group: str, count: int, wait_seconds: float) -> list[TakenContact]:
         """Returns up to `count` contacts of a group. If there is none, waits this long for one."""
 
-    async def count(self, campaign_id: str, zone_groups: Iterable[str]) -> int:
-        """Returns how many contacts of these groups wait, delivered ones included."""
+    async def count(self, campaign_id: str) -> int:
+        """Returns how many contacts of the campaign wait, delivered ones included."""
 
     async def remove(self, campaign_id: str, zone_groups: Iterable[str]) -> None:
         """Removes the contacts and the groups of a campaign."""

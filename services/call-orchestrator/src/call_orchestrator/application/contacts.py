@@ -235,9 +235,7 @@ class ContactTaker:
         campaign, groups = last.event.campaign, list(self._groups[campaign_id])
         if not campaign.is_over(self._now()):
             return
-        if not isinstance(last.event, CampaignContactsExpired) and (
-            count := await self._queue.count(campaign_id, groups)
-        ):
+        if not isinstance(last.event, CampaignContactsExpired) and (count := await self._queue.count(campaign_id)):
             expired = CampaignContactsExpired(campaign=campaign, count=count, occurred_at=self._now())
             try:
                 await self._log.append(expired, guard=Guard(campaign_state_filter(campaign_id), last.sequence))
