@@ -24,6 +24,7 @@ class Report:
     refusals: int = 0
     outcomes: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
+    contacts: Counter[str] = field(default_factory=Counter)
     reconciliation: Reconciliation | None = None
     verification: Verification | None = None
     violations: dict[str, list[str]] = field(default_factory=dict)
@@ -48,6 +49,8 @@ class Report:
         table.add_row("outcomes of requests and commands received", str(self.outcomes))
         for name, count in sorted(self.statuses.items()):
             table.add_row(f"calls that are {name}", str(count))
+        for name, count in self.contacts.items():
+            table.add_row(f"contacts: {name}", str(count))
         if (result := self.reconciliation) is not None:
             attempts = f"{result.attempts}: {result.dials} + {result.refused} + {result.unsent}"
             table.add_row("attempts: dialled + refused + never sent", attempts)

@@ -1,4 +1,4 @@
-"""One chaos run: a campaign with commands, faults meanwhile, and the comparison of all records at the end."""
+"""One chaos run: campaigns with commands, faults meanwhile, and the comparison of all records at the end."""
 
 import asyncio
 import random
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from nats.aio.client import Client
-from tests.builders.policies import ANY_TIME_POLICY
-from tests.chaos import checks
+from tests.chaos import campaign_checks, campaigns, checks
+from tests.chaos.campaigns import Campaigns
 from tests.chaos.injection import USUAL_CALLBACK_FAULTS, Injector, until_answered
 from tests.chaos.report import Report
 from tests.chaos.schedule import draw_faults
@@ -21,6 +21,8 @@ from centralita.demo import faults as demo_faults
 from centralita.demo.documents import DATABASE, wait_until_projected
 from centralita.demo.reconciliation import reconcile
 from centralita.embedded.system import System
+from centralita.operations.rest_api import RestApi
+from centralita.replay.decisions import read_calling_policy
 from centralita.replay.rebuilding import rebuild
 from centralita.replay.record import export, from_streams
 from centralita.replay.scope import Scope
@@ -38,10 +40,13 @@ SETTINGS: Mapping[str, str] = {
     "MAX_CONCURRENT_CALLS": "40",
     "MAX_CALL_SECONDS": "60",
     "TWILIO_CALLS_PER_SECOND": str(SPEED),
+    "API_KEYS": campaigns.API_KEY,
 }
 REPLICAS = {"call-orchestrator": 2, "voice": 2}
 LOG_FILE = "log.jsonl.gz"
 """The exported log, for ``centralita replay show --file``."""
+RULES_FILE = "rules.csv"
+"""The calling rules of the run, in its folder."""
 MAX_OPEN_CALLS = 100
 """New calls are requested while fewer are open."""
 _MAX_FAULTS_AT_ONCE = 3
@@ -75,41 +80,57 @@ class ChaosRun:
                     self.system, admin, upstream, watcher, random.Random(f"{self.seed}:timers"), self.log_line
                 )
                 await injector.set_callback_faults(USUAL_CALLBACK_FAULTS)
-                await self._campaign(injector)
-                report.add("calls that did not settle", await self._settle(admin, upstream, watcher, settle_seconds))
+                declared = await self._campaigns(injector)
+                report.add("calls that did not settle", await self._settle(injector, declared, settle_seconds))
                 report.faults = injector.done
             report.duration_seconds = time.monotonic() - started_at
-            await self._compare(admin, upstream, report)
+            await self._compare(injector, declared, report)
         finally:
             await upstream.client.close()
             await admin.close()
         return report
 
-    async def _campaign(self, injector: Injector) -> None:
-        """Requests all calls; faults and commands happen meanwhile."""
+    async def _campaigns(self, injector: Injector) -> Campaigns:
+        """Requests all calls and adds all contacts; faults and commands happen meanwhile."""
         draw, upstream = random.Random(f"{self.seed}:requests"), injector.upstream
         faults = draw_faults(self.seed, self.faults, calls=self.calls, services=list(self.system.services))
-        at_once, running = asyncio.Semaphore(_MAX_FAULTS_AT_ONCE), set[asyncio.Task[None]]()
-        for number in range(self.calls):
-            while len(upstream.call_ids) - len(upstream.abandoned) - injector.watcher.ended >= MAX_OPEN_CALLS:
-                await asyncio.sleep(_POLL_SECONDS)
-            for fault in (fault for fault in faults if fault.after_requests == number):
-                await at_once.acquire()
-                task = asyncio.create_task(injector.inject(fault))
-                task.add_done_callback(lambda _: at_once.release())
-                running.add(task)
-            request = draw_request(draw, f"chaos{self.seed}", number)
-            upstream.request(request, draw_commands(draw, call_id_of(request.request_id or "")))
-            if draw.random() < _COMMANDS_PER_REQUEST:
-                upstream.command(draw_command(draw, draw.choice(upstream.call_ids[-_RECENT_CALLS:])))
-            await asyncio.sleep(draw.uniform(0, _MAX_PAUSE_SECONDS))
-        await asyncio.gather(*running)
+        at_once = asyncio.Semaphore(_MAX_FAULTS_AT_ONCE)
+        async with RestApi(self.system.edge_url, campaigns.API_KEY) as api, asyncio.TaskGroup() as tasks:
+            declared = self._declared(api, upstream, tasks)
+            declared.begin()
+            for number in range(self.calls):
+                while _requested(upstream, injector.watcher) - injector.watcher.ended >= MAX_OPEN_CALLS:
+                    await asyncio.sleep(_POLL_SECONDS)
+                for fault in (fault for fault in faults if fault.after_requests == number):
+                    await at_once.acquire()
+                    tasks.create_task(injector.inject(fault)).add_done_callback(lambda _: at_once.release())
+                declared.act(number / self.calls)
+                if draw.random() >= campaigns.SHARE or not await declared.add_contact():
+                    self._request(draw, upstream, number)
+                await asyncio.sleep(draw.uniform(0, _MAX_PAUSE_SECONDS))
+            declared.import_remaining()
+        return declared
 
-    async def _settle(self, admin: Client, upstream: Upstream, watcher: Watcher, seconds: float) -> list[str]:
+    def _declared(self, api: RestApi, upstream: Upstream, tasks: asyncio.TaskGroup) -> Campaigns:
+        control, draw = self.system.vendors.control, random.Random(f"{self.seed}:contacts")
+        assert control
+        return Campaigns(api, upstream, tasks, control, self.system.folder, draw, self.log_line)
+
+    def _request(self, draw: random.Random, upstream: Upstream, number: int) -> None:
+        request = draw_request(draw, f"chaos{self.seed}", number)
+        upstream.request(request, draw_commands(draw, call_id_of(request.request_id or "")))
+        if draw.random() < _COMMANDS_PER_REQUEST:
+            upstream.command(draw_command(draw, draw.choice(upstream.call_ids[-_RECENT_CALLS:])))
+
+    async def _settle(self, injector: Injector, declared: Campaigns, seconds: float) -> list[str]:
         """Waits until no call is open and no consumer has work; returns what is open after `seconds`."""
         deadline, calm_polls = time.monotonic() + seconds, 0
+        admin, upstream, watcher = injector.admin, injector.upstream, injector.watcher
         while calm_polls < _SETTLED_POLLS:
-            open_work = [*await self._open_work(admin), *_open_calls(upstream, watcher)]
+            declared.cancel_held(watcher.open_calls)
+            waiting = await until_answered(lambda: campaigns.waiting_contacts(admin))
+            open_work = [*await self._open_work(admin), *declared.open_contacts(waiting)]
+            open_work += _open_calls(upstream, watcher)
             calm_polls = 0 if open_work else calm_polls + 1
             if time.monotonic() > deadline:
                 return open_work
@@ -143,7 +164,8 @@ class ChaosRun:
                 return left
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def _compare(self, admin: Client, upstream: Upstream, report: Report) -> None:
+    async def _compare(self, injector: Injector, declared: Campaigns, report: Report) -> None:
+        admin, upstream = injector.admin, injector.upstream
         await export(admin, self.system.folder / LOG_FILE)
         record = await from_streams(admin, Scope())
         log = checks.Log(record)
@@ -166,8 +188,22 @@ class ChaosRun:
         report.add("provider calls of two attempts", checks.shared_provider_calls(log))
         report.add("early timers obeyed", checks.early_timers(log))
         report.add("dead letters", [str(one.dead_letter) async for one in read_dead_letters(admin)])
-        report.verification = await verify(record, calling_policy=ANY_TIME_POLICY)
+        await self._compare_campaigns(log, injector, declared, report)
+        policy = read_calling_policy(self.system.folder / RULES_FILE)
+        report.verification = await verify(record, calling_policy=policy)
         report.add("drifts", (f"{one.call_id}: {one.reason}" for one in report.verification.drifts))
+
+    async def _compare_campaigns(
+        self, log: checks.Log, injector: Injector, declared: Campaigns, report: Report
+    ) -> None:
+        listed_at, waiting = injector.watcher.listed_at, await campaigns.waiting_contacts(injector.admin)
+        cap = campaign_checks.Cap(campaigns.CAPPED_REGION, campaigns.MAX_CAPPED_DIALS)
+        report.contacts = campaign_checks.counts(log, declared.added, waiting, listed_at)
+        report.add("contacts lost", campaign_checks.lost_contacts(log, declared.added, waiting))
+        report.add("contacts called twice", campaign_checks.contacts_called_twice(log))
+        report.add("dials against the policy", campaign_checks.dials_against_the_policy(log, listed_at, cap))
+        report.add("dials while paused", campaign_checks.dials_while_paused(log))
+        report.add("opt-outs without an entry", campaign_checks.opt_outs_without_an_entry(log, listed_at))
 
     async def _compare_records(self, admin: Client, existing: list[UUID], report: Report) -> None:
         result = report.reconciliation = await reconcile(admin, self.system, existing)
@@ -175,6 +211,11 @@ class ChaosRun:
         report.add("differences of log, ledger and MongoDB", result.problems)
         rebuilt = await rebuild(admin, self.system.mongo_url, DATABASE, check=True)
         report.add("documents that a rebuild changes", rebuilt.different)
+
+
+def _requested(upstream: Upstream, watcher: Watcher) -> int:
+    """Returns how many calls were requested or created for contacts. Abandoned requests lead to no call."""
+    return len(upstream.call_ids) - len(upstream.abandoned) + watcher.calls_of_contacts
 
 
 def _open_calls(upstream: Upstream, watcher: Watcher) -> list[str]:

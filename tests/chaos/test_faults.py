@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from tests.chaos.run import BEHAVIOURS, REPLICAS, SETTINGS, SPEED, ChaosRun
+from tests.chaos.campaigns import RULES
+from tests.chaos.run import BEHAVIOURS, REPLICAS, RULES_FILE, SETTINGS, SPEED, ChaosRun
 
 from centralita.embedded.system import running
 
@@ -49,13 +50,15 @@ async def test_all_records_agree_after_a_campaign_with_faults(
     with capsys.disabled():
         console = Console(stderr=True, width=120, soft_wrap=True, highlight=False)
         console.print(f"\nCALLS={CALLS} FAULTS={FAULTS} SEED={SEED}; the logs are in {tmp_path}")
+        rules = tmp_path / RULES_FILE
+        rules.write_text(RULES)
         async with running(
             tmp_path,
             environment={"PATH": "/usr/bin:/bin"},
             seed=SEED,
             speed=SPEED,
             behaviours=BEHAVIOURS,
-            settings=SETTINGS,
+            settings={**SETTINGS, "CALLING_RULES": str(rules)},
             replicas=REPLICAS,
             environments={WRONG_CLOCK: faketime or {}},
         ) as system:

@@ -22,6 +22,7 @@ from contracts import (
     CallRequested,
     CallRetryRequested,
     CommandOutcome,
+    ContactRequested,
     Event,
     call_id_of,
 )
@@ -91,6 +92,10 @@ class Upstream:
     def command(self, command: Command) -> None:
         """Sends a command."""
         self._publish(f"command-{len(self.sent)}", command, command.call_id)
+
+    def add_contact(self, message_id: str, request: ContactRequested, call_id: UUID) -> None:
+        """Requests to add a contact to its campaign. `call_id`: that of its call, if it has one later."""
+        self._publish(message_id, request, call_id)
 
     def _publish(self, message_id: str, event: Event, call_id: UUID) -> None:
         sent = self.sent[message_id] = Sent(event, call_id)

@@ -1,17 +1,19 @@
-"""The newest snapshot of every call, read from the log while faults happen."""
+"""The newest snapshot of every call, and when numbers were listed, read while faults happen."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from nats.aio.client import Client
 
 from chassis.stream_reader import decoded, follow
-from contracts import Call, CallDecision
+from contracts import Call, CallDecision, NumberChanged
 from contracts.filters import call_state_filter
-from contracts.streams import CALLS
+from contracts.number_state import NumberState
+from contracts.streams import CALLS, NUMBERS, Stream
 
 
 @dataclass
@@ -22,6 +24,9 @@ class Watcher:
     """
 
     call_ids: set[UUID] = field(default_factory=set)
+    calls_of_contacts: int = 0
+    listed_at: dict[str, datetime] = field(default_factory=dict)
+    """When the server stored the state of a number that lists it, by the digest of the number; at the latest."""
     _open: dict[UUID, Call] = field(default_factory=dict)
 
     @property
@@ -36,29 +41,40 @@ class Watcher:
 
     def add(self, call: Call) -> None:
         """Adds the newest snapshot of a call."""
+        is_new = call.call_id not in self.call_ids
+        self.calls_of_contacts += is_new and call.request_id == f"{call.campaign_id}:{call.contact_id}"
         self.call_ids.add(call.call_id)
         self._open.pop(call.call_id, None)
         if not call.status.is_final:
             self._open[call.call_id] = call
 
+    def add_number(self, number: NumberState, stored_at: datetime) -> None:
+        """Adds a state of a number."""
+        if number.is_listed:
+            self.listed_at.setdefault(number.number_digest, stored_at)
+
 
 @asynccontextmanager
 async def watching(client: Client) -> AsyncIterator[Watcher]:
-    """Follows the log during the block; it survives restarts of the server."""
+    """Follows the log and the numbers during the block; it survives restarts of the server."""
     watcher = Watcher()
 
-    async def record() -> None:
-        following = follow(client, CALLS, [call_state_filter("*")], start_sequence=1)
-        async with aclosing(decoded(following, CALLS)) as batches:
+    async def record(stream: Stream, subjects: str) -> None:
+        following = follow(client, stream, [subjects], start_sequence=1)
+        async with aclosing(decoded(following, stream)) as batches:
             async for batch in batches:
                 for stored in batch:
                     if isinstance(stored.event, CallDecision):
                         watcher.add(stored.event.call)
+                    elif isinstance(stored.event, NumberChanged):
+                        watcher.add_number(stored.event.number, stored.envelope.time)
 
-    task = asyncio.create_task(record())
+    followed = ((CALLS, call_state_filter("*")), (NUMBERS, NumberChanged.subjects()))
+    tasks = [asyncio.create_task(record(stream, subjects)) for stream, subjects in followed]
     try:
         yield watcher
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
