@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.commands import MAX_CANCEL_SECONDS, QUEUED, cancel_times
+from bench.contacts import MAX_RATIO, ContactFigures, connected
 from bench.edge import (
     FORM_OF_A_MEGABYTE,
     LARGEST_FORM,
@@ -48,6 +49,8 @@ from conversation.domain.sentences import sentences_of
 ROUNDS = 7
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 SIZE = 400
+CONTACTS = 2_000
+"""Contacts of one round; `python -m bench.contacts` measures files of 10,000 and 1,000,000."""
 POLICY = Policy(
     call_timeout=timedelta(seconds=30),
     max_retries=3,
@@ -197,6 +200,20 @@ async def measure_cancel(url: str, table: Table) -> None:
     row(table, name, "the same cancel while nothing is queued", await cancel_times(url), size=1)
 
 
+async def measure_contacts(url: str, table: Table) -> None:
+    """Compares an import of contacts, and its dry run, with their unavoidable parts."""
+    client = await connected(url)
+    figures = ContactFigures(client)
+    dry = await compare(lambda: figures.import_file(CONTACTS, is_dry_run=True), lambda: figures.look_up(CONTACTS))
+    row(table, "a contact in a dry run", "parsing, and the look-up of number and zone", dry, CONTACTS)
+    imported = await compare(
+        lambda: figures.import_file(CONTACTS, is_dry_run=False), lambda: figures.look_up_and_publish(CONTACTS)
+    )
+    name = f"a contact in an import (at most {MAX_RATIO} times)"
+    row(table, name, "parsing, look-up and a publish by nats-py", imported, CONTACTS)
+    await client.close()
+
+
 async def main() -> None:
     """Runs all measurements and prints the table."""
     table = Table(
@@ -210,6 +227,8 @@ async def main() -> None:
             await measure_log(url, mongo_url, table)
     with tempfile.TemporaryDirectory() as folder, nats_server(Path(folder)) as url:
         await measure_cancel(url, table)
+    with tempfile.TemporaryDirectory() as folder, nats_server(Path(folder)) as url:
+        await measure_contacts(url, table)
     await measure_memory(table)
     await measure_edge(table)
     Console().print(table)

@@ -1,5 +1,6 @@
 """The limits of the texts of a request, which name the field and the remedy."""
 
+import unicodedata
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -109,3 +110,10 @@ def test_a_stored_request_beyond_these_limits_is_still_readable() -> None:
     )
 
     assert decode("call.requested", request.model_dump_json().encode()) == request
+
+
+def test_each_character_that_is_not_printable_is_refused_in_a_value_but_the_joiners() -> None:
+    refused = {code for code in range(0x3100) if variable_refusals({"name": f"a{chr(code)}b"})}
+    invisible = {code for code in range(0x3100) if not chr(code).isprintable()}
+    spaces = {code for code in invisible if unicodedata.category(chr(code)) == "Zs"}
+    assert refused == invisible - spaces - {0x200C, 0x200D}

@@ -50,8 +50,13 @@ class Callee:
     @property
     def zone_group(self) -> str:
         """Identifies country, regions and zones: 12 hex digits of a digest. The same calling hours apply to a group."""
-        values = "|".join((self.country, " ".join(self.regions), " ".join(self.zones)))
-        return sha256(values.encode()).hexdigest()[:12]
+        return _zone_group(self)
+
+
+@lru_cache(maxsize=1024)
+def _zone_group(callee: Callee) -> str:
+    values = "|".join((callee.country, " ".join(callee.regions), " ".join(callee.zones)))
+    return sha256(values.encode()).hexdigest()[:12]
 
 
 @lru_cache(maxsize=256)

@@ -48,7 +48,7 @@ class ContactScript:
 def waiting_contact(request: ContactRequested, callee: Callee, digests: NumberDigests, now: datetime) -> ContactAdded:
     """Returns the contact of a request, which is in the group of `callee`. Without an id, it has that of its number."""
     digest = digests.of(request.phone_number)
-    return ContactAdded.model_construct(
+    return ContactAdded(
         campaign_id=request.campaign_id,
         zone_group=callee.zone_group,
         number_digest=digest,

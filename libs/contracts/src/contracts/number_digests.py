@@ -1,6 +1,5 @@
 """A digest stands for a telephone number wherever the number itself must not appear, such as in a subject."""
 
-import hashlib
 import hmac
 
 DIGEST_BYTES = 16
@@ -18,4 +17,4 @@ class NumberDigests:
 
     def of(self, number: str) -> str:
         """Returns 32 hexadecimal digits that identify a number in E.164: HMAC-SHA256 (RFC 2104), its first half."""
-        return hmac.digest(self._secret, number.encode(), hashlib.sha256)[:DIGEST_BYTES].hex()
+        return hmac.digest(self._secret, number.encode(), "sha256")[:DIGEST_BYTES].hex()

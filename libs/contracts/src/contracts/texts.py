@@ -41,6 +41,8 @@ def variable_refusals(variables: Mapping[str, str] | None) -> list[str]:
         elif len(value) > MAX_VALUE_CHARACTERS:
             limit = f"at most {MAX_VALUE_CHARACTERS} are accepted; shorten it"
             refusals.append(f"variables: {name} has {len(value)} characters; {limit}")
+        elif value.isprintable():  # so it has no character of the categories below; most values end here
+            continue
         elif _has_controls(value):
             refusals.append(f"variables: {name} has a line break or a control character; write it as one plain line")
         elif _has_invisible(value):
