@@ -77,10 +77,8 @@ class MinuteScan:
         dialed_at: list[datetime],
     ) -> datetime | None:
         """Returns the first permitted instant: `at`, or a whole minute after it; or the end of a cap."""
-        country, regions, zones = place
-        regions = regions or tuple(
-            region for of, region in sorted(self.named_regions | {(country, "")}) if of == country
-        )
+        country, _, zones = place
+        regions = self._regions(place)
         instant = self._after_caps(country, regions, purpose, at, dialed_at)
         latest = instant + SEARCH
         clocks = [ZoneInfo(zone) for zone in zones]
@@ -89,6 +87,26 @@ class MinuteScan:
                 return instant
             instant = instant.replace(second=0, microsecond=0) + MINUTE
         return None
+
+    def is_permitted(
+        self,
+        place: tuple[str, tuple[str, ...], tuple[str, ...]],
+        purpose: str | None,
+        at: datetime,
+        weekly: list[tuple[str, str, str]] | None,
+        dialed_at: list[datetime],
+    ) -> bool:
+        """Returns whether the instant is permitted."""
+        country, _, zones = place
+        regions = self._regions(place)
+        return self._after_caps(country, regions, purpose, at, dialed_at) == at and all(
+            self._is_open(country, regions, purpose, at.astimezone(ZoneInfo(zone)), weekly) for zone in zones
+        )
+
+    def _regions(self, place: tuple[str, tuple[str, ...], tuple[str, ...]]) -> tuple[str, ...]:
+        """Returns the regions of a place; without any, all regions of its country that the rules name."""
+        country, regions, _ = place
+        return regions or tuple(region for of, region in sorted(self.named_regions | {(country, "")}) if of == country)
 
     def _bound(self, country: str, region: str, purpose: str | None) -> list[list[Row]]:
         return [
