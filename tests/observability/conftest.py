@@ -1,6 +1,7 @@
 """One small campaign, observed by traces, logs and, where it is installed, Prometheus."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +12,16 @@ import httpx
 import nats
 import pytest
 from nats.aio.client import Client
+from pydantic import SecretStr
 
 from centralita.demo.campaign import requests
 from centralita.demo.documents import wait_until_projected
 from centralita.embedded.system import running
 from centralita.monitoring.prometheus import INSTALLED, prometheus, series, stored_queries
 from centralita.monitoring.spans import TraceReceiver, receive_traces
-from chassis.event_log import EventLog
+from chassis.event_log import EventLog, StoredEvent
+from chassis.keyring import Keyring
+from chassis.settings import key_bytes
 from contracts import (
     AudioRequested,
     CallRequested,
@@ -29,6 +33,7 @@ from contracts import (
 )
 from contracts.filters import call_filters
 from contracts.streams import CALLS
+from sealing import MasterKey
 
 CALLS_MADE = 6
 SCRAPES_AFTER = 3.0
@@ -82,7 +87,7 @@ async def _observe(folder: Path) -> Observed:
             for request in observed.requests:
                 await client.jetstream().publish(CallRequested.event_name, request.model_dump_json().encode())
             await wait_until_projected(system.mongo_url, observed.call_ids, timeout=60)
-            await _read_events(client, observed)
+            await _read_events(client, system.master_key, observed)
             if http:
                 await asyncio.sleep(SCRAPES_AFTER)
                 await _query_all(http, observed)
@@ -97,12 +102,17 @@ async def _query_all(http: httpx.AsyncClient, observed: Observed) -> None:
     observed.rules = [rule for group in answer.json()["data"]["groups"] for rule in group["rules"]]
 
 
-async def _read_events(client: Client, observed: Observed) -> None:
-    log = EventLog(client, CALLS.name, source="test")
-    for call_id in observed.call_ids:
-        for stored in await log.read(call_filters(call_id)):
-            match stored.event:
-                case AudioRequested() | SpeechHeard() | ReplyGenerated() as event if event.text:
-                    observed.spoken.add(event.text)
-                case TelephonyStatusReported() as event:
-                    observed.reports.setdefault((call_id, event.attempt), []).append(event.status)
+async def _read_events(client: Client, master_key: str, observed: Observed) -> None:
+    async with Keyring(client, MasterKey(key_bytes(SecretStr(master_key)))).is_current() as keyring:
+        log = EventLog(client, CALLS.name, source="test", keyring=keyring)
+        for call_id in observed.call_ids:
+            _note(call_id, await log.read(call_filters(call_id)), observed)
+
+
+def _note(call_id: UUID, events: Sequence[StoredEvent], observed: Observed) -> None:
+    for stored in events:
+        match stored.event:
+            case AudioRequested() | SpeechHeard() | ReplyGenerated() as event if event.text:
+                observed.spoken.add(event.text)
+            case TelephonyStatusReported() as event:
+                observed.reports.setdefault((call_id, event.attempt), []).append(event.status)
