@@ -19,6 +19,7 @@ from nats.aio.client import Client
 from centralita.demo.campaign import publish, requests
 from centralita.demo.documents import DATABASE, wait_until_projected
 from centralita.embedded.credentials import Credentials, without_credentials
+from centralita.embedded.secret_keys import secret_keys
 from centralita.embedded.servers import mongo_server, nats_server
 from centralita.embedded.system import System, running
 from contracts import call_id_of
@@ -90,6 +91,7 @@ def _run_commands(system: System, folder: Path, campaign: Campaign) -> None:
     settings = {
         **here,
         **system.vendors.environment,
+        **secret_keys(folder, NOTHING),
         "MONGO_URL": system.mongo_url,
         "APP_BASE_URL": system.urls["edge"],
         "MEDIA_BASE_URL": system.urls["voice"],

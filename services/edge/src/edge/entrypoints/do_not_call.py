@@ -3,7 +3,7 @@
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import Query, Request, Response
+from fastapi import Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.convertors import StringConvertor, register_url_convertor
@@ -28,6 +28,7 @@ register_url_convertor("digest", _DigestConvertor())
 read_router = create_router(ReadRoute, "/do-not-call", "Do not call")
 act_router = create_router(CreateRoute, "/do-not-call", "Do not call")
 
+NumberId = Annotated[str, Path(min_length=32, max_length=32, description="`id` of the number: its digest")]
 OfCampaign = Annotated[CampaignId | None, Query(description="left out: the list of all campaigns")]
 
 
@@ -126,7 +127,7 @@ async def import_numbers(request: Request) -> ImportedNumbers:
     responses={202: {"model": DoNotCallNumber, "description": "Stored, not yet decided"}, **problems(404, 409)},
 )
 async def remove_number(
-    request: Request, number_id: str, response: Response, campaign_id: OfCampaign = None
+    request: Request, number_id: NumberId, response: Response, campaign_id: OfCampaign = None
 ) -> DoNotCallNumber:
     """Removes the entry of all campaigns, or that of one. An opt-out is an entry of all campaigns."""
     after, is_decided = await _acts(request).remove(key_of(request), number_id, campaign_id)
