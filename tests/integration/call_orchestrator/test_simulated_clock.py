@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from nats.aio.client import Client
+from tests.builders.numbers import number_for
 from tests.integration.call_orchestrator.conftest import Ask, call_of, outcome_of, running, until, until_dialing
 from tests.integration.call_orchestrator.test_timers import schedules
 
@@ -30,7 +31,7 @@ def a_request(request_id: str, scheduled_at: datetime) -> CallRequested:
         request_id=request_id,
         campaign_id="spring",
         contact_id="c-1",
-        phone_number="+12125550123",
+        phone_number=number_for(request_id),
         script_template="Hello.",
         language="en",
         scheduled_at=scheduled_at,
