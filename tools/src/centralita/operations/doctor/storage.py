@@ -7,7 +7,7 @@ from nats.js.errors import NotFoundError
 from centralita.operations.doctor.checks import Finding, ok, skipped, warning
 from centralita.operations.doctor.limits import AREA
 from contracts.buckets import ANSWERS, CLIPS, DIALS
-from contracts.streams import AUDIT, CALLS, CONTACTS, DEAD_LETTERS, MEGABYTE, NUMBERS, QUEUE, REQUESTS, SCHEDULES
+from contracts.streams import AUDIT, CALLS, CONTACTS, DEAD_LETTERS, KEYS, MEGABYTE, NUMBERS, QUEUE, REQUESTS, SCHEDULES
 
 NEARLY_FULL = 0.8
 _ARCHIVE = "archive ended calls (`centralita archive`, LOG_RETENTION_DAYS)"
@@ -22,6 +22,7 @@ REMEDIES = {
     NUMBERS: "it has one message for each number that was dialled lately or is listed; give nats-server a larger disk",
     DEAD_LETTERS: "resend or drop dead letters: `centralita dead-letters list`",
     AUDIT: "export it (`GET /api/v1/audit`), raise AUDIT_MAX_MEGABYTES and run `python -m chassis.provision`",
+    KEYS: "it has one message for each person who was called; give nats-server a larger disk",
     CLIPS.stream: _EXPIRES,
     ANSWERS.stream: _EXPIRES,
     DIALS.stream: _EXPIRES,
