@@ -48,6 +48,7 @@ async def running(nats_url: str, count: int, **settings: object) -> AsyncIterato
             bus = await connect_bus(Service.ORCHESTRATOR, nats_url)
             await stack.enter_async_context(build(Settings.model_validate(settings), bus))
             stack.push_async_callback(bus.broker.stop)
+            stack.push_async_callback(bus.before_drain.aclose)
             await bus.broker.start()
         yield
 

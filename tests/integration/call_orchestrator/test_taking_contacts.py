@@ -14,12 +14,15 @@ from tests.integration.call_orchestrator.conftest import outcome_of, running, un
 from call_orchestrator.adapters.nats import contact_queue
 from call_orchestrator.adapters.nats.contact_queue import NatsContactQueue
 from call_orchestrator.application.contacts import MIN_AHEAD
+from call_orchestrator.composition import build
+from call_orchestrator.settings import Settings
 from centralita.embedded.servers import restartable_nats_server
 from centralita.replay.record import from_streams
 from centralita.replay.scope import Scope
 from centralita.replay.verifying import verify
 from chassis.event_log import EventLog
 from chassis.provision import provision
+from chassis.serve import connect_bus
 from contracts import (
     Call,
     CallCreated,
@@ -32,6 +35,7 @@ from contracts import (
     ContactRefused,
     ContactRequested,
     RequestedTerms,
+    Service,
 )
 from contracts.callees import callee_of
 from contracts.contacts import group_of, waiting_contact
@@ -257,3 +261,20 @@ async def test_only_groups_whose_hours_are_open_are_taken(
         await until(are_called)
     assert await contacts.waiting() == 2
     assert {call.time_zone for call in await created(calls)} == {open_zone}
+
+
+async def test_a_replica_that_stops_takes_no_further_contact(
+    nats_url: str, bus_client: Client, calls: EventLog, contacts: Contacts
+) -> None:
+    bus = await connect_bus(Service.ORCHESTRATOR, nats_url)
+    async with build(Settings.model_validate(LIMITS), bus):
+        await bus.broker.start()
+        await accept(bus_client, CREATE, START)
+        await contacts.add(0)
+        await until(contacts.is_empty)
+        await bus.before_drain.aclose()
+        await contacts.add(2)
+        await asyncio.sleep(1)  # a pull that waited would have taken it
+        assert await contacts.waiting() == 1
+        await bus.broker.stop()
+    assert len(await created(calls)) == 1

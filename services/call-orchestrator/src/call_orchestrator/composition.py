@@ -106,5 +106,6 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         admission = Admission(
             slots, open_campaigns, log, queue, feeds, clock.now, mapping=mapping, on_change=taker.note_change
         )
+        bus.before_drain.push_async_callback(taker.stop)
         async with admission.running(), taker.running():
             yield Starlette(routes=operations(bus.client))

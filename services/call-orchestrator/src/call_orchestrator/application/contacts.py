@@ -99,6 +99,7 @@ class ContactTaker:
         self._created: dict[str, tuple[str, float]] = {}
         """The new calls that may not be among the waiting ones yet: campaign and time of creation."""
         self._changed = asyncio.Event()
+        self._is_stopping = False
 
     def note_change(self) -> None:
         """Considers all campaigns again: slots, waiting calls or campaigns have changed."""
@@ -108,12 +109,14 @@ class ContactTaker:
     async def running(self) -> AsyncIterator[None]:
         """Takes contacts while the block runs."""
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(self._stop)
+            stack.push_async_callback(self.stop)
             for part in (self._follow_groups, self._consider_all):
                 await stack.enter_async_context(run_in_background(_run_forever(part)))
             yield
 
-    async def _stop(self) -> None:
+    async def stop(self) -> None:
+        """Takes no further contacts. A drain of the connection would wait for pulls that wait for a contact."""
+        self._is_stopping = True
         for task in list(self._pulls.values()):
             await cancel_until_done(task)
 
@@ -145,7 +148,7 @@ class ContactTaker:
         opens_at: datetime | None = None
         for zone_group, callee in self._groups[campaign.campaign_id].items():
             group = (campaign.campaign_id, zone_group)
-            if group in self._pulls:
+            if group in self._pulls or self._is_stopping:
                 continue
             permission = self._permission(campaign, callee)
             if isinstance(permission, PutOff):

@@ -22,7 +22,8 @@ REMEDIES = {
     NUMBERS: "it has one message for each number that was dialled lately or is listed; give nats-server a larger disk",
     DEAD_LETTERS: "resend or drop dead letters: `centralita dead-letters list`",
     AUDIT: "export it (`GET /api/v1/audit`), raise AUDIT_MAX_MEGABYTES and run `python -m chassis.provision`",
-    KEYS: "it has one message for each person who was called; give nats-server a larger disk",
+    KEYS: "it has one message for each person who was called; raise its size in contracts.streams and run "
+    "`python -m chassis.provision`",
     CLIPS.stream: _EXPIRES,
     ANSWERS.stream: _EXPIRES,
     DIALS.stream: _EXPIRES,
