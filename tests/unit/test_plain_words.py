@@ -1,4 +1,4 @@
-"""Phrases are recognized whatever the case, the accents and the punctuation of a transcript."""
+"""Phrases are recognized with any case, accents and punctuation of a transcript."""
 
 import pytest
 

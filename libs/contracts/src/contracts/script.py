@@ -49,7 +49,7 @@ def template_size_refusals(template: str) -> list[str]:
 
 
 def accepts_all_values(template: str) -> bool:
-    """Whether the script is short enough and has a greeting, whatever acceptable values its variables have."""
+    """Whether the script is short enough and has a greeting with any acceptable values of its variables."""
     max_bytes = (
         len(template.encode()) + len(_PLACEHOLDER.findall(template)) * MAX_VALUE_CHARACTERS * _MAX_CHARACTER_BYTES
     )

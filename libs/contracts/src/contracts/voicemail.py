@@ -50,7 +50,7 @@ class RequestedVoicemail(BaseModel):
         return message
 
     def refusals(self) -> list[str]:
-        """Returns why the message is refused, whatever its variables; empty if it is acceptable."""
+        """Returns why the message is refused with any variables; empty if it is acceptable."""
         return template_refusals(self.message, _FIELD)
 
 

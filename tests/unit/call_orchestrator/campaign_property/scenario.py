@@ -17,7 +17,7 @@ Place = tuple[str, tuple[str, ...], tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody with a telephone. `place`: where the person may be; the code under test derives it from the number."""
+    """A person with a telephone. `place`: where the person may be; the code under test derives it from the number."""
 
     number: str
     place: Place
