@@ -10,7 +10,8 @@ from centralita.operations.masking import mask_numbers
 from centralita.replay.messages import EVENT_FILTERS, Message, event_filters_of, stores_subject
 from centralita.replay.scope import Scope, call_of, campaign_of, parse_call_id
 from contracts import call_id_of
-from contracts.examples import CALL_ID, CAMPAIGN_ID, EXAMPLES
+from contracts.campaign_examples import CAMPAIGN_ID
+from contracts.examples import CALL_ID, EXAMPLES
 
 NOW = datetime(2026, 3, 2, 15, tzinfo=UTC)
 

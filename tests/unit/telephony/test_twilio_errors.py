@@ -3,7 +3,7 @@
 import pytest
 
 from telephony.dial_failures import FailureClass
-from telephony.twilio import classify_failure
+from telephony.twilio_errors import classify_failure
 
 FINAL_FOR_THE_NUMBER = (21201, 21202, 21211, 21214, 21217, 13223, 13224)
 BLOCKED = (21216, 13225)

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from contracts.call import Call, Permission
-from contracts.callees import callee_of
-from contracts.campaign import Campaign
-from contracts.campaign_terms import RequestedTerms
+from contracts.campaign_examples import CAMPAIGN_EXAMPLES, CAMPAIGN_ID, CONTACT_ID
 from contracts.event import Event
 from contracts.events.admissions import AdmissionGranted, AdmissionReleased, QueueJoined
 from contracts.events.audio import AudioFailed, AudioReady, AudioRequested, SentenceAudio
@@ -24,16 +22,6 @@ from contracts.events.calls import (
     CallSettlementRequested,
     CallStatusChanged,
 )
-from contracts.events.campaigns import (
-    CampaignChanged,
-    CampaignContactsExpired,
-    CampaignCreated,
-    CampaignFinished,
-    CampaignPaused,
-    CampaignResumed,
-    CampaignStarted,
-)
-from contracts.events.contacts import ContactAdded, ContactGroupAdded, ContactRefused
 from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard, ToolCall
 from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.requests import (
@@ -41,17 +29,10 @@ from contracts.events.requests import (
     CallChangeRequested,
     CallRequested,
     CallRetryRequested,
-    CampaignChangeRequested,
-    CampaignCreateRequested,
-    CampaignFinishRequested,
-    CampaignPauseRequested,
-    CampaignResumeRequested,
-    CampaignStartRequested,
-    ContactRequested,
 )
 from contracts.events.telephony import AnswerClassified, MessageReported, PersonRecognized, TelephonyStatusReported
 from contracts.events.timers import TimerDue
-from contracts.number_examples import NUMBER_EXAMPLES
+from contracts.number_examples import NUMBER_EXAMPLES, PHONE_NUMBER
 from contracts.values import call_id_of
 from contracts.vocabulary import (
     AnsweredBy,
@@ -66,7 +47,6 @@ from contracts.voicemail import VoicemailPolicy
 
 REQUEST_ID = "appointment-1027"
 CALL_ID = call_id_of(REQUEST_ID)
-CAMPAIGN_ID = "reminders"
 _PROVIDER_CALL_ID = "CA" + "0" * 32
 _CREATED = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 _DIALED = _CREATED + timedelta(seconds=1)
@@ -76,8 +56,8 @@ CALL = Call(
     call_id=CALL_ID,
     request_id=REQUEST_ID,
     campaign_id=CAMPAIGN_ID,
-    contact_id="contact-88",
-    phone_number="+12125550123",
+    contact_id=CONTACT_ID,
+    phone_number=PHONE_NUMBER,
     script_template="Hola {{name}}, le llamamos de la clínica.\n\nConfirma la cita de mañana a las diez.",
     variables={"name": "Ana"},
     language="es",
@@ -94,7 +74,6 @@ CALL = Call(
     status_changed_at=_CREATED,
 )
 """The call when it was created."""
-_CALLEE = callee_of(CALL.phone_number)
 
 _DIALING = CALL.model_copy(
     update={
@@ -142,18 +121,6 @@ _PUT_OFF = CALL.model_copy(
     }
 )
 
-_PAUSED = Campaign(campaign_id=CAMPAIGN_ID).paused(_CREATED, "public holiday")
-_RESUMED = _CREATED + timedelta(days=1)
-_TERMS = RequestedTerms(
-    name="Appointment reminders",
-    starts_at=_CREATED + timedelta(hours=1),
-    ends_at=_CREATED + timedelta(days=30),
-    max_concurrent_calls=5,
-)
-_FEWER = RequestedTerms(name="Appointment reminders", max_concurrent_calls=2)
-_DRAFT = Campaign(campaign_id=CAMPAIGN_ID).created(_CREATED, _TERMS.stored())
-_STARTED = _DRAFT.started(_CREATED)
-
 _ALL: tuple[Event, ...] = (
     CallRequested(
         request_id=REQUEST_ID,
@@ -168,12 +135,6 @@ _ALL: tuple[Event, ...] = (
     CallCancelRequested(call_id=CALL_ID),
     CallRetryRequested(call_id=CALL_ID),
     CallChangeRequested(call_id=CALL_ID, scheduled_at=_CREATED + timedelta(hours=2), max_retries=1),
-    CampaignPauseRequested(campaign_id=CAMPAIGN_ID, reason="public holiday"),
-    CampaignResumeRequested(campaign_id=CAMPAIGN_ID),
-    CampaignCreateRequested(campaign_id=CAMPAIGN_ID, terms=_TERMS),
-    CampaignChangeRequested(campaign_id=CAMPAIGN_ID, terms=_FEWER),
-    CampaignStartRequested(campaign_id=CAMPAIGN_ID),
-    CampaignFinishRequested(campaign_id=CAMPAIGN_ID),
     CallCreated(call=CALL, occurred_at=_CREATED),
     CallDue(call=_QUEUED, occurred_at=_CREATED),
     CallPutOff(call=_PUT_OFF, occurred_at=_CREATED),
@@ -271,42 +232,7 @@ _ALL: tuple[Event, ...] = (
         fields={"time": "10:00"},
         goodbye_seconds=2.5,
     ),
-    CampaignPaused(campaign=_PAUSED, occurred_at=_CREATED),
-    CampaignResumed(campaign=_PAUSED.resumed(_RESUMED), occurred_at=_RESUMED),
-    CampaignCreated(campaign=_DRAFT, occurred_at=_CREATED),
-    CampaignChanged(campaign=_STARTED.changed(_FEWER.stored()), occurred_at=_RESUMED),
-    CampaignStarted(campaign=_STARTED, occurred_at=_CREATED),
-    CampaignFinished(campaign=_STARTED.finished(_RESUMED), occurred_at=_RESUMED),
-    CampaignContactsExpired(campaign=_STARTED.finished(_RESUMED), occurred_at=_RESUMED, count=188),
-    ContactRequested(
-        campaign_id=CAMPAIGN_ID,
-        contact_id=CALL.contact_id,
-        phone_number=CALL.phone_number,
-        variables={"name": "Ana García", "time": "10:00"},
-    ),
-    ContactAdded(
-        campaign_id=CAMPAIGN_ID,
-        zone_group=_CALLEE.zone_group,
-        number_digest="6f1c7a0b9d2e4f58a3b1c6d7e8f90a12",
-        contact_id=CALL.contact_id,
-        phone_number=CALL.phone_number,
-        variables={"name": "Ana García", "time": "10:00"},
-        created_at=_CREATED,
-    ),
-    ContactGroupAdded(
-        campaign_id=CAMPAIGN_ID,
-        zone_group=_CALLEE.zone_group,
-        country=_CALLEE.country,
-        regions=_CALLEE.regions,
-        zones=_CALLEE.zones,
-    ),
-    ContactRefused(
-        call_id=call_id_of("reminders:contact-89"),
-        campaign_id=CAMPAIGN_ID,
-        contact_id="contact-89",
-        reason="script_template asks for name: give it in variables",
-        refused_at=_CREATED,
-    ),
+    *CAMPAIGN_EXAMPLES,
     *NUMBER_EXAMPLES,
     TimerDue(call_id=CALL_ID, deadline_at=_DIALED + timedelta(seconds=60)),
 )

@@ -23,14 +23,13 @@ from contracts import (
 from edge.application.acts import Acts
 from edge.application.bulk_retry import Cursor, RetriedPage
 from edge.application.campaigns import Campaign
+from edge.entrypoints.campaign_resources import NewCampaign, Pause
 from edge.entrypoints.openapi import problems
 from edge.entrypoints.resources import (
     CallChange,
     CallResource,
     CallSelection,
     InitiatedCall,
-    NewCampaign,
-    Pause,
     StoredCancel,
 )
 from edge.entrypoints.scopes import CAMPAIGN, PREFIX, ActRoute, CreateRoute, create_router, key_of

@@ -14,8 +14,9 @@ from contracts.values import RequestId
 from edge.application.acts import Acts
 from edge.application.calls import Calls
 from edge.application.dialogue import DialogueService
+from edge.entrypoints.campaign_resources import CallMetrics
 from edge.entrypoints.openapi import problems
-from edge.entrypoints.resources import CallAccepted, CallMetrics, CallResource, DecisionResource, EventResource, Message
+from edge.entrypoints.resources import CallAccepted, CallResource, DecisionResource, EventResource, Message
 from edge.entrypoints.scopes import PREFIX, CallRoute, CreateRoute, ReadRoute, create_router, key_of
 
 read_router = create_router(ReadRoute, "/calls", "Calls")

@@ -7,8 +7,8 @@ from fastapi import Request
 from contracts import CampaignId
 from edge.application.calls import Calls
 from edge.application.campaigns import Campaigns
+from edge.entrypoints.campaign_resources import CallMetrics, CampaignResource
 from edge.entrypoints.openapi import problems
-from edge.entrypoints.resources import CallMetrics, CampaignResource
 from edge.entrypoints.scopes import CAMPAIGN, ReadRoute, create_router
 
 read_router = create_router(ReadRoute, "/campaigns", "Campaigns")

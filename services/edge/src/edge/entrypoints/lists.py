@@ -14,7 +14,7 @@ from contracts import CallListQuery, CallStatus, CampaignId, CampaignStatus, Con
 from contracts.instants import Instant
 from contracts.queries import MAX_LIST, ListedCall, ListedCampaign
 from edge.application.lists import Lists, parse_call_cursor, parse_campaign_cursor
-from edge.entrypoints.resources import CallMetrics
+from edge.entrypoints.campaign_resources import CallMetrics
 from edge.entrypoints.scopes import PREFIX, CampaignListRoute, ReadRoute, create_router, key_of
 
 calls_router = create_router(ReadRoute, "/calls", "Calls")

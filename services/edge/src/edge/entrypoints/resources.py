@@ -1,4 +1,4 @@
-"""The shapes of the REST API: what it returns, and the bodies that are not events of the contracts."""
+"""The shapes of the REST API for calls: what it returns, and the bodies that are not events of the contracts."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -15,22 +15,16 @@ from contracts import (
     CallCommandRefused,
     CallDecision,
     CallStatus,
-    CampaignCreateRequested,
-    CampaignId,
-    CampaignStatistics,
     Disposition,
     Purpose,
-    RequestedTerms,
     RetryableStatus,
     VoicemailDelivery,
     VoicemailPolicy,
 )
 from contracts.call import Permission
-from contracts.events.requests import PauseReason
 from contracts.queries import MAX_PAGE
 from contracts.retry_policy import RetryPolicy
 from edge.application.calls import CallDetails, call_in
-from edge.application.campaigns import Campaign
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _CURSOR = rf"^{_UUID}\.{_UUID}$"
@@ -164,25 +158,6 @@ class CallChange(CallChangeRequested):
         return CallChangeRequested(call_id=call_id, **self.changes())
 
 
-class Pause(BaseModel):
-    """Why a campaign is paused."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    reason: PauseReason | None = Field(default=None, description="shown with the campaign")
-
-
-class NewCampaign(RequestedTerms):
-    """A campaign to create: its id and its terms."""
-
-    campaign_id: CampaignId
-
-    def command(self) -> CampaignCreateRequested:
-        """Returns the command that creates it."""
-        terms = RequestedTerms.model_validate(self.model_dump(exclude={"campaign_id"}))
-        return CampaignCreateRequested(campaign_id=self.campaign_id, terms=terms)
-
-
 class CallSelection(BaseModel):
     """Which calls of a campaign to retry, and how many of them with this request."""
 
@@ -201,41 +176,6 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     message: Annotated[str, StringConstraints(min_length=1, max_length=2_000, strip_whitespace=True)]
-
-
-class CallMetrics(BaseModel):
-    """A campaign's calls, counted by result."""
-
-    campaign_id: str | None = Field(description="null: all campaigns")
-    total_calls: int
-    completed_calls: int
-    failed_calls: int
-    no_answer_calls: int
-    busy_calls: int
-    avg_duration: float = Field(description="average talk time in seconds of completed calls with a known duration")
-    contacts_refused: int = Field(description="contacts whose call was not created")
-    contacts_expired: int = Field(description="contacts that still waited when the campaign was over")
-
-    @classmethod
-    def of(cls, statistics: CampaignStatistics) -> "CallMetrics":
-        """Returns the public form of a campaign's counters."""
-        return cls(
-            campaign_id=statistics.campaign_id,
-            total_calls=statistics.total,
-            completed_calls=statistics.completed,
-            failed_calls=statistics.failed,
-            no_answer_calls=statistics.no_answer,
-            busy_calls=statistics.busy,
-            avg_duration=statistics.average_duration_seconds,
-            contacts_refused=statistics.contacts_refused,
-            contacts_expired=statistics.contacts_expired,
-        )
-
-
-class CampaignResource(Campaign):
-    """A campaign and the counters of its calls."""
-
-    calls: CallMetrics
 
 
 class DecisionResource(BaseModel):

@@ -1,7 +1,7 @@
 """Twilio's Calls API through the official SDK: dial, redirect, hang up, look up.
 
 This module adds what the SDK lacks: a deadline for every request, exactly one request per dial, the meaning of each
-answer. Webhook URLs, statuses and error classes are those of `telephony.twilio`.
+answer. Webhook URLs and statuses are those of `telephony.twilio`, error classes those of `telephony.twilio_errors`.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from contracts import PhoneNumber
 from providers import Failure, Provider, Request, RequestFailed
 from telephony import twilio as wire
 from telephony.dial_failures import DialFailed, FailureClass
+from telephony.twilio_errors import classify_failure
 from voice.ports import DialOrder, ProviderCall
 
 DEADLINE_SECONDS = 10.0
@@ -128,7 +129,7 @@ def _record_outcome(request: Request, path: str, response: Response) -> None:
 def _concerns_account(path: str, status: int, code: int | None) -> bool:
     """Returns whether a refusal concerns the account. A 404 on the list of calls does; a 404 on one call does not."""
     is_missing_call = status == _NOT_FOUND and not path.endswith(_LIST_OF_CALLS)
-    return not is_missing_call and wire.classify_failure(status, code) is FailureClass.ACCOUNT
+    return not is_missing_call and classify_failure(status, code) is FailureClass.ACCOUNT
 
 
 def _code_in(body: str) -> int | None:
@@ -249,7 +250,7 @@ def _dial_failed(error: Exception) -> DialFailed:
     if status is None:
         return DialFailed(FailureClass.UNKNOWN, f"no answer: {type(error).__name__}")
     reason = f"HTTP {status}" if code is None else f"HTTP {status}, error {code}"
-    return DialFailed(wire.classify_failure(status, code), reason, code=code)
+    return DialFailed(classify_failure(status, code), reason, code=code)
 
 
 def _status_and_code(error: Exception) -> tuple[int | None, int | None]:
