@@ -316,9 +316,10 @@ class Oracle:
     def _check_waiting(self, at: datetime) -> None:
         """Nothing has waited longer than `settle` until `at` for something that it had."""
         for campaign_id, since in self.grantable_since.items():
-            campaign = self.states(campaign_id, at, timedelta())[-1]
+            history = self.campaigns[campaign_id]
+            changed_at, campaign = history[-1] if history else (since, None)
             terms = campaign.terms if campaign else None
-            begin, end = since, at
+            begin, end = max(since, changed_at), at  # what was before a change is checked with the terms of that time
             if terms and terms.starts_at:
                 begin = max(begin, terms.starts_at)
             if terms and terms.ends_at:

@@ -72,7 +72,7 @@ class Installation:
 
 
 class Replica:
-    """One process of the service. `tasks`: the messages that it handles now."""
+    """One process of the service. `tasks`: the messages that it handles now, in an order that is the same each time."""
 
     def __init__(self, system: "System") -> None:
         server, log, policy = system.server, system.log, system.installation.policy
@@ -92,7 +92,7 @@ class Replica:
             slots, campaigns, log, system.queue, feeds, server.now, on_change=self._taker.note_change
         )
         self._has_contacts = system.installation.has_contacts
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks: dict[asyncio.Task[None], None] = {}
         self._running = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
@@ -104,15 +104,16 @@ class Replica:
 
     def end_task(self, task: asyncio.Task[None]) -> None:
         """Forgets a task that has ended, and reports its error to the event loop."""
-        self.tasks.discard(task)
+        self.tasks.pop(task, None)
         if not task.cancelled() and (error := task.exception()):
             raise error
 
     async def stop(self) -> None:
         """Stops in the middle of everything."""
-        for task in {self._running, *self.tasks}:
+        tasks = [self._running, *self.tasks]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(self._running, *self.tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class System:
@@ -186,7 +187,7 @@ class System:
     def _begin(self, stored: StoredEvent[Any], handle: Callable[[Replica, StoredEvent[Any]], Awaitable[None]]) -> None:
         replica = self.server.random.choice(self.replicas)
         task = asyncio.get_running_loop().create_task(self._handle(replica, stored, handle))
-        replica.tasks.add(task)
+        replica.tasks[task] = None
         task.add_done_callback(replica.end_task)
 
     async def _handle(
