@@ -233,8 +233,8 @@ def kill_at(step: str, patch: pytest.MonkeyPatch) -> None:
         "manifest": (archiver, "write_archive_manifest", 2),
         "first metadata": (archiver._Run, "_set_metadata", 1),
         "second metadata": (archiver._Run, "_set_metadata", 2),
-        "first deletion": (removal, "_delete", 1),
-        "later deletion": (removal, "_delete", 4),
+        "first deletion": (removal, "delete_message", 1),
+        "later deletion": (removal, "delete_message", 4),
         "removed": (archiver, "write_archive_manifest", 3),
         "scan": (archiver._Run, "_select", 2),
     }[step]

@@ -16,6 +16,7 @@ from nats.js.errors import BadRequestError, NotFoundError
 from centralita.replay.import_headers import TARGETS, imported_sequences
 from centralita.replay.messages import STREAMS
 from chassis.dead_letters import referenced_sequences
+from chassis.deletion import delete_message
 
 _MAX_CONCURRENT_DELETIONS = 64
 _RETRY_SECONDS = 0.5
@@ -86,7 +87,7 @@ async def _remove(client: Client, stream: str, sequences: list[int]) -> None:
         return
     for first in range(0, len(sequences), _MAX_CONCURRENT_DELETIONS):
         batch = sequences[first : first + _MAX_CONCURRENT_DELETIONS]
-        await asyncio.gather(*(js.delete_msg(stream, sequence) for sequence in batch))
+        await asyncio.gather(*(delete_message(client, stream, sequence) for sequence in batch))
 
 
 async def wait_until_processed(js: JetStreamContext, stream: str) -> None:

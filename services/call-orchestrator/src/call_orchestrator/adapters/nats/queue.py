@@ -4,19 +4,16 @@ from contextlib import aclosing, suppress
 from uuid import UUID
 
 from nats.aio.client import Client
-from nats.js.errors import APIError
 
 from call_orchestrator.adapters.nats.requests import NatsRequests
+from chassis.deletion import delete_message
 from chassis.event_log import EventLog
-from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
+from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
 from chassis.stream_reader import last_sequence, read
 from chassis.unreadable import UnreadableEvent, UnreadableEvents
 from contracts import Call, CallCreated, CallDecision, CallStatus, Envelope, QueueJoined
 from contracts.filters import call_state_filter
 from contracts.streams import CALLS, QUEUE
-
-_ALREADY_DELETED = (10037, 10043, 10057)
-"""The server's error codes (``errors.json``) for a deleted message: on one node, in a cluster, and in a race."""
 
 
 class NatsQueue:
@@ -80,8 +77,4 @@ class NatsQueue:
 
     async def leave(self, queue_sequence: int) -> None:
         """Deletes the message of this sequence, if it exists. A newer message of the same call stays."""
-        try:
-            await retry_until_leader(lambda: self._js.delete_msg(QUEUE.name, queue_sequence))
-        except APIError as error:
-            if error.err_code not in _ALREADY_DELETED:
-                raise
+        await delete_message(self._client, QUEUE.name, queue_sequence)
