@@ -61,12 +61,13 @@ class LogWriter:
         self.call: Call | None = None
         self.waited = timedelta()
 
-    async def pass_deadline(self) -> CallDecision | None:
+    async def pass_deadline(self, *, is_campaign_finished: bool = False) -> CallDecision | None:
         """Adds the timer of the call at its deadline, and the decision on it."""
         assert self.call
         assert self.call.deadline_at
         self.waited = max(self.waited, self.call.deadline_at - STARTED_AT)
-        return await self.decide(TimerDue(call_id=CALL_ID, deadline_at=self.call.deadline_at))
+        timer = TimerDue(call_id=CALL_ID, deadline_at=self.call.deadline_at)
+        return await self.decide(timer, is_campaign_finished=is_campaign_finished)
 
     def add(self, event: Event, *, cause: Envelope | None = None, stream: str = CALLS.name) -> Message:
         number = len(self.messages) + 1
@@ -76,12 +77,17 @@ class LogWriter:
         self.messages.append(Message(stream, number, time, event.subject, envelope.headers(), body))
         return self.messages[-1]
 
-    async def decide(self, event: Event, *, stream: str = CALLS.name) -> CallDecision | None:
+    async def decide(
+        self, event: Event, *, stream: str = CALLS.name, is_campaign_finished: bool = False
+    ) -> CallDecision | None:
         """Adds an input and the decision on it, if there is one, and returns the decision."""
         message = self.add(event, stream=stream)
         stored = message.stored_event()
         campaign_events = [one.stored_event().event for one in self.messages if one.subject.startswith("campaign.")]
-        decision = decide_again(self.call, stored, policy_of(self.call, DAY, US), message.time, campaign_events)
+        policy, is_finished = policy_of(self.call, DAY, US), is_campaign_finished
+        decision = decide_again(
+            self.call, stored, policy, message.time, campaign_events, is_campaign_finished=is_finished
+        )
         if decision:
             self.add(decision, cause=stored.envelope)
             self.call = decision.call
@@ -344,3 +350,19 @@ async def test_a_request_without_a_call_is_a_doubt_unless_its_campaign_may_have_
         log.add(refused, stream=REQUESTS.name)
         assert len((await verify(log.record())).doubts) == doubts
         log.messages.remove(log.messages[-1])
+
+
+@pytest.mark.parametrize("knows_finish", [False, True])
+async def test_a_decision_after_the_finish_of_its_campaign_may_be_that_of_a_replica_that_did_not_know_it(
+    log: LogWriter, knows_finish: bool
+) -> None:
+    assert log.call
+    running = Campaign(campaign_id=log.call.campaign_id).created(STARTED_AT, CampaignTerms()).started(STARTED_AT)
+    finished = CampaignFinished(campaign=running.finished(STARTED_AT), occurred_at=STARTED_AT)
+    log.add(finished)
+    decided = await log.pass_deadline(is_campaign_finished=knows_finish)
+    assert decided
+    assert decided.call.status is (CallStatus.EXPIRED if knows_finish else CallStatus.PENDING)
+    assert (await verify(log.record())).drifts == ()
+    log.messages = [one for one in log.messages if not one.subject.startswith("campaign.")]
+    assert len((await verify(log.record())).drifts) == knows_finish

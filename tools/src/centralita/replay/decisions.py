@@ -5,6 +5,7 @@ The only module of the tools that runs a service's rules; it repeats none.
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -48,20 +49,24 @@ def decide_again(
     campaign_events: Iterable[Event] = (),
     campaign: CampaignTerms = NO_TERMS,
     permission: Permission | None = None,
+    *,
+    is_campaign_finished: bool = False,
 ) -> CallDecision | None:
     """Returns the decision on an input while the call is `before`; None if the input is ignored or refused.
 
     `campaign_events`: all of the call's campaign. Only a call that would expire needs them; later ones are ignored.
     `campaign`: the terms that were in force. `permission`: that of the recorded decision, which names what was known
-    about the number.
+    about the number. `is_campaign_finished`: as far as the replica knew.
     """
     if not isinstance(stored.event, DecidingEvent):
         raise TypeError(f"{stored.event.event_name} is not an input of the orchestrator")
     decided_input = call_input(stored.event, stored.envelope)
     number = number_use_of(permission) if permission else UNUSED
-    decision = decide_call(before, decided_input, policy, now, campaign=campaign, number=number)
-    if isinstance(decision, CallDecision) and decision.call.status is CallStatus.EXPIRED:
-        decision = decide_call(before, decided_input, policy, now, pauses_of(campaign_events), campaign, number)
+    decide = partial(decide_call, before, decided_input, policy, now, campaign=campaign, number=number)
+    decision = decide(is_campaign_finished=is_campaign_finished)
+    is_expired = isinstance(decision, CallDecision) and decision.call.status is CallStatus.EXPIRED
+    if is_expired and not is_campaign_finished:
+        decision = decide(pauses=pauses_of(campaign_events))
     return decision if isinstance(decision, CallDecision) else None
 
 

@@ -15,12 +15,15 @@ again later, in another state.
 
 A refused command is a decision, ``call.command_refused``; older builds recorded none. `Call.command_sequence` and
 `Call.granted_sequence` are not compared: they are positions in streams, which an import changes. Nor are fields that
-are sealed: verifying needs no key. Where a rule has
-changed, a decision of an older build is compared with its own rule (`centralita.replay.decisions.by_former_rules`).
+are sealed: verifying needs no key. Where a rule has changed, a decision of an older build is compared with its own
+rule (`centralita.replay.decisions.by_former_rules`).
 
 A decision that the calling policy delayed, permitted or refused carries the version of its rules. It is judged if that
 is the version here: give the file of ``CALLING_RULES`` if the installation had one. It also carries what was known
 about the number: the earlier dials that a cap counts, another call to the number, and its do-not-call entry.
+
+A replica may learn late that a campaign is finished, and older builds did not ask. So after the finish of its campaign,
+a decision may be the one of a finished or of an unfinished campaign.
 
 A call that was created from a contact is decided on what the call carries: the contact is no longer in its stream.
 
@@ -28,12 +31,13 @@ A call that was created from a contact is decided on what the call carries: the 
 range, these are also messages whose cause or decision may be outside the range. In the record of one call or of a time
 range, the pauses are missing: an expiry that they may have prevented is not judged. In the record of one call or
 campaign, other waiting calls are missing: a request that a full backlog may have refused is not judged. Nor is a
-may have been refused because its campaign was finished, or because its number was on a do-not-call list.
+request that may have been refused because its campaign was finished, or because its number was on a do-not-call list.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
 
 from call_orchestrator.domain.calling_policy import CallingPolicy
 from centralita.replay.call_history import CallHistory, Decision, Input, call_histories
@@ -41,37 +45,13 @@ from centralita.replay.comparison import Differences, differences_of
 from centralita.replay.decisions import (
     DIAL_WITHIN,
     by_former_rules,
-    country_called,
-    decide_again,
     is_refused_by_sealed_text,
-    policy_of,
     read_calling_policy,
     request_of_contact,
-    terms_in,
 )
-from centralita.replay.messages import Message
-from centralita.replay.record import Record
-from centralita.replay.split_record import SplitRecord
-from centralita.replay.waiting_calls import WaitingCalls
-from chassis.event_log import StoredEvent
-from contracts import (
-    Call,
-    CallCommandRefused,
-    CallCreated,
-    CallDecision,
-    CallStatus,
-    Campaign,
-    CampaignDecision,
-    CampaignTerms,
-    Disposition,
-    NumberBlockRequested,
-)
-from contracts.call import Permission
-from contracts.personal import HIDDEN
-from contracts.streams import CALLS, DUE_SOON, REQUESTS
-
-Recorded = Record | SplitRecord
-"""A recorded log, in memory or in files."""
+from centralita.replay.recorded_rules import Recorded, RecordedRules, read_rules
+from contracts import CallCommandRefused, CallCreated, CallDecision
+from contracts.streams import CALLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,56 +95,6 @@ class _Count:
         return tuple(sorted(self.drifts, key=lambda drift: (drift.stream, drift.sequence)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    """What a decision depends on beside the call and the input, as far as the record contains it."""
-
-    dial_within: timedelta
-    countries: frozenset[str]
-    calling_policy: CallingPolicy
-    campaign_events: Mapping[str, list[CampaignDecision]]
-    may_lack_campaigns: bool
-    """Whether events of campaigns may be missing."""
-    waiting: WaitingCalls | None
-    """None: the record lacks calls that may have waited."""
-    listed_numbers: frozenset[str]
-    """The numbers that were on a do-not-call list at some time; of sealed ones it is only known that there were any."""
-
-    def decide(
-        self,
-        before: Call | None,
-        stored: StoredEvent,
-        call: Call | None,
-        at: datetime,
-        *,
-        asks_policy: bool = True,
-        permission: Permission | None = None,
-    ) -> CallDecision | None:
-        calling_policy = self.calling_policy if asks_policy else None
-        policy = policy_of(call, self.dial_within, self.countries, calling_policy)
-        campaign_events = self.campaign_events.get(call.campaign_id, []) if call else []
-        return decide_again(before, stored, policy, at, campaign_events, terms_in(call), permission)
-
-    def is_uncertain(self, now: CallDecision | None) -> bool:
-        """Whether a pause that the record lacks may have prevented this expiry."""
-        return self.may_lack_campaigns and now is not None and now.call.status is CallStatus.EXPIRED
-
-    def may_be_refused(self, now: CallDecision, requested_at: datetime) -> bool:
-        """Whether a full backlog, a do-not-call list, or a finished or declared campaign may have prevented this call.
-
-        The log records no such refusal (ADR 33).
-        """
-        if not isinstance(now, CallCreated):
-            return False
-        campaign_events = self.campaign_events.get(now.call.campaign_id, [])
-        if self.may_lack_campaigns or any(_may_refuse(event.campaign) for event in campaign_events):
-            return True
-        if not self.listed_numbers.isdisjoint({now.call.phone_number, HIDDEN}):
-            return True
-        is_due = now.call.due_at is None or now.call.due_at <= now.occurred_at + DUE_SOON
-        return is_due and (self.waiting is None or self.waiting.may_be_full_after(requested_at))
-
-
 async def verify(
     record: Recorded,
     *,
@@ -176,7 +106,7 @@ async def verify(
 
     `calling_policy`: the shipped one by default. Decisions by another one are not judged.
     """
-    rules, total = _read_rules(record, dial_within, calling_policy or read_calling_policy())
+    rules, total = read_rules(record, dial_within, calling_policy or read_calling_policy())
     calls, decisions, ignored = 0, _Count(), _Count()
     for messages in record.parts():
         for history in call_histories(messages):
@@ -193,45 +123,8 @@ async def verify(
     return Verification(calls, decisions.judged, ignored.judged, unjudged, decisions.in_order(), ignored.in_order())
 
 
-def _read_rules(record: Recorded, dial_within: timedelta, calling_policy: CallingPolicy) -> tuple[_Rules, int]:
-    """Returns what decisions depend on beside their call, and the number of decisions on calls."""
-    countries: set[str] = set()
-    campaign_events: dict[str, list[CampaignDecision]] = {}
-    waiting, total, listed_numbers = WaitingCalls(), 0, set[str]()
-    for messages in record.parts():
-        for message in messages:
-            event = message.event() if _is_read(message) else None
-            if isinstance(event, CallDecision):
-                total += 1
-                if event.call.disposition is Disposition.OPT_OUT:
-                    listed_numbers.add(event.call.phone_number)
-                countries.add(country_called(event.call) or "")
-                waiting.add(event.call_id, message.time, is_waiting=event.call.is_queued)
-            elif isinstance(event, NumberBlockRequested):
-                listed_numbers.add(event.phone_number)
-            elif isinstance(event, CampaignDecision):
-                campaign_events.setdefault(event.campaign_id, []).append(event)
-    has_all_calls = record.scope.call_id is None and record.scope.campaign_id is None
-    rules = _Rules(
-        dial_within,
-        frozenset(countries),
-        calling_policy,
-        campaign_events,
-        may_lack_campaigns=record.scope.is_time_range or record.scope.call_id is not None,
-        waiting=waiting if has_all_calls else None,
-        listed_numbers=frozenset(listed_numbers),
-    )
-    return rules, total
-
-
-def _is_read(message: Message) -> bool:
-    if message.stream == REQUESTS.name:
-        return message.subject.startswith(f"{NumberBlockRequested.event_name}.")
-    return message.stream == CALLS.name and message.subject.startswith(("call.", "campaign."))
-
-
 async def _judge_decision(
-    history: CallHistory, index: int, record: Recorded, rules: _Rules
+    history: CallHistory, index: int, record: Recorded, rules: RecordedRules
 ) -> tuple[Drift | None, bool]:
     """Returns the drift of a decision, if any, and whether the decision could be judged."""
     recorded = history.decisions[index]
@@ -245,7 +138,8 @@ async def _judge_decision(
     call = recorded.event.call
     if call.permission and call.permission.policy_version != rules.calling_policy.version:
         return None, False
-    now = rules.decide(
+    decide = partial(
+        rules.decide,
         before,
         cause,
         call,
@@ -253,6 +147,11 @@ async def _judge_decision(
         permission=call.permission,
         asks_policy=call.permission is not None,  # if it did not ask, as in older builds, the dial was not delayed
     )
+    now = decide()
+    if rules.may_know_finish(call, recorded.event.occurred_at):
+        after_finish = decide(is_campaign_finished=True)
+        if after_finish and not differences_of(recorded, after_finish):
+            return None, True
     caused_by, name = cause.event.event_name, recorded.event.event_name
     if now is None:
         return _drift(recorded, f"{caused_by} led to {name}; now it leads to no decision"), True
@@ -264,7 +163,7 @@ async def _judge_decision(
 
 
 async def _judge_ignored(
-    history: CallHistory, ignored: Input, record: Recorded, rules: _Rules
+    history: CallHistory, ignored: Input, record: Recorded, rules: RecordedRules
 ) -> tuple[Drift | None, bool]:
     """Returns the doubt about an ignored input, if any, and whether the input could be judged."""
     message = ignored.message
@@ -283,10 +182,6 @@ async def _judge_ignored(
     name = ignored.stored.event.event_name
     reason = f"{name} led to no decision; now it leads to {now.event_name} ({now.call.status})"
     return Drift(history.call_id, message.stream, message.sequence, reason), True
-
-
-def _may_refuse(campaign: Campaign) -> bool:
-    return bool(campaign.finished_at) or campaign.terms not in (None, CampaignTerms())
 
 
 def _drift(recorded: Decision, reason: str, differences: Differences = ()) -> Drift:

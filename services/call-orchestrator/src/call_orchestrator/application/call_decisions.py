@@ -34,18 +34,20 @@ def decide_call(
     pauses: Pauses = NO_PAUSES,
     campaign: CampaignTerms = NO_TERMS,
     number: NumberUse = UNUSED,
+    *,
+    is_campaign_finished: bool = False,
 ) -> CallDecision | Ignored | Refused:
     """Returns the event that follows from an input, or why none does. `before`: the call, if it exists.
 
     A refused command of an existing call is an event, too: `CallCommandRefused`. `pauses`, those of the campaign, only
     prevent that the call expires. `campaign`: its terms, from which a new call takes what its request leaves out. They
     restrict when the call is dialled, except that a grant carries its own `DialTerms`. `number`: how its number is
-    used, if the input grants a slot.
+    used, if the input grants a slot. `is_campaign_finished`: as far as the replica knows.
     """
     if before is None:
         return _create(call_input, policy, now, campaign)
     dial_terms = campaign.dial_terms if call_input.dial_terms is None else call_input.dial_terms
-    decision = _decide(before, call_input, policy, now, pauses, dial_terms, number)
+    decision = _decide(before, call_input, policy, now, pauses, dial_terms, number, is_finished=is_campaign_finished)
     if isinstance(decision, Refused) and (command := call_input.command):
         refused = _at(before, call_input).model_copy(update={"permission": permission_of(decision, dial_terms)})
         return CallCommandRefused(
@@ -62,10 +64,17 @@ def _decide(
     pauses: Pauses,
     dial_terms: DialTerms,
     number: NumberUse,
+    *,
+    is_finished: bool,
 ) -> CallDecision | Ignored | Refused:
     command, call = call_input.command, _at(before, call_input)
     terms = terms_of(
-        _with_callee(before, command, policy), policy.dial_within, policy.calling_policy, dial_terms, number
+        _with_callee(before, command, policy),
+        policy.dial_within,
+        policy.calling_policy,
+        dial_terms,
+        number,
+        is_campaign_finished=is_finished,
     )
     decision = decide(state_of(before), call_input.input, terms, now, pauses)
     if isinstance(decision, Ignored | Refused):

@@ -192,10 +192,14 @@ class CallService:
         """Decides the input. Only a call that would expire needs the pauses of its campaign, read from the leader."""
         before, now = stored.call if stored else None, self._now()
         terms = await self._terms(before, call_input.request)
-        decision = decide_call(before, call_input, self._policy, now, campaign=terms, number=number)
+        is_finished = bool(before and self._campaigns and self._campaigns.is_finished(before.campaign_id))
+        decision = decide_call(
+            before, call_input, self._policy, now, campaign=terms, number=number, is_campaign_finished=is_finished
+        )
         if isinstance(decision, CallCreated):
             return await self._refusal(decision.call, call_input.sequence, now) or decision
-        if before and isinstance(decision, CallDecision) and decision.call.status is CallStatus.EXPIRED:
+        is_expired = isinstance(decision, CallDecision) and decision.call.status is CallStatus.EXPIRED
+        if before and is_expired and not is_finished:
             pauses = await load_pauses(self._log, before.campaign_id)
             return decide_call(before, call_input, self._policy, now, pauses, terms, number)
         return decision

@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from call_orchestrator.application.call_decisions import NO_SUCH_CALL, decide_call
-from call_orchestrator.application.call_inputs import call_input
+from call_orchestrator.application.call_inputs import CallInput, call_input
 from call_orchestrator.application.call_outcomes import MAX_CONFLICTS, accepted, refused, too_many_conflicts
 from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.effects import Effects
-from call_orchestrator.application.stored import StoredCall, append_decision, load_call, newest_of
-from call_orchestrator.domain.decisions import Refused
+from call_orchestrator.application.stored import StoredCall, append_decision, load_call, load_campaign, newest_of
+from call_orchestrator.domain.decisions import Ignored, Refused
 from call_orchestrator.ports import Log, Requests
 from chassis.event_log import Conflict, StoredEvent
 from chassis.retry_later import RetryLater
@@ -157,12 +157,22 @@ class CommandService:
         for command in commands:
             if command.envelope.id not in decided:
                 given = call_input(command.event, command.envelope, sequence=command.sequence)
-                terms = self._terms_of(stored.call.campaign_id)
-                decision = decide_call(stored.call, given, self._policy, self._now(), campaign=terms)
+                decision = await self._decision(stored.call, given)
                 assert isinstance(decision, CallDecision)  # noqa: S101  a command of an existing call is an event
                 stored = await append_decision(self._log, decision, stored, command.envelope)
                 decided.add(command.envelope.id)
         return stored
+
+    async def _decision(self, call: Call, given: CallInput) -> CallDecision | Ignored | Refused:
+        """Decides a command. Only a retry may begin another attempt, so only it asks whether the campaign is finished.
+
+        The leader has the answer.
+        """
+        is_finished = False
+        if isinstance(given.command, CallRetryRequested):
+            is_finished = bool((await load_campaign(self._log, call.campaign_id)).campaign.finished_at)
+        terms, now = self._terms_of(call.campaign_id), self._now()
+        return decide_call(call, given, self._policy, now, campaign=terms, is_campaign_finished=is_finished)
 
 
 def _decided_ids(history: Sequence[StoredEvent]) -> set[str | None]:

@@ -27,6 +27,8 @@ def terms_of(
     calling_policy: CallingPolicy | None = None,
     campaign: DialTerms = NO_DIAL_TERMS,
     number: NumberUse = UNUSED,
+    *,
+    is_campaign_finished: bool = False,
 ) -> Terms:
     """Returns the terms of the call. Without a `calling_policy`, it may be dialled at any time."""
     early = call.retry_policy.hung_up_early if call.retry_policy else None
@@ -54,6 +56,7 @@ def terms_of(
         dial_times=dial_times,
         goal=call.goal,
         message_time=_message_time(call),
+        is_campaign_finished=is_campaign_finished,
     )
 
 

@@ -67,6 +67,10 @@ class OpenCampaigns:
         """Returns the campaign as this replica knows it; None if it is finished, or neither created nor paused."""
         return self._known.get(campaign_id)
 
+    def is_finished(self, campaign_id: str) -> bool:
+        """Whether the campaign is finished, as this replica knows it."""
+        return campaign_id in self._finished
+
     def is_over(self, campaign_id: str) -> bool:
         """Whether the campaign is finished or its period is over."""
         campaign = self._known.get(campaign_id)

@@ -27,7 +27,7 @@ from call_orchestrator.domain.outcomes import conclude_after_hangup
 from call_orchestrator.domain.pauses import NO_PAUSES, Pauses
 from call_orchestrator.domain.states import Dialing, Ended, InProgress, Pending, Ringing, State, Terms, dials
 from call_orchestrator.domain.timers import outdated_or_early
-from call_orchestrator.domain.undialled import expiry_reason
+from call_orchestrator.domain.undialled import CAMPAIGN_FINISHED, expiry_reason
 from contracts.vocabulary import RETRYABLE_STATUSES, CallStatus, RefusalCode
 
 ANSWER_MARGIN = timedelta(seconds=20)
@@ -110,6 +110,8 @@ def _decide_pending(state: Pending, input: Input, terms: Terms, now: datetime, p
 def _queue_or_expire(state: Pending, timer: inputs.TimerDue, terms: Terms, now: datetime, pauses: Pauses) -> Decision:
     if ignored := outdated_or_early(timer, state.deadline_at, now):
         return ignored
+    if terms.is_campaign_finished:
+        return _end_with_campaign(state, now)
     waits_since, expires_at = _wait(state, terms)
     extended_at = pauses.extended(expires_at, waits_since=waits_since, now=now)
     if state.queue_expires_at is None:
@@ -146,6 +148,8 @@ def _begin_attempt(
     if now > pauses.extended(expires_at, waits_since=waits_since, now=now):
         return _expire(state, now)
     until, permission = dial_at(terms.dial_times, now)
+    if isinstance(permission, PutOff) and terms.is_campaign_finished:
+        return _end_with_campaign(state, now)
     if isinstance(permission, PutOff):
         return CallPutOff(state=_put_off(state, until, expires_at, now), permission=permission)
     if isinstance(permission, Forbidden):
@@ -172,6 +176,10 @@ def _put_off(state: Pending, until: datetime, expires_at: datetime, now: datetim
 
 def _expire(state: Pending, now: datetime) -> Decision:
     return CallStatusChanged(state=_end(CallStatus.EXPIRED, state, now), reason=expiry_reason(state.reason))
+
+
+def _end_with_campaign(state: Pending, now: datetime) -> Decision:
+    return CallStatusChanged(state=_end(CallStatus.EXPIRED, state, now), reason=CAMPAIGN_FINISHED)
 
 
 def _change(state: Pending, request: inputs.CallChangeRequested, terms: Terms, now: datetime) -> Decision:
@@ -226,6 +234,8 @@ def _decide_ended(state: Ended, input: Input, terms: Terms, now: datetime) -> De
 def _retry(state: Ended, terms: Terms, now: datetime) -> Decision:
     if state.status not in RETRYABLE_STATUSES:
         return Refused(f"a call that is {state.status} is not dialled again")
+    if terms.is_campaign_finished:
+        return Refused("campaign_id: the campaign is finished, and its calls are not dialled; create another one")
     if dials(state) > terms.max_retries:
         reason = f"max_retries: dialled {dials(state)} times, max_retries is {terms.max_retries}"
         return Refused(reason, RefusalCode.RETRIES_EXHAUSTED)

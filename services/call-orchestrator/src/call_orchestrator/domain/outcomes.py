@@ -111,8 +111,8 @@ def _talk_time(state: Live, outcome: Outcome, now: datetime) -> timedelta | None
 
 
 def _retry_delay(state: Live, outcome: RetryOutcome, terms: Terms) -> timedelta | None:
-    """Returns the delay of the next retry; None if no retry remains."""
-    if dials(state) > terms.max_retries:
+    """Returns the delay of the next retry; None if no retry remains, or if its campaign is finished."""
+    if terms.is_campaign_finished or dials(state) > terms.max_retries:
         return None
     if rule := terms.retry_rules.get(outcome):
         return rule.next_delay(state.retries.get(outcome, 0))

@@ -40,6 +40,8 @@ class Terms:
     goal: Disposition | None = None
     """The disposition that the campaign is for; None: a call with any disposition is complete."""
     message_time: timedelta | None = None
+    is_campaign_finished: bool = False
+    """Whether the campaign is finished: then no attempt begins any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,9 @@ MAX_FINAL_PAUSE = timedelta(hours=1)
 _MAX_DOUBLINGS = 20
 
 
+CAMPAIGN_FINISHED = "its campaign is finished"
+
+
 def expiry_reason(reason: str | None) -> str:
     """Returns why a call expired; `reason`: why its last attempt was undialled, if it was."""
     return "it could not be dialled in time" + (f": {reason}" if reason else "")
@@ -28,8 +31,10 @@ def put_off(state: Dialing, reason: str, terms: Terms, now: datetime, pauses: Pa
     undialled_attempts, due_at = state.undialled_attempts + 1, now + pause(state.undialled_in_a_row, terms.retry_delay)
     dial_expires_at = state.dial_expires_at or state.dialed_at + terms.dial_within
     expires_at = pauses.extended(dial_expires_at, waits_since=dial_expires_at - terms.dial_within, now=now)
-    if due_at > expires_at and pauses.paused_since(now) is None:
-        return CallStatusChanged(state=_ended(state, CallStatus.EXPIRED, now), reason=expiry_reason(reason))
+    is_too_late = due_at > expires_at and pauses.paused_since(now) is None
+    if is_too_late or terms.is_campaign_finished:
+        why = CAMPAIGN_FINISHED if terms.is_campaign_finished else expiry_reason(reason)
+        return CallStatusChanged(state=_ended(state, CallStatus.EXPIRED, now), reason=why)
     permitted_at, permission = dial_at(terms.dial_times, due_at)
     if isinstance(permission, Forbidden):
         failed = _ended(state, CallStatus.FAILED, now)

@@ -1,0 +1,139 @@
+"""What the decisions of a recorded log depend on beside their call and their input, as far as the record has it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from call_orchestrator.domain.calling_policy import CallingPolicy
+from centralita.replay.decisions import country_called, decide_again, policy_of, terms_in
+from centralita.replay.messages import Message
+from centralita.replay.record import Record
+from centralita.replay.split_record import SplitRecord
+from centralita.replay.waiting_calls import WaitingCalls
+from chassis.event_log import StoredEvent
+from contracts import (
+    Call,
+    CallCreated,
+    CallDecision,
+    CallStatus,
+    Campaign,
+    CampaignDecision,
+    CampaignTerms,
+    Disposition,
+    NumberBlockRequested,
+)
+from contracts.call import Permission
+from contracts.personal import HIDDEN
+from contracts.streams import CALLS, DUE_SOON, REQUESTS
+
+CLOCK_ERROR = timedelta(seconds=1)
+"""The largest difference between the clocks of two replicas."""
+Recorded = Record | SplitRecord
+"""A recorded log, in memory or in files."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRules:
+    """What a decision depends on beside the call and the input."""
+
+    dial_within: timedelta
+    countries: frozenset[str]
+    calling_policy: CallingPolicy
+    campaign_events: Mapping[str, list[CampaignDecision]]
+    may_lack_campaigns: bool
+    """Whether events of campaigns may be missing."""
+    waiting: WaitingCalls | None
+    """None: the record lacks calls that may have waited."""
+    listed_numbers: frozenset[str]
+    """The numbers that were on a do-not-call list at some time; of sealed ones it is only known that there were any."""
+
+    def decide(
+        self,
+        before: Call | None,
+        stored: StoredEvent,
+        call: Call | None,
+        at: datetime,
+        *,
+        asks_policy: bool = True,
+        permission: Permission | None = None,
+        is_campaign_finished: bool = False,
+    ) -> CallDecision | None:
+        """Returns the decision now, with the rules of the recorded one; `call`: the call after that one."""
+        calling_policy = self.calling_policy if asks_policy else None
+        policy = policy_of(call, self.dial_within, self.countries, calling_policy)
+        campaign_events = self.campaign_events.get(call.campaign_id, []) if call else []
+        return decide_again(
+            before,
+            stored,
+            policy,
+            at,
+            campaign_events,
+            terms_in(call),
+            permission,
+            is_campaign_finished=is_campaign_finished,
+        )
+
+    def may_know_finish(self, call: Call, at: datetime) -> bool:
+        """Whether a replica may have known at this instant that the campaign of the call is finished."""
+        finishes = (event.campaign.finished_at for event in self.campaign_events.get(call.campaign_id, []))
+        return self.may_lack_campaigns or any(one and one <= at + CLOCK_ERROR for one in finishes)
+
+    def is_uncertain(self, now: CallDecision | None) -> bool:
+        """Whether a pause that the record lacks may have prevented this expiry."""
+        return self.may_lack_campaigns and now is not None and now.call.status is CallStatus.EXPIRED
+
+    def may_be_refused(self, now: CallDecision, requested_at: datetime) -> bool:
+        """Whether a full backlog, a do-not-call list, or a finished or declared campaign may have prevented this call.
+
+        The log records no such refusal (ADR 33).
+        """
+        if not isinstance(now, CallCreated):
+            return False
+        campaign_events = self.campaign_events.get(now.call.campaign_id, [])
+        if self.may_lack_campaigns or any(_may_refuse(event.campaign) for event in campaign_events):
+            return True
+        if not self.listed_numbers.isdisjoint({now.call.phone_number, HIDDEN}):
+            return True
+        is_due = now.call.due_at is None or now.call.due_at <= now.occurred_at + DUE_SOON
+        return is_due and (self.waiting is None or self.waiting.may_be_full_after(requested_at))
+
+
+def read_rules(record: Recorded, dial_within: timedelta, calling_policy: CallingPolicy) -> tuple[RecordedRules, int]:
+    """Returns what decisions depend on beside their call, and the number of decisions on calls."""
+    countries: set[str] = set()
+    campaign_events: dict[str, list[CampaignDecision]] = {}
+    waiting, total, listed_numbers = WaitingCalls(), 0, set[str]()
+    for messages in record.parts():
+        for message in messages:
+            event = message.event() if _is_read(message) else None
+            if isinstance(event, CallDecision):
+                total += 1
+                if event.call.disposition is Disposition.OPT_OUT:
+                    listed_numbers.add(event.call.phone_number)
+                countries.add(country_called(event.call) or "")
+                waiting.add(event.call_id, message.time, is_waiting=event.call.is_queued)
+            elif isinstance(event, NumberBlockRequested):
+                listed_numbers.add(event.phone_number)
+            elif isinstance(event, CampaignDecision):
+                campaign_events.setdefault(event.campaign_id, []).append(event)
+    has_all_calls = record.scope.call_id is None and record.scope.campaign_id is None
+    rules = RecordedRules(
+        dial_within,
+        frozenset(countries),
+        calling_policy,
+        campaign_events,
+        may_lack_campaigns=record.scope.is_time_range or record.scope.call_id is not None,
+        waiting=waiting if has_all_calls else None,
+        listed_numbers=frozenset(listed_numbers),
+    )
+    return rules, total
+
+
+def _is_read(message: Message) -> bool:
+    if message.stream == REQUESTS.name:
+        return message.subject.startswith(f"{NumberBlockRequested.event_name}.")
+    return message.stream == CALLS.name and message.subject.startswith(("call.", "campaign."))
+
+
+def _may_refuse(campaign: Campaign) -> bool:
+    return bool(campaign.finished_at) or campaign.terms not in (None, CampaignTerms())
