@@ -14,6 +14,7 @@ import httpx
 import nats
 import pytest
 from nats.aio.client import Client
+from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -21,11 +22,12 @@ from starlette.routing import Route
 from tests.builders.secret_keys import TEST_KEYS
 
 from centralita.embedded.servers import nats_server
+from centralita.operations.master_key_rotation import rotate
 from chassis import serve
 from chassis.keyring import Keyring
 from chassis.provision import provision
 from chassis.serve import Bus, ConnectionClosed, operations, run
-from chassis.settings import SECRET_KEY_BYTES, ServiceSettings
+from chassis.settings import SECRET_KEY_BYTES, ServiceSettings, key_bytes
 from contracts import Service
 from contracts.examples import EXAMPLES
 from sealing import MasterKey
@@ -236,5 +238,19 @@ async def test_a_service_with_another_master_key_ends_with_a_reason(nats_url: st
         service = await start(nats_url, MASTER_KEY=other)
         async with asyncio.timeout(60):
             _, errors = await service.communicate()
+    assert service.returncode == 2
+    assert errors.decode().splitlines()[-1].startswith("MASTER_KEY: the stored keys were wrapped under another")
+
+
+async def test_a_service_that_knows_only_the_former_master_key_ends_when_it_is_replaced(
+    nats_url: str, bus_client: Client
+) -> None:
+    service = await start(nats_url)
+    assert service.stdout
+    async with asyncio.timeout(60):
+        await service.stdout.readline()  # it listens, and has made the checked key
+        new = MasterKey(bytes([1]) * SECRET_KEY_BYTES, MasterKey(key_bytes(SecretStr(TEST_KEYS["MASTER_KEY"]))))
+        assert (await rotate(bus_client, new, lambda *_: None)).rotated == 1
+        _, errors = await service.communicate()
     assert service.returncode == 2
     assert errors.decode().splitlines()[-1].startswith("MASTER_KEY: the stored keys were wrapped under another")

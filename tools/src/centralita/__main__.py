@@ -15,6 +15,7 @@ from centralita.commands import (
     do_not_call,
     doctor,
     exit_codes,
+    keys,
     replay,
     tail,
     up,
@@ -28,6 +29,7 @@ for command in (demo, up, call, tail, why, archive, doctor):
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(do_not_call.app, name="do-not-call")
 app.add_typer(replay.app, name="replay")
+app.add_typer(keys.app, name="keys")
 app.add_typer(dead_letters.app, name="dead-letters")
 
 

@@ -7,12 +7,15 @@ personal fields.
 The keys that were used last are kept in memory. The server publishes each change of KEYS again, so a destroyed key is
 dropped at once, and a new one is known before it is needed. Such a message may be lost. So a kept key is read again
 after `MAX_AGE_SECONDS`, and after a reconnect.
+
+**Another master key.** All processes know both while the keys are wrapped again (`centralita keys rotate`). New keys
+are wrapped under the master key that has wrapped `key.check`, which is the first key to be wrapped again.
 """
 
 import base64
 import re
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic
@@ -32,7 +35,7 @@ from chassis.leader_retry import retry_until_leader
 from contracts import CallDecision, Event
 from contracts.personal import ERASED, HIDDEN, PLACEHOLDERS, Open, Opened, clear_and_personal, with_sealed
 from contracts.streams import CHECKED_KEY, KEYS
-from sealing import MasterKey, PersonKey, WrongKey
+from sealing import MasterKey, PersonKey, WrongKey, WrongMasterKey
 
 MAX_KEYS = 10_000
 MAX_AGE_SECONDS = 300.0
@@ -51,11 +54,18 @@ class _Known:
 
 
 class Keyring:
-    """The keys of persons, which one connection reads and makes."""
+    """The keys of persons, which one connection reads and makes.
 
-    def __init__(self, client: Client, master_key: MasterKey) -> None:
+    `on_wrong_master_key` is called once `wrong_master_key` is set: the keys are wrapped under another master key.
+    """
+
+    def __init__(
+        self, client: Client, master_key: MasterKey, *, on_wrong_master_key: Callable[[], None] = lambda: None
+    ) -> None:
+        self.wrong_master_key: WrongMasterKey | None = None
         self._client = client
         self._master_key = master_key
+        self._on_wrong_master_key = on_wrong_master_key
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._reconnects = client.stats["reconnects"]
         self._changes: Subscription | None = None
@@ -127,7 +137,7 @@ class Keyring:
         subject, last_sequence = _subject(person), 0
         while True:
             key = PersonKey.generate()
-            wrapped = self._master_key.wrap(key, person)
+            wrapped = (await self._wrapping_key()).wrap(key, person)
             try:
                 await publish(self._client, subject, wrapped, Guard(subject, last_sequence).headers(subject))
             except Conflict:
@@ -138,6 +148,13 @@ class Keyring:
             else:
                 self._note(person, wrapped)
                 return key
+
+    async def _wrapping_key(self) -> MasterKey:
+        """Returns the master key that has wrapped the checked key: the former one, until all processes know both."""
+        if self._find(_CHECK) is None:
+            await self._read(_CHECK)
+        former, known = self._master_key.former, self._find(_CHECK)
+        return former if former and known and former.has_wrapped(known.wrapped) else self._master_key
 
     async def _read(self, person: str) -> None:
         """Notes the newest message of a person. Asks the leader if the node that answers first has none."""
@@ -156,7 +173,14 @@ class Keyring:
 
     async def _receive(self, message: Msg) -> None:
         stored = stored_message(message)
-        self._note(stored.subject.rpartition(".")[2], stored.data)
+        person = stored.subject.rpartition(".")[2]
+        self._note(person, stored.data)
+        if person == _CHECK:
+            try:
+                self._key(_CHECK)
+            except WrongMasterKey as error:
+                self.wrong_master_key = error
+                self._on_wrong_master_key()
 
     def _note(self, person: str, wrapped: bytes) -> None:
         self._known[person] = _Known(wrapped, monotonic())

@@ -23,7 +23,6 @@ import uvloop
 from faststream.nats.security import NatsUserPassword
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -41,12 +40,12 @@ from chassis.http_protocol import LimitedHttpProtocol
 from chassis.keyring import Keyring
 from chassis.metrics import BUILD, metrics
 from chassis.provision import wait_until_provisioned
-from chassis.settings import ServiceSettings, key_bytes, read
+from chassis.settings import KeySettings, ServiceSettings, master_key_of, read
 from chassis.subject_bytes import replace_invalid_subject_bytes
 from contracts import Service
 from contracts.permissions import inbox_of
 from contracts.streams import Stream
-from sealing import MasterKey, WrongMasterKey
+from sealing import WrongMasterKey
 
 logger = structlog.get_logger()
 
@@ -72,9 +71,13 @@ class Bus:
         """The keys of persons; None: the service reads no personal data."""
         return self.broker.keyring
 
-    async def open_keys(self, master_key: SecretStr) -> None:
-        """Lets the service seal and open personal data. Call it before `log`. Raises WrongMasterKey."""
-        keyring = Keyring(self.client, MasterKey(key_bytes(master_key)))
+    async def open_keys(self, settings: KeySettings) -> None:
+        """Lets the service seal and open personal data. Call it before `log`. Raises WrongMasterKey.
+
+        The service stops once the keys are wrapped under a master key that it does not know.
+        """
+        master_key = master_key_of(settings.master_key, settings.former_master_key)
+        keyring = Keyring(self.client, master_key, on_wrong_master_key=self.must_stop.set)
         await keyring.start()
         self.before_drain.push_async_callback(keyring.stop)
         self.broker.keyring = keyring
@@ -130,6 +133,8 @@ async def run(service: Service, settings: S, build: Build[S]) -> None:
         await _serve_http(app, settings, bus)
         if client.is_closed:
             raise ConnectionClosed(str(client.last_error or "closed without an error"))
+        if bus.keyring and bus.keyring.wrong_master_key:
+            raise bus.keyring.wrong_master_key
     logger.info("stopped")
 
 

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr, ValidationErr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chassis.addresses import NatsUrl
+from sealing import MasterKey
 
 SECRET_KEY_BYTES = 32
 
@@ -54,6 +55,14 @@ class KeySettings(ServiceSettings):
     master_key: SecretKey = Field(
         description="32 bytes in base64: the key under which the keys of persons are stored; the same in all services"
     )
+    former_master_key: SecretKey | None = Field(
+        default=None, description="the master key that this one replaces, until `centralita keys rotate` has ended"
+    )
+
+
+def master_key_of(master_key: SecretStr, former: SecretStr | None) -> MasterKey:
+    """Returns the master key of the settings `master_key` and `former_master_key`."""
+    return MasterKey(key_bytes(master_key), MasterKey(key_bytes(former)) if former else None)
 
 
 S = TypeVar("S", bound=ServiceSettings)

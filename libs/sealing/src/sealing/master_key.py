@@ -1,7 +1,11 @@
-"""The master key, under which the keys of persons are stored."""
+"""The master key, under which the keys of persons are stored.
+
+It can be replaced: while some keys are still wrapped under the former one, a process knows both.
+"""
 
 import hashlib
 import os
+from typing import Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -14,12 +18,13 @@ class WrongMasterKey(Exception):
 
 
 class MasterKey:
-    """Wraps and unwraps the keys of persons.
+    """Wraps and unwraps the keys of persons. `former`: the one that it replaces, whose wrapped keys it unwraps, too.
 
     A wrapped key names its master key and is bound to its person, so it cannot be stored as the key of another one.
     """
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, former: Self | None = None) -> None:
+        self.former = former
         self._cipher = AESGCM(key)
         self._id = hashlib.sha256(b"centralita master key" + key).digest()[:ID_BYTES]
 
@@ -28,11 +33,17 @@ class MasterKey:
         nonce = os.urandom(NONCE_BYTES)
         return self._id + nonce + self._cipher.encrypt(nonce, key.key, person.encode())
 
+    def has_wrapped(self, wrapped: bytes) -> bool:
+        """Returns whether a key was wrapped under this master key, and not under the former one."""
+        return wrapped[:ID_BYTES] == self._id
+
     def unwrap(self, wrapped: bytes, person: str) -> PersonKey:
         """Returns the key of a person. Raises WrongMasterKey."""
+        if self.former and self.former.has_wrapped(wrapped):
+            return self.former.unwrap(wrapped, person)
         nonce, sealed = wrapped[ID_BYTES : ID_BYTES + NONCE_BYTES], wrapped[ID_BYTES + NONCE_BYTES :]
         try:
-            if wrapped[:ID_BYTES] == self._id:
+            if self.has_wrapped(wrapped):
                 return PersonKey(self._cipher.decrypt(nonce, sealed, person.encode()))
         except (InvalidTag, ValueError) as error:
             raise WrongMasterKey("a stored key was changed") from error

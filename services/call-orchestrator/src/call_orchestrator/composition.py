@@ -67,7 +67,7 @@ def limits(settings: Settings) -> Limits:
 @asynccontextmanager
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     """Subscribes, runs admission and yields the HTTP app with metrics and health. Decides by the server's time."""
-    await bus.open_keys(settings.master_key)
+    await bus.open_keys(settings)
     mapping = settings.time_mapping
     async with running_clock(bus.client, mapping) as clock:
         log = bus.log(CALLS, clock.now)

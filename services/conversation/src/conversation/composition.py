@@ -23,7 +23,7 @@ from providers import Provider
 @asynccontextmanager
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     """Subscribes the service to utterances. The HTTP application has the operations routes only."""
-    await bus.open_keys(settings.master_key)
+    await bus.open_keys(settings)
     async with AsyncExitStack() as stack:
         models = await _models(settings, stack)
         cache = await _answer_cache(settings, bus)

@@ -42,7 +42,7 @@ from telephony.twilio import TwilioWebhooks
 @asynccontextmanager
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     """Yields the HTTP application and subscribes to requests over NATS."""
-    await bus.open_keys(settings.master_key)
+    await bus.open_keys(settings)
     token = settings.twilio_auth_token.get_secret_value()
     events = bus.log(CALLS)
     log = NatsCallLog(bus.client, events)

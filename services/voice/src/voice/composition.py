@@ -40,7 +40,7 @@ from voice.settings import Settings
 @asynccontextmanager
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     """Adds the subscribers to the broker, and yields the HTTP application: media, metrics, health."""
-    await bus.open_keys(settings.master_key)
+    await bus.open_keys(settings)
     token = settings.twilio_auth_token.get_secret_value()
     stopping = asyncio.Event()
     provider = _provider("twilio", asyncio.Semaphore(settings.twilio_max_concurrency), settings)
