@@ -19,6 +19,7 @@ from contracts import (
     Call,
     CallCreated,
     CallDecision,
+    CallEvent,
     CallPutOff,
     CallStatus,
     CallStatusChanged,
@@ -29,6 +30,7 @@ from contracts import (
     ContactRefused,
     ConversationEnded,
     Disposition,
+    OptOutKeyPressed,
 )
 from contracts.streams import CALLS
 
@@ -152,7 +154,8 @@ def opt_outs_without_an_entry(log: Log, listed_at: Mapping[str, datetime]) -> It
     """Yields each call in which the person opted out although no list has the number."""
     for message in _of_calls(log):
         event = message.event()
-        if isinstance(event, ConversationEnded) and event.disposition is Disposition.OPT_OUT:
+        is_said = isinstance(event, ConversationEnded) and event.disposition is Disposition.OPT_OUT
+        if isinstance(event, CallEvent) and (is_said or isinstance(event, OptOutKeyPressed)):
             call = log.last(event.call_id)
             if call and call.number_digest not in listed_at:
                 yield f"{event.call_id}: the person opted out at {message.sequence}, and no list has the number"

@@ -247,7 +247,9 @@ class Campaigns:
         if contact.campaign_id == CAPPED:
             await set_callee_behaviour(self.control, contact.phone_number, self.draw.choice(("busy", "no_answer")))
         elif self.draw.random() < _OPTS_OUT:
-            await set_callee_behaviour(self.control, contact.phone_number, "opts_out")
+            await set_callee_behaviour(
+                self.control, contact.phone_number, self.draw.choice(("opts_out", "presses_key"))
+            )
 
     def _publish(self, contact: Contact) -> None:
         message_id = f"{contact.campaign_id}-{contact.contact_id}"

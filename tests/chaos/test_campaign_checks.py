@@ -33,6 +33,7 @@ from contracts import (
     ConversationEnded,
     Disposition,
     Event,
+    OptOutKeyPressed,
     RequestedTerms,
 )
 from contracts.callees import callee_of
@@ -220,12 +221,16 @@ def test_a_dial_outside_the_hours_of_its_campaign_is_found() -> None:
     assert [line.split("the hours")[1] for line in found] == [f" of {SPRING} were closed in Etc/GMT-1"]
 
 
-def test_an_opt_out_whose_number_no_list_has_is_found() -> None:
-    ended = at(
-        3,
+@pytest.mark.parametrize(
+    "opt_out",
+    [
         ConversationEnded(call_id=CONTACT.call_id, attempt=1, disposition=Disposition.OPT_OUT, summary="", turn=1),
-    )
-    recorded = log(became(1, CallStatus.IN_PROGRESS), ended)
+        OptOutKeyPressed(call_id=CONTACT.call_id, attempt=1, key="9"),
+    ],
+    ids=["said", "by key"],
+)
+def test_an_opt_out_whose_number_no_list_has_is_found(opt_out: Event) -> None:
+    recorded = log(became(1, CallStatus.IN_PROGRESS), at(3, opt_out))
     assert len(list(campaign_checks.opt_outs_without_an_entry(recorded, {}))) == 1
     assert list(campaign_checks.opt_outs_without_an_entry(recorded, {DIGEST: NOW})) == []
 

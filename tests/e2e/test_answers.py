@@ -106,3 +106,19 @@ async def test_who_answers_decides_what_follows(line: Line) -> None:
     assert (screened["status"], screened["voicemail_delivery"]) == ("completed", None)
     greeting, answer, *_ = (await line.entry(screened))["plays"]
     assert (answer["bytes"], answer["outcome"]) == (greeting["bytes"], "played"), "the assistant hears who calls"
+
+
+async def test_a_person_who_presses_the_opt_out_key_is_not_called_again(line: Line) -> None:
+    pressed = await line.call("key", "presses_key")
+
+    assert (pressed["status"], pressed["disposition"]) == ("completed", "opt_out")
+    events = await line.events(pressed)
+    assert [name for name in events if name in ("telephony.opt_out_key_pressed", "call.concluded")] == [
+        "telephony.opt_out_key_pressed",
+        "call.concluded",
+    ]
+    assert not {"speech.heard", "reply.generated"} & set(events), "the model and the conversation have no part in it"
+    entry = await line.entry(pressed)
+    assert entry["utterances"][-1]["text"] == "All right, we will not call you again. Goodbye."
+    with pytest.raises(AssertionError, match="source: key"):
+        await line.call("again", "human", phone_number=pressed["phone_number"])

@@ -1,7 +1,9 @@
 """The states of numbers on a real server: one live call per number, and how long a state is kept."""
 
 from base64 import b64decode
+from collections.abc import Callable
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from nats.aio.client import Client
@@ -32,10 +34,12 @@ from contracts import (
     CallStatus,
     ConversationEnded,
     Disposition,
+    Event,
     NumberBlockRequested,
     NumberChanged,
     NumberCommand,
     NumberUnblockRequested,
+    OptOutKeyPressed,
     call_id_of,
 )
 from contracts.number_digests import NumberDigests
@@ -172,8 +176,19 @@ def block(campaign_id: str | None = None, phone_number: str = NUMBER) -> NumberB
     )
 
 
+def said_so(call_id: UUID) -> Event:
+    return ConversationEnded(call_id=call_id, attempt=1, turn=1, disposition=Disposition.OPT_OUT, summary="")
+
+
+def pressed_key(call_id: UUID) -> Event:
+    return OptOutKeyPressed(call_id=call_id, attempt=1, key="9")
+
+
+@pytest.mark.parametrize(
+    ("opt_out", "source"), [(said_so, DoNotCallSource.OPT_OUT), (pressed_key, DoNotCallSource.KEY)]
+)
 async def test_an_opt_out_lists_the_number_and_ends_the_retry_that_waits_in_another_campaign(
-    nats_url: str, bus_client: Client, calls: EventLog
+    nats_url: str, bus_client: Client, calls: EventLog, opt_out: Callable[[UUID], Event], source: DoNotCallSource
 ) -> None:
     js = bus_client.jetstream()
     first, second = (request(index).model_copy(update={"max_retries": 1}) for index in range(2))
@@ -185,9 +200,7 @@ async def test_an_opt_out_lists_the_number_and_ends_the_retry_that_waits_in_anot
         await until(lambda: with_status(calls, [retried], CallStatus.PENDING))
         await js.publish("call.requested", first.body())
         (talking,) = await until_dialing(calls, [call_id_of("same-0")], 1)
-        await calls.append(
-            ConversationEnded(call_id=talking, attempt=1, turn=1, disposition=Disposition.OPT_OUT, summary="")
-        )
+        await calls.append(opt_out(talking))
         await until(lambda: with_status(calls, [retried], CallStatus.FAILED))
         refused = await outcome_of(bus_client, request(2))
         other = await outcome_of(bus_client, request(3).model_copy(update={"phone_number": "+12125550124"}))
@@ -196,7 +209,7 @@ async def test_an_opt_out_lists_the_number_and_ends_the_retry_that_waits_in_anot
     assert ended.permission
     assert ended.permission.rule == "do_not_call"
     assert ended.permission.listing
-    assert ended.permission.listing.source is DoNotCallSource.OPT_OUT
+    assert ended.permission.listing.source is source
     assert ended.attempt == 1, "the retry was not dialled"
     assert (refused.accepted, refused.code) == (False, RefusalCode.DO_NOT_CALL)
     assert other.accepted

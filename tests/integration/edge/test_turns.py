@@ -73,7 +73,9 @@ async def test_an_answered_call_plays_the_greeting_and_awaits_an_utterance(
 
     assert played_path(answer) == f"/media/{talking.call_id}/1/0"
     assert gather_of(answer).attrib == {
-        "input": "speech",
+        "input": "dtmf speech",
+        "numDigits": "1",
+        "finishOnKey": "",
         "action": f"https://calls.example.com/twilio/gather/{talking.call_id}/1/1#rc=2&rp=ct,rt,5xx",
         "method": "POST",
         "timeout": "5",

@@ -97,6 +97,17 @@ async def test_a_callee_who_wants_no_more_calls_says_so_once_and_hangs_up(simula
     assert entry.ended_by == "callee"
 
 
+async def test_a_callee_presses_a_key_only_if_keys_are_collected(simulator: "SimulatedTwilio") -> None:
+    await simulator.set_behaviours("presses_key")
+    simulator.application.set_twiml("/voice", gather("<Say>Good morning.</Say>") + "<Redirect>/keys</Redirect>")
+    simulator.application.set_twiml("/keys", gather().replace("speech", "dtmf speech"))
+    simulator.application.set_twiml("/gather", "<Hangup/>")
+    await simulator.wait_for_end((await simulator.create_call()).sid)
+    (form,) = simulator.application.forms("/gather")
+    assert form["Digits"] == "9"
+    assert "SpeechResult" not in form
+
+
 async def test_a_long_talker_speaks_in_many_turns(simulator: "SimulatedTwilio") -> None:
     await simulator.set_behaviours("long_talker")
     simulator.application.set_twiml("/voice", gather())

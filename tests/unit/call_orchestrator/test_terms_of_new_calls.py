@@ -56,6 +56,14 @@ def call_of(request: CallRequested, campaign: CampaignTerms = TERMS) -> Call:
     return new_call(UUID(int=1), request, POLICY, NOW, campaign)
 
 
+@pytest.mark.parametrize(("terms", "key"), [({}, "9"), ({"opt_out_key": "*"}, "*"), ({"opt_out_key": "off"}, "off")])
+def test_the_opt_out_key_is_that_of_the_campaign_or_9(terms: dict[str, str], key: str) -> None:
+    campaign = RequestedTerms.model_validate({"script_template": "Hello.", **terms}).stored()
+    call = call_of(requested(), campaign)
+    assert call.opt_out_key == key
+    assert Call.model_validate_json(call.model_dump_json(exclude_defaults=True)).opt_out_key == key
+
+
 def test_a_call_has_what_its_request_leaves_out_from_its_campaign() -> None:
     call = call_of(requested(variables={"name": "Ada"}))
     assert (call.script_template, call.language) == (TERMS.script_template, "en")

@@ -30,6 +30,7 @@ from contracts import (
     Envelope,
     Event,
     MessageReported,
+    OptOutKeyPressed,
     PersonRecognized,
     RequestedVoicemail,
     TelephonyStatus,
@@ -181,6 +182,27 @@ async def test_the_decisions_about_a_message_to_a_machine_have_no_drift() -> Non
     log.messages[0] = replace_in_body(log.messages[0], b',"voicemail":{"message":"Hello {{name}}."}', b"")
     found = await verify(log.record())
     assert (found.drifts, found.doubts) == ((), ()), "the same with the message of its campaign"
+
+
+@pytest.mark.parametrize(("number", "doubts"), [("+12125550188", 0), ("+12125550199", 1)])
+async def test_a_request_that_a_key_pressed_in_a_call_may_have_refused_is_no_doubt(number: str, doubts: int) -> None:
+    assert isinstance(REQUEST, CallRequested)
+    log = LogWriter()
+    await log.decide(REQUEST.model_copy(update={"phone_number": "+12125550188"}), stream=REQUESTS.name)
+    await log.decide(grant_of(REQUEST.campaign_id, attempt=1))
+    await log.decide(reported(TelephonyStatus.IN_PROGRESS))
+    assert await log.decide(OptOutKeyPressed(call_id=CALL_ID, attempt=1, key="9"))
+    log.add(REQUEST.model_copy(update={"request_id": "refused", "phone_number": number}), stream=REQUESTS.name)
+    found = await verify(log.record())
+    assert (len(found.drifts), len(found.doubts)) == (0, doubts)
+
+
+async def test_after_a_key_that_no_decision_names_no_refused_request_is_a_doubt(log: LogWriter) -> None:
+    assert isinstance(REQUEST, CallRequested)
+    log.add(REQUEST.model_copy(update={"request_id": "refused"}), stream=REQUESTS.name)
+    assert len((await verify(log.record())).doubts) == 1
+    assert await log.decide(OptOutKeyPressed(call_id=CALL_ID, attempt=1, key="9")) is None
+    assert (await verify(log.record())).doubts == ()
 
 
 async def test_a_drift_names_both_versions_of_the_decision(log: LogWriter) -> None:

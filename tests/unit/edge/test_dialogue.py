@@ -7,20 +7,9 @@ from uuid import UUID
 import pytest
 
 from contracts.vocabulary import FINAL_STATUSES, LIVE_STATUSES, CallStatus
-from edge.domain.dialogue import (
-    Answered,
-    ClaimTurn,
-    Decision,
-    Dialogue,
-    Occurrence,
-    ReadRemainder,
-    RefuseText,
-    RemainderReported,
-    TextReceived,
-    UtteranceReceived,
-    decide,
-)
-from telephony.instructions import HangUp, Listen, PlayGreeting, PlayTurn, SpeakText, Utterance
+from edge.domain.dialogue import ClaimTurn, Decision, Dialogue, OptOut, ReadRemainder, RefuseText, decide
+from edge.domain.occurrences import Answered, Occurrence, RemainderReported, TextReceived, UtteranceReceived
+from telephony.instructions import HangUp, Listen, PlayGreeting, PlayTurn, RestartMessage, SpeakText, Utterance
 
 CALL = UUID("5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11")
 WORDS = Utterance("hello", 0.9, "id-1")
@@ -151,3 +140,21 @@ def test_the_laws_of_turn_taking_hold_for_every_dialogue(occurrence: Occurrence)
             assert dialogue.remainder is None, "the remainder is read once"
         if isinstance(decision, RefuseText):
             assert is_text
+
+
+KEY = Utterance("", None, "id-3", "9")
+PRESSED = UtteranceReceived(2, 4, KEY, is_after_spoken_text=False)
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_the_opt_out_key_opts_out_in_every_situation(name: str) -> None:
+    dialogue = replace(SITUATIONS[name], opt_out_key="9")
+    assert decide(dialogue, PRESSED) == OptOut(2, "9", "id-3")
+
+
+@pytest.mark.parametrize("is_machine", [False, True])
+def test_another_key_is_no_utterance(is_machine: bool) -> None:
+    dialogue = replace(TALKING, opt_out_key="5", message="Hello." if is_machine else None)
+    expected = RestartMessage(CALL, 2) if is_machine else replace(play(3), hears_keys=True)
+    assert decide(dialogue, PRESSED) == expected
+    assert decide(replace(TALKING, has_ended=True), PRESSED) == HANG_UP

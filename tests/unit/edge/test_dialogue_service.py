@@ -15,6 +15,7 @@ from contracts import (
     Disposition,
     Event,
     HangupReason,
+    OptOutKeyPressed,
     ReplyGenerated,
     SpeechHeard,
     TelephonyStatusReported,
@@ -22,9 +23,17 @@ from contracts import (
 from contracts.vocabulary import CallStatus, TelephonyStatus
 from edge.application.dialogue import MAX_CLAIMS, DialogueService
 from edge.application.errors import NotInProgress, UnknownCall
-from edge.domain.dialogue import RemainderReported, UtteranceReceived
+from edge.domain.occurrences import RemainderReported, UtteranceReceived
 from edge.ports import Unavailable
-from telephony.instructions import HangUp, Instruction, PlayGreeting, PlayTurn, SpeakText, Utterance
+from telephony.instructions import (
+    HangUp,
+    Instruction,
+    PlayGreeting,
+    PlayTurn,
+    SpeakGoodbye,
+    SpeakText,
+    Utterance,
+)
 from telephony.provider import Report
 
 CALL = a_call(CallStatus.IN_PROGRESS)
@@ -33,7 +42,7 @@ ANSWERED = Report(
     TelephonyStatusReported(call_id=ID, attempt=1, provider_call_id="CA1", status=TelephonyStatus.IN_PROGRESS),
     "twilio/CA1/answer",
 )
-GREETING = PlayGreeting(ID, 1, "es")
+GREETING = PlayGreeting(ID, 1, "es", hears_keys=True)
 
 
 @pytest.fixture
@@ -63,7 +72,7 @@ def speech_heard(turn: int, text: str = "desde fuera", call: Call = CALL) -> Spe
 
 def play(log: FakeEventLog, turn: int, attempt: int = 1) -> Instruction:
     """Returns the instruction for a turn that the log contains. Its URLs name the sequence of the turn."""
-    return PlayTurn(ID, attempt, "es", turn, heard_at(log, turn, attempt))
+    return PlayTurn(ID, attempt, "es", turn, heard_at(log, turn, attempt), hears_keys=True)
 
 
 def heard_at(log: FakeEventLog, turn: int, attempt: int = 1) -> int:
@@ -223,7 +232,9 @@ async def test_a_silence_after_an_unplayed_remainder_claims_nothing_and_the_rema
     log.store(speech_heard(1))
     store_reply(log, 1, "Hola.", "¿Puede venir?", unplayed=1)
 
-    assert await dialogue.respond(ID, received(2, "")) == SpeakText(ID, 1, "es", 1, "¿Puede venir?", heard_at(log, 1))
+    assert await dialogue.respond(ID, received(2, "")) == SpeakText(
+        ID, 1, "es", 1, "¿Puede venir?", heard_at(log, 1), hears_keys=True
+    )
     assert await dialogue.respond(ID, received(2, "", is_after_spoken_text=True)) == play(log, 2)
     assert turns(log) == [(1, "desde fuera"), (2, "")]
 
@@ -240,7 +251,7 @@ async def test_a_silence_after_another_turns_failure_claims_a_turn(
 async def test_a_failed_greeting_is_spoken_at_once(dialogue: DialogueService, log: FakeEventLog) -> None:
     log.store(failed(0, 0))
 
-    assert await dialogue.answer(ANSWERED) == SpeakText(ID, 1, "es", 0, "Hola Ana.")
+    assert await dialogue.answer(ANSWERED) == SpeakText(ID, 1, "es", 0, "Hola Ana.", hears_keys=True)
 
 
 async def test_a_reported_remainder_is_spoken_from_its_sentence_on(
@@ -250,7 +261,7 @@ async def test_a_reported_remainder_is_spoken_from_its_sentence_on(
     store_reply(log, 1, "Uno.", "Dos.", "Tres.")
 
     assert await dialogue.respond(ID, RemainderReported(1, 1, 1)) == SpeakText(
-        ID, 1, "es", 1, "Dos. Tres.", heard_at(log, 1)
+        ID, 1, "es", 1, "Dos. Tres.", heard_at(log, 1), hears_keys=True
     )
 
 
@@ -284,3 +295,48 @@ async def test_an_unknown_call_has_no_dialogue(speech: FakeSpeech) -> None:
     with pytest.raises(UnknownCall):
         await dialogue.respond(ID, received(1))
     assert await dialogue.read_traceparent(ID) is None
+
+
+def pressed(key: str, attempt: int = 1) -> UtteranceReceived:
+    return UtteranceReceived(attempt, 1, Utterance("", None, "twilio/CA1/heard/1", key), is_after_spoken_text=False)
+
+
+async def test_the_opt_out_key_is_stored_once_and_the_network_says_goodbye(
+    dialogue: DialogueService, log: FakeEventLog
+) -> None:
+    said = [await dialogue.respond(ID, pressed("9")) for _ in range(2)]
+
+    assert said == [SpeakGoodbye("es", "De acuerdo, no le volveremos a llamar. Adiós.")] * 2
+    assert log.events(OptOutKeyPressed) == [OptOutKeyPressed(call_id=ID, attempt=1, key="9")]
+    assert turns(log) == []
+
+
+async def test_the_opt_out_key_ends_the_conversation(dialogue: DialogueService, log: FakeEventLog) -> None:
+    log.store(call_created(CALL.model_copy(update={"disposition": Disposition.OPT_OUT})))
+
+    assert await dialogue.respond(ID, received(1)) == HangUp()
+    with pytest.raises(NotInProgress):
+        async with dialogue.send_text(ID, "hola"):
+            pass
+
+
+async def test_the_opt_out_key_is_stored_also_if_the_line_is_being_closed(
+    dialogue: DialogueService, log: FakeEventLog
+) -> None:
+    log.store(call_created(CALL.model_copy(update={"hangup_reason": HangupReason.CANCELED})))
+
+    await dialogue.respond(ID, pressed("9"))
+
+    assert log.events(OptOutKeyPressed) == [OptOutKeyPressed(call_id=ID, attempt=1, key="9")]
+
+
+@pytest.mark.parametrize(("opt_out_key", "key"), [("5", "9"), ("off", "9")])
+async def test_another_key_plays_the_turn_again(
+    dialogue: DialogueService, log: FakeEventLog, opt_out_key: str, key: str
+) -> None:
+    log.store(call_created(CALL.model_copy(update={"opt_out_key": opt_out_key})))
+
+    again = await dialogue.respond(ID, pressed(key))
+
+    assert again == PlayGreeting(ID, 1, "es", hears_keys=opt_out_key != "off")
+    assert (turns(log), log.events(OptOutKeyPressed)) == ([], [])

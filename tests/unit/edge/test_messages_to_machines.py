@@ -6,17 +6,8 @@ from uuid import UUID
 import pytest
 
 from contracts.vocabulary import CallStatus
-from edge.domain.dialogue import (
-    ClaimTurn,
-    Decision,
-    Dialogue,
-    MessageAwaited,
-    Occurrence,
-    RefuseText,
-    TextReceived,
-    UtteranceReceived,
-    decide,
-)
+from edge.domain.dialogue import ClaimTurn, Decision, Dialogue, RefuseText, decide
+from edge.domain.occurrences import MessageAwaited, Occurrence, TextReceived, UtteranceReceived
 from telephony.instructions import HangUp, PlayMessage, PlayTurn, RestartMessage, SpeakMessage, Utterance
 
 CALL = UUID("5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11")

@@ -15,7 +15,7 @@ from chassis.event_log import StoredEvent
 from contracts import AudioFailed, ConversationEnded, Disposition, Event, SpeechHeard, TelephonyStatusReported
 from contracts.vocabulary import CallStatus, TelephonyStatus
 from edge.application.dialogue import DialogueService
-from edge.domain.dialogue import Occurrence, RemainderReported, UtteranceReceived
+from edge.domain.occurrences import Occurrence, RemainderReported, UtteranceReceived
 from telephony.instructions import HangUp, Instruction, Utterance
 from telephony.provider import Report
 

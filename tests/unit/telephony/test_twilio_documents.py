@@ -21,6 +21,7 @@ from telephony.instructions import (
     PlayMessage,
     PlayTurn,
     RestartMessage,
+    SpeakGoodbye,
     SpeakMessage,
     SpeakText,
 )
@@ -96,6 +97,13 @@ SPOKEN = '<Say language="es-ES">A</Say>'
         (Listen(CALL, 2, "es", 3, 81), gather(4, "", query="?said=true&amp;after=81")),
         (SpeakText(CALL, 2, "es", 3, "A & B"), gather(4, '<Say language="es-ES">A &amp; B</Say>', query="?said=true")),
         (Listen(CALL, 2, "es", 3), gather(4, "", query="?said=true")),
+        (
+            PlayGreeting(CALL, 2, "es", hears_keys=True),
+            gather(1, play(0))
+            .replace('input="speech"', 'finishOnKey="" input="dtmf speech"')
+            .replace('method="POST" ', 'method="POST" numDigits="1" '),
+        ),
+        (SpeakGoodbye("es", "A"), response(SPOKEN, "<Hangup />")),
         (HangUp(), '<?xml version="1.0" encoding="UTF-8"?><Response><Hangup /></Response>'),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",

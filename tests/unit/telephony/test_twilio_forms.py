@@ -95,6 +95,13 @@ def test_an_invalid_confidence_is_left_out(confidence: str, parsed: float | None
     assert utterance.confidence == parsed
 
 
+@pytest.mark.parametrize(("digits", "key"), [("9", "9"), ("#", "#"), ("*", "*"), ("", None), ("99", None), ("w", None)])
+def test_a_key_is_one_of_the_telephone(digits: str, key: str | None) -> None:
+    utterance = PROVIDER.parse_utterance(1, form(Digits=digits))
+
+    assert (utterance.text, utterance.key) == ("", key)
+
+
 def test_an_utterance_has_a_maximum_length() -> None:
     utterance = PROVIDER.parse_utterance(1, form(SpeechResult="sí " * 20_000))
 

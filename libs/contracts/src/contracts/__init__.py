@@ -54,7 +54,13 @@ from contracts.events.requests import (
     CampaignStartRequested,
     ContactRequested,
 )
-from contracts.events.telephony import AnswerClassified, MessageReported, PersonRecognized, TelephonyStatusReported
+from contracts.events.telephony import (
+    AnswerClassified,
+    MessageReported,
+    OptOutKeyPressed,
+    PersonRecognized,
+    TelephonyStatusReported,
+)
 from contracts.events.timers import TimerDue
 from contracts.invalid import InvalidMessage, reasons_of
 from contracts.number_state import NumberState
@@ -177,6 +183,7 @@ __all__ = [
     "NumberCommand",
     "NumberState",
     "NumberUnblockRequested",
+    "OptOutKeyPressed",
     "PersonRecognized",
     "PhoneNumber",
     "Purpose",

@@ -13,6 +13,7 @@ from contracts.personal import PersonalText, PersonalTexts
 from contracts.retry_policy import RetryPolicy
 from contracts.values import CallId
 from contracts.vocabulary import (
+    OPT_OUT_KEY,
     CallStatus,
     Disposition,
     DoNotCallSource,
@@ -132,6 +133,9 @@ class Call(BaseModel):
     )
     message_characters: int | None = Field(
         default=None, description="length of the voicemail message as it is spoken; null: none, or of an older build"
+    )
+    opt_out_key: str = Field(
+        default=OPT_OUT_KEY, description="the key by which the callee asks for no more calls; off: none"
     )
     callee: Callee | None = Field(
         default=None, description="where the person may be; null in logs of older builds: it follows from the number"

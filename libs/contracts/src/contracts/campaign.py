@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from contracts.dial_terms import NO_DIAL_TERMS, DialTerms, OpenHours
 from contracts.instants import Instant
 from contracts.retry_policy import RetryPolicy
-from contracts.vocabulary import CampaignStatus, Disposition, Purpose
+from contracts.vocabulary import OPT_OUT_KEY, CampaignStatus, Disposition, Purpose
 from contracts.voicemail import VoicemailPolicy
 
 
@@ -45,6 +45,10 @@ class CampaignTerms(BaseModel):
     max_attempts_per_day: int | None = Field(default=None, description="dials of one call in 24 hours; null: no limit")
     goal: Disposition | None = Field(
         default=None, description="the disposition that completes a call; others may be retried by goal_missed"
+    )
+
+    opt_out_key: str = Field(
+        default=OPT_OUT_KEY, description="the key by which the callee asks for no more calls; off: none"
     )
 
     @property

@@ -12,7 +12,7 @@ from contracts.retry_policy import MAX_RETRIES, RequestedRetryPolicy
 from contracts.script import missing_variables, template_size_refusals
 from contracts.texts import name_refusals, template_refusals, variable_refusals
 from contracts.values import Language, RingTime, Script, Variables
-from contracts.vocabulary import Disposition
+from contracts.vocabulary import OPT_OUT_KEY, Disposition, OptOutKey
 from contracts.voicemail import RequestedVoicemail
 
 CampaignName = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
@@ -66,6 +66,9 @@ class RequestedTerms(CampaignTerms):
     )
     goal: Goal | None = Field(
         default=None, description="the disposition that completes a call; others are retried by goal_missed"
+    )
+    opt_out_key: OptOutKey | Literal["off"] = Field(
+        default=OPT_OUT_KEY, description="the key by which the callee asks for no more calls; off: none"
     )
 
     @field_validator("mode", mode="before")

@@ -21,7 +21,13 @@ from contracts.events.requests import (
     CampaignStartRequested,
     ContactRequested,
 )
-from contracts.events.telephony import AnswerClassified, MessageReported, PersonRecognized, TelephonyStatusReported
+from contracts.events.telephony import (
+    AnswerClassified,
+    MessageReported,
+    OptOutKeyPressed,
+    PersonRecognized,
+    TelephonyStatusReported,
+)
 from contracts.events.timers import TimerDue
 from contracts.streams import CALLS, REQUESTS, Stream
 from contracts.vocabulary import CallStatus
@@ -119,6 +125,7 @@ ORCHESTRATOR_FACTS = Consumer(
         AnswerClassified,
         MessageReported,
         PersonRecognized,
+        OptOutKeyPressed,
         ConversationEnded,
         TimerDue,
         AdmissionGranted,

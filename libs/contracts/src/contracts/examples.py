@@ -30,7 +30,13 @@ from contracts.events.requests import (
     CallRequested,
     CallRetryRequested,
 )
-from contracts.events.telephony import AnswerClassified, MessageReported, PersonRecognized, TelephonyStatusReported
+from contracts.events.telephony import (
+    AnswerClassified,
+    MessageReported,
+    OptOutKeyPressed,
+    PersonRecognized,
+    TelephonyStatusReported,
+)
 from contracts.events.timers import TimerDue
 from contracts.number_examples import NUMBER_EXAMPLES, PHONE_NUMBER
 from contracts.values import call_id_of
@@ -184,6 +190,7 @@ _ALL: tuple[Event, ...] = (
     AnswerClassified(call_id=CALL_ID, attempt=1, provider_call_id=_PROVIDER_CALL_ID, answered_by=AnsweredBy.HUMAN),
     MessageReported(call_id=CALL_ID, attempt=1, provider_call_id=_PROVIDER_CALL_ID, is_finished=True),
     PersonRecognized(call_id=CALL_ID, attempt=1, turn=2),
+    OptOutKeyPressed(call_id=CALL_ID, attempt=1, key="9"),
     SpeechHeard(call_id=CALL_ID, attempt=1, turn=1, text="Sí, allí estaré.", confidence=0.93, language="es"),
     ReplyGenerated(
         call_id=CALL_ID,

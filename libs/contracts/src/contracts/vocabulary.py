@@ -154,6 +154,14 @@ class DoNotCallSource(StrEnum):
     """The person pressed the opt-out key in a call."""
 
 
+OptOutKey = Literal["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#"]
+"""A key of a telephone by which a person may ask for no more calls."""
+OPT_OUT_KEY: OptOutKey = "9"
+"""The opt-out key of calls whose campaign sets none."""
+NO_OPT_OUT_KEY: Literal["off"] = "off"
+"""No key opts out."""
+
+
 class Purpose(StrEnum):
     """Why a person is called. Calling hours and frequency caps differ by it (docs/compliance.md)."""
 

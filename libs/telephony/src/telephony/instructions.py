@@ -1,7 +1,8 @@
 """Instructions to the telephone network for one line, and the utterances that it returns.
 
 A provider's module renders the instructions. Most of them then wait for the callee's next utterance, which belongs to
-the turn after `turn`. `after_sequence` becomes part of the URLs (`telephony.routes`).
+the turn after `turn`. `after_sequence` becomes part of the URLs (`telephony.routes`). `hears_keys`: a key of the
+telephone ends the instruction, as an utterance does.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ class PlayGreeting:
     language: str
     turn: int = GREETING_TURN
     after_sequence: int = 0
+    hears_keys: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class PlayTurn:
     language: str
     turn: int
     after_sequence: int = 0
+    hears_keys: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class SpeakText:
     turn: int
     text: str
     after_sequence: int = 0
+    hears_keys: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Listen:
     language: str
     turn: int
     after_sequence: int = 0
+    hears_keys: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,7 @@ class PlayMessage:
     turn: int
     after_sequence: int = 0
     is_interruptible: bool = False
+    hears_keys: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,7 @@ class SpeakMessage:
     text: str
     after_sequence: int = 0
     is_interruptible: bool = False
+    hears_keys: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +99,31 @@ class RestartMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeakGoodbye:
+    """Speak `text` in the provider's own voice, then end the call."""
+
+    language: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class HangUp:
     """End the call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """What the callee said; an empty `text` is a silence. A repeated webhook has the same `event_id`."""
+    """What the callee said; an empty `text` is a silence. A repeated webhook has the same `event_id`.
+
+    `key`: the callee pressed it, and said nothing.
+    """
 
     text: str
     confidence: float | None
     event_id: str
+    key: str | None = None
 
 
-Instruction = PlayGreeting | PlayTurn | SpeakText | Listen | PlayMessage | SpeakMessage | RestartMessage | HangUp
+Prompt = PlayGreeting | PlayTurn | SpeakText | Listen | PlayMessage | SpeakMessage
+"""An instruction during which the callee may speak."""
+Instruction = Prompt | RestartMessage | SpeakGoodbye | HangUp

@@ -90,7 +90,7 @@ class WebhookProvider(Protocol):
         ...
 
     def parse_utterance(self, turn: int, form: Form) -> Utterance:
-        """Returns the utterance of `Webhook.UTTERANCE`."""
+        """Returns the utterance, or the key, of `Webhook.UTTERANCE`."""
         ...
 
     def render(self, instruction: Instruction) -> str:

@@ -5,14 +5,14 @@ Voice's adapter uses the URLs and statuses; the edge uses `TwilioWebhooks`.
 
 import re
 from hmac import compare_digest
-from typing import assert_never
+from typing import assert_never, get_args
 from uuid import UUID
 
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 from twilio.twiml.voice_response import Gather, VoiceResponse  # type: ignore[import-untyped]
 
 from contracts import AnswerClassified, AnsweredBy, MessageReported, TelephonyStatus, TelephonyStatusReported
-from contracts.vocabulary import MESSAGE_TURN
+from contracts.vocabulary import MESSAGE_TURN, OptOutKey
 from telephony.instructions import (
     HangUp,
     Instruction,
@@ -20,7 +20,9 @@ from telephony.instructions import (
     PlayGreeting,
     PlayMessage,
     PlayTurn,
+    Prompt,
     RestartMessage,
+    SpeakGoodbye,
     SpeakMessage,
     SpeakText,
     Utterance,
@@ -73,6 +75,7 @@ MAX_UTTERANCE_CHARACTERS = 2_000
 """More of an utterance is not used; it is several minutes of speech."""
 _MAX_DIGITS = 9
 """The longest whole number of a form; longer ones are left out, as other invalid numbers are."""
+_KEYS = frozenset(get_args(OptOutKey))
 _WORD = re.compile(r"[!-~]{1,64}")
 """An id or a status: it becomes part of a header of the stored event."""
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")
@@ -83,8 +86,6 @@ MACHINE_BEEP = "machine_end_beep"
 
 NO_SUCH_NUMBER = frozenset({"404", "410", "484", "604"})
 """SIP responses (RFC 3261) that are final: not found, gone, address incomplete, does not exist anywhere."""
-
-_Prompt = PlayGreeting | PlayTurn | SpeakText | Listen | PlayMessage | SpeakMessage
 
 
 def build_urls(public_url: str) -> WebhookUrls:
@@ -173,10 +174,11 @@ class TwilioWebhooks:
         return Report(event, f"{NAME}/{sid}/message/{'finished' if is_finished else 'started'}")
 
     def parse_utterance(self, turn: int, form: Form) -> Utterance:
-        """See the interface. A ``<Gather>`` that timed out has no ``SpeechResult``."""
+        """See the interface. A ``<Gather>`` that timed out has neither ``SpeechResult`` nor ``Digits``."""
+        key = digits if (digits := form.get("Digits", "")) in _KEYS else None
         text = form.get("SpeechResult", "").strip()[:MAX_UTTERANCE_CHARACTERS]
         event_id = f"{NAME}/{_required(form, 'CallSid')}/heard/{turn}"
-        return Utterance(text, _confidence(form) if text else None, event_id)
+        return Utterance(text, _confidence(form) if text else None, event_id, key)
 
     def render(self, instruction: Instruction) -> str:
         """See the interface. The document is TwiML: ``<Gather>``, around ``<Play>`` or ``<Say>``, or ``<Hangup/>``."""
@@ -194,6 +196,9 @@ class TwilioWebhooks:
                 self._render_message(response, instruction)
             case RestartMessage(call_id, attempt):
                 response.redirect(self._urls.message(call_id, attempt), method="POST")
+            case SpeakGoodbye(language, text):
+                response.say(_speakable(text), language=_with_region(language))
+                response.hangup()
             case HangUp():
                 response.hangup()
             case _:
@@ -211,7 +216,7 @@ class TwilioWebhooks:
         url = self._urls.message(call_id, attempt, is_finished=True, is_after_spoken_text=is_spoken)
         response.redirect(url, method="POST")
 
-    def _gather(self, response: VoiceResponse, instruction: _Prompt) -> Gather:
+    def _gather(self, response: VoiceResponse, instruction: Prompt) -> Gather:
         is_message = isinstance(instruction, PlayMessage | SpeakMessage)
         url = self._urls.utterance(
             instruction.call_id,
@@ -220,8 +225,9 @@ class TwilioWebhooks:
             is_after_spoken_text=not isinstance(instruction, PlayGreeting | PlayTurn),
             after_sequence=instruction.after_sequence,
         )
+        keys = {"num_digits": 1, "finish_on_key": ""} if instruction.hears_keys else {}
         return response.gather(
-            input="speech",
+            input="dtmf speech" if keys else "speech",
             action=url,
             method="POST",
             timeout=MESSAGE_SILENCE_SECONDS if is_message else SILENCE_SECONDS,
@@ -229,6 +235,7 @@ class TwilioWebhooks:
             language=_with_region(instruction.language),
             barge_in=True,
             action_on_empty_result=not is_message,
+            **keys,
         )
 
 

@@ -154,6 +154,7 @@ def all_inputs(attempt: int) -> dict[str, inputs.Input]:
     for is_finished in (False, True):
         name = "message played to its end" if is_finished else "message begins"
         found[name] = inputs.MessageReported(attempt=attempt, is_finished=is_finished)
+    found["opt-out key pressed"] = inputs.OptOutKeyPressed(attempt=attempt)
     found["person recognized"] = inputs.PersonRecognized(attempt=attempt)
     for status in TelephonyStatus:
         found[f"reported: {status}"] = reported(attempt=attempt, status=status)

@@ -168,6 +168,7 @@ def terms_in(call: Call | None) -> CampaignTerms:
         max_attempts=call.max_attempts,
         max_attempts_per_day=call.max_attempts_per_day,
         goal=call.goal,
+        opt_out_key=call.opt_out_key,
     )
 
 

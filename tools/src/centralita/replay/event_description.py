@@ -21,6 +21,7 @@ from contracts import (
     DialUnknown,
     Event,
     MessageReported,
+    OptOutKeyPressed,
     PersonRecognized,
     ReplyGenerated,
     SpeechHeard,
@@ -90,6 +91,8 @@ def _telephony(event: Event) -> str:
             return f"attempt {event.attempt}: {'played to its end' if event.is_finished else 'begins'}"
         case PersonRecognized():
             return f"attempt {event.attempt}, turn {event.turn}"
+        case OptOutKeyPressed():
+            return f"attempt {event.attempt}: {event.key}"
         case DialPlaced():
             return f"attempt {event.attempt}: {event.provider_call_id}"
         case DialRefused() | DialUnknown():

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from call_orchestrator.domain.calling_policy import CallingPolicy
 from centralita.replay.decisions import country_called, decide_again, policy_of, terms_in
@@ -21,6 +22,7 @@ from contracts import (
     CampaignTerms,
     Disposition,
     NumberBlockRequested,
+    OptOutKeyPressed,
 )
 from contracts.call import Permission
 from contracts.personal import HIDDEN
@@ -30,6 +32,7 @@ CLOCK_ERROR = timedelta(seconds=1)
 """The largest difference between the clocks of two replicas."""
 Recorded = Record | SplitRecord
 """A recorded log, in memory or in files."""
+_READ = ("call.", "campaign.", f"{OptOutKeyPressed.event_name}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,7 @@ def read_rules(record: Recorded, dial_within: timedelta, calling_policy: Calling
     countries: set[str] = set()
     campaign_events: dict[str, list[CampaignDecision]] = {}
     waiting, total, listed_numbers = WaitingCalls(), 0, set[str]()
+    opted_out, by_key = set[UUID](), set[UUID]()
     for messages in record.parts():
         for message in messages:
             event = message.event() if _is_read(message) else None
@@ -110,12 +114,17 @@ def read_rules(record: Recorded, dial_within: timedelta, calling_policy: Calling
                 total += 1
                 if event.call.disposition is Disposition.OPT_OUT:
                     listed_numbers.add(event.call.phone_number)
+                    opted_out.add(event.call_id)
                 countries.add(country_called(event.call) or "")
                 waiting.add(event.call_id, message.time, is_waiting=event.call.is_queued)
             elif isinstance(event, NumberBlockRequested):
                 listed_numbers.add(event.phone_number)
+            elif isinstance(event, OptOutKeyPressed):
+                by_key.add(event.call_id)
             elif isinstance(event, CampaignDecision):
                 campaign_events.setdefault(event.campaign_id, []).append(event)
+    if not by_key <= opted_out:  # the key was pressed after the end of the call, so no decision names the number
+        listed_numbers.add(HIDDEN)
     has_all_calls = record.scope.call_id is None and record.scope.campaign_id is None
     rules = RecordedRules(
         dial_within,
@@ -132,7 +141,7 @@ def read_rules(record: Recorded, dial_within: timedelta, calling_policy: Calling
 def _is_read(message: Message) -> bool:
     if message.stream == REQUESTS.name:
         return message.subject.startswith(f"{NumberBlockRequested.event_name}.")
-    return message.stream == CALLS.name and message.subject.startswith(("call.", "campaign."))
+    return message.stream == CALLS.name and message.subject.startswith(_READ)
 
 
 def _may_refuse(campaign: Campaign) -> bool:

@@ -61,3 +61,13 @@ class PersonRecognized(CallEvent):
 
     attempt: int
     turn: int = Field(description="the turn of the utterance")
+
+
+class OptOutKeyPressed(CallEvent):
+    """The callee pressed the opt-out key of the call."""
+
+    event_name: ClassVar[str] = "telephony.opt_out_key_pressed"
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.EDGE})
+
+    attempt: int
+    key: str

@@ -18,6 +18,7 @@ from contracts import (
     DialRefused,
     Envelope,
     MessageReported,
+    OptOutKeyPressed,
     PersonRecognized,
     TelephonyStatusReported,
     TimerDue,
@@ -32,6 +33,7 @@ AttemptEvent = (
     | AnswerClassified
     | MessageReported
     | PersonRecognized
+    | OptOutKeyPressed
     | ConversationEnded
 )
 DecidingEvent = CallRequested | CallCommand | AttemptEvent | TimerDue | AdmissionGranted
@@ -126,6 +128,8 @@ def _attempt_input(event: AttemptEvent) -> inputs.Input:
             return inputs.MessageReported(attempt=event.attempt, is_finished=event.is_finished)
         case PersonRecognized():
             return inputs.PersonRecognized(attempt=event.attempt)
+        case OptOutKeyPressed():
+            return inputs.OptOutKeyPressed(attempt=event.attempt)
         case ConversationEnded():
             return inputs.ConversationEnded(
                 attempt=event.attempt, disposition=event.disposition, goodbye_seconds=event.goodbye_seconds

@@ -82,6 +82,7 @@ def new_call(
         max_call_seconds=int(policy.max_talk.total_seconds()),
         voicemail=voicemail,
         message_characters=None if is_sealed else _message_characters(voicemail, variables),
+        opt_out_key=campaign.opt_out_key,
         purpose=request.purpose,
         time_zone=request.time_zone,
         key_name=request.key_name,

@@ -16,7 +16,15 @@ from call_orchestrator.application.numbers import Numbers
 from call_orchestrator.application.stored import load_call
 from call_orchestrator.ports import Log
 from chassis.event_log import Conflict, StoredEvent
-from contracts import CommandOutcome, ConversationEnded, Disposition, Envelope, NumberBlockRequested, NumberCommand
+from contracts import (
+    CommandOutcome,
+    ConversationEnded,
+    Disposition,
+    Envelope,
+    NumberBlockRequested,
+    NumberCommand,
+    OptOutKeyPressed,
+)
 from contracts.number_state import DoNotCallEntry
 from contracts.vocabulary import DoNotCallSource
 
@@ -44,13 +52,15 @@ class DoNotCall:
         await self._apply(command.number_digest, entry, phone_number, cause)
         return CommandOutcome(accepted=True, campaign_id=command.campaign_id)
 
-    async def note_opt_out(self, fact: StoredEvent[ConversationEnded]) -> None:
+    async def note_opt_out(self, fact: StoredEvent[ConversationEnded] | StoredEvent[OptOutKeyPressed]) -> None:
         """Lists the number of the call for all campaigns, if the person opted out. Raises Conflict."""
         event = fact.event
-        stored = await load_call(self._log, event.call_id) if event.disposition is Disposition.OPT_OUT else None
+        is_opt_out = isinstance(event, OptOutKeyPressed) or event.disposition is Disposition.OPT_OUT
+        stored = await load_call(self._log, event.call_id) if is_opt_out else None
         if stored is None:
             return
-        entry = DoNotCallEntry(changed_at=fact.envelope.time, source=DoNotCallSource.OPT_OUT, call_id=event.call_id)
+        source = DoNotCallSource.KEY if isinstance(event, OptOutKeyPressed) else DoNotCallSource.OPT_OUT
+        entry = DoNotCallEntry(changed_at=fact.envelope.time, source=source, call_id=event.call_id)
         number = stored.call.phone_number
         await self._apply(self._numbers.digest_of(number), entry, number, fact.envelope)
         logger.info("number_listed", call_id=str(event.call_id), source=entry.source)

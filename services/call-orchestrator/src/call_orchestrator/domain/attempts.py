@@ -21,7 +21,7 @@ from call_orchestrator.domain.pauses import Pauses
 from call_orchestrator.domain.states import Dialing, InProgress, Live, Ringing, Terms
 from call_orchestrator.domain.timers import outdated_or_early
 from call_orchestrator.domain.undialled import put_off
-from contracts.vocabulary import AnsweredBy, HangupReason, TelephonyStatus
+from contracts.vocabulary import AnsweredBy, Disposition, HangupReason, TelephonyStatus
 
 MAX_WAIT = timedelta(hours=1)
 MAX_CHECKS_UNKNOWN = 3
@@ -64,6 +64,8 @@ def decide_live(state: Live, input: inputs.Input, terms: Terms, now: datetime, p
             return recognize_person(state, terms)
         case inputs.ConversationEnded():
             return _conclude(state, input, terms, now)
+        case inputs.OptOutKeyPressed():
+            return _opt_out(state, input, terms, now)
         case _:
             assert_never(input)
 
@@ -112,8 +114,23 @@ def _conclude(state: Live, ending: inputs.ConversationEnded, terms: Terms, now: 
         return Ignored("the conversation is over already")
     if state.message is not None:
         return Ignored("a machine answered")
+    return _concluded(state, ending, terms, now)
+
+
+def _opt_out(state: Live, pressed: inputs.OptOutKeyPressed, terms: Terms, now: datetime) -> Decision:
+    """Decides that the callee wants no more calls, also if detection took the callee for a machine.
+
+    It replaces another disposition: the callee may press the key during the goodbye.
+    """
+    if state.hangup_reason is not None or state.disposition is Disposition.OPT_OUT:
+        return Ignored("the conversation is over already")
+    return _concluded(replace(state, message=None), pressed.ending, terms, now)
+
+
+def _concluded(state: Live, ending: inputs.ConversationEnded, terms: Terms, now: datetime) -> CallConcluded:
     goodbye_ends_at = now + timedelta(seconds=ending.goodbye_seconds) + GOODBYE_MARGIN
-    talk_ends_at = state.deadline_at if isinstance(state, InProgress) else now + terms.max_talk
+    has_own_deadline = isinstance(state, InProgress) and state.disposition is None
+    talk_ends_at = state.deadline_at if has_own_deadline else now + terms.max_talk
     deadline_at = min(talk_ends_at, goodbye_ends_at)
     return CallConcluded(state=replace(state, disposition=ending.disposition, deadline_at=deadline_at))
 

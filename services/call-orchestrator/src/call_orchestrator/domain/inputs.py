@@ -9,6 +9,9 @@ from datetime import datetime
 
 from contracts.vocabulary import AnsweredBy, Disposition, TelephonyStatus
 
+OPT_OUT_PHRASE_SECONDS = 6.0
+"""How long the network takes at most to speak `contracts.phrases.OPTED_OUT`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRequested:
@@ -108,6 +111,20 @@ class PersonRecognized:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OptOutKeyPressed:
+    """The callee asked for no more calls by a key. The line is closed after a phrase that the network speaks."""
+
+    attempt: int
+
+    @property
+    def ending(self) -> "ConversationEnded":
+        """The end of the conversation that follows."""
+        return ConversationEnded(
+            attempt=self.attempt, disposition=Disposition.OPT_OUT, goodbye_seconds=OPT_OUT_PHRASE_SECONDS
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationEnded:
     """The conversation is over; playing the last words takes `goodbye_seconds`."""
 
@@ -119,6 +136,12 @@ class ConversationEnded:
 Command = CallRequested | CallCancelRequested | CallRetryRequested | CallChangeRequested
 MessageInput = MessageReported | PersonRecognized
 AttemptInput = (
-    DialRefused | DialLookedUp | TelephonyStatusReported | AnswerClassified | MessageInput | ConversationEnded
+    DialRefused
+    | DialLookedUp
+    | TelephonyStatusReported
+    | AnswerClassified
+    | MessageInput
+    | OptOutKeyPressed
+    | ConversationEnded
 )
 Input = Command | TimerDue | AdmissionGranted | AttemptInput

@@ -94,6 +94,8 @@ def _decide_pending(state: Pending, input: Input, terms: Terms, now: datetime, p
             return Ignored("the call exists")
         case inputs.ConversationEnded():
             return conclude_after_hangup(state, input, now)
+        case inputs.OptOutKeyPressed():
+            return conclude_after_hangup(state, input.ending, now)
         case (
             inputs.DialRefused()
             | inputs.DialLookedUp()
@@ -224,6 +226,7 @@ def _decide_ended(state: Ended, input: Input, terms: Terms, now: datetime) -> De
             | inputs.AnswerClassified()
             | inputs.MessageReported()
             | inputs.PersonRecognized()
+            | inputs.OptOutKeyPressed()
             | inputs.ConversationEnded()
         ):
             return Ignored("the call has ended")

@@ -23,6 +23,7 @@ from contracts import (
     ContactRequested,
     ConversationEnded,
     NumberCommand,
+    OptOutKeyPressed,
     TimerDue,
     outcome_subject,
 )
@@ -80,8 +81,10 @@ def subscribe_handlers(
         await _publish_outcome(client, stored, await do_not_call.handle(event, stored_at, stored.envelope))
 
     async def on_call_event(event: AttemptEvent | TimerDue, stored: StoredEvent[AttemptEvent | TimerDue]) -> None:
-        if isinstance(event, ConversationEnded):
-            await do_not_call.note_opt_out(cast("StoredEvent[ConversationEnded]", stored))
+        if isinstance(event, ConversationEnded | OptOutKeyPressed):
+            await do_not_call.note_opt_out(
+                cast("StoredEvent[ConversationEnded] | StoredEvent[OptOutKeyPressed]", stored)
+            )
         outcome = await calls.handle(call_input(event, stored.envelope, is_redelivered=stored.deliveries > 1))
         if not outcome.accepted:  # only because the log has no such call; the event is kept and ignored
             logger.warning("event_of_unknown_call", call_id=str(event.call_id), event_name=event.event_name)

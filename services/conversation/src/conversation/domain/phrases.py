@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contracts import Language
+from contracts.phrases import OPTED_OUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +26,13 @@ _PHRASES: Mapping[str, Phrases] = {
         language="Spanish",
         fallback="Lo siento, estoy experimentando problemas técnicos.",
         goodbye="Muchas gracias por su tiempo. Adiós.",
-        opted_out="De acuerdo, no le volveremos a llamar. Adiós.",
+        opted_out=OPTED_OUT["es"],
     ),
     "en": Phrases(
         language="English",
         fallback="I'm sorry, I'm having technical problems.",
         goodbye="Thank you very much for your time. Goodbye.",
-        opted_out="All right, we will not call you again. Goodbye.",
+        opted_out=OPTED_OUT["en"],
     ),
 }
 

@@ -19,26 +19,22 @@ from uuid import UUID
 import uuid_utils
 
 from chassis.event_log import Conflict, Guard, StoredEvent
-from contracts import AudioFailed, Call, ConversationEnded, Event, PersonRecognized, SpeechHeard
+from contracts import AudioFailed, Call, ConversationEnded, Event, OptOutKeyPressed, PersonRecognized, SpeechHeard
 from contracts.filters import call_state_filter
-from contracts.vocabulary import MESSAGE_TURN, CallStatus
+from contracts.phrases import opted_out_phrase
+from contracts.vocabulary import MESSAGE_TURN, NO_OPT_OUT_KEY, CallStatus
 from edge.application.calls import call_in, last_decision
 from edge.application.errors import NotInProgress
 from edge.application.facts import read_facts
 from edge.application.unplayed import read_remainder
-from edge.domain.dialogue import (
+from edge.domain.dialogue import ClaimTurn, Dialogue, OptOut, ReadRemainder, RefuseText, decide, play
+from edge.domain.occurrences import (
     Answered,
-    ClaimTurn,
-    Dialogue,
     MessageAwaited,
     Occurrence,
-    ReadRemainder,
-    RefuseText,
     RemainderReported,
     TextReceived,
     UtteranceReceived,
-    decide,
-    play,
 )
 from edge.ports import CallLog, Speech, Unavailable
 from telephony.instructions import (
@@ -46,6 +42,7 @@ from telephony.instructions import (
     Instruction,
     PlayMessage,
     PlayTurn,
+    SpeakGoodbye,
     SpeakMessage,
     Utterance,
 )
@@ -110,6 +107,8 @@ class DialogueService:
                 case ClaimTurn() as claim:
                     with suppress(Conflict):
                         return await self._claim(loaded, claim)
+                case OptOut() as opt_out:
+                    return await self._opt_out(loaded, opt_out)
                 case RefuseText():
                     status = loaded.dialogue.status
                     state = "ending" if status is CallStatus.IN_PROGRESS else status.value
@@ -130,7 +129,7 @@ class DialogueService:
         async with self._speech.stream_turn(instruction) as audio:
             yield audio
 
-    async def _decide(self, loaded: _Loaded, occurrence: Occurrence) -> Instruction | ClaimTurn | RefuseText:
+    async def _decide(self, loaded: _Loaded, occurrence: Occurrence) -> Instruction | ClaimTurn | OptOut | RefuseText:
         dialogue = loaded.dialogue
         while isinstance(decision := decide(dialogue, occurrence), ReadRemainder):
             call, sequence = call_in(loaded.newest), dialogue.sequence_of(decision.turn)
@@ -158,6 +157,13 @@ class DialogueService:
             person = PersonRecognized(call_id=dialogue.call_id, attempt=dialogue.attempt, turn=turn)
             await self._log.append(person, cause=cause, event_id=f"{event_id}/person")
         return play(replace(dialogue, claimed_turn=turn, claimed_turn_sequence=stored.sequence), turn)
+
+    async def _opt_out(self, loaded: _Loaded, opt_out: OptOut) -> Instruction:
+        """Appends that the callee wants no more calls. A repeated webhook appends nothing."""
+        dialogue = loaded.dialogue
+        pressed = OptOutKeyPressed(call_id=dialogue.call_id, attempt=opt_out.attempt, key=opt_out.key)
+        await self._log.append(pressed, cause=loaded.newest.envelope, event_id=f"{opt_out.event_id}/key")
+        return SpeakGoodbye(dialogue.language, opted_out_phrase(dialogue.language))
 
     async def _load(self, call_id: UUID, occurrence: Occurrence, *, is_exact: bool) -> _Loaded:
         """Reads the dialogue; with `is_exact`, all of it from the leader."""
@@ -210,11 +216,12 @@ def _loaded(newest: StoredEvent, facts: Sequence[StoredEvent], occurrence: Occur
         attempt=call.attempt,
         status=call.status,
         is_line_open=call.may_use_line(call.attempt),
-        has_ended=any(_has_ended(stored.event, call.attempt) for stored in facts),
+        has_ended=call.disposition is not None or any(_has_ended(stored.event, call.attempt) for stored in facts),
         has_failed_audio=any(isinstance(stored.event, AudioFailed) for stored in facts),
         message=call.voicemail.render(call.variables) if call.voicemail and call.voicemail_delivery else None,
         is_after_beep=call.is_after_beep,
         has_failed_message=any(_has_failed_message(stored.event, call.attempt) for stored in facts),
+        opt_out_key=None if call.opt_out_key == NO_OPT_OUT_KEY else call.opt_out_key,
     )
     for stored, event in heard:
         if event.attempt != call.attempt:

@@ -24,6 +24,12 @@ A silence is an utterance without text and claims a turn like any other, with on
 synthesize the rest of the reply, the callee is silent because the line was. The provider's own voice then speaks the
 unplayed remainder, and the same turn is awaited again. A silence after that is a real one.
 
+Keys
+----
+The callee may press a key in place of an utterance. The opt-out key asks for no more calls: that is stored, also if the
+line is being closed, and the provider's own voice says goodbye. It needs neither conversation nor voice. Any other key
+claims no turn: the turn before it is played again.
+
 Messages to machines
 --------------------
 When detection has found a machine, and the call has a message for it, voice redirects the call to `Webhook.MESSAGE`,
@@ -35,12 +41,20 @@ Reading the remainder takes time. `decide` therefore returns `ReadRemainder` onl
 again with it, at most once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 from uuid import UUID
 
 from contracts.vocabulary import CallStatus
 from edge.domain.machine_words import is_of_voicemail
+from edge.domain.occurrences import (
+    Answered,
+    MessageAwaited,
+    Occurrence,
+    RemainderReported,
+    TextReceived,
+    UtteranceReceived,
+)
 from telephony.instructions import (
     GREETING_TURN,
     HangUp,
@@ -49,6 +63,7 @@ from telephony.instructions import (
     PlayGreeting,
     PlayMessage,
     PlayTurn,
+    Prompt,
     RestartMessage,
     SpeakMessage,
     SpeakText,
@@ -87,72 +102,14 @@ class Dialogue:
     """Whether the beep of the machine was heard."""
     has_failed_message: bool = False
     """Whether voice has failed to synthesize the message in this attempt."""
+    opt_out_key: str | None = None
+    """The key by which the callee asks for no more calls; none if no key is heard."""
 
     def sequence_of(self, turn: int) -> int:
         """Returns the sequence of the turn's `speech.heard`, or 0 if it is not known."""
         if turn == self.claimed_turn:
             return self.claimed_turn_sequence
         return self.last_turn_sequence if turn == self.last_turn else 0
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The callee has answered."""
-
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class UtteranceReceived:
-    """The callee has spoken, or stayed silent. `turn` is the turn that the webhook names."""
-
-    attempt: int
-    turn: int
-    utterance: Utterance
-    is_after_spoken_text: bool
-    """Whether all of the reply before was played or spoken: the last instruction was `SpeakText` or `Listen`."""
-    after_sequence: int = 0
-    """The sequence that the URL names for the turn before; 0: none."""
-
-    @property
-    def known_turn(self) -> int:
-        """The turn whose `speech.heard` has `after_sequence`."""
-        return self.turn - 1
-
-
-@dataclass(frozen=True, slots=True)
-class RemainderReported:
-    """Voice could not synthesize `turn` from `sentence` on and has redirected the call."""
-
-    attempt: int
-    turn: int
-    sentence: int
-    after_sequence: int = 0
-    """The sequence that the URL names for the turn; 0: none."""
-
-    @property
-    def known_turn(self) -> int:
-        """The turn whose `speech.heard` has `after_sequence`."""
-        return self.turn
-
-
-@dataclass(frozen=True, slots=True)
-class MessageAwaited:
-    """The network asks for the message to a machine, or reports that it has played the message to its end."""
-
-    attempt: int
-    is_finished: bool
-    is_after_spoken_text: bool
-
-
-@dataclass(frozen=True, slots=True)
-class TextReceived:
-    """A person has sent a text over REST in place of an utterance. It belongs to the call's last attempt."""
-
-    utterance: Utterance
-
-
-Occurrence = Answered | UtteranceReceived | RemainderReported | MessageAwaited | TextReceived
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,16 +133,32 @@ class ReadRemainder:
 
 
 @dataclass(frozen=True, slots=True)
+class OptOut:
+    """Append that the callee pressed the opt-out key in this attempt, then say goodbye."""
+
+    attempt: int
+    key: str
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RefuseText:
     """Refuse a text: no conversation is in progress."""
 
 
-Decision = Instruction | ClaimTurn | ReadRemainder | RefuseText
+Decision = Instruction | ClaimTurn | ReadRemainder | OptOut | RefuseText
 
 
 def decide(dialogue: Dialogue, occurrence: Occurrence) -> Decision:
     """Returns what to do next on the line of a call."""
+    decision = _decide(dialogue, occurrence)
+    return _hearing_keys(dialogue, decision) if isinstance(decision, Prompt) else decision
+
+
+def _decide(dialogue: Dialogue, occurrence: Occurrence) -> Decision:
     match occurrence:
+        case UtteranceReceived() if (key := occurrence.utterance.key) and key == dialogue.opt_out_key:
+            return OptOut(occurrence.attempt, key, occurrence.utterance.event_id)
         case TextReceived():
             return _after_text(dialogue, occurrence)
         case _ if not dialogue.is_line_open or occurrence.attempt != dialogue.attempt:
@@ -205,8 +178,14 @@ def decide(dialogue: Dialogue, occurrence: Occurrence) -> Decision:
 def play(dialogue: Dialogue, turn: int) -> Instruction:
     """Returns the instruction that plays a turn."""
     if turn == GREETING_TURN:
-        return PlayGreeting(dialogue.call_id, dialogue.attempt, dialogue.language)
-    return PlayTurn(dialogue.call_id, dialogue.attempt, dialogue.language, turn, dialogue.sequence_of(turn))
+        greeting = PlayGreeting(dialogue.call_id, dialogue.attempt, dialogue.language)
+        return _hearing_keys(dialogue, greeting)
+    reply = PlayTurn(dialogue.call_id, dialogue.attempt, dialogue.language, turn, dialogue.sequence_of(turn))
+    return _hearing_keys(dialogue, reply)
+
+
+def _hearing_keys(dialogue: Dialogue, prompt: Prompt) -> Prompt:
+    return replace(prompt, hears_keys=dialogue.opt_out_key is not None)
 
 
 def _speak(dialogue: Dialogue, turn: int, text: str) -> Instruction:
@@ -244,6 +223,8 @@ def _after_utterance(dialogue: Dialogue, received: UtteranceReceived) -> Decisio
             return _speak(dialogue, received.turn - 1, dialogue.remainder)
     if dialogue.has_ended:
         return HangUp()
+    if received.utterance.key:
+        return play(dialogue, received.turn - 1)
     return ClaimTurn(max(received.turn, dialogue.last_turn + 1), received.utterance, is_of_person=is_person)
 
 

@@ -20,7 +20,7 @@ from chassis import tracing
 from chassis.path_numbers import MAX_PATH_NUMBER
 from edge.application.dialogue import DialogueService
 from edge.application.errors import UnknownCall
-from edge.domain.dialogue import MessageAwaited, RemainderReported, UtteranceReceived
+from edge.domain.occurrences import MessageAwaited, RemainderReported, UtteranceReceived
 from edge.entrypoints.openapi import problems
 from edge.entrypoints.problems import problem
 from edge.metrics import WEBHOOK_SECONDS, WEBHOOKS

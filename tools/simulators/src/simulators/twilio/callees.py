@@ -22,7 +22,7 @@ class Behaviour(StrEnum):
     """What a callee does in one call. `refused` fails the create request; `invalid` fails the accepted call.
 
     `mistaken_human` is a person whom detection takes for a machine; it interrupts what is played. `screened` is one
-    whose call-screening assistant asks first who calls.
+    whose call-screening assistant asks first who calls. `presses_key` interrupts the first prompt by `OPT_OUT_KEY`.
     """
 
     HUMAN = "human"
@@ -38,6 +38,7 @@ class Behaviour(StrEnum):
     SCREENED = "screened"
     FAX = "fax"
     OPTS_OUT = "opts_out"
+    PRESSES_KEY = "presses_key"
 
 
 DEFAULT_WEIGHTS: Mapping[Behaviour, float] = {
@@ -55,6 +56,8 @@ _NOT_REACHED = (Behaviour.BUSY, Behaviour.NO_ANSWER, Behaviour.VOICEMAIL)
 _HUMAN_ON_REDIAL_PROBABILITY = 0.6
 _BARGE_IN_PROBABILITY = 0.2
 _MAX_SILENT_TURNS = 4
+OPT_OUT_KEY = "9"
+"""The key that `presses_key` presses."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,14 @@ class Utterance:
     confidence: float
     delay: float
     barge_in_seconds: float = math.inf
+
+
+@dataclass(frozen=True)
+class KeyPress:
+    """A key, and how many simulated seconds of the prompt the callee hears before it presses it."""
+
+    key: str
+    barge_in_seconds: float
 
 
 @dataclass
@@ -115,14 +126,20 @@ class Callee:
             barge_in_seconds=self._barge_in_seconds(),
         )
 
+    def press_key(self) -> KeyPress | None:
+        """Returns the key that the callee presses while a prompt is played, or None."""
+        if self.behaviour is not Behaviour.PRESSES_KEY:
+            return None
+        return KeyPress(OPT_OUT_KEY, barge_in_seconds=self.draw.uniform(1.0, 3.0))
+
     def hangs_up_in_silence(self) -> bool:
         """Returns whether the callee hangs up now: after its goodbye, or after too many silent turns."""
-        if self.behaviour in (Behaviour.SILENT, Behaviour.VOICEMAIL, Behaviour.FAX):
+        if self.behaviour in (Behaviour.SILENT, Behaviour.VOICEMAIL, Behaviour.FAX, Behaviour.PRESSES_KEY):
             return self._silent_turns >= _MAX_SILENT_TURNS
         return self._silent_turns > 0
 
     def _text(self, language: Language) -> str | None:
-        if self.behaviour in (Behaviour.SILENT, Behaviour.FAX):
+        if self.behaviour in (Behaviour.SILENT, Behaviour.FAX, Behaviour.PRESSES_KEY):
             return None
         if self.behaviour is Behaviour.VOICEMAIL:
             return MACHINE_GREETING[language] if self._turn == 1 else None

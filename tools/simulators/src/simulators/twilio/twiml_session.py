@@ -110,7 +110,12 @@ class TwimlSession:
                 await self._audio.play(self._absolute_url(verb.text))
 
     async def _gather(self, verb: Verb) -> Fetch | None:
-        accepts_speech = "speech" in verb.attributes.get("input", "dtmf").split()
+        accepted = verb.attributes.get("input", "dtmf").split()
+        if "dtmf" in accepted and (press := self._call.callee.press_key()):
+            await self._play_prompt(verb.nested, press.barge_in_seconds)
+            self._call.entry.utterances.append(UtteranceEntry("callee", text=press.key))
+            return self._gather_result(verb, {"Digits": press.key})
+        accepts_speech = "speech" in accepted
         language = language_of(verb.attributes.get("language", "en-US"))
         utterance = self._call.callee.next_utterance(language) if accepts_speech else None
         may_interrupt = utterance is not None and verb.flag("bargeIn", True)
