@@ -26,7 +26,8 @@ _SEQUENCES = re.compile(rb'"(?P<field>[a-z_]*sequence)": ?(?P<number>[1-9][0-9]*
 _IDENTITIES = re.compile(rb"REQUESTS/(?P<position>[1-9][0-9]*)")
 """The id of a request that was published without headers: later messages name it as their cause."""
 _REMOVED_HEADERS = re.compile(rb"(?mi)^(Nats-Expected-|Nats-Stream-Source:)[^\r\n]*\r\n")
-_END = b"\x00"
+_END = uuid4().bytes
+"""Separates the texts of a template. Sealed bodies may contain any byte, but not these random ones."""
 _SCHEDULE = re.compile(rb"(?mi)^Nats-Schedule:")
 _FAR_FUTURE = timedelta(days=300)
 _SKIPPED = ("DEAD_LETTERS", "AUDIT")

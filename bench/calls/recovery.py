@@ -14,6 +14,7 @@ from bench.calls.driving import numbers, prepare_callees, request
 from bench.calls.run import Figures, Filled, copy_of
 from bench.calls.system import RunningSystem, Variant, running_services
 from contracts import FINAL_STATUSES
+from contracts.personal import json_and_sealed
 
 KIND = "conversation"
 CALLS_PER_SECOND = 2
@@ -87,7 +88,7 @@ class _Load:
             return MAX_RECOVERY_SECONDS
 
     async def _on_end(self, message: Msg) -> None:
-        request_id = json.loads(message.data)["call"]["request_id"]
+        request_id = json.loads(json_and_sealed(message.data)[0])["call"]["request_id"]
         if self._waiting is None or request_id not in self._requested:
             return
         began_at, ended = self._waiting

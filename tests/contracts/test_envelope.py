@@ -9,11 +9,13 @@ import pytest
 from pydantic import BaseModel
 
 from contracts import CallCreated, Envelope, InvalidMessage, decode
+from contracts.documents import stream_of
 from contracts.envelope import HEADERS, headers_schema
 from contracts.event import Event
 from contracts.events import EVENTS
 from contracts.examples import CALL, EXAMPLES
 from contracts.instants import MAX_INSTANT
+from contracts.sources import implied_source
 
 NOW = datetime(2026, 3, 2, 15, 0, 0, 123456, tzinfo=UTC)
 CAUSE = Envelope("cause-1", "voice", NOW, "request-1", "claim-1", "00-trace-01")
@@ -53,6 +55,15 @@ def test_an_event_carries_the_correlation_id_and_the_trace_of_its_cause() -> Non
 def test_only_headers_with_a_value_are_written() -> None:
     headers = Envelope.of(id="id-1", source="voice", time=NOW).headers()
     assert list(headers) == ["Nats-Msg-Id", "ce-source"]
+
+
+def test_a_source_that_the_message_implies_has_no_header() -> None:
+    envelope = Envelope.of(id="id-1", source="voice", time=NOW)
+    assert list(envelope.headers("edge")) == ["Nats-Msg-Id", "ce-source"]
+    headers = envelope.headers("voice")
+    assert list(headers) == ["Nats-Msg-Id"]
+    assert Envelope.read(headers, id="id-1", time=NOW, source="voice") == envelope
+    assert Envelope.read({"ce-source": "edge"}, id="id-1", time=NOW, source="voice").source == "edge"
 
 
 def test_the_names_of_older_logs_are_read() -> None:
@@ -139,6 +150,21 @@ VERSION_2 = {
 def test_a_message_without_the_header_of_its_type_has_one_of_these_versions() -> None:
     """A higher version needs the header ``ce-type``, so that its messages differ from these (ADR 36)."""
     assert {name: event.version for name, event in EVENTS.items()} == {name: 1 + (name in VERSION_2) for name in EVENTS}
+
+
+SEVERAL_SOURCES = {"contact.added", "contact.group_added", "speech.heard"}
+
+
+def test_a_message_without_the_header_of_its_source_is_of_its_only_owner() -> None:
+    """Stored messages of the other events have no source in their headers, so their owner never changes (ADR 43)."""
+    streams = {name: stream_of(event).name for name, event in EVENTS.items()}
+    sources = {name: implied_source(streams[name], EVENTS[name].subjects()) for name in EVENTS}
+    without = {name for name, source in sources.items() if source is None}
+    assert without == SEVERAL_SOURCES | {name for name, stream in streams.items() if stream == "REQUESTS"}
+    named = {"call": "call-orchestrator", "dial": "voice", "telephony": "edge", "reply": "conversation"}
+    for event_name, source in sources.items():
+        family = event_name.split(".")[0]
+        assert source in (None, named.get(family, source))
 
 
 def models(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:

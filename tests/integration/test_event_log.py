@@ -11,9 +11,9 @@ from nats.errors import MaxPayloadError
 
 from chassis.direct_get import MAX_PAGE
 from chassis.event_log import GUARD_SEQUENCE, MAX_HEADER_BYTES, EventLog, Guard, publish, size_of
-from contracts import DialClaimed, SpeechHeard
+from contracts import DialClaimed, Service, SpeechHeard
 from contracts.examples import EXAMPLES
-from contracts.streams import CALLS
+from contracts.streams import CALLS, REQUESTS
 
 SPEECH = EXAMPLES[SpeechHeard.event_name]
 CLAIMS = DialClaimed.subjects()
@@ -68,17 +68,35 @@ async def test_a_period_without_events_of_the_filter_is_empty(calls: EventLog) -
     assert await calls.read_period(CLAIMS, stored.envelope.time - hour, stored.envelope.time + hour) == []
 
 
-async def test_a_stored_event_has_no_header_that_its_message_implies(calls: EventLog, bus_client: Client) -> None:
-    appended = await calls.append(SPEECH, guard=Guard(SPEECH.subject, 0))
+@pytest.mark.parametrize(
+    ("event_name", "source", "is_written"),
+    [
+        ("dial.claimed", Service.VOICE, False),
+        ("dial.claimed", "another", True),
+        ("speech.heard", Service.EDGE, True),
+    ],
+    ids=["its only owner", "another service", "one of its owners"],
+)
+async def test_a_stored_event_has_no_header_that_its_message_implies(
+    bus_client: Client, event_name: str, source: str, is_written: bool
+) -> None:
+    event, calls = EXAMPLES[event_name], EventLog(bus_client, CALLS.name, source=source)
+    appended = await calls.append(event, guard=Guard(event.subject, 0))
     message = await bus_client.jetstream().get_msg(CALLS.name, appended.sequence)
-    assert message.headers == {
-        "Nats-Msg-Id": appended.envelope.id,
-        "ce-source": appended.envelope.source,
-        GUARD_SEQUENCE: "0",
-    }
-    stored = await calls.last(SPEECH.subject)
+    own = {"ce-source": source} if is_written else {}
+    assert message.headers == {"Nats-Msg-Id": appended.envelope.id, **own, GUARD_SEQUENCE: "0"}
+    stored = await calls.last(event.subject)
     assert stored
     assert (stored.envelope.id, stored.envelope.time) == (appended.envelope.id, message.time)
+    assert stored.envelope.source == source
+
+
+async def test_a_stored_request_names_its_source(bus_client: Client) -> None:
+    """Upstream systems publish in the stream REQUESTS, too, and an older replica must know a command of the edge."""
+    requests, block = EventLog(bus_client, REQUESTS.name, source=Service.EDGE), EXAMPLES["number.unblock_requested"]
+    appended = await requests.append(block)
+    message = await bus_client.jetstream().get_msg(REQUESTS.name, appended.sequence)
+    assert (message.headers or {})["ce-source"] == Service.EDGE
 
 
 @pytest.mark.parametrize("header_bytes", [0, 300, 60_000])

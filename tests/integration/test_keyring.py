@@ -29,7 +29,7 @@ from contracts import (
     ToolCall,
 )
 from contracts.filters import call_facts_filter, call_state_filter
-from contracts.personal import ERASED, HIDDEN
+from contracts.personal import ERASED, HIDDEN, clear_and_personal, json_and_sealed, with_sealed
 from contracts.streams import CALLS, KEYS, REQUESTS
 from sealing import MasterKey, WrongMasterKey
 
@@ -64,6 +64,12 @@ def log_without_keys(bus_client: Client) -> EventLog:
 
 def heard(text: str = WORDS) -> SpeechHeard:
     return SpeechHeard(call_id=CALL.call_id, attempt=1, turn=1, text=text, language="es")
+
+
+def sealed_forms(sealed: bytes) -> tuple[bytes, bytes]:
+    """Returns the body of an utterance with these sealed bytes, as older builds stored it and as it is stored now."""
+    clear = clear_and_personal(heard().body(), SpeechHeard, PERSON)[0]
+    return clear[:-1] + b',"sealed":"' + b64encode(sealed) + b'"}', with_sealed(clear, sealed)
 
 
 async def stored_bytes(client: Client, stream: str) -> bytes:
@@ -234,20 +240,57 @@ async def test_another_master_key_is_refused(keyring: Keyring, bus_client: Clien
             pass
 
 
-@pytest.mark.parametrize("header", [PERSON, OTHER_PERSON, "*", "a b", ""])
+@pytest.mark.parametrize("header", [PERSON, OTHER_PERSON, "*", "a b"])
 async def test_a_body_that_nobody_sealed_is_unreadable_or_erased(
     log: EventLog, bus_client: Client, header: str
 ) -> None:
     await log.append(call_created(CALL))
-    body = heard().body()[:-1] + b',"sealed":"' + b64encode(b"forged") + b'"}'
-    await bus_client.jetstream().publish(heard().subject, body, headers={"ce-person": header})
-    assert (await last_of(log)).event == heard(ERASED if header else WORDS)
-    forged = await stored_bytes(bus_client, CALLS.name)
-    sealed = forged.split(b'"sealed":"')[1].split(b'"')[0]
-    body = heard().body()[:-1] + b',"sealed":"' + sealed + b'"}'  # it was sealed as part of another event
-    await bus_client.jetstream().publish(heard().subject, body, headers={"ce-person": PERSON})
-    with pytest.raises(UnreadableEvent):
-        await last_of(log)
+    for body in sealed_forms(b"forged"):
+        await bus_client.jetstream().publish(heard().subject, body, headers={"ce-person": header})
+        assert (await last_of(log)).event == heard(ERASED)
+
+
+async def test_a_body_that_was_sealed_as_part_of_another_event_is_unreadable(log: EventLog, bus_client: Client) -> None:
+    await log.append(call_created(CALL))
+    created = await bus_client.jetstream().get_msg(CALLS.name, 1)
+    _, sealed = json_and_sealed(created.data or b"")
+    for body in sealed_forms(sealed or b""):
+        await bus_client.jetstream().publish(heard().subject, body, headers={"ce-person": PERSON})
+        with pytest.raises(UnreadableEvent, match="cannot be opened"):
+            await last_of(log)
+
+
+async def test_a_sealed_body_without_its_person_is_unreadable(log: EventLog, bus_client: Client) -> None:
+    for body in sealed_forms(b"forged"):
+        await bus_client.jetstream().publish(heard().subject, body, headers={"ce-person": ""})
+        with pytest.raises(UnreadableEvent):
+            await last_of(log)
+
+
+async def test_a_stored_call_names_its_person_once(log: EventLog, bus_client: Client) -> None:
+    created = await log.append(call_created(CALL))
+    assert (await stored_bytes(bus_client, CALLS.name)).count(PERSON.encode()) == 1
+    assert (await call_of(log)).number_digest == PERSON
+    await destroy(bus_client)
+    await bus_client.flush()
+    await log.append(status_changed(await call_of(log), previous=CallStatus.PENDING), cause=created.envelope)
+    assert (await stored_bytes(bus_client, CALLS.name)).count(PERSON.encode()) == 2
+    assert (await call_of(log)).number_digest == PERSON
+
+
+async def test_sealed_bodies_of_older_builds_are_opened(
+    log: EventLog, log_without_keys: EventLog, keyring: Keyring, bus_client: Client
+) -> None:
+    created = await log.append(call_created(CALL))
+    sealed = await keyring.seal(heard(), PERSON)
+    assert sealed_forms(b"")[1] == json_and_sealed(sealed)[0] + b"\0"
+    key = (await bus_client.jetstream().get_last_msg(KEYS.name, f"key.{PERSON}")).data or b""
+    text = b'{"text":"%b"}' % WORDS.encode()
+    former = sealed_forms(MasterKey(MASTER_KEY).unwrap(key, PERSON).seal(text, b"speech.heard"))[0]
+    await bus_client.jetstream().publish(heard().subject, former, headers={"ce-person": PERSON})
+    assert (await last_of(log)).event == heard()
+    assert (await last_of(log_without_keys)).event == heard(HIDDEN)
+    assert created.envelope.person == PERSON
 
 
 async def test_a_request_is_sealed_and_a_change_too(bus_client: Client, keyring: Keyring) -> None:

@@ -87,7 +87,9 @@ async def append_as_newer_build(client: Client, event: CallDecision, **call: obj
     body = event.model_dump(mode="json")
     body["call"] |= call
     envelope = Envelope.of(id=str(uuid4()), source=Service.ORCHESTRATOR, time=NOW)
-    await client.jetstream().publish(event.subject, json.dumps(body).encode(), headers=envelope.headers())
+    await client.jetstream().publish(
+        event.subject, json.dumps(body).encode(), headers=envelope.headers(envelope.source)
+    )
     return event.call_id
 
 
@@ -116,7 +118,7 @@ async def test_a_rolling_upgrade_over_an_additive_change_loses_nothing(
                     call_id=call_id, attempt=1, turn=1, disposition=Disposition.CONFIRMED, summary=""
                 )
                 body = ended.model_dump(mode="json") | {"disposition": NEW_VALUE}
-                headers = Envelope.of(id=str(uuid4()), source=Service.CONVERSATION, time=NOW).headers()
+                headers = Envelope.of(id=str(uuid4()), source="", time=NOW).headers(implied_source="")
                 await js.publish(ended.subject, json.dumps(body).encode(), headers=headers)
             await calls.append(
                 TelephonyStatusReported(

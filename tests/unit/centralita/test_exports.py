@@ -14,6 +14,7 @@ from centralita.replay.export_file import ExportWriter, read_messages, validate
 from centralita.replay.manifest import VERSION, DamagedExport
 from centralita.replay.messages import Message, from_json, to_json
 from centralita.replay.scope import Scope
+from contracts.personal import with_sealed
 
 STARTED_AT = datetime(2026, 3, 2, 15, tzinfo=UTC)
 Lines = list[bytes]
@@ -45,6 +46,13 @@ def test_a_message_with_any_body_and_headers_is_read_as_it_was_written(body: byt
     line = to_json(one)
     assert from_json(line) == one
     assert "\n" not in line
+
+
+def test_the_json_of_a_sealed_body_is_readable_in_an_export() -> None:
+    one = message(4, body=with_sealed(b'{"turn":1}', b"\0\xff\0"))
+    line = json.loads(to_json(one))
+    assert (line["body"], line["sealed_base64"]) == ('{"turn":1}', "AP8A")
+    assert from_json(to_json(one)) == one
 
 
 def test_an_export_contains_its_messages_in_order_and_its_manifest_describes_them(export: Path) -> None:

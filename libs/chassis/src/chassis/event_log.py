@@ -24,6 +24,7 @@ from chassis.stored_event import StoredEvent, load_keys, stored_event_of_raw
 from chassis.unreadable import UnreadableEvent
 from contracts import CallDecision, Envelope, Event
 from contracts.personal import PERSON_HEADER, has_personal_fields
+from contracts.sources import implied_source
 
 if TYPE_CHECKING:
     from chassis.keyring import Keyring  # it publishes by `publish`
@@ -114,7 +115,10 @@ class EventLog:
         envelope = replace(envelope, person=person or envelope.person)
         with tracing.span(f"publish {event.event_name}", tracing.PUBLISH, envelope.traceparent):
             envelope = tracing.with_current_span(envelope)
-            sent = {**envelope.headers(), **(guard.headers(event.subject) if guard else {})}
+            sent = {
+                **envelope.headers(implied_source(self._stream, event.subject)),
+                **(guard.headers(event.subject) if guard else {}),
+            }
             if ttl_seconds is not None:
                 sent["Nats-TTL"] = f"{ttl_seconds}s"
             body = await self._body(event, envelope, sent)

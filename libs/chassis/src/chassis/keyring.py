@@ -12,7 +12,6 @@ after `MAX_AGE_SECONDS`, and after a reconnect.
 are wrapped under the master key that has wrapped `key.check`, which is the first key to be wrapped again.
 """
 
-import base64
 import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
@@ -33,7 +32,8 @@ from chassis.event_log import Conflict, Guard, publish
 from chassis.leader_get import get_newest_of_leader
 from chassis.leader_retry import retry_until_leader
 from contracts import CallDecision, Event
-from contracts.personal import ERASED, HIDDEN, PLACEHOLDERS, Open, Opened, clear_and_personal, with_sealed
+from contracts.packing import packed, unpacked
+from contracts.personal import ERASED, HIDDEN, PLACEHOLDERS, Opened, Opener, clear_and_personal, with_sealed
 from contracts.streams import CHECKED_KEY, KEYS
 from sealing import MasterKey, PersonKey, WrongKey, WrongMasterKey
 
@@ -98,7 +98,7 @@ class Keyring:
 
         Without them if the key is destroyed, and the event does not carry the number.
         """
-        clear, personal = clear_and_personal(event.body(), type(event))
+        clear, personal = clear_and_personal(event.body(), type(event), person)
         number = getattr(event.call if isinstance(event, CallDecision) else event, "phone_number", None)
         if number == HIDDEN:
             raise ValueError(f"{event.event_name}: was read without the key of its person")
@@ -109,7 +109,7 @@ class Keyring:
             if (found := self._key(person)) is None:
                 return clear
             key = found
-        return with_sealed(clear, base64.b64encode(key.seal(personal, event.event_name.encode())))
+        return with_sealed(clear, key.seal(packed(personal), event.event_name.encode()))
 
     async def load(self, persons: Collection[str | None]) -> None:
         """Reads the keys of these persons, unless they are known. Needed before `opener`."""
@@ -117,20 +117,20 @@ class Keyring:
             if person is not None and self._find(person) is None and _PERSON.fullmatch(person):
                 await self._read(person)
 
-    def opener(self, person: str, event_name: str) -> Open:
-        """Returns the function that opens the personal fields of an event about a person whose key was loaded."""
+    def opener(self, person: str, event_name: str) -> Opener:
+        """Returns what opens the personal fields of an event about a person whose key was loaded."""
 
         def open(sealed: bytes | None) -> Opened | str:
             key = self._key(person)
             if sealed is None or key is None or not key.has_sealed(sealed):
                 return ERASED
             try:
-                opened: Mapping[str, object] = from_json(key.open(sealed, event_name.encode()))
+                opened: Mapping[str, object] = from_json(unpacked(key.open(sealed, event_name.encode())))
             except WrongKey as error:
                 raise ValueError(str(error)) from error
             return opened
 
-        return open
+        return Opener(person, open)
 
     async def _made_key(self, person: str) -> PersonKey:
         """Returns a new key of a person, or the one that another process has made meanwhile."""

@@ -12,7 +12,8 @@ from typing_extensions import TypeVar
 from chassis import tracing
 from chassis.unreadable import UnreadableEvent
 from contracts import Envelope, Event, InvalidMessage, Service, decode
-from contracts.personal import PERSON_HEADER, hidden
+from contracts.personal import PERSON_HEADER, Opener, hidden
+from contracts.sources import implied_source
 from contracts.streams import REQUESTS
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def event_to_handle(message: Msg, keyring: "Keyring | None" = None) -> StoredEve
     try:
         return stored_event_of(message, keyring)
     except InvalidMessage as error:
-        if not error.may_be_newer or (message.headers or {}).get("ce-source") not in _OUR_SERVICES:
+        is_ours = message.metadata.stream != REQUESTS.name or (message.headers or {}).get("ce-source") in _OUR_SERVICES
+        if not (error.may_be_newer and is_ours):
             raise
         raise unreadable(message, error) from error
 
@@ -99,7 +101,7 @@ def _decoded(subject: str, body: bytes, envelope: Envelope, keyring: "Keyring | 
     if envelope.person is None:
         return decode(subject, body)
     if keyring is None:
-        return decode(subject, body, hidden)
+        return decode(subject, body, Opener(envelope.person, hidden))
     return decode(subject, body, keyring.opener(envelope.person, ".".join(subject.split(".", 2)[:2])))
 
 
@@ -109,7 +111,7 @@ def _envelope(headers: Mapping[str, str], subject: str, stream: str, sequence: i
     Others write the headers of a request, so their lengths are checked. Raises InvalidMessage.
     """
     id = headers.get("Nats-Msg-Id") or f"{stream}/{sequence}"
-    envelope = Envelope.read(headers, id=id, time=time)
+    envelope = Envelope.read(headers, id=id, time=time, source=implied_source(stream, subject))
     if stream == REQUESTS.name:
         envelope.check_lengths()
     return envelope

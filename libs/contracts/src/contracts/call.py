@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Self, TypedDict
+from typing import Annotated, Self, TypedDict
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from contracts.callees import Callee
 from contracts.dial_terms import NO_DIAL_TERMS, DialTerms
 from contracts.instants import Instant
-from contracts.personal import PersonalText, PersonalTexts
+from contracts.personal import PERSON, PersonalText, PersonalTexts
 from contracts.retry_policy import RetryPolicy
 from contracts.values import CallId
 from contracts.vocabulary import (
@@ -95,7 +95,7 @@ class Call(BaseModel):
     campaign_id: str
     contact_id: str
     phone_number: PersonalText
-    number_digest: str | None = Field(
+    number_digest: Annotated[str | None, PERSON] = Field(
         default=None, description="keyed digest of the number, which names the person; null in logs of older builds"
     )
     script_template: PersonalText

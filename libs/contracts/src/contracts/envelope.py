@@ -8,6 +8,7 @@ Headers are stored with every message, so only those are written that the messag
 | ``id`` | the ``Nats-Msg-Id``, and without it the position in the stream |
 | ``type`` | the name is the first two tokens of the subject; the version is that of the reader's contract |
 | ``time`` | when the server stored the message |
+| ``source`` | the one service that may publish the event; in the stream REQUESTS: unnamed |
 
 The header ``ce-person`` is written if the body is sealed (`contracts.personal`). It is the digest of the telephone
 number whose key opens the body. Events that follow are sealed under the same key.
@@ -27,6 +28,8 @@ from contracts.instants import Instant, clamped
 from contracts.invalid import InvalidMessage
 from contracts.personal import PERSON_HEADER
 
+UNNAMED = "unnamed"
+"""The source of a request whose sender gives none."""
 MAX_HEADER_LENGTH = 200
 """How many characters a header of a request may have that later events carry on."""
 
@@ -72,15 +75,15 @@ class Envelope:
         return cls(id, source, time, cause.correlation_id, cause.id, cause.traceparent, cause.person)
 
     @classmethod
-    def read(cls, headers: Mapping[str, str], *, id: str, time: datetime) -> Self:
-        """Returns the envelope in `headers`. Without their headers, the message has this id and time.
+    def read(cls, headers: Mapping[str, str], *, id: str, time: datetime, source: str | None = None) -> Self:
+        """Returns the envelope in `headers`. Without their headers, the message has this id, time and source.
 
         Upstream systems need not send any header. Raises InvalidMessage.
         """
         get = headers.get
         return cls(
             id=get("ce-id") or id,  # an empty id would be no cause of any event
-            source=get("ce-source", "unnamed"),
+            source=get("ce-source") or source or UNNAMED,
             time=_instant(headers["ce-time"]) if "ce-time" in headers else time,
             correlation_id=get("ce-correlationid") or get(_FORMER_CORRELATION),
             causation_id=get("ce-causationid") or get(_FORMER_CAUSATION),
@@ -98,12 +101,15 @@ class Envelope:
             limit = f"at most {MAX_HEADER_LENGTH} printable characters are accepted"
             raise InvalidMessage([f"header {HEADERS[name]}: {limit}" for name in wrong])
 
-    def headers(self) -> dict[str, str]:
+    def headers(self, implied_source: str | None = None) -> dict[str, str]:
         """Returns the headers of the message, without that of its person: a body that is not sealed has none.
 
-        The server stores a ``Nats-Msg-Id`` once, so it drops a repetition.
+        The server stores a ``Nats-Msg-Id`` once, so it drops a repetition. `implied_source`: what readers take for the
+        source without its header.
         """
-        headers = {"Nats-Msg-Id": self.id, HEADERS["source"]: self.source}
+        headers = {"Nats-Msg-Id": self.id}
+        if self.source != implied_source:
+            headers[HEADERS["source"]] = self.source
         if self.correlation_id is not None:
             headers["ce-correlationid"] = self.correlation_id
         if self.causation_id is not None:
@@ -123,7 +129,7 @@ def headers_schema() -> dict[str, Any]:
         "properties": {
             "Nats-Msg-Id": {**text, "description": "identifies the message, unless it has a ce-id"},
             HEADERS["id"]: {**text, "description": "identifies the message; in requests, imports and older logs"},
-            HEADERS["source"]: {**text, "description": "the service that published the message"},
+            HEADERS["source"]: {**text, "description": "the publisher, unless the subject implies it"},
             HEADERS["time"]: {
                 **text,
                 "format": "date-time",

@@ -3,14 +3,17 @@
 **Marking.** ``Annotated[str, PERSONAL]`` marks a field of an event, or of a model in it. Texts, mappings and lists can
 be marked. A marked field of a call is sealed in every event that carries the call.
 
-**The sealed form.** The marked fields are taken out of the body. They are one JSON object, sealed under the key of the
-person, as ``sealed`` in base64. The header ``ce-person`` names the person: the digest of the telephone number. The rest
-of the body stays readable. A marked field that has a value other than its default stays as an empty one, so that a
-reader without keys knows that it was given.
+**The sealed form.** The marked fields are taken out of the body. They are one JSON object, which is packed
+(`contracts.packing`) and sealed under the key of the person. The body is the JSON that remains, a zero byte, which JSON
+never contains, and the sealed bytes. The header ``ce-person`` names the person: the digest of the telephone number. A
+field that is marked as this digest (`PERSON`) is only there. A marked field that has a value other than its default
+stays as an empty one, so that a reader without keys knows that it was given. Older builds stored the sealed bytes as a
+member ``sealed`` in base64.
 
 **Without the key**, a reader sees `HIDDEN` in place of each text. If the key is destroyed, it sees `ERASED`.
 """
 
+import base64
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +21,7 @@ from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_core import from_json, to_json
 
 HIDDEN = "[sealed]"
@@ -26,7 +30,8 @@ ERASED = "[erased]"
 """Stands for each personal text whose key is destroyed."""
 PLACEHOLDERS = frozenset({HIDDEN, ERASED})
 SEALED = "sealed"
-"""The member of a sealed body that contains its personal fields."""
+"""The member of a body that contains its personal fields, in base64, in logs of older builds."""
+_END_OF_JSON = b"\0"
 PERSON_HEADER = "ce-person"
 """The header of each message whose body is sealed: the person under whose key it is."""
 
@@ -36,7 +41,13 @@ class Personal:
     """Marks a field with personal data."""
 
 
+@dataclass(frozen=True, slots=True)
+class PersonDigest:
+    """Marks a field with the digest of the person. In a sealed body, the header has it."""
+
+
 PERSONAL = Personal()
+PERSON = PersonDigest()
 
 PersonalText = Annotated[str, PERSONAL]
 PersonalTexts = Annotated[dict[str, str], PERSONAL]
@@ -50,6 +61,14 @@ message was appended after the key was destroyed. Raises ValueError if they cann
 
 
 @dataclass(frozen=True, slots=True)
+class Opener:
+    """Opens the personal fields of sealed bodies about one person. `person`: the digest of the header."""
+
+    person: str
+    open: Open
+
+
+@dataclass(frozen=True, slots=True)
 class _Field:
     """A personal field: the path to it, whether it is required, and its empty value."""
 
@@ -58,53 +77,91 @@ class _Field:
     empty: Any
 
 
+@dataclass(frozen=True, slots=True)
+class _Fields:
+    """The personal fields of a model, and the paths to the digests of the person."""
+
+    personal: tuple[_Field, ...]
+    digests: tuple[tuple[str, ...], ...]
+
+
 def hidden(_: bytes | None) -> str:
     """Opens nothing: the reader has no keys."""
     return HIDDEN
 
 
-def without_keys(headers: Mapping[str, str] | None) -> Open | None:
+def without_keys(headers: Mapping[str, str] | None) -> Opener | None:
     """Returns what a reader without keys passes to `contracts.decode`: the headers show if the body is sealed."""
-    return hidden if headers and headers.get(PERSON_HEADER) else None
+    person = headers.get(PERSON_HEADER) if headers else None
+    return Opener(person, hidden) if person else None
 
 
 def has_personal_fields(model: type[BaseModel]) -> bool:
     """Returns whether a model has personal fields."""
-    return bool(_fields(model))
+    return bool(_fields(model).personal)
 
 
 def personal_names(model: type[BaseModel]) -> frozenset[str]:
     """Returns the names of the fields of a model that are personal, or that contain one that is."""
-    return frozenset(field.path[0] for field in _fields(model))
+    return frozenset(field.path[0] for field in _fields(model).personal)
 
 
-def clear_and_personal(body: bytes, model: type[BaseModel]) -> tuple[bytes, bytes]:
-    """Returns a body without its personal fields, and these fields. Both are JSON."""
+def clear_and_personal(body: bytes, model: type[BaseModel], person: str) -> tuple[bytes, bytes]:
+    """Returns a body without its personal fields and the digest of the person, and these fields. Both are JSON."""
     clear: Body = from_json(body)
     personal: Body = {}
-    for field in _fields(model):
+    fields = _fields(model)
+    for field in fields.personal:
         owner, name = _owner(clear, field.path), field.path[-1]
         if owner is not None and name in owner:
             _set(personal, field.path, owner.pop(name))
             if not field.is_required:
                 owner[name] = field.empty
+    for path in fields.digests:
+        owner = _owner(clear, path)
+        if owner is not None and owner.get(path[-1]) == person:
+            del owner[path[-1]]
     return to_json(clear), to_json(personal)
 
 
 def with_sealed(clear: bytes, sealed: bytes) -> bytes:
-    """Returns the sealed form of a body. `sealed`: base64."""
-    separator = b"," if len(clear) > len(b"{}") else b""
-    return b'%b%b"%b":"%b"}' % (clear[:-1], separator, SEALED.encode(), sealed)
+    """Returns the sealed form of a body."""
+    return clear + _END_OF_JSON + sealed
 
 
-def with_personal(body: Body, personal: Opened | str, model: type[BaseModel]) -> Body:
-    """Returns the body with its personal fields, or with a text that stands for them. Changes `body`."""
+def json_and_sealed(body: bytes) -> tuple[bytes, bytes | None]:
+    """Returns the JSON of a body, and the sealed bytes that follow it, if any."""
+    text, end, sealed = body.partition(_END_OF_JSON)
+    return text, sealed if end else None
+
+
+def opened(body: bytes, model: type[BaseModel], opener: Opener) -> Body:
+    """Returns the fields of a body with the personal ones, or with a text that stands for them.
+
+    Raises ValueError, TypeError or AttributeError if the body is no object, or its personal fields cannot be opened.
+    """
+    text, sealed = json_and_sealed(body)
+    fields: Body = from_json(text)
+    former = fields.pop(SEALED, None)
+    personal = opener.open(sealed if former is None else base64.b64decode(former, validate=True))
+    return _with_digest(_with_personal(fields, personal, model), opener.person, model)
+
+
+def _with_personal(body: Body, personal: Opened | str, model: type[BaseModel]) -> Body:
     if not isinstance(personal, str):
         return _merged(body, personal)
-    for field in _fields(model):
+    for field in _fields(model).personal:
         owner = _owner(body, field.path)
         if owner is not None and (field.is_required or field.path[-1] in owner):
             owner[field.path[-1]] = personal if isinstance(field.empty, str) else field.empty
+    return body
+
+
+def _with_digest(body: Body, person: str, model: type[BaseModel]) -> Body:
+    for path in _fields(model).digests:
+        owner = _owner(body, path)
+        if owner is not None:
+            owner.setdefault(path[-1], person)
     return body
 
 
@@ -134,17 +191,27 @@ def _set(body: Body, path: tuple[str, ...], value: Any) -> None:
 
 
 @lru_cache(maxsize=256)
-def _fields(model: type[BaseModel]) -> tuple[_Field, ...]:
-    return tuple(_personal_fields(model, ()))
+def _fields(model: type[BaseModel]) -> _Fields:
+    marked = list(_marked_fields(model, ()))
+    digests = [path for path, info in marked if PERSON in _marks(info)]
+    personal = [
+        _Field(path, info.is_required(), _empty(info.annotation)) for path, info in marked if PERSONAL in _marks(info)
+    ]
+    return _Fields(tuple(personal), tuple(digests))
 
 
-def _personal_fields(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[_Field]:
+def _marked_fields(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
     for name, info in model.model_fields.items():
-        if PERSONAL in info.metadata or PERSONAL in _metadata(info.annotation):
-            yield _Field((*path, name), info.is_required(), _empty(info.annotation))
+        if _marks(info):
+            yield (*path, name), info
         else:
             for nested in _models(info.annotation):
-                yield from _personal_fields(nested, (*path, name))
+                yield from _marked_fields(nested, (*path, name))
+
+
+def _marks(info: FieldInfo) -> tuple[Personal | PersonDigest, ...]:
+    found = (*info.metadata, *_metadata(info.annotation))
+    return tuple(one for one in found if isinstance(one, Personal | PersonDigest))
 
 
 def _metadata(annotation: Any) -> tuple[Any, ...]:

@@ -26,6 +26,7 @@ from centralita.operations.dead_letters import (
 from centralita.replay.messages import Message
 from chassis.dead_letters import StoredDeadLetter, read_dead_letters
 from contracts.permissions import ADMIN
+from contracts.personal import json_and_sealed
 
 app = typer.Typer(
     help="Messages that could not be processed: list, show, retry, drop.",
@@ -203,10 +204,11 @@ def _details(stored: StoredDeadLetter, message: Message | None) -> RenderableTyp
 
 
 def _body(message: Message) -> Any:
-    """Returns the body as JSON, or as text if Python cannot read it as JSON and print it."""
+    """Returns the body as JSON, or as text if Python cannot read it as JSON and print it. Sealed bytes are left out."""
+    text, _ = json_and_sealed(message.body)
     try:
-        value = encoding.loads(message.body)
+        value = encoding.loads(text)
         encoding.dumps(value, ensure_ascii=False, indent=2).encode()
     except (ValueError, RecursionError):
-        return message.body.decode(errors="replace")
+        return text.decode(errors="replace")
     return value

@@ -16,7 +16,8 @@ from centralita.replay.manifest import CONTRACTS
 from contracts import reasons_of
 
 MANIFEST_FILE = "manifest.json"
-VERSION = 1
+VERSION = 2
+"""As that of exports: the files have their lines."""
 
 
 class DamagedArchive(ValueError):
@@ -71,7 +72,7 @@ class ArchiveManifest(BaseModel):
     def with_part(self, part: ArchivePart) -> "ArchiveManifest":
         """Returns the manifest with the part added, or in place of the one with the same file."""
         others = [one for one in self.parts if one.file != part.file]
-        return self.model_copy(update={"parts": (*others, part), "contracts": CONTRACTS})
+        return self.model_copy(update={"parts": (*others, part), "contracts": CONTRACTS, "version": VERSION})
 
 
 def read_archive_manifest(folder: Path) -> ArchiveManifest:

@@ -7,7 +7,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from centralita.replay.scope import Scope
 from contracts import EVENTS, reasons_of
 
-VERSION = 1
+VERSION = 2
+"""2: the sealed bytes of a body are ``sealed_base64``; before, they were part of its JSON."""
 CONTRACTS = {name: event.version for name, event in EVENTS.items()}
 
 

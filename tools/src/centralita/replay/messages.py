@@ -10,7 +10,8 @@ from uuid import UUID
 from chassis.direct_get import StoredMessage
 from chassis.event_log import StoredEvent
 from contracts import Envelope, Event, InvalidMessage, decode
-from contracts.personal import without_keys
+from contracts.personal import json_and_sealed, with_sealed, without_keys
+from contracts.sources import implied_source
 from contracts.streams import CALLS, REQUESTS
 
 STREAMS = {REQUESTS.name: REQUESTS, CALLS.name: CALLS}
@@ -42,7 +43,8 @@ class Message:
 
     def stored_event(self) -> StoredEvent:
         """Returns the event with its envelope, as a service without keys receives it. Raises InvalidMessage."""
-        envelope = Envelope.read(self.headers, id=self.identity, time=self.time)
+        source = implied_source(self.stream, self.subject)
+        envelope = Envelope.read(self.headers, id=self.identity, time=self.time, source=source)
         event = decode(self.subject, self.body, without_keys(self.headers))
         return StoredEvent(event, envelope, self.sequence)
 
@@ -72,9 +74,15 @@ def matches(pattern: str, subject: str) -> bool:
 
 
 def to_json(message: Message) -> str:
-    """Returns one JSON object without a line end; a body that is not UTF-8 is encoded as ``body_base64``."""
+    """Returns one JSON object without a line end.
+
+    The sealed bytes of a body are ``sealed_base64``. A body that is not UTF-8 otherwise is ``body_base64``.
+    """
+    text, sealed = json_and_sealed(message.body)
     try:
-        body = {"body": message.body.decode()}
+        body = {"body": text.decode()}
+        if sealed is not None:
+            body["sealed_base64"] = base64.b64encode(sealed).decode()
     except UnicodeDecodeError:
         body = {"body_base64": base64.b64encode(message.body).decode()}
     fields = {
@@ -91,8 +99,10 @@ def to_json(message: Message) -> str:
 def from_json(line: str) -> Message:
     """Returns the message that a line encodes. Raises ValueError, KeyError or TypeError if it encodes none."""
     fields = json.loads(line)
-    text = fields.get("body")
+    text, sealed = fields.get("body"), fields.get("sealed_base64")
     body = base64.b64decode(fields["body_base64"], validate=True) if text is None else text.encode()
+    if sealed is not None:
+        body = with_sealed(body, base64.b64decode(sealed, validate=True))
     return Message(
         stream=str(fields["stream"]),
         sequence=int(fields["sequence"]),

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from centralita.replay.messages import Message
 from contracts import CallId, CampaignId, call_id_of
 from contracts.filters import message_ids
+from contracts.personal import json_and_sealed
 from contracts.streams import REQUESTS
 
 
@@ -66,7 +67,7 @@ def campaign_of(message: Message) -> str | None:
 
 def _field(message: Message, name: str) -> object:
     try:
-        body = json.loads(message.body)
+        body = json.loads(json_and_sealed(message.body)[0])
     except ValueError:
         return None
     return body.get(name) if isinstance(body, dict) else None

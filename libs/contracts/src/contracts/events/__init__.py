@@ -1,11 +1,9 @@
 """All events, found in the modules of this package, and how a message is decoded into one."""
 
-import base64
 from collections.abc import Iterator, Mapping
 from types import ModuleType
 
 from pydantic import ValidationError
-from pydantic_core import from_json
 
 from contracts.event import Event
 from contracts.events import (
@@ -22,7 +20,7 @@ from contracts.events import (
     timers,
 )
 from contracts.invalid import InvalidMessage
-from contracts.personal import SEALED, Open, with_personal
+from contracts.personal import SEALED, Opener, opened
 from contracts.values import STORED
 
 _MODULES = (requests, calls, admissions, dials, telephony, conversations, audio, campaigns, contacts, numbers, timers)
@@ -38,8 +36,8 @@ EVENTS: Mapping[str, type[Event]] = {event.event_name: event for module in _MODU
 """Every event type by its name, which is also the first two tokens of its subject."""
 
 
-def decode(subject: str, body: bytes, open: Open | None = None) -> Event:
-    """Returns the event of a message. `open` opens the personal fields of a sealed body; None: the body is not sealed.
+def decode(subject: str, body: bytes, opener: Opener | None = None) -> Event:
+    """Returns the event of a message. `opener` opens the personal fields of a sealed body; None: it is not sealed.
 
     Raises InvalidMessage if no event has this name, the body is invalid, or it belongs on another subject.
     """
@@ -47,7 +45,7 @@ def decode(subject: str, body: bytes, open: Open | None = None) -> Event:
     if event_name not in EVENTS:
         raise InvalidMessage([f"subject: no event is named {event_name!r}"], may_be_newer=True)
     try:
-        event = _opened(EVENTS[event_name], body, open) if open else EVENTS[event_name].model_validate_json(body)
+        event = _opened(EVENTS[event_name], body, opener) if opener else EVENTS[event_name].model_validate_json(body)
     except ValidationError as error:
         raise InvalidMessage.of(error) from error
     if not event.belongs_on(subject):
@@ -55,13 +53,9 @@ def decode(subject: str, body: bytes, open: Open | None = None) -> Event:
     return event
 
 
-def _opened(event: type[Event], body: bytes, open: Open) -> Event:
+def _opened(event: type[Event], body: bytes, opener: Opener) -> Event:
     try:
-        fields = from_json(body)
-        sealed = fields.pop(SEALED, None)
-        personal = open(None if sealed is None else base64.b64decode(sealed, validate=True))
-        return event.model_validate(with_personal(fields, personal, event), context=STORED)
-    except ValidationError:
-        raise
-    except (ValueError, TypeError, AttributeError) as error:  # no JSON, no object, no base64, or not sealed by us
+        fields = opened(body, event, opener)
+    except (ValueError, TypeError, AttributeError) as error:  # no JSON, no object, or not sealed by us
         raise InvalidMessage([f"{SEALED}: cannot be opened"]) from error
+    return event.model_validate(fields, context=STORED)

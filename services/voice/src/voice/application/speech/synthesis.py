@@ -230,7 +230,7 @@ async def _synthesize(
             if not (frames := spoken.cutter.feed(piece)):
                 continue
             if spoken.first_byte_seconds is None:
-                spoken.first_byte_seconds = clock() - started_at
+                spoken.first_byte_seconds = round(clock() - started_at, 3)
                 FIRST_BYTE_SECONDS.observe(spoken.first_byte_seconds)
             audio += frames
             sink.write(frames)
