@@ -28,6 +28,8 @@ class CallChanges(TypedDict, total=False):
     retry_delay_seconds: int
     retry_policy: RetryPolicy | None
     outcome_retries: dict[str, int]
+    caller_id: str | None
+    voice: str | None
     call_timeout_seconds: int
     max_call_seconds: int
     created_at: datetime

@@ -175,7 +175,7 @@ async def sent() -> list[Sent]:
         ) as telephony:
             await telephony.dial(DialOrder(CALL_ID, 1, "+12125550123", 30, 600))
             await telephony.fetch(CALL_SID)
-            await telephony.list_calls("+12125550123", datetime(2030, 1, 15, tzinfo=UTC))
+            await telephony.list_calls("+12125550123", datetime(2030, 1, 15, tzinfo=UTC), None)
             await telephony.hang_up(CALL_SID)
             await telephony.redirect_to_remainder(CALL_SID, CALL_ID, 1, 2, 3)
         async with elevenlabs.connect(api_key="fictional-key", base_url=url) as account:

@@ -45,6 +45,12 @@ class Line:
                 await asyncio.sleep(0.1)
         return dict(call)
 
+    async def create_campaign(self, campaign_id: str, **terms: object) -> httpx.Response:
+        """Creates and starts a campaign. Returns the answer to its creation."""
+        created = await self._http.post("/api/v1/campaigns", json={"campaign_id": campaign_id, **terms})
+        await self._http.post(f"/api/v1/campaigns/{campaign_id}/start")
+        return created
+
     async def events(self, call: dict[str, Any]) -> list[str]:
         """Returns the names of the call's events, in the order of the log."""
         events = (await self._http.get(f"/api/v1/calls/{call['id']}/events")).json()
@@ -58,7 +64,7 @@ class Line:
 
 @pytest.fixture
 async def line(tmp_path: Path) -> AsyncIterator[Line]:
-    settings = {"API_KEYS": "k"}
+    settings = {"API_KEYS": "k", "CALLER_IDS": "+12125550101"}
     headers = {"X-API-Key": "k"}
     async with (
         running(tmp_path, environment=ENVIRONMENT, seed=3, speed=10, settings=settings) as system,
@@ -122,3 +128,12 @@ async def test_a_person_who_presses_the_opt_out_key_is_not_called_again(line: Li
     assert entry["utterances"][-1]["text"] == "All right, we will not call you again. Goodbye."
     with pytest.raises(AssertionError, match="source: key"):
         await line.call("again", "human", phone_number=pressed["phone_number"])
+
+
+async def test_a_campaign_calls_from_its_own_number_and_in_its_own_voice(line: Line) -> None:
+    refused = await line.create_campaign("answers", caller_id="+12125550102")
+    assert refused.status_code == 409
+    assert refused.json()["errors"][0]["field"] == "caller_id"
+    assert (await line.create_campaign("answers", caller_id="+12125550101", voice="AnotherVoice")).status_code == 201
+    call = await line.call("own", "human")
+    assert (await line.entry(call))["from"] == "+12125550101"

@@ -34,12 +34,15 @@ class FakeCallDirectory:
     calls: Sequence[ProviderCall]
     listed_number: PhoneNumber | None = None
     listed_after: datetime | None = None
+    listed_caller_id: str | None = None
 
     async def fetch(self, provider_call_id: str) -> ProviderCall | None:
         return next((call for call in self.calls if call.provider_call_id == provider_call_id), None)
 
-    async def list_calls(self, number: PhoneNumber, created_after: datetime) -> list[ProviderCall]:
-        self.listed_number, self.listed_after = number, created_after
+    async def list_calls(
+        self, number: PhoneNumber, created_after: datetime, caller_id: str | None
+    ) -> list[ProviderCall]:
+        self.listed_number, self.listed_after, self.listed_caller_id = number, created_after, caller_id
         return list(self.calls)
 
 
@@ -80,18 +83,23 @@ class FakeClips:
 
 @dataclass
 class FakeSynthesizer:
-    """A voice that yields `pieces`, and then fails with the next of `failures`. Keeps the deadlines of its requests."""
+    """A voice that yields `pieces`, and then fails with the next of `failures`.
+
+    Keeps the deadlines of its requests, and which voice and text each one named.
+    """
 
     name: str
     pieces: Sequence[bytes] = ()
     failures: list[Failure] = field(default_factory=list)
     first_by: list[float] = field(default_factory=list)
+    spoken: list[tuple[str, str]] = field(default_factory=list)
 
     def build_request(self, sentence: AudioRequested) -> SynthesisRequest:
-        return SynthesisRequest(voice=self.name, model="model", settings=(), text=sentence.text)
+        return SynthesisRequest(voice=sentence.voice or self.name, model="model", settings=(), text=sentence.text)
 
     async def synthesize(self, request: SynthesisRequest, *, first_by: float) -> AsyncGenerator[bytes, None]:
         self.first_by.append(first_by)
+        self.spoken.append((request.voice, request.text))
         failure = self.failures.pop(0) if self.failures else None
         for piece in self.pieces:
             yield piece

@@ -45,6 +45,8 @@ DRAFT = Campaign(campaign_id="a").created(NOW, CampaignTerms())
         ({"max_attempts": 12}, "max_attempts", "less than or equal to 11"),
         ({"call_timeout_seconds": 4}, "call_timeout_seconds", "greater than or equal to 5"),
         ({"goal": "opt_out"}, "goal", "Input should be"),
+        ({"caller_id": "2125550101"}, "caller_id", "not a phone number in E.164"),
+        ({"voice": "a/b"}, "voice", "String should match pattern"),
         ({"opt_out_key": "10"}, "opt_out_key", "Input should be"),
         ({"purpose": "fun"}, "purpose", "Input should be"),
     ],

@@ -228,3 +228,10 @@ async def test_the_checks_place_no_call(
     async with httpx.AsyncClient() as http:
         ledger = (await http.get(f"{vendors.twilio_url}/_simulator/ledger")).json()
     assert ledger["calls"] == []
+
+
+async def test_each_number_that_calls_is_checked(
+    bus_client: Client, nats_url: str, settings: dict[str, str], tmp_path: Path
+) -> None:
+    found = await findings(nats_url, settings | {"CALLER_IDS": "+12125550101"}, tmp_path)
+    assert {"credentials: Twilio: TWILIO_PHONE_NUMBER", "credentials: Twilio: CALLER_IDS"} <= set(found)

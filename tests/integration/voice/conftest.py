@@ -41,6 +41,7 @@ from voice.application.speech.synthesis import Sentence, SpeechSynthesis
 ACCOUNT_SID = "AC" + "0" * 31 + "1"
 AUTH_TOKEN = "simulated-auth-token"
 CALLER = "+12125550100"
+OTHER_CALLER = "+12125550101"
 CALLEE = "+12125550123"
 
 StartCall = Callable[..., Awaitable[CallStatusChanged]]
@@ -82,6 +83,7 @@ async def telephony(simulators: Simulators, edge_url: str) -> AsyncIterator[Twil
         number=CALLER,
         callbacks=edge_url,
         provider=provider("twilio"),
+        caller_ids=frozenset({OTHER_CALLER}),
     ) as adapter:
         yield adapter
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from nats.aio.client import Client
 from tests.fakes.providers import provider
-from tests.integration.voice.conftest import StartCall, cause_of, dial_events
+from tests.integration.voice.conftest import OTHER_CALLER, StartCall, cause_of, dial_events
 
 from chassis.event_log import Conflict, EventLog, Guard, StoredEvent
 from contracts import (
@@ -51,6 +51,26 @@ async def test_a_call_is_dialled_with_its_number_and_its_callback_urls(
     assert dialled.url.startswith(f"{edge_url}/twilio/voice/{event.call_id}/1")
     placed = DialPlaced(call_id=event.call_id, attempt=1, provider_call_id=dialled.sid)
     assert await dial_events(calls, event) == [DialClaimed.of(event.call, 1), placed]
+
+
+async def test_a_call_is_dialled_from_the_number_of_its_campaign(
+    dialing: Dialing, start_call: StartCall, simulators: Simulators
+) -> None:
+    event = await start_call(caller_id=OTHER_CALLER)
+    await dialing.dial(event, cause_of(event))
+    [dialled] = simulators.ledger.calls
+    assert dialled.from_ == OTHER_CALLER
+
+
+async def test_no_request_names_a_caller_id_that_the_account_may_not_use(
+    dialing: Dialing, start_call: StartCall, calls: EventLog, simulators: Simulators
+) -> None:
+    event = await start_call(caller_id="+12125550102")
+    await dialing.dial(event, cause_of(event))
+    assert simulators.ledger.calls == []
+    reason = "the caller id is not among CALLER_IDS of voice"
+    refused = DialRefused(call_id=event.call_id, attempt=1, is_permanent=False, reason=reason)
+    assert await dial_events(calls, event) == [DialClaimed.of(event.call, 1), refused]
 
 
 async def test_replicas_with_the_same_order_send_one_request(

@@ -7,10 +7,10 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from tests.fakes.voice import FakeSynthesizer
-from tests.integration.voice.conftest import StartCall, cause_of
+from tests.integration.voice.conftest import RequestAudio, StartCall, cause_of
 
 from chassis.event_log import EventLog
-from contracts import AudioFailed, CallStatusChanged, DialPlaced, Event
+from contracts import AudioFailed, CallStatus, CallStatusChanged, DialPlaced, Event, ReplyGenerated
 from contracts.buckets import CLIPS
 from contracts.streams import CALLS
 from simulators.faults import FaultRule
@@ -115,6 +115,42 @@ async def test_calls_with_the_same_greeting_share_one_synthesis(
     await asyncio.gather(*(prepared.prepare(greeting_sentence(event.call, 1, cause_of(event))) for event in events[:4]))
     await prepared.prepare(greeting_sentence(events[4].call, 1, cause_of(events[4])))
     assert len(voice.first_by) == 1
+
+
+async def test_a_call_is_spoken_in_the_voice_of_its_campaign(
+    calls: EventLog,
+    start_call: StartCall,
+    request_audio: RequestAudio,
+    clips: ObjectStoreClips,
+    turn_events: TurnEventReader,
+) -> None:
+    voice = FakeSynthesizer("a-voice", [b"\xff\xfb\x90\x00" + bytes(413)])
+    synthesis = SpeechSynthesis([voice], clips, calls)
+    prepared = PreparedClips(synthesis)
+    script = "Hello.\n\nConfirm the appointment."
+    events = [await start_call(CallStatus.IN_PROGRESS, script_template=script, voice=name) for name in (None, "other")]
+    await asyncio.gather(*(prepared.prepare(greeting_sentence(event.call, 1, cause_of(event))) for event in events))
+    await request_audio(events[1], 1, 0, "One.")
+    await calls.append(
+        ReplyGenerated(
+            call_id=events[1].call_id,
+            attempt=1,
+            turn=1,
+            text="",
+            sentences=2,
+            last_sentence="Two.",
+            model="m",
+            latency_seconds=0,
+        )
+    )
+    player = TurnPlayer(calls, turn_events, synthesis, max_silence_seconds=20)
+
+    async def write(_: bytes) -> None: ...
+
+    await player.play(await player.open(TurnId(events[1].call_id, 1, 1)), write)
+    await player.aclose()
+    spoken = {("a-voice", "Hello."), ("other", "Hello."), ("other", "One."), ("other", "Two.")}
+    assert (len(voice.spoken), set(voice.spoken)) == (4, spoken)
 
 
 async def test_whether_a_clip_exists_is_read_from_its_metadata_once(

@@ -210,6 +210,7 @@ async def test_a_call_that_starts_while_the_provider_is_asked_is_listed(
     call = SimpleNamespace(sid=OUR_ID, status="queued", date_created=CLAIMED_AT, duration=None)
 
     async def list_then_start(**filters: object) -> list[SimpleNamespace]:
+        assert (filters["to"], filters["from_"]) == (CALLEE, "+12125550101")
         is_listed = ("status" in filters) == (call.status == "queued")
         listed = [SimpleNamespace(**vars(call))] if is_listed else []
         call.status = "ringing"
@@ -217,7 +218,7 @@ async def test_a_call_that_starts_while_the_provider_is_asked_is_listed(
 
     monkeypatch.setattr(telephony.client.calls, "list_async", list_then_start)
     ringing = ProviderCall(OUR_ID, TelephonyStatus.RINGING, CLAIMED_AT, None)
-    assert await telephony.list_calls(CALLEE, CLAIMED_AT) == [ringing]
+    assert await telephony.list_calls(CALLEE, CLAIMED_AT, "+12125550101") == [ringing]
 
 
 async def test_a_lookup_reads_no_call_to_another_number(calls: EventLog, claim: Dial, bus_client: Client) -> None:

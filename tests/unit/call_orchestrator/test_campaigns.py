@@ -52,6 +52,20 @@ def last_state(log: FakeEventLog) -> Campaign:
     return event.campaign
 
 
+@pytest.mark.parametrize(("caller_id", "is_accepted"), [("+12125550101", True), ("+12125550102", False)])
+async def test_a_campaign_calls_only_from_a_number_of_the_installation(caller_id: str, is_accepted: bool) -> None:
+    log = FakeEventLog()
+    service = CampaignService(log, lambda: NOW, frozenset({"+12125550101"}))
+    terms = RequestedTerms(caller_id=caller_id)
+    created = await service.handle(CampaignCreateRequested(campaign_id="a", terms=terms), an_envelope())
+    await service.handle(CREATE, an_envelope())
+    changed = await service.handle(CampaignChangeRequested(campaign_id="a", terms=terms), an_envelope())
+    assert (created.accepted, changed.accepted) == (is_accepted, is_accepted)
+    refused = "caller_id: this installation may not call from this number; add it to CALLER_IDS"
+    assert changed.reasons == (() if is_accepted else (refused,))
+    assert (last_state(log).terms or RequestedTerms()).caller_id == (caller_id if is_accepted else None)
+
+
 async def test_a_pause_carries_its_instant_and_its_reason() -> None:
     log = FakeEventLog()
     assert await handle(log, PAUSE, RESUME) == [True, True]

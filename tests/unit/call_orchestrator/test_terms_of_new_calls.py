@@ -64,6 +64,12 @@ def test_the_opt_out_key_is_that_of_the_campaign_or_9(terms: dict[str, str], key
     assert Call.model_validate_json(call.model_dump_json(exclude_defaults=True)).opt_out_key == key
 
 
+def test_a_call_is_made_from_the_number_and_in_the_voice_of_its_campaign() -> None:
+    terms = {"script_template": "Hello.", "caller_id": "+12125550101", "voice": "21m00Tcm4TlvDq8ikWAM"}
+    call = call_of(requested(), RequestedTerms.model_validate(terms).stored())
+    assert (call.caller_id, call.voice) == ("+12125550101", "21m00Tcm4TlvDq8ikWAM")
+
+
 def test_a_call_has_what_its_request_leaves_out_from_its_campaign() -> None:
     call = call_of(requested(variables={"name": "Ada"}))
     assert (call.script_template, call.language) == (TERMS.script_template, "en")

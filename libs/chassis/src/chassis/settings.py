@@ -33,6 +33,11 @@ SecretKey = Annotated[SecretStr, AfterValidator(_checked)]
 """A secret key of 32 bytes, written in base64; `key_bytes` returns the bytes."""
 
 
+def split_commas(value: object) -> object:
+    """Returns the parts of a text that are separated by commas; another value as it is."""
+    return {part.strip() for part in value.split(",") if part.strip()} if isinstance(value, str) else value
+
+
 class ServiceSettings(BaseSettings):
     """The settings that every service has."""
 

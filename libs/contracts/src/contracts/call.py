@@ -137,6 +137,8 @@ class Call(BaseModel):
     opt_out_key: str = Field(
         default=OPT_OUT_KEY, description="the key by which the callee asks for no more calls; off: none"
     )
+    caller_id: str | None = Field(default=None, description="the number that calls; null: that of the installation")
+    voice: str | None = Field(default=None, description="id of the voice that speaks; null: that of the installation")
     callee: Callee | None = Field(
         default=None, description="where the person may be; null in logs of older builds: it follows from the number"
     )

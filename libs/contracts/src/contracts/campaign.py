@@ -51,6 +51,9 @@ class CampaignTerms(BaseModel):
         default=OPT_OUT_KEY, description="the key by which the callee asks for no more calls; off: none"
     )
 
+    caller_id: str | None = Field(default=None, description="the number that calls; null: that of the installation")
+    voice: str | None = Field(default=None, description="id of the voice that speaks; null: that of the installation")
+
     @property
     def dial_terms(self) -> DialTerms:
         """The terms that restrict when calls may be dialled."""

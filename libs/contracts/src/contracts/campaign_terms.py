@@ -11,7 +11,7 @@ from contracts.instants import Instant, schedule_refusals
 from contracts.retry_policy import MAX_RETRIES, RequestedRetryPolicy
 from contracts.script import missing_variables, template_size_refusals
 from contracts.texts import name_refusals, template_refusals, variable_refusals
-from contracts.values import Language, RingTime, Script, Variables
+from contracts.values import CallerId, Language, RingTime, Script, Variables, VoiceId
 from contracts.vocabulary import OPT_OUT_KEY, Disposition, OptOutKey
 from contracts.voicemail import RequestedVoicemail
 
@@ -67,8 +67,14 @@ class RequestedTerms(CampaignTerms):
     goal: Goal | None = Field(
         default=None, description="the disposition that completes a call; others are retried by goal_missed"
     )
-    opt_out_key: OptOutKey | Literal["off"] = Field(
+    opt_out_key: Literal[OptOutKey, "off"] = Field(
         default=OPT_OUT_KEY, description="the key by which the callee asks for no more calls; off: none"
+    )
+    caller_id: CallerId | None = Field(
+        default=None, description="the number that calls, one of CALLER_IDS; null: that of the installation"
+    )
+    voice: VoiceId | None = Field(
+        default=None, description="id of the voice that speaks; null: that of the installation"
     )
 
     @field_validator("mode", mode="before")

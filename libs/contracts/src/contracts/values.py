@@ -56,6 +56,12 @@ PhoneNumber = Annotated[str, StringConstraints(max_length=16), AfterValidator(_e
 """A telephone number in E.164. Personal data: never write it to a log line."""
 
 
+CallerId = Annotated[str, StringConstraints(max_length=16), AfterValidator(_e164)]
+"""The number that calls, in E.164. It is that of a company, so it is not personal."""
+VoiceId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+"""The id of a voice at the vendor of speech. It becomes part of a URL."""
+
+
 def _time_zone(name: str) -> str:
     try:
         ZoneInfo(name)

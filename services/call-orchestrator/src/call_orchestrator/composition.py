@@ -95,7 +95,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             lambda: bus.client.stats["reconnects"],
             claims,
         )
-        campaigns = CampaignService(log, clock.now)
+        campaigns = CampaignService(log, clock.now, settings.usable_caller_ids)
         contacts = NewContacts(log, NatsContacts(bus.log(CONTACTS)), claims, terms, digests, clock.now)
         subscribe_handlers(
             bus.broker, calls, Grants(calls, log), campaigns, contacts, DoNotCall(numbers, log), bus.client

@@ -4,15 +4,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from call_orchestrator.domain.calling_policy import CallingPolicy
-from chassis.settings import KeySettings, SecretKey
+from chassis.settings import KeySettings, SecretKey, split_commas
 from chassis.time_mapping import REAL_TIME, TimeMapping
 from contracts.numbers import COUNTRIES, country_of
 from contracts.streams import MIN_BACKLOG_LIMIT
-from contracts.values import MIN_RING_SECONDS, PhoneNumber
+from contracts.values import MIN_RING_SECONDS, CallerId, PhoneNumber
 
 
 @lru_cache(maxsize=1)
@@ -51,7 +51,11 @@ class Settings(KeySettings):
     twilio_phone_number: PhoneNumber | None = Field(
         default=None, description="caller number; its country is the default of ALLOWED_COUNTRIES"
     )
-    allowed_countries: Annotated[frozenset[str], NoDecode] = Field(
+    caller_ids: Annotated[frozenset[CallerId], NoDecode, BeforeValidator(split_commas)] = Field(
+        default=frozenset(),
+        description="numbers from which a campaign may call, beside TWILIO_PHONE_NUMBER; the same in voice",
+    )
+    allowed_countries: Annotated[frozenset[str], NoDecode, BeforeValidator(split_commas)] = Field(
         default=frozenset(), description="countries that may be called, ISO 3166-1 alpha-2, comma-separated"
     )
 
@@ -81,14 +85,10 @@ class Settings(KeySettings):
         read_rules(file)
         return file
 
-    @field_validator("allowed_countries", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return {part.strip().upper() for part in value.split(",") if part.strip()} if isinstance(value, str) else value
-
     @field_validator("allowed_countries")
     @classmethod
-    def _are_countries(cls, countries: frozenset[str]) -> frozenset[str]:
+    def _are_countries(cls, codes: frozenset[str]) -> frozenset[str]:
+        countries = frozenset(code.upper() for code in codes)
         if unknown := sorted(countries - COUNTRIES):
             raise ValueError(f"{', '.join(unknown)}: no country code; write two letters (ISO 3166-1), such as US,ES")
         return countries
@@ -108,6 +108,11 @@ class Settings(KeySettings):
     def calling_policy(self) -> CallingPolicy:
         """Returns the policy of ``CALLING_RULES``."""
         return read_rules(self.calling_rules)
+
+    @property
+    def usable_caller_ids(self) -> frozenset[str]:
+        """Returns ``CALLER_IDS`` and ``TWILIO_PHONE_NUMBER``."""
+        return self.caller_ids | ({self.twilio_phone_number} if self.twilio_phone_number else set())
 
     @property
     def callable_countries(self) -> frozenset[str]:

@@ -52,6 +52,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             auth_token=token,
             base_url=str(settings.twilio_base_url),
             number=settings.twilio_phone_number,
+            caller_ids=settings.caller_ids,
             callbacks=str(settings.app_base_url),
             provider=provider,
         ) as telephony,

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from chassis.event_log import StoredEvent
 from contracts import AudioRequested, PhoneNumber, TelephonyStatus
+from contracts.values import CallerId
 from voice.domain.clips import SynthesisRequest
 
 
@@ -23,6 +24,8 @@ class DialOrder:
     """How long the phone may ring."""
     max_call_seconds: int
     """How long the call may last once it is answered."""
+    caller_id: CallerId | None = None
+    """The number that calls; none: that of the installation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +91,13 @@ class CallDirectory(Protocol):
         """Returns the call with this id; none if the provider has no such call."""
         ...
 
-    async def list_calls(self, number: PhoneNumber, created_after: datetime) -> list[ProviderCall]:
-        """Returns calls from our number to this one. Some may have been created earlier, on the same day."""
+    async def list_calls(
+        self, number: PhoneNumber, created_after: datetime, caller_id: CallerId | None
+    ) -> list[ProviderCall]:
+        """Returns calls from a number of ours to this one. Some may have been created earlier, on the same day.
+
+        `caller_id`: as in `DialOrder`.
+        """
         ...
 
 

@@ -1,9 +1,13 @@
 """The settings of the service; the only module of it that reads the environment."""
 
-from pydantic import AnyHttpUrl, Field, SecretStr
+from typing import Annotated
 
-from chassis.settings import KeySettings
+from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
+
+from chassis.settings import KeySettings, split_commas
 from contracts import PhoneNumber
+from contracts.values import CallerId
 
 
 class Settings(KeySettings):
@@ -15,6 +19,9 @@ class Settings(KeySettings):
         min_length=1, description="secret of the account; the key of media URLs is derived from it"
     )
     twilio_phone_number: PhoneNumber = Field(description="caller number in E.164 format")
+    caller_ids: Annotated[frozenset[CallerId], NoDecode, BeforeValidator(split_commas)] = Field(
+        default=frozenset(), description="further numbers of the account from which campaigns may call"
+    )
     twilio_calls_per_second: float = Field(
         default=1, gt=0, description="rate limit of dials, for all replicas together"
     )

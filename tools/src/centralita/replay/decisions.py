@@ -169,6 +169,8 @@ def terms_in(call: Call | None) -> CampaignTerms:
         max_attempts_per_day=call.max_attempts_per_day,
         goal=call.goal,
         opt_out_key=call.opt_out_key,
+        caller_id=call.caller_id,
+        voice=call.voice,
     )
 
 

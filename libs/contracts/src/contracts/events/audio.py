@@ -21,7 +21,7 @@ class AudioRequested(CallEvent):
     sentence: int = Field(description="from 0 in each turn")
     text: PersonalText
     language: str
-    voice: str | None = Field(default=None, description="null: the default voice")
+    voice: str | None = Field(default=None, description="null: that of the call")
     is_reusable: bool = Field(
         default=False,
         validation_alias=AliasChoices("is_reusable", "repeats"),

@@ -83,6 +83,8 @@ def new_call(
         voicemail=voicemail,
         message_characters=None if is_sealed else _message_characters(voicemail, variables),
         opt_out_key=campaign.opt_out_key,
+        caller_id=campaign.caller_id,
+        voice=campaign.voice,
         purpose=request.purpose,
         time_zone=request.time_zone,
         key_name=request.key_name,

@@ -38,11 +38,12 @@ logger = structlog.get_logger()
 
 
 class CampaignService:
-    """Decides commands about campaigns."""
+    """Decides commands about campaigns. `caller_ids`: the numbers that may call."""
 
-    def __init__(self, log: Log, now: Callable[[], datetime]) -> None:
+    def __init__(self, log: Log, now: Callable[[], datetime], caller_ids: frozenset[str] = frozenset()) -> None:
         self._log = log
         self._now = now
+        self._caller_ids = caller_ids
 
     async def handle(self, command: CampaignCommand, cause: Envelope) -> CommandOutcome:
         """Carries out the command; changes nothing if the campaign is so already. Raises Conflict.
@@ -51,7 +52,7 @@ class CampaignService:
         what the first one did. After a conflict the command is not decided again here; it is delivered again.
         """
         stored = await load_campaign(self._log, command.campaign_id)
-        decision = decide_campaign(command, stored.campaign, self._now())
+        decision = self._refusal(command) or decide_campaign(command, stored.campaign, self._now())
         if isinstance(decision, Refused):
             return CommandOutcome(accepted=False, campaign_id=command.campaign_id, reasons=(decision.reason,))
         if decision:
@@ -59,6 +60,14 @@ class CampaignService:
             await self._log.append(decision, cause=cause, guard=guard)
             logger.info("campaign_decided", event_name=decision.event_name)
         return CommandOutcome(accepted=True, campaign_id=command.campaign_id)
+
+    def _refusal(self, command: CampaignCommand) -> Refused | None:
+        """Returns why the terms of a command are refused in this installation."""
+        if not isinstance(command, CampaignCreateRequested | CampaignChangeRequested):
+            return None
+        if command.terms.caller_id in (None, *self._caller_ids):
+            return None
+        return Refused("caller_id: this installation may not call from this number; add it to CALLER_IDS")
 
 
 def decide_campaign(command: CampaignCommand, campaign: Campaign, now: datetime) -> CampaignDecision | Refused | None:

@@ -21,6 +21,7 @@ from twilio.http.response import Response  # type: ignore[import-untyped]
 from twilio.rest import Client  # type: ignore[import-untyped]
 
 from contracts import PhoneNumber
+from contracts.values import CallerId
 from providers import Failure, Provider, Request, RequestFailed
 from telephony import twilio as wire
 from telephony.dial_failures import DialFailed, FailureClass
@@ -149,21 +150,29 @@ def _error_code(value: object) -> int | None:
 class Twilio:
     """Implements the ports `Telephony`, `SpokenFallback`, `MessageLine` and `CallDirectory`.
 
-    `number` is the caller id; `callbacks` is the edge's public address, without a slash at its end.
+    `number` is the caller id of orders that name none, `caller_ids` the others that the account may use. `callbacks` is
+    the edge's public address, without a slash at its end.
     """
 
     client: Any
     number: PhoneNumber
     callbacks: str
+    caller_ids: frozenset[CallerId] = frozenset()
     provider: str = wire.NAME
 
     async def dial(self, order: DialOrder) -> str:
-        """Sends exactly one POST and returns the call's SID. Raises DialFailed and no other exception."""
+        """Sends exactly one POST and returns the call's SID. Raises DialFailed and no other exception.
+
+        Twilio would refuse an unknown caller id as it refuses a wrong account, so none is sent.
+        """
+        caller_id = order.caller_id or self.number
+        if caller_id not in (self.number, *self.caller_ids):
+            raise DialFailed(FailureClass.NOT_ALLOWED, "the caller id is not among CALLER_IDS of voice")
         urls, attempt = wire.build_urls(self.callbacks), (order.call_id, order.attempt)
         try:
             created = await self.client.calls.create_async(
                 to=order.number,
-                from_=self.number,
+                from_=caller_id,
                 url=urls.answered(*attempt),
                 method="POST",
                 status_callback=urls.status(*attempt),
@@ -208,12 +217,14 @@ class Twilio:
                 return None
             raise
 
-    async def list_calls(self, number: PhoneNumber, created_after: datetime) -> list[ProviderCall]:
+    async def list_calls(
+        self, number: PhoneNumber, created_after: datetime, caller_id: CallerId | None
+    ) -> list[ProviderCall]:
         """Returns calls to a number. Twilio filters by day; queued calls have no start time and are listed apart.
 
         They are listed first: a call that starts meanwhile is in both lists, and in the other order it is in none.
         """
-        numbers = {"to": number, "from_": self.number, "limit": _MAX_CALLS_PER_DAY}
+        numbers = {"to": number, "from_": caller_id or self.number, "limit": _MAX_CALLS_PER_DAY}
         queued = await self.client.calls.list_async(**numbers, status="queued")
         started = await self.client.calls.list_async(**numbers, start_time_after=created_after.date())
         return list({call.sid: _provider_call(call) for call in [*queued, *started]}.values())
@@ -230,11 +241,19 @@ class Twilio:
 
 @asynccontextmanager
 async def connect(
-    *, account_sid: str, auth_token: str, base_url: str, number: PhoneNumber, callbacks: str, provider: Provider
+    *,
+    account_sid: str,
+    auth_token: str,
+    base_url: str,
+    number: PhoneNumber,
+    callbacks: str,
+    provider: Provider,
+    caller_ids: frozenset[CallerId] = frozenset(),
 ) -> AsyncIterator[Twilio]:
     """Yields the adapter and closes its connections at the end."""
     async with _HttpClient(base_url, provider) as http:
-        yield Twilio(Client(account_sid, auth_token, http_client=http), number, callbacks.rstrip("/"))
+        client = Client(account_sid, auth_token, http_client=http)
+        yield Twilio(client, number, callbacks.rstrip("/"), caller_ids)
 
 
 def _dial_failed(error: Exception) -> DialFailed:

@@ -38,7 +38,7 @@ async def check(settings: dict[str, Any]) -> list[Finding]:
 
 
 async def _twilio(http: httpx.AsyncClient, settings: Any) -> list[Finding]:
-    sid, number = settings.twilio_account_sid, settings.twilio_phone_number
+    sid = settings.twilio_account_sid
     login = httpx.BasicAuth(sid, settings.twilio_auth_token.get_secret_value())
     account = f"{_base(settings.twilio_base_url)}/2010-04-01/Accounts/{sid}"
     answer = await http.get(f"{account}.json", auth=login)
@@ -48,12 +48,16 @@ async def _twilio(http: httpx.AsyncClient, settings: Any) -> list[Finding]:
     status = answer.json().get("status")
     if status != "active":
         return [failed(AREA, "Twilio", f"the account is {status}", "check balance and suspension in Twilio's console")]
-    owned = await http.get(f"{account}/IncomingPhoneNumbers.json", params={"PhoneNumber": number}, auth=login)
-    return [ok(AREA, "Twilio", "the account is active"), _number(owned)]
+    findings = [ok(AREA, "Twilio", "the account is active")]
+    numbers = [("TWILIO_PHONE_NUMBER", settings.twilio_phone_number)]
+    numbers += [("CALLER_IDS", number) for number in sorted(settings.caller_ids)]
+    for setting, number in numbers:
+        owned = await http.get(f"{account}/IncomingPhoneNumbers.json", params={"PhoneNumber": number}, auth=login)
+        findings.append(_number(f"Twilio: {setting}", owned))
+    return findings
 
 
-def _number(answer: httpx.Response) -> Finding:
-    name = "Twilio: TWILIO_PHONE_NUMBER"
+def _number(name: str, answer: httpx.Response) -> Finding:
     if answer.status_code != 200:
         return warning(
             AREA, name, f"could not be checked (HTTP {answer.status_code})", "check that it is a number of this account"

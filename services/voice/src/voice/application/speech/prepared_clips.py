@@ -43,6 +43,7 @@ def _sentence(call: Call, attempt: int, turn: int, text: str, cause: Envelope) -
         sentence=0,
         text=text,
         language=call.language,
+        voice=call.voice,
         is_reusable=True,
     )
     return StoredEvent(request, cause, 0)
@@ -54,7 +55,7 @@ class PreparedClips:
     def __init__(self, synthesis: SpeechSynthesis, *, max_wait_seconds: float = MAX_PREPARATION_SECONDS) -> None:
         self._synthesis = synthesis
         self._max_wait_seconds = max_wait_seconds
-        self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._tasks: dict[tuple[str | None, str, str], asyncio.Task[None]] = {}
 
     async def prepare(self, sentence: Sentence) -> None:
         """Stores the sentence as a clip, waiting a few seconds at most. A failure does not stop the call (law 9).
@@ -77,14 +78,14 @@ class PreparedClips:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _prepare(self, request: AudioRequested) -> None:
-        key = request.language, request.text
+        key = request.voice, request.language, request.text
         if key not in self._tasks:
             task = asyncio.create_task(self._synthesis.prepare(request))
             self._tasks[key] = task
             task.add_done_callback(lambda done: self._remove(key, done))
         await asyncio.shield(self._tasks[key])
 
-    def _remove(self, key: tuple[str, str], done: asyncio.Task[None]) -> None:
+    def _remove(self, key: tuple[str | None, str, str], done: asyncio.Task[None]) -> None:
         del self._tasks[key]
         if not done.cancelled() and (error := done.exception()) is not None:
             logger.warning("clip_failed", error=type(error).__name__)

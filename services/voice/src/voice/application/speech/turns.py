@@ -221,8 +221,7 @@ class TurnPlayer:
                 deadline_at = clock() + self._max_silence_seconds
                 if isinstance(event, ReplyGenerated):
                     order.close(event.sentences)
-                request = event if isinstance(event, AudioRequested) else _last_sentence(event, state.event.call)
-                if request is not None:
+                if request := _sentence_in(event, state.event.call):
                     for sentence in order.add(request.sentence, StoredEvent(request, stored.envelope, stored.sequence)):
                         yield sentence
 
@@ -238,17 +237,20 @@ class TurnPlayer:
             track.audio.put_nowait(error)
 
 
-def _last_sentence(reply: ReplyGenerated, call: Call) -> AudioRequested | None:
-    """Returns the sentence that the reply contains; none if each of its sentences was requested."""
-    if reply.last_sentence is None:
+def _sentence_in(event: AudioRequested | ReplyGenerated, call: Call) -> AudioRequested | None:
+    """Returns the sentence that an event contains, in the voice of the call; none if a reply contains none."""
+    if isinstance(event, AudioRequested):
+        return event.model_copy(update={"voice": event.voice or call.voice})
+    if event.last_sentence is None:
         return None
     return AudioRequested(
-        call_id=reply.call_id,
-        attempt=reply.attempt,
-        turn=reply.turn,
-        sentence=reply.sentences - 1,
-        text=reply.last_sentence,
+        call_id=event.call_id,
+        attempt=event.attempt,
+        turn=event.turn,
+        sentence=event.sentences - 1,
+        text=event.last_sentence,
         language=call.language,
+        voice=call.voice,
     )
 
 

@@ -116,7 +116,9 @@ class Dialing:
         if call is None or not _is_dialing(call, attempt) or call.hangup_reason is not None:
             DIALS.labels(outcome="called_off").inc()
             return DialRefused(call_id=call_id, attempt=attempt, is_permanent=False, reason=CALLED_OFF)
-        order = DialOrder(call_id, attempt, call.phone_number, call.call_timeout_seconds, call.max_call_seconds)
+        order = DialOrder(
+            call_id, attempt, call.phone_number, call.call_timeout_seconds, call.max_call_seconds, call.caller_id
+        )
         return await self._send_request(order, last_request_at)
 
     async def _send_request(self, order: DialOrder, last_request_at: float) -> Outcome:

@@ -44,7 +44,7 @@ async def look_up(calls: EventLog, directory: CallDirectory, call: Call, attempt
     if attempt.claim is None:
         return None
     claimed_at = _claimed_at(attempt.claim)
-    listed = await directory.list_calls(call.phone_number, claimed_at - _CLOCK_TOLERANCE)
+    listed = await directory.list_calls(call.phone_number, claimed_at - _CLOCK_TOLERANCE, call.caller_id)
     candidates = [candidate for candidate in listed if _may_be_attempt(candidate, claimed_at)]
     if not candidates:
         return None
