@@ -38,10 +38,14 @@ class FakeTimers:
     def __init__(self) -> None:
         self.deadlines: dict[UUID, datetime] = {}
         self.count = 0
+        self.woken: list[Call] = []
 
     async def set(self, call: Call, fires_at: datetime, *, previous: Call | None, cause: Envelope) -> None:
         self.deadlines[call.call_id] = fires_at
         self.count += 1
+
+    async def wake(self, call: Call, cause: Envelope) -> None:
+        self.woken.append(call)
 
     async def clear(self, previous: Call) -> None:
         self.deadlines.pop(previous.call_id, None)

@@ -144,15 +144,24 @@ class SimulatedTimers:
 
     async def set(self, call: Call, fires_at: datetime, *, previous: Call | None, cause: Envelope) -> None:
         await self._log.server.wait()
-        subject = schedule_subject(call)
-        assert subject
         if previous and (removed := schedule_subject(previous)):
             self._remove(removed)
+        self._schedule(call, fires_at, TimerDue(call_id=call.call_id, deadline_at=fires_at))
+        await self._log.server.wait()
+
+    async def wake(self, call: Call, cause: Envelope) -> None:
+        await self._log.server.wait()
+        assert call.deadline_at
+        woken = TimerDue(call_id=call.call_id, deadline_at=call.deadline_at, is_number_free=True)
+        self._schedule(call, self._log.now(), woken)
+        await self._log.server.wait()
+
+    def _schedule(self, call: Call, fires_at: datetime, timer: TimerDue) -> None:
+        subject = schedule_subject(call)
+        assert subject
         self._remove(subject)
         seconds = max((fires_at - self._log.now()).total_seconds(), 0.0) + self._log.server.random.random() / 10
-        timer = TimerDue(call_id=call.call_id, deadline_at=fires_at)
         self._schedules[subject] = asyncio.get_running_loop().call_later(seconds, self._log.store, timer)
-        await self._log.server.wait()
 
     async def clear(self, previous: Call) -> None:
         await self._log.server.wait()

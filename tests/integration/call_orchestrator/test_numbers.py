@@ -3,6 +3,7 @@
 from base64 import b64decode
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -90,6 +91,29 @@ async def test_of_fifty_concurrent_requests_for_one_number_one_call_is_live_with
             assert waiting.due_at
             assert waiting.due_at >= first.deadline_at, "the live call ends then at the latest"
     assert (await js.stream_info(NUMBERS.name)).state.messages == 1, "one message for the number"
+    verification = await verify(await from_streams(bus_client, Scope()), calling_policy=ANY_TIME_POLICY)
+    assert (verification.drifts, verification.doubts) == ((), ())
+
+
+async def test_the_end_of_a_call_wakes_the_next_one_to_its_number(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    """Without that, the next call would wait for ten minutes, the longest time of the one before."""
+    ids = [call_id_of(f"same-{index}") for index in range(3)]
+    log = EventLog(bus_client, NUMBERS.name, source="test")
+
+    async def are_noted(count: int) -> bool:
+        last = await log.last(NumberChanged.subjects())
+        return last is not None and isinstance(last.event, NumberChanged) and len(last.event.number.waiting) == count
+
+    async with running(nats_url, 2):
+        for index in range(3):
+            await bus_client.jetstream().publish("call.requested", request(index).body())
+        for ended in range(3):
+            (live,) = await until_dialing(calls, ids, 1)
+            await until(partial(are_noted, 2 - ended))
+            await end(calls, live)
+            await until(partial(with_status, calls, [live], CallStatus.BUSY))
     verification = await verify(await from_streams(bus_client, Scope()), calling_policy=ANY_TIME_POLICY)
     assert (verification.drifts, verification.doubts) == ((), ())
 

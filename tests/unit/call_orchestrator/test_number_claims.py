@@ -42,6 +42,8 @@ NUMBER = "+13055550123"
 NOON = datetime(2030, 1, 15, 17, tzinfo=NOW.tzinfo)
 DIGESTS = NumberDigests(b"test")
 RULES = CallingPolicy.shipped()
+LONGEST_ATTEMPT = timedelta(seconds=30 + 20 + 600)
+"""Ring time, margin and talk time."""
 
 
 @dataclass
@@ -51,6 +53,7 @@ class System:
     now: datetime = NOON
     log: FakeEventLog = field(default_factory=FakeEventLog)
     numbers: FakeEventLog = field(default_factory=FakeEventLog)
+    timers: FakeTimers = field(default_factory=FakeTimers)
 
     def __post_init__(self) -> None:
         self.log.now = self.numbers.now = lambda: self.now
@@ -67,8 +70,8 @@ class System:
             calling_policy=RULES,
         )
         numbers = Numbers(self.numbers, DIGESTS, RULES.longest_cap)
-        claims = NumberClaims(numbers, self.log, RULES)
-        effects = Effects(FakeTimers(), FakeQueue(), claims)
+        claims = NumberClaims(numbers, self.log, self.timers, RULES)
+        effects = Effects(self.timers, FakeQueue(), claims)
         return CallService(self.log, FakeRequests(), effects, policy, lambda: self.now, claims=claims)
 
     def waiting_call(self, **changes: object) -> Call:
@@ -132,9 +135,10 @@ async def test_a_second_call_to_the_number_waits_until_the_first_ends_at_the_lat
     dialing = await system.grant(first.call_id)
     waiting = await system.grant(second.call_id, replica=1)
     assert dialing.status is CallStatus.DIALING
-    assert (waiting.status, waiting.is_queued, waiting.due_at) == (CallStatus.PENDING, False, dialing.deadline_at)
+    ends_at = NOON + LONGEST_ATTEMPT
+    assert (waiting.status, waiting.is_queued, waiting.due_at) == (CallStatus.PENDING, False, ends_at)
     assert waiting.permission
-    assert (waiting.permission.rule, waiting.permission.in_use_until) == ("number_in_use", dialing.deadline_at)
+    assert (waiting.permission.rule, waiting.permission.in_use_until) == ("number_in_use", ends_at)
     assert (await system.number()).live == LiveAttempt(
         call_id=first.call_id, attempt=1, grant_sequence=3, dialed_at=NOON
     )
@@ -270,7 +274,7 @@ async def test_a_request_to_a_listed_number_is_refused_with_the_entry() -> None:
     system = System()
     entry = DoNotCallEntry(changed_at=NOON, source=DoNotCallSource.OPT_OUT)
     system.store_number(do_not_call=(entry,), phone_number=NUMBER)
-    claims = NumberClaims(Numbers(system.numbers, DIGESTS, timedelta(days=30)), system.log, None)
+    claims = NumberClaims(Numbers(system.numbers, DIGESTS, timedelta(days=30)), system.log, system.timers, None)
     refused = await claims.refusal(NUMBER, "spring")
     assert refused
     assert refused.reason.startswith("phone_number: the number is on the do-not-call list of all campaigns since 2030")

@@ -4,6 +4,7 @@ A number that is neither listed nor dialled has no event. `application.number_cl
 the state keeps two calls from dialling the same number.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Self
 
@@ -13,6 +14,8 @@ from contracts.instants import Instant
 from contracts.values import CallId
 from contracts.vocabulary import DoNotCallSource
 
+MAX_WAITING = 64
+"""How many calls are woken when a number is free. Further ones ask again by their timers."""
 MAX_DIALS = 64
 """How many of the newest dials of a number are kept. A frequency cap of more calls counts only these."""
 
@@ -41,6 +44,15 @@ class LiveAttempt(BaseModel):
     undialled_attempts: int = Field(default=0, description="undialled attempts of the call before this one")
 
 
+class WaitingCall(BaseModel):
+    """A call that waits until no other call dials the number."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    call_id: CallId
+    campaign_id: str
+
+
 class NumberState(BaseModel):
     """A number as it is after an event. The digest stands for the number, which is present only while it is listed."""
 
@@ -52,6 +64,10 @@ class NumberState(BaseModel):
     live: LiveAttempt | None = None
     dialed_at: tuple[Instant, ...] = Field(
         default=(), description="when ended attempts dialled the number, as far back as the longest cap; oldest first"
+    )
+
+    waiting: tuple[WaitingCall, ...] = Field(
+        default=(), description="the calls that wait for the number; those that wait the longest first"
     )
 
     @property
@@ -79,7 +95,22 @@ class NumberState(BaseModel):
 
     def claimed(self, live: LiveAttempt) -> Self:
         """Returns the number while this attempt dials it."""
-        return self.model_copy(update={"live": live})
+        return self.without_waiting([live.call_id]).model_copy(update={"live": live})
+
+    def with_waiting(self, call: WaitingCall) -> Self:
+        """Returns the number for which the call waits, too; unchanged if it does already, or if `MAX_WAITING` wait."""
+        if len(self.waiting) >= MAX_WAITING or self.place_of(call.call_id) < len(self.waiting):
+            return self
+        return self.model_copy(update={"waiting": (*self.waiting, call)})
+
+    def without_waiting(self, call_ids: Collection[CallId]) -> Self:
+        """Returns the number for which these calls do not wait."""
+        waiting = tuple(one for one in self.waiting if one.call_id not in call_ids)
+        return self if waiting == self.waiting else self.model_copy(update={"waiting": waiting})
+
+    def place_of(self, call_id: CallId) -> int:
+        """Returns how many calls wait longer than this one."""
+        return next((place for place, one in enumerate(self.waiting) if one.call_id == call_id), len(self.waiting))
 
     def released(self, *, is_dialled: bool) -> Self:
         """Returns the number without its live attempt, whose dial counts unless it did not reach the network."""

@@ -81,7 +81,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         digests = NumberDigests(key_bytes(settings.number_digest_key))
         longest_cap = terms.calling_policy.longest_cap if terms.calling_policy else timedelta(0)
         numbers = Numbers(bus.log(NUMBERS, clock.now), digests, longest_cap, lambda: bus.client.stats["reconnects"])
-        claims = NumberClaims(numbers, log, terms.calling_policy)
+        claims = NumberClaims(numbers, log, timers, terms.calling_policy)
         effects = Effects(timers, queue, claims)
         open_campaigns = OpenCampaigns(slots, clock.now, mapping)
         calls = CallService(

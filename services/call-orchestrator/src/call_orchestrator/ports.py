@@ -83,6 +83,9 @@ class Timers(Protocol):
     async def set(self, call: Call, fires_at: datetime, *, previous: Call | None, cause: Envelope) -> None:
         """Schedules the timer of the call, and removes that of `previous`: the call before the last event, if known."""
 
+    async def wake(self, call: Call, cause: Envelope) -> None:
+        """Fires the timer of a call early: the number for which it waits is free."""
+
     async def clear(self, previous: Call) -> None:
         """Removes the timer of a call that has ended; `previous` is its last state with a deadline."""
 

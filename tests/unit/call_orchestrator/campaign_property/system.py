@@ -79,7 +79,7 @@ class Replica:
         slots = Slots(system.installation.limits)
         campaigns = OpenCampaigns(slots, server.now)
         numbers = Numbers(system.numbers, DIGESTS, RULES.longest_cap)
-        claims = NumberClaims(numbers, log, RULES)
+        claims = NumberClaims(numbers, log, system.timers, RULES)
         effects = Effects(system.timers, system.queue, claims)
         self.calls = CallService(log, system.requests, effects, policy, server.now, campaigns=campaigns, claims=claims)
         self.grants = Grants(self.calls, log)

@@ -17,13 +17,19 @@ within a minute after the failure of a node."""
 
 
 class TimerDue(CallEvent):
-    """The deadline of a state has passed. A state with a later deadline ignores it."""
+    """The deadline of a state has passed, or it is early for the reason that it names.
+
+    A state with a later deadline ignores it.
+    """
 
     event_name: ClassVar[str] = "timer.due"
     owners: ClassVar[frozenset[Service]] = frozenset({Service.SCHEDULER})
     version: ClassVar[int] = 2
 
     deadline_at: Instant = Field(validation_alias=AliasChoices("deadline_at", "deadline"))
+    is_number_free: bool = Field(
+        default=False, description="early: the call waited for its number, which no other call dials now"
+    )
 
 
 def schedule_subject(call: Call) -> str | None:

@@ -97,7 +97,7 @@ def _input(event: DecidingEvent) -> inputs.Input:
         case CallRetryRequested():
             return inputs.CallRetryRequested()
         case TimerDue():
-            return inputs.TimerDue(deadline_at=event.deadline_at)
+            return inputs.TimerDue(deadline_at=event.deadline_at, is_number_free=event.is_number_free)
         case AdmissionGranted():
             return inputs.AdmissionGranted(attempt=event.attempt)
         case _:

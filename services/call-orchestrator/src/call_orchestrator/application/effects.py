@@ -1,8 +1,9 @@
-"""The effects of a decision on a call: its timer, its place in the queue, and the release of its number."""
+"""The effects of a decision on a call: its timer, its place in the queue, and the release of or wait for its number."""
 
 from datetime import datetime
 
 from call_orchestrator.application.number_claims import NumberClaims
+from call_orchestrator.application.number_waits import waits_for_number
 from call_orchestrator.application.stored import StoredCall
 from call_orchestrator.ports import Queue, Timers
 from contracts import Call, Envelope
@@ -25,6 +26,8 @@ class Effects:
     ) -> None:
         """Sets or clears the timer; joins the queue if the call waits for a slot; releases its number after an attempt.
 
+        A call that waits for its number is noted there after its timer is set, because it may be woken at once.
+
         `previous`: the call when its effects were last applied; it is the present call if no event followed. The timer
         is set only if the deadline has changed since, and the call joins only after an event. None: always.
         `timer_at`: when the timer fires; None: at the deadline.
@@ -32,6 +35,8 @@ class Effects:
         call = stored.call
         if self._claims and call.attempt and not call.status.is_live and (previous is None or previous.status.is_live):
             await self._claims.release(call, cause)
+        elif self._claims and call.status.is_final and previous is not call:
+            await self._claims.pass_on(call, cause)
         if call.deadline_at is None:
             if previous and previous.deadline_at is not None:
                 await self._timers.clear(previous)
@@ -40,3 +45,5 @@ class Effects:
             await self._timers.set(call, timer_at or call.deadline_at, previous=previous, cause=cause)
         if call.is_queued and previous is not call:
             await self._queue.join(call, due_sequence=stored.sequence, cause=cause)
+        if self._claims and waits_for_number(stored.event) and previous is not call:
+            await self._claims.wait(call, cause)

@@ -21,12 +21,14 @@ from datetime import datetime, timedelta
 
 from call_orchestrator.application.call_inputs import CallInput
 from call_orchestrator.application.call_outcomes import MAX_CONFLICTS, too_many_conflicts
+from call_orchestrator.application.number_waits import NumberWaits
 from call_orchestrator.application.numbers import Numbers, StoredNumber
 from call_orchestrator.application.stored import load_call
 from call_orchestrator.domain.calling_policy import CallingPolicy
 from call_orchestrator.domain.decisions import Ignored, Refused
+from call_orchestrator.domain.machine import ANSWER_MARGIN
 from call_orchestrator.domain.number_use import Listing, NumberUse
-from call_orchestrator.ports import Log
+from call_orchestrator.ports import Log, Timers
 from chassis.event_log import Conflict
 from contracts import Call, CallDecision, CallStatus, Envelope, NumberState
 from contracts.callees import callee_of
@@ -45,10 +47,15 @@ Decide = Callable[[NumberUse], Awaitable[Decision]]
 class NumberClaims:
     """Decides grants on the state of the number, and claims and releases it."""
 
-    def __init__(self, numbers: Numbers, log: Log, policy: CallingPolicy | None) -> None:
+    def __init__(self, numbers: Numbers, log: Log, timers: Timers, policy: CallingPolicy | None) -> None:
         self._numbers = numbers
         self._log = log
         self._policy = policy
+        self._waits = NumberWaits(numbers, log, timers)
+
+    async def wait(self, call: Call, cause: Envelope) -> None:
+        """Lets a call that was put off, because its number is in use, be woken when the number is free."""
+        await self._waits.note(call, cause)
 
     async def refusal(self, phone_number: str, campaign_id: str) -> Refused | None:
         """Returns why a new call or contact of a campaign is refused, if its number is listed."""
@@ -74,7 +81,9 @@ class NumberClaims:
                 if claim:
                     await self._numbers.append(stored, number.claimed(claim), grant.cause)
                 elif stored.is_fresh:
-                    await self._release_grant(stored, grant)
+                    is_released = await self._release_grant(stored, grant)
+                    if number.waiting and use.in_use_until is None and not is_released:  # the next one may dial it
+                        await self._release(stored, number.without_waiting([call.call_id]), grant.cause)
                 if claim or stored.is_fresh:
                     return decision
             except Conflict:
@@ -98,7 +107,7 @@ class NumberClaims:
             live = stored.number.live
             if live and live.call_id == call.call_id and live.attempt <= call.attempt:
                 try:
-                    await self._numbers.append(stored, _released(stored.number, call), cause)
+                    await self._release(stored, _released(stored.number, call), cause)
                 except Conflict:
                     stored = await self._numbers.load(call.phone_number)
                     continue
@@ -106,6 +115,19 @@ class NumberClaims:
             if stored.is_fresh:
                 return
             stored = await self._numbers.load(call.phone_number)
+        raise too_many_conflicts(call.call_id)
+
+    async def pass_on(self, call: Call, cause: Envelope) -> None:
+        """Wakes the next call to the number of a call that has ended without an attempt: it may have been its turn."""
+        for _ in range(MAX_CONFLICTS):
+            stored = await self._numbers.load(call.phone_number)
+            if stored.number.live or not stored.number.waiting:
+                return
+            try:
+                await self._release(stored, stored.number.without_waiting([call.call_id]), cause)
+            except Conflict:
+                continue
+            return
         raise too_many_conflicts(call.call_id)
 
     async def _use(
@@ -118,6 +140,8 @@ class NumberClaims:
             in_use_until = None if holder is call else _in_use_until(live, holder, call, now)
             if in_use_until is None:
                 number = _released(number, holder)
+            else:
+                in_use_until += number.place_of(call.call_id) * _longest_attempt(call)
         entry = number.listing(call.campaign_id)
         use = NumberUse(
             dialed_at=self._counted(call, grant, number, now),
@@ -137,10 +161,19 @@ class NumberClaims:
         purpose = (grant.dial_terms.purpose if grant.dial_terms else None) or call.purpose
         return self._policy.counted(callee, purpose=purpose, dialed_at=number.dialed_at, at=now)
 
-    async def _release_grant(self, stored: StoredNumber, grant: CallInput) -> None:
+    async def _release_grant(self, stored: StoredNumber, grant: CallInput) -> bool:
+        """Releases the claim of the grant, if the number has it. Returns whether it had. Raises Conflict."""
         live = stored.number.live
-        if live and live.call_id == grant.call_id and live.grant_sequence == grant.grant_sequence:
-            await self._numbers.append(stored, stored.number.released(is_dialled=False), grant.cause)
+        is_own = live is not None and live.call_id == grant.call_id and live.grant_sequence == grant.grant_sequence
+        if is_own:
+            await self._release(stored, stored.number.released(is_dialled=False), grant.cause)
+        return is_own
+
+    async def _release(self, stored: StoredNumber, number: NumberState, cause: Envelope) -> None:
+        """Wakes calls that wait for the number, and appends it without them if it has changed. Raises Conflict."""
+        after = await self._waits.wake(number, cause)
+        if after != stored.number:
+            await self._numbers.append(stored, after, cause)
 
 
 def _claim(call: Call, decision: Decision, grant: CallInput) -> LiveAttempt | None:
@@ -174,10 +207,16 @@ def _in_use_until(live: LiveAttempt, holder: Call | None, call: Call, now: datet
     if holder is None or holder.phone_number != call.phone_number:
         return None
     if holder.status.is_live and holder.attempt == live.attempt:
-        return max(holder.deadline_at or now, now + MIN_WAIT)
+        is_answered = holder.status is CallStatus.IN_PROGRESS
+        ends_at = holder.deadline_at if is_answered else live.dialed_at + _longest_attempt(holder)
+        return max(ends_at or now, now + MIN_WAIT)
     if holder.status is CallStatus.PENDING and holder.attempt == live.attempt - 1:
         return now + RECHECK
     return None
+
+
+def _longest_attempt(call: Call) -> timedelta:
+    return timedelta(seconds=call.call_timeout_seconds + call.max_call_seconds) + ANSWER_MARGIN
 
 
 def _released(number: NumberState, holder: Call | None) -> NumberState:

@@ -18,6 +18,8 @@ from contracts.vocabulary import Purpose
 
 Permission = Permitted | PutOff | Forbidden
 DAY = timedelta(hours=24)
+NUMBER_IN_USE = "number_in_use"
+"""The rule by which a call waits until no other call dials its number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,7 @@ class DialTimes:
         free_at, rule, detail = instant, "", ""
         in_use_until = self.number.in_use_until
         if in_use_until and in_use_until > free_at:
-            free_at, rule = in_use_until, "number_in_use"
+            free_at, rule = in_use_until, NUMBER_IN_USE
             detail = f"another call to the number ends at {free_at:%Y-%m-%d %H:%M:%S} UTC at the latest"
         most = self.max_per_day
         if most and len(self.recent_dials) >= most and (ends_at := self.recent_dials[-most] + DAY) > free_at:

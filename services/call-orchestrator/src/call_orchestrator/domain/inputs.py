@@ -45,9 +45,13 @@ class CallChangeRequested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimerDue:
-    """A deadline has passed; it counts only if it is the deadline of the present state."""
+    """A deadline has passed; it counts only if it is the deadline of the present state.
+
+    `is_number_free`: it is early, because the number for which the call waited is free.
+    """
 
     deadline_at: datetime
+    is_number_free: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

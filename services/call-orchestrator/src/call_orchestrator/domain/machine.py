@@ -110,8 +110,11 @@ def _decide_pending(state: Pending, input: Input, terms: Terms, now: datetime, p
 
 
 def _queue_or_expire(state: Pending, timer: inputs.TimerDue, terms: Terms, now: datetime, pauses: Pauses) -> Decision:
-    if ignored := outdated_or_early(timer, state.deadline_at, now):
+    is_woken = timer.is_number_free and timer.deadline_at == state.due_at and state.queue_expires_at is None
+    if not is_woken and (ignored := outdated_or_early(timer, state.deadline_at, now)):
         return ignored
+    if is_woken:
+        state = _woken(state, now)
     if terms.is_campaign_finished:
         return _end_with_campaign(state, now)
     waits_since, expires_at = _wait(state, terms)
@@ -124,6 +127,13 @@ def _queue_or_expire(state: Pending, timer: inputs.TimerDue, terms: Terms, now: 
     if timer_at and pauses.periods:
         return Ignored("a pause has given the call more time", timer_at=timer_at)
     return _expire(state, now)
+
+
+def _woken(state: Pending, now: datetime) -> Pending:
+    """Returns the wait of a call that is due earlier than planned. The time that it need not wait prolongs nothing."""
+    saved = max(state.due_at - now, timedelta())
+    expires_at = state.dial_expires_at and state.dial_expires_at - saved
+    return replace(state, due_at=state.due_at - saved, dial_expires_at=expires_at)
 
 
 def _queued_if_due(state: Pending, terms: Terms, now: datetime) -> Pending:

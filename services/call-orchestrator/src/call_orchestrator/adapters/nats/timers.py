@@ -57,8 +57,19 @@ class NatsTimers:
     async def set(self, call: Call, fires_at: datetime, *, previous: Call | None, cause: Envelope) -> None:
         """Schedules `timer.due` for the deadline of the call, and removes the schedule of the state before."""
         timer = TimerDue(call_id=call.call_id, deadline_at=fires_at)
+        await self._schedule(call, timer, fires_at, cause, removed=schedule_subject(previous) if previous else None)
+
+    async def wake(self, call: Call, cause: Envelope) -> None:
+        """Replaces the schedule of the present deadline by one that fires now."""
+        assert call.deadline_at is not None  # noqa: S101  an ended call has no timer
+        timer = TimerDue(call_id=call.call_id, deadline_at=call.deadline_at, is_number_free=True)
+        await self._schedule(call, timer, self._now(), cause, removed=None)
+
+    async def _schedule(
+        self, call: Call, timer: TimerDue, fires_at: datetime, cause: Envelope, *, removed: str | None
+    ) -> None:
         envelope = Envelope.of(id=str(uuid_utils.uuid7()), source=self._source, time=self._now(), cause=cause)
-        subject, removed = schedule_subject(call), previous and schedule_subject(previous)
+        subject = schedule_subject(call)
         assert subject is not None  # noqa: S101  an ended call has no timer
         schedule = f"@at {self._mapping.real(fires_at).astimezone(UTC).isoformat().replace('+00:00', 'Z')}"
         headers = {**envelope.headers(), **schedule_headers(call.call_id, schedule)}
