@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
-from contracts import Call, CallStatus, Disposition, HangupReason, call_id_of
+from contracts import Call, CallStatus, Disposition, HangupReason, VoicemailPolicy, call_id_of
 from contracts.retry_policy import RetryPolicy
 
 NOW = datetime(2030, 1, 15, 12, tzinfo=UTC)
@@ -51,6 +51,7 @@ class CallChanges(TypedDict, total=False):
     settlement_checks: int
     command_sequence: int | None
     granted_sequence: int | None
+    voicemail: VoicemailPolicy | None
 
 
 def a_call(status: CallStatus = CallStatus.PENDING, **changes: Unpack[CallChanges]) -> Call:

@@ -8,7 +8,7 @@ from uuid import UUID
 from contracts import AudioRequested, PhoneNumber
 from providers import Failure, RequestFailed
 from telephony.dial_failures import DialFailed
-from voice.domain.clips import SynthesisRequest
+from voice.domain.clips import ClipName, SynthesisRequest
 from voice.ports import DialOrder, ProviderCall
 
 
@@ -69,16 +69,16 @@ class FakeTelephony:
 class FakeClips:
     """Stores clips in memory."""
 
-    stored: dict[str, bytes] = field(default_factory=dict)
+    stored: dict[ClipName, bytes] = field(default_factory=dict)
 
-    async def has(self, digest: str) -> bool:
-        return digest in self.stored
+    async def has(self, name: ClipName) -> bool:
+        return name in self.stored
 
-    async def get(self, digest: str) -> bytes | None:
-        return self.stored.get(digest)
+    async def get(self, name: ClipName) -> bytes | None:
+        return self.stored.get(name)
 
-    async def put(self, digest: str, audio: bytes) -> None:
-        self.stored[digest] = audio
+    async def put(self, name: ClipName, audio: bytes) -> None:
+        self.stored[name] = audio
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """The simulated vendors, voice's adapters, and calls as the orchestrator appends them to the log."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Unpack
 from uuid import uuid4
 
@@ -16,7 +17,7 @@ from tests.builders.events import status_changed
 from tests.fakes.providers import provider
 
 from chassis.background import run_in_background
-from chassis.event_log import EventLog, StoredEvent
+from chassis.event_log import EventLog
 from contracts import (
     AudioFailed,
     AudioReady,
@@ -27,12 +28,13 @@ from contracts import (
     Event,
     SpeechFallback,
 )
-from contracts.buckets import CLIPS
+from contracts.buckets import CALL_CLIPS, CLIPS
 from providers import RequestFailed
 from simulators.server import Simulators, running
 from simulators.serving import serving
 from voice.adapters import elevenlabs, twilio
-from voice.adapters.clips import ObjectStoreClips
+from voice.adapters.call_clips import CallClips
+from voice.adapters.clips import ObjectStoreClips, StoredClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.turn_events import TurnEventReader
 from voice.adapters.twilio import Twilio
@@ -95,9 +97,18 @@ async def speech(simulators: Simulators) -> AsyncIterator[ElevenLabs]:
 
 
 @pytest.fixture
-async def clips(bus_client: Client) -> ObjectStoreClips:
-    js = bus_client.jetstream()
-    return ObjectStoreClips(await js.object_store(CLIPS.name))
+async def clips(bus_client: Client) -> AsyncIterator[StoredClips]:
+    async with clips_of(bus_client) as clips:
+        yield clips
+
+
+@asynccontextmanager
+async def clips_of(client: Client) -> AsyncIterator[StoredClips]:
+    """The clips of one replica."""
+    js = client.jetstream()
+    of_calls = CallClips(client, await js.key_value(CALL_CLIPS.name))
+    async with of_calls.follow_ended_calls():
+        yield StoredClips(ObjectStoreClips(await js.object_store(CLIPS.name)), of_calls)
 
 
 @pytest.fixture
@@ -139,7 +150,7 @@ def request_audio(calls: EventLog) -> RequestAudio:
             is_reusable=is_reusable,
         )
         stored = await calls.append(request)
-        return StoredEvent(request, stored.envelope, stored.sequence)
+        return Sentence(request, stored.envelope, stored.sequence)
 
     return request_audio
 
@@ -178,7 +189,7 @@ async def speak(synthesis: SpeechSynthesis, sentence: Sentence) -> bytes:
     """Speaks a sentence, records a failure, and returns the audio that was synthesized."""
     audio = bytearray()
     try:
-        ready = await synthesis.speak(sentence.event, audio.extend)
+        ready = await synthesis.speak(sentence, audio.extend)
     except RequestFailed as error:
         await synthesis.record_failure(sentence, str(error))
     else:

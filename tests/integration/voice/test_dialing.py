@@ -21,7 +21,7 @@ from contracts.streams import CALLS
 from simulators.faults import FaultRule
 from simulators.server import Simulators
 from voice.adapters import twilio
-from voice.adapters.clips import ObjectStoreClips
+from voice.adapters.clips import StoredClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.twilio import Twilio
 from voice.application.speech.prepared_clips import PreparedClips
@@ -31,7 +31,7 @@ from voice.application.telephony.dialing import Dialing
 
 
 @pytest.fixture
-def prepared(calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips) -> PreparedClips:
+def prepared(calls: EventLog, speech: ElevenLabs, clips: StoredClips) -> PreparedClips:
     return PreparedClips(SpeechSynthesis([speech], clips, calls))
 
 

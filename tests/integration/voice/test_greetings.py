@@ -7,7 +7,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from tests.fakes.voice import FakeSynthesizer
-from tests.integration.voice.conftest import RequestAudio, StartCall, cause_of
+from tests.integration.voice.conftest import RequestAudio, StartCall, cause_of, clips_of
 
 from chassis.event_log import EventLog
 from contracts import AudioFailed, CallStatus, CallStatusChanged, DialPlaced, Event, ReplyGenerated
@@ -15,13 +15,14 @@ from contracts.buckets import CLIPS
 from contracts.streams import CALLS
 from simulators.faults import FaultRule
 from simulators.server import Simulators
-from voice.adapters.clips import ObjectStoreClips
+from voice.adapters.clips import StoredClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.turn_events import TurnEventReader
 from voice.application.speech.prepared_clips import PreparedClips, greeting_sentence
 from voice.application.speech.synthesis import SpeechSynthesis
 from voice.application.speech.turns import TurnPlayer
 from voice.application.telephony.dialing import Dialing
+from voice.domain.clips import ClipName
 from voice.domain.turns import TurnId
 from voice.ports import DialOrder
 
@@ -31,13 +32,13 @@ class FakeTelephony:
 
     provider = "fake"
 
-    def __init__(self, clips: ObjectStoreClips) -> None:
+    def __init__(self, clips: StoredClips) -> None:
         self._clips = clips
-        self.digest = ""
+        self.name: ClipName | None = None
         self.was_ready: list[bool] = []
 
     async def dial(self, order: DialOrder) -> str:
-        self.was_ready.append(await self._clips.get(self.digest) is not None)
+        self.was_ready.append(self.name is not None and await self._clips.get(self.name) is not None)
         return "CA" + "1" * 32
 
     async def hang_up(self, provider_call_id: str) -> None:
@@ -45,12 +46,12 @@ class FakeTelephony:
 
 
 @pytest.fixture
-def telephony(clips: ObjectStoreClips) -> FakeTelephony:
+def telephony(clips: StoredClips) -> FakeTelephony:
     return FakeTelephony(clips)
 
 
 @pytest.fixture
-def prepared(calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips) -> PreparedClips:
+def prepared(calls: EventLog, speech: ElevenLabs, clips: StoredClips) -> PreparedClips:
     return PreparedClips(SpeechSynthesis([speech], clips, calls))
 
 
@@ -59,7 +60,8 @@ async def event(start_call: StartCall, telephony: FakeTelephony, speech: ElevenL
     """A call that is being dialled, and whose greeting `telephony` looks for."""
     template = "Hello {{name}}, this is the clinic.\n\nConfirm the appointment."
     event = await start_call(script_template=template, variables={"name": "Ada"})
-    telephony.digest = speech.build_request(greeting_sentence(event.call, 1, cause_of(event)).event).digest
+    greeting = greeting_sentence(event.call, 1, cause_of(event))
+    telephony.name = greeting.clip_name(speech.build_request(greeting.event).digest)
     return event
 
 
@@ -95,7 +97,7 @@ async def test_a_greeting_that_is_late_does_not_stop_the_dial(
     calls: EventLog,
     telephony: FakeTelephony,
     speech: ElevenLabs,
-    clips: ObjectStoreClips,
+    clips: StoredClips,
     event: CallStatusChanged,
     simulators: Simulators,
 ) -> None:
@@ -107,7 +109,7 @@ async def test_a_greeting_that_is_late_does_not_stop_the_dial(
 
 
 async def test_calls_with_the_same_greeting_share_one_synthesis(
-    calls: EventLog, start_call: StartCall, clips: ObjectStoreClips
+    calls: EventLog, start_call: StartCall, clips: StoredClips
 ) -> None:
     voice = FakeSynthesizer("a-voice", [b"\xff\xfb\x90\x00" + bytes(413)])
     prepared = PreparedClips(SpeechSynthesis([voice], clips, calls))
@@ -121,7 +123,7 @@ async def test_a_call_is_spoken_in_the_voice_of_its_campaign(
     calls: EventLog,
     start_call: StartCall,
     request_audio: RequestAudio,
-    clips: ObjectStoreClips,
+    clips: StoredClips,
     turn_events: TurnEventReader,
 ) -> None:
     voice = FakeSynthesizer("a-voice", [b"\xff\xfb\x90\x00" + bytes(413)])
@@ -154,10 +156,10 @@ async def test_a_call_is_spoken_in_the_voice_of_its_campaign(
 
 
 async def test_whether_a_clip_exists_is_read_from_its_metadata_once(
-    calls: EventLog, start_call: StartCall, clips: ObjectStoreClips, bus_client: Client
+    calls: EventLog, start_call: StartCall, clips: StoredClips, bus_client: Client
 ) -> None:
     voice = FakeSynthesizer("a-voice", [b"\xff\xfb\x90\x00" + bytes(413)])
-    event = await start_call()
+    event = await start_call(script_template="Hello.\n\nConfirm the appointment.")
     await PreparedClips(SpeechSynthesis([voice], clips, calls)).prepare(
         greeting_sentence(event.call, 1, cause_of(event))
     )
@@ -169,28 +171,27 @@ async def test_whether_a_clip_exists_is_read_from_its_metadata_once(
 
     await bus_client.subscribe("$JS.API.>", cb=note)
     await bus_client.flush()
-    store = await bus_client.jetstream().object_store(CLIPS.name)
-    requests.clear()
-    other_replica = PreparedClips(SpeechSynthesis([voice], ObjectStoreClips(store), calls))
-    for _ in range(3):
-        await other_replica.prepare(greeting_sentence(event.call, 1, cause_of(event)))
-    await bus_client.flush()
+    async with clips_of(bus_client) as clips_of_other_replica:
+        requests.clear()
+        other_replica = PreparedClips(SpeechSynthesis([voice], clips_of_other_replica, calls))
+        for _ in range(3):
+            await other_replica.prepare(greeting_sentence(event.call, 1, cause_of(event)))
+        await bus_client.flush()
     assert requests == [f"$JS.API.STREAM.MSG.GET.{CLIPS.stream.name}"]
     assert len(voice.first_by) == 1
 
 
-async def test_a_clip_that_is_known_to_be_stored_is_not_stored_again(
-    clips: ObjectStoreClips, bus_client: Client
-) -> None:
+async def test_a_clip_that_is_known_to_be_stored_is_not_stored_again(clips: StoredClips, bus_client: Client) -> None:
     js = bus_client.jetstream()
     before = (await js.stream_info(CLIPS.stream.name)).state.last_seq
-    await clips.put("digest", b"audio")
+    name = ClipName("digest")
+    await clips.put(name, b"audio")
     stored = (await js.stream_info(CLIPS.stream.name)).state.last_seq
     assert stored == before + 2, "its content and its metadata"
-    await clips.put("digest", b"audio")
+    await clips.put(name, b"audio")
     assert (await js.stream_info(CLIPS.stream.name)).state.last_seq == stored
-    other_replica = ObjectStoreClips(await js.object_store(CLIPS.name))
-    assert await other_replica.get("digest") == b"audio"
+    async with clips_of(bus_client) as other_replica:
+        assert await other_replica.get(name) == b"audio"
 
 
 class RefusingLog(EventLog):
@@ -210,7 +211,7 @@ async def test_a_failure_that_cannot_be_recorded_does_not_stop_the_dial(
     refusing: RefusingLog,
     telephony: FakeTelephony,
     speech: ElevenLabs,
-    clips: ObjectStoreClips,
+    clips: StoredClips,
     event: CallStatusChanged,
     simulators: Simulators,
 ) -> None:
@@ -226,7 +227,7 @@ async def test_a_greeting_is_played_or_handed_over_although_neither_can_be_recor
     refusing: RefusingLog,
     turn_events: TurnEventReader,
     speech: ElevenLabs,
-    clips: ObjectStoreClips,
+    clips: StoredClips,
     event: CallStatusChanged,
     simulators: Simulators,
     is_spoken: bool,

@@ -23,7 +23,7 @@ from simulators.faults import FaultRule
 from simulators.server import Simulators
 from simulators.serving import serving
 from telephony.media import sign
-from voice.adapters.clips import ObjectStoreClips
+from voice.adapters.clips import StoredClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.turn_events import TurnEventReader
 from voice.adapters.twilio import Twilio
@@ -58,7 +58,7 @@ async def handover(calls: EventLog, spoken_fallback: FakeSpokenFallback) -> Asyn
 
 
 @pytest.fixture
-def player(calls: EventLog, turn_events: TurnEventReader, speech: ElevenLabs, clips: ObjectStoreClips) -> TurnPlayer:
+def player(calls: EventLog, turn_events: TurnEventReader, speech: ElevenLabs, clips: StoredClips) -> TurnPlayer:
     """A player that waits for the rest of a reply longer than the test may take."""
     return TurnPlayer(calls, turn_events, SpeechSynthesis([speech], clips, calls), max_silence_seconds=3600)
 

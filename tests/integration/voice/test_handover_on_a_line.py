@@ -25,7 +25,7 @@ from simulators.serving import serving
 from simulators.twilio.ledger import CallEntry
 from telephony.media import derive_media_key
 from voice.adapters import twilio
-from voice.adapters.clips import ObjectStoreClips
+from voice.adapters.clips import StoredClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.turn_events import TurnEventReader
 from voice.application.speech.synthesis import SpeechSynthesis
@@ -64,7 +64,7 @@ async def public_url(
     calls: EventLog,
     turn_events: TurnEventReader,
     speech: ElevenLabs,
-    clips: ObjectStoreClips,
+    clips: StoredClips,
     simulators: Simulators,
 ) -> AsyncIterator[str]:
     """The media route of voice, and edge."""

@@ -22,7 +22,7 @@ from contracts import (
 from contracts.vocabulary import MESSAGE_TURN
 from simulators.faults import FaultRule
 from simulators.server import Simulators
-from voice.adapters.clips import ObjectStoreClips
+from voice.adapters.clips import StoredClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.turn_events import TurnEventReader
 from voice.application.speech.prepared_clips import PreparedClips, message_sentence
@@ -31,6 +31,7 @@ from voice.application.speech.turns import TurnPlayer
 from voice.application.telephony.attempts import AttemptInProgress
 from voice.application.telephony.handover import Handover
 from voice.application.telephony.messages import Messages
+from voice.domain.clips import ClipName
 from voice.domain.mp3 import SILENCE
 from voice.domain.playback import UnplayedRemainder
 from voice.domain.turns import TurnId
@@ -41,26 +42,26 @@ MACHINE = {"voicemail": VoicemailPolicy(message="Hello {{name}}."), "voicemail_d
 class Line:
     """Records the redirects, and whether the clip of the message was stored when each was requested."""
 
-    def __init__(self, clips: ObjectStoreClips) -> None:
+    def __init__(self, clips: StoredClips) -> None:
         self._clips = clips
-        self.digest = ""
+        self.name: ClipName | None = None
         self.redirects: list[tuple[str, bool]] = []
         self.remainders = 0
 
     async def redirect_to_message(self, provider_call_id: str, call_id: object, attempt: int) -> None:
-        self.redirects.append((provider_call_id, await self._clips.has(self.digest)))
+        self.redirects.append((provider_call_id, self.name is not None and await self._clips.has(self.name)))
 
     async def redirect_to_remainder(self, *_: object, **__: object) -> None:
         self.remainders += 1
 
 
 @pytest.fixture
-def synthesis(calls: EventLog, speech: ElevenLabs, clips: ObjectStoreClips) -> SpeechSynthesis:
+def synthesis(calls: EventLog, speech: ElevenLabs, clips: StoredClips) -> SpeechSynthesis:
     return SpeechSynthesis([speech], clips, calls)
 
 
 @pytest.fixture
-def line(clips: ObjectStoreClips) -> Line:
+def line(clips: StoredClips) -> Line:
     return Line(clips)
 
 
@@ -77,7 +78,7 @@ async def event(start_call: StartCall, calls: EventLog, line: Line, speech: Elev
     machine = await move(calls, event, **MACHINE)
     sentence = message_sentence(machine.call, 1, cause_of(machine))
     assert sentence
-    line.digest = speech.build_request(sentence.event).digest
+    line.name = sentence.clip_name(speech.build_request(sentence.event).digest)
     return machine
 
 
@@ -170,7 +171,8 @@ async def test_the_audio_of_a_message_is_that_of_its_text(
     assert await player.play(await player.open(TurnId(event.call_id, 1, MESSAGE_TURN)), write) is None
     [stored] = await calls.read((AudioReady.subject_for(event.call_id),))
     assert audio
-    assert stored.event.model_dump()["digest"] == line.digest
+    assert line.name
+    assert stored.event.model_dump()["digest"] == line.name.digest
 
 
 async def test_a_call_without_a_message_has_no_audio_for_it(

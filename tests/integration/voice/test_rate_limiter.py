@@ -25,7 +25,7 @@ from contracts import (
 )
 from contracts.streams import CALLS
 from simulators.server import Simulators
-from voice.adapters.clips import ObjectStoreClips
+from voice.adapters.clips import StoredClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.nats import DialEventReader
 from voice.adapters.twilio import Twilio
@@ -119,7 +119,7 @@ async def test_with_a_rate_limiter_an_order_delivered_to_many_replicas_is_one_re
     simulators: Simulators,
     telephony: Twilio,
     speech: ElevenLabs,
-    clips: ObjectStoreClips,
+    clips: StoredClips,
 ) -> None:
     prepared = PreparedClips(SpeechSynthesis([speech], clips, calls))
     event = await start_call()

@@ -19,7 +19,7 @@ from contracts import (
 )
 from simulators.faults import FaultRule
 from simulators.server import Simulators
-from voice.adapters.clips import ObjectStoreClips
+from voice.adapters.clips import StoredClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.twilio import Twilio
 from voice.application.speech.prepared_clips import PreparedClips
@@ -32,7 +32,7 @@ from voice.ports import DialOrder
 
 
 @pytest.fixture
-def dialing(calls: EventLog, telephony: Twilio, speech: ElevenLabs, clips: ObjectStoreClips) -> Dialing:
+def dialing(calls: EventLog, telephony: Twilio, speech: ElevenLabs, clips: StoredClips) -> Dialing:
     return Dialing(calls, telephony, PreparedClips(SpeechSynthesis([speech], clips, calls)))
 
 

@@ -10,19 +10,22 @@ from tests.integration.voice.conftest import RequestAudio, StartCall, metric, ou
 
 from chassis.event_log import EventLog
 from contracts import AudioFailed, AudioReady, CallStatusChanged
+from contracts.buckets import CALL_CLIPS
 from simulators.faults import FaultRule
 from simulators.server import Simulators, running
 from voice.adapters import elevenlabs
-from voice.adapters.clips import ObjectStoreClips
+from voice.adapters.call_clips import CallClips
+from voice.adapters.clips import ObjectStoreClips, StoredClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.application.speech.synthesis import SpeechSynthesis
+from voice.domain.clips import ClipName
 from voice.domain.mp3 import FrameCutter
 
 TEXT = "Your appointment is on Monday at ten."
 
 
 @pytest.fixture
-def synthesis(speech: ElevenLabs, clips: ObjectStoreClips, calls: EventLog) -> SpeechSynthesis:
+def synthesis(speech: ElevenLabs, clips: StoredClips, calls: EventLog) -> SpeechSynthesis:
     return SpeechSynthesis([speech], clips, calls)
 
 
@@ -66,13 +69,13 @@ async def test_a_sentence_that_is_not_reusable_is_not_stored(
     synthesis: SpeechSynthesis,
     start_call: StartCall,
     request_audio: RequestAudio,
-    clips: ObjectStoreClips,
+    clips: StoredClips,
 ) -> None:
     event = await start_call()
     await speak(synthesis, await request_audio(event, 1, 0, TEXT))
     [ready] = await outcomes(calls, event)
     assert isinstance(ready, AudioReady)
-    assert await clips.get(ready.digest) is None
+    assert await clips.get(ClipName(ready.digest)) is None
 
 
 @pytest.mark.parametrize(
@@ -137,7 +140,7 @@ async def test_a_synthesis_that_is_cut_off_is_not_retried_and_not_stored(
     request_audio: RequestAudio,
     simulators: Simulators,
     speech: ElevenLabs,
-    clips: ObjectStoreClips,
+    clips: StoredClips,
 ) -> None:
     simulators.faults.rules = [FaultRule(target="elevenlabs", kind="cut_body", remaining=1)]
     event = await start_call()
@@ -145,13 +148,13 @@ async def test_a_synthesis_that_is_cut_off_is_not_retried_and_not_stored(
     audio = await speak(synthesis, sentence)
     assert FrameCutter().feed(audio) == audio != b""
     assert [type(outcome) for outcome in await outcomes(calls, event)] == [AudioFailed]
-    assert not await clips.has(speech.build_request(sentence.event).digest)
+    assert not await clips.has(sentence.clip_name(speech.build_request(sentence.event).digest))
 
 
 async def test_a_vendor_that_misses_the_deadline_has_failed(
     calls: EventLog,
     speech: ElevenLabs,
-    clips: ObjectStoreClips,
+    clips: StoredClips,
     start_call: StartCall,
     request_audio: RequestAudio,
     simulators: Simulators,
@@ -168,7 +171,8 @@ async def test_a_full_store_does_not_fail_the_sentence(
 ) -> None:
     tiny = await bus_client.jetstream().create_object_store("tiny", ObjectStoreConfig(max_bytes=2_000))
     full = metric("centralita_clips_not_stored_total", reason="full")
-    synthesis = SpeechSynthesis([speech], ObjectStoreClips(tiny), calls)
+    of_calls = CallClips(bus_client, await bus_client.jetstream().key_value(CALL_CLIPS.name))
+    synthesis = SpeechSynthesis([speech], StoredClips(ObjectStoreClips(tiny), of_calls), calls)
     event = await start_call()
     assert await speak(synthesis, await request_audio(event, 1, 0, TEXT, is_reusable=True))
     assert metric("centralita_clips_not_stored_total", reason="full") == full + 1
@@ -177,7 +181,7 @@ async def test_a_full_store_does_not_fail_the_sentence(
 
 async def speak_together(
     calls: EventLog,
-    clips: ObjectStoreClips,
+    clips: StoredClips,
     vendors: Simulators,
     event: CallStatusChanged,
     request_audio: RequestAudio,
@@ -194,7 +198,7 @@ async def speak_together(
 
 
 async def test_no_more_syntheses_run_at_once_than_the_plan_allows(
-    calls: EventLog, clips: ObjectStoreClips, start_call: StartCall, request_audio: RequestAudio
+    calls: EventLog, clips: StoredClips, start_call: StartCall, request_audio: RequestAudio
 ) -> None:
     event = await start_call()
     async with running(speed=50, elevenlabs_concurrency=1) as vendors:
@@ -204,7 +208,7 @@ async def test_no_more_syntheses_run_at_once_than_the_plan_allows(
 
 async def test_a_sentence_without_capacity_before_its_deadline_fails(
     calls: EventLog,
-    clips: ObjectStoreClips,
+    clips: StoredClips,
     simulators: Simulators,
     start_call: StartCall,
     request_audio: RequestAudio,

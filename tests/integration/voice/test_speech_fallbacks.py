@@ -14,7 +14,7 @@ from providers import BreakerState, Provider
 from simulators.faults import FaultRule
 from simulators.server import Simulators
 from voice.adapters import elevenlabs
-from voice.adapters.clips import ObjectStoreClips
+from voice.adapters.clips import StoredClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.application.speech.synthesis import SpeechSynthesis
 from voice.ports import Synthesizer
@@ -49,7 +49,7 @@ async def voices(simulators: Simulators, providers: dict[str, Provider]) -> Asyn
 
 
 @pytest.fixture
-def synthesis(voices: list[Synthesizer], clips: ObjectStoreClips, calls: EventLog) -> SpeechSynthesis:
+def synthesis(voices: list[Synthesizer], clips: StoredClips, calls: EventLog) -> SpeechSynthesis:
     return SpeechSynthesis(voices, clips, calls, deadline_seconds=2)
 
 

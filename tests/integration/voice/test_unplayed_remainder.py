@@ -11,7 +11,7 @@ from chassis.event_log import EventLog
 from contracts import AudioFailed, AudioReady, CallStatusChanged, Event, ReplyGenerated, SpeechFallback
 from simulators.faults import FaultRule
 from simulators.server import Simulators
-from voice.adapters.clips import ObjectStoreClips
+from voice.adapters.clips import StoredClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.turn_events import TurnEventReader
 from voice.application.speech.synthesis import SpeechSynthesis
@@ -46,7 +46,7 @@ class FailingLog(EventLog):
 
 
 @pytest.fixture
-def make_player(turn_events: TurnEventReader, speech: ElevenLabs, clips: ObjectStoreClips) -> MakePlayer:
+def make_player(turn_events: TurnEventReader, speech: ElevenLabs, clips: StoredClips) -> MakePlayer:
     """Makes a player that waits for the rest of a reply longer than the test may take."""
     return lambda log: TurnPlayer(log, turn_events, SpeechSynthesis([speech], clips, log), max_silence_seconds=3600)
 

@@ -1,10 +1,13 @@
-"""The keys of clips, and which texts count as repeated."""
+"""The names of clips, which texts count as repeated, and which are personal."""
 
 import dataclasses
+from uuid import UUID
 
 import pytest
+from tests.builders.calls import a_call
 
-from voice.domain.clips import RecentTexts, SynthesisRequest
+from contracts import VoicemailPolicy
+from voice.domain.clips import RecentTexts, SynthesisRequest, is_personal
 
 HELLO = SynthesisRequest(voice="george", model="flash", settings=("mp3_22050_32", "en"), text="Hello, this is Ada.")
 
@@ -37,9 +40,9 @@ def test_digests_are_those_of_earlier_versions() -> None:
     assert HELLO.digest == "d9756d7bca0f1c0b4af66246f24bab00b7e01055c235eb9e7cad8047f68f9a95"
 
 
-def test_a_text_repeats_from_the_second_time_on_and_only_recent_ones_count() -> None:
-    recent_texts = RecentTexts(max_count=2)
-    assert [recent_texts.add(key) for key in ("a", "b", "a", "c", "a", "b")] == [
+def test_a_text_repeats_when_another_call_spoke_it_and_only_recent_ones_count() -> None:
+    recent_texts, calls = RecentTexts(max_count=2), map(UUID, map("{:032x}".format, range(6)))
+    assert [recent_texts.add(text, call) for text, call in zip("abacab", calls, strict=True)] == [
         False,
         False,
         True,
@@ -47,3 +50,27 @@ def test_a_text_repeats_from_the_second_time_on_and_only_recent_ones_count() -> 
         True,
         False,
     ]
+
+
+def test_a_text_that_one_call_repeats_may_be_about_its_callee() -> None:
+    recent_texts = RecentTexts()
+    assert [recent_texts.add("Is your doctor Ferrán?", UUID(int=1)) for _ in range(3)] == [False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_about_callee"),
+    [
+        ("Hello Al, this is the clinic.", True),
+        ("We call from Springfield about Monday.", False),
+        ("Could you say that again?", False),
+        ("See you on Monday, Álvarez.", True),
+        ("Then at 10.", True),
+    ],
+)
+def test_a_sentence_with_values_of_variables_is_personal(text: str, is_about_callee: bool) -> None:
+    call = a_call(
+        script_template="Hello {{name}}, this is the clinic.\n\nConfirm {{time}}.",
+        voicemail=VoicemailPolicy(message="We call from Springfield about Monday."),
+        variables={"name": "Al", "surname": "Alvarez", "time": "10", "town": "Springfield"},
+    )
+    assert is_personal(text, call) is is_about_callee

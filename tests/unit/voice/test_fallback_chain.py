@@ -8,10 +8,11 @@ import pytest
 from tests.fakes.event_log import FakeEventLog
 from tests.fakes.voice import FakeClips, FakeSynthesizer
 
-from chassis.event_log import EventLog, StoredEvent
+from chassis.event_log import EventLog
 from contracts import AudioFailed, AudioReady, AudioRequested, SpeechFallback
 from providers import Failure, RequestFailed
 from voice.application.speech.synthesis import Sentence, SpeechSynthesis
+from voice.domain.clips import ClipName
 
 FRAME = bytes([0xFF, 0xF3, 0x40, 0xC0]) + bytes(100)
 """One MP3 frame: MPEG 2 layer III, 32 kbit/s, 22050 Hz, mono."""
@@ -41,12 +42,12 @@ class Speech:
             is_reusable=is_reusable,
         )
         stored = self.log.store(event)
-        return StoredEvent(event, stored.envelope, stored.sequence)
+        return Sentence(event, stored.envelope, stored.sequence)
 
     async def speak(self, *, is_reusable: bool = False) -> bytes:
         audio = bytearray()
         sentence = self.request(is_reusable=is_reusable)
-        await self.synthesis.record_ready(sentence, [await self.synthesis.speak(sentence.event, audio.extend)])
+        await self.synthesis.record_ready(sentence, [await self.synthesis.speak(sentence, audio.extend)])
         return bytes(audio)
 
     @property
@@ -92,7 +93,7 @@ async def test_a_clip_in_one_of_the_voices_follows_the_voices() -> None:
         second=FakeSynthesizer("second", failures=[Failure.REFUSED]),
     )
     digest = speech.second.build_request(speech.request().event).digest
-    speech.clips.stored[digest] = FRAME
+    speech.clips.stored[ClipName(digest)] = FRAME
     assert await speech.speak() == FRAME
     assert (speech.ready.digest, speech.ready.is_cached, speech.ready.fallback) == (digest, True, SpeechFallback.CLIP)
 

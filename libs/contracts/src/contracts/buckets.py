@@ -41,9 +41,16 @@ class KeyValueBucket(Bucket):
 
 CLIPS = ObjectBucket(
     "clips",
-    "Reusable speech, under the digest of voice and text",
+    "Speech without variables, under the digest of voice and text",
     max_bytes=512 * MEGABYTE,
     max_age_seconds=7 * 24 * 3600,
+)
+CALL_CLIPS = KeyValueBucket(
+    "call_clips",
+    "Speech with the variables of one call, under the call's id and the digest of voice and text, until the call ends",
+    max_bytes=256 * MEGABYTE,
+    max_age_seconds=3600,
+    max_value_bytes=960 * 1024,  # four minutes of speech; the server accepts no message above 1 MB
 )
 ANSWERS = KeyValueBucket(
     "answers",
@@ -59,6 +66,6 @@ DIALS = KeyValueBucket(
     max_age_seconds=2 * 24 * 3600,
     max_value_bytes=4096,
 )
-BUCKETS: tuple[Bucket, ...] = (CLIPS, ANSWERS, DIALS)
+BUCKETS: tuple[Bucket, ...] = (CLIPS, CALL_CLIPS, ANSWERS, DIALS)
 WATCHED_STREAMS = (*STREAMS, *(bucket.stream for bucket in BUCKETS))
 """The streams whose sizes campaign-stats exports as metrics."""

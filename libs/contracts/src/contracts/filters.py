@@ -6,10 +6,11 @@ from contracts.event import CampaignDecision, CampaignEvent, ChainEvent, Event
 from contracts.events import EVENTS
 from contracts.events.admissions import AdmissionGranted, AdmissionReleased
 from contracts.events.audio import AudioRequested
+from contracts.events.calls import CallStatusChanged
 from contracts.events.contacts import ContactGroupAdded, ContactRefused
 from contracts.events.conversations import ConversationEnded, ReplyGenerated
 from contracts.events.dials import DialClaimed, DialCleared, DialPlaced, DialRefused, DialUnknown
-from contracts.vocabulary import LIVE_STATUSES, CallStatus
+from contracts.vocabulary import FINAL_STATUSES, LIVE_STATUSES, CallStatus
 
 
 def call_filters(call_id: object) -> tuple[str, str]:
@@ -75,6 +76,8 @@ DIAL_FILTERS = tuple(
     for subject in (event.subjects(), *event.former_subjects())
 )
 """What voice reads of CALLS to compute the permits of the rate limit."""
+ENDED_CALL_FILTERS = tuple(f"{CallStatusChanged.event_name}.*.{status}" for status in sorted(FINAL_STATUSES))
+"""What voice follows of CALLS to remove the clips of a call once it has ended."""
 TURN_FILTERS = (AudioRequested.subjects(), ReplyGenerated.subjects())
 """What voice reads of CALLS to speak the sentences of a turn."""
 DECISION_FILTERS = (call_state_filter("*"), campaign_state_filter("*"))

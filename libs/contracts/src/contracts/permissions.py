@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from contracts import buckets, consumers, filters
 from contracts.audit import ALL_ENTRIES
-from contracts.buckets import ANSWERS, CLIPS, DIALS
+from contracts.buckets import ANSWERS, CALL_CLIPS, CLIPS, DIALS
 from contracts.consumers import CONSUMERS, Consumer
 from contracts.event import Service
 from contracts.events import EVENTS
@@ -117,8 +117,11 @@ WORK: Mapping[Service, Work] = {
             consumers.VOICE_MESSAGES,
             consumers.VOICE_SETTLEMENTS,
         ),
-        reads=(CALLS, KEYS),
-        follows=((CALLS, (*filters.DIAL_FILTERS, *filters.TURN_FILTERS)), _KEY_CHANGES),
+        reads=(CALLS, KEYS, CALL_CLIPS.stream),
+        follows=(
+            (CALLS, (*filters.DIAL_FILTERS, *filters.TURN_FILTERS, *filters.ENDED_CALL_FILTERS)),
+            _KEY_CHANGES,
+        ),
         consumes=(CLIPS.stream,),
         publishes=(
             CHECKED_KEY,
@@ -127,6 +130,8 @@ WORK: Mapping[Service, Work] = {
             f"{_API}.STREAM.NAMES",  # nats-py finds the store's stream by its subject
             f"{_API}.STREAM.MSG.GET.{CLIPS.stream.name}",
             f"{_API}.STREAM.PURGE.{CLIPS.stream.name}",  # the pieces of a clip that was replaced
+            f"$KV.{CALL_CLIPS.name}.*.*",
+            f"{_API}.STREAM.PURGE.{CALL_CLIPS.stream.name}",  # the clips of a call that has ended
         ),
     ),
     Service.CONVERSATION: Work(

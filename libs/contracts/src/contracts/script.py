@@ -27,6 +27,11 @@ def missing_variables(template: str, variables: Mapping[str, str], field: str = 
     return [name for name in _placeholders(template) if name not in variables]
 
 
+def uses_variables(template: str) -> bool:
+    """Returns whether a template has placeholders."""
+    return bool(_PLACEHOLDER.search(template))
+
+
 def used_variables(template: str, variables: Mapping[str, str]) -> dict[str, str]:
     """Returns the variables that a template without missing ones uses, in its order."""
     return {name: variables[name] for name in _placeholders(template)}

@@ -10,12 +10,13 @@ from starlette.types import ASGIApp
 from chassis.background import run_in_background
 from chassis.bus_clock import running_clock
 from chassis.serve import Bus, operations
-from contracts.buckets import CLIPS
+from contracts.buckets import CALL_CLIPS, CLIPS
 from contracts.streams import CALLS
 from providers import Provider
 from telephony.media import derive_media_key
 from voice.adapters import elevenlabs, twilio
-from voice.adapters.clips import ObjectStoreClips
+from voice.adapters.call_clips import CallClips
+from voice.adapters.clips import ObjectStoreClips, StoredClips
 from voice.adapters.elevenlabs import ElevenLabs
 from voice.adapters.nats import DialEventReader
 from voice.adapters.turn_events import TurnEventReader
@@ -44,7 +45,9 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     token = settings.twilio_auth_token.get_secret_value()
     stopping = asyncio.Event()
     provider = _provider("twilio", asyncio.Semaphore(settings.twilio_max_concurrency), settings)
-    clips = ObjectStoreClips(await bus.client.jetstream().object_store(CLIPS.name))
+    js = bus.client.jetstream()
+    call_clips = CallClips(bus.client, await js.key_value(CALL_CLIPS.name))
+    clips = StoredClips(ObjectStoreClips(await js.object_store(CLIPS.name)), call_clips)
     async with (
         running_clock(bus.client) as clock,
         twilio.connect(
@@ -72,6 +75,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             aclosing(Handover(calls, telephony)) as handover,
             run_in_background(rate_limiter.run()),
             run_in_background(turn_events.run()),
+            call_clips.follow_ended_calls(),
         ):
             bus.before_drain.push_async_callback(player.aclose)
             bus.before_drain.callback(stopping.set)

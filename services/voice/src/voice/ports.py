@@ -10,7 +10,7 @@ from uuid import UUID
 from chassis.event_log import StoredEvent
 from contracts import AudioRequested, PhoneNumber, TelephonyStatus
 from contracts.values import CallerId
-from voice.domain.clips import SynthesisRequest
+from voice.domain.clips import ClipName, SynthesisRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +123,17 @@ class Synthesizer(Protocol):
 
 
 class Clips(Protocol):
-    """Stored speech, by the digest of its synthesis request. Never raises: a store that fails counts as empty."""
+    """Stored speech. Never raises: a store that fails counts as empty."""
 
-    async def has(self, digest: str) -> bool:
+    async def has(self, name: ClipName) -> bool:
         """Returns whether the clip is stored, without reading it."""
         ...
 
-    async def get(self, digest: str) -> bytes | None:
+    async def get(self, name: ClipName) -> bytes | None:
         """Returns the clip; none if there is none."""
         ...
 
-    async def put(self, digest: str, audio: bytes) -> None:
+    async def put(self, name: ClipName, audio: bytes) -> None:
         """Stores the clip if there is room."""
         ...
 

@@ -13,21 +13,16 @@ the contact's variables are removed from both texts.
 
 import hashlib
 import json
-import re
-import unicodedata
-from collections.abc import Mapping
 
+from contracts.personal_words import has_digit, has_personal_words, personal_words, words_of
 from contracts.script import greeting
 from conversation.domain.conversation import Conversation
-
-_MIN_PERSONAL_LENGTH = 3
-"""Shorter words of the variables are too common to identify a person, unless they contain a digit."""
 
 
 def cache_key(conversation: Conversation, model: str) -> str | None:
     """Returns the key for the answer to the last utterance; none if the answer must not be reused."""
-    utterance, personal = _words(conversation.turns[-1].utterance or ""), _personal_words(conversation.call.variables)
-    if not utterance or conversation.tool_calls or personal & set(utterance) or any(map(_has_digit, utterance)):
+    utterance, personal = words_of(conversation.turns[-1].utterance or ""), personal_words(conversation.call.variables)
+    if not utterance or conversation.tool_calls or personal & set(utterance) or any(map(has_digit, utterance)):
         return None
     call, previous = conversation.call, _previous_words(conversation, personal)
     parts = [call.script_template, call.language, model, previous, utterance]
@@ -36,25 +31,10 @@ def cache_key(conversation: Conversation, model: str) -> str | None:
 
 def is_reusable(conversation: Conversation, answer: str) -> bool:
     """Whether an answer to the last utterance may be reused for other callees."""
-    return not conversation.tool_calls and not _personal_words(conversation.call.variables) & set(_words(answer))
+    return not conversation.tool_calls and not has_personal_words(answer, conversation.call.variables)
 
 
 def _previous_words(conversation: Conversation, personal: set[str]) -> list[str]:
     turns = conversation.turns
     previous = turns[-2].reply_text if len(turns) > 1 else greeting(conversation.call.script_template)
-    return ["" if word in personal else word for word in _words(previous)]
-
-
-def _personal_words(variables: Mapping[str, str]) -> set[str]:
-    words = {word for value in variables.values() for word in _words(value)}
-    return {word for word in words if len(word) >= _MIN_PERSONAL_LENGTH or _has_digit(word)}
-
-
-def _words(text: str) -> list[str]:
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    without_accents = "".join(character for character in decomposed if not unicodedata.combining(character))
-    return re.findall(r"[^\W_]+", without_accents)
-
-
-def _has_digit(word: str) -> bool:
-    return any(character.isdigit() for character in word)
+    return ["" if word in personal else word for word in words_of(previous)]

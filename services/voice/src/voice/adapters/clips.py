@@ -1,28 +1,57 @@
-"""Clips in the NATS Object Store, which all replicas share. The bucket bounds their size."""
+"""Clips in two buckets, which all replicas share: those for every call, and those for one call (`adapters.call_clips`).
+
+The buckets bound their size.
+"""
 
 import asyncio
 from collections import OrderedDict
 
-import structlog
 from nats.errors import Error as NatsError
-from nats.js.errors import APIError, ObjectNotFoundError
 from nats.js.object_store import ObjectStore
 
-from voice.metrics import CLIP_HITS, CLIP_MISSES, CLIPS_NOT_STORED
+from voice.adapters.call_clips import CallClips
+from voice.adapters.recent_clips import DEADLINE_SECONDS, RecentClips, report_unread, report_unstored
+from voice.domain.clips import ClipName
+from voice.metrics import CLIP_HITS, CLIP_MISSES
 
-DEADLINE_SECONDS = 2.0
-STORE_FULL = 10077
-"""The server's error code for a stream that has reached its ``max_bytes`` (nats-server ``errors.json``)."""
 MAX_RECENT_BYTES = 32 * 1024 * 1024
 """How many bytes of clips a process keeps in memory: about two hours of speech."""
 MAX_KNOWN = 65_536
 """How many digests of stored clips a process remembers."""
 
-logger = structlog.get_logger()
+
+class StoredClips:
+    """Implements `voice.ports.Clips`. A bucket that is full or unreachable costs one more synthesis."""
+
+    def __init__(self, shared: "ObjectStoreClips", of_calls: CallClips) -> None:
+        self._shared = shared
+        self._of_calls = of_calls
+
+    async def has(self, name: ClipName) -> bool:
+        """See the interface."""
+        if name.call_id is None:
+            return await self._shared.has(name.digest)
+        return self._of_calls.has(name.call_id, name.digest)
+
+    async def get(self, name: ClipName) -> bytes | None:
+        """See the interface."""
+        if name.call_id is None:
+            clip = await self._shared.get(name.digest)
+        else:
+            clip = await self._of_calls.get(name.call_id, name.digest)
+        (CLIP_MISSES if clip is None else CLIP_HITS).inc()
+        return clip
+
+    async def put(self, name: ClipName, audio: bytes) -> None:
+        """See the interface."""
+        if name.call_id is None:
+            await self._shared.put(name.digest, audio)
+        else:
+            await self._of_calls.put(name.call_id, name.digest, audio)
 
 
 class ObjectStoreClips:
-    """Implements `voice.ports.Clips`. A bucket that is full or unreachable costs one more synthesis.
+    """Clips in the Object Store, under the digests of their syntheses.
 
     A process keeps the clips that it used most recently, and the digests of those that are stored. If the bucket has
     removed such a clip meanwhile, it costs one synthesis when it is played.
@@ -30,7 +59,7 @@ class ObjectStoreClips:
 
     def __init__(self, store: ObjectStore, *, max_recent_bytes: int = MAX_RECENT_BYTES) -> None:
         self._store = store
-        self._recent = _RecentClips(max_recent_bytes)
+        self._recent = RecentClips(max_recent_bytes)
         self._known: OrderedDict[str, None] = OrderedDict()
         """The digests of clips that are stored."""
 
@@ -42,7 +71,7 @@ class ObjectStoreClips:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 await self._store.get_info(digest)
         except (NatsError, TimeoutError) as error:
-            _report_unread(error)
+            report_unread(error)
             return False
         self._remember(digest)
         return True
@@ -50,17 +79,14 @@ class ObjectStoreClips:
     async def get(self, digest: str) -> bytes | None:
         """Returns the clip, or none. The store verifies it against its own digest; a failure counts as none."""
         if (recent := self._recent.get(digest)) is not None:
-            CLIP_HITS.inc()
             return recent
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 clip = (await self._store.get(digest)).data or b""
         except (NatsError, TimeoutError) as error:
             self._known.pop(digest, None)
-            _report_unread(error)
-            CLIP_MISSES.inc()
+            report_unread(error)
             return None
-        CLIP_HITS.inc()
         self._recent.add(digest, clip)
         return clip
 
@@ -73,10 +99,7 @@ class ObjectStoreClips:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 await self._store.put(digest, audio)
         except (NatsError, TimeoutError) as error:
-            is_full = isinstance(error, APIError) and error.err_code == STORE_FULL
-            CLIPS_NOT_STORED.labels(reason="full" if is_full else "error").inc()
-            if not is_full:
-                logger.warning("clip_not_stored", error=type(error).__name__)
+            report_unstored(error)
         else:
             self._remember(digest)
 
@@ -84,29 +107,3 @@ class ObjectStoreClips:
         self._known[digest] = None
         if len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
-
-
-class _RecentClips:
-    """The clips that were used most recently, up to `max_bytes` together."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._clips: OrderedDict[str, bytes] = OrderedDict()
-
-    def get(self, digest: str) -> bytes | None:
-        if digest in self._clips:
-            self._clips.move_to_end(digest)
-        return self._clips.get(digest)
-
-    def add(self, digest: str, clip: bytes) -> None:
-        self._bytes += len(clip) - len(self._clips.pop(digest, b""))
-        self._clips[digest] = clip
-        while self._bytes > self._max_bytes:
-            _, removed = self._clips.popitem(last=False)
-            self._bytes -= len(removed)
-
-
-def _report_unread(error: Exception) -> None:
-    if not isinstance(error, ObjectNotFoundError):
-        logger.warning("clip_not_read", error=type(error).__name__)

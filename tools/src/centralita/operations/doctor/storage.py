@@ -6,7 +6,7 @@ from nats.js.errors import NotFoundError
 
 from centralita.operations.doctor.checks import Finding, ok, skipped, warning
 from centralita.operations.doctor.limits import AREA
-from contracts.buckets import ANSWERS, CLIPS, DIALS
+from contracts.buckets import ANSWERS, CALL_CLIPS, CLIPS, DIALS
 from contracts.streams import AUDIT, CALLS, CONTACTS, DEAD_LETTERS, KEYS, MEGABYTE, NUMBERS, QUEUE, REQUESTS, SCHEDULES
 
 NEARLY_FULL = 0.8
@@ -25,6 +25,7 @@ REMEDIES = {
     KEYS: "it has one message for each person who was called; raise its size in contracts.streams and run "
     "`python -m chassis.provision`",
     CLIPS.stream: _EXPIRES,
+    CALL_CLIPS.stream: _EXPIRES,
     ANSWERS.stream: _EXPIRES,
     DIALS.stream: _EXPIRES,
 }

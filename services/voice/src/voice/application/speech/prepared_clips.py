@@ -6,20 +6,24 @@ cannot be prepared, `audio.failed` is appended; otherwise an unanswered call has
 """
 
 import asyncio
+from uuid import UUID
 
 import structlog
 
-from chassis.event_log import StoredEvent
 from contracts import AudioRequested, Call, Envelope
 from contracts.script import render_greeting
 from contracts.vocabulary import MESSAGE_TURN
 from providers import RequestFailed
 from telephony.instructions import GREETING_TURN
 from voice.application.speech.synthesis import Sentence, SpeechSynthesis
+from voice.domain.clips import is_personal
 
 MAX_PREPARATION_SECONDS = 4.0
 
 logger = structlog.get_logger()
+
+_Key = tuple[str | None, str, str, UUID | None]
+"""Voice, language and text, and the call if the text is personal."""
 
 
 def greeting_sentence(call: Call, attempt: int, cause: Envelope) -> Sentence:
@@ -46,16 +50,16 @@ def _sentence(call: Call, attempt: int, turn: int, text: str, cause: Envelope) -
         voice=call.voice,
         is_reusable=True,
     )
-    return StoredEvent(request, cause, 0)
+    return Sentence(request, cause, 0, is_personal=is_personal(text, call))
 
 
 class PreparedClips:
-    """Stores sentences as clips. One process synthesizes a text once, however many calls wait for it."""
+    """Stores sentences as clips. One process synthesizes a text without variables once for all calls that wait."""
 
     def __init__(self, synthesis: SpeechSynthesis, *, max_wait_seconds: float = MAX_PREPARATION_SECONDS) -> None:
         self._synthesis = synthesis
         self._max_wait_seconds = max_wait_seconds
-        self._tasks: dict[tuple[str | None, str, str], asyncio.Task[None]] = {}
+        self._tasks: dict[_Key, asyncio.Task[None]] = {}
 
     async def prepare(self, sentence: Sentence) -> None:
         """Stores the sentence as a clip, waiting a few seconds at most. A failure does not stop the call (law 9).
@@ -64,7 +68,7 @@ class PreparedClips:
         """
         try:
             async with asyncio.timeout(self._max_wait_seconds):
-                await self._prepare(sentence.event)
+                await self._prepare(sentence)
         except RequestFailed as error:
             await self._record_failure(sentence, str(error))
         except Exception as error:  # noqa: BLE001  the call proceeds without the clip
@@ -77,15 +81,16 @@ class PreparedClips:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _prepare(self, request: AudioRequested) -> None:
-        key = request.voice, request.language, request.text
+    async def _prepare(self, sentence: Sentence) -> None:
+        request = sentence.event
+        key = request.voice, request.language, request.text, request.call_id if sentence.is_personal else None
         if key not in self._tasks:
-            task = asyncio.create_task(self._synthesis.prepare(request))
+            task = asyncio.create_task(self._synthesis.prepare(sentence))
             self._tasks[key] = task
             task.add_done_callback(lambda done: self._remove(key, done))
         await asyncio.shield(self._tasks[key])
 
-    def _remove(self, key: tuple[str | None, str, str], done: asyncio.Task[None]) -> None:
+    def _remove(self, key: _Key, done: asyncio.Task[None]) -> None:
         del self._tasks[key]
         if not done.cancelled() and (error := done.exception()) is not None:
             logger.warning("clip_failed", error=type(error).__name__)

@@ -23,7 +23,7 @@ import structlog
 from chassis.event_log import EventLog, StoredEvent
 from contracts import AudioFailed, AudioReady, AudioRequested, SentenceAudio, SpeechFallback
 from providers import FALLBACKS, Failure, RequestFailed
-from voice.domain.clips import RecentTexts, SynthesisRequest
+from voice.domain.clips import ClipName, RecentTexts, SynthesisRequest
 from voice.domain.mp3 import FrameCutter
 from voice.metrics import FIRST_BYTE_SECONDS, SENTENCES
 from voice.ports import Clips, Synthesizer
@@ -38,8 +38,18 @@ for _fallback in SpeechFallback:
 logger = structlog.get_logger()
 
 
-Sentence = StoredEvent[AudioRequested]
-"""A request to speak a sentence. The envelope and the sequence are those of the event that contains it."""
+@dataclass(frozen=True, slots=True)
+class Sentence(StoredEvent[AudioRequested]):
+    """A request to speak a sentence. The envelope and the sequence are those of the event that contains it.
+
+    `is_personal`: it may contain values of the call's variables. Its clip is stored for this call only.
+    """
+
+    is_personal: bool = False
+
+    def clip_name(self, digest: str) -> ClipName:
+        """Returns the name of its clip in one voice; `digest` is that of the synthesis."""
+        return ClipName(digest, self.event.call_id if self.is_personal else None)
 
 
 @dataclass
@@ -87,16 +97,16 @@ class SpeechSynthesis:
         self._deadline_seconds = deadline_seconds
         self._recent_texts = RecentTexts()
 
-    async def speak(self, request: AudioRequested, on_audio: Callable[[bytes], None]) -> SentenceAudio:
+    async def speak(self, sentence: Sentence, on_audio: Callable[[bytes], None]) -> SentenceAudio:
         """Passes the sentence's MP3 frames to `on_audio` as they arrive, then empty bytes.
 
         Returns what `record_ready` appends. Raises RequestFailed if the sentence was not passed on completely; the
         caller then calls `record_failure`.
         """
-        spoken = await self._produce(request, _AudioSink(on_audio))
+        spoken = await self._produce(sentence, _AudioSink(on_audio))
         on_audio(b"")
-        await self._store_clip(request, spoken)
-        return _audio_of(request, spoken)
+        await self._store_clip(sentence, spoken)
+        return _audio_of(sentence.event, spoken)
 
     async def record_ready(self, last: Sentence, audio: Sequence[SentenceAudio]) -> None:
         """Appends one `audio.ready` for sentences of one turn, at least one; `last` is the last of them.
@@ -126,34 +136,37 @@ class SpeechSynthesis:
         )
         await self._append(failed, sentence, f"failed/{request.sentence}")
 
-    async def prepare(self, request: AudioRequested) -> None:
+    async def prepare(self, sentence: Sentence) -> None:
         """Stores the sentence as a clip unless one in the requested voice is stored. Raises RequestFailed."""
-        if self._voices and await self._clips.has(self._voices[0].build_request(request).digest):
-            return
-        await self._store_clip(request, await self._produce(request, _AudioSink(lambda _: None)))
+        if self._voices:
+            synthesis = self._voices[0].build_request(sentence.event)
+            if await self._clips.has(sentence.clip_name(synthesis.digest)):
+                return
+        await self._store_clip(sentence, await self._produce(sentence, _AudioSink(lambda _: None)))
 
-    async def _produce(self, request: AudioRequested, sink: _AudioSink) -> _SpokenSentence:
+    async def _produce(self, sentence: Sentence, sink: _AudioSink) -> _SpokenSentence:
         """Tries sources 1 to 3, and counts a failure of all of them. Raises RequestFailed."""
+        request = sentence.event
         try:
-            return await self._try_sources(request, sink)
+            return await self._try_sources(sentence, sink)
         except RequestFailed as error:
             SENTENCES.labels(outcome="failed").inc()
             logger.warning("speech_failed", turn=request.turn, sentence=request.sentence, reason=str(error))
             raise
 
-    async def _try_sources(self, request: AudioRequested, sink: _AudioSink) -> _SpokenSentence:
+    async def _try_sources(self, sentence: Sentence, sink: _AudioSink) -> _SpokenSentence:
         started_at = asyncio.get_running_loop().time()
         failure = RequestFailed(Failure.NO_CAPACITY, "no voice is configured")
         for index, voice in enumerate(self._voices):
             fallback = SpeechFallback.SECOND_VOICE if index else None
             first_by = started_at + self._deadline_seconds * (index + 1) / len(self._voices)
             try:
-                return await self._speak_with(voice, fallback, request, first_by, sink)
+                return await self._speak_with(voice, fallback, sentence, first_by, sink)
             except RequestFailed as error:
                 if sink.has_begun:
                     raise
                 failure = error
-        if (spoken := await self._play_any_clip(request, sink)) is None:
+        if (spoken := await self._play_any_clip(sentence, sink)) is None:
             raise failure
         return spoken
 
@@ -161,12 +174,13 @@ class SpeechSynthesis:
         self,
         voice: Synthesizer,
         fallback: SpeechFallback | None,
-        request: AudioRequested,
+        sentence: Sentence,
         first_by: float,
         sink: _AudioSink,
     ) -> _SpokenSentence:
-        synthesis = voice.build_request(request)
-        if request.is_reusable and (clip := await self._clips.get(synthesis.digest)) is not None:
+        synthesis = voice.build_request(sentence.event)
+        name = sentence.clip_name(synthesis.digest)
+        if sentence.event.is_reusable and (clip := await self._clips.get(name)) is not None:
             return _play_clip(_SpokenSentence(synthesis.digest, voice.name, fallback), clip, sink)
         tries_left = 1 if fallback else MAX_TRIES
         while True:
@@ -178,20 +192,22 @@ class SpeechSynthesis:
                 if sink.has_begun or not tries_left or not is_transient:
                     raise
 
-    async def _play_any_clip(self, request: AudioRequested, sink: _AudioSink) -> _SpokenSentence | None:
+    async def _play_any_clip(self, sentence: Sentence, sink: _AudioSink) -> _SpokenSentence | None:
         """Plays a clip of the sentence in the voice of the first source that has one; returns none if none has."""
         for voice in self._voices:
-            digest = voice.build_request(request).digest
-            if (clip := await self._clips.get(digest)) is not None:
+            digest = voice.build_request(sentence.event).digest
+            if (clip := await self._clips.get(sentence.clip_name(digest))) is not None:
                 return _play_clip(_SpokenSentence(digest, "clips", SpeechFallback.CLIP), clip, sink)
         return None
 
-    async def _store_clip(self, request: AudioRequested, spoken: _SpokenSentence) -> None:
-        """Stores a synthesis if the sentence is reusable or its text was spoken recently."""
+    async def _store_clip(self, sentence: Sentence, spoken: _SpokenSentence) -> None:
+        """Stores a synthesis if the sentence is reusable, or if another call spoke the same text recently."""
         if spoken.audio is None:
             return
-        if self._recent_texts.add(request.text) or request.is_reusable:
-            await self._clips.put(spoken.digest, bytes(spoken.audio))
+        request = sentence.event
+        is_repeated = self._recent_texts.add(request.text, request.call_id) and not sentence.is_personal
+        if is_repeated or request.is_reusable:
+            await self._clips.put(sentence.clip_name(spoken.digest), bytes(spoken.audio))
 
     async def _append(self, event: AudioReady | AudioFailed, sentence: Sentence, outcome: str) -> None:
         event_id = f"{event.call_id}/{event.attempt}/{event.turn}/{outcome}"

@@ -18,6 +18,7 @@ from providers import RequestFailed
 from voice.application.call_state import load_state
 from voice.application.speech.prepared_clips import greeting_sentence, message_sentence
 from voice.application.speech.synthesis import Sentence, SpeechSynthesis
+from voice.domain.clips import is_personal
 from voice.domain.mp3 import SILENCE
 from voice.domain.playback import Playback, UnplayedRemainder
 from voice.domain.turns import SentenceOrder, TurnId
@@ -222,13 +223,15 @@ class TurnPlayer:
                 if isinstance(event, ReplyGenerated):
                     order.close(event.sentences)
                 if request := _sentence_in(event, state.event.call):
-                    for sentence in order.add(request.sentence, StoredEvent(request, stored.envelope, stored.sequence)):
-                        yield sentence
+                    about_callee = is_personal(request.text, state.event.call)
+                    sentence = Sentence(request, stored.envelope, stored.sequence, is_personal=about_callee)
+                    for ready in order.add(request.sentence, sentence):
+                        yield ready
 
     async def _synthesize(self, track: _Track, ready: _Ready) -> None:
         try:
             with tracing.span("speak", tracing.SERVE, track.sentence.envelope.traceparent):
-                audio = await self._synthesis.speak(track.sentence.event, track.audio.put_nowait)
+                audio = await self._synthesis.speak(track.sentence, track.audio.put_nowait)
                 ready.append((track.sentence, audio))
         except RequestFailed as error:
             track.audio.put_nowait(error)
