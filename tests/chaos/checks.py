@@ -30,9 +30,9 @@ from contracts import (
     DialLookedUp,
     DialPlaced,
     HangupReason,
+    PersonalRequest,
     TelephonyStatusReported,
     TimerDue,
-    call_id_of,
 )
 from contracts.streams import REQUESTS
 
@@ -57,16 +57,6 @@ class Log:
         stored = [(one, one.stored_event()) for one in self.record.messages if one.stream == REQUESTS.name]
         return {event.envelope.id: (message, event) for message, event in stored}
 
-    @cached_property
-    def requested_at(self) -> Mapping[UUID, int]:
-        """The sequence of the first request of each call."""
-        first: dict[UUID, int] = {}
-        for message, stored in self.requests.values():
-            if isinstance(stored.event, CallRequested):
-                call_id = call_id_of(stored.event.request_id or "")
-                first[call_id] = min(message.sequence, first.get(call_id, message.sequence))
-        return first
-
     def decisions(self, call_id: UUID) -> list[Decision]:
         """Returns the decisions on a call, in the order of the log."""
         history = self.histories.get(call_id)
@@ -79,12 +69,23 @@ class Log:
 
 
 def lost_messages(log: Log, sent: Mapping[str, Sent]) -> Iterator[str]:
-    """Yields each acknowledged message that the stream does not have, and each abandoned request that it has."""
+    """Yields each acknowledged message that the stream does not have, and each abandoned request that it has.
+
+    Requests in clear are erased once they are decided. `lost_requests`, `lost_commands` and the checks of contacts find
+    one that led to nothing.
+    """
     for message_id, one in sent.items():
-        if one.sequence and message_id not in log.requests:
+        if one.sequence and message_id not in log.requests and not isinstance(one.event, PersonalRequest):
             yield f"{message_id}: acknowledged as {REQUESTS.name}/{one.sequence}, and not in the stream"
         if one.is_abandoned and (message_id in log.requests or log.decisions(one.call_id)):
             yield f"{message_id}: refused by the stream, but {one.call_id} exists"
+
+
+def requests_in_clear(log: Log) -> Iterator[str]:
+    """Yields each request with personal data in clear that is still in the stream."""
+    for message_id, (message, stored) in log.requests.items():
+        if stored.envelope.person is None and isinstance(stored.event, PersonalRequest):
+            yield f"{message_id}: {stored.event.event_name} is in clear in {REQUESTS.name}/{message.sequence}"
 
 
 def lost_requests(log: Log, requested: Iterable[UUID]) -> Iterator[str]:
@@ -135,13 +136,14 @@ def early_timers(log: Log) -> Iterator[str]:
                 yield f"{call_id}: {decision.event.event_name} at {decision.sequence}, {seconds:.1f} s too early"
 
 
-def commands_out_of_order(log: Log) -> Iterator[str]:
+def commands_out_of_order(log: Log, sent: Mapping[str, Sent]) -> Iterator[str]:
     """Yields each decision on a command that the log has before that on an earlier command or request."""
+    positions = {message_id: message.sequence for message_id, (message, _) in log.requests.items()}
+    positions |= {message_id: one.sequence for message_id, one in sent.items() if one.sequence}
     for call_id, history in log.histories.items():
         newest = 0
         for decision in history.decisions:
-            if decision.cause and decision.cause.message.stream == REQUESTS.name:
-                sequence = decision.cause.message.sequence
+            if sequence := positions.get(decision.cause_id or ""):
                 if sequence < newest:
                     yield f"{call_id}: {REQUESTS.name}/{sequence} was decided after {newest}"
                 newest = max(newest, sequence)
@@ -154,19 +156,23 @@ def repeated_decisions(log: Log) -> Iterator[str]:
         yield from (f"{call_id}: {count} decisions on {cause}" for cause, count in decided.items() if count > 1)
 
 
-def lost_commands(log: Log, outcomes: Mapping[str, CommandOutcome]) -> Iterator[str]:
-    """Yields each stored command on which the log has no decision, although its call was requested before it.
+def lost_commands(log: Log, sent: Mapping[str, Sent], outcomes: Mapping[str, CommandOutcome]) -> Iterator[str]:
+    """Yields each acknowledged command on which the log has no decision, although its call was requested before it.
 
     A refused command of an existing call is a decision, too: ``call.command_refused`` with the reason.
     """
     decided = {decision.cause_id: decision.event for one in log.histories.values() for decision in one.decisions}
-    for message_id, (message, stored) in log.requests.items():
-        command = stored.event
-        if isinstance(command, CallRequested) or not isinstance(command, Command):
+    requested_at: dict[UUID, int] = {}
+    for one in sent.values():
+        if isinstance(one.event, CallRequested) and one.sequence:
+            requested_at[one.call_id] = min(one.sequence, requested_at.get(one.call_id, one.sequence))
+    for message_id, one in sent.items():
+        command = one.event
+        if not isinstance(command, Command) or one.sequence is None:
             continue
         decision, outcome = decided.get(message_id), outcomes.get(message_id)
         is_refused = isinstance(decision, CallCommandRefused)
-        if decision is None and log.requested_at.get(command.call_id, message.sequence) < message.sequence:
+        if decision is None and requested_at.get(command.call_id, one.sequence) < one.sequence:
             reasons = ", ".join(outcome.reasons) if outcome else "no outcome"
             yield f"{message_id}: {command.event_name} led to nothing ({reasons}), but {command.call_id} was requested"
         elif (

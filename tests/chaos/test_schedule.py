@@ -92,13 +92,23 @@ def test_a_lost_request_and_a_call_without_an_end_are_found() -> None:
 
 
 def test_an_acknowledged_message_that_is_not_in_the_stream_is_found() -> None:
+    cancel = CallCancelRequested(call_id=CALL_ID)
     sent = {
-        "a": Sent(REQUEST, CALL_ID, sequence=1),
-        "b": Sent(REQUEST, uuid4(), sequence=2),
+        "a": Sent(cancel, CALL_ID, sequence=1),
+        "b": Sent(cancel, CALL_ID, sequence=2),
         "c": Sent(REQUEST, CALL_ID, is_abandoned=True),
+        "erased": Sent(REQUEST, CALL_ID, sequence=3),
     }
-    recorded = log(message(REQUESTS.name, 1, REQUEST, id="a"), message(CALLS.name, 1, created(), cause="a"))
+    recorded = log(message(REQUESTS.name, 1, cancel, id="a"), message(CALLS.name, 1, created(), cause="a"))
     assert [line.split(":")[0] for line in checks.lost_messages(recorded, sent)] == ["b", "c"]
+
+
+def test_a_request_that_is_still_in_clear_is_found() -> None:
+    cancel = message(REQUESTS.name, 2, CallCancelRequested(call_id=CALL_ID))
+    sealed = message(REQUESTS.name, 3, REQUEST)
+    sealed.headers["ce-person"] = "ab" * 16
+    found = list(checks.requests_in_clear(log(message(REQUESTS.name, 1, REQUEST, id="a"), cancel, sealed)))
+    assert found == ["a: call.requested is in clear in REQUESTS/1"]
 
 
 def test_a_call_that_leaves_its_final_status_without_a_retry_is_found() -> None:
@@ -148,9 +158,11 @@ def test_commands_that_are_lost_late_or_decided_twice_are_found() -> None:
     cancel = CallCancelRequested(call_id=CALL_ID)
     requested, canceled = message(REQUESTS.name, 1, REQUEST, id="a"), message(REQUESTS.name, 2, cancel, id="b")
     unknown = {"b": CommandOutcome(accepted=False, reasons=("there is no such call",))}
+    sent = {"a": Sent(REQUEST, CALL_ID, sequence=1), "b": Sent(cancel, CALL_ID, sequence=2)}
     lost = log(requested, canceled, message(CALLS.name, 1, created(), cause="a"))
-    assert [line.split(":")[0] for line in checks.lost_commands(lost, unknown)] == ["b"]
-    assert [line.split(":")[0] for line in checks.lost_commands(lost, {})] == ["b"]
+    assert [line.split(":")[0] for line in checks.lost_commands(lost, sent, unknown)] == ["b"]
+    assert [line.split(":")[0] for line in checks.lost_commands(lost, sent, {})] == ["b"]
+    assert list(checks.lost_commands(lost, {**sent, "a": Sent(REQUEST, CALL_ID, sequence=3)}, {})) == []
     refused = CallCommandRefused(
         call=changed(CallStatus.BUSY).call,
         occurred_at=NOW,
@@ -158,12 +170,15 @@ def test_commands_that_are_lost_late_or_decided_twice_are_found() -> None:
         reason="the call has ended: busy",
     )
     recorded = log(requested, canceled, message(CALLS.name, 1, refused, cause="b"))
-    assert list(checks.lost_commands(recorded, unknown)) == []
-    assert len(list(checks.lost_commands(recorded, {"b": CommandOutcome(accepted=True)}))) == 1
+    assert list(checks.lost_commands(recorded, sent, unknown)) == []
+    assert len(list(checks.lost_commands(recorded, sent, {"b": CommandOutcome(accepted=True)}))) == 1
 
     obeyed = message(CALLS.name, 1, changed(CallStatus.CANCELED), cause="b")
     late = log(requested, canceled, obeyed, message(CALLS.name, 2, created(), cause="a"))
-    assert list(checks.lost_commands(late, {})) == []
-    assert list(checks.commands_out_of_order(late)) == [f"{CALL_ID}: REQUESTS/1 was decided after 2"]
+    assert list(checks.lost_commands(late, sent, {})) == []
+    for positions in ({}, sent):  # a request that was erased has its position in what was sent only
+        kept = late if not positions else log(*late.record.messages[1:])
+        found = list(checks.commands_out_of_order(kept, positions))
+        assert found == [f"{CALL_ID}: REQUESTS/1 was decided after 2"]
     twice = log(requested, canceled, obeyed, message(CALLS.name, 2, changed(CallStatus.CANCELED), cause="b"))
     assert list(checks.repeated_decisions(twice)) == [f"{CALL_ID}: 2 decisions on b"]

@@ -31,6 +31,7 @@ from contracts import (
     CallCancelRequested,
     CallChangeRequested,
     CallDecision,
+    CallMessageRequested,
     CallMessageStarted,
     CallRequested,
     CallRetryRequested,
@@ -255,12 +256,12 @@ async def test_a_message_whose_line_closes_before_its_end_is_cut(
     await until(calls, call_id, CallStatus.IN_PROGRESS)
     machine = AnswerClassified(call_id=call_id, attempt=1, provider_call_id="CA1", answered_by=AnsweredBy.MACHINE)
     begins = MessageReported(call_id=call_id, attempt=1, provider_call_id="CA1")
-    for event in (machine, begins):
+    for event, decision in ((machine, CallMessageRequested), (begins, CallMessageStarted)):
         for _ in range(2):  # every callback may come twice
             await calls.append(event)
-    async with asyncio.timeout(60):
-        while await calls.last(CallMessageStarted.subject_for(call_id)) is None:
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(60):
+            while await calls.last(decision.subject_for(call_id)) is None:
+                await asyncio.sleep(0.02)
     await calls.append(network(call_id, 1, TelephonyStatus.COMPLETED))
     ended = await until(calls, call_id, CallStatus.VOICEMAIL)
     assert (ended.voicemail_delivery, ended.reason) == (VoicemailDelivery.CUT, "a machine answered")

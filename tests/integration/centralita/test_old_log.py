@@ -97,6 +97,10 @@ def test_the_commands_read_the_old_log(command: "Callable[..., Command]") -> Non
     assert shown["call"]["status_changed_at"]
     assert shown["timeline"][0]["event"] == "call.requested"
     assert "Ada" in json.dumps(shown["conversation"])
+    masked = command("replay", "show", "baseline-00", "--file", LOG)
+    assert "+1••••••••00" in masked.out
+    with_numbers = command("replay", "show", "baseline-00", "--file", LOG, "--show-numbers")
+    assert "+12125550100" in with_numbers.out
 
 
 def as_dumped(documents: Documents) -> Documents:

@@ -23,7 +23,7 @@ from centralita.replay.scope import Scope, call_of
 from centralita.replay.verifying import verify
 from chassis.barrier import wait_until_processed
 from chassis.event_log import EventLog
-from contracts import CallRequested, CampaignDecision, Envelope, Event
+from contracts import CallCreated, CampaignDecision, Envelope, Event
 from contracts.consumers import VOICE_DIALS
 from contracts.examples import EXAMPLES
 from contracts.streams import CALLS, REQUESTS
@@ -90,7 +90,8 @@ async def test_an_export_contains_every_event_and_no_schedule(exported: Path, lo
     assert not [subject for subject in subjects if subject.startswith("timer.set.")]
     assert [subject for subject in subjects if subject.startswith("timer.due.")]
     assert manifest.acknowledged[CALLS.name] > 0
-    assert subjects.count("call.requested") == manifest.streams[REQUESTS.name].count == 7
+    assert len([subject for subject in subjects if subject.startswith("call.created.")]) == 7
+    assert REQUESTS.name not in manifest.streams, "the requests were in clear, so they are erased"
 
 
 async def test_an_export_of_a_call_contains_all_its_messages_and_no_others(
@@ -233,9 +234,6 @@ def test_a_call_is_shown_as_it_was_at_a_sequence(campaign: "Campaign", command: 
     assert len(whole["conversation"]) > 2
     shown = command("replay", "show", "replayed-00", environment=here)
     assert "state" in shown.out
-    assert "+1••••••••00" in shown.out
-    with_numbers = command("replay", "show", "replayed-00", "--show-numbers", environment=here)
-    assert "+12125550100" in with_numbers.out
 
 
 def test_an_unknown_call_is_reported(campaign: "Campaign", command: "Callable[..., Command]") -> None:
@@ -254,4 +252,4 @@ def test_the_manifest_is_the_first_line_of_the_file(exported: Path) -> None:
         manifest = json.loads(file.readline())
         first = json.loads(file.readline())
     assert manifest["format"] == "centralita-replay"
-    assert first["subject"] == CallRequested.event_name
+    assert first["subject"].startswith(f"{CallCreated.event_name}.")

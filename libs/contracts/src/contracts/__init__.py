@@ -53,6 +53,7 @@ from contracts.events.requests import (
     CampaignResumeRequested,
     CampaignStartRequested,
     ContactRequested,
+    PersonalRequest,
 )
 from contracts.events.telephony import (
     AnswerClassified,
@@ -185,6 +186,7 @@ __all__ = [
     "NumberUnblockRequested",
     "OptOutKeyPressed",
     "PersonRecognized",
+    "PersonalRequest",
     "PhoneNumber",
     "Purpose",
     "QueueJoined",

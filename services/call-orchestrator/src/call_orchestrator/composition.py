@@ -30,6 +30,7 @@ from call_orchestrator.application.numbers import Numbers
 from call_orchestrator.application.open_campaigns import OpenCampaigns
 from call_orchestrator.domain.limits import Limits
 from call_orchestrator.domain.slots import Slots
+from call_orchestrator.entrypoints.handled import Handled
 from call_orchestrator.entrypoints.queries import build_router
 from call_orchestrator.entrypoints.subscribers import subscribe_handlers
 from call_orchestrator.settings import Settings
@@ -98,7 +99,13 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         campaigns = CampaignService(log, clock.now, settings.usable_caller_ids)
         contacts = NewContacts(log, NatsContacts(bus.log(CONTACTS)), claims, terms, digests, clock.now)
         subscribe_handlers(
-            bus.broker, calls, Grants(calls, log), campaigns, contacts, DoNotCall(numbers, log), bus.client
+            bus.broker,
+            calls,
+            Grants(calls, log),
+            campaigns,
+            contacts,
+            DoNotCall(numbers, log),
+            Handled(bus.client, requests.erase),
         )
         bus.broker.include_router(build_router(CallingTimesService(log, terms, clock.now)))
         feeds = NatsFeeds(bus.client, log, mapping)

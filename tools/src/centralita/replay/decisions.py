@@ -20,6 +20,7 @@ from chassis.event_log import StoredEvent
 from contracts import (
     Call,
     CallChanged,
+    CallChangeRequested,
     CallCommandRefused,
     CallCreated,
     CallDecision,
@@ -34,6 +35,7 @@ from contracts.callees import TERRITORIES
 from contracts.dial_terms import NO_DIAL_TERMS
 from contracts.numbers import country_of
 from contracts.personal import PLACEHOLDERS
+from contracts.retry_policy import RequestedRetryPolicy
 
 DIAL_WITHIN = timedelta(days=1)
 """The orchestrator's default of ``DIAL_WITHIN_MINUTES``, the only limit that some events do not carry."""
@@ -73,8 +75,13 @@ def decide_again(
 def by_former_rules(recorded: CallDecision, now: CallDecision) -> CallDecision:
     """Returns the decision of today as the build that recorded it made it, where a rule has changed since.
 
-    In builds before ADR 29, a call that was due at once was not queued before its timer had fired.
+    In builds before ADR 29, a call that was due at once was not queued before its timer had fired. Builds before ADR 46
+    did not record the time that a request named, nor the fields of a refused change.
     """
+    unrecorded: dict[str, object] = {"scheduled_at": None} if "scheduled_at" not in recorded.model_fields_set else {}
+    if isinstance(recorded, CallCommandRefused) and "changed" not in recorded.model_fields_set:
+        unrecorded |= {"changed": ()}
+    now = now.model_copy(update={name: value for name, value in unrecorded.items() if name in type(now).model_fields})
     then = recorded.call
     waits_for_timer = then.status is CallStatus.PENDING and not then.is_queued
     if not (waits_for_timer and then.due_at and then.due_at <= recorded.occurred_at and now.call.is_queued):
@@ -84,10 +91,10 @@ def by_former_rules(recorded: CallDecision, now: CallDecision) -> CallDecision:
     )
 
 
-def is_refused_by_sealed_text(recorded: CallDecision, now: CallDecision) -> bool:
-    """Returns whether a recorded refusal of a change may depend on texts that are sealed."""
-    is_sealed = recorded.call.phone_number in PLACEHOLDERS
-    return is_sealed and isinstance(recorded, CallCommandRefused) and isinstance(now, CallChanged)
+def is_refused_by_unknown_value(recorded: CallDecision, now: CallDecision, *, is_erased: bool) -> bool:
+    """Returns whether a recorded refusal of a change may depend on values that are sealed or erased."""
+    is_unknown = is_erased or recorded.call.phone_number in PLACEHOLDERS
+    return is_unknown and isinstance(recorded, CallCommandRefused) and isinstance(now, CallChanged)
 
 
 def policy_of(
@@ -128,24 +135,47 @@ def policy_of(
     )
 
 
-def request_of_contact(event: CallDecision, cause_id: str | None) -> StoredEvent[CallRequested] | None:
-    """Returns the request for a call that was created from a contact, as far as the call carries it; None for others.
+def erased_input(event: CallDecision, cause_id: str | None) -> StoredEvent | None:
+    """Returns the request or change that led to a decision, as far as the decision carries it; None for other inputs.
 
-    The contact left its stream when its call was created. What the request left out is in `terms_in`.
+    A request in clear is erased once it is decided (ADR 46). A contact left its stream when its call was created. What
+    a request took from its campaign is in `terms_in`. Of a refused change only the names of its fields are known.
     """
+    erased: CallRequested | CallChangeRequested
+    match event:
+        case CallCreated():
+            erased = _request_of(event)
+        case CallChanged() | CallCommandRefused(command=CallChangeRequested.event_name):
+            erased = _change_of(event)
+        case _:
+            return None
+    return StoredEvent(erased, Envelope.read({}, id=cause_id or "", time=event.occurred_at), sequence=0)
+
+
+def _request_of(event: CallCreated) -> CallRequested:
     call = event.call
-    if not isinstance(event, CallCreated) or call.request_id != f"{call.campaign_id}:{call.contact_id}":
-        return None
-    request = CallRequested.model_construct(
+    is_of_contact = call.request_id == f"{call.campaign_id}:{call.contact_id}"
+    return CallRequested.model_construct(
         request_id=call.request_id,
         campaign_id=call.campaign_id,
         contact_id=call.contact_id,
         phone_number=call.phone_number,
         variables=call.variables,
+        purpose=call.purpose,
         time_zone=call.time_zone,
+        scheduled_at=event.scheduled_at,
+        max_retries=None if is_of_contact else call.max_retries,
         metadata=call.metadata,
+        key_name=call.key_name,
     )
-    return StoredEvent(request, Envelope.read({}, id=cause_id or "", time=event.occurred_at), sequence=0)
+
+
+def _change_of(event: CallChanged | CallCommandRefused) -> CallChangeRequested:
+    values = {name: getattr(event.call, name) for name in event.changed if name != "scheduled_at"}
+    if "retry_policy" in values:
+        rules = event.call.retry_policy.model_dump(exclude_none=True) if event.call.retry_policy else {}
+        values["retry_policy"] = RequestedRetryPolicy.model_validate(rules)
+    return CallChangeRequested.model_construct(call_id=event.call.call_id, scheduled_at=event.scheduled_at, **values)
 
 
 def terms_in(call: Call | None) -> CampaignTerms:

@@ -25,7 +25,10 @@ about the number: the earlier dials that a cap counts, another call to the numbe
 A replica may learn late that a campaign is finished, and older builds did not ask. So after the finish of its campaign,
 a decision may be the one of a finished or of an unfinished campaign.
 
-A call that was created from a contact is decided on what the call carries: the contact is no longer in its stream.
+A request in clear is erased once it is decided, and a contact leaves its stream when its call is created. Then the
+decision is judged on what it carries itself. A refused change carries the names of its fields only: where the refusal
+depends on their values, it is not judged. Nothing in the log shows a request that was refused and erased; its outcome
+and a log line of call-orchestrator have its id.
 
 **Some messages are not judged**: inputs that the orchestrator had not acknowledged, and dead letters. With a time
 range, these are also messages whose cause or decision may be outside the range. In the record of one call or of a time
@@ -45,9 +48,9 @@ from centralita.replay.comparison import Differences, differences_of
 from centralita.replay.decisions import (
     DIAL_WITHIN,
     by_former_rules,
-    is_refused_by_sealed_text,
+    erased_input,
+    is_refused_by_unknown_value,
     read_calling_policy,
-    request_of_contact,
 )
 from centralita.replay.recorded_rules import Recorded, RecordedRules, read_rules
 from contracts import CallCommandRefused, CallCreated, CallDecision
@@ -129,7 +132,9 @@ async def _judge_decision(
     """Returns the drift of a decision, if any, and whether the decision could be judged."""
     recorded = history.decisions[index]
     before = history.decisions[index - 1].event.call if index else None
-    cause = recorded.cause.stored if recorded.cause else request_of_contact(recorded.event, recorded.cause_id)
+    cause = recorded.cause.stored if recorded.cause else erased_input(recorded.event, recorded.cause_id)
+    if record.scope.is_time_range and recorded.cause is None:
+        return None, False
     if cause is None or (before is None and not isinstance(recorded.event, CallCreated)):
         missing = f"the message {recorded.cause_id} that caused it" if cause is None else "the event before it"
         if record.scope.is_time_range:
@@ -150,13 +155,15 @@ async def _judge_decision(
     now = decide()
     if rules.may_know_finish(call, recorded.event.occurred_at):
         after_finish = decide(is_campaign_finished=True)
-        if after_finish and not differences_of(recorded, after_finish):
+        if after_finish and not differences_of(recorded, by_former_rules(recorded.event, after_finish)):
             return None, True
     caused_by, name = cause.event.event_name, recorded.event.event_name
     if now is None:
         return _drift(recorded, f"{caused_by} led to {name}; now it leads to no decision"), True
     if differences := differences_of(recorded, by_former_rules(recorded.event, now)):
-        if rules.is_uncertain(now) or is_refused_by_sealed_text(recorded.event, now):
+        if rules.is_uncertain(now) or is_refused_by_unknown_value(
+            recorded.event, now, is_erased=recorded.cause is None
+        ):
             return None, False
         return _drift(recorded, f"{caused_by} led to {name}; now the decision is different", differences), True
     return None, True

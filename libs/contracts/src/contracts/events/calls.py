@@ -10,9 +10,14 @@ from contracts.vocabulary import CallStatus, RefusalCode
 
 
 class CallCreated(CallDecision):
-    """The request was accepted: the call exists and will reach exactly one final status."""
+    """The request was accepted: the call exists and will reach exactly one final status.
+
+    A request in clear is erased afterwards, so the event has what the call does not show of it.
+    """
 
     event_name: ClassVar[str] = "call.created"
+
+    scheduled_at: Instant | None = Field(default=None, description="the time that the request named, if it named one")
 
 
 class CallStatusChanged(CallDecision):
@@ -33,6 +38,7 @@ class CallChanged(CallDecision):
     event_name: ClassVar[str] = "call.changed"
 
     changed: tuple[str, ...] = Field(description="names of the fields that the command set")
+    scheduled_at: Instant | None = Field(default=None, description="the time that the command named, if it named one")
 
 
 class CallCommandRefused(CallDecision):
@@ -41,6 +47,8 @@ class CallCommandRefused(CallDecision):
     event_name: ClassVar[str] = "call.command_refused"
 
     command: str = Field(description="the name of the command, such as call.retry_requested")
+    changed: tuple[str, ...] = Field(default=(), description="names of the fields that a refused change named")
+    scheduled_at: Instant | None = Field(default=None, description="the time that a refused change named")
     reason: str
     code: RefusalCode | None = None
 

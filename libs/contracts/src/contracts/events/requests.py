@@ -295,3 +295,6 @@ CampaignCommand = (
     | CampaignFinishRequested
 )
 """A command about a campaign."""
+
+PersonalRequest = CallRequested | CallChangeRequested | ContactRequested
+"""A request or command with data of a person. It is in clear unless the edge has sealed it."""

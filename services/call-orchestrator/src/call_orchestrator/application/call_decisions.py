@@ -50,8 +50,15 @@ def decide_call(
     decision = _decide(before, call_input, policy, now, pauses, dial_terms, number, is_finished=is_campaign_finished)
     if isinstance(decision, Refused) and (command := call_input.command):
         refused = _at(before, call_input).model_copy(update={"permission": permission_of(decision, dial_terms)})
+        change = command if isinstance(command, CallChangeRequested) else None
         return CallCommandRefused(
-            call=refused, occurred_at=now, command=command.event_name, reason=decision.reason, code=decision.code
+            call=refused,
+            occurred_at=now,
+            command=command.event_name,
+            changed=tuple(change.changes()) if change else (),
+            scheduled_at=change.scheduled_at if change else None,
+            reason=decision.reason,
+            code=decision.code,
         )
     return decision
 
@@ -85,9 +92,11 @@ def _decide(
         event = event_of(decision, call, now, campaign=dial_terms)
         return event.model_copy(update={"call": with_number_use(event.call, number)})
     try:
-        return event_of(decision, changed_call(call, command, policy), now, tuple(command.changes()), dial_terms)
+        after = changed_call(call, command, policy)
     except UnacceptableTerms as error:
         return Refused(str(error))
+    event = event_of(decision, after, now, tuple(command.changes()), dial_terms)
+    return event.model_copy(update={"scheduled_at": command.scheduled_at})
 
 
 def _create(call_input: CallInput, policy: Policy, now: datetime, campaign: CampaignTerms) -> CallDecision | Refused:
@@ -102,7 +111,8 @@ def _create(call_input: CallInput, policy: Policy, now: datetime, campaign: Camp
     created = create(input, terms_of(call, policy.dial_within, policy.calling_policy, dial_terms), now)
     if isinstance(created, Refused):
         return created
-    return event_of(created, _at(call, call_input), now, campaign=dial_terms)
+    event = event_of(created, _at(call, call_input), now, campaign=dial_terms)
+    return event.model_copy(update={"scheduled_at": input.scheduled_at})
 
 
 def _with_callee(call: Call, command: CallCommand | None, policy: Policy) -> Call:

@@ -3,7 +3,6 @@
 from typing import cast
 
 import structlog
-from nats.aio.client import Client
 
 from call_orchestrator.application.call_inputs import AttemptEvent, call_input
 from call_orchestrator.application.calls import CallService
@@ -11,6 +10,7 @@ from call_orchestrator.application.campaigns import CampaignService
 from call_orchestrator.application.do_not_call import DoNotCall
 from call_orchestrator.application.grants import Grants
 from call_orchestrator.application.new_contacts import NewContacts
+from call_orchestrator.entrypoints.handled import Handled
 from chassis.broker import Broker
 from chassis.event_log import StoredEvent
 from chassis.subscriptions import subscribe
@@ -19,13 +19,11 @@ from contracts import (
     CallCommand,
     CallRequested,
     CampaignCommand,
-    CommandOutcome,
     ContactRequested,
     ConversationEnded,
     NumberCommand,
     OptOutKeyPressed,
     TimerDue,
-    outcome_subject,
 )
 from contracts.consumers import (
     ORCHESTRATOR_CAMPAIGNS,
@@ -47,7 +45,7 @@ def subscribe_handlers(
     campaigns: CampaignService,
     contacts: NewContacts,
     do_not_call: DoNotCall,
-    client: Client,
+    handled: Handled,
 ) -> None:
     """Subscribes to the six consumers of this service.
 
@@ -62,23 +60,23 @@ def subscribe_handlers(
             # A full backlog has its own warning, one for many requests; this line has the id of each.
             log = logger.info if outcome.code is RefusalCode.BACKLOG_FULL else logger.warning
             log("request_refused", call_id=str(outcome.call_id), reasons=list(outcome.reasons))
-        await _publish_outcome(client, stored, outcome)
+        await handled.end(stored, outcome)
 
     async def on_call_command(_: CallCommand, stored: StoredEvent[CallCommand]) -> None:
-        await _publish_outcome(client, stored, await calls.handle_command(stored))
+        await handled.end(stored, await calls.handle_command(stored))
 
     async def on_campaign_command(event: CampaignCommand, stored: StoredEvent[CampaignCommand]) -> None:
-        await _publish_outcome(client, stored, await campaigns.handle(event, stored.envelope))
+        await handled.end(stored, await campaigns.handle(event, stored.envelope))
 
     async def on_contact_requested(event: ContactRequested, stored: StoredEvent[ContactRequested]) -> None:
         outcome = await contacts.handle(event, stored.envelope)
         if not outcome.accepted:  # a request on the bus may have no client that waits for its outcome
             logger.warning("contact_refused", campaign_id=event.campaign_id, reasons=list(outcome.reasons))
-        await _publish_outcome(client, stored, outcome)
+        await handled.end(stored, outcome)
 
     async def on_number_command(event: NumberCommand, stored: StoredEvent[NumberCommand]) -> None:
         stored_at = stored.stored_at or stored.envelope.time
-        await _publish_outcome(client, stored, await do_not_call.handle(event, stored_at, stored.envelope))
+        await handled.end(stored, await do_not_call.handle(event, stored_at, stored.envelope))
 
     async def on_call_event(event: AttemptEvent | TimerDue, stored: StoredEvent[AttemptEvent | TimerDue]) -> None:
         if isinstance(event, ConversationEnded | OptOutKeyPressed):
@@ -100,8 +98,3 @@ def subscribe_handlers(
     subscribe(broker, ORCHESTRATOR_CONTACTS, on_contact_requested)
     subscribe(broker, ORCHESTRATOR_NUMBERS, on_number_command)
     subscribe(broker, ORCHESTRATOR_FACTS, on_call_event, on_admission_granted)
-
-
-async def _publish_outcome(client: Client, stored: StoredEvent, outcome: CommandOutcome) -> None:
-    """Publishes the outcome on the subject that the command's id determines; no header names a subject."""
-    await client.publish(outcome_subject(stored.envelope.id), outcome.model_dump_json().encode())

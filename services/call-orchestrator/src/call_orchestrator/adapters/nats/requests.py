@@ -1,4 +1,4 @@
-"""The stream REQUESTS as the orchestrator reads it: the commands of one call, and which requests are decided.
+"""The stream REQUESTS: the commands of one call, which requests are decided, and the erasure of requests in clear.
 
 Everything is read from the leader, or compared with what the leader has (ADR 18). The cost does not depend on the
 length of the stream (law 11).
@@ -11,6 +11,7 @@ from uuid import UUID
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
+from chassis.deletion import erase_message
 from chassis.event_log import EventLog, StoredEvent
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from contracts import CallCommand, CallRequested
@@ -25,8 +26,10 @@ class NatsRequests:
     """Implements `Requests` with the stream REQUESTS and the state of its consumer."""
 
     def __init__(self, client: Client, requests: EventLog) -> None:
+        self._client = client
         self._js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
         self._requests = requests
+        self._erasure = asyncio.Lock()
         self._undecided_sequence = 0
         self._found_at = float("-inf")
 
@@ -54,6 +57,14 @@ class NatsRequests:
                 return 0
             self._undecided_sequence, self._found_at = undecided_sequence, clock()
         return max(sequence - self._undecided_sequence, 0)
+
+    async def erase(self, sequence: int) -> None:
+        """Erases a request or command. Has no effect if it no longer exists.
+
+        One at a time: the server handles nothing else of this connection meanwhile.
+        """
+        async with self._erasure:
+            await erase_message(self._client, REQUESTS.name, sequence)
 
     async def _find_undecided(self) -> int | None:
         """Returns the position of the first undecided request, or None."""

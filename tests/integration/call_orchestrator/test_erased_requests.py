@@ -1,0 +1,159 @@
+"""Requests of upstream systems are in clear. They leave REQUESTS once they are decided; sealed ones stay."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from nats.aio.client import Client
+from tests.integration.call_orchestrator.conftest import call_of, outcome_of, running, until
+
+from call_orchestrator.adapters.nats import requests
+from centralita.replay.decisions import read_calling_policy
+from centralita.replay.record import from_streams
+from centralita.replay.scope import Scope
+from centralita.replay.verifying import verify
+from chassis.deletion import erase_message
+from chassis.event_log import EventLog
+from chassis.keyring import Keyring
+from contracts import (
+    CallCancelRequested,
+    CallChangeRequested,
+    CallCommandRefused,
+    CallCreated,
+    CallRequested,
+    CallStatus,
+    CampaignCreateRequested,
+    ContactRequested,
+    Event,
+    RequestedTerms,
+    call_id_of,
+)
+from contracts.filters import call_state_filter
+from contracts.streams import DEAD_LETTERS, REQUESTS
+
+NUMBER, DIGEST = "+12125550123", "ab" * 16
+CALL_ID = call_id_of("r-1")
+COLUMNS = "country,region,purposes,voice,days,opens_at,closes_at,max_calls,within_hours,requires_consent,kind,basis"
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    """Rules by which people may be called for one hour of the day that begins in three hours."""
+    opens = datetime.now(UTC) + timedelta(hours=3)
+    file = tmp_path / "rules.csv"
+    hours = f"{opens:%H}:00,{opens:%H}:59"
+    file.write_text(f"{COLUMNS},source,confidence\n*,*,*,any,mon-sun,{hours},,,no,house_default,test,test,high\n")
+    return file
+
+
+@pytest.fixture
+async def service(nats_url: str, bus_client: Client, rules: Path) -> AsyncIterator[int]:
+    async with running(nats_url, 2, calling_rules=rules):
+        yield 2
+
+
+def requested(**fields: object) -> CallRequested:
+    given = {
+        "request_id": "r-1",
+        "campaign_id": "spring",
+        "contact_id": "c-1",
+        "phone_number": NUMBER,
+        "script_template": "Hello {{name}}.",
+        "variables": {"name": "Ada"},
+        "language": "en",
+        "time_zone": "Etc/UTC",
+    }
+    return CallRequested.model_validate({**given, **fields})
+
+
+async def left(client: Client) -> list[str]:
+    """The subjects of the messages in REQUESTS."""
+    info = await client.jetstream().stream_info(REQUESTS.name, subjects_filter=">")
+    return sorted(info.state.subjects or {})
+
+
+async def is_left(client: Client, *events: Event) -> bool:
+    return await left(client) == sorted(event.subject for event in events)
+
+
+async def test_requests_and_changes_are_erased_and_verified_without_them(
+    service: int, bus_client: Client, calls: EventLog, rules: Path
+) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    change = CallChangeRequested(call_id=CALL_ID, variables={"name": "Bo"}, scheduled_at=tomorrow)
+    refused = CallChangeRequested(call_id=CALL_ID, script_template="Hello {{nobody}}.")
+    cancel = CallCancelRequested(call_id=CALL_ID)
+    late = CallChangeRequested(call_id=CALL_ID, metadata={"branch": "3"})
+    outcomes = [await outcome_of(bus_client, one) for one in (requested(), change, refused, cancel, late)]
+    assert [one.accepted for one in outcomes] == [True, True, False, True, False]
+    for other in (requested(request_id="r-2", scheduled_at=tomorrow), requested(request_id="r-3", max_retries=0)):
+        assert (await outcome_of(bus_client, other)).accepted
+    await until(lambda: is_left(bus_client, cancel))
+
+    call = await call_of(calls, CALL_ID)
+    assert call
+    assert (call.status, call.phone_number, call.variables) == (CallStatus.CANCELED, NUMBER, {"name": "Bo"})
+    decided = [one.event for one in await calls.read([call_state_filter(CALL_ID)])]
+    assert [one.changed for one in decided if isinstance(one, CallCommandRefused)] == [
+        ("script_template",),
+        ("metadata",),
+    ]
+    found = await verify(await from_streams(bus_client, Scope()), calling_policy=read_calling_policy(rules))
+    assert (found.drifts, found.doubts) == ((), ())
+    assert (found.calls, found.decisions, found.unjudged) == (3, 6, 1), "the script of the refused change is unknown"
+
+
+async def test_refused_requests_and_contacts_are_erased_after_their_outcome(service: int, bus_client: Client) -> None:
+    refused = await outcome_of(bus_client, requested(phone_number="+34912345678"))
+    unknown = await outcome_of(bus_client, CallChangeRequested(call_id=call_id_of("none"), metadata={"a": "b"}))
+    contact = await outcome_of(bus_client, ContactRequested(campaign_id="summer", phone_number=NUMBER))
+    assert [one.accepted for one in (refused, unknown, contact)] == [False, False, False]
+    assert refused.call_id == CALL_ID
+    terms = RequestedTerms.model_validate({"script_template": "Hello."})
+    create = CampaignCreateRequested(campaign_id="spring", terms=terms)
+    assert (await outcome_of(bus_client, create)).accepted
+    added = ContactRequested(campaign_id="spring", phone_number=NUMBER, time_zone="Etc/UTC")
+    assert (await outcome_of(bus_client, added)).accepted
+    await until(lambda: is_left(bus_client, create))
+
+
+async def test_a_sealed_request_stays(service: int, bus_client: Client, keyring: Keyring, calls: EventLog) -> None:
+    log = EventLog(bus_client, REQUESTS.name, source="edge", keyring=keyring)
+    await log.append(requested(), person=DIGEST)
+    await until(lambda: call_of(calls, CALL_ID))
+    assert (await outcome_of(bus_client, requested(request_id="r-2"))).accepted
+    await until(lambda: is_left(bus_client, requested()))
+    assert (await log.read([CallRequested.subjects()]))[0].event == requested()
+
+
+async def test_a_request_that_was_decided_before_a_crash_is_erased_when_it_is_delivered_again(
+    nats_url: str, bus_client: Client, calls: EventLog, rules: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[int] = []
+
+    async def fail_once(client: Client, stream: str, sequence: int) -> None:
+        tries.append(sequence)
+        if len(tries) == 1:
+            raise ConnectionError
+        await erase_message(client, stream, sequence)
+
+    monkeypatch.setattr(requests, "erase_message", fail_once)
+    async with running(nats_url, 1, calling_rules=rules):
+        assert (await outcome_of(bus_client, requested())).accepted
+        await until(lambda: is_left(bus_client))
+    assert tries == [1, 1]
+    decided = [one.event for one in await calls.read([call_state_filter(CALL_ID)])]
+    assert [type(one) for one in decided] == [CallCreated]
+    assert (await bus_client.jetstream().stream_info(DEAD_LETTERS.name)).state.messages == 0
+
+
+async def test_an_invalid_request_stays_for_its_dead_letter(service: int, bus_client: Client) -> None:
+    body = requested().body().replace(NUMBER.encode(), b"+1")
+    await bus_client.jetstream().publish(CallRequested.event_name, body)
+
+    async def is_dead() -> bool:
+        return (await bus_client.jetstream().stream_info(DEAD_LETTERS.name)).state.messages == 1
+
+    await until(is_dead)
+    assert await left(bus_client) == [CallRequested.event_name]
