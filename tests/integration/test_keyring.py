@@ -3,18 +3,22 @@
 import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import nats
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.js.errors import NotFoundError
 from tests.builders.calls import a_call
 from tests.builders.events import call_created, status_changed
 
+from centralita.embedded.servers import nats_server
 from chassis.event_log import EventLog, StoredEvent, UnreadableEvent
 from chassis.keyring import Keyring
+from chassis.provision import provision
 from contracts import (
     CallChangeRequested,
     CallDecision,
@@ -75,12 +79,11 @@ def sealed_forms(sealed: bytes) -> tuple[bytes, bytes]:
 async def stored_bytes(client: Client, stream: str) -> bytes:
     js = client.jetstream()
     last_sequence = (await js.stream_info(stream)).state.last_seq
-    messages = [await js.get_msg(stream, sequence) for sequence in range(1, last_sequence + 1)]
+    messages = []
+    for sequence in range(1, last_sequence + 1):
+        with suppress(NotFoundError):
+            messages.append(await js.get_msg(stream, sequence))
     return b"\n".join((message.data or b"") + str(message.headers).encode() for message in messages)
-
-
-async def destroy(client: Client, person: str = PERSON) -> None:
-    await client.jetstream().publish(f"key.{person}", b"")
 
 
 async def last_of(log: EventLog) -> StoredEvent:
@@ -192,11 +195,11 @@ async def test_a_second_append_about_a_person_reads_no_key(log: EventLog, bus_cl
 
 
 async def test_what_was_sealed_under_a_destroyed_key_is_erased_for_every_reader(
-    log: EventLog, bus_client: Client, nats_url: str
+    log: EventLog, keyring: Keyring, bus_client: Client, nats_url: str
 ) -> None:
     created = await log.append(call_created(CALL))
     await log.append(heard(), cause=created.envelope)
-    await destroy(bus_client)
+    assert await keyring.destroy(PERSON)
     await bus_client.flush()
     other = await nats.connect(nats_url)
     try:
@@ -208,9 +211,11 @@ async def test_what_was_sealed_under_a_destroyed_key_is_erased_for_every_reader(
         await other.close()
 
 
-async def test_events_of_a_forgotten_person_make_no_new_key(log: EventLog, bus_client: Client) -> None:
+async def test_events_of_a_forgotten_person_make_no_new_key(
+    log: EventLog, keyring: Keyring, bus_client: Client
+) -> None:
     created = await log.append(call_created(CALL))
-    await destroy(bus_client)
+    await keyring.destroy(PERSON)
     await bus_client.flush()
     await log.append(heard(), cause=created.envelope)
     ended = status_changed(await call_of(log), previous=CallStatus.PENDING)
@@ -218,20 +223,46 @@ async def test_events_of_a_forgotten_person_make_no_new_key(log: EventLog, bus_c
     assert WORDS.encode() not in await stored_bytes(bus_client, CALLS.name)
     assert (await last_of(log)).event == heard(ERASED)
     assert (await call_of(log)) == ended.call
+    of_memory = status_changed(CALL, previous=CallStatus.PENDING)  # a replica may still know the number
+    await log.append(of_memory, cause=created.envelope)
+    assert (await call_of(log)).phone_number == ERASED
     key = await bus_client.jetstream().get_last_msg(KEYS.name, f"key.{PERSON}")
     assert not key.data
 
 
 async def test_a_new_request_of_a_forgotten_person_has_a_new_key_and_the_old_events_stay_erased(
-    log: EventLog, bus_client: Client
+    log: EventLog, keyring: Keyring, bus_client: Client
 ) -> None:
     created = await log.append(call_created(CALL))
     await log.append(heard(), cause=created.envelope)
-    await destroy(bus_client)
+    await keyring.destroy(PERSON)
     await bus_client.flush()
     await log.append(call_created(CALL))
     assert (await call_of(log)) == CALL
     assert (await last_of(log)).event == heard(ERASED)
+
+
+async def test_a_destroyed_key_is_in_no_message_and_no_file_of_the_server(tmp_path: Path) -> None:
+    with nats_server(tmp_path) as url:
+        client = await nats.connect(url)
+        try:
+            await provision(client.jetstream())
+            async with keyring_of(client) as keyring:
+                await keyring.seal(call_created(CALL), PERSON)
+                await keyring.seal(call_created(CALL), OTHER_PERSON)
+                keys = [
+                    await client.jetstream().get_last_msg(KEYS.name, f"key.{one}") for one in (PERSON, OTHER_PERSON)
+                ]
+                assert await keyring.destroy(PERSON)
+                assert await keyring.destroy(PERSON), "there was one"
+                assert not await keyring.destroy("ef" * 16), "there was none"
+                files = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+                destroyed, kept = (key.data or b"?" for key in keys)
+                assert (destroyed in files, kept in files) == (False, True)
+                left = await stored_bytes(client, KEYS.name)
+                assert (destroyed in left, kept in left) == (False, True)
+        finally:
+            await client.close()
 
 
 async def test_another_master_key_is_refused(keyring: Keyring, bus_client: Client) -> None:
@@ -267,11 +298,11 @@ async def test_a_sealed_body_without_its_person_is_unreadable(log: EventLog, bus
             await last_of(log)
 
 
-async def test_a_stored_call_names_its_person_once(log: EventLog, bus_client: Client) -> None:
+async def test_a_stored_call_names_its_person_once(log: EventLog, keyring: Keyring, bus_client: Client) -> None:
     created = await log.append(call_created(CALL))
     assert (await stored_bytes(bus_client, CALLS.name)).count(PERSON.encode()) == 1
     assert (await call_of(log)).number_digest == PERSON
-    await destroy(bus_client)
+    await keyring.destroy(PERSON)
     await bus_client.flush()
     await log.append(status_changed(await call_of(log), previous=CallStatus.PENDING), cause=created.envelope)
     assert (await stored_bytes(bus_client, CALLS.name)).count(PERSON.encode()) == 2

@@ -1,7 +1,7 @@
 """Replicas of the orchestrator on a real nats-server, requests for calls, and the state of calls in the log."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -76,11 +76,11 @@ def ask(bus_client: Client) -> Ask:
     return ask
 
 
-async def outcome_of(client: Client, command: Event) -> CommandOutcome:
-    """Publishes a request or command and returns its outcome."""
+async def outcome_of(client: Client, command: Event, headers: Mapping[str, str] | None = None) -> CommandOutcome:
+    """Publishes a request or command, with further headers, and returns its outcome."""
     envelope = Envelope.of(id=str(uuid4()), source="test", time=datetime.now(UTC))
     outcomes = await client.subscribe(outcome_subject(envelope.id))
-    await client.jetstream().publish(command.subject, command.body(), headers=envelope.headers())
+    await client.jetstream().publish(command.subject, command.body(), headers={**envelope.headers(), **(headers or {})})
     message = await outcomes.next_msg(timeout=20)
     await outcomes.unsubscribe()
     return CommandOutcome.model_validate_json(message.data)

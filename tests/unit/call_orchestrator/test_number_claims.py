@@ -275,10 +275,10 @@ async def test_a_request_to_a_listed_number_is_refused_with_the_entry() -> None:
     entry = DoNotCallEntry(changed_at=NOON, source=DoNotCallSource.OPT_OUT)
     system.store_number(do_not_call=(entry,), phone_number=NUMBER)
     claims = NumberClaims(Numbers(system.numbers, DIGESTS, timedelta(days=30)), system.log, system.timers, None)
-    refused = await claims.refusal(NUMBER, "spring")
+    refused = await claims.refusal(NUMBER, "spring", NOON)
     assert refused
     assert refused.reason.startswith("phone_number: the number is on the do-not-call list of all campaigns since 2030")
-    assert await claims.refusal("+13055550199", "spring") is None
+    assert await claims.refusal("+13055550199", "spring", NOON) is None
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -1,8 +1,8 @@
 """The keys of persons, in the stream ``KEYS``, and the bodies that are sealed under them (`contracts.personal`).
 
-A person is a telephone number, and is named by its digest. An event that carries the number makes the key, if there is
-none. Any other event about the person never makes one: once the key is destroyed, the event is stored without its
-personal fields.
+A person is a telephone number, and is named by its digest. A request, a contact, and an event that gives a call its
+number make the key, if there is none. Any other event about the person never makes one: once the key is destroyed, the
+event is stored without its personal fields. So a replica that still knows the number does not bring the person back.
 
 The keys that were used last are kept in memory. The server publishes each change of KEYS again, so a destroyed key is
 dropped at once, and a new one is known before it is needed. Such a message may be lost. So a kept key is read again
@@ -27,11 +27,12 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 from pydantic_core import from_json
 
+from chassis.deletion import erase_message
 from chassis.direct_get import StoredMessage, get_newest, stored_message
 from chassis.event_log import Conflict, Guard, publish
 from chassis.leader_get import get_newest_of_leader
 from chassis.leader_retry import retry_until_leader
-from contracts import CallDecision, Event
+from contracts import CallChanged, CallCreated, CallDecision, Event
 from contracts.packing import packed, unpacked
 from contracts.personal import ERASED, HIDDEN, PLACEHOLDERS, Opened, Opener, clear_and_personal, with_sealed
 from contracts.streams import CHECKED_KEY, KEYS
@@ -96,13 +97,13 @@ class Keyring:
     async def seal(self, event: Event, person: str) -> bytes:
         """Returns the body of an event, with its personal fields sealed under the key of the person.
 
-        Without them if the key is destroyed, and the event does not carry the number.
+        Without them if the key is destroyed, and the event makes none.
         """
         clear, personal = clear_and_personal(event.body(), type(event), person)
         number = getattr(event.call if isinstance(event, CallDecision) else event, "phone_number", None)
         if number == HIDDEN:
             raise ValueError(f"{event.event_name}: was read without the key of its person")
-        if number and number not in PLACEHOLDERS:
+        if number and number not in PLACEHOLDERS and _may_make_key(event):
             key = self._key(person) or await self._made_key(person)
         else:
             await self.load([person])
@@ -110,6 +111,21 @@ class Keyring:
                 return clear
             key = found
         return with_sealed(clear, key.seal(packed(personal), event.event_name.encode()))
+
+    async def destroy(self, person: str) -> bool:
+        """Destroys the key of a person; returns whether there was one at any time. A repetition changes nothing.
+
+        The stored key is overwritten. Then an empty message takes its place, which all services receive.
+        """
+        subject = _subject(person)
+        first = message = await self._read_at_leader(person)
+        while message is None or message.data:
+            if message:
+                await erase_message(self._client, KEYS.name, message.seq)
+            with suppress(Conflict):  # another process has made a key meanwhile
+                await publish(self._client, subject, b"", Guard(subject, 0).headers(subject))
+            message = await self._read_at_leader(person)
+        return first is not None
 
     async def load(self, persons: Collection[str | None]) -> None:
         """Reads the keys of these persons, unless they are known. Needed before `opener`."""
@@ -202,6 +218,11 @@ class Keyring:
             return None
         known.key = known.key or self._master_key.unwrap(known.wrapped, person)
         return known.key
+
+
+def _may_make_key(event: Event) -> bool:
+    """Whether the event begins what is stored about a person. Other decisions only carry the call on."""
+    return not isinstance(event, CallDecision) or isinstance(event, CallCreated | CallChanged)
 
 
 def _subject(person: str) -> str:

@@ -71,7 +71,7 @@ class Bus:
         """The keys of persons; None: the service reads no personal data."""
         return self.broker.keyring
 
-    async def open_keys(self, settings: KeySettings) -> None:
+    async def open_keys(self, settings: KeySettings) -> Keyring:
         """Lets the service seal and open personal data. Call it before `log`. Raises WrongMasterKey.
 
         The service stops once the keys are wrapped under a master key that it does not know.
@@ -81,6 +81,7 @@ class Bus:
         await keyring.start()
         self.before_drain.push_async_callback(keyring.stop)
         self.broker.keyring = keyring
+        return keyring
 
     def log(self, stream: Stream, now: Callable[[], datetime] = wall_clock) -> EventLog:
         """Returns the log of events in a stream; appended events name this service as their source."""

@@ -39,6 +39,7 @@ from contracts.events.contacts import ContactAdded, ContactGroupAdded, ContactRe
 from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard, ToolCall
 from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.numbers import NumberBlockRequested, NumberChanged, NumberCommand, NumberUnblockRequested
+from contracts.events.persons import PersonErased, PersonEraseRequested
 from contracts.events.requests import (
     CallCancelRequested,
     CallChangeRequested,
@@ -86,6 +87,7 @@ from contracts.vocabulary import (
     CallStatus,
     CampaignStatus,
     Disposition,
+    ErasureReason,
     HangupReason,
     Purpose,
     ReplySource,
@@ -174,6 +176,7 @@ __all__ = [
     "DialUnknown",
     "Disposition",
     "Envelope",
+    "ErasureReason",
     "Event",
     "HangupReason",
     "InvalidMessage",
@@ -185,6 +188,8 @@ __all__ = [
     "NumberState",
     "NumberUnblockRequested",
     "OptOutKeyPressed",
+    "PersonEraseRequested",
+    "PersonErased",
     "PersonRecognized",
     "PersonalRequest",
     "PhoneNumber",

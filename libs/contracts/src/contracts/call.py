@@ -50,6 +50,9 @@ class Permission(BaseModel):
         default=None, description="at a grant: when another call to the number ends at the latest"
     )
     listing: Listing | None = Field(default=None, description="at a grant: the entry that lists the number, if any")
+    erased_at: Instant | None = Field(
+        default=None, description="at a grant: when the erasure of the person was requested, after the call"
+    )
 
 
 class CallProgress(TypedDict):

@@ -8,6 +8,7 @@ from contracts.events.calls import CallHangupRequested, CallMessageRequested, Ca
 from contracts.events.conversations import ConversationEnded, SpeechHeard
 from contracts.events.dials import DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.numbers import NumberBlockRequested, NumberUnblockRequested
+from contracts.events.persons import PersonEraseRequested
 from contracts.events.requests import (
     CallCancelRequested,
     CallChangeRequested,
@@ -153,12 +154,22 @@ ORCHESTRATOR_NUMBERS = Consumer(
     (NumberBlockRequested, NumberUnblockRequested),
     max_ack_pending=500,
 )
+ORCHESTRATOR_PERSONS = Consumer(
+    "orchestrator-persons",
+    REQUESTS,
+    (PersonEraseRequested,),
+    workers=2,
+    max_ack_pending=500,
+    extends_ack_deadline=True,
+)
+"""An erasure reads each open call, and waits for the end of live ones."""
 CONSUMERS = (
     ORCHESTRATOR_REQUESTS,
     ORCHESTRATOR_COMMANDS,
     ORCHESTRATOR_CAMPAIGNS,
     ORCHESTRATOR_CONTACTS,
     ORCHESTRATOR_NUMBERS,
+    ORCHESTRATOR_PERSONS,
     ORCHESTRATOR_FACTS,
     VOICE_DIALS,
     VOICE_HANGUPS,

@@ -46,7 +46,7 @@ def subject_ids(subject: str) -> dict[str, str]:
     """Returns the id in a subject by its name (``call_id``, ``campaign_id``, ``number_digest``); empty: it has none."""
     family, fact, *rest = subject.split(".")
     is_of_campaign = family == "campaign" or f"{family}.{fact}" in _OF_CAMPAIGNS
-    name = "campaign_id" if is_of_campaign else "number_digest" if family == "number" else "call_id"
+    name = "campaign_id" if is_of_campaign else "number_digest" if family in ("number", "person") else "call_id"
     return {name: rest[0]} if rest else {}
 
 

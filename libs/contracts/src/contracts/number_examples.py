@@ -1,9 +1,10 @@
-"""Examples of the events about one number, for `contracts.examples`."""
+"""Examples of the events about one number and its person, for `contracts.examples`."""
 
 from datetime import UTC, datetime
 
 from contracts.event import Event
 from contracts.events.numbers import NumberBlockRequested, NumberChanged, NumberUnblockRequested
+from contracts.events.persons import PersonErased, PersonEraseRequested
 from contracts.number_digests import NumberDigests
 from contracts.number_state import DoNotCallEntry, NumberState
 from contracts.values import call_id_of
@@ -25,4 +26,12 @@ NUMBER_EXAMPLES: tuple[Event, ...] = (
     NumberChanged(number=_NUMBER, occurred_at=_OPTED_OUT_AT),
     NumberBlockRequested(number_digest=_NUMBER.number_digest, phone_number=PHONE_NUMBER),
     NumberUnblockRequested(number_digest=_NUMBER.number_digest),
+    PersonEraseRequested(number_digest=_NUMBER.number_digest),
+    PersonErased(
+        number_digest=_NUMBER.number_digest,
+        requested_at=datetime(2026, 3, 9, 10, 0, 0, tzinfo=UTC),
+        erased_at=datetime(2026, 3, 9, 10, 0, 2, tzinfo=UTC),
+        had_key=True,
+        contacts_removed=1,
+    ),
 )

@@ -69,6 +69,9 @@ class NumberState(BaseModel):
     waiting: tuple[WaitingCall, ...] = Field(
         default=(), description="the calls that wait for the number; those that wait the longest first"
     )
+    erased_at: Instant | None = Field(
+        default=None, description="requests and contacts that were stored until then lead to no call of this person"
+    )
 
     @property
     def is_listed(self) -> bool:
@@ -92,6 +95,11 @@ class NumberState(BaseModel):
         after = self.model_copy(update={"do_not_call": (*others, entry)})
         number = (phone_number or self.phone_number) if after.is_listed else None
         return after.model_copy(update={"phone_number": number})
+
+    def erased(self, requested_at: datetime) -> Self:
+        """Returns the number after a request to erase its person. Its entries and dials stay: they forbid calls."""
+        erased_at = max(self.erased_at or requested_at, requested_at)
+        return self.model_copy(update={"erased_at": erased_at, "phone_number": None})
 
     def claimed(self, live: LiveAttempt) -> Self:
         """Returns the number while this attempt dials it."""

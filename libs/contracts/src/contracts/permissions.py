@@ -23,7 +23,19 @@ from contracts.queries import (
     CampaignListQuery,
     CampaignStatisticsQuery,
 )
-from contracts.streams import AUDIT, CALLS, CHECKED_KEY, CONTACTS, KEYS, NUMBERS, QUEUE, REQUESTS, SCHEDULES, Stream
+from contracts.streams import (
+    AUDIT,
+    CALLS,
+    CHECKED_KEY,
+    CONTACTS,
+    DEAD_LETTERS,
+    KEYS,
+    NUMBERS,
+    QUEUE,
+    REQUESTS,
+    SCHEDULES,
+    Stream,
+)
 
 OPERATOR = "operator"
 """The user of the command line: reads everything, requests calls, and changes nothing else."""
@@ -91,9 +103,10 @@ WORK: Mapping[Service, Work] = {
             consumers.ORCHESTRATOR_CAMPAIGNS,
             consumers.ORCHESTRATOR_CONTACTS,
             consumers.ORCHESTRATOR_NUMBERS,
+            consumers.ORCHESTRATOR_PERSONS,
             consumers.ORCHESTRATOR_FACTS,
         ),
-        reads=(CALLS, REQUESTS, CONTACTS, QUEUE, NUMBERS, SCHEDULES, KEYS),
+        reads=(CALLS, REQUESTS, CONTACTS, QUEUE, NUMBERS, SCHEDULES, KEYS, DEAD_LETTERS),
         follows=(
             (CALLS, (*filters.SLOT_FILTERS, *filters.CAMPAIGN_FILTERS)),
             (CONTACTS, filters.CONTACT_GROUP_FILTERS),
@@ -108,6 +121,8 @@ WORK: Mapping[Service, Work] = {
             f"{_API}.STREAM.PURGE.{SCHEDULES.name}",  # clears a deadline
             f"{_API}.STREAM.MSG.DELETE.{QUEUE.name}",  # leaves the queue
             f"{_API}.STREAM.MSG.DELETE.{REQUESTS.name}",  # erases a request in clear once it is decided
+            # what the erasure of a person deletes
+            *(f"{_API}.STREAM.MSG.DELETE.{stream.name}" for stream in (KEYS, CONTACTS, DEAD_LETTERS)),
             OUTCOMES,
         ),
     ),

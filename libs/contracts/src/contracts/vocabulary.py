@@ -162,6 +162,15 @@ NO_OPT_OUT_KEY: Literal["off"] = "off"
 """No key opts out."""
 
 
+class ErasureReason(StrEnum):
+    """Why a person was erased."""
+
+    REQUEST = "request"
+    """The person, or an operator, asked for it."""
+    RETENTION = "retention"
+    """The data was kept as long as its campaigns permit."""
+
+
 class Purpose(StrEnum):
     """Why a person is called. Calling hours and frequency caps differ by it (docs/compliance.md)."""
 

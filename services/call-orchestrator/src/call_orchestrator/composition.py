@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from call_orchestrator.adapters.nats.contact_queue import NatsContactQueue
 from call_orchestrator.adapters.nats.contacts import NatsContacts
 from call_orchestrator.adapters.nats.feeds import NatsFeeds
+from call_orchestrator.adapters.nats.personal_messages import NatsPersonalMessages
 from call_orchestrator.adapters.nats.queue import NatsQueue
 from call_orchestrator.adapters.nats.requests import NatsRequests
 from call_orchestrator.adapters.nats.timers import NatsTimers
@@ -23,6 +24,7 @@ from call_orchestrator.application.campaigns import CampaignService
 from call_orchestrator.application.contacts import ContactTaker
 from call_orchestrator.application.do_not_call import DoNotCall
 from call_orchestrator.application.effects import Effects
+from call_orchestrator.application.erasure import Erasure
 from call_orchestrator.application.grants import Grants
 from call_orchestrator.application.new_contacts import NewContacts
 from call_orchestrator.application.number_claims import NumberClaims
@@ -68,7 +70,7 @@ def limits(settings: Settings) -> Limits:
 @asynccontextmanager
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     """Subscribes, runs admission and yields the HTTP app with metrics and health. Decides by the server's time."""
-    await bus.open_keys(settings)
+    keyring = await bus.open_keys(settings)
     mapping = settings.time_mapping
     async with running_clock(bus.client, mapping) as clock:
         log = bus.log(CALLS, clock.now)
@@ -82,7 +84,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         digests = NumberDigests(key_bytes(settings.number_digest_key))
         longest_cap = terms.calling_policy.longest_cap if terms.calling_policy else timedelta(0)
         numbers = Numbers(bus.log(NUMBERS, clock.now), digests, longest_cap, lambda: bus.client.stats["reconnects"])
-        claims = NumberClaims(numbers, log, timers, terms.calling_policy)
+        claims = NumberClaims(numbers, log, timers, terms.calling_policy, mapping)
         effects = Effects(timers, queue, claims)
         open_campaigns = OpenCampaigns(slots, clock.now, mapping)
         calls = CallService(
@@ -98,6 +100,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         )
         campaigns = CampaignService(log, clock.now, settings.usable_caller_ids)
         contacts = NewContacts(log, NatsContacts(bus.log(CONTACTS)), claims, terms, digests, clock.now)
+        messages = NatsPersonalMessages(bus.client, log, bus.log(REQUESTS), bus.log(CONTACTS), digests)
         subscribe_handlers(
             bus.broker,
             calls,
@@ -105,6 +108,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             campaigns,
             contacts,
             DoNotCall(numbers, log),
+            Erasure(log, numbers, messages, keyring, clock.now, mapping),
             Handled(bus.client, requests.erase),
         )
         bus.broker.include_router(build_router(CallingTimesService(log, terms, clock.now)))

@@ -110,6 +110,32 @@ class WaitingContacts(Protocol):
         """
 
 
+class PersonalMessages(Protocol):
+    """What the streams contain about a person, beside the log. `person`: the digest of the telephone number."""
+
+    async def open_calls(self, person: str) -> list[UUID]:
+        """Returns the calls of the person that have not ended. The cost grows with the open calls, not with the log."""
+
+    async def cancel(self, call_id: UUID, cause: Envelope) -> None:
+        """Sends the command to cancel the call. The same `cause` cancels a call once."""
+
+    async def contacts(self, person: str) -> list[StoredEvent[ContactAdded]]:
+        """Returns the waiting contacts of the person."""
+
+    async def remove_contact(self, sequence: int) -> None:
+        """Removes a waiting contact."""
+
+    async def remove_dead_letters(self, person: str) -> int:
+        """Removes the dead letters whose message names the person, and returns how many there were."""
+
+
+class Keys(Protocol):
+    """The keys of persons, as `chassis.keyring.Keyring` offers them."""
+
+    async def destroy(self, person: str) -> bool:
+        """Destroys the key of a person; returns whether there was one at any time."""
+
+
 class Feeds(Protocol):
     """What admission follows. Each feed begins with the present state and never ends."""
 

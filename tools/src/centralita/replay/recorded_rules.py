@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from call_orchestrator.domain.calling_policy import CallingPolicy
+from centralita.replay.call_history import Input
 from centralita.replay.decisions import country_called, decide_again, policy_of, terms_in
 from centralita.replay.messages import Message
 from centralita.replay.record import Record
@@ -21,8 +22,10 @@ from contracts import (
     CampaignDecision,
     CampaignTerms,
     Disposition,
+    Envelope,
     NumberBlockRequested,
     OptOutKeyPressed,
+    PersonErased,
 )
 from contracts.call import Permission
 from contracts.personal import HIDDEN
@@ -32,7 +35,7 @@ CLOCK_ERROR = timedelta(seconds=1)
 """The largest difference between the clocks of two replicas."""
 Recorded = Record | SplitRecord
 """A recorded log, in memory or in files."""
-_READ = ("call.", "campaign.", f"{OptOutKeyPressed.event_name}.")
+_READ = ("call.", "campaign.", f"{OptOutKeyPressed.event_name}.", f"{PersonErased.event_name}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class RecordedRules:
     """None: the record lacks calls that may have waited."""
     listed_numbers: frozenset[str]
     """The numbers that were on a do-not-call list at some time; of sealed ones it is only known that there were any."""
+    erased: Mapping[str, datetime]
+    """When the erasure of each person was requested last."""
 
     def decide(
         self,
@@ -85,8 +90,8 @@ class RecordedRules:
         """Whether a pause that the record lacks may have prevented this expiry."""
         return self.may_lack_campaigns and now is not None and now.call.status is CallStatus.EXPIRED
 
-    def may_be_refused(self, now: CallDecision, requested_at: datetime) -> bool:
-        """Whether a full backlog, a do-not-call list, or a finished or declared campaign may have prevented this call.
+    def may_be_refused(self, now: CallDecision, request: Input) -> bool:
+        """Whether a full backlog, a do-not-call list, a campaign or an erasure may have prevented this call.
 
         The log records no such refusal (ADR 33).
         """
@@ -97,8 +102,15 @@ class RecordedRules:
             return True
         if not self.listed_numbers.isdisjoint({now.call.phone_number, HIDDEN}):
             return True
+        if self._may_be_erased(request.stored.envelope):
+            return True
         is_due = now.call.due_at is None or now.call.due_at <= now.occurred_at + DUE_SOON
-        return is_due and (self.waiting is None or self.waiting.may_be_full_after(requested_at))
+        return is_due and (self.waiting is None or self.waiting.may_be_full_after(request.message.time))
+
+    def _may_be_erased(self, envelope: Envelope) -> bool:
+        """Whether an erasure was requested after this request, which may be about the same person if it is plain."""
+        erased = self.erased.values() if envelope.person is None else [self.erased.get(envelope.person)]
+        return any(at and at >= envelope.time for at in erased)
 
 
 def read_rules(record: Recorded, dial_within: timedelta, calling_policy: CallingPolicy) -> tuple[RecordedRules, int]:
@@ -106,7 +118,7 @@ def read_rules(record: Recorded, dial_within: timedelta, calling_policy: Calling
     countries: set[str] = set()
     campaign_events: dict[str, list[CampaignDecision]] = {}
     waiting, total, listed_numbers = WaitingCalls(), 0, set[str]()
-    opted_out, by_key = set[UUID](), set[UUID]()
+    opted_out, by_key, erased = set[UUID](), set[UUID](), dict[str, datetime]()
     for messages in record.parts():
         for message in messages:
             event = message.event() if _is_read(message) else None
@@ -121,6 +133,8 @@ def read_rules(record: Recorded, dial_within: timedelta, calling_policy: Calling
                 listed_numbers.add(event.phone_number)
             elif isinstance(event, OptOutKeyPressed):
                 by_key.add(event.call_id)
+            elif isinstance(event, PersonErased):
+                erased[event.number_digest] = event.requested_at
             elif isinstance(event, CampaignDecision):
                 campaign_events.setdefault(event.campaign_id, []).append(event)
     if not by_key <= opted_out:  # the key was pressed after the end of the call, so no decision names the number
@@ -134,6 +148,7 @@ def read_rules(record: Recorded, dial_within: timedelta, calling_policy: Calling
         may_lack_campaigns=record.scope.is_time_range or record.scope.call_id is not None,
         waiting=waiting if has_all_calls else None,
         listed_numbers=frozenset(listed_numbers),
+        erased=erased,
     )
     return rules, total
 

@@ -33,8 +33,8 @@ and a log line of call-orchestrator have its id.
 **Some messages are not judged**: inputs that the orchestrator had not acknowledged, and dead letters. With a time
 range, these are also messages whose cause or decision may be outside the range. In the record of one call or of a time
 range, the pauses are missing: an expiry that they may have prevented is not judged. In the record of one call or
-campaign, other waiting calls are missing: a request that a full backlog may have refused is not judged. Nor is a
-request that may have been refused because its campaign was finished, or because its number was on a do-not-call list.
+campaign, other waiting calls are missing: a request that a full backlog may have refused is not judged. Nor is one that
+may have been refused because its campaign was finished, its number was on a do-not-call list, or its person was erased.
 """
 
 from collections.abc import Callable
@@ -183,7 +183,7 @@ async def _judge_ignored(
         now = rules.decide(before, ignored.stored, before, at)
         if now is None or isinstance(now, CallCommandRefused):  # older builds recorded no refusal
             return None, True
-        if rules.is_uncertain(now) or rules.may_be_refused(now, message.time):
+        if rules.is_uncertain(now) or rules.may_be_refused(now, ignored):
             return None, False
     assert now is not None  # noqa: S101  there is at least one state
     name = ignored.stored.event.event_name

@@ -15,6 +15,7 @@ from contracts.events import (
     conversations,
     dials,
     numbers,
+    persons,
     requests,
     telephony,
     timers,
@@ -23,7 +24,20 @@ from contracts.invalid import InvalidMessage
 from contracts.personal import SEALED, Opener, opened
 from contracts.values import STORED
 
-_MODULES = (requests, calls, admissions, dials, telephony, conversations, audio, campaigns, contacts, numbers, timers)
+_MODULES = (
+    requests,
+    calls,
+    admissions,
+    dials,
+    telephony,
+    conversations,
+    audio,
+    campaigns,
+    contacts,
+    numbers,
+    persons,
+    timers,
+)
 
 
 def _events(module: ModuleType) -> Iterator[type[Event]]:

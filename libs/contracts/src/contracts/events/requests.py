@@ -137,9 +137,10 @@ class _Command(CallEvent):
 
 
 class CallCancelRequested(_Command):
-    """A command not to call, or to hang up."""
+    """A command not to call, or to hang up. call-orchestrator sends it to the calls of a person who is erased."""
 
     event_name: ClassVar[str] = "call.cancel_requested"
+    owners: ClassVar[frozenset[Service]] = _REQUESTERS | {Service.ORCHESTRATOR}
 
 
 class CallRetryRequested(_Command):

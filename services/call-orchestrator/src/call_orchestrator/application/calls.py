@@ -197,7 +197,7 @@ class CallService:
             before, call_input, self._policy, now, campaign=terms, number=number, is_campaign_finished=is_finished
         )
         if isinstance(decision, CallCreated):
-            return await self._refusal(decision.call, call_input.sequence, now) or decision
+            return await self._refusal(decision.call, call_input, now) or decision
         is_expired = isinstance(decision, CallDecision) and decision.call.status is CallStatus.EXPIRED
         if before and is_expired and not is_finished:
             pauses = await load_pauses(self._log, before.campaign_id)
@@ -217,13 +217,15 @@ class CallService:
             return known
         return (await load_campaign(self._log, named.campaign_id)).campaign.terms or NO_TERMS
 
-    async def _refusal(self, call: Call, sequence: int | None, now: datetime) -> Refused | None:
-        """Returns why a new call is refused; its request has this sequence."""
+    async def _refusal(self, call: Call, request: CallInput, now: datetime) -> Refused | None:
+        """Returns why a new call is refused."""
         if self._campaigns and (refusal := self._campaigns.refusal(call.campaign_id)):
             return refusal
-        if self._claims and (refusal := await self._claims.refusal(call.phone_number, call.campaign_id)):
+        if self._claims and (
+            refusal := await self._claims.refusal(call.phone_number, call.campaign_id, request.cause.time)
+        ):
             return refusal
-        return self._backlog.check(call, sequence) if _is_due(call, now + DUE_SOON) else None
+        return self._backlog.check(call, request.sequence) if _is_due(call, now + DUE_SOON) else None
 
 
 def _is_due(call: Call, now: datetime) -> bool:

@@ -26,6 +26,7 @@ from contracts import (
     OptOutKeyPressed,
 )
 from contracts.number_state import DoNotCallEntry
+from contracts.personal import PLACEHOLDERS
 from contracts.vocabulary import DoNotCallSource
 
 logger = structlog.get_logger()
@@ -62,7 +63,8 @@ class DoNotCall:
         source = DoNotCallSource.KEY if isinstance(event, OptOutKeyPressed) else DoNotCallSource.OPT_OUT
         entry = DoNotCallEntry(changed_at=fact.envelope.time, source=source, call_id=event.call_id)
         number = stored.call.phone_number
-        await self._apply(self._numbers.digest_of(number), entry, number, fact.envelope)
+        known = None if number in PLACEHOLDERS else number
+        await self._apply(self._numbers.digest_of_call(stored.call), entry, known, fact.envelope)
         logger.info("number_listed", call_id=str(event.call_id), source=entry.source)
 
     async def _apply(self, digest: str, entry: DoNotCallEntry, phone_number: str | None, cause: Envelope) -> None:

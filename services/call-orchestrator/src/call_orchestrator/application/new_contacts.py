@@ -51,7 +51,7 @@ class NewContacts:
         times = calling_times(stored.campaign, callee, self._policy, now)
         if times.first_at is None:
             return _refused(request, f"phone_number: {times.detail}")
-        if listed := await self._claims.refusal(request.phone_number, request.campaign_id):
+        if listed := await self._claims.refusal(request.phone_number, request.campaign_id, cause.time):
             return _refused(request, listed.reason).model_copy(update={"code": listed.code})
         contact = waiting_contact(request, callee, self._digests, now)
         if not await self._contacts.add(contact, group_of(request.campaign_id, callee), cause):

@@ -12,8 +12,8 @@ that it made. A second grant for the same attempt may have followed a change of 
 of their grant: an older grant neither replaces nor releases the claim of a newer one.
 
 A state that this replica remembers is good enough to dial, because the claim is guarded. Any other result is decided
-again on the state at the leader. The request of a call is checked against the list only, and on any node: the grant
-checks it again.
+again on the state at the leader. The request of a call is checked against the list and an erasure only, and on any
+node: the grant checks both again.
 """
 
 from collections.abc import Awaitable, Callable
@@ -27,12 +27,14 @@ from call_orchestrator.application.stored import load_call
 from call_orchestrator.domain.calling_policy import CallingPolicy
 from call_orchestrator.domain.decisions import Ignored, Refused
 from call_orchestrator.domain.machine import ANSWER_MARGIN
-from call_orchestrator.domain.number_use import Listing, NumberUse
+from call_orchestrator.domain.number_use import Listing, NumberUse, described_erasure
 from call_orchestrator.ports import Log, Timers
 from chassis.event_log import Conflict
+from chassis.time_mapping import REAL_TIME, TimeMapping
 from contracts import Call, CallDecision, CallStatus, Envelope, NumberState
 from contracts.callees import callee_of
 from contracts.number_state import DoNotCallEntry, LiveAttempt
+from contracts.personal import PLACEHOLDERS
 from contracts.vocabulary import RefusalCode
 
 RECHECK = timedelta(seconds=30)
@@ -47,19 +49,34 @@ Decide = Callable[[NumberUse], Awaitable[Decision]]
 class NumberClaims:
     """Decides grants on the state of the number, and claims and releases it."""
 
-    def __init__(self, numbers: Numbers, log: Log, timers: Timers, policy: CallingPolicy | None) -> None:
+    def __init__(
+        self,
+        numbers: Numbers,
+        log: Log,
+        timers: Timers,
+        policy: CallingPolicy | None,
+        mapping: TimeMapping = REAL_TIME,
+    ) -> None:
+        """`mapping`: from the time of the server, in which requests are stored, to that of calls."""
         self._numbers = numbers
         self._log = log
         self._policy = policy
+        self._mapping = mapping
         self._waits = NumberWaits(numbers, log, timers)
 
     async def wait(self, call: Call, cause: Envelope) -> None:
         """Lets a call that was put off, because its number is in use, be woken when the number is free."""
         await self._waits.note(call, cause)
 
-    async def refusal(self, phone_number: str, campaign_id: str) -> Refused | None:
-        """Returns why a new call or contact of a campaign is refused, if its number is listed."""
+    async def refusal(self, phone_number: str, campaign_id: str, requested_at: datetime) -> Refused | None:
+        """Returns why a new call or contact of a campaign is refused: its number is listed, or its person was erased.
+
+        `requested_at`: when its request was stored. A later request than that of the erasure brings the person back.
+        """
         stored = await self._numbers.load_of_any_node(phone_number)
+        erased_at = stored.number.erased_at
+        if erased_at and self._mapping.simulated(requested_at) <= erased_at:
+            return Refused(f"phone_number: {described_erasure(erased_at)}; send the request again if it is intended")
         entry = stored.number.listing(campaign_id)
         if entry is None:
             return None
@@ -70,7 +87,7 @@ class NumberClaims:
 
         Raises Conflict if the call was changed after the grant.
         """
-        stored = await self._numbers.recent(call.phone_number)
+        stored = await self._numbers.recent(self._numbers.digest_of_call(call))
         for _ in range(MAX_CONFLICTS):
             use, number = await self._use(call, grant, stored.number, now)
             decision = await decide(use)
@@ -88,39 +105,39 @@ class NumberClaims:
                     return decision
             except Conflict:
                 pass
-            stored = await self._numbers.load(call.phone_number)
+            stored = await self._numbers.load_digest(self._numbers.digest_of_call(call))
         raise too_many_conflicts(call.call_id)
 
     async def release_grant(self, call: Call, grant: CallInput) -> None:
         """Releases the claim of a grant that leads to no attempt, if one of its deliveries has made it."""
-        load = self._numbers.load if grant.is_redelivered else self._numbers.recent
-        stored = await load(call.phone_number)
+        load = self._numbers.load_digest if grant.is_redelivered else self._numbers.recent
+        stored = await load(self._numbers.digest_of_call(call))
         try:
             await self._release_grant(stored, grant)
         except Conflict:
-            await self._release_grant(await self._numbers.load(call.phone_number), grant)
+            await self._release_grant(await self._numbers.load_digest(self._numbers.digest_of_call(call)), grant)
 
     async def release(self, call: Call, cause: Envelope) -> None:
         """Releases the number after the last attempt of the call. A repetition changes nothing. Raises Conflict."""
-        stored = await self._numbers.recent(call.phone_number)
+        stored = await self._numbers.recent(self._numbers.digest_of_call(call))
         for _ in range(MAX_CONFLICTS):
             live = stored.number.live
             if live and live.call_id == call.call_id and live.attempt <= call.attempt:
                 try:
                     await self._release(stored, _released(stored.number, call), cause)
                 except Conflict:
-                    stored = await self._numbers.load(call.phone_number)
+                    stored = await self._numbers.load_digest(self._numbers.digest_of_call(call))
                     continue
                 return
             if stored.is_fresh:
                 return
-            stored = await self._numbers.load(call.phone_number)
+            stored = await self._numbers.load_digest(self._numbers.digest_of_call(call))
         raise too_many_conflicts(call.call_id)
 
     async def pass_on(self, call: Call, cause: Envelope) -> None:
         """Wakes the next call to the number of a call that has ended without an attempt: it may have been its turn."""
         for _ in range(MAX_CONFLICTS):
-            stored = await self._numbers.load(call.phone_number)
+            stored = await self._numbers.load_digest(self._numbers.digest_of_call(call))
             if stored.number.live or not stored.number.waiting:
                 return
             try:
@@ -137,7 +154,8 @@ class NumberClaims:
         live, in_use_until = number.live, None
         if live and not _is_next_attempt(live, call):
             holder = call if live.call_id == call.call_id else await self._call(live)
-            in_use_until = None if holder is call else _in_use_until(live, holder, call, now)
+            is_other = holder is not None and self._is_other_number(holder, call)
+            in_use_until = None if holder is call or is_other else _in_use_until(live, holder, now)
             if in_use_until is None:
                 number = _released(number, holder)
             else:
@@ -147,8 +165,13 @@ class NumberClaims:
             dialed_at=self._counted(call, grant, number, now),
             in_use_until=in_use_until,
             listing=_listing(entry) if entry else None,
+            erased_at=_erased_at(number, call, now),
         )
         return use, number
+
+    def _is_other_number(self, holder: Call, call: Call) -> bool:
+        """Whether the holder was changed to another number. It never dials the former one."""
+        return self._numbers.digest_of_call(holder) != self._numbers.digest_of_call(call)
 
     async def _call(self, live: LiveAttempt) -> Call | None:
         stored = await load_call(self._log, live.call_id)
@@ -199,12 +222,16 @@ def _is_next_attempt(live: LiveAttempt, call: Call) -> bool:
     return live.call_id == call.call_id and live.attempt == call.attempt + 1
 
 
-def _in_use_until(live: LiveAttempt, holder: Call | None, call: Call, now: datetime) -> datetime | None:
-    """Returns until when the attempt of another call may use the number of `call`; None: its claim was leaked.
+def _erased_at(number: NumberState, call: Call, now: datetime) -> datetime | None:
+    """Returns since when the person is erased, if the call was created before. Its number can then not be read."""
+    if call.phone_number in PLACEHOLDERS:
+        return number.erased_at or now
+    return number.erased_at if number.erased_at and call.created_at <= number.erased_at else None
 
-    A call that was changed to another number never dials the former one: that decision would be based on an old state.
-    """
-    if holder is None or holder.phone_number != call.phone_number:
+
+def _in_use_until(live: LiveAttempt, holder: Call | None, now: datetime) -> datetime | None:
+    """Returns until when the attempt of another call may use the number; None: its claim was leaked."""
+    if holder is None:
         return None
     if holder.status.is_live and holder.attempt == live.attempt:
         is_answered = holder.status is CallStatus.IN_PROGRESS

@@ -45,7 +45,7 @@ class NumberWaits:
         raise too_many_conflicts(call.call_id)
 
     async def _note(self, call: Call, cause: Envelope) -> None:
-        stored = await self._numbers.load(call.phone_number)
+        stored = await self._numbers.load_digest(self._numbers.digest_of_call(call))
         if stored.number.live is None:
             await self._timers.wake(call, cause)
             return

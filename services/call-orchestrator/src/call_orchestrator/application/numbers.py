@@ -14,8 +14,9 @@ from datetime import timedelta
 
 from call_orchestrator.ports import NumberLog
 from chassis.event_log import Conflict, Guard, StoredEvent
-from contracts import Envelope, NumberChanged, NumberState
+from contracts import Call, Envelope, NumberChanged, NumberState
 from contracts.number_digests import NumberDigests
+from contracts.personal import PLACEHOLDERS
 
 MAX_RECENT_NUMBERS = 1_000
 MIN_RETENTION = timedelta(days=7)
@@ -53,12 +54,18 @@ class Numbers:
         """Returns the digest of a number."""
         return self._digests.of(phone_number)
 
-    async def recent(self, phone_number: str) -> StoredNumber:
-        """Returns the number as this replica knows it, perhaps stale, or else as `load`."""
+    def digest_of_call(self, call: Call) -> str:
+        """Returns the digest of the number of a call, which may be erased."""
+        if call.number_digest and call.phone_number in PLACEHOLDERS:
+            return call.number_digest
+        return self.digest_of(call.phone_number)
+
+    async def recent(self, digest: str) -> StoredNumber:
+        """Returns the number as this replica knows it, perhaps stale, or else as `load_digest`."""
         if (since := self._reconnections()) != self._since:
             self._since = since
             self._recent.clear()
-        return self._recent.get(self._digests.of(phone_number)) or await self.load(phone_number)
+        return self._recent.get(digest) or await self.load_digest(digest)
 
     async def load(self, phone_number: str) -> StoredNumber:
         """Returns the number as the leader has it."""

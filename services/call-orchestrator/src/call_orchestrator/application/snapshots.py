@@ -185,6 +185,7 @@ def with_number_use(call: Call, number: NumberUse) -> Call:
     known = {
         "dialed_at": number.dialed_at,
         "in_use_until": number.in_use_until,
+        "erased_at": number.erased_at,
         "listing": listing
         and StoredListing(listed_at=listing.listed_at, source=listing.source, campaign_id=listing.campaign_id),
     }
@@ -200,6 +201,7 @@ def number_use_of(permission: Permission) -> NumberUse:
         dialed_at=permission.dialed_at,
         in_use_until=permission.in_use_until,
         listing=listing,
+        erased_at=permission.erased_at,
     )
 
 

@@ -12,7 +12,7 @@ from call_orchestrator.domain.calling_policy import (
     Reason,
     WeeklyHours,
 )
-from call_orchestrator.domain.number_use import UNUSED, NumberUse
+from call_orchestrator.domain.number_use import UNUSED, NumberUse, described_erasure
 from contracts.callees import Callee
 from contracts.vocabulary import Purpose
 
@@ -45,8 +45,10 @@ class DialTimes:
     def at(self, instant: datetime) -> Permission:
         """Returns whether the call may be dialled at an instant, or else when.
 
-        A listed number is never called, for no purpose.
+        A listed number is never called, for no purpose, and an erased person not for an earlier request.
         """
+        if erased_at := self.number.erased_at:
+            return Forbidden(reason=self._reason("erased", described_erasure(erased_at)))
         if listing := self.number.listing:
             return Forbidden(reason=self._reason("do_not_call", listing.described))
         free_at, rule, detail = self._free_at(instant)

@@ -1,4 +1,4 @@
-"""What is known about the number of a call when a slot is granted: its list entry, its dials, another call to it."""
+"""What is known about the number of a call at a grant: its list entry, its dials, another call to it, an erasure."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,6 +33,13 @@ class NumberUse:
     dialed_at: tuple[datetime, ...] = ()
     in_use_until: datetime | None = None
     listing: Listing | None = None
+    erased_at: datetime | None = None
+    """When the erasure of the person was requested, if that was after the request for the call."""
+
+
+def described_erasure(erased_at: datetime) -> str:
+    """Returns why a person who was erased is not called, for a person to read."""
+    return f"the person was erased on request of {erased_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 UNUSED = NumberUse()

@@ -8,6 +8,7 @@ from call_orchestrator.application.call_inputs import AttemptEvent, call_input
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.campaigns import CampaignService
 from call_orchestrator.application.do_not_call import DoNotCall
+from call_orchestrator.application.erasure import Erasure
 from call_orchestrator.application.grants import Grants
 from call_orchestrator.application.new_contacts import NewContacts
 from call_orchestrator.entrypoints.handled import Handled
@@ -23,6 +24,7 @@ from contracts import (
     ConversationEnded,
     NumberCommand,
     OptOutKeyPressed,
+    PersonEraseRequested,
     TimerDue,
 )
 from contracts.consumers import (
@@ -31,6 +33,7 @@ from contracts.consumers import (
     ORCHESTRATOR_CONTACTS,
     ORCHESTRATOR_FACTS,
     ORCHESTRATOR_NUMBERS,
+    ORCHESTRATOR_PERSONS,
     ORCHESTRATOR_REQUESTS,
 )
 from contracts.vocabulary import RefusalCode
@@ -45,11 +48,12 @@ def subscribe_handlers(
     campaigns: CampaignService,
     contacts: NewContacts,
     do_not_call: DoNotCall,
+    erasure: Erasure,
     handled: Handled,
 ) -> None:
-    """Subscribes to the six consumers of this service.
+    """Subscribes to the seven consumers of this service.
 
-    `CallService`, `Grants`, `CampaignService`, `NewContacts` and `DoNotCall` explain why a second delivery is harmless.
+    Their classes, such as `CallService` and `Erasure`, explain why a second delivery is harmless.
     """
 
     async def on_call_requested(event: CallRequested, stored: StoredEvent[CallRequested]) -> None:
@@ -78,6 +82,9 @@ def subscribe_handlers(
         stored_at = stored.stored_at or stored.envelope.time
         await handled.end(stored, await do_not_call.handle(event, stored_at, stored.envelope))
 
+    async def on_person_erase_requested(_: PersonEraseRequested, stored: StoredEvent[PersonEraseRequested]) -> None:
+        await handled.end(stored, await erasure.handle(stored))
+
     async def on_call_event(event: AttemptEvent | TimerDue, stored: StoredEvent[AttemptEvent | TimerDue]) -> None:
         if isinstance(event, ConversationEnded | OptOutKeyPressed):
             await do_not_call.note_opt_out(
@@ -97,4 +104,5 @@ def subscribe_handlers(
     subscribe(broker, ORCHESTRATOR_CAMPAIGNS, on_campaign_command)
     subscribe(broker, ORCHESTRATOR_CONTACTS, on_contact_requested)
     subscribe(broker, ORCHESTRATOR_NUMBERS, on_number_command)
+    subscribe(broker, ORCHESTRATOR_PERSONS, on_person_erase_requested)
     subscribe(broker, ORCHESTRATOR_FACTS, on_call_event, on_admission_granted)

@@ -20,8 +20,8 @@ class Reason:
     """Why the policy decided so.
 
     `rule`: ``calling_hours``, ``holiday``, ``campaign_hours``, ``frequency``, ``no_permitted_time``, ``emergency``,
-    ``unknown_country``, ``unknown_zone``, ``do_not_call`` or ``number_in_use``. `detail`: for a person to read, without
-    the number.
+    ``unknown_country``, ``unknown_zone``, ``do_not_call``, ``erased`` or ``number_in_use``. `detail`: for a person to
+    read, without the number.
     """
 
     rule: str

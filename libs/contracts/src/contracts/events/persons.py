@@ -1,0 +1,53 @@
+"""The erasure of a person: the command, and the fact that certifies it.
+
+A person is a telephone number, named by its digest. Neither event contains personal data.
+"""
+
+from typing import ClassVar
+
+from pydantic import ConfigDict, Field
+
+from contracts.event import NumberEvent, Service
+from contracts.instants import Instant
+from contracts.values import NumberDigest
+from contracts.vocabulary import ErasureReason
+
+
+class PersonEraseRequested(NumberEvent):
+    """A command to erase a person: open calls are canceled, waiting contacts removed, and the key is destroyed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    event_name: ClassVar[str] = "person.erase_requested"
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.EDGE, Service.ORCHESTRATOR})
+
+    number_digest: NumberDigest
+    reason: ErasureReason = ErasureReason.REQUEST
+
+    @property
+    def digest(self) -> str:
+        """The digest of the number."""
+        return self.number_digest
+
+
+class PersonErased(NumberEvent):
+    """The person is erased: the certificate. What was sealed under the key can no longer be read.
+
+    The counts are those of the delivery that finished the command. What an interrupted one removed is not counted.
+    """
+
+    event_name: ClassVar[str] = "person.erased"
+    owners: ClassVar[frozenset[Service]] = frozenset({Service.ORCHESTRATOR})
+
+    number_digest: str
+    reason: ErasureReason = ErasureReason.REQUEST
+    requested_at: Instant = Field(description="when the server stored the command; earlier requests lead to no call")
+    erased_at: Instant = Field(description="when the key was destroyed")
+    had_key: bool = Field(default=False, description="false: nothing was sealed under a key of this person")
+    contacts_removed: int = Field(default=0, description="contacts that waited for their calls")
+    dead_letters_removed: int = Field(default=0, description="dead letters whose message named the person")
+
+    @property
+    def digest(self) -> str:
+        """The digest of the number."""
+        return self.number_digest

@@ -1,0 +1,142 @@
+"""What the streams contain about a person, beside the log: open calls, waiting contacts, dead letters.
+
+No stream is indexed by person. Each open call has a schedule or waits for a slot (law 3), so these two streams name all
+of them, however long the log is. The header of the newest event of each shows the person.
+"""
+
+from collections.abc import Sequence
+from contextlib import aclosing, suppress
+from typing import cast
+from uuid import UUID
+
+from nats.aio.client import Client
+from nats.js.errors import NotFoundError
+
+from chassis.dead_letters import StoredDeadLetter, read_dead_letters
+from chassis.deletion import erase_message
+from chassis.direct_get import StoredMessage, get_newest_of_each, get_page
+from chassis.event_log import EventLog, StoredEvent
+from chassis.leader_get import get_of_leader
+from chassis.leader_retry import retry_until_leader
+from chassis.stream_reader import last_sequence, read
+from contracts import FINAL_STATUSES, CallCancelRequested, CallDecision, ContactAdded, Envelope
+from contracts.events.admissions import QueueJoined
+from contracts.events.timers import SCHEDULES_OF_CALLS
+from contracts.filters import call_state_filter
+from contracts.number_digests import NumberDigests
+from contracts.numbers import numbers_in
+from contracts.personal import PERSON_HEADER
+from contracts.streams import CALLS, CONTACTS, DEAD_LETTERS, QUEUE, REQUESTS, SCHEDULES
+
+_CALLS_IN_A_READ = 50
+"""The server answers for at most 1,024 subjects, and a call has one for each event and status."""
+_ERASABLE = (REQUESTS.name, CONTACTS.name)
+"""The streams from which the message of a dead letter is removed. Those of the log are sealed and stay."""
+
+
+class NatsPersonalMessages:
+    """Implements `call_orchestrator.ports.PersonalMessages`."""
+
+    def __init__(
+        self, client: Client, calls: EventLog, requests: EventLog, contacts: EventLog, digests: NumberDigests
+    ) -> None:
+        self._client = client
+        self._calls = calls
+        self._contacts = contacts
+        self._requests = requests
+        self._digests = digests
+
+    async def open_calls(self, person: str) -> list[UUID]:
+        """Returns the calls of the person that have not ended."""
+        ids = await self._ids_in(SCHEDULES.name, SCHEDULES_OF_CALLS)
+        call_ids = sorted(ids | await self._ids_in(QUEUE.name, QueueJoined.subjects()))
+        found: list[UUID] = []
+        for start in range(0, len(call_ids), _CALLS_IN_A_READ):
+            newest = await self._newest_of(call_ids[start : start + _CALLS_IN_A_READ])
+            found += [UUID(call_id) for call_id, message in newest.items() if await self._is_open(message, person)]
+        return found
+
+    async def cancel(self, call_id: UUID, cause: Envelope) -> None:
+        """Sends the command to cancel the call, once for each cause."""
+        command = CallCancelRequested(call_id=call_id)
+        await self._requests.append(command, cause=cause, event_id=f"{cause.id}/{call_id}")
+
+    async def contacts(self, person: str) -> list[StoredEvent[ContactAdded]]:
+        """Returns the waiting contacts of the person: at most one of each campaign."""
+        found: list[StoredEvent[ContactAdded]] = []
+        sequence, has_more = 0, True
+        while has_more:
+            start = sequence + 1
+            filter = f"{ContactAdded.subjects().removesuffix('*')}{person}"
+            page = await retry_until_leader(
+                lambda: get_page(self._client, CONTACTS.name, filter, start_sequence=start)  # noqa: B023
+            )
+            for message in page.messages:
+                found.append(cast("StoredEvent[ContactAdded]", await self._contacts.decode(message)))
+                sequence = message.seq
+            has_more = page.has_more
+        return found
+
+    async def remove_contact(self, sequence: int) -> None:
+        """Removes a waiting contact."""
+        await erase_message(self._client, CONTACTS.name, sequence)
+
+    async def remove_dead_letters(self, person: str) -> int:
+        """Removes the dead letters whose message names the person, each after its message."""
+        count = 0
+        async for stored in read_dead_letters(self._client):
+            message = await self._message_of(stored)
+            if message is None or not self._names(message, person):
+                continue
+            if stored.dead_letter.is_reference and message.stream in _ERASABLE:
+                await erase_message(self._client, message.stream, message.seq)
+            await erase_message(self._client, DEAD_LETTERS.name, stored.sequence)
+            count += 1
+        return count
+
+    async def _newest_of(self, call_ids: Sequence[str]) -> dict[str, StoredMessage]:
+        """Returns the newest decision on each call that has one."""
+        filters = [call_state_filter(call_id) for call_id in call_ids]
+        messages = await retry_until_leader(lambda: get_newest_of_each(self._client, CALLS.name, filters))
+        return {message.subject.split(".")[2]: message for message in messages}
+
+    async def _ids_in(self, stream: str, filter: str) -> set[str]:
+        """Returns the ids of the calls in the subjects of a stream."""
+        end = await last_sequence(self._client, stream)
+        messages = read(self._client, stream, [filter], end_sequence=end)
+        async with aclosing(messages):
+            return {message.subject.split(".")[2] async for message in messages}
+
+    async def _is_open(self, message: StoredMessage, person: str) -> bool:
+        """Whether the newest event of a call leaves it open, and the call is that of the person."""
+        if message.subject.rpartition(".")[2] in FINAL_STATUSES:
+            return False
+        if PERSON_HEADER in message.headers:
+            return message.headers[PERSON_HEADER] == person
+        event = (await self._calls.decode(message)).event  # of a call that an older build created
+        return isinstance(event, CallDecision) and self._digests.of(event.call.phone_number) == person
+
+    async def _message_of(self, stored: StoredDeadLetter) -> StoredMessage | None:
+        """Returns the message of a dead letter, or the copy of it that an older build made; None: it is deleted."""
+        dead_letter = stored.dead_letter
+        if dead_letter.is_reference:
+            with suppress(NotFoundError):
+                return await retry_until_leader(
+                    lambda: get_of_leader(self._client, dead_letter.stream, dead_letter.sequence)
+                )
+            return None
+        body = (dead_letter.body or "").encode() or dead_letter.body_base64 or b""
+        return StoredMessage(
+            subject=dead_letter.subject,
+            seq=dead_letter.sequence,
+            data=body,
+            headers=dead_letter.headers or {},
+            stream=dead_letter.stream,
+        )
+
+    def _names(self, message: StoredMessage, person: str) -> bool:
+        """Whether a message is sealed under the key of the person, or contains the number."""
+        if PERSON_HEADER in message.headers:
+            return message.headers[PERSON_HEADER] == person
+        text = message.data.decode(errors="replace")
+        return any(self._digests.of(number) == person for number in numbers_in(text))

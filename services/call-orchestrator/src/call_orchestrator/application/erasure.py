@@ -1,0 +1,147 @@
+"""Erases persons: what is stored about a person becomes unreadable, and the log stays as it is.
+
+A person is a telephone number, named by its digest. The steps have this order:
+
+1. The state of the number gets `erased_at`. From then on, no earlier request, contact or call leads to a dial.
+2. Open calls are canceled: a live one is hung up. The command is delivered again until each of them has ended.
+3. Waiting contacts are refused and removed. Dead letters whose message names the person are removed, and with them the
+   message, unless it is in the log.
+4. The key of the person is destroyed. Events that follow are stored without their personal fields.
+5. The fact `person.erased` certifies it. Its append is the end.
+
+**A second delivery is harmless**, and finishes what an interrupted one has begun: each step finds only what is left. A
+command that has its fact is not carried out again. The instant is that at which the server stored the command.
+
+**A person may come back.** A request or contact that is stored later makes a new key. What was sealed under the former
+one stays unreadable.
+
+**A request that is decided at the same moment** may create its call on a state of the number from before step 1. Such
+a call is never dialled, because its grant finds `erased_at`. But it makes a key. So open calls are looked up once more
+after step 4, and if there is one, the steps begin again.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+
+import structlog
+
+from call_orchestrator.application.call_outcomes import MAX_CONFLICTS, too_many_conflicts
+from call_orchestrator.application.contacts import request_of
+from call_orchestrator.application.numbers import Numbers
+from call_orchestrator.application.stored import load_call
+from call_orchestrator.domain.number_use import described_erasure
+from call_orchestrator.ports import Keys, Log, PersonalMessages
+from chassis.event_log import Conflict, Guard, StoredEvent
+from chassis.retry_later import RetryLater
+from chassis.time_mapping import REAL_TIME, TimeMapping
+from contracts import (
+    CommandOutcome,
+    ContactAdded,
+    ContactRefused,
+    Envelope,
+    PersonErased,
+    PersonEraseRequested,
+    call_id_of,
+)
+
+_MIN_WAIT_SECONDS, _MAX_WAIT_SECONDS = 0.2, 5.0
+
+logger = structlog.get_logger()
+
+
+class CallsStillOpen(RetryLater):
+    """Calls of the person have not ended yet. The wait ends with them: each was canceled, and has a deadline."""
+
+    def __init__(self, deliveries: int) -> None:
+        super().__init__(min(_MIN_WAIT_SECONDS * 2 ** min(deliveries, 10), _MAX_WAIT_SECONDS), is_unlimited=True)
+
+
+class Erasure:
+    """Carries out commands to erase a person."""
+
+    def __init__(
+        self,
+        log: Log,
+        numbers: Numbers,
+        messages: PersonalMessages,
+        keys: Keys,
+        now: Callable[[], datetime],
+        mapping: TimeMapping = REAL_TIME,
+    ) -> None:
+        """`mapping`: from the time of the server to that of `now`."""
+        self._log = log
+        self._numbers = numbers
+        self._messages = messages
+        self._keys = keys
+        self._now = now
+        self._mapping = mapping
+
+    async def handle(self, command: StoredEvent[PersonEraseRequested]) -> CommandOutcome:
+        """Carries out a command. Raises CallsStillOpen, and Conflict."""
+        event, cause = command.event, command.envelope
+        person = event.number_digest
+        last = await self._log.last(PersonErased.subject_for(person))
+        if last and last.envelope.causation_id == cause.id:
+            return CommandOutcome(accepted=True)
+        requested_at = self._mapping.simulated(command.stored_at or cause.time)
+        await self._mark(person, requested_at, cause)
+        await self._cancel_calls(person, command)
+        contacts_removed = await self._remove_contacts(person, requested_at)
+        dead_letters_removed = await self._messages.remove_dead_letters(person)
+        had_key = await self._keys.destroy(person)
+        await self._cancel_calls(person, command)
+        erased = PersonErased(
+            number_digest=person,
+            reason=event.reason,
+            requested_at=requested_at,
+            erased_at=self._now(),
+            had_key=had_key,
+            contacts_removed=contacts_removed,
+            dead_letters_removed=dead_letters_removed,
+        )
+        await self._log.append(erased, cause=cause, event_id=f"{cause.id}/erased")
+        logger.info("person_erased", number_digest=person, reason=event.reason)
+        return CommandOutcome(accepted=True)
+
+    async def _mark(self, person: str, requested_at: datetime, cause: Envelope) -> None:
+        for _ in range(MAX_CONFLICTS):
+            stored = await self._numbers.load_digest(person)
+            number = stored.number.erased(requested_at)
+            if number == stored.number:
+                return
+            with suppress(Conflict):
+                await self._numbers.append(stored, number, cause)
+                return
+        raise too_many_conflicts(person)
+
+    async def _remove_contacts(self, person: str, requested_at: datetime) -> int:
+        """Refuses and removes the contacts that wait, and returns how many there were."""
+        contacts = await self._messages.contacts(person)
+        for stored in contacts:
+            await self._refuse(stored, requested_at)
+            await self._messages.remove_contact(stored.sequence)
+        return len(contacts)
+
+    async def _refuse(self, stored: StoredEvent[ContactAdded], requested_at: datetime) -> None:
+        """Records that the contact is not called, unless it has a call: its import was repeated."""
+        contact, call_id = stored.event, call_id_of(request_of(stored.event).request_id or "")
+        if await load_call(self._log, call_id):
+            return
+        refused = ContactRefused(
+            call_id=call_id,
+            campaign_id=contact.campaign_id,
+            contact_id=contact.contact_id,
+            reason=described_erasure(requested_at),
+            refused_at=self._now(),
+        )
+        with suppress(Conflict):  # it is recorded already
+            await self._log.append(refused, cause=stored.envelope, guard=Guard(refused.subject, 0))
+
+    async def _cancel_calls(self, person: str, command: StoredEvent[PersonEraseRequested]) -> None:
+        """Cancels the open calls. Raises CallsStillOpen if there is any."""
+        open_calls = await self._messages.open_calls(person)
+        for call_id in open_calls:
+            await self._messages.cancel(call_id, command.envelope)
+        if open_calls:
+            raise CallsStillOpen(command.deliveries)

@@ -1,0 +1,297 @@
+"""The erasure of a person on a real server: what ends, what is removed, and what a crash or a repetition changes."""
+
+import asyncio
+from base64 import b64decode
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+from nats.aio.client import Client
+from nats.js.errors import NotFoundError
+from tests.builders.policies import ANY_TIME_POLICY
+from tests.builders.secret_keys import TEST_KEYS
+from tests.integration.call_orchestrator.conftest import (
+    call_of,
+    end,
+    outcome_of,
+    running,
+    until,
+    until_dialing,
+    with_status,
+)
+
+from call_orchestrator.adapters.nats.personal_messages import NatsPersonalMessages
+from call_orchestrator.application.erasure import Erasure
+from call_orchestrator.application.numbers import MIN_RETENTION, Numbers
+from centralita.replay.record import from_streams
+from centralita.replay.scope import Scope
+from centralita.replay.verifying import Verification, verify
+from chassis.dead_letters import store_dead_letter
+from chassis.event_log import EventLog, StoredEvent
+from chassis.keyring import Keyring
+from contracts import (
+    CallRequested,
+    CallRetryRequested,
+    CallStatus,
+    ContactRefused,
+    ContactRequested,
+    DialRefused,
+    Envelope,
+    ErasureReason,
+    HangupReason,
+    PersonErased,
+    PersonEraseRequested,
+    SpeechHeard,
+    call_id_of,
+)
+from contracts.callees import callee_of
+from contracts.contacts import waiting_contact
+from contracts.dead_letters import DeadLetter
+from contracts.number_digests import NumberDigests
+from contracts.personal import ERASED
+from contracts.streams import CALLS, CONTACTS, DEAD_LETTERS, KEYS, NUMBERS, REQUESTS
+
+NUMBER, OTHER_NUMBER, WORDS = "+12125550123", "+12125550124", "My doctor is called Ferrán"
+DIGESTS = NumberDigests(b64decode(TEST_KEYS["NUMBER_DIGEST_KEY"]))
+PERSON, OTHER = DIGESTS.of(NUMBER), DIGESTS.of(OTHER_NUMBER)
+ERASE = PersonEraseRequested(number_digest=PERSON)
+
+
+def request(request_id: str, number: str = NUMBER, **fields: object) -> CallRequested:
+    given: dict[str, object] = {
+        "request_id": request_id,
+        "campaign_id": "spring",
+        "contact_id": "c-1",
+        "phone_number": number,
+        "script_template": "Hello {{name}}.",
+        "variables": {"name": "Ana Belén"},
+        "language": "en",
+        "max_retries": 0,
+        **fields,
+    }
+    return CallRequested.model_validate(given)
+
+
+async def stored_bytes(client: Client, stream: str) -> bytes:
+    """Returns the subjects, headers and bodies of all messages of a stream."""
+    js = client.jetstream()
+    state = (await js.stream_info(stream)).state
+    found = []
+    for sequence in range(state.first_seq, state.last_seq + 1):
+        try:
+            message = await js.get_msg(stream, sequence)
+        except NotFoundError:  # it was deleted
+            continue
+        found.append((message.subject or "").encode() + str(message.headers).encode() + (message.data or b""))
+    return b"\n".join(found)
+
+
+async def erased(calls: EventLog, person: str = PERSON) -> PersonErased | None:
+    stored = await calls.last(PersonErased.subject_for(person))
+    return stored.event if stored and isinstance(stored.event, PersonErased) else None
+
+
+async def verified(client: Client) -> Verification:
+    return await verify(await from_streams(client, Scope()), calling_policy=ANY_TIME_POLICY)
+
+
+async def ask(client: Client, *requests: CallRequested) -> list[UUID]:
+    for one in requests:
+        await client.jetstream().publish(one.subject, one.body())
+    return [call_id_of(one.request_id or "") for one in requests]
+
+
+async def test_waiting_calls_are_canceled_a_live_one_is_hung_up_and_then_the_key_is_destroyed(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    later = datetime.now(UTC) + timedelta(days=3)
+    async with running(nats_url, 2):
+        live, *_ = await ask(bus_client, request("live"))
+        await until_dialing(calls, [live], 1)
+        ids = await ask(
+            bus_client, request("later", scheduled_at=later), request("put-off"), request("x", OTHER_NUMBER)
+        )
+        await until_dialing(calls, [ids[2]], 1)
+        await until(lambda: call_of(calls, ids[1]))
+        await calls.append(SpeechHeard(call_id=live, attempt=1, turn=1, text=WORDS, language="en"), person=PERSON)
+        outcome = asyncio.create_task(outcome_of(bus_client, ERASE))
+
+        async def is_hanging_up() -> bool:
+            call = await call_of(calls, live)
+            return bool(call and call.hangup_reason is HangupReason.CANCELED)
+
+        await until(is_hanging_up)
+        assert await erased(calls) is None, "the erasure waits for the end of the call"
+        await end(calls, live)
+        assert (await outcome).accepted
+    states = [await call_of(calls, one) for one in (live, *ids)]
+    assert [state.status for state in states if state] == [
+        CallStatus.CANCELED,
+        CallStatus.CANCELED,
+        CallStatus.CANCELED,
+        CallStatus.DIALING,
+    ]
+    assert [state.phone_number for state in states if state] == [ERASED, ERASED, ERASED, OTHER_NUMBER]
+    certificate = await erased(calls)
+    assert certificate
+    assert (certificate.had_key, certificate.reason) == (True, ErasureReason.REQUEST)
+    everything = b"".join([await stored_bytes(bus_client, one.name) for one in (CALLS, KEYS, NUMBERS)])
+    assert NUMBER[1:].encode() not in everything
+    assert await stored_bytes(bus_client, KEYS.name) != b""
+    verification = await verified(bus_client)
+    assert (verification.drifts, verification.doubts) == ((), ())
+
+
+def erasure_of(client: Client, calls: EventLog, keyring: Keyring, countdown: list[int]) -> tuple[Erasure, Any]:
+    """Returns the operation, which crashes after so many steps, and the port by which it finds messages."""
+    requests, contacts, states = (
+        EventLog(client, stream.name, source="test", keyring=keyring) for stream in (REQUESTS, CONTACTS, NUMBERS)
+    )
+    messages = NatsPersonalMessages(client, calls, requests, contacts, DIGESTS)
+    log, numbers, found, keys = (UntilCrash(one, countdown) for one in (calls, states, messages, keyring))
+    return Erasure(log, Numbers(numbers, DIGESTS, MIN_RETENTION), found, keys, calls.now), messages
+
+
+def command_for(person: str, id: str) -> StoredEvent[PersonEraseRequested]:
+    now = datetime.now(UTC)
+    envelope = Envelope.of(id=id, source="test", time=now)
+    return StoredEvent(PersonEraseRequested(number_digest=person), envelope, 1, stored_at=now)
+
+
+async def add_contact(contacts: EventLog, contact_id: str, number: str) -> None:
+    given = ContactRequested(campaign_id="spring", contact_id=contact_id, phone_number=number)
+    await contacts.append(waiting_contact(given, callee_of(number, None), DIGESTS, datetime.now(UTC)))
+
+
+async def test_contacts_and_dead_letters_of_the_person_are_removed_and_those_of_others_stay(
+    bus_client: Client, calls: EventLog, keyring: Keyring
+) -> None:
+    js, contacts = bus_client.jetstream(), EventLog(bus_client, CONTACTS.name, source="test", keyring=keyring)
+    await add_contact(contacts, "c-0", NUMBER)
+    await add_contact(contacts, "c-1", OTHER_NUMBER)
+    for spoken in ("+1 (212) 555-0123", "+1 212 555 0124"):
+        ack = await js.publish("call.requested", b'{"phone_number": "%s"}' % spoken.encode())
+        letter = DeadLetter.of(
+            stream=REQUESTS.name,
+            sequence=ack.seq,
+            consumer="test",
+            subject="call.requested",
+            reasons=["phone_number: not in E.164"],
+            deliveries=1,
+        )
+        await store_dead_letter(bus_client, letter)
+    erasure, _ = erasure_of(bus_client, calls, keyring, [0])
+    assert (await erasure.handle(command_for(PERSON, "erase"))).accepted
+    certificate = await erased(calls)
+    assert certificate
+    assert (certificate.contacts_removed, certificate.dead_letters_removed, certificate.had_key) == (1, 1, False)
+    left = await stored_bytes(bus_client, CONTACTS.name)
+    assert (PERSON.encode() in left, OTHER.encode() in left) == (False, True)
+    refused = [stored.event for stored in await calls.read([ContactRefused.subjects()])]
+    assert [one.contact_id for one in refused if isinstance(one, ContactRefused)] == ["c-0"]
+    requests = await stored_bytes(bus_client, REQUESTS.name)
+    assert (b"555-0123" in requests, b"555 0124" in requests) == (False, True)
+    assert (await js.stream_info(DEAD_LETTERS.name)).state.messages == 1
+
+
+class Crash(Exception):
+    """The process ends."""
+
+
+@dataclass
+class UntilCrash:
+    """Passes calls on, and raises Crash after the call with this number, if it appends, removes or destroys."""
+
+    target: Any
+    countdown: list[int]
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.target, name)
+        if name not in ("append", "cancel", "remove_contact", "remove_dead_letters", "destroy"):
+            return found
+
+        async def act(*args: Any, **keywords: Any) -> Any:
+            result = await found(*args, **keywords)
+            self.countdown[0] -= 1
+            if self.countdown[0] == 0:
+                raise Crash
+            return result
+
+        return act
+
+
+async def test_an_erasure_is_finished_after_a_crash_at_each_step(
+    bus_client: Client, calls: EventLog, keyring: Keyring
+) -> None:
+    contacts = EventLog(bus_client, CONTACTS.name, source="test", keyring=keyring)
+    for steps in count(1):
+        number = f"+1212555{100 + steps:04}"
+        person, call_id = DIGESTS.of(number), UUID(int=steps)
+        await add_contact(contacts, f"c-{steps}", number)
+        await keyring.seal(request("key", number), person)
+        heard = SpeechHeard(call_id=call_id, attempt=1, turn=1, text=WORDS, language="en")
+        await calls.append(heard, person=person)
+        command, has_crashed = command_for(person, f"erase-{steps}"), False
+        try:
+            await erasure_of(bus_client, calls, keyring, [steps])[0].handle(command)
+        except Crash:
+            has_crashed = True
+        erasure, messages = erasure_of(bus_client, calls, keyring, [0])
+        for _ in range(2):
+            assert (await erasure.handle(command)).accepted
+        assert len(await calls.read([PersonErased.subject_for(person)])) == 1
+        assert await messages.contacts(person) == []
+        assert len(await calls.read([ContactRefused.subject_for(call_id_of(f"spring:c-{steps}"))])) == 1
+        (spoken,) = await calls.read([SpeechHeard.subject_for(call_id)])
+        assert isinstance(spoken.event, SpeechHeard)
+        assert spoken.event.text == ERASED
+        if not has_crashed:
+            break
+    assert steps == 7, "six steps change something: number, refusal, contact, dead letters, key and fact"
+
+
+async def test_an_earlier_request_is_refused_and_a_later_one_brings_the_person_back(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    async with running(nats_url, 1):
+        (first,) = await ask(bus_client, request("first", scheduled_at=datetime.now(UTC) + timedelta(days=3)))
+        await until(lambda: call_of(calls, first))
+        assert (await outcome_of(bus_client, ERASE)).accepted
+        delayed = request("delayed")
+        refused = await outcome_of(bus_client, delayed, {"ce-time": "2026-03-02T15:00:00Z"})
+        assert not refused.accepted
+        assert refused.reasons[0].startswith("phone_number: the person was erased on request of ")
+        (second,) = await ask(bus_client, request("second"))
+        await until_dialing(calls, [second], 1)
+        states = [await call_of(calls, one) for one in (first, second)]
+        assert [state.phone_number for state in states if state] == [ERASED, NUMBER]
+        await end(calls, second)
+    verification = await verified(bus_client)
+    assert (verification.drifts, verification.doubts) == ((), ())
+
+
+async def test_a_call_whose_number_is_erased_is_never_dialled_again(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    async with running(nats_url, 1):
+        (call_id,) = await ask(bus_client, request("once"))
+        await until_dialing(calls, [call_id], 1)
+        await calls.append(DialRefused(call_id=call_id, attempt=1, is_permanent=True, reason="no such line"))
+        await until(lambda: with_status(calls, [call_id], CallStatus.FAILED))
+        assert (await outcome_of(bus_client, ERASE)).accepted
+        await ask(bus_client, request("again"))  # another call of the person, with a new key
+        assert (await outcome_of(bus_client, CallRetryRequested(call_id=call_id))).accepted
+
+        async def is_refused() -> bool:
+            call = await call_of(calls, call_id)
+            return bool(call and call.status is CallStatus.FAILED and call.permission)
+
+        await until(is_refused)
+    call = await call_of(calls, call_id)
+    assert call
+    assert call.permission
+    assert (call.permission.rule, call.attempt) == ("erased", 1)
+    verification = await verified(bus_client)
+    assert (verification.drifts, verification.doubts) == ((), ())
