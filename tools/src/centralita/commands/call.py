@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from centralita.commands import exit_codes, options
 from centralita.commands.connections import connected
 from centralita.commands.exit_codes import CommandFailed, ExitCode
+from centralita.commands.master_keys import keyring_of
 from centralita.commands.output import print_json, screen
 from centralita.commands.tail import print_events
 from centralita.operations.following import Follower
@@ -93,7 +94,8 @@ async def _request(nats: str, request: CallRequested, *, follow: bool, numbers: 
             ) from None
         _print_outcome(outcome, json=json)
         if follow:
-            await print_events(Follower(client, call_id=outcome.call_id, past=True), numbers=numbers, json=json)
+            follower = Follower(client, call_id=outcome.call_id, past=True, keyring=keyring_of(client, nats))
+            await print_events(follower, numbers=numbers, json=json)
 
 
 async def request_call(client: Client, request: CallRequested) -> CommandOutcome:

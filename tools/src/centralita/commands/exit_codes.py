@@ -14,6 +14,8 @@ from nats.errors import Error as NatsError
 from pymongo.errors import PyMongoError
 from rich.console import Console
 
+from sealing import WrongMasterKey
+
 
 class ExitCode(IntEnum):
     """The exit codes of all commands."""
@@ -64,6 +66,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(_cancelled_by_ctrl_c(work))
     except CommandFailed as error:
         fail(str(error), code=error.code)
+    except WrongMasterKey as error:
+        fail(f"MASTER_KEY: {error}", code=ExitCode.WRONG_USE)
     except (NatsError, PyMongoError, TimeoutError, ConnectionError) as error:
         fail(f"A server did not answer as expected: {error or type(error).__name__}", code=ExitCode.UNREACHABLE)
     except (asyncio.CancelledError, KeyboardInterrupt):

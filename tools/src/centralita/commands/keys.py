@@ -12,7 +12,6 @@ from centralita.commands.master_keys import EnvFile, read_master_key
 from centralita.commands.output import print_json, progress_bar
 from centralita.operations.master_key_rotation import Rotation, rotate
 from contracts.permissions import ADMIN
-from sealing import WrongMasterKey
 
 app = typer.Typer(
     help="The keys under which personal data is sealed: rotate.", no_args_is_help=True, epilog=exit_codes.EPILOG
@@ -48,10 +47,7 @@ def run_rotate(env_file: EnvFile = None, nats: options.NatsUrl = options.NATS_UR
                 except NotFoundError:
                     exit_codes.fail("There are no keys yet: no service has started with this NATS.")
 
-    try:
-        rotation = exit_codes.run(work())
-    except WrongMasterKey as error:
-        exit_codes.fail(f"{error}; MASTER_KEY and FORMER_MASTER_KEY are other keys. Nothing was changed.")
+    rotation = exit_codes.run(work())
     print_json(dataclasses.asdict(rotation)) if json else typer.echo(
         f"{rotation.rotated:,} keys were wrapped again under MASTER_KEY."
     )

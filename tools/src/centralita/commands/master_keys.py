@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from nats.aio.client import Client
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from centralita.commands.exit_codes import CommandFailed, ExitCode
 from centralita.operations.doctor.settings import run_settings_file
+from chassis.keyring import Keyring
 from chassis.settings import SecretKey, master_key_of
 from sealing import MasterKey
 
@@ -22,6 +24,12 @@ class _Settings(BaseSettings):
 
     master_key: SecretKey | None = None
     former_master_key: SecretKey | None = None
+
+
+def keyring_of(client: Client, nats_url: str) -> Keyring | None:
+    """Returns a keyring that reads keys, or None if MASTER_KEY is not set. Raises CommandFailed."""
+    master_key = read_master_key(nats_url, None)
+    return Keyring(client, master_key) if master_key else None
 
 
 def read_master_key(nats_url: str, env_file: Path | None) -> MasterKey | None:

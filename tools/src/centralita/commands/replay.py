@@ -16,6 +16,7 @@ from rich.text import Text
 from centralita.commands import exit_codes, options
 from centralita.commands.connections import connected, mongo_errors, mongo_url_of_embedded_run
 from centralita.commands.exit_codes import ExitCode
+from centralita.commands.master_keys import keyring_of
 from centralita.commands.output import print_json, print_view, progress_bar
 from centralita.commands.packages import require
 from centralita.embedded.credentials import is_embedded_run
@@ -25,6 +26,7 @@ from centralita.replay.archive_manifest import DamagedArchive
 from centralita.replay.archived_log import Archive, WrongArchive, archive_id_of, require_no_archive
 from centralita.replay.importing import ImportInterrupted, ImportRefused, import_file
 from centralita.replay.manifest import DamagedExport
+from centralita.replay.messages import with_keys
 from centralita.replay.one_call import record_of_call
 from centralita.replay.record import Record, export, from_file, from_streams
 from centralita.replay.scope import Scope, parse_call_id
@@ -248,7 +250,10 @@ def run_show(
     numbers: options.Numbers = False,
     json: options.Json = False,
 ) -> None:
-    """Shows one call as a timeline, with its state, deadline and conversation at that time."""
+    """Shows one call as a timeline, with its state, deadline and conversation at that time.
+
+    Texts are shown if MASTER_KEY is set, else [sealed]. Without NATS (--file), they are [sealed].
+    """
 
     async def work() -> None:
         shown = timeline(await _record_of_call(file, nats, archive, parse_call_id(call)), at)
@@ -260,12 +265,17 @@ def run_show(
 
 
 async def _record_of_call(file: Path | None, nats: str, archive: Path | None, call_id: UUID) -> Record:
-    if file or archive:
+    if file:
         return await _record(file, nats, archive, Scope(call_id=call_id))
     async with connected(nats) as client:
-        if await archive_id_of(client):
-            typer.echo("Calls of this log are archived: give --archive, or set ARCHIVE_DIR, to include them.", err=True)
-        return await record_of_call(client, call_id)
+        if archive:
+            record = await from_streams(client, Scope(call_id=call_id), await _opened(client, archive))
+        else:
+            if await archive_id_of(client):
+                hint = "Calls of this log are archived: give --archive, or set ARCHIVE_DIR, to include them."
+                typer.echo(hint, err=True)
+            record = await record_of_call(client, call_id)
+        return dataclasses.replace(record, messages=await with_keys(record.messages, keyring_of(client, nats)))
 
 
 async def _record(file: Path | None, nats: str, archive: Path | None, scope: Scope) -> Record:

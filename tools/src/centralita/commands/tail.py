@@ -8,6 +8,7 @@ from rich.text import Text
 
 from centralita.commands import exit_codes, options
 from centralita.commands.connections import connected
+from centralita.commands.master_keys import keyring_of
 from centralita.commands.output import print_json, print_view
 from centralita.operations.following import Follower
 from centralita.replay.event_description import description
@@ -29,12 +30,13 @@ def run_tail(
 ) -> None:
     """Prints events as they happen: of one call until it has ended, otherwise until Ctrl-C.
 
-    With --json, each line is one event.
+    With --json, each line is one event. Texts are shown if MASTER_KEY is set, else [sealed].
     """
 
     async def work() -> None:
         async with connected(nats, reconnects=True) as client:
-            await print_events(Follower(client, campaign, call, past), numbers=numbers, json=json)
+            follower = Follower(client, campaign, call, past, keyring_of(client, nats))
+            await print_events(follower, numbers=numbers, json=json)
 
     exit_codes.run(work())
 

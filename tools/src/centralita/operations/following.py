@@ -7,9 +7,10 @@ from uuid import UUID
 
 from nats.aio.client import Client
 
-from centralita.replay.messages import EVENT_FILTERS, Message, event_filters_of
+from centralita.replay.messages import EVENT_FILTERS, Message, event_filters_of, with_keys
 from centralita.replay.scope import call_of, campaign_of
 from chassis.event_log import EventLog, UnreadableEvent
+from chassis.keyring import Keyring
 from chassis.stream_reader import follow, last_sequence
 from contracts import CallDecision, Event
 from contracts.filters import call_state_filter
@@ -18,12 +19,16 @@ from contracts.streams import CALLS
 
 @dataclass
 class Follower:
-    """Follows one call, one campaign, or every event. `past`: from the beginning of the log instead of from now on."""
+    """Follows one call, one campaign, or every event. `past`: from the beginning of the log instead of from now on.
+
+    `keyring` opens personal fields; without one, they are hidden.
+    """
 
     client: Client
     campaign_id: str | None = None
     call_id: UUID | None = None
     past: bool = False
+    keyring: Keyring | None = None
     _campaigns: dict[str, str | None] = field(default_factory=dict)
 
     async def events(self) -> AsyncGenerator[tuple[Message, Event], None]:
@@ -32,7 +37,7 @@ class Follower:
         start = 1 if self.past else await last_sequence(self.client, CALLS.name) + 1
         async with aclosing(follow(self.client, CALLS, filters, start_sequence=start)) as batches:
             async for batch in batches:
-                for message in map(Message.of, batch):
+                for message in await with_keys(map(Message.of, batch), self.keyring):
                     event = message.event()
                     if event is None or not await self._is_included(message):
                         continue

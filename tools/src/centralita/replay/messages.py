@@ -2,15 +2,17 @@
 
 import base64
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Self
 from uuid import UUID
 
 from chassis.direct_get import StoredMessage
 from chassis.event_log import StoredEvent
+from chassis.keyring import Keyring
 from contracts import Envelope, Event, InvalidMessage, decode
-from contracts.personal import json_and_sealed, with_sealed, without_keys
+from contracts.personal import PERSON_HEADER, Opener, json_and_sealed, with_sealed, without_keys
 from contracts.sources import implied_source
 from contracts.streams import CALLS, REQUESTS
 
@@ -30,6 +32,8 @@ class Message:
     subject: str
     headers: dict[str, str]
     body: bytes
+    opener: Opener | None = field(default=None, compare=False, repr=False)
+    """Opens the personal fields; none: they are hidden."""
 
     @classmethod
     def of(cls, stored: StoredMessage) -> Self:
@@ -42,10 +46,10 @@ class Message:
         return self.headers.get("ce-id") or self.headers.get("Nats-Msg-Id") or f"{self.stream}/{self.sequence}"
 
     def stored_event(self) -> StoredEvent:
-        """Returns the event with its envelope, as a service without keys receives it. Raises InvalidMessage."""
+        """Returns the event with its envelope. Raises InvalidMessage."""
         source = implied_source(self.stream, self.subject)
         envelope = Envelope.read(self.headers, id=self.identity, time=self.time, source=source)
-        event = decode(self.subject, self.body, without_keys(self.headers))
+        event = decode(self.subject, self.body, self.opener or without_keys(self.headers))
         return StoredEvent(event, envelope, self.sequence)
 
     def event(self) -> Event | None:
@@ -54,6 +58,21 @@ class Message:
             return self.stored_event().event
         except InvalidMessage:
             return None
+
+
+async def with_keys(messages: Iterable[Message], keyring: Keyring | None) -> list[Message]:
+    """Returns the messages, whose personal fields are opened by the keyring. Without one, they are hidden."""
+    if keyring is None:
+        return list(messages)
+    return [await _with_key(message, keyring) for message in messages]
+
+
+async def _with_key(message: Message, keyring: Keyring) -> Message:
+    if not (person := message.headers.get(PERSON_HEADER)):
+        return message
+    await keyring.load([person])
+    event_name = ".".join(message.subject.split(".", 2)[:2])
+    return replace(message, opener=keyring.opener(person, event_name))
 
 
 def event_filters_of(call_id: UUID) -> tuple[str, ...]:
