@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import nats
 import pytest
 from nats.aio.client import Client
+from prometheus_client import REGISTRY
 from tests.builders.policies import ANY_TIME_POLICY
 from tests.integration.call_orchestrator.conftest import outcome_of, running, until
 
@@ -52,6 +53,11 @@ CREATE = CampaignCreateRequested(
     terms=RequestedTerms(script_template="Hello {{name}}.", variables={"name": "neighbour"}, language="en"),
 )
 START = CampaignStartRequested(campaign_id="spring")
+
+
+def left(outcome: str) -> float:
+    """Returns how many contacts the replicas of this process counted with an outcome."""
+    return REGISTRY.get_sample_value("centralita_contacts_total", {"outcome": outcome}) or 0
 
 
 def number(index: int) -> str:
@@ -168,6 +174,7 @@ async def test_a_contact_that_may_not_be_called_is_a_fact_of_the_log_once(
     nats_url: str, bus_client: Client, calls: EventLog, contacts: Contacts
 ) -> None:
     terms = RequestedTerms(script_template="Hello {{name}}.", language="en", purpose=None)
+    taken, already_refused = left("taken"), left("refused")
     async with running(nats_url, 2, **LIMITS):
         await accept(bus_client, CampaignCreateRequested(campaign_id="spring", terms=terms))
         await contacts.add(1, 2, variables={"name": "Ada"})
@@ -182,11 +189,14 @@ async def test_a_contact_that_may_not_be_called_is_a_fact_of_the_log_once(
         ("c-3", "script_template asks for name: give it in variables"),
     ]
     assert sorted(call.contact_id for call in await created(calls)) == ["c-1", "c-2"]
+    assert left("refused") == already_refused + 2
+    assert left("taken") >= taken + 2, "one that is delivered again counts again"
 
 
 async def test_when_the_campaign_is_finished_the_remaining_contacts_are_counted_and_removed(
     nats_url: str, bus_client: Client, calls: EventLog, contacts: Contacts
 ) -> None:
+    already_expired = left("expired")
     async with running(nats_url, 3, **LIMITS):
         await accept(bus_client, CREATE)
         await contacts.add(*range(7))
@@ -198,6 +208,7 @@ async def test_when_the_campaign_is_finished_the_remaining_contacts_are_counted_
         await until(is_removed)
     expired = [stored.event for stored in await calls.read([CampaignContactsExpired.subjects()])]
     assert [one.count for one in expired if isinstance(one, CampaignContactsExpired)] == [7]
+    assert left("expired") == already_expired + 7
     assert await created(calls) == []
     assert (await bus_client.jetstream().stream_info(CONTACTS.name)).state.consumer_count == 0
 

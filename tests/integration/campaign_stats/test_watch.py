@@ -39,6 +39,16 @@ async def test_the_gauge_of_dead_letters_counts_those_in_the_stream(replica: Rep
         await _shows(1, "centralita_dead_letter_messages")
 
 
+async def test_the_gauge_of_waiting_contacts_counts_no_groups(replica: Replica, bus_client: Client) -> None:
+    js = bus_client.jetstream()
+    contact = EXAMPLES["contact.added"]
+    for number in range(3):
+        await js.publish(contact.model_copy(update={"number_digest": f"{number:032x}"}).subject, contact.body())
+    await js.publish(EXAMPLES["contact.group_added"].subject, EXAMPLES["contact.group_added"].body())
+    async with replica():
+        await _shows(3, "centralita_waiting_contacts")
+
+
 async def test_a_campaign_has_a_gauge_of_its_calls_by_status(
     replica: Replica, journal: Journal, followed: Callable[[int], Awaitable[None]]
 ) -> None:

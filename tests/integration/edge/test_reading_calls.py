@@ -228,6 +228,8 @@ async def test_metrics_are_the_counters_of_campaign_stats(api: httpx.AsyncClient
             no_answer=1,
             busy=1,
             average_duration_seconds=41.5,
+            messages_whole=6,
+            messages_withdrawn=2,
             contacts_refused=4,
             contacts_expired=5,
         )
@@ -243,6 +245,10 @@ async def test_metrics_are_the_counters_of_campaign_stats(api: httpx.AsyncClient
         "no_answer_calls": 1,
         "busy_calls": 1,
         "avg_duration": 41.5,
+        "messages_whole": 6,
+        "messages_cut": 0,
+        "messages_none": 0,
+        "messages_withdrawn": 2,
         "contacts_refused": 4,
         "contacts_expired": 5,
     }

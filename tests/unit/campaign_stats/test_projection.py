@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.builders.calls import NOW
 from tests.builders.events import campaign_paused
 
+from campaign_stats.documents import written
 from campaign_stats.projection import (
     ALL,
     COMPLETED_WITHOUT_DURATION,
@@ -31,6 +32,7 @@ from contracts import (
     Disposition,
     Event,
     ReplyGenerated,
+    VoicemailDelivery,
 )
 from contracts.events.campaigns import CampaignFinished, CampaignPaused, CampaignStarted
 from contracts.examples import CALL, CALL_ID, EXAMPLES
@@ -352,3 +354,49 @@ def test_contacts_without_a_call_are_counted_also_in_a_campaign_without_calls() 
     assert "contacts_refused" not in project({}, numbered(created())).increments["reminders"]
     shown = statistics("reminders", increments["reminders"])
     assert (shown.contacts_refused, shown.contacts_expired) == (2, 188)
+
+
+def with_message(event_name: str, delivery: VoicemailDelivery | None, attempt: int = 1) -> Event:
+    event = EXAMPLES[event_name]
+    assert isinstance(event, CallDecision)
+    return event.model_copy(
+        update={"call": event.call.model_copy(update={"voicemail_delivery": delivery, "attempt": attempt})}
+    )
+
+
+REQUESTED = with_message("call.message_requested", VoicemailDelivery.NONE)
+CUT = with_message("call.message_started", VoicemailDelivery.CUT)
+WHOLE = with_message("call.hangup_requested", VoicemailDelivery.WHOLE)
+PERSON = with_message("call.message_withdrawn", None)
+AGAIN = with_message("call.status_changed", None, attempt=2)
+
+
+@pytest.mark.parametrize(
+    ("events", "result"),
+    [
+        ([REQUESTED], "none"),
+        ([REQUESTED, CUT], "cut"),
+        ([REQUESTED, CUT, WHOLE], "whole"),
+        ([REQUESTED, PERSON], "withdrawn"),
+        ([REQUESTED, CUT, WHOLE, AGAIN], "whole"),
+        ([REQUESTED, CUT, AGAIN, REQUESTED, CUT, WHOLE], "whole"),
+        ([created()], None),
+    ],
+)
+def test_the_result_of_the_last_message_to_a_machine_is_counted_with_any_batches(
+    events: list[Event], result: str | None
+) -> None:
+    log = numbered(created(), *events)
+    whole = project({}, log)
+    for cut in range(len(log) + 1):
+        documents, sums = dict[str, CallDocument](), Counter[str]()
+        for batch in (log[:cut], log[cut:]):
+            projected = project(documents, batch)
+            documents.update(projected.documents)
+            sums.update(projected.increments.get("reminders", {}))
+        assert documents == whole.documents
+        assert dict(sums) == dict(whole.increments["reminders"]), "the same counters are present"
+    shown = statistics("reminders", whole.increments["reminders"]).model_dump()
+    counts = {name: shown[f"messages_{name}"] for name in ("whole", "cut", "none", "withdrawn")}
+    assert counts == {name: int(name == result) for name in counts}
+    assert ("message_result" in written(whole.documents[str(CALL_ID)])) is (result is not None)

@@ -97,6 +97,10 @@ class CampaignStatistics(BaseModel):
     duration_seconds: int = Field(default=0, description="talk time of all calls")
     average_duration_seconds: float = Field(default=0.0, description="average talk time of completed calls")
     turns: int = Field(default=0, description="utterances of callees that were answered")
+    messages_whole: int = Field(default=0, description="calls whose message a machine recorded to its end")
+    messages_cut: int = Field(default=0, description="calls whose message to a machine began and did not end")
+    messages_none: int = Field(default=0, description="calls whose message to a machine did not begin")
+    messages_withdrawn: int = Field(default=0, description="calls whose message was withdrawn: a person had answered")
     contacts_refused: int = Field(default=0, description="contacts whose call was not created")
     contacts_expired: int = Field(default=0, description="contacts that still waited when the campaign was over")
 

@@ -21,6 +21,11 @@ LIVE_LIMIT = Gauge("centralita_live_calls_limit", "Calls that may be live at onc
 WAITING = Gauge("centralita_waiting_calls", "Due calls that wait for a slot")
 BACKLOG_LIMIT = Gauge("centralita_backlog_limit", "Calls that may wait for a slot; further requests are refused")
 REFUSED_REQUESTS = Counter("centralita_refused_requests", "Requests that were refused, by reason", ["reason"])
+CONTACTS = Counter(
+    "centralita_contacts",
+    "Contacts that left their stream: taken as calls, refused, or expired with their campaign",
+    ["outcome"],
+)
 WAITING_PAUSED = Gauge(
     "centralita_waiting_calls_paused",
     "Of the waiting calls, those of closed campaigns: paused, not started, outside their period, finished",
@@ -42,6 +47,8 @@ LOST_GRANTS = Counter("centralita_lost_grants", "Grants that lost against a gran
 RELEASED_SLOTS = Counter("centralita_released_slots", "Slots granted to calls that no longer waited")
 
 REFUSED_REQUESTS.labels(reason=RefusalCode.BACKLOG_FULL)
+for _outcome in ("taken", "refused", "expired"):
+    CONTACTS.labels(outcome=_outcome)
 for _status in CallStatus:
     CALLS.labels(status=_status.value, mode=MODE)
 

@@ -23,8 +23,8 @@ Document = dict[str, Any]
 
 
 def written(call: CallDocument) -> Document:
-    """Returns the document of a call."""
-    fields = call.model_dump(exclude={"call_id"})
+    """Returns the document of a call. The result of a message is left out of every call that had none."""
+    fields = call.model_dump(exclude={"call_id"} | (set() if call.message_result else {"message_result"}))
     return {
         **fields,
         "_id": call.call_id,

@@ -18,7 +18,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.cursor import AsyncCursor
 
 from campaign_stats.documents import Document
-from campaign_stats.projection import ALL, COMPLETED_WITHOUT_DURATION, COUNTERS, OF_CONTACTS, statistics
+from campaign_stats.projection import ALL, COMPLETED_WITHOUT_DURATION, COUNTERS, OF_CONTACTS, OF_MESSAGES, statistics
 from contracts import CallList, CallListQuery, CampaignList, CampaignListQuery, CampaignStatus
 from contracts.queries import ListedCall, ListedCampaign
 
@@ -37,7 +37,7 @@ EQUAL = (
 _ORDER = ("created_at", "_id")
 _WITH_DISPOSITION: Document = {"disposition": {"$gt": ""}}
 """Most calls of a running campaign have none: they are not in an index of dispositions."""
-SUMS = dict.fromkeys((*COUNTERS, *OF_CONTACTS, COMPLETED_WITHOUT_DURATION), 1)
+SUMS = dict.fromkeys((*COUNTERS, *OF_CONTACTS, *OF_MESSAGES, COMPLETED_WITHOUT_DURATION), 1)
 """The counters of a campaign document."""
 _CALL_FIELDS = dict.fromkeys(ListedCall.model_fields, 1) | {"never_rang": 1, "since": 1}
 

@@ -27,6 +27,7 @@ STREAM_BYTES = Gauge("centralita_stream_bytes", "Size of a stream or bucket", ["
 STREAM_MAX_BYTES = Gauge(
     "centralita_stream_max_bytes", "Size at which a stream or bucket refuses new messages, if it has one", ["stream"]
 )
+WAITING_CONTACTS = Gauge("centralita_waiting_contacts", "Contacts of campaigns that wait for their calls")
 CAMPAIGN_CALLS = Gauge(
     "centralita_campaign_calls", "Calls by status, of the campaigns with most open calls", ["campaign", "status"]
 )

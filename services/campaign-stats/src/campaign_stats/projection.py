@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from contracts import (
     CallDecision,
     CallEvent,
+    CallMessageWithdrawn,
     CallStatus,
     Campaign,
     CampaignContactsExpired,
@@ -26,6 +27,7 @@ from contracts import (
     Disposition,
     Event,
     ReplyGenerated,
+    VoicemailDelivery,
     reasons_of,
 )
 
@@ -42,7 +44,12 @@ documents of earlier versions stay equal to rebuilt ones."""
 OF_CONTACTS = ("contacts_refused", "contacts_expired")
 """What contacts without a call add. A campaign document has these counters only if they are not zero."""
 
-_OTHER_FIELDS = {"campaign_id", "average_duration_seconds", *OF_CONTACTS}
+WITHDRAWN = "withdrawn"
+"""The result of a message that was withdrawn, because a person had answered."""
+OF_MESSAGES = tuple(f"messages_{result}" for result in (*VoicemailDelivery, WITHDRAWN))
+"""What messages to machines add. A campaign document has these counters only if a call of it had such a message."""
+
+_OTHER_FIELDS = {"campaign_id", "average_duration_seconds", *OF_CONTACTS, *OF_MESSAGES}
 COUNTERS = (*(set(CampaignStatistics.model_fields) - _OTHER_FIELDS), COMPLETED_SECONDS)
 """The counters of every campaign document with a call; a counter that is zero is present, too."""
 
@@ -68,6 +75,9 @@ class CallDocument(BaseModel):
     dialed_at: datetime | None
     answered_at: datetime | None
     ended_at: datetime | None
+    message_result: str | None = None
+    """What became of the last message to a machine: a `VoicemailDelivery`, or `WITHDRAWN`. Once there is one, it stays
+    until another one, so that the counters do not depend on which events form a batch."""
     answered_turns: tuple[str, ...] = ()
     """``<attempt>/<turn>`` of each answered turn, once however often its reply was published; without the greeting."""
 
@@ -198,8 +208,15 @@ def _after_decision(document: CallDocument | None, sequence: int, event: CallDec
         call_id=str(call.call_id),
         sequence=sequence,
         disposition=call.disposition or earlier,
+        message_result=_message_result(event) or (document.message_result if document else None),
         answered_turns=document.answered_turns if document else (),
     )
+
+
+def _message_result(event: CallDecision) -> str | None:
+    if isinstance(event, CallMessageWithdrawn):
+        return WITHDRAWN
+    return event.call.voicemail_delivery.value if event.call.voicemail_delivery else None
 
 
 def _changes(document: CallDocument, event: Event) -> dict[str, object]:
@@ -213,7 +230,7 @@ def _changes(document: CallDocument, event: Event) -> dict[str, object]:
 
 
 def contribution(document: CallDocument) -> dict[str, int]:
-    """Returns what one call adds to each of `COUNTERS`, and to `COMPLETED_WITHOUT_DURATION` if it counts there."""
+    """Returns what one call adds to each of `COUNTERS`, and to others if it counts there."""
     seconds, is_completed = document.duration_seconds or 0, document.status is CallStatus.COMPLETED
     status = CallStatus.IN_PROGRESS if document.status.is_live else document.status
     counts = {
@@ -227,6 +244,8 @@ def contribution(document: CallDocument) -> dict[str, int]:
     }
     if is_completed and document.duration_seconds is None:
         counts[COMPLETED_WITHOUT_DURATION] = 1
+    if document.message_result:
+        counts |= {**dict.fromkeys(OF_MESSAGES, 0), f"messages_{document.message_result}": 1}
     return counts
 
 

@@ -16,12 +16,13 @@ from campaign_stats.metrics import (
     STREAM_BYTES,
     STREAM_MAX_BYTES,
     UNACKNOWLEDGED,
+    WAITING_CONTACTS,
 )
 from campaign_stats.store import Store
-from contracts import CallStatus
+from contracts import CallStatus, ContactGroupAdded
 from contracts.buckets import WATCHED_STREAMS
 from contracts.consumers import CONSUMERS, Consumer
-from contracts.streams import DEAD_LETTERS, Stream
+from contracts.streams import CONTACTS, DEAD_LETTERS, Stream
 
 INTERVAL_SECONDS = 5.0
 MAX_CAMPAIGNS = 20
@@ -60,12 +61,15 @@ async def _update_consumer(js: JetStreamContext, consumer: Consumer) -> None:
 
 
 async def _update_stream(js: JetStreamContext, stream: Stream) -> None:
-    info = await js.stream_info(stream.name)
+    groups = ContactGroupAdded.subjects() if stream == CONTACTS else None
+    info = await js.stream_info(stream.name, subjects_filter=groups)
     STREAM_BYTES.labels(stream=stream.name).set(info.state.bytes)
     if (max_bytes := info.config.max_bytes or 0) > 0:
         STREAM_MAX_BYTES.labels(stream=stream.name).set(max_bytes)
     if stream == DEAD_LETTERS:
         DEAD_LETTER_MESSAGES.set(info.state.messages)
+    if stream == CONTACTS:  # a message of it is a contact or a group
+        WAITING_CONTACTS.set(info.state.messages - len(info.state.subjects or ()))
 
 
 async def _update_campaigns(store: Store) -> None:

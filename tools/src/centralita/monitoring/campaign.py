@@ -57,6 +57,18 @@ CAMPAIGN = Dashboard(
                 alarm=0.2,
             ),
             Panel(
+                "Waiting contacts",
+                "Contacts of campaigns that wait for their calls",
+                {"waiting": "max(centralita_waiting_contacts)"},
+            ),
+            Panel(
+                "Contacts by outcome",
+                "Taken as calls, refused, or expired with their campaign, a second",
+                {"{{outcome}}": rate("centralita_contacts_total", "outcome")},
+                unit=Unit.PER_SECOND,
+                kind=Kind.STACKED,
+            ),
+            Panel(
                 "Conversations by disposition",
                 "Ended conversations a second",
                 {"{{disposition}}": rate("centralita_conversations_ended_total", "disposition")},

@@ -33,6 +33,7 @@ from call_orchestrator.application.open_campaigns import OpenCampaigns
 from call_orchestrator.domain.calling_policy import PutOff
 from call_orchestrator.domain.decisions import Refused
 from call_orchestrator.domain.slots import Slots
+from call_orchestrator.metrics import CONTACTS
 from call_orchestrator.ports import ContactQueue, Log, TakenContact
 from chassis.background import cancel_until_done, run_in_background
 from chassis.event_log import Conflict, Guard
@@ -215,6 +216,7 @@ class ContactTaker:
             reason = f"contact_id: another number of the campaign has this id; {remedy}"
             await self._refuse(taken, f"{request.request_id}:{contact.number_digest}", reason)
         else:
+            CONTACTS.labels(outcome="taken").inc()
             self._created[str(handled.call.call_id)] = (contact.campaign_id, time.monotonic())
         await taken.acknowledge()
 
@@ -229,6 +231,7 @@ class ContactTaker:
         )
         with suppress(Conflict):  # it is recorded already
             await self._log.append(refused, cause=taken.stored.envelope, guard=Guard(refused.subject, 0))
+            CONTACTS.labels(outcome="refused").inc()
 
     async def _expire(self, campaign_id: str) -> None:
         """Counts and removes the contacts of a campaign that is over, also at the leader."""
@@ -245,6 +248,7 @@ class ContactTaker:
             except Conflict:  # another replica has, or the campaign has changed
                 self._changed.set()
                 return
+            CONTACTS.labels(outcome="expired").inc(count)
             logger.info("contacts_expired", campaign_id=campaign_id, count=count)
         await self._queue.remove(campaign_id, groups)
         del self._groups[campaign_id]

@@ -36,6 +36,10 @@ class CallMetrics(BaseModel):
     no_answer_calls: int
     busy_calls: int
     avg_duration: float = Field(description="average talk time in seconds of completed calls with a known duration")
+    messages_whole: int = Field(description="calls whose message a machine recorded to its end")
+    messages_cut: int = Field(description="calls whose message to a machine began and did not end")
+    messages_none: int = Field(description="calls whose message to a machine did not begin")
+    messages_withdrawn: int = Field(description="calls whose message was withdrawn: a person had answered")
     contacts_refused: int = Field(description="contacts whose call was not created")
     contacts_expired: int = Field(description="contacts that still waited when the campaign was over")
 
@@ -50,6 +54,10 @@ class CallMetrics(BaseModel):
             no_answer_calls=statistics.no_answer,
             busy_calls=statistics.busy,
             avg_duration=statistics.average_duration_seconds,
+            messages_whole=statistics.messages_whole,
+            messages_cut=statistics.messages_cut,
+            messages_none=statistics.messages_none,
+            messages_withdrawn=statistics.messages_withdrawn,
             contacts_refused=statistics.contacts_refused,
             contacts_expired=statistics.contacts_expired,
         )
