@@ -136,3 +136,13 @@ def test_removing_any_property_of_an_event_is_breaking(fact: str) -> None:
         without = copy.deepcopy(schema)
         del without["properties"][name]
         assert f"body.{name}: property removed" in breaking_changes(schema, without)
+
+
+@pytest.mark.parametrize(("size", "is_breaking"), [(1, False), (2, True)])
+def test_a_default_may_have_a_new_member_only_with_the_default_of_this_member(size: int, is_breaking: bool) -> None:
+    before, after = copy.deepcopy(BEFORE), copy.deepcopy(BEFORE)
+    for schema in (before, after):
+        schema["properties"]["part"] = {"$ref": "#/$defs/Part", "default": {"id": "a"}}
+    after["$defs"]["Part"]["properties"]["size"] = {"type": "integer", "default": 1}
+    after["properties"]["part"]["default"] = {"id": "a", "size": size}
+    assert bool(breaking_changes(before, after)) is is_breaking

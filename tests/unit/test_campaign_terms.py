@@ -45,6 +45,8 @@ DRAFT = Campaign(campaign_id="a").created(NOW, CampaignTerms())
         ({"max_attempts": 12}, "max_attempts", "less than or equal to 11"),
         ({"call_timeout_seconds": 4}, "call_timeout_seconds", "greater than or equal to 5"),
         ({"goal": "opt_out"}, "goal", "Input should be"),
+        ({"do_not_call_lists": ["a list"]}, "do_not_call_lists.0", "String should match pattern"),
+        ({"do_not_call_lists": ["a"] * 21}, "do_not_call_lists", "at most 20 items"),
         ({"caller_id": "2125550101"}, "caller_id", "not a phone number in E.164"),
         ({"voice": "a/b"}, "voice", "String should match pattern"),
         ({"opt_out_key": "10"}, "opt_out_key", "Input should be"),
@@ -177,5 +179,8 @@ def test_impossible_hours_are_refused_with_their_field_and_a_remedy(
 def test_the_end_of_the_day_closes_a_window_and_terms_without_hours_restrict_no_dial() -> None:
     hours = {"days": ["sat", "sun"], "opens_at": "18:00", "closes_at": "24:00"}
     terms = RequestedTerms.model_validate({"weekly_hours": [hours], "purpose": "sales"}).stored()
-    assert terms.dial_terms.model_dump(mode="json") == {"purpose": "sales", "weekly_hours": [hours]}
+    assert terms.dial_terms.model_dump(mode="json", exclude_defaults=True) == {
+        "purpose": "sales",
+        "weekly_hours": [hours],
+    }
     assert CampaignTerms().dial_terms is Campaign(campaign_id="a").dial_terms

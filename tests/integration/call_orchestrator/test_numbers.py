@@ -33,6 +33,9 @@ from chassis.event_log import Conflict, EventLog
 from contracts import (
     CallRequested,
     CallStatus,
+    CampaignChangeRequested,
+    CampaignCreateRequested,
+    CampaignStartRequested,
     ConversationEnded,
     Disposition,
     Event,
@@ -41,6 +44,7 @@ from contracts import (
     NumberCommand,
     NumberUnblockRequested,
     OptOutKeyPressed,
+    RequestedTerms,
     call_id_of,
 )
 from contracts.number_digests import NumberDigests
@@ -237,6 +241,31 @@ async def test_an_opt_out_lists_the_number_and_ends_the_retry_that_waits_in_anot
     assert ended.attempt == 1, "the retry was not dialled"
     assert (refused.accepted, refused.code) == (False, RefusalCode.DO_NOT_CALL)
     assert other.accepted
+    verification = await verify(await from_streams(bus_client, Scope()), calling_policy=ANY_TIME_POLICY)
+    assert (verification.drifts, verification.doubts) == ((), ())
+
+
+async def test_a_change_of_the_lists_of_a_campaign_counts_for_calls_that_wait(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    """The number is listed before the campaign names the list; both precede the grant."""
+    terms = RequestedTerms(script_template="Hello.")
+    asked = request(0).model_copy(update={"campaign_id": "spring"})
+    async with running(nats_url, 2):
+        create = CampaignCreateRequested(campaign_id="spring", terms=terms)
+        listed = block().model_copy(update={"list_name": "vip"})
+        named = terms.model_copy(update={"do_not_call_lists": ("vip",)})
+        for command in (create, listed, asked, CampaignChangeRequested(campaign_id="spring", terms=named)):
+            assert (await outcome_of(bus_client, command)).accepted
+        assert (await outcome_of(bus_client, CampaignStartRequested(campaign_id="spring"))).accepted
+        await until(lambda: with_status(calls, [call_id_of("same-0")], CallStatus.FAILED))
+        refused = await outcome_of(bus_client, request(1).model_copy(update={"campaign_id": "spring"}))
+    ended = await call_of(calls, call_id_of("same-0"))
+    assert ended
+    assert ended.permission
+    assert ended.permission.listing
+    assert (ended.permission.listing.list_name, ended.permission.campaign.do_not_call_lists) == ("vip", ("vip",))
+    assert (refused.accepted, refused.code) == (False, RefusalCode.DO_NOT_CALL)
     verification = await verify(await from_streams(bus_client, Scope()), calling_policy=ANY_TIME_POLICY)
     assert (verification.drifts, verification.doubts) == ((), ())
 

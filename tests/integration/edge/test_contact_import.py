@@ -87,7 +87,7 @@ async def asked(bus_client: Client) -> list[str]:
 @pytest.fixture
 async def campaign(orchestrator: "Orchestrator", asked: list[str]) -> list[str]:
     """The declared campaign spring, whose script needs a name; returns the asked countries."""
-    terms = RequestedTerms(script_template=SCRIPT, variables={"company": "Acme"})
+    terms = RequestedTerms(script_template=SCRIPT, variables={"company": "Acme"}, do_not_call_lists=("vip",))
     await orchestrator.handle(CampaignCreateRequested(campaign_id="spring", terms=terms))
     return asked
 
@@ -424,21 +424,27 @@ async def test_numbers_on_a_do_not_call_list_of_the_campaign_are_refused_also_in
 ) -> None:
     digests = NumberDigests(key_bytes(settings.number_digest_key))
     numbers = EventLog(bus_client, NUMBERS.name, source="test")
-    for number, campaign_id in ((1, None), (2, "spring"), (3, "autumn"), (4, None)):
+    listed = ((1, None, None), (2, "spring", None), (3, "autumn", None), (4, None, None), (5, None, "vip"))
+    for number, campaign_id, list_name in listed:
         entry = DoNotCallEntry(
-            campaign_id=campaign_id, is_listed=number != 4, changed_at=FIRST_AT, source=DoNotCallSource.REQUEST
+            campaign_id=campaign_id,
+            list_name=list_name,
+            is_listed=number != 4,
+            changed_at=FIRST_AT,
+            source=DoNotCallSource.REQUEST,
         )
         state = NumberState(number_digest=digests.of(us_number(number)), do_not_call=(entry,))
         await numbers.append(NumberChanged(number=state, occurred_at=FIRST_AT))
     for query in ("?dry_run=true", ""):
         document = (await api.post(PATH + query, content=file(450) + b"bad,c-9,Ana\n", headers=CSV)).json()
-        assert (document["added"], document["refused"]) == (448, {"do_not_call": 2, "phone_number": 1})
-        rows = [(row["line"], row["reason"][:52]) for row in document["refused_rows"][:2]]
+        assert (document["added"], document["refused"]) == (447, {"do_not_call": 3, "phone_number": 1})
+        rows = [(row["line"], row["reason"][:52]) for row in document["refused_rows"][:3]]
         assert rows == [
             (3, "the number is on the do-not-call list of all campaigns"[:52]),
             (4, "the number is on the do-not-call list of the campaign"[:52]),
+            (7, "the number is on the do-not-call list vip (source: request)"[:52]),
         ]
-    assert len(await added(bus_client)) == 448
+    assert len(await added(bus_client)) == 447
 
 
 async def command(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -77,6 +77,33 @@ def request() -> dict[str, object]:
     }
 
 
+async def test_a_named_list_applies_to_the_campaigns_that_name_it(as_: "As", api: httpx.AsyncClient) -> None:
+    terms = {"campaign_id": "autumn", "script_template": "Hello.", "language": "en"}
+    created = await api.post("/api/v1/campaigns", json={**terms, "do_not_call_lists": ["customers", "vip"]})
+    assert (created.status_code, created.json()["terms"]["do_not_call_lists"]) == (201, ["customers", "vip"])
+    added = await as_("caller").post(LIST, json={"phone_number": NUMBER, "list_name": "vip"})
+    assert [(one["campaign_id"], one["list_name"]) for one in added.json()["entries"]] == [(None, "vip")]
+    assert (await check(as_("reader"), list_name="customers"))["entries"] == []
+    assert (await check(as_("reader"), campaign_id="winter"))["entries"] == []
+    for query in ({"campaign_id": "autumn"}, {"list_name": "vip"}, {}):
+        assert len((await check(as_("reader"), **query))["entries"]) == 1
+        assert len((await as_("reader").get(LIST, params=query)).json()["numbers"]) == 1
+    refused = await api.post("/api/v1/calls", json=request(), headers={"Idempotency-Key": "k-1"})
+    assert "the do-not-call list vip since" in refused.json()["detail"]
+    elsewhere = {**request(), "campaign_id": "winter"}
+    assert (await api.post("/api/v1/calls", json=elsewhere, headers={"Idempotency-Key": "k-2"})).status_code == 201
+    rows = f"phone_number,list_name,campaign_id\n{OTHER},customers,\n{OTHER},customers,autumn\n{OTHER},a list,\n"
+    imported = (await as_("caller").post(f"{LIST}/import", content=rows.encode())).json()
+    assert (imported["added"], [row["line"] for row in imported["refused_rows"]]) == (1, [3, 4])
+    assert imported["refused_rows"][0]["reason"] == "list_name: give campaign_id or list_name, not both"
+    both = await as_("caller").post(LIST, json={"phone_number": NUMBER, "list_name": "vip", "campaign_id": "autumn"})
+    assert (both.status_code, both.json()["errors"][0]["field"]) == (422, "list_name")
+    path = f"{LIST}/{added.json()['id']}"
+    assert len((await as_("caller").delete(path)).json()["entries"]) == 1, "the list of all campaigns"
+    assert (await as_("caller").delete(path, params={"list_name": "vip"})).json()["entries"] == []
+    assert (await api.post("/api/v1/calls", json=request(), headers={"Idempotency-Key": "k-3"})).status_code == 201
+
+
 async def test_a_csv_file_is_imported_and_wrong_rows_are_named(as_: "As") -> None:
     text = f"\ufeffphone_number,campaign_id\r\n{NUMBER},\r\n{OTHER},spring\r\n12,\r\n+12125550125,no campaign\r\n"
     answer = await as_("caller").post(f"{LIST}/import", content=text.encode())
@@ -116,8 +143,9 @@ async def test_pages_contain_each_listed_number(as_: "As") -> None:
 async def test_a_limited_key_changes_only_the_lists_of_its_campaigns(as_: "As") -> None:
     everywhere = await as_(LIMITED).post(LIST, json={"phone_number": NUMBER})
     elsewhere = await as_(LIMITED).post(LIST, json={"phone_number": NUMBER, "campaign_id": "winter"})
+    named = await as_(LIMITED).post(LIST, json={"phone_number": NUMBER, "list_name": "vip"})
     own = await as_(LIMITED).post(LIST, json={"phone_number": NUMBER, "campaign_id": "spring"})
-    assert [one.status_code for one in (everywhere, elsewhere, own)] == [403, 403, 201]
+    assert [one.status_code for one in (everywhere, elsewhere, named, own)] == [403, 403, 403, 201]
     path = f"{LIST}/{own.json()['id']}"
     assert (await as_(LIMITED).delete(path)).status_code == 403
     assert (await as_(LIMITED).delete(path, params={"campaign_id": "spring"})).status_code == 200
@@ -158,15 +186,19 @@ async def test_the_command_line_adds_checks_removes_imports_and_exports(
         imported = await command(url, "import", str(source))
         exported = await command(url, "export", str(target))
         removed = await command(url, "remove", NUMBER)
+        on_list = await command(url, "add", NUMBER, "--list", "vip")
+        off_list = await command(url, "remove", NUMBER, "--list", "vip")
         free = await command(url, "check", NUMBER)
         existing = await command(url, "export", str(target))
     assert (added.returncode, checked.returncode, removed.returncode, free.returncode) == (0, 1, 0, 0), added.stderr
     assert checked.stdout.startswith("not called in any campaign since 20")
-    assert free.stdout == "not listed\n"
+    assert on_list.stdout.startswith("on the list vip since 20"), on_list.stderr
+    assert (off_list.stdout, free.stdout) == ("not listed\n", "not listed\n")
     assert (imported.returncode, exported.returncode, existing.returncode) == (1, 0, 2), imported.stderr
     assert imported.stdout.startswith("1 listed, 1 refused, 0 undecided\nline 3: phone_number: ")
     rows = [row.split(",") for row in target.read_text().splitlines()]
-    assert [(row[0], row[1], row[3]) for row in rows[1:]] == [(NUMBER, "", "request"), (OTHER, "spring", "import")]
+    assert rows[0] == ["phone_number", "campaign_id", "list_name", "listed_at", "source"]
+    assert [(row[0], row[1], row[4]) for row in rows[1:]] == [(NUMBER, "", "request"), (OTHER, "spring", "import")]
     assert target.stat().st_mode & 0o077 == 0
 
 

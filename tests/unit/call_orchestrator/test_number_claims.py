@@ -33,6 +33,7 @@ from contracts import (
     TelephonyStatus,
     TelephonyStatusReported,
 )
+from contracts.dial_terms import NO_DIAL_TERMS, DialTerms
 from contracts.number_digests import NumberDigests
 from contracts.number_state import DoNotCallEntry, LiveAttempt
 from contracts.vocabulary import DoNotCallSource, Purpose
@@ -54,6 +55,8 @@ class System:
     log: FakeEventLog = field(default_factory=FakeEventLog)
     numbers: FakeEventLog = field(default_factory=FakeEventLog)
     timers: FakeTimers = field(default_factory=FakeTimers)
+    dial_terms: DialTerms = NO_DIAL_TERMS
+    """Those of the campaign, which each grant carries."""
 
     def __post_init__(self) -> None:
         self.log.now = self.numbers.now = lambda: self.now
@@ -97,6 +100,7 @@ class System:
             attempt=before.attempt + 1,
             due_sequence=1,
             replay_from_sequence=1,
+            dial_terms=self.dial_terms,
         )
         stored = self.log.store(grant)
         await Grants(self.replicas[replica], self.log).carry_out(grant, sequence=stored.sequence, cause=stored.envelope)
@@ -193,6 +197,20 @@ async def test_a_listed_number_is_not_dialled_and_the_entry_is_recorded() -> Non
     assert (ended.permission.listing.listed_at, ended.permission.listing.source) == (NOON, DoNotCallSource.REQUEST)
     assert "do-not-call list of the campaign spring" in (ended.reason or "")
     assert (await system.grant(other.call_id)).status is CallStatus.DIALING, "the list of another campaign"
+
+
+async def test_a_number_on_a_named_list_is_not_dialled_in_a_campaign_that_names_the_list() -> None:
+    system = System()
+    system.dial_terms = DialTerms(do_not_call_lists=("customers", "vip"))
+    entry = DoNotCallEntry(list_name="vip", changed_at=NOON, source=DoNotCallSource.IMPORT)
+    system.store_number(do_not_call=(entry,), phone_number=NUMBER)
+    ended = await system.grant(system.waiting_call().call_id)
+    assert ended.permission
+    assert ended.permission.listing
+    assert (ended.permission.rule, ended.permission.listing.list_name) == ("do_not_call", "vip")
+    assert "the do-not-call list vip since" in (ended.reason or "")
+    system.dial_terms = DialTerms(do_not_call_lists=("customers",))
+    assert (await system.grant(system.waiting_call().call_id)).status is CallStatus.DIALING
 
 
 def live(call: Call, attempt: int = 1, grant_sequence: int = 1) -> LiveAttempt:

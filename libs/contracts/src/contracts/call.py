@@ -31,7 +31,8 @@ class Listing(BaseModel):
 
     listed_at: Instant
     source: DoNotCallSource
-    campaign_id: str | None = Field(default=None, description="null: the list of all campaigns")
+    campaign_id: str | None = Field(default=None, description="null: a named list, or that of all campaigns")
+    list_name: str | None = Field(default=None, description="null: the list of the campaign, or that of all campaigns")
 
 
 class Permission(BaseModel):

@@ -54,12 +54,16 @@ class CampaignTerms(BaseModel):
     caller_id: str | None = Field(default=None, description="the number that calls; null: that of the installation")
     voice: str | None = Field(default=None, description="id of the voice that speaks; null: that of the installation")
 
+    do_not_call_lists: tuple[str, ...] = Field(
+        default=(), description="the named do-not-call lists that apply, beside those of all campaigns and of this one"
+    )
+
     @property
     def dial_terms(self) -> DialTerms:
         """The terms that restrict when calls may be dialled."""
-        if self.purpose is None and not self.weekly_hours:
+        if self.purpose is None and not self.weekly_hours and not self.do_not_call_lists:
             return NO_DIAL_TERMS
-        return DialTerms(purpose=self.purpose, weekly_hours=self.weekly_hours)
+        return DialTerms(purpose=self.purpose, weekly_hours=self.weekly_hours, do_not_call_lists=self.do_not_call_lists)
 
 
 class Campaign(BaseModel):

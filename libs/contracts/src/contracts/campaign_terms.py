@@ -11,12 +11,14 @@ from contracts.instants import Instant, schedule_refusals
 from contracts.retry_policy import MAX_RETRIES, RequestedRetryPolicy
 from contracts.script import missing_variables, template_size_refusals
 from contracts.texts import name_refusals, template_refusals, variable_refusals
-from contracts.values import CallerId, Language, RingTime, Script, Variables, VoiceId
+from contracts.values import CallerId, DoNotCallListName, Language, RingTime, Script, Variables, VoiceId
 from contracts.vocabulary import OPT_OUT_KEY, Disposition, OptOutKey
 from contracts.voicemail import RequestedVoicemail
 
 CampaignName = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 MAX_CONCURRENT_CALLS = 100_000
+MAX_LISTS = 20
+"""Named do-not-call lists of one campaign. Each grant carries their names."""
 Goal = Literal[
     Disposition.CONFIRMED,
     Disposition.DECLINED,
@@ -75,6 +77,9 @@ class RequestedTerms(CampaignTerms):
     )
     voice: VoiceId | None = Field(
         default=None, description="id of the voice that speaks; null: that of the installation"
+    )
+    do_not_call_lists: Annotated[tuple[DoNotCallListName, ...], Field(max_length=MAX_LISTS)] = Field(
+        default=(), description="the named do-not-call lists that apply, beside those of all campaigns and of this one"
     )
 
     @field_validator("mode", mode="before")

@@ -73,7 +73,7 @@ class _Comparison:
             if name not in after:
                 yield f"{where}.{name}: property removed"
             else:
-                yield from _default(before[name], after[name], f"{where}.{name}")
+                yield from self._default(before[name], after[name], f"{where}.{name}")
                 yield from self.of(before[name], after[name], f"{where}.{name}", seen)
         for name in new.get("required", ()):
             if name not in old.get("required", ()):
@@ -83,6 +83,18 @@ class _Comparison:
             yield f"{where}: properties that it does not name are now refused"
         elif isinstance(now, Mapping) and others is not False:
             yield from self.of(others if isinstance(others, Mapping) else {}, now, f"{where}.*", seen)
+
+    def _default(self, old: Schema, new: Schema, where: str) -> Iterator[str]:
+        """Compares defaults. A member that is new in an object, with its own default there, changes nothing."""
+        if "default" not in old:
+            return
+        was, now = old["default"], new.get("default", _NONE)
+        if isinstance(was, Mapping) and isinstance(now, Mapping):
+            properties = [schema.get("properties", {}) for schema in _alternatives(new, self._new)]
+            added = {name: [one[name].get("default", _NONE) for one in properties if name in one] for name in now}
+            now = {name: value for name, value in now.items() if name in was or [value] != added[name]}
+        if now != was:
+            yield f"{where}: default was {was!r}, is {now!r}"
 
 
 def _alternatives(schema: Schema, document: Schema) -> list[Schema]:
@@ -112,11 +124,6 @@ def _values(old: Schema, new: Schema, where: str) -> Iterator[str]:
     for value in was:
         if value not in allowed:
             yield f"{where}: value {value!r} is no longer accepted"
-
-
-def _default(old: Schema, new: Schema, where: str) -> Iterator[str]:
-    if "default" in old and new.get("default", _NONE) != old["default"]:
-        yield f"{where}: default was {old['default']!r}, is {new.get('default', _NONE)!r}"
 
 
 def _limits(old: Schema, new: Schema, where: str) -> Iterator[str]:

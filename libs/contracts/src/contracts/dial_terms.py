@@ -49,6 +49,7 @@ class DialTerms(BaseModel):
     weekly_hours: tuple[OpenHours, ...] = Field(
         default=(), description="when people are called, in their local time; empty: no such limit"
     )
+    do_not_call_lists: tuple[str, ...] = Field(default=(), description="the named lists whose numbers are not called")
 
 
 NO_DIAL_TERMS = DialTerms()

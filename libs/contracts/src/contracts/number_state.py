@@ -4,9 +4,9 @@ A number that is neither listed nor dialled has no event. `application.number_cl
 the state keeps two calls from dialling the same number.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import Self
+from typing import NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,16 +20,32 @@ MAX_DIALS = 64
 """How many of the newest dials of a number are kept. A frequency cap of more calls counts only these."""
 
 
+class ListScope(NamedTuple):
+    """A do-not-call list: that of one campaign, a named one, or that of all campaigns if neither is given."""
+
+    campaign_id: str | None = None
+    list_name: str | None = None
+
+
+ALL_CAMPAIGNS = ListScope()
+
+
 class DoNotCallEntry(BaseModel):
-    """Whether the number may be called in one campaign, or in all. The newest change of a scope determines it."""
+    """Whether the number is on a do-not-call list. The newest change of a list determines it."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    campaign_id: str | None = Field(default=None, description="null: all campaigns")
+    campaign_id: str | None = Field(default=None, description="null: a named list, or that of all campaigns")
+    list_name: str | None = Field(default=None, description="null: the list of the campaign, or that of all campaigns")
     is_listed: bool = Field(default=True, description="false: the entry was removed")
     changed_at: Instant = Field(description="when the server stored the request or the fact that led to the entry")
     source: DoNotCallSource
     call_id: CallId | None = Field(default=None, description="the call in which the person opted out")
+
+    @property
+    def scope(self) -> ListScope:
+        """The list that has the number."""
+        return ListScope(self.campaign_id, self.list_name)
 
 
 class LiveAttempt(BaseModel):
@@ -78,20 +94,24 @@ class NumberState(BaseModel):
         """Whether an entry lists the number, in all campaigns or in one."""
         return any(entry.is_listed for entry in self.do_not_call)
 
-    def listing(self, campaign_id: str) -> DoNotCallEntry | None:
-        """Returns the entry that forbids calls of this campaign; that of all campaigns before that of the campaign."""
-        listed = {entry.campaign_id: entry for entry in self.do_not_call if entry.is_listed}
-        return listed.get(None) or listed.get(campaign_id)
+    def listing(self, campaign_id: str, list_names: Iterable[str] = ()) -> DoNotCallEntry | None:
+        """Returns the entry that forbids calls of this campaign, to which the named lists apply.
+
+        Of several, that of all campaigns, then that of the campaign, then the first of the named lists.
+        """
+        listed = {entry.scope: entry for entry in self.do_not_call if entry.is_listed}
+        scopes = (ALL_CAMPAIGNS, ListScope(campaign_id), *(ListScope(list_name=name) for name in list_names))
+        return next((listed[scope] for scope in scopes if scope in listed), None)
 
     def with_entry(self, entry: DoNotCallEntry, phone_number: str | None) -> Self:
-        """Returns the number after a change of one scope; unchanged if a later change of this scope was applied.
+        """Returns the number after a change of one list; unchanged if a later change of this list was applied.
 
         Changes may arrive in any order. Of two at the same instant, the one that lists the number counts.
         """
-        known = next((one for one in self.do_not_call if one.campaign_id == entry.campaign_id), None)
+        known = next((one for one in self.do_not_call if one.scope == entry.scope), None)
         if known and (known.changed_at, known.is_listed) >= (entry.changed_at, entry.is_listed):
             return self
-        others = tuple(one for one in self.do_not_call if one.campaign_id != entry.campaign_id)
+        others = tuple(one for one in self.do_not_call if one.scope != entry.scope)
         after = self.model_copy(update={"do_not_call": (*others, entry)})
         number = (phone_number or self.phone_number) if after.is_listed else None
         return after.model_copy(update={"phone_number": number})

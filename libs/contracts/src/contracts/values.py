@@ -80,6 +80,9 @@ CallId = UUID
 CampaignId = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=_SUBJECT_PART)]
 """Identifies a campaign. It is one token of a subject."""
 
+DoNotCallListName = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=_SUBJECT_PART)]
+"""Names a do-not-call list. Campaigns name the lists that apply to them."""
+
 ContactId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 """Identifies a person to the upstream system. Any text."""
 

@@ -62,7 +62,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     feed = NatsEventFeed(bus.client, events)
     contacts = NatsContacts(bus.client, bus.log(CONTACTS))
     digests = NumberDigests(key_bytes(settings.number_digest_key))
-    do_not_call = DoNotCallLists(NatsNumbers(bus.client, bus.log(NUMBERS)), requests, digests)
+    do_not_call = DoNotCallLists(NatsNumbers(bus.client, bus.log(NUMBERS)), campaigns, requests, digests)
     bus.before_drain.push_async_callback(feed.close)
     async with (
         http_client() as http,

@@ -235,8 +235,11 @@ class Contacts(Protocol):
     async def waiting(self, subjects: Sequence[str]) -> set[str]:
         """Returns those of the subjects of contacts on which a contact waits."""
 
-    async def listed(self, campaign_id: str, digests: Sequence[str]) -> Mapping[str, str]:
-        """Returns the numbers that are on a do-not-call list of the campaign: the digest and the reason of each."""
+    async def listed(self, campaign_id: str, list_names: Sequence[str], digests: Sequence[str]) -> Mapping[str, str]:
+        """Returns the numbers that are on a do-not-call list of the campaign: the digest and the reason of each.
+
+        `list_names`: the named lists that apply to it.
+        """
 
     async def page(self, campaign_id: str, *, after_sequence: int, limit: int) -> ContactPage:
         """Returns the waiting contacts of a campaign after a sequence."""

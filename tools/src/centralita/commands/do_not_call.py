@@ -21,7 +21,7 @@ from centralita.operations.rest_api import RestApi
 
 PART_LINES = 2_000
 """Lines of a file in one request."""
-COLUMNS = ("phone_number", "campaign_id", "listed_at", "source")
+COLUMNS = ("phone_number", "campaign_id", "list_name", "listed_at", "source")
 
 app = typer.Typer(
     help="Numbers that must not be called, through the REST API: add, remove, check, import, export.",
@@ -30,34 +30,52 @@ app = typer.Typer(
 )
 Number = Annotated[str, typer.Argument(help="in E.164, such as +12125550123", show_default=False)]
 Campaign = Annotated[str | None, typer.Option("--campaign", help="only this campaign; default: all campaigns")]
+ListName = Annotated[
+    str | None, typer.Option("--list", help="the list with this name, which applies to the campaigns that name it")
+]
 
 
 @app.command("add", epilog=exit_codes.EPILOG)
 def run_add(
-    number: Number, campaign: Campaign = None, api_url: ApiUrl = None, api_key: ApiKey = None, json: Json = False
+    number: Number,
+    campaign: Campaign = None,
+    list_name: ListName = None,
+    api_url: ApiUrl = None,
+    api_key: ApiKey = None,
+    json: Json = False,
 ) -> None:
     """Lists a number: no call to it begins from now on. The key needs the scope call."""
-    _print(request(api_url, api_key, lambda api: api.list_number(number, campaign)), json=json)
+    _print(request(api_url, api_key, lambda api: api.list_number(number, campaign, list_name)), json=json)
 
 
 @app.command("remove", epilog=exit_codes.EPILOG)
 def run_remove(
-    number: Number, campaign: Campaign = None, api_url: ApiUrl = None, api_key: ApiKey = None, json: Json = False
+    number: Number,
+    campaign: Campaign = None,
+    list_name: ListName = None,
+    api_url: ApiUrl = None,
+    api_key: ApiKey = None,
+    json: Json = False,
 ) -> None:
-    """Removes the entry of all campaigns, or that of one. The key needs the scopes read and call."""
+    """Removes the entry of all campaigns, of one, or of a named list. The key needs the scopes read and call."""
 
     async def remove(api: RestApi) -> dict[str, Any]:
-        return await api.unlist_number((await api.check_number(number))["id"], campaign)
+        return await api.unlist_number((await api.check_number(number))["id"], campaign, list_name)
 
     _print(request(api_url, api_key, remove), json=json)
 
 
 @app.command("check", epilog=exit_codes.EPILOG)
 def run_check(
-    number: Number, campaign: Campaign = None, api_url: ApiUrl = None, api_key: ApiKey = None, json: Json = False
+    number: Number,
+    campaign: Campaign = None,
+    list_name: ListName = None,
+    api_url: ApiUrl = None,
+    api_key: ApiKey = None,
+    json: Json = False,
 ) -> None:
     """Shows the entries of a number; exit code 1: it is listed. The key needs the scope read."""
-    found = request(api_url, api_key, lambda api: api.check_number(number, campaign))
+    found = request(api_url, api_key, lambda api: api.check_number(number, campaign, list_name))
     _print(found, json=json)
     if found["entries"]:
         raise typer.Exit(ExitCode.NEGATIVE)
@@ -65,15 +83,17 @@ def run_check(
 
 @app.command("import", epilog=exit_codes.EPILOG)
 def run_import(
-    file: Annotated[Path, typer.Argument(help="CSV with the columns phone_number and campaign_id", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(help="CSV with the columns phone_number, campaign_id, list_name", show_default=False)
+    ],
     api_url: ApiUrl = None,
     api_key: ApiKey = None,
     json: Json = False,
 ) -> None:
     """Lists the numbers of a CSV file. The key needs the scope call.
 
-    A row without campaign_id counts for all campaigns. Wrong rows are shown, and the others are added. The same file
-    again changes nothing, so repeat an interrupted import.
+    A row with neither campaign_id nor list_name counts for all campaigns. Wrong rows are shown, and the others are
+    added. The same file again changes nothing, so repeat an interrupted import.
     """
     total = _count_lines(file)
 
@@ -106,6 +126,7 @@ def run_import(
 def run_export(
     file: Annotated[Path, typer.Argument(help="a new CSV file, readable by its owner only", show_default=False)],
     campaign: Campaign = None,
+    list_name: ListName = None,
     api_url: ApiUrl = None,
     api_key: ApiKey = None,
 ) -> None:
@@ -116,7 +137,7 @@ def run_export(
         with TextIOWrapper(create_private_file(file), encoding="utf-8", newline="") as target:
             rows = csv.writer(target, lineterminator="\n")
             rows.writerow(COLUMNS)
-            async for number in api.listed_numbers(campaign):
+            async for number in api.listed_numbers(campaign, list_name):
                 for entry in number["entries"]:
                     rows.writerow([number["phone_number"], *(entry[name] for name in COLUMNS[1:])])
                     count += 1
@@ -135,11 +156,14 @@ def _print(number: dict[str, Any], *, json: bool) -> None:
     if json:
         print_json(number)
         return
-    entries = [
-        f"not called in {entry['campaign_id'] or 'any campaign'} since {entry['listed_at']} ({entry['source']})"
-        for entry in number["entries"]
-    ]
+    entries = [f"{_scope(entry)} since {entry['listed_at']} ({entry['source']})" for entry in number["entries"]]
     print_view(Text("\n".join(entries) or "not listed"))
+
+
+def _scope(entry: dict[str, Any]) -> str:
+    if entry["list_name"]:
+        return f"on the list {entry['list_name']}"
+    return f"not called in {entry['campaign_id'] or 'any campaign'}"
 
 
 def _count_lines(file: Path) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 import httpx
@@ -156,27 +156,35 @@ class RestApi:
             return document
         raise self._failure(response)
 
-    async def list_number(self, phone_number: str, campaign_id: str | None) -> dict[str, Any]:
+    async def list_number(
+        self, phone_number: str, campaign_id: str | None, list_name: str | None = None
+    ) -> dict[str, Any]:
         """Lists a number that must not be called, and returns its entries."""
-        body = {"phone_number": phone_number, "campaign_id": campaign_id}
+        body = {"phone_number": phone_number, "campaign_id": campaign_id, "list_name": list_name}
         return await self._request("POST", _NUMBERS, body)
 
-    async def unlist_number(self, number_id: str, campaign_id: str | None) -> dict[str, Any]:
+    async def unlist_number(
+        self, number_id: str, campaign_id: str | None, list_name: str | None = None
+    ) -> dict[str, Any]:
         """Removes an entry of the do-not-call lists, and returns those that remain."""
-        return await self._request("DELETE", f"{_NUMBERS}/{number_id}{_of_campaign(campaign_id)}")
+        return await self._request("DELETE", f"{_NUMBERS}/{number_id}{_of_list(campaign_id, list_name)}")
 
-    async def check_number(self, phone_number: str, campaign_id: str | None = None) -> dict[str, Any]:
+    async def check_number(
+        self, phone_number: str, campaign_id: str | None = None, list_name: str | None = None
+    ) -> dict[str, Any]:
         """Returns the entries of a number, and its id."""
-        path = f"{_NUMBERS}/check{_of_campaign(campaign_id)}"
+        path = f"{_NUMBERS}/check{_of_list(campaign_id, list_name)}"
         return await self._request("POST", path, {"phone_number": phone_number})
 
     async def import_numbers(self, text: str) -> dict[str, Any]:
         """Lists the numbers of a CSV text, and returns the counts and the refused rows."""
         return await self._request("POST", f"{_NUMBERS}/import", content=text.encode())
 
-    async def listed_numbers(self, campaign_id: str | None) -> AsyncIterator[dict[str, Any]]:
+    async def listed_numbers(
+        self, campaign_id: str | None, list_name: str | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
         """Yields the listed numbers, each with its entries."""
-        path: str | None = f"{_NUMBERS}{_of_campaign(campaign_id)}"
+        path: str | None = f"{_NUMBERS}{_of_list(campaign_id, list_name)}"
         while path:
             page = await self._request("GET", path)
             for number in page["numbers"]:
@@ -229,8 +237,11 @@ def _validated_url(url: str) -> httpx.URL:
     return parsed.copy_with(username=None, password=None)
 
 
-def _of_campaign(campaign_id: str | None) -> str:
-    return f"?campaign_id={quote(campaign_id, safe='')}" if campaign_id else ""
+def _of_list(campaign_id: str | None, list_name: str | None) -> str:
+    """Returns the query that names a do-not-call list; empty for that of all campaigns."""
+    query = {"campaign_id": campaign_id, "list_name": list_name}
+    given = urlencode({name: value for name, value in query.items() if value})
+    return f"?{given}" if given else ""
 
 
 def _path(campaign_id: str) -> str:

@@ -189,6 +189,7 @@ def terms_in(call: Call | None) -> CampaignTerms:
     return CampaignTerms(
         purpose=dial_terms.purpose,
         weekly_hours=dial_terms.weekly_hours,
+        do_not_call_lists=dial_terms.do_not_call_lists,
         script_template=call.script_template,
         variables=call.variables,
         language=call.language,

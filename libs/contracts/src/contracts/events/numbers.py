@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 from contracts.event import NumberEvent, Service
 from contracts.instants import Instant
 from contracts.number_state import NumberState
-from contracts.values import CampaignId, NumberDigest, PhoneNumber
+from contracts.values import CampaignId, DoNotCallListName, NumberDigest, PhoneNumber
 from contracts.vocabulary import DoNotCallSource
 
 
@@ -39,7 +39,8 @@ class _NumberCommand(NumberEvent):
     owners: ClassVar[frozenset[Service]] = frozenset({Service.EDGE})
 
     number_digest: NumberDigest
-    campaign_id: CampaignId | None = Field(default=None, description="null: all campaigns")
+    campaign_id: CampaignId | None = Field(default=None, description="null: all campaigns, or a named list")
+    list_name: DoNotCallListName | None = Field(default=None, description="null: no named list")
 
     @property
     def digest(self) -> str:
@@ -48,7 +49,7 @@ class _NumberCommand(NumberEvent):
 
 
 class NumberBlockRequested(_NumberCommand):
-    """A command to list a number: no call to it begins from now on, in one campaign or in all."""
+    """A command to list a number: no call to it begins from now on in the campaigns to which the list applies."""
 
     event_name: ClassVar[str] = "number.block_requested"
 

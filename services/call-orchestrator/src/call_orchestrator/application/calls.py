@@ -11,7 +11,7 @@ The module `commands` decides the commands of existing calls. A request is decid
 stored after it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import structlog
@@ -197,7 +197,7 @@ class CallService:
             before, call_input, self._policy, now, campaign=terms, number=number, is_campaign_finished=is_finished
         )
         if isinstance(decision, CallCreated):
-            return await self._refusal(decision.call, call_input, now) or decision
+            return await self._refusal(decision.call, call_input, terms.do_not_call_lists, now) or decision
         is_expired = isinstance(decision, CallDecision) and decision.call.status is CallStatus.EXPIRED
         if before and is_expired and not is_finished:
             pauses = await load_pauses(self._log, before.campaign_id)
@@ -217,12 +217,14 @@ class CallService:
             return known
         return (await load_campaign(self._log, named.campaign_id)).campaign.terms or NO_TERMS
 
-    async def _refusal(self, call: Call, request: CallInput, now: datetime) -> Refused | None:
-        """Returns why a new call is refused."""
+    async def _refusal(
+        self, call: Call, request: CallInput, list_names: Sequence[str], now: datetime
+    ) -> Refused | None:
+        """Returns why a new call is refused. `list_names`: the named do-not-call lists of its campaign."""
         if self._campaigns and (refusal := self._campaigns.refusal(call.campaign_id)):
             return refusal
         if self._claims and (
-            refusal := await self._claims.refusal(call.phone_number, call.campaign_id, request.cause.time)
+            refusal := await self._claims.refusal(call.phone_number, call.campaign_id, request.cause.time, list_names)
         ):
             return refusal
         return self._backlog.check(call, request.sequence) if _is_due(call, now + DUE_SOON) else None

@@ -33,7 +33,7 @@ logger = structlog.get_logger()
 
 
 class DoNotCall:
-    """The do-not-call lists: one of all campaigns, and one of each."""
+    """The do-not-call lists: one of all campaigns, one of each, and those with a name."""
 
     def __init__(self, numbers: Numbers, log: Log) -> None:
         self._numbers = numbers
@@ -48,7 +48,11 @@ class DoNotCall:
             reason = "number_digest: is not that of phone_number; give edge and call-orchestrator one NUMBER_DIGEST_KEY"
             return CommandOutcome(accepted=False, campaign_id=command.campaign_id, reasons=(reason,))
         entry = DoNotCallEntry(
-            campaign_id=command.campaign_id, is_listed=is_listed, changed_at=stored_at, source=source
+            campaign_id=command.campaign_id,
+            list_name=command.list_name,
+            is_listed=is_listed,
+            changed_at=stored_at,
+            source=source,
         )
         await self._apply(command.number_digest, entry, phone_number, cause)
         return CommandOutcome(accepted=True, campaign_id=command.campaign_id)

@@ -51,7 +51,8 @@ class NewContacts:
         times = calling_times(stored.campaign, callee, self._policy, now)
         if times.first_at is None:
             return _refused(request, f"phone_number: {times.detail}")
-        if listed := await self._claims.refusal(request.phone_number, request.campaign_id, cause.time):
+        list_names = stored.campaign.dial_terms.do_not_call_lists
+        if listed := await self._claims.refusal(request.phone_number, request.campaign_id, cause.time, list_names):
             return _refused(request, listed.reason).model_copy(update={"code": listed.code})
         contact = waiting_contact(request, callee, self._digests, now)
         if not await self._contacts.add(contact, group_of(request.campaign_id, callee), cause):

@@ -16,7 +16,7 @@ again on the state at the leader. The request of a call is checked against the l
 node: the grant checks both again.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
 from call_orchestrator.application.call_inputs import CallInput
@@ -68,16 +68,19 @@ class NumberClaims:
         """Lets a call that was put off, because its number is in use, be woken when the number is free."""
         await self._waits.note(call, cause)
 
-    async def refusal(self, phone_number: str, campaign_id: str, requested_at: datetime) -> Refused | None:
+    async def refusal(
+        self, phone_number: str, campaign_id: str, requested_at: datetime, list_names: Sequence[str] = ()
+    ) -> Refused | None:
         """Returns why a new call or contact of a campaign is refused: its number is listed, or its person was erased.
 
         `requested_at`: when its request was stored. A later request than that of the erasure brings the person back.
+        `list_names`: the named do-not-call lists of the campaign.
         """
         stored = await self._numbers.load_of_any_node(phone_number)
         erased_at = stored.number.erased_at
         if erased_at and self._mapping.simulated(requested_at) <= erased_at:
             return Refused(f"phone_number: {described_erasure(erased_at)}; send the request again if it is intended")
-        entry = stored.number.listing(campaign_id)
+        entry = stored.number.listing(campaign_id, list_names)
         if entry is None:
             return None
         return Refused(f"phone_number: {_listing(entry).described}", RefusalCode.DO_NOT_CALL)
@@ -160,7 +163,7 @@ class NumberClaims:
                 number = _released(number, holder)
             else:
                 in_use_until += number.place_of(call.call_id) * _longest_attempt(call)
-        entry = number.listing(call.campaign_id)
+        entry = number.listing(call.campaign_id, grant.dial_terms.do_not_call_lists if grant.dial_terms else ())
         use = NumberUse(
             dialed_at=self._counted(call, grant, number, now),
             in_use_until=in_use_until,
@@ -259,4 +262,6 @@ def _is_dialled(live: LiveAttempt, holder: Call | None) -> bool:
 
 
 def _listing(entry: DoNotCallEntry) -> Listing:
-    return Listing(listed_at=entry.changed_at, source=entry.source, campaign_id=entry.campaign_id)
+    return Listing(
+        listed_at=entry.changed_at, source=entry.source, campaign_id=entry.campaign_id, list_name=entry.list_name
+    )

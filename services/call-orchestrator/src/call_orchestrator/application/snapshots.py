@@ -187,7 +187,12 @@ def with_number_use(call: Call, number: NumberUse) -> Call:
         "in_use_until": number.in_use_until,
         "erased_at": number.erased_at,
         "listing": listing
-        and StoredListing(listed_at=listing.listed_at, source=listing.source, campaign_id=listing.campaign_id),
+        and StoredListing(
+            listed_at=listing.listed_at,
+            source=listing.source,
+            campaign_id=listing.campaign_id,
+            list_name=listing.list_name,
+        ),
     }
     return call.model_copy(update={"permission": call.permission.model_copy(update=known)})
 
@@ -196,7 +201,12 @@ def number_use_of(permission: Permission) -> NumberUse:
     """Returns what was known about the number when the permission was decided."""
     listing, stored = None, permission.listing
     if stored:
-        listing = Listing(listed_at=stored.listed_at, source=stored.source, campaign_id=stored.campaign_id)
+        listing = Listing(
+            listed_at=stored.listed_at,
+            source=stored.source,
+            campaign_id=stored.campaign_id,
+            list_name=stored.list_name,
+        )
     return NumberUse(
         dialed_at=permission.dialed_at,
         in_use_until=permission.in_use_until,

@@ -8,18 +8,20 @@ from contracts.vocabulary import DoNotCallSource
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """The entry that lists the number. `campaign_id`: None forbids calls of all campaigns."""
+    """The entry that lists the number. Without `campaign_id` and `list_name`, it forbids calls of all campaigns."""
 
     listed_at: datetime
     source: DoNotCallSource
     campaign_id: str | None
+    list_name: str | None = None
 
     @property
     def described(self) -> str:
         """The entry for a person to read."""
-        scope = f"the campaign {self.campaign_id}" if self.campaign_id else "all campaigns"
+        scope = f"of the campaign {self.campaign_id}" if self.campaign_id else "of all campaigns"
+        name = self.list_name or scope
         since = f"since {self.listed_at:%Y-%m-%d %H:%M} UTC"
-        return f"the number is on the do-not-call list of {scope} {since} (source: {self.source})"
+        return f"the number is on the do-not-call list {name} {since} (source: {self.source})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,14 +70,14 @@ class NatsContacts:
             found = await retry_until_leader(lambda: get_newest_of_each(self._client, CONTACTS.name, subjects))
         return {message.subject for message in found}
 
-    async def listed(self, campaign_id: str, digests: Sequence[str]) -> dict[str, str]:
+    async def listed(self, campaign_id: str, list_names: Sequence[str], digests: Sequence[str]) -> dict[str, str]:
         """Returns the listed numbers and the reasons, from any node. A node may lag; a dial is checked again."""
         subjects = [NumberChanged.subject_for(digest) for digest in digests]
         async with translate_errors(self._client, "the do-not-call lists cannot be read"):
             found = await retry_until_leader(lambda: get_newest_of_each(self._client, NUMBERS.name, subjects))
             states = [stored_event_of_raw(message, NUMBERS.name).event for message in found]
         numbers = [state.number for state in states if isinstance(state, NumberChanged)]
-        listings = {number.number_digest: number.listing(campaign_id) for number in numbers}
+        listings = {number.number_digest: number.listing(campaign_id, list_names) for number in numbers}
         return {digest: _reason(entry) for digest, entry in listings.items() if entry}
 
     async def page(self, campaign_id: str, *, after_sequence: int, limit: int) -> ContactPage:
@@ -104,8 +104,8 @@ class NatsContacts:
 
 
 def _reason(entry: DoNotCallEntry) -> str:
-    scope = "the campaign" if entry.campaign_id else "all campaigns"
-    return f"the number is on the do-not-call list of {scope} (source: {entry.source})"
+    scope = entry.list_name or ("of the campaign" if entry.campaign_id else "of all campaigns")
+    return f"the number is on the do-not-call list {scope} (source: {entry.source})"
 
 
 def _unavailable(error: Exception) -> Unavailable:

@@ -10,7 +10,7 @@ contacts that wait already are counted as duplicates.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -77,7 +77,8 @@ class ContactImports:
         reader = CsvRows(script.required) if is_csv else JsonRows()
         groups = await self._contacts.groups(counts.campaign_id)
         importer: Importer = DryRun(self._contacts, groups) if counts.is_dry_run else self._contacts.importer()
-        run = _Run(self._contacts, importer, self._digests, script, counts, groups)
+        lists = campaign.terms.do_not_call_lists
+        run = _Run(self._contacts, importer, self._digests, script, lists, counts, groups)
         try:
             interruption = await run.read(parts, reader, from_line)
             await run.pass_on()
@@ -99,6 +100,7 @@ class _Run:
         importer: Importer,
         digests: NumberDigests,
         script: ContactScript,
+        list_names: Sequence[str],
         counts: ImportCounts,
         zone_groups: Collection[str],
     ) -> None:
@@ -106,6 +108,7 @@ class _Run:
         self._importer = importer
         self._digests = digests
         self._script = script
+        self._list_names = list_names
         self._counts = counts
         self._zone_groups = set(zone_groups)
         self._groups: dict[Callee, tuple[CallingTimes, list[int]]] = {}
@@ -177,7 +180,7 @@ class _Run:
         if not self._batch:
             return
         digests = [contact.number_digest for _, contact, _ in self._batch]
-        listed = await self._contacts.listed(self._counts.campaign_id, digests)
+        listed = await self._contacts.listed(self._counts.campaign_id, self._list_names, digests)
         while self._batch:
             row, contact, on_result = self._batch[0]
             if reason := listed.get(contact.number_digest):

@@ -5,7 +5,7 @@ The orchestrator decides the commands and keeps the lists, with the state of eac
 
 import asyncio
 import csv
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -14,23 +14,29 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from contracts import CampaignId, NumberBlockRequested, NumberCommand, NumberState, NumberUnblockRequested, PhoneNumber
 from contracts.number_digests import NumberDigests
+from contracts.number_state import ALL_CAMPAIGNS, ListScope
+from contracts.values import DoNotCallListName
 from contracts.vocabulary import DoNotCallSource
 from edge.application.calls import raise_if_refused
+from edge.application.campaigns import Campaigns
 from edge.ports import Numbers, Requests
 
 MAX_SHOWN = 100
 """How many refused rows an answer names."""
 MAX_PENDING = 50
 """Rows of an import whose outcome is awaited at a time. So a single command waits behind few of them."""
-NUMBER_COLUMN, CAMPAIGN_COLUMN = "phone_number", "campaign_id"
+NUMBER_COLUMN, CAMPAIGN_COLUMN, LIST_COLUMN = "phone_number", "campaign_id", "list_name"
 _NUMBER: TypeAdapter[str] = TypeAdapter(PhoneNumber)
 _CAMPAIGN: TypeAdapter[str] = TypeAdapter(CampaignId)
+_LIST: TypeAdapter[str] = TypeAdapter(DoNotCallListName)
+ONE_LIST = "give campaign_id or list_name, not both"
 
 
 class DoNotCallEntryResource(BaseModel):
-    """One entry: the number is not called in this campaign, or in any."""
+    """One entry: the number is on the list of this campaign, on the named list, or on that of all campaigns."""
 
-    campaign_id: str | None = Field(description="null: all campaigns")
+    campaign_id: str | None = Field(description="null: a named list, or that of all campaigns")
+    list_name: str | None = Field(description="null: the list of the campaign, or that of all campaigns")
     listed_at: datetime
     source: DoNotCallSource
     call_id: UUID | None = Field(description="the call in which the person opted out")
@@ -44,14 +50,18 @@ class DoNotCallNumber(BaseModel):
     entries: list[DoNotCallEntryResource]
 
     @classmethod
-    def of(cls, number: NumberState, campaign_id: str | None) -> "DoNotCallNumber":
-        """Returns the entries of a number; with a campaign, those that concern it."""
+    def of(cls, number: NumberState, scopes: Collection[ListScope] | None) -> "DoNotCallNumber":
+        """Returns the entries of a number on these lists; None: on all."""
         entries = [
             DoNotCallEntryResource(
-                campaign_id=one.campaign_id, listed_at=one.changed_at, source=one.source, call_id=one.call_id
+                campaign_id=one.campaign_id,
+                list_name=one.list_name,
+                listed_at=one.changed_at,
+                source=one.source,
+                call_id=one.call_id,
             )
             for one in number.do_not_call
-            if one.is_listed and (campaign_id is None or one.campaign_id in (None, campaign_id))
+            if one.is_listed and (scopes is None or one.scope in scopes)
         ]
         return cls(id=number.number_digest, phone_number=number.phone_number if entries else None, entries=entries)
 
@@ -102,8 +112,9 @@ class _Import:
 class DoNotCallLists:
     """Commands and queries about the lists. Every method raises Unavailable without a connection to NATS."""
 
-    def __init__(self, numbers: Numbers, requests: Requests, digests: NumberDigests) -> None:
+    def __init__(self, numbers: Numbers, campaigns: Campaigns, requests: Requests, digests: NumberDigests) -> None:
         self._numbers = numbers
+        self._campaigns = campaigns
         self._requests = requests
         self._digests = digests
 
@@ -111,17 +122,17 @@ class DoNotCallLists:
         """Returns the id of a number."""
         return self._digests.of(phone_number)
 
-    async def get(self, number_id: str, campaign_id: str | None = None) -> DoNotCallNumber:
-        """Returns the entries of a number; with a campaign, those that concern it."""
-        return DoNotCallNumber.of(await self._numbers.get(number_id), campaign_id)
+    async def get(self, number_id: str, concerning: ListScope = ALL_CAMPAIGNS) -> DoNotCallNumber:
+        """Returns the entries of a number; with a campaign, those that concern it; with a list, those of the list."""
+        return DoNotCallNumber.of(await self._numbers.get(number_id), await self._scopes(concerning))
 
-    async def add(self, phone_number: str, campaign_id: str | None) -> tuple[DoNotCallNumber, bool]:
+    async def add(self, phone_number: str, scope: ListScope) -> tuple[DoNotCallNumber, bool]:
         """Lists a number. Returns its entries, and whether the command is decided. Raises Refused."""
-        return await self._command(self._block(phone_number, campaign_id, DoNotCallSource.REQUEST))
+        return await self._command(self._block(phone_number, scope, DoNotCallSource.REQUEST))
 
-    async def remove(self, number_id: str, campaign_id: str | None) -> tuple[DoNotCallNumber, bool]:
-        """Removes the entry of a campaign, or that of all campaigns. The rest is as for `add`."""
-        return await self._command(NumberUnblockRequested(number_digest=number_id, campaign_id=campaign_id))
+    async def remove(self, number_id: str, scope: ListScope) -> tuple[DoNotCallNumber, bool]:
+        """Removes the entry of a list. The rest is as for `add`."""
+        return await self._command(NumberUnblockRequested(number_digest=number_id, **scope._asdict()))
 
     async def import_csv(self, text: str, allowed: frozenset[str] | None) -> ImportedNumbers:
         """Lists the numbers of a CSV file. `allowed`: the campaigns that rows must name; None: any, or none.
@@ -139,35 +150,49 @@ class DoNotCallLists:
                 task.add_done_callback(lambda _: pending.release())
         return result.result()
 
-    async def page(self, campaign_id: str | None, *, after_sequence: int, limit: int) -> ListPage:
-        """Returns listed numbers; with a campaign, those whose entries concern it."""
+    async def page(self, concerning: ListScope, *, after_sequence: int, limit: int) -> ListPage:
+        """Returns listed numbers and their entries, of which those are shown that `get` shows."""
+        scopes = await self._scopes(concerning)
         page = await self._numbers.page(after_sequence=after_sequence, limit=limit)
-        found = [DoNotCallNumber.of(number, campaign_id) for number in page.numbers]
+        found = [DoNotCallNumber.of(number, scopes) for number in page.numbers]
         return ListPage([one for one in found if one.entries], page.last_sequence if page.has_more else None)
 
     async def _import_row(
         self, line: int, row: dict[str, str | None], allowed: frozenset[str] | None, result: _Import
     ) -> None:
-        campaign_id = (row.get(CAMPAIGN_COLUMN) or "").strip() or None
+        campaign_id, list_name = ((row.get(name) or "").strip() or None for name in (CAMPAIGN_COLUMN, LIST_COLUMN))
         try:
             number = _valid(NUMBER_COLUMN, _NUMBER, (row.get(NUMBER_COLUMN) or "").strip())
             if campaign_id is not None:
                 _valid(CAMPAIGN_COLUMN, _CAMPAIGN, campaign_id)
+            if list_name is not None:
+                _valid(LIST_COLUMN, _LIST, list_name)
+            if campaign_id and list_name:
+                raise ValueError(f"{LIST_COLUMN}: {ONE_LIST}")
             if allowed is not None and campaign_id not in allowed:
                 raise ValueError(f"campaign_id: this key is limited to {', '.join(sorted(allowed))}")
         except ValueError as error:
             result.refused.append(RefusedRow(line=line, reason=str(error)))
             return
-        outcome = await self._requests.send(self._block(number, campaign_id, DoNotCallSource.IMPORT))
+        scope = ListScope(campaign_id, list_name)
+        outcome = await self._requests.send(self._block(number, scope, DoNotCallSource.IMPORT))
         if outcome and not outcome.accepted:
             result.refused.append(RefusedRow(line=line, reason="; ".join(outcome.reasons)))
         result.added += bool(outcome and outcome.accepted)
         result.undecided += outcome is None
 
-    def _block(self, phone_number: str, campaign_id: str | None, source: DoNotCallSource) -> NumberBlockRequested:
-        return NumberBlockRequested(
-            number_digest=self.id_of(phone_number), phone_number=phone_number, campaign_id=campaign_id, source=source
-        )
+    async def _scopes(self, concerning: ListScope) -> Collection[ListScope] | None:
+        """Returns the lists that apply to a campaign, or the named list; None: all lists."""
+        if concerning.list_name is not None:
+            return (concerning,)
+        if concerning.campaign_id is None:
+            return None
+        terms = (await self._campaigns.state(concerning.campaign_id)).dial_terms
+        return ALL_CAMPAIGNS, concerning, *(ListScope(list_name=name) for name in terms.do_not_call_lists)
+
+    def _block(self, phone_number: str, scope: ListScope, source: DoNotCallSource) -> NumberBlockRequested:
+        digest = self.id_of(phone_number)
+        return NumberBlockRequested(number_digest=digest, phone_number=phone_number, source=source, **scope._asdict())
 
     async def _command(self, command: NumberCommand) -> tuple[DoNotCallNumber, bool]:
         outcome = await self._requests.send(command)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from contracts.number_state import ListScope
 from edge.application.acts import AuditTrail
 from edge.application.do_not_call import DoNotCallLists, DoNotCallNumber, ImportedNumbers
 from edge.application.errors import CampaignNotAllowed
@@ -19,17 +20,17 @@ class NumberActs:
         self.lists = lists
         self._audit = audit
 
-    async def add(self, key: Key, phone_number: str, campaign_id: str | None) -> tuple[DoNotCallNumber, bool]:
+    async def add(self, key: Key, phone_number: str, scope: ListScope) -> tuple[DoNotCallNumber, bool]:
         """Lists a number. Raises CampaignNotAllowed and Refused."""
-        trail = self._trail(key, "number.block", self.lists.id_of(phone_number), campaign_id)
-        await self._check(key, campaign_id, trail)
-        return await trail.surround(lambda: self.lists.add(phone_number, campaign_id), _masked)
+        trail = self._trail(key, "number.block", self.lists.id_of(phone_number), scope)
+        await self._check(key, scope, trail)
+        return await trail.surround(lambda: self.lists.add(phone_number, scope), _masked)
 
-    async def remove(self, key: Key, number_id: str, campaign_id: str | None) -> tuple[DoNotCallNumber, bool]:
+    async def remove(self, key: Key, number_id: str, scope: ListScope) -> tuple[DoNotCallNumber, bool]:
         """Removes an entry. Raises CampaignNotAllowed and Refused."""
-        trail = self._trail(key, "number.unblock", number_id, campaign_id)
-        await self._check(key, campaign_id, trail)
-        return await trail.surround(lambda: self.lists.remove(number_id, campaign_id), _masked)
+        trail = self._trail(key, "number.unblock", number_id, scope)
+        await self._check(key, scope, trail)
+        return await trail.surround(lambda: self.lists.remove(number_id, scope), _masked)
 
     async def import_csv(self, key: Key, text: str) -> ImportedNumbers:
         """Lists the numbers of a CSV file. Raises WrongHeader."""
@@ -42,12 +43,11 @@ class NumberActs:
         result, _ = await trail.surround(act, lambda done: done.model_dump(exclude={"refused_rows"}))
         return result
 
-    def _trail(self, key: Key, act: str, number_id: str, campaign_id: str | None) -> AuditTrail:
-        request = {"campaign_id": campaign_id}
-        return AuditTrail(self._audit, act=act, target=number_id, key_name=key.name, request=request)
+    def _trail(self, key: Key, act: str, number_id: str, scope: ListScope) -> AuditTrail:
+        return AuditTrail(self._audit, act=act, target=number_id, key_name=key.name, request=scope._asdict())
 
-    async def _check(self, key: Key, campaign_id: str | None, trail: AuditTrail) -> None:
-        if key.campaigns is None or campaign_id in key.campaigns:
+    async def _check(self, key: Key, scope: ListScope, trail: AuditTrail) -> None:
+        if key.campaigns is None or scope.campaign_id in key.campaigns:
             return
         refusal = CampaignNotAllowed(key)
         await trail.refuse(str(refusal))

@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from contracts import CampaignId, PhoneNumber
-from edge.application.do_not_call import NUMBER_COLUMN, DoNotCallNumber, ImportedNumbers, WrongHeader
+from contracts.number_state import ListScope
+from contracts.values import DoNotCallListName
+from edge.application.do_not_call import NUMBER_COLUMN, ONE_LIST, DoNotCallNumber, ImportedNumbers, WrongHeader
 from edge.application.number_acts import NumberActs
 from edge.entrypoints.audit import MAX_SEQUENCE
 from edge.entrypoints.openapi import problems
@@ -29,7 +31,10 @@ read_router = create_router(ReadRoute, "/do-not-call", "Do not call")
 act_router = create_router(CreateRoute, "/do-not-call", "Do not call")
 
 NumberId = Annotated[str, Path(min_length=32, max_length=32, description="`id` of the number: its digest")]
-OfCampaign = Annotated[CampaignId | None, Query(description="left out: the list of all campaigns")]
+OfCampaign = Annotated[CampaignId | None, Query(description="left out: a named list, or that of all campaigns")]
+OfList = Annotated[DoNotCallListName | None, Query(description="left out: that of a campaign, or of all campaigns")]
+ConcerningCampaign = Annotated[CampaignId | None, Query(description="only entries that concern it")]
+ConcerningList = Annotated[DoNotCallListName | None, Query(description="only entries of this list")]
 
 
 class NumberToCheck(BaseModel):
@@ -43,7 +48,10 @@ class NumberToCheck(BaseModel):
 class NumberToList(NumberToCheck):
     """A number that must not be called."""
 
-    campaign_id: CampaignId | None = Field(default=None, description="null: in no campaign")
+    campaign_id: CampaignId | None = Field(default=None, description="null: in no campaign, or a named list")
+    list_name: DoNotCallListName | None = Field(
+        default=None, description="the named list; it applies to the campaigns that name it; null: none"
+    )
 
 
 class DoNotCallPage(BaseModel):
@@ -61,13 +69,15 @@ def _acts(request: Request) -> NumberActs:
 @read_router.get("", response_model=DoNotCallPage)
 async def list_numbers(
     request: Request,
-    campaign_id: Annotated[CampaignId | None, Query(description="only entries that concern it")] = None,
+    campaign_id: ConcerningCampaign = None,
+    list_name: ConcerningList = None,
     cursor: Annotated[int, Query(ge=0, le=MAX_SEQUENCE, description="set by `next`; default: at the start")] = 0,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="how many numbers are examined")] = MAX_PAGE,
 ) -> DoNotCallPage:
     """Lists the numbers that must not be called. One that changes meanwhile may be on two pages."""
-    page = await _acts(request).lists.page(campaign_id, after_sequence=cursor, limit=limit)
-    query = {"campaign_id": campaign_id, "limit": limit, "cursor": page.next_sequence}
+    concerning = _scope(campaign_id, list_name, "query")
+    page = await _acts(request).lists.page(concerning, after_sequence=cursor, limit=limit)
+    query = {**concerning._asdict(), "limit": limit, "cursor": page.next_sequence}
     path = urlencode({name: value for name, value in query.items() if value is not None})
     has_next = page.next_sequence is not None
     return DoNotCallPage(numbers=list(page.numbers), next=f"{PREFIX}/do-not-call?{path}" if has_next else None)
@@ -77,11 +87,12 @@ async def list_numbers(
 async def check_number(
     request: Request,
     number: NumberToCheck,
-    campaign_id: Annotated[CampaignId | None, Query(description="only entries that concern it")] = None,
+    campaign_id: ConcerningCampaign = None,
+    list_name: ConcerningList = None,
 ) -> DoNotCallNumber:
     """Returns the entries of a number, and its id. Without an entry it may be called."""
     lists = _acts(request).lists
-    return await lists.get(lists.id_of(number.phone_number), campaign_id)
+    return await lists.get(lists.id_of(number.phone_number), _scope(campaign_id, list_name, "query"))
 
 
 @act_router.post(
@@ -93,7 +104,8 @@ async def check_number(
 )
 async def add_number(request: Request, number: NumberToList, response: Response) -> DoNotCallNumber:
     """Lists a number. It counts for every call that is not dialled yet. Listing it again changes nothing."""
-    added, is_decided = await _acts(request).add(key_of(request), number.phone_number, number.campaign_id)
+    scope = _scope(number.campaign_id, number.list_name, "body")
+    added, is_decided = await _acts(request).add(key_of(request), number.phone_number, scope)
     response.status_code = 201 if is_decided else 202
     return added
 
@@ -105,10 +117,10 @@ async def add_number(request: Request, number: NumberToList, response: Response)
     openapi_extra={"requestBody": {"required": True, "content": {"text/csv": {"schema": {"type": "string"}}}}},
 )
 async def import_numbers(request: Request) -> ImportedNumbers:
-    """Lists the numbers of a CSV file in UTF-8. The first line names the columns: `phone_number`, `campaign_id`.
+    """Lists the numbers of a CSV file in UTF-8. Its first line names `phone_number`, `campaign_id` and `list_name`.
 
-    An empty `campaign_id`, or none, means all campaigns. Wrong rows are refused with their line, and the others are
-    added. The same file again changes nothing.
+    A row with neither a campaign nor a list means all campaigns. Wrong rows are refused with their line, and the others
+    are added. The same file again changes nothing.
     """
     body = await request.body()
     try:
@@ -127,12 +139,23 @@ async def import_numbers(request: Request) -> ImportedNumbers:
     responses={202: {"model": DoNotCallNumber, "description": "Stored, not yet decided"}, **problems(404, 409)},
 )
 async def remove_number(
-    request: Request, number_id: NumberId, response: Response, campaign_id: OfCampaign = None
+    request: Request,
+    number_id: NumberId,
+    response: Response,
+    campaign_id: OfCampaign = None,
+    list_name: OfList = None,
 ) -> DoNotCallNumber:
-    """Removes the entry of all campaigns, or that of one. An opt-out is an entry of all campaigns."""
-    after, is_decided = await _acts(request).remove(key_of(request), number_id, campaign_id)
+    """Removes the entry of all campaigns, of one, or of a named list. An opt-out is an entry of all campaigns."""
+    scope = _scope(campaign_id, list_name, "query")
+    after, is_decided = await _acts(request).remove(key_of(request), number_id, scope)
     response.status_code = 200 if is_decided else 202
     return after
+
+
+def _scope(campaign_id: str | None, list_name: str | None, place: str) -> ListScope:
+    if campaign_id and list_name:
+        raise RequestValidationError([{"type": "value_error", "loc": (place, "list_name"), "msg": ONE_LIST}])
+    return ListScope(campaign_id, list_name)
 
 
 def _wrong_body(message: str) -> RequestValidationError:
