@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace
 from datetime import timedelta
 from types import FrameType
@@ -87,6 +88,18 @@ class Pair:
         assert fold.waiting_in(fold.closed or ()) == model.waiting_in_closed()
         assert (dict(fold.occupied), fold.waiting) == (model.occupied, model.waiting)
         assert fold.replay_from_sequence == model.replay_from_sequence()
+        for call_id in CALLS[::3]:
+            assert fold.is_next(call_id, call_id[0]) == self.would_be_next(call_id)
+
+    def would_be_next(self, call_id: str) -> bool:
+        """Whether the call would be next if it began to wait now, and no other is."""
+        joined, call = deepcopy(self.model), waiting(call_id, self.sequence + 1)
+        return (
+            not self.model.eligible()
+            and call_id not in joined.occupied
+            and joined.join(call)
+            and (joined.next_call() == call)
+        )
 
 
 @given(LIMITS, st.lists(ACTS, max_size=80))

@@ -26,6 +26,7 @@ from call_orchestrator.application.do_not_call import DoNotCall
 from call_orchestrator.application.effects import Effects
 from call_orchestrator.application.erasure import Erasure
 from call_orchestrator.application.grants import Grants
+from call_orchestrator.application.immediate_grants import ImmediateGrants
 from call_orchestrator.application.new_contacts import NewContacts
 from call_orchestrator.application.number_claims import NumberClaims
 from call_orchestrator.application.numbers import Numbers
@@ -85,8 +86,8 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         longest_cap = terms.calling_policy.longest_cap if terms.calling_policy else timedelta(0)
         numbers = Numbers(bus.log(NUMBERS, clock.now), digests, longest_cap, lambda: bus.client.stats["reconnects"])
         claims = NumberClaims(numbers, log, timers, terms.calling_policy, mapping)
-        effects = Effects(timers, queue, claims)
         open_campaigns = OpenCampaigns(slots, clock.now, mapping)
+        effects = Effects(timers, ImmediateGrants(queue, slots, open_campaigns, log, clock.now), claims)
         calls = CallService(
             log,
             requests,

@@ -147,15 +147,10 @@ class Admission:
         if call is None:
             await self._wait_for_change()
         elif checked := await self._check(call):
-            grant = AdmissionGranted(
-                call_id=UUID(call.call_id),
-                campaign_id=call.campaign_id,
-                attempt=call.attempt,
-                due_sequence=call.due_sequence,
-                replay_from_sequence=replay_from_sequence,
-                dial_terms=checked[1].dial_terms,
-            )
-            await self._grant(call, grant, checked[0], guard_sequence)
+            stored, campaign = checked
+            grant = grant_of(call, campaign, replay_from_sequence)
+            await append_grant(self._log, grant, call, guard_sequence, self._now, stored.envelope.traceparent)
+            await self._wait_until_folded(guard_sequence)
 
     async def _wait_for_change(self) -> None:
         """Returns after something has changed, or when the pace of a campaign permits its next grant."""
@@ -240,21 +235,45 @@ class Admission:
         if stored.call.is_queued:
             await self._queue.join(stored.call, due_sequence=stored.sequence, cause=stored.envelope)
 
-    async def _grant(self, call: Waiting, grant: AdmissionGranted, stored: StoredCall, guard_sequence: int) -> None:
-        """Appends the grant, and waits until it, or the faster grant of another replica, is folded.
-
-        A grant has no cause, but it belongs to the trace of the call.
-        """
-        try:
-            with tracing.span("grant slot", tracing.PROCESS, stored.envelope.traceparent):
-                await self._log.append(grant, guard=Guard(AdmissionGranted.subjects(), guard_sequence))
-        except Conflict:
-            metrics.LOST_GRANTS.inc()
-        else:
-            metrics.SLOT_WAIT_SECONDS.observe((self._now() - call.due_at).total_seconds())
+    async def _wait_until_folded(self, guard_sequence: int) -> None:
+        """Waits until the grant, or the faster grant of another replica, is folded."""
         while self._slots.guard_sequence <= guard_sequence:
             self._changed.clear()
             await self._changed.wait()
+
+
+def grant_of(call: Waiting, campaign: Campaign, replay_from_sequence: int) -> AdmissionGranted:
+    """Returns the grant of a slot to a waiting call; the terms of its campaign restrict the dial."""
+    return AdmissionGranted(
+        call_id=UUID(call.call_id),
+        campaign_id=call.campaign_id,
+        attempt=call.attempt,
+        due_sequence=call.due_sequence,
+        replay_from_sequence=replay_from_sequence,
+        dial_terms=campaign.dial_terms,
+    )
+
+
+async def append_grant(
+    log: Log,
+    grant: AdmissionGranted,
+    call: Waiting,
+    guard_sequence: int,
+    now: Callable[[], datetime],
+    traceparent: str | None,
+) -> bool:
+    """Appends the grant. Returns False if another replica has granted since `guard_sequence`.
+
+    A grant has no cause, but it belongs to the trace of the call.
+    """
+    try:
+        with tracing.span("grant slot", tracing.PROCESS, traceparent):
+            await log.append(grant, guard=Guard(AdmissionGranted.subjects(), guard_sequence))
+    except Conflict:
+        metrics.LOST_GRANTS.inc()
+        return False
+    metrics.SLOT_WAIT_SECONDS.observe((now() - call.due_at).total_seconds())
+    return True
 
 
 async def _run_forever(part: Callable[[], Awaitable[None]]) -> None:

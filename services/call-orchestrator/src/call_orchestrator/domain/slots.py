@@ -15,7 +15,8 @@ grant also carries the sequence from which a reader finds all occupied slots, so
 log.
 
 Campaigns take turns: the next slot goes to the campaign whose last grant is the oldest, however many calls wait in it.
-In this campaign it goes to the call that is due the longest. A campaign is closed while it is paused, not started,
+In this campaign it goes to the call that is due the longest. A call that begins to wait while no other may use the slot
+is the next one (`Slots.is_next`), and need not wait in the queue. A campaign is closed while it is paused, not started,
 outside its period or finished: its calls keep their turn and are granted no slot. No replica grants before it knows
 which campaigns are closed, and it checks the campaign at the leader before each grant. A grant and a pause that cross
 within that check are both valid: a call that has its slot goes on.
@@ -177,11 +178,17 @@ class Slots:
 
     def next_call(self) -> Waiting | None:
         """Returns the call that gets the next slot; none if no slot is free or no waiting call may use it."""
-        is_read = self._read_until_sequence is not None and self.last_grant_sequence >= self._read_until_sequence
-        if not is_read or self.closed is None or not self._is_slot_free():
+        if not self._may_grant():
             return None
         campaign_id = self._turns.first()
         return self._head(self._campaigns[campaign_id]) if campaign_id is not None else None
+
+    def is_next(self, call_id: str, campaign_id: str) -> bool:
+        """Whether a call that begins to wait would get the next slot at once: no other call may use it."""
+        if not self._may_grant() or len(self._turns) or call_id in self.occupied or campaign_id in (self.closed or ()):
+            return False
+        campaign = self._campaigns.get(campaign_id)
+        return self._has_room(campaign_id, campaign.live if campaign else 0)
 
     def grantable(self) -> int:
         """Returns how many calls could be granted a slot now, at most one of each campaign.
@@ -189,6 +196,16 @@ class Slots:
         While it is unknown which campaigns are closed, none counts as closed: admission is blocked then.
         """
         return len(self._turns) if self._is_slot_free() else 0
+
+    def _may_grant(self) -> bool:
+        is_read = self._read_until_sequence is not None and self.last_grant_sequence >= self._read_until_sequence
+        return is_read and self.closed is not None and self._is_slot_free()
+
+    def _has_room(self, campaign_id: str, live: int) -> bool:
+        """Whether the limits and the pace of a campaign with so many live calls permit another one."""
+        limits = (self.limits.max_live_per_campaign, self._max_live.get(campaign_id))
+        has_room = all(limit is None or live < limit for limit in limits)
+        return has_room and not self._paces.is_waiting(campaign_id)
 
     def _is_slot_free(self) -> bool:
         max_live = self.limits.max_live
@@ -245,10 +262,8 @@ class Slots:
         campaign = self._campaigns.get(campaign_id)
         if campaign is None:
             return
-        head, limits = self._head(campaign), (self.limits.max_live_per_campaign, self._max_live.get(campaign_id))
-        has_room = all(limit is None or campaign.live < limit for limit in limits)
-        is_paced = self._paces.is_waiting(campaign_id)
-        if head and has_room and not is_paced and campaign_id not in (self.closed or ()):
+        head = self._head(campaign)
+        if head and self._has_room(campaign_id, campaign.live) and campaign_id not in (self.closed or ()):
             self._turns.set(campaign_id, (campaign.last_grant_sequence, head.due_at, head.due_sequence))
             return
         self._turns.remove(campaign_id)
