@@ -126,10 +126,14 @@ def leaked_slots(log: Log) -> list[str]:
 
 
 def early_timers(log: Log) -> Iterator[str]:
-    """Yields each decision on a timer that was stored more than `MAX_EARLY` before the deadline of the call."""
+    """Yields each decision on a timer that was stored more than `MAX_EARLY` before the deadline of the call.
+
+    A timer that wakes the call, because its number is free, is early on purpose.
+    """
     for call_id, history in log.histories.items():
         for before, decision in zip(history.decisions, history.decisions[1:], strict=False):
-            is_timer = decision.cause and isinstance(decision.cause.stored.event, TimerDue)
+            cause = decision.cause.stored.event if decision.cause else None
+            is_timer = isinstance(cause, TimerDue) and not cause.is_number_free
             deadline_at = before.event.call.deadline_at
             if is_timer and deadline_at and decision.at < deadline_at - MAX_EARLY:
                 seconds = (deadline_at - decision.at).total_seconds()
