@@ -33,13 +33,12 @@ class SimulatedContacts:
         self._count = 0
         self._contacts: dict[str, _Waiting] = {}
         """By their subjects."""
-        self._groups: dict[str, ContactGroupAdded] = {}
+        self._groups: dict[str, tuple[int, ContactGroupAdded]] = {}
         self._changed = asyncio.Event()
         self.added: list[StoredEvent[ContactAdded]] = []
 
     async def add(self, contact: ContactAdded, group: ContactGroupAdded, cause: Envelope) -> bool:
         await self._server.wait()
-        self._groups.setdefault(group.subject, group)
         known = self._contacts.get(contact.subject)
         if known is None:
             self._count += 1
@@ -47,6 +46,10 @@ class SimulatedContacts:
             stored = StoredEvent(contact, envelope, self._count)
             self._contacts[contact.subject] = _Waiting(stored)
             self.added.append(stored)
+        await self._server.wait()
+        if group.subject not in self._groups:
+            self._count += 1
+            self._groups[group.subject] = (self._count, group)
         self._note_change()
         await self._server.wait()
         return known is None or known.stored.envelope.causation_id == cause.id
@@ -56,13 +59,13 @@ class SimulatedContacts:
         yield self._follow_groups()
 
     async def _follow_groups(self) -> AsyncIterator[list[ContactGroupAdded]]:
-        known: dict[str, ContactGroupAdded] = {}
+        read = 0
         while True:
             changed = self._changed
-            new = {subject: group for subject, group in self._groups.items() if subject not in known}
-            known = dict(self._groups)
+            new = [(sequence, group) for sequence, group in self._groups.values() if sequence > read]
             if new:
-                yield list(new.values())
+                read = max(sequence for sequence, _ in new)
+                yield [group for _, group in new]
             await changed.wait()
             await self._server.wait(MAX_FOLLOWING_SECONDS)
 
@@ -87,15 +90,33 @@ class SimulatedContacts:
         await self._server.wait()
         return [self._taken(one) for one in due]
 
-    async def count(self, campaign_id: str) -> int:
+    async def last_sequence(self) -> int:
         await self._server.wait()
-        return sum(one.stored.event.campaign_id == campaign_id for one in self._contacts.values())
+        return self._count
 
-    async def remove(self, campaign_id: str, zone_groups: Iterable[str]) -> None:
+    async def count(self, campaign_id: str, until_sequence: int) -> int:
         await self._server.wait()
-        for one in self._in(campaign_id, zone_groups):
+        return len(self._until(campaign_id, until_sequence))
+
+    async def remove(self, campaign_id: str, until_sequence: int) -> None:
+        await self._server.wait()
+        for one in self._until(campaign_id, until_sequence):
             self._contacts.pop(one.stored.event.subject, None)
-        self._groups = {subject: one for subject, one in self._groups.items() if one.campaign_id != campaign_id}
+
+    async def remove_groups(self, campaign_id: str, zone_groups: Iterable[str], until_sequence: int) -> None:
+        await self._server.wait()
+        self._groups = {
+            subject: (sequence, one)
+            for subject, (sequence, one) in self._groups.items()
+            if one.campaign_id != campaign_id or sequence > until_sequence
+        }
+
+    def _until(self, campaign_id: str, until_sequence: int) -> list[_Waiting]:
+        return [
+            one
+            for one in self._contacts.values()
+            if one.stored.event.campaign_id == campaign_id and one.stored.sequence <= until_sequence
+        ]
 
     def waiting(self) -> list[ContactAdded]:
         """Returns the contacts that wait."""

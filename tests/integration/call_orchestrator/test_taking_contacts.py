@@ -10,11 +10,13 @@ import nats
 import pytest
 from nats.aio.client import Client
 from prometheus_client import REGISTRY
+from tests.builders.events import an_envelope
 from tests.builders.policies import ANY_TIME_POLICY
 from tests.integration.call_orchestrator.conftest import outcome_of, running, until
 
 from call_orchestrator.adapters.nats import contact_queue
 from call_orchestrator.adapters.nats.contact_queue import NatsContactQueue
+from call_orchestrator.adapters.nats.contacts import NatsContacts
 from call_orchestrator.application.contacts import MIN_AHEAD
 from call_orchestrator.composition import build
 from call_orchestrator.settings import Settings
@@ -213,6 +215,39 @@ async def test_when_the_campaign_is_finished_the_remaining_contacts_are_counted_
     assert (await bus_client.jetstream().stream_info(CONTACTS.name)).state.consumer_count == 0
 
 
+async def test_each_contact_that_is_added_while_its_campaign_ends_is_counted_once_and_removed(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    """Requests on the bus may be decided at the same time: contacts are added before and after the removal."""
+    adapter = NatsContacts(EventLog(bus_client, CONTACTS.name, source="test"))
+
+    async def add(index: int) -> None:
+        request = ContactRequested(campaign_id="spring", contact_id=f"c-{index}", phone_number=number(index))
+        callee = callee_of(request.phone_number, None)
+        contact = waiting_contact(request, callee, DIGESTS, NOW)
+        assert await adapter.add(contact, group_of("spring", callee), an_envelope(f"contact-{index}"))
+
+    async with running(nats_url, 2, **LIMITS):
+        await accept(bus_client, CREATE)
+        for index in range(20):
+            await add(index)
+        finish = asyncio.create_task(accept(bus_client, CampaignFinishRequested(campaign_id="spring")))
+        for index in range(20, 200):
+            await add(index)
+        await finish
+
+        async def counts() -> list[int]:
+            expired = [stored.event for stored in await calls.read([CampaignContactsExpired.subjects()])]
+            return [one.count for one in expired if isinstance(one, CampaignContactsExpired)]
+
+        async def is_removed() -> bool:
+            state = (await bus_client.jetstream().stream_info(CONTACTS.name)).state
+            return not state.messages and sum(await counts()) >= 200
+
+        await until(is_removed)
+        assert sum(await counts()) == 200
+
+
 async def test_contacts_that_a_dead_replica_had_taken_are_called_by_another_one(
     nats_url: str, bus_client: Client, calls: EventLog, contacts: Contacts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,10 +281,12 @@ async def test_the_contacts_that_wait_are_counted_after_the_server_was_killed(tm
 
         await until(is_connected)
         await contacts.add(12, 14, 16)
-        assert await queue.count("spring") == 3
+        end = await queue.last_sequence()
+        assert await queue.count("spring", end) == 3
         await queue.take("spring", zone_group, 1, 5.0)
-        assert await queue.count("spring") == 3
-        assert await queue.count("other") == 0
+        assert await queue.count("spring", end) == 3
+        assert await queue.count("spring", end - 1) == 2
+        assert await queue.count("other", end) == 0
         await client.close()
 
 

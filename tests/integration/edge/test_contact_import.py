@@ -346,6 +346,34 @@ async def test_a_body_that_stops_ends_the_import_with_the_line_to_continue_from(
     assert [entry.stage for entry in await entries(bus_client)][:2] == ["asked", "undecided"]
 
 
+@pytest.mark.usefixtures("campaign")
+async def test_an_import_whose_campaign_ends_meanwhile_is_refused_and_leaves_its_group_for_the_removal(
+    api: httpx.AsyncClient, as_: "As", bus_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contact_import, "BATCH", 5)
+    lines = file(10).splitlines(keepends=True)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"".join(lines[:7])
+        await wait_until_added(bus_client, 5)
+        assert (await as_("caller").post("/api/v1/campaigns/spring/finish")).status_code == 202
+        await bus_client.jetstream().purge_stream(CONTACTS.name)  # as call-orchestrator removes contacts and groups
+        yield b"".join(lines[7:])
+
+    answer = await api.post(PATH, content=body(), headers=CSV)
+
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (409, "campaign_id")
+    assert "5 contacts that were added before are not called" in answer.text
+    assert await added(bus_client) == []
+    groups = await EventLog(bus_client, CONTACTS.name, source="test").read([ContactGroupAdded.subjects("spring")])
+    assert len(groups) == 1
+
+
+async def wait_until_added(client: Client, count: int) -> None:
+    while len(await added(client)) < count:
+        await asyncio.sleep(0.01)
+
+
 async def test_an_outage_ends_the_import_with_the_line_to_continue_from(
     api: httpx.AsyncClient, orchestrator: "Orchestrator", bus_client: Client
 ) -> None:

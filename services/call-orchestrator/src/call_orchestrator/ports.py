@@ -170,8 +170,14 @@ class ContactQueue(Protocol):
     async def take(self, campaign_id: str, zone_group: str, count: int, wait_seconds: float) -> list[TakenContact]:
         """Returns up to `count` contacts of a group. If there is none, waits this long for one."""
 
-    async def count(self, campaign_id: str) -> int:
-        """Returns how many contacts of the campaign wait, delivered ones included."""
+    async def last_sequence(self) -> int:
+        """Returns the position of the newest contact or group."""
 
-    async def remove(self, campaign_id: str, zone_groups: Iterable[str]) -> None:
-        """Removes the contacts and the groups of a campaign."""
+    async def count(self, campaign_id: str, until_sequence: int) -> int:
+        """Returns how many contacts of the campaign wait up to this position, delivered ones included."""
+
+    async def remove(self, campaign_id: str, until_sequence: int) -> None:
+        """Removes the contacts of a campaign up to this position."""
+
+    async def remove_groups(self, campaign_id: str, zone_groups: Iterable[str], until_sequence: int) -> None:
+        """Removes the groups of a campaign up to this position."""

@@ -65,8 +65,14 @@ class CampaignFinished(CampaignDecision):
 
 
 class CampaignContactsExpired(CampaignDecision):
-    """The campaign is over, and its contacts that still waited are not called. They are removed after this event."""
+    """The campaign is over, and its contacts that still waited are not called. They are removed after this event.
+
+    Contacts that were added meanwhile follow in another event.
+    """
 
     event_name: ClassVar[str] = "campaign.contacts_expired"
 
     count: int = Field(description="how many contacts waited")
+    until_sequence: int | None = Field(
+        default=None, description="position in the stream CONTACTS up to which they were counted; null in older events"
+    )

@@ -10,9 +10,7 @@ calls wait. The id of the call follows from campaign and contact. So a contact t
 and one that is not acknowledged because its replica died is taken by another one. A contact that may not be called is
 a fact of the log, `contact.refused`, once.
 
-When a campaign is over, one event counts the contacts that remain, and then they are removed. The event is guarded by
-the last one of the campaign, so one replica appends it. If that replica dies before it removes them, another one does.
-A contact whose call is being created at that moment may be counted, too.
+The contacts that remain when a campaign is over are counted and removed (`expired_contacts`).
 """
 
 import asyncio
@@ -29,6 +27,7 @@ from call_orchestrator.application.call_inputs import call_input
 from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.decision_terms import weekly_hours_of
+from call_orchestrator.application.expired_contacts import ExpiredContacts
 from call_orchestrator.application.open_campaigns import OpenCampaigns
 from call_orchestrator.domain.calling_policy import PutOff
 from call_orchestrator.domain.decisions import Refused
@@ -41,14 +40,11 @@ from chassis.time_mapping import REAL_TIME, TimeMapping
 from contracts import (
     CallRequested,
     Campaign,
-    CampaignContactsExpired,
-    CampaignDecision,
     ContactAdded,
     ContactRefused,
     call_id_of,
 )
 from contracts.callees import Callee
-from contracts.filters import campaign_state_filter
 from contracts.vocabulary import RefusalCode
 
 MIN_AHEAD = 20
@@ -87,6 +83,7 @@ class ContactTaker:
         """`mapping`: from the time of `now` to that in which it waits."""
         self._log = log
         self._queue = queue
+        self._expired_contacts = ExpiredContacts(log, queue, now)
         self._calls = calls
         self._campaigns = campaigns
         self._slots = slots
@@ -234,24 +231,13 @@ class ContactTaker:
             CONTACTS.labels(outcome="refused").inc()
 
     async def _expire(self, campaign_id: str) -> None:
-        """Counts and removes the contacts of a campaign that is over, also at the leader."""
-        last = await self._log.last(campaign_state_filter(campaign_id))
-        if last is None or not isinstance(last.event, CampaignDecision):
-            return
-        campaign, groups = last.event.campaign, list(self._groups[campaign_id])
-        if not campaign.is_over(self._now()):
-            return
-        if not isinstance(last.event, CampaignContactsExpired) and (count := await self._queue.count(campaign_id)):
-            expired = CampaignContactsExpired(campaign=campaign, count=count, occurred_at=self._now())
-            try:
-                await self._log.append(expired, guard=Guard(campaign_state_filter(campaign_id), last.sequence))
-            except Conflict:  # another replica has, or the campaign has changed
-                self._changed.set()
-                return
-            CONTACTS.labels(outcome="expired").inc(count)
-            logger.info("contacts_expired", campaign_id=campaign_id, count=count)
-        await self._queue.remove(campaign_id, groups)
-        del self._groups[campaign_id]
+        """Counts and removes the contacts of a campaign that is over, and then its groups."""
+        groups, is_done = self._groups.pop(campaign_id), False
+        try:
+            is_done = await self._expired_contacts.remove(campaign_id, groups)
+        finally:
+            if not is_done:
+                self._groups[campaign_id] = groups | self._groups.get(campaign_id, {})
 
 
 def ahead(campaign: Campaign) -> int:

@@ -6,11 +6,15 @@ once for each group. Good rows continue after a refused one.
 
 An import that is interrupted names the line from which on rows have no result. The same file can be imported again:
 contacts that wait already are counted as duplicates.
+
+An import whose campaign ends meanwhile is refused from then on. Call-orchestrator removes the contacts of a campaign
+that is over, and with them their groups. Its last contacts may come after that, so the import adds its groups again at
+its end: without a group, contacts are not found.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -73,20 +77,29 @@ class ContactImports:
         campaign = await self._campaigns.state(counts.campaign_id)
         if (refusal := campaign_refusal(campaign, datetime.now(UTC))) or not campaign.terms:
             raise Refused((refusal or "",))
+
+        async def refusal_now() -> str | None:
+            return campaign_refusal(await self._campaigns.state(counts.campaign_id), datetime.now(UTC))
+
         script = ContactScript(campaign.terms)
         reader = CsvRows(script.required) if is_csv else JsonRows()
         groups = await self._contacts.groups(counts.campaign_id)
         importer: Importer = DryRun(self._contacts, groups) if counts.is_dry_run else self._contacts.importer()
         lists = campaign.terms.do_not_call_lists
-        run = _Run(self._contacts, importer, self._digests, script, lists, counts, groups)
+        run = _Run(self._contacts, importer, self._digests, script, lists, counts, groups, refusal_now)
         try:
             interruption = await run.read(parts, reader, from_line)
             await run.pass_on()
             await importer.flush()
+            await run.add_groups_again()
             if interruption:
                 raise interruption
         except (BodyInterrupted, Unavailable) as error:
             raise ImportInterrupted(run.first_open_line(), counts.added, str(error)) from error
+        except Refused:
+            await importer.flush()
+            await run.add_groups_again()
+            raise
         finally:
             importer.close()
 
@@ -103,7 +116,9 @@ class _Run:
         list_names: Sequence[str],
         counts: ImportCounts,
         zone_groups: Collection[str],
+        refusal_now: Callable[[], Awaitable[str | None]],
     ) -> None:
+        """`refusal_now`: why no contact can be added to the campaign any more, if so."""
         self._contacts = contacts
         self._importer = importer
         self._digests = digests
@@ -111,6 +126,7 @@ class _Run:
         self._list_names = list_names
         self._counts = counts
         self._zone_groups = set(zone_groups)
+        self._refusal_now = refusal_now
         self._groups: dict[Callee, tuple[CallingTimes, list[int]]] = {}
         self._created_at = datetime.now(UTC)
         self._batch: deque[tuple[Row, ContactAdded, Callable[[bool], None]]] = deque()
@@ -176,9 +192,14 @@ class _Run:
             await self.pass_on()
 
     async def pass_on(self) -> None:
-        """Refuses the collected contacts whose numbers are listed, and adds the others. Raises Unavailable."""
+        """Refuses the collected contacts whose numbers are listed, and adds the others.
+
+        Raises Refused if the campaign is over, and Unavailable.
+        """
         if not self._batch:
             return
+        if not self._counts.is_dry_run and (refusal := await self._refusal_now()):
+            raise Refused((f"{refusal}; {self._counts.added} contacts that were added before are not called",))
         digests = [contact.number_digest for _, contact, _ in self._batch]
         listed = await self._contacts.listed(self._counts.campaign_id, self._list_names, digests)
         while self._batch:
@@ -188,6 +209,17 @@ class _Run:
             else:
                 await self._importer.add(contact, row.line, on_result)
             self._batch.popleft()
+
+    async def add_groups_again(self) -> None:
+        """Adds the groups of this import once more if the campaign is over, so that its contacts are found and removed.
+
+        Raises Unavailable.
+        """
+        if self._counts.is_dry_run or not await self._refusal_now():
+            return
+        for callee, (times, _) in self._groups.items():
+            if times.first_at:
+                await self._contacts.add_group(group_of(self._counts.campaign_id, callee))
 
     def first_open_line(self) -> int:
         """Returns the first line that has no result yet."""

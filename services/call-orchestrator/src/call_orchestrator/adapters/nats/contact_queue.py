@@ -18,7 +18,7 @@ from call_orchestrator.ports import TakenContact
 from chassis.direct_get import get_page
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from chassis.stored_event import stored_event_of, unreadable
-from chassis.stream_reader import decoded, follow
+from chassis.stream_reader import decoded, follow, last_sequence
 from chassis.unreadable import UnreadableEvents
 from contracts import ContactAdded, ContactGroupAdded, InvalidMessage
 from contracts.filters import CONTACT_GROUP_FILTERS
@@ -60,25 +60,43 @@ class NatsContactQueue:
             return []
         return [taken for message in messages if (taken := await self._taken(message))]
 
-    async def count(self, campaign_id: str) -> int:
-        """Returns how many contacts of the campaign wait, delivered ones included.
+    async def last_sequence(self) -> int:
+        """Returns the position of the newest contact or group."""
+        return await retry_until_leader(lambda: last_sequence(self._client, CONTACTS.name))
 
-        The stream is counted. After a restart of its server, a consumer may name 0 although contacts wait, or count
-        contacts that have left the stream.
+    async def count(self, campaign_id: str, until_sequence: int) -> int:
+        """Returns how many contacts of the campaign wait up to this position, delivered ones included.
+
+        The stream is counted, again if contacts are added meanwhile. After a restart of its server, a consumer may name
+        0 although contacts wait, or count contacts that have left the stream.
         """
-        subjects = ContactAdded.subjects(campaign_id)
-        page = await retry_until_leader(lambda: get_page(self._client, CONTACTS.name, subjects, limit=1))
+        while True:
+            after = await self._count_from(campaign_id, until_sequence + 1)
+            count = await self._count_from(campaign_id, 1)
+            if after == await self._count_from(campaign_id, until_sequence + 1):
+                return count - after
+
+    async def _count_from(self, campaign_id: str, start_sequence: int) -> int:
+        get = partial(get_page, self._client, CONTACTS.name, ContactAdded.subjects(campaign_id), limit=1)
+        page = await retry_until_leader(partial(get, start_sequence=start_sequence))
         return len(page.messages) + page.pending
 
-    async def remove(self, campaign_id: str, zone_groups: Iterable[str]) -> None:
-        """Removes the contacts and the groups of a campaign, and their consumers. Harmless if they are removed."""
+    async def remove(self, campaign_id: str, until_sequence: int) -> None:
+        """Removes the contacts of a campaign up to this position. Harmless if they are removed."""
+        await self._purge(ContactAdded.subjects(campaign_id), until_sequence)
+
+    async def remove_groups(self, campaign_id: str, zone_groups: Iterable[str], until_sequence: int) -> None:
+        """Removes the groups of a campaign up to this position, and their consumers. Harmless if they are removed."""
         for zone_group in zone_groups:
             name = _consumer_name(campaign_id, zone_group)
             await self._unsubscribe(name)
             with suppress(NotFoundError):
                 await retry_until_leader(partial(self._js.delete_consumer, CONTACTS.name, name))
-        for subjects in (ContactAdded.subjects(campaign_id), ContactGroupAdded.subjects(campaign_id)):
-            await retry_until_leader(partial(self._js.purge_stream, CONTACTS.name, subject=subjects))
+        await self._purge(ContactGroupAdded.subjects(campaign_id), until_sequence)
+
+    async def _purge(self, subjects: str, until_sequence: int) -> None:
+        purge = partial(self._js.purge_stream, CONTACTS.name, subject=subjects)
+        await retry_until_leader(partial(purge, seq=until_sequence + 1))
 
     async def _create_consumer(self, campaign_id: str, zone_group: str) -> None:
         """Creates the consumer of a group if it is missing."""

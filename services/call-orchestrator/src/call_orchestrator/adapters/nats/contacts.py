@@ -14,9 +14,13 @@ class NatsContacts:
         self._log = log
 
     async def add(self, contact: ContactAdded, group: ContactGroupAdded, cause: Envelope) -> bool:
-        """Adds the group and then the contact, so that each waiting contact has a group."""
+        """Adds the contact and then its group, which may be removed with the contacts of a campaign that is over.
+
+        If the replica dies between them, the message is delivered again, and the group is added then.
+        """
+        is_added = await self._append(contact, cause)
         await self._append(group, cause)
-        return await self._append(contact, cause)
+        return is_added
 
     async def _append(self, event: ContactAdded | ContactGroupAdded, cause: Envelope) -> bool:
         try:

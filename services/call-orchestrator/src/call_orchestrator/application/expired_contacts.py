@@ -1,0 +1,67 @@
+"""Counts and removes the contacts that remain when a campaign is over.
+
+An event counts them, and then they are removed. The event is guarded by the last one of the campaign, so one replica
+appends it. It names the position up to which they were counted. If that replica dies before it removes them, another
+one removes the same. Contacts that were added meanwhile follow in another event. A contact whose call is being created
+at that moment may be counted, too.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+import structlog
+
+from call_orchestrator.metrics import CONTACTS
+from call_orchestrator.ports import ContactQueue, Log
+from chassis.event_log import Conflict, Guard
+from contracts import Campaign, CampaignContactsExpired, CampaignDecision
+from contracts.filters import campaign_state_filter
+
+logger = structlog.get_logger()
+
+
+class ExpiredContacts:
+    """Removes the contacts of campaigns that are over."""
+
+    def __init__(self, log: Log, queue: ContactQueue, now: Callable[[], datetime]) -> None:
+        self._log = log
+        self._queue = queue
+        self._now = now
+
+    async def remove(self, campaign_id: str, groups: Iterable[str]) -> bool:
+        """Counts and removes the contacts of a campaign and then its groups.
+
+        Returns False if the campaign is not over at the leader, or if another replica counts its contacts.
+
+        Contacts may be added meanwhile. Those that were counted are removed, and the others are counted next. A contact
+        is added before its group. So the group of one that comes after the last count is added again.
+        """
+        while True:
+            last = await self._log.last(campaign_state_filter(campaign_id))
+            event = last.event if last else None
+            if last is None or not isinstance(event, CampaignDecision) or not event.campaign.is_over(self._now()):
+                return False
+            until_sequence = await self._queue.last_sequence()
+            if isinstance(event, CampaignContactsExpired):
+                counted = event.until_sequence
+                await self._queue.remove(campaign_id, until_sequence if counted is None else counted)
+            count = await self._queue.count(campaign_id, until_sequence)
+            if count and not await self._append(event.campaign, last.sequence, count, until_sequence):
+                return False
+            if not count:
+                await self._queue.remove_groups(campaign_id, groups, until_sequence)
+                if not await self._queue.count(campaign_id, await self._queue.last_sequence()):
+                    return True
+
+    async def _append(self, campaign: Campaign, after_sequence: int, count: int, until_sequence: int) -> bool:
+        """Returns False if another event of the campaign was appended first."""
+        expired = CampaignContactsExpired(
+            campaign=campaign, count=count, until_sequence=until_sequence, occurred_at=self._now()
+        )
+        try:
+            await self._log.append(expired, guard=Guard(campaign_state_filter(campaign.campaign_id), after_sequence))
+        except Conflict:  # another replica has, or the campaign has changed
+            return False
+        CONTACTS.labels(outcome="expired").inc(count)
+        logger.info("contacts_expired", campaign_id=campaign.campaign_id, count=count)
+        return True
