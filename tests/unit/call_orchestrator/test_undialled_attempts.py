@@ -226,6 +226,7 @@ def test_a_decision_sets_every_field_that_the_state_determines() -> None:
         "retry_policy",
         "max_attempts",
         "max_attempts_per_day",
+        "retention_days",
         "goal",
         "call_timeout_seconds",
         "max_call_seconds",

@@ -115,6 +115,9 @@ class Call(BaseModel):
     max_attempts_per_day: int | None = Field(
         default=None, description="dials in 24 hours that the campaign permitted then; null: no limit"
     )
+    retention_days: int | None = Field(
+        default=None, description="days after its end for which the campaign kept its personal data then; null: as set"
+    )
     recent_dials: tuple[Instant, ...] = Field(
         default=(), description="when its last ended attempts dialled, as far as max_attempts_per_day counts them"
     )

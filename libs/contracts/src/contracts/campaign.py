@@ -57,6 +57,9 @@ class CampaignTerms(BaseModel):
     do_not_call_lists: tuple[str, ...] = Field(
         default=(), description="the named do-not-call lists that apply, beside those of all campaigns and of this one"
     )
+    retention_days: int | None = Field(
+        default=None, description="days after the last call of a person until what is known about them is erased"
+    )
 
     @property
     def dial_terms(self) -> DialTerms:

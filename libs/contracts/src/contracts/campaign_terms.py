@@ -17,6 +17,7 @@ from contracts.voicemail import RequestedVoicemail
 
 CampaignName = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 MAX_CONCURRENT_CALLS = 100_000
+MAX_RETENTION_DAYS = 3_650
 MAX_LISTS = 20
 """Named do-not-call lists of one campaign. Each grant carries their names."""
 Goal = Literal[
@@ -80,6 +81,11 @@ class RequestedTerms(CampaignTerms):
     )
     do_not_call_lists: Annotated[tuple[DoNotCallListName, ...], Field(max_length=MAX_LISTS)] = Field(
         default=(), description="the named do-not-call lists that apply, beside those of all campaigns and of this one"
+    )
+
+    retention_days: Annotated[int, Field(ge=1, le=MAX_RETENTION_DAYS)] | None = Field(
+        default=None,
+        description="days after the last call of a person until they are erased; null: RETENTION_DAYS",
     )
 
     @field_validator("mode", mode="before")

@@ -88,6 +88,9 @@ class NumberState(BaseModel):
     erased_at: Instant | None = Field(
         default=None, description="requests and contacts that were stored until then lead to no call of this person"
     )
+    kept_until: Instant | None = Field(
+        default=None, description="when the personal data of its ended calls is erased; null: no call asks for it"
+    )
 
     @property
     def is_listed(self) -> bool:
@@ -119,7 +122,11 @@ class NumberState(BaseModel):
     def erased(self, requested_at: datetime) -> Self:
         """Returns the number after a request to erase its person. Its entries and dials stay: they forbid calls."""
         erased_at = max(self.erased_at or requested_at, requested_at)
-        return self.model_copy(update={"erased_at": erased_at, "phone_number": None})
+        return self.model_copy(update={"erased_at": erased_at, "phone_number": None, "kept_until": None})
+
+    def kept(self, until: datetime) -> Self:
+        """Returns the number whose personal data is kept at least until this instant."""
+        return self.model_copy(update={"kept_until": max(self.kept_until or until, until)})
 
     def claimed(self, live: LiveAttempt) -> Self:
         """Returns the number while this attempt dials it."""

@@ -14,6 +14,7 @@ from call_orchestrator.adapters.nats.feeds import NatsFeeds
 from call_orchestrator.adapters.nats.personal_messages import NatsPersonalMessages
 from call_orchestrator.adapters.nats.queue import NatsQueue
 from call_orchestrator.adapters.nats.requests import NatsRequests
+from call_orchestrator.adapters.nats.retained_persons import NatsNumberStates
 from call_orchestrator.adapters.nats.timers import NatsTimers
 from call_orchestrator.application.admission import Admission
 from call_orchestrator.application.backlog import Backlog
@@ -31,12 +32,14 @@ from call_orchestrator.application.new_contacts import NewContacts
 from call_orchestrator.application.number_claims import NumberClaims
 from call_orchestrator.application.numbers import Numbers
 from call_orchestrator.application.open_campaigns import OpenCampaigns
+from call_orchestrator.application.retention import Retention
 from call_orchestrator.domain.limits import Limits
 from call_orchestrator.domain.slots import Slots
 from call_orchestrator.entrypoints.handled import Handled
 from call_orchestrator.entrypoints.queries import build_router
 from call_orchestrator.entrypoints.subscribers import subscribe_handlers
 from call_orchestrator.settings import Settings
+from chassis.background import run_in_background
 from chassis.bus_clock import running_clock
 from chassis.serve import Bus, operations
 from chassis.settings import key_bytes
@@ -85,7 +88,8 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         digests = NumberDigests(key_bytes(settings.number_digest_key))
         longest_cap = terms.calling_policy.longest_cap if terms.calling_policy else timedelta(0)
         numbers = Numbers(bus.log(NUMBERS, clock.now), digests, longest_cap, lambda: bus.client.stats["reconnects"])
-        claims = NumberClaims(numbers, log, timers, terms.calling_policy, mapping)
+        retention = timedelta(days=settings.retention_days) or None
+        claims = NumberClaims(numbers, log, timers, terms.calling_policy, mapping, retention)
         open_campaigns = OpenCampaigns(slots, clock.now, mapping)
         effects = Effects(timers, ImmediateGrants(queue, slots, open_campaigns, log, clock.now), claims)
         calls = CallService(
@@ -119,5 +123,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             slots, open_campaigns, log, queue, feeds, clock.now, mapping=mapping, on_change=taker.note_change
         )
         bus.before_drain.push_async_callback(taker.stop)
-        async with admission.running(), taker.running():
+        states = NatsNumberStates(bus.client, bus.log(NUMBERS, clock.now), bus.log(REQUESTS))
+        passes = Retention(states, states, clock.now, mapping)
+        async with admission.running(), taker.running(), run_in_background(passes.run()):
             yield Starlette(routes=operations(bus.client))

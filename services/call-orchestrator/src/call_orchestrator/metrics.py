@@ -26,6 +26,7 @@ CONTACTS = Counter(
     "Contacts that left their stream: taken as calls, refused, or expired with their campaign",
     ["outcome"],
 )
+RETENTION_ENDED = Counter("centralita_retention_ended", "Commands to erase a person whose data is not kept any longer")
 WAITING_PAUSED = Gauge(
     "centralita_waiting_calls_paused",
     "Of the waiting calls, those of closed campaigns: paused, not started, outside their period, finished",

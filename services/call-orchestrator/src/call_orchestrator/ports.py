@@ -9,7 +9,17 @@ from uuid import UUID
 
 from call_orchestrator.domain.slot_events import SlotEvent, Waiting
 from chassis.event_log import Guard, StoredEvent
-from contracts import Call, CallCommand, Campaign, ContactAdded, ContactGroupAdded, Envelope, Event
+from contracts import (
+    Call,
+    CallCommand,
+    Campaign,
+    ContactAdded,
+    ContactGroupAdded,
+    Envelope,
+    Event,
+    NumberState,
+    PersonEraseRequested,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +137,20 @@ class PersonalMessages(Protocol):
 
     async def remove_dead_letters(self, person: str) -> int:
         """Removes the dead letters whose message names the person, and returns how many there were."""
+
+
+class NumberStates(Protocol):
+    """The states of all numbers."""
+
+    def all(self) -> AsyncIterator[NumberState]:
+        """Yields the newest state of each number that has one."""
+
+
+class PersonCommands(Protocol):
+    """The commands about persons."""
+
+    async def erase(self, command: PersonEraseRequested) -> None:
+        """Sends the command to erase a person. One that was sent shortly before is not sent again."""
 
 
 class Keys(Protocol):

@@ -10,6 +10,7 @@ from pydantic_settings import NoDecode
 from call_orchestrator.domain.calling_policy import CallingPolicy
 from chassis.settings import KeySettings, SecretKey, split_commas
 from chassis.time_mapping import REAL_TIME, TimeMapping
+from contracts.campaign_terms import MAX_RETENTION_DAYS
 from contracts.numbers import COUNTRIES, country_of
 from contracts.streams import MIN_BACKLOG_LIMIT
 from contracts.values import MIN_RING_SECONDS, CallerId, PhoneNumber
@@ -59,6 +60,12 @@ class Settings(KeySettings):
         default=frozenset(), description="countries that may be called, ISO 3166-1 alpha-2, comma-separated"
     )
 
+    retention_days: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_RETENTION_DAYS,
+        description="days after the last call of a person until they are erased, unless the campaign says; 0: never",
+    )
     calling_rules: Path | None = Field(
         default=None, description="CSV file with calling rules in place of the shipped ones; docs/compliance.md"
     )

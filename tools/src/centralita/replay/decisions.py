@@ -198,6 +198,7 @@ def terms_in(call: Call | None) -> CampaignTerms:
         voicemail=call.voicemail,
         max_attempts=call.max_attempts,
         max_attempts_per_day=call.max_attempts_per_day,
+        retention_days=call.retention_days,
         goal=call.goal,
         opt_out_key=call.opt_out_key,
         caller_id=call.caller_id,

@@ -23,6 +23,9 @@ class PersonEraseRequested(NumberEvent):
 
     number_digest: NumberDigest
     reason: ErasureReason = ErasureReason.REQUEST
+    kept_until: Instant | None = Field(
+        default=None, description="only if the personal data of no call is kept longer, and no call is open or to come"
+    )
 
     @property
     def digest(self) -> str:

@@ -75,6 +75,7 @@ def new_call(
         max_retries=_max_retries(request, policy, campaign),
         max_attempts=campaign.max_attempts,
         max_attempts_per_day=campaign.max_attempts_per_day,
+        retention_days=campaign.retention_days,
         retry_delay_seconds=int(policy.retry_delay.total_seconds()) if delay is None else delay,
         retry_policy=retry_policy,
         goal=campaign.goal,

@@ -12,6 +12,9 @@ A person is a telephone number, named by its digest. The steps have this order:
 **A second delivery is harmless**, and finishes what an interrupted one has begun: each step finds only what is left. A
 command that has its fact is not carried out again. The instant is that at which the server stored the command.
 
+**At the end of a retention**, the command names the instant until which the data was kept. It is refused if a call of
+the person is kept longer, is open, or waits as a contact. Without that, an erasure would cancel a call.
+
 **A person may come back.** A request or contact that is stored later makes a new key. What was sealed under the former
 one stays unreadable.
 
@@ -85,6 +88,8 @@ class Erasure:
         if last and last.envelope.causation_id == cause.id:
             return CommandOutcome(accepted=True)
         requested_at = self._mapping.simulated(command.stored_at or cause.time)
+        if reason := await self._refusal(event, requested_at):
+            return CommandOutcome(accepted=False, reasons=(reason,))
         await self._mark(person, requested_at, cause)
         await self._cancel_calls(person, command)
         contacts_removed = await self._remove_contacts(person, requested_at)
@@ -103,6 +108,19 @@ class Erasure:
         await self._log.append(erased, cause=cause, event_id=f"{cause.id}/erased")
         logger.info("person_erased", number_digest=person, reason=event.reason)
         return CommandOutcome(accepted=True)
+
+    async def _refusal(self, event: PersonEraseRequested, requested_at: datetime) -> str | None:
+        """Returns why the data of the person has to be kept. A command that has begun is finished."""
+        if event.kept_until is None:
+            return None
+        person, number = event.number_digest, (await self._numbers.load_digest(event.number_digest)).number
+        if number.erased_at == requested_at:
+            return None
+        if number.kept_until is None or number.kept_until > event.kept_until:
+            return "kept_until: the personal data of a later call is kept longer, or the person was erased already"
+        if await self._messages.open_calls(person) or await self._messages.contacts(person):
+            return "number_digest: a call of the person is open, or will be created"
+        return None
 
     async def _mark(self, person: str, requested_at: datetime, cause: Envelope) -> None:
         for _ in range(MAX_CONFLICTS):

@@ -56,8 +56,13 @@ class NumberClaims:
         timers: Timers,
         policy: CallingPolicy | None,
         mapping: TimeMapping = REAL_TIME,
+        retention: timedelta | None = None,
     ) -> None:
-        """`mapping`: from the time of the server, in which requests are stored, to that of calls."""
+        """`mapping`: from the time of the server, in which requests are stored, to that of calls.
+
+        `retention`: how long the personal data of an ended call is kept, unless its campaign says; None: for ever.
+        """
+        self._retention = retention
         self._numbers = numbers
         self._log = log
         self._policy = policy
@@ -121,34 +126,56 @@ class NumberClaims:
             await self._release_grant(await self._numbers.load_digest(self._numbers.digest_of_call(call)), grant)
 
     async def release(self, call: Call, cause: Envelope) -> None:
-        """Releases the number after the last attempt of the call. A repetition changes nothing. Raises Conflict."""
+        """Releases the number after the last attempt of the call. A repetition changes nothing. Raises Conflict.
+
+        If the call has ended, the number notes for how long its personal data is kept.
+        """
         stored = await self._numbers.recent(self._numbers.digest_of_call(call))
         for _ in range(MAX_CONFLICTS):
             live = stored.number.live
-            if live and live.call_id == call.call_id and live.attempt <= call.attempt:
-                try:
-                    await self._release(stored, _released(stored.number, call), cause)
-                except Conflict:
-                    stored = await self._numbers.load_digest(self._numbers.digest_of_call(call))
-                    continue
-                return
-            if stored.is_fresh:
-                return
+            is_own = live is not None and live.call_id == call.call_id and live.attempt <= call.attempt
+            try:
+                if is_own:
+                    await self._release(stored, self._kept(_released(stored.number, call), call), cause)
+                elif stored.is_fresh:
+                    await self._keep(stored, call, cause)
+                if is_own or stored.is_fresh:
+                    return
+            except Conflict:
+                pass
             stored = await self._numbers.load_digest(self._numbers.digest_of_call(call))
         raise too_many_conflicts(call.call_id)
 
     async def pass_on(self, call: Call, cause: Envelope) -> None:
-        """Wakes the next call to the number of a call that has ended without an attempt: it may have been its turn."""
+        """Wakes the next call to the number of a call that has ended without an attempt: it may have been its turn.
+
+        The number notes for how long the personal data of the call is kept.
+        """
         for _ in range(MAX_CONFLICTS):
             stored = await self._numbers.load_digest(self._numbers.digest_of_call(call))
-            if stored.number.live or not stored.number.waiting:
-                return
             try:
-                await self._release(stored, stored.number.without_waiting([call.call_id]), cause)
+                if stored.number.live or not stored.number.waiting:
+                    await self._keep(stored, call, cause)
+                else:
+                    after = stored.number.without_waiting([call.call_id])
+                    await self._release(stored, self._kept(after, call), cause)
             except Conflict:
                 continue
             return
         raise too_many_conflicts(call.call_id)
+
+    async def _keep(self, stored: StoredNumber, call: Call, cause: Envelope) -> None:
+        """Notes for how long the personal data of a call that has ended is kept. Raises Conflict."""
+        if (after := self._kept(stored.number, call)) != stored.number:
+            await self._numbers.append(stored, after, cause)
+
+    def _kept(self, number: NumberState, call: Call) -> NumberState:
+        """Returns the number after the end of a call, whose personal data is kept for some time."""
+        retention = timedelta(days=call.retention_days) if call.retention_days else self._retention
+        is_erased = number.erased_at is not None and call.created_at <= number.erased_at
+        if retention is None or is_erased or not call.status.is_final:
+            return number
+        return number.kept((call.ended_at or call.status_changed_at) + retention)
 
     async def _use(
         self, call: Call, grant: CallInput, number: NumberState, now: datetime

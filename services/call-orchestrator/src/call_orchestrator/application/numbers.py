@@ -20,7 +20,9 @@ from contracts.personal import PLACEHOLDERS
 
 MAX_RECENT_NUMBERS = 1_000
 MIN_RETENTION = timedelta(days=7)
-"""How long the state of a number that is not listed is kept at least. A call ends within hours."""
+"""How long the state of a number is kept at least, if it is not listed and nothing about its person has to be erased.
+
+A call ends within hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,8 @@ class Numbers:
         """Appends the state that follows `stored`. Raises Conflict if another one was appended first."""
         digest = number.number_digest
         number = number.without_dials_before(self._log.now() - self._retention)
-        ttl_seconds = None if number.is_listed else int(self._retention.total_seconds())
+        is_kept = number.is_listed or number.kept_until is not None
+        ttl_seconds = None if is_kept else int(self._retention.total_seconds())
         changed = NumberChanged(number=number, occurred_at=self._log.now())
         guard = Guard(changed.subject, stored.sequence)
         try:
