@@ -46,7 +46,8 @@ def status_signature() -> str:
 async def edge_requests() -> AsyncIterator[Callable[[bytes, str], Work]]:
     """Yields a function of a form and a signature ("" for none) that returns the request as work."""
     provider = TwilioWebhooks(TOKEN, PUBLIC_URL, PUBLIC_URL)
-    dependencies = Dependencies(None, None, None, None, None, _NoDialogue(), provider, None, None, None, None, None)  # type: ignore[arg-type]
+    unused: list[None] = 6 * [None]
+    dependencies = Dependencies(None, None, None, None, None, _NoDialogue(), provider, *unused)  # type: ignore[arg-type]
     app = create_app(dependencies, keys=(), limit=RequestLimit(50, 100))
     config = http_config(app)
     config.port = 0

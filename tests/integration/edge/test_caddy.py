@@ -79,7 +79,7 @@ async def proxied(settings: Settings, on_a_port: OnAPort, tmp_path: Path) -> Asy
     """A client of Caddy, with a valid key."""
     provider = TwilioWebhooks("token", "https://calls.example.com", "https://calls.example.com")
     app = create_app(
-        Dependencies(None, None, None, None, None, None, provider, None, None, None, None, None),  # type: ignore[arg-type]
+        Dependencies(None, None, None, None, None, None, provider, None, None, None, None, None, None),  # type: ignore[arg-type]
         keys=settings.api_keys,
         limit=RequestLimit(50, 100),
         trusted_proxies=[IPv4Network("127.0.0.1")],

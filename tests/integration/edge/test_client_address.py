@@ -45,7 +45,7 @@ async def test_only_a_trusted_proxy_names_the_client(
 ) -> None:
     proxies = Settings.model_validate({**settings.model_dump(), "trusted_proxies": trusted}).trusted_proxies
     provider = TwilioWebhooks("token", "https://calls.example.com", "https://calls.example.com")
-    dependencies = Dependencies(None, None, None, None, None, None, provider, None, None, None, None, None)  # type: ignore[arg-type]
+    dependencies = Dependencies(None, None, None, None, None, None, provider, None, None, None, None, None, None)  # type: ignore[arg-type]
     app = create_app(
         dependencies,
         keys=(),

@@ -148,7 +148,7 @@ async def test_an_unexpected_error_reveals_no_details() -> None:
             raise RuntimeError("the secret inside")
 
     provider = TwilioWebhooks("token", "https://calls.example.com", "https://calls.example.com")
-    dependencies = Dependencies(Broken(), None, None, None, None, None, provider, None, None, None, None, None)  # type: ignore[arg-type]
+    dependencies = Dependencies(Broken(), None, None, None, None, None, provider, None, None, None, None, None, None)  # type: ignore[arg-type]
     app = create_app(dependencies, keys=(), limit=RequestLimit(1, 1))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://edge.internal") as http:
@@ -163,7 +163,7 @@ async def test_the_openapi_document_describes_every_error(api: httpx.AsyncClient
     document = (await api.get("/openapi.json")).json()
 
     rest = {path: methods for path, methods in document["paths"].items() if path.startswith("/api/v1/")}
-    assert len(rest) == 24
+    assert len(rest) == 27
     for path, methods in document["paths"].items():
         for operation in methods.values():
             assert operation["description"], path

@@ -47,6 +47,9 @@ ROUTES = [
     ("POST", "/do-not-call/import", "call"),
     ("DELETE", f"/do-not-call/{DIGEST}", "call"),
     ("GET", "/audit", "admin"),
+    ("POST", "/persons/erase", "admin"),
+    ("POST", "/persons/export", "admin"),
+    ("DELETE", "/contacts/c-1", "admin"),
 ]
 OTHERS = {"read": ["caller", "auditor"], "call": ["reader", "auditor"], "admin": ["reader", "caller", "desk"]}
 REFUSED = [(method, path, scope, name) for method, path, scope in ROUTES for name in OTHERS[scope]]

@@ -31,7 +31,7 @@ class AuditEntry(BaseModel):
     act: Annotated[str, StringConstraints(pattern=r"^[a-z]+\.[a-z_]+$")] = Field(examples=["call.cancel"])
     target: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$")] = Field(
         description="the id of the call or campaign, or the digest of the number; the act begins with `call`, "
-        "`campaign` or `number`. `key.use`: an address"
+        "`campaign`, `number` or `person`. `key.use`: an address"
     )
     key_name: str = Field(
         validation_alias=AliasChoices("key_name", "who"), description="the name of the API key; `unknown`: a wrong key"
@@ -66,3 +66,13 @@ def acts_on_call(call_id: object) -> str:
 def acts_on_campaign(campaign_id: object) -> str:
     """Returns the filter for the entries about one campaign."""
     return f"audit.campaign.{campaign_id}"
+
+
+def acts_on_number(number_digest: str) -> str:
+    """Returns the filter for the entries about the do-not-call entries of one number."""
+    return f"audit.number.{number_digest}"
+
+
+def acts_on_person(number_digest: str) -> str:
+    """Returns the filter for the entries about one person."""
+    return f"audit.person.{number_digest}"

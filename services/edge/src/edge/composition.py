@@ -18,6 +18,7 @@ from edge.adapters.dials import NatsDialCounter
 from edge.adapters.feed import NatsEventFeed
 from edge.adapters.nats import NatsAudit, NatsCallLog, NatsRequests, NatsStatistics
 from edge.adapters.numbers import NatsNumbers
+from edge.adapters.persons import NatsPersonalRecords
 from edge.adapters.voice import VoiceMedia, http_client
 from edge.application.acts import Acts
 from edge.application.bulk_retry import BulkRetry
@@ -30,6 +31,8 @@ from edge.application.do_not_call import DoNotCallLists
 from edge.application.event_streams import EventStreams
 from edge.application.lists import Lists
 from edge.application.number_acts import NumberActs
+from edge.application.person_acts import PersonActs
+from edge.application.persons import Persons
 from edge.application.rate_limit import RequestLimit
 from edge.application.wrong_keys import WrongKeys
 from edge.entrypoints.http import Dependencies, create_app
@@ -62,7 +65,10 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     feed = NatsEventFeed(bus.client, events)
     contacts = NatsContacts(bus.client, bus.log(CONTACTS))
     digests = NumberDigests(key_bytes(settings.number_digest_key))
-    do_not_call = DoNotCallLists(NatsNumbers(bus.client, bus.log(NUMBERS)), campaigns, requests, digests)
+    numbers = NatsNumbers(bus.client, bus.log(NUMBERS))
+    do_not_call = DoNotCallLists(numbers, campaigns, requests, digests)
+    records = NatsPersonalRecords(bus.client, events, bus.log(CONTACTS), digests)
+    persons = Persons(log, calls, records, numbers, requests, statistics, digests)
     bus.before_drain.push_async_callback(feed.close)
     async with (
         http_client() as http,
@@ -85,6 +91,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
                 contacts,
                 ContactImports(contacts, campaigns, digests),
                 NumberActs(do_not_call, audit),
+                PersonActs(persons, audit),
             ),
             keys=settings.api_keys,
             limit=RequestLimit(settings.rest_requests_per_second, settings.rest_burst),

@@ -248,6 +248,25 @@ class Contacts(Protocol):
         """Returns when a group of contacts may first be called in a campaign. call-orchestrator answers."""
 
 
+class PersonalRecords(Protocol):
+    """What the streams contain about a person, by the digest of the number. Every method raises Unavailable.
+
+    The cost grows with the log, or with the waiting contacts of all campaigns.
+    """
+
+    async def calls(self, person: str) -> list[UUID]:
+        """Returns the calls that had the number of the person at any time."""
+
+    async def contacts(self, person: str) -> list[ContactAdded]:
+        """Returns the waiting contacts of the person."""
+
+    async def persons_of_contact(self, contact_id: str, campaign_id: str | None) -> set[str]:
+        """Returns the persons of the waiting contacts with this id, in one campaign or in all."""
+
+    async def acts(self, subjects: Sequence[str]) -> list[AuditEntry]:
+        """Returns the entries of the audit log on these subjects."""
+
+
 FeedEvent = StoredEvent | UnreadableEvent
 """An event of the log, or the reasons why this build cannot decode it."""
 

@@ -176,6 +176,14 @@ class RestApi:
         path = f"{_NUMBERS}/check{_of_list(campaign_id, list_name)}"
         return await self._request("POST", path, {"phone_number": phone_number})
 
+    async def erase_person(self, named: Mapping[str, Any]) -> dict[str, Any]:
+        """Erases the person with this number or contact id, and returns the certificate, if it is finished."""
+        return await self._request("POST", "/api/v1/persons/erase", dict(named))
+
+    async def export_person(self, named: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns everything that is stored about the person with this number or contact id."""
+        return await self._request("POST", "/api/v1/persons/export", dict(named))
+
     async def import_numbers(self, text: str) -> dict[str, Any]:
         """Lists the numbers of a CSV text, and returns the counts and the refused rows."""
         return await self._request("POST", f"{_NUMBERS}/import", content=text.encode())

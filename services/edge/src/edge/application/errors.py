@@ -67,6 +67,20 @@ class RetriesExhausted(Refused):
     """The call has been dialled `max_retries` times after the first attempt."""
 
 
+class UnknownContact(Exception):
+    """No call and no waiting contact has this contact id."""
+
+    def __init__(self, contact_id: str) -> None:
+        super().__init__(f"no call and no waiting contact has the contact_id {contact_id!r}; give the phone number")
+
+
+class AmbiguousContact(Exception):
+    """The contact id names several persons."""
+
+    def __init__(self, contact_id: str) -> None:
+        super().__init__(f"{contact_id!r} names contacts with several numbers; give campaign_id, or the phone number")
+
+
 class KeyReused(Exception):
     """The request id belongs to a call that differs from this request in `fields`."""
 

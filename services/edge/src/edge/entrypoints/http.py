@@ -18,6 +18,7 @@ from edge.application.event_streams import EventStreams
 from edge.application.keys import Key
 from edge.application.lists import Lists
 from edge.application.number_acts import NumberActs
+from edge.application.person_acts import PersonActs
 from edge.application.rate_limit import RequestLimit, TokenBuckets
 from edge.application.wrong_keys import WrongKeys
 from edge.entrypoints import (
@@ -30,6 +31,7 @@ from edge.entrypoints import (
     events,
     lists,
     openapi,
+    persons,
     problems,
     webhooks,
 )
@@ -56,6 +58,7 @@ class Dependencies:
     contacts: Contacts
     contact_imports: ContactImports
     number_acts: NumberActs
+    person_acts: PersonActs
 
 
 def create_app(
@@ -108,6 +111,8 @@ def create_app(
         contacts.import_router,
         do_not_call.read_router,
         do_not_call.act_router,
+        persons.router,
+        persons.contact_router,
     )
     for router in (*rest, events.router, audit.router):
         app.include_router(router)

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from edge.application.errors import (
+    AmbiguousContact,
     CampaignNotAllowed,
     DailyCapReached,
     ImportInterrupted,
@@ -25,6 +26,7 @@ from edge.application.errors import (
     Unacceptable,
     UnknownCall,
     UnknownCampaign,
+    UnknownContact,
 )
 from edge.metrics import REFUSED
 from edge.ports import BacklogFull, SpeechUnavailable, TooLarge, Unavailable
@@ -114,6 +116,11 @@ def problem_of(error: Exception) -> JSONResponse:
             return problem(404, str(error), kind="unknown-call")
         case UnknownCampaign():
             return problem(404, str(error), kind="unknown-campaign")
+        case UnknownContact():
+            return problem(404, str(error), kind="unknown-contact")
+        case AmbiguousContact():
+            errors = [FieldError(field="contact_id", message="names several numbers")]
+            return problem(409, str(error), kind="ambiguous-contact", errors=errors)
         case CampaignNotAllowed():
             errors = [FieldError(field="campaign_id", message="name one of these campaigns")]
             return problem(403, str(error), kind="campaign-not-allowed", errors=errors)
@@ -164,6 +171,8 @@ async def _handle(_: Request, error: Exception) -> Response:
 EXPECTED: tuple[type[Exception], ...] = (
     UnknownCall,
     UnknownCampaign,
+    UnknownContact,
+    AmbiguousContact,
     CampaignNotAllowed,
     DailyCapReached,
     BacklogFull,

@@ -121,7 +121,7 @@ class ActRoute(CallRoute):
 
 
 class AdminRoute(ScopedRoute):
-    """A route that reads the audit log."""
+    """A route that reads the audit log, or that concerns all data of a person."""
 
     scope = Scope.ADMIN
 
