@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from prometheus_client import REGISTRY
 from tests.builders.events import an_envelope
 from tests.builders.policies import ANY_TIME_POLICY
-from tests.integration.call_orchestrator.conftest import outcome_of, running, until
+from tests.integration.call_orchestrator.conftest import end, outcome_of, running, until
 
 from call_orchestrator.adapters.nats import contact_queue
 from call_orchestrator.adapters.nats.contact_queue import NatsContactQueue
@@ -170,6 +170,20 @@ async def test_contacts_are_taken_only_so_far_ahead_as_calls_may_wait(
         await contacts.add(5 * MIN_AHEAD)
         assert await contacts.waiting() > 2 * MIN_AHEAD
         assert len(await created(calls)) < 2 * MIN_AHEAD
+
+
+async def test_contacts_that_were_called_before_do_not_delay_a_new_one(
+    nats_url: str, bus_client: Client, calls: EventLog, contacts: Contacts
+) -> None:
+    async with running(nats_url, 1, **LIMITS):
+        await accept(bus_client, CREATE, START)
+        await contacts.add(*range(3 * MIN_AHEAD))
+        await until(contacts.is_empty)
+        for call in await created(calls):
+            await end(calls, call.call_id)
+        await contacts.add(*range(3 * MIN_AHEAD), 3 * MIN_AHEAD)
+        await until(contacts.is_empty)
+    assert len(await created(calls)) == 3 * MIN_AHEAD + 1
 
 
 async def test_a_contact_that_may_not_be_called_is_a_fact_of_the_log_once(

@@ -214,7 +214,8 @@ class ContactTaker:
             await self._refuse(taken, f"{request.request_id}:{contact.number_digest}", reason)
         else:
             CONTACTS.labels(outcome="taken").inc()
-            self._created[str(handled.call.call_id)] = (contact.campaign_id, time.monotonic())
+            if handled.call.is_queued:  # that of a contact which is added again may have ended
+                self._created[str(handled.call.call_id)] = (contact.campaign_id, time.monotonic())
         await taken.acknowledge()
 
     async def _refuse(self, taken: TakenContact, request_id: str, reason: str) -> None:
