@@ -29,6 +29,7 @@ class CallChanges(TypedDict, total=False):
     retry_policy: RetryPolicy | None
     outcome_retries: dict[str, int]
     caller_id: str | None
+    company: str | None
     voice: str | None
     call_timeout_seconds: int
     max_call_seconds: int

@@ -1,5 +1,6 @@
 """Calling hours on a real server: outside them no one is dialled, and the log says for which rule."""
 
+from base64 import b64decode
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -7,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from nats.aio.client import Client
 from pydantic import ValidationError
+from tests.builders.secret_keys import TEST_KEYS
 from tests.integration.call_orchestrator.conftest import (
     Ask,
     call_of,
@@ -25,8 +27,18 @@ from centralita.replay.record import from_streams
 from centralita.replay.scope import Scope
 from centralita.replay.verifying import verify
 from chassis.event_log import EventLog
-from contracts import CallPutOff, CallRequested, CallStatus, call_id_of
+from contracts import (
+    CallPutOff,
+    CallRequested,
+    CallStatus,
+    CampaignCreateRequested,
+    CampaignStartRequested,
+    ContactRequested,
+    RequestedTerms,
+    call_id_of,
+)
 from contracts.filters import call_state_filter
+from contracts.number_digests import NumberDigests
 
 HEADER = (
     "country,region,purposes,voice,days,opens_at,closes_at,max_calls,within_hours,requires_consent,kind,basis,source,"
@@ -114,6 +126,47 @@ async def test_a_time_zone_is_kept_and_a_number_of_too_many_zones_is_refused_wit
     call = await call_of(calls, call_id_of("r-2"))
     assert call
     assert call.time_zone == "America/Denver"
+
+
+async def test_a_call_without_what_a_rule_requires_is_refused_with_the_reason(
+    nats_url: str, bus_client: Client, calls: EventLog, tmp_path: Path
+) -> None:
+    file = tmp_path / "requiring.csv"
+    row = "*,*,*,any,mon-sun hol,00:00,24:00,,,no,house_default,test,test,high"
+    file.write_text(f"{HEADER.strip()},requires\n{row},consent disclosure local_caller_id\n")
+    consent = {"consent_at": "2026-01-02T10:00:00Z", "consent_source": "form 3"}
+    terms = {"script_template": "Hello.", "language": "en"}
+    met = {"company": "Acme", "caller_id": "+12125550100"}
+    steps: tuple[tuple[dict[str, str], dict[str, str], str], ...] = (
+        ({}, {}, "consent"),
+        (consent, {}, "disclosure"),
+        (consent, {"company": "Acme"}, "local_caller_id"),
+    )
+    async with running(nats_url, 1, calling_rules=file, caller_ids=frozenset({"+12125550100"})):
+        for number, (given, more, rule) in enumerate(steps):
+            named = RequestedTerms.model_validate({**terms, **more})
+            await outcome_of(bus_client, CampaignCreateRequested(campaign_id=f"c-{number}", terms=named))
+            refused = await outcome_of(bus_client, request(f"r-{number}", campaign_id=f"c-{number}", **given))
+            assert not refused.accepted, rule
+            remedy = {"consent": "consent_at", "disclosure": "company", "local_caller_id": "caller_id"}[rule]
+            assert remedy in refused.reasons[0]
+        named = RequestedTerms.model_validate({**terms, **met})
+        await outcome_of(bus_client, CampaignCreateRequested(campaign_id="spring", terms=named))
+        contact = {"campaign_id": "spring", "phone_number": "+12125550123"}
+        unknown = await outcome_of(bus_client, ContactRequested.model_validate(contact))
+        known = await outcome_of(bus_client, ContactRequested.model_validate({**contact, **consent}))
+        elsewhere = await outcome_of(bus_client, ContactRequested.model_validate({**contact, "campaign_id": "c-1"}))
+        await outcome_of(bus_client, CampaignStartRequested(campaign_id="spring"))
+        called = call_id_of(f"spring:{NumberDigests(b64decode(TEST_KEYS['NUMBER_DIGEST_KEY'])).of('+12125550123')}")
+        await until_dialing(calls, [called], 1)
+    assert (unknown.accepted, unknown.reasons[0].partition(":")[0]) == (False, "consent_at")
+    assert known.accepted
+    assert (elsewhere.accepted, "set company" in elsewhere.reasons[0]) == (False, True)
+    call = await call_of(calls, called)
+    assert call
+    assert (call.company, call.caller_id, call.consent_source) == ("Acme", "+12125550100", "form 3")
+    verification = await verify(await from_streams(bus_client, Scope()), calling_policy=CallingPolicy.shipped(file))
+    assert (verification.drifts, verification.doubts) == ((), ())
 
 
 def request(request_id: str, **fields: str) -> CallRequested:

@@ -76,6 +76,7 @@ async def asked(bus_client: Client) -> list[str]:
             first_at=FIRST_AT if is_allowed else None,
             rule="calling_hours" if is_allowed else "country_not_allowed",
             detail="within the hours" if is_allowed else "numbers of the country ES are not called",
+            requires_consent=query.country == "CA",
         )
         await message.respond(times.model_dump_json().encode())
 
@@ -517,3 +518,16 @@ async def test_the_command_line_explains_a_wrong_file(app: ASGIApp, on_a_port: O
     assert "phone_number: no such column; separate the columns by commas" in wrong.stderr
     assert "Name it .csv, .jsonl or .ndjson" in other.stderr
     assert "no such file" in missing.stderr
+
+
+@pytest.mark.usefixtures("campaign")
+async def test_rows_without_the_consent_that_a_rule_requires_are_refused(
+    api: httpx.AsyncClient, bus_client: Client
+) -> None:
+    header, known = "phone_number,name,consent_at,consent_source", "+14165550124,Bea,2026-01-02T10:00:00Z,form 3"
+    body = f"{header}\n+14165550123,Ana,,\n{known}\n"
+    document = (await api.post(PATH, content=body.encode(), headers=CSV)).json()
+    assert (document["added"], document["refused"]) == (1, {"consent": 1})
+    assert [(row["line"], row["column"]) for row in document["refused_rows"]] == [(2, "consent_at")]
+    (contact,) = await added(bus_client)
+    assert (contact.consent_source, contact.variables) == ("form 3", {"name": "Bea"})

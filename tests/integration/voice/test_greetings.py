@@ -108,6 +108,16 @@ async def test_a_greeting_that_is_late_does_not_stop_the_dial(
     await impatient.aclose()
 
 
+async def test_the_greeting_begins_with_who_calls(calls: EventLog, start_call: StartCall, clips: StoredClips) -> None:
+    voice = FakeSynthesizer("a-voice", [b"\xff\xfb\x90\x00" + bytes(413)])
+    event = await start_call(script_template="Hello.", company="Acme")
+    await PreparedClips(SpeechSynthesis([voice], clips, calls)).prepare(
+        greeting_sentence(event.call, 1, cause_of(event))
+    )
+    text = "This is an automated call with an artificial voice, on behalf of Acme. Hello."
+    assert voice.spoken == [("a-voice", text)]
+
+
 async def test_calls_with_the_same_greeting_share_one_synthesis(
     calls: EventLog, start_call: StartCall, clips: StoredClips
 ) -> None:

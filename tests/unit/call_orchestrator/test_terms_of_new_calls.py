@@ -1,6 +1,6 @@
 """What a new call takes from the terms of its campaign, and which requests and changes contradict them."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -12,11 +12,13 @@ from contracts import (
     CallChangeRequested,
     CallRequested,
     CampaignTerms,
+    ContactRequested,
     Purpose,
     RequestedTerms,
     VoicemailPolicy,
     decode,
 )
+from contracts.phrases import greeting_of
 
 POLICY = Policy(
     call_timeout=timedelta(seconds=30),
@@ -157,3 +159,30 @@ def test_a_change_beyond_the_attempts_of_the_campaign_is_refused() -> None:
     with pytest.raises(UnacceptableTerms, match="its campaign permits 2 attempts in all"):
         changed_call(call, change, POLICY)
     assert changed_call(call, change.model_copy(update={"max_retries": 0}), POLICY).max_retries == 0
+
+
+def test_a_call_keeps_the_consent_of_its_request() -> None:
+    call = call_of(requested(consent_at="2026-01-02T10:00:00Z", consent_source="form 3"), TERMS)
+    assert (call.consent_at, call.consent_source) == (datetime(2026, 1, 2, 10, tzinfo=UTC), "form 3")
+
+
+def test_the_greeting_of_a_call_begins_with_who_calls() -> None:
+    terms = {"script_template": "Hello {{name}}.\n\nAsk for the reading.", "company": "Acme", "language": "en-US"}
+    call = call_of(requested(variables={"name": "Ada"}), RequestedTerms.model_validate(terms).stored())
+    assert greeting_of(call) == "This is an automated call with an artificial voice, on behalf of Acme. Hello Ada."
+    assert greeting_of(call.model_copy(update={"company": None})) == "Hello Ada."
+
+
+@pytest.mark.parametrize(
+    ("consent", "refusal"),
+    [
+        ({"consent_at": NOW + timedelta(seconds=1)}, "consent_at: lies in the future"),
+        ({"consent_source": "form 3"}, "consent_source: needs consent_at"),
+    ],
+)
+def test_a_consent_is_refused_if_it_is_not_given_yet_or_has_no_instant(
+    consent: dict[str, object], refusal: str
+) -> None:
+    contact = ContactRequested.model_validate({"campaign_id": "spring", "phone_number": NUMBER, **consent})
+    for request in (requested(script_template="Hello.", **consent), contact):
+        assert [line[: len(refusal)] for line in request.refusals(NOW)] == [refusal]

@@ -9,6 +9,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from contracts.callees import Callee
 from contracts.dial_terms import NO_DIAL_TERMS, DialTerms
 from contracts.instants import Instant
+from contracts.person_fields import GivenConsent
 from contracts.personal import PERSON, PersonalText, PersonalTexts
 from contracts.retry_policy import RetryPolicy
 from contracts.values import CallId
@@ -83,7 +84,7 @@ class CallProgress(TypedDict):
     is_after_beep: bool
 
 
-class Call(BaseModel):
+class Call(GivenConsent):
     """A call as it is after an event. Contains personal data (number, variables): never write it to a log line.
 
     Its values are those of a validated request and are not validated again, so that a stored call stays readable when
@@ -146,6 +147,9 @@ class Call(BaseModel):
     )
     caller_id: str | None = Field(default=None, description="the number that calls; null: that of the installation")
     voice: str | None = Field(default=None, description="id of the voice that speaks; null: that of the installation")
+    company: str | None = Field(
+        default=None, description="on whose behalf it is made; the greeting begins with it; null: it does not"
+    )
     callee: Callee | None = Field(
         default=None, description="where the person may be; null in logs of older builds: it follows from the number"
     )

@@ -54,6 +54,9 @@ class CampaignTerms(BaseModel):
     caller_id: str | None = Field(default=None, description="the number that calls; null: that of the installation")
     voice: str | None = Field(default=None, description="id of the voice that speaks; null: that of the installation")
 
+    company: str | None = Field(
+        default=None, description="on whose behalf people are called; the greeting begins with it; null: it does not"
+    )
     do_not_call_lists: tuple[str, ...] = Field(
         default=(), description="the named do-not-call lists that apply, beside those of all campaigns and of this one"
     )

@@ -16,6 +16,7 @@ from contracts.vocabulary import OPT_OUT_KEY, Disposition, OptOutKey
 from contracts.voicemail import RequestedVoicemail
 
 CampaignName = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+CompanyName = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
 MAX_CONCURRENT_CALLS = 100_000
 MAX_RETENTION_DAYS = 3_650
 MAX_LISTS = 20
@@ -79,6 +80,9 @@ class RequestedTerms(CampaignTerms):
     voice: VoiceId | None = Field(
         default=None, description="id of the voice that speaks; null: that of the installation"
     )
+    company: CompanyName | None = Field(
+        default=None, description="on whose behalf people are called; the greeting begins with it; null: it does not"
+    )
     do_not_call_lists: Annotated[tuple[DoNotCallListName, ...], Field(max_length=MAX_LISTS)] = Field(
         default=(), description="the named do-not-call lists that apply, beside those of all campaigns and of this one"
     )
@@ -113,6 +117,7 @@ class RequestedTerms(CampaignTerms):
         """Returns why the terms are not acceptable at this instant, one line per field."""
         refusals = [
             *name_refusals(self.name),
+            *variable_refusals({"company": self.company or ""}),
             *schedule_refusals(self.starts_at, now, "starts_at"),
             *template_refusals(self.script_template),
             *variable_refusals(self.variables),

@@ -10,6 +10,8 @@ from contracts.events.requests import ContactRequested
 from contracts.number_digests import NumberDigests
 from contracts.script import accepts_all_values, greeting_refusals, missing_variables, size_refusals
 
+NO_CONSENT = "prior consent is required; give the instant at which the person consented"
+
 
 def campaign_refusal(campaign: Campaign, now: datetime) -> str | None:
     """Returns why no contact can be added to a campaign at this instant; None if contacts can be added."""
@@ -58,6 +60,8 @@ def waiting_contact(request: ContactRequested, callee: Callee, digests: NumberDi
         time_zone=request.time_zone,
         language=request.language,
         metadata=request.metadata,
+        consent_at=request.consent_at,
+        consent_source=request.consent_source,
         created_at=now,
     )
 

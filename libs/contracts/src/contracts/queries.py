@@ -126,6 +126,7 @@ class CallingTimes(BaseModel):
     first_at: Instant | None = Field(description="null: never within the campaign's period or the next 15 days")
     rule: str = Field(description="as in the decisions of a call, such as calling_hours or unknown_zone")
     detail: str = Field(description="the inputs and the result of the rule, for a person to read")
+    requires_consent: bool = Field(default=False, description="only contacts with a known consent may be called")
 
 
 class CallPosition(BaseModel):

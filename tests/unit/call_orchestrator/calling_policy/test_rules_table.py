@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 from tests.unit.call_orchestrator.calling_policy.minute_scan import SHIPPED
 
-from call_orchestrator.domain.calling_policy import CallingPolicy, Forbidden, InvalidRules, Permitted, PutOff
+from call_orchestrator.domain.calling_policy import (
+    CallingPolicy,
+    Forbidden,
+    InvalidRules,
+    Permitted,
+    PutOff,
+    Requirement,
+)
 from contracts.callees import callee_of
 from contracts.vocabulary import Purpose
 
@@ -188,3 +195,43 @@ def test_a_wrong_header_a_wrong_encoding_and_a_missing_file_are_reported(tmp_pat
         CallingPolicy.shipped(latin)
     with pytest.raises(InvalidRules, match=r"missing.csv: No such file .*; CALLING_RULES names a readable CSV file"):
         CallingPolicy.shipped(tmp_path / "missing.csv")
+
+
+REQUIRING = "US,,sales,any,,,,,,no,law,our counsel,,high"
+
+
+@pytest.mark.parametrize("words", ["", "consent", "consent disclosure local_caller_id"])
+def test_a_rule_may_require_more_than_a_time(tmp_path: Path, words: str) -> None:
+    rows = (f"{REQUIRING},{words}", f"US,FL,sales,any,,,,,,no,law,our counsel,,high,{words}")
+    policy = CallingPolicy.shipped(write(tmp_path, *rows, header=f"{HEADER},requires"))
+    required, met = set(words.split()), set[Requirement]()
+    found = []
+    while unmet := policy.unmet(callee_of("+13055550123"), purpose=Purpose.SALES, met=met):
+        met.add(Requirement(unmet.reason.rule))
+        found.append(unmet.reason)
+    assert {reason.rule for reason in found} == required
+    assert all("(US: our counsel)" in reason.detail or "(US-FL: our counsel)" in reason.detail for reason in found)
+    for number, purpose in (("+34912345678", Purpose.SALES), ("+13055550123", Purpose.SERVICE)):
+        assert policy.unmet(callee_of(number), purpose=purpose, met=()) is None
+    assert (
+        policy.version == CallingPolicy.shipped(write(tmp_path, *(row.rpartition(",")[0] for row in rows))).version
+    ) is (not words)
+
+
+def test_an_unknown_requirement_is_refused_with_its_line(tmp_path: Path) -> None:
+    file = write(tmp_path, f"{REQUIRING},permission", header=f"{HEADER},requires")
+    with pytest.raises(
+        InvalidRules, match=r"line 2, column requires: 'permission' is not known; write some of consent"
+    ):
+        CallingPolicy.shipped(file)
+
+
+def test_the_house_default_may_require_consent_of_every_call(tmp_path: Path) -> None:
+    rows = (
+        "*,,*,any,mon-fri,09:00,20:00,,,no,house_default,our choice,,low,consent",
+        "*,,*,any,sat-sun hol,,,,,no,house_default,our choice,,low,",
+    )
+    policy = CallingPolicy.shipped(write(tmp_path, *rows, header=f"{HEADER},requires"))
+    for number in ("+12125550123", "+34912345678", "+81312345678"):
+        assert policy.unmet(callee_of(number), purpose=None, met=()) is not None
+        assert policy.unmet(callee_of(number), purpose=Purpose.EMERGENCY, met=()) is None

@@ -15,7 +15,7 @@ from centralita.demo.fallbacks import MODEL, SPEECH, FallbackUsage
 from centralita.demo.reconciliation import Reconciliation
 from chassis.event_log import StoredEvent
 from contracts import AudioReady, Call, CallDecision, CallStatus, ConversationEnded, ReplyGenerated, SpeechHeard
-from contracts.script import render_greeting
+from contracts.phrases import greeting_of
 
 COLOURS = {
     CallStatus.PENDING: "dim",
@@ -101,7 +101,7 @@ def transcript(events: Sequence[StoredEvent]) -> RenderableType:
         at = stored.envelope.time.strftime("%H:%M:%S.%f")[:-4]
         match stored.event:
             case AudioReady(turn=0):
-                greeting = render_greeting(call.script_template, call.variables)
+                greeting = greeting_of(call)
                 table.add_row(at, "[cyan]agent[/cyan]", greeting)
             case SpeechHeard(text=text):
                 table.add_row(at, "[green]callee[/green]", text or "(silence)")

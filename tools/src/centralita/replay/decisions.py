@@ -166,6 +166,8 @@ def _request_of(event: CallCreated) -> CallRequested:
         scheduled_at=event.scheduled_at,
         max_retries=None if is_of_contact else call.max_retries,
         metadata=call.metadata,
+        consent_at=call.consent_at,
+        consent_source=call.consent_source,
         key_name=call.key_name,
     )
 
@@ -203,6 +205,7 @@ def terms_in(call: Call | None) -> CampaignTerms:
         opt_out_key=call.opt_out_key,
         caller_id=call.caller_id,
         voice=call.voice,
+        company=call.company,
     )
 
 

@@ -19,7 +19,7 @@ from contracts import (
     SpeechFallback,
     SpeechHeard,
 )
-from contracts.script import render_greeting
+from contracts.phrases import greeting_of
 from contracts.streams import CALLS
 
 
@@ -122,7 +122,7 @@ def _greeting_lines(
     has_line = any(line.turn == 0 and line.attempt in (0, event.attempt) for line in before)
     if call is None or event.turn or has_line or not is_spoken:
         return []
-    return [ConversationLine(at, event.attempt, 0, "agent", render_greeting(call.script_template, call.variables))]
+    return [ConversationLine(at, event.attempt, 0, "agent", greeting_of(call))]
 
 
 def _conversation_lines(event: object, at: datetime) -> list[ConversationLine]:

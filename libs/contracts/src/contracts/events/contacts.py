@@ -10,12 +10,13 @@ from pydantic import Field
 
 from contracts.event import CallEvent, CampaignEvent, Service
 from contracts.instants import Instant
+from contracts.person_fields import GivenConsent
 from contracts.values import CampaignId
 
 _ADDERS = frozenset({Service.EDGE, Service.ORCHESTRATOR})
 
 
-class ContactAdded(CampaignEvent):
+class ContactAdded(CampaignEvent, GivenConsent):
     """The contact waits for its call. While it does, the server refuses the same number in the same campaign."""
 
     event_name: ClassVar[str] = "contact.added"

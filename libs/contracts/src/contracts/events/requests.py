@@ -8,11 +8,11 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from contracts.campaign_terms import RequestedTerms
 from contracts.event import CallEvent, CampaignEvent, Event, Service
 from contracts.instants import Instant, schedule_refusals
-from contracts.numbers import number_refusals
+from contracts.person_fields import GivenConsent, consent_refusals, person_refusals
 from contracts.personal import PERSONAL
 from contracts.retry_policy import RequestedRetryPolicy, Retries, RetryDelay
 from contracts.script import greeting_refusals, is_empty, missing_variables, size_refusals
-from contracts.texts import metadata_refusals, template_refusals, variable_refusals
+from contracts.texts import template_refusals
 from contracts.values import (
     CampaignId,
     ContactId,
@@ -33,7 +33,7 @@ Metadata = Annotated[dict[str, Annotated[str, StringConstraints(max_length=2_000
 PauseReason = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
 
 
-class CallRequested(Event):
+class CallRequested(Event, GivenConsent):
     """A request for a call. The same ``request_id`` again is the same call, as long as the log keeps that call.
 
     A field that it leaves out has its value from the terms of the campaign, if they have one.
@@ -89,7 +89,8 @@ class CallRequested(Event):
     def refusals(self, now: datetime) -> list[str]:
         """Refuses numbers that are never called, unacceptable texts, and a time that is too far ahead."""
         refusals = [
-            *_field_refusals(self),
+            *person_refusals(self),
+            *consent_refusals(self, now),
             *template_refusals(self.script_template),
             *(self.voicemail.refusals() if self.voicemail else []),
             *schedule_refusals(self.scheduled_at, now),
@@ -184,7 +185,7 @@ class CallChangeRequested(_Command):
         The length of the script depends on the call, so the orchestrator checks it.
         """
         return [
-            *_field_refusals(self),
+            *person_refusals(self),
             *template_refusals(self.script_template),
             *schedule_refusals(self.scheduled_at, now),
         ]
@@ -192,14 +193,6 @@ class CallChangeRequested(_Command):
     def changes(self) -> dict[str, object]:
         """Returns the fields that are present, by name."""
         return self.model_dump(exclude={"call_id"}, exclude_none=True)
-
-
-def _field_refusals(request: "CallRequested | CallChangeRequested | ContactRequested") -> list[str]:
-    return [
-        *number_refusals(request.phone_number),
-        *variable_refusals(request.variables),
-        *metadata_refusals(request.metadata),
-    ]
 
 
 CallCommand = CallCancelRequested | CallRetryRequested | CallChangeRequested
@@ -260,7 +253,7 @@ class CampaignFinishRequested(_CampaignCommand):
     event_name: ClassVar[str] = "campaign.finish_requested"
 
 
-class ContactRequested(CampaignEvent):
+class ContactRequested(CampaignEvent, GivenConsent):
     """A request to add a contact to a declared campaign; it is called within the terms of the campaign.
 
     The same contact again is a duplicate while the first one waits, and the same call afterwards.
@@ -284,7 +277,7 @@ class ContactRequested(CampaignEvent):
 
     def refusals(self, now: datetime) -> list[str]:
         """Refuses numbers that are never called and unacceptable texts. The script is the campaign's."""
-        return _field_refusals(self)
+        return [*person_refusals(self), *consent_refusals(self, now)]
 
 
 CampaignCommand = (

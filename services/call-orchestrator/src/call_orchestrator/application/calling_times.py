@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from call_orchestrator.application.call_terms import Policy
-from call_orchestrator.application.decision_terms import weekly_hours_of
+from call_orchestrator.application.call_terms import NO_TERMS, Policy
+from call_orchestrator.application.decision_terms import met_requirements, weekly_hours_of
 from call_orchestrator.application.stored import load_campaign
-from call_orchestrator.domain.calling_policy import Forbidden, PutOff
+from call_orchestrator.domain.calling_policy import Forbidden, PutOff, Requirement
 from call_orchestrator.ports import Log
 from contracts import Campaign
 from contracts.callees import Callee
@@ -37,8 +37,13 @@ def calling_times(campaign: Campaign, callee: Callee, policy: Policy, now: datet
     at = max(now, campaign.starts_at or now)
     if policy.calling_policy is None:
         return CallingTimes(first_at=at, rule="no_policy", detail="no calling policy applies")
+    terms, purpose = campaign.terms or NO_TERMS, campaign.dial_terms.purpose
+    met = met_requirements(None, terms.caller_id, terms.company, callee)
+    unmet = policy.calling_policy.unmet(callee, purpose=purpose, met=met | {Requirement.CONSENT})
+    if unmet:  # of no contact
+        return CallingTimes(first_at=None, rule=unmet.reason.rule, detail=unmet.reason.detail)
     permission = policy.calling_policy.next_permitted(
-        callee, purpose=campaign.dial_terms.purpose, at=at, hours=weekly_hours_of(campaign.dial_terms.weekly_hours)
+        callee, purpose=purpose, at=at, hours=weekly_hours_of(campaign.dial_terms.weekly_hours)
     )
     if isinstance(permission, Forbidden):
         return CallingTimes(first_at=None, rule=permission.reason.rule, detail=permission.reason.detail)
@@ -46,4 +51,9 @@ def calling_times(campaign: Campaign, callee: Callee, policy: Policy, now: datet
     if campaign.ends_at and first_at >= campaign.ends_at:
         detail = f"the campaign ends before the first permitted time; {permission.reason.detail}"
         return CallingTimes(first_at=None, rule="campaign_period", detail=detail)
-    return CallingTimes(first_at=first_at, rule=permission.reason.rule, detail=permission.reason.detail)
+    return CallingTimes(
+        first_at=first_at,
+        rule=permission.reason.rule,
+        detail=permission.reason.detail,
+        requires_consent=policy.calling_policy.unmet(callee, purpose=purpose, met=met) is not None,
+    )

@@ -257,6 +257,8 @@ def request_of(contact: ContactAdded) -> CallRequested:
         variables=contact.variables,
         time_zone=contact.time_zone,
         metadata=contact.metadata,
+        consent_at=contact.consent_at,
+        consent_source=contact.consent_source,
     )
     return request.model_copy(update={"language": contact.language}) if contact.language else request
 

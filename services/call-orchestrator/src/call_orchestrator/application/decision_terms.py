@@ -3,14 +3,16 @@
 from datetime import timedelta
 from functools import lru_cache
 
-from call_orchestrator.domain.calling_policy import CallingPolicy, WeeklyHours
+from call_orchestrator.domain.calling_policy import CallingPolicy, Requirement, WeeklyHours
 from call_orchestrator.domain.dial_times import DialTimes
 from call_orchestrator.domain.number_use import UNUSED, NumberUse
 from call_orchestrator.domain.retry_rules import EARLY_HANGUP, MAX_DELAY, RetryRule
 from call_orchestrator.domain.states import Terms
 from contracts import Call
-from contracts.callees import callee_of
+from contracts.callees import Callee, callee_of
 from contracts.dial_terms import NO_DIAL_TERMS, DialTerms, OpenHours
+from contracts.numbers import country_of
+from contracts.person_fields import GivenConsent
 from contracts.retry_policy import RetryPolicy
 from contracts.retry_policy import RetryRule as StoredRule
 from contracts.vocabulary import RetryOutcome
@@ -32,17 +34,19 @@ def terms_of(
 ) -> Terms:
     """Returns the terms of the call. Without a `calling_policy`, it may be dialled at any time."""
     early = call.retry_policy.hung_up_early if call.retry_policy else None
+    callee = call.callee or callee_of(call.phone_number, call.time_zone)
     dial_times = (
         None
         if calling_policy is None
         else DialTimes(
             policy=calling_policy,
-            callee=call.callee or callee_of(call.phone_number, call.time_zone),
+            callee=callee,
             purpose=campaign.purpose or call.purpose,
             hours=weekly_hours_of(campaign.weekly_hours),
             number=number,
             max_per_day=call.max_attempts_per_day,
             recent_dials=call.recent_dials,
+            met=met_requirements(call, call.caller_id, call.company, callee),
         )
     )
     return Terms(
@@ -58,6 +62,19 @@ def terms_of(
         message_time=_message_time(call),
         is_campaign_finished=is_campaign_finished,
     )
+
+
+def met_requirements(
+    consent: GivenConsent | None, caller_id: str | None, company: str | None, callee: Callee
+) -> frozenset[Requirement]:
+    """Returns what a call meets of that which a rule may require."""
+    is_local = caller_id is not None and country_of(caller_id) == callee.number_country
+    met = {
+        Requirement.CONSENT: consent is not None and consent.consent_at is not None,
+        Requirement.DISCLOSURE: company is not None,
+        Requirement.LOCAL_CALLER_ID: is_local,
+    }
+    return frozenset(requirement for requirement, is_met in met.items() if is_met)
 
 
 @lru_cache(maxsize=256)

@@ -10,7 +10,7 @@ from call_orchestrator.application.stored import load_campaign
 from call_orchestrator.ports import Log, WaitingContacts
 from contracts import CommandOutcome, ContactRequested, Envelope
 from contracts.callees import callee_of
-from contracts.contacts import ContactScript, campaign_refusal, group_of, waiting_contact
+from contracts.contacts import NO_CONSENT, ContactScript, campaign_refusal, group_of, waiting_contact
 from contracts.number_digests import NumberDigests
 
 DUPLICATE = "phone_number: a contact with this number already waits in the campaign"
@@ -51,6 +51,8 @@ class NewContacts:
         times = calling_times(stored.campaign, callee, self._policy, now)
         if times.first_at is None:
             return _refused(request, f"phone_number: {times.detail}")
+        if times.requires_consent and request.consent_at is None:
+            return _refused(request, f"consent_at: {NO_CONSENT}")
         list_names = stored.campaign.dial_terms.do_not_call_lists
         if listed := await self._claims.refusal(request.phone_number, request.campaign_id, cause.time, list_names):
             return _refused(request, listed.reason).model_copy(update={"code": listed.code})

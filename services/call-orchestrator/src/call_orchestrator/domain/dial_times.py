@@ -10,6 +10,7 @@ from call_orchestrator.domain.calling_policy import (
     Permitted,
     PutOff,
     Reason,
+    Requirement,
     WeeklyHours,
 )
 from call_orchestrator.domain.number_use import UNUSED, NumberUse, described_erasure
@@ -38,6 +39,9 @@ class DialTimes:
     recent_dials: tuple[datetime, ...] = ()
     """When the last ended attempts of this call dialled, as far as `max_per_day` counts them."""
 
+    met: frozenset[Requirement] = frozenset()
+    """What the call has of that which a rule may require."""
+
     def after_dial(self, dialed_at: datetime) -> Self:
         """Returns the times after one more dial."""
         return replace(self, recent_dials=(*self.recent_dials, dialed_at))
@@ -51,6 +55,8 @@ class DialTimes:
             return Forbidden(reason=self._reason("erased", described_erasure(erased_at)))
         if listing := self.number.listing:
             return Forbidden(reason=self._reason("do_not_call", listing.described))
+        if unmet := self.policy.unmet(self.callee, purpose=self.purpose, met=self.met):
+            return unmet
         free_at, rule, detail = self._free_at(instant)
         permission = self.policy.next_permitted(
             self.callee, purpose=self.purpose, at=free_at, hours=self.hours, dialed_at=self.number.dialed_at

@@ -14,7 +14,8 @@ from contracts import (
     SpeechHeard,
     ToolCall,
 )
-from contracts.script import render_fallback_line, render_greeting, used_variables, without_fallback
+from contracts.phrases import greeting_of
+from contracts.script import render_fallback_line, used_variables, without_fallback
 from conversation.domain.opt_out import is_opt_out
 from conversation.domain.screening import MAX_SCREENED_TURNS, is_screening_prompt
 
@@ -79,7 +80,7 @@ class Conversation:
             attempt,
             script,
             used_variables(script, variables),
-            render_greeting(template, variables),
+            greeting_of(call),
             render_fallback_line(template, variables),
         )
         for event in events:

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from contracts import ContactAdded, ContactRequested, InvalidMessage
 from contracts.callees import Callee, callee_of
-from contracts.contacts import ContactScript, campaign_refusal, group_of, waiting_contact
+from contracts.contacts import NO_CONSENT, ContactScript, campaign_refusal, group_of, waiting_contact
 from contracts.number_digests import NumberDigests
 from contracts.queries import CallingTimes, CallingTimesQuery
 from edge.application.campaigns import Campaigns
@@ -185,6 +185,9 @@ class _Run:
         if times.first_at is None:
             column = "time_zone" if times.rule == "unknown_zone" else "phone_number"
             self._counts.refuse(row, times.rule, column, times.detail)
+            return
+        if times.requires_consent and request.consent_at is None:
+            self._counts.refuse(row, "consent", "consent_at", NO_CONSENT)
             return
         contact = waiting_contact(request, callee, self._digests, self._created_at)
         self._batch.append((row, contact, partial(self._count, counter)))

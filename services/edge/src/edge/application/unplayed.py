@@ -6,7 +6,7 @@ from contextlib import suppress
 from uuid import UUID
 
 from contracts import AudioFailed, AudioReady, AudioRequested, Call, Event, ReplyGenerated, SpeechFallback
-from contracts.script import render_greeting
+from contracts.phrases import greeting_of
 from edge.application.facts import read_facts
 from edge.ports import CallLog
 from telephony.instructions import GREETING_TURN
@@ -60,7 +60,7 @@ async def read_remainder(log: CallLog, call: Call, turn: int, first_sentence: in
     if first_sentence is None:
         return ""
     if turn == GREETING_TURN:
-        return render_greeting(call.script_template, call.variables)
+        return greeting_of(call)
     reply_sequence: int | None = None
     with suppress(TimeoutError):
         async with asyncio.timeout(MAX_REPLY_SECONDS):

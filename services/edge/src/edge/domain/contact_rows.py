@@ -11,7 +11,7 @@ from contracts.texts import MAX_NAME_CHARACTERS, MAX_VARIABLES, variable_refusal
 from edge.domain.records import MAX_RECORD_BYTES, Record
 
 PHONE_NUMBER = "phone_number"
-OWN_COLUMNS = (PHONE_NUMBER, "contact_id", "time_zone", "language")
+OWN_COLUMNS = (PHONE_NUMBER, "contact_id", "time_zone", "language", "consent_at", "consent_source")
 METADATA = "metadata."
 REFUSED = "refused_"
 """Columns of the answer with the refused rows. An import ignores them, so that the corrected answer is a valid file."""
@@ -61,8 +61,8 @@ class RowReader(Protocol):
 class CsvRows:
     """Rows of CSV (RFC 4180) in UTF-8. The first record is the header.
 
-    Of the columns, `phone_number` is required; `contact_id`, `time_zone` and `language` are optional. A column
-    ``metadata.x`` is an entry of the metadata, every other one is a variable. An empty cell is a value that is missing.
+    Of the columns, `phone_number` is required, and the others of `OWN_COLUMNS` are optional. A column ``metadata.x`` is
+    an entry of the metadata, every other one is a variable. An empty cell is a value that is missing.
     """
 
     is_csv = True

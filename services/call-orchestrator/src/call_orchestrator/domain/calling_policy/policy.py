@@ -1,13 +1,13 @@
 """The decision: whether a person may be called at an instant, or else when."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-from call_orchestrator.domain.calling_policy.rules import Rule
+from call_orchestrator.domain.calling_policy.rules import Requirement, Rule
 from call_orchestrator.domain.calling_policy.schedule import MAX_SEARCH, Schedule
 from call_orchestrator.domain.calling_policy.table import override_rows, replaced, rules_of, shipped_rows
 from call_orchestrator.domain.calling_policy.windows import WeeklyHours
@@ -20,8 +20,8 @@ class Reason:
     """Why the policy decided so.
 
     `rule`: ``calling_hours``, ``holiday``, ``campaign_hours``, ``frequency``, ``no_permitted_time``, ``emergency``,
-    ``unknown_country``, ``unknown_zone``, ``do_not_call``, ``erased`` or ``number_in_use``. `detail`: for a person to
-    read, without the number.
+    ``unknown_country``, ``unknown_zone``, ``do_not_call``, ``erased``, ``number_in_use``, or that of a `Requirement`.
+    `detail`: for a person to read, without the number.
     """
 
     rule: str
@@ -49,6 +49,13 @@ class Forbidden:
     """The person may not be called at that instant, nor within the period of the search."""
 
     reason: Reason
+
+
+_UNMET: Mapping[Requirement, str] = {
+    Requirement.CONSENT: "prior consent is required; give consent_at, when the person consented",
+    Requirement.DISCLOSURE: "the greeting must say who calls; set company in the terms of the campaign",
+    Requirement.LOCAL_CALLER_ID: "the caller id must be of the callee's country; set caller_id in the campaign's terms",
+}
 
 
 class CallingPolicy:
@@ -103,6 +110,14 @@ class CallingPolicy:
             detail = f"no permitted time in the {MAX_SEARCH.days} days from {free_at:%Y-%m-%d %H:%M} UTC on; {detail}"
             return Forbidden(reason=self._reason("no_permitted_time", detail))
         return PutOff(until=until, reason=self._reason(rule, detail))
+
+    def unmet(self, callee: Callee, *, purpose: Purpose | None, met: Collection[Requirement]) -> Forbidden | None:
+        """Returns the first requirement of the rules that a call does not meet; None if it meets all."""
+        for requirement, rule in self._schedule.requiring(callee, purpose).items():
+            if requirement not in met:
+                detail = f"{_UNMET[requirement]} ({rule.described})"
+                return Forbidden(reason=self._reason(requirement, detail))
+        return None
 
     def counted(
         self, callee: Callee, *, purpose: Purpose | None, dialed_at: Iterable[datetime], at: datetime

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import TypeVar
 
 from call_orchestrator.domain.calling_policy.public_holidays import regions_of
-from call_orchestrator.domain.calling_policy.rules import DEFAULT_COUNTRY, HOLIDAY, HOLIDAY_EVE, Cap, Kind
+from call_orchestrator.domain.calling_policy.rules import DEFAULT_COUNTRY, HOLIDAY, HOLIDAY_EVE, Cap, Kind, Requirement
 from call_orchestrator.domain.calling_policy.windows import CLOSED, Windows, parse_weekdays, parse_window
 from contracts.numbers import COUNTRIES
 from contracts.vocabulary import Purpose
@@ -15,6 +15,8 @@ COLUMNS = (
     *("country", "region", "purposes", "voice", "days", "opens_at", "closes_at", "max_calls", "within_hours"),
     *("requires_consent", "kind", "basis", "source", "confidence"),
 )
+REQUIRES = "requires"
+"""A column that a file may leave out."""
 PURPOSES = tuple(purpose for purpose in Purpose if purpose is not Purpose.EMERGENCY)
 EVERY_REGION = "*"
 """As the region in an operator's file: the row replaces those of the country and of all its regions; with the country
@@ -43,6 +45,7 @@ class Row:
     windows: dict[str, Windows]
     cap: Cap | None
     requires_consent: bool
+    requires: frozenset[Requirement]
     kind: Kind
     basis: str
 
@@ -76,6 +79,7 @@ def checked_row(name: str, line: int, cells: dict[str, str]) -> Row:
         windows=dict.fromkeys(days, window),
         cap=Cap(max_calls, timedelta(hours=within_hours)) if max_calls and within_hours else None,
         requires_consent=value("requires_consent", _one_of("yes", "no")) == "yes",
+        requires=value(REQUIRES, _requirements),
         kind=Kind(value("kind", _one_of(*Kind))),
         basis=value("basis", _basis),
     )
@@ -106,6 +110,13 @@ def _purposes(text: str) -> frozenset[Purpose]:
     if not words or any(word not in PURPOSES for word in words):
         raise ValueError(f"{text!r} names no purpose; write * for all, or some of {' '.join(PURPOSES)}")
     return frozenset(Purpose(word) for word in words)
+
+
+def _requirements(text: str) -> frozenset[Requirement]:
+    try:
+        return frozenset(Requirement(word) for word in text.split())
+    except ValueError:
+        raise ValueError(f"{text!r} is not known; write some of {' '.join(Requirement)}, or leave it empty") from None
 
 
 def _days(text: str) -> list[str]:

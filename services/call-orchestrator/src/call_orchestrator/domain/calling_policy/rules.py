@@ -24,6 +24,17 @@ class Kind(StrEnum):
     HOUSE_DEFAULT = "house_default"
 
 
+class Requirement(StrEnum):
+    """What a rule may require of a call beside its time."""
+
+    CONSENT = "consent"
+    """It is known when the person consented."""
+    DISCLOSURE = "disclosure"
+    """The greeting says on whose behalf the call is made, and that no person speaks."""
+    LOCAL_CALLER_ID = "local_caller_id"
+    """The campaign calls from a number of the callee's country."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cap:
     """At most this many calls to one person in any period of this length."""
@@ -44,6 +55,9 @@ class Rule:
     windows: Mapping[str, Windows]
     caps: tuple[Cap, ...]
     requires_consent: bool
+    """Whether the law asks for consent: shown with each permission, and not enforced."""
+    requires: frozenset[Requirement] = frozenset()
+    """What is enforced."""
 
     def applies_to(self, purpose: Purpose | None) -> bool:
         """Returns whether the rule binds a call of this purpose. Unknown: every rule does. Emergency: no rule does."""
@@ -62,7 +76,8 @@ class Rule:
         windows = sorted(self.windows.items())
         caps = sorted((cap.max_calls, cap.within) for cap in self.caps)
         identity = (self.country, self.region, sorted(self.purposes), self.kind.value, self.basis)
-        return repr((*identity, windows, caps, self.requires_consent))
+        requires = [sorted(self.requires)] if self.requires else []  # none: as before there were requirements
+        return repr((*identity, windows, caps, self.requires_consent, *requires))
 
     def day_name(self, day: date, country: str, region: str) -> str | None:
         """Returns by which name the rule knows a date in a place; None if it does not restrict the date.

@@ -16,7 +16,7 @@ from call_orchestrator.domain.calling_policy.local_time import (
     spans_of,
     zone_of,
 )
-from call_orchestrator.domain.calling_policy.rules import DEFAULT_COUNTRY, HOLIDAY, Rule
+from call_orchestrator.domain.calling_policy.rules import DEFAULT_COUNTRY, HOLIDAY, Requirement, Rule
 from call_orchestrator.domain.calling_policy.windows import (
     WEEKDAYS,
     WHOLE_DAY,
@@ -64,6 +64,7 @@ class Schedule:
         self._windows = lru_cache(maxsize=MAX_CACHED)(self._find_windows)
         self._spans = lru_cache(maxsize=MAX_CACHED)(self._find_spans)
         self._binding = lru_cache(maxsize=1024)(self._find_binding)
+        self.requiring = lru_cache(maxsize=1024)(self._find_requiring)
         self.capping = lru_cache(maxsize=1024)(self._find_capping)
 
     def next_open(
@@ -119,6 +120,13 @@ class Schedule:
         """Returns the rules of all possible regions for a purpose, without the house default."""
         rules = (rule for region in self._regions(callee) for rule in self._rules_of(callee.country, region, purpose))
         return tuple({id(rule): rule for rule in rules}.values())
+
+    def _find_requiring(self, callee: Callee, purpose: Purpose | None) -> dict[Requirement, Rule]:
+        """Returns what the rules of all possible regions and the house default require, each with its first rule."""
+        default = (rule for rule in self._default if rule.applies_to(purpose))
+        rules = (*self._binding(callee, purpose), *default)
+        found = {requirement: rule for rule in reversed(rules) for requirement in rule.requires}
+        return dict(sorted(found.items()))
 
     def _find_capping(self, callee: Callee, purpose: Purpose | None) -> tuple[Rule, ...]:
         """Returns the rules with caps; those of the house default if no other rule has one."""

@@ -7,8 +7,16 @@ from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
-from call_orchestrator.domain.calling_policy.rows import COLUMNS, EVERY_REGION, InvalidRules, Row, RuleKey, checked_row
-from call_orchestrator.domain.calling_policy.rules import DEFAULT_COUNTRY, Rule
+from call_orchestrator.domain.calling_policy.rows import (
+    COLUMNS,
+    EVERY_REGION,
+    REQUIRES,
+    InvalidRules,
+    Row,
+    RuleKey,
+    checked_row,
+)
+from call_orchestrator.domain.calling_policy.rules import DEFAULT_COUNTRY, Requirement, Rule
 from call_orchestrator.domain.calling_policy.windows import WEEKDAYS, Windows, united
 
 
@@ -47,17 +55,18 @@ def read_rows(content: bytes, name: str) -> list[Row]:
     rows: list[Row] = []
     try:
         header = next(lines, [])
-        if sorted(header) != sorted(COLUMNS):
-            raise InvalidRules(f"{name}, line 1: the header must have these columns: {','.join(COLUMNS)}")
+        if sorted({*header, REQUIRES}) != sorted({*COLUMNS, REQUIRES}) or len(header) != len(set(header)):
+            columns = f"{','.join(COLUMNS)}; {REQUIRES} is optional"
+            raise InvalidRules(f"{name}, line 1: the header must have these columns: {columns}")
         for cells in lines:
             line = lines.line_num
             if not any(cells):
                 continue
-            if len(cells) != len(COLUMNS):
+            if len(cells) != len(header):
                 raise InvalidRules(
-                    f"{name}, line {line}: {len(cells)} columns instead of {len(COLUMNS)}; quote a cell with a comma"
+                    f"{name}, line {line}: {len(cells)} columns instead of {len(header)}; quote a cell with a comma"
                 )
-            fields = {column: cell.strip() for column, cell in zip(header, cells, strict=True)}
+            fields = {REQUIRES: ""} | {column: cell.strip() for column, cell in zip(header, cells, strict=True)}
             rows.append(checked_row(name, line, fields))
     except csv.Error as error:
         raise InvalidRules(f"{name}, line {lines.line_num}: {error}; write CSV with double quotes") from error
@@ -100,6 +109,7 @@ def _rule_of(rows: list[Row], name: str) -> Rule:
         windows=windows,
         caps=tuple(dict.fromkeys(row.cap for row in rows if row.cap)),
         requires_consent=any(row.requires_consent for row in rows),
+        requires=frozenset[Requirement]().union(*(row.requires for row in rows)),
     )
 
 

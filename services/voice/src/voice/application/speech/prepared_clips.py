@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 
 from contracts import AudioRequested, Call, Envelope
-from contracts.script import render_greeting
+from contracts.phrases import greeting_of
 from contracts.vocabulary import MESSAGE_TURN
 from providers import RequestFailed
 from telephony.instructions import GREETING_TURN
@@ -28,7 +28,7 @@ _Key = tuple[str | None, str, str, UUID | None]
 
 def greeting_sentence(call: Call, attempt: int, cause: Envelope) -> Sentence:
     """Returns the greeting of a call, as a sentence of `cause`, the event because of which it is spoken."""
-    text = render_greeting(call.script_template, call.variables)
+    text = greeting_of(call)
     return _sentence(call, attempt, GREETING_TURN, text, cause)
 
 
