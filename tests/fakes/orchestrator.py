@@ -44,8 +44,14 @@ class FakeTimers:
         self.deadlines[call.call_id] = fires_at
         self.count += 1
 
-    async def wake(self, call: Call, cause: Envelope) -> None:
+    async def wake(
+        self, call: Call, cause: Envelope, *, is_number_free: bool = False, is_campaign_finished: bool = False
+    ) -> None:
         self.woken.append(call)
+
+    async def calls(self) -> AsyncIterator[UUID]:
+        for call_id in list(self.deadlines):
+            yield call_id
 
     async def clear(self, previous: Call) -> None:
         self.deadlines.pop(previous.call_id, None)

@@ -149,10 +149,22 @@ class SimulatedTimers:
         self._schedule(call, fires_at, TimerDue(call_id=call.call_id, deadline_at=fires_at))
         await self._log.server.wait()
 
-    async def wake(self, call: Call, cause: Envelope) -> None:
+    async def calls(self) -> AsyncIterator[UUID]:
+        await self._log.server.wait()
+        for subject in list(self._schedules):
+            yield UUID(subject.split(".")[2])
+
+    async def wake(
+        self, call: Call, cause: Envelope, *, is_number_free: bool = False, is_campaign_finished: bool = False
+    ) -> None:
         await self._log.server.wait()
         assert call.deadline_at
-        woken = TimerDue(call_id=call.call_id, deadline_at=call.deadline_at, is_number_free=True)
+        woken = TimerDue(
+            call_id=call.call_id,
+            deadline_at=call.deadline_at,
+            is_number_free=is_number_free,
+            is_campaign_finished=is_campaign_finished,
+        )
         self._schedule(call, self._log.now(), woken)
         await self._log.server.wait()
 

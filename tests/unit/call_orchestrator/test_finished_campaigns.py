@@ -1,7 +1,8 @@
-"""After the finish of a campaign, none of its calls begins an attempt: each ends at its next input."""
+"""After the finish of a campaign, none of its calls begins an attempt, and its waiting calls end at once."""
 
 from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from tests.builders.calls import NOW, a_call
@@ -12,8 +13,9 @@ from tests.fakes.orchestrator import FakeQueue, FakeRequests, FakeTimers
 from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.effects import Effects
+from call_orchestrator.application.finished_campaigns import SETTLE, FinishedCampaigns, FinishNotKnown
 from call_orchestrator.domain import inputs
-from call_orchestrator.domain.decisions import CallDue, CallPutOff, CallStatusChanged, Refused
+from call_orchestrator.domain.decisions import CallDue, CallPutOff, CallStatusChanged, Ignored, Refused
 from call_orchestrator.domain.dial_times import DialTimes
 from call_orchestrator.domain.machine import decide
 from call_orchestrator.domain.number_use import NumberUse
@@ -92,3 +94,32 @@ async def test_a_retry_command_is_refused_as_soon_as_the_leader_has_the_finish()
 
     assert (outcome.accepted, outcome.reasons[0].split(":")[0]) == (False, "campaign_id")
     assert isinstance(log.events()[-1], CallCommandRefused)
+
+
+async def test_the_timers_of_its_waiting_calls_fire_early() -> None:
+    waiting, scheduled, live, other = (a_call(call_id=uuid4()) for _ in range(4))
+    live = live.model_copy(update={"status": CallStatus.DIALING})
+    other = other.model_copy(update={"campaign_id": "other"})
+    log, timers = FakeEventLog.of(*(call_created(call) for call in (waiting, scheduled, live, other))), FakeTimers()
+    for call in (waiting, scheduled, live, other):
+        await timers.set(call, NOW, previous=None, cause=an_envelope())
+    campaign = Campaign(campaign_id=waiting.campaign_id).finished(NOW)
+    finish = CampaignFinished(campaign=campaign, occurred_at=NOW)
+
+    with pytest.raises(FinishNotKnown):
+        await FinishedCampaigns(log, timers, lambda: NOW).end_waiting(finish, an_envelope())
+    assert timers.woken == []
+    await FinishedCampaigns(log, timers, lambda: NOW + SETTLE).end_waiting(finish, an_envelope())
+    assert timers.woken == [waiting, scheduled]
+
+
+@pytest.mark.parametrize("is_queued", [False, True])
+def test_only_the_timer_of_the_present_wait_ends_a_call_early(is_queued: bool) -> None:
+    waiting = Pending(attempt=0, due_at=LATER, queue_expires_at=LATER if is_queued else None)
+    early = inputs.TimerDue(deadline_at=LATER, is_campaign_finished=True)
+    for timer in (replace(early, is_campaign_finished=False), replace(early, deadline_at=INSTANT)):
+        assert isinstance(decide(waiting, timer, TERMS, INSTANT), Ignored)
+    ended = decide(waiting, early, TERMS, INSTANT)
+    assert isinstance(ended, CallStatusChanged)
+    assert (ended.state.status, ended.reason) == (CallStatus.EXPIRED, "its campaign is finished")
+    assert isinstance(decide(DIALING, replace(early, deadline_at=DIALING.deadline_at), TERMS, INSTANT), Ignored)

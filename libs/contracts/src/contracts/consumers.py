@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from contracts.event import Event
 from contracts.events.admissions import AdmissionGranted
 from contracts.events.calls import CallHangupRequested, CallMessageRequested, CallSettlementRequested, CallStatusChanged
+from contracts.events.campaigns import CampaignFinished
 from contracts.events.conversations import ConversationEnded, SpeechHeard
 from contracts.events.dials import DialLookedUp, DialPlaced, DialRefused, DialUnknown
 from contracts.events.numbers import NumberBlockRequested, NumberUnblockRequested
@@ -133,6 +134,8 @@ ORCHESTRATOR_FACTS = Consumer(
     ),
     former_events=(DialPlaced, DialUnknown),
 )
+ORCHESTRATOR_FINISHES = Consumer("orchestrator-finishes", CALLS, (CampaignFinished,), extends_ack_deadline=True)
+"""Its handler looks at each call that waits."""
 VOICE_DIALS = Consumer(
     "voice-dials", CALLS, (CallStatusChanged,), status=CallStatus.DIALING, ack_wait=15, extends_ack_deadline=True
 )
@@ -171,6 +174,7 @@ CONSUMERS = (
     ORCHESTRATOR_NUMBERS,
     ORCHESTRATOR_PERSONS,
     ORCHESTRATOR_FACTS,
+    ORCHESTRATOR_FINISHES,
     VOICE_DIALS,
     VOICE_HANGUPS,
     VOICE_MESSAGES,

@@ -105,6 +105,7 @@ WORK: Mapping[Service, Work] = {
             consumers.ORCHESTRATOR_NUMBERS,
             consumers.ORCHESTRATOR_PERSONS,
             consumers.ORCHESTRATOR_FACTS,
+            consumers.ORCHESTRATOR_FINISHES,
         ),
         reads=(CALLS, REQUESTS, CONTACTS, QUEUE, NUMBERS, SCHEDULES, KEYS, DEAD_LETTERS),
         follows=(

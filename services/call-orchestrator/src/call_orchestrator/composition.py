@@ -26,6 +26,7 @@ from call_orchestrator.application.contacts import ContactTaker
 from call_orchestrator.application.do_not_call import DoNotCall
 from call_orchestrator.application.effects import Effects
 from call_orchestrator.application.erasure import Erasure
+from call_orchestrator.application.finished_campaigns import FinishedCampaigns
 from call_orchestrator.application.grants import Grants
 from call_orchestrator.application.immediate_grants import ImmediateGrants
 from call_orchestrator.application.new_contacts import NewContacts
@@ -114,6 +115,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             contacts,
             DoNotCall(numbers, log),
             Erasure(log, numbers, messages, keyring, clock.now, mapping),
+            FinishedCampaigns(log, timers, clock.now),
             Handled(bus.client, requests.erase),
         )
         bus.broker.include_router(build_router(CallingTimesService(log, terms, clock.now)))

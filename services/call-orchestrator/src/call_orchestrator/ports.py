@@ -93,8 +93,13 @@ class Timers(Protocol):
     async def set(self, call: Call, fires_at: datetime, *, previous: Call | None, cause: Envelope) -> None:
         """Schedules the timer of the call, and removes that of `previous`: the call before the last event, if known."""
 
-    async def wake(self, call: Call, cause: Envelope) -> None:
-        """Fires the timer of a call early: the number for which it waits is free."""
+    async def wake(
+        self, call: Call, cause: Envelope, *, is_number_free: bool = False, is_campaign_finished: bool = False
+    ) -> None:
+        """Fires the timer of a call early, for the reason that is given."""
+
+    def calls(self) -> AsyncIterator[UUID]:
+        """Yields the calls that have a timer: those that wait or are live."""
 
     async def clear(self, previous: Call) -> None:
         """Removes the timer of a call that has ended; `previous` is its last state with a deadline."""

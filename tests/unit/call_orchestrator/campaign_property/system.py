@@ -31,6 +31,7 @@ from call_orchestrator.application.campaigns import CampaignService
 from call_orchestrator.application.contacts import ContactTaker
 from call_orchestrator.application.do_not_call import DoNotCall
 from call_orchestrator.application.effects import Effects
+from call_orchestrator.application.finished_campaigns import FinishedCampaigns
 from call_orchestrator.application.grants import Grants
 from call_orchestrator.application.new_contacts import NewContacts
 from call_orchestrator.application.number_claims import NumberClaims
@@ -45,6 +46,7 @@ from contracts import (
     AdmissionGranted,
     CallRequested,
     CampaignCommand,
+    CampaignFinished,
     CommandOutcome,
     ContactRequested,
     ConversationEnded,
@@ -85,6 +87,7 @@ class Replica:
         self.grants = Grants(self.calls, log)
         self.campaigns = CampaignService(log, server.now)
         self.do_not_call = DoNotCall(numbers, log)
+        self.finished_campaigns = FinishedCampaigns(log, system.timers, server.now)
         self.new_contacts = NewContacts(log, system.contacts, claims, policy, DIGESTS, server.now)
         feeds = SimulatedFeeds(log, system.queue)
         self._taker = ContactTaker(log, system.contacts, self.calls, campaigns, slots, policy, server.now)
@@ -177,6 +180,8 @@ class System:
             self._deliver(stored, self._handle_grant)
         elif isinstance(stored.event, AttemptEvent | TimerDue):
             self._deliver(stored, self._handle_fact)
+        elif isinstance(stored.event, CampaignFinished):
+            self._deliver(stored, self._handle_finish)
 
     def _deliver(
         self, stored: StoredEvent[Any], handle: Callable[[Replica, StoredEvent[Any]], Awaitable[None]], after: float = 0
@@ -241,6 +246,9 @@ class System:
         if isinstance(stored.event, ConversationEnded):
             await replica.do_not_call.note_opt_out(stored)
         await replica.calls.handle(call_input(stored.event, stored.envelope, is_redelivered=stored.deliveries > 1))
+
+    async def _handle_finish(self, replica: Replica, stored: StoredEvent[Any]) -> None:
+        await replica.finished_campaigns.end_waiting(stored.event, stored.envelope)
 
     async def _handle_campaign_commands(self) -> None:
         """Handles commands about campaigns in their order, one at a time."""

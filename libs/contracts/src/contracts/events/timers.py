@@ -30,6 +30,7 @@ class TimerDue(CallEvent):
     is_number_free: bool = Field(
         default=False, description="early: the call waited for its number, which no other call dials now"
     )
+    is_campaign_finished: bool = Field(default=False, description="early: the campaign of the call is finished")
 
 
 def schedule_subject(call: Call) -> str | None:

@@ -97,7 +97,11 @@ def _input(event: DecidingEvent) -> inputs.Input:
         case CallRetryRequested():
             return inputs.CallRetryRequested()
         case TimerDue():
-            return inputs.TimerDue(deadline_at=event.deadline_at, is_number_free=event.is_number_free)
+            return inputs.TimerDue(
+                deadline_at=event.deadline_at,
+                is_number_free=event.is_number_free,
+                is_campaign_finished=event.is_campaign_finished,
+            )
         case AdmissionGranted():
             return inputs.AdmissionGranted(attempt=event.attempt)
         case _:

@@ -47,7 +47,7 @@ class NumberWaits:
     async def _note(self, call: Call, cause: Envelope) -> None:
         stored = await self._numbers.load_digest(self._numbers.digest_of_call(call))
         if stored.number.live is None:
-            await self._timers.wake(call, cause)
+            await self._timers.wake(call, cause, is_number_free=True)
             return
         noted = stored.number.with_waiting(WaitingCall(call_id=call.call_id, campaign_id=call.campaign_id))
         if noted != stored.number:
@@ -64,7 +64,7 @@ class NumberWaits:
                 continue
             stored = await load_call(self._log, waiting.call_id)
             if stored and _is_put_off(stored.call):
-                await self._timers.wake(stored.call, cause)
+                await self._timers.wake(stored.call, cause, is_number_free=True)
             if stored and (_is_put_off(stored.call) or stored.call.is_queued):
                 woken.add(waiting.campaign_id)
             else:

@@ -47,11 +47,13 @@ class CallChangeRequested:
 class TimerDue:
     """A deadline has passed; it counts only if it is the deadline of the present state.
 
-    `is_number_free`: it is early, because the number for which the call waited is free.
+    `is_number_free`: it is early, because the number for which the call waited is free. `is_campaign_finished`: it is
+    early, because the campaign is finished.
     """
 
     deadline_at: datetime
     is_number_free: bool = False
+    is_campaign_finished: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

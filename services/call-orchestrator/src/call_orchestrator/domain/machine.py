@@ -110,6 +110,8 @@ def _decide_pending(state: Pending, input: Input, terms: Terms, now: datetime, p
 
 
 def _queue_or_expire(state: Pending, timer: inputs.TimerDue, terms: Terms, now: datetime, pauses: Pauses) -> Decision:
+    if timer.is_campaign_finished and timer.deadline_at == state.deadline_at:
+        return _end_with_campaign(state, now)
     is_woken = timer.is_number_free and timer.deadline_at == state.due_at and state.queue_expires_at is None
     if not is_woken and (ignored := outdated_or_early(timer, state.deadline_at, now)):
         return ignored

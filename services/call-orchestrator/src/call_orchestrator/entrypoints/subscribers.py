@@ -9,6 +9,7 @@ from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.campaigns import CampaignService
 from call_orchestrator.application.do_not_call import DoNotCall
 from call_orchestrator.application.erasure import Erasure
+from call_orchestrator.application.finished_campaigns import FinishedCampaigns
 from call_orchestrator.application.grants import Grants
 from call_orchestrator.application.new_contacts import NewContacts
 from call_orchestrator.entrypoints.handled import Handled
@@ -20,6 +21,7 @@ from contracts import (
     CallCommand,
     CallRequested,
     CampaignCommand,
+    CampaignFinished,
     ContactRequested,
     ConversationEnded,
     NumberCommand,
@@ -32,6 +34,7 @@ from contracts.consumers import (
     ORCHESTRATOR_COMMANDS,
     ORCHESTRATOR_CONTACTS,
     ORCHESTRATOR_FACTS,
+    ORCHESTRATOR_FINISHES,
     ORCHESTRATOR_NUMBERS,
     ORCHESTRATOR_PERSONS,
     ORCHESTRATOR_REQUESTS,
@@ -49,9 +52,10 @@ def subscribe_handlers(
     contacts: NewContacts,
     do_not_call: DoNotCall,
     erasure: Erasure,
+    finished_campaigns: FinishedCampaigns,
     handled: Handled,
 ) -> None:
-    """Subscribes to the seven consumers of this service.
+    """Subscribes to the eight consumers of this service.
 
     Their classes, such as `CallService` and `Erasure`, explain why a second delivery is harmless.
     """
@@ -99,6 +103,9 @@ def subscribe_handlers(
             event, sequence=stored.sequence, cause=stored.envelope, is_redelivered=stored.deliveries > 1
         )
 
+    async def on_campaign_finished(event: CampaignFinished, stored: StoredEvent[CampaignFinished]) -> None:
+        await finished_campaigns.end_waiting(event, stored.envelope)
+
     subscribe(broker, ORCHESTRATOR_REQUESTS, on_call_requested)
     subscribe(broker, ORCHESTRATOR_COMMANDS, on_call_command)
     subscribe(broker, ORCHESTRATOR_CAMPAIGNS, on_campaign_command)
@@ -106,3 +113,4 @@ def subscribe_handlers(
     subscribe(broker, ORCHESTRATOR_NUMBERS, on_number_command)
     subscribe(broker, ORCHESTRATOR_PERSONS, on_person_erase_requested)
     subscribe(broker, ORCHESTRATOR_FACTS, on_call_event, on_admission_granted)
+    subscribe(broker, ORCHESTRATOR_FINISHES, on_campaign_finished)

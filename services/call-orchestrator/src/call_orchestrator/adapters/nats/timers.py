@@ -27,17 +27,20 @@ Sources: ADR-51 (schedules) and ADR-43 (``Nats-TTL``) of nats-architecture-and-d
 client may remove a schedule with the message that replaces it.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from datetime import UTC, datetime
+from uuid import UUID
 
 import uuid_utils
 from nats.aio.client import Client
 
 from chassis.event_log import publish
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
+from chassis.stream_reader import last_sequence, read
 from chassis.time_mapping import REAL_TIME, TimeMapping
 from contracts import Call, Envelope, TimerDue
-from contracts.events.timers import schedule_headers, schedule_subject
+from contracts.events.timers import SCHEDULES_OF_CALLS, schedule_headers, schedule_subject
 from contracts.streams import SCHEDULES
 
 
@@ -59,10 +62,17 @@ class NatsTimers:
         timer = TimerDue(call_id=call.call_id, deadline_at=fires_at)
         await self._schedule(call, timer, fires_at, cause, removed=schedule_subject(previous) if previous else None)
 
-    async def wake(self, call: Call, cause: Envelope) -> None:
+    async def wake(
+        self, call: Call, cause: Envelope, *, is_number_free: bool = False, is_campaign_finished: bool = False
+    ) -> None:
         """Replaces the schedule of the present deadline by one that fires now."""
         assert call.deadline_at is not None  # noqa: S101  an ended call has no timer
-        timer = TimerDue(call_id=call.call_id, deadline_at=call.deadline_at, is_number_free=True)
+        timer = TimerDue(
+            call_id=call.call_id,
+            deadline_at=call.deadline_at,
+            is_number_free=is_number_free,
+            is_campaign_finished=is_campaign_finished,
+        )
         await self._schedule(call, timer, self._now(), cause, removed=None)
 
     async def _schedule(
@@ -76,6 +86,13 @@ class NatsTimers:
         if removed and removed != subject:
             headers |= {"Nats-Schedule-Next": "purge", "Nats-Scheduler": removed}
         await publish(self._client, subject, timer.body(), headers)
+
+    async def calls(self) -> AsyncIterator[UUID]:
+        """Yields the calls that have a schedule now."""
+        end = await retry_until_leader(lambda: last_sequence(self._client, SCHEDULES.name))
+        async with aclosing(read(self._client, SCHEDULES.name, [SCHEDULES_OF_CALLS], end_sequence=end)) as schedules:
+            async for message in schedules:
+                yield UUID(message.subject.split(".")[2])
 
     async def clear(self, previous: Call) -> None:
         """Removes the schedule of a call that has ended; `previous` is its last state with a deadline."""
