@@ -33,6 +33,7 @@ ROUTES = [
     ("GET", "/events", "read"),
     ("GET", "/campaigns/spring", "read"),
     ("GET", "/campaigns/spring/contacts", "read"),
+    ("GET", "/campaigns/spring/decisions", "read"),
     ("POST", "/campaigns/spring/contacts", "call"),
     ("POST", "/campaigns", "call"),
     ("PUT", "/campaigns/spring", "call"),

@@ -14,16 +14,50 @@ from starlette.types import ASGIApp
 from tests.integration.edge.conftest import secret_of
 
 from chassis.event_log import EventLog
-from contracts import Call, CallPutOff
+from contracts import Call, CallCreated, CallPutOff, ContactRefused, call_id_of
 from contracts.call import Permission
 
 OnAPort = Callable[[ASGIApp], AbstractAsyncContextManager[str]]
 
 
-async def why(url: str, call_id: object, *arguments: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "centralita", "why", str(call_id), *arguments]
+async def why(url: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "centralita", "why", *map(str, arguments)]
     environment = {"PATH": os.environ["PATH"], "COLUMNS": "220", "API_URL": url, "API_KEY": secret_of("reader")}
     return await asyncio.to_thread(subprocess.run, line, env=environment, capture_output=True, text=True, timeout=60)
+
+
+async def test_a_refused_contact_is_explained_by_its_id_and_by_that_of_its_call(
+    app: ASGIApp, on_a_port: OnAPort, waiting: Call, calls: EventLog
+) -> None:
+    reason = "script_template asks for name: give it in variables"
+    call_id = call_id_of("spring:c 7/8")
+    refused = ContactRefused(
+        call_id=call_id, campaign_id="spring", contact_id="c 7/8", reason=reason, refused_at=waiting.created_at
+    )
+    await calls.append(refused)
+    contact = ("--campaign", "spring", "--contact")
+    async with on_a_port(app) as url:
+        shown = await why(url, *contact, "c 7/8")
+        listed = [json.loads((await why(url, *which, "--json")).stdout) for which in ((*contact, "c 7/8"), (call_id,))]
+        unknown = await why(url, *contact, "c-9")
+        wrong = [await why(url, *arguments) for arguments in ((), (call_id, *contact, "c 7/8"), ("--contact", "c"))]
+    assert shown.returncode == 0, shown.stderr
+    assert "contact.refused" in shown.stdout
+    assert reason in shown.stdout
+    assert listed[0] == listed[1]
+    assert [(one["type"], one["status"], one["reason"]) for one in listed[0]] == [("contact.refused.v1", None, reason)]
+    assert (unknown.returncode, "nothing is decided about the contact c-9" in unknown.stderr) == (1, True)
+    assert [(one.returncode, "--contact" in one.stderr) for one in wrong] == [(2, True)] * 3
+
+
+async def test_the_call_of_a_contact_is_explained_by_the_contact(
+    app: ASGIApp, on_a_port: OnAPort, waiting: Call, calls: EventLog
+) -> None:
+    call = waiting.model_copy(update={"call_id": call_id_of("spring:c-1"), "campaign_id": "spring"})
+    await calls.append(CallCreated(call=call, occurred_at=call.created_at))
+    async with on_a_port(app) as url:
+        listed = await why(url, "--campaign", "spring", "--contact", "c-1", "--json")
+    assert [one["type"] for one in json.loads(listed.stdout)] == ["call.created.v2"]
 
 
 async def test_a_delay_is_shown_with_the_rule_of_the_calling_policy(

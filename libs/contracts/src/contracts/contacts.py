@@ -26,6 +26,11 @@ def campaign_refusal(campaign: Campaign, now: datetime) -> str | None:
     return None
 
 
+def request_id_of_contact(campaign_id: str, contact_id: str) -> str:
+    """Returns the id of the request for the call of a contact. The id of the call follows from it."""
+    return f"{campaign_id}:{contact_id}"
+
+
 class ContactScript:
     """The script of a campaign's contacts, with the values that the terms have."""
 

@@ -146,6 +146,11 @@ class RestApi:
         """Returns the decisions about the call, oldest first."""
         return await self._list(f"/api/v1/calls/{call_id}/decisions")
 
+    async def decisions_on_contact(self, campaign_id: str, contact_id: str) -> list[dict[str, Any]]:
+        """Returns the decisions about the call of a contact, or why it was refused."""
+        query = urlencode({"contact_id": contact_id})
+        return await self._list(f"{_path(campaign_id)}/decisions?{query}")
+
     async def events(self, call_id: UUID) -> list[dict[str, Any]]:
         """Returns the events of the call, or why its contact was refused."""
         return await self._list(f"/api/v1/calls/{call_id}/events")

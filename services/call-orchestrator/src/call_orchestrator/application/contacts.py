@@ -45,6 +45,7 @@ from contracts import (
     call_id_of,
 )
 from contracts.callees import Callee
+from contracts.contacts import request_id_of_contact
 from contracts.vocabulary import RefusalCode
 
 MIN_AHEAD = 20
@@ -250,7 +251,7 @@ def ahead(campaign: Campaign) -> int:
 def request_of(contact: ContactAdded) -> CallRequested:
     """Returns the request for the call of a contact. It was validated when the contact was added."""
     request = CallRequested.model_construct(
-        request_id=f"{contact.campaign_id}:{contact.contact_id}",
+        request_id=request_id_of_contact(contact.campaign_id, contact.contact_id),
         campaign_id=contact.campaign_id,
         contact_id=contact.contact_id,
         phone_number=contact.phone_number,

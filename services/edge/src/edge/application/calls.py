@@ -20,11 +20,13 @@ from contracts import (
     CallRetryRequested,
     CampaignStatistics,
     CommandOutcome,
+    ContactRefused,
     DialPlaced,
     Event,
     TelephonyStatusReported,
     call_id_of,
 )
+from contracts.contacts import request_id_of_contact
 from contracts.filters import call_filters, call_state_filter
 from contracts.streams import DUE_SOON
 from contracts.vocabulary import RefusalCode
@@ -181,11 +183,24 @@ class Calls:
         return events
 
     async def decisions(self, call_id: UUID) -> list[StoredEvent]:
-        """Returns the orchestrator's decisions about the call, in log order. Raises UnknownCall and Unreadable."""
-        decisions = await self._log.read([call_state_filter(call_id)])
-        if not decisions:
-            raise UnknownCall(call_id)
-        return decisions
+        """Returns the orchestrator's decisions about the call, in log order. Raises UnknownCall and Unreadable.
+
+        A contact without a call has one, why it was refused.
+        """
+        if decisions := await self._log.read([call_state_filter(call_id)]):
+            return decisions
+        if refused := await self._log.last(ContactRefused.subject_for(call_id)):
+            return [refused]
+        raise UnknownCall(call_id)
+
+    async def decisions_on_contact(self, campaign_id: str, contact_id: str) -> list[StoredEvent]:
+        """As `decisions`, for the call of a contact."""
+        call_id = call_id_of(request_id_of_contact(campaign_id, contact_id))
+        try:
+            return await self.decisions(call_id)
+        except UnknownCall:
+            reason = f"nothing is decided about the contact {contact_id}: it waits, or the campaign never had it"
+            raise UnknownCall(call_id, reason) from None
 
     async def statistics(self, campaign_id: str | None) -> CampaignStatistics:
         """Returns the counters of one campaign, or of all."""

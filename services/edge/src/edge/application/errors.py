@@ -7,10 +7,10 @@ from edge.ports import Unavailable
 
 
 class UnknownCall(Exception):
-    """The log has no call of this id."""
+    """The log has no call of this id. `reason`: what a person can understand who does not know the id."""
 
-    def __init__(self, call_id: UUID) -> None:
-        super().__init__(f"no call has the id {call_id}")
+    def __init__(self, call_id: UUID, reason: str | None = None) -> None:
+        super().__init__(reason or f"no call has the id {call_id}")
         self.call_id = call_id
 
 

@@ -12,14 +12,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 
-from contracts import CampaignId, ContactAdded
+from contracts import CampaignId, ContactAdded, ContactId
 from contracts.queries import MAX_LIST
 from edge.application.acts import Acts
+from edge.application.calls import Calls
 from edge.application.contact_import import BodyInterrupted, ContactImports
 from edge.application.import_result import ImportCounts, ImportResult
 from edge.application.masking import mask_numbers
 from edge.entrypoints.audit import MAX_SEQUENCE
 from edge.entrypoints.openapi import problems
+from edge.entrypoints.resources import DecisionResource
 from edge.entrypoints.scopes import CAMPAIGN, PREFIX, ActRoute, ReadRoute, create_router, key_of
 from edge.ports import Contacts
 
@@ -94,6 +96,17 @@ async def list_contacts(
         contacts=[WaitingContact.of(contact) for _, contact in page.contacts],
         next=f"{path}{page.contacts[-1][0]}" if page.has_more and page.contacts else None,
     )
+
+
+@read_router.get(f"/{CAMPAIGN}/decisions", response_model=list[DecisionResource], responses=problems(404))
+async def contact_decisions(
+    request: Request,
+    campaign_id: CampaignId,
+    contact_id: Annotated[ContactId, Query(description="the contact")],
+) -> list[DecisionResource]:
+    """Returns why a contact was called, delayed or refused: the decisions about its call, oldest first."""
+    calls: Calls = request.app.state.calls
+    return [DecisionResource.of(stored) for stored in await calls.decisions_on_contact(campaign_id, contact_id)]
 
 
 @import_router.post(

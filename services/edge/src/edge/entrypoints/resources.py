@@ -15,6 +15,7 @@ from contracts import (
     CallCommandRefused,
     CallDecision,
     CallStatus,
+    ContactRefused,
     Disposition,
     Purpose,
     RetryableStatus,
@@ -184,7 +185,7 @@ class DecisionResource(BaseModel):
     sequence: int = Field(description="position in the log of all calls")
     type: str = Field(examples=["call.put_off.v1"])
     time: datetime = Field(description="when it was decided")
-    status: CallStatus = Field(description="after the decision")
+    status: CallStatus | None = Field(description="after the decision; null: the contact was refused, and has no call")
     attempt: int
     due_at: datetime | None = Field(description="waiting: not dialled before this instant")
     reason: str | None = Field(description="why the call has this status")
@@ -192,7 +193,9 @@ class DecisionResource(BaseModel):
 
     @classmethod
     def of(cls, stored: StoredEvent) -> "DecisionResource":
-        """Returns the public form of a decision."""
+        """Returns the public form of a decision about a call, or of the refusal of a contact."""
+        if isinstance(stored.event, ContactRefused):
+            return cls.of_refusal(stored.event, stored.sequence)
         call, event = call_in(stored), stored.event
         assert isinstance(event, CallDecision)  # noqa: S101  `call_in` has checked it
         return cls(
@@ -204,6 +207,20 @@ class DecisionResource(BaseModel):
             due_at=call.due_at,
             reason=event.reason if isinstance(event, CallCommandRefused) else call.reason,
             permission=call.permission,
+        )
+
+    @classmethod
+    def of_refusal(cls, refused: ContactRefused, sequence: int) -> "DecisionResource":
+        """Returns the public form of the refusal of a contact."""
+        return cls(
+            sequence=sequence,
+            type=refused.type_name(),
+            time=refused.refused_at,
+            status=None,
+            attempt=0,
+            due_at=None,
+            reason=refused.reason,
+            permission=None,
         )
 
 
