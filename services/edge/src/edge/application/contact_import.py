@@ -15,7 +15,6 @@ its end: without a group, contacts are not found.
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -29,15 +28,13 @@ from contracts.number_digests import NumberDigests
 from contracts.queries import CallingTimes, CallingTimesQuery
 from edge.application.campaigns import Campaigns
 from edge.application.dry_run import DryRun
-from edge.application.errors import ImportInterrupted, Refused, TooManyImports, Unacceptable
+from edge.application.errors import ImportInterrupted, Refused, Unacceptable
 from edge.application.import_result import ImportCounts
-from edge.application.keys import Key
+from edge.application.running_imports import RunningImports
 from edge.domain.contact_rows import BrokenRow, CsvRows, JsonRows, Row, RowReader, WrongHeader
 from edge.domain.records import Record, RecordSplitter
 from edge.ports import Contacts, Importer, Unavailable
 
-MAX_IMPORTS = 4
-"""Imports of one process at a time, and one of each API key. Each uses up to a core."""
 MAX_GROUPS = 2_000
 """Zone groups of one campaign: call-orchestrator reads each one by itself."""
 BATCH = 200
@@ -57,20 +54,7 @@ class ContactImports:
         self._contacts = contacts
         self._campaigns = campaigns
         self._digests = digests
-        self._running: set[str] = set()
-
-    @contextmanager
-    def counted(self, key: Key) -> Iterator[None]:
-        """Counts an import of a key while the block runs. Raises TooManyImports."""
-        if key.digest in self._running:
-            raise TooManyImports("an import with this key is running; wait for its end")
-        if len(self._running) >= MAX_IMPORTS:
-            raise TooManyImports(f"{MAX_IMPORTS} imports are running; try again later")
-        self._running.add(key.digest)
-        try:
-            yield
-        finally:
-            self._running.discard(key.digest)
+        self.running = RunningImports()
 
     async def run(self, parts: AsyncIterator[bytes], counts: ImportCounts, *, is_csv: bool, from_line: int = 1) -> None:
         """Imports the rows from a line on into `counts`. Raises Refused, ImportInterrupted and Unavailable."""

@@ -5,7 +5,7 @@ The orchestrator decides the commands and keeps the lists, with the state of eac
 
 import asyncio
 import csv
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -25,6 +25,8 @@ MAX_SHOWN = 100
 """How many refused rows an answer names."""
 MAX_PENDING = 50
 """Rows of an import whose outcome is awaited at a time. So a single command waits behind few of them."""
+MAX_COLUMNS = 20
+"""Columns of a file. Each costs time in each row, also if the row ends before it."""
 NUMBER_COLUMN, CAMPAIGN_COLUMN, LIST_COLUMN = "phone_number", "campaign_id", "list_name"
 _NUMBER: TypeAdapter[str] = TypeAdapter(PhoneNumber)
 _CAMPAIGN: TypeAdapter[str] = TypeAdapter(CampaignId)
@@ -91,22 +93,30 @@ class ListPage:
 
 
 class WrongHeader(Exception):
-    """The first line of an import does not name the columns."""
+    """The first line of an import does not name the columns; the message says what is wrong."""
 
 
 @dataclass(slots=True)
 class _Import:
     added: int = 0
     undecided: int = 0
-    refused: list[RefusedRow] = field(default_factory=list)
+    refused: int = 0
+    _first_refused: list[RefusedRow] = field(default_factory=list)
+
+    def refuse(self, line: int, reason: str) -> None:
+        """Counts a refused row, and keeps those that the result may name."""
+        self.refused += 1
+        self._first_refused.append(RefusedRow(line=line, reason=reason))
+        if len(self._first_refused) >= 2 * MAX_SHOWN:  # rows are not decided in their order
+            self._first_refused = self._named()
 
     def result(self) -> ImportedNumbers:
         return ImportedNumbers(
-            added=self.added,
-            undecided=self.undecided,
-            refused=len(self.refused),
-            refused_rows=sorted(self.refused, key=lambda row: row.line)[:MAX_SHOWN],
+            added=self.added, undecided=self.undecided, refused=self.refused, refused_rows=self._named()
         )
+
+    def _named(self) -> list[RefusedRow]:
+        return sorted(self._first_refused, key=lambda row: row.line)[:MAX_SHOWN]
 
 
 class DoNotCallLists:
@@ -139,15 +149,19 @@ class DoNotCallLists:
 
         Wrong rows are refused, and the others are added. The same import again changes nothing. Raises WrongHeader.
         """
-        rows = csv.DictReader(text.removeprefix("\ufeff").splitlines(), strict=False)
-        if NUMBER_COLUMN not in (rows.fieldnames or ()):
-            raise WrongHeader
+        rows = _reader(text)
         result, pending = _Import(), asyncio.Semaphore(MAX_PENDING)
-        async with asyncio.TaskGroup() as tasks:
-            for row in rows:
-                await pending.acquire()
-                task = tasks.create_task(self._import_row(rows.line_num, row, allowed, result))
-                task.add_done_callback(lambda _: pending.release())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for row in _rows_of(rows):
+                    if isinstance(row, csv.Error):
+                        result.refuse(rows.line_num, f"{row}; check its quotes")
+                        continue
+                    await pending.acquire()
+                    task = tasks.create_task(self._import_row(rows.line_num, row, allowed, result))
+                    task.add_done_callback(lambda _: pending.release())
+        except ExceptionGroup as failures:  # the first failure has cancelled the other rows
+            raise failures.exceptions[0] from None
         return result.result()
 
     async def page(self, concerning: ListScope, *, after_sequence: int, limit: int) -> ListPage:
@@ -172,12 +186,12 @@ class DoNotCallLists:
             if allowed is not None and campaign_id not in allowed:
                 raise ValueError(f"campaign_id: this key is limited to {', '.join(sorted(allowed))}")
         except ValueError as error:
-            result.refused.append(RefusedRow(line=line, reason=str(error)))
+            result.refuse(line, str(error))
             return
         scope = ListScope(campaign_id, list_name)
         outcome = await self._requests.send(self._block(number, scope, DoNotCallSource.IMPORT))
         if outcome and not outcome.accepted:
-            result.refused.append(RefusedRow(line=line, reason="; ".join(outcome.reasons)))
+            result.refuse(line, "; ".join(outcome.reasons))
         result.added += bool(outcome and outcome.accepted)
         result.undecided += outcome is None
 
@@ -198,6 +212,33 @@ class DoNotCallLists:
         outcome = await self._requests.send(command)
         raise_if_refused(outcome)
         return await self.get(command.number_digest), outcome is not None
+
+
+def _reader(text: str) -> "csv.DictReader[str]":
+    """Returns a reader of the rows. Raises WrongHeader."""
+    rows = csv.DictReader(text.removeprefix("\ufeff").splitlines())
+    try:
+        columns = rows.fieldnames or ()
+    except csv.Error as error:
+        raise WrongHeader(f"the first line is not CSV: {error}; check its quotes") from None
+    if NUMBER_COLUMN not in columns:
+        raise WrongHeader(f"the first line names no column {NUMBER_COLUMN}")
+    if len(columns) > MAX_COLUMNS:
+        raise WrongHeader(f"the first line names {len(columns)} columns; at most {MAX_COLUMNS} are accepted")
+    return rows
+
+
+def _rows_of(rows: "csv.DictReader[str]") -> Iterator[dict[str, str | None] | csv.Error]:
+    """Yields the rows, and the error of each row that cannot be read."""
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield error
+        else:
+            yield row
 
 
 def _valid(column: str, type: TypeAdapter[str], value: str) -> str:

@@ -7,6 +7,7 @@ from edge.application.acts import AuditTrail
 from edge.application.do_not_call import DoNotCallLists, DoNotCallNumber, ImportedNumbers
 from edge.application.errors import CampaignNotAllowed
 from edge.application.keys import Key
+from edge.application.running_imports import RunningImports
 from edge.ports import Audit
 
 IMPORTED = "imported-numbers"
@@ -19,6 +20,7 @@ class NumberActs:
     def __init__(self, lists: DoNotCallLists, audit: Audit) -> None:
         self.lists = lists
         self._audit = audit
+        self._imports = RunningImports()
 
     async def add(self, key: Key, phone_number: str, scope: ListScope) -> tuple[DoNotCallNumber, bool]:
         """Lists a number. Raises CampaignNotAllowed and Refused."""
@@ -33,14 +35,15 @@ class NumberActs:
         return await trail.surround(lambda: self.lists.remove(number_id, scope), _masked)
 
     async def import_csv(self, key: Key, text: str) -> ImportedNumbers:
-        """Lists the numbers of a CSV file. Raises WrongHeader."""
+        """Lists the numbers of a CSV file. Raises WrongHeader and TooManyImports."""
         trail = AuditTrail(self._audit, act="number.import", target=IMPORTED, key_name=key.name)
 
         async def act() -> tuple[ImportedNumbers, bool]:
             result = await self.lists.import_csv(text, key.campaigns)
             return result, not result.undecided
 
-        result, _ = await trail.surround(act, lambda done: done.model_dump(exclude={"refused_rows"}))
+        with self._imports.counted(key):
+            result, _ = await trail.surround(act, lambda done: done.model_dump(exclude={"refused_rows"}))
         return result
 
     def _trail(self, key: Key, act: str, number_id: str, scope: ListScope) -> AuditTrail:

@@ -151,7 +151,7 @@ async def import_contacts(
     acts: Acts = request.app.state.acts
     counts = ImportCounts(campaign_id, is_dry_run=dry_run, with_csv=with_csv)
     key = key_of(request)
-    with imports.counted(key):
+    with imports.running.counted(key):
         work = partial(imports.run, _parts(request), counts, is_csv=media_type == CSV, from_line=from_line)
         try:
             result = await acts.import_contacts(key.name, counts, work)

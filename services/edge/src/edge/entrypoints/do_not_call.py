@@ -11,7 +11,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from contracts import CampaignId, PhoneNumber
 from contracts.number_state import ListScope
 from contracts.values import DoNotCallListName
-from edge.application.do_not_call import NUMBER_COLUMN, ONE_LIST, DoNotCallNumber, ImportedNumbers, WrongHeader
+from edge.application.do_not_call import ONE_LIST, DoNotCallNumber, ImportedNumbers, WrongHeader
 from edge.application.number_acts import NumberActs
 from edge.entrypoints.audit import MAX_SEQUENCE
 from edge.entrypoints.openapi import problems
@@ -120,15 +120,15 @@ async def import_numbers(request: Request) -> ImportedNumbers:
     """Lists the numbers of a CSV file in UTF-8. Its first line names `phone_number`, `campaign_id` and `list_name`.
 
     A row with neither a campaign nor a list means all campaigns. Wrong rows are refused with their line, and the others
-    are added. The same file again changes nothing.
+    are added. The same file again changes nothing. One import per key runs at a time.
     """
     body = await request.body()
     try:
         return await _acts(request).import_csv(key_of(request), body.decode("utf-8"))
     except UnicodeDecodeError:
         raise _wrong_body("the file is not UTF-8; save it as UTF-8") from None
-    except WrongHeader:
-        raise _wrong_body(f"the first line names no column {NUMBER_COLUMN}") from None
+    except WrongHeader as error:
+        raise _wrong_body(str(error)) from None
 
 
 @act_router.delete(
