@@ -2,6 +2,7 @@
 
 import csv
 import random
+import sys
 
 import pytest
 
@@ -83,3 +84,26 @@ def test_the_memory_of_a_hostile_file_is_bounded(line: bytes) -> None:
         for record in splitter.feed(line[start : start + 4096]):
             assert len(record.content or b"") <= MAX_RECORD_BYTES
         assert len(splitter._rest) <= MAX_RECORD_BYTES + 4096
+
+
+def test_lines_within_an_open_quote_are_searched_once_in_parts_of_any_size() -> None:
+    """Otherwise a client that sends a file byte by byte keeps the process busy."""
+
+    def calls(lines: int) -> int:
+        count = 0
+
+        def on_event(_: object, event: str, __: object) -> None:
+            nonlocal count
+            count += event == "c_call"
+
+        splitter = RecordSplitter(is_csv=True)
+        list(splitter.feed(b'"'))
+        sys.setprofile(on_event)
+        try:
+            for _ in range(lines):
+                list(splitter.feed(b"\n"))
+        finally:
+            sys.setprofile(None)
+        return count
+
+    assert calls(800) < 3 * calls(400)

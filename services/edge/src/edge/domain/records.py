@@ -32,6 +32,8 @@ class RecordSplitter:
         """The line at which the next record begins."""
         self._is_skipping = False
         """Whether the present line is too long, and is skipped until it ends."""
+        self._searched_bytes = 0
+        """The lines of the present record in which no end was found. They are not searched again with the next part."""
 
     def feed(self, part: bytes) -> Iterator[Record]:
         """Yields the records that are complete with this part. Consume all of them before the next part."""
@@ -45,7 +47,7 @@ class RecordSplitter:
             if end < 0 and len(data) - start <= MAX_RECORD_BYTES:
                 break
             if end < 0 or end - start > MAX_RECORD_BYTES:
-                end = data.find(b"\n", start)
+                end, self._searched_bytes = data.find(b"\n", start), 0
                 yield Record(self.next_line, None)
                 self._is_skipping = end < 0
                 self.next_line += end >= 0
@@ -62,19 +64,25 @@ class RecordSplitter:
                 yield self._record(self._rest)
                 return
             yield Record(self.next_line, None)
-            self.next_line, self._rest = self.next_line + 1, b""
+            self.next_line, self._rest, self._searched_bytes = self.next_line + 1, b"", 0
             yield from self.feed(rest)
 
     def _end(self, data: bytes, start: int) -> int:
-        """Returns where the record that begins at `start` ends; -1 if that is not known yet."""
-        end = data.find(b"\n", start)
-        if not self._is_csv or end < 0:
-            return end
-        quotes = data.count(b'"', start, end)
-        while quotes % 2 and (following := data.find(b"\n", end + 1)) >= 0:
-            quotes += data.count(b'"', end + 1, following)
-            end = following
-        return -1 if quotes % 2 else end
+        """Returns where the record that begins at `start` ends; -1 if that is not known yet.
+
+        A quote is open at the end of each searched line, so the search of the next line begins with an open quote.
+        """
+        if not self._is_csv:
+            return data.find(b"\n", start)
+        line_start, is_open = start + self._searched_bytes, self._searched_bytes > 0
+        while (end := data.find(b"\n", line_start)) >= 0:
+            is_open ^= data.count(b'"', line_start, end) % 2 == 1
+            if not is_open:
+                self._searched_bytes = 0
+                return end
+            line_start = end + 1
+        self._searched_bytes = line_start - start
+        return -1
 
     def _record(self, content: bytes) -> Record:
         record = Record(self.next_line, content.removesuffix(b"\r"))
