@@ -210,6 +210,15 @@ async def test_the_refused_rows_as_csv_can_be_corrected_and_sent_again(
 
 
 @pytest.mark.usefixtures("campaign")
+async def test_refused_json_lines_are_listed_as_csv_below_the_names_of_the_columns(api: httpx.AsyncClient) -> None:
+    headers = {**JSON_LINES, "Accept": "text/csv"}
+    answer = await api.post(PATH, content=b'{"phone_number": "12"}', headers=headers)
+    header, wrong = csv.reader(io.StringIO(answer.text))
+    assert header == ["refused_line", "refused_column", "refused_reason", "row"]
+    assert (wrong[:2], wrong[3:]) == (["1", "phone_number"], ['{"phone_number": "12"}'])
+
+
+@pytest.mark.usefixtures("campaign")
 async def test_the_same_file_again_adds_nothing_and_counts_duplicates(
     api: httpx.AsyncClient, bus_client: Client
 ) -> None:

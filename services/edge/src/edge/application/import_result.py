@@ -106,7 +106,7 @@ class ImportCounts:
             self.refused_csv.close()
 
     def begin_refused(self, reader: RowReader) -> None:
-        """Writes the header of the refused rows."""
+        """Writes the header of the refused rows, once."""
         if self.refused_csv and not self.refused_csv.tell():
             own = [f"{REFUSED}{name}" for name in ("line", "column", "reason")]
             self.refused_csv.write(csv_line([*own, *reader.columns()]).encode())
