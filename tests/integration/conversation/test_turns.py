@@ -7,7 +7,18 @@ from tests.builders.turns import an_utterance
 from tests.fakes.model import ModelServer
 from tests.integration.conversation.conftest import ActiveCall
 
-from contracts import AudioRequested, CallStatus, ConversationEnded, Disposition, HangupReason, ReplyGenerated, ToolCall
+from contracts import (
+    AudioRequested,
+    CallStatus,
+    ConversationEnded,
+    Disposition,
+    HangupReason,
+    ReplyGenerated,
+    SpeechHeard,
+    ToolCall,
+)
+from conversation.application.turn_events import TurnEvents
+from conversation.domain.ending import late_opt_out
 from conversation.domain.phrases import phrases_of
 
 GOODBYE = phrases_of("es").goodbye
@@ -53,6 +64,21 @@ async def test_an_opt_out_that_arrives_after_the_end_of_the_line_is_recorded_onc
     [ended] = await active_call.events(ConversationEnded)
     assert (ended.disposition, ended.turn) == (Disposition.OPT_OUT, 1)
     assert await active_call.sentences(1) == []
+
+
+async def test_an_opt_out_is_recorded_also_if_another_turn_ends_the_conversation_meanwhile(
+    active_call: ActiveCall,
+) -> None:
+    call_id, attempt = active_call.call.call_id, active_call.call.attempt
+    other = ConversationEnded(call_id=call_id, attempt=attempt, turn=1, disposition=Disposition.CONFIRMED, summary="")
+    await active_call.log.append(other)
+    utterance = await active_call.append_utterance(2, "¡No vuelvan a llamarme!")
+    assert isinstance(utterance.event, SpeechHeard)
+    for ended in (late_opt_out(utterance.event), late_opt_out(utterance.event), other):
+        turn = TurnEvents(active_call.log, [], utterance.event, utterance.envelope, "es")  # it has read no ending yet
+        await turn.end_conversation(ended)
+    endings = await active_call.events(ConversationEnded)
+    assert [ended.disposition for ended in endings] == [Disposition.CONFIRMED, Disposition.OPT_OUT]
 
 
 async def test_facts_that_are_not_part_of_the_conversation_are_not_decoded(

@@ -5,7 +5,16 @@ from uuid import NAMESPACE_URL, uuid5
 
 from chassis.event_log import Conflict, EventLog, Guard, StoredEvent
 from chassis.retry_later import RetryLater
-from contracts import AudioRequested, ConversationEnded, Envelope, Event, Language, ReplyGenerated, SpeechHeard
+from contracts import (
+    AudioRequested,
+    ConversationEnded,
+    Disposition,
+    Envelope,
+    Event,
+    Language,
+    ReplyGenerated,
+    SpeechHeard,
+)
 
 _MAX_CONFLICTS = 10
 
@@ -90,7 +99,10 @@ class TurnEvents:
             raise TurnClaimed
 
     async def end_conversation(self, ended: ConversationEnded) -> bool:
-        """Appends the ending of the conversation. Returns false if the log already has one."""
+        """Appends the ending of the conversation. Returns false if the log already has one.
+
+        An opt-out is appended even then: the person has interrupted the reply that ended the conversation.
+        """
         return await self._append_once(ended, event_id=self._event_id("ended"))
 
     async def _append_once(self, event: Event, *, event_id: str | None = None) -> bool:
@@ -105,7 +117,7 @@ class TurnEvents:
                 await self._log.append(event, cause=self._cause, guard=guard, event_id=event_id)
             except Conflict:
                 stored = await self._log.read([event.subject])
-                if any(_identity(one.event) == _identity(event) for one in stored):
+                if any(_includes(one.event, event) for one in stored):
                     return False
             else:
                 return True
@@ -116,6 +128,15 @@ class TurnEvents:
         utterance = self._utterance
         turn = f"{utterance.call_id}/{utterance.attempt}/{utterance.turn}"
         return str(uuid5(NAMESPACE_URL, f"centralita:{turn}/{name}"))
+
+
+def _includes(stored: Event, event: Event) -> bool:
+    """Whether the log needs no second event. No other ending replaces an opt-out."""
+    return _identity(stored) == _identity(event) and (_is_opt_out(stored) or not _is_opt_out(event))
+
+
+def _is_opt_out(event: Event) -> bool:
+    return isinstance(event, ConversationEnded) and event.disposition is Disposition.OPT_OUT
 
 
 def _identity(event: Event) -> tuple[object, ...] | None:
