@@ -23,7 +23,7 @@ from bench.calls.system import Checkout, RunningSystem, Variant, running_servers
 KINDS = ("unanswered", "conversation")
 WARM_UP_CALLS = 10
 COUNTED_CALLS = 20
-CLIPS = "OBJ_clips"
+CLIPS = ("OBJ_clips", "KV_call_clips")
 Figures = dict[str, float]
 
 
@@ -133,8 +133,8 @@ async def _stored(
     return {
         "messages in CALLS": published[LOG],
         "messages that remain in CALLS": (after[LOG].messages - before[LOG].messages) / calls,
-        "stored publishes": sum(count for name, count in published.items() if name != CLIPS),
-        "stored publishes of clips": published.get(CLIPS, 0.0),
+        "stored publishes": sum(count for name, count in published.items() if name not in CLIPS),
+        "stored publishes of clips": sum(published.get(name, 0.0) for name in CLIPS),
         "bytes in CALLS": size / calls,
         "share of headers, %": header_bytes(messages) / size * 100,
     }

@@ -47,9 +47,10 @@ from contracts import (
     RequestedTerms,
     call_id_of,
 )
+from contracts.consumers import ORCHESTRATOR_FACTS
 from contracts.number_digests import NumberDigests
 from contracts.number_state import DoNotCallEntry, LiveAttempt
-from contracts.streams import NUMBERS
+from contracts.streams import CALLS, NUMBERS
 from contracts.vocabulary import DoNotCallSource, RefusalCode
 
 NUMBER = "+12125550123"
@@ -122,24 +123,23 @@ async def test_the_end_of_a_call_wakes_the_next_one_to_its_number(
     assert (verification.drifts, verification.doubts) == ((), ())
 
 
-async def test_a_call_claims_and_releases_its_number_by_two_messages(
+async def test_a_call_claims_its_number_by_one_message_and_its_end_stores_none(
     nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
 ) -> None:
     js = bus_client.jetstream()
     async with running(nats_url, 1):
         ids = await ask("reminders", 1)
         await until_dialing(calls, ids, 1)
-        claimed = await js.stream_info(NUMBERS.name)
         await end(calls, ids[0])
         await until(lambda: with_status(calls, ids, CallStatus.BUSY))
 
-        async def is_released() -> bool:
-            return (await js.stream_info(NUMBERS.name)).state.last_seq == 2
+        async def are_effects_applied() -> bool:
+            info = await js.consumer_info(CALLS.name, ORCHESTRATOR_FACTS.name)
+            return not (info.num_pending or info.num_ack_pending)
 
-        await until(is_released)
-    assert claimed.state.last_seq == 1
-    message = await js.get_msg(NUMBERS.name, 2)
-    assert b'"live"' not in (message.data or b"")
+        await until(are_effects_applied)
+    assert (await js.stream_info(NUMBERS.name)).state.last_seq == 1
+    message = await js.get_msg(NUMBERS.name, 1)
     assert b"+1" not in (message.data or b""), "the digest stands for the number"
 
 

@@ -32,9 +32,10 @@ from contracts import (
     RequestedTerms,
     call_id_of,
 )
+from contracts.consumers import ORCHESTRATOR_FACTS
 from contracts.number_digests import NumberDigests
 from contracts.personal import ERASED
-from contracts.streams import NUMBERS, REQUESTS
+from contracts.streams import CALLS, NUMBERS, REQUESTS
 
 NUMBER, OTHER_NUMBER = "+12125550123", "+12125550124"
 DIGESTS = NumberDigests(b64decode(TEST_KEYS["NUMBER_DIGEST_KEY"]))
@@ -80,17 +81,17 @@ class Installation:
         return call_id_of(one.request_id or "")
 
     async def busy(self, one: CallRequested) -> Call:
-        """Makes a call whose line is busy, and returns it when its number has noted the end."""
+        """Makes a call whose line is busy, and returns it when the effects of its end are applied."""
         call_id = await self.ask(one)
         await until_dialing(self.calls, [call_id], 1)
         await end(self.calls, call_id)
 
-        async def is_noted() -> bool:
-            call = await self.call(call_id)
-            number = await self.number(call.number_digest or "")
-            return call.status is CallStatus.BUSY and number.live is None
+        async def are_effects_applied() -> bool:
+            info = await self.client.jetstream().consumer_info(CALLS.name, ORCHESTRATOR_FACTS.name)
+            is_handled = not (info.num_pending or info.num_ack_pending)
+            return is_handled and (await self.call(call_id)).status is CallStatus.BUSY
 
-        await until(is_noted)
+        await until(are_effects_applied)
         return await self.call(call_id)
 
     async def call(self, call_id: UUID) -> Call:

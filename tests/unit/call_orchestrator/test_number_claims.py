@@ -148,22 +148,26 @@ async def test_a_second_call_to_the_number_waits_until_the_first_ends_at_the_lat
     )
 
 
-async def test_the_end_of_the_attempt_releases_the_number_and_the_dial_counts() -> None:
+async def test_the_end_of_the_attempt_stores_nothing_and_the_next_call_counts_the_dial() -> None:
     system = System()
     first, second = system.waiting_call(), system.waiting_call()
     await system.report(busy(await system.grant(first.call_id)), replica=1)
-    number = await system.number()
-    assert (number.live, number.dialed_at) == (None, (NOON,))
+    assert len(system.numbers.stored) == 1
+    system.now += timedelta(hours=1)
     assert (await system.grant(second.call_id)).status is CallStatus.DIALING
+    number = await system.number()
+    assert number.live
+    assert (number.live.call_id, number.dialed_at) == (second.call_id, (NOON,))
 
 
 async def test_an_attempt_that_did_not_reach_the_network_is_no_dial() -> None:
     system = System()
-    dialing = await system.grant(system.waiting_call().call_id)
+    first, second = system.waiting_call(), system.waiting_call()
+    dialing = await system.grant(first.call_id)
     refused = DialRefused(call_id=dialing.call_id, attempt=1, is_permanent=False, reason="429")
     assert (await system.report(refused)).undialled_attempts == 1
-    number = await system.number()
-    assert (number.live, number.dialed_at) == (None, ())
+    assert (await system.grant(second.call_id, replica=1)).status is CallStatus.DIALING
+    assert (await system.number()).dialed_at == ()
 
 
 async def test_the_cap_of_florida_counts_the_dials_of_all_campaigns() -> None:
@@ -241,10 +245,12 @@ async def test_a_leaked_claim_is_taken_over_and_one_that_is_in_force_is_not(
         assert after.due_at == NOON + RECHECK
 
 
-async def test_a_claim_of_a_call_that_does_not_exist_is_taken_over() -> None:
+async def test_a_claim_of_an_archived_call_is_taken_over_and_counts_as_a_dial() -> None:
+    """The log no longer has the call, so what became of its attempt is unknown."""
     system = System()
     system.store_number(live=live(a_call(call_id=uuid4())))
     assert (await system.grant(system.waiting_call().call_id)).status is CallStatus.DIALING
+    assert (await system.number()).dialed_at == (NOON,)
 
 
 async def test_a_grant_that_is_delivered_again_after_its_claim_dials() -> None:

@@ -15,7 +15,7 @@ from call_orchestrator.domain.states import Pending
 from centralita.docs.state_machine import LATER, TERMS
 from centralita.docs.state_machine import NOW as INSTANT
 from chassis.event_log import StoredEvent
-from contracts import Call, CallCancelRequested, CallStatus, TimerDue
+from contracts import Call, CallCancelRequested, CallStatus, Event, TimerDue
 from contracts.number_state import MAX_WAITING, NumberState, WaitingCall
 
 
@@ -69,6 +69,22 @@ async def test_a_call_that_is_put_off_after_the_release_is_woken_at_once() -> No
     system.timers.woken.clear()
     await system.replicas[1]._claims.wait(call, an_envelope())  # type: ignore[union-attr]
     assert system.timers.woken == [call]
+
+
+async def test_a_call_that_is_noted_after_the_end_of_the_attempt_is_woken_at_once() -> None:
+    """The end of the attempt found no waiting call, so it has not released the number."""
+    system = System()
+    dialing, call = await system.grant(system.waiting_call().call_id), system.waiting_call()
+
+    def end_attempt(_: Event) -> None:
+        system.numbers.before_append = lambda _: None
+        system.log.store(status_changed(dialing.model_copy(update={"status": CallStatus.BUSY, "deadline_at": None})))
+
+    system.numbers.before_append = end_attempt
+    put_off = await system.grant(call.call_id)
+    assert [one.call_id for one in system.timers.woken] == [call.call_id]
+    await wake(system, put_off)
+    assert (await system.grant(call.call_id)).status is CallStatus.DIALING
 
 
 async def test_a_woken_call_that_may_not_be_dialled_passes_its_turn_on() -> None:

@@ -3,13 +3,15 @@
 A grant is decided on the state of the number: it may be listed, another call may be dialling it, or a frequency cap may
 be reached. If the call may be dialled, its attempt claims the number, and then the decision on the call is appended.
 The claim is guarded by the state that was decided on. So of several grants for one number, exactly one is carried out.
-The end of the attempt releases the claim, and then the dial counts for the caps, unless the attempt was undialled.
 
-**A claim never outlives its call.** It is in force while its attempt is live, or while its call waits to begin it. Who
-finds the claim of another call reads that call. If neither is so, the claim was leaked by a replica that died, and it
-is taken over. A grant that is delivered again finds its own claim. A grant that leads to no attempt releases the claim
-that it made. A second grant for the same attempt may have followed a change of the call, so claims carry the sequence
-of their grant: an older grant neither replaces nor releases the claim of a newer one.
+**A claim never outlives its attempt.** It is in force while its attempt is live, or while its call waits to begin it.
+Who finds the claim of another call reads that call. If neither is so, the attempt has ended, or a replica died before
+it, and the claim is taken over. Then the dial counts for the caps, unless the attempt was undialled. So the end of an
+attempt stores nothing, except if other calls wait for the number, or if its data is kept for a limited time.
+
+A grant that is delivered again finds its own claim. A grant that leads to no attempt releases the claim that it made. A
+second grant for the same attempt may have followed a change of the call, so claims carry the sequence of their grant:
+an older grant neither replaces nor releases the claim of a newer one.
 
 A state that this replica remembers is good enough to dial, because the claim is guarded. Any other result is decided
 again on the state at the leader. The request of a call is checked against the list and an erasure only, and on any
@@ -21,7 +23,7 @@ from datetime import datetime, timedelta
 
 from call_orchestrator.application.call_inputs import CallInput
 from call_orchestrator.application.call_outcomes import MAX_CONFLICTS, too_many_conflicts
-from call_orchestrator.application.number_waits import NumberWaits
+from call_orchestrator.application.number_waits import NumberWaits, is_in_force
 from call_orchestrator.application.numbers import Numbers, StoredNumber
 from call_orchestrator.application.stored import load_call
 from call_orchestrator.domain.calling_policy import CallingPolicy
@@ -126,24 +128,24 @@ class NumberClaims:
             await self._release_grant(await self._numbers.load_digest(self._numbers.digest_of_call(call)), grant)
 
     async def release(self, call: Call, cause: Envelope) -> None:
-        """Releases the number after the last attempt of the call. A repetition changes nothing. Raises Conflict.
+        """Wakes the calls that wait for the number after the last attempt of the call. Raises Conflict.
 
-        If the call has ended, the number notes for how long its personal data is kept.
+        The number is released for them. If the call has ended, the number notes for how long its personal data is kept,
+        and is released, too. Otherwise the claim stays, and is no longer in force. A repetition changes nothing.
         """
-        stored = await self._numbers.recent(self._numbers.digest_of_call(call))
         for _ in range(MAX_CONFLICTS):
-            live = stored.number.live
-            is_own = live is not None and live.call_id == call.call_id and live.attempt <= call.attempt
-            try:
-                if is_own:
-                    await self._release(stored, self._kept(_released(stored.number, call), call), cause)
-                elif stored.is_fresh:
-                    await self._keep(stored, call, cause)
-                if is_own or stored.is_fresh:
-                    return
-            except Conflict:
-                pass
             stored = await self._numbers.load_digest(self._numbers.digest_of_call(call))
+            number, live = stored.number, stored.number.live
+            is_own = live is not None and live.call_id == call.call_id and live.attempt <= call.attempt
+            after = self._kept(_released(number, call) if is_own else number, call)
+            try:
+                if is_own and (number.waiting or after.kept_until):
+                    await self._release(stored, after, cause)
+                elif not is_own:
+                    await self._keep(stored, call, cause)
+            except Conflict:
+                continue
+            return
         raise too_many_conflicts(call.call_id)
 
     async def pass_on(self, call: Call, cause: Envelope) -> None:
@@ -180,7 +182,7 @@ class NumberClaims:
     async def _use(
         self, call: Call, grant: CallInput, number: NumberState, now: datetime
     ) -> tuple[NumberUse, NumberState]:
-        """Returns how the number is used, and the number without a leaked claim."""
+        """Returns how the number is used, and the number without a claim that is not in force."""
         live, in_use_until = number.live, None
         if live and not _is_next_attempt(live, call):
             holder = call if live.call_id == call.call_id else await self._call(live)
@@ -260,16 +262,14 @@ def _erased_at(number: NumberState, call: Call, now: datetime) -> datetime | Non
 
 
 def _in_use_until(live: LiveAttempt, holder: Call | None, now: datetime) -> datetime | None:
-    """Returns until when the attempt of another call may use the number; None: its claim was leaked."""
-    if holder is None:
+    """Returns until when the attempt of another call may use the number; None: its claim is not in force."""
+    if holder is None or not is_in_force(live, holder):
         return None
-    if holder.status.is_live and holder.attempt == live.attempt:
-        is_answered = holder.status is CallStatus.IN_PROGRESS
-        ends_at = holder.deadline_at if is_answered else live.dialed_at + _longest_attempt(holder)
-        return max(ends_at or now, now + MIN_WAIT)
-    if holder.status is CallStatus.PENDING and holder.attempt == live.attempt - 1:
+    if not holder.status.is_live:
         return now + RECHECK
-    return None
+    is_answered = holder.status is CallStatus.IN_PROGRESS
+    ends_at = holder.deadline_at if is_answered else live.dialed_at + _longest_attempt(holder)
+    return max(ends_at or now, now + MIN_WAIT)
 
 
 def _longest_attempt(call: Call) -> timedelta:
@@ -277,13 +277,15 @@ def _longest_attempt(call: Call) -> timedelta:
 
 
 def _released(number: NumberState, holder: Call | None) -> NumberState:
-    """Returns the number after its live attempt. `holder`: the call of that attempt; None: it does not exist."""
+    """Returns the number after its live attempt. `holder`: the call of that attempt; None: it was archived."""
     return number.released(is_dialled=number.live is not None and _is_dialled(number.live, holder))
 
 
 def _is_dialled(live: LiveAttempt, holder: Call | None) -> bool:
     """Whether the attempt, which has ended, may have reached the network."""
-    if holder is None or holder.attempt < live.attempt:
+    if holder is None:
+        return True
+    if holder.attempt < live.attempt:
         return False
     return holder.attempt > live.attempt or holder.undialled_attempts == live.undialled_attempts
 

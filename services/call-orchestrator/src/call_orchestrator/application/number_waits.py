@@ -5,6 +5,9 @@ the number is released, the call of each campaign that waits the longest is woke
 the queue. The others wait on. So many calls to one number cost each a wait and a wake-up, and not a try at the end of
 every other call. One call of each campaign is woken, because admission may hold back a campaign.
 
+A number is released at the end of its attempt only if a call waits for it then. So a call that is noted reads the call
+of the attempt afterwards, and is woken if the attempt has ended meanwhile.
+
 A call is noted after the event that puts it off is stored, and is woken before the release is stored. So a replica that
 dies between them loses no wake-up: its message is delivered again. The timer of a call that is not woken fires at the
 time until which it was put off. That time is later for each further call, so that those timers do not all fire at once.
@@ -20,7 +23,7 @@ from call_orchestrator.domain.dial_times import NUMBER_IN_USE
 from call_orchestrator.ports import Log, Timers
 from chassis.event_log import Conflict
 from contracts import Call, CallDecision, CallPutOff, CallStatus, Envelope, NumberState
-from contracts.number_state import WaitingCall
+from contracts.number_state import LiveAttempt, WaitingCall
 
 
 class NumberWaits:
@@ -52,6 +55,9 @@ class NumberWaits:
         noted = stored.number.with_waiting(WaitingCall(call_id=call.call_id, campaign_id=call.campaign_id))
         if noted != stored.number:
             await self._numbers.append(stored, noted, cause)
+        holder = await load_call(self._log, stored.number.live.call_id)
+        if holder is None or not is_in_force(stored.number.live, holder.call):
+            await self._timers.wake(call, cause)
 
     async def wake(self, number: NumberState, cause: Envelope) -> NumberState:
         """Wakes the first call of each campaign. Returns the number without the calls that do not wait any more.
@@ -70,6 +76,13 @@ class NumberWaits:
             else:
                 gone.add(waiting.call_id)
         return number.without_waiting(gone)
+
+
+def is_in_force(live: LiveAttempt, holder: Call) -> bool:
+    """Whether the attempt that has claimed a number is live, or its call waits to begin it. `holder`: that call."""
+    if holder.status.is_live:
+        return holder.attempt == live.attempt
+    return holder.status is CallStatus.PENDING and holder.attempt == live.attempt - 1
 
 
 def waits_for_number(event: CallDecision) -> bool:
