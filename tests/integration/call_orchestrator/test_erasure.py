@@ -10,6 +10,8 @@ from uuid import UUID
 
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
+from tests.builders.calls import a_call
+from tests.builders.events import call_created
 from tests.builders.policies import ANY_TIME_POLICY
 from tests.builders.secret_keys import TEST_KEYS
 from tests.integration.call_orchestrator.conftest import (
@@ -295,3 +297,27 @@ async def test_a_call_whose_number_is_erased_is_never_dialled_again(
     assert (call.permission.rule, call.attempt) == ("erased", 1)
     verification = await verified(bus_client)
     assert (verification.drifts, verification.doubts) == ((), ())
+
+
+async def test_a_person_with_a_call_in_clear_is_not_erased_and_others_are(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    former = a_call(phone_number=NUMBER, number_digest=None, status=CallStatus.COMPLETED)
+    await EventLog(bus_client, CALLS.name, source="test").append(call_created(former))
+    async with running(nats_url, 1):
+        (other,) = await ask(bus_client, request("other", OTHER_NUMBER))
+        await until_dialing(calls, [other], 1)
+        refused = await outcome_of(bus_client, ERASE)
+        assert not refused.accepted
+        assert "centralita archive" in refused.reasons[0]
+        assert await erased(calls) is None
+        erasing = asyncio.create_task(outcome_of(bus_client, PersonEraseRequested(number_digest=OTHER)))
+
+        async def is_hanging_up() -> bool:
+            call = await call_of(calls, other)
+            return bool(call and call.hangup_reason)
+
+        await until(is_hanging_up)
+        await end(calls, other)
+        assert (await erasing).accepted
+        assert await erased(calls, OTHER)

@@ -131,6 +131,9 @@ class PersonalMessages(Protocol):
     async def open_calls(self, person: str) -> list[UUID]:
         """Returns the calls of the person that have not ended. The cost grows with the open calls, not with the log."""
 
+    async def has_unsealed_calls(self, person: str) -> bool:
+        """Whether the log has calls of the person in clear. Reads the log, unless its first call is sealed."""
+
     async def cancel(self, call_id: UUID, cause: Envelope) -> None:
         """Sends the command to cancel the call. The same `cause` cancels a call once."""
 

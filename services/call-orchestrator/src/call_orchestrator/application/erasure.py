@@ -15,6 +15,9 @@ command that has its fact is not carried out again. The instant is that at which
 **At the end of a retention**, the command names the instant until which the data was kept. It is refused if a call of
 the person is kept longer, is open, or waits as a contact. Without that, an erasure would cancel a call.
 
+**Calls of older builds** are in clear, and no key makes them unreadable. The erasure of a person with such a call is
+refused on request, and not at the end of a retention.
+
 **A person may come back.** A request or contact that is stored later makes a new key. What was sealed under the former
 one stays unreadable.
 
@@ -49,6 +52,11 @@ from contracts import (
 )
 
 _MIN_WAIT_SECONDS, _MAX_WAIT_SECONDS = 0.2, 5.0
+
+_IN_CLEAR = (
+    "number_digest: the log has calls of this person in clear, from before personal data was sealed. "
+    "Move ended calls to an archive (centralita archive), then erase the person, and delete the archive when it may go"
+)
 
 logger = structlog.get_logger()
 
@@ -110,9 +118,9 @@ class Erasure:
         return CommandOutcome(accepted=True)
 
     async def _refusal(self, event: PersonEraseRequested, requested_at: datetime) -> str | None:
-        """Returns why the data of the person has to be kept. A command that has begun is finished."""
+        """Returns why the person cannot be erased, or the data has to be kept. A command that has begun is finished."""
         if event.kept_until is None:
-            return None
+            return _IN_CLEAR if await self._messages.has_unsealed_calls(event.number_digest) else None
         person, number = event.number_digest, (await self._numbers.load_digest(event.number_digest)).number
         if number.erased_at == requested_at:
             return None

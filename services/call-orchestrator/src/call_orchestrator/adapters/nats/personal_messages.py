@@ -19,7 +19,15 @@ from chassis.event_log import EventLog, StoredEvent
 from chassis.leader_get import get_of_leader
 from chassis.leader_retry import retry_until_leader
 from chassis.stream_reader import last_sequence, read
-from contracts import FINAL_STATUSES, CallCancelRequested, CallDecision, ContactAdded, Envelope
+from contracts import (
+    FINAL_STATUSES,
+    CallCancelRequested,
+    CallChanged,
+    CallCreated,
+    CallDecision,
+    ContactAdded,
+    Envelope,
+)
 from contracts.events.admissions import QueueJoined
 from contracts.events.timers import SCHEDULES_OF_CALLS
 from contracts.filters import call_state_filter
@@ -55,6 +63,19 @@ class NatsPersonalMessages:
             newest = await self._newest_of(call_ids[start : start + _CALLS_IN_A_READ])
             found += [UUID(call_id) for call_id, message in newest.items() if await self._is_open(message, person)]
         return found
+
+    async def has_unsealed_calls(self, person: str) -> bool:
+        """Whether the log has calls of the person in clear. If its first call is sealed, all are."""
+        subjects = (CallCreated.subjects(), CallChanged.subjects())
+        first = await retry_until_leader(lambda: get_page(self._client, CALLS.name, subjects[0], limit=1))
+        if not first.messages or PERSON_HEADER in first.messages[0].headers:
+            return False
+        end = await last_sequence(self._client, CALLS.name)
+        async with aclosing(read(self._client, CALLS.name, subjects, end_sequence=end)) as messages:
+            async for message in messages:
+                if PERSON_HEADER not in message.headers and await self._is_of(message, person):
+                    return True
+        return False
 
     async def cancel(self, call_id: UUID, cause: Envelope) -> None:
         """Sends the command to cancel the call, once for each cause."""
@@ -111,6 +132,10 @@ class NatsPersonalMessages:
         """Whether the newest event of a call leaves it open, and the call is that of the person."""
         if message.subject.rpartition(".")[2] in FINAL_STATUSES:
             return False
+        return await self._is_of(message, person)
+
+    async def _is_of(self, message: StoredMessage, person: str) -> bool:
+        """Whether a decision is about a call of the person."""
         if PERSON_HEADER in message.headers:
             return message.headers[PERSON_HEADER] == person
         event = (await self._calls.decode(message)).event  # of a call that an older build created
