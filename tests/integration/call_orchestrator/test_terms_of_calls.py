@@ -10,7 +10,14 @@ from centralita.replay.record import from_streams
 from centralita.replay.scope import Scope
 from centralita.replay.verifying import verify
 from chassis.event_log import EventLog
-from contracts import CallRequested, CampaignCreateRequested, CampaignStartRequested, RequestedTerms
+from contracts import (
+    CallChangeRequested,
+    CallRequested,
+    CampaignCreateRequested,
+    CampaignStartRequested,
+    RequestedTerms,
+    VoicemailPolicy,
+)
 
 LIMITS = {"max_concurrent_calls": 0, "twilio_calls_per_second": 100, "retry_delay_minutes": 60}
 TERMS = {
@@ -77,3 +84,29 @@ async def test_a_call_takes_what_its_request_leaves_out_and_verify_decides_the_s
     verification = await verify(await from_streams(bus_client, Scope()), calling_policy=ANY_TIME_POLICY)
     assert (verification.drifts, verification.doubts) == ((), ())
     assert verification.decisions >= 4
+
+
+async def test_a_waiting_call_gets_another_message_for_machines_and_verify_decides_the_same(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    async with running(nats_url, 2, **LIMITS):
+        terms = RequestedTerms.model_validate(TERMS)
+        await outcome_of(bus_client, CampaignCreateRequested(campaign_id="spring", terms=terms))
+        created = await outcome_of(bus_client, request("r-1", variables={"name": "Ada"}))
+        messages = ("Hello {{name}}, please call us.", "Hello {{surname}}.")
+        outcomes = [
+            await outcome_of(
+                bus_client,
+                CallChangeRequested.model_validate({"call_id": created.call_id, "voicemail": {"message": message}}),
+            )
+            for message in messages
+        ]
+    assert created.call_id
+    assert [one.accepted for one in outcomes] == [True, False]
+    assert "voicemail.message: asks for surname" in outcomes[1].reasons[0]
+    call = await call_of(calls, created.call_id)
+    assert call
+    assert call.voicemail == VoicemailPolicy(message=messages[0])
+    assert call.message_characters == len("Hello Ada, please call us.")
+    verification = await verify(await from_streams(bus_client, Scope()), calling_policy=ANY_TIME_POLICY)
+    assert (verification.drifts, verification.doubts) == ((), ())

@@ -1,5 +1,6 @@
 """The commands on a running system: see the fixture `campaign`."""
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 
@@ -7,7 +8,7 @@ import pytest
 from nats.aio.client import Client
 from nats.errors import TimeoutError as NoAnswer
 
-from centralita.commands.call import request_call
+from centralita.commands.call import SCRIPT, request_call
 from contracts import CallRequested, call_id_of
 from contracts.examples import EXAMPLES
 from contracts.streams import REQUESTS
@@ -58,6 +59,28 @@ def test_a_wrong_retry_policy_is_refused_with_its_field(
     nowhere = {"NATS_URL": "nats://127.0.0.1:1"}
     ended = command("call", "+12125550177", "--retry-policy", policy, environment=nowhere)
     assert (ended.code, ended.err[: len(message)]) == (2, message)
+
+
+@pytest.mark.parametrize(
+    ("options", "given"),
+    [
+        ((), {"campaign_id": "by-hand", "script_template": SCRIPT, "language": "en"}),
+        (("--campaign", "spring"), {"campaign_id": "spring"}),
+        (("--campaign", "spring", "--script", "Hi."), {"campaign_id": "spring", "script_template": "Hi."}),
+    ],
+)
+async def test_a_call_of_a_campaign_leaves_its_script_and_language_to_the_campaign(
+    bus_client: Client,
+    nats_url: str,
+    command: "Callable[..., Command]",
+    options: tuple[str, ...],
+    given: dict[str, str],
+) -> None:
+    await asyncio.to_thread(command, "call", "+12125550177", *options, environment={"NATS_URL": nats_url})
+    stored = await bus_client.jetstream().get_last_msg(REQUESTS.name, CallRequested.subjects())
+    fields = json.loads(stored.data or b"")
+    names = ("campaign_id", "script_template", "language")
+    assert {name: fields[name] for name in names if name in fields} == given
 
 
 async def test_a_request_without_an_answer_is_stored(bus_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

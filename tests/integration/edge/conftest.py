@@ -172,6 +172,8 @@ class Orchestrator:
             changed = event.changes()
             if event.retry_policy:
                 changed["retry_policy"] = event.retry_policy.stored()
+            if event.voicemail:
+                changed["voicemail"] = event.voicemail.stored()
             if "scheduled_at" in changed:
                 changed["due_at"] = changed.pop("scheduled_at")
             after = before.model_copy(update=changed)

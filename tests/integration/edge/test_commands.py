@@ -36,9 +36,11 @@ async def last_request(bus_client: Client) -> tuple[Event, Envelope]:
 async def test_a_change_is_returned_at_once(api: httpx.AsyncClient, waiting: Call) -> None:
     path = f"/api/v1/calls/{waiting.call_id}"
 
-    answer = await api.put(path, json={"phone_number": "+12125550177", "max_retries": 1})
+    message = {"message": "Please call us."}
 
-    assert answer.status_code == 200
+    answer = await api.put(path, json={"phone_number": "+12125550177", "max_retries": 1, "voicemail": message})
+
+    assert (answer.status_code, answer.json()["voicemail"]) == (200, message)
     assert (answer.json()["phone_number"], answer.json()["max_retries"]) == ("+12125550177", 1)
     assert (await api.get(path)).json() == answer.json()
 
@@ -64,6 +66,7 @@ async def test_a_change_of_the_retry_policy_is_sent_shown_and_recorded(
         ({}, "body"),
         ({"phone_number": "12"}, "phone_number"),
         ({"status": "completed"}, "status"),
+        ({"voicemail": {"message": ""}}, "voicemail.message"),
         ({"call_id": str(uuid4()), "max_retries": 1}, "call_id"),
     ],
 )

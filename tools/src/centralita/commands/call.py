@@ -22,6 +22,8 @@ from contracts import CallRequested, CommandOutcome, Envelope, Purpose, call_id_
 
 ANSWER_SECONDS = 10.0
 SCRIPT = "Hello, this is a call from Centralita.\n\nSay who you are, ask how they are, and say goodbye."
+BY_HAND = "by-hand"
+_DEFAULT = "default: that of the campaign; without --campaign, a short one in English"
 
 app = typer.Typer()
 _RETRY_POLICY = 'rules by outcome, such as {"busy": {"max_retries": 3, "delay_seconds": 120, "backoff": 2}}'
@@ -31,15 +33,15 @@ _Pairs = Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="ma
 @app.command("call", epilog=exit_codes.EPILOG)
 def run_call(
     phone_number: Annotated[str, typer.Argument(help="in E.164, such as +12125550123", show_default=False)],
-    campaign: Annotated[str, typer.Option(help="id of the campaign")] = "by-hand",
-    contact: Annotated[str, typer.Option(help="your id of the callee")] = "by-hand",
-    script: Annotated[str, typer.Option(help="the first paragraph is the greeting, spoken word for word")] = SCRIPT,
+    campaign: Annotated[str | None, typer.Option(help=f"id of the campaign; default: {BY_HAND}")] = None,
+    contact: Annotated[str, typer.Option(help="your id of the callee")] = BY_HAND,
+    script: Annotated[str | None, typer.Option(help=f"its first paragraph is the greeting; {_DEFAULT}")] = None,
     script_file: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="a file with the script")
     ] = None,
     variable: _Pairs = None,
     metadata: _Pairs = None,
-    language: Annotated[str, typer.Option(help="es or en, with or without a region")] = "en",
+    language: Annotated[str | None, typer.Option(help=f"es or en, with or without a region; {_DEFAULT}")] = None,
     purpose: Annotated[
         Purpose | None, typer.Option(help="why the person is called; default: the rules of all purposes apply")
     ] = None,
@@ -63,13 +65,13 @@ def run_call(
     """Requests one call and prints its id."""
     fields: dict[str, object] = {
         "request_id": request_id or str(uuid_utils.uuid7()),
-        "campaign_id": campaign,
+        "campaign_id": campaign or BY_HAND,
         "contact_id": contact,
         "phone_number": phone_number,
-        "script_template": script_file.read_text() if script_file else script,
+        "script_template": script_file.read_text() if script_file else script or (None if campaign else SCRIPT),
         "variables": _pairs(variable, "--variable"),
         "metadata": _pairs(metadata, "--metadata"),
-        "language": language,
+        "language": language or (None if campaign else "en"),
         "purpose": purpose,
         "time_zone": time_zone,
         "scheduled_at": options.in_utc(at),
@@ -112,7 +114,7 @@ async def request_call(client: Client, request: CallRequested) -> CommandOutcome
 
 def _validated(fields: dict[str, object]) -> CallRequested:
     try:
-        return CallRequested.model_validate(fields)
+        return CallRequested.model_validate({name: value for name, value in fields.items() if value is not None})
     except ValidationError as error:
         exit_codes.fail("\n".join(reasons_of(error)), code=ExitCode.WRONG_USE)
 

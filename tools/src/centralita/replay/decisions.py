@@ -36,6 +36,7 @@ from contracts.dial_terms import NO_DIAL_TERMS
 from contracts.numbers import country_of
 from contracts.personal import PLACEHOLDERS
 from contracts.retry_policy import RequestedRetryPolicy
+from contracts.voicemail import RequestedVoicemail
 
 DIAL_WITHIN = timedelta(days=1)
 """The orchestrator's default of ``DIAL_WITHIN_MINUTES``, the only limit that some events do not carry."""
@@ -177,6 +178,8 @@ def _change_of(event: CallChanged | CallCommandRefused) -> CallChangeRequested:
     if "retry_policy" in values:
         rules = event.call.retry_policy.model_dump(exclude_none=True) if event.call.retry_policy else {}
         values["retry_policy"] = RequestedRetryPolicy.model_validate(rules)
+    if "voicemail" in values and event.call.voicemail:
+        values["voicemail"] = RequestedVoicemail.model_construct(message=event.call.voicemail.message)
     return CallChangeRequested.model_construct(call_id=event.call.call_id, scheduled_at=event.scheduled_at, **values)
 
 

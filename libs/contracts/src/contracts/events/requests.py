@@ -171,6 +171,7 @@ class CallChangeRequested(_Command):
     retry_delay_seconds: RetryDelay | None = None
     retry_policy: RequestedRetryPolicy | None = Field(default=None, description="replaces all rules; {}: no rules")
     call_timeout_seconds: RingTime | None = None
+    voicemail: RequestedVoicemail | None = Field(default=None, description="replaces the message to a machine")
     metadata: Metadata | None = None
 
     @model_validator(mode="after")
@@ -187,6 +188,7 @@ class CallChangeRequested(_Command):
         return [
             *person_refusals(self),
             *template_refusals(self.script_template),
+            *(self.voicemail.refusals() if self.voicemail else []),
             *schedule_refusals(self.scheduled_at, now),
         ]
 

@@ -174,6 +174,8 @@ def changed_call(call: Call, request: CallChangeRequested, policy: Policy) -> Ca
     changes.pop("scheduled_at", None)
     if request.retry_policy is not None:
         changes["retry_policy"] = request.retry_policy.stored()
+    if request.voicemail is not None:
+        changes["voicemail"] = request.voicemail.stored()
     if request.phone_number is not None:
         changes["number_digest"] = policy.digest_of(request.phone_number)
     changes |= callee_changes(call, request, policy)
@@ -187,7 +189,7 @@ def changed_call(call: Call, request: CallChangeRequested, policy: Policy) -> Ca
     is_new_script = not {"script_template", "variables"}.isdisjoint(changes)
     check = _check_script if is_new_script else _check_variables
     check(after.script_template, after.variables)
-    if not is_new_script:
+    if not is_new_script and request.voicemail is None:
         return after
     _check_message(after.voicemail, after.variables)
     return after.model_copy(update={"message_characters": _message_characters(after.voicemail, after.variables)})
