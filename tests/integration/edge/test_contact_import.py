@@ -496,11 +496,12 @@ async def test_the_command_line_imports_a_file_and_writes_the_refused_rows(
     app: ASGIApp, on_a_port: OnAPort, bus_client: Client, tmp_path: Path
 ) -> None:
     contacts, refused = tmp_path / "contacts.csv", tmp_path / "refused.csv"
-    contacts.write_bytes(file(3) + b"+1212,c-9,Ana\n+34912345678,c-10,Ana\n")
+    contacts.write_bytes(content := file(3) + b"+1212,c-9,Ana\n+34912345678,c-10,Ana\n")
     async with on_a_port(app) as url:
         dry = await command(url, str(contacts), "--dry-run")
         added_some = await command(url, str(contacts), "--refused", str(refused))
         again = await command(url, str(contacts), "--json")
+        existing = await command(url, str(contacts), "--refused", str(contacts))
         corrected = refused.read_text().replace("+1212,", "+12125559999,").replace("+34912345678", "+12125559998")
         refused.write_text(corrected)
         rest = await command(url, str(refused))
@@ -512,6 +513,8 @@ async def test_the_command_line_imports_a_file_and_writes_the_refused_rows(
     assert "spring: 3 contacts added, 2 not: " in added_some.stdout, added_some.stderr
     assert f"2 refused rows are in {refused}" in added_some.stdout
     assert json.loads(again.stdout)["duplicates"] == 3
+    assert (existing.returncode, contacts.read_bytes()) == (2, content), "the file itself is not replaced"
+    assert refused.stat().st_mode & 0o077 == 0
     assert (rest.returncode, rest.stdout) == (0, "spring: 2 contacts added\n"), rest.stderr
     assert len(await added(bus_client)) == 5
 

@@ -202,6 +202,19 @@ async def test_the_command_line_adds_checks_removes_imports_and_exports(
     assert target.stat().st_mode & 0o077 == 0
 
 
+async def test_an_export_leaves_out_and_counts_entries_of_erased_persons(
+    app: ASGIApp, as_: "As", on_a_port: OnAPort, tmp_path: Path
+) -> None:
+    source, target = tmp_path / "list.csv", tmp_path / "export.csv"
+    source.write_text(f"phone_number\n{NUMBER}\n{OTHER}\n")
+    async with on_a_port(app) as url:
+        await command(url, "import", str(source))
+        await as_("auditor").post("/api/v1/persons/erase", json={"phone_number": NUMBER})
+        exported = await command(url, "export", str(target))
+    assert [row.split(",")[0] for row in target.read_text().splitlines()] == ["phone_number", OTHER]
+    assert "1 entries of erased persons are not: they have no number." in exported.stderr
+
+
 def test_a_large_file_is_sent_in_parts_with_the_columns_above_each(tmp_path: Path) -> None:
     file = tmp_path / "list.csv"
     file.write_text("\ufeffphone_number\n" + "".join(f"+1{index}\n" for index in range(2 * PART_LINES + 1)))

@@ -24,7 +24,7 @@ def run_import(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="contacts: .csv, .jsonl or .ndjson", show_default=False)],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="add nothing; show what would be added and when")] = False,
     refused: Annotated[
-        Path | None, typer.Option("--refused", help="write the refused rows to this CSV file", show_default=False)
+        Path | None, typer.Option("--refused", help="write the refused rows to this new CSV file", show_default=False)
     ] = None,
     from_line: Annotated[int, typer.Option(min=1, help="continue an interrupted import at this line")] = 1,
     api_url: ApiUrl = None,
@@ -41,6 +41,8 @@ def run_import(
         exit_codes.fail(f"{file} has another format. Name it .csv, .jsonl or .ndjson.", code=ExitCode.WRONG_USE)
     if not file.is_file():
         exit_codes.fail(f"{file} cannot be read: no such file.", code=ExitCode.WRONG_USE)
+    if refused and refused.exists():  # it may be the file itself
+        exit_codes.fail(f"{refused} exists. Choose another name for --refused.", code=ExitCode.WRONG_USE)
     with progress_bar("kB sent", hidden=json) as update:
         sent = ContactFile(file, media_type, lambda done, total: update("kB sent", done // 1000, total // 1000))
         document = request(

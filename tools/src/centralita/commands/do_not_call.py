@@ -130,26 +130,34 @@ def run_export(
     api_url: ApiUrl = None,
     api_key: ApiKey = None,
 ) -> None:
-    """Writes the listed numbers to a CSV file, which `import` accepts. The key needs the scope read."""
+    """Writes the listed numbers to a CSV file, which `import` accepts. The key needs the scope read.
 
-    async def write(api: RestApi) -> int:
-        count = 0
+    Entries of erased persons are counted and left out: their numbers are not stored.
+    """
+
+    async def write(api: RestApi) -> tuple[int, int]:
+        count = erased = 0
         with TextIOWrapper(create_private_file(file), encoding="utf-8", newline="") as target:
             rows = csv.writer(target, lineterminator="\n")
             rows.writerow(COLUMNS)
             async for number in api.listed_numbers(campaign, list_name):
+                if number["phone_number"] is None:
+                    erased += len(number["entries"])
+                    continue
                 for entry in number["entries"]:
                     rows.writerow([number["phone_number"], *(entry[name] for name in COLUMNS[1:])])
                     count += 1
-        return count
+        return count, erased
 
     try:
-        count = request(api_url, api_key, write)
+        count, erased = request(api_url, api_key, write)
     except FileExistsError:
         exit_codes.fail(f"{file} exists. Choose another name.", code=ExitCode.WRONG_USE)
     except OSError as error:
         exit_codes.fail(f"{file} cannot be written: {error.strerror}.", code=ExitCode.WRONG_USE)
     sys.stderr.write(f"{count} entries are in {file}.\n")
+    if erased:
+        sys.stderr.write(f"{erased} entries of erased persons are not: they have no number.\n")
 
 
 def _print(number: dict[str, Any], *, json: bool) -> None:

@@ -14,6 +14,8 @@ from uuid import UUID
 
 import httpx
 
+from centralita.embedded.run_files import create_private_file
+
 TIMEOUT_SECONDS = 30.0
 IMPORT_SECONDS = 300.0
 """How long the answer to an import is waited for once its file is sent."""
@@ -116,7 +118,10 @@ class RestApi:
     async def import_contacts(
         self, campaign_id: str, file: ContactFile, *, dry_run: bool, from_line: int, refused: Path | None
     ) -> dict[str, Any]:
-        """Sends a file of contacts and returns the result; writes the refused rows to `refused` as CSV, if given."""
+        """Sends a file of contacts and returns the result; writes the refused rows to `refused`, a new CSV file.
+
+        Only the owner can read it, because it contains numbers.
+        """
         headers = {"Content-Type": file.media_type, "Content-Length": str(file.size)}
         if refused:
             headers["Accept"] = "text/csv"
@@ -131,7 +136,7 @@ class RestApi:
         response = await self._answer(self._http.send(sent, stream=True))
         try:
             if refused and response.is_success:
-                with refused.open("wb") as written:
+                with create_private_file(refused) as written:
                     async for part in response.aiter_bytes():
                         written.write(part)
                 return dict(json.loads(response.headers["Import-Result"]))

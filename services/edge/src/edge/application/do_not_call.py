@@ -48,7 +48,7 @@ class DoNotCallNumber(BaseModel):
     """A number and its entries; without an entry it may be called."""
 
     id: str = Field(description="the keyed digest of the number", examples=["6f1c7a0b9d2e4f58a3b1c6d7e8f90a12"])
-    phone_number: str | None = Field(description="E.164; null: the number is not listed")
+    phone_number: str | None = Field(description="E.164; null: it is not listed, or the person was erased")
     entries: list[DoNotCallEntryResource]
 
     @classmethod
