@@ -4,6 +4,7 @@ A contact id names a person within its campaign, as long as one of the person's 
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -17,7 +18,7 @@ from contracts.number_digests import NumberDigests
 from contracts.queries import MAX_LIST, CallPosition
 from contracts.vocabulary import ErasureReason
 from edge.application.calls import Calls, raise_if_refused
-from edge.application.errors import AmbiguousContact, UnknownContact
+from edge.application.errors import AmbiguousContact, UnknownCall, UnknownContact
 from edge.ports import CallLog, Numbers, OnOutcome, PersonalRecords, Requests, Statistics
 
 
@@ -48,7 +49,8 @@ class Erasure(BaseModel):
 class PersonalData:
     """Everything that is stored about a person.
 
-    `calls`: the events of each call. `acts`: those on the calls and on the number, from the audit log.
+    `calls`: the events of each call while it had the number. `acts`: those on the calls and on the number, from the
+    audit log.
     """
 
     person: str
@@ -92,8 +94,9 @@ class Persons:
         while has_more and len(found) < 2:
             page = await self._statistics.list_calls(query)
             for listed in page.calls:
-                call = await self._calls.state(listed.call_id)
-                found.add(call.number_digest or self.id_of(call.phone_number))
+                with suppress(UnknownCall):  # archived: MongoDB lists it, and the log has it no longer
+                    call = await self._calls.state(listed.call_id)
+                    found.add(call.number_digest or self.id_of(call.phone_number))
             has_more = page.has_more
             if page.calls:
                 last = page.calls[-1]
@@ -119,7 +122,7 @@ class Persons:
 
     async def data_of(self, person: str) -> PersonalData:
         """Returns everything that is stored about the person."""
-        calls = {call_id: await self._calls.events(call_id) for call_id in await self._records.calls(person)}
+        calls = {call_id: await self._events(call_id, person) for call_id in await self._records.calls(person)}
         subjects = [*map(acts_on_call, calls), acts_on_number(person), acts_on_person(person)]
         return PersonalData(
             person=person,
@@ -129,3 +132,8 @@ class Persons:
             certificate=await self.certificate(person),
             acts=await self._records.acts(subjects),
         )
+
+    async def _events(self, call_id: UUID, person: str) -> list[StoredEvent | UnreadableEvent]:
+        """Returns the events of a call, without those of another person whose number it had before or later."""
+        events = await self._calls.events(call_id)
+        return [one for one in events if isinstance(one, UnreadableEvent) or one.envelope.person in (None, person)]
