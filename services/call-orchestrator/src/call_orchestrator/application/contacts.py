@@ -16,7 +16,7 @@ The contacts that remain when a campaign is over are counted and removed (`expir
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from math import ceil
@@ -57,6 +57,8 @@ _EMPTY_PULL_SECONDS = 10.0
 _MIN_PAUSE_SECONDS = 0.02
 _MAX_PAUSE_SECONDS = 60.0
 _FAILURE_PAUSE_SECONDS = 1.0
+_FAILED_SECONDS = 60.0
+"""After which time a contact whose handling has failed is delivered again."""
 _FULL_PAUSE_SECONDS = 5.0
 _SETTLE_SECONDS = 1.0
 """So long a new call counts as waiting, although the queue does not show it yet."""
@@ -185,8 +187,7 @@ class ContactTaker:
         try:
             taken = await self._queue.take(*group, reserved or 1, _PULL_SECONDS if reserved else _EMPTY_PULL_SECONDS)
             (self._empty.discard if taken else self._empty.add)(group)
-            for one in taken:
-                await self._handle(one)
+            await self._handle_all(taken)
         except Exception as error:  # noqa: BLE001  the contacts are delivered again
             logger.warning("contacts_not_taken", campaign_id=campaign_id, error=repr(error))
             await asyncio.sleep(_FAILURE_PAUSE_SECONDS)
@@ -194,6 +195,17 @@ class ContactTaker:
             self._reserved[campaign_id] -= reserved
             del self._pulls[group]
             self._changed.set()
+
+    async def _handle_all(self, taken: Sequence[TakenContact]) -> None:
+        """Handles the contacts in turn. One that fails comes back later than those after it, so it delays none."""
+        for position, one in enumerate(taken):
+            try:
+                await self._handle(one)
+            except Exception:
+                await one.put_back(_FAILED_SECONDS)
+                for other in taken[position + 1 :]:
+                    await other.put_back(0)
+                raise
 
     async def _handle(self, taken: TakenContact) -> None:
         """Creates the call of a contact, or records why it is refused, and acknowledges the contact."""

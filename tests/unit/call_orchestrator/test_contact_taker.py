@@ -1,0 +1,107 @@
+"""What a replica does with the contacts that it has taken: the failure of one does not delay the others."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from tests.builders.calls import NOW, a_call
+from tests.builders.events import an_envelope, call_created
+from tests.fakes.event_log import FakeEventLog
+
+from call_orchestrator.application.call_inputs import CallInput
+from call_orchestrator.application.call_terms import Policy
+from call_orchestrator.application.contacts import ContactTaker
+from call_orchestrator.application.open_campaigns import OpenCampaigns
+from call_orchestrator.application.stored import StoredCall
+from call_orchestrator.domain.limits import Limits
+from call_orchestrator.domain.slots import Slots
+from call_orchestrator.ports import CampaignStates, TakenContact
+from chassis.event_log import StoredEvent
+from contracts import Campaign, CampaignTerms, ContactAdded, ContactGroupAdded, ContactRequested
+from contracts.callees import callee_of
+from contracts.contacts import group_of, waiting_contact
+from contracts.number_digests import NumberDigests
+
+DIGESTS = NumberDigests(b"test")
+POLICY = Policy(
+    call_timeout=timedelta(seconds=30),
+    max_retries=0,
+    retry_delay=timedelta(hours=1),
+    max_talk=timedelta(minutes=10),
+    dial_within=timedelta(days=1),
+    allowed_countries=frozenset({"US"}),
+)
+
+
+def a_contact(index: int) -> ContactAdded:
+    number = f"+12125550{100 + index}"
+    request = ContactRequested(campaign_id="spring", contact_id=f"c-{index}", phone_number=number)
+    return waiting_contact(request, callee_of(number), DIGESTS, NOW)
+
+
+class Queue:
+    """Delivers its contacts together, and again those that are put back for 0 s. Notes what becomes of each."""
+
+    def __init__(self, *contacts: ContactAdded) -> None:
+        self.waiting = list(contacts)
+        self.acknowledged: list[str] = []
+        self.put_back: dict[str, float] = {}
+
+    @asynccontextmanager
+    async def groups(self) -> AsyncIterator[AsyncIterator[list[ContactGroupAdded]]]:
+        yield self._groups()
+
+    async def _groups(self) -> AsyncIterator[list[ContactGroupAdded]]:
+        yield [group_of(one.campaign_id, callee_of(one.phone_number)) for one in self.waiting]
+        await asyncio.Event().wait()
+
+    async def take(self, campaign_id: str, zone_group: str, count: int, wait_seconds: float) -> list[TakenContact]:
+        if not self.waiting:
+            await asyncio.Event().wait()
+        taken, self.waiting = self.waiting, []
+        return [self._taken(one) for one in taken]
+
+    def _taken(self, contact: ContactAdded) -> TakenContact:
+        stored = StoredEvent(contact, an_envelope(contact.contact_id), 1)
+        return TakenContact(stored, partial(self._acknowledge, contact.contact_id), partial(self._put_back, contact))
+
+    async def _acknowledge(self, contact_id: str) -> None:
+        self.acknowledged.append(contact_id)
+
+    async def _put_back(self, contact: ContactAdded, seconds: float) -> None:
+        if seconds:
+            self.put_back[contact.contact_id] = seconds
+        else:
+            self.waiting.append(contact)
+
+
+class Calls:
+    """Creates the call of each contact, except that of one, which always fails."""
+
+    def __init__(self, failing: str) -> None:
+        self._failing = failing
+
+    async def carry_out(self, given: CallInput) -> StoredCall:
+        assert given.request
+        if given.request.contact_id == self._failing:
+            raise RuntimeError("always")
+        call = a_call(call_id=given.call_id, phone_number=given.request.phone_number)
+        return StoredCall(call_created(call), 1, an_envelope())
+
+
+async def test_a_contact_that_always_fails_comes_back_later_and_the_others_are_called() -> None:
+    queue: Any = Queue(*(a_contact(index) for index in range(3)))
+    calls: Any = Calls(failing="c-1")
+    slots = Slots(Limits(max_live=None, max_live_per_campaign=None, max_unclaimed=10))
+    campaigns = OpenCampaigns(slots, lambda: NOW)
+    spring = Campaign(campaign_id="spring").created(NOW, CampaignTerms()).started(NOW)
+    campaigns.update(CampaignStates(1, {"spring": spring}))
+    taker = ContactTaker(FakeEventLog(), queue, calls, campaigns, slots, POLICY, lambda: NOW)
+    async with taker.running(), asyncio.timeout(20):
+        while len(queue.acknowledged) + len(queue.put_back) < 3:
+            await asyncio.sleep(0.01)
+    assert queue.acknowledged == ["c-0", "c-2"]
+    assert queue.put_back.keys() == {"c-1"}
