@@ -16,6 +16,7 @@ from tests.builders.calls import a_call
 from tests.builders.events import call_created, status_changed
 
 from centralita.embedded.servers import nats_server
+from chassis.direct_get import StoredMessage, get_newest
 from chassis.event_log import EventLog, StoredEvent, UnreadableEvent
 from chassis.keyring import Keyring
 from chassis.provision import provision
@@ -240,6 +241,42 @@ async def test_a_new_request_of_a_forgotten_person_has_a_new_key_and_the_old_eve
     await log.append(call_created(CALL))
     assert (await call_of(log)) == CALL
     assert (await last_of(log)).event == heard(ERASED)
+
+
+async def test_a_node_that_lags_does_not_hide_the_new_key_of_a_person(
+    log: EventLog, keyring: Keyring, bus_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await log.append(call_created(CALL))
+    await keyring.destroy(PERSON)
+    former = await get_newest(bus_client, KEYS.name, f"key.{PERSON}")
+    await bus_client.flush()
+    await log.append(call_created(CALL))
+
+    async def lags(*_: object) -> StoredMessage | None:
+        return former
+
+    monkeypatch.setattr("chassis.keyring.get_newest", lags)
+    reader = Keyring(bus_client, MasterKey(MASTER_KEY))  # it has not received the change
+    assert (await call_of(EventLog(bus_client, CALLS.name, source="test", keyring=reader))) == CALL
+
+
+async def test_a_read_that_ends_late_does_not_replace_a_newer_key(
+    keyring: Keyring, bus_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await keyring.seal(call_created(CALL), PERSON)
+    former = await get_newest(bus_client, KEYS.name, f"key.{PERSON}")
+
+    async def ends_late(*given: object) -> StoredMessage | None:
+        await keyring.destroy(PERSON)
+        await bus_client.flush()
+        for _ in range(10):  # the reader handles the change, which the server has sent
+            await asyncio.sleep(0)
+        return former
+
+    async with keyring_of(bus_client) as reader:
+        monkeypatch.setattr("chassis.keyring.get_newest", ends_late)
+        await reader.load([PERSON])
+        assert await reader.seal(heard(), PERSON) == clear_and_personal(heard().body(), SpeechHeard, PERSON)[0]
 
 
 async def test_a_destroyed_key_is_in_no_message_and_no_file_of_the_server(tmp_path: Path) -> None:

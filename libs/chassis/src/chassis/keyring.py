@@ -173,19 +173,25 @@ class Keyring:
         return former if former and known and former.has_wrapped(known.wrapped) else self._master_key
 
     async def _read(self, person: str) -> None:
-        """Notes the newest message of a person. Asks the leader if the node that answers first has none."""
+        """Notes the newest message of a person. Asks the leader if the first node to answer has no key: it may lag."""
+        known = self._known.get(person)
         message = await retry_until_leader(lambda: get_newest(self._client, KEYS.name, _subject(person)))
-        if message is None:
+        if message is None or not message.data:
             await self._read_at_leader(person)
         else:
-            self._note(person, message.data)
+            self._note_read(person, message.data, known)
 
     async def _read_at_leader(self, person: str) -> StoredMessage | None:
-        message: StoredMessage | None = None
+        known, message = self._known.get(person), None
         with suppress(NotFoundError):
             message = await retry_until_leader(lambda: get_newest_of_leader(self._client, KEYS.name, _subject(person)))
-        self._note(person, message.data if message else b"")
+        self._note_read(person, message.data if message else b"", known)
         return message
+
+    def _note_read(self, person: str, wrapped: bytes, known: _Known | None) -> None:
+        """Notes what was read, unless a change was received since the read began. `known`: what was known then."""
+        if self._known.get(person) is known:
+            self._note(person, wrapped)
 
     async def _receive(self, message: Msg) -> None:
         stored = stored_message(message)
