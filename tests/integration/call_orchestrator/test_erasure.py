@@ -37,16 +37,20 @@ from contracts import (
     CallRequested,
     CallRetryRequested,
     CallStatus,
+    CommandOutcome,
     ContactRefused,
     ContactRequested,
     DialRefused,
     Envelope,
     ErasureReason,
     HangupReason,
+    NumberBlockRequested,
+    NumberChanged,
     PersonErased,
     PersonEraseRequested,
     SpeechHeard,
     call_id_of,
+    outcome_subject,
 )
 from contracts.callees import callee_of
 from contracts.contacts import waiting_contact
@@ -270,6 +274,31 @@ async def test_an_earlier_request_is_refused_and_a_later_one_brings_the_person_b
         states = [await call_of(calls, one) for one in (first, second)]
         assert [state.phone_number for state in states if state] == [ERASED, NUMBER]
         await end(calls, second)
+    verification = await verified(bus_client)
+    assert (verification.drifts, verification.doubts) == ((), ())
+
+
+async def test_a_sealed_request_that_an_erasure_overtakes_is_refused_and_a_list_gets_its_number(
+    nats_url: str, bus_client: Client, calls: EventLog, keyring: Keyring
+) -> None:
+    requests = EventLog(bus_client, REQUESTS.name, source="edge", keyring=keyring)
+    block = NumberBlockRequested(number_digest=PERSON, phone_number=NUMBER)
+    outcomes = [await bus_client.subscribe(outcome_subject(id)) for id in ("call", "block")]
+    await requests.append(request("overtaken"), event_id="call", person=PERSON)
+    await requests.append(block, event_id="block", person=PERSON)
+    await keyring.destroy(PERSON)
+    async with running(nats_url, 1):
+        refused, listed = [
+            CommandOutcome.model_validate_json((await one.next_msg(timeout=20)).data) for one in outcomes
+        ]
+    assert refused.reasons == ("phone_number: the person was erased before the request was decided",)
+    assert listed.accepted, listed.reasons
+    states = EventLog(bus_client, NUMBERS.name, source="test", keyring=keyring)
+    number = await states.last(NumberChanged.subject_for(PERSON))
+    assert number
+    assert isinstance(number.event, NumberChanged)
+    assert (number.event.number.is_listed, number.event.number.phone_number) == (True, None)
+    assert (await bus_client.jetstream().stream_info(DEAD_LETTERS.name)).state.messages == 0
     verification = await verified(bus_client)
     assert (verification.drifts, verification.doubts) == ((), ())
 

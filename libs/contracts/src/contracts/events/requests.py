@@ -9,7 +9,7 @@ from contracts.campaign_terms import RequestedTerms
 from contracts.event import CallEvent, CampaignEvent, Event, Service
 from contracts.instants import Instant, schedule_refusals
 from contracts.person_fields import GivenConsent, consent_refusals, person_refusals
-from contracts.personal import PERSONAL
+from contracts.personal import PERSONAL, PLACEHOLDERS
 from contracts.retry_policy import RequestedRetryPolicy, Retries, RetryDelay
 from contracts.script import greeting_refusals, is_empty, missing_variables, size_refusals
 from contracts.texts import template_refusals
@@ -87,7 +87,12 @@ class CallRequested(Event, GivenConsent):
     )
 
     def refusals(self, now: datetime) -> list[str]:
-        """Refuses numbers that are never called, unacceptable texts, and a time that is too far ahead."""
+        """Refuses numbers that are never called, unacceptable texts, and a time that is too far ahead.
+
+        A request whose person was erased meanwhile cannot be read; call-orchestrator refuses it.
+        """
+        if self.phone_number in PLACEHOLDERS:
+            return []
         refusals = [
             *person_refusals(self),
             *consent_refusals(self, now),

@@ -43,8 +43,11 @@ from contracts import (
     CommandOutcome,
 )
 from contracts.filters import call_state_filter
+from contracts.personal import PLACEHOLDERS
 from contracts.streams import DUE_SOON
 from contracts.vocabulary import RefusalCode
+
+_PERSON_ERASED = Refused("phone_number: the person was erased before the request was decided")
 
 logger = structlog.get_logger()
 
@@ -191,6 +194,8 @@ class CallService:
     ) -> CallDecision | Ignored | Refused:
         """Decides the input. Only a call that would expire needs the pauses of its campaign, read from the leader."""
         before, now = stored.call if stored else None, self._now()
+        if before is None and call_input.request and call_input.request.phone_number in PLACEHOLDERS:
+            return _PERSON_ERASED
         terms = await self._terms(before, call_input.request)
         is_finished = bool(before and self._campaigns and self._campaigns.is_finished(before.campaign_id))
         decision = decide_call(

@@ -42,7 +42,7 @@ class DoNotCall:
     async def handle(self, command: NumberCommand, stored_at: datetime, cause: Envelope) -> CommandOutcome:
         """Carries out a command that the server stored at this instant. Raises Conflict."""
         is_listed = isinstance(command, NumberBlockRequested)
-        phone_number = command.phone_number if isinstance(command, NumberBlockRequested) else None
+        phone_number = _known_number(command.phone_number) if isinstance(command, NumberBlockRequested) else None
         source = command.source if isinstance(command, NumberBlockRequested) else DoNotCallSource.REQUEST
         if phone_number and self._numbers.digest_of(phone_number) != command.number_digest:
             reason = "number_digest: is not that of phone_number; give edge and call-orchestrator one NUMBER_DIGEST_KEY"
@@ -66,8 +66,7 @@ class DoNotCall:
             return
         source = DoNotCallSource.KEY if isinstance(event, OptOutKeyPressed) else DoNotCallSource.OPT_OUT
         entry = DoNotCallEntry(changed_at=fact.envelope.time, source=source, call_id=event.call_id)
-        number = stored.call.phone_number
-        known = None if number in PLACEHOLDERS else number
+        known = _known_number(stored.call.phone_number)
         await self._apply(self._numbers.digest_of_call(stored.call), entry, known, fact.envelope)
         logger.info("number_listed", call_id=str(event.call_id), source=entry.source)
 
@@ -83,3 +82,8 @@ class DoNotCall:
                 continue
             return
         raise too_many_conflicts(digest)
+
+
+def _known_number(phone_number: str) -> str | None:
+    """Returns the number; None if its person was erased. Its digest is listed nevertheless."""
+    return None if phone_number in PLACEHOLDERS else phone_number
