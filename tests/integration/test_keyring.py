@@ -279,6 +279,23 @@ async def test_a_read_that_ends_late_does_not_replace_a_newer_key(
         assert await reader.seal(heard(), PERSON) == clear_and_personal(heard().body(), SpeechHeard, PERSON)[0]
 
 
+async def test_a_key_that_is_read_during_a_reconnect_is_not_taken_for_destroyed(
+    log: EventLog, bus_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created = await log.append(call_created(CALL))
+
+    async def reconnects(*given: Any) -> StoredMessage | None:
+        message = await get_newest(*given)
+        bus_client.stats["reconnects"] += 1
+        return message
+
+    monkeypatch.setattr("chassis.keyring.get_newest", reconnects)
+    reader = EventLog(bus_client, CALLS.name, source="test", keyring=Keyring(bus_client, MasterKey(MASTER_KEY)))
+    assert (await call_of(reader)) == CALL
+    await reader.append(heard(), cause=created.envelope)
+    assert (await last_of(log)).event == heard()
+
+
 async def test_a_destroyed_key_is_in_no_message_and_no_file_of_the_server(tmp_path: Path) -> None:
     with nats_server(tmp_path) as url:
         client = await nats.connect(url)

@@ -47,10 +47,14 @@ _PERSON = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(slots=True)
 class _Known:
-    """The newest message of a person: the wrapped key, or nothing. It is unwrapped at its first use."""
+    """The newest message of a person: the wrapped key, or nothing. It is unwrapped at its first use.
+
+    `reconnects`: how often the connection was restored before it was read.
+    """
 
     wrapped: bytes
     read_at: float
+    reconnects: int
     key: PersonKey | None = None
 
 
@@ -68,7 +72,6 @@ class Keyring:
         self._master_key = master_key
         self._on_wrong_master_key = on_wrong_master_key
         self._known: OrderedDict[str, _Known] = OrderedDict()
-        self._reconnects = client.stats["reconnects"]
         self._changes: Subscription | None = None
 
     async def start(self) -> None:
@@ -104,7 +107,7 @@ class Keyring:
         if number == HIDDEN:
             raise ValueError(f"{event.event_name}: was read without the key of its person")
         if number and number not in PLACEHOLDERS and _may_make_key(event):
-            key = self._key(person) or await self._made_key(person)
+            key = (self._key(person) if self._find(person) else None) or await self._made_key(person)
         else:
             await self.load([person])
             if (found := self._key(person)) is None:
@@ -169,7 +172,7 @@ class Keyring:
         """Returns the master key that has wrapped the checked key: the former one, until all processes know both."""
         if self._find(_CHECK) is None:
             await self._read(_CHECK)
-        former, known = self._master_key.former, self._find(_CHECK)
+        former, known = self._master_key.former, self._known.get(_CHECK)
         return former if former and known and former.has_wrapped(known.wrapped) else self._master_key
 
     async def _read(self, person: str) -> None:
@@ -205,21 +208,23 @@ class Keyring:
                 self._on_wrong_master_key()
 
     def _note(self, person: str, wrapped: bytes) -> None:
-        self._known[person] = _Known(wrapped, monotonic())
+        self._known[person] = _Known(wrapped, monotonic(), self._client.stats["reconnects"])
         self._known.move_to_end(person)
         if len(self._known) > MAX_KEYS:
             self._known.popitem(last=False)
 
     def _find(self, person: str) -> _Known | None:
-        if (reconnects := self._client.stats["reconnects"]) != self._reconnects:
-            self._reconnects = reconnects
-            self._known.clear()
-        known = self._known.get(person)
-        return known if known and monotonic() - known.read_at < MAX_AGE_SECONDS else None
+        """Returns what is known about a person, unless it has to be read again."""
+        known, reconnects = self._known.get(person), self._client.stats["reconnects"]
+        is_valid = known and known.reconnects == reconnects and monotonic() - known.read_at < MAX_AGE_SECONDS
+        return known if is_valid else None
 
     def _key(self, person: str) -> PersonKey | None:
-        """Returns the key of a person, if it is known. Raises `sealing.WrongMasterKey`."""
-        known = self._find(person)
+        """Returns the key of a person, as the last read or change has it. Raises `sealing.WrongMasterKey`.
+
+        It may have become too old since `load`. That is no reason to take it for destroyed.
+        """
+        known = self._known.get(person)
         if known is None or not known.wrapped:
             return None
         known.key = known.key or self._master_key.unwrap(known.wrapped, person)
