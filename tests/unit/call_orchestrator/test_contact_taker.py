@@ -1,4 +1,4 @@
-"""What a replica does with the contacts that it has taken: the failure of one does not delay the others."""
+"""Which contacts a replica takes, and what it does with them if some fail."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from tests.fakes.event_log import FakeEventLog
 
 from call_orchestrator.application.call_inputs import CallInput
 from call_orchestrator.application.call_terms import Policy
-from call_orchestrator.application.contacts import ContactTaker
+from call_orchestrator.application.contacts import MIN_AHEAD, ContactTaker
 from call_orchestrator.application.open_campaigns import OpenCampaigns
 from call_orchestrator.application.stored import StoredCall
 from call_orchestrator.domain.limits import Limits
@@ -61,7 +61,7 @@ class Queue:
     async def take(self, campaign_id: str, zone_group: str, count: int, wait_seconds: float) -> list[TakenContact]:
         if not self.waiting:
             await asyncio.Event().wait()
-        taken, self.waiting = self.waiting, []
+        taken, self.waiting = self.waiting[:count], self.waiting[count:]
         return [self._taken(one) for one in taken]
 
     def _taken(self, contact: ContactAdded) -> TakenContact:
@@ -81,27 +81,45 @@ class Queue:
 class Calls:
     """Creates the call of each contact, except that of one, which always fails."""
 
-    def __init__(self, failing: str) -> None:
+    def __init__(self, failing: str = "", *, is_queued: bool = False) -> None:
         self._failing = failing
+        self._is_queued = is_queued
 
     async def carry_out(self, given: CallInput) -> StoredCall:
         assert given.request
         if given.request.contact_id == self._failing:
             raise RuntimeError("always")
-        call = a_call(call_id=given.call_id, phone_number=given.request.phone_number)
+        call = a_call(call_id=given.call_id, phone_number=given.request.phone_number, is_queued=self._is_queued)
         return StoredCall(call_created(call), 1, an_envelope())
 
 
-async def test_a_contact_that_always_fails_comes_back_later_and_the_others_are_called() -> None:
-    queue: Any = Queue(*(a_contact(index) for index in range(3)))
-    calls: Any = Calls(failing="c-1")
+def running_campaign(**terms: object) -> Campaign:
+    return Campaign(campaign_id="spring").created(NOW, CampaignTerms.model_validate(terms)).started(NOW)
+
+
+def replica(queue: Any, calls: Any, policy: Policy = POLICY) -> tuple[ContactTaker, OpenCampaigns]:
+    """Returns the part of a replica that takes contacts, and the campaigns that it knows."""
     slots = Slots(Limits(max_live=None, max_live_per_campaign=None, max_unclaimed=10))
     campaigns = OpenCampaigns(slots, lambda: NOW)
-    spring = Campaign(campaign_id="spring").created(NOW, CampaignTerms()).started(NOW)
-    campaigns.update(CampaignStates(1, {"spring": spring}))
-    taker = ContactTaker(FakeEventLog(), queue, calls, campaigns, slots, POLICY, lambda: NOW)
+    campaigns.update(CampaignStates(1, {"spring": running_campaign()}))
+    log: Any = FakeEventLog()
+    return ContactTaker(log, queue, calls, campaigns, slots, policy, lambda: NOW), campaigns
+
+
+async def test_a_contact_that_always_fails_comes_back_later_and_the_others_are_called() -> None:
+    queue = Queue(*(a_contact(index) for index in range(3)))
+    taker, _ = replica(queue, Calls(failing="c-1"))
     async with taker.running(), asyncio.timeout(20):
         while len(queue.acknowledged) + len(queue.put_back) < 3:
             await asyncio.sleep(0.01)
     assert queue.acknowledged == ["c-0", "c-2"]
     assert queue.put_back.keys() == {"c-1"}
+
+
+async def test_calls_that_no_event_shows_as_waiting_make_room_for_further_contacts() -> None:
+    count = 2 * MIN_AHEAD
+    queue = Queue(*(a_contact(index) for index in range(count)))
+    taker, _ = replica(queue, Calls(is_queued=True))
+    async with taker.running(), asyncio.timeout(20):
+        while len(queue.acknowledged) < count:
+            await asyncio.sleep(0.01)

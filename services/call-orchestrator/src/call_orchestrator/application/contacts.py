@@ -132,6 +132,7 @@ class ContactTaker:
     async def _consider_all(self) -> None:
         """Begins the pulls that are needed now; returns after something has changed, or when calling hours begin."""
         self._changed.clear()
+        self._forget_settled()
         opens_at: datetime | None = None
         for campaign_id in list(self._groups):
             if self._campaigns.is_over(campaign_id):
@@ -140,9 +141,19 @@ class ContactTaker:
                 opens_at = min(filter(None, (opens_at, self._begin_pulls(campaign))), default=None)
         await asyncio.sleep(_MIN_PAUSE_SECONDS)
         seconds = self._mapping.real_seconds(opens_at - self._now()) if opens_at else _MAX_PAUSE_SECONDS
+        if self._created:  # they make room without an event if their calls no longer wait
+            seconds = min(seconds, _SETTLE_SECONDS)
         with suppress(TimeoutError):
             async with asyncio.timeout(min(max(seconds, 0), _MAX_PAUSE_SECONDS)):
                 await self._changed.wait()
+
+    def _forget_settled(self) -> None:
+        settled_at = time.monotonic() - _SETTLE_SECONDS
+        self._created = {
+            call_id: one
+            for call_id, one in self._created.items()
+            if one[1] > settled_at and call_id not in self._slots.waiting and call_id not in self._slots.occupied
+        }
 
     def _begin_pulls(self, campaign: Campaign) -> datetime | None:
         """Begins a pull from each open group that has none, while there is room. Returns when the next group opens."""
@@ -171,12 +182,6 @@ class ContactTaker:
     def _room(self, campaign: Campaign) -> int:
         """Returns how many contacts of the campaign may be taken now: none, or at least a quarter of `ahead`."""
         campaign_id, most = campaign.campaign_id, ahead(campaign)
-        settled_at = time.monotonic() - _SETTLE_SECONDS
-        self._created = {
-            call_id: one
-            for call_id, one in self._created.items()
-            if one[1] > settled_at and call_id not in self._slots.waiting and call_id not in self._slots.occupied
-        }
         created = sum(one[0] == campaign_id for one in self._created.values())
         room = most - self._slots.waiting_in([campaign_id]) - self._reserved[campaign_id] - created
         return room if room >= ceil(most / 4) else 0
