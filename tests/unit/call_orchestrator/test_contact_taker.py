@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.contacts import MIN_AHEAD, ContactTaker
 from call_orchestrator.application.open_campaigns import OpenCampaigns
 from call_orchestrator.application.stored import StoredCall
+from call_orchestrator.domain.calling_policy import PutOff, Reason
 from call_orchestrator.domain.limits import Limits
 from call_orchestrator.domain.slots import Slots
 from call_orchestrator.ports import CampaignStates, TakenContact
@@ -123,3 +125,33 @@ async def test_calls_that_no_event_shows_as_waiting_make_room_for_further_contac
     async with taker.running(), asyncio.timeout(20):
         while len(queue.acknowledged) < count:
             await asyncio.sleep(0.01)
+
+
+class ClosedHours:
+    """A calling policy that permits no call for an hour, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def next_permitted(self, *_: object, **__: object) -> PutOff:
+        self.asked += 1
+        reason = Reason(rule="calling_hours", detail="closed", policy_version="test")
+        return PutOff(until=NOW + timedelta(hours=1), reason=reason)
+
+
+async def test_the_calling_policy_is_asked_once_about_a_closed_group_and_not_at_each_event() -> None:
+    hours: Any = ClosedHours()
+    queue = Queue(a_contact(0))
+    taker, campaigns = replica(queue, Calls(), replace(POLICY, calling_policy=hours))
+    async with taker.running(), asyncio.timeout(20):
+        while not hours.asked:
+            await asyncio.sleep(0.01)
+        for _ in range(10):
+            taker.note_change()
+            await asyncio.sleep(0.05)
+        assert hours.asked == 1
+        campaigns.update(CampaignStates(2, {"spring": running_campaign(purpose="sales")}))
+        while hours.asked == 1:
+            taker.note_change()
+            await asyncio.sleep(0.01)
+    assert (hours.asked, queue.acknowledged) == (2, [])

@@ -26,10 +26,9 @@ import structlog
 from call_orchestrator.application.call_inputs import call_input
 from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.calls import CallService
-from call_orchestrator.application.decision_terms import weekly_hours_of
+from call_orchestrator.application.closed_groups import ClosedGroups
 from call_orchestrator.application.expired_contacts import ExpiredContacts
 from call_orchestrator.application.open_campaigns import OpenCampaigns
-from call_orchestrator.domain.calling_policy import PutOff
 from call_orchestrator.domain.decisions import Refused
 from call_orchestrator.domain.slots import Slots
 from call_orchestrator.metrics import CONTACTS
@@ -90,7 +89,7 @@ class ContactTaker:
         self._calls = calls
         self._campaigns = campaigns
         self._slots = slots
-        self._policy = policy
+        self._closed = ClosedGroups(policy.calling_policy)
         self._now = now
         self._mapping = mapping
         self._groups: dict[str, dict[str, Callee]] = {}
@@ -162,22 +161,17 @@ class ContactTaker:
             group = (campaign.campaign_id, zone_group)
             if group in self._pulls or self._is_stopping:
                 continue
-            permission = self._permission(campaign, callee)
-            if isinstance(permission, PutOff):
-                opens_at = min(opens_at or permission.until, permission.until)
-            elif room := self._room(campaign):
+            now, room = self._now(), self._room(campaign)
+            closed_until = self._closed.known(campaign, zone_group, now)
+            if room and not closed_until:
+                closed_until = self._closed.ask(campaign, zone_group, callee, now)
+            if closed_until:
+                opens_at = min(opens_at or closed_until, closed_until)
+            elif room:
                 reserved = 0 if group in self._empty else room
                 self._reserved[campaign.campaign_id] += reserved
                 self._pulls[group] = asyncio.create_task(self._pull(group, reserved))
         return opens_at
-
-    def _permission(self, campaign: Campaign, callee: Callee) -> object:
-        """Returns what the calling policy says about the group now. A group that is never callable is refused."""
-        if self._policy.calling_policy is None:
-            return None
-        terms = campaign.dial_terms
-        hours = weekly_hours_of(terms.weekly_hours)
-        return self._policy.calling_policy.next_permitted(callee, purpose=terms.purpose, at=self._now(), hours=hours)
 
     def _room(self, campaign: Campaign) -> int:
         """Returns how many contacts of the campaign may be taken now: none, or at least a quarter of `ahead`."""
@@ -257,6 +251,7 @@ class ContactTaker:
         finally:
             if not is_done:
                 self._groups[campaign_id] = groups | self._groups.get(campaign_id, {})
+            self._closed.forget(campaign_id, groups)
 
 
 def ahead(campaign: Campaign) -> int:
