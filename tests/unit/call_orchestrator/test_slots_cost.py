@@ -178,6 +178,17 @@ def test_a_grant_costs_nearly_the_same_with_any_number_of_campaigns_and_waiting_
     assert operations(campaigns, calls_of_each) < 3 * few, "the logarithm of the number"
 
 
+def test_the_count_of_the_calls_of_closed_campaigns_does_not_cost_more_after_many_finished_campaigns() -> None:
+    fold = Slots(Limits(max_live=None, max_live_per_campaign=None, max_unclaimed=9))
+    fold.update_campaigns({f"{number}": CampaignLimits(is_open=False) for number in range(10_000)})
+    for number in range(3):
+        fold.join(replace(waiting(f"c{number}", number), campaign_id=f"{number}"))
+    fold.join(waiting("a1", 4))
+    with counted() as count:
+        assert fold.waiting_in(fold.closed or ()) == 3
+        assert count() < 100
+
+
 def size_of(fold: Slots) -> int:
     """Returns how many entries the fold keeps in all its containers."""
     per_campaign = sum(len(one.queue) + len(one.queue._heap) for one in fold._campaigns.values())

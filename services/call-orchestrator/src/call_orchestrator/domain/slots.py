@@ -173,6 +173,8 @@ class Slots:
 
     def waiting_in(self, campaign_ids: Collection[str]) -> int:
         """Returns how many calls wait in these campaigns."""
+        if len(campaign_ids) > len(self._campaigns):  # most of them are finished
+            return sum(len(one.queue) for campaign_id, one in self._campaigns.items() if campaign_id in campaign_ids)
         campaigns = (self._campaigns.get(campaign_id) for campaign_id in campaign_ids)
         return sum(len(campaign.queue) for campaign in campaigns if campaign)
 
