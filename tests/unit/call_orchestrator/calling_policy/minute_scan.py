@@ -7,6 +7,7 @@ import csv
 import io
 from datetime import date, datetime, timedelta
 from functools import lru_cache
+from importlib import resources
 from itertools import groupby
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -50,6 +51,13 @@ def open_minutes(rows: list[Row]) -> frozenset[int]:
     return frozenset(minute for opens, closes in spans for minute in range(opens, closes))
 
 
+@lru_cache(maxsize=256)
+def clock_of(zone: str) -> ZoneInfo:
+    """Returns a time zone of the package tzdata: the files of the machine may know other changes of the offset."""
+    with resources.files("tzdata").joinpath("zoneinfo", *zone.split("/")).open("rb") as file:
+        return ZoneInfo.from_file(file, key=zone)
+
+
 class MinuteScan:
     """The shipped table, with the rows of an override in CSV."""
 
@@ -81,7 +89,7 @@ class MinuteScan:
         regions = self._regions(place)
         instant = self._after_caps(country, regions, purpose, at, dialed_at)
         latest = instant + SEARCH
-        clocks = [ZoneInfo(zone) for zone in zones]
+        clocks = [clock_of(zone) for zone in zones]
         while instant <= latest:
             if all(self._is_open(country, regions, purpose, instant.astimezone(clock), weekly) for clock in clocks):
                 return instant
@@ -100,7 +108,7 @@ class MinuteScan:
         country, _, zones = place
         regions = self._regions(place)
         return self._after_caps(country, regions, purpose, at, dialed_at) == at and all(
-            self._is_open(country, regions, purpose, at.astimezone(ZoneInfo(zone)), weekly) for zone in zones
+            self._is_open(country, regions, purpose, at.astimezone(clock_of(zone)), weekly) for zone in zones
         )
 
     def _regions(self, place: tuple[str, tuple[str, ...], tuple[str, ...]]) -> tuple[str, ...]:

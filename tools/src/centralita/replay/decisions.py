@@ -77,8 +77,10 @@ def by_former_rules(recorded: CallDecision, now: CallDecision) -> CallDecision:
     """Returns the decision of today as the build that recorded it made it, where a rule has changed since.
 
     In builds before ADR 29, a call that was due at once was not queued before its timer had fired. Builds before ADR 46
-    did not record the time that a request named, nor the fields of a refused change.
+    did not record the time that a request named, nor the fields of a refused change. The version of the calling policy
+    was that of its rules alone (`CallingPolicy.versions`).
     """
+    now = _with_version_of(recorded.call.permission, now)
     unrecorded: dict[str, object] = {"scheduled_at": None} if "scheduled_at" not in recorded.model_fields_set else {}
     if isinstance(recorded, CallCommandRefused) and "changed" not in recorded.model_fields_set:
         unrecorded |= {"changed": ()}
@@ -90,6 +92,14 @@ def by_former_rules(recorded: CallDecision, now: CallDecision) -> CallDecision:
     return now.model_copy(
         update={"call": now.call.model_copy(update={"is_queued": False, "deadline_at": now.call.due_at})}
     )
+
+
+def _with_version_of(recorded: Permission | None, now: CallDecision) -> CallDecision:
+    """Returns the decision of today with the recorded version of the calling policy, perhaps that of an older build."""
+    if recorded is None or now.call.permission is None:
+        return now
+    permission = now.call.permission.model_copy(update={"policy_version": recorded.policy_version})
+    return now.model_copy(update={"call": now.call.model_copy(update={"permission": permission})})
 
 
 def is_refused_by_unknown_value(recorded: CallDecision, now: CallDecision, *, is_erased: bool) -> bool:

@@ -18,9 +18,12 @@ A refused command is a decision, ``call.command_refused``; older builds recorded
 are sealed: verifying needs no key. Where a rule has changed, a decision of an older build is compared with its own
 rule (`centralita.replay.decisions.by_former_rules`).
 
-A decision that the calling policy delayed, permitted or refused carries the version of its rules. It is judged if that
-is the version here: give the file of ``CALLING_RULES`` if the installation had one. It also carries what was known
-about the number: the earlier dials that a cap counts, another call to the number, and its do-not-call entry.
+A decision that the calling policy delayed, permitted or refused carries the version of its rules, and of the packages
+that know holidays and time zones. It is judged if that is the version here: give the file of ``CALLING_RULES`` if the
+installation had one, and install its packages. Older builds recorded the version of the rules alone. A decision also
+carries what was known about the number: the earlier dials that a cap counts, another call to it, and its do-not-call
+entry. A decision that carries nothing of this is one for which the policy was not asked. It is decided again without
+the policy, so a dial that an older build made at a forbidden time is no drift.
 
 A replica may learn late that a campaign is finished, and older builds did not ask. So after the finish of its campaign,
 a decision may be the one of a finished or of an unfinished campaign.
@@ -141,7 +144,7 @@ async def _judge_decision(
             return None, False
         return _drift(recorded, f"{missing} is not in the record"), True
     call = recorded.event.call
-    if call.permission and call.permission.policy_version != rules.calling_policy.version:
+    if call.permission and call.permission.policy_version not in rules.calling_policy.versions:
         return None, False
     decide = partial(
         rules.decide,

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
@@ -59,10 +60,16 @@ _UNMET: Mapping[Requirement, str] = {
 
 
 class CallingPolicy:
-    """The calling policy of a set of rules; immutable. `version` is a digest of the rules."""
+    """The calling policy of a set of rules; immutable.
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
-        self.version = _digest(rules)
+    `version` is a digest of the rules and of the packages that know holidays and time zones. `versions`: also that of
+    older builds, which recorded the rules alone.
+    """
+
+    def __init__(self, rules: Sequence[Rule], packages: Sequence[str] | None = None) -> None:
+        """`packages`: names and versions of the packages; by default the installed ones."""
+        self.version = _digest(rules, package_versions() if packages is None else packages)
+        self.versions = frozenset({self.version, _digest(rules, ())})
         self._schedule = Schedule(rules)
         caps = [cap for rule in rules for cap in rule.caps]
         self.longest_cap = max((cap.within for cap in caps), default=timedelta(0))
@@ -147,6 +154,12 @@ class CallingPolicy:
         return Reason(rule=rule, detail=detail, policy_version=self.version)
 
 
-def _digest(rules: Sequence[Rule]) -> str:
-    """Returns a short digest of everything in the rules that a decision depends on."""
-    return sha256("\n".join(sorted(rule.canonical for rule in rules)).encode()).hexdigest()[:12]
+def package_versions() -> tuple[str, ...]:
+    """Returns the packages that decide which days are holidays and what time it is, with their versions."""
+    return tuple(f"{name} {version(name)}" for name in ("holidays", "tzdata"))
+
+
+def _digest(rules: Sequence[Rule], packages: Sequence[str]) -> str:
+    """Returns a short digest of everything that a decision depends on, beside its inputs."""
+    parts = [*sorted(rule.canonical for rule in rules), *packages]
+    return sha256("\n".join(parts).encode()).hexdigest()[:12]
