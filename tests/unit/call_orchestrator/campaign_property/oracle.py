@@ -8,7 +8,7 @@ A replica reads a campaign before it appends a grant. So a grant may be based on
 """
 
 from bisect import bisect_left, insort
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -26,7 +26,9 @@ from contracts import (
     Call,
     CallCreated,
     CallDecision,
+    CallDue,
     CallPutOff,
+    CallStatus,
     Campaign,
     CampaignDecision,
     ConversationEnded,
@@ -50,6 +52,8 @@ CROSSING = timedelta(seconds=0.2)
 """As long as two requests and their answers take at most."""
 KNOWN_LATE = timedelta(seconds=1)
 """How late a replica may know the terms of a campaign, when it decides anything but a grant."""
+END = timedelta(seconds=2)
+"""How long after the finish of a campaign its waiting calls end: replicas must know it first."""
 MINUTE = timedelta(minutes=1)
 STEP = timedelta(minutes=10)
 Weekly = list[tuple[str, str, str]] | None
@@ -78,6 +82,14 @@ class Dial:
 
 
 @dataclass
+class Wake:
+    """Calls of one campaign that waited when their number was released. One of them is woken until `latest_at`."""
+
+    latest_at: datetime
+    waiting: list[Call]
+
+
+@dataclass
 class Oracle:
     """The fold of a log. `settle`: how long work may take that needs nothing else."""
 
@@ -98,9 +110,16 @@ class Oracle:
     """When each number was last used or about to be used."""
     list_changes: list[ListChange] = field(default_factory=list)
     """The commands about do-not-call lists; opt-outs are added."""
+    changed_at: dict[UUID, datetime] = field(default_factory=dict)
+    """When each call had its last event."""
+    put_off_at: dict[UUID, datetime] = field(default_factory=dict)
+    """When each call was put off the last time."""
     scheduled: dict[str, datetime | None] = field(default_factory=dict)
     """The scheduled time of each request."""
+    wakes: list[Wake] = field(default_factory=list)
     dialed: int = 0
+    rules: Counter[str] = field(default_factory=Counter)
+    """How often each rule decided a dial or a delay."""
 
     def check(self, stored: list[StoredEvent], ends_at: datetime) -> None:
         """Raises Violation."""
@@ -204,6 +223,7 @@ class Oracle:
 
     def _decide(self, event: CallDecision, sequence: int, at: datetime) -> None:
         call, before = event.call, self.calls.get(event.call_id)
+        self.rules[call.permission.rule if call.permission else ""] += 1
         was_live = before is not None and before.status.is_live
         person = self.scenario_person(call)
         if call.status.is_live and not was_live:
@@ -214,13 +234,18 @@ class Oracle:
             dial = self.live.pop(call.phone_number)
             if call.undialled_attempts == dial.undialled_before:
                 self.dials[call.phone_number].append(dial.dialed_at)
+            self._note_release(call.phone_number, at)
         if not call.status.is_live:
             slot = self.slots.get(call.call_id)
             if slot and slot.grant.sequence < sequence:
                 del self.slots[call.call_id]
         if not call.status.is_live and not call.status.is_final:
             self._check_due(event, before, person)
+        is_to_dial = isinstance(event, CallDue) or (was_live and call.status is CallStatus.PENDING)
+        if is_to_dial and all(one and one.finished_at for one in self.states(call.campaign_id, at, KNOWN_LATE)):
+            raise Violation(f"{at} call {call.request_id}: it waits for a dial although its campaign is finished")
         self.calls[call.call_id] = call
+        self.changed_at[call.call_id] = at
         if was_live or call.status.is_live or call.call_id in self.slots:
             self.used[call.phone_number] = at
 
@@ -274,7 +299,8 @@ class Oracle:
             return
         where = f"{event.occurred_at} call {call.request_id} to {call.phone_number}"
         is_put_off = isinstance(event, CallPutOff)
-        if is_put_off and call.permission and call.permission.rule == "number_in_use":
+        if is_put_off and _waits_for_number(call):
+            self.put_off_at[call.call_id] = event.occurred_at
             used_at = self.used.get(call.phone_number)
             others = [slot for slot in self.slots if self.calls[slot].phone_number == call.phone_number]
             is_used = call.phone_number in self.live or len(others) > (call.call_id in others)
@@ -293,6 +319,18 @@ class Oracle:
         require(any(firsts), f"{where}: waits until {due_at}, although an earlier time is permitted")
 
     # What waits.
+
+    def _note_release(self, number: str, at: datetime) -> None:
+        """Notes calls that wait for the number. In a campaign that has a queued call to it, none needs to be woken."""
+        waiting: dict[str, list[Call]] = defaultdict(list)
+        same = [call for call in self.calls.values() if call.phone_number == number]
+        queued = {call.campaign_id for call in same if call.is_queued}
+        for call in same:
+            if _waits_for_number(call) and call.campaign_id not in queued:
+                waiting[call.campaign_id].append(call)
+        for calls in waiting.values():
+            if any(self.put_off_at[call.call_id] < at - self.settle for call in calls):
+                self.wakes.append(Wake(at + self.settle, calls))
 
     def _note_grantable(self, at: datetime) -> None:
         """Notes since when a call of each campaign may be granted a slot, but for its period and its pace."""
@@ -330,17 +368,36 @@ class Oracle:
             require(
                 end - begin <= self.settle, f"{begin}: a call of {campaign_id} waits beside a free slot until {end}"
             )
+        self._check_finished(at)
+        while self.wakes and self.wakes[0].latest_at < at:
+            wake = self.wakes.pop(0)
+            is_woken = any(self.calls[call.call_id] is not call for call in wake.waiting)
+            require(is_woken, f"{wake.latest_at}: none of the calls to {wake.waiting[0].phone_number} is woken")
         for call in self.calls.values():
             if call.status.is_final or call.is_queued or call.deadline_at is None:
                 continue
             late = at - call.deadline_at
             require(late <= self.settle, f"{at}: call {call.request_id} ({call.status}) was due at {call.deadline_at}")
 
+    def _check_finished(self, at: datetime) -> None:
+        """No call waits longer than `END` after the finish of its campaign, unless it has changed since."""
+        for call in self.calls.values():
+            state = self.states(call.campaign_id, at, timedelta())[-1]
+            if call.status is CallStatus.PENDING and state and state.finished_at:
+                is_late = at - state.finished_at > END + self.settle
+                is_missed = is_late and self.changed_at[call.call_id] < state.finished_at + END
+                require(not is_missed, f"{at}: call {call.request_id} waits although its campaign is finished")
+
 
 def require(is_true: bool, message: str) -> None:
     """Raises Violation if something is not true."""
     if not is_true:
         raise Violation(message)
+
+
+def _waits_for_number(call: Call) -> bool:
+    is_waiting = call.status is CallStatus.PENDING and not call.is_queued
+    return is_waiting and call.permission is not None and call.permission.rule == "number_in_use"
 
 
 def _is_held(campaign: Campaign) -> bool:

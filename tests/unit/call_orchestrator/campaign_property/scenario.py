@@ -1,9 +1,11 @@
 """Random campaigns: their terms, the people, and what operators and people do meanwhile."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 from tests.fakes.telephone_network import OUTCOMES
@@ -41,18 +43,26 @@ PEOPLE = (
     Person("+919812345678", ("IN", (), ("Asia/Calcutta",))),
     Person("+262692123456", ("FR", ("974",), ("Indian/Mayotte", "Indian/Reunion"))),
 )
-TURNING_POINTS = (
-    datetime(2026, 3, 8, 14, tzinfo=UTC),  # US, spring
-    datetime(2026, 3, 28, 18, tzinfo=UTC),  # the day before the clocks of Europe change
-    datetime(2026, 4, 3, 14, tzinfo=UTC),  # Good Friday
-    datetime(2026, 9, 5, 20, tzinfo=UTC),  # Chile, spring
-    datetime(2026, 10, 24, 17, tzinfo=UTC),  # the day before the clocks of Europe change
-    datetime(2026, 11, 1, 12, tzinfo=UTC),  # US, autumn
-    datetime(2026, 12, 7, 17, tzinfo=UTC),  # the day before a holiday of Spain and Italy
-    datetime(2026, 6, 9, 16, tzinfo=UTC),  # an ordinary Tuesday
-    datetime(2026, 6, 10, 12, tzinfo=UTC),
+EUROPE = ("ES", "FR", "IT", "GB")
+DAYS = (
+    (datetime(2026, 3, 8, tzinfo=UTC), ("US",)),  # the clocks change
+    (datetime(2026, 11, 1, tzinfo=UTC), ("US",)),
+    (datetime(2026, 3, 28, tzinfo=UTC), EUROPE),  # the day before the clocks change
+    (datetime(2026, 3, 29, tzinfo=UTC), EUROPE),
+    (datetime(2026, 10, 24, tzinfo=UTC), EUROPE),
+    (datetime(2026, 10, 25, tzinfo=UTC), EUROPE),
+    (datetime(2026, 9, 6, tzinfo=UTC), ("CL",)),
+    (datetime(2026, 4, 3, tzinfo=UTC), EUROPE),  # Good Friday
+    (datetime(2026, 5, 1, tzinfo=UTC), ("ES", "FR", "IT", "CO", "CL")),  # a holiday
+    (datetime(2026, 12, 7, tzinfo=UTC), ("ES", "IT")),  # the day before a holiday
+    *((datetime(2026, 6, day, tzinfo=UTC), ()) for day in (8, 9, 10, 11, 12) * 2),
 )
-WINDOWS = ({"opens_at": "09:00", "closes_at": "18:00"}, {"opens_at": "10:30", "closes_at": "13:15"})
+"""Days on which an example begins, and the countries to whose people something happens then."""
+WINDOWS = (
+    {"opens_at": "09:00", "closes_at": "18:00"},
+    {"opens_at": "10:30", "closes_at": "13:15"},
+    {"opens_at": "12:00", "closes_at": "12:40"},
+)
 LATE_WINDOW = {"opens_at": "16:00", "closes_at": "24:00"}
 ALL_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 RULE = {"max_retries": 2, "delay_seconds": 60, "backoff": 2}
@@ -62,8 +72,8 @@ RETRY_POLICIES = (
     {"goal_missed": RULE},
 )
 ACTIONS = (
-    *("request",) * 7,
-    *("contact",) * 4,
+    *("request",) * 12,
+    *("contact",) * 6,
     *("pause", "pause", "resume", "resume", "resume", "change", "change", "finish", "restart"),
     *("block", "block", "unblock", "cancel", "retry", "reschedule"),
 )
@@ -99,16 +109,17 @@ class Scenario:
 @st.composite
 def scenarios(draw: st.DrawFn) -> Scenario:
     """Random campaigns of a few people. The number determines everything, so that examples differ in everything."""
-    return scenario_of(draw(st.integers(0, 2**64)), draw(st.integers(4, 16)))
+    return scenario_of(draw(st.integers(0, 2**64)), draw(st.integers(6, 24)))
 
 
 def scenario_of(seed: int, action_count: int) -> Scenario:
     """Returns the scenario of a seed, up to an action."""
     random = Random(seed)
-    campaigns, people = random.randint(1, 3), random.sample(PEOPLE, random.randint(1, 5))
+    day, countries = random.choice(DAYS)
+    campaigns, people = random.randint(1, 3), _people(random, countries)
     return Scenario(
         seed=seed,
-        begins_at=random.choice(TURNING_POINTS) + timedelta(minutes=random.randint(-300, 300)),
+        begins_at=_begin(random, day, people[0]),
         replicas=random.randint(1, 3),
         limits=Limits(
             max_live=random.randint(1, 4),
@@ -118,10 +129,28 @@ def scenario_of(seed: int, action_count: int) -> Scenario:
         retry_delay=timedelta(seconds=random.choice((0, 60, 900))),
         dial_within=timedelta(hours=random.choice((1, 24))),
         terms=tuple(_terms(random) if random.random() < 0.7 else None for _ in range(campaigns)),
-        people=tuple(people),
+        people=people,
         outcomes=tuple(random.choices(OUTCOMES, k=random.randint(1, 6))),
         actions=tuple(_action(random, campaigns, len(people)) for _ in range(action_count)),
     )
+
+
+def _people(random: Random, countries: Sequence[str]) -> tuple[Person, ...]:
+    """Returns people of one or two places: their numbers differ in the last digit."""
+    concerned = [person for person in PEOPLE if person.place[0] in countries]
+    drawn_from = concerned if concerned and random.random() < 0.8 else PEOPLE
+    places = random.sample(drawn_from, min(random.choice((1, 1, 2)), len(drawn_from)))
+    drawn = random.sample([(person, digit) for person in places for digit in range(10)], random.randint(1, 4))
+    return tuple(replace(person, number=f"{person.number[:-1]}{digit}") for person, digit in drawn)
+
+
+def _begin(random: Random, day: datetime, person: Person) -> datetime:
+    """Returns the begin: mostly by day where the person is, and often when calling hours begin or end."""
+    minutes = random.randrange(60)
+    if random.random() < 0.1:
+        return day + timedelta(hours=random.randrange(24), minutes=minutes)
+    hour = random.choice((random.randint(9, 18), random.randint(9, 18), random.choice((6, 7, 8, 9, 19, 20))))
+    return day.replace(hour=hour, minute=minutes, tzinfo=ZoneInfo(person.place[2][0])).astimezone(UTC)
 
 
 def _terms(random: Random) -> dict[str, Any]:
@@ -131,10 +160,10 @@ def _terms(random: Random) -> dict[str, Any]:
         terms["calls_per_minute"] = random.choice((0.5, 1, 2, 3, 10))
     if random.random() < 0.5:
         terms["max_concurrent_calls"] = random.randint(1, 2)
-    if purpose := random.choice((None, *Purpose)):
+    if purpose := random.choice((None, None, Purpose.SALES, Purpose.SALES, *Purpose)):
         terms["purpose"] = purpose
     if random.random() < 0.3:
-        windows = random.sample((*WINDOWS, LATE_WINDOW), random.randint(1, 2))
+        windows = random.sample((WINDOWS[0], *WINDOWS, LATE_WINDOW), random.randint(1, 2))
         terms["weekly_hours"] = [{"days": ALL_DAYS, **window} for window in windows]
     if random.random() < 0.3:
         terms["max_attempts"] = random.randint(2, 4)
@@ -150,10 +179,10 @@ def _terms(random: Random) -> dict[str, Any]:
 
 def _action(random: Random, campaigns: int, people: int) -> Action:
     campaign, person, name = random.randrange(campaigns), random.randrange(people), random.choice(ACTIONS)
-    wait_seconds = random.choice((0, 0, 0.01, 0.2, 1, 1, 5, 30, 30, 120, 600, 600, 4_000, 4_000, 15_000))
+    wait_seconds = random.choice((0, 0, 0, 0.01, 0.2, 1, 1, 5, 30, 30, 120, 600, 600, 4_000, 15_000))
     match name:
         case "request":
-            purpose = random.choice((None, None, Purpose.SALES, Purpose.COLLECTION, Purpose.SERVICE))
+            purpose = random.choice((None, None, None, None, Purpose.SALES, Purpose.COLLECTION, Purpose.SERVICE))
             scheduled_in, max_retries = random.choice((None, None, None, 120, 20_000)), random.choice((None, 0, 1, 3))
             return Action(wait_seconds, name, (campaign, person, purpose, scheduled_in, max_retries))
         case "contact":

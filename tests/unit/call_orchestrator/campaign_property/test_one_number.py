@@ -1,11 +1,11 @@
 """Many calls to one number: each is woken when its turn comes, and none asks again after each other call."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.fakes.virtual_time import run_in_virtual_time
 from tests.unit.call_orchestrator.campaign_property.run import Run
-from tests.unit.call_orchestrator.campaign_property.scenario import PEOPLE, TURNING_POINTS, Action, Scenario
+from tests.unit.call_orchestrator.campaign_property.scenario import PEOPLE, Action, Scenario
 
 from call_orchestrator.domain.limits import Limits
 from contracts import CallDecision, CallPutOff, CallStatus
@@ -18,7 +18,7 @@ CALLS = 24
 def test_each_of_many_calls_to_one_number_is_put_off_about_once_for_each_campaign(outcome: str, campaigns: int) -> None:
     scenario = Scenario(
         seed=1,
-        begins_at=TURNING_POINTS[-1] + timedelta(hours=2),
+        begins_at=datetime(2026, 6, 10, 14, tzinfo=UTC),
         replicas=2,
         limits=Limits(max_live=4, max_live_per_campaign=None, max_unclaimed=4),
         retry_delay=timedelta(minutes=1),
