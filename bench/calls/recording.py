@@ -30,7 +30,8 @@ _END = uuid4().bytes
 """Separates the texts of a template. Sealed bodies may contain any byte, but not these random ones."""
 _SCHEDULE = re.compile(rb"(?mi)^Nats-Schedule:")
 _FAR_FUTURE = timedelta(days=300)
-_SKIPPED = ("DEAD_LETTERS", "AUDIT")
+_SKIPPED = ("DEAD_LETTERS", "AUDIT", "NUMBERS")
+"""Without the state of the number: all copies of a call are to one number, whose newest state the stream keeps."""
 
 
 @dataclass(frozen=True)
