@@ -39,12 +39,14 @@ from centralita.docs.state_machine import NOW, TERMS
 from centralita.embedded.servers import mongo_server, nats_server
 from chassis import tracing
 from chassis.event_log import EventLog, Guard
+from chassis.keyring import Keyring
 from chassis.provision import provision
 from contracts import CallCreated, CallRequested, decode
 from contracts.filters import call_state_filter
 from contracts.streams import CALLS
 from contracts.vocabulary import TelephonyStatus
 from conversation.domain.sentences import sentences_of
+from sealing import MasterKey
 
 ROUNDS = 7
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -203,7 +205,9 @@ async def measure_cancel(url: str, table: Table) -> None:
 async def measure_contacts(url: str, table: Table) -> None:
     """Compares an import of contacts, and its dry run, with their unavoidable parts."""
     client = await connected(url)
-    figures = ContactFigures(client)
+    keyring = Keyring(client, MasterKey(bytes(32)))
+    await keyring.start()
+    figures = ContactFigures(client, keyring)
     dry = await compare(lambda: figures.import_file(CONTACTS, is_dry_run=True), lambda: figures.look_up(CONTACTS))
     row(table, "a contact in a dry run", "parsing, and the look-up of number and zone", dry, CONTACTS)
     imported = await compare(

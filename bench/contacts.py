@@ -1,7 +1,8 @@
 """``python -m bench.contacts [ROWS …]``: rows a second and memory of an import of contacts, and of its dry run.
 
 Each is compared with its unavoidable parts in the same run: parsing CSV, the look-up of number and zone, and for an
-import publishing by nats-py. The file is generated while it is read, so the memory is that of the import.
+import publishing by nats-py: the contacts, and the keys of persons who have none. The file is generated while it is
+read, so the memory is that of the import, and of the keys that a process keeps.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from rich.table import Table
 from centralita.embedded.servers import nats_server
 from chassis.barrier import wait_until_processed
 from chassis.event_log import EventLog
+from chassis.keyring import Keyring
 from chassis.provision import provision
 from contracts import Campaign, CampaignTerms, ContactAdded, Service
 from contracts.callees import callee_of
@@ -36,29 +39,31 @@ from contracts.values import PhoneNumber
 from edge.adapters.contacts import MAX_IN_FLIGHT, NatsContacts
 from edge.application.contact_import import ContactImports
 from edge.application.import_result import ImportCounts
+from sealing import MasterKey
 
 AREA_CODES = (201, 202, 206, 212, 305, 312, 313, 404, 415, 503, 602, 617, 702, 713, 801, 907)
 HEADER = "phone_number,contact_id,name,visit\n"
 PART_ROWS = 1_000
 DIGESTS = NumberDigests(b"bench")
+KEY = bytes(64)
 _NUMBER: TypeAdapter[str] = TypeAdapter(PhoneNumber)
 MAX_RATIO = 1.5
 """The most that an import may take, in multiples of its parts."""
 _PAGE_BYTES = 4096
 
 
-def rows(count: int) -> Iterator[str]:
-    """Yields the lines of a file."""
-    for number in range(count):
+def rows(count: int, first: int = 0) -> Iterator[str]:
+    """Yields the lines of a file, from the person `first` on."""
+    for number in range(first, first + count):
         area_code = AREA_CODES[number % len(AREA_CODES)]
         subscriber = 2_000_000 + number // len(AREA_CODES)
         yield f"+1{area_code}{subscriber},contact-{number},Ana García,tomorrow at 10:00\n"
 
 
-async def parts(count: int) -> AsyncIterator[bytes]:
+async def parts(count: int, first: int) -> AsyncIterator[bytes]:
     """Yields the file in parts, as a request body arrives."""
     lines = [HEADER]
-    for line in rows(count):
+    for line in rows(count, first):
         lines.append(line)
         if len(lines) >= PART_ROWS:
             yield "".join(lines).encode()
@@ -78,16 +83,16 @@ class DeclaredCampaigns:
 class ContactFigures:
     """Runs imports and their parts on one server, each with a campaign of its own."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, keyring: Keyring) -> None:
         self._client = client
-        contacts = NatsContacts(client, EventLog(client, CONTACTS.name, source=Service.EDGE))
+        contacts = NatsContacts(client, EventLog(client, CONTACTS.name, source=Service.EDGE), keyring)
         self._imports = ContactImports(contacts, DeclaredCampaigns(), DIGESTS)  # type: ignore[arg-type]
         self._campaigns = 0
 
-    async def import_file(self, count: int, *, is_dry_run: bool) -> None:
-        """Imports a file, or runs it dry."""
+    async def import_file(self, count: int, *, is_dry_run: bool, first: int = 0) -> None:
+        """Imports a file that begins with the person `first`, or runs it dry."""
         counts = ImportCounts(self._next_campaign(), is_dry_run=is_dry_run, with_csv=False)
-        await self._imports.run(parts(count), counts, is_csv=True)
+        await self._imports.run(parts(count, first), counts, is_csv=True)
         assert counts.added == count, counts.result()
 
     async def look_up(self, count: int) -> None:
@@ -95,8 +100,8 @@ class ContactFigures:
         for _ in _looked_up(count):
             pass
 
-    async def look_up_and_publish(self, count: int) -> None:
-        """Does the same and publishes each contact by nats-py."""
+    async def look_up_and_publish(self, count: int, *, with_keys: bool = False) -> None:
+        """Does the same and publishes each contact by nats-py; `with_keys`: and as many bytes as a key has."""
         campaign, now = self._next_campaign(), datetime.now(UTC)
         room, inbox = asyncio.Semaphore(MAX_IN_FLIGHT), self._client.new_inbox()
 
@@ -108,6 +113,9 @@ class ContactFigures:
             contact = _contact(campaign, cells, now)
             await room.acquire()
             await self._client.publish(contact.subject, contact.body(), reply=inbox)
+            if with_keys:
+                await room.acquire()
+                await self._client.publish(f"key.{campaign}-{contact.number_digest}", KEY, reply=inbox)
         for _ in range(MAX_IN_FLIGHT):
             await room.acquire()
         await subscription.unsubscribe()
@@ -155,28 +163,35 @@ def resident_megabytes() -> float:
 
 async def main(counts: list[int]) -> None:
     """Runs each size once and prints rows a second of wall time and of CPU time, and the growth of the memory."""
-    table = Table("work", "rows", "rows/s", "rows/s of CPU", "memory +MB", "ratio", title="Imports of contacts")
-    with tempfile.TemporaryDirectory() as folder, nats_server(Path(folder)) as url:
-        client = await connected(url)
-        figures = ContactFigures(client)
+    columns = ("work", "rows", "rows/s", "rows/s of CPU", "memory +MB", "ratio", "ratio of CPU")
+    table = Table(*columns, title="Imports of contacts")
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        client = await connected(stack.enter_context(nats_server(Path(folder))))
+        keyring = await stack.enter_async_context(Keyring(client, MasterKey(bytes(32))).is_current())
+        figures = ContactFigures(client, keyring)
         await figures.import_file(1_000, is_dry_run=False)
+        first = 1_000
         for count in counts:
             works = {
                 "parsing and look-up": figures.look_up(count),
                 "dry run": figures.import_file(count, is_dry_run=True),
-                "parsing, look-up and publishing": figures.look_up_and_publish(count),
-                "import": figures.import_file(count, is_dry_run=False),
+                "parsing, look-up, publishing contacts and keys": figures.look_up_and_publish(count, with_keys=True),
+                "import of new persons": figures.import_file(count, is_dry_run=False, first=first),
+                "parsing, look-up, publishing contacts": figures.look_up_and_publish(count),
+                "import of known persons": figures.import_file(count, is_dry_run=False, first=first),
             }
-            baseline = 0.0
+            first += count
+            baseline = cpu_baseline = 0.0
             for name, work in works.items():
                 begin, cpu, memory = time.perf_counter(), time.process_time(), resident_megabytes()
                 await work
                 seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - cpu
                 is_baseline = name.startswith("parsing")
-                baseline = seconds if is_baseline else baseline
-                ratio = "" if is_baseline else f"{seconds / baseline:.2f}"
+                baseline, cpu_baseline = (seconds, cpu_seconds) if is_baseline else (baseline, cpu_baseline)
+                ratios = ("", "") if is_baseline else (f"{seconds / baseline:.2f}", f"{cpu_seconds / cpu_baseline:.2f}")
                 grown = f"{resident_megabytes() - memory:.0f}"
-                figures_of = (f"{count:,}", f"{count / seconds:,.0f}", f"{count / cpu_seconds:,.0f}", grown, ratio)
+                figures_of = (f"{count:,}", f"{count / seconds:,.0f}", f"{count / cpu_seconds:,.0f}", grown, *ratios)
                 table.add_row(name, *figures_of)
         await client.close()
     Console().print(table)

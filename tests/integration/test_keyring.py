@@ -32,6 +32,7 @@ from contracts import (
     ReplyGenerated,
     SpeechHeard,
     ToolCall,
+    decode,
 )
 from contracts.filters import call_facts_filter, call_state_filter
 from contracts.personal import ERASED, HIDDEN, clear_and_personal, json_and_sealed, with_sealed
@@ -178,6 +179,34 @@ async def test_processes_that_make_a_key_at_once_use_the_same(bus_client: Client
         for client in clients:
             await client.close()
     assert (await bus_client.jetstream().stream_info(KEYS.name)).state.messages == 2  # the person's and the checked one
+
+
+async def test_keys_that_processes_make_together_are_the_same_for_both(bus_client: Client) -> None:
+    persons = [f"{number:032x}" for number in range(300)]
+    async with keyring_of(bus_client) as keyring, keyring_of(bus_client) as other:
+        await keyring.prepare(persons[:2])
+        await keyring.destroy(persons[0])
+        await asyncio.gather(keyring.prepare(persons), other.prepare(persons[::-1]))
+        assert (await bus_client.jetstream().stream_info(KEYS.name)).state.messages == len(persons) + 1
+        for person in persons:
+            event = call_created(CALL.model_copy(update={"number_digest": person}))
+            for maker, reader in ((keyring, other), (other, keyring)):
+                body = await maker.seal(event, person)
+                assert decode(event.subject, body, reader.opener(person, event.event_name)) == event
+
+
+async def test_keys_that_are_known_are_not_read_again_to_prepare_them(keyring: Keyring, bus_client: Client) -> None:
+    await keyring.prepare([PERSON, OTHER_PERSON])
+    requests: list[str] = []
+
+    async def note(message: Msg) -> None:
+        requests.append(message.subject)
+
+    for subject in (f"$JS.API.DIRECT.GET.{KEYS.name}", f"$JS.API.STREAM.MSG.GET.{KEYS.name}", *KEYS.subjects):
+        await bus_client.subscribe(subject, cb=note)
+    await keyring.prepare([PERSON, OTHER_PERSON])
+    await bus_client.flush()
+    assert requests == []
 
 
 async def test_a_second_append_about_a_person_reads_no_key(log: EventLog, bus_client: Client) -> None:

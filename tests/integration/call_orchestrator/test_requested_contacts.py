@@ -10,6 +10,7 @@ from tests.integration.call_orchestrator.conftest import outcome_of, running
 from call_orchestrator.adapters.nats.contacts import NatsContacts
 from call_orchestrator.settings import Settings
 from chassis.event_log import EventLog
+from chassis.keyring import Keyring
 from chassis.settings import key_bytes
 from contracts import (
     CampaignCreateRequested,
@@ -32,8 +33,8 @@ NEW_YORK = "+12125550123"
 
 
 @pytest.fixture
-def waiting(bus_client: Client) -> EventLog:
-    return EventLog(bus_client, CONTACTS.name, source="test")
+def waiting(bus_client: Client, keyring: Keyring) -> EventLog:
+    return EventLog(bus_client, CONTACTS.name, source="test", keyring=keyring)
 
 
 def contact(number: str = NEW_YORK, **given: object) -> ContactRequested:
@@ -65,6 +66,8 @@ async def test_a_requested_contact_waits_once_in_its_group(
     (found,) = await added(waiting)
     assert (found.contact_id, found.phone_number, found.language) == ("c-1", NEW_YORK, "en")
     assert (found.variables, found.metadata) == ({"name": "Ada"}, {"branch": "3"})
+    stored = await bus_client.jetstream().get_last_msg(CONTACTS.name, found.subject)
+    assert [text for text in (NEW_YORK[1:], "Ada", "branch") if text.encode() in (stored.data or b"")] == []
     (group,) = [stored.event for stored in await waiting.read([ContactGroupAdded.subjects("spring")])]
     assert isinstance(group, ContactGroupAdded)
     assert (group.zone_group, group.zones) == (found.zone_group, ("America/New_York",))

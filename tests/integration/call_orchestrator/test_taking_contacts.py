@@ -25,6 +25,7 @@ from centralita.replay.record import from_streams
 from centralita.replay.scope import Scope
 from centralita.replay.verifying import verify
 from chassis.event_log import EventLog
+from chassis.keyring import Keyring
 from chassis.provision import provision
 from chassis.serve import connect_bus
 from contracts import (
@@ -70,9 +71,11 @@ def number(index: int) -> str:
 class Contacts:
     """The waiting contacts of the campaign, added as edge and the orchestrator add them."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, keyring: Keyring | None = None) -> None:
+        """Without a `keyring`, they are in clear, as those of older builds."""
         self._client = client
-        self._log = EventLog(client, CONTACTS.name, source="test")
+        self._is_sealed = keyring is not None
+        self._log = EventLog(client, CONTACTS.name, source="test", keyring=keyring)
 
     async def add(self, *indexes: int, **fields: object) -> None:
         for index in indexes:
@@ -82,7 +85,8 @@ class Contacts:
             group = group_of(request.campaign_id, callee)
             if await self._log.last(group.subject) is None:
                 await self._log.append(group)
-            await self._log.append(waiting_contact(request, callee, DIGESTS, NOW))
+            contact = waiting_contact(request, callee, DIGESTS, NOW)
+            await self._log.append(contact, person=contact.number_digest if self._is_sealed else None)
 
     async def waiting(self) -> int:
         """Returns how many contacts are in the stream."""
@@ -230,10 +234,10 @@ async def test_when_the_campaign_is_finished_the_remaining_contacts_are_counted_
 
 
 async def test_each_contact_that_is_added_while_its_campaign_ends_is_counted_once_and_removed(
-    nats_url: str, bus_client: Client, calls: EventLog
+    nats_url: str, bus_client: Client, calls: EventLog, keyring: Keyring
 ) -> None:
     """Requests on the bus may be decided at the same time: contacts are added before and after the removal."""
-    adapter = NatsContacts(EventLog(bus_client, CONTACTS.name, source="test"))
+    adapter = NatsContacts(EventLog(bus_client, CONTACTS.name, source="test", keyring=keyring))
 
     async def add(index: int) -> None:
         request = ContactRequested(campaign_id="spring", contact_id=f"c-{index}", phone_number=number(index))
@@ -302,6 +306,22 @@ async def test_the_contacts_that_wait_are_counted_after_the_server_was_killed(tm
         assert await queue.count("spring", end - 1) == 2
         assert await queue.count("other", end) == 0
         await client.close()
+
+
+async def test_a_contact_whose_person_was_erased_is_refused_and_the_others_are_called(
+    nats_url: str, bus_client: Client, calls: EventLog, keyring: Keyring
+) -> None:
+    contacts = Contacts(bus_client, keyring)
+    async with running(nats_url, 1, **LIMITS):
+        await accept(bus_client, CREATE)
+        await contacts.add(0, 2, 4)
+        await bus_client.jetstream().publish(f"key.{DIGESTS.of(number(2))}", b"")
+        await accept(bus_client, START)
+        await until(contacts.is_empty)
+    assert sorted(call.phone_number for call in await created(calls)) == [number(0), number(4)]
+    (refused,) = [one.event for one in await calls.read([ContactRefused.subjects()])]
+    assert isinstance(refused, ContactRefused)
+    assert (refused.contact_id, refused.reason) == ("c-2", "phone_number: was erased while the contact waited")
 
 
 async def test_only_groups_whose_hours_are_open_are_taken(

@@ -17,12 +17,15 @@ import httpx
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from pydantic import SecretStr
 from starlette.types import ASGIApp
+from tests.builders.secret_keys import TEST_KEYS
 from tests.integration.edge.conftest import API_KEY, As, client_of, secret_of
 
 from chassis.barrier import wait_until_processed
 from chassis.direct_get import get_page
-from chassis.event_log import EventLog
+from chassis.event_log import EventLog, StoredEvent
+from chassis.keyring import Keyring
 from chassis.settings import key_bytes
 from contracts import (
     CampaignCreateRequested,
@@ -36,12 +39,13 @@ from contracts.audit import AuditEntry
 from contracts.number_digests import NumberDigests
 from contracts.number_state import DoNotCallEntry, NumberState
 from contracts.queries import CallingTimes, CallingTimesQuery
-from contracts.streams import AUDIT, CONTACTS, NUMBERS
+from contracts.streams import AUDIT, CONTACTS, KEYS, NUMBERS, Stream
 from contracts.vocabulary import DoNotCallSource
 from edge.adapters import contacts as adapter
 from edge.application import contact_import
 from edge.entrypoints import contacts as entrypoint
 from edge.settings import Settings
+from sealing import MasterKey
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import Orchestrator
@@ -99,13 +103,21 @@ async def groups(client: Client) -> list[str]:
 
 
 async def added(client: Client) -> list[ContactAdded]:
-    found: list[ContactAdded] = []
+    found: list[StoredEvent] = []
     sequence, has_more = 0, True
-    while has_more:
-        page = await get_page(client, CONTACTS.name, ContactAdded.subjects("spring"), start_sequence=sequence + 1)
-        found += [ContactAdded.model_validate_json(message.data) for message in page.messages]
-        sequence, has_more = page.messages[-1].seq if page.messages else 0, page.has_more
-    return found
+    async with Keyring(client, MasterKey(key_bytes(SecretStr(TEST_KEYS["MASTER_KEY"])))).is_current() as keyring:
+        log = EventLog(client, CONTACTS.name, source="test", keyring=keyring)
+        while has_more:
+            page = await get_page(client, CONTACTS.name, ContactAdded.subjects("spring"), start_sequence=sequence + 1)
+            found += await log.decode_all(page.messages)
+            sequence, has_more = page.messages[-1].seq if page.messages else 0, page.has_more
+    return [one.event for one in found if isinstance(one.event, ContactAdded)]
+
+
+async def messages(client: Client, stream: Stream) -> list[bytes]:
+    """Headers and bodies of all messages of a stream."""
+    page = await get_page(client, stream.name, stream.subjects[0])
+    return [str(message.headers).encode() + message.data for message in page.messages]
 
 
 async def entries(client: Client) -> list[AuditEntry]:
@@ -216,6 +228,27 @@ async def test_refused_json_lines_are_listed_as_csv_below_the_names_of_the_colum
     header, wrong = csv.reader(io.StringIO(answer.text))
     assert header == ["refused_line", "refused_column", "refused_reason", "row"]
     assert (wrong[:2], wrong[3:]) == (["1", "phone_number"], ['{"phone_number": "12"}'])
+
+
+@pytest.mark.usefixtures("campaign")
+async def test_imported_contacts_are_sealed_under_the_keys_of_their_numbers(
+    api: httpx.AsyncClient, bus_client: Client
+) -> None:
+    body = "phone_number,contact_id,name,metadata.branch\n+12125550001,c-1,Ferrán,north\n+12125550002,c-2,Ana,south\n"
+    assert (await api.post(PATH, content=body.encode(), headers=CSV)).json()["added"] == 2
+    keys = await messages(bus_client, KEYS)
+    stored = b"".join([*await messages(bus_client, CONTACTS), *keys])
+    assert [text for text in ("2125550001", "Ferr", "Ana", "north") if text.encode() in stored] == []
+    assert [(one.phone_number, one.variables, one.metadata) for one in await added(bus_client)] == [
+        ("+12125550001", {"name": "Ferrán"}, {"branch": "north"}),
+        ("+12125550002", {"name": "Ana"}, {"branch": "south"}),
+    ]
+    listed = (await api.get(PATH)).json()["contacts"]
+    assert [one["phone_number"] for one in listed] == ["+1••••••••01", "+1••••••••02"]
+    assert len(keys) == 3, "one of each number, and the checked one"
+    again = (await api.post(PATH, content=body.encode(), headers=CSV)).json()
+    assert (again["added"], again["duplicates"]) == (0, 2)
+    assert await messages(bus_client, KEYS) == keys
 
 
 @pytest.mark.usefixtures("campaign")

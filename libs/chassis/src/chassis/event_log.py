@@ -155,7 +155,7 @@ class EventLog:
         length of the log does not matter. The result is as new as that of `last`: a node that lags is asked again.
         Raises TimeoutError after `MAX_ELECTION_SECONDS`.
         """
-        return await self._events(await self._history.read(subjects, after_sequence))
+        return await self.decode_all(await self._history.read(subjects, after_sequence))
 
     async def read_all(
         self, subjects: Sequence[str], *, after_sequence: int = 0
@@ -189,18 +189,23 @@ class EventLog:
         if kinds is not None:
             names = {kind.event_name for kind in kinds}
             messages = [message for message in messages if _event_name(message) in names]
-        return await self._events(messages)
+        return await self.decode_all(messages)
 
     async def read_period(self, subject: str, start_at: datetime, end_at: datetime) -> list[StoredEvent]:
         """Returns the events on a filter that the server stored from `start_at` to `end_at`, in the order of the log.
 
         The cost grows with the number of these events, not with the log. The rest is as for `read`.
         """
-        return await self._events(await self._history.read_period(subject, start_at, end_at))
+        return await self.decode_all(await self._history.read_period(subject, start_at, end_at))
 
     async def decode(self, message: RawStreamMsg) -> StoredEvent:
         """Returns the event in a message of this stream that was read otherwise. Raises UnreadableEvent."""
-        return (await self._events([message]))[0]
+        return (await self.decode_all([message]))[0]
+
+    async def decode_all(self, messages: Sequence[RawStreamMsg]) -> list[StoredEvent]:
+        """As `decode`, for several messages. Raises UnreadableEvent."""
+        await load_keys(messages, self._keyring)
+        return [stored_event_of_raw(message, self._stream, self._keyring) for message in messages]
 
     async def _body(self, event: Event, envelope: Envelope, headers: dict[str, str]) -> bytes:
         """Returns the body, and adds the header of its person if it is sealed."""
@@ -212,12 +217,8 @@ class EventLog:
         return await self._keyring.seal(event, envelope.person)
 
     async def _event(self, message: RawStreamMsg | None) -> StoredEvent | None:
-        events = await self._events([message] if message else [])
+        events = await self.decode_all([message] if message else [])
         return events[0] if events else None
-
-    async def _events(self, messages: Sequence[RawStreamMsg]) -> list[StoredEvent]:
-        await load_keys(messages, self._keyring)
-        return [stored_event_of_raw(message, self._stream, self._keyring) for message in messages]
 
     def _event_or_error(self, message: RawStreamMsg) -> StoredEvent | UnreadableEvent:
         try:

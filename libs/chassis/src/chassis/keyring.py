@@ -14,7 +14,7 @@ are wrapped under the master key that has wrapped `key.check`, which is the firs
 
 import re
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic
@@ -28,10 +28,11 @@ from nats.js.errors import NotFoundError
 from pydantic_core import from_json
 
 from chassis.deletion import erase_message
-from chassis.direct_get import StoredMessage, get_newest, stored_message
+from chassis.direct_get import StoredMessage, get_newest, get_newest_of_each, stored_message
 from chassis.event_log import Conflict, Guard, publish
 from chassis.leader_get import get_newest_of_leader
 from chassis.leader_retry import retry_until_leader
+from chassis.request_reply import request_all
 from contracts import CallChanged, CallCreated, CallDecision, Event
 from contracts.packing import packed, unpacked
 from contracts.personal import ERASED, HIDDEN, PLACEHOLDERS, Opened, Opener, clear_and_personal, with_sealed
@@ -39,6 +40,8 @@ from contracts.streams import CHECKED_KEY, KEYS
 from sealing import MasterKey, PersonKey, WrongKey, WrongMasterKey
 
 MAX_KEYS = 10_000
+MAX_TOGETHER = 500
+"""How many keys one request names."""
 MAX_AGE_SECONDS = 300.0
 _CHECK = CHECKED_KEY.rpartition(".")[2]
 """Takes the place of a person."""
@@ -78,7 +81,7 @@ class Keyring:
         """Begins to follow the changes of keys. Raises `sealing.WrongMasterKey`."""
         changes = KEYS.live(KEYS.subjects[0])
         self._changes = await self._client.subscribe(changes, cb=self._receive, pending_msgs_limit=0)
-        await self._read(_CHECK)
+        await self._read([_CHECK])
         if self._key(_CHECK) is None:
             await self._made_key(_CHECK)
 
@@ -132,9 +135,20 @@ class Keyring:
 
     async def load(self, persons: Collection[str | None]) -> None:
         """Reads the keys of these persons, unless they are known. Needed before `opener`."""
-        for person in persons:
-            if person is not None and self._find(person) is None and _PERSON.fullmatch(person):
-                await self._read(person)
+        await self._read([person for person in persons if person and _PERSON.fullmatch(person)])
+
+    async def prepare(self, persons: Collection[str]) -> None:
+        """Reads the keys of these persons, and makes those that are missing. So `seal` need not wait for each."""
+        missing = await self._load_together(persons)
+        keys = {person: PersonKey.generate() for person in missing}
+        master_key = await self._wrapping_key()
+        wrapped = [(person, master_key.wrap(key, person)) for person, key in keys.items()]
+        requests = [(subject := _subject(one), body, Guard(subject, 0).headers(subject)) for one, body in wrapped]
+        for (person, body), reply in zip(wrapped, await request_all(self._client, requests), strict=True):
+            if reply is None or b'"error"' in reply.data:
+                await self._made_key(person)
+            else:
+                self._note(person, body, keys[person])
 
     def opener(self, person: str, event_name: str) -> Opener:
         """Returns what opens the personal fields of an event about a person whose key was loaded."""
@@ -151,6 +165,31 @@ class Keyring:
 
         return Opener(person, open)
 
+    async def _read(self, persons: Collection[str]) -> None:
+        """Notes the newest messages of persons. Asks the leader where the first node has no key: it may lag."""
+        for person in await self._load_together(persons):
+            await self._read_at_leader(person)
+
+    async def _load_together(self, persons: Collection[str]) -> list[str]:
+        """Notes the keys of those persons that are not known. Returns those of whom the node that answers has none."""
+        unknown = {person: self._known.get(person) for person in persons if self._find(person) is None}
+        missing = dict.fromkeys(unknown)
+        for begin in range(0, len(unknown), MAX_TOGETHER):
+            for message in await self._newest(list(unknown)[begin : begin + MAX_TOGETHER]):
+                person = _person(message.subject)
+                if message.data:
+                    self._note_read(person, message.data, unknown[person])
+                    del missing[person]
+        return list(missing)
+
+    async def _newest(self, persons: Sequence[str]) -> list[StoredMessage]:
+        """Returns the newest messages of these persons that the first node has."""
+        subjects = [_subject(person) for person in persons]
+        if len(subjects) > 1:
+            return await retry_until_leader(lambda: get_newest_of_each(self._client, KEYS.name, subjects))
+        message = await retry_until_leader(lambda: get_newest(self._client, KEYS.name, subjects[0]))
+        return [message] if message else []
+
     async def _made_key(self, person: str) -> PersonKey:
         """Returns a new key of a person, or the one that another process has made meanwhile."""
         subject, last_sequence = _subject(person), 0
@@ -165,24 +204,15 @@ class Keyring:
                     return other
                 last_sequence = message.seq if message else 0
             else:
-                self._note(person, wrapped)
+                self._note(person, wrapped, key)
                 return key
 
     async def _wrapping_key(self) -> MasterKey:
         """Returns the master key that has wrapped the checked key: the former one, until all processes know both."""
         if self._find(_CHECK) is None:
-            await self._read(_CHECK)
+            await self._read([_CHECK])
         former, known = self._master_key.former, self._known.get(_CHECK)
         return former if former and known and former.has_wrapped(known.wrapped) else self._master_key
-
-    async def _read(self, person: str) -> None:
-        """Notes the newest message of a person. Asks the leader if the first node to answer has no key: it may lag."""
-        known = self._known.get(person)
-        message = await retry_until_leader(lambda: get_newest(self._client, KEYS.name, _subject(person)))
-        if message is None or not message.data:
-            await self._read_at_leader(person)
-        else:
-            self._note_read(person, message.data, known)
 
     async def _read_at_leader(self, person: str) -> StoredMessage | None:
         known, message = self._known.get(person), None
@@ -198,7 +228,7 @@ class Keyring:
 
     async def _receive(self, message: Msg) -> None:
         stored = stored_message(message)
-        person = stored.subject.rpartition(".")[2]
+        person = _person(stored.subject)
         self._note(person, stored.data)
         if person == _CHECK:
             try:
@@ -207,8 +237,10 @@ class Keyring:
                 self.wrong_master_key = error
                 self._on_wrong_master_key()
 
-    def _note(self, person: str, wrapped: bytes) -> None:
-        self._known[person] = _Known(wrapped, monotonic(), self._client.stats["reconnects"])
+    def _note(self, person: str, wrapped: bytes, key: PersonKey | None = None) -> None:
+        if key is None and (known := self._known.get(person)) and known.wrapped == wrapped:
+            key = known.key
+        self._known[person] = _Known(wrapped, monotonic(), self._client.stats["reconnects"], key)
         self._known.move_to_end(person)
         if len(self._known) > MAX_KEYS:
             self._known.popitem(last=False)
@@ -238,3 +270,7 @@ def _may_make_key(event: Event) -> bool:
 
 def _subject(person: str) -> str:
     return f"key.{person}"
+
+
+def _person(subject: str) -> str:
+    return subject.rpartition(".")[2]

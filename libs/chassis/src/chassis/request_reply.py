@@ -7,7 +7,9 @@ its timeout is a timer of the event loop, not an ``asyncio.wait_for``.
 import asyncio
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -36,6 +38,38 @@ async def request(client: Client, subject: str, body: bytes, headers: dict[str, 
     if not message.data and (message.headers or {}).get("Status") == _NO_RESPONDERS:
         raise NoRespondersError
     return message
+
+
+async def request_all(client: Client, requests: Sequence[tuple[str, bytes, dict[str, str]]]) -> list[Msg | None]:
+    """Sends all requests (subject, body, headers) at once, and returns their replies in the same order.
+
+    None: there was no reply within `REQUEST_TIMEOUT_SECONDS`. Raises an error of nats-py.
+    """
+    replies, has_all = await replies_of(client), asyncio.Event()
+    found: list[Msg | None] = [None] * len(requests)
+    expected: list[str] = []
+    open_requests = len(requests)
+
+    def receive(index: int, message: Msg) -> None:
+        nonlocal open_requests
+        open_requests -= found[index] is None
+        found[index] = message
+        if open_requests == 0:
+            has_all.set()
+
+    if not requests:
+        return found
+    try:
+        for index, (subject, body, headers) in enumerate(requests):
+            expected.append(replies.expect(partial(receive, index)))
+            await client.publish(subject, body, reply=expected[-1], headers=headers)
+        with suppress(asyncio.TimeoutError):
+            async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
+                await has_all.wait()
+    finally:
+        for reply in expected:
+            replies.forget(reply)
+    return found
 
 
 async def request_json(

@@ -74,7 +74,7 @@ class Bus:
     async def open_keys(self, settings: KeySettings) -> Keyring:
         """Lets the service seal and open personal data. Call it before `log`. Raises WrongMasterKey.
 
-        The service stops once the keys are wrapped under a master key that it does not know.
+        Returns the keys. The service stops once the keys are wrapped under a master key that it does not know.
         """
         master_key = master_key_of(settings.master_key, settings.former_master_key)
         keyring = Keyring(self.client, master_key, on_wrong_master_key=self.must_stop.set)

@@ -120,7 +120,8 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         )
         bus.broker.include_router(build_router(CallingTimesService(log, terms, clock.now)))
         feeds = NatsFeeds(bus.client, log, mapping)
-        taker = ContactTaker(log, NatsContactQueue(bus.client), calls, open_campaigns, slots, terms, clock.now, mapping)
+        contact_queue = NatsContactQueue(bus.client, keyring)
+        taker = ContactTaker(log, contact_queue, calls, open_campaigns, slots, terms, clock.now, mapping)
         admission = Admission(
             slots, open_campaigns, log, queue, feeds, clock.now, mapping=mapping, on_change=taker.note_change
         )

@@ -45,7 +45,7 @@ from telephony.twilio import TwilioWebhooks
 @asynccontextmanager
 async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     """Yields the HTTP application and subscribes to requests over NATS."""
-    await bus.open_keys(settings)
+    keyring = await bus.open_keys(settings)
     token = settings.twilio_auth_token.get_secret_value()
     events = bus.log(CALLS)
     log = NatsCallLog(bus.client, events)
@@ -63,7 +63,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     )
     acts = Acts(calls, campaigns, BulkRetry(requests, statistics, backlog), audit, dial_cap)
     feed = NatsEventFeed(bus.client, events)
-    contacts = NatsContacts(bus.client, bus.log(CONTACTS))
+    contacts = NatsContacts(bus.client, bus.log(CONTACTS), keyring)
     digests = NumberDigests(key_bytes(settings.number_digest_key))
     numbers = NatsNumbers(bus.client, bus.log(NUMBERS))
     do_not_call = DoNotCallLists(numbers, campaigns, requests, digests)

@@ -195,6 +195,9 @@ class Statistics(Protocol):
 class Importer(Protocol):
     """Adds the contacts of one import, or in a dry run finds out which ones would be added."""
 
+    async def prepare(self, digests: Collection[str]) -> None:
+        """Makes what is needed to add contacts with these numbers, all together. Raises Unavailable."""
+
     async def add(self, contact: ContactAdded, line: int, on_result: Callable[[bool], None]) -> None:
         """Begins to add a contact; waits while too many are in progress.
 

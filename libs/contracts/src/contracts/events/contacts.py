@@ -4,13 +4,14 @@ A contact is not a call: it has no state, and it leaves the stream when its call
 are grouped by where they may be, so that those whose calling window is open can be taken first.
 """
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from contracts.event import CallEvent, CampaignEvent, Service
 from contracts.instants import Instant
 from contracts.person_fields import GivenConsent
+from contracts.personal import PERSON, PersonalText, PersonalTexts
 from contracts.values import CampaignId
 
 _ADDERS = frozenset({Service.EDGE, Service.ORCHESTRATOR})
@@ -23,13 +24,13 @@ class ContactAdded(CampaignEvent, GivenConsent):
     owners: ClassVar[frozenset[Service]] = _ADDERS
 
     zone_group: str = Field(description="where the person may be: the group of a contact.group_added")
-    number_digest: str = Field(description="keyed digest of the number, 32 hex digits")
+    number_digest: Annotated[str, PERSON] = Field(description="keyed digest of the number, 32 hex digits")
     contact_id: str
-    phone_number: str = Field(description="E.164")
-    variables: dict[str, str] = Field(default={}, description="values of the script's {{placeholders}}")
+    phone_number: PersonalText = Field(description="E.164")
+    variables: PersonalTexts = Field(default={}, description="values of the script's {{placeholders}}")
     time_zone: str | None = Field(default=None, description="IANA time zone of the callee; null: that of the number")
     language: str | None = Field(default=None, description="BCP 47; null: that of the campaign")
-    metadata: dict[str, str] = Field(default={}, description="stored with the call, not interpreted")
+    metadata: PersonalTexts = Field(default={}, description="stored with the call, not interpreted")
     created_at: Instant = Field(description="when it was added")
 
     @property

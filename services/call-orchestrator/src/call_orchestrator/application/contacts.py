@@ -45,6 +45,7 @@ from contracts import (
 )
 from contracts.callees import Callee
 from contracts.contacts import request_id_of_contact
+from contracts.personal import PLACEHOLDERS
 from contracts.vocabulary import RefusalCode
 
 MIN_AHEAD = 20
@@ -61,6 +62,8 @@ _FAILED_SECONDS = 60.0
 _FULL_PAUSE_SECONDS = 5.0
 _SETTLE_SECONDS = 1.0
 """So long a new call counts as waiting, although the queue does not show it yet."""
+
+ERASED_CONTACT = "phone_number: was erased while the contact waited"
 
 logger = structlog.get_logger()
 
@@ -214,6 +217,10 @@ class ContactTaker:
             await taken.put_back(0)
             return
         request = request_of(contact)
+        if contact.phone_number in PLACEHOLDERS:
+            await self._refuse(taken, request.request_id or "", ERASED_CONTACT)
+            await taken.acknowledge()
+            return
         handled = await self._calls.carry_out(call_input(request, cause, is_redelivered=taken.stored.deliveries > 1))
         if isinstance(handled, Refused) and handled.code is RefusalCode.BACKLOG_FULL:
             await taken.put_back(_FULL_PAUSE_SECONDS)

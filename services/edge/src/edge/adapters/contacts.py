@@ -1,7 +1,7 @@
 """The waiting contacts of campaigns, in the stream CONTACTS, and the question when they may be called."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from nats.aio.client import Client
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from chassis.direct_get import get_newest_of_each, get_page
 from chassis.event_log import EventLog, publish
+from chassis.keyring import Keyring
 from chassis.leader_get import get_newest_of_leader
 from chassis.leader_retry import (
     REQUEST_TIMEOUT_SECONDS,
@@ -25,6 +26,7 @@ from chassis.stored_event import stored_event_of_raw
 from contracts import ContactAdded, ContactGroupAdded, NumberChanged, Service
 from contracts.envelope import HEADERS
 from contracts.number_state import DoNotCallEntry
+from contracts.personal import PERSON_HEADER
 from contracts.queries import CallingTimes, CallingTimesQuery
 from contracts.streams import CONTACTS, NUMBERS
 from edge.adapters.nats import translate_errors
@@ -41,9 +43,10 @@ _HEADERS = {HEADERS["source"]: Service.EDGE.value}
 class NatsContacts:
     """Implements `edge.ports.Contacts`."""
 
-    def __init__(self, client: Client, log: EventLog) -> None:
+    def __init__(self, client: Client, log: EventLog, keyring: Keyring) -> None:
         self._client = client
         self._log = log
+        self._keyring = keyring
 
     async def groups(self, campaign_id: str) -> set[str]:
         """Returns the zone groups of a campaign. Raises Unavailable."""
@@ -62,7 +65,7 @@ class NatsContacts:
 
     def importer(self) -> "ContactPublisher":
         """Returns an importer that publishes contacts."""
-        return ContactPublisher(self._client)
+        return ContactPublisher(self._client, self._keyring)
 
     async def waiting(self, subjects: Sequence[str]) -> set[str]:
         """Returns those of the subjects on which a contact waits. Raises Unavailable."""
@@ -87,7 +90,8 @@ class NatsContacts:
             page = await retry_until_leader(
                 lambda: get_page(self._client, CONTACTS.name, filter, start_sequence=start, limit=limit)
             )
-        found = [(message.seq, ContactAdded.model_validate_json(message.data)) for message in page.messages]
+            stored = await self._log.decode_all(page.messages)
+        found = [(one.sequence, one.event) for one in stored if isinstance(one.event, ContactAdded)]
         return ContactPage(found, page.has_more)
 
     async def calling_times(self, query: CallingTimesQuery) -> CallingTimes:
@@ -122,34 +126,46 @@ class _Open:
     line: int
     subject: str
     body: bytes
+    headers: dict[str, str]
     on_result: Callable[[bool], None]
 
 
 class ContactPublisher:
-    """Implements `edge.ports.Importer`: publishes contacts, up to `MAX_IN_FLIGHT` at a time.
+    """Implements `edge.ports.Importer`: seals and publishes contacts, up to `MAX_IN_FLIGHT` at a time.
 
     A contact whose acknowledgement does not arrive, because a leader is elected or the connection was lost, is
     published again. If the server then refuses it as the second one, the waiting one is compared with it: both have the
     same body if the first try was stored, because it has the instant of the import.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, keyring: Keyring) -> None:
         self._client = client
+        self._keyring = keyring
         self._replies: Replies | None = None
         self._open: dict[str, _Open] = {}
         """The contacts that wait for an acknowledgement, by its subject, in the order of their lines."""
         self._again: list[_Open] = []
         self._has_progress = asyncio.Event()
 
+    async def prepare(self, digests: Collection[str]) -> None:
+        """Makes the keys of these persons that are missing. Raises Unavailable."""
+        try:
+            await self._keyring.prepare(digests)
+        except (*_ERRORS, APIError) as error:
+            raise Unavailable(f"the keys cannot be stored: {type(error).__name__}") from error
+
     async def add(self, contact: ContactAdded, line: int, on_result: Callable[[bool], None]) -> None:
         """Publishes a contact. Raises Unavailable."""
+        person = contact.number_digest
         try:
+            body = await self._keyring.seal(contact, person)
             while len(self._open) >= MAX_IN_FLIGHT or self._again:
                 await self._wait()
             self._replies = self._replies or await replies_of(self._client)
             reply = self._replies.expect(self._receive)
-            one = self._open[reply] = _Open(line, contact.subject, contact.body(), on_result)
-            await self._client.publish(one.subject, one.body, reply=reply, headers=_HEADERS)
+            headers = {**_HEADERS, PERSON_HEADER: person}
+            one = self._open[reply] = _Open(line, contact.subject, body, headers, on_result)
+            await self._client.publish(one.subject, one.body, reply=reply, headers=headers)
         except _ERRORS as error:
             raise _unavailable(error) from error
 
@@ -202,7 +218,7 @@ class ContactPublisher:
     async def _publish_again(self, one: _Open) -> bool:
         """Publishes a contact, waiting for a leader. Returns whether it is the one that waits."""
         try:
-            await publish(self._client, one.subject, one.body, _HEADERS)
+            await publish(self._client, one.subject, one.body, one.headers)
         except APIError as error:
             if not is_subject_taken(error):
                 raise

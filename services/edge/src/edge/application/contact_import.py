@@ -189,6 +189,7 @@ class _Run:
             raise Refused((f"{refusal}; {self._counts.added} contacts that were added before are not called",))
         digests = [contact.number_digest for _, contact, _ in self._batch]
         listed = await self._contacts.listed(self._counts.campaign_id, self._list_names, digests)
+        await self._importer.prepare([digest for digest in digests if digest not in listed])
         while self._batch:
             row, contact, on_result = self._batch[0]
             if reason := listed.get(contact.number_digest):

@@ -1,6 +1,6 @@
 """Finds out which contacts an import would add, without adding them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from contracts import ContactAdded
 from edge.application.seen_numbers import SeenNumbers
@@ -22,6 +22,9 @@ class DryRun:
         self._seen = SeenNumbers()
         self._batch: dict[str, Callable[[bool], None]] = {}
         self._first_line: int | None = None
+
+    async def prepare(self, digests: Collection[str]) -> None:
+        """Nothing is stored, so nothing is needed."""
 
     async def add(self, contact: ContactAdded, line: int, on_result: Callable[[bool], None]) -> None:
         """Compares the contact with the earlier ones, and later with the waiting ones."""

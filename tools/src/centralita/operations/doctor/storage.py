@@ -22,7 +22,7 @@ REMEDIES = {
     NUMBERS: "it has one message for each number that was dialled lately or is listed; give nats-server a larger disk",
     DEAD_LETTERS: "resend or drop dead letters: `centralita dead-letters list`",
     AUDIT: "export it (`GET /api/v1/audit`), raise AUDIT_MAX_MEGABYTES and run `python -m chassis.provision`",
-    KEYS: "it has one message for each person who was called; raise its size in contracts.streams and run "
+    KEYS: "it has one message for each person who was called or imported; raise its size in contracts.streams and run "
     "`python -m chassis.provision`",
     CLIPS.stream: _EXPIRES,
     CALL_CLIPS.stream: _EXPIRES,

@@ -16,8 +16,9 @@ from nats.js.errors import APIError, NotFoundError
 
 from call_orchestrator.ports import TakenContact
 from chassis.direct_get import get_page
+from chassis.keyring import Keyring
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
-from chassis.stored_event import stored_event_of, unreadable
+from chassis.stored_event import load_keys, stored_event_of, unreadable
 from chassis.stream_reader import decoded, follow, last_sequence
 from chassis.unreadable import UnreadableEvents
 from contracts import ContactAdded, ContactGroupAdded, InvalidMessage
@@ -32,8 +33,10 @@ _MAX_ACK_PENDING = 1_000
 class NatsContactQueue:
     """Implements `call_orchestrator.ports.ContactQueue`."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, keyring: Keyring | None = None) -> None:
+        """Without a `keyring`, the personal data of contacts is hidden."""
         self._client = client
+        self._keyring = keyring
         self._js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
         self._subscriptions: dict[str, JetStreamContext.PullSubscription] = {}
         self._unreadable = UnreadableEvents("waiting-contacts")
@@ -58,6 +61,7 @@ class NatsContactQueue:
         except APIError:  # the consumer was deleted, or its stream has no leader: begin again
             await self._unsubscribe(name)
             return []
+        await load_keys(messages, self._keyring)
         return [taken for message in messages if (taken := await self._taken(message))]
 
     async def last_sequence(self) -> int:
@@ -115,7 +119,7 @@ class NatsContactQueue:
     async def _taken(self, message: Msg) -> TakenContact | None:
         """Returns the contact. One that this build cannot decode is delivered again later, perhaps to a newer one."""
         try:
-            stored = stored_event_of(message)
+            stored = stored_event_of(message, self._keyring)
         except InvalidMessage as error:
             self._unreadable.report(unreadable(message, error))
             await message.nak(delay=UNREADABLE_PAUSE_SECONDS)

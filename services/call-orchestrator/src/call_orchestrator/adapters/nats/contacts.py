@@ -18,13 +18,15 @@ class NatsContacts:
 
         If the replica dies between them, the message is delivered again, and the group is added then.
         """
-        is_added = await self._append(contact, cause)
+        is_added = await self._append(contact, cause, contact.number_digest)
         await self._append(group, cause)
         return is_added
 
-    async def _append(self, event: ContactAdded | ContactGroupAdded, cause: Envelope) -> bool:
+    async def _append(
+        self, event: ContactAdded | ContactGroupAdded, cause: Envelope, person: str | None = None
+    ) -> bool:
         try:
-            await self._log.append(event, cause=cause)
+            await self._log.append(event, cause=cause, person=person)
         except APIError as error:
             if not is_subject_taken(error):
                 raise
