@@ -104,7 +104,7 @@ async def test_a_clip_of_the_second_voice_replaces_its_synthesis(
     reused = await speak_sentence(is_reusable=True)
     assert isinstance(synthesized, AudioReady)
     assert isinstance(reused, AudioReady)
-    assert (reused.fallback, reused.is_cached, reused.digest) == (SpeechFallback.SECOND_VOICE, True, synthesized.digest)
+    assert (reused.fallback, reused.is_cached) == (SpeechFallback.SECOND_VOICE, True)
 
 
 async def test_a_clip_of_the_same_text_in_one_of_the_voices_replaces_voices_that_fail(
@@ -117,7 +117,7 @@ async def test_a_clip_of_the_same_text_in_one_of_the_voices_replaces_voices_that
     reused = await speak_sentence()
     assert isinstance(synthesized, AudioReady)
     assert isinstance(reused, AudioReady)
-    assert (reused.fallback, reused.is_cached, reused.digest) == (SpeechFallback.CLIP, True, synthesized.digest)
+    assert (reused.fallback, reused.is_cached) == (SpeechFallback.CLIP, True)
     assert fallback_count(SpeechFallback.CLIP) == before + 1
 
 

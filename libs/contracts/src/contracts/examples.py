@@ -213,7 +213,6 @@ _ALL: tuple[Event, ...] = (
         attempt=1,
         turn=1,
         sentence=0,
-        digest="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         duration_seconds=1.4,
         is_cached=False,
         provider="elevenlabs",
@@ -221,7 +220,6 @@ _ALL: tuple[Event, ...] = (
         later=(
             SentenceAudio(
                 sentence=1,
-                digest="60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752",
                 duration_seconds=0.9,
                 is_cached=True,
                 provider="clips",

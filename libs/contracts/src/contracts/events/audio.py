@@ -35,7 +35,10 @@ class SentenceAudio(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     sentence: int
-    digest: str = Field(description="SHA-256 of voice, model, settings and text")
+    digest: str | None = Field(
+        default=None,
+        description="only of older builds: SHA-256 of voice, model, settings and text. It reveals a short text",
+    )
     duration_seconds: float = Field(validation_alias=AliasChoices("duration_seconds", "seconds"))
     is_cached: bool = Field(validation_alias=AliasChoices("is_cached", "cached"))
     provider: str

@@ -221,7 +221,6 @@ def _audio_of(request: AudioRequested, spoken: _SpokenSentence) -> SentenceAudio
         FALLBACKS.labels(step=spoken.fallback.value).inc()
     return SentenceAudio(
         sentence=request.sentence,
-        digest=spoken.digest,
         duration_seconds=round(spoken.cutter.seconds, 3),
         is_cached=spoken.audio is None,
         provider=spoken.provider,
