@@ -32,6 +32,7 @@ class FakeEventLog:
         guard: Guard | None = None,
         event_id: str | None = None,
         ttl_seconds: int | None = None,
+        person: str | None = None,
     ) -> StoredEvent:
         """Returns the stored event; an event id that is stored already is not stored again. Raises Conflict.
 

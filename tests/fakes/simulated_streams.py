@@ -72,6 +72,7 @@ class SimulatedLog(FakeEventLog):
         guard: Guard | None = None,
         event_id: str | None = None,
         ttl_seconds: int | None = None,
+        person: str | None = None,
     ) -> StoredEvent:
         await self.server.wait()
         stored = await super().append(event, cause=cause, guard=guard, event_id=event_id)

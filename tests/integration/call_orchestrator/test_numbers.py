@@ -30,6 +30,7 @@ from centralita.replay.record import from_streams
 from centralita.replay.scope import Scope
 from centralita.replay.verifying import verify
 from chassis.event_log import Conflict, EventLog
+from chassis.keyring import Keyring
 from contracts import (
     CallRequested,
     CallStatus,
@@ -50,6 +51,7 @@ from contracts import (
 from contracts.consumers import ORCHESTRATOR_FACTS
 from contracts.number_digests import NumberDigests
 from contracts.number_state import DoNotCallEntry, LiveAttempt
+from contracts.personal import ERASED, HIDDEN
 from contracts.streams import CALLS, NUMBERS
 from contracts.vocabulary import DoNotCallSource, RefusalCode
 
@@ -144,8 +146,8 @@ async def test_a_call_claims_its_number_by_one_message_and_its_end_stores_none(
 
 
 @pytest.fixture
-async def numbers(bus_client: Client) -> Numbers:
-    log = EventLog(bus_client, NUMBERS.name, source="test")
+async def numbers(bus_client: Client, keyring: Keyring) -> Numbers:
+    log = EventLog(bus_client, NUMBERS.name, source="test", keyring=keyring)
     return Numbers(log, DIGESTS, timedelta(days=30))
 
 
@@ -159,7 +161,26 @@ async def test_a_state_is_kept_as_long_as_the_longest_cap_and_an_entry_of_a_list
     entry = DoNotCallEntry(changed_at=NOW, source=DoNotCallSource.IMPORT)
     listed = stored.number.model_copy(update={"do_not_call": (entry,), "phone_number": NUMBER})
     stored = await numbers.append(stored, listed, an_envelope())
-    assert "Nats-TTL" not in ((await bus_client.jetstream().get_msg(NUMBERS.name, stored.sequence)).headers or {})
+    message = await bus_client.jetstream().get_msg(NUMBERS.name, stored.sequence)
+    assert "Nats-TTL" not in (message.headers or {})
+    assert NUMBER[1:].encode() not in (message.data or b""), "it is sealed"
+    assert (await numbers.load(NUMBER)).number.phone_number == NUMBER
+    hidden = await EventLog(bus_client, NUMBERS.name, source="test").last(NumberChanged.subject_for(DIGESTS.of(NUMBER)))
+    assert hidden
+    assert isinstance(hidden.event, NumberChanged)
+    assert (hidden.event.number.phone_number, hidden.event.number.do_not_call) == (HIDDEN, (entry,))
+
+
+async def test_a_number_whose_key_is_destroyed_stays_listed_by_its_digest(numbers: Numbers, keyring: Keyring) -> None:
+    entry = DoNotCallEntry(changed_at=NOW, source=DoNotCallSource.IMPORT)
+    stored = await numbers.load(NUMBER)
+    listed = stored.number.model_copy(update={"do_not_call": (entry,), "phone_number": NUMBER})
+    await numbers.append(stored, listed, an_envelope())
+    await keyring.destroy(DIGESTS.of(NUMBER))
+    stored = await numbers.load(NUMBER)
+    assert (stored.number.phone_number, stored.number.is_listed) == (ERASED, True)
+    await numbers.append(stored, stored.number.claimed(LIVE), an_envelope())
+    assert (await numbers.load(NUMBER)).number == stored.number.claimed(LIVE)
 
 
 async def test_an_expired_state_counts_as_none(bus_client: Client, numbers: Numbers) -> None:

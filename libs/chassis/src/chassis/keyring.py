@@ -33,7 +33,7 @@ from chassis.event_log import Conflict, Guard, publish
 from chassis.leader_get import get_newest_of_leader
 from chassis.leader_retry import retry_until_leader
 from chassis.request_reply import request_all
-from contracts import CallChanged, CallCreated, CallDecision, Event
+from contracts import CallChanged, CallCreated, CallDecision, Event, NumberChanged
 from contracts.packing import packed, unpacked
 from contracts.personal import ERASED, HIDDEN, PLACEHOLDERS, Opened, Opener, clear_and_personal, with_sealed
 from contracts.streams import CHECKED_KEY, KEYS
@@ -106,7 +106,7 @@ class Keyring:
         Without them if the key is destroyed, and the event makes none.
         """
         clear, personal = clear_and_personal(event.body(), type(event), person)
-        number = getattr(event.call if isinstance(event, CallDecision) else event, "phone_number", None)
+        number = _number_of(event)
         if number == HIDDEN:
             raise ValueError(f"{event.event_name}: was read without the key of its person")
         if number and number not in PLACEHOLDERS and _may_make_key(event):
@@ -266,6 +266,17 @@ class Keyring:
 def _may_make_key(event: Event) -> bool:
     """Whether the event begins what is stored about a person. Other decisions only carry the call on."""
     return not isinstance(event, CallDecision) or isinstance(event, CallCreated | CallChanged)
+
+
+def _number_of(event: Event) -> str | None:
+    """Returns the telephone number that the event carries, if any."""
+    match event:
+        case CallDecision():
+            return event.call.phone_number
+        case NumberChanged():
+            return event.number.phone_number
+        case _:
+            return getattr(event, "phone_number", None)
 
 
 def _subject(person: str) -> str:

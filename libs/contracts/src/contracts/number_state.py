@@ -11,6 +11,7 @@ from typing import NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.instants import Instant
+from contracts.personal import PersonalText
 from contracts.values import CallId
 from contracts.vocabulary import DoNotCallSource
 
@@ -75,7 +76,7 @@ class NumberState(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     number_digest: str
-    phone_number: str | None = Field(default=None, description="E.164, while an entry lists it. Personal data")
+    phone_number: PersonalText | None = Field(default=None, description="E.164, while an entry lists it")
     do_not_call: tuple[DoNotCallEntry, ...] = ()
     live: LiveAttempt | None = None
     dialed_at: tuple[Instant, ...] = Field(

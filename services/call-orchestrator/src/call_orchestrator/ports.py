@@ -70,8 +70,12 @@ class NumberLog(Protocol):
         cause: Envelope | None = None,
         guard: Guard | None = None,
         ttl_seconds: int | None = None,
+        person: str | None = None,
     ) -> StoredEvent:
-        """Appends an event, which the server removes after `ttl_seconds`. Raises Conflict if the guard fails."""
+        """Appends an event, which the server removes after `ttl_seconds`. Raises Conflict if the guard fails.
+
+        `person`: under whose key its personal fields are sealed.
+        """
 
 
 class Requests(Protocol):

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from contracts.campaign_terms import RequestedTerms
 from contracts.event import CallEvent, CampaignEvent, Event, Service
+from contracts.events.numbers import NumberBlockRequested
 from contracts.instants import Instant, schedule_refusals
 from contracts.person_fields import GivenConsent, consent_refusals, person_refusals
 from contracts.personal import PERSONAL, PLACEHOLDERS
@@ -297,5 +298,5 @@ CampaignCommand = (
 )
 """A command about a campaign."""
 
-PersonalRequest = CallRequested | CallChangeRequested | ContactRequested
+PersonalRequest = CallRequested | CallChangeRequested | ContactRequested | NumberBlockRequested
 """A request or command with data of a person. It is in clear unless the edge has sealed it."""

@@ -89,9 +89,9 @@ class Numbers:
         is_kept = number.is_listed or number.kept_until is not None
         ttl_seconds = None if is_kept else int(self._retention.total_seconds())
         changed = NumberChanged(number=number, occurred_at=self._log.now())
-        guard = Guard(changed.subject, stored.sequence)
+        guard, person = Guard(changed.subject, stored.sequence), digest if number.phone_number else None
         try:
-            appended = await self._log.append(changed, cause=cause, guard=guard, ttl_seconds=ttl_seconds)
+            appended = await self._log.append(changed, cause=cause, guard=guard, ttl_seconds=ttl_seconds, person=person)
         except Conflict:
             self._recent.pop(digest, None)
             raise

@@ -4,7 +4,6 @@ from nats.aio.client import Client
 
 from chassis.direct_get import get_page
 from chassis.event_log import EventLog
-from chassis.stored_event import stored_event_of_raw
 from contracts import NumberChanged, NumberState
 from contracts.streams import NUMBERS
 from edge.adapters.nats import translate_errors
@@ -35,6 +34,6 @@ class NatsNumbers:
         """
         async with translate_errors(self._client, _FAILURE):
             page = await get_page(self._client, NUMBERS.name, ">", start_sequence=after_sequence + 1, limit=limit)
-            events = [stored_event_of_raw(message, NUMBERS.name).event for message in page.messages]
+            events = [stored.event for stored in await self._log.decode_all(page.messages)]
         last = page.messages[-1].seq if page.messages else after_sequence
         return NumberPage([one.number for one in events if isinstance(one, NumberChanged)], last, page.has_more)
