@@ -1,6 +1,7 @@
-"""No file that the system writes contains a phone number or a spoken sentence."""
+"""No file that the system writes contains a phone number or a spoken sentence, also of who is not called yet."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -10,14 +11,17 @@ from pydantic import SecretStr
 
 from centralita.demo.campaign import requests
 from centralita.embedded.system import System, running
+from chassis.direct_get import get_newest
 from chassis.event_log import EventLog
 from chassis.keyring import Keyring
 from chassis.settings import key_bytes
-from contracts import AudioRequested, ConversationEnded, ReplyGenerated, SpeechHeard
+from contracts import AudioRequested, CallRequested, ContactRequested, ConversationEnded, ReplyGenerated, SpeechHeard
 from contracts.filters import call_facts_filter
-from contracts.streams import CALLS
+from contracts.personal import PERSON_HEADER
+from contracts.streams import CALLS, REQUESTS
 from sealing import MasterKey
 
+NAMES = ("Ferdinand Quill", "Otilia Brandt", "Casimir Lunde")
 NOT_OURS = ("simulators.log",)
 """Files that the system does not write: the simulators are the vendors."""
 
@@ -32,10 +36,12 @@ async def test_no_file_contains_a_number_or_a_spoken_sentence(tmp_path: Path) ->
             created = await http.post("/api/v1/calls", json=request.model_dump(mode="json", exclude_none=True))
             assert created.status_code == 201, created.text
             call = await _ended(http, created.headers["Location"])
+            waiting = await _waiting(system, http)
         assert call["phone_number"] == request.phone_number
         spoken = await _spoken(system, UUID(str(call["id"])))
     assert len(spoken) >= 4, "an utterance, a reply, its sentences and a summary"
     secrets = {request.phone_number, request.phone_number[1:], *spoken}
+    secrets |= {number[1:] for number in waiting} | set(NAMES)
     secrets |= {line for line in (request.script_template or "").split("\n") if line}
     found = [
         (str(file.relative_to(tmp_path)), secret)
@@ -46,6 +52,36 @@ async def test_no_file_contains_a_number_or_a_spoken_sentence(tmp_path: Path) ->
         if secret.encode() in data
     ]
     assert found == []
+
+
+async def _waiting(system: System, http: httpx.AsyncClient) -> list[str]:
+    """Requests a call on the bus, adds contacts and lists a number. None of them is called. Returns their numbers."""
+    numbers = [request.phone_number for request in requests(run="waiting", count=8)[4:]]
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    fields = {"campaign_id": "bus", "contact_id": "1", "script_template": "Hello {{name}}.", "scheduled_at": tomorrow}
+    requested = CallRequested.model_validate({**fields, "phone_number": numbers[0], "variables": {"name": NAMES[0]}})
+    campaign = {"campaign_id": "draft", "script_template": "Hello {{name}}.", "language": "en"}
+    (await http.post("/api/v1/campaigns", json=campaign)).raise_for_status()
+    contact = ContactRequested(campaign_id="draft", phone_number=numbers[1], variables={"name": NAMES[1]})
+    client = await nats.connect(system.nats_url)
+    try:
+        for event in (requested, contact):
+            await client.jetstream().publish(event.subject, event.body())
+        rows = f"phone_number,name\n{numbers[2]},{NAMES[2]}\n"
+        path, headers = "/api/v1/campaigns/draft/contacts", {"Content-Type": "text/csv"}
+        (await http.post(path, content=rows, headers=headers)).raise_for_status()
+        (await http.post("/api/v1/do-not-call", json={"phone_number": numbers[3]})).raise_for_status()
+        async with asyncio.timeout(60):
+            for subject in (requested.subject, contact.subject):
+                while (left := await get_newest(client, REQUESTS.name, subject)) and not left.headers.get(
+                    PERSON_HEADER
+                ):
+                    await asyncio.sleep(0.1)
+            while len((await http.get(path)).json()["contacts"]) < 2:
+                await asyncio.sleep(0.1)
+    finally:
+        await client.close()
+    return numbers
 
 
 async def _ended(http: httpx.AsyncClient, path: str) -> dict[str, object]:

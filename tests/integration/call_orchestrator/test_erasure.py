@@ -258,6 +258,35 @@ async def test_an_erasure_is_finished_after_a_crash_at_each_step(
     assert steps == 7, "six steps change something: number, refusal, contact, dead letters, key and fact"
 
 
+async def test_an_older_command_that_is_delivered_again_does_not_erase_a_person_who_came_back(
+    bus_client: Client, calls: EventLog, keyring: Keyring
+) -> None:
+    erasure, _ = erasure_of(bus_client, calls, keyring, [0])
+    older = command_for(PERSON, "older")
+    assert (await erasure.handle(older)).accepted
+    assert (await erasure.handle(command_for(PERSON, "newer"))).accepted
+    await keyring.seal(request("back"), PERSON)
+    assert (await erasure.handle(older)).accepted
+    assert len(await calls.read([PersonErased.subject_for(PERSON)])) == 2
+    assert (await bus_client.jetstream().get_last_msg(KEYS.name, f"key.{PERSON}")).data, "the new key is kept"
+
+
+async def test_a_call_that_was_created_until_the_erasure_began_is_forbidden_by_the_state_of_its_number(
+    bus_client: Client, calls: EventLog, keyring: Keyring
+) -> None:
+    erasure, _ = erasure_of(bus_client, calls, keyring, [0])
+    command = command_for(PERSON, "erase")
+    created_at = calls.now()  # its request was stored before the command, and decided after that
+    assert (await erasure.handle(command)).accepted
+    (changed,) = await EventLog(bus_client, NUMBERS.name, source="test").read([NumberChanged.subject_for(PERSON)])
+    certificate = await erased(calls)
+    assert isinstance(changed.event, NumberChanged)
+    assert certificate
+    assert changed.event.number.erased_at == certificate.requested_at
+    assert command.stored_at
+    assert command.stored_at < created_at <= certificate.requested_at
+
+
 async def test_an_earlier_request_is_refused_and_a_later_one_brings_the_person_back(
     nats_url: str, bus_client: Client, calls: EventLog
 ) -> None:

@@ -120,9 +120,9 @@ class NumberState(BaseModel):
         number = (phone_number or self.phone_number) if after.is_listed else None
         return after.model_copy(update={"phone_number": number})
 
-    def erased(self, requested_at: datetime) -> Self:
-        """Returns the number after a request to erase its person. Its entries and dials stay: they forbid calls."""
-        erased_at = max(self.erased_at or requested_at, requested_at)
+    def erased(self, began_at: datetime) -> Self:
+        """Returns the number after the erasure of its person began. Its entries and dials stay: they forbid calls."""
+        erased_at = max(self.erased_at or began_at, began_at)
         return self.model_copy(update={"erased_at": erased_at, "phone_number": None, "kept_until": None})
 
     def kept(self, until: datetime) -> Self:

@@ -44,7 +44,7 @@ class PersonErased(NumberEvent):
 
     number_digest: str
     reason: ErasureReason = ErasureReason.REQUEST
-    requested_at: Instant = Field(description="when the server stored the command; earlier requests lead to no call")
+    requested_at: Instant = Field(description="when the erasure began; earlier requests lead to no call")
     erased_at: Instant = Field(description="when the key was destroyed")
     had_key: bool = Field(default=False, description="false: nothing was sealed under a key of this person")
     contacts_removed: int = Field(default=0, description="contacts that waited for their calls")

@@ -37,6 +37,7 @@ from chassis.background import cancel_until_done, run_in_background
 from chassis.event_log import Conflict, Guard
 from chassis.time_mapping import REAL_TIME, TimeMapping
 from contracts import (
+    Call,
     CallRequested,
     Campaign,
     ContactAdded,
@@ -227,7 +228,7 @@ class ContactTaker:
             return
         if isinstance(handled, Refused):
             await self._refuse(taken, request.request_id or "", handled.reason)
-        elif handled.call.phone_number != contact.phone_number:
+        elif _is_to_other_number(handled.call, contact):
             remedy = "give each contact an id of its own"
             reason = f"contact_id: another number of the campaign has this id; {remedy}"
             await self._refuse(taken, f"{request.request_id}:{contact.number_digest}", reason)
@@ -281,6 +282,13 @@ def request_of(contact: ContactAdded) -> CallRequested:
         consent_source=contact.consent_source,
     )
     return request.model_copy(update={"language": contact.language}) if contact.language else request
+
+
+def _is_to_other_number(call: Call, contact: ContactAdded) -> bool:
+    """Whether the call that the contact's id has is to another number. That of an erased person has only its digest."""
+    if call.phone_number in PLACEHOLDERS:
+        return call.number_digest != contact.number_digest
+    return call.phone_number != contact.phone_number
 
 
 async def _run_forever(part: Callable[[], Coroutine[None, None, None]]) -> None:

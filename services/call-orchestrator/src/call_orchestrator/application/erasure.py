@@ -10,7 +10,9 @@ A person is a telephone number, named by its digest. The steps have this order:
 5. The fact `person.erased` certifies it. Its append is the end.
 
 **A second delivery is harmless**, and finishes what an interrupted one has begun: each step finds only what is left. A
-command that has its fact is not carried out again. The instant is that at which the server stored the command.
+command that has its fact, or is older than a finished one, is not carried out again: the person may have come back.
+The instant is that at which the first delivery began. So a request that was decided before it, whenever it was stored,
+has created its call before it, too.
 
 **At the end of a retention**, the command names the instant until which the data was kept. It is refused if a call of
 the person is kept longer, is open, or waits as a contact. Without that, an erasure would cancel a call.
@@ -92,22 +94,22 @@ class Erasure:
         """Carries out a command. Raises CallsStillOpen, and Conflict."""
         event, cause = command.event, command.envelope
         person = event.number_digest
-        last = await self._log.last(PersonErased.subject_for(person))
-        if last and last.envelope.causation_id == cause.id:
-            return CommandOutcome(accepted=True)
         requested_at = self._mapping.simulated(command.stored_at or cause.time)
+        last = await self._log.last(PersonErased.subject_for(person))
+        if last and isinstance(last.event, PersonErased) and last.event.requested_at >= requested_at:
+            return CommandOutcome(accepted=True)
         if reason := await self._refusal(event, requested_at):
             return CommandOutcome(accepted=False, reasons=(reason,))
-        await self._mark(person, requested_at, cause)
+        began_at = await self._mark(person, requested_at, cause)
         await self._cancel_calls(person, command)
-        contacts_removed = await self._remove_contacts(person, requested_at)
+        contacts_removed = await self._remove_contacts(person, began_at)
         dead_letters_removed = await self._messages.remove_dead_letters(person)
         had_key = await self._keys.destroy(person)
         await self._cancel_calls(person, command)
         erased = PersonErased(
             number_digest=person,
             reason=event.reason,
-            requested_at=requested_at,
+            requested_at=began_at,
             erased_at=self._now(),
             had_key=had_key,
             contacts_removed=contacts_removed,
@@ -122,7 +124,7 @@ class Erasure:
         if event.kept_until is None:
             return _IN_CLEAR if await self._messages.has_unsealed_calls(event.number_digest) else None
         person, number = event.number_digest, (await self._numbers.load_digest(event.number_digest)).number
-        if number.erased_at == requested_at:
+        if number.erased_at and number.erased_at >= requested_at:
             return None
         if number.kept_until is None or number.kept_until > event.kept_until:
             return "kept_until: the personal data of a later call is kept longer, or the person was erased already"
@@ -130,26 +132,29 @@ class Erasure:
             return "number_digest: a call of the person is open, or will be created"
         return None
 
-    async def _mark(self, person: str, requested_at: datetime, cause: Envelope) -> None:
+    async def _mark(self, person: str, requested_at: datetime, cause: Envelope) -> datetime:
+        """Forbids earlier calls in the state of the number, and returns since when: as the first delivery did."""
         for _ in range(MAX_CONFLICTS):
             stored = await self._numbers.load_digest(person)
-            number = stored.number.erased(requested_at)
+            marked_at = stored.number.erased_at
+            began_at = marked_at if marked_at and marked_at >= requested_at else self._now()
+            number = stored.number.erased(began_at)
             if number == stored.number:
-                return
+                return began_at
             with suppress(Conflict):
                 await self._numbers.append(stored, number, cause)
-                return
+                return began_at
         raise too_many_conflicts(person)
 
-    async def _remove_contacts(self, person: str, requested_at: datetime) -> int:
+    async def _remove_contacts(self, person: str, began_at: datetime) -> int:
         """Refuses and removes the contacts that wait, and returns how many there were."""
         contacts = await self._messages.contacts(person)
         for stored in contacts:
-            await self._refuse(stored, requested_at)
+            await self._refuse(stored, began_at)
             await self._messages.remove_contact(stored.sequence)
         return len(contacts)
 
-    async def _refuse(self, stored: StoredEvent[ContactAdded], requested_at: datetime) -> None:
+    async def _refuse(self, stored: StoredEvent[ContactAdded], began_at: datetime) -> None:
         """Records that the contact is not called, unless it has a call: its import was repeated."""
         contact, call_id = stored.event, call_id_of(request_of(stored.event).request_id or "")
         if await load_call(self._log, call_id):
@@ -158,7 +163,7 @@ class Erasure:
             call_id=call_id,
             campaign_id=contact.campaign_id,
             contact_id=contact.contact_id,
-            reason=described_erasure(requested_at),
+            reason=described_erasure(began_at),
             refused_at=self._now(),
         )
         with suppress(Conflict):  # it is recorded already

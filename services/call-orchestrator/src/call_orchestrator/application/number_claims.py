@@ -80,7 +80,8 @@ class NumberClaims:
     ) -> Refused | None:
         """Returns why a new call or contact of a campaign is refused: its number is listed, or its person was erased.
 
-        `requested_at`: when its request was stored. A later request than that of the erasure brings the person back.
+        `requested_at`: when its request was sent, as its sender says. One that was sent after the erasure began brings
+        the person back.
         `list_names`: the named do-not-call lists of the campaign.
         """
         stored = await self._numbers.load_of_any_node(phone_number)
