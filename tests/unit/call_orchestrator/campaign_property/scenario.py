@@ -141,7 +141,8 @@ def _people(random: Random, countries: Sequence[str]) -> tuple[Person, ...]:
     drawn_from = concerned if concerned and random.random() < 0.8 else PEOPLE
     places = random.sample(drawn_from, min(random.choice((1, 1, 2)), len(drawn_from)))
     drawn = random.sample([(person, digit) for person in places for digit in range(10)], random.randint(1, 4))
-    return tuple(replace(person, number=f"{person.number[:-1]}{digit}") for person, digit in drawn)
+    people = [replace(person, number=f"{person.number[:-1]}{digit}") for person, digit in drawn]
+    return tuple({person.number: person for person in people}.values())  # two places may have the same first digits
 
 
 def _begin(random: Random, day: datetime, person: Person) -> datetime:
