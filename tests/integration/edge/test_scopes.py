@@ -99,7 +99,13 @@ async def test_the_document_names_the_scope_of_every_route(as_: "As") -> None:
 
 
 def templated(path: str) -> str:
-    names = {ID: "{call_id}", "r-1": "{request_id}", "spring": "{campaign_id}", DIGEST: "{number_id}"}
+    names = {
+        ID: "{call_id}",
+        "r-1": "{request_id}",
+        "spring": "{campaign_id}",
+        DIGEST: "{number_id}",
+        "c-1": "{contact_id}",
+    }
     for value, name in names.items():
         path = path.replace(value, name)
     return path
