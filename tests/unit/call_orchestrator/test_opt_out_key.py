@@ -1,4 +1,4 @@
-"""The opt-out key: it concludes the conversation, whatever was found before, and the line is closed soon after."""
+"""The opt-out key concludes the conversation, also after another disposition, and the line is closed soon after."""
 
 from dataclasses import replace
 from datetime import timedelta

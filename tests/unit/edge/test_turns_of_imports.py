@@ -1,4 +1,4 @@
-"""An import of contacts leaves other requests of the process their turn, whatever its lines are."""
+"""An import of contacts leaves other requests of the process their turn, also between empty and skipped lines."""
 
 import asyncio
 from collections.abc import AsyncIterator

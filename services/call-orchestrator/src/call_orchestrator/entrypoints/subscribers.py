@@ -59,19 +59,7 @@ def subscribe_handlers(
 
     Their classes, such as `CallService` and `Erasure`, explain why a second delivery is harmless.
     """
-
-    async def on_call_requested(event: CallRequested, stored: StoredEvent[CallRequested]) -> None:
-        is_redelivered = stored.deliveries > 1
-        requested = call_input(event, stored.envelope, is_redelivered=is_redelivered, sequence=stored.sequence)
-        outcome = await calls.handle(requested)
-        if not outcome.accepted:  # a request on the bus may have no client that waits for its outcome
-            # A full backlog has its own warning, one for many requests; this line has the id of each.
-            log = logger.info if outcome.code is RefusalCode.BACKLOG_FULL else logger.warning
-            log("request_refused", call_id=str(outcome.call_id), reasons=list(outcome.reasons))
-        await handled.end(stored, outcome)
-
-    async def on_call_command(_: CallCommand, stored: StoredEvent[CallCommand]) -> None:
-        await handled.end(stored, await calls.handle_command(stored))
+    _subscribe_to_calls(broker, calls, grants, do_not_call, handled)
 
     async def on_campaign_command(event: CampaignCommand, stored: StoredEvent[CampaignCommand]) -> None:
         await handled.end(stored, await campaigns.handle(event, stored.envelope))
@@ -89,6 +77,34 @@ def subscribe_handlers(
     async def on_person_erase_requested(_: PersonEraseRequested, stored: StoredEvent[PersonEraseRequested]) -> None:
         await handled.end(stored, await erasure.handle(stored))
 
+    async def on_campaign_finished(event: CampaignFinished, stored: StoredEvent[CampaignFinished]) -> None:
+        await finished_campaigns.end_waiting(event, stored.envelope)
+
+    subscribe(broker, ORCHESTRATOR_CAMPAIGNS, on_campaign_command)
+    subscribe(broker, ORCHESTRATOR_CONTACTS, on_contact_requested)
+    subscribe(broker, ORCHESTRATOR_NUMBERS, on_number_command)
+    subscribe(broker, ORCHESTRATOR_PERSONS, on_person_erase_requested)
+    subscribe(broker, ORCHESTRATOR_FINISHES, on_campaign_finished)
+
+
+def _subscribe_to_calls(
+    broker: Broker, calls: CallService, grants: Grants, do_not_call: DoNotCall, handled: Handled
+) -> None:
+    """Subscribes to what is decided about single calls: requests, commands, facts, timers and grants."""
+
+    async def on_call_requested(event: CallRequested, stored: StoredEvent[CallRequested]) -> None:
+        is_redelivered = stored.deliveries > 1
+        requested = call_input(event, stored.envelope, is_redelivered=is_redelivered, sequence=stored.sequence)
+        outcome = await calls.handle(requested)
+        if not outcome.accepted:  # a request on the bus may have no client that waits for its outcome
+            # A full backlog has its own warning, one for many requests; this line has the id of each.
+            log = logger.info if outcome.code is RefusalCode.BACKLOG_FULL else logger.warning
+            log("request_refused", call_id=str(outcome.call_id), reasons=list(outcome.reasons))
+        await handled.end(stored, outcome)
+
+    async def on_call_command(_: CallCommand, stored: StoredEvent[CallCommand]) -> None:
+        await handled.end(stored, await calls.handle_command(stored))
+
     async def on_call_event(event: AttemptEvent | TimerDue, stored: StoredEvent[AttemptEvent | TimerDue]) -> None:
         if isinstance(event, ConversationEnded | OptOutKeyPressed):
             await do_not_call.note_opt_out(
@@ -103,14 +119,6 @@ def subscribe_handlers(
             event, sequence=stored.sequence, cause=stored.envelope, is_redelivered=stored.deliveries > 1
         )
 
-    async def on_campaign_finished(event: CampaignFinished, stored: StoredEvent[CampaignFinished]) -> None:
-        await finished_campaigns.end_waiting(event, stored.envelope)
-
     subscribe(broker, ORCHESTRATOR_REQUESTS, on_call_requested)
     subscribe(broker, ORCHESTRATOR_COMMANDS, on_call_command)
-    subscribe(broker, ORCHESTRATOR_CAMPAIGNS, on_campaign_command)
-    subscribe(broker, ORCHESTRATOR_CONTACTS, on_contact_requested)
-    subscribe(broker, ORCHESTRATOR_NUMBERS, on_number_command)
-    subscribe(broker, ORCHESTRATOR_PERSONS, on_person_erase_requested)
     subscribe(broker, ORCHESTRATOR_FACTS, on_call_event, on_admission_granted)
-    subscribe(broker, ORCHESTRATOR_FINISHES, on_campaign_finished)
