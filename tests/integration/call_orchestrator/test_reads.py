@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from base64 import b64decode
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +11,8 @@ from uuid import UUID
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from tests.builders.numbers import number_for
+from tests.builders.secret_keys import TEST_KEYS
 from tests.integration.call_orchestrator.conftest import Ask, running
 
 from chassis.event_log import EventLog
@@ -17,11 +20,13 @@ from contracts import (
     DialClaimed,
     DialPlaced,
     Event,
+    NumberChanged,
     TelephonyStatus,
     TelephonyStatusReported,
 )
 from contracts.filters import call_commands_filter, campaign_state_filter
-from contracts.streams import CALLS, QUEUE, REQUESTS
+from contracts.number_digests import NumberDigests
+from contracts.streams import CALLS, NUMBERS, QUEUE, REQUESTS
 
 
 class Traffic:
@@ -71,7 +76,7 @@ def report(call_id: UUID, status: TelephonyStatus) -> TelephonyStatusReported:
     return TelephonyStatusReported(call_id=call_id, attempt=1, provider_call_id="CA1", status=status)
 
 
-async def test_an_unanswered_call_is_read_twice_and_stores_few_messages(
+async def test_an_unanswered_call_leads_to_three_reads_and_stores_few_messages(
     nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
 ) -> None:
     async with running(nats_url, 1, twilio_calls_per_second=100), recorded(bus_client) as traffic:
@@ -94,11 +99,12 @@ async def test_an_unanswered_call_is_read_twice_and_stores_few_messages(
         await calls.append(report(call_id, TelephonyStatus.BUSY))
         await until(lambda: f"call.status_changed.{call_id}.busy" in traffic.subjects)
         await until(lambda: traffic.consumed["orchestrator-facts"] == 3)
-    campaign = campaign_state_filter("reminders")
+    campaign, digests = campaign_state_filter("reminders"), NumberDigests(b64decode(TEST_KEYS["NUMBER_DIGEST_KEY"]))
     assert Counter(traffic.reads) == {
         (REQUESTS.name, call_commands_filter(call_id)): 1,
         (CALLS.name, campaign): 1,
-    }
+        (NUMBERS.name, NumberChanged.subject_for(digests.of(number_for("reminders-0")))): 1,
+    }, "the last one shows whether a call waits for the number"
     assert traffic.events(call_id) == [
         "call.created.pending",
         "admission.granted",
