@@ -13,6 +13,7 @@ from nats.js.errors import NotFoundError
 from tests.builders.calls import a_call
 from tests.builders.events import call_created
 from tests.builders.policies import ANY_TIME_POLICY
+from tests.builders.requests import request
 from tests.builders.secret_keys import TEST_KEYS
 from tests.integration.call_orchestrator.conftest import (
     call_of,
@@ -63,21 +64,6 @@ NUMBER, OTHER_NUMBER, WORDS = "+12125550123", "+12125550124", "My doctor is call
 DIGESTS = NumberDigests(b64decode(TEST_KEYS["NUMBER_DIGEST_KEY"]))
 PERSON, OTHER = DIGESTS.of(NUMBER), DIGESTS.of(OTHER_NUMBER)
 ERASE = PersonEraseRequested(number_digest=PERSON)
-
-
-def request(request_id: str, number: str = NUMBER, **fields: object) -> CallRequested:
-    given: dict[str, object] = {
-        "request_id": request_id,
-        "campaign_id": "spring",
-        "contact_id": "c-1",
-        "phone_number": number,
-        "script_template": "Hello {{name}}.",
-        "variables": {"name": "Ana Belén"},
-        "language": "en",
-        "max_retries": 0,
-        **fields,
-    }
-    return CallRequested.model_validate(given)
 
 
 async def stored_bytes(client: Client, stream: str) -> bytes:

@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 from nats.aio.client import Client
 from tests.builders.policies import ANY_TIME_POLICY
+from tests.builders.requests import request
 from tests.builders.secret_keys import TEST_KEYS
 from tests.integration.call_orchestrator.conftest import call_of, end, outcome_of, running, until, until_dialing
 
@@ -42,21 +43,6 @@ DIGESTS = NumberDigests(b64decode(TEST_KEYS["NUMBER_DIGEST_KEY"]))
 PERSON, OTHER = DIGESTS.of(NUMBER), DIGESTS.of(OTHER_NUMBER)
 DAY = timedelta(days=1)
 LIMITS: dict[str, object] = {"max_concurrent_calls": 0, "twilio_calls_per_second": 100}
-
-
-def request(request_id: str, number: str = NUMBER, **fields: object) -> CallRequested:
-    given: dict[str, object] = {
-        "request_id": request_id,
-        "campaign_id": "spring",
-        "contact_id": "c-1",
-        "phone_number": number,
-        "script_template": "Hello {{name}}.",
-        "variables": {"name": "Ana Belén"},
-        "language": "en",
-        "max_retries": 0,
-        **fields,
-    }
-    return CallRequested.model_validate(given)
 
 
 class Installation:
