@@ -4,6 +4,7 @@ An entry for each key and day has the sum. An entry for each id has the part of 
 """
 
 import asyncio
+import random
 from contextlib import suppress
 from datetime import date
 from uuid import UUID
@@ -16,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from edge.adapters.nats import translate_errors
 from edge.ports import Unavailable
 
-MAX_CONFLICTS = 20
+MAX_CONFLICTS = 100  # of other replicas that add dials to the same key at the same time
+MAX_CONFLICT_PAUSE_SECONDS = 0.02
 
 
 class _Reserved(BaseModel):
@@ -60,6 +62,8 @@ class NatsDialCounter:
             try:
                 await self._write(key, reserved.dials + dials, revision)
             except KeyWrongLastSequenceError:
+                # Without a pause of a random length, a slower replica can lose against the others each time.
+                await asyncio.sleep(random.uniform(0, MAX_CONFLICT_PAUSE_SECONDS))
                 continue
             return True
         raise Unavailable("the daily cap of dials cannot be checked: other replicas keep changing it")
