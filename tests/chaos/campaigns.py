@@ -21,7 +21,8 @@ from nats.aio.client import Client
 from tests.chaos.upstream import Upstream
 
 from centralita.embedded.ledger import set_callee_behaviour
-from centralita.operations.rest_api import ContactFile, RequestFailed, RestApi
+from centralita.operations.rest_api import ContactFile, RestApi
+from centralita.operations.rest_failures import RequestFailed
 from chassis.stream_reader import last_sequence, read
 from contracts import Call, CallCancelRequested, CallStatus, ContactAdded, ContactRequested, call_id_of, decode
 from contracts.personal import without_keys

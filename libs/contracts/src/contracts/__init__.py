@@ -26,6 +26,15 @@ from contracts.events.calls import (
     CallSettlementRequested,
     CallStatusChanged,
 )
+from contracts.events.campaign_requests import (
+    CampaignChangeRequested,
+    CampaignCommand,
+    CampaignCreateRequested,
+    CampaignFinishRequested,
+    CampaignPauseRequested,
+    CampaignResumeRequested,
+    CampaignStartRequested,
+)
 from contracts.events.campaigns import (
     CampaignChanged,
     CampaignContactsExpired,
@@ -46,13 +55,6 @@ from contracts.events.requests import (
     CallCommand,
     CallRequested,
     CallRetryRequested,
-    CampaignChangeRequested,
-    CampaignCommand,
-    CampaignCreateRequested,
-    CampaignFinishRequested,
-    CampaignPauseRequested,
-    CampaignResumeRequested,
-    CampaignStartRequested,
     ContactRequested,
     PersonalRequest,
 )

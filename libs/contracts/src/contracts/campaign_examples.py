@@ -6,6 +6,14 @@ from contracts.callees import callee_of
 from contracts.campaign import Campaign
 from contracts.campaign_terms import RequestedTerms
 from contracts.event import Event
+from contracts.events.campaign_requests import (
+    CampaignChangeRequested,
+    CampaignCreateRequested,
+    CampaignFinishRequested,
+    CampaignPauseRequested,
+    CampaignResumeRequested,
+    CampaignStartRequested,
+)
 from contracts.events.campaigns import (
     CampaignChanged,
     CampaignContactsExpired,
@@ -17,12 +25,6 @@ from contracts.events.campaigns import (
 )
 from contracts.events.contacts import ContactAdded, ContactGroupAdded, ContactRefused
 from contracts.events.requests import (
-    CampaignChangeRequested,
-    CampaignCreateRequested,
-    CampaignFinishRequested,
-    CampaignPauseRequested,
-    CampaignResumeRequested,
-    CampaignStartRequested,
     ContactRequested,
 )
 from contracts.number_examples import PHONE_NUMBER

@@ -5,6 +5,14 @@ from dataclasses import dataclass, field
 from contracts.event import Event
 from contracts.events.admissions import AdmissionGranted
 from contracts.events.calls import CallHangupRequested, CallMessageRequested, CallSettlementRequested, CallStatusChanged
+from contracts.events.campaign_requests import (
+    CampaignChangeRequested,
+    CampaignCreateRequested,
+    CampaignFinishRequested,
+    CampaignPauseRequested,
+    CampaignResumeRequested,
+    CampaignStartRequested,
+)
 from contracts.events.campaigns import CampaignFinished
 from contracts.events.conversations import ConversationEnded, SpeechHeard
 from contracts.events.dials import DialLookedUp, DialPlaced, DialRefused, DialUnknown
@@ -15,12 +23,6 @@ from contracts.events.requests import (
     CallChangeRequested,
     CallRequested,
     CallRetryRequested,
-    CampaignChangeRequested,
-    CampaignCreateRequested,
-    CampaignFinishRequested,
-    CampaignPauseRequested,
-    CampaignResumeRequested,
-    CampaignStartRequested,
     ContactRequested,
 )
 from contracts.events.telephony import (

@@ -15,7 +15,8 @@ from centralita.commands.exit_codes import ExitCode
 from centralita.commands.options import Json
 from centralita.commands.output import print_json, print_view
 from centralita.commands.rest_access import ApiKey, ApiUrl, request
-from centralita.operations.rest_api import RequestFailed, RestApi
+from centralita.operations.rest_api import RestApi
+from centralita.operations.rest_failures import RequestFailed
 from contracts import CallStatus, CampaignStatus, CampaignTerms, RequestedTerms
 from contracts.queries import MAX_PAGE
 

@@ -11,7 +11,7 @@ from centralita.commands.exit_codes import ExitCode
 from centralita.demo.campaign_day import demo_campaigns
 from centralita.demo.run import DemoFailed, demo
 from centralita.embedded.servers import CannotStart
-from centralita.operations.rest_api import RequestFailed
+from centralita.operations.rest_failures import RequestFailed
 
 app = typer.Typer()
 

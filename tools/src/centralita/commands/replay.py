@@ -7,28 +7,24 @@ from collections.abc import Coroutine
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
-from uuid import UUID
 
 import typer
-from nats.aio.client import Client
 from rich.text import Text
 
 from centralita.commands import exit_codes, options
 from centralita.commands.connections import connected, mongo_errors, mongo_url_of_embedded_run
 from centralita.commands.exit_codes import ExitCode
-from centralita.commands.master_keys import keyring_of
 from centralita.commands.output import print_json, print_view, progress_bar
 from centralita.commands.packages import require
+from centralita.commands.records import opened_archive, read_record_of_call
 from centralita.embedded.credentials import is_embedded_run
 from centralita.embedded.run_files import read_setting
 from centralita.replay import views
 from centralita.replay.archive_manifest import DamagedArchive
-from centralita.replay.archived_log import Archive, WrongArchive, archive_id_of, require_no_archive
+from centralita.replay.archived_log import WrongArchive
 from centralita.replay.importing import ImportInterrupted, ImportRefused, import_file
 from centralita.replay.manifest import DamagedExport
-from centralita.replay.messages import with_keys
-from centralita.replay.one_call import record_of_call
-from centralita.replay.record import Record, export, from_file, from_streams
+from centralita.replay.record import export
 from centralita.replay.scope import Scope, parse_call_id
 from centralita.replay.timeline import UnknownCall, timeline
 from centralita.replay.undo_import import UndoRefused, undo_import
@@ -73,7 +69,7 @@ def run_export(
 
     async def work() -> None:
         async with connected(nats) as client:
-            opened = await _opened(client, archive)
+            opened = await opened_archive(client, archive)
             with progress_bar("reading", hidden=json) as update:
                 manifest = await export(client, file, scope, lambda done, total: update("reading", done, total), opened)
         print_json(manifest) if json else print_view(views.export_view(file, manifest))
@@ -185,7 +181,7 @@ def run_verify(
         if file is not None:
             return await asyncio.to_thread(split_export, file, scope, folder)
         async with connected(nats) as client:
-            return await split_streams(client, scope, await _opened(client, archive), folder)
+            return await split_streams(client, scope, await opened_archive(client, archive), folder)
 
     async def work() -> None:
         scope = Scope(campaign_id=campaign, call_id=call)
@@ -226,7 +222,7 @@ def run_rebuild(
     async def work() -> None:
         mongo_url = mongo or mongo_url_of_embedded_run(nats)
         async with connected(nats) as client:
-            opened = await _opened(client, archive)
+            opened = await opened_archive(client, archive)
             with progress_bar("rebuilding", hidden=json) as update, mongo_errors(mongo_url):
                 try:
                     rebuilt = await rebuild(client, mongo_url, database, archive=opened, check=check, progress=update)
@@ -256,41 +252,12 @@ def run_show(
     """
 
     async def work() -> None:
-        shown = timeline(await _record_of_call(file, nats, archive, parse_call_id(call)), at)
+        shown = timeline(await read_record_of_call(file, nats, archive, parse_call_id(call)), at)
         print_json(shown.as_json(), numbers=numbers) if json else print_view(
             views.timeline_view(shown), numbers=numbers
         )
 
     _run(work())
-
-
-async def _record_of_call(file: Path | None, nats: str, archive: Path | None, call_id: UUID) -> Record:
-    if file:
-        return await _record(file, nats, archive, Scope(call_id=call_id))
-    async with connected(nats) as client:
-        if archive:
-            record = await from_streams(client, Scope(call_id=call_id), await _opened(client, archive))
-        else:
-            if await archive_id_of(client):
-                hint = "Calls of this log are archived: give --archive, or set ARCHIVE_DIR, to include them."
-                typer.echo(hint, err=True)
-            record = await record_of_call(client, call_id)
-        return dataclasses.replace(record, messages=await with_keys(record.messages, keyring_of(client, nats)))
-
-
-async def _record(file: Path | None, nats: str, archive: Path | None, scope: Scope) -> Record:
-    if file is not None:
-        return await asyncio.to_thread(from_file, file, scope)
-    async with connected(nats) as client:
-        return await from_streams(client, scope, await _opened(client, archive))
-
-
-async def _opened(client: Client, folder: Path | None) -> Archive | None:
-    """Returns the archive. Raises WrongArchive if none is given and messages of this log are archived."""
-    if folder is not None:
-        return await asyncio.to_thread(Archive.open, folder)
-    await require_no_archive(client)
-    return None
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:

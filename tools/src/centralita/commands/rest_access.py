@@ -8,7 +8,8 @@ import typer
 from centralita.commands import exit_codes
 from centralita.commands.exit_codes import CommandFailed, ExitCode
 from centralita.embedded.run_files import read_setting
-from centralita.operations.rest_api import RequestFailed, RestApi
+from centralita.operations.rest_api import RestApi
+from centralita.operations.rest_failures import RequestFailed
 
 API_URL = "http://127.0.0.1:8000"
 

@@ -15,20 +15,13 @@ from uuid import UUID
 import httpx
 
 from centralita.embedded.run_files import create_private_file
+from centralita.operations.rest_failures import RequestFailed, document_of, failure
 
 TIMEOUT_SECONDS = 30.0
 IMPORT_SECONDS = 300.0
 """How long the answer to an import is waited for once its file is sent."""
 _PART_BYTES = 65_536
 _NUMBERS = "/api/v1/do-not-call"
-
-
-class RequestFailed(RuntimeError):
-    """A request to the REST API failed. `status` is the HTTP status, None if the server did not answer."""
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +136,9 @@ class RestApi:
             await response.aread()
         finally:
             await response.aclose()
-        if response.is_success and isinstance(document := _document(response), dict):
+        if response.is_success and isinstance(document := document_of(response), dict):
             return document
-        raise self._failure(response)
+        raise failure(self._url, response)
 
     async def decisions(self, call_id: UUID) -> list[dict[str, Any]]:
         """Returns the decisions about the call, oldest first."""
@@ -162,9 +155,9 @@ class RestApi:
 
     async def _list(self, path: str) -> list[dict[str, Any]]:
         response = await self._send("GET", path)
-        if response.is_success and isinstance(document := _document(response), list):
+        if response.is_success and isinstance(document := document_of(response), list):
             return document
-        raise self._failure(response)
+        raise failure(self._url, response)
 
     async def list_number(
         self, phone_number: str, campaign_id: str | None, list_name: str | None = None
@@ -219,9 +212,9 @@ class RestApi:
         self, method: str, path: str, body: dict[str, Any] | None = None, *, content: bytes | None = None
     ) -> dict[str, Any]:
         response = await self._send(method, path, body, content=content)
-        if response.is_success and isinstance(document := _document(response), dict):
+        if response.is_success and isinstance(document := document_of(response), dict):
             return document
-        raise self._failure(response)
+        raise failure(self._url, response)
 
     async def _send(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, content: bytes | None = None
@@ -237,11 +230,6 @@ class RestApi:
             raise RequestFailed(
                 f"The REST API does not answer at {self._url}. Start it with `centralita up`, or give --api-url."
             ) from None
-
-    def _failure(self, response: httpx.Response) -> RequestFailed:
-        document = _document(response)
-        problem = document if isinstance(document, dict) else {}
-        return RequestFailed(_sentence(self._url, response, problem), response.status_code)
 
 
 def _validated_url(url: str) -> httpx.URL:
@@ -264,45 +252,3 @@ def _of_list(campaign_id: str | None, list_name: str | None) -> str:
 
 def _path(campaign_id: str) -> str:
     return f"/api/v1/campaigns/{quote(campaign_id, safe='')}"
-
-
-def _document(response: httpx.Response) -> Any:
-    try:
-        return response.json()
-    except ValueError:
-        return None
-
-
-def _sentence(url: httpx.URL, response: httpx.Response, document: dict[str, Any]) -> str:
-    detail = str(document.get("detail") or document.get("title") or "")
-    if response.is_redirect:
-        return f"The REST API at {url} redirects to {response.headers.get('Location')}. Give that address as --api-url."
-    if not document:
-        return f"{url} does not answer like the REST API (HTTP {response.status_code}). Check --api-url."
-    match response.status_code:
-        case 401:
-            return f"The REST API at {url} refuses the API key. Give a valid one with --api-key or API_KEY."
-        case 403:
-            return f"The API key does not permit this: {detail}."
-        case 404:
-            return f"Not found: {detail}."
-        case 409:
-            return f"Refused: {detail}."
-        case 422:
-            return f"The request is not valid: {_field_errors(document) or detail}."
-        case 429:
-            return f"Too many requests with this API key: {detail}. {_retry_hint(response)}"
-        case 503:
-            return f"The REST API is not available: {detail}. {_retry_hint(response)}"
-        case status:
-            return f"The REST API at {url} failed with HTTP {status}: {detail}."
-
-
-def _field_errors(document: dict[str, Any]) -> str:
-    errors = document.get("errors") or ()
-    return "; ".join(f"{error.get('field')}: {error.get('message')}" for error in errors if isinstance(error, dict))
-
-
-def _retry_hint(response: httpx.Response) -> str:
-    seconds = response.headers.get("Retry-After")
-    return f"Try again in {seconds} s." if seconds else "Try again later."

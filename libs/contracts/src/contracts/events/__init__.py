@@ -10,6 +10,7 @@ from contracts.events import (
     admissions,
     audio,
     calls,
+    campaign_requests,
     campaigns,
     contacts,
     conversations,
@@ -26,6 +27,7 @@ from contracts.values import STORED
 
 _MODULES = (
     requests,
+    campaign_requests,
     calls,
     admissions,
     dials,

@@ -5,7 +5,6 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from contracts.campaign_terms import RequestedTerms
 from contracts.event import CallEvent, CampaignEvent, Event, Service
 from contracts.events.numbers import NumberBlockRequested
 from contracts.instants import Instant, schedule_refusals
@@ -31,7 +30,6 @@ from contracts.voicemail import RequestedVoicemail, message_refusals
 _REQUESTERS = frozenset({Service.UPSTREAM, Service.EDGE})
 
 Metadata = Annotated[dict[str, Annotated[str, StringConstraints(max_length=2_000)]], Field(max_length=50), PERSONAL]
-PauseReason = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
 
 
 class CallRequested(Event, GivenConsent):
@@ -207,60 +205,6 @@ CallCommand = CallCancelRequested | CallRetryRequested | CallChangeRequested
 """A command on an existing call."""
 
 
-class _CampaignCommand(CampaignEvent):
-    """A command about a campaign. Only the edge may publish it, because it records each act in the audit log."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    owners: ClassVar[frozenset[Service]] = frozenset({Service.EDGE})
-
-
-class CampaignPauseRequested(_CampaignCommand):
-    """A command to grant no more slots to this campaign. The campaign need not have calls yet."""
-
-    event_name: ClassVar[str] = "campaign.pause_requested"
-
-    reason: PauseReason | None = Field(default=None, description="shown to everyone who finds the campaign paused")
-
-
-class CampaignResumeRequested(_CampaignCommand):
-    """A command to grant slots to this campaign again."""
-
-    event_name: ClassVar[str] = "campaign.resume_requested"
-
-
-class _TermsRequested(_CampaignCommand):
-    terms: RequestedTerms
-
-    def refusals(self, now: datetime) -> list[str]:
-        """Refuses terms that are not acceptable at this instant."""
-        return self.terms.refusals(now)
-
-
-class CampaignCreateRequested(_TermsRequested):
-    """A command to declare a campaign with its terms. It is then a draft: no call of it is granted a slot."""
-
-    event_name: ClassVar[str] = "campaign.create_requested"
-
-
-class CampaignChangeRequested(_TermsRequested):
-    """A command to replace the terms of a campaign. They apply to all calls that have no slot yet."""
-
-    event_name: ClassVar[str] = "campaign.change_requested"
-
-
-class CampaignStartRequested(_CampaignCommand):
-    """A command to start a campaign: its calls are granted slots within its period."""
-
-    event_name: ClassVar[str] = "campaign.start_requested"
-
-
-class CampaignFinishRequested(_CampaignCommand):
-    """A command to finish a campaign for good: its live calls continue, and no further call begins."""
-
-    event_name: ClassVar[str] = "campaign.finish_requested"
-
-
 class ContactRequested(CampaignEvent, GivenConsent):
     """A request to add a contact to a declared campaign; it is called within the terms of the campaign.
 
@@ -287,16 +231,6 @@ class ContactRequested(CampaignEvent, GivenConsent):
         """Refuses numbers that are never called and unacceptable texts. The script is the campaign's."""
         return [*person_refusals(self), *consent_refusals(self, now)]
 
-
-CampaignCommand = (
-    CampaignPauseRequested
-    | CampaignResumeRequested
-    | CampaignCreateRequested
-    | CampaignChangeRequested
-    | CampaignStartRequested
-    | CampaignFinishRequested
-)
-"""A command about a campaign."""
 
 PersonalRequest = CallRequested | CallChangeRequested | ContactRequested | NumberBlockRequested
 """A request or command with data of a person. It is in clear unless the edge has sealed it."""

@@ -3,7 +3,9 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts import CampaignCreateRequested, CampaignId, CampaignStatistics, RequestedTerms
-from contracts.events.requests import PauseReason
+from contracts.events.campaign_requests import (
+    PauseReason,
+)
 from edge.application.campaigns import Campaign
 
 

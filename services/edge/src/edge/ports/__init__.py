@@ -1,0 +1,67 @@
+"""What the edge needs from NATS and from other services, each replaced by a fake in tests."""
+
+from edge.ports.calls import (
+    Backlog,
+    CallLog,
+    DisplayedLog,
+    OnOutcome,
+    Requests,
+    Speech,
+)
+from edge.ports.contacts import (
+    ContactPage,
+    Contacts,
+    Importer,
+    PersonalRecords,
+)
+from edge.ports.errors import (
+    BacklogFull,
+    SpeechUnavailable,
+    TooLarge,
+    Unavailable,
+    Unreadable,
+)
+from edge.ports.feed import (
+    EventFeed,
+    FeedEvent,
+    LiveEvents,
+    Selection,
+)
+from edge.ports.records import (
+    Audit,
+    DialCounter,
+    EntryPage,
+    NumberPage,
+    Numbers,
+    Statistics,
+    StoredEntry,
+)
+
+__all__ = [
+    "Audit",
+    "Backlog",
+    "BacklogFull",
+    "CallLog",
+    "ContactPage",
+    "Contacts",
+    "DialCounter",
+    "DisplayedLog",
+    "EntryPage",
+    "EventFeed",
+    "FeedEvent",
+    "Importer",
+    "LiveEvents",
+    "NumberPage",
+    "Numbers",
+    "OnOutcome",
+    "PersonalRecords",
+    "Requests",
+    "Selection",
+    "Speech",
+    "SpeechUnavailable",
+    "Statistics",
+    "StoredEntry",
+    "TooLarge",
+    "Unavailable",
+    "Unreadable",
+]
