@@ -66,6 +66,20 @@ async def test_an_opt_out_that_arrives_after_the_end_of_the_line_is_recorded_onc
     assert await active_call.sentences(1) == []
 
 
+async def test_an_opt_out_after_the_end_of_the_conversation_is_recorded_once(
+    active_call: ActiveCall, model_server: ModelServer
+) -> None:
+    call_id, attempt = active_call.call.call_id, active_call.call.attempt
+    ended = ConversationEnded(call_id=call_id, attempt=attempt, turn=1, disposition=Disposition.ANSWERED, summary="")
+    await active_call.log.append(ended)
+    utterance = await active_call.append_utterance(2, "¡No vuelvan a llamarme!")
+    for _ in range(2):
+        await active_call.deliver(utterance)
+    endings = await active_call.events(ConversationEnded)
+    assert [ended.disposition for ended in endings] == [Disposition.ANSWERED, Disposition.OPT_OUT]
+    assert model_server.requests == []
+
+
 async def test_an_opt_out_is_recorded_also_if_another_turn_ends_the_conversation_meanwhile(
     active_call: ActiveCall,
 ) -> None:

@@ -134,6 +134,30 @@ async def test_an_utterance_is_stored_and_its_reply_is_played(twilio: "Twilio", 
     )
 
 
+async def test_an_opt_out_during_the_goodbye_is_stored_and_answered_without_a_reply_of_the_model(
+    twilio: "Twilio", talking: Call, calls: EventLog
+) -> None:
+    await twilio(f"/twilio/gather/{talking.call_id}/1/1", SpeechResult="Sí")
+    ended = ConversationEnded(
+        call_id=talking.call_id, attempt=1, turn=1, disposition=Disposition.ANSWERED, summary="", goodbye_seconds=3
+    )
+    await calls.append(ended)
+    [first] = await utterances(calls, talking)
+
+    target = f"/twilio/gather/{talking.call_id}/1/2?after={first.sequence}"
+    answers = [await twilio(target, SpeechResult="No me llamen más") for _ in range(2)]
+
+    for answer in answers:
+        root = ET.fromstring(answer.text)  # noqa: S314  our own answer
+        assert [child.tag for child in root] == ["Say", "Hangup"]
+    assert [
+        stored.event.text for stored in await utterances(calls, talking) if isinstance(stored.event, SpeechHeard)
+    ] == [
+        "Sí",
+        "No me llamen más",
+    ]
+
+
 async def test_a_silence_is_stored_as_an_utterance_without_text(
     twilio: "Twilio", talking: Call, calls: EventLog
 ) -> None:

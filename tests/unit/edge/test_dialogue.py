@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from contracts.vocabulary import FINAL_STATUSES, LIVE_STATUSES, CallStatus
-from edge.domain.dialogue import ClaimTurn, Decision, Dialogue, OptOut, ReadRemainder, RefuseText, decide
+from edge.domain.dialogue import ClaimTurn, Decision, Dialogue, LateOptOut, OptOut, ReadRemainder, RefuseText, decide
 from edge.domain.occurrences import Answered, Occurrence, RemainderReported, TextReceived, UtteranceReceived
 from telephony.instructions import HangUp, Listen, PlayGreeting, PlayTurn, RestartMessage, SpeakText, Utterance
 
@@ -158,3 +158,31 @@ def test_another_key_is_no_utterance(is_machine: bool) -> None:
     expected = RestartMessage(CALL, 2) if is_machine else replace(play(3), hears_keys=True)
     assert decide(dialogue, PRESSED) == expected
     assert decide(replace(TALKING, has_ended=True), PRESSED) == HANG_UP
+
+
+OPT_OUT = Utterance("Stop calling me.", 0.9, "id-4")
+
+
+@pytest.mark.parametrize(
+    ("name", "turn"),
+    [
+        ("conversation ended", 4),
+        ("remainder read, conversation ended", 4),
+        ("hang-up requested or call over", 4),
+        ("attempt is over", 4),
+    ],
+)
+def test_an_opt_out_after_the_end_of_the_conversation_is_stored(name: str, turn: int) -> None:
+    received = UtteranceReceived(2, 4, OPT_OUT, is_after_spoken_text=False)
+    assert decide(SITUATIONS[name], received) == LateOptOut(2, turn, OPT_OUT)
+
+
+def test_an_opt_out_during_the_conversation_claims_a_turn_and_hears_its_reply_again() -> None:
+    received = UtteranceReceived(2, 4, OPT_OUT, is_after_spoken_text=False)
+    assert decide(TALKING, received) == claim(4, OPT_OUT)
+    assert decide(SITUATIONS["utterance in the log, conversation ended"], received) == play(4)
+
+
+def test_a_late_opt_out_does_not_have_the_number_of_a_claimed_turn() -> None:
+    received = UtteranceReceived(2, 4, OPT_OUT, is_after_spoken_text=False)
+    assert decide(replace(TALKING, has_ended=True, last_turn=4), received) == LateOptOut(2, 5, OPT_OUT)

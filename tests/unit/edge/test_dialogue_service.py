@@ -330,6 +330,31 @@ async def test_the_opt_out_key_is_stored_also_if_the_line_is_being_closed(
     assert log.events(OptOutKeyPressed) == [OptOutKeyPressed(call_id=ID, attempt=1, key="9")]
 
 
+async def test_an_opt_out_during_the_goodbye_is_stored_once_and_the_network_says_goodbye(
+    dialogue: DialogueService, log: FakeEventLog
+) -> None:
+    await dialogue.respond(ID, received(1, "sí"))
+    log.store(ConversationEnded(call_id=ID, attempt=1, turn=1, disposition=Disposition.ANSWERED, summary=""))
+
+    said = [await dialogue.respond(ID, received(2, "¡No me llamen más!")) for _ in range(2)]
+
+    assert said == [SpeakGoodbye("es", "De acuerdo, no le volveremos a llamar. Adiós.")] * 2
+    assert turns(log) == [(1, "sí"), (2, "¡No me llamen más!")]
+    assert await dialogue.respond(ID, received(3, "adiós")) == HangUp()
+
+
+async def test_an_opt_out_is_stored_once_also_if_the_line_is_being_closed(
+    dialogue: DialogueService, log: FakeEventLog
+) -> None:
+    await dialogue.respond(ID, received(1, "sí"))
+    log.store(call_created(CALL.model_copy(update={"hangup_reason": HangupReason.CANCELED})))
+
+    for _ in range(2):
+        await dialogue.respond(ID, received(2, "¡No me llamen más!"))
+
+    assert turns(log) == [(1, "sí"), (2, "¡No me llamen más!")]
+
+
 @pytest.mark.parametrize(("opt_out_key", "key"), [("5", "9"), ("off", "9")])
 async def test_another_key_plays_the_turn_again(
     dialogue: DialogueService, log: FakeEventLog, opt_out_key: str, key: str

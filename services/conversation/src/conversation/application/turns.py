@@ -37,12 +37,12 @@ import structlog
 from chassis.event_log import EventLog, StoredEvent
 from contracts import AudioRequested, Call, CallDecision, ConversationEnded, ReplyGenerated, SpeechHeard
 from contracts.filters import call_facts_filter, call_state_filter
+from contracts.opt_out_phrases import is_opt_out
 from conversation.application.model_chain import Answer
 from conversation.application.replies import ReplyGenerator
 from conversation.application.turn_events import TurnClaimed, TurnEvents
 from conversation.domain.conversation import Conversation, Turn
 from conversation.domain.ending import decide_ending, late_opt_out
-from conversation.domain.opt_out import is_opt_out
 from conversation.metrics import count_ending
 from conversation.ports import AnswerCache, Model
 

@@ -14,9 +14,9 @@ from contracts import (
     SpeechHeard,
     ToolCall,
 )
+from contracts.opt_out_phrases import is_opt_out
 from contracts.phrases import greeting_of
 from contracts.script import render_fallback_line, used_variables, without_fallback
-from conversation.domain.opt_out import is_opt_out
 from conversation.domain.screening import MAX_SCREENED_TURNS, is_screening_prompt
 
 GREETING_TURN = 0

@@ -27,7 +27,7 @@ from edge.application.calls import call_in, last_decision
 from edge.application.errors import NotInProgress
 from edge.application.facts import read_facts
 from edge.application.unplayed import read_remainder
-from edge.domain.dialogue import ClaimTurn, Dialogue, OptOut, ReadRemainder, RefuseText, decide, play
+from edge.domain.dialogue import ClaimTurn, Dialogue, LateOptOut, OptOut, ReadRemainder, RefuseText, decide, play
 from edge.domain.occurrences import (
     Answered,
     MessageAwaited,
@@ -109,6 +109,8 @@ class DialogueService:
                         return await self._claim(loaded, claim)
                 case OptOut() as opt_out:
                     return await self._opt_out(loaded, opt_out)
+                case LateOptOut() as opt_out:
+                    return await self._late_opt_out(loaded, opt_out)
                 case RefuseText():
                     status = loaded.dialogue.status
                     state = "ending" if status is CallStatus.IN_PROGRESS else status.value
@@ -129,7 +131,9 @@ class DialogueService:
         async with self._speech.stream_turn(instruction) as audio:
             yield audio
 
-    async def _decide(self, loaded: _Loaded, occurrence: Occurrence) -> Instruction | ClaimTurn | OptOut | RefuseText:
+    async def _decide(
+        self, loaded: _Loaded, occurrence: Occurrence
+    ) -> Instruction | ClaimTurn | OptOut | LateOptOut | RefuseText:
         dialogue = loaded.dialogue
         while isinstance(decision := decide(dialogue, occurrence), ReadRemainder):
             call, sequence = call_in(loaded.newest), dialogue.sequence_of(decision.turn)
@@ -140,14 +144,7 @@ class DialogueService:
     async def _claim(self, loaded: _Loaded, claim: ClaimTurn) -> Instruction:
         """Appends the utterance at its turn. Raises Conflict if another one was appended since the state was read."""
         dialogue, utterance = loaded.dialogue, claim.utterance
-        event = SpeechHeard(
-            call_id=dialogue.call_id,
-            attempt=dialogue.attempt,
-            turn=claim.turn,
-            text=utterance.text,
-            confidence=utterance.confidence,
-            language=dialogue.language,
-        )
+        event = _heard(dialogue, dialogue.attempt, claim.turn, utterance)
         guard = Guard(event.subject, loaded.last_heard_sequence)
         cause, event_id = loaded.newest.envelope, utterance.event_id
         stored = await self._log.append(event, cause=cause, event_id=event_id, guard=guard)
@@ -163,6 +160,13 @@ class DialogueService:
         dialogue = loaded.dialogue
         pressed = OptOutKeyPressed(call_id=dialogue.call_id, attempt=opt_out.attempt, key=opt_out.key)
         await self._log.append(pressed, cause=loaded.newest.envelope, event_id=f"{opt_out.event_id}/key")
+        return SpeakGoodbye(dialogue.language, opted_out_phrase(dialogue.language))
+
+    async def _late_opt_out(self, loaded: _Loaded, opt_out: LateOptOut) -> Instruction:
+        """Appends the words, without a guard: they claim no turn. A repeated webhook appends nothing."""
+        dialogue, utterance = loaded.dialogue, opt_out.utterance
+        event = _heard(dialogue, opt_out.attempt, opt_out.turn, utterance)
+        await self._log.append(event, cause=loaded.newest.envelope, event_id=utterance.event_id)
         return SpeakGoodbye(dialogue.language, opted_out_phrase(dialogue.language))
 
     async def _load(self, call_id: UUID, occurrence: Occurrence, *, is_exact: bool) -> _Loaded:
@@ -200,6 +204,17 @@ class DialogueService:
         return await read_facts(self._log, call.call_id, _FACTS, after_sequence=0)
 
 
+def _heard(dialogue: Dialogue, attempt: int, turn: int, utterance: Utterance) -> SpeechHeard:
+    return SpeechHeard(
+        call_id=dialogue.call_id,
+        attempt=attempt,
+        turn=turn,
+        text=utterance.text,
+        confidence=utterance.confidence,
+        language=dialogue.language,
+    )
+
+
 def _is_heard(stored: StoredEvent, sequence: int, attempt: int, turn: int) -> bool:
     """Returns whether this is the `speech.heard` of a turn, at this sequence."""
     event = stored.event
@@ -210,13 +225,14 @@ def _loaded(newest: StoredEvent, facts: Sequence[StoredEvent], occurrence: Occur
     """Returns the dialogue of the call's last attempt."""
     call = call_in(newest)
     heard = [(stored, stored.event) for stored in facts if isinstance(stored.event, SpeechHeard)]
+    ended_sequence = next((stored.sequence for stored in facts if _has_ended(stored.event, call.attempt)), None)
     dialogue = Dialogue(
         call_id=call.call_id,
         language=call.language,
         attempt=call.attempt,
         status=call.status,
         is_line_open=call.may_use_line(call.attempt),
-        has_ended=call.disposition is not None or any(_has_ended(stored.event, call.attempt) for stored in facts),
+        has_ended=call.disposition is not None or ended_sequence is not None,
         has_failed_audio=any(isinstance(stored.event, AudioFailed) for stored in facts),
         message=call.voicemail.render(call.variables) if call.voicemail and call.voicemail_delivery else None,
         is_after_beep=call.is_after_beep,
@@ -227,7 +243,8 @@ def _loaded(newest: StoredEvent, facts: Sequence[StoredEvent], occurrence: Occur
         if event.attempt != call.attempt:
             continue
         dialogue = replace(dialogue, last_turn=event.turn, last_turn_sequence=stored.sequence)
-        if isinstance(occurrence, UtteranceReceived) and stored.envelope.id == occurrence.utterance.event_id:
+        is_this = isinstance(occurrence, UtteranceReceived) and stored.envelope.id == occurrence.utterance.event_id
+        if is_this and (ended_sequence is None or stored.sequence < ended_sequence):  # a late opt-out claims no turn
             dialogue = replace(dialogue, claimed_turn=event.turn, claimed_turn_sequence=stored.sequence)
     return _Loaded(dialogue, newest, heard[-1][0].sequence if heard else 0)
 

@@ -16,7 +16,8 @@ the call was appended in between. One append succeeds; the others raise Conflict
   free one if that turn is claimed, so no utterance is lost.
 - A repeated webhook claims nothing: the log contains its event id. Its instruction is that of the first time, even if
   the conversation has ended since; otherwise the callee would miss the goodbye.
-- After the end of the conversation a new utterance claims nothing: the instruction is to hang up.
+- After the end of the conversation a new utterance claims nothing: the instruction is to hang up. If its words are an
+  opt-out, it is stored nevertheless, without a claim. Conversation appends the opt-out and generates no reply.
 
 Silence
 -------
@@ -45,6 +46,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 from uuid import UUID
 
+from contracts.opt_out_phrases import is_opt_out
 from contracts.vocabulary import CallStatus
 from edge.domain.machine_words import is_of_voicemail
 from edge.domain.occurrences import (
@@ -142,11 +144,20 @@ class OptOut:
 
 
 @dataclass(frozen=True, slots=True)
+class LateOptOut:
+    """Append the words by which the callee opted out after the end of the conversation, then say goodbye."""
+
+    attempt: int
+    turn: int
+    utterance: Utterance
+
+
+@dataclass(frozen=True, slots=True)
 class RefuseText:
     """Refuse a text: no conversation is in progress."""
 
 
-Decision = Instruction | ClaimTurn | ReadRemainder | OptOut | RefuseText
+Decision = Instruction | ClaimTurn | ReadRemainder | OptOut | LateOptOut | RefuseText
 
 
 def decide(dialogue: Dialogue, occurrence: Occurrence) -> Decision:
@@ -159,6 +170,10 @@ def _decide(dialogue: Dialogue, occurrence: Occurrence) -> Decision:
     match occurrence:
         case UtteranceReceived() if (key := occurrence.utterance.key) and key == dialogue.opt_out_key:
             return OptOut(occurrence.attempt, key, occurrence.utterance.event_id)
+        case UtteranceReceived() if _is_late_opt_out(dialogue, occurrence):
+            is_latest = occurrence.attempt == dialogue.attempt
+            turn = max(occurrence.turn, dialogue.last_turn + 1) if is_latest else occurrence.turn
+            return LateOptOut(occurrence.attempt, turn, occurrence.utterance)
         case TextReceived():
             return _after_text(dialogue, occurrence)
         case _ if not dialogue.is_line_open or occurrence.attempt != dialogue.attempt:
@@ -226,6 +241,12 @@ def _after_utterance(dialogue: Dialogue, received: UtteranceReceived) -> Decisio
     if received.utterance.key:
         return play(dialogue, received.turn - 1)
     return ClaimTurn(max(received.turn, dialogue.last_turn + 1), received.utterance, is_of_person=is_person)
+
+
+def _is_late_opt_out(dialogue: Dialogue, received: UtteranceReceived) -> bool:
+    """Whether the callee opts out while no conversation is in progress: during the goodbye or after the hang-up."""
+    is_over = dialogue.has_ended or not dialogue.is_line_open or received.attempt != dialogue.attempt
+    return is_over and dialogue.claimed_turn is None and is_opt_out(received.utterance.text)
 
 
 def _is_person(dialogue: Dialogue, transcript: str) -> bool:

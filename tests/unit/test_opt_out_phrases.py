@@ -2,7 +2,7 @@
 
 import pytest
 
-from conversation.domain.opt_out import is_opt_out
+from contracts.opt_out_phrases import is_opt_out
 
 
 @pytest.mark.parametrize(
