@@ -195,6 +195,55 @@ async def test_keys_that_processes_make_together_are_the_same_for_both(bus_clien
                 assert decode(event.subject, body, reader.opener(person, event.event_name)) == event
 
 
+async def test_the_keys_of_a_batch_stay_while_the_others_of_it_are_read(
+    keyring: Keyring, bus_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    persons = [f"{number:032x}" for number in range(6)]
+    event = heard()
+    await keyring.prepare(persons)
+    bodies = {person: await keyring.seal(event, person) for person in persons}
+    monkeypatch.setattr("chassis.keyring.MAX_KEYS", 4)
+    async with keyring_of(bus_client) as reader:
+        await reader.load(persons[:3])
+        await reader.load([*persons[:2], *persons[4:]])  # it drops the key that was used longest ago, and not the first
+        requests: list[str] = []
+
+        async def note(message: Msg) -> None:
+            requests.append(message.subject)
+
+        await bus_client.subscribe(f"$JS.API.DIRECT.GET.{KEYS.name}", cb=note)
+        for person in (*persons[:2], *persons[4:]):
+            assert decode(event.subject, bodies[person], reader.opener(person, event.event_name)) == event
+            await reader.seal(event, person)
+        await bus_client.flush()
+        assert requests == []
+
+
+async def test_a_key_that_is_too_old_stays_while_it_is_read_again(
+    keyring: Keyring, bus_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created, persons = call_created(CALL), [f"{number:032x}" for number in range(3)]
+    body = await keyring.seal(created, PERSON)
+    await keyring.prepare(persons[:1])
+
+    async def receives_others(*given: Any) -> StoredMessage | None:
+        monkeypatch.undo()
+        monkeypatch.setattr("chassis.keyring.MAX_KEYS", 3)
+        found = await get_newest(*given)
+        await keyring.prepare(persons[1:])
+        await bus_client.flush()
+        for _ in range(10):  # the reader handles the new keys, which the server has sent
+            await asyncio.sleep(0)
+        return found
+
+    async with keyring_of(bus_client) as reader:
+        await reader.load([PERSON, persons[0]])
+        monkeypatch.setattr("chassis.keyring.MAX_AGE_SECONDS", 0.0)
+        monkeypatch.setattr("chassis.keyring.get_newest", receives_others)
+        await reader.load([PERSON])
+        assert decode(created.subject, body, reader.opener(PERSON, created.event_name)) == created
+
+
 async def test_keys_that_are_known_are_not_read_again_to_prepare_them(keyring: Keyring, bus_client: Client) -> None:
     await keyring.prepare([PERSON, OTHER_PERSON])
     requests: list[str] = []

@@ -4,9 +4,9 @@ A person is a telephone number, and is named by its digest. A request, a contact
 number make the key, if there is none. Any other event about the person never makes one: once the key is destroyed, the
 event is stored without its personal fields. So a replica that still knows the number does not bring the person back.
 
-The keys that were used last are kept in memory. The server publishes each change of KEYS again, so a destroyed key is
-dropped at once, and a new one is known before it is needed. Such a message may be lost. So a kept key is read again
-after `MAX_AGE_SECONDS`, and after a reconnect.
+The keys that were used or received last are kept in memory. The server publishes each change of KEYS again, so a
+destroyed key is dropped at once, and a new one is known before it is needed. Such a message may be lost. So a kept key
+is read again after `MAX_AGE_SECONDS`, and after a reconnect.
 
 **Another master key.** All processes know both while the keys are wrapped again (`centralita keys rotate`). New keys
 are wrapped under the master key that has wrapped `key.check`, which is the first key to be wrapped again.
@@ -246,8 +246,13 @@ class Keyring:
             self._known.popitem(last=False)
 
     def _find(self, person: str) -> _Known | None:
-        """Returns what is known about a person, unless it has to be read again."""
+        """Returns what is known about a person, unless it has to be read again. It becomes the last that was used.
+
+        So the keys of a batch, and a key that is read again, stay while others are read or received.
+        """
         known, reconnects = self._known.get(person), self._client.stats["reconnects"]
+        if known:
+            self._known.move_to_end(person)
         is_valid = known and known.reconnects == reconnects and monotonic() - known.read_at < MAX_AGE_SECONDS
         return known if is_valid else None
 
