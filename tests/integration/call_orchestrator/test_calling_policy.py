@@ -23,6 +23,7 @@ from tests.integration.call_orchestrator.conftest import (
 from call_orchestrator.composition import policy
 from call_orchestrator.domain import calling_policy
 from call_orchestrator.domain.calling_policy import CallingPolicy
+from call_orchestrator.domain.disclosures import COLUMNS
 from call_orchestrator.settings import Settings
 from centralita.replay.record import from_streams
 from centralita.replay.scope import Scope
@@ -40,6 +41,7 @@ from contracts import (
 )
 from contracts.filters import call_state_filter
 from contracts.number_digests import NumberDigests
+from contracts.phrases import greeting_of
 
 HEADER = (
     "country,region,purposes,voice,days,opens_at,closes_at,max_calls,within_hours,requires_consent,kind,basis,source,"
@@ -150,7 +152,12 @@ async def test_a_call_without_what_a_rule_requires_is_refused_with_the_reason(
         (consent, {}, "disclosure"),
         (consent, {"company": "Acme"}, "local_caller_id"),
     )
-    async with running(nats_url, 1, calling_rules=file, caller_ids=frozenset({"+12125550100"})):
+    said = tmp_path / "disclosures.csv"
+    said.write_text(
+        f"{','.join(COLUMNS)}\nUS,en,An AI of {{{{company}}}}.,Press {{{{opt_out_key}}}}.,code,test,test,high\n"
+    )
+    callers = frozenset({"+12125550100"})
+    async with running(nats_url, 1, calling_rules=file, disclosures=said, caller_ids=callers):
         for number, (given, more, rule) in enumerate(steps):
             named = RequestedTerms.model_validate({**terms, **more})
             await outcome_of(bus_client, CampaignCreateRequested(campaign_id=f"c-{number}", terms=named))
@@ -173,6 +180,7 @@ async def test_a_call_without_what_a_rule_requires_is_refused_with_the_reason(
     call = await call_of(calls, called)
     assert call
     assert (call.company, call.caller_id, call.consent_source) == ("Acme", "+12125550100", "form 3")
+    assert greeting_of(call) == "An AI of Acme. Press 9. Hello."
     verification = await verify(await from_streams(bus_client, Scope()), calling_policy=CallingPolicy.shipped(file))
     assert (verification.drifts, verification.doubts) == ((), ())
 

@@ -1,12 +1,14 @@
 """What a new call takes from the terms of its campaign, and which requests and changes contradict them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
 from tests.builders.calls import NOW
 
-from call_orchestrator.application.call_terms import Policy, UnacceptableTerms, changed_call, new_call
+from call_orchestrator.application.call_terms import Policy, UnacceptableTerms, changed_call, disclosed_by, new_call
+from call_orchestrator.domain.disclosures import Disclosures
 from contracts import (
     Call,
     CallChangeRequested,
@@ -27,6 +29,7 @@ POLICY = Policy(
     max_talk=timedelta(minutes=10),
     dial_within=timedelta(days=1),
     allowed_countries=frozenset({"US"}),
+    disclosure_of=disclosed_by(Disclosures.shipped()),
 )
 TERMS = RequestedTerms.model_validate(
     {
@@ -169,8 +172,27 @@ def test_a_call_keeps_the_consent_of_its_request() -> None:
 def test_the_greeting_of_a_call_begins_with_who_calls() -> None:
     terms = {"script_template": "Hello {{name}}.\n\nAsk for the reading.", "company": "Acme", "language": "en-US"}
     call = call_of(requested(variables={"name": "Ada"}), RequestedTerms.model_validate(terms).stored())
-    assert greeting_of(call) == "This is an automated call with an artificial voice, on behalf of Acme. Hello Ada."
+    assert greeting_of(call) == f"{call.disclosure} Hello Ada."
+    said = "This is Acme, with an automated call by an artificial intelligence. To receive no more calls, press 9."
+    assert call.disclosure == said
     assert greeting_of(call.model_copy(update={"company": None})) == "Hello Ada."
+    former = call.model_copy(update={"disclosure": None})
+    assert greeting_of(former) == "This is an automated call with an artificial voice, on behalf of Acme. Hello Ada."
+
+
+def test_a_change_of_number_or_language_changes_the_disclosure_and_no_other_change_does() -> None:
+    terms = {"script_template": "Hello.", "company": "Acme", "language": "en", "opt_out_key": "off"}
+    call = call_of(requested(), RequestedTerms.model_validate(terms).stored())
+    change = CallChangeRequested(call_id=call.call_id, metadata={"a": "b"})
+    other = replace(POLICY, disclosure_of=lambda _: "Another table.", allowed_countries=frozenset({"US", "ES"}))
+    assert changed_call(call, change, other).disclosure == call.disclosure
+    for fields, said in (
+        ({"language": "es"}, "Le llama Acme, con la voz de una inteligencia artificial."),
+        ({"phone_number": "+34912345678"}, "I am an artificial intelligence, calling on behalf of Acme."),
+    ):
+        changed = CallChangeRequested.model_validate({"call_id": call.call_id, **fields})
+        policy = replace(other, disclosure_of=POLICY.disclosure_of)
+        assert changed_call(call, changed, policy).disclosure == said
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,11 @@ class Call(GivenConsent):
     company: str | None = Field(
         default=None, description="on whose behalf it is made; the greeting begins with it; null: it does not"
     )
+    disclosure: str | None = Field(
+        default=None,
+        description="what the greeting begins with: who calls, and that an AI speaks; null: nothing, or in an older "
+        "build's call with a company the sentence of that build",
+    )
     callee: Callee | None = Field(
         default=None, description="where the person may be; null in logs of older builds: it follows from the number"
     )

@@ -17,19 +17,17 @@ def opted_out_phrase(language: str) -> str:
     return OPTED_OUT[language.split("-")[0]]
 
 
-DISCLOSURES: Mapping[str, str] = {
+FORMER_DISCLOSURES: Mapping[str, str] = {
     "es": "Esta es una llamada automática con una voz artificial, de parte de {{company}}.",
     "en": "This is an automated call with an artificial voice, on behalf of {{company}}.",
 }
-"""Spoken before the greeting of a call that names its company: who calls, and that no person speaks."""
-
-
-def disclosure(language: str, company: str) -> str:
-    """Returns the sentence of `DISCLOSURES` for a BCP 47 tag."""
-    return render_line(DISCLOSURES[language.split("-")[0]], {"company": company})
+"""Spoken before the greeting of a call with a company that an older build created: it stored no disclosure."""
 
 
 def greeting_of(call: Call) -> str:
-    """Returns what the callee hears first: the disclosure, if the call names its company, and the script's greeting."""
+    """Returns what the callee hears first: the disclosure, if the call has a company, and the script's greeting."""
     greeting = render_greeting(call.script_template, call.variables)
-    return f"{disclosure(call.language, call.company)} {greeting}" if call.company else greeting
+    if call.company is None:
+        return greeting
+    former = FORMER_DISCLOSURES[call.language.split("-")[0]]
+    return f"{call.disclosure or render_line(former, {'company': call.company})} {greeting}"

@@ -10,15 +10,13 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo
 from contracts.numbers import line_type, parsed
 from contracts.personal import PERSONAL, PLACEHOLDERS
 from contracts.texts import MAX_VARIABLES
+from contracts.vocabulary import SUPPLIED_LANGUAGES
 
 CALL_NAMESPACE = UUID("5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11")
 """The name space of call ids. It is public, so that any language computes the same id from a request id."""
 
 STORED = "stored"
 """The context in which pydantic validates a sealed event that was read from a stream."""
-
-SUPPLIED_LANGUAGES = ("es", "en")
-"""Primary language tags with stock phrases and a fallback line."""
 
 
 def call_id_of(request_id: str) -> UUID:

@@ -154,6 +154,9 @@ class DoNotCallSource(StrEnum):
     """The person pressed the opt-out key in a call."""
 
 
+SUPPLIED_LANGUAGES = ("es", "en")
+"""Primary language tags with stock phrases and a fallback line."""
+
 OptOutKey = Literal["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#"]
 """A key of a telephone by which a person may ask for no more calls."""
 OPT_OUT_KEY: OptOutKey = "9"

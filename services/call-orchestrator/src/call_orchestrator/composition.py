@@ -18,7 +18,7 @@ from call_orchestrator.adapters.nats.retained_persons import NatsNumberStates
 from call_orchestrator.adapters.nats.timers import NatsTimers
 from call_orchestrator.application.admission import Admission
 from call_orchestrator.application.backlog import Backlog
-from call_orchestrator.application.call_terms import Policy
+from call_orchestrator.application.call_terms import Policy, disclosed_by
 from call_orchestrator.application.calling_times import CallingTimesService
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.campaigns import CampaignService
@@ -60,6 +60,7 @@ def policy(settings: Settings) -> Policy:
         allowed_countries=settings.callable_countries,
         calling_policy=settings.calling_policy,
         digest_of=NumberDigests(key_bytes(settings.number_digest_key)).of,
+        disclosure_of=disclosed_by(settings.country_disclosures),
     )
 
 

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 from pydantic_settings import NoDecode
 
 from call_orchestrator.domain.calling_policy import CallingPolicy
+from call_orchestrator.domain.disclosures import Disclosures
 from chassis.settings import KeySettings, SecretKey, split_commas
 from chassis.time_mapping import REAL_TIME, TimeMapping
 from contracts.campaign_terms import MAX_RETENTION_DAYS
@@ -18,8 +19,14 @@ from contracts.values import MIN_RING_SECONDS, CallerId, PhoneNumber
 
 @lru_cache(maxsize=1)
 def read_rules(file: Path | None) -> CallingPolicy:
-    """Returns the policy of the shipped rules and of an operator's file, read once. Raises InvalidRules."""
+    """Returns the policy of the shipped rules and of an operator's file, read once. Raises InvalidTable."""
     return CallingPolicy.shipped(file)
+
+
+@lru_cache(maxsize=1)
+def read_disclosures(file: Path | None) -> Disclosures:
+    """Returns the shipped disclosures and those of an operator's file, read once. Raises InvalidTable."""
+    return Disclosures.shipped(file)
 
 
 class Settings(KeySettings):
@@ -70,6 +77,11 @@ class Settings(KeySettings):
         default=None, description="CSV file with calling rules in place of the shipped ones; docs/compliance.md"
     )
 
+    disclosures: Path | None = Field(
+        default=None,
+        description="CSV file with sentences that say who calls, in place of shipped ones; docs/compliance.md",
+    )
+
     simulated_clock: Annotated[TimeMapping | None, NoDecode] = Field(
         default=None, description="only in embedded runs: the mapping from real to simulated time, as JSON"
     )
@@ -90,6 +102,12 @@ class Settings(KeySettings):
     @classmethod
     def _are_valid_rules(cls, file: Path | None) -> Path | None:
         read_rules(file)
+        return file
+
+    @field_validator("disclosures")
+    @classmethod
+    def _are_valid_disclosures(cls, file: Path | None) -> Path | None:
+        read_disclosures(file)
         return file
 
     @field_validator("allowed_countries")
@@ -115,6 +133,11 @@ class Settings(KeySettings):
     def calling_policy(self) -> CallingPolicy:
         """Returns the policy of ``CALLING_RULES``."""
         return read_rules(self.calling_rules)
+
+    @property
+    def country_disclosures(self) -> Disclosures:
+        """Returns the disclosures of ``DISCLOSURES``."""
+        return read_disclosures(self.disclosures)
 
     @property
     def usable_caller_ids(self) -> frozenset[str]:

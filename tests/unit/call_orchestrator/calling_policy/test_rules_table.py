@@ -13,7 +13,6 @@ from tests.unit.call_orchestrator.calling_policy.minute_scan import SHIPPED
 from call_orchestrator.domain.calling_policy import (
     CallingPolicy,
     Forbidden,
-    InvalidRules,
     Permitted,
     PutOff,
     Requirement,
@@ -21,6 +20,7 @@ from call_orchestrator.domain.calling_policy import (
 from call_orchestrator.domain.calling_policy.local_time import zone_of
 from call_orchestrator.domain.calling_policy.policy import package_versions
 from call_orchestrator.domain.calling_policy.table import rules_of, shipped_rows
+from call_orchestrator.domain.tables import InvalidTable
 from contracts.callees import callee_of
 from contracts.vocabulary import Purpose
 
@@ -186,7 +186,7 @@ def test_an_invalid_value_is_reported_with_file_line_column_and_remedy(
 ) -> None:
     cells = dict(zip(HEADER.split(","), VALID.split(","), strict=True)) | {column: value}
     file = write(tmp_path, VALID.replace("FL", "TX"), ",".join(cells.values()))
-    with pytest.raises(InvalidRules) as raised:
+    with pytest.raises(InvalidTable) as raised:
         CallingPolicy.shipped(file)
     assert str(raised.value).startswith(f"{file}, line 3, column ")
     assert problem in str(raised.value)
@@ -211,19 +211,19 @@ def test_an_invalid_value_is_reported_with_file_line_column_and_remedy(
 def test_contradictory_and_broken_rows_are_reported_with_their_line(
     tmp_path: Path, lines: list[str], problem: str
 ) -> None:
-    with pytest.raises(InvalidRules) as raised:
+    with pytest.raises(InvalidTable) as raised:
         CallingPolicy.shipped(write(tmp_path, *lines))
     assert problem in str(raised.value)
 
 
 def test_a_wrong_header_a_wrong_encoding_and_a_missing_file_are_reported(tmp_path: Path) -> None:
-    with pytest.raises(InvalidRules, match=r"line 1: the header must have these columns: country,region"):
+    with pytest.raises(InvalidTable, match=r"line 1: the header must have these columns: country,region"):
         CallingPolicy.shipped(write(tmp_path, VALID, header=HEADER.replace("basis", "law")))
     latin = tmp_path / "latin.csv"
     latin.write_bytes(f"{HEADER}\n{VALID}\n".encode() + VALID.replace("memo 7", "n° 7").encode("latin-1"))
-    with pytest.raises(InvalidRules, match=r"latin.csv, line 3: not UTF-8"):
+    with pytest.raises(InvalidTable, match=r"latin.csv, line 3: not UTF-8"):
         CallingPolicy.shipped(latin)
-    with pytest.raises(InvalidRules, match=r"missing.csv: No such file .*; CALLING_RULES names a readable CSV file"):
+    with pytest.raises(InvalidTable, match=r"missing.csv: No such file .*; CALLING_RULES names a readable CSV file"):
         CallingPolicy.shipped(tmp_path / "missing.csv")
 
 
@@ -251,7 +251,7 @@ def test_a_rule_may_require_more_than_a_time(tmp_path: Path, words: str) -> None
 def test_an_unknown_requirement_is_refused_with_its_line(tmp_path: Path) -> None:
     file = write(tmp_path, f"{REQUIRING},permission", header=f"{HEADER},requires")
     with pytest.raises(
-        InvalidRules, match=r"line 2, column requires: 'permission' is not known; write some of consent"
+        InvalidTable, match=r"line 2, column requires: 'permission' is not known; write some of consent"
     ):
         CallingPolicy.shipped(file)
 

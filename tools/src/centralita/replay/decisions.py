@@ -118,7 +118,7 @@ def policy_of(
 
     A queued call shows by its deadline how late it may be dialled; for any other, `dial_within` is used. Without a call
     the values do not matter, because no recorded decision is compared with the result. Only `allowed_countries` does.
-    The digest and the place of a sealed number are those of the call.
+    The digest and the place of a sealed number are those of the call, and so is the disclosure.
     """
     if call is None:
         span = timedelta(minutes=1)
@@ -143,6 +143,7 @@ def policy_of(
         calling_policy=calling_policy,
         digest_of=lambda _: call.number_digest,
         callee_of=lambda *_: call.callee,
+        disclosure_of=lambda _: call.disclosure,
     )
 
 

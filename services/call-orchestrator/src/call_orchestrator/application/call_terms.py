@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from call_orchestrator.domain.calling_policy import CallingPolicy
+from call_orchestrator.domain.disclosures import Disclosures
 from contracts import Call, CallChangeRequested, CallRequested, CallStatus, CampaignTerms, Disposition, Purpose
 from contracts.callees import Callee, callee_of
 from contracts.numbers import country_of
@@ -32,12 +33,16 @@ class Policy:
     """Returns the digest of a number; None: the call has none, as in builds that sealed no personal data."""
     callee_of: Callable[[str, str | None], Callee | None] = callee_of
     """Returns where the person with a number, and perhaps a time zone, may be; None: as in builds without it."""
+    disclosure_of: Callable[[Call], str | None] = lambda _: None
+    """Returns the disclosure of a call; None: without a company, and as in builds that stored none."""
 
 
 class UnacceptableTerms(ValueError):
     """A number in a country that is not allowed, or terms that are incomplete or contradict those of the campaign."""
 
 
+_DISCLOSED = frozenset({"language", "callee"})
+"""The fields that can change, on which the disclosure depends."""
 NO_TERMS = CampaignTerms()
 """The terms of a campaign that was never created."""
 
@@ -60,7 +65,7 @@ def new_call(
     is_sealed = request.phone_number in PLACEHOLDERS
     if not is_sealed:
         _check_message(voicemail, variables)
-    return Call(
+    call = Call(
         call_id=call_id,
         request_id=request.request_id or "",
         campaign_id=request.campaign_id,
@@ -97,6 +102,17 @@ def new_call(
         attempt=0,
         status_changed_at=now,
     )
+    return call.model_copy(update={"disclosure": policy.disclosure_of(call)})
+
+
+def disclosed_by(disclosures: Disclosures) -> Callable[[Call], str | None]:
+    """Returns the function that finds the disclosure of a call in a table."""
+
+    def disclosure_of(call: Call) -> str | None:
+        country = call.callee.country if call.callee else ""
+        return disclosures.sentence(country, call.language, call.company, call.opt_out_key) if call.company else None
+
+    return disclosure_of
 
 
 def _script(request: CallRequested, campaign: CampaignTerms) -> tuple[str, dict[str, str]]:
@@ -180,6 +196,8 @@ def changed_call(call: Call, request: CallChangeRequested, policy: Policy) -> Ca
         changes["number_digest"] = policy.digest_of(request.phone_number)
     changes |= callee_changes(call, request, policy)
     after = call.model_copy(update=changes)
+    if not _DISCLOSED.isdisjoint(changes):
+        after = after.model_copy(update={"disclosure": policy.disclosure_of(after)})
     if request.max_retries is not None:
         _check_attempts(request.max_retries, call.max_attempts)
     _check_goal(after.retry_policy, after.goal)

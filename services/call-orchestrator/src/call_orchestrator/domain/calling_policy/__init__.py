@@ -14,14 +14,12 @@ docs/compliance.md is for users.
 """
 
 from call_orchestrator.domain.calling_policy.policy import CallingPolicy, Forbidden, Permitted, PutOff, Reason
-from call_orchestrator.domain.calling_policy.rows import InvalidRules
 from call_orchestrator.domain.calling_policy.rules import Requirement
 from call_orchestrator.domain.calling_policy.windows import WeeklyHours
 
 __all__ = [
     "CallingPolicy",
     "Forbidden",
-    "InvalidRules",
     "Permitted",
     "PutOff",
     "Reason",

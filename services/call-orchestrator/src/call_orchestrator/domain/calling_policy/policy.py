@@ -79,7 +79,7 @@ class CallingPolicy:
     def shipped(cls, overrides: Path | None = None) -> Self:
         """Returns the policy of the shipped table. `overrides`: a CSV file whose rows replace those of the same place.
 
-        Reads files, so it is called once, when the service starts. Raises InvalidRules, which names the file, the line,
+        Reads files, so it is called once, when the service starts. Raises InvalidTable, which names the file, the line,
         the column and the remedy.
         """
         rows = shipped_rows()

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TypeVar
 
 from call_orchestrator.domain.calling_policy.public_holidays import regions_of
 from call_orchestrator.domain.calling_policy.rules import DEFAULT_COUNTRY, HOLIDAY, HOLIDAY_EVE, Cap, Kind, Requirement
 from call_orchestrator.domain.calling_policy.windows import CLOSED, Windows, parse_weekdays, parse_window
+from call_orchestrator.domain.tables import CONFIDENCE, Line, not_empty, one_of
 from contracts.numbers import COUNTRIES
 from contracts.vocabulary import Purpose
 
@@ -26,11 +26,6 @@ MAX_WITHIN_HOURS = 366 * 24
 
 RuleKey = tuple[str, str, frozenset[Purpose], str, str]
 """What identifies a rule: country, region, purposes, voice and basis."""
-_T = TypeVar("_T")
-
-
-class InvalidRules(ValueError):
-    """A table of rules is invalid; the message names the file, the line, the column and the remedy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,33 +50,27 @@ class Row:
         return self.country, self.region, self.purposes, self.voice, self.basis
 
 
-def checked_row(name: str, line: int, cells: dict[str, str]) -> Row:
-    """Returns the row with these cells. Raises InvalidRules, which names the file `name`, the line and the column."""
-
-    def value(column: str, convert: Callable[[str], _T]) -> _T:
-        try:
-            return convert(cells[column])
-        except ValueError as error:
-            raise InvalidRules(f"{name}, line {line}, column {column}: {error}") from error
-
+def checked_row(line: Line) -> Row:
+    """Returns the row of a line. Raises InvalidTable, which names the file, the line and the column."""
+    value, cells = line.value, line.cells
     country = value("country", _country)
     days = value("days", _days)
-    value("confidence", _one_of("low", "medium", "high"))
+    value("confidence", CONFIDENCE)
     max_calls = value("max_calls", _number(MAX_CALLS))
     within_hours = value("within_hours", lambda text: _within_hours(text, max_calls))
     window = value("opens_at", lambda text: _window(text, cells["closes_at"], days))
     return Row(
-        line=line,
+        line=line.number,
         country=country,
         region=value("region", lambda text: _region(text, country)),
         purposes=value("purposes", _purposes),
-        voice=value("voice", _one_of("automated", "any")),
+        voice=value("voice", one_of("automated", "any")),
         windows=dict.fromkeys(days, window),
         cap=Cap(max_calls, timedelta(hours=within_hours)) if max_calls and within_hours else None,
-        requires_consent=value("requires_consent", _one_of("yes", "no")) == "yes",
+        requires_consent=value("requires_consent", one_of("yes", "no")) == "yes",
         requires=value(REQUIRES, _requirements),
-        kind=Kind(value("kind", _one_of(*Kind))),
-        basis=value("basis", _basis),
+        kind=Kind(value("kind", one_of(*Kind))),
+        basis=value("basis", not_empty),
     )
 
 
@@ -165,18 +154,3 @@ def _within_hours(text: str, max_calls: int | None) -> int | None:
     if (hours is None) != (max_calls is None):
         raise ValueError("max_calls and within_hours belong together; give both, or neither for no cap")
     return hours
-
-
-def _one_of(*values: str) -> Callable[[str], str]:
-    def convert(text: str) -> str:
-        if text not in values:
-            raise ValueError(f"{text!r} is not known; write one of {' '.join(values)}")
-        return text
-
-    return convert
-
-
-def _basis(text: str) -> str:
-    if not text:
-        raise ValueError("empty; name the law or the decision on which the row is based")
-    return text

@@ -1,7 +1,5 @@
 """Reads the rows of rules from CSV files, and makes rules of them."""
 
-import csv
-import io
 from collections.abc import Iterable
 from dataclasses import replace
 from importlib import resources
@@ -11,13 +9,13 @@ from call_orchestrator.domain.calling_policy.rows import (
     COLUMNS,
     EVERY_REGION,
     REQUIRES,
-    InvalidRules,
     Row,
     RuleKey,
     checked_row,
 )
 from call_orchestrator.domain.calling_policy.rules import DEFAULT_COUNTRY, Requirement, Rule
 from call_orchestrator.domain.calling_policy.windows import WEEKDAYS, Windows, united
+from call_orchestrator.domain.tables import InvalidTable, read_file, read_lines
 
 
 def shipped_rows() -> list[Row]:
@@ -27,12 +25,8 @@ def shipped_rows() -> list[Row]:
 
 
 def override_rows(path: Path) -> list[Row]:
-    """Returns the rows of an operator's file. Raises InvalidRules."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InvalidRules(f"{path}: {error.strerror or error}; CALLING_RULES names a readable CSV file") from error
-    return read_rows(content, str(path))
+    """Returns the rows of an operator's file. Raises InvalidTable."""
+    return read_rows(read_file(path, "CALLING_RULES"), str(path))
 
 
 def replaced(rows: list[Row], by: list[Row]) -> list[Row]:
@@ -45,38 +39,15 @@ def replaced(rows: list[Row], by: list[Row]) -> list[Row]:
 
 
 def read_rows(content: bytes, name: str) -> list[Row]:
-    """Returns the rows of a CSV file. Raises InvalidRules, which names `name`, line, column and remedy."""
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise InvalidRules(f"{name}, line {line}: not UTF-8; save the file as UTF-8") from error
-    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: list[Row] = []
-    try:
-        header = next(lines, [])
-        if sorted({*header, REQUIRES}) != sorted({*COLUMNS, REQUIRES}) or len(header) != len(set(header)):
-            columns = f"{','.join(COLUMNS)}; {REQUIRES} is optional"
-            raise InvalidRules(f"{name}, line 1: the header must have these columns: {columns}")
-        for cells in lines:
-            line = lines.line_num
-            if not any(cells):
-                continue
-            if len(cells) != len(header):
-                raise InvalidRules(
-                    f"{name}, line {line}: {len(cells)} columns instead of {len(header)}; quote a cell with a comma"
-                )
-            fields = {REQUIRES: ""} | {column: cell.strip() for column, cell in zip(header, cells, strict=True)}
-            rows.append(checked_row(name, line, fields))
-    except csv.Error as error:
-        raise InvalidRules(f"{name}, line {lines.line_num}: {error}; write CSV with double quotes") from error
+    """Returns the rows of a CSV file. Raises InvalidTable, which names `name`, line, column and remedy."""
+    rows = [checked_row(line) for line in read_lines(content, name, COLUMNS, (REQUIRES,))]
     _check_default(rows, name)
     rules_of(rows, name)
     return rows
 
 
 def rules_of(rows: Iterable[Row], name: str = "rules") -> list[Rule]:
-    """Returns the rules that the rows make. Raises InvalidRules if a rule both opens and closes a day."""
+    """Returns the rules that the rows make. Raises InvalidTable if a rule both opens and closes a day."""
     by_rule: dict[RuleKey, list[Row]] = {}
     for row in rows:
         by_rule.setdefault(row.key, []).append(row)
@@ -88,14 +59,14 @@ def _rule_of(rows: list[Row], name: str) -> Rule:
     first = rows[0]
     for row in rows:
         if row.kind != first.kind:
-            raise InvalidRules(
+            raise InvalidTable(
                 f"{name}, line {row.line}, column kind: line {first.line} has the same rule and the kind {first.kind}; "
                 "write the same kind, or another basis"
             )
         for day, window in row.windows.items():
             known = windows.setdefault(day, window)
             if bool(known) != bool(window):
-                raise InvalidRules(
+                raise InvalidTable(
                     f"{name}, line {row.line}, column days: another row of the same rule closes or opens {day} "
                     "differently; leave the day out of one of them"
                 )
@@ -114,11 +85,11 @@ def _rule_of(rows: list[Row], name: str) -> Rule:
 
 
 def _check_default(rows: list[Row], name: str) -> None:
-    """Raises InvalidRules if rows of the house default leave a weekday out, which would be open all day."""
+    """Raises InvalidTable if rows of the house default leave a weekday out, which would be open all day."""
     default = [row for row in rows if row.country == DEFAULT_COUNTRY]
     named = {day for row in default if not row.purposes for day in row.windows}
     if default and (missing := [day for day in WEEKDAYS if day not in named]):
-        raise InvalidRules(
+        raise InvalidTable(
             f"{name}, line {default[0].line}, column days: the default (country *) does not name {' '.join(missing)} "
             "for all purposes; add a row with purposes * and these days, without hours if they are closed"
         )
