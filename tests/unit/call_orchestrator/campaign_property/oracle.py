@@ -55,6 +55,7 @@ KNOWN_LATE = timedelta(seconds=1)
 END = timedelta(seconds=2)
 """How long after the finish of a campaign its waiting calls end: replicas must know it first."""
 MINUTE = timedelta(minutes=1)
+DAY = timedelta(hours=24)
 STEP = timedelta(minutes=10)
 Weekly = list[tuple[str, str, str]] | None
 
@@ -102,6 +103,8 @@ class Oracle:
     live: dict[str, Dial] = field(default_factory=dict)
     dials: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
     """When each number was dialled, without undialled attempts and without the attempt in progress."""
+    own_dials: dict[UUID, list[datetime]] = field(default_factory=lambda: defaultdict(list))
+    """The same of each call."""
     paced: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
     """When the grants of each campaign were stored that led to a claimed attempt."""
     last_grant_at: dict[str, datetime] = field(default_factory=dict)
@@ -234,6 +237,7 @@ class Oracle:
             dial = self.live.pop(call.phone_number)
             if call.undialled_attempts == dial.undialled_before:
                 self.dials[call.phone_number].append(dial.dialed_at)
+                self.own_dials[call.call_id].append(dial.dialed_at)
             self._note_release(call.phone_number, at)
         if not call.status.is_live:
             slot = self.slots.get(call.call_id)
@@ -275,6 +279,13 @@ class Oracle:
         limits = [state.terms.max_attempts if state and state.terms else None for state in created]
         if None not in limits:
             require(dials <= max(one for one in limits if one), f"{where}: dialled {dials} times, of {limits}")
+        is_free = any(_is_below(most, self.own_dials[call.call_id], at) for most in self._daily_limits(call))
+        require(is_free, f"{where}: above its daily limit: {self.own_dials[call.call_id]}")
+
+    def _daily_limits(self, call: Call) -> list[int | None]:
+        """Returns how many dials in 24 hours the campaign may have permitted when the call was created."""
+        created = self.states(call.campaign_id, call.created_at, KNOWN_LATE)
+        return [state.terms.max_attempts_per_day if state and state.terms else None for state in created]
 
     def _is_listed(self, number: str, campaign_id: str | None, at: datetime) -> bool:
         """Whether the number was on the list of a scope all the time of `settle` before an instant."""
@@ -315,7 +326,16 @@ class Oracle:
             wanted_at += _longest_delay(call, self.scenario.retry_delay)
         since = CROSSING + self.settle if is_put_off else KNOWN_LATE
         states = self.states(call.campaign_id, event.occurred_at, since)
-        firsts = [_is_first(person, *terms_of(state, call), wanted_at, due_at, dialed) for state in states]
+        own = self.own_dials[call.call_id]
+        firsts = [
+            not any(
+                is_permitted(person, *terms_of(state, call), instant, dialed)
+                for instant in instants(wanted_at, due_at)
+                if _is_below(most, own, instant)
+            )
+            for state in states
+            for most in self._daily_limits(call)
+        ]
         require(any(firsts), f"{where}: waits until {due_at}, although an earlier time is permitted")
 
     # What waits.
@@ -425,13 +445,9 @@ def is_permitted(person: Person, purpose: str | None, weekly: Weekly, at: dateti
     return SCAN.is_permitted(person.place, purpose, at, weekly, dialed)
 
 
-def _is_first(
-    person: Person, purpose: str | None, weekly: Weekly, wanted_at: datetime, due_at: datetime, dialed: list[datetime]
-) -> bool:
-    """Whether no time before `due_at` is permitted. Checks every tenth minute, and the minutes before `due_at`."""
-    if due_at <= wanted_at:
-        return True
-    return not any(is_permitted(person, purpose, weekly, at, dialed) for at in instants(wanted_at, due_at))
+def _is_below(most: int | None, dialed: list[datetime], at: datetime) -> bool:
+    """Whether fewer dials than a daily limit were in the 24 hours before an instant."""
+    return most is None or sum(one > at - DAY for one in dialed) < most
 
 
 def instants(begin: datetime, end: datetime) -> Iterator[datetime]:

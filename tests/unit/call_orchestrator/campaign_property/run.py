@@ -32,8 +32,8 @@ from contracts import (
 )
 from contracts.vocabulary import Purpose
 
-HORIZON = timedelta(hours=20)
-"""How long a run goes on after its last action, if calls still wait."""
+HORIZON, DAILY_HORIZON = timedelta(hours=20), timedelta(hours=30)
+"""How long a run goes on after its last action, if calls still wait: without and with a daily limit of dials."""
 
 
 @dataclass
@@ -63,12 +63,16 @@ class Run:
         for action in scenario.actions:
             await asyncio.sleep(action.wait_seconds)
             await getattr(run, action.name)(*action.arguments)
-        ends_at = system.server.now() + HORIZON
+        ends_at = system.server.now() + (DAILY_HORIZON if run._has_daily_limit() else HORIZON)
         while system.server.now() < ends_at and not run._is_over():
             await asyncio.sleep(900)
         run.ended_at = system.server.now()
         await system.stop()
         return run
+
+    def _has_daily_limit(self) -> bool:
+        changes = [action.arguments[1] for action in self.scenario.actions if action.name == "change"]
+        return any(terms and "max_attempts_per_day" in terms for terms in (*self.scenario.terms, *changes))
 
     def name_of(self, campaign: int) -> str:
         """Returns the id of a campaign."""

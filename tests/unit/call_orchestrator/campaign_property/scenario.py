@@ -168,6 +168,8 @@ def _terms(random: Random) -> dict[str, Any]:
         terms["weekly_hours"] = [{"days": ALL_DAYS, **window} for window in windows]
     if random.random() < 0.3:
         terms["max_attempts"] = random.randint(2, 4)
+    if random.random() < 0.3:
+        terms["max_attempts_per_day"] = random.randint(1, 2)
     if random.random() < 0.5:
         terms["retry_policy"] = random.choice(RETRY_POLICIES)
         terms |= {"goal": "confirmed"} if "goal_missed" in terms["retry_policy"] else {}

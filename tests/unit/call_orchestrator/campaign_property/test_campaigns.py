@@ -97,5 +97,6 @@ def test_each_dial_is_permitted_and_nothing_that_is_permitted_waits() -> None:
     RULES_SEEN.clear()
     check_examples()
     missing = {"calling_hours", "holiday", "campaign_hours", "emergency", "frequency", "number_in_use", "do_not_call"}
+    missing.add("attempts_per_day")
     missing -= RULES_SEEN.keys()
     assert not missing or EXAMPLES, "the examples do not reach each rule"
