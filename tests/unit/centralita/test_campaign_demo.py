@@ -54,3 +54,10 @@ def test_the_two_kinds_of_demo_exclude_each_other() -> None:
     refused = CliRunner().invoke(app, ["demo", "--campaigns", "--faults"])
     assert refused.exit_code == 2
     assert "not both" in refused.output
+
+
+@pytest.mark.parametrize("arguments", [["--forget", "leslie"], ["--campaigns", "--forget", "radia"]])
+def test_only_a_person_of_the_campaigns_whose_calls_end_can_be_forgotten(arguments: list[str]) -> None:
+    refused = CliRunner().invoke(app, ["demo", *arguments])
+    assert refused.exit_code == 2
+    assert "ada, grace, edsger" in " ".join(refused.output.split())

@@ -9,6 +9,7 @@ from rich.console import Console
 from centralita.commands import exit_codes
 from centralita.commands.exit_codes import ExitCode
 from centralita.demo.campaign_day import demo_campaigns
+from centralita.demo.campaign_plan import FORGETTABLE
 from centralita.demo.run import DemoFailed, demo
 from centralita.embedded.servers import CannotStart
 from centralita.operations.rest_failures import RequestFailed
@@ -27,14 +28,23 @@ def run_demo(
     campaigns: Annotated[
         bool, typer.Option("--campaigns", help="two campaigns in three time zones, in simulated time")
     ] = False,
+    forget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CONTACT", help=f"with --campaigns: erase this person at the end: {', '.join(FORGETTABLE)}"
+        ),
+    ] = None,
 ) -> None:
     """Runs a whole campaign on this machine: embedded servers, simulated vendors, no account."""
     if campaigns and faults:
         exit_codes.fail("Give --campaigns or --faults, not both.", code=ExitCode.WRONG_USE)
+    if forget and not (campaigns and forget in FORGETTABLE):
+        remedy = f"Give it with --campaigns, and one of {', '.join(FORGETTABLE)}."
+        exit_codes.fail(f"--forget {forget} is not possible. {remedy}", code=ExitCode.WRONG_USE)
     console = Console()
     try:
         if campaigns:
-            asyncio.run(demo_campaigns(console, timeout=timeout or 300, keep=keep))
+            asyncio.run(demo_campaigns(console, timeout=timeout or 300, keep=keep, forget=forget))
         else:
             asyncio.run(demo(console, count=calls, timeout=timeout or 120, keep=keep, with_faults=faults))
     except (DemoFailed, CannotStart, RequestFailed, TimeoutError) as error:

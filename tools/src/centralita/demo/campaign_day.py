@@ -36,6 +36,7 @@ from centralita.demo.campaign_plan import (
     terms,
 )
 from centralita.demo.campaign_views import Document, ExplainedCall
+from centralita.demo.erasure import PersonToForget
 from centralita.demo.run import DemoFailed
 from centralita.embedded.ledger import set_callee_behaviour
 from centralita.embedded.system import System, running
@@ -48,8 +49,11 @@ from contracts import call_id_of
 _POLL_SECONDS = 0.25
 
 
-async def demo_campaigns(console: Console, *, timeout: float, keep: bool) -> None:
-    """Runs the demo. Raises DemoFailed, CannotStart or RequestFailed, and then keeps the folder with the logs."""
+async def demo_campaigns(console: Console, *, timeout: float, keep: bool, forget: str | None = None) -> None:
+    """Runs the demo. Raises DemoFailed, CannotStart or RequestFailed, and then keeps the folder with the logs.
+
+    `forget`: the contact whose person is erased at the end, one of `FORGETTABLE`.
+    """
     if "twilio" in real_vendors(os.environ):
         raise DemoFailed("simulated time needs the simulator of Twilio: unset the settings of twilio")
     folder = Path(tempfile.mkdtemp(prefix="centralita-demo-"))
@@ -59,7 +63,13 @@ async def demo_campaigns(console: Console, *, timeout: float, keep: bool) -> Non
         async with running(folder, speed=NETWORK_SPEED, settings=settings, simulated_clock=simulated_clock) as system:
             console.print(started(system))
             async with RestApi(system.edge_url, key) as api:
-                await _Plan(console, system, api, simulated_clock, timeout).run()
+                plan = _Plan(console, system, api, simulated_clock, timeout)
+                await plan.run()
+                person = PersonToForget(forget, plan.calls) if forget else None
+                if person:
+                    await person.forget(console, system, api)
+        if person:
+            person.search_files(console, system)
     except BaseException:
         console.print(f"[red]The logs are kept in {folder}[/red]")
         raise

@@ -81,6 +81,8 @@ EXPECTED: Mapping[str, Expected] = {
     LATE: Expected(behaviour="human", status=CallStatus.EXPIRED, dials=0, shows="due after the end of the offers"),
 }
 """By contact."""
+FORGETTABLE = tuple(name for name, one in EXPECTED.items() if one.status and one.status.is_final)
+"""The contacts who may be erased at the end: their calls have ended, so no statistics change."""
 EXPLAINED = ("grace", "radia", LATE)
 """The contacts whose calls are explained at the end, as `centralita why` does."""
 LATE_CALL = {"phone_number": "+13125550125", "contact_id": LATE, "variables": {"name": "Frances"}}

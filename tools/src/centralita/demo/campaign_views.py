@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from centralita.demo.campaign_plan import EASTERN, EXPECTED
+from centralita.demo.text_search import TextSearch
 from centralita.demo.views import COLOURS
 from centralita.operations.explained_call import decisions_table, reason_of
 from contracts import CallStatus
@@ -70,6 +71,25 @@ def explanation(one: ExplainedCall) -> RenderableType:
     call_id = one.call["id"] if one.call else None
     title = f"centralita why {call_id}  ({one.contact_id}: {EXPECTED[one.contact_id].shows})"
     return Panel(decisions_table(one.decisions), title=title, title_align="left")
+
+
+def erased(contact_id: str, certificate: Document, checks: Iterable[str]) -> RenderableType:
+    """Shows what an erasure removed, and the checks whose results are equal afterwards."""
+    removed = f"waiting contacts removed: {certificate['contacts_removed']}"
+    equal = "\n  ".join(["statistics: unchanged", *(f"centralita replay {check}: equal" for check in checks)])
+    return Text(f"centralita forget --contact {contact_id}: the key was destroyed, {removed}\n  {equal}")
+
+
+def searched(contact_id: str, search: TextSearch) -> RenderableType:
+    """Shows how many places of each kind were searched, and in how many a text was found."""
+    title = f"Search for the number and the sentences of {contact_id}: {len(search.texts)} texts"
+    table = Table(title=title, title_justify="left")
+    for column in ("place", "searched", "found"):
+        table.add_column(column, justify="left" if column == "place" else "right")
+    for kind, count in search.searched.items():
+        found = sum(place.startswith(f"{kind}:") for place in search.found)
+        table.add_row(kind, str(count), Text(str(found), style="red" if found else "green"))
+    return table
 
 
 def _time(text: str | None) -> str:
