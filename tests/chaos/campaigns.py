@@ -108,13 +108,13 @@ def terms(now: datetime) -> dict[str, dict[str, Any]]:
         "script_template": "Hello {{name}}, this is a reminder.\n\nAsk whether they can come.",
         "language": "en",
         "call_timeout_seconds": 8,
-        "retry_policy": {"busy": retry, "no_answer": retry},
+        "retry_policy": {"busy": retry, "no_answer": retry, "failed": retry},
     }
     often = {"max_retries": 4, "delay_seconds": 1}
     return {
         HOURS: shared,
         SAME_NUMBERS: {**shared, "starts_at": (now + _STARTS_IN).isoformat(), "max_concurrent_calls": 5},
-        CAPPED: {**shared, "max_attempts": 6, "retry_policy": {"busy": often, "no_answer": often}},
+        CAPPED: {**shared, "max_attempts": 6, "retry_policy": {"busy": often, "no_answer": often, "failed": retry}},
         ENDING: {**shared, "calls_per_minute": 60},
     }
 
