@@ -58,7 +58,7 @@ from contracts.contacts import waiting_contact
 from contracts.dead_letters import DeadLetter
 from contracts.number_digests import NumberDigests
 from contracts.personal import ERASED
-from contracts.streams import CALLS, CONTACTS, DEAD_LETTERS, KEYS, NUMBERS, REQUESTS
+from contracts.streams import CALLS, CONTACTS, DEAD_LETTERS, KEYS, NUMBERS, REQUESTS, SCHEDULES
 
 NUMBER, OTHER_NUMBER, WORDS = "+12125550123", "+12125550124", "My doctor is called Ferrán"
 DIGESTS = NumberDigests(b64decode(TEST_KEYS["NUMBER_DIGEST_KEY"]))
@@ -134,6 +134,31 @@ async def test_waiting_calls_are_canceled_a_live_one_is_hung_up_and_then_the_key
     assert await stored_bytes(bus_client, KEYS.name) != b""
     verification = await verified(bus_client)
     assert (verification.drifts, verification.doubts) == ((), ())
+
+
+async def test_a_call_whose_attempt_has_begun_and_whose_timer_is_not_set_yet_is_hung_up(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    async with running(nats_url, 1):
+        [live] = await ask(bus_client, request("live"))
+        await until_dialing(calls, [live], 1)
+        js = bus_client.jetstream()
+
+        async def has_one_timer() -> bool:
+            return (await js.stream_info(SCHEDULES.name)).state.messages == 1
+
+        await until(has_one_timer)  # that of the attempt has replaced the first one
+        await js.purge_stream(SCHEDULES.name)
+        outcome = asyncio.create_task(outcome_of(bus_client, ERASE))
+
+        async def is_hanging_up() -> bool:
+            call = await call_of(calls, live)
+            return bool(call and call.hangup_reason is HangupReason.CANCELED)
+
+        await until(is_hanging_up)
+        assert await erased(calls) is None, "the erasure waits for the end of the call"
+        await end(calls, live)
+        assert (await outcome).accepted
 
 
 def erasure_of(client: Client, calls: EventLog, keyring: Keyring, countdown: list[int]) -> tuple[Erasure, Any]:

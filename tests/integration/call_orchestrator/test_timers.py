@@ -16,7 +16,7 @@ from chassis.event_log import EventLog
 from chassis.provision import provision, stream_config
 from contracts import Call, CallChangeRequested, CallCreated, CallRequested, CallStatus, TimerDue, call_id_of
 from contracts.examples import CALL
-from contracts.streams import CALLS, DEAD_LETTERS, SCHEDULES
+from contracts.streams import CALLS, DEAD_LETTERS, QUEUE, SCHEDULES
 
 LATER = datetime.now(UTC) + timedelta(hours=9)
 
@@ -64,6 +64,34 @@ async def test_a_timer_nine_hours_early_is_set_again_and_the_call_keeps_waiting(
     call = await call_of(calls, call_id)
     assert call
     assert (call.status, call.is_queued, call.due_at) == (CallStatus.PENDING, False, LATER)
+
+
+async def test_a_new_call_that_is_granted_its_slot_at_once_has_one_schedule_that_of_its_attempt(
+    nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
+) -> None:
+    js = bus_client.jetstream()
+
+    async def published() -> list[int]:
+        return [(await js.stream_info(stream.name)).state.last_seq for stream in (SCHEDULES, QUEUE)]
+
+    async with running(nats_url, 1, max_concurrent_calls=0, twilio_calls_per_second=1000):
+        first = await ask("first", 1)  # it joins the queue, as the first call of each replica
+        await until_dialing(calls, first, 1)
+        await until(lambda: _has_left(bus_client))
+        before = await published()
+        [call_id] = await ask("second", 1)
+        await until_dialing(calls, [call_id], 1)
+        await until(lambda: schedules(bus_client, call_id))
+        after = await published()
+        call = await call_of(calls, call_id)
+    assert call
+    assert await schedules(bus_client, call_id) == [call.deadline_at]
+    assert [later - earlier for later, earlier in zip(after, before, strict=True)] == [1, 0]
+
+
+async def _has_left(client: Client) -> bool:
+    """Whether no call waits in the queue."""
+    return not (await client.jetstream().stream_info(QUEUE.name)).state.messages
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.effects import Effects
 from call_orchestrator.application.grants import Grants, StaleRead
-from contracts import AdmissionGranted, AdmissionReleased, Call, CallChanged, CallDecision, CallDue, CallStatus
+from contracts import AdmissionGranted, AdmissionReleased, Call, CallChanged, CallDecision, CallDue, CallStatus, Event
 from contracts.filters import call_state_filter
 
 POLICY = Policy(
@@ -34,8 +34,12 @@ def log_of(call: Call) -> FakeEventLog:
     return FakeEventLog.of(call_created(a_call()), CallDue(call=call, occurred_at=NOW), GRANT)
 
 
-async def carry_out(log: FakeEventLog, *, sequence: int = 3, is_redelivered: bool = False) -> None:
-    grants = Grants(CallService(log, FakeRequests(), Effects(FakeTimers(), FakeQueue()), POLICY, now=lambda: NOW), log)
+async def carry_out(
+    log: FakeEventLog, *, sequence: int = 3, is_redelivered: bool = False, timers: FakeTimers | None = None
+) -> None:
+    timers = timers or FakeTimers()
+    calls = CallService(log, FakeRequests(), Effects(timers, FakeQueue()), POLICY, now=lambda: NOW)
+    grants = Grants(calls, log, timers)
     await grants.carry_out(GRANT, sequence=sequence, cause=an_envelope("grant-1"), is_redelivered=is_redelivered)
 
 
@@ -84,3 +88,25 @@ async def test_a_grant_whose_slot_a_later_event_has_freed_does_not_dial() -> Non
     await carry_out(log)
     assert (await log.last(call_state_filter(QUEUED.call_id))) == changed, "it is in the queue again"
     assert not log.events(AdmissionReleased), "the fold of the slots has freed the slot already"
+
+
+async def test_a_grant_that_is_delivered_again_sets_the_timer_of_its_call_before_it_decides() -> None:
+    log, timers = log_of(QUEUED), FakeTimers()
+
+    def fail(_: Event) -> None:
+        raise ConnectionError
+
+    log.before_append = fail
+    with pytest.raises(ConnectionError):
+        await carry_out(log, timers=timers)
+    assert not timers.deadlines, "the first delivery sets the timer once it has decided"
+    with pytest.raises(ConnectionError):
+        await carry_out(log, timers=timers, is_redelivered=True)
+    assert timers.deadlines == {QUEUED.call_id: QUEUED.deadline_at}
+
+
+async def test_a_grant_that_is_ignored_sets_the_timer_of_its_call() -> None:
+    log, timers = log_of(QUEUED.model_copy(update={"attempt": 1})), FakeTimers()
+    await carry_out(log, timers=timers)
+    assert statuses(log)[-1] is CallStatus.PENDING
+    assert timers.deadlines == {QUEUED.call_id: QUEUED.deadline_at}

@@ -103,7 +103,9 @@ class System:
             dial_terms=self.dial_terms,
         )
         stored = self.log.store(grant)
-        await Grants(self.replicas[replica], self.log).carry_out(grant, sequence=stored.sequence, cause=stored.envelope)
+        await Grants(self.replicas[replica], self.log, self.timers).carry_out(
+            grant, sequence=stored.sequence, cause=stored.envelope
+        )
         return await self.call(call_id)
 
     async def report(self, event: DialRefused | TelephonyStatusReported, replica: int = 0) -> Call:
@@ -286,7 +288,7 @@ async def test_a_late_grant_neither_replaces_nor_releases_the_claim_of_a_newer_o
     dialing = await system.grant(call.call_id)
     assert dialing.status is CallStatus.DIALING
     for is_redelivered in (False, True):
-        await Grants(system.replicas[1], system.log).carry_out(
+        await Grants(system.replicas[1], system.log, system.timers).carry_out(
             late, sequence=sequence, cause=an_envelope("late"), is_redelivered=is_redelivered
         )
     claim = (await system.number()).live

@@ -79,7 +79,9 @@ class Replica:
             call_id=CALL_ID, campaign_id="reminders", attempt=1, due_sequence=1, replay_from_sequence=1
         )
         stored = self.log.store(grant)
-        await Grants(self.calls, self.log).carry_out(grant, sequence=stored.sequence, cause=stored.envelope)
+        await Grants(self.calls, self.log, FakeTimers()).carry_out(
+            grant, sequence=stored.sequence, cause=stored.envelope
+        )
 
     async def report(self, status: TelephonyStatus, id: str, *, is_redelivered: bool = False) -> None:
         event = TelephonyStatusReported(call_id=CALL_ID, attempt=1, provider_call_id="CA1", status=status)

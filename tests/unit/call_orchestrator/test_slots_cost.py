@@ -89,7 +89,8 @@ class Pair:
         assert (dict(fold.occupied), fold.waiting) == (model.occupied, model.waiting)
         assert fold.replay_from_sequence == model.replay_from_sequence()
         for call_id in CALLS[::3]:
-            assert fold.is_next(call_id, call_id[0]) == self.would_be_next(call_id)
+            is_next = fold.may_use_slot(call_id, call_id[0]) and not fold.grantable()
+            assert is_next == self.would_be_next(call_id)
 
     def would_be_next(self, call_id: str) -> bool:
         """Whether the call would be next if it began to wait now, and no other is."""

@@ -93,7 +93,8 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         retention = timedelta(days=settings.retention_days) or None
         claims = NumberClaims(numbers, log, timers, terms.calling_policy, mapping, retention)
         open_campaigns = OpenCampaigns(slots, clock.now, mapping)
-        effects = Effects(timers, ImmediateGrants(queue, slots, open_campaigns, log, clock.now), claims)
+        immediate_grants = ImmediateGrants(slots, open_campaigns, log, clock.now)
+        effects = Effects(timers, queue, claims, immediate_grants)
         calls = CallService(
             log,
             requests,
@@ -111,7 +112,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         subscribe_handlers(
             bus.broker,
             calls,
-            Grants(calls, log),
+            Grants(calls, log, timers),
             campaigns,
             contacts,
             DoNotCall(numbers, log),
@@ -123,8 +124,13 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         feeds = NatsFeeds(bus.client, log, mapping)
         contact_queue = NatsContactQueue(bus.client, keyring)
         taker = ContactTaker(log, contact_queue, calls, open_campaigns, slots, terms, clock.now, mapping)
+
+        def note_change() -> None:
+            immediate_grants.note_change()
+            taker.note_change()
+
         admission = Admission(
-            slots, open_campaigns, log, queue, feeds, clock.now, mapping=mapping, on_change=taker.note_change
+            slots, open_campaigns, log, queue, feeds, clock.now, mapping=mapping, on_change=note_change
         )
         bus.before_drain.push_async_callback(taker.stop)
         states = NatsNumberStates(bus.client, bus.log(NUMBERS, clock.now), bus.log(REQUESTS))

@@ -84,7 +84,7 @@ class Replica:
         claims = NumberClaims(numbers, log, system.timers, RULES)
         effects = Effects(system.timers, system.queue, claims)
         self.calls = CallService(log, system.requests, effects, policy, server.now, campaigns=campaigns, claims=claims)
-        self.grants = Grants(self.calls, log)
+        self.grants = Grants(self.calls, log, system.timers)
         self.campaigns = CampaignService(log, server.now)
         self.do_not_call = DoNotCall(numbers, log)
         self.finished_campaigns = FinishedCampaigns(log, system.timers, server.now)

@@ -248,5 +248,9 @@ def _is_slot_freed(stored: StoredCall, call_input: CallInput) -> bool:
 
 
 def _may_lack_timer(call_input: CallInput) -> bool:
-    """Whether the call may have no timer: it has fired, or an earlier delivery died before it set the timer."""
-    return isinstance(call_input.input, TimerDue) or call_input.is_redelivered or call_input.request is not None
+    """Whether the call may have no timer: it has fired, or an earlier delivery died before it set the timer.
+
+    A call that was granted its slot at once has none before the grant is carried out.
+    """
+    is_first = isinstance(call_input.input, TimerDue) or call_input.request is not None
+    return is_first or call_input.is_redelivered or call_input.grant_sequence is not None

@@ -31,11 +31,13 @@ after step 4, and if there is one, the steps begin again.
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from uuid import UUID
 
 import structlog
 
 from call_orchestrator.application.call_outcomes import MAX_CONFLICTS, too_many_conflicts
 from call_orchestrator.application.contacts import request_of
+from call_orchestrator.application.number_waits import is_in_force
 from call_orchestrator.application.numbers import Numbers
 from call_orchestrator.application.stored import load_call
 from call_orchestrator.domain.number_use import described_erasure
@@ -128,7 +130,7 @@ class Erasure:
             return None
         if number.kept_until is None or number.kept_until > event.kept_until:
             return "kept_until: the personal data of a later call is kept longer, or the person was erased already"
-        if await self._messages.open_calls(person) or await self._messages.contacts(person):
+        if await self._open_calls(person) or await self._messages.contacts(person):
             return "number_digest: a call of the person is open, or will be created"
         return None
 
@@ -171,8 +173,21 @@ class Erasure:
 
     async def _cancel_calls(self, person: str, command: StoredEvent[PersonEraseRequested]) -> None:
         """Cancels the open calls. Raises CallsStillOpen if there is any."""
-        open_calls = await self._messages.open_calls(person)
+        open_calls = await self._open_calls(person)
         for call_id in open_calls:
             await self._messages.cancel(call_id, command.envelope)
         if open_calls:
             raise CallsStillOpen(command.deliveries)
+
+    async def _open_calls(self, person: str) -> list[UUID]:
+        """Returns the calls of the person that have not ended.
+
+        A new call that was granted its slot at once has no timer until its attempt begins. Its claim of the number
+        precedes that.
+        """
+        open_calls = await self._messages.open_calls(person)
+        live = (await self._numbers.load_digest(person)).number.live
+        holder = await load_call(self._log, live.call_id) if live and live.call_id not in open_calls else None
+        if live and holder and is_in_force(live, holder.call) and self._numbers.digest_of_call(holder.call) == person:
+            open_calls.append(live.call_id)
+        return open_calls

@@ -7,7 +7,7 @@ from call_orchestrator.application.call_inputs import call_input
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.stored import load_call
 from call_orchestrator.domain.decisions import Refused
-from call_orchestrator.ports import Log
+from call_orchestrator.ports import Log, Timers
 from chassis.retry_later import RetryLater
 from contracts import AdmissionGranted, AdmissionReleased, Envelope
 
@@ -25,9 +25,10 @@ class StaleRead(RetryLater):
 class Grants:
     """Carries out grants."""
 
-    def __init__(self, calls: CallService, log: Log) -> None:
+    def __init__(self, calls: CallService, log: Log, timers: Timers) -> None:
         self._calls = calls
         self._log = log
+        self._timers = timers
 
     async def carry_out(
         self, grant: AdmissionGranted, *, sequence: int, cause: Envelope, is_redelivered: bool = False
@@ -35,7 +36,8 @@ class Grants:
         """Applies the grant to its call. Releases the slot if the call makes no decision. Raises StaleRead.
 
         The call is read once, unless it is dialled without a read. A second delivery is harmless: `CallService` decides
-        a grant once, and the release always has the same id.
+        a grant once, and the release always has the same id. It sets the timer of a call that still waits, because a
+        call that was granted its slot at once has none. So the call ends also if the grant becomes a dead letter.
         """
         decoded = call_input(grant, cause, is_redelivered=is_redelivered)
         given = replace(decoded, grant_sequence=sequence)
@@ -44,6 +46,8 @@ class Grants:
         before = await load_call(self._log, grant.call_id)
         if before is None or before.sequence < grant.due_sequence:
             raise StaleRead
+        if is_redelivered and before.call.is_queued and before.call.deadline_at:
+            await self._timers.set(before.call, before.call.deadline_at, previous=None, cause=cause)
         after = await self._calls.carry_out(given, loaded=before)
         if not isinstance(after, Refused) and after.sequence < sequence and not after.call.status.is_live:
             release = AdmissionReleased(call_id=grant.call_id, attempt=grant.attempt, grant_sequence=sequence)

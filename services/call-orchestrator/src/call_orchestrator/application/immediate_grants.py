@@ -9,10 +9,12 @@ A replica that dies between the decision and the grant leaves a call that is in 
 decision is delivered again then, and the call joins or is granted its slot. A second grant of the same wait is
 harmless: `call_orchestrator.application.grants` carries out one of them.
 
-Grants follow each other: none is made before the last one is folded. A call that begins to wait meanwhile joins the
-queue. So does the first call of a replica, because a queue that has never had an entry is restored from the whole log.
+Grants follow each other: none is made before the last one is folded. A call that begins to wait meanwhile waits until
+it is the next one, for a short time; otherwise it would join the queue, and each one after it would have to join, too.
+The first call of a replica joins, because a queue that has never had an entry is restored from the whole log.
 """
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
@@ -21,47 +23,78 @@ from call_orchestrator.application.open_campaigns import OpenCampaigns
 from call_orchestrator.application.stored import load_campaign
 from call_orchestrator.domain.slot_events import Waiting
 from call_orchestrator.domain.slots import Slots
-from call_orchestrator.ports import Log, Queue
+from call_orchestrator.ports import Log
 from contracts import Call, Envelope
 
 _NO_ENTRY = 0
+_NO_GUARD = -1
+MAX_WAIT_SECONDS = 2.0
+"""How long a call waits until those that came before it are granted their slots. After that, it joins the queue."""
+MAX_WAITING = 32
+"""How many calls wait so at a time. Each occupies a worker of its consumer."""
 
 
 class ImmediateGrants:
-    """Implements `Queue`: a call joins `queue` unless it is granted a slot at once."""
+    """Grants slots to calls that begin to wait. Call `note_change` whenever the fold of the log has changed."""
 
     def __init__(
-        self, queue: Queue, slots: Slots, campaigns: OpenCampaigns, log: Log, now: Callable[[], datetime]
+        self,
+        slots: Slots,
+        campaigns: OpenCampaigns,
+        log: Log,
+        now: Callable[[], datetime],
+        *,
+        max_wait_seconds: float = MAX_WAIT_SECONDS,
     ) -> None:
-        self._queue = queue
         self._slots = slots
         self._campaigns = campaigns
         self._log = log
         self._now = now
-        self._has_joined = False
-        self._is_granting = False
-        self._guard_sequence = -1
+        self._max_wait_seconds = max_wait_seconds
+        self._has_begun = False
+        self._waiting = 0
+        self._turn = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._guard_sequence = _NO_GUARD
         """The guard of the last grant, which must be folded before the next one."""
 
-    async def join(self, call: Call, *, due_sequence: int, cause: Envelope) -> None:
-        """Grants the call a slot if it is the next one and a slot is free. Otherwise the call joins the queue."""
-        if not (self._has_joined and await self._is_granted(call, due_sequence, cause)):
-            await self._queue.join(call, due_sequence=due_sequence, cause=cause)
-            self._has_joined = True
+    def note_change(self) -> None:
+        """Lets calls that wait for the fold of a grant look again."""
+        self._changed.set()
 
-    async def leave(self, queue_sequence: int) -> None:
-        """Removes the entry of this sequence from the queue."""
-        await self._queue.leave(queue_sequence)
+    async def grant(self, call: Call, *, due_sequence: int, cause: Envelope) -> bool:
+        """Grants the call a slot if it is the next one and a slot is free. If not, returns False: it has to join.
 
-    async def _is_granted(self, call: Call, due_sequence: int, cause: Envelope) -> bool:
-        is_folded = self._slots.guard_sequence != self._guard_sequence
-        if self._is_granting or not is_folded or not self._slots.is_next(str(call.call_id), call.campaign_id):
+        `due_sequence`: the event since which the call waits.
+        """
+        if not self._has_begun:
+            self._has_begun = True
             return False
-        self._is_granting = True
+        if self._waiting >= MAX_WAITING or not self._may_use_slot(call):
+            return False
+        self._waiting += 1
         try:
-            return await self._grant(call, due_sequence, cause)
+            async with asyncio.timeout(self._max_wait_seconds) as limit, self._turn:
+                await self._wait_until_next(call)
+                limit.reschedule(None)
+                return self._may_use_slot(call) and await self._grant(call, due_sequence, cause)
+        except TimeoutError:
+            if limit.expired():
+                return False
+            raise
         finally:
-            self._is_granting = False
+            self._waiting -= 1
+
+    def _may_use_slot(self, call: Call) -> bool:
+        return self._slots.may_use_slot(str(call.call_id), call.campaign_id)
+
+    async def _wait_until_next(self, call: Call) -> None:
+        """Returns when the last grant is folded and no other call comes before, or when the call may use no slot."""
+        while self._slots.guard_sequence == self._guard_sequence or self._slots.grantable():
+            if not self._may_use_slot(call):
+                return
+            self._changed.clear()
+            await self._changed.wait()
 
     async def _grant(self, call: Call, due_sequence: int, cause: Envelope) -> bool:
         """Appends the grant if the campaign is open at the leader, as admission does."""
@@ -80,4 +113,8 @@ class ImmediateGrants:
         )
         grant = grant_of(waiting, stored.campaign, replay_from_sequence)
         self._guard_sequence = guard_sequence
-        return await append_grant(self._log, grant, waiting, guard_sequence, self._now, cause.traceparent)
+        try:
+            return await append_grant(self._log, grant, waiting, guard_sequence, self._now, cause.traceparent)
+        except BaseException:
+            self._guard_sequence = _NO_GUARD  # the grant may be missing in the log; then its fold must not be awaited
+            raise

@@ -16,7 +16,7 @@ log.
 
 Campaigns take turns: the next slot goes to the campaign whose last grant is the oldest, however many calls wait in it.
 In this campaign it goes to the call that is due the longest. A call that begins to wait while no other may use the slot
-is the next one (`Slots.is_next`), and need not wait in the queue. A campaign is closed while it is paused, not started,
+is the next one, and need not wait in the queue. A campaign is closed while it is paused, not started,
 outside its period or finished: its calls keep their turn and are granted no slot. No replica grants before it knows
 which campaigns are closed, and it checks the campaign at the leader before each grant. A grant and a pause that cross
 within that check are both valid: a call that has its slot goes on.
@@ -185,9 +185,9 @@ class Slots:
         campaign_id = self._turns.first()
         return self._head(self._campaigns[campaign_id]) if campaign_id is not None else None
 
-    def is_next(self, call_id: str, campaign_id: str) -> bool:
-        """Whether a call that begins to wait would get the next slot at once: no other call may use it."""
-        if not self._may_grant() or len(self._turns) or call_id in self.occupied or campaign_id in (self.closed or ()):
+    def may_use_slot(self, call_id: str, campaign_id: str) -> bool:
+        """Whether a slot is free that a call may use which begins to wait. Others may come before it."""
+        if not self._may_grant() or call_id in self.occupied or campaign_id in (self.closed or ()):
             return False
         campaign = self._campaigns.get(campaign_id)
         return self._has_room(campaign_id, campaign.live if campaign else 0)

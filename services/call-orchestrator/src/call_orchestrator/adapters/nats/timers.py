@@ -2,7 +2,8 @@
 
 Every state of a call but `Ended` has exactly one deadline (law 3). The server keeps it in the stream SCHEDULES as a
 scheduled message, and publishes it at the deadline. The stream CALLS copies it as ``timer.due``, and the orchestrator
-consumes that like any other event. There is no polling.
+consumes that like any other event. There is no polling. A new call that is granted its slot at once sets
+no schedule before its attempt (docs/adr/0050).
 
 A schedule belongs to a deadline, not to a call: its subject names the call, the deadline, the last command and the
 attempt. The message that sets a new deadline also names the schedule of the state before, which the server then
