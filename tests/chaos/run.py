@@ -31,7 +31,7 @@ from chassis.dead_letters import read_dead_letters
 from contracts import Service, call_id_of
 from contracts.consumers import CONSUMERS
 from contracts.permissions import ADMIN
-from contracts.streams import QUEUE
+from contracts.streams import QUEUE, REQUESTS
 
 SPEED = 20
 BEHAVIOURS = "human=0.25,busy=0.2,no_answer=0.15,invalid=0.05,refused=0.03,hangs_up=0.15,silent=0.02,voicemail=0.15"
@@ -192,6 +192,8 @@ class ChaosRun:
         await self._compare_campaigns(log, injector, declared, report)
         policy = read_calling_policy(self.system.folder / RULES_FILE)
         report.verification = await verify(record, calling_policy=policy)
+        lost = (f"{REQUESTS.name} {first} to {last}" for first, last in report.verification.lost_requests)
+        report.add("requests of which the log shows nothing", lost)
         report.add("drifts", (f"{one.call_id}: {one.reason}" for one in report.verification.drifts))
 
     async def _compare_campaigns(

@@ -289,7 +289,7 @@ async def test_a_retry_that_is_delivered_again_after_its_decision_does_not_dial_
     queue = NatsQueue(bus_client, EventLog(bus_client, QUEUE.name, source="test"))
     service = CallService(
         calls,
-        NatsRequests(bus_client, EventLog(bus_client, REQUESTS.name, source="test")),
+        NatsRequests(bus_client, EventLog(bus_client, REQUESTS.name, source="test"), calls),
         Effects(NatsTimers(bus_client, "test", wall_clock), queue),
         policy(Settings()),
         now=lambda: datetime.now(UTC),

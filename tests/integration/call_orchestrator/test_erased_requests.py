@@ -1,8 +1,11 @@
 """Requests of upstream systems are in clear. They leave REQUESTS once they are decided; sealed ones stay."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 from nats.aio.client import Client
@@ -10,12 +13,15 @@ from tests.integration.call_orchestrator.conftest import call_of, outcome_of, ru
 
 from call_orchestrator.adapters.nats import requests
 from centralita.replay.decisions import read_calling_policy
-from centralita.replay.record import from_streams
+from centralita.replay.lost_requests import recorded_after
+from centralita.replay.record import StreamSnapshot, export, from_file, from_streams
 from centralita.replay.scope import Scope
+from centralita.replay.split_record import split_export
 from centralita.replay.verifying import verify
 from chassis.deletion import erase_message
 from chassis.event_log import EventLog
 from chassis.keyring import Keyring
+from chassis.provision import provision
 from contracts import (
     CallCancelRequested,
     CallChangeRequested,
@@ -25,12 +31,15 @@ from contracts import (
     CallStatus,
     CampaignCreateRequested,
     ContactRequested,
+    ErasedRequest,
     Event,
     RequestedTerms,
+    RequestsErased,
     call_id_of,
 )
 from contracts.filters import call_state_filter
 from contracts.streams import DEAD_LETTERS, REQUESTS
+from contracts.vocabulary import RequestResult
 
 NUMBER, DIGEST = "+12125550123", "ab" * 16
 CALL_ID = call_id_of("r-1")
@@ -102,9 +111,19 @@ async def test_requests_and_changes_are_erased_and_verified_without_them(
     found = await verify(await from_streams(bus_client, Scope()), calling_policy=read_calling_policy(rules))
     assert (found.drifts, found.doubts) == ((), ())
     assert (found.calls, found.decisions, found.unjudged) == (3, 6, 1), "the script of the refused change is unknown"
+    assert (found.lost_requests, await recorded(calls)) == ((), []), "each erased request is in its decision"
 
 
-async def test_refused_requests_and_contacts_are_erased_after_their_outcome(service: int, bus_client: Client) -> None:
+async def recorded(calls: EventLog) -> list[ErasedRequest]:
+    """What the log shows about erased requests beside their decisions, in the order of REQUESTS."""
+    events = [stored.event for stored in await calls.read([RequestsErased.subjects()])]
+    found = [request for event in events if isinstance(event, RequestsErased) for request in event.requests]
+    return sorted(found, key=lambda one: one.sequence)
+
+
+async def test_refused_requests_and_contacts_are_erased_after_their_outcome_and_recorded(
+    service: int, bus_client: Client, calls: EventLog, tmp_path: Path
+) -> None:
     refused = await outcome_of(bus_client, requested(phone_number="+34912345678"))
     unknown = await outcome_of(bus_client, CallChangeRequested(call_id=call_id_of("none"), metadata={"a": "b"}))
     contact = await outcome_of(bus_client, ContactRequested(campaign_id="summer", phone_number=NUMBER))
@@ -116,6 +135,87 @@ async def test_refused_requests_and_contacts_are_erased_after_their_outcome(serv
     added = ContactRequested(campaign_id="spring", phone_number=NUMBER, time_zone="Etc/UTC")
     assert (await outcome_of(bus_client, added)).accepted
     await until(lambda: is_left(bus_client, create))
+
+    one, two, three, four = await recorded(calls)
+    assert [one.sequence, two.sequence, three.sequence, four.sequence] == [1, 2, 3, 5], "the fourth is the campaign"
+    refusals = [(item.result, item.reason, item.call_id, item.campaign_id) for item in (one, two, three)]
+    assert refusals == [
+        (RequestResult.REFUSED, item.reasons[0], str(item.call_id) if item.call_id else None, item.campaign_id)
+        for item in (refused, unknown, contact)
+    ]
+    assert (four.result, four.reason, four.campaign_id) == (RequestResult.ACCEPTED, "", "spring")
+    events = [stored.event.body() for stored in await calls.read([RequestsErased.subjects()])]
+    assert not any(number in body for number in (NUMBER[1:].encode(), b"34912345678") for body in events)
+    await until(lambda: is_acknowledged(bus_client, 5))
+    assert (await verify(await from_streams(bus_client, Scope()))).lost_requests == ()
+
+    await bus_client.jetstream().delete_msg(REQUESTS.name, 4)
+    file = tmp_path / "log.jsonl.gz"
+    await export(bus_client, file)
+    records = (await from_streams(bus_client, Scope()), from_file(file, Scope()), split_export(file, Scope(), tmp_path))
+    assert [(await verify(one)).lost_requests for one in records] == [((4, 4),)] * 3
+    assert (await verify(await from_streams(bus_client, Scope(campaign_id="spring")))).lost_requests == ()
+
+
+async def is_acknowledged(client: Client, sequence: int) -> bool:
+    return (await StreamSnapshot.open(client, Scope())).acknowledged[REQUESTS.name] >= sequence
+
+
+async def test_a_repeated_request_is_recorded_because_its_decision_is_on_another_position(
+    service: int, bus_client: Client, calls: EventLog
+) -> None:
+    for _ in range(2):
+        assert (await outcome_of(bus_client, requested())).accepted
+    await until(lambda: is_left(bus_client))
+    (repeated,) = await recorded(calls)
+    assert (repeated.sequence, repeated.result, repeated.call_id) == (2, RequestResult.ACCEPTED, str(CALL_ID))
+    await until(lambda: is_acknowledged(bus_client, 2))
+    assert (await verify(await from_streams(bus_client, Scope()))).lost_requests == ()
+
+
+async def test_requests_that_wait_for_their_erasure_are_recorded_in_one_event(
+    bus_client: Client, calls: EventLog
+) -> None:
+    for number in range(50):
+        await bus_client.jetstream().publish(CallRequested.event_name, b"%d" % number)
+    adapter = requests.NatsRequests(bus_client, EventLog(bus_client, REQUESTS.name, source="test"), calls)
+    records = [ErasedRequest(sequence=number, result=RequestResult.REFUSED) for number in range(1, 51)]
+    await asyncio.gather(*(adapter.erase(one.sequence, one) for one in records))
+    assert await recorded(calls) == records
+    assert await left(bus_client) == []
+    events = [stored.event for stored in await calls.read([RequestsErased.subjects()])]
+    assert [len(one.requests) for one in events if isinstance(one, RequestsErased)] == [1, 49]
+
+
+async def test_a_request_whose_record_fails_is_not_erased(
+    bus_client: Client, calls: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bus_client.jetstream().publish(CallRequested.event_name, b"1")
+    adapter = requests.NatsRequests(bus_client, EventLog(bus_client, REQUESTS.name, source="test"), calls)
+    record = ErasedRequest(sequence=1, result=RequestResult.REFUSED)
+    with monkeypatch.context() as patched:
+        patched.setattr(calls, "append", AsyncMock(side_effect=ConnectionError))
+        with pytest.raises(ConnectionError):
+            await adapter.erase(1, record)
+    assert await left(bus_client) == [CallRequested.event_name]
+    await adapter.erase(1, record)
+    assert (await left(bus_client), await recorded(calls)) == ([], [record])
+
+
+async def test_a_stream_of_an_older_build_is_judged_from_its_next_provisioning_on(
+    bus_client: Client, calls: EventLog
+) -> None:
+    js = bus_client.jetstream()
+    config = (await js.stream_info(REQUESTS.name)).config
+    await js.update_stream(replace(config, metadata={}))
+    for number in range(1, 4):
+        await js.publish(CallCancelRequested(call_id=CALL_ID).subject, b"{}")
+        await js.delete_msg(REQUESTS.name, number)
+    assert await recorded_after(bus_client) is None
+    for _ in range(2):
+        await provision(js)
+        assert await recorded_after(bus_client) == 3
+        await js.publish(CallCancelRequested(call_id=CALL_ID).subject, b"{}")
 
 
 async def test_a_sealed_request_stays(service: int, bus_client: Client, keyring: Keyring, calls: EventLog) -> None:

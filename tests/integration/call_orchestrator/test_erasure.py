@@ -26,6 +26,7 @@ from tests.integration.call_orchestrator.conftest import (
 )
 
 from call_orchestrator.adapters.nats.personal_messages import NatsPersonalMessages
+from call_orchestrator.adapters.nats.requests import NatsRequests
 from call_orchestrator.application.erasure import Erasure
 from call_orchestrator.application.numbers import MIN_RETENTION, Numbers
 from centralita.replay.record import from_streams
@@ -43,12 +44,14 @@ from contracts import (
     ContactRequested,
     DialRefused,
     Envelope,
+    ErasedRequest,
     ErasureReason,
     HangupReason,
     NumberBlockRequested,
     NumberChanged,
     PersonErased,
     PersonEraseRequested,
+    RequestsErased,
     SpeechHeard,
     call_id_of,
     outcome_subject,
@@ -59,6 +62,7 @@ from contracts.dead_letters import DeadLetter
 from contracts.number_digests import NumberDigests
 from contracts.personal import ERASED
 from contracts.streams import CALLS, CONTACTS, DEAD_LETTERS, KEYS, NUMBERS, REQUESTS, SCHEDULES
+from contracts.vocabulary import RequestResult
 
 NUMBER, OTHER_NUMBER, WORDS = "+12125550123", "+12125550124", "My doctor is called Ferrán"
 DIGESTS = NumberDigests(b64decode(TEST_KEYS["NUMBER_DIGEST_KEY"]))
@@ -166,7 +170,8 @@ def erasure_of(client: Client, calls: EventLog, keyring: Keyring, countdown: lis
     requests, contacts, states = (
         EventLog(client, stream.name, source="test", keyring=keyring) for stream in (REQUESTS, CONTACTS, NUMBERS)
     )
-    messages = NatsPersonalMessages(client, calls, requests, contacts, DIGESTS)
+    erased_requests = NatsRequests(client, requests, calls)
+    messages = NatsPersonalMessages(client, calls, requests, contacts, DIGESTS, erased_requests)
     log, numbers, found, keys = (UntilCrash(one, countdown) for one in (calls, states, messages, keyring))
     return Erasure(log, Numbers(numbers, DIGESTS, MIN_RETENTION), found, keys, calls.now), messages
 
@@ -210,6 +215,10 @@ async def test_contacts_and_dead_letters_of_the_person_are_removed_and_those_of_
     assert [one.contact_id for one in refused if isinstance(one, ContactRefused)] == ["c-0"]
     requests = await stored_bytes(bus_client, REQUESTS.name)
     assert (b"555-0123" in requests, b"555 0124" in requests) == (False, True)
+    recorded = await calls.last(RequestsErased.subjects())
+    assert recorded
+    assert isinstance(recorded.event, RequestsErased)
+    assert recorded.event.requests == (ErasedRequest(sequence=1, result=RequestResult.PERSON_ERASED),)
     assert (await js.stream_info(DEAD_LETTERS.name)).state.messages == 1
 
 

@@ -47,7 +47,9 @@ from contracts import (
     CallCancelRequested,
     CallStatus,
     DialCleared,
+    ErasedRequest,
     Event,
+    RequestsErased,
     TelephonyStatus,
     TelephonyStatusReported,
     TimerDue,
@@ -56,6 +58,7 @@ from contracts import (
 from contracts.consumers import CONSUMERS, ORCHESTRATOR_FACTS, Consumer
 from contracts.examples import EXAMPLES
 from contracts.streams import ARCHIVED_SEQUENCE, CALLS, REQUESTS
+from contracts.vocabulary import RequestResult
 
 if TYPE_CHECKING:
     from tests.integration.centralita.conftest import Command
@@ -367,6 +370,17 @@ async def test_a_call_with_a_waiting_command_or_a_dead_letter_stays(log: Log) ->
     for name in ("commanded", "failed"):
         assert f"call.created.{call_id_of(name)}.pending" in stored
     assert [one.subject for one in await log.whole() if one.stream == REQUESTS.name][:3] == ["call.requested"] * 3
+
+
+async def test_what_became_of_erased_requests_is_archived_once_it_is_old(log: Log) -> None:
+    record = ErasedRequest(sequence=1, result=RequestResult.REFUSED)
+    await log.append(RequestsErased(requests=(record,), erased_at=LONG_AGO))
+    await log.acknowledge()
+    between = (await log.stored())[-1].time + timedelta(microseconds=1)
+    await log.append(RequestsErased(requests=(record,), erased_at=LONG_AGO))
+    await log.archive(ended_before=between)
+    assert await log.subjects() == [RequestsErased.event_name]
+    assert [one.sequence for one in await log.whole()] == [1, 2]
 
 
 async def test_a_late_report_of_an_archived_call_is_archived_next_time(filled: Log) -> None:

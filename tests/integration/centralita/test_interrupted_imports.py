@@ -24,6 +24,7 @@ from centralita.replay import importing
 from centralita.replay.export_file import ExportWriter
 from centralita.replay.import_headers import FoundImport, find_imports
 from centralita.replay.importing import MAX_IN_FLIGHT, ImportInterrupted, ImportRefused, import_file
+from centralita.replay.lost_requests import recorded_after
 from centralita.replay.messages import Message
 from centralita.replay.publisher import BatchPublisher
 from centralita.replay.scope import Scope
@@ -103,6 +104,7 @@ async def test_an_import_stores_its_messages_in_order_and_can_be_undone(bus_clie
     assert await find_imports(bus_client) == [FoundImport(done.import_id, COUNT, COUNT)]
     assert await undo_import(bus_client, done.import_id) == COUNT
     assert await bodies(bus_client) == NOTHING
+    assert await recorded_after(bus_client) == len(WHOLE[REQUESTS.name]), "verify takes no removed message for lost"
 
 
 async def test_an_import_with_a_dead_letter_is_undone_only_after_it_is_dropped(bus_client: Client, file: Path) -> None:

@@ -24,9 +24,11 @@ def message(event_name: str, **changes: object) -> Message:
     return Message(stream, 9, NOW, event.subject, {}, json.dumps(body).encode())
 
 
-OF_OTHERS = ("campaign.", "queue.", "contact.", "number.", "person.")
+OF_OTHERS = ("campaign.", "queue.", "contact.", "number.", "person.", "request.")
 ABOUT_THE_CALL = [event_name for event_name in EXAMPLES if not event_name.startswith(OF_OTHERS)]
-OF_THE_CAMPAIGN = [event_name for event_name in EXAMPLES if not event_name.startswith(("number.", "person."))]
+OF_THE_CAMPAIGN = [
+    event_name for event_name in EXAMPLES if not event_name.startswith(("number.", "person.", "request."))
+]
 
 
 @pytest.mark.parametrize("event_name", ABOUT_THE_CALL)

@@ -35,6 +35,7 @@ from chassis.addresses import connection
 from chassis.buckets import provision_buckets
 from chassis.connection_errors import on_bus_error
 from chassis.leader_retry import retry_until_leader
+from chassis.recorded_requests import begin_record
 from chassis.replicas import Replicas, at_least_existing
 from chassis.settings import ServiceSettings, read
 from contracts import Service
@@ -101,6 +102,7 @@ async def provision(js: JetStreamContext, *, replicas: int = 1, max_bytes: Mappi
         for stream in STREAMS:
             size = (max_bytes or {}).get(stream.name, stream.max_bytes)
             await _stream(js, stream_config(replace(stream, max_bytes=size), replicas=replicas))
+        await begin_record(js)
         for consumer in sorted(CONSUMERS, key=lambda one: one.split_from is None):  # before the other gives them up
             await _consumer(js, consumer)
         for stream, name in RETIRED_CONSUMERS:

@@ -47,6 +47,7 @@ from contracts.events.campaigns import (
 from contracts.events.contacts import ContactAdded, ContactGroupAdded, ContactRefused
 from contracts.events.conversations import ConversationEnded, ReplyGenerated, SpeechHeard, ToolCall
 from contracts.events.dials import DialClaimed, DialCleared, DialLookedUp, DialPlaced, DialRefused, DialUnknown
+from contracts.events.erasures import ErasedRequest, RequestsErased
 from contracts.events.numbers import NumberBlockRequested, NumberChanged, NumberCommand, NumberUnblockRequested
 from contracts.events.persons import PersonErased, PersonEraseRequested
 from contracts.events.requests import (
@@ -178,6 +179,7 @@ __all__ = [
     "DialUnknown",
     "Disposition",
     "Envelope",
+    "ErasedRequest",
     "ErasureReason",
     "Event",
     "HangupReason",
@@ -201,6 +203,7 @@ __all__ = [
     "ReplySource",
     "RequestedTerms",
     "RequestedVoicemail",
+    "RequestsErased",
     "RetryableStatus",
     "SentenceAudio",
     "Service",

@@ -3,12 +3,13 @@
 from datetime import UTC, datetime
 
 from contracts.event import Event
+from contracts.events.erasures import ErasedRequest, RequestsErased
 from contracts.events.numbers import NumberBlockRequested, NumberChanged, NumberUnblockRequested
 from contracts.events.persons import PersonErased, PersonEraseRequested
 from contracts.number_digests import NumberDigests
 from contracts.number_state import DoNotCallEntry, NumberState
 from contracts.values import call_id_of
-from contracts.vocabulary import DoNotCallSource
+from contracts.vocabulary import DoNotCallSource, RequestResult
 
 PHONE_NUMBER = "+12125550123"
 _OPTED_OUT_AT = datetime(2026, 3, 2, 15, 0, 9, tzinfo=UTC)
@@ -33,5 +34,16 @@ NUMBER_EXAMPLES: tuple[Event, ...] = (
         erased_at=datetime(2026, 3, 9, 10, 0, 2, tzinfo=UTC),
         had_key=True,
         contacts_removed=1,
+    ),
+    RequestsErased(
+        requests=(
+            ErasedRequest(
+                sequence=1027,
+                result=RequestResult.REFUSED,
+                reason="phone_number: the person opted out",
+                call_id=str(call_id_of("appointment-1027")),
+            ),
+        ),
+        erased_at=datetime(2026, 3, 9, 10, 0, 3, tzinfo=UTC),
     ),
 )

@@ -106,6 +106,7 @@ CALLS = Stream(
         "campaign.contacts_expired.*",
         "contact.refused.*",
         "person.erased.*",
+        "request.erased",
         TimerDue.subjects(),
     ),
     "All events of all calls: the system of record",
@@ -161,6 +162,10 @@ STREAMS = (SCHEDULES, CALLS, REQUESTS, CONTACTS, QUEUE, NUMBERS, DEAD_LETTERS, A
 ARCHIVE_ID, ARCHIVED_SEQUENCE = "centralita-archive-id", "centralita-archived-sequence"
 """Metadata of the stream CALLS on the server: which archive has the messages that are no longer in the stream, and the
 highest sequence of such a message. `centralita archive` sets both; provisioning keeps them."""
+
+RECORDED_AFTER = "centralita-requests-recorded-after"
+"""Metadata of the stream REQUESTS on the server: the sequence after which the log shows what became of each erased
+request. Older builds recorded nothing about those that they refused."""
 
 MIN_BACKLOG_LIMIT = 20
 """The smallest `MAX_BACKLOG`. While fewer calls wait for a slot, no request is refused because of the backlog."""

@@ -127,6 +127,16 @@ class RefusalCode(StrEnum):
     """So many calls wait for a slot that no further request is accepted. The same request may be accepted later."""
 
 
+class RequestResult(StrEnum):
+    """What became of a request that is no longer in REQUESTS."""
+
+    ACCEPTED = "accepted"
+    """It was carried out, or its call existed already."""
+    REFUSED = "refused"
+    PERSON_ERASED = "person_erased"
+    """It was a dead letter, and its person was erased."""
+
+
 class Disposition(StrEnum):
     """How a conversation ended, in call-centre terms."""
 

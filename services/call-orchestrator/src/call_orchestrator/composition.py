@@ -82,7 +82,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         log = bus.log(CALLS, clock.now)
         queue = NatsQueue(bus.client, bus.log(QUEUE, clock.now))
         timers = NatsTimers(bus.client, Service.ORCHESTRATOR, clock.now, mapping)
-        requests = NatsRequests(bus.client, bus.log(REQUESTS))
+        requests = NatsRequests(bus.client, bus.log(REQUESTS), log)
         await queue.restore(log, requests)
         slots = Slots(limits(settings))
         terms = policy(settings)
@@ -108,7 +108,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         )
         campaigns = CampaignService(log, clock.now, settings.usable_caller_ids)
         contacts = NewContacts(log, NatsContacts(bus.log(CONTACTS)), claims, terms, digests, clock.now)
-        messages = NatsPersonalMessages(bus.client, log, bus.log(REQUESTS), bus.log(CONTACTS), digests)
+        messages = NatsPersonalMessages(bus.client, log, bus.log(REQUESTS), bus.log(CONTACTS), digests, requests)
         subscribe_handlers(
             bus.broker,
             calls,
@@ -118,7 +118,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             DoNotCall(numbers, log),
             Erasure(log, numbers, messages, keyring, clock.now, mapping),
             FinishedCampaigns(log, timers, clock.now),
-            Handled(bus.client, requests.erase),
+            Handled(bus.client, requests),
         )
         bus.broker.include_router(build_router(CallingTimesService(log, terms, clock.now)))
         feeds = NatsFeeds(bus.client, log, mapping)

@@ -16,6 +16,7 @@ from contracts import (
     ContactAdded,
     ContactGroupAdded,
     Envelope,
+    ErasedRequest,
     Event,
     NumberState,
     PersonEraseRequested,
@@ -89,6 +90,13 @@ class Requests(Protocol):
 
     async def undecided_before(self, sequence: int) -> int:
         """Returns how far before this position the first undecided request is; 0 if all before it are decided."""
+
+
+class ErasedRequests(Protocol):
+    """The erasure of requests."""
+
+    async def erase(self, sequence: int, record: ErasedRequest | None = None) -> None:
+        """Erases a request. `record`: what became of it, if no decision in the log shows that."""
 
 
 class Timers(Protocol):

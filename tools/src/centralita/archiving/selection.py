@@ -2,7 +2,8 @@
 
 The newest decision of a call says whether it has ended, so one read per call is enough, wherever its other messages
 are. A message of a call that the stream no longer has goes too: a late report of an archived call. Campaign events stay
-in the stream, because open calls need the pauses of their campaign. Schedules stay: they belong to the server.
+in the stream, because open calls need the pauses of their campaign. What became of erased requests goes once it is as
+old as these calls. Schedules stay: they belong to the server.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from centralita.replay.messages import Message
 from centralita.replay.scope import call_of
 from chassis.stored_event import stored_event_of_raw
 from chassis.unreadable import UnreadableEvent
-from contracts import CallDecision
+from contracts import CallDecision, RequestsErased
 from contracts.filters import call_state_filter
 
 MAX_CONCURRENT_READS = 16
@@ -42,7 +43,12 @@ class Selection:
             self._has_ended.clear()
             unknown = {call_id for call_id in calls if call_id}
         await asyncio.gather(*(self._look_up(call_id) for call_id in unknown))
-        return [message for message, call_id in zip(messages, calls, strict=True) if self._has_ended.get(call_id or "")]
+        return [message for message, call_id in zip(messages, calls, strict=True) if self._goes(message, call_id)]
+
+    def _goes(self, message: Message, call_id: str | None) -> bool:
+        if message.subject == RequestsErased.event_name:
+            return message.time < self._ended_before
+        return self._has_ended.get(call_id or "", False)
 
     def _call_of(self, message: Message) -> str | None:
         """Returns the call with which the message goes; None if the message stays."""

@@ -164,7 +164,10 @@ def run_verify(
     numbers: options.Numbers = False,
     json: options.Json = False,
 ) -> None:
-    """Decides every recorded input again with this version's rules. Exit code 1: a decision differs."""
+    """Decides every recorded input again with this version's rules.
+
+    Exit code 1: a decision differs, or a request was lost.
+    """
     require("call_orchestrator")
     from centralita.replay.decisions import read_calling_policy
     from centralita.replay.split_record import SplitRecord, split_export, split_streams
@@ -197,7 +200,7 @@ def run_verify(
         print_json(verification, numbers=numbers) if json else print_view(
             views.verification_view(verification), numbers=numbers
         )
-        if verification.drifts or (strict and verification.doubts):
+        if verification.drifts or verification.lost_requests or (strict and verification.doubts):
             raise typer.Exit(ExitCode.NEGATIVE)
 
     _run(work())

@@ -50,7 +50,13 @@ class ExportWriter:
         first, count = (known.first, known.count + 1) if known else (message.sequence, 1)
         self._streams[message.stream] = StreamRange(first=first, last=message.sequence, count=count)
 
-    def close(self, scope: Scope, acknowledged: dict[str, int], dead_letters: tuple[str, ...]) -> Manifest:
+    def close(
+        self,
+        scope: Scope,
+        acknowledged: dict[str, int],
+        dead_letters: tuple[str, ...],
+        recorded_after: int | None = None,
+    ) -> Manifest:
         """Writes the manifest, moves the file to its path and returns the manifest."""
         self._file.close()
         manifest = Manifest(
@@ -62,6 +68,7 @@ class ExportWriter:
             contracts=CONTRACTS,
             acknowledged=acknowledged,
             dead_letters=dead_letters,
+            recorded_after=recorded_after,
         )
         complete = Path(self._folder.name, "complete")
         # Concatenated gzip files are one gzip file (RFC 1952, 2.2), so the manifest can be written last and come first.

@@ -36,7 +36,8 @@ class Manifest(BaseModel):
 
     `digest`: SHA-256 of the lines after the manifest, line ends included. `contracts`: the schema version of each event
     type. `acknowledged`: for each stream the sequence up to which the orchestrator had acknowledged its inputs.
-    `dead_letters`: ``<stream>/<sequence>`` of inputs that are dead letters.
+    `dead_letters`: ``<stream>/<sequence>`` of inputs that are dead letters. `recorded_after`: the sequence of REQUESTS
+    after which the log shows what became of each erased request; null: that of an older build.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, serialize_by_alias=True)
@@ -51,6 +52,7 @@ class Manifest(BaseModel):
     contracts: dict[str, int]
     acknowledged: dict[str, int] = Field(default={}, alias="handled")
     dead_letters: tuple[str, ...] = Field(default=(), alias="given_up")
+    recorded_after: int | None = None
 
 
 def read_manifest(line: bytes) -> Manifest:

@@ -77,7 +77,7 @@ async def _with_key(message: Message, keyring: Keyring) -> Message:
 
 def event_filters_of(call_id: UUID) -> tuple[str, ...]:
     """Returns `EVENT_FILTERS` narrowed to one call. Those of chains also match the events of other calls."""
-    patterns = [subject.split(".") for subject in EVENT_FILTERS if not subject.startswith("campaign.")]
+    patterns = [subject.split(".") for subject in EVENT_FILTERS if not subject.startswith(("campaign.", "request."))]
     return tuple(".".join([*one[:2], str(call_id), *one[3:]] if len(one) > 2 else one) for one in patterns)
 
 

@@ -1,6 +1,6 @@
 """A recorded log: read from the streams or from an export, written to an export, folded to the calls."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -11,12 +11,13 @@ from nats.js.errors import NotFoundError
 
 from centralita.replay.archived_log import Archive, check_archive, read_log
 from centralita.replay.export_file import ExportWriter, read_messages, validate
+from centralita.replay.lost_requests import MissingRequests, Ranges, recorded_after
 from centralita.replay.manifest import Manifest
 from centralita.replay.messages import EVENT_FILTERS, Message, event_filters_of
 from centralita.replay.scope import Scope, call_of, campaign_of
 from chassis.dead_letters import read_dead_letters
-from chassis.stream_reader import last_sequence
-from contracts import Call, CallCreated, CallDecision
+from chassis.stream_reader import last_sequence, read
+from contracts import Call, CallCreated, CallDecision, RequestsErased
 from contracts.consumers import ORCHESTRATOR_COMMANDS, ORCHESTRATOR_FACTS, ORCHESTRATOR_REQUESTS, Consumer
 from contracts.streams import CALLS, REQUESTS, Stream
 
@@ -26,12 +27,16 @@ _DECIDERS = (ORCHESTRATOR_REQUESTS, ORCHESTRATOR_COMMANDS, ORCHESTRATOR_FACTS)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A recorded log in memory. `acknowledged` and `dead_letters`: see `centralita.replay.manifest.Manifest`."""
+    """A recorded log in memory. `acknowledged` and `dead_letters`: see `centralita.replay.manifest.Manifest`.
+
+    `missing_requests`: the sequences of REQUESTS that a record of the whole log should have, and does not have.
+    """
 
     scope: Scope
     messages: list[Message]
     acknowledged: dict[str, int]
     dead_letters: tuple[str, ...]
+    missing_requests: Ranges = ()
 
     def parts(self) -> Iterator[list[Message]]:
         """Yields all messages at once; a `centralita.replay.split_record.SplitRecord` yields several parts."""
@@ -52,6 +57,7 @@ class StreamSnapshot:
     last_sequences: dict[str, int]
     acknowledged: dict[str, int]
     dead_letters: tuple[str, ...]
+    recorded_after: int | None
 
     @classmethod
     async def open(cls, client: Client, scope: Scope, archive: Archive | None = None) -> Self:
@@ -66,7 +72,8 @@ class StreamSnapshot:
         last_sequences = {stream.name: await last_sequence(client, stream.name) for stream in (CALLS, REQUESTS)}
         end = last_sequences[CALLS.name]
         call_ids = await _calls_of(client, archive, scope, end) if scope.campaign_id else frozenset()
-        return cls(client, archive, scope, call_ids, last_sequences, acknowledged, dead_letters)
+        recorded = await recorded_after(client)
+        return cls(client, archive, scope, call_ids, last_sequences, acknowledged, dead_letters, recorded)
 
     @property
     def size(self) -> int:
@@ -85,12 +92,23 @@ class StreamSnapshot:
                 yield message
 
     async def events(self) -> AsyncIterator[Message]:
-        """Yields the events of CALLS that are in the scope."""
+        """Yields the events of CALLS that are in the scope.
+
+        Those of the whole log end with what was recorded meanwhile about erased requests. So a request that was erased
+        before its stream was read is not taken for a lost one.
+        """
         filters = event_filters_of(self.scope.call_id) if self.scope.call_id else EVENT_FILTERS
         end = self.last_sequences[CALLS.name]
         async for message in read_log(self.client, self.archive, CALLS.name, filters, end_sequence=end):
             if self.scope.includes(message, self.campaign_call_ids):
                 yield message
+        if self.scope.is_everything:
+            now = await last_sequence(self.client, CALLS.name)
+            erased = read(
+                self.client, CALLS.name, [RequestsErased.subjects()], start_sequence=end + 1, end_sequence=now
+            )
+            async for stored in erased:
+                yield Message.of(stored)
 
 
 async def from_streams(client: Client, scope: Scope, archive: Archive | None = None) -> Record:
@@ -98,14 +116,17 @@ async def from_streams(client: Client, scope: Scope, archive: Archive | None = N
     snapshot = await StreamSnapshot.open(client, scope, archive)
     messages = [message async for message in snapshot.requests()]
     messages += [message async for message in snapshot.events()]
-    return Record(scope, messages, snapshot.acknowledged, snapshot.dead_letters)
+    missing = missing_requests_in(scope, snapshot.recorded_after, snapshot.acknowledged, messages)
+    return Record(scope, messages, snapshot.acknowledged, snapshot.dead_letters, missing.ranges())
 
 
 def from_file(path: Path, scope: Scope) -> Record:
     """Returns the record in an export. Raises `centralita.replay.manifest.DamagedExport`, OSError."""
     manifest = validate(path)
     within = scope_within(manifest, scope)
-    return Record(within, list(messages_in_file(path, scope)), manifest.acknowledged, manifest.dead_letters)
+    messages = list(messages_in_file(path, scope))
+    missing = missing_requests_in(within, manifest.recorded_after, manifest.acknowledged, messages)
+    return Record(within, messages, manifest.acknowledged, manifest.dead_letters, missing.ranges())
 
 
 def scope_within(manifest: Manifest, scope: Scope) -> Scope:
@@ -141,7 +162,17 @@ async def export(
             writer.write(message)
             if progress:
                 progress(snapshot.progress(message), snapshot.size)
-        return writer.close(snapshot.scope, snapshot.acknowledged, snapshot.dead_letters)
+        return writer.close(snapshot.scope, snapshot.acknowledged, snapshot.dead_letters, snapshot.recorded_after)
+
+
+def missing_requests_in(
+    scope: Scope, recorded_after: int | None, acknowledged: Mapping[str, int], messages: Iterable[Message] = ()
+) -> MissingRequests:
+    """Returns what finds `Record.missing_requests`, with these messages added. Only the whole log shows them."""
+    missing = MissingRequests(recorded_after if scope.is_everything else None, acknowledged.get(REQUESTS.name, 0))
+    for message in messages:
+        missing.add(message)
+    return missing
 
 
 def fold(messages: Iterable[Message]) -> dict[UUID, Call]:

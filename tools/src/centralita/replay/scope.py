@@ -29,6 +29,11 @@ class Scope(BaseModel):
         """Whether calls may begin before the scope or end after it, so that it contains only a part of them."""
         return self.since is not None or self.until is not None
 
+    @property
+    def is_everything(self) -> bool:
+        """Whether the scope is the whole log."""
+        return self == Scope()
+
     def includes(self, message: Message, campaign_call_ids: Collection[str]) -> bool:
         """Returns whether the message is in the scope; `campaign_call_ids`: the calls of `campaign_id`, if that is set.
 

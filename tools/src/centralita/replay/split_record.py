@@ -16,8 +16,9 @@ from centralita.embedded.run_files import create_private_file
 from centralita.replay.archived_log import Archive
 from centralita.replay.decisions import INPUTS
 from centralita.replay.export_file import validate
+from centralita.replay.lost_requests import Ranges
 from centralita.replay.messages import Message, from_json, to_json
-from centralita.replay.record import StreamSnapshot, messages_in_file, scope_within
+from centralita.replay.record import StreamSnapshot, messages_in_file, missing_requests_in, scope_within
 from centralita.replay.scope import Scope, call_of
 
 MAX_PART_MESSAGES = 50_000
@@ -29,12 +30,13 @@ _INPUT_NAMES = frozenset(str(getattr(one, "event_name", "")) for one in INPUTS)
 
 @dataclass(frozen=True, slots=True)
 class SplitRecord:
-    """A recorded log in files. `acknowledged` and `dead_letters`: see `centralita.replay.manifest.Manifest`."""
+    """A recorded log in files. The other fields are those of `centralita.replay.record.Record`."""
 
     scope: Scope
     files: tuple[Path, ...]
     acknowledged: dict[str, int]
     dead_letters: tuple[str, ...]
+    missing_requests: Ranges = ()
 
     def parts(self) -> Iterator[list[Message]]:
         """Yields the messages of each file, in the order in which they were added. A call is in one file only."""
@@ -46,21 +48,26 @@ class SplitRecord:
 async def split_streams(client: Client, scope: Scope, archive: Archive | None, folder: Path) -> SplitRecord:
     """Writes the record of a system to files in `folder`. Raises WrongArchive, DamagedArchive, Incomplete, OSError."""
     snapshot = await StreamSnapshot.open(client, scope, archive)
+    missing = missing_requests_in(scope, snapshot.recorded_after, snapshot.acknowledged)
     with _Files(folder, size=snapshot.size) as files:
         async for message in snapshot.requests():
             files.add(message)
+            missing.add(message)
         async for message in snapshot.events():
             files.add(message)
-    return SplitRecord(scope, files.names, snapshot.acknowledged, snapshot.dead_letters)
+    return SplitRecord(scope, files.names, snapshot.acknowledged, snapshot.dead_letters, missing.ranges())
 
 
 def split_export(path: Path, scope: Scope, folder: Path) -> SplitRecord:
     """Writes the record in an export to files in `folder`. Raises DamagedExport, OSError."""
     manifest = validate(path)
+    within = scope_within(manifest, scope)
+    missing = missing_requests_in(within, manifest.recorded_after, manifest.acknowledged)
     with _Files(folder, size=manifest.count) as files:
         for message in messages_in_file(path, scope):
             files.add(message)
-    return SplitRecord(scope_within(manifest, scope), files.names, manifest.acknowledged, manifest.dead_letters)
+            missing.add(message)
+    return SplitRecord(within, files.names, manifest.acknowledged, manifest.dead_letters, missing.ranges())
 
 
 class _Files:
@@ -88,4 +95,4 @@ class _Files:
 
 def _is_needed(message: Message) -> bool:
     family, *rest = message.subject.split(".", 2)
-    return family in ("call", "campaign", "number") or ".".join([family, *rest[:1]]) in _INPUT_NAMES
+    return family in ("call", "campaign", "number", "request") or ".".join([family, *rest[:1]]) in _INPUT_NAMES

@@ -17,6 +17,8 @@ from centralita.replay.import_headers import TARGETS, imported_sequences
 from centralita.replay.messages import STREAMS
 from chassis.dead_letters import referenced_sequences
 from chassis.deletion import delete_message
+from chassis.recorded_requests import begin_record_again
+from contracts.streams import REQUESTS
 
 _MAX_CONCURRENT_DELETIONS = 64
 _RETRY_SECONDS = 0.5
@@ -45,6 +47,8 @@ async def undo_import(
             await _check_references(client, found)
             for name, sequences in found.items():
                 await _remove(client, name, sequences)
+            if found[REQUESTS.name]:
+                await begin_record_again(client.jetstream())
         except (NatsError, OSError):
             if client.is_closed or loop.time() > deadline_at:
                 raise

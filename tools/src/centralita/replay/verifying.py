@@ -30,8 +30,8 @@ a decision may be the one of a finished or of an unfinished campaign.
 
 A request in clear is erased once it is decided, and a contact leaves its stream when its call is created. Then the
 decision is judged on what it carries itself. A refused change carries the names of its fields only: where the refusal
-depends on their values, it is not judged. Nothing in the log shows a request that was refused and erased; its outcome
-and a log line of call-orchestrator have its id.
+depends on their values, it is not judged. A request that was refused and erased is in a ``request.erased``. Where the
+stream lacks a request of which the log shows nothing, it is reported as lost (`centralita.replay.lost_requests`).
 
 **Some messages are not judged**: inputs that the orchestrator had not acknowledged, and dead letters. With a time
 range, these are also messages whose cause or decision may be outside the range. In the record of one call or of a time
@@ -55,6 +55,7 @@ from centralita.replay.decisions import (
     is_refused_by_unknown_value,
     read_calling_policy,
 )
+from centralita.replay.lost_requests import Ranges, RecordedRequests
 from centralita.replay.recorded_rules import Recorded, RecordedRules, read_rules
 from contracts import CallCommandRefused, CallCreated, CallDecision
 from contracts.streams import CALLS
@@ -76,6 +77,7 @@ class Verification:
     """The number of compared decisions, and the differences. `drifts` and `doubts` are in the order of the log.
 
     `without_effect`: judged inputs without a decision. `unjudged`: decisions and inputs that were not judged.
+    `lost_requests`: the first and the last sequence of each gap in REQUESTS of which the log shows nothing.
     """
 
     calls: int
@@ -84,6 +86,7 @@ class Verification:
     unjudged: int
     drifts: tuple[Drift, ...]
     doubts: tuple[Drift, ...] = ()
+    lost_requests: Ranges = ()
 
 
 @dataclass
@@ -113,20 +116,24 @@ async def verify(
     `calling_policy`: the shipped one by default. Decisions by another one are not judged.
     """
     rules, total = read_rules(record, dial_within, calling_policy or read_calling_policy())
-    calls, decisions, ignored = 0, _Count(), _Count()
+    calls, decisions, ignored, recorded = 0, _Count(), _Count(), RecordedRequests()
     for messages in record.parts():
+        recorded.add(messages)
         for history in call_histories(messages):
             calls += 1
             for index in range(len(history.decisions)):
                 drift, is_judged = await _judge_decision(history, index, record, rules)
                 decisions.add(drift, is_judged=is_judged)
+                recorded.add_decision(history.decisions[index].event)
             for ignored_input in history.ignored_inputs:
                 doubt, is_judged = await _judge_ignored(history, ignored_input, record, rules)
                 ignored.add(doubt, is_judged=is_judged)
             if progress:
                 progress(decisions.judged + decisions.unjudged, total)
     unjudged = decisions.unjudged + ignored.unjudged
-    return Verification(calls, decisions.judged, ignored.judged, unjudged, decisions.in_order(), ignored.in_order())
+    lost = recorded.lost_of(record.missing_requests)
+    drifts, doubts = decisions.in_order(), ignored.in_order()
+    return Verification(calls, decisions.judged, ignored.judged, unjudged, drifts, doubts, lost)
 
 
 async def _judge_decision(

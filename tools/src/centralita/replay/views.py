@@ -14,9 +14,10 @@ from centralita.replay.importing import Imported
 from centralita.replay.manifest import Manifest
 from centralita.replay.timeline import Timeline
 from contracts import Call
-from contracts.streams import CALLS
+from contracts.streams import CALLS, REQUESTS
 
 if TYPE_CHECKING:  # these two need the extra ``replay``
+    from centralita.replay.lost_requests import Ranges
     from centralita.replay.rebuilding import Rebuilt
     from centralita.replay.verifying import Drift, Verification
 
@@ -45,14 +46,26 @@ def verification_view(result: "Verification") -> RenderableType:
         f"{result.calls} calls: {result.decisions} decisions and {result.without_effect} inputs without a decision "
         f"compared, {result.unjudged} not judged"
     )
-    doubts = _doubts(result.doubts)
+    doubts = [*_lost(result.lost_requests), *_doubts(result.doubts)]
     if not result.drifts:
         title, style = "Every decision equals the recorded one", "yellow" if doubts else "green"
+        if result.lost_requests:
+            title, style = "Every decision equals the recorded one, but requests were lost", "red"
         return Panel(Group(counts, *doubts), title=title, title_align="left", border_style=style)
     first, *others = result.drifts
     title = f"{len(result.drifts)} decisions would be different now"
     content = Group(_drift(first), *_list(others), *doubts, counts)
     return Panel(content, title=title, title_align="left", border_style="red")
+
+
+def _lost(ranges: "Ranges") -> list[Text]:
+    if not ranges:
+        return []
+    count = sum(last - first + 1 for first, last in ranges)
+    shown = ", ".join(f"{first}" if first == last else f"{first} to {last}" for first, last in ranges[:_MAX_SHOWN])
+    more = ", …" if len(ranges) > _MAX_SHOWN else ""
+    text = f"{count} requests were lost: {REQUESTS.name} has no message {shown}{more}, and the log no event about it"
+    return [Text(text, style="red")]
 
 
 def _doubts(doubts: "tuple[Drift, ...]") -> list[Text]:

@@ -15,6 +15,7 @@ from contracts.events import (
     contacts,
     conversations,
     dials,
+    erasures,
     numbers,
     persons,
     requests,
@@ -38,6 +39,7 @@ _MODULES = (
     contacts,
     numbers,
     persons,
+    erasures,
     timers,
 )
 

@@ -2,22 +2,44 @@
 
 from uuid import UUID
 
+from pydantic import Field
+
 from call_orchestrator.domain.decisions import Refused
 from chassis.event_log import Conflict
-from contracts import Call, CallStatus, CommandOutcome
+from contracts import Call, CommandOutcome
 
 MAX_CONFLICTS = 20
 """How often a decision is made again because another one of the same call was appended first."""
 
 
-def accepted(call: Call) -> CommandOutcome:
+class CallOutcome(CommandOutcome):
+    """The outcome of a request or command of a call. Its sender receives it without `decided_sequence`."""
+
+    decided_sequence: int | None = Field(default=None, exclude=True)
+    """`Call.command_sequence` of the call after it: the position in REQUESTS whose decision the log shows."""
+
+
+def accepted(call: Call) -> CallOutcome:
     """Returns the outcome of an accepted request or command. `call`: the call after it."""
-    return CommandOutcome(accepted=True, call_id=call.call_id, request_id=call.request_id, status=call.status)
+    return CallOutcome(
+        accepted=True,
+        call_id=call.call_id,
+        request_id=call.request_id,
+        status=call.status,
+        decided_sequence=call.command_sequence,
+    )
 
 
-def refused(call_id: UUID, refused: Refused, status: CallStatus | None = None) -> CommandOutcome:
-    """Returns the outcome of a refused request or command."""
-    return CommandOutcome(accepted=False, call_id=call_id, status=status, reasons=(refused.reason,), code=refused.code)
+def refused(call_id: UUID, refused: Refused, call: Call | None = None) -> CallOutcome:
+    """Returns the outcome of a refused request or command. `call`: the call after it, if there is one."""
+    return CallOutcome(
+        accepted=False,
+        call_id=call_id,
+        status=call.status if call else None,
+        reasons=(refused.reason,),
+        code=refused.code,
+        decided_sequence=call.command_sequence if call else None,
+    )
 
 
 def too_many_conflicts(id: object) -> Conflict:

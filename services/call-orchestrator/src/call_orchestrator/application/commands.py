@@ -117,13 +117,13 @@ class CommandService:
             if _precedes_call(command, stored.call, history):
                 if distance := await self._requests.undecided_before(command.sequence):
                     raise EarlierRequestUndecided(command.deliveries, distance)
-                return refused(stored.call.call_id, NO_SUCH_CALL, stored.call.status)
+                return refused(stored.call.call_id, NO_SUCH_CALL, stored.call)
             previous = None if is_repeated else stored.call
             stored = await self._decide(stored, await self._undecided(stored.call, command), history)
             event = stored.event
         await self._effects.apply(stored, command.envelope, previous=previous)
         if isinstance(event, CallCommandRefused):
-            return refused(stored.call.call_id, Refused(event.reason, event.code), stored.call.status)
+            return refused(stored.call.call_id, Refused(event.reason, event.code), stored.call)
         return accepted(stored.call)
 
     async def _history(self, call: Call, command: StoredEvent[CallCommand]) -> list[StoredEvent]:

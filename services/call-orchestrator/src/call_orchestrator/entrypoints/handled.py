@@ -3,28 +3,44 @@
 Requests of the edge are sealed, and stay. Upstream systems have no keys, so their requests arrive in clear. What is
 decided on one is in the log, sealed, and so `replay verify` needs no such request.
 
+An erased request that no decision in the log shows is recorded there first (ADR 49).
+
 If the process dies before the erasure, the request is delivered again. Its decision is found then, and the rest is
 repeated.
 """
 
-from collections.abc import Awaitable, Callable
-
 from nats.aio.client import Client
 
+from call_orchestrator.application.call_outcomes import CallOutcome
+from call_orchestrator.ports import ErasedRequests
 from chassis.event_log import StoredEvent
-from contracts import CommandOutcome, PersonalRequest, outcome_subject
+from contracts import CommandOutcome, ErasedRequest, PersonalRequest, outcome_subject
+from contracts.invalid import MAX_REASON_LENGTH, bounded
+from contracts.vocabulary import RequestResult
 
 
 class Handled:
     """Ends requests and commands."""
 
-    def __init__(self, client: Client, erase: Callable[[int], Awaitable[None]]) -> None:
-        """`erase`: removes the message at a position in the stream REQUESTS, and its bytes."""
+    def __init__(self, client: Client, requests: ErasedRequests) -> None:
         self._client = client
-        self._erase = erase
+        self._requests = requests
 
     async def end(self, stored: StoredEvent, outcome: CommandOutcome) -> None:
         """Publishes the outcome on the subject that the id of the request determines; no header names a subject."""
         await self._client.publish(outcome_subject(stored.envelope.id), outcome.model_dump_json().encode())
         if stored.envelope.person is None and isinstance(stored.event, PersonalRequest):
-            await self._erase(stored.sequence)
+            await self._requests.erase(stored.sequence, _record_of(stored.sequence, outcome))
+
+
+def _record_of(sequence: int, outcome: CommandOutcome) -> ErasedRequest | None:
+    """Returns what became of a request; None if the decision of its call shows it."""
+    if isinstance(outcome, CallOutcome) and outcome.decided_sequence == sequence:
+        return None
+    return ErasedRequest(
+        sequence=sequence,
+        result=RequestResult.ACCEPTED if outcome.accepted else RequestResult.REFUSED,
+        reason="; ".join(bounded(outcome.reasons))[:MAX_REASON_LENGTH],
+        call_id=str(outcome.call_id) if outcome.call_id else None,
+        campaign_id=outcome.campaign_id,
+    )

@@ -12,6 +12,7 @@ from uuid import UUID
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
+from call_orchestrator.ports import ErasedRequests
 from chassis.dead_letters import StoredDeadLetter, read_dead_letters
 from chassis.deletion import erase_message
 from chassis.direct_get import StoredMessage, get_newest_of_each, get_page
@@ -27,6 +28,7 @@ from contracts import (
     CallDecision,
     ContactAdded,
     Envelope,
+    ErasedRequest,
 )
 from contracts.events.admissions import QueueJoined
 from contracts.events.timers import SCHEDULES_OF_CALLS
@@ -35,24 +37,30 @@ from contracts.number_digests import NumberDigests
 from contracts.numbers import numbers_in
 from contracts.personal import PERSON_HEADER
 from contracts.streams import CALLS, CONTACTS, DEAD_LETTERS, QUEUE, REQUESTS, SCHEDULES
+from contracts.vocabulary import RequestResult
 
 _CALLS_IN_A_READ = 50
 """The server answers for at most 1,024 subjects, and a call has one for each event and status."""
-_ERASABLE = (REQUESTS.name, CONTACTS.name)
-"""The streams from which the message of a dead letter is removed. Those of the log are sealed and stay."""
 
 
 class NatsPersonalMessages:
     """Implements `call_orchestrator.ports.PersonalMessages`."""
 
     def __init__(
-        self, client: Client, calls: EventLog, requests: EventLog, contacts: EventLog, digests: NumberDigests
+        self,
+        client: Client,
+        calls: EventLog,
+        requests: EventLog,
+        contacts: EventLog,
+        digests: NumberDigests,
+        erased: ErasedRequests,
     ) -> None:
         self._client = client
         self._calls = calls
         self._contacts = contacts
         self._requests = requests
         self._digests = digests
+        self._erased = erased
 
     async def open_calls(self, person: str) -> list[UUID]:
         """Returns the calls of the person that have not ended."""
@@ -103,13 +111,19 @@ class NatsPersonalMessages:
         await erase_message(self._client, CONTACTS.name, sequence)
 
     async def remove_dead_letters(self, person: str) -> int:
-        """Removes the dead letters whose message names the person, each after its message."""
+        """Removes the dead letters whose message names the person, each after its message.
+
+        Messages of the log are sealed and stay.
+        """
         count = 0
         async for stored in read_dead_letters(self._client):
             message = await self._message_of(stored)
             if message is None or not self._names(message, person):
                 continue
-            if stored.dead_letter.is_reference and message.stream in _ERASABLE:
+            if stored.dead_letter.is_reference and message.stream == REQUESTS.name:
+                record = ErasedRequest(sequence=message.seq, result=RequestResult.PERSON_ERASED)
+                await self._erased.erase(message.seq, record)
+            elif stored.dead_letter.is_reference and message.stream == CONTACTS.name:
                 await erase_message(self._client, message.stream, message.seq)
             await erase_message(self._client, DEAD_LETTERS.name, stored.sequence)
             count += 1

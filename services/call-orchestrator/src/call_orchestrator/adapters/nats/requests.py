@@ -14,7 +14,7 @@ from nats.js.errors import NotFoundError
 from chassis.deletion import erase_message
 from chassis.event_log import EventLog, StoredEvent
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
-from contracts import CallCommand, CallRequested
+from contracts import CallCommand, CallRequested, ErasedRequest, RequestsErased
 from contracts.consumers import ORCHESTRATOR_REQUESTS
 from contracts.filters import call_commands_filter
 from contracts.streams import REQUESTS
@@ -25,11 +25,14 @@ _FRESH_SECONDS = 0.1
 class NatsRequests:
     """Implements `Requests` with the stream REQUESTS and the state of its consumer."""
 
-    def __init__(self, client: Client, requests: EventLog) -> None:
+    def __init__(self, client: Client, requests: EventLog, log: EventLog) -> None:
+        """`log`: the stream CALLS, where erased requests are recorded."""
         self._client = client
         self._js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
         self._requests = requests
+        self._log = log
         self._erasure = asyncio.Lock()
+        self._unrecorded: dict[int, ErasedRequest] = {}
         self._undecided_sequence = 0
         self._found_at = float("-inf")
 
@@ -58,13 +61,29 @@ class NatsRequests:
             self._undecided_sequence, self._found_at = undecided_sequence, clock()
         return max(sequence - self._undecided_sequence, 0)
 
-    async def erase(self, sequence: int) -> None:
+    async def erase(self, sequence: int, record: ErasedRequest | None = None) -> None:
         """Erases a request or command. Has no effect if it no longer exists.
 
-        One at a time: the server handles nothing else of this connection meanwhile.
+        `record`: what became of it, if no decision in the log shows that. It is appended before the erasure. All
+        requests that wait here are in one event, so a flood of refused requests causes few events.
+
+        One erasure at a time: the server handles nothing else of this connection meanwhile.
         """
-        async with self._erasure:
-            await erase_message(self._client, REQUESTS.name, sequence)
+        if record:
+            self._unrecorded[sequence] = record
+        try:
+            async with self._erasure:
+                if sequence in self._unrecorded:
+                    await self._record_waiting()
+                await erase_message(self._client, REQUESTS.name, sequence)
+        finally:
+            self._unrecorded.pop(sequence, None)
+
+    async def _record_waiting(self) -> None:
+        records = tuple(self._unrecorded.values())
+        await self._log.append(RequestsErased(requests=records, erased_at=self._log.now()))
+        for one in records:
+            self._unrecorded.pop(one.sequence, None)
 
     async def _find_undecided(self) -> int | None:
         """Returns the position of the first undecided request, or None."""
