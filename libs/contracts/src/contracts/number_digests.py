@@ -13,8 +13,10 @@ class NumberDigests:
     """
 
     def __init__(self, secret: bytes) -> None:
-        self._secret = secret
+        self._keyed = hmac.new(secret, digestmod="sha256")
 
     def of(self, number: str) -> str:
         """Returns 32 hexadecimal digits that identify a number in E.164: HMAC-SHA256 (RFC 2104), its first half."""
-        return hmac.digest(self._secret, number.encode(), "sha256")[:DIGEST_BYTES].hex()
+        keyed = self._keyed.copy()
+        keyed.update(number.encode())
+        return keyed.digest()[:DIGEST_BYTES].hex()

@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, Protocol
 
 from contracts.texts import MAX_NAME_CHARACTERS, MAX_VARIABLES, variable_refusals
@@ -17,6 +18,15 @@ REFUSED = "refused_"
 """Columns of the answer with the refused rows. An import ignores them, so that the corrected answer is a valid file."""
 MAX_COLUMNS = 200
 _BOM = b"\xef\xbb\xbf"
+
+
+class _Owner(IntEnum):
+    """To which part of a contact a column belongs; NONE: it is ignored."""
+
+    CONTACT = 0
+    VARIABLES = 1
+    METADATA = 2
+    NONE = 3
 
 
 class WrongHeader(ValueError):
@@ -70,13 +80,16 @@ class CsvRows:
     def __init__(self, required_variables: Collection[str] = ()) -> None:
         self._required = required_variables
         self._columns: list[str] | None = None
+        self._places: list[tuple[_Owner, str]] = []
+        """For each column, where its cells belong."""
         self._has_refused = False
 
     def read(self, record: Record) -> Row | BrokenRow | None:
         """Returns the row of a record; None for the header and for an empty line. Raises WrongHeader."""
         if self._columns is None:
             self._columns = self._header(record)
-            self._has_refused = any(column.startswith(REFUSED) for column in self._columns)
+            self._places = [_place(column) for column in self._columns]
+            self._has_refused = any(owner is _Owner.NONE for owner, _ in self._places)
             return None
         found = _decoded(record)
         if isinstance(found, BrokenRow):
@@ -90,10 +103,13 @@ class CsvRows:
         if len(cells) != len(self._columns):
             reason = f"{len(cells)} cells instead of {len(self._columns)}; quote a cell with a comma or a quote"
             return BrokenRow(record.line, reason, (found,))
-        fields: dict[str, Any] = {"variables": {}, "metadata": {}}
-        for column, cell in zip(self._columns, cells, strict=True):
+        variables: dict[str, str] = {}
+        metadata: dict[str, str] = {}
+        fields: dict[str, Any] = {"variables": variables, "metadata": metadata}
+        owners: tuple[dict[str, Any], ...] = (fields, variables, metadata, {})
+        for (owner, name), cell in zip(self._places, cells, strict=True):
             if value := cell.strip():
-                _put(fields, column, value)
+                owners[owner][name] = value
         return Row(record.line, fields, self._kept(cells))
 
     def columns(self) -> Sequence[str]:
@@ -169,13 +185,12 @@ def _decoded(record: Record) -> str | BrokenRow:
         return BrokenRow(record.line, "not UTF-8; save the file as UTF-8", (record.content.decode(errors="replace"),))
 
 
-def _put(fields: dict[str, Any], column: str, value: str) -> None:
+def _place(column: str) -> tuple[_Owner, str]:
     if column in OWN_COLUMNS:
-        fields[column] = value
-    elif column.startswith(METADATA):
-        fields["metadata"][column.removeprefix(METADATA)] = value
-    elif not column.startswith(REFUSED):
-        fields["variables"][column] = value
+        return _Owner.CONTACT, column
+    if column.startswith(METADATA):
+        return _Owner.METADATA, column.removeprefix(METADATA)
+    return (_Owner.NONE if column.startswith(REFUSED) else _Owner.VARIABLES), column
 
 
 def _check_columns(columns: list[str]) -> None:
