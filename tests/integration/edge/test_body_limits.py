@@ -7,13 +7,13 @@ from contextlib import AbstractAsyncContextManager
 
 import httpx
 import pytest
-from starlette.types import ASGIApp, Message
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tests.integration.edge.conftest import API_KEY, AUTH_TOKEN, PUBLIC_URL, secret_of
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
 from contracts import Call
-from edge.entrypoints import webhooks
-from edge.entrypoints.body_limit import MAX_BODY_BYTES, MAX_WEBHOOK_BYTES
+from edge.entrypoints import body_limit, webhooks
+from edge.entrypoints.body_limit import MAX_BODY_BYTES, MAX_WEBHOOK_BYTES, LimitBody
 from edge.entrypoints.contacts import MAX_IMPORT_BYTES
 from edge.entrypoints.webhooks import MAX_FIELDS
 
@@ -120,6 +120,44 @@ async def test_a_webhook_whose_body_does_not_arrive_is_answered_with_408(
     assert sender.status == 408
     assert sender.headers[b"content-type"] == b"application/problem+json"
     assert sender.headers[b"connection"] == b"close"
+
+
+class SlowSender(Sender):
+    """A client that sends one byte at a time and never ends the body."""
+
+    async def _receive(self) -> Message:
+        await asyncio.sleep(0.001)
+        self.read_bytes += 1
+        return {"type": "http.request", "body": b"a", "more_body": True}
+
+
+@pytest.mark.parametrize("path", ["/api/v1/calls", "/api/v1/do-not-call/import", "/api/v1/persons/export"])
+async def test_a_body_that_arrives_byte_by_byte_is_answered_with_408(
+    app: ASGIApp, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(body_limit, "SLOW_SECONDS", 0.02)
+    sender = SlowSender(app)
+    await sender.post(path, {"Transfer-Encoding": "chunked", "Content-Type": "application/json", **KEY})
+    assert sender.status == 408
+    assert sender.bytes_before_the_answer < MAX_BODY_BYTES
+    assert sender.headers[b"content-type"] == b"application/problem+json"
+    assert sender.headers[b"connection"] == b"close"
+
+
+async def test_the_time_in_which_a_part_is_handled_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_limit, "SLOW_SECONDS", 0.02)
+    monkeypatch.setattr(body_limit, "MIN_BYTES_PER_SECOND", 1_000_000_000)
+
+    async def slow_app(_: Scope, receive: Receive, send: Send) -> None:
+        for _part in range(3):
+            await receive()
+            await asyncio.sleep(0.03)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    sender = Sender(LimitBody(slow_app, limits={}))
+    await sender.post("/", {"Transfer-Encoding": "chunked"})
+    assert sender.status == 200
 
 
 async def endless() -> AsyncIterator[bytes]:

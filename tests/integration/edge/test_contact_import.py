@@ -42,8 +42,8 @@ from contracts.queries import CallingTimes, CallingTimesQuery
 from contracts.streams import AUDIT, CONTACTS, KEYS, NUMBERS, Stream
 from contracts.vocabulary import DoNotCallSource
 from edge.adapters import contacts as adapter
-from edge.application import contact_import
-from edge.entrypoints import contacts as entrypoint
+from edge.application import contact_import, running_imports
+from edge.entrypoints import body_limit
 from edge.settings import Settings
 from sealing import MasterKey
 
@@ -372,7 +372,7 @@ async def test_one_import_of_a_key_runs_at_a_time(app: ASGIApp, api: httpx.Async
 async def test_a_body_that_stops_ends_the_import_with_the_line_to_continue_from(
     api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, bus_client: Client
 ) -> None:
-    monkeypatch.setattr(entrypoint, "PART_SECONDS", 0.05)
+    monkeypatch.setattr(body_limit, "SLOW_SECONDS", 0.05)
 
     async def stops() -> AsyncIterator[bytes]:
         yield file(10)[:-10]
@@ -387,6 +387,51 @@ async def test_a_body_that_stops_ends_the_import_with_the_line_to_continue_from(
     assert (again.json()["rows"], again.json()["added"]) == (1, 1)
     assert len(await added(bus_client)) == 10
     assert [entry.stage for entry in await entries(bus_client)][:2] == ["asked", "undecided"]
+
+
+async def answer_to_slow_import(url: str, key: str) -> tuple[bytes, Any]:
+    """Sends ten rows and then one byte after the other; returns the status line of the answer and its document."""
+    target = httpx.URL(url)
+    reader, writer = await asyncio.open_connection(target.host, target.port)
+    rows = file(10)
+    head = (
+        f"POST {PATH} HTTP/1.1\r\nHost: edge\r\nX-API-Key: {key}\r\nContent-Type: text/csv\r\nContent-Length: 1000000"
+    )
+    writer.write(head.encode() + b"\r\n\r\n" + rows)
+
+    async def send_slowly() -> None:
+        while True:
+            await asyncio.sleep(0.01)
+            writer.write(b"+")
+
+    sending = asyncio.create_task(send_slowly())
+    try:
+        headers = await reader.readuntil(b"\r\n\r\n")
+        [length] = [line for line in headers.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+        body = await reader.readexactly(int(length.partition(b":")[2]))
+    finally:
+        sending.cancel()
+        writer.transport.abort()
+    return headers.partition(b"\r\n")[0], json.loads(body)
+
+
+@pytest.mark.usefixtures("campaign")
+async def test_imports_that_arrive_byte_by_byte_end_and_leave_room_for_others(
+    app: ASGIApp, on_a_port: OnAPort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body_limit, "SLOW_SECONDS", 0.05)
+    monkeypatch.setattr(body_limit, "DISCARD_SECONDS", 0.05)
+    monkeypatch.setattr(running_imports, "MAX_IMPORTS", 1)
+    async with on_a_port(app) as url, httpx.AsyncClient(base_url=url, timeout=60) as http:
+        status, document = await answer_to_slow_import(url, secret_of("desk"))
+        assert status.startswith(b"HTTP/1.1 503"), document
+        assert document["type"] == "urn:centralita:problem:import-interrupted"
+        assert document["errors"] == [{"field": "from_line", "message": "12"}]
+        assert "send at least 16,384 bytes a second" in document["detail"]
+        for name in ("desk", "limited"):
+            headers = {**CSV, "X-API-Key": secret_of(name)}
+            again = await http.post(f"{PATH}?from_line=12", content=file(12), headers=headers)
+            assert (again.status_code, again.json()["rows"]) == (200, 2), again.text
 
 
 @pytest.mark.usefixtures("campaign")

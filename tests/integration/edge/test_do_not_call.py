@@ -1,11 +1,13 @@
 """The do-not-call lists over REST, with the real orchestrator."""
 
 import asyncio
+import csv
 import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,9 @@ from starlette.types import ASGIApp
 from tests.integration.call_orchestrator.conftest import running
 from tests.integration.edge.conftest import LIMITED, secret_of
 
-from centralita.commands.do_not_call import PART_LINES, _parts
+from centralita.commands.do_not_call import PART_CHARACTERS, PART_RECORDS, _parts
+from centralita.operations.rest_api import IMPORT_SECONDS, TIMEOUT_SECONDS, RestApi
+from centralita.operations.rest_failures import RequestFailed
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import As
@@ -217,11 +221,58 @@ async def test_an_export_leaves_out_and_counts_entries_of_erased_persons(
 
 def test_a_large_file_is_sent_in_parts_with_the_columns_above_each(tmp_path: Path) -> None:
     file = tmp_path / "list.csv"
-    file.write_text("\ufeffphone_number\n" + "".join(f"+1{index}\n" for index in range(2 * PART_LINES + 1)))
+    file.write_text("\ufeffphone_number\n" + "".join(f"+1{index}\n" for index in range(2 * PART_RECORDS + 1)))
     parts = list(_parts(file))
-    assert [first_line for first_line, _ in parts] == [2, PART_LINES + 2, 2 * PART_LINES + 2]
-    assert {part.splitlines()[0] for _, part in parts} == {"phone_number"}
-    assert sum(len(part.splitlines()) - 1 for _, part in parts) == 2 * PART_LINES + 1
+    assert [part.skipped_lines for part in parts] == [0, PART_RECORDS, 2 * PART_RECORDS]
+    assert [part.end_line for part in parts] == [PART_RECORDS + 1, 2 * PART_RECORDS + 1, 2 * PART_RECORDS + 2]
+    assert {part.text.splitlines()[0] for part in parts} == {"phone_number"}
+    assert sum(len(part.text.splitlines()) - 1 for part in parts) == 2 * PART_RECORDS + 1
+
+
+def test_a_part_ends_where_a_record_ends_and_is_not_too_large(tmp_path: Path) -> None:
+    file = tmp_path / "list.csv"
+    cell = '"' + "line\r\n" * 90 + '"'
+    content = f'phone_number,"of\nwhom"\n{f"+1,{cell}" + chr(10)}' + f"+1,{cell}\n" * PART_RECORDS
+    file.write_bytes(content.encode())
+    parts = list(_parts(file))
+    header = 'phone_number,"of\nwhom"\n'
+    assert header + "".join(part.text.removeprefix(header) for part in parts) == content
+    for part in parts:
+        assert len(part.text) <= len(header) + PART_CHARACTERS + len(cell) + len("+1,\n")
+        assert all(len(row) == 2 for row in csv.reader(StringIO(part.text, newline="")))
+    assert [part.skipped_lines for part in parts[1:]] == [part.end_line - 2 for part in parts[:-1]]
+
+
+async def test_the_command_line_names_the_line_of_a_wrong_row_after_cells_with_line_breaks(
+    app: ASGIApp, on_a_port: OnAPort, tmp_path: Path
+) -> None:
+    source = tmp_path / "list.csv"
+    note = "first\nsecond\u2028third\n" * 6_000
+    row = f'{NUMBER},"{note}"\n'
+    source.write_text(f'phone_number,note\n12,"a\nb"\n{row * 3}\n{OTHER},"c\nd"\n13,\n', encoding="utf-8")
+    assert len(list(_parts(source))) == 2
+    async with on_a_port(app) as url:
+        imported = await command(url, "import", str(source))
+    counts, *refused = imported.stdout.splitlines()
+    assert counts == "4 listed, 2 refused, 0 undecided", imported.stderr
+    last_line = source.read_text(encoding="utf-8").count("\n")
+    named = [line.partition(":")[0] for line in refused if line.startswith("line ")]
+    assert named == ["line 2", f"line {last_line}"]
+
+
+async def test_the_answer_to_an_import_is_awaited_longer_than_other_answers() -> None:
+    read_seconds: list[float] = []
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        read_seconds.append(request.extensions["timeout"]["read"])
+        raise httpx.ReadTimeout("", request=request)
+
+    async with RestApi("http://edge", "key", httpx.MockTransport(answer)) as api:
+        with pytest.raises(RequestFailed, match=f"did not answer within {IMPORT_SECONDS:.0f} s"):
+            await api.import_numbers("phone_number\n")
+        with pytest.raises(RequestFailed, match=f"did not answer within {TIMEOUT_SECONDS:.0f} s"):
+            await api.check_number(NUMBER)
+    assert read_seconds == [IMPORT_SECONDS, TIMEOUT_SECONDS]
 
 
 async def command(url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -162,6 +162,33 @@ def retried(requested: int, refused: int = 0, undecided: int = 0, following: str
     return httpx.Response(202, json={"campaign_id": "spring", **counts})
 
 
+def test_the_terms_of_a_campaign_are_shown_in_words(answer: Answer) -> None:
+    terms = {
+        "weekly_hours": [
+            {"days": ["mon", "tue"], "opens_at": "09:00"},
+            {"days": ["sat"]},
+        ],
+        "variables": {},
+        "do_not_call_lists": [],
+        "retry_policy": {
+            "busy": {"max_retries": 2, "backoff": 1},
+            "failed": {"max_retries": 1},
+            "voicemail": None,
+        },
+        "company": "Acme [bold]",
+    }
+    answer(httpx.Response(200, json={**STATE, "terms": terms}))
+    _, shown, _ = run("show", "spring")
+    rows = dict(line.split("  ", 1) for line in shown.splitlines()[1:])
+    assert {name: " ".join(value.split()) for name, value in rows.items()} == {
+        "weekly hours": "days: mon, tue, opens_at: 09:00; days: sat",
+        "variables": "none",
+        "do not call lists": "none",
+        "retry policy": "busy: max_retries: 2, backoff: 1; failed: max_retries: 1",
+        "company": "Acme [bold]",
+    }
+
+
 def test_a_campaign_is_started_shown_with_its_terms_and_finished(
     monkeypatch: pytest.MonkeyPatch, requests: list[httpx.Request]
 ) -> None:

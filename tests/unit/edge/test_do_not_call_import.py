@@ -65,6 +65,12 @@ async def test_a_row_with_an_open_quote_is_refused_and_the_others_are_added() ->
     assert "check its quotes" in result.refused_rows[0].reason
 
 
+async def test_a_refused_row_is_named_by_the_line_at_which_it_begins() -> None:
+    text = f'phone_number,note\r\n{NUMBER},"a\r\nb"\r\n\r\n{OTHER},a\u2028b\r\n1,"a\nb"\r\n2,\r\n'
+    result = await imported(text)
+    assert (result.added, [row.line for row in result.refused_rows]) == (2, [6, 8])
+
+
 async def test_a_first_line_that_is_no_csv_or_has_too_many_columns_is_refused() -> None:
     with pytest.raises(WrongHeader, match="check its quotes"):
         await imported(f'"{"a" * csv.field_size_limit()}a\n1\n')

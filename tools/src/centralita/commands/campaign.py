@@ -189,8 +189,22 @@ def _view(document: dict[str, Any]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     for name, value in (document.get("terms") or {}).items():
         if value is not None:
-            table.add_row(name.replace("_", " "), str(value))
+            table.add_row(name.replace("_", " "), Text(_in_words(value)))
     for name, value in (document.get("calls") or {}).items():
         if isinstance(value, int | float):
             table.add_row(name.replace("_", " "), f"{value:g}")
     return Group(Text(_state(document), style="bold"), table)
+
+
+def _in_words(value: object) -> str:
+    """Returns a term as text: a list or an object by its parts, ``none`` if it is empty."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        parts = {name: part for name, part in value.items() if part is not None}
+        separator = "; " if any(isinstance(part, dict) for part in parts.values()) else ", "
+        return separator.join(f"{name}: {_in_words(part)}" for name, part in parts.items()) or "none"
+    if isinstance(value, list):
+        separator = "; " if any(isinstance(part, dict) for part in value) else ", "
+        return separator.join(_in_words(part) for part in value) or "none"
+    return str(value)

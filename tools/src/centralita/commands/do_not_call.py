@@ -3,10 +3,10 @@
 import csv
 import sys
 from collections.abc import Iterator
-from io import TextIOWrapper
-from itertools import islice
+from dataclasses import dataclass
+from io import StringIO, TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.text import Text
@@ -19,8 +19,10 @@ from centralita.commands.rest_access import ApiKey, ApiUrl, request
 from centralita.embedded.run_files import create_private_file
 from centralita.operations.rest_api import RestApi
 
-PART_LINES = 2_000
-"""Lines of a file in one request."""
+PART_RECORDS = 500
+"""Records of a file in one request."""
+PART_CHARACTERS = 250_000
+"""Characters of the records of one request, unless one record has more. A request has at most 1 MB."""
 COLUMNS = ("phone_number", "campaign_id", "list_name", "listed_at", "source")
 
 app = typer.Typer(
@@ -99,14 +101,14 @@ def run_import(
 
     async def send(api: RestApi) -> dict[str, Any]:
         totals: dict[str, Any] = {"added": 0, "undecided": 0, "refused": 0, "refused_rows": []}
-        with progress_bar("importing", hidden=json) as update:
-            for first_line, part in _parts(file):
-                result = await api.import_numbers(part)
+        with progress_bar("lines", hidden=json) as update:
+            for part in _parts(file):
+                result = await api.import_numbers(part.text)
                 for name in ("added", "undecided", "refused"):
                     totals[name] += result[name]
-                rows = ({**row, "line": first_line + row["line"] - 2} for row in result["refused_rows"])
+                rows = ({**row, "line": row["line"] + part.skipped_lines} for row in result["refused_rows"])
                 totals["refused_rows"] += rows
-                update("importing", min(first_line + PART_LINES - 1, total), total)
+                update("lines", part.end_line, total)
         return totals
 
     totals = request(api_url, api_key, send)
@@ -176,7 +178,7 @@ def _scope(entry: dict[str, Any]) -> str:
 
 def _count_lines(file: Path) -> int:
     try:
-        with file.open(encoding="utf-8-sig") as lines:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
             return sum(1 for _ in lines)
     except OSError as error:
         exit_codes.fail(f"{file} cannot be read: {error.strerror}.", code=ExitCode.WRONG_USE)
@@ -184,13 +186,60 @@ def _count_lines(file: Path) -> int:
         exit_codes.fail(f"{file} is not UTF-8. Save it as UTF-8.", code=ExitCode.WRONG_USE)
 
 
-def _parts(file: Path) -> Iterator[tuple[int, str]]:
-    """Yields parts of the file, each with its first line, and below the names of the columns."""
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Records of a file below the names of its columns.
+
+    `skipped_lines`: those of the file that are left out above the records; `end_line`: the last line of the records.
+    """
+
+    text: str
+    skipped_lines: int
+    end_line: int
+
+
+def _parts(file: Path) -> Iterator[_Part]:
+    """Yields parts of the file. A quoted cell with line breaks stays in one part, as `csv` reads it."""
     with file.open(encoding="utf-8-sig", newline="") as lines:
-        header, first_line = lines.readline(), 2
-        part = list(islice(lines, PART_LINES))
+        records = _records(lines)
+        header = next(records, "")
+        end_line = header_lines = _lines_in(header)
+        is_empty = True
         while True:
-            yield first_line, header + "".join(part)
-            first_line += len(part)
-            if not (part := list(islice(lines, PART_LINES))):
+            part, characters = [], 0
+            for record in records:
+                part.append(record)
+                characters += len(record)
+                if len(part) >= PART_RECORDS or characters >= PART_CHARACTERS:
+                    break
+            if not part and not is_empty:
                 return
+            text, is_empty = "".join(part), False
+            skipped_lines, end_line = end_line - header_lines, end_line + _lines_in(text)
+            yield _Part(header + text, skipped_lines, end_line)
+
+
+def _records(lines: TextIO) -> Iterator[str]:
+    """Yields the text of each record. The end of one that cannot be read is where `csv` reads on."""
+    read: list[str] = []
+
+    def reading() -> Iterator[str]:
+        for line in lines:
+            read.append(line)
+            yield line
+
+    rows = csv.reader(reading())
+    while True:
+        try:
+            next(rows)
+        except StopIteration:
+            return
+        except csv.Error:
+            pass  # the answer to the part names the row
+        yield "".join(read)
+        read.clear()
+
+
+def _lines_in(text: str) -> int:
+    """Returns the number of lines, as `csv` counts them."""
+    return sum(1 for _ in StringIO(text, newline=""))

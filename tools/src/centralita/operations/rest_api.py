@@ -19,7 +19,8 @@ from centralita.operations.rest_failures import RequestFailed, document_of, fail
 
 TIMEOUT_SECONDS = 30.0
 IMPORT_SECONDS = 300.0
-"""How long the answer to an import is waited for once its file is sent."""
+"""How long the answer to an import is waited for once its file, or a part of it, is sent."""
+_IMPORT_TIMEOUT = httpx.Timeout(TIMEOUT_SECONDS, read=IMPORT_SECONDS)
 _PART_BYTES = 65_536
 _NUMBERS = "/api/v1/do-not-call"
 
@@ -124,7 +125,7 @@ class RestApi:
             params={"dry_run": dry_run, "from_line": from_line},
             headers=headers,
             content=file.parts(),
-            timeout=httpx.Timeout(TIMEOUT_SECONDS, read=IMPORT_SECONDS),
+            timeout=_IMPORT_TIMEOUT,
         )
         response = await self._answer(self._http.send(sent, stream=True))
         try:
@@ -136,9 +137,7 @@ class RestApi:
             await response.aread()
         finally:
             await response.aclose()
-        if response.is_success and isinstance(document := document_of(response), dict):
-            return document
-        raise failure(self._url, response)
+        return self._object_of(response)
 
     async def decisions(self, call_id: UUID) -> list[dict[str, Any]]:
         """Returns the decisions about the call, oldest first."""
@@ -189,7 +188,8 @@ class RestApi:
 
     async def import_numbers(self, text: str) -> dict[str, Any]:
         """Lists the numbers of a CSV text, and returns the counts and the refused rows."""
-        return await self._request("POST", f"{_NUMBERS}/import", content=text.encode())
+        sent = self._http.post(f"{_NUMBERS}/import", content=text.encode(), timeout=_IMPORT_TIMEOUT)
+        return self._object_of(await self._answer(sent))
 
     async def listed_numbers(
         self, campaign_id: str | None, list_name: str | None = None
@@ -208,24 +208,23 @@ class RestApi:
     async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         await self._http.aclose()
 
-    async def _request(
-        self, method: str, path: str, body: dict[str, Any] | None = None, *, content: bytes | None = None
-    ) -> dict[str, Any]:
-        response = await self._send(method, path, body, content=content)
+    async def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        return self._object_of(await self._send(method, path, body))
+
+    async def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        return await self._answer(self._http.request(method, path, json=body))
+
+    def _object_of(self, response: httpx.Response) -> dict[str, Any]:
         if response.is_success and isinstance(document := document_of(response), dict):
             return document
         raise failure(self._url, response)
 
-    async def _send(
-        self, method: str, path: str, body: dict[str, Any] | None = None, *, content: bytes | None = None
-    ) -> httpx.Response:
-        return await self._answer(self._http.request(method, path, json=body, content=content))
-
     async def _answer(self, request: Awaitable[httpx.Response]) -> httpx.Response:
         try:
             return await request
-        except httpx.TimeoutException:
-            raise RequestFailed(f"The REST API at {self._url} did not answer within {TIMEOUT_SECONDS:.0f} s.") from None
+        except httpx.TimeoutException as error:
+            seconds = error.request.extensions["timeout"]["read"]
+            raise RequestFailed(f"The REST API at {self._url} did not answer within {seconds:.0f} s.") from None
         except httpx.HTTPError:
             raise RequestFailed(
                 f"The REST API does not answer at {self._url}. Start it with `centralita up`, or give --api-url."

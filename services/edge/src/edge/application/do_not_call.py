@@ -5,9 +5,11 @@ The orchestrator decides the commands and keeps the lists, with the state of eac
 
 import asyncio
 import csv
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from io import StringIO
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
@@ -20,6 +22,9 @@ from contracts.vocabulary import DoNotCallSource
 from edge.application.calls import raise_if_refused
 from edge.application.campaigns import Campaigns
 from edge.ports import Numbers, Requests
+
+if TYPE_CHECKING:
+    from _csv import Reader as CsvReader
 
 MAX_SHOWN = 100
 """How many refused rows an answer names."""
@@ -149,16 +154,17 @@ class DoNotCallLists:
 
         Wrong rows are refused, and the others are added. The same import again changes nothing. Raises WrongHeader.
         """
-        rows = _reader(text)
+        rows = csv.reader(StringIO(text.removeprefix("\ufeff"), newline=""))  # a quoted cell may have line breaks
+        columns = _columns(rows)
         result, pending = _Import(), asyncio.Semaphore(MAX_PENDING)
         try:
             async with asyncio.TaskGroup() as tasks:
-                for row in _rows_of(rows):
+                for line, row in _rows_of(rows, columns):
                     if isinstance(row, csv.Error):
-                        result.refuse(rows.line_num, f"{row}; check its quotes")
+                        result.refuse(line, f"{row}; check its quotes")
                         continue
                     await pending.acquire()
-                    task = tasks.create_task(self._import_row(rows.line_num, row, allowed, result))
+                    task = tasks.create_task(self._import_row(line, row, allowed, result))
                     task.add_done_callback(lambda _: pending.release())
         except ExceptionGroup as failures:  # the first failure has cancelled the other rows
             raise failures.exceptions[0] from None
@@ -172,11 +178,11 @@ class DoNotCallLists:
         return ListPage([one for one in found if one.entries], page.last_sequence if page.has_more else None)
 
     async def _import_row(
-        self, line: int, row: dict[str, str | None], allowed: frozenset[str] | None, result: _Import
+        self, line: int, row: Mapping[str, str], allowed: frozenset[str] | None, result: _Import
     ) -> None:
-        campaign_id, list_name = ((row.get(name) or "").strip() or None for name in (CAMPAIGN_COLUMN, LIST_COLUMN))
+        campaign_id, list_name = (row.get(name, "").strip() or None for name in (CAMPAIGN_COLUMN, LIST_COLUMN))
         try:
-            number = _valid(NUMBER_COLUMN, _NUMBER, (row.get(NUMBER_COLUMN) or "").strip())
+            number = _valid(NUMBER_COLUMN, _NUMBER, row.get(NUMBER_COLUMN, "").strip())
             if campaign_id is not None:
                 _valid(CAMPAIGN_COLUMN, _CAMPAIGN, campaign_id)
             if list_name is not None:
@@ -214,31 +220,32 @@ class DoNotCallLists:
         return await self.get(command.number_digest), outcome is not None
 
 
-def _reader(text: str) -> "csv.DictReader[str]":
-    """Returns a reader of the rows. Raises WrongHeader."""
-    rows = csv.DictReader(text.removeprefix("\ufeff").splitlines())
+def _columns(rows: "CsvReader") -> list[str]:
+    """Returns the names of the columns. Raises WrongHeader."""
     try:
-        columns = rows.fieldnames or ()
+        columns = next(rows, [])
     except csv.Error as error:
         raise WrongHeader(f"the first line is not CSV: {error}; check its quotes") from None
     if NUMBER_COLUMN not in columns:
         raise WrongHeader(f"the first line names no column {NUMBER_COLUMN}")
     if len(columns) > MAX_COLUMNS:
         raise WrongHeader(f"the first line names {len(columns)} columns; at most {MAX_COLUMNS} are accepted")
-    return rows
+    return columns
 
 
-def _rows_of(rows: "csv.DictReader[str]") -> Iterator[dict[str, str | None] | csv.Error]:
-    """Yields the rows, and the error of each row that cannot be read."""
+def _rows_of(rows: "CsvReader", columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str] | csv.Error]]:
+    """Yields the rows, and the error of each row that cannot be read, with the line at which each begins."""
     while True:
+        line = rows.line_num + 1
         try:
-            row = next(rows)
+            cells = next(rows)
         except StopIteration:
             return
         except csv.Error as error:
-            yield error
+            yield line, error
         else:
-            yield row
+            if cells:
+                yield line, dict(zip(columns, cells, strict=False))
 
 
 def _valid(column: str, type: TypeAdapter[str], value: str) -> str:

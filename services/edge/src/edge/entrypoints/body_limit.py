@@ -1,9 +1,15 @@
-"""Limits of request bodies, enforced before authentication and parsing."""
+"""Limits of request bodies, enforced before authentication and parsing: their size, and how slowly they arrive.
+
+A slow client holds a connection, and one of the few imports that run at a time. So the edge waits for a body only
+`SLOW_SECONDS`, and for the rest as long as it takes at `MIN_BYTES_PER_SECOND`. The time in which the edge handles what
+has arrived does not count.
+"""
 
 import asyncio
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from time import monotonic
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -17,11 +23,14 @@ logger = structlog.get_logger()
 MAX_BODY_BYTES = 1_000_000
 MAX_WEBHOOK_BYTES = 65_536
 """A webhook's form has about 2 kB. `deploy/Caddyfile` has twice both limits, so that the edge answers."""
+SLOW_SECONDS = 30.0
+MIN_BYTES_PER_SECOND = 16_384
+"""The largest import takes nine hours at this rate."""
 DISCARD_SECONDS = 2
 
 
 class LimitBody:
-    """ASGI middleware: answers 413 to a body above the limit of its path.
+    """ASGI middleware: answers 413 to a body above the limit of its path, and 408 to one that arrives too slowly.
 
     `limits` are the bytes by a pattern of the path; `MAX_BODY_BYTES` is the limit of all other paths. A connection
     is closed if its request is answered before the body is complete; the server would read the rest without a limit.
@@ -57,15 +66,35 @@ class _Body:
         self._send = send
         self._is_complete = is_complete
         self._received_bytes = 0
+        self._waited_seconds = 0.0
 
     async def receive(self) -> Message:
-        """Returns the next part. Raises HTTPException (413) if the parts exceed the limit."""
-        message = await self._receive()
+        """Returns the next part, or what follows the body.
+
+        Raises HTTPException: 413 if the parts exceed the limit, and 408 if they arrive too slowly.
+        """
+        message = await (self._receive() if self._is_complete else self._receive_in_time())
         self._received_bytes += len(message.get("body", b""))
         if self._received_bytes > self._limit:
             raise self.refusal()
         self._is_complete = self._is_complete or not message.get("more_body", False)
         return message
+
+    async def _receive_in_time(self) -> Message:
+        allowed_seconds = SLOW_SECONDS + self._received_bytes / MIN_BYTES_PER_SECOND
+        began_at = monotonic()
+        try:
+            async with asyncio.timeout(allowed_seconds - self._waited_seconds):
+                return await self._receive()
+        except TimeoutError:
+            logger.warning("body_too_slow", received_bytes=self._received_bytes)
+            raise HTTPException(
+                408,
+                f"{self._received_bytes:,} bytes of the body arrived in {allowed_seconds:.0f} s; "
+                f"send at least {MIN_BYTES_PER_SECOND:,} bytes a second after the first {SLOW_SECONDS:g} s",
+            ) from None
+        finally:
+            self._waited_seconds += monotonic() - began_at
 
     async def send(self, message: Message) -> None:
         """Sends a part of the response; after the last one, closes the connection if the body is not complete."""

@@ -134,9 +134,10 @@ def key_of(request: Request) -> Key:
 
 def create_router(route: type[ScopedRoute], path: str, tag: str) -> APIRouter:
     """Returns a router under ``/api/v1`` whose routes require the scope of `route` and document it in OpenAPI."""
-    responses = problems(400, 401, 403, 413, 422, 429, 503)
+    responses = problems(400, 401, 403, 408, 413, 422, 429, 503)
     responses[400]["description"] = "The body cannot be parsed"
     responses[403]["description"] = f"The key lacks the scope `{route.scope}`, or is limited to other campaigns"
+    responses[408]["description"] = "The body arrives too slowly"
     responses[429]["description"] = (
         "Too many requests or dials with this key, wrong keys from this address, or MAX_BACKLOG is reached; "
         "Retry-After: the seconds to wait"
