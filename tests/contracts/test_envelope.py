@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from contracts import CallCreated, Envelope, InvalidMessage, decode
 from contracts.documents import stream_of
-from contracts.envelope import HEADERS, headers_schema
+from contracts.envelope import FIRST_STORED_HEADER, HEADERS, first_stored_at, headers_schema
 from contracts.event import Event
 from contracts.events import EVENTS
 from contracts.examples import CALL, EXAMPLES
@@ -189,3 +189,18 @@ def test_a_field_that_may_be_null_has_that_default(event: type[Event]) -> None:
         if type(None) in get_args(field.annotation) and (field.is_required() or field.default is not None)
     ]
     assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, NOW),
+        ("2025-01-15T12:00:00+00:00", datetime(2025, 1, 15, 12, tzinfo=UTC)),
+        ("2031-01-15T12:00:00+00:00", NOW),  # an upstream system cannot make its request younger
+        ("2025-01-15T12:00:00", NOW),
+        ("yesterday", NOW),
+    ],
+)
+def test_a_message_that_was_stored_again_has_the_time_of_the_first_time(value: str | None, expected: datetime) -> None:
+    headers = {} if value is None else {FIRST_STORED_HEADER: value}
+    assert first_stored_at(headers, NOW) == expected

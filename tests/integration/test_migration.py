@@ -76,7 +76,7 @@ def old_url(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 async def client(old_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Client]:
-    monkeypatch.setattr("chassis.migrate._ANSWERS_SECONDS", 0.1)
+    monkeypatch.setattr("chassis.stream_replacement._ANSWERS_SECONDS", 0.1)
     client = await nats.connect(old_url, name="admin")
     yield client
     await client.close()

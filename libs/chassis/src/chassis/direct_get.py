@@ -24,6 +24,7 @@ from nats.js.errors import APIError
 
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
 from chassis.request_reply import replies_of
+from contracts.envelope import first_stored_at
 
 MAX_PAGE = 256
 _MAX_PAGE_BYTES = 8 * 1024 * 1024
@@ -170,5 +171,5 @@ def stored_message(message: Msg) -> StoredMessage:
         data=message.data,
         headers=headers,
         stream=position["Nats-Stream"],
-        time=datetime.fromisoformat(position["Nats-Time-Stamp"]),
+        time=first_stored_at(headers, datetime.fromisoformat(position["Nats-Time-Stamp"])),
     )

@@ -118,6 +118,13 @@ class Keyring:
             key = found
         return with_sealed(clear, key.seal(packed(personal), event.event_name.encode()))
 
+    def seal_stored(self, body: bytes, kind: type[Event], person: str) -> bytes:
+        """Returns the sealed form of a stored body in clear. `prepare` was called for the person."""
+        clear, personal = clear_and_personal(body, kind, person)
+        if (key := self._key(person)) is None:
+            raise ValueError(f"{kind.event_name}: the key of its person was not prepared")
+        return with_sealed(clear, key.seal(packed(personal), kind.event_name.encode()))
+
     async def destroy(self, person: str) -> bool:
         """Destroys the key of a person; returns whether there was one at any time. A repetition changes nothing.
 

@@ -9,6 +9,7 @@ from nats.aio.client import Client
 
 from chassis.direct_get import StoredMessage
 from chassis.request_reply import request_json
+from contracts.envelope import first_stored_at
 
 
 async def get_newest_of_leader(client: Client, stream: str, filter: str) -> StoredMessage:
@@ -27,13 +28,14 @@ async def get_of_leader(client: Client, stream: str, sequence: int) -> StoredMes
 async def _get(client: Client, stream: str, query: Mapping[str, object]) -> StoredMessage:
     subject = f"$JS.API.STREAM.MSG.GET.{stream}"
     message = (await request_json(client, subject, json.dumps(query).encode()))["message"]
+    headers = _headers(b64decode(message.get("hdrs", "")))
     return StoredMessage(
         subject=message["subject"],
         seq=message["seq"],
         data=b64decode(message.get("data", "")),
-        headers=_headers(b64decode(message.get("hdrs", ""))),
+        headers=headers,
         stream=stream,
-        time=datetime.fromisoformat(message["time"]),
+        time=first_stored_at(headers, datetime.fromisoformat(message["time"])),
     )
 
 

@@ -20,34 +20,40 @@ CALLS. If it is interrupted, run it again: each step finds out from the server w
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import nats
 import structlog
 from nats.aio.client import Client
-from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
 from nats.js.api import StorageType, StreamConfig, StreamInfo, StreamSource
-from nats.js.errors import NotFoundError, ServerError
+from nats.js.errors import NotFoundError
 
 from chassis import logging_setup
 from chassis.addresses import connection
 from chassis.connection_errors import on_bus_error
 from chassis.direct_get import StoredMessage
 from chassis.provision import COPY_OF_CALLS as COPY
-from chassis.provision import NotEnoughNodes, Settings, consumer_config, provision, stream_config
+from chassis.provision import NotEnoughNodes, Settings, provision, stream_config
 from chassis.settings import read as read_settings
 from chassis.stored_event import stored_event_of_raw
 from chassis.stream_reader import read
+from chassis.stream_replacement import (
+    archive_metadata,
+    as_mirror,
+    create_consumers,
+    create_stream,
+    find_stream,
+    other_clients,
+    positions_of_consumers,
+    wait_until_equal,
+)
 from contracts import CallDecision
-from contracts.consumers import CONSUMERS
 from contracts.events.timers import TimerDue, schedule_headers, schedule_subject
 from contracts.filters import call_state_filter
 from contracts.permissions import ADMIN
-from contracts.streams import ARCHIVE_ID, ARCHIVED_SEQUENCE, CALLS, SCHEDULES
+from contracts.streams import CALLS, SCHEDULES
 
 OLD_SCHEDULES = "timer.set.*"
 """The schedules of older builds, one for each call."""
@@ -55,10 +61,6 @@ _COPY_SUBJECT = "migration.copy"
 """A stream that is no mirror needs a subject."""
 _POSITIONS, _LAST_SEQUENCE = "centralita-positions", "centralita-last-sequence"
 """The names in the metadata of `COPY`: the next sequence of each consumer, and the end of CALLS."""
-_CONNECTIONS = "$SYS.REQ.ACCOUNT.PING.CONNZ"
-"""Each server replies with the connections of the account that asks."""
-_STILL_REMOVING = 10049
-_PAUSE_SECONDS, _ANSWERS_SECONDS = 0.2, 1.0
 _CONCURRENT = 64
 
 Report = Callable[[str], None]
@@ -86,18 +88,7 @@ async def migrate(
 
 async def _check_alone(client: Client) -> None:
     """Raises MigrationRefused if another client is connected to the account of `client`."""
-    inbox = await client.subscribe(client.new_inbox())
-    await client.publish(_CONNECTIONS, b"{}", reply=inbox.subject)
-    connections: list[dict[str, Any]] = []
-    with suppress(NatsTimeoutError):
-        while True:
-            answer = await inbox.next_msg(timeout=_ANSWERS_SECONDS)
-            connections += json.loads(answer.data)["data"]["connections"]
-    await inbox.unsubscribe()
-    identity = (client.client_id, client.options["name"])  # the number alone is that of another client on another node
-    own = next((one for one in connections if (one["cid"], one.get("name")) == identity), None)
-    others = sorted(str(one.get("name") or f"{one['ip']}:{one['port']}") for one in connections if one is not own)
-    if others:
+    if others := await other_clients(client):
         raise MigrationRefused(f"other clients are connected: {', '.join(others)}. Stop all services first")
 
 
@@ -110,7 +101,7 @@ class _Migration:
         self._report = report
 
     async def run(self) -> None:
-        calls, copy = await self._info(CALLS.name), await self._info(COPY)
+        calls, copy = await find_stream(self._js, CALLS.name), await find_stream(self._js, COPY)
         if calls and copy and _is_outdated(copy, calls):
             self._report("a service has written to CALLS since the interruption: the copy is made again")
             await self._js.delete_stream(COPY)
@@ -125,17 +116,12 @@ class _Migration:
         self._report(f"the stream {COPY} is deleted")
         await self._js.delete_stream(COPY)
 
-    async def _info(self, stream: str) -> StreamInfo | None:
-        with suppress(NotFoundError):
-            return await self._js.stream_info(stream)
-        return None
-
     async def _move_schedules(self, calls: StreamInfo) -> None:
         """Moves the pending schedules. One that fires meanwhile in both streams is ignored the second time."""
         self._report("pending deadlines are moved to SCHEDULES")
         subjects = [subject for subject in calls.config.subjects or () if not subject.startswith("timer.")]
         await self._js.update_stream(replace(calls.config, subjects=[*subjects, TimerDue.subjects()]))
-        if await self._info(SCHEDULES.name) is None:
+        if await find_stream(self._js, SCHEDULES.name) is None:
             await self._js.add_stream(stream_config(SCHEDULES, replicas=calls.config.num_replicas or 1))
         chunk: list[StoredMessage] = []
         async for message in read(self._client, CALLS.name, (OLD_SCHEDULES,), end_sequence=calls.state.last_seq):
@@ -168,76 +154,43 @@ class _Migration:
             num_replicas=calls.config.num_replicas,
             mirror=StreamSource(name=CALLS.name),
         )
-        if await self._info(COPY) is None:
+        if await find_stream(self._js, COPY) is None:
             await self._js.add_stream(config)
-        end_sequence = await self._wait_until_equal(COPY, CALLS.name)
+        end_sequence = await wait_until_equal(self._js, COPY, CALLS.name)
         self._report("the positions of the consumers are recorded")
-        positions = {name: sequence async for name, sequence in self._positions(end_sequence)}
+        positions = {
+            name: sequence async for name, sequence in positions_of_consumers(self._js, CALLS.name, end_sequence)
+        }
         last_sequence = (await self._js.stream_info(CALLS.name)).state.last_seq
-        metadata = {_POSITIONS: json.dumps(positions), _LAST_SEQUENCE: str(last_sequence), **_archive(calls)}
+        metadata = {_POSITIONS: json.dumps(positions), _LAST_SEQUENCE: str(last_sequence), **archive_metadata(calls)}
         await self._js.update_stream(replace(config, mirror=None, subjects=[_COPY_SUBJECT], metadata=metadata))
 
-    async def _positions(self, end_sequence: int) -> AsyncIterator[tuple[str, int]]:
-        """Yields each consumer of CALLS with the sequence from which it continues."""
-        for info in await self._js.consumers_info(CALLS.name):
-            floor = info.ack_floor.stream_seq if info.ack_floor else 0
-            is_done = not info.num_pending and not info.num_ack_pending
-            yield info.name, (end_sequence if is_done else min(floor, end_sequence)) + 1
-
     async def _recreate_calls(self) -> None:
-        calls = await self._info(CALLS.name)
+        calls = await find_stream(self._js, CALLS.name)
         if calls and _has_schedules(calls):
             self._report("CALLS is deleted")
             await self._js.delete_stream(CALLS.name)
             calls = None
         copy = await self._js.stream_info(COPY)
-        config = replace(stream_config(CALLS, replicas=copy.config.num_replicas or 1), metadata=_archive(copy))
+        config = replace(stream_config(CALLS, replicas=copy.config.num_replicas or 1), metadata=archive_metadata(copy))
         if calls is None:
             self._report(f"CALLS is created from {COPY}")
-            await self._create(_as_mirror(config))
+            await create_stream(self._js, as_mirror(config, COPY))
         elif calls.config.mirror is None:
             return
-        await self._wait_until_equal(CALLS.name, COPY)
+        await wait_until_equal(self._js, CALLS.name, COPY)
         self._report("CALLS gets its settings")
         await self._js.update_stream(config)
-
-    async def _create(self, config: StreamConfig) -> None:
-        while True:
-            try:
-                await self._js.add_stream(config)
-                return
-            except ServerError as error:
-                if error.err_code != _STILL_REMOVING:
-                    raise
-                await asyncio.sleep(_PAUSE_SECONDS)
-
-    async def _wait_until_equal(self, mirror: str, origin: str) -> int:
-        """Returns the last sequence of a mirror that has all messages. Deleted messages at the end have no copy."""
-        while True:
-            here, there = await self._js.stream_info(mirror), await self._js.stream_info(origin)
-            if here.state.messages == there.state.messages:
-                return here.state.last_seq
-            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _create_consumers(self) -> None:
         self._report("the consumers of CALLS are created")
         copy = await self._js.stream_info(COPY)
         positions: Mapping[str, int] = json.loads((copy.config.metadata or {})[_POSITIONS])
-        existing = {info.name for info in await self._js.consumers_info(CALLS.name)}
-        for consumer in CONSUMERS:
-            if consumer.name in positions and consumer.name not in existing:
-                config = consumer_config(consumer, start_sequence=positions[consumer.name])
-                await self._js.add_consumer(CALLS.name, config=config)
+        await create_consumers(self._js, CALLS.name, positions)
 
 
 def _has_schedules(stream: StreamInfo) -> bool:
     return bool(stream.config.allow_msg_schedules)
-
-
-def _archive(stream: StreamInfo) -> dict[str, str]:
-    """Returns the metadata that names the archive of the stream; empty if it has none."""
-    metadata = stream.config.metadata or {}
-    return {name: metadata[name] for name in (ARCHIVE_ID, ARCHIVED_SEQUENCE) if name in metadata}
 
 
 def _is_outdated(copy: StreamInfo, calls: StreamInfo) -> bool:
@@ -245,10 +198,6 @@ def _is_outdated(copy: StreamInfo, calls: StreamInfo) -> bool:
     if copy.config.mirror or not _has_schedules(calls):
         return False
     return int((copy.config.metadata or {})[_LAST_SEQUENCE]) != calls.state.last_seq
-
-
-def _as_mirror(config: StreamConfig) -> StreamConfig:
-    return replace(config, mirror=StreamSource(name=COPY), subjects=None, sources=None, republish=None)
 
 
 async def _main() -> None:

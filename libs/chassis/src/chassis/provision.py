@@ -41,7 +41,17 @@ from chassis.settings import ServiceSettings, read
 from contracts import Service
 from contracts.consumers import CONSUMERS, RETIRED_CONSUMERS, Consumer
 from contracts.permissions import ADMIN, WORK
-from contracts.streams import AUDIT, CALLS, CONTACTS, MEGABYTE, REQUESTS, STREAMS, Stream
+from contracts.streams import (
+    AUDIT,
+    CALLS,
+    CONTACTS,
+    MEGABYTE,
+    REQUESTS,
+    SEALED_STREAMS,
+    STREAMS,
+    Stream,
+    sealed_copy,
+)
 
 _NAME_IN_USE = 10058
 _TOO_FEW_NODES = (10005, 10074)
@@ -63,6 +73,16 @@ class NotMigrated(Exception):
         super().__init__(
             "the stream CALLS contains the deadlines of an older build, which provisioning cannot move. Stop all "
             "services and run `python -m chassis.migrate` with the NATS_URL of the user admin (docs/production.md)"
+        )
+
+
+class NotSealed(NotMigrated):
+    """`centralita seal` was interrupted."""
+
+    def __init__(self, stream: str) -> None:
+        Exception.__init__(
+            self,
+            f"`centralita seal` was interrupted: the stream {stream} is incomplete. Stop all services and run it again",
         )
 
 
@@ -95,7 +115,7 @@ async def provision(js: JetStreamContext, *, replicas: int = 1, max_bytes: Mappi
 
     Removes the consumers that only older builds read.
 
-    A stream that is on more nodes already stays on them; this is logged. Raises NotMigrated, NotEnoughNodes.
+    A stream that is on more nodes already stays on them; this is logged. Raises NotMigrated, NotSealed, NotEnoughNodes.
     """
     await _check_migrated(js)
     try:
@@ -120,6 +140,10 @@ async def _check_migrated(js: JetStreamContext) -> None:
         with suppress(NotFoundError):
             if (await js.stream_info(name)).config.allow_msg_schedules or name == COPY_OF_CALLS:
                 raise NotMigrated
+    for stream in SEALED_STREAMS:
+        with suppress(NotFoundError):
+            await js.stream_info(sealed_copy(stream.name))
+            raise NotSealed(stream.name)
 
 
 async def _stream(js: JetStreamContext, config: StreamConfig) -> None:

@@ -12,6 +12,7 @@ from typing_extensions import TypeVar
 from chassis import tracing
 from chassis.unreadable import UnreadableEvent
 from contracts import Envelope, Event, InvalidMessage, Service, decode
+from contracts.envelope import first_stored_at
 from contracts.personal import PERSON_HEADER, Opener, hidden
 from contracts.sources import implied_source
 from contracts.streams import REQUESTS
@@ -28,7 +29,7 @@ class StoredEvent(Generic[E_co]):
     """An event as it is stored in a stream.
 
     `deliveries` counts how often the server has delivered the message to its consumer. With more than one, an earlier
-    delivery may have been handled. `stored_at`: when the server stored it; None if it was not read from there.
+    delivery may have been handled. `stored_at`: when the server first stored it; None if it was not read from there.
     """
 
     event: E_co
@@ -52,10 +53,10 @@ def stored_event_of(message: Msg, keyring: "Keyring | None" = None) -> StoredEve
     Its envelope carries the current span, which becomes the parent of the spans of events that it causes.
     """
     place, headers = message.metadata, message.headers or {}
-    sequence = place.sequence.stream
-    envelope = _envelope(headers, message.subject, place.stream, sequence, place.timestamp)
+    sequence, stored_at = place.sequence.stream, first_stored_at(headers, place.timestamp)
+    envelope = _envelope(headers, message.subject, place.stream, sequence, stored_at)
     event = _decoded(message.subject, message.data, envelope, keyring)
-    return StoredEvent(event, tracing.with_current_span(envelope), sequence, place.num_delivered, place.timestamp)
+    return StoredEvent(event, tracing.with_current_span(envelope), sequence, place.num_delivered, stored_at)
 
 
 def event_to_handle(message: Msg, keyring: "Keyring | None" = None) -> StoredEvent:
@@ -87,11 +88,11 @@ def stored_event_of_raw(message: RawStreamMsg, stream: str, keyring: "Keyring | 
     `keyring`: as for `stored_event_of`.
     """
     subject, sequence = message.subject or "", message.seq or 0
-    time = message.time or datetime.fromtimestamp(0, UTC)
+    time = first_stored_at(message.headers, message.time or datetime.fromtimestamp(0, UTC))
     try:
         envelope = _envelope(message.headers or {}, subject, stream, sequence, time)
         event = _decoded(subject, message.data or b"", envelope, keyring)
-        return StoredEvent(event, envelope, sequence, stored_at=message.time)
+        return StoredEvent(event, envelope, sequence, stored_at=time if message.time else None)
     except InvalidMessage as error:
         raise UnreadableEvent(stream, sequence, subject, time, error.reasons) from error
 

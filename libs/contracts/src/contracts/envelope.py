@@ -10,6 +10,8 @@ Headers are stored with every message, so only those are written that the messag
 | ``time`` | when the server stored the message |
 | ``source`` | the one service that may publish the event; in the stream REQUESTS: unnamed |
 
+A message that `centralita seal` stored again has the time at which it was first stored as a header, which counts.
+
 The header ``ce-person`` is written if the body is sealed (`contracts.personal`). It is the digest of the telephone
 number whose key opens the body. Events that follow are sealed under the same key.
 
@@ -32,6 +34,8 @@ UNNAMED = "unnamed"
 """The source of a request whose sender gives none."""
 MAX_HEADER_LENGTH = 200
 """How many characters a header of a request may have that later events carry on."""
+FIRST_STORED_HEADER = "centralita-stored-at"
+"""The header with the time at which the server first stored a message that `centralita seal` has stored again."""
 
 HEADERS: Mapping[str, str] = {
     "id": "ce-id",
@@ -46,6 +50,21 @@ HEADERS: Mapping[str, str] = {
 _FORMER_CORRELATION, _FORMER_CAUSATION = "centralita-correlation-id", "centralita-causation-id"
 _CARRIED_ON = ("id", "source", "correlation_id", "causation_id", "traceparent", "person")
 _INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
+
+
+def first_stored_at(headers: Mapping[str, str] | None, stored_at: datetime) -> datetime:
+    """Returns when a message was first stored: as its header says, or else `stored_at`.
+
+    Upstream systems write headers of requests, too. So an instant after `stored_at` does not count.
+    """
+    value = headers.get(FIRST_STORED_HEADER) if headers else None
+    if value is None:
+        return stored_at
+    try:
+        instant = datetime.fromisoformat(value)
+    except ValueError:
+        return stored_at
+    return min(instant, stored_at) if instant.tzinfo else stored_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,9 @@ def clear_and_personal(body: bytes, model: type[BaseModel], person: str) -> tupl
     for field in fields.personal:
         owner, name = _owner(clear, field.path), field.path[-1]
         if owner is not None and name in owner:
-            _set(personal, field.path, owner.pop(name))
+            if (value := owner.pop(name)) is None:
+                continue  # written out by older builds; it is the default
+            _set(personal, field.path, value)
             if not field.is_required:
                 owner[name] = field.empty
     for path in fields.digests:

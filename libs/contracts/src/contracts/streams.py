@@ -167,6 +167,15 @@ RECORDED_AFTER = "centralita-requests-recorded-after"
 """Metadata of the stream REQUESTS on the server: the sequence after which the log shows what became of each erased
 request. Older builds recorded nothing about those that they refused."""
 
+SEALED_STREAMS = (CALLS, REQUESTS, CONTACTS, NUMBERS)
+"""The streams that had personal data in clear in older builds. `centralita seal` stores their messages again."""
+
+
+def sealed_copy(stream: str) -> str:
+    """Returns the name of the stream that `centralita seal` needs meanwhile."""
+    return f"{stream}_SEALED"
+
+
 MIN_BACKLOG_LIMIT = 20
 """The smallest `MAX_BACKLOG`. While fewer calls wait for a slot, no request is refused because of the backlog."""
 DUE_SOON = timedelta(minutes=5)

@@ -27,7 +27,7 @@ from centralita.embedded.servers import (
 from centralita.embedded.vendors import ANY_TIME, Vendors, vendors
 from chassis.addresses import connection
 from chassis.migrate import migrate
-from chassis.provision import NotEnoughNodes, NotMigrated, provision
+from chassis.provision import NotEnoughNodes, NotMigrated, NotSealed, provision
 from chassis.time_mapping import TimeMapping
 from contracts.permissions import ADMIN, OPERATOR
 
@@ -218,6 +218,8 @@ async def _provision(admin_url: str, cluster: Cluster | None) -> None:
             while True:
                 try:
                     return await provision(client.jetstream(), replicas=replicas)
+                except NotSealed as error:
+                    raise CannotStart(str(error)) from error
                 except NotMigrated:
                     return await migrate(client, replicas=replicas)
                 except NotEnoughNodes:

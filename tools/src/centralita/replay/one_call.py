@@ -27,6 +27,7 @@ from chassis.direct_get import get_page
 from chassis.history import History
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from contracts import AdmissionGranted, AdmissionReleased, Call, CallDecision, DialCleared
+from contracts.envelope import first_stored_at
 from contracts.filters import call_commands_filter, call_filters
 from contracts.streams import CALLS, REQUESTS
 
@@ -92,4 +93,5 @@ class _Reader:
 
 def _message(stream: str, raw: RawStreamMsg) -> Message:
     assert raw.time is not None  # noqa: S101  the server sends the time of each message
-    return Message(stream, raw.seq or 0, raw.time, raw.subject or "", dict(raw.headers or {}), raw.data or b"")
+    stored_at = first_stored_at(raw.headers, raw.time)
+    return Message(stream, raw.seq or 0, stored_at, raw.subject or "", dict(raw.headers or {}), raw.data or b"")

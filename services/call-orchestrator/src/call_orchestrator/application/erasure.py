@@ -17,8 +17,8 @@ has created its call before it, too.
 **At the end of a retention**, the command names the instant until which the data was kept. It is refused if a call of
 the person is kept longer, is open, or waits as a contact. Without that, an erasure would cancel a call.
 
-**Calls of older builds** are in clear, and no key makes them unreadable. The erasure of a person with such a call is
-refused on request, and not at the end of a retention.
+**Calls of older builds** are in clear until `centralita seal` has run, and no key makes them unreadable. The erasure of
+a person with such a call is refused on request, and not at the end of a retention.
 
 **A person may come back.** A request or contact that is stored later makes a new key. What was sealed under the former
 one stays unreadable.
@@ -59,7 +59,7 @@ _MIN_WAIT_SECONDS, _MAX_WAIT_SECONDS = 0.2, 5.0
 
 _IN_CLEAR = (
     "number_digest: the log has calls of this person in clear, from before personal data was sealed. "
-    "Move ended calls to an archive (centralita archive), then erase the person, and delete the archive when it may go"
+    "Stop all services, seal them with `centralita seal`, start the services and erase the person again"
 )
 
 logger = structlog.get_logger()
