@@ -77,6 +77,10 @@ def test_unacceptable_terms_are_refused_with_their_field_and_a_remedy(
             ["name: it has a line break, a control character or an invisible character; write one plain line"],
         ),
         (
+            RequestedTerms(company="a\nb"),
+            ["company: it has a line break, a control character or an invisible character; write one plain line"],
+        ),
+        (
             RequestedTerms(script_template="Hello\x00", variables={"a b": "x"}),
             [
                 "script_template: it has a control character; use line breaks and tabs only",

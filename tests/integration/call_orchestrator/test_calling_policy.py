@@ -30,6 +30,7 @@ from centralita.replay.scope import Scope
 from centralita.replay.verifying import verify
 from chassis.event_log import EventLog
 from contracts import (
+    CallChangeRequested,
     CallPutOff,
     CallRequested,
     CallStatus,
@@ -181,6 +182,43 @@ async def test_a_call_without_what_a_rule_requires_is_refused_with_the_reason(
     assert call
     assert (call.company, call.caller_id, call.consent_source) == ("Acme", "+12125550100", "form 3")
     assert greeting_of(call) == "An AI of Acme. Press 9. Hello."
+    verification = await verify(await from_streams(bus_client, Scope()), calling_policy=CallingPolicy.shipped(file))
+    assert (verification.drifts, verification.doubts) == ((), ())
+
+
+async def test_a_single_call_meets_the_requirements_of_a_rule_by_its_own_terms(
+    nats_url: str, bus_client: Client, calls: EventLog, tmp_path: Path
+) -> None:
+    file = tmp_path / "requiring.csv"
+    row = "*,*,*,any,mon-sun hol,00:00,24:00,,,no,house_default,test,test,high"
+    file.write_text(f"{HEADER.strip()},requires\n{row},consent disclosure local_caller_id\n")
+    met = {"consent_at": "2026-01-02T10:00:00Z", "company": "Acme", "caller_id": "+12125550100", "opt_out_key": "#"}
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    callers = frozenset({"+12125550100", "+12125550101"})
+    async with running(nats_url, 2, calling_rules=file, caller_ids=callers):
+        lacking = [
+            await outcome_of(bus_client, request(f"r-{lacking}", **{k: v for k, v in met.items() if k != lacking}))
+            for lacking in ("consent_at", "company", "caller_id")
+        ]
+        foreign = await outcome_of(bus_client, request("r-4", **{**met, "caller_id": "+12125550199"}))
+        created = await outcome_of(bus_client, request("r-5", scheduled_at=soon, **met))
+        assert created.call_id, created.reasons
+        changes: list[dict[str, object]] = [
+            {"caller_id": "+12125550199"},
+            {"caller_id": "+12125550101", "company": "Umbrella", "retention_days": 7},
+        ]
+        outcomes = [
+            await outcome_of(bus_client, CallChangeRequested.model_validate({"call_id": created.call_id, **change}))
+            for change in changes
+        ]
+    assert [one.accepted for one in lacking] == [False, False, False]
+    assert foreign.reasons[0].startswith("caller_id: this installation may not call from this number")
+    assert [one.accepted for one in outcomes] == [False, True]
+    call = await call_of(calls, created.call_id)
+    assert call
+    assert (call.company, call.caller_id, call.retention_days) == ("Umbrella", "+12125550101", 7)
+    assert greeting_of(call).startswith("This is Umbrella, ")
+    assert "press the pound or hash key. Hello." in greeting_of(call)
     verification = await verify(await from_streams(bus_client, Scope()), calling_policy=CallingPolicy.shipped(file))
     assert (verification.drifts, verification.doubts) == ((), ())
 

@@ -83,6 +83,26 @@ async def test_a_call_of_a_campaign_leaves_its_script_and_language_to_the_campai
     assert {name: fields[name] for name in names if name in fields} == given
 
 
+async def test_a_call_has_the_terms_of_its_options(
+    bus_client: Client, nats_url: str, command: "Callable[..., Command]"
+) -> None:
+    terms = {
+        "consent_at": "2026-01-02T10:00:00Z",
+        "consent_source": "form 3",
+        "company": "Acme",
+        "caller_id": "+12125550100",
+        "voice": "a-voice",
+        "opt_out_key": "#",
+        "retention_days": 30,
+    }
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in terms.items()]
+    options[0] = "--consent-at=2026-01-02T10:00:00"
+    await asyncio.to_thread(command, "call", "+12125550177", *options, environment={"NATS_URL": nats_url})
+    stored = await bus_client.jetstream().get_last_msg(REQUESTS.name, CallRequested.subjects())
+    fields = json.loads(stored.data or b"")
+    assert {name: fields[name] for name in terms} == terms
+
+
 async def test_a_request_without_an_answer_is_stored(bus_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("centralita.commands.call.ANSWER_SECONDS", 0.05)
     request = EXAMPLES["call.requested"]

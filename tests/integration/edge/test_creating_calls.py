@@ -317,3 +317,39 @@ async def test_a_given_language_is_stored_with_the_request_also_if_it_is_the_def
     assert (await api.post("/api/v1/calls", json={**body, "language": "es"})).status_code == 201
     stored = await bus_client.jetstream().get_last_msg(REQUESTS.name, "call.requested")
     assert json.loads(json_and_sealed(stored.data or b"")[0])["language"] == "es"
+
+
+async def test_terms_of_the_callee_are_those_of_the_call_and_a_repetition_with_others_is_another_request(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object]
+) -> None:
+    terms = {
+        "opt_out_key": "#",
+        "caller_id": "+12125550100",
+        "voice": "a-voice",
+        "company": "Acme",
+        "retention_days": 30,
+        "consent_at": "2026-01-02T10:00:00Z",
+        "consent_source": "form 3",
+    }
+    request = {**body, "request_id": "r-1", **terms}
+
+    created, again = [await api.post("/api/v1/calls", json=request) for _ in range(2)]
+    others = [
+        await api.post("/api/v1/calls", json={**request, name: value})
+        for name, value in (("opt_out_key", "9"), ("company", "Umbrella"), ("retention_days", 31))
+    ]
+    changed = await api.put(f"/api/v1/calls/{created.json()['id']}", json={"opt_out_key": "off", "voice": "other"})
+    wrong = [
+        await api.post("/api/v1/calls", json={**body, name: value})
+        for name, value in (("caller_id", "2125550100"), ("consent_at", "2999-01-02T10:00:00Z"), ("company", "a\nb"))
+    ]
+
+    assert {name: created.json()[name] for name in terms} == terms
+    assert (created.status_code, again.status_code, again.json()) == (201, 201, created.json())
+    assert [other.json()["errors"][0]["field"] for other in others] == ["opt_out_key", "company", "retention_days"]
+    assert (changed.status_code, changed.json()["opt_out_key"], changed.json()["voice"]) == (200, "off", "other")
+    assert [(one.status_code, one.json()["errors"][0]["field"]) for one in wrong] == [
+        (422, "caller_id"),
+        (422, "consent_at"),
+        (422, "company"),
+    ]

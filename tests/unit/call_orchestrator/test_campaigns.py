@@ -61,7 +61,7 @@ async def test_a_campaign_calls_only_from_a_number_of_the_installation(caller_id
     await service.handle(CREATE, an_envelope())
     changed = await service.handle(CampaignChangeRequested(campaign_id="a", terms=terms), an_envelope())
     assert (created.accepted, changed.accepted) == (is_accepted, is_accepted)
-    refused = "caller_id: this installation may not call from this number; add it to CALLER_IDS"
+    refused = "caller_id: this installation may not call from this number; add it to CALLER_IDS, or leave it out"
     assert changed.reasons == (() if is_accepted else (refused,))
     assert (last_state(log).terms or RequestedTerms()).caller_id == (caller_id if is_accepted else None)
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from pydantic import ValidationError
 from tests.builders.calls import NOW
 
 from call_orchestrator.application.call_terms import Policy, UnacceptableTerms, changed_call, disclosed_by, new_call
@@ -208,3 +209,71 @@ def test_a_consent_is_refused_if_it_is_not_given_yet_or_has_no_instant(
     contact = ContactRequested.model_validate({"campaign_id": "spring", "phone_number": NUMBER, **consent})
     for request in (requested(script_template="Hello.", **consent), contact):
         assert [line[: len(refusal)] for line in request.refusals(NOW)] == [refusal]
+
+
+CALLEE_TERMS = {
+    "opt_out_key": "off",
+    "caller_id": "+12125550199",
+    "voice": "a-voice",
+    "company": "Acme",
+    "retention_days": 30,
+    "consent_at": datetime(2026, 1, 2, 10, tzinfo=UTC),
+    "consent_source": "form 3",
+}
+"""Terms of a single call that concern the callee. A campaign has all of them but the consent."""
+OF_CAMPAIGN = {
+    "script_template": "Hello.",
+    "opt_out_key": "#",
+    "caller_id": "+12125550100",
+    "voice": "other",
+    "company": "Umbrella",
+    "retention_days": 9,
+}
+
+
+@pytest.mark.parametrize("name", CALLEE_TERMS)
+def test_a_request_or_a_change_sets_a_term_of_the_callee_and_leaves_the_others_to_the_campaign(name: str) -> None:
+    campaign = RequestedTerms.model_validate(OF_CAMPAIGN).stored()
+    given = {name: CALLEE_TERMS[name], "consent_at": CALLEE_TERMS["consent_at"]}
+    without = call_of(requested(), campaign)
+    call = call_of(requested(**given), campaign)
+    changed = changed_call(without, CallChangeRequested.model_validate({"call_id": without.call_id, **given}), POLICY)
+    expected = {**dict.fromkeys(CALLEE_TERMS), **OF_CAMPAIGN, **given}
+    del expected["script_template"]
+    for after in (call, changed):
+        assert {term: getattr(after, term) for term in CALLEE_TERMS} == expected
+        assert after.disclosure == POLICY.disclosure_of(after)
+    assert [getattr(without, term) for term in CALLEE_TERMS] == [OF_CAMPAIGN.get(term) for term in CALLEE_TERMS]
+
+
+@pytest.mark.parametrize("caller_ids", [frozenset[str](), frozenset({"+12125550100"})])
+def test_a_call_from_a_number_of_somebody_else_is_refused(caller_ids: frozenset[str]) -> None:
+    policy = replace(POLICY, caller_ids=caller_ids)
+    request = requested(script_template="Hello.", caller_id="+12125550199")
+    call = call_of(requested(script_template="Hello."))
+    change = CallChangeRequested(call_id=call.call_id, caller_id="+12125550199")
+    refused = r"^caller_id: this installation may not call .* CALLER_IDS"
+    with pytest.raises(UnacceptableTerms, match=refused):
+        new_call(UUID(int=1), request, policy, NOW)
+    with pytest.raises(UnacceptableTerms, match=refused):
+        changed_call(call, change, policy)
+
+
+@pytest.mark.parametrize(
+    ("fields", "refusal"),
+    [
+        ({"opt_out_key": "A"}, "opt_out_key"),
+        ({"caller_id": "2125550199"}, "caller_id"),
+        ({"voice": "a/b"}, "voice"),
+        ({"company": " "}, "company"),
+        ({"retention_days": 0}, "retention_days"),
+        ({"retention_days": 3_651}, "retention_days"),
+    ],
+)
+def test_a_wrong_term_of_the_callee_is_refused_with_its_field(fields: dict[str, object], refusal: str) -> None:
+    change = {"call_id": UUID(int=1), **fields}
+    request = {"campaign_id": "spring", "contact_id": "c-1", "phone_number": NUMBER, **fields}
+    for model, given in ((CallChangeRequested, change), (CallRequested, request)):
+        with pytest.raises(ValidationError) as refused:
+            model.model_validate(given)
+        assert refused.value.errors()[0]["loc"][0] == refusal

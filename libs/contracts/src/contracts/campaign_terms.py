@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
+from contracts.callee_terms import CompanyName, RetentionDays
 from contracts.campaign import CampaignTerms
 from contracts.dial_terms import RequestedOpenHours
 from contracts.instants import Instant, schedule_refusals
@@ -16,9 +17,7 @@ from contracts.vocabulary import OPT_OUT_KEY, Disposition, OptOutKey
 from contracts.voicemail import RequestedVoicemail
 
 CampaignName = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
-CompanyName = Annotated[str, StringConstraints(min_length=1, max_length=100, strip_whitespace=True)]
 MAX_CONCURRENT_CALLS = 100_000
-MAX_RETENTION_DAYS = 3_650
 MAX_LISTS = 20
 """Named do-not-call lists of one campaign. Each grant carries their names."""
 Goal = Literal[
@@ -87,7 +86,7 @@ class RequestedTerms(CampaignTerms):
         default=(), description="the named do-not-call lists that apply, beside those of all campaigns and of this one"
     )
 
-    retention_days: Annotated[int, Field(ge=1, le=MAX_RETENTION_DAYS)] | None = Field(
+    retention_days: RetentionDays | None = Field(
         default=None,
         description="days after the last call of a person until they are erased; null: RETENTION_DAYS",
     )
@@ -117,7 +116,7 @@ class RequestedTerms(CampaignTerms):
         """Returns why the terms are not acceptable at this instant, one line per field."""
         refusals = [
             *name_refusals(self.name),
-            *variable_refusals({"company": self.company or ""}),
+            *name_refusals(self.company, "company"),
             *schedule_refusals(self.starts_at, now, "starts_at"),
             *template_refusals(self.script_template),
             *variable_refusals(self.variables),

@@ -57,11 +57,11 @@ def metadata_refusals(metadata: Mapping[str, str] | None) -> list[str]:
     return [f"metadata: a name is not acceptable; write 1 to {MAX_NAME_CHARACTERS} characters, no control characters"]
 
 
-def name_refusals(name: str | None) -> list[str]:
-    """Returns why the name of a campaign is refused; empty if it is acceptable."""
+def name_refusals(name: str | None, field: str = "name") -> list[str]:
+    """Returns why a name for people is refused; empty if it is acceptable."""
     if name is None or not (_has_controls(name) or _has_invisible(name)):
         return []
-    return ["name: it has a line break, a control character or an invisible character; write one plain line"]
+    return [f"{field}: it has a line break, a control character or an invisible character; write one plain line"]
 
 
 def _has_invisible(text: str) -> bool:

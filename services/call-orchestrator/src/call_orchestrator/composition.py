@@ -60,6 +60,7 @@ def policy(settings: Settings) -> Policy:
         allowed_countries=settings.callable_countries,
         calling_policy=settings.calling_policy,
         digest_of=NumberDigests(key_bytes(settings.number_digest_key)).of,
+        caller_ids=settings.usable_caller_ids,
         disclosure_of=disclosed_by(settings.country_disclosures),
     )
 

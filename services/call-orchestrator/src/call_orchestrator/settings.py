@@ -11,7 +11,7 @@ from call_orchestrator.domain.calling_policy import CallingPolicy
 from call_orchestrator.domain.disclosures import Disclosures
 from chassis.settings import KeySettings, SecretKey, split_commas
 from chassis.time_mapping import REAL_TIME, TimeMapping
-from contracts.campaign_terms import MAX_RETENTION_DAYS
+from contracts.callee_terms import MAX_RETENTION_DAYS
 from contracts.numbers import COUNTRIES, country_of
 from contracts.streams import MIN_BACKLOG_LIMIT
 from contracts.values import MIN_RING_SECONDS, CallerId, PhoneNumber

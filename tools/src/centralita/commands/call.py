@@ -27,6 +27,17 @@ _DEFAULT = "default: that of the campaign; without --campaign, a short one in En
 
 app = typer.Typer()
 _RETRY_POLICY = 'rules by outcome, such as {"busy": {"max_retries": 3, "delay_seconds": 120, "backoff": 2}}'
+_ConsentAt = Annotated[datetime | None, typer.Option(help="when the person consented to be called, in UTC")]
+_ConsentSource = Annotated[str | None, typer.Option(help="where the consent is recorded, such as a form")]
+_Company = Annotated[str | None, typer.Option(help="on whose behalf; the greeting begins with it")]
+_CallerId = Annotated[str | None, typer.Option(help="the number that calls, one of CALLER_IDS")]
+_Voice = Annotated[str | None, typer.Option(help="id of the voice that speaks")]
+_OptOutKey = Annotated[str | None, typer.Option(help="the key that asks for no more calls, or off; default: 9")]
+_RetentionDays = Annotated[int | None, typer.Option(help="days until the person is erased, after the last call")]
+_Purpose = Annotated[Purpose | None, typer.Option(help="why; default: the rules of all purposes apply")]
+_TimeZone = Annotated[str | None, typer.Option(help="of the callee, such as America/New_York; default: the number's")]
+_ScriptFile = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="a file with the script")]
+_Voicemail = Annotated[str | None, typer.Option(metavar="TEXT", help="message to a machine; default: hang up")]
 _Pairs = Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="may be repeated")]
 
 
@@ -36,26 +47,25 @@ def run_call(
     campaign: Annotated[str | None, typer.Option(help=f"id of the campaign; default: {BY_HAND}")] = None,
     contact: Annotated[str, typer.Option(help="your id of the callee")] = BY_HAND,
     script: Annotated[str | None, typer.Option(help=f"its first paragraph is the greeting; {_DEFAULT}")] = None,
-    script_file: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="a file with the script")
-    ] = None,
+    script_file: _ScriptFile = None,
     variable: _Pairs = None,
     metadata: _Pairs = None,
     language: Annotated[str | None, typer.Option(help=f"es or en, with or without a region; {_DEFAULT}")] = None,
-    purpose: Annotated[
-        Purpose | None, typer.Option(help="why the person is called; default: the rules of all purposes apply")
-    ] = None,
-    time_zone: Annotated[
-        str | None, typer.Option(help="of the callee, such as America/New_York; default: that of the number")
-    ] = None,
+    purpose: _Purpose = None,
+    time_zone: _TimeZone = None,
     at: Annotated[datetime | None, typer.Option(help="not before this instant, in UTC")] = None,
     retries: Annotated[int | None, typer.Option(help="number of attempts after the first")] = None,
     retry_delay: Annotated[int | None, typer.Option(help="seconds between two attempts")] = None,
     retry_policy: Annotated[str | None, typer.Option(metavar="JSON", help=_RETRY_POLICY)] = None,
-    voicemail: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="message to leave when a machine answers; default: hang up")
-    ] = None,
+    voicemail: _Voicemail = None,
     ring: Annotated[int | None, typer.Option(help="maximum seconds of ringing")] = None,
+    consent_at: _ConsentAt = None,
+    consent_source: _ConsentSource = None,
+    company: _Company = None,
+    caller_id: _CallerId = None,
+    voice: _Voice = None,
+    opt_out_key: _OptOutKey = None,
+    retention_days: _RetentionDays = None,
     request_id: Annotated[str | None, typer.Option(help="the same request id is the same call")] = None,
     follow: Annotated[bool, typer.Option("--watch", help="print the call's events until it has ended")] = False,
     nats: options.NatsUrl = options.NATS_URL,
@@ -80,6 +90,13 @@ def run_call(
         "retry_policy": _json(retry_policy, "--retry-policy"),
         "call_timeout_seconds": ring,
         "voicemail": {"message": voicemail} if voicemail else None,
+        "consent_at": options.in_utc(consent_at),
+        "consent_source": consent_source,
+        "company": company,
+        "caller_id": caller_id,
+        "voice": voice,
+        "opt_out_key": opt_out_key,
+        "retention_days": retention_days,
     }
     exit_codes.run(_request(nats, _validated(fields), follow=follow, numbers=numbers, json=json))
 

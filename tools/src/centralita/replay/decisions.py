@@ -113,12 +113,13 @@ def policy_of(
     dial_within: timedelta,
     allowed_countries: frozenset[str],
     calling_policy: CallingPolicy | None = None,
+    caller_ids: frozenset[str] | None = None,
 ) -> Policy:
     """Returns the defaults that were in force when a call was created, as far as the call carries them.
 
     A queued call shows by its deadline how late it may be dialled; for any other, `dial_within` is used. Without a call
-    the values do not matter, because no recorded decision is compared with the result. Only `allowed_countries` does.
-    The digest and the place of a sealed number are those of the call, and so is the disclosure.
+    the values do not matter, because no recorded decision is compared with the result. Only `allowed_countries` and
+    `caller_ids` do. The digest and the place of a sealed number are those of the call, and so is the disclosure.
     """
     if call is None:
         span = timedelta(minutes=1)
@@ -130,6 +131,7 @@ def policy_of(
             dial_within=dial_within,
             allowed_countries=allowed_countries,
             calling_policy=calling_policy,
+            caller_ids=caller_ids,
         )
     if call.is_queued and call.deadline_at and call.due_at:
         dial_within = call.deadline_at - call.due_at
@@ -143,6 +145,7 @@ def policy_of(
         calling_policy=calling_policy,
         digest_of=lambda _: call.number_digest,
         callee_of=lambda *_: call.callee,
+        caller_ids=caller_ids,
         disclosure_of=lambda _: call.disclosure,
     )
 

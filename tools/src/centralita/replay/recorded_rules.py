@@ -44,6 +44,7 @@ class RecordedRules:
 
     dial_within: timedelta
     countries: frozenset[str]
+    caller_ids: frozenset[str]
     calling_policy: CallingPolicy
     campaign_events: Mapping[str, list[CampaignDecision]]
     may_lack_campaigns: bool
@@ -68,7 +69,7 @@ class RecordedRules:
     ) -> CallDecision | None:
         """Returns the decision now, with the rules of the recorded one; `call`: the call after that one."""
         calling_policy = self.calling_policy if asks_policy else None
-        policy = policy_of(call, self.dial_within, self.countries, calling_policy)
+        policy = policy_of(call, self.dial_within, self.countries, calling_policy, self.caller_ids)
         campaign_events = self.campaign_events.get(call.campaign_id, []) if call else []
         return decide_again(
             before,
@@ -115,7 +116,7 @@ class RecordedRules:
 
 def read_rules(record: Recorded, dial_within: timedelta, calling_policy: CallingPolicy) -> tuple[RecordedRules, int]:
     """Returns what decisions depend on beside their call, and the number of decisions on calls."""
-    countries: set[str] = set()
+    countries, caller_ids = set[str](), set[str]()
     campaign_events: dict[str, list[CampaignDecision]] = {}
     waiting, total, listed_numbers = WaitingCalls(), 0, set[str]()
     opted_out, by_key, erased = set[UUID](), set[UUID](), dict[str, datetime]()
@@ -128,6 +129,7 @@ def read_rules(record: Recorded, dial_within: timedelta, calling_policy: Calling
                     listed_numbers.add(event.call.phone_number)
                     opted_out.add(event.call_id)
                 countries.add(country_called(event.call) or "")
+                caller_ids.add(event.call.caller_id or "")
                 waiting.add(event.call_id, message.time, is_waiting=event.call.is_queued)
             elif isinstance(event, NumberBlockRequested):
                 listed_numbers.add(event.phone_number)
@@ -143,6 +145,7 @@ def read_rules(record: Recorded, dial_within: timedelta, calling_policy: Calling
     rules = RecordedRules(
         dial_within,
         frozenset(countries),
+        frozenset(caller_ids),
         calling_policy,
         campaign_events,
         may_lack_campaigns=record.scope.is_time_range or record.scope.call_id is not None,

@@ -5,8 +5,9 @@ three: in the call's previous decision, in the cause, and in ``occurred_at``. Th
 the call. A decision that differs now is a *drift*. Only the fields of the recorded message are compared. A field that
 the contract has renamed is read by its alias; a field that it has added later is not compared. One limit,
 ``DIAL_WITHIN_MINUTES``, is carried only by calls that wait for a slot. For others it is an argument; it matters only
-for a call that became due too late. ``ALLOWED_COUNTRIES`` is not in the log: the countries of the recorded calls are
-those that were allowed. Whether a call has expired also depends on the pauses of its campaign, up to that instant.
+for a call that became due too late. ``ALLOWED_COUNTRIES`` and ``CALLER_IDS`` are not in the log: the countries and
+caller ids of the recorded calls are those that were allowed. Whether a call has expired also depends on the pauses of
+its campaign, up to that instant.
 
 **Ignored inputs are not exact.** The log does not record when an input without a decision was handled. The state at
 that time is one of a few (`centralita.replay.call_history.CallHistory.possible_states`). If the input leads to a

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
+from contracts.callee_terms import RequestedCalleeTerms
 from contracts.event import CallEvent, CampaignEvent, Event, Service
 from contracts.events.numbers import NumberBlockRequested
 from contracts.instants import Instant, schedule_refusals
@@ -32,7 +33,7 @@ _REQUESTERS = frozenset({Service.UPSTREAM, Service.EDGE})
 Metadata = Annotated[dict[str, Annotated[str, StringConstraints(max_length=2_000)]], Field(max_length=50), PERSONAL]
 
 
-class CallRequested(Event, GivenConsent):
+class CallRequested(Event, RequestedCalleeTerms):
     """A request for a call. The same ``request_id`` again is the same call, as long as the log keeps that call.
 
     A field that it leaves out has its value from the terms of the campaign, if they have one.
@@ -94,7 +95,7 @@ class CallRequested(Event, GivenConsent):
             return []
         refusals = [
             *person_refusals(self),
-            *consent_refusals(self, now),
+            *self.callee_terms_refusals(now),
             *template_refusals(self.script_template),
             *(self.voicemail.refusals() if self.voicemail else []),
             *schedule_refusals(self.scheduled_at, now),
@@ -154,7 +155,7 @@ class CallRetryRequested(_Command):
     event_name: ClassVar[str] = "call.retry_requested"
 
 
-class CallChangeRequested(_Command):
+class CallChangeRequested(_Command, RequestedCalleeTerms):
     """A command to change a call. Fields that are left out keep their values.
 
     All fields can be changed before the first attempt, the scheduled time between attempts, the metadata until the
@@ -191,6 +192,7 @@ class CallChangeRequested(_Command):
         """
         return [
             *person_refusals(self),
+            *self.callee_terms_refusals(now),
             *template_refusals(self.script_template),
             *(self.voicemail.refusals() if self.voicemail else []),
             *schedule_refusals(self.scheduled_at, now),

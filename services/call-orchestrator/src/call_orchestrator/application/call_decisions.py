@@ -7,9 +7,9 @@ from call_orchestrator.application.call_terms import (
     NO_TERMS,
     Policy,
     UnacceptableTerms,
-    callee_changes,
     changed_call,
     new_call,
+    with_requirements,
 )
 from call_orchestrator.application.decision_terms import terms_of
 from call_orchestrator.application.snapshots import event_of, permission_of, state_of, with_number_use
@@ -19,7 +19,7 @@ from call_orchestrator.domain.machine import create, decide
 from call_orchestrator.domain.number_use import UNUSED, NumberUse
 from call_orchestrator.domain.pauses import NO_PAUSES, Pauses
 from call_orchestrator.domain.states import Dialing
-from contracts import Call, CallChangeRequested, CallCommand, CallCommandRefused, CallDecision, CampaignTerms
+from contracts import Call, CallChangeRequested, CallCommandRefused, CallDecision, CampaignTerms
 from contracts.dial_terms import DialTerms
 from contracts.vocabulary import RefusalCode
 
@@ -76,7 +76,7 @@ def _decide(
 ) -> CallDecision | Ignored | Refused:
     command, call = call_input.command, _at(before, call_input)
     terms = terms_of(
-        _with_callee(before, command, policy),
+        with_requirements(before, command, policy) if isinstance(command, CallChangeRequested) else before,
         policy.dial_within,
         policy.calling_policy,
         dial_terms,
@@ -113,13 +113,6 @@ def _create(call_input: CallInput, policy: Policy, now: datetime, campaign: Camp
         return created
     event = event_of(created, _at(call, call_input), now, campaign=dial_terms)
     return event.model_copy(update={"scheduled_at": input.scheduled_at})
-
-
-def _with_callee(call: Call, command: CallCommand | None, policy: Policy) -> Call:
-    """Returns the call with the number and the time zone that a change gives it: they determine when it is dialled."""
-    if not isinstance(command, CallChangeRequested):
-        return call
-    return call.model_copy(update=callee_changes(call, command, policy))
 
 
 def _at(call: Call, call_input: CallInput) -> Call:

@@ -33,6 +33,8 @@ class Policy:
     """Returns the digest of a number; None: the call has none, as in builds that sealed no personal data."""
     callee_of: Callable[[str, str | None], Callee | None] = callee_of
     """Returns where the person with a number, and perhaps a time zone, may be; None: as in builds without it."""
+    caller_ids: frozenset[str] | None = None
+    """The numbers that may call; None: any, as in builds where only a campaign named one."""
     disclosure_of: Callable[[Call], str | None] = lambda _: None
     """Returns the disclosure of a call; None: without a company, and as in builds that stored none."""
 
@@ -41,8 +43,10 @@ class UnacceptableTerms(ValueError):
     """A number in a country that is not allowed, or terms that are incomplete or contradict those of the campaign."""
 
 
-_DISCLOSED = frozenset({"language", "callee"})
+_DISCLOSED = frozenset({"language", "callee", "company", "opt_out_key"})
 """The fields that can change, on which the disclosure depends."""
+_REQUIRABLE = ("consent_at", "company", "caller_id")
+"""The fields that can change, which a calling rule may require."""
 NO_TERMS = CampaignTerms()
 """The terms of a campaign that was never created."""
 
@@ -55,6 +59,7 @@ def new_call(
     `campaign`: the terms of its campaign. They precede the defaults of the installation.
     """
     _check_country(request.phone_number, policy)
+    check_caller_id(request.caller_id, policy.caller_ids)
     script_template, variables = _script(request, campaign)
     delay = request.retry_delay_seconds
     ring = request.call_timeout_seconds or campaign.call_timeout_seconds
@@ -80,7 +85,7 @@ def new_call(
         max_retries=_max_retries(request, policy, campaign),
         max_attempts=campaign.max_attempts,
         max_attempts_per_day=campaign.max_attempts_per_day,
-        retention_days=campaign.retention_days,
+        retention_days=request.retention_days or campaign.retention_days,
         retry_delay_seconds=int(policy.retry_delay.total_seconds()) if delay is None else delay,
         retry_policy=retry_policy,
         goal=campaign.goal,
@@ -88,10 +93,10 @@ def new_call(
         max_call_seconds=int(policy.max_talk.total_seconds()),
         voicemail=voicemail,
         message_characters=None if is_sealed else _message_characters(voicemail, variables),
-        opt_out_key=campaign.opt_out_key,
-        caller_id=campaign.caller_id,
-        voice=campaign.voice,
-        company=campaign.company,
+        opt_out_key=request.opt_out_key or campaign.opt_out_key,
+        caller_id=request.caller_id or campaign.caller_id,
+        voice=request.voice or campaign.voice,
+        company=request.company or campaign.company,
         consent_at=request.consent_at,
         consent_source=request.consent_source,
         purpose=request.purpose,
@@ -186,6 +191,7 @@ def changed_call(call: Call, request: CallChangeRequested, policy: Policy) -> Ca
     """Returns the call with the requested changes. Raises UnacceptableTerms."""
     if request.phone_number is not None:
         _check_country(request.phone_number, policy)
+    check_caller_id(request.caller_id, policy.caller_ids)
     changes = request.changes()
     changes.pop("scheduled_at", None)
     if request.retry_policy is not None:
@@ -213,6 +219,12 @@ def changed_call(call: Call, request: CallChangeRequested, policy: Policy) -> Ca
     return after.model_copy(update={"message_characters": _message_characters(after.voicemail, after.variables)})
 
 
+def with_requirements(call: Call, request: CallChangeRequested, policy: Policy) -> Call:
+    """Returns the call with those changes on which the calling policy depends, before the change is checked."""
+    given = {name: value for name in _REQUIRABLE if (value := getattr(request, name)) is not None}
+    return call.model_copy(update={**given, **callee_changes(call, request, policy)})
+
+
 def callee_changes(call: Call, request: CallChangeRequested, policy: Policy) -> dict[str, object]:
     """Returns what a change sets of where the person may be: nothing without a new number or time zone."""
     if request.phone_number is None and request.time_zone is None:
@@ -220,6 +232,14 @@ def callee_changes(call: Call, request: CallChangeRequested, policy: Policy) -> 
     number = request.phone_number or call.phone_number
     callee = policy.callee_of(number, request.time_zone)
     return {"phone_number": number, "time_zone": request.time_zone, "callee": callee}
+
+
+def check_caller_id(caller_id: str | None, caller_ids: frozenset[str] | None) -> None:
+    """Raises UnacceptableTerms if the installation may not call from a number."""
+    if caller_id is not None and caller_ids is not None and caller_id not in caller_ids:
+        raise UnacceptableTerms(
+            "caller_id: this installation may not call from this number; add it to CALLER_IDS, or leave it out"
+        )
 
 
 def _check_country(phone_number: str, policy: Policy) -> None:

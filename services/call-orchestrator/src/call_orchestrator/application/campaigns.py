@@ -5,6 +5,7 @@ from datetime import datetime
 
 import structlog
 
+from call_orchestrator.application.call_terms import UnacceptableTerms, check_caller_id
 from call_orchestrator.application.stored import load_campaign
 from call_orchestrator.domain.decisions import Refused
 from call_orchestrator.ports import Log
@@ -65,9 +66,11 @@ class CampaignService:
         """Returns why the terms of a command are refused in this installation."""
         if not isinstance(command, CampaignCreateRequested | CampaignChangeRequested):
             return None
-        if command.terms.caller_id in (None, *self._caller_ids):
-            return None
-        return Refused("caller_id: this installation may not call from this number; add it to CALLER_IDS")
+        try:
+            check_caller_id(command.terms.caller_id, self._caller_ids)
+        except UnacceptableTerms as error:
+            return Refused(str(error))
+        return None
 
 
 def decide_campaign(command: CampaignCommand, campaign: Campaign, now: datetime) -> CampaignDecision | Refused | None:

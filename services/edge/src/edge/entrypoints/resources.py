@@ -76,6 +76,16 @@ class CallResource(BaseModel):
     language: str
     purpose: Purpose | None = Field(description="why the person is called; null: unknown")
     time_zone: str | None = Field(description="IANA time zone of the callee; null: that of the number")
+    consent_at: datetime | None = Field(description="when the person consented to be called; null: not known")
+    consent_source: str | None = Field(description="where the consent is recorded; null: not known")
+    caller_id: str | None = Field(description="the number that calls; null: that of the installation")
+    voice: str | None = Field(description="id of the voice that speaks; null: that of the installation")
+    company: str | None = Field(description="on whose behalf it is made; null: the greeting names none")
+    disclosure: str | None = Field(description="what the greeting begins with, if the call has a company")
+    opt_out_key: str = Field(description="the key by which the callee asks for no more calls; off: none")
+    retention_days: int | None = Field(
+        description="days after the last call of the person until they are erased; null: as the installation is set"
+    )
     metadata: dict[str, str]
     key_name: str | None = Field(description="name of the API key that requested it; null: requested over NATS")
 
@@ -121,6 +131,14 @@ class CallResource(BaseModel):
             language=call.language,
             purpose=call.purpose,
             time_zone=call.time_zone,
+            consent_at=call.consent_at,
+            consent_source=call.consent_source,
+            caller_id=call.caller_id,
+            voice=call.voice,
+            company=call.company,
+            disclosure=call.disclosure,
+            opt_out_key=call.opt_out_key,
+            retention_days=call.retention_days,
             metadata=call.metadata,
             key_name=call.key_name,
         )
