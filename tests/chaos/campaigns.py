@@ -35,7 +35,7 @@ CAPPED_REGION, MAX_CAPPED_DIALS = "UT", 2
 """The numbers of this region may be dialled twice within 24 hours, which is longer than a run."""
 RULES = f"""\
 country,region,purposes,voice,days,opens_at,closes_at,max_calls,within_hours,requires_consent,kind,basis,source,confidence
-*,*,*,any,mon-sun,00:00,24:00,,,no,house_default,no person is called,the simulator of Twilio,high
+*,*,*,any,mon-sun,00:00,24:00,,,no,house_default,simulated run: every hour is permitted,the simulator of Twilio,high
 US,{CAPPED_REGION},*,any,mon-sun,00:00,24:00,{MAX_CAPPED_DIALS},24,no,law,the cap,the simulator of Twilio,high
 """
 """The calling rules of the run."""

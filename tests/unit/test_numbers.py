@@ -1,11 +1,12 @@
 """Which types of numbers a request may name, and the country of a number."""
 
+import json
 from datetime import UTC, datetime
 
 import phonenumbers
 import pytest
 
-from contracts import decode
+from contracts import InvalidMessage, decode
 from contracts.examples import EXAMPLES
 from contracts.numbers import country_of, line_type, number_refusals, numbers_in
 
@@ -101,3 +102,23 @@ def test_the_checks_of_a_request_parse_its_number_once(monkeypatch: pytest.Monke
 def test_numbers_in_a_text_are_found_however_they_are_written() -> None:
     text = '{"phone_number": "+1 (212) 555-0123", "note": "or 0034 600 123 456", "id": 12345, "at": "212.555.0124"}'
     assert list(numbers_in(text)) == ["+12125550123", "+0034600123456", "+2125550124"]
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        ("2125550123", "no + and country code"),
+        ("+999123456789", "its country code does not exist"),
+        ("+1", "it has too few digits"),
+        ("+a", "it has too few digits"),
+    ],
+)
+def test_a_text_that_is_no_number_is_refused_in_our_words_with_field_reason_and_remedy(
+    number: str, reason: str
+) -> None:
+    request = EXAMPLES["call.requested"].model_dump(mode="json") | {"phone_number": number}
+    with pytest.raises(InvalidMessage) as refused:
+        decode("call.requested", json.dumps(request).encode())
+    assert list(refused.value.reasons) == [
+        f"phone_number: not a phone number in E.164 ({reason}); write it as +12125550123"
+    ]

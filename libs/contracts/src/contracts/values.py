@@ -1,5 +1,6 @@
 """The values of events, each with its validation."""
 
+from collections.abc import Mapping
 from typing import Annotated
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -24,6 +25,15 @@ def call_id_of(request_id: str) -> UUID:
     return uuid5(CALL_NAMESPACE, request_id)
 
 
+_UNPARSABLE: Mapping[int, str] = {
+    phonenumbers.NumberParseException.INVALID_COUNTRY_CODE: "its country code does not exist",
+    phonenumbers.NumberParseException.NOT_A_NUMBER: "it has too few digits",
+    phonenumbers.NumberParseException.TOO_SHORT_AFTER_IDD: "it has too few digits",
+    phonenumbers.NumberParseException.TOO_SHORT_NSN: "it has too few digits",
+}
+"""Why a number that begins with + is not one, by the library's type of error."""
+
+
 def _e164(number: str, info: ValidationInfo) -> str:
     """Accepts only numbers in E.164 (ITU-T) that are valid in the numbering plan of their country.
 
@@ -34,7 +44,8 @@ def _e164(number: str, info: ValidationInfo) -> str:
     try:
         parts = parsed(number)
     except phonenumbers.NumberParseException as error:
-        raise ValueError(f"not a phone number in E.164, such as +12125550123 ({error})") from error
+        reason = _UNPARSABLE.get(error.error_type, "it is none") if number.startswith("+") else "no + and country code"
+        raise ValueError(f"not a phone number in E.164 ({reason}); write it as +12125550123") from error
     if phonenumbers.format_number(parts, phonenumbers.PhoneNumberFormat.E164) != number:
         raise ValueError("not in E.164: write + and digits only, such as +12125550123")
     if line_type(number) == phonenumbers.PhoneNumberType.UNKNOWN:

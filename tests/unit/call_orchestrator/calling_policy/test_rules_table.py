@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from tests.builders.policies import ANY_TIME_POLICY
 from tests.unit.call_orchestrator.calling_policy.minute_scan import SHIPPED
 
 from call_orchestrator.domain.calling_policy import (
@@ -265,3 +266,9 @@ def test_the_house_default_may_require_consent_of_every_call(tmp_path: Path) -> 
     for number in ("+12125550123", "+34912345678", "+81312345678"):
         assert policy.unmet(callee_of(number), purpose=None, met=()) is not None
         assert policy.unmet(callee_of(number), purpose=Purpose.EMERGENCY, met=()) is None
+
+
+def test_the_rules_of_a_simulated_run_say_that_they_are_those_of_one() -> None:
+    decision = decide(ANY_TIME_POLICY, "+12125550123")
+    assert isinstance(decision, Permitted)
+    assert "(default: simulated run: every hour is permitted)" in decision.reason.detail

@@ -25,7 +25,7 @@ SIMULATED_SETTINGS = {
     "OPENAI_API_KEY": "simulated-key",
 }
 ANY_TIME = str(Path(__file__).with_name("any_time.csv"))
-"""`CALLING_RULES` of a run with the simulator of Twilio, unless another file is given: no person is called."""
+"""`CALLING_RULES` of a run with the simulator of Twilio, unless another file is given: every hour is permitted."""
 START_SECONDS = 30
 
 
