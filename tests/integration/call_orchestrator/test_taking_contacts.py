@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from functools import partial
 from math import ceil
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -17,6 +18,7 @@ from tests.integration.call_orchestrator.conftest import end, outcome_of, runnin
 from call_orchestrator.adapters.nats import contact_queue
 from call_orchestrator.adapters.nats.contact_queue import NatsContactQueue
 from call_orchestrator.adapters.nats.contacts import NatsContacts
+from call_orchestrator.application import expired_contacts
 from call_orchestrator.application.contacts import MIN_AHEAD
 from call_orchestrator.composition import build
 from call_orchestrator.settings import Settings
@@ -41,9 +43,10 @@ from contracts import (
     ContactRequested,
     RequestedTerms,
     Service,
+    call_id_of,
 )
 from contracts.callees import callee_of
-from contracts.contacts import group_of, waiting_contact
+from contracts.contacts import group_of, request_id_of_other_number, waiting_contact
 from contracts.event import CampaignEvent
 from contracts.number_digests import NumberDigests
 from contracts.streams import CONTACTS
@@ -199,23 +202,30 @@ async def test_a_contact_that_may_not_be_called_is_a_fact_of_the_log_once(
         await accept(bus_client, CampaignCreateRequested(campaign_id="spring", terms=terms))
         await contacts.add(1, 2, variables={"name": "Ada"})
         await contacts.add(3)
-        await contacts.add(4, contact_id="c-2", variables={"name": "Luz"})
+        await contacts.add(4, 5, contact_id="c-2", variables={"name": "Luz"})
         await accept(bus_client, START)
+        await until(contacts.is_empty)
+        await contacts.add(4, 5, contact_id="c-2", variables={"name": "Luz"})
         await until(contacts.is_empty)
     refused = [stored.event for stored in await calls.read([ContactRefused.subjects()])]
     reasons = sorted((one.contact_id, one.reason) for one in refused if isinstance(one, ContactRefused))
     assert reasons == [
         ("c-2", "contact_id: another number of the campaign has this id; give each contact an id of its own"),
+        ("c-2", "contact_id: another number of the campaign has this id; give each contact an id of its own"),
         ("c-3", "script_template asks for name: give it in variables"),
     ]
     assert sorted(call.contact_id for call in await created(calls)) == ["c-1", "c-2"]
-    assert left("refused") == already_refused + 2
+    assert left("refused") == already_refused + 3
+    found_by_id = ContactRefused.subject_for(call_id_of(request_id_of_other_number("spring", "c-2")))
+    assert len(await calls.read([found_by_id])) == 1
     assert left("taken") >= taken + 2, "one that is delivered again counts again"
 
 
 async def test_when_the_campaign_is_finished_the_remaining_contacts_are_counted_and_removed(
-    nats_url: str, bus_client: Client, calls: EventLog, contacts: Contacts
+    nats_url: str, bus_client: Client, calls: EventLog, contacts: Contacts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(expired_contacts, "LATE_SECONDS", 0)
+    monkeypatch.setattr(expired_contacts, "LOOK_SECONDS", 0.1)
     already_expired = left("expired")
     async with running(nats_url, 3, **LIMITS):
         await accept(bus_client, CREATE)
@@ -233,10 +243,41 @@ async def test_when_the_campaign_is_finished_the_remaining_contacts_are_counted_
     assert (await bus_client.jetstream().stream_info(CONTACTS.name)).state.consumer_count == 0
 
 
+async def test_contacts_of_an_import_that_dies_after_the_end_of_the_campaign_are_removed(
+    nats_url: str, bus_client: Client, calls: EventLog, contacts: Contacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The import adds contacts after the first removal, and does not add their group again."""
+    monkeypatch.setattr(expired_contacts, "LOOK_SECONDS", 0.1)
+
+    async def is_counted(count: int) -> bool:
+        expired = [stored.event for stored in await calls.read([CampaignContactsExpired.subjects()])]
+        counts = [one.count for one in expired if isinstance(one, CampaignContactsExpired)]
+        return sum(counts) == count and await contacts.is_empty()
+
+    async def is_removed() -> bool:
+        return not (await bus_client.jetstream().stream_info(CONTACTS.name)).state.messages
+
+    async with running(nats_url, 2, **LIMITS):
+        await accept(bus_client, CREATE)
+        await contacts.add(*range(3))
+        await accept(bus_client, CampaignFinishRequested(campaign_id="spring"))
+        await until(partial(is_counted, 3))
+        for index in (3, 4):
+            request = ContactRequested(campaign_id="spring", contact_id=f"c-{index}", phone_number=number(index))
+            late = waiting_contact(request, callee_of(request.phone_number, None), DIGESTS, NOW)
+            await EventLog(bus_client, CONTACTS.name, source="test").append(late)
+            await until(partial(is_counted, index + 1))
+        assert not await is_removed(), "the groups remain while contacts may come"
+        monkeypatch.setattr(expired_contacts, "LATE_SECONDS", 0)
+        await until(is_removed)
+
+
 async def test_each_contact_that_is_added_while_its_campaign_ends_is_counted_once_and_removed(
-    nats_url: str, bus_client: Client, calls: EventLog, keyring: Keyring
+    nats_url: str, bus_client: Client, calls: EventLog, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Requests on the bus may be decided at the same time: contacts are added before and after the removal."""
+    monkeypatch.setattr(expired_contacts, "LATE_SECONDS", 0)
+    monkeypatch.setattr(expired_contacts, "LOOK_SECONDS", 0.1)
     adapter = NatsContacts(EventLog(bus_client, CONTACTS.name, source="test", keyring=keyring))
 
     async def add(index: int) -> None:

@@ -16,6 +16,7 @@ from tests.integration.edge.conftest import secret_of
 from chassis.event_log import EventLog
 from contracts import Call, CallCreated, CallPutOff, ContactRefused, call_id_of
 from contracts.call import Permission
+from contracts.contacts import request_id_of_other_number
 
 OnAPort = Callable[[ASGIApp], AbstractAsyncContextManager[str]]
 
@@ -77,3 +78,22 @@ async def test_a_delay_is_shown_with_the_rule_of_the_calling_policy(
     assert [one["type"] for one in json.loads(listed.stdout)] == ["call.created.v2", "call.put_off.v2"]
     assert (unknown.returncode, unknown.stdout) == (1, "")
     assert unknown.stderr.startswith("Not found: ")
+
+
+async def test_the_refusal_of_another_number_with_the_id_of_a_contact_is_shown_with_its_call(
+    app: ASGIApp, on_a_port: OnAPort, waiting: Call, calls: EventLog
+) -> None:
+    call = waiting.model_copy(update={"call_id": call_id_of("spring:c-1"), "campaign_id": "spring"})
+    refused = ContactRefused(
+        call_id=call_id_of(request_id_of_other_number("spring", "c-1")),
+        campaign_id="spring",
+        contact_id="c-1",
+        reason="contact_id: another number of the campaign has this id",
+        refused_at=call.created_at,
+    )
+    for event in (CallCreated(call=call, occurred_at=call.created_at), refused):
+        await calls.append(event)
+    async with on_a_port(app) as url:
+        listed = await why(url, "--campaign", "spring", "--contact", "c-1", "--json")
+    decisions = [(one["type"], one["reason"]) for one in json.loads(listed.stdout)]
+    assert decisions == [("call.created.v2", None), ("contact.refused.v1", refused.reason)]

@@ -86,6 +86,7 @@ CAMPAIGN_EXAMPLES: tuple[Event, ...] = (
         call_id=call_id_of("reminders:contact-89"),
         campaign_id=CAMPAIGN_ID,
         contact_id="contact-89",
+        number_digest="0f6b1d2c3a4e5f60718293a4b5c6d7e8",
         reason="script_template asks for name: give it in variables",
         refused_at=_CREATED,
     ),

@@ -31,6 +31,11 @@ def request_id_of_contact(campaign_id: str, contact_id: str) -> str:
     return f"{campaign_id}:{contact_id}"
 
 
+def request_id_of_other_number(campaign_id: str, contact_id: str) -> str:
+    """Returns the id under which the first refused contact is found whose id has the call to another number."""
+    return f"{request_id_of_contact(campaign_id, contact_id)}:other-number"
+
+
 class ContactScript:
     """The script of a campaign's contacts, with the values that the terms have."""
 

@@ -74,5 +74,8 @@ class ContactRefused(CallEvent):
 
     campaign_id: CampaignId
     contact_id: str
+    number_digest: str | None = Field(
+        default=None, description="keyed digest of the number; null: refused by a build that did not record it"
+    )
     reason: str = Field(description="why it is not called, without the number")
     refused_at: Instant

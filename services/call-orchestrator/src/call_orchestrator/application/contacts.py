@@ -18,15 +18,17 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import ceil
 
 import structlog
 
+from call_orchestrator.application import expired_contacts
 from call_orchestrator.application.call_inputs import call_input
 from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.closed_groups import ClosedGroups
+from call_orchestrator.application.contact_refusals import ContactRefusals
 from call_orchestrator.application.expired_contacts import ExpiredContacts
 from call_orchestrator.application.open_campaigns import OpenCampaigns
 from call_orchestrator.domain.decisions import Refused
@@ -34,15 +36,12 @@ from call_orchestrator.domain.slots import Slots
 from call_orchestrator.metrics import CONTACTS
 from call_orchestrator.ports import ContactQueue, Log, TakenContact
 from chassis.background import cancel_until_done, run_in_background
-from chassis.event_log import Conflict, Guard
 from chassis.time_mapping import REAL_TIME, TimeMapping
 from contracts import (
     Call,
     CallRequested,
     Campaign,
     ContactAdded,
-    ContactRefused,
-    call_id_of,
 )
 from contracts.callees import Callee
 from contracts.contacts import request_id_of_contact
@@ -87,9 +86,9 @@ class ContactTaker:
         mapping: TimeMapping = REAL_TIME,
     ) -> None:
         """`mapping`: from the time of `now` to that in which it waits."""
-        self._log = log
         self._queue = queue
         self._expired_contacts = ExpiredContacts(log, queue, now)
+        self._refusals = ContactRefusals(log, now)
         self._calls = calls
         self._campaigns = campaigns
         self._slots = slots
@@ -97,6 +96,7 @@ class ContactTaker:
         self._now = now
         self._mapping = mapping
         self._groups: dict[str, dict[str, Callee]] = {}
+        self._expire_again_at: dict[str, datetime] = {}
         self._pulls: dict[Group, asyncio.Task[None]] = {}
         self._reserved: Counter[str] = Counter()
         self._empty: set[Group] = set()
@@ -133,13 +133,14 @@ class ContactTaker:
                 self._changed.set()
 
     async def _consider_all(self) -> None:
-        """Begins the pulls that are needed now; returns after something has changed, or when calling hours begin."""
+        """Begins the pulls that are needed now; returns after something has changed, or when there is more to do."""
         self._changed.clear()
         self._forget_settled()
         opens_at: datetime | None = None
         for campaign_id in list(self._groups):
             if self._campaigns.is_over(campaign_id):
-                await self._expire(campaign_id)
+                again_at = await self._expire(campaign_id)
+                opens_at = min(filter(None, (opens_at, again_at)), default=None)
             elif (campaign := self._campaigns.get(campaign_id)) and campaign.is_open(self._now()):
                 opens_at = min(filter(None, (opens_at, self._begin_pulls(campaign))), default=None)
         await asyncio.sleep(_MIN_PAUSE_SECONDS)
@@ -219,7 +220,7 @@ class ContactTaker:
             return
         request = request_of(contact)
         if contact.phone_number in PLACEHOLDERS:
-            await self._refuse(taken, request.request_id or "", ERASED_CONTACT)
+            await self._refusals.append(taken, ERASED_CONTACT)
             await taken.acknowledge()
             return
         handled = await self._calls.carry_out(call_input(request, cause, is_redelivered=taken.stored.deliveries > 1))
@@ -227,32 +228,23 @@ class ContactTaker:
             await taken.put_back(_FULL_PAUSE_SECONDS)
             return
         if isinstance(handled, Refused):
-            await self._refuse(taken, request.request_id or "", handled.reason)
+            await self._refusals.append(taken, handled.reason)
         elif _is_to_other_number(handled.call, contact):
-            remedy = "give each contact an id of its own"
-            reason = f"contact_id: another number of the campaign has this id; {remedy}"
-            await self._refuse(taken, f"{request.request_id}:{contact.number_digest}", reason)
+            await self._refusals.append_other_number(taken)
         else:
             CONTACTS.labels(outcome="taken").inc()
             if handled.call.is_queued:  # that of a contact which is added again may have ended
                 self._created[str(handled.call.call_id)] = (contact.campaign_id, time.monotonic())
         await taken.acknowledge()
 
-    async def _refuse(self, taken: TakenContact, request_id: str, reason: str) -> None:
-        contact = taken.stored.event
-        refused = ContactRefused(
-            call_id=call_id_of(request_id),
-            campaign_id=contact.campaign_id,
-            contact_id=contact.contact_id,
-            reason=reason,
-            refused_at=self._now(),
-        )
-        with suppress(Conflict):  # it is recorded already
-            await self._log.append(refused, cause=taken.stored.envelope, guard=Guard(refused.subject, 0))
-            CONTACTS.labels(outcome="refused").inc()
+    async def _expire(self, campaign_id: str) -> datetime | None:
+        """Counts and removes the contacts of a campaign that is over, and later its groups.
 
-    async def _expire(self, campaign_id: str) -> None:
-        """Counts and removes the contacts of a campaign that is over, and then its groups."""
+        Returns when to look again; none if nothing remains.
+        """
+        again_at = self._expire_again_at.get(campaign_id)
+        if again_at and again_at > self._now():
+            return again_at
         groups, is_done = self._groups.pop(campaign_id), False
         try:
             is_done = await self._expired_contacts.remove(campaign_id, groups)
@@ -260,6 +252,11 @@ class ContactTaker:
             if not is_done:
                 self._groups[campaign_id] = groups | self._groups.get(campaign_id, {})
             self._closed.forget(campaign_id, groups)
+        self._expire_again_at.pop(campaign_id, None)
+        if is_done:
+            return None
+        self._expire_again_at[campaign_id] = self._now() + timedelta(seconds=expired_contacts.LOOK_SECONDS)
+        return self._expire_again_at[campaign_id]
 
 
 def ahead(campaign: Campaign) -> int:

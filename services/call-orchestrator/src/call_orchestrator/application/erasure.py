@@ -165,6 +165,7 @@ class Erasure:
             call_id=call_id,
             campaign_id=contact.campaign_id,
             contact_id=contact.contact_id,
+            number_digest=contact.number_digest,
             reason=described_erasure(began_at),
             refused_at=self._now(),
         )

@@ -4,10 +4,14 @@ An event counts them, and then they are removed. The event is guarded by the las
 appends it. It names the position up to which they were counted. If that replica dies before it removes them, another
 one removes the same. Contacts that were added meanwhile follow in another event. A contact whose call is being created
 at that moment may be counted, too.
+
+The groups are removed `LATE_SECONDS` after the end, and until then the contacts are counted every `LOOK_SECONDS`. So
+contacts of an import that did not know of the end are found, also if the importing process died before it could add
+their groups again.
 """
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -16,6 +20,11 @@ from call_orchestrator.ports import ContactQueue, Log
 from chassis.event_log import Conflict, Guard
 from contracts import Campaign, CampaignContactsExpired, CampaignDecision
 from contracts.filters import campaign_state_filter
+
+LATE_SECONDS = 600.0
+"""So long after the end of a campaign an import may still add contacts: it looks at the campaign before each batch."""
+LOOK_SECONDS = 20.0
+"""The interval in which the contacts are counted until then."""
 
 logger = structlog.get_logger()
 
@@ -31,7 +40,8 @@ class ExpiredContacts:
     async def remove(self, campaign_id: str, groups: Iterable[str]) -> bool:
         """Counts and removes the contacts of a campaign and then its groups.
 
-        Returns False if the campaign is not over at the leader, or if another replica counts its contacts.
+        Returns whether the groups are removed. They are not if contacts may still be added, if the campaign is not over
+        at the leader, or if another replica counts its contacts.
 
         Contacts may be added meanwhile. Those that were counted are removed, and the others are counted next. A contact
         is added before its group. So the group of one that comes after the last count is added again.
@@ -39,19 +49,23 @@ class ExpiredContacts:
         while True:
             last = await self._log.last(campaign_state_filter(campaign_id))
             event = last.event if last else None
-            if last is None or not isinstance(event, CampaignDecision) or not event.campaign.is_over(self._now()):
+            now = self._now()
+            if last is None or not isinstance(event, CampaignDecision) or not event.campaign.is_over(now):
                 return False
             until_sequence = await self._queue.last_sequence()
             if isinstance(event, CampaignContactsExpired):
                 counted = event.until_sequence
                 await self._queue.remove(campaign_id, until_sequence if counted is None else counted)
             count = await self._queue.count(campaign_id, until_sequence)
-            if count and not await self._append(event.campaign, last.sequence, count, until_sequence):
+            if count:
+                if not await self._append(event.campaign, last.sequence, count, until_sequence):
+                    return False
+                continue
+            if _over_at(event.campaign) + timedelta(seconds=LATE_SECONDS) > now:
                 return False
-            if not count:
-                await self._queue.remove_groups(campaign_id, groups, until_sequence)
-                if not await self._queue.count(campaign_id, await self._queue.last_sequence()):
-                    return True
+            await self._queue.remove_groups(campaign_id, groups, until_sequence)
+            if not await self._queue.count(campaign_id, await self._queue.last_sequence()):
+                return True
 
     async def _append(self, campaign: Campaign, after_sequence: int, count: int, until_sequence: int) -> bool:
         """Returns False if another event of the campaign was appended first."""
@@ -65,3 +79,8 @@ class ExpiredContacts:
         CONTACTS.labels(outcome="expired").inc(count)
         logger.info("contacts_expired", campaign_id=campaign.campaign_id, count=count)
         return True
+
+
+def _over_at(campaign: Campaign) -> datetime:
+    """Returns since when a campaign is over."""
+    return min(instant for instant in (campaign.finished_at, campaign.ends_at) if instant)

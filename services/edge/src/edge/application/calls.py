@@ -26,7 +26,7 @@ from contracts import (
     TelephonyStatusReported,
     call_id_of,
 )
-from contracts.contacts import request_id_of_contact
+from contracts.contacts import request_id_of_contact, request_id_of_other_number
 from contracts.filters import call_filters, call_state_filter
 from contracts.streams import DUE_SOON
 from contracts.vocabulary import RefusalCode
@@ -194,13 +194,16 @@ class Calls:
         raise UnknownCall(call_id)
 
     async def decisions_on_contact(self, campaign_id: str, contact_id: str) -> list[StoredEvent]:
-        """As `decisions`, for the call of a contact."""
+        """As `decisions`, for the call of a contact, and why another number with the same contact id was refused."""
         call_id = call_id_of(request_id_of_contact(campaign_id, contact_id))
+        other_number = call_id_of(request_id_of_other_number(campaign_id, contact_id))
         try:
-            return await self.decisions(call_id)
+            decisions = await self.decisions(call_id)
         except UnknownCall:
             reason = f"nothing is decided about the contact {contact_id}: it waits, or the campaign never had it"
             raise UnknownCall(call_id, reason) from None
+        refused = await self._log.last(ContactRefused.subject_for(other_number))
+        return sorted([*decisions, refused], key=lambda stored: stored.sequence) if refused else decisions
 
     async def statistics(self, campaign_id: str | None) -> CampaignStatistics:
         """Returns the counters of one campaign, or of all."""
