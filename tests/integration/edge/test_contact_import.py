@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -432,6 +433,27 @@ async def test_imports_that_arrive_byte_by_byte_end_and_leave_room_for_others(
             headers = {**CSV, "X-API-Key": secret_of(name)}
             again = await http.post(f"{PATH}?from_line=12", content=file(12), headers=headers)
             assert (again.status_code, again.json()["rows"]) == (200, 2), again.text
+
+
+@pytest.mark.usefixtures("campaign")
+async def test_an_import_runs_until_its_refused_rows_are_read(app: ASGIApp, on_a_port: OnAPort) -> None:
+    """A client that reads none of them cannot begin further imports, and so not fill the disk."""
+    rows = b"phone_number,contact_id,name\n" + b"".join(b"1,%d,%s\n" % (line, b"a" * 60_000) for line in range(200))
+    head = (
+        f"POST {PATH} HTTP/1.1\r\nHost: edge\r\nX-API-Key: {API_KEY}\r\nContent-Type: text/csv\r\nAccept: text/csv\r\n"
+    )
+    async with on_a_port(app) as url, httpx.AsyncClient(base_url=url, headers={"X-API-Key": API_KEY}) as http:
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            client.connect(("127.0.0.1", httpx.URL(url).port or 0))
+            sent = head.encode() + b"Content-Length: %d\r\n\r\n" % len(rows) + rows
+            await asyncio.to_thread(client.sendall, sent)
+            assert await asyncio.to_thread(client.recv, 12) == b"HTTP/1.1 200"
+            assert (await http.post(PATH, content=file(1), headers=CSV)).status_code == 429
+        async with asyncio.timeout(20):
+            while (again := await http.post(PATH, content=file(1), headers=CSV)).status_code != 200:
+                await asyncio.sleep(0.05)
+        assert again.json()["added"] == 1
 
 
 @pytest.mark.usefixtures("campaign")

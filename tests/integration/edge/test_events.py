@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -21,7 +21,7 @@ from chassis.event_log import EventLog
 from contracts import Call, CallRequested, SpeechHeard, call_id_of
 from edge.adapters import feed
 from edge.application import event_streams
-from edge.entrypoints import events as entrypoint
+from edge.entrypoints import slow_readers
 from edge.ports import Unavailable
 
 if TYPE_CHECKING:
@@ -256,11 +256,44 @@ async def test_open_streams_are_limited_and_a_closed_one_does_not_count(
     await is_admitted(edge)
 
 
+async def test_a_key_reads_few_long_histories_at_a_time(
+    edge: httpx.AsyncClient, calls: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_streams, "LONG_READ", 2)
+    monkeypatch.setattr(event_streams, "MAX_LONG_READS", 1)
+    is_read, read = asyncio.Event(), feed.NatsEventFeed.read
+
+    async def read_slowly(*arguments: Any, **positions: Any) -> AsyncGenerator[Any, None]:
+        await is_read.wait()
+        async for event in read(*arguments, **positions):
+            yield event
+
+    monkeypatch.setattr(feed.NatsEventFeed, "read", read_slowly)
+    sequences = [(await calls.append(campaign_paused("spring"))).sequence for _ in range(6)]
+    long_ago, lately = ({"Last-Event-ID": str(sequence)} for sequence in (sequences[0], sequences[-2]))
+    async with edge.stream("GET", PATH, headers=long_ago) as first:
+        assert first.status_code == 200
+        refused = await edge.get(PATH, headers=long_ago)
+        assert (refused.status_code, refused.json()["type"]) == (429, "urn:centralita:problem:too-many-streams")
+        for headers in (lately, {**long_ago, "X-API-Key": secret_of("another")}):
+            async with edge.stream("GET", PATH, headers=headers) as other:
+                assert other.status_code == 200
+        is_read.set()
+        async with asyncio.timeout(20):
+            while (await status_of(edge, long_ago)) != 200:
+                await asyncio.sleep(0.05)
+
+
+async def status_of(edge: httpx.AsyncClient, headers: dict[str, str]) -> int:
+    async with edge.stream("GET", PATH, headers=headers) as answer:
+        return answer.status_code
+
+
 async def test_a_client_that_does_not_read_is_disconnected(
     edge: httpx.AsyncClient, url: str, talking: Call, calls: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_streams, "MAX_STREAMS_PER_KEY", 1)
-    monkeypatch.setattr(entrypoint, "SEND_SECONDS", 0.3)
+    monkeypatch.setattr(slow_readers, "SEND_SECONDS", 0.3)
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         client.connect(("127.0.0.1", urlsplit(url).port))

@@ -11,7 +11,7 @@ so no event is missing and none is repeated.
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -33,6 +33,9 @@ MAX_RESUMED = 100_000
 
 To find the events, all messages since then are read.
 """
+MAX_LONG_READS = 2
+"""Streams of one API key in one process that continue after a message more than `LONG_READ` messages ago, at a time."""
+LONG_READ = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class EventStreams:
         self._feed = feed
         self._acts = acts
         self._open: Counter[str] = Counter()
+        self._long_reads: Counter[str] = Counter()
 
     @asynccontextmanager
     async def open(
@@ -79,10 +83,10 @@ class EventStreams:
         A stream of a call contains what was spoken, so it is audited as a read of the call's events. Raises
         TooManyStreams, TooOld, UnknownCall and Unavailable.
         """
-        with self._counted(key):
+        with self._counted(key), ExitStack() as long_read:
             async with self._feed.subscribe(selection) as live:
-                history = await self._history(key, selection, after_sequence, live.start_sequence)
-                yield _joined(history, live, after_sequence or 0)
+                history = await self._history(key, selection, after_sequence, live.start_sequence, long_read)
+                yield _joined(history, live, after_sequence or 0, long_read)
 
     @contextmanager
     def _counted(self, key: Key) -> Iterator[None]:
@@ -98,9 +102,14 @@ class EventStreams:
             self._open += Counter()  # forgets keys without a stream
 
     async def _history(
-        self, key: Key, selection: EventSelection, after_sequence: int | None, end_sequence: int
+        self,
+        key: Key,
+        selection: EventSelection,
+        after_sequence: int | None,
+        end_sequence: int,
+        long_read: ExitStack,
     ) -> AsyncGenerator[FeedEvent, None]:
-        """Returns the stored events after `after_sequence` up to `end_sequence`."""
+        """Returns the stored events after `after_sequence` up to `end_sequence`. `long_read` counts a long read."""
         if after_sequence is not None and after_sequence > end_sequence:
             last_sequence = await self._feed.last_sequence()
             if after_sequence > last_sequence:
@@ -112,7 +121,22 @@ class EventStreams:
             return _between([], 0, 0)
         if end_sequence - after_sequence > MAX_RESUMED:
             raise TooOld(f"more than {MAX_RESUMED} messages ago; connect without it, and read the lists")
-        return self._feed.read(selection, after_sequence=after_sequence, end_sequence=end_sequence)
+        history = self._feed.read(selection, after_sequence=after_sequence, end_sequence=end_sequence)
+        if end_sequence - after_sequence > LONG_READ:
+            long_read.enter_context(self._counted_read(key))
+        return history
+
+    @contextmanager
+    def _counted_read(self, key: Key) -> Iterator[None]:
+        if self._long_reads[key.digest] >= MAX_LONG_READS:
+            reason = f"{MAX_LONG_READS} streams of this key read more than {LONG_READ} messages"
+            raise TooManyStreams(f"{reason}; wait until one has read them")
+        self._long_reads[key.digest] += 1
+        try:
+            yield
+        finally:
+            self._long_reads[key.digest] -= 1
+            self._long_reads += Counter()
 
 
 async def _between(events: list[FeedEvent], after_sequence: int, end_sequence: int) -> AsyncGenerator[FeedEvent, None]:
@@ -122,12 +146,13 @@ async def _between(events: list[FeedEvent], after_sequence: int, end_sequence: i
 
 
 async def _joined(
-    history: AsyncGenerator[FeedEvent, None], live: LiveEvents, after_sequence: int
+    history: AsyncGenerator[FeedEvent, None], live: LiveEvents, after_sequence: int, long_read: ExitStack
 ) -> AsyncGenerator[FeedEvent, None]:
     ends_at = asyncio.get_running_loop().time() + MAX_STREAM_SECONDS
     async with aclosing(history):
         async for event in history:
             yield event
+    long_read.close()
     while newest := await live.next(ends_at):
         if newest.sequence > after_sequence:
             yield newest

@@ -1,11 +1,12 @@
 """The REST API of a campaign's contacts: import, dry run, and the list of those that wait."""
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -22,6 +23,7 @@ from edge.entrypoints.audit import MAX_SEQUENCE
 from edge.entrypoints.openapi import problems
 from edge.entrypoints.resources import DecisionResource
 from edge.entrypoints.scopes import CAMPAIGN, PREFIX, ActRoute, ReadRoute, create_router, key_of
+from edge.entrypoints.slow_readers import WithinSeconds
 from edge.ports import Contacts
 
 CSV, JSON_LINES = "text/csv", "application/x-ndjson"
@@ -106,6 +108,17 @@ async def contact_decisions(
     return [DecisionResource.of(stored) for stored in await calls.decisions_on_contact(campaign_id, contact_id)]
 
 
+async def _running_import(request: Request) -> AsyncIterator[AsyncExitStack]:
+    """Counts the import until its answer is sent; then closes what it has opened.
+
+    So a client that does not read the refused rows cannot fill the disk with them: one import of its key runs.
+    """
+    imports: ContactImports = request.app.state.contact_imports
+    with imports.running.counted(key_of(request)):
+        async with AsyncExitStack() as opened:
+            yield opened
+
+
 @import_router.post(
     f"/{CAMPAIGN}/contacts",
     name="campaign.import_contacts",
@@ -120,6 +133,7 @@ async def contact_decisions(
 async def import_contacts(
     request: Request,
     campaign_id: CampaignId,
+    opened: Annotated[AsyncExitStack, Depends(_running_import)],
     dry_run: Annotated[
         bool, Query(description="add nothing; show what would be added, and when it may be called")
     ] = False,
@@ -147,14 +161,9 @@ async def import_contacts(
     imports: ContactImports = request.app.state.contact_imports
     acts: Acts = request.app.state.acts
     counts = ImportCounts(campaign_id, is_dry_run=dry_run, with_csv=with_csv)
-    key = key_of(request)
-    with imports.running.counted(key):
-        work = partial(imports.run, _parts(request), counts, is_csv=media_type == CSV, from_line=from_line)
-        try:
-            result = await acts.import_contacts(key.name, counts, work)
-        except BaseException:
-            counts.close()
-            raise
+    opened.callback(counts.close)
+    work = partial(imports.run, _parts(request), counts, is_csv=media_type == CSV, from_line=from_line)
+    result = await acts.import_contacts(key_of(request).name, counts, work)
     return _csv_answer(counts, result) if with_csv else result
 
 
@@ -176,9 +185,8 @@ def _csv_answer(counts: ImportCounts, result: ImportResult) -> Response:
     summary = result.model_dump_json(exclude={"groups", "refused_rows"})
 
     async def parts() -> AsyncIterator[bytes]:
-        with file:
-            file.seek(0)
-            while part := file.read(_READ_BYTES):
-                yield part
+        file.seek(0)
+        while part := file.read(_READ_BYTES):
+            yield part
 
-    return StreamingResponse(parts(), media_type=CSV, headers={SUMMARY: summary})
+    return WithinSeconds(StreamingResponse(parts(), media_type=CSV, headers={SUMMARY: summary}))

@@ -1,6 +1,5 @@
 """The REST API of live events, as server-sent events (HTML standard, section 9.2), under ``/api/v1/events``."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Annotated, Any
@@ -10,7 +9,6 @@ import structlog
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from starlette.types import Message, Receive, Scope, Send
 
 from contracts import CampaignId
 from edge.application.calls import Calls
@@ -20,31 +18,10 @@ from edge.entrypoints.audit import MAX_SEQUENCE
 from edge.entrypoints.openapi import problems
 from edge.entrypoints.resources import EventResource
 from edge.entrypoints.scopes import ReadRoute, create_router, key_of
+from edge.entrypoints.slow_readers import WithinSeconds
 from edge.ports import FeedEvent, Unavailable
 
-SEND_SECONDS = 30.0
-"""A client that does not read for this long is disconnected."""
-
 logger = structlog.get_logger()
-
-
-class _WithinSeconds(Response):
-    """Sends another response. Ends it if one part cannot be sent within `SEND_SECONDS`: the client does not read."""
-
-    def __init__(self, response: Response) -> None:
-        self._response = response
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends the response. The server closes the connection of an incomplete one."""
-
-        async def send_in_time(message: Message) -> None:
-            async with asyncio.timeout(SEND_SECONDS):
-                await send(message)
-
-        try:
-            await self._response(scope, receive, send_in_time)
-        except TimeoutError:
-            logger.warning("event_stream_not_read", seconds=SEND_SECONDS)
 
 
 class StreamRoute(ReadRoute):
@@ -55,7 +32,7 @@ class StreamRoute(ReadRoute):
         handle = super().get_route_handler()
 
         async def respond(request: Request) -> Response:
-            return _WithinSeconds(await handle(request))
+            return WithinSeconds(await handle(request))
 
         return respond
 
