@@ -77,7 +77,7 @@ class FakeClips:
     async def get(self, name: ClipName) -> bytes | None:
         return self.stored.get(name)
 
-    async def put(self, name: ClipName, audio: bytes) -> None:
+    async def put(self, name: ClipName, audio: bytes, *, is_answered: bool = True) -> None:
         self.stored[name] = audio
 
 

@@ -107,7 +107,7 @@ async def clips_of(client: Client) -> AsyncIterator[StoredClips]:
     """The clips of one replica."""
     js = client.jetstream()
     of_calls = CallClips(client, await js.key_value(CALL_CLIPS.name))
-    async with of_calls.follow_ended_calls():
+    async with of_calls.follow_calls():
         yield StoredClips(ObjectStoreClips(await js.object_store(CLIPS.name)), of_calls)
 
 

@@ -1,10 +1,11 @@
-"""Speech with the variables of a call is stored for this call only, and until it ends."""
+"""Speech with the variables of a call is stored for this call only, from its answer until its end."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from tests.builders.calls import a_call
 from tests.builders.events import status_changed
 from tests.fakes.voice import FakeSynthesizer
@@ -48,6 +49,11 @@ async def stored(client: Client) -> tuple[int, int]:
     return infos[0].state.messages, infos[1].state.messages
 
 
+async def answer(calls: EventLog, event: CallStatusChanged) -> None:
+    in_progress = event.call.model_copy(update={"status": CallStatus.IN_PROGRESS})
+    await calls.append(status_changed(in_progress, previous=event.status))
+
+
 async def end(calls: EventLog, event: CallStatusChanged, status: CallStatus = CallStatus.COMPLETED) -> None:
     await calls.append(status_changed(event.call.model_copy(update={"status": status}), previous=event.status))
 
@@ -70,7 +76,10 @@ async def test_a_greeting_with_variables_is_removed_when_its_call_ends(
     going_on = await start_call(script_template=WITH_NAME, variables={"name": "Ada"})
     for event in (ended, going_on):
         await prepared.prepare(greeting(event))
-    assert await stored(bus_client) == (2, 0)
+    assert await stored(bus_client) == (0, 0), "an unanswered call stores nothing"
+    for event in (ended, going_on):
+        await answer(calls, event)
+    await until_stored(bus_client, (2, 0))
     await end(calls, ended, status)
     await until_stored(bus_client, (1, 0))
 
@@ -83,7 +92,9 @@ async def test_a_greeting_without_variables_stays_for_all_calls(
     for event in (with_name, *events):
         await prepared.prepare(greeting(event))
     assert len(voice.first_by) == 2
-    assert await stored(bus_client) == (1, 2)
+    assert await stored(bus_client) == (0, 2)
+    await answer(calls, with_name)
+    await until_stored(bus_client, (1, 2))
     for event in (*events, with_name):  # their ends are published in this order
         await end(calls, event)
     await until_stored(bus_client, (0, 2))
@@ -99,6 +110,8 @@ async def test_another_replica_plays_a_greeting_with_variables_and_forgets_it_to
 ) -> None:
     event = await start_call(script_template=WITH_NAME, variables={"name": "Ada"})
     await prepared.prepare(greeting(event))
+    await answer(calls, event)
+    await until_stored(bus_client, (1, 0))
     name = greeting(event).clip_name(voice.build_request(greeting(event).event).digest)
     assert await other_replica.get(name) == FRAME
     assert await other_replica.has(name), "it is kept in memory"
@@ -108,6 +121,35 @@ async def test_another_replica_plays_a_greeting_with_variables_and_forgets_it_to
         while await other_replica.has(name):
             await asyncio.sleep(0.02)
     assert await other_replica.get(name) is None
+
+
+async def test_the_greeting_of_an_unanswered_call_is_neither_read_nor_stored_and_is_forgotten_with_the_call(
+    calls: EventLog,
+    bus_client: Client,
+    start_call: StartCall,
+    prepared: PreparedClips,
+    clips: StoredClips,
+    voice: FakeSynthesizer,
+) -> None:
+    requests: list[str] = []
+
+    async def note(message: Msg) -> None:
+        requests.append(message.subject)
+
+    await bus_client.subscribe(f"$JS.API.*.*.{CALL_CLIPS.stream.name}", cb=note)
+    await bus_client.subscribe(f"$JS.API.*.*.*.{CALL_CLIPS.stream.name}", cb=note)
+    event = await start_call(script_template=WITH_NAME, variables={"name": "Ada"})
+    await prepared.prepare(greeting(event))
+    await prepared.prepare(greeting(event))  # that of a further attempt
+    name = greeting(event).clip_name(voice.build_request(greeting(event).event).digest)
+    assert (len(voice.first_by), await clips.has(name)) == (1, True)
+    await end(calls, event, CallStatus.NO_ANSWER)
+    async with asyncio.timeout(20):
+        while await clips.has(name):
+            await asyncio.sleep(0.02)
+    await bus_client.flush()
+    assert requests == []
+    assert (await bus_client.jetstream().stream_info(CALL_CLIPS.stream.name)).state.last_seq == 0
 
 
 async def test_equal_greetings_of_two_calls_are_two_clips(

@@ -47,7 +47,7 @@ CLIPS = ObjectBucket(
 )
 CALL_CLIPS = KeyValueBucket(
     "call_clips",
-    "Speech with the variables of one call, under the call's id and the digest of voice and text, until the call ends",
+    "Speech with the variables of one answered call, under its id and the digest of voice and text, until it ends",
     max_bytes=256 * MEGABYTE,
     max_age_seconds=3600,
     max_value_bytes=960 * 1024,  # four minutes of speech; the server accepts no message above 1 MB

@@ -78,6 +78,8 @@ DIAL_FILTERS = tuple(
 """What voice reads of CALLS to compute the permits of the rate limit."""
 ENDED_CALL_FILTERS = tuple(f"{CallStatusChanged.event_name}.*.{status}" for status in sorted(FINAL_STATUSES))
 """What voice follows of CALLS to remove the clips of a call once it has ended."""
+ANSWERED_CALL_FILTERS = (f"{CallStatusChanged.event_name}.*.{CallStatus.IN_PROGRESS}",)
+"""What voice follows of CALLS to store the greeting of a call that is answered."""
 TURN_FILTERS = (AudioRequested.subjects(), ReplyGenerated.subjects())
 """What voice reads of CALLS to speak the sentences of a turn."""
 DECISION_FILTERS = (call_state_filter("*"), campaign_state_filter("*"))

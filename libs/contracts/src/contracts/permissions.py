@@ -136,7 +136,8 @@ WORK: Mapping[Service, Work] = {
         ),
         reads=(CALLS, KEYS, CALL_CLIPS.stream),
         follows=(
-            (CALLS, (*filters.DIAL_FILTERS, *filters.TURN_FILTERS, *filters.ENDED_CALL_FILTERS)),
+            (CALLS, (*filters.DIAL_FILTERS, *filters.TURN_FILTERS)),
+            (CALLS, (*filters.ANSWERED_CALL_FILTERS, *filters.ENDED_CALL_FILTERS)),
             _KEY_CHANGES,
         ),
         consumes=(CLIPS.stream,),

@@ -75,7 +75,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             aclosing(Handover(calls, telephony)) as handover,
             run_in_background(rate_limiter.run()),
             run_in_background(turn_events.run()),
-            call_clips.follow_ended_calls(),
+            call_clips.follow_calls(),
         ):
             bus.before_drain.push_async_callback(player.aclose)
             bus.before_drain.callback(stopping.set)

@@ -133,8 +133,8 @@ class Clips(Protocol):
         """Returns the clip; none if there is none."""
         ...
 
-    async def put(self, name: ClipName, audio: bytes) -> None:
-        """Stores the clip if there is room."""
+    async def put(self, name: ClipName, audio: bytes, *, is_answered: bool = True) -> None:
+        """Stores the clip if there is room. One for a single call that is not answered yet is stored when it is."""
         ...
 
 

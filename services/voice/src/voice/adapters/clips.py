@@ -42,12 +42,14 @@ class StoredClips:
         (CLIP_MISSES if clip is None else CLIP_HITS).inc()
         return clip
 
-    async def put(self, name: ClipName, audio: bytes) -> None:
+    async def put(self, name: ClipName, audio: bytes, *, is_answered: bool = True) -> None:
         """See the interface."""
         if name.call_id is None:
             await self._shared.put(name.digest, audio)
-        else:
+        elif is_answered:
             await self._of_calls.put(name.call_id, name.digest, audio)
+        else:
+            self._of_calls.keep(name.call_id, name.digest, audio)
 
 
 class ObjectStoreClips:

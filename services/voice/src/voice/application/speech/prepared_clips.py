@@ -1,8 +1,10 @@
 """Sentences whose text follows from the call: greetings and messages to machines. Their clips are prepared.
 
 A greeting is the first paragraph of the call's script, so no event has to request it (docs/adr/0030). When voice is
-ordered to dial, it stores the greeting as a clip. A message is stored before the line is redirected to it. If a clip
-cannot be prepared, `audio.failed` is appended; otherwise an unanswered call has no event about its greeting.
+ordered to dial, it stores the greeting as a clip. One with variables stays in the memory of this process until the call
+is answered, so an unanswered call stores nothing (docs/adr/0050). A message is stored before the line is redirected to
+it. If a clip cannot be prepared, `audio.failed` is appended; otherwise an unanswered call has no event about its
+greeting.
 """
 
 import asyncio
@@ -85,7 +87,8 @@ class PreparedClips:
         request = sentence.event
         key = request.voice, request.language, request.text, request.call_id if sentence.is_personal else None
         if key not in self._tasks:
-            task = asyncio.create_task(self._synthesis.prepare(sentence))
+            is_answered = request.turn != GREETING_TURN
+            task = asyncio.create_task(self._synthesis.prepare(sentence, is_answered=is_answered))
             self._tasks[key] = task
             task.add_done_callback(lambda done: self._remove(key, done))
         await asyncio.shield(self._tasks[key])

@@ -136,32 +136,40 @@ class SpeechSynthesis:
         )
         await self._append(failed, sentence, f"failed/{request.sentence}")
 
-    async def prepare(self, sentence: Sentence) -> None:
-        """Stores the sentence as a clip unless one in the requested voice is stored. Raises RequestFailed."""
-        if self._voices:
-            synthesis = self._voices[0].build_request(sentence.event)
-            if await self._clips.has(sentence.clip_name(synthesis.digest)):
-                return
-        await self._store_clip(sentence, await self._produce(sentence, _AudioSink(lambda _: None)))
+    async def prepare(self, sentence: Sentence, *, is_answered: bool) -> None:
+        """Stores the sentence as a clip unless one in the requested voice is stored. Raises RequestFailed.
 
-    async def _produce(self, sentence: Sentence, sink: _AudioSink) -> _SpokenSentence:
-        """Tries sources 1 to 3, and counts a failure of all of them. Raises RequestFailed."""
+        `is_answered`: whether the call is answered already.
+        """
+        missing = None
+        if self._voices:
+            missing = sentence.clip_name(self._voices[0].build_request(sentence.event).digest)
+            if await self._clips.has(missing):
+                return
+        spoken = await self._produce(sentence, _AudioSink(lambda _: None), missing)
+        await self._store_clip(sentence, spoken, is_answered=is_answered)
+
+    async def _produce(self, sentence: Sentence, sink: _AudioSink, missing: ClipName | None = None) -> _SpokenSentence:
+        """Tries sources 1 to 3, and counts a failure of all of them. Raises RequestFailed.
+
+        `missing`: a clip that is known not to be stored, which is not read.
+        """
         request = sentence.event
         try:
-            return await self._try_sources(sentence, sink)
+            return await self._try_sources(sentence, sink, missing)
         except RequestFailed as error:
             SENTENCES.labels(outcome="failed").inc()
             logger.warning("speech_failed", turn=request.turn, sentence=request.sentence, reason=str(error))
             raise
 
-    async def _try_sources(self, sentence: Sentence, sink: _AudioSink) -> _SpokenSentence:
+    async def _try_sources(self, sentence: Sentence, sink: _AudioSink, missing: ClipName | None) -> _SpokenSentence:
         started_at = asyncio.get_running_loop().time()
         failure = RequestFailed(Failure.NO_CAPACITY, "no voice is configured")
         for index, voice in enumerate(self._voices):
             fallback = SpeechFallback.SECOND_VOICE if index else None
             first_by = started_at + self._deadline_seconds * (index + 1) / len(self._voices)
             try:
-                return await self._speak_with(voice, fallback, sentence, first_by, sink)
+                return await self._speak_with(voice, fallback, sentence, first_by, sink, missing)
             except RequestFailed as error:
                 if sink.has_begun:
                     raise
@@ -177,10 +185,12 @@ class SpeechSynthesis:
         sentence: Sentence,
         first_by: float,
         sink: _AudioSink,
+        missing: ClipName | None,
     ) -> _SpokenSentence:
         synthesis = voice.build_request(sentence.event)
         name = sentence.clip_name(synthesis.digest)
-        if sentence.event.is_reusable and (clip := await self._clips.get(name)) is not None:
+        may_be_stored = sentence.event.is_reusable and name != missing
+        if may_be_stored and (clip := await self._clips.get(name)) is not None:
             return _play_clip(_SpokenSentence(synthesis.digest, voice.name, fallback), clip, sink)
         tries_left = 1 if fallback else MAX_TRIES
         while True:
@@ -200,14 +210,15 @@ class SpeechSynthesis:
                 return _play_clip(_SpokenSentence(digest, "clips", SpeechFallback.CLIP), clip, sink)
         return None
 
-    async def _store_clip(self, sentence: Sentence, spoken: _SpokenSentence) -> None:
+    async def _store_clip(self, sentence: Sentence, spoken: _SpokenSentence, *, is_answered: bool = True) -> None:
         """Stores a synthesis if the sentence is reusable, or if another call spoke the same text recently."""
         if spoken.audio is None:
             return
         request = sentence.event
         is_repeated = self._recent_texts.add(request.text, request.call_id) and not sentence.is_personal
         if is_repeated or request.is_reusable:
-            await self._clips.put(sentence.clip_name(spoken.digest), bytes(spoken.audio))
+            name = sentence.clip_name(spoken.digest)
+            await self._clips.put(name, bytes(spoken.audio), is_answered=is_answered)
 
     async def _append(self, event: AudioReady | AudioFailed, sentence: Sentence, outcome: str) -> None:
         event_id = f"{event.call_id}/{event.attempt}/{event.turn}/{outcome}"
