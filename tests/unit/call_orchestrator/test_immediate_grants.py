@@ -142,6 +142,16 @@ async def test_only_so_many_calls_wait_for_a_fold(monkeypatch: pytest.MonkeyPatc
     assert await joining in replica.granted
 
 
+async def test_a_call_joins_a_long_queue_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(immediate_grants, "MAX_WAITING", 2)
+    replica = await Replica(max_wait_seconds=60).begun()
+    for name in ("a", "b"):
+        replica.slots.join(replace(waiting("other"), call_id=name))
+    assert await replica.join() in replica.queue.joined
+    replica.slots.update_campaigns({"other": CampaignLimits(is_open=False)})
+    assert await replica.join() in replica.granted, "no call in the queue may use the slot"
+
+
 async def test_a_grant_whose_append_fails_is_not_awaited() -> None:
     replica = await Replica(max_wait_seconds=60).begun()
 

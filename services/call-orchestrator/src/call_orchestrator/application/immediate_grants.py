@@ -28,10 +28,15 @@ from contracts import Call, Envelope
 
 _NO_ENTRY = 0
 _NO_GUARD = -1
-MAX_WAIT_SECONDS = 2.0
-"""How long a call waits until those that came before it are granted their slots. After that, it joins the queue."""
+MAX_WAIT_SECONDS = 10.0
+"""How long a call waits until those that came before it are granted their slots. After that, it joins the queue.
+
+Longer than `MAX_WAITING` grants take on a busy machine. If the wait ended earlier, calls would join, and keep the
+others waiting until these join, too."""
 MAX_WAITING = 32
-"""How many calls wait so at a time. Each occupies a worker of its consumer."""
+"""How many calls wait so at a time. Each occupies a worker of its consumer.
+
+If so many calls are in the queue, a call joins it at once."""
 
 
 class ImmediateGrants:
@@ -70,7 +75,7 @@ class ImmediateGrants:
         if not self._has_begun:
             self._has_begun = True
             return False
-        if self._waiting >= MAX_WAITING or not self._may_use_slot(call):
+        if self._waiting >= MAX_WAITING or self._is_queue_long() or not self._may_use_slot(call):
             return False
         self._waiting += 1
         try:
@@ -84,6 +89,9 @@ class ImmediateGrants:
             raise
         finally:
             self._waiting -= 1
+
+    def _is_queue_long(self) -> bool:
+        return self._slots.grantable() > 0 and len(self._slots.waiting) >= MAX_WAITING
 
     def _may_use_slot(self, call: Call) -> bool:
         return self._slots.may_use_slot(str(call.call_id), call.campaign_id)
