@@ -19,7 +19,10 @@ from tests.builders.events import call_created
 from tests.builders.sealed_messages import opened
 from tests.builders.secret_keys import TEST_KEYS
 
+from centralita.embedded.cluster import NODES, nats_cluster
+from centralita.embedded.credentials import Credentials
 from centralita.embedded.servers import nats_server
+from centralita.embedded.system import _provision
 from centralita.replay.importing import import_file
 from centralita.replay.messages import Message
 from centralita.replay.record import fold, from_streams
@@ -29,6 +32,7 @@ from centralita.rewriting import stream_rewriting
 from centralita.rewriting.persons import WrongDigestKey
 from centralita.rewriting.sealing_run import Sealed, SealRefused, seal_streams
 from centralita.rewriting.stream_rewriting import Rewriting
+from chassis.addresses import connection
 from chassis.deletion import delete_message
 from chassis.event_log import EventLog
 from chassis.keyring import Keyring
@@ -52,6 +56,7 @@ from contracts.consumers import CONSUMERS
 from contracts.examples import EXAMPLES
 from contracts.number_digests import NumberDigests
 from contracts.number_state import NumberState
+from contracts.permissions import ADMIN
 from contracts.personal import ERASED, PERSON_HEADER
 from contracts.streams import ARCHIVE_ID, CALLS, CONTACTS, NUMBERS, REQUESTS, SEALED_STREAMS, sealed_copy
 from sealing import MasterKey
@@ -409,3 +414,23 @@ async def test_the_metadata_of_a_stream_stay(old: OldInstallation) -> None:
     metadata = (await old.js.stream_info(CALLS.name)).config.metadata or {}
     own = {name: value for name, value in metadata.items() if not name.startswith("_nats")}
     assert own == {ARCHIVE_ID: "an-archive", "centralita-sealed": "1"}
+
+
+async def test_the_streams_of_a_cluster_are_sealed_on_each_node(tmp_path: Path) -> None:
+    access = Credentials.generate()
+    with nats_cluster(tmp_path, access=access) as cluster:
+        url = access.url(cluster.url, ADMIN)
+        await _provision(url, cluster)
+        client = await nats.connect(**connection(url), name="admin")
+        old = OldInstallation(client)
+        await old.build()
+        before = await old.messages()
+        await seal_streams(client, Keyring(client, MASTER_KEY), DIGESTS, progress=lambda *_: None, replicas=NODES)
+        assert await old.messages() == before
+        for stream in SEALED_STREAMS:
+            assert (await old.js.stream_info(stream.name)).config.num_replicas == NODES
+        await client.close()
+    files = raw_files(tmp_path)
+    assert [
+        name for name, data in files.items() for secret in (SECOND, "Ada Lovelace") if secret.encode() in data
+    ] == []

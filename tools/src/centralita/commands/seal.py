@@ -1,5 +1,7 @@
 """``centralita seal``: seals the personal data that older builds stored in clear."""
 
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,6 +11,8 @@ from centralita.commands.connections import connected
 from centralita.commands.exit_codes import CommandFailed, ExitCode
 from centralita.commands.master_keys import EnvFile, read_master_key, read_number_digests, read_settings
 from centralita.commands.output import print_json, progress_bar
+from centralita.embedded.servers import CannotStart
+from centralita.embedded.stopped_run import stopped_run
 from centralita.rewriting.persons import WrongDigestKey
 from centralita.rewriting.sealing_run import Sealed, SealRefused, seal_streams
 from centralita.rewriting.stream_rewriting import RewritingInterrupted
@@ -23,23 +27,27 @@ _NO_KEYS = "Give MASTER_KEY and NUMBER_DIGEST_KEY of the services, in the enviro
 @app.command("seal", epilog=exit_codes.EPILOG)
 def run_seal(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only count; change nothing")] = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="data of a `centralita up` that was stopped, such as .data"),
+    ] = None,
     env_file: EnvFile = None,
     nats: options.NatsUrl = options.NATS_URL,
     json: options.Json = False,
 ) -> None:
     """Seals the personal data that builds before sealing stored in clear. Then `forget` can erase any person.
 
-    First stop all services and upstream systems; NATS keeps running. It may be interrupted at any moment and run again.
-    It needs the NATS user admin, the keys and sizes of the services, and free disk space of the size of the streams.
-    Exit code 1: it was refused, or some messages stay in clear.
+    First stop all services and upstream systems; NATS keeps running. With --folder, the command runs NATS itself. It
+    may be interrupted at any moment and run again. It needs the NATS user admin, the keys and sizes of the services,
+    and free disk space of the size of the streams. Exit code 1: it was refused, or some messages stay in clear.
     """
 
-    async def work() -> Sealed:
-        master_key, digests = read_master_key(nats, env_file), read_number_digests(nats, env_file)
+    async def work(url: str, keys: Path | None) -> Sealed:
+        master_key, digests = read_master_key(url, keys), read_number_digests(url, keys)
         if master_key is None or digests is None:
             raise CommandFailed(_NO_KEYS, ExitCode.WRONG_USE)
-        settings = read_settings(Settings, nats, env_file)
-        async with connected(nats, user=ADMIN, reconnects=True) as client:
+        settings = read_settings(Settings, url, keys)
+        async with connected(url, user=ADMIN, reconnects=True) as client:
             with progress_bar("sealing", hidden=json) as update:
                 return await seal_streams(
                     client,
@@ -52,7 +60,10 @@ def run_seal(
                 )
 
     try:
-        sealed = exit_codes.run(work())
+        with stopped_run(folder) if folder else nullcontext((nats, env_file)) as (url, keys):
+            sealed = exit_codes.run(work(url, keys))
+    except CannotStart as error:
+        exit_codes.fail(str(error))
     except (SealRefused, NotMigrated, NotEnoughNodes, WrongDigestKey) as error:
         exit_codes.fail(f"Nothing was changed: {error}.")
     except RewritingInterrupted as error:
