@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,14 +35,18 @@ from contracts import (
     ContactGroupAdded,
     NumberChanged,
     RequestedTerms,
+    Service,
 )
 from contracts.audit import AuditEntry
+from contracts.buckets import DIALS
 from contracts.number_digests import NumberDigests
 from contracts.number_state import DoNotCallEntry, NumberState
+from contracts.permissions import WORK
 from contracts.queries import CallingTimes, CallingTimesQuery
 from contracts.streams import AUDIT, CONTACTS, KEYS, NUMBERS, Stream
 from contracts.vocabulary import DoNotCallSource
 from edge.adapters import contacts as adapter
+from edge.adapters.dials import NatsDialCounter
 from edge.application import contact_import, running_imports
 from edge.entrypoints import body_limit
 from edge.settings import Settings
@@ -643,3 +647,49 @@ async def test_rows_without_the_consent_that_a_rule_requires_are_refused(
     assert [(row["line"], row["column"]) for row in document["refused_rows"]] == [(2, "consent_at")]
     (contact,) = await added(bus_client)
     assert (contact.consent_source, contact.variables) == ("form 3", {"name": "Bea"})
+
+
+class TestWithACap:
+    """A key may import 250 contacts a day."""
+
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return settings.model_copy(update={"max_contacts_per_key_per_day": 250})
+
+    async def test_an_import_above_the_cap_ends_with_429_and_names_the_line_for_the_next_day(
+        self, api: httpx.AsyncClient, as_: "As", campaign: list[str], bus_client: Client
+    ) -> None:
+        rows = [f"+1212555{number:04},Ana" for number in range(100, 360)]
+        file = "\n".join(["phone_number,name", *rows]).encode()
+
+        dry = await api.post(PATH, content=file, headers=CSV, params={"dry_run": True})
+        full = await api.post(PATH, content=file, headers=CSV)
+        again = await api.post(PATH, content=file, headers=CSV, params={"from_line": 252})
+        writes = (await bus_client.jetstream().stream_info(f"KV_{DIALS.name}")).state.last_seq
+        by_another_key = await as_("caller").post(PATH, content=file, headers=CSV, params={"from_line": 252})
+
+        assert (dry.status_code, dry.json()["added"]) == (200, 260)
+        assert [one.status_code for one in (full, again)] == [429, 429]
+        assert full.json()["type"] == "urn:centralita:problem:daily-cap"
+        assert "(MAX_CONTACTS_PER_KEY_PER_DAY), from 00:00 UTC; 250 contacts were added" in full.json()["detail"]
+        assert full.json()["detail"].endswith("Send the file again tomorrow with from_line=252")
+        assert full.json()["errors"] == [{"field": "from_line", "message": "252"}]
+        assert 0 < int(full.headers["Retry-After"]) <= 86_400
+        assert again.json()["errors"] == full.json()["errors"]
+        assert writes == 1, "one block for all contacts, and nothing for those beyond the cap"
+        assert (by_another_key.status_code, by_another_key.json()["added"]) == (200, 10)
+        assert [contact.phone_number for contact in await added(bus_client)] == [row[:12] for row in rows]
+        stages = [one.stage for one in await entries(bus_client) if one.act == "campaign.import_contacts"]
+        assert stages == ["asked", "refused", "asked", "refused", "asked", "accepted"]
+
+    async def test_contacts_count_apart_from_dials_and_by_day(self, bus_client: Client) -> None:
+        bucket = await bus_client.jetstream().key_value(DIALS.name)
+        counter = NatsDialCounter(bus_client, bucket)
+        today = date(2026, 3, 2)
+        assert await counter.add("desk.x", today, 10, 10, None)
+        assert [await counter.add_contacts("desk.x", today, 6, 10) for _ in range(3)] == [6, 4, 0]
+        assert await counter.add_contacts("desk.x", today + timedelta(days=1), 6, 10) == 6
+        assert await counter.add_contacts("other", today, 6, 10) == 6
+        written = WORK[Service.EDGE].publishes
+        assert f"$KV.{DIALS.name}.*.*" in written
+        assert all(key.count(".") == 1 for key in await bucket.keys()), "the edge may write keys of two tokens"

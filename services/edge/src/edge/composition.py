@@ -24,6 +24,7 @@ from edge.application.acts import Acts
 from edge.application.bulk_retry import BulkRetry
 from edge.application.calls import Calls
 from edge.application.campaigns import Campaigns
+from edge.application.contact_cap import ContactCap
 from edge.application.contact_import import ContactImports
 from edge.application.dial_cap import DialCap
 from edge.application.dialogue import DialogueService
@@ -56,11 +57,13 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     calls, campaigns = Calls(log, requests, statistics, backlog), Campaigns(log, requests)
     bus.broker.include_router(build_router(calls))
     wrong_keys = WrongKeys(audit)
+    counter = NatsDialCounter(bus.client, await bus.client.jetstream().key_value(DIALS.name))
     dial_cap = DialCap(
-        NatsDialCounter(bus.client, await bus.client.jetstream().key_value(DIALS.name)),
+        counter,
         max_dials=settings.max_dials_per_key_per_day,
         default_retries=settings.max_retry_attempts,
     )
+    contact_cap = ContactCap(counter, max_contacts=settings.max_contacts_per_key_per_day)
     acts = Acts(calls, campaigns, BulkRetry(requests, statistics, backlog), audit, dial_cap)
     feed = NatsEventFeed(bus.client, events)
     contacts = NatsContacts(bus.client, bus.log(CONTACTS), keyring)
@@ -89,7 +92,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
                 wrong_keys,
                 EventStreams(feed, acts),
                 contacts,
-                ContactImports(contacts, campaigns, digests),
+                ContactImports(contacts, campaigns, digests, contact_cap),
                 NumberActs(do_not_call, audit),
                 PersonActs(persons, audit),
             ),

@@ -39,6 +39,11 @@ class Settings(KeySettings):
         ge=0,
         description="dials, including retries, that a key may reserve a day (UTC); 0: no limit",
     )
+    max_contacts_per_key_per_day: int = Field(
+        default=1_000_000,
+        ge=0,
+        description="contacts that a key may import a day (UTC), including duplicates; 0: no limit",
+    )
     max_backlog: int = Field(
         default=100_000,
         ge=MIN_BACKLOG_LIMIT,

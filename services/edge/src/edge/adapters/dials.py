@@ -1,6 +1,7 @@
-"""The counter of reserved dials in a NATS key-value bucket, by compare-and-set: shared by all replicas.
+"""The counter of reserved dials and contacts in a NATS key-value bucket, by compare-and-set: shared by all replicas.
 
-An entry for each key and day has the sum. An entry for each id has the part of the sum that was reserved for it.
+An entry for each key and day has the sum of dials, another one that of contacts. An entry for each id has the part of
+the sum of dials that was reserved for it.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ MAX_CONFLICT_PAUSE_SECONDS = 0.02
 
 
 class _Reserved(BaseModel):
-    """The dials that are reserved on a day by a key, or for one id."""
+    """The dials or contacts that are reserved on a day by a key, or the dials for one id."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -30,7 +31,10 @@ class _Reserved(BaseModel):
 
 
 class NatsDialCounter:
-    """Implements `edge.ports.DialCounter` with the bucket `dials`. Its entries expire by themselves."""
+    """Implements `edge.ports.DialCounter` and `edge.ports.ContactCounter` with the bucket `dials`.
+
+    Its entries expire by themselves.
+    """
 
     def __init__(self, client: Client, bucket: KeyValue) -> None:
         self._client = client
@@ -54,19 +58,30 @@ class NatsDialCounter:
                 await self._write(id_key, dials, revision)
             return True
 
+    async def add_contacts(self, key_name: str, day: date, contacts: int, max_contacts: int) -> int:
+        """Adds up to so many contacts, and returns how many fit into `max_contacts`. Raises Unavailable."""
+        sum_key = f"{key_name.replace('.', '=')}.{day:%Y%m%d}-contacts"  # two tokens, which the edge may write
+        async with translate_errors(self._client, "the daily cap of contacts cannot be checked"), self._lock:
+            return await self._add_up_to(sum_key, contacts, max_contacts, at_least=1)
+
     async def _add(self, key: str, dials: int, max_dials: int) -> bool:
+        return dials == 0 or await self._add_up_to(key, dials, max_dials, at_least=dials) > 0
+
+    async def _add_up_to(self, key: str, count: int, max_count: int, *, at_least: int) -> int:
+        """Adds what fits below the maximum, and returns how much: at least so much, or nothing."""
         for _ in range(MAX_CONFLICTS):
             reserved, revision = await self._read(key)
-            if reserved.dials + dials > max_dials:
-                return False
+            added = min(count, max_count - reserved.dials)
+            if added < at_least:
+                return 0
             try:
-                await self._write(key, reserved.dials + dials, revision)
+                await self._write(key, reserved.dials + added, revision)
             except KeyWrongLastSequenceError:
                 # Without a pause of a random length, a slower replica can lose against the others each time.
                 await asyncio.sleep(random.uniform(0, MAX_CONFLICT_PAUSE_SECONDS))
                 continue
-            return True
-        raise Unavailable("the daily cap of dials cannot be checked: other replicas keep changing it")
+            return added
+        raise Unavailable("the daily cap cannot be checked: other replicas keep changing it")
 
     async def _write(self, key: str, dials: int, revision: int) -> None:
         await self._bucket.update(key, _Reserved(dials=dials).model_dump_json().encode(), last=revision)
@@ -79,4 +94,4 @@ class NatsDialCounter:
         try:
             return _Reserved.model_validate_json(entry.value or b""), entry.revision or 0
         except ValidationError as error:
-            raise Unavailable(f"the daily cap of dials cannot be checked: the entry {key} is invalid") from error
+            raise Unavailable(f"the daily cap cannot be checked: the entry {key} is invalid") from error

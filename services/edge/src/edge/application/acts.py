@@ -31,7 +31,15 @@ from edge.application.bulk_retry import BulkRetry, Cursor, RetriedPage
 from edge.application.calls import CallDetails, Calls, StoredRequest
 from edge.application.campaigns import Campaign, Campaigns
 from edge.application.dial_cap import DialCap, further_dials
-from edge.application.errors import CampaignNotAllowed, DailyCapReached, KeyReused, NotInProgress, Refused, UnknownCall
+from edge.application.errors import (
+    CampaignNotAllowed,
+    ContactCapReached,
+    DailyCapReached,
+    KeyReused,
+    NotInProgress,
+    Refused,
+    UnknownCall,
+)
 from edge.application.import_result import ImportCounts, ImportResult
 from edge.application.keys import Key
 from edge.application.masking import mask_call, mask_campaign, mask_numbers, mask_request
@@ -199,7 +207,10 @@ class Acts:
     async def import_contacts(
         self, key_name: str, counts: ImportCounts, work: Callable[[], Awaitable[None]]
     ) -> ImportResult:
-        """Runs the import and returns its result; a dry run is no act. Raises Refused and ImportInterrupted."""
+        """Runs the import and returns its result; a dry run is no act.
+
+        Raises Refused, ContactCapReached and ImportInterrupted.
+        """
 
         async def run() -> tuple[ImportResult, bool]:
             await work()
@@ -248,7 +259,15 @@ class AuditTrail:
         except Refused as refusal:
             await self.append(Stage.REFUSED, reasons=refusal.reasons)
             raise
-        except (BacklogFull, DailyCapReached, KeyReused, NotInProgress, TooLarge, UnknownCall) as error:
+        except (
+            BacklogFull,
+            ContactCapReached,
+            DailyCapReached,
+            KeyReused,
+            NotInProgress,
+            TooLarge,
+            UnknownCall,
+        ) as error:
             await self.append(Stage.REFUSED, reasons=[str(error)])
             raise
         except (SpeechUnavailable, Unavailable) as error:

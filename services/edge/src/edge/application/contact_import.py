@@ -28,8 +28,9 @@ from contracts.contacts import NO_CONSENT, ContactScript, campaign_refusal, grou
 from contracts.number_digests import NumberDigests
 from contracts.queries import CallingTimes, CallingTimesQuery
 from edge.application.campaigns import Campaigns
+from edge.application.contact_cap import ContactCap, ReservedContacts
 from edge.application.dry_run import DryRun
-from edge.application.errors import ImportInterrupted, Refused, Unacceptable
+from edge.application.errors import ContactCapReached, ImportInterrupted, Refused, Unacceptable
 from edge.application.import_result import ImportCounts
 from edge.application.running_imports import RunningImports
 from edge.domain.contact_rows import BrokenRow, CsvRows, JsonRows, Row, RowReader, WrongHeader
@@ -55,14 +56,29 @@ class BodyInterrupted(Exception):
 class ContactImports:
     """Runs imports, within their limits."""
 
-    def __init__(self, contacts: Contacts, campaigns: Campaigns, digests: NumberDigests) -> None:
+    def __init__(
+        self, contacts: Contacts, campaigns: Campaigns, digests: NumberDigests, cap: ContactCap | None = None
+    ) -> None:
+        """`cap`: how many contacts a key may add in a day; None: any number."""
+        self._cap = cap
         self._contacts = contacts
         self._campaigns = campaigns
         self._digests = digests
         self.running = RunningImports()
 
-    async def run(self, parts: AsyncIterator[bytes], counts: ImportCounts, *, is_csv: bool, from_line: int = 1) -> None:
-        """Imports the rows from a line on into `counts`. Raises Refused, ImportInterrupted and Unavailable."""
+    async def run(
+        self,
+        parts: AsyncIterator[bytes],
+        counts: ImportCounts,
+        *,
+        is_csv: bool,
+        from_line: int = 1,
+        key_name: str = "",
+    ) -> None:
+        """Imports the rows from a line on into `counts`, for an API key.
+
+        Raises Refused, ContactCapReached, ImportInterrupted and Unavailable.
+        """
         campaign = await self._campaigns.state(counts.campaign_id)
         if (refusal := campaign_refusal(campaign, datetime.now(UTC))) or not campaign.terms:
             raise Refused((refusal or "",))
@@ -75,7 +91,8 @@ class ContactImports:
         groups = await self._contacts.groups(counts.campaign_id)
         importer: Importer = DryRun(self._contacts, groups) if counts.is_dry_run else self._contacts.importer()
         lists = campaign.terms.do_not_call_lists
-        run = _Run(self._contacts, importer, self._digests, script, lists, counts, groups, refusal_now)
+        reserved = self._cap.of_key(key_name) if self._cap and not counts.is_dry_run else None
+        run = _Run(self._contacts, importer, self._digests, script, lists, counts, groups, refusal_now, reserved)
         try:
             interruption = await run.read(parts, reader, from_line)
             await run.pass_on()
@@ -85,7 +102,7 @@ class ContactImports:
                 raise interruption
         except (BodyInterrupted, Unavailable) as error:
             raise ImportInterrupted(run.first_open_line(), counts.added, str(error)) from error
-        except Refused:
+        except (Refused, ContactCapReached):
             await importer.flush()
             await run.add_groups_again()
             raise
@@ -106,8 +123,10 @@ class _Run:
         counts: ImportCounts,
         zone_groups: Collection[str],
         refusal_now: Callable[[], Awaitable[str | None]],
+        reserved: ReservedContacts | None,
     ) -> None:
-        """`refusal_now`: why no contact can be added to the campaign any more, if so."""
+        """`refusal_now`: why no contact can be added to the campaign any more, if so. `reserved`: None: no cap."""
+        self._reserved = reserved
         self._contacts = contacts
         self._importer = importer
         self._digests = digests
@@ -195,7 +214,7 @@ class _Run:
     async def pass_on(self) -> None:
         """Refuses the collected contacts whose numbers are listed, and adds the others.
 
-        Raises Refused if the campaign is over, and Unavailable.
+        Raises Refused if the campaign is over, ContactCapReached at the first row above the cap, and Unavailable.
         """
         if not self._batch:
             return
@@ -203,13 +222,21 @@ class _Run:
             raise Refused((f"{refusal}; {self._counts.added} contacts that were added before are not called",))
         digests = [contact.number_digest for _, contact, _ in self._batch]
         listed = await self._contacts.listed(self._counts.campaign_id, self._list_names, digests)
-        await self._importer.prepare([digest for digest in digests if digest not in listed])
+        callable_digests = [digest for digest in digests if digest not in listed]
+        left = len(callable_digests)
+        if self._reserved:
+            left = await self._reserved.take(left)
+        await self._importer.prepare(callable_digests[:left])
         while self._batch:
             row, contact, on_result = self._batch[0]
             if reason := listed.get(contact.number_digest):
                 self._counts.refuse(row, "do_not_call", "phone_number", reason)
+            elif left == 0 and self._reserved:
+                await self._importer.flush()
+                raise self._reserved.reached(self.first_open_line(), self._counts.added)
             else:
                 await self._importer.add(contact, row.line, on_result)
+                left -= 1
             self._batch.popleft()
 
     async def add_groups_again(self) -> None:

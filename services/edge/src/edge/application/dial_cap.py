@@ -53,8 +53,13 @@ class DialCap:
         now = self._now()
         if await self._counter.add(key_name, now.date(), dials, self._max_dials, reservation_id):
             return
-        midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC)
-        raise DailyCapReached(self._max_dials, max(1, round((midnight - now).total_seconds())))
+        raise DailyCapReached(self._max_dials, seconds_of_day_left(now))
+
+
+def seconds_of_day_left(now: datetime) -> int:
+    """Returns the seconds until the next day (UTC) begins, at least one."""
+    midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC)
+    return max(1, round((midnight - now).total_seconds()))
 
 
 def further_dials(command: CallEvent, before: Call) -> int:

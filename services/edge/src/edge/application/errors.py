@@ -97,6 +97,18 @@ class TooManyImports(Exception):
     """The API key, or this process, has as many running imports as it may have."""
 
 
+class ContactCapReached(Exception):
+    """The API key has imported as many contacts as it may on this day (UTC). `line`: the first row without a result."""
+
+    def __init__(self, max_contacts: int, line: int, added: int, seconds: int) -> None:
+        super().__init__(
+            f"this key may import {max_contacts} contacts a day (MAX_CONTACTS_PER_KEY_PER_DAY), from 00:00 UTC; "
+            f"{added} contacts were added. Send the file again tomorrow with from_line={line}"
+        )
+        self.line = line
+        self.seconds = seconds
+
+
 class ImportInterrupted(Unavailable):
     """An import ended before the end of its file. `line`: the first line whose row has no result."""
 

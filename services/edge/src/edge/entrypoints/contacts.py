@@ -152,7 +152,8 @@ async def import_contacts(
     campaign is a duplicate. With `Accept: text/csv` the answer has the refused rows with their cells: correct and send
     it again. Its header `Import-Result` has the counts. A wrong first line refuses the file.
 
-    An interrupted import (503) names the line from which on it continues. One import per key runs at a time.
+    An interrupted import (503) names the line from which on it continues, and so does one that exceeds the contacts
+    that a key may add in a day (429). One import per key runs at a time.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in (CSV, JSON_LINES):
@@ -162,8 +163,9 @@ async def import_contacts(
     acts: Acts = request.app.state.acts
     counts = ImportCounts(campaign_id, is_dry_run=dry_run, with_csv=with_csv)
     opened.callback(counts.close)
-    work = partial(imports.run, _parts(request), counts, is_csv=media_type == CSV, from_line=from_line)
-    result = await acts.import_contacts(key_of(request).name, counts, work)
+    key_name, is_csv = key_of(request).name, media_type == CSV
+    work = partial(imports.run, _parts(request), counts, is_csv=is_csv, from_line=from_line, key_name=key_name)
+    result = await acts.import_contacts(key_name, counts, work)
     return _csv_answer(counts, result) if with_csv else result
 
 

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from edge.application.errors import (
     AmbiguousContact,
     CampaignNotAllowed,
+    ContactCapReached,
     DailyCapReached,
     ImportInterrupted,
     KeyReused,
@@ -126,6 +127,10 @@ def problem_of(error: Exception) -> JSONResponse:
             return problem(403, str(error), kind="campaign-not-allowed", errors=errors)
         case DailyCapReached():
             return problem(429, str(error), kind="daily-cap", headers={"Retry-After": str(error.seconds)})
+        case ContactCapReached():
+            errors = [FieldError(field="from_line", message=str(error.line))]
+            headers = {"Retry-After": str(error.seconds)}
+            return problem(429, str(error), kind="daily-cap", errors=errors, headers=headers)
         case BacklogFull():
             REFUSED.labels(reason="backlog_full").inc()
             return problem(429, str(error), kind="backlog-full", headers={"Retry-After": RETRY_AFTER_SECONDS})
@@ -174,6 +179,7 @@ EXPECTED: tuple[type[Exception], ...] = (
     UnknownContact,
     AmbiguousContact,
     CampaignNotAllowed,
+    ContactCapReached,
     DailyCapReached,
     BacklogFull,
     TooManyStreams,

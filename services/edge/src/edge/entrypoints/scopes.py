@@ -10,7 +10,14 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from contracts import call_id_of
 from edge.application.acts import Acts
 from edge.application.calls import Calls
-from edge.application.errors import CampaignNotAllowed, DailyCapReached, MissingScope, UnknownCall, UnknownCampaign
+from edge.application.errors import (
+    CampaignNotAllowed,
+    ContactCapReached,
+    DailyCapReached,
+    MissingScope,
+    UnknownCall,
+    UnknownCampaign,
+)
 from edge.application.keys import Key, Scope
 from edge.entrypoints.keys import SECURITY_SCHEMES
 from edge.entrypoints.openapi import problems
@@ -49,8 +56,8 @@ class ScopedRoute(APIRoute):
                 raise
             try:
                 return await handle(request)
-            except (CampaignNotAllowed, DailyCapReached) as error:
-                reason = "daily_cap" if isinstance(error, DailyCapReached) else "other_campaign"
+            except (CampaignNotAllowed, DailyCapReached, ContactCapReached) as error:
+                reason = "other_campaign" if isinstance(error, CampaignNotAllowed) else "daily_cap"
                 REFUSED.labels(reason=reason).inc()
                 raise
 

@@ -29,6 +29,7 @@ from edge.ports.feed import (
 )
 from edge.ports.records import (
     Audit,
+    ContactCounter,
     DialCounter,
     EntryPage,
     NumberPage,
@@ -42,6 +43,7 @@ __all__ = [
     "Backlog",
     "BacklogFull",
     "CallLog",
+    "ContactCounter",
     "ContactPage",
     "Contacts",
     "DialCounter",

@@ -74,6 +74,16 @@ class DialCounter(Protocol):
         """
 
 
+class ContactCounter(Protocol):
+    """The contacts that each API key has reserved, by day, for all replicas."""
+
+    async def add_contacts(self, key_name: str, day: date, contacts: int, max_contacts: int) -> int:
+        """Adds up to so many contacts to those of a key on a day, and returns how many: not above `max_contacts`.
+
+        Raises Unavailable.
+        """
+
+
 class Statistics(Protocol):
     """What campaign-stats reads from MongoDB. Every method raises Unavailable."""
 
