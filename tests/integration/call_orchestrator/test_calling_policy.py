@@ -48,6 +48,8 @@ HEADER = (
     "country,region,purposes,voice,days,opens_at,closes_at,max_calls,within_hours,requires_consent,kind,basis,source,"
     "confidence\n"
 )
+REQUIRED = {"consent_at": "2026-01-02T10:00:00Z", "company": "Acme"}
+"""What the shipped rules require in the United States."""
 ZONE = ZoneInfo("America/New_York")
 """The zone of the number that `Ask` calls."""
 
@@ -128,11 +130,14 @@ async def test_a_time_zone_is_kept_and_a_number_of_too_many_zones_is_refused_wit
         outcome = await outcome_of(bus_client, request("r-2", time_zone="America/Denver"))
     shipped = Path(calling_policy.__file__).with_name("rules.csv")
     async with running(nats_url, 1, calling_rules=shipped):
-        refused = await outcome_of(bus_client, request("r-3", phone_number="+18005550123"))
+        refused = await outcome_of(bus_client, request("r-3", phone_number="+18005550123", **REQUIRED))
+        lacking = await outcome_of(bus_client, request("r-4", purpose="service"))
     assert outcome.accepted
     assert not refused.accepted
     assert refused.reasons[0].startswith("not permitted by the calling policy: ")
     assert "no permitted time" in refused.reasons[0]
+    assert "prior consent is required; give consent_at" in lacking.reasons[0]
+    assert "(US: 47 CFR 64.1200(a)(1) with FCC 24-17" in lacking.reasons[0]
     assert await call_of(calls, call_id_of("r-3")) is None
     call = await call_of(calls, call_id_of("r-2"))
     assert call

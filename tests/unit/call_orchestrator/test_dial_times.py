@@ -9,7 +9,7 @@ from tests.builders.policies import ANY_TIME_POLICY
 
 from call_orchestrator.application.snapshots import call_after, state_of
 from call_orchestrator.domain import inputs
-from call_orchestrator.domain.calling_policy import CallingPolicy
+from call_orchestrator.domain.calling_policy import CallingPolicy, Requirement
 from call_orchestrator.domain.decisions import CallChanged, CallCreated, CallDue, CallPutOff, CallStatusChanged, Refused
 from call_orchestrator.domain.dial_times import DialTimes
 from call_orchestrator.domain.machine import create, decide
@@ -30,7 +30,12 @@ GRANT = inputs.AdmissionGranted(attempt=1)
 def terms(
     phone_number: str = "+12125550123", purpose: Purpose | None = Purpose.SALES, zone: str | None = None
 ) -> Terms:
-    dial_times = DialTimes(policy=CallingPolicy.shipped(), callee=callee_of(phone_number, zone), purpose=purpose)
+    dial_times = DialTimes(
+        policy=CallingPolicy.shipped(),
+        callee=callee_of(phone_number, zone),
+        purpose=purpose,
+        met=frozenset(Requirement),
+    )
     return replace(TERMS, dial_times=dial_times)
 
 

@@ -82,6 +82,8 @@ class System:
         call = a_call(phone_number=NUMBER, call_id=uuid4()).model_copy(
             update={
                 "purpose": Purpose.SALES,
+                "consent_at": NOW,
+                "company": "Acme",
                 "due_at": self.now,
                 "is_queued": True,
                 "deadline_at": self.now + timedelta(days=1),

@@ -8,6 +8,7 @@ import pytest
 from tests.builders.events import campaign_paused, campaign_resumed
 
 from call_orchestrator.domain import machine
+from call_orchestrator.domain.calling_policy import CallingPolicy
 from centralita.replay.decisions import decide_again, policy_of
 from centralita.replay.messages import Message
 from centralita.replay.record import Record
@@ -32,6 +33,7 @@ from contracts import (
     MessageReported,
     OptOutKeyPressed,
     PersonRecognized,
+    Purpose,
     RequestedVoicemail,
     TelephonyStatus,
     TelephonyStatusReported,
@@ -44,8 +46,10 @@ from contracts.retry_policy import RequestedRetryPolicy
 from contracts.streams import CALLS, MIN_BACKLOG_LIMIT, REQUESTS
 
 STARTED_AT = datetime(2026, 3, 2, 15, tzinfo=UTC)
-REQUEST = EXAMPLES["call.requested"]
-assert isinstance(REQUEST, CallRequested)
+_EXAMPLE = EXAMPLES["call.requested"]
+assert isinstance(_EXAMPLE, CallRequested)
+REQUEST = _EXAMPLE.model_copy(update={"consent_at": STARTED_AT - timedelta(days=1), "company": "Acme"})
+"""It meets what the shipped rules require."""
 CALL_ID: UUID = call_id_of(REQUEST.request_id or "")
 DAY = timedelta(days=1)
 US = frozenset({"US"})
@@ -57,7 +61,8 @@ WROTE_DEFAULTS = {"ce-specversion": "1.0"}
 class LogWriter:
     """Writes a log with the decisions of the present rules, one second between two messages."""
 
-    def __init__(self) -> None:
+    def __init__(self, calling_policy: CallingPolicy | None = None) -> None:
+        self.calling_policy = calling_policy
         self.messages: list[Message] = []
         self.call: Call | None = None
         self.waited = timedelta()
@@ -85,7 +90,7 @@ class LogWriter:
         message = self.add(event, stream=stream)
         stored = message.stored_event()
         campaign_events = [one.stored_event().event for one in self.messages if one.subject.startswith("campaign.")]
-        policy, is_finished = policy_of(self.call, DAY, US), is_campaign_finished
+        policy, is_finished = policy_of(self.call, DAY, US, self.calling_policy), is_campaign_finished
         decision = decide_again(
             self.call, stored, policy, message.time, campaign_events, is_campaign_finished=is_finished
         )
@@ -112,7 +117,6 @@ def reported(status: TelephonyStatus, attempt: int = 1) -> TelephonyStatusReport
 @pytest.fixture
 async def log() -> LogWriter:
     """A log with one call: dialled, ringing (reported twice), busy, and waiting for its second attempt."""
-    assert isinstance(REQUEST, CallRequested)
     log = LogWriter()
     await log.decide(REQUEST, stream=REQUESTS.name)
     grant = grant_of(REQUEST.campaign_id, attempt=1)
@@ -133,7 +137,6 @@ async def test_decisions_of_the_present_rules_have_no_drift(log: LogWriter) -> N
 
 
 async def test_the_decisions_of_a_retry_policy_have_no_drift() -> None:
-    assert isinstance(REQUEST, CallRequested)
     rule = {"max_retries": 2, "delay_seconds": 90, "backoff": 2}
     policy = RequestedRetryPolicy.model_validate(dict.fromkeys(("busy", "voicemail", "hung_up_early"), rule))
     log = LogWriter()
@@ -158,7 +161,6 @@ async def test_the_decisions_of_a_retry_policy_have_no_drift() -> None:
 
 
 async def test_the_decisions_about_a_message_to_a_machine_have_no_drift() -> None:
-    assert isinstance(REQUEST, CallRequested)
     log, voicemail = LogWriter(), RequestedVoicemail(message="Hello {{name}}.")
     await log.decide(REQUEST.model_copy(update={"voicemail": voicemail}), stream=REQUESTS.name)
     machine_found = AnswerClassified(call_id=CALL_ID, attempt=1, provider_call_id="CA1", answered_by=AnsweredBy.MACHINE)
@@ -184,9 +186,22 @@ async def test_the_decisions_about_a_message_to_a_machine_have_no_drift() -> Non
     assert (found.drifts, found.doubts) == ((), ()), "the same with the message of its campaign"
 
 
+async def test_a_decision_by_the_shipped_rules_of_an_older_build_is_judged_by_them() -> None:
+    former = CallingPolicy.shipped().of_version("c793daee47db")
+    night = STARTED_AT + timedelta(hours=12)
+    log = LogWriter(former)
+    requested = REQUEST.model_copy(update={"consent_at": None, "company": None, "purpose": Purpose.SALES})
+    created = await log.decide(requested.model_copy(update={"scheduled_at": night}), stream=REQUESTS.name)
+    assert created
+    assert created.call.permission
+    found = await verify(log.record())
+    assert (found.decisions, found.unjudged, found.drifts, found.doubts) == (1, 0, (), ())
+    log.messages[1] = replace_in_body(log.messages[1], b'"rule":"calling_hours"', b'"rule":"holiday"')
+    assert len((await verify(log.record())).drifts) == 1
+
+
 @pytest.mark.parametrize(("number", "doubts"), [("+12125550188", 0), ("+12125550199", 1)])
 async def test_a_request_that_a_key_pressed_in_a_call_may_have_refused_is_no_doubt(number: str, doubts: int) -> None:
-    assert isinstance(REQUEST, CallRequested)
     log = LogWriter()
     await log.decide(REQUEST.model_copy(update={"phone_number": "+12125550188"}), stream=REQUESTS.name)
     await log.decide(grant_of(REQUEST.campaign_id, attempt=1))
@@ -198,7 +213,6 @@ async def test_a_request_that_a_key_pressed_in_a_call_may_have_refused_is_no_dou
 
 
 async def test_after_a_key_that_no_decision_names_no_refused_request_is_a_doubt(log: LogWriter) -> None:
-    assert isinstance(REQUEST, CallRequested)
     log.add(REQUEST.model_copy(update={"request_id": "refused"}), stream=REQUESTS.name)
     assert len((await verify(log.record())).doubts) == 1
     assert await log.decide(OptOutKeyPressed(call_id=CALL_ID, attempt=1, key="9")) is None
@@ -316,7 +330,6 @@ async def test_a_missing_field_has_the_value_that_the_build_left_out(
     log: LogWriter, headers: dict[str, str], differences: list[tuple[str, object]]
 ) -> None:
     busy_index = len(log.messages) - 1
-    assert isinstance(REQUEST, CallRequested)
     assert await log.pass_deadline()
     await log.decide(grant_of(REQUEST.campaign_id, attempt=2))
     assert await log.decide(DialRefused(call_id=CALL_ID, attempt=2, is_permanent=False, reason="no credit"))
@@ -338,7 +351,6 @@ async def test_a_request_without_a_call_is_a_doubt_unless_the_backlog_may_have_b
     waiting: int, doubts: int
 ) -> None:
     log = LogWriter()
-    assert isinstance(REQUEST, CallRequested)
     for number in range(waiting):
         request = REQUEST.model_copy(update={"request_id": f"r-{number}"})
         log.call = None
@@ -362,7 +374,6 @@ async def test_a_request_without_a_call_is_a_doubt_unless_its_campaign_may_have_
     terms: CampaignTerms, is_finished: bool, doubts: int
 ) -> None:
     log = LogWriter()
-    assert isinstance(REQUEST, CallRequested)
     assert await log.decide(REQUEST, stream=REQUESTS.name)
     running = Campaign(campaign_id=REQUEST.campaign_id).created(STARTED_AT, terms).started(STARTED_AT)
     log.add(CampaignStarted(campaign=running, occurred_at=STARTED_AT))

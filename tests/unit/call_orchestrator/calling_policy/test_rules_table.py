@@ -20,12 +20,13 @@ from call_orchestrator.domain.calling_policy import (
 )
 from call_orchestrator.domain.calling_policy.local_time import zone_of
 from call_orchestrator.domain.calling_policy.policy import package_versions
+from call_orchestrator.domain.calling_policy.rows import COLUMNS
 from call_orchestrator.domain.calling_policy.table import rules_of, shipped_rows
 from call_orchestrator.domain.tables import InvalidTable
 from contracts.callees import callee_of
 from contracts.vocabulary import Purpose
 
-HEADER = SHIPPED.read_text(encoding="utf-8").splitlines()[0]
+HEADER = ",".join(COLUMNS)
 VALID = "US,FL,sales,any,mon-fri hol,09:00,18:00,2,24,no,law,our counsel,memo 7,high"
 NOON = datetime(2026, 12, 1, 17, tzinfo=UTC)
 
@@ -43,7 +44,7 @@ def decide(policy: CallingPolicy, number: str, at: datetime = NOON) -> Permitted
 def test_every_shipped_row_names_its_basis_source_and_confidence() -> None:
     with SHIPPED.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
-    assert len(rows) == 89
+    assert len(rows) == 90
     assert all(row["basis"] and row["source"] and row["confidence"] in ("low", "medium", "high") for row in rows)
     assert {row["country"] for row in rows if row["kind"] == "house_default"} == {"*", "GB", "DE", "AT"}
 
@@ -242,7 +243,7 @@ def test_a_rule_may_require_more_than_a_time(tmp_path: Path, words: str) -> None
         found.append(unmet.reason)
     assert {reason.rule for reason in found} == required
     assert all("(US: our counsel)" in reason.detail or "(US-FL: our counsel)" in reason.detail for reason in found)
-    for number, purpose in (("+34912345678", Purpose.SALES), ("+13055550123", Purpose.SERVICE)):
+    for number, purpose in (("+390612345678", Purpose.SALES), ("+13055550123", Purpose.SERVICE)):
         assert policy.unmet(callee_of(number), purpose=purpose, met=()) is None
     assert (
         policy.version == CallingPolicy.shipped(write(tmp_path, *(row.rpartition(",")[0] for row in rows))).version
@@ -272,3 +273,67 @@ def test_the_rules_of_a_simulated_run_say_that_they_are_those_of_one() -> None:
     decision = decide(ANY_TIME_POLICY, "+12125550123")
     assert isinstance(decision, Permitted)
     assert "(default: simulated run: every hour is permitted)" in decision.reason.detail
+
+
+@pytest.mark.parametrize(
+    ("number", "purposes", "required"),
+    [
+        ("+12125550123", (None, "sales", "service", "collection", "research"), {"consent", "disclosure"}),
+        ("+12125550123", ("emergency",), set[str]()),
+        ("+34912345678", (None, "sales"), {"consent", "disclosure"}),
+        ("+33123456789", (None, "sales"), {"consent", "disclosure"}),
+        ("+16045550123", (None, "sales"), {"consent"}),
+        ("+441214960123", (None, "sales"), {"consent"}),
+        ("+493012345678", (None, "sales"), {"consent"}),
+        ("+43112345678", (None, "sales"), {"consent"}),
+        ("+34912345678", ("service", "collection"), set[str]()),
+        ("+493012345678", ("service",), set[str]()),
+        ("+390612345678", (None, "sales"), set[str]()),
+        ("+551123456789", (None, "sales"), set[str]()),
+        ("+56221234567", (None, "collection"), set[str]()),
+        ("+5111234567", (None, "sales"), set[str]()),
+    ],
+)
+def test_the_shipped_rules_require_what_the_law_of_a_researched_row_demands(
+    number: str, purposes: tuple[str | None, ...], required: set[str]
+) -> None:
+    policy = CallingPolicy.shipped()
+    for purpose in purposes:
+        met = set[Requirement]()
+        while unmet := policy.unmet(callee_of(number), purpose=Purpose(purpose) if purpose else None, met=met):
+            met.add(Requirement(unmet.reason.rule))
+        assert {str(one) for one in met} == required
+
+
+def test_the_page_for_users_names_what_the_shipped_rules_require() -> None:
+    page = (Path(__file__).parents[4] / "docs/compliance.md").read_text(encoding="utf-8")
+    section = page.partition("### What the shipped rules require")[2].partition("\n## ")[0]
+    cells = [[cell.strip() for cell in line.split("|")[1:5]] for line in section.splitlines() if line.startswith("| ")]
+    named = {(place, purposes): requires for place, purposes, requires, _ in cells[1:]}
+    found: dict[tuple[str, str], set[str]] = {}
+    for row in shipped_rows():
+        if row.requires:
+            place = "-".join(filter(None, (row.country, row.region)))
+            found.setdefault((place, " ".join(sorted(row.purposes)) or "all"), set()).update(row.requires)
+    assert named == {key: ", ".join(sorted(requires)) for key, requires in found.items()}
+    assert all(bool(row.requires) or not row.requires_consent for row in shipped_rows())
+
+
+RECORDED = "c793daee47db"
+"""The version of the shipped rules in logs of builds whose rules required nothing."""
+
+
+def test_a_decision_by_the_shipped_rules_of_older_builds_is_known_by_its_version(tmp_path: Path) -> None:
+    policy = CallingPolicy.shipped()
+    former = policy.of_version(RECORDED)
+    assert former
+    assert policy.of_version(policy.version) is policy
+    assert policy.of_version("0" * 12) is None
+    for one, is_met in ((policy, False), (former, True)):
+        assert (one.unmet(callee_of("+12125550123"), purpose=None, met=()) is None) is is_met
+    own = CallingPolicy.shipped(write(tmp_path, f"{REQUIRING},consent", header=f"{HEADER},requires"))
+    (version_then,) = {one.version for one in (own._former,) if one}
+    then = own.of_version(version_then)
+    assert then
+    assert then.unmet(callee_of("+12125550123"), purpose=Purpose.SALES, met=()), "the operator's file required it then"
+    assert then.unmet(callee_of("+34912345678"), purpose=Purpose.SALES, met=()) is None

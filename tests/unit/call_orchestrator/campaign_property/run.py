@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import cycle
 from random import Random
 from typing import Any
@@ -32,6 +32,8 @@ from contracts import (
 )
 from contracts.vocabulary import Purpose
 
+CONSENT_AT, COMPANY = datetime(2020, 1, 1, tzinfo=UTC), "Acme"
+"""What the shipped rules require in some countries: each person and campaign has it."""
 HORIZON, DAILY_HORIZON = timedelta(hours=20), timedelta(hours=30)
 """How long a run goes on after its last action, if calls still wait: without and with a daily limit of dials."""
 
@@ -89,7 +91,7 @@ class Run:
             for name in ("starts_at", "ends_at")
             if name in drawn
         }
-        return RequestedTerms.model_validate({**drawn, **instants})
+        return RequestedTerms.model_validate({**drawn, **instants, "company": COMPANY})
 
     async def request(
         self, campaign: int, person: int, purpose: Purpose | None, scheduled_in: float | None, max_retries: int | None
@@ -102,6 +104,8 @@ class Run:
             contact_id="contact",
             phone_number=called.number,
             script_template="Hola.",
+            company=COMPANY,
+            consent_at=CONSENT_AT,
             purpose=purpose,
             time_zone=called.time_zone,
             scheduled_at=None if scheduled_in is None else now + timedelta(seconds=scheduled_in),
@@ -118,6 +122,7 @@ class Run:
                 campaign_id=self.name_of(campaign),
                 contact_id=f"contact-{self.contacts}",
                 phone_number=called.number,
+                consent_at=CONSENT_AT,
                 time_zone=called.time_zone,
             )
         )

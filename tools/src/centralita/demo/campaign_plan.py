@@ -85,7 +85,12 @@ FORGETTABLE = tuple(name for name, one in EXPECTED.items() if one.status and one
 """The contacts who may be erased at the end: their calls have ended, so no statistics change."""
 EXPLAINED = ("grace", "radia", LATE)
 """The contacts whose calls are explained at the end, as `centralita why` does."""
-LATE_CALL = {"phone_number": "+13125550125", "contact_id": LATE, "variables": {"name": "Frances"}}
+LATE_CALL = {
+    "phone_number": "+13125550125",
+    "contact_id": LATE,
+    "variables": {"name": "Frances"},
+    "consent_at": "2025-03-04T10:00:00Z",
+}
 
 SETTINGS: Mapping[str, str] = {
     "LOG_LEVEL": "INFO",
@@ -113,6 +118,7 @@ def terms(day: datetime) -> dict[str, dict[str, Any]]:
             **shared,
             "name": "Reminders of appointments",
             "purpose": "service",
+            "company": "the Riverside clinic",
             "script_template": _REMINDER,
             "voicemail": {"message": _MESSAGE},
         },
@@ -120,6 +126,7 @@ def terms(day: datetime) -> dict[str, dict[str, Any]]:
             **shared,
             "name": "The spring offer",
             "purpose": "sales",
+            "company": "the garden shop",
             "script_template": _OFFER,
             "ends_at": at(day, OFFERS_END_AT).isoformat(),
             "retry_policy": {"busy": {"max_retries": 5, "delay_seconds": 60}},

@@ -69,6 +69,8 @@ class RecordedRules:
     ) -> CallDecision | None:
         """Returns the decision now, with the rules of the recorded one; `call`: the call after that one."""
         calling_policy = self.calling_policy if asks_policy else None
+        if calling_policy and permission:
+            calling_policy = calling_policy.of_version(permission.policy_version)
         policy = policy_of(call, self.dial_within, self.countries, calling_policy, self.caller_ids)
         campaign_events = self.campaign_events.get(call.campaign_id, []) if call else []
         return decide_again(

@@ -21,7 +21,8 @@ rule (`centralita.replay.decisions.by_former_rules`).
 
 A decision that the calling policy delayed, permitted or refused carries the version of its rules, and of the packages
 that know holidays and time zones. It is judged if that is the version here: give the file of ``CALLING_RULES`` if the
-installation had one, and install its packages. Older builds recorded the version of the rules alone. A decision also
+installation had one, and install its packages. Older builds recorded the version of the rules alone, and their
+shipped rules required nothing beside a time (`CallingPolicy.of_version`). A decision also
 carries what was known about the number: the earlier dials that a cap counts, another call to it, and its do-not-call
 entry. A decision that carries nothing of this is one for which the policy was not asked. It is decided again without
 the policy, so a dial that an older build made at a forbidden time is no drift.
@@ -152,7 +153,7 @@ async def _judge_decision(
             return None, False
         return _drift(recorded, f"{missing} is not in the record"), True
     call = recorded.event.call
-    if call.permission and call.permission.policy_version not in rules.calling_policy.versions:
+    if call.permission and rules.calling_policy.of_version(call.permission.policy_version) is None:
         return None, False
     decide = partial(
         rules.decide,

@@ -10,7 +10,7 @@ from typing import Self
 
 from call_orchestrator.domain.calling_policy.rules import Requirement, Rule
 from call_orchestrator.domain.calling_policy.schedule import MAX_SEARCH, Schedule
-from call_orchestrator.domain.calling_policy.table import override_rows, replaced, rules_of, shipped_rows
+from call_orchestrator.domain.calling_policy.table import former_rows, override_rows, replaced, rules_of, shipped_rows
 from call_orchestrator.domain.calling_policy.windows import WeeklyHours
 from contracts.callees import Callee
 from contracts.vocabulary import Purpose
@@ -66,10 +66,16 @@ class CallingPolicy:
     older builds, which recorded the rules alone.
     """
 
-    def __init__(self, rules: Sequence[Rule], packages: Sequence[str] | None = None) -> None:
-        """`packages`: names and versions of the packages; by default the installed ones."""
+    def __init__(
+        self, rules: Sequence[Rule], packages: Sequence[str] | None = None, former: Self | None = None
+    ) -> None:
+        """`packages`: names and versions of the packages; by default the installed ones.
+
+        `former`: the policy of older builds whose decisions the log may have.
+        """
         self.version = _digest(rules, package_versions() if packages is None else packages)
         self.versions = frozenset({self.version, _digest(rules, ())})
+        self._former = former
         self._schedule = Schedule(rules)
         caps = [cap for rule in rules for cap in rule.caps]
         self.longest_cap = max((cap.within for cap in caps), default=timedelta(0))
@@ -82,8 +88,15 @@ class CallingPolicy:
         Reads files, so it is called once, when the service starts. Raises InvalidTable, which names the file, the line,
         the column and the remedy.
         """
-        rows = shipped_rows()
-        return cls(rules_of(replaced(rows, override_rows(overrides)) if overrides else rows))
+        rows, by = shipped_rows(), override_rows(overrides) if overrides else []
+        former = cls(rules_of(replaced(former_rows(rows), by)))
+        return cls(rules_of(replaced(rows, by)), former=former)
+
+    def of_version(self, version: str) -> Self | None:
+        """Returns the policy of a recorded version: this one, or that of an older build; None if neither has it."""
+        if version in self.versions:
+            return self
+        return self._former.of_version(version) if self._former else None
 
     def next_permitted(
         self,
