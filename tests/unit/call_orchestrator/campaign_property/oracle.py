@@ -92,10 +92,15 @@ class Wake:
 
 @dataclass
 class Oracle:
-    """The fold of a log. `settle`: how long work may take that needs nothing else."""
+    """The fold of a log. `settle`: how long work may take that needs nothing else.
+
+    `contact_settle`: how long the call of a contact may be in no queue and have no timer. If the replica that created
+    it has died, the contact is delivered again later than other messages.
+    """
 
     scenario: Scenario
     settle: timedelta
+    contact_settle: timedelta
     calls: dict[UUID, Call] = field(default_factory=dict)
     slots: dict[UUID, Slot] = field(default_factory=dict)
     grants: dict[UUID, StoredEvent[AdmissionGranted]] = field(default_factory=dict)
@@ -357,19 +362,28 @@ class Oracle:
         limits, slots = self.scenario.limits, list(self.slots.values())
         has_room = len(slots) < (limits.max_live or 0)
         has_room = has_room and sum(not slot.is_claimed for slot in slots) < limits.max_unclaimed
-        waiting = {
-            call.campaign_id for call in self.calls.values() if call.is_queued and call.call_id not in self.slots
-        }
-        for campaign_id in self.last_grant_at.keys() | waiting | self.grantable_since.keys():
+        waiting: dict[str, datetime] = {}
+        for call in self.calls.values():
+            if call.is_queued and call.call_id not in self.slots:
+                since = max(at, self._settled_at(call))
+                waiting[call.campaign_id] = min(since, waiting.get(call.campaign_id, since))
+        for campaign_id in self.last_grant_at.keys() | waiting.keys() | self.grantable_since.keys():
             live = sum(slot.campaign_id == campaign_id for slot in slots)
             campaign = self.states(campaign_id, at, timedelta())[-1]
             own = campaign.terms.max_concurrent_calls if campaign and campaign.terms else None
             is_open = campaign is None or (not _is_held(campaign))
             most = [one for one in (own, limits.max_live_per_campaign) if one is not None]
             if campaign_id in waiting and has_room and is_open and all(live < one for one in most):
-                self.grantable_since.setdefault(campaign_id, at)
+                since = waiting[campaign_id]
+                self.grantable_since[campaign_id] = min(since, self.grantable_since.get(campaign_id, since))
             else:
                 self.grantable_since.pop(campaign_id, None)
+
+    def _settled_at(self, call: Call) -> datetime:
+        """Returns when the queue and the timers know a call that waits since it was created."""
+        is_of_contact = call.request_id == f"{call.campaign_id}:{call.contact_id}"
+        is_new = self.changed_at[call.call_id] - call.created_at < CROSSING
+        return call.created_at + (self.contact_settle if is_of_contact and is_new else timedelta())
 
     def _check_waiting(self, at: datetime) -> None:
         """Nothing has waited longer than `settle` until `at` for something that it had."""
@@ -396,7 +410,7 @@ class Oracle:
         for call in self.calls.values():
             if call.status.is_final or call.is_queued or call.deadline_at is None:
                 continue
-            late = at - call.deadline_at
+            late = at - max(call.deadline_at, self._settled_at(call))
             require(late <= self.settle, f"{at}: call {call.request_id} ({call.status}) was due at {call.deadline_at}")
 
     def _check_finished(self, at: datetime) -> None:

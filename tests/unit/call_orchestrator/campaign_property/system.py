@@ -33,6 +33,7 @@ from call_orchestrator.application.do_not_call import DoNotCall
 from call_orchestrator.application.effects import Effects
 from call_orchestrator.application.finished_campaigns import FinishedCampaigns
 from call_orchestrator.application.grants import Grants
+from call_orchestrator.application.immediate_grants import ImmediateGrants
 from call_orchestrator.application.new_contacts import NewContacts
 from call_orchestrator.application.number_claims import NumberClaims
 from call_orchestrator.application.numbers import Numbers
@@ -82,7 +83,8 @@ class Replica:
         campaigns = OpenCampaigns(slots, server.now)
         numbers = Numbers(system.numbers, DIGESTS, RULES.longest_cap)
         claims = NumberClaims(numbers, log, system.timers, RULES)
-        effects = Effects(system.timers, system.queue, claims)
+        self._immediate_grants = ImmediateGrants(slots, campaigns, log, server.now)
+        effects = Effects(system.timers, system.queue, claims, self._immediate_grants)
         self.calls = CallService(log, system.requests, effects, policy, server.now, campaigns=campaigns, claims=claims)
         self.grants = Grants(self.calls, log, system.timers)
         self.campaigns = CampaignService(log, server.now)
@@ -91,12 +93,14 @@ class Replica:
         self.new_contacts = NewContacts(log, system.contacts, claims, policy, DIGESTS, server.now)
         feeds = SimulatedFeeds(log, system.queue)
         self._taker = ContactTaker(log, system.contacts, self.calls, campaigns, slots, policy, server.now)
-        self._admission = Admission(
-            slots, campaigns, log, system.queue, feeds, server.now, on_change=self._taker.note_change
-        )
+        self._admission = Admission(slots, campaigns, log, system.queue, feeds, server.now, on_change=self._note_change)
         self._has_contacts = system.installation.has_contacts
         self.tasks: dict[asyncio.Task[None], None] = {}
         self._running = asyncio.create_task(self._run())
+
+    def _note_change(self) -> None:
+        self._taker.note_change()
+        self._immediate_grants.note_change()
 
     async def _run(self) -> None:
         async with AsyncExitStack() as stack:

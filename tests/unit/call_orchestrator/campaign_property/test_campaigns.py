@@ -4,13 +4,25 @@ The whole application runs in virtual time (`system`), and an oracle without its
 example is a random installation with up to three campaigns. The examples are the same in each run (`derandomize`).
 ``CAMPAIGN_EXAMPLES`` runs that many others, new ones each time.
 
-Each of these errors in the service was found, by the example of this number: holidays ignored (14), weekly hours
-ignored (30), no guard of grants (1), opt-outs ignored (15), end of the period ignored (25), begin ignored (18), one
-offset on the day of a clock change (97), one attempt too many (8), one retry too many (1), pace 10 % too fast or too
-slow (14), one dial above a cap (12), number in use ignored (15), lists ignored (15), number not released or waiting
-call not woken (15), pause ignored (3), one of several zones (88), one live call too many in all (32) or in a campaign
-(8), one unclaimed attempt too many (14), put off for too long (12), hours not checked at the grant (12), purpose of the
-request before that of the campaign (56).
+Each of these errors in the service was found. The numbers are the first example of the fixed ones, and of up to 2,000
+random ones (seed 92), that found it when all were tried again, before immediate grants were part of the run:
+
+- hours: holidays ignored (14, 39), weekly hours ignored (57, 18), one offset on the day of a clock change (97, 4),
+  one of several zones (88, 59), not checked at the grant (23, 17), put off for too long (33, 39), purpose of the
+  request before that of the campaign (37, 82);
+- numbers: opt-outs ignored (30, 29), lists ignored (14, 22), number in use ignored (23, 17), number not released (23,
+  17), waiting call not woken (23, 17), caps ignored or one dial above them (33, 51);
+- attempts: one too many (22, 24), one retry too many (1, 1), daily limit ignored or one above it (42, 21), 20 minutes
+  too long (42, 21) or an hour too short (71, 95), undialled attempts counted by it (66, 69);
+- campaigns: end of the period ignored (15, 27), begin ignored (32, 29) or not timed (3, 3), pause ignored (3, 3),
+  finish ignored (61, 21), its waiting calls not ended (14, 11), a contact lost (3, 3);
+- slots: no guard of grants (1, 1), pace 10 % too fast (36, 7) or too slow (14, 18), one live call too many in all
+  (23, 8) or in a campaign (8, 22), one unclaimed attempt too many (14, 16), queue entry (8, 4) or timer (3, 3) lost
+  after an attempt.
+
+Not found by the 200 fixed ones, because another check has the same effect: the campaign is not read at the leader
+before a grant, the last dial is left out when a retry is planned, contacts are taken outside their hours, unused
+grants count for the pace.
 """
 
 import os
@@ -65,7 +77,12 @@ def check(scenario: Scenario) -> Oracle:
     assert not run.system.errors
     failures = {"admission_interrupted", "contacts_interrupted", "contacts_not_taken"}
     assert not [one for one in warnings if one["event"] in failures]
-    oracle = Oracle(scenario, SETTLE_AFTER_RESTART if run.is_restarted else SETTLE, list_changes=run.list_changes)
+    oracle = Oracle(
+        scenario,
+        SETTLE_AFTER_RESTART if run.is_restarted else SETTLE,
+        contact_oracle.SETTLE_AFTER_RESTART if run.is_restarted else timedelta(),
+        list_changes=run.list_changes,
+    )
     oracle.scheduled = {one.request_id or "": one.scheduled_at for one in run.requests}
     oracle.check(run.system.log.stored, run.ended_at)
     check_contacts(
