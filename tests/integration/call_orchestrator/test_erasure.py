@@ -387,7 +387,7 @@ async def test_a_person_with_a_call_in_clear_is_not_erased_and_others_are(
         await until_dialing(calls, [other], 1)
         refused = await outcome_of(bus_client, ERASE)
         assert not refused.accepted
-        assert "centralita archive" in refused.reasons[0]
+        assert "centralita seal" in refused.reasons[0]
         assert await erased(calls) is None
         erasing = asyncio.create_task(outcome_of(bus_client, PersonEraseRequested(number_digest=OTHER)))
 
