@@ -1,21 +1,30 @@
 """A simulated clock on a real nats-server: deadlines and periods of hours pass in seconds, in their order."""
 
+from base64 import b64decode
 from datetime import UTC, datetime, timedelta
 
 from nats.aio.client import Client
 from tests.builders.numbers import number_for
+from tests.builders.secret_keys import TEST_KEYS
 from tests.integration.call_orchestrator.conftest import Ask, call_of, outcome_of, running, until, until_dialing
 from tests.integration.call_orchestrator.test_timers import schedules
 
 from chassis.event_log import EventLog
+from chassis.keyring import Keyring
 from chassis.time_mapping import TimeMapping
 from contracts import (
     CallRequested,
     CampaignCreateRequested,
     CampaignStartRequested,
+    NumberBlockRequested,
+    NumberChanged,
+    OptOutKeyPressed,
     RequestedTerms,
     call_id_of,
 )
+from contracts.number_digests import NumberDigests
+from contracts.number_state import DoNotCallEntry
+from contracts.streams import NUMBERS
 
 START = datetime.now(UTC) + timedelta(days=300)
 HOUR = timedelta(hours=1)
@@ -83,3 +92,25 @@ async def test_a_period_of_a_campaign_begins_at_its_simulated_time(
     assert call
     assert call.dialed_at
     assert call.dialed_at >= starts_at
+
+
+async def test_entries_of_do_not_call_lists_have_simulated_times(
+    nats_url: str, bus_client: Client, calls: EventLog, keyring: Keyring, ask: Ask
+) -> None:
+    numbers = EventLog(bus_client, NUMBERS.name, source="test", keyring=keyring)
+    async with running(nats_url, 1, embedded_run=True, simulated_clock=clock(1)):
+        ids = await ask("spring", 1)
+        (call_id,) = await until_dialing(calls, ids, 1)
+        await calls.append(OptOutKeyPressed(call_id=call_id, attempt=1, key="9"))
+        listed = number_for("listed")
+        digest = NumberDigests(b64decode(TEST_KEYS["NUMBER_DIGEST_KEY"])).of(listed)
+        assert (await outcome_of(bus_client, NumberBlockRequested(number_digest=digest, phone_number=listed))).accepted
+        await until(lambda: entries(numbers, 2))
+    assert [entry.changed_at >= START for entry in await entries(numbers, 2)] == [True, True]
+
+
+async def entries(numbers: EventLog, count: int) -> list[DoNotCallEntry]:
+    """Returns the entries of all numbers once there are so many."""
+    events = [stored.event for stored in await numbers.read([NumberChanged.subjects()])]
+    found = [entry for event in events if isinstance(event, NumberChanged) for entry in event.number.do_not_call]
+    return found if len(found) == count else []

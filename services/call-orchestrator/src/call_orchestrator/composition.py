@@ -116,7 +116,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             Grants(calls, log, timers),
             campaigns,
             contacts,
-            DoNotCall(numbers, log),
+            DoNotCall(numbers, log, mapping),
             Erasure(log, numbers, messages, keyring, clock.now, mapping),
             FinishedCampaigns(log, timers, clock.now),
             Handled(bus.client, requests),

@@ -16,6 +16,7 @@ from call_orchestrator.application.numbers import Numbers
 from call_orchestrator.application.stored import load_call
 from call_orchestrator.ports import Log
 from chassis.event_log import Conflict, StoredEvent
+from chassis.time_mapping import REAL_TIME, TimeMapping
 from contracts import (
     CommandOutcome,
     ConversationEnded,
@@ -35,9 +36,11 @@ logger = structlog.get_logger()
 class DoNotCall:
     """The do-not-call lists: one of all campaigns, one of each, and those with a name."""
 
-    def __init__(self, numbers: Numbers, log: Log) -> None:
+    def __init__(self, numbers: Numbers, log: Log, mapping: TimeMapping = REAL_TIME) -> None:
+        """`mapping`: from the time of the server to that of decisions."""
         self._numbers = numbers
         self._log = log
+        self._mapping = mapping
 
     async def handle(self, command: NumberCommand, stored_at: datetime, cause: Envelope) -> CommandOutcome:
         """Carries out a command that the server stored at this instant. Raises Conflict."""
@@ -51,7 +54,7 @@ class DoNotCall:
             campaign_id=command.campaign_id,
             list_name=command.list_name,
             is_listed=is_listed,
-            changed_at=stored_at,
+            changed_at=self._mapping.simulated(stored_at),
             source=source,
         )
         await self._apply(command.number_digest, entry, phone_number, cause)
@@ -65,7 +68,8 @@ class DoNotCall:
         if stored is None:
             return
         source = DoNotCallSource.KEY if isinstance(event, OptOutKeyPressed) else DoNotCallSource.OPT_OUT
-        entry = DoNotCallEntry(changed_at=fact.envelope.time, source=source, call_id=event.call_id)
+        changed_at = self._mapping.simulated(fact.envelope.time)
+        entry = DoNotCallEntry(changed_at=changed_at, source=source, call_id=event.call_id)
         known = _known_number(stored.call.phone_number)
         await self._apply(self._numbers.digest_of_call(stored.call), entry, known, fact.envelope)
         logger.info("number_listed", call_id=str(event.call_id), source=entry.source)
