@@ -129,7 +129,7 @@ async def test_each_undecodable_message_becomes_one_small_dead_letter_and_the_ne
         assert (one.stream, one.consumer, one.subject) == (consumer.stream.name, consumer.name, good.subject)
         assert one.deliveries == 1
         assert one.reasons
-        assert one.is_reference
+        assert not one.has_copy
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ from contracts import (
     call_id_of,
 )
 from contracts.filters import call_filters, call_state_filter
+from contracts.personal import json_and_sealed
 from contracts.streams import CALLS, DEAD_LETTERS, QUEUE, REQUESTS
 
 SCHEDULED_AT = datetime.now(UTC) + timedelta(days=1)
@@ -278,7 +279,7 @@ async def test_an_invalid_request_is_a_dead_letter_with_its_reasons_and_the_next
             await asyncio.sleep(0.02)
     dead_letter = await js.get_msg(DEAD_LETTERS.name, 1)
     assert dead_letter.subject == "dead_letter.call.requested"
-    body = (dead_letter.data or b"").decode()
+    body = json_and_sealed(dead_letter.data or b"")[0].decode()
     for field in ("contact_id", "phone_number", "surprise"):
         assert f'"{field}: ' in body
 

@@ -1,6 +1,8 @@
 """Requests of upstream systems are in clear. They leave REQUESTS once they are decided; sealed ones stay."""
 
 import asyncio
+import random
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,19 +11,24 @@ from unittest.mock import AsyncMock
 
 import pytest
 from nats.aio.client import Client
+from tests.builders.secret_keys import TEST_KEYS
 from tests.integration.call_orchestrator.conftest import call_of, outcome_of, running, until
 
 from call_orchestrator.adapters.nats import requests
+from call_orchestrator.adapters.nats.dead_letter_keys import NatsDeadLetterKeys
+from centralita.operations.dead_letters import CannotRetry, SealedMessage, drop, message_of, retry
 from centralita.replay.decisions import read_calling_policy
 from centralita.replay.lost_requests import recorded_after
 from centralita.replay.record import StreamSnapshot, export, from_file, from_streams
 from centralita.replay.scope import Scope
 from centralita.replay.split_record import split_export
 from centralita.replay.verifying import verify
+from chassis.dead_letters import StoredDeadLetter, read_dead_letters, store_dead_letter
 from chassis.deletion import erase_message
 from chassis.event_log import EventLog
 from chassis.keyring import Keyring
 from chassis.provision import provision
+from chassis.sealed_copies import key_of_day, open_copy, seal_copy
 from contracts import (
     CallCancelRequested,
     CallChangeRequested,
@@ -33,11 +40,14 @@ from contracts import (
     ContactRequested,
     ErasedRequest,
     Event,
+    PersonErased,
+    PersonEraseRequested,
     RequestedTerms,
     RequestsErased,
     call_id_of,
 )
 from contracts.filters import call_state_filter
+from contracts.number_digests import NumberDigests
 from contracts.streams import DEAD_LETTERS, REQUESTS
 from contracts.vocabulary import RequestResult
 
@@ -248,12 +258,128 @@ async def test_a_request_that_was_decided_before_a_crash_is_erased_when_it_is_de
     assert (await bus_client.jetstream().stream_info(DEAD_LETTERS.name)).state.messages == 0
 
 
-async def test_an_invalid_request_stays_for_its_dead_letter(service: int, bus_client: Client) -> None:
-    body = requested().body().replace(NUMBER.encode(), b"+1")
+async def dead_letters(client: Client) -> list[StoredDeadLetter]:
+    return [stored async for stored in read_dead_letters(client)]
+
+
+async def until_dead(client: Client, count: int) -> list[StoredDeadLetter]:
+    """Waits for so many dead letters, and until no request is left in clear."""
+
+    async def is_dead() -> bool:
+        return len(await dead_letters(client)) == count and not await left(client)
+
+    await until(is_dead)
+    return await dead_letters(client)
+
+
+async def test_an_invalid_request_is_sealed_in_its_dead_letter_and_can_be_retried(
+    service: int, bus_client: Client, calls: EventLog, keyring: Keyring
+) -> None:
+    js, body = bus_client.jetstream(), requested().body().replace(NUMBER.encode(), b"+1")
+    await js.publish(CallRequested.event_name, body, headers={"ce-id": "u-1", "name": "+13125550177"})
+    (stored,) = await until_dead(bus_client, 1)
+    message = await js.get_msg(DEAD_LETTERS.name, stored.sequence)
+    everything = (message.data or b"") + str(message.headers).encode()
+    assert not any(text in everything for text in (b"3125550177", b"Ada", b"u-1"))
+    (record,) = await recorded(calls)
+    assert (record.sequence, record.result, record.reason) == (1, RequestResult.DEAD_LETTER, "")
+    await until(lambda: is_acknowledged(bus_client, 1))
+    assert (await verify(await from_streams(bus_client, Scope()))).lost_requests == ()
+
+    with pytest.raises(SealedMessage, match="MASTER_KEY"):
+        await message_of(bus_client, stored)
+    shown = await message_of(bus_client, stored, keyring)
+    assert shown
+    assert (shown.subject, shown.body) == (CallRequested.event_name, body)
+    assert (shown.headers["ce-id"], shown.headers["name"]) == ("u-1", "+13125550177")
+    assert await retry(bus_client, stored, keyring=keyring) == 2
+    (again,) = await until_dead(bus_client, 1)
+    assert (again.dead_letter.sequence, again.sequence) == (2, 2)
+    await drop(bus_client, again.sequence)
+    assert await dead_letters(bus_client) == []
+
+
+async def test_a_copy_has_the_whole_subject(service: int, bus_client: Client, keyring: Keyring) -> None:
+    subject = f"call.cancel_requested.{'x' * 150}"
+    await bus_client.jetstream().publish(subject, b"{}")
+    (stored,) = await until_dead(bus_client, 1)
+    message = await message_of(bus_client, stored, keyring)
+    assert message
+    assert (message.subject, len(stored.dead_letter.subject)) == (subject, len("call.cancel_requested.") + 100)
+
+
+async def test_a_damaged_copy_is_as_one_without_a_key(service: int, bus_client: Client, keyring: Keyring) -> None:
+    await bus_client.jetstream().publish(CallRequested.event_name, b"{}")
+    (stored,) = await until_dead(bus_client, 1)
+    assert stored.copy
+    damaged = replace(stored.copy, sealed=stored.copy.sealed[:-1] + bytes([stored.copy.sealed[-1] ^ 1]))
+    assert await open_copy(damaged, keyring) is None
+    assert await open_copy(stored.copy, keyring)
+
+
+async def test_a_sealed_dead_letter_is_found_by_the_erasure_of_its_person(
+    service: int, bus_client: Client, calls: EventLog
+) -> None:
+    js = bus_client.jetstream()
+    for spoken in (b"+1 (212) 555-0123", b"+1 212 555 0124"):
+        await js.publish(CallRequested.event_name, b'{"phone_number": "%s"}' % spoken)
+    await until_dead(bus_client, 2)
+    person = NumberDigests(b64decode(TEST_KEYS["NUMBER_DIGEST_KEY"])).of(NUMBER)
+    assert (await outcome_of(bus_client, PersonEraseRequested(number_digest=person))).accepted
+    certificate = await calls.last(PersonErased.subject_for(person))
+    assert certificate
+    assert isinstance(certificate.event, PersonErased)
+    assert (certificate.event.dead_letters_removed, certificate.event.had_key) == (1, False)
+    assert [one.dead_letter.sequence for one in await dead_letters(bus_client)] == [2]
+
+
+async def test_copies_become_unreadable_when_the_key_of_their_day_is_old(
+    service: int, bus_client: Client, keyring: Keyring
+) -> None:
+    await bus_client.jetstream().publish(CallRequested.event_name, b"{}")
+    (recent,) = await until_dead(bus_client, 1)
+    long_ago, text = datetime(2026, 1, 5, tzinfo=UTC), b'{"subject": "call.requested", "headers": {}}' + b"\0body"
+    copy = await seal_copy(text, key_of_day(long_ago), keyring)
+    await store_dead_letter(bus_client, recent.dead_letter.model_copy(update={"sequence": 99}), copy)
+    old = (await dead_letters(bus_client))[-1]
+    await NatsDeadLetterKeys(bus_client, keyring, 0).destroy_old()
+    message = await message_of(bus_client, old, keyring)
+    assert message
+    assert message.body == b"body"
+    for _ in range(2):
+        await NatsDeadLetterKeys(bus_client, keyring, 30).destroy_old()
+    with pytest.raises(SealedMessage, match="DEAD_LETTER_RETENTION_DAYS"):
+        await message_of(bus_client, old, keyring)
+    assert await message_of(bus_client, recent, keyring)
+    with pytest.raises(CannotRetry, match=f"dead-letters drop {old.sequence}"):
+        await retry(bus_client, old, keyring=keyring)
+
+
+async def test_a_request_without_room_for_its_copy_stays_for_its_dead_letter(service: int, bus_client: Client) -> None:
+    body = random.Random(7).randbytes(bus_client.max_payload - 1_000)
     await bus_client.jetstream().publish(CallRequested.event_name, body)
 
     async def is_dead() -> bool:
-        return (await bus_client.jetstream().stream_info(DEAD_LETTERS.name)).state.messages == 1
+        return len(await dead_letters(bus_client)) == 1
 
     await until(is_dead)
-    assert await left(bus_client) == [CallRequested.event_name]
+    (stored,) = await dead_letters(bus_client)
+    assert (stored.is_reference, await left(bus_client)) == (True, [CallRequested.event_name])
+
+
+async def test_a_message_that_is_no_dead_letter_stops_neither_the_list_nor_an_erasure(
+    service: int, bus_client: Client, calls: EventLog
+) -> None:
+    js = bus_client.jetstream()
+    for data in (b"", b"{}", b"\xff\0\xff", b'{"sequence": "x"}'):
+        await js.publish("dead_letter.call.requested", data)
+    await js.publish(CallRequested.event_name, b'{"phone_number": "%s"}' % NUMBER.encode())
+    *unreadable, whole = await until_dead(bus_client, 5)
+    assert {one.dead_letter.reasons[0] for one in unreadable} == {"this dead letter cannot be decoded"}
+    assert not any(one.is_reference for one in (*unreadable, whole))
+    person = NumberDigests(b64decode(TEST_KEYS["NUMBER_DIGEST_KEY"])).of(NUMBER)
+    assert (await outcome_of(bus_client, PersonEraseRequested(number_digest=person))).accepted
+    assert len(await dead_letters(bus_client)) == 4
+    for one in await dead_letters(bus_client):
+        await drop(bus_client, one.sequence)
+    assert await dead_letters(bus_client) == []

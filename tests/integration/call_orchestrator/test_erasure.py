@@ -171,7 +171,7 @@ def erasure_of(client: Client, calls: EventLog, keyring: Keyring, countdown: lis
         EventLog(client, stream.name, source="test", keyring=keyring) for stream in (REQUESTS, CONTACTS, NUMBERS)
     )
     erased_requests = NatsRequests(client, requests, calls)
-    messages = NatsPersonalMessages(client, calls, requests, contacts, DIGESTS, erased_requests)
+    messages = NatsPersonalMessages(client, calls, requests, contacts, DIGESTS, erased_requests, keyring)
     log, numbers, found, keys = (UntilCrash(one, countdown) for one in (calls, states, messages, keyring))
     return Erasure(log, Numbers(numbers, DIGESTS, MIN_RETENTION), found, keys, calls.now), messages
 

@@ -11,6 +11,7 @@ from tests.integration.call_orchestrator.conftest import call_of, outcome_of, ru
 from chassis.event_log import EventLog
 from contracts import CallRequested, call_id_of
 from contracts.envelope import MAX_HEADER_LENGTH
+from contracts.personal import json_and_sealed
 from contracts.streams import DEAD_LETTERS
 
 LONG = "x" * 5_000
@@ -32,7 +33,8 @@ def requested(request_id: str) -> CallRequested:
 async def dead_letters(client: Client) -> list[dict[str, Any]]:
     js = client.jetstream()
     count = (await js.stream_info(DEAD_LETTERS.name)).state.messages
-    return [json.loads((await js.get_msg(DEAD_LETTERS.name, number)).data or b"") for number in range(1, count + 1)]
+    stored = [(await js.get_msg(DEAD_LETTERS.name, number)).data or b"" for number in range(1, count + 1)]
+    return [json.loads(json_and_sealed(data)[0]) for data in stored]
 
 
 async def test_a_reply_subject_of_5000_characters_in_a_header_is_ignored(

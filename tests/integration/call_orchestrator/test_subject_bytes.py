@@ -31,4 +31,4 @@ async def test_a_command_with_such_a_subject_becomes_a_dead_letter_and_the_next_
                 await asyncio.sleep(0.05)
         outcome = await outcome_of(bus_client, CallCancelRequested.model_validate({"call_id": "0" * 32}))
     assert not outcome.accepted
-    assert (await js.stream_info(REQUESTS.name)).state.messages == 2
+    assert (await js.stream_info(REQUESTS.name)).state.last_seq == 2

@@ -19,11 +19,12 @@ from centralita.operations.doctor import bus
 from centralita.operations.doctor.checks import Result
 from chassis.dead_letters import StoredDeadLetter, read_dead_letters, referenced_sequences
 from chassis.event_log import EventLog, size_of
-from contracts import CallCreated, Envelope
+from contracts import CallCreated, Envelope, ErasedRequest, RequestsErased
 from contracts.dead_letters import DeadLetter
 from contracts.examples import CALL_ID, EXAMPLES
 from contracts.filters import call_filters
 from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS
+from contracts.vocabulary import RequestResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -210,7 +211,7 @@ async def test_an_input_with_a_decision_in_the_log_is_not_retried_without_force(
 async def test_a_dead_letter_that_is_retried_twice_is_stored_once(bus_client: Client) -> None:
     dead_letter = await find_dead_letter(bus_client, await store_dead_letter(bus_client))
     first = await retry(bus_client, dead_letter)
-    with pytest.raises(Exception, match="no message found"):  # the dead letter is deleted and not published again
+    with pytest.raises(Exception, match="message 1 of REQUESTS no longer exists"):
         await retry(bus_client, dead_letter)
     assert await last_message(bus_client, REQUESTS.name) == first
 
@@ -225,6 +226,33 @@ async def test_an_event_of_a_call_is_published_to_the_log_again(bus_client: Clie
     first, second = await calls.read(call_filters(CALL_ID))
     assert first.event == second.event == event
     assert first.envelope.id == second.envelope.id == "heard-1"
+
+
+async def test_a_dropped_or_retried_request_is_erased_and_recorded(bus_client: Client, calls: EventLog) -> None:
+    dropped, retried = await store_dead_letter(bus_client), await store_dead_letter(bus_client)
+    event = EXAMPLES["speech.heard"]
+    of_the_log = await store_dead_letter(bus_client, subject=event.subject, body=event.model_dump_json().encode())
+    await drop(bus_client, dropped)
+    await drop(bus_client, of_the_log)
+    assert await retry(bus_client, await find_dead_letter(bus_client, retried)) == 3
+    js = bus_client.jetstream()
+    assert (await js.stream_info(REQUESTS.name)).state.first_seq == 3
+    assert len(await calls.read(call_filters(CALL_ID))) == 1, "an event of the log stays"
+    found = [one.event for one in await calls.read([RequestsErased.subjects()])]
+    assert [one.requests for one in found if isinstance(one, RequestsErased)] == [
+        (ErasedRequest(sequence=1, result=RequestResult.DROPPED),),
+        (ErasedRequest(sequence=2, result=RequestResult.RESENT),),
+    ]
+
+
+async def test_a_decided_request_stays_when_its_dead_letter_is_dropped(bus_client: Client, calls: EventLog) -> None:
+    created = EXAMPLES["call.created"]
+    assert isinstance(created, CallCreated)
+    await calls.append(created, cause=Envelope.read({}, id="REQUESTS/1", time=created.occurred_at))
+    sequence = await store_dead_letter(bus_client, subject=CANCEL.subject, body=CANCEL.model_dump_json().encode())
+    await drop(bus_client, sequence)
+    assert (await bus_client.jetstream().stream_info(REQUESTS.name)).state.messages == 1
+    assert await all_dead_letters(bus_client) == []
 
 
 @pytest.fixture

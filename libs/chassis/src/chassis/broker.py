@@ -19,6 +19,7 @@ from nats.errors import Error as NatsError
 
 from chassis.delivery import ConsumerDelivery
 from chassis.keyring import Keyring
+from chassis.sealed_copies import RequestSealer
 from contracts.consumers import Consumer
 
 GRACEFUL_SECONDS = 10.0
@@ -28,9 +29,14 @@ logger = structlog.get_logger()
 
 
 class Broker(NatsBroker):
-    """The broker of one service. `keyring`: opens the personal fields of what it consumes, if the service has keys."""
+    """The broker of one service.
+
+    `keyring`: opens the personal fields of what it consumes, if the service has keys. `request_sealer`: seals requests
+    in clear that become dead letters, in the service that decides requests.
+    """
 
     keyring: Keyring | None = None
+    request_sealer: RequestSealer | None = None
 
     _consumptions: "tuple[_Consumption, ...]" = ()
 

@@ -10,7 +10,8 @@
 | publishes a message that is too large | becomes a dead letter at once | |
 | raises anything else | is delivered again after ``Consumer.backoff``; after that it becomes a dead letter | yes |
 
-A dead letter is stored before the message is acknowledged, so no message is lost in between. A message whose dead
+A dead letter is stored before the message is acknowledged, so no message is lost in between. A request in clear is
+copied into its dead letter, sealed, and then erased (`chassis.sealed_copies`). A message whose dead
 letter cannot be stored is terminated, which raises an alert; it stays in its stream, and the log line names its
 sequence.
 
@@ -40,6 +41,7 @@ from chassis.dead_letters import DeadLetterRefused, store_dead_letter
 from chassis.failure_counts import FailureCounts
 from chassis.metrics import DEAD_LETTERS, HANDLING_SECONDS, TERMINATED
 from chassis.retry_later import RetryLater
+from chassis.sealed_copies import RequestSealer
 from chassis.stored_event import StoredEvent
 from chassis.unreadable import UnreadableEvent, UnreadableEvents
 from chassis.waiting_requests import WaitingRequests
@@ -96,7 +98,16 @@ class _Terminate(Exception):
 class ConsumerDelivery:
     """Handles each message of one consumer."""
 
-    def __init__(self, consumer: Consumer, client: Client, decode: Decode, handle: Handle) -> None:
+    def __init__(
+        self,
+        consumer: Consumer,
+        client: Client,
+        decode: Decode,
+        handle: Handle,
+        sealer: RequestSealer | None = None,
+    ) -> None:
+        """`sealer`: seals requests in clear that become dead letters; without one, they stay in their stream."""
+        self._sealer = sealer
         self._consumer = consumer
         self._client = client
         self._decode = decode
@@ -199,7 +210,10 @@ class ConsumerDelivery:
             deliveries=metadata.num_delivered,
         )
         try:
-            await store_dead_letter(self._client, dead_letter)
+            copy = await self._sealer.copy_of(message, self._client) if self._sealer else None
+            await store_dead_letter(self._client, dead_letter, copy)
+            if copy and self._sealer:
+                await self._sealer.erase(message)
         except DeadLetterRefused as error:
             self._terminate(message, reasons, error)
         except (NatsError, TimeoutError, OSError) as error:

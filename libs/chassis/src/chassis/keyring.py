@@ -82,7 +82,7 @@ class Keyring:
         changes = KEYS.live(KEYS.subjects[0])
         self._changes = await self._client.subscribe(changes, cb=self._receive, pending_msgs_limit=0)
         await self._read([_CHECK])
-        if self._key(_CHECK) is None:
+        if self.key(_CHECK) is None:
             await self._made_key(_CHECK)
 
     async def stop(self) -> None:
@@ -110,10 +110,10 @@ class Keyring:
         if number == HIDDEN:
             raise ValueError(f"{event.event_name}: was read without the key of its person")
         if number and number not in PLACEHOLDERS and _may_make_key(event):
-            key = (self._key(person) if self._find(person) else None) or await self._made_key(person)
+            key = (self.key(person) if self._find(person) else None) or await self._made_key(person)
         else:
             await self.load([person])
-            if (found := self._key(person)) is None:
+            if (found := self.key(person)) is None:
                 return clear
             key = found
         return with_sealed(clear, key.seal(packed(personal), event.event_name.encode()))
@@ -121,7 +121,7 @@ class Keyring:
     def seal_stored(self, body: bytes, kind: type[Event], person: str) -> bytes:
         """Returns the sealed form of a stored body in clear. `prepare` was called for the person."""
         clear, personal = clear_and_personal(body, kind, person)
-        if (key := self._key(person)) is None:
+        if (key := self.key(person)) is None:
             raise ValueError(f"{kind.event_name}: the key of its person was not prepared")
         return with_sealed(clear, key.seal(packed(personal), kind.event_name.encode()))
 
@@ -161,7 +161,7 @@ class Keyring:
         """Returns what opens the personal fields of an event about a person whose key was loaded."""
 
         def open(sealed: bytes | None) -> Opened | str:
-            key = self._key(person)
+            key = self.key(person)
             if sealed is None or key is None or not key.has_sealed(sealed):
                 return ERASED
             try:
@@ -207,7 +207,7 @@ class Keyring:
                 await publish(self._client, subject, wrapped, Guard(subject, last_sequence).headers(subject))
             except Conflict:
                 message = await self._read_at_leader(person)
-                if other := self._key(person):
+                if other := self.key(person):
                     return other
                 last_sequence = message.seq if message else 0
             else:
@@ -239,7 +239,7 @@ class Keyring:
         self._note(person, stored.data)
         if person == _CHECK:
             try:
-                self._key(_CHECK)
+                self.key(_CHECK)
             except WrongMasterKey as error:
                 self.wrong_master_key = error
                 self._on_wrong_master_key()
@@ -263,7 +263,7 @@ class Keyring:
         is_valid = known and known.reconnects == reconnects and monotonic() - known.read_at < MAX_AGE_SECONDS
         return known if is_valid else None
 
-    def _key(self, person: str) -> PersonKey | None:
+    def key(self, person: str) -> PersonKey | None:
         """Returns the key of a person, as the last read or change has it. Raises `sealing.WrongMasterKey`.
 
         It may have become too old since `load`. That is no reason to take it for destroyed.

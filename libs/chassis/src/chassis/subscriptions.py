@@ -52,7 +52,7 @@ def subscribe(broker: Broker, consumer: Consumer, *handlers: Handler) -> None:
             await handler(stored.event, stored)
 
     def delivery(client: Client) -> ConsumerDelivery:
-        return ConsumerDelivery(consumer, client, decode, handle)
+        return ConsumerDelivery(consumer, client, decode, handle, broker.request_sealer)
 
     broker.consume(consumer, delivery)
 

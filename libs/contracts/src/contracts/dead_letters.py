@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
 
 from contracts.invalid import bounded
+from contracts.streams import DEAD_LETTERS
 
 MAX_TOKEN_LENGTH = 100
 """How many characters of each token of the message's subject a dead letter has."""
@@ -17,8 +18,9 @@ _UNSAFE_IN_SUBJECTS = re.compile(r"[^!-~]|[*>]")
 class DeadLetter(BaseModel):
     """One message that a consumer could not process, and the reasons.
 
-    The message stays in its stream, and no purge removes it while its dead letter exists. A dead letter is small,
-    however large the message is. Its reasons may contain names of fields, but no values.
+    The message stays in its stream, and no purge removes it while its dead letter exists. A request in clear is erased,
+    and a sealed copy of it follows the dead letter in the same message. Without one, a dead letter is small, however
+    large the message is. Its reasons may contain names of fields, but no values.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,10 +50,23 @@ class DeadLetter(BaseModel):
             deliveries=deliveries,
         )
 
+    @classmethod
+    def unreadable(cls, sequence: int, reasons: Sequence[str]) -> Self:
+        """Returns what stands for the message at a sequence of DEAD_LETTERS that is no dead letter."""
+        return cls(
+            stream=DEAD_LETTERS.name,
+            sequence=sequence,
+            consumer="",
+            subject="",
+            reasons=tuple(bounded(["this dead letter cannot be decoded", *reasons])),
+            deliveries=0,
+            headers={},
+        )
+
     @property
-    def is_reference(self) -> bool:
-        """Whether the message must be read from its stream. Dead letters of older builds contain a copy of it."""
-        return self.headers is None
+    def has_copy(self) -> bool:
+        """Whether it contains a copy of its message in clear, as those of older builds do."""
+        return self.headers is not None
 
     @property
     def dead_letter_subject(self) -> str:

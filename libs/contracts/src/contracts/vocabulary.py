@@ -133,6 +133,12 @@ class RequestResult(StrEnum):
     ACCEPTED = "accepted"
     """It was carried out, or its call existed already."""
     REFUSED = "refused"
+    DEAD_LETTER = "dead_letter"
+    """It could not be processed. Its dead letter has a sealed copy of it."""
+    DROPPED = "dropped"
+    """It was a dead letter, which an operator dropped."""
+    RESENT = "resent"
+    """It was a dead letter, and an operator published it again, on a later sequence."""
     PERSON_ERASED = "person_erased"
     """It was a dead letter, and its person was erased."""
 

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from call_orchestrator.adapters.nats.contact_queue import NatsContactQueue
 from call_orchestrator.adapters.nats.contacts import NatsContacts
+from call_orchestrator.adapters.nats.dead_letter_keys import NatsDeadLetterKeys
 from call_orchestrator.adapters.nats.feeds import NatsFeeds
 from call_orchestrator.adapters.nats.personal_messages import NatsPersonalMessages
 from call_orchestrator.adapters.nats.queue import NatsQueue
@@ -42,6 +43,7 @@ from call_orchestrator.entrypoints.subscribers import subscribe_handlers
 from call_orchestrator.settings import Settings
 from chassis.background import run_in_background
 from chassis.bus_clock import running_clock
+from chassis.sealed_copies import RequestSealer
 from chassis.serve import Bus, operations
 from chassis.settings import key_bytes
 from contracts import Service
@@ -84,6 +86,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         queue = NatsQueue(bus.client, bus.log(QUEUE, clock.now))
         timers = NatsTimers(bus.client, Service.ORCHESTRATOR, clock.now, mapping)
         requests = NatsRequests(bus.client, bus.log(REQUESTS), log)
+        bus.broker.request_sealer = RequestSealer(keyring, requests.erase)
         await queue.restore(log, requests)
         slots = Slots(limits(settings))
         terms = policy(settings)
@@ -109,7 +112,9 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         )
         campaigns = CampaignService(log, clock.now, settings.usable_caller_ids)
         contacts = NewContacts(log, NatsContacts(bus.log(CONTACTS)), claims, terms, digests, clock.now)
-        messages = NatsPersonalMessages(bus.client, log, bus.log(REQUESTS), bus.log(CONTACTS), digests, requests)
+        messages = NatsPersonalMessages(
+            bus.client, log, bus.log(REQUESTS), bus.log(CONTACTS), digests, requests, keyring
+        )
         subscribe_handlers(
             bus.broker,
             calls,
@@ -135,6 +140,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         )
         bus.before_drain.push_async_callback(taker.stop)
         states = NatsNumberStates(bus.client, bus.log(NUMBERS, clock.now), bus.log(REQUESTS))
-        passes = Retention(states, states, clock.now, mapping)
+        copies = NatsDeadLetterKeys(bus.client, keyring, settings.dead_letter_retention_days)
+        passes = Retention(states, states, clock.now, mapping, copies)
         async with admission.running(), taker.running(), run_in_background(passes.run()):
             yield Starlette(routes=operations(bus.client))

@@ -99,6 +99,13 @@ class ErasedRequests(Protocol):
         """Erases a request. `record`: what became of it, if no decision in the log shows that."""
 
 
+class DeadLetterKeys(Protocol):
+    """The keys under which the copies in dead letters are sealed."""
+
+    async def destroy_old(self) -> None:
+        """Destroys the keys whose time is over."""
+
+
 class Timers(Protocol):
     """One deadline per call."""
 

@@ -73,6 +73,12 @@ class Settings(KeySettings):
         le=MAX_RETENTION_DAYS,
         description="days after the last call of a person until they are erased, unless the campaign says; 0: never",
     )
+    dead_letter_retention_days: int = Field(
+        default=30,
+        ge=0,
+        le=MAX_RETENTION_DAYS,
+        description="days until the copies of requests in dead letters become unreadable; 0: never",
+    )
     calling_rules: Path | None = Field(
         default=None, description="CSV file with calling rules in place of the shipped ones; docs/compliance.md"
     )

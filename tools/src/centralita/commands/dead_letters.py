@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 from nats.aio.client import Client
+from nats.errors import BadSubjectError
 from nats.js.errors import APIError
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -13,9 +14,11 @@ from rich.text import Text
 from centralita.commands import exit_codes, options
 from centralita.commands.connections import connected
 from centralita.commands.exit_codes import ExitCode
+from centralita.commands.master_keys import keyring_of
 from centralita.commands.output import print_json, print_view
 from centralita.operations.dead_letters import (
     CannotRetry,
+    SealedMessage,
     UnknownDeadLetter,
     drop,
     find_dead_letter,
@@ -25,6 +28,7 @@ from centralita.operations.dead_letters import (
 )
 from centralita.replay.messages import Message
 from chassis.dead_letters import StoredDeadLetter, read_dead_letters
+from chassis.keyring import Keyring
 from contracts.permissions import ADMIN
 from contracts.personal import json_and_sealed
 
@@ -57,19 +61,27 @@ def run_show(
     numbers: options.Numbers = False,
     json: options.Json = False,
 ) -> None:
-    """Shows one dead letter, with headers and body of its message. Exit code 1: the message no longer exists."""
+    """Shows one dead letter, with headers and body of its message.
+
+    The copy of a request that was in clear is sealed: it is shown if MASTER_KEY is set. Exit code 1: the message no
+    longer exists, or cannot be opened.
+    """
 
     async def work() -> None:
         async with connected(nats) as client:
             stored = await find_dead_letter(client, sequence)
-            message = await message_of(client, stored)
+            reason, message = None, None
+            try:
+                message = await message_of(client, stored, keyring_of(client, nats))
+            except SealedMessage as error:
+                reason = str(error)
         if json:
             found = {"headers": message.headers, "body": _body(message)} if message else {"headers": None, "body": None}
             print_json({**_summary(stored), **found}, numbers=numbers)
         else:
             print_view(_details(stored, message), numbers=numbers)
         if message is None:
-            exit_codes.fail(missing(stored))
+            exit_codes.fail(f"dead letter {sequence}: {reason}" if reason else missing(stored))
 
     try:
         exit_codes.run(work())
@@ -85,7 +97,9 @@ def run_retry(
     nats: options.NatsUrl = options.NATS_URL,
     json: options.Json = False,
 ) -> None:
-    """Publishes messages again on their subjects, and deletes each dead letter when its message is stored.
+    """Publishes messages again on their subjects, and erases each dead letter when its message is stored.
+
+    A request that is published again is erased from its former position. A sealed one needs MASTER_KEY.
 
     It needs the NATS user admin: the operator may not publish events. Exit code 1: some dead letters remain.
     """
@@ -93,7 +107,8 @@ def run_retry(
 
     async def work() -> None:
         async with connected(nats, user=ADMIN) as client:
-            results = [await _retried(client, one, force=force) for one in await _selected(client, sequence)]
+            keyring, selected = keyring_of(client, nats), await _selected(client, sequence)
+            results = [await _retried(client, one, keyring, force=force) for one in selected]
         if json:
             print_json(results)
         else:
@@ -112,7 +127,9 @@ def run_drop(
     nats: options.NatsUrl = options.NATS_URL,
     json: options.Json = False,
 ) -> None:
-    """Deletes dead letters without publishing their messages, which stay in their streams like all others.
+    """Erases dead letters without publishing their messages.
+
+    Requests are erased, too. Events of the log stay in it, and so do requests that were decided.
 
     It needs the NATS user admin. Exit code 1: some numbers have no dead letter.
     """
@@ -144,11 +161,12 @@ async def _selected(client: Client, sequences: list[int] | None) -> list[int]:
     return sequences or [one.sequence async for one in read_dead_letters(client)]
 
 
-async def _retried(client: Client, sequence: int, *, force: bool) -> dict[str, Any]:
+async def _retried(client: Client, sequence: int, keyring: Keyring | None, *, force: bool) -> dict[str, Any]:
+    """Returns the result for one dead letter. A message that the client refuses to send must not stop the others."""
     try:
-        stored = await retry(client, await find_dead_letter(client, sequence), force=force)
-    except (UnknownDeadLetter, CannotRetry, APIError) as error:
-        return {"number": sequence, "stored_sequence": None, "reason": str(error)}
+        stored = await retry(client, await find_dead_letter(client, sequence), force=force, keyring=keyring)
+    except (UnknownDeadLetter, CannotRetry, APIError, BadSubjectError, ValueError) as error:
+        return {"number": sequence, "stored_sequence": None, "reason": str(error) or type(error).__name__}
     return {"number": sequence, "stored_sequence": stored, "reason": None}
 
 

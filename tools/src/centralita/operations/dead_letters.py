@@ -16,16 +16,23 @@ from nats.js.errors import NotFoundError
 from centralita.replay.messages import Message, stores_subject
 from centralita.replay.scope import call_of
 from chassis.dead_letters import StoredDeadLetter
+from chassis.deletion import erase_message
 from chassis.event_log import EventLog, UnreadableEvent, size_of
+from chassis.keyring import Keyring
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
-from contracts import Service
-from contracts.dead_letters import DeadLetter
+from chassis.sealed_copies import OpenedCopy, SealedCopy, open_copy
+from contracts import ErasedRequest, RequestsErased, Service
 from contracts.filters import call_state_filter
-from contracts.streams import CALLS, DEAD_LETTERS
+from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS
+from contracts.vocabulary import RequestResult
 
 
 class UnknownDeadLetter(LookupError):
     """There is no dead letter with this number."""
+
+
+class SealedMessage(RuntimeError):
+    """The copy of a message cannot be opened. The message of the error names the reason and the remedy."""
 
 
 class CannotRetry(RuntimeError):
@@ -40,12 +47,18 @@ async def find_dead_letter(client: Client, sequence: int) -> StoredDeadLetter:
         raise UnknownDeadLetter(
             f"there is no dead letter {sequence}; `centralita dead-letters list` shows all of them"
         ) from error
-    return StoredDeadLetter(sequence, _time(found), DeadLetter.model_validate_json(found.data or b""))
+    return StoredDeadLetter.read(sequence, _time(found), _headers(found), found.data or b"")
 
 
-async def message_of(client: Client, stored: StoredDeadLetter) -> Message | None:
-    """Returns the message of a dead letter from the leader of its stream; None if it is no longer there."""
+async def message_of(client: Client, stored: StoredDeadLetter, keyring: Keyring | None = None) -> Message | None:
+    """Returns the message of a dead letter: its copy, or else from the leader of its stream; None if it is not there.
+
+    `keyring` opens a sealed copy. Raises SealedMessage if it cannot.
+    """
     dead = stored.dead_letter
+    if stored.copy:
+        opened = await _opened(stored, stored.copy, keyring)
+        return Message(dead.stream, dead.sequence, stored.at, opened.subject, opened.headers, opened.body)
     if dead.headers is not None:
         body = dead.body.encode() if dead.body is not None else dead.body_base64 or b""
         return Message(dead.stream, dead.sequence, stored.at, dead.subject, dead.headers, body)
@@ -56,8 +69,24 @@ async def message_of(client: Client, stored: StoredDeadLetter) -> Message | None
     return Message(dead.stream, dead.sequence, _time(found), found.subject or "", _headers(found), found.data or b"")
 
 
-async def retry(client: Client, stored: StoredDeadLetter, *, force: bool = False) -> int:
-    """Publishes the message again, deletes the dead letter once it is stored, and returns its new sequence.
+async def _opened(stored: StoredDeadLetter, copy: SealedCopy, keyring: Keyring | None) -> OpenedCopy:
+    if keyring is None:
+        raise SealedMessage("its message is sealed. Set MASTER_KEY to that of the services")
+    opened = await open_copy(copy, keyring)
+    if opened is None:
+        raise SealedMessage(
+            "its message can no longer be read: the key was destroyed after DEAD_LETTER_RETENTION_DAYS. "
+            f"`centralita dead-letters drop {stored.sequence}` removes the dead letter"
+        )
+    return opened
+
+
+async def retry(
+    client: Client, stored: StoredDeadLetter, *, force: bool = False, keyring: Keyring | None = None
+) -> int:
+    """Publishes the message again, erases the dead letter once it is stored, and returns its new sequence.
+
+    The former message is erased, too, if it is a request that was not decided. `keyring`: as for `message_of`.
 
     Raises CannotRetry. Without `force`, this includes an input on which the log already contains a decision: a
     ``call.retry_requested`` that is executed twice would dial a person twice.
@@ -68,15 +97,27 @@ async def retry(client: Client, stored: StoredDeadLetter, *, force: bool = False
             "copy there would change the call. Upgrade campaign-stats, run `centralita replay rebuild`, then "
             f"`centralita dead-letters drop {stored.sequence}`"
         )
-    message = await message_of(client, stored)
+    try:
+        message = await message_of(client, stored, keyring)
+    except SealedMessage as error:
+        raise CannotRetry(f"dead letter {stored.sequence}: {error}") from error
     if message is None:
         raise CannotRetry(f"dead letter {stored.sequence}: {missing(stored)}")
     if not stores_subject(message.stream, message.subject):
         raise CannotRetry(f"dead letter {stored.sequence}: no stream stores the subject {message.subject} any more")
-    if not force and await _was_decided(client, message):
+    was_decided = await (_may_be_decided if force else _was_decided)(client, message)
+    if not force and was_decided:
         raise CannotRetry(
             f"dead letter {stored.sequence}: the log contains the decision on it already; --force sends it anyway"
         )
+    sequence = await _publish(client, stored, message)
+    if not was_decided:
+        await _erase_request(client, stored, message, RequestResult.RESENT)
+    await erase_message(client, DEAD_LETTERS.name, stored.sequence)
+    return sequence
+
+
+async def _publish(client: Client, stored: StoredDeadLetter, message: Message) -> int:
     own = {name: value for name, value in message.headers.items() if not name.lower().startswith("nats-")}
     headers = {**own, "ce-id": message.identity, "Nats-Msg-Id": f"{DEAD_LETTERS.name}/{stored.sequence}"}
     if (size := size_of(message.body, headers)) > client.max_payload:
@@ -84,16 +125,29 @@ async def retry(client: Client, stored: StoredDeadLetter, *, force: bool = False
             f"dead letter {stored.sequence}: its headers and body have {size} bytes, and the server accepts "
             f"{client.max_payload}. Raise max_payload of nats-server, or drop the dead letter"
         )
-    js = client.jetstream()
-    ack = await js.publish(message.subject, message.body, headers=headers)
-    await js.delete_msg(DEAD_LETTERS.name, stored.sequence)
-    return ack.seq
+    return (await client.jetstream().publish(message.subject, message.body, headers=headers)).seq
 
 
 async def drop(client: Client, sequence: int) -> None:
-    """Deletes a dead letter, so that nothing protects its message any more. Raises UnknownDeadLetter."""
-    await find_dead_letter(client, sequence)
-    await client.jetstream().delete_msg(DEAD_LETTERS.name, sequence)
+    """Erases a dead letter, and its request unless that was decided. An event of the log stays in it.
+
+    Raises UnknownDeadLetter.
+    """
+    stored = await find_dead_letter(client, sequence)
+    message = await message_of(client, stored) if stored.is_reference else None
+    if message and not await _may_be_decided(client, message):
+        await _erase_request(client, stored, message, RequestResult.DROPPED)
+    await erase_message(client, DEAD_LETTERS.name, sequence)
+
+
+async def _erase_request(client: Client, stored: StoredDeadLetter, message: Message, result: RequestResult) -> None:
+    """Erases the request to which a dead letter refers. The log shows what became of it (ADR 49)."""
+    if not stored.is_reference or message.stream != REQUESTS.name:
+        return
+    log = EventLog(client, CALLS.name, source="dead-letters")
+    record = ErasedRequest(sequence=message.sequence, result=result)
+    await log.append(RequestsErased(requests=(record,), erased_at=log.now()))
+    await erase_message(client, REQUESTS.name, message.sequence)
 
 
 def missing(stored: StoredDeadLetter) -> str:
@@ -114,6 +168,13 @@ def _headers(message: RawStreamMsg) -> dict[str, str]:
     lines = base64.b64decode(message.hdrs or b"").decode(errors="replace").split("\r\n")
     pairs = (line.partition(":") for line in lines if ":" in line)
     return {name: value.strip() for name, _, value in pairs}
+
+
+async def _may_be_decided(client: Client, message: Message) -> bool:
+    try:
+        return await _was_decided(client, message)
+    except CannotRetry:  # a newer build wrote an event of the call
+        return True
 
 
 async def _was_decided(client: Client, message: Message) -> bool:

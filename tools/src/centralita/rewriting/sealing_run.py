@@ -75,7 +75,7 @@ async def seal_streams(
     persons = Persons(digests)
     sealer = Sealer(persons, keyring)
     await _read(client, js, sealer, progress)
-    dead_letters = len([one async for one in read_dead_letters(client) if not one.dead_letter.is_reference])
+    dead_letters = len([one async for one in read_dead_letters(client) if one.dead_letter.has_copy])
     result = Sealed(sealer.counts, dead_letters)
     unsealed = [stream for stream in SEALED_STREAMS if await _is_unsealed(js, stream, sealer.counts[stream.name])]
     is_begun = 0 < len(unsealed) < len(SEALED_STREAMS)

@@ -7,6 +7,8 @@ extends nor begins it. Such a state does not expire before the erasure.
 Once a day, each replica reads the states of all numbers, and commands the erasure of each person whose time has come
 (`application.erasure`). The command names that time, and is refused if it has changed. So the replicas need not agree
 who commands, a repetition is harmless, and a pass that was interrupted or left out is done by the next one.
+
+The same pass destroys the old keys of dead letters (`chassis.sealed_copies`).
 """
 
 import asyncio
@@ -16,7 +18,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from call_orchestrator.metrics import RETENTION_ENDED
-from call_orchestrator.ports import NumberStates, PersonCommands
+from call_orchestrator.ports import DeadLetterKeys, NumberStates, PersonCommands
 from chassis.time_mapping import REAL_TIME, TimeMapping
 from contracts import ErasureReason, PersonEraseRequested
 
@@ -35,8 +37,10 @@ class Retention:
         commands: PersonCommands,
         now: Callable[[], datetime],
         mapping: TimeMapping = REAL_TIME,
+        dead_letter_keys: DeadLetterKeys | None = None,
     ) -> None:
         """`mapping`: from the time of `now` to that in which it waits."""
+        self._dead_letter_keys = dead_letter_keys
         self._numbers = numbers
         self._commands = commands
         self._now = now
@@ -48,6 +52,8 @@ class Retention:
             pause_seconds = self._mapping.real_seconds(INTERVAL)
             try:
                 await self.check()
+                if self._dead_letter_keys:
+                    await self._dead_letter_keys.destroy_old()
             except Exception as error:  # noqa: BLE001  the next pass begins again
                 logger.warning("retention_interrupted", error=repr(error))
                 pause_seconds = min(pause_seconds, _FAILURE_PAUSE_SECONDS)

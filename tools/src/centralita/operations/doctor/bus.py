@@ -142,7 +142,7 @@ async def _dead_letters(client: Client) -> Finding:
     name = "dead letters"
     try:
         found = [stored async for stored in read_dead_letters(client)]
-        oldest = [stored for stored in found if stored.dead_letter.is_reference][:MAX_DEAD_LETTERS]
+        oldest = [stored for stored in found if stored.is_reference][:MAX_DEAD_LETTERS]
         lost = [str(stored.sequence) for stored in oldest if await message_of(client, stored) is None]
     except NotFoundError:  # the stream has its own finding
         return skipped(AREA, name, f"there is no stream {DEAD_LETTERS.name}")

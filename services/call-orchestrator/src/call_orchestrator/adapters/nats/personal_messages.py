@@ -17,8 +17,10 @@ from chassis.dead_letters import StoredDeadLetter, read_dead_letters
 from chassis.deletion import erase_message
 from chassis.direct_get import StoredMessage, get_newest_of_each, get_page
 from chassis.event_log import EventLog, StoredEvent
+from chassis.keyring import Keyring
 from chassis.leader_get import get_of_leader
 from chassis.leader_retry import retry_until_leader
+from chassis.sealed_copies import open_copy
 from chassis.stream_reader import last_sequence, read
 from contracts import (
     FINAL_STATUSES,
@@ -54,6 +56,7 @@ class NatsPersonalMessages:
         contacts: EventLog,
         digests: NumberDigests,
         erased: ErasedRequests,
+        keyring: Keyring,
     ) -> None:
         self._client = client
         self._calls = calls
@@ -61,6 +64,7 @@ class NatsPersonalMessages:
         self._requests = requests
         self._digests = digests
         self._erased = erased
+        self._keyring = keyring
 
     async def open_calls(self, person: str) -> list[UUID]:
         """Returns the calls of the person that have not ended."""
@@ -120,10 +124,10 @@ class NatsPersonalMessages:
             message = await self._message_of(stored)
             if message is None or not self._names(message, person):
                 continue
-            if stored.dead_letter.is_reference and message.stream == REQUESTS.name:
+            if stored.is_reference and message.stream == REQUESTS.name:
                 record = ErasedRequest(sequence=message.seq, result=RequestResult.PERSON_ERASED)
                 await self._erased.erase(message.seq, record)
-            elif stored.dead_letter.is_reference and message.stream == CONTACTS.name:
+            elif stored.is_reference and message.stream == CONTACTS.name:
                 await erase_message(self._client, message.stream, message.seq)
             await erase_message(self._client, DEAD_LETTERS.name, stored.sequence)
             count += 1
@@ -156,21 +160,22 @@ class NatsPersonalMessages:
         return isinstance(event, CallDecision) and self._digests.of(event.call.phone_number) == person
 
     async def _message_of(self, stored: StoredDeadLetter) -> StoredMessage | None:
-        """Returns the message of a dead letter, or the copy of it that an older build made; None: it is deleted."""
+        """Returns the message of a dead letter, or the copy of it; None: it is deleted, or the key of the copy is."""
         dead_letter = stored.dead_letter
-        if dead_letter.is_reference:
+        if stored.is_reference:
             with suppress(NotFoundError):
                 return await retry_until_leader(
                     lambda: get_of_leader(self._client, dead_letter.stream, dead_letter.sequence)
                 )
             return None
+        subject, headers = dead_letter.subject, dead_letter.headers or {}
         body = (dead_letter.body or "").encode() or dead_letter.body_base64 or b""
+        if stored.copy:
+            if (opened := await open_copy(stored.copy, self._keyring)) is None:
+                return None
+            subject, headers, body = opened.subject, opened.headers, opened.body
         return StoredMessage(
-            subject=dead_letter.subject,
-            seq=dead_letter.sequence,
-            data=body,
-            headers=dead_letter.headers or {},
-            stream=dead_letter.stream,
+            subject=subject, seq=dead_letter.sequence, data=body, headers=headers, stream=dead_letter.stream
         )
 
     def _names(self, message: StoredMessage, person: str) -> bool:
