@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from ipaddress import IPv4Network
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import httpx
 import pytest
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp
 from tests.integration.edge.conftest import API_KEY
 
 from edge.application.rate_limit import RequestLimit
+from edge.application.running_imports import RunningImports
 from edge.entrypoints.body_limit import MAX_BODY_BYTES, MAX_WEBHOOK_BYTES
 from edge.entrypoints.http import Dependencies, create_app
 from edge.settings import Settings
@@ -78,8 +80,9 @@ async def caddy(folder: Path, edge: str, voice: str) -> AsyncIterator[str]:
 async def proxied(settings: Settings, on_a_port: OnAPort, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A client of Caddy, with a valid key."""
     provider = TwilioWebhooks("token", "https://calls.example.com", "https://calls.example.com")
+    imports = MagicMock(running=RunningImports())
     app = create_app(
-        Dependencies(None, None, None, None, None, None, provider, None, None, None, None, None, None),  # type: ignore[arg-type]
+        Dependencies(None, None, None, None, None, None, provider, None, None, None, imports, None, None),  # type: ignore[arg-type]
         keys=settings.api_keys,
         limit=RequestLimit(50, 100),
         trusted_proxies=[IPv4Network("127.0.0.1")],
