@@ -56,6 +56,8 @@ def test_a_wrong_header_is_refused_with_the_column_and_the_remedy(header: bytes 
         (b"+12125550123", "1 cells instead of 2"),
         (b"+12125550123,Ana,more", "3 cells instead of 2"),
         (b'+12125550123,"A"na', "write CSV with double quotes"),
+        (b'+12125550123,"Ana', "unexpected end of data; write CSV with double quotes"),
+        (b'"', "unexpected end of data; write CSV with double quotes"),
         (b"+12125550123,A\rB", "write CSV with double quotes"),
         ("+12125550123,Ñ".encode("latin-1"), "not UTF-8"),
         (None, "longer than 65,536 bytes"),

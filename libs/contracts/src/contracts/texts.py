@@ -52,7 +52,7 @@ def variable_refusals(variables: Mapping[str, str] | None) -> list[str]:
 
 def metadata_refusals(metadata: Mapping[str, str] | None) -> list[str]:
     """Returns why metadata are refused; empty if they are acceptable."""
-    if all(0 < len(name) <= MAX_NAME_CHARACTERS and not _has_controls(name) for name in metadata or {}):
+    if not metadata or all(0 < len(name) <= MAX_NAME_CHARACTERS and not _has_controls(name) for name in metadata):
         return []
     return [f"metadata: a name is not acceptable; write 1 to {MAX_NAME_CHARACTERS} characters, no control characters"]
 

@@ -1,7 +1,8 @@
 """The waiting contacts of campaigns, in the stream CONTACTS, and the question when they may be called."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nats.aio.client import Client
@@ -30,7 +31,7 @@ from contracts.personal import PERSON_HEADER
 from contracts.queries import CallingTimes, CallingTimesQuery
 from contracts.streams import CONTACTS, NUMBERS
 from edge.adapters.nats import translate_errors
-from edge.ports import ContactPage, Unavailable
+from edge.ports import ContactPage, NewContact, Unavailable
 
 MAX_IN_FLIGHT = 512
 """Contacts that are published and not yet acknowledged. They bound the memory of an import."""
@@ -145,29 +146,33 @@ class ContactPublisher:
         self._open: dict[str, _Open] = {}
         """The contacts that wait for an acknowledgement, by its subject, in the order of their lines."""
         self._again: list[_Open] = []
+        self._unpublished: deque[NewContact] = deque()
         self._has_progress = asyncio.Event()
 
-    async def prepare(self, digests: Collection[str]) -> None:
-        """Makes the keys of these persons that are missing. Raises Unavailable."""
+    async def add(self, contacts: Sequence[NewContact]) -> None:
+        """Seals contacts, all together, and publishes them. Raises Unavailable."""
+        self._unpublished = deque(contacts)
         try:
-            await self._keyring.prepare(digests)
+            await self._keyring.prepare([contact.number_digest for contact, _, _ in contacts])
         except (*_ERRORS, APIError) as error:
             raise Unavailable(f"the keys cannot be stored: {type(error).__name__}") from error
-
-    async def add(self, contact: ContactAdded, line: int, on_result: Callable[[bool], None]) -> None:
-        """Publishes a contact. Raises Unavailable."""
-        person = contact.number_digest
         try:
-            body = await self._keyring.seal(contact, person)
-            while len(self._open) >= MAX_IN_FLIGHT or self._again:
-                await self._wait()
-            self._replies = self._replies or await replies_of(self._client)
-            reply = self._replies.expect(self._receive)
-            headers = {**_HEADERS, PERSON_HEADER: person}
-            one = self._open[reply] = _Open(line, contact.subject, body, headers, on_result)
-            await self._client.publish(one.subject, one.body, reply=reply, headers=headers)
+            bodies = [await self._keyring.seal(contact, contact.number_digest) for contact, _, _ in contacts]
+            for new, body in zip(contacts, bodies, strict=True):
+                while len(self._open) >= MAX_IN_FLIGHT or self._again:
+                    await self._wait()
+                await self._publish(new, body)
+                self._unpublished.popleft()
         except _ERRORS as error:
             raise _unavailable(error) from error
+
+    async def _publish(self, new: NewContact, body: bytes) -> None:
+        self._replies = self._replies or await replies_of(self._client)
+        reply = self._replies.expect(self._receive)
+        contact, line, on_result = new
+        headers = {**_HEADERS, PERSON_HEADER: contact.number_digest}
+        one = self._open[reply] = _Open(line, contact.subject, body, headers, on_result)
+        await self._client.publish(one.subject, one.body, reply=reply, headers=headers)
 
     async def flush(self) -> None:
         """Returns when each contact has its result. Raises Unavailable."""
@@ -179,7 +184,8 @@ class ContactPublisher:
 
     def first_open_line(self) -> int | None:
         """Returns the first line whose contact has no result yet."""
-        return min((one.line for one in (*self._open.values(), *self._again)), default=None)
+        lines = [one.line for one in (*self._open.values(), *self._again)]
+        return min([*lines, *(new.line for new in self._unpublished)], default=None)
 
     def close(self) -> None:
         """Ignores the acknowledgements that have not arrived."""

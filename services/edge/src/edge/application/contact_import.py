@@ -13,7 +13,6 @@ its end: without a group, contacts are not found.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -22,7 +21,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from contracts import ContactAdded, ContactRequested, InvalidMessage
+from contracts import ContactRequested, InvalidMessage
 from contracts.callees import Callee, callee_of
 from contracts.contacts import NO_CONSENT, ContactScript, campaign_refusal, group_of, waiting_contact
 from contracts.number_digests import NumberDigests
@@ -35,14 +34,14 @@ from edge.application.import_result import ImportCounts
 from edge.application.running_imports import RunningImports
 from edge.domain.contact_rows import BrokenRow, CsvRows, JsonRows, Row, RowReader, WrongHeader
 from edge.domain.records import Record, RecordSplitter
-from edge.ports import Contacts, Importer, Unavailable
+from edge.ports import Contacts, Importer, NewContact, Unavailable
 
 MAX_GROUPS = 2_000
 """Zone groups of one campaign: call-orchestrator reads each one by itself."""
 BATCH = 200
 """Contacts whose numbers one request compares with the do-not-call lists."""
-_ROWS_A_TURN = 20
-"""After so many lines, also empty and skipped ones, other requests of the process have their turn: about 2 ms.
+_ROWS_A_TURN = 40
+"""After so many lines, also empty and skipped ones, other requests of the process have their turn: about 4 ms.
 
 Each step runs for all rows of a turn before the next one: row by row, each would find less of its code and data in the
 caches of the processor, and the steps together would take 1.4 times as long.
@@ -138,7 +137,7 @@ class _Run:
         self._groups: dict[Callee, tuple[CallingTimes, Callable[[bool], None]]] = {}
         """When a group may be called, and what receives the result of each of its contacts."""
         self._created_at = datetime.now(UTC)
-        self._batch: deque[tuple[Row, ContactAdded, Callable[[bool], None]]] = deque()
+        self._batch: list[tuple[Row, NewContact]] = []
         """Contacts whose numbers are compared with the do-not-call lists together."""
         self._refused: list[tuple[Row | BrokenRow, str, str, str]] = []
         """The refused rows of this turn, with the arguments of `ImportCounts.refuse`."""
@@ -207,7 +206,7 @@ class _Run:
             elif times.requires_consent and contact.consent_at is None:
                 self._refused.append((row, "consent", "consent_at", NO_CONSENT))
             else:
-                self._batch.append((row, contact, on_result))
+                self._batch.append((row, NewContact(contact, row.line, on_result)))
                 if len(self._batch) >= BATCH:
                     await self.pass_on()
 
@@ -220,24 +219,22 @@ class _Run:
             return
         if not self._counts.is_dry_run and (refusal := await self._refusal_now()):
             raise Refused((f"{refusal}; {self._counts.added} contacts that were added before are not called",))
-        digests = [contact.number_digest for _, contact, _ in self._batch]
+        digests = [contact.number_digest for _, (contact, _, _) in self._batch]
         listed = await self._contacts.listed(self._counts.campaign_id, self._list_names, digests)
-        callable_digests = [digest for digest in digests if digest not in listed]
-        left = len(callable_digests)
-        if self._reserved:
-            left = await self._reserved.take(left)
-        await self._importer.prepare(callable_digests[:left])
-        while self._batch:
-            row, contact, on_result = self._batch[0]
-            if reason := listed.get(contact.number_digest):
-                self._counts.refuse(row, "do_not_call", "phone_number", reason)
-            elif left == 0 and self._reserved:
-                await self._importer.flush()
-                raise self._reserved.reached(self.first_open_line(), self._counts.added)
-            else:
-                await self._importer.add(contact, row.line, on_result)
-                left -= 1
-            self._batch.popleft()
+        new = [one for _, one in self._batch if one.contact.number_digest not in listed]
+        taken = await self._reserved.take(len(new)) if self._reserved else len(new)
+        batch, self._batch = self._batch, []
+        if taken < len(new):
+            end = next(place for place, (_, one) in enumerate(batch) if one is new[taken])
+            batch, self._batch = batch[:end], batch[end:]
+        if listed:
+            for row, (contact, _, _) in batch:
+                if reason := listed.get(contact.number_digest):
+                    self._counts.refuse(row, "do_not_call", "phone_number", reason)
+        await self._importer.add(new[:taken])
+        if self._batch and self._reserved:
+            await self._importer.flush()
+            raise self._reserved.reached(self.first_open_line(), self._counts.added)
 
     async def add_groups_again(self) -> None:
         """Adds the groups of this import once more if the campaign is over, so that its contacts are found and removed.

@@ -1,13 +1,12 @@
 """Finds out which contacts an import would add, without adding them."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 
-from contracts import ContactAdded
 from edge.application.seen_numbers import SeenNumbers
-from edge.ports import Contacts
+from edge.ports import Contacts, NewContact
 
 BATCH = 500
-"""How many subjects one request names."""
+"""From how many subjects on they are compared; one request names up to `contact_import.BATCH` more."""
 
 
 class DryRun:
@@ -23,20 +22,18 @@ class DryRun:
         self._batch: dict[str, Callable[[bool], None]] = {}
         self._first_line: int | None = None
 
-    async def prepare(self, digests: Collection[str]) -> None:
-        """Nothing is stored, so nothing is needed."""
-
-    async def add(self, contact: ContactAdded, line: int, on_result: Callable[[bool], None]) -> None:
-        """Compares the contact with the earlier ones, and later with the waiting ones."""
-        if not self._seen.add(contact.number_digest):
-            on_result(False)
-        elif contact.zone_group not in self._groups:
-            on_result(True)
-        else:
-            self._first_line = self._first_line or line
-            self._batch[contact.subject] = on_result
-            if len(self._batch) >= BATCH:
-                await self.flush()
+    async def add(self, contacts: Sequence[NewContact]) -> None:
+        """Compares contacts with the earlier ones, and later with the waiting ones."""
+        for contact, line, on_result in contacts:
+            if not self._seen.add(contact.number_digest):
+                on_result(False)
+            elif contact.zone_group not in self._groups:
+                on_result(True)
+            else:
+                self._first_line = self._first_line or line
+                self._batch[contact.subject] = on_result
+        if len(self._batch) >= BATCH:
+            await self.flush()
 
     async def flush(self) -> None:
         """Compares the remaining contacts with the waiting ones."""

@@ -4,9 +4,8 @@ import csv
 import io
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 from contracts.texts import MAX_NAME_CHARACTERS, MAX_VARIABLES, variable_refusals
 from edge.domain.records import MAX_RECORD_BYTES, Record
@@ -38,8 +37,7 @@ class WrongHeader(ValueError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row: the fields of its contact, and the cells that the answer with the refused rows repeats."""
 
     line: int
@@ -47,8 +45,7 @@ class Row:
     cells: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class BrokenRow:
+class BrokenRow(NamedTuple):
     """A row that cannot be read, and why."""
 
     line: int
@@ -68,6 +65,25 @@ class RowReader(Protocol):
         """Returns the columns of `Row.cells`, once the header is read."""
 
 
+class _Lines:
+    """The line that one `csv.reader` parses next: a reader for each line would take as long as the parsing.
+
+    No other line follows it, so an open quote is an error of its own record.
+    """
+
+    def __init__(self) -> None:
+        self.next: str | None = None
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        line, self.next = self.next, None
+        if line is None:
+            raise StopIteration
+        return line
+
+
 class CsvRows:
     """Rows of CSV (RFC 4180) in UTF-8. The first record is the header.
 
@@ -79,6 +95,8 @@ class CsvRows:
 
     def __init__(self, required_variables: Collection[str] = ()) -> None:
         self._required = required_variables
+        self._lines = _Lines()
+        self._reader = csv.reader(self._lines, strict=True)
         self._columns: list[str] | None = None
         self._places: list[tuple[_Owner, str]] = []
         """For each column, where its cells belong."""
@@ -95,7 +113,8 @@ class CsvRows:
         if isinstance(found, BrokenRow):
             return found
         try:
-            cells = next(csv.reader((found,), strict=True), [])
+            self._lines.next = found
+            cells = next(self._reader, [])
         except csv.Error as error:
             return BrokenRow(record.line, f"{error}; write CSV with double quotes", (found,))
         if not any(cells):

@@ -1,13 +1,12 @@
 """Divides the bytes of a file into records, with flat memory: lines, or for CSV lines until each quote is closed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MAX_RECORD_BYTES = 65_536
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record without the end of its line. `line`: that of its beginning; the first one is 1.
 
     `content` is None if the record is longer than `MAX_RECORD_BYTES`.

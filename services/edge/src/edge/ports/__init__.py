@@ -12,6 +12,7 @@ from edge.ports.contacts import (
     ContactPage,
     Contacts,
     Importer,
+    NewContact,
     PersonalRecords,
 )
 from edge.ports.errors import (
@@ -53,6 +54,7 @@ __all__ = [
     "FeedEvent",
     "Importer",
     "LiveEvents",
+    "NewContact",
     "NumberPage",
     "Numbers",
     "OnOutcome",

@@ -1,8 +1,8 @@
 """The contacts of campaigns, and what the streams contain about a person."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from contracts import (
@@ -13,18 +13,22 @@ from contracts.audit import AuditEntry
 from contracts.queries import CallingTimes, CallingTimesQuery
 
 
+class NewContact(NamedTuple):
+    """A contact of an import.
+
+    `on_result` is called once the result is known: True if the contact is added, False if its number waits already.
+    """
+
+    contact: ContactAdded
+    line: int
+    on_result: Callable[[bool], None]
+
+
 class Importer(Protocol):
     """Adds the contacts of one import, or in a dry run finds out which ones would be added."""
 
-    async def prepare(self, digests: Collection[str]) -> None:
-        """Makes what is needed to add contacts with these numbers, all together. Raises Unavailable."""
-
-    async def add(self, contact: ContactAdded, line: int, on_result: Callable[[bool], None]) -> None:
-        """Begins to add a contact; waits while too many are in progress.
-
-        `on_result` is called later: True if the contact is added, False if its number waits already. Raises
-        Unavailable.
-        """
+    async def add(self, contacts: Sequence[NewContact]) -> None:
+        """Begins to add contacts, in their order; waits while too many are in progress. Raises Unavailable."""
 
     async def flush(self) -> None:
         """Returns when each contact has its result. Raises Unavailable."""
