@@ -5,12 +5,12 @@ import publishing by nats-py: the contacts, and the keys of persons who have non
 read, so the memory is that of the import, and of the keys that a process keeps.
 """
 
+import argparse
 import asyncio
 import csv
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +44,7 @@ from sealing import MasterKey
 AREA_CODES = (201, 202, 206, 212, 305, 312, 313, 404, 415, 503, 602, 617, 702, 713, 801, 907)
 HEADER = "phone_number,contact_id,name,visit\n"
 PART_ROWS = 1_000
+SIZES = (10_000, 1_000_000)
 DIGESTS = NumberDigests(b"bench")
 KEY = bytes(64)
 _NUMBER: TypeAdapter[str] = TypeAdapter(PhoneNumber)
@@ -161,7 +162,7 @@ def resident_megabytes() -> float:
     return pages * _PAGE_BYTES / 1024**2
 
 
-async def main(counts: list[int]) -> None:
+async def main(counts: Sequence[int]) -> None:
     """Runs each size once and prints rows a second of wall time and of CPU time, and the growth of the memory."""
     columns = ("work", "rows", "rows/s", "rows/s of CPU", "memory +MB", "ratio", "ratio of CPU")
     table = Table(*columns, title="Imports of contacts")
@@ -197,5 +198,20 @@ async def main(counts: list[int]) -> None:
     Console().print(table)
 
 
+def sizes(arguments: Sequence[str] | None = None) -> Sequence[int]:
+    """Returns the numbers of rows that the arguments of the command name."""
+    parser = argparse.ArgumentParser(prog="bench.contacts", description=__doc__)
+    help = "rows of each file, one run after the other (default: 10000 1000000, about 15 minutes)"
+    parser.add_argument("rows", type=_positive, nargs="*", metavar="ROWS", default=SIZES, help=help)
+    found: Sequence[int] = parser.parse_args(arguments).rows
+    return found
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or (count := int(text)) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: write the number of rows, such as 10000")
+    return count
+
+
 if __name__ == "__main__":
-    asyncio.run(main([int(argument) for argument in sys.argv[1:]] or [10_000, 1_000_000]))
+    asyncio.run(main(sizes()))
