@@ -31,7 +31,7 @@ from contracts import (
     Event,
     TimerDue,
 )
-from contracts.events.timers import schedule_subject
+from contracts.events.timers import schedule_subject, scheduled_call_id
 
 MAX_LATENCY_SECONDS = 0.02
 """The longest way of a request to the server, and of its answer back."""
@@ -153,7 +153,7 @@ class SimulatedTimers:
     async def calls(self) -> AsyncIterator[UUID]:
         await self._log.server.wait()
         for subject in list(self._schedules):
-            yield UUID(subject.split(".")[2])
+            yield UUID(scheduled_call_id(subject))
 
     async def wake(
         self, call: Call, cause: Envelope, *, is_number_free: bool = False, is_campaign_finished: bool = False

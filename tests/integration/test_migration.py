@@ -174,7 +174,7 @@ class OldInstallation:
             return [
                 (one.seq, one.subject, one.headers, one.data, one.time)
                 async for one in delivered
-                if not one.subject.startswith("timer.set.")
+                if not one.subject.startswith("timer.set")
             ]
 
 

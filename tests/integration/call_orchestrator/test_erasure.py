@@ -27,6 +27,7 @@ from tests.integration.call_orchestrator.conftest import (
 
 from call_orchestrator.adapters.nats.personal_messages import NatsPersonalMessages
 from call_orchestrator.adapters.nats.requests import NatsRequests
+from call_orchestrator.adapters.nats.timers import NatsTimers
 from call_orchestrator.application.erasure import Erasure
 from call_orchestrator.application.numbers import MIN_RETENTION, Numbers
 from centralita.replay.record import from_streams
@@ -220,6 +221,41 @@ async def test_contacts_and_dead_letters_of_the_person_are_removed_and_those_of_
     assert isinstance(recorded.event, RequestsErased)
     assert recorded.event.requests == (ErasedRequest(sequence=1, result=RequestResult.PERSON_ERASED),)
     assert (await js.stream_info(DEAD_LETTERS.name)).state.messages == 1
+
+
+async def test_the_open_calls_of_a_person_are_found_without_a_look_at_those_of_others(
+    bus_client: Client, calls: EventLog, keyring: Keyring
+) -> None:
+    timers = NatsTimers(bus_client, "test", calls.now)
+    _, messages = erasure_of(bus_client, calls, keyring, [0])
+    deadline_at = calls.now() + timedelta(days=3)
+
+    async def schedule(number: int, person: str, *, is_former: bool = False) -> UUID:
+        call = a_call(
+            call_id=UUID(int=number),
+            phone_number=NUMBER if person == PERSON else OTHER_NUMBER,
+            number_digest=person,
+            status=CallStatus.PENDING,
+            due_at=deadline_at,
+            deadline_at=deadline_at,
+        )
+        created = await calls.append(call_created(call))
+        stored = call.model_copy(update={"number_digest": None}) if is_former else call
+        await timers.set(stored, deadline_at, previous=None, cause=created.envelope)
+        return call.call_id
+
+    expected = [await schedule(1, PERSON), await schedule(2, PERSON)]
+    received: list[int] = []
+    for numbers in (range(3, 4), range(4, 300)):
+        for number in numbers:
+            await schedule(number, OTHER)
+        before = bus_client.stats["in_msgs"]
+        assert await messages.open_calls(PERSON) == expected
+        received.append(bus_client.stats["in_msgs"] - before)
+    assert received[0] == received[1]
+    assert len(await messages.open_calls(OTHER)) == 297
+    expected.append(await schedule(300, PERSON, is_former=True))
+    assert await messages.open_calls(PERSON) == expected, "the schedules of older builds do not name the person"
 
 
 class Crash(Exception):

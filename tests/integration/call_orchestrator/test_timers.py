@@ -15,6 +15,7 @@ from chassis.bus_clock import wall_clock
 from chassis.event_log import EventLog
 from chassis.provision import provision, stream_config
 from contracts import Call, CallChangeRequested, CallCreated, CallRequested, CallStatus, TimerDue, call_id_of
+from contracts.events.timers import scheduled_call_id
 from contracts.examples import CALL
 from contracts.streams import CALLS, DEAD_LETTERS, QUEUE, SCHEDULES
 
@@ -44,8 +45,9 @@ def requested(scheduled_at: object) -> bytes:
 async def schedules(client: Client, call_id: UUID) -> list[datetime]:
     """Returns when the server will publish timers of a call."""
     js = client.jetstream()
-    subjects = (await js.stream_info(SCHEDULES.name, subjects_filter=f"timer.set.{call_id}.*")).state.subjects or ()
-    messages = [await js.get_last_msg(SCHEDULES.name, subject) for subject in subjects]
+    subjects = (await js.stream_info(SCHEDULES.name, subjects_filter="timer.>")).state.subjects or ()
+    own = [one for one in subjects if one.startswith("timer.set") and scheduled_call_id(one) == str(call_id)]
+    messages = [await js.get_last_msg(SCHEDULES.name, subject) for subject in own]
     times = [str((message.headers or {})["Nats-Schedule"]).removeprefix("@at ") for message in messages]
     return sorted(map(datetime.fromisoformat, times))
 
@@ -56,7 +58,7 @@ async def test_a_timer_nine_hours_early_is_set_again_and_the_call_keeps_waiting(
     call_id, js = call_id_of("scheduled"), bus_client.jetstream()
     await js.publish(CallRequested.event_name, requested(LATER.isoformat()))
     await until(lambda: schedules(bus_client, call_id))
-    await js.purge_stream(SCHEDULES.name, subject=f"timer.set.{call_id}.*")  # as when the server has fired it
+    await js.purge_stream(SCHEDULES.name, subject=f"timer.set_for.*.{call_id}.*")  # as when the server has fired it
     for deadline_at in (LATER, LATER + timedelta(hours=1)):
         await calls.append(TimerDue(call_id=call_id, deadline_at=deadline_at))
     await until(lambda: schedules(bus_client, call_id))

@@ -118,7 +118,7 @@ WORK: Mapping[Service, Work] = {
         answers=((CallingTimesQuery.subject, Service.ORCHESTRATOR),),
         publishes=(
             *KEYS.subjects,
-            SCHEDULES_OF_CALLS,
+            *SCHEDULES_OF_CALLS,
             f"{_API}.STREAM.PURGE.{SCHEDULES.name}",  # clears a deadline
             f"{_API}.STREAM.MSG.DELETE.{QUEUE.name}",  # leaves the queue
             f"{_API}.STREAM.MSG.DELETE.{REQUESTS.name}",  # erases a request in clear once it is decided

@@ -79,7 +79,7 @@ REQUESTS = Stream(
 )
 SCHEDULES = Stream(
     "SCHEDULES",
-    (SCHEDULES_OF_CALLS, fired_subject("*")),
+    (*SCHEDULES_OF_CALLS, fired_subject("*")),
     "The deadline of each open call, and the deadlines that have passed in the last days",
     schedules=True,
 )

@@ -148,7 +148,7 @@ class PersonalMessages(Protocol):
     """What the streams contain about a person, beside the log. `person`: the digest of the telephone number."""
 
     async def open_calls(self, person: str) -> list[UUID]:
-        """Returns the calls of the person that have not ended. The cost grows with the open calls, not with the log."""
+        """Returns the calls of the person that have not ended, at a cost that other calls do not raise."""
 
     async def has_unsealed_calls(self, person: str) -> bool:
         """Whether the log has calls of the person in clear. Reads the log, unless its first call is sealed."""

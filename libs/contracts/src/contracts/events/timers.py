@@ -9,8 +9,10 @@ from contracts.call import Call
 from contracts.event import CallEvent, Service
 from contracts.instants import MIN_INSTANT, Instant
 
-SCHEDULES_OF_CALLS = "timer.set.*.*"
-"""The filter of all schedules. Older builds stored them in CALLS, on ``timer.set.<call_id>``."""
+SCHEDULES_WITHOUT_PERSON = "timer.set.*.*"
+"""Schedules of older builds, and of calls that have no digest of their number."""
+SCHEDULES_OF_CALLS = (SCHEDULES_WITHOUT_PERSON, "timer.set_for.*.*.*")
+"""The filters of all schedules. Much older builds stored them in CALLS, on ``timer.set.<call_id>``."""
 FIRED_TTL_SECONDS = 7 * 24 * 3600
 """How long the stream SCHEDULES keeps a message that it has fired. The stream CALLS has copied it within a second, or
 within a minute after the failure of a node."""
@@ -36,13 +38,27 @@ class TimerDue(CallEvent):
 def schedule_subject(call: Call) -> str | None:
     """Returns the subject of the schedule for the deadline of the call; None if it has no deadline.
 
+    It begins with the digest of the number, so the server finds the open calls of a person without a look at others.
     The last token names the deadline, the last command and the attempt, so a call that gets the same deadline again
     has another subject. `call_orchestrator.adapters.nats.timers` explains why it must.
     """
     if call.deadline_at is None:
         return None
     microseconds = (call.deadline_at - MIN_INSTANT) // timedelta(microseconds=1)
-    return f"timer.set.{call.call_id}.{microseconds}-{call.command_sequence or 0}-{call.attempt}"
+    deadline = f"{microseconds}-{call.command_sequence or 0}-{call.attempt}"
+    if call.number_digest is None:
+        return f"timer.set.{call.call_id}.{deadline}"
+    return f"timer.set_for.{call.number_digest}.{call.call_id}.{deadline}"
+
+
+def schedules_of(number_digest: str) -> str:
+    """Returns the filter of the schedules of a person's calls."""
+    return f"timer.set_for.{number_digest}.*.*"
+
+
+def scheduled_call_id(subject: str) -> str:
+    """Returns the id of the call whose schedule has this subject."""
+    return subject.split(".")[-2]
 
 
 def fired_subject(call_id: object) -> str:

@@ -1,10 +1,11 @@
 """What the streams contain about a person, beside the log: open calls, waiting contacts, dead letters.
 
-No stream is indexed by person. Each open call has a schedule or waits for a slot (law 3), so these two streams name all
-of them, however long the log is. The header of the newest event of each shows the person.
+The log is not indexed by person. Each open call has a schedule (law 3), whose subject begins with the digest of the
+person. So the cost does not depend on the log, nor on the open calls of others. A call whose deadline has just passed
+has no schedule until the decision on it. That decision or the next grant ends the call, because its person is erased.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import aclosing, suppress
 from typing import cast
 from uuid import UUID
@@ -19,7 +20,7 @@ from chassis.direct_get import StoredMessage, get_newest_of_each, get_page
 from chassis.event_log import EventLog, StoredEvent
 from chassis.keyring import Keyring
 from chassis.leader_get import get_of_leader
-from chassis.leader_retry import retry_until_leader
+from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from chassis.sealed_copies import open_copy
 from chassis.stream_reader import last_sequence, read
 from contracts import (
@@ -32,13 +33,12 @@ from contracts import (
     Envelope,
     ErasedRequest,
 )
-from contracts.events.admissions import QueueJoined
-from contracts.events.timers import SCHEDULES_OF_CALLS
+from contracts.events.timers import SCHEDULES_WITHOUT_PERSON, scheduled_call_id, schedules_of
 from contracts.filters import call_state_filter
 from contracts.number_digests import NumberDigests
 from contracts.numbers import numbers_in
 from contracts.personal import PERSON_HEADER
-from contracts.streams import CALLS, CONTACTS, DEAD_LETTERS, QUEUE, REQUESTS, SCHEDULES
+from contracts.streams import CALLS, CONTACTS, DEAD_LETTERS, REQUESTS, SCHEDULES
 from contracts.vocabulary import RequestResult
 
 _CALLS_IN_A_READ = 50
@@ -59,6 +59,7 @@ class NatsPersonalMessages:
         keyring: Keyring,
     ) -> None:
         self._client = client
+        self._js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
         self._calls = calls
         self._contacts = contacts
         self._requests = requests
@@ -68,8 +69,8 @@ class NatsPersonalMessages:
 
     async def open_calls(self, person: str) -> list[UUID]:
         """Returns the calls of the person that have not ended."""
-        ids = await self._ids_in(SCHEDULES.name, SCHEDULES_OF_CALLS)
-        call_ids = sorted(ids | await self._ids_in(QUEUE.name, QueueJoined.subjects()))
+        ids = {scheduled_call_id(subject) for subject in await self._scheduled(schedules_of(person))}
+        call_ids = sorted(ids | await self._scheduled_without_person())
         found: list[UUID] = []
         for start in range(0, len(call_ids), _CALLS_IN_A_READ):
             newest = await self._newest_of(call_ids[start : start + _CALLS_IN_A_READ])
@@ -139,12 +140,19 @@ class NatsPersonalMessages:
         messages = await retry_until_leader(lambda: get_newest_of_each(self._client, CALLS.name, filters))
         return {message.subject.split(".")[2]: message for message in messages}
 
-    async def _ids_in(self, stream: str, filter: str) -> set[str]:
-        """Returns the ids of the calls in the subjects of a stream."""
-        end = await last_sequence(self._client, stream)
-        messages = read(self._client, stream, [filter], end_sequence=end)
+    async def _scheduled(self, filter: str) -> Collection[str]:
+        """Returns the subjects of schedules on a filter, as the leader has them: up to 100,000."""
+        info = await retry_until_leader(lambda: self._js.stream_info(SCHEDULES.name, subjects_filter=filter))
+        return info.state.subjects or ()
+
+    async def _scheduled_without_person(self) -> set[str]:
+        """Returns the open calls whose schedules do not show the person: until an upgrade, all have such ones."""
+        if not await self._scheduled(SCHEDULES_WITHOUT_PERSON):
+            return set()
+        end = await last_sequence(self._client, SCHEDULES.name)
+        messages = read(self._client, SCHEDULES.name, [SCHEDULES_WITHOUT_PERSON], end_sequence=end)
         async with aclosing(messages):
-            return {message.subject.split(".")[2] async for message in messages}
+            return {scheduled_call_id(message.subject) async for message in messages}
 
     async def _is_open(self, message: StoredMessage, person: str) -> bool:
         """Whether the newest event of a call leaves it open, and the call is that of the person."""

@@ -5,8 +5,8 @@ scheduled message, and publishes it at the deadline. The stream CALLS copies it 
 consumes that like any other event. There is no polling. A new call that is granted its slot at once sets
 no schedule before its attempt (docs/adr/0050).
 
-A schedule belongs to a deadline, not to a call: its subject names the call, the deadline, the last command and the
-attempt. The message that sets a new deadline also names the schedule of the state before, which the server then
+A schedule belongs to a deadline, not to a call: its subject names the person, the call, the deadline, the last command
+and the attempt. The message that sets a new deadline also names the schedule of the state before, which the server then
 removes (the headers ``Nats-Schedule-Next: purge`` and ``Nats-Scheduler``). So a changed deadline costs one message, and
 no read and no guard, and the order in which replicas set their deadlines has no influence:
 
@@ -41,7 +41,7 @@ from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from chassis.stream_reader import last_sequence, read
 from chassis.time_mapping import REAL_TIME, TimeMapping
 from contracts import Call, Envelope, TimerDue
-from contracts.events.timers import SCHEDULES_OF_CALLS, schedule_headers, schedule_subject
+from contracts.events.timers import SCHEDULES_OF_CALLS, schedule_headers, schedule_subject, scheduled_call_id
 from contracts.streams import SCHEDULES
 
 
@@ -91,9 +91,9 @@ class NatsTimers:
     async def calls(self) -> AsyncIterator[UUID]:
         """Yields the calls that have a schedule now."""
         end = await retry_until_leader(lambda: last_sequence(self._client, SCHEDULES.name))
-        async with aclosing(read(self._client, SCHEDULES.name, [SCHEDULES_OF_CALLS], end_sequence=end)) as schedules:
+        async with aclosing(read(self._client, SCHEDULES.name, SCHEDULES_OF_CALLS, end_sequence=end)) as schedules:
             async for message in schedules:
-                yield UUID(message.subject.split(".")[2])
+                yield UUID(scheduled_call_id(message.subject))
 
     async def clear(self, previous: Call) -> None:
         """Removes the schedule of a call that has ended; `previous` is its last state with a deadline."""
