@@ -37,6 +37,7 @@ from chassis.dead_letters import store_dead_letter
 from chassis.event_log import EventLog, StoredEvent
 from chassis.keyring import Keyring
 from contracts import (
+    CallChangeRequested,
     CallRequested,
     CallRetryRequested,
     CallStatus,
@@ -359,6 +360,59 @@ async def test_an_earlier_request_is_refused_and_a_later_one_brings_the_person_b
         states = [await call_of(calls, one) for one in (first, second)]
         assert [state.phone_number for state in states if state] == [ERASED, NUMBER]
         await end(calls, second)
+    verification = await verified(bus_client)
+    assert (verification.drifts, verification.doubts) == ((), ())
+
+
+async def test_a_call_is_changed_to_the_number_of_an_erased_person_as_a_new_call_gets_it(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    erase_other = PersonEraseRequested(number_digest=OTHER)
+    later = datetime.now(UTC) + timedelta(days=3)
+    async with running(nats_url, 1):
+        first, changed = await ask(bus_client, request("first", OTHER_NUMBER), request("changed", scheduled_at=later))
+        await until_dialing(calls, [first], 1)
+        await end(calls, first)
+        await until(lambda: with_status(calls, [first], CallStatus.BUSY))
+        await until(lambda: call_of(calls, changed))
+        assert (await outcome_of(bus_client, erase_other)).accepted
+        change = CallChangeRequested(call_id=changed, phone_number=OTHER_NUMBER)
+        refused = await outcome_of(bus_client, change, {"ce-time": "2026-03-02T15:00:00Z"})
+        assert not refused.accepted
+        assert refused.reasons[0].startswith("phone_number: the person was erased on request of ")
+        assert not (await bus_client.jetstream().get_last_msg(KEYS.name, f"key.{OTHER}")).data, "it made no key"
+        assert (await outcome_of(bus_client, change)).accepted, "it brings the person back"
+        due = CallChangeRequested(call_id=changed, scheduled_at=datetime.now(UTC))
+        assert (await outcome_of(bus_client, due)).accepted
+        await until_dialing(calls, [changed], 1)
+        await end(calls, changed)
+    call = await call_of(calls, changed)
+    assert call
+    assert (call.phone_number, call.number_digest) == (OTHER_NUMBER, OTHER)
+    verification = await verified(bus_client)
+    assert (verification.drifts, verification.doubts) == ((), ())
+
+
+async def test_a_sealed_change_that_an_erasure_overtakes_is_refused(
+    nats_url: str, bus_client: Client, calls: EventLog, keyring: Keyring
+) -> None:
+    requests = EventLog(bus_client, REQUESTS.name, source="edge", keyring=keyring)
+    async with running(nats_url, 1):
+        (call_id,) = await ask(bus_client, request("later", scheduled_at=datetime.now(UTC) + timedelta(days=3)))
+        await until(lambda: call_of(calls, call_id))
+    outcomes = [await bus_client.subscribe(outcome_subject(id)) for id in ("number", "zone")]
+    changes = [
+        CallChangeRequested(call_id=call_id, phone_number=OTHER_NUMBER),
+        CallChangeRequested(call_id=call_id, time_zone="America/New_York"),
+    ]
+    for id, change in zip(("number", "zone"), changes, strict=True):
+        await requests.append(change, event_id=id, person=PERSON)
+    await keyring.destroy(PERSON)
+    async with running(nats_url, 1):
+        refused = [CommandOutcome.model_validate_json((await one.next_msg(timeout=20)).data) for one in outcomes]
+    reason = "phone_number: the person was erased before the request was decided"
+    assert [(one.accepted, one.reasons) for one in refused] == [(False, (reason,))] * 2
+    assert (await bus_client.jetstream().stream_info(DEAD_LETTERS.name)).state.messages == 0
     verification = await verified(bus_client)
     assert (verification.drifts, verification.doubts) == ((), ())
 

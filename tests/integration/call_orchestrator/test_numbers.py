@@ -21,6 +21,7 @@ from tests.integration.call_orchestrator.conftest import (
     running,
     until,
     until_dialing,
+    until_queued,
     with_status,
 )
 
@@ -32,12 +33,16 @@ from centralita.replay.verifying import verify
 from chassis.event_log import Conflict, EventLog
 from chassis.keyring import Keyring
 from contracts import (
+    CallChangeRequested,
     CallRequested,
     CallStatus,
     CampaignChangeRequested,
     CampaignCreateRequested,
+    CampaignPauseRequested,
+    CampaignResumeRequested,
     CampaignStartRequested,
     ConversationEnded,
+    DialClaimed,
     Disposition,
     Event,
     NumberBlockRequested,
@@ -55,7 +60,7 @@ from contracts.personal import ERASED, HIDDEN
 from contracts.streams import CALLS, NUMBERS
 from contracts.vocabulary import DoNotCallSource, RefusalCode
 
-NUMBER = "+12125550123"
+NUMBER, OTHER_NUMBER = "+12125550123", "+12125550124"
 DIGESTS = NumberDigests(b64decode(TEST_KEYS["NUMBER_DIGEST_KEY"]))
 LIVE = LiveAttempt(call_id=a_call().call_id, attempt=1, grant_sequence=1, dialed_at=NOW)
 
@@ -217,6 +222,46 @@ async def test_a_claim_of_a_replica_that_died_is_taken_over(
     number = (await numbers.load(NUMBER)).number
     assert number.live
     assert number.live.call_id == dialled
+
+
+@pytest.mark.parametrize("is_woken", [False, True])
+async def test_a_call_that_is_changed_to_another_number_does_not_wait_for_the_former_one(
+    nats_url: str, bus_client: Client, calls: EventLog, *, is_woken: bool
+) -> None:
+    """`is_woken`: before it is changed. It waits for a slot then, because its campaign is paused."""
+    asked = [request(index).model_copy(update={"campaign_id": "spring"}) for index in range(4)]
+    asked[3] = asked[3].model_copy(update={"phone_number": OTHER_NUMBER})
+    first, changed, second, other = (call_id_of(one.request_id or "") for one in asked)
+
+    async def is_put_off(call_id: UUID) -> bool:
+        call = await call_of(calls, call_id)
+        return bool(call and call.permission and call.permission.rule == "number_in_use" and not call.is_queued)
+
+    async with running(nats_url, 2):
+        for one, id in ((asked[3], other), (asked[0], first)):
+            assert (await outcome_of(bus_client, one)).accepted
+            await until_dialing(calls, [id], 1)
+            await calls.append(DialClaimed(call_id=id, attempt=1))  # otherwise no further slot is granted
+        for one, id in ((asked[1], changed), (asked[2], second)):
+            assert (await outcome_of(bus_client, one)).accepted
+            await until(partial(is_put_off, id))
+        change = CallChangeRequested(call_id=changed, phone_number=OTHER_NUMBER, scheduled_at=NOW)
+        if is_woken:
+            await outcome_of(bus_client, CampaignPauseRequested(campaign_id="spring"))
+            await end(calls, first)
+            await until_queued(calls, [changed])
+        assert (await outcome_of(bus_client, change)).accepted
+        if is_woken:
+            await until_queued(calls, [second])
+            await outcome_of(bus_client, CampaignResumeRequested(campaign_id="spring"))
+        else:
+            await until(partial(is_put_off, changed))
+            await end(calls, first)
+        await until_dialing(calls, [second], 1)
+        await calls.append(DialClaimed(call_id=second, attempt=1))
+        await until(partial(is_put_off, changed))
+        await end(calls, other)
+        await until_dialing(calls, [changed], 1)
 
 
 def block(campaign_id: str | None = None, phone_number: str = NUMBER) -> NumberBlockRequested:

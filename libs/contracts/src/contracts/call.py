@@ -159,6 +159,9 @@ class Call(GivenConsent):
         default=None, description="where the person may be; null in logs of older builds: it follows from the number"
     )
     created_at: Instant
+    number_changed_at: Instant | None = Field(
+        default=None, description="when it was changed to its present number; null: it never was, or by an older build"
+    )
     status: CallStatus
     attempt: int = Field(description="number of the last or present attempt; 0 before the first")
     undialled_attempts: int = Field(
@@ -239,3 +242,8 @@ class Call(GivenConsent):
     def after(self, progress: CallProgress) -> Self:
         """Returns the call with another progress; its terms stay."""
         return self.model_copy(update=dict(progress))
+
+    @property
+    def number_given_at(self) -> datetime:
+        """When the call got its present number."""
+        return self.number_changed_at or self.created_at

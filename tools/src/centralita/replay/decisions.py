@@ -78,7 +78,7 @@ def by_former_rules(recorded: CallDecision, now: CallDecision) -> CallDecision:
 
     In builds before ADR 29, a call that was due at once was not queued before its timer had fired. Builds before ADR 46
     did not record the time that a request named, nor the fields of a refused change. The version of the calling policy
-    was that of its rules alone (`CallingPolicy.versions`).
+    was that of its rules alone (`CallingPolicy.versions`). They did not record when a number was changed.
     """
     now = _with_version_of(recorded.call.permission, now)
     unrecorded: dict[str, object] = {"scheduled_at": None} if "scheduled_at" not in recorded.model_fields_set else {}
@@ -86,6 +86,8 @@ def by_former_rules(recorded: CallDecision, now: CallDecision) -> CallDecision:
         unrecorded |= {"changed": ()}
     now = now.model_copy(update={name: value for name, value in unrecorded.items() if name in type(now).model_fields})
     then = recorded.call
+    if then.number_changed_at is None and now.call.number_changed_at:
+        now = now.model_copy(update={"call": now.call.model_copy(update={"number_changed_at": None})})
     waits_for_timer = then.status is CallStatus.PENDING and not then.is_queued
     if not (waits_for_timer and then.due_at and then.due_at <= recorded.occurred_at and now.call.is_queued):
         return now

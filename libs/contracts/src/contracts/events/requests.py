@@ -188,8 +188,11 @@ class CallChangeRequested(_Command, RequestedCalleeTerms):
     def refusals(self, now: datetime) -> list[str]:
         """Refuses numbers that are never called, unacceptable texts, and a time that is too far ahead.
 
-        The length of the script depends on the call, so the orchestrator checks it.
+        The length of the script depends on the call, so the orchestrator checks it. It also refuses a change whose
+        person was erased meanwhile: such a change cannot be read.
         """
+        if self.phone_number in PLACEHOLDERS:
+            return []
         return [
             *person_refusals(self),
             *self.callee_terms_refusals(now),

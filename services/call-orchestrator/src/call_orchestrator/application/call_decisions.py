@@ -24,6 +24,7 @@ from contracts.dial_terms import DialTerms
 from contracts.vocabulary import RefusalCode
 
 NO_SUCH_CALL = Refused("there is no such call", RefusalCode.NO_SUCH_CALL)
+PERSON_ERASED = Refused("phone_number: the person was erased before the request was decided")
 
 
 def decide_call(
@@ -36,18 +37,22 @@ def decide_call(
     number: NumberUse = UNUSED,
     *,
     is_campaign_finished: bool = False,
+    number_refusal: Refused | None = None,
 ) -> CallDecision | Ignored | Refused:
     """Returns the event that follows from an input, or why none does. `before`: the call, if it exists.
 
     A refused command of an existing call is an event, too: `CallCommandRefused`. `pauses`, those of the campaign, only
     prevent that the call expires. `campaign`: its terms, from which a new call takes what its request leaves out. They
     restrict when the call is dialled, except that a grant carries its own `DialTerms`. `number`: how its number is
-    used, if the input grants a slot. `is_campaign_finished`: as far as the replica knows.
+    used, if the input grants a slot. `is_campaign_finished`: as far as the replica knows. `number_refusal`: why the
+    number that a change leads to is not called.
     """
     if before is None:
         return _create(call_input, policy, now, campaign)
     dial_terms = campaign.dial_terms if call_input.dial_terms is None else call_input.dial_terms
-    decision = _decide(before, call_input, policy, now, pauses, dial_terms, number, is_finished=is_campaign_finished)
+    decision = number_refusal or _decide(
+        before, call_input, policy, now, pauses, dial_terms, number, is_finished=is_campaign_finished
+    )
     if isinstance(decision, Refused) and (command := call_input.command):
         refused = _at(before, call_input).model_copy(update={"permission": permission_of(decision, dial_terms)})
         change = command if isinstance(command, CallChangeRequested) else None
@@ -95,6 +100,8 @@ def _decide(
         after = changed_call(call, command, policy)
     except UnacceptableTerms as error:
         return Refused(str(error))
+    if command.phone_number is not None:
+        after = after.model_copy(update={"number_changed_at": now})
     event = event_of(decision, after, now, tuple(command.changes()), dial_terms)
     return event.model_copy(update={"scheduled_at": command.scheduled_at})
 

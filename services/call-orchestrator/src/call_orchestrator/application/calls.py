@@ -17,7 +17,7 @@ from datetime import datetime
 import structlog
 
 from call_orchestrator.application.backlog import Backlog
-from call_orchestrator.application.call_decisions import decide_call
+from call_orchestrator.application.call_decisions import PERSON_ERASED, decide_call
 from call_orchestrator.application.call_inputs import CallInput
 from call_orchestrator.application.call_outcomes import MAX_CONFLICTS, accepted, refused, too_many_conflicts
 from call_orchestrator.application.call_terms import NO_TERMS, Policy
@@ -47,8 +47,6 @@ from contracts.personal import PLACEHOLDERS
 from contracts.streams import DUE_SOON
 from contracts.vocabulary import RefusalCode
 
-_PERSON_ERASED = Refused("phone_number: the person was erased before the request was decided")
-
 logger = structlog.get_logger()
 
 
@@ -77,7 +75,7 @@ class CallService:
         self._claims = claims
         self._recent = RecentCalls(reconnections)
         terms_of = campaigns.terms if campaigns else lambda _: NO_TERMS
-        self._commands = CommandService(log, requests, effects, policy, now, terms_of)
+        self._commands = CommandService(log, requests, effects, policy, now, terms_of, claims)
 
     async def handle(self, call_input: CallInput) -> CommandOutcome:
         """Decides a request, a fact or a timer, and applies its effects. Raises Conflict after `MAX_CONFLICTS`."""
@@ -195,7 +193,7 @@ class CallService:
         """Decides the input. Only a call that would expire needs the pauses of its campaign, read from the leader."""
         before, now = stored.call if stored else None, self._now()
         if before is None and call_input.request and call_input.request.phone_number in PLACEHOLDERS:
-            return _PERSON_ERASED
+            return PERSON_ERASED
         terms = await self._terms(before, call_input.request)
         is_finished = bool(before and self._campaigns and self._campaigns.is_finished(before.campaign_id))
         decision = decide_call(

@@ -12,12 +12,14 @@ are repeated then, and each is idempotent (law 6).
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import pairwise
 
-from call_orchestrator.application.call_decisions import NO_SUCH_CALL, decide_call
+from call_orchestrator.application.call_decisions import NO_SUCH_CALL, PERSON_ERASED, decide_call
 from call_orchestrator.application.call_inputs import CallInput, call_input
 from call_orchestrator.application.call_outcomes import MAX_CONFLICTS, accepted, refused, too_many_conflicts
 from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.effects import Effects
+from call_orchestrator.application.number_claims import NumberClaims
 from call_orchestrator.application.stored import StoredCall, append_decision, load_call, load_campaign, newest_of
 from call_orchestrator.domain.decisions import Ignored, Refused
 from call_orchestrator.ports import Log, Requests
@@ -25,6 +27,7 @@ from chassis.event_log import Conflict, StoredEvent
 from chassis.retry_later import RetryLater
 from contracts import (
     Call,
+    CallChangeRequested,
     CallCommand,
     CallCommandRefused,
     CallCreated,
@@ -35,6 +38,7 @@ from contracts import (
     Event,
 )
 from contracts.filters import call_state_filter
+from contracts.personal import PLACEHOLDERS
 
 _MIN_WAIT_SECONDS, _MAX_WAIT_SECONDS = 0.1, 15.0
 _REQUESTS_PER_SECOND = 500
@@ -64,8 +68,10 @@ class CommandService:
         policy: Policy,
         now: Callable[[], datetime],
         terms_of: Callable[[str], CampaignTerms],
+        claims: NumberClaims | None = None,
     ) -> None:
         """`terms_of`: the terms of a campaign as this replica knows them."""
+        self._claims = claims
         self._log = log
         self._requests = requests
         self._effects = effects
@@ -112,7 +118,7 @@ class CommandService:
         previous = None
         history = await self._history(stored.call, command)
         stored = newest_of(stored, history)
-        event = _decision_on(command, history)
+        event, before = _decision_on(command, history), _call_before(command, history) or stored.call
         if event is None:
             if _precedes_call(command, stored.call, history):
                 if distance := await self._requests.undecided_before(command.sequence):
@@ -122,6 +128,8 @@ class CommandService:
             stored = await self._decide(stored, await self._undecided(stored.call, command), history)
             event = stored.event
         await self._effects.apply(stored, command.envelope, previous=previous)
+        if self._claims and before.number_digest != stored.call.number_digest:
+            await self._claims.pass_on(before, command.envelope)
         if isinstance(event, CallCommandRefused):
             return refused(stored.call.call_id, Refused(event.reason, event.code), stored.call)
         return accepted(stored.call)
@@ -164,15 +172,32 @@ class CommandService:
         return stored
 
     async def _decision(self, call: Call, given: CallInput) -> CallDecision | Ignored | Refused:
-        """Decides a command. Only a retry may begin another attempt, so only it asks whether the campaign is finished.
-
-        The leader has the answer.
-        """
+        """Decides a command. A retry asks the leader whether the campaign is finished, as it may begin an attempt."""
         is_finished = False
         if isinstance(given.command, CallRetryRequested):
             is_finished = bool((await load_campaign(self._log, call.campaign_id)).campaign.finished_at)
         terms, now = self._terms_of(call.campaign_id), self._now()
-        return decide_call(call, given, self._policy, now, campaign=terms, is_campaign_finished=is_finished)
+        refusal = await self._number_refusal(call, given, terms)
+        return decide_call(
+            call,
+            given,
+            self._policy,
+            now,
+            campaign=terms,
+            is_campaign_finished=is_finished,
+            number_refusal=refusal,
+        )
+
+    async def _number_refusal(self, call: Call, given: CallInput, terms: CampaignTerms) -> Refused | None:
+        """Returns why the call may not have the number to which a change leads. The rules are those of a new call."""
+        if not isinstance(given.command, CallChangeRequested):
+            return None
+        number = given.command.phone_number
+        if (number or call.phone_number) in PLACEHOLDERS:
+            return PERSON_ERASED
+        if number is None or self._claims is None or call.attempt or call.status.is_final:
+            return None
+        return await self._claims.refusal(number, call.campaign_id, given.cause.time, terms.do_not_call_lists)
 
 
 def _decided_ids(history: Sequence[StoredEvent]) -> set[str | None]:
@@ -187,6 +212,14 @@ def _decision_on(command: StoredEvent[CallCommand], history: Sequence[StoredEven
         if known.envelope.causation_id == command.envelope.id and not isinstance(known.event, CallCreated)
     )
     return next(decisions, None)
+
+
+def _call_before(command: StoredEvent[CallCommand], history: Sequence[StoredEvent]) -> Call | None:
+    """Returns the call before the decision on the command, if the history has both."""
+    for earlier, decision in pairwise(history):
+        if decision.envelope.causation_id == command.envelope.id and isinstance(earlier.event, CallDecision):
+            return earlier.event.call
+    return None
 
 
 def _precedes_call(command: StoredEvent[CallCommand], call: Call, history: Sequence[StoredEvent]) -> bool:

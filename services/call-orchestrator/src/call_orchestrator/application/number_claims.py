@@ -78,7 +78,7 @@ class NumberClaims:
     async def refusal(
         self, phone_number: str, campaign_id: str, requested_at: datetime, list_names: Sequence[str] = ()
     ) -> Refused | None:
-        """Returns why a new call or contact of a campaign is refused: its number is listed, or its person was erased.
+        """Returns why a new call, contact or number of a call is refused: it is listed, or its person was erased.
 
         `requested_at`: when its request was sent, as its sender says. One that was sent after the erasure began brings
         the person back.
@@ -150,7 +150,9 @@ class NumberClaims:
         raise too_many_conflicts(call.call_id)
 
     async def pass_on(self, call: Call, cause: Envelope) -> None:
-        """Wakes the next call to the number of a call that has ended without an attempt: it may have been its turn.
+        """Wakes the next call to the number of a call that does not dial it any more: it may have been its turn.
+
+        `call`: has ended without an attempt, or is the state before it was changed to another number.
 
         The number notes for how long the personal data of the call is kept.
         """
@@ -175,7 +177,7 @@ class NumberClaims:
     def _kept(self, number: NumberState, call: Call) -> NumberState:
         """Returns the number after the end of a call, whose personal data is kept for some time."""
         retention = timedelta(days=call.retention_days) if call.retention_days else self._retention
-        is_erased = number.erased_at is not None and call.created_at <= number.erased_at
+        is_erased = number.erased_at is not None and call.number_given_at <= number.erased_at
         if retention is None or is_erased or not call.status.is_final:
             return number
         return number.kept((call.ended_at or call.status_changed_at) + retention)
@@ -256,10 +258,10 @@ def _is_next_attempt(live: LiveAttempt, call: Call) -> bool:
 
 
 def _erased_at(number: NumberState, call: Call, now: datetime) -> datetime | None:
-    """Returns since when the person is erased, if the call was created before. Its number can then not be read."""
+    """Returns since when the person is erased, if the call got its number before. It can then not be read."""
     if call.phone_number in PLACEHOLDERS:
         return number.erased_at or now
-    return number.erased_at if number.erased_at and call.created_at <= number.erased_at else None
+    return number.erased_at if number.erased_at and call.number_given_at <= number.erased_at else None
 
 
 def _in_use_until(live: LiveAttempt, holder: Call | None, now: datetime) -> datetime | None:

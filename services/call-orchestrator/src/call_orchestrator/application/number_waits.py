@@ -69,13 +69,18 @@ class NumberWaits:
             if waiting.campaign_id in woken:
                 continue
             stored = await load_call(self._log, waiting.call_id)
-            if stored and _is_put_off(stored.call):
-                await self._timers.wake(stored.call, cause, is_number_free=True)
-            if stored and (_is_put_off(stored.call) or stored.call.is_queued):
-                woken.add(waiting.campaign_id)
-            else:
+            if stored is None or not self._may_dial(stored.call, number):
                 gone.add(waiting.call_id)
+                continue
+            if _is_put_off(stored.call):
+                await self._timers.wake(stored.call, cause, is_number_free=True)
+            woken.add(waiting.campaign_id)
         return number.without_waiting(gone)
+
+    def _may_dial(self, call: Call, number: NumberState) -> bool:
+        """Whether the call still waits for this number. It may have been changed to another one."""
+        is_waiting = _is_put_off(call) or call.is_queued
+        return is_waiting and self._numbers.digest_of_call(call) == number.number_digest
 
 
 def is_in_force(live: LiveAttempt, holder: Call) -> bool:
