@@ -2,7 +2,7 @@
 
 from base64 import b64decode
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -245,7 +245,8 @@ async def test_a_call_that_is_changed_to_another_number_does_not_wait_for_the_fo
         for one, id in ((asked[1], changed), (asked[2], second)):
             assert (await outcome_of(bus_client, one)).accepted
             await until(partial(is_put_off, id))
-        change = CallChangeRequested(call_id=changed, phone_number=OTHER_NUMBER, scheduled_at=NOW)
+        at = None if is_woken else datetime.now(UTC)
+        change = CallChangeRequested(call_id=changed, phone_number=OTHER_NUMBER, scheduled_at=at)
         if is_woken:
             await outcome_of(bus_client, CampaignPauseRequested(campaign_id="spring"))
             await end(calls, first)
@@ -370,3 +371,24 @@ async def test_the_newest_change_of_a_list_counts_in_any_order_of_deliveries(
         assert number.is_listed is is_listed
         assert number.phone_number == (NUMBER if is_listed else None)
         assert len(number.do_not_call) == 1
+
+
+async def test_a_number_is_on_a_bounded_number_of_lists_and_always_on_that_of_all_campaigns(
+    bus_client: Client, calls: EventLog, numbers: Numbers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("contracts.number_state.MAX_ENTRIES", 3)
+    do_not_call = DoNotCall(numbers, calls)
+
+    async def accepts(second: int, command: NumberCommand) -> bool:
+        return (await do_not_call.handle(command, NOW + timedelta(seconds=second), an_envelope(f"c-{second}"))).accepted
+
+    assert [await accepts(second, block(f"campaign-{second}")) for second in range(4)] == [True, True, True, False]
+    assert await accepts(5, block("campaign-0")), "it is on this list"
+    assert await accepts(6, block())
+    assert len((await numbers.load(NUMBER)).number.do_not_call) == 4
+    unblock = NumberUnblockRequested(number_digest=DIGESTS.of(NUMBER))
+    for second in range(7, 20):
+        assert await accepts(second, unblock.model_copy(update={"campaign_id": f"campaign-{second}"}))
+    number = (await numbers.load(NUMBER)).number
+    assert [one.is_listed for one in number.do_not_call].count(True) == 4
+    assert len(number.do_not_call) == 5, "the newest removal is kept"

@@ -20,6 +20,9 @@ MAX_WAITING = 64
 MAX_DIALS = 64
 """How many of the newest dials of a number are kept. A frequency cap of more calls counts only these."""
 
+MAX_ENTRIES = 256
+"""On how many lists a number is at most. Opt-outs, and entries for all campaigns, are accepted beyond that."""
+
 
 class ListScope(NamedTuple):
     """A do-not-call list: that of one campaign, a named one, or that of all campaigns if neither is given."""
@@ -107,6 +110,11 @@ class NumberState(BaseModel):
         scopes = (ALL_CAMPAIGNS, ListScope(campaign_id), *(ListScope(list_name=name) for name in list_names))
         return next((listed[scope] for scope in scopes if scope in listed), None)
 
+    def may_be_listed(self, scope: ListScope) -> bool:
+        """Whether another list may have the number, too: that of all campaigns always may."""
+        listed = {entry.scope for entry in self.do_not_call if entry.is_listed}
+        return scope == ALL_CAMPAIGNS or scope in listed or len(listed) < MAX_ENTRIES
+
     def with_entry(self, entry: DoNotCallEntry, phone_number: str | None) -> Self:
         """Returns the number after a change of one list; unchanged if a later change of this list was applied.
 
@@ -116,7 +124,7 @@ class NumberState(BaseModel):
         if known and (known.changed_at, known.is_listed) >= (entry.changed_at, entry.is_listed):
             return self
         others = tuple(one for one in self.do_not_call if one.scope != entry.scope)
-        after = self.model_copy(update={"do_not_call": (*others, entry)})
+        after = self.model_copy(update={"do_not_call": _bounded((*others, entry))})
         number = (phone_number or self.phone_number) if after.is_listed else None
         return after.model_copy(update={"phone_number": number})
 
@@ -156,3 +164,16 @@ class NumberState(BaseModel):
     def without_dials_before(self, instant: datetime) -> Self:
         """Returns the number with its newer dials only."""
         return self.model_copy(update={"dialed_at": tuple(dialed for dialed in self.dialed_at if dialed > instant)})
+
+
+def _bounded(entries: tuple[DoNotCallEntry, ...]) -> tuple[DoNotCallEntry, ...]:
+    """Returns the entries without the oldest removed ones beyond `MAX_ENTRIES`.
+
+    A removed entry only prevents that an older command, which is delivered late, lists the number again.
+    """
+    removed = sorted((one.changed_at for one in entries if not one.is_listed), reverse=True)
+    room = max(MAX_ENTRIES - (len(entries) - len(removed)), 1)
+    if len(removed) <= room:
+        return entries
+    oldest_at = removed[room - 1]
+    return tuple(one for one in entries if one.is_listed or one.changed_at >= oldest_at)

@@ -73,5 +73,6 @@ def _described(certificate: dict[str, Any]) -> str:
     key = "The key was destroyed" if certificate["had_key"] else "Nothing was stored under a key"
     contacts, letters = certificate["contacts_removed"], certificate["dead_letters_removed"]
     return (
-        f"{key} at {certificate['erased_at']}. Waiting contacts removed: {contacts}. Dead letters removed: {letters}."
+        f"{key} at {certificate['erased_at']}. "
+        f"Waiting contacts removed: at least {contacts}. Dead letters removed: at least {letters}."
     )

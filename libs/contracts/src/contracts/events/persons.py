@@ -47,8 +47,10 @@ class PersonErased(NumberEvent):
     requested_at: Instant = Field(description="when the erasure began; earlier requests lead to no call")
     erased_at: Instant = Field(description="when the key was destroyed")
     had_key: bool = Field(default=False, description="false: nothing was sealed under a key of this person")
-    contacts_removed: int = Field(default=0, description="contacts that waited for their calls")
-    dead_letters_removed: int = Field(default=0, description="dead letters whose message named the person")
+    contacts_removed: int = Field(
+        default=0, description="waiting contacts, at least: a delivery that was interrupted is not counted"
+    )
+    dead_letters_removed: int = Field(default=0, description="dead letters that named the person, at least, as above")
 
     @property
     def digest(self) -> str:

@@ -26,7 +26,7 @@ from contracts import (
     NumberCommand,
     OptOutKeyPressed,
 )
-from contracts.number_state import DoNotCallEntry
+from contracts.number_state import MAX_ENTRIES, DoNotCallEntry
 from contracts.personal import PLACEHOLDERS
 from contracts.vocabulary import DoNotCallSource
 
@@ -57,6 +57,9 @@ class DoNotCall:
             changed_at=self._mapping.simulated(stored_at),
             source=source,
         )
+        if is_listed and not (await self._numbers.load_digest(command.number_digest)).number.may_be_listed(entry.scope):
+            reason = f"number_digest: the number is on {MAX_ENTRIES} do-not-call lists; list it for all campaigns"
+            return CommandOutcome(accepted=False, campaign_id=command.campaign_id, reasons=(reason,))
         await self._apply(command.number_digest, entry, phone_number, cause)
         return CommandOutcome(accepted=True, campaign_id=command.campaign_id)
 
