@@ -242,6 +242,8 @@ def test_a_decision_sets_every_field_that_the_state_determines() -> None:
         "company",
         "consent_at",
         "consent_source",
+        "number_changed_at",
+        "disclosure",
         "created_at",
         "command_sequence",
         "granted_sequence",
