@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from tests.builders.calls import NOW, a_call
 from tests.builders.events import an_envelope, call_created, status_changed
+from tests.builders.policies import ANY_TIME_POLICY
 from tests.fakes.event_log import FakeEventLog
 from tests.fakes.orchestrator import FakeQueue, FakeRequests, FakeTimers
 
@@ -22,7 +23,6 @@ from call_orchestrator.domain.number_use import NumberUse
 from call_orchestrator.domain.states import Dialing, Ended, Pending
 from centralita.docs.state_machine import LATER, TERMS
 from centralita.docs.state_machine import NOW as INSTANT
-from centralita.replay.decisions import read_calling_policy
 from chassis.event_log import StoredEvent
 from contracts import CallCommandRefused, CallRetryRequested, Campaign, CampaignFinished, CampaignTerms
 from contracts.callees import callee_of
@@ -64,7 +64,7 @@ def test_a_call_whose_slot_was_granted_before_is_dialled_and_not_put_off() -> No
     assert isinstance(dialled.state, Dialing)  # type: ignore[union-attr]
     in_use = NumberUse(in_use_until=INSTANT + timedelta(minutes=1))
     callee = callee_of("+12125550123", "America/New_York")
-    times = DialTimes(policy=read_calling_policy(), callee=callee, purpose=None, number=in_use)
+    times = DialTimes(policy=ANY_TIME_POLICY, callee=callee, purpose=None, number=in_use)
     assert isinstance(decide(waiting, grant, replace(TERMS, dial_times=times), INSTANT), CallPutOff)
     ended = decide(waiting, grant, replace(FINISHED, dial_times=times), INSTANT)
     assert isinstance(ended, CallStatusChanged)

@@ -240,6 +240,7 @@ def test_a_decision_sets_every_field_that_the_state_determines() -> None:
         "voice",
         "opt_out_key",
         "company",
+        "disclosure",
         "consent_at",
         "consent_source",
         "number_changed_at",
