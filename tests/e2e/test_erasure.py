@@ -1,13 +1,18 @@
 """After an erasure nothing in the system contains the number or a sentence of the person, also not with all keys."""
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
+import nats
+from nats.js.errors import NotFoundError
 
 from centralita.demo.campaign import requests
 from centralita.demo.erasure import personal_texts
@@ -23,13 +28,16 @@ from centralita.demo.text_search import (
 )
 from centralita.embedded.ledger import set_callee_behaviour
 from centralita.embedded.system import System, running
-from contracts import CallRequested
+from contracts import CallChangeRequested, CallRequested
 from contracts.permissions import ADMIN
 from contracts.personal import ERASED
+from contracts.streams import DEAD_LETTERS, REQUESTS
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "COLUMNS": "200"}
 BEHAVIOURS = ("human", "voicemail", "opts_out", "human")
 """Those of the erased persons, and of the last one, who is not erased."""
+IN_CLEAR = ("The gate code is Zorzal 4471", "Quintanilla prefers the blue door")
+"""What upstream systems publish in clear: in a request that becomes a dead letter, and in one that is refused."""
 
 
 async def test_no_stream_bucket_collection_log_export_or_file_contains_an_erased_person(tmp_path: Path) -> None:
@@ -44,8 +52,10 @@ async def test_no_stream_bucket_collection_log_export_or_file_contains_an_erased
                 await _made(system, http, one, behaviour) for one, behaviour in zip(wanted, BEHAVIOURS, strict=True)
             ]
             others = await _texts(http, calls[-1])  # the agent says some sentences to everyone
-            search = TextSearch({text for one in calls[:-1] for text in await _texts(http, one) - others})
+            texts = {text for one in calls[:-1] for text in await _texts(http, one) - others}
+            search = TextSearch(texts | set(IN_CLEAR))
             assert sum(" " in text for text in search.texts) >= 10, "utterances, replies, their sentences, a message"
+            await _publish_in_clear(system, calls[0]["phone_number"])
             before = await _statistics(http, len(calls))
             for call in calls[:-1]:
                 erased = await http.post("/api/v1/persons/erase", json={"phone_number": call["phone_number"]})
@@ -94,6 +104,27 @@ async def _statistics(http: httpx.AsyncClient, count: int) -> Mapping[str, Any]:
 
 async def _texts(http: httpx.AsyncClient, call: Mapping[str, Any]) -> set[str]:
     return personal_texts((await http.get(f"/api/v1/calls/{call['id']}/events")).json())
+
+
+async def _publish_in_clear(system: System, number: str) -> None:
+    """Publishes a request that becomes a dead letter, and one that is refused; returns when both are erased."""
+    invalid = {"phone_number": number, "metadata": {"note": IN_CLEAR[0]}}
+    change = CallChangeRequested(call_id=UUID(int=1), metadata={"note": IN_CLEAR[1]})
+    client = await nats.connect(system.access.url(system.nats_url.rpartition("@")[2], ADMIN))
+    try:
+        js = client.jetstream()
+        published = [
+            await js.publish("call.requested", json.dumps(invalid).encode()),
+            await js.publish(change.subject, change.body()),
+        ]
+        async with asyncio.timeout(60):
+            for ack in published:
+                with suppress(NotFoundError):
+                    while await js.get_msg(REQUESTS.name, ack.seq):
+                        await asyncio.sleep(0.1)
+        assert (await js.stream_info(DEAD_LETTERS.name)).state.messages == 1
+    finally:
+        await client.close()
 
 
 async def _replay(system: System, *arguments: str) -> "subprocess.CompletedProcess[str]":

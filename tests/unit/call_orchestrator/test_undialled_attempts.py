@@ -244,7 +244,6 @@ def test_a_decision_sets_every_field_that_the_state_determines() -> None:
         "consent_at",
         "consent_source",
         "number_changed_at",
-        "disclosure",
         "created_at",
         "command_sequence",
         "granted_sequence",
