@@ -92,9 +92,9 @@ async def test_a_call_that_waits_for_a_slot_when_the_hours_end_is_put_off_and_it
 ) -> None:
     async with running(nats_url, 1, max_concurrent_calls=1):
         ids = await ask("evening", 3)
-        await until_queued(calls, ids[1:])
         (dialled,) = await until_dialing(calls, ids, 1)
-    waiting = [call_id for call_id in ids if call_id != dialled]
+        waiting = [call_id for call_id in ids if call_id != dialled]
+        await until_queued(calls, waiting)
     async with running(nats_url, 1, calling_rules=closed_today, max_concurrent_calls=2):
 
         async def are_put_off() -> bool:
