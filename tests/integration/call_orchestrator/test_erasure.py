@@ -91,6 +91,20 @@ async def erased(calls: EventLog, person: str = PERSON) -> PersonErased | None:
     return stored.event if stored and isinstance(stored.event, PersonErased) else None
 
 
+async def erase_during(live: UUID, client: Client, calls: EventLog) -> None:
+    """Erases the person, who is on the phone: the erasure hangs up, waits for the end of the call, and is accepted."""
+    outcome = asyncio.create_task(outcome_of(client, ERASE))
+
+    async def is_hanging_up() -> bool:
+        call = await call_of(calls, live)
+        return bool(call and call.hangup_reason is HangupReason.CANCELED)
+
+    await until(is_hanging_up)
+    assert await erased(calls) is None, "the erasure waits for the end of the call"
+    await end(calls, live)
+    assert (await outcome).accepted
+
+
 async def verified(client: Client) -> Verification:
     return await verify(await from_streams(client, Scope()), calling_policy=ANY_TIME_POLICY)
 
@@ -114,16 +128,7 @@ async def test_waiting_calls_are_canceled_a_live_one_is_hung_up_and_then_the_key
         await until_dialing(calls, [ids[2]], 1)
         await until(lambda: call_of(calls, ids[1]))
         await calls.append(SpeechHeard(call_id=live, attempt=1, turn=1, text=WORDS, language="en"), person=PERSON)
-        outcome = asyncio.create_task(outcome_of(bus_client, ERASE))
-
-        async def is_hanging_up() -> bool:
-            call = await call_of(calls, live)
-            return bool(call and call.hangup_reason is HangupReason.CANCELED)
-
-        await until(is_hanging_up)
-        assert await erased(calls) is None, "the erasure waits for the end of the call"
-        await end(calls, live)
-        assert (await outcome).accepted
+        await erase_during(live, bus_client, calls)
     states = [await call_of(calls, one) for one in (live, *ids)]
     assert [state.status for state in states if state] == [
         CallStatus.CANCELED,
@@ -155,16 +160,7 @@ async def test_a_call_whose_attempt_has_begun_and_whose_timer_is_not_set_yet_is_
 
         await until(has_one_timer)  # that of the attempt has replaced the first one
         await js.purge_stream(SCHEDULES.name)
-        outcome = asyncio.create_task(outcome_of(bus_client, ERASE))
-
-        async def is_hanging_up() -> bool:
-            call = await call_of(calls, live)
-            return bool(call and call.hangup_reason is HangupReason.CANCELED)
-
-        await until(is_hanging_up)
-        assert await erased(calls) is None, "the erasure waits for the end of the call"
-        await end(calls, live)
-        assert (await outcome).accepted
+        await erase_during(live, bus_client, calls)
 
 
 def erasure_of(client: Client, calls: EventLog, keyring: Keyring, countdown: list[int]) -> tuple[Erasure, Any]:

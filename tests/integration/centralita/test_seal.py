@@ -190,7 +190,7 @@ class OldInstallation:
         await requests.append(CallChangeRequested(call_id=self.first.call_id, phone_number=SECOND))
         await requests.append(metadata)
         await self.js.publish("call.requested", b'{"phone_number": "+12125550199"}')
-        await self.log.append(self._speech(0, "said by nobody that the log knows", call_id=uuid4()))
+        await self.log.append(self._speech(0, "said in an unknown call", call_id=uuid4()))
         await self.log.append(call_created(self.first))
         await self.log.append(self._speech(1, "said by the first person"))
         changed = CallChanged(call=self.second, occurred_at=self.second.created_at, changed=("phone_number",))

@@ -145,7 +145,7 @@ async def test_a_contact_id_names_the_person_of_its_calls_unless_it_names_severa
     numbers = [(await as_("reader").get(f"/api/v1/calls/{one['id']}")).json()["phone_number"] for one in (call, again)]
     assert numbers == [ERASED, ERASED]
     assert (await as_("reader").get(f"/api/v1/calls/{other['id']}")).json()["phone_number"] == OTHER
-    unknown = await as_("auditor").delete("/api/v1/contacts/nobody")
+    unknown = await as_("auditor").delete("/api/v1/contacts/unknown")
     assert (unknown.status_code, unknown.json()["type"]) == (404, "urn:centralita:problem:unknown-contact")
 
 

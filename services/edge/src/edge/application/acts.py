@@ -6,12 +6,10 @@ audit entry: if the first entry cannot be appended, no command is sent. A read h
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
 import structlog
-import uuid_utils
 
 from chassis.event_log import StoredEvent, UnreadableEvent
 from contracts import (
@@ -26,25 +24,21 @@ from contracts import (
     CommandOutcome,
     call_id_of,
 )
-from contracts.audit import AuditEntry, Stage
+from contracts.audit import Stage
+from edge.application.audit_trail import AuditTrail
 from edge.application.bulk_retry import BulkRetry, Cursor, RetriedPage
 from edge.application.calls import CallDetails, Calls, StoredRequest
 from edge.application.campaigns import Campaign, Campaigns
 from edge.application.dial_cap import DialCap, further_dials
 from edge.application.errors import (
     CampaignNotAllowed,
-    ContactCapReached,
-    DailyCapReached,
-    KeyReused,
-    NotInProgress,
-    Refused,
     UnknownCall,
 )
 from edge.application.import_result import ImportCounts, ImportResult
 from edge.application.keys import Key
-from edge.application.masking import mask_call, mask_campaign, mask_numbers, mask_request
+from edge.application.masking import mask_call, mask_campaign, mask_request
 from edge.application.recent import RecentlySeen
-from edge.ports import Audit, BacklogFull, SpeechUnavailable, TooLarge, Unavailable
+from edge.ports import Audit
 
 READ_SECONDS = 60
 """Further reads of one call by one key within this time have no entry of their own: a client may poll."""
@@ -240,65 +234,3 @@ def _counts_of(result: ImportResult) -> dict[str, Any]:
 
 def _status_of(stored: StoredRequest) -> dict[str, Any] | None:
     return {"status": stored.details.call.status} if stored.details else None
-
-
-class AuditTrail:
-    """The entries of one act; `fields` are the values that all of them share."""
-
-    def __init__(self, audit: Audit, **fields: object) -> None:
-        self._audit = audit
-        self._fields = {"act_id": str(uuid_utils.uuid7()), **fields}
-
-    async def surround(
-        self, act: Callable[[], Awaitable[tuple[T, bool]]], mask: Callable[[T], dict[str, Any] | None]
-    ) -> tuple[T, bool]:
-        """Performs the act between its two entries and returns its result. Re-raises its errors."""
-        await self.append(Stage.ASKED)
-        try:
-            after, is_decided = await act()
-        except Refused as refusal:
-            await self.append(Stage.REFUSED, reasons=refusal.reasons)
-            raise
-        except (
-            BacklogFull,
-            ContactCapReached,
-            DailyCapReached,
-            KeyReused,
-            NotInProgress,
-            TooLarge,
-            UnknownCall,
-        ) as error:
-            await self.append(Stage.REFUSED, reasons=[str(error)])
-            raise
-        except (SpeechUnavailable, Unavailable) as error:
-            await self.append(Stage.UNDECIDED, reasons=[str(error)])
-            raise
-        try:
-            await self.append(Stage.ACCEPTED if is_decided else Stage.UNDECIDED, after=mask(after))
-        except Unavailable as error:
-            raise Unavailable(f"{error}; the act may have happened, check its target first") from error
-        return after, is_decided
-
-    async def append_outcome(self, outcome: CommandOutcome) -> None:
-        """Appends the outcome of an act that was answered undecided. Logs an error if that is impossible."""
-        try:
-            stage = Stage.ACCEPTED if outcome.accepted else Stage.REFUSED
-            after = {"status": outcome.status} if outcome.accepted else None
-            await self.append(stage, after=after, reasons=outcome.reasons)
-        except Unavailable as error:
-            logger.error("late_outcome_not_recorded", act=self._fields["act"], error=str(error))
-
-    async def refuse(self, reason: str) -> None:
-        """Appends the entry of an act that is refused before it begins."""
-        await self.append(Stage.REFUSED, reasons=[reason])
-
-    async def append(self, stage: Stage, *, after: dict[str, Any] | None = None, reasons: Sequence[str] = ()) -> None:
-        """Appends one entry."""
-        entry = {
-            **self._fields,
-            "stage": stage,
-            "recorded_at": datetime.now(UTC),
-            "after": after,
-            "reasons": tuple(mask_numbers(reason) for reason in reasons),
-        }
-        await self._audit.append(AuditEntry.model_validate(entry))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from contracts.number_state import ListScope
-from edge.application.acts import AuditTrail
+from edge.application.audit_trail import AuditTrail
 from edge.application.do_not_call import DoNotCallLists, DoNotCallNumber, ImportedNumbers
 from edge.application.errors import CampaignNotAllowed
 from edge.application.keys import Key

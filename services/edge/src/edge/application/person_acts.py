@@ -4,7 +4,7 @@ import structlog
 
 from contracts import CommandOutcome
 from contracts.audit import Stage
-from edge.application.acts import AuditTrail
+from edge.application.audit_trail import AuditTrail
 from edge.application.errors import CampaignNotAllowed
 from edge.application.keys import Key
 from edge.application.persons import Erasure, PersonalData, Persons
