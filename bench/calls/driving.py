@@ -15,10 +15,10 @@ import httpx
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.errors import NotFoundError
-from phonenumbers import parse, region_code_for_number
 
 from bench.calls.system import COUNTRY, SPEED
 from contracts import FINAL_STATUSES, call_id_of
+from contracts.numbers import country_of, number_refusals
 from simulators.openai.utterance_meaning import Meaning, meaning_of
 from simulators.twilio.callees import Behaviour, Population
 
@@ -64,7 +64,8 @@ def numbers(kind: str, seed: int = 1) -> Iterator[str]:
     """
     lasts = range(50) if kind == "conversation" else range(50, 100)
     for code in _AREA_CODES:
-        if region_code_for_number(parse(f"+1{code}5550100")) != COUNTRY:
+        example = f"+1{code}5550100"
+        if country_of(example) != COUNTRY or number_refusals(example):
             continue
         for last in lasts:
             number = f"+1{code}55501{last:02d}"
