@@ -1,134 +1,52 @@
-"""Importing contacts over REST into the stream CONTACTS of a real server: rows, duplicates, refusals, interruptions."""
+"""Importing contacts over REST into the stream CONTACTS of a real server: rows, duplicates and refusals."""
 
 import asyncio
 import csv
 import io
 import json
 import os
-import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from nats.aio.client import Client
-from nats.aio.msg import Msg
-from pydantic import SecretStr
 from starlette.types import ASGIApp
-from tests.builders.secret_keys import TEST_KEYS
-from tests.integration.edge.conftest import API_KEY, As, client_of, secret_of
+from tests.integration.edge.conftest import As, secret_of
+from tests.integration.edge.contact_import.conftest import (
+    CSV,
+    FIRST_AT,
+    JSON_LINES,
+    PATH,
+    OnAPort,
+    added,
+    entries,
+    file,
+    groups,
+    messages,
+    us_number,
+)
 
-from chassis.barrier import wait_until_processed
-from chassis.direct_get import get_page
-from chassis.event_log import EventLog, StoredEvent
-from chassis.keyring import Keyring
+from chassis.event_log import EventLog
 from chassis.settings import key_bytes
 from contracts import (
     CampaignCreateRequested,
     CampaignFinishRequested,
-    ContactAdded,
-    ContactGroupAdded,
     NumberChanged,
     RequestedTerms,
-    Service,
 )
-from contracts.audit import AuditEntry
-from contracts.buckets import DIALS
 from contracts.number_digests import NumberDigests
 from contracts.number_state import DoNotCallEntry, NumberState
-from contracts.permissions import WORK
-from contracts.queries import CallingTimes, CallingTimesQuery
-from contracts.streams import AUDIT, CONTACTS, KEYS, NUMBERS, Stream
+from contracts.streams import CONTACTS, KEYS, NUMBERS
 from contracts.vocabulary import DoNotCallSource
-from edge.adapters import contacts as adapter
-from edge.adapters.dials import NatsDialCounter
-from edge.application import contact_import, running_imports
-from edge.entrypoints import body_limit
+from edge.application import contact_import
 from edge.settings import Settings
-from sealing import MasterKey
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import Orchestrator
-
-OnAPort = Callable[[ASGIApp], AbstractAsyncContextManager[str]]
-CSV, JSON_LINES = {"Content-Type": "text/csv"}, {"Content-Type": "application/x-ndjson"}
-FIRST_AT = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
-PATH = "/api/v1/campaigns/spring/contacts"
-SCRIPT = "Hello {{name}}, this is {{company}}.\n\nConfirm the visit."
-
-
-def us_number(number: int) -> str:
-    return f"+1212555{number:04}"
-
-
-def file(count: int) -> bytes:
-    """Returns a CSV file with this many valid rows."""
-    rows = [f"{us_number(number)},c-{number},Ana" for number in range(count)]
-    return "\n".join(["phone_number,contact_id,name", *rows, ""]).encode()
-
-
-@pytest.fixture
-async def asked(bus_client: Client) -> list[str]:
-    """Answers when a group may be called, as an orchestrator that may not call Spain; collects the asked countries."""
-    countries: list[str] = []
-
-    async def answer(message: Msg) -> None:
-        query = CallingTimesQuery.model_validate_json(message.data)
-        countries.append(query.country)
-        is_allowed = query.country != "ES"
-        times = CallingTimes(
-            first_at=FIRST_AT if is_allowed else None,
-            rule="calling_hours" if is_allowed else "country_not_allowed",
-            detail="within the hours" if is_allowed else "numbers of the country ES are not called",
-            requires_consent=query.country == "CA",
-        )
-        await message.respond(times.model_dump_json().encode())
-
-    await bus_client.subscribe(CallingTimesQuery.subject, cb=answer)
-    await wait_until_processed(bus_client)
-    return countries
-
-
-@pytest.fixture
-async def campaign(orchestrator: "Orchestrator", asked: list[str]) -> list[str]:
-    """The declared campaign spring, whose script needs a name; returns the asked countries."""
-    terms = RequestedTerms(script_template=SCRIPT, variables={"company": "Acme"}, do_not_call_lists=("vip",))
-    await orchestrator.handle(CampaignCreateRequested(campaign_id="spring", terms=terms))
-    return asked
-
-
-async def groups(client: Client) -> list[str]:
-    stored = await EventLog(client, CONTACTS.name, source="test").read([ContactGroupAdded.subjects("spring")])
-    return [one.event.zone_group for one in stored if isinstance(one.event, ContactGroupAdded)]
-
-
-async def added(client: Client) -> list[ContactAdded]:
-    found: list[StoredEvent] = []
-    sequence, has_more = 0, True
-    async with Keyring(client, MasterKey(key_bytes(SecretStr(TEST_KEYS["MASTER_KEY"])))).is_current() as keyring:
-        log = EventLog(client, CONTACTS.name, source="test", keyring=keyring)
-        while has_more:
-            page = await get_page(client, CONTACTS.name, ContactAdded.subjects("spring"), start_sequence=sequence + 1)
-            found += await log.decode_all(page.messages)
-            sequence, has_more = page.messages[-1].seq if page.messages else 0, page.has_more
-    return [one.event for one in found if isinstance(one.event, ContactAdded)]
-
-
-async def messages(client: Client, stream: Stream) -> list[bytes]:
-    """Headers and bodies of all messages of a stream."""
-    page = await get_page(client, stream.name, stream.subjects[0])
-    return [str(message.headers).encode() + message.data for message in page.messages]
-
-
-async def entries(client: Client) -> list[AuditEntry]:
-    js = client.jetstream()
-    count = (await js.stream_info(AUDIT.name)).state.messages
-    return [AuditEntry.model_validate_json((await js.get_msg(AUDIT.name, n)).data or b"") for n in range(1, count + 1)]
 
 
 async def test_rows_become_waiting_contacts_with_their_fields_in_their_order(
@@ -353,188 +271,6 @@ async def test_another_media_type_and_another_campaign_of_a_limited_key_are_refu
     assert other.status_code == 404
 
 
-async def test_one_import_of_a_key_runs_at_a_time(app: ASGIApp, api: httpx.AsyncClient, campaign: list[str]) -> None:
-    must_end = asyncio.Event()
-
-    async def slow() -> AsyncIterator[bytes]:
-        yield file(1)
-        await must_end.wait()
-
-    async with client_of(app, Authorization=f"Bearer {API_KEY}") as second:
-        running = asyncio.create_task(api.post(PATH, content=slow(), headers=CSV))
-        async with asyncio.timeout(20):
-            while not campaign:
-                await asyncio.sleep(0.01)
-        refused = await second.post(PATH, content=file(1), headers=CSV)
-        must_end.set()
-        assert (await running).json()["added"] == 1
-        assert refused.status_code == 429
-        assert refused.json()["type"].endswith("too-many-imports")
-        assert (await second.post(PATH, content=file(1), headers=CSV)).json()["duplicates"] == 1
-
-
-@pytest.mark.usefixtures("campaign")
-async def test_a_body_that_stops_ends_the_import_with_the_line_to_continue_from(
-    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, bus_client: Client
-) -> None:
-    monkeypatch.setattr(body_limit, "SLOW_SECONDS", 0.05)
-
-    async def stops() -> AsyncIterator[bytes]:
-        yield file(10)[:-10]
-        await asyncio.Event().wait()
-
-    answer = await api.post(PATH, content=stops(), headers=CSV)
-    document = answer.json()
-    assert (answer.status_code, document["type"]) == (503, "urn:centralita:problem:import-interrupted")
-    assert document["errors"] == [{"field": "from_line", "message": "11"}]
-    assert "Retry-After" in answer.headers
-    again = await api.post(f"{PATH}?from_line=11", content=file(10), headers=CSV)
-    assert (again.json()["rows"], again.json()["added"]) == (1, 1)
-    assert len(await added(bus_client)) == 10
-    assert [entry.stage for entry in await entries(bus_client)][:2] == ["asked", "undecided"]
-
-
-async def answer_to_slow_import(url: str, key: str) -> tuple[bytes, Any]:
-    """Sends ten rows and then one byte after the other; returns the status line of the answer and its document."""
-    target = httpx.URL(url)
-    reader, writer = await asyncio.open_connection(target.host, target.port)
-    rows = file(10)
-    head = (
-        f"POST {PATH} HTTP/1.1\r\nHost: edge\r\nX-API-Key: {key}\r\nContent-Type: text/csv\r\nContent-Length: 1000000"
-    )
-    writer.write(head.encode() + b"\r\n\r\n" + rows)
-
-    async def send_slowly() -> None:
-        while True:
-            await asyncio.sleep(0.01)
-            writer.write(b"+")
-
-    sending = asyncio.create_task(send_slowly())
-    try:
-        headers = await reader.readuntil(b"\r\n\r\n")
-        [length] = [line for line in headers.lower().split(b"\r\n") if line.startswith(b"content-length:")]
-        body = await reader.readexactly(int(length.partition(b":")[2]))
-    finally:
-        sending.cancel()
-        writer.transport.abort()
-    return headers.partition(b"\r\n")[0], json.loads(body)
-
-
-@pytest.mark.usefixtures("campaign")
-async def test_imports_that_arrive_byte_by_byte_end_and_leave_room_for_others(
-    app: ASGIApp, on_a_port: OnAPort, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(body_limit, "SLOW_SECONDS", 0.05)
-    monkeypatch.setattr(body_limit, "DISCARD_SECONDS", 0.05)
-    monkeypatch.setattr(running_imports, "MAX_IMPORTS", 1)
-    async with on_a_port(app) as url, httpx.AsyncClient(base_url=url, timeout=60) as http:
-        status, document = await answer_to_slow_import(url, secret_of("desk"))
-        assert status.startswith(b"HTTP/1.1 503"), document
-        assert document["type"] == "urn:centralita:problem:import-interrupted"
-        assert document["errors"] == [{"field": "from_line", "message": "12"}]
-        assert "send at least 16,384 bytes a second" in document["detail"]
-        for name in ("desk", "limited"):
-            headers = {**CSV, "X-API-Key": secret_of(name)}
-            again = await http.post(f"{PATH}?from_line=12", content=file(12), headers=headers)
-            assert (again.status_code, again.json()["rows"]) == (200, 2), again.text
-
-
-@pytest.mark.usefixtures("campaign")
-async def test_an_import_runs_until_its_refused_rows_are_read(app: ASGIApp, on_a_port: OnAPort) -> None:
-    """A client that reads none of them cannot begin further imports, and so not fill the disk."""
-    rows = b"phone_number,contact_id,name\n" + b"".join(b"1,%d,%s\n" % (line, b"a" * 60_000) for line in range(200))
-    head = (
-        f"POST {PATH} HTTP/1.1\r\nHost: edge\r\nX-API-Key: {API_KEY}\r\nContent-Type: text/csv\r\nAccept: text/csv\r\n"
-    )
-    async with on_a_port(app) as url, httpx.AsyncClient(base_url=url, headers={"X-API-Key": API_KEY}) as http:
-        with socket.socket() as client:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-            client.connect(("127.0.0.1", httpx.URL(url).port or 0))
-            sent = head.encode() + b"Content-Length: %d\r\n\r\n" % len(rows) + rows
-            await asyncio.to_thread(client.sendall, sent)
-            assert await asyncio.to_thread(client.recv, 12) == b"HTTP/1.1 200"
-            assert (await http.post(PATH, content=file(1), headers=CSV)).status_code == 429
-        async with asyncio.timeout(20):
-            while (again := await http.post(PATH, content=file(1), headers=CSV)).status_code != 200:
-                await asyncio.sleep(0.05)
-        assert again.json()["added"] == 1
-
-
-@pytest.mark.usefixtures("campaign")
-async def test_an_import_whose_campaign_ends_meanwhile_is_refused_and_leaves_its_group_for_the_removal(
-    api: httpx.AsyncClient, as_: "As", bus_client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(contact_import, "BATCH", 5)
-    lines = file(10).splitlines(keepends=True)
-
-    async def body() -> AsyncIterator[bytes]:
-        yield b"".join(lines[:7])
-        await wait_until_added(bus_client, 5)
-        assert (await as_("caller").post("/api/v1/campaigns/spring/finish")).status_code == 202
-        await bus_client.jetstream().purge_stream(CONTACTS.name)  # as call-orchestrator removes contacts and groups
-        yield b"".join(lines[7:])
-
-    answer = await api.post(PATH, content=body(), headers=CSV)
-
-    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (409, "campaign_id")
-    assert "5 contacts that were added before are not called" in answer.text
-    assert await added(bus_client) == []
-    groups = await EventLog(bus_client, CONTACTS.name, source="test").read([ContactGroupAdded.subjects("spring")])
-    assert len(groups) == 1
-
-
-async def wait_until_added(client: Client, count: int) -> None:
-    while len(await added(client)) < count:
-        await asyncio.sleep(0.01)
-
-
-async def test_an_outage_ends_the_import_with_the_line_to_continue_from(
-    api: httpx.AsyncClient, orchestrator: "Orchestrator", bus_client: Client
-) -> None:
-    """Without call-orchestrator, rows of a new group have no result."""
-    terms = RequestedTerms(script_template=SCRIPT, variables={"company": "Acme"})
-    await orchestrator.handle(CampaignCreateRequested(campaign_id="spring", terms=terms))
-
-    async def answer_the_first(message: Msg) -> None:
-        query = CallingTimesQuery.model_validate_json(message.data)
-        if query.regions == ("NY",):
-            times = CallingTimes(first_at=FIRST_AT, rule="calling_hours", detail="")
-            await message.respond(times.model_dump_json().encode())
-        else:
-            await message.respond(b"not json")
-
-    await bus_client.subscribe(CallingTimesQuery.subject, cb=answer_the_first)
-    await wait_until_processed(bus_client)
-    body = file(600) + b"+13055550123,c-9999,Ana\n" + b"+12125559998,c-9998,Ana\n"
-    answer = await api.post(PATH, content=body, headers=CSV)
-    assert answer.status_code == 503
-    line = int(answer.json()["errors"][0]["message"])
-    contacts = await added(bus_client)
-    assert line <= 602
-    assert len(contacts) >= line - 2, "each row before the line has its contact"
-
-
-@pytest.mark.usefixtures("campaign")
-async def test_contacts_whose_acknowledgement_is_lost_are_published_again_and_counted_once(
-    api: httpx.AsyncClient, bus_client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(adapter, "REQUEST_TIMEOUT_SECONDS", 0.2)
-    receive, lost = adapter.ContactPublisher._receive, 0
-
-    def lose_some(self: adapter.ContactPublisher, message: Msg) -> None:
-        nonlocal lost
-        if lost < 20:
-            lost += 1  # stored, but the acknowledgement never arrives
-        else:
-            receive(self, message)
-
-    monkeypatch.setattr(adapter.ContactPublisher, "_receive", lose_some)
-    document = (await api.post(PATH, content=file(50) + b"+12125550003,c-3,Ana\n", headers=CSV)).json()
-    assert lost == 20
-    assert (document["added"], document["duplicates"]) == (50, 1)
-    assert len(await added(bus_client)) == 50
-
-
 @pytest.mark.usefixtures("campaign")
 async def test_a_campaign_has_a_bounded_number_of_groups(
     api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
@@ -647,49 +383,3 @@ async def test_rows_without_the_consent_that_a_rule_requires_are_refused(
     assert [(row["line"], row["column"]) for row in document["refused_rows"]] == [(2, "consent_at")]
     (contact,) = await added(bus_client)
     assert (contact.consent_source, contact.variables) == ("form 3", {"name": "Bea"})
-
-
-class TestWithACap:
-    """A key may import 250 contacts a day."""
-
-    @pytest.fixture
-    def settings(self, settings: Settings) -> Settings:
-        return settings.model_copy(update={"max_contacts_per_key_per_day": 250})
-
-    async def test_an_import_above_the_cap_ends_with_429_and_names_the_line_for_the_next_day(
-        self, api: httpx.AsyncClient, as_: "As", campaign: list[str], bus_client: Client
-    ) -> None:
-        rows = [f"+1212555{number:04},Ana" for number in range(100, 360)]
-        file = "\n".join(["phone_number,name", *rows]).encode()
-
-        dry = await api.post(PATH, content=file, headers=CSV, params={"dry_run": True})
-        full = await api.post(PATH, content=file, headers=CSV)
-        again = await api.post(PATH, content=file, headers=CSV, params={"from_line": 252})
-        writes = (await bus_client.jetstream().stream_info(f"KV_{DIALS.name}")).state.last_seq
-        by_another_key = await as_("caller").post(PATH, content=file, headers=CSV, params={"from_line": 252})
-
-        assert (dry.status_code, dry.json()["added"]) == (200, 260)
-        assert [one.status_code for one in (full, again)] == [429, 429]
-        assert full.json()["type"] == "urn:centralita:problem:daily-cap"
-        assert "(MAX_CONTACTS_PER_KEY_PER_DAY), from 00:00 UTC; 250 contacts were added" in full.json()["detail"]
-        assert full.json()["detail"].endswith("Send the file again tomorrow with from_line=252")
-        assert full.json()["errors"] == [{"field": "from_line", "message": "252"}]
-        assert 0 < int(full.headers["Retry-After"]) <= 86_400
-        assert again.json()["errors"] == full.json()["errors"]
-        assert writes == 1, "one block for all contacts, and nothing for those beyond the cap"
-        assert (by_another_key.status_code, by_another_key.json()["added"]) == (200, 10)
-        assert [contact.phone_number for contact in await added(bus_client)] == [row[:12] for row in rows]
-        stages = [one.stage for one in await entries(bus_client) if one.act == "campaign.import_contacts"]
-        assert stages == ["asked", "refused", "asked", "refused", "asked", "accepted"]
-
-    async def test_contacts_count_apart_from_dials_and_by_day(self, bus_client: Client) -> None:
-        bucket = await bus_client.jetstream().key_value(DIALS.name)
-        counter = NatsDialCounter(bus_client, bucket)
-        today = date(2026, 3, 2)
-        assert await counter.add("desk.x", today, 10, 10, None)
-        assert [await counter.add_contacts("desk.x", today, 6, 10) for _ in range(3)] == [6, 4, 0]
-        assert await counter.add_contacts("desk.x", today + timedelta(days=1), 6, 10) == 6
-        assert await counter.add_contacts("other", today, 6, 10) == 6
-        written = WORK[Service.EDGE].publishes
-        assert f"$KV.{DIALS.name}.*.*" in written
-        assert all(key.count(".") == 1 for key in await bucket.keys()), "the edge may write keys of two tokens"
