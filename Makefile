@@ -9,7 +9,7 @@ PACKAGES := libs/contracts libs/sealing libs/chassis libs/providers libs/telepho
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .DEFAULT_GOAL := menu
-.PHONY: menu install demo up test lint ruff-check ruff-format mypy import-linter format bench bench-calls chaos docs dashboards contracts sbom lock clean
+.PHONY: menu install demo up test lint ruff-check ruff-format mypy import-linter format bench bench-calls chaos docs site dashboards contracts sbom lock clean
 
 menu: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -76,6 +76,10 @@ docs: install ## generate the page of the state machine and the README's diagram
 	$(BIN)/python -m centralita.docs.event_flow README.md README.es.md
 	$(BIN)/python -m centralita.docs.state_machine > docs/state-machine.md
 
+site: install ## build the documentation site in build/site, offline
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo 'Open build/site/index.html. With search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site'
+
 dashboards: install ## write the Grafana dashboards from the code
 	$(BIN)/python -m centralita.monitoring store
 
@@ -90,4 +94,4 @@ lock: install ## resolve every dependency again, with hashes
 	UV=$(BIN)/uv sh requirements/lock.sh
 
 clean: ## delete the environment and all data
-	rm -rf $(VENV) sbom.json .data .mypy_cache .ruff_cache .pytest_cache .lint-imports.log .caddy.log
+	rm -rf $(VENV) sbom.json build/site .data .mypy_cache .ruff_cache .pytest_cache .lint-imports.log .caddy.log

@@ -1,1 +1,1 @@
-"""Generators of the diagrams in the documentation; no service imports them."""
+"""Generators of the documentation: diagrams, the page of the state machine, and the site; no service imports them."""
