@@ -35,6 +35,7 @@ from contracts import (
 )
 from contracts.consumers import ORCHESTRATOR_FACTS
 from contracts.number_digests import NumberDigests
+from contracts.number_state import LiveAttempt
 from contracts.personal import ERASED
 from contracts.streams import CALLS, NUMBERS, REQUESTS
 
@@ -167,6 +168,49 @@ async def test_a_call_that_was_never_dialled_is_kept_as_long(nats_url: str, inst
         ended_at = (await installation.call(call_id)).ended_at
         assert ended_at
         assert (await installation.number()).kept_until == ended_at + 30 * DAY
+
+
+async def test_a_call_that_ends_between_two_attempts_is_erased_after_its_retention(
+    nats_url: str, installation: Installation
+) -> None:
+    async with running(nats_url, 1, retention_days=30, **LIMITS):
+        call_id = await installation.ask(request("one", max_retries=3, retry_delay_seconds=3600))
+        await until_dialing(installation.calls, [call_id], 1)
+        await end(installation.calls, call_id)
+
+        async def waits_for_retry() -> bool:
+            call = await installation.call(call_id)
+            return (call.status, call.attempt) == (CallStatus.PENDING, 1)
+
+        await until(waits_for_retry)
+        assert (await outcome_of(installation.client, CallCancelRequested(call_id=call_id))).accepted
+
+        async def is_noted() -> bool:
+            return (await installation.number()).kept_until is not None
+
+        await until(is_noted)
+        number, call = await installation.number(), await installation.call(call_id)
+        assert (number.live, len(number.dialed_at)) == (None, 1)
+        assert call.ended_at
+        assert await installation.check(call.ended_at + 30 * DAY) == 1
+        await installation.until_erased()
+        assert (await installation.call(call_id)).phone_number == ERASED
+
+
+async def test_a_claim_that_was_never_released_does_not_prevent_the_erasure(
+    nats_url: str, installation: Installation
+) -> None:
+    """The grant of an attempt that never began may be a dead letter."""
+    async with running(nats_url, 1, retention_days=30, **LIMITS):
+        call = await installation.busy(request("first"))
+        number = await installation.number()
+        assert number.kept_until
+        claim = LiveAttempt(call_id=call.call_id, attempt=2, grant_sequence=1, dialed_at=number.kept_until)
+        claimed = NumberChanged(number=number.claimed(claim), occurred_at=number.kept_until)
+        await installation.numbers.append(claimed)
+        assert await installation.check(number.kept_until) == 1
+        await installation.until_erased()
+        assert (await installation.call(call.call_id)).phone_number == ERASED
 
 
 async def test_without_a_retention_nothing_is_noted_and_nothing_is_erased(

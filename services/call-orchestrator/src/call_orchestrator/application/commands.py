@@ -129,7 +129,7 @@ class CommandService:
             event = stored.event
         await self._effects.apply(stored, command.envelope, previous=previous)
         if self._claims and before.number_digest != stored.call.number_digest:
-            await self._claims.pass_on(before, command.envelope)
+            await self._claims.release(before, command.envelope, changed_at=stored.call.number_changed_at)
         if isinstance(event, CallCommandRefused):
             return refused(stored.call.call_id, Refused(event.reason, event.code), stored.call)
         return accepted(stored.call)

@@ -37,7 +37,7 @@ class Effects:
     async def apply(
         self, stored: StoredCall, cause: Envelope, *, previous: Call | None = None, timer_at: datetime | None = None
     ) -> None:
-        """Sets or clears the timer; requests a slot if the call waits for one; releases its number after an attempt.
+        """Sets or clears the timer; requests a slot if the call waits for one; releases its number.
 
         A call that waits for its number is noted there after its timer is set, because it may be woken at once.
 
@@ -46,10 +46,9 @@ class Effects:
         `timer_at`: when the timer fires; None: at the deadline.
         """
         call = stored.call
-        if self._claims and call.attempt and not call.status.is_live and (previous is None or previous.status.is_live):
+        is_attempt_over = call.attempt and not call.status.is_live and (previous is None or previous.status.is_live)
+        if self._claims and (is_attempt_over or (call.status.is_final and previous is not call)):
             await self._claims.release(call, cause)
-        elif self._claims and call.status.is_final and previous is not call:
-            await self._claims.pass_on(call, cause)
         if call.deadline_at is None:
             if previous and previous.deadline_at is not None:
                 await self._timers.clear(previous)

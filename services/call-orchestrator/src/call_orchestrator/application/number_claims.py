@@ -128,51 +128,31 @@ class NumberClaims:
         except Conflict:
             await self._release_grant(await self._numbers.load_digest(self._numbers.digest_of_call(call)), grant)
 
-    async def release(self, call: Call, cause: Envelope) -> None:
-        """Wakes the calls that wait for the number after the last attempt of the call. Raises Conflict.
+    async def release(self, call: Call, cause: Envelope, *, changed_at: datetime | None = None) -> None:
+        """Wakes the calls that wait for the number of a call that does not dial it now. Raises Conflict.
+
+        The attempt of the call or the call has ended, or it was changed to another number at `changed_at`; then `call`
+        is its state before that.
 
         The number is released for them. If the call has ended, the number notes for how long its personal data is kept,
         and is released, too. Otherwise the claim stays, and is no longer in force. A repetition changes nothing.
         """
         for _ in range(MAX_CONFLICTS):
             stored = await self._numbers.load_digest(self._numbers.digest_of_call(call))
-            number, live = stored.number, stored.number.live
-            is_own = live is not None and live.call_id == call.call_id and live.attempt <= call.attempt
-            after = self._kept(_released(number, call) if is_own else number, call)
+            is_own = _has_claimed(call, stored.number.live)
+            after = self._kept(_released(stored.number, call) if is_own else stored.number, call)
             try:
-                if is_own and (number.waiting or after.kept_until):
-                    await self._release(stored, after, cause)
-                elif not is_own:
-                    await self._keep(stored, call, cause)
+                if is_own and after.kept_until is None and not after.waiting:
+                    return
+                if after.live is None:
+                    is_over = call.status.is_final or changed_at is not None
+                    await self._release(stored, after.without_waiting([call.call_id] if is_over else []), cause)
+                elif after != stored.number:
+                    await self._numbers.append(stored, after, cause)
             except Conflict:
                 continue
             return
         raise too_many_conflicts(call.call_id)
-
-    async def pass_on(self, call: Call, cause: Envelope) -> None:
-        """Wakes the next call to the number of a call that does not dial it any more: it may have been its turn.
-
-        `call`: has ended without an attempt, or is the state before it was changed to another number.
-
-        The number notes for how long the personal data of the call is kept.
-        """
-        for _ in range(MAX_CONFLICTS):
-            stored = await self._numbers.load_digest(self._numbers.digest_of_call(call))
-            try:
-                if stored.number.live or not stored.number.waiting:
-                    await self._keep(stored, call, cause)
-                else:
-                    after = stored.number.without_waiting([call.call_id])
-                    await self._release(stored, self._kept(after, call), cause)
-            except Conflict:
-                continue
-            return
-        raise too_many_conflicts(call.call_id)
-
-    async def _keep(self, stored: StoredNumber, call: Call, cause: Envelope) -> None:
-        """Notes for how long the personal data of a call that has ended is kept. Raises Conflict."""
-        if (after := self._kept(stored.number, call)) != stored.number:
-            await self._numbers.append(stored, after, cause)
 
     def _kept(self, number: NumberState, call: Call) -> NumberState:
         """Returns the number after the end of a call, whose personal data is kept for some time."""
@@ -251,6 +231,11 @@ def _claim(call: Call, decision: Decision, grant: CallInput) -> LiveAttempt | No
 def _is_outdated(claim: LiveAttempt, live: LiveAttempt | None) -> bool:
     """Whether a newer grant of the call has claimed the number: the call has changed since the older grant."""
     return live is not None and live.call_id == claim.call_id and live.grant_sequence > claim.grant_sequence
+
+
+def _has_claimed(call: Call, live: LiveAttempt | None) -> bool:
+    """Whether the claim is that of the last attempt of the call, or of an earlier one."""
+    return live is not None and live.call_id == call.call_id and live.attempt <= call.attempt
 
 
 def _is_next_attempt(live: LiveAttempt, call: Call) -> bool:

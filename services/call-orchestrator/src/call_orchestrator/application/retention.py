@@ -63,7 +63,7 @@ class Retention:
         """Commands the erasure of each person whose data is not kept any longer; returns how many there are."""
         count, now = 0, self._now()
         async for number in self._numbers.all():
-            if number.kept_until is None or number.kept_until > now or number.live:
+            if number.kept_until is None or number.kept_until > now:
                 continue
             command = PersonEraseRequested(
                 number_digest=number.number_digest, reason=ErasureReason.RETENTION, kept_until=number.kept_until
