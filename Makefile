@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := libs/contracts libs/sealing libs/chassis libs/providers libs/telephony services/call-orchestrator services/voice \
+PACKAGES := libs/contracts libs/sealing libs/chassis libs/providers libs/records libs/telephony services/call-orchestrator services/voice \
 	services/conversation services/campaign-stats services/edge tools/simulators tools
 
 # Tests mostly wait, so there is one process more than there are cores.

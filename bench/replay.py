@@ -9,7 +9,6 @@ import nats
 from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig
 
-from centralita.replay.messages import EVENT_FILTERS, Message
 from centralita.replay.rebuilding import rebuild
 from centralita.replay.record import fold
 from chassis.event_log import EventLog
@@ -18,6 +17,7 @@ from chassis.stream_reader import BATCH, last_sequence, read
 from contracts import CallDecision
 from contracts.examples import EXAMPLES
 from contracts.streams import CALLS
+from records.messages import EVENT_FILTERS, Message
 
 CALLS_IN_LOG = 100
 HISTORY = (

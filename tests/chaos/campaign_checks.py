@@ -13,7 +13,6 @@ from zoneinfo import ZoneInfo
 from tests.chaos.campaigns import Contact
 from tests.chaos.checks import Log
 
-from centralita.replay.messages import Message
 from contracts import (
     AdmissionGranted,
     Call,
@@ -33,6 +32,7 @@ from contracts import (
     OptOutKeyPressed,
 )
 from contracts.streams import CALLS
+from records.messages import Message
 
 GRANT_TOLERANCE = timedelta(seconds=1)
 """A pause, a change and the end of a period take effect within this time (docs/campaigns.md)."""

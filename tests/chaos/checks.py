@@ -11,9 +11,7 @@ from tests.chaos.upstream import Command, Sent
 
 from call_orchestrator.domain.timers import EARLY_TOLERANCE
 from centralita.replay.call_history import CallHistory, Decision, call_histories
-from centralita.replay.messages import Message
 from centralita.replay.record import Record
-from centralita.replay.scope import call_of
 from chassis.bus_clock import MAX_ROUND_TRIP_SECONDS
 from chassis.event_log import StoredEvent
 from contracts import (
@@ -35,6 +33,8 @@ from contracts import (
     TimerDue,
 )
 from contracts.streams import REQUESTS
+from records.call_ids import call_of
+from records.messages import Message
 
 MAX_EARLY = EARLY_TOLERANCE + timedelta(seconds=MAX_ROUND_TRIP_SECONDS / 2)
 """The orchestrator obeys a timer that is a little early, and knows the server's time with an error of half a trip."""

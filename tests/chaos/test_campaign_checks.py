@@ -14,7 +14,6 @@ from tests.chaos.test_schedule import CALL, NOW, log, message
 from tests.chaos.watching import Watcher
 
 from centralita.replay.decisions import read_calling_policy
-from centralita.replay.messages import Message
 from contracts import (
     AdmissionGranted,
     Call,
@@ -40,6 +39,7 @@ from contracts.callees import callee_of
 from contracts.number_state import DoNotCallEntry, NumberState
 from contracts.streams import CALLS
 from contracts.vocabulary import DoNotCallSource
+from records.messages import Message
 
 SPRING = "spring"
 NUMBER = CALL.phone_number

@@ -19,7 +19,6 @@ from tests.builders.secret_keys import TEST_KEYS
 from centralita.embedded.processes import SupervisedProcess
 from centralita.embedded.servers import nats_server
 from centralita.embedded.vendors import ANY_TIME
-from centralita.replay.messages import Message
 from chassis.provision import provision
 from chassis.stream_reader import last_sequence, read
 from contracts import (
@@ -36,6 +35,7 @@ from contracts import (
 from contracts.consumers import ORCHESTRATOR_COMMANDS, ORCHESTRATOR_REQUESTS
 from contracts.filters import call_state_filter
 from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS
+from records.messages import Message
 
 PAIRS = int(os.environ.get("PAIRS", "1000"))
 BATCH = 500

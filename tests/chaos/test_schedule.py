@@ -8,7 +8,6 @@ from tests.chaos import checks
 from tests.chaos.schedule import Kind, draw_faults
 from tests.chaos.upstream import Sent
 
-from centralita.replay.messages import Message
 from centralita.replay.record import Record
 from centralita.replay.scope import Scope
 from contracts import (
@@ -31,6 +30,7 @@ from contracts import (
 )
 from contracts.examples import EXAMPLES
 from contracts.streams import CALLS, REQUESTS
+from records.messages import Message
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 SERVICES = ("call-orchestrator", "voice", "edge")

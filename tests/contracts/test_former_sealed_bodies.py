@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from centralita.replay.export_file import read_messages
-from centralita.replay.messages import Message
 from centralita.replay.record import from_file
 from centralita.replay.scope import Scope
 from centralita.replay.verifying import verify
 from contracts import CallDecision, Event, SpeechHeard, decode
 from contracts.packing import unpacked
 from contracts.personal import HIDDEN, PERSON_HEADER, Opened, Opener
+from records.messages import Message
 from sealing import PersonKey
 
 DATA = Path(__file__).parents[1] / "data"

@@ -32,11 +32,9 @@ from centralita.replay.archive_manifest import (
 from centralita.replay.archive_part import read_part
 from centralita.replay.archived_log import Archive, WrongArchive, read_log
 from centralita.replay.importing import import_file
-from centralita.replay.messages import Message
 from centralita.replay.rebuilding import rebuild
 from centralita.replay.record import export, from_streams
 from centralita.replay.scope import Scope
-from centralita.replay.timeline import UnknownCall, timeline
 from centralita.replay.verifying import verify
 from chassis.event_log import EventLog
 from chassis.provision import consumer_config, provision
@@ -59,6 +57,8 @@ from contracts.consumers import CONSUMERS, ORCHESTRATOR_FACTS, Consumer
 from contracts.examples import EXAMPLES
 from contracts.streams import ARCHIVED_SEQUENCE, CALLS, REQUESTS
 from contracts.vocabulary import RequestResult
+from records.messages import Message
+from records.story import UnknownCall, story_of
 
 if TYPE_CHECKING:
     from tests.integration.centralita.conftest import Command
@@ -197,11 +197,11 @@ async def test_archive_and_stream_are_exported_verified_and_rebuilt_as_the_log_b
 
 async def test_a_call_is_shown_from_the_archive(filled: Log) -> None:
     scope = Scope(call_id=call_id_of("ended-3"))
-    before = timeline(await from_streams(filled.client, scope))
+    before = story_of((await from_streams(filled.client, scope)).messages)
     await filled.archive()
     with pytest.raises(UnknownCall):
-        timeline(await from_streams(filled.client, scope))
-    assert timeline(await from_streams(filled.client, scope, Archive.open(filled.folder))) == before
+        story_of((await from_streams(filled.client, scope)).messages)
+    assert story_of((await from_streams(filled.client, scope, Archive.open(filled.folder))).messages) == before
 
 
 @pytest.mark.parametrize("part_messages", [MAX_PART_MESSAGES, 5])

@@ -25,7 +25,6 @@ from centralita.replay.export_file import ExportWriter
 from centralita.replay.import_headers import FoundImport, find_imports
 from centralita.replay.importing import MAX_IN_FLIGHT, ImportInterrupted, ImportRefused, import_file
 from centralita.replay.lost_requests import recorded_after
-from centralita.replay.messages import Message
 from centralita.replay.publisher import BatchPublisher
 from centralita.replay.scope import Scope
 from centralita.replay.undo_import import UndoRefused, undo_import, wait_until_processed
@@ -33,6 +32,7 @@ from chassis.provision import provision
 from chassis.stream_reader import last_sequence, read
 from contracts.dead_letters import DeadLetter
 from contracts.streams import CALLS, REQUESTS
+from records.messages import Message
 
 if TYPE_CHECKING:
     from tests.integration.centralita.conftest import Command

@@ -9,8 +9,7 @@ from nats.aio.msg import Msg
 from tests.builders.calls import NOW, a_call
 from tests.builders.events import call_created, status_changed
 
-from centralita.replay.one_call import record_of_call
-from centralita.replay.record import Record, from_streams
+from centralita.replay.record import from_streams
 from centralita.replay.scope import Scope
 from chassis.event_log import EventLog
 from contracts import (
@@ -27,6 +26,8 @@ from contracts import (
     call_id_of,
 )
 from contracts.streams import CALLS, REQUESTS
+from records.messages import Message
+from records.one_call import messages_of_call
 
 QUEUED_UNTIL: datetime = NOW + timedelta(days=1)
 CALL_ID = call_id_of("request-1")
@@ -94,22 +95,22 @@ async def requests_for_record(client: Client) -> int:
 
     watching = [await client.subscribe(one, cb=on_request) for one in ("$JS.API.DIRECT.>", "$JS.API.STREAM.MSG.GET.>")]
     await client.flush()
-    found = await record_of_call(client, CALL_ID)
+    found = await messages_of_call(client, CALL_ID)
     await client.flush()
     await asyncio.sleep(0)
     for subscription in watching:
         await subscription.unsubscribe()
-    assert contents(found) == contents(await from_streams(client, Scope(call_id=CALL_ID)))
+    assert contents(found) == contents((await from_streams(client, Scope(call_id=CALL_ID))).messages)
     return len(subjects)
 
 
-def contents(record: Record) -> list[tuple[str, int, str, bytes]]:
-    return [(one.stream, one.sequence, one.subject, one.body) for one in record.messages]
+def contents(messages: list[Message]) -> list[tuple[str, int, str, bytes]]:
+    return [(one.stream, one.sequence, one.subject, one.body) for one in messages]
 
 
 @pytest.mark.parametrize("others", [0, 20])
 async def test_the_record_of_a_call_has_its_grants_permits_and_releases(bus_client: Client, others: int) -> None:
     await Writer(bus_client, others).write()
     assert await requests_for_record(bus_client) == await requests_for_record(bus_client) <= 40
-    names = [one.subject.split(".")[1] for one in (await record_of_call(bus_client, CALL_ID)).messages]
+    names = [one.subject.split(".")[1] for one in await messages_of_call(bus_client, CALL_ID)]
     assert [names.count(one) for one in ("requested", "granted", "cleared", "released")] == [1, 3, 2, 1]

@@ -17,9 +17,8 @@ from centralita.demo.campaign import CAMPAIGN_ID
 from centralita.replay.export_file import ExportWriter, read_messages, validate
 from centralita.replay.importing import ImportRefused, import_file
 from centralita.replay.manifest import DamagedExport
-from centralita.replay.messages import Message
 from centralita.replay.record import export, fold, from_file, from_streams
-from centralita.replay.scope import Scope, call_of
+from centralita.replay.scope import Scope
 from centralita.replay.verifying import verify
 from chassis.barrier import wait_until_processed
 from chassis.event_log import EventLog
@@ -27,6 +26,8 @@ from contracts import CallCreated, CampaignDecision, Envelope, Event
 from contracts.consumers import VOICE_DIALS
 from contracts.examples import EXAMPLES
 from contracts.streams import CALLS, REQUESTS
+from records.call_ids import call_of
+from records.messages import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable

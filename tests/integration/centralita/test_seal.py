@@ -24,7 +24,6 @@ from centralita.embedded.credentials import Credentials
 from centralita.embedded.servers import nats_server
 from centralita.embedded.system import _provision
 from centralita.replay.importing import import_file
-from centralita.replay.messages import Message
 from centralita.replay.record import fold, from_streams
 from centralita.replay.scope import Scope
 from centralita.replay.verifying import Verification, verify
@@ -59,6 +58,7 @@ from contracts.number_state import NumberState
 from contracts.permissions import ADMIN
 from contracts.personal import ERASED, PERSON_HEADER
 from contracts.streams import ARCHIVE_ID, CALLS, CONTACTS, NUMBERS, REQUESTS, SEALED_STREAMS, sealed_copy
+from records.messages import Message
 from sealing import MasterKey
 
 LOG = Path(__file__).parents[2] / "data" / "log-a45b024.jsonl.gz"

@@ -9,10 +9,11 @@ from tests.builders.policies import ANY_TIME_POLICY
 
 from centralita.replay import split_record
 from centralita.replay.record import export, from_streams
-from centralita.replay.scope import Scope, call_of
+from centralita.replay.scope import Scope
 from centralita.replay.split_record import SplitRecord, split_export, split_streams
 from centralita.replay.verifying import verify
 from contracts.streams import CALLS
+from records.call_ids import call_of
 
 if TYPE_CHECKING:
     from tests.integration.centralita.conftest import Campaign

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from centralita.replay.export_file import ExportWriter, read_messages, validate
 from centralita.replay.manifest import VERSION, DamagedExport
-from centralita.replay.messages import Message, from_json, to_json
 from centralita.replay.scope import Scope
 from contracts.personal import with_sealed
+from records.messages import Message, from_json, to_json
 
 STARTED_AT = datetime(2026, 3, 2, 15, tzinfo=UTC)
 Lines = list[bytes]

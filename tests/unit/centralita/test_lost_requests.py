@@ -10,12 +10,12 @@ from tests.builders.calls import a_call
 from tests.builders.events import call_created
 
 from centralita.replay.lost_requests import MissingRequests, Ranges, RecordedRequests
-from centralita.replay.messages import Message
 from centralita.replay.verifying import Verification
 from centralita.replay.views import verification_view
 from contracts import ErasedRequest, RequestsErased
 from contracts.streams import CALLS, REQUESTS
 from contracts.vocabulary import RequestResult
+from records.messages import Message
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 

@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from centralita.operations.masking import mask_numbers
-from centralita.replay.messages import EVENT_FILTERS, Message, event_filters_of, stores_subject
-from centralita.replay.scope import Scope, call_of, campaign_of, parse_call_id
+from centralita.replay.scope import Scope
 from contracts import call_id_of
 from contracts.campaign_examples import CAMPAIGN_ID
 from contracts.examples import CALL_ID, EXAMPLES
+from records.call_ids import call_of, campaign_of, parse_call_id
+from records.masking import mask_numbers
+from records.messages import EVENT_FILTERS, Message, event_filters_of, stores_subject
 
 NOW = datetime(2026, 3, 2, 15, tzinfo=UTC)
 

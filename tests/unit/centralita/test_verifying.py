@@ -10,7 +10,6 @@ from tests.builders.events import campaign_paused, campaign_resumed
 from call_orchestrator.domain import machine
 from call_orchestrator.domain.calling_policy import CallingPolicy
 from centralita.replay.decisions import decide_again, policy_of
-from centralita.replay.messages import Message
 from centralita.replay.record import Record
 from centralita.replay.scope import Scope
 from centralita.replay.verifying import Verification, verify
@@ -44,6 +43,7 @@ from contracts import (
 from contracts.examples import EXAMPLES
 from contracts.retry_policy import RequestedRetryPolicy
 from contracts.streams import CALLS, MIN_BACKLOG_LIMIT, REQUESTS
+from records.messages import Message
 
 STARTED_AT = datetime(2026, 3, 2, 15, tzinfo=UTC)
 _EXAMPLE = EXAMPLES["call.requested"]

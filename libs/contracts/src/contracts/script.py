@@ -88,6 +88,11 @@ def render_greeting(template: str, variables: Mapping[str, str]) -> str:
     return _line(_render(_paragraphs(template)[0], variables))
 
 
+def render_known(template: str, variables: Mapping[str, str]) -> str:
+    """Returns all of a template with its values, for people; a placeholder without a value stays as it is."""
+    return _PLACEHOLDER.sub(lambda match: variables.get(match[1], match[0]), template)
+
+
 def render_line(template: str, variables: Mapping[str, str]) -> str:
     """Returns all of a template with its values, as one line. Raises KeyError if a variable is missing."""
     return _line(_render(template, variables))

@@ -38,9 +38,9 @@ from centralita.replay.archive_manifest import (
 )
 from centralita.replay.archive_part import PartWriter, check_part, is_creation, read_part
 from centralita.replay.archived_log import WrongArchive
-from centralita.replay.messages import Message
 from chassis.stream_reader import read
 from contracts.streams import ARCHIVE_ID, ARCHIVED_SEQUENCE, CALLS, Stream
+from records.messages import Message
 
 MAX_PART_MESSAGES = 100_000
 API_SECONDS = 10.0

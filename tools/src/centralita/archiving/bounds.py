@@ -19,8 +19,6 @@ from nats.aio.client import Client
 from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
-from centralita.replay.messages import Message
-from centralita.replay.scope import call_of
 from chassis.dead_letters import referenced_sequences
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from chassis.stored_event import stored_event_of_raw
@@ -28,6 +26,8 @@ from chassis.stream_reader import last_sequence, read
 from contracts import AdmissionGranted, AdmissionReleased, DialCleared, TimerDue
 from contracts.consumers import CONSUMERS, Consumer
 from contracts.streams import CALLS, REQUESTS, Stream
+from records.call_ids import call_of
+from records.messages import Message
 
 ARCHIVED_STREAMS = (CALLS, REQUESTS)
 _CHAINS = (AdmissionGranted, AdmissionReleased, DialCleared)

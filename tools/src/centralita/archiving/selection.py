@@ -13,12 +13,12 @@ from datetime import datetime
 from nats.aio.client import Client
 
 from centralita.archiving.bounds import Bounds, last_message
-from centralita.replay.messages import Message
-from centralita.replay.scope import call_of
 from chassis.stored_event import stored_event_of_raw
 from chassis.unreadable import UnreadableEvent
 from contracts import CallDecision, RequestsErased
 from contracts.filters import call_state_filter
+from records.call_ids import call_of
+from records.messages import Message
 
 MAX_CONCURRENT_READS = 16
 """More do not raise the rate on two cores; with 64, other appends wait for up to 400 ms."""

@@ -26,11 +26,11 @@ from centralita.operations.dead_letters import (
     missing,
     retry,
 )
-from centralita.replay.messages import Message
 from chassis.dead_letters import StoredDeadLetter, read_dead_letters
 from chassis.keyring import Keyring
 from contracts.permissions import ADMIN
 from contracts.personal import json_and_sealed
+from records.messages import Message
 
 app = typer.Typer(
     help="Messages that could not be processed: list, show, retry, drop.",

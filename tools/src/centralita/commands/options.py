@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from centralita.replay.scope import parse_call_id
+from records.call_ids import parse_call_id
 
 NATS_URL = "nats://127.0.0.1:4222"
 

@@ -17,7 +17,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from centralita.commands.exit_codes import errors
-from centralita.operations.masking import mask_numbers
+from records.masking import mask_numbers
 
 screen = Console()
 

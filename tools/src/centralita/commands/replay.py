@@ -16,7 +16,7 @@ from centralita.commands.connections import connected, mongo_errors, mongo_url_o
 from centralita.commands.exit_codes import ExitCode
 from centralita.commands.output import print_json, print_view, progress_bar
 from centralita.commands.packages import require
-from centralita.commands.records import opened_archive, read_record_of_call
+from centralita.commands.records import opened_archive, read_messages_of_call
 from centralita.embedded.credentials import is_embedded_run
 from centralita.embedded.run_files import read_setting
 from centralita.replay import views
@@ -25,10 +25,11 @@ from centralita.replay.archived_log import WrongArchive
 from centralita.replay.importing import ImportInterrupted, ImportRefused, import_file
 from centralita.replay.manifest import DamagedExport
 from centralita.replay.record import export
-from centralita.replay.scope import Scope, parse_call_id
-from centralita.replay.timeline import UnknownCall, timeline
+from centralita.replay.scope import Scope
 from centralita.replay.undo_import import UndoRefused, undo_import
 from contracts.permissions import ADMIN
+from records.call_ids import parse_call_id
+from records.story import UnknownCall, story_of
 
 app = typer.Typer(
     help="The log: export, import, undo-import, verify, rebuild, show.", no_args_is_help=True, epilog=exit_codes.EPILOG
@@ -255,10 +256,8 @@ def run_show(
     """
 
     async def work() -> None:
-        shown = timeline(await read_record_of_call(file, nats, archive, parse_call_id(call)), at)
-        print_json(shown.as_json(), numbers=numbers) if json else print_view(
-            views.timeline_view(shown), numbers=numbers
-        )
+        story = story_of(await read_messages_of_call(file, nats, archive, parse_call_id(call)), at)
+        print_json(story, numbers=numbers) if json else print_view(views.story_view(story), numbers=numbers)
 
     _run(work())
 

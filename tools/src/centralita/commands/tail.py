@@ -11,10 +11,10 @@ from centralita.commands.connections import connected
 from centralita.commands.master_keys import keyring_of
 from centralita.commands.output import print_json, print_view
 from centralita.operations.following import Follower
-from centralita.replay.event_description import description
-from centralita.replay.messages import Message
-from centralita.replay.scope import call_of
 from contracts import CallDecision, Event
+from records.call_ids import call_of
+from records.event_description import description
+from records.messages import Message
 
 app = typer.Typer()
 

@@ -14,8 +14,9 @@ from rich.text import Text
 from centralita.demo.campaign_plan import EASTERN, EXPECTED
 from centralita.demo.text_search import TextSearch
 from centralita.demo.views import COLOURS
-from centralita.operations.explained_call import decisions_table, reason_of
+from centralita.operations.explained_call import decisions_table
 from contracts import CallStatus
+from records.decisions import reason_of
 
 Document = dict[str, Any]
 

@@ -13,8 +13,6 @@ from nats.aio.client import Client
 from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
-from centralita.replay.messages import Message, stores_subject
-from centralita.replay.scope import call_of
 from chassis.dead_letters import StoredDeadLetter
 from chassis.deletion import erase_message
 from chassis.event_log import EventLog, UnreadableEvent, size_of
@@ -25,6 +23,8 @@ from contracts import ErasedRequest, RequestsErased, Service
 from contracts.filters import call_state_filter
 from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS
 from contracts.vocabulary import RequestResult
+from records.call_ids import call_of
+from records.messages import Message, stores_subject
 
 
 class UnknownDeadLetter(LookupError):

@@ -5,6 +5,8 @@ from typing import Any
 
 from rich.table import Table
 
+from records.decisions import name_of, reason_of
+
 
 def decisions_table(decisions: list[dict[str, Any]]) -> Table:
     """Returns the decisions, oldest first, each with its reason and the rule of the calling policy."""
@@ -14,22 +16,8 @@ def decisions_table(decisions: list[dict[str, Any]]) -> Table:
     table.add_column("attempt", justify="right")
     table.add_column("why")
     for one in decisions:
-        table.add_row(_instant(one.get("time")), _decision(one), str(one.get("attempt", "")), _why(one))
+        table.add_row(_instant(one.get("time")), name_of(one), str(one.get("attempt", "")), _why(one))
     return table
-
-
-def reason_of(decision: dict[str, Any]) -> str:
-    """Returns why a decision was made: its reason, and what the calling policy said, unless the reason repeats it."""
-    reason, permission = str(decision.get("reason") or ""), decision.get("permission")
-    if not permission or (reason and permission["detail"] in reason):
-        return reason
-    return "; ".join(filter(None, (reason, f"{permission['rule']}: {permission['detail']}")))
-
-
-def _decision(decision: dict[str, Any]) -> str:
-    """Returns the kind of decision; of a change of the status, the new one."""
-    kind = str(decision.get("type", "")).removeprefix("call.").rpartition(".")[0]
-    return str(decision.get("status", "")) if kind == "status_changed" else kind
 
 
 def _why(decision: dict[str, Any]) -> str:

@@ -7,14 +7,14 @@ from uuid import UUID
 
 from nats.aio.client import Client
 
-from centralita.replay.messages import EVENT_FILTERS, Message, event_filters_of, with_keys
-from centralita.replay.scope import call_of, campaign_of
 from chassis.event_log import EventLog, UnreadableEvent
 from chassis.keyring import Keyring
 from chassis.stream_reader import follow, last_sequence
 from contracts import CallDecision, Event
 from contracts.filters import call_state_filter
 from contracts.streams import CALLS
+from records.call_ids import call_of, campaign_of
+from records.messages import EVENT_FILTERS, Message, event_filters_of, with_keys
 
 
 @dataclass

@@ -14,8 +14,8 @@ from typing import Self
 
 from centralita.embedded.run_files import create_private_file
 from centralita.replay.archive_manifest import ArchivePart, DamagedArchive, move_durably
-from centralita.replay.messages import Message, from_json, to_json
 from contracts import CallCreated
+from records.messages import Message, from_json, to_json
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -14,9 +14,9 @@ from nats.aio.client import Client
 
 from centralita.replay.archive_manifest import ArchiveManifest, DamagedArchive, read_archive_manifest
 from centralita.replay.archive_part import check_part, read_part
-from centralita.replay.messages import Message, matches
 from chassis.stream_reader import read
 from contracts.streams import ARCHIVE_ID, ARCHIVED_SEQUENCE, CALLS
+from records.messages import Message, matches
 
 
 class WrongArchive(RuntimeError):

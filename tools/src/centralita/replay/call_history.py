@@ -6,11 +6,11 @@ from datetime import datetime
 from enum import Enum, auto
 
 from centralita.replay.decisions import INPUTS
-from centralita.replay.messages import Message
-from centralita.replay.scope import call_of
 from chassis.event_log import StoredEvent
 from contracts import Call, CallDecision, InvalidMessage
 from contracts.streams import CALLS
+from records.call_ids import call_of
+from records.messages import Message
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from typing import Self
 
 from centralita.embedded.run_files import create_private_file
 from centralita.replay.manifest import CONTRACTS, DamagedExport, Manifest, StreamRange, read_manifest
-from centralita.replay.messages import Message, from_json, stores_subject, to_json
 from centralita.replay.scope import Scope
+from records.messages import Message, from_json, stores_subject, to_json
 
 _CHECK = re.compile(rb',"check":"([0-9a-f]{16})"\}\n$')
 

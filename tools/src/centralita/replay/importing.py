@@ -27,13 +27,13 @@ from nats.js.errors import NotFoundError
 from centralita.replay.export_file import read_messages, validate
 from centralita.replay.import_headers import HEADER, TARGETS, ImportHeader, find_imports, new_import_id
 from centralita.replay.manifest import Manifest
-from centralita.replay.messages import Message
 from centralita.replay.publisher import BatchPublisher
 from centralita.replay.undo_import import UndoRefused, undo_import
 from chassis.provision import NotMigrated, Settings, provision
 from chassis.settings import read
 from chassis.stream_reader import last_sequence
 from contracts.consumers import CONSUMERS
+from records.messages import Message
 
 MAX_IN_FLIGHT = 64
 UNDO_SECONDS = 60.0

@@ -14,10 +14,10 @@ from collections.abc import Iterable
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
-from centralita.replay.messages import Message
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
 from contracts import CallDecision, RequestsErased
 from contracts.streams import RECORDED_AFTER, REQUESTS
+from records.messages import Message
 
 Ranges = tuple[tuple[int, int], ...]
 """Sequences, as pairs of the first and the last one of each gap."""

@@ -13,13 +13,14 @@ from centralita.replay.archived_log import Archive, check_archive, read_log
 from centralita.replay.export_file import ExportWriter, read_messages, validate
 from centralita.replay.lost_requests import MissingRequests, Ranges, recorded_after
 from centralita.replay.manifest import Manifest
-from centralita.replay.messages import EVENT_FILTERS, Message, event_filters_of
-from centralita.replay.scope import Scope, call_of, campaign_of
+from centralita.replay.scope import Scope
 from chassis.dead_letters import read_dead_letters
 from chassis.stream_reader import last_sequence, read
 from contracts import Call, CallCreated, CallDecision, RequestsErased
 from contracts.consumers import ORCHESTRATOR_COMMANDS, ORCHESTRATOR_FACTS, ORCHESTRATOR_REQUESTS, Consumer
 from contracts.streams import CALLS, REQUESTS, Stream
+from records.call_ids import call_of, campaign_of
+from records.messages import EVENT_FILTERS, Message, event_filters_of
 
 _DECIDERS = (ORCHESTRATOR_REQUESTS, ORCHESTRATOR_COMMANDS, ORCHESTRATOR_FACTS)
 """The consumers by which the orchestrator receives its inputs."""

@@ -8,7 +8,6 @@ from uuid import UUID
 from call_orchestrator.domain.calling_policy import CallingPolicy
 from centralita.replay.call_history import Input
 from centralita.replay.decisions import country_called, decide_again, policy_of, terms_in
-from centralita.replay.messages import Message
 from centralita.replay.record import Record
 from centralita.replay.split_record import SplitRecord
 from centralita.replay.waiting_calls import WaitingCalls
@@ -30,6 +29,7 @@ from contracts import (
 from contracts.call import Permission
 from contracts.personal import HIDDEN
 from contracts.streams import CALLS, DUE_SOON, REQUESTS
+from records.messages import Message
 
 CLOCK_ERROR = timedelta(seconds=1)
 """The largest difference between the clocks of two replicas."""

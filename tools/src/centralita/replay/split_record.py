@@ -17,9 +17,10 @@ from centralita.replay.archived_log import Archive
 from centralita.replay.decisions import INPUTS
 from centralita.replay.export_file import validate
 from centralita.replay.lost_requests import Ranges
-from centralita.replay.messages import Message, from_json, to_json
 from centralita.replay.record import StreamSnapshot, messages_in_file, missing_requests_in, scope_within
-from centralita.replay.scope import Scope, call_of
+from centralita.replay.scope import Scope
+from records.call_ids import call_of
+from records.messages import Message, from_json, to_json
 
 MAX_PART_MESSAGES = 50_000
 """About how many messages of the log one file is made for."""

@@ -14,11 +14,11 @@ from nats.js import JetStreamContext
 from nats.js.errors import BadRequestError, NotFoundError
 
 from centralita.replay.import_headers import TARGETS, imported_sequences
-from centralita.replay.messages import STREAMS
 from chassis.dead_letters import referenced_sequences
 from chassis.deletion import delete_message
 from chassis.recorded_requests import begin_record_again
 from contracts.streams import REQUESTS
+from records.messages import STREAMS
 
 _MAX_CONCURRENT_DELETIONS = 64
 _RETRY_SECONDS = 0.5

@@ -12,9 +12,8 @@ from rich.text import Text
 
 from centralita.replay.importing import Imported
 from centralita.replay.manifest import Manifest
-from centralita.replay.timeline import Timeline
-from contracts import Call
 from contracts.streams import CALLS, REQUESTS
+from records.story import StateLine, Story
 
 if TYPE_CHECKING:  # these two need the extra ``replay``
     from centralita.replay.lost_requests import Ranges
@@ -111,30 +110,23 @@ def rebuild_view(rebuilt: "Rebuilt") -> RenderableType:
     return Panel("\n".join(lines), title="MongoDB rebuilt from the log", border_style=style)
 
 
-def timeline_view(timeline: Timeline) -> RenderableType:
+def story_view(story: Story) -> RenderableType:
     """Shows the timeline, the state of the call, and the conversation."""
     events = Table(box=None, padding=(0, 1))
     for column in ("sequence", "at", "event", ""):
         events.add_column(column, justify="right" if column == "sequence" else "left", no_wrap=column != "")
-    for entry in timeline.entries:
+    for entry in story.timeline:
         sequence = str(entry.sequence) if entry.stream == CALLS.name else "request"
         events.add_row(sequence, f"{entry.at:%H:%M:%S.%f}"[:-3], entry.event, Text(entry.text))
     conversation = Table.grid(padding=(0, 2))
-    for line in timeline.conversation:
+    for line in story.conversation:
         conversation.add_row(f"{line.at:%H:%M:%S}", _SPEAKERS[line.speaker], escape(line.text) or "(silence)")
-    title = f"Call {timeline.call.call_id} after sequence {timeline.sequence}"
-    parts = [events, _state(timeline.call), *([conversation] if timeline.conversation else [])]
-    return Panel(Group(*parts), title=title, title_align="left")
+    parts = [events, _state(story.state), *([conversation] if story.conversation else [])]
+    return Panel(Group(*parts), title=story.title, title_align="left")
 
 
-def _state(call: Call) -> RenderableType:
+def _state(lines: Sequence[StateLine]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
-    since = f"{call.status_changed_at:%Y-%m-%d %H:%M:%S} UTC"
-    table.add_row("[bold]status[/bold]", f"{call.status} since {since}, attempt {call.attempt}")
-    table.add_row("deadline", f"{call.deadline_at:%Y-%m-%d %H:%M:%S.%f} UTC" if call.deadline_at else "none")
-    for name in ("reason", "disposition", "hangup_reason", "duration_seconds"):
-        if (value := getattr(call, name)) is not None:
-            table.add_row(name, escape(str(value)))
-    table.add_row("request", escape(f"{call.request_id}, campaign {call.campaign_id}, contact {call.contact_id}"))
-    table.add_row("number", call.phone_number)
+    for number, line in enumerate(lines):
+        table.add_row(Text(line.name, style="" if number else "bold"), Text(line.text))
     return Panel(table, title="state", title_align="left", expand=False)

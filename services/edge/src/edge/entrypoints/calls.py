@@ -16,8 +16,9 @@ from edge.application.calls import Calls
 from edge.application.dialogue import DialogueService
 from edge.entrypoints.campaign_resources import CallMetrics
 from edge.entrypoints.openapi import problems
-from edge.entrypoints.resources import CallAccepted, CallResource, DecisionResource, EventResource, Message
+from edge.entrypoints.resources import CallAccepted, CallResource, EventResource, Message
 from edge.entrypoints.scopes import PREFIX, CallRoute, CreateRoute, ReadRoute, create_router, key_of
+from records.decisions import ExplainedDecision
 
 read_router = create_router(ReadRoute, "/calls", "Calls")
 create_call_router = create_router(CreateRoute, "/calls", "Calls")
@@ -89,10 +90,10 @@ async def get_call(calls: CallsDependency, call_id: UUID) -> CallResource:
     return CallResource.of(await calls.get(call_id))
 
 
-@read_router.get("/{call_id:uuid}/decisions", response_model=list[DecisionResource], responses=problems(404))
-async def call_decisions(calls: CallsDependency, call_id: UUID) -> list[DecisionResource]:
+@read_router.get("/{call_id:uuid}/decisions", response_model=list[ExplainedDecision], responses=problems(404))
+async def call_decisions(calls: CallsDependency, call_id: UUID) -> list[ExplainedDecision]:
     """Returns why the call was dialled, delayed or ended: each decision with its reason, oldest first."""
-    return [DecisionResource.of(stored) for stored in await calls.decisions(call_id)]
+    return [ExplainedDecision.of(stored) for stored in await calls.decisions(call_id)]
 
 
 @read_router.get("/{call_id:uuid}/events", response_model=list[EventResource], responses=problems(404))

@@ -21,10 +21,10 @@ from edge.application.import_result import ImportCounts, ImportResult
 from edge.application.masking import mask_numbers
 from edge.entrypoints.audit import MAX_SEQUENCE
 from edge.entrypoints.openapi import problems
-from edge.entrypoints.resources import DecisionResource
 from edge.entrypoints.scopes import CAMPAIGN, PREFIX, ActRoute, ReadRoute, create_router, key_of
 from edge.entrypoints.slow_readers import WithinSeconds
 from edge.ports import Contacts
+from records.decisions import ExplainedDecision
 
 CSV, JSON_LINES = "text/csv", "application/x-ndjson"
 MAX_IMPORT_BYTES = 512 * 1024 * 1024
@@ -97,15 +97,15 @@ async def list_contacts(
     )
 
 
-@read_router.get(f"/{CAMPAIGN}/decisions", response_model=list[DecisionResource], responses=problems(404))
+@read_router.get(f"/{CAMPAIGN}/decisions", response_model=list[ExplainedDecision], responses=problems(404))
 async def contact_decisions(
     request: Request,
     campaign_id: CampaignId,
     contact_id: Annotated[ContactId, Query(description="the contact")],
-) -> list[DecisionResource]:
+) -> list[ExplainedDecision]:
     """Returns why a contact was called, delayed or refused: the decisions about its call, oldest first."""
     calls: Calls = request.app.state.calls
-    return [DecisionResource.of(stored) for stored in await calls.decisions_on_contact(campaign_id, contact_id)]
+    return [ExplainedDecision.of(stored) for stored in await calls.decisions_on_contact(campaign_id, contact_id)]
 
 
 async def _running_import(request: Request) -> AsyncIterator[AsyncExitStack]:

@@ -12,10 +12,7 @@ from chassis.event_log import StoredEvent, UnreadableEvent
 from contracts import (
     RETRYABLE_STATUSES,
     CallChangeRequested,
-    CallCommandRefused,
-    CallDecision,
     CallStatus,
-    ContactRefused,
     Disposition,
     Purpose,
     RetryableStatus,
@@ -25,7 +22,7 @@ from contracts import (
 from contracts.call import Permission
 from contracts.queries import MAX_PAGE
 from contracts.retry_policy import RetryPolicy
-from edge.application.calls import CallDetails, call_in
+from edge.application.calls import CallDetails
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _CURSOR = rf"^{_UUID}\.{_UUID}$"
@@ -195,51 +192,6 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     message: Annotated[str, StringConstraints(min_length=1, max_length=2_000, strip_whitespace=True)]
-
-
-class DecisionResource(BaseModel):
-    """One decision about a call, without what was spoken."""
-
-    sequence: int = Field(description="position in the log of all calls")
-    type: str = Field(examples=["call.put_off.v1"])
-    time: datetime = Field(description="when it was decided")
-    status: CallStatus | None = Field(description="after the decision; null: the contact was refused, and has no call")
-    attempt: int
-    due_at: datetime | None = Field(description="waiting: not dialled before this instant")
-    reason: str | None = Field(description="why the call has this status")
-    permission: Permission | None = Field(description="what the calling policy said; null: it was not asked")
-
-    @classmethod
-    def of(cls, stored: StoredEvent) -> "DecisionResource":
-        """Returns the public form of a decision about a call, or of the refusal of a contact."""
-        if isinstance(stored.event, ContactRefused):
-            return cls.of_refusal(stored.event, stored.sequence)
-        call, event = call_in(stored), stored.event
-        assert isinstance(event, CallDecision)  # noqa: S101  `call_in` has checked it
-        return cls(
-            sequence=stored.sequence,
-            type=event.type_name(),
-            time=event.occurred_at,
-            status=call.status,
-            attempt=call.attempt,
-            due_at=call.due_at,
-            reason=event.reason if isinstance(event, CallCommandRefused) else call.reason,
-            permission=call.permission,
-        )
-
-    @classmethod
-    def of_refusal(cls, refused: ContactRefused, sequence: int) -> "DecisionResource":
-        """Returns the public form of the refusal of a contact."""
-        return cls(
-            sequence=sequence,
-            type=refused.type_name(),
-            time=refused.refused_at,
-            status=None,
-            attempt=0,
-            due_at=None,
-            reason=refused.reason,
-            permission=None,
-        )
 
 
 class EventResource(BaseModel):

@@ -20,9 +20,6 @@ from nats.aio.client import Client
 from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError
 
-from centralita.replay.messages import Message
-from centralita.replay.record import Record
-from centralita.replay.scope import Scope, call_of
 from chassis.direct_get import get_page
 from chassis.history import History
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
@@ -30,12 +27,14 @@ from contracts import AdmissionGranted, AdmissionReleased, Call, CallDecision, D
 from contracts.envelope import first_stored_at
 from contracts.filters import call_commands_filter, call_filters
 from contracts.streams import CALLS, REQUESTS
+from records.call_ids import call_of
+from records.messages import Message
 
 MAX_NEAR = 256
 """How many permits, grants or releases of all calls are searched."""
 
 
-async def record_of_call(client: Client, call_id: UUID) -> Record:
+async def messages_of_call(client: Client, call_id: UUID) -> list[Message]:
     """Returns the messages of the call in both streams, for display."""
     reader = _Reader(client, call_id)
     messages = await reader.read(CALLS.name, call_filters(call_id))
@@ -50,7 +49,7 @@ async def record_of_call(client: Client, call_id: UUID) -> Record:
     position = decisions[0][1].command_sequence if decisions else None
     request = await reader.at(REQUESTS.name, position) if position else None
     ordered = sorted(found.values(), key=lambda one: one.sequence)
-    return Record(Scope(call_id=call_id), [*([request] if request else []), *requests, *ordered], {}, ())
+    return [*([request] if request else []), *requests, *ordered]
 
 
 def _near(decisions: list[tuple[int, Call]]) -> Iterator[tuple[int, str]]:

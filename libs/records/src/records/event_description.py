@@ -1,4 +1,4 @@
-"""One-line descriptions of events. A line may contain phone numbers: mask it before printing (`operations.masking`)."""
+"""One-line descriptions of events. A line may contain phone numbers: mask it before printing (`records.masking`)."""
 
 from contracts import (
     AnswerClassified,

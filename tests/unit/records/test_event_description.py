@@ -5,10 +5,10 @@ from uuid import UUID
 import pytest
 from tests.builders.events import campaign_paused
 
-from centralita.replay.event_description import description
 from contracts import AudioFailed
 from contracts.examples import EXAMPLES
 from contracts.vocabulary import MESSAGE_TURN
+from records.event_description import description
 
 
 @pytest.mark.parametrize(("fallback", "ending"), [("say", "HTTP 503 (then: say)"), (None, "HTTP 503")])

@@ -1,0 +1,73 @@
+"""Why a call was dialled, delayed or ended: the orchestrator's decisions for people, without what was spoken."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from chassis.event_log import StoredEvent
+from contracts import CallCommandRefused, CallDecision, CallStatus, ContactRefused
+from contracts.call import Permission
+
+
+class ExplainedDecision(BaseModel):
+    """One decision about a call, without what was spoken."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sequence: int = Field(description="position in the log of all calls")
+    type: str = Field(examples=["call.put_off.v1"])
+    time: datetime = Field(description="when it was decided")
+    status: CallStatus | None = Field(description="after the decision; null: the contact was refused, and has no call")
+    attempt: int
+    due_at: datetime | None = Field(description="waiting: not dialled before this instant")
+    reason: str | None = Field(description="why the call has this status")
+    permission: Permission | None = Field(description="what the calling policy said; null: it was not asked")
+
+    @classmethod
+    def of(cls, stored: StoredEvent) -> Self:
+        """Returns the explanation of a decision about a call, or of the refusal of a contact. Raises TypeError."""
+        event = stored.event
+        if isinstance(event, ContactRefused):
+            return cls._of_refusal(event, stored.sequence)
+        if not isinstance(event, CallDecision):
+            raise TypeError(f"{event.event_name} is no decision about a call")
+        call = event.call
+        return cls(
+            sequence=stored.sequence,
+            type=event.type_name(),
+            time=event.occurred_at,
+            status=call.status,
+            attempt=call.attempt,
+            due_at=call.due_at,
+            reason=event.reason if isinstance(event, CallCommandRefused) else call.reason,
+            permission=call.permission,
+        )
+
+    @classmethod
+    def _of_refusal(cls, refused: ContactRefused, sequence: int) -> Self:
+        return cls(
+            sequence=sequence,
+            type=refused.type_name(),
+            time=refused.refused_at,
+            status=None,
+            attempt=0,
+            due_at=None,
+            reason=refused.reason,
+            permission=None,
+        )
+
+
+def name_of(decision: Mapping[str, Any]) -> str:
+    """Returns the kind of an `ExplainedDecision` in JSON; of a change of the status, the new one."""
+    kind = str(decision.get("type", "")).removeprefix("call.").rpartition(".")[0]
+    return str(decision.get("status", "")) if kind == "status_changed" else kind
+
+
+def reason_of(decision: Mapping[str, Any]) -> str:
+    """Returns why a decision was made: its reason, and what the calling policy said, unless the reason repeats it."""
+    reason, permission = str(decision.get("reason") or ""), decision.get("permission")
+    if not permission or (reason and permission["detail"] in reason):
+        return reason
+    return "; ".join(filter(None, (reason, f"{permission['rule']}: {permission['detail']}")))

@@ -1,0 +1,192 @@
+"""The story of one call at any sequence: its state, its events, what was spoken, and each decision with its reason.
+
+`centralita replay show` prints it, and the REST API returns it. An event that cannot be decoded is an entry with the
+reason, and changes nothing else.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts import (
+    AudioFailed,
+    AudioReady,
+    AudioRequested,
+    Call,
+    CallDecision,
+    ConversationEnded,
+    InvalidMessage,
+    ReplyGenerated,
+    SpeechFallback,
+    SpeechHeard,
+)
+from contracts.phrases import greeting_of
+from contracts.script import render_known
+from contracts.streams import CALLS
+from records.decisions import ExplainedDecision
+from records.event_description import description
+from records.messages import Message
+
+
+class UnknownCall(LookupError):
+    """The log contains no event of the call, or none up to the given sequence."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class StateLine(_Part):
+    """One property of the call, as people read it."""
+
+    name: str = Field(examples=["deadline"])
+    text: str = Field(examples=["2026-03-02 15:00:30.000000 UTC"])
+
+
+class TimelineEntry(_Part):
+    """One event or request of the call, described in a line."""
+
+    stream: str = Field(description="CALLS, or REQUESTS for requests and commands")
+    sequence: int = Field(description="position in the stream")
+    at: datetime = Field(description="when it was stored")
+    event: str = Field(examples=["call.status_changed"])
+    text: str = Field(description="empty: the event's name says everything")
+
+
+class ConversationLine(_Part):
+    """One utterance or reply, or how the conversation ended."""
+
+    at: datetime
+    attempt: int
+    turn: int
+    speaker: str = Field(description="agent, callee, or end for the disposition")
+    text: str = Field(description="empty: silence")
+
+
+class Story(_Part):
+    """The call as it is after `sequence`, and what had happened until then."""
+
+    sequence: int = Field(description="position in the log of the last event that is included")
+    sequences: tuple[int, ...] = Field(
+        description="positions of all events of the call, later ones too: the values of `at` with different answers"
+    )
+    state: tuple[StateLine, ...] = Field(description="the state and the deadline of the call, as people read them")
+    prompt: str = Field(description="the script with its values; a placeholder without a value stays as it is")
+    call: Call
+    timeline: tuple[TimelineEntry, ...]
+    conversation: tuple[ConversationLine, ...]
+    decisions: tuple[ExplainedDecision, ...]
+
+    @property
+    def title(self) -> str:
+        """Which call this is, and when."""
+        return f"Call {self.call.call_id} after sequence {self.sequence}"
+
+
+def story_of(messages: Iterable[Message], at: int | None = None) -> Story:
+    """Returns the story in the messages of one call, up to the sequence `at` of CALLS. Raises UnknownCall."""
+    messages = list(messages)
+    events = [message for message in messages if message.stream == CALLS.name]
+    shown = [message for message in events if at is None or message.sequence <= at]
+    end_at = shown[-1].time if shown else None
+    requests = [message for message in messages if message.stream != CALLS.name]
+    shown_requests = [message for message in requests if end_at is None or message.time <= end_at]
+    draft = _Draft()
+    for message in sorted((*shown_requests, *shown), key=lambda one: (one.time, one.stream == CALLS.name)):
+        draft.add(message)
+    if draft.call is None:
+        raise UnknownCall(
+            f"the call did not exist at sequence {at}; its first event is later" if events else "there is no such call"
+        )
+    return Story(
+        sequence=shown[-1].sequence,
+        sequences=tuple(message.sequence for message in events),
+        state=tuple(_state(draft.call)),
+        prompt=render_known(draft.call.script_template, draft.call.variables),
+        call=draft.call,
+        timeline=tuple(draft.entries),
+        conversation=tuple(_without_replaced_greetings(draft.conversation)),
+        decisions=tuple(draft.decisions),
+    )
+
+
+@dataclass(slots=True)
+class _Draft:
+    """The story up to some message."""
+
+    call: Call | None = None
+    entries: list[TimelineEntry] = field(default_factory=list)
+    conversation: list[ConversationLine] = field(default_factory=list)
+    decisions: list[ExplainedDecision] = field(default_factory=list)
+
+    def add(self, message: Message) -> None:
+        """Adds the next message in the order of time."""
+        try:
+            stored = message.stored_event()
+        except InvalidMessage as error:
+            self.entries.append(_entry(message, ".".join(message.subject.split(".")[:2]), f"invalid: {error}"))
+            return
+        event = stored.event
+        self.entries.append(_entry(message, event.event_name, description(event)))
+        if isinstance(event, AudioReady | AudioFailed):
+            self.conversation += _greeting_lines(event, message.time, self.call, self.conversation)
+        else:
+            self.conversation += _conversation_lines(event, message.time)
+        if isinstance(event, CallDecision):
+            self.call = event.call
+            self.decisions.append(ExplainedDecision.of(stored))
+
+
+def _entry(message: Message, event: str, text: str) -> TimelineEntry:
+    return TimelineEntry(stream=message.stream, sequence=message.sequence, at=message.time, event=event, text=text)
+
+
+def _state(call: Call) -> Iterable[StateLine]:
+    since = f"{call.status_changed_at:%Y-%m-%d %H:%M:%S} UTC"
+    yield StateLine(name="status", text=f"{call.status} since {since}, attempt {call.attempt}")
+    yield StateLine(
+        name="deadline", text=f"{call.deadline_at:%Y-%m-%d %H:%M:%S.%f} UTC" if call.deadline_at else "none"
+    )
+    for name in ("reason", "disposition", "hangup_reason", "duration_seconds"):
+        if (value := getattr(call, name)) is not None:
+            yield StateLine(name=name, text=str(value))
+    request = f"{call.request_id}, campaign {call.campaign_id}, contact {call.contact_id}"
+    yield StateLine(name="request", text=request)
+    yield StateLine(name="number", text=call.phone_number)
+
+
+def _without_replaced_greetings(lines: Sequence[ConversationLine]) -> list[ConversationLine]:
+    """Returns the lines with the last greeting only: a change of the call requests it anew, and only that is played."""
+    greetings = [line for line in lines if line.turn == 0 and line.speaker == "agent"]
+    return [line for line in lines if line not in greetings[:-1]]
+
+
+def _greeting_lines(
+    event: AudioReady | AudioFailed, at: datetime, call: Call | None, before: Sequence[ConversationLine]
+) -> list[ConversationLine]:
+    """Returns the line of a greeting that was played, or left to the provider's voice, for the first time.
+
+    In a log of an older build, the line is that of its `audio.requested`, which has attempt 0 in the oldest ones.
+    """
+    is_spoken = isinstance(event, AudioReady) or event.fallback == SpeechFallback.SAY
+    has_line = any(line.turn == 0 and line.attempt in (0, event.attempt) for line in before)
+    if call is None or event.turn or has_line or not is_spoken:
+        return []
+    return [ConversationLine(at=at, attempt=event.attempt, turn=0, speaker="agent", text=greeting_of(call))]
+
+
+def _conversation_lines(event: object, at: datetime) -> list[ConversationLine]:
+    match event:
+        case AudioRequested(turn=0):
+            speaker, text = "agent", event.text
+        case SpeechHeard():
+            speaker, text = "callee", event.text
+        case ReplyGenerated():
+            speaker, text = "agent", event.text
+        case ConversationEnded():
+            speaker, text = "end", str(event.disposition)
+        case _:
+            return []
+    return [ConversationLine(at=at, attempt=event.attempt, turn=event.turn, speaker=speaker, text=text)]
