@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -57,6 +57,7 @@ from contracts.streams import CALLS, REQUESTS
 from contracts.vocabulary import RefusalCode
 from edge.application.keys import digest_of
 from edge.composition import build
+from edge.entrypoints.http import Dependencies
 from edge.settings import Settings
 
 PUBLIC_URL = "https://calls.example.com"
@@ -285,6 +286,12 @@ async def waiting(orchestrator: Orchestrator, body: dict[str, object]) -> Call:
 async def talking(orchestrator: Orchestrator, waiting: Call) -> Call:
     """A call whose first attempt has been answered."""
     return await orchestrator.move(waiting.call_id, **DIALED)
+
+
+def dependencies_with(**given: object) -> Dependencies:
+    """Returns dependencies of the HTTP application of which only those given exist, for tests that use no others."""
+    values: dict[str, Any] = {field.name: None for field in fields(Dependencies)}
+    return Dependencies(**values | given)
 
 
 Twilio = Callable[..., Coroutine[Any, Any, httpx.Response]]

@@ -16,12 +16,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
-from tests.integration.edge.conftest import API_KEY
+from tests.integration.edge.conftest import API_KEY, dependencies_with
 
 from edge.application.rate_limit import RequestLimit
 from edge.application.running_imports import RunningImports
 from edge.entrypoints.body_limit import MAX_BODY_BYTES, MAX_WEBHOOK_BYTES
-from edge.entrypoints.http import Dependencies, create_app
+from edge.entrypoints.http import create_app
 from edge.settings import Settings
 from telephony.twilio import TwilioWebhooks
 
@@ -82,7 +82,7 @@ async def proxied(settings: Settings, on_a_port: OnAPort, tmp_path: Path) -> Asy
     provider = TwilioWebhooks("token", "https://calls.example.com", "https://calls.example.com")
     imports = MagicMock(running=RunningImports())
     app = create_app(
-        Dependencies(None, None, None, None, None, None, provider, None, None, None, imports, None, None),  # type: ignore[arg-type]
+        dependencies_with(provider=provider, contact_imports=imports),
         keys=settings.api_keys,
         limit=RequestLimit(50, 100),
         trusted_proxies=[IPv4Network("127.0.0.1")],

@@ -7,9 +7,10 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from tests.integration.edge.conftest import dependencies_with
 
 from edge.application.rate_limit import RequestLimit
-from edge.entrypoints.http import Dependencies, create_app
+from edge.entrypoints.http import create_app
 from edge.settings import Settings
 from telephony.twilio import TwilioWebhooks
 
@@ -45,7 +46,7 @@ async def test_only_a_trusted_proxy_names_the_client(
 ) -> None:
     proxies = Settings.model_validate({**settings.model_dump(), "trusted_proxies": trusted}).trusted_proxies
     provider = TwilioWebhooks("token", "https://calls.example.com", "https://calls.example.com")
-    dependencies = Dependencies(None, None, None, None, None, None, provider, None, None, None, None, None, None)  # type: ignore[arg-type]
+    dependencies = dependencies_with(provider=provider)
     app = create_app(
         dependencies,
         keys=(),

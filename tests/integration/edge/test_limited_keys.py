@@ -12,7 +12,13 @@ from contracts import Call, CallRequested, call_id_of
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import As, Orchestrator
 
-READS = ["/calls/{id}", "/calls/{id}/events", "/calls/{id}/decisions", "/calls/by-request/{request_id}"]
+READS = [
+    "/calls/{id}",
+    "/calls/{id}/events",
+    "/calls/{id}/story",
+    "/calls/{id}/decisions",
+    "/calls/by-request/{request_id}",
+]
 ACTS = [
     ("PUT", "/calls/{id}", {"max_retries": 1}),
     ("POST", "/calls/{id}/initiate", None),

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from nats.aio.client import Client
-from tests.integration.edge.conftest import API_KEY, secret_of
+from tests.integration.edge.conftest import API_KEY, dependencies_with, secret_of
 
 from edge.application.rate_limit import RequestLimit
-from edge.entrypoints.http import Dependencies, create_app
+from edge.entrypoints.http import create_app
 from telephony.twilio import TwilioWebhooks
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ async def test_an_unexpected_error_reveals_no_details() -> None:
             raise RuntimeError("the secret inside")
 
     provider = TwilioWebhooks("token", "https://calls.example.com", "https://calls.example.com")
-    dependencies = Dependencies(Broken(), None, None, None, None, None, provider, None, None, None, None, None, None)  # type: ignore[arg-type]
+    dependencies = dependencies_with(calls=Broken(), provider=provider)
     app = create_app(dependencies, keys=(), limit=RequestLimit(1, 1))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://edge.internal") as http:
@@ -163,7 +163,7 @@ async def test_the_openapi_document_describes_every_error(api: httpx.AsyncClient
     document = (await api.get("/openapi.json")).json()
 
     rest = {path: methods for path, methods in document["paths"].items() if path.startswith("/api/v1/")}
-    assert len(rest) == 28
+    assert len(rest) == 29
     for path, methods in document["paths"].items():
         for operation in methods.values():
             assert operation["description"], path

@@ -23,6 +23,7 @@ ROUTES = [
     ("GET", f"/calls/{ID}", "read"),
     ("GET", f"/calls/{ID}/events", "read"),
     ("GET", f"/calls/{ID}/decisions", "read"),
+    ("GET", f"/calls/{ID}/story", "read"),
     ("POST", "/calls", "call"),
     ("PUT", f"/calls/{ID}", "call"),
     ("POST", f"/calls/{ID}/initiate", "call"),

@@ -121,11 +121,12 @@ async def test_a_service_may_change_no_stream_and_no_durable_consumer(service: S
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_only_the_orchestrator_reads_requests_and_dead_letters_of_which_it_removes_those_of_a_person(
+async def test_only_the_orchestrator_and_the_edge_read_requests_and_only_the_orchestrator_dead_letters(
     service: Service, connect: "Connect"
 ) -> None:
     connection = await connect(service)
-    closed = [] if service is Service.ORCHESTRATOR else [REQUESTS.name, DEAD_LETTERS.name]
+    readable = {Service.ORCHESTRATOR: (REQUESTS, DEAD_LETTERS), Service.EDGE: (REQUESTS,)}.get(service, ())
+    closed = [stream.name for stream in (REQUESTS, DEAD_LETTERS) if stream not in readable]
     subjects = [
         f"$JS.API.{verb}"
         for stream in closed

@@ -159,7 +159,7 @@ WORK: Mapping[Service, Work] = {
         publishes=(CHECKED_KEY, _SERVER_TIME, f"$KV.{ANSWERS.name}.*"),
     ),
     Service.EDGE: Work(
-        reads=(CALLS, CONTACTS, NUMBERS, KEYS, AUDIT, DIALS.stream),
+        reads=(CALLS, REQUESTS, CONTACTS, NUMBERS, KEYS, AUDIT, DIALS.stream),
         follows=((CALLS, CALLS.subjects), _KEY_CHANGES),
         answers=((CALL_REQUEST, Service.EDGE),),
         publishes=(

@@ -19,6 +19,7 @@ from edge.adapters.feed import NatsEventFeed
 from edge.adapters.nats import NatsAudit, NatsCallLog, NatsRequests, NatsStatistics
 from edge.adapters.numbers import NatsNumbers
 from edge.adapters.persons import NatsPersonalRecords
+from edge.adapters.story import NatsCallMessages
 from edge.adapters.voice import VoiceMedia, http_client
 from edge.application.acts import Acts
 from edge.application.bulk_retry import BulkRetry
@@ -35,6 +36,7 @@ from edge.application.number_acts import NumberActs
 from edge.application.person_acts import PersonActs
 from edge.application.persons import Persons
 from edge.application.rate_limit import RequestLimit
+from edge.application.story import Stories
 from edge.application.wrong_keys import WrongKeys
 from edge.entrypoints.http import Dependencies, create_app
 from edge.entrypoints.subscribers import build_router
@@ -95,6 +97,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
                 ContactImports(contacts, campaigns, digests, contact_cap),
                 NumberActs(do_not_call, audit),
                 PersonActs(persons, audit),
+                Stories(NatsCallMessages(bus.client, keyring), acts),
             ),
             keys=settings.api_keys,
             limit=RequestLimit(settings.rest_requests_per_second, settings.rest_burst),

@@ -103,12 +103,16 @@ class Acts:
 
     async def read_events(self, key_name: str, call_id: UUID) -> list[StoredEvent | UnreadableEvent]:
         """Returns the events of a call, which contain what was spoken. Raises UnknownCall."""
-        events = await self._calls.events(call_id)
+        return await self.audited_read(key_name, call_id, lambda: self._calls.events(call_id))
+
+    async def audited_read(self, key_name: str, call_id: UUID, read: Callable[[], Awaitable[T]]) -> T:
+        """Returns what `read` returns about a call, with its entry in the audit log. Re-raises its errors."""
+        result = await read()
         if not self._reads.contains((key_name, call_id)):
             trail = AuditTrail(self._audit, act="call.read_events", target=str(call_id), key_name=key_name)
             await trail.append(Stage.ACCEPTED)
             self._reads.add((key_name, call_id))
-        return events
+        return result
 
     async def send_text(self, key_name: str, call_id: UUID, send: Callable[[], Awaitable[T]]) -> T:
         """Sends a text into a conversation by `send`, which returns the spoken reply. Re-raises its errors."""

@@ -20,6 +20,7 @@ from edge.application.lists import Lists
 from edge.application.number_acts import NumberActs
 from edge.application.person_acts import PersonActs
 from edge.application.rate_limit import RequestLimit, TokenBuckets
+from edge.application.story import Stories
 from edge.application.wrong_keys import WrongKeys
 from edge.entrypoints import (
     acts,
@@ -33,6 +34,7 @@ from edge.entrypoints import (
     openapi,
     persons,
     problems,
+    story,
     webhooks,
 )
 from edge.entrypoints.body_limit import MAX_WEBHOOK_BYTES, LimitBody
@@ -59,6 +61,7 @@ class Dependencies:
     contact_imports: ContactImports
     number_acts: NumberActs
     person_acts: PersonActs
+    stories: Stories
 
 
 def create_app(
@@ -100,6 +103,7 @@ def create_app(
     rest = (
         lists.calls_router,
         calls.read_router,
+        story.router,
         calls.create_call_router,
         calls.call_router,
         acts.call_router,

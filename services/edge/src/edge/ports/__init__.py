@@ -3,6 +3,7 @@
 from edge.ports.calls import (
     Backlog,
     CallLog,
+    CallMessages,
     DisplayedLog,
     OnOutcome,
     Requests,
@@ -44,6 +45,7 @@ __all__ = [
     "Backlog",
     "BacklogFull",
     "CallLog",
+    "CallMessages",
     "ContactCounter",
     "ContactPage",
     "Contacts",

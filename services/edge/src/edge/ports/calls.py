@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
+from uuid import UUID
 
 from chassis.event_log import Guard, StoredEvent, UnreadableEvent
 from contracts import (
@@ -10,6 +11,7 @@ from contracts import (
     Envelope,
     Event,
 )
+from records.messages import Message
 from telephony.instructions import PlayTurn
 
 
@@ -52,6 +54,13 @@ class DisplayedLog(CallLog, Protocol):
 
     async def read_all(self, subjects: Sequence[str]) -> list[StoredEvent | UnreadableEvent]:
         """As `read`, with an UnreadableEvent in place of each event that cannot be decoded."""
+
+
+class CallMessages(Protocol):
+    """The stored messages of one call, for people: its events, its requests, and its slots and permits."""
+
+    async def of(self, call_id: UUID) -> list[Message]:
+        """Returns the messages, whose personal fields are opened. Raises Unavailable."""
 
 
 OnOutcome = Callable[[CommandOutcome], Awaitable[None]]

@@ -1,0 +1,27 @@
+"""The story of a call at any sequence, by the code of `centralita replay show`."""
+
+from uuid import UUID
+
+from edge.application import errors
+from edge.application.acts import Acts
+from edge.ports import CallMessages
+from records.story import Story, UnknownCall, story_of
+
+
+class Stories:
+    """Reads stories of calls. They contain what was spoken, so they are audited as reads of the call's events."""
+
+    def __init__(self, messages: CallMessages, acts: Acts) -> None:
+        self._messages = messages
+        self._acts = acts
+
+    async def read(self, key_name: str, call_id: UUID, at: int | None) -> Story:
+        """Returns the story up to the sequence `at`, or the whole one. Raises UnknownCall and Unavailable."""
+        return await self._acts.audited_read(key_name, call_id, lambda: self._story(call_id, at))
+
+    async def _story(self, call_id: UUID, at: int | None) -> Story:
+        messages = await self._messages.of(call_id)
+        try:
+            return story_of(messages, at)
+        except UnknownCall as error:
+            raise errors.UnknownCall(call_id, str(error) if messages else None) from error
