@@ -299,6 +299,62 @@ async def test_an_invalid_request_is_sealed_in_its_dead_letter_and_can_be_retrie
     assert await dead_letters(bus_client) == []
 
 
+CLEAR, SPOOFED = requested().body(), {"ce-person": DIGEST}
+
+
+@pytest.mark.parametrize(
+    ("subject", "body"),
+    [
+        (CallRequested.event_name, CLEAR),
+        (CallRequested.event_name, CLEAR + b"\0not sealed"),
+        (CallRequested.event_name, CLEAR.replace(b"{", b'{"sealed":"AAAA",', 1)),
+        (CallCancelRequested(call_id=CALL_ID).subject, b"{}\0Ada, " + NUMBER.encode()),
+        (f"{CampaignCreateRequested.event_name}.spring", b'{"terms":{"script_template":"Hello Ada."}}'),
+    ],
+)
+async def test_a_header_does_not_keep_a_request_in_clear(
+    service: int, bus_client: Client, calls: EventLog, keyring: Keyring, subject: str, body: bytes
+) -> None:
+    js = bus_client.jetstream()
+    await js.publish(subject, body, headers=SPOOFED)
+    (stored,) = await until_dead(bus_client, 1)
+    assert stored.dead_letter.reasons == ("header ce-person: the body is not sealed; leave the header out",)
+    message = await js.get_msg(DEAD_LETTERS.name, stored.sequence)
+    assert not any(text in (message.data or b"") for text in (b"Ada", NUMBER[1:].encode()))
+    shown = await message_of(bus_client, stored, keyring)
+    assert shown
+    assert (shown.body, shown.headers["ce-person"]) == (body, DIGEST)
+    assert [one.result for one in await recorded(calls)] == [RequestResult.DEAD_LETTER]
+
+
+async def test_a_request_that_no_key_opens_is_refused_recorded_and_erased(
+    service: int, bus_client: Client, calls: EventLog
+) -> None:
+    empty = requested().model_dump_json(exclude={"phone_number", "variables", "script_template"}, exclude_unset=True)
+    await bus_client.jetstream().publish(
+        CallRequested.event_name, empty.encode() + b"\0" + NUMBER.encode(), headers=SPOOFED
+    )
+    await until(lambda: is_left(bus_client))
+    (record,) = await recorded(calls)
+    assert record.result is RequestResult.REFUSED
+    assert record.reason.startswith("phone_number: the person was erased")
+    assert await dead_letters(bus_client) == []
+
+
+async def test_a_change_in_clear_with_the_header_of_a_person_is_not_carried_out(
+    service: int, bus_client: Client, calls: EventLog
+) -> None:
+    later = requested(scheduled_at=datetime.now(UTC) + timedelta(days=3))
+    assert (await outcome_of(bus_client, later)).accepted
+    change = CallChangeRequested(call_id=CALL_ID, metadata={"note": "private"}, max_retries=0)
+    await bus_client.jetstream().publish(change.subject, change.body(), headers=SPOOFED)
+    await until_dead(bus_client, 1)
+    assert (await outcome_of(bus_client, CallChangeRequested(call_id=CALL_ID, language="es"))).accepted
+    call = await call_of(calls, CALL_ID)
+    assert call
+    assert (call.metadata, call.language, call.max_retries) == ({}, "es", 3)
+
+
 async def test_a_copy_has_the_whole_subject(service: int, bus_client: Client, keyring: Keyring) -> None:
     subject = f"call.cancel_requested.{'x' * 150}"
     await bus_client.jetstream().publish(subject, b"{}")
@@ -355,9 +411,11 @@ async def test_copies_become_unreadable_when_the_key_of_their_day_is_old(
         await retry(bus_client, old, keyring=keyring)
 
 
-async def test_a_request_without_room_for_its_copy_stays_for_its_dead_letter(service: int, bus_client: Client) -> None:
-    body = random.Random(7).randbytes(bus_client.max_payload - 1_000)
-    await bus_client.jetstream().publish(CallRequested.event_name, body)
+async def test_a_request_without_room_for_its_copy_stays_until_its_person_is_erased(
+    service: int, bus_client: Client
+) -> None:
+    body = random.Random(7).randbytes(bus_client.max_payload - 1_000) + NUMBER.encode()
+    await bus_client.jetstream().publish(CallRequested.event_name, body, headers=SPOOFED)
 
     async def is_dead() -> bool:
         return len(await dead_letters(bus_client)) == 1
@@ -365,6 +423,10 @@ async def test_a_request_without_room_for_its_copy_stays_for_its_dead_letter(ser
     await until(is_dead)
     (stored,) = await dead_letters(bus_client)
     assert (stored.is_reference, await left(bus_client)) == (True, [CallRequested.event_name])
+    person = NumberDigests(b64decode(TEST_KEYS["NUMBER_DIGEST_KEY"])).of(NUMBER)
+    assert (await outcome_of(bus_client, PersonEraseRequested(number_digest=person))).accepted
+    assert await dead_letters(bus_client) == []
+    assert CallRequested.event_name not in await left(bus_client)
 
 
 async def test_a_message_that_is_no_dead_letter_stops_neither_the_list_nor_an_erasure(

@@ -239,6 +239,17 @@ async def old(client: Client) -> OldInstallation:
     return installation
 
 
+async def test_a_header_of_a_request_in_clear_does_not_keep_it_from_being_sealed(client: Client) -> None:
+    request = CallRequested(campaign_id="spring", contact_id="c-1", phone_number=FIRST, script_template="Hello.")
+    for body in (request.body(), request.body() + b"\0not sealed"):
+        await client.jetstream().publish(request.subject, body, headers={PERSON_HEADER: "ab" * 16})
+    found = (await seal(client)).streams["REQUESTS"]
+    assert (found.messages, found.in_clear, found.unreadable) == (2, 1, 1)
+    first, _ = (await from_streams(client, Scope())).messages
+    assert FIRST.encode() not in first.body
+    assert first.headers[PERSON_HEADER] == DIGESTS.of(FIRST)
+
+
 async def check_sealed(old: OldInstallation, before: list[tuple[Any, ...]], folder: Path) -> None:
     assert await old.messages() == before
     for stream in SEALED_STREAMS:

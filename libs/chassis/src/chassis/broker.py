@@ -32,7 +32,7 @@ class Broker(NatsBroker):
     """The broker of one service.
 
     `keyring`: opens the personal fields of what it consumes, if the service has keys. `request_sealer`: seals requests
-    in clear that become dead letters, in the service that decides requests.
+    that become dead letters, in the service that decides requests.
     """
 
     keyring: Keyring | None = None

@@ -10,8 +10,8 @@
 | publishes a message that is too large | becomes a dead letter at once | |
 | raises anything else | is delivered again after ``Consumer.backoff``; after that it becomes a dead letter | yes |
 
-A dead letter is stored before the message is acknowledged, so no message is lost in between. A request in clear is
-copied into its dead letter, sealed, and then erased (`chassis.sealed_copies`). A message whose dead
+A dead letter is stored before the message is acknowledged, so no message is lost in between. A request is copied into
+its dead letter, sealed, and then erased (`chassis.sealed_copies`). A message whose dead
 letter cannot be stored is terminated, which raises an alert; it stays in its stream, and the log line names its
 sequence.
 
@@ -106,7 +106,7 @@ class ConsumerDelivery:
         handle: Handle,
         sealer: RequestSealer | None = None,
     ) -> None:
-        """`sealer`: seals requests in clear that become dead letters; without one, they stay in their stream."""
+        """`sealer`: seals requests that become dead letters; without one, they stay in their stream."""
         self._sealer = sealer
         self._consumer = consumer
         self._client = client

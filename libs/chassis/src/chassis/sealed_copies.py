@@ -1,7 +1,8 @@
-"""Sealed copies of requests in clear that became dead letters (ADR 49).
+"""Sealed copies of requests that became dead letters (ADR 49).
 
 Upstream systems have no keys, so their requests are in clear. One that cannot be processed must neither stay so nor be
-lost: its dead letter gets a sealed copy of headers and body, and the request is erased from REQUESTS.
+lost: its dead letter gets a sealed copy of headers and body, and the request is erased from REQUESTS. So does one that
+the edge has sealed, because no header proves that.
 
 All copies of a day are sealed under one key, whose name is the day. A number in such a message need not be one of a
 person who was called, so it makes no key of a person. The erasure of a person opens the copies and finds those that
@@ -19,7 +20,6 @@ from nats.aio.msg import Msg
 from chassis.keyring import Keyring
 from contracts import ErasedRequest
 from contracts.packing import packed, unpacked
-from contracts.personal import PERSON_HEADER
 from contracts.streams import REQUESTS
 from contracts.vocabulary import RequestResult
 
@@ -61,7 +61,7 @@ def day_of_key(key: str) -> date | None:
 
 
 class RequestSealer:
-    """Seals requests in clear for their dead letters, and erases them once these are stored."""
+    """Seals requests for their dead letters, and erases them once these are stored."""
 
     def __init__(self, keyring: Keyring, erase: Callable[[int, ErasedRequest], Awaitable[None]]) -> None:
         """`erase`: records what became of a request, and erases it."""
@@ -69,11 +69,11 @@ class RequestSealer:
         self._erase = erase
 
     async def copy_of(self, message: Msg, client: Client) -> SealedCopy | None:
-        """Returns the sealed copy of a request in clear; None for any other message, and for one that has no room."""
-        headers, metadata = message.headers or {}, message.metadata
-        if metadata.stream != REQUESTS.name or PERSON_HEADER in headers:
+        """Returns the sealed copy of a request; None for any other message, and for one that has no room."""
+        metadata = message.metadata
+        if metadata.stream != REQUESTS.name:
             return None
-        described = {"subject": message.subject, "headers": headers}
+        described = {"subject": message.subject, "headers": message.headers or {}}
         text = json.dumps(described).encode() + _END_OF_JSON + message.data
         copy = await seal_copy(text, key_of_day(metadata.timestamp), self._keyring)
         return copy if len(copy.sealed) + MAX_OTHER_BYTES <= client.max_payload else None

@@ -13,7 +13,9 @@ from chassis import tracing
 from chassis.unreadable import UnreadableEvent
 from contracts import Envelope, Event, InvalidMessage, Service, decode
 from contracts.envelope import first_stored_at
-from contracts.personal import PERSON_HEADER, Opener, hidden
+from contracts.events import EVENTS
+from contracts.events.requests import is_in_clear
+from contracts.personal import PERSON_HEADER, Opened, Opener, hidden
 from contracts.sources import implied_source
 from contracts.streams import REQUESTS
 
@@ -30,6 +32,7 @@ class StoredEvent(Generic[E_co]):
 
     `deliveries` counts how often the server has delivered the message to its consumer. With more than one, an earlier
     delivery may have been handled. `stored_at`: when the server first stored it; None if it was not read from there.
+    `is_opened`: whether the key of its person has opened its body, so that the body was sealed.
     """
 
     event: E_co
@@ -37,6 +40,7 @@ class StoredEvent(Generic[E_co]):
     sequence: int
     deliveries: int = 1
     stored_at: datetime | None = field(default=None, compare=False)
+    is_opened: bool = field(default=False, compare=False)
 
 
 async def load_keys(messages: Iterable[Msg | RawStreamMsg], keyring: "Keyring | None") -> None:
@@ -55,8 +59,9 @@ def stored_event_of(message: Msg, keyring: "Keyring | None" = None) -> StoredEve
     place, headers = message.metadata, message.headers or {}
     sequence, stored_at = place.sequence.stream, first_stored_at(headers, place.timestamp)
     envelope = _envelope(headers, message.subject, place.stream, sequence, stored_at)
-    event = _decoded(message.subject, message.data, envelope, keyring)
-    return StoredEvent(event, tracing.with_current_span(envelope), sequence, place.num_delivered, stored_at)
+    event, is_opened = _decoded(place.stream, message.subject, message.data, envelope, keyring)
+    current = tracing.with_current_span(envelope)
+    return StoredEvent(event, current, sequence, place.num_delivered, stored_at, is_opened)
 
 
 def event_to_handle(message: Msg, keyring: "Keyring | None" = None) -> StoredEvent:
@@ -91,19 +96,36 @@ def stored_event_of_raw(message: RawStreamMsg, stream: str, keyring: "Keyring | 
     time = first_stored_at(message.headers, message.time or datetime.fromtimestamp(0, UTC))
     try:
         envelope = _envelope(message.headers or {}, subject, stream, sequence, time)
-        event = _decoded(subject, message.data or b"", envelope, keyring)
-        return StoredEvent(event, envelope, sequence, stored_at=time if message.time else None)
+        event, is_opened = _decoded(stream, subject, message.data or b"", envelope, keyring)
+        stored_at = time if message.time else None
+        return StoredEvent(event, envelope, sequence, stored_at=stored_at, is_opened=is_opened)
     except InvalidMessage as error:
         raise UnreadableEvent(stream, sequence, subject, time, error.reasons) from error
 
 
-def _decoded(subject: str, body: bytes, envelope: Envelope, keyring: "Keyring | None") -> Event:
-    """Returns the event of a body, which is sealed if its envelope has a person. Raises InvalidMessage."""
+def _decoded(
+    stream: str, subject: str, body: bytes, envelope: Envelope, keyring: "Keyring | None"
+) -> tuple[Event, bool]:
+    """Returns the event of a body, and whether the key of the person of its envelope has opened it.
+
+    The header of a request is no proof that it is sealed: upstream systems may write it, too. Raises InvalidMessage.
+    """
     if envelope.person is None:
-        return decode(subject, body)
+        return decode(subject, body), False
+    event_name = ".".join(subject.split(".", 2)[:2])
+    if stream == REQUESTS.name and (kind := EVENTS.get(event_name)) and is_in_clear(kind, body):
+        raise InvalidMessage([f"header {PERSON_HEADER}: the body is not sealed; leave the header out"])
     if keyring is None:
-        return decode(subject, body, Opener(envelope.person, hidden))
-    return decode(subject, body, keyring.opener(envelope.person, ".".join(subject.split(".", 2)[:2])))
+        return decode(subject, body, Opener(envelope.person, hidden)), False
+    opener, is_opened = keyring.opener(envelope.person, event_name), False
+
+    def open(sealed: bytes | None) -> Opened | str:
+        nonlocal is_opened
+        found = opener.open(sealed)
+        is_opened = not isinstance(found, str)
+        return found
+
+    return decode(subject, body, Opener(envelope.person, open)), is_opened
 
 
 def _envelope(headers: Mapping[str, str], subject: str, stream: str, sequence: int, time: datetime) -> Envelope:

@@ -18,8 +18,8 @@ _UNSAFE_IN_SUBJECTS = re.compile(r"[^!-~]|[*>]")
 class DeadLetter(BaseModel):
     """One message that a consumer could not process, and the reasons.
 
-    The message stays in its stream, and no purge removes it while its dead letter exists. A request in clear is erased,
-    and a sealed copy of it follows the dead letter in the same message. Without one, a dead letter is small, however
+    The message stays in its stream, and no purge removes it while its dead letter exists. A request is erased, and a
+    sealed copy of it follows the dead letter in the same message. Without one, a dead letter is small, however
     large the message is. Its reasons may contain names of fields, but no values.
     """
 

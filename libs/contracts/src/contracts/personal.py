@@ -137,6 +137,16 @@ def json_and_sealed(body: bytes) -> tuple[bytes, bytes | None]:
     return text, sealed if end else None
 
 
+def has_clear_values(body: bytes, model: type[BaseModel]) -> bool:
+    """Returns whether the JSON of a body has personal fields with a value. That of a sealed body has none.
+
+    Raises ValueError if it is no JSON.
+    """
+    clear = from_json(json_and_sealed(body)[0])
+    owners = [(_owner(clear, field.path), field.path[-1]) for field in _fields(model).personal]
+    return any(owner is not None and owner.get(name) for owner, name in owners)
+
+
 def opened(body: bytes, model: type[BaseModel], opener: Opener) -> Body:
     """Returns the fields of a body with the personal ones, or with a text that stands for them.
 
@@ -180,9 +190,9 @@ def _merged(body: Body, personal: Opened) -> Body:
 def _owner(body: Any, path: tuple[str, ...]) -> Body | None:
     """Returns the object that has the field; None if the body does not have it."""
     for name in path[:-1]:
-        body = body.get(name)
         if not isinstance(body, dict):
             return None
+        body = body.get(name)
     return body if isinstance(body, dict) else None
 
 

@@ -28,10 +28,12 @@ from contracts import (
     InvalidMessage,
     NumberBlockRequested,
     NumberChanged,
+    PersonalRequest,
     decode,
 )
 from contracts.callees import callee_of
 from contracts.events import EVENTS
+from contracts.events.requests import is_in_clear
 from contracts.personal import PERSON_HEADER, clear_and_personal, has_personal_fields
 
 
@@ -85,7 +87,7 @@ class Sealer:
     def find(self, message: StoredMessage) -> ClearMessage | Left | None:
         """Returns what is in clear in a message; None: nothing is."""
         kind = EVENTS.get(".".join(message.subject.split(".", 2)[:2]))
-        if PERSON_HEADER in message.headers or kind is None or not _may_be_in_clear(kind):
+        if kind is None or not _may_be_in_clear(kind) or _is_sealed(message, kind):
             return None
         try:
             event = decode(message.subject, message.data)
@@ -145,6 +147,12 @@ class Sealer:
 def _may_be_in_clear(kind: type[Event]) -> bool:
     """Whether events of this type have data of a person. Campaigns have none: their terms are for all contacts."""
     return kind is AudioReady or (has_personal_fields(kind) and not kind.event_name.startswith("campaign."))
+
+
+def _is_sealed(message: StoredMessage, kind: type[Event]) -> bool:
+    """Whether a message is sealed: its header shows it, except in a request, where upstream systems may write it."""
+    is_request = issubclass(kind, PersonalRequest)
+    return PERSON_HEADER in message.headers and not (is_request and is_in_clear(kind, message.data))
 
 
 def _without_digests(event: AudioReady, body: bytes) -> ClearMessage | None:

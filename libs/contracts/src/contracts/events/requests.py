@@ -10,7 +10,7 @@ from contracts.event import CallEvent, CampaignEvent, Event, Service
 from contracts.events.numbers import NumberBlockRequested
 from contracts.instants import Instant, schedule_refusals
 from contracts.person_fields import GivenConsent, consent_refusals, person_refusals
-from contracts.personal import PERSONAL, PLACEHOLDERS
+from contracts.personal import PERSONAL, PLACEHOLDERS, has_clear_values
 from contracts.retry_policy import RequestedRetryPolicy, Retries, RetryDelay
 from contracts.script import greeting_refusals, is_empty, missing_variables, size_refusals
 from contracts.texts import template_refusals
@@ -239,3 +239,16 @@ class ContactRequested(CampaignEvent, GivenConsent):
 
 PersonalRequest = CallRequested | CallChangeRequested | ContactRequested | NumberBlockRequested
 """A request or command with data of a person. It is in clear unless the edge has sealed it."""
+
+
+def is_in_clear(kind: type[Event], body: bytes) -> bool:
+    """Returns whether a request with the header ``ce-person`` is in clear. Upstream systems may write the header, too.
+
+    If it is not, only the key shows whether its bytes are sealed.
+    """
+    if not issubclass(kind, PersonalRequest):
+        return True
+    try:
+        return has_clear_values(body, kind)
+    except ValueError:
+        return True

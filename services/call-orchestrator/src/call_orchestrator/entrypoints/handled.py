@@ -1,7 +1,8 @@
 """What follows once a request or command is decided: its sender gets the outcome, and personal data in clear is erased.
 
 Requests of the edge are sealed, and stay. Upstream systems have no keys, so their requests arrive in clear. What is
-decided on one is in the log, sealed, and so `replay verify` needs no such request.
+decided on one is in the log, sealed, and so `replay verify` needs no such request. Only the key shows that a request is
+sealed: upstream systems may write the header ``ce-person``, too. So a request that no key opens is erased as well.
 
 An erased request that no decision in the log shows is recorded there first (ADR 49).
 
@@ -29,7 +30,7 @@ class Handled:
     async def end(self, stored: StoredEvent, outcome: CommandOutcome) -> None:
         """Publishes the outcome on the subject that the id of the request determines; no header names a subject."""
         await self._client.publish(outcome_subject(stored.envelope.id), outcome.model_dump_json().encode())
-        if stored.envelope.person is None and isinstance(stored.event, PersonalRequest):
+        if not stored.is_opened and isinstance(stored.event, PersonalRequest):
             await self._requests.erase(stored.sequence, _record_of(stored.sequence, outcome))
 
 

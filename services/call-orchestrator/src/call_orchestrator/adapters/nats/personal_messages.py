@@ -188,7 +188,7 @@ class NatsPersonalMessages:
 
     def _names(self, message: StoredMessage, person: str) -> bool:
         """Whether a message is sealed under the key of the person, or contains the number."""
-        if PERSON_HEADER in message.headers:
-            return message.headers[PERSON_HEADER] == person
+        if message.headers.get(PERSON_HEADER) == person:
+            return True
         text = message.data.decode(errors="replace")
         return any(self._digests.of(number) == person for number in numbers_in(text))
