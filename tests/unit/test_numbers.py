@@ -8,7 +8,7 @@ import pytest
 
 from contracts import InvalidMessage, decode
 from contracts.examples import EXAMPLES
-from contracts.numbers import country_of, line_type, number_refusals, numbers_in
+from contracts.numbers import country_of, line_type, number_refusals
 
 
 @pytest.mark.parametrize(
@@ -97,11 +97,6 @@ def test_the_checks_of_a_request_parse_its_number_once(monkeypatch: pytest.Monke
     assert request.refusals(datetime.now(UTC)) == []
     assert country_of("+12125550187") == "US"
     assert parsed_numbers == ["+12125550187"]
-
-
-def test_numbers_in_a_text_are_found_however_they_are_written() -> None:
-    text = '{"phone_number": "+1 (212) 555-0123", "note": "or 0034 600 123 456", "id": 12345, "at": "212.555.0124"}'
-    assert list(numbers_in(text)) == ["+12125550123", "+0034600123456", "+2125550124"]
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ from contracts import (
 from contracts.callees import callee_of
 from contracts.contacts import waiting_contact
 from contracts.dead_letters import DeadLetter
+from contracts.named_persons import NamedPersons
 from contracts.number_digests import NumberDigests
 from contracts.personal import ERASED
 from contracts.streams import CALLS, CONTACTS, DEAD_LETTERS, KEYS, NUMBERS, REQUESTS, SCHEDULES
@@ -68,6 +69,7 @@ from contracts.vocabulary import RequestResult
 
 NUMBER, OTHER_NUMBER, WORDS = "+12125550123", "+12125550124", "My doctor is called Ferrán"
 DIGESTS = NumberDigests(b64decode(TEST_KEYS["NUMBER_DIGEST_KEY"]))
+NAMED = NamedPersons(DIGESTS, {"US"})
 PERSON, OTHER = DIGESTS.of(NUMBER), DIGESTS.of(OTHER_NUMBER)
 ERASE = PersonEraseRequested(number_digest=PERSON)
 
@@ -169,7 +171,7 @@ def erasure_of(client: Client, calls: EventLog, keyring: Keyring, countdown: lis
         EventLog(client, stream.name, source="test", keyring=keyring) for stream in (REQUESTS, CONTACTS, NUMBERS)
     )
     erased_requests = NatsRequests(client, requests, calls)
-    messages = NatsPersonalMessages(client, calls, requests, contacts, DIGESTS, erased_requests, keyring)
+    messages = NatsPersonalMessages(client, calls, requests, contacts, DIGESTS, NAMED, erased_requests, keyring)
     log, numbers, found, keys = (UntilCrash(one, countdown) for one in (calls, states, messages, keyring))
     return Erasure(log, Numbers(numbers, DIGESTS, MIN_RETENTION), found, keys, calls.now), messages
 

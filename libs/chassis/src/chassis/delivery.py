@@ -49,6 +49,7 @@ from contracts import InvalidMessage
 from contracts.consumers import Consumer
 from contracts.dead_letters import DeadLetter
 from contracts.filters import message_ids
+from contracts.named_persons import persons_of_header
 from contracts.streams import REQUESTS
 
 MAX_WAITS = 200
@@ -208,6 +209,7 @@ class ConsumerDelivery:
             subject=message.subject,
             reasons=reasons,
             deliveries=metadata.num_delivered,
+            persons=self._sealer.persons_in(message) if self._sealer else persons_of_header(message.headers or {}),
         )
         try:
             copy = await self._sealer.copy_of(message, self._client) if self._sealer else None

@@ -5,8 +5,9 @@ lost: its dead letter gets a sealed copy of headers and body, and the request is
 the edge has sealed, because no header proves that.
 
 All copies of a day are sealed under one key, whose name is the day. A number in such a message need not be one of a
-person who was called, so it makes no key of a person. The erasure of a person opens the copies and finds those that
-name the person. The key of a day is destroyed after ``DEAD_LETTER_RETENTION_DAYS``.
+person who was called, so it makes no key of a person. The dead letter shows whom the message may name
+(`contracts.named_persons`), so the erasure of a person opens no copy. The key of a day is destroyed after
+``DEAD_LETTER_RETENTION_DAYS``.
 """
 
 import json
@@ -19,6 +20,7 @@ from nats.aio.msg import Msg
 
 from chassis.keyring import Keyring
 from contracts import ErasedRequest
+from contracts.named_persons import NamedPersons, persons_of_header
 from contracts.packing import packed, unpacked
 from contracts.streams import REQUESTS
 from contracts.vocabulary import RequestResult
@@ -26,7 +28,7 @@ from contracts.vocabulary import RequestResult
 _CONTEXT = b"dead_letter"
 _END_OF_JSON = b"\0"
 _NAME_LENGTH = 32
-MAX_OTHER_BYTES = 16 * 1024
+MAX_OTHER_BYTES = 24 * 1024
 """More than what a dead letter has beside the copy."""
 
 
@@ -63,10 +65,20 @@ def day_of_key(key: str) -> date | None:
 class RequestSealer:
     """Seals requests for their dead letters, and erases them once these are stored."""
 
-    def __init__(self, keyring: Keyring, erase: Callable[[int, ErasedRequest], Awaitable[None]]) -> None:
+    def __init__(
+        self, keyring: Keyring, named: NamedPersons, erase: Callable[[int, ErasedRequest], Awaitable[None]]
+    ) -> None:
         """`erase`: records what became of a request, and erases it."""
         self._keyring = keyring
+        self._named = named
         self._erase = erase
+
+    def persons_in(self, message: Msg) -> str:
+        """Returns whom a message may name. Those of other streams have no number in clear."""
+        headers = message.headers or {}
+        if message.metadata.stream != REQUESTS.name:
+            return persons_of_header(headers)
+        return self._named.of(message.subject, headers, message.data)
 
     async def copy_of(self, message: Msg, client: Client) -> SealedCopy | None:
         """Returns the sealed copy of a request; None for any other message, and for one that has no room."""

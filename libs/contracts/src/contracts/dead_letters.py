@@ -31,6 +31,10 @@ class DeadLetter(BaseModel):
     subject: str = Field(description="subject of the message, with long tokens cut and unsafe characters replaced")
     reasons: tuple[str, ...] = Field(description="a line per wrong field, or the error of the last delivery")
     deliveries: int = Field(description="how often it was delivered")
+    persons: str | None = Field(
+        default=None,
+        description="whom its message may name: the first 8 digits of each digest, or *; null: of an older build",
+    )
 
     headers: dict[str, str] | None = Field(default=None, description="only of older builds, which copied the message")
     body: str | None = Field(default=None, description="only of older builds: the body, if it is UTF-8 text")
@@ -38,7 +42,15 @@ class DeadLetter(BaseModel):
 
     @classmethod
     def of(
-        cls, *, stream: str, sequence: int, consumer: str, subject: str, reasons: Sequence[str], deliveries: int
+        cls,
+        *,
+        stream: str,
+        sequence: int,
+        consumer: str,
+        subject: str,
+        reasons: Sequence[str],
+        deliveries: int,
+        persons: str | None = None,
     ) -> Self:
         """Returns the dead letter of a message, with bounded texts."""
         return cls(
@@ -48,6 +60,7 @@ class DeadLetter(BaseModel):
             subject=".".join(_safe_token(token) for token in subject.split(".")),
             reasons=tuple(bounded(reasons)),
             deliveries=deliveries,
+            persons=persons,
         )
 
     @classmethod
@@ -60,6 +73,7 @@ class DeadLetter(BaseModel):
             subject="",
             reasons=tuple(bounded(["this dead letter cannot be decoded", *reasons])),
             deliveries=0,
+            persons="",
             headers={},
         )
 

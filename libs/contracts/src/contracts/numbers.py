@@ -5,8 +5,6 @@ owner. A stolen API key would earn that part. The numbering plans of libphonenum
 Asked where requests enter, not when a stored event is read again: numbering plans change, and old logs stay readable.
 """
 
-import re
-from collections.abc import Iterator
 from functools import lru_cache
 
 import phonenumbers
@@ -25,15 +23,6 @@ CALLABLE_TYPES = frozenset(
 numbers (UAN), pagers and voicemail access forward to a destination whose price the number does not show."""
 COUNTRIES = frozenset(phonenumbers.SUPPORTED_REGIONS)
 """The codes of all countries and territories with a numbering plan (ISO 3166-1 alpha-2)."""
-
-
-_DIGITS = re.compile(r"[0-9](?:[ ().-]{0,2}[0-9]){6,14}")
-
-
-def numbers_in(text: str) -> Iterator[str]:
-    """Yields what may be telephone numbers in a text, in the form of E.164, however they are written."""
-    for match in _DIGITS.finditer(text):
-        yield "+" + re.sub(r"[^0-9]", "", match[0])
 
 
 @lru_cache(maxsize=256)

@@ -47,6 +47,7 @@ from chassis.sealed_copies import RequestSealer
 from chassis.serve import Bus, operations
 from chassis.settings import key_bytes
 from contracts import Service
+from contracts.named_persons import NamedPersons
 from contracts.number_digests import NumberDigests
 from contracts.streams import CALLS, CONTACTS, NUMBERS, QUEUE, REQUESTS
 
@@ -86,12 +87,13 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         queue = NatsQueue(bus.client, bus.log(QUEUE, clock.now))
         timers = NatsTimers(bus.client, Service.ORCHESTRATOR, clock.now, mapping)
         requests = NatsRequests(bus.client, bus.log(REQUESTS), log)
-        bus.broker.request_sealer = RequestSealer(keyring, requests.erase)
+        digests = NumberDigests(key_bytes(settings.number_digest_key))
+        named = NamedPersons(digests, settings.callable_countries)
+        bus.broker.request_sealer = RequestSealer(keyring, named, requests.erase)
         await queue.restore(log, requests)
         slots = Slots(limits(settings))
         terms = policy(settings)
         backlog = Backlog(settings.max_backlog, slots)
-        digests = NumberDigests(key_bytes(settings.number_digest_key))
         longest_cap = terms.calling_policy.longest_cap if terms.calling_policy else timedelta(0)
         numbers = Numbers(bus.log(NUMBERS, clock.now), digests, longest_cap, lambda: bus.client.stats["reconnects"])
         retention = timedelta(days=settings.retention_days) or None
@@ -113,7 +115,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         campaigns = CampaignService(log, clock.now, settings.usable_caller_ids)
         contacts = NewContacts(log, NatsContacts(bus.log(CONTACTS)), claims, terms, digests, clock.now)
         messages = NatsPersonalMessages(
-            bus.client, log, bus.log(REQUESTS), bus.log(CONTACTS), digests, requests, keyring
+            bus.client, log, bus.log(REQUESTS), bus.log(CONTACTS), digests, named, requests, keyring
         )
         subscribe_handlers(
             bus.broker,

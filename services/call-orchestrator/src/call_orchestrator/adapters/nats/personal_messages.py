@@ -33,10 +33,11 @@ from contracts import (
     Envelope,
     ErasedRequest,
 )
+from contracts.dead_letters import DeadLetter
 from contracts.events.timers import SCHEDULES_WITHOUT_PERSON, scheduled_call_id, schedules_of
 from contracts.filters import call_state_filter
+from contracts.named_persons import NamedPersons, may_name
 from contracts.number_digests import NumberDigests
-from contracts.numbers import numbers_in
 from contracts.personal import PERSON_HEADER
 from contracts.streams import CALLS, CONTACTS, DEAD_LETTERS, REQUESTS, SCHEDULES
 from contracts.vocabulary import RequestResult
@@ -55,6 +56,7 @@ class NatsPersonalMessages:
         requests: EventLog,
         contacts: EventLog,
         digests: NumberDigests,
+        named: NamedPersons,
         erased: ErasedRequests,
         keyring: Keyring,
     ) -> None:
@@ -64,6 +66,7 @@ class NatsPersonalMessages:
         self._contacts = contacts
         self._requests = requests
         self._digests = digests
+        self._named = named
         self._erased = erased
         self._keyring = keyring
 
@@ -116,20 +119,16 @@ class NatsPersonalMessages:
         await erase_message(self._client, CONTACTS.name, sequence)
 
     async def remove_dead_letters(self, person: str) -> int:
-        """Removes the dead letters whose message names the person, each after its message.
+        """Removes the dead letters whose message may name the person, each after its message.
 
-        Messages of the log are sealed and stay.
+        Messages of the log are sealed and stay. No copy is opened, unless an older build stored it.
         """
         count = 0
         async for stored in read_dead_letters(self._client):
-            message = await self._message_of(stored)
-            if message is None or not self._names(message, person):
+            if not may_name(await self._persons_in(stored), person):
                 continue
-            if stored.is_reference and message.stream == REQUESTS.name:
-                record = ErasedRequest(sequence=message.seq, result=RequestResult.PERSON_ERASED)
-                await self._erased.erase(message.seq, record)
-            elif stored.is_reference and message.stream == CONTACTS.name:
-                await erase_message(self._client, message.stream, message.seq)
+            if stored.is_reference:
+                await self._remove_referenced(stored.dead_letter)
             await erase_message(self._client, DEAD_LETTERS.name, stored.sequence)
             count += 1
         return count
@@ -167,28 +166,33 @@ class NatsPersonalMessages:
         event = (await self._calls.decode(message)).event  # of a call that an older build created
         return isinstance(event, CallDecision) and self._digests.of(event.call.phone_number) == person
 
-    async def _message_of(self, stored: StoredDeadLetter) -> StoredMessage | None:
-        """Returns the message of a dead letter, or the copy of it; None: it is deleted, or the key of the copy is."""
-        dead_letter = stored.dead_letter
-        if stored.is_reference:
-            with suppress(NotFoundError):
-                return await retry_until_leader(
-                    lambda: get_of_leader(self._client, dead_letter.stream, dead_letter.sequence)
-                )
-            return None
-        subject, headers = dead_letter.subject, dead_letter.headers or {}
-        body = (dead_letter.body or "").encode() or dead_letter.body_base64 or b""
-        if stored.copy:
-            if (opened := await open_copy(stored.copy, self._keyring)) is None:
-                return None
-            subject, headers, body = opened.subject, opened.headers, opened.body
-        return StoredMessage(
-            subject=subject, seq=dead_letter.sequence, data=body, headers=headers, stream=dead_letter.stream
-        )
+    async def _remove_referenced(self, dead_letter: DeadLetter) -> None:
+        """Removes the message of a dead letter, unless it is of the log, or no longer there."""
+        sequence = dead_letter.sequence
+        if dead_letter.stream not in (REQUESTS.name, CONTACTS.name) or not await self._referenced(dead_letter):
+            return
+        if dead_letter.stream == REQUESTS.name:
+            await self._erased.erase(sequence, ErasedRequest(sequence=sequence, result=RequestResult.PERSON_ERASED))
+        else:
+            await erase_message(self._client, CONTACTS.name, sequence)
 
-    def _names(self, message: StoredMessage, person: str) -> bool:
-        """Whether a message is sealed under the key of the person, or contains the number."""
-        if message.headers.get(PERSON_HEADER) == person:
-            return True
-        text = message.data.decode(errors="replace")
-        return any(self._digests.of(number) == person for number in numbers_in(text))
+    async def _persons_in(self, stored: StoredDeadLetter) -> str:
+        """Returns whom the message of a dead letter may name. If an older build stored it, the message is read."""
+        dead_letter = stored.dead_letter
+        if dead_letter.persons is not None:
+            return dead_letter.persons
+        if stored.is_reference:
+            found = await self._referenced(dead_letter)
+            return self._named.of(found.subject, found.headers, found.data) if found else ""
+        if stored.copy:
+            opened = await open_copy(stored.copy, self._keyring)
+            return self._named.of(opened.subject, opened.headers, opened.body) if opened else ""
+        body = (dead_letter.body or "").encode() or dead_letter.body_base64 or b""
+        return self._named.of(dead_letter.subject, dead_letter.headers or {}, body)
+
+    async def _referenced(self, dead_letter: DeadLetter) -> StoredMessage | None:
+        """Returns the message to which a dead letter refers; None, if it is deleted."""
+        stream, sequence = dead_letter.stream, dead_letter.sequence
+        with suppress(NotFoundError):
+            return await retry_until_leader(lambda: get_of_leader(self._client, stream, sequence))
+        return None
