@@ -17,13 +17,13 @@ from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.contacts import MIN_AHEAD, ContactTaker
 from call_orchestrator.application.open_campaigns import OpenCampaigns
 from call_orchestrator.application.stored import StoredCall
-from call_orchestrator.domain.calling_policy import PutOff, Reason
+from call_orchestrator.domain.calling_policy import Permitted, PutOff, Reason
 from call_orchestrator.domain.limits import Limits
 from call_orchestrator.domain.slots import Slots
 from call_orchestrator.ports import CampaignStates, TakenContact
 from chassis.event_log import StoredEvent
 from contracts import Campaign, CampaignTerms, ContactAdded, ContactGroupAdded, ContactRequested
-from contracts.callees import callee_of
+from contracts.callees import Callee, callee_of
 from contracts.contacts import group_of, waiting_contact
 from contracts.number_digests import NumberDigests
 
@@ -125,6 +125,32 @@ async def test_calls_that_no_event_shows_as_waiting_make_room_for_further_contac
     async with taker.running(), asyncio.timeout(20):
         while len(queue.acknowledged) < count:
             await asyncio.sleep(0.01)
+
+
+class BrokenForMadrid:
+    """A calling policy that fails for the zone of Madrid, and permits every other call."""
+
+    def __init__(self) -> None:
+        self.failed = 0
+
+    def next_permitted(self, callee: Callee, **_: object) -> Permitted:
+        if "Europe/Madrid" in callee.zones:
+            self.failed += 1
+            raise FileNotFoundError("Europe/Madrid")
+        return Permitted(reason=Reason(rule="calling_hours", detail="open", policy_version="test"))
+
+
+async def test_a_group_for_which_the_policy_fails_does_not_stop_the_other_groups() -> None:
+    """The failing group is not asked again at each event, either."""
+    broken: Any = BrokenForMadrid()
+    madrid = a_contact(9).model_copy(update={"phone_number": "+34912345678"})
+    queue = Queue(madrid, *(a_contact(index) for index in range(3)))
+    taker, _ = replica(queue, Calls(), replace(POLICY, calling_policy=broken))
+    async with taker.running(), asyncio.timeout(20):
+        while len(queue.acknowledged) < 3:
+            taker.note_change()
+            await asyncio.sleep(0.01)
+    assert broken.failed == 1
 
 
 class ClosedHours:

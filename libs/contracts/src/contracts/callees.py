@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from importlib import resources
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from phonenumbers import timezone
 from phonenumbers.tzdata import TIMEZONE_DATA
 
 from contracts.numbers import country_of, parsed
+from contracts.time_zones import is_zone
 
 TERRITORIES = {
     **{territory: ("US", territory) for territory in ("PR", "VI", "GU", "AS", "MP")},
@@ -36,6 +36,7 @@ class Callee:
 
     `country`: ISO 3166-1 alpha-2, empty if unknown. `regions`: all to which the number may belong, ISO 3166-2 without
     the country; empty: unknown within the country. `zones`: all possible IANA time zones; empty: unknown.
+    If one of them does not exist (`contracts.time_zones`), the time of the person is unknown, too.
     """
 
     country: str
@@ -78,16 +79,6 @@ def callee_of(phone_number: str, zone: str | None = None) -> Callee:
     return Callee(country=country, regions=_regions_of(phone_number, country), zones=zones)
 
 
-@lru_cache(maxsize=1024)
-def is_zone(name: str) -> bool:
-    """Returns whether an IANA time zone of this name exists."""
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True
-
-
 def _regions_of(phone_number: str, country: str) -> tuple[str, ...]:
     return _regions_by_area_code().get(phone_number[2:5], ()) if country in ("US", "CA") else ()
 
@@ -95,7 +86,7 @@ def _regions_of(phone_number: str, country: str) -> tuple[str, ...]:
 def _zones_of(phone_number: str) -> tuple[str, ...]:
     known = _zones_by_area_code().get(phone_number[2:5]) if phone_number.startswith("+1") else None
     zones = known or timezone.time_zones_for_number(parsed(phone_number))
-    return tuple(sorted(zone for zone in zones if zone != timezone.UNKNOWN_TIMEZONE and is_zone(zone)))
+    return tuple(sorted(zone for zone in zones if zone != timezone.UNKNOWN_TIMEZONE))
 
 
 @lru_cache(maxsize=1)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Annotated
 from uuid import UUID, uuid5
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import phonenumbers
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo
@@ -11,6 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo
 from contracts.numbers import line_type, parsed
 from contracts.personal import PERSONAL, PLACEHOLDERS
 from contracts.texts import MAX_VARIABLES
+from contracts.time_zones import is_zone
 from contracts.vocabulary import SUPPLIED_LANGUAGES
 
 CALL_NAMESPACE = UUID("5f0c9d5e-7d0a-5c43-9a43-6f0f6d1f7c11")
@@ -72,10 +72,8 @@ VoiceId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 def _time_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f"no time zone {name!r}; write its IANA name, such as America/New_York") from error
+    if not is_zone(name):
+        raise ValueError(f"no time zone {name!r}; write its IANA name, such as America/New_York")
     return name
 
 

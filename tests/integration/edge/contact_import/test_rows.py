@@ -97,6 +97,7 @@ REFUSED = {
     "+19002345678,Ana,": ("phone_number", "phone_number", "premium-rate"),
     "+34912345678,Ana,": ("country_not_allowed", "phone_number", "numbers of the country ES are not called"),
     "+12125550002,Ana,Mars/Base": ("time_zone", "time_zone", "no time zone"),
+    "+12125550010,Ana,localtime": ("time_zone", "time_zone", "no time zone"),
     '+12125550003,"A\nna",': ("variables", "variables", "line break"),
     "+12125550004,A\u202ena,": ("variables", "variables", "control character"),
     "+12125550005,A\0na,": ("variables", "variables", "control character"),

@@ -168,6 +168,8 @@ def test_the_hours_of_a_campaign_apply_to_an_emergency_too() -> None:
     [
         (Callee(country="", regions=(), zones=("Europe/Madrid",)), "unknown_country"),
         (Callee(country="MX", regions=(), zones=()), "unknown_zone"),
+        (Callee(country="ES", regions=(), zones=("localtime",)), "unknown_zone"),
+        (Callee(country="ES", regions=(), zones=("Europe/Madrid", "posix/Europe/Madrid")), "unknown_zone"),
     ],
 )
 def test_an_unknown_country_or_zone_is_never_called(callee: Callee, rule: str) -> None:

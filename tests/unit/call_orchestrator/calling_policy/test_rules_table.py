@@ -1,9 +1,7 @@
 """The table of rules: what is shipped, how an operator's file changes it, and how errors are reported."""
 
 import csv
-import zoneinfo
-from datetime import UTC, datetime, timedelta
-from importlib import resources
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,7 +16,6 @@ from call_orchestrator.domain.calling_policy import (
     PutOff,
     Requirement,
 )
-from call_orchestrator.domain.calling_policy.local_time import zone_of
 from call_orchestrator.domain.calling_policy.policy import package_versions
 from call_orchestrator.domain.calling_policy.rows import COLUMNS
 from call_orchestrator.domain.calling_policy.table import rules_of, shipped_rows
@@ -131,20 +128,6 @@ def test_the_version_identifies_the_packages_that_know_holidays_and_time_zones()
     others = [CallingPolicy(rules, packages).version for packages in (("holidays 0.1",), ("tzdata 2020.1",), ())]
     assert len({installed.version, *others}) == 4
     assert installed.versions == {installed.version, others[-1]}, "older builds recorded the rules alone"
-
-
-def test_time_zones_are_those_of_the_package_and_not_of_the_machine(tmp_path: Path) -> None:
-    (tmp_path / "America").mkdir()
-    utc = resources.files("tzdata").joinpath("zoneinfo", "UTC").read_bytes()
-    (tmp_path / "America" / "New_York").write_bytes(utc)
-    zone_of.cache_clear()
-    zoneinfo.reset_tzpath(to=[str(tmp_path)])
-    try:
-        assert zone_of("America/New_York").utcoffset(datetime(2026, 1, 1)) == timedelta(hours=-5)  # noqa: DTZ001
-    finally:
-        zoneinfo.reset_tzpath()
-        zone_of.cache_clear()
-    assert str(zone_of("America/New_York")) == "America/New_York"
 
 
 def test_spreadsheets_may_write_a_byte_order_mark_and_other_line_ends(tmp_path: Path) -> None:

@@ -2,16 +2,25 @@
 
 The taker of contacts asks after each event, for each group. An answer of the calling policy costs about 50 µs and holds
 until its instant, unless the terms of the campaign change. So it is remembered.
+
+A group for which the policy fails is closed for a minute. So the failure keeps no other group from being asked.
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
+
+import structlog
 
 from call_orchestrator.application.decision_terms import weekly_hours_of
 from call_orchestrator.domain.calling_policy import CallingPolicy, PutOff
 from contracts import Campaign
 from contracts.callees import Callee
 from contracts.dial_terms import DialTerms
+
+FAILED = timedelta(minutes=1)
+"""How long a group is closed for which the policy fails."""
+
+logger = structlog.get_logger()
 
 
 class ClosedGroups:
@@ -34,13 +43,20 @@ class ClosedGroups:
         """
         if self._policy is None:
             return None
-        terms = campaign.dial_terms
+        try:
+            closed_until = self._closed_until(self._policy, campaign.dial_terms, callee, now)
+        except Exception:
+            logger.exception("contact_group_failed", campaign_id=campaign.campaign_id, zone_group=zone_group)
+            closed_until = now + FAILED
+        if closed_until:
+            self._closed[campaign.campaign_id, zone_group] = (campaign.dial_terms, closed_until)
+        return closed_until
+
+    @staticmethod
+    def _closed_until(policy: CallingPolicy, terms: DialTerms, callee: Callee, now: datetime) -> datetime | None:
         hours = weekly_hours_of(terms.weekly_hours)
-        permission = self._policy.next_permitted(callee, purpose=terms.purpose, at=now, hours=hours)
-        if not isinstance(permission, PutOff):
-            return None
-        self._closed[campaign.campaign_id, zone_group] = (terms, permission.until)
-        return permission.until
+        permission = policy.next_permitted(callee, purpose=terms.purpose, at=now, hours=hours)
+        return permission.until if isinstance(permission, PutOff) else None
 
     def forget(self, campaign_id: str, zone_groups: Iterable[str]) -> None:
         """Removes the groups of a campaign that is over."""

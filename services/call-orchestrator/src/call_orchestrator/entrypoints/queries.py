@@ -1,13 +1,17 @@
 """Answers requests over NATS: when the contacts of a group may first be called."""
 
+import structlog
 from faststream.nats import NatsResponse, NatsRouter
 from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
 from call_orchestrator.application.calling_times import CallingTimesService
+from chassis.event_log import UnreadableEvent
 from chassis.subscriptions import body_of
 from contracts import Service, reasons_of
 from contracts.queries import CallingTimes, CallingTimesQuery
+
+logger = structlog.get_logger()
 
 
 def build_router(calling_times: CallingTimesService) -> NatsRouter:
@@ -24,8 +28,13 @@ def build_router(calling_times: CallingTimesService) -> NatsRouter:
             return await calling_times.handle(CallingTimesQuery.model_validate_json(body))
         except ValidationError as error:
             return _error("400", "; ".join(reasons_of(error)))
+        except UnreadableEvent as error:
+            return _error("503", f"this build cannot decode message {error.sequence} of {error.stream}")
         except (NatsError, TimeoutError) as error:
             return _error("503", f"the log could not be read: {type(error).__name__}")
+        except Exception:
+            logger.exception("query_failed", subject=CallingTimesQuery.subject)
+            return _error("500", "the query failed; see the log of call-orchestrator")
 
     return router
 

@@ -8,8 +8,6 @@ of the zone changes; within each part a window is shifted by the offset.
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
-from importlib import resources
 from zoneinfo import ZoneInfo
 
 from call_orchestrator.domain.calling_policy.windows import Windows
@@ -19,16 +17,6 @@ Spans = tuple[tuple[datetime, datetime], ...]
 
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
-
-
-@lru_cache(maxsize=1024)
-def zone_of(name: str) -> ZoneInfo:
-    """Returns an IANA time zone, which must exist, from the package tzdata, and not from the files of this machine.
-
-    So every replica, and `replay verify`, knows the same changes of the offset (`policy.package_versions`).
-    """
-    with resources.files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:
-        return ZoneInfo.from_file(file, key=name)
 
 
 def begin_of_utc_day(day: date) -> datetime:

@@ -13,6 +13,7 @@ from call_orchestrator.domain.calling_policy.schedule import MAX_SEARCH, Schedul
 from call_orchestrator.domain.calling_policy.table import former_rows, override_rows, replaced, rules_of, shipped_rows
 from call_orchestrator.domain.calling_policy.windows import WeeklyHours
 from contracts.callees import Callee
+from contracts.time_zones import is_zone
 from contracts.vocabulary import Purpose
 
 
@@ -117,9 +118,9 @@ class CallingPolicy:
             return Permitted(reason=self._reason("emergency", "an emergency has neither calling hours nor caps"))
         if not callee.country:
             return Forbidden(reason=self._reason("unknown_country", "the country of the number is unknown"))
-        if not callee.zones:
+        if unknown := _unknown_zone(callee):
             remedy = "give the IANA time zone of the person, such as Europe/Madrid"
-            return Forbidden(reason=self._reason("unknown_zone", f"the time zone of the number is unknown; {remedy}"))
+            return Forbidden(reason=self._reason("unknown_zone", f"{unknown}; {remedy}"))
         free_at, cap = self._free_at(callee, purpose, at, dialed_at)
         until = self._schedule.next_open(callee, purpose, hours, free_at)
         if until == at:
@@ -165,6 +166,14 @@ class CallingPolicy:
 
     def _reason(self, rule: str, detail: str) -> Reason:
         return Reason(rule=rule, detail=detail, policy_version=self.version)
+
+
+def _unknown_zone(callee: Callee) -> str | None:
+    """Returns why the person's time is unknown. An older build, or one with another tzdata, stored other names."""
+    if not callee.zones:
+        return "the time zone of the number is unknown"
+    unknown = next((zone for zone in callee.zones if not is_zone(zone)), None)
+    return None if unknown is None else f"the time zone {unknown!r} is unknown"
 
 
 def package_versions() -> tuple[str, ...]:

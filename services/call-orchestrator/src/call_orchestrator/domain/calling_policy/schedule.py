@@ -14,7 +14,6 @@ from call_orchestrator.domain.calling_policy.local_time import (
     begin_of_utc_day,
     intersected_spans,
     spans_of,
-    zone_of,
 )
 from call_orchestrator.domain.calling_policy.rules import DEFAULT_COUNTRY, HOLIDAY, Requirement, Rule
 from call_orchestrator.domain.calling_policy.windows import (
@@ -26,6 +25,7 @@ from call_orchestrator.domain.calling_policy.windows import (
     intersected,
 )
 from contracts.callees import Callee
+from contracts.time_zones import zone_of
 from contracts.vocabulary import Purpose
 
 MAX_SEARCH = timedelta(days=15)
