@@ -37,6 +37,8 @@ MAX_LATENCY_SECONDS = 0.02
 """The longest way of a request to the server, and of its answer back."""
 MAX_FOLLOWING_SECONDS = 0.2
 """How late a reader receives a message at most."""
+MAX_READING_SECONDS = 3.0
+"""How long a replica that starts takes at most to read the events of all campaigns."""
 
 
 @dataclass
@@ -243,6 +245,8 @@ class SimulatedFeeds:
         yield self._campaigns()
 
     async def _campaigns(self) -> AsyncIterator[CampaignStates]:
+        if self._log.stored:
+            await self._log.server.wait(MAX_READING_SECONDS)
         known = len(self._log.stored)
         yield CampaignStates(known, _campaigns_after(self._log.stored))
         async for batch in self._follow(known + 1):

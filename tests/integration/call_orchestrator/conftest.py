@@ -55,11 +55,11 @@ async def running(nats_url: str, count: int, **settings: object) -> AsyncIterato
 
 @pytest.fixture
 def ask(bus_client: Client) -> Ask:
-    """Requests this many calls of a campaign, each to another number."""
+    """Requests this many calls of a campaign, each to another number. `begin`: the number of the first one."""
 
-    async def ask(campaign: str, count: int) -> list[UUID]:
+    async def ask(campaign: str, count: int, begin: int = 0) -> list[UUID]:
         ids = []
-        for number in range(count):
+        for number in range(begin, begin + count):
             request = CallRequested(
                 request_id=f"{campaign}-{number}",
                 campaign_id=campaign,

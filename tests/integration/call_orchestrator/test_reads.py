@@ -80,13 +80,14 @@ async def test_an_unanswered_call_leads_to_three_reads_and_stores_few_messages(
     nats_url: str, bus_client: Client, calls: EventLog, ask: Ask
 ) -> None:
     async with running(nats_url, 1, twilio_calls_per_second=100), recorded(bus_client) as traffic:
-        [first_id] = await ask("first", 1)  # the service reads the newest grant and the clock when it starts
+        # The service reads the newest grant and the clock when it starts, and the campaign at its first call.
+        [first_id] = await ask("reminders", 1)
         await until(lambda: f"call.status_changed.{first_id}.dialing" in traffic.subjects)
         await until(lambda: traffic.consumed["orchestrator-facts"] == 1)
         await asyncio.sleep(1)
         for record in (traffic.reads, traffic.subjects, traffic.consumed):
             record.clear()
-        [call_id] = await ask("reminders", 1)
+        [call_id] = await ask("reminders", 1, begin=1)
         await until(lambda: f"call.status_changed.{call_id}.dialing" in traffic.subjects)
         events: list[Event] = [
             DialClaimed(call_id=call_id, attempt=1),
@@ -103,7 +104,7 @@ async def test_an_unanswered_call_leads_to_three_reads_and_stores_few_messages(
     assert Counter(traffic.reads) == {
         (REQUESTS.name, call_commands_filter(call_id)): 1,
         (CALLS.name, campaign): 1,
-        (NUMBERS.name, NumberChanged.subject_for(digests.of(number_for("reminders-0")))): 1,
+        (NUMBERS.name, NumberChanged.subject_for(digests.of(number_for("reminders-1")))): 1,
     }, "the last one shows whether a call waits for the number"
     assert traffic.events(call_id) == [
         "call.created.pending",

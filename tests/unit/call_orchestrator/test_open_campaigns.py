@@ -82,12 +82,13 @@ def test_a_newer_state_that_was_read_at_the_leader_is_noted_once() -> None:
     assert not replica.campaigns.note(StoredCampaign(Campaign(campaign_id="never-paused"), 9))
 
 
-def test_requests_are_refused_only_for_a_finished_campaign() -> None:
+def test_the_campaigns_are_read_from_the_first_update_until_they_are_forgotten() -> None:
     replica = Replica()
+    is_read = [replica.campaigns.is_read]
+    replica.receive(0)
+    is_read.append(replica.campaigns.is_read)
     replica.receive(1, running(), running("finished").finished(NOW))
-    refusal = replica.campaigns.refusal("finished")
-    assert refusal
-    assert refusal.reason == "campaign_id: the campaign finished is finished; create another one"
-    assert [replica.campaigns.refusal(name) for name in ("a", "unknown")] == [None, None]
+    assert [replica.campaigns.is_finished(name) for name in ("a", "finished", "unknown")] == [False, True, False]
     replica.campaigns.forget()
+    assert [*is_read, replica.campaigns.is_read] == [False, True, False]
     assert replica.slots.closed is None

@@ -20,6 +20,8 @@ random ones (seed 92), that found it when all were tried again, before immediate
   (23, 8) or in a campaign (8, 22), one unclaimed attempt too many (14, 16), queue entry (8, 4) or timer (3, 3) lost
   after an attempt.
 
+Also found by the fixed ones: no terms while a replica that has started reads the campaigns.
+
 Not found by the 200 fixed ones, because another check has the same effect: the campaign is not read at the leader
 before a grant, the last dial is left out when a retry is planned, contacts are taken outside their hours, unused
 grants count for the pace.

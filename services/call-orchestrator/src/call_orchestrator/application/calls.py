@@ -11,7 +11,7 @@ The module `commands` decides the commands of existing calls. A request is decid
 stored after it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 
 import structlog
@@ -20,13 +20,14 @@ from call_orchestrator.application.backlog import Backlog
 from call_orchestrator.application.call_decisions import PERSON_ERASED, decide_call
 from call_orchestrator.application.call_inputs import CallInput
 from call_orchestrator.application.call_outcomes import MAX_CONFLICTS, accepted, refused, too_many_conflicts
-from call_orchestrator.application.call_terms import NO_TERMS, Policy
+from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.commands import CommandService
 from call_orchestrator.application.effects import Effects
+from call_orchestrator.application.known_campaigns import UNDECLARED, KnownCampaign, KnownCampaigns
 from call_orchestrator.application.number_claims import NumberClaims
 from call_orchestrator.application.open_campaigns import OpenCampaigns
 from call_orchestrator.application.recent_calls import RecentCalls
-from call_orchestrator.application.stored import StoredCall, append_decision, load_call, load_campaign, load_pauses
+from call_orchestrator.application.stored import StoredCall, append_decision, load_call, load_pauses
 from call_orchestrator.domain.decisions import Ignored, Refused
 from call_orchestrator.domain.inputs import TimerDue
 from call_orchestrator.domain.number_use import UNUSED, NumberUse
@@ -37,9 +38,7 @@ from contracts import (
     CallCommand,
     CallCreated,
     CallDecision,
-    CallRequested,
     CallStatus,
-    CampaignTerms,
     CommandOutcome,
 )
 from contracts.filters import call_state_filter
@@ -71,11 +70,10 @@ class CallService:
         self._policy = policy
         self._now = now
         self._backlog = backlog or Backlog()
-        self._campaigns = campaigns
+        self._campaigns = KnownCampaigns(log, campaigns)
         self._claims = claims
         self._recent = RecentCalls(reconnections)
-        terms_of = campaigns.terms if campaigns else lambda _: NO_TERMS
-        self._commands = CommandService(log, requests, effects, policy, now, terms_of, claims)
+        self._commands = CommandService(log, requests, effects, policy, now, self._campaigns, claims)
 
     async def handle(self, call_input: CallInput) -> CommandOutcome:
         """Decides a request, a fact or a timer, and applies its effects. Raises Conflict after `MAX_CONFLICTS`."""
@@ -191,45 +189,42 @@ class CallService:
         self, stored: StoredCall | None, call_input: CallInput, number: NumberUse = UNUSED
     ) -> CallDecision | Ignored | Refused:
         """Decides the input. Only a call that would expire needs the pauses of its campaign, read from the leader."""
-        before, now = stored.call if stored else None, self._now()
+        before = stored.call if stored else None
         if before is None and call_input.request and call_input.request.phone_number in PLACEHOLDERS:
             return PERSON_ERASED
-        terms = await self._terms(before, call_input.request)
-        is_finished = bool(before and self._campaigns and self._campaigns.is_finished(before.campaign_id))
+        campaign = await self._campaign(before, call_input)
+        terms, now = campaign.terms, self._now()
         decision = decide_call(
-            before, call_input, self._policy, now, campaign=terms, number=number, is_campaign_finished=is_finished
+            before,
+            call_input,
+            self._policy,
+            now,
+            campaign=terms,
+            number=number,
+            is_campaign_finished=campaign.is_finished,
         )
         if isinstance(decision, CallCreated):
-            return await self._refusal(decision.call, call_input, terms.do_not_call_lists, now) or decision
+            return await self._refusal(decision.call, call_input, campaign, now) or decision
         is_expired = isinstance(decision, CallDecision) and decision.call.status is CallStatus.EXPIRED
-        if before and is_expired and not is_finished:
+        if before and is_expired and not campaign.is_finished:
             pauses = await load_pauses(self._log, before.campaign_id)
             return decide_call(before, call_input, self._policy, now, pauses, terms, number)
         return decision
 
-    async def _terms(self, before: Call | None, request: CallRequested | None) -> CampaignTerms:
-        """Returns the terms of the campaign as this replica knows them.
+    async def _campaign(self, before: Call | None, call_input: CallInput) -> KnownCampaign:
+        """Returns the campaign of the call, or of the new one that is requested."""
+        if before:
+            return await self._campaigns.of_call(before)
+        return await self._campaigns.of_new_call(call_input.request) if call_input.request else UNDECLARED
 
-        A new call that needs a script and would get none has them from the leader.
-        """
-        named = before or request
-        if self._campaigns is None or named is None:
-            return NO_TERMS
-        known = self._campaigns.terms(named.campaign_id)
-        if before or (request and request.script_template is not None) or known.script_template is not None:
-            return known
-        return (await load_campaign(self._log, named.campaign_id)).campaign.terms or NO_TERMS
-
-    async def _refusal(
-        self, call: Call, request: CallInput, list_names: Sequence[str], now: datetime
-    ) -> Refused | None:
-        """Returns why a new call is refused. `list_names`: the named do-not-call lists of its campaign."""
-        if self._campaigns and (refusal := self._campaigns.refusal(call.campaign_id)):
+    async def _refusal(self, call: Call, request: CallInput, campaign: KnownCampaign, now: datetime) -> Refused | None:
+        """Returns why a new call is refused."""
+        if refusal := campaign.refusal(call.campaign_id):
             return refusal
-        if self._claims and (
-            refusal := await self._claims.refusal(call.phone_number, call.campaign_id, request.cause.time, list_names)
-        ):
-            return refusal
+        if self._claims:
+            given_at, list_names = request.cause.time, campaign.terms.do_not_call_lists
+            if refusal := await self._claims.refusal(call.phone_number, call.campaign_id, given_at, list_names):
+                return refusal
         return self._backlog.check(call, request.sequence) if _is_due(call, now + DUE_SOON) else None
 
 

@@ -19,8 +19,9 @@ from call_orchestrator.application.call_inputs import CallInput, call_input
 from call_orchestrator.application.call_outcomes import MAX_CONFLICTS, accepted, refused, too_many_conflicts
 from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.effects import Effects
+from call_orchestrator.application.known_campaigns import KnownCampaigns
 from call_orchestrator.application.number_claims import NumberClaims
-from call_orchestrator.application.stored import StoredCall, append_decision, load_call, load_campaign, newest_of
+from call_orchestrator.application.stored import StoredCall, append_decision, load_call, newest_of
 from call_orchestrator.domain.decisions import Ignored, Refused
 from call_orchestrator.ports import Log, Requests
 from chassis.event_log import Conflict, StoredEvent
@@ -67,17 +68,16 @@ class CommandService:
         effects: Effects,
         policy: Policy,
         now: Callable[[], datetime],
-        terms_of: Callable[[str], CampaignTerms],
+        campaigns: KnownCampaigns,
         claims: NumberClaims | None = None,
     ) -> None:
-        """`terms_of`: the terms of a campaign as this replica knows them."""
         self._claims = claims
         self._log = log
         self._requests = requests
         self._effects = effects
         self._policy = policy
         self._now = now
-        self._terms_of = terms_of
+        self._campaigns = campaigns
 
     async def handle(self, command: StoredEvent[CallCommand]) -> CommandOutcome:
         """Decides a command and the earlier undecided ones of its call.
@@ -173,18 +173,18 @@ class CommandService:
 
     async def _decision(self, call: Call, given: CallInput) -> CallDecision | Ignored | Refused:
         """Decides a command. A retry asks the leader whether the campaign is finished, as it may begin an attempt."""
-        is_finished = False
-        if isinstance(given.command, CallRetryRequested):
-            is_finished = bool((await load_campaign(self._log, call.campaign_id)).campaign.finished_at)
-        terms, now = self._terms_of(call.campaign_id), self._now()
-        refusal = await self._number_refusal(call, given, terms)
+        is_retry = isinstance(given.command, CallRetryRequested)
+        campaigns = self._campaigns
+        campaign = await (campaigns.at_leader(call.campaign_id) if is_retry else campaigns.of_call(call))
+        now = self._now()
+        refusal = await self._number_refusal(call, given, campaign.terms)
         return decide_call(
             call,
             given,
             self._policy,
             now,
-            campaign=terms,
-            is_campaign_finished=is_finished,
+            campaign=campaign.terms,
+            is_campaign_finished=is_retry and campaign.is_finished,
             number_refusal=refusal,
         )
 

@@ -10,14 +10,12 @@ from contextlib import suppress
 from datetime import datetime
 
 from call_orchestrator import metrics
-from call_orchestrator.application.call_terms import NO_TERMS
 from call_orchestrator.application.stored import StoredCampaign
-from call_orchestrator.domain.decisions import Refused
 from call_orchestrator.domain.limits import OPEN, CampaignLimits
 from call_orchestrator.domain.slots import Slots
 from call_orchestrator.ports import CampaignStates
 from chassis.time_mapping import REAL_TIME, TimeMapping
-from contracts import Campaign, CampaignTerms
+from contracts import Campaign
 
 MAX_SLEEP_SECONDS = 60.0
 """The clock of the server may be corrected meanwhile."""
@@ -52,16 +50,15 @@ class OpenCampaigns:
     def note(self, stored: StoredCampaign) -> bool:
         """Notes a campaign that was read at the leader. Returns whether it is newer than what was received."""
         campaign = stored.campaign
-        if self._slots.closed is None or stored.sequence <= self._sequence or self._is_known(campaign):
+        if not self.is_read or stored.sequence <= self._sequence or self._is_known(campaign):
             return False
         self._keep({campaign.campaign_id: campaign})
         return True
 
-    def refusal(self, campaign_id: str) -> Refused | None:
-        """Returns why a request for a call of this campaign is refused, if it is. A replica may learn it late."""
-        if campaign_id in self._finished:
-            return Refused(f"campaign_id: the campaign {campaign_id} is finished; create another one")
-        return None
+    @property
+    def is_read(self) -> bool:
+        """Whether all campaigns are known. If not, `call_orchestrator.application.known_campaigns` reads them."""
+        return self._slots.closed is not None
 
     def get(self, campaign_id: str) -> Campaign | None:
         """Returns the campaign as this replica knows it; None if it is finished, or neither created nor paused."""
@@ -76,14 +73,9 @@ class OpenCampaigns:
         campaign = self._known.get(campaign_id)
         return campaign_id in self._finished or (campaign is not None and campaign.is_over(self._now()))
 
-    def terms(self, campaign_id: str) -> CampaignTerms:
-        """Returns the terms of the campaign as this replica knows them; those of none if it was never created."""
-        campaign = self._known.get(campaign_id)
-        return campaign.terms if campaign and campaign.terms else NO_TERMS
-
     def refresh(self) -> None:
         """Opens and closes campaigns whose period has begun or ended."""
-        if self._slots.closed is not None:
+        if self.is_read:
             self._update_slots(one for one in self._known.values() if one.starts_at or one.ends_at)
 
     async def wait_for_period(self) -> None:
