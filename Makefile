@@ -78,7 +78,7 @@ docs: install ## generate the page of the state machine and the README's diagram
 
 site: install ## build the documentation site in build/site, offline
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo 'Open build/site/index.html. With search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site'
+	@echo 'Open build/site/index.html'
 
 dashboards: install ## write the Grafana dashboards from the code
 	$(BIN)/python -m centralita.monitoring store

@@ -1,8 +1,11 @@
 """The documentation site: built as `make site` does, from the pages of this checkout."""
 
+import csv
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -182,6 +185,29 @@ def test_the_rest_pages_name_the_scope_of_an_operation(site: Path) -> None:
 def test_a_linked_file_of_the_repository_is_a_page(site: Path) -> None:
     (code,) = html.parse(str(site / "files/deploy/Dockerfile.html")).getroot().xpath("//article//pre")
     assert code.text_content().strip() == (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8").strip()
+
+
+def test_the_calling_rules_are_a_table_with_links_to_their_sources(site: Path) -> None:
+    file = "services/call-orchestrator/src/call_orchestrator/domain/calling_policy/rules.csv"
+    with (ROOT / file).open(encoding="utf-8", newline="") as rules:
+        expected = list(csv.reader(rules))
+    (table,) = html.parse(str(site / "files" / f"{file}.html")).getroot().xpath("//article//table")
+    rows = [[cell.text_content() for cell in row.xpath("th|td")] for row in table.xpath(".//tr")]
+    assert rows == [[" ".join(cell.split()) for cell in row] for row in expected]
+    assert "https://twilio.com/docs/api/errors/30610" in table.xpath(".//a/@href")
+
+
+def test_each_vendored_script_is_the_one_in_the_lock() -> None:
+    folder = ROOT / "tools/src/centralita/docs/site/static/vendor"
+    lock = json.loads((folder / "vendor.lock").read_text(encoding="utf-8"))
+    digests = {file.name: sha256(file.read_bytes()).hexdigest() for file in folder.glob("*.js")}
+    assert digests == {name: entry["sha256"] for name, entry in lock.items()}
+    assert all((folder / name).with_suffix(".LICENSE.txt").is_file() for name in lock)
+
+
+def test_the_search_has_its_index_for_pages_that_are_read_from_the_disk(site: Path) -> None:
+    assert (site / "search" / "search_index.js").read_text(encoding="utf-8").startswith("var __index = {")
+    assert (site / "vendor" / "iframe-worker.js").is_file()
 
 
 def test_a_file_outside_the_repository_is_never_shown(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The files of the repository that the site shows: pages, and the files to which they link."""
 
+import csv
 import re
 from functools import cache
 from pathlib import Path
@@ -7,12 +8,15 @@ from posixpath import dirname, join, normpath, relpath
 
 from pygments.lexers import find_lexer_class_for_filename  # type: ignore[import-untyped]
 
+from centralita.docs.site.schemas import prose
+
 ROOT = Path(__file__).parents[5]
 """The repository. The site is built from a checkout only."""
-PAGES = ("*.md", "docs/**/*.md", "libs/*/README.md")
+PAGES = ("*.md", "docs/**/*.md", "libs/*/README.md", "services/*/README.md", "tools/README.md", "tools/*/README.md")
 DATA_SUFFIX = ".json"
 """Files that are copied as they are, because programs read them."""
 _LINK = re.compile(r"(?<=\]\()(?P<target>[^)\s#:]+)(?=[)#])")
+_URL = re.compile(r"https?://[^\s;|]+")
 _FILES = "files"
 _FENCE = "`" * 5
 
@@ -56,6 +60,8 @@ def shown(target: str, root: Path = ROOT) -> str:
         here = dirname(page_of(target))
         names = sorted(file.name for file in path.glob(f"*{DATA_SUFFIX}"))
         return head + "\n".join(f"- [{name}]({relpath(join(target, name), here)})" for name in names) + "\n"
+    if path.suffix == ".csv":
+        return head + _table(path)
     return f"{head}{_FENCE}{_language(path.name)}\n{path.read_text(encoding='utf-8').rstrip()}\n{_FENCE}\n"
 
 
@@ -68,6 +74,14 @@ def data_in(target: str, root: Path = ROOT) -> list[str]:
 
 def _resolved(page: str, target: str) -> str:
     return normpath(join(dirname(page), target))
+
+
+def _table(path: Path) -> str:
+    """Returns the rows of a CSV file, with its addresses as links."""
+    with path.open(encoding="utf-8", newline="") as file:
+        names, *rows = csv.reader(file)
+    lines = [[_URL.sub(r"<\g<0>>", prose(cell)) for cell in row] for row in (names, ["---"] * len(names), *rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _language(name: str) -> str:
