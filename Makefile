@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := libs/contracts libs/sealing libs/chassis libs/providers libs/records libs/telephony services/call-orchestrator services/voice \
-	services/conversation services/campaign-stats services/edge tools/simulators tools
+	services/conversation services/campaign-stats services/edge tools/simulators tools/console tools
 
 # Tests mostly wait, so there is one process more than there are cores.
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)

@@ -1,0 +1,140 @@
+"""The console before the real edge on a real NATS server, without a browser."""
+
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from html.parser import HTMLParser
+
+import httpx
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from starlette.types import ASGIApp
+from tests.integration.edge.conftest import (
+    API_KEY,
+    app,
+    body,
+    on_a_port,
+    orchestrator,
+    settings,
+    talking,
+    waiting,
+)
+from tests.integration.edge.test_lists import CALL, CAMPAIGN
+
+from centralita_console.app import create_app
+from centralita_console.settings import Settings
+from contracts import CallList, CallListQuery, CampaignList, CampaignListQuery
+
+__all__ = ["app", "body", "on_a_port", "orchestrator", "settings", "talking", "waiting"]
+
+TOKEN = "the-token-of-the-link"
+HERE = "http://127.0.0.1:8080"
+
+OpenConsole = Callable[..., httpx.AsyncClient]
+AnsweredBy = Callable[[Callable[[httpx.Request], httpx.Response]], httpx.AsyncClient]
+
+
+@pytest.fixture
+async def edge(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
+    """The connections of the console to the REST API."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://edge.internal:8000") as http:
+        yield http
+
+
+@pytest.fixture
+async def open_console(edge: httpx.AsyncClient) -> AsyncIterator[OpenConsole]:
+    """Returns a browser before a new console with these settings, without a session."""
+    async with AsyncExitStack() as stack:
+
+        def opened(base_url: str = HERE, api: httpx.AsyncClient = edge, **given: str) -> httpx.AsyncClient:
+            values = {"console_token": TOKEN, "console_api_key": API_KEY, **given}
+            console = create_app(Settings.model_validate(values), api)
+            browser = httpx.AsyncClient(
+                transport=httpx.ASGITransport(console, raise_app_exceptions=False), base_url=base_url
+            )
+            stack.push_async_callback(browser.aclose)
+            return browser
+
+        yield opened
+
+
+@pytest.fixture
+def answered_by(open_console: OpenConsole) -> AnsweredBy:
+    """Returns a browser before a console whose REST API is a function."""
+
+    def opened(answer: Callable[[httpx.Request], httpx.Response]) -> httpx.AsyncClient:
+        transport = httpx.MockTransport(answer)
+        return open_console(api=httpx.AsyncClient(transport=transport, base_url="http://edge.internal:8000"))
+
+    return opened
+
+
+@pytest.fixture
+def anyone(open_console: OpenConsole) -> httpx.AsyncClient:
+    """A browser without a session."""
+    return open_console()
+
+
+@pytest.fixture
+async def browser(anyone: httpx.AsyncClient) -> httpx.AsyncClient:
+    """A browser that is logged in with a key of every scope."""
+    await anyone.get("/login", params={"token": TOKEN})
+    return anyone
+
+
+async def log_in(browser: httpx.AsyncClient, key: str) -> httpx.AsyncClient:
+    """Logs in with a key, and returns the browser."""
+    answer = await browser.post("/login", data={"api_key": key})
+    assert answer.status_code == 303, answer.text
+    return browser
+
+
+@pytest.fixture
+async def listed(bus_client: Client) -> None:
+    """Answers the queries for lists with one call and one campaign, and more to come."""
+
+    def answering(body: str) -> Callable[[Msg], object]:
+        async def answer(message: Msg) -> None:
+            await message.respond(body.encode())
+
+        return answer
+
+    calls, campaigns = CallList(calls=(CALL,), has_more=True), CampaignList(campaigns=(CAMPAIGN,), has_more=False)
+    await bus_client.subscribe(CallListQuery.subject, cb=answering(calls.model_dump_json()))  # type: ignore[arg-type]
+    await bus_client.subscribe(
+        CampaignListQuery.subject,
+        cb=answering(campaigns.model_dump_json()),  # type: ignore[arg-type]
+    )
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def parsed(text: str) -> _Page:
+    """Returns the tags and the words of a page."""
+    page = _Page()
+    page.feed(text)
+    return page
+
+
+def words(text: str) -> str:
+    """Returns what a person reads, with single spaces."""
+    return " ".join(" ".join(parsed(text).words).split())
+
+
+def csrf_token(page: str) -> str:
+    """Returns the token in the forms of a page."""
+    found = re.search(r'name="csrf_token" value="([^"]+)"', page)
+    assert found
+    return found[1]

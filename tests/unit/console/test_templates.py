@@ -1,0 +1,59 @@
+"""The templates, the script and the style sheet: what the Content-Security-Policy forbids, and both languages."""
+
+import re
+from pathlib import Path
+
+import pytest
+from babel.messages.extract import extract_from_dir
+
+import centralita_console
+from centralita_console.translations import ENGLISH, LANGUAGES, catalogue, preferred
+
+ROOT = Path(centralita_console.__file__).parent
+TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
+OWN = sorted((ROOT / "static").iterdir())
+METHODS = [("**.html", "jinja2")]
+OPTIONS = {"**.html": {"newstyle_gettext": "true", "silent": "false", "trim_blocks": "true"}}
+
+
+@pytest.mark.parametrize(
+    "forbidden",
+    [r"hx-on", r"\sstyle=", r"<style", r"https?://", r"\son[a-z]+=", r"js:", r"\|\s*safe\b", r"<script(?! src=)"],
+)
+def test_no_template_has_what_the_policy_forbids(forbidden: str) -> None:
+    assert TEMPLATES
+    assert [file.name for file in TEMPLATES if re.search(forbidden, file.read_text())] == []
+
+
+def test_no_script_or_style_of_the_console_names_another_host_or_evaluates_text() -> None:
+    for file in OWN:
+        text = file.read_text().replace('xmlns="http://www.w3.org/2000/svg"', "")
+        assert re.findall(r"https?://|@import|\beval\(|new Function|innerHTML", text) == [], file.name
+
+
+def _texts() -> set[str]:
+    return {
+        message[0] if isinstance(message, tuple) else message
+        for _, _, message, _, _ in extract_from_dir(ROOT / "templates", METHODS, OPTIONS)
+    }
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES.keys() - {ENGLISH}))
+def test_a_catalogue_translates_every_text_of_the_templates_and_no_other(language: str) -> None:
+    translated = {str(message.id): str(message.string) for message in catalogue(language) if message.id}
+
+    assert translated.keys() == _texts()
+    assert [text for text, translation in translated.items() if not translation] == []
+    assert [text for text, translation in translated.items() if _names(text) != _names(translation)] == []
+
+
+def _names(text: str) -> list[str]:
+    return sorted(re.findall(r"%\(\w+\)s", text))
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [("", "en"), ("es-MX,es;q=0.9,en;q=0.8", "es"), ("fr, es", "es"), ("de", "en"), ("*" * 10_000, "en")],
+)
+def test_the_language_of_a_browser(header: str, language: str) -> None:
+    assert preferred(header) == language

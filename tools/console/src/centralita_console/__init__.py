@@ -1,0 +1,1 @@
+"""The console: calls and campaigns in a browser, over the REST API."""

@@ -1,0 +1,118 @@
+"""The application: pages, files, errors that say what to do, and the guards of every request."""
+
+from importlib.metadata import version
+
+import httpx
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
+from starlette.exceptions import HTTPException
+
+from centralita_console.authentication import Door, ForeignForm, NotLoggedIn, door_of
+from centralita_console.pages import call, calls, login
+from centralita_console.rendering import assets, render
+from centralita_console.responses import Guards
+from centralita_console.rest_client import TIMEOUT_SECONDS, RestFailure, Unreachable
+from centralita_console.sessions import LoginToken, Sessions
+from centralita_console.settings import Settings
+
+logger = structlog.get_logger()
+IMMUTABLE = "public, max-age=31536000, immutable"
+MAX_API_CONNECTIONS = 100
+
+
+def api_client(settings: Settings) -> httpx.AsyncClient:
+    """Returns the connections to the REST API. They follow no redirect, which could lead a key to another host."""
+    limits = httpx.Limits(max_connections=MAX_API_CONNECTIONS)
+    return httpx.AsyncClient(base_url=str(settings.api_url).rstrip("/"), timeout=TIMEOUT_SECONDS, limits=limits)
+
+
+def create_app(settings: Settings, http: httpx.AsyncClient) -> FastAPI:
+    """Returns the console."""
+    app = FastAPI(title="Centralita", version=version("centralita-console"), openapi_url=None, redirect_slashes=False)
+    token = settings.console_token.get_secret_value() if settings.console_token else None
+    api_key = settings.console_api_key.get_secret_value() if settings.console_api_key else None
+    app.state.door = Door(Sessions(), LoginToken(token, api_key), http, settings.is_secure)
+    app.add_middleware(Guards, host_names=settings.host_names)
+    for page in (login, calls, call):
+        app.include_router(page.router)
+    app.add_api_route("/", _first_page)
+    app.add_api_route("/health/live", _live)
+    app.add_api_route("/static/{digest}/{name}", _static)
+    for kind, handler in {
+        NotLoggedIn: _not_logged_in,
+        ForeignForm: _foreign_form,
+        RestFailure: _rest_failure,
+        Unreachable: _unreachable,
+        RequestValidationError: _invalid,
+        HTTPException: _http_error,
+        Exception: _internal_error,
+    }.items():
+        app.add_exception_handler(kind, handler)  # type: ignore[arg-type]
+    return app
+
+
+async def _first_page() -> Response:
+    return RedirectResponse("/calls", 303)
+
+
+async def _live() -> Response:
+    return JSONResponse({"status": "live"})
+
+
+async def _static(digest: str, name: str) -> Response:
+    """Returns a file for browsers. Its address has its digest, so it never changes."""
+    file, path = assets().get(name, (None, ""))
+    if file is None or path != f"/static/{digest}/{name}":
+        raise HTTPException(404)
+    return FileResponse(file, headers={"Cache-Control": IMMUTABLE})
+
+
+async def _not_logged_in(request: Request, error: NotLoggedIn) -> Response:
+    """Shows the form to log in. What was typed in another form is kept in it."""
+    if request.headers.get("hx-request"):
+        return Response(status_code=401, headers={"HX-Redirect": "/login"})
+    if request.method == "GET":
+        query = f"?{request.url.query}" if request.url.query else ""
+        path = request.url.path + query
+        return RedirectResponse(str(httpx.URL("/login", params={"next": path} if path != "/" else {})), 303)
+    return login.login_page(request, request.url.path, status=401, fields=error.fields)
+
+
+async def _foreign_form(request: Request, _: ForeignForm) -> Response:
+    logger.warning("foreign_form", path=request.url.path)
+    return render(request, "error.html", 403, kind="foreign_form", detail="", url="", retry_after="")
+
+
+async def _rest_failure(request: Request, error: RestFailure) -> Response:
+    """Shows what the REST API refused. A key that it does not know any more ends the session."""
+    if error.status == 401:
+        door = door_of(request)
+        if session := door.session_of(request):
+            door.sessions.end(session)
+        return await _not_logged_in(request, NotLoggedIn())
+    kinds = {403: "forbidden", 404: "not_found", 409: "conflict", 422: "invalid", 429: "too_many", 503: "unavailable"}
+    kind = kinds.get(error.status, "failed")
+    status = error.status if kind != "failed" else 502
+    return render(request, "error.html", status, kind=kind, detail=error.detail, url="", retry_after=error.retry_after)
+
+
+async def _unreachable(request: Request, error: Unreachable) -> Response:
+    logger.warning("api_unreachable", url=error.url, reason=error.reason)
+    return render(request, "error.html", 502, kind="unreachable", detail=error.reason, url=error.url, retry_after="")
+
+
+async def _invalid(request: Request, error: RequestValidationError) -> Response:
+    detail = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors()[:5])
+    return render(request, "error.html", 422, kind="invalid", detail=detail, url="", retry_after="")
+
+
+async def _http_error(request: Request, error: HTTPException) -> Response:
+    kind = "not_found" if error.status_code == 404 else "failed"
+    return render(request, "error.html", error.status_code, kind=kind, detail="", url="", retry_after="")
+
+
+async def _internal_error(request: Request, error: Exception) -> Response:
+    """Shows no detail: the server logs it."""
+    return render(request, "error.html", 500, kind="failed", detail="", url="", retry_after="")

@@ -1,0 +1,108 @@
+"""The list of calls: filters and pages are those of the REST API."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import RedirectResponse
+
+from centralita_console.authentication import Api
+from centralita_console.rendering import render
+from centralita_console.rest_client import RestClient, RestFailure
+from contracts import CallStatus, Disposition
+
+router = APIRouter()
+PAGE = 50
+NEEDS_CAMPAIGN = "campaign-not-allowed"
+Text = Annotated[str, Query(max_length=400)]
+
+
+@router.get("/calls")
+async def list_calls(
+    request: Request,
+    api: Api,
+    campaign_id: Text = "",
+    status: Text = "",
+    disposition: Text = "",
+    contact_id: Text = "",
+    created_after: Text = "",
+    cursor: Text = "",
+) -> Response:
+    """Lists calls, newest first. A wrong filter is named above the empty list."""
+    filters = {
+        "campaign_id": campaign_id.strip(),
+        "status": status,
+        "disposition": disposition,
+        "contact_id": contact_id.strip(),
+        "created_after": created_after.strip(),
+    }
+    asked: dict[str, str | int] = {**filters, "created_after": _utc(filters["created_after"]), "cursor": cursor}
+    asked["limit"] = PAGE
+    answer, campaigns = await asyncio.gather(_calls(api, asked), _campaign_ids(api))
+    page, problem = answer
+    return render(
+        request,
+        "calls.html",
+        422 if problem else 200,
+        filters=filters,
+        page=page,
+        problem=problem,
+        campaigns=campaigns,
+        next_cursor=next_cursor(page),
+        is_first=not cursor,
+        statuses=list(CallStatus),
+        dispositions=list(Disposition),
+    )
+
+
+@router.get("/find")
+async def find(request: Request, api: Api, q: Text = "") -> Response:
+    """Opens a call by its id or its request id; otherwise lists the calls of a contact with this id."""
+    wanted = q.strip()
+    if not wanted:
+        return RedirectResponse("/calls", 303)
+    for path in (f"/calls/{_segment(wanted)}", f"/calls/by-request/{_segment(wanted)}"):
+        try:
+            return RedirectResponse(f"/calls/{(await api.get(path))['id']}", 303)
+        except RestFailure as failure:
+            if failure.status not in (404, 422):
+                raise
+    return await list_calls(request, api, contact_id=wanted)
+
+
+async def _calls(api: RestClient, asked: Mapping[str, str | int]) -> tuple[dict[str, Any], str]:
+    """Returns a page, or an empty one and what is wrong with the filters."""
+    try:
+        page: dict[str, Any] = await api.get("/calls", asked)
+    except RestFailure as failure:
+        if failure.status in (404, 422) or failure.kind == NEEDS_CAMPAIGN:
+            return {"calls": [], "next": None}, failure.detail
+        raise
+    return page, ""
+
+
+async def _campaign_ids(api: RestClient) -> list[str]:
+    """Returns the ids of the first campaigns, as proposals for the filter."""
+    page = await api.get("/campaigns", {"limit": 200})
+    return [campaign["campaign_id"] for campaign in page["campaigns"]]
+
+
+def next_cursor(page: Mapping[str, Any]) -> str:
+    """Returns the cursor in the path of the next page; empty on the last one."""
+    return parse_qs(urlsplit(page["next"] or "").query).get("cursor", [""])[0]
+
+
+def _utc(instant: str) -> str:
+    """Returns an instant without a time zone as one in UTC, which the field of the form has."""
+    try:
+        return instant if datetime.fromisoformat(instant).tzinfo else f"{instant}Z"
+    except ValueError:
+        return instant
+
+
+def _segment(text: str) -> str:
+    """Returns a text as one segment of a path."""
+    return quote(text, safe="")

@@ -1,0 +1,68 @@
+// Small behaviours of the console. Every page works without them.
+"use strict";
+
+// Instants are rendered in UTC; this shows them in the browser's time zone, and keeps UTC as the title.
+function localize(root) {
+  for (const time of root.querySelectorAll("time[datetime]:not([title])")) {
+    const at = new Date(time.dateTime);
+    if (Number.isNaN(at.getTime())) continue;
+    time.title = time.textContent;
+    const day = at.toLocaleDateString("sv-SE");
+    time.textContent = `${day} ${at.toLocaleTimeString("sv-SE")}`;
+  }
+}
+
+// The slider shows the call at any of its events. The address keeps the sequence, so it can be sent to a colleague.
+function connectSlider() {
+  const slider = document.getElementById("slider");
+  const position = document.getElementById("position");
+  if (!slider || !position) return;
+  const sequences = slider.dataset.sequences.split(",");
+  let waiting = 0;
+  const show = () => {
+    const query = `?at=${sequences[Number(position.value)]}`;
+    history.replaceState(null, "", slider.dataset.path + query);
+    htmx.ajax("GET", `${slider.dataset.path}/story${query}`, { target: "#story", swap: "outerHTML" });
+  };
+  position.addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(show, 50);
+  });
+  document.addEventListener("keydown", (event) => {
+    const steps = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
+    if (!(event.key in steps) || isTyping(event) || event.target === position) return;
+    const wanted = Number(position.value) + steps[event.key];
+    position.value = String(Math.max(0, Math.min(sequences.length - 1, wanted)));
+    position.dispatchEvent(new Event("input"));
+    event.preventDefault();
+  });
+}
+
+function isTyping(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return true;
+  return event.target instanceof Element && event.target.matches("input:not([type=range]), select, textarea");
+}
+
+function connectKeys() {
+  const keys = document.getElementById("keys");
+  if (!keys) return;
+  document.getElementById("show-keys").addEventListener("click", () => keys.showModal());
+  document.addEventListener("keydown", (event) => {
+    if (isTyping(event)) return;
+    if (event.key === "?") keys.showModal();
+    else if (event.key === "/") document.getElementById("find").focus();
+    else {
+      const link = document.querySelector(`nav a[data-key="${CSS.escape(event.key)}"]`);
+      if (!link) return;
+      link.click();
+    }
+    event.preventDefault();
+  });
+}
+
+localize(document);
+connectSlider();
+connectKeys();
+new MutationObserver((changes) => {
+  for (const change of changes) if (change.addedNodes.length) localize(change.target);
+}).observe(document.body, { childList: true, subtree: true });
