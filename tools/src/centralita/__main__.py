@@ -10,6 +10,7 @@ from centralita.commands import (
     archive,
     call,
     campaign,
+    console,
     dead_letters,
     demo,
     do_not_call,
@@ -26,7 +27,7 @@ from centralita.commands import (
 
 # Local variables may contain credentials, so no traceback shows them.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False)
-for command in (demo, up, call, tail, why, person, archive, seal, doctor):
+for command in (demo, up, console, call, tail, why, person, archive, seal, doctor):
     app.add_typer(command.app)
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(do_not_call.app, name="do-not-call")

@@ -1,6 +1,8 @@
 """``centralita demo``: a campaign on this machine, with simulated vendors."""
 
 import asyncio
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -11,6 +13,8 @@ from centralita.commands.exit_codes import ExitCode
 from centralita.demo.campaign_day import demo_campaigns
 from centralita.demo.campaign_plan import FORGETTABLE
 from centralita.demo.run import DemoFailed, demo
+from centralita.demo.stay import Stay
+from centralita.embedded.console import api_key
 from centralita.embedded.servers import CannotStart
 from centralita.operations.rest_failures import RequestFailed
 
@@ -34,6 +38,10 @@ def run_demo(
             metavar="CONTACT", help=f"with --campaigns: erase this person at the end: {', '.join(FORGETTABLE)}"
         ),
     ] = None,
+    stay: Annotated[
+        bool | None,
+        typer.Option("--stay/--no-stay", help="show the calls in a browser until Ctrl-C; default: in a terminal"),
+    ] = None,
 ) -> None:
     """Runs a whole campaign on this machine: embedded servers, simulated vendors, no account."""
     if campaigns and faults:
@@ -42,11 +50,13 @@ def run_demo(
         remedy = f"Give it with --campaigns, and one of {', '.join(FORGETTABLE)}."
         exit_codes.fail(f"--forget {forget} is not possible. {remedy}", code=ExitCode.WRONG_USE)
     console = Console()
+    stays = console.is_terminal and sys.stdin.isatty() if stay is None else stay
     try:
         if campaigns:
-            asyncio.run(demo_campaigns(console, timeout=timeout or 300, keep=keep, forget=forget))
+            asyncio.run(demo_campaigns(console, timeout=timeout or 300, keep=keep, stays=stays, forget=forget))
         else:
-            asyncio.run(demo(console, count=calls, timeout=timeout or 120, keep=keep, with_faults=faults))
+            staying = Stay(stays, api_key(os.environ.get("API_KEYS", "")))
+            asyncio.run(demo(console, count=calls, timeout=timeout or 120, keep=keep, stay=staying, with_faults=faults))
     except (DemoFailed, CannotStart, RequestFailed, TimeoutError) as error:
         console.print(f"[red]The demo failed:[/red] {error or type(error).__name__}")
         raise typer.Exit(ExitCode.NEGATIVE) from error

@@ -7,7 +7,6 @@ machine does not matter, as long as calls end before the offers do.
 import asyncio
 import csv
 import os
-import secrets
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -38,6 +37,8 @@ from centralita.demo.campaign_plan import (
 from centralita.demo.campaign_views import Document, ExplainedCall
 from centralita.demo.erasure import PersonToForget
 from centralita.demo.run import DemoFailed
+from centralita.demo.stay import Stay
+from centralita.embedded.console import api_key
 from centralita.embedded.ledger import set_callee_behaviour
 from centralita.embedded.system import System, running
 from centralita.embedded.vendors import real_vendors
@@ -49,25 +50,32 @@ from contracts import call_id_of
 _POLL_SECONDS = 0.25
 
 
-async def demo_campaigns(console: Console, *, timeout: float, keep: bool, forget: str | None = None) -> None:
+async def demo_campaigns(
+    console: Console, *, timeout: float, keep: bool, stays: bool = False, forget: str | None = None
+) -> None:
     """Runs the demo. Raises DemoFailed, CannotStart or RequestFailed, and then keeps the folder with the logs.
 
-    `forget`: the contact whose person is erased at the end, one of `FORGETTABLE`.
+    `stays`: its console is shown until Ctrl-C. `forget`: the contact whose person is erased at the end, one of
+    `FORGETTABLE`.
     """
     if "twilio" in real_vendors(os.environ):
         raise DemoFailed("simulated time needs the simulator of Twilio: unset the settings of twilio")
     folder = Path(tempfile.mkdtemp(prefix="centralita-demo-"))
-    key, simulated_clock = secrets.token_urlsafe(24), clock(datetime.now(UTC))
-    settings = {**SETTINGS, "API_KEYS": key}
+    key, simulated_clock = api_key(""), clock(datetime.now(UTC))
+    stay = Stay(stays, key)
+    settings = {**SETTINGS, **key.settings}
+    run = running(folder, speed=NETWORK_SPEED, settings=settings, simulated_clock=simulated_clock, console=stay.login)
     try:
-        async with running(folder, speed=NETWORK_SPEED, settings=settings, simulated_clock=simulated_clock) as system:
+        async with run as system:
             console.print(started(system))
-            async with RestApi(system.edge_url, key) as api:
+            stay.announce(console, system)
+            async with RestApi(system.edge_url, key.key) as api:
                 plan = _Plan(console, system, api, simulated_clock, timeout)
                 await plan.run()
                 person = PersonToForget(forget, plan.calls) if forget else None
                 if person:
                     await person.forget(console, system, api)
+            await stay.until_stopped(console)
         if person:
             person.search_files(console, system)
     except BaseException:

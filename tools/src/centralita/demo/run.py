@@ -21,6 +21,7 @@ from centralita.demo.campaign import CAMPAIGN_ID, publish, requests
 from centralita.demo.documents import campaign_document, wait_until_projected
 from centralita.demo.fallbacks import fallback_usage
 from centralita.demo.reconciliation import reconcile
+from centralita.demo.stay import Stay
 from centralita.embedded.system import System, running
 from centralita.embedded.vendors import real_vendors
 from centralita.embedded.views import started
@@ -70,7 +71,9 @@ class Progress:
             self.ended.set()
 
 
-async def demo(console: Console, *, count: int, timeout: float, keep: bool, with_faults: bool = False) -> None:
+async def demo(
+    console: Console, *, count: int, timeout: float, keep: bool, stay: Stay, with_faults: bool = False
+) -> None:
     """Runs the demo. Raises DemoFailed or CannotStart, and then keeps the folder with the logs.
 
     `with_faults`: vendors fail meanwhile. New calls are requested, at most `count` at a time, until every fallback
@@ -79,11 +82,13 @@ async def demo(console: Console, *, count: int, timeout: float, keep: bool, with
     if with_faults and (real := real_vendors(os.environ)):
         raise DemoFailed(f"only simulated vendors can be made to fail: unset the settings of {', '.join(real)}")
     folder = Path(tempfile.mkdtemp(prefix="centralita-demo-"))
-    settings = {**SETTINGS, **faults.SETTINGS} if with_faults else SETTINGS
+    settings = {**SETTINGS, **(faults.SETTINGS if with_faults else {}), **stay.settings}
     try:
-        async with running(folder, seed=SEED, speed=SPEED, settings=settings) as system:
+        async with running(folder, seed=SEED, speed=SPEED, settings=settings, console=stay.login) as system:
             console.print(started(system))
+            stay.announce(console, system)
             await _campaign(console, system, count, timeout, with_faults=with_faults)
+            await stay.until_stopped(console)
     except BaseException:
         console.print(f"[red]The logs are kept in {folder}[/red]")
         raise

@@ -160,3 +160,11 @@ def mongo_server(folder: Path, *, port: int = 0) -> Iterator[str]:
     """Runs a server as `restartable_mongo_server` does; yields its URL."""
     with restartable_mongo_server(folder, port=port) as server:
         yield server.url
+
+
+def listen(name: str, port: int) -> socket.socket:
+    """Returns a socket that listens on loopback; port 0: any free one. Raises CannotStart."""
+    try:
+        return socket.create_server(("127.0.0.1", port), backlog=512)
+    except OSError as error:
+        raise CannotStart(f"{name}: port {port} is in use ({error}). Stop the program that uses it.") from error

@@ -13,6 +13,7 @@ import httpx
 import nats
 
 from centralita.embedded.cluster import NODES, Cluster, nats_cluster
+from centralita.embedded.console import ConsoleLogin, running_console
 from centralita.embedded.credentials import CREDENTIALS_FILE, Credentials
 from centralita.embedded.processes import SupervisedProcess
 from centralita.embedded.run_files import SETTINGS_FILE, env_lines, write_private_file
@@ -21,6 +22,7 @@ from centralita.embedded.servers import (
     START_SECONDS,
     CannotStart,
     Server,
+    listen,
     restartable_mongo_server,
     restartable_nats_server,
 )
@@ -50,6 +52,7 @@ class Ports:
     edge: int = 0
     voice: int = 0
     others: tuple[int, int, int] = (0, 0, 0)
+    console: int = 0
 
     def for_service(self, service: str) -> int:
         """Returns the HTTP port of a service."""
@@ -77,6 +80,8 @@ class System:
     master_key: str = field(repr=False)
     nats: Server | None = None
     cluster: Cluster | None = None
+    console_url: str | None = None
+    """Where a browser logs in; None: the run has no console."""
 
     @property
     def edge_url(self) -> str:
@@ -98,13 +103,14 @@ async def running(
     clustered: bool = False,
     environments: Mapping[str, Mapping[str, str]] | None = None,
     simulated_clock: TimeMapping | None = None,
+    console: ConsoleLogin | None = None,
 ) -> AsyncIterator[System]:
     """Runs everything during the block, which begins when every service is ready. Raises CannotStart.
 
     `settings` override `environment` in every service. `replicas` of each service, or a number by name of the service.
     `clustered`: three nats-servers on ports that the kernel chooses, with three replicas of every stream.
     `environments`: further variables of single processes, by their names, such as ``voice-2``. `simulated_clock`: only
-    with the simulator of Twilio.
+    with the simulator of Twilio. `console`: how the console is entered; None: it is not started.
     """
     folder.mkdir(parents=True, exist_ok=True)
     access = Credentials.generate()
@@ -126,7 +132,8 @@ async def running(
                 write_private_file(folder / SETTINGS_FILE.name, env_lines({**stored, "API_URL": urls["edge"]}))
                 own_of = {name: {**environment, **own, "NATS_URL": access.url(nats_url, name)} for name in MODULES}
                 services = _services(own_of, environments or {}, listeners, replicas, folder)
-                async with _started(services, urls):
+                shown = running_console(console, urls["edge"], ports.console, environment, folder)
+                async with _started(services, urls), shown as console_url:
                     yield System(
                         nats_url=access.url(nats_url, OPERATOR),
                         access=access,
@@ -139,6 +146,7 @@ async def running(
                         master_key=own["MASTER_KEY"],
                         nats=None if isinstance(bus, Cluster) else bus,
                         cluster=cluster,
+                        console_url=console_url,
                     )
 
 
@@ -196,7 +204,7 @@ async def _started(services: Mapping[str, SupervisedProcess], urls: Mapping[str,
 @contextmanager
 def _listening(ports: Ports) -> Iterator[dict[str, socket.socket]]:
     with ExitStack() as stack:
-        yield {name: stack.enter_context(_listen(name, ports.for_service(name))) for name in MODULES}
+        yield {name: stack.enter_context(listen(name, ports.for_service(name))) for name in MODULES}
 
 
 @contextmanager
@@ -231,13 +239,6 @@ async def _provision(admin_url: str, cluster: Cluster | None) -> None:
         raise CannotStart(f"the streams could not be created on {replicas} nodes within {START_SECONDS} s") from error
     finally:
         await client.close()
-
-
-def _listen(name: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server(("127.0.0.1", port), backlog=512)
-    except OSError as error:
-        raise CannotStart(f"{name}: port {port} is in use ({error}). Stop the program that uses it.") from error
 
 
 def _labels(name: str, count: int) -> list[str]:

@@ -2,45 +2,41 @@
 
 import asyncio
 import os
-import secrets
 import signal
 from pathlib import Path
 
 from rich.console import Console
 
+from centralita.embedded.console import ConsoleLogin, api_key, is_installed
 from centralita.embedded.credentials import CREDENTIALS_FILE
 from centralita.embedded.system import Ports, running
-from centralita.embedded.views import started
+from centralita.embedded.views import print_console, started
 
-PORTS = Ports(nats=4222, mongo=27017, edge=8000, voice=8001, others=(8002, 8003, 8004))
+PORTS = Ports(nats=4222, mongo=27017, edge=8000, voice=8001, others=(8002, 8003, 8004), console=8080)
 
 
 async def up(console: Console, *, folder: Path, ports: Ports = PORTS, seed: int, speed: float) -> None:
     """Runs the system until SIGINT or SIGTERM. Raises CannotStart."""
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    key, settings = _api_key(os.environ.get("API_KEYS", ""))
-    async with running(folder, ports=ports, seed=seed, speed=speed, settings=settings) as system:
+    stopped = stop_requested()
+    key = api_key(os.environ.get("API_KEYS", ""))
+    login = ConsoleLogin.of(key) if is_installed() else None
+    async with running(folder, ports=ports, seed=seed, speed=speed, settings=key.settings, console=login) as system:
         console.print(started(system))
-        console.print("The REST API accepts", "this run's API key." if settings else "a key of API_KEYS.", "Try:\n")
-        console.print(_example(system.edge_url, key), soft_wrap=True, highlight=False, markup=False)
+        console.print("The REST API accepts", "this run's API key." if key.settings else "a key of API_KEYS.", "Try:\n")
+        console.print(_example(system.edge_url, key.key), soft_wrap=True, highlight=False, markup=False)
         credentials = folder / "nats" / CREDENTIALS_FILE.name
         console.print(f"\nOther commands in this folder find the system. NATS_URL of each user: {credentials}")
+        print_console(console, system)
         console.print(f"Ctrl-C stops the system; the data remain in {folder}")
         await stopped.wait()
 
 
-def _api_key(api_keys: str) -> tuple[str, dict[str, str]]:
-    """Returns a key to print, and the settings that make it valid: a new key, if `api_keys` is empty.
-
-    An entry with a colon contains only the digest of a key, so it cannot be printed.
-    """
-    entries = [entry.strip() for entry in api_keys.split(",") if entry.strip()]
-    if not entries:
-        key = secrets.token_urlsafe(24)
-        return key, {"API_KEYS": key}
-    return next((entry for entry in entries if ":" not in entry), "YOUR-KEY"), {}
+def stop_requested() -> asyncio.Event:
+    """Returns an event that is set at SIGINT or SIGTERM, which then end nothing by themselves."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    return stopped
 
 
 def _example(url: str, key: str) -> str:

@@ -1,6 +1,6 @@
 """A running system as Rich renderables."""
 
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 
@@ -19,3 +19,12 @@ def started(system: System) -> RenderableType:
     for vendor in system.vendors.simulated:
         table.add_row(vendor, "simulator")
     return Panel(table, title="Centralita is up", title_align="left", expand=False)
+
+
+def print_console(console: Console, system: System) -> None:
+    """Prints where the calls are shown in a browser, or how to install that."""
+    if system.console_url is None:
+        console.print("Calls in a browser: pip install 'centralita\\[console]', and start again.")
+        return
+    console.print("\nCalls in a browser. The link logs in once:")
+    console.print(f"  {system.console_url}", soft_wrap=True, highlight=False, markup=False)
