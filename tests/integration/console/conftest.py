@@ -24,7 +24,14 @@ from tests.integration.edge.test_lists import CALL, CAMPAIGN
 
 from centralita_console.app import create_app
 from centralita_console.settings import Settings
-from contracts import CallList, CallListQuery, CampaignList, CampaignListQuery
+from contracts import (
+    CallList,
+    CallListQuery,
+    CampaignList,
+    CampaignListQuery,
+    CampaignStatistics,
+    CampaignStatisticsQuery,
+)
 
 __all__ = ["app", "body", "on_a_port", "orchestrator", "settings", "talking", "waiting"]
 
@@ -106,6 +113,17 @@ async def listed(bus_client: Client) -> None:
         CampaignListQuery.subject,
         cb=answering(campaigns.model_dump_json()),  # type: ignore[arg-type]
     )
+
+
+@pytest.fixture
+async def counted(bus_client: Client) -> None:
+    """Answers the query for the counters of a campaign."""
+
+    async def answer(message: Msg) -> None:
+        counters = CampaignStatistics(campaign_id="spring", total=4, completed=2, failed=1, average_duration_seconds=31)
+        await message.respond(counters.model_dump_json().encode())
+
+    await bus_client.subscribe(CampaignStatisticsQuery.subject, cb=answer)
 
 
 class _Page(HTMLParser):

@@ -34,7 +34,15 @@ HOSTILE = [
 
 
 async def test_every_response_has_the_headers_of_the_policy(browser: httpx.AsyncClient, waiting: Call) -> None:
-    paths = ["/", "/login", "/calls", f"/calls/{waiting.call_id}", f"/calls/{waiting.call_id}/story"]
+    paths = [
+        "/",
+        "/login",
+        "/calls",
+        "/campaigns",
+        "/campaigns/spring",
+        f"/calls/{waiting.call_id}",
+        f"/calls/{waiting.call_id}/story",
+    ]
     paths += [f"/calls/{waiting.call_id}/raw", f"/calls/{uuid4()}", "/nothing", "/calls?cursor=x", "/health/live"]
     paths += [path for _, path in assets().values()]
 

@@ -4,10 +4,12 @@ import asyncio
 import json
 import socket
 import sys
+from types import FrameType
 
 import uvicorn
 
 from centralita_console.app import api_client, create_app
+from centralita_console.live import LiveBoards
 from centralita_console.settings import Settings
 from chassis import logging_setup
 from chassis.serve import http_config
@@ -30,7 +32,22 @@ async def serve(settings: Settings) -> None:
     sys.stdout.write(json.dumps({"event": "listening", "service": "console", "port": listener.getsockname()[1]}) + "\n")
     sys.stdout.flush()
     async with api_client(settings) as http:
-        await uvicorn.Server(http_config(create_app(settings, http))).serve(sockets=[listener])
+        app = create_app(settings, http)
+        await _Server(http_config(app), app.state.live).serve(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """A server that ends the streams of browsers at a signal. uvicorn alone waits for them first."""
+
+    def __init__(self, config: uvicorn.Config, boards: LiveBoards) -> None:
+        super().__init__(config)
+        self._boards = boards
+        self._loop = asyncio.get_running_loop()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begins the stop. Python calls it between two instructions of the main thread."""
+        super().handle_exit(sig, frame)
+        self._loop.call_soon_threadsafe(self._boards.stop)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
 from centralita_console.authentication import Door, ForeignForm, NotLoggedIn, door_of
-from centralita_console.pages import call, calls, login
+from centralita_console.live import LiveBoards
+from centralita_console.pages import call, calls, campaigns, login, now
 from centralita_console.rendering import assets, render
 from centralita_console.responses import Guards
 from centralita_console.rest_client import TIMEOUT_SECONDS, RestFailure, Unreachable
@@ -19,7 +20,8 @@ from centralita_console.settings import Settings
 
 logger = structlog.get_logger()
 IMMUTABLE = "public, max-age=31536000, immutable"
-MAX_API_CONNECTIONS = 100
+MAX_API_CONNECTIONS = 250
+"""Requests and streams of events; the REST API permits 100 streams."""
 
 
 def api_client(settings: Settings) -> httpx.AsyncClient:
@@ -34,10 +36,10 @@ def create_app(settings: Settings, http: httpx.AsyncClient) -> FastAPI:
     token = settings.console_token.get_secret_value() if settings.console_token else None
     api_key = settings.console_api_key.get_secret_value() if settings.console_api_key else None
     app.state.door = Door(Sessions(), LoginToken(token, api_key), http, settings.is_secure)
+    app.state.live = LiveBoards()
     app.add_middleware(Guards, host_names=settings.host_names)
-    for page in (login, calls, call):
+    for page in (login, now, calls, call, campaigns):
         app.include_router(page.router)
-    app.add_api_route("/", _first_page)
     app.add_api_route("/health/live", _live)
     app.add_api_route("/static/{digest}/{name}", _static)
     for kind, handler in {
@@ -51,10 +53,6 @@ def create_app(settings: Settings, http: httpx.AsyncClient) -> FastAPI:
     }.items():
         app.add_exception_handler(kind, handler)  # type: ignore[arg-type]
     return app
-
-
-async def _first_page() -> Response:
-    return RedirectResponse("/calls", 303)
 
 
 async def _live() -> Response:

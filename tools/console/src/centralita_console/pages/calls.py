@@ -41,7 +41,7 @@ async def list_calls(
     }
     asked: dict[str, str | int] = {**filters, "created_after": _utc(filters["created_after"]), "cursor": cursor}
     asked["limit"] = PAGE
-    answer, campaigns = await asyncio.gather(_calls(api, asked), _campaign_ids(api))
+    answer, campaigns = await asyncio.gather(_calls(api, asked), campaign_ids(api))
     page, problem = answer
     return render(
         request,
@@ -62,7 +62,7 @@ async def list_calls(
 async def find(request: Request, api: Api, q: Text = "") -> Response:
     """Opens a call by its id or its request id; otherwise lists the calls of a contact with this id."""
     wanted = q.strip()
-    if not wanted:
+    if not wanted.strip("."):  # a path would lose such a segment
         return RedirectResponse("/calls", 303)
     for path in (f"/calls/{_segment(wanted)}", f"/calls/by-request/{_segment(wanted)}"):
         try:
@@ -84,7 +84,7 @@ async def _calls(api: RestClient, asked: Mapping[str, str | int]) -> tuple[dict[
     return page, ""
 
 
-async def _campaign_ids(api: RestClient) -> list[str]:
+async def campaign_ids(api: RestClient) -> list[str]:
     """Returns the ids of the first campaigns, as proposals for the filter."""
     page = await api.get("/campaigns", {"limit": 200})
     return [campaign["campaign_id"] for campaign in page["campaigns"]]

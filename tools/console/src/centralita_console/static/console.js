@@ -63,6 +63,10 @@ function connectKeys() {
 localize(document);
 connectSlider();
 connectKeys();
-new MutationObserver((changes) => {
-  for (const change of changes) if (change.addedNodes.length) localize(change.target);
-}).observe(document.body, { childList: true, subtree: true });
+// A part that is sent again has its instants in UTC again, also where only the text of an element was replaced.
+new MutationObserver(() => localize(document)).observe(document.body, {
+  childList: true,
+  subtree: true,
+  characterData: true,
+  attributeFilter: ["title"],
+});

@@ -1,0 +1,105 @@
+"""Campaigns: their progress and outcomes, and the acts pause and resume."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi.responses import RedirectResponse
+
+from centralita_console.authentication import Api, PostedForm
+from centralita_console.pages.calls import next_cursor
+from centralita_console.rendering import render
+from centralita_console.rest_client import RestClient, RestFailure
+from contracts import CallStatus
+
+router = APIRouter()
+_CAMPAIGN_ID = re.compile("[A-Za-z0-9_-]{1,100}")
+PAGE = 100
+MAX_REASON_LENGTH = 500
+COUNTED = {
+    CallStatus.COMPLETED: "completed_calls",
+    CallStatus.FAILED: "failed_calls",
+    CallStatus.NO_ANSWER: "no_answer_calls",
+    CallStatus.BUSY: "busy_calls",
+}
+"""The counters of the REST API that are a status of a call. Other calls are open, or ended in another way."""
+
+
+@router.get("/campaigns")
+async def list_campaigns(request: Request, api: Api, cursor: Annotated[str, Query(max_length=400)] = "") -> Response:
+    """Lists the campaigns that the key may see, in the order of their ids."""
+    page = await api.get("/campaigns", {"cursor": cursor, "limit": PAGE})
+    rows = [{**campaign, "outcomes": outcomes_of(campaign["calls"])} for campaign in page["campaigns"]]
+    return render(request, "campaigns.html", rows=rows, next_cursor=next_cursor(page), is_first=not cursor)
+
+
+@router.get("/campaigns/{campaign_id}")
+async def show_campaign(request: Request, api: Api, campaign_id: str) -> Response:
+    """Shows a campaign: its status, the outcomes of its calls, and its terms."""
+    return await _page(request, api, campaign_id)
+
+
+@router.post("/campaigns/{campaign_id}/pause")
+async def pause(request: Request, fields: PostedForm, api: Api, campaign_id: str) -> Response:
+    """Pauses the campaign. A reason is needed: everyone who finds the campaign paused reads it."""
+    reason = fields.get("reason", "").strip()
+    if not 0 < len(reason) <= MAX_REASON_LENGTH:
+        return await _page(request, api, campaign_id, reason=reason, is_reason_wrong=True)
+    return await _act(request, api, campaign_id, "pause", {"reason": reason})
+
+
+@router.post("/campaigns/{campaign_id}/resume")
+async def resume(request: Request, _: PostedForm, api: Api, campaign_id: str) -> Response:
+    """Resumes the campaign."""
+    return await _act(request, api, campaign_id, "resume", {})
+
+
+async def _act(request: Request, api: RestClient, campaign_id: str, act: str, body: Mapping[str, str]) -> Response:
+    """Sends an act, and shows the campaign after it. A refusal is shown beside what was typed."""
+    try:
+        await api.post(f"{_path(campaign_id)}/{act}", body)
+    except RestFailure as failure:
+        if failure.status not in (403, 409, 422):
+            raise
+        return await _page(request, api, campaign_id, reason=body.get("reason", ""), refusal=failure.detail)
+    return RedirectResponse(_path(campaign_id), 303)
+
+
+async def _page(
+    request: Request,
+    api: RestClient,
+    campaign_id: str,
+    *,
+    reason: str = "",
+    is_reason_wrong: bool = False,
+    refusal: str = "",
+) -> Response:
+    campaign = await api.get(_path(campaign_id))
+    return render(
+        request,
+        "campaign.html",
+        422 if is_reason_wrong or refusal else 200,
+        campaign=campaign,
+        outcomes=outcomes_of(campaign["calls"]),
+        terms={name: value for name, value in (campaign["terms"] or {}).items() if value not in (None, (), [], {})},
+        reason=reason,
+        is_reason_wrong=is_reason_wrong,
+        refusal=refusal,
+        max_reason_length=MAX_REASON_LENGTH,
+    )
+
+
+def outcomes_of(counters: Mapping[str, Any]) -> list[tuple[str, int, float]]:
+    """Returns each counted status with its calls and their share in percent; `other` is the rest."""
+    total = counters["total_calls"]
+    counts: dict[str, int] = {str(status): counters[name] for status, name in COUNTED.items()}
+    counts["other"] = max(0, total - sum(counts.values()))
+    return [(status, count, 100 * count / total if total else 0.0) for status, count in counts.items()]
+
+
+def _path(campaign_id: str) -> str:
+    """Returns the path of a campaign. Raises HTTPException for an id that no campaign can have."""
+    if not _CAMPAIGN_ID.fullmatch(campaign_id):
+        raise HTTPException(404)
+    return f"/campaigns/{campaign_id}"

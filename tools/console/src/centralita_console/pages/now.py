@@ -1,0 +1,73 @@
+"""The first page: what happens now. The board is rendered at once, and then sent again whenever it changes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from centralita_console.authentication import Api, door_of
+from centralita_console.board import MAX_CARDS, Board
+from centralita_console.live import MAX_RENDERS_PER_SECOND, LiveBoard, LiveBoards, TooManyWatchers, load
+from centralita_console.pages.calls import NEEDS_CAMPAIGN, campaign_ids
+from centralita_console.rendering import render, render_text
+from centralita_console.rest_client import RestClient, RestFailure
+
+router = APIRouter()
+PING_SECONDS = 15.0
+Campaign = Annotated[str, Query(max_length=100)]
+
+
+@router.get("/")
+async def show_now(request: Request, api: Api, campaign_id: Campaign = "") -> Response:
+    """Shows the calls in progress and the last endings, of one campaign or of all."""
+    board, campaigns = Board(), await campaign_ids(api)
+    try:
+        await load(board, api, campaign_id)
+    except RestFailure as failure:
+        if failure.kind != NEEDS_CAMPAIGN:
+            raise
+        return render(request, "now.html", 422, board=None, campaigns=campaigns, campaign_id="")
+    return render(
+        request,
+        "now.html",
+        board=board,
+        columns=board.columns(),
+        endings=board.endings,
+        max_cards=MAX_CARDS,
+        is_current=True,
+        campaigns=campaigns,
+        campaign_id=campaign_id,
+    )
+
+
+@router.get("/now/board")
+async def stream_board(request: Request, api: Api, campaign_id: Campaign = "") -> Response:
+    """Sends the board whenever it changes, until the session or the process ends."""
+    live_boards: LiveBoards = request.app.state.live
+    parts = _parts(request, live_boards, api, campaign_id)
+    return StreamingResponse(parts, media_type="text/event-stream")
+
+
+async def _parts(request: Request, boards: LiveBoards, api: RestClient, campaign_id: str) -> AsyncIterator[str]:
+    try:
+        async with boards.watch(api, campaign_id) as live:
+            version = 0  # that of a board that has not begun
+            while live.is_followed and not boards.must_stop.is_set() and door_of(request).session_of(request):
+                if not await live.newer_than(version, PING_SECONDS):
+                    yield ": nothing changed\n\n"
+                    continue
+                version = live.board.version
+                yield _message(request, live)
+                await asyncio.sleep(1 / MAX_RENDERS_PER_SECOND)
+    except TooManyWatchers:
+        yield "retry: 10000\n\n"
+
+
+def _message(request: Request, live: LiveBoard) -> str:
+    """Returns the board as one event, whose id is the last sequence that it includes."""
+    board = live.board
+    values = {"columns": board.columns(), "endings": board.endings, "max_cards": MAX_CARDS}
+    text = render_text(request, "parts/board.html", is_current=live.problem is None, **values)
+    return f"id: {board.sequence}\n" + "".join(f"data: {line}\n" for line in text.splitlines()) + "\n"
