@@ -23,6 +23,7 @@ from contracts import (
     CampaignList,
     CampaignListQuery,
     Disposition,
+    NumberCallsQuery,
     call_id_of,
 )
 from contracts.examples import CALL, EXAMPLES
@@ -60,7 +61,8 @@ async def pages(store: Store, **query: Any) -> list[list[ListedCall]]:
     """Follows the pages of a query to the last one."""
     found, before = [], None
     while True:
-        page = await store.list_calls(CallListQuery.model_validate({"limit": 3, "before": before, **query}))
+        kind = NumberCallsQuery if "number_digest" in query else CallListQuery
+        page = await store.list_calls(kind.model_validate({"limit": 3, "before": before, **query}))
         found.append(list(page.calls))
         if not page.has_more:
             return found
@@ -89,6 +91,35 @@ async def test_each_combination_of_filters_lists_the_matching_calls_newest_first
     matching = [e.call for e in events if all(getattr(e.call, name) == value for name, value in query.items())]
     expected = sorted(matching, key=lambda call: (call.created_at, str(call.call_id)), reverse=True)
     assert [call.call_id for call in found] == [call.call_id for call in expected]
+
+
+async def test_the_calls_of_a_number_are_listed_newest_first_with_other_filters(
+    store: Store, database: Database
+) -> None:
+    digest, other = "ab" * 16, "cd" * 16
+    events = [
+        created(f"call-{n}", created_at=NOON + timedelta(minutes=n), campaign_id=("spring", "autumn")[n % 2], **number)
+        for n, number in enumerate([{"number_digest": digest}] * 4 + [{"number_digest": other}, {}] * 2)
+    ]
+    await stored(store, events)
+    assert [[call.created_at.minute for call in page] for page in await pages(store, number_digest=digest)] == [
+        [3, 2, 1],
+        [0],
+    ]
+    [of_autumn] = await pages(store, number_digest=digest, campaign_id="autumn")
+    assert [call.created_at.minute for call in of_autumn] == [3, 1]
+    assert await pages(store, number_digest="0" * 32) == [[]]
+    cursor = lists.find_calls(database["calls"], NumberCallsQuery(number_digest=digest, limit=3))
+    found = stages((await cursor.explain())["queryPlanner"]["winningPlan"])
+    assert ("IXSCAN" in found, "COLLSCAN" in found) == (True, False)
+
+
+async def test_a_call_whose_number_was_changed_is_found_by_its_new_number(store: Store) -> None:
+    first, later = "ab" * 16, "cd" * 16
+    await stored(store, [created("call", number_digest=first)])
+    await stored(store, [created("call", number_digest=later)], checkpoint=1)
+    assert [len(page) for page in await pages(store, number_digest=later)] == [1]
+    assert await pages(store, number_digest=first) == [[]]
 
 
 async def test_only_calls_of_and_after_the_instant_are_listed(store: Store) -> None:
@@ -203,6 +234,8 @@ async def test_lists_are_answered_over_nats(
     [
         (CallListQuery.subject, b'{"limit": 201}'),
         (CallListQuery.subject, b'{"limit": 1, "status": "ended"}'),
+        (NumberCallsQuery.subject, b'{"limit": 1}'),
+        (NumberCallsQuery.subject, b'{"limit": 1, "number_digest": {"$gt": ""}}'),
         (CampaignListQuery.subject, b'{"limit": 0}'),
     ],
 )

@@ -36,6 +36,7 @@ from contracts import (
     CampaignListQuery,
     CampaignStatistics,
     CampaignStatisticsQuery,
+    NumberCallsQuery,
     Service,
     call_id_of,
 )
@@ -97,12 +98,13 @@ async def complete_app(
         await message.respond(page.model_dump_json().encode())
 
     async def lists(message: Msg) -> None:
-        is_of_calls = message.subject == CallListQuery.subject
+        is_of_calls = message.subject != CampaignListQuery.subject
         page = CallList(calls=(), has_more=False) if is_of_calls else CampaignList(campaigns=(), has_more=False)
         (CallListQuery if is_of_calls else CampaignListQuery).model_validate_json(message.data)
         await message.respond(page.model_dump_json().encode())
 
     await bus_client.subscribe(CallListQuery.subject, cb=lists)
+    await bus_client.subscribe(NumberCallsQuery.subject, cb=lists)
     await bus_client.subscribe(CampaignListQuery.subject, cb=lists)
     await bus_client.subscribe(CampaignStatisticsQuery.subject, cb=statistics)
     await bus_client.subscribe(CampaignCallsQuery.subject, cb=campaign_calls)

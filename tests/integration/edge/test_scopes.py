@@ -19,6 +19,7 @@ DIGEST = "6f1c7a0b9d2e4f58a3b1c6d7e8f90a12"
 ROUTES = [
     ("GET", "/calls", "read"),
     ("GET", "/calls/metrics", "read"),
+    ("POST", "/calls/search", "read"),
     ("GET", "/calls/by-request/r-1", "read"),
     ("GET", f"/calls/{ID}", "read"),
     ("GET", f"/calls/{ID}/events", "read"),

@@ -79,6 +79,7 @@ from contracts.queries import (
     CampaignStatistics,
     CampaignStatisticsQuery,
     CommandOutcome,
+    NumberCallsQuery,
     outcome_subject,
 )
 from contracts.values import CallId, CampaignId, ContactId, Language, PhoneNumber, call_id_of
@@ -187,6 +188,7 @@ __all__ = [
     "Language",
     "MessageReported",
     "NumberBlockRequested",
+    "NumberCallsQuery",
     "NumberChanged",
     "NumberCommand",
     "NumberState",

@@ -25,6 +25,7 @@ from contracts.queries import (
     CampaignStatistics,
     CampaignStatisticsQuery,
     CommandOutcome,
+    NumberCallsQuery,
 )
 from contracts.streams import STREAMS, Stream
 
@@ -87,6 +88,7 @@ def asyncapi() -> Document:
         CampaignCalls,
         CallListQuery,
         CallList,
+        NumberCallsQuery,
         CampaignListQuery,
         CampaignList,
         CallingTimesQuery,
@@ -188,6 +190,7 @@ _SERVICES: tuple[tuple[str, Service, str, str], ...] = (
     (CampaignStatisticsQuery.subject, Service.CAMPAIGN_STATS, "CampaignStatisticsQuery", "CampaignStatistics"),
     (CampaignCallsQuery.subject, Service.CAMPAIGN_STATS, "CampaignCallsQuery", "CampaignCalls"),
     (CallListQuery.subject, Service.CAMPAIGN_STATS, "CallListQuery", "CallList"),
+    (NumberCallsQuery.subject, Service.CAMPAIGN_STATS, "NumberCallsQuery", "CallList"),
     (CampaignListQuery.subject, Service.CAMPAIGN_STATS, "CampaignListQuery", "CampaignList"),
     (CallingTimesQuery.subject, Service.ORCHESTRATOR, "CallingTimesQuery", "CallingTimes"),
 )

@@ -22,6 +22,7 @@ from contracts.queries import (
     CampaignCallsQuery,
     CampaignListQuery,
     CampaignStatisticsQuery,
+    NumberCallsQuery,
 )
 from contracts.streams import (
     AUDIT,
@@ -49,7 +50,13 @@ Every user may publish it, so that `centralita doctor` can compare the permissio
 
 _API = "$JS.API"
 _STATISTICS = CampaignStatisticsQuery.subject
-_QUERIES = (_STATISTICS, CampaignCallsQuery.subject, CallListQuery.subject, CampaignListQuery.subject)
+_QUERIES = (
+    _STATISTICS,
+    CampaignCallsQuery.subject,
+    CallListQuery.subject,
+    NumberCallsQuery.subject,
+    CampaignListQuery.subject,
+)
 """What campaign-stats answers from MongoDB."""
 _SERVER_TIME = f"{_API}.STREAM.INFO.{SCHEDULES.name}"
 """The request whose answer has the time of the server (`chassis.bus_clock`)."""

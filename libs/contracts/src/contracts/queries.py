@@ -3,7 +3,7 @@
 from typing import Annotated, ClassVar
 from uuid import uuid5
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from contracts.instants import Instant
 from contracts.values import CALL_NAMESPACE, CallId, CampaignId, ContactId
@@ -152,6 +152,19 @@ class CallListQuery(BaseModel):
     created_after: Instant | None = Field(default=None, description="not before this instant, in milliseconds")
     before: CallPosition | None = Field(default=None, description="the last call of the previous page")
     limit: int = Field(ge=1, le=MAX_LIST, description="maximum number of calls")
+
+
+class NumberCallsQuery(CallListQuery):
+    """As `CallListQuery`, for the calls of one number: that which a call has now, or had when it ended.
+
+    Its subject is its own: an older campaign-stats would answer it with the calls of every number.
+    """
+
+    subject: ClassVar[str] = "stats.number_calls"
+
+    number_digest: Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")] = Field(
+        description="keyed digest of the number"
+    )
 
 
 class ListedCall(BaseModel):

@@ -23,8 +23,12 @@ Document = dict[str, Any]
 
 
 def written(call: CallDocument) -> Document:
-    """Returns the document of a call. The result of a message is left out of every call that had none."""
-    fields = call.model_dump(exclude={"call_id"} | (set() if call.message_result else {"message_result"}))
+    """Returns the document of a call, without the result of a message and the digest of the number if it has none.
+
+    So the documents of calls without them stay equal to those of older builds.
+    """
+    absent = {name for name in ("message_result", "number_digest") if not getattr(call, name)}
+    fields = call.model_dump(exclude={"call_id"} | absent)
     return {
         **fields,
         "_id": call.call_id,

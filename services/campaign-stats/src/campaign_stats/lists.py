@@ -6,8 +6,8 @@ matches all the time appears. New calls come before the first page.
 
 Each index begins with fields that a query compares for equality, and ends with the order. So MongoDB reads as many
 entries as the page has calls, and sorts nothing. Fields that the index lacks are compared call by call: the status of
-calls with a disposition, and every other field of the calls of one contact. Both are few. A query that reads too many
-calls ends after `MAX_QUERY_MILLISECONDS`.
+calls with a disposition, and every other field of the calls of one contact or of one number. All are few. A query that
+reads too many calls ends after `MAX_QUERY_MILLISECONDS`.
 """
 
 from collections.abc import Mapping
@@ -25,6 +25,7 @@ from contracts.queries import ListedCall, ListedCampaign
 MAX_QUERY_MILLISECONDS = 2_000
 """Less than the edge waits for an answer."""
 EQUAL = (
+    ("number_digest",),
     ("contact_id",),
     ("campaign_id", "disposition"),
     ("campaign_id", "status"),
@@ -35,8 +36,8 @@ EQUAL = (
 )
 """The first fields of each index. A query reads the first index of these whose fields it names."""
 _ORDER = ("created_at", "_id")
-_WITH_DISPOSITION: Document = {"disposition": {"$gt": ""}}
-"""Most calls of a running campaign have none: they are not in an index of dispositions."""
+_PARTIAL: dict[str, Document] = {name: {name: {"$gt": ""}} for name in ("disposition", "number_digest")}
+"""The calls in an index of this field. Most of a running campaign have no disposition, and old ones have no digest."""
 SUMS = dict.fromkeys((*COUNTERS, *OF_CONTACTS, *OF_MESSAGES, COMPLETED_WITHOUT_DURATION), 1)
 """The counters of a campaign document."""
 _CALL_FIELDS = dict.fromkeys(ListedCall.model_fields, 1) | {"never_rang": 1, "since": 1}
@@ -47,7 +48,7 @@ def call_indexes() -> list[IndexModel]:
     return [
         IndexModel(
             [(name, ASCENDING) for name in (*fields, *_ORDER)],
-            **({"partialFilterExpression": _WITH_DISPOSITION} if "disposition" in fields else {}),
+            **({"partialFilterExpression": _PARTIAL[fields[-1]]} if fields and fields[-1] in _PARTIAL else {}),
         )
         for fields in EQUAL
     ]
@@ -55,9 +56,8 @@ def call_indexes() -> list[IndexModel]:
 
 def find_calls(calls: AsyncCollection[Document], query: CallListQuery) -> AsyncCursor[Document]:
     """Returns the cursor of a page, with one call more than the page has."""
-    given = query.model_dump(
-        include={"campaign_id", "status", "disposition", "contact_id"}, exclude_none=True, mode="json"
-    )
+    compared = {"number_digest", "campaign_id", "status", "disposition", "contact_id"}
+    given = query.model_dump(include=compared, exclude_none=True, mode="json")
     index = next(fields for fields in EQUAL if given.keys() >= set(fields))
     return (
         calls.find({**given, **_range_of(query)}, _CALL_FIELDS)

@@ -2,7 +2,7 @@
 
 A campaign's counters are the sums of what each of its calls contributes. A batch changes them by the difference between
 the new and the old contributions of the calls that it changes. No transcript, phone number or script variable is kept:
-personal data stays in the log.
+personal data stays in the log. A keyed digest stands for the number, and this service has no key to it.
 """
 
 from collections import Counter
@@ -63,6 +63,8 @@ class CallDocument(BaseModel):
     sequence: int
     campaign_id: str
     contact_id: str
+    number_digest: str | None = None
+    """Keyed digest of the number, by which the calls of a number are found; none in logs of older builds."""
     status: CallStatus
     attempt: int
     never_rang: int = 0

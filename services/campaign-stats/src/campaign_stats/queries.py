@@ -20,6 +20,7 @@ from contracts import (
     CampaignListQuery,
     CampaignStatistics,
     CampaignStatisticsQuery,
+    NumberCallsQuery,
     Service,
     reasons_of,
 )
@@ -59,6 +60,13 @@ def build_router(store: Store) -> NatsRouter:
     async def answer_call_list(body: bytes) -> CallList | NatsResponse:
         async def answer() -> CallList:
             return await store.list_calls(CallListQuery.model_validate_json(body or b"{}"))
+
+        return await _answer(answer)
+
+    @router.subscriber(NumberCallsQuery.subject, queue=Service.CAMPAIGN_STATS.value, max_workers=16, decoder=body_of)
+    async def answer_number_calls(body: bytes) -> CallList | NatsResponse:
+        async def answer() -> CallList:
+            return await store.list_calls(NumberCallsQuery.model_validate_json(body or b"{}"))
 
         return await _answer(answer)
 

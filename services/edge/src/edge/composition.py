@@ -33,6 +33,7 @@ from edge.application.do_not_call import DoNotCallLists
 from edge.application.event_streams import EventStreams
 from edge.application.lists import Lists
 from edge.application.number_acts import NumberActs
+from edge.application.number_search import NumberSearch
 from edge.application.person_acts import PersonActs
 from edge.application.persons import Persons
 from edge.application.rate_limit import RequestLimit
@@ -73,6 +74,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
     numbers = NatsNumbers(bus.client, bus.log(NUMBERS))
     do_not_call = DoNotCallLists(numbers, campaigns, requests, digests)
     records = NatsPersonalRecords(bus.client, events, bus.log(CONTACTS), digests)
+    lists = Lists(statistics)
     persons = Persons(log, calls, records, numbers, requests, statistics, digests)
     bus.before_drain.push_async_callback(feed.close)
     async with (
@@ -86,7 +88,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             Dependencies(
                 calls,
                 campaigns,
-                Lists(statistics),
+                lists,
                 acts,
                 audit,
                 dialogue,
@@ -98,6 +100,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
                 NumberActs(do_not_call, audit),
                 PersonActs(persons, audit),
                 Stories(NatsCallMessages(bus.client, keyring), acts),
+                NumberSearch(lists, digests, audit),
             ),
             keys=settings.api_keys,
             limit=RequestLimit(settings.rest_requests_per_second, settings.rest_burst),

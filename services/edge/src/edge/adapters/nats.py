@@ -29,6 +29,7 @@ from contracts import (
     CommandOutcome,
     Envelope,
     Event,
+    NumberCallsQuery,
     outcome_subject,
 )
 from contracts.audit import AuditEntry
@@ -50,7 +51,7 @@ _POLL_SECONDS = 0.05
 _UNREADABLE = UnreadableEvents("edge")
 
 A = TypeVar("A", CampaignStatistics, CampaignCalls, CallList, CampaignList)
-Query = CampaignStatisticsQuery | CampaignCallsQuery | CallListQuery | CampaignListQuery
+Query = CampaignStatisticsQuery | CampaignCallsQuery | CallListQuery | NumberCallsQuery | CampaignListQuery
 
 
 @asynccontextmanager
@@ -208,7 +209,7 @@ class NatsStatistics:
         return await self._ask(query, CampaignCalls)
 
     async def list_calls(self, query: CallListQuery) -> CallList:
-        """Returns one page of calls, newest first. Raises Unavailable."""
+        """Returns one page of calls, or of the calls of a number, newest first. Raises Unavailable."""
         return await self._ask(query, CallList)
 
     async def list_campaigns(self, query: CampaignListQuery) -> CampaignList:

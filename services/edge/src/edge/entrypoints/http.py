@@ -18,6 +18,7 @@ from edge.application.event_streams import EventStreams
 from edge.application.keys import Key
 from edge.application.lists import Lists
 from edge.application.number_acts import NumberActs
+from edge.application.number_search import NumberSearch
 from edge.application.person_acts import PersonActs
 from edge.application.rate_limit import RequestLimit, TokenBuckets
 from edge.application.story import Stories
@@ -62,6 +63,7 @@ class Dependencies:
     number_acts: NumberActs
     person_acts: PersonActs
     stories: Stories
+    number_search: NumberSearch
 
 
 def create_app(

@@ -8,12 +8,13 @@ from uuid import UUID
 
 from fastapi import Depends, Query, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from contracts import CallListQuery, CallStatus, CampaignId, CampaignStatus, ContactId, Disposition
+from contracts import CallListQuery, CallStatus, CampaignId, CampaignStatus, ContactId, Disposition, PhoneNumber
 from contracts.instants import Instant
 from contracts.queries import MAX_LIST, ListedCall, ListedCampaign
 from edge.application.lists import Lists, parse_call_cursor, parse_campaign_cursor
+from edge.application.number_search import NumberSearch
 from edge.entrypoints.campaign_resources import CallMetrics
 from edge.entrypoints.scopes import PREFIX, CampaignListRoute, ReadRoute, create_router, key_of
 
@@ -95,6 +96,14 @@ class CallPageResource(BaseModel):
     next: str | None = Field(description="path of the next page; null: this is the last one")
 
 
+class NumberToFind(BaseModel):
+    """The number whose calls are searched. It is in the body, because paths are in the logs of proxies."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    phone_number: PhoneNumber = Field(description="E.164")
+
+
 class CampaignPageResource(BaseModel):
     """Campaigns in the order of their ids."""
 
@@ -138,6 +147,29 @@ async def list_calls(
     given = query.model_dump(mode="json", exclude={"before"}, exclude_none=True)
     return CallPageResource(
         calls=[CallSummary.of(call) for call in page.calls], next=_path("calls", given, page.next_cursor)
+    )
+
+
+@calls_router.post("/search", response_model=CallPageResource)
+async def search_calls(
+    request: Request,
+    named: NumberToFind,
+    campaign_id: CampaignId | None = None,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> CallPageResource:
+    """Lists the calls of a phone number, newest first: those that have it now, or had it when they ended.
+
+    They may be a moment behind the log. Send the same body to `next`. Each search is audited, with the digest of the
+    number.
+    """
+    search: NumberSearch = request.app.state.number_search
+    before = _parsed(parse_call_cursor, cursor)
+    query = search.query(named.phone_number, campaign_id=campaign_id, before=before, limit=limit)
+    page = await search.calls(key_of(request).name, query)
+    given = query.model_dump(mode="json", include={"campaign_id", "limit"}, exclude_none=True)
+    return CallPageResource(
+        calls=[CallSummary.of(call) for call in page.calls], next=_path("calls/search", given, page.next_cursor)
     )
 
 
