@@ -1,8 +1,10 @@
 """Masking of phone numbers in audit entries."""
 
 import pytest
+from tests.builders.calls import a_call
 
-from edge.application.masking import mask_numbers
+from contracts.voicemail import VoicemailPolicy
+from edge.application.masking import mask_call, mask_numbers
 
 
 @pytest.mark.parametrize(
@@ -27,3 +29,13 @@ def test_the_middle_of_a_phone_number_is_masked(text: str) -> None:
 )
 def test_other_text_is_unchanged(text: str) -> None:
     assert mask_numbers(text) == text
+
+
+def test_an_entry_does_not_show_which_script_or_message_a_call_has() -> None:
+    one, other = (
+        a_call(
+            script_template=f"Hello Ana, about your {test} test.", voicemail=VoicemailPolicy(message=f"Your {test}.")
+        )
+        for test in ("HIV", "eye")
+    )
+    assert mask_call(one) == mask_call(other)

@@ -33,15 +33,15 @@ def _mask(match: re.Match[str]) -> str:
 
 
 def mask_call(call: Call) -> dict[str, Any]:
-    """Returns a call for an audit entry: the script as a digest, variables and metadata as their names.
+    """Returns a call for an audit entry: variables and metadata as their names, and nothing of the script.
 
-    Their values are personal data and stay in the call's own events.
+    Their values are personal data and stay in the call's own events. An entry of the audit log is never deleted, and a
+    digest would show which of some texts the script is. `AuditEntry.fields` shows that it was changed.
     """
     unmasked = call.model_dump(mode="json", include=set(_UNMASKED))
     return {
         **{name: unmasked[name] for name in _UNMASKED},
         "phone_number": mask_numbers(call.phone_number),
-        "script_template": _digest(call.script_template),
         "variables": sorted(mask_numbers(name) for name in call.variables),
         "metadata": sorted(mask_numbers(name) for name in call.metadata),
         "reason": mask_numbers(call.reason) if call.reason else None,
@@ -67,7 +67,7 @@ def mask_campaign(campaign: Campaign) -> dict[str, Any]:
 
 
 def _masked_terms(terms: CampaignTerms) -> dict[str, Any]:
-    """Returns those terms that an audit entry has in another form."""
+    """Returns those terms that an audit entry has in another form. They are for all contacts, so texts have digests."""
     return {
         "name": mask_numbers(terms.name) if terms.name else None,
         "script_template": _digest(terms.script_template) if terms.script_template else None,
