@@ -23,8 +23,8 @@ from centralita.embedded.cluster import NODES, nats_cluster
 from centralita.embedded.credentials import Credentials
 from centralita.embedded.servers import nats_server
 from centralita.embedded.system import _provision
-from centralita.replay.importing import import_file
-from centralita.replay.record import fold, from_streams
+from centralita.replay.importing import ImportRefused, import_file
+from centralita.replay.record import export, fold, from_streams
 from centralita.replay.scope import Scope
 from centralita.replay.verifying import Verification, verify
 from centralita.rewriting import stream_rewriting
@@ -248,6 +248,25 @@ async def test_a_header_of_a_request_in_clear_does_not_keep_it_from_being_sealed
     first, _ = (await from_streams(client, Scope())).messages
     assert FIRST.encode() not in first.body
     assert first.headers[PERSON_HEADER] == DIGESTS.of(FIRST)
+
+
+async def test_calls_in_clear_are_not_imported_after_a_sealed_call(client: Client, tmp_path: Path) -> None:
+    js, file = client.jetstream(), tmp_path / "log.jsonl.gz"
+    former = call_created(a_call(phone_number=FIRST, number_digest=None))
+    async with Keyring(client, MASTER_KEY).is_current() as keyring:
+        sealed = a_call(call_id=UUID(int=1), phone_number=SECOND, number_digest=DIGESTS.of(SECOND))
+        await EventLog(client, CALLS.name, source="test", keyring=keyring).append(call_created(sealed))
+    with pytest.raises(ImportRefused, match="`centralita seal`"):
+        await import_file(client, LOG, speed=None, into_existing=True)
+    assert (await js.stream_info(CALLS.name)).state.messages == 1
+    await EventLog(client, CALLS.name, source="test").append(former)
+    await export(client, file)
+    await js.purge_stream(CALLS.name)
+    with pytest.raises(ImportRefused, match="`centralita seal`"):
+        await import_file(client, file, speed=None)
+    await EventLog(client, CALLS.name, source="test").append(former)
+    await import_file(client, file, speed=None, into_existing=True)
+    assert (await js.stream_info(CALLS.name)).state.messages == 3, "the first call is in clear, so all are looked at"
 
 
 async def check_sealed(old: OldInstallation, before: list[tuple[Any, ...]], folder: Path) -> None:

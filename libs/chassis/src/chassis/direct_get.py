@@ -98,6 +98,16 @@ async def get_newest(client: Client, stream: str, filter: str) -> StoredMessage 
     return messages[0] if messages else None
 
 
+async def get_first(client: Client, stream: str, filter: str) -> StoredMessage | None:
+    """Returns the first message on a filter, or None. Raises an error of nats-py.
+
+    Unlike for a page, the server does not count the messages that follow.
+    """
+    query = {"seq": 1, "next_by_subj": filter}
+    messages = (await _request(client, stream, query, is_batch=False)).messages
+    return messages[0] if messages else None
+
+
 async def _request(client: Client, stream: str, query: Mapping[str, object], *, is_batch: bool = True) -> Page:
     """Returns the messages of one request. The server ends those of a batch with a status, a single one with none."""
     replies, reply = await replies_of(client), _Reply(is_batch=is_batch)

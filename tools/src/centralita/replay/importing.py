@@ -29,10 +29,14 @@ from centralita.replay.import_headers import HEADER, TARGETS, ImportHeader, find
 from centralita.replay.manifest import Manifest
 from centralita.replay.publisher import BatchPublisher
 from centralita.replay.undo_import import UndoRefused, undo_import
+from chassis.direct_get import get_first
 from chassis.provision import NotMigrated, Settings, provision
 from chassis.settings import read
 from chassis.stream_reader import last_sequence
+from contracts import CallChanged, CallCreated
 from contracts.consumers import CONSUMERS
+from contracts.personal import PERSON_HEADER
+from contracts.streams import CALLS
 from records.messages import Message
 
 MAX_IN_FLIGHT = 64
@@ -80,6 +84,7 @@ async def import_file(
     if not force:
         await _check_no_subscriber(client)
     await _check_target(client, manifest, into_existing)
+    await _check_sealing(client, path)
     settings = read(Settings)
     try:
         await provision(client.jetstream(), replicas=settings.nats_replicas, max_bytes=settings.max_bytes)
@@ -125,6 +130,26 @@ async def _check_target(client: Client, manifest: Manifest, into_existing: bool)
             raise ImportRefused(f"the target already contains this file as the import {found.import_id}; {remedy}")
     for name, count in counts.items() if not into_existing else ():
         raise ImportRefused(f"the target's {name} contains {count} messages; give --into-existing to add to them")
+
+
+async def _check_sealing(client: Client, path: Path) -> None:
+    """Raises ImportRefused if calls in clear would follow a sealed one.
+
+    `centralita forget` looks for calls in clear only where the first call of the log is one.
+    """
+    created, changed = f"{CallCreated.event_name}.", f"{CallChanged.event_name}."
+    first = await get_first(client, CALLS.name, CallCreated.subjects()) if await _count(client, CALLS.name) else None
+    is_first_sealed = PERSON_HEADER in first.headers if first else None
+    for message in read_messages(path):
+        is_sealed = PERSON_HEADER in message.headers
+        if is_first_sealed and not is_sealed and message.subject.startswith((created, changed)):
+            raise ImportRefused(
+                f"message {message.sequence} of {message.stream} is a call in clear, and would follow a sealed one, so "
+                "`centralita forget` could not find its number. Import the file into an empty target, run "
+                "`centralita seal` there, and import an export of that"
+            )
+        if is_first_sealed is None and message.subject.startswith(created):
+            is_first_sealed = is_sealed
 
 
 async def _count(client: Client, stream: str) -> int:

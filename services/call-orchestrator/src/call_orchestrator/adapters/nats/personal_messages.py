@@ -16,7 +16,7 @@ from nats.js.errors import NotFoundError
 from call_orchestrator.ports import ErasedRequests
 from chassis.dead_letters import StoredDeadLetter, read_dead_letters
 from chassis.deletion import erase_message
-from chassis.direct_get import StoredMessage, get_newest_of_each, get_page
+from chassis.direct_get import StoredMessage, get_first, get_newest_of_each, get_page
 from chassis.event_log import EventLog, StoredEvent
 from chassis.keyring import Keyring
 from chassis.leader_get import get_of_leader
@@ -83,8 +83,8 @@ class NatsPersonalMessages:
     async def has_unsealed_calls(self, person: str) -> bool:
         """Whether the log has calls of the person in clear. If its first call is sealed, all are."""
         subjects = (CallCreated.subjects(), CallChanged.subjects())
-        first = await retry_until_leader(lambda: get_page(self._client, CALLS.name, subjects[0], limit=1))
-        if not first.messages or PERSON_HEADER in first.messages[0].headers:
+        first = await retry_until_leader(lambda: get_first(self._client, CALLS.name, subjects[0]))
+        if first is None or PERSON_HEADER in first.headers:
             return False
         end = await last_sequence(self._client, CALLS.name)
         async with aclosing(read(self._client, CALLS.name, subjects, end_sequence=end)) as messages:
