@@ -15,6 +15,7 @@ from contracts import Call
 from edge.entrypoints import body_limit, webhooks
 from edge.entrypoints.body_limit import MAX_BODY_BYTES, MAX_WEBHOOK_BYTES, LimitBody
 from edge.entrypoints.contacts import MAX_IMPORT_BYTES
+from edge.entrypoints.value_limit import MAX_VALUES
 from edge.entrypoints.webhooks import MAX_FIELDS
 
 OnAPort = Callable[[ASGIApp], AbstractAsyncContextManager[str]]
@@ -248,3 +249,27 @@ async def test_hostile_json_is_refused(api: httpx.AsyncClient, body: dict[str, o
     assert answer.status_code in (400, 422), answer.text
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert len(answer.content) < 2_000
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"terms": {"do_not_call_lists": ["x"] * MAX_VALUES}},
+        {"campaign_id": [[[{}] * 100] * 100, [0] * 100]},
+        {f"unknown_{number}": number for number in range(MAX_VALUES + 1)},
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/v1/campaigns", "/api/v1/calls"])
+async def test_a_body_with_too_many_values_is_refused_before_they_are_validated(
+    api: httpx.AsyncClient, path: str, fields: dict[str, object]
+) -> None:
+    answer = await api.post(path, json=fields)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (413, "application/problem+json")
+    assert "2,000 values" in answer.json()["detail"]
+    assert "errors" not in answer.json()
+
+
+async def test_a_body_with_the_maximum_number_of_values_is_validated(api: httpx.AsyncClient) -> None:
+    answer = await api.post("/api/v1/calls", json={f"unknown_{number}": number for number in range(MAX_VALUES)})
+    assert answer.status_code == 422
+    assert answer.json()["errors"]

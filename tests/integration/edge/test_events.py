@@ -12,12 +12,13 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from nats.aio.client import Client
+from nats.js.api import RawStreamMsg
 from starlette.types import ASGIApp
 from tests.builders.events import campaign_paused, campaign_resumed
 from tests.integration.edge.conftest import API_KEY, LIMITED, secret_of
 from tests.integration.edge.test_webhook_reads import counted, requests_of
 
-from chassis.event_log import EventLog
+from chassis.event_log import EventLog, StoredEvent
 from contracts import Call, CallRequested, SpeechHeard, call_id_of
 from edge.adapters import feed
 from edge.application import event_streams
@@ -317,6 +318,36 @@ async def test_a_stream_that_falls_behind_ends(monkeypatch: pytest.MonkeyPatch, 
     live.add(stored[3], 1)
 
     assert await live.next(ends_at) is None
+
+
+class SlowLog(EventLog):
+    """Decodes an event once it may go on."""
+
+    has_begun: asyncio.Event
+    may_go_on: asyncio.Event
+
+    async def decode(self, message: RawStreamMsg) -> StoredEvent:
+        self.has_begun.set()
+        await self.may_go_on.wait()
+        return await super().decode(message)
+
+
+async def test_a_stream_that_opens_while_an_event_is_decoded_contains_it(bus_client: Client, calls: EventLog) -> None:
+    """Decoding reads the key of a new person. The history of the new stream ends before the event."""
+    log = SlowLog(bus_client, "CALLS", source="test")
+    log.has_begun, log.may_go_on = asyncio.Event(), asyncio.Event()
+    slow, ends_at = feed.NatsEventFeed(bus_client, log), asyncio.get_running_loop().time() + 60
+    async with slow.subscribe(event_streams.EventSelection()) as first:
+        stored = await calls.append(campaign_paused("spring"))
+        await log.has_begun.wait()
+        async with slow.subscribe(event_streams.EventSelection()) as second:
+            assert second.start_sequence < stored.sequence
+            log.may_go_on.set()
+            for live in (first, second):
+                event = await live.next(ends_at)
+                assert event
+                assert event.sequence == stored.sequence
+    await slow.close()
 
 
 async def test_a_stream_that_is_opened_while_the_service_stops_is_refused(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from starlette.types import ASGIApp
 from tests.integration.edge.conftest import As, secret_of
 from tests.integration.edge.contact_import.conftest import (
@@ -30,6 +31,7 @@ from tests.integration.edge.contact_import.conftest import (
     us_number,
 )
 
+from chassis.barrier import wait_until_processed
 from chassis.event_log import EventLog
 from chassis.settings import key_bytes
 from contracts import (
@@ -285,16 +287,30 @@ async def test_a_campaign_has_a_bounded_number_of_groups(
 
 
 @pytest.mark.usefixtures("campaign")
-async def test_waiting_contacts_are_listed_in_pages_with_masked_numbers(api: httpx.AsyncClient) -> None:
-    await api.post(PATH, content=file(25), headers=CSV)
+async def test_waiting_contacts_are_listed_in_pages_with_masked_numbers_and_no_read_counts_the_others(
+    api: httpx.AsyncClient, bus_client: Client
+) -> None:
+    await api.post(PATH, content=file(25).replace(b"c-7,", b"10023456,"), headers=CSV)
+    queries: list[dict[str, object]] = []
+
+    async def note(message: Msg) -> None:
+        queries.append(json.loads(message.data))
+
+    await bus_client.subscribe(f"$JS.API.DIRECT.GET.{CONTACTS.name}", cb=note)
+    await wait_until_processed(bus_client)
     path, found = f"{PATH}?limit=10", []
     while path:
         page = (await api.get(path)).json()
         found += page["contacts"]
         path = page["next"]
-    assert [contact["contact_id"] for contact in found] == [f"c-{number}" for number in range(25)]
+    ids = [f"c-{number}" for number in range(25)]
+    ids[7] = "10023456"
+    assert [contact["contact_id"] for contact in found] == ids
     assert found[3]["phone_number"] == "+1••••••••03"
     assert (await api.get(PATH.replace("spring", "autumn"))).json() == {"contacts": [], "next": None}
+    await wait_until_processed(bus_client)
+    assert len(queries) == 29, "each contact, whether more follow each page, and the other campaign"
+    assert not any("batch" in query for query in queries), "the server would count all contacts after the page"
 
 
 @pytest.mark.usefixtures("campaign")

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -11,7 +12,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 from pydantic import ValidationError
 
-from chassis.direct_get import get_newest_of_each, get_page
+from chassis.direct_get import StoredMessage, get_newest_of_each, get_next
 from chassis.event_log import EventLog, publish
 from chassis.keyring import Keyring
 from chassis.leader_get import get_newest_of_leader
@@ -85,15 +86,21 @@ class NatsContacts:
         return {digest: _reason(entry) for digest, entry in listings.items() if entry}
 
     async def page(self, campaign_id: str, *, after_sequence: int, limit: int) -> ContactPage:
-        """Returns the waiting contacts of a campaign after a sequence. Raises Unavailable."""
-        filter, start = ContactAdded.subjects(campaign_id), after_sequence + 1
+        """Returns the waiting contacts of a campaign after a sequence, in the order of the stream. Raises Unavailable.
+
+        One by one: for a page, the server would count all contacts after it, and answer no other request meanwhile.
+        """
+        filter, found = ContactAdded.subjects(campaign_id), list[StoredMessage]()
         async with translate_errors(self._client, "the contacts cannot be read"):
-            page = await retry_until_leader(
-                lambda: get_page(self._client, CONTACTS.name, filter, start_sequence=start, limit=limit)
-            )
-            stored = await self._log.decode_all(page.messages)
-        found = [(one.sequence, one.event) for one in stored if isinstance(one.event, ContactAdded)]
-        return ContactPage(found, page.has_more)
+            while len(found) <= limit:
+                start = (found[-1].seq if found else after_sequence) + 1
+                get = partial(get_next, self._client, CONTACTS.name, filter, start)
+                if (message := await retry_until_leader(get)) is None:
+                    break
+                found.append(message)
+            stored = await self._log.decode_all(found[:limit])
+        contacts = [(one.sequence, one.event) for one in stored if isinstance(one.event, ContactAdded)]
+        return ContactPage(contacts, has_more=len(found) > limit)
 
     async def calling_times(self, query: CallingTimesQuery) -> CallingTimes:
         """Asks call-orchestrator. Raises Unavailable."""

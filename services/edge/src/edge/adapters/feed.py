@@ -158,10 +158,10 @@ class NatsEventFeed:
             if self._follower is not asyncio.current_task():  # the cancellation may be lost
                 return
             subject = message.subject
-            if interested := [live for live in self._streams if live.selection.may_include(subject)]:
+            if any(live.selection.may_include(subject) for live in self._streams):
                 event, size = await self._decoded(message), len(message.data)
-                for live in interested:
-                    if live.selection.includes(event):
+                for live in self._streams:  # also those that began meanwhile, after the message before this one
+                    if live.selection.may_include(subject) and live.selection.includes(event):
                         live.add(event, size)
             self._sequence = message.seq
             if number % _FAIR_SHARE == 0:

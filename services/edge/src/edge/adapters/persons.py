@@ -14,6 +14,7 @@ from nats.aio.client import Client
 from chassis.direct_get import StoredMessage, get_page
 from chassis.event_log import EventLog
 from chassis.leader_retry import retry_until_leader
+from chassis.stream_reader import last_sequence, read
 from contracts import CallChanged, CallCreated, CallDecision, ContactAdded
 from contracts.audit import AuditEntry
 from contracts.number_digests import NumberDigests
@@ -55,7 +56,10 @@ class NatsPersonalRecords:
         named = json.dumps(contact_id, ensure_ascii=False).encode()
         found: set[str] = set()
         async with translate_errors(self._client, _FAILURE):
-            async for message in self._messages(CONTACTS.name, ContactAdded.subjects(campaign_id or "*")):
+            end = await last_sequence(self._client, CONTACTS.name)
+            filters = (ContactAdded.subjects(campaign_id or "*"),)
+            # Not by pages on the filter: for each, the server would count all contacts after it.
+            async for message in read(self._client, CONTACTS.name, filters, end_sequence=end):
                 if named in message.data:  # decoded only then: a campaign may have a million contacts
                     contact = (await self._contacts.decode(message)).event
                     if isinstance(contact, ContactAdded) and contact.contact_id == contact_id:

@@ -65,7 +65,7 @@ class WaitingContact(BaseModel):
     def of(cls, contact: ContactAdded) -> "WaitingContact":
         """Returns the public form of a contact."""
         return cls(
-            contact_id=mask_numbers(contact.contact_id),
+            contact_id=contact.contact_id,
             phone_number=mask_numbers(contact.phone_number),
             time_zone=contact.time_zone,
             language=contact.language,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from importlib.metadata import version
 from ipaddress import IPv4Network, IPv6Network
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.routing import BaseRoute
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -41,6 +41,7 @@ from edge.entrypoints import (
 from edge.entrypoints.body_limit import MAX_WEBHOOK_BYTES, LimitBody
 from edge.entrypoints.keys import RequireKey
 from edge.entrypoints.scopes import PREFIX
+from edge.entrypoints.value_limit import limit_values
 from edge.ports import Audit, Contacts
 from telephony.provider import WebhookProvider
 
@@ -114,14 +115,14 @@ def create_app(
         acts.create_campaign_router,
         acts.campaign_router,
         contacts.read_router,
-        contacts.import_router,
         do_not_call.read_router,
         do_not_call.act_router,
         persons.router,
         persons.contact_router,
     )
     for router in (*rest, events.router, audit.router):
-        app.include_router(router)
+        app.include_router(router, dependencies=[Depends(limit_values)])
+    app.include_router(contacts.import_router)
     problems.install(app)
     openapi.install(app)
     return app
