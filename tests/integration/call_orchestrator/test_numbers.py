@@ -159,7 +159,7 @@ async def numbers(bus_client: Client, keyring: Keyring) -> Numbers:
 async def test_a_state_is_kept_as_long_as_the_longest_cap_and_an_entry_of_a_list_for_ever(
     bus_client: Client, numbers: Numbers
 ) -> None:
-    stored = await numbers.load(NUMBER)
+    stored = await numbers.load_digest(DIGESTS.of(NUMBER))
     stored = await numbers.append(stored, stored.number.claimed(LIVE), an_envelope())
     headers = (await bus_client.jetstream().get_msg(NUMBERS.name, stored.sequence)).headers or {}
     assert headers["Nats-TTL"] == f"{30 * 24 * 3600}s"
@@ -169,7 +169,7 @@ async def test_a_state_is_kept_as_long_as_the_longest_cap_and_an_entry_of_a_list
     message = await bus_client.jetstream().get_msg(NUMBERS.name, stored.sequence)
     assert "Nats-TTL" not in (message.headers or {})
     assert NUMBER[1:].encode() not in (message.data or b""), "it is sealed"
-    assert (await numbers.load(NUMBER)).number.phone_number == NUMBER
+    assert (await numbers.load_digest(DIGESTS.of(NUMBER))).number.phone_number == NUMBER
     hidden = await EventLog(bus_client, NUMBERS.name, source="test").last(NumberChanged.subject_for(DIGESTS.of(NUMBER)))
     assert hidden
     assert isinstance(hidden.event, NumberChanged)
@@ -178,19 +178,19 @@ async def test_a_state_is_kept_as_long_as_the_longest_cap_and_an_entry_of_a_list
 
 async def test_a_number_whose_key_is_destroyed_stays_listed_by_its_digest(numbers: Numbers, keyring: Keyring) -> None:
     entry = DoNotCallEntry(changed_at=NOW, source=DoNotCallSource.IMPORT)
-    stored = await numbers.load(NUMBER)
+    stored = await numbers.load_digest(DIGESTS.of(NUMBER))
     listed = stored.number.model_copy(update={"do_not_call": (entry,), "phone_number": NUMBER})
     await numbers.append(stored, listed, an_envelope())
     await keyring.destroy(DIGESTS.of(NUMBER))
-    stored = await numbers.load(NUMBER)
+    stored = await numbers.load_digest(DIGESTS.of(NUMBER))
     assert (stored.number.phone_number, stored.number.is_listed) == (ERASED, True)
     await numbers.append(stored, stored.number.claimed(LIVE), an_envelope())
-    assert (await numbers.load(NUMBER)).number == stored.number.claimed(LIVE)
+    assert (await numbers.load_digest(DIGESTS.of(NUMBER))).number == stored.number.claimed(LIVE)
 
 
 async def test_an_expired_state_counts_as_none(bus_client: Client, numbers: Numbers) -> None:
     log = EventLog(bus_client, NUMBERS.name, source="test")
-    known = await numbers.load(NUMBER)
+    known = await numbers.load_digest(DIGESTS.of(NUMBER))
     claimed = NumberChanged(number=known.number.claimed(LIVE), occurred_at=NOW)
     await log.append(claimed, ttl_seconds=1)
     with pytest.raises(Conflict):
@@ -204,7 +204,7 @@ async def test_an_expired_state_counts_as_none(bus_client: Client, numbers: Numb
         return False
 
     await until(is_expired)
-    again = await numbers.load(NUMBER)
+    again = await numbers.load_digest(DIGESTS.of(NUMBER))
     assert (again.sequence, again.number.live) == (0, None)
     await numbers.append(again, again.number.claimed(LIVE), an_envelope())
 
@@ -215,11 +215,11 @@ async def test_a_claim_of_a_replica_that_died_is_taken_over(
     """The claim is in the stream before its call exists in the log: a replica died, and the log was restored."""
     async with running(nats_url, 1):
         numbers = Numbers(EventLog(bus_client, NUMBERS.name, source="test"), DIGESTS, MIN_RETENTION)
-        stored = await numbers.load(NUMBER)
+        stored = await numbers.load_digest(DIGESTS.of(NUMBER))
         await numbers.append(stored, stored.number.claimed(LIVE), an_envelope())
         await bus_client.jetstream().publish("call.requested", request(0).body())
         (dialled,) = await until_dialing(calls, [call_id_of("same-0")], 1)
-    number = (await numbers.load(NUMBER)).number
+    number = (await numbers.load_digest(DIGESTS.of(NUMBER))).number
     assert number.live
     assert number.live.call_id == dialled
 
@@ -367,7 +367,7 @@ async def test_the_newest_change_of_a_list_counts_in_any_order_of_deliveries(
         for position, command in (*reversed(delivered), *delivered):
             at = NOW + timedelta(seconds=position)
             assert (await do_not_call.handle(command, at, an_envelope(f"c-{position}"))).accepted
-        number = (await numbers.load(NUMBER)).number
+        number = (await numbers.load_digest(DIGESTS.of(NUMBER))).number
         assert number.is_listed is is_listed
         assert number.phone_number == (NUMBER if is_listed else None)
         assert len(number.do_not_call) == 1
@@ -385,10 +385,10 @@ async def test_a_number_is_on_a_bounded_number_of_lists_and_always_on_that_of_al
     assert [await accepts(second, block(f"campaign-{second}")) for second in range(4)] == [True, True, True, False]
     assert await accepts(5, block("campaign-0")), "it is on this list"
     assert await accepts(6, block())
-    assert len((await numbers.load(NUMBER)).number.do_not_call) == 4
+    assert len((await numbers.load_digest(DIGESTS.of(NUMBER))).number.do_not_call) == 4
     unblock = NumberUnblockRequested(number_digest=DIGESTS.of(NUMBER))
     for second in range(7, 20):
         assert await accepts(second, unblock.model_copy(update={"campaign_id": f"campaign-{second}"}))
-    number = (await numbers.load(NUMBER)).number
+    number = (await numbers.load_digest(DIGESTS.of(NUMBER))).number
     assert [one.is_listed for one in number.do_not_call].count(True) == 4
     assert len(number.do_not_call) == 5, "the newest removal is kept"

@@ -13,12 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from contracts.instants import Instant
 from contracts.personal import PersonalText
 from contracts.values import CallId
-from contracts.vocabulary import DoNotCallSource
+from contracts.vocabulary import MAX_DIALS, DoNotCallSource
 
 MAX_WAITING = 64
 """How many calls are woken when a number is free. Further ones ask again by their timers."""
-MAX_DIALS = 64
-"""How many of the newest dials of a number are kept. A frequency cap of more calls counts only these."""
 
 MAX_ENTRIES = 256
 """On how many lists a number is at most. Opt-outs, and entries for all campaigns, are accepted beyond that."""

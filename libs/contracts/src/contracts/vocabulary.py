@@ -179,6 +179,8 @@ OPT_OUT_KEY: OptOutKey = "9"
 """The opt-out key of calls whose campaign sets none."""
 NO_OPT_OUT_KEY: Literal["off"] = "off"
 """No key opts out."""
+MAX_DIALS = 64
+"""How many of the newest dials of a number are kept. So a frequency cap of more calls is refused: it would not hold."""
 
 
 class ErasureReason(StrEnum):

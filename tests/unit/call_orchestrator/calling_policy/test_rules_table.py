@@ -157,6 +157,7 @@ def test_spreadsheets_may_write_a_byte_order_mark_and_other_line_ends(tmp_path: 
         ("closes_at", "09:00", "09:00 is not after 09:00"),
         ("closes_at", "25:00", "'25:00' is no time"),
         ("max_calls", "0", "'0' is no number from 1 to"),
+        ("max_calls", "65", "'65' is no number from 1 to 64; correct it, or leave it empty for no cap"),
         ("max_calls", "many", "'many' is no number"),
         ("max_calls", "", "max_calls and within_hours belong together"),
         ("within_hours", "", "max_calls and within_hours belong together"),

@@ -252,6 +252,7 @@ class ContactTaker:
             if not is_done:
                 self._groups[campaign_id] = groups | self._groups.get(campaign_id, {})
             self._closed.forget(campaign_id, groups)
+            self._empty.difference_update((campaign_id, zone_group) for zone_group in groups)
         self._expire_again_at.pop(campaign_id, None)
         if is_done:
             return None

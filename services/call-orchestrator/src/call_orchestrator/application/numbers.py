@@ -69,16 +69,12 @@ class Numbers:
             self._recent.clear()
         return self._recent.get(digest) or await self.load_digest(digest)
 
-    async def load(self, phone_number: str) -> StoredNumber:
-        """Returns the number as the leader has it."""
-        return await self.load_digest(self._digests.of(phone_number))
-
     async def load_digest(self, digest: str) -> StoredNumber:
-        """As `load`, by the digest of the number."""
+        """Returns the number with this digest as the leader has it."""
         return self._note(digest, await self._log.last(NumberChanged.subject_for(digest)))
 
     async def load_of_any_node(self, phone_number: str) -> StoredNumber:
-        """As `load`, from any node, which may lag."""
+        """Returns the number as any node has it, which may lag."""
         digest = self._digests.of(phone_number)
         return self._note(digest, await self._log.last_of_any_node(NumberChanged.subject_for(digest)))
 

@@ -9,7 +9,7 @@ from call_orchestrator.domain.calling_policy.rules import DEFAULT_COUNTRY, HOLID
 from call_orchestrator.domain.calling_policy.windows import CLOSED, Windows, parse_weekdays, parse_window
 from call_orchestrator.domain.tables import CONFIDENCE, Line, not_empty, one_of
 from contracts.numbers import COUNTRIES
-from contracts.vocabulary import Purpose
+from contracts.vocabulary import MAX_DIALS, Purpose
 
 COLUMNS = (
     *("country", "region", "purposes", "voice", "days", "opens_at", "closes_at", "max_calls", "within_hours"),
@@ -21,7 +21,6 @@ PURPOSES = tuple(purpose for purpose in Purpose if purpose is not Purpose.EMERGE
 EVERY_REGION = "*"
 """As the region in an operator's file: the row replaces those of the country and of all its regions; with the country
 ``*``, the whole shipped table."""
-MAX_CALLS = 1000
 MAX_WITHIN_HOURS = 366 * 24
 
 RuleKey = tuple[str, str, frozenset[Purpose], str, str]
@@ -56,7 +55,7 @@ def checked_row(line: Line) -> Row:
     country = value("country", _country)
     days = value("days", _days)
     value("confidence", CONFIDENCE)
-    max_calls = value("max_calls", _number(MAX_CALLS))
+    max_calls = value("max_calls", _number(MAX_DIALS))
     within_hours = value("within_hours", lambda text: _within_hours(text, max_calls))
     window = value("opens_at", lambda text: _window(text, cells["closes_at"], days))
     return Row(
