@@ -41,6 +41,8 @@ from contracts import (
     CallRequested,
     CallRetryRequested,
     CallStatus,
+    CampaignCreateRequested,
+    CampaignStartRequested,
     CommandOutcome,
     ContactRefused,
     ContactRequested,
@@ -51,8 +53,10 @@ from contracts import (
     HangupReason,
     NumberBlockRequested,
     NumberChanged,
+    NumberState,
     PersonErased,
     PersonEraseRequested,
+    RequestedTerms,
     RequestsErased,
     SpeechHeard,
     call_id_of,
@@ -360,6 +364,42 @@ async def test_an_earlier_request_is_refused_and_a_later_one_brings_the_person_b
         await end(calls, second)
     verification = await verified(bus_client)
     assert (verification.drifts, verification.doubts) == ((), ())
+
+
+async def test_an_earlier_request_is_refused_also_if_the_clock_of_its_sender_is_ahead(
+    nats_url: str, bus_client: Client, calls: EventLog
+) -> None:
+    ahead = {"ce-time": (datetime.now(UTC) + timedelta(hours=1)).isoformat()}
+    terms = RequestedTerms(script_template="Hello.", language="en")
+    async with running(nats_url, 1):
+        for command in (
+            CampaignCreateRequested(campaign_id="spring", terms=terms),
+            CampaignStartRequested(campaign_id="spring"),
+        ):
+            assert (await outcome_of(bus_client, command)).accepted
+        later = datetime.now(UTC) + timedelta(days=3)
+        (changed,) = await ask(bus_client, request("changed", OTHER_NUMBER, scheduled_at=later))
+        await until(lambda: call_of(calls, changed))
+    waiting = [
+        request("delayed"),
+        ContactRequested(campaign_id="spring", contact_id="c-1", phone_number=NUMBER),
+        CallChangeRequested(call_id=changed, phone_number=NUMBER),
+    ]
+    js = bus_client.jetstream()
+    count = (await js.stream_info(REQUESTS.name)).state.messages
+    outcomes = [asyncio.create_task(outcome_of(bus_client, one, ahead)) for one in waiting]
+
+    async def are_stored() -> bool:
+        return (await js.stream_info(REQUESTS.name)).state.messages == count + len(waiting)
+
+    await until(are_stored)  # no replica runs yet: these requests are decided after the erasure
+    numbers = EventLog(bus_client, NUMBERS.name, source="test")
+    erased_number = NumberState(number_digest=PERSON).erased(datetime.now(UTC))
+    await numbers.append(NumberChanged(number=erased_number, occurred_at=datetime.now(UTC)))
+    async with running(nats_url, 1):
+        refused = await asyncio.gather(*outcomes)
+    assert [one.accepted for one in refused] == [False] * 3
+    assert all("the person was erased on request of " in one.reasons[0] for one in refused)
 
 
 async def test_a_call_is_changed_to_the_number_of_an_erased_person_as_a_new_call_gets_it(

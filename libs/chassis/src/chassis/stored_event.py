@@ -42,6 +42,11 @@ class StoredEvent(Generic[E_co]):
     stored_at: datetime | None = field(default=None, compare=False)
     is_opened: bool = field(default=False, compare=False)
 
+    @property
+    def sent_at(self) -> datetime:
+        """When the message was sent, as its sender says, and at the latest when the server stored it."""
+        return min(self.envelope.time, self.stored_at or self.envelope.time)
+
 
 async def load_keys(messages: Iterable[Msg | RawStreamMsg], keyring: "Keyring | None") -> None:
     """Reads the keys that the following functions need for these messages."""

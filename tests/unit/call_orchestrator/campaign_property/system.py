@@ -230,7 +230,7 @@ class System:
         self.outcomes.setdefault(stored.sequence, await replica.calls.handle_command(stored))
 
     async def _handle_contact(self, replica: Replica, stored: StoredEvent[Any]) -> None:
-        outcome = await replica.new_contacts.handle(stored.event, stored.envelope)
+        outcome = await replica.new_contacts.handle(stored)
         self.outcomes.setdefault(stored.sequence, outcome)
 
     async def _handle_number_command(self, replica: Replica, stored: StoredEvent[Any]) -> None:

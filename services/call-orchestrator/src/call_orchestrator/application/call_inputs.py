@@ -1,6 +1,7 @@
 """Translates stored messages into inputs of the state machine."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import assert_never
 from uuid import UUID
 
@@ -55,6 +56,8 @@ class CallInput:
     request: CallRequested | None = None
     command: CallCommand | None = None
     sequence: int | None = None
+    sent_at: datetime | None = None
+    """When the message was sent (`chassis.event_log.StoredEvent.sent_at`); None: the time of its envelope."""
     grant_sequence: int | None = None
     dial_terms: DialTerms | None = None
     """What of the campaign's terms restricts the dial, as its grant carries it. None: the input is no grant."""
@@ -64,24 +67,47 @@ class CallInput:
         """Whether it is a request that was not delivered before, so that there is probably no call yet."""
         return self.request is not None and not self.is_redelivered
 
+    @property
+    def requested_at(self) -> datetime:
+        """When a request or command was sent."""
+        return self.sent_at or self.cause.time
+
 
 def call_input(
-    event: DecidingEvent, cause: Envelope, *, is_redelivered: bool = False, sequence: int | None = None
+    event: DecidingEvent,
+    cause: Envelope,
+    *,
+    is_redelivered: bool = False,
+    sequence: int | None = None,
+    sent_at: datetime | None = None,
 ) -> CallInput:
     """Returns the input in a message. The id of its message identifies a request without an id.
 
-    `sequence`: the position of a request or command in the stream REQUESTS.
+    `sequence`: the position of a request or command in the stream REQUESTS. `sent_at`: as in `CallInput`.
     """
     if isinstance(event, CallRequested):
         request_id = event.request_id or cause.id
         request = event.model_copy(update={"request_id": request_id})
         return CallInput(
-            call_id_of(request_id), _input(event), cause, is_redelivered, request=request, sequence=sequence
+            call_id_of(request_id),
+            _input(event),
+            cause,
+            is_redelivered,
+            request=request,
+            sequence=sequence,
+            sent_at=sent_at,
         )
     command = event if isinstance(event, CallCommand) else None
     dial_terms = event.dial_terms if isinstance(event, AdmissionGranted) else None
     return CallInput(
-        event.call_id, _input(event), cause, is_redelivered, command=command, sequence=sequence, dial_terms=dial_terms
+        event.call_id,
+        _input(event),
+        cause,
+        is_redelivered,
+        command=command,
+        sequence=sequence,
+        sent_at=sent_at,
+        dial_terms=dial_terms,
     )
 
 

@@ -222,7 +222,7 @@ class CallService:
         if refusal := campaign.refusal(call.campaign_id):
             return refusal
         if self._claims:
-            given_at, list_names = request.cause.time, campaign.terms.do_not_call_lists
+            given_at, list_names = request.requested_at, campaign.terms.do_not_call_lists
             if refusal := await self._claims.refusal(call.phone_number, call.campaign_id, given_at, list_names):
                 return refusal
         return self._backlog.check(call, request.sequence) if _is_due(call, now + DUE_SOON) else None

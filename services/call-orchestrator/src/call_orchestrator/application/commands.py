@@ -164,7 +164,7 @@ class CommandService:
         decided = _decided_ids(history)
         for command in commands:
             if command.envelope.id not in decided:
-                given = call_input(command.event, command.envelope, sequence=command.sequence)
+                given = call_input(command.event, command.envelope, sequence=command.sequence, sent_at=command.sent_at)
                 decision = await self._decision(stored.call, given)
                 assert isinstance(decision, CallDecision)  # noqa: S101  a command of an existing call is an event
                 stored = await append_decision(self._log, decision, stored, command.envelope)
@@ -197,7 +197,7 @@ class CommandService:
             return PERSON_ERASED
         if number is None or self._claims is None or call.attempt or call.status.is_final:
             return None
-        return await self._claims.refusal(number, call.campaign_id, given.cause.time, terms.do_not_call_lists)
+        return await self._claims.refusal(number, call.campaign_id, given.requested_at, terms.do_not_call_lists)
 
 
 def _decided_ids(history: Sequence[StoredEvent]) -> set[str | None]:

@@ -223,7 +223,9 @@ class ContactTaker:
             await self._refusals.append(taken, ERASED_CONTACT)
             await taken.acknowledge()
             return
-        handled = await self._calls.carry_out(call_input(request, cause, is_redelivered=taken.stored.deliveries > 1))
+        is_redelivered, sent_at = taken.stored.deliveries > 1, taken.stored.sent_at
+        given = call_input(request, cause, is_redelivered=is_redelivered, sent_at=sent_at)
+        handled = await self._calls.carry_out(given)
         if isinstance(handled, Refused) and handled.code is RefusalCode.BACKLOG_FULL:
             await taken.put_back(_FULL_PAUSE_SECONDS)
             return

@@ -80,8 +80,8 @@ class NumberClaims:
     ) -> Refused | None:
         """Returns why a new call, contact or number of a call is refused: it is listed, or its person was erased.
 
-        `requested_at`: when its request was sent, as its sender says. One that was sent after the erasure began brings
-        the person back.
+        `requested_at`: when its request was sent, and at the latest when it was stored. One that was sent after the
+        erasure began brings the person back.
         `list_names`: the named do-not-call lists of the campaign.
         """
         stored = await self._numbers.load_of_any_node(phone_number)

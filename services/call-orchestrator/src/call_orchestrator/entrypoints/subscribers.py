@@ -65,7 +65,7 @@ def subscribe_handlers(
         await handled.end(stored, await campaigns.handle(event, stored.envelope))
 
     async def on_contact_requested(event: ContactRequested, stored: StoredEvent[ContactRequested]) -> None:
-        outcome = await contacts.handle(event, stored.envelope)
+        outcome = await contacts.handle(stored)
         if not outcome.accepted:  # a request on the bus may have no client that waits for its outcome
             logger.warning("contact_refused", campaign_id=event.campaign_id, reasons=list(outcome.reasons))
         await handled.end(stored, outcome)
@@ -94,7 +94,13 @@ def _subscribe_to_calls(
 
     async def on_call_requested(event: CallRequested, stored: StoredEvent[CallRequested]) -> None:
         is_redelivered = stored.deliveries > 1
-        requested = call_input(event, stored.envelope, is_redelivered=is_redelivered, sequence=stored.sequence)
+        requested = call_input(
+            event,
+            stored.envelope,
+            is_redelivered=is_redelivered,
+            sequence=stored.sequence,
+            sent_at=stored.sent_at,
+        )
         outcome = await calls.handle(requested)
         if not outcome.accepted:  # a request on the bus may have no client that waits for its outcome
             # A full backlog has its own warning, one for many requests; this line has the id of each.
