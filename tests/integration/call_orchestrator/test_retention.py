@@ -2,7 +2,7 @@
 
 from base64 import b64decode
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from nats.aio.client import Client
@@ -21,22 +21,29 @@ from chassis.keyring import Keyring
 from contracts import (
     Call,
     CallCancelRequested,
+    CallChanged,
+    CallChangeRequested,
+    CallCreated,
     CallRequested,
     CallStatus,
     CampaignCreateRequested,
     CampaignStartRequested,
+    CommandOutcome,
     ErasureReason,
+    NumberBlockRequested,
     NumberChanged,
     NumberState,
     PersonErased,
     PersonEraseRequested,
     RequestedTerms,
     call_id_of,
+    outcome_subject,
 )
-from contracts.consumers import ORCHESTRATOR_FACTS
+from contracts.consumers import ORCHESTRATOR_FACTS, ORCHESTRATOR_REQUESTS
+from contracts.filters import call_state_filter
 from contracts.number_digests import NumberDigests
 from contracts.number_state import LiveAttempt
-from contracts.personal import ERASED
+from contracts.personal import ERASED, PERSON_HEADER, with_sealed
 from contracts.streams import CALLS, NUMBERS, REQUESTS
 
 NUMBER, OTHER_NUMBER = "+12125550123", "+12125550124"
@@ -52,8 +59,8 @@ class Installation:
     def __init__(self, client: Client, calls: EventLog, keyring: Keyring) -> None:
         self.client, self.calls = client, calls
         self.numbers = EventLog(client, NUMBERS.name, source="test", keyring=keyring)
-        requests = EventLog(client, REQUESTS.name, source="call-orchestrator", keyring=keyring)
-        self.states = NatsNumberStates(client, self.numbers, requests)
+        self.requests = EventLog(client, REQUESTS.name, source="call-orchestrator", keyring=keyring)
+        self.states = NatsNumberStates(client, self.numbers, self.requests)
 
     async def create(self, campaign_id: str, retention_days: int | None) -> None:
         terms = RequestedTerms(script_template="Hello.", language="en", retention_days=retention_days)
@@ -91,6 +98,34 @@ class Installation:
         return (
             stored.event.number if stored and isinstance(stored.event, NumberChanged) else NumberState(number_digest="")
         )
+
+    async def block(self) -> None:
+        """Lists the number, so that requests for calls to it are refused."""
+        block = NumberBlockRequested(number_digest=PERSON, phone_number=NUMBER)
+        assert (await outcome_of(self.client, block)).accepted
+
+    async def send_sealed(self, one: CallRequested | CallChangeRequested) -> tuple[datetime, CommandOutcome]:
+        """Sends a request as edge does. Returns when the server stored it, and its outcome."""
+        outcomes = await self.client.subscribe(outcome_subject(id := str(uuid4())))
+        stored = await self.requests.append(one, event_id=id, person=PERSON)
+        outcome = CommandOutcome.model_validate_json((await outcomes.next_msg(timeout=20)).data)
+        message = await self.client.jetstream().get_msg(REQUESTS.name, stored.sequence)
+        assert message.time
+        return message.time, outcome
+
+    async def is_kept_until(self, instant: datetime) -> bool:
+        """Compares milliseconds: the ways to read the time of a message differ in the last digit of a microsecond."""
+        kept_until = (await self.number()).kept_until
+        return kept_until is not None and abs(kept_until - instant) < timedelta(milliseconds=1)
+
+    async def until_handled(self) -> None:
+        """Returns when every request is acknowledged."""
+
+        async def is_handled() -> bool:
+            info = await self.client.jetstream().consumer_info(REQUESTS.name, ORCHESTRATOR_REQUESTS.name)
+            return not (info.num_pending or info.num_ack_pending)
+
+        await until(is_handled)
 
     async def check(self, at: datetime) -> int:
         return await Retention(self.states, self.states, lambda: at).check()
@@ -211,6 +246,83 @@ async def test_a_claim_that_was_never_released_does_not_prevent_the_erasure(
         assert await installation.check(number.kept_until) == 1
         await installation.until_erased()
         assert (await installation.call(call.call_id)).phone_number == ERASED
+
+
+async def test_the_former_number_of_a_call_is_kept_from_the_change(nats_url: str, installation: Installation) -> None:
+    later = datetime.now(UTC) + 3 * DAY
+    async with running(nats_url, 1, retention_days=30, **LIMITS):
+        call_id = await installation.ask(request("one", scheduled_at=later))
+        change = CallChangeRequested(call_id=call_id, phone_number=OTHER_NUMBER)
+        assert (await outcome_of(installation.client, change)).accepted
+        changed_at = (await installation.call(call_id)).number_changed_at
+        assert changed_at
+        assert (await installation.number()).kept_until == changed_at + 30 * DAY
+        assert (await installation.number(OTHER)).kept_until is None, "the call is open"
+        assert await installation.check(changed_at + 30 * DAY) == 1
+        await installation.until_erased()
+        created, changed = await installation.calls.read([call_state_filter(call_id)])
+        assert isinstance(created.event, CallCreated)
+        assert isinstance(changed.event, CallChanged)
+        assert (created.event.call.phone_number, changed.event.call.phone_number) == (ERASED, OTHER_NUMBER)
+
+
+async def test_each_of_the_numbers_that_two_waiting_changes_replace_is_kept(
+    nats_url: str, installation: Installation
+) -> None:
+    third = "+12125550125"
+    async with running(nats_url, 1, retention_days=30, **LIMITS):
+        call_id = await installation.ask(request("one", scheduled_at=datetime.now(UTC) + 3 * DAY))
+    changes = [CallChangeRequested(call_id=call_id, phone_number=number) for number in (OTHER_NUMBER, third)]
+    for change in changes:
+        await installation.client.jetstream().publish(change.subject, change.body())
+    async with running(nats_url, 1, retention_days=30, **LIMITS):
+
+        async def are_noted() -> bool:
+            return all([(await installation.number(person)).kept_until for person in (PERSON, OTHER)])
+
+        await until(are_noted)
+    assert (await installation.number(DIGESTS.of(third))).kept_until is None, "the call is open"
+
+
+async def test_a_sealed_request_that_is_refused_is_kept_as_long(nats_url: str, installation: Installation) -> None:
+    """It stays in REQUESTS under the key of its person, and no call ends."""
+    async with running(nats_url, 1, retention_days=30, **LIMITS):
+        call_id = await installation.ask(request("other", OTHER_NUMBER, scheduled_at=datetime.now(UTC) + 3 * DAY))
+        await installation.block()
+        refused = request("refused")
+        change = CallChangeRequested(call_id=call_id, phone_number=NUMBER, retention_days=90)
+        requested_at, outcome = await installation.send_sealed(refused)
+        assert not outcome.accepted
+        await until(lambda: installation.is_kept_until(requested_at + 30 * DAY))
+        changed_at, outcome = await installation.send_sealed(change)
+        assert not outcome.accepted
+        await until(lambda: installation.is_kept_until(changed_at + 90 * DAY))
+        await installation.create("long", 90)
+        requested_at, outcome = await installation.send_sealed(request("of-campaign", campaign_id="long"))
+        assert not outcome.accepted
+        await until(lambda: installation.is_kept_until(requested_at + 90 * DAY))
+        kept_until = (await installation.number()).kept_until
+        assert kept_until
+        assert await installation.check(kept_until - timedelta(microseconds=1)) == 0
+        assert await installation.check(kept_until) == 1
+        await installation.until_erased()
+        stored = [one.event for one in await installation.requests.read([CallRequested.subjects()])]
+        assert [one.phone_number for one in stored if isinstance(one, CallRequested)] == [ERASED, ERASED]
+    verification = await verify(await from_streams(installation.client, Scope()), calling_policy=ANY_TIME_POLICY)
+    assert (verification.drifts, verification.doubts) == ((), ())
+
+
+async def test_a_request_that_only_claims_to_be_sealed_neither_begins_nor_extends_the_retention(
+    nats_url: str, installation: Installation
+) -> None:
+    """Its sender has no keys, and could have a person erased so."""
+    async with running(nats_url, 1, retention_days=30, **LIMITS):
+        await installation.block()
+        forged = request("forged", retention_days=1)
+        body = with_sealed(forged.body(), bytes(64))
+        await installation.client.jetstream().publish(forged.subject, body, headers={PERSON_HEADER: PERSON})
+        await installation.until_handled()
+        assert (await installation.number()).kept_until is None
 
 
 async def test_without_a_retention_nothing_is_noted_and_nothing_is_erased(

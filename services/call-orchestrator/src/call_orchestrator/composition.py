@@ -35,6 +35,7 @@ from call_orchestrator.application.number_claims import NumberClaims
 from call_orchestrator.application.numbers import Numbers
 from call_orchestrator.application.open_campaigns import OpenCampaigns
 from call_orchestrator.application.retention import Retention
+from call_orchestrator.application.retention_periods import RetentionPeriods
 from call_orchestrator.domain.limits import Limits
 from call_orchestrator.domain.slots import Slots
 from call_orchestrator.entrypoints.handled import Handled
@@ -96,7 +97,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         backlog = Backlog(settings.max_backlog, slots)
         longest_cap = terms.calling_policy.longest_cap if terms.calling_policy else timedelta(0)
         numbers = Numbers(bus.log(NUMBERS, clock.now), digests, longest_cap, lambda: bus.client.stats["reconnects"])
-        retention = timedelta(days=settings.retention_days) or None
+        retention = RetentionPeriods(numbers, log, timedelta(days=settings.retention_days) or None, mapping)
         claims = NumberClaims(numbers, log, timers, terms.calling_policy, mapping, retention)
         open_campaigns = OpenCampaigns(slots, clock.now, mapping)
         immediate_grants = ImmediateGrants(slots, open_campaigns, log, clock.now)
@@ -126,7 +127,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             DoNotCall(numbers, log, mapping),
             Erasure(log, numbers, messages, keyring, clock.now, mapping),
             FinishedCampaigns(log, timers, clock.now),
-            Handled(bus.client, requests),
+            Handled(bus.client, requests, retention),
         )
         bus.broker.include_router(build_router(CallingTimesService(log, terms, clock.now)))
         feeds = NatsFeeds(bus.client, log, mapping)

@@ -13,10 +13,15 @@ MAX_CONFLICTS = 20
 
 
 class CallOutcome(CommandOutcome):
-    """The outcome of a request or command of a call. Its sender receives it without `decided_sequence`."""
+    """The outcome of a request or command of a call. Its sender receives it without `call`."""
 
-    decided_sequence: int | None = Field(default=None, exclude=True)
-    """`Call.command_sequence` of the call after it: the position in REQUESTS whose decision the log shows."""
+    call: Call | None = Field(default=None, exclude=True)
+    """The call after it, if there is one."""
+
+    @property
+    def decided_sequence(self) -> int | None:
+        """The position in REQUESTS whose decision the log shows."""
+        return self.call.command_sequence if self.call else None
 
 
 def accepted(call: Call) -> CallOutcome:
@@ -26,7 +31,7 @@ def accepted(call: Call) -> CallOutcome:
         call_id=call.call_id,
         request_id=call.request_id,
         status=call.status,
-        decided_sequence=call.command_sequence,
+        call=call,
     )
 
 
@@ -38,7 +43,7 @@ def refused(call_id: UUID, refused: Refused, call: Call | None = None) -> CallOu
         status=call.status if call else None,
         reasons=(refused.reason,),
         code=refused.code,
-        decided_sequence=call.command_sequence if call else None,
+        call=call,
     )
 
 

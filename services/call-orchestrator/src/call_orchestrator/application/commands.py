@@ -110,7 +110,7 @@ class CommandService:
         if not (waiting := await self._requests.commands(stored.call.call_id, after_sequence)):
             return stored
         history = await self._log.read([call_state_filter(stored.call.call_id)])
-        return await self._decide(newest_of(stored, history), waiting, history)
+        return (await self._decide(newest_of(stored, history), waiting, history))[1]
 
     async def _handle(
         self, stored: StoredCall, command: StoredEvent[CallCommand], *, is_repeated: bool
@@ -125,7 +125,7 @@ class CommandService:
                     raise EarlierRequestUndecided(command.deliveries, distance)
                 return refused(stored.call.call_id, NO_SUCH_CALL, stored.call)
             previous = None if is_repeated else stored.call
-            stored = await self._decide(stored, await self._undecided(stored.call, command), history)
+            before, stored = await self._decide(stored, await self._undecided(stored.call, command), history)
             event = stored.event
         await self._effects.apply(stored, command.envelope, previous=previous)
         if self._claims and before.number_digest != stored.call.number_digest:
@@ -159,17 +159,21 @@ class CommandService:
 
     async def _decide(
         self, stored: StoredCall, commands: Sequence[StoredEvent[CallCommand]], history: Sequence[StoredEvent]
-    ) -> StoredCall:
-        """Decides commands in this order. One whose id was decided before, because it was stored twice, is skipped."""
-        decided = _decided_ids(history)
+    ) -> tuple[Call, StoredCall]:
+        """Decides commands in this order. Returns the call before the last one, and the call after it.
+
+        One whose id was decided before, because it was stored twice, is skipped.
+        """
+        decided, before = _decided_ids(history), stored.call
         for command in commands:
             if command.envelope.id not in decided:
                 given = call_input(command.event, command.envelope, sequence=command.sequence, sent_at=command.sent_at)
-                decision = await self._decision(stored.call, given)
+                before = stored.call
+                decision = await self._decision(before, given)
                 assert isinstance(decision, CallDecision)  # noqa: S101  a command of an existing call is an event
                 stored = await append_decision(self._log, decision, stored, command.envelope)
                 decided.add(command.envelope.id)
-        return stored
+        return before, stored
 
     async def _decision(self, call: Call, given: CallInput) -> CallDecision | Ignored | Refused:
         """Decides a command. A retry asks the leader whether the campaign is finished, as it may begin an attempt."""

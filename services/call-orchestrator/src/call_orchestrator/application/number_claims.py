@@ -25,6 +25,7 @@ from call_orchestrator.application.call_inputs import CallInput
 from call_orchestrator.application.call_outcomes import MAX_CONFLICTS, too_many_conflicts
 from call_orchestrator.application.number_waits import NumberWaits, is_in_force
 from call_orchestrator.application.numbers import Numbers, StoredNumber
+from call_orchestrator.application.retention_periods import RetentionPeriods
 from call_orchestrator.application.stored import load_call
 from call_orchestrator.domain.calling_policy import CallingPolicy
 from call_orchestrator.domain.decisions import Ignored, Refused
@@ -58,13 +59,13 @@ class NumberClaims:
         timers: Timers,
         policy: CallingPolicy | None,
         mapping: TimeMapping = REAL_TIME,
-        retention: timedelta | None = None,
+        retention: RetentionPeriods | None = None,
     ) -> None:
         """`mapping`: from the time of the server, in which requests are stored, to that of calls.
 
-        `retention`: how long the personal data of an ended call is kept, unless its campaign says; None: for ever.
+        `retention`: until when personal data is kept; None: as its calls say, and else for ever.
         """
-        self._retention = retention
+        self._retention = retention or RetentionPeriods(numbers, log)
         self._numbers = numbers
         self._log = log
         self._policy = policy
@@ -134,13 +135,15 @@ class NumberClaims:
         The attempt of the call or the call has ended, or it was changed to another number at `changed_at`; then `call`
         is its state before that.
 
-        The number is released for them. If the call has ended, the number notes for how long its personal data is kept,
-        and is released, too. Otherwise the claim stays, and is no longer in force. A repetition changes nothing.
+        The number is released for them. If the call does not need it any more, the number notes for how long its
+        personal data is kept, and is released, too. Otherwise the claim stays, and is no longer in force. A repetition
+        changes nothing.
         """
         for _ in range(MAX_CONFLICTS):
             stored = await self._numbers.load_digest(self._numbers.digest_of_call(call))
             is_own = _has_claimed(call, stored.number.live)
-            after = self._kept(_released(stored.number, call) if is_own else stored.number, call)
+            number = _released(stored.number, call) if is_own else stored.number
+            after = self._retention.kept(number, call, changed_at=changed_at)
             try:
                 if is_own and after.kept_until is None and not after.waiting:
                     return
@@ -153,14 +156,6 @@ class NumberClaims:
                 continue
             return
         raise too_many_conflicts(call.call_id)
-
-    def _kept(self, number: NumberState, call: Call) -> NumberState:
-        """Returns the number after the end of a call, whose personal data is kept for some time."""
-        retention = timedelta(days=call.retention_days) if call.retention_days else self._retention
-        is_erased = number.erased_at is not None and call.number_given_at <= number.erased_at
-        if retention is None or is_erased or not call.status.is_final:
-            return number
-        return number.kept((call.ended_at or call.status_changed_at) + retention)
 
     async def _use(
         self, call: Call, grant: CallInput, number: NumberState, now: datetime

@@ -1,8 +1,9 @@
 """What follows once a request or command is decided: its sender gets the outcome, and personal data in clear is erased.
 
-Requests of the edge are sealed, and stay. Upstream systems have no keys, so their requests arrive in clear. What is
-decided on one is in the log, sealed, and so `replay verify` needs no such request. Only the key shows that a request is
-sealed: upstream systems may write the header ``ce-person``, too. So a request that no key opens is erased as well.
+Requests of the edge are sealed, and stay. One that led to no call of its person is kept as long as its campaign permits
+(`application.retention_periods`). Upstream systems have no keys, so their requests arrive in clear. What is decided on
+one is in the log, sealed, and so `replay verify` needs no such request. Only the key shows that a request is sealed:
+upstream systems may write the header ``ce-person``, too. So a request that no key opens is erased as well.
 
 An erased request that no decision in the log shows is recorded there first (ADR 49).
 
@@ -13,6 +14,7 @@ repeated.
 from nats.aio.client import Client
 
 from call_orchestrator.application.call_outcomes import CallOutcome
+from call_orchestrator.application.retention_periods import RetentionPeriods
 from call_orchestrator.ports import ErasedRequests
 from chassis.event_log import StoredEvent
 from contracts import CommandOutcome, ErasedRequest, PersonalRequest, outcome_subject
@@ -23,15 +25,18 @@ from contracts.vocabulary import RequestResult
 class Handled:
     """Ends requests and commands."""
 
-    def __init__(self, client: Client, requests: ErasedRequests) -> None:
+    def __init__(self, client: Client, requests: ErasedRequests, retention: RetentionPeriods) -> None:
         self._client = client
         self._requests = requests
+        self._retention = retention
 
     async def end(self, stored: StoredEvent, outcome: CommandOutcome) -> None:
         """Publishes the outcome on the subject that the id of the request determines; no header names a subject."""
         await self._client.publish(outcome_subject(stored.envelope.id), outcome.model_dump_json().encode())
         if not stored.is_opened and isinstance(stored.event, PersonalRequest):
             await self._requests.erase(stored.sequence, _record_of(stored.sequence, outcome))
+        elif isinstance(outcome, CallOutcome):
+            await self._retention.note_request(stored, outcome)
 
 
 def _record_of(sequence: int, outcome: CommandOutcome) -> ErasedRequest | None:
