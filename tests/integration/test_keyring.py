@@ -12,7 +12,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.errors import NotFoundError
-from tests.builders.calls import a_call
+from tests.builders.calls import NOW, a_call
 from tests.builders.events import call_created, status_changed
 
 from centralita.embedded.servers import nats_server
@@ -29,6 +29,8 @@ from contracts import (
     Disposition,
     Envelope,
     Event,
+    NumberChanged,
+    NumberState,
     ReplyGenerated,
     SpeechHeard,
     ToolCall,
@@ -36,7 +38,7 @@ from contracts import (
 )
 from contracts.filters import call_facts_filter, call_state_filter
 from contracts.personal import ERASED, HIDDEN, clear_and_personal, json_and_sealed, with_sealed
-from contracts.streams import CALLS, KEYS, REQUESTS
+from contracts.streams import CALLS, KEYS, NUMBERS, REQUESTS
 from sealing import MasterKey, WrongMasterKey
 
 MASTER_KEY, PERSON, OTHER_PERSON = bytes(range(32)), "ab" * 16, "cd" * 16
@@ -307,6 +309,19 @@ async def test_events_of_a_forgotten_person_make_no_new_key(
     assert (await call_of(log)).phone_number == ERASED
     key = await bus_client.jetstream().get_last_msg(KEYS.name, f"key.{PERSON}")
     assert not key.data
+
+
+async def test_the_state_of_a_number_makes_no_key(bus_client: Client, keyring: Keyring) -> None:
+    numbers = EventLog(bus_client, NUMBERS.name, source="test", keyring=keyring)
+    await keyring.prepare([PERSON])
+    for text in (NUMBER, ERASED):
+        changed = NumberChanged(number=NumberState(number_digest=PERSON, phone_number=NUMBER), occurred_at=NOW)
+        await numbers.append(changed, person=PERSON)
+        stored = await numbers.last(NumberChanged.subject_for(PERSON))
+        assert stored
+        assert isinstance(stored.event, NumberChanged)
+        assert stored.event.number.phone_number == text
+        await keyring.destroy(PERSON)
 
 
 async def test_a_new_request_of_a_forgotten_person_has_a_new_key_and_the_old_events_stay_erased(

@@ -1,8 +1,9 @@
 """The keys of persons, in the stream ``KEYS``, and the bodies that are sealed under them (`contracts.personal`).
 
 A person is a telephone number, and is named by its digest. A request, a contact, and an event that gives a call its
-number make the key, if there is none. Any other event about the person never makes one: once the key is destroyed, the
-event is stored without its personal fields. So a replica that still knows the number does not bring the person back.
+number make the key, if there is none. The state of a number makes the first one only. Any other event about the person
+never makes one: once the key is destroyed, the event is stored without its personal fields. So a replica that still
+knows the number does not bring the person back.
 
 The keys that were used or received last are kept in memory. The server publishes each change of KEYS again, so a
 destroyed key is dropped at once, and a new one is known before it is needed. Such a message may be lost. So a kept key
@@ -30,10 +31,11 @@ from pydantic_core import from_json
 from chassis.deletion import erase_message
 from chassis.direct_get import StoredMessage, get_newest, get_newest_of_each, stored_message
 from chassis.event_log import Conflict, Guard, publish
+from chassis.key_makers import makes_first_key, may_make_key, number_of
 from chassis.leader_get import get_newest_of_leader
 from chassis.leader_retry import retry_until_leader
 from chassis.request_reply import request_all
-from contracts import CallChanged, CallCreated, CallDecision, Event, NumberChanged
+from contracts import Event
 from contracts.packing import packed, unpacked
 from contracts.personal import ERASED, HIDDEN, PLACEHOLDERS, Opened, Opener, clear_and_personal, with_sealed
 from contracts.streams import CHECKED_KEY, KEYS
@@ -106,14 +108,18 @@ class Keyring:
         Without them if the key is destroyed, and the event makes none.
         """
         clear, personal = clear_and_personal(event.body(), type(event), person)
-        number = _number_of(event)
+        number = number_of(event)
         if number == HIDDEN:
             raise ValueError(f"{event.event_name}: was read without the key of its person")
-        if number and number not in PLACEHOLDERS and _may_make_key(event):
+        has_number = bool(number) and number not in PLACEHOLDERS
+        if has_number and may_make_key(event):
             key = (self.key(person) if self._find(person) else None) or await self._made_key(person)
         else:
             await self.load([person])
-            if (found := self.key(person)) is None:
+            found = self.key(person)
+            if found is None and has_number and makes_first_key(event):
+                found = await self._first_key(person)
+            if found is None:
                 return clear
             key = found
         return with_sealed(clear, key.seal(packed(personal), event.event_name.encode()))
@@ -214,6 +220,10 @@ class Keyring:
                 self._note(person, wrapped, key)
                 return key
 
+    async def _first_key(self, person: str) -> PersonKey | None:
+        """Returns a new key of a person who never had one; None if the key was destroyed."""
+        return await self._made_key(person) if await self._read_at_leader(person) is None else None
+
     async def _wrapping_key(self) -> MasterKey:
         """Returns the master key that has wrapped the checked key: the former one, until all processes know both."""
         if self._find(_CHECK) is None:
@@ -273,22 +283,6 @@ class Keyring:
             return None
         known.key = known.key or self._master_key.unwrap(known.wrapped, person)
         return known.key
-
-
-def _may_make_key(event: Event) -> bool:
-    """Whether the event begins what is stored about a person. Other decisions only carry the call on."""
-    return not isinstance(event, CallDecision) or isinstance(event, CallCreated | CallChanged)
-
-
-def _number_of(event: Event) -> str | None:
-    """Returns the telephone number that the event carries, if any."""
-    match event:
-        case CallDecision():
-            return event.call.phone_number
-        case NumberChanged():
-            return event.number.phone_number
-        case _:
-            return getattr(event, "phone_number", None)
 
 
 def _subject(person: str) -> str:

@@ -30,6 +30,7 @@ from call_orchestrator.application.erasure import Erasure
 from call_orchestrator.application.finished_campaigns import FinishedCampaigns
 from call_orchestrator.application.grants import Grants
 from call_orchestrator.application.immediate_grants import ImmediateGrants
+from call_orchestrator.application.late_calls import LateCalls
 from call_orchestrator.application.new_contacts import NewContacts
 from call_orchestrator.application.number_claims import NumberClaims
 from call_orchestrator.application.numbers import Numbers
@@ -98,7 +99,9 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         longest_cap = terms.calling_policy.longest_cap if terms.calling_policy else timedelta(0)
         numbers = Numbers(bus.log(NUMBERS, clock.now), digests, longest_cap, lambda: bus.client.stats["reconnects"])
         retention = RetentionPeriods(numbers, log, timedelta(days=settings.retention_days) or None, mapping)
-        claims = NumberClaims(numbers, log, timers, terms.calling_policy, mapping, retention)
+        states = NatsNumberStates(bus.client, bus.log(NUMBERS, clock.now), bus.log(REQUESTS))
+        late_calls = LateCalls(log, states)
+        claims = NumberClaims(numbers, log, timers, terms.calling_policy, mapping, retention, late_calls)
         open_campaigns = OpenCampaigns(slots, clock.now, mapping)
         immediate_grants = ImmediateGrants(slots, open_campaigns, log, clock.now)
         effects = Effects(timers, queue, claims, immediate_grants)
@@ -142,7 +145,6 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             slots, open_campaigns, log, queue, feeds, clock.now, mapping=mapping, on_change=note_change
         )
         bus.before_drain.push_async_callback(taker.stop)
-        states = NatsNumberStates(bus.client, bus.log(NUMBERS, clock.now), bus.log(REQUESTS))
         copies = NatsDeadLetterKeys(bus.client, keyring, settings.dead_letter_retention_days)
         passes = Retention(states, states, clock.now, mapping, copies)
         async with admission.running(), taker.running(), run_in_background(passes.run()):

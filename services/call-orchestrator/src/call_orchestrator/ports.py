@@ -176,8 +176,11 @@ class NumberStates(Protocol):
 class PersonCommands(Protocol):
     """The commands about persons."""
 
-    async def erase(self, command: PersonEraseRequested) -> None:
-        """Sends the command to erase a person. One that was sent shortly before is not sent again."""
+    async def erase(self, command: PersonEraseRequested, *, cause: Envelope | None = None) -> None:
+        """Sends the command to erase a person, once for each cause.
+
+        Without a cause, one that was sent shortly before is not sent again.
+        """
 
 
 class Keys(Protocol):

@@ -23,9 +23,10 @@ a person with such a call is refused on request, and not at the end of a retenti
 **A person may come back.** A request or contact that is stored later makes a new key. What was sealed under the former
 one stays unreadable.
 
-**A request that is decided at the same moment** may create its call on a state of the number from before step 1. Such
-a call is never dialled, because its grant finds `erased_at`. But it makes a key. So open calls are looked up once more
-after step 4, and if there is one, the steps begin again.
+**A request that is decided at the same moment** may create its call, or add its contact, on a state of the number from
+before step 1. Such a call is never dialled, because its grant finds `erased_at`. But it makes a key. So open calls and
+contacts are looked up once more after step 4, and if there is one, the steps begin again. A call that has no timer yet
+is not found so. Its end commands the erasure again (`application.late_calls`).
 """
 
 from collections.abc import Callable
@@ -65,8 +66,11 @@ _IN_CLEAR = (
 logger = structlog.get_logger()
 
 
-class CallsStillOpen(RetryLater):
-    """Calls of the person have not ended yet. The wait ends with them: each was canceled, and has a deadline."""
+class ErasureUnfinished(RetryLater):
+    """Calls of the person have not ended yet, or a contact was added meanwhile. All steps begin again.
+
+    Each call was canceled, and has a deadline. A contact is removed by the next delivery.
+    """
 
     def __init__(self, deliveries: int) -> None:
         super().__init__(min(_MIN_WAIT_SECONDS * 2 ** min(deliveries, 10), _MAX_WAIT_SECONDS), is_unlimited=True)
@@ -93,7 +97,7 @@ class Erasure:
         self._mapping = mapping
 
     async def handle(self, command: StoredEvent[PersonEraseRequested]) -> CommandOutcome:
-        """Carries out a command. Raises CallsStillOpen, and Conflict."""
+        """Carries out a command. Raises ErasureUnfinished, and Conflict."""
         event, cause = command.event, command.envelope
         person = event.number_digest
         requested_at = self._mapping.simulated(command.stored_at or cause.time)
@@ -108,6 +112,8 @@ class Erasure:
         dead_letters_removed = await self._messages.remove_dead_letters(person)
         had_key = await self._keys.destroy(person)
         await self._cancel_calls(person, command)
+        if await self._messages.contacts(person):
+            raise ErasureUnfinished(command.deliveries)
         erased = PersonErased(
             number_digest=person,
             reason=event.reason,
@@ -173,12 +179,12 @@ class Erasure:
             await self._log.append(refused, cause=stored.envelope, guard=Guard(refused.subject, 0))
 
     async def _cancel_calls(self, person: str, command: StoredEvent[PersonEraseRequested]) -> None:
-        """Cancels the open calls. Raises CallsStillOpen if there is any."""
+        """Cancels the open calls. Raises ErasureUnfinished if there is any."""
         open_calls = await self._open_calls(person)
         for call_id in open_calls:
             await self._messages.cancel(call_id, command.envelope)
         if open_calls:
-            raise CallsStillOpen(command.deliveries)
+            raise ErasureUnfinished(command.deliveries)
 
     async def _open_calls(self, person: str) -> list[UUID]:
         """Returns the calls of the person that have not ended.

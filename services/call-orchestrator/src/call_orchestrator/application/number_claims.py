@@ -23,6 +23,7 @@ from datetime import datetime, timedelta
 
 from call_orchestrator.application.call_inputs import CallInput
 from call_orchestrator.application.call_outcomes import MAX_CONFLICTS, too_many_conflicts
+from call_orchestrator.application.late_calls import LateCalls
 from call_orchestrator.application.number_waits import NumberWaits, is_in_force
 from call_orchestrator.application.numbers import Numbers, StoredNumber
 from call_orchestrator.application.retention_periods import RetentionPeriods
@@ -60,12 +61,14 @@ class NumberClaims:
         policy: CallingPolicy | None,
         mapping: TimeMapping = REAL_TIME,
         retention: RetentionPeriods | None = None,
+        late_calls: LateCalls | None = None,
     ) -> None:
         """`mapping`: from the time of the server, in which requests are stored, to that of calls.
 
         `retention`: until when personal data is kept; None: as its calls say, and else for ever.
         """
         self._retention = retention or RetentionPeriods(numbers, log)
+        self._late_calls = late_calls
         self._numbers = numbers
         self._log = log
         self._policy = policy
@@ -139,8 +142,11 @@ class NumberClaims:
         personal data is kept, and is released, too. Otherwise the claim stays, and is no longer in force. A repetition
         changes nothing.
         """
+        is_over = call.status.is_final or changed_at is not None
         for _ in range(MAX_CONFLICTS):
             stored = await self._numbers.load_digest(self._numbers.digest_of_call(call))
+            if is_over and self._late_calls:
+                await self._late_calls.note_end(stored.number, call, cause)
             is_own = _has_claimed(call, stored.number.live)
             number = _released(stored.number, call) if is_own else stored.number
             after = self._retention.kept(number, call, changed_at=changed_at)
@@ -148,7 +154,6 @@ class NumberClaims:
                 if is_own and after.kept_until is None and not after.waiting:
                     return
                 if after.live is None:
-                    is_over = call.status.is_final or changed_at is not None
                     await self._release(stored, after.without_waiting([call.call_id] if is_over else []), cause)
                 elif after != stored.number:
                     await self._numbers.append(stored, after, cause)

@@ -20,6 +20,8 @@ from contracts.vocabulary import Purpose
 Permission = Permitted | PutOff | Forbidden
 DAY = timedelta(hours=24)
 NUMBER_IN_USE = "number_in_use"
+ERASED_PERSON = "erased"
+"""The rule that forbids a call which an erasure of the person followed."""
 """The rule by which a call waits until no other call dials its number."""
 
 
@@ -52,7 +54,7 @@ class DialTimes:
         A listed number is never called, for no purpose, and an erased person not for an earlier request.
         """
         if erased_at := self.number.erased_at:
-            return Forbidden(reason=self._reason("erased", described_erasure(erased_at)))
+            return Forbidden(reason=self._reason(ERASED_PERSON, described_erasure(erased_at)))
         if listing := self.number.listing:
             return Forbidden(reason=self._reason("do_not_call", listing.described))
         if unmet := self.policy.unmet(self.callee, purpose=self.purpose, met=self.met):

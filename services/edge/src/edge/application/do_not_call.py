@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from contracts import CampaignId, NumberBlockRequested, NumberCommand, NumberState, NumberUnblockRequested, PhoneNumber
 from contracts.number_digests import NumberDigests
 from contracts.number_state import ALL_CAMPAIGNS, ListScope
+from contracts.personal import PLACEHOLDERS
 from contracts.values import DoNotCallListName
 from contracts.vocabulary import DoNotCallSource
 from edge.application.calls import raise_if_refused
@@ -70,7 +71,8 @@ class DoNotCallNumber(BaseModel):
             for one in number.do_not_call
             if one.is_listed and (scopes is None or one.scope in scopes)
         ]
-        return cls(id=number.number_digest, phone_number=number.phone_number if entries else None, entries=entries)
+        is_known = bool(entries) and number.phone_number not in PLACEHOLDERS
+        return cls(id=number.number_digest, phone_number=number.phone_number if is_known else None, entries=entries)
 
 
 class RefusedRow(BaseModel):

@@ -1,4 +1,4 @@
-"""The states of all numbers, and the commands to erase persons (`application.retention`)."""
+"""The states of all numbers, and the commands to erase persons (`application.retention` and `late_calls`)."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -8,7 +8,7 @@ from nats.aio.client import Client
 from chassis.event_log import EventLog, UnreadableEvent
 from chassis.stream_reader import last_sequence, read
 from chassis.unreadable import UnreadableEvents
-from contracts import NumberChanged, NumberState, PersonEraseRequested
+from contracts import Envelope, NumberChanged, NumberState, PersonEraseRequested
 from contracts.streams import NUMBERS
 
 
@@ -34,7 +34,8 @@ class NatsNumberStates:
                 if isinstance(event, NumberChanged):
                     yield event.number
 
-    async def erase(self, command: PersonEraseRequested) -> None:
-        """Sends the command. Its id follows from the person and the instant, so replicas send one."""
+    async def erase(self, command: PersonEraseRequested, *, cause: Envelope | None = None) -> None:
+        """Sends the command. Its id follows from the cause, or from the person and the instant: replicas send one."""
         kept_until = command.kept_until.isoformat() if command.kept_until else ""
-        await self._requests.append(command, event_id=f"retention/{command.number_digest}/{kept_until}")
+        event_id = f"{cause.id}/erase" if cause else f"retention/{command.number_digest}/{kept_until}"
+        await self._requests.append(command, cause=cause, event_id=event_id)
