@@ -5,12 +5,14 @@ import dataclasses
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 from tests.builders.events import campaign_paused
+from tests.builders.turns import an_utterance
 from tests.integration.console.conftest import csrf_token, log_in, parsed, words
 from tests.integration.console.test_pages import HOSTILE, assert_safe
 from tests.integration.edge.conftest import API_KEY, LIMITED, Orchestrator, secret_of
@@ -200,6 +202,46 @@ async def test_what_was_stored_just_before_the_stream_began_is_read_again(
     monkeypatch.setattr(live, "load", load)
     async with watching(watcher) as messages:
         await board_with(messages, "card-late")
+
+
+async def test_a_call_in_progress_is_shown_as_it_goes_on_until_it_ends(
+    watcher: httpx.AsyncClient, orchestrator: Orchestrator, waiting: Call, calls: EventLog
+) -> None:
+    page = (await watcher.get(f"/calls/{waiting.call_id}")).text
+    [connected] = [one for _, one in parsed(page).tags if "hx-sse:connect" in one]
+
+    async with watching(watcher, connected["hx-sse:connect"] or "") as messages:
+        _, first = await anext(messages)
+        await orchestrator.move(waiting.call_id, status=CallStatus.IN_PROGRESS, attempt=1)
+        await calls.append(an_utterance(waiting.call_id, 1, "Who is calling?"))
+        spoken = await board_with(messages, "Who is calling?")
+        await orchestrator.move(waiting.call_id, status=CallStatus.COMPLETED, attempt=1)
+        sent = [text async for _, text in messages]
+
+    assert_safe(first)
+    assert "Turn 1" in words(spoken)
+    assert "is-completed" in sent[-2]
+    assert (sent[-1], connected["hx-sse:close"]) == ("ended", "ended")
+    after = (await watcher.get(f"/calls/{waiting.call_id}")).text
+    assert "hx-sse:connect" not in after
+    assert "hx-sse:connect" not in (await watcher.get(f"/calls/{waiting.call_id}?at=1")).text
+
+
+async def test_a_stream_of_an_unknown_call_ends(watcher: httpx.AsyncClient) -> None:
+    assert (await watcher.get(f"/calls/{uuid4()}/live")).text == "retry: 5000\n\n"
+
+
+async def test_streams_of_calls_end_with_the_process_and_count_as_watchers(
+    watcher: httpx.AsyncClient, console: FastAPI, waiting: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "MAX_WATCHERS", 1)
+    path = f"/calls/{waiting.call_id}/live"
+    async with watching(watcher, path) as messages:
+        await anext(messages)
+        assert (await watcher.get(path)).text == "retry: 5000\n\n"
+        console.state.live.stop()
+        async for _ in messages:
+            pass
 
 
 async def test_a_key_of_some_campaigns_watches_only_these(

@@ -213,8 +213,8 @@ async def test_a_call_is_shown_as_it_was_after_any_of_its_events(
 ) -> None:
     call = await spoken_call(orchestrator, calls, body, "I cannot come")
     page = (await browser.get(f"/calls/{call.call_id}")).text
-    [slider] = [attributes for _, attributes in parsed(page).tags if attributes.get("id") == "slider"]
-    first, second, *_, last = (slider["data-sequences"] or "").split(",")
+    [story] = [attributes for _, attributes in parsed(page).tags if attributes.get("id") == "story"]
+    first, second, *_, last = (story["data-sequences"] or "").split(",")
 
     earlier = (await browser.get(f"/calls/{call.call_id}", params={"at": second})).text
     part = (await browser.get(f"/calls/{call.call_id}/story", params={"at": first})).text

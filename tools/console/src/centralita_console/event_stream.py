@@ -52,3 +52,8 @@ async def _parsed(lines: AsyncIterator[str]) -> AsyncIterator[StreamedEvent]:
             resource = json.loads(data)
             yield StreamedEvent(resource["sequence"], resource)
             data = ""
+
+
+def message(text: str, sequence: int) -> str:
+    """Returns a part of a page as one server-sent event, whose id is a sequence."""
+    return f"id: {sequence}\n" + "".join(f"data: {line}\n" for line in text.splitlines()) + "\n"

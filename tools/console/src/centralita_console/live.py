@@ -5,8 +5,8 @@ between, so it costs no memory, and misses nothing: each board is complete.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 import structlog
@@ -59,7 +59,7 @@ class LiveBoard:
 
 
 class TooManyWatchers(Exception):
-    """`MAX_WATCHERS` browsers watch."""
+    """`MAX_WATCHERS` streams to browsers are open."""
 
 
 class LiveBoards:
@@ -67,28 +67,42 @@ class LiveBoards:
 
     def __init__(self) -> None:
         self._boards: dict[tuple[str, str], LiveBoard] = {}
+        self._streams: set[asyncio.Event] = set()
         self.must_stop = asyncio.Event()
+
+    @contextmanager
+    def admitted(self) -> Iterator[asyncio.Event]:
+        """Counts a stream to a browser. Yields an event that is set when it must end. Raises TooManyWatchers."""
+        if len(self._streams) >= MAX_WATCHERS:
+            raise TooManyWatchers
+        wake = asyncio.Event()
+        self._streams.add(wake)
+        try:
+            yield wake
+        finally:
+            self._streams.discard(wake)
 
     @asynccontextmanager
     async def watch(self, api: RestClient, campaign_id: str) -> AsyncIterator[LiveBoard]:
         """Yields the board of a campaign, or of everything that the key may see. Raises TooManyWatchers."""
-        if sum(one.watchers for one in self._boards.values()) >= MAX_WATCHERS:
-            raise TooManyWatchers
         key = (api.api_key, campaign_id)
-        live = self._boards.setdefault(key, LiveBoard())
-        live.watchers += 1
-        live.task = live.task or asyncio.create_task(_follow(live, api, campaign_id), name="live-board")
-        try:
-            yield live
-        finally:
-            live.watchers -= 1
-            if not live.watchers:
-                self._boards.pop(key, None)
-                live.task.cancel()
+        with self.admitted():
+            live = self._boards.setdefault(key, LiveBoard())
+            live.watchers += 1
+            live.task = live.task or asyncio.create_task(_follow(live, api, campaign_id), name="live-board")
+            try:
+                yield live
+            finally:
+                live.watchers -= 1
+                if not live.watchers:
+                    self._boards.pop(key, None)
+                    live.task.cancel()
 
     def stop(self) -> None:
         """Ends the streams of all browsers, for which the server would wait otherwise."""
         self.must_stop.set()
+        for wake in self._streams:
+            wake.set()
         for live in self._boards.values():
             live.board.version += 1
             live.wake()

@@ -9,6 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from centralita_console.authentication import Api, door_of
 from centralita_console.board import MAX_CARDS, Board
+from centralita_console.event_stream import message
 from centralita_console.live import MAX_RENDERS_PER_SECOND, LiveBoard, LiveBoards, TooManyWatchers, load
 from centralita_console.pages.calls import NEEDS_CAMPAIGN, campaign_ids
 from centralita_console.rendering import render, render_text
@@ -70,4 +71,4 @@ def _message(request: Request, live: LiveBoard) -> str:
     board = live.board
     values = {"columns": board.columns(), "endings": board.endings, "max_cards": MAX_CARDS}
     text = render_text(request, "parts/board.html", is_current=live.problem is None, **values)
-    return f"id: {board.sequence}\n" + "".join(f"data: {line}\n" for line in text.splitlines()) + "\n"
+    return message(text, board.sequence)

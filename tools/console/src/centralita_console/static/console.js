@@ -17,10 +17,11 @@ function connectSlider() {
   const slider = document.getElementById("slider");
   const position = document.getElementById("position");
   if (!slider || !position) return;
-  const sequences = slider.dataset.sequences.split(",");
+  const sequences = () => document.getElementById("story").dataset.sequences.split(",");
+  const isAtEnd = () => position.value === position.max;
   let waiting = 0;
   const show = () => {
-    const query = `?at=${sequences[Number(position.value)]}`;
+    const query = `?at=${sequences()[Number(position.value)]}`;
     history.replaceState(null, "", slider.dataset.path + query);
     htmx.ajax("GET", `${slider.dataset.path}/story${query}`, { target: "#story", swap: "outerHTML" });
   };
@@ -28,11 +29,20 @@ function connectSlider() {
     clearTimeout(waiting);
     waiting = setTimeout(show, 50);
   });
+  // A call in progress gets further events. They are shown unless an earlier one was chosen.
+  document.addEventListener("htmx:sse:before:message", (event) => {
+    if (!isAtEnd()) event.preventDefault();
+  });
+  document.addEventListener("htmx:sse:after:message", () => {
+    if (!isAtEnd()) return;
+    position.max = String(sequences().length - 1);
+    position.value = position.max;
+  });
   document.addEventListener("keydown", (event) => {
     const steps = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
     if (!(event.key in steps) || isTyping(event) || event.target === position) return;
     const wanted = Number(position.value) + steps[event.key];
-    position.value = String(Math.max(0, Math.min(sequences.length - 1, wanted)));
+    position.value = String(Math.max(0, Math.min(Number(position.max), wanted)));
     position.dispatchEvent(new Event("input"));
     event.preventDefault();
   });
