@@ -1,6 +1,7 @@
 """The pages before the real edge: what they show, and what every response has."""
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import httpx
@@ -8,14 +9,14 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from tests.builders.turns import a_reply, an_utterance
-from tests.integration.console.conftest import log_in, parsed, words
-from tests.integration.edge.conftest import LIMITED, Orchestrator, secret_of
+from tests.integration.console.conftest import csrf_token, log_in, parsed, words
+from tests.integration.edge.conftest import API_KEY, LIMITED, Orchestrator, secret_of
 from tests.integration.edge.test_lists import CALL
 
 from centralita_console.rendering import assets
 from centralita_console.responses import CONTENT_SECURITY_POLICY
 from chassis.event_log import EventLog
-from contracts import Call, CallListQuery, CallRequested, CallStatus, DialPlaced, call_id_of
+from contracts import Call, CallList, CallListQuery, CallRequested, CallStatus, DialPlaced, NumberCallsQuery, call_id_of
 
 if TYPE_CHECKING:
     from tests.integration.console.conftest import AnsweredBy, OpenConsole
@@ -257,6 +258,39 @@ async def test_a_call_is_found_by_its_id_or_its_request_id(browser: httpx.AsyncC
     for wanted in (str(waiting.call_id), f" {waiting.request_id} "):
         answer = await browser.get("/find", params={"q": wanted})
         assert (answer.status_code, answer.headers["location"]) == (303, f"/calls/{waiting.call_id}")
+
+
+async def test_the_calls_of_a_number_are_found_without_the_number_in_an_address(
+    browser: httpx.AsyncClient, edge: httpx.AsyncClient, bus_client: Client
+) -> None:
+    async def answer(message: Msg) -> None:
+        await message.respond(CallList(calls=(CALL,), has_more=True).model_dump_json().encode())
+
+    await bus_client.subscribe(NumberCallsQuery.subject, cb=answer)
+    token = csrf_token((await browser.get("/calls")).text)
+
+    found = await browser.post("/find", data={"csrf_token": token, "q": " +1 (212) 555-0123 "})
+
+    assert found.status_code == 200
+    assert_safe(found.text)
+    assert f'href="/calls/{CALL.call_id}"' in found.text
+    assert "+12125550123" not in found.text
+    assert "Only the newest 1 are shown." in words(found.text)
+    entries = (await edge.get("/api/v1/audit", headers={"X-API-Key": API_KEY})).json()["entries"]
+    assert [entry["act"] for entry in entries] == ["number.search"]
+
+
+@pytest.mark.parametrize("text", ["c-1", "+12", "+1212555012345678", "2125550123", "<b>", ""])
+async def test_a_posted_text_that_is_no_number_has_an_address(browser: httpx.AsyncClient, text: str) -> None:
+    token = csrf_token((await browser.get("/calls")).text)
+
+    answer = await browser.post("/find", data={"csrf_token": token, "q": text})
+
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/find?{urlencode({'q': text})}")
+
+
+async def test_a_search_for_a_number_needs_the_form(browser: httpx.AsyncClient) -> None:
+    assert (await browser.post("/find", data={"q": "+12125550123"})).status_code == 403
 
 
 async def test_another_text_is_searched_among_the_contacts(browser: httpx.AsyncClient) -> None:

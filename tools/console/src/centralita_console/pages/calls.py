@@ -1,21 +1,26 @@
 """The list of calls: filters and pages are those of the REST API."""
 
 import asyncio
-from collections.abc import Mapping
+import re
+from collections.abc import Awaitable, Mapping
 from datetime import datetime
 from typing import Annotated, Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from centralita_console.authentication import Api
+from centralita_console.authentication import Api, PostedForm
 from centralita_console.rendering import render
 from centralita_console.rest_client import RestClient, RestFailure
 from contracts import CallStatus, Disposition
 
 router = APIRouter()
 PAGE = 50
+MAX_FOUND = 200
+MAX_WANTED_LENGTH = 400
+_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
+_SEPARATORS = re.compile(r"[\s().-]")
 NEEDS_CAMPAIGN = "campaign-not-allowed"
 Text = Annotated[str, Query(max_length=400)]
 
@@ -41,7 +46,7 @@ async def list_calls(
     }
     asked: dict[str, str | int] = {**filters, "created_after": _utc(filters["created_after"]), "cursor": cursor}
     asked["limit"] = PAGE
-    answer, campaigns = await asyncio.gather(_calls(api, asked), campaign_ids(api))
+    answer, campaigns = await asyncio.gather(_answer_or_problem(api.get("/calls", asked)), campaign_ids(api))
     page, problem = answer
     return render(
         request,
@@ -73,10 +78,24 @@ async def find(request: Request, api: Api, q: Text = "") -> Response:
     return await list_calls(request, api, contact_id=wanted)
 
 
-async def _calls(api: RestClient, asked: Mapping[str, str | int]) -> tuple[dict[str, Any], str]:
-    """Returns a page, or an empty one and what is wrong with the filters."""
+@router.post("/find")
+async def find_number(request: Request, fields: PostedForm, api: Api) -> Response:
+    """Lists the calls of a telephone number; another text is searched as by `find`, at an address of its own.
+
+    A number is only in the body: addresses are in the history of browsers and in the logs of proxies.
+    """
+    wanted = fields.get("q", "").strip()[:MAX_WANTED_LENGTH]
+    number = _SEPARATORS.sub("", wanted)
+    if not _NUMBER.fullmatch(number):
+        return RedirectResponse(f"/find?{urlencode({'q': wanted})}", 303)
+    page, problem = await _answer_or_problem(api.post(f"/calls/search?limit={MAX_FOUND}", {"phone_number": number}))
+    return render(request, "found.html", 422 if problem else 200, page=page, problem=problem, number=number, filters={})
+
+
+async def _answer_or_problem(request: Awaitable[Any]) -> tuple[dict[str, Any], str]:
+    """Returns a page of calls, or an empty one and what is wrong with the request."""
     try:
-        page: dict[str, Any] = await api.get("/calls", asked)
+        page: dict[str, Any] = await request
     except RestFailure as failure:
         if failure.status in (404, 422) or failure.kind == NEEDS_CAMPAIGN:
             return {"calls": [], "next": None}, failure.detail
