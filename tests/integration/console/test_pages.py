@@ -236,6 +236,22 @@ async def test_the_events_of_a_call_are_shown_with_masked_numbers(browser: httpx
     assert f"{waiting.phone_number[:2]}•" in shown
 
 
+async def test_a_number_is_shown_on_request_only_and_the_read_is_audited(
+    browser: httpx.AsyncClient, edge: httpx.AsyncClient, waiting: Call
+) -> None:
+    page = (await browser.get(f"/calls/{waiting.call_id}")).text
+    path, headers = f"/calls/{waiting.call_id}/number", {"X-API-Key": API_KEY}
+
+    shown = await browser.post(path, data={"csrf_token": csrf_token(page)})
+
+    assert waiting.phone_number not in page
+    assert waiting.phone_number in words(shown.text)
+    entries = (await edge.get(f"/api/v1/audit?call_id={waiting.call_id}", headers=headers)).json()["entries"]
+    assert ("good", "call.read_events") in {(entry["key_name"], entry["act"]) for entry in entries}
+    assert (await browser.get(path)).status_code == 405
+    assert (await browser.post(path)).status_code == 403
+
+
 @pytest.mark.parametrize("suffix", ["", "/story", "/raw", "?at=1"])
 async def test_an_unknown_call_is_not_found_and_the_page_says_what_to_type(
     browser: httpx.AsyncClient, suffix: str

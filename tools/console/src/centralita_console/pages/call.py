@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from centralita_console.authentication import Api, door_of
+from centralita_console.authentication import Api, PostedForm, door_of
 from centralita_console.call_story import conversation_of, groups_of, is_message
 from centralita_console.event_stream import StreamedEvent, message, streamed_events
 from centralita_console.live import LiveBoards, TooManyWatchers
@@ -43,6 +43,13 @@ async def show_events(request: Request, api: Api, call_id: UUID) -> Response:
     """Shows each event as JSON, with masked numbers."""
     events = await api.get(f"/calls/{call_id}/events")
     return render(request, "raw.html", call_id=str(call_id), events=events)
+
+
+@router.post("/calls/{call_id:uuid}/number")
+async def show_number(request: Request, _: PostedForm, api: Api, call_id: UUID) -> Response:
+    """Shows the telephone number of the call. No other page does."""
+    story = await api.get(f"/calls/{call_id}/story", {"numbers": "true"})
+    return render(request, "number.html", call=story["call"])
 
 
 @router.get("/calls/{call_id:uuid}/live")
