@@ -141,8 +141,9 @@ ORCHESTRATOR_FINISHES = Consumer("orchestrator-finishes", CALLS, (CampaignFinish
 VOICE_DIALS = Consumer(
     "voice-dials", CALLS, (CallStatusChanged,), status=CallStatus.DIALING, ack_wait=15, extends_ack_deadline=True
 )
-"""Its `ack_wait` is shorter than the shortest deadline of an attempt, which is 25 s: a ring time of 5 s, and 20 s for
-the report of the network. So if a replica dies before its claim, another one dials within the same attempt."""
+"""Its `ack_wait` is shorter than the 20 s within which voice carries an order out, and so than the shortest deadline of
+an attempt, which is 25 s: a ring time of 5 s, and 20 s for the report of the network. So if a replica dies before its
+claim, another one dials within the same attempt."""
 VOICE_HANGUPS = Consumer(
     "voice-hangups", CALLS, (CallHangupRequested,), max_ack_pending=MAX_DELAYED, backoff=OUTAGE_BACKOFF
 )

@@ -19,6 +19,10 @@ before this read is seen by it; one that is requested later finds the claim, and
 between claim and request costs one call that was never made; that is preferred to ringing twice (docs/adr/0004).
 
 Before its claim, an attempt passes the gate (`dial_gate`) and gets a permit (`rate_limiter`).
+
+An order is valid for `MAX_ORDER_SECONDS` after the decision that gave it. The decision asked the calling policy, the
+do-not-call lists and the campaign, and each of them may give another answer later. A later attempt is refused as
+undialled, so the orchestrator puts it off, and asks them again at its next grant.
 """
 
 import asyncio
@@ -48,6 +52,13 @@ from voice.metrics import DIALS
 from voice.ports import DialOrder, Telephony
 
 MAX_PAUSE_SECONDS = 8.0
+MAX_ORDER_SECONDS = 20.0
+"""No request begins later than this after the decision to dial.
+
+Longer than the `ack_wait` of the orders, so that another replica dials if one dies before its claim, and than a
+cool-down of the breaker. Shorter than the shortest deadline of an attempt, which is 25 s.
+"""
+TOO_LATE = "the order to dial it came too late"
 
 Outcome = DialPlaced | DialRefused | DialUnknown
 
@@ -85,10 +96,13 @@ class Dialing:
         Idempotent: only the process that appends the claim sends a request. Any other delivery, also after a crash,
         finds the claim and at most records that the outcome is unknown. Raises AttemptInProgress while another
         process may be dialling, and ServiceStopping. With `is_redelivered`, the order may be out of date: the state of
-        its attempt is read before it waits for anything.
+        its attempt is read before it waits for anything. An order that is too old waits for nothing, and dials nothing.
         """
         call_id, attempt = event.call.call_id, event.attempt
         if is_redelivered and not _is_dialing(await load_call(self._calls, call_id), attempt):
+            return
+        if self._is_too_late(event.call):
+            await self._dial_once(event.call, attempt, cause, may_be_claimed=is_redelivered)
             return
         await self._clips.prepare(greeting_sentence(event.call, attempt, cause))
         if self._gate is None or (is_redelivered and await is_claimed(self._calls, call_id, attempt)):
@@ -99,8 +113,10 @@ class Dialing:
 
     async def _dial_once(self, call: Call, attempt: int, cause: Envelope, *, may_be_claimed: bool) -> None:
         call_id = call.call_id
-        # An attempt that was claimed meanwhile must not use up a permit.
-        if self._rate_limiter and not (may_be_claimed and await is_claimed(self._calls, call_id, attempt)):
+        # An attempt that was claimed meanwhile, or that comes too late, must not use up a permit.
+        if self._rate_limiter and not (
+            self._is_too_late(call) or (may_be_claimed and await is_claimed(self._calls, call_id, attempt))
+        ):
             await self._rate_limiter.acquire(call_id, attempt, cause)
         last_request_at = asyncio.get_running_loop().time() + self._request_window_seconds
         if not await claim_attempt(self._calls, call, attempt, cause):
@@ -116,10 +132,23 @@ class Dialing:
         if call is None or not _is_dialing(call, attempt) or call.hangup_reason is not None:
             DIALS.labels(outcome="called_off").inc()
             return DialRefused(call_id=call_id, attempt=attempt, is_permanent=False, reason=CALLED_OFF)
+        if self._is_too_late(call):
+            DIALS.labels(outcome="too_late").inc()
+            return DialRefused(call_id=call_id, attempt=attempt, is_permanent=False, reason=TOO_LATE)
+        last_request_at = min(last_request_at, asyncio.get_running_loop().time() + self._seconds_left(call))
         order = DialOrder(
             call_id, attempt, call.phone_number, call.call_timeout_seconds, call.max_call_seconds, call.caller_id
         )
         return await self._send_request(order, last_request_at)
+
+    def _is_too_late(self, call: Call) -> bool:
+        return self._seconds_left(call) < 0
+
+    def _seconds_left(self, call: Call) -> float:
+        """Returns how long the order is valid. With a simulated clock, which is ahead, it stays valid."""
+        if call.dialed_at is None:
+            return -1.0
+        return MAX_ORDER_SECONDS - (self._calls.now() - call.dialed_at).total_seconds()
 
     async def _send_request(self, order: DialOrder, last_request_at: float) -> Outcome:
         """Sends the request, again after each 429, and returns the outcome."""
