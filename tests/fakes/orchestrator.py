@@ -11,7 +11,7 @@ from uuid import UUID
 from call_orchestrator.domain.slot_events import SlotEvent, Waiting
 from call_orchestrator.ports import CampaignStates
 from chassis.event_log import StoredEvent
-from contracts import Call, CallCommand, Envelope
+from contracts import Call, CallCommand, Envelope, TimerDue
 
 T = TypeVar("T")
 
@@ -33,12 +33,16 @@ class FakeRequests:
 
 
 class FakeTimers:
-    """Keeps when the timer of each call fires, and counts how often one was set."""
+    """Keeps when the timer of each call fires, and counts how often one was set.
+
+    `woken`: the calls whose timer fires at once; `early`: those timers, in the same order.
+    """
 
     def __init__(self) -> None:
         self.deadlines: dict[UUID, datetime] = {}
         self.count = 0
         self.woken: list[Call] = []
+        self.early: list[TimerDue] = []
 
     async def set(self, call: Call, fires_at: datetime, *, previous: Call | None, cause: Envelope) -> None:
         self.deadlines[call.call_id] = fires_at
@@ -48,6 +52,15 @@ class FakeTimers:
         self, call: Call, cause: Envelope, *, is_number_free: bool = False, is_campaign_finished: bool = False
     ) -> None:
         self.woken.append(call)
+        assert call.deadline_at is not None
+        self.early.append(
+            TimerDue(
+                call_id=call.call_id,
+                deadline_at=call.deadline_at,
+                is_number_free=is_number_free,
+                is_campaign_finished=is_campaign_finished,
+            )
+        )
 
     async def calls(self) -> AsyncIterator[UUID]:
         for call_id in list(self.deadlines):

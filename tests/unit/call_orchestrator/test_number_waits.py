@@ -1,5 +1,6 @@
 """Calls that wait for a number are woken when it is free, the first of each campaign."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -15,7 +16,15 @@ from call_orchestrator.domain.states import Pending
 from centralita.docs.state_machine import LATER, TERMS
 from centralita.docs.state_machine import NOW as INSTANT
 from chassis.event_log import StoredEvent
-from contracts import Call, CallCancelRequested, CallStatus, Event, TimerDue
+from contracts import (
+    Call,
+    CallCancelRequested,
+    CallChangeRequested,
+    CallCommand,
+    CallRetryRequested,
+    CallStatus,
+    Event,
+)
 from contracts.number_state import MAX_WAITING, NumberState, WaitingCall
 
 
@@ -31,8 +40,7 @@ async def waiting_behind(system: System, dialing: Call, *campaigns: str) -> list
 
 async def wake(system: System, call: Call) -> Call:
     """Lets the timer of a woken call fire."""
-    assert call.deadline_at
-    timer = TimerDue(call_id=call.call_id, deadline_at=call.deadline_at, is_number_free=True)
+    timer = next(timer for timer in reversed(system.timers.early) if timer.call_id == call.call_id)
     await system.replicas[0].handle(call_input(timer, system.log.store(timer).envelope))
     return await system.call(call.call_id)
 
@@ -83,7 +91,7 @@ async def test_a_call_that_is_noted_after_the_end_of_the_attempt_is_woken_at_onc
     system.numbers.before_append = end_attempt
     put_off = await system.grant(call.call_id)
     assert [one.call_id for one in system.timers.woken] == [call.call_id]
-    await wake(system, put_off)
+    assert (await wake(system, put_off)).is_queued
     assert (await system.grant(call.call_id)).status is CallStatus.DIALING
 
 
@@ -123,6 +131,52 @@ async def test_a_call_that_no_longer_waits_is_not_woken() -> None:
     assert [one.call_id for one in (await system.number()).waiting] == [second.call_id]
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda call: CallRetryRequested(call_id=call.call_id),
+        lambda call: CallChangeRequested(call_id=call.call_id, metadata={"order": "17"}),
+        lambda call: CallChangeRequested(call_id=call.call_id, max_retries=0),
+    ],
+    ids=["a refused retry", "new metadata", "a new term"],
+)
+async def test_a_command_that_leaves_its_due_time_does_not_cost_a_call_its_wake_up(
+    command: Callable[[Call], CallCommand],
+) -> None:
+    system = System()
+    dialing = await system.grant(system.waiting_call().call_id)
+    [call] = await waiting_behind(system, dialing, "spring")
+    await system.replicas[0].handle_command(StoredEvent(command(call), an_envelope("command"), sequence=1))
+    assert (await system.call(call.call_id)).permission is None, "the command led to an event"
+    system.now += timedelta(seconds=20)
+    await system.report(busy(dialing))
+    assert [woken.call_id for woken in system.timers.woken] == [call.call_id]
+    woken = await wake(system, call)
+    assert (woken.is_queued, woken.due_at) == (True, system.now)
+
+
+async def test_a_call_that_was_changed_to_another_time_is_not_woken() -> None:
+    system = System()
+    dialing = await system.grant(system.waiting_call().call_id)
+    [call] = await waiting_behind(system, dialing, "spring")
+    change = CallChangeRequested(call_id=call.call_id, scheduled_at=system.now + timedelta(hours=3))
+    await system.replicas[0].handle_command(StoredEvent(change, an_envelope("change"), sequence=1))
+    await system.report(busy(dialing))
+    assert system.timers.woken == []
+    assert (await system.number()).waiting == ()
+
+
+async def test_a_call_that_an_older_build_noted_is_woken() -> None:
+    system = System()
+    dialing = await system.grant(system.waiting_call().call_id)
+    [call] = await waiting_behind(system, dialing, "spring")
+    number = await system.number()
+    noted = WaitingCall(call_id=call.call_id, campaign_id=call.campaign_id)
+    system.store_number(live=number.live, waiting=(noted,))
+    await system.report(busy(dialing), replica=1)
+    assert [woken.call_id for woken in system.timers.woken] == [call.call_id]
+
+
 @pytest.mark.parametrize("is_queued", [False, True])
 def test_only_the_timer_of_the_present_wait_queues_a_call_early(is_queued: bool) -> None:
     waiting = Pending(attempt=0, due_at=LATER, dial_expires_at=LATER + timedelta(hours=1))
@@ -148,3 +202,5 @@ def test_a_number_names_a_bounded_number_of_waiting_calls() -> None:
     assert number.waiting == tuple(calls[:MAX_WAITING])
     assert number.place_of(calls[3].call_id) == 3
     assert number.without_waiting([calls[0].call_id]).place_of(calls[3].call_id) == 2
+    later = calls[3].model_copy(update={"due_at": INSTANT})
+    assert number.with_waiting(later).waiting[3] == later, "a call that is put off again keeps its place"

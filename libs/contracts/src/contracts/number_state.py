@@ -69,6 +69,9 @@ class WaitingCall(BaseModel):
 
     call_id: CallId
     campaign_id: str
+    due_at: Instant | None = Field(
+        default=None, description="until when it was put off; null: noted by a build that did not record it"
+    )
 
 
 class NumberState(BaseModel):
@@ -140,10 +143,11 @@ class NumberState(BaseModel):
         return self.without_waiting([live.call_id]).model_copy(update={"live": live})
 
     def with_waiting(self, call: WaitingCall) -> Self:
-        """Returns the number for which the call waits, too; unchanged if it does already, or if `MAX_WAITING` wait."""
-        if len(self.waiting) >= MAX_WAITING or self.place_of(call.call_id) < len(self.waiting):
+        """Returns the number for which the call waits, too, unless `MAX_WAITING` wait. A call keeps its place."""
+        place = self.place_of(call.call_id)
+        if place >= MAX_WAITING or call in self.waiting:
             return self
-        return self.model_copy(update={"waiting": (*self.waiting, call)})
+        return self.model_copy(update={"waiting": (*self.waiting[:place], call, *self.waiting[place + 1 :])})
 
     def without_waiting(self, call_ids: Collection[CallId]) -> Self:
         """Returns the number for which these calls do not wait."""

@@ -52,12 +52,13 @@ class NumberWaits:
         if stored.number.live is None:
             await self._timers.wake(call, cause, is_number_free=True)
             return
-        noted = stored.number.with_waiting(WaitingCall(call_id=call.call_id, campaign_id=call.campaign_id))
+        waiting = WaitingCall(call_id=call.call_id, campaign_id=call.campaign_id, due_at=call.due_at)
+        noted = stored.number.with_waiting(waiting)
         if noted != stored.number:
             await self._numbers.append(stored, noted, cause)
         holder = await load_call(self._log, stored.number.live.call_id)
         if holder is None or not is_in_force(stored.number.live, holder.call):
-            await self._timers.wake(call, cause)
+            await self._timers.wake(call, cause, is_number_free=True)
 
     async def wake(self, number: NumberState, cause: Envelope) -> NumberState:
         """Wakes the first call of each campaign. Returns the number without the calls that do not wait any more.
@@ -69,18 +70,29 @@ class NumberWaits:
             if waiting.campaign_id in woken:
                 continue
             stored = await load_call(self._log, waiting.call_id)
-            if stored is None or not self._may_dial(stored.call, number):
+            if stored is None or not self._may_dial(waiting, stored.call, number):
                 gone.add(waiting.call_id)
                 continue
-            if _is_put_off(stored.call):
+            if not stored.call.is_queued:
                 await self._timers.wake(stored.call, cause, is_number_free=True)
             woken.add(waiting.campaign_id)
         return number.without_waiting(gone)
 
-    def _may_dial(self, call: Call, number: NumberState) -> bool:
-        """Whether the call still waits for this number. It may have been changed to another one."""
-        is_waiting = _is_put_off(call) or call.is_queued
+    def _may_dial(self, waiting: WaitingCall, call: Call, number: NumberState) -> bool:
+        """Whether the call still waits for this number. It may have been changed to another number or time."""
+        is_waiting = call.is_queued or _is_same_wait(waiting, call)
         return is_waiting and self._numbers.digest_of_call(call) == number.number_digest
+
+
+def _is_same_wait(waiting: WaitingCall, call: Call) -> bool:
+    """Whether the call waits since it was noted.
+
+    Its due time shows that: a refused command, or a change of other fields, follows the event that put it off, and
+    leaves its due time as it is. Older builds noted none; then the last event must be the one that put it off.
+    """
+    if waiting.due_at is None:
+        return _is_put_off(call)
+    return call.status is CallStatus.PENDING and call.due_at == waiting.due_at
 
 
 def is_in_force(live: LiveAttempt, holder: Call) -> bool:
