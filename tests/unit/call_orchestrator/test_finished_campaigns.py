@@ -7,7 +7,6 @@ from uuid import uuid4
 import pytest
 from tests.builders.calls import NOW, a_call
 from tests.builders.events import an_envelope, call_created, status_changed
-from tests.builders.policies import ANY_TIME_POLICY
 from tests.fakes.event_log import FakeEventLog
 from tests.fakes.orchestrator import FakeQueue, FakeRequests, FakeTimers
 
@@ -16,16 +15,13 @@ from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.effects import Effects
 from call_orchestrator.application.finished_campaigns import SETTLE, FinishedCampaigns, FinishNotKnown
 from call_orchestrator.domain import inputs
-from call_orchestrator.domain.decisions import CallDue, CallPutOff, CallStatusChanged, Ignored, Refused
-from call_orchestrator.domain.dial_times import DialTimes
+from call_orchestrator.domain.decisions import CallDue, CallStatusChanged, Ignored, Refused
 from call_orchestrator.domain.machine import decide
-from call_orchestrator.domain.number_use import NumberUse
 from call_orchestrator.domain.states import Dialing, Ended, Pending
 from centralita.docs.state_machine import LATER, TERMS
 from centralita.docs.state_machine import NOW as INSTANT
 from chassis.event_log import StoredEvent
 from contracts import CallCommandRefused, CallRetryRequested, Campaign, CampaignFinished, CampaignTerms
-from contracts.callees import callee_of
 from contracts.vocabulary import CallStatus, TelephonyStatus
 
 FINISHED = replace(TERMS, is_campaign_finished=True)
@@ -57,18 +53,23 @@ def test_an_undialled_attempt_is_not_repeated() -> None:
     assert (ended.state.status, ended.reason) == (CallStatus.EXPIRED, "its campaign is finished")
 
 
-def test_a_call_whose_slot_was_granted_before_is_dialled_and_not_put_off() -> None:
+def test_a_call_whose_slot_was_granted_before_the_finish_is_not_dialled() -> None:
     waiting = Pending(attempt=0, due_at=INSTANT, queue_expires_at=LATER)
     grant = inputs.AdmissionGranted(attempt=1)
-    dialled = decide(waiting, grant, FINISHED, INSTANT)
-    assert isinstance(dialled.state, Dialing)  # type: ignore[union-attr]
-    in_use = NumberUse(in_use_until=INSTANT + timedelta(minutes=1))
-    callee = callee_of("+12125550123", "America/New_York")
-    times = DialTimes(policy=ANY_TIME_POLICY, callee=callee, purpose=None, number=in_use)
-    assert isinstance(decide(waiting, grant, replace(TERMS, dial_times=times), INSTANT), CallPutOff)
-    ended = decide(waiting, grant, replace(FINISHED, dial_times=times), INSTANT)
+    assert isinstance(decide(waiting, grant, TERMS, INSTANT).state, Dialing)  # type: ignore[union-attr]
+    ended = decide(waiting, grant, FINISHED, INSTANT)
     assert isinstance(ended, CallStatusChanged)
-    assert ended.state.status is CallStatus.EXPIRED
+    assert (ended.state.status, ended.reason) == (CallStatus.EXPIRED, "its campaign is finished")
+
+
+def test_a_call_whose_campaign_was_closed_after_the_grant_waits_on() -> None:
+    waiting = Pending(attempt=0, due_at=INSTANT, queue_expires_at=LATER)
+    grant = inputs.AdmissionGranted(attempt=1)
+    closed = replace(TERMS, is_campaign_closed=True)
+    assert decide(waiting, grant, closed, INSTANT) == CallDue(state=waiting)
+    expired = decide(waiting, grant, closed, LATER + timedelta(seconds=1))
+    assert isinstance(expired, CallStatusChanged)
+    assert expired.state.status is CallStatus.EXPIRED
 
 
 def test_a_retry_command_is_refused() -> None:

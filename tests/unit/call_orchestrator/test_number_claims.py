@@ -26,6 +26,9 @@ from contracts import (
     Call,
     CallPutOff,
     CallStatus,
+    Campaign,
+    CampaignChanged,
+    CampaignTerms,
     DialRefused,
     Event,
     NumberChanged,
@@ -33,7 +36,7 @@ from contracts import (
     TelephonyStatus,
     TelephonyStatusReported,
 )
-from contracts.dial_terms import NO_DIAL_TERMS, DialTerms
+from contracts.dial_terms import NO_DIAL_TERMS, DialTerms, OpenHours
 from contracts.number_digests import NumberDigests
 from contracts.number_state import DoNotCallEntry, LiveAttempt
 from contracts.vocabulary import DoNotCallSource, Purpose
@@ -105,7 +108,7 @@ class System:
             dial_terms=self.dial_terms,
         )
         stored = self.log.store(grant)
-        await Grants(self.replicas[replica], self.log, self.timers).carry_out(
+        await Grants(self.replicas[replica], self.log, self.timers, lambda: self.now).carry_out(
             grant, sequence=stored.sequence, cause=stored.envelope
         )
         return await self.call(call_id)
@@ -135,6 +138,46 @@ def busy(call: Call) -> TelephonyStatusReported:
     return TelephonyStatusReported(
         call_id=call.call_id, attempt=call.attempt, provider_call_id="CA1", status=TelephonyStatus.BUSY
     )
+
+
+async def carry_out_late(system: System, call: Call, campaign: Campaign) -> Call:
+    """Grants the call a slot, changes its campaign, and delivers the grant again, which no replica has carried out."""
+    grant = AdmissionGranted(
+        call_id=call.call_id, campaign_id=call.campaign_id, attempt=1, due_sequence=1, replay_from_sequence=1
+    )
+    stored = system.log.store(grant)
+    system.log.store(CampaignChanged(campaign=campaign, occurred_at=system.now))
+    await Grants(system.replicas[1], system.log, system.timers, lambda: system.now).carry_out(
+        grant, sequence=stored.sequence, cause=stored.envelope, is_redelivered=True
+    )
+    return await system.call(call.call_id)
+
+
+async def test_a_late_grant_keeps_the_hours_and_the_lists_that_its_campaign_has_now() -> None:
+    system, terms = System(), CampaignTerms(do_not_call_lists=("robinson",))
+    campaign = Campaign(campaign_id="reminders").created(NOW, terms).started(NOW)
+    system.store_number(
+        phone_number=NUMBER,
+        do_not_call=(DoNotCallEntry(list_name="robinson", changed_at=NOON, source=DoNotCallSource.REQUEST),),
+    )
+    call = await carry_out_late(system, system.waiting_call(), campaign)
+    assert call.permission
+    assert (call.status, call.permission.rule) == (CallStatus.FAILED, "do_not_call")
+
+    system = System()
+    closed_now = OpenHours(days=("mon",), opens_at="09:00", closes_at="10:00")  # NOON is a Tuesday
+    campaign = campaign.changed(CampaignTerms(weekly_hours=(closed_now,)))
+    call = await carry_out_late(system, system.waiting_call(), campaign)
+    assert call.permission
+    assert (call.status, call.permission.rule) == (CallStatus.PENDING, "campaign_hours")
+
+
+async def test_a_late_grant_of_a_paused_campaign_leaves_the_number_to_another_call() -> None:
+    system = System()
+    call = await carry_out_late(system, system.waiting_call(), Campaign(campaign_id="reminders").paused(NOW, None))
+    assert (call.status, call.is_queued) == (CallStatus.PENDING, True)
+    other = await system.grant(system.waiting_call(campaign_id="other").call_id)
+    assert other.status is CallStatus.DIALING
 
 
 async def test_a_second_call_to_the_number_waits_until_the_first_ends_at_the_latest() -> None:
@@ -290,7 +333,7 @@ async def test_a_late_grant_neither_replaces_nor_releases_the_claim_of_a_newer_o
     dialing = await system.grant(call.call_id)
     assert dialing.status is CallStatus.DIALING
     for is_redelivered in (False, True):
-        await Grants(system.replicas[1], system.log, system.timers).carry_out(
+        await Grants(system.replicas[1], system.log, system.timers, lambda: system.now).carry_out(
             late, sequence=sequence, cause=an_envelope("late"), is_redelivered=is_redelivered
         )
     claim = (await system.number()).live

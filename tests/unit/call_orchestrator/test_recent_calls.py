@@ -60,6 +60,7 @@ class Replica:
             reconnections=lambda: self.reconnections,
         )
         self.log.before_append = self._count
+        self.log.now = lambda: self.now
 
     def _count(self, _: object) -> None:
         self.appends += 1
@@ -79,7 +80,7 @@ class Replica:
             call_id=CALL_ID, campaign_id="reminders", attempt=1, due_sequence=1, replay_from_sequence=1
         )
         stored = self.log.store(grant)
-        await Grants(self.calls, self.log, FakeTimers()).carry_out(
+        await Grants(self.calls, self.log, FakeTimers(), lambda: self.now).carry_out(
             grant, sequence=stored.sequence, cause=stored.envelope
         )
 

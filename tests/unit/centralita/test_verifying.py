@@ -23,7 +23,9 @@ from contracts import (
     CallRequested,
     CallStatus,
     Campaign,
+    CampaignChanged,
     CampaignFinished,
+    CampaignPaused,
     CampaignStarted,
     CampaignTerms,
     DialRefused,
@@ -40,6 +42,7 @@ from contracts import (
     VoicemailDelivery,
     call_id_of,
 )
+from contracts.dial_terms import OpenHours
 from contracts.examples import EXAMPLES
 from contracts.retry_policy import RequestedRetryPolicy
 from contracts.streams import CALLS, MIN_BACKLOG_LIMIT, REQUESTS
@@ -84,7 +87,12 @@ class LogWriter:
         return self.messages[-1]
 
     async def decide(
-        self, event: Event, *, stream: str = CALLS.name, is_campaign_finished: bool = False
+        self,
+        event: Event,
+        *,
+        stream: str = CALLS.name,
+        is_campaign_finished: bool = False,
+        late_campaign: Campaign | None = None,
     ) -> CallDecision | None:
         """Adds an input and the decision on it, if there is one, and returns the decision."""
         message = self.add(event, stream=stream)
@@ -92,7 +100,13 @@ class LogWriter:
         campaign_events = [one.stored_event().event for one in self.messages if one.subject.startswith("campaign.")]
         policy, is_finished = policy_of(self.call, DAY, US, self.calling_policy), is_campaign_finished
         decision = decide_again(
-            self.call, stored, policy, message.time, campaign_events, is_campaign_finished=is_finished
+            self.call,
+            stored,
+            policy,
+            message.time,
+            campaign_events,
+            is_campaign_finished=is_finished,
+            late_campaign=late_campaign,
         )
         if decision:
             self.add(decision, cause=stored.envelope)
@@ -400,3 +414,33 @@ async def test_a_decision_after_the_finish_of_its_campaign_may_be_that_of_a_repl
     assert (await verify(log.record())).drifts == ()
     log.messages = [one for one in log.messages if not one.subject.startswith("campaign.")]
     assert len((await verify(log.record())).drifts) == knows_finish
+
+
+@pytest.mark.parametrize("state", ["paused", "finished", "with other hours"])
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_a_grant_may_be_decided_on_its_campaign_as_it_was_later(state: str, is_late: bool) -> None:
+    log = LogWriter(CallingPolicy.shipped())
+    await log.decide(REQUEST, stream=REQUESTS.name)
+    campaign_id = REQUEST.campaign_id
+    running = Campaign(campaign_id=campaign_id).created(STARTED_AT, CampaignTerms()).started(STARTED_AT)
+    log.add(CampaignStarted(campaign=running, occurred_at=STARTED_AT))
+    hours = OpenHours(days=("sun",), opens_at="09:00", closes_at="10:00")
+    events = {
+        "paused": CampaignPaused(campaign=running.paused(STARTED_AT, None), occurred_at=STARTED_AT),
+        "finished": CampaignFinished(campaign=running.finished(STARTED_AT), occurred_at=STARTED_AT),
+        "with other hours": CampaignChanged(
+            campaign=running.changed(CampaignTerms(weekly_hours=(hours,))), occurred_at=STARTED_AT
+        ),
+    }
+    closing = events[state]
+    log.add(closing)
+    late_campaign = closing.campaign if is_late else None
+    decided = await log.decide(grant_of(campaign_id, attempt=1), late_campaign=late_campaign)
+    assert decided
+    late = {"paused": "call.due", "finished": "call.status_changed", "with other hours": "call.put_off"}
+    assert decided.event_name == (late[state] if is_late else "call.status_changed")
+    assert decided.call.status.is_live is not is_late
+    assert (await verify(log.record())).drifts == ()
+    log.messages = [one for one in log.messages if not one.subject.startswith(closing.event_name)]
+    assert len((await verify(log.record())).drifts) == is_late, "no state of the campaign leads to this decision"
+    assert (await verify(log.record(scope=Scope(call_id=CALL_ID)))).drifts == (), "one call has no campaigns"

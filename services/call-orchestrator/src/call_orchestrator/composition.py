@@ -124,7 +124,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         subscribe_handlers(
             bus.broker,
             calls,
-            Grants(calls, log, timers),
+            Grants(calls, log, timers, clock.now, open_campaigns, mapping),
             campaigns,
             contacts,
             DoNotCall(numbers, log, mapping),

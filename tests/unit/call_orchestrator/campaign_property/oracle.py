@@ -4,7 +4,7 @@ It reads the events in their order and computes everything from them anew. It kn
 `MinuteScan`. It imports no code of the service.
 
 A replica reads a campaign before it appends a grant. So a grant may be based on any state that the campaign had within
-`CROSSING` before it.
+`CROSSING` before it. A dial is based on a state between its grant and itself, and on a recent one.
 """
 
 from bisect import bisect_left, insort
@@ -52,6 +52,8 @@ CROSSING = timedelta(seconds=0.2)
 """As long as two requests and their answers take at most."""
 KNOWN_LATE = timedelta(seconds=1)
 """How late a replica may know the terms of a campaign, when it decides anything but a grant."""
+LATE_GRANT = timedelta(seconds=3)
+"""How long after a grant the dial may be based on the campaign as it was at the grant."""
 END = timedelta(seconds=2)
 """How long after the finish of a campaign its waiting calls end: replicas must know it first."""
 MINUTE = timedelta(minutes=1)
@@ -269,7 +271,13 @@ class Oracle:
         require(grant is not None and call.call_id in self.slots, f"{where}: it has no slot")
         assert grant
         assert grant.stored_at
-        states = self.states(call.campaign_id, grant.stored_at, CROSSING)
+        # A grant that is carried out late is decided on the campaign as it is then.
+        since = min(at - grant.stored_at, LATE_GRANT)
+        states = self.states(call.campaign_id, at, since + CROSSING)
+        require(
+            any(state is None or is_open(state, at) or is_open(state, at - since - CROSSING) for state in states),
+            f"{where}: its campaign is closed since {since}, and its slot was granted at {grant.stored_at}",
+        )
         require(
             any(is_permitted(person, *terms_of(state, call), at, self.dials[call.phone_number]) for state in states),
             f"{where}: outside its hours, or above a cap: {self.dials[call.phone_number]}",

@@ -86,7 +86,7 @@ class Replica:
         self._immediate_grants = ImmediateGrants(slots, campaigns, log, server.now)
         effects = Effects(system.timers, system.queue, claims, self._immediate_grants)
         self.calls = CallService(log, system.requests, effects, policy, server.now, campaigns=campaigns, claims=claims)
-        self.grants = Grants(self.calls, log, system.timers)
+        self.grants = Grants(self.calls, log, system.timers, server.now, campaigns)
         self.campaigns = CampaignService(log, server.now)
         self.do_not_call = DoNotCall(numbers, log)
         self.finished_campaigns = FinishedCampaigns(log, system.timers, server.now)

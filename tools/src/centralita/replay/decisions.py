@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from call_orchestrator.application.call_decisions import decide_call
+from call_orchestrator.application.call_decisions import decide_call, read_late
 from call_orchestrator.application.call_inputs import DecidingEvent, call_input
 from call_orchestrator.application.call_terms import NO_TERMS, Policy
 from call_orchestrator.application.snapshots import number_use_of
@@ -26,6 +26,7 @@ from contracts import (
     CallDecision,
     CallRequested,
     CallStatus,
+    Campaign,
     CampaignTerms,
     Envelope,
     Event,
@@ -54,16 +55,20 @@ def decide_again(
     permission: Permission | None = None,
     *,
     is_campaign_finished: bool = False,
+    late_campaign: Campaign | None = None,
 ) -> CallDecision | None:
     """Returns the decision on an input while the call is `before`; None if the input is ignored or refused.
 
     `campaign_events`: all of the call's campaign. Only a call that would expire needs them; later ones are ignored.
     `campaign`: the terms that were in force. `permission`: that of the recorded decision, which names what was known
-    about the number. `is_campaign_finished`: as far as the replica knew.
+    about the number. `is_campaign_finished`: as far as the replica knew. `late_campaign`: the campaign as it was when
+    a grant was carried out late.
     """
     if not isinstance(stored.event, DecidingEvent):
         raise TypeError(f"{stored.event.event_name} is not an input of the orchestrator")
     decided_input = call_input(stored.event, stored.envelope)
+    if late_campaign:
+        decided_input = read_late(decided_input, late_campaign)
     number = number_use_of(permission) if permission else UNUSED
     decide = partial(decide_call, before, decided_input, policy, now, campaign=campaign, number=number)
     decision = decide(is_campaign_finished=is_campaign_finished)

@@ -66,6 +66,7 @@ class RecordedRules:
         asks_policy: bool = True,
         permission: Permission | None = None,
         is_campaign_finished: bool = False,
+        late_campaign: Campaign | None = None,
     ) -> CallDecision | None:
         """Returns the decision now, with the rules of the recorded one; `call`: the call after that one."""
         calling_policy = self.calling_policy if asks_policy else None
@@ -82,12 +83,30 @@ class RecordedRules:
             terms_in(call),
             permission,
             is_campaign_finished=is_campaign_finished,
+            late_campaign=late_campaign,
         )
 
     def may_know_finish(self, call: Call, at: datetime) -> bool:
         """Whether a replica may have known at this instant that the campaign of the call is finished."""
         finishes = (event.campaign.finished_at for event in self.campaign_events.get(call.campaign_id, []))
         return self.may_lack_campaigns or any(one and one <= at + CLOCK_ERROR for one in finishes)
+
+    def late_campaigns(self, call: Call, grant: StoredEvent, at: datetime) -> list[Campaign]:
+        """Returns what a replica may have read as the campaign of a call if it carried out the grant late, until `at`.
+
+        If events of campaigns may be missing, that is a paused one, or an open one with the recorded terms.
+        """
+        if self.may_lack_campaigns:
+            campaign = Campaign(campaign_id=call.campaign_id)
+            return [campaign.paused(at, None), campaign.created(at, terms_in(call)).started(at)]
+        campaign, found = Campaign(campaign_id=call.campaign_id), list[Campaign]()
+        for event in self.campaign_events.get(call.campaign_id, []):
+            if event.occurred_at > at + CLOCK_ERROR:
+                break
+            if event.occurred_at >= grant.envelope.time - CLOCK_ERROR:
+                found.append(campaign)
+            campaign = event.campaign
+        return [*found, campaign]
 
     def is_uncertain(self, now: CallDecision | None) -> bool:
         """Whether a pause that the record lacks may have prevented this expiry."""

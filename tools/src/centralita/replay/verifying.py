@@ -28,7 +28,8 @@ entry. A decision that carries nothing of this is one for which the policy was n
 the policy, so a dial that an older build made at a forbidden time is no drift.
 
 A replica may learn late that a campaign is finished, and older builds did not ask. So after the finish of its campaign,
-a decision may be the one of a finished or of an unfinished campaign.
+a decision may be the one of a finished or of an unfinished campaign. A grant that was carried out late was decided on
+the campaign as it was then: on one of its states between the grant and the decision.
 
 A request in clear is erased once it is decided, and a contact leaves its stream when its call is created. Then the
 decision is judged on what it carries itself. A refused change carries the names of its fields only: where the refusal
@@ -42,7 +43,7 @@ campaign, other waiting calls are missing: a request that a full backlog may hav
 may have been refused because its campaign was finished, its number was on a do-not-call list, or its person was erased.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -59,7 +60,8 @@ from centralita.replay.decisions import (
 )
 from centralita.replay.lost_requests import Ranges, RecordedRequests
 from centralita.replay.recorded_rules import Recorded, RecordedRules, read_rules
-from contracts import CallCommandRefused, CallCreated, CallDecision
+from chassis.event_log import StoredEvent
+from contracts import AdmissionGranted, CallCommandRefused, CallCreated, CallDecision
 from contracts.streams import CALLS
 
 
@@ -165,20 +167,33 @@ async def _judge_decision(
         asks_policy=call.permission is not None,  # if it did not ask, as in older builds, the dial was not delayed
     )
     now = decide()
-    if rules.may_know_finish(call, recorded.event.occurred_at):
-        after_finish = decide(is_campaign_finished=True)
-        if after_finish and not differences_of(recorded, by_former_rules(recorded.event, after_finish)):
-            return None, True
+    differences = differences_of(recorded, by_former_rules(recorded.event, now)) if now else ()
+    if now is None or differences:
+        for other in _with_other_campaigns(decide, recorded, cause, rules):
+            if other and not differences_of(recorded, by_former_rules(recorded.event, other)):
+                return None, True
     caused_by, name = cause.event.event_name, recorded.event.event_name
     if now is None:
         return _drift(recorded, f"{caused_by} led to {name}; now it leads to no decision"), True
-    if differences := differences_of(recorded, by_former_rules(recorded.event, now)):
+    if differences:
         if rules.is_uncertain(now) or is_refused_by_unknown_value(
             recorded.event, now, is_erased=recorded.cause is None
         ):
             return None, False
         return _drift(recorded, f"{caused_by} led to {name}; now the decision is different", differences), True
     return None, True
+
+
+def _with_other_campaigns(
+    decide: Callable[..., CallDecision | None], recorded: Decision, cause: StoredEvent, rules: RecordedRules
+) -> Iterator[CallDecision | None]:
+    """Yields the decisions with other states of the campaign that the replica may have known."""
+    call, at = recorded.event.call, recorded.event.occurred_at
+    if rules.may_know_finish(call, at):
+        yield decide(is_campaign_finished=True)
+    if isinstance(cause.event, AdmissionGranted):
+        for campaign in rules.late_campaigns(call, cause, at):
+            yield decide(late_campaign=campaign)
 
 
 async def _judge_ignored(

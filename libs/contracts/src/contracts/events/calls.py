@@ -54,7 +54,10 @@ class CallCommandRefused(CallDecision):
 
 
 class CallDue(CallDecision):
-    """The scheduled time has come: the call waits for a slot and is dialled when it has one."""
+    """The scheduled time has come: the call waits for a slot and is dialled when it has one.
+
+    Also after a slot was granted: its campaign was paused before the grant was carried out, and the call waits on.
+    """
 
     event_name: ClassVar[str] = "call.due"
 

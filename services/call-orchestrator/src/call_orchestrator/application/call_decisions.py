@@ -1,5 +1,6 @@
 """From a call and an input to the next event. Pure; replay runs it on recorded inputs."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from call_orchestrator.application.call_inputs import CallInput
@@ -19,12 +20,17 @@ from call_orchestrator.domain.machine import create, decide
 from call_orchestrator.domain.number_use import UNUSED, NumberUse
 from call_orchestrator.domain.pauses import NO_PAUSES, Pauses
 from call_orchestrator.domain.states import Dialing
-from contracts import Call, CallChangeRequested, CallCommandRefused, CallDecision, CampaignTerms
+from contracts import Call, CallChangeRequested, CallCommandRefused, CallDecision, Campaign, CampaignTerms
 from contracts.dial_terms import DialTerms
 from contracts.vocabulary import RefusalCode
 
 NO_SUCH_CALL = Refused("there is no such call", RefusalCode.NO_SUCH_CALL)
 PERSON_ERASED = Refused("phone_number: the person was erased before the request was decided")
+
+
+def read_late(grant: CallInput, campaign: Campaign) -> CallInput:
+    """Returns the input of a grant that is carried out late: the campaign as it is then decides, with its terms."""
+    return replace(grant, campaign=campaign, dial_terms=campaign.dial_terms)
 
 
 def decide_call(
@@ -79,14 +85,15 @@ def _decide(
     *,
     is_finished: bool,
 ) -> CallDecision | Ignored | Refused:
-    command, call = call_input.command, _at(before, call_input)
+    command, call, read = call_input.command, _at(before, call_input), call_input.campaign
     terms = terms_of(
         with_requirements(before, command, policy) if isinstance(command, CallChangeRequested) else before,
         policy.dial_within,
         policy.calling_policy,
         dial_terms,
         number,
-        is_campaign_finished=is_finished,
+        is_campaign_finished=is_finished or bool(read and read.finished_at),
+        is_campaign_closed=bool(read and not read.is_open(now)),
     )
     decision = decide(state_of(before), call_input.input, terms, now, pauses)
     if isinstance(decision, Ignored | Refused):

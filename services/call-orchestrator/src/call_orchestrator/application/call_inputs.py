@@ -14,6 +14,7 @@ from contracts import (
     CallCommand,
     CallRequested,
     CallRetryRequested,
+    Campaign,
     ConversationEnded,
     DialLookedUp,
     DialRefused,
@@ -61,6 +62,8 @@ class CallInput:
     grant_sequence: int | None = None
     dial_terms: DialTerms | None = None
     """What of the campaign's terms restricts the dial, as its grant carries it. None: the input is no grant."""
+    campaign: Campaign | None = None
+    """The campaign as it was read for a grant that is carried out late. None: it is as it was at the grant."""
 
     @property
     def is_new_request(self) -> bool:

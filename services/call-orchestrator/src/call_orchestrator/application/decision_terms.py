@@ -31,6 +31,7 @@ def terms_of(
     number: NumberUse = UNUSED,
     *,
     is_campaign_finished: bool = False,
+    is_campaign_closed: bool = False,
 ) -> Terms:
     """Returns the terms of the call. Without a `calling_policy`, it may be dialled at any time."""
     early = call.retry_policy.hung_up_early if call.retry_policy else None
@@ -61,6 +62,7 @@ def terms_of(
         goal=call.goal,
         message_time=_message_time(call),
         is_campaign_finished=is_campaign_finished,
+        is_campaign_closed=is_campaign_closed,
     )
 
 

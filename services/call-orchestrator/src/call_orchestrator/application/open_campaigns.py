@@ -68,6 +68,11 @@ class OpenCampaigns:
         """Whether the campaign is finished, as this replica knows it."""
         return campaign_id in self._finished
 
+    def is_closed(self, campaign_id: str) -> bool:
+        """Whether the campaign may be granted no slots, as this replica knows it."""
+        campaign = self._known.get(campaign_id)
+        return campaign_id in self._finished or (campaign is not None and not campaign.is_open(self._now()))
+
     def is_over(self, campaign_id: str) -> bool:
         """Whether the campaign is finished or its period is over."""
         campaign = self._known.get(campaign_id)

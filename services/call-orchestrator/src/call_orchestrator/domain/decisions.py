@@ -31,7 +31,7 @@ class CallStatusChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallDue:
-    """The scheduled time has come: the call waits for a slot."""
+    """The call waits for a slot: its scheduled time has come, or its campaign was closed after it had one."""
 
     state: Pending
 

@@ -158,12 +158,14 @@ def _begin_attempt(
 ) -> Decision:
     if state.queue_expires_at is None or grant.attempt != state.attempt + 1:
         return Ignored("the call waits for no slot, or for the slot of another attempt")
+    if terms.is_campaign_finished:
+        return _end_with_campaign(state, now)
     waits_since, expires_at = _wait(state, terms)
     if now > pauses.extended(expires_at, waits_since=waits_since, now=now):
         return _expire(state, now)
+    if terms.is_campaign_closed:
+        return CallDue(state=state)
     until, permission = dial_at(terms.dial_times, now)
-    if isinstance(permission, PutOff) and terms.is_campaign_finished:
-        return _end_with_campaign(state, now)
     if isinstance(permission, PutOff):
         return CallPutOff(state=_put_off(state, until, expires_at, now), permission=permission)
     if isinstance(permission, Forbidden):

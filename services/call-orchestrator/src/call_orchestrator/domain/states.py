@@ -42,6 +42,8 @@ class Terms:
     message_time: timedelta | None = None
     is_campaign_finished: bool = False
     """Whether the campaign is finished: then no attempt begins any more."""
+    is_campaign_closed: bool = False
+    """Whether the campaign is paused, not started or outside its period: then a granted call waits on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
