@@ -10,7 +10,7 @@ done
 # shellcheck disable=SC2086  # the words of $own are meant to split
 lock() { "$UV" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate $own "$@"; }
 lock pyproject.toml --group pyproject.toml:dev -o requirements/development.txt
-lock services/*/pyproject.toml -o requirements/production.txt
+lock services/*/pyproject.toml tools/console/pyproject.toml -o requirements/production.txt
 echo 'uv>=0.13' | lock - -o requirements/uv.txt
 # What builds our own wheels inside the images: the same versions as here.
 echo 'hatchling>=1.27' | lock - --constraint requirements/development.txt -o requirements/build.txt

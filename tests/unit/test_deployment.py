@@ -20,6 +20,7 @@ from campaign_stats.settings import Settings as CampaignStats
 from centralita.commands import archive
 from centralita.commands import options as command_options
 from centralita.operations.doctor.settings import SET_BY_COMPOSE
+from centralita_console.settings import Settings as Console
 from chassis.provision import Settings as Provisioning
 from chassis.settings import ServiceSettings
 from contracts import Service
@@ -39,7 +40,7 @@ SETTINGS: dict[Service, type[ServiceSettings]] = {
     Service.CAMPAIGN_STATS: CampaignStats,
     Service.EDGE: Edge,
 }
-EVERY: tuple[type[ServiceSettings], ...] = (*SETTINGS.values(), Provisioning)
+EVERY: tuple[type[ServiceSettings], ...] = (*SETTINGS.values(), Provisioning, Console)
 PASSWORDS = {user.password_variable: f"of-{user.name}" for user in users()} | {"GRAFANA_PASSWORD": "another"}
 """The variables that only compose reads, and without which it does not start."""
 FILLED_IN = {
@@ -85,6 +86,11 @@ def composed() -> dict[str, Any]:
     answer = _compose(**FILLED_IN)
     assert answer.returncode == 0, answer.stderr
     return dict(json.loads(answer.stdout)["services"])
+
+
+def _installed_in_images() -> list[Path]:
+    folders = ("libs/*", "services/*", "tools/console")
+    return [file for folder in folders for file in ROOT.glob(f"{folder}/pyproject.toml")]
 
 
 def _built(composed: dict[str, Any]) -> dict[str, Any]:
@@ -144,12 +150,12 @@ def test_the_doctor_knows_the_settings_that_compose_sets() -> None:
     assert {name for name in required if f"{name}=" not in lines} == set(SET_BY_COMPOSE)
 
 
-def test_compose_builds_exactly_the_five_services(composed: dict[str, Any]) -> None:
+def test_compose_builds_exactly_the_five_services_and_the_console(composed: dict[str, Any]) -> None:
     services = set(Service) - {Service.UPSTREAM, Service.SCHEDULER}
     assert services == SETTINGS.keys()
     built = _built(composed)
     assert built.pop("provision")["build"] == built[Service.ORCHESTRATOR]["build"]
-    assert built.keys() == {str(service) for service in services}
+    assert built.keys() == {"console", *(str(service) for service in services)}
     for name, part in built.items():
         assert part["build"]["dockerfile"] == "deploy/Dockerfile"
         assert part["build"]["target"] == name
@@ -215,6 +221,27 @@ def test_each_service_is_a_target_whose_container_runs_its_module(service: Servi
     module = str(service).replace("-", "_")
     assert f"COPY --from=build /services/{module} ./\n" in own[0]
     assert f'\nCMD ["python", "-m", "{module}"]' in own[0]
+
+
+def test_the_console_reaches_neither_the_bus_nor_the_database_and_has_no_secret(composed: dict[str, Any]) -> None:
+    console = composed["console"]
+    environment = console["environment"]
+    assert environment == {"LOG_LEVEL": "", "API_URL": "http://edge:8000", "CONSOLE_URL": ""}
+    assert environment.keys() <= _names(Console)
+    assert [(port["host_ip"], port["published"]) for port in console["ports"]] == [("127.0.0.1", "8080")]
+    sharing = {name for name, part in composed.items() if part["networks"].keys() & console["networks"].keys()}
+    assert sharing == {"console", "edge", "voice", "caddy"}
+    own = (ROOT / "deploy/Dockerfile").read_text().split("\nFROM runtime AS console\n")[1].split("\nFROM ")[0]
+    assert "COPY --from=build /services/console ./\n" in own
+    assert 'CMD ["python", "-m", "centralita_console"]' in own
+
+
+def test_the_console_starts_with_the_settings_from_compose(
+    composed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in composed["console"]["environment"].items():
+        monkeypatch.setenv(name, value)
+    assert (str(Console().api_url), Console().is_secure) == ("http://edge:8000/", False)
 
 
 def test_the_edge_reaches_voice_on_an_internal_network(composed: dict[str, Any]) -> None:
@@ -333,19 +360,20 @@ def test_no_image_contains_the_embedded_servers_or_the_simulators(file: str) -> 
     assert [name for name in NOT_FOR_PRODUCTION if name in code] == []
 
 
-def test_only_libraries_and_services_are_sent_to_the_builder() -> None:
+def test_only_libraries_services_and_the_console_are_sent_to_the_builder() -> None:
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
     assert lines[0] == "*"
     admitted = {line[1:] for line in lines if line.startswith("!")}
     locks = {f"requirements/{name}.txt" for name in ("build", "production", "uv")}
-    assert admitted == {"libs", "services", "requirements", *locks}
+    assert admitted == {"libs", "services", "tools", "tools/console", "requirements", *locks}
+    assert "tools/*" in lines
 
 
 def test_the_production_lock_has_every_dependency_of_the_services_with_its_hash() -> None:
     lock = (ROOT / "requirements/production.txt").read_text()
     locked = set(re.findall(r"^([a-z0-9-]+)==", lock, re.MULTILINE))
     wanted: set[str] = set()
-    for file in (*ROOT.glob("libs/*/pyproject.toml"), *ROOT.glob("services/*/pyproject.toml")):
+    for file in _installed_in_images():
         needed = tomllib.loads(file.read_text())["project"]["dependencies"]
         wanted |= {re.split(r"[\[<>=~!; ]", requirement)[0].lower() for requirement in needed}
     assert {name for name in wanted if not name.startswith("centralita-")} - locked == set()
