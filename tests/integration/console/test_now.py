@@ -159,6 +159,22 @@ async def test_no_stream_remains_when_no_browser_watches(watcher: httpx.AsyncCli
             await asyncio.sleep(0.01)
 
 
+async def test_a_browser_that_does_not_read_delays_no_other(
+    watcher: httpx.AsyncClient, console_url: str, orchestrator: Orchestrator, body: dict[str, object]
+) -> None:
+    address = httpx.URL(console_url)
+    _, stuck = await asyncio.open_connection(address.host, address.port, limit=1)
+    cookie = "; ".join(f"{name}={value}" for name, value in watcher.cookies.items())
+    stuck.write(f"GET /now/board HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n\r\n".encode())
+    async with watching(watcher) as messages:
+        await begun(messages)
+        for number in range(20):
+            named = {**body, "request_id": f"r-{number}", "contact_id": f"contact {number} " + "x" * 150}
+            await orchestrator.decide(CallRequested.model_validate(named))
+            await board_with(messages, f"contact {number} ")
+    stuck.close()
+
+
 async def test_after_the_rest_api_was_away_the_board_continues(
     watcher: httpx.AsyncClient, console: FastAPI, monkeypatch: pytest.MonkeyPatch, calls: EventLog
 ) -> None:
