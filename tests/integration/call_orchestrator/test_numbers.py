@@ -4,6 +4,7 @@ from base64 import b64decode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from unittest.mock import AsyncMock, Mock
 from uuid import UUID
 
 import pytest
@@ -27,11 +28,15 @@ from tests.integration.call_orchestrator.conftest import (
 
 from call_orchestrator.application.do_not_call import DoNotCall
 from call_orchestrator.application.numbers import MIN_RETENTION, Numbers
+from centralita.operations.dead_letters import find_dead_letter, retry
 from centralita.replay.record import from_streams
 from centralita.replay.scope import Scope
 from centralita.replay.verifying import verify
+from chassis.dead_letters import store_dead_letter
+from chassis.deletion import erase_message
 from chassis.event_log import Conflict, EventLog
 from chassis.keyring import Keyring
+from chassis.sealed_copies import RequestSealer
 from contracts import (
     CallChangeRequested,
     CallRequested,
@@ -41,6 +46,7 @@ from contracts import (
     CampaignPauseRequested,
     CampaignResumeRequested,
     CampaignStartRequested,
+    CommandOutcome,
     ConversationEnded,
     DialClaimed,
     Disposition,
@@ -52,12 +58,14 @@ from contracts import (
     OptOutKeyPressed,
     RequestedTerms,
     call_id_of,
+    outcome_subject,
 )
 from contracts.consumers import ORCHESTRATOR_FACTS
+from contracts.dead_letters import DeadLetter
 from contracts.number_digests import NumberDigests
 from contracts.number_state import DoNotCallEntry, LiveAttempt
 from contracts.personal import ERASED, HIDDEN
-from contracts.streams import CALLS, NUMBERS
+from contracts.streams import CALLS, NUMBERS, REQUESTS
 from contracts.vocabulary import DoNotCallSource, RefusalCode
 
 NUMBER, OTHER_NUMBER = "+12125550123", "+12125550124"
@@ -366,11 +374,43 @@ async def test_the_newest_change_of_a_list_counts_in_any_order_of_deliveries(
         delivered = list(enumerate(commands[:count], start=count * 10))
         for position, command in (*reversed(delivered), *delivered):
             at = NOW + timedelta(seconds=position)
-            assert (await do_not_call.handle(command, at, an_envelope(f"c-{position}"))).accepted
+            outcome = await do_not_call.handle(command, at, an_envelope(f"c-{position}"))
+            is_newest_kind = type(command) is type(commands[count - 1])
+            assert outcome.accepted is is_newest_kind, "a later change of the list contradicts the others"
         number = (await numbers.load_digest(DIGESTS.of(NUMBER))).number
         assert number.is_listed is is_listed
         assert number.phone_number == (NUMBER if is_listed else None)
         assert len(number.do_not_call) == 1
+
+
+async def test_a_dead_letter_that_is_retried_undoes_no_later_opt_out(
+    nats_url: str, bus_client: Client, numbers: Numbers, keyring: Keyring
+) -> None:
+    unblock = NumberUnblockRequested(number_digest=DIGESTS.of(NUMBER))
+    async with running(nats_url, 1):
+        assert (await outcome_of(bus_client, block())).accepted
+    js = bus_client.jetstream()
+    ack = await js.publish(unblock.subject, unblock.body(), headers={"ce-id": "u-1"})
+    (message,) = await (await js.pull_subscribe(unblock.subject, stream=REQUESTS.name)).fetch(1, timeout=20)
+    copy = await RequestSealer(keyring, Mock(), AsyncMock()).copy_of(message, bus_client)
+    dead_letter = DeadLetter.of(
+        stream=REQUESTS.name,
+        sequence=ack.seq,
+        consumer="c",
+        subject=unblock.subject,
+        reasons=["Conflict"],
+        deliveries=9,
+    )
+    await erase_message(bus_client, REQUESTS.name, ack.seq)
+    async with running(nats_url, 2):
+        assert (await outcome_of(bus_client, block())).accepted
+        await store_dead_letter(bus_client, dead_letter, copy)
+        outcomes = await bus_client.subscribe(outcome_subject("u-1"))
+        await retry(bus_client, await find_dead_letter(bus_client, 1), keyring=keyring)
+        outcome = CommandOutcome.model_validate_json((await outcomes.next_msg(timeout=20)).data)
+    assert not outcome.accepted
+    assert outcome.reasons[0].startswith("number_digest: the list was changed after this command was sent")
+    assert (await numbers.load_digest(DIGESTS.of(NUMBER))).number.is_listed
 
 
 async def test_a_number_is_on_a_bounded_number_of_lists_and_always_on_that_of_all_campaigns(

@@ -21,6 +21,7 @@ from chassis.dead_letters import StoredDeadLetter, read_dead_letters, referenced
 from chassis.event_log import EventLog, size_of
 from contracts import CallCreated, Envelope, ErasedRequest, RequestsErased
 from contracts.dead_letters import DeadLetter
+from contracts.envelope import FIRST_STORED_HEADER, first_stored_at
 from contracts.examples import CALL_ID, EXAMPLES
 from contracts.filters import call_filters
 from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS
@@ -99,6 +100,20 @@ async def test_a_retried_message_is_on_its_subject_and_its_dead_letter_is_delete
     assert "Nats-Expected-Stream" not in found
     assert found["Nats-Msg-Id"] == f"{DEAD_LETTERS.name}/{sequence}"
     assert await all_dead_letters(bus_client) == []
+
+
+async def test_a_command_for_a_list_keeps_the_time_of_its_first_storage(bus_client: Client) -> None:
+    command = EXAMPLES["number.unblock_requested"]
+    sequence = await store_dead_letter(bus_client, command.subject, command.body())
+    first = await bus_client.jetstream().get_msg(REQUESTS.name, 1)
+    again = await store_dead_letter(bus_client, "call.requested")
+    stored = await retry(bus_client, await find_dead_letter(bus_client, sequence))
+    message = await bus_client.jetstream().get_msg(REQUESTS.name, stored)
+    assert first.time
+    assert message.time
+    assert first_stored_at(message.headers, message.time) == first.time
+    other = await retry(bus_client, await find_dead_letter(bus_client, again))
+    assert FIRST_STORED_HEADER not in ((await bus_client.jetstream().get_msg(REQUESTS.name, other)).headers or {})
 
 
 @pytest.mark.parametrize("content", [{}, {"body": None, "body_base64": "/w=="}], ids=["text", "no text"])

@@ -20,6 +20,8 @@ from nats.aio.msg import Msg
 
 from chassis.keyring import Keyring
 from contracts import ErasedRequest
+from contracts.envelope import FIRST_STORED_HEADER, first_stored_at
+from contracts.events.numbers import is_number_command
 from contracts.named_persons import NamedPersons, persons_of_header
 from contracts.packing import packed, unpacked
 from contracts.streams import REQUESTS
@@ -85,7 +87,10 @@ class RequestSealer:
         metadata = message.metadata
         if metadata.stream != REQUESTS.name:
             return None
-        described = {"subject": message.subject, "headers": message.headers or {}}
+        headers = message.headers or {}
+        if is_number_command(message.subject):  # a later change must not be undone when this one is published again
+            headers = {**headers, FIRST_STORED_HEADER: first_stored_at(headers, metadata.timestamp).isoformat()}
+        described = {"subject": message.subject, "headers": headers}
         text = json.dumps(described).encode() + _END_OF_JSON + message.data
         copy = await seal_copy(text, key_of_day(metadata.timestamp), self._keyring)
         return copy if len(copy.sealed) + MAX_OTHER_BYTES <= client.max_payload else None

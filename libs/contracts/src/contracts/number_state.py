@@ -116,6 +116,13 @@ class NumberState(BaseModel):
         listed = {entry.scope for entry in self.do_not_call if entry.is_listed}
         return scope == ALL_CAMPAIGNS or scope in listed or len(listed) < MAX_ENTRIES
 
+    def is_outdated(self, entry: DoNotCallEntry) -> bool:
+        """Whether a later change of the same list contradicts this one."""
+        return any(
+            one.scope == entry.scope and one.changed_at > entry.changed_at and one.is_listed != entry.is_listed
+            for one in self.do_not_call
+        )
+
     def with_entry(self, entry: DoNotCallEntry, phone_number: str | None) -> Self:
         """Returns the number after a change of one list; unchanged if a later change of this list was applied.
 

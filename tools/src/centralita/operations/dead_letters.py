@@ -3,7 +3,8 @@
 A message that is published again goes to every consumer of its subject, not only to the one that failed. That is
 harmless, because each consumer is idempotent (law 6). The message keeps its identity (``ce-id``), by which consumers
 recognise what they have handled. Its ``Nats-Msg-Id`` names the dead letter, because the server would drop the original
-id as a duplicate. Thus a second retry of the same dead letter is not stored again.
+id as a duplicate. Thus a second retry of the same dead letter is not stored again. A command for a do-not-call list
+also keeps the time at which it was first stored, so it undoes no later change.
 """
 
 import base64
@@ -20,6 +21,8 @@ from chassis.keyring import Keyring
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
 from chassis.sealed_copies import OpenedCopy, SealedCopy, open_copy
 from contracts import ErasedRequest, RequestsErased, Service
+from contracts.envelope import FIRST_STORED_HEADER, first_stored_at
+from contracts.events.numbers import is_number_command
 from contracts.filters import call_state_filter
 from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS
 from contracts.vocabulary import RequestResult
@@ -119,6 +122,8 @@ async def retry(
 
 async def _publish(client: Client, stored: StoredDeadLetter, message: Message) -> int:
     own = {name: value for name, value in message.headers.items() if not name.lower().startswith("nats-")}
+    if is_number_command(message.subject):
+        own[FIRST_STORED_HEADER] = first_stored_at(message.headers, message.time).isoformat()
     headers = {**own, "ce-id": message.identity, "Nats-Msg-Id": f"{DEAD_LETTERS.name}/{stored.sequence}"}
     if (size := size_of(message.body, headers)) > client.max_payload:
         raise CannotRetry(

@@ -65,3 +65,8 @@ class NumberUnblockRequested(_NumberCommand):
 
 NumberCommand = NumberBlockRequested | NumberUnblockRequested
 """A command about a number."""
+
+
+def is_number_command(subject: str) -> bool:
+    """Whether messages of a subject change a do-not-call list. The time of each counts: the newest change stays."""
+    return subject.startswith(tuple(f"{one.event_name}." for one in (NumberBlockRequested, NumberUnblockRequested)))

@@ -57,7 +57,11 @@ class DoNotCall:
             changed_at=self._mapping.simulated(stored_at),
             source=source,
         )
-        if is_listed and not (await self._numbers.load_digest(command.number_digest)).number.may_be_listed(entry.scope):
+        known = (await self._numbers.load_digest(command.number_digest)).number
+        if known.is_outdated(entry):
+            reason = "number_digest: the list was changed after this command was sent; send it again if it shall count"
+            return CommandOutcome(accepted=False, campaign_id=command.campaign_id, reasons=(reason,))
+        if is_listed and not known.may_be_listed(entry.scope):
             reason = f"number_digest: the number is on {MAX_ENTRIES} do-not-call lists; list it for all campaigns"
             return CommandOutcome(accepted=False, campaign_id=command.campaign_id, reasons=(reason,))
         await self._apply(command.number_digest, entry, phone_number, cause)
