@@ -135,9 +135,11 @@ class Orchestrator:
     code: RefusalCode | None = None
     silent: bool = False
     asked: list[str] = field(default_factory=list)
+    message_ids: list[str] = field(default_factory=list)
 
     async def on_message(self, message: Msg) -> None:
         self.asked.append(message.subject)
+        self.message_ids.append((message.headers or {})["Nats-Msg-Id"])
         if self.silent:
             return
         outcome = CommandOutcome(accepted=False, reasons=self.refusal, code=self.code)

@@ -6,12 +6,14 @@ from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import httpx
 import pytest
 from nats.aio.client import Client
+from tests.integration.edge.conftest import new_call
 
-from contracts import call_id_of
+from contracts import CallCreated, CallRequested, Envelope, call_id_of
 from contracts.personal import json_and_sealed
 from contracts.streams import REQUESTS
 from edge.adapters import nats as adapter
@@ -122,6 +124,37 @@ async def test_an_idempotency_key_with_another_body_is_refused(
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.json()["type"] == "urn:centralita:problem:key-reused"
     assert [error["field"] for error in answer.json()["errors"]] == list(other)
+
+
+@pytest.mark.parametrize("metadata", ['{"\\ud800": "x"}', '{"x": "\\ud800"}'])
+async def test_metadata_that_utf_8_cannot_encode_is_refused_before_anything_is_sent(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object], metadata: str
+) -> None:
+    content = f'{json.dumps(body)[:-1]}, "metadata": {metadata}}}'.encode()
+
+    answer = await api.post("/api/v1/calls", content=content, headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == 422
+    assert orchestrator.asked == []
+
+
+async def test_a_call_that_the_request_has_created_is_no_other_one_although_it_differs(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def decide(event: CallRequested) -> UUID:
+        now, call = datetime.now(UTC), new_call(event).model_copy(update={"metadata": {"branch": "south"}})
+        cause = Envelope.of(id=orchestrator.message_ids[-1], source="edge", time=now)
+        await orchestrator.log.append(CallCreated(call=call, occurred_at=now), cause=cause)
+        return call.call_id
+
+    monkeypatch.setattr(orchestrator, "decide", decide)
+    given = {**body, "metadata": {"branch": "north"}, "request_id": "r-1"}
+
+    first = await api.post("/api/v1/calls", json=given)
+    again = await api.post("/api/v1/calls", json=given)
+
+    assert (first.status_code, first.json()["metadata"]) == (201, {"branch": "south"})
+    assert (again.status_code, [error["field"] for error in again.json()["errors"]]) == (409, ["metadata"])
 
 
 async def test_an_idempotency_key_with_a_later_time_is_refused(

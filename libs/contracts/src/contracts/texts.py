@@ -52,7 +52,7 @@ def variable_refusals(variables: Mapping[str, str] | None) -> list[str]:
 
 def metadata_refusals(metadata: Mapping[str, str] | None) -> list[str]:
     """Returns why metadata are refused; empty if they are acceptable."""
-    if not metadata or all(0 < len(name) <= MAX_NAME_CHARACTERS and not _has_controls(name) for name in metadata):
+    if not metadata or all(_is_metadata_name(name) for name in metadata):
         return []
     return [f"metadata: a name is not acceptable; write 1 to {MAX_NAME_CHARACTERS} characters, no control characters"]
 
@@ -62,6 +62,12 @@ def name_refusals(name: str | None, field: str = "name") -> list[str]:
     if name is None or not (_has_controls(name) or _has_invisible(name)):
         return []
     return [f"{field}: it has a line break, a control character or an invisible character; write one plain line"]
+
+
+def _is_metadata_name(name: str) -> bool:
+    """Whether a name is short, and UTF-8 can encode it: JSON can contain lone surrogates."""
+    has_surrogate = any(unicodedata.category(character) == "Cs" for character in name)
+    return 0 < len(name) <= MAX_NAME_CHARACTERS and not has_surrogate and not _has_controls(name)
 
 
 def _has_invisible(text: str) -> bool:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
+import uuid_utils
 
 from chassis.event_log import StoredEvent, UnreadableEvent
 from contracts import (
@@ -104,7 +105,7 @@ class Calls:
         Refused and TooLarge.
         """
         raise_if_unacceptable(request)
-        call_id = call_id_of(request_id)
+        call_id, message_id = call_id_of(request_id), str(uuid_utils.uuid7())
         newest = await self._log.last(call_state_filter(call_id))
         if newest is None:
             if _is_due(request.scheduled_at):
@@ -119,12 +120,15 @@ class Calls:
                     await on_late_outcome(late)
 
             named = request.model_copy(update={"request_id": request_id})
-            raise_if_refused(await self._requests.send(named, on_late_outcome=report))
+            raise_if_refused(await self._requests.send(named, message_id, on_late_outcome=report))
             newest = await self._log.last(call_state_filter(call_id))
         if newest is None:
             return StoredRequest(call_id, None)
-        if _differences(request, call_in(newest)) and (different := await self._differences_at_first(request, newest)):
-            raise KeyReused(different)
+        if _differences(request, call_in(newest)):
+            created = await self._log.last(CallCreated.subject_for(call_id)) or newest
+            different = _differences(request, call_in(created))
+            if different and created.envelope.causation_id != message_id:  # this request has not created the call
+                raise KeyReused(different)
         return StoredRequest(call_id, await self._details(newest))
 
     async def command(
@@ -208,11 +212,6 @@ class Calls:
     async def statistics(self, campaign_id: str | None) -> CampaignStatistics:
         """Returns the counters of one campaign, or of all."""
         return await self._statistics.of(campaign_id)
-
-    async def _differences_at_first(self, request: CallRequested, newest: StoredEvent) -> list[str]:
-        """Returns the fields in which the call differed from the request when it was created."""
-        created = await self._log.last(CallCreated.subject_for(call_in(newest).call_id))
-        return _differences(request, call_in(created or newest))
 
     async def _provider_call_id(self, call_id: UUID) -> str | None:
         """Returns the provider's id of the latest attempt that has one; none if an event cannot be decoded.
