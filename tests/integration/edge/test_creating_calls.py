@@ -319,10 +319,10 @@ async def test_a_request_larger_than_a_message_is_answered_with_413(
 async def test_an_answer_names_a_bounded_number_of_wrong_fields(
     api: httpx.AsyncClient, body: dict[str, object]
 ) -> None:
-    answer = await api.post("/api/v1/calls", json={**body, **{f"unknown{number}": "" for number in range(5_000)}})
+    answer = await api.post("/api/v1/calls", json={**body, **{f"unknown{number}": "" for number in range(900)}})
     assert answer.status_code == 422
     assert len(answer.json()["errors"]) == MAX_ERRORS
-    assert "of 5000" in answer.json()["detail"]
+    assert "of 900" in answer.json()["detail"]
 
 
 async def test_a_request_without_a_script_is_completed_by_its_campaign_and_again_is_the_same_call(
