@@ -33,6 +33,7 @@ from chassis.serve import connect_bus
 from contracts import (
     Call,
     CallCreated,
+    CallRequested,
     CampaignContactsExpired,
     CampaignCreateRequested,
     CampaignFinishRequested,
@@ -69,6 +70,18 @@ def left(outcome: str) -> float:
 def number(index: int) -> str:
     """Returns one of two hundred numbers of the fictional range, in two time zones."""
     return f"+1{'212' if index % 2 else '310'}5550{100 + index // 2}"
+
+
+def requested(request_id: str) -> CallRequested:
+    """Returns a request of the campaign winter, to the number of the first contact of spring."""
+    return CallRequested(
+        request_id=request_id,
+        campaign_id="winter",
+        contact_id="r-1",
+        phone_number=number(1),
+        script_template="Hello.",
+        language="en",
+    )
 
 
 class Contacts:
@@ -219,6 +232,42 @@ async def test_a_contact_that_may_not_be_called_is_a_fact_of_the_log_once(
     found_by_id = ContactRefused.subject_for(call_id_of(request_id_of_other_number("spring", "c-2")))
     assert len(await calls.read([found_by_id])) == 1
     assert left("taken") >= taken + 2, "one that is delivered again counts again"
+
+
+async def test_a_contact_whose_call_id_another_campaign_has_taken_is_refused_and_not_lost(
+    nats_url: str, bus_client: Client, calls: EventLog, contacts: Contacts
+) -> None:
+    async with running(nats_url, 2, **LIMITS):
+        assert (await outcome_of(bus_client, requested("spring:c-1"))).accepted, "no such campaign exists yet"
+        await accept(bus_client, CREATE)
+        await contacts.add(1, 2)
+        await accept(bus_client, START)
+        await until(contacts.is_empty)
+    (refused,) = [stored.event for stored in await calls.read([ContactRefused.subjects()])]
+    assert isinstance(refused, ContactRefused)
+    assert (refused.campaign_id, refused.contact_id) == ("spring", "c-1")
+    assert refused.reason.startswith("contact_id: a request of another campaign has taken the id")
+    assert refused.call_id == call_id_of(request_id_of_other_number("spring", "c-1"))
+    assert sorted((call.campaign_id, call.contact_id) for call in await created(calls)) == [
+        ("spring", "c-2"),
+        ("winter", "r-1"),
+    ]
+
+
+async def test_a_request_with_the_id_of_another_campaigns_contact_is_refused(
+    nats_url: str, bus_client: Client, calls: EventLog, contacts: Contacts
+) -> None:
+    async with running(nats_url, 2, **LIMITS):
+        await accept(bus_client, CREATE)
+        refused = await outcome_of(bus_client, requested("spring:c-1"))
+        assert refused.reasons == ("request_id: ids that begin with spring: belong to that campaign; give another one",)
+        for request_id in ("crm:42", "spring", "summer:c-1", "no.such campaign:1", ":", "winter:c-7"):
+            assert (await outcome_of(bus_client, requested(request_id))).accepted
+        await accept(bus_client, START)
+        await contacts.add(1)
+        await until(contacts.is_empty)
+    assert [call.contact_id for call in await created(calls) if call.campaign_id == "spring"] == ["c-1"]
+    assert await calls.read([ContactRefused.subjects()]) == []
 
 
 async def test_when_the_campaign_is_finished_the_remaining_contacts_are_counted_and_removed(

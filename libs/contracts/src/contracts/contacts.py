@@ -31,6 +31,12 @@ def request_id_of_contact(campaign_id: str, contact_id: str) -> str:
     return f"{campaign_id}:{contact_id}"
 
 
+def campaign_of_request_id(request_id: str) -> str | None:
+    """Returns the campaign to whose contact a request id may belong; None if it belongs to no contact."""
+    campaign_id, separator, _ = request_id.partition(":")  # a campaign id contains no colon
+    return campaign_id if separator else None
+
+
 def request_id_of_other_number(campaign_id: str, contact_id: str) -> str:
     """Returns the id under which the first refused contact is found whose id has the call to another number."""
     return f"{request_id_of_contact(campaign_id, contact_id)}:other-number"

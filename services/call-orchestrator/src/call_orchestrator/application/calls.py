@@ -221,6 +221,8 @@ class CallService:
         """Returns why a new call is refused."""
         if refusal := campaign.refusal(call.campaign_id):
             return refusal
+        if refusal := await self._campaigns.request_id_refusal(call.request_id, call.campaign_id):
+            return refusal
         if self._claims:
             given_at, list_names = request.requested_at, campaign.terms.do_not_call_lists
             if refusal := await self._claims.refusal(call.phone_number, call.campaign_id, given_at, list_names):

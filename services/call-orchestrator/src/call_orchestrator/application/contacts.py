@@ -28,7 +28,7 @@ from call_orchestrator.application.call_inputs import call_input
 from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.closed_groups import ClosedGroups
-from call_orchestrator.application.contact_refusals import ContactRefusals
+from call_orchestrator.application.contact_refusals import ContactRefusals, other_call
 from call_orchestrator.application.expired_contacts import ExpiredContacts
 from call_orchestrator.application.open_campaigns import OpenCampaigns
 from call_orchestrator.domain.decisions import Refused
@@ -38,7 +38,6 @@ from call_orchestrator.ports import ContactQueue, Log, TakenContact
 from chassis.background import cancel_until_done, run_in_background
 from chassis.time_mapping import REAL_TIME, TimeMapping
 from contracts import (
-    Call,
     CallRequested,
     Campaign,
     ContactAdded,
@@ -231,8 +230,8 @@ class ContactTaker:
             return
         if isinstance(handled, Refused):
             await self._refusals.append(taken, handled.reason)
-        elif _is_to_other_number(handled.call, contact):
-            await self._refusals.append_other_number(taken)
+        elif reason := other_call(handled.call, contact):
+            await self._refusals.append_taken_id(taken, reason)
         else:
             CONTACTS.labels(outcome="taken").inc()
             if handled.call.is_queued:  # that of a contact which is added again may have ended
@@ -282,13 +281,6 @@ def request_of(contact: ContactAdded) -> CallRequested:
         consent_source=contact.consent_source,
     )
     return request.model_copy(update={"language": contact.language}) if contact.language else request
-
-
-def _is_to_other_number(call: Call, contact: ContactAdded) -> bool:
-    """Whether the call that the contact's id has is to another number. That of an erased person has only its digest."""
-    if call.phone_number in PLACEHOLDERS:
-        return call.number_digest != contact.number_digest
-    return call.phone_number != contact.phone_number
 
 
 async def _run_forever(part: Callable[[], Coroutine[None, None, None]]) -> None:

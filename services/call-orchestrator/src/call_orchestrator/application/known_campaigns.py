@@ -14,13 +14,16 @@ ended by `call_orchestrator.application.finished_campaigns`.
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from pydantic import TypeAdapter, ValidationError
+
 from call_orchestrator.application.call_terms import NO_TERMS
 from call_orchestrator.application.open_campaigns import OpenCampaigns
 from call_orchestrator.application.stored import load_campaign
 from call_orchestrator.domain.decisions import Refused
 from call_orchestrator.ports import Log
 from chassis.event_log import UnreadableEvent
-from contracts import Call, CallRequested, CampaignTerms
+from contracts import Call, CallRequested, CampaignId, CampaignTerms
+from contracts.contacts import campaign_of_request_id
 
 MAX_UNDECLARED = 10_000
 """Campaigns without terms that are remembered, so that not each of their calls causes a read."""
@@ -42,6 +45,8 @@ class KnownCampaign:
 
 UNDECLARED = KnownCampaign()
 
+_CAMPAIGN_ID: TypeAdapter[str] = TypeAdapter(CampaignId)
+
 
 class KnownCampaigns:
     """The campaigns of calls. Without `followed`, none has terms."""
@@ -61,6 +66,24 @@ class KnownCampaigns:
         known = self._known(self._followed, request.campaign_id)
         has_script = request.script_template is not None or (known and known.terms.script_template is not None)
         return known if known and has_script else await self.at_leader(request.campaign_id)
+
+    async def request_id_refusal(self, request_id: str, campaign_id: str) -> Refused | None:
+        """Returns why a new call may not have this request id: it is that of a contact of another campaign.
+
+        Otherwise that contact would lose its call, whose id follows from campaign and contact. Only a declared campaign
+        has contacts. Raises UnreadableEvent.
+        """
+        other = campaign_of_request_id(request_id)
+        if other is None or other == campaign_id or self._followed is None:
+            return None
+        try:
+            _CAMPAIGN_ID.validate_python(other)
+        except ValidationError:
+            return None
+        known = self._known(self._followed, other) or await self.at_leader(other)
+        if known == UNDECLARED:
+            return None
+        return Refused(f"request_id: ids that begin with {other}: belong to that campaign; give another one")
 
     async def of_call(self, call: Call) -> KnownCampaign:
         """Returns the campaign of a call that exists.
