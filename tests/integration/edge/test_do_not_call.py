@@ -10,17 +10,20 @@ from contextlib import AbstractAsyncContextManager
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import httpx
 import pytest
 from nats.aio.client import Client
 from starlette.types import ASGIApp
-from tests.integration.call_orchestrator.conftest import running
+from tests.integration.call_orchestrator.conftest import running, until
 from tests.integration.edge.conftest import LIMITED, secret_of
 
 from centralita.commands.do_not_call import PART_CHARACTERS, PART_RECORDS, _parts
 from centralita.operations.rest_api import IMPORT_SECONDS, TIMEOUT_SECONDS, RestApi
 from centralita.operations.rest_failures import RequestFailed
+from chassis.event_log import EventLog
+from contracts import ConversationEnded, Disposition
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import As
@@ -158,6 +161,42 @@ async def test_a_limited_key_changes_only_the_lists_of_its_campaigns(as_: "As") 
     assert (imported["added"], imported["refused"]) == (1, 1)
 
 
+async def test_a_limited_key_reads_neither_numbers_nor_entries_of_other_campaigns(as_: "As") -> None:
+    for scope in ({"campaign_id": "winter"}, {"list_name": "vip"}):
+        added = await as_("caller").post(LIST, json={"phone_number": NUMBER, **scope})
+    path, own = f"{LIST}/{added.json()['id']}", {"campaign_id": "spring"}
+    nothing = {"id": added.json()["id"], "phone_number": None, "entries": []}
+    assert (await as_(LIMITED).delete(path, params=own)).json() == nothing
+    assert await check(as_(LIMITED), **own) == nothing
+    assert (await as_(LIMITED).get(LIST, params=own)).json()["numbers"] == []
+    listed = (await as_(LIMITED).post(LIST, json={"phone_number": NUMBER, **own})).json()
+    assert (listed["phone_number"], scopes(listed)) == (NUMBER, ["spring"])
+    assert [one["phone_number"] for one in (await as_(LIMITED).get(LIST, params=own)).json()["numbers"]] == [NUMBER]
+    assert (await as_(LIMITED).delete(path, params=own)).json() == nothing
+    assert len((await check(as_("reader")))["entries"]) == 2
+
+
+async def test_a_limited_key_reads_no_number_and_no_call_of_an_opt_out(as_: "As", calls: EventLog) -> None:
+    created = await as_("desk").post("/api/v1/calls", json={**request(), "campaign_id": "winter"})
+    call_id = UUID(created.json()["id"])
+    ended = ConversationEnded(call_id=call_id, attempt=1, turn=1, disposition=Disposition.OPT_OUT, summary="")
+    await calls.append(ended)
+
+    async def is_listed() -> object:
+        return (await check(as_("reader")))["entries"]
+
+    await until(is_listed)
+    own = {"campaign_id": "spring"}
+    (found,) = (await as_(LIMITED).get(LIST, params=own)).json()["numbers"]
+    assert (found["phone_number"], scopes(found), found["entries"][0]["call_id"]) == (None, [None], None)
+    removed = (await as_(LIMITED).delete(f"{LIST}/{found['id']}", params=own)).json()
+    assert removed == found
+    checked = await check(as_(LIMITED), **own)
+    assert checked == {**found, "phone_number": NUMBER}, "the key has given the number"
+    (seen,) = (await as_("reader").get(LIST)).json()["numbers"]
+    assert (seen["phone_number"], seen["entries"][0]["call_id"]) == (NUMBER, str(call_id))
+
+
 async def test_acts_are_audited_with_the_digest_and_without_the_number(as_: "As") -> None:
     added = await as_("caller").post(LIST, json={"phone_number": NUMBER})
     await as_("caller").delete(f"{LIST}/{added.json()['id']}")
@@ -216,7 +255,7 @@ async def test_an_export_leaves_out_and_counts_entries_of_erased_persons(
         await as_("auditor").post("/api/v1/persons/erase", json={"phone_number": NUMBER})
         exported = await command(url, "export", str(target))
     assert [row.split(",")[0] for row in target.read_text().splitlines()] == ["phone_number", OTHER]
-    assert "1 entries of erased persons are not: they have no number." in exported.stderr
+    assert "1 entries are not: erased persons, or numbers that the key may not read." in exported.stderr
 
 
 def test_a_large_file_is_sent_in_parts_with_the_columns_above_each(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def run_remove(
     """Removes the entry of all campaigns, of one, or of a named list. The key needs the scopes read and call."""
 
     async def remove(api: RestApi) -> dict[str, Any]:
-        return await api.unlist_number((await api.check_number(number))["id"], campaign, list_name)
+        return await api.unlist_number((await api.check_number(number, campaign, list_name))["id"], campaign, list_name)
 
     _print(request(api_url, api_key, remove), json=json)
 
@@ -134,32 +134,33 @@ def run_export(
 ) -> None:
     """Writes the listed numbers to a CSV file, which `import` accepts. The key needs the scope read.
 
-    Entries of erased persons are counted and left out: their numbers are not stored.
+    Entries without a number are counted and left out: those of erased persons, and those that are not on the lists of
+    the campaigns to which the key is limited.
     """
 
     async def write(api: RestApi) -> tuple[int, int]:
-        count = erased = 0
+        count = hidden = 0
         with TextIOWrapper(create_private_file(file), encoding="utf-8", newline="") as target:
             rows = csv.writer(target, lineterminator="\n")
             rows.writerow(COLUMNS)
             async for number in api.listed_numbers(campaign, list_name):
                 if number["phone_number"] is None:
-                    erased += len(number["entries"])
+                    hidden += len(number["entries"])
                     continue
                 for entry in number["entries"]:
                     rows.writerow([number["phone_number"], *(entry[name] for name in COLUMNS[1:])])
                     count += 1
-        return count, erased
+        return count, hidden
 
     try:
-        count, erased = request(api_url, api_key, write)
+        count, hidden = request(api_url, api_key, write)
     except FileExistsError:
         exit_codes.fail(f"{file} exists. Choose another name.", code=ExitCode.WRONG_USE)
     except OSError as error:
         exit_codes.fail(f"{file} cannot be written: {error.strerror}.", code=ExitCode.WRONG_USE)
     sys.stderr.write(f"{count} entries are in {file}.\n")
-    if erased:
-        sys.stderr.write(f"{erased} entries of erased persons are not: they have no number.\n")
+    if hidden:
+        sys.stderr.write(f"{hidden} entries are not: erased persons, or numbers that the key may not read.\n")
 
 
 def _print(number: dict[str, Any], *, json: bool) -> None:

@@ -47,31 +47,42 @@ class DoNotCallEntryResource(BaseModel):
     list_name: str | None = Field(description="null: the list of the campaign, or that of all campaigns")
     listed_at: datetime
     source: DoNotCallSource
-    call_id: UUID | None = Field(description="the call in which the person opted out")
+    call_id: UUID | None = Field(
+        description="the call in which the person opted out; null for a key that is limited to campaigns"
+    )
 
 
 class DoNotCallNumber(BaseModel):
     """A number and its entries; without an entry it may be called."""
 
     id: str = Field(description="the keyed digest of the number", examples=["6f1c7a0b9d2e4f58a3b1c6d7e8f90a12"])
-    phone_number: str | None = Field(description="E.164; null: it is not listed, or the person was erased")
+    phone_number: str | None = Field(
+        description="E.164; null: it is not listed, the person was erased, or a key that is limited to campaigns reads "
+        "an entry that is not on their lists"
+    )
     entries: list[DoNotCallEntryResource]
 
     @classmethod
-    def of(cls, number: NumberState, scopes: Collection[ListScope] | None) -> "DoNotCallNumber":
-        """Returns the entries of a number on these lists; None: on all."""
+    def of(
+        cls, number: NumberState, scopes: Collection[ListScope] | None, campaigns: frozenset[str] | None
+    ) -> "DoNotCallNumber":
+        """Returns the entries of a number on these lists; None: on all.
+
+        `campaigns`: those of a limited key, which reads a number and its calls only in entries of their lists.
+        """
+        listed = [one for one in number.do_not_call if one.is_listed and (scopes is None or one.scope in scopes)]
+        own = [one.scope for one in listed if campaigns is None or one.campaign_id in campaigns]
         entries = [
             DoNotCallEntryResource(
                 campaign_id=one.campaign_id,
                 list_name=one.list_name,
                 listed_at=one.changed_at,
                 source=one.source,
-                call_id=one.call_id,
+                call_id=one.call_id if one.scope in own else None,
             )
-            for one in number.do_not_call
-            if one.is_listed and (scopes is None or one.scope in scopes)
+            for one in listed
         ]
-        is_known = bool(entries) and number.phone_number not in PLACEHOLDERS
+        is_known = bool(own) and number.phone_number not in PLACEHOLDERS
         return cls(id=number.number_digest, phone_number=number.phone_number if is_known else None, entries=entries)
 
 
@@ -139,17 +150,33 @@ class DoNotCallLists:
         """Returns the id of a number."""
         return self._digests.of(phone_number)
 
-    async def get(self, number_id: str, concerning: ListScope = ALL_CAMPAIGNS) -> DoNotCallNumber:
-        """Returns the entries of a number; with a campaign, those that concern it; with a list, those of the list."""
-        return DoNotCallNumber.of(await self._numbers.get(number_id), await self._scopes(concerning))
+    async def check(
+        self, phone_number: str, concerning: ListScope, campaigns: frozenset[str] | None
+    ) -> DoNotCallNumber:
+        """Returns the entries of a number; with a campaign, those that concern it; with a list, those of the list.
 
-    async def add(self, phone_number: str, scope: ListScope) -> tuple[DoNotCallNumber, bool]:
-        """Lists a number. Returns its entries, and whether the command is decided. Raises Refused."""
-        return await self._command(self._block(phone_number, scope, DoNotCallSource.REQUEST))
+        `campaigns`: those of a limited key; None: the key is not limited.
+        """
+        number = await self._numbers.get(self.id_of(phone_number))
+        found = DoNotCallNumber.of(number, await self._scopes(concerning), campaigns)
+        is_shown = found.entries and number.phone_number not in (None, *PLACEHOLDERS)
+        return found.model_copy(update={"phone_number": phone_number if is_shown else None})
 
-    async def remove(self, number_id: str, scope: ListScope) -> tuple[DoNotCallNumber, bool]:
+    async def add(
+        self, phone_number: str, scope: ListScope, campaigns: frozenset[str] | None
+    ) -> tuple[DoNotCallNumber, bool]:
+        """Lists a number. Returns its entries, and whether the command is decided. Raises Refused.
+
+        To a limited key, the entries are those that concern the campaign of `scope`.
+        """
+        return await self._command(self._block(phone_number, scope, DoNotCallSource.REQUEST), scope, campaigns)
+
+    async def remove(
+        self, number_id: str, scope: ListScope, campaigns: frozenset[str] | None
+    ) -> tuple[DoNotCallNumber, bool]:
         """Removes the entry of a list. The rest is as for `add`."""
-        return await self._command(NumberUnblockRequested(number_digest=number_id, **scope._asdict()))
+        command = NumberUnblockRequested(number_digest=number_id, **scope._asdict())
+        return await self._command(command, scope, campaigns)
 
     async def import_csv(self, text: str, allowed: frozenset[str] | None) -> ImportedNumbers:
         """Lists the numbers of a CSV file. `allowed`: the campaigns that rows must name; None: any, or none.
@@ -172,11 +199,13 @@ class DoNotCallLists:
             raise failures.exceptions[0] from None
         return result.result()
 
-    async def page(self, concerning: ListScope, *, after_sequence: int, limit: int) -> ListPage:
-        """Returns listed numbers and their entries, of which those are shown that `get` shows."""
+    async def page(
+        self, concerning: ListScope, campaigns: frozenset[str] | None, *, after_sequence: int, limit: int
+    ) -> ListPage:
+        """Returns listed numbers and their entries, of which those are shown that `check` shows."""
         scopes = await self._scopes(concerning)
         page = await self._numbers.page(after_sequence=after_sequence, limit=limit)
-        found = [DoNotCallNumber.of(number, scopes) for number in page.numbers]
+        found = [DoNotCallNumber.of(number, scopes, campaigns) for number in page.numbers]
         return ListPage([one for one in found if one.entries], page.last_sequence if page.has_more else None)
 
     async def _import_row(
@@ -216,10 +245,14 @@ class DoNotCallLists:
         digest = self.id_of(phone_number)
         return NumberBlockRequested(number_digest=digest, phone_number=phone_number, source=source, **scope._asdict())
 
-    async def _command(self, command: NumberCommand) -> tuple[DoNotCallNumber, bool]:
+    async def _command(
+        self, command: NumberCommand, scope: ListScope, campaigns: frozenset[str] | None
+    ) -> tuple[DoNotCallNumber, bool]:
         outcome = await self._requests.send(command)
         raise_if_refused(outcome)
-        return await self.get(command.number_digest), outcome is not None
+        scopes = await self._scopes(ALL_CAMPAIGNS if campaigns is None else scope)
+        number = await self._numbers.get(command.number_digest)
+        return DoNotCallNumber.of(number, scopes, campaigns), outcome is not None
 
 
 def _columns(rows: "CsvReader") -> list[str]:

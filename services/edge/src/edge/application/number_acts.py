@@ -26,13 +26,13 @@ class NumberActs:
         """Lists a number. Raises CampaignNotAllowed and Refused."""
         trail = self._trail(key, "number.block", self.lists.id_of(phone_number), scope)
         await self._check(key, scope, trail)
-        return await trail.surround(lambda: self.lists.add(phone_number, scope), _masked)
+        return await trail.surround(lambda: self.lists.add(phone_number, scope, key.campaigns), _masked)
 
     async def remove(self, key: Key, number_id: str, scope: ListScope) -> tuple[DoNotCallNumber, bool]:
         """Removes an entry. Raises CampaignNotAllowed and Refused."""
         trail = self._trail(key, "number.unblock", number_id, scope)
         await self._check(key, scope, trail)
-        return await trail.surround(lambda: self.lists.remove(number_id, scope), _masked)
+        return await trail.surround(lambda: self.lists.remove(number_id, scope, key.campaigns), _masked)
 
     async def import_csv(self, key: Key, text: str) -> ImportedNumbers:
         """Lists the numbers of a CSV file. Raises WrongHeader and TooManyImports."""

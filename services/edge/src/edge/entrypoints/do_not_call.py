@@ -76,7 +76,8 @@ async def list_numbers(
 ) -> DoNotCallPage:
     """Lists the numbers that must not be called. One that changes meanwhile may be on two pages."""
     concerning = _scope(campaign_id, list_name, "query")
-    page = await _acts(request).lists.page(concerning, after_sequence=cursor, limit=limit)
+    lists, campaigns = _acts(request).lists, key_of(request).campaigns
+    page = await lists.page(concerning, campaigns, after_sequence=cursor, limit=limit)
     query = {**concerning._asdict(), "limit": limit, "cursor": page.next_sequence}
     path = urlencode({name: value for name, value in query.items() if value is not None})
     has_next = page.next_sequence is not None
@@ -91,8 +92,8 @@ async def check_number(
     list_name: ConcerningList = None,
 ) -> DoNotCallNumber:
     """Returns the entries of a number, and its id. Without an entry it may be called."""
-    lists = _acts(request).lists
-    return await lists.get(lists.id_of(number.phone_number), _scope(campaign_id, list_name, "query"))
+    concerning = _scope(campaign_id, list_name, "query")
+    return await _acts(request).lists.check(number.phone_number, concerning, key_of(request).campaigns)
 
 
 @act_router.post(

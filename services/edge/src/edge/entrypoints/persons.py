@@ -71,7 +71,7 @@ class Person(BaseModel):
                 for call_id, events in data.calls.items()
             ],
             contacts=[contact.model_dump(mode="json") for contact in data.contacts],
-            do_not_call=DoNotCallNumber.of(data.number, None).entries,
+            do_not_call=DoNotCallNumber.of(data.number, None, None).entries,
             dialed_at=list(data.number.dialed_at),
             erasure=data.certificate,
             acts=list(data.acts),
