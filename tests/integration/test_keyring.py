@@ -221,6 +221,30 @@ async def test_the_keys_of_a_batch_stay_while_the_others_of_it_are_read(
         assert requests == []
 
 
+async def test_a_known_key_that_is_dropped_while_the_others_of_its_batch_are_read_is_read_again(
+    keyring: Keyring, bus_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event, persons = heard(), [PERSON, OTHER_PERSON]
+    await keyring.prepare(persons)
+    bodies = {person: await keyring.seal(event, person) for person in persons}
+    monkeypatch.setattr("chassis.keyring.MAX_KEYS", 4)
+
+    async def receives_others(*given: Any) -> StoredMessage | None:
+        monkeypatch.setattr("chassis.keyring.get_newest", get_newest)
+        await keyring.prepare([f"{number:032x}" for number in range(5)])
+        await bus_client.flush()
+        while PERSON in reader._known:
+            await asyncio.sleep(0)
+        return await get_newest(*given)
+
+    async with keyring_of(bus_client) as reader:
+        await reader.load([PERSON])
+        monkeypatch.setattr("chassis.keyring.get_newest", receives_others)
+        await reader.load(persons)
+        for person in persons:
+            assert decode(event.subject, bodies[person], reader.opener(person, event.event_name)) == event
+
+
 async def test_a_key_that_is_too_old_stays_while_it_is_read_again(
     keyring: Keyring, bus_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -147,8 +147,11 @@ class Keyring:
         return first is not None
 
     async def load(self, persons: Collection[str | None]) -> None:
-        """Reads the keys of these persons, unless they are known. Needed before `opener`."""
-        await self._read([person for person in persons if person and _PERSON.fullmatch(person)])
+        """Reads the keys of these persons, at most `MAX_KEYS`, unless they are known. Needed right before `opener`."""
+        wanted = {person for person in persons if person and _PERSON.fullmatch(person)}
+        await self._read(wanted)
+        while dropped := wanted.difference(self._known):  # for keys that arrived meanwhile
+            await self._read(dropped)
 
     async def prepare(self, persons: Collection[str]) -> None:
         """Reads the keys of these persons, and makes those that are missing. So `seal` need not wait for each."""
@@ -267,11 +270,11 @@ class Keyring:
 
         So the keys of a batch, and a key that is read again, stay while others are read or received.
         """
-        known, reconnects = self._known.get(person), self._client.stats["reconnects"]
-        if known:
-            self._known.move_to_end(person)
-        is_valid = known and known.reconnects == reconnects and monotonic() - known.read_at < MAX_AGE_SECONDS
-        return known if is_valid else None
+        if (known := self._known.get(person)) is None:
+            return None
+        self._known.move_to_end(person)
+        has_no_gap = known.reconnects == self._client.stats["reconnects"]
+        return known if has_no_gap and monotonic() - known.read_at < MAX_AGE_SECONDS else None
 
     def key(self, person: str) -> PersonKey | None:
         """Returns the key of a person, as the last read or change has it. Raises `sealing.WrongMasterKey`.
