@@ -1,12 +1,12 @@
 """The names of clips, which texts count as repeated, and which are personal."""
 
 import dataclasses
-from uuid import UUID
 
 import pytest
 from tests.builders.calls import a_call
 
 from contracts import VoicemailPolicy
+from contracts.phrases import greeting_of
 from voice.domain.clips import RecentTexts, SynthesisRequest, is_personal
 
 HELLO = SynthesisRequest(voice="george", model="flash", settings=("mp3_22050_32", "en"), text="Hello, this is Ada.")
@@ -40,9 +40,9 @@ def test_digests_are_those_of_earlier_versions() -> None:
     assert HELLO.digest == "d9756d7bca0f1c0b4af66246f24bab00b7e01055c235eb9e7cad8047f68f9a95"
 
 
-def test_a_text_repeats_when_another_call_spoke_it_and_only_recent_ones_count() -> None:
-    recent_texts, calls = RecentTexts(max_count=2), map(UUID, map("{:032x}".format, range(6)))
-    assert [recent_texts.add(text, call) for text, call in zip("abacab", calls, strict=True)] == [
+def test_a_text_repeats_when_another_person_heard_it_and_only_recent_ones_count() -> None:
+    recent_texts, persons = RecentTexts(max_count=2), map("{:032x}".format, range(6))
+    assert [recent_texts.add(text, person) for text, person in zip("abacab", persons, strict=True)] == [
         False,
         False,
         True,
@@ -52,9 +52,9 @@ def test_a_text_repeats_when_another_call_spoke_it_and_only_recent_ones_count() 
     ]
 
 
-def test_a_text_that_one_call_repeats_may_be_about_its_callee() -> None:
+def test_a_text_that_one_person_hears_repeatedly_may_be_about_that_person() -> None:
     recent_texts = RecentTexts()
-    assert [recent_texts.add("Is your doctor Ferrán?", UUID(int=1)) for _ in range(3)] == [False, False, False]
+    assert [recent_texts.add("Is your doctor Ferrán?", "ab" * 16) for _ in range(3)] == [False, False, False]
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,11 @@ def test_a_sentence_with_values_of_variables_is_personal(text: str, is_about_cal
         variables={"name": "Al", "surname": "Alvarez", "time": "10", "town": "Springfield"},
     )
     assert is_personal(text, call) is is_about_callee
+
+
+@pytest.mark.parametrize(("template", "is_about_callee"), [("Hello {{name}}.", True), ("Hello.", False)])
+def test_a_greeting_with_variables_is_personal_also_after_a_disclosure_and_with_a_short_name(
+    template: str, is_about_callee: bool
+) -> None:
+    call = a_call(script_template=template, variables={"name": "Li"}, company="Acme")
+    assert is_personal(greeting_of(call), call) is is_about_callee

@@ -12,7 +12,6 @@ from chassis.event_log import EventLog
 from contracts import AudioFailed, AudioReady, AudioRequested, SpeechFallback
 from providers import Failure, RequestFailed
 from voice.application.speech.synthesis import Sentence, SpeechSynthesis
-from voice.domain.clips import ClipName
 
 FRAME = bytes([0xFF, 0xF3, 0x40, 0xC0]) + bytes(100)
 """One MP3 frame: MPEG 2 layer III, 32 kbit/s, 22050 Hz, mono."""
@@ -92,8 +91,8 @@ async def test_a_clip_in_one_of_the_voices_follows_the_voices() -> None:
         first=FakeSynthesizer("first", failures=[Failure.REFUSED]),
         second=FakeSynthesizer("second", failures=[Failure.REFUSED]),
     )
-    digest = speech.second.build_request(speech.request().event).digest
-    speech.clips.stored[ClipName(digest)] = FRAME
+    sentence = speech.request()
+    speech.clips.stored[sentence.clip_name(speech.second.build_request(sentence.event).digest)] = FRAME
     assert await speech.speak() == FRAME
     assert (speech.ready.is_cached, speech.ready.fallback) == (True, SpeechFallback.CLIP)
 

@@ -29,22 +29,20 @@ class StoredClips:
 
     async def has(self, name: ClipName) -> bool:
         """See the interface."""
-        if name.call_id is None:
-            return await self._shared.has(name.digest)
-        return self._of_calls.has(name.call_id, name.digest)
+        is_shared = not name.is_personal and await self._shared.has(name.digest)
+        return is_shared or self._of_calls.has(name.call_id, name.digest)
 
     async def get(self, name: ClipName) -> bytes | None:
         """See the interface."""
-        if name.call_id is None:
-            clip = await self._shared.get(name.digest)
-        else:
+        clip = None if name.is_personal else await self._shared.get(name.digest)
+        if clip is None:
             clip = await self._of_calls.get(name.call_id, name.digest)
         (CLIP_MISSES if clip is None else CLIP_HITS).inc()
         return clip
 
     async def put(self, name: ClipName, audio: bytes, *, is_answered: bool = True) -> None:
         """See the interface."""
-        if name.call_id is None:
+        if not name.is_personal:
             await self._shared.put(name.digest, audio)
         elif is_answered:
             await self._of_calls.put(name.call_id, name.digest, audio)

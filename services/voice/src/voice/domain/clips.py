@@ -8,7 +8,8 @@ from uuid import UUID
 
 from contracts import Call
 from contracts.personal_words import has_personal_words
-from contracts.script import greeting, render_line, uses_variables
+from contracts.phrases import greeting_of
+from contracts.script import greeting, uses_variables
 
 MAX_RECENT_TEXTS = 4096
 
@@ -30,29 +31,31 @@ class SynthesisRequest:
 
 @dataclass(frozen=True, slots=True)
 class ClipName:
-    """The name of a clip. With `call_id`, it is stored for this call only, and until the call ends."""
+    """The name of a clip. A personal one is for its call only, and is removed when the call ends."""
 
     digest: str
-    call_id: UUID | None = None
+    call_id: UUID
+    is_personal: bool
 
 
 @dataclass
 class RecentTexts:
-    """The `max_count` texts that were spoken most recently. One that repeats in other calls is worth storing as a clip.
+    """The `max_count` texts that were spoken most recently, and to whom. One that two persons heard is worth sharing.
 
-    A text that one call repeats may be about its callee, so that does not count.
+    A text that one person alone heard may be about that person, also one without variables: an upstream system may
+    have filled them in.
     """
 
     max_count: int = MAX_RECENT_TEXTS
-    _calls: OrderedDict[str, UUID] = field(default_factory=OrderedDict)
+    _persons: OrderedDict[str, str] = field(default_factory=OrderedDict)
 
-    def add(self, text: str, call_id: UUID) -> bool:
-        """Adds a text, and returns whether another call spoke it recently."""
-        is_repeated = self._calls.get(text, call_id) != call_id
-        self._calls.setdefault(text, call_id)
-        self._calls.move_to_end(text)
-        if len(self._calls) > self.max_count:
-            self._calls.popitem(last=False)
+    def add(self, text: str, person: str) -> bool:
+        """Adds a text, and returns whether another person heard it recently."""
+        is_repeated = self._persons.get(text, person) != person
+        self._persons.setdefault(text, person)
+        self._persons.move_to_end(text)
+        if len(self._persons) > self.max_count:
+            self._persons.popitem(last=False)
         return is_repeated
 
 
@@ -61,10 +64,10 @@ def is_personal(text: str, call: Call) -> bool:
 
     A text that follows from a template is personal if that has placeholders; any other one, if it has their words.
     """
-    templates = [greeting(call.script_template), *([call.voicemail.message] if call.voicemail else ())]
-    for template in templates:
-        if text == render_line(template, call.variables):
-            return uses_variables(template)
+    if text == greeting_of(call):
+        return uses_variables(greeting(call.script_template))
+    if call.voicemail and text == call.voicemail.render(call.variables):
+        return uses_variables(call.voicemail.message)
     return has_personal_words(text, call.variables)
 
 

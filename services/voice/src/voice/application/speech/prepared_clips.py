@@ -1,10 +1,10 @@
 """Sentences whose text follows from the call: greetings and messages to machines. Their clips are prepared.
 
 A greeting is the first paragraph of the call's script, so no event has to request it (docs/adr/0030). When voice is
-ordered to dial, it stores the greeting as a clip. One with variables stays in the memory of this process until the call
-is answered, so an unanswered call stores nothing (docs/adr/0050). A message is stored before the line is redirected to
-it. If a clip cannot be prepared, `audio.failed` is appended; otherwise an unanswered call has no event about its
-greeting.
+ordered to dial, it stores the greeting as a clip. One with variables, and one that no other person has heard yet, stays
+in the memory of this process until the call is answered, so an unanswered call stores nothing (docs/adr/0050). A
+message is stored before the line is redirected to it. If a clip cannot be prepared, `audio.failed` is appended;
+otherwise an unanswered call has no event about its greeting.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ MAX_PREPARATION_SECONDS = 4.0
 logger = structlog.get_logger()
 
 _Key = tuple[str | None, str, str, UUID | None]
-"""Voice, language and text, and the call if the text is personal."""
+"""Voice, language and text, and the call if the clip is for this call only."""
 
 
 def greeting_sentence(call: Call, attempt: int, cause: Envelope) -> Sentence:
@@ -56,7 +56,7 @@ def _sentence(call: Call, attempt: int, turn: int, text: str, cause: Envelope) -
 
 
 class PreparedClips:
-    """Stores sentences as clips. One process synthesizes a text without variables once for all calls that wait."""
+    """Stores sentences as clips. One process synthesizes a text that may be shared once for all calls that wait."""
 
     def __init__(self, synthesis: SpeechSynthesis, *, max_wait_seconds: float = MAX_PREPARATION_SECONDS) -> None:
         self._synthesis = synthesis
@@ -85,7 +85,8 @@ class PreparedClips:
 
     async def _prepare(self, sentence: Sentence) -> None:
         request = sentence.event
-        key = request.voice, request.language, request.text, request.call_id if sentence.is_personal else None
+        of_call = None if self._synthesis.may_share(sentence) else request.call_id
+        key = request.voice, request.language, request.text, of_call
         if key not in self._tasks:
             is_answered = request.turn != GREETING_TURN
             task = asyncio.create_task(self._synthesis.prepare(sentence, is_answered=is_answered))

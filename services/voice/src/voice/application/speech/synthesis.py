@@ -22,7 +22,9 @@ import structlog
 
 from chassis.event_log import EventLog, StoredEvent
 from contracts import AudioFailed, AudioReady, AudioRequested, SentenceAudio, SpeechFallback
+from contracts.vocabulary import MESSAGE_TURN
 from providers import FALLBACKS, Failure, RequestFailed
+from telephony.instructions import GREETING_TURN
 from voice.domain.clips import ClipName, RecentTexts, SynthesisRequest
 from voice.domain.mp3 import FrameCutter
 from voice.metrics import FIRST_BYTE_SECONDS, SENTENCES
@@ -47,9 +49,14 @@ class Sentence(StoredEvent[AudioRequested]):
 
     is_personal: bool = False
 
+    @property
+    def person(self) -> str:
+        """Who hears it: the digest of the telephone number. A call of an older build is a person of its own."""
+        return self.envelope.person or str(self.event.call_id)
+
     def clip_name(self, digest: str) -> ClipName:
         """Returns the name of its clip in one voice; `digest` is that of the synthesis."""
-        return ClipName(digest, self.event.call_id if self.is_personal else None)
+        return ClipName(digest, self.event.call_id, self.is_personal)
 
 
 @dataclass
@@ -143,16 +150,28 @@ class SpeechSynthesis:
         """
         missing = None
         if self._voices:
-            missing = sentence.clip_name(self._voices[0].build_request(sentence.event).digest)
-            if await self._clips.has(missing):
+            missing = self._voices[0].build_request(sentence.event).digest
+            if await self._clips.has(sentence.clip_name(missing)):
                 return
         spoken = await self._produce(sentence, _AudioSink(lambda _: None), missing)
         await self._store_clip(sentence, spoken, is_answered=is_answered)
 
-    async def _produce(self, sentence: Sentence, sink: _AudioSink, missing: ClipName | None = None) -> _SpokenSentence:
+    def may_share(self, sentence: Sentence) -> bool:
+        """Returns whether the clip of a sentence may be played in other calls.
+
+        A greeting or a message without variables may be about one person nevertheless: an upstream system may have
+        filled them in. So another person must have heard it recently, as any other text that is not reusable.
+        """
+        if sentence.is_personal:
+            return False
+        request = sentence.event
+        is_fixed = request.is_reusable and request.turn not in (GREETING_TURN, MESSAGE_TURN)
+        return self._recent_texts.add(request.text, sentence.person) or is_fixed
+
+    async def _produce(self, sentence: Sentence, sink: _AudioSink, missing: str | None = None) -> _SpokenSentence:
         """Tries sources 1 to 3, and counts a failure of all of them. Raises RequestFailed.
 
-        `missing`: a clip that is known not to be stored, which is not read.
+        `missing`: the digest of a clip that is known not to be stored, which is not read.
         """
         request = sentence.event
         try:
@@ -162,7 +181,7 @@ class SpeechSynthesis:
             logger.warning("speech_failed", turn=request.turn, sentence=request.sentence, reason=str(error))
             raise
 
-    async def _try_sources(self, sentence: Sentence, sink: _AudioSink, missing: ClipName | None) -> _SpokenSentence:
+    async def _try_sources(self, sentence: Sentence, sink: _AudioSink, missing: str | None) -> _SpokenSentence:
         started_at = asyncio.get_running_loop().time()
         failure = RequestFailed(Failure.NO_CAPACITY, "no voice is configured")
         for index, voice in enumerate(self._voices):
@@ -185,12 +204,11 @@ class SpeechSynthesis:
         sentence: Sentence,
         first_by: float,
         sink: _AudioSink,
-        missing: ClipName | None,
+        missing: str | None,
     ) -> _SpokenSentence:
         synthesis = voice.build_request(sentence.event)
-        name = sentence.clip_name(synthesis.digest)
-        may_be_stored = sentence.event.is_reusable and name != missing
-        if may_be_stored and (clip := await self._clips.get(name)) is not None:
+        may_be_stored = sentence.event.is_reusable and synthesis.digest != missing
+        if may_be_stored and (clip := await self._clips.get(sentence.clip_name(synthesis.digest))) is not None:
             return _play_clip(_SpokenSentence(synthesis.digest, voice.name, fallback), clip, sink)
         tries_left = 1 if fallback else MAX_TRIES
         while True:
@@ -211,13 +229,12 @@ class SpeechSynthesis:
         return None
 
     async def _store_clip(self, sentence: Sentence, spoken: _SpokenSentence, *, is_answered: bool = True) -> None:
-        """Stores a synthesis if the sentence is reusable, or if another call spoke the same text recently."""
+        """Stores a synthesis for all calls if they may share it, or else for this call if the sentence is reusable."""
         if spoken.audio is None:
             return
-        request = sentence.event
-        is_repeated = self._recent_texts.add(request.text, request.call_id) and not sentence.is_personal
-        if is_repeated or request.is_reusable:
-            name = sentence.clip_name(spoken.digest)
+        request, is_shared = sentence.event, self.may_share(sentence)
+        if is_shared or request.is_reusable:
+            name = ClipName(spoken.digest, request.call_id, is_personal=not is_shared)
             await self._clips.put(name, bytes(spoken.audio), is_answered=is_answered)
 
     async def _append(self, event: AudioReady | AudioFailed, sentence: Sentence, outcome: str) -> None:
