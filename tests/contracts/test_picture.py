@@ -6,7 +6,7 @@ import pytest
 
 from centralita.docs.event_flow import MARKED, flowchart, renewed
 from contracts.events import EVENTS
-from contracts.permissions import WORK
+from contracts.work import WORK
 
 ROOT = Path(__file__).parents[2]
 

@@ -21,11 +21,13 @@ from centralita.commands import archive
 from centralita.commands import options as command_options
 from centralita.operations.doctor.settings import SET_BY_COMPOSE
 from centralita_console.settings import Settings as Console
+from chassis.dead_letter_service import Settings as DeadLetters
 from chassis.provision import Settings as Provisioning
 from chassis.settings import ServiceSettings
 from contracts import Service
 from contracts.nats_configuration import configuration
 from contracts.permissions import ADMIN, users
+from contracts.work import DEAD_LETTER_USER
 from conversation.settings import Settings as Conversation
 from edge.entrypoints.body_limit import MAX_BODY_BYTES, MAX_WEBHOOK_BYTES
 from edge.settings import Settings as Edge
@@ -150,11 +152,14 @@ def test_the_doctor_knows_the_settings_that_compose_sets() -> None:
     assert {name for name in required if f"{name}=" not in lines} == set(SET_BY_COMPOSE)
 
 
-def test_compose_builds_exactly_the_five_services_and_the_console(composed: dict[str, Any]) -> None:
+def test_compose_builds_exactly_the_five_services_and_the_console_and_runs_two_processes_of_the_chassis(
+    composed: dict[str, Any],
+) -> None:
     services = set(Service) - {Service.UPSTREAM, Service.SCHEDULER}
     assert services == SETTINGS.keys()
     built = _built(composed)
-    assert built.pop("provision")["build"] == built[Service.ORCHESTRATOR]["build"]
+    for name in ("provision", DEAD_LETTER_USER):
+        assert built.pop(name)["build"] == built[Service.ORCHESTRATOR]["build"]
     assert built.keys() == {"console", *(str(service) for service in services)}
     for name, part in built.items():
         assert part["build"]["dockerfile"] == "deploy/Dockerfile"
@@ -172,6 +177,22 @@ def test_no_service_has_the_password_of_another(composed: dict[str, Any]) -> Non
     for service in SETTINGS:
         environment = json.dumps(composed[service]["environment"])
         assert [password for password in PASSWORDS.values() if password in environment] == [f"of-{service}"]
+
+
+def test_the_process_of_dead_letters_has_its_own_password_and_settings_and_reaches_nats_only(
+    composed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = composed[DEAD_LETTER_USER]
+    assert part["command"] == ["python", "-m", "chassis.dead_letter_service"]
+    assert part["networks"].keys() == {"bus"}
+    environment = json.dumps(part["environment"])
+    assert [password for password in PASSWORDS.values() if password in environment] == [f"of-{DEAD_LETTER_USER}"]
+    assert part["environment"].keys() == _names(DeadLetters) - FIXED_BY_THE_IMAGE - NOT_IN_CONTAINERS
+    for name in [*os.environ]:
+        monkeypatch.delenv(name)
+    for name, value in part["environment"].items():
+        monkeypatch.setenv(name, value)
+    assert str(DeadLetters().nats_url) == f"nats://{DEAD_LETTER_USER}:of-{DEAD_LETTER_USER}@nats:4222"
 
 
 def test_the_server_accepts_the_configuration_from_compose(composed: dict[str, Any]) -> None:

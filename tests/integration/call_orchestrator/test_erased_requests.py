@@ -16,13 +16,13 @@ from tests.integration.call_orchestrator.conftest import call_of, outcome_of, ru
 
 from call_orchestrator.adapters.nats import requests
 from call_orchestrator.adapters.nats.dead_letter_keys import NatsDeadLetterKeys
-from centralita.operations.dead_letters import CannotRetry, SealedMessage, drop, message_of, retry
 from centralita.replay.decisions import read_calling_policy
 from centralita.replay.lost_requests import recorded_after
 from centralita.replay.record import StreamSnapshot, export, from_file, from_streams
 from centralita.replay.scope import Scope
 from centralita.replay.split_record import split_export
 from centralita.replay.verifying import verify
+from chassis.dead_letter_acts import CannotRetry, SealedMessage, drop, message_of, retry
 from chassis.dead_letters import StoredDeadLetter, read_dead_letters, store_dead_letter
 from chassis.deletion import erase_message
 from chassis.event_log import EventLog
@@ -290,7 +290,7 @@ async def test_an_invalid_request_is_sealed_in_its_dead_letter_and_can_be_retrie
         await message_of(bus_client, stored)
     shown = await message_of(bus_client, stored, keyring)
     assert shown
-    assert (shown.subject, shown.body) == (CallRequested.event_name, body)
+    assert (shown.subject, shown.data) == (CallRequested.event_name, body)
     assert (shown.headers["ce-id"], shown.headers["name"]) == ("u-1", "+13125550177")
     assert await retry(bus_client, stored, keyring=keyring) == 2
     (again,) = await until_dead(bus_client, 1)
@@ -323,7 +323,7 @@ async def test_a_header_does_not_keep_a_request_in_clear(
     assert not any(text in (message.data or b"") for text in (b"Ada", NUMBER[1:].encode()))
     shown = await message_of(bus_client, stored, keyring)
     assert shown
-    assert (shown.body, shown.headers["ce-person"]) == (body, DIGEST)
+    assert (shown.data, shown.headers["ce-person"]) == (body, DIGEST)
     assert [one.result for one in await recorded(calls)] == [RequestResult.DEAD_LETTER]
 
 
@@ -406,7 +406,7 @@ async def test_copies_become_unreadable_when_the_key_of_their_day_is_old(
     await NatsDeadLetterKeys(bus_client, keyring, 0).destroy_old()
     message = await message_of(bus_client, old, keyring)
     assert message
-    assert message.body == b"body"
+    assert message.data == b"body"
     for _ in range(2):
         await NatsDeadLetterKeys(bus_client, keyring, 30).destroy_old()
     with pytest.raises(SealedMessage, match="DEAD_LETTER_RETENTION_DAYS"):

@@ -28,10 +28,10 @@ from tests.integration.call_orchestrator.conftest import (
 
 from call_orchestrator.application.do_not_call import DoNotCall
 from call_orchestrator.application.numbers import MIN_RETENTION, Numbers
-from centralita.operations.dead_letters import find_dead_letter, retry
 from centralita.replay.record import from_streams
 from centralita.replay.scope import Scope
 from centralita.replay.verifying import verify
+from chassis.dead_letter_acts import find_dead_letter, retry
 from chassis.dead_letters import store_dead_letter
 from chassis.deletion import erase_message
 from chassis.event_log import Conflict, EventLog

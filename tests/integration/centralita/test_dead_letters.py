@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from nats.aio.client import Client
+from tests.builders.dead_letters import REQUEST, store_dead_letter
 
-from centralita.operations.dead_letters import (
+from centralita.operations.doctor import bus
+from centralita.operations.doctor.checks import Result
+from chassis.dead_letter_acts import (
     CannotRetry,
     UnknownDeadLetter,
     drop,
@@ -15,12 +18,9 @@ from centralita.operations.dead_letters import (
     message_of,
     retry,
 )
-from centralita.operations.doctor import bus
-from centralita.operations.doctor.checks import Result
 from chassis.dead_letters import StoredDeadLetter, read_dead_letters, referenced_sequences
 from chassis.event_log import EventLog, size_of
 from contracts import CallCreated, Envelope, ErasedRequest, RequestsErased
-from contracts.dead_letters import DeadLetter
 from contracts.envelope import FIRST_STORED_HEADER, first_stored_at
 from contracts.examples import CALL_ID, EXAMPLES
 from contracts.filters import call_filters
@@ -32,30 +32,7 @@ if TYPE_CHECKING:
 
     from tests.integration.centralita.conftest import Command
 
-REQUEST = EXAMPLES["call.requested"].model_dump_json()
 CANCEL = EXAMPLES["call.cancel_requested"]
-
-
-async def store_dead_letter(
-    client: Client,
-    subject: str = "call.requested",
-    body: bytes = REQUEST.encode(),
-    headers: dict[str, str] | None = None,
-    **changes: object,
-) -> int:
-    """Publishes a message and a dead letter that refers to it; returns the number of the dead letter."""
-    js = client.jetstream()
-    ack = await js.publish(subject, body, headers=headers)
-    dead_letter = DeadLetter.of(
-        stream=ack.stream,
-        sequence=ack.seq,
-        consumer="orchestrator-requests",
-        subject=subject,
-        reasons=["Conflict at try 9"],
-        deliveries=9,
-    ).model_copy(update=changes)
-    stored = await js.publish(dead_letter.dead_letter_subject, dead_letter.model_dump_json().encode())
-    return stored.seq
 
 
 async def store_copy(client: Client, **changes: object) -> int:
@@ -66,7 +43,7 @@ async def store_copy(client: Client, **changes: object) -> int:
         "consumer": "orchestrator-requests",
         "subject": "call.requested",
         "headers": {"Nats-Expected-Stream": "REQUESTS", "traceparent": "00-1-2-01"},
-        "body": REQUEST,
+        "body": REQUEST.decode(),
         "body_base64": None,
         "reasons": ("Conflict at try 9",),
         "deliveries": 9,
@@ -90,7 +67,7 @@ async def test_a_retried_message_is_on_its_subject_and_its_dead_letter_is_delete
     stored = await retry(bus_client, await find_dead_letter(bus_client, sequence))
     message = await bus_client.jetstream().get_msg(REQUESTS.name, stored, direct=True)
     assert message.subject == "call.requested"
-    assert message.data == REQUEST.encode()
+    assert message.data == REQUEST
     found = message.headers or {}
     assert {name: found[name] for name in found if not name.startswith("Nats-")} == {
         "traceparent": "00-1-2-01",
@@ -123,7 +100,7 @@ async def test_a_dead_letter_of_an_older_build_is_shown_and_retried_from_its_cop
     dead_letter = await find_dead_letter(bus_client, await store_copy(bus_client, **content))
     stored = await retry(bus_client, dead_letter)
     message = await bus_client.jetstream().get_msg(REQUESTS.name, stored)
-    assert message.data == (b"\xff" if content else REQUEST.encode())
+    assert message.data == (b"\xff" if content else REQUEST)
     assert message.headers == {
         "traceparent": "00-1-2-01",
         "ce-id": "REQUESTS/3",
@@ -139,7 +116,7 @@ async def test_a_message_at_the_payload_limit_is_shown_and_retried(bus_client: C
     dead_letter = await find_dead_letter(bus_client, sequence)
     message = await message_of(bus_client, dead_letter)
     assert message
-    assert (message.body, message.headers) == (body, own)
+    assert (message.data, message.headers) == (body, own)
     stored = await retry(bus_client, dead_letter)
     assert (await bus_client.jetstream().get_msg(REQUESTS.name, stored)).data == body
 

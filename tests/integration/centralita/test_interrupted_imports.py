@@ -19,7 +19,6 @@ from nats.js.api import DiscardPolicy
 
 from centralita.commands.connections import connected
 from centralita.embedded.servers import nats_server
-from centralita.operations.dead_letters import drop
 from centralita.replay import importing
 from centralita.replay.export_file import ExportWriter
 from centralita.replay.import_headers import FoundImport, find_imports
@@ -28,6 +27,7 @@ from centralita.replay.lost_requests import recorded_after
 from centralita.replay.publisher import BatchPublisher
 from centralita.replay.scope import Scope
 from centralita.replay.undo_import import UndoRefused, undo_import, wait_until_processed
+from chassis.dead_letter_acts import drop
 from chassis.provision import provision
 from chassis.stream_reader import last_sequence, read
 from contracts.dead_letters import DeadLetter

@@ -140,7 +140,9 @@ async def test_the_doctor_finds_passwords_in_the_settings_and_names_users_withou
     assert found["permissions of voice"].result is Result.OK
     assert found["permissions of operator"].result is Result.OK
     (others,) = [check for check, one in found.items() if one.result is Result.SKIPPED]
-    assert others == "permissions of call-orchestrator, conversation, edge, campaign-stats, upstream, admin"
+    assert (
+        others == "permissions of call-orchestrator, conversation, edge, campaign-stats, upstream, dead-letters, admin"
+    )
     assert not [secret for secret in access.passwords.values() if secret in str(found)]
 
 

@@ -16,9 +16,10 @@ from contracts import EVENTS, CallRequested, Service, outcome_subject
 from contracts.consumers import CONSUMERS
 from contracts.examples import EXAMPLES
 from contracts.nats_configuration import THEIRS
-from contracts.permissions import ADMIN, OPERATOR, OWN_PERMISSIONS, WORK, inbox_of, owned_by, users
+from contracts.permissions import ADMIN, OPERATOR, OWN_PERMISSIONS, inbox_of, owned_by, users
 from contracts.queries import CALL_REQUEST, CampaignStatisticsQuery
 from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS, STREAMS
+from contracts.work import WORK
 
 if TYPE_CHECKING:
     from tests.integration.permissions.conftest import Connect

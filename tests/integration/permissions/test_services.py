@@ -23,8 +23,9 @@ from contracts.buckets import ANSWERS, CLIPS, DIALS
 from contracts.consumers import CONSUMERS
 from contracts.examples import EXAMPLES
 from contracts.filters import PROJECTION_FILTERS
-from contracts.permissions import ADMIN, OPERATOR, WORK, inbox_of, users
+from contracts.permissions import ADMIN, OPERATOR, inbox_of, users
 from contracts.streams import CALLS, CONTACTS, DEAD_LETTERS, REQUESTS, STREAMS
+from contracts.work import WORK
 
 if TYPE_CHECKING:
     from tests.integration.permissions.conftest import Connect

@@ -38,9 +38,8 @@ from chassis.leader_retry import retry_until_leader
 from chassis.recorded_requests import begin_record
 from chassis.replicas import Replicas, at_least_existing
 from chassis.settings import ServiceSettings, read
-from contracts import Service
 from contracts.consumers import CONSUMERS, RETIRED_CONSUMERS, Consumer
-from contracts.permissions import ADMIN, WORK
+from contracts.permissions import ADMIN
 from contracts.streams import (
     AUDIT,
     CALLS,
@@ -52,6 +51,7 @@ from contracts.streams import (
     Stream,
     sealed_copy,
 )
+from contracts.work import work_of
 
 _NAME_IN_USE = 10058
 _TOO_FEW_NODES = (10005, 10074)
@@ -240,9 +240,9 @@ def consumer_config(consumer: Consumer, *, start_sequence: int | None = None) ->
     )
 
 
-async def wait_until_provisioned(js: JetStreamContext, service: Service) -> None:
+async def wait_until_provisioned(js: JetStreamContext, service: str) -> None:
     """Waits until the streams and consumers of `service` exist; a service may be started before provisioning."""
-    work, pause = WORK[service], 0.2
+    work, pause = work_of(service), 0.2
     while True:
         try:
             for stream in (*work.reads, *work.consumes):

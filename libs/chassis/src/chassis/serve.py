@@ -42,7 +42,6 @@ from chassis.metrics import BUILD, metrics
 from chassis.provision import wait_until_provisioned
 from chassis.settings import KeySettings, ServiceSettings, master_key_of, read
 from chassis.subject_bytes import replace_invalid_subject_bytes
-from contracts import Service
 from contracts.permissions import inbox_of
 from contracts.streams import Stream
 from sealing import WrongMasterKey
@@ -59,7 +58,7 @@ class Bus:
 
     client: Client
     broker: Broker
-    service: Service
+    service: str
     must_stop: asyncio.Event = field(default_factory=asyncio.Event)
     """Set at a signal, and when the connection is closed for good."""
     before_drain: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -97,7 +96,7 @@ Build = Callable[[S, Bus], AbstractAsyncContextManager[ASGIApp]]
 """A composition root: makes the adapters, includes routers in ``bus.broker`` and yields the HTTP application."""
 
 
-def serve(service: Service, kind: type[S], build: Build[S]) -> None:
+def serve(service: str, kind: type[S], build: Build[S]) -> None:
     """Runs `service` on uvloop until SIGTERM or SIGINT."""
     settings = read(kind)
     logging_setup.configure(service, settings.log_level)
@@ -111,7 +110,7 @@ def serve(service: Service, kind: type[S], build: Build[S]) -> None:
         raise SystemExit(2) from None
 
 
-async def run(service: Service, settings: S, build: Build[S]) -> None:
+async def run(service: str, settings: S, build: Build[S]) -> None:
     """Runs `service` in the running event loop. Prints one JSON line with the HTTP port once it listens.
 
     Raises ConnectionClosed and WrongMasterKey.
@@ -139,7 +138,7 @@ async def run(service: Service, settings: S, build: Build[S]) -> None:
     logger.info("stopped")
 
 
-async def connect_bus(service: Service, url: str) -> Bus:
+async def connect_bus(service: str, url: str) -> Bus:
     """Connects to NATS as the user of `service`; ``bus.broker.start()`` then starts its subscribers.
 
     After 9 s without an answer to a ping the client changes to another server; an append retries for longer. Handlers

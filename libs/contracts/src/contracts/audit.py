@@ -28,10 +28,10 @@ class AuditEntry(BaseModel):
     owners: ClassVar[frozenset[Service]] = frozenset({Service.EDGE})
 
     act_id: str = Field(description="the same in all entries of one act; UUIDv7")
-    act: Annotated[str, StringConstraints(pattern=r"^[a-z]+\.[a-z_]+$")] = Field(examples=["call.cancel"])
+    act: Annotated[str, StringConstraints(pattern=r"^[a-z_]+\.[a-z_]+$")] = Field(examples=["call.cancel"])
     target: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$")] = Field(
         description="the id of the call or campaign, or the digest of the number; the act begins with `call`, "
-        "`campaign`, `number` or `person`. `key.use`: an address"
+        "`campaign`, `number` or `person`. `dead_letter`: its sequence. `key.use`: an address"
     )
     key_name: str = Field(
         validation_alias=AliasChoices("key_name", "who"), description="the name of the API key; `unknown`: a wrong key"

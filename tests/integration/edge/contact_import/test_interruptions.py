@@ -33,9 +33,9 @@ from contracts import (
     Service,
 )
 from contracts.buckets import DIALS
-from contracts.permissions import WORK
 from contracts.queries import CallingTimes, CallingTimesQuery
 from contracts.streams import CONTACTS
+from contracts.work import WORK
 from edge.adapters import contacts as adapter
 from edge.adapters.dials import NatsDialCounter
 from edge.application import contact_import, running_imports

@@ -16,7 +16,7 @@ from centralita.commands.connections import connected
 from centralita.commands.exit_codes import ExitCode
 from centralita.commands.master_keys import keyring_of
 from centralita.commands.output import print_json, print_view
-from centralita.operations.dead_letters import (
+from chassis.dead_letter_acts import (
     CannotRetry,
     SealedMessage,
     UnknownDeadLetter,
@@ -27,10 +27,10 @@ from centralita.operations.dead_letters import (
     retry,
 )
 from chassis.dead_letters import StoredDeadLetter, read_dead_letters
+from chassis.direct_get import StoredMessage
 from chassis.keyring import Keyring
 from contracts.permissions import ADMIN
 from contracts.personal import json_and_sealed
-from records.messages import Message
 
 app = typer.Typer(
     help="Messages that could not be processed: list, show, retry, drop.",
@@ -209,7 +209,7 @@ def _table(found: list[StoredDeadLetter]) -> RenderableType:
     return table
 
 
-def _details(stored: StoredDeadLetter, message: Message | None) -> RenderableType:
+def _details(stored: StoredDeadLetter, message: StoredMessage | None) -> RenderableType:
     dead = stored.dead_letter
     origin = f"{dead.subject}, {dead.stream} {dead.sequence}, delivered {dead.deliveries} times to {dead.consumer}"
     reasons = [Text(reason, style="red") for reason in dead.reasons]
@@ -221,9 +221,9 @@ def _details(stored: StoredDeadLetter, message: Message | None) -> RenderableTyp
     return Group(Text(origin, style="bold"), *reasons, *headers, Text(text))
 
 
-def _body(message: Message) -> Any:
+def _body(message: StoredMessage) -> Any:
     """Returns the body as JSON, or as text if Python cannot read it as JSON and print it. Sealed bytes are left out."""
-    text, _ = json_and_sealed(message.body)
+    text, _ = json_and_sealed(message.data)
     try:
         value = encoding.loads(text)
         encoding.dumps(value, ensure_ascii=False, indent=2).encode()

@@ -11,8 +11,8 @@ from contracts.consumers import Consumer
 from contracts.documents import stream_of
 from contracts.event import Service
 from contracts.events import EVENTS
-from contracts.permissions import WORK
 from contracts.streams import CALLS, CONTACTS, NUMBERS, REQUESTS, Stream
+from contracts.work import WORK
 
 MARKED = re.compile(r"<!-- picture -->\n```mermaid\n(?P<chart>(?:(?!```).*\n)*)```$", re.MULTILINE)
 """The chart in a page: from its mark to the closing fence."""

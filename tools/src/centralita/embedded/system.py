@@ -15,6 +15,7 @@ import nats
 from centralita.embedded.cluster import NODES, Cluster, nats_cluster
 from centralita.embedded.console import ConsoleLogin, running_console
 from centralita.embedded.credentials import CREDENTIALS_FILE, Credentials
+from centralita.embedded.dead_letter_process import dead_letter_process
 from centralita.embedded.processes import SupervisedProcess
 from centralita.embedded.run_files import SETTINGS_FILE, env_lines, write_private_file
 from centralita.embedded.secret_keys import secret_keys
@@ -32,6 +33,7 @@ from chassis.migrate import migrate
 from chassis.provision import NotEnoughNodes, NotMigrated, NotSealed, provision
 from chassis.time_mapping import TimeMapping
 from contracts.permissions import ADMIN, OPERATOR
+from contracts.work import DEAD_LETTER_USER
 
 MODULES = {
     "call-orchestrator": "call_orchestrator",
@@ -104,13 +106,15 @@ async def running(
     environments: Mapping[str, Mapping[str, str]] | None = None,
     simulated_clock: TimeMapping | None = None,
     console: ConsoleLogin | None = None,
+    has_dead_letters: bool = False,
 ) -> AsyncIterator[System]:
     """Runs everything during the block, which begins when every service is ready. Raises CannotStart.
 
     `settings` override `environment` in every service. `replicas` of each service, or a number by name of the service.
     `clustered`: three nats-servers on ports that the kernel chooses, with three replicas of every stream.
     `environments`: further variables of single processes, by their names, such as ``voice-2``. `simulated_clock`: only
-    with the simulator of Twilio. `console`: how the console is entered; None: it is not started.
+    with the simulator of Twilio. `console`: how the console is entered; None: it is not started. `has_dead_letters`:
+    with the process that resends dead letters over REST, also without a console.
     """
     folder.mkdir(parents=True, exist_ok=True)
     access = Credentials.generate()
@@ -132,6 +136,9 @@ async def running(
                 write_private_file(folder / SETTINGS_FILE.name, env_lines({**stored, "API_URL": urls["edge"]}))
                 own_of = {name: {**environment, **own, "NATS_URL": access.url(nats_url, name)} for name in MODULES}
                 services = _services(own_of, environments or {}, listeners, replicas, folder)
+                if console or has_dead_letters:
+                    url = access.url(nats_url, DEAD_LETTER_USER)
+                    services[DEAD_LETTER_USER] = dead_letter_process({**environment, **own}, url, folder)
                 shown = running_console(console, urls["edge"], ports.console, environment, folder)
                 async with _started(services, urls), shown as console_url:
                     yield System(

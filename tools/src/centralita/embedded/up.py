@@ -20,7 +20,15 @@ async def up(console: Console, *, folder: Path, ports: Ports = PORTS, seed: int,
     stopped = stop_requested()
     key = api_key(os.environ.get("API_KEYS", ""))
     login = ConsoleLogin.of(key) if is_installed() else None
-    async with running(folder, ports=ports, seed=seed, speed=speed, settings=key.settings, console=login) as system:
+    async with running(
+        folder,
+        ports=ports,
+        seed=seed,
+        speed=speed,
+        settings=key.settings,
+        console=login,
+        has_dead_letters=True,
+    ) as system:
         console.print(started(system))
         console.print("The REST API accepts", "this run's API key." if key.settings else "a key of API_KEYS.", "Try:\n")
         console.print(_example(system.edge_url, key.key), soft_wrap=True, highlight=False, markup=False)

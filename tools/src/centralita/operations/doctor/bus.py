@@ -12,12 +12,12 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from centralita.embedded.credentials import without_credentials
-from centralita.operations.dead_letters import message_of
 from centralita.operations.doctor.checks import Finding, failed, ok, skipped, warning
 from centralita.operations.doctor.limits import check_payload
 from centralita.operations.doctor.storage import check_storage
 from centralita.operations.doctor.stream_settings import PROVISION, check_settings
 from chassis.bus_clock import NoServerTime, read_server_time, wall_clock
+from chassis.dead_letter_acts import message_of
 from chassis.dead_letters import read_dead_letters
 from chassis.provision import consumer_config
 from contracts.consumers import CONSUMERS, Consumer

@@ -1,5 +1,7 @@
 """Dead letters: reading the messages to which they refer, publishing these again, and dropping dead letters.
 
+The command line and the process of dead letters (`chassis.dead_letter_service`) both use these functions.
+
 A message that is published again goes to every consumer of its subject, not only to the one that failed. That is
 harmless, because each consumer is idempotent (law 6). The message keeps its identity (``ce-id``), by which consumers
 recognise what they have handled. Its ``Nats-Msg-Id`` names the dead letter, because the server would drop the original
@@ -8,6 +10,7 @@ also keeps the time at which it was first stored, so it undoes no later change.
 """
 
 import base64
+import json
 from datetime import UTC, datetime
 
 from nats.aio.client import Client
@@ -16,18 +19,24 @@ from nats.js.errors import NotFoundError
 
 from chassis.dead_letters import StoredDeadLetter
 from chassis.deletion import erase_message
+from chassis.direct_get import StoredMessage
 from chassis.event_log import EventLog, UnreadableEvent, size_of
 from chassis.keyring import Keyring
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
 from chassis.sealed_copies import OpenedCopy, SealedCopy, open_copy
-from contracts import ErasedRequest, RequestsErased, Service
+from chassis.subject_filters import matcher
+from contracts import CallRequested, ErasedRequest, RequestsErased, Service, call_id_of
+from contracts.consumers import CONSUMERS
 from contracts.envelope import FIRST_STORED_HEADER, first_stored_at
 from contracts.events.numbers import is_number_command
-from contracts.filters import call_state_filter
+from contracts.filters import call_state_filter, message_ids
+from contracts.personal import json_and_sealed
 from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS
 from contracts.vocabulary import RequestResult
-from records.call_ids import call_of
-from records.messages import Message, stores_subject
+
+_SOURCE = "dead-letters"
+_is_consumed = matcher([subject for consumer in CONSUMERS for subject in consumer.filters])
+_is_stored = {stream.name: matcher(stream.subjects) for stream in (REQUESTS, CALLS)}
 
 
 class UnknownDeadLetter(LookupError):
@@ -53,7 +62,7 @@ async def find_dead_letter(client: Client, sequence: int) -> StoredDeadLetter:
     return StoredDeadLetter.read(sequence, _time(found), _headers(found), found.data or b"")
 
 
-async def message_of(client: Client, stored: StoredDeadLetter, keyring: Keyring | None = None) -> Message | None:
+async def message_of(client: Client, stored: StoredDeadLetter, keyring: Keyring | None = None) -> StoredMessage | None:
     """Returns the message of a dead letter: its copy, or else from the leader of its stream; None if it is not there.
 
     `keyring` opens a sealed copy. Raises SealedMessage if it cannot.
@@ -61,15 +70,29 @@ async def message_of(client: Client, stored: StoredDeadLetter, keyring: Keyring 
     dead = stored.dead_letter
     if stored.copy:
         opened = await _opened(stored, stored.copy, keyring)
-        return Message(dead.stream, dead.sequence, stored.at, opened.subject, opened.headers, opened.body)
+        return _message(stored, opened.subject, opened.headers, opened.body)
     if dead.headers is not None:
         body = dead.body.encode() if dead.body is not None else dead.body_base64 or b""
-        return Message(dead.stream, dead.sequence, stored.at, dead.subject, dead.headers, body)
+        return _message(stored, dead.subject, dead.headers, body)
     try:
         found = await client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS).get_msg(dead.stream, dead.sequence)
     except NotFoundError:
         return None
-    return Message(dead.stream, dead.sequence, _time(found), found.subject or "", _headers(found), found.data or b"")
+    message = _message(stored, found.subject or "", _headers(found), found.data or b"")
+    message.time = _time(found)
+    return message
+
+
+def _message(stored: StoredDeadLetter, subject: str, headers: dict[str, str], body: bytes) -> StoredMessage:
+    dead = stored.dead_letter
+    return StoredMessage(
+        subject=subject, seq=dead.sequence, data=body, headers=headers, stream=dead.stream, time=stored.at
+    )
+
+
+def identity_of(message: StoredMessage) -> str:
+    """Returns the id by which services know the message; ``<stream>/<sequence>`` if its sender set none."""
+    return message.headers.get("ce-id") or message.headers.get("Nats-Msg-Id") or f"{message.stream}/{message.seq}"
 
 
 async def _opened(stored: StoredDeadLetter, copy: SealedCopy, keyring: Keyring | None) -> OpenedCopy:
@@ -106,12 +129,15 @@ async def retry(
         raise CannotRetry(f"dead letter {stored.sequence}: {error}") from error
     if message is None:
         raise CannotRetry(f"dead letter {stored.sequence}: {missing(stored)}")
-    if not stores_subject(message.stream, message.subject):
+    if message.stream not in _is_stored or not _is_stored[message.stream](message.subject):
         raise CannotRetry(f"dead letter {stored.sequence}: no stream stores the subject {message.subject} any more")
+    if not _is_consumed(message.subject):
+        raise CannotRetry(f"dead letter {stored.sequence}: no consumer reads the subject {message.subject} any more")
     was_decided = await (_may_be_decided if force else _was_decided)(client, message)
     if not force and was_decided:
         raise CannotRetry(
-            f"dead letter {stored.sequence}: the log contains the decision on it already; --force sends it anyway"
+            f"dead letter {stored.sequence}: the log contains the decision on it already; "
+            f"`centralita dead-letters retry {stored.sequence} --force` sends it anyway"
         )
     sequence = await _publish(client, stored, message)
     if not was_decided:
@@ -120,17 +146,17 @@ async def retry(
     return sequence
 
 
-async def _publish(client: Client, stored: StoredDeadLetter, message: Message) -> int:
+async def _publish(client: Client, stored: StoredDeadLetter, message: StoredMessage) -> int:
     own = {name: value for name, value in message.headers.items() if not name.lower().startswith("nats-")}
     if is_number_command(message.subject):
         own[FIRST_STORED_HEADER] = first_stored_at(message.headers, message.time).isoformat()
-    headers = {**own, "ce-id": message.identity, "Nats-Msg-Id": f"{DEAD_LETTERS.name}/{stored.sequence}"}
-    if (size := size_of(message.body, headers)) > client.max_payload:
+    headers = {**own, "ce-id": identity_of(message), "Nats-Msg-Id": f"{DEAD_LETTERS.name}/{stored.sequence}"}
+    if (size := size_of(message.data, headers)) > client.max_payload:
         raise CannotRetry(
             f"dead letter {stored.sequence}: its headers and body have {size} bytes, and the server accepts "
             f"{client.max_payload}. Raise max_payload of nats-server, or drop the dead letter"
         )
-    return (await client.jetstream().publish(message.subject, message.body, headers=headers)).seq
+    return (await client.jetstream().publish(message.subject, message.data, headers=headers)).seq
 
 
 async def drop(client: Client, sequence: int) -> None:
@@ -145,14 +171,16 @@ async def drop(client: Client, sequence: int) -> None:
     await erase_message(client, DEAD_LETTERS.name, sequence)
 
 
-async def _erase_request(client: Client, stored: StoredDeadLetter, message: Message, result: RequestResult) -> None:
+async def _erase_request(
+    client: Client, stored: StoredDeadLetter, message: StoredMessage, result: RequestResult
+) -> None:
     """Erases the request to which a dead letter refers. The log shows what became of it (ADR 49)."""
     if not stored.is_reference or message.stream != REQUESTS.name:
         return
-    log = EventLog(client, CALLS.name, source="dead-letters")
-    record = ErasedRequest(sequence=message.sequence, result=result)
+    log = EventLog(client, CALLS.name, source=_SOURCE)
+    record = ErasedRequest(sequence=message.seq, result=result)
     await log.append(RequestsErased(requests=(record,), erased_at=log.now()))
-    await erase_message(client, REQUESTS.name, message.sequence)
+    await erase_message(client, REQUESTS.name, message.seq)
 
 
 def missing(stored: StoredDeadLetter) -> str:
@@ -175,19 +203,32 @@ def _headers(message: RawStreamMsg) -> dict[str, str]:
     return {name: value.strip() for name, _, value in pairs}
 
 
-async def _may_be_decided(client: Client, message: Message) -> bool:
+async def _may_be_decided(client: Client, message: StoredMessage) -> bool:
     try:
         return await _was_decided(client, message)
     except CannotRetry:  # a newer build wrote an event of the call
         return True
 
 
-async def _was_decided(client: Client, message: Message) -> bool:
-    call_id = call_of(message)
+async def _was_decided(client: Client, message: StoredMessage) -> bool:
+    call_id = _call_of(message)
     if not call_id:
         return False
     try:
-        events = await EventLog(client, CALLS.name, source="dead-letters").read([call_state_filter(call_id)])
+        events = await EventLog(client, CALLS.name, source=_SOURCE).read([call_state_filter(call_id)])
     except UnreadableEvent as error:
-        raise CannotRetry(f"{error}; run `centralita` of the newest build, or give --force") from error
-    return any(stored.envelope.causation_id == message.identity for stored in events)
+        remedy = "run `centralita dead-letters retry` of the newest build, or with --force"
+        raise CannotRetry(f"{error}; {remedy}") from error
+    return any(stored.envelope.causation_id == identity_of(message) for stored in events)
+
+
+def _call_of(message: StoredMessage) -> str | None:
+    """Returns the id of the call that a message is about, also of a request; None if it is about something else."""
+    if message.subject != CallRequested.event_name:
+        return message_ids(message.subject, message.data).get("call_id")
+    try:
+        body = json.loads(json_and_sealed(message.data)[0])
+    except (ValueError, RecursionError):
+        body = None
+    request_id = body.get("request_id") if isinstance(body, dict) else None
+    return str(call_id_of(str(request_id or identity_of(message))))
