@@ -14,6 +14,7 @@ from contracts.number_digests import NumberDigests
 from contracts.streams import CALLS, CONTACTS, NUMBERS, REQUESTS
 from edge.adapters.backlog import NatsBacklog
 from edge.adapters.contacts import NatsContacts
+from edge.adapters.dead_letters import NatsDeadLetters
 from edge.adapters.dials import NatsDialCounter
 from edge.adapters.feed import NatsEventFeed
 from edge.adapters.nats import NatsAudit, NatsCallLog, NatsRequests, NatsStatistics
@@ -27,6 +28,7 @@ from edge.application.calls import Calls
 from edge.application.campaigns import Campaigns
 from edge.application.contact_cap import ContactCap
 from edge.application.contact_import import ContactImports
+from edge.application.dead_letters import DeadLetters
 from edge.application.dial_cap import DialCap
 from edge.application.dialogue import DialogueService
 from edge.application.do_not_call import DoNotCallLists
@@ -100,6 +102,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
                 NumberActs(do_not_call, audit),
                 PersonActs(persons, audit),
                 Stories(NatsCallMessages(bus.client, keyring), acts),
+                DeadLetters(NatsDeadLetters(bus.client), audit),
                 NumberSearch(lists, digests, audit),
             ),
             keys=settings.api_keys,

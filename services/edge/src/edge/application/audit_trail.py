@@ -16,6 +16,7 @@ from edge.application.errors import (
     NotInProgress,
     Refused,
     UnknownCall,
+    UnknownDeadLetter,
 )
 from edge.application.masking import mask_numbers
 from edge.ports import Audit, BacklogFull, SpeechUnavailable, TooLarge, Unavailable
@@ -50,6 +51,7 @@ class AuditTrail:
             NotInProgress,
             TooLarge,
             UnknownCall,
+            UnknownDeadLetter,
         ) as error:
             await self.append(Stage.REFUSED, reasons=[str(error)])
             raise

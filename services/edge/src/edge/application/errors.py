@@ -14,6 +14,16 @@ class UnknownCall(Exception):
         self.call_id = call_id
 
 
+class UnknownDeadLetter(Exception):
+    """There is no dead letter with this sequence."""
+
+    def __init__(self, sequence: int) -> None:
+        super().__init__(
+            f"there is no dead letter {sequence}: it was resent, dropped or erased with a person, or it never existed; "
+            "see the audit log"
+        )
+
+
 class MissingScope(Exception):
     """The API key lacks the scope that the route requires."""
 

@@ -28,7 +28,7 @@ class Scope(StrEnum):
     CALL = "call"
     """Create, change, cancel and retry calls, send text in a call, and act on campaigns."""
     ADMIN = "admin"
-    """Read the audit log, and erase or export persons."""
+    """Read the audit log, erase or export persons, and list, resend or drop dead letters."""
 
 
 @dataclass(frozen=True, slots=True)

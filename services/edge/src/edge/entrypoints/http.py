@@ -13,6 +13,7 @@ from edge.application.acts import Acts
 from edge.application.calls import Calls
 from edge.application.campaigns import Campaigns
 from edge.application.contact_import import ContactImports
+from edge.application.dead_letters import DeadLetters
 from edge.application.dialogue import DialogueService
 from edge.application.event_streams import EventStreams
 from edge.application.keys import Key
@@ -29,6 +30,7 @@ from edge.entrypoints import (
     calls,
     campaigns,
     contacts,
+    dead_letters,
     do_not_call,
     events,
     lists,
@@ -64,6 +66,7 @@ class Dependencies:
     number_acts: NumberActs
     person_acts: PersonActs
     stories: Stories
+    dead_letters: DeadLetters
     number_search: NumberSearch
 
 
@@ -119,6 +122,8 @@ def create_app(
         do_not_call.act_router,
         persons.router,
         persons.contact_router,
+        dead_letters.router,
+        dead_letters.act_router,
     )
     for router in (*rest, events.router, audit.router):
         app.include_router(router, dependencies=[Depends(limit_values)])

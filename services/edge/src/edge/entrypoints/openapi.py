@@ -13,7 +13,7 @@ DESCRIPTION = """
 AI agents that make outbound phone calls. `POST /api/v1/calls` creates a call; its events show what happens to it.
 
 A key has scopes: `read` reads, `call` creates calls and acts on calls, campaigns and do-not-call lists, `admin` reads
-the audit log, and erases and exports persons.
+the audit log, erases and exports persons, and lists, resends and drops dead letters.
 Each key has a rate limit; above it the answer is 429 with `Retry-After`.
 
 Errors are problem documents (RFC 9457). A request answered with 201 or 202 is stored and reaches one final status.

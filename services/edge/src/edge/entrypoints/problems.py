@@ -28,6 +28,7 @@ from edge.application.errors import (
     UnknownCall,
     UnknownCampaign,
     UnknownContact,
+    UnknownDeadLetter,
 )
 from edge.metrics import REFUSED
 from edge.ports import BacklogFull, SpeechUnavailable, TooLarge, Unavailable
@@ -119,6 +120,8 @@ def problem_of(error: Exception) -> JSONResponse:
             return problem(404, str(error), kind="unknown-campaign")
         case UnknownContact():
             return problem(404, str(error), kind="unknown-contact")
+        case UnknownDeadLetter():
+            return problem(404, str(error), kind="unknown-dead-letter")
         case AmbiguousContact():
             errors = [FieldError(field="contact_id", message="names several numbers")]
             return problem(409, str(error), kind="ambiguous-contact", errors=errors)
@@ -177,6 +180,7 @@ EXPECTED: tuple[type[Exception], ...] = (
     UnknownCall,
     UnknownCampaign,
     UnknownContact,
+    UnknownDeadLetter,
     AmbiguousContact,
     CampaignNotAllowed,
     ContactCapReached,

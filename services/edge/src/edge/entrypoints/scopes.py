@@ -122,15 +122,27 @@ class ActRoute(CallRoute):
 
     async def on_refusal(self, request: Request, reason: str) -> None:
         """Appends the refusal to the audit log."""
-        acts: Acts = request.app.state.acts
-        [target] = request.path_params.values()
-        await acts.record_refusal(key_of(request).name, self.name, str(target), [reason])
+        await _record_refusal(self.name, request, reason)
 
 
 class AdminRoute(ScopedRoute):
-    """A route that reads the audit log, or that concerns all data of a person."""
+    """A route that reads the audit log or dead letters, or that concerns all data of a person."""
 
     scope = Scope.ADMIN
+
+
+class AdminActRoute(AdminRoute):
+    """A route that acts on the target in its path. Such an act is audited, also if it is refused because of its key."""
+
+    async def on_refusal(self, request: Request, reason: str) -> None:
+        """Appends the refusal to the audit log."""
+        await _record_refusal(self.name, request, reason)
+
+
+async def _record_refusal(act: str, request: Request, reason: str) -> None:
+    acts: Acts = request.app.state.acts
+    [target] = request.path_params.values()
+    await acts.record_refusal(key_of(request).name, act, str(target), [reason])
 
 
 def key_of(request: Request) -> Key:

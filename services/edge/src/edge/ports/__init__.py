@@ -16,6 +16,7 @@ from edge.ports.contacts import (
     NewContact,
     PersonalRecords,
 )
+from edge.ports.dead_letters import DeadLetterDirectory
 from edge.ports.errors import (
     BacklogFull,
     SpeechUnavailable,
@@ -49,6 +50,7 @@ __all__ = [
     "ContactCounter",
     "ContactPage",
     "Contacts",
+    "DeadLetterDirectory",
     "DialCounter",
     "DisplayedLog",
     "EntryPage",
