@@ -326,6 +326,19 @@ async def test_one_request_reads_a_bounded_part_of_a_full_stream(
     assert (await js.stream_info(DEAD_LETTERS.name)).state.messages == 10
 
 
+async def test_an_answer_with_the_longest_reasons_is_not_too_large_for_nats(
+    process: Client, as_: "As", bus_client: Client
+) -> None:
+    """A hostile upstream system may choose names of fields with characters of 4 bytes."""
+    for number in range(110):
+        reasons = tuple(f"{line}{number:03}{chr(0x1F600) * 296}" for line in range(10))
+        await store_dead_letter(bus_client, reasons=reasons)
+    found = await pages(as_("auditor"), PATH)
+    assert [one["sequence"] for page in found for one in page["dead_letters"]] == list(range(1, 111))
+    counted = (await as_("auditor").get(f"{PATH}/groups")).json()
+    assert (len(counted["groups"]) + counted["other_count"], counted["groups"][0]["count"]) == (1, 110)
+
+
 async def test_without_the_process_the_answer_names_it_and_the_act_is_undecided(
     as_: "As", bus_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,8 @@ MAX_READ = 2_000
 """The maximum number of dead letters that one request reads."""
 MAX_READ_BYTES = 16 * 1024 * 1024
 """A request reads no further page after so many bytes. A page has at most 8 MB."""
+MAX_ANSWER_BYTES = 400_000
+"""An answer ends after so many bytes: reasons may name fields of 300 characters, each of 4 bytes. NATS accepts 1 MB."""
 MAX_NAME_LENGTH = 300
 _DIGITS = re.compile(r"\d+")
 
@@ -39,13 +41,15 @@ _DIGITS = re.compile(r"\d+")
 async def list_dead_letters(client: Client, query: DeadLetterListQuery) -> DeadLetterList:
     """Returns the dead letters that match, the oldest first. Raises an error of nats-py."""
     found: list[ListedDeadLetter] = []
+    size = 0
     position = _Position(query.after_sequence)
     async with aclosing(_read(client, position)) as messages:
         async for message in messages:
             listed = listed_of(StoredDeadLetter.read(message.seq, message.time, message.headers, message.data))
             if _matches(query, listed):
                 found.append(listed)
-            if len(found) == query.limit:
+                size += len(listed.model_dump_json().encode())
+            if len(found) == query.limit or size >= MAX_ANSWER_BYTES:
                 position.stop_at(message)
                 break
     return DeadLetterList(dead_letters=tuple(found), read_sequence=position.sequence, has_more=position.has_more)
