@@ -50,6 +50,10 @@ ROUTES = [
     ("POST", "/do-not-call/import", "call"),
     ("DELETE", f"/do-not-call/{DIGEST}", "call"),
     ("GET", "/audit", "admin"),
+    ("GET", "/dead-letters", "admin"),
+    ("GET", "/dead-letters/groups", "admin"),
+    ("POST", "/dead-letters/7/retry", "admin"),
+    ("POST", "/dead-letters/7/drop", "admin"),
     ("POST", "/persons/erase", "admin"),
     ("POST", "/persons/export", "admin"),
     ("DELETE", "/contacts/c-1", "admin"),
@@ -107,6 +111,7 @@ def templated(path: str) -> str:
         "spring": "{campaign_id}",
         DIGEST: "{number_id}",
         "c-1": "{contact_id}",
+        "/7/": "/{sequence}/",
     }
     for value, name in names.items():
         path = path.replace(value, name)
