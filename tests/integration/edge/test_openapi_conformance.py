@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
+from tests.builders.dead_letters import dead_letter_process, store_dead_letter
 from tests.integration.edge.conftest import API_KEY, AUTH_TOKEN, DIALED, Orchestrator, secret_of
 
 from chassis.broker import Broker
@@ -84,9 +85,9 @@ async def voice(on_a_port: OnAPort) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def complete_app(
-    bus_client: Client, settings: Settings, voice: str, monkeypatch: pytest.MonkeyPatch
+    bus_client: Client, nats_url: str, settings: Settings, voice: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[ASGIApp]:
-    """The edge without a rate limit, with simulated services behind it."""
+    """The edge without a rate limit, with simulated services and the process of dead letters behind it."""
 
     async def statistics(message: Msg) -> None:
         query = CampaignStatisticsQuery.model_validate_json(message.data)
@@ -112,7 +113,9 @@ async def complete_app(
     monkeypatch.setattr(event_streams, "MAX_STREAM_SECONDS", 0.2)
     changes = {"rest_requests_per_second": 1e6, "rest_burst": 10**6, "voice_url": voice, "embedded_run": True}
     changed = Settings.model_validate({**settings.model_dump(), **changes})
-    async with build(changed, Bus(bus_client, Broker(), Service.EDGE)) as app:
+    for _ in range(3):
+        await store_dead_letter(bus_client)
+    async with dead_letter_process(nats_url), build(changed, Bus(bus_client, Broker(), Service.EDGE)) as app:
         yield app
 
 
@@ -122,6 +125,7 @@ def configuration(known_requests: Sequence[str]) -> str:
         "path.call_id": [str(call_id_of(request_id)) for request_id in known_requests],
         "path.request_id": known_requests,
         "path.campaign_id": ["spring"],
+        "path.sequence": [1, 2, 3],
         "body.phone_number": ["+12125550123"],
         "body.script_template": ["Hola."],
         "body.language": ["es", "en-US"],
