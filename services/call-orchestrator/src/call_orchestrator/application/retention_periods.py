@@ -1,6 +1,6 @@
 """Notes in the state of a number until when the personal data of its person is kept (`application.retention`).
 
-Whatever is sealed under the key of a person has an end from which the time counts:
+Everything that is sealed under the key of a person has an end, from which the time counts:
 
 - a call: its end;
 - a call that was changed to another number: the change, for the former number;
