@@ -24,6 +24,7 @@ class Server:
         self.round_trip_seconds = 0.2
         self.ahead = timedelta()
         self.failure: Exception | None = None
+        self.requests = 0
 
     @property
     def at(self) -> datetime:
@@ -33,6 +34,7 @@ class Server:
         assert subject == "$JS.API.STREAM.INFO.SCHEDULES"
         if self.failure:
             raise self.failure
+        self.requests += 1
         self.monotonic.now += self.round_trip_seconds / 2
         reply = {"ts": self.at.isoformat()}
         self.monotonic.now += self.round_trip_seconds / 2
@@ -89,3 +91,25 @@ async def test_a_reading_with_a_slow_round_trip_does_not_replace_a_better_one(se
     server.round_trip_seconds, server.ahead = 3.0, timedelta(seconds=1)
     await clock.measure()
     assert clock.now() == server.at - timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(("round_trips", "requests"), [((0.02,), 1), ((1.5, 0.8, 0.03), 3), ((1.0,) * 5, 5)])
+async def test_a_reading_with_a_slow_round_trip_is_repeated(
+    server: Server, round_trips: tuple[float, ...], requests: int
+) -> None:
+    """The whole delay of each but the last one is on the way to the server, so those are wrong by half of it."""
+    request, slow = server.request, list(round_trips)
+
+    async def delayed(subject: str, **given: Any) -> SimpleNamespace:
+        server.round_trip_seconds = slow.pop(0)
+        if slow:
+            server.monotonic.now += server.round_trip_seconds
+            server.round_trip_seconds = 0.0
+        return await request(subject, **given)
+
+    server.request = delayed  # type: ignore[method-assign]
+    clock = clock_of(server)
+    await clock.measure()
+    assert server.requests == requests
+    if round_trips[-1] < 0.1:
+        assert clock.now() == server.at

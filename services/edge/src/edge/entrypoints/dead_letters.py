@@ -5,7 +5,7 @@ from typing import Annotated
 from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Path, Query, Request
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.convertors import IntegerConvertor, register_url_convertor
 
@@ -34,12 +34,15 @@ register_url_convertor("sequence", _SequenceConvertor())
 router = create_router(AdminRoute, "/dead-letters", "Dead letters")
 act_router = create_router(AdminActRoute, "/dead-letters", "Dead letters")
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_-]+$")]
 Stream = Annotated[Name | None, Query(description="only those of messages of this stream", examples=["REQUESTS"])]
 Consumer = Annotated[Name | None, Query(description="only those of this consumer", examples=["orchestrator-requests"])]
 Cursor = Annotated[
     int, Query(ge=0, le=MAX_SEQUENCE, description="after this sequence; set by `next`, default: from the oldest one")
 ]
+
+
+Sequence = Annotated[int, Path(ge=1, le=MAX_SEQUENCE, description="number of the dead letter")]
 
 
 class DeadLetterResource(BaseModel):
@@ -146,7 +149,9 @@ async def count_dead_letters(
 @act_router.post(
     f"/{SEQUENCE}/retry", name="dead_letter.retry", response_model=RetriedDeadLetter, responses=problems(404, 409)
 )
-async def retry_dead_letter(request: Request, dead_letters: DeadLettersDependency, sequence: int) -> RetriedDeadLetter:
+async def retry_dead_letter(
+    request: Request, dead_letters: DeadLettersDependency, sequence: Sequence
+) -> RetriedDeadLetter:
     """Publishes the message again, and erases the dead letter once it is stored. A repetition is answered with 404.
 
     409: the log contains the decision on the message already, or it must not or cannot be published again.
@@ -161,7 +166,9 @@ async def retry_dead_letter(request: Request, dead_letters: DeadLettersDependenc
 @act_router.post(
     f"/{SEQUENCE}/drop", name="dead_letter.drop", response_model=DroppedDeadLetter, responses=problems(404)
 )
-async def drop_dead_letter(request: Request, dead_letters: DeadLettersDependency, sequence: int) -> DroppedDeadLetter:
+async def drop_dead_letter(
+    request: Request, dead_letters: DeadLettersDependency, sequence: Sequence
+) -> DroppedDeadLetter:
     """Erases the dead letter, and its request unless that was decided. Nothing is published. A repetition is a 404."""
     await dead_letters.drop(key_of(request).name, sequence)
     return DroppedDeadLetter(sequence=sequence)
