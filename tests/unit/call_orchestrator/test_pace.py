@@ -43,6 +43,29 @@ def test_no_minute_has_more_grants_than_the_pace_whatever_their_delays(
     assert most <= ceil(calls_per_minute)
 
 
+@given(
+    st.sampled_from([60, 600, 6_000]),
+    st.lists(st.tuples(st.timedeltas(timedelta(), CATCH_UP), st.booleans()), min_size=1, max_size=80),
+)
+def test_grants_keep_the_pace_when_replicas_restart(
+    calls_per_minute: float, grants: list[tuple[timedelta, bool]]
+) -> None:
+    """A replica that restarts reads the log from the last grant on, which still delays the next one."""
+    paces, stored = Paces(), [NOW]
+    paces.update("a", calls_per_minute)
+    paces.count("a", 1, NOW)
+    for sequence, (delay, is_restarted) in enumerate(grants, start=2):
+        stored.append(max(permitted_at(paces) + delay, stored[-1] + SECOND / 1_000_000))
+        if is_restarted:
+            paces = Paces()
+            paces.update("a", calls_per_minute)
+        paces.count("a", sequence, stored[-1])
+    interval = (MINUTE + MARGIN) / calls_per_minute
+    for first, begin in enumerate(stored):
+        for count, end in enumerate(stored[first:]):
+            assert end - begin >= count * interval - CATCH_UP
+
+
 @given(st.lists(st.timedeltas(timedelta(), CATCH_UP), min_size=2, max_size=50))
 def test_short_delays_do_not_add_up(delays: list[timedelta]) -> None:
     paces = Paces()

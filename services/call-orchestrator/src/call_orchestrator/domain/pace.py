@@ -11,7 +11,8 @@ last is stored within 60 s after `t`, then ``n < calls_per_minute``.
 
 A grant that leads to no dial does not count: its call was put off, or no longer waited. What was before it counts.
 
-A replica that restarts reads the log from the first grant that still delays another one (`first_sequence`).
+A replica that restarts reads the log from the first grant that still delays another one (`first_sequence`). It does not
+know how late that grant was, so the first grant that it reads of a campaign counts as if it had not been late.
 """
 
 from collections import OrderedDict
@@ -79,7 +80,7 @@ class Paces:
             return
         before = last.counts_at if last else _LONG_AGO
         permitted_at = before + self._intervals.get(campaign_id, timedelta())
-        counts_at = max(permitted_at, granted_at - CATCH_UP)
+        counts_at = max(permitted_at, granted_at - CATCH_UP) if last else granted_at
         self._grants[campaign_id] = _Grant(sequence, granted_at, counts_at, before)
         self._grants.move_to_end(campaign_id)
         if len(self._grants) > MAX_CAMPAIGNS:
