@@ -10,7 +10,6 @@ also keeps the time at which it was first stored, so it undoes no later change.
 """
 
 import base64
-import json
 from datetime import UTC, datetime
 
 from nats.aio.client import Client
@@ -25,12 +24,11 @@ from chassis.keyring import Keyring
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
 from chassis.sealed_copies import OpenedCopy, SealedCopy, open_copy
 from chassis.subject_filters import matcher
-from contracts import CallRequested, ErasedRequest, RequestsErased, Service, call_id_of
+from contracts import ErasedRequest, RequestsErased, Service
 from contracts.consumers import CONSUMERS
 from contracts.envelope import FIRST_STORED_HEADER, first_stored_at
 from contracts.events.numbers import is_number_command
-from contracts.filters import call_state_filter, message_ids
-from contracts.personal import json_and_sealed
+from contracts.filters import call_of_message, call_state_filter
 from contracts.streams import CALLS, DEAD_LETTERS, REQUESTS
 from contracts.vocabulary import RequestResult
 
@@ -211,7 +209,7 @@ async def _may_be_decided(client: Client, message: StoredMessage) -> bool:
 
 
 async def _was_decided(client: Client, message: StoredMessage) -> bool:
-    call_id = _call_of(message)
+    call_id = call_of_message(message.subject, message.data, identity_of(message))
     if not call_id:
         return False
     try:
@@ -220,15 +218,3 @@ async def _was_decided(client: Client, message: StoredMessage) -> bool:
         remedy = "run `centralita dead-letters retry` of the newest build, or with --force"
         raise CannotRetry(f"{error}; {remedy}") from error
     return any(stored.envelope.causation_id == identity_of(message) for stored in events)
-
-
-def _call_of(message: StoredMessage) -> str | None:
-    """Returns the id of the call that a message is about, also of a request; None if it is about something else."""
-    if message.subject != CallRequested.event_name:
-        return message_ids(message.subject, message.data).get("call_id")
-    try:
-        body = json.loads(json_and_sealed(message.data)[0])
-    except (ValueError, RecursionError):
-        body = None
-    request_id = body.get("request_id") if isinstance(body, dict) else None
-    return str(call_id_of(str(request_id or identity_of(message))))

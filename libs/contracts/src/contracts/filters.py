@@ -10,6 +10,9 @@ from contracts.events.calls import CallStatusChanged
 from contracts.events.contacts import ContactGroupAdded, ContactRefused
 from contracts.events.conversations import ConversationEnded, ReplyGenerated
 from contracts.events.dials import DialClaimed, DialCleared, DialPlaced, DialRefused, DialUnknown
+from contracts.events.requests import CallRequested
+from contracts.personal import json_and_sealed
+from contracts.values import call_id_of
 from contracts.vocabulary import FINAL_STATUSES, LIVE_STATUSES, CallStatus
 
 
@@ -58,6 +61,21 @@ def message_ids(subject: str, body: bytes) -> dict[str, str]:
         return {"call_id": str(json.loads(body)["call_id"])}
     except (ValueError, KeyError, TypeError):
         return {}
+
+
+def call_of_message(subject: str, body: bytes, identity: str) -> str | None:
+    """Returns the id of the call that a message is about; None if it is about something else.
+
+    The id of a request's call is derived from its request id; a request without one has its `identity` (``ce-id``).
+    """
+    if subject != CallRequested.event_name:
+        return message_ids(subject, body).get("call_id")
+    try:
+        request = json.loads(json_and_sealed(body)[0])
+    except (ValueError, RecursionError):
+        request = None
+    request_id = request.get("request_id") if isinstance(request, dict) else None
+    return str(call_id_of(str(request_id or identity)))
 
 
 _SLOT_EVENTS: tuple[type[Event], ...] = (AdmissionGranted, AdmissionReleased, DialClaimed)

@@ -4,7 +4,7 @@ import json
 from uuid import UUID
 
 from contracts import call_id_of
-from contracts.filters import message_ids
+from contracts.filters import call_of_message
 from contracts.personal import json_and_sealed
 from contracts.streams import REQUESTS
 from records.messages import Message
@@ -12,10 +12,7 @@ from records.messages import Message
 
 def call_of(message: Message) -> str | None:
     """Returns the id of the call that a message is about, also of a request; None if it is about something else."""
-    if message.subject != "call.requested":
-        return message_ids(message.subject, message.body).get("call_id")
-    request_id = _field(message, "request_id") or message.identity
-    return str(call_id_of(str(request_id)))
+    return call_of_message(message.subject, message.body, message.identity)
 
 
 def campaign_of(message: Message) -> str | None:
@@ -32,7 +29,7 @@ def campaign_of(message: Message) -> str | None:
 def _field(message: Message, name: str) -> object:
     try:
         body = json.loads(json_and_sealed(message.body)[0])
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return body.get(name) if isinstance(body, dict) else None
 
