@@ -29,6 +29,7 @@ from contracts import (
     SpeechHeard,
 )
 from contracts.examples import EXAMPLES
+from contracts.streams import AUDIT
 from contracts.vocabulary import Disposition
 
 if TYPE_CHECKING:
@@ -151,6 +152,28 @@ async def test_reading_a_story_is_audited_as_reading_the_events(as_: "As", ended
     entries = (await as_("auditor").get("/api/v1/audit", params={"call_id": str(ended.call_id)})).json()["entries"]
     reads = [(one["key_name"], one["stage"]) for one in entries if one["act"] == "call.read_events"]
     assert reads == [("reader", "accepted"), ("desk", "accepted")], "one entry a minute for each key"
+
+
+async def test_reading_unmasked_numbers_has_an_entry_of_its_own(
+    api: httpx.AsyncClient, as_: "As", ended: Call, bus_client: Client
+) -> None:
+    await story(as_("desk"), ended)
+    for numbers in (True, True, False):
+        await story(as_("reader"), ended, numbers=numbers)
+    await story(as_("desk"), ended, numbers=True)
+
+    entries = (await as_("auditor").get("/api/v1/audit", params={"call_id": str(ended.call_id)})).json()["entries"]
+    reads = [(one["key_name"], one["act"]) for one in entries if one["act"].startswith("call.read")]
+    assert reads == [
+        ("desk", "call.read_events"),
+        ("reader", "call.read_events"),
+        ("reader", "call.read_number"),
+        ("desk", "call.read_number"),
+    ]
+    await bus_client.jetstream().delete_stream(AUDIT.name)
+    unaudited = await api.get(f"/api/v1/calls/{ended.call_id}/story?numbers=true")
+    assert unaudited.status_code == 503
+    assert NUMBER not in unaudited.text
 
 
 async def test_a_call_that_did_not_exist_is_not_found(api: httpx.AsyncClient, ended: Call, calls: EventLog) -> None:

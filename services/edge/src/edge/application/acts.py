@@ -40,6 +40,8 @@ from edge.application.masking import mask_call, mask_campaign, mask_request
 from edge.application.recent import RecentlySeen
 from edge.ports import Audit
 
+READ_EVENTS, READ_NUMBER = "call.read_events", "call.read_number"
+"""The acts of reading what was spoken, and of reading the telephone number beside it where it is masked otherwise."""
 READ_SECONDS = 60
 """Further reads of one call by one key within this time have no entry of their own: a client may poll."""
 
@@ -105,13 +107,16 @@ class Acts:
         """Returns the events of a call, which contain what was spoken. Raises UnknownCall."""
         return await self.audited_read(key_name, call_id, lambda: self._calls.events(call_id))
 
-    async def audited_read(self, key_name: str, call_id: UUID, read: Callable[[], Awaitable[T]]) -> T:
-        """Returns what `read` returns about a call, with its entry in the audit log. Re-raises its errors."""
+    async def audited_read(
+        self, key_name: str, call_id: UUID, read: Callable[[], Awaitable[T]], acts: Sequence[str] = (READ_EVENTS,)
+    ) -> T:
+        """Returns what `read` returns about a call, with an audit entry of each act. Re-raises its errors."""
         result = await read()
-        if not self._reads.contains((key_name, call_id)):
-            trail = AuditTrail(self._audit, act="call.read_events", target=str(call_id), key_name=key_name)
-            await trail.append(Stage.ACCEPTED)
-            self._reads.add((key_name, call_id))
+        for act in acts:
+            if not self._reads.contains((key_name, call_id, act)):
+                trail = AuditTrail(self._audit, act=act, target=str(call_id), key_name=key_name)
+                await trail.append(Stage.ACCEPTED)
+                self._reads.add((key_name, call_id, act))
         return result
 
     async def send_text(self, key_name: str, call_id: UUID, send: Callable[[], Awaitable[T]]) -> T:

@@ -3,21 +3,25 @@
 from uuid import UUID
 
 from edge.application import errors
-from edge.application.acts import Acts
+from edge.application.acts import READ_EVENTS, READ_NUMBER, Acts
 from edge.ports import CallMessages
 from records.story import Story, UnknownCall, story_of
 
 
 class Stories:
-    """Reads stories of calls. They contain what was spoken, so they are audited as reads of the call's events."""
+    """Reads stories of calls. They contain what was spoken, so they are audited as reads of the call's events.
+
+    A read of unmasked numbers has an entry of its own.
+    """
 
     def __init__(self, messages: CallMessages, acts: Acts) -> None:
         self._messages = messages
         self._acts = acts
 
-    async def read(self, key_name: str, call_id: UUID, at: int | None) -> Story:
+    async def read(self, key_name: str, call_id: UUID, at: int | None, *, has_numbers: bool = False) -> Story:
         """Returns the story up to the sequence `at`, or the whole one. Raises UnknownCall and Unavailable."""
-        return await self._acts.audited_read(key_name, call_id, lambda: self._story(call_id, at))
+        acts = (READ_EVENTS, READ_NUMBER) if has_numbers else (READ_EVENTS,)
+        return await self._acts.audited_read(key_name, call_id, lambda: self._story(call_id, at), acts)
 
     async def _story(self, call_id: UUID, at: int | None) -> Story:
         messages = await self._messages.of(call_id)

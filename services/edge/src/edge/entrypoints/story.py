@@ -26,9 +26,10 @@ async def call_story(
 ) -> Response:
     """Returns the call as it was at a sequence: state, deadline, prompt, timeline, what was spoken, and decisions.
 
-    The same as `centralita replay show CALL --at SEQUENCE --json`. Reading is audited, as that of the call's events.
-    A call that did not exist at this sequence is unknown (404).
+    The same as `centralita replay show CALL --at SEQUENCE --json`. Reading is audited, as that of the call's events;
+    with `numbers`, the act `call.read_number` is, too. A call that did not exist at this sequence is unknown (404).
     """
     stories: Stories = request.app.state.stories
-    story = (await stories.read(key_of(request).name, call_id, at)).model_dump_json()
+    told = await stories.read(key_of(request).name, call_id, at, has_numbers=numbers)
+    story = told.model_dump_json()
     return Response(story if numbers else mask_numbers(story), media_type="application/json")
