@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from centralita_console.authentication import Door, ForeignForm, NotLoggedIn, door_of
 from centralita_console.live import LiveBoards
-from centralita_console.pages import call, calls, campaigns, login, now
+from centralita_console.pages import call, call_acts, calls, campaigns, login, now
 from centralita_console.rendering import assets, render
 from centralita_console.responses import Guards
 from centralita_console.rest_client import TIMEOUT_SECONDS, RestFailure, Unreachable
@@ -38,7 +38,7 @@ def create_app(settings: Settings, http: httpx.AsyncClient) -> FastAPI:
     app.state.door = Door(Sessions(), LoginToken(token, api_key), http, settings.is_secure)
     app.state.live = LiveBoards()
     app.add_middleware(Guards, host_names=settings.host_names)
-    for page in (login, now, calls, call, campaigns):
+    for page in (login, now, calls, call, call_acts, campaigns):
         app.include_router(page.router)
     app.add_api_route("/health/live", _live)
     app.add_api_route("/static/{digest}/{name}", _static)

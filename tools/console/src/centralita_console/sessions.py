@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
 
+from centralita_console.act_reports import Reports
+
 SESSION_SECONDS = 12 * 3600
 MAX_SESSIONS = 1_000
 """The oldest session ends when another one begins. Only a valid API key begins one."""
@@ -17,13 +19,17 @@ MAX_KEY_LENGTH = 512
 
 @dataclass(slots=True)
 class Session:
-    """One person who is logged in, on one browser. `csrf_token` is in each form, which another site cannot read."""
+    """One person who is logged in, on one browser. `csrf_token` is in each form, which another site cannot read.
+
+    `reports`: what became of the acts on calls.
+    """
 
     session_id: str = field(repr=False)
     api_key: str = field(repr=False)
     csrf_token: str = field(repr=False)
     language: str
     ends_at: float
+    reports: Reports = field(default_factory=Reports, repr=False)
 
 
 class Sessions:

@@ -16,7 +16,8 @@ from centralita_console.live import LiveBoards, TooManyWatchers
 from centralita_console.rendering import render, render_text
 from centralita_console.rest_client import RestClient, RestFailure, Unreachable
 from chassis.background import run_in_background
-from contracts import CallStatus
+from contracts import RETRYABLE_STATUSES, CallStatus
+from contracts.vocabulary import LIVE_STATUSES
 from records.decisions import name_of, reason_of
 
 router = APIRouter()
@@ -133,4 +134,6 @@ def _view_of(story: dict[str, Any], events: list[dict[str, Any]], at: int | None
         "decisions": [{**one, "name": name_of(one), "why": reason_of(one)} for one in story["decisions"]],
         "is_final": CallStatus(story["call"]["status"]).is_final,
         "is_message": is_message,
+        "live_statuses": LIVE_STATUSES,
+        "retryable_statuses": RETRYABLE_STATUSES,
     }

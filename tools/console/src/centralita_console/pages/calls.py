@@ -60,6 +60,7 @@ async def list_calls(
         is_first=not cursor,
         statuses=list(CallStatus),
         dispositions=list(Disposition),
+        is_selectable=True,
     )
 
 
@@ -89,7 +90,8 @@ async def find_number(request: Request, fields: PostedForm, api: Api) -> Respons
     if not _NUMBER.fullmatch(number):
         return RedirectResponse(f"/find?{urlencode({'q': wanted})}", 303)
     page, problem = await _answer_or_problem(api.post(f"/calls/search?limit={MAX_FOUND}", {"phone_number": number}))
-    return render(request, "found.html", 422 if problem else 200, page=page, problem=problem, number=number, filters={})
+    shown = {"page": page, "problem": problem, "number": number, "filters": {}, "is_selectable": False}
+    return render(request, "found.html", 422 if problem else 200, **shown)
 
 
 async def _answer_or_problem(request: Awaitable[Any]) -> tuple[dict[str, Any], str]:

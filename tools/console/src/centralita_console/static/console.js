@@ -70,7 +70,18 @@ function connectKeys() {
   });
 }
 
+// One box marks all calls of the page. Without this script, each is marked by itself.
+function connectSelection() {
+  const all = document.getElementById("select-all");
+  if (!all) return;
+  all.hidden = false;
+  all.addEventListener("change", () => {
+    for (const box of document.querySelectorAll("input[name=call]")) box.checked = all.checked;
+  });
+}
+
 localize(document);
+connectSelection();
 connectSlider();
 connectKeys();
 // A part that is sent again has its instants in UTC again, also where only the text of an element was replaced.
