@@ -8,10 +8,14 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import pytest
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 from tests.builders.calls import NOW, a_call
 from tests.builders.events import an_envelope, call_created
 from tests.fakes.event_log import FakeEventLog
 
+from call_orchestrator.application import failed_campaigns
 from call_orchestrator.application.call_inputs import CallInput
 from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.contacts import MIN_AHEAD, ContactTaker
@@ -22,7 +26,7 @@ from call_orchestrator.domain.limits import Limits
 from call_orchestrator.domain.slots import Slots
 from call_orchestrator.ports import CampaignStates, TakenContact
 from chassis.event_log import StoredEvent
-from contracts import Campaign, CampaignTerms, ContactAdded, ContactGroupAdded, ContactRequested
+from contracts import Campaign, CampaignFinished, CampaignTerms, ContactAdded, ContactGroupAdded, ContactRequested
 from contracts.callees import Callee, callee_of
 from contracts.contacts import group_of, waiting_contact
 from contracts.number_digests import NumberDigests
@@ -181,3 +185,91 @@ async def test_the_calling_policy_is_asked_once_about_a_closed_group_and_not_at_
             taker.note_change()
             await asyncio.sleep(0.01)
     assert (hours.asked, queue.acknowledged) == (2, [])
+
+
+FALL = Campaign(campaign_id="fall").created(NOW, CampaignTerms()).started(NOW).finished(NOW)
+
+
+class TwoCampaigns(Queue):
+    """The groups of a campaign that is over come before those of one that runs. Its contacts cannot be counted."""
+
+    def __init__(self, *contacts: ContactAdded) -> None:
+        super().__init__(*contacts)
+        self.counts = 0
+        self.fails = True
+        self.hangs = False
+
+    async def _groups(self) -> AsyncIterator[list[ContactGroupAdded]]:
+        yield [group_of("fall", callee_of("+12125550100")), group_of("spring", callee_of("+12125550100"))]
+        await asyncio.Event().wait()
+
+    async def last_sequence(self) -> int:
+        return 7
+
+    async def count(self, campaign_id: str, until_sequence: int) -> int:
+        assert (campaign_id, until_sequence) == ("fall", 7)
+        self.counts += 1
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.fails:
+            raise RuntimeError("no answer")
+        return 0
+
+
+def replica_with_an_ended_campaign(queue: Queue) -> tuple[ContactTaker, OpenCampaigns]:
+    taker, campaigns = replica(queue, Calls())
+    campaigns.update(CampaignStates(2, {"fall": FALL}))
+    taker._ended._expired._log.store(CampaignFinished(campaign=FALL, occurred_at=NOW))  # type: ignore[attr-defined]
+    return taker, campaigns
+
+
+async def test_a_campaign_whose_end_fails_does_not_stop_the_others_and_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    queue = TwoCampaigns(*(a_contact(index) for index in range(3)))
+    monkeypatch.setattr(failed_campaigns, "FAILED", timedelta(hours=1))
+    taker, _ = replica_with_an_ended_campaign(queue)
+    with capture_logs() as logs:
+        async with taker.running(), asyncio.timeout(20):
+            while len(queue.acknowledged) < 3 or not taker._failed.until("fall"):
+                taker.note_change()
+                await asyncio.sleep(0.01)
+            assert queue.counts == 1
+            assert REGISTRY.get_sample_value("centralita_failed_campaigns") == 1
+            queue.fails = False
+            taker._failed._until["fall"] = NOW  # its time has come
+            taker.note_change()
+            while not taker._ended.again_at("fall"):
+                await asyncio.sleep(0.01)
+    failures = [one for one in logs if one["event"] == "campaign_contacts_failed"]
+    assert [(one["campaign_id"], one["log_level"]) for one in failures] == [("fall", "error")]
+    assert not [one for one in logs if one["event"] == "contacts_interrupted"]
+    assert (queue.counts, queue.acknowledged) == (2, ["c-0", "c-1", "c-2"])
+    assert REGISTRY.get_sample_value("centralita_failed_campaigns") == 0
+
+
+async def test_no_campaign_waits_for_the_end_of_another_one_and_a_stop_ends_that() -> None:
+    queue = TwoCampaigns(*(a_contact(index) for index in range(3)))
+    queue.hangs = True
+    taker, _ = replica_with_an_ended_campaign(queue)
+    async with taker.running(), asyncio.timeout(20):
+        while len(queue.acknowledged) < 3 or not queue.counts:
+            await asyncio.sleep(0.01)
+    assert taker._ended._work is None
+
+
+async def test_a_campaign_of_which_anything_fails_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = TwoCampaigns(*(a_contact(index) for index in range(3)))
+    taker, campaigns = replica_with_an_ended_campaign(queue)
+    is_over = campaigns.is_over
+
+    def failing(campaign_id: str) -> bool:
+        if campaign_id == "fall":
+            raise ValueError("no such day")
+        return is_over(campaign_id)
+
+    monkeypatch.setattr(campaigns, "is_over", failing)
+    async with taker.running(), asyncio.timeout(20):
+        while len(queue.acknowledged) < 3:
+            await asyncio.sleep(0.01)
+    assert taker._failed.until("fall") == NOW + failed_campaigns.FAILED

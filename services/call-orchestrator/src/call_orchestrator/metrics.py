@@ -26,6 +26,10 @@ CONTACTS = Counter(
     "Contacts that left their stream: taken as calls, refused, or expired with their campaign",
     ["outcome"],
 )
+FAILED_CAMPAIGNS = Gauge(
+    "centralita_failed_campaigns",
+    "Campaigns whose contacts could not be taken, or counted at their end, at the last try of this replica",
+)
 RETENTION_ENDED = Counter("centralita_retention_ended", "Commands to erase a person whose data is not kept any longer")
 WAITING_PAUSED = Gauge(
     "centralita_waiting_calls_paused",

@@ -77,7 +77,7 @@ def check(scenario: Scenario) -> Oracle:
     structlog.configure(processors=[note], wrapper_class=structlog.make_filtering_bound_logger("warning"))
     run = run_in_virtual_time(Run.of(scenario))
     assert not run.system.errors
-    failures = {"admission_interrupted", "contacts_interrupted", "contacts_not_taken"}
+    failures = {"admission_interrupted", "contacts_interrupted", "contacts_not_taken", "campaign_contacts_failed"}
     assert not [one for one in warnings if one["event"] in failures]
     oracle = Oracle(
         scenario,

@@ -10,7 +10,8 @@ calls wait. The id of the call follows from campaign and contact. So a contact t
 and one that is not acknowledged because its replica died is taken by another one. A contact that may not be called is
 a fact of the log, `contact.refused`, once.
 
-The contacts that remain when a campaign is over are counted and removed (`expired_contacts`).
+The contacts that remain when a campaign is over are counted and removed (`expired_contacts`). A campaign that fails is
+considered again later, and delays no other (`failed_campaigns`).
 """
 
 import asyncio
@@ -18,18 +19,19 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from math import ceil
 
 import structlog
 
-from call_orchestrator.application import expired_contacts
 from call_orchestrator.application.call_inputs import call_input
 from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.closed_groups import ClosedGroups
 from call_orchestrator.application.contact_refusals import ContactRefusals, other_call
+from call_orchestrator.application.ended_campaigns import EndedCampaigns
 from call_orchestrator.application.expired_contacts import ExpiredContacts
+from call_orchestrator.application.failed_campaigns import FailedCampaigns
 from call_orchestrator.application.open_campaigns import OpenCampaigns
 from call_orchestrator.domain.decisions import Refused
 from call_orchestrator.domain.slots import Slots
@@ -86,7 +88,6 @@ class ContactTaker:
     ) -> None:
         """`mapping`: from the time of `now` to that in which it waits."""
         self._queue = queue
-        self._expired_contacts = ExpiredContacts(log, queue, now)
         self._refusals = ContactRefusals(log, now)
         self._calls = calls
         self._campaigns = campaigns
@@ -95,7 +96,9 @@ class ContactTaker:
         self._now = now
         self._mapping = mapping
         self._groups: dict[str, dict[str, Callee]] = {}
-        self._expire_again_at: dict[str, datetime] = {}
+        self._failed = FailedCampaigns(now)
+        expired = ExpiredContacts(log, queue, now)
+        self._ended = EndedCampaigns(expired, self._groups, self._failed, now, self.note_change)
         self._pulls: dict[Group, asyncio.Task[None]] = {}
         self._reserved: Counter[str] = Counter()
         self._empty: set[Group] = set()
@@ -122,6 +125,7 @@ class ContactTaker:
         self._is_stopping = True
         for task in list(self._pulls.values()):
             await cancel_until_done(task)
+        await self._ended.stop()
 
     async def _follow_groups(self) -> None:
         async with self._queue.groups() as batches:
@@ -136,12 +140,15 @@ class ContactTaker:
         self._changed.clear()
         self._forget_settled()
         opens_at: datetime | None = None
+        ended: list[str] = []
         for campaign_id in list(self._groups):
-            if self._campaigns.is_over(campaign_id):
-                again_at = await self._expire(campaign_id)
-                opens_at = min(filter(None, (opens_at, again_at)), default=None)
-            elif (campaign := self._campaigns.get(campaign_id)) and campaign.is_open(self._now()):
-                opens_at = min(filter(None, (opens_at, self._begin_pulls(campaign))), default=None)
+            again_at = self._failed.until(campaign_id)
+            if again_at is None:
+                with self._failed.isolated(campaign_id):
+                    again_at = self._consider(campaign_id, ended)
+            opens_at = min(filter(None, (opens_at, again_at)), default=None)
+        if ended and not self._is_stopping:
+            self._ended.begin(ended)
         await asyncio.sleep(_MIN_PAUSE_SECONDS)
         seconds = self._mapping.real_seconds(opens_at - self._now()) if opens_at else _MAX_PAUSE_SECONDS
         if self._created:  # they make room without an event if their calls no longer wait
@@ -149,6 +156,18 @@ class ContactTaker:
         with suppress(TimeoutError):
             async with asyncio.timeout(min(max(seconds, 0), _MAX_PAUSE_SECONDS)):
                 await self._changed.wait()
+
+    def _consider(self, campaign_id: str, ended: list[str]) -> datetime | None:
+        """Begins the pulls of a campaign, or adds it to those that are over. Returns when to consider it again."""
+        if self._campaigns.is_over(campaign_id):
+            again_at = self._ended.again_at(campaign_id)
+            if again_at is None:
+                self._closed.forget(campaign_id, self._groups[campaign_id])
+                self._empty.difference_update((campaign_id, zone_group) for zone_group in self._groups[campaign_id])
+                ended.append(campaign_id)
+            return again_at
+        campaign = self._campaigns.get(campaign_id)
+        return self._begin_pulls(campaign) if campaign and campaign.is_open(self._now()) else None
 
     def _forget_settled(self) -> None:
         settled_at = time.monotonic() - _SETTLE_SECONDS
@@ -237,28 +256,6 @@ class ContactTaker:
             if handled.call.is_queued:  # that of a contact which is added again may have ended
                 self._created[str(handled.call.call_id)] = (contact.campaign_id, time.monotonic())
         await taken.acknowledge()
-
-    async def _expire(self, campaign_id: str) -> datetime | None:
-        """Counts and removes the contacts of a campaign that is over, and later its groups.
-
-        Returns when to look again; none if nothing remains.
-        """
-        again_at = self._expire_again_at.get(campaign_id)
-        if again_at and again_at > self._now():
-            return again_at
-        groups, is_done = self._groups.pop(campaign_id), False
-        try:
-            is_done = await self._expired_contacts.remove(campaign_id, groups)
-        finally:
-            if not is_done:
-                self._groups[campaign_id] = groups | self._groups.get(campaign_id, {})
-            self._closed.forget(campaign_id, groups)
-            self._empty.difference_update((campaign_id, zone_group) for zone_group in groups)
-        self._expire_again_at.pop(campaign_id, None)
-        if is_done:
-            return None
-        self._expire_again_at[campaign_id] = self._now() + timedelta(seconds=expired_contacts.LOOK_SECONDS)
-        return self._expire_again_at[campaign_id]
 
 
 def ahead(campaign: Campaign) -> int:
