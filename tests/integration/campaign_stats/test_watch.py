@@ -7,7 +7,10 @@ from contextlib import AbstractAsyncContextManager
 from nats.aio.client import Client
 from prometheus_client import REGISTRY
 from starlette.types import ASGIApp
+from tests.integration.campaign_stats.conftest import Database
+from tests.integration.campaign_stats.test_lists import plan_of
 
+from campaign_stats import lists
 from campaign_stats.store import Store
 from chassis.event_log import EventLog
 from contracts.consumers import CONSUMERS, CONVERSATION_TURNS
@@ -70,3 +73,21 @@ async def test_of_many_campaigns_those_with_most_open_calls_have_gauges(
     async with replica():
         await followed(last)
     assert list(await store.busiest(1)) == ["*", "open"]
+
+
+async def test_the_busiest_campaigns_are_read_from_an_index_in_their_order(
+    store: Store, database: Database, docker: bool
+) -> None:
+    await store.prepare()
+    await database["campaigns"].insert_many(
+        {"_id": f"c{n:03}", "in_progress": n % 7, "pending": n % 11} for n in range(100)
+    )
+    cursor = lists.busiest_campaigns(database["campaigns"], 3)
+    plan = await plan_of(cursor)
+    assert plan["IXSCAN"]["keyPattern"] == dict(lists.BUSIEST_FIRST)
+    assert "COLLSCAN" not in plan
+    if docker:  # the embedded server sorts, and counts what a limit leaves out
+        assert "SORT" not in plan
+        assert (await cursor.explain())["executionStats"]["totalKeysExamined"] <= 3
+    order = sorted(range(100), key=lambda n: (-(n % 7), -(n % 11), n))
+    assert list(await store.busiest(2)) == [f"c{n:03}" for n in order[:3]]

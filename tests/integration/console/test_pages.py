@@ -101,16 +101,22 @@ async def test_filters_are_those_of_the_rest_api(browser: httpx.AsyncClient, bus
         asked.append(CallListQuery.model_validate_json(message.data))
 
     await bus_client.subscribe(CallListQuery.subject, cb=note)
-    await browser.get("/calls?campaign_id=+spring+&disposition=answered&contact_id=c-1&created_after=2026-11-20T10:00")
+    await browser.get(
+        "/calls?campaign_id=+spring+&disposition=answered&status=completed&created_after=2026-11-20T10:00"
+    )
 
     [query] = asked
-    assert (query.campaign_id, query.disposition, query.contact_id) == ("spring", "answered", "c-1")
+    assert (query.campaign_id, query.disposition, query.status) == ("spring", "answered", "completed")
     assert query.created_after is not None
     assert query.created_after.isoformat() == "2026-11-20T10:00:00+00:00"
 
 
 @pytest.mark.parametrize(
-    "query", ["status=wrong", "created_after=yesterday", "campaign_id=a+b", "cursor=x", "contact_id=" + "x" * 300]
+    "query",
+    [
+        *("status=wrong", "created_after=yesterday", "campaign_id=a+b", "cursor=x", "contact_id=" + "x" * 300),
+        "status=busy&contact_id=c-1",
+    ],
 )
 async def test_a_wrong_filter_is_named_and_the_form_stays(browser: httpx.AsyncClient, query: str) -> None:
     answer = await browser.get(f"/calls?{query}")

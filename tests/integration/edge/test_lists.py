@@ -22,7 +22,7 @@ from contracts import (
     CampaignStatus,
     call_id_of,
 )
-from contracts.queries import MAX_LIST, ListedCall, ListedCampaign
+from contracts.queries import MAX_LIST, ONE_PERSON, ListedCall, ListedCampaign
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import As
@@ -80,7 +80,6 @@ async def test_a_page_of_calls_names_the_path_of_the_next_one(api: httpx.AsyncCl
         "campaign_id": "spring",
         "status": "pending",
         "disposition": "confirmed",
-        "contact_id": "c 1",
         "created_after": "2026-11-20T00:00:00Z",
         "limit": "1",
     }
@@ -89,13 +88,27 @@ async def test_a_page_of_calls_names_the_path_of_the_next_one(api: httpx.AsyncCl
     following = await api.get(page["next"])
 
     first, second = asked
-    assert first == {**given, "limit": 1, "before": None}
+    assert first == {**given, "contact_id": None, "limit": 1, "before": None}
     assert second == {**first, "before": {"call_id": str(CALL.call_id), "created_at": "2026-11-20T12:00:00.123000Z"}}
     assert following.json()["calls"] == page["calls"]
     (call,) = page["calls"]
     assert (call["id"], call["attempts"], call["retry_attempts"]) == (str(CALL.call_id), 2, 1)
     assert (call["scheduled_at"], call["next_attempt_at"]) == (None, "2026-11-20T12:00:00.123000Z")
     assert {"phone_number", "script_template", "variables", "metadata"}.isdisjoint(call)
+
+
+@pytest.mark.parametrize("other", [{"status": "failed"}, {"disposition": "confirmed"}])
+async def test_the_calls_of_a_contact_are_filtered_by_their_campaign_only(
+    api: httpx.AsyncClient, asked: Asked, other: dict[str, str]
+) -> None:
+    given = {"contact_id": "c 1", "campaign_id": "spring"}
+    page = (await api.get("/api/v1/calls", params=given)).json()
+    assert "contact_id=c+1" in page["next"]
+    assert (await api.get(page["next"])).status_code == 200
+    refused = await api.get("/api/v1/calls", params={**given, **other})
+    (name,) = other
+    assert (refused.status_code, refused.json()["errors"]) == (422, [{"field": name, "message": ONE_PERSON}])
+    assert [one["contact_id"] for one in asked] == ["c 1", "c 1"]
 
 
 async def test_a_page_of_campaigns_names_the_path_of_the_next_one(api: httpx.AsyncClient, asked: Asked) -> None:

@@ -1,9 +1,9 @@
 """Queries over NATS request/reply, and the outcomes of commands."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 from uuid import uuid5
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from contracts.instants import Instant
 from contracts.values import CALL_NAMESPACE, CallId, CampaignId, ContactId
@@ -17,6 +17,9 @@ MAX_PAGE = 500
 
 MAX_LIST = 200
 """The maximum number of calls or campaigns in one answer. A page of them stays below the payload limit of NATS."""
+
+ONE_PERSON = "the calls of one contact or number are filtered by campaign_id only: leave out status and disposition"
+"""Why a query for calls is refused that no index serves, and the remedy."""
 
 OUTCOMES = "outcome.*"
 """The filter of all subjects of outcomes."""
@@ -139,7 +142,10 @@ class CallPosition(BaseModel):
 
 
 class CallListQuery(BaseModel):
-    """A query for the calls that match each given field, newest first, in pages."""
+    """A query for the calls that match each given field, newest first, in pages.
+
+    The calls of one contact or number are filtered by their campaign only. No index serves other combinations.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -152,6 +158,13 @@ class CallListQuery(BaseModel):
     created_after: Instant | None = Field(default=None, description="not before this instant, in milliseconds")
     before: CallPosition | None = Field(default=None, description="the last call of the previous page")
     limit: int = Field(ge=1, le=MAX_LIST, description="maximum number of calls")
+
+    @model_validator(mode="after")
+    def _has_an_index(self) -> Self:
+        persons = [name for name in ("contact_id", "number_digest") if getattr(self, name, None) is not None]
+        if len(persons) > 1 or (persons and (self.status or self.disposition)):
+            raise ValueError(ONE_PERSON)
+        return self
 
 
 class NumberCallsQuery(CallListQuery):

@@ -4,10 +4,10 @@
 So a page begins where the previous one ended, also if calls change meanwhile: no call appears twice, and each call that
 matches all the time appears. New calls come before the first page.
 
-Each index begins with fields that a query compares for equality, and ends with the order. So MongoDB reads as many
-entries as the page has calls, and sorts nothing. Fields that the index lacks are compared call by call: the status of
-calls with a disposition, and every other field of the calls of one contact or of one number. All are few. A query that
-reads too many calls ends after `MAX_QUERY_MILLISECONDS`.
+Each permitted combination of filters has an index of its own (`EQUAL`). It begins with the fields of the filters, which
+are compared for equality, and ends with the order. So MongoDB reads as many entries as the page has calls, and neither
+sorts nor drops any, however many calls have one of the fields (ADR 57). `CallListQuery` refuses other combinations.
+A query that reads too long nevertheless ends after `MAX_QUERY_MILLISECONDS`.
 """
 
 from collections.abc import Mapping
@@ -19,25 +19,31 @@ from pymongo.asynchronous.cursor import AsyncCursor
 
 from campaign_stats.documents import Document
 from campaign_stats.projection import ALL, COMPLETED_WITHOUT_DURATION, COUNTERS, OF_CONTACTS, OF_MESSAGES, statistics
-from contracts import CallList, CallListQuery, CampaignList, CampaignListQuery, CampaignStatus
+from contracts import CallList, CallListQuery, CallStatus, CampaignList, CampaignListQuery, CampaignStatus
 from contracts.queries import ListedCall, ListedCampaign
 
 MAX_QUERY_MILLISECONDS = 2_000
 """Less than the edge waits for an answer."""
 EQUAL = (
+    ("number_digest", "campaign_id"),
     ("number_digest",),
+    ("contact_id", "campaign_id"),
     ("contact_id",),
+    ("campaign_id", "disposition", "status"),
     ("campaign_id", "disposition"),
     ("campaign_id", "status"),
     ("campaign_id",),
+    ("disposition", "status"),
     ("disposition",),
     ("status",),
     (),
 )
-"""The first fields of each index. A query reads the first index of these whose fields it names."""
+"""The first fields of each index: those that a query compares."""
 _ORDER = ("created_at", "_id")
 _PARTIAL: dict[str, Document] = {name: {name: {"$gt": ""}} for name in ("disposition", "number_digest")}
 """The calls in an index of this field. Most of a running campaign have no disposition, and old ones have no digest."""
+BUSIEST_FIRST = ((CallStatus.IN_PROGRESS.value, DESCENDING), (CallStatus.PENDING.value, DESCENDING), ("_id", ASCENDING))
+"""The order of campaigns by their open calls."""
 SUMS = dict.fromkeys((*COUNTERS, *OF_CONTACTS, *OF_MESSAGES, COMPLETED_WITHOUT_DURATION), 1)
 """The counters of a campaign document."""
 _CALL_FIELDS = dict.fromkeys(ListedCall.model_fields, 1) | {"never_rang": 1, "since": 1}
@@ -48,9 +54,10 @@ def call_indexes() -> list[IndexModel]:
     return [
         IndexModel(
             [(name, ASCENDING) for name in (*fields, *_ORDER)],
-            **({"partialFilterExpression": _PARTIAL[fields[-1]]} if fields and fields[-1] in _PARTIAL else {}),
+            **({"partialFilterExpression": _PARTIAL[partial[0]]} if partial else {}),
         )
         for fields in EQUAL
+        for partial in ([name for name in fields if name in _PARTIAL],)
     ]
 
 
@@ -58,7 +65,7 @@ def find_calls(calls: AsyncCollection[Document], query: CallListQuery) -> AsyncC
     """Returns the cursor of a page, with one call more than the page has."""
     compared = {"number_digest", "campaign_id", "status", "disposition", "contact_id"}
     given = query.model_dump(include=compared, exclude_none=True, mode="json")
-    index = next(fields for fields in EQUAL if given.keys() >= set(fields))
+    index = next(fields for fields in EQUAL if given.keys() == set(fields))
     return (
         calls.find({**given, **_range_of(query)}, _CALL_FIELDS)
         .sort([(name, DESCENDING) for name in _ORDER])
@@ -92,6 +99,11 @@ def _listed_call(document: Document) -> ListedCall:
         "status_changed_at": document["since"],
     }
     return ListedCall.model_validate({**document, **renamed})
+
+
+def busiest_campaigns(campaigns: AsyncCollection[Document], limit: int) -> AsyncCursor[Document]:
+    """Returns the cursor of the counters of the campaigns with most open calls, read from an index in that order."""
+    return campaigns.find({}, SUMS).sort(BUSIEST_FIRST).hint(BUSIEST_FIRST).limit(limit)
 
 
 async def list_campaigns(campaigns: AsyncCollection[Document], query: CampaignListQuery) -> CampaignList:

@@ -42,7 +42,6 @@ from campaign_stats.writers import Writers
 from contracts import (
     CallList,
     CallListQuery,
-    CallStatus,
     CampaignCalls,
     CampaignCallsQuery,
     CampaignList,
@@ -96,6 +95,7 @@ class Store:
         """Creates the indexes if they are missing. Called before each reading: the database may have been dropped."""
         await self._calls.create_index([("campaign_id", 1), ("status", 1), ("_id", 1)])
         await self._calls.create_indexes(lists.call_indexes())
+        await self._campaigns.create_index(lists.BUSIEST_FIRST)
 
     async def checkpoint(self) -> int:
         """Returns the checkpoint; 0 in an empty database."""
@@ -200,8 +200,7 @@ class Store:
 
     async def busiest(self, limit: int) -> dict[str, dict[str, int]]:
         """Returns the counters of the campaigns with most open calls, and under `ALL` those of all campaigns."""
-        order = [(CallStatus.IN_PROGRESS.value, -1), (CallStatus.PENDING.value, -1), ("_id", 1)]
-        campaigns = await self._campaigns.find({}, lists.SUMS).sort(order).limit(limit + 1).to_list()
+        campaigns = await lists.busiest_campaigns(self._campaigns, limit + 1).to_list()
         return {campaign.pop("_id"): campaign for campaign in campaigns}
 
 

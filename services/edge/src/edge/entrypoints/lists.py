@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts import CallListQuery, CallStatus, CampaignId, CampaignStatus, ContactId, Disposition, PhoneNumber
 from contracts.instants import Instant
-from contracts.queries import MAX_LIST, ListedCall, ListedCampaign
+from contracts.queries import MAX_LIST, ONE_PERSON, ListedCall, ListedCampaign
 from edge.application.lists import Lists, parse_call_cursor, parse_campaign_cursor
 from edge.application.number_search import NumberSearch
 from edge.entrypoints.campaign_resources import CallMetrics
@@ -133,7 +133,11 @@ async def list_calls(
     """Lists the calls that match each given field, newest first. They may be a moment behind the log.
 
     A call that is created meanwhile changes no page after the first. `/calls/{id}` has the number and the texts.
+    The calls of a contact are filtered by their campaign only.
     """
+    for name, value in (("status", status), ("disposition", disposition)) if contact_id else ():
+        if value is not None:
+            raise RequestValidationError([{"type": "value_error", "loc": ("query", name), "msg": ONE_PERSON}])
     query = CallListQuery(
         campaign_id=campaign_id,
         status=status,
