@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from html.parser import HTMLParser
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from starlette.types import ASGIApp
@@ -22,7 +23,7 @@ from tests.integration.edge.conftest import (
 )
 from tests.integration.edge.test_lists import CALL, CAMPAIGN
 
-from centralita_console.app import create_app
+from centralita_console.app import api_client, create_app
 from centralita_console.settings import Settings
 from contracts import (
     CallList,
@@ -38,6 +39,7 @@ __all__ = ["app", "body", "on_a_port", "orchestrator", "settings", "talking", "w
 TOKEN = "the-token-of-the-link"
 HERE = "http://127.0.0.1:8080"
 
+OnAPort = Callable[[ASGIApp], AbstractAsyncContextManager[str]]
 OpenConsole = Callable[..., httpx.AsyncClient]
 AnsweredBy = Callable[[Callable[[httpx.Request], httpx.Response]], httpx.AsyncClient]
 
@@ -95,6 +97,33 @@ async def log_in(browser: httpx.AsyncClient, key: str) -> httpx.AsyncClient:
     answer = await browser.post("/login", data={"api_key": key})
     assert answer.status_code == 303, answer.text
     return browser
+
+
+@pytest.fixture
+async def edge_url(app: ASGIApp, on_a_port: OnAPort) -> AsyncIterator[str]:
+    async with on_a_port(app) as url:
+        yield url
+
+
+@pytest.fixture
+async def console(edge_url: str) -> AsyncIterator[FastAPI]:
+    settings = Settings.model_validate({"api_url": edge_url})
+    async with api_client(settings) as http:
+        yield create_app(settings, http)
+
+
+@pytest.fixture
+async def console_url(console: FastAPI, on_a_port: OnAPort) -> AsyncIterator[str]:
+    async with on_a_port(console) as url:
+        yield url
+        console.state.live.stop()
+
+
+@pytest.fixture
+async def watcher(console_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A browser that is logged in with a key of every scope, on a real port."""
+    async with httpx.AsyncClient(base_url=console_url, trust_env=False, timeout=30) as browser:
+        yield await log_in(browser, API_KEY)
 
 
 @pytest.fixture

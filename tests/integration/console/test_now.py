@@ -2,27 +2,24 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from starlette.types import ASGIApp
 from tests.builders.events import campaign_paused
 from tests.builders.turns import an_utterance
 from tests.integration.console.conftest import csrf_token, log_in, parsed, words
 from tests.integration.console.test_pages import HOSTILE, assert_safe
-from tests.integration.edge.conftest import API_KEY, LIMITED, Orchestrator, secret_of
+from tests.integration.edge.conftest import LIMITED, Orchestrator, secret_of
 from tests.integration.edge.test_lists import CALL
 
 from centralita_console import live
-from centralita_console.app import api_client, create_app
 from centralita_console.board import Board, Card
 from centralita_console.rest_client import Unreachable
-from centralita_console.settings import Settings
 from chassis.event_log import EventLog
 from contracts import Call, CallRequested, CallStatus, call_id_of
 from contracts.filters import call_state_filter
@@ -31,35 +28,7 @@ if TYPE_CHECKING:
     from tests.integration.console.conftest import OpenConsole
 
 pytestmark = pytest.mark.usefixtures("listed")
-OnAPort = Callable[[ASGIApp], AbstractAsyncContextManager[str]]
 Messages = AsyncIterator[tuple[int, str]]
-
-
-@pytest.fixture
-async def edge_url(app: ASGIApp, on_a_port: OnAPort) -> AsyncIterator[str]:
-    async with on_a_port(app) as url:
-        yield url
-
-
-@pytest.fixture
-async def console(edge_url: str) -> AsyncIterator[FastAPI]:
-    settings = Settings.model_validate({"api_url": edge_url})
-    async with api_client(settings) as http:
-        yield create_app(settings, http)
-
-
-@pytest.fixture
-async def console_url(console: FastAPI, on_a_port: OnAPort) -> AsyncIterator[str]:
-    async with on_a_port(console) as url:
-        yield url
-        console.state.live.stop()
-
-
-@pytest.fixture
-async def watcher(console_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A browser that is logged in with a key of every scope, on a real port."""
-    async with httpx.AsyncClient(base_url=console_url, trust_env=False, timeout=30) as browser:
-        yield await log_in(browser, API_KEY)
 
 
 @asynccontextmanager

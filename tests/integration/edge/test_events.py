@@ -145,6 +145,21 @@ async def test_an_interrupted_stream_has_each_event_once_and_in_order(edge: http
     assert received == [entry.sequence for entry in stored]
 
 
+async def test_a_client_that_was_interrupted_before_its_first_event_misses_none(
+    edge: httpx.AsyncClient, calls: EventLog
+) -> None:
+    await calls.append(campaign_paused("spring"))
+    async with edge.stream("GET", PATH) as answer:
+        async for line in answer.aiter_lines():
+            if line.startswith("id: "):
+                break
+    stored = await calls.append(campaign_resumed("spring"))
+    async with opened(edge, after=int(line.removeprefix("id: "))) as events:
+        [received] = await take(events, 1)
+
+    assert received["id"] == str(stored.sequence)
+
+
 async def test_further_streams_and_events_cost_no_read_of_the_log(
     edge: httpx.AsyncClient, calls: EventLog, bus_client: Client
 ) -> None:

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from centralita_console.authentication import Door, ForeignForm, NotLoggedIn, door_of
 from centralita_console.live import LiveBoards
-from centralita_console.pages import call, call_acts, calls, campaigns, login, now
+from centralita_console.pages import call, call_acts, calls, campaigns, log, login, now
 from centralita_console.rendering import assets, render
 from centralita_console.responses import Guards
 from centralita_console.rest_client import TIMEOUT_SECONDS, RestFailure, Unreachable
@@ -37,8 +37,9 @@ def create_app(settings: Settings, http: httpx.AsyncClient) -> FastAPI:
     api_key = settings.console_api_key.get_secret_value() if settings.console_api_key else None
     app.state.door = Door(Sessions(), LoginToken(token, api_key), http, settings.is_secure)
     app.state.live = LiveBoards()
+    app.state.slow_browsers = log.SlowBrowsers()
     app.add_middleware(Guards, host_names=settings.host_names)
-    for page in (login, now, calls, call, call_acts, campaigns):
+    for page in (login, now, calls, call, call_acts, log, campaigns):
         app.include_router(page.router)
     app.add_api_route("/health/live", _live)
     app.add_api_route("/static/{digest}/{name}", _static)

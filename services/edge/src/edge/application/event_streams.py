@@ -65,6 +65,14 @@ class EventSelection:
         return False
 
 
+@dataclass(frozen=True, slots=True)
+class OpenStream:
+    """The events after a sequence. A client that has received none of them yet continues after that sequence."""
+
+    after_sequence: int
+    events: AsyncGenerator[FeedEvent, None]
+
+
 class EventStreams:
     """Opens streams of events, within their limits."""
 
@@ -75,9 +83,7 @@ class EventStreams:
         self._long_reads: Counter[str] = Counter()
 
     @asynccontextmanager
-    async def open(
-        self, key: Key, selection: EventSelection, after_sequence: int | None
-    ) -> AsyncIterator[AsyncGenerator[FeedEvent, None]]:
+    async def open(self, key: Key, selection: EventSelection, after_sequence: int | None) -> AsyncIterator[OpenStream]:
         """Yields the events after a sequence; without one, all events of a call, or the decisions from now on.
 
         A stream of a call contains what was spoken, so it is audited as a read of the call's events. Raises
@@ -86,7 +92,9 @@ class EventStreams:
         with self._counted(key), ExitStack() as long_read:
             async with self._feed.subscribe(selection) as live:
                 history = await self._history(key, selection, after_sequence, live.start_sequence, long_read)
-                yield _joined(history, live, after_sequence or 0, long_read)
+                first = 0 if selection.call_id else live.start_sequence
+                events = _joined(history, live, after_sequence or 0, long_read)
+                yield OpenStream(first if after_sequence is None else after_sequence, events)
 
     @contextmanager
     def _counted(self, key: Key) -> Iterator[None]:

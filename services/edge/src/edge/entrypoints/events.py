@@ -1,6 +1,6 @@
 """The REST API of live events, as server-sent events (HTML standard, section 9.2), under ``/api/v1/events``."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Annotated, Any
 from uuid import UUID
@@ -13,13 +13,13 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from contracts import CampaignId
 from edge.application.calls import Calls
 from edge.application.errors import CampaignNotAllowed, TooOld, UnknownCall
-from edge.application.event_streams import EventSelection, EventStreams
+from edge.application.event_streams import EventSelection, EventStreams, OpenStream
 from edge.entrypoints.audit import MAX_SEQUENCE
 from edge.entrypoints.openapi import problems
 from edge.entrypoints.resources import EventResource
 from edge.entrypoints.scopes import ReadRoute, create_router, key_of
 from edge.entrypoints.slow_readers import WithinSeconds
-from edge.ports import FeedEvent, Unavailable
+from edge.ports import Unavailable
 
 logger = structlog.get_logger()
 
@@ -63,15 +63,15 @@ async def _events(
         int | None,
         Header(alias="Last-Event-ID", ge=0, le=MAX_SEQUENCE, description="continue after the event with this id"),
     ] = None,
-) -> AsyncIterator[AsyncGenerator[FeedEvent, None]]:
-    """Yields the events of the stream; closed when the client disconnects."""
+) -> AsyncIterator[OpenStream]:
+    """Yields the stream, whose events are closed when the client disconnects."""
     if call_id and campaign_id:
         raise _invalid(("query", "campaign_id"), "give call_id or campaign_id, not both")
     streams: EventStreams = request.app.state.event_streams
     selection = EventSelection(call_id=call_id, campaign_id=campaign_id)
     try:
-        async with streams.open(key_of(request), selection, last_event_id) as events, aclosing(events):
-            yield events
+        async with streams.open(key_of(request), selection, last_event_id) as stream, aclosing(stream.events):
+            yield stream
     except TooOld as error:
         raise _invalid(("header", "Last-Event-ID"), str(error)) from error
 
@@ -82,7 +82,7 @@ def _invalid(location: tuple[str, str], message: str) -> RequestValidationError:
 
 @router.get("", response_class=EventSourceResponse, responses=problems(404))
 async def stream_events(
-    events: Annotated[AsyncGenerator[FeedEvent, None], Depends(_events)],
+    stream: Annotated[OpenStream, Depends(_events)],
 ) -> AsyncIterator[ServerSentEvent]:
     """Streams events as they are stored. The `id` is the sequence in the log, the `data` as in `/calls/{id}/events`.
 
@@ -91,10 +91,13 @@ async def stream_events(
     connection, send the last `id` in `Last-Event-ID`, as browsers do. Without `call_id`, at most 100,000 messages of
     the log may follow it.
 
+    It begins with an `id` alone, so that a client can continue before it has received an event.
+
     The stream ends after an hour, and when its client reads too slowly. Connect again to continue.
     """
+    yield ServerSentEvent(id=str(stream.after_sequence), comment="the events after this one follow")
     try:
-        async for event in events:
+        async for event in stream.events:
             resource = EventResource.of(event)
             yield ServerSentEvent(id=str(resource.sequence), event=resource.type, data=resource)
     except Unavailable as error:  # the answer has begun: it ends, and the client connects again

@@ -1,0 +1,229 @@
+"""The live log before the real edge: each event once, in order, also after a pause; and browsers that do not read."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from fastapi import FastAPI, Response
+from fastapi.responses import StreamingResponse
+from tests.builders.events import campaign_paused, campaign_resumed
+from tests.builders.turns import an_utterance
+from tests.integration.console.conftest import log_in, parsed, words
+from tests.integration.console.test_pages import HOSTILE, assert_safe
+from tests.integration.edge.conftest import API_KEY, LIMITED, Orchestrator, secret_of
+
+from centralita_console.app import api_client, create_app
+from centralita_console.pages import log
+from centralita_console.settings import Settings
+from chassis.event_log import EventLog
+from contracts import Call, CallStatus
+from edge.application import event_streams
+
+if TYPE_CHECKING:
+    from tests.integration.console.conftest import OnAPort
+
+pytestmark = pytest.mark.usefixtures("listed")
+Messages = AsyncIterator[tuple[str, str, Any]]
+
+
+async def messages_of(lines: AsyncIterator[str]) -> Messages:
+    """Yields the event, the id and the decoded data of each message."""
+    event = sequence = ""
+    async for line in lines:
+        name, _, value = line.partition(": ")
+        if name == "event":
+            event = value
+        elif name == "id":
+            sequence = value
+        elif name == "data":
+            yield event, sequence, json.loads(value)
+            event = ""
+
+
+@asynccontextmanager
+async def reading(browser: httpx.AsyncClient, *, after: str = "", **query: str) -> AsyncIterator[Messages]:
+    headers = {"Last-Event-ID": after} if after else {}
+    async with browser.stream("GET", "/log/events", params=query, headers=headers) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        yield messages_of(answer.aiter_lines())
+
+
+async def lines_until(messages: Messages, count: int) -> tuple[list[dict[str, Any]], str]:
+    """Returns the next lines, at least so many, and the id of the last message."""
+    found: list[dict[str, Any]] = []
+    async for event, sequence, data in messages:
+        assert event == "", data
+        found += data
+        if len(found) >= count:
+            return found, sequence
+    raise AssertionError(f"the stream ended after {found}")
+
+
+async def begun(messages: Messages) -> str:
+    """Returns the position at which the stream begins."""
+    _, sequence, data = await anext(messages)
+    assert data == []
+    return sequence
+
+
+async def test_events_appear_as_they_are_stored_and_lead_to_their_calls(
+    watcher: httpx.AsyncClient, orchestrator: Orchestrator, waiting: Call
+) -> None:
+    async with reading(watcher) as messages:
+        await begun(messages)
+        await orchestrator.move(waiting.call_id, status=CallStatus.RINGING, attempt=1)
+        await orchestrator.move(waiting.call_id, status=CallStatus.FAILED, attempt=1, reason="wrong number")
+        lines, last = await lines_until(messages, 2)
+
+    assert [line["event"] for line in lines] == ["call.status_changed"] * 2
+    assert lines[1]["path"] == f"/calls/{waiting.call_id}?at={last}"
+    assert "ringing → failed" in lines[1]["text"]
+
+
+async def test_after_a_break_or_a_pause_no_event_is_missing_or_repeated(
+    watcher: httpx.AsyncClient, calls: EventLog
+) -> None:
+    async with reading(watcher) as messages:
+        first = await begun(messages)  # broken before any event
+    await calls.append(campaign_paused("spring"))
+    async with reading(watcher, after=first) as messages:
+        lines, second = await lines_until(messages, 1)
+        assert [line["event"] for line in lines] == ["campaign.paused"]
+    await calls.append(campaign_resumed("spring"))
+    async with watcher.stream("GET", "/log/events", params={"after": second}) as answer:
+        lines, _ = await lines_until(messages_of(answer.aiter_lines()), 1)
+
+    assert [line["event"] for line in lines] == ["campaign.resumed"]
+
+
+async def test_a_filter_leaves_out_lines_and_the_position_goes_on(watcher: httpx.AsyncClient, calls: EventLog) -> None:
+    async with reading(watcher, subject="campaign.resumed") as messages:
+        begin = await begun(messages)
+        await calls.append(campaign_paused("spring"))
+        _, position, data = await anext(messages)
+        await calls.append(campaign_resumed("spring"))
+        lines, _ = await lines_until(messages, 1)
+
+    assert (data, int(position) > int(begin)) == ([], True)
+    assert [line["event"] for line in lines] == ["campaign.resumed"]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=["image", "script", "svg", "rtl", "template", "long"])
+async def test_hostile_words_are_data_of_bounded_size(
+    watcher: httpx.AsyncClient, talking: Call, calls: EventLog, text: str
+) -> None:
+    await calls.append(an_utterance(talking.call_id, 1, text + "\u2028\r\ndata: []"))
+    async with reading(watcher, call_id=str(talking.call_id)) as messages:
+        async for _, _, lines in messages:
+            if found := [line["text"] for line in lines if line["event"] == "speech.heard"]:
+                break
+
+    assert found[0].startswith(f"turn 1: {text}"[:200])
+    page = await watcher.get("/log", params={"subject": text[:200], "campaign_id": text[:200], "call_id": text[:200]})
+    assert_safe(page.text)
+
+
+async def test_the_page_connects_with_its_filters_and_says_what_fills_it(browser: httpx.AsyncClient) -> None:
+    page = (await browser.get("/log?subject=call.created&campaign_id=spring")).text
+
+    assert_safe(page)
+    [address] = [one["data-stream"] for _, one in parsed(page).tags if "data-stream" in one]
+    assert address
+    assert address.startswith("/log/events?campaign_id=spring&subject=call.created&page=")
+    assert "centralita call" in words(page)
+
+
+async def test_a_key_of_some_campaigns_sees_only_these(console_url: str, calls: EventLog, waiting: Call) -> None:
+    async with httpx.AsyncClient(base_url=console_url, trust_env=False, timeout=30) as limited:
+        await log_in(limited, secret_of(LIMITED))
+        async with reading(limited) as messages:
+            event, _, told = await anext(messages)
+        assert (event, told["kind"]) == ("stop", "refused")
+        async with reading(limited, campaign_id="spring") as messages:
+            await begun(messages)
+            await calls.append(campaign_paused("winter"))
+            await calls.append(campaign_paused("spring"))
+            lines, _ = await lines_until(messages, 1)
+    assert [line["path"] for line in lines] == ["/campaigns/spring"]
+
+
+async def test_without_a_session_no_event_is_sent(console_url: str) -> None:
+    async with httpx.AsyncClient(base_url=console_url, trust_env=False, timeout=30) as stranger:
+        for path in ("/log", "/log/events"):
+            answer = await stranger.get(path)
+            assert (answer.status_code, answer.headers["location"].partition("?")[0]) == (303, "/login")
+
+
+async def test_who_was_away_for_too_long_is_told_to_load_the_page_again(
+    watcher: httpx.AsyncClient, calls: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        await calls.append(campaign_paused("spring"))
+    monkeypatch.setattr(event_streams, "MAX_RESUMED", 1)
+
+    async with reading(watcher, after="1") as messages:
+        event, _, told = await anext(messages)
+
+    assert (event, told["kind"]) == ("stop", "gap")
+
+
+async def endless() -> AsyncIterator[str]:
+    event = campaign_paused("spring")
+    data = {"campaign": {**event.campaign.model_dump(mode="json"), "reason": "w" * 400}}
+    fields = {**event.model_dump(mode="json"), **data}
+    sequence = 0
+    while True:
+        sequence += 1
+        resource = {"sequence": sequence, "type": event.type_name(), "time": "2026-11-29T12:00:00Z", "data": fields}
+        yield f"id: {sequence}\ndata: {json.dumps(resource)}\n\n"
+        if sequence % 100 == 0:
+            await asyncio.sleep(0)
+
+
+async def test_a_browser_that_does_not_read_is_disconnected_and_told_to_load_the_page_again(
+    on_a_port: "OnAPort", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "SEND_SECONDS", 0.5)
+    monkeypatch.setattr(log, "MESSAGES_PER_SECOND", 1_000)
+    busy = FastAPI()
+
+    @busy.get("/api/v1/events")
+    async def events() -> Response:
+        return StreamingResponse(endless(), media_type="text/event-stream")
+
+    @busy.get("/api/v1/campaigns")
+    async def campaigns() -> dict[str, object]:
+        return {"campaigns": [], "next": None}
+
+    async with on_a_port(busy) as api_url:
+        settings = Settings.model_validate({"api_url": api_url})
+        async with api_client(settings) as http:
+            console = create_app(settings, http)
+            async with on_a_port(console) as url, httpx.AsyncClient(base_url=url, trust_env=False) as browser:
+                await log_in(browser, API_KEY)
+                page = (await browser.get("/log")).text
+                [address] = [one["data-stream"] for _, one in parsed(page).tags if "data-stream" in one]
+                cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+                stuck = socket.socket()
+                stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+                stuck.connect((urlsplit(url).hostname, urlsplit(url).port))
+                stuck.sendall(f"GET {address} HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n\r\n".encode())
+                name = str(address).partition("page=")[2]
+                async with asyncio.timeout(60):
+                    while name not in console.state.slow_browsers:
+                        await asyncio.sleep(0.05)
+                assert not console.state.live._streams
+                told = (await browser.get(str(address))).text
+                stuck.close()
+
+    assert "event: stop" in told
+    assert '"kind": "slow"' in told
+    again = [one["href"] for tag, one in parsed(page).tags if tag == "a" and one.get("href") == "/log"]
+    assert again
+    assert "Load the page again" in words(page)

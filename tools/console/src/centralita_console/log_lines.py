@@ -1,0 +1,62 @@
+"""One line of the live log for each event, as ``centralita tail`` prints it, with masked numbers."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from chassis.subject_filters import matcher
+from contracts import Event
+from contracts.events import EVENTS
+from contracts.values import STORED
+from records.event_description import description
+from records.masking import mask_numbers
+
+MAX_TEXT_CHARACTERS = 300
+Line = dict[str, str | int]
+
+
+def line_of(resource: Mapping[str, Any]) -> Line:
+    """Returns the line of an event of the REST API. One that this version cannot read has its name and its position."""
+    event = _event(resource)
+    call_id = getattr(event, "call_id", None)
+    text = mask_numbers(description(event)) if event else "; ".join(resource["unreadable"])
+    return {
+        "sequence": resource["sequence"],
+        "at": resource["time"],
+        "subject": event.subject if event else _name(resource),
+        "event": _name(resource),
+        "path": f"/calls/{call_id}?at={resource['sequence']}" if call_id else _campaign_path(event),
+        "text": text if len(text) <= MAX_TEXT_CHARACTERS else text[:MAX_TEXT_CHARACTERS] + "…",
+    }
+
+
+def subject_matcher(pattern: str) -> Callable[[Line], bool]:
+    """Returns whether a line is on a filter of subjects, with the wildcards of NATS; an empty one has every line.
+
+    A filter with fewer tokens than the subject matches its beginning: ``call.failed`` is the same as ``call.failed.>``.
+    """
+    if not pattern:
+        return lambda _: True
+    matches = matcher([pattern, f"{pattern}.>"])
+    return lambda line: matches(str(line["subject"]))
+
+
+def _event(resource: Mapping[str, Any]) -> Event | None:
+    kind = EVENTS.get(_name(resource))
+    if kind is None or resource.get("unreadable"):
+        return None
+    try:
+        return kind.model_validate(resource["data"], context=STORED)
+    except ValidationError:
+        return None
+
+
+def _name(resource: Mapping[str, Any]) -> str:
+    """Returns the name of an event without its version, ``call.created`` of ``call.created.v2``."""
+    return ".".join(str(resource["type"]).split(".")[:2])
+
+
+def _campaign_path(event: Event | None) -> str:
+    campaign_id = getattr(event, "campaign_id", None)
+    return f"/campaigns/{campaign_id}" if campaign_id else ""

@@ -1,0 +1,227 @@
+"""The live log: each event as it is stored, in the browser. What ``centralita tail`` prints.
+
+The id of a message is a sequence of the log. A browser that lost its connection, or that paused, continues after the
+last one; the REST API then reads what was stored since. No event is left out silently: a browser that does not read, or
+that was away for too long, is told to load the page again.
+"""
+
+import asyncio
+import json
+import secrets
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from centralita_console.authentication import Api, door_of
+from centralita_console.event_stream import StreamedEvent, message, streamed_events
+from centralita_console.live import LiveBoards, TooManyWatchers
+from centralita_console.log_lines import Line, line_of, subject_matcher
+from centralita_console.pages.calls import campaign_ids
+from centralita_console.rendering import render
+from centralita_console.rest_client import RestClient, RestFailure, Unreachable
+from chassis.background import run_in_background
+
+router = APIRouter()
+logger = structlog.get_logger()
+
+MAX_ROWS = 500
+"""The newest events that a page shows."""
+MAX_WAITING = 500
+"""Lines that wait for one browser. Then the REST API waits, too."""
+MAX_SEQUENCE = 2**53 - 1
+MAX_REMEMBERED = 1_000
+MESSAGES_PER_SECOND = 4
+PING_SECONDS = 15.0
+SEND_SECONDS = 20.0
+"""A browser that does not read for this long is disconnected."""
+_GONE_FOR_NOW = (429, 502, 503, 504)
+
+Text = Annotated[str, Query(max_length=200)]
+Sequence = Annotated[int | None, Query(ge=0, le=MAX_SEQUENCE)]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What one page of the log shows."""
+
+    campaign_id: str
+    call_id: str
+    subject: str
+
+    def parameters(self) -> dict[str, str]:
+        """Returns the parameters of the REST API's stream. It selects by call and campaign."""
+        given = {"campaign_id": self.campaign_id, "call_id": self.call_id}
+        return {name: value for name, value in given.items() if value}
+
+
+class SlowBrowsers:
+    """The pages that were disconnected because they did not read. Each is told so when it connects again."""
+
+    def __init__(self) -> None:
+        self._pages: deque[str] = deque(maxlen=MAX_REMEMBERED)
+
+    def add(self, page: str) -> None:
+        """Remembers a page by its random name."""
+        self._pages.append(page)
+
+    def __contains__(self, page: str) -> bool:
+        return bool(page) and page in self._pages
+
+
+@router.get("/log")
+async def show_log(
+    request: Request, api: Api, campaign_id: Text = "", call_id: Text = "", subject: Text = ""
+) -> Response:
+    """Shows the form and an empty log, which the script fills. Each page has a random name, to tell it apart."""
+    selection = Selection(campaign_id.strip(), call_id.strip(), subject.strip())
+    filters = {"campaign_id": selection.campaign_id, "call_id": selection.call_id, "subject": selection.subject}
+    campaigns = await campaign_ids(api)
+    name = secrets.token_urlsafe(12)
+    return render(request, "log.html", filters=filters, campaigns=campaigns, page_name=name, max_rows=MAX_ROWS)
+
+
+@router.get("/log/events")
+async def stream_log(
+    request: Request,
+    api: Api,
+    campaign_id: Text = "",
+    call_id: Text = "",
+    subject: Text = "",
+    page: Text = "",
+    after: Sequence = None,
+    last_event_id: Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=MAX_SEQUENCE)] = None,
+) -> Response:
+    """Sends lines after a sequence, else from now on: that of the script after a pause, or that of the browser."""
+    slow: SlowBrowsers = request.app.state.slow_browsers
+    if page in slow:
+        return StreamingResponse(_only(_notice("stop", "slow")), media_type="text/event-stream")
+    after_sequence = after if last_event_id is None else last_event_id
+    messages = _messages(request, api, Selection(campaign_id, call_id, subject), after_sequence)
+    return ReadInTime(messages, on_timeout=lambda: slow.add(page))
+
+
+class ReadInTime(StreamingResponse):
+    """A stream that ends if one part of it cannot be sent within `SEND_SECONDS`."""
+
+    def __init__(self, content: AsyncGenerator[str, None], *, on_timeout: Callable[[], None]) -> None:
+        super().__init__(content, media_type="text/event-stream")
+        self._content = content
+        self._on_timeout = on_timeout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends the stream. The server closes the connection of an incomplete response."""
+
+        async def send_in_time(part: Message) -> None:
+            try:
+                async with asyncio.timeout(SEND_SECONDS):
+                    await send(part)
+            except TimeoutError:
+                raise _NotRead from None
+
+        try:
+            await super().__call__(scope, receive, send_in_time)
+        except* _NotRead:
+            logger.warning("log_not_read", seconds=SEND_SECONDS)
+            self._on_timeout()
+        finally:
+            await self._content.aclose()  # it waits at a part that was not sent
+
+
+class _NotRead(Exception):
+    """The browser did not read. No OSError, which would mean that it has disconnected."""
+
+
+@dataclass(slots=True)
+class _Feed:
+    """The lines that wait for one browser. `wake` is set at each line, and at the end of the stream."""
+
+    wake: asyncio.Event
+    matches: Callable[[Line], bool]
+    lines: list[Line] = field(default_factory=list)
+    sequence: int | None = None
+    is_over: bool = False
+    _has_room: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def read(self, streamed: AsyncIterator[StreamedEvent]) -> None:
+        """Reads until the stream ends, no faster than the browser."""
+        try:
+            async for event in streamed:
+                while len(self.lines) >= MAX_WAITING:
+                    self._has_room.clear()
+                    await self._has_room.wait()
+                if event.resource and self.matches(line := line_of(event.resource)):
+                    self.lines.append(line)
+                self.sequence = event.sequence
+                self.wake.set()
+        finally:
+            self.is_over = True
+            self.wake.set()
+
+    def take(self) -> str:
+        """Returns what waits as one message; its id is the last sequence that was read. Lines may be none."""
+        lines, self.lines = self.lines, []
+        self._has_room.set()
+        return message(json.dumps(lines), self.sequence or 0)
+
+
+async def _messages(
+    request: Request, api: RestClient, selection: Selection, after_sequence: int | None
+) -> AsyncGenerator[str, None]:
+    boards: LiveBoards = request.app.state.live
+    parameters = selection.parameters()
+    try:
+        with boards.admitted() as wake:
+            async with streamed_events(api, parameters, after_sequence, has_positions=True) as streamed:
+                feed = _Feed(wake, subject_matcher(selection.subject))
+                async with run_in_background(feed.read(streamed)):
+                    async for part in _changes(request, boards, feed):
+                        yield part
+        if door_of(request).session_of(request) is None:
+            yield _notice("stop", "ended")
+    except RestFailure as failure:
+        yield _refusal(failure, is_continued=after_sequence is not None)
+    except (Unreachable, TooManyWatchers):
+        yield _notice("away", "unreachable")
+
+
+async def _changes(request: Request, boards: LiveBoards, feed: _Feed) -> AsyncIterator[str]:
+    """Yields what was read, at most `MESSAGES_PER_SECOND` times a second, while the session and the stream last."""
+    while not boards.must_stop.is_set() and door_of(request).session_of(request):
+        try:
+            async with asyncio.timeout(PING_SECONDS):
+                await feed.wake.wait()
+        except TimeoutError:
+            yield ": nothing happened\n\n"
+            continue
+        feed.wake.clear()
+        if feed.sequence is not None:
+            yield feed.take()
+        if feed.is_over:
+            return
+        await asyncio.sleep(1 / MESSAGES_PER_SECOND)
+
+
+def _refusal(failure: RestFailure, *, is_continued: bool) -> str:
+    """Returns the notice of a refusal. Only some of them pass by themselves."""
+    if failure.status in _GONE_FOR_NOW:
+        return _notice("away", "unreachable", failure.detail)
+    if failure.status == 401:
+        return _notice("stop", "ended")
+    if failure.status == 422 and is_continued:
+        return _notice("stop", "gap")
+    return _notice("stop", "refused", failure.detail)
+
+
+def _notice(event: str, kind: str, detail: str = "") -> str:
+    """Returns a message about the stream. After ``away`` the browser connects again, after ``stop`` it does not."""
+    return f"retry: 5000\nevent: {event}\ndata: {json.dumps({'kind': kind, 'detail': detail})}\n\n"
+
+
+async def _only(part: str) -> AsyncIterator[str]:
+    yield part
