@@ -10,7 +10,8 @@ from tests.integration.voice.conftest import ACCOUNT_SID, AUTH_TOKEN, StartCall,
 
 from chassis.event_log import EventLog
 from chassis.serve import connect_bus
-from contracts import CallSettlementRequested, CallStatusChanged, DialClaimed, DialRefused, Service
+from contracts import CallSettlementRequested, CallStatusChanged, DialClaimed, DialPlaced, DialRefused, Service
+from contracts.call import Permission
 from simulators.server import Simulators
 from voice.composition import build
 from voice.settings import Settings
@@ -38,14 +39,14 @@ async def order(start_call: StartCall, dialed_at: datetime, deadline_at: datetim
     return [await start_call(phone_number=number, dialed_at=dialed_at, deadline_at=deadline_at) for number in numbers]
 
 
-async def refused_attempts(
+async def dialled_attempts(
     settings: Settings, nats_url: str, calls: EventLog, events: list[CallStatusChanged]
 ) -> list[list[type]]:
     """Runs the service until each attempt has an outcome, and returns the kinds of their events."""
     bus = await connect_bus(Service.VOICE, nats_url)
     async with build(settings, bus), asyncio.timeout(30):
         await bus.broker.start()
-        while len(await calls.read(["dial.refused.*"])) < len(events):
+        while len(await calls.read(["dial.refused.*", "dial.placed.*"])) < len(events):
             await asyncio.sleep(0.05)
         await bus.broker.stop()
     return [[type(event) for event in await dial_events(calls, one)] for one in events]
@@ -56,7 +57,7 @@ async def test_after_a_restart_of_the_installation_no_person_is_dialled_by_an_ol
 ) -> None:
     ordered_at = datetime.now(UTC) - timedelta(hours=2)
     events = await order(start_call, ordered_at, ordered_at + timedelta(seconds=50))
-    attempts = await refused_attempts(settings, nats_url, calls, events)
+    attempts = await dialled_attempts(settings, nats_url, calls, events)
     assert attempts == [[DialClaimed, DialRefused]] * ORDERS
     assert simulators.ledger.calls == []
 
@@ -70,6 +71,22 @@ async def test_settlements_that_were_requested_meanwhile_dial_no_old_order_eithe
         for checks in range(1, 4):
             call = event.call.model_copy(update={"settlement_checks": checks})
             await calls.append(CallSettlementRequested(call=call, occurred_at=now))
-    attempts = await refused_attempts(settings, nats_url, calls, events)
+    attempts = await dialled_attempts(settings, nats_url, calls, events)
     assert attempts == [[DialClaimed, DialRefused]] * ORDERS
     assert simulators.ledger.calls == []
+
+
+async def test_no_person_is_dialled_after_the_calling_hours_by_an_order_of_their_last_second(
+    settings: Settings, nats_url: str, start_call: StartCall, calls: EventLog, simulators: Simulators
+) -> None:
+    """Another order is as old, and its hours last."""
+    now = datetime.now(UTC)
+    hours = Permission(rule="calling_hours", detail="within 08:00-21:00", policy_version="test", until=now)
+    longer = hours.model_copy(update={"until": now + timedelta(hours=1)})
+    events = [
+        await start_call(phone_number=f"+1212555013{number}", permission=permission, dialed_at=now)
+        for number, permission in enumerate([hours, longer, hours])
+    ]
+    attempts = await dialled_attempts(settings, nats_url, calls, events)
+    assert attempts == [[DialClaimed, DialRefused], [DialClaimed, DialPlaced], [DialClaimed, DialRefused]]
+    assert len(simulators.ledger.calls) == 1

@@ -7,7 +7,7 @@ import pytest
 from tests.builders.calls import a_call
 from tests.builders.policies import ANY_TIME_POLICY
 
-from call_orchestrator.application.snapshots import call_after, state_of
+from call_orchestrator.application.snapshots import call_after, permission_of, state_of
 from call_orchestrator.domain import inputs
 from call_orchestrator.domain.calling_policy import CallingPolicy, Requirement
 from call_orchestrator.domain.decisions import CallChanged, CallCreated, CallDue, CallPutOff, CallStatusChanged, Refused
@@ -222,3 +222,18 @@ def test_a_snapshot_keeps_the_dials_that_its_daily_limit_counts() -> None:
         assert call.recent_dials == tuple(dialled)
     unlimited = call.model_copy(update={"max_attempts_per_day": None, "recent_dials": ()})
     assert {"recent_dials", "max_attempts_per_day"}.isdisjoint(unlimited.model_dump(exclude_defaults=True))
+
+
+def test_a_dial_carries_the_end_of_the_hours_and_one_in_an_emergency_none() -> None:
+    closes = datetime(2026, 3, 4, 2, tzinfo=UTC)
+    for begins, purpose, until in [
+        (NOON, Purpose.SALES, closes),
+        (closes - timedelta(seconds=2), Purpose.SALES, closes),
+        (NIGHT, Purpose.EMERGENCY, None),
+    ]:
+        begun = decide(queued(begins), GRANT, terms(purpose=purpose), begins)
+        assert isinstance(begun, CallStatusChanged)
+        assert isinstance(begun.state, Dialing)
+        permission = permission_of(begun)
+        assert permission
+        assert permission.until == until

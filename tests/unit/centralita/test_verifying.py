@@ -214,6 +214,22 @@ async def test_a_decision_by_the_shipped_rules_of_an_older_build_is_judged_by_th
     assert len((await verify(log.record())).drifts) == 1
 
 
+async def test_a_dial_of_an_older_build_that_does_not_say_until_when_it_was_permitted_is_no_drift() -> None:
+    log = LogWriter(CallingPolicy.shipped())
+    assert await log.decide(REQUEST, stream=REQUESTS.name)
+    dialled = await log.decide(grant_of(REQUEST.campaign_id, attempt=1))
+    assert dialled
+    assert dialled.call.permission
+    assert dialled.call.permission.until
+    assert (await verify(log.record())).drifts == ()
+    until = f',"until":"{dialled.call.permission.until:%Y-%m-%dT%H:%M:%SZ}"'.encode()
+    recorded = log.messages[-1]
+    log.messages[-1] = replace_in_body(recorded, until, b"")
+    assert (await verify(log.record())).drifts == ()
+    log.messages[-1] = replace_in_body(recorded, until, b',"until":"2026-03-02T15:00:00Z"')
+    assert len((await verify(log.record())).drifts) == 1
+
+
 @pytest.mark.parametrize(("number", "doubts"), [("+12125550188", 0), ("+12125550199", 1)])
 async def test_a_request_that_a_key_pressed_in_a_call_may_have_refused_is_no_doubt(number: str, doubts: int) -> None:
     log = LogWriter()

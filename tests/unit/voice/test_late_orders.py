@@ -13,7 +13,8 @@ from tests.fakes.voice import FakeClips, FakeTelephony
 
 from call_orchestrator.domain.machine import ANSWER_MARGIN
 from chassis.event_log import EventLog
-from contracts import CallStatus, CallStatusChanged, DialClaimed, DialPlaced, DialRefused, Envelope, Event
+from contracts import CallChanged, CallStatus, CallStatusChanged, DialClaimed, DialPlaced, DialRefused, Envelope, Event
+from contracts.call import Permission
 from contracts.consumers import VOICE_DIALS
 from contracts.values import MIN_RING_SECONDS
 from telephony.dial_failures import DialFailed, FailureClass
@@ -71,6 +72,46 @@ async def test_a_late_order_is_refused_as_undialled_and_uses_no_permit(late: tim
 async def test_an_order_that_is_not_late_is_dialled() -> None:
     voice = Voice.of(late=timedelta(seconds=MAX_ORDER_SECONDS - 1))
     assert [type(event) for event in await voice.dial()] == [DialClaimed, DialPlaced]
+    assert len(voice.telephony.orders) == 1
+
+
+def order_until(until: datetime) -> CallStatusChanged:
+    permission = Permission(rule="calling_hours", detail="within 08:00-21:00", policy_version="test", until=until)
+    return status_changed(ORDER.call.model_copy(update={"permission": permission}))
+
+
+@pytest.mark.parametrize("seconds", [0, 1])
+async def test_an_order_is_refused_when_the_calling_hours_have_ended(seconds: int) -> None:
+    """The call is decided at 20:59:58, and voice has its order 2 s later."""
+    voice = Voice.of(late=timedelta(seconds=2 + seconds))
+    assert await voice.dial(order_until(NOW + timedelta(seconds=2))) == [DialClaimed.of(ORDER.call, 1), REFUSED]
+    assert (voice.telephony.orders, voice.permits) == ([], [])
+
+
+async def test_an_order_is_dialled_while_the_calling_hours_last() -> None:
+    voice = Voice.of(late=timedelta(seconds=1))
+    assert [type(event) for event in await voice.dial(order_until(NOW + timedelta(seconds=2)))][1:] == [DialPlaced]
+
+
+async def test_calling_hours_that_last_longer_do_not_make_an_order_valid_for_longer() -> None:
+    voice = Voice.of(late=LATE)
+    assert await voice.dial(order_until(NOW + timedelta(hours=2))) == [DialClaimed.of(ORDER.call, 1), REFUSED]
+
+
+async def test_an_order_whose_calling_hours_end_while_it_waits_is_refused_also_if_its_call_was_changed() -> None:
+    """The change of metadata has the call without its permission."""
+    voice, order = Voice.of(), order_until(NOW + timedelta(seconds=2))
+    voice.log.store(CallChanged(call=ORDER.call, occurred_at=NOW, changed=("metadata",)))
+    voice.seconds_until_permit = 3
+    assert await voice.dial(order) == [DialClaimed.of(ORDER.call, 1), REFUSED]
+    assert voice.telephony.orders == []
+
+
+async def test_after_a_429_the_request_is_not_repeated_when_the_calling_hours_have_ended() -> None:
+    voice = Voice.of(late=timedelta(seconds=1))
+    voice.telephony.failures = [DialFailed(FailureClass.RATE_LIMITED, "too many requests", retry_after_seconds=2)]
+    [_, refused] = await voice.dial(order_until(NOW + timedelta(seconds=2)))
+    assert isinstance(refused, DialRefused)
     assert len(voice.telephony.orders) == 1
 
 

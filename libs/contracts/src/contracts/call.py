@@ -45,6 +45,11 @@ class Permission(BaseModel):
     detail: str = Field(description="its inputs and result, for a person to read")
     policy_version: str = Field(description="identifies the rules and settings that were in force")
     campaign: DialTerms = Field(default=NO_DIAL_TERMS, description="what of the campaign's terms applied")
+    until: Instant | None = Field(
+        default=None,
+        description="at a permitted dial: when the calling hours end, after which it is not dialled; null: not before "
+        "the end of the next day of UTC, or in logs of older builds",
+    )
     dialed_at: tuple[Instant, ...] = Field(
         default=(), description="at a grant: earlier dials of the number that a frequency cap counts"
     )

@@ -140,8 +140,19 @@ def check(policy: CallingPolicy, scan: MinuteScan, data: st.DataObject) -> None:
     )
     first = scan.first_open(place, purpose, at, weekly, dialed_at)
     match decision:
-        case Permitted():
+        case Permitted(until=until):
             assert first == at
+
+            def is_open(instant: datetime) -> bool:
+                return scan.first_open(place, purpose, instant, weekly, []) == instant
+
+            next_day_ends_at = datetime(at.year, at.month, at.day, tzinfo=UTC) + timedelta(days=2)
+            minutes = range(0, int(((until or next_day_ends_at) - at).total_seconds()) // 60, 29)
+            assert all(is_open(at + timedelta(minutes=minute)) for minute in minutes)
+            if until:
+                assert at < until < next_day_ends_at
+                assert is_open(until - timedelta(minutes=1)) or until - at < timedelta(minutes=1)
+                assert not is_open(until)
         case PutOff(until=until):
             assert first == until
             assert first > at

@@ -83,9 +83,10 @@ def by_former_rules(recorded: CallDecision, now: CallDecision) -> CallDecision:
 
     In builds before ADR 29, a call that was due at once was not queued before its timer had fired. Builds before ADR 46
     did not record the time that a request named, nor the fields of a refused change. The version of the calling policy
-    was that of its rules alone (`CallingPolicy.versions`). They did not record when a number was changed.
+    was that of its rules alone (`CallingPolicy.versions`). They did not record when a number was changed, nor until
+    when a dial was permitted.
     """
-    now = _with_version_of(recorded.call.permission, now)
+    now = _as_recorded(recorded.call.permission, now)
     unrecorded: dict[str, object] = {"scheduled_at": None} if "scheduled_at" not in recorded.model_fields_set else {}
     if isinstance(recorded, CallCommandRefused) and "changed" not in recorded.model_fields_set:
         unrecorded |= {"changed": ()}
@@ -101,11 +102,17 @@ def by_former_rules(recorded: CallDecision, now: CallDecision) -> CallDecision:
     )
 
 
-def _with_version_of(recorded: Permission | None, now: CallDecision) -> CallDecision:
-    """Returns the decision of today with the recorded version of the calling policy, perhaps that of an older build."""
+def _as_recorded(recorded: Permission | None, now: CallDecision) -> CallDecision:
+    """Returns the decision of today with what an older build may have recorded otherwise about its permission.
+
+    That is the version of the calling policy, and `until`, which it left out.
+    """
     if recorded is None or now.call.permission is None:
         return now
-    permission = now.call.permission.model_copy(update={"policy_version": recorded.policy_version})
+    former: dict[str, object] = {"policy_version": recorded.policy_version}
+    if "until" not in recorded.model_fields_set:
+        former["until"] = None
+    permission = now.call.permission.model_copy(update=former)
     return now.model_copy(update={"call": now.call.model_copy(update={"permission": permission})})
 
 

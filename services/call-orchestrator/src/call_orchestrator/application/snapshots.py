@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TypedDict, assert_never
 
 from call_orchestrator.domain import decisions
+from call_orchestrator.domain.calling_policy import Permitted
 from call_orchestrator.domain.number_use import UNUSED, Listing, NumberUse
 from call_orchestrator.domain.states import (
     Dialing,
@@ -173,8 +174,14 @@ def permission_of(
         return None
     if decision.permission is None:
         return None
-    reason = decision.permission.reason
-    return Permission(rule=reason.rule, detail=reason.detail, policy_version=reason.policy_version, campaign=campaign)
+    permission, reason = decision.permission, decision.permission.reason
+    return Permission(
+        rule=reason.rule,
+        detail=reason.detail,
+        policy_version=reason.policy_version,
+        campaign=campaign,
+        until=permission.until if isinstance(permission, Permitted) else None,
+    )
 
 
 def with_number_use(call: Call, number: NumberUse) -> Call:

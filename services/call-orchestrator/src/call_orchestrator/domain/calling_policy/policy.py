@@ -33,9 +33,13 @@ class Reason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permitted:
-    """The person may be called at that instant."""
+    """The person may be called at that instant.
+
+    `until`: when the calling hours end; None if that is not before the end of the next day of UTC.
+    """
 
     reason: Reason
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +128,8 @@ class CallingPolicy:
         free_at, cap = self._free_at(callee, purpose, at, dialed_at)
         until = self._schedule.next_open(callee, purpose, hours, free_at)
         if until == at:
-            return Permitted(reason=self._reason("calling_hours", self._schedule.describe_open(callee, purpose, at)))
+            reason = self._reason("calling_hours", self._schedule.describe_open(callee, purpose, at))
+            return Permitted(reason=reason, until=self._schedule.open_until(callee, purpose, hours, at))
         closed = self._schedule.closed(callee, purpose, hours, at)
         rule, detail = (closed.rule, closed.detail) if closed else ("frequency", cap)
         if until is None:

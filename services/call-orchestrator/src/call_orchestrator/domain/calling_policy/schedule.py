@@ -80,6 +80,17 @@ class Schedule:
             day += timedelta(days=1)
         return None
 
+    def open_until(
+        self, callee: Callee, purpose: Purpose | None, hours: WeeklyHours | None, at: datetime
+    ) -> datetime | None:
+        """Returns the end of the open time around an instant (UTC); None if the next day of UTC ends before it does."""
+        until, day = at, at.date()
+        for utc_day in (day, day + timedelta(days=1)):
+            for begin, end in self._spans(callee, purpose, hours, utc_day):
+                if begin <= until < end:
+                    until = end
+        return until if until < begin_of_utc_day(day + timedelta(days=2)) else None
+
     def describe_open(self, callee: Callee, purpose: Purpose | None, at: datetime) -> str:
         """Returns the narrowest window of the rules at an instant when they are open, for a person to read."""
         local = at.astimezone(zone_of(callee.zones[0]))

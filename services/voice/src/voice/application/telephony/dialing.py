@@ -20,14 +20,14 @@ between claim and request costs one call that was never made; that is preferred 
 
 Before its claim, an attempt passes the gate (`dial_gate`) and gets a permit (`rate_limiter`).
 
-An order is valid for `MAX_ORDER_SECONDS` after the decision that gave it. The decision asked the calling policy, the
-do-not-call lists and the campaign, and each of them may give another answer later. A later attempt is refused as
-undialled, so the orchestrator puts it off, and asks them again at its next grant.
+An order is valid for `MAX_ORDER_SECONDS` after the decision that gave it, and not after the end of the calling hours,
+which it names. The decision asked the calling policy, the do-not-call lists and the campaign, and each of them may give
+another answer later. A later attempt is refused as undialled, so the orchestrator puts it off, and asks them again at
+its next grant.
 """
 
 import asyncio
 import random
-from uuid import UUID
 
 import structlog
 
@@ -101,7 +101,7 @@ class Dialing:
         call_id, attempt = event.call.call_id, event.attempt
         if is_redelivered and not _is_dialing(await load_call(self._calls, call_id), attempt):
             return
-        if self._is_too_late(event.call):
+        if self._seconds_left(event.call) <= 0:
             await self._dial_once(event.call, attempt, cause, may_be_claimed=is_redelivered)
             return
         await self._clips.prepare(greeting_sentence(event.call, attempt, cause))
@@ -112,43 +112,50 @@ class Dialing:
             await self._dial_once(event.call, attempt, cause, may_be_claimed=is_redelivered or has_waited)
 
     async def _dial_once(self, call: Call, attempt: int, cause: Envelope, *, may_be_claimed: bool) -> None:
+        """Dials the attempt of an order, whose call is `call`, if it gets the claim."""
         call_id = call.call_id
         # An attempt that was claimed meanwhile, or that comes too late, must not use up a permit.
         if self._rate_limiter and not (
-            self._is_too_late(call) or (may_be_claimed and await is_claimed(self._calls, call_id, attempt))
+            self._seconds_left(call) <= 0 or (may_be_claimed and await is_claimed(self._calls, call_id, attempt))
         ):
             await self._rate_limiter.acquire(call_id, attempt, cause)
         last_request_at = asyncio.get_running_loop().time() + self._request_window_seconds
         if not await claim_attempt(self._calls, call, attempt, cause):
             await self._check_existing_claim(call, attempt, cause)
             return
-        outcome = await self._dial_claimed(call_id, attempt, last_request_at)
+        outcome = await self._dial_claimed(call, attempt, last_request_at)
         await self._calls.append(outcome, cause=cause)
         logger.info("attempt_dialled", outcome=outcome.event_name, attempt=attempt)
 
-    async def _dial_claimed(self, call_id: UUID, attempt: int, last_request_at: float) -> Outcome:
+    async def _dial_claimed(self, ordered: Call, attempt: int, last_request_at: float) -> Outcome:
         # The call is loaded again: only after the claim is it certain that no other process dials a canceled call.
+        call_id = ordered.call_id
         call = await load_call(self._calls, call_id)
         if call is None or not _is_dialing(call, attempt) or call.hangup_reason is not None:
             DIALS.labels(outcome="called_off").inc()
             return DialRefused(call_id=call_id, attempt=attempt, is_permanent=False, reason=CALLED_OFF)
-        if self._is_too_late(call):
+        seconds_left = self._seconds_left(ordered)
+        if seconds_left <= 0:
             DIALS.labels(outcome="too_late").inc()
             return DialRefused(call_id=call_id, attempt=attempt, is_permanent=False, reason=TOO_LATE)
-        last_request_at = min(last_request_at, asyncio.get_running_loop().time() + self._seconds_left(call))
+        last_request_at = min(last_request_at, asyncio.get_running_loop().time() + seconds_left)
         order = DialOrder(
             call_id, attempt, call.phone_number, call.call_timeout_seconds, call.max_call_seconds, call.caller_id
         )
         return await self._send_request(order, last_request_at)
 
-    def _is_too_late(self, call: Call) -> bool:
-        return self._seconds_left(call) < 0
+    def _seconds_left(self, ordered: Call) -> float:
+        """Returns how long the order is valid; 0 or less if it is not.
 
-    def _seconds_left(self, call: Call) -> float:
-        """Returns how long the order is valid. With a simulated clock, which is ahead, it stays valid."""
-        if call.dialed_at is None:
+        Asks the call of the order: a later event of the attempt does not repeat its permission. With a simulated clock,
+        which is ahead, an order stays valid.
+        """
+        if ordered.dialed_at is None:
             return -1.0
-        return MAX_ORDER_SECONDS - (self._calls.now() - call.dialed_at).total_seconds()
+        now = self._calls.now()
+        until = ordered.permission.until if ordered.permission else None
+        seconds_left = MAX_ORDER_SECONDS - (now - ordered.dialed_at).total_seconds()
+        return min(seconds_left, (until - now).total_seconds()) if until else seconds_left
 
     async def _send_request(self, order: DialOrder, last_request_at: float) -> Outcome:
         """Sends the request, again after each 429, and returns the outcome."""
