@@ -8,7 +8,7 @@ from functools import partial
 
 from tests.fakes.simulated_streams import MAX_FOLLOWING_SECONDS, Server
 
-from call_orchestrator.ports import TakenContact
+from call_orchestrator.ports import TakenContact, WaitingPerson
 from chassis.event_log import StoredEvent
 from contracts import ContactAdded, ContactGroupAdded, Envelope
 
@@ -97,6 +97,10 @@ class SimulatedContacts:
     async def count(self, campaign_id: str, until_sequence: int) -> int:
         await self._server.wait()
         return len(self._until(campaign_id, until_sequence))
+
+    async def persons(self, campaign_id: str, after_sequence: int, until_sequence: int) -> list[WaitingPerson]:
+        """Returns none: no campaign of a simulation has a retention."""
+        return []
 
     async def remove(self, campaign_id: str, until_sequence: int) -> None:
         await self._server.wait()

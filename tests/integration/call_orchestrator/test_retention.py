@@ -6,12 +6,18 @@ from uuid import UUID, uuid4
 
 import pytest
 from nats.aio.client import Client
+from nats.js.errors import NotFoundError
+from tests.builders.events import an_envelope
 from tests.builders.policies import ANY_TIME_POLICY
 from tests.builders.requests import request
 from tests.builders.secret_keys import TEST_KEYS
 from tests.integration.call_orchestrator.conftest import call_of, end, outcome_of, running, until, until_dialing
 
+from call_orchestrator.adapters.nats import contact_queue
+from call_orchestrator.adapters.nats.contact_queue import NatsContactQueue
+from call_orchestrator.adapters.nats.contacts import NatsContacts
 from call_orchestrator.adapters.nats.retained_persons import NatsNumberStates
+from call_orchestrator.application import failed_campaigns
 from call_orchestrator.application.retention import Retention
 from centralita.replay.record import from_streams
 from centralita.replay.scope import Scope
@@ -26,9 +32,14 @@ from contracts import (
     CallCreated,
     CallRequested,
     CallStatus,
+    CampaignContactsExpired,
     CampaignCreateRequested,
+    CampaignFinishRequested,
     CampaignStartRequested,
     CommandOutcome,
+    ContactAdded,
+    ContactRefused,
+    ContactRequested,
     ErasureReason,
     NumberBlockRequested,
     NumberChanged,
@@ -39,12 +50,14 @@ from contracts import (
     call_id_of,
     outcome_subject,
 )
+from contracts.callees import callee_of
 from contracts.consumers import ORCHESTRATOR_FACTS, ORCHESTRATOR_REQUESTS
+from contracts.contacts import group_of, waiting_contact
 from contracts.filters import call_state_filter
 from contracts.number_digests import NumberDigests
 from contracts.number_state import LiveAttempt
 from contracts.personal import ERASED, PERSON_HEADER, with_sealed
-from contracts.streams import CALLS, NUMBERS, REQUESTS
+from contracts.streams import CALLS, CONTACTS, KEYS, NUMBERS, REQUESTS
 
 NUMBER, OTHER_NUMBER = "+12125550123", "+12125550124"
 DIGESTS = NumberDigests(b64decode(TEST_KEYS["NUMBER_DIGEST_KEY"]))
@@ -60,15 +73,14 @@ class Installation:
         self.client, self.calls = client, calls
         self.numbers = EventLog(client, NUMBERS.name, source="test", keyring=keyring)
         self.requests = EventLog(client, REQUESTS.name, source="call-orchestrator", keyring=keyring)
+        self.contacts = EventLog(client, CONTACTS.name, source="test", keyring=keyring)
         self.states = NatsNumberStates(client, self.numbers, self.requests)
 
-    async def create(self, campaign_id: str, retention_days: int | None) -> None:
+    async def create(self, campaign_id: str, retention_days: int | None, *, is_started: bool = True) -> None:
         terms = RequestedTerms(script_template="Hello.", language="en", retention_days=retention_days)
-        for command in (
-            CampaignCreateRequested(campaign_id=campaign_id, terms=terms),
-            CampaignStartRequested(campaign_id=campaign_id),
-        ):
-            assert (await outcome_of(self.client, command)).accepted
+        assert (await outcome_of(self.client, CampaignCreateRequested(campaign_id=campaign_id, terms=terms))).accepted
+        if is_started:
+            assert (await outcome_of(self.client, CampaignStartRequested(campaign_id=campaign_id))).accepted
 
     async def ask(self, one: CallRequested) -> UUID:
         assert (await outcome_of(self.client, one)).accepted
@@ -103,6 +115,35 @@ class Installation:
         """Lists the number, so that requests for calls to it are refused."""
         block = NumberBlockRequested(number_digest=PERSON, phone_number=NUMBER)
         assert (await outcome_of(self.client, block)).accepted
+
+    async def add_contact(self, campaign_id: str, number: str = NUMBER, contact_id: str = "c-1") -> None:
+        """Adds a contact as edge does; its key is made."""
+        request = ContactRequested(campaign_id=campaign_id, contact_id=contact_id, phone_number=number)
+        callee = callee_of(number)
+        contact = waiting_contact(request, callee, DIGESTS, datetime.now(UTC))
+        await NatsContacts(self.contacts).add(contact, group_of(campaign_id, callee), an_envelope(str(uuid4())))
+
+    async def expire(self, campaign_id: str) -> datetime:
+        """Finishes the campaign, and returns when its contacts were counted, once they are removed."""
+        assert (await outcome_of(self.client, CampaignFinishRequested(campaign_id=campaign_id))).accepted
+        filter = ContactAdded.subjects(campaign_id)
+
+        async def is_removed() -> bool:
+            info = await self.client.jetstream().stream_info(CONTACTS.name, subjects_filter=filter)
+            return not info.state.subjects
+
+        await until(is_removed)
+        stored = await self.calls.last(f"{CampaignContactsExpired.event_name}.{campaign_id}")
+        assert stored
+        assert isinstance(stored.event, CampaignContactsExpired)
+        return stored.event.occurred_at
+
+    async def has_key(self, person: str = PERSON) -> bool:
+        try:
+            message = await self.client.jetstream().get_last_msg(KEYS.name, KEYS.subjects[0].replace("*", person))
+        except NotFoundError:  # the empty message that takes its place is not yet stored
+            return False
+        return bool(message.data)
 
     async def send_sealed(self, one: CallRequested | CallChangeRequested) -> tuple[datetime, CommandOutcome]:
         """Sends a request as edge does. Returns when the server stored it, and its outcome."""
@@ -387,3 +428,122 @@ async def test_the_state_of_a_number_expires_only_after_the_erasure(nats_url: st
         await installation.check(call.ended_at + DAY)
         await installation.until_erased()
         assert await ttl() is not None
+
+
+async def test_a_contact_that_was_refused_is_kept_as_long_and_then_its_key_is_destroyed(
+    nats_url: str, installation: Installation
+) -> None:
+    async with running(nats_url, 2, retention_days=90, **LIMITS):
+        await installation.create("spring", 30)
+        await installation.block()
+        await installation.add_contact("spring")
+
+        async def is_noted() -> bool:
+            return (await installation.number()).kept_until is not None
+
+        await until(is_noted)
+        stored = await installation.calls.last(f"{ContactRefused.event_name}.*")
+        assert stored
+        assert isinstance(stored.event, ContactRefused)
+        kept_until = (await installation.number()).kept_until
+        assert kept_until
+        assert timedelta() <= kept_until - (stored.event.refused_at + 30 * DAY) < timedelta(hours=1)
+        assert await installation.check(kept_until - timedelta(seconds=1)) == 0
+        assert await installation.has_key()
+        assert await installation.check(kept_until) == 1
+        assert (await installation.until_erased()).had_key
+        assert not await installation.has_key()
+
+
+async def test_contacts_that_expire_with_their_campaign_are_kept_as_long_and_then_their_keys_are_destroyed(
+    nats_url: str, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three of them, in pages of two. The first removal is interrupted after it has noted a page."""
+    monkeypatch.setattr(contact_queue, "PERSONS_PAGE", 2)
+    monkeypatch.setattr(failed_campaigns, "FAILED", timedelta(milliseconds=100))
+    numbers = [NUMBER, OTHER_NUMBER, "+12125550125"]
+    remove, removed = NatsContactQueue.remove, list[int]()
+
+    async def interrupted(self: NatsContactQueue, campaign_id: str, until_sequence: int) -> None:
+        removed.append(until_sequence)
+        if len(removed) == 1:
+            raise RuntimeError("the replica dies")
+        await remove(self, campaign_id, until_sequence)
+
+    monkeypatch.setattr(NatsContactQueue, "remove", interrupted)
+    async with running(nats_url, 1, **LIMITS):
+        await installation.create("spring", 30, is_started=False)
+        for index, number in enumerate(numbers):
+            await installation.add_contact("spring", number, f"c-{index}")
+        expired_at = await installation.expire("spring")
+        for number in numbers:
+            assert (await installation.number(DIGESTS.of(number))).kept_until == expired_at + 30 * DAY
+        assert removed[0] == removed[1]
+        assert len(await installation.numbers.read([f"{NumberChanged.event_name}.*"])) == len(numbers), "noted once"
+        assert await installation.check(expired_at + 30 * DAY) == len(numbers)
+        for number in numbers:
+            await installation.until_erased(DIGESTS.of(number))
+            assert not await installation.has_key(DIGESTS.of(number))
+
+
+async def test_an_expired_contact_destroys_no_key_that_another_contact_or_call_still_needs(
+    nats_url: str, installation: Installation
+) -> None:
+    async with running(nats_url, 1, retention_days=1, **LIMITS):
+        for campaign_id in ("spring", "fall"):
+            await installation.create(campaign_id, None, is_started=False)
+        await installation.add_contact("spring")
+        await installation.add_contact("fall")
+        await installation.add_contact("spring", OTHER_NUMBER, "c-2")
+        scheduled_at = datetime.now(UTC) + 3 * DAY
+        one = request("later", phone_number=OTHER_NUMBER, scheduled_at=scheduled_at)
+        call_id = await installation.ask(one)
+        expired_at = await installation.expire("spring")
+        for person in (PERSON, OTHER):
+            command = PersonEraseRequested(
+                number_digest=person, reason=ErasureReason.RETENTION, kept_until=expired_at + DAY
+            )
+            refused = await outcome_of(installation.client, command)
+            assert (refused.accepted, "is open, or will be created" in refused.reasons[0]) == (False, True)
+            assert await installation.has_key(person)
+        assert (await installation.call(call_id)).phone_number == OTHER_NUMBER
+
+
+async def test_a_contact_that_is_added_again_after_its_erasure_is_kept_as_long(
+    nats_url: str, installation: Installation
+) -> None:
+    """Its call has ended before, so no further call of the person ends."""
+    async with running(nats_url, 1, retention_days=30, **LIMITS):
+        await installation.create("spring", None)
+        call = await installation.busy(request("spring:c-1", campaign_id="spring", contact_id="c-1"))
+        assert (await outcome_of(installation.client, PersonEraseRequested(number_digest=PERSON))).accepted
+        assert not await installation.has_key()
+        await installation.add_contact("spring")
+
+        async def is_noted() -> bool:
+            return (await installation.number()).kept_until is not None
+
+        await until(is_noted)
+        assert await installation.has_key()
+        kept_until = (await installation.number()).kept_until
+        assert kept_until
+        assert call.ended_at
+        assert kept_until > call.ended_at + 30 * DAY
+        await installation.check(kept_until)
+
+        async def is_destroyed() -> bool:
+            return not await installation.has_key()
+
+        await until(is_destroyed)
+
+
+async def test_without_a_retention_contacts_are_removed_without_being_read(
+    nats_url: str, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(NatsContactQueue, "persons")
+    async with running(nats_url, 1, **LIMITS):
+        await installation.create("spring", None, is_started=False)
+        await installation.add_contact("spring")
+        await installation.expire("spring")
+        assert await installation.has_key()
+    assert await installation.numbers.read([f"{NumberChanged.event_name}.*"]) == []

@@ -135,7 +135,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         bus.broker.include_router(build_router(CallingTimesService(log, terms, clock.now)))
         feeds = NatsFeeds(bus.client, log, mapping)
         contact_queue = NatsContactQueue(bus.client, keyring)
-        taker = ContactTaker(log, contact_queue, calls, open_campaigns, slots, terms, clock.now, mapping)
+        taker = ContactTaker(log, contact_queue, calls, open_campaigns, slots, terms, clock.now, mapping, retention)
 
         def note_change() -> None:
             immediate_grants.note_change()

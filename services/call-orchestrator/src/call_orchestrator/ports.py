@@ -215,6 +215,15 @@ class TakenContact:
     put_back: Callable[[float], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingPerson:
+    """Whom a waiting contact is about, by the digest of the number, and when the server stored it."""
+
+    number_digest: str
+    sequence: int
+    added_at: datetime
+
+
 class ContactQueue(Protocol):
     """The contacts that wait, in groups of a campaign whose members have the same calling hours."""
 
@@ -229,6 +238,9 @@ class ContactQueue(Protocol):
 
     async def count(self, campaign_id: str, until_sequence: int) -> int:
         """Returns how many contacts of the campaign wait up to this position, delivered ones included."""
+
+    async def persons(self, campaign_id: str, after_sequence: int, until_sequence: int) -> Sequence[WaitingPerson]:
+        """Returns the persons of the oldest contacts of a campaign between these positions; none: there are no more."""
 
     async def remove(self, campaign_id: str, until_sequence: int) -> None:
         """Removes the contacts of a campaign up to this position."""

@@ -28,24 +28,21 @@ from call_orchestrator.application.call_inputs import call_input
 from call_orchestrator.application.call_terms import Policy
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.closed_groups import ClosedGroups
+from call_orchestrator.application.contact_calls import request_of
 from call_orchestrator.application.contact_refusals import ContactRefusals, other_call
 from call_orchestrator.application.ended_campaigns import EndedCampaigns
 from call_orchestrator.application.expired_contacts import ExpiredContacts
 from call_orchestrator.application.failed_campaigns import FailedCampaigns
 from call_orchestrator.application.open_campaigns import OpenCampaigns
+from call_orchestrator.application.retention_periods import RetentionPeriods
 from call_orchestrator.domain.decisions import Refused
 from call_orchestrator.domain.slots import Slots
 from call_orchestrator.metrics import CONTACTS
 from call_orchestrator.ports import ContactQueue, Log, TakenContact
 from chassis.background import cancel_until_done, run_in_background
 from chassis.time_mapping import REAL_TIME, TimeMapping
-from contracts import (
-    CallRequested,
-    Campaign,
-    ContactAdded,
-)
+from contracts import Campaign
 from contracts.callees import Callee
-from contracts.contacts import request_id_of_contact
 from contracts.personal import PLACEHOLDERS
 from contracts.vocabulary import RefusalCode
 
@@ -85,8 +82,9 @@ class ContactTaker:
         policy: Policy,
         now: Callable[[], datetime],
         mapping: TimeMapping = REAL_TIME,
+        retention: RetentionPeriods | None = None,
     ) -> None:
-        """`mapping`: from the time of `now` to that in which it waits."""
+        """`mapping`: from the time of `now` to that in which it waits. `retention`: None keeps data for ever."""
         self._queue = queue
         self._refusals = ContactRefusals(log, now)
         self._calls = calls
@@ -97,7 +95,8 @@ class ContactTaker:
         self._mapping = mapping
         self._groups: dict[str, dict[str, Callee]] = {}
         self._failed = FailedCampaigns(now)
-        expired = ExpiredContacts(log, queue, now)
+        self._retention = retention
+        expired = ExpiredContacts(log, queue, now, retention)
         self._ended = EndedCampaigns(expired, self._groups, self._failed, now, self.note_change)
         self._pulls: dict[Group, asyncio.Task[None]] = {}
         self._reserved: Counter[str] = Counter()
@@ -239,7 +238,7 @@ class ContactTaker:
         request = request_of(contact)
         if contact.phone_number in PLACEHOLDERS:
             await self._refusals.append(taken, ERASED_CONTACT)
-            await taken.acknowledge()
+            await self._end(taken, campaign)
             return
         is_redelivered, sent_at = taken.stored.deliveries > 1, taken.stored.sent_at
         given = call_input(request, cause, is_redelivered=is_redelivered, sent_at=sent_at)
@@ -253,8 +252,24 @@ class ContactTaker:
             await self._refusals.append_taken_id(taken, reason)
         else:
             CONTACTS.labels(outcome="taken").inc()
-            if handled.call.is_queued:  # that of a contact which is added again may have ended
-                self._created[str(handled.call.call_id)] = (contact.campaign_id, time.monotonic())
+            if not handled.call.status.is_final:  # that of a contact which is added again may have ended
+                if handled.call.is_queued:
+                    self._created[str(handled.call.call_id)] = (contact.campaign_id, time.monotonic())
+                await taken.acknowledge()
+                return
+        await self._end(taken, campaign)
+
+    async def _end(self, taken: TakenContact, campaign: Campaign) -> None:
+        """Acknowledges a contact without an open call, after its number has noted until when its data is kept."""
+        stored = taken.stored
+        if self._retention:
+            await self._retention.note_contact(
+                stored.event.number_digest,
+                campaign,
+                added_at=stored.sent_at,
+                ended_at=self._now(),
+                cause=stored.envelope,
+            )
         await taken.acknowledge()
 
 
@@ -262,22 +277,6 @@ def ahead(campaign: Campaign) -> int:
     """Returns how many calls of the campaign may wait for a slot before no further contact is taken."""
     calls_per_minute = campaign.terms.calls_per_minute if campaign.terms else None
     return max(MIN_AHEAD, ceil(AHEAD_MINUTES * (calls_per_minute or 0)))
-
-
-def request_of(contact: ContactAdded) -> CallRequested:
-    """Returns the request for the call of a contact. It was validated when the contact was added."""
-    request = CallRequested.model_construct(
-        request_id=request_id_of_contact(contact.campaign_id, contact.contact_id),
-        campaign_id=contact.campaign_id,
-        contact_id=contact.contact_id,
-        phone_number=contact.phone_number,
-        variables=contact.variables,
-        time_zone=contact.time_zone,
-        metadata=contact.metadata,
-        consent_at=contact.consent_at,
-        consent_source=contact.consent_source,
-    )
-    return request.model_copy(update={"language": contact.language}) if contact.language else request
 
 
 async def _run_forever(part: Callable[[], Coroutine[None, None, None]]) -> None:

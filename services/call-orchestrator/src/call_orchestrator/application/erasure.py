@@ -37,7 +37,7 @@ from uuid import UUID
 import structlog
 
 from call_orchestrator.application.call_outcomes import MAX_CONFLICTS, too_many_conflicts
-from call_orchestrator.application.contacts import request_of
+from call_orchestrator.application.contact_calls import request_of
 from call_orchestrator.application.number_waits import is_in_force
 from call_orchestrator.application.numbers import Numbers
 from call_orchestrator.application.stored import load_call

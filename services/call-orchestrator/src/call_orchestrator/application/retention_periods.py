@@ -4,7 +4,9 @@ Everything that is sealed under the key of a person has an end, from which the t
 
 - a call: its end;
 - a call that was changed to another number: the change, for the former number;
-- a sealed request that led to no call of its person: when it was sent. It stays in the stream REQUESTS.
+- a sealed request that led to no call of its person: when it was sent. It stays in the stream REQUESTS;
+- a contact that was refused, or that was never taken: when it was refused, or when it expired with its campaign. What
+  is deleted from the stream CONTACTS stays in the files of the server for a while, and in backups.
 """
 
 from datetime import datetime, timedelta
@@ -15,7 +17,7 @@ from call_orchestrator.application.stored import load_campaign
 from call_orchestrator.ports import Log
 from chassis.event_log import Conflict, StoredEvent
 from chassis.time_mapping import REAL_TIME, TimeMapping
-from contracts import Call, CallChangeRequested, CallRequested, NumberState
+from contracts import Call, CallChangeRequested, CallRequested, Campaign, Envelope, NumberState
 
 
 class RetentionPeriods:
@@ -66,17 +68,38 @@ class RetentionPeriods:
         if retention is None:
             return
         sent_at = self._mapping.simulated(stored.sent_at)
+        await self._note(person, sent_at, sent_at + retention, stored.envelope)
+
+    def is_limited(self, campaign: Campaign) -> bool:
+        """Whether the personal data of contacts of the campaign is kept for some time only."""
+        return self._retention_of(campaign) is not None
+
+    async def note_contact(
+        self, person: str, campaign: Campaign, *, added_at: datetime, ended_at: datetime, cause: Envelope
+    ) -> None:
+        """Notes for how long the data of a contact is kept that waits no longer and has no open call. Raises Conflict.
+
+        `added_at`: by the time of the server. A repetition with the same `ended_at` changes nothing.
+        """
+        if (retention := self._retention_of(campaign)) is not None:
+            await self._note(person, self._mapping.simulated(added_at), ended_at + retention, cause)
+
+    async def _note(self, person: str, given_at: datetime, until: datetime, cause: Envelope) -> None:
+        """Notes until when what was given at an instant is kept, unless an erasure followed that. Raises Conflict."""
         for _ in range(MAX_CONFLICTS):
             number = await self._numbers.load_digest(person)
-            erased_at, after = number.number.erased_at, number.number.kept(sent_at + retention)
-            if after == number.number or (erased_at and sent_at <= erased_at):
+            erased_at, after = number.number.erased_at, number.number.kept(until)
+            if after == number.number or (erased_at and given_at <= erased_at):
                 return
             try:
-                await self._numbers.append(number, after, stored.envelope)
+                await self._numbers.append(number, after, cause)
             except Conflict:
                 continue
             return
         raise too_many_conflicts(person)
+
+    def _retention_of(self, campaign: Campaign) -> timedelta | None:
+        return self._retention(campaign.terms.retention_days if campaign.terms else None)
 
     async def _inherited_days(self, event: CallRequested | CallChangeRequested, call: Call | None) -> int | None:
         """Returns the days of the call, or of the campaign as the leader has it: the replica may not know it yet."""

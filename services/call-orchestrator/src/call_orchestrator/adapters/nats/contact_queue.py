@@ -14,7 +14,7 @@ from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig
 from nats.js.errors import APIError, NotFoundError
 
-from call_orchestrator.ports import TakenContact
+from call_orchestrator.ports import TakenContact, WaitingPerson
 from chassis.direct_get import get_page
 from chassis.keyring import Keyring
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
@@ -27,6 +27,8 @@ from contracts.streams import CONTACTS
 
 ACK_WAIT_SECONDS = 30.0
 UNREADABLE_PAUSE_SECONDS = 30.0
+PERSONS_PAGE = 256
+"""How many contacts are read at once when their campaign is over."""
 _MAX_ACK_PENDING = 1_000
 
 
@@ -84,6 +86,21 @@ class NatsContactQueue:
         get = partial(get_page, self._client, CONTACTS.name, ContactAdded.subjects(campaign_id), limit=1)
         page = await retry_until_leader(partial(get, start_sequence=start_sequence))
         return len(page.messages) + page.pending
+
+    async def persons(self, campaign_id: str, after_sequence: int, until_sequence: int) -> list[WaitingPerson]:
+        """Returns the persons of the oldest contacts of a campaign between these positions; none: there are no more.
+
+        The subject of a contact ends in the digest of its number. So a contact that this build cannot decode counts.
+        """
+        subjects, start = ContactAdded.subjects(campaign_id), after_sequence + 1
+        page = await retry_until_leader(
+            lambda: get_page(self._client, CONTACTS.name, subjects, start_sequence=start, limit=PERSONS_PAGE)
+        )
+        return [
+            WaitingPerson(message.subject.rpartition(".")[2], message.seq, message.time)
+            for message in page.messages
+            if message.seq <= until_sequence
+        ]
 
     async def remove(self, campaign_id: str, until_sequence: int) -> None:
         """Removes the contacts of a campaign up to this position. Harmless if they are removed."""
