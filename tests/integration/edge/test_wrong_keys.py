@@ -12,7 +12,7 @@ from tests.integration.edge.conftest import API_KEY
 from chassis.provision import stream_config
 from contracts.streams import AUDIT
 from edge.application import wrong_keys
-from edge.application.wrong_keys import MAX_ADDRESSES, WrongKeys, address_of
+from edge.application.wrong_keys import FLUSH_SECONDS, MAX_ADDRESSES, MAX_NAMED, WrongKeys, address_of
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import As
@@ -54,29 +54,31 @@ async def test_requests_without_a_key_are_not_slowed(anyone: httpx.AsyncClient) 
     assert {(await anyone.get(PATH)).status_code for _ in range(12)} == {401}
 
 
-async def test_wrong_keys_have_one_entry_for_each_address_with_their_number(app: FastAPI, as_: "As") -> None:
+async def test_wrong_keys_have_one_entry_with_their_number_for_each_address(app: FastAPI, as_: "As") -> None:
     for host in ("203.0.113.7", "203.0.113.7", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"):
         await send(app, host)
 
     found = await entries(as_, app)
 
-    assert {(entry["act"], entry["stage"], entry["key_name"]) for entry in found} == {("key.use", "refused", "unknown")}
-    assert {entry["address"]: entry["count"] for entry in found} == {
-        "203.0.113.7": 2,
-        "2001:db8::/64": 2,
-        "2001:db8:0:1::/64": 1,
-    }
+    assert [(entry["act"], entry["stage"], entry["key_name"]) for entry in found] == [("key.use", "refused", "unknown")]
+    assert found[0]["addresses"] == {"203.0.113.7": 2, "2001:db8::/64": 2, "2001:db8:0:1::/64": 1}
+    assert found[0]["count"] == 5
     assert await entries(as_, app) == found
 
 
-async def test_the_audit_log_grows_by_a_bounded_number_of_entries(app: FastAPI, as_: "As") -> None:
+async def test_one_flush_appends_one_entry_of_a_bounded_size(app: FastAPI, as_: "As", bus_client: Client) -> None:
     for number in range(3 * MAX_ADDRESSES):
-        await send(app, f"10.0.{number // 250}.{number % 250}")
+        await send(app, f"2001:db8:{number:x}:ffff::1")
+    for _ in range(5):
+        await send(app, "2001:db8:7:ffff::2")
 
-    found = await entries(as_, app)
+    (found,) = await entries(as_, app)
 
-    assert len(found) == MAX_ADDRESSES + 1
-    assert {entry["address"]: entry["count"] for entry in found}["others"] == 2 * MAX_ADDRESSES
+    assert (found["count"], len(found["addresses"])) == (3 * MAX_ADDRESSES + 5, MAX_NAMED)
+    assert list(found["addresses"].items())[:2] == [("others", 2 * MAX_ADDRESSES), ("2001:db8:7:ffff::/64", 6)]
+    state = (await bus_client.jetstream().stream_info(AUDIT.name)).state
+    a_year_of_entries = state.bytes * 365 * 86_400 / FLUSH_SECONDS
+    assert a_year_of_entries < 512_000_000 / 2, "AUDIT_MAX_MEGABYTES"
 
 
 async def test_counts_stay_until_the_audit_log_can_be_written(app: FastAPI, as_: "As", bus_client: Client) -> None:

@@ -31,7 +31,7 @@ class AuditEntry(BaseModel):
     act: Annotated[str, StringConstraints(pattern=r"^[a-z_]+\.[a-z_]+$")] = Field(examples=["call.cancel"])
     target: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$")] = Field(
         description="the id of the call or campaign, or the digest of the number; the act begins with `call`, "
-        "`campaign`, `number` or `person`. `dead_letter`: its sequence. `key.use`: an address"
+        "`campaign`, `number` or `person`. `dead_letter`: its sequence. `key.use`: `wrong-keys`, or an address"
     )
     key_name: str = Field(
         validation_alias=AliasChoices("key_name", "who"), description="the name of the API key; `unknown`: a wrong key"
@@ -44,8 +44,13 @@ class AuditEntry(BaseModel):
     before: dict[str, Any] | None = Field(default=None, description="the target before the act; null: unknown")
     after: dict[str, Any] | None = Field(default=None, description="the target when the act was answered")
     request: dict[str, Any] | None = Field(default=None, description="call.create, campaign.retry: what was requested")
-    address: str | None = Field(default=None, description="key.use: the client's IPv4 address or IPv6 network")
-    count: int | None = Field(default=None, description="key.use: how many wrong keys the address has sent")
+    addresses: dict[str, int] | None = Field(
+        default=None,
+        description="key.use: how many wrong keys came from an IPv4 address or IPv6 network, of those with the most; "
+        "`others`: from all that were not counted by themselves",
+    )
+    address: str | None = Field(default=None, description="key.use of an older build: the only address of the entry")
+    count: int | None = Field(default=None, description="key.use: how many wrong keys there were")
     reasons: tuple[str, ...] = Field(default=(), description="why the act was refused or is undecided")
 
     @property

@@ -1,7 +1,8 @@
 """Wrong API keys: counted by address, slowed, and recorded in the audit log at a bounded rate.
 
-Every client can send wrong keys, and no entry of the audit log can be deleted. So the entries of one flush are bounded:
-one for each of the first addresses, and one for all others. Between two flushes the counts are in memory.
+Every client can send wrong keys, and no entry of the audit log can be deleted. So one flush appends one entry, which
+names the addresses with the most wrong keys: less than 0.5 MB a day, however many clients there are. Between two
+flushes the counts are in memory; the log of the process has each address at once.
 
 An address may be shared (a company, a proxy), so valid keys from a slowed address are accepted. A key is long and
 random; slowing limits the load of guesses, and does not make guessing harder.
@@ -22,10 +23,14 @@ from edge.ports import Audit, Unavailable
 
 LIMIT = RequestLimit(per_second=10 / 60, burst=10)
 """Wrong keys of one address that are answered with 401; further ones are answered with 429."""
-FLUSH_SECONDS = 60.0
+FLUSH_SECONDS = 300.0
 MAX_ADDRESSES = 100
-"""The number of addresses that have an entry of their own in one flush."""
+"""The number of addresses that are counted by themselves between two flushes."""
+MAX_NAMED = 20
+"""The number of addresses that an entry names."""
 OTHERS = "others"
+TARGET = "wrong-keys"
+"""The target of the entries."""
 _IPV6_PREFIX = 64
 """A client usually has a whole network of this prefix length (RFC 6177)."""
 
@@ -57,13 +62,15 @@ class WrongKeys:
             await self.flush()
 
     async def flush(self) -> None:
-        """Appends one entry for each address. Counts whose entry cannot be appended stay for the next flush."""
-        for address, count in list(self._counts.items()):
+        """Appends one entry, if there were wrong keys. If it cannot be appended, the counts stay for the next flush."""
+        counts = self._counts.copy()
+        if not counts:
+            return
+        for address, count in counts.items():
             logger.warning("wrong_api_keys", address=address, count=count)
-            with suppress(Unavailable):
-                await self._audit.append(_entry(address, count))
-                self._counts[address] -= count
-        self._counts = +self._counts  # without zero counts
+        with suppress(Unavailable):
+            await self._audit.append(_entry(counts))
+            self._counts -= counts  # without zero counts
 
 
 def address_of(host: str) -> str:
@@ -79,15 +86,15 @@ def address_of(host: str) -> str:
     return str(IPv6Network((address, _IPV6_PREFIX), strict=False))
 
 
-def _entry(address: str, count: int) -> AuditEntry:
+def _entry(counts: Counter[str]) -> AuditEntry:
     return AuditEntry(
         act_id=str(uuid_utils.uuid7()),
         act="key.use",
-        target=address.translate(str.maketrans(".:/", "--_")),
+        target=TARGET,
         key_name="unknown",
         recorded_at=datetime.now(UTC),
         stage=Stage.REFUSED,
-        address=address,
-        count=count,
+        addresses=dict(counts.most_common(MAX_NAMED)),
+        count=counts.total(),
         reasons=("wrong key",),
     )
