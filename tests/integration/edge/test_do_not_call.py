@@ -133,7 +133,15 @@ async def test_a_file_without_the_column_or_in_another_encoding_is_refused(
 ) -> None:
     answer = await as_("caller").post(f"{LIST}/import", content=body)
     assert answer.status_code == 422
-    assert message in answer.json()["errors"][0]["message"]
+    (error,) = answer.json()["errors"]
+    assert (error["field"], message in error["message"]) == ("body", True)
+
+
+async def test_an_import_with_a_wrong_header_is_audited_with_its_refusal(as_: "As") -> None:
+    await as_("caller").post(f"{LIST}/import", content=b"number\n1\n")
+    entries = (await as_("auditor").get("/api/v1/audit")).json()["entries"]
+    assert [(one["act"], one["stage"]) for one in entries] == [("number.import", "asked"), ("number.import", "refused")]
+    assert entries[1]["reasons"] == ["body: the first line names no column phone_number"]
 
 
 async def test_pages_contain_each_listed_number(as_: "As") -> None:
@@ -314,7 +322,17 @@ async def test_the_answer_to_an_import_is_awaited_longer_than_other_answers() ->
     assert read_seconds == [IMPORT_SECONDS, TIMEOUT_SECONDS]
 
 
-async def command(url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+async def test_the_command_line_removes_an_entry_with_a_key_that_is_limited_to_its_campaign(
+    app: ASGIApp, as_: "As", on_a_port: OnAPort
+) -> None:
+    await as_("caller").post(LIST, json={"phone_number": NUMBER, "campaign_id": "spring"})
+    async with on_a_port(app) as url:
+        removed = await command(url, "remove", NUMBER, "--campaign", "spring", key=LIMITED)
+    assert (removed.returncode, removed.stdout) == (0, "not listed\n"), removed.stderr
+    assert (await check(as_("reader")))["entries"] == []
+
+
+async def command(url: str, *arguments: str, key: str = "desk") -> "subprocess.CompletedProcess[str]":
     line = [sys.executable, "-m", "centralita", "do-not-call", *arguments, "--api-url", url]
-    environment = {**os.environ, "API_KEY": secret_of("desk")}
+    environment = {**os.environ, "API_KEY": secret_of(key)}
     return await asyncio.to_thread(subprocess.run, line, capture_output=True, text=True, env=environment, timeout=60)

@@ -10,8 +10,8 @@ import pytest
 
 from contracts import CommandOutcome, NumberBlockRequested
 from contracts.number_digests import NumberDigests
-from edge.application.do_not_call import MAX_COLUMNS, MAX_SHOWN, DoNotCallLists, ImportedNumbers, WrongHeader
-from edge.application.errors import TooManyImports
+from edge.application.do_not_call import MAX_COLUMNS, MAX_SHOWN, DoNotCallLists, ImportedNumbers
+from edge.application.errors import TooManyImports, Unacceptable
 from edge.application.keys import Key, Scope
 from edge.application.number_acts import NumberActs
 from edge.ports import Unavailable
@@ -72,10 +72,10 @@ async def test_a_refused_row_is_named_by_the_line_at_which_it_begins() -> None:
 
 
 async def test_a_first_line_that_is_no_csv_or_has_too_many_columns_is_refused() -> None:
-    with pytest.raises(WrongHeader, match="check its quotes"):
+    with pytest.raises(Unacceptable, match="check its quotes"):
         await imported(f'"{"a" * csv.field_size_limit()}a\n1\n')
     names = ["".join(letters) for letters in islice(product(ascii_lowercase, repeat=2), MAX_COLUMNS)]
-    with pytest.raises(WrongHeader, match=f"{MAX_COLUMNS + 1} columns"):
+    with pytest.raises(Unacceptable, match=f"{MAX_COLUMNS + 1} columns"):
         await imported(f"phone_number,{','.join(names)}\n{NUMBER}\n")
 
 

@@ -22,6 +22,7 @@ from contracts.values import DoNotCallListName
 from contracts.vocabulary import DoNotCallSource
 from edge.application.calls import raise_if_refused
 from edge.application.campaigns import Campaigns
+from edge.application.errors import Unacceptable
 from edge.ports import Numbers, Requests
 
 if TYPE_CHECKING:
@@ -110,10 +111,6 @@ class ListPage:
     next_sequence: int | None
 
 
-class WrongHeader(Exception):
-    """The first line of an import does not name the columns; the message says what is wrong."""
-
-
 @dataclass(slots=True)
 class _Import:
     added: int = 0
@@ -181,7 +178,7 @@ class DoNotCallLists:
     async def import_csv(self, text: str, allowed: frozenset[str] | None) -> ImportedNumbers:
         """Lists the numbers of a CSV file. `allowed`: the campaigns that rows must name; None: any, or none.
 
-        Wrong rows are refused, and the others are added. The same import again changes nothing. Raises WrongHeader.
+        Wrong rows are refused, and the others are added. The same import again changes nothing. Raises Unacceptable.
         """
         rows = csv.reader(StringIO(text.removeprefix("\ufeff"), newline=""))  # a quoted cell may have line breaks
         columns = _columns(rows)
@@ -256,16 +253,20 @@ class DoNotCallLists:
 
 
 def _columns(rows: "CsvReader") -> list[str]:
-    """Returns the names of the columns. Raises WrongHeader."""
+    """Returns the names of the columns. Raises Unacceptable."""
     try:
         columns = next(rows, [])
     except csv.Error as error:
-        raise WrongHeader(f"the first line is not CSV: {error}; check its quotes") from None
+        raise _wrong_header(f"is not CSV: {error}; check its quotes") from None
     if NUMBER_COLUMN not in columns:
-        raise WrongHeader(f"the first line names no column {NUMBER_COLUMN}")
+        raise _wrong_header(f"names no column {NUMBER_COLUMN}")
     if len(columns) > MAX_COLUMNS:
-        raise WrongHeader(f"the first line names {len(columns)} columns; at most {MAX_COLUMNS} are accepted")
+        raise _wrong_header(f"names {len(columns)} columns; at most {MAX_COLUMNS} are accepted")
     return columns
+
+
+def _wrong_header(reason: str) -> Unacceptable:
+    return Unacceptable((f"body: the first line {reason}",))
 
 
 def _rows_of(rows: "CsvReader", columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str] | csv.Error]]:

@@ -35,7 +35,7 @@ class NumberActs:
         return await trail.surround(lambda: self.lists.remove(number_id, scope, key.campaigns), _masked)
 
     async def import_csv(self, key: Key, text: str) -> ImportedNumbers:
-        """Lists the numbers of a CSV file. Raises WrongHeader and TooManyImports."""
+        """Lists the numbers of a CSV file. Raises Unacceptable and TooManyImports."""
         trail = AuditTrail(self._audit, act="number.import", target=IMPORTED, key_name=key.name)
 
         async def act() -> tuple[ImportedNumbers, bool]:

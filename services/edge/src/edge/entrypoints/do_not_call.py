@@ -11,7 +11,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from contracts import CampaignId, PhoneNumber
 from contracts.number_state import ListScope
 from contracts.values import DoNotCallListName
-from edge.application.do_not_call import ONE_LIST, DoNotCallNumber, ImportedNumbers, WrongHeader
+from edge.application.do_not_call import ONE_LIST, DoNotCallNumber, ImportedNumbers
 from edge.application.number_acts import NumberActs
 from edge.entrypoints.audit import MAX_SEQUENCE
 from edge.entrypoints.openapi import problems
@@ -127,9 +127,8 @@ async def import_numbers(request: Request) -> ImportedNumbers:
     try:
         return await _acts(request).import_csv(key_of(request), body.decode("utf-8"))
     except UnicodeDecodeError:
-        raise _wrong_body("the file is not UTF-8; save it as UTF-8") from None
-    except WrongHeader as error:
-        raise _wrong_body(str(error)) from None
+        message = "the file is not UTF-8; save it as UTF-8"
+        raise RequestValidationError([{"type": "value_error", "loc": ("body",), "msg": message}]) from None
 
 
 @act_router.delete(
@@ -157,7 +156,3 @@ def _scope(campaign_id: str | None, list_name: str | None, place: str) -> ListSc
     if campaign_id and list_name:
         raise RequestValidationError([{"type": "value_error", "loc": (place, "list_name"), "msg": ONE_LIST}])
     return ListScope(campaign_id, list_name)
-
-
-def _wrong_body(message: str) -> RequestValidationError:
-    return RequestValidationError([{"type": "value_error", "loc": ("body",), "msg": message}])
