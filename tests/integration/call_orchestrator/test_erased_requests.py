@@ -16,6 +16,7 @@ from tests.integration.call_orchestrator.conftest import call_of, outcome_of, ru
 
 from call_orchestrator.adapters.nats import requests
 from call_orchestrator.adapters.nats.dead_letter_keys import NatsDeadLetterKeys
+from call_orchestrator.application.do_not_call import DoNotCall
 from centralita.replay.decisions import read_calling_policy
 from centralita.replay.lost_requests import recorded_after
 from centralita.replay.record import StreamSnapshot, export, from_file, from_streams
@@ -24,7 +25,7 @@ from centralita.replay.split_record import split_export
 from centralita.replay.verifying import verify
 from chassis.dead_letter_acts import CannotRetry, SealedMessage, drop, message_of, retry
 from chassis.dead_letters import StoredDeadLetter, read_dead_letters, store_dead_letter
-from chassis.deletion import erase_message
+from chassis.deletion import delete_message, erase_message
 from chassis.event_log import EventLog
 from chassis.keyring import Keyring
 from chassis.provision import provision
@@ -37,21 +38,29 @@ from contracts import (
     CallRequested,
     CallStatus,
     CampaignCreateRequested,
+    CommandOutcome,
     ContactRequested,
+    Envelope,
     ErasedRequest,
     Event,
+    NumberBlockRequested,
+    NumberChanged,
+    NumberCommand,
+    NumberUnblockRequested,
     PersonErased,
     PersonEraseRequested,
     RequestedTerms,
     RequestsErased,
     call_id_of,
+    outcome_subject,
 )
 from contracts.filters import call_state_filter
 from contracts.number_digests import NumberDigests
-from contracts.streams import DEAD_LETTERS, REQUESTS
+from contracts.streams import DEAD_LETTERS, NUMBERS, REQUESTS
 from contracts.vocabulary import RequestResult
 
 NUMBER, DIGEST = "+12125550123", "ab" * 16
+PERSON = NumberDigests(b64decode(TEST_KEYS["NUMBER_DIGEST_KEY"])).of(NUMBER)
 CALL_ID = call_id_of("r-1")
 COLUMNS = "country,region,purposes,voice,days,opens_at,closes_at,max_calls,within_hours,requires_consent,kind,basis"
 
@@ -258,6 +267,79 @@ async def test_a_request_that_was_decided_before_a_crash_is_erased_when_it_is_de
     assert (await bus_client.jetstream().stream_info(DEAD_LETTERS.name)).state.messages == 0
 
 
+async def test_a_command_for_a_list_is_erased_and_recorded_and_verify_knows_the_number(
+    service: int, bus_client: Client, calls: EventLog, keyring: Keyring
+) -> None:
+    log = EventLog(bus_client, REQUESTS.name, source="edge", keyring=keyring)
+    await log.append(requested(), person=PERSON)
+    await until(lambda: call_of(calls, CALL_ID))
+    sealed = await bus_client.subscribe(outcome_subject("sealed"))
+    block = NumberBlockRequested(number_digest=PERSON, phone_number=NUMBER)
+    await log.append(block, event_id="sealed", person=PERSON)
+    assert CommandOutcome.model_validate_json((await sealed.next_msg(timeout=20)).data).accepted
+    wrong = await outcome_of(bus_client, block.model_copy(update={"number_digest": DIGEST}))
+    refused = await bus_client.subscribe(outcome_subject("refused"))
+    await log.append(requested(request_id="r-2"), event_id="refused", person=PERSON)
+    assert b"do-not-call" in (await refused.next_msg(timeout=20)).data
+    unblock = NumberUnblockRequested(number_digest=PERSON)
+    assert [wrong.accepted, (await outcome_of(bus_client, unblock)).accepted] == [False, True]
+    await until(lambda: is_left(bus_client, requested()))
+
+    accepted, other = RequestResult.ACCEPTED, RequestResult.REFUSED
+    found = [(one.sequence, one.result, one.number_digest) for one in await recorded(calls)]
+    assert found == [(2, accepted, PERSON), (3, other, DIGEST), (5, accepted, PERSON)]
+    await until(lambda: is_acknowledged(bus_client, 5))
+    verification = await verify(await from_streams(bus_client, Scope()))
+    assert (verification.drifts, verification.doubts, verification.lost_requests) == ((), (), ())
+
+
+@pytest.mark.parametrize("failing", ["record", "deletion"])
+async def test_a_command_for_a_list_that_is_delivered_again_after_a_crash_undoes_no_later_one(
+    nats_url: str, bus_client: Client, calls: EventLog, keyring: Keyring, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """The block is decided, but not erased. The removal is decided before the block is delivered again."""
+    tries: list[int] = []
+    may_go_on = asyncio.Event()
+
+    async def fail_first(client: Client, stream: str, sequence: int) -> None:
+        tries.append(sequence)
+        if tries == [1]:
+            raise ConnectionError
+        await delete_message(client, stream, sequence)
+
+    async def record(self: requests.NatsRequests) -> None:
+        tries.append(0)
+        if tries == [0]:
+            raise ConnectionError
+        await record_waiting(self)
+
+    async def handle(self: DoNotCall, command: NumberCommand, stored_at: datetime, cause: Envelope) -> CommandOutcome:
+        if tries and isinstance(command, NumberBlockRequested):
+            await may_go_on.wait()
+        return await decide(self, command, stored_at, cause)
+
+    record_waiting, decide = requests.NatsRequests._record_waiting, DoNotCall.handle
+    monkeypatch.setattr(DoNotCall, "handle", handle)
+    if failing == "record":
+        monkeypatch.setattr(requests.NatsRequests, "_record_waiting", record)
+    else:
+        monkeypatch.setattr(requests, "delete_message", fail_first)
+    log = EventLog(bus_client, REQUESTS.name, source="edge", keyring=keyring)
+    async with running(nats_url, 1):
+        await log.append(NumberBlockRequested(number_digest=PERSON, phone_number=NUMBER), person=PERSON)
+        assert (await outcome_of(bus_client, NumberUnblockRequested(number_digest=PERSON))).accepted
+        may_go_on.set()
+        await until(lambda: is_left(bus_client))
+        await until(lambda: is_acknowledged(bus_client, 2))
+    states = EventLog(bus_client, NUMBERS.name, source="test", keyring=keyring)
+    newest = await states.last(NumberChanged.subject_for(PERSON))
+    assert newest
+    assert isinstance(newest.event, NumberChanged)
+    assert not newest.event.number.is_listed
+    assert {one.sequence for one in await recorded(calls)} == {1, 2}
+    assert (await bus_client.jetstream().stream_info(DEAD_LETTERS.name)).state.messages == 0
+
+
 async def dead_letters(client: Client) -> list[StoredDeadLetter]:
     return [stored async for stored in read_dead_letters(client)]
 
@@ -385,9 +467,8 @@ async def test_a_sealed_dead_letter_is_found_by_the_erasure_of_its_person(
     await store_dead_letter(bus_client, newest.dead_letter.model_copy(update={"sequence": 99}), damaged)
     former = newest.dead_letter.model_copy(update={"sequence": 100, "persons": None})
     await store_dead_letter(bus_client, former, newest.copy)
-    person = NumberDigests(b64decode(TEST_KEYS["NUMBER_DIGEST_KEY"])).of(NUMBER)
-    assert (await outcome_of(bus_client, PersonEraseRequested(number_digest=person))).accepted
-    certificate = await calls.last(PersonErased.subject_for(person))
+    assert (await outcome_of(bus_client, PersonEraseRequested(number_digest=PERSON))).accepted
+    certificate = await calls.last(PersonErased.subject_for(PERSON))
     assert certificate
     assert isinstance(certificate.event, PersonErased)
     assert (certificate.event.dead_letters_removed, certificate.event.had_key) == (5, False)
@@ -428,8 +509,7 @@ async def test_a_request_without_room_for_its_copy_stays_until_its_person_is_era
     await until(is_dead)
     (stored,) = await dead_letters(bus_client)
     assert (stored.is_reference, await left(bus_client)) == (True, [CallRequested.event_name])
-    person = NumberDigests(b64decode(TEST_KEYS["NUMBER_DIGEST_KEY"])).of(NUMBER)
-    assert (await outcome_of(bus_client, PersonEraseRequested(number_digest=person))).accepted
+    assert (await outcome_of(bus_client, PersonEraseRequested(number_digest=PERSON))).accepted
     assert await dead_letters(bus_client) == []
     assert CallRequested.event_name not in await left(bus_client)
 
@@ -444,8 +524,7 @@ async def test_a_message_that_is_no_dead_letter_stops_neither_the_list_nor_an_er
     *unreadable, whole = await until_dead(bus_client, 5)
     assert {one.dead_letter.reasons[0] for one in unreadable} == {"this dead letter cannot be decoded"}
     assert not any(one.is_reference for one in (*unreadable, whole))
-    person = NumberDigests(b64decode(TEST_KEYS["NUMBER_DIGEST_KEY"])).of(NUMBER)
-    assert (await outcome_of(bus_client, PersonEraseRequested(number_digest=person))).accepted
+    assert (await outcome_of(bus_client, PersonEraseRequested(number_digest=PERSON))).accepted
     assert len(await dead_letters(bus_client)) == 4
     for one in await dead_letters(bus_client):
         await drop(bus_client, one.sequence)

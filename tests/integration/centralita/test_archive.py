@@ -36,6 +36,7 @@ from centralita.replay.rebuilding import rebuild
 from centralita.replay.record import export, from_streams
 from centralita.replay.scope import Scope
 from centralita.replay.verifying import verify
+from chassis.dead_letters import store_dead_letter
 from chassis.event_log import EventLog
 from chassis.provision import consumer_config, provision
 from chassis.stream_reader import last_sequence
@@ -53,7 +54,8 @@ from contracts import (
     TimerDue,
     call_id_of,
 )
-from contracts.consumers import CONSUMERS, ORCHESTRATOR_FACTS, Consumer
+from contracts.consumers import CONSUMERS, ORCHESTRATOR_FACTS, ORCHESTRATOR_NUMBERS, Consumer
+from contracts.dead_letters import DeadLetter
 from contracts.examples import EXAMPLES
 from contracts.streams import ARCHIVED_SEQUENCE, CALLS, REQUESTS
 from contracts.vocabulary import RequestResult
@@ -381,6 +383,34 @@ async def test_what_became_of_erased_requests_is_archived_once_it_is_old(log: Lo
     await log.archive(ended_before=between)
     assert await log.subjects() == [RequestsErased.event_name]
     assert [one.sequence for one in await log.whole()] == [1, 2]
+
+
+async def test_commands_about_numbers_and_persons_are_archived_once_they_are_old(log: Log) -> None:
+    """Older builds left each decided command for a do-not-call list in REQUESTS."""
+    commands = [
+        EXAMPLES[name] for name in ("number.block_requested", "number.unblock_requested", "person.erase_requested")
+    ]
+    for command in (*commands, EXAMPLES["campaign.pause_requested"], commands[0]):
+        await log.requests.append(command)
+    await log.acknowledge()
+    stored = [one for one in await log.stored() if one.stream == REQUESTS.name]
+    referring = DeadLetter.of(
+        stream=REQUESTS.name, sequence=2, consumer="c", subject=commands[1].subject, reasons=["r"], deliveries=9
+    )
+    await store_dead_letter(log.client, referring)
+    await log.archive(ended_before=stored[-1].time)
+    left = [one.sequence for one in await log.stored() if one.stream == REQUESTS.name]
+    assert left == [2, 4, 5], "a dead letter refers to it, it is of a campaign, it is younger"
+    assert [one.sequence for one in await log.whole() if one.stream == REQUESTS.name] == [1, 2, 3, 4, 5]
+
+
+async def test_a_command_about_a_number_that_is_not_decided_stays(log: Log) -> None:
+    command = EXAMPLES["number.block_requested"]
+    await log.acknowledge(ORCHESTRATOR_NUMBERS)
+    await log.requests.append(command)
+    later = await log.requests.append(command)
+    await log.archive(ended_before=datetime.now(UTC) + timedelta(days=1))
+    assert [one.sequence for one in await log.stored()] == [later.sequence - 1, later.sequence]
 
 
 async def test_a_late_report_of_an_archived_call_is_archived_next_time(filled: Log) -> None:

@@ -95,8 +95,11 @@ class Requests(Protocol):
 class ErasedRequests(Protocol):
     """The erasure of requests."""
 
-    async def erase(self, sequence: int, record: ErasedRequest | None = None) -> None:
-        """Erases a request. `record`: what became of it, if no decision in the log shows that."""
+    async def erase(self, sequence: int, record: ErasedRequest | None = None, *, is_overwritten: bool = True) -> None:
+        """Erases a request. `record`: what became of it, if no decision in the log shows that.
+
+        `is_overwritten`: false if it is sealed, so that its bytes may stay in a file until the server compacts that.
+        """
 
 
 class DeadLetterKeys(Protocol):

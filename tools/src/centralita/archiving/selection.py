@@ -3,7 +3,9 @@
 The newest decision of a call says whether it has ended, so one read per call is enough, wherever its other messages
 are. A message of a call that the stream no longer has goes too: a late report of an archived call. Campaign events stay
 in the stream, because open calls need the pauses of their campaign. What became of erased requests goes once it is as
-old as these calls. Schedules stay: they belong to the server.
+old as these calls. So do decided requests about numbers, persons and contacts, whose results are in other streams.
+Call-orchestrator erases commands for do-not-call lists itself; older builds left them. Schedules stay: they belong to
+the server.
 """
 
 import asyncio
@@ -17,12 +19,15 @@ from chassis.stored_event import stored_event_of_raw
 from chassis.unreadable import UnreadableEvent
 from contracts import CallDecision, RequestsErased
 from contracts.filters import call_state_filter
+from contracts.streams import REQUESTS
 from records.call_ids import call_of
 from records.messages import Message
 
 MAX_CONCURRENT_READS = 16
 """More do not raise the rate on two cores; with 64, other appends wait for up to 400 ms."""
 _MAX_KNOWN_CALLS = 20_000
+_BY_AGE = ("number.", "person.", "contact.")
+"""Families of the messages of REQUESTS that are about no call and no campaign."""
 
 
 class Selection:
@@ -46,7 +51,10 @@ class Selection:
         return [message for message, call_id in zip(messages, calls, strict=True) if self._goes(message, call_id)]
 
     def _goes(self, message: Message, call_id: str | None) -> bool:
-        if message.subject == RequestsErased.event_name:
+        is_of_no_call = message.stream == REQUESTS.name and message.subject.startswith(_BY_AGE)
+        if is_of_no_call and message.sequence in self._bounds.kept_sequences[REQUESTS.name]:
+            return False
+        if is_of_no_call or message.subject == RequestsErased.event_name:
             return message.time < self._ended_before
         return self._has_ended.get(call_id or "", False)
 

@@ -25,6 +25,7 @@ from contracts import (
     NumberBlockRequested,
     OptOutKeyPressed,
     PersonErased,
+    RequestsErased,
 )
 from contracts.call import Permission
 from contracts.personal import HIDDEN
@@ -35,7 +36,13 @@ CLOCK_ERROR = timedelta(seconds=1)
 """The largest difference between the clocks of two replicas."""
 Recorded = Record | SplitRecord
 """A recorded log, in memory or in files."""
-_READ = ("call.", "campaign.", f"{OptOutKeyPressed.event_name}.", f"{PersonErased.event_name}.")
+_READ = (
+    "call.",
+    "campaign.",
+    f"{OptOutKeyPressed.event_name}.",
+    f"{PersonErased.event_name}.",
+    RequestsErased.event_name,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,8 @@ class RecordedRules:
     """None: the record lacks calls that may have waited."""
     listed_numbers: frozenset[str]
     """The numbers that were on a do-not-call list at some time; of sealed ones it is only known that there were any."""
+    listed_digests: frozenset[str]
+    """The digests of the numbers that erased commands listed, or removed from a list."""
     erased: Mapping[str, datetime]
     """When the erasure of each person was requested last."""
 
@@ -124,6 +133,9 @@ class RecordedRules:
             return True
         if not self.listed_numbers.isdisjoint({now.call.phone_number, HIDDEN}):
             return True
+        person = request.stored.envelope.person  # a plain request shows no digest, so it may be about any listed number
+        if self.listed_digests and (person is None or person in self.listed_digests):
+            return True
         if self._may_be_erased(request.stored.envelope):
             return True
         is_due = now.call.due_at is None or now.call.due_at <= now.occurred_at + DUE_SOON
@@ -139,7 +151,7 @@ def read_rules(record: Recorded, dial_within: timedelta, calling_policy: Calling
     """Returns what decisions depend on beside their call, and the number of decisions on calls."""
     countries, caller_ids = set[str](), set[str]()
     campaign_events: dict[str, list[CampaignDecision]] = {}
-    waiting, total, listed_numbers = WaitingCalls(), 0, set[str]()
+    waiting, total, listed_numbers, listed_digests = WaitingCalls(), 0, set[str](), set[str]()
     opted_out, by_key, erased = set[UUID](), set[UUID](), dict[str, datetime]()
     for messages in record.parts():
         for message in messages:
@@ -154,6 +166,8 @@ def read_rules(record: Recorded, dial_within: timedelta, calling_policy: Calling
                 waiting.add(event.call_id, message.time, is_waiting=event.call.is_queued)
             elif isinstance(event, NumberBlockRequested):
                 listed_numbers.add(event.phone_number)
+            elif isinstance(event, RequestsErased):
+                listed_digests |= {one.number_digest for one in event.requests if one.number_digest}
             elif isinstance(event, OptOutKeyPressed):
                 by_key.add(event.call_id)
             elif isinstance(event, PersonErased):
@@ -172,6 +186,7 @@ def read_rules(record: Recorded, dial_within: timedelta, calling_policy: Calling
         may_lack_campaigns=record.scope.is_time_range or record.scope.call_id is not None,
         waiting=waiting if has_all_calls else None,
         listed_numbers=frozenset(listed_numbers),
+        listed_digests=frozenset(listed_digests),
         erased=erased,
     )
     return rules, total

@@ -1,8 +1,9 @@
 """What became of requests that were erased, and whose decision no other event of the log shows.
 
-A request in clear is erased once it is decided. One that creates or changes a call is in the decision, which has its
-position as `Call.command_sequence`. All others are named here, before they are erased. So each position of REQUESTS is
-in the stream, in a decision, or in such an event, and `replay verify` finds one that was dropped.
+A request in clear is erased once it is decided, and so is each command for a do-not-call list. One that creates or
+changes a call is in the decision, which has its position as `Call.command_sequence`. All others are named here, before
+they are erased. So each position of REQUESTS is in the stream, in a decision, or in such an event, and `replay verify`
+finds one that was dropped.
 """
 
 from typing import Annotated, ClassVar
@@ -27,6 +28,9 @@ class ErasedRequest(BaseModel):
     )
     call_id: str | None = None
     campaign_id: str | None = None
+    number_digest: str | None = Field(
+        default=None, description="the number that a command for a do-not-call list was about; null: no such command"
+    )
 
 
 class RequestsErased(Event):

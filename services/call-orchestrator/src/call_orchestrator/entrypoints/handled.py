@@ -5,6 +5,9 @@ Requests of the edge are sealed, and stay. One that led to no call of its person
 one is in the log, sealed, and so `replay verify` needs no such request. Only the key shows that a request is sealed:
 upstream systems may write the header ``ce-person``, too. So a request that no key opens is erased as well.
 
+A command for a do-not-call list is erased, too: the state of the number has its result, and files of numbers would
+fill the stream. One that is sealed is deleted without overwriting it.
+
 An erased request that no decision in the log shows is recorded there first (ADR 49).
 
 If the process dies before the erasure, the request is delivered again. Its decision is found then, and the rest is
@@ -17,7 +20,7 @@ from call_orchestrator.application.call_outcomes import CallOutcome
 from call_orchestrator.application.retention_periods import RetentionPeriods
 from call_orchestrator.ports import ErasedRequests
 from chassis.event_log import StoredEvent
-from contracts import CommandOutcome, ErasedRequest, PersonalRequest, outcome_subject
+from contracts import CommandOutcome, ErasedRequest, NumberCommand, PersonalRequest, outcome_subject
 from contracts.invalid import MAX_REASON_LENGTH, bounded
 from contracts.vocabulary import RequestResult
 
@@ -33,20 +36,23 @@ class Handled:
     async def end(self, stored: StoredEvent, outcome: CommandOutcome) -> None:
         """Publishes the outcome on the subject that the id of the request determines; no header names a subject."""
         await self._client.publish(outcome_subject(stored.envelope.id), outcome.model_dump_json().encode())
-        if not stored.is_opened and isinstance(stored.event, PersonalRequest):
-            await self._requests.erase(stored.sequence, _record_of(stored.sequence, outcome))
+        is_in_clear = not stored.is_opened and isinstance(stored.event, PersonalRequest)
+        if is_in_clear or isinstance(stored.event, NumberCommand):
+            record = _record_of(stored, outcome)
+            await self._requests.erase(stored.sequence, record, is_overwritten=is_in_clear)
         elif isinstance(outcome, CallOutcome):
             await self._retention.note_request(stored, outcome)
 
 
-def _record_of(sequence: int, outcome: CommandOutcome) -> ErasedRequest | None:
+def _record_of(stored: StoredEvent, outcome: CommandOutcome) -> ErasedRequest | None:
     """Returns what became of a request; None if the decision of its call shows it."""
-    if isinstance(outcome, CallOutcome) and outcome.decided_sequence == sequence:
+    if isinstance(outcome, CallOutcome) and outcome.decided_sequence == stored.sequence:
         return None
     return ErasedRequest(
-        sequence=sequence,
+        sequence=stored.sequence,
         result=RequestResult.ACCEPTED if outcome.accepted else RequestResult.REFUSED,
         reason="; ".join(bounded(outcome.reasons))[:MAX_REASON_LENGTH],
         call_id=str(outcome.call_id) if outcome.call_id else None,
         campaign_id=outcome.campaign_id,
+        number_digest=stored.event.digest if isinstance(stored.event, NumberCommand) else None,
     )

@@ -11,7 +11,7 @@ from uuid import UUID
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
-from chassis.deletion import erase_message
+from chassis.deletion import delete_message, erase_message
 from chassis.event_log import EventLog, StoredEvent
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS, retry_until_leader
 from contracts import CallCommand, CallRequested, ErasedRequest, RequestsErased
@@ -61,11 +61,12 @@ class NatsRequests:
             self._undecided_sequence, self._found_at = undecided_sequence, clock()
         return max(sequence - self._undecided_sequence, 0)
 
-    async def erase(self, sequence: int, record: ErasedRequest | None = None) -> None:
+    async def erase(self, sequence: int, record: ErasedRequest | None = None, *, is_overwritten: bool = True) -> None:
         """Erases a request or command. Has no effect if it no longer exists.
 
         `record`: what became of it, if no decision in the log shows that. It is appended before the erasure. All
         requests that wait here are in one event, so a flood of refused requests causes few events.
+        `is_overwritten`: false if it is sealed, so that its bytes may stay in a file until the server compacts that.
 
         One erasure at a time: the server handles nothing else of this connection meanwhile.
         """
@@ -75,7 +76,8 @@ class NatsRequests:
             async with self._erasure:
                 if sequence in self._unrecorded:
                     await self._record_waiting()
-                await erase_message(self._client, REQUESTS.name, sequence)
+                remove = erase_message if is_overwritten else delete_message
+                await remove(self._client, REQUESTS.name, sequence)
         finally:
             self._unrecorded.pop(sequence, None)
 
