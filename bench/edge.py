@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
 from chassis.serve import http_config
-from edge.application.rate_limit import RequestLimit
+from edge.application.rate_limit import RequestLimit, TokenBuckets
 from edge.entrypoints.http import Dependencies, create_app
 from telephony.provider import Report
 from telephony.twilio import TwilioWebhooks
@@ -48,7 +48,7 @@ async def edge_requests() -> AsyncIterator[Callable[[bytes, str], Work]]:
     provider = TwilioWebhooks(TOKEN, PUBLIC_URL, PUBLIC_URL)
     unused: list[None] = 6 * [None]
     dependencies = Dependencies(None, None, None, None, None, _NoDialogue(), provider, *unused)  # type: ignore[arg-type]
-    app = create_app(dependencies, keys=(), limit=RequestLimit(50, 100))
+    app = create_app(dependencies, keys=(), buckets=TokenBuckets(RequestLimit(50, 100)))
     config = http_config(app)
     config.port = 0
     server = uvicorn.Server(config)

@@ -2,16 +2,20 @@
 
 import asyncio
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from tests.builders.calls import NOW, a_call
 from tests.builders.events import call_created, status_changed
+from tests.builders.long_call import append_long_call
 
 from centralita.replay.record import from_streams
 from centralita.replay.scope import Scope
-from chassis.event_log import EventLog
+from chassis.direct_get import Page, get_page
+from chassis.event_log import EventLog, StoredEvent
+from chassis.keyring import Keyring
 from contracts import (
     AdmissionGranted,
     AdmissionReleased,
@@ -26,8 +30,9 @@ from contracts import (
     call_id_of,
 )
 from contracts.streams import CALLS, REQUESTS
+from records import one_call
 from records.messages import Message
-from records.one_call import messages_of_call
+from records.one_call import FIRST_NEAR, messages_of_call
 
 QUEUED_UNTIL: datetime = NOW + timedelta(days=1)
 CALL_ID = call_id_of("request-1")
@@ -114,3 +119,41 @@ async def test_the_record_of_a_call_has_its_grants_permits_and_releases(bus_clie
     assert await requests_for_record(bus_client) == await requests_for_record(bus_client) <= 40
     names = [one.subject.split(".")[1] for one in await messages_of_call(bus_client, CALL_ID)]
     assert [names.count(one) for one in ("requested", "granted", "cleared", "released")] == [1, 3, 2, 1]
+
+
+async def test_a_permit_is_read_with_few_of_other_calls(bus_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = Writer(bus_client, 0)
+    await writer.write()
+    writer.others = 150
+    await writer.append(status_changed(a_call(CallStatus.CANCELED, attempt=2)))
+    read: list[int] = []
+
+    async def counted(*arguments: Any, **options: Any) -> Page:
+        page = await get_page(*arguments, **options)
+        read.append(len(page.messages))
+        return page
+
+    monkeypatch.setattr(one_call, "get_page", counted)
+    found = await messages_of_call(bus_client, CALL_ID)
+    assert [one.subject for one in found].count("dial.cleared") == 2
+    assert max(read) == FIRST_NEAR
+
+
+async def test_only_decisions_are_decoded_to_find_the_messages(
+    bus_client: Client, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = EventLog(bus_client, CALLS.name, source="test", keyring=keyring)
+    await append_long_call(log, a_call(), events=60)
+    decoded: list[str] = []
+    monkeypatch.setattr(Message, "stored_event", lambda message: _noted(message, decoded))
+    assert len(await messages_of_call(bus_client, CALL_ID)) == 60
+    assert {subject.split(".")[0] for subject in decoded} == {"call"}
+    assert len(decoded) == 5
+
+
+STORED_EVENT = Message.stored_event
+
+
+def _noted(message: Message, decoded: list[str]) -> StoredEvent:
+    decoded.append(message.subject)
+    return STORED_EVENT(message)

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 from tests.integration.edge.conftest import API_KEY, dependencies_with
 
-from edge.application.rate_limit import RequestLimit
+from edge.application.rate_limit import RequestLimit, TokenBuckets
 from edge.application.running_imports import RunningImports
 from edge.entrypoints.body_limit import MAX_BODY_BYTES, MAX_WEBHOOK_BYTES
 from edge.entrypoints.http import create_app
@@ -84,7 +84,7 @@ async def proxied(settings: Settings, on_a_port: OnAPort, tmp_path: Path) -> Asy
     app = create_app(
         dependencies_with(provider=provider, contact_imports=imports),
         keys=settings.api_keys,
-        limit=RequestLimit(50, 100),
+        buckets=TokenBuckets(RequestLimit(50, 100)),
         trusted_proxies=[IPv4Network("127.0.0.1")],
         routes=[Route("/client", client_address)],
     )

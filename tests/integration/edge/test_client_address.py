@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from tests.integration.edge.conftest import dependencies_with
 
-from edge.application.rate_limit import RequestLimit
+from edge.application.rate_limit import RequestLimit, TokenBuckets
 from edge.entrypoints.http import create_app
 from edge.settings import Settings
 from telephony.twilio import TwilioWebhooks
@@ -50,7 +50,7 @@ async def test_only_a_trusted_proxy_names_the_client(
     app = create_app(
         dependencies,
         keys=(),
-        limit=RequestLimit(50, 100),
+        buckets=TokenBuckets(RequestLimit(50, 100)),
         trusted_proxies=proxies,
         routes=[Route("/client", client_address)],
     )

@@ -7,7 +7,7 @@ import pytest
 from nats.aio.client import Client
 from tests.integration.edge.conftest import API_KEY, dependencies_with, secret_of
 
-from edge.application.rate_limit import RequestLimit
+from edge.application.rate_limit import RequestLimit, TokenBuckets
 from edge.entrypoints.http import create_app
 from telephony.twilio import TwilioWebhooks
 
@@ -149,7 +149,7 @@ async def test_an_unexpected_error_reveals_no_details() -> None:
 
     provider = TwilioWebhooks("token", "https://calls.example.com", "https://calls.example.com")
     dependencies = dependencies_with(calls=Broken(), provider=provider)
-    app = create_app(dependencies, keys=(), limit=RequestLimit(1, 1))
+    app = create_app(dependencies, keys=(), buckets=TokenBuckets(RequestLimit(1, 1)))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://edge.internal") as http:
         answer = await http.get(PATH)

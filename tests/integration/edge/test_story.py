@@ -14,9 +14,12 @@ import httpx
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from tests.integration.edge.conftest import LIMITED, new_call
+from tests.builders.long_call import append_long_call
+from tests.integration.edge.conftest import LIMITED, client_of, new_call, secret_of
 
+from chassis.broker import Broker
 from chassis.event_log import EventLog
+from chassis.serve import Bus
 from contracts import (
     Call,
     CallCreated,
@@ -25,12 +28,19 @@ from contracts import (
     ContactRefused,
     ConversationEnded,
     DialPlaced,
+    Event,
     ReplyGenerated,
+    Service,
     SpeechHeard,
+    decode,
 )
 from contracts.examples import EXAMPLES
 from contracts.streams import AUDIT
 from contracts.vocabulary import Disposition
+from edge.application.rate_limit import RequestLimit
+from edge.composition import build
+from edge.settings import Settings
+from records import messages
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import As, Orchestrator
@@ -276,3 +286,47 @@ async def test_nothing_is_read_for_a_request_that_is_refused(
     assert await reads.taken() == 0
     assert (await as_(LIMITED).get(path.replace(str(ended.call_id), str(uuid4())))).status_code == 404
     assert await reads.taken() == 1, "the campaign of the call"
+
+
+READ_TWICE = RequestLimit(per_second=0.001, burst=10)
+"""The bucket is not refilled during a test. A story of 200 events takes one token as a request, and four for them."""
+
+
+async def test_a_key_pays_for_the_events_of_the_stories_that_it_reads(
+    bus_client: Client, settings: Settings, orchestrator: "Orchestrator", body: dict[str, object]
+) -> None:
+    created = new_call(CallRequested.model_validate({**body, "request_id": "r-long"}))
+    call = await append_long_call(orchestrator.log, created)
+    limits = {"rest_requests_per_second": READ_TWICE.per_second, "rest_burst": READ_TWICE.burst}
+    reads = Reads(bus_client)
+    await reads.watch()
+    async with build(settings.model_copy(update=limits), Bus(bus_client, Broker(), Service.EDGE)) as app:
+        for path in (f"/api/v1/calls/{call.call_id}/story", f"/api/v1/calls/{call.call_id}/events"):
+            name = {"story": "reader", "events": "desk"}[path.rpartition("/")[2]]
+            async with client_of(app, **{"X-API-Key": secret_of(name)}) as http:
+                assert [(await http.get(path)).status_code for _ in range(2)] == [200, 200]
+                await reads.taken()
+                refused = await http.get(path)
+                assert (refused.status_code, refused.json()["type"]) == (
+                    429,
+                    "urn:centralita:problem:too-many-requests",
+                )
+                assert int(refused.headers["retry-after"]) > 0
+                assert await reads.taken() == 0
+
+
+async def test_the_events_of_a_story_are_decoded_once(
+    api: httpx.AsyncClient, orchestrator: "Orchestrator", body: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created = new_call(CallRequested.model_validate({**body, "request_id": "r-long"}))
+    call = await append_long_call(orchestrator.log, created)
+    decoded: list[str] = []
+
+    def counted(subject: str, *arguments: Any) -> Event:
+        decoded.append(subject)
+        return decode(subject, *arguments)
+
+    monkeypatch.setattr(messages, "decode", counted)
+    assert len((await story(api, call))["sequences"]) == 200
+    decisions = sum(subject.startswith("call.") for subject in decoded) // 2
+    assert len(decoded) == 200 + decisions

@@ -64,13 +64,16 @@ async def with_keys(messages: Iterable[Message], keyring: Keyring | None) -> lis
     """Returns the messages, whose personal fields are opened by the keyring. Without one, they are hidden."""
     if keyring is None:
         return list(messages)
-    return [await _with_key(message, keyring) for message in messages]
+    loaded: set[str] = set()
+    return [await _with_key(message, keyring, loaded) for message in messages]
 
 
-async def _with_key(message: Message, keyring: Keyring) -> Message:
+async def _with_key(message: Message, keyring: Keyring, loaded: set[str]) -> Message:
     if not (person := message.headers.get(PERSON_HEADER)):
         return message
-    await keyring.load([person])
+    if person not in loaded:
+        await keyring.load([person])
+        loaded.add(person)
     event_name = ".".join(message.subject.split(".", 2)[:2])
     return replace(message, opener=keyring.opener(person, event_name))
 

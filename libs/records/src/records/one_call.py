@@ -32,13 +32,15 @@ from records.messages import Message
 
 MAX_NEAR = 256
 """How many permits, grants or releases of all calls are searched."""
+FIRST_NEAR = 32
+"""How many of them are read first: that of the call is mostly among these."""
 
 
 async def messages_of_call(client: Client, call_id: UUID) -> list[Message]:
     """Returns the messages of the call in both streams, for display."""
     reader = _Reader(client, call_id)
     messages = await reader.read(CALLS.name, call_filters(call_id))
-    decisions = [(one.sequence, event.call) for one in messages if isinstance(event := one.event(), CallDecision)]
+    decisions = [(one.sequence, call) for one in messages if (call := _call_after(one))]
     found = {one.sequence: one for one in messages}
     for sequence in {call.granted_sequence for _, call in decisions if call.granted_sequence}:
         if grant := await reader.at(CALLS.name, sequence):
@@ -50,6 +52,14 @@ async def messages_of_call(client: Client, call_id: UUID) -> list[Message]:
     request = await reader.at(REQUESTS.name, position) if position else None
     ordered = sorted(found.values(), key=lambda one: one.sequence)
     return [*([request] if request else []), *requests, *ordered]
+
+
+def _call_after(message: Message) -> Call | None:
+    """Returns the call after a decision. Other messages are not decoded here."""
+    if not message.subject.startswith("call."):
+        return None
+    event = message.event()
+    return event.call if isinstance(event, CallDecision) else None
 
 
 def _near(decisions: list[tuple[int, Call]]) -> Iterator[tuple[int, str]]:
@@ -82,12 +92,17 @@ class _Reader:
         return message if call_of(message) == self._call_id else None
 
     async def near(self, subject: str, sequence: int) -> list[Message]:
-        """Returns the messages of the call among the first `MAX_NEAR` on a literal subject after a sequence."""
-        page = await retry_until_leader(
-            lambda: get_page(self._client, CALLS.name, subject, start_sequence=sequence + 1, limit=MAX_NEAR)
-        )
-        messages = [_message(CALLS.name, raw) for raw in page.messages]
-        return [message for message in messages if call_of(message) == self._call_id]
+        """Returns the first messages of the call among `MAX_NEAR` on a literal subject after a sequence."""
+        for limit in (FIRST_NEAR, MAX_NEAR - FIRST_NEAR):
+            page = await retry_until_leader(
+                lambda: get_page(self._client, CALLS.name, subject, start_sequence=sequence + 1, limit=limit)  # noqa: B023
+            )
+            messages = [_message(CALLS.name, raw) for raw in page.messages]
+            found = [message for message in messages if call_of(message) == self._call_id]
+            if found or not page.has_more:
+                return found
+            sequence = messages[-1].sequence
+        return []
 
 
 def _message(stream: str, raw: RawStreamMsg) -> Message:

@@ -38,7 +38,8 @@ from edge.application.number_acts import NumberActs
 from edge.application.number_search import NumberSearch
 from edge.application.person_acts import PersonActs
 from edge.application.persons import Persons
-from edge.application.rate_limit import RequestLimit
+from edge.application.rate_limit import RequestLimit, TokenBuckets
+from edge.application.read_costs import ReadCosts
 from edge.application.story import Stories
 from edge.application.wrong_keys import WrongKeys
 from edge.entrypoints.http import Dependencies, create_app
@@ -69,7 +70,8 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
         default_retries=settings.max_retry_attempts,
     )
     contact_cap = ContactCap(counter, max_contacts=settings.max_contacts_per_key_per_day)
-    acts = Acts(calls, campaigns, BulkRetry(requests, statistics, backlog), audit, dial_cap)
+    buckets = TokenBuckets(RequestLimit(settings.rest_requests_per_second, settings.rest_burst))
+    acts = Acts(calls, campaigns, BulkRetry(requests, statistics, backlog), audit, dial_cap, ReadCosts(buckets))
     feed = NatsEventFeed(bus.client, events)
     contacts = NatsContacts(bus.client, bus.log(CONTACTS), keyring)
     digests = NumberDigests(key_bytes(settings.number_digest_key))
@@ -106,7 +108,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
                 NumberSearch(lists, digests, audit),
             ),
             keys=settings.api_keys,
-            limit=RequestLimit(settings.rest_requests_per_second, settings.rest_burst),
+            buckets=buckets,
             trusted_proxies=settings.trusted_proxies,
             is_document_public=settings.embedded_run,
             routes=operations(bus.client),

@@ -37,6 +37,7 @@ from edge.application.errors import (
 from edge.application.import_result import ImportCounts, ImportResult
 from edge.application.keys import Key
 from edge.application.masking import mask_call, mask_campaign, mask_request
+from edge.application.read_costs import ReadCosts
 from edge.application.recent import RecentlySeen
 from edge.ports import Audit
 
@@ -58,9 +59,16 @@ class Acts:
     """
 
     def __init__(
-        self, calls: Calls, campaigns: Campaigns, bulk_retry: BulkRetry, audit: Audit, dial_cap: DialCap
+        self,
+        calls: Calls,
+        campaigns: Campaigns,
+        bulk_retry: BulkRetry,
+        audit: Audit,
+        dial_cap: DialCap,
+        costs: ReadCosts,
     ) -> None:
         self._calls = calls
+        self._costs = costs
         self._dial_cap = dial_cap
         self._campaigns = campaigns
         self._bulk_retry = bulk_retry
@@ -103,20 +111,28 @@ class Acts:
             is_answered.set()
         return stored
 
-    async def read_events(self, key_name: str, call_id: UUID) -> list[StoredEvent | UnreadableEvent]:
-        """Returns the events of a call, which contain what was spoken. Raises UnknownCall."""
-        return await self.audited_read(key_name, call_id, lambda: self._calls.events(call_id))
+    async def read_events(self, key: Key, call_id: UUID) -> list[StoredEvent | UnreadableEvent]:
+        """Returns the events of a call, which contain what was spoken. Raises UnknownCall and TooManyReads."""
+        return await self.audited_read(key, call_id, lambda: self._calls.events(call_id), len)
 
     async def audited_read(
-        self, key_name: str, call_id: UUID, read: Callable[[], Awaitable[T]], acts: Sequence[str] = (READ_EVENTS,)
+        self,
+        key: Key,
+        call_id: UUID,
+        read: Callable[[], Awaitable[T]],
+        size: Callable[[T], int],
+        acts: Sequence[str] = (READ_EVENTS,),
     ) -> T:
-        """Returns what `read` returns about a call, with an audit entry of each act. Re-raises its errors."""
-        result = await read()
+        """Returns what `read` returns about a call, with an audit entry of each act. Re-raises its errors.
+
+        `size` counts the events in it, which are charged to the key. Raises TooManyReads.
+        """
+        result = await self._costs.charged(key, read, size)
         for act in acts:
-            if not self._reads.contains((key_name, call_id, act)):
-                trail = AuditTrail(self._audit, act=act, target=str(call_id), key_name=key_name)
+            if not self._reads.contains((key.name, call_id, act)):
+                trail = AuditTrail(self._audit, act=act, target=str(call_id), key_name=key.name)
                 await trail.append(Stage.ACCEPTED)
-                self._reads.add((key_name, call_id, act))
+                self._reads.add((key.name, call_id, act))
         return result
 
     async def send_text(self, key_name: str, call_id: UUID, send: Callable[[], Awaitable[T]]) -> T:

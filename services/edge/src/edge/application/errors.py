@@ -43,6 +43,14 @@ class TooManyStreams(Exception):
     """The API key, or this process, has as many open streams of events as it may have."""
 
 
+class TooManyReads(Exception):
+    """The API key has read as many events of calls as its rate limit permits. `seconds`: how long to wait."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"this key has read too many events of calls at once; retry in {seconds} s")
+        self.seconds = seconds
+
+
 class TooOld(Exception):
     """The stream of events cannot continue after `Last-Event-ID`."""
 

@@ -87,7 +87,7 @@ class EventStreams:
         """Yields the events after a sequence; without one, all events of a call, or the decisions from now on.
 
         A stream of a call contains what was spoken, so it is audited as a read of the call's events. Raises
-        TooManyStreams, TooOld, UnknownCall and Unavailable.
+        TooManyStreams, TooManyReads, TooOld, UnknownCall and Unavailable.
         """
         with self._counted(key), ExitStack() as long_read:
             async with self._feed.subscribe(selection) as live:
@@ -123,7 +123,7 @@ class EventStreams:
             if after_sequence > last_sequence:
                 raise TooOld(f"the log ends at {last_sequence}; connect without it")
         if selection.call_id:
-            events = await self._acts.read_events(key.name, selection.call_id)
+            events = await self._acts.read_events(key, selection.call_id)
             return _between(events, after_sequence or 0, end_sequence)
         if after_sequence is None or after_sequence >= end_sequence:
             return _between([], 0, 0)

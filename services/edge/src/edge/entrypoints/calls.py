@@ -103,7 +103,7 @@ async def call_events(request: Request, call_id: UUID) -> list[EventResource]:
     A contact whose call was refused has one event, with the reason.
     """
     acts: Acts = request.app.state.acts
-    return [EventResource.of(stored) for stored in await acts.read_events(key_of(request).name, call_id)]
+    return [EventResource.of(stored) for stored in await acts.read_events(key_of(request), call_id)]
 
 
 async def _reply(request: Request, call_id: UUID, body: Message) -> AsyncIterator[AsyncIterator[bytes]]:

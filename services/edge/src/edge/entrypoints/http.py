@@ -21,7 +21,7 @@ from edge.application.lists import Lists
 from edge.application.number_acts import NumberActs
 from edge.application.number_search import NumberSearch
 from edge.application.person_acts import PersonActs
-from edge.application.rate_limit import RequestLimit, TokenBuckets
+from edge.application.rate_limit import TokenBuckets
 from edge.application.story import Stories
 from edge.application.wrong_keys import WrongKeys
 from edge.entrypoints import (
@@ -74,7 +74,7 @@ def create_app(
     dependencies: Dependencies,
     *,
     keys: Sequence[Key],
-    limit: RequestLimit,
+    buckets: TokenBuckets,
     trusted_proxies: Sequence[IPv4Network | IPv6Network] = (),
     is_document_public: bool = False,
     routes: Sequence[BaseRoute] = (),
@@ -102,7 +102,7 @@ def create_app(
     # The last one added runs first.
     protected = (PREFIX,) if is_document_public else (PREFIX, openapi.PATH)
     wrong_keys = dependencies.wrong_keys
-    app.add_middleware(RequireKey, keys=keys, buckets=TokenBuckets(limit), wrong_keys=wrong_keys, prefixes=protected)
+    app.add_middleware(RequireKey, keys=keys, buckets=buckets, wrong_keys=wrong_keys, prefixes=protected)
     limits = {f"{dependencies.provider.prefix}/.*": MAX_WEBHOOK_BYTES, contacts.IMPORT_PATH: contacts.MAX_IMPORT_BYTES}
     app.add_middleware(LimitBody, limits=limits)
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=[str(network) for network in trusted_proxies])

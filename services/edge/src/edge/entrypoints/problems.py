@@ -23,6 +23,7 @@ from edge.application.errors import (
     Refused,
     RetriesExhausted,
     TooManyImports,
+    TooManyReads,
     TooManyStreams,
     Unacceptable,
     UnknownCall,
@@ -140,6 +141,9 @@ def problem_of(error: Exception) -> JSONResponse:
         case TooManyStreams():
             REFUSED.labels(reason="too_many_streams").inc()
             return problem(429, str(error), kind="too-many-streams", headers={"Retry-After": RETRY_AFTER_SECONDS})
+        case TooManyReads(seconds=seconds):
+            REFUSED.labels(reason="too_many").inc()
+            return problem(429, str(error), kind="too-many-requests", headers={"Retry-After": str(seconds)})
         case TooManyImports():
             REFUSED.labels(reason="too_many_imports").inc()
             return problem(429, str(error), kind="too-many-imports", headers={"Retry-After": RETRY_AFTER_SECONDS})
@@ -187,6 +191,7 @@ EXPECTED: tuple[type[Exception], ...] = (
     DailyCapReached,
     BacklogFull,
     TooManyStreams,
+    TooManyReads,
     TooManyImports,
     MissingScope,
     Refused,

@@ -30,6 +30,6 @@ async def call_story(
     with `numbers`, the act `call.read_number` is, too. A call that did not exist at this sequence is unknown (404).
     """
     stories: Stories = request.app.state.stories
-    told = await stories.read(key_of(request).name, call_id, at, has_numbers=numbers)
+    told = await stories.read(key_of(request), call_id, at, has_numbers=numbers)
     story = told.model_dump_json()
     return Response(story if numbers else mask_numbers(story), media_type="application/json")

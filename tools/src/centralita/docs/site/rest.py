@@ -6,7 +6,7 @@ from typing import Any
 
 from centralita.docs.site.schemas import Field, anchor, fields_of, title_of, type_of
 from centralita.docs.site.templating import render
-from edge.application.rate_limit import RequestLimit
+from edge.application.rate_limit import RequestLimit, TokenBuckets
 from edge.entrypoints.http import Dependencies, create_app
 from telephony.twilio import TwilioWebhooks
 
@@ -80,7 +80,7 @@ def openapi_document() -> dict[str, Any]:
     """Returns the document of an edge without a bus. Routes are declared only; no dependency is called."""
     parts: dict[str, Any] = dict.fromkeys(field.name for field in fields(Dependencies))
     parts["provider"] = TwilioWebhooks("", _NO_HOST, _NO_HOST)
-    return create_app(Dependencies(**parts), keys=(), limit=RequestLimit(1, 1)).openapi()
+    return create_app(Dependencies(**parts), keys=(), buckets=TokenBuckets(RequestLimit(1, 1))).openapi()
 
 
 def rest_pages(document: Mapping[str, Any]) -> dict[str, str]:
