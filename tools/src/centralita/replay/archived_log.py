@@ -15,7 +15,7 @@ from nats.aio.client import Client
 from centralita.replay.archive_manifest import ArchiveManifest, DamagedArchive, read_archive_manifest
 from centralita.replay.archive_part import check_part, read_part
 from chassis.stream_reader import read
-from contracts.streams import ARCHIVE_ID, ARCHIVED_SEQUENCE, CALLS
+from contracts.streams import ARCHIVE_ID, CALLS
 from records.messages import Message, matches
 
 
@@ -78,7 +78,9 @@ class Archive:
 
 
 async def check_archive(client: Client, archive: Archive | None) -> None:
-    """Raises WrongArchive if the log has an archive and this is another one."""
+    """Raises WrongArchive if the log has an archive and this is another one, or there is none."""
+    if archive is None:
+        await require_no_archive(client)
     expected = await archive_id_of(client)
     if archive and archive.manifest.parts and str(archive.manifest.archive_id) != expected:
         found = f"is {expected}" if expected else "has never been used with this log"
@@ -89,12 +91,14 @@ async def check_archive(client: Client, archive: Archive | None) -> None:
 
 
 async def require_no_archive(client: Client) -> None:
-    """Raises WrongArchive if messages of this log are archived: the streams alone are not the log."""
-    metadata = (await client.jetstream().stream_info(CALLS.name)).config.metadata or {}
-    if archived_sequence := int(metadata.get(ARCHIVED_SEQUENCE, 0)):
+    """Raises WrongArchive if messages of this log are archived: the streams alone are not the log.
+
+    The archive is named in the stream before its first message is deleted. So what was read before this check is whole.
+    """
+    if archive_id := await archive_id_of(client):
         raise WrongArchive(
-            f"messages of the log up to {archived_sequence} are archived, and this command needs them. Give --archive "
-            "with the directory of the archive, or set ARCHIVE_DIR"
+            f"messages of the log are in the archive {archive_id}, perhaps only since this command began, and it needs "
+            "them. Run it with --archive and the directory of the archive, or set ARCHIVE_DIR"
         )
 
 
@@ -115,7 +119,8 @@ async def read_log(
 ) -> AsyncGenerator[Message, None]:
     """Yields the messages from `start_sequence` to `end_sequence` of archive and stream, each once.
 
-    Raises DamagedArchive, WrongArchive, and what `chassis.stream_reader.read` raises.
+    Raises WrongArchive, also if messages were archived meanwhile, DamagedArchive, and what `chassis.stream_reader.read`
+    raises.
     """
     if start_sequence > end_sequence:
         return
@@ -140,6 +145,8 @@ async def read_log(
         waiting = next(archived, None)
     if archive:
         archive.check_unchanged()
+    else:
+        await require_no_archive(client)
 
 
 __all__ = [

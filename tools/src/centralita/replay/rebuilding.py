@@ -19,7 +19,7 @@ from pymongo import AsyncMongoClient
 
 from campaign_stats.applying import apply_batch
 from campaign_stats.store import connect
-from centralita.replay.archived_log import Archive, check_archive, read_log, require_no_archive
+from centralita.replay.archived_log import Archive, check_archive, read_log
 from centralita.replay.projection_database import Document, ProjectionDatabase, rebuild_identity, total_digest
 from contracts import Event, InvalidMessage
 from contracts.filters import PROJECTION_FILTERS
@@ -78,8 +78,6 @@ async def rebuild(
     Raises DifferentLog, WrongArchive, DamagedArchive, PyMongoError.
     """
     report = progress or (lambda *_: None)
-    if archive is None:
-        await require_no_archive(client)
     await check_archive(client, archive)
     info = await client.jetstream().stream_info(CALLS.name)
     async with _connected(mongo_url) as mongo:
