@@ -179,6 +179,46 @@ def test_a_disposition_that_is_found_after_an_early_hangup_ends_the_call(disposi
     assert ended == Ended(status=status, attempt=1, ended_at=NOW, disposition=disposition, retries={"hung_up_early": 1})
 
 
+def test_the_talk_time_of_a_call_is_that_of_all_its_attempts() -> None:
+    """The second attempt reports none, and a retry command follows the third."""
+    talks: list[int | None] = []
+    call, early = a_call(), terms(EARLY, BUSY)
+    early = replace(early, retry_rules=dict.fromkeys(early.retry_rules, rule(max_retries=5)))
+    for attempt, report in enumerate(
+        [
+            reported(TelephonyStatus.COMPLETED, 1, duration_seconds=3),
+            reported(TelephonyStatus.BUSY, 2),
+            reported(TelephonyStatus.COMPLETED, 3, duration_seconds=40),
+            reported(TelephonyStatus.COMPLETED, 4, duration_seconds=60),
+        ],
+        start=1,
+    ):
+        steps: list[State] = [
+            replace(DIALING, attempt=attempt),
+            replace(TALKING, attempt=attempt),
+        ]
+        for state in steps:
+            call = call_after(call, CallStatusChanged(state=state), NOW)
+            talks.append(call.duration_seconds)
+        decision = decide(state_of(call), report, early, NOW)
+        assert isinstance(decision, CallStatusChanged)
+        call = call_after(call, decision, NOW)
+        talks.append(call.duration_seconds)
+    assert talks == [None, None, 3, 3, 3, 3, 3, 3, 43, 43, 43, 103]
+
+
+def test_the_talk_time_stays_if_the_conversation_had_a_result_after_an_early_hangup() -> None:
+    ended = decide(TALKING, reported(TelephonyStatus.COMPLETED, duration_seconds=3), terms(EARLY), NOW)
+    assert isinstance(ended, CallStatusChanged)
+    call = call_after(a_call(CallStatus.IN_PROGRESS), ended, NOW)
+    assert (call.status, call.duration_seconds) == (CallStatus.PENDING, 3)
+    late = ConversationEnded(attempt=1, disposition=Disposition.OPT_OUT, goodbye_seconds=2)
+    concluded = decide(state_of(call), late, terms(EARLY), NOW)
+    assert isinstance(concluded, CallStatusChanged)
+    call = call_after(call, concluded, NOW)
+    assert (call.status, call.duration_seconds) == (CallStatus.COMPLETED, 3)
+
+
 @pytest.mark.parametrize(
     "waiting",
     [Pending(attempt=1, due_at=LATER), Pending(attempt=2, due_at=LATER, retries={"hung_up_early": 1})],

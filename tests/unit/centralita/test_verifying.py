@@ -9,6 +9,7 @@ from tests.builders.events import campaign_paused, campaign_resumed
 
 from call_orchestrator.domain import machine
 from call_orchestrator.domain.calling_policy import CallingPolicy
+from campaign_stats.projection import project, statistics
 from centralita.replay.decisions import decide_again, policy_of
 from centralita.replay.record import Record
 from centralita.replay.scope import Scope
@@ -211,6 +212,45 @@ async def test_a_decision_by_the_shipped_rules_of_an_older_build_is_judged_by_th
     found = await verify(log.record())
     assert (found.decisions, found.unjudged, found.drifts, found.doubts) == (1, 0, (), ())
     log.messages[1] = replace_in_body(log.messages[1], b'"rule":"calling_hours"', b'"rule":"holiday"')
+    assert len((await verify(log.record())).drifts) == 1
+
+
+async def test_talk_time_is_that_of_all_attempts_also_in_statistics_and_older_logs_have_no_drift() -> None:
+    """The callee hangs up early in the first attempt, and talks in the second."""
+    rules = RequestedRetryPolicy.model_validate({"hung_up_early": {"max_retries": 1, "delay_seconds": 60}})
+    log = LogWriter()
+    await log.decide(REQUEST.model_copy(update={"retry_policy": rules}), stream=REQUESTS.name)
+    for attempt, seconds in ((1, 5), (2, 40)):
+        await log.decide(grant_of(REQUEST.campaign_id, attempt=attempt))
+        await log.decide(reported(TelephonyStatus.IN_PROGRESS, attempt))
+        over = reported(TelephonyStatus.COMPLETED, attempt).model_copy(update={"duration_seconds": seconds})
+        assert await log.decide(over)
+        if attempt == 1:
+            assert await log.pass_deadline()
+    assert log.call
+    assert (log.call.status, log.call.duration_seconds) == (CallStatus.COMPLETED, 45)
+    assert (await verify(log.record())).drifts == ()
+    events = [(number, one.stored_event().event) for number, one in enumerate(log.messages, start=1)]
+    increments = project({}, events).increments[REQUEST.campaign_id]
+    answer = statistics(REQUEST.campaign_id, increments)
+    assert (answer.duration_seconds, answer.average_duration_seconds) == (45, 45)
+
+    def by_an_older_build() -> list[Message]:
+        """Returns the log with the talk time of the last attempt alone, and none while another one begins."""
+        found = []
+        for one in log.messages:
+            event = one.stored_event().event
+            if isinstance(event, CallDecision) and event.call.attempt == 2:
+                seconds = 40 if event.call.status is CallStatus.COMPLETED else None
+                call = event.call.model_copy(update={"duration_seconds": seconds})
+                found.append(replace(one, body=event.model_copy(update={"call": call}).body()))
+            else:
+                found.append(one)
+        return found
+
+    found = await verify(log.record(messages=by_an_older_build()))
+    assert (found.drifts, found.doubts, found.unjudged) == ((), (), 0)
+    log.messages[-1] = replace_in_body(log.messages[-1], b'"duration_seconds":45', b'"duration_seconds":46')
     assert len((await verify(log.record())).drifts) == 1
 
 

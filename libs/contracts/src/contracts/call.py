@@ -204,7 +204,11 @@ class Call(GivenConsent):
     dialed_at: Instant | None = Field(default=None, description="when the last or present attempt began")
     answered_at: Instant | None = None
     ended_at: Instant | None = None
-    duration_seconds: int | None = Field(default=None, description="talk time as the telephone network bills it")
+    duration_seconds: int | None = Field(
+        default=None,
+        description="talk time of all attempts that have ended, as the telephone network bills it; in decisions of "
+        "older builds, that of the last attempt",
+    )
     reason: str | None = Field(default=None, description="why the call has this status, for a person to read")
     disposition: Disposition | None = None
     hangup_reason: HangupReason | None = Field(

@@ -97,8 +97,10 @@ class CampaignStatistics(BaseModel):
     canceled: int = 0
     expired: int = 0
     retries: int = Field(default=0, description="dials after the first")
-    duration_seconds: int = Field(default=0, description="talk time of all calls")
-    average_duration_seconds: float = Field(default=0.0, description="average talk time of completed calls")
+    duration_seconds: int = Field(default=0, description="talk time of all attempts of all calls")
+    average_duration_seconds: float = Field(
+        default=0.0, description="average talk time of completed calls, with that of their earlier attempts"
+    )
     turns: int = Field(default=0, description="utterances of callees that were answered")
     messages_whole: int = Field(default=0, description="calls whose message a machine recorded to its end")
     messages_cut: int = Field(default=0, description="calls whose message to a machine began and did not end")

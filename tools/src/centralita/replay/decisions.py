@@ -26,6 +26,7 @@ from contracts import (
     CallDecision,
     CallRequested,
     CallStatus,
+    CallStatusChanged,
     Campaign,
     CampaignTerms,
     Envelope,
@@ -78,14 +79,17 @@ def decide_again(
     return decision if isinstance(decision, CallDecision) else None
 
 
-def by_former_rules(recorded: CallDecision, now: CallDecision) -> CallDecision:
+def by_former_rules(recorded: CallDecision, now: CallDecision, cause: Event) -> CallDecision:
     """Returns the decision of today as the build that recorded it made it, where a rule has changed since.
 
     In builds before ADR 29, a call that was due at once was not queued before its timer had fired. Builds before ADR 46
     did not record the time that a request named, nor the fields of a refused change. The version of the calling policy
     was that of its rules alone (`CallingPolicy.versions`). They did not record when a number was changed, nor until
-    when a dial was permitted.
+    when a dial was permitted. The talk time of a call was that which the `cause` of its last status reported.
     """
+    if isinstance(recorded, CallStatusChanged) and recorded.call.duration_seconds != now.call.duration_seconds:
+        reported = getattr(cause, "duration_seconds", None)
+        now = now.model_copy(update={"call": now.call.model_copy(update={"duration_seconds": reported})})
     now = _as_recorded(recorded.call.permission, now)
     unrecorded: dict[str, object] = {"scheduled_at": None} if "scheduled_at" not in recorded.model_fields_set else {}
     if isinstance(recorded, CallCommandRefused) and "changed" not in recorded.model_fields_set:

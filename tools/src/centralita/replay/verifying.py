@@ -167,10 +167,10 @@ async def _judge_decision(
         asks_policy=call.permission is not None,  # if it did not ask, as in older builds, the dial was not delayed
     )
     now = decide()
-    differences = differences_of(recorded, by_former_rules(recorded.event, now)) if now else ()
+    differences = differences_of(recorded, by_former_rules(recorded.event, now, cause.event)) if now else ()
     if now is None or differences:
         for other in _with_other_campaigns(decide, recorded, cause, rules):
-            if other and not differences_of(recorded, by_former_rules(recorded.event, other)):
+            if other and not differences_of(recorded, by_former_rules(recorded.event, other, cause.event)):
                 return None, True
     caused_by, name = cause.event.event_name, recorded.event.event_name
     if now is None:

@@ -120,7 +120,7 @@ def call_after(before: Call, event: decisions.Event, now: datetime, campaign: Di
     reason: str | None = before.reason
     duration_seconds = before.duration_seconds
     if isinstance(event, decisions.CallStatusChanged):
-        reason, duration_seconds = event.reason, event.duration_seconds
+        reason, duration_seconds = event.reason, _talk_seconds(before, event)
     elif isinstance(event, decisions.CallHangupRequested):
         reason = event.reason
     progress: CallProgress = {
@@ -148,6 +148,13 @@ def call_after(before: Call, event: decisions.Event, now: datetime, campaign: Di
         "is_after_beep": message is not None and message.is_after_beep,
     }
     return before.after(progress)
+
+
+def _talk_seconds(before: Call, event: decisions.CallStatusChanged) -> int | None:
+    """Returns the talk time of all attempts that have ended; None while that of no attempt is known."""
+    if event.duration_seconds is None:
+        return before.duration_seconds
+    return (before.duration_seconds or 0) + event.duration_seconds
 
 
 def _recent_dials(before: Call, state: State) -> tuple[datetime, ...]:

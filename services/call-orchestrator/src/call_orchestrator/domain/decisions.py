@@ -21,7 +21,10 @@ class CallCreated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallStatusChanged:
-    """The call has another status: the attempt moved forward, a retry follows, or the call ended."""
+    """The call has another status: the attempt moved forward, a retry follows, or the call ended.
+
+    `duration_seconds`: the talk time of the attempt that ended, if the network has reported it.
+    """
 
     state: Pending | Live | Ended
     reason: str | None = None

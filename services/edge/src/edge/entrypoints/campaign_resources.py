@@ -37,7 +37,9 @@ class CallMetrics(BaseModel):
     failed_calls: int
     no_answer_calls: int
     busy_calls: int
-    avg_duration: float = Field(description="average talk time in seconds of completed calls with a known duration")
+    avg_duration: float = Field(
+        description="average talk time in seconds, of all attempts, of completed calls with a known duration"
+    )
     messages_whole: int = Field(description="calls whose message a machine recorded to its end")
     messages_cut: int = Field(description="calls whose message to a machine began and did not end")
     messages_none: int = Field(description="calls whose message to a machine did not begin")

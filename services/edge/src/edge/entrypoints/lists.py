@@ -45,7 +45,7 @@ class CallSummary(BaseModel):
     ended_at: datetime | None
     attempts: int = Field(description="attempts so far, including those that never reached the network")
     retry_attempts: int = Field(description="times that it was dialled after the first")
-    duration: int | None = Field(description="talk time in seconds, as the provider bills it")
+    duration: int | None = Field(description="talk time of all attempts in seconds, as the provider bills it")
     disposition: Disposition | None = Field(description="how the conversation ended")
     reason: str | None = Field(description="why the call has this status")
 

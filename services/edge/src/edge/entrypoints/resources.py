@@ -60,7 +60,7 @@ class CallResource(BaseModel):
     voicemail_delivery: VoicemailDelivery | None = Field(
         description="how much of the message was left in the last attempt; null: no machine answered, or no message"
     )
-    duration: int | None = Field(description="talk time in seconds, as the provider bills it")
+    duration: int | None = Field(description="talk time of all attempts in seconds, as the provider bills it")
     disposition: Disposition | None = Field(description="how the conversation ended")
     reason: str | None = Field(description="why the call has this status")
     permission: Permission | None = Field(
