@@ -39,9 +39,9 @@ START_SECONDS = 60
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps the tests of a file, and all tests of observability, in one process of `pytest -n`: they share servers."""
+    """Keeps the tests of a file, or of a folder that shares servers, in one process of `pytest -n`."""
     for item in items:
-        shared = item.path.parent if item.path.parent.name == "observability" else item.path
+        shared = item.path.parent if item.path.parent.name in ("observability", "browser") else item.path
         item.add_marker(pytest.mark.xdist_group(str(shared)))
 
 

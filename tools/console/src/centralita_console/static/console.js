@@ -23,7 +23,7 @@ function connectSlider() {
   const show = () => {
     const query = `?at=${sequences()[Number(position.value)]}`;
     history.replaceState(null, "", slider.dataset.path + query);
-    htmx.ajax("GET", `${slider.dataset.path}/story${query}`, { target: "#story", swap: "outerHTML" });
+    htmx.ajax("GET", `${slider.dataset.path}/story${query}`, { source: slider, target: "#story", swap: "outerHTML" });
   };
   position.addEventListener("input", () => {
     clearTimeout(waiting);
