@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import UUID
 
 from nats.aio.client import Client
@@ -48,7 +49,7 @@ LOG_FILE = "log.jsonl.gz"
 RULES_FILE = "rules.csv"
 """The calling rules of the run, in its folder."""
 MAX_OPEN_CALLS = 100
-"""New calls are requested while fewer are open."""
+"""New calls are requested while fewer are open, without those that wait for another day."""
 _MAX_FAULTS_AT_ONCE = 3
 _COMMANDS_PER_REQUEST = 0.2
 _RECENT_CALLS = 40
@@ -99,7 +100,7 @@ class ChaosRun:
             declared = self._declared(api, upstream, tasks)
             declared.begin()
             for number in range(self.calls):
-                while _requested(upstream, injector.watcher) - injector.watcher.ended >= MAX_OPEN_CALLS:
+                while _in_work(upstream, injector.watcher) >= MAX_OPEN_CALLS:
                     await asyncio.sleep(_POLL_SECONDS)
                 for fault in (fault for fault in faults if fault.after_requests == number):
                     await at_once.acquire()
@@ -216,9 +217,13 @@ class ChaosRun:
         report.add("documents that a rebuild changes", rebuilt.different)
 
 
-def _requested(upstream: Upstream, watcher: Watcher) -> int:
-    """Returns how many calls were requested or created for contacts. Abandoned requests lead to no call."""
-    return len(upstream.call_ids) - len(upstream.abandoned) + watcher.calls_of_contacts
+def _in_work(upstream: Upstream, watcher: Watcher) -> int:
+    """Returns how many calls were requested or created for contacts, and neither have ended nor wait for another day.
+
+    Abandoned requests lead to no call.
+    """
+    requested = len(upstream.call_ids) - len(upstream.abandoned) + watcher.calls_of_contacts
+    return requested - watcher.ended - watcher.put_off(datetime.now(UTC))
 
 
 def _open_calls(upstream: Upstream, watcher: Watcher) -> list[str]:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from nats.aio.client import Client
@@ -14,6 +14,8 @@ from contracts import Call, CallDecision, NumberChanged
 from contracts.filters import call_state_filter
 from contracts.number_state import NumberState
 from contracts.streams import CALLS, NUMBERS, Stream
+
+_LONG = timedelta(hours=1)
 
 
 @dataclass
@@ -33,6 +35,10 @@ class Watcher:
     def ended(self) -> int:
         """How many calls have a final status now."""
         return len(self.call_ids) - len(self._open)
+
+    def put_off(self, at: datetime) -> int:
+        """Returns how many calls wait for longer than an hour from an instant, as those of a capped campaign do."""
+        return sum(call.due_at is not None and call.due_at > at + _LONG for call in self._open.values())
 
     @property
     def open_calls(self) -> list[Call]:
