@@ -31,7 +31,7 @@ from call_orchestrator.application.numbers import MIN_RETENTION, Numbers
 from centralita.replay.record import from_streams
 from centralita.replay.scope import Scope
 from centralita.replay.verifying import verify
-from chassis.dead_letter_acts import find_dead_letter, retry
+from chassis.dead_letter_acts import CannotRetry, find_dead_letter, retry
 from chassis.dead_letters import store_dead_letter
 from chassis.deletion import erase_message
 from chassis.event_log import Conflict, EventLog
@@ -406,7 +406,9 @@ async def test_a_dead_letter_that_is_retried_undoes_no_later_opt_out(
         assert (await outcome_of(bus_client, block())).accepted
         await store_dead_letter(bus_client, dead_letter, copy)
         outcomes = await bus_client.subscribe(outcome_subject("u-1"))
-        await retry(bus_client, await find_dead_letter(bus_client, 1), keyring=keyring)
+        with pytest.raises(CannotRetry, match="Use `centralita do-not-call remove`"):
+            await retry(bus_client, await find_dead_letter(bus_client, 1), keyring=keyring)
+        await retry(bus_client, await find_dead_letter(bus_client, 1), force=True, keyring=keyring)
         outcome = CommandOutcome.model_validate_json((await outcomes.next_msg(timeout=20)).data)
     assert not outcome.accepted
     assert outcome.reasons[0].startswith("number_digest: the list was changed after this command was sent")

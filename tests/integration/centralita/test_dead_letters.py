@@ -80,7 +80,7 @@ async def test_a_retried_message_is_on_its_subject_and_its_dead_letter_is_delete
 
 
 async def test_a_command_for_a_list_keeps_the_time_of_its_first_storage(bus_client: Client) -> None:
-    command = EXAMPLES["number.unblock_requested"]
+    command = EXAMPLES["number.block_requested"]
     sequence = await store_dead_letter(bus_client, command.subject, command.body())
     first = await bus_client.jetstream().get_msg(REQUESTS.name, 1)
     again = await store_dead_letter(bus_client, "call.requested")

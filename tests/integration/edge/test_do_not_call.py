@@ -24,6 +24,8 @@ from centralita.operations.rest_api import IMPORT_SECONDS, TIMEOUT_SECONDS, Rest
 from centralita.operations.rest_failures import RequestFailed
 from chassis.event_log import EventLog
 from contracts import ConversationEnded, Disposition
+from contracts.streams import REQUESTS
+from edge.settings import Settings
 
 if TYPE_CHECKING:
     from tests.integration.edge.conftest import As
@@ -111,7 +113,7 @@ async def test_a_named_list_applies_to_the_campaigns_that_name_it(as_: "As", api
     assert (await api.post("/api/v1/calls", json=request(), headers={"Idempotency-Key": "k-3"})).status_code == 201
 
 
-async def test_a_csv_file_is_imported_and_wrong_rows_are_named(as_: "As") -> None:
+async def test_a_csv_file_is_imported_and_wrong_rows_are_named(as_: "As", bus_client: Client) -> None:
     text = f"\ufeffphone_number,campaign_id\r\n{NUMBER},\r\n{OTHER},spring\r\n12,\r\n+12125550125,no campaign\r\n"
     answer = await as_("caller").post(f"{LIST}/import", content=text.encode())
     assert answer.status_code == 200
@@ -122,8 +124,10 @@ async def test_a_csv_file_is_imported_and_wrong_rows_are_named(as_: "As") -> Non
     assert result["refused_rows"][1]["reason"].startswith("campaign_id: ")
     assert scopes(await check(as_("reader"), OTHER)) == ["spring"]
     assert (await check(as_("reader")))["entries"][0]["source"] == "import"
+    requests = (await bus_client.jetstream().stream_info(REQUESTS.name)).state.last_seq
     repeated = (await as_("caller").post(f"{LIST}/import", content=text.encode())).json()
-    assert repeated == result
+    assert repeated == {**result, "added": 0, "already_listed": 2}
+    assert (await bus_client.jetstream().stream_info(REQUESTS.name)).state.last_seq == requests
     assert len((await as_("reader").get(LIST)).json()["numbers"]) == 2
 
 
@@ -142,6 +146,32 @@ async def test_an_import_with_a_wrong_header_is_audited_with_its_refusal(as_: "A
     entries = (await as_("auditor").get("/api/v1/audit")).json()["entries"]
     assert [(one["act"], one["stage"]) for one in entries] == [("number.import", "asked"), ("number.import", "refused")]
     assert entries[1]["reasons"] == ["body: the first line names no column phone_number"]
+
+
+class TestCap:
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return settings.model_copy(update={"max_contacts_per_key_per_day": 3})
+
+    async def test_a_flood_of_rows_is_refused_with_its_reason_and_listed_rows_do_not_count(self, as_: "As") -> None:
+        rows = [f"+1212555012{digit}" for digit in range(5)]
+        few = await import_rows(as_("caller"), rows[:2])
+        assert few.json()["added"] == 2
+        for added in (1, 0):
+            flood = await import_rows(as_("caller"), rows)
+            assert (flood.status_code, flood.json()["errors"]) == (429, [{"field": "line", "message": "5"}])
+            assert f"{added} numbers were listed, and those from line 5 on may still be called" in flood.text
+            assert int(flood.headers["Retry-After"]) > 0
+        entries = (await as_("auditor").get("/api/v1/audit")).json()["entries"]
+        assert [one["stage"] for one in entries] == ["asked", "accepted", "asked", "refused", "asked", "refused"]
+        assert len((await as_("reader").get(LIST)).json()["numbers"]) == 3
+        single = await as_("caller").post(LIST, json={"phone_number": rows[4]})
+        assert single.status_code == 201, "a wish of a person is always listed"
+        assert (await import_rows(as_("desk"), rows)).json()["added"] == 1, "each key has its own cap"
+
+
+async def import_rows(client: httpx.AsyncClient, rows: list[str]) -> httpx.Response:
+    return await client.post(f"{LIST}/import", content="\n".join(["phone_number", *rows]).encode())
 
 
 async def test_pages_contain_each_listed_number(as_: "As") -> None:

@@ -2,19 +2,23 @@
 
 import asyncio
 import csv
+from collections.abc import Sequence
 from itertools import islice, product
 from string import ascii_lowercase
 from typing import Any, cast
 
 import pytest
+from tests.builders.calls import NOW
 
-from contracts import CommandOutcome, NumberBlockRequested
+from contracts import CommandOutcome, NumberBlockRequested, NumberState
 from contracts.number_digests import NumberDigests
-from edge.application.do_not_call import MAX_COLUMNS, MAX_SHOWN, DoNotCallLists, ImportedNumbers
+from contracts.number_state import ALL_CAMPAIGNS, DoNotCallEntry, ListScope
+from contracts.vocabulary import DoNotCallSource
 from edge.application.errors import TooManyImports, Unacceptable
 from edge.application.keys import Key, Scope
 from edge.application.number_acts import NumberActs
-from edge.ports import Unavailable
+from edge.application.number_import import MAX_COLUMNS, MAX_SHOWN, ImportedNumbers, NumberImports
+from edge.ports import Unavailable, Unreadable
 
 NUMBER, OTHER = "+12125550123", "+12125550124"
 
@@ -42,11 +46,33 @@ class IgnoredAudit:
         """Stores nothing."""
 
 
-def lists(requests: AcceptingRequests | UnavailableRequests) -> DoNotCallLists:
+class KnownNumbers:
+    """The lists. `settled`: whether all commands are decided when that is asked the first, the second, … time."""
+
+    def __init__(self, listed: Sequence[NumberState | Exception] = (), settled: Sequence[bool] = (True,)) -> None:
+        self._listed = iter(listed)
+        self._settled = iter(settled)
+
+    async def get(self, number_digest: str) -> NumberState:
+        found = next(self._listed, NumberState(number_digest=number_digest))
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def is_settled(self) -> bool:
+        return next(self._settled)
+
+
+def lists(requests: AcceptingRequests | UnavailableRequests, numbers: KnownNumbers | None = None) -> NumberImports:
     if isinstance(requests, AcceptingRequests):
         requests.may_answer.set()
-    unused = cast("Any", None)
-    return DoNotCallLists(unused, unused, cast("Any", requests), NumberDigests(b"k" * 32))
+    return NumberImports(cast("Any", numbers or KnownNumbers()), cast("Any", requests), NumberDigests(b"k" * 32))
+
+
+def listed(*scopes: ListScope, is_listed: bool = True) -> NumberState:
+    entry = DoNotCallEntry(changed_at=NOW, source=DoNotCallSource.IMPORT, is_listed=is_listed)
+    entries = tuple(entry.model_copy(update=scope._asdict()) for scope in scopes)
+    return NumberState(number_digest="ab" * 16, do_not_call=entries)
 
 
 async def imported(text: str) -> ImportedNumbers:
@@ -88,7 +114,8 @@ async def test_the_first_refused_rows_are_named_and_all_are_counted() -> None:
 
 async def test_one_import_of_a_key_runs_at_a_time() -> None:
     requests, key = AcceptingRequests(), Key("crm", frozenset({Scope.CALL}), "0" * 64)
-    acts = NumberActs(lists(requests), cast("Any", IgnoredAudit()))
+    imports = lists(requests, KnownNumbers(settled=(True, True)))
+    acts = NumberActs(cast("Any", None), imports, cast("Any", IgnoredAudit()))
     requests.may_answer.clear()
     text = f"phone_number\n{NUMBER}\n"
     running = asyncio.create_task(acts.import_csv(key, text))
@@ -99,3 +126,26 @@ async def test_one_import_of_a_key_runs_at_a_time() -> None:
     requests.may_answer.set()
     assert (await running).added == 1
     assert (await acts.import_csv(key, text)).added == 1
+
+
+async def test_a_number_that_is_on_the_list_already_is_not_sent_again() -> None:
+    states = (
+        listed(ALL_CAMPAIGNS),
+        listed(ListScope("spring"), ListScope(list_name="vip")),
+        listed(ALL_CAMPAIGNS, is_listed=False),
+        Unreadable("of a newer build"),
+    )
+    rows = "phone_number\n" + "".join(f"+1212555012{digit}\n" for digit in range(4))
+    requests = AcceptingRequests()
+    result = await lists(requests, KnownNumbers(states)).import_csv(rows, None)
+    assert (result.added, result.already_listed, result.refused) == (3, 1, 0)
+    assert requests.numbers == [f"+1212555012{digit}" for digit in (1, 2, 3)]
+
+
+async def test_rows_are_sent_until_every_earlier_command_is_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A removal that precedes the import and is not decided yet would take the number off the list after it."""
+    monkeypatch.setattr("edge.application.number_import.BATCH", 1)
+    numbers = KnownNumbers([listed(ALL_CAMPAIGNS)] * 2, settled=(False, False, True))
+    requests = AcceptingRequests()
+    result = await lists(requests, numbers).import_csv(f"phone_number\n{NUMBER}\n{OTHER}\n{NUMBER}\n{OTHER}\n", None)
+    assert (requests.numbers, result.already_listed) == ([NUMBER, OTHER], 2)

@@ -6,7 +6,8 @@ A message that is published again goes to every consumer of its subject, not onl
 harmless, because each consumer is idempotent (law 6). The message keeps its identity (``ce-id``), by which consumers
 recognise what they have handled. Its ``Nats-Msg-Id`` names the dead letter, because the server would drop the original
 id as a duplicate. Thus a second retry of the same dead letter is not stored again. A command for a do-not-call list
-also keeps the time at which it was first stored, so it undoes no later change.
+also keeps the time at which it was first stored, so it undoes no later change. One that removes a number is not
+published without `force`: an import may have left the number out since, because it was listed.
 """
 
 import base64
@@ -24,7 +25,7 @@ from chassis.keyring import Keyring
 from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
 from chassis.sealed_copies import OpenedCopy, SealedCopy, open_copy
 from chassis.subject_filters import matcher
-from contracts import ErasedRequest, RequestsErased, Service
+from contracts import ErasedRequest, NumberUnblockRequested, RequestsErased, Service
 from contracts.consumers import CONSUMERS
 from contracts.envelope import FIRST_STORED_HEADER, first_stored_at
 from contracts.events.numbers import is_number_command
@@ -131,6 +132,11 @@ async def retry(
         raise CannotRetry(f"dead letter {stored.sequence}: no stream stores the subject {message.subject} any more")
     if not _is_consumed(message.subject):
         raise CannotRetry(f"dead letter {stored.sequence}: no consumer reads the subject {message.subject} any more")
+    if not force and message.subject.startswith(f"{NumberUnblockRequested.event_name}."):
+        raise CannotRetry(
+            f"dead letter {stored.sequence}: it removes a number from a do-not-call list, on which it may have been "
+            f"put again. Use `centralita do-not-call remove`, then `centralita dead-letters drop {stored.sequence}`"
+        )
     was_decided = await (_may_be_decided if force else _was_decided)(client, message)
     if not force and was_decided:
         raise CannotRetry(

@@ -158,6 +158,8 @@ WORK: Mapping[Service, Work] = {
             # the backlog: calls that wait for a slot, and undecided requests
             f"{_API}.STREAM.INFO.{QUEUE.name}",
             f"{_API}.CONSUMER.INFO.{REQUESTS.name}.{consumers.ORCHESTRATOR_REQUESTS.name}",
+            # whether all commands for do-not-call lists are decided
+            f"{_API}.CONSUMER.INFO.{REQUESTS.name}.{consumers.ORCHESTRATOR_NUMBERS.name}",
         ),
         awaits=(OUTCOMES,),
     ),

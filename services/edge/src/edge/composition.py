@@ -35,6 +35,7 @@ from edge.application.do_not_call import DoNotCallLists
 from edge.application.event_streams import EventStreams
 from edge.application.lists import Lists
 from edge.application.number_acts import NumberActs
+from edge.application.number_import import NumberImports
 from edge.application.number_search import NumberSearch
 from edge.application.person_acts import PersonActs
 from edge.application.persons import Persons
@@ -101,7 +102,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
                 EventStreams(feed, acts),
                 contacts,
                 ContactImports(contacts, campaigns, digests, contact_cap),
-                NumberActs(do_not_call, audit),
+                NumberActs(do_not_call, NumberImports(numbers, requests, digests), audit, contact_cap),
                 PersonActs(persons, audit),
                 Stories(NatsCallMessages(bus.client, keyring), acts),
                 DeadLetters(NatsDeadLetters(bus.client), audit),

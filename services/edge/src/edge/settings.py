@@ -42,7 +42,7 @@ class Settings(KeySettings):
     max_contacts_per_key_per_day: int = Field(
         default=1_000_000,
         ge=0,
-        description="contacts that a key may import a day (UTC), including duplicates; 0: no limit",
+        description="contacts, and numbers for do-not-call lists, that a key may import a day (UTC); 0: no limit",
     )
     max_backlog: int = Field(
         default=100_000,

@@ -100,11 +100,11 @@ def run_import(
     total = _count_lines(file)
 
     async def send(api: RestApi) -> dict[str, Any]:
-        totals: dict[str, Any] = {"added": 0, "undecided": 0, "refused": 0, "refused_rows": []}
+        totals: dict[str, Any] = {"added": 0, "already_listed": 0, "undecided": 0, "refused": 0, "refused_rows": []}
         with progress_bar("lines", hidden=json) as update:
             for part in _parts(file):
                 result = await api.import_numbers(part.text)
-                for name in ("added", "undecided", "refused"):
+                for name in ("added", "already_listed", "undecided", "refused"):
                     totals[name] += result[name]
                 rows = ({**row, "line": row["line"] + part.skipped_lines} for row in result["refused_rows"])
                 totals["refused_rows"] += rows
@@ -116,7 +116,8 @@ def run_import(
         print_json(totals)
     else:
         rows = [f"line {row['line']}: {row['reason']}" for row in totals["refused_rows"]]
-        counts = f"{totals['added']} listed, {totals['refused']} refused, {totals['undecided']} undecided"
+        already = f", {totals['already_listed']} were listed already" if totals["already_listed"] else ""
+        counts = f"{totals['added']} listed{already}, {totals['refused']} refused, {totals['undecided']} undecided"
         print_view(Text("\n".join([counts, *rows])))
     if totals["undecided"]:
         exit_codes.fail("Some rows are stored, but not decided yet.", code=ExitCode.UNREACHABLE)

@@ -1,11 +1,14 @@
 """The states of numbers in the stream ``NUMBERS``."""
 
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 
 from chassis.direct_get import get_page
 from chassis.event_log import EventLog
+from chassis.leader_retry import REQUEST_TIMEOUT_SECONDS
 from contracts import NumberChanged, NumberState
-from contracts.streams import NUMBERS
+from contracts.consumers import ORCHESTRATOR_NUMBERS
+from contracts.streams import NUMBERS, REQUESTS
 from edge.adapters.nats import translate_errors
 from edge.ports import NumberPage
 
@@ -17,6 +20,7 @@ class NatsNumbers:
 
     def __init__(self, client: Client, log: EventLog) -> None:
         self._client = client
+        self._js = client.jetstream(timeout=REQUEST_TIMEOUT_SECONDS)
         self._log = log
 
     async def get(self, number_digest: str) -> NumberState:
@@ -37,3 +41,11 @@ class NatsNumbers:
             events = [stored.event for stored in await self._log.decode_all(page.messages)]
         last = page.messages[-1].seq if page.messages else after_sequence
         return NumberPage([one.number for one in events if isinstance(one, NumberChanged)], last, page.has_more)
+
+    async def is_settled(self) -> bool:
+        """Whether the consumer of commands for lists has acknowledged all of them. False without an answer."""
+        try:
+            info = await self._js.consumer_info(REQUESTS.name, ORCHESTRATOR_NUMBERS.name)
+        except (NatsError, TimeoutError, OSError):
+            return False
+        return not info.num_pending and not info.num_ack_pending

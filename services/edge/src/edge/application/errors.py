@@ -116,7 +116,12 @@ class TooManyImports(Exception):
 
 
 class ContactCapReached(Exception):
-    """The API key has imported as many contacts as it may on this day (UTC). `line`: the first row without a result."""
+    """The API key has imported as many contacts as it may on this day (UTC). `line`: the first row without a result.
+
+    `field`: the name by which the answer has the line.
+    """
+
+    field = "from_line"
 
     def __init__(self, max_contacts: int, line: int, added: int, seconds: int) -> None:
         super().__init__(
@@ -125,6 +130,20 @@ class ContactCapReached(Exception):
         )
         self.line = line
         self.seconds = seconds
+
+
+class NumberCapReached(ContactCapReached):
+    """As `ContactCapReached`, in an import of numbers that must not be called."""
+
+    field = "line"
+
+    def __init__(self, max_contacts: int, line: int, added: int, seconds: int) -> None:
+        super().__init__(max_contacts, line, added, seconds)
+        self.args = (
+            f"this key may import {max_contacts} contacts and numbers a day (MAX_CONTACTS_PER_KEY_PER_DAY), from 00:00 "
+            f"UTC; {added} numbers were listed, and those from line {line} on may still be called. Send the file again "
+            "with another key, or tomorrow: rows that are listed already do not count",
+        )
 
 
 class ImportInterrupted(Unavailable):

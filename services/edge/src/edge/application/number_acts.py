@@ -4,9 +4,11 @@ from typing import Any
 
 from contracts.number_state import ListScope
 from edge.application.audit_trail import AuditTrail
-from edge.application.do_not_call import DoNotCallLists, DoNotCallNumber, ImportedNumbers
+from edge.application.contact_cap import ContactCap
+from edge.application.do_not_call import DoNotCallLists, DoNotCallNumber
 from edge.application.errors import CampaignNotAllowed
 from edge.application.keys import Key
+from edge.application.number_import import ImportedNumbers, NumberImports
 from edge.application.running_imports import RunningImports
 from edge.ports import Audit
 
@@ -17,10 +19,15 @@ IMPORTED = "imported-numbers"
 class NumberActs:
     """Performs acts on the lists in the name of an API key. Raises Unavailable if the audit log cannot be written."""
 
-    def __init__(self, lists: DoNotCallLists, audit: Audit) -> None:
+    def __init__(
+        self, lists: DoNotCallLists, imports: NumberImports, audit: Audit, cap: ContactCap | None = None
+    ) -> None:
+        """`cap`: of the numbers that a key may import a day; None: no cap."""
         self.lists = lists
         self._audit = audit
-        self._imports = RunningImports()
+        self._cap = cap
+        self._imports = imports
+        self._running = RunningImports()
 
     async def add(self, key: Key, phone_number: str, scope: ListScope) -> tuple[DoNotCallNumber, bool]:
         """Lists a number. Raises CampaignNotAllowed and Refused."""
@@ -35,14 +42,15 @@ class NumberActs:
         return await trail.surround(lambda: self.lists.remove(number_id, scope, key.campaigns), _masked)
 
     async def import_csv(self, key: Key, text: str) -> ImportedNumbers:
-        """Lists the numbers of a CSV file. Raises Unacceptable and TooManyImports."""
+        """Lists the numbers of a CSV file. Raises Unacceptable, NumberCapReached and TooManyImports."""
         trail = AuditTrail(self._audit, act="number.import", target=IMPORTED, key_name=key.name)
 
         async def act() -> tuple[ImportedNumbers, bool]:
-            result = await self.lists.import_csv(text, key.campaigns)
+            reserved = self._cap.of_numbers(key.name) if self._cap else None
+            result = await self._imports.import_csv(text, key.campaigns, reserved)
             return result, not result.undecided
 
-        with self._imports.counted(key):
+        with self._running.counted(key):
             result, _ = await trail.surround(act, lambda done: done.model_dump(exclude={"refused_rows"}))
         return result
 

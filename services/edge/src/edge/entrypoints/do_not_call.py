@@ -11,8 +11,9 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from contracts import CampaignId, PhoneNumber
 from contracts.number_state import ListScope
 from contracts.values import DoNotCallListName
-from edge.application.do_not_call import ONE_LIST, DoNotCallNumber, ImportedNumbers
+from edge.application.do_not_call import ONE_LIST, DoNotCallNumber
 from edge.application.number_acts import NumberActs
+from edge.application.number_import import ImportedNumbers
 from edge.entrypoints.audit import MAX_SEQUENCE
 from edge.entrypoints.openapi import problems
 from edge.entrypoints.scopes import PREFIX, CreateRoute, ReadRoute, create_router, key_of
@@ -121,7 +122,8 @@ async def import_numbers(request: Request) -> ImportedNumbers:
     """Lists the numbers of a CSV file in UTF-8. Its first line names `phone_number`, `campaign_id` and `list_name`.
 
     A row with neither a campaign nor a list means all campaigns. Wrong rows are refused with their line, and the others
-    are added. The same file again changes nothing. One import per key runs at a time.
+    are added. The same file again changes nothing. One import per key runs at a time. Numbers that are added count for
+    `MAX_CONTACTS_PER_KEY_PER_DAY`; above it, the answer is 429 and names the first row that was not added.
     """
     body = await request.body()
     try:

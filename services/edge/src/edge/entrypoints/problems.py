@@ -132,7 +132,7 @@ def problem_of(error: Exception) -> JSONResponse:
         case DailyCapReached():
             return problem(429, str(error), kind="daily-cap", headers={"Retry-After": str(error.seconds)})
         case ContactCapReached():
-            errors = [FieldError(field="from_line", message=str(error.line))]
+            errors = [FieldError(field=error.field, message=str(error.line))]
             headers = {"Retry-After": str(error.seconds)}
             return problem(429, str(error), kind="daily-cap", errors=errors, headers=headers)
         case BacklogFull():

@@ -53,6 +53,9 @@ class Numbers(Protocol):
     async def page(self, *, after_sequence: int, limit: int) -> NumberPage:
         """Returns up to `limit` states after a sequence."""
 
+    async def is_settled(self) -> bool:
+        """Whether each command for a list that was stored before is decided; false if that cannot be found out."""
+
 
 class Audit(Protocol):
     """The audit log. Every method raises Unavailable."""
