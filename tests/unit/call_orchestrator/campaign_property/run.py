@@ -143,8 +143,19 @@ class Run:
         self.is_restarted = True
         await self.system.restart_replica()
 
+    async def lose_grant(self) -> None:
+        """Kills the replica that receives the next grant. The grant is delivered again after `ACK_WAIT_SECONDS`."""
+        self.is_restarted = True
+        self.system.fatal_grants += 1
+
     async def block(self, person: int, campaign: int | None) -> None:
         await self._list(person, campaign, is_listed=True)
+
+    async def block_on(self, person: int, list_name: str) -> None:
+        """Puts the number on a named list. The oracle knows only the lists of campaigns, and that of all."""
+        number = self.scenario.people[person].number
+        digest = DIGESTS.of(number)
+        self.system.send(NumberBlockRequested(number_digest=digest, list_name=list_name, phone_number=number))
 
     async def unblock(self, person: int, campaign: int | None) -> None:
         await self._list(person, campaign, is_listed=False)

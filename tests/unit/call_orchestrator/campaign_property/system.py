@@ -138,6 +138,9 @@ class System:
         self.crossed: list[Line] = []
         """Attempts that reached the network while another one was connected with the same number."""
         self.network = TelephoneNetwork(self.log, outcomes, self._note_dial)
+        self.fatal_grants = 0
+        """So many of the next deliveries of grants kill their replicas before these do anything."""
+        self._restarts: list[asyncio.Task[None]] = []
         self.errors: list[object] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: self.errors.append(context))
         self.outcomes: dict[int, CommandOutcome] = {}
@@ -154,7 +157,9 @@ class System:
 
     async def restart_replica(self) -> None:
         """Kills a replica and starts another one."""
-        number = self.server.random.randrange(len(self.replicas))
+        await self._restart(self.server.random.randrange(len(self.replicas)))
+
+    async def _restart(self, number: int) -> None:
         await self.replicas[number].stop()
         self.replicas[number] = Replica(self)
 
@@ -239,6 +244,10 @@ class System:
         self.outcomes.setdefault(stored.sequence, outcome)
 
     async def _handle_grant(self, replica: Replica, stored: StoredEvent[Any]) -> None:
+        if self.fatal_grants:
+            self.fatal_grants -= 1
+            self._restarts.append(asyncio.create_task(self._restart(self.replicas.index(replica))))
+            await asyncio.Event().wait()  # until the replica is stopped
         await replica.grants.carry_out(
             stored.event,
             sequence=stored.sequence,

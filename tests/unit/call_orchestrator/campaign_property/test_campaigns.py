@@ -20,7 +20,10 @@ random ones (seed 92), that found it when all were tried again, before immediate
   (23, 8) or in a campaign (8, 22), one unclaimed attempt too many (14, 16), queue entry (8, 4) or timer (3, 3) lost
   after an attempt.
 
-Also found by the fixed ones: no terms while a replica that has started reads the campaigns.
+Also found by the fixed ones: no terms while a replica that has started reads the campaigns; a grant of a dead replica
+that is carried out on the campaign as it was before a pause or a change.
+
+`test_forbidden_dials` has examples that no person, list or instant of these leads to.
 
 Not found by the 200 fixed ones, because another check has the same effect: the campaign is not read at the leader
 before a grant, the last dial is left out when a retry is planned, contacts are taken outside their hours, unused
@@ -39,7 +42,7 @@ from tests.unit.call_orchestrator.campaign_property import contact_oracle
 from tests.unit.call_orchestrator.campaign_property.contact_oracle import check_contacts
 from tests.unit.call_orchestrator.campaign_property.oracle import Oracle
 from tests.unit.call_orchestrator.campaign_property.run import Run
-from tests.unit.call_orchestrator.campaign_property.scenario import PEOPLE, Action, Scenario, scenarios
+from tests.unit.call_orchestrator.campaign_property.scenario import ALL_DAYS, PEOPLE, Action, Scenario, scenarios
 
 from call_orchestrator.domain.limits import Limits
 
@@ -61,6 +64,32 @@ FASTER_PACE = Scenario(
     outcomes=("busy",),
 )
 """The pace becomes faster while a call waits for it."""
+
+
+def grant_then(*actions: Action) -> Scenario:
+    """A call whose grant dies with its replica, and is delivered again 5 s later; `actions` follow the request."""
+    return Scenario(
+        seed=1,
+        begins_at=datetime(2026, 6, 12, 12, tzinfo=UTC),
+        replicas=2,
+        limits=Limits(max_live=3, max_live_per_campaign=None, max_unclaimed=3),
+        retry_delay=timedelta(minutes=1),
+        dial_within=timedelta(hours=24),
+        terms=({"script_template": "Hola."},),
+        people=(PEOPLE[12],),
+        actions=(Action(60, "lose_grant", ()), Action(0, "request", (0, 0, None, None, 0)), *actions),
+        outcomes=("confirmed",),
+    )
+
+
+LATER_HOURS = {
+    "script_template": "Hola.",
+    "weekly_hours": [{"days": ALL_DAYS, "opens_at": "16:00", "closes_at": "18:00"}],
+}
+GRANT_THEN_PAUSE = grant_then(Action(1, "pause", (0,)), Action(600, "resume", (0,)))
+GRANT_THEN_FINISH = grant_then(Action(1, "finish", (0,)))
+GRANT_THEN_CHANGE = grant_then(Action(1, "change", (0, LATER_HOURS)))
+"""The hours begin at 16:00 then; it is 13:01 in London."""
 RULES_SEEN: Counter[str] = Counter()
 SETTLE, SETTLE_AFTER_RESTART = timedelta(seconds=3), timedelta(seconds=10)
 """How long messages are on their way, without and with the restart of a replica."""
@@ -107,6 +136,9 @@ def check(scenario: Scenario) -> Oracle:
 )
 @given(scenarios())
 @example(FASTER_PACE)
+@example(GRANT_THEN_PAUSE)
+@example(GRANT_THEN_FINISH)
+@example(GRANT_THEN_CHANGE)
 def check_examples(scenario: Scenario) -> None:
     RULES_SEEN.update(check(scenario).rules)
 
