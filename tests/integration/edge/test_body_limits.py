@@ -11,10 +11,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tests.integration.edge.conftest import API_KEY, AUTH_TOKEN, PUBLIC_URL, secret_of
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
+from chassis import body_limit
+from chassis.body_limit import LimitBody
 from contracts import Call
-from edge.entrypoints import body_limit, webhooks
-from edge.entrypoints.body_limit import MAX_BODY_BYTES, MAX_WEBHOOK_BYTES, LimitBody
+from edge.entrypoints import webhooks
+from edge.entrypoints.body_limit import MAX_BODY_BYTES, MAX_WEBHOOK_BYTES
 from edge.entrypoints.contacts import MAX_IMPORT_BYTES
+from edge.entrypoints.problems import problem_of
 from edge.entrypoints.value_limit import MAX_VALUES
 from edge.entrypoints.webhooks import MAX_FIELDS
 
@@ -156,7 +159,7 @@ async def test_the_time_in_which_a_part_is_handled_does_not_count(monkeypatch: p
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body"})
 
-    sender = Sender(LimitBody(slow_app, limits={}))
+    sender = Sender(LimitBody(slow_app, limits={}, default=MAX_BODY_BYTES, answer=problem_of))
     await sender.post("/", {"Transfer-Encoding": "chunked"})
     assert sender.status == 200
 

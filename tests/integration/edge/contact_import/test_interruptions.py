@@ -24,6 +24,7 @@ from tests.integration.edge.contact_import.conftest import (
     file,
 )
 
+from chassis import body_limit
 from chassis.barrier import wait_until_processed
 from chassis.event_log import EventLog
 from contracts import (
@@ -39,7 +40,6 @@ from contracts.work import WORK
 from edge.adapters import contacts as adapter
 from edge.adapters.dials import NatsDialCounter
 from edge.application import contact_import, running_imports
-from edge.entrypoints import body_limit
 from edge.settings import Settings
 
 if TYPE_CHECKING:

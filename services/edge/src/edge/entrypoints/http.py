@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 from starlette.routing import BaseRoute
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from chassis.body_limit import LimitBody
 from edge.application.acts import Acts
 from edge.application.calls import Calls
 from edge.application.campaigns import Campaigns
@@ -40,7 +41,7 @@ from edge.entrypoints import (
     story,
     webhooks,
 )
-from edge.entrypoints.body_limit import MAX_WEBHOOK_BYTES, LimitBody
+from edge.entrypoints.body_limit import MAX_BODY_BYTES, MAX_WEBHOOK_BYTES
 from edge.entrypoints.keys import RequireKey
 from edge.entrypoints.scopes import PREFIX
 from edge.entrypoints.value_limit import limit_values
@@ -104,7 +105,7 @@ def create_app(
     wrong_keys = dependencies.wrong_keys
     app.add_middleware(RequireKey, keys=keys, buckets=buckets, wrong_keys=wrong_keys, prefixes=protected)
     limits = {f"{dependencies.provider.prefix}/.*": MAX_WEBHOOK_BYTES, contacts.IMPORT_PATH: contacts.MAX_IMPORT_BYTES}
-    app.add_middleware(LimitBody, limits=limits)
+    app.add_middleware(LimitBody, limits=limits, default=MAX_BODY_BYTES, answer=problems.problem_of)
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=[str(network) for network in trusted_proxies])
     rest = (
         lists.calls_router,
