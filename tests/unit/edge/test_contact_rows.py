@@ -1,8 +1,10 @@
 """Rows of CSV and of JSON lines, and files that are wrong or hostile."""
 
+import csv
+
 import pytest
 
-from edge.domain.contact_rows import BrokenRow, CsvRows, JsonRows, Row, WrongHeader
+from edge.domain.contact_rows import BrokenRow, CsvRows, JsonRows, Row, WrongHeader, csv_line
 from edge.domain.records import Record
 
 
@@ -82,6 +84,31 @@ def test_the_columns_of_a_corrected_answer_are_ignored() -> None:
     assert isinstance(row, Row)
     assert row.fields == {"phone_number": "+12125550123", "variables": {"name": "Ana"}, "metadata": {}}
     assert (rows.columns(), row.cells) == (["phone_number", "name"], ["+12125550123", "Ana"])
+
+
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [
+        ("Ana", "Ana"),
+        ("+1 (212) 555-0123", "+1 (212) 555-0123"),
+        ("=1+1", "'=1+1"),
+        ("+1+cmd|' /C calc'!A0", "'+1+cmd|' /C calc'!A0"),
+        ("-1", "'-1"),
+        ("@SUM(1)", "'@SUM(1)"),
+        ("  =1", "'  =1"),
+        ("'=1", "''=1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("'quoted'", "'quoted'"),
+    ],
+)
+def test_a_formula_is_written_with_a_quote_and_read_back_without_it(cell: str, written: str) -> None:
+    line = csv_line(["7", "name", "a reason", "+12125550123", cell])
+    [cells] = csv.reader([line])
+    assert cells[-1] == written
+    rows = reader("refused_line,refused_column,refused_reason,phone_number,name")
+    row = rows.read(Record(2, line.strip().encode()))
+    assert isinstance(row, Row)
+    assert row.cells == ["+12125550123", cell]
 
 
 @pytest.mark.parametrize(

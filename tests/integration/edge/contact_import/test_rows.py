@@ -140,11 +140,37 @@ async def test_the_refused_rows_as_csv_can_be_corrected_and_sent_again(
     header, wrong, broken = csv.reader(io.StringIO(answer.text))
     assert header[3:] == ["phone_number", "name", "metadata.note"]
     assert (wrong[:2], wrong[3:]) == (["2", "phone_number"], ["+1212555", "An, a", "x"])
-    assert (broken[:2], broken[3:]) == (["4", "row"], ["+12125550002,"])
+    assert (broken[:2], broken[3:]) == (["4", "row"], ["'+12125550002,"])
     corrected = answer.text.replace("+1212555,", "+12125550003,").rsplit("\r\n", 2)[0]
     again = await api.post(PATH, content=corrected.encode(), headers=CSV)
     assert again.json()["added"] == 1, again.text
     assert [contact.metadata for contact in await added(bus_client)] == [{}, {"note": "x"}]
+
+
+@pytest.mark.usefixtures("campaign")
+async def test_no_refused_cell_is_a_formula_of_a_spreadsheet_and_each_is_read_back_as_it_was(
+    api: httpx.AsyncClient, bus_client: Client
+) -> None:
+    body = "phone_number,name,metadata.note\n+1212555,=HYPERLINK(1),@SUM(1)\n"
+    answer = await api.post(PATH, content=body.encode(), headers={**CSV, "Accept": "text/csv"})
+    _, wrong = csv.reader(io.StringIO(answer.text))
+    assert wrong[3:] == ["+1212555", "'=HYPERLINK(1)", "'@SUM(1)"]
+    again = await api.post(PATH, content=answer.text.replace("+1212555,", "+12125550003,").encode(), headers=CSV)
+    assert again.json()["added"] == 1, again.text
+    [contact] = await added(bus_client)
+    assert (contact.variables, contact.metadata) == ({"name": "=HYPERLINK(1)"}, {"note": "@SUM(1)"})
+
+
+@pytest.mark.usefixtures("campaign")
+@pytest.mark.parametrize(
+    "header", ["phone_number,name,", "phone_number,first name", "phone_number,name,metadata.x,metadata.x"]
+)
+async def test_a_wrong_column_is_named_in_the_detail_if_it_cannot_be_the_name_of_a_field(
+    api: httpx.AsyncClient, header: str
+) -> None:
+    answer = await api.post(PATH, content=header.encode(), headers=CSV)
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith(("column 3: has no name", "first name: no name", "metadata.x: two"))
 
 
 @pytest.mark.usefixtures("campaign")

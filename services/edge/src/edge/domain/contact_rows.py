@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Collection, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol, Self
@@ -17,6 +18,10 @@ REFUSED = "refused_"
 """Columns of the answer with the refused rows. An import ignores them, so that the corrected answer is a valid file."""
 MAX_COLUMNS = 200
 _BOM = b"\xef\xbb\xbf"
+_FORMULA = re.compile(r"['\s]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r]")
+"""How a cell begins that a spreadsheet may run as a formula, also in full width."""
+_NUMBER = re.compile(r"\+[0-9 ().-]*")
+"""A phone number begins like a formula, and runs nothing."""
 
 
 class _Owner(IntEnum):
@@ -122,6 +127,8 @@ class CsvRows:
         if len(cells) != len(self._columns):
             reason = f"{len(cells)} cells instead of {len(self._columns)}; quote a cell with a comma or a quote"
             return BrokenRow(record.line, reason, (found,))
+        if self._has_refused:
+            cells = [_without_quote(cell) for cell in cells]
         variables: dict[str, str] = {}
         metadata: dict[str, str] = {}
         fields: dict[str, Any] = {"variables": variables, "metadata": metadata}
@@ -188,10 +195,19 @@ class JsonRows:
 
 
 def csv_line(cells: Sequence[object]) -> str:
-    """Returns one line of CSV."""
+    """Returns one line of CSV. A cell that a spreadsheet may run as a formula begins with a quote (')."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    csv.writer(line, lineterminator="\r\n").writerow([_with_quote(str(cell)) for cell in cells])
     return line.getvalue()
+
+
+def _with_quote(cell: str) -> str:
+    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
+
+
+def _without_quote(cell: str) -> str:
+    """Returns a cell as it was before `csv_line` wrote it."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell[1:]) else cell
 
 
 def _decoded(record: Record) -> str | BrokenRow:

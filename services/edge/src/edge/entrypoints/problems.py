@@ -85,7 +85,8 @@ def _refusal(error: Refused) -> JSONResponse:
     if isinstance(error, RetriesExhausted):
         return problem(400, str(error), kind="retries-exhausted", errors=errors)
     if isinstance(error, Unacceptable):
-        return problem(422, INVALID, kind="invalid", errors=errors)
+        detail = INVALID if len(errors) == len(error.reasons) else str(error)
+        return problem(422, detail, kind="invalid", errors=errors)
     return problem(409, str(error), kind="refused", errors=errors)
 
 
