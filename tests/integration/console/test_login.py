@@ -208,7 +208,7 @@ async def test_a_body_without_a_length_is_refused(anyone: httpx.AsyncClient) -> 
 
     answer = await anyone.post("/login", content=parts())  # type: ignore[arg-type]
 
-    assert answer.status_code == 413
+    assert answer.status_code == 411
 
 
 async def test_many_fields_are_refused(browser: httpx.AsyncClient) -> None:

@@ -8,7 +8,7 @@ from types import FrameType
 
 import uvicorn
 
-from centralita_console.app import api_client, create_app
+from centralita_console.app import api_client, create_app, file_client
 from centralita_console.live import LiveBoards
 from centralita_console.settings import Settings
 from chassis import logging_setup
@@ -31,8 +31,8 @@ async def serve(settings: Settings) -> None:
         listener = socket.create_server((settings.http_host, settings.http_port))
     sys.stdout.write(json.dumps({"event": "listening", "service": "console", "port": listener.getsockname()[1]}) + "\n")
     sys.stdout.flush()
-    async with api_client(settings) as http:
-        app = create_app(settings, http)
+    async with api_client(settings) as http, file_client(settings) as files:
+        app = create_app(settings, http, files)
         await _Server(http_config(app), app.state.live).serve(sockets=[listener])
 
 

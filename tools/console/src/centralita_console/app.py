@@ -11,12 +11,14 @@ from starlette.exceptions import HTTPException
 
 from centralita_console.authentication import Door, ForeignForm, NotLoggedIn, door_of
 from centralita_console.live import LiveBoards
-from centralita_console.pages import call, call_acts, calls, campaigns, log, login, now
+from centralita_console.pages import call, call_acts, calls, campaigns, contacts, log, login, now
 from centralita_console.rendering import assets, render
-from centralita_console.responses import Guards
+from centralita_console.responses import MAX_BODY_BYTES, Guards, too_large
 from centralita_console.rest_client import TIMEOUT_SECONDS, RestFailure, Unreachable
 from centralita_console.sessions import LoginToken, Sessions
 from centralita_console.settings import Settings
+from centralita_console.uploads import MAX_UPLOADS, RunningUploads, TooManyUploads
+from chassis.body_limit import LimitBody
 
 logger = structlog.get_logger()
 IMMUTABLE = "public, max-age=31536000, immutable"
@@ -30,22 +32,33 @@ def api_client(settings: Settings) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=str(settings.api_url).rstrip("/"), timeout=TIMEOUT_SECONDS, limits=limits)
 
 
-def create_app(settings: Settings, http: httpx.AsyncClient) -> FastAPI:
-    """Returns the console."""
+def file_client(settings: Settings) -> httpx.AsyncClient:
+    """Returns the connections to the REST API for files: a new one for each (`RestClient.send_file`)."""
+    limits = httpx.Limits(max_connections=MAX_UPLOADS, max_keepalive_connections=0)
+    return httpx.AsyncClient(base_url=str(settings.api_url).rstrip("/"), timeout=TIMEOUT_SECONDS, limits=limits)
+
+
+def create_app(settings: Settings, http: httpx.AsyncClient, files: httpx.AsyncClient | None = None) -> FastAPI:
+    """Returns the console. `files`: the connections for files, if they differ."""
     app = FastAPI(title="Centralita", version=version("centralita-console"), openapi_url=None, redirect_slashes=False)
     token = settings.console_token.get_secret_value() if settings.console_token else None
     api_key = settings.console_api_key.get_secret_value() if settings.console_api_key else None
-    app.state.door = Door(Sessions(), LoginToken(token, api_key), http, settings.is_secure)
+    app.state.door = Door(Sessions(), LoginToken(token, api_key), http, settings.is_secure, files)
     app.state.live = LiveBoards()
     app.state.slow_browsers = log.SlowBrowsers()
+    app.state.uploads = RunningUploads()
+    # The last one added runs first.
+    limits = {contacts.UPLOAD_PATH: contacts.MAX_UPLOAD_BYTES}
+    app.add_middleware(LimitBody, limits=limits, default=MAX_BODY_BYTES, answer=too_large)
     app.add_middleware(Guards, host_names=settings.host_names)
-    for page in (login, now, calls, call, call_acts, log, campaigns):
+    for page in (login, now, calls, call, call_acts, log, campaigns, contacts):
         app.include_router(page.router)
     app.add_api_route("/health/live", _live)
     app.add_api_route("/static/{digest}/{name}", _static)
     for kind, handler in {
         NotLoggedIn: _not_logged_in,
         ForeignForm: _foreign_form,
+        TooManyUploads: _too_many_uploads,
         RestFailure: _rest_failure,
         Unreachable: _unreachable,
         RequestValidationError: _invalid,
@@ -82,6 +95,10 @@ async def _not_logged_in(request: Request, error: NotLoggedIn) -> Response:
 async def _foreign_form(request: Request, _: ForeignForm) -> Response:
     logger.warning("foreign_form", path=request.url.path)
     return render(request, "error.html", 403, kind="foreign_form", detail="", url="", retry_after="")
+
+
+async def _too_many_uploads(request: Request, _: TooManyUploads) -> Response:
+    return render(request, "error.html", 429, kind="too_many_uploads", detail="", url="", retry_after="")
 
 
 async def _rest_failure(request: Request, error: RestFailure) -> Response:

@@ -39,6 +39,8 @@ class Door:
     token: LoginToken
     http: httpx.AsyncClient
     is_secure: bool
+    files: httpx.AsyncClient | None = None
+    """The connections to the REST API for files; None: as for other requests."""
 
     @property
     def cookie(self) -> str:
@@ -74,7 +76,7 @@ def door_of(request: Request) -> Door:
 async def logged_in(request: Request) -> RestClient:
     """Returns the REST API with the key of the person who is logged in. Raises NotLoggedIn."""
     session = require_session(request)
-    return RestClient(door_of(request).http, session.api_key)
+    return RestClient(door_of(request).http, session.api_key, door_of(request).files)
 
 
 Api = Annotated[RestClient, Depends(logged_in)]

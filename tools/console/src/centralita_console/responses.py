@@ -1,10 +1,12 @@
-"""Guards of every request and response: host names, sizes of bodies, and security headers."""
+"""Guards of every request and response: host names, bodies of a declared length, and security headers."""
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES = 65_536
+"""The limit of a form without a file."""
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -20,7 +22,7 @@ NO_STORE = "no-store"
 
 
 class Guards:
-    """ASGI middleware: refuses foreign host names and large bodies, and sets the security headers of each response.
+    """ASGI middleware: refuses foreign host names and bodies of unknown length, and sets security headers.
 
     A response that does not say how long it may be cached has personal data, and is not stored.
     """
@@ -30,7 +32,7 @@ class Guards:
         self._host_names = host_names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers 421 to a foreign host and 413 to a large body; passes on all other requests."""
+        """Answers 421 to a foreign host and 411 to an unknown length; passes on all other requests."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -44,10 +46,11 @@ class Guards:
             await send(message)
 
         if _host_name(headers.get("host", "")) not in self._host_names:
-            refusal = PlainTextResponse("This host name is not that of the console. Check CONSOLE_URL.\n", 421)
+            reason = "This host name is not that of the console. Check CONSOLE_URL.\n"
+            refusal = PlainTextResponse(reason, 421, {"Connection": "close"})
             await refusal(scope, receive, send_guarded)
-        elif not _is_short(headers):
-            refusal = PlainTextResponse("The request is too large.\n", 413, {"Connection": "close"})
+        elif not _has_length(headers):
+            refusal = PlainTextResponse("Send Content-Length.\n", 411, {"Connection": "close"})
             await refusal(scope, receive, send_guarded)
         else:
             await self._app(scope, receive, send_guarded)
@@ -58,7 +61,12 @@ def _host_name(host: str) -> str:
     return host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
 
 
-def _is_short(headers: Headers) -> bool:
-    """Whether the body has a declared length within the limit, as every form of a browser has, or there is none."""
+def _has_length(headers: Headers) -> bool:
+    """Whether the body has a declared length, as every form of a browser has, or there is none."""
     length = headers.get("content-length", "0")
-    return "transfer-encoding" not in headers and length.isdigit() and int(length) <= MAX_BODY_BYTES
+    return "transfer-encoding" not in headers and length.isascii() and length.isdigit()
+
+
+def too_large(_: HTTPException) -> Response:
+    """Returns the answer to a body whose declared length is above the limit of its path."""
+    return PlainTextResponse("The request is too large.\n", 413)

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from centralita_console.authentication import Api, PostedForm
+from centralita_console.contact_import import import_form
 from centralita_console.pages.calls import next_cursor
 from centralita_console.rendering import render
 from centralita_console.rest_client import RestClient, RestFailure
@@ -58,12 +60,12 @@ async def resume(request: Request, _: PostedForm, api: Api, campaign_id: str) ->
 async def _act(request: Request, api: RestClient, campaign_id: str, act: str, body: Mapping[str, str]) -> Response:
     """Sends an act, and shows the campaign after it. A refusal is shown beside what was typed."""
     try:
-        await api.post(f"{_path(campaign_id)}/{act}", body)
+        await api.post(f"{campaign_path(campaign_id)}/{act}", body)
     except RestFailure as failure:
         if failure.status not in (403, 409, 422):
             raise
         return await _page(request, api, campaign_id, reason=body.get("reason", ""), refusal=failure.detail)
-    return RedirectResponse(_path(campaign_id), 303)
+    return RedirectResponse(campaign_path(campaign_id), 303)
 
 
 async def _page(
@@ -75,7 +77,7 @@ async def _page(
     is_reason_wrong: bool = False,
     refusal: str = "",
 ) -> Response:
-    campaign = await api.get(_path(campaign_id))
+    campaign = await api.get(campaign_path(campaign_id))
     return render(
         request,
         "campaign.html",
@@ -87,6 +89,8 @@ async def _page(
         is_reason_wrong=is_reason_wrong,
         refusal=refusal,
         max_reason_length=MAX_REASON_LENGTH,
+        form=import_form(campaign, datetime.now(UTC)),
+        outcome=None,
     )
 
 
@@ -98,7 +102,7 @@ def outcomes_of(counters: Mapping[str, Any]) -> list[tuple[str, int, float]]:
     return [(status, count, 100 * count / total if total else 0.0) for status, count in counts.items()]
 
 
-def _path(campaign_id: str) -> str:
+def campaign_path(campaign_id: str) -> str:
     """Returns the path of a campaign. Raises HTTPException for an id that no campaign can have."""
     if not _CAMPAIGN_ID.fullmatch(campaign_id):
         raise HTTPException(404)

@@ -80,10 +80,55 @@ function connectSelection() {
   });
 }
 
+// A file of contacts is sent with its progress, and the result is shown without loading the page: so the chosen file
+// stays in its field, and the import after the check needs no second choice.
+function connectImport() {
+  const form = document.getElementById("import-form");
+  if (!form) return;
+  const [sending, bar, broken] = ["import-sending", "import-progress", "import-broken"].map((id) => document.getElementById(id));
+  let request = null;
+  const show = (isSending) => {
+    sending.hidden = !isSending;
+    for (const button of form.elements) if (button.matches("button")) button.disabled = isSending;
+  };
+  const showAnswer = (page) => {
+    const result = document.getElementById("import-result");
+    const answer = page.getElementById("import-result") || page.getElementById("main");
+    result.replaceChildren(...answer.childNodes);
+    result.focus();
+  };
+  form.addEventListener("submit", (event) => {
+    if (event.submitter && "download" in event.submitter.dataset) return;
+    event.preventDefault();
+    if (request) return;
+    request = new XMLHttpRequest();
+    request.open("POST", event.submitter?.getAttribute("formaction") || form.action);
+    request.responseType = "document";
+    request.upload.addEventListener("progress", (sent) => {
+      if (sent.lengthComputable && sent.loaded < sent.total) bar.value = sent.loaded / sent.total;
+      else bar.removeAttribute("value"); // all is sent; its end is not known
+    });
+    request.addEventListener("loadend", () => {
+      const { status, response } = request;
+      request = null;
+      show(false);
+      if (status === 401) location.assign(new URL(form.action).pathname);
+      else if (response) showAnswer(response);
+      else broken.hidden = false;
+    });
+    broken.hidden = true;
+    bar.value = 0;
+    show(true);
+    request.send(new FormData(form));
+  });
+  document.getElementById("import-cancel").addEventListener("click", () => request?.abort());
+}
+
 localize(document);
 connectSelection();
 connectSlider();
 connectKeys();
+connectImport();
 // A part that is sent again has its instants in UTC again, also where only the text of an element was replaced.
 new MutationObserver(() => localize(document)).observe(document.body, {
   childList: true,
