@@ -10,11 +10,14 @@ from uuid import uuid4
 import httpx
 import pytest
 from fastapi import FastAPI
+from nats.aio.client import Client
+from nats.aio.msg import Msg
 from tests.builders.events import campaign_paused
 from tests.builders.turns import an_utterance
 from tests.integration.console.conftest import csrf_token, log_in, parsed, words
 from tests.integration.console.test_pages import HOSTILE, assert_safe
 from tests.integration.edge.conftest import LIMITED, Orchestrator, secret_of
+from tests.integration.edge.test_admission import STATE
 from tests.integration.edge.test_lists import CALL
 
 from centralita_console import live
@@ -23,6 +26,7 @@ from centralita_console.rest_client import Unreachable
 from chassis.event_log import EventLog
 from contracts import Call, CallRequested, CallStatus, call_id_of
 from contracts.filters import call_state_filter
+from contracts.queries import AdmissionQuery
 
 if TYPE_CHECKING:
     from tests.integration.console.conftest import OpenConsole
@@ -102,6 +106,23 @@ async def test_the_id_of_a_board_is_the_last_sequence_that_it_includes(
             pass
 
     assert message[0] == last.sequence
+
+
+async def test_the_figures_change_without_a_new_page(
+    watcher: httpx.AsyncClient, bus_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "FIGURE_SECONDS", 0.05)
+    occupied = [3]
+
+    async def answer(message: Msg) -> None:
+        state = STATE.model_copy(update={"live": occupied[0], "max_live": 20})
+        await message.respond(state.model_dump_json().encode())
+
+    await bus_client.subscribe(AdmissionQuery.subject, cb=answer)
+    async with watching(watcher) as messages:
+        assert "Calls in progress 3 / 20" in words(await board_with(messages, "figure-live"))
+        occupied[0] = 19
+        await board_with(messages, '"figure-live">19 ')
 
 
 async def test_browsers_with_one_key_share_one_stream_and_others_do_not(

@@ -23,6 +23,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 from tests.builders.dead_letters import dead_letter_process, store_dead_letter
 from tests.integration.edge.conftest import API_KEY, AUTH_TOKEN, DIALED, Orchestrator, secret_of
+from tests.integration.edge.test_admission import STATE
 
 from chassis.broker import Broker
 from chassis.serve import Bus
@@ -41,6 +42,7 @@ from contracts import (
     Service,
     call_id_of,
 )
+from contracts.queries import AdmissionQuery
 from edge.adapters import nats as adapter
 from edge.application import event_streams
 from edge.composition import build
@@ -104,6 +106,11 @@ async def complete_app(
         (CallListQuery if is_of_calls else CampaignListQuery).model_validate_json(message.data)
         await message.respond(page.model_dump_json().encode())
 
+    async def admission(message: Msg) -> None:
+        query = AdmissionQuery.model_validate_json(message.data)
+        await message.respond(STATE.model_copy(update={"campaign_id": query.campaign_id}).model_dump_json().encode())
+
+    await bus_client.subscribe(AdmissionQuery.subject, cb=admission)
     await bus_client.subscribe(CallListQuery.subject, cb=lists)
     await bus_client.subscribe(NumberCallsQuery.subject, cb=lists)
     await bus_client.subscribe(CampaignListQuery.subject, cb=lists)

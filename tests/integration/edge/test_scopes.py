@@ -33,6 +33,7 @@ ROUTES = [
     ("POST", f"/calls/{ID}/response", "call"),
     ("GET", "/campaigns", "read"),
     ("GET", "/events", "read"),
+    ("GET", "/admission", "read"),
     ("GET", "/campaigns/spring", "read"),
     ("GET", "/campaigns/spring/contacts", "read"),
     ("GET", "/campaigns/spring/decisions", "read"),

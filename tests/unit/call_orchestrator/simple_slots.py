@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from call_orchestrator.domain.campaign_slots import Slot
 from call_orchestrator.domain.limits import OPEN, CampaignLimits, Limits
 from call_orchestrator.domain.slot_events import Claimed, Decided, Granted, Released, SlotEvent, Waiting
-from call_orchestrator.domain.slots import Slot
 
 
 @dataclass

@@ -17,6 +17,7 @@ def decision(call_id: str, status: str, second: int = 0, **fields: Any) -> dict[
         "status_changed_at": f"2026-11-29T12:00:{second:02}Z",
         "reason": None,
         "disposition": None,
+        "duration_seconds": None,
         **fields,
     }
     return {"data": {"call": call}}
@@ -33,10 +34,10 @@ def test_a_call_moves_from_column_to_column_and_then_to_the_endings() -> None:
         board.apply(sequence, decision("a", status))
         assert shown(board) == {status: ["a"]}
 
-    board.apply(5, decision("a", "completed", disposition="confirmed", reason="answered"))
+    board.apply(5, decision("a", "completed", disposition="confirmed", reason="answered", duration_seconds=31))
 
     assert shown(board) == {}
-    assert [(card.call_id, card.reason) for card in board.endings] == [("a", "confirmed")]
+    assert [(card.call_id, card.reason, card.duration) for card in board.endings] == [("a", "confirmed", 31)]
     assert board.sequence == 5
 
 
@@ -82,6 +83,7 @@ def test_memory_does_not_grow_with_calls() -> None:
 
 def summary(call_id: str, status: str) -> Card:
     fields = {"contact_id": "c", "campaign_id": "spring", "attempts": 2, "reason": None, "disposition": None}
+    fields["duration"] = None
     return Card.of_summary({**fields, "id": call_id, "status": status, "status_changed_at": "2026-11-29T12:00:00Z"})
 
 

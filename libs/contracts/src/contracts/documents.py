@@ -14,6 +14,8 @@ from contracts.events import EVENTS
 from contracts.examples import EXAMPLES
 from contracts.queries import (
     CALL_REQUEST,
+    AdmissionQuery,
+    AdmissionState,
     CallingTimes,
     CallingTimesQuery,
     CallList,
@@ -93,6 +95,8 @@ def asyncapi() -> Document:
         CampaignList,
         CallingTimesQuery,
         CallingTimes,
+        AdmissionQuery,
+        AdmissionState,
     ]
     _, schemas = models_json_schema(
         [(body, "validation") for body in bodies], ref_template="#/components/schemas/{model}"
@@ -193,6 +197,7 @@ _SERVICES: tuple[tuple[str, Service, str, str], ...] = (
     (NumberCallsQuery.subject, Service.CAMPAIGN_STATS, "NumberCallsQuery", "CallList"),
     (CampaignListQuery.subject, Service.CAMPAIGN_STATS, "CampaignListQuery", "CampaignList"),
     (CallingTimesQuery.subject, Service.ORCHESTRATOR, "CallingTimesQuery", "CallingTimes"),
+    (AdmissionQuery.subject, Service.ORCHESTRATOR, "AdmissionQuery", "AdmissionState"),
 )
 
 

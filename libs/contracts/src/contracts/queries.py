@@ -134,6 +134,55 @@ class CallingTimes(BaseModel):
     requires_consent: bool = Field(default=False, description="only contacts with a known consent may be called")
 
 
+class AdmissionQuery(BaseModel):
+    """A query for what admission has granted and what waits, in all or of one campaign. call-orchestrator answers."""
+
+    model_config = ConfigDict(frozen=True)
+
+    subject: ClassVar[str] = "orchestrator.admission"
+
+    campaign_id: CampaignId | None = None
+
+
+class WaitingCampaign(BaseModel):
+    """An open campaign with due calls that wait for a slot."""
+
+    model_config = ConfigDict(frozen=True)
+
+    campaign_id: CampaignId
+    waiting: int = Field(description="due calls that wait for a slot")
+    live: int = Field(description="calls that occupy a slot")
+    oldest_due_at: Instant = Field(description="when the first of the waiting calls became due")
+
+
+class AdmissionState(BaseModel):
+    """What occupies slots and what waits for one, as one replica of call-orchestrator has read it from the log."""
+
+    model_config = ConfigDict(frozen=True)
+
+    campaign_id: CampaignId | None
+    at: Instant = Field(description="the time of the server, by which calls are due")
+    is_open: bool = Field(description="whether calls of the campaign may be granted a slot now; true for all campaigns")
+    live: int = Field(description="calls that occupy a slot")
+    max_live: int | None = Field(description="how many may occupy one at once; null: no limit")
+    waiting: int = Field(description="due calls that wait for a slot")
+    waiting_closed: int = Field(
+        description="of these, those of campaigns that are paused, not started, outside their period or finished"
+    )
+    oldest_due_at: Instant | None = Field(
+        description="when the first waiting call of an open campaign became due; null: none waits"
+    )
+    dials_in_second: int = Field(description="attempts that the dialler began in the last second")
+    dials_in_minute: int = Field(
+        description="and in the last minute; after a restart of the replica, those that it has read of that minute"
+    )
+    max_dials_per_second: float = Field(description="rate limit of the account")
+    max_calls_per_minute: float | None = Field(description="pace of the campaign; null: it has none")
+    longest_waiting: tuple[WaitingCampaign, ...] = Field(
+        default=(), description="open campaigns whose calls wait the longest; empty for a query about one campaign"
+    )
+
+
 class CallPosition(BaseModel):
     """The place of a call in a list: when it was created, in milliseconds, and its id. Neither ever changes."""
 

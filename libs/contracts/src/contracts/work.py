@@ -14,6 +14,7 @@ from contracts.events.timers import SCHEDULES_OF_CALLS
 from contracts.queries import (
     CALL_REQUEST,
     OUTCOMES,
+    AdmissionQuery,
     CallingTimesQuery,
     CallListQuery,
     CampaignCallsQuery,
@@ -101,7 +102,7 @@ WORK: Mapping[Service, Work] = {
             _KEY_CHANGES,
         ),
         takes=(CONTACTS,),
-        answers=((CallingTimesQuery.subject, Service.ORCHESTRATOR),),
+        answers=tuple((query.subject, Service.ORCHESTRATOR) for query in (AdmissionQuery, CallingTimesQuery)),
         publishes=(
             *KEYS.subjects,
             *SCHEDULES_OF_CALLS,
@@ -150,6 +151,7 @@ WORK: Mapping[Service, Work] = {
         answers=((CALL_REQUEST, Service.EDGE),),
         publishes=(
             *_QUERIES,
+            AdmissionQuery.subject,
             CallingTimesQuery.subject,
             *_OF_DEAD_LETTERS,
             *KEYS.subjects,

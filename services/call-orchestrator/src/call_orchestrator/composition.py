@@ -18,6 +18,7 @@ from call_orchestrator.adapters.nats.requests import NatsRequests
 from call_orchestrator.adapters.nats.retained_persons import NatsNumberStates
 from call_orchestrator.adapters.nats.timers import NatsTimers
 from call_orchestrator.application.admission import Admission
+from call_orchestrator.application.admission_view import AdmissionView
 from call_orchestrator.application.backlog import Backlog
 from call_orchestrator.application.call_terms import Policy, disclosed_by
 from call_orchestrator.application.calling_times import CallingTimesService
@@ -132,7 +133,8 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
             FinishedCampaigns(log, timers, clock.now),
             Handled(bus.client, requests, retention),
         )
-        bus.broker.include_router(build_router(CallingTimesService(log, terms, clock.now)))
+        view = AdmissionView(slots, open_campaigns, clock.now, dials_per_second=settings.twilio_calls_per_second)
+        bus.broker.include_router(build_router(CallingTimesService(log, terms, clock.now), view))
         feeds = NatsFeeds(bus.client, log, mapping)
         contact_queue = NatsContactQueue(bus.client, keyring)
         taker = ContactTaker(log, contact_queue, calls, open_campaigns, slots, terms, clock.now, mapping, retention)

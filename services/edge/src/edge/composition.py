@@ -20,6 +20,7 @@ from edge.adapters.feed import NatsEventFeed
 from edge.adapters.nats import NatsAudit, NatsCallLog, NatsRequests, NatsStatistics
 from edge.adapters.numbers import NatsNumbers
 from edge.adapters.persons import NatsPersonalRecords
+from edge.adapters.slots import NatsSlots
 from edge.adapters.story import NatsCallMessages
 from edge.adapters.voice import VoiceMedia, http_client
 from edge.application.acts import Acts
@@ -94,6 +95,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
                 calls,
                 campaigns,
                 lists,
+                NatsSlots(bus.client),
                 acts,
                 audit,
                 dialogue,

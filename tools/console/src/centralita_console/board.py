@@ -30,20 +30,24 @@ class Card:
     since: str
     reason: str
     attempt: int
+    duration: int | None = None
+    """Talk time in seconds, if it is known."""
 
     @classmethod
     def of_summary(cls, call: Mapping[str, Any]) -> "Card":
         """Returns the card of a call in a list of the REST API."""
         reason = str(call["disposition"] or call["reason"] or "")
         place = (call["id"], call["contact_id"], call["campaign_id"])
-        return cls(*place, CallStatus(call["status"]), call["status_changed_at"], reason, call["attempts"])
+        since = call["status_changed_at"]
+        return cls(*place, CallStatus(call["status"]), since, reason, call["attempts"], call["duration"])
 
     @classmethod
     def of_decision(cls, call: Mapping[str, Any]) -> "Card":
         """Returns the card of the call that a decision carries."""
         reason = str(call["disposition"] or call["reason"] or "")
         place = (call["call_id"], call["contact_id"], call["campaign_id"])
-        return cls(*place, CallStatus(call["status"]), call["status_changed_at"], reason, call["attempt"])
+        since = call["status_changed_at"]
+        return cls(*place, CallStatus(call["status"]), since, reason, call["attempt"], call["duration_seconds"])
 
 
 @dataclass(slots=True)

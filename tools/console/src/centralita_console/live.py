@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import structlog
 
@@ -22,6 +23,9 @@ MAX_RENDERS_PER_SECOND = 4
 MAX_BACKOFF_SECONDS = 10.0
 MAX_WATCHERS = 500
 LIST_SIZE = 200
+FIGURE_SECONDS = 2.0
+RARE_ROUNDS = 15
+"""Every so many readings of the figures, those are read, too, that change rarely."""
 PROJECTED_SECONDS = 5
 """After this time the lists contain what was stored before, as a rule: MongoDB is a moment behind the log."""
 
@@ -31,6 +35,8 @@ class LiveBoard:
     """A board, and the task that keeps it current while browsers watch it. `problem`: why it is not current now."""
 
     board: Board = field(default_factory=Board)
+    figures: object = None
+    """What the page shows beside the calls (`centralita_console.pages.figures`)."""
     problem: Exception | None = None
     watchers: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -58,6 +64,13 @@ class LiveBoard:
         return True
 
 
+class Figures(Protocol):
+    """Reads the figures. Those that change rarely are taken from the reading before, if it is given."""
+
+    async def read(self, before: Any = None, /) -> object:
+        """Returns the figures. Raises RestFailure and Unreachable."""
+
+
 class TooManyWatchers(Exception):
     """`MAX_WATCHERS` streams to browsers are open."""
 
@@ -83,13 +96,13 @@ class LiveBoards:
             self._streams.discard(wake)
 
     @asynccontextmanager
-    async def watch(self, api: RestClient, campaign_id: str) -> AsyncIterator[LiveBoard]:
+    async def watch(self, api: RestClient, campaign_id: str, reader: Figures) -> AsyncIterator[LiveBoard]:
         """Yields the board of a campaign, or of everything that the key may see. Raises TooManyWatchers."""
         key = (api.api_key, campaign_id)
         with self.admitted():
             live = self._boards.setdefault(key, LiveBoard())
             live.watchers += 1
-            live.task = live.task or asyncio.create_task(_follow(live, api, campaign_id), name="live-board")
+            live.task = live.task or asyncio.create_task(_follow(live, api, campaign_id, reader), name="live-board")
             try:
                 yield live
             finally:
@@ -108,7 +121,7 @@ class LiveBoards:
             live.wake()
 
 
-async def _follow(live: LiveBoard, api: RestClient, campaign_id: str) -> None:
+async def _follow(live: LiveBoard, api: RestClient, campaign_id: str, reader: Figures) -> None:
     """Keeps a board current. After a lost connection it begins anew with the lists, so no event is missed."""
     pause_seconds = 0.5
     while True:
@@ -118,7 +131,10 @@ async def _follow(live: LiveBoard, api: RestClient, campaign_id: str) -> None:
                 await load(live.board, api, campaign_id)
                 live.problem, pause_seconds = None, 0.5
                 live.wake()
-                async with run_in_background(_load_again(live, api, campaign_id)):
+                async with (
+                    run_in_background(_load_again(live, api, campaign_id)),
+                    run_in_background(_refresh_figures(live, reader)),
+                ):
                     async for event in events:
                         live.board.apply(event.sequence, event.resource)
                         live.wake()
@@ -139,6 +155,22 @@ async def _load_again(live: LiveBoard, api: RestClient, campaign_id: str) -> Non
     except (RestFailure, Unreachable) as error:
         logger.warning("board_not_completed", reason=str(error))
     live.wake()
+
+
+async def _refresh_figures(live: LiveBoard, reader: Figures) -> None:
+    """Keeps the figures current until it is cancelled."""
+    rounds = 0
+    while True:
+        try:
+            figures = await reader.read(live.figures if rounds % RARE_ROUNDS else None)
+        except (RestFailure, Unreachable):
+            figures = live.figures
+        if figures != live.figures:
+            live.figures = figures
+            live.board.version += 1
+            live.wake()
+        rounds += 1
+        await asyncio.sleep(FIGURE_SECONDS)
 
 
 async def load(board: Board, api: RestClient, campaign_id: str) -> None:

@@ -44,9 +44,10 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The dialler has claimed the attempt of the call."""
+    """The dialler has claimed the attempt of the call. `claimed_at`: when the server stored it."""
 
     call_id: str
+    claimed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

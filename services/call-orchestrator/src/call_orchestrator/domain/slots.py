@@ -33,35 +33,18 @@ wait here, where campaigns take turns, and not in the dialler's consumer, where 
 """
 
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 
+from call_orchestrator.domain.campaign_slots import CampaignSlots, CampaignUsage, Slot
 from call_orchestrator.domain.limits import CampaignLimits, Limits
 from call_orchestrator.domain.pace import Paces
 from call_orchestrator.domain.priorities import Priorities
+from call_orchestrator.domain.recent_dials import RecentDials
 from call_orchestrator.domain.slot_events import Begun, Claimed, Decided, Granted, Released, SlotEvent, Waiting
 
 MAX_PAST_CAMPAIGNS = 10_000
 """Of how many campaigns without a waiting or live call the last grant is kept. Others are as if they had had none."""
-
-
-@dataclass(slots=True)
-class Slot:
-    """An occupied slot."""
-
-    campaign_id: str
-    grant_sequence: int
-    is_claimed: bool = False
-
-
-@dataclass(slots=True)
-class _Campaign:
-    """A campaign with waiting or live calls. `queue`: its waiting calls, in the order of their due times."""
-
-    last_grant_sequence: int = 0
-    live: int = 0
-    queue: Priorities[str, tuple[datetime, int]] = field(default_factory=Priorities)
 
 
 class Slots:
@@ -77,13 +60,14 @@ class Slots:
         self._max_live: dict[str, int] = {}
         """The limits that campaigns have of their own."""
         self._paces = Paces()
+        self.dials = RecentDials()
         self.last_grant_sequence = 0
         self.guard_sequence = 0
         """The last grant on the subject of the chain: the guard of the next one."""
         self._read_until_sequence: int | None = None
         """No call is next before the grant of this sequence is folded; none: the log is not read yet."""
         self._unclaimed = 0
-        self._campaigns: dict[str, _Campaign] = {}
+        self._campaigns: dict[str, CampaignSlots] = {}
         self._past: OrderedDict[str, int] = OrderedDict()
         """The last grants of campaigns that have neither waiting nor live calls."""
         self._max_past = max_past_campaigns
@@ -106,6 +90,7 @@ class Slots:
         """Forgets the occupied slots before the log is read again. No call is next until the last grant is read."""
         self.last_grant_sequence = self.guard_sequence = 0
         self._read_until_sequence = None
+        self.dials.clear()
         for call_id in list(self.occupied):
             self._free(call_id)
 
@@ -120,10 +105,12 @@ class Slots:
             case Released(call_id, grant_sequence):
                 if (slot := self.occupied.get(call_id)) and slot.grant_sequence == grant_sequence:
                     self._end(call_id, slot)
-            case Claimed(call_id):
+            case Claimed(call_id, claimed_at):
                 if (slot := self.occupied.get(call_id)) and not slot.is_claimed:
                     slot.is_claimed = True
                     self._unclaimed -= 1
+                    if claimed_at:
+                        self.dials.count(slot.campaign_id, claimed_at)
             case Decided(sequence, call_id, is_live):
                 slot = self.occupied.get(call_id)
                 if slot and not is_live and slot.grant_sequence < sequence:
@@ -199,14 +186,31 @@ class Slots:
         """
         return len(self._turns) if self._is_slot_free() else 0
 
-    def _may_grant(self) -> bool:
+    @property
+    def is_read(self) -> bool:
+        """Whether this replica has read the last grant and all campaigns."""
         is_read = self._read_until_sequence is not None and self.last_grant_sequence >= self._read_until_sequence
-        return is_read and self.closed is not None and self._is_slot_free()
+        return is_read and self.closed is not None
+
+    def usage(self) -> Iterator[CampaignUsage]:
+        """Yields the campaigns with waiting or live calls."""
+        return map(self.usage_of, self._campaigns)
+
+    def usage_of(self, campaign_id: str) -> CampaignUsage:
+        """Returns what a campaign occupies and what of it waits, by O(log n) of its calls."""
+        campaign = self._campaigns.get(campaign_id) or CampaignSlots()
+        max_live = min((limit for limit in self._limits_of(campaign_id) if limit is not None), default=None)
+        return campaign.usage(campaign_id, is_open=campaign_id not in (self.closed or ()), max_live=max_live)
+
+    def _may_grant(self) -> bool:
+        return self.is_read and self._is_slot_free()
+
+    def _limits_of(self, campaign_id: str) -> tuple[int | None, ...]:
+        return self.limits.max_live_per_campaign, self._max_live.get(campaign_id)
 
     def _has_room(self, campaign_id: str, live: int) -> bool:
         """Whether the limits and the pace of a campaign with so many live calls permit another one."""
-        limits = (self.limits.max_live_per_campaign, self._max_live.get(campaign_id))
-        has_room = all(limit is None or live < limit for limit in limits)
+        has_room = all(limit is None or live < limit for limit in self._limits_of(campaign_id))
         return has_room and not self._paces.is_waiting(campaign_id)
 
     def _is_slot_free(self) -> bool:
@@ -247,14 +251,14 @@ class Slots:
         self._update_turn(call.campaign_id)
         return call
 
-    def _campaign(self, campaign_id: str) -> _Campaign:
+    def _campaign(self, campaign_id: str) -> CampaignSlots:
         """Returns the campaign, and adds it if it had no waiting or live call."""
         campaign = self._campaigns.get(campaign_id)
         if campaign is None:
-            campaign = self._campaigns[campaign_id] = _Campaign(self._past.pop(campaign_id, 0))
+            campaign = self._campaigns[campaign_id] = CampaignSlots(self._past.pop(campaign_id, 0))
         return campaign
 
-    def _head(self, campaign: _Campaign) -> Waiting | None:
+    def _head(self, campaign: CampaignSlots) -> Waiting | None:
         """Returns the call of the campaign that is due the longest."""
         call_id = campaign.queue.first()
         return None if call_id is None else self.waiting[call_id]

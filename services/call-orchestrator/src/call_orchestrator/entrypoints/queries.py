@@ -1,21 +1,22 @@
-"""Answers requests over NATS: when the contacts of a group may first be called."""
+"""Answers requests over NATS: when contacts may first be called, and what admission has granted."""
 
 import structlog
 from faststream.nats import NatsResponse, NatsRouter
 from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
+from call_orchestrator.application.admission_view import AdmissionView, NotRead
 from call_orchestrator.application.calling_times import CallingTimesService
 from chassis.event_log import UnreadableEvent
 from chassis.subscriptions import body_of
 from contracts import Service, reasons_of
-from contracts.queries import CallingTimes, CallingTimesQuery
+from contracts.queries import AdmissionQuery, AdmissionState, CallingTimes, CallingTimesQuery
 
 logger = structlog.get_logger()
 
 
-def build_router(calling_times: CallingTimesService) -> NatsRouter:
-    """Returns a router with the subscriber in a queue group: any replica answers.
+def build_router(calling_times: CallingTimesService, admission: AdmissionView) -> NatsRouter:
+    """Returns a router with the subscribers in a queue group: any replica answers.
 
     A repeated request is harmless, because it only reads. An error has an empty body and the headers
     ``Nats-Service-Error-Code`` and ``Nats-Service-Error`` of NATS services (ADR-32 of nats-architecture-and-design).
@@ -35,6 +36,15 @@ def build_router(calling_times: CallingTimesService) -> NatsRouter:
         except Exception:
             logger.exception("query_failed", subject=CallingTimesQuery.subject)
             return _error("500", "the query failed; see the log of call-orchestrator")
+
+    @router.subscriber(AdmissionQuery.subject, queue=Service.ORCHESTRATOR.value, max_workers=4, decoder=body_of)
+    async def answer_admission(body: bytes) -> AdmissionState | NatsResponse:
+        try:
+            return admission.handle(AdmissionQuery.model_validate_json(body or b"{}"))
+        except ValidationError as error:
+            return _error("400", "; ".join(reasons_of(error)))
+        except NotRead:
+            return _error("503", "call-orchestrator has not read the log yet")
 
     return router
 

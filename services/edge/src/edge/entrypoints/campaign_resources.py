@@ -33,6 +33,11 @@ class CallMetrics(BaseModel):
 
     campaign_id: str | None = Field(description="null: all campaigns")
     total_calls: int
+    pending_calls: int = Field(description="calls that wait to be dialled, for the first time or again")
+    in_progress_calls: int = Field(description="calls that are dialing, ringing or in progress")
+    voicemail_calls: int
+    canceled_calls: int
+    expired_calls: int
     completed_calls: int
     failed_calls: int
     no_answer_calls: int
@@ -53,6 +58,11 @@ class CallMetrics(BaseModel):
         return cls(
             campaign_id=statistics.campaign_id,
             total_calls=statistics.total,
+            pending_calls=statistics.pending,
+            in_progress_calls=statistics.in_progress,
+            voicemail_calls=statistics.voicemail,
+            canceled_calls=statistics.canceled,
+            expired_calls=statistics.expired,
             completed_calls=statistics.completed,
             failed_calls=statistics.failed,
             no_answer_calls=statistics.no_answer,

@@ -27,6 +27,7 @@ from edge.application.story import Stories
 from edge.application.wrong_keys import WrongKeys
 from edge.entrypoints import (
     acts,
+    admission,
     audit,
     calls,
     campaigns,
@@ -45,7 +46,7 @@ from edge.entrypoints.body_limit import MAX_BODY_BYTES, MAX_WEBHOOK_BYTES
 from edge.entrypoints.keys import RequireKey
 from edge.entrypoints.scopes import PREFIX
 from edge.entrypoints.value_limit import limit_values
-from edge.ports import Audit, Contacts
+from edge.ports import Audit, Contacts, SlotReader
 from telephony.provider import WebhookProvider
 
 
@@ -56,6 +57,7 @@ class Dependencies:
     calls: Calls
     campaigns: Campaigns
     lists: Lists
+    admission: SlotReader
     acts: Acts
     audit: Audit
     dialogue: DialogueService
@@ -115,6 +117,7 @@ def create_app(
         calls.call_router,
         acts.call_router,
         lists.campaigns_router,
+        admission.router,
         campaigns.read_router,
         acts.create_campaign_router,
         acts.campaign_router,

@@ -40,6 +40,7 @@ from edge.ports.records import (
     Statistics,
     StoredEntry,
 )
+from edge.ports.slots import SlotReader
 
 __all__ = [
     "Audit",
@@ -65,6 +66,7 @@ __all__ = [
     "PersonalRecords",
     "Requests",
     "Selection",
+    "SlotReader",
     "Speech",
     "SpeechUnavailable",
     "Statistics",

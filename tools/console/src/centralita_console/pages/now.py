@@ -12,6 +12,7 @@ from centralita_console.board import MAX_CARDS, Board
 from centralita_console.event_stream import message
 from centralita_console.live import MAX_RENDERS_PER_SECOND, LiveBoard, LiveBoards, TooManyWatchers, load
 from centralita_console.pages.calls import NEEDS_CAMPAIGN, campaign_ids
+from centralita_console.pages.figures import FigureReader, read_or_none
 from centralita_console.rendering import render, render_text
 from centralita_console.rest_client import RestClient, RestFailure
 
@@ -34,6 +35,7 @@ async def show_now(request: Request, api: Api, campaign_id: Campaign = "") -> Re
         request,
         "now.html",
         board=board,
+        figures=await read_or_none(FigureReader(api, campaign_id)),
         columns=board.columns(),
         endings=board.endings,
         max_cards=MAX_CARDS,
@@ -53,7 +55,7 @@ async def stream_board(request: Request, api: Api, campaign_id: Campaign = "") -
 
 async def _parts(request: Request, boards: LiveBoards, api: RestClient, campaign_id: str) -> AsyncIterator[str]:
     try:
-        async with boards.watch(api, campaign_id) as live:
+        async with boards.watch(api, campaign_id, FigureReader(api, campaign_id)) as live:
             version = 0  # that of a board that has not begun
             while live.is_followed and not boards.must_stop.is_set() and door_of(request).session_of(request):
                 if not await live.newer_than(version, PING_SECONDS):
@@ -69,6 +71,6 @@ async def _parts(request: Request, boards: LiveBoards, api: RestClient, campaign
 def _message(request: Request, live: LiveBoard) -> str:
     """Returns the board as one event, whose id is the last sequence that it includes."""
     board = live.board
-    values = {"columns": board.columns(), "endings": board.endings, "max_cards": MAX_CARDS}
+    values = {"figures": live.figures, "columns": board.columns(), "endings": board.endings, "max_cards": MAX_CARDS}
     text = render_text(request, "parts/board.html", is_current=live.problem is None, **values)
     return message(text, board.sequence)

@@ -131,7 +131,7 @@ def _slot_event(message: StoredMessage, mapping: TimeMapping) -> SlotEvent | Non
         case AdmissionReleased():
             return Released(str(event.call_id), event.grant_sequence)
         case DialClaimed():
-            return Claimed(str(event.call_id))
+            return Claimed(str(event.call_id), mapping.simulated(message.time))
         case _:
             return None
 
