@@ -14,13 +14,22 @@ from uuid import UUID
 import httpx
 import nats
 from nats.aio.client import Client
+from pydantic import SecretStr
+from tests.builders.requests import request
+from tests.builders.turns import an_utterance
 
 from centralita.demo.campaign import publish, requests
 from centralita.demo.documents import wait_until_projected
 from centralita.embedded.console import ApiKey, ConsoleLogin
 from centralita.embedded.secret_keys import secret_keys
 from centralita.embedded.system import System, running
-from contracts import CallRequested, call_id_of
+from chassis.event_log import EventLog
+from chassis.keyring import Keyring
+from chassis.settings import key_bytes
+from contracts import CallRequested, Service, call_id_of
+from contracts.permissions import inbox_of
+from contracts.streams import CALLS
+from sealing import MasterKey
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 API_KEY = "the-key-of-the-browser"
@@ -28,6 +37,12 @@ SETTINGS = {"LOG_LEVEL": "INFO", "MAX_CONCURRENT_CALLS": "50", "ALLOWED_COUNTRIE
 SEED, SPEED = 363, 20.0
 CAMPAIGN = "appointment-reminders"
 TERMS = {"campaign_id": CAMPAIGN, "name": "Appointment reminders", "purpose": "service", "company": "Example Clinic"}
+MARKUP = '<img src=x onerror="alert(1)"></title><script>alert(2)</script> {{ 7 * 7 }}'
+HOSTILE = MARKUP + "\u202e\u2067 turned"
+LONG_WORD = "W" * 19_000
+HOSTILE_CAMPAIGN = "hostile-" + "w" * 90
+HOSTILE_TERMS = {"campaign_id": HOSTILE_CAMPAIGN, "name": MARKUP, "company": "Example Clinic"}
+HOSTILE_NUMBER = "+12125550140"
 BEHAVIOURS = {
     "retried": ["busy", "human"],
     "invalid": ["invalid"],
@@ -58,11 +73,11 @@ class SampleRun:
 
     async def request_calls(self, wanted: Mapping[str, CallRequested], behaviours: Mapping[str, list[str]]) -> None:
         """Requests calls by name. The callee of each behaves as given."""
-        for name, request in wanted.items():
-            path = f"{self.system.vendors.control}/_simulator/callees/{request.phone_number}"
+        for name, one in wanted.items():
+            path = f"{self.system.vendors.control}/_simulator/callees/{one.phone_number}"
             answer = await self.rest.put(path, json={"behaviours": behaviours[name]})
             assert answer.is_success, answer.text
-            self.calls[name] = call_id_of(request.request_id or "")
+            self.calls[name] = call_id_of(one.request_id or "")
         await publish(self.bus, list(wanted.values()))
 
     async def start_campaign(self, terms: Mapping[str, Any]) -> str:
@@ -71,6 +86,28 @@ class SampleRun:
             answer = await self.rest.post(f"/api/v1/campaigns{path}", json=body)
             assert answer.is_success, answer.text
         return str(terms["campaign_id"])
+
+    async def pause(self, campaign_id: str, reason: str) -> None:
+        """Pauses a campaign, and returns when it is paused."""
+        path = f"/api/v1/campaigns/{campaign_id}"
+        answer = await self.rest.post(f"{path}/pause", json={"reason": reason})
+        assert answer.is_success, answer.text
+        async with asyncio.timeout(60):
+            while not (await self.rest.get(path)).json()["paused"]:
+                await asyncio.sleep(0.1)
+
+    async def hear(self, name: str, text: str) -> None:
+        """Appends an utterance of the callee, as the edge does."""
+        assert self.system.nats
+        master_key = MasterKey(key_bytes(SecretStr(self.system.master_key)))
+        url = self.system.access.url(self.system.nats.url, Service.EDGE)
+        client = await nats.connect(url, inbox_prefix=inbox_of(Service.EDGE))
+        try:
+            async with Keyring(client, master_key).is_current() as keyring:
+                log = EventLog(client, CALLS.name, source="test", keyring=keyring)
+                await log.append(an_utterance(self.calls[name], 9, text))
+        finally:
+            await client.close()
 
     async def acts_on(self, campaign_id: str) -> list[tuple[str, str, str]]:
         """Returns the audited acts on a campaign: the act, its stage and the name of the key."""
@@ -94,6 +131,16 @@ class SampleRun:
         )
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
+
+
+def _hostile_request() -> CallRequested:
+    texts: dict[str, object] = {
+        "campaign_id": HOSTILE_CAMPAIGN,
+        "contact_id": HOSTILE + "w" * 100,
+        "script_template": f"Hello {{{{name}}}}.\n\n{MARKUP.partition(' {{')[0]} {LONG_WORD}",
+        "variables": {"name": MARKUP},
+    }
+    return request("hostile " + MARKUP, HOSTILE_NUMBER, **texts)
 
 
 @asynccontextmanager
@@ -120,9 +167,13 @@ async def sample_run(folder: Path) -> AsyncIterator[SampleRun]:
         try:
             run = SampleRun(system, rest, bus, system.console_url)
             await run.start_campaign(TERMS)
+            await run.start_campaign(HOSTILE_TERMS)
             wanted = dict(zip(BEHAVIOURS, requests("browser", len(BEHAVIOURS)), strict=True))
             await run.request_calls(wanted, BEHAVIOURS)
+            await run.request_calls({"hostile": _hostile_request()}, {"hostile": ["human"]})
             await wait_until_projected(system.mongo_url, run.calls.values(), timeout=120)
+            await run.hear("hostile", f"{HOSTILE} {LONG_WORD}")
+            await run.pause(HOSTILE_CAMPAIGN, MARKUP)
             yield run
         finally:
             await bus.close()

@@ -1,0 +1,63 @@
+"""Every screen of the console, with addresses that fill it. A route that is not here fails a test."""
+
+from collections.abc import Callable, Mapping
+
+from tests.browser.sample_run import CAMPAIGN, HOSTILE_CAMPAIGN, SampleRun
+
+Address = Callable[[SampleRun], str]
+
+NO_PAGE = "(no such page)"
+SCREENS: Mapping[str, tuple[Address, ...]] = {
+    "/": (lambda _: "/", lambda _: f"/?campaign_id={HOSTILE_CAMPAIGN}"),
+    "/login": (lambda _: "/login",),
+    "/calls": (lambda _: "/calls", lambda _: "/calls?status=expired", lambda _: "/calls?created_after=never"),
+    "/calls/{call_id:uuid}": (
+        lambda run: f"/calls/{run.calls['retried']}",
+        lambda run: f"/calls/{run.calls['invalid']}",
+        lambda run: f"/calls/{run.calls['hostile']}",
+    ),
+    "/calls/{call_id:uuid}/raw": (lambda run: f"/calls/{run.calls['hostile']}/raw",),
+    "/find": (lambda _: "/find?q=nothing",),
+    "/calls/{act}": (
+        lambda run: f"/calls/retry?call={run.calls['invalid']}&call={run.calls['hostile']}",
+        lambda _: "/calls/cancel",
+    ),
+    "/log": (lambda _: "/log",),
+    "/campaigns": (lambda _: "/campaigns",),
+    "/campaigns/{campaign_id}": (lambda _: f"/campaigns/{CAMPAIGN}", lambda _: f"/campaigns/{HOSTILE_CAMPAIGN}"),
+    NO_PAGE: (lambda _: "/nothing",),
+}
+"""The addresses of each page, by its route."""
+
+WITHOUT_SESSION = ("/login",)
+"""Screens of a person who is not logged in."""
+
+NO_SCREENS: Mapping[str, str] = {
+    "/calls/{call_id:uuid}/live": "a stream of events",
+    "/calls/{call_id:uuid}/story": "a part of the page of the call",
+    "/calls/acts/{report_id}": "test_an_act_on_a_call_is_confirmed_and_reported_on_accessible_screens",
+    "/log/events": "a stream of events",
+    "/now/board": "a stream of events",
+    "/health/live": "for supervisors",
+    "/static/{digest}/{name}": "files",
+}
+"""Why a route has no screen of its own."""
+
+UNTESTED: Mapping[str, str] = dict.fromkeys(
+    (
+        "/audit",
+        "/campaigns/{campaign_id}/contacts",
+        "/campaigns/{campaign_id}/contacts/example.csv",
+        "/contracts",
+        "/contracts/events/{name}",
+        "/contracts/operations/{name}",
+        "/health",
+        "/letters",
+        "/letters/badge",
+        "/letters/sent",
+        "/letters/{act}",
+        "/letters/{sequence:letter}",
+    ),
+    "written at the same time as this test",
+)
+"""Screens that axe has not yet looked at. Move each to `SCREENS`."""

@@ -1,0 +1,57 @@
+"""A session that ends while somebody types: nothing typed is lost, and nothing is done twice."""
+
+import httpx
+from playwright.async_api import expect
+from tests.browser.sample_run import SampleRun
+from tests.browser.test_live import until_shown
+from tests.browser.visits import Visit
+
+REASON = 'He asked: "again?" & <b>left</b>'
+
+
+async def end_session(visit: Visit) -> None:
+    """Ends the session at the console. The browser keeps its cookie, as after 12 hours or a restart."""
+    token = await visit.page.locator("[name=csrf_token]").first.get_attribute("value") or ""
+    cookies = {one["name"]: one["value"] for one in await visit.context.cookies()}
+    async with httpx.AsyncClient(base_url=visit.origin, cookies=cookies) as http:
+        assert (await http.post("/logout", data={"csrf_token": token})).status_code == 303
+
+
+async def test_an_ended_session_keeps_the_typed_reason_and_the_act_is_done_once(run: SampleRun, visit: Visit) -> None:
+    campaign = await run.start_campaign({"campaign_id": "ended-session"})
+    page = await visit.open(f"/campaigns/{campaign}")
+    await page.get_by_label("Reason of the pause").fill(REASON)
+    await end_session(visit)
+    visit.expected.append("status of 401")
+
+    await page.get_by_role("button", name="Pause", exact=True).click()
+    await expect(page.get_by_text("What you typed is kept")).to_be_visible()
+    await page.get_by_label("API key").fill("a-wrong-key")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_text("does not accept this key")).to_be_visible()
+    await page.get_by_label("API key").fill(run.api_key)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_label("reason")).to_have_value(REASON)
+    assert "campaign.pause" not in {act for act, _, _ in await run.acts_on(campaign)}
+
+    await page.get_by_role("button", name="Send", exact=True).click()
+    await until_shown(page, REASON)
+    await page.reload(wait_until="domcontentloaded")
+    assert [stage for act, stage, _ in await run.acts_on(campaign) if act == "campaign.pause"] == ["asked", "accepted"]
+
+
+async def test_a_part_of_a_page_leads_to_the_login_once_the_session_has_ended(run: SampleRun, visit: Visit) -> None:
+    page = await visit.open(f"/calls/{run.calls['spoken']}")
+    await end_session(visit)
+    visit.expected.append("status of 401")
+
+    await page.keyboard.press("ArrowLeft")
+    await expect(page.get_by_label("API key")).to_be_focused()
+
+
+async def test_who_logs_out_sees_nothing_more(run: SampleRun, visit: Visit) -> None:
+    page = await visit.open(f"/calls/{run.calls['spoken']}")
+    await page.get_by_role("button", name="Log out").click()
+    await expect(page.get_by_label("API key")).to_be_focused()
+    await page.go_back(wait_until="domcontentloaded")
+    await expect(page.get_by_label("API key")).to_be_focused()
