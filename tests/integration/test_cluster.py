@@ -16,13 +16,13 @@ from call_orchestrator.adapters.nats.queue import NatsQueue
 from centralita.embedded.cluster import NODES, Cluster, nats_cluster, wait_until_recovered
 from centralita.embedded.credentials import Credentials
 from centralita.operations.doctor import bus
-from centralita.operations.doctor.checks import Result
-from centralita.operations.doctor.stream_settings import MORE_REPLICAS, PROVISION
 from chassis.addresses import connection
 from chassis.background import cancel_until_done
 from chassis.event_log import Conflict, EventLog, Guard
+from chassis.findings import Result
 from chassis.live import Incomplete, listen
 from chassis.provision import NotEnoughNodes, provision
+from chassis.stream_checks import MORE_REPLICAS, PROVISION
 from chassis.stream_reader import follow
 from contracts import CampaignPaused
 from contracts.buckets import BUCKETS, CLIPS

@@ -24,12 +24,12 @@ from centralita.embedded.credentials import Credentials
 from centralita.embedded.servers import nats_server
 from centralita.embedded.system import _provision
 from centralita.operations.doctor import bus
-from centralita.operations.doctor.checks import Result
-from centralita.operations.doctor.stream_settings import MIGRATE
 from chassis.addresses import connection
 from chassis.event_log import EventLog
+from chassis.findings import Result
 from chassis.migrate import MigrationRefused, migrate
 from chassis.provision import COPY_OF_CALLS, NotMigrated, provision
+from chassis.stream_checks import MIGRATE
 from chassis.stream_reader import last_sequence, read
 from contracts import Call, CallStatus, TimerDue
 from contracts.consumers import CONSUMERS

@@ -9,7 +9,6 @@ from nats.aio.client import Client
 from tests.builders.dead_letters import REQUEST, store_dead_letter
 
 from centralita.operations.doctor import bus
-from centralita.operations.doctor.checks import Result
 from chassis.dead_letter_acts import (
     CannotRetry,
     UnknownDeadLetter,
@@ -20,6 +19,7 @@ from chassis.dead_letter_acts import (
 )
 from chassis.dead_letters import StoredDeadLetter, read_dead_letters, referenced_sequences
 from chassis.event_log import EventLog, size_of
+from chassis.findings import Result
 from contracts import CallCreated, Envelope, ErasedRequest, RequestsErased
 from contracts.envelope import FIRST_STORED_HEADER, first_stored_at
 from contracts.examples import CALL_ID, EXAMPLES

@@ -15,9 +15,9 @@ from tests.builders.secret_keys import TEST_KEYS
 from centralita.commands.doctor import examine
 from centralita.embedded.servers import restartable_nats_server
 from centralita.operations.doctor import bus
-from centralita.operations.doctor.checks import Finding, Result
 from centralita.operations.doctor.limits import HEADER_ALLOWANCE_BYTES, check_payload
 from centralita.operations.doctor.public import STATUS_PATH, signature
+from chassis.findings import Finding, Result
 from chassis.provision import consumer_config
 from contracts.consumers import CONVERSATION_TURNS, VOICE_DIALS, VOICE_SETTLEMENTS
 from contracts.instants import MAX_SCHEDULE_AHEAD

@@ -11,9 +11,9 @@ from nats.js.api import DiscardPolicy, RePublish, RetentionPolicy, StorageType, 
 from nats.js.errors import APIError, ServerError
 
 from centralita.operations.doctor import bus
-from centralita.operations.doctor.checks import Finding, Result
-from centralita.operations.doctor.stream_settings import PROVISION, RECREATE, SETTINGS
+from chassis.findings import Finding, Result
 from chassis.provision import provision, stream_config
+from chassis.stream_checks import PROVISION, RECREATE, SETTINGS
 from contracts.streams import AUDIT, CALLS, DEAD_LETTERS, QUEUE, REQUESTS, SCHEDULES, STREAMS, Stream
 
 STILL_REMOVING = 10049

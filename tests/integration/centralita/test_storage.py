@@ -7,10 +7,11 @@ from nats.aio.client import Client
 from nats.js.errors import APIError
 
 from centralita.operations.doctor import bus
-from centralita.operations.doctor.checks import Result
-from centralita.operations.doctor.storage import REMEDIES, check_storage
 from chassis.dead_letters import DeadLetterRefused, store_dead_letter
+from chassis.findings import Result
+from chassis.jetstream_info import read_info
 from chassis.provision import Settings, provision
+from chassis.storage_checks import REMEDIES, check_storage
 from contracts.buckets import BUCKETS, WATCHED_STREAMS
 from contracts.dead_letters import DeadLetter
 from contracts.streams import AUDIT, CALLS, CONTACTS, DEAD_LETTERS, MEGABYTE, REQUESTS, STREAMS
@@ -41,12 +42,12 @@ async def test_provisioning_sets_the_sizes_that_the_operator_chooses(bus_client:
 async def test_the_doctor_warns_before_a_stream_is_full_and_a_full_one_refuses(bus_client: Client) -> None:
     js = bus_client.jetstream()
     await provision(js, max_bytes={REQUESTS.name: MEGABYTE})
-    found = {one.check: one for one in await check_storage(bus_client)}
+    found = {one.check: one for one in check_storage(await read_info(bus_client))}
     assert found["size of REQUESTS"].result is Result.OK
     assert found["size of CALLS"].found.endswith("no limit")
     while (await js.stream_info(REQUESTS.name)).state.bytes < 0.8 * MEGABYTE:
         await js.publish("call.requested", b"x" * 50_000)
-    (found_again,) = [one for one in await check_storage(bus_client) if one.check == "size of REQUESTS"]
+    (found_again,) = [one for one in check_storage(await read_info(bus_client)) if one.check == "size of REQUESTS"]
     assert found_again.result is Result.WARNING
     assert "centralita archive" in found_again.advice
     assert "REQUESTS_MAX_MEGABYTES" in found_again.advice
@@ -71,7 +72,7 @@ async def test_a_full_stream_of_dead_letters_refuses_them(bus_client: Client) ->
 
 
 async def test_streams_that_hold_what_is_in_progress_have_no_limit(bus_client: Client) -> None:
-    found = {one.check: one.found for one in await check_storage(bus_client)}
+    found = {one.check: one.found for one in check_storage(await read_info(bus_client))}
     unlimited = {name for name, text in found.items() if "no limit" in text}
     assert unlimited == {"size of CALLS", "size of SCHEDULES", "size of NUMBERS"}
     assert DEAD_LETTERS.max_bytes

@@ -50,6 +50,7 @@ ROUTES = [
     ("POST", "/do-not-call", "call"),
     ("POST", "/do-not-call/import", "call"),
     ("DELETE", f"/do-not-call/{DIGEST}", "call"),
+    ("GET", "/health", "read"),
     ("GET", "/audit", "admin"),
     ("GET", "/dead-letters", "admin"),
     ("GET", "/dead-letters/groups", "admin"),

@@ -15,7 +15,7 @@ from centralita.commands.doctor import examine
 from centralita.embedded import servers as embedded
 from centralita.embedded.credentials import Credentials
 from centralita.operations.doctor import permissions
-from centralita.operations.doctor.checks import Finding, Result
+from chassis.findings import Finding, Result
 from contracts import Service
 from contracts.nats_configuration import configuration
 from contracts.permissions import ADMIN, OPERATOR, OWN_PERMISSIONS, users

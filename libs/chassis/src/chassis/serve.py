@@ -40,6 +40,7 @@ from chassis.http_protocol import LimitedHttpProtocol
 from chassis.keyring import Keyring
 from chassis.metrics import BUILD, metrics
 from chassis.provision import wait_until_provisioned
+from chassis.service_status import answer_status
 from chassis.settings import KeySettings, ServiceSettings, master_key_of, read
 from chassis.subject_bytes import replace_invalid_subject_bytes
 from contracts.permissions import inbox_of
@@ -129,6 +130,7 @@ async def run(service: str, settings: S, build: Build[S]) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, bus.must_stop.set)
         await broker.start()
+        await answer_status(client, service)
         await wait_until_processed(client)  # requests may arrive as soon as the port is printed
         await _serve_http(app, settings, bus)
         if client.is_closed:

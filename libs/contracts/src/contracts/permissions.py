@@ -11,6 +11,7 @@ from contracts.consumers import Consumer
 from contracts.event import Service
 from contracts.events import EVENTS
 from contracts.queries import CALL_REQUEST, OUTCOMES, CampaignStatisticsQuery
+from contracts.service_status import STATUS_REQUEST, status_subject
 from contracts.work import DEAD_LETTER_USER, DEAD_LETTER_WORK, WORK, Work
 
 OPERATOR = "operator"
@@ -76,7 +77,7 @@ def _dead_letters() -> User:
 
 
 def _worker(name: str, work: Work, further: tuple[str, ...]) -> User:
-    publish = [OWN_PERMISSIONS, *further, *work.publishes]
+    publish = [OWN_PERMISSIONS, status_subject(name), *further, *work.publishes]
     for consumer in work.handles:
         publish += _handling(consumer)
     for stream in (*work.reads, *work.consumes):
@@ -95,7 +96,7 @@ def _worker(name: str, work: Work, further: tuple[str, ...]) -> User:
     return User(
         name,
         tuple(sorted(set(publish))),
-        (*subscribe, f"{inbox_of(name)}.>"),
+        (*subscribe, STATUS_REQUEST, f"{inbox_of(name)}.>"),
     )
 
 

@@ -22,6 +22,7 @@ from contracts.queries import (
     CampaignStatisticsQuery,
     NumberCallsQuery,
 )
+from contracts.service_status import ALL_STATUSES, STATUS_REQUEST
 from contracts.streams import (
     AUDIT,
     CALLS,
@@ -55,6 +56,12 @@ _OF_DEAD_LETTERS = tuple(
 """What the process of dead letters answers."""
 _SERVER_TIME = f"{_API}.STREAM.INFO.{SCHEDULES.name}"
 """The request whose answer has the time of the server (`chassis.bus_clock`)."""
+
+_STATES = (
+    *(f"{_API}.CONSUMER.INFO.{consumer.stream.name}.{consumer.name}" for consumer in CONSUMERS),
+    *(f"{_API}.STREAM.INFO.{stream.name}" for stream in buckets.WATCHED_STREAMS),
+)
+"""The requests for the state of each consumer, stream and bucket. Their answers contain no message."""
 
 _KEY_CHANGES = (KEYS, KEYS.subjects)
 """Followed by every service that reads personal data, so that it drops a destroyed key."""
@@ -157,13 +164,11 @@ WORK: Mapping[Service, Work] = {
             *KEYS.subjects,
             ALL_ENTRIES,
             f"$KV.{DIALS.name}.*.*",
-            # the backlog: calls that wait for a slot, and undecided requests
-            f"{_API}.STREAM.INFO.{QUEUE.name}",
-            f"{_API}.CONSUMER.INFO.{REQUESTS.name}.{consumers.ORCHESTRATOR_REQUESTS.name}",
-            # whether all commands for do-not-call lists are decided
-            f"{_API}.CONSUMER.INFO.{REQUESTS.name}.{consumers.ORCHESTRATOR_NUMBERS.name}",
+            # the health of the installation (ADR 58), the backlog, and whether all commands for lists are decided
+            *_STATES,
+            STATUS_REQUEST,
         ),
-        awaits=(OUTCOMES,),
+        awaits=(OUTCOMES, ALL_STATUSES),
     ),
     Service.CAMPAIGN_STATS: Work(
         reads=(CALLS,),
@@ -172,8 +177,7 @@ WORK: Mapping[Service, Work] = {
         publishes=(
             *(f"dead_letter.{subjects}" for subjects in filters.PROJECTION_FILTERS),
             # its gauges: pending messages of each consumer, and the size of each stream
-            *(f"{_API}.CONSUMER.INFO.{consumer.stream.name}.{consumer.name}" for consumer in CONSUMERS),
-            *(f"{_API}.STREAM.INFO.{stream.name}" for stream in buckets.WATCHED_STREAMS),
+            *_STATES,
         ),
     ),
 }

@@ -22,6 +22,7 @@ from edge.adapters.numbers import NatsNumbers
 from edge.adapters.persons import NatsPersonalRecords
 from edge.adapters.slots import NatsSlots
 from edge.adapters.story import NatsCallMessages
+from edge.adapters.system_health import NatsInstallation
 from edge.adapters.voice import VoiceMedia, http_client
 from edge.application.acts import Acts
 from edge.application.bulk_retry import BulkRetry
@@ -34,6 +35,7 @@ from edge.application.dial_cap import DialCap
 from edge.application.dialogue import DialogueService
 from edge.application.do_not_call import DoNotCallLists
 from edge.application.event_streams import EventStreams
+from edge.application.health import HealthChecks
 from edge.application.lists import Lists
 from edge.application.number_acts import NumberActs
 from edge.application.number_import import NumberImports
@@ -109,6 +111,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
                 Stories(NatsCallMessages(bus.client, keyring), acts),
                 DeadLetters(NatsDeadLetters(bus.client), audit),
                 NumberSearch(lists, digests, audit),
+                HealthChecks(NatsInstallation(bus.client)),
             ),
             keys=settings.api_keys,
             buckets=buckets,

@@ -62,11 +62,15 @@ class RestClient:
     async def get(self, path: str, parameters: Mapping[str, str | int] | None = None) -> Any:
         """Returns the JSON of a resource. Empty parameters are left out."""
         given = {name: value for name, value in (parameters or {}).items() if value != ""}
-        return await self._answer("GET", path, params=given)
+        return await self._answer("GET", PREFIX + path, params=given)
+
+    async def get_document(self) -> Any:
+        """Returns the OpenAPI document of the REST API."""
+        return await self._answer("GET", "/openapi.json")
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Sends an act, and returns the JSON of its answer."""
-        return await self._answer("POST", path, json=dict(body))
+        return await self._answer("POST", PREFIX + path, json=dict(body))
 
     async def send_file(
         self,
@@ -109,7 +113,7 @@ class RestClient:
     async def _answer(self, method: str, path: str, **options: Any) -> Any:
         headers = {"X-API-Key": self.api_key, "Accept": "application/json"}
         try:
-            response = await self.http.request(method, PREFIX + path, headers=headers, **options)
+            response = await self.http.request(method, path, headers=headers, **options)
         except httpx.HTTPError as error:
             raise Unreachable(str(self.http.base_url), type(error).__name__) from None
         if response.is_success:

@@ -16,7 +16,8 @@ from centralita.commands.exit_codes import ExitCode
 from centralita.commands.output import print_json, print_view
 from centralita.embedded.credentials import Credentials, without_credentials
 from centralita.operations.doctor import bus, limits, permissions, public, settings, vendors
-from centralita.operations.doctor.checks import Finding, Result, failed
+from chassis.bus_checks import AREA as NATS
+from chassis.findings import Finding, Result, failed
 from chassis.provision import Settings as Provisioning
 from contracts.permissions import OPERATOR
 
@@ -61,11 +62,11 @@ async def _check_nats(url: str, passwords: dict[str, str], wanted: Provisioning)
         url = Credentials(passwords).url(url, OPERATOR)
     try:
         async with connected(url) as client:
-            findings += await permissions.check(bus.AREA, without_credentials(url), passwords)
+            findings += await permissions.check(NATS, without_credentials(url), passwords)
             findings += await bus.check(client, wanted.nats_replicas, wanted.max_bytes)
     except (NatsError, OSError) as error:
         advice = "start nats-server there, and put its user and password into NATS_URL"
-        findings.append(failed(bus.AREA, "connection", str(error) or type(error).__name__, advice))
+        findings.append(failed(NATS, "connection", str(error) or type(error).__name__, advice))
     return findings
 
 

@@ -69,6 +69,13 @@ class CampaignNotAllowed(Exception):
         super().__init__(f"this key is limited to the campaigns {', '.join(sorted(key.campaigns or ()))}")
 
 
+class NotForLimitedKeys(CampaignNotAllowed):
+    """The request is about all campaigns together, and the API key is limited to some."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; this is for keys of the whole installation"
+
+
 class Refused(Exception):
     """The command was refused; `reasons` has one line per field, those of the orchestrator if it decided."""
 

@@ -17,6 +17,7 @@ from edge.application.contact_import import ContactImports
 from edge.application.dead_letters import DeadLetters
 from edge.application.dialogue import DialogueService
 from edge.application.event_streams import EventStreams
+from edge.application.health import HealthChecks
 from edge.application.keys import Key
 from edge.application.lists import Lists
 from edge.application.number_acts import NumberActs
@@ -35,6 +36,7 @@ from edge.entrypoints import (
     dead_letters,
     do_not_call,
     events,
+    health,
     lists,
     openapi,
     persons,
@@ -71,6 +73,7 @@ class Dependencies:
     stories: Stories
     dead_letters: DeadLetters
     number_search: NumberSearch
+    health: HealthChecks
 
 
 def create_app(
@@ -128,6 +131,7 @@ def create_app(
         persons.contact_router,
         dead_letters.router,
         dead_letters.act_router,
+        health.router,
     )
     for router in (*rest, events.router, audit.router):
         app.include_router(router, dependencies=[Depends(limit_values)])

@@ -19,6 +19,7 @@ from edge.application.errors import (
     ImportInterrupted,
     KeyReused,
     MissingScope,
+    NotForLimitedKeys,
     NotInProgress,
     Refused,
     RetriesExhausted,
@@ -127,6 +128,8 @@ def problem_of(error: Exception) -> JSONResponse:
         case AmbiguousContact():
             errors = [FieldError(field="contact_id", message="names several numbers")]
             return problem(409, str(error), kind="ambiguous-contact", errors=errors)
+        case NotForLimitedKeys():
+            return problem(403, str(error), kind="limited-key")
         case CampaignNotAllowed():
             errors = [FieldError(field="campaign_id", message="name one of these campaigns")]
             return problem(403, str(error), kind="campaign-not-allowed", errors=errors)

@@ -10,12 +10,12 @@ from typing import Any
 
 from nats.aio.client import Client
 
-from centralita.operations.doctor.checks import Finding, failed, ok, skipped, warning
+from chassis.findings import Finding, failed, ok, skipped, warning
+from chassis.storage_checks import AREA
 from contracts.instants import MAX_SCHEDULE_AHEAD
 from contracts.script import MAX_SCRIPT_BYTES
 from contracts.texts import MAX_NAME_CHARACTERS, MAX_VALUE_CHARACTERS
 
-AREA = "limits"
 HEADER_ALLOWANCE_BYTES = 4096
 """What the headers of a message need at most. The server counts them towards its limit."""
 _BODIES, _FORMS = "edge.entrypoints.body_limit", "edge.entrypoints.webhooks"

@@ -12,8 +12,8 @@ from typing import Any
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from centralita.operations.doctor.checks import Finding, failed, ok, skipped
 from chassis.addresses import connection
+from chassis.findings import Finding, failed, ok, skipped
 from contracts.nats_configuration import account_of
 from contracts.permissions import OWN_PERMISSIONS, User, inbox_of, users
 

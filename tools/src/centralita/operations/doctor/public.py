@@ -8,7 +8,7 @@ from uuid import UUID
 
 import httpx
 
-from centralita.operations.doctor.checks import Finding, failed, ok, skipped, warning
+from chassis.findings import Finding, failed, ok, skipped, warning
 
 AREA = "public address"
 TIMEOUT_SECONDS = 15

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError, create_model
 
 from centralita.embedded.credentials import find_password, is_embedded_run
 from centralita.embedded.run_files import SETTINGS_FILE
-from centralita.operations.doctor.checks import Finding, failed, ok, skipped
+from chassis.findings import Finding, failed, ok, skipped
 from chassis.provision import Settings as ProvisioningSettings
 from chassis.settings import ServiceSettings
 from contracts.permissions import users

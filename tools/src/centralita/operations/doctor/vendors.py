@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from centralita.operations.doctor.checks import Finding, failed, ok, skipped, warning
+from chassis.findings import Finding, failed, ok, skipped, warning
 
 AREA = "credentials"
 TIMEOUT_SECONDS = 10

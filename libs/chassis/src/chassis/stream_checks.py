@@ -9,7 +9,7 @@ from typing import Any
 
 from nats.js.api import RePublish, RetentionPolicy, StreamConfig, StreamSource
 
-from centralita.operations.doctor.checks import Finding, failed, warning
+from chassis.findings import Finding, failed, warning
 from chassis.provision import stream_config
 from contracts.streams import CALLS, Stream
 

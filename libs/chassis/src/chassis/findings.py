@@ -1,4 +1,4 @@
-"""The result of a check."""
+"""The result of a check of the installation, for people: what was found, and the remedy."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,14 +1,23 @@
 """The size of each stream and bucket, compared with its limit. A full stream or bucket refuses new messages."""
 
-from nats.aio.client import Client
-from nats.errors import Error as NatsError
-from nats.js.errors import NotFoundError
-
-from centralita.operations.doctor.checks import Finding, ok, skipped, warning
-from centralita.operations.doctor.limits import AREA
+from chassis.findings import Finding, ok, skipped, warning
+from chassis.jetstream_info import JetStreamInfo, StreamState, stream_states
 from contracts.buckets import ANSWERS, CALL_CLIPS, CLIPS, DIALS
-from contracts.streams import AUDIT, CALLS, CONTACTS, DEAD_LETTERS, KEYS, MEGABYTE, NUMBERS, QUEUE, REQUESTS, SCHEDULES
+from contracts.streams import (
+    AUDIT,
+    CALLS,
+    CONTACTS,
+    DEAD_LETTERS,
+    KEYS,
+    MEGABYTE,
+    NUMBERS,
+    QUEUE,
+    REQUESTS,
+    SCHEDULES,
+    Stream,
+)
 
+AREA = "limits"
 NEARLY_FULL = 0.8
 _ARCHIVE = "archive ended calls (`centralita archive`, LOG_RETENTION_DAYS)"
 _EXPIRES = "its entries expire; if this lasts, raise its size in contracts.buckets"
@@ -32,24 +41,21 @@ REMEDIES = {
 """What to do before a stream or bucket is full."""
 
 
-async def check_storage(client: Client) -> list[Finding]:
+def check_storage(info: JetStreamInfo) -> list[Finding]:
     """Returns the size of each stream and bucket; a warning if it has reached `NEARLY_FULL` of its limit."""
-    findings = []
-    for stream, remedy in REMEDIES.items():
-        name = f"size of {stream.name}"
-        try:
-            info = await client.jetstream().stream_info(stream.name)
-        except (NotFoundError, NatsError):  # the stream has its own finding
-            findings.append(skipped(AREA, name, "it could not be read"))
-            continue
-        size, limit = info.state.bytes, info.config.max_bytes or 0
-        if limit <= 0:
-            findings.append(ok(AREA, name, f"{_megabytes(size)}, {info.state.messages} messages; no limit"))
-            continue
-        found = f"{_megabytes(size)} of {_megabytes(limit)} ({size / limit:.0%})"
-        is_nearly_full = size >= NEARLY_FULL * limit
-        findings.append(warning(AREA, name, found, remedy) if is_nearly_full else ok(AREA, name, found))
-    return findings
+    states = {state.name: state for state in stream_states(info)}
+    return [_size(states.get(stream.name), stream, remedy) for stream, remedy in REMEDIES.items()]
+
+
+def _size(state: StreamState | None, stream: Stream, remedy: str) -> Finding:
+    name = f"size of {stream.name}"
+    if state is None:  # the stream has its own finding
+        return skipped(AREA, name, "it could not be read")
+    if state.max_bytes is None:
+        return ok(AREA, name, f"{_megabytes(state.bytes)}, {state.messages} messages; no limit")
+    found = f"{_megabytes(state.bytes)} of {_megabytes(state.max_bytes)} ({state.bytes / state.max_bytes:.0%})"
+    is_nearly_full = state.bytes >= NEARLY_FULL * state.max_bytes
+    return warning(AREA, name, found, remedy) if is_nearly_full else ok(AREA, name, found)
 
 
 def _megabytes(size: int) -> str:

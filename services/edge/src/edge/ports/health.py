@@ -1,0 +1,27 @@
+"""The health of the installation, as the bus shows it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from chassis.findings import Finding
+from chassis.jetstream_info import ConsumerState, StreamState
+from contracts.service_status import ServiceStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The findings at an instant, and the state of what they are about."""
+
+    examined_at: datetime
+    findings: list[Finding]
+    streams: list[StreamState]
+    consumers: list[ConsumerState]
+    services: list[ServiceStatus]
+
+
+class Installation(Protocol):
+    """The installation to which this process belongs."""
+
+    async def examine(self) -> Health:
+        """Returns its health. A bus that does not answer is a finding."""
