@@ -92,7 +92,7 @@ async def test_a_waiting_call_gets_another_message_for_machines_and_verify_decid
     async with running(nats_url, 2, **LIMITS):
         terms = RequestedTerms.model_validate(TERMS)
         await outcome_of(bus_client, CampaignCreateRequested(campaign_id="spring", terms=terms))
-        created = await outcome_of(bus_client, request("r-1", variables={"name": "Ada"}))
+        created = await outcome_of(bus_client, request("r-1", variables={"name": "Ada"}, company="Acme"))
         messages = ("Hello {{name}}, please call us.", "Hello {{surname}}.")
         outcomes = [
             await outcome_of(
@@ -108,5 +108,6 @@ async def test_a_waiting_call_gets_another_message_for_machines_and_verify_decid
     assert call
     assert call.voicemail == VoicemailPolicy(message=messages[0])
     assert call.message_characters == len("Hello Ada, please call us.")
+    assert (call.message_disclosure or "").startswith("This is Acme, ")
     verification = await verify(await from_streams(bus_client, Scope()), calling_policy=ANY_TIME_POLICY)
     assert (verification.drifts, verification.doubts) == ((), ())

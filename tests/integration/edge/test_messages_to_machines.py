@@ -72,6 +72,7 @@ async def test_a_message_that_was_not_synthesized_is_spoken_from_its_beginning(
     twilio: "Twilio", talking: Call, orchestrator: "Orchestrator", calls: EventLog
 ) -> None:
     target = await machine(orchestrator, talking, is_after_beep=True)
+    await orchestrator.move(talking.call_id, company="Acme", message_disclosure="Una IA de Acme.")
     assert verbs(await twilio(target)) == ["Play", "Redirect"]
     failed = AudioFailed(
         call_id=talking.call_id, attempt=1, turn=MESSAGE_TURN, sentence=0, reason="cut off", fallback="say"
@@ -79,7 +80,7 @@ async def test_a_message_that_was_not_synthesized_is_spoken_from_its_beginning(
     await calls.append(failed)
     spoken = await twilio(f"{target}?finished=true")
     assert verbs(spoken) == ["Say", "Redirect"]
-    assert "Hola Ana, le llamaremos mañana." in spoken.text
+    assert ">Una IA de Acme. Hola Ana, le llamaremos mañana.<" in spoken.text
     assert [one.is_finished for one in await facts(calls, talking) if isinstance(one, MessageReported)] == [False]
     assert verbs(await twilio(f"{target}?finished=true&said=true")) == ["Hangup"]
     assert [one.is_finished for one in await facts(calls, talking) if isinstance(one, MessageReported)] == [False, True]

@@ -54,7 +54,7 @@ async def test_a_waiting_call_shows_its_public_fields(api: httpx.AsyncClient, wa
     nothing_yet = (
         *("next_attempt_at", "dialed_at", "answered_at", "ended_at", "duration", "disposition", "reason"),
         *("permission", "purpose", "time_zone", "consent_at", "consent_source"),
-        *("caller_id", "voice", "company", "disclosure", "retention_days"),
+        *("caller_id", "voice", "company", "disclosure", "message_disclosure", "retention_days"),
     )
     assert shown == {
         "id": str(waiting.call_id),

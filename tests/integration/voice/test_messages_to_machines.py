@@ -101,6 +101,18 @@ async def test_the_line_is_redirected_when_the_message_is_stored(
     assert line.redirects == [("CA1", True)]
 
 
+async def test_what_is_left_begins_with_who_calls(
+    messages: Messages, event: CallStatusChanged, line: Line, calls: EventLog, speech: ElevenLabs
+) -> None:
+    moved = await move(calls, event, company="Acme", message_disclosure="An AI of Acme.")
+    sentence = message_sentence(moved.call, 1, cause_of(moved))
+    assert sentence
+    assert sentence.event.text == "An AI of Acme. Hello Ana."
+    line.name = sentence.clip_name(speech.build_request(sentence.event).digest)
+    await leave(messages, moved)
+    assert line.redirects == [("CA1", True)]
+
+
 async def test_a_message_that_cannot_be_synthesized_is_recorded_before_the_redirect(
     messages: Messages, event: CallStatusChanged, line: Line, calls: EventLog, simulators: Simulators
 ) -> None:

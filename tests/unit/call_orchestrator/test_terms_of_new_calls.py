@@ -8,7 +8,15 @@ import pytest
 from pydantic import ValidationError
 from tests.builders.calls import NOW
 
-from call_orchestrator.application.call_terms import Policy, UnacceptableTerms, changed_call, disclosed_by, new_call
+from call_orchestrator.application.call_terms import (
+    Policy,
+    UnacceptableTerms,
+    changed_call,
+    disclosed_by,
+    message_disclosed_by,
+    new_call,
+)
+from call_orchestrator.application.decision_terms import MESSAGE_MARGIN, terms_of
 from call_orchestrator.domain.disclosures import Disclosures
 from contracts import (
     Call,
@@ -21,7 +29,7 @@ from contracts import (
     VoicemailPolicy,
     decode,
 )
-from contracts.phrases import greeting_of
+from contracts.phrases import greeting_of, message_of
 
 POLICY = Policy(
     call_timeout=timedelta(seconds=30),
@@ -31,6 +39,7 @@ POLICY = Policy(
     dial_within=timedelta(days=1),
     allowed_countries=frozenset({"US"}),
     disclosure_of=disclosed_by(Disclosures.shipped()),
+    message_disclosure_of=message_disclosed_by(Disclosures.shipped()),
 )
 TERMS = RequestedTerms.model_validate(
     {
@@ -179,6 +188,35 @@ def test_the_greeting_of_a_call_begins_with_who_calls() -> None:
     assert greeting_of(call.model_copy(update={"company": None})) == "Hello Ada."
     former = call.model_copy(update={"disclosure": None})
     assert greeting_of(former) == "This is an automated call with an artificial voice, on behalf of Acme. Hello Ada."
+
+
+def test_a_message_to_a_machine_begins_with_who_calls_and_names_no_key() -> None:
+    terms = {"script_template": "Hello.", "company": "Acme", "language": "en", "voicemail": {"message": "Hi {{name}}."}}
+    call = call_of(requested(variables={"name": "Ada"}), RequestedTerms.model_validate(terms).stored())
+    said = "This is Acme, with an automated call by an artificial intelligence."
+    assert (call.message_disclosure, message_of(call)) == (said, f"{said} Hi Ada.")
+    assert (call.disclosure or "").startswith(said)
+    assert message_of(call.model_copy(update={"company": None})) == "Hi Ada."
+    assert message_of(call.model_copy(update={"voicemail": None})) is None
+    former = call.model_copy(update={"message_disclosure": None})
+    assert message_of(former) == "This is an automated call with an artificial voice, on behalf of Acme. Hi Ada."
+
+
+def test_a_change_of_message_number_or_language_changes_what_a_machine_hears_and_for_how_long() -> None:
+    terms = {"script_template": "Hello.", "company": "Acme", "language": "en"}
+    call = call_of(requested(), RequestedTerms.model_validate(terms).stored())
+    assert call.message_disclosure is None
+    for fields, said in (
+        ({}, "This is Acme, with an automated call by an artificial intelligence. Hi."),
+        ({"language": "es"}, "Le llama Acme, con la voz de una inteligencia artificial. Hi."),
+        ({"phone_number": "+34912345678"}, "I am an artificial intelligence, calling on behalf of Acme. Hi."),
+    ):
+        change = {"call_id": call.call_id, "voicemail": {"message": "Hi."}, **fields}
+        policy = replace(POLICY, allowed_countries=frozenset({"US", "ES"}))
+        changed = changed_call(call, CallChangeRequested.model_validate(change), policy)
+        assert message_of(changed) == said
+        seconds = round((len(said) - 1) / 10)
+        assert terms_of(changed, timedelta(days=1)).message_time == timedelta(seconds=seconds) + MESSAGE_MARGIN
 
 
 def test_a_change_of_number_or_language_changes_the_disclosure_and_no_other_change_does() -> None:

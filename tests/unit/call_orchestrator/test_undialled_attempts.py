@@ -241,6 +241,7 @@ def test_a_decision_sets_every_field_that_the_state_determines() -> None:
         "opt_out_key",
         "company",
         "disclosure",
+        "message_disclosure",
         "consent_at",
         "consent_source",
         "number_changed_at",

@@ -6,7 +6,7 @@ import pytest
 from tests.builders.calls import a_call
 
 from contracts import VoicemailPolicy
-from contracts.phrases import greeting_of
+from contracts.phrases import greeting_of, message_of
 from voice.domain.clips import RecentTexts, SynthesisRequest, is_personal
 
 HELLO = SynthesisRequest(voice="george", model="flash", settings=("mp3_22050_32", "en"), text="Hello, this is Ada.")
@@ -82,3 +82,5 @@ def test_a_greeting_with_variables_is_personal_also_after_a_disclosure_and_with_
 ) -> None:
     call = a_call(script_template=template, variables={"name": "Li"}, company="Acme")
     assert is_personal(greeting_of(call), call) is is_about_callee
+    machine = call.model_copy(update={"voicemail": VoicemailPolicy(message=template)})
+    assert is_personal(message_of(machine) or "", machine) is is_about_callee

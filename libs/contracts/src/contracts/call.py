@@ -160,6 +160,11 @@ class Call(GivenConsent):
         description="what the greeting begins with: who calls, and that an AI speaks; null: nothing, or in an older "
         "build's call with a company the sentence of that build",
     )
+    message_disclosure: str | None = Field(
+        default=None,
+        description="what the voicemail message begins with: the disclosure without the opt-out key, which a machine "
+        "cannot press; null: as in `disclosure`, or no message",
+    )
     callee: Callee | None = Field(
         default=None, description="where the person may be; null in logs of older builds: it follows from the number"
     )

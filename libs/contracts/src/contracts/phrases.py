@@ -21,13 +21,23 @@ FORMER_DISCLOSURES: Mapping[str, str] = {
     "es": "Esta es una llamada automática con una voz artificial, de parte de {{company}}.",
     "en": "This is an automated call with an artificial voice, on behalf of {{company}}.",
 }
-"""Spoken before the greeting of a call with a company that an older build created: it stored no disclosure."""
+"""Spoken before the greeting, or the message, of a call with a company that an older build created: it stored none."""
 
 
 def greeting_of(call: Call) -> str:
     """Returns what the callee hears first: the disclosure, if the call has a company, and the script's greeting."""
-    greeting = render_greeting(call.script_template, call.variables)
+    return _disclosed(call, call.disclosure, render_greeting(call.script_template, call.variables))
+
+
+def message_of(call: Call) -> str | None:
+    """Returns what a machine hears: the disclosure, if the call has a company, and the message; None: no message."""
+    if call.voicemail is None:
+        return None
+    return _disclosed(call, call.message_disclosure, call.voicemail.render(call.variables))
+
+
+def _disclosed(call: Call, disclosure: str | None, text: str) -> str:
     if call.company is None:
-        return greeting
+        return text
     former = FORMER_DISCLOSURES[call.language.split("-")[0]]
-    return f"{call.disclosure or render_line(former, {'company': call.company})} {greeting}"
+    return f"{disclosure or render_line(former, {'company': call.company})} {text}"

@@ -20,7 +20,7 @@ from call_orchestrator.adapters.nats.timers import NatsTimers
 from call_orchestrator.application.admission import Admission
 from call_orchestrator.application.admission_view import AdmissionView
 from call_orchestrator.application.backlog import Backlog
-from call_orchestrator.application.call_terms import Policy, disclosed_by
+from call_orchestrator.application.call_terms import Policy, disclosed_by, message_disclosed_by
 from call_orchestrator.application.calling_times import CallingTimesService
 from call_orchestrator.application.calls import CallService
 from call_orchestrator.application.campaigns import CampaignService
@@ -68,6 +68,7 @@ def policy(settings: Settings) -> Policy:
         digest_of=NumberDigests(key_bytes(settings.number_digest_key)).of,
         caller_ids=settings.usable_caller_ids,
         disclosure_of=disclosed_by(settings.country_disclosures),
+        message_disclosure_of=message_disclosed_by(settings.country_disclosures),
     )
 
 

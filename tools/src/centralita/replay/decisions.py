@@ -137,7 +137,7 @@ def policy_of(
 
     A queued call shows by its deadline how late it may be dialled; for any other, `dial_within` is used. Without a call
     the values do not matter, because no recorded decision is compared with the result. Only `allowed_countries` and
-    `caller_ids` do. The digest and the place of a sealed number are those of the call, and so is the disclosure.
+    `caller_ids` do. The digest and the place of a sealed number are those of the call, and so are the disclosures.
     """
     if call is None:
         span = timedelta(minutes=1)
@@ -165,6 +165,7 @@ def policy_of(
         callee_of=lambda *_: call.callee,
         caller_ids=caller_ids,
         disclosure_of=lambda _: call.disclosure,
+        message_disclosure_of=lambda _: call.message_disclosure,
     )
 
 

@@ -13,6 +13,7 @@ from contracts.numbers import country_of
 from contracts.personal import PLACEHOLDERS
 from contracts.retry_policy import RetryPolicy
 from contracts.script import greeting_refusals, missing_variables, size_refusals
+from contracts.vocabulary import NO_OPT_OUT_KEY
 from contracts.voicemail import VoicemailPolicy, message_refusals
 
 
@@ -37,6 +38,8 @@ class Policy:
     """The numbers that may call; None: any, as in builds where only a campaign named one."""
     disclosure_of: Callable[[Call], str | None] = lambda _: None
     """Returns the disclosure of a call; None: without a company, and as in builds that stored none."""
+    message_disclosure_of: Callable[[Call], str | None] = lambda _: None
+    """Returns the disclosure of a call's voicemail message; None: without a company or a message, and as above."""
 
 
 class UnacceptableTerms(ValueError):
@@ -45,6 +48,7 @@ class UnacceptableTerms(ValueError):
 
 _DISCLOSED = frozenset({"language", "callee", "company", "opt_out_key"})
 """The fields that can change, on which the disclosure depends."""
+_MESSAGE_DISCLOSED = _DISCLOSED | {"voicemail"}
 _REQUIRABLE = ("consent_at", "company", "caller_id")
 """The fields that can change, which a calling rule may require."""
 NO_TERMS = CampaignTerms()
@@ -107,7 +111,9 @@ def new_call(
         attempt=0,
         status_changed_at=now,
     )
-    return call.model_copy(update={"disclosure": policy.disclosure_of(call)})
+    return call.model_copy(
+        update={"disclosure": policy.disclosure_of(call), "message_disclosure": policy.message_disclosure_of(call)}
+    )
 
 
 def disclosed_by(disclosures: Disclosures) -> Callable[[Call], str | None]:
@@ -118,6 +124,19 @@ def disclosed_by(disclosures: Disclosures) -> Callable[[Call], str | None]:
         return disclosures.sentence(country, call.language, call.company, call.opt_out_key) if call.company else None
 
     return disclosure_of
+
+
+def message_disclosed_by(disclosures: Disclosures) -> Callable[[Call], str | None]:
+    """Returns the function that finds the disclosure of a call's voicemail message in a table.
+
+    It names no key: who listens to a message later cannot press one.
+    """
+    disclosure_of = disclosed_by(disclosures)
+
+    def message_disclosure_of(call: Call) -> str | None:
+        return disclosure_of(call.model_copy(update={"opt_out_key": NO_OPT_OUT_KEY})) if call.voicemail else None
+
+    return message_disclosure_of
 
 
 def _script(request: CallRequested, campaign: CampaignTerms) -> tuple[str, dict[str, str]]:
@@ -204,6 +223,8 @@ def changed_call(call: Call, request: CallChangeRequested, policy: Policy) -> Ca
     after = call.model_copy(update=changes)
     if not _DISCLOSED.isdisjoint(changes):
         after = after.model_copy(update={"disclosure": policy.disclosure_of(after)})
+    if not _MESSAGE_DISCLOSED.isdisjoint(changes):
+        after = after.model_copy(update={"message_disclosure": policy.message_disclosure_of(after)})
     if request.max_retries is not None:
         _check_attempts(request.max_retries, call.max_attempts)
     _check_goal(after.retry_policy, after.goal)

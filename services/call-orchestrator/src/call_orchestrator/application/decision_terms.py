@@ -92,6 +92,7 @@ def _message_time(call: Call) -> timedelta | None:
     characters = call.message_characters
     if characters is None:
         characters = len(call.voicemail.render(call.variables))
+    characters += len(call.message_disclosure or "")
     return timedelta(seconds=round(characters / CHARACTERS_PER_SECOND)) + MESSAGE_MARGIN
 
 

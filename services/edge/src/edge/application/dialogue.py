@@ -21,7 +21,7 @@ import uuid_utils
 from chassis.event_log import Conflict, Guard, StoredEvent
 from contracts import AudioFailed, Call, ConversationEnded, Event, OptOutKeyPressed, PersonRecognized, SpeechHeard
 from contracts.filters import call_state_filter
-from contracts.phrases import opted_out_phrase
+from contracts.phrases import message_of, opted_out_phrase
 from contracts.vocabulary import MESSAGE_TURN, NO_OPT_OUT_KEY, CallStatus
 from edge.application.calls import call_in, last_decision
 from edge.application.errors import NotInProgress
@@ -234,7 +234,7 @@ def _loaded(newest: StoredEvent, facts: Sequence[StoredEvent], occurrence: Occur
         is_line_open=call.may_use_line(call.attempt),
         has_ended=call.disposition is not None or ended_sequence is not None,
         has_failed_audio=any(isinstance(stored.event, AudioFailed) for stored in facts),
-        message=call.voicemail.render(call.variables) if call.voicemail and call.voicemail_delivery else None,
+        message=message_of(call) if call.voicemail_delivery else None,
         is_after_beep=call.is_after_beep,
         has_failed_message=any(_has_failed_message(stored.event, call.attempt) for stored in facts),
         opt_out_key=None if call.opt_out_key == NO_OPT_OUT_KEY else call.opt_out_key,

@@ -79,6 +79,7 @@ class CallResource(BaseModel):
     voice: str | None = Field(description="id of the voice that speaks; null: that of the installation")
     company: str | None = Field(description="on whose behalf it is made; null: the greeting names none")
     disclosure: str | None = Field(description="what the greeting begins with, if the call has a company")
+    message_disclosure: str | None = Field(description="what the voicemail message begins with then")
     opt_out_key: str = Field(description="the key by which the callee asks for no more calls; off: none")
     retention_days: int | None = Field(
         description="days after the last call of the person until they are erased; null: as the installation is set"
@@ -134,6 +135,7 @@ class CallResource(BaseModel):
             voice=call.voice,
             company=call.company,
             disclosure=call.disclosure,
+            message_disclosure=call.message_disclosure,
             opt_out_key=call.opt_out_key,
             retention_days=call.retention_days,
             metadata=call.metadata,

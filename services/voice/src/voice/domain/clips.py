@@ -8,7 +8,7 @@ from uuid import UUID
 
 from contracts import Call
 from contracts.personal_words import has_personal_words
-from contracts.phrases import greeting_of
+from contracts.phrases import greeting_of, message_of
 from contracts.script import greeting, uses_variables
 
 MAX_RECENT_TEXTS = 4096
@@ -66,7 +66,7 @@ def is_personal(text: str, call: Call) -> bool:
     """
     if text == greeting_of(call):
         return uses_variables(greeting(call.script_template))
-    if call.voicemail and text == call.voicemail.render(call.variables):
+    if call.voicemail and text == message_of(call):
         return uses_variables(call.voicemail.message)
     return has_personal_words(text, call.variables)
 

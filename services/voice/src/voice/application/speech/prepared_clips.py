@@ -13,7 +13,7 @@ from uuid import UUID
 import structlog
 
 from contracts import AudioRequested, Call, Envelope
-from contracts.phrases import greeting_of
+from contracts.phrases import greeting_of, message_of
 from contracts.vocabulary import MESSAGE_TURN
 from providers import RequestFailed
 from telephony.instructions import GREETING_TURN
@@ -36,9 +36,8 @@ def greeting_sentence(call: Call, attempt: int, cause: Envelope) -> Sentence:
 
 def message_sentence(call: Call, attempt: int, cause: Envelope) -> Sentence | None:
     """Returns the message of a call to a machine, as `greeting_sentence`; none if it has no message."""
-    if call.voicemail is None:
-        return None
-    return _sentence(call, attempt, MESSAGE_TURN, call.voicemail.render(call.variables), cause)
+    text = message_of(call)
+    return None if text is None else _sentence(call, attempt, MESSAGE_TURN, text, cause)
 
 
 def _sentence(call: Call, attempt: int, turn: int, text: str, cause: Envelope) -> Sentence:
