@@ -11,7 +11,18 @@ from starlette.exceptions import HTTPException
 
 from centralita_console.authentication import Door, ForeignForm, NotLoggedIn, door_of
 from centralita_console.live import LiveBoards
-from centralita_console.pages import call, call_acts, calls, campaigns, contacts, log, login, now
+from centralita_console.pages import (
+    call,
+    call_acts,
+    calls,
+    campaign_acts,
+    campaigns,
+    contacts,
+    log,
+    login,
+    new_campaign,
+    now,
+)
 from centralita_console.rendering import assets, render
 from centralita_console.responses import MAX_BODY_BYTES, Guards, too_large
 from centralita_console.rest_client import TIMEOUT_SECONDS, RestFailure, Unreachable
@@ -51,7 +62,7 @@ def create_app(settings: Settings, http: httpx.AsyncClient, files: httpx.AsyncCl
     limits = {contacts.UPLOAD_PATH: contacts.MAX_UPLOAD_BYTES}
     app.add_middleware(LimitBody, limits=limits, default=MAX_BODY_BYTES, answer=too_large)
     app.add_middleware(Guards, host_names=settings.host_names)
-    for page in (login, now, calls, call, call_acts, log, campaigns, contacts):
+    for page in (login, now, calls, call, call_acts, log, campaigns, campaign_acts, contacts, new_campaign):
         app.include_router(page.router)
     app.add_api_route("/health/live", _live)
     app.add_api_route("/static/{digest}/{name}", _static)
