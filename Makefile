@@ -9,7 +9,7 @@ PACKAGES := libs/contracts libs/sealing libs/chassis libs/providers libs/records
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .DEFAULT_GOAL := menu
-.PHONY: menu install demo up test lint ruff-check ruff-format mypy import-linter format bench bench-calls chaos docs site dashboards contracts sbom lock clean
+.PHONY: menu install demo up test lint ruff-check ruff-format mypy import-linter format bench bench-calls chaos docs pictures site dashboards contracts sbom lock clean
 
 menu: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -75,6 +75,9 @@ chaos: install ## faults during a running campaign (CALLS=1000 FAULTS=100 SEED=7
 docs: install ## generate the page of the state machine and the README's diagram
 	$(BIN)/python -m centralita.docs.event_flow README.md README.es.md
 	$(BIN)/python -m centralita.docs.state_machine > docs/state-machine.md
+
+pictures: install ## take the pictures in docs/pictures with Chromium
+	PICTURES=docs/pictures $(BIN)/pytest -q -n 0 tests/browser/test_pictures.py
 
 site: install ## build the documentation site in build/site, offline
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

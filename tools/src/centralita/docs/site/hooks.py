@@ -32,7 +32,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for page, text in _generated().items():
         files.append(File.generated(config, page, content=text))
     for target in sorted(targets):
-        if not target.endswith(sources.DATA_SUFFIX):
+        if not target.endswith(sources.DATA_SUFFIXES):
             inclusion = InclusionLevel.NOT_IN_NAV
             files.append(
                 File.generated(config, sources.page_of(target), content=sources.shown(target), inclusion=inclusion)

@@ -13,8 +13,8 @@ from centralita.docs.site.schemas import prose
 ROOT = Path(__file__).parents[5]
 """The repository. The site is built from a checkout only."""
 PAGES = ("*.md", "docs/**/*.md", "libs/*/README.md", "services/*/README.md", "tools/README.md", "tools/*/README.md")
-DATA_SUFFIX = ".json"
-"""Files that are copied as they are, because programs read them."""
+DATA_SUFFIXES = (".json", ".png")
+"""Files that are copied as they are: programs read them, or they are pictures."""
 _LINK = re.compile(r"(?<=\]\()(?P<target>[^)\s#:]+)(?=[)#])")
 _URL = re.compile(r"https?://[^\s;|]+")
 _FILES = "files"
@@ -40,7 +40,7 @@ def with_links_to_pages(page: str, text: str, root: Path = ROOT) -> str:
 
     def replacement(match: re.Match[str]) -> str:
         target = _resolved(page, match["target"])
-        if target not in targets or target.endswith(DATA_SUFFIX):
+        if target not in targets or target.endswith(DATA_SUFFIXES):
             return match[0]
         return relpath(page_of(target), dirname(page) or ".")
 
@@ -58,7 +58,7 @@ def shown(target: str, root: Path = ROOT) -> str:
     head = f"---\nsearch:\n  exclude: true\n---\n# {target}\n\n"
     if path.is_dir():
         here = dirname(page_of(target))
-        names = sorted(file.name for file in path.glob(f"*{DATA_SUFFIX}"))
+        names = sorted(file.name for file in path.iterdir() if file.suffix in DATA_SUFFIXES)
         return head + "\n".join(f"- [{name}]({relpath(join(target, name), here)})" for name in names) + "\n"
     if path.suffix == ".csv":
         return head + _table(path)
@@ -68,8 +68,8 @@ def shown(target: str, root: Path = ROOT) -> str:
 def data_in(target: str, root: Path = ROOT) -> list[str]:
     """Returns the paths of the data files of a folder, or the one data file itself."""
     path = root / target
-    files = sorted(path.glob(f"*{DATA_SUFFIX}")) if path.is_dir() else [path]
-    return [str(file.relative_to(root)) for file in files if file.suffix == DATA_SUFFIX]
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return [str(file.relative_to(root)) for file in files if file.suffix in DATA_SUFFIXES]
 
 
 def _resolved(page: str, target: str) -> str:

@@ -1,0 +1,48 @@
+"""The pictures of README and docs: what the console shows, taken by a test, so they are never older than its templates.
+
+`make pictures` stores them in docs/pictures; otherwise they are taken and forgotten.
+"""
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from playwright.async_api import Page, expect
+from tests.browser.conftest import OpenVisit
+from tests.browser.sample_run import CAMPAIGN, SampleRun
+
+from centralita.demo.campaign import requests
+
+SIZE = {"width": 1120, "height": 680}
+MAX_BYTES = 150_000
+TALKING, SCHEDULED = ("talking-1", "talking-2"), ("scheduled-1", "scheduled-2", "scheduled-3")
+
+
+async def test_the_pictures_of_now_campaign_and_call_are_taken(
+    run: SampleRun, open_visit: OpenVisit, tmp_path: Path
+) -> None:
+    folder = Path(os.environ.get("PICTURES") or tmp_path)
+    visit = await open_visit(viewport=SIZE, color_scheme="light")
+    page = await visit.open(f"/calls/{run.calls['retried']}")
+    await expect(page.locator(".chat .callee").first).to_be_visible()
+    await take(page, folder / "call.png")
+    page = await visit.open(f"/campaigns/{CAMPAIGN}")
+    await take(page, folder / "campaign.png")
+
+    page = await visit.open(f"/?campaign_id={CAMPAIGN}")
+    wanted = requests("picture", len(TALKING) + len(SCHEDULED))
+    tomorrow = datetime.now(UTC) + timedelta(hours=12)
+    late = [one.model_copy(update={"scheduled_at": tomorrow}) for one in wanted[len(TALKING) :]]
+    calls = dict(zip((*TALKING, *SCHEDULED), [*wanted[: len(TALKING)], *late], strict=True))
+    await run.request_calls(calls, {name: ["long_talker"] for name in calls})
+    for name in calls:
+        await expect(page.locator(f"#card-{run.calls[name]}")).to_be_visible()
+    talking = page.locator("section", has=page.locator("#column-in_progress"))
+    await expect(talking.locator(".cards li").first).to_be_visible()
+    await take(page, folder / "now.png")
+
+
+async def take(page: Page, file: Path) -> None:
+    """Stores what a page shows, without the blinking cursor."""
+    await page.screenshot(path=file, animations="disabled", caret="hide")
+    assert file.stat().st_size <= MAX_BYTES
