@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import fields
+from typing import Any
 
 import uvicorn
 from structlog.testing import capture_logs
@@ -46,8 +48,9 @@ def status_signature() -> str:
 async def edge_requests() -> AsyncIterator[Callable[[bytes, str], Work]]:
     """Yields a function of a form and a signature ("" for none) that returns the request as work."""
     provider = TwilioWebhooks(TOKEN, PUBLIC_URL, PUBLIC_URL)
-    unused: list[None] = 6 * [None]
-    dependencies = Dependencies(None, None, None, None, None, _NoDialogue(), provider, *unused)  # type: ignore[arg-type]
+    used = {"dialogue": _NoDialogue(), "provider": provider}
+    parts: dict[str, Any] = {**dict.fromkeys(field.name for field in fields(Dependencies)), **used}
+    dependencies = Dependencies(**parts)
     app = create_app(dependencies, keys=(), buckets=TokenBuckets(RequestLimit(50, 100)))
     config = http_config(app)
     config.port = 0

@@ -79,7 +79,7 @@ KNOWN_TAGS = {
     *("html", "head", "meta", "title", "link", "script", "body", "header", "nav", "main", "section", "dialog"),
     *("a", "form", "label", "input", "select", "option", "datalist", "button", "details", "summary"),
     *("h1", "h2", "h3", "p", "div", "span", "b", "i", "code", "pre", "kbd", "time", "ul", "ol", "li", "dl", "dt", "dd"),
-    *("table", "thead", "tbody", "tr", "th", "td", "svg", "rect", "progress", "noscript"),
+    *("bdi", "table", "thead", "tbody", "tr", "th", "td", "svg", "rect", "progress", "noscript"),
     *("textarea", "fieldset", "legend"),
 }
 
@@ -230,7 +230,7 @@ async def test_a_call_is_shown_as_it_was_after_any_of_its_events(
 
     assert f"State after event {second}" in words(earlier)
     assert "Nothing was said up to this event." in words(earlier)
-    assert f'href="/calls/{call.call_id}?at={first}"' in earlier
+    assert f'href="?at={first}"' in earlier
     assert f"State after event {first}" in words(part)
     assert "<html" not in part
     assert f"State after event {last}" in words(page)

@@ -12,6 +12,7 @@ from chassis.settings import key_bytes
 from contracts.buckets import DIALS
 from contracts.number_digests import NumberDigests
 from contracts.streams import CALLS, CONTACTS, NUMBERS, REQUESTS
+from edge.adapters.archive import NatsArchiveName
 from edge.adapters.backlog import NatsBacklog
 from edge.adapters.contacts import NatsContacts
 from edge.adapters.dead_letters import NatsDeadLetters
@@ -25,6 +26,7 @@ from edge.adapters.story import NatsCallMessages
 from edge.adapters.system_health import NatsInstallation
 from edge.adapters.voice import VoiceMedia, http_client
 from edge.application.acts import Acts
+from edge.application.archived_calls import ArchivedCalls
 from edge.application.bulk_retry import BulkRetry
 from edge.application.calls import Calls
 from edge.application.campaigns import Campaigns
@@ -112,6 +114,7 @@ async def build(settings: Settings, bus: Bus) -> AsyncIterator[ASGIApp]:
                 DeadLetters(NatsDeadLetters(bus.client), audit),
                 NumberSearch(lists, digests, audit),
                 HealthChecks(NatsInstallation(bus.client)),
+                ArchivedCalls(NatsArchiveName(bus.client)),
             ),
             keys=settings.api_keys,
             buckets=buckets,

@@ -24,7 +24,7 @@ from centralita_console.pages import (
     now,
 )
 from centralita_console.rendering import assets, render
-from centralita_console.responses import MAX_BODY_BYTES, Guards, too_large
+from centralita_console.responses import MAX_BODY_BYTES, Compressed, Guards, too_large
 from centralita_console.rest_client import TIMEOUT_SECONDS, RestFailure, Unreachable
 from centralita_console.sessions import LoginToken, Sessions
 from centralita_console.settings import Settings
@@ -89,7 +89,7 @@ async def _static(digest: str, name: str) -> Response:
     file, path = assets().get(name, (None, ""))
     if file is None or path != f"/static/{digest}/{name}":
         raise HTTPException(404)
-    return FileResponse(file, headers={"Cache-Control": IMMUTABLE})
+    return Compressed(FileResponse(file, headers={"Cache-Control": IMMUTABLE}))
 
 
 async def _not_logged_in(request: Request, error: NotLoggedIn) -> Response:

@@ -18,6 +18,9 @@ LONG_WAIT_SECONDS = 60
 """A wait between two groups that is shown as one line."""
 FAILED = {CallStatus.FAILED, CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.EXPIRED}
 FAILED_REPORTS = {TelephonyStatus.FAILED, TelephonyStatus.BUSY, TelephonyStatus.NO_ANSWER}
+SPOKEN_EVENTS = {"speech.heard", "audio.requested", "reply.generated"}
+MAX_SPOKEN_CHARACTERS = 60
+"""How much of an utterance or a reply a line of the timeline shows."""
 FAILED_EVENTS = {"dial.refused", "dial.unknown", "audio.failed", "call.command_refused"}
 
 
@@ -32,7 +35,14 @@ class Line:
     text: str
     is_failure: bool
     is_later: bool
+    is_shown: bool
     turn: int | None
+
+    @property
+    def marks(self) -> str:
+        """How the line is marked, as classes of the style sheet."""
+        marked = {"failed": self.is_failure, "later": self.is_later, "shown": self.is_shown}
+        return " ".join(name for name, is_marked in marked.items() if is_marked)
 
 
 @dataclass(slots=True)
@@ -107,17 +117,34 @@ def _lines(story: Document, events: Sequence[Document]) -> Iterator[tuple[Line, 
     for entry in story["timeline"]:
         event = by_sequence.get(entry["sequence"]) if entry["stream"] == "CALLS" else None
         data = event["data"] if event else {}
-        yield _line(entry["stream"], entry, entry["event"], entry["text"], data, is_later=False), data
+        text, is_shown = _brief(entry), entry["stream"] == "CALLS" and entry["sequence"] == story["sequence"]
+        yield _line(entry["stream"], entry, entry["event"], text, data, is_shown=is_shown), data
     for event in events:
         if ("CALLS", event["sequence"]) not in told and event["sequence"] > story["sequence"]:
             name = event["type"].rpartition(".v")[0] or event["type"]
             yield _line("CALLS", event, name, "", event["data"], is_later=True), event["data"]
 
 
-def _line(stream: str, source: Document, event: str, text: str, data: Document, *, is_later: bool) -> Line:
+def _brief(entry: Document) -> str:
+    """Returns the text of a line. What was spoken is cut: the conversation has it."""
+    text = str(entry["text"])
+    is_long = entry["event"] in SPOKEN_EVENTS and len(text) > MAX_SPOKEN_CHARACTERS
+    return f"{text[:MAX_SPOKEN_CHARACTERS]}…" if is_long else text
+
+
+def _line(
+    stream: str,
+    source: Document,
+    event: str,
+    text: str,
+    data: Document,
+    *,
+    is_later: bool = False,
+    is_shown: bool = False,
+) -> Line:
     at = datetime.fromisoformat(source.get("at") or source["time"])
     turn = data.get("turn")
-    return Line(stream, source["sequence"], at, event, text, _is_failure(event, data), is_later, turn)
+    return Line(stream, source["sequence"], at, event, text, _is_failure(event, data), is_later, is_shown, turn)
 
 
 def _is_failure(event: str, data: Document) -> bool:

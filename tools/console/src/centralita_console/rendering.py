@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ VENDORED = Path(__file__).with_name("vendored")
 MAX_SHOWN_CHARACTERS = 4_000
 """How much of one text a page shows; the rest is in the REST API."""
 
+_TIME = Markup("<time>%sZ</time>")
+
 
 @cache
 def assets() -> Mapping[str, tuple[Path, str]]:
@@ -40,12 +42,14 @@ def _asset(name: str) -> str:
 
 
 def _instant(value: str | datetime | None) -> Markup | str:
-    """Returns an instant in UTC; the script of the console shows it in the browser's time zone."""
+    """Returns an instant in UTC; the script of the console shows it in the browser's time zone.
+
+    Its text is also the form for programs (HTML, "valid global date and time string"): a page may have hundreds.
+    """
     if value is None:
         return "–"
     at = datetime.fromisoformat(value) if isinstance(value, str) else value
-    template = Markup('<time datetime="{}">{}</time>')
-    return template.format(at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S} UTC")
+    return _TIME % at.astimezone(UTC).isoformat(" ", "seconds")[:19]
 
 
 def _shown(text: object) -> str:

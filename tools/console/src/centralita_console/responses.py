@@ -1,12 +1,20 @@
-"""Guards of every request and response: host names, bodies of a declared length, and security headers."""
+"""Guards of every request and response: host names, bodies of a declared length, and security headers.
+
+**Compression** only where the length of a response tells nothing about a secret. A page of a session has the token of
+its forms, and some pages repeat what the request contains. Who can make a browser send requests, and sees the lengths
+of the compressed answers, could guess the token letter by letter (BREACH). So pages are sent as they are. Files are the
+same for all. The part of a call's page for the slider has no token, and repeats only numbers of its request (ADR 57).
+"""
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES = 65_536
 """The limit of a form without a file."""
+MIN_COMPRESSED_BYTES = 1_000
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -54,6 +62,21 @@ class Guards:
             await refusal(scope, receive, send_guarded)
         else:
             await self._app(scope, receive, send_guarded)
+
+
+class Compressed(Response):
+    """Sends another response, compressed if the browser accepts that.
+
+    An error of the endpoint is another response, and stays as it is.
+    """
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+        self.background = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends the response."""
+        await GZipMiddleware(self._response, minimum_size=MIN_COMPRESSED_BYTES)(scope, receive, send)
 
 
 def _host_name(host: str) -> str:

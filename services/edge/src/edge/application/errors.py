@@ -12,6 +12,7 @@ class UnknownCall(Exception):
     def __init__(self, call_id: UUID, reason: str | None = None) -> None:
         super().__init__(reason or f"no call has the id {call_id}")
         self.call_id = call_id
+        self.reason = reason
 
 
 class UnknownDeadLetter(Exception):

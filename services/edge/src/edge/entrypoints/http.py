@@ -11,6 +11,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from chassis.body_limit import LimitBody
 from edge.application.acts import Acts
+from edge.application.archived_calls import ArchivedCalls
 from edge.application.calls import Calls
 from edge.application.campaigns import Campaigns
 from edge.application.contact_import import ContactImports
@@ -74,6 +75,7 @@ class Dependencies:
     dead_letters: DeadLetters
     number_search: NumberSearch
     health: HealthChecks
+    archived_calls: ArchivedCalls
 
 
 def create_app(

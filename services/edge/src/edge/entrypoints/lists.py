@@ -165,7 +165,8 @@ async def search_calls(
     """Lists the calls of a phone number, newest first: those that have it now, or had it when they ended.
 
     They may be a moment behind the log. Send the same body to `next`. Each search is audited, with the digest of the
-    number.
+    number. Calls of builds without this search are found once `centralita replay rebuild` has run. A call that was
+    archived is found, and its story and events are in the archive only.
     """
     search: NumberSearch = request.app.state.number_search
     before = _parsed(parse_call_cursor, cursor)

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from edge.application.archived_calls import ArchivedCalls
 from edge.application.errors import (
     AmbiguousContact,
     CampaignNotAllowed,
@@ -118,7 +119,7 @@ def problem_of(error: Exception) -> JSONResponse:
     """Returns the document of an error; for an unexpected error, one without details."""
     match error:
         case UnknownCall():
-            return problem(404, str(error), kind="unknown-call")
+            return _unknown_call(str(error))
         case UnknownCampaign():
             return problem(404, str(error), kind="unknown-campaign")
         case UnknownContact():
@@ -178,7 +179,14 @@ def problem_of(error: Exception) -> JSONResponse:
     return problem(500, "an internal error, which has been logged")
 
 
-async def _handle(_: Request, error: Exception) -> Response:
+def _unknown_call(detail: str) -> JSONResponse:
+    return problem(404, detail, kind="unknown-call")
+
+
+async def _handle(request: Request, error: Exception) -> Response:
+    if isinstance(error, UnknownCall) and error.reason is None:
+        archived: ArchivedCalls = request.app.state.archived_calls
+        return _unknown_call(f"{error}{await archived.hint(error.call_id)}")
     if isinstance(error, SpeechUnavailable):  # the reason is for the operator, not for the client
         logger.warning("speech_unavailable", reason=str(error))
     return problem_of(error)

@@ -1,6 +1,7 @@
 """What the edge needs from NATS and from other services, each replaced by a fake in tests."""
 
 from edge.ports.calls import (
+    ArchiveName,
     Backlog,
     CallLog,
     CallMessages,
@@ -43,6 +44,7 @@ from edge.ports.records import (
 from edge.ports.slots import SlotReader
 
 __all__ = [
+    "ArchiveName",
     "Audit",
     "Backlog",
     "BacklogFull",

@@ -63,6 +63,13 @@ class CallMessages(Protocol):
         """Returns the messages, whose personal fields are opened. Raises Unavailable."""
 
 
+class ArchiveName(Protocol):
+    """The archive to which ended calls of the log were moved."""
+
+    async def read(self) -> str | None:
+        """Returns its id; None if nothing was archived. Raises Unavailable."""
+
+
 OnOutcome = Callable[[CommandOutcome], Awaitable[None]]
 """Called with the outcome of a request."""
 

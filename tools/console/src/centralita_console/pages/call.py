@@ -14,6 +14,7 @@ from centralita_console.call_story import conversation_of, groups_of, is_message
 from centralita_console.event_stream import StreamedEvent, message, streamed_events
 from centralita_console.live import LiveBoards, TooManyWatchers
 from centralita_console.rendering import render, render_text
+from centralita_console.responses import Compressed
 from centralita_console.rest_client import RestClient, RestFailure, Unreachable
 from chassis.background import run_in_background
 from contracts import RETRYABLE_STATUSES, CallStatus
@@ -36,7 +37,7 @@ async def show_call(request: Request, api: Api, call_id: UUID, at: At = None) ->
 @router.get("/calls/{call_id:uuid}/story")
 async def show_story(request: Request, api: Api, call_id: UUID, at: At = None) -> Response:
     """Returns the part of the page that depends on the sequence, for the slider."""
-    return render(request, "parts/story.html", **await _view(api, call_id, at))
+    return Compressed(render(request, "parts/story.html", **await _view(api, call_id, at)))
 
 
 @router.get("/calls/{call_id:uuid}/raw")

@@ -3,10 +3,11 @@
 
 // Instants are rendered in UTC; this shows them in the browser's time zone, and keeps UTC as the title.
 function localize(root) {
-  for (const time of root.querySelectorAll("time[datetime]:not([title])")) {
-    const at = new Date(time.dateTime);
+  for (const time of root.querySelectorAll("time:not([title])")) {
+    const at = new Date(time.dateTime || time.textContent.trim().replace(" ", "T"));
     if (Number.isNaN(at.getTime())) continue;
     time.title = time.textContent;
+    time.dateTime = at.toISOString();
     const day = at.toLocaleDateString("sv-SE");
     time.textContent = `${day} ${at.toLocaleTimeString("sv-SE")}`;
   }
