@@ -1,6 +1,7 @@
 """Dead letters over REST: listed and counted without personal data, resent, and dropped, each act audited."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -8,7 +9,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from nats.aio.client import Client
-from tests.builders.dead_letters import dead_letter_process, store_dead_letter
+from tests.builders.dead_letters import REQUEST, dead_letter_process, store_dead_letter
 
 from chassis import dead_letter_list
 from chassis.dead_letters import read_dead_letters
@@ -16,7 +17,7 @@ from chassis.dead_letters import store_dead_letter as store
 from chassis.event_log import EventLog
 from chassis.keyring import Keyring
 from chassis.sealed_copies import key_of_day, seal_copy
-from contracts import CallCreated, Envelope, ErasedRequest, RequestsErased
+from contracts import CallCreated, Envelope, ErasedRequest, RequestsErased, call_id_of
 from contracts.audit import AuditEntry
 from contracts.dead_letters import DeadLetter
 from contracts.examples import EXAMPLES
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 PATH = "/api/v1/dead-letters"
 NUMBER, DIGEST = "+12125550123", "6f1c7a0b9d2e4f58a3b1c6d7e8f90a12"
 CANCEL = EXAMPLES["call.cancel_requested"]
-ROUTES = (("GET", ""), ("GET", "/groups"), ("POST", "/1/retry"), ("POST", "/1/drop"))
+ROUTES = (("GET", ""), ("GET", "/groups"), ("GET", "/1"), ("POST", "/1/retry"), ("POST", "/1/drop"))
 
 
 @pytest.fixture
@@ -172,7 +173,9 @@ async def test_a_retry_publishes_the_message_again_once_and_is_audited(
 
     answer = await as_("auditor").post(f"{PATH}/{sequence}/retry")
 
-    assert (answer.status_code, answer.json()) == (200, {"sequence": 1, "stream": "REQUESTS", "stored_sequence": 2})
+    call_id = str(call_id_of(json.loads(REQUEST)["request_id"]))
+    stored = {"sequence": 1, "stream": "REQUESTS", "stored_sequence": 2, "call_id": call_id}
+    assert (answer.status_code, answer.json()) == (200, stored)
     message = await bus_client.jetstream().get_msg(REQUESTS.name, 2)
     assert (message.headers or {})["ce-id"] == "REQUESTS/1"
     [erased] = [one.event for one in await calls.read([RequestsErased.subjects()])]

@@ -5,6 +5,7 @@ The stream `DEAD_LETTERS` has no index of them, and may have 256 MB of sealed co
 goes on.
 """
 
+import hashlib
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -64,10 +65,7 @@ async def count_dead_letters(client: Client, query: DeadLetterGroupsQuery) -> De
             listed = listed_of(StoredDeadLetter.read(message.seq, message.time, message.headers, message.data))
             if not _matches(query, listed):
                 continue
-            kind = ".".join(listed.subject.split(".")[:2])
-            reason = _DIGITS.sub("#", listed.reasons[0]) if listed.reasons else ""
-            group = groups.setdefault((listed.stream, listed.consumer, kind, reason), _Group(listed))
-            group.add(listed)
+            groups.setdefault(_group_of(listed), _Group(listed)).add(listed)
     ordered = sorted(groups.items(), key=lambda item: (-item[1].count, item[1].first.sequence))
     return DeadLetterGroups(
         groups=tuple(group.counted(kind, reason) for (_, _, kind, reason), group in ordered[:MAX_LISTED]),
@@ -80,7 +78,7 @@ async def count_dead_letters(client: Client, query: DeadLetterGroupsQuery) -> De
 def listed_of(stored: StoredDeadLetter) -> ListedDeadLetter:
     """Returns a dead letter without its message, with bounded texts: those of older builds had no bounds."""
     dead = stored.dead_letter
-    return ListedDeadLetter(
+    listed = ListedDeadLetter(
         sequence=stored.sequence,
         stored_at=stored.at,
         stream=dead.stream[:MAX_NAME_LENGTH],
@@ -90,6 +88,20 @@ def listed_of(stored: StoredDeadLetter) -> ListedDeadLetter:
         deliveries=dead.deliveries,
         reasons=tuple(bounded(dead.reasons)),
     )
+    return listed.model_copy(update={"group": _id_of(_group_of(listed))})
+
+
+def _group_of(listed: ListedDeadLetter) -> tuple[str, str, str, str]:
+    """Returns the stream, the consumer, the kind of message and the first reason with ``#`` in place of numbers."""
+    kind = ".".join(listed.subject.split(".")[:2])
+    reason = _DIGITS.sub("#", listed.reasons[0]) if listed.reasons else ""
+    return listed.stream, listed.consumer, kind, reason
+
+
+def _id_of(group: tuple[str, ...]) -> str:
+    """Returns a short id of a group, for addresses. Digits are left out: a digest would reveal a number."""
+    text = "\0".join(_DIGITS.sub("#", part) for part in group)
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]
 
 
 @dataclass(slots=True)
@@ -125,11 +137,13 @@ class _Group:
             oldest_at=self.first.stored_at,
             newest_at=self.newest_at or self.first.stored_at,
             first_sequence=self.first.sequence,
+            group=self.first.group,
         )
 
 
 def _matches(query: DeadLetterListQuery | DeadLetterGroupsQuery, listed: ListedDeadLetter) -> bool:
-    return query.stream in (None, listed.stream) and query.consumer in (None, listed.consumer)
+    is_in_group = not isinstance(query, DeadLetterListQuery) or query.group in (None, listed.group)
+    return is_in_group and query.stream in (None, listed.stream) and query.consumer in (None, listed.consumer)
 
 
 async def _read(client: Client, position: _Position) -> AsyncGenerator[StoredMessage, None]:

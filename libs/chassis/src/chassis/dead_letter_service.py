@@ -1,4 +1,4 @@
-"""``python -m chassis.dead_letter_service``: lists, resends and drops dead letters for the REST API (ADR 53).
+"""``python -m chassis.dead_letter_service``: lists, shows, resends and drops dead letters for the REST API (ADR 53).
 
 To resend a message is to publish what another service owns. So neither the edge, which faces the world, nor another
 service may do it. This process may, as a NATS user of its own, and answers nothing but the requests of
@@ -22,6 +22,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from chassis.dead_letter_acts import CannotRetry, UnknownDeadLetter, drop, find_dead_letter, retry
+from chassis.dead_letter_details import find_call_id, show_dead_letter
 from chassis.dead_letter_list import count_dead_letters, list_dead_letters, listed_of
 from chassis.keyring import Keyring
 from chassis.serve import Bus, operations, serve
@@ -29,11 +30,13 @@ from chassis.settings import KeySettings
 from chassis.subscriptions import body_of
 from contracts import reasons_of
 from contracts.dead_letter_queries import (
+    DeadLetterDetails,
     DeadLetterGroups,
     DeadLetterGroupsQuery,
     DeadLetterList,
     DeadLetterListQuery,
     DeadLetterOutcome,
+    DeadLetterQuery,
     DropDeadLetter,
     RetryDeadLetter,
 )
@@ -71,6 +74,10 @@ def build_router(client: Client, keyring: Keyring) -> NatsRouter:
     async def answer_groups(body: bytes) -> DeadLetterGroups | NatsResponse:
         return await _answer(lambda: count_dead_letters(client, DeadLetterGroupsQuery.model_validate_json(body)))
 
+    @router.subscriber(DeadLetterQuery.subject, queue=group, max_workers=MAX_READERS, decoder=body_of)
+    async def answer_show(body: bytes) -> DeadLetterDetails | NatsResponse:
+        return await _answer(lambda: _show(client, keyring, DeadLetterQuery.model_validate_json(body)))
+
     @router.subscriber(RetryDeadLetter.subject, queue=group, max_workers=1, decoder=body_of)
     async def on_retry(body: bytes) -> DeadLetterOutcome | NatsResponse:
         return await _answer(lambda: _retry(client, keyring, RetryDeadLetter.model_validate_json(body)))
@@ -82,6 +89,10 @@ def build_router(client: Client, keyring: Keyring) -> NatsRouter:
     return router
 
 
+async def _show(client: Client, keyring: Keyring, query: DeadLetterQuery) -> DeadLetterDetails:
+    return await show_dead_letter(client, keyring, query.sequence)
+
+
 async def _retry(client: Client, keyring: Keyring, command: RetryDeadLetter) -> DeadLetterOutcome:
     """Resends a message. It has a reason if it must not be resent, or if the client cannot send it."""
     try:
@@ -89,12 +100,13 @@ async def _retry(client: Client, keyring: Keyring, command: RetryDeadLetter) -> 
     except UnknownDeadLetter as error:
         return DeadLetterOutcome(dead_letter=None, reason=str(error))
     listed = listed_of(stored)
+    call_id = await find_call_id(client, keyring, stored)
     try:
         sequence = await retry(client, stored, keyring=keyring)
     except (CannotRetry, BadSubjectError, ValueError) as error:
         return DeadLetterOutcome(dead_letter=listed, reason=str(error) or type(error).__name__)
     logger.info("dead_letter_resent", dead_letter=command.sequence, stored_sequence=sequence)
-    return DeadLetterOutcome(dead_letter=listed, stored_sequence=sequence)
+    return DeadLetterOutcome(dead_letter=listed, stored_sequence=sequence, call_id=call_id)
 
 
 async def _drop(client: Client, command: DropDeadLetter) -> DeadLetterOutcome:

@@ -1,6 +1,7 @@
 """Requests about dead letters over NATS request/reply, which the process of dead letters answers (ADR 53)."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,6 +10,7 @@ from contracts.instants import Instant
 MAX_LISTED = 100
 """The maximum number of dead letters in one answer, or of groups. A page stays below the payload limit of NATS."""
 _Sequence = Field(ge=1, description="sequence in DEAD_LETTERS")
+_Group = Field(default="", description="id of its group: same stream, consumer, message and first reason")
 
 
 class _DeadLetterSelection(BaseModel):
@@ -26,6 +28,7 @@ class DeadLetterListQuery(_DeadLetterSelection):
 
     subject: ClassVar[str] = "dead_letters.list"
 
+    group: str | None = Field(default=None, description="only those of this group")
     limit: int = Field(default=MAX_LISTED, ge=1, le=MAX_LISTED)
 
 
@@ -42,6 +45,7 @@ class ListedDeadLetter(BaseModel):
     subject: str = Field(description="subject of its message; it may contain the digest of a number")
     deliveries: int = Field(description="how often the message was delivered")
     reasons: tuple[str, ...]
+    group: str = _Group
 
 
 class DeadLetterList(BaseModel):
@@ -73,6 +77,7 @@ class DeadLetterGroup(BaseModel):
     oldest_at: Instant
     newest_at: Instant
     first_sequence: int = Field(description="sequence of the oldest one in DEAD_LETTERS")
+    group: str = _Group
 
 
 class DeadLetterGroups(BaseModel):
@@ -84,6 +89,38 @@ class DeadLetterGroups(BaseModel):
     other_count: int = Field(description="dead letters in smaller groups that are left out")
     read_sequence: int = Field(description="all dead letters up to this sequence were read")
     has_more: bool = Field(description="whether further dead letters follow that sequence")
+
+
+class DeadLetterQuery(BaseModel):
+    """A query for one dead letter and its message, without personal data."""
+
+    model_config = ConfigDict(frozen=True)
+
+    subject: ClassVar[str] = "dead_letters.show"
+
+    sequence: int = _Sequence
+
+
+class MaskedMessage(BaseModel):
+    """What is published if a dead letter is resent, without personal data (`contracts.masked`)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    message_id: str = Field(description="the id by which consumers recognise the message")
+    size_bytes: int
+    is_sealed: bool = Field(description="its personal fields are sealed, and not in `body`")
+    body: Any = Field(description="its JSON; of unknown and personal fields the shape; null: it is not JSON")
+
+
+class DeadLetterDetails(BaseModel):
+    """A dead letter and its message."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dead_letter: ListedDeadLetter | None = Field(description="null: there is none at this sequence")
+    call_id: UUID | None = Field(default=None, description="the call that the message is about")
+    message: MaskedMessage | None = None
+    reason: str | None = Field(default=None, description="why there is no message")
 
 
 class RetryDeadLetter(BaseModel):
@@ -113,4 +150,5 @@ class DeadLetterOutcome(BaseModel):
 
     dead_letter: ListedDeadLetter | None = Field(description="as it was before; null: there is none at this sequence")
     stored_sequence: int | None = Field(default=None, description="sequence of the message that was published again")
+    call_id: UUID | None = Field(default=None, description="the call that a message which was resent is about")
     reason: str | None = Field(default=None, description="why nothing was done; null: it was done")

@@ -101,6 +101,16 @@ def has_personal_fields(model: type[BaseModel]) -> bool:
     return bool(_fields(model).personal)
 
 
+def is_personal(info: FieldInfo) -> bool:
+    """Returns whether a field is marked as personal, or as the digest of the person."""
+    return bool(_marks(info))
+
+
+def nested_models(info: FieldInfo) -> Iterator[type[BaseModel]]:
+    """Yields the models that describe the object in a field."""
+    return _models(info.annotation)
+
+
 def personal_names(model: type[BaseModel]) -> frozenset[str]:
     """Returns the names of the fields of a model that are personal, or that contain one that is."""
     return frozenset(field.path[0] for field in _fields(model).personal)

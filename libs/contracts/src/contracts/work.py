@@ -7,7 +7,13 @@ from contracts import buckets, consumers, filters
 from contracts.audit import ALL_ENTRIES
 from contracts.buckets import ANSWERS, CALL_CLIPS, CLIPS, DIALS
 from contracts.consumers import CONSUMERS, Consumer
-from contracts.dead_letter_queries import DeadLetterGroupsQuery, DeadLetterListQuery, DropDeadLetter, RetryDeadLetter
+from contracts.dead_letter_queries import (
+    DeadLetterGroupsQuery,
+    DeadLetterListQuery,
+    DeadLetterQuery,
+    DropDeadLetter,
+    RetryDeadLetter,
+)
 from contracts.event import Service
 from contracts.events.erasures import RequestsErased
 from contracts.events.timers import SCHEDULES_OF_CALLS
@@ -51,7 +57,8 @@ _QUERIES = (
 )
 """What campaign-stats answers from MongoDB."""
 _OF_DEAD_LETTERS = tuple(
-    request.subject for request in (DeadLetterListQuery, DeadLetterGroupsQuery, RetryDeadLetter, DropDeadLetter)
+    request.subject
+    for request in (DeadLetterListQuery, DeadLetterGroupsQuery, DeadLetterQuery, RetryDeadLetter, DropDeadLetter)
 )
 """What the process of dead letters answers."""
 _SERVER_TIME = f"{_API}.STREAM.INFO.{SCHEDULES.name}"

@@ -6,11 +6,13 @@ from nats.aio.client import Client
 from pydantic import BaseModel, ValidationError
 
 from contracts.dead_letter_queries import (
+    DeadLetterDetails,
     DeadLetterGroups,
     DeadLetterGroupsQuery,
     DeadLetterList,
     DeadLetterListQuery,
     DeadLetterOutcome,
+    DeadLetterQuery,
     DropDeadLetter,
     RetryDeadLetter,
 )
@@ -23,7 +25,7 @@ ACT_SECONDS = 10.0
 _FAILURE = "the process of dead letters does not answer (python -m chassis.dead_letter_service)"
 
 A = TypeVar("A", bound=BaseModel)
-Request = DeadLetterListQuery | DeadLetterGroupsQuery | RetryDeadLetter | DropDeadLetter
+Request = DeadLetterListQuery | DeadLetterGroupsQuery | DeadLetterQuery | RetryDeadLetter | DropDeadLetter
 
 
 class NatsDeadLetters:
@@ -39,6 +41,10 @@ class NatsDeadLetters:
     async def count(self, query: DeadLetterGroupsQuery) -> DeadLetterGroups:
         """Returns the largest groups of dead letters. Raises Unavailable."""
         return await self._ask(query, DeadLetterGroups, READ_SECONDS)
+
+    async def show(self, sequence: int) -> DeadLetterDetails:
+        """Returns a dead letter and its message, without personal data. Raises Unavailable."""
+        return await self._ask(DeadLetterQuery(sequence=sequence), DeadLetterDetails, READ_SECONDS)
 
     async def retry(self, sequence: int) -> DeadLetterOutcome:
         """Resends a message. Raises Unavailable."""

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts.dead_letter_queries import (
+    DeadLetterDetails,
     DeadLetterGroups,
     DeadLetterGroupsQuery,
     DeadLetterList,
@@ -42,6 +43,16 @@ class DeadLetters:
             for group in found.groups
         )
         return found.model_copy(update={"groups": tuple(groups)})
+
+    async def show(self, sequence: int) -> DeadLetterDetails:
+        """Returns a dead letter and its message, without personal data. Raises UnknownDeadLetter."""
+        found = await self._directory.show(sequence)
+        if found.dead_letter is None:
+            raise UnknownDeadLetter(sequence)
+        changes: dict[str, Any] = {"dead_letter": mask_dead_letter(found.dead_letter)}
+        if found.message:
+            changes["message"] = found.message.model_copy(update={"message_id": mask_numbers(found.message.message_id)})
+        return found.model_copy(update=changes)
 
     async def retry(self, key_name: str, sequence: int) -> DeadLetterOutcome:
         """Publishes the message again. Raises UnknownDeadLetter and Refused."""

@@ -1,4 +1,4 @@
-"""The REST API of dead letters, under ``/api/v1/dead-letters``. It contains no message and no number."""
+"""The REST API of dead letters, under ``/api/v1/dead-letters``. Nothing in it names a person."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -15,6 +15,7 @@ from contracts.dead_letter_queries import (
     DeadLetterGroupsQuery,
     DeadLetterListQuery,
     ListedDeadLetter,
+    MaskedMessage,
 )
 from edge.application.dead_letters import DeadLetters, call_id_of_subject
 from edge.entrypoints.openapi import problems
@@ -37,6 +38,7 @@ act_router = create_router(AdminActRoute, "/dead-letters", "Dead letters")
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_-]+$")]
 Stream = Annotated[Name | None, Query(description="only those of messages of this stream", examples=["REQUESTS"])]
 Consumer = Annotated[Name | None, Query(description="only those of this consumer", examples=["orchestrator-requests"])]
+Group = Annotated[str | None, Query(pattern="^[0-9a-f]{16}$", description="only those of this group")]
 Cursor = Annotated[
     int, Query(ge=0, le=MAX_SEQUENCE, description="after this sequence; set by `next`, default: from the oldest one")
 ]
@@ -58,6 +60,7 @@ class DeadLetterResource(BaseModel):
     call_id: UUID | None = Field(description="the call in the subject; null: the subject names none")
     tries: int = Field(description="how often the message was delivered")
     reasons: list[str] = Field(description="why it could not be processed, a line for each wrong field; no values")
+    group: str = Field(description="id of its group, for `?group=`")
 
     @classmethod
     def of(cls, listed: ListedDeadLetter, now: datetime) -> "DeadLetterResource":
@@ -73,7 +76,15 @@ class DeadLetterResource(BaseModel):
             call_id=call_id_of_subject(listed.subject),
             tries=listed.deliveries,
             reasons=list(listed.reasons),
+            group=listed.group,
         )
+
+
+class DeadLetterDetailsResource(DeadLetterResource):
+    """A dead letter and what is published if it is resent, without what names a person."""
+
+    message: MaskedMessage | None = Field(description="null: it cannot be read")
+    problem: str | None = Field(description="why the message cannot be read")
 
 
 class DeadLetterPageResource(BaseModel):
@@ -97,6 +108,7 @@ class RetriedDeadLetter(BaseModel):
     sequence: int
     stream: str = Field(description="the stream that stores the message")
     stored_sequence: int = Field(description="sequence of the message in that stream")
+    call_id: UUID | None = Field(description="the call that it is about, which it may create; null: it names none")
 
 
 class DroppedDeadLetter(BaseModel):
@@ -118,13 +130,14 @@ async def list_dead_letters(
     dead_letters: DeadLettersDependency,
     stream: Stream = None,
     consumer: Consumer = None,
+    group: Group = None,
     cursor: Cursor = 0,
     limit: Annotated[int, Query(ge=1, le=MAX_LISTED, description="maximum number of items")] = MAX_LISTED,
 ) -> DeadLetterPageResource:
     """Lists messages that could not be processed, with the reasons. One request reads at most 2,000 of them."""
-    query = DeadLetterListQuery(after_sequence=cursor, stream=stream, consumer=consumer, limit=limit)
+    query = DeadLetterListQuery(after_sequence=cursor, stream=stream, consumer=consumer, group=group, limit=limit)
     page, now = await dead_letters.list_page(query), datetime.now(UTC)
-    given = query.model_dump(include={"stream", "consumer", "limit"}, exclude_none=True)
+    given = query.model_dump(include={"stream", "consumer", "group", "limit"}, exclude_none=True)
     return DeadLetterPageResource(
         dead_letters=[DeadLetterResource.of(one, now) for one in page.dead_letters],
         next=_path("", given, page.read_sequence) if page.has_more else None,
@@ -146,6 +159,16 @@ async def count_dead_letters(
     )
 
 
+@router.get(f"/{SEQUENCE}", response_model=DeadLetterDetailsResource, responses=problems(404))
+async def show_dead_letter(dead_letters: DeadLettersDependency, sequence: Sequence) -> DeadLetterDetailsResource:
+    """Returns a dead letter and its message: of unknown fields, and of those with personal data, only the shape."""
+    found = await dead_letters.show(sequence)
+    assert found.dead_letter  # noqa: S101  else UnknownDeadLetter was raised
+    listed = DeadLetterResource.of(found.dead_letter, datetime.now(UTC)).model_dump()
+    listed["call_id"] = found.call_id or listed["call_id"]
+    return DeadLetterDetailsResource(**listed, message=found.message, problem=found.reason)
+
+
 @act_router.post(
     f"/{SEQUENCE}/retry", name="dead_letter.retry", response_model=RetriedDeadLetter, responses=problems(404, 409)
 )
@@ -159,7 +182,10 @@ async def retry_dead_letter(
     outcome = await dead_letters.retry(key_of(request).name, sequence)
     assert outcome.dead_letter  # noqa: S101  else UnknownDeadLetter was raised
     return RetriedDeadLetter(
-        sequence=sequence, stream=outcome.dead_letter.stream, stored_sequence=outcome.stored_sequence or 0
+        sequence=sequence,
+        stream=outcome.dead_letter.stream,
+        stored_sequence=outcome.stored_sequence or 0,
+        call_id=outcome.call_id,
     )
 
 

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from contracts.dead_letter_queries import (
+    DeadLetterDetails,
     DeadLetterGroups,
     DeadLetterGroupsQuery,
     DeadLetterList,
@@ -19,6 +20,9 @@ class DeadLetterDirectory(Protocol):
 
     async def count(self, query: DeadLetterGroupsQuery) -> DeadLetterGroups:
         """Returns the largest groups of dead letters."""
+
+    async def show(self, sequence: int) -> DeadLetterDetails:
+        """Returns a dead letter and its message, without personal data."""
 
     async def retry(self, sequence: int) -> DeadLetterOutcome:
         """Publishes the message of a dead letter again, and erases the dead letter."""
