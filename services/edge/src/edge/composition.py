@@ -13,12 +13,13 @@ from contracts.buckets import DIALS
 from contracts.number_digests import NumberDigests
 from contracts.streams import CALLS, CONTACTS, NUMBERS, REQUESTS
 from edge.adapters.archive import NatsArchiveName
+from edge.adapters.audit import NatsAudit
 from edge.adapters.backlog import NatsBacklog
 from edge.adapters.contacts import NatsContacts
 from edge.adapters.dead_letters import NatsDeadLetters
 from edge.adapters.dials import NatsDialCounter
 from edge.adapters.feed import NatsEventFeed
-from edge.adapters.nats import NatsAudit, NatsCallLog, NatsRequests, NatsStatistics
+from edge.adapters.nats import NatsCallLog, NatsRequests, NatsStatistics
 from edge.adapters.numbers import NatsNumbers
 from edge.adapters.persons import NatsPersonalRecords
 from edge.adapters.slots import NatsSlots

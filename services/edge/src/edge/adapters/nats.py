@@ -1,9 +1,8 @@
-"""The edge's streams and requests on NATS: the call log, the requests, the audit log and campaign-stats."""
+"""The edge's streams and requests on NATS: the call log, the requests and campaign-stats."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime
 from typing import TypeVar
 
 import uuid_utils
@@ -11,11 +10,9 @@ from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
-from nats.js.api import RawStreamMsg
 from pydantic import ValidationError
 
-from chassis.direct_get import get_page
-from chassis.event_log import EventLog, Guard, StoredEvent, UnreadableEvent, publish
+from chassis.event_log import EventLog, Guard, StoredEvent, UnreadableEvent
 from chassis.unreadable import UnreadableEvents
 from contracts import (
     CallList,
@@ -32,11 +29,8 @@ from contracts import (
     NumberCallsQuery,
     outcome_subject,
 )
-from contracts.audit import AuditEntry
 from contracts.number_digests import NumberDigests
-from contracts.streams import AUDIT
-from edge.metrics import AUDIT_ENTRIES
-from edge.ports import EntryPage, OnOutcome, StoredEntry, TooLarge, Unavailable, Unreadable
+from edge.ports import OnOutcome, TooLarge, Unavailable, Unreadable
 
 OUTCOME_SECONDS = 5.0
 """How long a REST client waits for the orchestrator before it gets 202; the stored request is decided later."""
@@ -226,39 +220,3 @@ class NatsStatistics:
             return answer.model_validate_json(reply.data)
         except ValidationError as error:
             raise Unavailable("campaign-stats sent an invalid answer") from error
-
-
-class NatsAudit:
-    """Implements `edge.ports.Audit` with the stream AUDIT."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    async def append(self, entry: AuditEntry) -> None:
-        """Stores the entry. ``Nats-Expected-Stream`` ensures that it is stored in this stream. Raises Unavailable."""
-        body = entry.model_dump_json(exclude_none=True).encode()
-        headers = {"Nats-Msg-Id": f"{entry.act_id}/{entry.stage}", "Nats-Expected-Stream": AUDIT.name}
-        async with translate_errors(self._client, "the audit log cannot be written"):
-            await publish(self._client, entry.subject, body, headers)
-        AUDIT_ENTRIES.labels(stage=entry.stage).inc()
-
-    async def page(self, *, since: datetime | None, after: int, limit: int, subject: str) -> EntryPage:
-        """Returns up to `limit` entries on a filter after a sequence or, if `after` is 0, not before `since`."""
-        async with translate_errors(self._client, "the audit log cannot be read"):
-            page = await get_page(
-                self._client,
-                AUDIT.name,
-                subject,
-                start_sequence=after + 1,
-                start_time=None if after else since,
-                limit=limit,
-            )
-        return EntryPage([_entry(message) for message in page.messages], page.has_more)
-
-
-def _entry(message: RawStreamMsg) -> StoredEntry:
-    sequence = message.seq or 0
-    try:
-        return StoredEntry(sequence, AuditEntry.model_validate_json(message.data or b""))
-    except ValidationError as error:
-        raise Unavailable(f"the audit log cannot be read: entry {sequence} is invalid") from error

@@ -12,13 +12,11 @@ from contracts import CampaignId
 from contracts.audit import AuditEntry, acts_on_call, acts_on_campaign
 from contracts.instants import Instant
 from edge.entrypoints.scopes import PREFIX, AdminRoute, create_router
-from edge.ports import Audit
+from edge.ports import ALL_SUBJECTS, Audit, AuditQuery
 
 MAX_LIMIT = 500
 MAX_SEQUENCE = 2**53 - 1
 """The largest integer that every JSON client can represent."""
-ALL_SUBJECTS = ">"
-"""The filter of all entries. A page of a filter with ``*`` would cost as much as the log after it is long."""
 router = create_router(AdminRoute, "/audit", "Audit")
 
 
@@ -29,39 +27,73 @@ class AuditEntryResource(AuditEntry):
 
 
 class AuditPage(BaseModel):
-    """Entries in log order."""
+    """Entries in log order, or the newest first. A page may have fewer than `limit`, or none, and still a next one."""
 
     entries: list[AuditEntryResource]
     next: str | None = Field(description="path of the next page; null: no more entries for now")
 
 
+class _Selection(BaseModel):
+    """The parameters of a page, which `next` repeats."""
+
+    since: Instant | None = Field(default=None, description="not before this instant; default: the start")
+    until: Instant | None = Field(default=None, description="before this instant")
+    limit: int = Field(default=100, ge=1, le=MAX_LIMIT, description="maximum number of entries")
+    call_id: UUID | None = Field(default=None, description="only acts on this call")
+    campaign_id: CampaignId | None = Field(default=None, description="only acts on this campaign")
+    key_name: str | None = Field(default=None, max_length=100, description="only acts with the key of this name")
+    act: str | None = Field(
+        default=None, pattern=r"^[a-z_]{1,50}(\.[a-z_]{1,50})?$", description="only this act, or acts of this family"
+    )
+    newest: bool = Field(default=False, description="the newest entries first")
+    after: int = Field(default=0, ge=0, le=MAX_SEQUENCE, description="after this sequence; set by `next`")
+    before: int = Field(default=0, ge=0, le=MAX_SEQUENCE, description="before this one, with `newest`; set by `next`")
+
+    def query(self) -> AuditQuery:
+        """Returns what is read. Raises RequestValidationError if parameters exclude each other."""
+        if self.call_id and self.campaign_id:
+            raise _invalid("campaign_id", "give call_id or campaign_id, not both")
+        if self.after and self.newest:
+            raise _invalid("after", "give before with newest, not after")
+        if self.before and not self.newest:
+            raise _invalid("before", "give before only with newest")
+        return AuditQuery(
+            subject=self._subject(),
+            limit=self.limit,
+            since=self.since,
+            until=self.until,
+            position=self.before if self.newest else self.after,
+            is_newest_first=self.newest,
+            key_name=self.key_name,
+            act=self.act,
+        )
+
+    def next_path(self, position: int) -> str:
+        """Returns the path of the page from a position on."""
+        left_out = {"after", "before"} | (set() if self.newest else {"since"})  # a position replaces `since`
+        given = self.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
+        cursor = {"newest": "true", "before": position} if self.newest else {"after": position}
+        return f"{PREFIX}/audit?{urlencode({**given, 'limit': self.limit, **cursor})}"
+
+    def _subject(self) -> str:
+        if self.campaign_id:
+            return acts_on_campaign(self.campaign_id)
+        return acts_on_call(self.call_id) if self.call_id else ALL_SUBJECTS
+
+
 @router.get("", response_model=AuditPage)
-async def read_audit(
-    request: Request,
-    since: Annotated[Instant | None, Query(description="not before this instant; default: the start")] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="maximum number of entries")] = 100,
-    call_id: Annotated[UUID | None, Query(description="only acts on this call")] = None,
-    campaign_id: Annotated[CampaignId | None, Query(description="only acts on this campaign")] = None,
-    after: Annotated[int, Query(ge=0, le=MAX_SEQUENCE, description="after this sequence; set by `next`")] = 0,
-) -> AuditPage:
+async def read_audit(request: Request, selection: Annotated[_Selection, Query()]) -> AuditPage:
     """Returns administrative acts, including refused ones: the key's name, the time, the target before and after.
 
-    An act has an entry `asked`, appended before it happens, and one with its result.
+    An act has an entry `asked`, appended before it happens, and one with its result. With `key_name` or `act`, one
+    request reads at most 2,048 entries.
     """
     audit: Audit = request.app.state.audit
-    page = await audit.page(since=since, after=after, limit=limit, subject=_subject(call_id, campaign_id))
+    page = await audit.page(selection.query())
     entries = [AuditEntryResource(sequence=one.sequence, **one.entry.model_dump()) for one in page.entries]
-    if not page.has_more or not entries:
-        return AuditPage(entries=entries, next=None)
-    query = {"after": entries[-1].sequence, "limit": limit, "call_id": call_id, "campaign_id": campaign_id}
-    parameters = {name: value for name, value in query.items() if value is not None}
-    return AuditPage(entries=entries, next=f"{PREFIX}/audit?{urlencode(parameters)}")
+    next_path = selection.next_path(page.next_position) if page.next_position else None
+    return AuditPage(entries=entries, next=next_path)
 
 
-def _subject(call_id: UUID | None, campaign_id: CampaignId | None) -> str:
-    if call_id and campaign_id:
-        error = {"type": "value_error", "loc": ("query", "campaign_id"), "msg": "give call_id or campaign_id, not both"}
-        raise RequestValidationError([error])
-    if campaign_id:
-        return acts_on_campaign(campaign_id)
-    return acts_on_call(call_id) if call_id else ALL_SUBJECTS
+def _invalid(field: str, message: str) -> RequestValidationError:
+    return RequestValidationError([{"type": "value_error", "loc": ("query", field), "msg": message}])

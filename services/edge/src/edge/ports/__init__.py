@@ -32,7 +32,9 @@ from edge.ports.feed import (
     Selection,
 )
 from edge.ports.records import (
+    ALL_SUBJECTS,
     Audit,
+    AuditQuery,
     ContactCounter,
     DialCounter,
     EntryPage,
@@ -45,7 +47,9 @@ from edge.ports.slots import SlotReader
 
 __all__ = [
     "ArchiveName",
+    "ALL_SUBJECTS",
     "Audit",
+    "AuditQuery",
     "Backlog",
     "BacklogFull",
     "CallLog",

@@ -18,6 +18,9 @@ from contracts import (
 )
 from contracts.audit import AuditEntry
 
+ALL_SUBJECTS = ">"
+"""The filter of all entries. A page of a filter with ``*`` would cost as much as the log after it is long."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredEntry:
@@ -28,11 +31,40 @@ class StoredEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """Which entries a page has, and their order.
+
+    `since`, `until`: from an instant on, and before one. `position`: after this sequence or, with the newest first,
+    before it; 0: from the beginning, or from the end. `act`: an act, or a family of acts, such as `call`.
+    """
+
+    subject: str
+    limit: int
+    since: datetime | None = None
+    until: datetime | None = None
+    position: int = 0
+    is_newest_first: bool = False
+    key_name: str | None = None
+    act: str | None = None
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether entries are read that the page does not have."""
+        return self.key_name is not None or self.act is not None
+
+    def selects(self, entry: AuditEntry) -> bool:
+        """Whether an entry is of the key, of the act, and before `until`."""
+        is_of_act = self.act in (None, entry.act, entry.act.partition(".")[0])
+        is_before = self.until is None or entry.recorded_at < self.until
+        return is_of_act and is_before and self.key_name in (None, entry.key_name)
+
+
+@dataclass(frozen=True, slots=True)
 class EntryPage:
-    """Entries in log order; `has_more`: further entries are stored."""
+    """Entries in the wanted order. `next_position`: where the next page begins; None: this is the last one."""
 
     entries: Sequence[StoredEntry]
-    has_more: bool
+    next_position: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +95,8 @@ class Audit(Protocol):
     async def append(self, entry: AuditEntry) -> None:
         """Returns when the entry is stored."""
 
-    async def page(self, *, since: datetime | None, after: int, limit: int, subject: str) -> EntryPage:
-        """Returns up to `limit` entries on a filter after a sequence or, if `after` is 0, not before `since`."""
+    async def page(self, query: AuditQuery) -> EntryPage:
+        """Returns up to `limit` entries; fewer, or none, if it has read as many as one request may read."""
 
 
 class DialCounter(Protocol):
