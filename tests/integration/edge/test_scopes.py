@@ -54,6 +54,7 @@ ROUTES = [
     ("GET", "/audit", "admin"),
     ("GET", "/dead-letters", "admin"),
     ("GET", "/dead-letters/groups", "admin"),
+    ("GET", "/dead-letters/7", "admin"),
     ("POST", "/dead-letters/7/retry", "admin"),
     ("POST", "/dead-letters/7/drop", "admin"),
     ("POST", "/persons/erase", "admin"),
