@@ -57,26 +57,31 @@ async def open_console(edge: httpx.AsyncClient) -> AsyncIterator[OpenConsole]:
     async with AsyncExitStack() as stack:
 
         def opened(base_url: str = HERE, api: httpx.AsyncClient = edge, **given: str) -> httpx.AsyncClient:
-            values = {"console_token": TOKEN, "console_api_key": API_KEY, **given}
-            console = create_app(Settings.model_validate(values), api)
-            browser = httpx.AsyncClient(
-                transport=httpx.ASGITransport(console, raise_app_exceptions=False), base_url=base_url
-            )
-            stack.push_async_callback(browser.aclose)
-            return browser
+            return browser_before(stack, base_url, api, **given)
 
         yield opened
 
 
+def browser_before(stack: AsyncExitStack, base_url: str, api: httpx.AsyncClient, **given: str) -> httpx.AsyncClient:
+    """Returns a browser before a new console, which sends its requests to `api`."""
+    values = {"console_token": TOKEN, "console_api_key": API_KEY, **given}
+    console = create_app(Settings.model_validate(values), api)
+    transport = httpx.ASGITransport(console, raise_app_exceptions=False)
+    browser = httpx.AsyncClient(transport=transport, base_url=base_url)
+    stack.push_async_callback(browser.aclose)
+    return browser
+
+
 @pytest.fixture
-def answered_by(open_console: OpenConsole) -> AnsweredBy:
-    """Returns a browser before a console whose REST API is a function."""
+async def answered_by() -> AsyncIterator[AnsweredBy]:
+    """Returns a browser before a console whose REST API is a function. No server runs for it."""
+    async with AsyncExitStack() as stack:
 
-    def opened(answer: Callable[[httpx.Request], httpx.Response]) -> httpx.AsyncClient:
-        transport = httpx.MockTransport(answer)
-        return open_console(api=httpx.AsyncClient(transport=transport, base_url="http://edge.internal:8000"))
+        def opened(answer: Callable[[httpx.Request], httpx.Response]) -> httpx.AsyncClient:
+            api = httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://edge.internal:8000")
+            return browser_before(stack, HERE, api)
 
-    return opened
+        yield opened
 
 
 @pytest.fixture

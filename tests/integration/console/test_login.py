@@ -148,23 +148,6 @@ async def test_the_way_on_leads_to_no_other_site(anyone: httpx.AsyncClient, path
     assert answer.headers["location"] == "/"
 
 
-async def test_an_ended_session_loses_nothing_that_was_typed(anyone: httpx.AsyncClient) -> None:
-    typed = {"language": "es", "next": "/calls", "note": 'a "quoted" <b>note</b>'}
-    asked = await anyone.post("/language", data=typed)
-    assert asked.status_code == 401
-    assert "&#34;quoted&#34; &lt;b&gt;" in asked.text
-
-    kept = {"language": "es", "note": typed["note"]}
-    again = await anyone.post("/login", data={"api_key": API_KEY, "next": "/language", **kept})
-
-    assert again.status_code == 200
-    assert 'action="/language"' in again.text
-    assert "&#34;quoted&#34; &lt;b&gt;" in again.text
-    sent = await anyone.post("/language", data={**kept, "csrf_token": csrf_token(again.text)})
-    assert sent.status_code == 303
-    assert 'lang="es"' in (await anyone.get("/calls")).text
-
-
 async def test_a_key_that_is_removed_ends_the_session(
     browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,6 +169,10 @@ async def test_a_part_of_a_page_without_a_session_leads_the_whole_page_to_the_lo
     answer = await anyone.get("/calls", headers={"HX-Request": "true"})
 
     assert (answer.status_code, answer.headers["hx-redirect"]) == (401, "/login")
+    shown = {"HX-Request": "true", "HX-Current-URL": f"{HERE}/calls/1?at=7"}
+    assert (await anyone.get("/calls/1/story?at=8", headers=shown)).headers[
+        "hx-redirect"
+    ] == "/login?next=%2Fcalls%2F1%3Fat%3D7"
 
 
 async def test_a_name_of_another_site_for_this_address_is_refused(anyone: httpx.AsyncClient) -> None:

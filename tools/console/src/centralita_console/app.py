@@ -9,15 +9,17 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
-from centralita_console.authentication import Door, ForeignForm, NotLoggedIn, door_of
+from centralita_console.authentication import Door, ForeignForm, NotLoggedIn, StaleForm, door_of, typed_in
 from centralita_console.live import LiveBoards
 from centralita_console.pages import (
+    audit,
     call,
     call_acts,
     calls,
     campaign_acts,
     campaigns,
     contacts,
+    letters,
     log,
     login,
     new_campaign,
@@ -62,13 +64,17 @@ def create_app(settings: Settings, http: httpx.AsyncClient, files: httpx.AsyncCl
     limits = {contacts.UPLOAD_PATH: contacts.MAX_UPLOAD_BYTES}
     app.add_middleware(LimitBody, limits=limits, default=MAX_BODY_BYTES, answer=too_large)
     app.add_middleware(Guards, host_names=settings.host_names)
-    for page in (login, now, calls, call, call_acts, log, campaigns, campaign_acts, contacts, new_campaign):
+    for page in (
+        *(login, now, calls, call, call_acts, log, campaigns, campaign_acts, contacts, new_campaign),
+        *(letters, audit),
+    ):
         app.include_router(page.router)
     app.add_api_route("/health/live", _live)
     app.add_api_route("/static/{digest}/{name}", _static)
     for kind, handler in {
         NotLoggedIn: _not_logged_in,
         ForeignForm: _foreign_form,
+        StaleForm: _stale_form,
         TooManyUploads: _too_many_uploads,
         RestFailure: _rest_failure,
         Unreachable: _unreachable,
@@ -92,15 +98,25 @@ async def _static(digest: str, name: str) -> Response:
     return Compressed(FileResponse(file, headers={"Cache-Control": IMMUTABLE}))
 
 
-async def _not_logged_in(request: Request, error: NotLoggedIn) -> Response:
-    """Shows the form to log in. What was typed in another form is kept in it."""
-    if request.headers.get("hx-request"):
-        return Response(status_code=401, headers={"HX-Redirect": "/login"})
-    if request.method == "GET":
-        query = f"?{request.url.query}" if request.url.query else ""
-        path = request.url.path + query
-        return RedirectResponse(str(httpx.URL("/login", params={"next": path} if path != "/" else {})), 303)
-    return login.login_page(request, request.url.path, status=401, fields=error.fields)
+async def _not_logged_in(request: Request, _: NotLoggedIn) -> Response:
+    """Asks for a key, and continues afterwards. What was typed in a form is kept until then."""
+    typed, is_part = typed_in(request), "hx-request" in request.headers
+    if request.url.path == "/logout":
+        return RedirectResponse("/login", 303)
+    if typed is not None:
+        page = login.login_page(request, login.path_of(request), status=401, fields=typed)
+        page.headers.update({"HX-Retarget": "body", "HX-Reswap": "innerHTML"} if is_part else {})
+        return page
+    if request.method != "GET" and not is_part:
+        return login.login_page(request, login.path_of(request), status=401)
+    path = login.current_path(request) if is_part else login.path_of(request)
+    to_login = str(httpx.URL("/login", params={"next": path} if path != "/" else {}))
+    return Response(status_code=401, headers={"HX-Redirect": to_login}) if is_part else RedirectResponse(to_login, 303)
+
+
+async def _stale_form(request: Request, _: StaleForm) -> Response:
+    """Shows what was typed on a page of an earlier session. Nothing is done until it is sent again."""
+    return login.resume_page(request, login.path_of(request), typed_in(request) or {}, 409)
 
 
 async def _foreign_form(request: Request, _: ForeignForm) -> Response:
@@ -118,6 +134,7 @@ async def _rest_failure(request: Request, error: RestFailure) -> Response:
         door = door_of(request)
         if session := door.session_of(request):
             door.sessions.end(session)
+        request.state.session = None
         return await _not_logged_in(request, NotLoggedIn())
     kinds = {403: "forbidden", 404: "not_found", 409: "conflict", 422: "invalid", 429: "too_many", 503: "unavailable"}
     kind = kinds.get(error.status, "failed")

@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import parse_qsl, urlsplit
@@ -20,15 +19,15 @@ FORM_SECONDS = 10
 
 
 class NotLoggedIn(Exception):
-    """The request needs a session, and has none. `fields` are those of a form, which must not be lost."""
-
-    def __init__(self, fields: Mapping[str, str] | None = None) -> None:
-        super().__init__("not logged in")
-        self.fields = dict(fields or {})
+    """The request needs a session, and has none."""
 
 
 class ForeignForm(Exception):
     """A form did not come from a page of the console."""
+
+
+class StaleForm(Exception):
+    """A form came from a page of the console that belongs to an earlier session. It must be sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,35 +81,47 @@ async def logged_in(request: Request) -> RestClient:
 Api = Annotated[RestClient, Depends(logged_in)]
 
 
-def require_session(request: Request, fields: Mapping[str, str] | None = None) -> Session:
+def require_session(request: Request) -> Session:
     """Returns the session of a request, and lets its page use it. Raises NotLoggedIn."""
     session = door_of(request).session_of(request)
     if session is None:
-        raise NotLoggedIn(fields)
+        raise NotLoggedIn("not logged in")
     request.state.session = session
     return session
 
 
 async def posted_form(request: Request) -> dict[str, str]:
-    """Returns the fields of a form that a page of the console sent. Raises ForeignForm and NotLoggedIn."""
+    """Returns the fields of a form that a page of the console sent. Raises ForeignForm, NotLoggedIn and StaleForm.
+
+    What was typed stays with the request, so that the page of an error can keep it.
+    """
     fields = await read_form(request)
     require_own_page(request)
-    session = require_session(request, fields)
     given = fields.pop(CSRF_FIELD, "") or request.headers.get("x-csrf-token", "")
+    request.state.typed = dict(fields)
+    session = require_session(request)
     if not secrets.compare_digest(given.encode(), session.csrf_token.encode()):
+        if given and request.headers.get("sec-fetch-site") == "same-origin":  # no other site can set this header
+            raise StaleForm
         raise ForeignForm
     return fields
+
+
+def typed_in(request: Request) -> dict[str, str] | None:
+    """Returns what was typed in the form of a request; None if it is no form."""
+    typed: dict[str, str] | None = getattr(request.state, "typed", None)
+    return typed
 
 
 PostedForm = Annotated[dict[str, str], Depends(posted_form)]
 
 
-async def read_form(request: Request) -> dict[str, str]:
+async def read_form(request: Request, max_fields: int = MAX_FIELDS) -> dict[str, str]:
     """Returns the fields of a form. Its size was checked (`centralita_console.responses`). Raises ForeignForm."""
     try:
         async with asyncio.timeout(FORM_SECONDS):
             text = (await request.body()).decode()
-        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=max_fields))
     except (ValueError, TimeoutError):
         raise ForeignForm from None
 

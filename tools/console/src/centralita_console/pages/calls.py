@@ -44,7 +44,7 @@ async def list_calls(
         "contact_id": contact_id.strip(),
         "created_after": created_after.strip(),
     }
-    asked: dict[str, str | int] = {**filters, "created_after": _utc(filters["created_after"]), "cursor": cursor}
+    asked: dict[str, str | int] = {**filters, "created_after": as_utc(filters["created_after"]), "cursor": cursor}
     asked["limit"] = PAGE
     answer, campaigns = await asyncio.gather(_answer_or_problem(api.get("/calls", asked)), campaign_ids(api))
     page, problem = answer
@@ -113,10 +113,15 @@ async def campaign_ids(api: RestClient) -> list[str]:
 
 def next_cursor(page: Mapping[str, Any]) -> str:
     """Returns the cursor in the path of the next page; empty on the last one."""
-    return parse_qs(urlsplit(page["next"] or "").query).get("cursor", [""])[0]
+    return next_position(page, "cursor")
 
 
-def _utc(instant: str) -> str:
+def next_position(page: Mapping[str, Any], parameter: str) -> str:
+    """Returns a parameter of the path of the next page; empty on the last one."""
+    return parse_qs(urlsplit(page["next"] or "").query).get(parameter, [""])[0]
+
+
+def as_utc(instant: str) -> str:
     """Returns an instant without a time zone as one in UTC, which the field of the form has."""
     try:
         return instant if datetime.fromisoformat(instant).tzinfo else f"{instant}Z"
