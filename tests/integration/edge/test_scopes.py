@@ -114,7 +114,7 @@ def templated(path: str) -> str:
         "spring": "{campaign_id}",
         DIGEST: "{number_id}",
         "c-1": "{contact_id}",
-        "/7/": "/{sequence}/",
+        "dead-letters/7": "dead-letters/{sequence}",
     }
     for value, name in names.items():
         path = path.replace(value, name)
