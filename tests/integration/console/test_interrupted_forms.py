@@ -1,5 +1,7 @@
 """A form whose session has ended: nothing that was typed is lost, and nothing is done without a second click."""
 
+from uuid import UUID
+
 import httpx
 import pytest
 from tests.integration.console.conftest import HERE, csrf_token, log_in, parsed, words
@@ -59,7 +61,9 @@ async def test_what_was_typed_is_shown_after_the_login_and_done_after_a_click(
     assert await pauses(edge) == ["campaign.pause"]
 
 
-@pytest.mark.parametrize("path", ["/campaigns/spring/resume", "/find", "/letters/drop?x=1", "/calls/1/number"])
+@pytest.mark.parametrize(
+    "path", ["/campaigns/spring/resume", "/find", "/letters/drop?x=1", f"/calls/{UUID(int=1)}/number"]
+)
 async def test_a_form_without_typed_text_is_asked_again_too(anyone: httpx.AsyncClient, path: str) -> None:
     shown = await enter(anyone, await anyone.post(path, data={"csrf_token": "old"}))
     assert shown.status_code == 200
