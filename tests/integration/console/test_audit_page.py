@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
-from uuid import uuid4
+from uuid import UUID
 
 import httpx
 import pytest
@@ -72,7 +72,7 @@ async def test_filters_and_pages_are_those_of_the_rest_api(answered_by: "Answere
         "campaign_id=a+b",
         "since=yesterday",
         "before=-1",
-        f"call_id={uuid4()}&campaign_id=spring",
+        f"call_id={UUID(int=1)}&campaign_id=spring",
     ],
 )
 async def test_a_wrong_filter_is_named_and_the_form_stays(browser: httpx.AsyncClient, query: str) -> None:
