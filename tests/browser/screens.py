@@ -54,7 +54,6 @@ UNTESTED: Mapping[str, str] = dict.fromkeys(
         "/contracts/operations/{name}",
         "/health",
         "/letters",
-        "/letters/badge",
         "/letters/sent",
         "/letters/{act}",
         "/letters/{sequence:letter}",

@@ -140,7 +140,6 @@ async def test_the_page_opens_on_the_largest_group(browser: httpx.AsyncClient) -
 async def test_without_dead_letters_the_page_says_what_fills_it(rest: Rest, browser: httpx.AsyncClient) -> None:
     rest.letters.clear()
     assert "nats pub call.requested" in words((await browser.get("/letters")).text)
-    assert (await browser.get("/letters/badge")).text.strip() == ""
 
 
 async def test_a_dead_letter_has_the_reason_beside_the_value(browser: httpx.AsyncClient) -> None:
@@ -240,11 +239,6 @@ async def test_a_key_without_the_scope_reads_what_it_needs(rest: Rest, browser: 
         assert answer.status_code == 403
         assert "API_KEYS" in words(answer.text)
         assert 'href="/letters"' in answer.text
-    assert (await browser.get("/letters/badge")).status_code == 204
-
-
-async def test_the_badge_has_the_number(browser: httpx.AsyncClient) -> None:
-    assert "4 dead letters" in words((await browser.get("/letters/badge")).text)
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=["image", "script", "svg", "rtl", "template", "long"])

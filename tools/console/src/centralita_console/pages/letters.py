@@ -93,17 +93,6 @@ async def list_letters(request: Request, api: Api, group: Group = "", after: Seq
     )
 
 
-@router.get("/letters/badge")
-async def show_badge(request: Request, api: Api) -> Response:
-    """Returns how many dead letters there are, as a part of another page; nothing if the key may not see them."""
-    try:
-        counted = await api.get("/dead-letters/groups")
-    except (RestFailure, Unreachable):
-        return Response(status_code=204)
-    count = sum(one["count"] for one in counted["groups"]) + counted["other_count"]
-    return render(request, "parts/letters_count.html", count=count, is_complete=counted["next"] is None)
-
-
 @router.get("/letters/sent")
 async def show_sent(
     request: Request,
