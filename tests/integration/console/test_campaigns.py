@@ -4,9 +4,15 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
 from tests.integration.console.conftest import csrf_token, log_in, parsed, words
 from tests.integration.console.test_pages import HOSTILE, assert_safe
 from tests.integration.edge.conftest import API_KEY, Orchestrator, secret_of
+from tests.integration.edge.test_admission import STATE
+
+from contracts import CampaignStatistics, CampaignStatisticsQuery
+from contracts.queries import AdmissionQuery
 
 if TYPE_CHECKING:
     from tests.integration.console.conftest import OpenConsole
@@ -46,6 +52,39 @@ async def test_a_campaign_links_each_outcome_to_its_calls(browser: httpx.AsyncCl
     assert_safe(text)
     assert 'href="/calls?campaign_id=spring&amp;status=failed"' in text
     assert "Outcomes of 4 calls" in words(text)
+
+
+async def test_a_campaign_shows_its_progress_and_the_estimated_end(
+    browser: httpx.AsyncClient, bus_client: Client
+) -> None:
+    async def counters(message: Msg) -> None:
+        counted = CampaignStatistics(campaign_id="spring", total=10, completed=4, voicemail=1, pending=5)
+        await message.respond(counted.model_dump_json().encode())
+
+    async def admission(message: Msg) -> None:
+        changes = {"campaign_id": "spring", "dials_in_minute": 2, "max_calls_per_minute": 6.0, "waiting": 5}
+        await message.respond(STATE.model_copy(update=changes).model_dump_json().encode())
+
+    for subscription in list(bus_client._subs.values()):
+        if subscription.subject == CampaignStatisticsQuery.subject:
+            await subscription.unsubscribe()
+    await bus_client.subscribe(CampaignStatisticsQuery.subject, cb=counters)
+    await bus_client.subscribe(AdmissionQuery.subject, cb=admission)
+    text = (await browser.get(SPRING)).text
+
+    assert_safe(text)
+    read = words(text)
+    assert "5 of 10 calls have ended ( 50 % )." in read
+    assert "the waiting ones are dialled until 2026-11-29 12:02:30 UTC" in read
+    assert "Dials in the last minute 2 / 6" in read
+    assert 'href="/calls?campaign_id=spring&amp;status=voicemail"' in text
+
+
+async def test_without_the_figures_of_admission_a_campaign_is_shown(browser: httpx.AsyncClient) -> None:
+    answer = await browser.get(SPRING)
+
+    assert answer.status_code == 200
+    assert "4 of 4 calls have ended ( 100 % ). Nothing waits." in words(answer.text)
 
 
 async def test_a_campaign_is_paused_with_a_reason_and_resumed_and_both_are_audited(

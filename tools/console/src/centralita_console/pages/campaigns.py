@@ -11,6 +11,7 @@ from fastapi.responses import RedirectResponse
 from centralita_console.authentication import Api, PostedForm
 from centralita_console.contact_import import import_form
 from centralita_console.pages.calls import next_cursor
+from centralita_console.pages.progress import progress_values
 from centralita_console.rendering import render
 from centralita_console.rest_client import RestClient, RestFailure
 from contracts import CallStatus
@@ -83,6 +84,7 @@ async def _page(
         "campaign.html",
         422 if is_reason_wrong or refusal else 200,
         campaign=campaign,
+        **await progress_values(api, campaign),
         outcomes=outcomes_of(campaign["calls"]),
         terms={name: value for name, value in (campaign["terms"] or {}).items() if value not in (None, (), [], {})},
         reason=reason,
