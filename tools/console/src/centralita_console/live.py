@@ -129,6 +129,7 @@ async def _follow(live: LiveBoard, api: RestClient, campaign_id: str, reader: Fi
             async with streamed_events(api, {"campaign_id": campaign_id} if campaign_id else {}) as events:
                 live.board.begin()
                 await load(live.board, api, campaign_id)
+                live.figures = await _figures_after(live.figures, reader)
                 live.problem, pause_seconds = None, 0.5
                 live.wake()
                 async with (
@@ -161,16 +162,21 @@ async def _refresh_figures(live: LiveBoard, reader: Figures) -> None:
     """Keeps the figures current until it is cancelled."""
     rounds = 0
     while True:
-        try:
-            figures = await reader.read(live.figures if rounds % RARE_ROUNDS else None)
-        except (RestFailure, Unreachable):
-            figures = live.figures
+        await asyncio.sleep(FIGURE_SECONDS)
+        rounds += 1
+        figures = await _figures_after(live.figures, reader, is_partial=rounds % RARE_ROUNDS != 0)
         if figures != live.figures:
             live.figures = figures
             live.board.version += 1
             live.wake()
-        rounds += 1
-        await asyncio.sleep(FIGURE_SECONDS)
+
+
+async def _figures_after(before: object, reader: Figures, *, is_partial: bool = False) -> object:
+    """Returns the present figures; those from before if the REST API does not answer."""
+    try:
+        return await reader.read(before if is_partial else None)
+    except (RestFailure, Unreachable):
+        return before
 
 
 async def load(board: Board, api: RestClient, campaign_id: str) -> None:
